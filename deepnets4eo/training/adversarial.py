@@ -1,4 +1,4 @@
-"""LS-GAN beside a loss of values: a discriminator learns to tell measured from estimated maps, the network to be taken for measured.
+"""LS-GAN beside a loss of values: a discriminator learns to separate measured from estimated maps, the network to be taken for measured.
 
 Both learn in one step of one optimiser, and lie in one checkpoint: the discriminator's gradients come from its own loss alone, those of the
 network pass through the discriminator as it is. Mao et al., Least Squares GAN (ICCV 2017); Carvalho et al., ICIP 2018."""
