@@ -17,7 +17,7 @@ from pathlib import Path
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.prefetch import cores
+from deepnets4eo.system import cores
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 CHOICES = "Choose auto, cpu, cuda or cuda:N."

@@ -4,12 +4,13 @@ Takes a function and items; an error of the function reaches the caller at its p
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
+
+from deepnets4eo.system import cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -39,8 +40,3 @@ def in_order(
         finally:
             for future in started:
                 future.cancel()
-
-
-def cores() -> int:
-    """Number of cores this process may use, where the system limits it; else of the machine."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

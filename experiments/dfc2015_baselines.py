@@ -30,11 +30,11 @@ from deepnets4eo.cards.dataset_reader import open_dataset
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.grid import blocks
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.prefetch import cores
 from deepnets4eo.rasters.scene import LABELS, Layer, Scene
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import write_raster
+from deepnets4eo.system import cores
 from deepnets4eo.terrain import ndsm_raster
 from deepnets4eo.training import load_recipe
 

@@ -41,6 +41,20 @@ KNOWN_BRANCHES = {"baselines", "segmentation", "fusion", "hyperspectral", "chang
 HEAVY = {"torch", "lightning", "torchmetrics", "segmentation_models_pytorch", "sklearn", "skimage", "skops", "scipy",
          "matplotlib", "bokeh", "geopandas", "pandas", "pyogrio", "rasterio", "shapely", "odc", "open3d", "laspy",
          "dask", "distributed"}  # fmt: skip
+NOT_EVERYWHERE = {"fcntl", "resource", "msvcrt", "winreg", "pwd", "grp", "termios", "tty", "pty", "syslog"}
+NOT_IN_OS = {
+    "fork",
+    "forkpty",
+    "setsid",
+    "setpgrp",
+    "getuid",
+    "geteuid",
+    "getpgid",
+    "killpg",
+    "mkfifo",
+    "sysconf",
+    "nice",
+}
 
 
 def imports(path: Path, *, top_only: bool = False) -> Iterator[tuple[int, str]]:
@@ -258,3 +272,17 @@ def test_files_of_others_are_opened_through_formats_alone():
             if call in READERS and not allowed:
                 offenders.append((path, line, f"{call} opens a file that was not checked; use deepnets4eo.formats"))
     assert not offenders, report(offenders)
+
+
+def test_only_one_module_uses_what_some_systems_lack() -> None:
+    offenders = []
+    for path in source_files("deepnets4eo"):
+        for node in nodes(path):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [name.name for name in node.names if name.name in NOT_EVERYWHERE]
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
+                names = [node.attr] if node.attr in NOT_IN_OS or node.attr.startswith("sched_") else []
+            offenders += [f"{path.relative_to(ROOT)}:{node.lineno}: {name}" for name in names]
+    assert [line for line in offenders if not line.startswith("deepnets4eo/system.py")] == []
+    assert offenders

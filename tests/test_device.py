@@ -12,7 +12,7 @@ from deepnets4eo import device
 from deepnets4eo.device import Compute, choose, readers_for, torch_settings
 from deepnets4eo.errors import InputError, MissingExtraError
 from deepnets4eo.prediction.memory import resident_bytes
-from deepnets4eo.prefetch import cores
+from deepnets4eo.system import cores
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ weights, is read, not run again. Refuses scenes that are trained and tested on."
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -24,6 +23,7 @@ from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import LABELS, Scene
 from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.system import take_share_of_cores
 from deepnets4eo.training import load_recipe, train
 from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.tasks import TrainOptions
@@ -227,13 +227,11 @@ def _run_one(row: Row, scenes: BenchmarkScenes, legend: Legend, out: Path, proto
 
 
 def _limit_cores(turns: Any, workers: int) -> None:
-    """Keep a worker to its share of the cores, so that libraries do not start more threads than there is room for."""
+    """Keep a worker to its share of the cores, by its turn."""
     with turns.get_lock():
         number = turns.value
         turns.value += 1
-    if hasattr(os, "sched_setaffinity"):
-        mine = sorted(os.sched_getaffinity(0))[number % workers :: workers]
-        os.sched_setaffinity(0, mine or os.sched_getaffinity(0))
+    take_share_of_cores(number, workers)
 
 
 def _legend_value(legend: Legend) -> str:

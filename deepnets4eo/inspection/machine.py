@@ -24,7 +24,7 @@ from deepnets4eo.files import write_json
 from deepnets4eo.inspection.files import Inspection
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.lazy import EXTRAS, is_installed
-from deepnets4eo.prefetch import cores
+from deepnets4eo.system import cores
 from deepnets4eo.version import __version__
 
 PACKAGE = "deepnets4eo"

@@ -16,16 +16,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime, timezone
-from importlib import import_module
 from pathlib import Path
 
 from deepnets4eo.errors import OutputError
 from deepnets4eo.files import PARTIAL, open_own, remove_leftovers, writing
+from deepnets4eo.system import lock_at_once
 
 log = logging.getLogger(__name__)
 
-LOCKED_BYTE = 1 << 20  # far behind the file's text: on Windows others cannot read bytes that are locked
-MOST_SHARED = 1 << 20  # processes on Windows that share a lock
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 _locked: ContextVar[frozenset[Path]] = ContextVar("outputs that this job has locked", default=frozenset())
@@ -127,7 +125,7 @@ def _release(file: int, path: Path) -> None:
 def _try_lock(file: int, *, shared: bool) -> bool:
     """Whether this process has the lock now; True with a warning where the file system has none."""
     try:
-        _lock_at_once(file, shared=shared)
+        lock_at_once(file, shared=shared)
     except OSError as error:
         if error.errno in {errno.EACCES, errno.EAGAIN, errno.EDEADLK}:
             return False
@@ -136,20 +134,6 @@ def _try_lock(file: int, *, shared: bool) -> bool:
             raise
         log.warning("The file system has no locks: do not run two jobs into one output.")
     return True
-
-
-def _lock_at_once(file: int, *, shared: bool) -> None:
-    """Take the lock of the operating system without waiting. Raises OSError where another process has it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        msvcrt = import_module("msvcrt")
-        # there are no shared locks: who shares locks one byte of its own, who does not all of them
-        first, length = (LOCKED_BYTE + os.getpid() % MOST_SHARED, 1) if shared else (LOCKED_BYTE, MOST_SHARED)
-        os.lseek(file, first, os.SEEK_SET)
-        msvcrt.locking(file, msvcrt.LK_NBLCK, length)
-    else:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
 def _is_at(file: int, path: Path) -> bool:

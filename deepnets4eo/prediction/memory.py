@@ -6,7 +6,6 @@ names one that suffices."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -16,6 +15,7 @@ from deepnets4eo.device import Compute, bytes_taken, memory_bytes, torch_setting
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES
 from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.system import peak_bytes
 
 STITCH_BYTES = 64 << 20  # of a strip's buffers at most, so that memory hardly depends on scene and class count
 QUEUE_BYTES = 64 << 20  # of results that wait for the writer at most
@@ -29,19 +29,6 @@ SHARE = 0.25  # of the GPU's memory at most: it may serve others as well
 def resident_bytes() -> int:
     """Return the memory that this process holds now."""
     return int(psutil.Process().memory_info().rss)
-
-
-def peak_bytes() -> int:
-    """Return the most memory that this process has held so far."""
-    memory = psutil.Process().memory_info()
-    if hasattr(memory, "peak_wset"):  # Windows
-        return int(memory.peak_wset)
-    try:
-        import resource  # psutil has no peak on POSIX
-    except ImportError:
-        return int(memory.rss)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def network_bytes(compute_tile: Callable[[], None]) -> int:

@@ -25,6 +25,7 @@ from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.errors import DeepNets4EOError
+from deepnets4eo.system import leave_terminal
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -247,9 +248,7 @@ def _work(
     sender: Any, environment: dict[str, str], level: int, function: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> None:
     """The life of one process."""
-    if os.name == "posix":
-        os.setpgrp()  # so that a terminal's Ctrl-C reaches the caller alone
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    leave_terminal()
     threading.Thread(target=_end_with_caller, daemon=True).start()
     os.environ.update(environment)
     logging.getLogger().addHandler(_Forward(sender))

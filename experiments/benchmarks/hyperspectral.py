@@ -35,11 +35,11 @@ from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.device import choose, cpu_has_bfloat16_units, keep_freed_memory
 from deepnets4eo.hyperspectral import PatchClassifier
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.prediction.memory import peak_bytes
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.networks import create_model
 from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.system import peak_bytes
 
 CLASSES_CLASSICAL = 9
 SAMPLES = 1800  # 200 a class, as in many papers

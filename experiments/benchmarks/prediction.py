@@ -30,10 +30,10 @@ from deepnets4eo.damage.network.pairs import make_scene as pair_scene
 from deepnets4eo.device import choose, torch_settings
 from deepnets4eo.grid import blocks
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.prediction.memory import peak_bytes
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.system import peak_bytes
 from deepnets4eo.tiling import Tiling
 
 BLOCK_PX = 512

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deepnets4eo import system
 from deepnets4eo.errors import OutputError
 from deepnets4eo.files import remove_leftovers
 from deepnets4eo.grid import Grid, Window
@@ -176,8 +177,8 @@ def test_windows_locks_a_byte_behind_the_text(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "msvcrt", windows)
     with output_lock(tmp_path / "out"):
         assert json.loads((tmp_path / ".partial-lock-out").read_text(encoding="utf-8"))["pid"] == os.getpid()
-    assert windows.ours == [(lock_module.LOCKED_BYTE, lock_module.MOST_SHARED)]
-    windows.others.add(lock_module.LOCKED_BYTE)
+    assert windows.ours == [(system.LOCKED_BYTE, system.MOST_SHARED)]
+    windows.others.add(system.LOCKED_BYTE)
     with pytest.raises(OutputError, match="is being written by another job"), output_lock(tmp_path / "out"):
         pass
 
@@ -208,8 +209,8 @@ def test_on_windows_each_part_locks_a_byte_of_those_that_a_whole_job_locks(
     with output_lock(tmp_path / "out", shared=True):
         pass
     ((at, length),) = windows.ours
-    first = lock_module.LOCKED_BYTE
-    assert (first <= at < first + lock_module.MOST_SHARED, length) == (True, 1)
+    first = system.LOCKED_BYTE
+    assert (first <= at < first + system.MOST_SHARED, length) == (True, 1)
 
 
 def test_leftovers_of_an_output_go_and_those_of_others_stay(tmp_path: Path) -> None:

@@ -2,10 +2,8 @@
 
 import logging
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -261,14 +259,6 @@ def test_the_budget_for_stitching_is_what_is_left_at_most_its_share() -> None:
         InputError, match=r"--memory 169MB does not suffice: .* take 1 MB for one tile.*Allow 170MB, or"
     ):
         memory.stitch_budget(fixed + 10**6, 10**6, 5 * 10**5, 10**6)
-
-
-def test_the_peak_is_read_where_windows_has_it_and_is_what_is_held_where_no_system_counts(monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "resource", None)
-    assert memory.peak_bytes() == pytest.approx(memory.resident_bytes(), rel=0.1)
-    monkeypatch.setattr(memory.psutil, "Process", lambda: SimpleNamespace(memory_info=lambda: windows))
-    windows = SimpleNamespace(rss=1 << 20, peak_wset=3 << 20)
-    assert (memory.resident_bytes(), memory.peak_bytes()) == (1 << 20, 3 << 20)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="freed memory is counted at once on Linux alone")

@@ -21,9 +21,10 @@ from deepnets4eo.points.views.camera import Camera, FaceView, check_of_surface
 from deepnets4eo.points.views.casters import ray_caster
 from deepnets4eo.points.views.snapshots import Third, snapshot
 from deepnets4eo.points.views.surface import Surface
-from deepnets4eo.prefetch import cores, in_order
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.system import cores
 
 BLOCK_POINTS = 1 << 18  # that a thread takes at once
 SIDE = 256  # cells beside each other: points are looked up cell by cell, as neighbours use the same part of the tree

@@ -1,0 +1,62 @@
+"""What operating systems do in their own ways, each with what is done where one lacks it: locks, cores, memory, groups of processes.
+
+The only module that imports what some systems do not have; elsewhere a test finds it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+
+import psutil
+
+LOCKED_BYTE = 1 << 20  # far behind the file's text: on Windows others cannot read bytes that are locked
+MOST_SHARED = 1 << 20  # processes on Windows that share a lock
+
+
+def lock_at_once(file: int, *, shared: bool) -> None:
+    """Take the lock of an open file (its descriptor) without waiting. Raises OSError where another process has it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        msvcrt = import_module("msvcrt")
+        # there are no shared locks: who shares locks one byte of its own, who does not all of them
+        first, length = (LOCKED_BYTE + os.getpid() % MOST_SHARED, 1) if shared else (LOCKED_BYTE, MOST_SHARED)
+        os.lseek(file, first, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_NBLCK, length)
+    else:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+
+
+def cores() -> int:
+    """Returns the number of cores this process may use, where the system limits it; else of the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def take_share_of_cores(number: int, workers: int) -> None:
+    """Keep this process, the `number`-th of `workers` (from 0), to its share of the cores, so that libraries do not start more
+    threads than there is room for. Nothing is done where the system has no such limit."""
+    if hasattr(os, "sched_setaffinity"):
+        allowed = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, sorted(allowed)[number % workers :: workers] or allowed)
+
+
+def peak_bytes() -> int:
+    """Returns the most memory that this process has held so far; where the system keeps no such count, what it holds now."""
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):  # Windows
+        return int(memory.peak_wset)
+    try:
+        import resource  # psutil has no peak on POSIX
+    except ImportError:
+        return int(memory.rss)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def leave_terminal() -> None:
+    """Put this process into a group of its own, so that a terminal's Ctrl-C reaches its caller alone, which passes it on."""
+    if os.name == "posix":
+        os.setpgrp()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
