@@ -3,6 +3,7 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
+    "BlurNet": "deepnets4eo.depth.defocus",
     "D3Net": "deepnets4eo.depth.d3net",
     "ThinLens": "deepnets4eo.depth.defocus",
 }

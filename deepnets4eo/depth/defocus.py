@@ -1,4 +1,5 @@
-"""The blur of a lens that is focused at one distance: a sharp image and its depth become what a camera would have seen.
+"""The blur of a lens that is focused at one distance: a sharp image and its depth become what a camera would have seen; and a network that
+reads depth from it.
 
 The scene is cut into layers of like blur; each is blurred by itself, and nearer ones cover farther ones, from back to front. What a
 near object hides is not known: it is made of what the farther layers show around it. The lens is thin and the blur round and
@@ -12,8 +13,8 @@ from typing import Any
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor
-from torch.nn.functional import conv2d
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, conv2d, interpolate
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.options import option_group
@@ -134,3 +135,43 @@ def _blurred(layers: Tensor, sigmas_px: list[float]) -> Tensor:
     layers = layers.to(memory_format=torch.channels_last)
     across: Any = conv2d(layers, rows, padding=(0, reach), groups=channels)
     return conv2d(across, rows.transpose(2, 3).contiguous(), padding=(reach, 0), groups=channels)
+
+
+class BlurNet(nn.Module):
+    """A small network of three scales without strides in its first layers, so that it sees how sharp things are; its context of some 70 pixels
+    says little of where they usually stand.
+
+    Parameters
+    ----------
+    in_channels, num_classes : bands, and channels of the output, at least 1
+    width : channels of the finest scale; the others have twice and three times as many
+
+    Examples
+    --------
+    >>> BlurNet(1, 1, width=4).eval()(torch.zeros(1, 1, 30, 41)).shape
+    torch.Size([1, 1, 30, 41])
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, *, width: int = 24) -> None:
+        super().__init__()
+        self.fine = nn.Sequential(_convolution(in_channels, width), _convolution(width, width))
+        self.middle = nn.Sequential(
+            nn.MaxPool2d(2, ceil_mode=True), _convolution(width, 2 * width), _convolution(2 * width, 2 * width)
+        )
+        wide = [_convolution(3 * width, 3 * width, dilation) for dilation in (2, 4)]
+        self.coarse = nn.Sequential(nn.MaxPool2d(2, ceil_mode=True), _convolution(2 * width, 3 * width), *wide)
+        self.output = nn.Conv2d(6 * width, num_classes, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image : (N, C, H, W) float32, standardised · returns : (N, K, H, W)."""
+        fine = self.fine(image)
+        middle = self.middle(fine)
+        maps = torch.cat(
+            [avg_pool2d(fine, 4, ceil_mode=True), avg_pool2d(middle, 2, ceil_mode=True), self.coarse(middle)], dim=1
+        )
+        return interpolate(self.output(maps), image.shape[2:], mode="bilinear")
+
+
+def _convolution(before: int, after: int, dilation: int = 1) -> nn.Sequential:
+    convolution = nn.Conv2d(before, after, 3, padding=dilation, dilation=dilation, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU())
