@@ -5,10 +5,15 @@ from deepnets4eo.lazy import lazy_names
 _HOMES = {
     "BAND_ORDERS": "deepnets4eo.classification.bands",
     "ImageList": "deepnets4eo.classification.images",
+    "align": "deepnets4eo.classification.embeddings",
     "check_band_order": "deepnets4eo.classification.bands",
     "classify_images": "deepnets4eo.classification.training",
     "draw_labelled": "deepnets4eo.classification.images",
+    "interpolate_weights": "deepnets4eo.classification.embeddings",
     "list_images": "deepnets4eo.classification.readers",
+    "measure_gap": "deepnets4eo.classification.embeddings",
+    "probe": "deepnets4eo.classification.embeddings",
+    "recall_at": "deepnets4eo.classification.embeddings",
     "score_images": "deepnets4eo.classification.scores",
 }
 

@@ -7,11 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deepnets4eo.errors import InputError
-
-_COLOURS = {
-    "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06", "rededge3": "B07",
-    "nir": "B08", "nir08": "B8A", "nir09": "B09", "cirrus": "B10", "swir16": "B11", "swir22": "B12",
-}  # fmt: skip
+from deepnets4eo.rasters.band_names import name_band
 
 # whose order → the bands; what is the same set in another order is a trap, since no number of channels gives it away
 BAND_ORDERS: dict[str, tuple[str, ...]] = {
@@ -26,17 +22,6 @@ BAND_ORDERS: dict[str, tuple[str, ...]] = {
     "EfficientBigEarthNet": ("B02", "B03", "B04", "B08", "B05", "B06", "B07", "B8A", "B11", "B12", "VV", "VH"),
     "TESSERA": ("B04", "B02", "B03", "B08", "B8A", "B05", "B06", "B07", "B11", "B12"),
 }  # fmt: skip
-
-
-def name_band(name: str) -> str:
-    """The usual name of a band: B1, b01 and coastal are B01; other names in capitals.
-
-    >>> name_band("b1"), name_band("swir22"), name_band("B8A"), name_band("vv")
-    ('B01', 'B12', 'B8A', 'VV')
-    """
-    plain = name.strip().lower().replace("-", "").replace("_", "").replace(" ", "")
-    plain = _COLOURS.get(plain, plain).upper()
-    return f"B0{plain[1:]}" if len(plain) == 2 and plain[0] == "B" and plain[1].isdigit() else plain
 
 
 def check_band_order(bands: Sequence[str], expected: Sequence[str], where: str) -> None:

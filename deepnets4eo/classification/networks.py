@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.formats.access import check_online
 from deepnets4eo.hyperspectral import PatchClassifier
+from deepnets4eo.segmenters.pretrained import is_local, load_pretrained
 
 FIXED_KERNELS = (3, 5, 5, 7)  # of the stages of published ResNets with channel attention ("3557")
 STEM = 16  # channels before the groups
@@ -67,7 +68,8 @@ class ImageClassifier(SlidingClassifier):
     ----------
     in_channels, num_classes : bands and classes
     encoder : a name of `timm.list_models()`
-    weights : "imagenet", downloaded on demand only; None: random
+    weights : "imagenet", downloaded on demand only; a .safetensors file or run, see `load_pretrained`; None: random
+    bands : what the bands show, where weights of a file belong to other ones
     patch_px, stride_px : side of the images, and of the cells that a scene is labelled in; None: a quarter of a patch
     drop, drop_path : shares that are dropped in training: features before the last layer, and whole blocks
     """
@@ -79,6 +81,7 @@ class ImageClassifier(SlidingClassifier):
         *,
         encoder: str = "resnet18",
         weights: str | None = None,
+        bands: Sequence[str] = (),
         patch_px: int = 64,
         stride_px: int | None = None,
         drop: float = 0.0,
@@ -89,15 +92,19 @@ class ImageClassifier(SlidingClassifier):
 
         if not timm.is_model(encoder):  # timm itself also takes addresses and folders
             raise InputError(f"encoder {encoder!r} is unknown to timm. {name_hint(encoder, timm.list_models())}")
-        if weights not in (None, "imagenet"):
-            raise InputError(f"weights={weights!r} are unknown; expected imagenet, or none.")
-        if weights:
+        local = is_local(weights)
+        if weights not in (None, "imagenet") and not local:
+            raise InputError(f"weights={weights!r} are unknown; expected imagenet, a .safetensors file, or none.")
+        if weights and not local:
             check_online(f"the weights {weights!r} of {encoder!r}")
+        download = bool(weights) and not local
         options: dict[str, Any] = {"in_chans": in_channels, "num_classes": 0, "drop_path_rate": drop_path}
         try:
-            self.encoder: Any = timm.create_model(encoder, pretrained=bool(weights), img_size=patch_px, **options)
+            self.encoder: Any = timm.create_model(encoder, pretrained=download, img_size=patch_px, **options)
         except TypeError:  # only transformers know a size
-            self.encoder = timm.create_model(encoder, pretrained=bool(weights), **options)
+            self.encoder = timm.create_model(encoder, pretrained=download, **options)
+        if weights is not None and local:
+            load_pretrained(self.encoder, weights, bands=bands)
         self.dropped = nn.Dropout(drop)
         self.head = nn.Linear(int(self.encoder.num_features), num_classes)
 

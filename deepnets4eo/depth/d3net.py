@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchvision.models import DenseNet
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmentation import read_tensors
+from deepnets4eo.segmenters.pretrained import read_tensors
 
 log = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ _HOMES = {
     "max_unpool": "deepnets4eo.segmentation.blocks",
     "notebook_segmenter": "deepnets4eo.segmentation.notebook",
     "pad_to_stride": "deepnets4eo.segmentation.blocks",
-    "read_tensors": "deepnets4eo.segmentation.weights",
+    "read_tensors": "deepnets4eo.segmenters.pretrained",
     "replace_last_layer": "deepnets4eo.segmenters.networks",
     "signed_distance": "deepnets4eo.segmentation.heads",
     "upright_patches": "deepnets4eo.objects.classifier",

@@ -7,61 +7,21 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import check_online
 from deepnets4eo.segmentation.blocks import STAGES, SegNetEncoder
+from deepnets4eo.segmenters.pretrained import COUNTER, IMAGENET, fit_bands, read_tensors
 from deepnets4eo.segmenters.segmenter import WEIGHTS
 
-CONVERSION = (
-    "Give a safetensors file; a .pth file of PyTorch is converted once by safetensors.torch.save_file(torch.load(FILE, "
-    "weights_only=True), OUT)."
-)
 NOTEBOOK = re.compile(r"(?:module\.)?(conv\d_\d(?:_D)?(?:_bn)?)\.(\w+)")
 ENCODER_LAYERS = [f"conv{at}_{one}" for at, stage in enumerate(STAGES, 1) for one in range(1, len(stage) + 1)]
 HEAD, *_BACKWARDS = [f"{name}_D" for name in ENCODER_LAYERS]
 DECODER_LAYERS = _BACKWARDS[::-1]
-COUNTER = "num_batches_tracked"  # absent from files of older versions; counts nothing that matters
-IMAGENET = "imagenet"
 REPOSITORY, FILE = "timm/vgg16_bn.tv_in1k", "model.safetensors"  # torchvision's weights, without pickle
 FEATURES = re.compile(r"(?:.*\.)?features\.(\d+)\.(\w+)")
 OWN = re.compile(r"(?:.*\.)?(stages\.\d+\.\d+\.\w+)")
-
-
-def read_tensors(path: Path, patterns: Sequence[re.Pattern[str]]) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors file whose names fit a pattern.
-
-    Parameters
-    ----------
-    path : the file
-    patterns : regular expressions, of which one fits the whole name
-
-    Returns
-    -------
-    dict[str, Tensor]
-        Name → tensor, on the CPU.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read.
-
-    Examples
-    --------
-    ```python
-    read_tensors(Path("densenet121.safetensors"), [re.compile("features.*")])
-    ```
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = [name for name in file.keys() if any(one.fullmatch(name) for one in patterns)]  # noqa: SIM118
-            return {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"the weights {path} cannot be read: {error}. {CONVERSION}") from error
 
 
 def conv_and_norm_names(module: nn.Module) -> list[tuple[str, str]]:
@@ -146,19 +106,6 @@ def load_all(module: nn.Module, state: dict[str, Tensor], path: Path, kind: str,
             shape = tuple(state[name].shape) if name in state else "missing"
             raise InputError(f"{path}: {name} is {shape}, the {kind} has {tuple(value.shape)}. {remedy}")
     module.load_state_dict({name: state[name] for name in expected})
-
-
-def fit_bands(weight: Tensor, in_channels: int) -> Tensor:
-    """Return the first layer's weights (O, B, k, k) for another number of bands: (O, in_channels, k, k). The first B
-    bands keep theirs, further ones get the mean over B; fewer than B all get the mean. All are scaled by B /
-    in_channels, so that the responses keep their size."""
-    bands = weight.shape[1]
-    if in_channels == bands:
-        return weight
-    mean = weight.mean(dim=1, keepdim=True)
-    kept = weight if in_channels > bands else weight[:, :0]
-    more = mean.expand(-1, in_channels - kept.shape[1], -1, -1)
-    return torch.cat([kept, more], dim=1) * (bands / in_channels)
 
 
 def _features(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:

@@ -12,7 +12,7 @@ import fnmatch
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import EntryPoint
 from importlib.util import find_spec
@@ -41,6 +41,7 @@ def create_model(
     weights: str | None = None,
     head: str | None = None,
     head_options: Mapping[str, Any] | None = None,
+    bands: Sequence[str] = (),
     **options: Any,
 ) -> nn.Module:
     """Build a network by name.
@@ -50,9 +51,12 @@ def create_model(
     name : an entry of `list_models()`; smp's may have their encoder after a slash, as in "unet/resnet34"
     in_channels, num_classes : bands and classes, at least 1
     encoder : encoder of smp's architectures, by default "resnet34"
-    weights : first weights, e.g. "imagenet", which smp downloads.
+    weights
+        First weights: "imagenet", which smp downloads, or a .safetensors file or run with those of the encoder, see
+        `load_pretrained`.
     head : computes the scores instead of the network's own last layer, e.g. "multi-kernel"; see `list_heads()`.
     head_options : further arguments of the head, e.g. {"clip_px": 16} of "distance".
+    bands : what the bands show, e.g. "B04" or "red": where weights of a file belong to other ones
     **options : further arguments of the architecture, e.g. encoder_depth=4.
 
     Returns
@@ -80,13 +84,19 @@ def create_model(
     if head is not None:
         add_head = _head(head, head_options or {})
         plain = create_model(
-            name, in_channels=in_channels, num_classes=num_classes, encoder=encoder, weights=weights, **options
+            name,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            encoder=encoder,
+            weights=weights,
+            bands=bands,
+            **options,
         )
         return add_head(plain, num_classes)
     registered = _registered()
     if name in registered:
         return _build_registered(
-            registered[name], in_channels, num_classes, _without_none(encoder=encoder, weights=weights) | options
+            registered[name], in_channels, num_classes, bands, _without_none(encoder=encoder, weights=weights) | options
         )
     architecture, _, slashed = name.partition("/")
     if architecture not in _architectures():
@@ -97,7 +107,14 @@ def create_model(
         )
     chosen = slashed or encoder or DEFAULT_ENCODER
     check_encoder(chosen, weights)
-    return _build_smp(architecture, chosen, weights, {"in_channels": in_channels, "classes": num_classes} | options)
+    from deepnets4eo.segmenters.pretrained import is_local, load_pretrained
+
+    sizes = {"in_channels": in_channels, "classes": num_classes}
+    if weights is None or not is_local(weights):
+        return _build_smp(architecture, chosen, weights, sizes | options)
+    network: Any = _build_smp(architecture, chosen, None, sizes | options)
+    load_pretrained(network.encoder, weights, bands=bands)
+    return network
 
 
 def create_from_spec(network: Mapping[str, Any]) -> nn.Module:
@@ -144,7 +161,9 @@ def list_heads() -> list[str]:
 def check_encoder(encoder: str, weights: str | None) -> None:
     """Refuse an encoder that neither smp nor timm has, and first weights where downloads are not allowed. For every
     network that builds an encoder of smp. Errors: InputError."""
-    if weights is not None:
+    from deepnets4eo.segmenters.pretrained import is_local
+
+    if weights is not None and not is_local(weights):
         check_online(f"the weights {weights!r} of {encoder!r}")
     names = _encoders()
     if encoder in names:
@@ -194,11 +213,15 @@ def _without_none(**arguments: Any) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _build_registered(entry: EntryPoint, in_channels: int, num_classes: int, options: dict[str, Any]) -> nn.Module:
+def _build_registered(
+    entry: EntryPoint, in_channels: int, num_classes: int, bands: Sequence[str], options: dict[str, Any]
+) -> nn.Module:
     factory: Callable[..., nn.Module] = load_plugin(entry)
     parameters = inspect.signature(factory).parameters
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
     unknown = [] if takes_any else sorted(options.keys() - parameters.keys())
+    if "bands" in parameters:
+        options["bands"] = bands
     if unknown:
         raise InputError(f"network {entry.name!r} takes {sorted(parameters)}, not {unknown}. Leave them out.")
     return factory(in_channels=in_channels, num_classes=num_classes, **options)

@@ -110,7 +110,8 @@ def build_segmenter(
         tiling = Tiling(**predict.model_dump())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.train.seed)
-        module = create_model(**network, **sizes, weights=recipe.model.encoder_weights)
+        bands = [band for layer in inputs.layers.values() for band in layer.bands]
+        module = create_model(**network, **sizes, weights=recipe.model.encoder_weights, bands=bands)
     return NetworkSegmenter(network, inputs, legend, tiling=tiling, module=module)
 
 

@@ -230,7 +230,7 @@ class DeepFeatures:
     @classmethod
     def restore(cls, folder: str | Path, description: Mapping[str, Any]) -> DeepFeatures:
         """Make the feature that `save` wrote; nothing is downloaded. Errors: RunError for a file that does not belong to it."""
-        from deepnets4eo.baselines.features.encoders import read_tensors
+        from deepnets4eo.segmenters.pretrained import read_tensors
 
         path = Path(folder) / f"{description['name']}_encoder.safetensors"
         if path.resolve().parent != Path(folder).resolve():

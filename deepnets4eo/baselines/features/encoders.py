@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,9 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.formats.access import check_online
+from deepnets4eo.segmenters.pretrained import IMAGENET, load_pretrained
 
-IMAGENET = "imagenet"
 TRIAL_PX = 256  # side of the image from which the geometry is measured; a multiple of every reduction
-PREFIXES = (
-    "",
-    "encoder.",
-    "network.encoder.",
-    "backbone.",
-    "module.",
-    "model.",
-)  # before the names of an encoder's weights
-IGNORED_TENSOR = "num_batches_tracked"  # a counter that inference does not use
 BUILD_ERRORS = (
     RuntimeError,
     ValueError,
@@ -72,7 +62,7 @@ class FrozenEncoder:
         if weights is None:
             _enable_residual_branches(self.module)
         elif not download:
-            load_tensors(self.module, read_tensors(weights), weights)
+            load_pretrained(self.module, weights, complete=True)
         self.module.to(memory_format=torch.channels_last)  # 1.3 times as fast on CPUs
         self.device = "cpu"
         self._geometry: tuple[float, float] | None = None
@@ -114,49 +104,6 @@ class FrozenEncoder:
         if self._geometry is None:
             self._geometry = _geometry(self)
         return self._geometry
-
-
-def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """Read all tensors of a .safetensors file. Errors: InputError for other files, which might hold code."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if Path(path).suffix != ".safetensors":
-        raise InputError(
-            f"weights {str(path)!r} are no .safetensors file nor {IMAGENET!r}; pickled weights are not read, as they may "
-            "hold code. Convert them where you trust them: safetensors.torch.save_file(state_dict, 'encoder.safetensors')."
-        )
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"weights {path} cannot be read: {error}. Check the path, or copy the file again.") from error
-
-
-def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
-    """Load the tensors of a file into an encoder, with or without a prefix; other tensors (heads) are left out. Errors:
-    InputError where some of the encoder's are missing or have another shape."""
-    expected = {key: value for key, value in module.state_dict().items() if not key.endswith(IGNORED_TENSOR)}
-    matching = max((_match_names(expected, tensors, prefix) for prefix in PREFIXES), key=len)
-    missing = sorted(expected.keys() - matching.keys())
-    if missing:
-        raise InputError(
-            f"weights {source} lack {len(missing)} of the {len(expected)} tensors of the encoder, as {missing[0]!r} of shape "
-            f"{tuple(expected[missing[0]].shape)}; they are of another network. Name the encoder of these weights."
-        )
-    module.load_state_dict(matching, strict=False)
-
-
-def _match_names(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    matching = {}
-    for key, value in expected.items():
-        plain = key.removeprefix("model.")
-        # timm renames "stages.0.conv" to "stages_0.conv" where it returns levels
-        for name in (key, plain, re.sub(r"^([a-z]+)_(\d+)\.", r"\1.\2.", plain)):
-            candidate = tensors.get(prefix + name)
-            if candidate is not None and candidate.shape == value.shape:
-                matching[key] = candidate
-                break
-    return matching
 
 
 Build = Callable[[int, bool], nn.Module]

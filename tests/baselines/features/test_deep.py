@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import Feature
 from deepnets4eo.baselines.features.deep import MEAN, STD, DeepFeatures, bilinear_weights, box_weights, encoder_images
-from deepnets4eo.baselines.features.encoders import FrozenEncoder, load_tensors
+from deepnets4eo.baselines.features.encoders import FrozenEncoder
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.segmenters.networks import create_model
 
@@ -269,8 +269,9 @@ def test_timms_own_names_are_found_where_it_renames_levels(tmp_path):
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
+    save_file({"conv1.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(InputError, match="lack"):
-        load_tensors(FrozenEncoder(TINY, 4).module, {"conv1.weight": torch.zeros(1)}, "other.safetensors")
+        FrozenEncoder(TINY, 4, weights=tmp_path / "other.safetensors")
     pickled = tmp_path / "resnet18.pth"
     pickled.write_bytes(b"")
     with pytest.raises(InputError, match="Convert"):

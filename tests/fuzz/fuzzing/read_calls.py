@@ -225,7 +225,7 @@ def block(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def weights(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.baselines.features.encoders import read_tensors
+    from deepnets4eo.segmenters.pretrained import read_tensors
 
     return read_tensors(main)
 

@@ -1,0 +1,272 @@
+"""Embeddings of images: how far two sensors' lie apart, which find each other, what they are worth frozen; and weights between two.
+
+Takes arrays (N, D), row i of both of the same place, and state dicts. Source of the gap: Liang, Zhang, Kwon, Yeung and Zou, NeurIPS 2022."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Floats = NDArray[np.floating[Any]]
+FOLDS = 5
+NEIGHBOURS = 5
+LABEL_WEIGHT = 0.05  # of the loss through the frozen labels, as published
+
+
+def normalise(embeddings: Floats) -> NDArray[np.float64]:
+    """Embeddings (N, D) of length 1. Errors: InputError for other shapes, values that are not finite, and a zero vector."""
+    embeddings = np.asarray(embeddings, float)
+    lengths = np.linalg.norm(embeddings, axis=-1, keepdims=True)
+    if embeddings.ndim != 2 or not np.isfinite(embeddings).all() or not (lengths > 0).all():
+        raise InputError(
+            f"embeddings have the shape {embeddings.shape}; expected (N, D) finite values, none of them a zero vector."
+        )
+    return embeddings / lengths
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How far the embeddings of two sensors lie apart, each of length 1.
+
+    Parameters
+    ----------
+    vector : (D,) mean of the first minus mean of the second
+    size : its length, 0 to 2
+    centroid_cosine : cosine of both means
+    within_first, within_second : mean cosine of two embeddings of one sensor
+    matched : mean cosine of both embeddings of a place
+    separability : share that a logistic regression takes for the right sensor, of folds left out
+    alignment : mean squared distance of both embeddings of a place
+    uniformity_first, uniformity_second : log of the mean of exp(−2 d²) over pairs of one sensor; lower: more evenly spread
+    """
+
+    vector: NDArray[np.float64]
+    size: float
+    centroid_cosine: float
+    within_first: float
+    within_second: float
+    matched: float
+    separability: float
+    alignment: float
+    uniformity_first: float
+    uniformity_second: float
+
+    def to_dict(self) -> dict[str, float]:
+        """The figures without the vector."""
+        return {name: float(value) for name, value in asdict(self).items() if name != "vector"}
+
+
+def measure_gap(first: Floats, second: Floats) -> Gap:
+    """Measure the gap between embeddings (N, D) of two sensors, row i of both of one place.
+
+    Raises
+    ------
+    InputError
+        For other shapes, fewer than five places, or values that are not finite.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> places = rng.normal(size=(50, 8))
+    >>> gap = measure_gap(places + [4, 0, 0, 0, 0, 0, 0, 0], places)
+    >>> bool(gap.size > 0.7), bool(gap.separability > 0.9)
+    (True, True)
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import cross_val_score
+
+    x, y = _pair(first, second)
+    means = x.mean(axis=0), y.mean(axis=0)
+    labels = np.repeat([0, 1], len(x))
+    of_folds = cross_val_score(LogisticRegression(C=100.0, max_iter=1000), np.concatenate([x, y]), labels, cv=FOLDS)
+    lengths = np.linalg.norm(means[0]) * np.linalg.norm(means[1])
+    return Gap(
+        means[0] - means[1],
+        float(np.linalg.norm(means[0] - means[1])),
+        float(means[0] @ means[1] / max(lengths, np.finfo(float).tiny)),
+        _mean_of_pairs(x @ x.T),
+        _mean_of_pairs(y @ y.T),
+        float((x * y).sum(axis=1).mean()),
+        float(of_folds.mean()),
+        float(((x - y) ** 2).sum(axis=1).mean()),
+        *(float(np.log(_mean_of_pairs(np.exp(-4 * (1 - one @ one.T))))) for one in (x, y)),
+    )
+
+
+def centre(first: Floats, second: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both embeddings without the mean of their sensor, of length 1 again: the cheapest way to close the gap."""
+    x, y = _pair(first, second)
+    return normalise(x - x.mean(axis=0)), normalise(y - y.mean(axis=0))
+
+
+def shift(first: Floats, second: Floats, steps: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both embeddings moved towards each other along the gap's direction, of length 1 again; a negative step moves them apart."""
+    x, y = _pair(first, second)
+    vector = x.mean(axis=0) - y.mean(axis=0)
+    direction = vector / max(float(np.linalg.norm(vector)), np.finfo(float).tiny)
+    return normalise(x - steps * direction), normalise(y + steps * direction)
+
+
+def recall_at(first: Floats, second: Floats, k: int = 1) -> float:
+    """Share of the first embeddings whose own place is among the k most similar second ones.
+
+    >>> recall_at(np.eye(3), np.eye(3)[[0, 2, 1]])
+    0.3333333333333333
+    """
+    x, y = _pair(first, second, least=1)
+    similar = x @ y.T
+    own = similar.diagonal()[:, None]
+    return float(((similar > own).sum(axis=1) < k).mean())
+
+
+def probe(
+    features: Floats, labels: NDArray[np.integer[Any]], train: Sequence[int], test: Sequence[int]
+) -> dict[str, float]:
+    """Overall accuracy of frozen features by the nearest neighbours and by a logistic regression: the quickest baseline.
+
+    Parameters
+    ----------
+    features : (N, D)
+    labels : (N,) class indices
+    train, test : rows that are learnt from, and those that are tested on
+
+    Raises
+    ------
+    InputError
+        For rows in both, or one class alone to learn from.
+
+    Examples
+    --------
+    >>> features, labels = np.array([[0.0, 1], [0.1, 1], [1, 0], [1, 0.1], [0, 2], [2, 0]]), np.array([0, 0, 1, 1, 0, 1])
+    >>> probe(features, labels, [0, 1, 2, 3], [4, 5])
+    {'knn': 1.0, 'logistic': 1.0}
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if set(train) & set(test) or len(np.unique(labels[list(train)])) < 2:
+        raise InputError("a probe needs rows to test on that it does not learn from, and two classes to learn from.")
+    methods = {
+        "knn": KNeighborsClassifier(min(NEIGHBOURS, len(train)), metric="cosine", weights="distance"),
+        "logistic": make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000)),
+    }
+    rows = list(train), list(test)
+    return {
+        name: float(method.fit(features[rows[0]], labels[rows[0]]).score(features[rows[1]], labels[rows[1]]))
+        for name, method in methods.items()
+    }
+
+
+def interpolate_weights(first: Mapping[str, Tensor], tuned: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
+    """Weights between those before and after fine-tuning: (1 − α) · first + α · tuned, which often keeps what was known before
+    (patching; Ilharco et al., NeurIPS 2022).
+
+    Parameters
+    ----------
+    first, tuned : state dicts of one network
+    alpha : 0: the first ones, 1: the tuned ones
+
+    Raises
+    ------
+    InputError
+        For weights of two networks, or an α outside 0 to 1.
+    """
+    if not 0 <= alpha <= 1:
+        raise InputError(f"alpha is {alpha}, expected 0 (weights before) to 1 (after fine-tuning).")
+    odd = [
+        name
+        for name in first.keys() | tuned.keys()
+        if name not in first or name not in tuned or first[name].shape != tuned[name].shape
+    ]
+    if odd:
+        raise InputError(f"the weights are of two networks: {sorted(odd)[0]} differs. Fine-tune the same network.")
+    return {
+        name: ((1 - alpha) * value.float() + alpha * tuned[name].float()).to(value.dtype) if value.is_floating_point() else tuned[name]
+        for name, value in first.items()
+    }  # fmt: skip
+
+
+def align(
+    student: nn.Module,
+    teacher_embeddings: Tensor,
+    batches: Callable[[int], Sequence[NDArray[np.integer[Any]]]],
+    images: Tensor,
+    *,
+    label_embeddings: Tensor | None = None,
+    targets: Tensor | None = None,
+    epochs: int = 5,
+    lr: float = 1e-4,
+) -> list[float]:
+    """Teach another sensor's encoder to embed places as a frozen teacher does.
+
+    The loss is the squared distance to the teacher's embedding of the same place, and with labels 0.05 times the binary
+    cross-entropy of the similarities to frozen embeddings of the classes.
+
+    Parameters
+    ----------
+    student : (N, C, P, P) → (N, D), changed in place
+    teacher_embeddings : (N, D), of length 1
+    batches : epoch → rows of each batch
+    images : (N, C, P, P) of the student's sensor
+    label_embeddings, targets : (K, D) of the classes, and (N, K) 0 or 1; None: without labels
+    epochs, lr : of AdamW
+
+    Returns
+    -------
+    list[float]
+        Mean loss of each epoch.
+
+    Raises
+    ------
+    InputError
+        For labels without embeddings of classes, or the other way round.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    if (label_embeddings is None) != (targets is None):
+        raise InputError("label_embeddings and targets belong together. Give both, or none.")
+    optimizer = torch.optim.AdamW(student.parameters(), lr=lr)
+    student.train()
+    losses = []
+    for epoch in range(epochs):
+        of_epoch = []
+        for rows in batches(epoch):
+            embedded = F.normalize(student(images[rows]), dim=1)
+            loss = F.mse_loss(embedded, teacher_embeddings[rows])
+            if label_embeddings is not None and targets is not None:
+                scores = embedded @ label_embeddings.T
+                loss = loss + LABEL_WEIGHT * F.binary_cross_entropy_with_logits(scores, targets[rows].float())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            of_epoch.append(loss.item())
+        losses.append(float(np.mean(of_epoch)))
+    student.eval()
+    return losses
+
+
+def _pair(first: Floats, second: Floats, least: int = FOLDS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    x, y = normalise(first), normalise(second)
+    if x.shape != y.shape or len(x) < least:
+        raise InputError(
+            f"embeddings have the shapes {x.shape} and {y.shape}; expected the same, of {least} places or more, row i of both of one place."
+        )
+    return x, y
+
+
+def _mean_of_pairs(values: NDArray[np.float64]) -> float:
+    """Mean over pairs of two different rows."""
+    count = len(values)
+    return float((values.sum() - np.trace(values)) / (count * (count - 1)))
