@@ -187,9 +187,9 @@ def main() -> None:
     parser.add_argument("--samples", type=Path, help="folder of real samples, with bigearthnet")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     arguments = parser.parse_args()
-    found = [measure(seed) for seed in arguments.seeds]
+    of_seed = [measure(seed) for seed in arguments.seeds]
     texts = [
-        table({name: [one[part][name] for one in found] for name in found[0][part]}, title)
+        table({name: [one[part][name] for one in of_seed] for name in of_seed[0][part]}, title)
         for part, title in enumerate(
             ("Image and heights, SYNTHETIC", "Weights between two trainings, accuracy in percent, SYNTHETIC")
         )

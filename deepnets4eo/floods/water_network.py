@@ -18,10 +18,9 @@ from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.errors import RunError
 from deepnets4eo.lazy import is_installed
 from deepnets4eo.segmenters.any_size import LEAST_SPREAD, window_scalers
-from deepnets4eo.segmenters.checksums import shipped_run
+from deepnets4eo.segmenters.checksums import WEIGHTS, shipped_run
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.segmenters.run import Run, load_run
-from deepnets4eo.segmenters.segmenter import WEIGHTS
 
 SHIPPED = "floods/water"
 INPUTS = InputSpec({"image": DISPLAY_RGB})

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import check_online
 from deepnets4eo.segmentation.blocks import STAGES, SegNetEncoder
+from deepnets4eo.segmenters.checksums import WEIGHTS
 from deepnets4eo.segmenters.pretrained import COUNTER, IMAGENET, fit_bands, read_tensors
-from deepnets4eo.segmenters.segmenter import WEIGHTS
 
 NOTEBOOK = re.compile(r"(?:module\.)?(conv\d_\d(?:_D)?(?:_bn)?)\.(\w+)")
 ENCODER_LAYERS = [f"conv{at}_{one}" for at, stage in enumerate(STAGES, 1) for one in range(1, len(stage) + 1)]

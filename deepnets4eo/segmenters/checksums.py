@@ -18,6 +18,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import plain, read_json, sha256, write_json
 
 CARD = "card.json"
+WEIGHTS = "weights.safetensors"
 FORMAT = "deepnets4eo-run"
 FORMAT_VERSION = 1
 SIGNATURE = "card_sha256"

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.band_names import CENTRES_NM, name_band
-from deepnets4eo.segmenters.segmenter import WEIGHTS
+from deepnets4eo.segmenters.checksums import WEIGHTS
 
 log = logging.getLogger(__name__)
 
@@ -216,10 +216,10 @@ def _place_bands(weight: Tensor, theirs: Sequence[str], ours: Sequence[str]) -> 
     if known == wanted:
         return weight, ""
     mixing = torch.tensor(np.stack([_shares(band, known) for band in wanted]), dtype=weight.dtype)
-    placed = torch.einsum("obij,cb->ocij", weight, mixing) * (len(known) / len(wanted))
+    mixed = torch.einsum("obij,cb->ocij", weight, mixing) * (len(known) / len(wanted))
     if sorted(known) == sorted(wanted):
-        return placed, f"had its bands as {', '.join(known)} and has them as {', '.join(wanted)}"
-    return placed, f"fitted from the bands {', '.join(known)} to {', '.join(wanted)} by wavelength"
+        return mixed, f"had its bands as {', '.join(known)} and has them as {', '.join(wanted)}"
+    return mixed, f"fitted from the bands {', '.join(known)} to {', '.join(wanted)} by wavelength"
 
 
 def _shares(band: str, known: Sequence[str]) -> np.ndarray:

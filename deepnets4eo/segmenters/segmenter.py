@@ -18,6 +18,7 @@ from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.segmenters.checksums import WEIGHTS
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.networks import create_from_spec
 from deepnets4eo.tiling import Tiling
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-WEIGHTS = "weights.safetensors"
 STORED = ("float32", "float16")  # precisions of that file
 STRIDE_PX = 32  # deepest downsampling of the encoders; smaller remainders are padded and cut off again
 

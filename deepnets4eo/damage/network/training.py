@@ -30,8 +30,9 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.evaluation import report
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.plugins import DAMAGE_PAIRS, load_plugin, plugins_of
+from deepnets4eo.segmenters.checksums import WEIGHTS
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
-from deepnets4eo.segmenters.segmenter import WEIGHTS, NetworkSegmenter
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
 from deepnets4eo.training.streams import StreamSamples
