@@ -24,7 +24,7 @@ import torch
 from change_pairs import COVER, OF_MINICITY, publish, train_run
 from numpy.typing import NDArray
 from scipy.interpolate import griddata
-from scipy.ndimage import binary_dilation, binary_erosion
+from scipy.ndimage import binary_closing, binary_dilation, binary_erosion
 from script import add_smoke, plain_errors, require_files, title_of
 
 from deepnets4eo.cards.dataset_card import TEST, TRAIN, DatasetCard
@@ -68,11 +68,11 @@ ALONE, GRADIENT, COVER_ALONE, PLAIN = (
 BOTH = "heights and land cover, {}"
 HEIGHTS, TOGETHER, CLASSES = "depth/heights", "depth/heights-and-cover", "unet-mobilenet"  # recipes
 ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
-    ALONE: (HEIGHTS, (ZERO, "train.losses.gradient=0")),
-    GRADIENT: (HEIGHTS, (ZERO,)),
+    ALONE: (HEIGHTS, (ZERO,)),
+    GRADIENT: (HEIGHTS, (ZERO, "train.losses.gradient=1")),
     COVER_ALONE: (CLASSES, ("train.refit=false",)),
     **{
-        BOTH.format(name): (TOGETHER, (ZERO, "train.losses.gradient=0", f"train.balance={balance}"))
+        BOTH.format(name): (TOGETHER, (ZERO, f"train.balance={balance}"))
         for name, balance in {"equal": "equal", "log-variance": "log_variance", "GradNorm": "gradnorm"}.items()
     },
 }
@@ -91,7 +91,9 @@ def write_scene(
     synthetic: bool,
 ) -> dict[str, str]:
     """Image, heights, labels and roof edges of one scene as files; those that exist are kept."""
-    roof = labels == legend.value("building")
+    roof = binary_closing(
+        labels == legend.value("building"), iterations=2
+    )  # of a cloud: cells without a point lie between
     edge = binary_dilation(roof, iterations=EDGE_PX) & ~binary_erosion(roof, iterations=EDGE_PX, border_value=1)
     tags = {"SYNTHETIC": "miniature city"} if synthetic else {}
     written: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
@@ -127,7 +129,7 @@ def ign_halves(folder: Path, out: Path) -> tuple[Sources, Sources]:
     (cloud,) = require_files(folder, "test_data_77055_627760_LA93_IGN69.laz")
     image = Layer.open(ortho)
     file = open_cloud(cloud)
-    points = np.concatenate([np.column_stack([chunk.xyz, chunk.classes]) for chunk in file.chunks()])
+    points = np.concatenate([np.column_stack([chunk.xyz, chunk.classification]) for chunk in file.chunks()])
     cells = height_grid(file.chunks, image.grid, leave_out=(1,))
     rows, cols = np.mgrid[: image.shape[0], : image.shape[1]] + 0.5
     xs, ys = image.grid.affine * (cols, rows)
