@@ -22,6 +22,7 @@ from deepnets4eo.cli.options import (
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_footprints, show_result
 from deepnets4eo.damage.map_content import FURTHER, USUAL
 from deepnets4eo.damage.settings import FurtherInputs, ProductOptions, Settings
+from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import check_exist
 from deepnets4eo.outputs.event import EventInfo
 
@@ -59,6 +60,7 @@ def damage(
     deepnets4eo damage pre.tif post.tif - --out damage --event event.yaml
     deepnets4eo damage pre.tif post.tif footprints.gpkg --points-pre pre.laz --points-post post.laz --out damage
     deepnets4eo damage pre.tif post.tif footprints.gpkg --out damage --part 3/16
+    deepnets4eo damage pre.tif post.tif - --out damage --also pdf --set language=fr --set products_only=yes
     deepnets4eo damage --set help
 
     Exit status: 0 where a map was written that can be used; 3 where it was written, but must not be used."""
@@ -76,6 +78,15 @@ def damage(
         pre, post, footprints, further, settings, out,
         formats=formats(also), overwrite=overwrite, resume=resume, products=products,
     )  # fmt: skip
+    if products.products_only:
+        if event or part or resume or further != FurtherInputs():
+            raise InputError(
+                "products_only is given with an event, a part or further inputs, which would make another map. Leave them out, or make "
+                "the map anew with --overwrite."
+            )
+        result, paths = job.write_again()
+        show_result(result.headline(), *paths.values())
+        return
     share = None if part is None else parse_part(part, footprints)
     if dry_run:
         lines, account = job.check()

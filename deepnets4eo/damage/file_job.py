@@ -37,6 +37,7 @@ from deepnets4eo.damage.inputs import Inputs, open_inputs, open_pair
 from deepnets4eo.damage.job import ImageSteps, assess_inputs, assess_part, load_model, open_models
 from deepnets4eo.damage.job_control import JobControl, damage_journal, labels_file
 from deepnets4eo.damage.map import PRODUCTS, DamageMap
+from deepnets4eo.damage.map_content import FURTHER
 from deepnets4eo.damage.point_evidence import PointEvidence
 from deepnets4eo.damage.prepared_scene import PreparedScene
 from deepnets4eo.damage.products.write import check_formats, formats_of
@@ -67,6 +68,7 @@ SEEN_PX = 2048  # longer side of what says where the post image has data
 MOST_PX = 100_000_000  # a larger image is not read as a whole for that
 
 
+AS_SHOWN = ("pdf", "png", "stac")  # products that depend on the language, or on the others
 FIND = "-"  # in place of footprints: find the buildings
 _open_jobs: dict[str, ImageSteps] = {}  # in a worker, the last one
 
@@ -175,6 +177,26 @@ class FileJob:
                     scratch=scratch, also=self.formats, options=self.products,
                 )  # fmt: skip
         return result, paths
+
+    def write_again(self) -> tuple[DamageMap, dict[str, Path]]:
+        """Write the products of the map that is there once more, with further formats or in another language; nothing is assessed. Formats
+        that are there stay. Errors: InputError where there is no map, or an image is another one than the map's."""
+        result = DamageMap.load(self.out)
+        pair = open_pair(self.pre, self.post, self.settings)
+        for role, layer in (("pre", pair.pre), ("post", pair.post)):
+            paths = [] if layer is None else [str(path) for path in layer.paths]
+            of_map = [path for name, path in result.inputs.items() if re.fullmatch(rf"{role}(_\d+)?", name)]
+            if [Path(path).name for path in paths] != [Path(path).name for path in of_map]:
+                raise InputError(
+                    f"the {role} image is {', '.join(paths) or 'none'}, but the map in {self.out} was made of "
+                    f"{', '.join(of_map) or 'none'}. Give the images of the map."
+                )
+        there = [name for name, file in FURTHER.items() if (self.out / file).exists()]
+        unchanged = [FURTHER[name] for name in there if name not in AS_SHOWN]
+        return result, result.save(
+            self.out, pre=pair.pre, post=pair.post, overwrite=True, also=list(dict.fromkeys([*there, *(self.formats or ())])),
+            options=self.products, kept=["damage.gpkg", "damage.parquet", "summary.json", "damage.qgz", *unchanged],
+        )  # fmt: skip
 
     def open_steps(self, scratch: Path) -> ImageSteps:
         """In a worker: the steps of the job that keeps its work in the scratch folder. Errors: RefusedError for another job."""

@@ -5,9 +5,12 @@ Takes a table of buildings with grades, probabilities and evidence; refuses tabl
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import pyogrio
 
 from deepnets4eo.damage.map_content import AREAS_FILE, FURTHER, DamageMapContent
 from deepnets4eo.damage.settings import ProductOptions
@@ -15,10 +18,12 @@ from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, TITLES, UNG
 from deepnets4eo.display.figures import MAX_PX, SYNTHETIC_MARK, WITH_KEY, add_key, make_axes
 from deepnets4eo.display.summary import ColorRow, Summary, WithSummary, count_text
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.files import check_overwrite
+from deepnets4eo.files import check_overwrite, read_json
+from deepnets4eo.formats.vectors import vector_file
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.scratch import hidden_folder, publish
-from deepnets4eo.outputs.findings import worst_first
+from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.outputs.findings import Finding, worst_first
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -101,6 +106,52 @@ class DamageMap(WithSummary, DamageMapContent):
 
     images: MapImages | None = None  # what it was made of, for `save`; a map from elsewhere has none
 
+    @classmethod
+    def load(cls, folder: str | Path) -> DamageMap:
+        """Read a map from the folder that `save` wrote; it does not hold its images.
+
+        Parameters
+        ----------
+        folder : folder of the map
+
+        Returns
+        -------
+        DamageMap
+
+        Raises
+        ------
+        InputError
+            The folder holds no whole damage map.
+        """
+        import geopandas as gpd
+
+        folder = Path(folder)
+        try:
+            manifest, summary = (read_json(folder / name) for name in (MANIFEST, "summary.json"))
+            with vector_file(folder / "damage.parquet") as path:
+                buildings = gpd.read_parquet(path)
+            with vector_file(folder / "damage.gpkg") as path:
+                layers = {
+                    name: gpd.read_file(path, layer=name).set_crs(buildings.crs, allow_override=True)
+                    for name in gpd.list_layers(path)["name"]
+                    if name in ("assessed_extent", "imaged_without_outlines", "areas")
+                }
+            event = dict(manifest["event"])
+            event["location"] = event.pop("place")
+            return cls(
+                buildings, layers["assessed_extent"], summary["registration"], summary["evidence"], manifest["synthetic"],
+                manifest["parameters"], {role: facts["path"] for role, facts in manifest["inputs"].items()},
+                tuple(Finding(**finding) for finding in manifest["findings"]),
+                (summary["damaged"]["grading"] or {}).get("rates", {}), summary["damaged_share"], summary["estimates"],
+                summary["footprints"], layers.get("imaged_without_outlines"),
+                EventInfo(**{name: value or "" for name, value in event.items() if name != "from_files"}, from_files=event["from_files"]),
+                summary["inundation"] or {}, layers.get("areas"),
+            )  # fmt: skip
+        except (OSError, ValueError, KeyError, TypeError, pyogrio.errors.DataSourceError) as error:
+            raise InputError(
+                f"{folder} holds no whole damage map: {error}. Give the folder that `deepnets4eo damage` wrote."
+            ) from error
+
     def save(
         self,
         out_dir: str | Path,
@@ -112,6 +163,7 @@ class DamageMap(WithSummary, DamageMapContent):
         scratch: Path | None = None,
         also: Sequence[str] | None = None,
         options: ProductOptions = ProductOptions(),
+        kept: Sequence[str] = (),
     ) -> dict[str, Path]:
         """Write damage.gpkg, damage.parquet, summary.json, report.html, damage.qgz, tables in further formats and manifest.json.
 
@@ -134,6 +186,7 @@ class DamageMap(WithSummary, DamageMapContent):
             an earlier map left in the folder are removed.
 
         options : language of the report and of the map sheet, "pdf" and "png", paper of the latter, and the name of "cems"
+        kept : names of files in the folder that are of this very map, and stay as they are
 
         Returns
         -------
@@ -165,6 +218,8 @@ class DamageMap(WithSummary, DamageMapContent):
                 raise OutputError(f"{out_dir} is a file, expected a folder. Choose another --out.")
             folder = None if scratch is None else products_folder(scratch, self, post, pre, options)
             with hidden_folder(out_dir, folder) as hidden, gdal_cache(cache_bytes(pre, post)):
+                for name in kept:
+                    shutil.copyfile(out_dir / name, hidden / name)
                 names = write_products(
                     self, hidden, pre=pre, post=post, scores=scores, also=also, options=options, home=out_dir
                 )

@@ -225,6 +225,7 @@ class ProductOptions:
     cems
         Activation and area of interest of Copernicus EMS, after which its file is named: "EMSR884_AOI06", or with product and version
         "EMSR884_AOI06_GRA_MONIT01_v2"; without these GRA_PRODUCT and v1 are added.
+    products_only : whether the products of a map that is there are written anew, and nothing is assessed
     """
 
     paper: Annotated[
@@ -242,3 +243,10 @@ class ProductOptions:
             json_schema_extra=KEY,
         ),
     ] = None
+    products_only: Annotated[
+        bool,
+        Field(
+            description="Write the products of the map in --out anew, with further --also or in another language.",
+            json_schema_extra=KEY,
+        ),
+    ] = False

@@ -1,0 +1,71 @@
+"""Products of a map that is there are made anew: the same map, more formats, another language; samples of it stay valid."""
+
+import json
+from pathlib import Path
+
+import pytest
+from geotiff import write_geotiff
+from made_up_map import make_grid, make_images, make_map
+
+from deepnets4eo.cli.main import main
+from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.errors import InputError
+from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.scene import Layer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, grid = tmp_path_factory.mktemp("again"), make_grid(96)
+    damage_map = make_map(12, grid=grid)
+    damage_map.event = EventInfo("Flood", "درنة", "2026-01-05", from_files={"date_pre": "tag"})
+    damage_map.findings = (Finding("x", "caution", "Pixels are large."),)
+    damage_map.estimates = {"buildings": {"damaged": {"expected": 5.0, "interval_95": [2.0, 8.0]}}}
+    damage_map.add_areas("grid:20")
+    images = {}
+    for role, image in zip(("pre", "post"), make_images(grid, damage_map), strict=True):
+        path = write_geotiff(folder / f"{role}.tif", image.read()[0], crs=grid.crs, transform=grid.affine)
+        damage_map.inputs[role], images[role] = str(path), Layer.open(path)
+    damage_map.save(folder / "map", **images, also=["csv"])
+    return folder
+
+
+def test_a_map_is_written_anew_in_another_language_with_further_formats(folder: Path) -> None:
+    out = folder / "map"
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    words = [
+        "damage",
+        str(folder / "pre.tif"),
+        str(folder / "post.tif"),
+        "-",
+        "--out",
+        str(out),
+        "--set",
+        "products_only=yes",
+    ]
+    assert main([*words, "--also", "osm", "--set", "language=pt"]) == 0
+    after = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert after.keys() - before.keys() == {"damage_osm.geojson"}
+    same = {name for name in before if after[name] == before[name]}
+    assert before.keys() - same == {"report.html", "manifest.json"}, "samples know the table by its hash"
+    assert '<html lang="pt"' in after["report.html"].decode()
+    first, second = (json.loads(each["manifest.json"]) for each in (before, after))
+    assert second["outputs"].keys() - first["outputs"].keys() == {"damage_osm.geojson"}
+    assert (second["inputs"], second["event"], second["findings"]) == (
+        first["inputs"],
+        first["event"],
+        first["findings"],
+    )
+
+
+def test_images_of_another_map_and_folders_without_one_are_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["damage", "-", str(folder / "pre.tif"), "-", "--out", str(folder / "map"), "--set", "products_only=yes"]
+    assert main(words) == 2
+    assert "the pre image is none, but the map in" in capsys.readouterr().err
+    assert main([*words, "--event", "name=Flood"]) == 2
+    assert "which would make another map" in capsys.readouterr().err
+    with pytest.raises(InputError, match="holds no whole damage map"):
+        DamageMap.load(folder)
