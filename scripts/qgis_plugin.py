@@ -30,8 +30,8 @@ ROLES = {
     "rasters": "images",
     "vector": "footprints areas clicks coverage",
     "file": "points_pre points_post cloud vectors source",
-    "files": "paths neighbour answers",
-    "folder": "run folder model",
+    "files": "paths neighbour others",
+    "folder": "run subject model",
 }  # what stands behind a path, by the name of the parameter: the command line takes all of them as text
 KINDS = {name: kind for kind, names in ROLES.items() for name in names.split()}
 OUTPUTS: dict[str, Any] = {
@@ -39,6 +39,7 @@ OUTPUTS: dict[str, Any] = {
         "damage": "folder-out",
         "change": "folder-out",
         "flood": "folder-out",
+        "review": "folder-out",
         "polygons": "vector-out",
         "layers footprints": "vector-out",
         "label-points": "file-out",
@@ -46,6 +47,7 @@ OUTPUTS: dict[str, Any] = {
     "json": "file-out",
     "probabilities": "raster-out",
     "entropy": "raster-out",
+    "values": "raster-out",
     "density": "raster-out",
 }
 SUFFIXES = {"json": "json", "out": "laz"}

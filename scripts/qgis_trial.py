@@ -33,7 +33,7 @@ def jobs(samples: Path, out: Path) -> dict[str, dict[str, Any]]:
     osm = samples / "osm_extracts/planet_10.068,48.135_10.071,48.137.osm"
     return {
         "damage": pair | {"footprints": samples / "joplin/footprints_overlap.geojson", "out": out / "damage"},
-        "review": {"folder": out / "damage", "looks": 20},
+        "review": {"subject": out / "damage", "looks": 20},
         "change": pair | {"out": out / "change"},
         "flood": {"images": [samples / "sen1floods11/S1/Spain_7370579_S1Hand.tif"], "out": out / "flood"},
         "predict": {"run": "buildings", "scene": pair["pre"], "out": out / "predicted.tif"},
