@@ -190,7 +190,7 @@ def compare(options: argparse.Namespace, out: Path) -> str:
         for method in options.methods:
             runs = [out / f"{labels}-{method}-{seed}" for seed in options.seeds]
             scores = [
-                run_method(method, labels, seed, named, legend, run, smoke=options.smoke)
+                run_method(method, labels, seed, (*named, *options.set), legend, run, smoke=options.smoke)
                 for seed, run in zip(options.seeds, runs, strict=True)
             ]
             words = "labelled images alone" if method == "none" else method
@@ -261,6 +261,9 @@ def main() -> None:
     parser.add_argument("--labels", type=int, nargs="+", default=[5], help="labelled images a class")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="values of the recipe, e.g. unlabelled.threshold=0.8"
+    )
     parser.add_argument("--plain", action="store_true", help="the plain loop of FixMatch beside ours")
     add_smoke(parser)
     options = parser.parse_args()
