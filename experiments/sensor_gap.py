@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from script import plain_errors, require_files
+from script import add_smoke, plain_errors, require_files, title_of
 from torch import Tensor, nn
 
 from deepnets4eo.cards.legend import Legend
@@ -128,23 +128,24 @@ def compare(first: Tensor, second: Tensor) -> dict[str, float]:
     }  # fmt: skip
 
 
-def measure(seed: int) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+def measure(seed: int, *, smoke: bool) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
     """Figures of one seed: of the gap before and after alignment, and of weights between two trainings."""
-    images, heights, labels = city_patches(TRAIN)
+    cities, epochs, align_epochs = (TRAIN[:1], 1, 1) if smoke else (TRAIN, EPOCHS, ALIGN_EPOCHS)
+    images, heights, labels = city_patches(cities)
     test_images, test_heights, test_labels = city_patches(TEST)
     teacher, student = encoder(3, seed), encoder(1, seed + 10)
-    fit(teacher, images, labels, seed, EPOCHS, 2e-3)
+    fit(teacher, images, labels, seed, epochs, 2e-3)
     reference, target = embed(teacher, test_images), embed(teacher, images)
     rows = {"before (random student)": compare(reference, embed(student.eval(), test_heights))}
     classes = F.normalize(teacher.head.weight.detach(), dim=1)
     align(
         Features(student), target, lambda epoch: batches(len(images), seed, epoch), heights,
-        label_embeddings=classes, targets=labels, epochs=ALIGN_EPOCHS, lr=1e-3,
+        label_embeddings=classes, targets=labels, epochs=align_epochs, lr=1e-3,
     )  # fmt: skip
     rows["after alignment"] = compare(reference, embed(student, test_heights))
-    others, test_others = (city_patches(cities, other=True)[0] for cities in (TRAIN, TEST))
+    others, test_others = (city_patches(one, other=True)[0] for one in (cities, TEST))
     first = {name: value.clone() for name, value in teacher.state_dict().items()}
-    fit(teacher, others, labels, seed, EPOCHS // 2, 1e-3)
+    fit(teacher, others, labels, seed, max(epochs // 2, 1), 1e-3)
     tuned = {name: value.clone() for name, value in teacher.state_dict().items()}
     patched = {}
     for alpha in ALPHAS:
@@ -186,10 +187,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--samples", type=Path, help="folder of real samples, with bigearthnet")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    add_smoke(parser)
     arguments = parser.parse_args()
-    of_seed = [measure(seed) for seed in arguments.seeds]
+    smoke = arguments.smoke
+    of_seed = [measure(seed, smoke=smoke) for seed in arguments.seeds[: 1 if smoke else None]]
     texts = [
-        table({name: [one[part][name] for one in of_seed] for name in of_seed[0][part]}, title)
+        table({name: [one[part][name] for one in of_seed] for name in of_seed[0][part]}, title_of(title, smoke=smoke))
         for part, title in enumerate(
             ("Image and heights, SYNTHETIC", "Weights between two trainings, accuracy in percent, SYNTHETIC")
         )
