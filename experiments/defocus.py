@@ -49,7 +49,7 @@ TILE_PX, BATCH, FARTHEST_M, PASSES = 96, 8, 5.0, 30
 RECIPE = (
     f"data.tile_px={TILE_PX}", "data.split=scenes", "data.num_workers=0", f"train.batch_size={BATCH}",
     "train.lr=0.002", "train.schedule=one_cycle", "train.keep=last", "train.rotations=false", "train.monitor=delta1",
-    "train.precision=bfloat16", "train.photometric=0.5", "data.sampling=random",
+    "train.precision=bfloat16", "train.photometric=0.0", "data.sampling=random",
 )  # fmt: skip
 BLURNET = ("model.network=blur-net", "train.lr=0.004")
 D3NET = (
