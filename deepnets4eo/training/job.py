@@ -24,7 +24,7 @@ from deepnets4eo.files import check_overwrite, read_json, remove_leftovers, writ
 from deepnets4eo.formats.access import allow_user_files, offline, user_files
 from deepnets4eo.jobs.identity import file_identity
 from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.lazy import check_extra, name_missing_extra
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.training.epochs import CHECKPOINTS, LAST
@@ -37,7 +37,7 @@ OFFLINE = "a recipe goes online only where that was asked for. Add --online, or 
 RECIPE = "recipe.yaml"
 MADE = (
     "card.json", CHECKPOINTS, "confusion.csv", "curves.png", "estimator.skops", "legend.yaml", "log.csv",
-    "metrics.json", RECIPE, "refit", "split", "split.geojson", "weights.safetensors",
+    "metrics.json", "mlflow.db", RECIPE, "refit", "split", "split.geojson", "tensorboard", "wandb", "weights.safetensors",
 )  # fmt: skip
 FILES = "files.json"
 BESIDE = (".aux.xml", ".ovr", ".qgz", ".qml", ".txt", ".md", ".log")  # what other programs write beside data
@@ -91,6 +91,7 @@ def train(
     """
     options, out = options or TrainOptions(), Path(out)
     resolved, task = load_recipe(recipe, data=data, overrides=overrides)
+    check_extra(resolved.train.logger.removesuffix("-offline"))
     rank = Rank.current()
     _check_shared(resolved, options, rank)
     if not rank.is_first:

@@ -18,11 +18,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -228,6 +229,8 @@ class _Loop(lightning.LightningModule):
         self._save()
         if self.plan.rank.is_first:
             self.display.epoch_done(self.progress.history[-1])
+            for logger in self.loggers:
+                logger.log_metrics(row, step=self.epoch)
         if reason := stops_early(self.progress, self.plan):
             log.info("%s: stopped", reason)
             self.trainer.should_stop = True
@@ -344,13 +347,25 @@ def _trainer(fit: Fit, epochs: int, display: EpochProgress) -> lightning.Trainer
         max_epochs=epochs,
         gradient_clip_val=fit.train.clip_norm or None,
         callbacks=[display] if fit.rank.is_first else [],
-        logger=False,
+        logger=_logger(fit) if fit.rank.is_first else False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
         plugins=[LightningEnvironment()],  # else a queue's variables (SLURM) change how it starts, and what signals do
     )
+
+
+def _logger(fit: Fit) -> Logger | Literal[False]:
+    """What keeps the rows of log.csv a second time, in a folder of the run; nothing goes online."""
+    match fit.train.logger:
+        case "tensorboard":
+            return TensorBoardLogger(fit.out, "tensorboard", version="")
+        case "mlflow":
+            return MLFlowLogger(fit.out.name, tracking_uri=f"sqlite:///{(fit.out / 'mlflow.db').resolve()}")
+        case "wandb-offline":
+            return WandbLogger(project="deepnets4eo", name=fit.out.name, save_dir=fit.out, offline=True)
+    return False
 
 
 def _gpus(device: str) -> list[int]:

@@ -181,6 +181,9 @@ class TrainSection(Section):
         default=True, description="on a GPU: convolutions with the same bits again; false: faster ones"
     )
     compile: bool = Field(default=False, description="fuse operations first, some minutes: for long trainings on a GPU")
+    logger: Literal["csv", "tensorboard", "mlflow", "wandb-offline"] = Field(
+        default="csv", description="csv: log.csv alone; the others keep the same rows, too, in a folder of the run"
+    )
     seed: int = Field(default=0, ge=0)
 
     @property

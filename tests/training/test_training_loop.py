@@ -297,3 +297,18 @@ def test_a_step_draws_what_it_would_draw_after_a_seed_of_the_whole_library() -> 
         expected = torch.rand(5)
         seed_torch(7, torch.device("cpu"))
         assert torch.equal(torch.rand(5), expected)
+
+
+def test_a_logger_keeps_the_rows_of_the_log_in_a_folder_of_the_run(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    run(tmp_path, settings(epochs=2, logger="tensorboard"), Scores([0.25, 0.75]))
+    (events,) = (tmp_path / "tensorboard").glob("events.out.tfevents.*")
+    assert events.read_bytes().count(b"mean_iou") == 2
+    run(tmp_path / "plain", settings(epochs=1), Scores([0.5]))
+    assert sorted(path.name for path in (tmp_path / "plain").iterdir()) == ["checkpoints", "curves.png", "log.csv"]
+
+
+def test_a_missing_logger_is_refused_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deepnets4eo.lazy.is_installed", lambda module: module != "wandb")
+    with pytest.raises(InputError, match=r'wandb is not installed.*"deepnets4eo\[wandb\]"'):
+        deepnets4eo.train("unet-mobilenet", tmp_path, overrides=["legend=isprs", "train.logger=wandb-offline"])
