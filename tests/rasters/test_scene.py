@@ -550,3 +550,38 @@ def test_new_names_go_to_the_bands_that_are_read() -> None:
     renamed = layer.with_names(["blue", "red"])
     assert renamed.band_names == ["blue", "red"]
     assert renamed.subset([1, 2, 3, 4]).band_names == ["band_1", "red", "band_3", "blue"]
+
+
+@pytest.mark.parametrize(("crs", "affine"), [("EPSG:32616", Affine(2, 0, 5e5, 0, -2, 4.1e6)), (None, Affine.identity()),
+                                             ("EPSG:4326", Affine(0.1, 0, 10, 0, -0.1, 50))])  # fmt: skip
+def test_a_scene_comes_back_from_xarray_as_it_was(crs: str | None, affine: Affine) -> None:
+    pytest.importorskip("xarray")
+    grid, image = GeoBox((4, 5), affine, crs), np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
+    image[:, 1, 2] = 7
+    layer = Layer.open(image, nodata=7, grid=grid).with_names(["red", "green", "blue"])
+    scene = Scene(
+        {"image": layer, "labels": Layer.open(image[0] % 3, grid=grid), "dsm": Layer.open(image[1], grid=grid)}
+    )
+    scene.layers["dsm"].tags["SYNTHETIC"] = "yes"
+    dataset = scene.to_xarray()
+    assert dataset.image.sel(image_band="green").values[0, 0] == 20
+    back = Scene.from_xarray(dataset.transpose().expand_dims("time"))
+    assert (back.grid, back.layers["image"].band_names, back.synthetic) == (grid, ["red", "green", "blue"], True)
+    before, after = scene.read(), back.read()
+    assert before.keys() == after.keys()
+    valid = before["valid"]
+    assert all(np.array_equal(before[name][..., valid], after[name][..., valid]) for name in before)
+    assert np.array_equal(valid, after["valid"])
+    assert not valid.all()
+    part = scene.to_xarray(Window(1, 2, 2, 3))
+    assert part.odc.geobox == grid[1:3, 2:5]
+
+
+def test_a_dataset_that_is_no_scene_is_refused() -> None:
+    xarray = pytest.importorskip("xarray")
+    plane = {"y": [3.0, 2.0, 1.0], "x": [1.0, 2.0, 9.0]}
+    with pytest.raises(GridError, match="no even grid"):
+        Scene.from_xarray(xarray.Dataset({"image": (("y", "x"), np.ones((3, 3)))}, plane))
+    axes = (("time", "band", "y", "x"), np.ones((2, 2, 3, 3)))
+    with pytest.raises(InputError, match="Choose one of time"):
+        Scene.from_xarray(xarray.Dataset({"image": axes}, plane | {"x": [1.0, 2.0, 3.0]}))
