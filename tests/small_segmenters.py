@@ -27,6 +27,7 @@ from deepnets4eo.change.strategies import CoverComparison
 from deepnets4eo.floods import WaterMapper
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters import Ensemble, Segmenter, TestTimeAugmentation
+from deepnets4eo.segmenters.dropout import DropoutSegmenter
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.tiling import Tiling
@@ -79,6 +80,13 @@ def deep_network(name: str) -> NetworkSegmenter:
     torch.manual_seed(0)
     small = {"encoder": "resnet18", "encoder_depth": 3, "decoder_channels": [16, 8, 8]}
     return NetworkSegmenter({"name": name, **small}, INPUTS, LEGEND, tiling=Tiling(64, 8))
+
+
+def network_with_dropout() -> NetworkSegmenter:
+    """A network with dropout before its last layer."""
+    torch.manual_seed(0)
+    small = {"encoder": "tu-test_resnet", "decoder_pyramid_channels": 32, "decoder_segmentation_channels": 64}
+    return NetworkSegmenter({"name": "fpn", **small}, INPUTS, LEGEND, tiling=Tiling(64, 8))
 
 
 def cover_network() -> NetworkSegmenter:
@@ -159,6 +167,7 @@ RECIPES = {
     "network": Recipe("network", network),
     "unet": Recipe("network", lambda: deep_network("unet"), None),
     "unetplusplus": Recipe("network", lambda: deep_network("unetplusplus"), None),
+    "dropout": Recipe("dropout", lambda: DropoutSegmenter(network_with_dropout(), passes=3), None),
     "flips": Recipe("augmented", lambda: TestTimeAugmentation(network(), "flips")),
     "turns": Recipe("augmented", lambda: TestTimeAugmentation(network(), "turns")),
     "scales": Recipe("augmented", lambda: TestTimeAugmentation(network(), "none", scales=(0.5, 1.0, 1.5))),

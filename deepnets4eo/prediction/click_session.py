@@ -17,7 +17,8 @@ import numpy as np
 from deepnets4eo.arrays import Batch, ByteImage, FloatImage
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.segmenters.clicks import CLICKS, MOST, Clicks
+from deepnets4eo.segmenters.clicks import MOST, Clicks
+from deepnets4eo.segmenters.inputs import CLICKS
 from deepnets4eo.segmenters.networks import last_layer
 from deepnets4eo.segmenters.segmenter import STRIDE_PX, NetworkSegmenter
 from deepnets4eo.tiling.scores import best_class

@@ -25,7 +25,8 @@ from deepnets4eo.grid import Grid, apply_affine, blocks
 from deepnets4eo.prediction.click_session import USUAL, Adaptation, adapt, adapted_weights
 from deepnets4eo.prediction.preparation import prepare_scene
 from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.clicks import CLICKS, Clicks
+from deepnets4eo.segmenters.clicks import Clicks
+from deepnets4eo.segmenters.inputs import CLICKS
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 

@@ -16,9 +16,8 @@ from deepnets4eo.arrays import ByteImage, Indices, Mask
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.inputs import CLICKS, InputSpec, LayerInput
 
-CLICKS = "clicks"
 RADIUS_PX = 5
 MOST = 255  # in the middle of a disc, as it is stored
 WITHOUT = 0.3  # share of training windows without any click, so that scenes without them are labelled as well

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 PROBES = 4  # windows along each axis that values are read from
 PROBE_PX = 256
 PROBE_VALUES = 8 * PROBE_PX**2  # values a window at most, so that hundreds of bands cost no more memory than eight
+CLICKS = "clicks"  # the layer of a person's clicks, see `segmenters.clicks`
 GSD_FACTOR = 2.0  # beyond this, objects have another size than in training
 RANGE_FACTOR = 4.0  # beyond this many times the span of training, values are of another kind
 BYTE = 255
@@ -158,7 +159,8 @@ class InputSpec:
         none = not self.layers.keys() & scene.layers.keys()
         for name, expected in self.layers.items():
             if name not in scene.layers and expected.optional and not none:
-                log.warning("The scene has no layer %r; the run was trained to do without it, and does.", name)
+                if name != CLICKS:  # which most scenes have none of
+                    log.warning("The scene has no layer %r; the run was trained to do without it, and does.", name)
             elif name not in scene.layers:
                 hint = "" if none else f", or train with train.modality_dropout={{{name}: 0.3}} to do without"
                 present = f"(the scene has {sorted(scene.layers)})"

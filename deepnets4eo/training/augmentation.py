@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from deepnets4eo.grid import Window
-from deepnets4eo.segmenters.clicks import CLICKS, MOST, draw_clicks
+from deepnets4eo.segmenters.clicks import MOST, draw_clicks
+from deepnets4eo.segmenters.inputs import CLICKS
 
 Sample = dict[str, Tensor]
 

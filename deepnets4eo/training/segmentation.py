@@ -19,8 +19,8 @@ from deepnets4eo.files import read_json
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.segmenters.checksums import CARD
-from deepnets4eo.segmenters.clicks import CLICKS, with_clicks
-from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.clicks import with_clicks
+from deepnets4eo.segmenters.inputs import CLICKS, InputSpec
 from deepnets4eo.segmenters.run import LEGEND
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling.sampling import ClassCells

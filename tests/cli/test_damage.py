@@ -181,7 +181,7 @@ def test_event_formats_and_an_assumed_registration_are_options(
         (("--also", "kml,kmz"), ("'kmz' is no further format", "Did you mean 'kml'?")),
         (("--set", "population=people.tif"), ("population is given without --areas",)),
         (("--areas", "grid:1"), ("the areas are grid:1", "a side of 10 to 1,000,000 metres")),
-        (("--set", "language=de"), ("--set: language", "'en', 'fr', 'es' or 'ar'")),
+        (("--set", "language=de"), ("--set: language", "'en', 'fr', 'es', 'ar' or 'pt'")),
         (("--set", "max_rotation_deg=46"), ("--set: max_rotation_deg", "less than or equal to 45")),
     ],
 )
