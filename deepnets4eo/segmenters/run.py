@@ -132,7 +132,7 @@ def save_run(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_yaml(folder / LEGEND, segmenter.legend.to_dict())
-    recipe_hash = _write_recipe(folder / RECIPE, dict(recipe or {}))
+    recipe_hash = write_recipe(folder / RECIPE, dict(recipe or {}))
     names = [*segmenter.save(folder), LEGEND, RECIPE]
     card = {
         "kind": segmenter.kind,
@@ -231,7 +231,8 @@ def versions() -> dict[str, str]:
     return versions
 
 
-def _write_recipe(path: Path, recipe: dict[str, Any]) -> str:
+def write_recipe(path: Path, recipe: dict[str, Any]) -> str:
+    """Write a run's recipe as YAML, its SHA-256 in the first line; returns the SHA-256."""
     import yaml
 
     resolved = plain(recipe)

@@ -1,0 +1,62 @@
+"""Runs in the layout of Hugging Face and back."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from deepnets4eo.baselines import PixelClassifier
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import OutputError, RunError
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters import load_hub_folder, load_run, save_hub_folder
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8)
+LEGEND = Legend.load("isprs")
+INPUTS = InputSpec.measure([Scene.open(image=IMAGE)])
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    segmenter = NetworkSegmenter({"name": "segnet", "width": 2}, INPUTS, LEGEND)
+    return save_run(segmenter, tmp_path / "run", recipe={"train": {"epochs": 3}}, seed=7, notes={"synthetic": True})
+
+
+def test_a_run_goes_to_a_folder_of_hugging_face_and_predicts_the_same_when_it_is_back(saved: Path) -> None:
+    hub = save_hub_folder(saved, saved.parent / "hub")
+    assert sorted(path.name for path in hub.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    card = pytest.importorskip("huggingface_hub").ModelCard.load(hub / "README.md")
+    assert (card.data.library_name, card.data.pipeline_tag) == ("deepnets4eo", "image-segmentation")
+    assert "SYNTHETIC" in card.text
+    assert all(name in card.text for name in LEGEND.names)
+    before, after = load_run(saved), load_hub_folder(hub, saved.parent / "again")
+    assert (after.recipe, after.inputs, after.tiling, after.legend) == (before.recipe, INPUTS, before.tiling, LEGEND)
+    assert after.card == before.card
+    batch = IMAGE[None].astype(np.float32)
+    assert np.array_equal(after.segmenter.predict_proba(batch), before.segmenter.predict_proba(batch))
+    with pytest.raises(OutputError, match="not empty"):
+        load_hub_folder(hub, saved)
+
+
+def test_what_is_no_such_folder_is_refused(saved: Path, tmp_path: Path) -> None:
+    hub = save_hub_folder(load_run(saved), tmp_path / "hub")
+    (hub / "model.safetensors").write_bytes((hub / "model.safetensors").read_bytes()[:-1])
+    with pytest.raises(RunError, match="is not the file that config.json describes"):
+        load_hub_folder(hub, tmp_path / "again")
+    (hub / "config.json").write_text(json.dumps({"architectures": ["Bert"]}))
+    with pytest.raises(RunError, match="does not describe a run"):
+        load_hub_folder(hub, tmp_path / "again")
+    with pytest.raises(RunError, match="save_hub_folder"):
+        load_hub_folder(tmp_path / "nowhere", tmp_path / "again")
+
+
+def test_a_forest_has_no_such_layout(tmp_path: Path) -> None:
+    labels = np.random.default_rng(1).integers(0, 3, (32, 32), dtype=np.uint8)
+    classifier = PixelClassifier(LogisticRegression(), INPUTS, LEGEND).fit([Scene.open(image=IMAGE, labels=labels)])
+    with pytest.raises(RunError, match=r"estimator\.skops"):
+        save_hub_folder(save_run(classifier, tmp_path / "forest"), tmp_path / "hub")
