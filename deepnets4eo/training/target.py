@@ -203,7 +203,7 @@ def _check_zeros(values: NDArray[np.float32], target: TargetSection, quantity: Q
         raise InputError(f"{source}: all values are 0, which is void here. If 0 is a value: --set target.zero=value.")
     if target.zero is not None or not TOLERATED < zeros.mean() < 1:
         return
-    if quantity.zero == "value" and not near.any():
+    if quantity.zero == "value" and target.terrain is None and not near.any():  # a surface on its terrain is 0 above it
         raise InputError(
             f"{source}: {zeros.mean():.0%} of the values are 0, and none lies between 0 and {GAP:g}: do zeros mean {quantity.name} 0, as "
             "of ground, or no data? Say so: --set target.zero=value or --set target.zero=void."

@@ -36,7 +36,8 @@ def check(folder: Path, heights: np.ndarray, *overrides: str, unit: str = "", **
     }
     recipe = resolve(values, overrides, kind=RegressionRecipe)
     scenes = [
-        place_target(named, recipe.target, recipe.data) for named in open_layers(recipe.data, ["image", "height"])
+        place_target(named, recipe.target, recipe.data)
+        for named in open_layers(recipe.data, ["image", *recipe.target.layers])
     ]
     split = make_split(scenes, recipe.data)
     return measure_target(split, recipe.target, recipe.target.resolve_quantity())
@@ -69,6 +70,12 @@ def test_a_wrong_target_is_refused_with_its_remedy(name: str, tmp_path: Path) ->
         check(tmp_path, heights.astype(heights.dtype if heights.dtype.kind == "u" else np.float32), **more)
     assert remedy in str(caught.value)
     assert "height" in str(caught.value)
+
+
+def test_a_surface_that_lies_on_its_terrain_is_ground(tmp_path: Path) -> None:
+    write_geotiff(tmp_path / "dtm.tif", np.zeros_like(HEIGHTS))
+    layers = "data.layers={image: image.tif, height: height.tif, dtm: dtm.tif}"
+    assert check(tmp_path, np.where(HEIGHTS < 3, 0, HEIGHTS), layers, "target.terrain=dtm").std > 0
 
 
 def test_depth_of_zero_is_void_unless_the_recipe_says_other(tmp_path: Path) -> None:
