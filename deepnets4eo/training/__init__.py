@@ -3,6 +3,7 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
+    "SceneWindows": "deepnets4eo.training.data",
     "SceneSamples": "deepnets4eo.training.data",
     "Task": "deepnets4eo.training.tasks",
     "TrainOptions": "deepnets4eo.training.tasks",

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Window
+from deepnets4eo.grid import Window, blocks
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters.scene import LABELS
+from deepnets4eo.rasters.scene import LABELS, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.tiling.lattice import mirror_window
 from deepnets4eo.tiling.sampling import ClassCells, balanced_windows
@@ -37,6 +37,39 @@ Batch = TypeVar("Batch")
 
 TRIES = 8  # to find a window that shows nothing of the validation part, before its pixels are blanked
 AHEAD = 2  # batches a reading thread may be ahead of the network
+
+
+class SceneWindows:
+    """Windows of a scene, side by side, as torch's DataLoader and the trainers of torchgeo take them.
+
+    Parameters
+    ----------
+    scene : layers, and maybe labels
+    tile_px : side of a window; the last ones reach beyond the edge
+
+    Examples
+    --------
+    Indexing returns `image` (C, tile_px, tile_px) float32, all layers but labels in their order, 0 beyond the edge, and where the
+    scene has labels `mask` (tile_px, tile_px) int64, the values as stored, 255 where a pixel is not valid.
+
+    >>> from deepnets4eo import Scene
+    >>> windows = SceneWindows(Scene.open(image=np.ones((3, 5, 4)), labels=np.ones((5, 4), np.uint8)), tile_px=4)
+    >>> len(windows), windows[1]["image"].shape, windows[1]["mask"][:2, 0].tolist()
+    (2, (3, 4, 4), [1, 255])
+    """
+
+    def __init__(self, scene: Scene, tile_px: int = 256) -> None:
+        self.scene = scene
+        self.windows = [Window(block.row, block.col, tile_px, tile_px) for block in blocks(scene.shape, tile_px)]
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self.scene.read(self.windows[index])
+        valid, labels = sample.pop("valid"), sample.pop(LABELS, None)
+        image = {"image": np.concatenate(list(sample.values()))}
+        return image if labels is None else image | {"mask": np.where(valid, labels, VOID).astype(np.int64)}
 
 
 class Samples(Protocol):

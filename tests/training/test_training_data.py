@@ -4,12 +4,14 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 from made_up_split import SIDE, SPLIT, make_data_split, random_scene
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, whole
+from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.tiling.splits import BlockSplit
-from deepnets4eo.training.data import ClassSamples
+from deepnets4eo.training.data import ClassSamples, SceneWindows
 from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.splits import TRAIN, VAL, SampleWindow
 from deepnets4eo.training.statistics import class_cells, measure_inputs
@@ -127,3 +129,17 @@ def test_what_is_kept_of_a_window_does_not_keep_the_window() -> None:
             tracemalloc.stop()
 
     assert peak_bytes(24) < 1.5 * peak_bytes(4)
+
+
+def test_a_dataloader_batches_the_windows_of_a_scene_and_a_scene_is_made_of_a_sample() -> None:
+    image = np.arange(60, dtype=np.float32).reshape(3, 5, 4)
+    windows = SceneWindows(Scene.open(image=image, dsm=image[:1], labels=np.ones((5, 4), np.uint8)), tile_px=4)
+    (batch,) = torch.utils.data.DataLoader(windows, batch_size=2)  # type: ignore[arg-type]
+    assert (batch["image"].shape, batch["mask"].shape) == ((2, 4, 4, 4), (2, 4, 4))
+    assert (batch["image"].dtype, batch["mask"].dtype) == (torch.float32, torch.int64)
+    assert torch.equal(batch["image"][0, :3], torch.from_numpy(image[:, :4]))
+    assert torch.equal(batch["mask"][1, :2], torch.tensor([[1] * 4, [255] * 4]))
+    sample = {name: values[0] for name, values in batch.items()}
+    back = Scene.open(image=sample["image"].numpy(), labels=sample["mask"].numpy().astype("uint8")).read()
+    assert np.array_equal(back["image"][:3], image[:, :4])
+    assert (back["labels"] == 1).all()
