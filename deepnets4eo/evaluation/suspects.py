@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards.legend import VOID, Legend, LegendClass
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.grid import Window, blocks
@@ -169,7 +169,7 @@ def find_wrong_labels(
         K bands packed as bytes, as `predict` with `probabilities` writes them, of a network that did not learn from these
         labels.
     labels : the labels, of values or colours; brought onto the grid of the probabilities by nearest neighbour
-    legend : classes of the bands, in their order; by default that of the labels
+    legend : classes of the bands, in their order; by default as the bands are called. Labels of other classes are left out.
     labels_legend : what the labels are stored in, by default `legend`
     least_px : smaller regions are left out, pixels
     progress : called with the share that is done, 0–1
@@ -186,7 +186,7 @@ def find_wrong_labels(
     InputError
         No legend, other numbers of bands than classes, or bands that are no packed probabilities.
     LabelError
-        Labels that the legend lacks.
+        Labels that their own legend lacks.
 
     Peak memory: some 30 bytes × K × the pixels of a block of 1024 × 1024 pixels; and all polygons.
     """
@@ -223,15 +223,17 @@ def _open(
     probabilities: LayerLike, labels: LayerLike, legend: Legend | None, labels_legend: Legend | None
 ) -> tuple[Layer, LabelReader, Legend]:
     scores, stored = Layer.open(probabilities), Layer.open(labels, labels=True)
-    legend = legend or scores.legend or stored.legend
-    if legend is None:
+    own = labels_legend or stored.legend or legend
+    if own is None:
         raise InputError(f"{stored.source} has no legend in its tags. Give one: --legend isprs.")
+    classes = [LegendClass(number, name, (number + 1,) * 3) for number, name in enumerate(scores.band_names)]
+    legend = legend or Legend(f"bands of {scores.source}", tuple(classes))
     if scores.count != legend.num_classes or scores.dtype != np.uint8:
         raise InputError(
             f"{scores.source} has {scores.count} bands of {scores.dtype}, expected the probabilities of the {legend.num_classes} classes of "
             f"{legend.name!r} as bytes. Make them with predict --probabilities."
         )
-    reader = LabelReader(stored, legend, labels_legend or stored.legend)
+    reader = LabelReader(stored, legend, own, unknown="void")  # what the network does not know it has no say on
     return scores, reader.on(scores.grid), legend
 
 

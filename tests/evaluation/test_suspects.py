@@ -1,11 +1,16 @@
 """Labels that are probably wrong: as cleanlab finds them, and as regions of a raster."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
+from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import find_wrong_labels, rank_wrong_labels
 from deepnets4eo.rasters.scene import Layer
@@ -91,6 +96,20 @@ def test_regions_are_ranked_with_what_they_probably_are(rasters: tuple[Layer, La
 
 def test_small_regions_are_shown_where_they_are_wanted(rasters: tuple[Layer, Layer]) -> None:
     assert len(find_wrong_labels(*rasters, Legend.load("change"), least_px=1)) == 2
+
+
+def test_classes_are_those_that_the_bands_are_called_and_others_are_left_out(
+    rasters: tuple[Layer, Layer], tmp_path: Path
+) -> None:
+    packed = rasters[0].read()[0]
+    path = write_geotiff(tmp_path / "p.tif", packed[::-1].copy(), crs=GRID.crs, transform=GRID.affine)
+    with rasterio.open(path, "r+") as file:
+        file.descriptions = ("change", "no change")
+    labels = rasters[1].read()[0][0].copy()
+    labels[55:] = 2
+    three = replace(Legend.load("change"), classes=(*Legend.load("change").classes, LegendClass(2, "cloud", (9, 9, 9))))
+    table = find_wrong_labels(path, Layer.open(labels, grid=GRID), labels_legend=three)
+    assert table[["labelled", "suggested"]].to_numpy().tolist() == [["no change", "change"]]
 
 
 def test_rasters_that_are_no_probabilities_are_refused(rasters: tuple[Layer, Layer]) -> None:
