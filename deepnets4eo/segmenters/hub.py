@@ -1,10 +1,11 @@
-"""A run's network in the layout of Hugging Face: README.md with metadata, config.json and model.safetensors in one folder.
+"""A run's network in the layout of Hugging Face: README.md with metadata, config.json, model.safetensors; and a STAC item.
 
 Takes a run or such a folder on this computer; writes the other. Nothing goes online.
 Refuses runs that hold more than a network, and folders that are truncated or of another program."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from deepnets4eo.files import atomic_write, read_json, sha256, write_json, write
 from deepnets4eo.segmenters.checksums import WEIGHTS, seal
 from deepnets4eo.segmenters.run import LEGEND, RECIPE, Run, load_run, write_recipe
 
-CONFIG, MODEL, README = "config.json", "model.safetensors", "README.md"
+CONFIG, MODEL, README, ITEM = "config.json", "model.safetensors", "README.md", "item.json"
+MLM = "https://stac-extensions.github.io/mlm/v1.5.0/schema.json"
 CARD_KEYS = ("kind", "segmenter", "inputs", "tiling", "recipe_sha256", "seed", "versions", "notes")
 PARTS = {*CARD_KEYS, "legend", "recipe", "weights_sha256"}
 HEAD = """---
@@ -30,7 +32,7 @@ tags:
 
 
 def save_hub_folder(run: Run | str | Path, folder: str | Path) -> Path:
-    """Write a run as a folder that can be uploaded to Hugging Face as a model.
+    """Write a run as a folder that can be uploaded to Hugging Face as a model, with a STAC item of it (`item.json`, extension MLM).
 
     Parameters
     ----------
@@ -66,6 +68,7 @@ def save_hub_folder(run: Run | str | Path, folder: str | Path) -> Path:
     write_text(folder / README, f"{HEAD}\n# {run.folder.name}\n\n{_describe(run)}")
     with atomic_write(folder / MODEL) as partial:
         shutil.copyfile(run.folder / WEIGHTS, partial)
+    write_json(folder / ITEM, _stac_item(run, files[WEIGHTS]["sha256"]))
     config: dict[str, Any] = {key: run.card[key] for key in CARD_KEYS}
     config |= {"legend": run.legend.to_dict(), "recipe": run.recipe, "weights_sha256": files[WEIGHTS]["sha256"]}
     write_json(folder / CONFIG, config)
@@ -118,6 +121,42 @@ def load_hub_folder(folder: str | Path, out: str | Path) -> Run:
     card = {key: config[key] for key in CARD_KEYS} | {"legend": legend.name}
     seal(out, card, [WEIGHTS, LEGEND, RECIPE])
     return load_run(out)
+
+
+def _stac_item(run: Run, weights_sha256: str) -> dict[str, Any]:
+    """The run as an item of a STAC catalog, valid everywhere and at any time: STAC 1.1.0, MLM 1.5.0."""
+    network = str(run.segmenter.describe()["network"]["name"])
+    identity = f"deepnets4eo-{network.replace('/', '-')}-{weights_sha256[:12]}"
+    bands = [f"{name}/{band}" for name, layer in run.inputs.layers.items() for band in layer.bands]
+    task = "semantic-segmentation" if run.legend.classes else "regression"
+    classes = [
+        {"value": one.value, "name": re.sub(r"[^\w-]+", "_", one.name, flags=re.ASCII), "title": one.name}
+        for one in run.legend.classes
+    ]
+    result: dict[str, Any] = {
+        "shape": [-1, run.legend.num_channels, -1, -1],
+        "dim_order": ["batch", "class", "height", "width"],
+    }
+    properties = {
+        "datetime": None, "start_datetime": "1900-01-01T00:00:00Z", "end_datetime": "9999-12-31T23:59:59Z",
+        "bands": [{"name": band} for band in bands],
+        "mlm:name": identity, "mlm:architecture": network, "mlm:tasks": [task], "mlm:framework": "PyTorch",
+        "mlm:input": [{
+            "name": "image", "bands": bands, "description": "Bands, prepared as the entry inputs of config.json says.",
+            "input": {"shape": [-1, len(bands), -1, -1], "dim_order": ["batch", "bands", "height", "width"], "data_type": "float32"},
+        }],
+        "mlm:output": [{
+            "name": "logits", "tasks": [task], "result": result | {"data_type": "float32"}, "classification:classes": classes,
+        }],
+    }  # fmt: skip
+    model = {
+        "href": f"./{MODEL}", "type": "application/octet-stream", "roles": ["mlm:model", "mlm:weights"],
+        "mlm:artifact_type": "safetensors.torch.save_file",
+    }  # fmt: skip
+    return {
+        "type": "Feature", "stac_version": "1.1.0", "stac_extensions": [MLM], "id": identity, "geometry": None,
+        "properties": properties, "links": [], "assets": {"model": model},
+    }  # fmt: skip
 
 
 def _new_folder(path: str | Path) -> Path:

@@ -1,6 +1,7 @@
 """Runs in the layout of Hugging Face and back."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def saved(tmp_path: Path) -> Path:
 
 def test_a_run_goes_to_a_folder_of_hugging_face_and_predicts_the_same_when_it_is_back(saved: Path) -> None:
     hub = save_hub_folder(saved, saved.parent / "hub")
-    assert sorted(path.name for path in hub.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert sorted(path.name for path in hub.iterdir()) == ["README.md", "config.json", "item.json", "model.safetensors"]
     card = pytest.importorskip("huggingface_hub").ModelCard.load(hub / "README.md")
     assert (card.data.library_name, card.data.pipeline_tag) == ("deepnets4eo", "image-segmentation")
     assert "SYNTHETIC" in card.text
@@ -60,3 +61,17 @@ def test_a_forest_has_no_such_layout(tmp_path: Path) -> None:
     classifier = PixelClassifier(LogisticRegression(), INPUTS, LEGEND).fit([Scene.open(image=IMAGE, labels=labels)])
     with pytest.raises(RunError, match=r"estimator\.skops"):
         save_hub_folder(save_run(classifier, tmp_path / "forest"), tmp_path / "hub")
+
+
+def test_a_folder_has_a_stac_item_of_the_model(saved: Path) -> None:
+    hub = save_hub_folder(saved, saved.parent / "hub")
+    item = json.loads((hub / "item.json").read_text())
+    properties, model = item["properties"], item["assets"]["model"]
+    assert (hub / model["href"]).is_file()
+    (inputs,), (outputs,) = properties["mlm:input"], properties["mlm:output"]
+    assert [band["name"] for band in properties["bands"]] == inputs["bands"]
+    assert (len(inputs["bands"]), outputs["tasks"]) == (3, ["semantic-segmentation"])
+    assert outputs["result"]["shape"][1] == len(outputs["classification:classes"]) == LEGEND.num_classes
+    assert [one["title"] for one in outputs["classification:classes"]] == list(LEGEND.names)
+    assert all(re.fullmatch(r"[\w-]+", one["name"], re.ASCII) for one in outputs["classification:classes"])
+    assert re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_.\-\s]+[a-zA-Z0-9]", properties["mlm:name"])
