@@ -27,7 +27,7 @@ def files(tmp_path_factory):
     for name, data in (
         ("pre", moved(image, Affine.translation(6, 4))),
         ("post", noisy(image)),
-        ("other", place(8, (400, 400))),
+        ("other", place(8, (220, 220))),
     ):
         layer = as_layer(data)
         with CogWriter(folder / f"{name}.tif", layer.grid, count=1, dtype="uint8") as writer:

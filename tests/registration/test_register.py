@@ -124,6 +124,7 @@ def test_a_wide_turn_is_trusted_only_where_it_is_allowed(turn, post):
     assert found.status == "ok"
     np.testing.assert_allclose(found.matrix, np.reshape(motion[:6], (2, 3)), atol=0.2)
     if turn == 9:
+        pre, after = (as_layer(image[80:300, 80:300]) for image in (moved(post, motion), noisy(post)))
         assert register(pre, after, max_rotation_deg=6).status == "failed"
 
 
@@ -219,10 +220,9 @@ def test_joplin_lies_within_a_metre_of_its_metadata(real_data):
 @pytest.mark.real_data
 def test_real_images_of_different_places_fail(real_data):
     files = sorted((real_data / "dsifn_cd" / "A").glob("*.png"))
-    assert len(files) > 2
-    for first, second in list(zip(files, files[1:], strict=False))[:2]:
-        other = second.parents[1] / "B" / second.name
-        assert register(Layer.open(first), Layer.open(other)).status == "failed"
+    assert len(files) > 1
+    other = files[1].parents[1] / "B" / files[1].name
+    assert register(Layer.open(files[0]), Layer.open(other)).status == "failed"
 
 
 def test_images_that_fill_little_of_their_frame_are_registered_by_windows_that_hold_data(post):
