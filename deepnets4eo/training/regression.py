@@ -97,7 +97,7 @@ class ValueSamples(SceneSamples):
 
     def __init__(self, split: DataSplit[Any], inputs: InputSpec, recipe: RegressionRecipe) -> None:
         super().__init__(split, inputs, recipe)
-        self.target_layers, self._values = recipe.target.layers, recipe.target.values
+        self.target_layers, self._values = recipe.target.layers, recipe.target.known_values
 
     def target(self, layers: Mapping[str, NDArray[Any]], labelled: NDArray[np.bool_]) -> Sample:
         """The values."""
@@ -110,7 +110,7 @@ class ValueAndClassSamples(ClassSamples):
     def __init__(self, split: DataSplit[Any], inputs: InputSpec, recipe: RegressionRecipe) -> None:
         super().__init__(split, inputs, recipe, class_cells(split))
         self.target_layers = (*ClassSamples.target_layers, *recipe.target.layers)
-        self._values = recipe.target.values
+        self._values = recipe.target.known_values
 
     def target(self, layers: Mapping[str, NDArray[Any]], labelled: NDArray[np.bool_]) -> Sample:
         """The mask and the values."""

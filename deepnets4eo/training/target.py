@@ -82,6 +82,11 @@ class TargetSection(Section):
         first = np.where(known, layers[self.layer][0] * np.float32(self.factor), np.float32(np.nan))
         return first if self.terrain is None else ndsm(first, layers[self.terrain][0] * np.float32(self.factor))
 
+    def known_values(self, layers: Mapping[str, NDArray[Any]], known: Mask) -> FloatImage:
+        """As `values`, NaN also where the quantity has none: zeros that are void, and values beyond its limits."""
+        values = self.values(layers, known)
+        return np.where(self.resolve_quantity().known_mask(values), values, np.float32(np.nan))
+
 
 def place_target(named: SceneT, target: TargetSection, data: DataSection) -> SceneT:
     """Return a scene whose target lies on its grid by nearest neighbour: interpolation makes values between near and far that are nowhere.

@@ -182,6 +182,12 @@ def test_a_void_target_counts_nowhere_and_hides_no_image(city: Path) -> None:
     assert not known[:20, :20].any()
     assert known.any()
     assert (sample["image"][:, :20, :20] != 0).any(axis=0)[sample["valid"][:20, :20]].all()
+    assert (sample["values"] == 0).any()
+    void = make_recipe(
+        f"data.folders=[{city}]", "target.zero=void", "target.quantity={name: depth, unit: m, low: 0, high: 3}"
+    )
+    learnt = ValueSamples(split, measure_inputs(split, ["image"]), void).read(whole)["values"]
+    np.testing.assert_array_equal(np.isfinite(learnt), known & (sample["values"] > 0) & (sample["values"] <= 3))
 
 
 INPUTS = InputSpec({"image": LayerInput(("red", "green", "blue"), (0.0,) * 3, (1.0,) * 3, -3.0, 3.0, "float32")})
