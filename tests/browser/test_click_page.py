@@ -1,10 +1,9 @@
 """The page on which clicks correct a label map, in a browser: keys alone, taps on a phone, two pages at once, hostile names."""
 
-import threading
-
 import pytest
 from made_up_clicks import HOSTILE, write_clickable
 from report_visit import DESKTOP, PHONE
+from served import answering, press
 
 from deepnets4eo.prediction import click_review, open_scene
 from deepnets4eo.prediction.click_page import ClickServer
@@ -21,21 +20,13 @@ def server(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(click_review, "TILE_PX", 48)
         review = click_review.ClickReview(run, open_scene(str(scene), run.segmenter), folder / "out")
-    with ClickServer(review, HOSTILE) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with answering(ClickServer(review, HOSTILE)) as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture
 def visit(served_pages, server):
     return lambda options=DESKTOP: served_pages(server, "#answers button", options)
-
-
-def press(page, key, then):
-    """Press a key and wait for what the page says then."""
-    page.keyboard.press(key)
-    page.locator("#status", has_text=then).wait_for(timeout=10_000)
 
 
 def test_labels_are_corrected_by_keys_alone(server, visit):

@@ -1,10 +1,9 @@
 """The page of a review in a browser: one key an answer, undo, notes, two pages at once, hostile names, and the width of a phone."""
 
-import threading
-
 import pytest
 from made_up_review import write_reviewed
 from report_visit import DESKTOP, PHONE
+from served import answering, press
 
 from deepnets4eo.damage.review.page import ReviewServer
 
@@ -16,21 +15,13 @@ HOSTILE = "<img src=x onerror=\"document.title='run'\">" + "x" * 10_000  # the b
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = write_reviewed(tmp_path_factory.mktemp("review"), looks=25, names=[f"{HOSTILE}{n}" for n in range(25)])
-    with ReviewServer(folder, folder / "review.gpkg", "Anna") as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with answering(ReviewServer(folder, folder / "review.gpkg", "Anna")) as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture
 def visit(served_pages, server):
     return lambda options=DESKTOP: served_pages(server, ".chip img", options)
-
-
-def press(page, key, then):
-    """Press a key and wait for what the page says then."""
-    page.keyboard.press(key)
-    page.locator("#status", has_text=then).wait_for(timeout=10_000)
 
 
 def kept(server):

@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import numpy as np
 import pytest
 from made_up_review import write_reviewed
 from PIL import Image
+from served import answering
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage.review.page import ReviewServer
@@ -33,10 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[ReviewServer]:
-    with ReviewServer(folder, folder / "review.gpkg", "Anna") as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with answering(ReviewServer(folder, folder / "review.gpkg", "Anna")) as server:
         yield server
-        server.shutdown()
 
 
 def request(server: ReviewServer, path: str = "", body: object = None, **headers: str) -> tuple[int, bytes]:

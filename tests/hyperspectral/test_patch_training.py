@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from geotiff import write_geotiff
+from interrupted import assert_resumes_to
 from made_up_cube import LEGEND, make_cube, write_cube
 from safetensors.torch import load_file
 
@@ -22,7 +22,6 @@ from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.training.recipe import resolve
 from deepnets4eo.training.segmentation import open_labelled, prepare_split
 from deepnets4eo.training.splits import VAL, make_split
-from deepnets4eo.training.tasks import TrainOptions
 
 HAMIDA = "model.options={patch_px: 5}"
 
@@ -90,28 +89,13 @@ def test_the_recipe_of_hu_learns_in_its_own_epochs(cube: Path, tmp_path: Path) -
     assert json.loads((run / "metrics.json").read_text())["overall_accuracy"] > 0.9
 
 
-def test_an_interrupted_training_ends_in_the_same_weights(
-    cube: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_training_ends_in_the_same_weights(cube: Path, tmp_path: Path) -> None:
     recipe = make_recipe(
         "train.schedule=plateau", "train.plateau_epochs=0", "train.radiation_noise=0.3", "train.mixture=0.3",
         network="hyperspectral/boulch",
     )  # fmt: skip
     whole_run = deepnets4eo.train(recipe, tmp_path / "run", data=cube)
-    set_epoch = PatchLoader.set_epoch
-
-    def interrupt(loader: PatchLoader, epoch: int) -> None:
-        if epoch == 2:
-            raise KeyboardInterrupt
-        set_epoch(loader, epoch)
-
-    monkeypatch.setattr(PatchLoader, "set_epoch", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        deepnets4eo.train(recipe, tmp_path / "cut", data=cube)
-    monkeypatch.setattr(PatchLoader, "set_epoch", set_epoch)
-    resumed = deepnets4eo.train(recipe, tmp_path / "cut", data=cube, options=TrainOptions(resume=True))
-    weights, again = (load_file(folder / "weights.safetensors") for folder in (whole_run, resumed))
-    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    assert_resumes_to(whole_run, recipe, cube, tmp_path / "cut", PatchLoader, 2)
 
 
 def test_spectra_are_reduced_within_the_network_by_what_training_pixels_show(cube: Path, tmp_path: Path) -> None:

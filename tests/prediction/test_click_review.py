@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 from geotiff import write_geotiff
 from made_up_clicks import HOSTILE, NAMES, write_clickable
+from served import answering
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.prediction import click_review, open_scene
@@ -46,10 +46,8 @@ def review(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clic
 
 @pytest.fixture
 def server(review: ClickReview) -> Iterator[ClickServer]:
-    with ClickServer(review, HOSTILE) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with answering(ClickServer(review, HOSTILE)) as server:
         yield server
-        server.shutdown()
 
 
 def begin(place: Path, out: Path) -> ClickReview:

@@ -10,7 +10,7 @@ import pytest
 import rasterio
 import torch
 from geotiff import write_geotiff
-from safetensors.torch import load_file
+from interrupted import assert_resumes_to
 
 import deepnets4eo
 from deepnets4eo.cards.legend import Legend
@@ -34,7 +34,6 @@ from deepnets4eo.training.regression import RegressionRecipe, ValueSamples
 from deepnets4eo.training.scenes import open_layers
 from deepnets4eo.training.splits import VAL, SampleWindow, make_split
 from deepnets4eo.training.statistics import measure_inputs
-from deepnets4eo.training.tasks import TrainOptions
 
 SIDE_PX = 160
 QUICK = PredictOptions(device="cpu", tile_px=64, halo_px=8, overlap_px=16, threads=1)
@@ -79,9 +78,7 @@ def run(city: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return deepnets4eo.train(recipe, tmp_path_factory.mktemp("runs") / "both", data=city)
 
 
-def test_heights_are_learnt_resumed_and_kept_as_a_run(
-    city: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_heights_are_learnt_resumed_and_kept_as_a_run(city: Path, tmp_path: Path) -> None:
     recipe = make_recipe()
     run = deepnets4eo.train(recipe, tmp_path / "run", data=city)
     metrics = json.loads((run / "metrics.json").read_text())
@@ -92,20 +89,7 @@ def test_heights_are_learnt_resumed_and_kept_as_a_run(
     assert (legend.num_classes, legend.num_channels) == (0, 1)
     assert "height in m" in str(inspect(str(run)).facts)
 
-    set_epoch = TrainLoader.set_epoch
-
-    def interrupt(loader: TrainLoader, epoch: int) -> None:
-        if epoch == 1:
-            raise KeyboardInterrupt
-        set_epoch(loader, epoch)
-
-    monkeypatch.setattr(TrainLoader, "set_epoch", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        deepnets4eo.train(recipe, tmp_path / "cut", data=city)
-    monkeypatch.setattr(TrainLoader, "set_epoch", set_epoch)
-    resumed = deepnets4eo.train(recipe, tmp_path / "cut", data=city, options=TrainOptions(resume=True))
-    weights, again = (load_file(folder / "weights.safetensors") for folder in (run, resumed))
-    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    assert_resumes_to(run, recipe, city, tmp_path / "cut", TrainLoader, 1)
 
 
 def test_a_scene_gets_heights_deviations_and_labels_in_one_pass(city: Path, run: Path, tmp_path: Path) -> None:

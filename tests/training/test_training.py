@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from geotiff import write_geotiff
+from interrupted import interrupted_at
 from safetensors.torch import load_file
 from torch import nn
 
@@ -179,37 +180,25 @@ def test_a_compiled_network_learns_the_same(
     assert equal(plain, compiled)
 
 
-def test_an_interrupted_run_resumes_to_the_same_bits(
-    data: Path, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_run_resumes_to_the_same_bits(data: Path, tiny: str, tmp_path: Path) -> None:
     whole = deepnets4eo.train(make_recipe(), tmp_path / "whole", data=data)
-    original = TrainLoader.set_epoch
-
-    def interrupted(loader: TrainLoader, epoch: int) -> None:
-        if epoch == 2:
-            raise KeyboardInterrupt
-        original(loader, epoch)
-
-    monkeypatch.setattr(TrainLoader, "set_epoch", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_at(TrainLoader, 2), pytest.raises(KeyboardInterrupt):
         deepnets4eo.train(make_recipe(), tmp_path / "cut", data=data)
     assert not (tmp_path / "cut" / "card.json").exists()  # an unfinished run is no run
-    monkeypatch.setattr(TrainLoader, "set_epoch", original)
     labels, options = next(data.rglob("labels.tif")), TrainOptions(resume=True)
     written_ns = labels.stat().st_mtime_ns
     os.utime(labels, ns=(written_ns, written_ns + 10**9))
     with pytest.raises(RunError, match=r"labels\.tif: changed since the training in .*cut began"):
         deepnets4eo.train(make_recipe(), tmp_path / "cut", data=data, options=options)
     os.utime(labels, ns=(written_ns, written_ns))
-    monkeypatch.setattr(TrainLoader, "set_epoch", interrupted)  # not an epoch more is learnt
-    finished = deepnets4eo.train(
-        make_recipe(), tmp_path / "cut", data=data, options=TrainOptions(resume=True, finish=True)
-    )
+    with interrupted_at(TrainLoader, 2):  # not an epoch more is learnt
+        finished = deepnets4eo.train(
+            make_recipe(), tmp_path / "cut", data=data, options=TrainOptions(resume=True, finish=True)
+        )
     card = read_json(finished / "card.json")
     assert card["notes"]["finished_after"] == f"2 of {card['notes']['epochs'] + 1} epochs"
     scored = score_segmenter(deepnets4eo.load_run(finished).segmenter, prepare(make_recipe(f"data.folders=[{data}]")))
     assert metrics(finished)["confusion"] == scored["confusion"]
-    monkeypatch.setattr(TrainLoader, "set_epoch", original)
     resumed = deepnets4eo.train(make_recipe(), tmp_path / "cut", data=data, options=options)
     assert equal(whole, resumed)
     assert metrics(whole) == metrics(resumed)
