@@ -21,8 +21,8 @@ class InUnits(nn.Module):
     network : returns (N, K, H, W), the channels of the quantity last
     offset, scale : median and standard deviation of the values that are learnt, in their unit
     deviation : whether the last channel is the logarithm of a variance
-    balanced : whether numbers that weigh the tasks of a training are learnt, see `training.balance`
-    critic_bands : bands of the image, where a discriminator is trained beside the network, see `training.adversarial`; 0: none
+    balanced : whether numbers that weigh the tasks of a training are learnt, see `training.regression`
+    critic_bands : bands of the image, where a discriminator is trained beside the network, see `training.regression`; 0: none
 
     Examples
     --------

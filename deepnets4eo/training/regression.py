@@ -5,8 +5,9 @@ What is wrong with a target is refused by `training.target`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.func import functional_call
 
+from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
@@ -25,10 +28,8 @@ from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.metrics.values import SCORES
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.segmenters.units import InUnits
+from deepnets4eo.segmenters.units import InUnits, TaskNumbers
 from deepnets4eo.tiling.scores import best_class
-from deepnets4eo.training.adversarial import adversarial_loss
-from deepnets4eo.training.balance import balance_losses
 from deepnets4eo.training.data import ClassSamples, Sample, SceneSamples, ValidationLoader
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
 from deepnets4eo.training.losses import SumOfLosses, class_weights
@@ -42,7 +43,9 @@ from deepnets4eo.training.tasks import Task, TrainOptions
 from deepnets4eo.training.value_losses import SumOfValueLosses, ValueLossName
 
 Batch = Mapping[str, Tensor]
+Balance = Literal["equal", "log_variance", "gradnorm"]
 
+ASYMMETRY = 1.5  # GradNorm's alpha: how strongly the slower task is furthered
 VALUES = "values"  # of a sample: (h, w) float32, NaN where void
 
 
@@ -60,7 +63,7 @@ class RegressionTrain(TrainSection):
         ge=0,
         description="weight of an LS-GAN loss, whose discriminator is trained beside; published: 1 beside l1: 100",
     )
-    balance: Literal["equal", "log_variance", "gradnorm"] = Field(
+    balance: Balance = Field(
         default="equal",
         description="with a legend: how the losses of values and classes are weighed: alike, by learnt variances, or by their gradients",
     )
@@ -92,12 +95,17 @@ class RegressionRecipe(Recipe):
         return self
 
 
+def _values_of(recipe: RegressionRecipe) -> Callable[[Mapping[str, NDArray[Any]], Mask], FloatImage]:
+    """What makes the values (h, w) of the layers that were read."""
+    return partial(recipe.target.known_values, recipe.target.resolve_quantity())
+
+
 class ValueSamples(SceneSamples):
     """Windows of scenes with their values: (h, w) float32, NaN where void."""
 
     def __init__(self, split: DataSplit[Any], inputs: InputSpec, recipe: RegressionRecipe) -> None:
         super().__init__(split, inputs, recipe)
-        self.target_layers, self._values = recipe.target.layers, recipe.target.known_values
+        self.target_layers, self._values = recipe.target.layers, _values_of(recipe)
 
     def target(self, layers: Mapping[str, NDArray[Any]], labelled: NDArray[np.bool_]) -> Sample:
         """The values."""
@@ -110,7 +118,7 @@ class ValueAndClassSamples(ClassSamples):
     def __init__(self, split: DataSplit[Any], inputs: InputSpec, recipe: RegressionRecipe) -> None:
         super().__init__(split, inputs, recipe, class_cells(split))
         self.target_layers = (*ClassSamples.target_layers, *recipe.target.layers)
-        self._values = recipe.target.known_values
+        self._values = _values_of(recipe)
 
     def target(self, layers: Mapping[str, NDArray[Any]], labelled: NDArray[np.bool_]) -> Sample:
         """The mask and the values."""
@@ -147,6 +155,66 @@ class RegressionCriterion:
         self.of_classes.to(output.device)
         second = self.of_classes(output[:, : self.num_classes], batch["mask"].long(), batch["valid"])
         return balance_losses(torch.stack([loss, second]), network, self.balance)
+
+
+def balance_losses(losses: Tensor, network: nn.Module, balance: Balance) -> Tensor:
+    """Return the loss () of two tasks (2,): their sum, or weighed by learnt variances (Kendall, Gal and Cipolla, CVPR 2018) or by the size of
+    their gradients (Chen et al., GradNorm, ICML 2018). The numbers that weigh them are parts of the network and learn with it.
+
+    Errors: InputError for GradNorm with a network that has no part named decoder."""
+    if balance == "equal":
+        return losses.sum()
+    assert isinstance(network, InUnits)
+    assert network.tasks is not None
+    if balance == "log_variance":
+        return (losses * torch.exp(-network.tasks.numbers) + network.tasks.numbers / 2).sum()
+    return _by_gradients(losses, network.tasks, last_shared_weight(network.network))
+
+
+def _by_gradients(losses: Tensor, tasks: TaskNumbers, shared: Tensor) -> Tensor:
+    """Losses weighed so that their gradients at the last shared layer get sizes by how fast each task learns; the weights sum up to 2."""
+    weights = 2 * tasks.numbers.softmax(dim=0)
+    if not bool(tasks.first_losses.any()):
+        tasks.first_losses.copy_(losses.detach())
+    gradients = [torch.autograd.grad(loss, shared, retain_graph=True)[0].norm() for loss in losses]
+    sizes = weights * torch.stack(gradients).detach()
+    rates = losses.detach() / tasks.first_losses.clamp_min(torch.finfo(losses.dtype).tiny)
+    aims = (sizes.mean() * (rates / rates.mean()) ** ASYMMETRY).detach()
+    return (weights.detach() * losses).sum() + (sizes - aims).abs().sum()
+
+
+def last_shared_weight(network: nn.Module) -> Tensor:
+    """The last convolution's weights (…, 4 axes) of the part that the tasks share. Errors: InputError where there is none."""
+    decoder = getattr(network, "decoder", None)
+    kernels = [] if decoder is None else [weight for weight in decoder.parameters() if weight.ndim == 4]
+    if not kernels:
+        raise InputError(
+            f"{type(network).__name__} has no part named decoder, at which GradNorm compares gradients. Set "
+            "train.balance=log_variance or equal, or choose another network."
+        )
+    return kernels[-1]
+
+
+def adversarial_loss(network: InUnits, image: Tensor, estimate: Tensor, values: Tensor) -> Tensor:
+    """Return ½ (D(estimate) − 1)² of the network plus ½ (D(values) − 1)² + ½ D(estimate)² of its discriminator, () float32.
+
+    The discriminator learns to separate measured from estimated maps, the network to be taken for measured, both in one step of one
+    optimiser: the discriminator's gradients come from its own loss alone, those of the network pass through the discriminator as it
+    is. Source: Mao et al., Least Squares GAN (ICCV 2017); Carvalho et al., ICIP 2018.
+
+    image : (N, C, H, W) · estimate : (N, H, W), in the unit · values : (N, H, W), NaN where void: there both are the estimate."""
+    assert network.discriminator is not None
+    known = values.isfinite()
+    truth = torch.where(known, values.nan_to_num(), estimate.detach())
+    real, made = (
+        torch.cat([image, ((one - network.offset) / network.scale)[:, None]], dim=1) for one in (truth, estimate)
+    )
+    own = (network.discriminator(real) - 1).square().mean() / 2 + network.discriminator(
+        made.detach()
+    ).square().mean() / 2
+    as_it_is = {name: weight.detach() for name, weight in network.discriminator.named_parameters()}
+    passed = functional_call(network.discriminator, as_it_is, (made,))
+    return own + (passed - 1).square().mean() / 2
 
 
 @dataclass(frozen=True)

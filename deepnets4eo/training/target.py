@@ -82,10 +82,10 @@ class TargetSection(Section):
         first = np.where(known, layers[self.layer][0] * np.float32(self.factor), np.float32(np.nan))
         return first if self.terrain is None else ndsm(first, layers[self.terrain][0] * np.float32(self.factor))
 
-    def known_values(self, layers: Mapping[str, NDArray[Any]], known: Mask) -> FloatImage:
-        """As `values`, NaN also where the quantity has none: zeros that are void, and values beyond its limits."""
+    def known_values(self, quantity: Quantity, layers: Mapping[str, NDArray[Any]], known: Mask) -> FloatImage:
+        """As `values`, NaN also where the quantity (`resolve_quantity`) has none: zeros that are void, and values beyond its limits."""
         values = self.values(layers, known)
-        return np.where(self.resolve_quantity().known_mask(values), values, np.float32(np.nan))
+        return np.where(quantity.known_mask(values), values, np.float32(np.nan))
 
 
 def place_target(named: SceneT, target: TargetSection, data: DataSection) -> SceneT:

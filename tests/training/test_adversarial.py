@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from deepnets4eo.segmenters.units import InUnits
-from deepnets4eo.training.adversarial import adversarial_loss
+from deepnets4eo.training.regression import adversarial_loss
 from deepnets4eo.training.state import load_state, save_state
 
 IMAGE = torch.rand(1, 2, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.units import InUnits
-from deepnets4eo.training.balance import ASYMMETRY, balance_losses
 from deepnets4eo.training.recipe import resolve
-from deepnets4eo.training.regression import RegressionRecipe
+from deepnets4eo.training.regression import ASYMMETRY, RegressionRecipe, balance_losses
 
 
 class TwoTasks(nn.Module):
