@@ -71,7 +71,7 @@ class FlexibleThreshold(FixedThreshold):
         self.sure: Tensor
 
     def forward(self, q: Tensor, rows: Tensor) -> Tensor:
-        """As of `FixedThreshold`; what is noted counts from the next step on."""
+        """The weights, from and to what `FixedThreshold` takes and returns; what is noted counts from the next step on."""
         counts = torch.bincount(self.sure, minlength=self.num_classes + 1)
         beta = counts[:-1] / counts.max().clamp_min(1)
         probability, label = q.max(dim=1)
@@ -97,7 +97,7 @@ class SoftWeight(nn.Module):
         self.variance: Tensor
 
     def forward(self, q: Tensor, rows: Tensor) -> Tensor:
-        """As of `FixedThreshold`; means and variance are those after this batch."""
+        """The weights, from and to what `FixedThreshold` takes and returns; means and variance are those after this batch."""
         self.shares.lerp_(q.mean(dim=0), 1 - self.keep)
         aligned = q / (self.shares * len(self.shares))
         probability = (aligned / aligned.sum(dim=1, keepdim=True)).amax(dim=1)
@@ -121,7 +121,7 @@ class FreeThreshold(nn.Module):
         self.counts: Tensor
 
     def forward(self, q: Tensor, rows: Tensor) -> Tensor:
-        """As of `FixedThreshold`; what is measured has this batch."""
+        """The weights, from and to what `FixedThreshold` takes and returns; what is measured has this batch."""
         probability, label = q.max(dim=1)
         self.mean.lerp_(probability.mean(), 1 - self.keep)
         self.shares.lerp_(q.mean(dim=0), 1 - self.keep)

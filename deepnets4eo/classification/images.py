@@ -138,7 +138,7 @@ def split_images(
 
 
 def draw_share(targets: Mask, share: float, rng: np.random.Generator, rows: Indices) -> Indices:
-    """Of `rows` a share of every class, at least one image where a class has two; drawn once, rare classes first."""
+    """A share of `rows` from every class, at least one image where a class has two; drawn once, rare classes first."""
     chosen = np.zeros(len(targets), bool)
     for column in np.argsort(targets.sum(axis=0), kind="stable"):
         members = np.flatnonzero(targets[:, column])

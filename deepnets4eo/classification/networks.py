@@ -175,7 +175,7 @@ class WideResNet(SlidingClassifier):
     kernels : sizes of the kernels of attention, one a group; None: by the number of channels. `FIXED_KERNELS` are the published ones
     attention : whether blocks have attention at all
     dropout : share of values dropped between the convolutions of a block
-    patch_px, stride_px : as of `ImageClassifier`
+    patch_px, stride_px : see `ImageClassifier`
     """
 
     def __init__(

@@ -35,7 +35,7 @@ class ClickServer(PageServer):
     review
         The corrections.
     title
-        Of the page.
+        The title of the page.
 
     Raises
     ------

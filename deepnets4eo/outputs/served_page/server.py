@@ -22,10 +22,8 @@ from typing import Any, TypeAlias
 
 from deepnets4eo.errors import DeepNets4EOError
 
-HOST, PORT = (
-    "127.0.0.1",
-    8620,
-)  # the port where it is free, else any, so that a tunnel to another computer can be told it
+HOST = "127.0.0.1"
+PORT = 8620  # where it is free, else any: a tunnel from another computer needs one that is known
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -52,7 +50,7 @@ class PageServer(ThreadingHTTPServer):
     package
         The package whose `assets` has the page.
     name
-        Of its assets.
+        The name of its assets.
     verb
         Words of the command that prints the address.
 
