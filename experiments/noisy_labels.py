@@ -29,7 +29,7 @@ from deepnets4eo.benchmark import BenchmarkScenes, Row, run_row
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.evaluation import rank_wrong_labels, spread
 from deepnets4eo.files import write_text
-from deepnets4eo.metrics.calibration import calibration_error
+from deepnets4eo.metrics import ConfusionMatrix, calibration_error
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import LABELS, Layer, Scene
 from deepnets4eo.segmenters.run import load_run
@@ -173,13 +173,13 @@ def _scores(probabilities: np.ndarray, truth: np.ndarray, spoilt: np.ndarray) ->
     probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
     best = probabilities.argmax(axis=1)
     present = np.unique(truth)
-    f1 = [2 * ((best == c) & (truth == c)).sum() / max((best == c).sum() + (truth == c).sum(), 1) for c in present]
+    matrix = ConfusionMatrix(probabilities.shape[1]).update(truth, best.astype(np.uint8))
     wrong = spoilt != truth
     suspected = np.zeros(len(truth), bool)
     suspected[rank_wrong_labels(probabilities, spoilt).order] = True
     both = (suspected & wrong).sum()
     values = (
-        (best == truth).mean(), np.mean(f1), calibration_error(probabilities.max(axis=1), best == truth),
+        matrix.overall_accuracy, np.mean(matrix.f1[present]), calibration_error(probabilities.max(axis=1), best == truth),
         both / wrong.sum() if wrong.any() else np.nan, both / suspected.sum() if wrong.any() else np.nan,
     )  # fmt: skip
     return {name: 100 * float(value) for name, value in zip(COLUMNS, values, strict=True)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -141,7 +142,7 @@ def _write_wrong_labels(
             progress=advance,
         )  # fmt: skip
     for name, share in table.attrs["shares"].items():
-        if share == share:  # not NaN: the network is sure somewhere
+        if not math.isnan(share):  # the network is sure somewhere
             echo(f"{name}: {share:.1%} of its labels are probably wrong", err=True)
     write_vector(table, wrong.wrong_labels)
     area = table["area_m2"].sum()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchvision.models import DenseNet
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.pretrained import read_tensors
+from deepnets4eo.segmenters.pretrained import COUNTER, Loaded, read_tensors
 
 log = logging.getLogger(__name__)
 
@@ -168,10 +168,7 @@ def load_dense_features(features: nn.Module, path: str | Path) -> None:
             "(features.denseblock1.denselayer1.conv1.weight …)."
         )
     features.load_state_dict(expected | fitting)
-    counters = {name for name in expected if name.endswith("num_batches_tracked")}
+    counters = {name for name in expected if name.endswith(COUNTER)}
     lacking, left = sorted(expected.keys() - fitting.keys() - counters), sorted(named.keys() - fitting.keys())
-    log.info("%s: %d of %d tensors of the dense blocks loaded.", path, len(fitting), len(expected))
-    log.info(
-        "Not loaded, as the network has other first layers or shapes: %s. Random from the start: the first layers, the decoder%s.",
-        ", ".join(left) or "nothing", f", {', '.join(lacking)}" if lacking else "",
-    )  # fmt: skip
+    report = Loaded(str(path), loaded=sorted(fitting.keys() - counters), missing=lacking, left=left)
+    log.info("%s The first layers and the decoder are random from the start.", report)

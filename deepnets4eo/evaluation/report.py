@@ -15,7 +15,7 @@ import numpy as np
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import value_tables
 from deepnets4eo.evaluation.options import ReportFiles
-from deepnets4eo.files import atomic_write, write_text
+from deepnets4eo.files import write_text
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.outputs.safe_text import csv_text, markdown_text
 
@@ -135,8 +135,7 @@ def check_figure_suffix(path: str | Path) -> None:
 
 def confusion_figure(report: Report, path: str | Path, title: str = "") -> Path:
     """Writes the confusion matrix as a figure (PNG, PDF or SVG), each row in percent of its reference class."""
-    from matplotlib import rc_context  # 0.3 s that only this function needs
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # 0.3 s that only this function needs
 
     names, counts = report["classes"], np.array(report["confusion"], float)
     totals = counts.sum(axis=1) + np.array([report["unpredicted"][name] for name in names])
@@ -155,9 +154,7 @@ def confusion_figure(report: Report, path: str | Path, title: str = "") -> Path:
     axes.set_ylabel("reference")
     overall = f"OA {percent(report['overall_accuracy'])} %, mean F1 {percent(report['mean_f1'])} %"
     axes.set_title(f"{title}\n{overall}" if title else overall, fontsize=9)
-    with atomic_write(path) as partial, rc_context({"svg.hashsalt": "deepnets4eo"}):
-        figure.savefig(partial, dpi=150, metadata=value_tables.NO_DATE.get(Path(path).suffix.lower()))
-    return Path(path)
+    return value_tables.save_figure(figure, path)
 
 
 def _sections(report: Report) -> Iterator[tuple[str, Report]]:

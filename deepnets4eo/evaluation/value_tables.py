@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,10 @@ from deepnets4eo.files import atomic_write
 from deepnets4eo.metrics.values import SCORES
 from deepnets4eo.outputs.safe_text import csv_text, markdown_text
 
-NO_DATE = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}  # equal figures are equal files
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NO_DATE = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
 TITLES = {
     "rmse": "RMSE",
     "mae": "MAE",
@@ -111,8 +114,7 @@ def _of_deviations(scores: Mapping[str, Any]) -> list[str]:
 def sparsification_figure(report: Mapping[str, Any], path: str | Path) -> Path:
     """Writes the error of what is left when the most uncertain pixels go first, beside the best order and a random one, as a figure.
     Raises InputError where the report has no deviations."""
-    from matplotlib import rc_context  # 0.3 s that only this function needs
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # 0.3 s that only this function needs
 
     if "deviations" not in report:
         raise InputError(
@@ -129,6 +131,13 @@ def sparsification_figure(report: Mapping[str, Any], path: str | Path) -> Path:
     axes.set_ylabel(f"RMSE of the others, {report['quantity']['unit']}")
     axes.set_ylim(0)
     axes.legend(frameon=False, fontsize=8)
+    return save_figure(figure, path)
+
+
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Writes a figure; equal figures are equal files."""
+    from matplotlib import rc_context
+
     with atomic_write(path) as partial, rc_context({"svg.hashsalt": "deepnets4eo"}):
         figure.savefig(partial, dpi=150, metadata=NO_DATE.get(Path(path).suffix.lower()))
     return Path(path)

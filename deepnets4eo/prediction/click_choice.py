@@ -108,11 +108,10 @@ def _worth(session: ClickSession, measure: Measure, confidence: nn.Module | None
 
 def _passes(session: ClickSession) -> list[FloatImage]:
     """Probabilities (K, h, w) of passes that differ: by dropout, or by the view."""
-    from torch import nn
+    from deepnets4eo.segmenters.dropout import dropouts_of
 
     segmenter, image = session.segmenter, session.batch()
-    kinds = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
-    dropouts = [part for part in segmenter.module.modules() if isinstance(part, kinds) and part.p]
+    dropouts = dropouts_of(segmenter.module)
     if dropouts:
         for part in dropouts:
             part.train()
@@ -184,9 +183,9 @@ def fit_confidence(run: Run, seed: int = 0) -> nn.Module:
     Parameters
     ----------
     run : Run
-        Of one network for labels.
+        The run of one network for labels.
     seed : int
-        Of the head's first weights and of the order.
+        The seed of the head's first weights and of the order.
 
     Returns
     -------

@@ -107,6 +107,11 @@ class DropoutSegmenter(WrappedSegmenter):
         return cls(segmenter, description["passes"], description["factor"], tiling=tiling)
 
 
+def dropouts_of(network: nn.Module) -> list[Any]:
+    """The layers of a network that leave something out in training, in the order of registration."""
+    return [part for part in network.modules() if isinstance(part, (nn.Dropout, *WHOLE_MAPS)) and part.p > 0]
+
+
 class DropoutPasses(nn.Module):
     """A network with the mean of T passes in place of its output.
 
@@ -136,7 +141,7 @@ class DropoutPasses(nn.Module):
                 f"dropout_passes={passes}; expected at least 2, such as 30, or 0 for one pass without dropout."
             )
         self.network, self.passes, self.num_classes, self.seed = network, passes, num_classes, seed
-        self.dropouts = [m for m in network.modules() if isinstance(m, (nn.Dropout, *WHOLE_MAPS)) and m.p > 0]
+        self.dropouts = dropouts_of(network)
         if not self.dropouts:
             raise InputError(
                 f"dropout_passes={passes}, but the network {type(network).__name__} has no dropout. Train one that has, such as d3net "

@@ -4,9 +4,10 @@ Takes label rasters, or outlines of buildings in metres; returns spoilt copies, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
+from shapely.affinity import translate
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import VOID
@@ -50,7 +51,7 @@ def spoil_labels(
     >>> bool(0.28 < (spoilt != labels).mean() < 0.32), np.unique(spoilt).tolist()
     (True, [0, 1, 2])
     """
-    check_choice("kind", kind, LabelKind.__args__)  # type: ignore[attr-defined]
+    check_choice("kind", kind, get_args(LabelKind))
     if not 0 <= share <= 1 or num_classes < 2 or cell_px < 1:
         raise InputError(
             f"share={share}, num_classes={num_classes}, cell_px={cell_px}; expected a share from 0 to 1, 2 classes or more, and cells "
@@ -86,7 +87,7 @@ def spoil_outlines(outlines: gpd.GeoDataFrame, kind: OutlineKind, strength: floa
     >>> spoil_outlines(box, "wide", 1.0, 0).geometry[0].bounds
     (-1.0, -1.0, 11.0, 11.0)
     """
-    check_choice("kind", kind, OutlineKind.__args__)  # type: ignore[attr-defined]
+    check_choice("kind", kind, get_args(OutlineKind))
     if strength < 0 or (kind == "missing" and strength > 1):
         raise InputError(f"strength={strength} of outlines {kind}; expected a share from 0 to 1, or metres from 0 on.")
     rng = np.random.default_rng(seed)
@@ -95,8 +96,6 @@ def spoil_outlines(outlines: gpd.GeoDataFrame, kind: OutlineKind, strength: floa
     if kind == "wide":
         return outlines.set_geometry(outlines.buffer(strength, join_style="mitre"))
     angles = rng.uniform(0, 2 * np.pi, len(outlines))
-    moved = [
-        outlines.geometry.iloc[[index]].translate(strength * np.cos(angle), strength * np.sin(angle)).iloc[0]
-        for index, angle in enumerate(angles)
-    ]
+    steps = zip(outlines.geometry, strength * np.cos(angles), strength * np.sin(angles), strict=True)
+    moved = [translate(outline, right, up) for outline, right, up in steps]
     return outlines.set_geometry(moved, crs=outlines.crs)
