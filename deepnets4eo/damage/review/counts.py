@@ -119,15 +119,10 @@ def review_counts(
     answered = np.array([known[row] for row in rows], object)
     kinds = {"damaged": np.isin(answered, DAMAGED)} | {grade: answered == grade for grade in GRADES}
     by_map = {"damaged": sample.prob} | {grade: _share_of(grades, grade, sample.stratum) for grade in GRADES}
+    not_added = counted.copy()
+    not_added[added] = False
     estimates = {
-        kind: _estimate(
-            sample,
-            counted & ~np.isin(np.arange(len(grades)), added),
-            rows,
-            hits,
-            by_map[kind],
-            np.random.default_rng([seed, number]),
-        )
+        kind: _estimate(sample, not_added, rows, hits, by_map[kind], np.random.default_rng([seed, number]))
         for number, (kind, hits) in enumerate(kinds.items())
     }
     for row in added:
