@@ -28,6 +28,7 @@ def test_squares_from_afar_and_buildings_from_near(crowded, visit):
     assert note.is_hidden()
     assert one.page.locator("#card").is_hidden(), "from afar a press chooses no building"
     one.page.keyboard.press("1")
+    one.rest()
     assert note.is_visible()
     for chip in ("no-damage", "minor-damage", "not-assessed"):
         one.page.locator(f".chip[data-class={chip}]").click()
