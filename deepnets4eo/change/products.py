@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change.areas import change_polygons, changed_area, with_transitions
 from deepnets4eo.change.cover_table import compare_covers, write_transitions
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
@@ -17,7 +18,7 @@ from deepnets4eo.change.pair import POST, PRE, ChangePair, clouded_area
 from deepnets4eo.files import write_json
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, worst_first
-from deepnets4eo.outputs.provenance import describe, manifest, write_event
+from deepnets4eo.outputs.provenance import describe, filled_qml, manifest, write_event, write_styles
 from deepnets4eo.polygons import write_vector
 from deepnets4eo.rasters.plane_crs import areas_in_pixels
 from deepnets4eo.rasters.scene import Layer
@@ -52,6 +53,8 @@ def write_products(
             )
     write_vector(polygons, products.polygons, LAYER)
     write_event(products.polygons, event, SUBJECT, LAYER)
+    changed = Legend.load("change").classes[1]
+    write_styles(products.polygons, [(LAYER, changed.name, filled_qml(changed.color), SUBJECT)])
     ordered = worst_first(findings)
     summary = summarize(pair, labels, polygons, notes, options, event, ordered)
     write_json(products.folder / "summary.json", summary)

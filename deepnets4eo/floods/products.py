@@ -29,7 +29,7 @@ from deepnets4eo.grid import Grid, blocks, coarse_grid, mean_gsd_m, transform_sh
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, worst_first
 from deepnets4eo.outputs.map_page.page import MapKind
-from deepnets4eo.outputs.provenance import describe, manifest, write_event, write_styles
+from deepnets4eo.outputs.provenance import describe, filled_qml, manifest, write_event, write_styles
 from deepnets4eo.polygons import Shaping, polygonize, write_vector
 from deepnets4eo.rasters.plane_crs import areas_in_pixels
 from deepnets4eo.rasters.scene import Layer
@@ -57,10 +57,6 @@ CAVEATS = (
     "them, and narrow or dark, noisy water is missed.",
     "The interval of the flooded area comes from drawing blocks of the scene anew; it says nothing about errors of the map.",
 )
-STYLE = """<qgis version="3.28"><renderer-v2 type="singleSymbol"><symbols><symbol type="fill" name="0" alpha="0.6">
-<layer class="SimpleFill"><Option type="Map"><Option type="QString" name="color" value="{0},{1},{2},255"/>
-<Option type="QString" name="outline_color" value="20,40,90,255"/><Option type="QString" name="outline_width" value="0.2"/>
-</Option></layer></symbol></symbols></renderer-v2></qgis>"""
 OVERVIEW_PX = 1024
 WHITE = 180  # of 255, of the darkest of red, green and blue: muddy water and glint stay below it
 LEAST_WHITE, LEAST_SNOW = 0.2, 0.01  # of the flood, and of the ground, to be named
@@ -90,7 +86,7 @@ def write_products(
         buildings = buildings_in_water(dates.footprints, labels, dates, options.workers)
         write_vector(buildings, path, BUILDINGS)
     write_event(path, event, SUBJECT, LAYER)
-    write_styles(path, [(LAYER, "flood", STYLE.format(*COLOURS[mapped]), TITLES[mapped])])
+    write_styles(path, [(LAYER, "flood", filled_qml(COLOURS[mapped]), TITLES[mapped])])
     figures = _figures(labels, dates, buildings, options)
     if dates.knows_before:
         findings = [*findings, *lookalike_findings(labels, dates.scene.layers[POST], dates.kinds[POST], polygons)]

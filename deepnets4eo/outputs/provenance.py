@@ -28,6 +28,10 @@ _STYLES_TABLE = """CREATE TABLE layer_styles (
     f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT,
     useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30),
     update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')))"""
+_FILLED = """<qgis version="3.28"><renderer-v2 type="singleSymbol"><symbols><symbol type="fill" name="0" alpha="0.6">
+<layer class="SimpleFill"><Option type="Map"><Option type="QString" name="color" value="{0},255"/>
+<Option type="QString" name="outline_color" value="{1},255"/><Option type="QString" name="outline_width" value="0.2"/>
+</Option></layer></symbol></symbols></renderer-v2></qgis>"""
 
 
 def manifest(
@@ -76,6 +80,11 @@ def add_event(database: sqlite3.Connection, event: EventTexts, subject: str, lay
         "UPDATE gpkg_contents SET description = ? WHERE table_name = ?",
         ("\n".join([event.title(subject), *event.lines]), layer),
     )
+
+
+def filled_qml(color: Sequence[int]) -> str:
+    """The QGIS style of regions of one kind: filled so that the ground shows through, with darker outlines."""
+    return _FILLED.format(*(",".join(str(int(value * part)) for value in color[:3]) for part in (1.0, 0.5)))
 
 
 def write_styles(path: Path, styles: Sequence[tuple[str, str, str, str]]) -> None:

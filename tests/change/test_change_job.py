@@ -460,9 +460,13 @@ def test_the_event_is_on_every_product(tmp_path: Path) -> None:
     assert '["Date before","2011-05-20 (from TIFFTAG_DATETIME of pre.tif)"]' in page
 
 
-def test_without_an_event_the_polygons_are_the_only_layer(result) -> None:
+def test_without_an_event_the_polygons_and_their_style_are_the_only_tables(result) -> None:
     change, _ = result
-    assert [str(name) for name, _ in pyogrio.list_layers(change.paths["change.gpkg"])] == ["change"]
+    path = change.paths["change.gpkg"]
+    assert [str(name) for name, _ in pyogrio.list_layers(path)] == ["change", "layer_styles"]
+    style = pyogrio.read_dataframe(path, layer="layer_styles").iloc[0]
+    assert (style["f_table_name"], bool(style["useAsDefault"])) == ("change", True)
+    assert 'name="color" value="215,25,28,255"' in style["styleQML"]
     assert change.summary["event"]["name"] is None
 
 
