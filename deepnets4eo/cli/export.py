@@ -1,4 +1,4 @@
-"""`deepnets4eo export`: a trained network as ONNX."""
+"""`deepnets4eo export`: a trained network for other programs, as ONNX or in the layout of Hugging Face."""
 
 from __future__ import annotations
 
@@ -9,20 +9,40 @@ import typer
 
 from deepnets4eo.cli.options import Overwrite
 from deepnets4eo.cli.output import echo, show_result
+from deepnets4eo.errors import InputError
 
 
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder that 'deepnets4eo train' made.", show_default=False)],
-    onnx: Annotated[Path, typer.Option("--onnx", help="Where the ONNX file goes.", show_default=False)],
+    onnx: Annotated[Path | None, typer.Option("--onnx", help="Where an ONNX file goes.")] = None,
+    hub: Annotated[
+        Path | None, typer.Option("--hub", help="Where a folder goes that can be uploaded to Hugging Face.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a run's network as one ONNX file, compared with the run where onnxruntime is installed.
+    """Write a run's network as one ONNX file, compared with the run where onnxruntime is installed; or as a folder for Hugging Face.
 
-    The network takes prepared images and returns logits; the metadata entry "deepnets4eo" holds bands, scaling, legend
-    and tiling as JSON. Needs pip install "deepnets4eo[onnx]".
+    The network of the ONNX file takes prepared images and returns logits; the metadata entry "deepnets4eo" holds bands, scaling,
+    legend and tiling as JSON. Needs pip install "deepnets4eo[onnx]". The folder has README.md, config.json, model.safetensors and a
+    STAC item; every verb takes it as a run, so nothing is needed to come back.
 
     \b
-    deepnets4eo export runs/first --onnx first.onnx"""
+    deepnets4eo export runs/first --onnx first.onnx
+    deepnets4eo export runs/first --hub hub/first"""
+    if onnx is None and hub is None:
+        raise InputError("nothing to write is named. Give --onnx FILE, --hub FOLDER, or both.")
+    if hub is not None:
+        from deepnets4eo.segmenters.hub import save_hub_folder
+
+        show_result(
+            "Add a licence to the head of its README.md before you publish it.",
+            save_hub_folder(run, hub, overwrite=overwrite),
+        )
+    if onnx is not None:
+        _export_onnx(run, onnx, overwrite=overwrite)
+
+
+def _export_onnx(run: Path, onnx: Path, *, overwrite: bool) -> None:
     from deepnets4eo.lazy import check_extra
 
     check_extra("deep", install="onnx")  # which has PyTorch as well: one installation is enough

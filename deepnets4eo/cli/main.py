@@ -39,7 +39,7 @@ PANELS = {
         "train": "Train a recipe on data; writes a run folder.",
         "predict": "Label a scene with a trained run; or fit scores to the edges of images.",
         "evaluate": "Score a label raster, labelled points or damage rasters against a reference.",
-        "export": "Write a trained network as ONNX.",
+        "export": "Write a trained network as ONNX, or as a folder for Hugging Face.",
         "models": "List recipes and networks.",
     },
     "Points": {

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import check_online
 from deepnets4eo.segmentation.blocks import STAGES, SegNetEncoder
-from deepnets4eo.segmenters.checksums import WEIGHTS
+from deepnets4eo.segmenters.checksums import weights_file
 from deepnets4eo.segmenters.pretrained import COUNTER, IMAGENET, fit_bands, read_tensors
 
 NOTEBOOK = re.compile(r"(?:module\.)?(conv\d_\d(?:_D)?(?:_bn)?)\.(\w+)")
@@ -74,7 +74,7 @@ def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
         load_encoder(SegNetEncoder(4), "runs/segnet/weights.safetensors")
     """
     path = _download() if str(source) == IMAGENET else Path(source)
-    path = path / WEIGHTS if path.is_dir() else path
+    path = weights_file(path) if path.is_dir() else path
     tensors = read_tensors(path, [FEATURES, OWN, NOTEBOOK])  # VGG's three fully connected layers would be 500 MB
     state = {
         match[1]: value for name, value in tensors.items() if (match := OWN.fullmatch(name)) and "encoder." in name

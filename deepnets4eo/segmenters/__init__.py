@@ -13,7 +13,6 @@ _HOMES = {
     "load_run": "deepnets4eo.segmenters.run",
     "replace_last_layer": "deepnets4eo.segmenters.networks",
     "ensemble_run": "deepnets4eo.segmenters.ensemble",
-    "load_hub_folder": "deepnets4eo.segmenters.hub",
     "save_hub_folder": "deepnets4eo.segmenters.hub",
 }
 

@@ -19,6 +19,7 @@ from deepnets4eo.files import plain, read_json, sha256, write_json
 
 CARD = "card.json"
 WEIGHTS = "weights.safetensors"
+HUB_WEIGHTS = "model.safetensors"  # in folders for Hugging Face
 FORMAT = "deepnets4eo-run"
 FORMAT_VERSION = 1
 SIGNATURE = "card_sha256"
@@ -27,6 +28,11 @@ SIGNATURE = "card_sha256"
 def is_run(path: str | Path) -> bool:
     """Whether a path is a trained run's folder, rather than the name of a model."""
     return (Path(path) / CARD).is_file()
+
+
+def weights_file(folder: Path) -> Path:
+    """The weights in the folder of a network's run; those for Hugging Face have them under another name."""
+    return folder / HUB_WEIGHTS if (folder / HUB_WEIGHTS).is_file() else folder / WEIGHTS
 
 
 def shipped_run(name: str) -> Path | None:

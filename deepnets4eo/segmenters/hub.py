@@ -1,7 +1,6 @@
-"""A run's network in the layout of Hugging Face: README.md with metadata, config.json, model.safetensors; and a STAC item.
+"""A run in the layout of Hugging Face: README.md with metadata, config.json, model.safetensors, beside a STAC item and the seal of the run.
 
-Takes a run or such a folder on this computer; writes the other. Nothing goes online.
-Refuses runs that hold more than a network, and folders that are truncated or of another program."""
+Takes the run of one network; writes a folder on this computer, which is a run too. Nothing goes online."""
 
 from __future__ import annotations
 
@@ -10,16 +9,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.errors import InputError, OutputError, RunError
-from deepnets4eo.files import atomic_write, read_json, sha256, write_json, write_text, write_yaml
-from deepnets4eo.segmenters.checksums import WEIGHTS, seal
-from deepnets4eo.segmenters.run import LEGEND, RECIPE, Run, load_run, write_recipe
+from deepnets4eo.cards.catalog import run_path
+from deepnets4eo.errors import RunError
+from deepnets4eo.files import check_overwrite, write_json, write_text
+from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.jobs.scratch import hidden_folder, publish
+from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.segmenters.checksums import CARD, HUB_WEIGHTS, seal, weights_file
+from deepnets4eo.segmenters.run import LEGEND, RECIPE, Run, load_run
 
-CONFIG, MODEL, README, ITEM = "config.json", "model.safetensors", "README.md", "item.json"
+CONFIG, README, ITEM = "config.json", "README.md", "item.json"
 MLM = "https://stac-extensions.github.io/mlm/v1.5.0/schema.json"
-CARD_KEYS = ("kind", "segmenter", "inputs", "tiling", "recipe_sha256", "seed", "versions", "notes")
-PARTS = {*CARD_KEYS, "legend", "recipe", "weights_sha256"}
 HEAD = """---
 library_name: deepnets4eo
 pipeline_tag: image-segmentation
@@ -31,18 +31,19 @@ tags:
 """
 
 
-def save_hub_folder(run: Run | str | Path, folder: str | Path) -> Path:
+def save_hub_folder(run: Run | str | Path, folder: str | Path, *, overwrite: bool = False) -> Path:
     """Write a run as a folder that can be uploaded to Hugging Face as a model, with a STAC item of it (`item.json`, extension MLM).
 
     Parameters
     ----------
     run : a run, or its folder
     folder : a new or empty folder; add `license:` to the header of its README.md before it is published
+    overwrite : whether what an older folder of this kind holds is replaced
 
     Returns
     -------
     Path
-        The folder.
+        The folder. It is a run as well, wherever it lies and after a download too: `load_run` takes it.
 
     Raises
     ------
@@ -56,71 +57,41 @@ def save_hub_folder(run: Run | str | Path, folder: str | Path) -> Path:
     .. code-block:: python
 
         save_hub_folder("runs/unet", "hub/unet")
+        load_run("hub/unet")
     """
-    run = run if isinstance(run, Run) else load_run(run)
-    files = run.card["files"]
-    if files.keys() != {WEIGHTS, LEGEND, RECIPE}:
-        raise RunError(
-            f"{run.folder} holds {', '.join(sorted(files))}; the layout of Hugging Face has the weights of one network. "
-            "Give the run of a network, e.g. a member of the ensemble."
-        )
-    folder = _new_folder(folder)
-    write_text(folder / README, f"{HEAD}\n# {run.folder.name}\n\n{_describe(run)}")
-    with atomic_write(folder / MODEL) as partial:
-        shutil.copyfile(run.folder / WEIGHTS, partial)
-    write_json(folder / ITEM, _stac_item(run, files[WEIGHTS]["sha256"]))
-    config: dict[str, Any] = {key: run.card[key] for key in CARD_KEYS}
-    config |= {"legend": run.legend.to_dict(), "recipe": run.recipe, "weights_sha256": files[WEIGHTS]["sha256"]}
-    write_json(folder / CONFIG, config)
+    folder = Path(folder)
+    check_not_inputs([folder], [run.folder if isinstance(run, Run) else run_path(run)])
+    with output_lock(folder):
+        check_overwrite(folder, overwrite=overwrite)
+        run = run if isinstance(run, Run) else load_run(run)
+        weights = weights_file(run.folder)
+        if run.card["files"].keys() != {weights.name, LEGEND, RECIPE}:
+            raise RunError(
+                f"{run.folder} holds {', '.join(sorted(run.card['files']))}; the layout of Hugging Face has the weights of one network. "
+                "Give the run of a network, e.g. a member of the ensemble."
+            )
+        sources = {HUB_WEIGHTS: weights, **{name: run.folder / name for name in (LEGEND, RECIPE)}}
+        with hidden_folder(folder) as hidden:
+            for name, source in sources.items():
+                shutil.copyfile(source, hidden / name)
+            write_text(hidden / README, f"{HEAD}\n# {run.folder.name}\n\n{_describe(run)}")
+            write_json(hidden / CONFIG, _config(run))
+            write_json(hidden / ITEM, _stac_item(run, run.card["files"][weights.name]["sha256"]))
+            seal(hidden, run.card, sources)
+            publish(hidden, folder, [*sources, README, CONFIG, ITEM, CARD])
     return folder
 
 
-def load_hub_folder(folder: str | Path, out: str | Path) -> Run:
-    """Make a run of a folder that `save_hub_folder` wrote.
-
-    Parameters
-    ----------
-    folder : such a folder, as downloaded
-    out : a new or empty folder, which becomes the run
-
-    Returns
-    -------
-    Run
-        The run in `out`; it predicts what the first one did.
-
-    Raises
-    ------
-    RunError
-        The folder is of another program, or its weights were changed.
-    OutputError
-        `out` holds something already.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        run = load_hub_folder("downloads/unet", "runs/unet")
-    """
-    folder = Path(folder)
-    try:
-        config = read_json(folder / CONFIG)
-    except InputError as error:
-        raise RunError(f"{error} Give a folder that save_hub_folder wrote, or download it again.") from error
-    if not isinstance(config, dict) or config.keys() != PARTS:
-        raise RunError(
-            f"{folder / CONFIG} does not describe a run of deepnets4eo. Give a folder that save_hub_folder wrote."
-        )
-    if not (folder / MODEL).is_file() or sha256(folder / MODEL) != config["weights_sha256"]:
-        raise RunError(
-            f"{folder / MODEL} is not the file that {CONFIG} describes (SHA-256 differs). Download it again."
-        )
-    legend, out = Legend.from_dict(config["legend"]), _new_folder(out)
-    shutil.copyfile(folder / MODEL, out / WEIGHTS)
-    write_yaml(out / LEGEND, legend.to_dict())
-    write_recipe(out / RECIPE, config["recipe"])
-    card = {key: config[key] for key in CARD_KEYS} | {"legend": legend.name}
-    seal(out, card, [WEIGHTS, LEGEND, RECIPE])
-    return load_run(out)
+def _config(run: Run) -> dict[str, Any]:
+    """What programs that know such folders look for: the network and the names of its classes."""
+    names = {str(one.value): one.name for one in run.legend.classes}
+    return {
+        "architectures": [run.segmenter.describe()["network"]["name"]],
+        **({"id2label": names, "label2id": {name: int(value) for value, name in names.items()}} if names else {}),
+        "num_channels": run.inputs.in_channels,
+        "inputs": run.inputs.to_dict(),
+        "tiling": run.tiling.to_dict(),
+    }
 
 
 def _stac_item(run: Run, weights_sha256: str) -> dict[str, Any]:
@@ -150,21 +121,13 @@ def _stac_item(run: Run, weights_sha256: str) -> dict[str, Any]:
         }],
     }  # fmt: skip
     model = {
-        "href": f"./{MODEL}", "type": "application/octet-stream", "roles": ["mlm:model", "mlm:weights"],
+        "href": f"./{HUB_WEIGHTS}", "type": "application/octet-stream", "roles": ["mlm:model", "mlm:weights"],
         "mlm:artifact_type": "safetensors.torch.save_file",
     }  # fmt: skip
     return {
         "type": "Feature", "stac_version": "1.1.0", "stac_extensions": [MLM], "id": identity, "geometry": None,
         "properties": properties, "links": [], "assets": {"model": model},
     }  # fmt: skip
-
-
-def _new_folder(path: str | Path) -> Path:
-    path = Path(path)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise OutputError(f"{path} exists already and is not empty. Choose another folder.")
-    path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def _describe(run: Run) -> str:
@@ -186,10 +149,8 @@ def _describe(run: Run) -> str:
 ## Use
 
 ```python
-from deepnets4eo import Scene, predict
-from deepnets4eo.segmenters import load_hub_folder
+from deepnets4eo import Scene, load_run, predict
 
-run = load_hub_folder("this folder", "runs/{run.folder.name}")
-predict(run, Scene.open(image="photo.tif"), "labels.tif")
+predict(load_run("this folder"), Scene.open(image="photo.tif"), "labels.tif")
 ```
 """

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.band_names import CENTRES_NM, name_band
-from deepnets4eo.segmenters.checksums import WEIGHTS
+from deepnets4eo.segmenters.checksums import weights_file
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ def _read(path: str | Path, patterns: Sequence[re.Pattern[str]] | None) -> tuple
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
-    path = path / WEIGHTS if path.is_dir() else path
+    path = weights_file(path) if path.is_dir() else path
     if path.suffix != SUFFIX:
         raise InputError(
             f"weights {str(path)!r} are no {SUFFIX} file nor {IMAGENET!r}; pickled weights are not read, as they may "

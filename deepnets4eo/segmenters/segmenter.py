@@ -18,7 +18,7 @@ from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.segmenters.checksums import WEIGHTS
+from deepnets4eo.segmenters.checksums import WEIGHTS, weights_file
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.networks import create_from_spec
 from deepnets4eo.tiling import Tiling
@@ -211,7 +211,7 @@ class NetworkSegmenter:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        path = folder / WEIGHTS
+        path = weights_file(folder)
         described = {"in_channels": inputs.in_channels, "num_classes": legend.num_channels}
         stored = description.get("stored", "float32")
         _check_size(described | description["network"], path, stored)

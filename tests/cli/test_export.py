@@ -52,6 +52,17 @@ def test_a_file_is_replaced_only_with_overwrite(run, exported, tmp_path, capsys)
     assert main([*arguments, "--overwrite"]) == 0
 
 
+def test_a_folder_for_hugging_face_is_a_run_for_other_verbs(run, tmp_path, capsys) -> None:
+    assert main(["export", str(run)]) == 2
+    assert "Give --onnx FILE, --hub FOLDER, or both." in capsys.readouterr().err
+    assert main(["export", str(run), "--hub", str(tmp_path / "hub")]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{tmp_path / 'hub'}\n"
+    assert "Add a licence" in captured.err
+    assert main(["check", str(tmp_path / "hub")]) == 0
+    assert "hub: run" in capsys.readouterr().out
+
+
 def test_what_is_no_run_is_refused(tmp_path, capsys) -> None:
     assert main(["export", str(tmp_path), "--onnx", str(tmp_path / "a.onnx")]) == 2
     error = capsys.readouterr().err

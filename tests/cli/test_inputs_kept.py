@@ -126,6 +126,7 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
     "export": [
         ("export run", "run/estimator.skops", "--onnx"),
         ("export run", "run/card.json", "--onnx"),
+        ("export run --hub run", "run", ""),
     ],
     "check": [("check image.tif scores.json", "scores.json", "--json"), ("check tiles", "tiles/a.tif", "--json")],
     "series": [
@@ -344,6 +345,7 @@ WRITING = [
     "train recipe.yaml --data tiles --out OUT",
     "train recipe.yaml --data tiles --out OUT --resume",
     "export run --onnx OUT",
+    "export run --hub OUT",
     "layers osm image.tif houses.gpkg --out OUT",
     "layers heights dsm.tif --out OUT",
     "polygons labels.tif --out OUT",

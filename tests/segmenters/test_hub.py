@@ -12,7 +12,7 @@ from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import OutputError, RunError
 from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters import load_hub_folder, load_run, save_hub_folder
+from deepnets4eo.segmenters import load_run, save_hub_folder
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
@@ -28,32 +28,53 @@ def saved(tmp_path: Path) -> Path:
     return save_run(segmenter, tmp_path / "run", recipe={"train": {"epochs": 3}}, seed=7, notes={"synthetic": True})
 
 
-def test_a_run_goes_to_a_folder_of_hugging_face_and_predicts_the_same_when_it_is_back(saved: Path) -> None:
-    hub = save_hub_folder(saved, saved.parent / "hub")
-    assert sorted(path.name for path in hub.iterdir()) == ["README.md", "config.json", "item.json", "model.safetensors"]
-    card = pytest.importorskip("huggingface_hub").ModelCard.load(hub / "README.md")
+HUB = [
+    "README.md", "card.json", "config.json", "item.json", "legend.yaml", "model.safetensors", "recipe.yaml",
+]  # fmt: skip
+
+
+def test_a_folder_of_hugging_face_is_a_run_that_predicts_the_same(saved: Path, tmp_path: Path) -> None:
+    hub = save_hub_folder(saved, tmp_path / "hub")
+    assert sorted(path.name for path in hub.iterdir()) == HUB
+    before, after = load_run(saved), load_run(hub)
+    assert (after.recipe, after.inputs, after.tiling, after.legend) == (before.recipe, INPUTS, before.tiling, LEGEND)
+    assert after.card | {"files": None} == before.card | {"files": None}
+    batch = IMAGE[None].astype(np.float32)
+    assert np.array_equal(after.segmenter.predict_proba(batch), before.segmenter.predict_proba(batch))
+    again = save_hub_folder(hub, tmp_path / "again")  # what is downloaded can be written anew
+    assert (again / "model.safetensors").read_bytes() == (saved / "weights.safetensors").read_bytes()
+    assert load_run(again).card == after.card
+    (hub / "README.md").write_text("---\nlicense: mit\n---\n")  # as people will edit it
+    assert load_run(hub).legend == LEGEND
+
+
+def test_hugging_faces_own_library_reads_the_folder(saved: Path, tmp_path: Path) -> None:
+    library = pytest.importorskip("huggingface_hub")
+    hub = save_hub_folder(saved, tmp_path / "hub")
+    card = library.ModelCard.load(hub / "README.md")
     assert (card.data.library_name, card.data.pipeline_tag) == ("deepnets4eo", "image-segmentation")
     assert "SYNTHETIC" in card.text
     assert all(name in card.text for name in LEGEND.names)
-    before, after = load_run(saved), load_hub_folder(hub, saved.parent / "again")
-    assert (after.recipe, after.inputs, after.tiling, after.legend) == (before.recipe, INPUTS, before.tiling, LEGEND)
-    assert after.card == before.card
-    batch = IMAGE[None].astype(np.float32)
-    assert np.array_equal(after.segmenter.predict_proba(batch), before.segmenter.predict_proba(batch))
-    with pytest.raises(OutputError, match="not empty"):
-        load_hub_folder(hub, saved)
+    tensors = library.load_state_dict_from_file(str(hub / "model.safetensors"))
+    assert tensors.keys() == load_run(saved).segmenter.module.state_dict().keys()
+    config = json.loads((hub / "config.json").read_text())
+    assert (config["architectures"], config["id2label"]["0"]) == (["segnet"], LEGEND.names[0])
 
 
-def test_what_is_no_such_folder_is_refused(saved: Path, tmp_path: Path) -> None:
+def test_what_is_refused_leaves_no_folder(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = save_hub_folder(load_run(saved), tmp_path / "hub")
+    with pytest.raises(OutputError, match="--overwrite"):
+        save_hub_folder(saved, hub)
+    save_hub_folder(saved, hub, overwrite=True)
+    with pytest.raises(OutputError, match="is read by this job"):
+        save_hub_folder(saved, saved, overwrite=True)
+    monkeypatch.setattr("deepnets4eo.segmenters.hub._stac_item", lambda run, sha256: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        save_hub_folder(saved, tmp_path / "other")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hub", "run"]
     (hub / "model.safetensors").write_bytes((hub / "model.safetensors").read_bytes()[:-1])
-    with pytest.raises(RunError, match="is not the file that config.json describes"):
-        load_hub_folder(hub, tmp_path / "again")
-    (hub / "config.json").write_text(json.dumps({"architectures": ["Bert"]}))
-    with pytest.raises(RunError, match="does not describe a run"):
-        load_hub_folder(hub, tmp_path / "again")
-    with pytest.raises(RunError, match="save_hub_folder"):
-        load_hub_folder(tmp_path / "nowhere", tmp_path / "again")
+    with pytest.raises(RunError, match=r"model\.safetensors has .* bytes"):
+        load_run(hub)
 
 
 def test_a_forest_has_no_such_layout(tmp_path: Path) -> None:

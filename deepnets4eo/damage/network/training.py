@@ -30,7 +30,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.evaluation import report
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.plugins import DAMAGE_PAIRS, load_plugin, plugins_of
-from deepnets4eo.segmenters.checksums import WEIGHTS
+from deepnets4eo.segmenters.checksums import weights_file
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.tiling import Tiling
@@ -205,7 +205,7 @@ def _take_over(segmenter: NetworkSegmenter, run: Path) -> None:
 
     open_sealed(run)
     own: dict[str, Any] = segmenter.module.state_dict()
-    others = load_file(run / WEIGHTS)
+    others = load_file(weights_file(run))
     if not any(name.startswith(SHARED) for name in others):
         others = {SHARED + name: value for name, value in others.items()}
     fitting = {name: others[name].to(value.dtype) for name, value in own.items()
