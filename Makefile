@@ -6,6 +6,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TOOLS  := .venv-release
+BUILD   = SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(TOOLS)/bin/python -m build
 OUT    ?= demo
 
 # Given real files, `make demo PRE=… POST=… FOOTPRINTS=…` runs on them.
@@ -37,6 +38,7 @@ endif
 # the environment says: the processes that tests start would compile the whole package again.
 test: $(READY)
 	$(BIN)/ruff check .
+	$(BIN)/ruff check --preview --select PLW1514 .  # text files without an encoding
 	$(BIN)/ruff format --check .
 	@if $(BIN)/python -c "import sys; sys.exit(sys.version_info < (3, 11))"; then $(BIN)/mypy; \
 	 else echo "mypy is left out: types are checked with NumPy's stubs of Python 3.11 and later"; fi
@@ -55,12 +57,13 @@ notebooks: $(READY)
 qgis: $(READY)
 	@$(BIN)/python scripts/qgis_plugin.py dist
 
-# The same commit gives the same wheel, byte for byte.
+# The same commit gives the same wheel and source, byte for byte: both are built twice and compared.
 dist: $(READY)
 	@rm -rf dist build && mkdir -p build
 	@test -x $(TOOLS)/bin/twine || { $(PYTHON) -m venv $(TOOLS) && \
 	 $(TOOLS)/bin/python -m pip install -q -c constraints.txt build check-wheel-contents cyclonedx-bom twine; }
-	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(TOOLS)/bin/python -m build --outdir dist . > build/log
+	umask 022 && for folder in dist build/again; do $(BUILD) --outdir $$folder . >> build/log || exit 1; done
+	diff -r dist build/again
 	$(TOOLS)/bin/twine check --strict dist/*
 	$(TOOLS)/bin/check-wheel-contents dist/*.whl
 	@$(BIN)/python scripts/qgis_plugin.py dist

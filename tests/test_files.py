@@ -175,7 +175,7 @@ def test_equal_content_makes_equal_files_at_any_time(
 def test_every_refusal_names_the_file_the_reason_and_the_remedy(tmp_path: Path, error: Exception, words: str) -> None:
     with pytest.raises(OutputError) as refused, atomic_write(tmp_path / "a.tif") as partial:
         for suffix in ("", ".ovr.tmp", "-journal"):  # what GDAL and SQLite put beside it
-            Path(f"{partial}{suffix}").write_text("half")
+            Path(f"{partial}{suffix}").write_text("half", encoding="utf-8")
         raise error
     assert str(refused.value).startswith(f"could not write {tmp_path / 'a.tif'}: {words}")
     assert list(tmp_path.iterdir()) == []

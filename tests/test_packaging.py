@@ -2,8 +2,10 @@
 
 import ast
 import configparser
+import io
 import re
 import sys
+import tarfile
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -123,6 +125,28 @@ def test_every_requirement_has_one_tested_version_a_python() -> None:
     for name in {name.lower() for text in texts for name in _requirements(text)}:
         found = {key.partition(";")[2].strip() for key in keys if key.partition(";")[0] == name}
         assert found in ({""}, {'python-version < "3.11"', 'python-version >= "3.11"'}), name
+
+
+def test_the_same_source_is_packed_alike_wherever_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    from build_backend import pack_alike
+
+    contents = {"d/a.py": b"a = 1\n", "d/run.sh": b"#!/bin/sh\n"}
+    packed = []
+    for time, order, group in ((1, sorted(contents), 0o077), (2.5, sorted(contents, reverse=True), 0)):
+        archive = tmp_path / f"{group}.tar.gz"
+        with tarfile.open(archive, "w:gz") as target:
+            for name in order:
+                member = tarfile.TarInfo(name)
+                member.size, member.mtime, member.uid, member.uname = len(contents[name]), time, int(time), str(time)
+                member.mode = (0o600 if name.endswith(".py") else 0o700) | group
+                target.addfile(member, io.BytesIO(contents[name]))
+        pack_alike(archive, 86400)
+        packed.append(archive.read_bytes())
+    assert packed[0] == packed[1]
+    with tarfile.open(archive) as target:
+        assert {each.name: target.extractfile(each).read() for each in target} == contents  # type: ignore[union-attr]
+        assert [(each.mtime, each.mode) for each in target.getmembers()] == [(86400, 0o644), (86400, 0o755)]
 
 
 def test_the_lowest_versions_are_those_that_were_tested() -> None:

@@ -118,7 +118,7 @@ def test_published_figures_stand_above_ours(outcome: Outcome, tmp_path: Path) ->
     assert lines[0] == "| Bright + dark | published | 50.00 | – | – | 61.50 | 0.40 | – | – |"
     assert "| ours |" in lines[1]
     assert "- seed: 0" in text
-    with open(tmp_path / "table" / "table.csv", newline="") as file:
+    with open(tmp_path / "table" / "table.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert (rows[0]["f1.dark"], rows[0]["f1.bright"], rows[0]["overall_accuracy"]) == ("50.0", "", "61.5")
     assert float(rows[1]["overall_accuracy"]) == pytest.approx(100 * outcome.scores["overall_accuracy"], abs=1e-3)

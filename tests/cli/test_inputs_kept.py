@@ -326,7 +326,7 @@ def test_the_products_of_a_damage_map_are_named() -> None:
     from deepnets4eo.damage.products import write
 
     assert PRODUCTS[-1] == "manifest.json"
-    source = Path(write.__file__).read_text() + Path(map_content.__file__).read_text()
+    source = Path(write.__file__).read_text(encoding="utf-8") + Path(map_content.__file__).read_text(encoding="utf-8")
     assert all(f'"{name}"' in source for name in PRODUCTS[:-1])
 
 
@@ -360,7 +360,7 @@ def test_a_verb_does_not_write_what_another_job_is_writing(
     place: Path, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(place)
-    Path("recipe.yaml").write_text("task: segmentation\n")
+    Path("recipe.yaml").write_text("task: segmentation\n", encoding="utf-8")
     before, statuses = contents(place), []
     taken = "taken.gpkg" if command.startswith("polygons") else "taken.tif"
     words = command.replace("OUT", taken).split()
@@ -457,7 +457,7 @@ def test_a_full_disk_is_reported_in_the_same_words_by_every_verb(
     """No file can grow beyond 400 bytes; what an interrupted job can go on with stays."""
     resource = pytest.importorskip("resource")
     monkeypatch.chdir(place)
-    Path("recipe.yaml").write_text("task: segmentation\nlegend: minicity\n")
+    Path("recipe.yaml").write_text("task: segmentation\nlegend: minicity\n", encoding="utf-8")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (400, hard))

@@ -39,7 +39,7 @@ def feature(number: int, properties: dict | None = None, **members: Any) -> dict
 
 
 def geojson(path: Path, features: list[dict]) -> Path:
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
     return path
 
 

@@ -190,7 +190,7 @@ def test_formats_that_go_online_or_hold_many_rasters_are_refused_whatever_they_a
 @pytest.mark.parametrize("suffix", [".ovr", ".msk", ".OVR", ".oVr"])
 def test_a_side_file_that_is_a_virtual_raster_is_refused(tmp_path, server, suffix):
     path = write_tif(tmp_path / "image.tif", side_px=512)
-    Path(f"{path}{suffix}").write_text(vrt(f"/vsicurl/{server.url}/x.tif", side_px=256))
+    Path(f"{path}{suffix}").write_text(vrt(f"/vsicurl/{server.url}/x.tif", side_px=256), encoding="utf-8")
     with pytest.raises(InputError, match=f"image.tif{suffix}"):
         Layer.open(path).thumbnail(64)
     assert server.requests == []
@@ -212,7 +212,7 @@ def test_overviews_elsewhere_are_refused(tmp_path, server, where):
         table = (
             f'<PAMDataset><Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">{address}</MDI></Metadata></PAMDataset>'
         )
-        Path(f"{path}.aux.xml").write_text(table)
+        Path(f"{path}.aux.xml").write_text(table, encoding="utf-8")
     if where == "within a VRT":
         path = tmp_path / "all.vrt"
         path.write_text(vrt("image.tif", relative=True, side_px=512))

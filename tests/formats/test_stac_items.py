@@ -20,7 +20,9 @@ TIFF = "image/tiff; application=geotiff; profile=cloud-optimized"
 
 
 def write_item(path: Path, assets: Any, **others: Any) -> str:
-    path.write_text(json.dumps({"stac_version": "1.0.0", "type": "Feature", "assets": assets, **others}))
+    path.write_text(
+        json.dumps({"stac_version": "1.0.0", "type": "Feature", "assets": assets, **others}), encoding="utf-8"
+    )
     return str(path)
 
 

@@ -174,19 +174,19 @@ def _limit_memory() -> None:
         return
     import resource
 
-    used = int(status.read_text().split()[0]) * resource.getpagesize()
+    used = int(status.read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, -1))
 
 
 def _clear_peak() -> None:
     with contextlib.suppress(OSError):  # peaks then count from the worker's beginning
-        Path("/proc/self/clear_refs").write_text(CLEAR_PEAK)
+        Path("/proc/self/clear_refs").write_text(CLEAR_PEAK, encoding="utf-8")
 
 
 def _peak_mb() -> float:
     """Peak memory (resident) of this process since `_clear_peak`, MB; 0 where the system does not report it."""
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0.0
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)

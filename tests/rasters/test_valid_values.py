@@ -37,7 +37,8 @@ def write_vrt(path: Path, array: np.ndarray, nodata: Sequence[float | None], **p
         )
     height, width = array.shape[1:]
     path.write_text(
-        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{place_text}</GeoTransform>{bands}</VRTDataset>'
+        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{place_text}</GeoTransform>{bands}</VRTDataset>',
+        encoding="utf-8",
     )
     return path
 

@@ -40,7 +40,7 @@ def runs(process_id: int) -> bool:
     status = Path(f"/proc/{process_id}/stat")
     if Path("/proc").is_dir():
         try:
-            return status.read_text().rpartition(")")[2].split()[0] != "Z"
+            return status.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
         except OSError:
             return False
     try:

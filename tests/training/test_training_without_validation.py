@@ -48,7 +48,7 @@ def test_nothing_is_withheld_and_the_metrics_say_so(data: Path, tmp_path: Path) 
     kept = load_file(run / "weights.safetensors")
     name = "encoder.stages.0.0.weight"
     assert any(np.array_equal(kept[name], value) for key, value in last.items() if key.endswith(name))
-    with open(run / "log.csv") as file:
+    with open(run / "log.csv", encoding="utf-8") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
     layer = card["inputs"]["layers"]["image"]
     assert (layer["mean"], layer["std"]) == ([0.0, 0.0], [255.0, 255.0])
