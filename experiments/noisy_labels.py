@@ -1,14 +1,16 @@
 """What trainings take of wrong labels, and how many of these are found again: five ways to learn, seed by seed.
 
 Usage: python experiments/noisy_labels.py --out FOLDER                    (miniature city, SYNTHETIC: 0, 20, 40 % of the labels wrong)
+       python experiments/noisy_labels.py --out FOLDER --outlines         (its buildings by spoilt outlines, SYNTHETIC)
        python experiments/noisy_labels.py --out FOLDER --samples ROOT     (buildings at Kampala by the outlines of OpenStreetMap)
 
 City: six classes at 0.5 m; cells of 4 m take the next class with the given probability, as of people who mistake one for another; tested on
-other cities with true labels. Kampala: 0.3 m, two halves with 4.8 m between, each trained and tested on; outlines as they are, a share of them
-left out, or each shifted by 1.5 m; tested on the outlines as they are, which people drew: their own errors are in all figures.
+other cities with true labels. Outlines, of its buildings and of those at Kampala: as they are, a third of them left out, each shifted by 1.5 m,
+each 1 m too wide; tested on the outlines as they are. Kampala: 0.3 m, two halves with 4.8 m between, each trained and tested on; people drew
+the outlines, whose own errors are in all figures.
 Every way has the same network, windows and steps; co-teaching has two networks. Nothing was chosen on the test areas.
 "Found" is the share of the wrong labels among the suspects of `evaluate --wrong-labels`, "right" the share of the suspects that are wrong: of the
-network's probabilities on the test areas, whose labels are spoilt likewise for this. Writes table.md; finished trainings are not run again.
+network's probabilities on the test areas, whose labels are spoilt likewise for this. Writes a table; finished trainings are not run again.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +31,13 @@ from deepnets4eo.benchmark import BenchmarkScenes, Row, run_row
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.evaluation import rank_wrong_labels, spread
 from deepnets4eo.files import write_text
+from deepnets4eo.grid import Grid
 from deepnets4eo.metrics import ConfusionMatrix, calibration_error
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import LABELS, Layer, Scene
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.synthetic import City
-from deepnets4eo.synthetic.label_noise import spoil_labels, spoil_outlines
+from deepnets4eo.synthetic.label_noise import OutlineKind, spoil_labels, spoil_outlines
 from deepnets4eo.synthetic.write import write_raster
 from deepnets4eo.tiling.scores import PACKED_ONE
 
@@ -55,10 +58,19 @@ WAYS: dict[str, tuple[str, ...]] = {
 TRAIN_CITIES, TEST_CITIES, CITY_PX, CITY_M = (1, 2, 3, 4), (21, 22), 256, 0.5
 CELL_PX = 8
 COARSER, GAP_PX = 4, 16
+OUTLINES: dict[str, tuple[OutlineKind, float]] = {
+    "outlines as they are": ("missing", 0.0),
+    "a third left out": ("missing", 1 / 3),
+    "each shifted by 1.5 m": ("shifted", 1.5),
+    "each 1 m too wide": ("wide", 1.0),
+}
+BUILDING = Legend.from_dict({"name": "building", "classes": [
+    {"value": 0, "name": "ground", "color": [170, 170, 170]}, {"value": 1, "name": "building", "color": [204, 51, 17]},
+]})  # fmt: skip
 COLUMNS = ("OA", "mean F1", "ECE", "found", "right")
 
 Scores = dict[str, float]
-Spoil = Callable[[np.ndarray, int], np.ndarray]
+Fold = tuple[list[str], list[str]]  # areas that are learnt from and tested on
 
 
 @dataclass(frozen=True)
@@ -96,52 +108,69 @@ def city_cases(out: Path, *, smoke: bool) -> dict[str, Case]:
     return cases
 
 
-def kampala_cases(samples: Path, out: Path) -> dict[str, Case]:
-    """Cases of outlines as they are, a third left out, and each shifted."""
+@dataclass(frozen=True)
+class Area:
+    """An image (3, H, W) with the outlines of its buildings."""
+
+    grid: Grid
+    pixels: np.ndarray
+    outlines: gpd.GeoDataFrame
+    tags: dict[str, str]
+
+
+def outlined_city(*, smoke: bool) -> tuple[dict[str, Area], list[Fold]]:
+    """Areas of the made-up city, and which of them are learnt from and tested on."""
+    splits = [[f"city-{seed}" for seed in seeds[: 1 if smoke else None]] for seeds in (TRAIN_CITIES, TEST_CITIES)]
+    areas = {}
+    for name in (name for split in splits for name in split):
+        city = City(int(name.removeprefix("city-")), CITY_PX, CITY_M)
+        areas[name] = Area(city.grid, city.image[:3], city.all_buildings, city.tags)
+    return areas, [(splits[0], splits[1])]
+
+
+def outlined_kampala(samples: Path) -> tuple[dict[str, Area], list[Fold]]:
+    """Both halves of Kampala, each learnt from and tested on."""
     folder = samples / "fair_kampala"
     require_all(folder, ["block0_image.tif", "labels.geojson"])
     image = Layer.open(folder / "block0_image.tif")
     coarse = image.on(image.grid.zoom_out(COARSER), "average")
     pixels = coarse.read()[0]
     outlines = gpd.read_file(folder / "labels.geojson").to_crs(coarse.grid.crs)
-    cases: dict[str, Case] = {}
-    legend = Legend.from_dict({"name": "building", "classes": [
-        {"value": 0, "name": "ground", "color": [170, 170, 170]}, {"value": 1, "name": "building", "color": [204, 51, 17]},
-    ]})  # fmt: skip
-    height, width = coarse.shape
+    width = coarse.shape[1]
     halves = {"west": slice(0, width // 2 - GAP_PX // 2), "east": slice(width // 2 + GAP_PX // 2, width)}
-
-    def draw(frame: gpd.GeoDataFrame) -> np.ndarray:
-        shapes = [(shape, 1) for shape in frame.geometry]
-        return rasterize(shapes, (height, width), transform=coarse.grid.affine, dtype="uint8")
-
-    spoilt = {
-        "outlines as they are": outlines,
-        "a third left out": spoil_outlines(outlines, "missing", 1 / 3, 0),
-        "each shifted by 1.5 m": spoil_outlines(outlines, "shifted", 1.5, 0),
+    areas = {
+        half: Area(coarse.grid[:, columns], pixels[:, :, columns].astype(np.uint8), outlines, {})
+        for half, columns in halves.items()
     }
-    for name, frame in spoilt.items():
-        paths: dict[str, dict[str, str]] = {}
-        for half, columns in halves.items():
-            grid = coarse.grid[:, columns]
-            of_half = {
-                "image": out / "kampala" / f"{half}.tif", LABELS: out / "kampala" / f"{half}-{name.replace(' ', '-')}.tif",
-                "true": out / "kampala" / f"{half}-true.tif",
-            }  # fmt: skip
-            of_half["image"].parent.mkdir(parents=True, exist_ok=True)
-            write_raster(of_half["image"], grid, np.ascontiguousarray(pixels[:, :, columns]).astype(np.uint8), {})
-            for kind, table in ((LABELS, frame), ("true", outlines)):
-                write_raster(of_half[kind], grid, draw(table)[:, columns].copy(), {}, legend)
-            paths[half] = {kind: str(path) for kind, path in of_half.items()}
-        folds, tests = [], []
-        for train, test in (("west", "east"), ("east", "west")):
-            learnt = {"image": paths[train]["image"], LABELS: paths[train][LABELS]}
-            folds.append(
-                BenchmarkScenes({train: learnt}, {test: {"image": paths[test]["image"], LABELS: paths[test]["true"]}})
-            )
-            tests.append({test: Path(paths[test][LABELS])})
-        cases[f"Kampala, {name}"] = Case(legend, folds, tests)
+    return areas, [(["west"], ["east"]), (["east"], ["west"])]
+
+
+def outline_cases(place: str, areas: Mapping[str, Area], folds: Sequence[Fold], out: Path) -> dict[str, Case]:
+    """Cases of outlines as they are, and of each kind of error."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, area in areas.items():
+        write_raster(out / f"{name}.tif", area.grid, np.ascontiguousarray(area.pixels), area.tags)
+        draw(area, area.outlines, out / f"{name}-true.tif")
+
+    def sources(names: Sequence[str], labels: str) -> dict[str, dict[str, str]]:
+        return {name: {"image": str(out / f"{name}.tif"), LABELS: str(out / f"{name}-{labels}.tif")} for name in names}
+
+    cases: dict[str, Case] = {}
+    for errors, (kind, strength) in OUTLINES.items():
+        suffix = errors.replace(" ", "-")
+        for name, area in areas.items():
+            draw(area, spoil_outlines(area.outlines, kind, strength, seed=0), out / f"{name}-{suffix}.tif")
+        scenes = [BenchmarkScenes(sources(learnt, suffix), sources(tested, "true")) for learnt, tested in folds]
+        tests = [{name: out / f"{name}-{suffix}.tif" for name in tested} for _, tested in folds]
+        cases[f"{place}, {errors}"] = Case(BUILDING, scenes, tests)
     return cases
+
+
+def draw(area: Area, outlines: gpd.GeoDataFrame, path: Path) -> None:
+    """Write labels of buildings and ground."""
+    grid, shapes = area.grid, [(outline, 1) for outline in outlines.geometry]
+    labels = rasterize(shapes, grid.shape, transform=grid.affine, dtype="uint8")
+    write_raster(path, grid, labels, area.tags, BUILDING)
 
 
 def measure(case: Case, way: str, seed: int, out: Path, *, smoke: bool) -> Scores:
@@ -201,13 +230,19 @@ def table_of(scores: Mapping[str, Mapping[str, Sequence[Scores]]], title: str) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--outlines", action="store_true", help="learn the city's buildings by spoilt outlines")
     parser.add_argument("--samples", type=Path, help="folder of real samples, with fair_kampala")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     add_smoke(parser)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     smoke, out = arguments.smoke, arguments.out
-    cases = kampala_cases(arguments.samples, out) if arguments.samples else city_cases(out, smoke=smoke)
+    if arguments.samples:
+        table, cases = "kampala.md", outline_cases("Kampala", *outlined_kampala(arguments.samples), out / "kampala")
+    elif arguments.outlines:
+        table, cases = "outlines.md", outline_cases("city, SYNTHETIC", *outlined_city(smoke=smoke), out / "outlines")
+    else:
+        table, cases = "city.md", city_cases(out, smoke=smoke)
     scores: dict[str, dict[str, list[Scores]]] = {}
     for number, (name, case) in enumerate(cases.items()):
         for way in WAYS:
@@ -215,7 +250,7 @@ def main() -> None:
                 one = measure(case, way, seed, out / f"case-{number}-{len(cases[name].folds)}", smoke=smoke)
                 scores.setdefault(name, {}).setdefault(way, []).append(one)
         text = table_of(scores, title_of("Wrong labels", smoke=smoke))
-        write_text(out / ("kampala.md" if arguments.samples else "city.md"), text)
+        write_text(out / table, text)
     print(text)
 
 
