@@ -145,7 +145,7 @@ def outlined_kampala(samples: Path) -> tuple[dict[str, Area], list[Fold]]:
     return areas, [(["west"], ["east"]), (["east"], ["west"])]
 
 
-def outline_cases(place: str, areas: Mapping[str, Area], folds: Sequence[Fold], out: Path) -> dict[str, Case]:
+def outline_cases(site: str, areas: Mapping[str, Area], folds: Sequence[Fold], out: Path) -> dict[str, Case]:
     """Cases of outlines as they are, and of each kind of error."""
     out.mkdir(parents=True, exist_ok=True)
     for name, area in areas.items():
@@ -162,7 +162,7 @@ def outline_cases(place: str, areas: Mapping[str, Area], folds: Sequence[Fold], 
             draw(area, spoil_outlines(area.outlines, kind, strength, seed=0), out / f"{name}-{suffix}.tif")
         scenes = [BenchmarkScenes(sources(learnt, suffix), sources(tested, "true")) for learnt, tested in folds]
         tests = [{name: out / f"{name}-{suffix}.tif" for name in tested} for _, tested in folds]
-        cases[f"{place}, {errors}"] = Case(BUILDING, scenes, tests)
+        cases[f"{site}, {errors}"] = Case(BUILDING, scenes, tests)
     return cases
 
 

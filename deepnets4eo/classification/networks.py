@@ -27,9 +27,9 @@ SCALED_TO = 4  # widths are multiples of it
 
 class SlidingClassifier(PatchClassifier):
     """Base of networks of whole images, which slide over a scene. Subclasses implement `patch_scores`; `head` is their
-    last layer, a linear one."""
+    last layer, a linear one or one that divides its scores itself."""
 
-    head: nn.Linear
+    head: Any
 
     def __init__(self, patch_px: int, stride_px: int | None, values_per_pixel: int) -> None:
         stride_px = stride_px or max(patch_px // 4, 1)
@@ -53,6 +53,9 @@ class SlidingClassifier(PatchClassifier):
 
     def divide_scores(self, divisor: float) -> None:
         """Divide all logits by a temperature, in the weights of the last layer."""
+        if not isinstance(self.head, nn.Linear):
+            self.head.divide_scores(divisor)
+            return
         with torch.no_grad():
             for weight in self.head.parameters():
                 weight.div_(divisor)

@@ -37,7 +37,7 @@ from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.training.data import read_ahead, to_tensors
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
-from deepnets4eo.training.recipe import ModelSection, PredictSection, Recipe, TrainSection
+from deepnets4eo.training.recipe import ON_FEATURES, ModelSection, PredictSection, Recipe, TrainSection
 from deepnets4eo.training.segmentation import load_legend
 from deepnets4eo.training.tasks import Task, TrainOptions
 
@@ -48,13 +48,16 @@ log = logging.getLogger(__name__)
 
 GB = 1 << 30
 AT_ONCE = 256  # images that are scored together
+CO_TEACHING = "co-teaching"
 WATCHED = ("overall_accuracy", "macro_f1", "micro_f1", "macro_ap", "micro_ap", "ece")
 
 
 class ImageModel(ModelSection):
     """A network of whole images."""
 
-    network: str | None = Field(default="image-classifier", description="image-classifier or wide-resnet-eca")
+    network: str | None = Field(
+        default="image-classifier", description="image-classifier, wide-resnet-eca, or co-teaching of two of these"
+    )
     encoder: str | None = Field(
         default=None, description="of image-classifier: any name of timm.list_models(); none: resnet18"
     )
@@ -99,9 +102,24 @@ class ImageRecipe(Recipe):
                 f"has unlabelled.method={self.unlabelled.method}, which chooses one class an image, with data.labels=several. Set one "
                 "of them to its default"
             )
-        if set(self.train.losses) != {"cross_entropy"}:
-            raise ValueError(f"has train.losses={self.train.losses}; whole images have cross_entropy alone")
+        if self.data.labels == "several" and (set(self.train.losses) != {"cross_entropy"} or self._chooses_one_class):
+            raise ValueError(
+                f"has data.labels=several, train.losses={self.train.losses}, model.network={self.model.network} and model.options="
+                f"{self.model.options}; several labels are learnt by cross_entropy of each alone, without heteroscedastic head or "
+                "co-teaching. Leave the others out"
+            )
+        if self.unlabelled.method != "none" and self.model.network == CO_TEACHING:
+            raise ValueError(
+                f"has unlabelled.method={self.unlabelled.method}, which teaches one network, with model.network={CO_TEACHING}. Choose one "
+                "of them"
+            )
+        if ON_FEATURES in self.train.losses:
+            raise ValueError(f"has train.losses={self.train.losses}; {ON_FEATURES} compares two dates. Leave it out")
         return self
+
+    @property
+    def _chooses_one_class(self) -> bool:
+        return self.model.network == CO_TEACHING or "head" in self.model.options
 
 
 def train_images(recipe: ImageRecipe, out: Path, options: TrainOptions) -> Path:
@@ -174,7 +192,7 @@ def classify_images(run: Run, images: ImageList, *, num_workers: int = 2) -> NDA
     from deepnets4eo.classification.bands import check_band_order
 
     segmenter, several = run.segmenter, run.card["notes"].get("labels") == "several"
-    if not isinstance(segmenter, NetworkSegmenter) or not hasattr(segmenter.module, "patch_scores"):
+    if not isinstance(segmenter, NetworkSegmenter) or run.card["notes"].get("task") != "images":
         raise InputError(f"{run.folder} does not label whole images. Give a run of the task images.")
     bands = run.inputs.layers["image"].bands
     if not any(name.startswith("band_") for name in (*bands, *images.bands)):
@@ -284,13 +302,14 @@ class ImageCriterion:
     def __init__(self, material: Material, legend: Legend, network: nn.Module, steps: int) -> None:
         import torch
 
-        from deepnets4eo.training.losses import class_weights
+        from deepnets4eo.training.losses import SumOfLosses, class_weights
 
         recipe, split = material.recipe, material.split
         self.train, self.several = recipe.train, material.several
         counts = material.targets[split.labelled].sum(axis=0)
         weights = class_weights(recipe.train, legend, counts)
         self.weights = None if weights is None else torch.tensor(weights)
+        self.loss = SumOfLosses(recipe.train.losses, weights)
         self.consistency = recipe.unlabelled.method != "none"
         if self.consistency:
             number = material.targets.shape[1]
@@ -309,7 +328,7 @@ class ImageCriterion:
         if self.train.photometric:
             images = relight(images, self.train.photometric)
         if not self.consistency:
-            return self._supervised(net.patch_scores(images), batch["target"])
+            return self._supervised(network, net.patch_scores(images), batch["target"])
         keeper: Consistency = net.consistency
         first = self._weak(batch["unlabelled"])
         second = self._weak(batch["unlabelled"])
@@ -320,7 +339,7 @@ class ImageCriterion:
         logits = net.patch_scores(torch.cat(together)).float().split([len(part) for part in together])
         if q is None:
             q = logits[1].detach().softmax(dim=1)
-        return self._supervised(logits[0], batch["target"]) + keeper.loss(logits[-1], q, batch["rows"])
+        return self._supervised(network, logits[0], batch["target"]) + keeper.loss(logits[-1], q, batch["rows"])
 
     def detach(self, network: nn.Module) -> None:
         """Take what only training needs out of the network."""
@@ -333,13 +352,16 @@ class ImageCriterion:
         train = self.train
         return weak(images, flips=train.flips, rotations=train.rotations, shift=SHIFT if self.consistency else 0.0)
 
-    def _supervised(self, logits: Tensor, target: Tensor) -> Tensor:
+    def _supervised(self, network: nn.Module, logits: Any, target: Tensor) -> Tensor:
+        """The loss of labelled images: logits (N, K), or several of them; target (N, K) bool."""
         import torch.nn.functional as F
 
-        weights = None if self.weights is None else self.weights.to(logits.device)
+        from deepnets4eo.training.losses import loss_of_scores
+
         if self.several:
+            weights = None if self.weights is None else self.weights.to(logits.device)
             return F.binary_cross_entropy_with_logits(logits.float(), target.float(), weight=weights)
-        return F.cross_entropy(logits.float(), target.to(logits.dtype).argmax(dim=1), weight=weights)
+        return loss_of_scores(network, self.loss, logits, target.byte().argmax(dim=1))
 
 
 def _calibrate(segmenter: NetworkSegmenter, material: Material) -> float:

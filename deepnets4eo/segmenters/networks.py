@@ -246,20 +246,21 @@ def _build_smp(architecture: str, encoder: str, weights: str | None, options: di
     return network
 
 
-def last_layer(network: nn.Module, num_classes: int) -> tuple[str, nn.Conv2d]:
+def last_layer(network: nn.Module, num_classes: int, *, linear: bool = False) -> tuple[str, Any]:
     """The last convolution with as many channels as there are classes, in the order of registration.
 
     Parameters
     ----------
     network : any module
     num_classes : classes K
+    linear : whether it may be a linear layer
 
     Returns
     -------
     name : str
         Dotted name within the network.
     layer : nn.Conv2d
-        The convolution.
+        The convolution, or the linear layer.
 
     Raises
     ------
@@ -277,18 +278,22 @@ def last_layer(network: nn.Module, num_classes: int) -> tuple[str, nn.Conv2d]:
     layers = [
         (name, layer)
         for name, layer in network.named_modules()
-        if name and isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) and layer.out_channels == num_classes
+        if name
+        and isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear))
+        and num_classes == (layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels)
     ]
     name, layer = layers[-1] if layers else ("", None)
-    if not isinstance(layer, nn.Conv2d):
+    if not isinstance(layer, (nn.Conv2d, nn.Linear) if linear else nn.Conv2d):
         raise InputError(
-            f"{type(network).__name__} has no convolution with {num_classes} channels, so its last layer cannot be "
-            "replaced by a head. Choose a network that ends in one, or leave the head out."
+            f"{type(network).__name__} does not end in a convolution with {num_classes} channels, so its last layer cannot be "
+            "replaced by a head. Choose a network that does, or leave the head out."
         )
     return name, layer
 
 
-def replace_last_layer(network: nn.Module, num_classes: int, build: Callable[[nn.Conv2d], nn.Module], /) -> nn.Module:
+def replace_last_layer(
+    network: nn.Module, num_classes: int, build: Callable[[Any], nn.Module], /, *, linear: bool = False
+) -> nn.Module:
     """Replace the last convolution by `build(last convolution)`.
 
     A network that is the mean of others has one last convolution in each: it lists them in `averaged`, and each of
@@ -299,6 +304,7 @@ def replace_last_layer(network: nn.Module, num_classes: int, build: Callable[[nn
     network : changed in place
     num_classes : classes K, the channels of the last convolution
     build : returns the new layer from the old one
+    linear : whether the last layer may be a linear one, as of networks of whole images
 
     Returns
     -------
@@ -319,7 +325,7 @@ def replace_last_layer(network: nn.Module, num_classes: int, build: Callable[[nn
     """
     parts: Iterable[nn.Module] = getattr(network, "averaged", [network])
     for part in parts:
-        name, layer = last_layer(part, num_classes)
+        name, layer = last_layer(part, num_classes, linear=linear)
         parent, _, leaf = name.rpartition(".")
         setattr(part.get_submodule(parent), leaf, build(layer))
     return network

@@ -66,19 +66,26 @@ class SegmentationCriterion:
 
     def _evaluate(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         output = network(torch.cat([batch[name] for name in self.layers], dim=1))
-        several = output if isinstance(output, tuple) else (output,)
-        self.loss.to(several[0].device)
         target = batch["mask"].long()  # bytes until here: an eighth of the way to a GPU
         mask = target.masked_fill(~batch["valid"], VOID)
-        masks = [mask] * len(several)
-        if network.training:
-            teachers: list[Any] = [part for part in network.modules() if hasattr(part, "masks_for")]
-            masks = teachers[0].masks_for(several, mask) if teachers else masks
-        losses = [self.loss(*pair) for pair in zip(several, masks, strict=True)]
-        if network.training:
-            extra: list[Any] = [part for part in network.modules() if hasattr(part, "extra_loss")]
-            losses += [part.extra_loss(mask) for part in extra]
-        return torch.stack(losses).sum(), several[0]
+        return loss_of_scores(network, self.loss, output, mask), output[0] if isinstance(output, tuple) else output
+
+
+def loss_of_scores(network: nn.Module, loss: nn.Module, output: Tensor | tuple[Tensor, ...], mask: Tensor) -> Tensor:
+    """The sum of a loss over all scores of a network, each with the labels that are meant for it, and of its `extra_loss`.
+
+    output : scores (N, K[, H, W]), or several. mask : (N[, H, W]) int64, void 255. Returns () float32."""
+    several = output if isinstance(output, tuple) else (output,)
+    loss.to(several[0].device)
+    masks = [mask] * len(several)
+    if network.training:
+        teachers: list[Any] = [part for part in network.modules() if hasattr(part, "masks_for")]
+        masks = teachers[0].masks_for(several, mask) if teachers else masks
+    losses = [loss(*pair) for pair in zip(several, masks, strict=True)]
+    if network.training:
+        extra: list[Any] = [part for part in network.modules() if hasattr(part, "extra_loss")]
+        losses += [part.extra_loss(mask) for part in extra]
+    return torch.stack(losses).sum()
 
 
 def class_of_monitor(train: TrainSection, legend: Legend) -> dict[str, int]:
@@ -244,7 +251,7 @@ class SumOfLosses(nn.Module):
         self.parts = nn.ModuleDict({name: _build(name, weights) for name in self.weights})
 
     def forward(self, logits: Tensor, mask: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Return the loss () of logits (N, K, H, W) and mask (N, H, W), void 255, over valid pixels, in float32
+        """Return the loss () of logits (N, K[, H, W]) and mask (N[, H, W]), void 255, over valid pixels, in float32
         whatever the precision of the network."""
         logits = logits.float()
         counted = mask != VOID if valid is None else (mask != VOID) & valid

@@ -93,7 +93,7 @@ def test_noise_grows_where_labels_contradict_each_other() -> None:
 
 
 def test_each_network_learns_where_the_other_ones_loss_is_small() -> None:
-    pair = CoTeaching(1, 2, network="light-unet", wrong_share=0.5, ramp_steps=1, options=NETWORKS["light-unet"].options)
+    pair = CoTeaching(1, 2, network="light-unet", wrong_share=0.5, ramp_steps=1, **NETWORKS["light-unet"].options)
     mask = torch.tensor([[[0, 0, 1, 1, VOID]]])
     sure = torch.tensor([[[[4.0, -4, 4, -4, 0]], [[-4.0, 4, -4, 4, 0]]]])  # right at the first and the fourth pixel
     other = sure.flip(1)
@@ -103,7 +103,7 @@ def test_each_network_learns_where_the_other_ones_loss_is_small() -> None:
 
 
 def test_nothing_is_left_out_at_first() -> None:
-    pair = CoTeaching(1, 2, network="light-unet", wrong_share=0.5, options=NETWORKS["light-unet"].options)
+    pair = CoTeaching(1, 2, network="light-unet", wrong_share=0.5, **NETWORKS["light-unet"].options)
     mask, scores = torch.randint(0, 2, (1, 4, 4)), torch.randn(1, 2, 4, 4)
     first = pair.masks_for([scores, scores], mask)[0]
     assert (first == VOID).sum() <= 1

@@ -1,0 +1,144 @@
+"""Wrong labels of whole images: the heads, losses and pairs of networks of pixels, by hand, in one recipe and in runs."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import deepnets4eo
+from deepnets4eo.classification import classify_images, list_images
+from deepnets4eo.classification.images import ImageSplit
+from deepnets4eo.classification.readers import ImageData
+from deepnets4eo.classification.training import ImageCriterion, ImageRecipe
+from deepnets4eo.errors import InputError
+from deepnets4eo.segmentation import HeteroscedasticHead
+from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.training.recipe import resolve
+from deepnets4eo.training.tasks import TrainOptions
+
+from .conftest import SIDE_PX
+from .test_image_training import SMALL
+
+HEAD = {"head": "heteroscedastic", "head_options": {"rank": 2, "samples": 4}}
+PAIR = {"network": "wide-resnet-eca", "wrong_share": 0.25, "ramp_steps": 1}
+UNCHANGED = ("train.flips=false", "train.rotations=false", "train.photometric=0")
+LOGITS = torch.tensor([[2.0, 0, -1], [0, 1, 0], [3, 0, 0], [0.5, 0, 2]])
+TARGETS = np.eye(3, dtype=bool)[[0, 1, 2, 2]]
+
+
+def network(name: str, **options: object) -> nn.Module:
+    return create_model(name, in_channels=4, num_classes=3, patch_px=SIDE_PX, stride_px=8, **options)
+
+
+def criterion(*overrides: str) -> ImageCriterion:
+    recipe = resolve({"task": "images"}, [*UNCHANGED, *overrides], kind=ImageRecipe)
+    none = np.zeros(0, np.int64)
+    split = ImageSplit(np.arange(4), none, none, none, ())
+    legend = SimpleNamespace(num_classes=3, index=["field", "forest", "water"].index)
+    material = SimpleNamespace(recipe=recipe, split=split, targets=TARGETS, several=recipe.data.labels == "several")
+    return ImageCriterion(material, legend, nn.Identity(), steps=1)
+
+
+class Fixed(nn.Module):
+    """A network whose scores of images are given."""
+
+    def __init__(self, *scores: torch.Tensor) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(torch.stack(scores))
+
+    def patch_scores(self, _images: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        return tuple(self.scores) if len(self.scores) > 1 else self.scores[0]
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ("{cross_entropy: 0.9, uniform: 0.1}", lambda y: F.cross_entropy(LOGITS, y, label_smoothing=0.1)),
+        (
+            "{cross_entropy: 0.8, entropy: 0.2}",
+            lambda y: F.cross_entropy(LOGITS, 0.8 * F.one_hot(y, 3) + 0.2 * LOGITS.softmax(dim=1)),
+        ),
+        ("{cross_entropy: 1}", lambda y: F.cross_entropy(LOGITS, y)),
+    ],
+)
+def test_the_losses_of_pixels_are_those_of_images(losses: str, expected) -> None:  # type: ignore[no-untyped-def]
+    batch = {"image": torch.zeros(4, 1, 2, 2), "target": torch.from_numpy(TARGETS)}
+    loss = criterion(f"train.losses={losses}").step(Fixed(LOGITS), batch)
+    torch.testing.assert_close(loss.detach(), expected(torch.tensor([0, 1, 2, 2])))
+    weighted = criterion("train.class_weights={water: 3}").step(Fixed(LOGITS), batch)
+    each = F.cross_entropy(LOGITS, torch.tensor([0, 1, 2, 2]), reduction="none")
+    torch.testing.assert_close(weighted.detach(), (each * torch.tensor([1.0, 1, 3, 3])).sum() / 8)
+
+
+def test_scores_of_the_head_are_the_log_of_the_mean_of_its_samples_and_are_divided_exactly() -> None:
+    torch.manual_seed(0)
+    one = network("wide-resnet-eca", **HEAD).eval()
+    patches = torch.randn(2, 4, SIDE_PX, SIDE_PX)
+    features, head = one.features(patches), one.head
+    assert isinstance(head, HeteroscedasticHead)
+    values = features[1] @ head.layer.weight[:, :, 0, 0].T + head.layer.bias
+    means, spread, directions = values[:3], F.softplus(values[3:6]), values[6:].reshape(2, 3).T
+    samples = [
+        (means + sign * (spread * draw[:3] + directions @ draw[3:])).softmax(dim=0)
+        for draw in head.noise
+        for sign in (1, -1)
+    ]
+    expected = torch.stack(samples).mean(dim=0).log()
+    torch.testing.assert_close(one.patch_scores(patches)[1], expected)
+    one.divide_scores(4.0)
+    torch.testing.assert_close(one.patch_scores(patches)[1], expected / 4)
+    assert not torch.equal(one.train().patch_scores(patches), one.patch_scores(patches)), "noise is drawn anew"
+
+
+def test_two_networks_answer_together_also_in_scenes_and_each_learns_from_what_the_other_one_is_sure_of() -> None:
+    torch.manual_seed(0)
+    pair = network("co-teaching", **PAIR).eval()
+    scene = torch.randn(1, 4, 40, 40)
+    patch = scene[:, :, 12:28, 12:28]
+    first, second = (one.patch_scores(patch).softmax(dim=1) for one in pair.averaged)
+    pair.divide_scores(2.0)
+    expected = ((first + second) / 2).log() / 2
+    torch.testing.assert_close(pair.patch_scores(patch), expected)
+    torch.testing.assert_close(pair(scene)[:, :, 16, 16], expected)
+    sure = torch.tensor([[4.0, 0, 0], [0, 4, 0], [0, 0, -4], [0, 0, 4]])  # the third label is wrong
+    other = torch.tensor([[-4.0, 0, 0], [0, 4, 0], [0, 0, 4], [0, 0, 4]])  # the first one is
+    taught = Fixed(sure, other)
+    taught.masks_for = pair.masks_for
+    criterion().step(taught, {"image": torch.zeros(4, 1, 2, 2), "target": torch.from_numpy(TARGETS)}).backward()
+    learnt = taught.scores.grad.abs().sum(dim=2) > 0
+    assert learnt.tolist() == [[False, True, True, True], [True, True, False, True]]
+
+
+@pytest.mark.parametrize("model", [{"network": "wide-resnet-eca", "options": HEAD}, {"network": "co-teaching", "options": PAIR}])  # fmt: skip
+def test_such_networks_are_trained_calibrated_and_read_again(model: dict, patches: Path, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    model["options"] = model["options"] | {"stride_px": 8}
+    recipe = tmp_path / "recipe.yaml"
+    train = SMALL["train"] | {"epochs": 1}  # type: ignore[operator]
+    recipe.write_text(json.dumps(SMALL | {"model": model, "train": train}), encoding="utf-8")
+    run = load_run(deepnets4eo.train(recipe, tmp_path / "run", data=patches, options=TrainOptions(device="cpu")))
+    divided = [float(value) for name, value in run.segmenter.module.state_dict().items() if name.endswith("divisor")]
+    assert divided == [pytest.approx(run.card["notes"]["temperature"])]
+    assert run.segmenter.halo_px == (SIDE_PX - 8) // 2
+    np.testing.assert_allclose(
+        classify_images(run, list_images(ImageData(folders=(str(patches),)))[0]).sum(1), 1, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.labels=several", "model.options={head: heteroscedastic}"], "several labels are learnt by cross_entropy"),
+        (["data.labels=several", "train.losses={focal: 1}"], "several labels are learnt by cross_entropy"),
+        (["model.network=co-teaching", "unlabelled.method=fixmatch"], "fixmatch, which teaches one network"),
+        (["train.losses={cross_entropy: 1, contrastive: 1}"], "contrastive compares two dates"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together_is_refused_with_the_recipe(overrides: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        resolve({"task": "images"}, overrides, kind=ImageRecipe)
