@@ -1,7 +1,8 @@
 """Weights from elsewhere: a local safetensors file into an encoder of any recipe, its first layer fitted to other bands.
 
-Takes files of timm, torchvision, smp, CLIP and other networks with the same layers, with whatever stands before their names. Refuses
-pickled files, and weights of another network; a message says what was loaded, what was fitted, and what was left."""
+Takes files of timm, torchvision, smp and other networks with the same layers, with whatever stands before their names; CLIP and DINOv3 as
+published and as Hugging Face names them; Prithvi. Refuses pickled files, and weights of another network; a message says what was loaded,
+what was fitted, and what was left."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isqrt
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.band_names import CENTRES_NM, name_band
-from deepnets4eo.segmenters.checksums import weights_file
+from deepnets4eo.segmenters.checksums import is_run, open_sealed, weights_file
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +30,33 @@ COUNTER = "num_batches_tracked"  # which inference does not use
 BANDS = "bands"  # of a file's metadata: names with commas between
 PREFIXES = (
     "", "encoder.", "network.encoder.", "encoder.model.", "backbone.", "module.", "model.", "visual.", "visual.trunk.", "trunk.",
+    "vision_model.",
 )  # fmt: skip
 POSITIONS = "pos_embed"
+PATCHES = "patch_embed.proj.weight"
+COLOURS = ("red", "green", "blue")  # what files of three bands show where they do not say it
+TRANSFORMERS = (
+    "resblocks.0.attn.in_proj_weight",
+    "self_attn.q_proj.weight",
+    "attention.q_proj.weight",
+    "storage_tokens",
+)
+NAMES = (  # of CLIP and of DINOv3, as published and of Hugging Face → as timm has them
+    (r"(?:transformer\.resblocks|encoder\.layers|\blayer)\.(\d+)\.", r"blocks.\1."),
+    (r"\battn\.in_proj_", "attn.qkv."),
+    (r"\b(?:self_attn|attention|attn)\.(?:out_proj|o_proj)\.", "attn.proj."),
+    (r"\b(?:self_attn|attention)\.([qkv])_proj\.", r"attn.\1_proj."),
+    (r"\b(?:ln_|layer_norm)([12])\.", r"norm\1."),
+    (r"\bmlp\.(?:c_fc|up_proj)\.", "mlp.fc1."),
+    (r"\bmlp\.(?:c_proj|down_proj)\.", "mlp.fc2."),
+    (r"\b(?:ln_pre|pre_layrnorm)\.", "norm_pre."),
+    (r"\b(?:ln_post|post_layernorm)\.", "norm."),
+    (r"\b(?:layer_scale([12])\.lambda1|ls([12])\.gamma)$", r"gamma_\1\2"),
+    (r"\b(?:embeddings\.)?(?:class_embedding|cls_token)$", "cls_token"),
+    (r"\b(?:embeddings\.)?(?:register|storage)_tokens$", "reg_token"),
+    (r"(?:\bembeddings\.patch_embeddings?|(?<=visual\.)conv1)\.", "patch_embed.proj."),
+    (r"\b(?:embeddings\.position_embedding\.weight|positional_embedding)$", POSITIONS),
+)
 
 
 @dataclass
@@ -96,8 +123,9 @@ def load_pretrained(
     path : safetensors file, or the folder of a run
     bands
         What the encoder's bands show, such as "B04" or "red". Where the file's metadata name its bands (`bands`, with commas between), each
-        band gets the weights of that of its name, else of the nearest wavelengths, in proportion; otherwise a first layer
-        for other numbers of bands gets the mean over the file's.
+        band gets the weights of that of its name, else of the nearest wavelengths, in proportion. A file of three bands that does not
+        name them is taken to show red, green and blue where the encoder's bands have wavelengths; otherwise a first layer for other
+        numbers of bands gets the mean over the file's.
     complete : whether all weights of the encoder must be in the file, the first layer and positions too, as they are
 
     Returns
@@ -110,19 +138,22 @@ def load_pretrained(
         A file that cannot be read, or holds less than nine tenths of the encoder's weights: it is another network's.
     """
     tensors, metadata = _read(path, None)
+    tensors = _as_timm(tensors)
     expected = {name: value for name, value in module.state_dict().items() if not name.endswith(COUNTER)}
     names = max((_match(expected, tensors, prefix) for prefix in PREFIXES), key=len)
     report, state, used = Loaded(str(path)), {}, set()
     first = next((name for name, value in expected.items() if value.ndim == 4), "")
+    own = first in names and len(bands) == expected[first].shape[1]  # else the layer takes something made of the bands
+    theirs = _bands_of(Path(path), metadata, tensors[names[first]].shape[1], bands) if own else []
     for name, value in expected.items():
         source = names.get(name)
         weight = None if source is None else tensors[source]
         if weight is not None and weight.shape != value.shape:
-            weight, how = (None, "") if complete else _fit(name, weight, value, first, metadata, bands)
+            weight, how = (None, "") if complete else _fit(name, weight, value, first, theirs, bands)
             if weight is not None:
                 report.fitted[name] = how
-        elif weight is not None and name == first and not complete and BANDS in metadata and bands:
-            weight, how = _place_bands(weight, metadata[BANDS].split(","), bands)
+        elif weight is not None and name == first and not complete and theirs:
+            weight, how = _place_bands(weight, theirs, bands)
             report.fitted |= {name: how} if how else {}
         if weight is None:
             report.missing.append(name)
@@ -135,7 +166,7 @@ def load_pretrained(
     _check(report, expected, tensors, complete=complete)
     module.load_state_dict(state, strict=False)
     if not complete:
-        log.info("%s", report)
+        log.log(logging.WARNING if first in report.missing else logging.INFO, "%s", report)
     return report
 
 
@@ -176,6 +207,60 @@ def _read(path: str | Path, patterns: Sequence[re.Pattern[str]] | None) -> tuple
         ) from error
 
 
+def _as_timm(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Transformers under the names and in the shapes that timm gives them; other networks as they are."""
+    if any(
+        name.endswith(PATCHES) and value.ndim == 5 for name, value in tensors.items()
+    ):  # Prithvi, whose patches have dates
+        tensors = {name: _of_first_date(name, value) for name, value in tensors.items()}
+    if not any(name.endswith(TRANSFORMERS) for name in tensors):
+        return tensors
+    named = {}
+    for name, value in tensors.items():
+        for pattern, new in NAMES:
+            name = re.sub(pattern, new, name)
+        lacking = 3 - value.ndim if name.endswith(("cls_token", POSITIONS)) else 0
+        named[name] = value[(None,) * lacking]
+    return _with_joint_attention(named)
+
+
+def _of_first_date(name: str, value: Tensor) -> Tensor:
+    """Patch embedding (D, B, T, k, k) summed over its dates, and of fixed positions, width, height and time in 6 : 6 : 4 channels, those
+    of the first date."""
+    if name.endswith(PATCHES) and value.ndim == 5:
+        return value.sum(dim=2)
+    if name.endswith(POSITIONS) and value.ndim == 3:
+        time = value[0, 1:, value.shape[-1] // 16 * 12]
+        return value[:, : 1 + int((time == time[0]).cumprod(0).sum())]
+    return value
+
+
+def _with_joint_attention(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Queries, keys and values in one tensor, as timm has them; biases apart where keys have none."""
+    joint = dict(tensors)
+    for name in tensors:
+        parts = [name.replace(".q_proj.", f".{one}_proj.") for one in "qkv"]
+        if ".attn.q_proj." in name and all(part in tensors for part in parts):
+            joint[name.replace("q_proj", "qkv")] = torch.cat([joint.pop(part) for part in parts])
+        elif name.endswith(".attn.q_proj.bias"):
+            for part in (parts[0], parts[2]):
+                joint[part.replace("_proj.", "_")] = joint.pop(part)
+        elif name.endswith(".attn.qkv.bias") and any(other.endswith("reg_token") for other in tensors):
+            queries, _, values = joint.pop(name).chunk(3)  # the keys' are zeros
+            joint |= {name.replace("qkv.", "q_"): queries, name.replace("qkv.", "v_"): values}
+    return joint
+
+
+def _bands_of(path: Path, metadata: Mapping[str, str], count: int, ours: Sequence[str]) -> list[str]:
+    """Names of a file's bands, from its metadata or the card of a run; else red, green and blue of three, where ours have wavelengths."""
+    if BANDS in metadata:
+        return metadata[BANDS].split(",")
+    if is_run(path):
+        names = [band for layer in open_sealed(path)["inputs"]["layers"].values() for band in layer["bands"]]
+        return names if len(names) == count and all(name_band(name) in CENTRES_NM for name in names) else []
+    return list(COLOURS) if count == len(COLOURS) and all(name_band(name) in CENTRES_NM for name in ours) else []
+
+
 def _match(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], prefix: str) -> dict[str, str]:
     """Name of each of the encoder's weights in the file, with this before it, where it is there in as many dimensions."""
     names = {}
@@ -191,17 +276,18 @@ def _match(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], prefix
 
 
 def _fit(
-    name: str, weight: Tensor, value: Tensor, first: str, metadata: Mapping[str, str], bands: Sequence[str]
+    name: str, weight: Tensor, value: Tensor, first: str, theirs: Sequence[str], bands: Sequence[str]
 ) -> tuple[Tensor | None, str]:
     """A weight of another shape, fitted, and how; None where that cannot be."""
     if name == first and weight.shape[0] == value.shape[0] and weight.shape[2:] == value.shape[2:]:
-        if BANDS in metadata and bands:
-            return _place_bands(weight, metadata[BANDS].split(","), bands)
+        if theirs:
+            return _place_bands(weight, theirs, bands)
         return fit_bands(
             weight, value.shape[1]
         ), f"fitted from {weight.shape[1]} bands to {value.shape[1]} by their mean"
     if name.endswith(POSITIONS) and weight.shape[-1] == value.shape[-1]:
-        return _resize_positions(weight, value), f"resized from {weight.shape[1]} to {value.shape[1]} positions"
+        resized = _resize_positions(weight, value)
+        return resized, "" if resized is None else f"resized from {weight.shape[1]} to {value.shape[1]} positions"
     return None, ""
 
 
@@ -239,15 +325,17 @@ def _shares(band: str, known: Sequence[str]) -> np.ndarray:
     return shares
 
 
-def _resize_positions(weight: Tensor, value: Tensor) -> Tensor:
-    """Embedding of positions (1, P, D) for another number of patches; what stands before them (classes, registers) is kept."""
-    sides = [int(count**0.5) for count in (weight.shape[1], value.shape[1])]
-    before = weight.shape[1] - sides[0] ** 2
-    if value.shape[1] - before != sides[1] ** 2:
-        before = 0
-    grid = weight[:, before:].transpose(1, 2).unflatten(2, (sides[0], sides[0]))
-    resized = F.interpolate(grid.float(), (sides[1], sides[1]), mode="bicubic", antialias=True, align_corners=False)
-    return torch.cat([weight[:, :before].float(), resized.flatten(2).transpose(1, 2)], dim=1)
+def _resize_positions(weight: Tensor, value: Tensor) -> Tensor | None:
+    """Embedding of positions (1, P, D) for another number of patches; what stands before them (classes, registers) is kept where the
+    encoder has it. None for patches that make no square."""
+    (side, before), (new_side, kept) = (
+        (isqrt(count), count - isqrt(count) ** 2) for count in (weight.shape[1], value.shape[1])
+    )
+    if kept not in (0, before):
+        return None
+    grid = weight[:, before:].transpose(1, 2).unflatten(2, (side, side))
+    resized = F.interpolate(grid.float(), (new_side, new_side), mode="bicubic", antialias=True, align_corners=False)
+    return torch.cat([weight[:, :kept].float(), resized.flatten(2).transpose(1, 2)], dim=1)
 
 
 def _check(report: Loaded, expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, complete: bool) -> None:

@@ -1,6 +1,7 @@
 """Weights from elsewhere: by name and shape, fitted to other bands and sizes, and what is refused."""
 
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,31 @@ from safetensors.torch import save_file
 from torch import nn
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.segmenters.checksums import seal
 from deepnets4eo.segmenters.networks import create_model
 from deepnets4eo.segmenters.pretrained import load_pretrained
 
 RESNET, VIT = "test_resnet", "test_vit"
+SMALL = {"embed_dim": 32, "depth": 2, "num_heads": 2, "num_classes": 0}
+# of each network: name as timm has it → as its authors, or Hugging Face, have it (transformers 4.56, CLIP 1.0, Prithvi-EO-2.0)
+CLIP = {
+    "cls_token": "class_embedding", "pos_embed": "positional_embedding", "patch_embed.proj.": "conv1.", "norm_pre.": "ln_pre.",
+    "blocks.": "transformer.resblocks.", "attn.qkv.": "attn.in_proj_", "attn.proj.": "attn.out_proj.", "norm1": "ln_1",
+    "norm2": "ln_2", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj", "norm.": "ln_post.",
+}  # fmt: skip
+CLIP_OF_HUGGING_FACE = {
+    "cls_token": "embeddings.class_embedding", "pos_embed": "embeddings.position_embedding.weight",
+    "patch_embed.proj.": "embeddings.patch_embedding.", "norm_pre.": "pre_layrnorm.", "blocks.": "encoder.layers.",
+    "attn.proj.": "self_attn.out_proj.", "attn.": "self_attn.", "norm1": "layer_norm1", "norm2": "layer_norm2",
+    "norm.": "post_layernorm.",
+}  # fmt: skip
+DINOV3 = {"reg_token": "storage_tokens", "gamma_1": "ls1.gamma", "gamma_2": "ls2.gamma"}
+DINOV3_OF_HUGGING_FACE = {
+    "cls_token": "embeddings.cls_token", "reg_token": "embeddings.register_tokens",
+    "patch_embed.proj.": "embeddings.patch_embeddings.", "blocks.": "layer.", "attn.proj.": "attention.o_proj.",
+    "attn.": "attention.", "gamma_1": "layer_scale1.lambda1", "gamma_2": "layer_scale2.lambda1", "mlp.fc1": "mlp.up_proj",
+    "mlp.fc2": "mlp.down_proj",
+}  # fmt: skip
 
 
 def write(module: nn.Module, path: Path, prefix: str = "", **metadata: str) -> Path:
@@ -78,6 +100,105 @@ def test_positions_are_resized(tmp_path: Path) -> None:
     assert report.fitted == {"pos_embed": "resized from 101 to 17 positions"}
     assert torch.equal(ours.pos_embed[:, :1], theirs.pos_embed[:, :1])
     torch.testing.assert_close(ours.pos_embed[:, 1:].mean(), theirs.pos_embed[:, 1:].mean(), atol=2e-3, rtol=0)
+
+
+def foreign(module: nn.Module, names: dict[str, str], *, apart: bool) -> dict[str, torch.Tensor]:
+    """The weights of a transformer of timm as others name them; apart: queries, keys and values in tensors of their own."""
+    state, out = dict(module.state_dict()), {}
+    for name in [name for name in state if ".qkv." in name and apart]:
+        parts = zip("qkv", state.pop(name).chunk(3), strict=True)
+        state |= {name.replace("qkv", f"{one}_proj"): part.clone() for one, part in parts}
+    for name, value in state.items():
+        if apart:
+            name = name.replace("q_bias", "q_proj.bias").replace("v_bias", "v_proj.bias")
+        for ours, theirs in names.items():
+            name = re.sub(rf"(^|\.){re.escape(ours)}", lambda found, theirs=theirs: found[1] + theirs, name)
+        out[name] = value.squeeze() if "class_emb" in name or "position" in name else value
+    return out
+
+
+@pytest.mark.parametrize(
+    ("encoder", "names", "before", "apart"),
+    [
+        ("vit_base_patch32_clip_224", CLIP, "visual.", False),
+        ("vit_base_patch32_clip_224", CLIP_OF_HUGGING_FACE, "vision_model.", True),
+        ("vit_small_patch16_dinov3_qkvb", DINOV3, "", False),
+        ("vit_small_patch16_dinov3_qkvb", DINOV3_OF_HUGGING_FACE, "model.", True),
+    ],
+)
+def test_files_of_clip_and_dinov3_are_read_under_all_their_names(
+    encoder: str, names: dict[str, str], before: str, apart: bool, tmp_path: Path
+) -> None:
+    theirs, ours = (timm.create_model(encoder, **SMALL) for _ in range(2))
+    tensors = {before + name: value for name, value in foreign(theirs, names, apart=apart).items()}
+    if names is DINOV3:
+        for block in range(2):
+            parts = [tensors.pop(f"blocks.{block}.attn.{one}_bias") for one in "qv"]
+            tensors[f"blocks.{block}.attn.qkv.bias"] = torch.cat([parts[0], torch.zeros(32), parts[1]])
+    tensors |= {"text_model.final_layer_norm.bias": torch.zeros(4), f"{before}mask_token": torch.zeros(1, 1, 32)}
+    save_file({name: value.contiguous() for name, value in tensors.items()}, tmp_path / "theirs.safetensors")
+    report = load_pretrained(ours, tmp_path / "theirs.safetensors", complete=True)
+    assert not report.missing
+    assert not report.fitted
+    assert report.left == sorted(["text_model.final_layer_norm.bias", f"{before}mask_token"])
+    assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in ours.state_dict().items())
+
+
+def test_prithvi_has_patches_with_a_date_and_fixed_positions_of_several_dates(tmp_path: Path) -> None:
+    theirs, ours = (timm.create_model(VIT, img_size=32, in_chans=6, num_classes=0) for _ in range(2))
+    state, width = theirs.state_dict(), theirs.embed_dim
+    place, dates = torch.randn(4, width), torch.arange(3)
+    positions = place.repeat(3, 1)
+    positions[:, width // 16 * 12 :] = dates.sin().repeat_interleave(4)[:, None]
+    state["pos_embed"] = torch.cat([torch.zeros(1, width), positions])[None]
+    state["patch_embed.proj.weight"] = state["patch_embed.proj.weight"][:, :, None]
+    tensors = {f"encoder.{name}": value for name, value in state.items()} | {"decoder.norm.bias": torch.zeros(4)}
+    file, bands = tmp_path / "theirs.safetensors", ["B02", "B03", "B04", "B8A", "B11", "B12"]
+    save_file(tensors, file, {"bands": ",".join(bands)})
+    report = load_pretrained(ours, file, bands=bands)
+    assert not report.missing
+    assert report.left == ["decoder.norm.bias"]
+    assert torch.equal(ours.pos_embed[0, 1:], positions[:4])
+    assert torch.equal(ours.patch_embed.proj.weight, theirs.patch_embed.proj.weight)
+    load_pretrained(ours, file, bands=bands[::-1])
+    torch.testing.assert_close(ours.patch_embed.proj.weight, theirs.patch_embed.proj.weight.flip(1))
+
+
+def test_first_layers_made_anew_for_each_image_are_random_and_said_to_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs, ours = (timm.create_model(VIT, img_size=32, depth=6, num_classes=0) for _ in range(2))
+    kept = {name: value for name, value in theirs.state_dict().items() if "patch_embed" not in name}
+    copernicus = kept | {"patch_embed_spectral.weight_generator.fc_weight.weight": torch.zeros(2, 2)}
+    satmae = kept | {f"patch_embed.{group}.proj.weight": torch.zeros(theirs.embed_dim, 4, 16, 16) for group in range(2)}
+    satmae |= {"channel_embed": torch.zeros(1, 3, 8), "pos_embed": kept["pos_embed"][..., :-8]}
+    for tensors, left in ((copernicus, "patch_embed_spectral.weight_generator"), (satmae, "channel_embed")):
+        save_file({name: value.contiguous() for name, value in tensors.items()}, tmp_path / "theirs.safetensors")
+        caplog.clear()
+        report = load_pretrained(ours, tmp_path / "theirs.safetensors")
+        assert "patch_embed.proj.weight" in report.missing
+        assert left in "".join(report.left)
+        assert caplog.records[0].levelno == logging.WARNING
+        assert "random from the start: " in caplog.text
+        with pytest.raises(InputError, match="lack"):
+            load_pretrained(ours, tmp_path / "theirs.safetensors", complete=True)
+
+
+def test_the_bands_of_a_run_are_those_of_its_card(tmp_path: Path) -> None:
+    theirs, ours = encoder(3), encoder(3)
+    write(theirs, tmp_path / "weights.safetensors", "encoder.")
+    seal(tmp_path, {"inputs": {"layers": {"image": {"bands": ["nir", "red", "green"]}}}}, ["weights.safetensors"])
+    load_pretrained(ours, tmp_path, bands=["B03", "B04", "B08"])
+    assert torch.equal(ours.conv1[0].weight, theirs.conv1[0].weight.flip(1))
+
+
+def test_three_bands_without_names_are_colours_where_ours_have_wavelengths(tmp_path: Path) -> None:
+    theirs, ours = encoder(3), encoder(3)
+    file = write(theirs, tmp_path / "theirs.safetensors")
+    load_pretrained(ours, file, bands=["B02", "B03", "B04"])
+    assert torch.equal(ours.conv1[0].weight, theirs.conv1[0].weight.flip(1))
+    load_pretrained(ours, file, bands=["VV", "VH", "dsm"])
+    assert torch.equal(ours.conv1[0].weight, theirs.conv1[0].weight)
 
 
 @pytest.mark.parametrize(
