@@ -30,6 +30,15 @@ def weak(images: Tensor, *, flips: bool, rotations: bool, shift: float = SHIFT) 
     return _shifted(images, most) if most else images
 
 
+def crop(images: Tensor, least: float) -> Tensor:
+    """A square of each image, of `least` of its area to all of it, at the size of the whole. (N, C, P, P) → the same."""
+    count = len(images)
+    side = (least + (1 - least) * torch.rand(count)).sqrt()
+    affine = torch.eye(2, 3) * side[:, None, None]
+    affine[:, :, 2] = (2 * torch.rand(count, 2) - 1) * (1 - side)[:, None]
+    return _resampled(images, affine)
+
+
 def relight(images: Tensor, strength: float) -> Tensor:
     """One gain and offset of all bands and a smaller one of each, in standard deviations. (N, C, P, P) → the same."""
     count, bands = images.shape[:2]
@@ -65,8 +74,12 @@ def _warped(images: Tensor, size: dict[str, Tensor]) -> Tensor:
         [torch.stack([one, SHEAR * size["shear_x"]], 1), torch.stack([SHEAR * size["shear_y"], one], 1)], 1
     )
     move = 2 * MOVE * torch.stack([size["move_x"], size["move_y"]], 1)[:, :, None]
-    affine = torch.cat([turn @ shear, move], dim=2).to(images)
-    grid = F.affine_grid(affine, list(images.shape), align_corners=False)
+    return _resampled(images, torch.cat([turn @ shear, move], dim=2))
+
+
+def _resampled(images: Tensor, affine: Tensor) -> Tensor:
+    """Images (N, C, P, P) seen through affine maps (N, 2, 3) of coordinates from −1 to 1."""
+    grid = F.affine_grid(affine.to(images), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 

@@ -178,6 +178,8 @@ class WideResNet(SlidingClassifier):
     kernels : sizes of the kernels of attention, one a group; None: by the number of channels. `FIXED_KERNELS` are the published ones
     attention : whether blocks have attention at all
     dropout : share of values dropped between the convolutions of a block
+    weights : a .safetensors file or run, see `load_pretrained`; None: random
+    bands : what the bands show, where weights of a file belong to other ones
     patch_px, stride_px : see `ImageClassifier`
     """
 
@@ -190,6 +192,8 @@ class WideResNet(SlidingClassifier):
         kernels: Sequence[int] | None = None,
         attention: bool = True,
         dropout: float = 0.1,
+        weights: str | None = None,
+        bands: Sequence[str] = (),
         patch_px: int = 120,
         stride_px: int | None = None,
     ) -> None:
@@ -208,6 +212,8 @@ class WideResNet(SlidingClassifier):
                 blocks.append(_WideBlock(before, width, stride, chosen[group] if attention else None, dropout))
                 before = width
         self.encoder = nn.Sequential(*blocks, nn.BatchNorm2d(before), nn.ReLU(inplace=True))
+        if weights is not None:
+            load_pretrained(self.encoder, weights, bands=bands)
         self.head = nn.Linear(before, num_classes)
 
     def patch_scores(self, patches: Tensor) -> Tensor:

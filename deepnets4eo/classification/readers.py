@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from rasterio.enums import Resampling
+from rasterio.windows import Window as RasterWindow
 
 from deepnets4eo.arrays import Mask
 from deepnets4eo.cards.dataset_card import TEST, TRAIN, VAL, DatasetCard
@@ -64,6 +65,9 @@ class ImageData(Section):
         lt=1,
         description="likewise, scored once at the end: no epoch and no temperature is chosen by it",
     )
+    tile_px: int = Field(
+        default=0, ge=0, description="side of tiles that unlabelled images in folders are cut into; 0: as they are"
+    )
     labels_per_class: int = Field(
         default=0, ge=0, description="training images of each class that keep their labels, drawn by split_seed; 0: all"
     )
@@ -99,14 +103,26 @@ def list_images(data: ImageData, legend: Legend | None = None) -> tuple[ImageLis
     images, legend = list_images(ImageData(folders=("EuroSAT_MS",), dataset="eurosat"))
     ```
     """
-    if not data.folders and not data.unlabelled:
-        raise InputError("no images were named. Give --data FOLDER, --data images.csv or --data images.npz.")
-    bands = data.file_bands or (DatasetCard.load(data.dataset).bands.get("image", ()) if data.dataset else ())
+    bands = _check_named(data)
     legend = legend or folder_legend(Path(data.folders[0]))
     parts = ((data.folders, ""), (data.val, VAL), (data.test, TEST))
     lists = [_in_part(_list(Path(one), data, bands, legend), part) for named, part in parts for one in named]
     lists += [_in_part(_list(Path(folder), data, bands, None), TRAIN) for folder in data.unlabelled]
     return join(lists, legend.num_classes), legend
+
+
+def list_unlabelled(data: ImageData) -> ImageList:
+    """All images of `folders` and `unlabelled` without their labels, or the tiles of `tile_px` that they are cut into. Errors:
+    InputError as for `list_images`."""
+    bands = _check_named(data)
+    return join([_list(Path(one), data, bands, None) for one in (*data.folders, *data.unlabelled)], 0)
+
+
+def _check_named(data: ImageData) -> Sequence[str]:
+    """The bands of the files, where they are known. Errors: InputError without any images."""
+    if not data.folders and not data.unlabelled:
+        raise InputError("no images were named. Give --data FOLDER, --data images.csv or --data images.npz.")
+    return data.file_bands or (DatasetCard.load(data.dataset).bands.get("image", ()) if data.dataset else ())
 
 
 def folder_legend(folder: Path) -> Legend:
@@ -161,22 +177,46 @@ def _list(folder: Path, data: ImageData, bands: Sequence[str], legend: Legend | 
     files = _table_rows(folder) if layout == "table" else _folder_rows(folder, named=legend is not None)
     if not files:
         raise InputError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))}). Give the folder with the images.")
-    targets = _targets([labels for _, labels, _ in files], legend, [str(path) for path, _, _ in files])
-    paths, parts = [path for path, _, _ in files], tuple(part for _, _, part in files)
+    paths = [path for path, _, _ in files]
     first = Layer.open(str(paths[0]))
     chosen, names = _choose_bands(_file_bands(first, bands, data), data.bands, str(paths[0]))
 
-    def read(row: int) -> NDArray[Any]:
+    cells = (
+        _tiles(paths, data.tile_px) if data.tile_px and legend is None else [(row, None) for row in range(len(paths))]
+    )
+
+    def read(number: int) -> NDArray[Any]:
+        row, tile = cells[number]
         with open_raster(paths[row]) as dataset:
             if dataset.count != first.count:
                 raise InputError(
                     f"{paths[row]} has {dataset.count} bands, {paths[0]} has {first.count}. Give images with the same bands."
                 )
-            return np.asarray(dataset.read(chosen))
+            return np.asarray(dataset.read(chosen, window=tile))
 
-    named = [_name(path, folder) for path in paths]
+    named = [_name(paths[row], folder) + (f"#{tile.row_off},{tile.col_off}" if tile else "") for row, tile in cells]
+    _, labels, parts = zip(*(files[row] for row, _ in cells), strict=True)
+    targets = _targets(labels, legend, [str(paths[row]) for row, _ in cells])
     gsd_m = None if first.grid.crs is None else mean_gsd_m(first.grid)
-    return ImageList(tuple(named), targets, read, names, parts if any(parts) else (), gsd_m, first.nodata)
+    return ImageList(tuple(named), targets, read, names, tuple(parts) if any(parts) else (), gsd_m, first.nodata)
+
+
+def _tiles(paths: Sequence[Path], tile_px: int) -> list[tuple[int, RasterWindow | None]]:
+    """Number of the file, and window, of all whole tiles. Errors: InputError for a file that is smaller than one."""
+    tiles: list[tuple[int, RasterWindow | None]] = []
+    for number, path in enumerate(paths):
+        with open_raster(path) as dataset:
+            rows, cols = dataset.height // tile_px, dataset.width // tile_px
+        if not rows * cols:
+            raise InputError(
+                f"{path} is {dataset.height} × {dataset.width} px, smaller than data.tile_px={tile_px}. Lower it."
+            )
+        tiles += [
+            (number, RasterWindow(col * tile_px, row * tile_px, tile_px, tile_px))
+            for row in range(rows)
+            for col in range(cols)
+        ]
+    return tiles
 
 
 def _recognise(folder: Path) -> str:

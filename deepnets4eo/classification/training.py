@@ -140,7 +140,7 @@ def train_images(recipe: ImageRecipe, out: Path, options: TrainOptions) -> Path:
     pixels = read_pixels(images, memory_bytes=data.memory_gb * GB, folder=out, workers=max(data.num_workers, 1))
     inputs = measure_pixels(pixels, np.union1d(split.labelled, split.unlabelled), images)
     material = Material(recipe, pixels, images.targets, split, inputs)
-    network = {"name": recipe.model.network, "patch_px": _side_px(pixels)} | recipe.model.options
+    network = {"name": recipe.model.network, "patch_px": square_side_px(pixels)} | recipe.model.options
     if recipe.model.encoder:
         network["encoder"] = recipe.model.encoder
     segmenter = build_segmenter(recipe, network, inputs, legend)
@@ -373,7 +373,8 @@ def _calibrate(segmenter: NetworkSegmenter, material: Material) -> float:
     return divisor
 
 
-def _side_px(pixels: NDArray[Any]) -> int:
+def square_side_px(pixels: NDArray[Any]) -> int:
+    """Side of images (N, C, P, P) in pixels. Errors: InputError for images that are no squares."""
     height, width = pixels.shape[2:]
     if height != width:
         raise InputError(f"the images are {height} × {width} px; quarter turns need squares. Crop them.")

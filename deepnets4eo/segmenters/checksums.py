@@ -20,6 +20,7 @@ from deepnets4eo.files import plain, read_json, sha256, write_json
 CARD = "card.json"
 WEIGHTS = "weights.safetensors"
 HUB_WEIGHTS = "model.safetensors"  # in folders for Hugging Face
+ENCODER = "encoder"  # kind of runs that hold the first weights of an encoder alone
 FORMAT = "deepnets4eo-run"
 FORMAT_VERSION = 1
 SIGNATURE = "card_sha256"

@@ -19,7 +19,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import plain, read_yaml, write_text, write_yaml
 from deepnets4eo.formats.access import offline
 from deepnets4eo.plugins import POINT_LABELLERS, SEGMENTERS, load_plugin, plugins_of
-from deepnets4eo.segmenters.checksums import hash_of, open_sealed, seal
+from deepnets4eo.segmenters.checksums import ENCODER, hash_of, open_sealed, seal
 from deepnets4eo.segmenters.history import FIGURE_IN, LOG, plot_curves, read_log
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
@@ -209,6 +209,11 @@ def segmenter_kind(name: str) -> Any:
         raise RunError(
             f"the run labels the points of a cloud (kind {name!r}), not images. Use it with: deepnets4eo label-points CLOUD "
             "--model RUN --out FILE"
+        )
+    if name == ENCODER:
+        raise RunError(
+            "the run holds first weights of an encoder, which label nothing. Train from them: deepnets4eo train RECIPE --set "
+            "model.encoder_weights=RUN"
         )
     if name not in kinds:
         raise RunError(

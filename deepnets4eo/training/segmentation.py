@@ -246,7 +246,7 @@ def _network_spec(prepared: Prepared) -> dict[str, Any]:
 
 def _check_runs(sources: Sequence[str], legend: Legend, inputs: InputSpec) -> None:
     """Refuse first weights from runs of other classes, or in another order than the layers: they would be mixed up."""
-    runs = [source for source in map(Path, sources) if (source / CARD).is_file()]
+    runs = [source for source in map(Path, sources) if (source / LEGEND).is_file()]
     for folder in runs:
         names = Legend.load(folder / LEGEND).names
         if names != legend.names:

@@ -1,0 +1,271 @@
+"""The task `self-supervised`: first weights for the encoder of any network, from images or tiles without labels.
+
+SimCLR (Chen et al. 2020), MoCo (He et al. 2020) and rotation (Gidaris et al. 2018) by the one trainer. The run holds the encoder alone;
+recipes start from it with `model.encoder_weights`. Refuses networks without an encoder of one image."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.classification.augmentation import crop, relight, weak
+from deepnets4eo.classification.images import ImageSplit, measure_pixels, read_pixels
+from deepnets4eo.classification.readers import list_unlabelled
+from deepnets4eo.classification.training import GB, ImageLoader, ImageRecipe, ImageTrain, Material, square_side_px
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import atomic_write
+from deepnets4eo.lazy import check_extra
+from deepnets4eo.options import Section
+from deepnets4eo.segmenters.checksums import ENCODER, WEIGHTS, seal
+from deepnets4eo.segmenters.pretrained import BANDS
+from deepnets4eo.segmenters.run import RECIPE, versions, write_recipe
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_results
+from deepnets4eo.training.tasks import Task, TrainOptions
+
+COMPARED = 256  # images among which one is to be found again in validation
+TURNS = Legend.from_dict(
+    {"name": "quarter turns", "classes": [{"value": n, "name": f"{90 * n}°", "color": [60 * n, 90, 90]} for n in range(4)]}
+)  # fmt: skip
+
+
+class PretextSection(Section):
+    """What is learnt without labels."""
+
+    method: Literal["simclr", "moco", "rotation"] = Field(
+        default="simclr",
+        description="simclr, moco: which two views are of one image, among those of a batch or a queue; rotation: by which quarter turn an image "
+        "was turned",
+    )
+    temperature: float = Field(default=0.2, gt=0, description="simclr, moco: divides the cosines")
+    channels: int = Field(default=128, ge=2, description="simclr, moco: of the embeddings that are compared")
+    least_crop: float = Field(default=0.3, gt=0, le=1, description="smallest share of an image's area in a view")
+    queue: int = Field(default=4096, ge=1, description="moco: views of earlier batches that are compared with")
+    momentum: float = Field(default=0.999, ge=0, lt=1, description="moco: share of the mean encoder kept at each step")
+
+
+class PretextTrain(ImageTrain):
+    """Optimisation, and how views are relit."""
+
+    batch_size: int = Field(default=64, ge=2, description="images a step; simclr compares those of one step")
+    photometric: float = Field(default=0.3, ge=0, le=1, description="strength of light and contrast changes; 0: none")
+    monitor: Literal["agreement"] = Field(
+        default="agreement",
+        description="share of validation images whose other view is the nearest of 256, or whose turn is right",
+    )
+    keep: Literal["best", "last"] = Field(default="last", description="which epoch's weights become the run's")
+
+
+class PretextRecipe(ImageRecipe):
+    """All that decides a training on unlabelled images; labels of `data` are not read."""
+
+    task: str = "self-supervised"
+    train: PretextTrain = PretextTrain()
+    pretext: PretextSection = PretextSection()
+
+    @model_validator(mode="after")
+    def _no_labels(self) -> PretextRecipe:
+        if self.unlabelled.method != "none":
+            raise ValueError(f"has unlabelled.method={self.unlabelled.method}, which needs labels. Set pretext.method")
+        return self
+
+
+def train_encoder(recipe: PretextRecipe, out: Path, options: TrainOptions) -> Path:
+    """Train the encoder of the recipe's network on unlabelled images; returns the run folder, which holds the encoder alone.
+
+    Raises InputError for a network without an encoder of one image, and fewer images than a step takes."""
+    check_extra("deep")
+    data, train, model = recipe.data, recipe.train, recipe.model
+    images = list_unlabelled(data)
+    order = np.random.default_rng([data.split_seed, 4]).permutation(len(images))
+    withheld = round(data.val_share * len(images))
+    split = ImageSplit(np.sort(order[withheld:]), order[:0], np.sort(order[:withheld]), order[:0], images.names)
+    if len(split.labelled) < train.batch_size:
+        raise InputError(
+            f"{len(split.labelled)} images are left to learn from, fewer than train.batch_size={train.batch_size}. Give more images, cut "
+            "scenes into tiles with data.tile_px, or lower train.batch_size."
+        )
+    pixels = read_pixels(images, memory_bytes=data.memory_gb * GB, folder=out, workers=max(data.num_workers, 1))
+    inputs = measure_pixels(pixels, split.labelled, images)
+    material = Material(recipe, pixels, images.targets, split, inputs)
+    side_px = square_side_px(pixels)
+    named = {"name": model.network, "encoder": model.encoder}
+    segmenter = build_segmenter(
+        recipe, {key: value for key, value in named.items() if value} | _sized(model.options, recipe, side_px), inputs, TURNS
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(train.seed)
+        segmenter.module = Pretext(segmenter.module, recipe, (inputs.in_channels, side_px))
+
+    def score(segmenter: NetworkSegmenter) -> dict[str, float]:
+        return {train.monitor: agreement(segmenter.module, material) if len(split.val) else float("nan")}
+
+    def step(network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        loss: Tensor = network.loss(batch["image"])  # type: ignore[operator]
+        return loss
+
+    notes = fit_segmenter(segmenter, ImageLoader(material), step, score, recipe, out, options)
+    write_results(out, split=None, scores=score(segmenter), notes=notes)
+    return _write_encoder(
+        segmenter, recipe, out, notes | {"images": {"train": len(split.labelled), "val": len(split.val)}}
+    )
+
+
+def _sized(options: dict[str, Any], recipe: PretextRecipe, side_px: int) -> dict[str, Any]:
+    """Options of the network; those of whole images know their side."""
+    return (
+        {"patch_px": side_px, **options} if recipe.model.network in ("image-classifier", "wide-resnet-eca") else options
+    )
+
+
+def _write_encoder(segmenter: NetworkSegmenter, recipe: PretextRecipe, out: Path, notes: dict[str, Any]) -> Path:
+    from safetensors.torch import save_file
+
+    module: Any = segmenter.module
+    state = {
+        f"encoder.{name}": value.detach().cpu().contiguous().clone()
+        for name, value in module.encoder.state_dict().items()
+    }
+    bands = [band for layer in segmenter.inputs.layers.values() for band in layer.bands]
+    named = not any(band.startswith("band_") for band in bands)
+    with atomic_write(out / WEIGHTS) as partial:
+        save_file(state, partial, metadata={BANDS: ",".join(bands)} if named else None)
+    card = {
+        "kind": ENCODER,
+        "network": segmenter.describe()["network"],
+        "inputs": segmenter.inputs.to_dict(),
+        "recipe_sha256": write_recipe(out / RECIPE, recipe.to_dict()),
+        "seed": recipe.train.seed,
+        "versions": versions(),
+        "notes": {"task": recipe.task, **notes},
+    }
+    seal(out, card, [WEIGHTS, RECIPE])
+    return out
+
+
+class Pretext(nn.Module):
+    """The encoder of a network with a head for what is learnt without labels and, of MoCo, their running mean and a queue of keys.
+
+    network : has a part `encoder`, (N, C, P, P) → maps or vectors. size : bands C, and side P of the images in pixels."""
+
+    def __init__(self, network: nn.Module, recipe: PretextRecipe, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.pretext, self.train_section = recipe.pretext, recipe.train
+        try:
+            self.encoder: nn.Module = network.encoder  # type: ignore[assignment]
+            with torch.no_grad():
+                width = pool(self.encoder.eval()(torch.zeros(1, size[0], size[1], size[1]))).shape[1]
+        except (AttributeError, NotImplementedError, TypeError, RuntimeError) as error:
+            raise InputError(
+                f"the network {recipe.model.network} has no encoder of one image of {size[1]} px ({error}). Set model.network to "
+                "image-classifier or unet, with the encoder that is to start from these weights."
+            ) from error
+        rotation = recipe.pretext.method == "rotation"
+        channels = len(TURNS.classes) if rotation else recipe.pretext.channels
+        hidden: list[nn.Module] = [] if rotation else [nn.Linear(width, width), nn.ReLU()]
+        self.head = nn.Sequential(*hidden, nn.Linear(width, channels))
+        if recipe.pretext.method == "moco":
+            self.means = nn.ModuleList([copy.deepcopy(part) for part in (self.encoder, self.head)]).requires_grad_(
+                False
+            )
+            self.register_buffer("queue", F.normalize(torch.randn(recipe.pretext.queue, channels), dim=1))
+            self.register_buffer("at", torch.zeros((), dtype=torch.int64))
+            self.queue: Tensor
+            self.at: Tensor
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embeddings, or logits of the four turns, of images (N, C, P, P) → (N, D)"""
+        return self.head(pool(self.encoder(images)).float())
+
+    def view(self, images: Tensor) -> Tensor:
+        """Another look at images (N, C, P, P): a part of each, turned and mirrored, under another light."""
+        train, rotates = self.train_section, self.pretext.method != "rotation"
+        images = weak(images, flips=train.flips, rotations=train.rotations and rotates, shift=0)
+        images = crop(images, self.pretext.least_crop)
+        return relight(images, train.photometric) if train.photometric else images
+
+    def loss(self, images: Tensor) -> Tensor:
+        """The loss of a batch of images (N, C, P, P), () float32."""
+        if self.pretext.method == "rotation":
+            logits, turns = self.turn(self.view(images))
+            return F.cross_entropy(logits, turns)
+        first, second = self.view(images), self.view(images)
+        if self.pretext.method == "simclr":
+            embedded = self(torch.cat([first, second]))
+            return nt_xent(embedded[: len(first)], embedded[len(first) :], self.pretext.temperature)
+        keys = self._keys(second)
+        loss = moco_loss(self(first), keys, self.queue.clone(), self.pretext.temperature)
+        positions = (self.at + torch.arange(len(keys), device=keys.device)) % len(self.queue)
+        self.queue[positions] = keys
+        self.at.copy_((positions[-1] + 1) % len(self.queue))
+        return loss
+
+    def turn(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (4 N, 4) of all four quarter turns of images, and which turn each is, (4 N,)."""
+        turned = torch.cat([images.rot90(turn, (2, 3)) for turn in range(4)])
+        return self(turned), torch.arange(4, device=images.device).repeat_interleave(len(images))
+
+    @torch.no_grad()
+    def _keys(self, images: Tensor) -> Tensor:
+        """Move the means towards encoder and head, and return their embeddings of length 1, (N, D)."""
+        encoder, head = self.means
+        for mean, own in ((encoder, self.encoder), (head, self.head)):
+            for kept, value in zip(mean.parameters(), own.parameters(), strict=True):
+                kept.lerp_(value, 1 - self.pretext.momentum)
+        return F.normalize(head(pool(encoder(images)).float()), dim=1)
+
+
+def pool(maps: Any) -> Tensor:
+    """Vectors (N, D) of what an encoder returns: vectors, or the mean of its coarsest maps."""
+    if isinstance(maps, tuple):  # SegNet: maps, then where they had their maxima
+        maps = maps[0]
+    coarsest: Tensor = maps[-1] if isinstance(maps, list) else maps
+    return coarsest.mean(dim=(2, 3)) if coarsest.ndim == 4 else coarsest
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """SimCLR: of 2 N views each has to find the other one of its image among all others, by cosines over the temperature.
+    first, second : (N, D) embeddings of two views, row i of both of one image → () float32"""
+    both = F.normalize(torch.cat([first, second]), dim=1)
+    alike = (both @ both.T / temperature).fill_diagonal_(-torch.inf)
+    partner = torch.arange(len(both), device=both.device).roll(len(first))
+    return F.cross_entropy(alike, partner)
+
+
+def moco_loss(queries: Tensor, keys: Tensor, queue: Tensor, temperature: float) -> Tensor:
+    """MoCo: each query has to find the key of its image among the queue. queries : (N, D); keys : (N, D) and queue : (Q, D),
+    of length 1, without gradient → () float32"""
+    queries = F.normalize(queries, dim=1)
+    own = (queries * keys).sum(dim=1, keepdim=True)
+    cosines = torch.cat([own, queries @ queue.T], dim=1) / temperature
+    return F.cross_entropy(cosines, torch.zeros(len(queries), dtype=torch.int64, device=queries.device))
+
+
+@torch.no_grad()
+def agreement(module: nn.Module, material: Material) -> float:
+    """Share of validation images whose other view is the nearest among up to 256, or of turns that are named rightly."""
+    pretext: Any = module
+    right, compared = 0, 0
+    device = next(module.parameters()).device
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for rows in np.array_split(material.split.val, -(-len(material.split.val) // COMPARED)):
+            images = torch.from_numpy(material.prepare(rows)).to(device)
+            if pretext.pretext.method == "rotation":
+                scores, wanted = pretext.turn(images)
+            else:
+                one, other = (F.normalize(pretext(pretext.view(images)), dim=1) for _ in range(2))
+                scores, wanted = one @ other.T, torch.arange(len(rows), device=device)
+            right, compared = right + int((scores.argmax(dim=1) == wanted).sum()), compared + len(wanted)
+    return right / compared
+
+
+TASK = Task(train_encoder, PretextRecipe)

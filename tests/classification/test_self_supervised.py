@@ -1,0 +1,167 @@
+"""First weights without labels: losses computed by hand, runs that resume, and recipes of other tasks that start from them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from geotiff import write_geotiff
+from safetensors.torch import load_file
+from torch import nn
+
+import deepnets4eo
+from deepnets4eo.classification.augmentation import crop
+from deepnets4eo.classification.networks import ImageClassifier, WideResNet
+from deepnets4eo.classification.readers import ImageData, list_unlabelled
+from deepnets4eo.classification.self_supervised import Pretext, PretextRecipe, moco_loss, nt_xent
+from deepnets4eo.damage.network.architecture import DamageNet
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.training.tasks import TrainOptions
+
+FIRST, SECOND = torch.tensor([[1.0, 0], [0, 2], [1, 1]]), torch.tensor([[3.0, 4], [0, 1], [-1, 0]])
+SMALL = {
+    "task": "self-supervised",
+    "data": {"windows_per_epoch": 8, "num_workers": 0},
+    "model": {"network": "wide-resnet-eca", "options": {"stride_px": 8, "phi": -1}},
+    "train": {"epochs": 2, "batch_size": 4, "lr": 0.003},
+    "pretext": {"channels": 16, "queue": 20},
+}
+
+
+def cosines(first: torch.Tensor, second: torch.Tensor) -> np.ndarray:
+    a, b = (one.double().numpy() / np.linalg.norm(one, axis=1, keepdims=True) for one in (first, second))
+    return a @ b.T
+
+
+def test_simclr_compares_each_view_with_all_others_of_the_batch() -> None:
+    views = torch.cat([FIRST, SECOND])
+    powers = np.exp(cosines(views, views) / 0.5)
+    costs = [-np.log(powers[i, (i + 3) % 6] / (powers[i].sum() - powers[i, i])) for i in range(6)]
+    assert float(nt_xent(FIRST, SECOND, 0.5)) == pytest.approx(np.mean(costs), rel=1e-5)
+
+
+def test_moco_compares_each_query_with_its_key_and_the_queue() -> None:
+    keys, queue = (nn.functional.normalize(one, dim=1) for one in (SECOND, torch.tensor([[1.0, 2], [-1, 3]])))
+    own, others = np.exp(cosines(FIRST, keys).diagonal() / 0.1), np.exp(cosines(FIRST, queue) / 0.1)
+    expected = -np.log(own / (own + others.sum(axis=1))).mean()
+    assert float(moco_loss(FIRST, keys, queue, 0.1)) == pytest.approx(expected, rel=1e-5)
+
+
+class Corner(nn.Module):
+    """A network whose encoder sees the four corners of an image alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.AdaptiveMaxPool2d(2), nn.Flatten())
+
+
+def pretext(method: str, **keys: object) -> Pretext:
+    recipe = PretextRecipe(pretext={"method": method, "channels": 4, "queue": 5, **keys})
+    return Pretext(Corner(), recipe, (1, 8))
+
+
+def test_rotation_names_the_quarter_turn_of_each_image() -> None:
+    module = pretext("rotation")
+    module.head = nn.Sequential(nn.Identity())
+    image = torch.zeros(1, 1, 8, 8)
+    image[..., 0, 0] = 1
+    logits, turns = module.turn(image)
+    assert turns.tolist() == [0, 1, 2, 3]
+    assert logits.argmax(dim=1).tolist() == [0, 2, 3, 1], "from the upper left corner down, to the right, and up"
+
+
+def test_the_queue_of_moco_holds_the_last_keys_and_the_mean_follows_slowly() -> None:
+    torch.manual_seed(0)
+    module = pretext("moco", momentum=0.75)
+    before = module.means[1][0].weight.clone()
+    with torch.no_grad():
+        module.head[0].weight.add_(1.0)
+    images, queue = torch.rand(3, 1, 8, 8), module.queue.clone()
+    module.loss(images).backward()
+    torch.testing.assert_close(module.means[1][0].weight, before + 0.25)
+    assert not any(parameter.requires_grad for parameter in module.means.parameters())
+    assert not torch.equal(module.queue[:3], queue[:3])
+    assert torch.equal(module.queue[3:], queue[3:])
+    module.loss(images)
+    assert int(module.at) == 1, "six keys in a queue of five"
+    torch.testing.assert_close(module.queue.norm(dim=1), torch.ones(5))
+
+
+def test_crops_show_a_square_part_of_an_image_at_its_size() -> None:
+    torch.manual_seed(0)
+    ramp = torch.arange(16.0).expand(20, 1, 16, 16)
+    spans = crop(ramp, 0.25)[:, 0, 8, [0, 15]]
+    widths = (spans[:, 1] - spans[:, 0]) / 15
+    assert 0.5 <= float(widths.min()) < 0.7
+    assert 0 <= float(spans.min()) <= float(spans.max()) <= 15, "never beyond the edge"
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
+    path.write_text(json.dumps(SMALL), encoding="utf-8")
+    return path
+
+
+def test_an_interrupted_training_ends_in_the_same_bits(patches: Path, recipe: Path, tmp_path: Path) -> None:
+    def train(name: str, **how: object) -> Path:
+        options = TrainOptions(device="cpu", **how)  # type: ignore[arg-type]
+        return deepnets4eo.train(
+            recipe, tmp_path / name, data=patches, overrides=["pretext.method=moco"], options=options
+        )
+
+    whole = train("whole")
+    train("parts", epochs=1)
+    parts = train("parts", resume=True)
+    first, second = (load_file(one / "weights.safetensors") for one in (whole, parts))
+    assert all(name.startswith("encoder.") for name in first)
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name], err_msg=name)
+    assert 0 <= json.loads((whole / "metrics.json").read_text(encoding="utf-8"))["agreement"] <= 1
+    network = WideResNet(4, 3, phi=-1, patch_px=16, weights=str(whole))
+    torch.testing.assert_close(network.encoder[0].weight, first["encoder.0.weight"])
+    with pytest.raises(RunError, match="model.encoder_weights=RUN"):
+        load_run(whole)
+
+
+def test_recipes_of_images_of_tiles_and_of_damage_start_from_the_same_run(recipe: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    write_geotiff(tmp_path / "tiles" / "scene.tif", rng.integers(0, 200, (3, 80, 64), dtype=np.uint8), gsd=1)
+    overrides = [
+        "data.tile_px=32", "data.val_share=0", "data.windows_per_epoch=4", "train.epochs=1", "train.batch_size=4",
+        "model.network=unet", "model.encoder=resnet18", "model.options={}",
+    ]  # fmt: skip
+    run = deepnets4eo.train(
+        recipe, tmp_path / "run", data=tmp_path / "tiles", overrides=overrides, options=TrainOptions(device="cpu")
+    )
+    weights = load_file(run / "weights.safetensors")["encoder.layer1.0.conv1.weight"]
+    unet = create_model("unet", in_channels=3, num_classes=2, encoder="resnet18", weights=str(run))
+    damage = DamageNet(6, 4, weights=str(run))
+    classifier = ImageClassifier(3, 2, weights=str(run))
+    for encoder in (unet.encoder, damage.twin.encoder, classifier.encoder):
+        torch.testing.assert_close(encoder.layer1[0].conv1.weight, weights)
+
+
+def test_scenes_are_cut_into_whole_tiles(tmp_path: Path) -> None:
+    scene = np.arange(40 * 70, dtype=np.uint16).reshape(1, 40, 70)
+    write_geotiff(tmp_path / "tiles" / "scene.tif", scene, gsd=1)
+    images = list_unlabelled(ImageData(folders=(str(tmp_path / "tiles"),), tile_px=32))
+    assert images.names == ("tiles/scene.tif#0,0", "tiles/scene.tif#0,32")
+    np.testing.assert_array_equal(images.read(1), scene[:, :32, 32:64])
+    with pytest.raises(InputError, match="40 × 70 px, smaller than data.tile_px=64"):
+        list_unlabelled(ImageData(folders=(str(tmp_path / "tiles"),), tile_px=64))
+
+
+def test_what_cannot_be_learnt_from_is_refused(patches: Path, recipe: Path, tmp_path: Path) -> None:
+    def train(*overrides: str) -> None:
+        deepnets4eo.train(recipe, tmp_path / "run", data=patches, overrides=overrides)
+
+    with pytest.raises(InputError, match="fewer than train.batch_size=64"):
+        train("data.windows_per_epoch=64", "train.batch_size=64")
+    with pytest.raises(InputError, match="no encoder of one image"):
+        train("model.network=fc-ef", "model.options={}")
+    with pytest.raises(InputError, match="needs labels"):
+        train("unlabelled.method=fixmatch")
