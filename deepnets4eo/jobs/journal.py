@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import OutputError
@@ -157,7 +157,7 @@ class Journal:
         if isinstance(value, np.ndarray):
             arrays[f"array_{len(arrays)}"] = value
             return {"array": f"array_{len(arrays) - 1}"}
-        if isinstance(value, pd.DataFrame):
+        if _is_table(value):
             return {"table": {str(name): self._pack(value[name].to_numpy(), arrays) for name in value.columns}}
         if isinstance(value, dict):
             return {"mapping": {str(key): self._pack(item, arrays) for key, item in value.items()}}
@@ -184,9 +184,19 @@ class Journal:
             return tuple(self._unpack(item, arrays) for item in tree[kind])
         if kind in ("table", "mapping"):
             values = {name: self._unpack(item, arrays) for name, item in tree[kind].items()}
-            return pd.DataFrame(values) if kind == "table" else values
+            if kind == "mapping":
+                return values
+            from pandas import DataFrame
+
+            return DataFrame(values)
         made = {one.__name__: one for one in self.kinds}[tree["class"]]
         return made(**{name: self._unpack(item, arrays) for name, item in tree["values"].items()})
+
+
+def _is_table(value: Any) -> bool:
+    """Whether a value is a pandas.DataFrame; pandas, which takes 0.4 s, is not imported for jobs without tables."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(value, pandas.DataFrame)
 
 
 def _parts_done(folder: Path) -> list[Part]:
