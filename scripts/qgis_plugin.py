@@ -21,7 +21,9 @@ from deepnets4eo.cli.main import PANELS, app, main
 
 SOURCE = Path(__file__).resolve().parents[1] / "qgis" / "deepnets4eo"
 NAME = "deepnets4eo-qgis.zip"
-VERBS = ("damage", "review", "change", "flood", "predict", "label-points", "check", "polygons", "layers")
+VERBS = (
+    "damage", "review", "rubble", "change", "flood", "series", "register", "predict", "label-points", "check", "polygons", "layers",
+)  # fmt: skip
 LEFT_OUT = {"part", "dry_run", "browser", "transitions"}  # what has no meaning in a window
 PLAIN = {str: "text", int: "integer", float: "number", Path: "file"}
 ROLES = {
@@ -29,10 +31,11 @@ ROLES = {
     "labels dsm dtm image pan colour infrared scene",
     "rasters": "images",
     "vector": "footprints areas clicks coverage",
-    "file": "points_pre points_post cloud vectors source",
+    "file": "points_pre points_post cloud vectors source rubble.pre rubble.post",
     "files": "paths neighbour others",
-    "folder": "run subject model",
+    "folder": "run subject model masks series.source",
 }  # what stands behind a path, by the name of the parameter: the command line takes all of them as text
+TILED = {"pre", "post", "scene", "images"}  # rasters that may be a folder of tiles
 KINDS = {name: kind for kind, names in ROLES.items() for name in names.split()}
 OUTPUTS: dict[str, Any] = {
     "out": {
@@ -40,11 +43,14 @@ OUTPUTS: dict[str, Any] = {
         "change": "folder-out",
         "flood": "folder-out",
         "review": "folder-out",
+        "rubble": "folder-out",
+        "series": "folder-out",
         "polygons": "vector-out",
         "layers footprints": "vector-out",
         "label-points": "file-out",
     },  # and rasters for all other verbs
     "json": "file-out",
+    "tie_points": "vector-out",
     "probabilities": "raster-out",
     "entropy": "raster-out",
     "values": "raster-out",
@@ -105,6 +111,8 @@ def _parameter(words: list[str], parameter: Any) -> dict[str, Any]:
         row["default"] = parameter.default
     if choices:
         row["choices"] = choices
+    if name in TILED and kind in ("raster", "rasters"):
+        row |= {"tiles": "optional" if row["optional"] else "needed", "optional": True}
     if kind == "file-out":
         row["suffix"] = SUFFIXES[name]
     return row | {end: getattr(parameter, end) for end in ("min", "max") if getattr(parameter, end, None) is not None}
@@ -134,7 +142,9 @@ def _kind_and_choices(words: list[str], parameter: Any) -> tuple[str, list[str]]
     if parameter.param_type_name == "option" and name in OUTPUTS:
         kind = OUTPUTS[name]
         return kind.get(" ".join(words), "raster-out") if isinstance(kind, dict) else kind, []
-    return KINDS.get(name) or ("lines" if get_origin(annotation) is list else PLAIN[annotation]), []
+    return KINDS.get(f"{words[0]}.{name}") or KINDS.get(name) or (
+        "lines" if get_origin(annotation) is list else PLAIN[annotation]
+    ), []
 
 
 def _help(words: list[str], command: Any) -> str:

@@ -6,6 +6,7 @@ SAMPLES is the folder of real samples ($DEEPNETS4EO_DATA of the tests); the comm
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import zipfile
@@ -34,6 +35,15 @@ def jobs(samples: Path, out: Path) -> dict[str, dict[str, Any]]:
     return {
         "damage": pair | {"footprints": samples / "joplin/footprints_overlap.geojson", "out": out / "damage"},
         "review": {"subject": out / "damage", "looks": 20},
+        "rubble": {
+            "post": height / "dsm.tif", "footprints": height / "buildings.geojson", "height_column": "HEIGHT",
+            "least_loss_m": 2.5, "out": out / "rubble",
+        },
+        "register": {
+            "pre_tiles": samples / "joplin/pre", "post_tiles": samples / "joplin/post", "tie_points": out / "ties.gpkg",
+            "json": out / "registration.json",
+        },
+        "series": {"source": samples / "s2_flood_series/S2", "persistence": 0, "out": out / "series"},
         "change": pair | {"out": out / "change"},
         "flood": {"images": [samples / "sen1floods11/S1/Spain_7370579_S1Hand.tif"], "out": out / "flood"},
         "predict": {"run": "buildings", "scene": pair["pre"], "out": out / "predicted.tif"},
@@ -46,7 +56,7 @@ def jobs(samples: Path, out: Path) -> dict[str, dict[str, Any]]:
         "layers_pansharpen": {"image": spacenet / "ms1.tif", "pan": spacenet / "pan1.tif", "out": out / "sharp.tif"},
         "layers_footprints": {"source": osm, "bbox": "10.068,10.071,48.135,48.137 [EPSG:4326]", "out": out / "houses.gpkg"},
         "layers_osm": {"image": out / "heights.tif", "vectors": osm, "out": out / "osm.tif", "more": "--coverage everywhere"},
-        "check": {"paths": [out / "damage/damage.gpkg"], "json": out / "check.json"},
+        "check": {"paths": [out / "damage/damage.gpkg", samples / "joplin/pre"], "json": out / "check.json"},
     }  # fmt: skip
 
 
@@ -86,6 +96,7 @@ def main(archive: Path, samples: Path, out: Path, chosen: list[str]) -> None:
     """Run the algorithms; raises the error of the first that fails."""
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(out / "plugins")
+    os.environ["GDAL_PAM_ENABLED"] = "NO"  # else QGIS writes statistics beside the samples
     application = QgsApplication([], False)
     application.initQgis()
     sys.path[:0] = [str(out / "plugins"), str(Path(application.pkgDataPath()) / "python/plugins")]
@@ -110,8 +121,9 @@ def main(archive: Path, samples: Path, out: Path, chosen: list[str]) -> None:
         print(name, plain, flush=True)
         results = processing.run(f"deepnets4eo:{name}", plain, context=context, feedback=Log())
         print(f"  {time.monotonic() - before:.0f} s", results, flush=True)
-        if Path(results.get("out", "")).is_file():  # which QGIS itself loads in a window
-            load([Path(results["out"])], project, name)
+        load(
+            [Path(results[key]) for key in ("out", "tie_points") if Path(results.get(key, "")).is_file()], project, name
+        )
         draw(project, out / f"{name}.png")
 
 

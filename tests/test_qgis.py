@@ -11,7 +11,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,8 @@ QGIS = shutil.which("qgis_process.bin") or shutil.which(
 )  # Debian's own wrapper adds an option that it does not have
 
 
-def _script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("qgis_plugin", ROOT / "scripts" / "qgis_plugin.py")
+def _module(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -39,7 +39,7 @@ def _script() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    return _script()
+    return _module("qgis_plugin", ROOT / "scripts" / "qgis_plugin.py")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,8 @@ def test_every_kind_of_parameter_is_one_that_the_plugin_knows(verbs) -> None:
 
 
 def test_names_that_stand_for_layers_are_parameters_of_the_verbs(script, verbs) -> None:
-    names = {row["name"] for verb in verbs.values() for row in verb["parameters"]}
+    rows = [(verb["words"][0], row["name"]) for verb in verbs.values() for row in verb["parameters"]]
+    names = {name for _, name in rows} | {f"{verb}.{name}" for verb, name in rows}
     assert set(script.KINDS) <= names
     assert set(script.OUTPUTS) <= names
     assert "class_shares" not in names, "a value of --set has no parameter of its own"
@@ -72,7 +73,11 @@ def test_names_that_stand_for_layers_are_parameters_of_the_verbs(script, verbs) 
 def test_the_description_has_what_a_window_needs(verbs) -> None:
     damage = {row["name"]: row for row in verbs["damage"]["parameters"]}
     assert (damage["pre"]["kind"], damage["pre"]["empty"], damage["pre"]["optional"]) == ("raster", "-", True)
-    assert (damage["post"]["kind"], damage["post"]["optional"], damage["post"]["advanced"]) == ("raster", False, False)
+    assert damage["footprints"].keys() & {"tiles"} == set()
+    assert (damage["pre"]["tiles"], damage["post"]["tiles"], damage["post"]["optional"]) == ("optional", "needed", True)
+    assert (damage["post"]["kind"], damage["post"]["advanced"]) == ("raster", False)
+    rubble = {row["name"]: row for row in verbs["rubble"]["parameters"]}
+    assert (rubble["post"]["kind"], rubble["post"]["optional"]) == ("file", False), "a cloud of points or a raster"
     assert (damage["out"]["kind"], damage["out"]["flag"]) == ("folder-out", "--out")
     assert damage["pre"]["label"] == "Pre: Image before the event"
     assert "part" not in damage
@@ -82,6 +87,41 @@ def test_the_description_has_what_a_window_needs(verbs) -> None:
     assert change["refine"]["choices"] == ["--refine", "--no-refine"]
     assert change["device"]["choices"] == ["auto", "cpu", "cuda"]
     assert (change["min_area_m2"]["min"], change["method"]["default"]) == (0, "ir-mad")
+
+
+@pytest.fixture
+def command_line(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The plugin's module without QGIS."""
+    core = ModuleType("core")
+    core.__dict__.update(QgsApplication=object, QgsProcessingException=RuntimeError, QgsProcessingFeedback=object)
+    settings = ModuleType("settings")
+    settings.ProcessingConfig = object  # type: ignore[attr-defined]
+    for name, module in (("qgis.core", core), ("processing.core.ProcessingConfig", settings)):
+        monkeypatch.setitem(sys.modules, name, module)
+    return _module("command_line", PLUGIN / "command_line.py")
+
+
+@pytest.mark.parametrize("windows", [False, True])
+def test_further_words_are_split_as_the_system_writes_paths(command_line, windows, monkeypatch) -> None:
+    monkeypatch.setattr(command_line, "WINDOWS", windows)
+    monkeypatch.setattr(command_line, "home", lambda: Path("home"))
+    assert command_line.split("--areas 'two words.gpkg' --set \"a=b c\" # d") == [
+        "--areas", "two words.gpkg", "--set", "a=b c", "#", "d",
+    ]  # fmt: skip
+    path = r"C:\new folder\a.tif"
+    assert command_line.split(f'dsm="{path}"' if windows else "dsm=new\\ folder/a.tif") == [
+        f"dsm={path}" if windows else "dsm=new folder/a.tif"
+    ]
+    assert command_line.program("python").as_posix() == ("home/Scripts/python.exe" if windows else "home/bin/python")
+
+
+def test_a_cancelled_command_that_goes_on_is_ended(command_line, monkeypatch) -> None:
+    monkeypatch.setattr(command_line, "GRACE_S", 0.2)
+    text = "import signal, sys, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('on', file=sys.stderr, flush=True); time.sleep(60)"
+    said: list[str] = []
+    feedback = SimpleNamespace(pushCommandInfo=str, pushInfo=said.append, isCanceled=lambda: bool(said))
+    assert command_line.run([sys.executable, "-c", text], feedback) == []
+    assert said == ["on"]
 
 
 def test_the_same_sources_give_the_same_zip(script, archive: Path, tmp_path: Path) -> None:

@@ -28,10 +28,12 @@ _STYLES_TABLE = """CREATE TABLE layer_styles (
     f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT,
     useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30),
     update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')))"""
-_FILLED = """<qgis version="3.28"><renderer-v2 type="singleSymbol"><symbols><symbol type="fill" name="0" alpha="0.6">
-<layer class="SimpleFill"><Option type="Map"><Option type="QString" name="color" value="{0},255"/>
-<Option type="QString" name="outline_color" value="{1},255"/><Option type="QString" name="outline_width" value="0.2"/>
-</Option></layer></symbol></symbols></renderer-v2></qgis>"""
+_QML = """<qgis version="3.28"><renderer-v2 type="{0}" attr="{1}"><categories>{2}</categories><symbols>{3}</symbols></renderer-v2></qgis>"""
+_CATEGORY = """<category symbol="{0}" value="{1}" label="{1}" render="true" type="string"/>"""
+_FILLED = """<symbol type="fill" name="{0}" alpha="0.6">
+<layer class="SimpleFill"><Option type="Map"><Option type="QString" name="color" value="{1},255"/>
+<Option type="QString" name="outline_color" value="{2},255"/><Option type="QString" name="outline_width" value="0.2"/>
+</Option></layer></symbol>"""
 
 
 def manifest(
@@ -84,7 +86,18 @@ def add_event(database: sqlite3.Connection, event: EventTexts, subject: str, lay
 
 def filled_qml(color: Sequence[int]) -> str:
     """The QGIS style of regions of one kind: filled so that the ground shows through, with darker outlines."""
-    return _FILLED.format(*(",".join(str(int(value * part)) for value in color[:3]) for part in (1.0, 0.5)))
+    return _QML.format("singleSymbol", "", "", _filled(0, color))
+
+
+def categories_qml(column: str, colors: Mapping[str, Sequence[int]]) -> str:
+    """The same with a colour for each value of a column, plain words."""
+    categories = "".join(_CATEGORY.format(number, value) for number, value in enumerate(colors))
+    symbols = "".join(_filled(number, color) for number, color in enumerate(colors.values()))
+    return _QML.format("categorizedSymbol", column, categories, symbols)
+
+
+def _filled(number: int, color: Sequence[int]) -> str:
+    return _FILLED.format(number, *(",".join(str(int(value * part)) for value in color[:3]) for part in (1.0, 0.5)))
 
 
 def write_styles(path: Path, styles: Sequence[tuple[str, str, str, str]]) -> None:

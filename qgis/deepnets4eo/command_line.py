@@ -8,12 +8,15 @@ from __future__ import annotations
 import os
 import queue
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -26,6 +29,7 @@ FOREIGN = re.compile(r"PYTHON\w*|GDAL_(DATA|DRIVER_PATH)|PROJ_(LIB|DATA)|QT_\w+|
 SHARE = re.compile(r": (\d+) %")
 WORTHLESS = 3  # exit status of a map that was written, but must not be used
 POLL_S = 0.2
+GRACE_S = 30.0  # for a job that is cancelled, to keep what is finished; then it is ended, and its journal has that too
 
 
 def home() -> Path:
@@ -54,6 +58,14 @@ def command() -> str:
     return str(named)
 
 
+def split(text: str) -> list[str]:
+    """Returns the words of a line as a shell takes them; on Windows a backslash stands for itself."""
+    lexer = shlex.shlex(text, posix=True)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    lexer.escape = "" if WINDOWS else lexer.escape
+    return list(lexer)
+
+
 def run(words: list[str], feedback: QgsProcessingFeedback) -> list[str]:
     """Run a command; its messages go to the log. Returns the lines that it prints, which are the files of its result. A cancelled
     one is interrupted, so that it can be resumed; errors are raised with the last message."""
@@ -78,15 +90,19 @@ def run(words: list[str], feedback: QgsProcessingFeedback) -> list[str]:
 
 
 def _follow(process: subprocess.Popen[str], feedback: QgsProcessingFeedback) -> str:
-    """Show the messages of a process until it ends, and interrupt it where the user cancels; returns the last message."""
+    """Show the messages of a process until it ends; where the user cancels it is interrupted, and ended if it goes on. Returns the
+    last message."""
     assert process.stderr is not None
     messages: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(process.stderr, messages), daemon=True).start()
-    last, asked = "", False
+    last, ends = "", float("inf")
     while True:
-        if feedback.isCanceled() and not asked:
-            process.send_signal(signal.CTRL_BREAK_EVENT if WINDOWS else signal.SIGINT)
-            asked = True
+        if feedback.isCanceled() and ends == float("inf"):
+            ends = time.monotonic() + GRACE_S
+            with suppress(OSError):  # on Windows where QGIS has no console
+                process.send_signal(signal.CTRL_BREAK_EVENT if WINDOWS else signal.SIGINT)
+        if time.monotonic() > ends:
+            process.kill()
         try:
             line = messages.get(timeout=POLL_S)
         except queue.Empty:

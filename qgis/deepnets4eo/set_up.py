@@ -19,6 +19,8 @@ from qgis.core import (
 
 from .command_line import home, program, run
 
+OLD = "import sys; sys.version_info >= (3, 10) or sys.exit(f'{sys.executable} is Python {sys.version[:4]}: name one of 3.10 or later')"
+
 
 class SetUp(QgsProcessingAlgorithm):
     """Makes a virtual environment beside the settings of QGIS and installs the command line there."""
@@ -67,12 +69,13 @@ class SetUp(QgsProcessingAlgorithm):
         version: list[str] = []
         for share, words in enumerate(
             (
+                [interpreter, "-c", OLD],
                 [interpreter, "-m", "venv", "--clear", str(home())],
                 [str(program("python")), "-m", "pip", "install", "--disable-pip-version-check", source],
                 [str(program("deepnets4eo")), "--version"],
             )
         ):
-            feedback.setProgress(33 * share)
+            feedback.setProgress(25 * share)
             version = run(words, feedback)
             if feedback.isCanceled():
                 return {}

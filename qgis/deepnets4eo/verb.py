@@ -2,11 +2,10 @@
 
 A description has `name`, `title`, `group`, `help` (HTML), `words` (such as layers heights), and `parameters`, each with `name`, `flag`
 (None for arguments), `kind` (a key of `KINDS`), `label`, `optional`, `advanced`, and by kind `default`, `choices`, `min`, `max`, `empty`
-(the word that stands for no value), `suffix`."""
+(the word that stands for no value), `suffix`, `tiles` (a folder of tiles may stand for it or come behind it: optional or needed)."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,11 +34,13 @@ from qgis.core import (
     QgsProcessingParameterVectorLayer,
 )
 
-from .command_line import WINDOWS, command, run
+from .command_line import command, run, split
 from .loading import load
 
 VECTORS = ["gpkg", "geojson", "shp", "fgb", "parquet"]  # which the command line reads
 MORE = "more"
+TILES = "_tiles"  # behind the name of a raster
+PLACES = {"raster": "instead", "rasters": "as the last"}  # what such a folder stands for
 Maker = Callable[[dict[str, Any], dict[str, Any]], QgsProcessingParameterDefinition]
 Reader = Callable[["Verb", dict[str, Any], dict[str, Any], QgsProcessingContext, QgsProcessingFeedback], "list[str]"]
 
@@ -175,6 +176,17 @@ class Verb(QgsProcessingAlgorithm):
         """Add the parameters and results."""
         for row in self.description["parameters"]:
             self._add(row)
+            if "tiles" in row:
+                label = "{}: folder of tiles {}".format(row["label"].partition(":")[0], PLACES[row["kind"]])
+                self._add(
+                    {
+                        "name": row["name"] + TILES,
+                        "kind": "folder",
+                        "label": label,
+                        "optional": True,
+                        "advanced": True,
+                    }
+                )
         self._add(
             {
                 "name": MORE,
@@ -205,6 +217,14 @@ class Verb(QgsProcessingAlgorithm):
         parameter.setHelp(row.get("help", ""))
         self.addParameter(parameter)
 
+    def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:  # noqa: N802
+        """Returns whether the values can be used, and why not."""
+        for row in self.description["parameters"]:
+            given = [bool(parameters.get(name)) for name in (row["name"], row["name"] + TILES)]
+            if (all(given) and row["kind"] == "raster") or (row.get("tiles") == "needed" and not any(given)):
+                return False, f"{row['label']}: give a raster or, in the advanced parameters, a folder of tiles."
+        return super().checkParameterValues(parameters, context)
+
     def words(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> list[str]:
@@ -212,22 +232,23 @@ class Verb(QgsProcessingAlgorithm):
         options: list[str] = []
         arguments: list[str] = []
         for row in self.description["parameters"]:
-            flag = row["flag"]
+            flag, name = row["flag"], row["name"]
             if row["kind"] == "flag":
-                options += [flag] if self.parameterAsBool(parameters, row["name"], context) else []
-            elif parameters.get(row["name"]) in (None, "", []) and row.get("default") is None:
-                arguments += [row["empty"]] if "empty" in row else []
+                options += [flag] if self.parameterAsBool(parameters, name, context) else []
+                continue
+            missing = parameters.get(name) in (None, "", []) and row.get("default") is None
+            values = [] if missing else KINDS[row["kind"]][1](self, row, parameters, context, feedback)
+            if parameters.get(name + TILES):
+                values.append(self.parameterAsString(parameters, name + TILES, context))
+            if flag is None:
+                arguments += values or ([row["empty"]] if "empty" in row else [])
+            elif values == [str(row.get("default"))]:
+                continue
+            elif row["kind"] in ("box", "switch"):
+                options += [*([flag] if row["kind"] == "box" and values else []), *values]
             else:
-                values = KINDS[row["kind"]][1](self, row, parameters, context, feedback)
-                if flag is None:
-                    arguments += values
-                elif values == [str(row.get("default"))]:
-                    continue
-                elif row["kind"] in ("box", "switch"):
-                    options += [*([flag] if row["kind"] == "box" else []), *values]
-                else:
-                    options += [word for value in values for word in (flag, value)]
-        more = shlex.split(self.parameterAsString(parameters, MORE, context), posix=not WINDOWS)
+                options += [word for value in values for word in (flag, value)]
+        more = split(self.parameterAsString(parameters, MORE, context))
         return [*self.description["words"], *options, *more, "--", *arguments]
 
     def processAlgorithm(  # noqa: N802

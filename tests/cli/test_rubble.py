@@ -50,6 +50,11 @@ def test_all_products_are_written_and_the_points_of_heaps_are_rubble(files, tmp_
     assert set(manifest["products"]) | {"manifest.json"} == {path.name for path in out.iterdir()}
     buildings, rubble = (gpd.read_file(out / "rubble.gpkg", layer=name) for name in ("buildings", "rubble"))
     assert len(buildings) == manifest["totals"]["buildings"]
+    styles = gpd.read_file(out / "rubble.gpkg", layer="layer_styles").set_index("f_table_name")["styleQML"]
+    assert set(styles.index) == {"buildings", "rubble"}
+    assert [value in styles["buildings"] for value in buildings["state"].unique()] == [True] * buildings[
+        "state"
+    ].nunique()
     before, after = (open_cloud(path).read() for path in (files / "post.laz", out / "points.laz"))
     assert np.abs(before.xyz - after.xyz).max() < 1e-6
     assert (before.colour == after.colour).all()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite, write_json, write_text
 from deepnets4eo.jobs.scratch import hidden_folder, publish
-from deepnets4eo.outputs.provenance import write_event
+from deepnets4eo.outputs.provenance import categories_qml, filled_qml, write_event, write_styles
 from deepnets4eo.outputs.safe_text import csv_text
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.display3d.viewer_files import (
@@ -55,6 +55,7 @@ MOST_BOXES = 3000
 STATE_COLOURS = dict(
     zip(STATES, ((90, 160, 255), (255, 214, 64), (255, 60, 60), (255, 130, 220), (160, 160, 160)), strict=True)
 )
+DEBRIS_COLOUR = (150, 90, 40)
 LOWEST_BOX_M = 0.5
 SLACK_M = 0.5  # of points around the heights of a patch: terrain and heaps are not level
 
@@ -131,6 +132,8 @@ def _write_gpkg(rubble: RubbleMap, path: Path) -> None:
             )
     set_fixed_times(path)
     write_event(path, rubble.event, SUBJECT, "buildings")
+    styles = {"buildings": categories_qml("state", STATE_COLOURS), "rubble": filled_qml(DEBRIS_COLOUR)}
+    write_styles(path, [(layer, layer, qml, SUBJECT) for layer, qml in styles.items()])
 
 
 def _write_points(rubble: RubbleMap, heights: Heights, folder: Path, also: Sequence[str]) -> list[str]:
