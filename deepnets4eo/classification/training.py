@@ -19,21 +19,19 @@ from deepnets4eo.arrays import Indices, Mask
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.classification.few_labels import Consistency, UnlabelledSection
 from deepnets4eo.classification.images import (
-    ImageList,
     ImageSplit,
     check_learnable,
-    check_unit,
     measure_pixels,
     prepare_images,
     read_pixels,
     split_images,
 )
+from deepnets4eo.classification.labelling import AT_ONCE, image_logits
 from deepnets4eo.classification.readers import ImageData, list_images
 from deepnets4eo.classification.scores import fit_temperature, score_images
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.training.data import read_ahead, to_tensors
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
@@ -47,7 +45,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GB = 1 << 30
-AT_ONCE = 256  # images that are scored together
 CO_TEACHING = "co-teaching"
 WATCHED = ("overall_accuracy", "macro_f1", "micro_f1", "macro_ap", "micro_ap", "ece")
 
@@ -161,62 +158,6 @@ def train_images(recipe: ImageRecipe, out: Path, options: TrainOptions) -> Path:
     scores["protocol"] = {"name": "test images" if len(split.test) else "validation images", "split": split.describe()}
     notes |= {"images": split.describe(), "labels": data.labels}
     return write_run(segmenter, recipe, out, split=split, scores=scores, notes=notes)
-
-
-def classify_images(run: Run, images: ImageList, *, num_workers: int = 2) -> NDArray[np.float32]:
-    """Label whole images with a run.
-
-    Parameters
-    ----------
-    run : a run of the task images
-    images : images to label, of the bands and size of training
-    num_workers : threads that read ahead
-
-    Returns
-    -------
-    (N, K) probabilities: of one label they sum to 1, of several labels each is a probability of its own.
-
-    Raises
-    ------
-    InputError
-        For a run of another task, and images of other bands, size or unit than those of training.
-
-    Examples
-    --------
-    ```python
-    probabilities = classify_images(load_run("runs/eurosat"), list_images(ImageData(folders=("new",)), legend)[0])
-    ```
-    """
-    from scipy.special import expit, softmax
-
-    from deepnets4eo.classification.bands import check_band_order
-
-    segmenter, several = run.segmenter, run.card["notes"].get("labels") == "several"
-    if not isinstance(segmenter, NetworkSegmenter) or run.card["notes"].get("task") != "images":
-        raise InputError(f"{run.folder} does not label whole images. Give a run of the task images.")
-    bands = run.inputs.layers["image"].bands
-    if not any(name.startswith("band_") for name in (*bands, *images.bands)):
-        check_band_order(images.bands, bands, images.names[0])
-    logits = []
-    for rows in np.split(np.arange(len(images)), range(AT_ONCE, len(images), AT_ONCE)):
-        pixels = read_pixels(images.take(rows), memory_bytes=np.inf, folder=Path(), workers=num_workers)
-        check_unit(pixels, run.inputs)
-        logits.append(image_logits(segmenter, prepare_images(pixels, run.inputs)))
-    scores = np.concatenate(logits)
-    return np.asarray(expit(scores) if several else softmax(scores, axis=1), np.float32)
-
-
-def image_logits(segmenter: NetworkSegmenter, prepared: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, K) logits of images (N, C, P, P), scaled as training had them."""
-    import torch
-
-    module: Any = segmenter.module
-    with torch.no_grad():
-        parts = [
-            module.patch_scores(torch.from_numpy(part).to(next(module.parameters()).device)).float().cpu()
-            for part in np.split(prepared, range(AT_ONCE, len(prepared), AT_ONCE))
-        ]
-    return np.asarray(torch.cat(parts).numpy())
 
 
 @dataclass(frozen=True)

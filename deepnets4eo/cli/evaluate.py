@@ -23,12 +23,17 @@ from deepnets4eo.evaluation.options import (
     check_together,
     load_legend,
 )
+from deepnets4eo.segmenters.checksums import is_run
 
 
 @with_options(ScoredFiles, ProtocolChanges, ValueRules, Intervals, ReportFiles, PageOptions, WrongLabels)
 def evaluate(
     prediction: Annotated[
-        Path, typer.Argument(help="Label raster, points, or folder of tiles; a run with --page.", show_default=False)
+        Path,
+        typer.Argument(
+            help="Label raster, points, or folder of tiles; a run with --page, or of images with --wrong-labels.",
+            show_default=False,
+        ),
     ],
     reference: Annotated[
         Path | None,
@@ -55,10 +60,13 @@ def evaluate(
     deepnets4eo evaluate labelled.laz reference.laz --legend ign_lidar_hd
     deepnets4eo evaluate predictions/ targets/ --protocol xview2 --json score.json
     deepnets4eo evaluate probabilities.tif reference.tif --wrong-labels suspects.gpkg
+    deepnets4eo evaluate runs/eurosat EuroSAT_MS --wrong-labels suspects.csv
     deepnets4eo evaluate runs/hamida --page runs/hamida-page"""
     check_together(prediction, reference, scored, changes, intervals, files, page, wrong)
     if reference is None:
         _write_page(prediction, page)
+    elif wrong.wrong_labels is not None and is_run(prediction):
+        _write_wrong_images(prediction, reference, wrong.wrong_labels)
     elif wrong.wrong_labels is not None:
         _write_wrong_labels(prediction, reference, wrong, scored.legend, changes.reference_legend)
     elif scored.protocol == XVIEW2:
@@ -147,6 +155,16 @@ def _write_wrong_labels(
     write_vector(table, wrong.wrong_labels)
     area = table["area_m2"].sum()
     show_result(f"{len(table)} regions that are probably labelled wrongly, {area:,.0f} m²", wrong.wrong_labels)
+
+
+def _write_wrong_images(run: Path, images: Path, out: Path) -> None:
+    from deepnets4eo.classification import find_wrong_images
+    from deepnets4eo.files import write_text
+    from deepnets4eo.segmenters.run import load_run
+
+    table = find_wrong_images(load_run(run), [images])
+    write_text(out, table.to_csv(index=False))
+    show_result(f"labels of images that are probably wrong: {len(table)}", out)
 
 
 def _write_page(run: Path, page: PageOptions) -> None:

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from deepnets4eo.errors import InputError, check_choice
 from deepnets4eo.options import KEY, SeedKey, Unknown, option_group
+from deepnets4eo.segmenters.checksums import is_run
 
 if TYPE_CHECKING:
     from deepnets4eo.cards.legend import Legend
@@ -226,7 +227,7 @@ class WrongLabels:
         Path | None,
         Field(
             description="Write regions of REFERENCE here that are probably labelled wrongly, ranked; PREDICTION is then the file of "
-            "predict --probabilities.",
+            "predict --probabilities. Of images (.csv), where PREDICTION is a run of the task images.",
             json_schema_extra=RESULTS,
         ),
     ] = None
@@ -267,6 +268,8 @@ def check_together(
                 "--wrong-labels looks for wrong labels and scores nothing: only --legend, --set reference_legend and --set least_px go "
                 "with it. Leave the other options out."
             )
+        if is_run(prediction):
+            _check_of_images(wrong, scored, changes)
         check_not_inputs([wrong.wrong_labels], [prediction, reference, scored.legend])
     elif wrong != WrongLabels():
         raise InputError("--set least_px belongs to --wrong-labels. Name a file with it.")
@@ -291,3 +294,14 @@ def load_legend(name: str | None) -> Legend | None:
     from deepnets4eo.cards.legend import Legend
 
     return Legend.load(name) if name else None
+
+
+def _check_of_images(wrong: WrongLabels, scored: ScoredFiles, changes: ProtocolChanges) -> None:
+    """Refuse options of regions beside a run of images. Errors: InputError."""
+    out = wrong.wrong_labels
+    if out is not None and out.suffix.lower() != ".csv":
+        raise InputError(f"--wrong-labels {out}: labels of images are listed in a table. Name it .csv.")
+    if scored.legend or changes.reference_legend or wrong.least_px != WrongLabels().least_px:
+        raise InputError(
+            "a run of images has its own classes and no regions. Leave --legend, --set reference_legend and --set least_px out."
+        )

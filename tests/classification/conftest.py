@@ -1,5 +1,6 @@
 """Made-up patches of three classes and four bands, as files and as an archive."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,17 @@ import pytest
 from geotiff import write_geotiff
 from numpy.typing import NDArray
 
+from deepnets4eo.training import train_seeds
+from deepnets4eo.training.tasks import TrainOptions
+
 CLASSES = ("field", "forest", "water")
 SIDE_PX, EACH = 16, 8
+SMALL = {
+    "task": "images",
+    "data": {"val_share": 0.25, "test_share": 0.25, "windows_per_epoch": 16, "num_workers": 0},
+    "model": {"network": "wide-resnet-eca", "options": {"stride_px": 8}},
+    "train": {"epochs": 3, "batch_size": 8, "lr": 0.01, "warmup_share": 0.0},
+}
 
 
 def made_up_patches(
@@ -40,3 +50,11 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("archive") / "patches.npz"
     np.savez(path, images=images, labels=np.where(np.arange(len(labels)) % 3, labels, -1))
     return path
+
+
+@pytest.fixture(scope="session")
+def run(patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "recipe.yaml").write_text(json.dumps(SMALL), encoding="utf-8")
+    train_seeds(folder / "recipe.yaml", folder / "runs", 2, data=patches, options=TrainOptions(device="cpu"))
+    return folder / "runs" / "seed-0"

@@ -14,17 +14,9 @@ from deepnets4eo.classification.readers import ImageData
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.run import load_run
-from deepnets4eo.training import train_seeds
 from deepnets4eo.training.tasks import TrainOptions
 
-from .conftest import CLASSES, SIDE_PX
-
-SMALL = {
-    "task": "images",
-    "data": {"val_share": 0.25, "test_share": 0.25, "windows_per_epoch": 16, "num_workers": 0},
-    "model": {"network": "wide-resnet-eca", "options": {"stride_px": 8}},
-    "train": {"epochs": 3, "batch_size": 8, "lr": 0.01, "warmup_share": 0.0},
-}
+from .conftest import CLASSES, SIDE_PX, SMALL
 
 
 @pytest.fixture
@@ -32,14 +24,6 @@ def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "recipe.yaml"
     path.write_text(json.dumps(SMALL), encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def run(patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "recipe.yaml").write_text(json.dumps(SMALL), encoding="utf-8")
-    train_seeds(folder / "recipe.yaml", folder / "runs", 2, data=patches, options=TrainOptions(device="cpu"))
-    return folder / "runs" / "seed-0"
 
 
 def test_a_trained_run_knows_the_classes_and_scores_the_test_part_once(run: Path) -> None:

@@ -1,6 +1,7 @@
 """Wrong labels of whole images: the heads, losses and pairs of networks of pixels, by hand, in one recipe and in runs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,10 +12,11 @@ import torch.nn.functional as F
 from torch import nn
 
 import deepnets4eo
-from deepnets4eo.classification import classify_images, list_images
-from deepnets4eo.classification.images import ImageSplit
+from deepnets4eo.classification import classify_images, find_wrong_images, labelling, list_images
+from deepnets4eo.classification.images import ImageList, ImageSplit
 from deepnets4eo.classification.readers import ImageData
 from deepnets4eo.classification.training import ImageCriterion, ImageRecipe
+from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation import HeteroscedasticHead
 from deepnets4eo.segmenters.networks import create_model
@@ -22,8 +24,7 @@ from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.training.recipe import resolve
 from deepnets4eo.training.tasks import TrainOptions
 
-from .conftest import SIDE_PX
-from .test_image_training import SMALL
+from .conftest import SIDE_PX, SMALL
 
 HEAD = {"head": "heteroscedastic", "head_options": {"rank": 2, "samples": 4}}
 PAIR = {"network": "wide-resnet-eca", "wrong_share": 0.25, "ramp_steps": 1}
@@ -142,3 +143,48 @@ def test_such_networks_are_trained_calibrated_and_read_again(model: dict, patche
 def test_what_does_not_go_together_is_refused_with_the_recipe(overrides: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         resolve({"task": "images"}, overrides, kind=ImageRecipe)
+
+
+def test_labels_that_are_probably_wrong_are_ranked_and_those_learnt_from_left_out(
+    run: Path, patches: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded = load_run(run)
+    learnt = json.loads((run / "split.geojson").read_text(encoding="utf-8"))["images"]["train"]
+    out = tmp_path / "suspects.csv"
+
+    def sure_of(images: ImageList) -> np.ndarray:
+        """Right in nine of ten, but each first image of a class seems to be water."""
+        probabilities = 0.05 + 0.85 * images.targets
+        first = [int(np.flatnonzero(column)[0]) for column in images.targets.T]
+        probabilities[first[0]], probabilities[first[1]] = (0.05, 0.03, 0.92), (0.02, 0.02, 0.96)
+        return probabilities
+
+    monkeypatch.setattr(labelling, "classify_images", lambda _run, images, num_workers: sure_of(images))
+    assert main(["evaluate", str(run), str(patches), "--wrong-labels", str(out)]) == 0
+    assert "labels of images that are probably wrong: 2" in capsys.readouterr().err
+    rows = [line.split(",") for line in out.read_text(encoding="utf-8").splitlines()]
+    assert rows[0] == ["rank", "image", "labelled", "suggested", "margin"]
+    assert [[row[0], *row[2:]] for row in rows[1:]] == [
+        ["1", "forest", "water", "0.94"],
+        ["2", "field", "water", "0.87"],
+    ]
+    assert not {row[1] for row in rows[1:]} & set(learnt)
+    several = replace(loaded, card=loaded.card | {"notes": loaded.card["notes"] | {"labels": "several"}})
+    found = find_wrong_images(several, [patches])
+    assert found[["labelled", "suggested", "margin"]].to_numpy().tolist()[:2] == [
+        ["forest", "no forest", 0.96],
+        ["no water", "water", 0.92],
+    ]
+    monkeypatch.setattr(
+        labelling,
+        "read_json",
+        lambda _path: {"images": {"train": list_images(ImageData(folders=(str(patches),)))[0].names}},
+    )
+    with pytest.raises(InputError, match="learnt from all 24 labelled images"):
+        find_wrong_images(loaded, [patches])
+    for words, message in (
+        (["--wrong-labels", "suspects.gpkg"], "Name it .csv"),
+        (["--wrong-labels", str(out), "--legend", "isprs"], "has its own classes and no regions"),
+    ):
+        assert main(["evaluate", str(run), str(patches), *words]) == 2
+        assert message in capsys.readouterr().err

@@ -1,0 +1,162 @@
+"""Runs of whole images at work: the labels of images, and labels of people that are probably wrong.
+
+Takes a run of the task `images`; returns probabilities, or a table. Refuses runs of other tasks, and images of other bands, size or
+unit than those of training."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import Mask
+from deepnets4eo.cards.dataset_card import TRAIN
+from deepnets4eo.classification.images import ImageList, check_unit, prepare_images, read_pixels
+from deepnets4eo.classification.readers import ImageData, list_images
+from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation import rank_wrong_labels
+from deepnets4eo.files import read_json
+from deepnets4eo.segmenters.run import Run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 256  # images that are scored together
+COLUMNS = ["rank", "image", "labelled", "suggested", "margin"]
+
+
+def classify_images(run: Run, images: ImageList, *, num_workers: int = 2) -> NDArray[np.float32]:
+    """Label whole images with a run.
+
+    Parameters
+    ----------
+    run : a run of the task images
+    images : images to label, of the bands and size of training
+    num_workers : threads that read ahead
+
+    Returns
+    -------
+    (N, K) probabilities: of one label they sum to 1, of several labels each is a probability of its own.
+
+    Raises
+    ------
+    InputError
+        For a run of another task, and images of other bands, size or unit than those of training.
+
+    Examples
+    --------
+    ```python
+    probabilities = classify_images(load_run("runs/eurosat"), list_images(ImageData(folders=("new",)), legend)[0])
+    ```
+    """
+    from scipy.special import expit, softmax
+
+    from deepnets4eo.classification.bands import check_band_order
+
+    segmenter, several = _network_of(run), run.card["notes"].get("labels") == "several"
+    bands = run.inputs.layers["image"].bands
+    if not any(name.startswith("band_") for name in (*bands, *images.bands)):
+        check_band_order(images.bands, bands, images.names[0])
+    logits = []
+    for rows in np.split(np.arange(len(images)), range(AT_ONCE, len(images), AT_ONCE)):
+        pixels = read_pixels(images.take(rows), memory_bytes=np.inf, folder=Path(), workers=num_workers)
+        check_unit(pixels, run.inputs)
+        logits.append(image_logits(segmenter, prepare_images(pixels, run.inputs)))
+    scores = np.concatenate(logits)
+    return np.asarray(expit(scores) if several else softmax(scores, axis=1), np.float32)
+
+
+def image_logits(segmenter: NetworkSegmenter, prepared: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, K) logits of images (N, C, P, P), scaled as training had them."""
+    import torch
+
+    module: Any = segmenter.module
+    with torch.no_grad():
+        parts = [
+            module.patch_scores(torch.from_numpy(part).to(next(module.parameters()).device)).float().cpu()
+            for part in np.split(prepared, range(AT_ONCE, len(prepared), AT_ONCE))
+        ]
+    return np.asarray(torch.cat(parts).numpy())
+
+
+def find_wrong_images(run: Run, sources: Sequence[str | Path], *, num_workers: int = 2) -> pd.DataFrame:
+    """Images whose labels are probably wrong, ranked.
+
+    Images from which the run learnt with their labels are left out, by their names: a network repeats the errors of its labels.
+
+    Parameters
+    ----------
+    run : a run of the task images
+    sources : folders, tables or archives with labels, of the layout and bands of training
+    num_workers : threads that read ahead
+
+    Returns
+    -------
+    Table with `rank` (1 is the surest), `image`, `labelled`, `suggested` and `margin`, by how much that is more probable, 0 to 1. With
+    several labels an image, each label that should be added ("no CLASS" is labelled) or removed has a row.
+
+    Raises
+    ------
+    InputError
+        As `list_images` and `classify_images`; also where no image with a label is left.
+
+    Examples
+    --------
+    ```python
+    table = find_wrong_images(load_run("runs/eurosat"), ["EuroSAT_MS"])
+    ```
+    """
+    import pandas as pd
+
+    _network_of(run)
+    own = {"folders": tuple(map(str, sources)), "unlabelled": (), "val": (), "test": ()}
+    images, legend = list_images(ImageData(**(run.recipe["data"] | own)), run.legend)
+    learnt = set(read_json(run.folder / "split.geojson")["images"][TRAIN])
+    rows = np.flatnonzero(images.labelled & [name not in learnt for name in images.names])
+    if not len(rows):
+        raise InputError(
+            f"{run.folder} learnt from all {int(images.labelled.sum())} labelled images that were given. Give others, or train with another "
+            "data.split_seed or a larger data.val_share."
+        )
+    log.info("%d of %d labelled images are checked; the run learnt from the others", len(rows), images.labelled.sum())
+    images = images.take(rows)
+    probabilities = classify_images(run, images, num_workers=num_workers).astype(float)
+    several = run.card["notes"].get("labels") == "several"
+    suspects = (_wrong_of_several if several else _wrong_of_one)(probabilities, images.targets, legend.names)
+    table = pd.DataFrame(suspects, columns=["row", *COLUMNS[2:]]).sort_values("margin", ascending=False, kind="stable")
+    table["image"] = [images.names[row] for row in table["row"]]
+    table["rank"] = np.arange(1, len(table) + 1)
+    return table[COLUMNS].round({"margin": 3}).reset_index(drop=True)
+
+
+Suspect = tuple[int, str, str, float]  # position, labelled, suggested, margin
+
+
+def _wrong_of_one(probabilities: NDArray[Any], targets: Mask, names: Sequence[str]) -> list[Suspect]:
+    labels = targets.argmax(axis=1)
+    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
+    suspects = rank_wrong_labels(probabilities.clip(0, 1), labels)
+    rows = zip(suspects.order, suspects.suggested, suspects.margin, strict=True)
+    return [(int(row), names[labels[row]], names[other], float(margin)) for row, other, margin in rows]
+
+
+def _wrong_of_several(probabilities: NDArray[Any], targets: Mask, names: Sequence[str]) -> list[Suspect]:
+    """Each class against its absence."""
+    wrong: list[Suspect] = []
+    for name, present, labels in zip(names, probabilities.T, targets.T, strict=True):
+        words = [f"no {name}", name]
+        wrong += _wrong_of_one(np.stack([1 - present, present], axis=1), np.stack([~labels, labels], axis=1), words)
+    return wrong
+
+
+def _network_of(run: Run) -> NetworkSegmenter:
+    if run.card["notes"].get("task") != "images" or not isinstance(run.segmenter, NetworkSegmenter):
+        raise InputError(f"{run.folder} does not label whole images. Give a run of the task images.")
+    return run.segmenter
