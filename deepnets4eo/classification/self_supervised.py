@@ -16,7 +16,6 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.classification.augmentation import crop, relight, weak
 from deepnets4eo.classification.images import ImageSplit, measure_pixels, read_pixels
 from deepnets4eo.classification.readers import list_unlabelled
 from deepnets4eo.classification.training import GB, ImageLoader, ImageRecipe, ImageTrain, Material, square_side_px
@@ -28,6 +27,7 @@ from deepnets4eo.segmenters.checksums import ENCODER, WEIGHTS, seal
 from deepnets4eo.segmenters.pretrained import BANDS
 from deepnets4eo.segmenters.run import RECIPE, versions, write_recipe
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.training.batch_changes import crop, relight, weak
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_results
 from deepnets4eo.training.tasks import Task, TrainOptions
 

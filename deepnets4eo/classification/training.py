@@ -17,7 +17,6 @@ from pydantic import Field, model_validator
 
 from deepnets4eo.arrays import Indices, Mask
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.classification.few_labels import Consistency, UnlabelledSection
 from deepnets4eo.classification.images import (
     ImageSplit,
     check_learnable,
@@ -33,9 +32,17 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.training.consistency import Consistency
 from deepnets4eo.training.data import read_ahead, to_tensors
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
-from deepnets4eo.training.recipe import ON_FEATURES, ModelSection, PredictSection, Recipe, TrainSection
+from deepnets4eo.training.recipe import (
+    ON_FEATURES,
+    ModelSection,
+    PredictSection,
+    Recipe,
+    TrainSection,
+    UnlabelledSection,
+)
 from deepnets4eo.training.segmentation import load_legend
 from deepnets4eo.training.tasks import Task, TrainOptions
 
@@ -75,6 +82,13 @@ class ImageTrain(TrainSection):
     )
 
 
+class ImageUnlabelled(UnlabelledSection):
+    """How images without labels are learnt from: those of `data.unlabelled`, those whose labels were not drawn, and,
+    as published, the labelled ones once more."""
+
+    ratio: int = Field(default=7, ge=1, description="unlabelled images to each labelled one of a step")
+
+
 class ImagePredict(PredictSection):
     """Defaults that prediction with this run starts from."""
 
@@ -89,7 +103,7 @@ class ImageRecipe(Recipe):
     data: ImageData = ImageData()  # type: ignore[assignment]
     model: ImageModel = ImageModel()
     train: ImageTrain = ImageTrain()
-    unlabelled: UnlabelledSection = UnlabelledSection()
+    unlabelled: ImageUnlabelled = ImageUnlabelled()
     predict: ImagePredict = ImagePredict()
 
     @model_validator(mode="after")
@@ -262,7 +276,7 @@ class ImageCriterion:
         """The loss of one batch, () float32."""
         import torch
 
-        from deepnets4eo.classification.augmentation import relight, strong
+        from deepnets4eo.training.batch_changes import relight, strong
 
         net: Any = network
         images = self._weak(batch["image"])
@@ -274,7 +288,7 @@ class ImageCriterion:
         first = self._weak(batch["unlabelled"])
         second = self._weak(batch["unlabelled"])
         if keeper.section.method == "mean-teacher":
-            q, together = keeper.teach(network, first), [images, second]
+            q, together = keeper.teach(network, lambda one: one.patch_scores(first)), [images, second]
         else:
             q, together = None, [images, first, strong(second)] if keeper.takes_strong else [images, first]
         logits = net.patch_scores(torch.cat(together)).float().split([len(part) for part in together])
@@ -288,7 +302,7 @@ class ImageCriterion:
             del network.consistency
 
     def _weak(self, images: Tensor) -> Tensor:
-        from deepnets4eo.classification.augmentation import SHIFT, weak
+        from deepnets4eo.training.batch_changes import SHIFT, weak
 
         train = self.train
         return weak(images, flips=train.flips, rotations=train.rotations, shift=SHIFT if self.consistency else 0.0)

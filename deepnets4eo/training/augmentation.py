@@ -62,10 +62,15 @@ def relit(sample: Sample, strength: float, rng: np.random.Generator) -> Sample:
     valid = sample.get(VALID)
     relighted = dict(sample)
     for name in sorted(sample):
-        if name == "image" or name.startswith("image_"):
+        if is_image(name):
             changed = _relit_layer(sample[name], strength, rng)
             relighted[name] = changed if valid is None else changed * valid.to(changed.dtype)
     return relighted
+
+
+def is_image(name: str) -> bool:
+    """Whether a layer shows light, which changes between flights; heights do not."""
+    return name == "image" or name.startswith("image_")
 
 
 def without_layers(sample: Sample, shares: Mapping[str, float], rng: np.random.Generator) -> Sample:

@@ -11,6 +11,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,14 @@ def read_pairs(data: DamageData, seed: int = 0) -> list[LabelledPair]:
         )
     _log_counts(pairs, len(labelled))
     return pairs
+
+
+def read_ungraded(data: DamageData, seed: int = 0) -> list[LabelledPair]:
+    """The pairs of the folders `data.unlabelled`, all their buildings without a grade. Errors: InputError as of `read_pairs`."""
+    if not data.unlabelled:
+        return []
+    pairs = read_pairs(data.model_copy(update={"folders": data.unlabelled, "grade_column": ""}), seed)
+    return [replace(pair, grades=np.full(len(pair.outlines), VOID, np.uint8)) for pair in pairs]
 
 
 def read_xbd(folder: Path) -> Iterator[LabelledPair]:
@@ -172,6 +181,8 @@ def _read_by_patterns(name: str, sources: Mapping[str, str], data: DamageData, s
 
 
 def _column_grades(footprints: Footprints, column: str) -> tuple[np.ndarray, dict[str, int]]:
+    if not column:
+        return np.full(len(footprints.frame), VOID, np.uint8), {}
     attributes = footprints.attributes
     if attributes is None or column not in attributes:
         known = ", ".join(map(str, attributes.columns)) if attributes is not None else "none"

@@ -29,6 +29,9 @@ class PairKeys(Section):
     )
     labels_layer: str | None = Field(default=None, description="layer of the labelled vector file, if it has several")
     grade_column: str = Field(default="damage", description="column of the vector file with the names of the grades")
+    unlabelled: tuple[str, ...] = Field(
+        default=(), description="folders of further pairs with outlines, whose grades are not read"
+    )
     register_images: bool = Field(
         default=True, description="of layout vector: register pre, and outlines, to post first"
     )
@@ -175,6 +178,7 @@ class DamageRecipe(Recipe):
     legend : "xbd": the four grades
     model : the network and its encoder
     train : optimisation and augmentation
+    unlabelled : how buildings without a grade are learnt from
     predict : how images are cut into tiles
 
     Raises
@@ -194,6 +198,15 @@ class DamageRecipe(Recipe):
     legend: Literal["xbd"] = "xbd"
     model: DamageModel = DamageModel()  # type: ignore[assignment]
     train: DamageTraining = DamageTraining()
+
+    @model_validator(mode="after")
+    def _buildings_without_grades(self) -> DamageRecipe:
+        if self.data.source == MADE_UP and self.unlabelled.method != "none":
+            raise ValueError(
+                f"has unlabelled.method={self.unlabelled.method}, but all made-up buildings have a grade. Set data.source={PAIRS}, or leave "
+                "the method out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _known_counts(self) -> DamageRecipe:

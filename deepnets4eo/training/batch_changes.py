@@ -1,4 +1,4 @@
-"""How images are changed while a network learns: batches on the device of the network, each image by draws of its own.
+"""How images without labels are changed while a network learns: batches on the device of the network, each image by draws of its own.
 
 Takes standardised images (N, C, P, P). Weak changes are turns, mirror images and shifts; strong ones turn by any angle, shear,
 move, blur, sharpen, change the gain of all bands alike and cut a square out. What needs three channels or would give each image a
@@ -7,6 +7,7 @@ scale of its own (colour, saturation, grey, contrast by histogram, equalise, pos
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -54,12 +55,23 @@ def strong(images: Tensor) -> Tensor:
     order = torch.rand(count, len(CHANGES)).argsort(dim=1)[:, :DRAWN]
     chosen = torch.zeros(count, len(CHANGES)).scatter_(1, order, 1.0)
     size = {name: (2 * torch.rand(count) - 1) * chosen[:, number] for number, name in enumerate(CHANGES)}
-    images = _warped(images, size)
-    sharper = (SHARPEN * size["sharpness"]).to(images)[:, None, None, None]
-    blurred = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    images = images + sharper * (images - blurred)
-    images = images * torch.exp(GAIN * size["gain"]).to(images)[:, None, None, None]
-    return _cut(images)
+    return _cut(_toned(_warped(images, size), size["sharpness"], size["gain"]))
+
+
+def strong_in_place(images: Tensor) -> Tensor:
+    """Sharper or blurred, brighter or darker, every pixel where it was. (N, C, H, W) → the same."""
+    return _toned(images, *(2 * torch.rand(2, len(images)) - 1))
+
+
+def cut_mix(images: Tensor) -> Callable[[Tensor], Tensor]:
+    """A function that puts a square of the next image into each one, up to half of the side, for images (N, C, H, W) and what belongs to
+    their pixels (N[, C], H, W) (French et al. 2020)."""
+    inside = _squares(images)
+
+    def mix(values: Tensor) -> Tensor:
+        return torch.where(inside[:, None] if values.ndim == 4 else inside, values.roll(1, 0), values)
+
+    return mix
 
 
 CHANGES = ("identity", "rotate", "shear_x", "shear_y", "move_x", "move_y", "sharpness", "gain")
@@ -77,6 +89,14 @@ def _warped(images: Tensor, size: dict[str, Tensor]) -> Tensor:
     return _resampled(images, torch.cat([turn @ shear, move], dim=2))
 
 
+def _toned(images: Tensor, sharpness: Tensor, gain: Tensor) -> Tensor:
+    """Sharpened or blurred, and of another gain; both (N,) from −1 to 1."""
+    sharper = (SHARPEN * sharpness).to(images)[:, None, None, None]
+    blurred = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    images = images + sharper * (images - blurred)
+    return images * torch.exp(GAIN * gain).to(images)[:, None, None, None]
+
+
 def _resampled(images: Tensor, affine: Tensor) -> Tensor:
     """Images (N, C, P, P) seen through affine maps (N, 2, 3) of coordinates from −1 to 1."""
     grid = F.affine_grid(affine.to(images), list(images.shape), align_corners=False)
@@ -85,6 +105,11 @@ def _resampled(images: Tensor, affine: Tensor) -> Tensor:
 
 def _cut(images: Tensor) -> Tensor:
     """A square of up to half of the side set to 0, the mean."""
+    return images.masked_fill(_squares(images)[:, None], 0.0)
+
+
+def _squares(images: Tensor) -> Tensor:
+    """(N, H, W) bool, a square of up to half of the side of images (N, C, H, W)."""
     count, _, height, width = images.shape
     half = CUT * torch.rand(count) / 2
     rows, cols = ((torch.arange(side) + 0.5) / side for side in (height, width))
@@ -92,7 +117,7 @@ def _cut(images: Tensor) -> Tensor:
     inside = ((rows - row[:, None]).abs() < half[:, None])[:, :, None] & ((cols - col[:, None]).abs() < half[:, None])[
         :, None
     ]
-    return images.masked_fill(inside[:, None].to(images.device), 0.0)
+    return inside.to(images.device)
 
 
 def _shifted(images: Tensor, most: int) -> Tensor:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepnets4eo.classification.augmentation import CHANGES, strong, weak
-from deepnets4eo.classification.few_labels import WEIGHTS, Consistency, FreeThreshold, UnlabelledSection, shares_of
+from deepnets4eo.training.batch_changes import CHANGES, strong, weak
+from deepnets4eo.training.consistency import WEIGHTS, Consistency, FreeThreshold, shares_of
+from deepnets4eo.training.recipe import UnlabelledSection
 
 ROWS = torch.arange(4)
 Q = torch.tensor([[0.96, 0.03, 0.01], [0.10, 0.80, 0.10], [0.02, 0.96, 0.02], [0.50, 0.30, 0.20]])
@@ -99,7 +100,7 @@ def test_the_teacher_is_a_running_mean_of_the_network() -> None:
     before = network.head.weight.detach().clone()
     with torch.no_grad():
         network.head.weight += 1
-    q = keeper.teach(network, torch.zeros(4, 2, 8, 8))
+    q = keeper.teach(network, lambda one: one.patch_scores(torch.zeros(4, 2, 8, 8)))
     torch.testing.assert_close(keeper.teacher.head.weight, before + 0.25)
     torch.testing.assert_close(q.sum(1), torch.ones(4))
     assert not any(parameter.requires_grad for parameter in keeper.parameters())

@@ -1,4 +1,4 @@
-"""Learning from unlabelled images: how sure a network is of its own labels, and what that makes an image weigh in the loss.
+"""Learning without labels: how sure a network is of its own labels, and what that makes an image, pixel or building weigh in the loss.
 
 Takes probabilities q (U, K) of weakly changed images and what the network makes of strongly changed ones; returns weights and losses,
 to the equations of pseudo-label (Lee 2013), mean teacher (Tarvainen and Valpola 2017), FixMatch (Sohn 2020), FlexMatch (Zhang 2021),
@@ -7,45 +7,17 @@ SoftMatch (Chen 2023) and FreeMatch (Wang 2023). What they remember are buffers,
 from __future__ import annotations
 
 import copy
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
-from deepnets4eo.options import Section
+from deepnets4eo.training.recipe import UnlabelledSection
 
 TINY = 1e-12
 SPREAD = 2.0  # n of SoftMatch's code: the deviation of the weight's bell is a half of that measured
-Method = Literal["none", "pseudo-label", "mean-teacher", "fixmatch", "flexmatch", "softmatch", "freematch"]
-
-
-class UnlabelledSection(Section):
-    """How images without labels are learnt from: those of `data.unlabelled`, those whose labels were not drawn, and,
-    as published, the labelled ones once more."""
-
-    method: Method = Field(default="none", description="none: labelled images alone")
-    ratio: int = Field(default=7, ge=1, description="unlabelled images to each labelled one of a step")
-    weight: float = Field(default=1.0, ge=0, description="on the loss of unlabelled images")
-    threshold: float = Field(
-        default=0.95, gt=0, lt=1, description="pseudo-label, fixmatch, flexmatch: probability from which a label counts"
-    )
-    momentum: float = Field(
-        default=0.999,
-        ge=0,
-        lt=1,
-        description="share kept at each step: of the teacher, and of what softmatch and freematch measure",
-    )
-    ramp_share: float = Field(
-        default=0.4,
-        ge=0,
-        le=1,
-        description="pseudo-label, mean-teacher: share of the steps in which the weight rises from 0",
-    )
-    fairness: float = Field(
-        default=0.001, ge=0, description="freematch: on the loss that keeps classes as common as they are"
-    )
 
 
 class FixedThreshold(nn.Module):
@@ -185,6 +157,8 @@ class Consistency(nn.Module):
 
         compared : (U, K) logits that learn. q : (U, K) probabilities, without gradient. rows : (U,) numbers of the images."""
         self.step += 1
+        if not len(q):
+            return compared.sum() * 0
         factor = self.section.weight
         if not self.takes_strong and self.ramp:
             factor *= min(int(self.step) / self.ramp, 1.0)
@@ -198,13 +172,12 @@ class Consistency(nn.Module):
         return loss
 
     @torch.no_grad()
-    def teach(self, network: nn.Module, images: Tensor) -> Tensor:
-        """Move the teacher towards the network, and return its probabilities of images (U, C, P, P)."""
+    def teach(self, network: nn.Module, logits: Callable[[Any], Tensor]) -> Tensor:
+        """Move the teacher towards the network, and return its probabilities (U, K). logits : of a network, (U, K)"""
         own = network.state_dict()
         for name, value in self.teacher.state_dict().items():
             if value.is_floating_point():
                 value.lerp_(own[name], 1 - self.section.momentum)
             else:
                 value.copy_(own[name])
-        probabilities: Tensor = self.teacher.patch_scores(images).float().softmax(dim=1)
-        return probabilities
+        return logits(self.teacher).float().softmax(dim=1)
