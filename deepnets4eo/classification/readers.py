@@ -341,8 +341,8 @@ def _list_archive(path: Path, data: ImageData, bands: Sequence[str], legend: Leg
             raise InputError(f"{path} has the arrays {', '.join(arrays)}; expected images and labels.")
         if arrays[name].dtype is None:
             raise InputError(
-                f"{path}: {name} holds {arrays[name].kind}, not numbers. Objects could run code when they are read; write labels as "
-                "class indices, with -1 for unlabelled images."
+                f"{path}: {name} holds {arrays[name].kind}, not numbers. Objects could run code when they are read; write images of one "
+                "size as one array, and labels as class indices, with -1 for unlabelled images."
             )
     images = open_npz(path, "images")
     if images.ndim != 4:

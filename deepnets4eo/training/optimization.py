@@ -30,7 +30,8 @@ PARTS = 10  # the mean is over a tenth of the steps after these at most
 def lr_factor(train: TrainSection, step: int, steps_per_epoch: int, scores: Sequence[float] = ()) -> float:
     """Return the factor 0–1 on the learning rate at a step from 0. step falls by step_factor at step_epochs,
     exponential after each epoch, plateau where `scores` were not better for plateau_epochs; poly is (1 - s)^power
-    (Liu 2015), one_cycle a cosine to 1/100 000 (Smith 2018), both and constant after a warm-up."""
+    (Liu 2015), one_cycle a cosine to 1/100 000 (Smith 2018), cosine cos(7/16 π s), which ends at 0.195 (Sohn 2020); these and
+    constant after a warm-up."""
     total = train.epochs * steps_per_epoch
     if train.schedule == "step":
         falls = train.step_epochs or (round(train.epochs * 0.6), round(train.epochs * 0.85))
@@ -47,6 +48,8 @@ def lr_factor(train: TrainSection, step: int, steps_per_epoch: int, scores: Sequ
         return (1 - done) ** train.poly_power
     if train.schedule == "one_cycle":
         return max(0.5 * (1 + math.cos(math.pi * done)), 1e-5)
+    if train.schedule == "cosine":
+        return math.cos(7 / 16 * math.pi * done)
     return 1.0
 
 

@@ -127,7 +127,9 @@ class TrainSection(Section):
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(default=1e-2, ge=0)
     decay: Literal["weights", "all"] = Field(default="weights", description="all: biases and normalisation as well")
-    schedule: Literal["constant", "step", "exponential", "poly", "one_cycle", "plateau"] = "poly"
+    schedule: Literal["constant", "step", "exponential", "poly", "one_cycle", "cosine", "plateau"] = Field(
+        default="poly", description="cosine: of FixMatch, down to a fifth; one_cycle: a cosine down to nothing"
+    )
     step_epochs: tuple[int, ...] = Field(default=(), description="step: epochs where lr falls; none: at 60 % and 85 %")
     step_factor: float = Field(
         default=0.1, gt=0, le=1, description="on lr: step and plateau at each fall, exponential after each epoch"

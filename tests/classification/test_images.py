@@ -194,6 +194,11 @@ def bad_folder(kind: str, folder: Path) -> ImageData:
         (folder / "river").mkdir()
     elif kind == "class":
         write_geotiff(folder / "glacier" / "z.tif", image)
+    elif kind == "sizes":
+        images = np.empty(2, object)
+        images[:] = [image, image[:, :4]]
+        np.savez(folder / "z.npz", images=images, labels=[0, 1])
+        return data(folder / "z.npz")
     elif kind in ("objects", "ids", "shape", "axes"):
         images = np.ones((3, 4, 4, 4) if kind == "axes" else (3, 2, 8, 8), np.uint16)
         labels: object = {
@@ -215,7 +220,8 @@ def bad_folder(kind: str, folder: Path) -> ImageData:
         ("unit", r"z.tif has values up to 0.3, .* reflectance times 10,000"),
         ("empty", r"river holds no image"),
         ("class", r'z.tif: "glacier" is no class'),
-        ("objects", r"labels holds object, not numbers"),
+        ("objects", r"z.npz: labels holds object, not numbers"),
+        ("sizes", r"z.npz: images holds object, not numbers.* write images of one size as one array"),
         ("ids", r"image 2 has the class 3; the legend made-up has 0 to 2"),
         ("shape", r"labels has the shape \(2,\)"),
         ("axes", r"not clear which axis holds the bands"),

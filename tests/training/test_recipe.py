@@ -28,8 +28,8 @@ def make(*overrides: str, **values: object) -> Recipe:
         ("train.epochs=abc", "train.epochs is 'abc'. Input should be a valid integer"),
         ("train.epochs=0", "train.epochs is 0. Input should be greater than or equal to 1"),
         (
-            "train.schedule=cosine",
-            "train.schedule is 'cosine'. Input should be 'constant', 'step', 'exponential', 'poly', 'one_cycle' or 'plateau'",
+            "train.schedule=cosin",
+            "train.schedule is 'cosin'. Input should be 'constant', 'step', 'exponential', 'poly', 'one_cycle', 'cosine' or 'plateau'",
         ),
         ("train.losses={hinge: 1}", "train.losses.hinge is 'hinge'. Input should be 'cross_entropy', 'dice'"),
         ("train.losses={dice: 0}", "train has losses .* one of them above"),

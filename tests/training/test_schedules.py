@@ -42,6 +42,13 @@ def test_one_cycle_is_half_a_cosine() -> None:
     assert factors(settings(schedule="one_cycle", warmup_share=1.0 - 1e-9))[-1] == pytest.approx(10 / 11)
 
 
+def test_cosine_is_that_of_fixmatch_and_keeps_a_fifth() -> None:
+    train = settings(schedule="cosine", warmup_share=0)
+    assert factors(train) == pytest.approx([math.cos(7 * math.pi * step / (16 * 10)) for step in range(10)])
+    assert lr_factor(train, 10, 2) == pytest.approx(0.19509, abs=1e-5)
+    assert factors(settings(schedule="cosine", warmup_share=0.2))[:3] == pytest.approx([1 / 3, 2 / 3, 1])
+
+
 def test_steps_fall_at_their_epochs_or_at_three_fifths_and_85_percent() -> None:
     own = factors(settings(schedule="step", step_epochs=(1, 3), step_factor=0.5))
     assert own == [1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25]

@@ -93,7 +93,7 @@ class SnapNetTrain(TrainSection):
     )
     lr: float = Field(default=1e-4, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
-    schedule: Literal["constant", "step", "exponential", "poly", "one_cycle", "plateau"] = "constant"
+    schedule: Literal["constant", "step", "exponential", "poly", "one_cycle", "cosine", "plateau"] = "constant"
     warmup_share: float = Field(default=0.0, ge=0, lt=1, description="share of the steps in which lr rises")
     rotations: bool = Field(default=False, description="by quarter turns")
     photometric: float = Field(default=0.0, ge=0, le=1, description="strength of light and contrast changes; 0: none")
