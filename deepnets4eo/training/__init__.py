@@ -14,6 +14,7 @@ _HOMES = {
     "make_split": "deepnets4eo.training.splits",
     "measure_inputs": "deepnets4eo.training.statistics",
     "open_layers": "deepnets4eo.training.scenes",
+    "scene_of_sample": "deepnets4eo.training.data",
     "train": "deepnets4eo.training.job",
     "train_seeds": "deepnets4eo.training.job",
     "write_run": "deepnets4eo.training.fit",
