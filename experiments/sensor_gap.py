@@ -3,9 +3,12 @@
 Usage: python experiments/sensor_gap.py --out FOLDER [--samples ROOT]
 
 SYNTHETIC: patches of made-up cities, 32 px of 0.5 m; the teacher sees the three bands of the image and learns whether buildings, trees
-and paved ground take at least a tenth of a patch; the student sees heights. It follows the teacher's embeddings of the same places (squared distance,
-and 0.05 times the cross-entropy through the teacher's frozen last layer). Tested on other cities; five trainings as published, 25 epochs.
-Patching: the teacher goes on with near infrared, red and green, blurred, of the same cities, as of another sensor; weights between before and after are tested on both kinds of cities.
+and paved ground take at least a tenth of a patch; students see heights, or a radar look (VV and VH, speckle of 4.4 looks). They follow the teacher's embeddings of the
+same places (squared distance, and 0.05 times the cross-entropy through the teacher's frozen last layer). Tested on other cities; five trainings as published, 25 epochs.
+Beside the gap: how often a student's embedding finds its own place among the teacher's, as it is, without the mean of each sensor, and moved along the gap;
+and the AUC of the labels by the similarity to the teacher's classes, which the student learnt no head for.
+Patching: the teacher goes on with near infrared, red and green, blurred, of the same cities, as of another sensor; of the weights between before and after,
+those are chosen that are best on both sensors at validation cities, and all are tested on both.
 --samples: bigearthnet, six places with Sentinel-1 and Sentinel-2: the figures of random encoders, which say how the measures work, not how good
 an encoder is. Writes table.md: mean ± sd over three seeds.
 """
@@ -23,26 +26,32 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from script import add_smoke, plain_errors, require_files, title_of
+from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.classification import align, interpolate_weights, measure_gap, recall_at
-from deepnets4eo.classification.embeddings import centre
+from deepnets4eo.classification.embeddings import centre, shift
 from deepnets4eo.classification.networks import ImageClassifier
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_text
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
+from deepnets4eo.synthetic.world import RadarLook, WorldSurface, see_by_radar
 
 PATCH_PX, CITY_PX, GSD_M = 32, 384, 0.5
-TRAIN, TEST = (1, 2, 3, 4, 5, 6), (21, 22)
+TRAIN, VAL, TEST = (1, 2, 3, 4, 5, 6), (11, 12), (21, 22)
 CLASSES = ("building", "tree", "impervious")
 LEAST = 0.1
 SEEDS = (0, 1, 2)
 EPOCHS, ALIGN_EPOCHS, BATCH = 20, 25, 48
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+SHIFTS = (-0.5, 0.5, 1.0)  # of the gap that is closed
 HEIGHT_M = 10.0
 OTHER_BANDS = [3, 0, 1]  # near infrared, red, green
+RADAR_DB = (-12.0, 6.0)  # mean and spread
+IMAGE, OTHER = "red, green, blue", "another sensor"
+STUDENTS = {"heights": 1, "radar": 2}  # bands
 
 
 def patches(array: NDArray[Any]) -> NDArray[Any]:
@@ -52,20 +61,31 @@ def patches(array: NDArray[Any]) -> NDArray[Any]:
     return cut.transpose(1, 3, 0, 2, 4).reshape(-1, len(array), PATCH_PX, PATCH_PX)
 
 
-def city_patches(seeds: Sequence[int], *, other: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-    """Images (`other`: as another sensor has them), heights and labels of all patches of some cities."""
-    parts: list[list[NDArray[Any]]] = [[], [], []]
+def radar_of(city: City) -> NDArray[np.float32]:
+    """VV and VH (2, H, W) of a city, about 0 ± 1."""
+    surface = WorldSurface.bare(city.gsd_m, city.seed, city.pre.surface.shape)
+    for name in ("height", "canopy", "material", "building"):
+        setattr(surface, name, getattr(city.pre.surface, name))
+    surface.cover = city.pre.surface.cover / np.float32(255)
+    bands = see_by_radar(surface, RadarLook(gsd_m=city.gsd_m), seed=city.seed).bands
+    margin = (bands.shape[1] - city.shape[0]) // 2
+    return (bands[:, margin : margin + city.shape[0], margin : margin + city.shape[1]] - RADAR_DB[0]) / RADAR_DB[1]
+
+
+def city_patches(seeds: Sequence[int]) -> dict[str, Tensor]:
+    """Patches of some cities as each sensor has them (N, C, P, P), and their labels (N, K)."""
+    parts: list[dict[str, NDArray[Any]]] = []
     for seed in seeds:
         city, legend = City(seed, CITY_PX, GSD_M), Legend.load("minicity")
         cover = legend.to_index()[city.labels(legend)]
         shares = [patches((cover == legend.index(name))[None]).mean(axis=(1, 2, 3)) >= LEAST for name in CLASSES]
-        image = gaussian_filter(city.image[OTHER_BANDS].astype(np.float32), (0, 1, 1)) if other else city.image[:3]
-        parts[0].append(patches(image / 128.0 - 1))
-        parts[1].append(patches((city.dsm - city.dtm)[None] / HEIGHT_M))
-        parts[2].append(np.stack(shares, axis=1))
-    images, heights, labels = (torch.tensor(np.concatenate(each), dtype=torch.float32) for each in parts)
-    raised = heights.abs().amax(dim=(1, 2, 3)) > 0  # a network makes nothing of a patch of zeros
-    return images[raised], heights[raised], labels[raised]
+        other = gaussian_filter(city.image[OTHER_BANDS].astype(np.float32), (0, 1, 1))
+        layers = {IMAGE: city.image[:3] / 128.0 - 1, OTHER: other / 128.0 - 1, "radar": radar_of(city)}
+        layers["heights"] = (city.dsm - city.dtm)[None] / HEIGHT_M
+        parts.append({name: patches(layer) for name, layer in layers.items()} | {"labels": np.stack(shares, axis=1)})
+    together = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    raised = np.abs(together["heights"]).max(axis=(1, 2, 3)) > 0  # a network makes nothing of a patch of zeros
+    return {name: torch.tensor(values[raised], dtype=torch.float32) for name, values in together.items()}
 
 
 def encoder(bands: int, seed: int) -> ImageClassifier:
@@ -122,39 +142,59 @@ def compare(first: Tensor, second: Tensor) -> dict[str, float]:
     x, y = first.numpy(), second.numpy()
     gap = measure_gap(x, y)
     centred = centre(y, x)
+    moved = {f"moved {share:g}": 100 * recall_at(*shift(y, x, share * gap.size / 2), 5) for share in SHIFTS}
     return {
         "gap": gap.size, "cosine of a place": gap.matched, "separability": gap.separability, "recall@1": 100 * recall_at(y, x),
-        "recall@5": 100 * recall_at(y, x, 5), "recall@5 centred": 100 * recall_at(*centred, 5),
+        "recall@5": 100 * recall_at(y, x, 5), "recall@5 centred": 100 * recall_at(*centred, 5), **moved,
     }  # fmt: skip
 
 
 def measure(seed: int, *, smoke: bool) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
     """Figures of one seed: of the gap before and after alignment, and of weights between two trainings."""
     cities, epochs, align_epochs = (TRAIN[:1], 1, 1) if smoke else (TRAIN, EPOCHS, ALIGN_EPOCHS)
-    images, heights, labels = city_patches(cities)
-    test_images, test_heights, test_labels = city_patches(TEST)
-    teacher, student = encoder(3, seed), encoder(1, seed + 10)
-    fit(teacher, images, labels, seed, epochs, 2e-3)
-    reference, target = embed(teacher, test_images), embed(teacher, images)
-    rows = {"before (random student)": compare(reference, embed(student.eval(), test_heights))}
-    classes = F.normalize(teacher.head.weight.detach(), dim=1)
-    align(
-        Features(student), target, lambda epoch: batches(len(images), seed, epoch), heights,
-        label_embeddings=classes, targets=labels, epochs=align_epochs, lr=1e-3,
-    )  # fmt: skip
-    rows["after alignment"] = compare(reference, embed(student, test_heights))
-    others, test_others = (city_patches(one, other=True)[0] for one in (cities, TEST))
+    train, val, test = (city_patches(one) for one in (cities, VAL, TEST))
+    teacher = encoder(3, seed)
+    fit(teacher, train[IMAGE], train["labels"], seed, epochs, 2e-3)
+    target, classes = embed(teacher, train[IMAGE]), F.normalize(teacher.head.weight.detach(), dim=1)
+
+    def figures(network: ImageClassifier, sensor: str) -> dict[str, float]:
+        embedded = embed(network, test[sensor])
+        auc = roc_auc_score(test["labels"].numpy(), (embedded @ classes.T).numpy())
+        return compare(embed(teacher, test[IMAGE]), embedded) | {"AUC": 100 * float(auc)}
+
+    rows = {}
+    for sensor, bands in STUDENTS.items():
+        student = encoder(bands, seed + 10)
+        rows[f"{sensor}, before"] = figures(student.eval(), sensor)
+        align(
+            Features(student), target, lambda epoch: batches(len(target), seed, epoch), train[sensor],
+            label_embeddings=classes, targets=train["labels"], epochs=align_epochs, lr=1e-3,
+        )  # fmt: skip
+        rows[f"{sensor}, after"] = figures(student, sensor)
+    return rows, patch(teacher, train, val, test, seed, max(epochs // 2, 1))
+
+
+def patch(
+    teacher: ImageClassifier, train: Mapping[str, Tensor], val: Mapping[str, Tensor], test: Mapping[str, Tensor],
+    seed: int, epochs: int,
+) -> dict[str, dict[str, float]]:  # fmt: skip
+    """Accuracy on both sensors at test cities of weights between those before and after training for the other sensor, and of those
+    that are best at validation cities."""
     first = {name: value.clone() for name, value in teacher.state_dict().items()}
-    fit(teacher, others, labels, seed, max(epochs // 2, 1), 1e-3)
+    fit(teacher, train[OTHER], train["labels"], seed, epochs, 1e-3)
     tuned = {name: value.clone() for name, value in teacher.state_dict().items()}
-    patched = {}
+    rows, validated = {}, {}
     for alpha in ALPHAS:
         teacher.load_state_dict(interpolate_weights(first, tuned, alpha))
-        patched[f"α {alpha}"] = {
-            "red, green, blue": accuracy(teacher, test_images, test_labels),
-            "another sensor": accuracy(teacher, test_others, test_labels),
-        }
-    return rows, patched
+        of_part = [
+            {one: accuracy(teacher, part[one], part["labels"]) for one in (IMAGE, OTHER)} for part in (val, test)
+        ]
+        validated[alpha], rows[f"α {alpha}"] = sum(of_part[0].values()), {**of_part[1], "α": alpha}
+    best = max(validated, key=lambda alpha: validated[alpha])
+    return {
+        name: {**row, "both": (row[IMAGE] + row[OTHER]) / 2}
+        for name, row in {**rows, "chosen": rows[f"α {best}"]}.items()
+    }
 
 
 def real_pairs(samples: Path) -> dict[str, dict[str, float]]:

@@ -9,6 +9,7 @@ _HOMES = {
     "check_band_order": "deepnets4eo.classification.bands",
     "classify_images": "deepnets4eo.classification.labelling",
     "draw_labelled": "deepnets4eo.classification.images",
+    "embed_images": "deepnets4eo.classification.labelling",
     "find_wrong_images": "deepnets4eo.classification.labelling",
     "interpolate_weights": "deepnets4eo.classification.embeddings",
     "list_images": "deepnets4eo.classification.readers",

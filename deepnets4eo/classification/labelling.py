@@ -1,6 +1,6 @@
-"""Runs of whole images at work: the labels of images, and labels of people that are probably wrong.
+"""Runs of whole images at work: the labels of images, their embeddings, and labels of people that are probably wrong.
 
-Takes a run of the task `images`; returns probabilities, or a table. Refuses runs of other tasks, and images of other bands, size or
+Takes a run of the task `images`; returns probabilities, embeddings, or a table. Refuses runs of other tasks, and images of other bands, size or
 unit than those of training."""
 
 from __future__ import annotations
@@ -58,29 +58,62 @@ def classify_images(run: Run, images: ImageList, *, num_workers: int = 2) -> NDA
     """
     from scipy.special import expit, softmax
 
-    from deepnets4eo.classification.bands import check_band_order
-
-    segmenter, several = _network_of(run), run.card["notes"].get("labels") == "several"
-    bands = run.inputs.layers["image"].bands
-    if not any(name.startswith("band_") for name in (*bands, *images.bands)):
-        check_band_order(images.bands, bands, images.names[0])
-    logits = []
-    for rows in np.split(np.arange(len(images)), range(AT_ONCE, len(images), AT_ONCE)):
-        pixels = read_pixels(images.take(rows), memory_bytes=np.inf, folder=Path(), workers=num_workers)
-        check_unit(pixels, run.inputs)
-        logits.append(image_logits(segmenter, prepare_images(pixels, run.inputs)))
-    scores = np.concatenate(logits)
+    scores, several = _outputs(run, images, "patch_scores", num_workers), run.card["notes"].get("labels") == "several"
     return np.asarray(expit(scores) if several else softmax(scores, axis=1), np.float32)
 
 
-def image_logits(segmenter: NetworkSegmenter, prepared: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, K) logits of images (N, C, P, P), scaled as training had them."""
+def embed_images(run: Run, images: ImageList, *, num_workers: int = 2) -> NDArray[np.float32]:
+    """Embeddings of whole images by a run: what its last layer takes.
+
+    Parameters
+    ----------
+    run, images, num_workers : as for `classify_images`
+
+    Returns
+    -------
+    (N, D), of length 1.
+
+    Raises
+    ------
+    InputError
+        As for `classify_images`.
+
+    Examples
+    --------
+    ```python
+    optical, radar = (embed_images(load_run(f"runs/{name}"), images) for name, images in lists.items())
+    measure_gap(optical, radar).size
+    ```
+    """
+    features = _outputs(run, images, "features", num_workers)
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+
+
+def _outputs(run: Run, images: ImageList, method: str, num_workers: int) -> NDArray[np.float32]:
+    """What a method of a run's network makes of images."""
+    from deepnets4eo.classification.bands import check_band_order
+
+    segmenter, bands = _network_of(run), run.inputs.layers["image"].bands
+    if not any(name.startswith("band_") for name in (*bands, *images.bands)):
+        check_band_order(images.bands, bands, images.names[0])
+    parts = []
+    for rows in np.split(np.arange(len(images)), range(AT_ONCE, len(images), AT_ONCE)):
+        pixels = read_pixels(images.take(rows), memory_bytes=np.inf, folder=Path(), workers=num_workers)
+        check_unit(pixels, run.inputs)
+        parts.append(image_outputs(segmenter, prepare_images(pixels, run.inputs), method))
+    return np.concatenate(parts)
+
+
+def image_outputs(
+    segmenter: NetworkSegmenter, prepared: NDArray[np.float32], method: str = "patch_scores"
+) -> NDArray[np.float32]:
+    """(N, K) logits of images (N, C, P, P), scaled as training had them, or what another method of the network makes of them."""
     import torch
 
     module: Any = segmenter.module
     with torch.no_grad():
         parts = [
-            module.patch_scores(torch.from_numpy(part).to(next(module.parameters()).device)).float().cpu()
+            getattr(module, method)(torch.from_numpy(part).to(next(module.parameters()).device)).float().cpu()
             for part in np.split(prepared, range(AT_ONCE, len(prepared), AT_ONCE))
         ]
     return np.asarray(torch.cat(parts).numpy())

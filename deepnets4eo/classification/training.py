@@ -25,12 +25,14 @@ from deepnets4eo.classification.images import (
     read_pixels,
     split_images,
 )
-from deepnets4eo.classification.labelling import AT_ONCE, image_logits
+from deepnets4eo.classification.labelling import AT_ONCE, embed_images, image_outputs
 from deepnets4eo.classification.readers import ImageData, list_images
 from deepnets4eo.classification.scores import fit_temperature, score_images
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
+from deepnets4eo.options import Section
 from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.training.consistency import Consistency
 from deepnets4eo.training.data import read_ahead, to_tensors
@@ -89,6 +91,15 @@ class ImageUnlabelled(UnlabelledSection):
     ratio: int = Field(default=7, ge=1, description="unlabelled images to each labelled one of a step")
 
 
+class TeacherSection(Section):
+    """A run of another sensor whose embeddings of the same places the network learns to have, behind the same last layer."""
+
+    run: str | None = Field(default=None, description="run of the task images, whose bands the images have, too")
+    label_weight: float = Field(
+        default=0.05, ge=0, description="on the loss of the labels through the teacher's last layer, which stays"
+    )
+
+
 class ImagePredict(PredictSection):
     """Defaults that prediction with this run starts from."""
 
@@ -104,6 +115,7 @@ class ImageRecipe(Recipe):
     model: ImageModel = ImageModel()
     train: ImageTrain = ImageTrain()
     unlabelled: ImageUnlabelled = ImageUnlabelled()
+    teacher: TeacherSection = TeacherSection()
     predict: ImagePredict = ImagePredict()
 
     @model_validator(mode="after")
@@ -123,6 +135,11 @@ class ImageRecipe(Recipe):
             raise ValueError(
                 f"has unlabelled.method={self.unlabelled.method}, which teaches one network, with model.network={CO_TEACHING}. Choose one "
                 "of them"
+            )
+        if self.teacher.run and self.unlabelled.method != "none":
+            raise ValueError(
+                f"has teacher.run={self.teacher.run} and unlabelled.method={self.unlabelled.method}; both learn from images without "
+                "labels. Leave one out"
             )
         if ON_FEATURES in self.train.losses:
             raise ValueError(f"has train.losses={self.train.losses}; {ON_FEATURES} compares two dates. Leave it out")
@@ -150,11 +167,15 @@ def train_images(recipe: ImageRecipe, out: Path, options: TrainOptions) -> Path:
     _warn_of_lacking(images.targets[split.labelled], legend.names)
     pixels = read_pixels(images, memory_bytes=data.memory_gb * GB, folder=out, workers=max(data.num_workers, 1))
     inputs = measure_pixels(pixels, np.union1d(split.labelled, split.unlabelled), images)
-    material = Material(recipe, pixels, images.targets, split, inputs)
+    teacher = load_run(recipe.teacher.run) if recipe.teacher.run else None
+    taught = None if teacher is None else _taught(teacher, recipe, legend)
+    material = Material(recipe, pixels, images.targets, split, inputs, taught)
     network = {"name": recipe.model.network, "patch_px": square_side_px(pixels)} | recipe.model.options
     if recipe.model.encoder:
         network["encoder"] = recipe.model.encoder
     segmenter = build_segmenter(recipe, network, inputs, legend)
+    if teacher is not None:
+        _take_head(segmenter, teacher)
     loader = ImageLoader(material)
     criterion = ImageCriterion(material, legend, segmenter.module, len(loader))
 
@@ -176,13 +197,20 @@ def train_images(recipe: ImageRecipe, out: Path, options: TrainOptions) -> Path:
 
 @dataclass(frozen=True)
 class Material:
-    """What a training learns from: pixels (N, C, P, P) as stored, labels (N, K), the parts, and how values are scaled."""
+    """What a training learns from: pixels (N, C, P, P) as stored, labels (N, K), the parts, how values are scaled, and the embeddings
+    (N, D) of a teacher."""
 
     recipe: ImageRecipe
     pixels: NDArray[Any]
     targets: Mask
     split: ImageSplit
     inputs: InputSpec
+    taught: NDArray[np.float32] | None = None
+
+    @property
+    def learnt(self) -> Indices:
+        """Rows that are learnt from in turn: the labelled ones, with a teacher all others of the training part as well."""
+        return self.split.labelled if self.taught is None else self.unlabelled
 
     @property
     def several(self) -> bool:
@@ -203,7 +231,7 @@ class Material:
         if not len(rows):
             return np.zeros((0, self.targets.shape[1]), np.float32)
         parts = np.split(rows, range(AT_ONCE, len(rows), AT_ONCE))
-        return np.concatenate([image_logits(segmenter, self.prepare(part)) for part in parts])
+        return np.concatenate([image_outputs(segmenter, self.prepare(part)) for part in parts])
 
     def scores(self, segmenter: NetworkSegmenter, rows: Indices) -> dict[str, Any]:
         """All scores of the images at these rows."""
@@ -227,15 +255,17 @@ class ImageLoader:
         return int(self.material.recipe.data.windows_per_epoch) // self.material.recipe.train.batch_size
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        recipe, split, size = self.material.recipe, self.material.split, self.material.recipe.train.batch_size
+        recipe, learnt, size = self.material.recipe, self.material.learnt, self.material.recipe.train.batch_size
         rng = np.random.default_rng([recipe.train.seed, self.epoch])
-        labelled = _in_turn(len(split.labelled), len(self) * size, rng)
+        labelled = _in_turn(len(learnt), len(self) * size, rng)
         unlabelled = self.material.unlabelled
         others = _in_turn(len(unlabelled), len(self) * size * self.ratio, rng)
 
         def batch(number: int) -> dict[str, Tensor]:
-            rows = split.labelled[labelled[number * size : (number + 1) * size]]
+            rows = learnt[labelled[number * size : (number + 1) * size]]
             arrays = {"image": self.material.prepare(rows), "target": self.material.targets[rows]}
+            if self.material.taught is not None:
+                arrays |= {"taught": self.material.taught[rows], "known": np.isin(rows, self.material.split.labelled)}
             if self.ratio:
                 at = others[number * size * self.ratio : (number + 1) * size * self.ratio]
                 arrays |= {"unlabelled": self.material.prepare(unlabelled[at]), "rows": at}
@@ -260,7 +290,7 @@ class ImageCriterion:
         from deepnets4eo.training.losses import SumOfLosses, class_weights
 
         recipe, split = material.recipe, material.split
-        self.train, self.several = recipe.train, material.several
+        self.train, self.several, self.label_weight = recipe.train, material.several, recipe.teacher.label_weight
         counts = material.targets[split.labelled].sum(axis=0)
         weights = class_weights(recipe.train, legend, counts)
         self.weights = None if weights is None else torch.tensor(weights)
@@ -282,6 +312,8 @@ class ImageCriterion:
         images = self._weak(batch["image"])
         if self.train.photometric:
             images = relight(images, self.train.photometric)
+        if "taught" in batch:
+            return self._follow(net, images, batch)
         if not self.consistency:
             return self._supervised(network, net.patch_scores(images), batch["target"])
         keeper: Consistency = net.consistency
@@ -295,6 +327,17 @@ class ImageCriterion:
         if q is None:
             q = logits[1].detach().softmax(dim=1)
         return self._supervised(network, logits[0], batch["target"]) + keeper.loss(logits[-1], q, batch["rows"])
+
+    def _follow(self, network: Any, images: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """Squared distance to the teacher's embeddings, and the loss of the labels through its last layer."""
+        import torch.nn.functional as F
+
+        features, known = network.features(images).float(), batch["known"]
+        apart = (F.normalize(features, dim=1) - batch["taught"]).square().sum(dim=1).mean()
+        if not bool(known.any()):
+            return apart
+        logits = network.head(features[known])
+        return apart + self.label_weight * self._supervised(network, logits, batch["target"][known])
 
     def detach(self, network: nn.Module) -> None:
         """Take what only training needs out of the network."""
@@ -326,6 +369,32 @@ def _calibrate(segmenter: NetworkSegmenter, material: Material) -> float:
     divisor = fit_temperature(logits, material.targets[rows], several=material.several)
     module.divide_scores(divisor)  # type: ignore[operator]
     return divisor
+
+
+def _taught(teacher: Run, recipe: ImageRecipe, legend: Legend) -> NDArray[np.float32]:
+    """(N, D) embeddings of all images by the teacher, which sees its own bands of them. Errors: InputError for another legend."""
+    if teacher.legend.names != legend.names:
+        raise InputError(
+            f"the teacher {teacher.folder} has the classes {', '.join(teacher.legend.names)}, the images {', '.join(legend.names)}. Its "
+            "last layer is kept, so train both with one legend."
+        )
+    bands = teacher.inputs.layers["image"].bands
+    seen, _ = list_images(recipe.data.model_copy(update={"bands": bands}), legend)
+    return embed_images(teacher, seen, num_workers=max(recipe.data.num_workers, 1))
+
+
+def _take_head(segmenter: NetworkSegmenter, teacher: Run) -> None:
+    """Put the teacher's last layer into a network, where it stays as it is. Errors: InputError for embeddings of another size."""
+    networks: list[Any] = [segmenter, teacher.segmenter]
+    own, theirs = (network.module.head for network in networks)
+    sizes = [getattr(head, "in_features", None) for head in (own, theirs)]  # a linear layer's alone
+    if None in sizes or sizes[0] != sizes[1]:
+        raise InputError(
+            f"the teacher {teacher.folder} has embeddings of {sizes[1]} numbers before a linear last layer, the network of {sizes[0]}. Take "
+            "the same model.encoder, or one as wide."
+        )
+    own.load_state_dict(theirs.state_dict())
+    own.requires_grad_(requires_grad=False)
 
 
 def square_side_px(pixels: NDArray[Any]) -> int:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from geotiff import write_geotiff
 from safetensors.torch import load_file
 
 import deepnets4eo
-from deepnets4eo.classification import classify_images, list_images
+from deepnets4eo.classification import classify_images, embed_images, list_images
 from deepnets4eo.classification.readers import ImageData
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Layer
@@ -118,3 +119,32 @@ def test_several_labels_are_learnt_and_no_method_that_chooses_one(archive: Path,
     np.savez(tmp_path / "one.npz", images=images, labels=np.repeat([0, 1, 2], 8))
     with pytest.raises(InputError, match="fixmatch needs images without labels"):
         deepnets4eo.train(recipe, tmp_path / "no", data=tmp_path / "one.npz", overrides=overrides)
+
+
+def test_a_network_learns_the_embeddings_of_a_teacher_that_sees_other_bands(
+    recipe: Path, patches: Path, tmp_path: Path
+) -> None:
+    options, files = TrainOptions(device="cpu"), ["data.file_bands=[B02, B03, B04, B08]", "train.calibrate=false"]
+    first, second = ["data.bands=[B08, B04]"], ["data.bands=[B03, B02]", f"teacher.run={tmp_path / 'teacher'}"]
+    deepnets4eo.train(recipe, tmp_path / "teacher", data=patches, overrides=[*files, *first], options=options)
+    several = [*files, *second, "data.labels_per_class=1", "train.epochs=8"]
+    deepnets4eo.train(recipe, tmp_path / "student", data=patches, overrides=several, options=options)
+    teacher, student = (load_run(tmp_path / name) for name in ("teacher", "student"))
+    head, kept = (run.segmenter.module.head.state_dict() for run in (teacher, student))
+    assert all(torch.equal(kept[name], value) for name, value in head.items())
+    lists = [
+        list_images(ImageData(folders=(str(patches),), file_bands=("B02", "B03", "B04", "B08"), bands=bands))[0]
+        for bands in (("B08", "B04"), ("B03", "B02"))
+    ]
+    taught, learnt = embed_images(teacher, lists[0]), embed_images(student, lists[1])
+    np.testing.assert_allclose(np.linalg.norm(learnt, axis=1), 1, atol=1e-5)
+    apart, elsewhere = (((taught - one) ** 2).sum(axis=1).mean() for one in (learnt, learnt[::-1]))
+    assert apart < 0.5 * elsewhere, "each is nearer to its own place"
+    right = classify_images(student, lists[1]).argmax(axis=1) == lists[1].targets.argmax(axis=1)
+    assert right.mean() > 0.8, "three labels, and the teacher's last layer"
+    for wrong, match in (
+        ("model.network=image-classifier", "embeddings of 128 numbers before a linear last layer, the network of 512"),
+        ("unlabelled.method=fixmatch", "Leave one out"),
+    ):
+        with pytest.raises(InputError, match=match):
+            deepnets4eo.train(recipe, tmp_path / "no", data=patches, overrides=[*files, *second, wrong])
