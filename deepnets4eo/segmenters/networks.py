@@ -253,7 +253,7 @@ def last_layer(network: nn.Module, num_classes: int, *, linear: bool = False) ->
     ----------
     network : any module
     num_classes : classes K
-    linear : whether it may be a linear layer
+    linear : whether it may be a linear layer called `head`, as of networks of whole images
 
     Returns
     -------
@@ -283,7 +283,7 @@ def last_layer(network: nn.Module, num_classes: int, *, linear: bool = False) ->
         and num_classes == (layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels)
     ]
     name, layer = layers[-1] if layers else ("", None)
-    if not isinstance(layer, (nn.Conv2d, nn.Linear) if linear else nn.Conv2d):
+    if not isinstance(layer, nn.Conv2d) and not (linear and isinstance(layer, nn.Linear) and name == "head"):
         raise InputError(
             f"{type(network).__name__} does not end in a convolution with {num_classes} channels, so its last layer cannot be "
             "replaced by a head. Choose a network that does, or leave the head out."
@@ -304,7 +304,7 @@ def replace_last_layer(
     network : changed in place
     num_classes : classes K, the channels of the last convolution
     build : returns the new layer from the old one
-    linear : whether the last layer may be a linear one, as of networks of whole images
+    linear : see `last_layer`
 
     Returns
     -------

@@ -73,6 +73,11 @@ def test_any_network_takes_the_head(name: str) -> None:
     assert bool(head.layer.weight.grad.abs().amax(dim=(1, 2, 3)).all())
 
 
+def test_a_network_whose_last_layer_is_used_in_other_ways_is_refused() -> None:
+    with pytest.raises(InputError, match="Hu does not end in a convolution with 3 channels"):
+        create_model("hyperspectral/hu", in_channels=103, num_classes=3, head="heteroscedastic")
+
+
 def test_noise_grows_where_labels_contradict_each_other() -> None:
     torch.manual_seed(0)
     head = HeteroscedasticHead(2, 2, samples=8)
