@@ -75,6 +75,9 @@ def test_the_option_chooses_it_and_not_beside_another_encoder(series, monkeypatc
     assert isinstance(make_features(series, options), AutoencoderFeatures)
     with pytest.raises(InputError, match="--features autoencoder and --set encoder=resnet18 were given"):
         make_features(series, replace(options, encoder="resnet18"))
+    for one in ({"encoder": "resnet18"}, {"weights": "encoder.safetensors"}):
+        with pytest.raises(InputError, match="an encoder needs weights"):
+            make_features(series, NoveltyOptions(cell_px=CELL, **one))
 
 
 def test_cells_and_series_that_do_not_fit_are_refused(series) -> None:

@@ -78,6 +78,11 @@ def make_features(series: ImageSeries, options: NoveltyOptions) -> CellFeatures:
                 f"--features autoencoder and --set encoder={options.encoder} were given. Choose one of them."
             )
         return AutoencoderFeatures(series, side_px=side_px, seed=options.seed)
+    if (options.encoder is None) != (options.weights is None):
+        raise InputError(
+            f"--set encoder={options.encoder} and weights={options.weights} were given; an encoder needs weights, since random ones find "
+            "hardly any change. Give both, or leave both out."
+        )
     if options.encoder is None:
         return SpectralTexture(series.band_names)
     from deepnets4eo.change.series.autoencoder import EncoderFeatures

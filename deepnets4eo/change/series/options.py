@@ -97,7 +97,7 @@ class NoveltyOptions:
     features
         "spectral": means, spreads and textures of bands and indices; "autoencoder": what a small network, trained on the
         series itself, needs to restore it.
-    encoder, weights : an encoder by its name in timm and a .safetensors file of its weights, instead of both
+    encoder, weights : an encoder by its name in timm and a .safetensors file of its weights, or a run, instead of both
     history : the baseline is the median of so many valid dates before
     season_days
         Where two earlier years or more have dates within so many days of the season, the baseline is their median.
@@ -128,7 +128,9 @@ class NoveltyOptions:
         str | None,
         Field(description="Describe cells by this encoder of timm, e.g. resnet18.", json_schema_extra=KEY),
     ] = None
-    weights: Annotated[str | None, Field(description="Its weights, a .safetensors file.", json_schema_extra=KEY)] = None
+    weights: Annotated[
+        str | None, Field(description="Its weights, a .safetensors file or a run.", json_schema_extra=KEY)
+    ] = None
     history: Annotated[
         int,
         Field(description="The baseline is the median of so many valid dates before.", ge=3, json_schema_extra=KEY),

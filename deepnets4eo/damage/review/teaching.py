@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.spatial.distance import cdist
 from scipy.special import expit, logit
 from scipy.stats import entropy
 
@@ -163,7 +162,9 @@ def choose_next(
     left = ~np.isin(assessed, listed)
     far = np.ones(len(assessed))
     if not left.all():
-        far = cdist(evidence, evidence[~left]).min(axis=1)
+        from sklearn.metrics import pairwise_distances_argmin_min
+
+        far = pairwise_distances_argmin_min(evidence, evidence[~left])[1]  # piece by piece: no matrix of all pairs
     chosen: list[int] = []
     for _ in range(min(count, int(left.sum()))):
         chosen.append(int(np.argmax(np.where(left, worth * far, -1.0))))
