@@ -42,6 +42,18 @@ HEAVY = {"torch", "lightning", "torchmetrics", "segmentation_models_pytorch", "s
          "matplotlib", "bokeh", "geopandas", "pandas", "pyogrio", "rasterio", "shapely", "odc", "open3d", "laspy",
          "dask", "distributed"}  # fmt: skip
 NOT_EVERYWHERE = {"fcntl", "resource", "msvcrt", "winreg", "pwd", "grp", "termios", "tty", "pty", "syslog"}
+NOT_IN_SIGNAL = {
+    "SIGKILL",
+    "SIGHUP",
+    "SIGUSR1",
+    "SIGUSR2",
+    "SIGALRM",
+    "SIGCHLD",
+    "SIGPIPE",
+    "alarm",
+    "setitimer",
+    "pthread_kill",
+}
 NOT_IN_OS = {
     "fork",
     "forkpty",
@@ -283,6 +295,8 @@ def test_only_one_module_uses_what_some_systems_lack() -> None:
                 names = [name.name for name in node.names if name.name in NOT_EVERYWHERE]
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
                 names = [node.attr] if node.attr in NOT_IN_OS or node.attr.startswith("sched_") else []
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "signal":
+                names = [node.attr] if node.attr in NOT_IN_SIGNAL else []
             offenders += [f"{path.relative_to(ROOT)}:{node.lineno}: {name}" for name in names]
     assert [line for line in offenders if not line.startswith("deepnets4eo/system.py")] == []
     assert offenders

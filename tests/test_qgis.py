@@ -62,6 +62,15 @@ def test_every_kind_of_parameter_is_one_that_the_plugin_knows(verbs) -> None:
     assert known - kinds == set()
 
 
+def test_files_without_a_suffix_can_be_named() -> None:
+    for path in PLUGIN.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and "QgsProcessingParameterFile" in {
+                ast.unparse(each) for each in (node.func, *node.args)
+            }:
+                assert {"fileFilter", "behavior"} & {each.arg for each in node.keywords}, ast.unparse(node)
+
+
 def test_names_that_stand_for_layers_are_parameters_of_the_verbs(script, verbs) -> None:
     rows = [(verb["words"][0], row["name"]) for verb in verbs.values() for row in verb["parameters"]]
     names = {name for _, name in rows} | {f"{verb}.{name}" for verb, name in rows}

@@ -137,7 +137,7 @@ def describe(source: str) -> dict[str, Any]:
         return {"path": source, **file_facts(path)}
     if path.is_dir():
         files = sorted(item for item in path.rglob("*") if item.is_file())
-        return {"path": source, "files": {str(item.relative_to(path)): file_facts(item) for item in files}}
+        return {"path": source, "files": {item.relative_to(path).as_posix(): file_facts(item) for item in files}}
     return {"path": source, "sha256": None, "bytes": None}
 
 

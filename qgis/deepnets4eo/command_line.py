@@ -28,6 +28,7 @@ WINDOWS = sys.platform == "win32"
 FOREIGN = re.compile(r"PYTHON\w*|GDAL_(DATA|DRIVER_PATH)|PROJ_(LIB|DATA)|QT_\w+|LD_PRELOAD|OSGEO4W_ROOT|VIRTUAL_ENV")
 SHARE = re.compile(r": (\d+) %")
 WORTHLESS = 3  # exit status of a map that was written, but must not be used
+ANY_FILE = "All files (*)"  # the filter of QGIS's own, *.*, refuses files without a suffix, such as python3
 POLL_S = 0.2
 GRACE_S = 30.0  # for a job that is cancelled, to keep what is finished; then it is ended, and its journal has that too
 

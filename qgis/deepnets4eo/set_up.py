@@ -17,9 +17,9 @@ from qgis.core import (
     QgsProcessingParameterFile,
 )
 
-from .command_line import home, program, run
+from .command_line import ANY_FILE, home, program, run
 
-OLD = "import sys; sys.version_info >= (3, 10) or sys.exit(f'{sys.executable} is Python {sys.version[:4]}: name one of 3.10 or later')"
+OLD = "import sys; sys.version_info >= (3, 10) or sys.exit(f'{sys.executable} is Python {sys.version.split()[0]}: name one of 3.10 or later')"
 
 
 class SetUp(QgsProcessingAlgorithm):
@@ -49,12 +49,17 @@ class SetUp(QgsProcessingAlgorithm):
         """Add the parameters."""
         self.addParameter(
             QgsProcessingParameterFile(
-                "wheel", "Wheel, or folder of the source; empty for the package index", optional=True
+                "wheel",
+                "Wheel, or folder of the source; empty for the package index",
+                optional=True,
+                fileFilter=ANY_FILE,
             )
         )
         self.addParameter(QgsProcessingParameterBoolean("deep", "With networks (3 GB instead of 1 GB)", True))
         self.addParameter(
-            QgsProcessingParameterFile("python", "Python 3.10 or later; empty for that of QGIS", optional=True)
+            QgsProcessingParameterFile(
+                "python", "Python 3.10 or later; empty for that of QGIS", optional=True, fileFilter=ANY_FILE
+            )
         )
         self.addOutput(QgsProcessingOutputString("VERSION", "What was installed"))
 

@@ -34,7 +34,7 @@ from qgis.core import (
     QgsProcessingParameterVectorLayer,
 )
 
-from .command_line import command, run, split
+from .command_line import ANY_FILE, command, run, split
 from .loading import load
 
 VECTORS = ["gpkg", "geojson", "shp", "fgb", "parquet"]  # which the command line reads
@@ -124,7 +124,7 @@ KINDS: dict[str, tuple[Maker, Reader]] = {
     "rasters": (_plain(QgsProcessingParameterMultipleLayers, layerType=QgsProcessing.TypeRaster), _rasters),
     "vector": (_plain(QgsProcessingParameterVectorLayer), _vector),
     "files": (_plain(QgsProcessingParameterMultipleLayers, layerType=QgsProcessing.TypeFile), _files),
-    "file": (_plain(QgsProcessingParameterFile), _one("parameterAsString")),
+    "file": (_plain(QgsProcessingParameterFile, fileFilter=ANY_FILE), _one("parameterAsString")),
     "folder": (
         _plain(QgsProcessingParameterFile, behavior=QgsProcessingParameterFile.Folder),
         _one("parameterAsString"),
