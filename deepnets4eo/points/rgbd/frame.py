@@ -333,4 +333,6 @@ def _upright(pose: NDArray[np.float64]) -> NDArray[np.float64]:
 def find_posed_frames(folder: Path) -> list[PosedFrame]:
     """Return the frames (files *.depth.png) of a folder and those below it, by name."""
     paths = sorted(folder.rglob(f"*{DEPTH}"))
-    return [PosedFrame(path.relative_to(folder).as_posix().removesuffix(DEPTH).replace("/", "-"), path) for path in paths]
+    return [
+        PosedFrame(path.relative_to(folder).as_posix().removesuffix(DEPTH).replace("/", "-"), path) for path in paths
+    ]
