@@ -1,11 +1,13 @@
 """EuroSAT with few labels: FixMatch and its kin beside labelled images alone, over seeds, and the challenge's files.
 
-Usage: python experiments/eurosat_few_labels.py --out FOLDER [--data EuroSAT_MS] [--labels 5 50] [--methods …] [--plain] [--smoke]
+Usage: python experiments/eurosat_few_labels.py --out FOLDER [--data EuroSAT_MS] [--labels 5 50] [--methods …] [--first simclr moco rotation]
+                                                [--plain] [--smoke]
        python experiments/eurosat_few_labels.py --challenge FOLDER --out FOLDER [--methods flexmatch]
 
 Without --data on made-up patches (SYNTHETIC), whose classes are clouds of spectra; with it on real ones, of 16 px, each the mean of sixteen,
 so that a small network learns them in minutes. Every method starts from the same weights and draw of
-labels in a seed; the epoch is chosen by validation, and the test part is scored once. --plain adds the plain way, a loop of FixMatch in
+labels in a seed; the epoch is chosen by validation, and the test part is scored once. --first adds a row for each method that starts from
+self-supervised weights, learnt from the training images alone. --plain adds the plain way, a loop of FixMatch in
 sixty lines of PyTorch on the same arrays.
 
 --challenge: FOLDER has train.npz (500 labelled), val.npz (1,500), unlabelled.npz (5,000 of EuroSAT), bigearthnet.npz (95,000) and
@@ -19,6 +21,7 @@ import argparse
 import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ from script import add_smoke, plain_errors, require_all, title_of
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.classification import classify_images, list_images
+from deepnets4eo.classification.images import split_images
 from deepnets4eo.classification.readers import ImageData
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import spread
@@ -36,6 +40,7 @@ from deepnets4eo.files import read_json, write_text
 from deepnets4eo.outputs.safe_text import csv_text
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.training import load_recipe, train
+from deepnets4eo.training.segmentation import load_legend
 
 RECIPE = "images/eurosat-few-labels"
 METHODS = ("none", "pseudo-label", "mean-teacher", "fixmatch", "flexmatch", "softmatch", "freematch")
@@ -47,6 +52,13 @@ SMALL = (
     "train.optimizer=adamw", "train.lr=0.003", "train.weight_decay=0.01", "train.epochs=6", "train.average=0.95",
     "data.windows_per_epoch=400", "data.num_workers=0", "unlabelled.momentum=0.97",
 )  # fmt: skip
+FIRST = (
+    "train.epochs=10",
+    "train.batch_size=32",
+    "data.windows_per_epoch=1600",
+    "data.num_workers=0",
+    "data.val_share=0",
+)
 LINE = "| {} | {} | {} | {} |\n"
 HEAD = LINE.format("data", "method", "overall accuracy, %", "error of calibration, %") + "|---|---|---:|---:|\n"
 
@@ -87,9 +99,9 @@ def real_data(folder: Path, out: Path) -> tuple[tuple[str, ...], str]:
 
 
 def run_method(
-    method: str, labels: int, seed: int, named: Sequence[str], legend: Any, out: Path, *, smoke: bool
+    method: str, labels: int, seed: int, named: Sequence[str], legend: Any, out: Path, *, first: str = "", smoke: bool
 ) -> dict[str, Any]:
-    """The scores of the test part, read where the run is finished."""
+    """The scores of the test part, read where the run is finished; `first` is the method that its first weights are learnt by."""
     if not (out / "card.json").exists():
         short = ("train.epochs=1", "data.windows_per_epoch=20") if smoke else ()
         overrides = [
@@ -97,9 +109,33 @@ def run_method(
             f"data.split_seed={seed}", *short,
         ]  # fmt: skip
         recipe, _ = load_recipe(RECIPE, overrides=overrides)
-        train(recipe.model_copy(update={"legend": legend}), out)
+        recipe = recipe.model_copy(update={"legend": legend})
+        if first:
+            run = first_weights(first, recipe, out.parent / f"{labels}-first-{first}-{seed}", smoke=smoke)
+            recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"encoder_weights": str(run)})})
+        train(recipe, out)
     scores: dict[str, Any] = read_json(out / "metrics.json")
     return scores
+
+
+def first_weights(method: str, recipe: Any, out: Path, *, smoke: bool) -> Path:
+    """A run of self-supervised weights from the images that the recipe learns from, with and without labels, and no others."""
+    if (out / "card.json").exists():
+        return out
+    data = recipe.data
+    images, _ = list_images(data, load_legend(recipe))
+    split = split_images(
+        images, val_share=data.val_share, test_share=data.test_share, labels_per_class=data.labels_per_class, seed=data.split_seed
+    )  # fmt: skip
+    rows = np.union1d(split.labelled, split.unlabelled)
+    archive = out.with_suffix(".npz")
+    np.savez(archive, images=np.stack([images.read(int(row)) for row in rows]))
+    overrides = [
+        *(key for key in SMALL if key.startswith(("model.", "train.optimizer", "train.lr"))), *FIRST, f"pretext.method={method}",
+        f"data.folders=[{archive}]", f"data.file_bands=[{','.join(images.bands)}]", f"train.seed={recipe.train.seed}",
+        *(("train.epochs=1", "data.windows_per_epoch=32") if smoke else ()),
+    ]  # fmt: skip
+    return train("images/first-weights", out, overrides=overrides)
 
 
 def plain_fixmatch(run: Path, recipe: Mapping[str, Any]) -> float:
@@ -187,17 +223,18 @@ def compare(options: argparse.Namespace, out: Path) -> str:
     text = title_of("# Few labels", smoke=options.smoke) + "\n\n" + HEAD
     for labels in options.labels:
         data = f"{title}, {labels} a class"
-        for method in options.methods:
-            runs = [out / f"{labels}-{method}-{seed}" for seed in options.seeds]
+        for first, method in product(("", *options.first), options.methods):
+            runs = [out / f"{labels}-{'-'.join(filter(None, (first, method)))}-{seed}" for seed in options.seeds]
             scores = [
-                run_method(method, labels, seed, (*named, *options.set), legend, run, smoke=options.smoke)
+                run_method(method, labels, seed, (*named, *options.set), legend, run, first=first, smoke=options.smoke)
                 for seed, run in zip(options.seeds, runs, strict=True)
             ]
             words = "labelled images alone" if method == "none" else method
+            words += f", first weights by {first}" if first else ""
             means = [spread([100 * one[key] for one in scores]) for key in ("overall_accuracy", "ece")]
             text += LINE.format(data, words, *means)
             write_text(out / "table.md", text)
-            if options.plain and method == "fixmatch":
+            if options.plain and method == "fixmatch" and not first:
                 plain = [100 * plain_fixmatch(run, load_run(run).recipe) for run in runs]
                 text += LINE.format(data, "fixmatch, the plain loop", spread(plain), "")
     return text + published_rows()
@@ -260,6 +297,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/few_labels"))
     parser.add_argument("--labels", type=int, nargs="+", default=[5], help="labelled images a class")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument(
+        "--first",
+        nargs="+",
+        choices=("simclr", "moco", "rotation"),
+        default=[],
+        help="first weights without labels, too",
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", help="values of the recipe, e.g. unlabelled.threshold=0.8"

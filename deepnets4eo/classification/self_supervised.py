@@ -24,7 +24,6 @@ from deepnets4eo.files import atomic_write
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import Section
 from deepnets4eo.segmenters.checksums import ENCODER, WEIGHTS, seal
-from deepnets4eo.segmenters.pretrained import BANDS
 from deepnets4eo.segmenters.run import RECIPE, versions, write_recipe
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.training.batch_changes import crop, relight, weak
@@ -134,10 +133,8 @@ def _write_encoder(segmenter: NetworkSegmenter, recipe: PretextRecipe, out: Path
         f"encoder.{name}": value.detach().cpu().contiguous().clone()
         for name, value in module.encoder.state_dict().items()
     }
-    bands = [band for layer in segmenter.inputs.layers.values() for band in layer.bands]
-    named = not any(band.startswith("band_") for band in bands)
     with atomic_write(out / WEIGHTS) as partial:
-        save_file(state, partial, metadata={BANDS: ",".join(bands)} if named else None)
+        save_file(state, partial)
     card = {
         "kind": ENCODER,
         "network": segmenter.describe()["network"],
