@@ -30,7 +30,7 @@ CONDA = {"matplotlib": "matplotlib-base", "torch": "pytorch"}
 COMES_ALONG = "onnx_ir"  # with onnxscript
 FROM_TORCH = {"triton"}  # of one version for each of PyTorch's, which names it
 # by geopandas and pyogrio, matplotlib, torch.onnx, Lightning
-IMPORTED_BY_OTHERS = {"pyarrow", "Pillow", "onnxscript", "mlflow", "tensorboardX", "wandb"}
+IMPORTED_BY_OTHERS = {"pyarrow", "folium", "mapclassify", "Pillow", "onnxscript", "mlflow", "tensorboardX", "wandb"}
 
 
 def _setup() -> configparser.ConfigParser:
@@ -109,9 +109,16 @@ def test_errors_name_the_extra_that_installs_the_module() -> None:
 
 def test_all_holds_every_extra_but_those_chosen_by_name_and_that_of_developers_which_holds_all() -> None:
     extras = _setup()["options.extras_require"]
-    assert {"deepnets4eo", *extras} - {"all", "dev", "match", "mlflow", "overture", "tensorboard", "wandb"} == set(
-        re.findall(r"\w+", extras["all"])
-    )
+    assert {"deepnets4eo", *extras} - {
+        "all",
+        "dev",
+        "match",
+        "mlflow",
+        "notebook",
+        "overture",
+        "tensorboard",
+        "wandb",
+    } == set(re.findall(r"\w+", extras["all"]))
     assert "deepnets4eo[all]" in extras["dev"].split()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import pyogrio
 
 from deepnets4eo.damage.map_content import AREAS_FILE, FURTHER, DamageMapContent
@@ -22,11 +23,14 @@ from deepnets4eo.files import check_overwrite, read_json
 from deepnets4eo.formats.vectors import vector_file
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.scratch import hidden_folder, publish
+from deepnets4eo.lazy import check_extra, name_missing_extra
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, worst_first
 
 if TYPE_CHECKING:
+    import folium
     import geopandas as gpd
+    import lonboard
     from matplotlib.axes import Axes
 
     from deepnets4eo.damage.raster_evidence import ScoreLayer
@@ -273,6 +277,55 @@ class DamageMap(WithSummary, DamageMapContent):
 
         return plot_content(self, None if image is None else Layer.open(image), axes, max_px)
 
+    def explore(self, tiles: str | None = None) -> folium.Map:
+        """Show the buildings on a page for a notebook, in the colours of their grades, with what is known of each.
+
+        Parameters
+        ----------
+        tiles : background by the name of its tile server, e.g. "OpenStreetMap", which the browser loads from there; by default none
+
+        Returns
+        -------
+        folium.Map
+            Made without network; the browser that shows it loads Leaflet from the network. For more than some 20,000 buildings
+            take `to_lonboard`.
+
+        Raises
+        ------
+        MissingExtraError
+            folium or mapclassify is not installed.
+
+        Examples
+        --------
+        ::
+
+            damage_map.explore().save("buildings.html")
+        """
+        return explore_content(self, tiles)
+
+    def to_lonboard(self) -> lonboard.PolygonLayer:
+        """Make a layer of the buildings in the colours of their grades, for `lonboard.Map` and `leafmap.deckgl.Map`.
+
+        Returns
+        -------
+        lonboard.PolygonLayer
+            A row a building, in WGS 84; a million are shown smoothly.
+
+        Raises
+        ------
+        InputError
+            The buildings have no CRS.
+        MissingExtraError
+            lonboard is not installed.
+
+        Examples
+        --------
+        ::
+
+            lonboard.Map(damage_map.to_lonboard(), basemap=None)
+        """
+        return lonboard_layer(self)
+
     def _summary(self) -> Summary:
 
         return summarize_content(self)
@@ -342,6 +395,42 @@ def plot_content(content: DamageMapContent, image: Layer | None, axes: Axes | No
         title=f"Building damage{SYNTHETIC_MARK if content.synthetic else ''}",
     )
     return add_key(axes, [(colors()[name], f"{TITLES[name]} ({counts[name]})") for name in CLASSES if counts[name]])
+
+
+TOOLTIP = ["id", "damage", "damage_prob", "reason"]  # of a building that the pointer is on
+FILLED = {"fillOpacity": 0.45, "weight": 1.5}
+FILL_ALPHA = 115  # of 255
+
+
+def explore_content(content: DamageMapContent, tiles: str | None) -> folium.Map:
+    """The buildings as a map of folium, see `DamageMap.explore`."""
+    check_extra("notebook")
+    palette = {TITLES[name]: "#" + "".join(f"{value:02x}" for value in colors()[name]) for name in CLASSES}
+    buildings = content.buildings[[*TOOLTIP, "geometry"]].assign(
+        grade=content.buildings["damage"].fillna(UNGRADED).map(TITLES)
+    )
+    caption = f"Building damage{SYNTHETIC_MARK if content.synthetic else ''}"
+    return buildings.explore(
+        "grade", categorical=True, categories=list(palette), cmap=list(palette.values()), tooltip=TOOLTIP, tiles=tiles,
+        style_kwds=FILLED, legend_kwds={"caption": caption}, name=caption,
+    )  # fmt: skip
+
+
+@name_missing_extra()
+def lonboard_layer(content: DamageMapContent) -> lonboard.PolygonLayer:
+    """The buildings as a layer of lonboard, see `DamageMap.to_lonboard`."""
+    import lonboard
+
+    if content.buildings.crs is None:
+        raise InputError(
+            "the buildings have no CRS, so that they have no place on a map of the world. Plot them instead."
+        )
+    buildings = content.buildings[[*TOOLTIP, "geometry"]].to_crs(4326)
+    palette = colors()
+    fill = np.array([[*palette[grade], FILL_ALPHA] for grade in buildings["damage"].fillna(UNGRADED)], np.uint8)
+    return lonboard.PolygonLayer.from_geopandas(
+        buildings, get_fill_color=fill, get_line_color=fill[:, :3].copy(), line_width_min_pixels=1
+    )
 
 
 def class_counts(content: DamageMapContent) -> dict[str, int]:

@@ -1,18 +1,20 @@
 """A damage map refuses tables that do not fit, and its folder is complete or absent."""
 
 import json
+import sys
 import zipfile
 
 import geopandas as gpd
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from made_up_map import make_grid, make_images, make_map
 from shapely.geometry import shape
 
 from deepnets4eo.damage.map import PRODUCTS, DamageMap, MapImages
 from deepnets4eo.damage.map_content import AREAS_FILE, FURTHER, USUAL
-from deepnets4eo.damage.vocabulary import GRADES
-from deepnets4eo.errors import InputError, OutputError
+from deepnets4eo.damage.vocabulary import GRADES, TITLES, UNGRADED, colors
+from deepnets4eo.errors import InputError, MissingExtraError, OutputError
 from deepnets4eo.files import sha256
 from deepnets4eo.outputs.event import EventInfo
 
@@ -230,3 +232,38 @@ def test_a_stac_item_has_every_product_with_its_checksum(made, tmp_path):
             "1220" + sha256(paths[name]),
             paths[name].stat().st_size,
         )
+
+
+def test_a_map_for_notebooks_has_every_building_in_the_colour_of_its_grade_and_asks_no_server_for_tiles(made):
+    pytest.importorskip("folium")
+    made[0].synthetic = True
+    page = made[0].explore().get_root().render()
+    buildings, legend = made[0].buildings, colors()
+    assert all(f'"id": "{one}"' in page for one in buildings["id"])
+    for grade, count in buildings["damage"].fillna(UNGRADED).value_counts().items():
+        colour = "#" + "".join(f"{value:02x}" for value in legend[grade])
+        assert page.count(f'"__folium_color": "{colour}"') == count, grade
+        assert TITLES[grade] in page
+    assert "(SYNTHETIC)" in page
+    assert "tileLayer" not in page
+    assert "tileLayer" in made[0].explore("OpenStreetMap").get_root().render()
+
+
+def test_a_layer_of_lonboard_has_the_colours_of_the_grades(made):
+    lonboard = pytest.importorskip("lonboard")
+    layer = made[0].to_lonboard()
+    assert isinstance(layer, lonboard.PolygonLayer)
+    grades = layer.table["damage"].to_pylist()
+    assert grades == [grade or None for grade in made[0].buildings["damage"].fillna("")]
+    rgba = np.array(layer.get_fill_color.combine_chunks().to_pylist())
+    assert rgba[:, :3].tolist() == [list(colors()[grade or UNGRADED]) for grade in grades]
+    with pytest.raises(InputError, match="no CRS"):
+        make_map(3, grid=make_grid(epsg=None)).to_lonboard()
+
+
+def test_maps_for_notebooks_name_the_extra_that_they_need(made, monkeypatch):
+    for module in ("folium", "lonboard"):
+        monkeypatch.setitem(sys.modules, module, None)
+    for method in (made[0].explore, made[0].to_lonboard):
+        with pytest.raises(MissingExtraError, match=r"deepnets4eo\[notebook\]"):
+            method()
