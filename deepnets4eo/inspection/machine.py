@@ -204,7 +204,9 @@ def _writing() -> Inspection:
 
 def _short(path: str | Path) -> str:
     """A path without the user's name, as it is going to be shown to others."""
-    return str(path).replace(str(Path.home()), "~", 1)
+    home = Path(os.path.expanduser("~"))  # "/" for users without a name, such as those of containers
+    inside = home != Path(home.anchor) and Path(path).is_relative_to(home)
+    return str(Path("~") / Path(path).relative_to(home)) if inside else str(path)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

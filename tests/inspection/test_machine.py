@@ -32,6 +32,14 @@ def test_one_page_describes_a_sound_installation(capsys) -> None:
     assert str(Path.home()) + "/" not in shown.out
 
 
+@pytest.mark.parametrize(
+    ("home", "shown"), [("/home/ann", "~/maps/x"), ("/", "/home/ann/maps/x"), ("/home/an", "/home/ann/maps/x")]
+)
+def test_only_the_home_of_a_user_is_shortened(home: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.os.path, "expanduser", lambda path: home)
+    assert Path(machine._short("/home/ann/maps/x")).as_posix() == shown
+
+
 def test_every_requirement_is_understood() -> None:
     lines = [line for line in requires("deepnets4eo") or () if not line.startswith("deepnets4eo[")]
     unbounded = [line for line in lines if not REQUIREMENT.fullmatch(line)]
