@@ -118,7 +118,7 @@ def _levels(name: str) -> tuple[Build, list[tuple[int, int]]]:
         with torch.device("meta"):  # only the list: no memory, no time
             info: Any = timm.create_model(name, pretrained=False, features_only=True).feature_info
         levels = list(zip(info.reduction(), info.channels(), strict=True))
-        index_of = {reduction: index for index, (reduction, _) in enumerate(levels)}
+        index_of = dict(zip(info.reduction(), info.out_indices, strict=True))  # of transformers the last block
         return lambda reduction, download: timm.create_model(
             name, pretrained=download, features_only=True, out_indices=(index_of[reduction],)
         ), levels

@@ -310,6 +310,10 @@ def test_encoders_of_one_size_of_image_say_so():
         feature.compute(make_bands(), 16)
 
 
+def test_a_transformer_is_taken_up_to_its_last_block():
+    assert "model.blocks.5.norm1.weight" in FrozenEncoder("test_vit", 16).state()
+
+
 def test_smps_own_encoders_serve_too():
     assert DeepFeatures("mit_b0", reduction=8, components=2).compute(make_bands(), 16).shape == (2, 4, 4)
 
