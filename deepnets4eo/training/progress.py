@@ -5,6 +5,7 @@ Off a terminal there is a line per epoch, and within an epoch one after at most 
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 import warnings
@@ -68,8 +69,9 @@ class EpochProgress(lightning.Callback):
 
     def epoch_done(self, row: Mapping[str, float]) -> None:
         """Loss and score of the epoch that just ended."""
-        score = row.get(self.monitor, float("nan"))
-        line = f"epoch {row['epoch']:.0f}/{self.epochs}: loss {row['loss']:.4f}, {self.monitor} {score:.4f}"
+        score = row.get(self.monitor, math.nan)
+        line = f"epoch {row['epoch']:.0f}/{self.epochs}: loss {row['loss']:.4f}, "
+        line += f"no {self.monitor}" if math.isnan(score) else f"{self.monitor} {score:.4f}"
         if self.bar.disable:
             log.info(line)
             self.shown_s = self.clock()

@@ -226,7 +226,7 @@ def test_progress_is_a_log_line_off_a_terminal(caplog) -> None:
         EpochProgress(3, "mean_iou").epoch_done(ROW)
         EpochProgress(3, "kappa").epoch_done(ROW)
     assert caplog.messages == [
-        "epoch 2/3: loss 0.5000, mean_iou 0.2500", "epoch 2/3: loss 0.5000, kappa nan",
+        "epoch 2/3: loss 0.5000, mean_iou 0.2500", "epoch 2/3: loss 0.5000, no kappa",
     ]  # fmt: skip
 
 
