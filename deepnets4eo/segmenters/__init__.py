@@ -13,6 +13,7 @@ _HOMES = {
     "load_run": "deepnets4eo.segmenters.run",
     "replace_last_layer": "deepnets4eo.segmenters.networks",
     "ensemble_run": "deepnets4eo.segmenters.ensemble",
+    "plot_runs": "deepnets4eo.segmenters.history",
     "save_hub_folder": "deepnets4eo.segmenters.hub",
 }
 

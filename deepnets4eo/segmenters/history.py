@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,11 +49,66 @@ def read_log(path: str | Path) -> list[dict[str, float]]:
 
 def draw_curves(path: str | Path, history: History, best_epoch: int | None = None) -> Path:
     """The curves of `plot_curves` as PNG."""
+    return _draw(path, lambda row: plot_curves(row, history, best_epoch))
+
+
+def draw_runs(path: str | Path, folders: Sequence[str | Path]) -> Path:
+    """The curves of `plot_runs` as PNG."""
+    return _draw(path, lambda row: _plot_runs(row, folders))
+
+
+def plot_runs(folders: Sequence[str | Path]) -> list[Axes]:
+    """Draw the trainings of several runs in one new figure, a line a run in both halves.
+
+    Parameters
+    ----------
+    folders : the runs' folders, finished or not, as long as they have a log
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+        The loss on validation (without validation that of training) by epoch, and the first of overall accuracy, mean F1, mean IoU
+        and kappa that all runs have, or else the first score of their own that they share.
+
+    Raises
+    ------
+    RunError
+        A folder has no log, or one that cannot be read.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        plot_runs(["runs/unet", "runs/segnet"])[0].figure.savefig("compared.png")
+    """
+    import matplotlib.pyplot as plt
+
+    row = list(plt.figure(figsize=FIGURE_IN, layout="constrained").subplots(1, 2))
+    _plot_runs(row, folders)
+    return row
+
+
+def _plot_runs(row: Sequence[Axes], folders: Sequence[str | Path]) -> None:
+    histories = {str(folder): read_log(Path(folder) / LOG) for folder in folders}
+    losses, scores = row
+    own = [{name for line in history for name in line} for history in histories.values()]
+    shared = {name: None for history in histories.values() for line in history for name in line if name not in OTHERS}
+    columns = [name for name in (*SCORES, *shared) if all(name in names for names in own)]
+    loss = "val_loss" if all("val_loss" in names for names in own) else "loss"
+    for axes, names in ((losses, [loss]), (scores, columns[:1])):
+        axes.set(xlabel="epoch", ylabel=" ".join(names).replace("_", " ") or "no score in common")
+        for folder, history in histories.items():
+            _plot_columns(axes, history, names, Path(folder).name)
+    if losses.get_legend_handles_labels()[0]:
+        losses.legend()
+
+
+def _draw(path: str | Path, plot: Callable[[Sequence[Axes]], None]) -> Path:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=FIGURE_IN)
     figure.subplots_adjust(left=0.07, right=0.98, bottom=0.13, top=0.96, wspace=0.18)
-    plot_curves(figure.subplots(1, 2), history, best_epoch)
+    plot(figure.subplots(1, 2))
     with atomic_write(path) as partial:
         figure.savefig(partial, dpi=110)
     return Path(path)
@@ -76,12 +131,12 @@ def plot_curves(row: Sequence[Axes], history: History, best_epoch: int | None = 
             axes.legend()
 
 
-def _plot_columns(axes: Axes, history: History, names: Sequence[str]) -> None:
+def _plot_columns(axes: Axes, history: History, names: Sequence[str], label: str | None = None) -> None:
     marker = "o" if len(history) < 3 else None
     for name in names:
         points = [(row["epoch"], row[name]) for row in history if math.isfinite(row.get(name, math.nan))]
         if points:
-            axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), marker=marker)
+            axes.plot(*zip(*points, strict=True), label=label or name.replace("_", " "), marker=marker)
     axes.grid(alpha=0.3)
     axes.locator_params(axis="x", integer=True)
 

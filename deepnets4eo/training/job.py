@@ -27,6 +27,7 @@ from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.lazy import check_extra, name_missing_extra
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters.history import LOG, draw_runs
 from deepnets4eo.training.epochs import CHECKPOINTS, LAST
 from deepnets4eo.training.fit import METRICS
 from deepnets4eo.training.ranks import Rank
@@ -359,7 +360,7 @@ def train_seeds(
 
     Returns
     -------
-    The folder `out`; read `out/seeds.json` with `deepnets4eo.evaluation.seeds_table`.
+    The folder `out`; read `out/seeds.json` with `deepnets4eo.evaluation.seeds_table`; `out/curves.png` has the curves of all.
 
     Raises
     ------
@@ -398,6 +399,8 @@ def train_seeds(
             check_same_recipe(out / name / RECIPE, load_recipe(recipe, data=data, overrides=changes)[0])
         else:
             train(recipe, out / name, data=data, overrides=changes, options=options)
+    if logged := [out / name for name in runs if (out / name / LOG).is_file()]:
+        draw_runs(out / "curves.png", logged)
     write_json(out / SEEDS, mean_scores({name: read_json(out / name / METRICS) for name in runs}))
     return out
 

@@ -20,7 +20,7 @@ from deepnets4eo.files import read_yaml
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters import Ensemble
 from deepnets4eo.segmenters.checksums import hash_of, open_sealed, seal
-from deepnets4eo.segmenters.history import read_log, write_log
+from deepnets4eo.segmenters.history import plot_runs, read_log, write_log
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import load_run, save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
@@ -370,6 +370,26 @@ def test_a_run_draws_the_curves_of_its_training(folder, kept, marked):
     assert losses.lines[0].get_xydata().tolist() == [[1, 2.0], [2, 1.5]]
     assert scores.lines[0].get_xydata().tolist() == [[2, 0.25]]
     plt.close(losses.figure)
+
+
+def test_runs_are_compared_in_one_figure_by_what_all_of_them_measured(tmp_path):
+    import matplotlib.pyplot as plt
+
+    other = [row | {"val_loss": 3.0, "mean_f1": 0.5, "kappa": 0.1} for row in HISTORY]
+    for name, history in (("unet", HISTORY), ("segnet", other)):
+        (tmp_path / name).mkdir()
+        write_log(tmp_path / name / "log.csv", history)
+    losses, scores = plot_runs([tmp_path / "unet", tmp_path / "segnet"])
+    assert (losses.get_ylabel(), scores.get_ylabel()) == ("loss", "mean f1")
+    assert [line.get_label() for line in losses.lines] == ["unet", "segnet"]
+    assert [line.get_xydata().tolist() for line in scores.lines] == [[[2, 0.25]], [[1, 0.5], [2, 0.5]]]
+    assert [line.get_color() for line in losses.lines] == [line.get_color() for line in scores.lines]
+    plt.close(losses.figure)
+    losses, scores = plot_runs([tmp_path / "segnet"])
+    assert losses.get_ylabel() == "val loss"
+    plt.close(losses.figure)
+    with pytest.raises(RunError, match=r"log\.csv is missing"):
+        plot_runs([tmp_path / "none"])
 
 
 def test_a_log_comes_back_as_it_was_written(tmp_path):

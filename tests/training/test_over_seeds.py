@@ -36,6 +36,7 @@ def test_each_seed_withholds_another_fold_and_the_scores_are_averaged(cube: Path
     assert found["values"] == each
     assert found["mean"] == pytest.approx(np.mean(each))
     assert found["sd"] == pytest.approx(np.std(each, ddof=1))
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_another_kind_of_split_has_another_seed_and_a_chosen_part_stays(cube: Path, tmp_path: Path) -> None:
