@@ -287,8 +287,8 @@ def _method_findings(pair: ChangePair, run: Run) -> list[Finding]:
         findings.append(
             Finding(
                 "no_two_groups", "caution",
-                f"The score does not part into no change and change: {detector.changed_share:.0%} of the pixels lie above the "
-                "threshold, as of two images without any change, or without anything in common.",
+                f"The scores of changed and of unchanged pixels are not two separate groups: {detector.changed_share:.0%} of the pixels lie above the "
+                "threshold. This happens where nothing has changed, or where the images show different things.",
                 "Look whether the page shows change there, or try another --method or --set threshold=….",
             )
         )  # fmt: skip
@@ -324,7 +324,7 @@ def _write_rasters(
                 Finding(
                     "refinement_shrinks", "caution",
                     f"Fitting the scores to edges left {refined.after} of {refined.before} changed pixels: small objects "
-                    "leaked away.",
+                    "were smoothed away.",
                     "Leave --refine out.",
                 )
             )  # fmt: skip
@@ -348,7 +348,7 @@ def _write_rasters(
             Finding(
                 "few_changed", "note",
                 f"Only {count_of(changed, 'pixel')} of {seen} {one_or_many(changed, 'is', 'are')} mapped as changed: the "
-                "threshold may part a few outlying values from all others.",
+                "threshold may separate a few extreme values from all others.",
                 "Look for undeclared nodata and defects in both images, e.g. with deepnets4eo check, or try another --set threshold=….",
             )
         )  # fmt: skip

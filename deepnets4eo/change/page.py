@@ -55,7 +55,7 @@ CHANGE = MapKind(
 CAVEATS = (
     "Images are averaged down where the page holds no detail; change.tif, score.tif and change.gpkg hold the full resolution.",
     "Scores of methods without training rank pixels; they are no calibrated probabilities.",
-    "The interval of the changed area comes from drawing blocks of the scene anew; it says nothing about errors of the map.",
+    "The interval of the changed area comes from drawing blocks of the scene at random many times; it says nothing about errors of the map.",
 )
 
 

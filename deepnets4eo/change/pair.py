@@ -159,7 +159,7 @@ def _numbers(text: str, flag: str) -> list[int]:
     try:
         return [int(word) for word in text.split(",")]
     except ValueError as error:
-        raise InputError(f"{flag} {text} are no numbers of bands. Write them like 1,2,3.") from error
+        raise InputError(f"{flag} {text} are not numbers of bands. Write them like 1,2,3.") from error
 
 
 def _same_names(pre: Layer, post: Layer) -> tuple[Layer, Layer]:
@@ -196,8 +196,8 @@ def _register(pair: ImagePair, options: ChangeOptions) -> RegisteredPair:
 
 def _registration_findings(registration: Registration, options: ChangeOptions) -> tuple[Finding, ...]:
     if options.assume_registered:
-        message = "The images were taken as lying on each other (--assume-registered), and nothing was measured."
-        return (Finding("registration_assumed", "caution", f"{message} An offset would pass for change.", LOOK),)
+        message = "The images were assumed to lie on each other (--assume-registered); nothing was measured."
+        return (Finding("registration_assumed", "caution", f"{message} An offset would look like change.", LOOK),)
     if registration.status == "ok":
         return ()
     return (Finding("registration_degraded", "caution", f"The registration is doubtful: {registration.reason}.", LOOK),)

@@ -210,7 +210,7 @@ def check_score_layer(scores: Layer) -> None:
     """Refuse what is no map of scores. Errors: InputError."""
     if scores.count != 1:
         raise InputError(
-            f"{scores.source} has {scores.count} bands; expected one band of scores. Take one out, e.g. with gdal_translate -b 2."
+            f"{scores.source} has {scores.count} bands; expected one band of scores. Extract one, e.g. with gdal_translate -b 2."
         )
     if "LEGEND" in scores.tags:
         raise InputError(

@@ -52,7 +52,7 @@ def damage(
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Map building damage: pre and post image and footprints in, a table of buildings out.
+    """Map building damage from an image before and one after an event, and outlines of buildings; writes a table of the buildings.
 
     \b
     deepnets4eo damage pre.tif post.tif footprints.gpkg --out damage
@@ -82,7 +82,7 @@ def damage(
         if event or part or resume or further != FurtherInputs():
             raise InputError(
                 "products_only is given with an event, a part or further inputs, which would make another map. Leave them out, or make "
-                "the map anew with --overwrite."
+                "the map again with --overwrite."
             )
         result, paths = job.write_again()
         show_result(result.headline(), *paths.values())

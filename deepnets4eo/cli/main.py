@@ -24,8 +24,8 @@ from deepnets4eo.version import __version__
 
 PANELS = {
     "Damage": {
-        "damage": "Map building damage: pre and post image and footprints in, polygons out.",
-        "review": "Count damaged buildings from some that people look at, with intervals that hold.",
+        "damage": "Map building damage from images before and after an event, and outlines of buildings.",
+        "review": "Count damaged buildings from a sample that people look at, with reliable intervals.",
         "rubble": "Measure height loss and debris volume of buildings from clouds of points.",
         "demo": "Run the main job on a synthetic miniature city.",
     },

@@ -54,7 +54,7 @@ def review(
     ] = None,
     measure: Annotated[Measure, typer.Option(help="With --model: what the next click is chosen by.")] = "entropy",
 ) -> None:
-    """Count damaged buildings from a random sample that people look at, with intervals that hold.
+    """Count damaged buildings from a random sample that people look at, with reliable intervals.
 
     The first call draws the sample into DIR/review.gpkg. Open DIR/review.qgz in QGIS, choose an answer for each building, in the
     order of `look`, as many as you have time for, and call again: the counts go into DIR/review.json. Or grade on a page, which works

@@ -78,14 +78,14 @@ class Areas:
             notes.append(
                 Finding(
                     "areas_overlap", "note",
-                    f"Areas overlap: {count_of(several, 'building')} counted in each of them, so the areas' numbers sum to more than the map's.",
+                    f"Areas overlap: {count_of(several, 'building')} counted in more than one of them. The numbers of the areas sum to more than those of the map.",
                 )
             )  # fmt: skip
         if outside := int((times == 0).sum()):
             notes.append(
                 Finding(
                     "areas_leave_gaps", "note",
-                    f"Areas leave gaps: {count_of(outside, 'building')} in none of them; the row {OUTSIDE!r} has their numbers.",
+                    f"Areas leave gaps: {count_of(outside, 'building')} outside all of them, counted in the row {OUTSIDE!r}.",
                 )
             )  # fmt: skip
         return tuple(notes)

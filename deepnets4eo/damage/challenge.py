@@ -333,7 +333,7 @@ def _open_scene(root: Path, scene: str) -> Layer:
     files = [folder / BAND_FOLDER / f"r-{band}.tif" for band in BANDS]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
-        raise InputError(f"{folder / BAND_FOLDER} lacks {', '.join(missing)}. Fetch the scene anew, or name another.")
+        raise InputError(f"{folder / BAND_FOLDER} lacks {', '.join(missing)}. Fetch the scene again, or name another.")
     return Layer.stack(files).with_names(BANDS)
 
 

@@ -114,9 +114,9 @@ def block_findings(failures: Mapping[str, Mapping[str, str]]) -> tuple[Finding, 
     return (
         Finding(
             "blocks_failed", "caution",
-            f"{count_of(len(failed), 'block')} of the work could not be done, the first of them {block} of {step} (row and column of its "
+            f"{count_of(len(failed), 'block')} of the work could not be done. The first is {block} of {step} (row and column of its "
             f"corner): {reason}. The buildings there were not assessed.",
-            "Mend the cause and make the map again with --overwrite.",
+            "Remove the cause and make the map again with --overwrite.",
         ),
     )  # fmt: skip
 
@@ -197,7 +197,7 @@ def _range_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> list[Find
             "evidence_outside_range",
             severity,  # type: ignore[arg-type]
             message,
-            "Remove haze or a green cast, use sharper images without crowns over the roofs, or give surface models of both dates.",
+            "Remove haze or a green tint, use sharper images without trees over the roofs, or give surface models of both dates.",
         )
     ]
 

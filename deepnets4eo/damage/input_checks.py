@@ -90,7 +90,7 @@ def assumed_gsd(post: Layer) -> list[Finding]:
     if post.grid.crs is not None:
         return []
     return [
-        Finding("pixel_size_assumed", "caution", f"The post image has no CRS. A pixel was taken for {UNKNOWN_GSD_M:g} m, and areas "
+        Finding("pixel_size_assumed", "caution", f"The post image has no CRS. A pixel was assumed to be {UNKNOWN_GSD_M:g} m wide, and areas "
                 "are not known.", "Say how large a pixel is, in metres: --gsd 0.3.")
     ]  # fmt: skip
 

@@ -137,7 +137,7 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> Ima
     )
     if pair.pre is None:
         if settings.assume_registered:
-            raise InputError("--assume-registered takes a pre image as lying right, but there is none. Leave it out.")
+            raise InputError("--assume-registered is about a pre image, but there is none. Leave it out.")
         return pair
     pair = pair.pair_by_pixels()
     if overlap_share(pair.post.grid, pair.pre.grid) == 0:
@@ -154,7 +154,7 @@ def _check_water(source: str | None, post: Layer) -> None:
     layer = Layer.open(source)
     if layer.count != 1:
         raise InputError(
-            f"--water {source} has {layer.count} bands; expected one, which is not 0 where water is new. Take one out: gdal_translate -b 1."
+            f"--water {source} has {layer.count} bands; expected one, which is not 0 where water is new. Extract one: gdal_translate -b 1."
         )
     covered_share(post.grid, layer, "--water")
 

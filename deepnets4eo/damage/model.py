@@ -212,7 +212,7 @@ def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:
         raise RunError(f"{path} is damaged: {name} lacks {error}. Fetch or fit it again.") from error
     except (ValueError, OverflowError) as error:
         raise RunError(
-            f"{path} is damaged: {name} holds what is no number ({error}). Fetch or fit it again."
+            f"{path} is damaged: {name} holds something that is not a number ({error}). Fetch or fit it again."
         ) from error
     numbers = (variant.centre, variant.scale, variant.intercepts, variant.weights)
     if not columns or not all(np.isfinite(values).all() for values in numbers) or not (variant.scale > 0).all():

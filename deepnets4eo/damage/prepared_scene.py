@@ -153,7 +153,7 @@ def _too_few(alignment: FootprintAlignment) -> Finding:
     return Finding(
         "alignment_unknown", "caution",
         f"{count_of(alignment.voters, 'footprint')} {one_or_many(alignment.voters, 'lies', 'lie')} on the image: too few to "
-        f"measure whether footprints lie on buildings (at least {LEAST_FOOTPRINTS}). They were taken where they are.",
+        f"measure whether footprints lie on buildings (at least {LEAST_FOOTPRINTS}). They were used where they are.",
         "Look at each of them on the page, or give more footprints of the site.",
     )  # fmt: skip
 
@@ -202,8 +202,8 @@ def _as_requested(registration: Registration, settings: Settings) -> tuple[Findi
         return (
             Finding(
                 "registration_assumed", "caution",
-                "The pre image was taken as lying right (--assume-registered), and nothing was measured: an offset of a few "
-                "pixels would pass for damage.",
+                "The pre image was assumed to lie in the right place (--assume-registered); nothing was measured. An offset of a few "
+                "pixels would look like damage.",
                 "Look whether pre and post agree on the page, or leave --assume-registered out.",
             ),
         )  # fmt: skip

@@ -246,7 +246,7 @@ class ProductOptions:
     products_only: Annotated[
         bool,
         Field(
-            description="Write the products of the map in --out anew, with further --also or in another language.",
+            description="Write the products of the map in --out again, with further --also or in another language.",
             json_schema_extra=KEY,
         ),
     ] = False

@@ -245,7 +245,7 @@ def _further(source: str, flag: str, grid: Grid, resampling: str = "bilinear") -
     layer = Layer.open(source)
     if layer.count != 1:
         raise InputError(
-            f"{flag} {layer.source} has {layer.count} bands; expected one. Take one out: gdal_translate -b 1."
+            f"{flag} {layer.source} has {layer.count} bands; expected one. Extract one: gdal_translate -b 1."
         )
     covered_share(grid, layer, flag)
     return layer.on(grid, resampling)
@@ -269,7 +269,7 @@ def _registration_findings(image: Layer, registration: Registration) -> list[Fin
     return [
         Finding(
             "registration_doubtful", "caution",
-            f"How {image.source} lies on POST is not sure: {registration.reason}. The shore of permanent water may show as flood.",
+            f"It is uncertain how {image.source} lies on POST: {registration.reason}. The shore of permanent water may show as flood.",
             "Look whether both images agree on the page.",
         )
     ]  # fmt: skip
@@ -298,7 +298,7 @@ def _kind_findings(kinds: dict[str, Kind], options: FloodOptions) -> list[Findin
         findings.append(
             Finding(
                 "no_cloud_mask", "note",
-                "No mask of clouds was given: their shadows can pass for water, and water under them is not seen.",
+                "No mask of clouds was given: their shadows can be mistaken for water, and water under them is not seen.",
                 "Give --set cloud_mask_pre=… and --set cloud_mask_post=….",
             )
         )  # fmt: skip

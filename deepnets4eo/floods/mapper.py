@@ -348,7 +348,7 @@ class WaterMapper(ProbabilitySegmenter):
         if identity and (network is None or network.identity != identity):
             raise RunError(
                 f"{folder} was measured with another network of water than this copy of the toolbox has, or PyTorch is missing. "
-                "Map the scene anew."
+                "Map the scene again."
             )
         return cls(inputs, dates, options, tiling=tiling, network=network)
 

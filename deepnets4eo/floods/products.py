@@ -53,9 +53,9 @@ CAVEATS = (
     "Images are averaged down where the page holds no detail; flood.tif, probability.tif and flood.gpkg hold the full resolution.",
     "Calm water is dark in radar, and so are tarmac, sand, salt flats and radar shadow; wind makes water bright. Water between "
     "houses and under trees is often not seen. Wet rice fields, frozen lakes and the sea at high tide look like floods.",
-    "In fine optical images large surfaces of one colour are taken for water: car parks and bare fields that are new can be among "
+    "In fine optical images large surfaces of one colour are mapped as water: car parks and bare fields that are new can be among "
     "them, and narrow or dark, noisy water is missed.",
-    "The interval of the flooded area comes from drawing blocks of the scene anew; it says nothing about errors of the map.",
+    "The interval of the flooded area comes from drawing blocks of the scene at random many times; it says nothing about errors of the map.",
 )
 OVERVIEW_PX = 1024
 WHITE = 180  # of 255, of the darkest of red, green and blue: muddy water and glint stay below it

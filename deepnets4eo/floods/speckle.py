@@ -169,7 +169,7 @@ def sigma_range(looks: float, sigma: float) -> tuple[float, float, float]:
     from scipy.stats import gamma
 
     if not 0 < sigma < 1:
-        raise InputError(f"sigma is {sigma}, a share above 0 and below 1 is expected. Take 0.9, as is usual.")
+        raise InputError(f"sigma is {sigma}, a share above 0 and below 1 is expected. Use 0.9, the usual value.")
     speckle, first, second = (gamma(looks + power, scale=1 / looks) for power in range(3))
 
     def upper(low: float) -> float:
@@ -223,7 +223,7 @@ def nonlocal_filter(power: FloatImage, looks: float, patch_px: int = 5, search_p
 
 def _half(window_px: int) -> int:
     if window_px < 3 or window_px % 2 == 0:
-        raise InputError(f"a window is {window_px} px wide, an odd number from 3 on is expected. Take 7.")
+        raise InputError(f"a window is {window_px} px wide, an odd number from 3 on is expected. Use 7.")
     return window_px // 2
 
 

@@ -275,7 +275,7 @@ def guess_axes(shape: Sequence[int], wavelengths: Sequence[int], *, rows_first: 
     >>> guess_axes((145, 145, 200), [], rows_first=False)
     ('hwb', '')
     >>> guess_axes((610, 340, 103), [], rows_first=False)
-    ('hwb', 'the shortest axis is taken for the bands')
+    ('hwb', 'the shortest axis is read as the bands')
     """
     if len(shape) == 2 or rows_first:
         return AXES[len(shape)], ""
@@ -284,7 +284,7 @@ def guess_axes(shape: Sequence[int], wavelengths: Sequence[int], *, rows_first: 
         return BANDS_AT[counted[0]], ""
     if len(set(shape)) == 2:
         return BANDS_AT[next(axis for axis in range(3) if list(shape).count(shape[axis]) == 1)], ""
-    return BANDS_AT[list(shape).index(min(shape))], "the shortest axis is taken for the bands"
+    return BANDS_AT[list(shape).index(min(shape))], "the shortest axis is read as the bands"
 
 
 def split_axes(name: str, text: str) -> tuple[str, str]:

@@ -50,7 +50,7 @@ class ArrayFormat:
 
 def damage_error(path: Path, error: BaseException) -> InputError:
     """The error for a file of arrays that cannot be read."""
-    return InputError(f"{path} cannot be read: {error or type(error).__name__}. Is it whole? Write it anew.")
+    return InputError(f"{path} cannot be read: {error or type(error).__name__}. Is it whole? Write it again.")
 
 
 def is_number(dtype: np.dtype[Any]) -> bool:

@@ -73,7 +73,9 @@ def read_header(path: Path) -> dict[str, str]:
         while parts[0].startswith("{") and "}" not in parts[-1]:
             following = next(lines, None)
             if following is None:
-                raise InputError(f"{path} ends within the list {name.strip()!r}: a brace is not closed. Write it anew.")
+                raise InputError(
+                    f"{path} ends within the list {name.strip()!r}: a brace is not closed. Write it again."
+                )
             parts.append(following.strip())
         entries[name.strip().lower()] = " ".join(parts)
     return entries
@@ -97,7 +99,7 @@ def check_image(data: Path) -> None:
     for line in _lines(header):  # GDAL reads a list there, up to the next closing brace
         if line.lstrip().startswith(COMMENT) and "=" in line and "{" in line and "}" not in line:
             raise InputError(
-                f"{header} has a comment with an open brace, {line.strip()!r}, which hides the entries after it. Take the brace out."
+                f"{header} has a comment with an open brace, {line.strip()!r}, which hides the entries after it. Remove the brace."
             )
     pixels = _number(header, entries, "samples", 1) * _number(header, entries, "lines", 1)
     bands, kind = _number(header, entries, "bands", 1, "1"), _number(header, entries, "data type", 1, "1")

@@ -116,7 +116,7 @@ def _open(name: str, driver: str | None) -> DatasetReader:
     try:
         return rasterio.open(name, driver=driver)
     except UnicodeError as error:
-        raise InputError(f"the name of {name}, or a text in it, is not UTF-8. Rename it, or write it anew.") from error
+        raise InputError(f"the name of {name}, or a text in it, is not UTF-8. Rename it, or write it again.") from error
     except READ_ERRORS as error:
         raise InputError(
             f"{name} is not a raster that GDAL can open{f' as {driver}' if driver else ''}: the file is truncated or "
@@ -162,7 +162,7 @@ def _check_described(dataset: DatasetReader, name: str) -> None:
     if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS"):
         dataset.close()
         raise InputError(
-            f"{name} names another file as its overviews. Take that out: gdal_translate IN OUT.tif, then gdaladdo OUT.tif"
+            f"{name} names another file as its overviews. Remove them: gdal_translate IN OUT.tif, then gdaladdo OUT.tif"
         )
 
 

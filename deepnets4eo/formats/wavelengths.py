@@ -82,7 +82,7 @@ def raster_wavelengths_nm(dataset: Any) -> list[float | None] | None:
                 values[index] = value
         elif unit not in NOT_LENGTHS:
             log.warning(
-                "%s states wavelengths from %g to %g %s; expected 100 nm to 1 mm. They are taken for unknown. Correct the "
+                "%s states wavelengths from %g to %g %s; expected 100 nm to 1 mm. They are ignored. Correct the "
                 "numbers or their unit in the file.",
                 dataset.name, min(numbers.values()), max(numbers.values()), unit or "without unit",
             )  # fmt: skip

@@ -105,7 +105,7 @@ def _libraries() -> Inspection:
         if _numbers(versions[name]) < _numbers(least):
             problems.append(f"{name} {versions[name]} is older than {least}. pip install --upgrade '{name}>={least}'")
     line = ", ".join(f"{name} {number}" for name, number in versions.items())
-    return Inspection("libraries", f"{len(versions)} of them", {"versions": line}, problems)
+    return Inspection("libraries", f"{len(versions)} installed", {"versions": line}, problems)
 
 
 def _missing() -> dict[str, list[str]]:
@@ -140,7 +140,7 @@ def _gdal() -> Inspection:
         "of vectors": ".".join(map(str, pyogrio.__gdal_version__)),
         "PROJ": pyproj.proj_version_str,
         "GEOS": shapely.geos_version_string,
-        "formats": f"without {', '.join(lacking)}" if lacking else "all that are read and written",
+        "formats": f"without {', '.join(lacking)}" if lacking else "all that the toolbox reads and writes",
     }
     problems = []
     if lacking:

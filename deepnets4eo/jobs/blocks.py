@@ -104,7 +104,7 @@ class RemoteSteps:
         if len(failed) > max(MOST_FAILED * len(blocks), LEAST_FAILED):
             raise RunError(
                 f"{len(failed)} of {len(blocks)} blocks of the step {step} could not be done, the first of them because: "
-                f"{next(iter(failed.values()))}. Mend the cause, and go on with --resume."
+                f"{next(iter(failed.values()))}. Remove the cause, and go on with --resume."
             )
         self.failures[step] = failed
         return failed

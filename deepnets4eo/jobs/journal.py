@@ -115,7 +115,7 @@ class Journal:
         : the one that begins; None for the job that completes them. Errors: OutputError."""
         if self.folder is None:
             return
-        anew = f"or remove {self.folder.parent} and begin all parts anew."
+        anew = f"or remove {self.folder.parent} and begin all parts again."
         others = sum(
             len(_parts_done(other)) for other in self.folder.parent.glob("*/") if other.name != self.folder.name
         )

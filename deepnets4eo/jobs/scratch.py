@@ -57,7 +57,7 @@ def check_parts(out: Path, *, resume: bool, overwrite: bool) -> None:
     parts = f"{count_of(done, 'part')} of a job into {out} {one_or_many(done, 'is', 'are')} done"
     if (out / "manifest.json").exists():
         raise OutputError(f"{out} exists already, and {parts}. Pass --resume --overwrite to replace it by their map.")
-    raise OutputError(f"{parts}. Pass --resume to make the map of them, or --overwrite to begin anew.")
+    raise OutputError(f"{parts}. Pass --resume to make the map of them, or --overwrite to begin again.")
 
 
 @contextmanager

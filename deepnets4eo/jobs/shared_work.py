@@ -42,7 +42,7 @@ class SharedWork:
         for name in names:
             if name not in kept and (receipt := next(receipts)).failure:
                 raise RunError(
-                    f"the block {name} could not be computed: {receipt.failure}. Mend the cause, and start the job again, with --resume "
+                    f"the block {name} could not be computed: {receipt.failure}. Remove the cause, and start the job again, with --resume "
                     "where it has that: what is finished is kept then."
                 )
             arrays = journal.get(name)

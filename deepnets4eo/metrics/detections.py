@@ -188,7 +188,7 @@ def _check_valid(detections: gpd.GeoDataFrame, reference: gpd.GeoDataFrame) -> N
     for name, frame in (("detections", detections), ("reference objects", reference)):
         outlines = np.asarray(frame.geometry.to_numpy(), object)
         if count := int((~shapely.is_valid(outlines) & ~shapely.is_missing(outlines)).sum()):
-            raise InputError(f"{count} {name} have an outline that is not valid. Mend them: frame.make_valid().")
+            raise InputError(f"{count} {name} have an outline that is not valid. Repair them: frame.make_valid().")
 
 
 def _on_one_plane(

@@ -77,8 +77,8 @@ class PointCloud:
         if not usable.all():
             wrong, first = int((~usable.all(axis=1)).sum()), self.xyz[~usable][0]
             raise InputError(
-                f"{self.source}: {wrong:,} of {len(self):,} points have coordinates that are no finite numbers up to "
-                f"{MOST_COORDINATE:.0e}, such as {first:.6g}. Remove them, or mend the scales and offsets of the file"
+                f"{self.source}: {wrong:,} of {len(self):,} points have coordinates that are not finite numbers up to "
+                f"{MOST_COORDINATE:.0e}, such as {first:.6g}. Remove them, or correct the scales and offsets of the file"
             )
         for name, values in (self.measurements() | {"withheld": self.withheld}).items():
             if values is not None and len(values) != len(self):

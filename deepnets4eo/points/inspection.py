@@ -97,7 +97,7 @@ def _describe_crs(result: Inspection, file: CloudFile) -> bool:
         result.facts["CRS"] = "none"
         if file.point_format not in ("PLY", "PCD"):
             result.problems.append(
-                "it has no CRS; coordinates are taken for metres. Name it where it is known: --crs EPSG:…"
+                "it has no CRS; coordinates are read as metres. Name it where it is known: --crs EPSG:…"
             )
         return True
     epsg = crs.to_epsg()

@@ -163,7 +163,7 @@ def describe_labelling(
         next(open_cloud(neighbour, crs=options.crs).chunks(1))
     if orthophoto is not None:
         _check_touches(file, orthophoto)
-    crs = file.crs.name if file.crs is not None else "no CRS, coordinates taken for metres"
+    crs = file.crs.name if file.crs is not None else "no CRS, coordinates are read as metres"
     return (
         f"{file.path}: {file.point_count:,} points, {file.point_format}, {crs}\n"
         f"classes: {', '.join(f'{one.value} {one.name}' for one in labeller.legend.classes)}\n"

@@ -199,4 +199,4 @@ def numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(word) for word in text.split(","))
     except ValueError as error:
-        raise InputError(f"--scales {text} are no numbers. Write them like 0.75,1,1.25.") from error
+        raise InputError(f"--scales {text} are not numbers. Write them like 0.75,1,1.25.") from error

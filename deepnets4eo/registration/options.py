@@ -38,7 +38,7 @@ MaxRotation: TypeAlias = Annotated[
 AssumeRegistered: TypeAlias = Annotated[
     bool,
     Field(
-        description="Take pre as lying right, unmeasured; an offset then passes for damage or change.",
+        description="Assume that pre lies in the right place and measure nothing; an offset then looks like damage or change.",
         json_schema_extra={**ALIGNMENT, "flag": "--assume-registered"},
     ),
 ]

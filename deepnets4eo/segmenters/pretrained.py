@@ -297,7 +297,7 @@ def _place_bands(weight: Tensor, theirs: Sequence[str], ours: Sequence[str]) -> 
     known, wanted = [name_band(name) for name in theirs], [name_band(name) for name in ours]
     if len(known) != weight.shape[1]:
         raise InputError(
-            f"the weights' metadata name {len(known)} bands, their first layer takes {weight.shape[1]}. Mend the metadata."
+            f"the weights' metadata name {len(known)} bands, their first layer takes {weight.shape[1]}. Correct the metadata."
         )
     if known == wanted:
         return weight, ""

@@ -307,7 +307,7 @@ def check_data_files(out: Path) -> None:
         more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
         raise RunError(
             f"{', '.join(changed[:NAMED])}{more}: changed since the training in {out} began, so that its scores cannot be "
-            f"compared. Train anew into another --out; where the contents are the same, delete {note} and resume."
+            f"compared. Train again into another --out; where the contents are the same, delete {note} and resume."
         )
 
 

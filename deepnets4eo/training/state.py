@@ -47,14 +47,14 @@ def load_state(path: Path, network: nn.Module, optimizer: Optimizer | None = Non
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise RunError(f"{path} is of another network: {error}. Train anew without --resume.") from error
+        raise RunError(f"{path} is of another network: {error}. Train again without --resume.") from error
     steps = scalars.pop("optimizer_scalars", {})
     if optimizer is not None:
         try:
             optimizer.load_state_dict({**optimizer.state_dict(), "state": _optimizer_state(tensors, steps)})
         except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise RunError(
-                f"{path} holds another optimiser's state: {error!r}. Train anew without --resume."
+                f"{path} holds another optimiser's state: {error!r}. Train again without --resume."
             ) from error
     return scalars
 
@@ -68,7 +68,7 @@ def read_scalars(path: Path) -> dict[str, Any]:
             raise InputError(f"its header holds a {type(scalars).__name__}")
     except (SafetensorError, OSError, KeyError, InputError) as error:
         raise RunError(
-            f"{path} is no training state of this package ({error}). Train anew without --resume."
+            f"{path} is no training state of this package ({error}). Train again without --resume."
         ) from error
     return scalars
 
@@ -80,7 +80,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     checksum = scalars.pop(CHECKSUM, None)  # files of before have none
     if checksum is not None and checksum != _checksum(scalars, tensors):
         raise RunError(
-            f"{path} is damaged: its content has another checksum than was written. Train anew without --resume."
+            f"{path} is damaged: its content has another checksum than was written. Train again without --resume."
         )
     return scalars, tensors
 

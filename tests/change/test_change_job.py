@@ -297,7 +297,7 @@ def test_bands_are_paired_by_name_then_by_number() -> None:
         choose_bands(four, three, ChangeOptions())
     pre, post = choose_bands(four, three, ChangeOptions(pre_bands="4,1,2"))
     assert (pre.bands, post.bands) == ([4, 1, 2], [1, 2, 3])
-    with pytest.raises(InputError, match="no numbers of bands"):
+    with pytest.raises(InputError, match="not numbers of bands"):
         choose_bands(four, three, ChangeOptions(post_bands="red"))
     with pytest.raises(InputError, match="not \\[7\\]"):
         choose_bands(four, three, ChangeOptions(post_bands="1,7"))
@@ -575,7 +575,7 @@ def test_the_verb_prints_its_files_findings_and_summary(tmp_path: Path, monkeypa
     printed = capsys.readouterr()
     summary = json.loads(printed.out)
     assert (summary["method"], summary["refined"]) == ("cva", False)
-    assert "CAUTION: The images were taken as lying on each other" in printed.err
+    assert "CAUTION: The images were assumed to lie on each other" in printed.err
     assert main(command) == 1
     assert "exists already" in capsys.readouterr().err
     for more in ([], ["--dry-run"]):

@@ -70,7 +70,7 @@ def test_bands_that_are_taken_for_colours_are_said(image, caplog):
     assumed = series_of(image)
     assert assumed.band_names == ["red", "green", "blue"]
     assert assumed.bands_assumed
-    assert "The images do not name their bands: they are taken for red, green, blue." in caplog.text
+    assert "The images do not name their bands: they are read as red, green, blue." in caplog.text
     caplog.clear()
     assert not series_of(image, bands=NAMES).bands_assumed
     assert not series_of(image[:2]).bands_assumed

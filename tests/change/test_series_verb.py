@@ -134,7 +134,7 @@ def test_the_changes_most_like_one_are_listed(result, capsys):
         (["images", "--out", "x", "--breaks-from", "soon"], "--breaks-from soon is no date"),
         (["images", "--out", "x", "--breaks-from", "2019-13-01"], "--breaks-from 2019-13-01 is no date"),
         (["images", "--out", "x", "--bands", "nir=four"], "is not of the form name=number"),
-        (["images", "--out", "x", "--masks", "masks", "--mask-values", "a"], "--mask-values a are no numbers"),
+        (["images", "--out", "x", "--masks", "masks", "--mask-values", "a"], "--mask-values a are not numbers"),
         (["images", "--out", "x", "--bands", "red,nir"], "has 4 bands, but 2 names were given"),
         (["images", "--out", "x", "--cell-px", "512"], "less than a cell of 512"),
         (

@@ -137,7 +137,7 @@ def test_parts_on_the_command_line_and_the_job_that_completes_them(
     assert not out.exists()
     assert damage(place, out) == 1
     assert "2 parts of a job into" in (refused := capsys.readouterr().err)
-    assert "Pass --resume to make the map of them, or --overwrite to begin anew." in refused
+    assert "Pass --resume to make the map of them, or --overwrite to begin again." in refused
     assert damage(place, out, "--resume", footprints=str(place / "post.tif")) == 2  # a slip of the user's
     with caplog.at_level(logging.INFO):
         assert damage(place, out, "--resume") == 0

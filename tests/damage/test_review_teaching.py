@@ -113,7 +113,7 @@ def test_chosen_answers_move_a_copy_of_the_map_and_enter_no_count(
     assert not first & second
     capsys.readouterr()
     assert main(["review", str(tmp_path), "--update"]) == 0
-    assert "60 answers put in; the others are graded anew" in capsys.readouterr().err
+    assert "60 answers put in; the others are graded again" in capsys.readouterr().err
     taught = gpd.read_file(tmp_path / "taught.gpkg", layer="buildings").set_index("id")
     answered = [int(name[1:]) for name in first | second]
     assert right(taught, truth, np.array(answered)) == 1

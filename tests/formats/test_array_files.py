@@ -72,7 +72,7 @@ def test_structures_that_end_too_early_are_damaged(tmp_path: Path) -> None:
     for announced in (1 << 20, 0xFFFFFFF8):
         content[at : at + 4] = struct.pack("<I", announced)
         path.write_bytes(content)
-        with pytest.raises(InputError, match="ends within its field Data.*Write it anew"):
+        with pytest.raises(InputError, match="ends within its field Data.*Write it again"):
             list_arrays(path)
 
 
@@ -115,7 +115,7 @@ def test_what_is_guessed_is_said_once_with_the_remedy(tmp_path: Path, caplog: py
             open_array(parse_reference(str(tmp_path / "cube.npy")))
             assert open_array(parse_reference(str(tmp_path / "square.npy"))).axes == "hwb"
     assert len(caplog.messages) == 1
-    assert "read as rows, columns, bands: the shortest axis is taken for the bands" in caplog.messages[0]
+    assert "read as rows, columns, bands: the shortest axis is read as the bands" in caplog.messages[0]
     assert "cube.npy#cube:bhw" in caplog.messages[0]
 
 

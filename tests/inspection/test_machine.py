@@ -27,7 +27,7 @@ def test_one_page_describes_a_sound_installation(capsys) -> None:
         "writing: works",
     ):
         assert f"\n{line}" in f"\n{shown.out}"
-    assert "formats: all that are read and written" in shown.out
+    assert "formats: all that the toolbox reads and writes" in shown.out
     assert shown.out.count("\n") < 50
     assert str(Path.home()) + "/" not in shown.out
 

@@ -63,12 +63,12 @@ def test_an_intensity_of_nothing_but_nan_is_not_measured(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.xyz", "1 2 3\n4 5\n", "no text of points|no finite numbers"),
-        ("a.xyz", "1 2 3\n4 nan 6\n", "1 of 2 points have coordinates that are no finite numbers"),
+        ("a.xyz", "1 2 3\n4 5\n", "no text of points|not finite numbers"),
+        ("a.xyz", "1 2 3\n4 nan 6\n", "1 of 2 points have coordinates that are not finite numbers"),
         ("a.xyz", "1 2 3\n4 word 6\n", "is no text of points"),
         ("a.xyz", "1 2\n3 4\n", r"has 2 columns without names, expected 3, 4, 6, 7\. Name them"),
         ("a.xyz", "north east up\n3 4 5\n", "expected x, y and z among them"),
-        ("a.xyz", "x y z class\n1 2 3 300\n", "values of classification are no whole numbers 0–255, such as 300"),
+        ("a.xyz", "x y z class\n1 2 3 300\n", "values of classification are not whole numbers 0–255, such as 300"),
         ("a.xyz", "\x00\xff\n", "is no text of points|without names"),
         ("a.ply", "solid cube\n", r"is no PLY file: it begins with b'solid cu'"),
         ("a.ply", "ply\nformat ascii 1.0\nelement vertex 2\nend_header\n", "has no points|cannot be read"),
@@ -221,7 +221,7 @@ def test_scales_and_offsets_of_no_place_are_refused_despite_honest_looking_bound
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"a\.las has coordinates from .* expected finite numbers up to 1e\+10"):
         label_cloud(path, NeighbourCount(), tmp_path / "out.las")
-    with pytest.raises(InputError, match=r"a\.las: \d+ of 50 points have coordinates that are no finite numbers"):
+    with pytest.raises(InputError, match=r"a\.las: \d+ of 50 points have coordinates that are not finite numbers"):
         open_cloud(path).read()
     assert any("expected finite numbers up to" in problem for problem in inspect(str(path)).problems)
 

@@ -20,7 +20,7 @@ def test_a_subset_keeps_what_was_measured_at_its_points():
     [
         (np.zeros((0, 3)), "at least one point"),
         (np.zeros((4, 2)), r"shape \(4, 2\)"),
-        (np.array([[0, 0, np.nan], [0, 0, 0]]), "1 of 2 points have coordinates that are no finite numbers"),
+        (np.array([[0, 0, np.nan], [0, 0, 0]]), "1 of 2 points have coordinates that are not finite numbers"),
     ],
 )
 def test_coordinates_that_are_no_cloud_are_refused(xyz, message):

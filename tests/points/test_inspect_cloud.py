@@ -48,7 +48,7 @@ def test_problems_name_their_remedy(tmp_path: Path) -> None:
     xyz[:5] = xyz[5]
     xyz[9, 2] = 20_000
     problems = " ".join(inspect(str(write_las(tmp_path / "a.las", xyz, crs=None))).problems)
-    assert "no CRS; coordinates are taken for metres. Name it where it is known: --crs" in problems
+    assert "no CRS; coordinates are read as metres. Name it where it is known: --crs" in problems
     assert "5 points lie where another one does." in problems
     assert "heights leave −500 to 9,000 m" in problems
     elsewhere = inspect(str(write_las(tmp_path / "b.las", scattered(50), crs="EPSG:28992"))).problems

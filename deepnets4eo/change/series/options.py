@@ -71,7 +71,7 @@ class SeriesInputs:
         try:
             return tuple(float(number) for number in split_names(self.mask_values or ""))
         except ValueError as error:
-            raise InputError(f"--mask-values {self.mask_values} are no numbers. Write them like 3,8,9,10.") from error
+            raise InputError(f"--mask-values {self.mask_values} are not numbers. Write them like 3,8,9,10.") from error
 
     @property
     def chosen_bands(self) -> dict[str, int] | list[str] | None:

@@ -86,7 +86,7 @@ class ImageSeries:
         numbers, self.band_names, self.bands_assumed = _choose(own, bands, self.rule.band)
         if self.bands_assumed:
             log.warning(
-                "The images do not name their bands: they are taken for %s. Name them with --bands if they show others.",
+                "The images do not name their bands: they are read as %s. Name them with --bands if they show others.",
                 ", ".join(self.band_names),
             )
         for image, layers in zip(images, opened, strict=True):

@@ -244,7 +244,7 @@ def _image(folder: Path, stem: str) -> Path:
     for suffix in SUFFIXES:
         if (folder / f"{stem}{suffix}").is_file():
             return folder / f"{stem}{suffix}"
-    raise InputError(f"{folder / stem}{SUFFIXES[0]} is missing, but there are labels for it. Fetch the images anew.")
+    raise InputError(f"{folder / stem}{SUFFIXES[0]} is missing, but there are labels for it. Fetch the images again.")
 
 
 def _xbd_labels(path: Path) -> tuple[np.ndarray, list[str], float | None]:
@@ -280,7 +280,7 @@ def _open(pre: Path, post: Path) -> Scene:
 def _size_error(path: str, shape: tuple[int, int], other: Layer) -> InputError:
     return InputError(
         f"{path} has {shape} pixels and {other.source} {other.shape}, expected the same. "
-        "Fetch both anew, or resample one."
+        "Fetch both again, or resample one."
     )
 
 

@@ -129,7 +129,7 @@ def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.G
     filled = read_filled(path, table)
     if filled.seed is None:
         raise InputError(
-            f"{path} has chosen buildings, which say nothing of the others. They teach with --update; draw a sample to count."
+            f"{path} has chosen buildings, which say nothing about the others. They teach with --update; draw a sample to count."
         )
     return draw_sample(filled.buildings, filled.looks, filled.seed), filled.answers, filled.buildings
 
@@ -173,9 +173,7 @@ def read_filled(path: Path, table: Path) -> Filled:
         raise InputError(f"{path} has building {shorten(double.iloc[0])} twice. Keep one row of it.")
     if (rows[answered] < 0).any():
         other = frame["id"][answered & (rows < 0)].iloc[0]
-        raise InputError(
-            f"building {shorten(other)} in {path} was not drawn: the map has none of that id. Take it out."
-        )
+        raise InputError(f"building {shorten(other)} in {path} was not drawn: the map has none of that id. Remove it.")
     answers = {
         int(row): str(answer).strip() for row, answer in zip(rows[answered], frame["answer"][answered], strict=True)
     }

@@ -80,7 +80,7 @@ class Taught:
             )
             if old is not None and new is not None
         )
-        return f"the others are graded anew ({', '.join(self.moved)}; on answers that were left out {scores})"
+        return f"the others are graded again ({', '.join(self.moved)}; on answers that were left out {scores})"
 
 
 def teach(buildings: pd.DataFrame, answers: Mapping[int, str], seed: int = 0) -> Taught:

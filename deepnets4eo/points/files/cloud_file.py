@@ -109,7 +109,7 @@ class CloudFile(ABC):
             low, high = self.file_bounds
             raise InputError(
                 f"{self.path} has coordinates from {low.min():.6g} to {high.max():.6g}; expected finite numbers up to "
-                f"{MOST_COORDINATE:.0e}. Mend its scales and offsets, and remove stray points."
+                f"{MOST_COORDINATE:.0e}. Correct its scales and offsets, and remove stray points."
             )
         return self.file_bounds * self._to_metres
 
@@ -243,7 +243,7 @@ def as_bytes(values: NDArray[Any], name: str, source: str) -> NDArray[np.uint8]:
     if wrong.any():
         first = values[wrong][0]
         raise InputError(
-            f"{source}: {int(wrong.sum()):,} values of {name} are no whole numbers 0–255, such as {first}. "
+            f"{source}: {int(wrong.sum()):,} values of {name} are not whole numbers 0–255, such as {first}. "
             "Convert them, or name the columns of a text file otherwise."
         )
     return values.astype(np.uint8)

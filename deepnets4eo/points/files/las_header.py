@@ -130,7 +130,7 @@ def las_errors(path: Path) -> Iterator[None]:
             raise
         if isinstance(error, UnicodeDecodeError):
             raise InputError(
-                f"{path} has names in its header that are no UTF-8 ({error.object[:32]!r}). Write them with plain letters: "
+                f"{path} has names in its header that are not UTF-8 ({error.object[:32]!r}). Write them with plain letters: "
                 "pdal translate"
             ) from error
         reason = " ".join(str(error).split()) or type(error).__name__

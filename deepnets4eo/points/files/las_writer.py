@@ -147,7 +147,7 @@ def _check_writable(header: laspy.LasHeader, path: Path) -> None:
     except Exception as error:  # laspy raises many kinds for what a damaged header holds
         raise InputError(
             f"{path} has a header that cannot be written again ({' '.join(str(error).split())[:200]}). "
-            f"Mend it first: pdal translate {path} mended.laz"
+            f"Repair it first: pdal translate {path} mended.laz"
         ) from error
 
 
