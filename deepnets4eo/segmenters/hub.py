@@ -110,7 +110,6 @@ def _stac_item(run: Run, weights_sha256: str) -> dict[str, Any]:
     }
     properties = {
         "datetime": None, "start_datetime": "1900-01-01T00:00:00Z", "end_datetime": "9999-12-31T23:59:59Z",
-        "bands": [{"name": band} for band in bands],
         "mlm:name": identity, "mlm:architecture": network, "mlm:tasks": [task], "mlm:framework": "PyTorch",
         "mlm:input": [{
             "name": "image", "bands": bands, "description": "Bands, prepared as the entry inputs of config.json says.",
@@ -122,7 +121,7 @@ def _stac_item(run: Run, weights_sha256: str) -> dict[str, Any]:
     }  # fmt: skip
     model = {
         "href": f"./{HUB_WEIGHTS}", "type": "application/octet-stream", "roles": ["mlm:model", "mlm:weights"],
-        "mlm:artifact_type": "safetensors.torch.save_file",
+        "mlm:artifact_type": "safetensors.torch.save_file", "bands": [{"name": band} for band in bands],
     }  # fmt: skip
     return {
         "type": "Feature", "stac_version": "1.1.0", "stac_extensions": [MLM], "id": identity, "geometry": None,
