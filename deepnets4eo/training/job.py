@@ -327,7 +327,8 @@ def _data_files(recipe: Recipe, out: Path) -> Iterator[Path]:
     for path in map(Path, paths_in(recipe.data.model_dump(mode="json"))):
         if path.is_file():
             yield path
-    for folder in getattr(recipe.data, "folders", ()):
+    keys = ("folders", "unlabelled", "val", "test")
+    for folder in [one for key in keys for one in getattr(recipe.data, key, ())]:
         for path in Path(folder).rglob("*"):
             of_data = path.is_file() and not path.name.startswith(".") and not path.name.endswith(BESIDE)
             if of_data and out.resolve() not in path.resolve().parents:

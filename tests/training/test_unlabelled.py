@@ -1,6 +1,7 @@
 """Windows without labels: the loss on batches computed by hand, what is drawn, resumption, and refusals."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import deepnets4eo
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.segmenters import networks
 from deepnets4eo.training import unlabelled
 from deepnets4eo.training.batch_changes import cut_mix, relight
@@ -182,6 +183,23 @@ def test_an_interrupted_training_ends_in_the_same_bits(folder: Path, tmp_path: P
     assert not any("consistency" in name for name in first)
     for name, value in first.items():
         np.testing.assert_array_equal(value, second[name], err_msg=name)
+
+
+def test_an_interrupted_training_goes_on_with_the_same_files_without_labels_alone(folder: Path, tmp_path: Path) -> None:
+    more = shutil.copytree(folder / "more", tmp_path / "more")
+    (tmp_path / "recipe.yaml").write_text(json.dumps(RECIPE), encoding="utf-8")
+
+    def train(**how: Any) -> None:
+        options = TrainOptions(device="cpu", **how)
+        overrides = [f"data.unlabelled=[{more}]", "unlabelled.method=fixmatch"]
+        deepnets4eo.train(
+            tmp_path / "recipe.yaml", tmp_path / "run", data=folder / "few", overrides=overrides, options=options
+        )
+
+    train(epochs=1)
+    (more / "b" / "image.tif").touch()
+    with pytest.raises(RunError, match="image.tif"):
+        train(resume=True)
 
 
 def test_what_cannot_be_learnt_without_labels_is_refused(folder: Path, tmp_path: Path) -> None:
