@@ -72,14 +72,14 @@ def write_area(
     name: str,
     image: np.ndarray,
     labels: np.ndarray,
-    place: City | Grid,
+    site: City | Grid,
     legend: Legend,
     squares: int,
     seeds: Sequence[int],
     out: Path,
 ) -> dict[str, dict[str, str]]:
     """Image, all labels, and those of each seed's squares, of class indices (H, W); returns the sources with all and with each seed's."""
-    grid, tags = (place.grid, place.tags) if isinstance(place, City) else (place, {})
+    grid, tags = (site.grid, site.tags) if isinstance(site, City) else (site, {})
     out.mkdir(parents=True, exist_ok=True)
     write_raster(out / f"{name}.tif", grid, np.ascontiguousarray(image), tags)
     number = sum(map(ord, name))
