@@ -234,7 +234,7 @@ def main() -> None:
     texts = [
         table({name: [one[part][name] for one in of_seed] for name in of_seed[0][part]}, title_of(title, smoke=smoke))
         for part, title in enumerate(
-            ("Image and heights, SYNTHETIC", "Weights between two trainings, accuracy in percent, SYNTHETIC")
+            ("Image, heights and radar, SYNTHETIC", "Weights between two trainings, accuracy in percent, SYNTHETIC")
         )
     ]
     if arguments.samples:
