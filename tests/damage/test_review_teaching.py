@@ -123,4 +123,4 @@ def test_chosen_answers_move_a_copy_of_the_map_and_enter_no_count(
     assert "60 buildings have" in gpd.read_file(tmp_path / "taught.gpkg", layer="findings")["message"].iloc[0]
     assert (tmp_path / "damage.gpkg").read_bytes() == old
     assert main(["review", str(tmp_path), str(tmp_path / "next-1.gpkg")]) == 2
-    assert "say nothing of the others" in capsys.readouterr().err
+    assert "say nothing about the others" in capsys.readouterr().err
