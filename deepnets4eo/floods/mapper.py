@@ -63,7 +63,10 @@ MEASURED: tuple[Kind, ...] = ("radar", "spectrum")
 INDICES = {"ndwi": ("green", "nir"), "mndwi": ("green", "swir")}  # McFeeters 1996, Xu 2006
 PLAIN_WIDTH = 0.1  # of an index, from its zero, where the scene has no two modes
 LEAST_STEP = 0.25  # of the way from land to water, which a flood goes; dark streets in another light do not
-SNOW_MNDWI, SNOW_NDWI = 0.4, 0.15  # snow and ice are bright in near infrared, water is not
+SNOW_MNDWI, SNOW_NDWI = (
+    0.4,
+    0.15,
+)  # in near infrared snow and ice are brighter than land; muddy water has their indices alone
 FILE = "water.json"
 LARGEST = 1e30  # no value is refused by its size
 BARELY = 0.01  # from one half: the probability of what the map decides against it
@@ -75,7 +78,8 @@ class WaterDate:
     the bands show; unit : "decibel" or "power" of radar; looks : polarisation → equivalent number of looks;
     thresholds : polarisation in dB, or the negative of an index → threshold; None where no part of the scene has two
     modes; change : the threshold of the change vector from a date of radar to POST, where the options take it and it
-    has two modes; tone : how bright a fine optical image is, by which the network of water sees it."""
+    has two modes; tone : how bright a fine optical image is, by which the network of water sees it; land_nir : near
+    infrared of its land, see `measure_land_nir`."""
 
     kind: Kind
     bands: tuple[str, ...]
@@ -84,6 +88,7 @@ class WaterDate:
     thresholds: dict[str, WaterThreshold | None] = field(default_factory=dict)
     change: WaterThreshold | None = None
     tone: SceneTone | None = None
+    land_nir: float = 0.0
 
     @property
     def statistics(self) -> RadarStatistics:
@@ -289,7 +294,7 @@ class WaterMapper(ProbabilitySegmenter):
         if date.kind == "map":
             return np.where(seen, values[0] != 0, np.nan).astype(np.float32)
         if date.kind == "spectrum":
-            indices, snow = water_indices(dict(zip(date.bands, values, strict=True)))
+            indices, snow = water_indices(dict(zip(date.bands, values, strict=True)), date.land_nir)
             negatives = {band: np.where(seen, -index, np.nan) for band, index in indices.items()}
             return np.where(snow & seen, np.float32(0), _sigmoid(_index_odds(negatives, date.thresholds)))
         return self._filtered(name, values, seen).water_probability()
@@ -374,13 +379,15 @@ def new_water(before: FloatImage, after: FloatImage, least_px: int) -> ByteImage
     return np.where(np.isnan(before + after), NOT_SEEN, classes).astype(np.uint8)
 
 
-def water_indices(bands: Mapping[str, FloatImage]) -> tuple[dict[str, FloatImage], Mask]:
+def water_indices(bands: Mapping[str, FloatImage], land_nir: float = 0.0) -> tuple[dict[str, FloatImage], Mask]:
     """The indices of water that the bands allow, and where snow and ice are.
 
     Parameters
     ----------
     bands : Mapping[str, (H, W) float32]
         "green" with "nir", "swir" or both, in one unit.
+    land_nir : float
+        Near infrared of land, see `measure_land_nir`, which snow exceeds; muddy water has its indices, but is darker.
 
     Returns
     -------
@@ -394,7 +401,16 @@ def water_indices(bands: Mapping[str, FloatImage]) -> tuple[dict[str, FloatImage
     }
     if len(indices) < len(INDICES):
         return indices, np.zeros(bands["green"].shape, bool)
-    return indices, (indices["mndwi"] > SNOW_MNDWI) & (indices["ndwi"] < SNOW_NDWI)
+    snow = (indices["mndwi"] > SNOW_MNDWI) & (indices["ndwi"] < SNOW_NDWI) & (bands["nir"] > land_nir)
+    return indices, np.asarray(snow)
+
+
+def measure_land_nir(bands: Mapping[str, FloatImage], seen: Mask) -> float:
+    """Median of near infrared where MNDWI is negative, which snow and water are not; 0 where there is none, or a band is missing."""
+    if not {"green", "nir", "swir"} <= bands.keys():
+        return 0.0
+    land = bands["nir"][seen & (bands["green"] < bands["swir"])]
+    return float(np.median(land)) if land.size else 0.0
 
 
 def _tiling(side_px: int, dates: Mapping[str, WaterDate]) -> Tiling:
@@ -457,11 +473,12 @@ def _measure(kind: Kind, layer: Layer, sample: tuple[FloatImage, Mask] | None, o
         date = WaterDate(kind, bands, _radar_sample(layer, sample).unit())
         measured = measure_radar(date.radar(data, valid), options)
         return replace(date, looks=measured.looks, thresholds=measured.thresholds)
-    indices, snow = water_indices(dict(zip(bands, data, strict=True)))
+    named = dict(zip(bands, data, strict=True))
+    land_nir = measure_land_nir(named, valid)
+    indices, snow = water_indices(named, land_nir)
     negatives = {key: np.where(valid & ~snow, -index, np.nan) for key, index in indices.items()}
-    return WaterDate(
-        kind, bands, thresholds={key: find_water_threshold(one, options.method) for key, one in negatives.items()}
-    )
+    thresholds = {key: find_water_threshold(one, options.method) for key, one in negatives.items()}
+    return WaterDate(kind, bands, thresholds=thresholds, land_nir=land_nir)
 
 
 def _radar_sample(layer: Layer, sample: tuple[FloatImage, Mask]) -> RadarImage:

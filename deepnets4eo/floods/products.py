@@ -20,7 +20,7 @@ from deepnets4eo.change import RegionPage, area_in_words, changed_area, hectares
 from deepnets4eo.files import write_json
 from deepnets4eo.floods.buildings import NOT_KNOWN, YES, water_around
 from deepnets4eo.floods.dates import FIRST, FloodScene
-from deepnets4eo.floods.mapper import POST, WaterMapper, water_indices
+from deepnets4eo.floods.mapper import POST, WaterMapper, measure_land_nir, water_indices
 from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
 from deepnets4eo.floods.sensors import Kind
 from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER
@@ -291,7 +291,8 @@ def lookalike_findings(labels: Layer, post: Layer, kind: Kind, polygons: gpd.Geo
 
 
 def _snow(bands: dict[str, FloatImage], seen: Mask) -> Finding | None:
-    share = float(water_indices(bands)[1][seen].mean()) if seen.any() else 0.0
+    snow = water_indices(bands, measure_land_nir(bands, seen))[1]
+    share = float(snow[seen].mean()) if seen.any() else 0.0
     if share < LEAST_SNOW:
         return None
     return Finding(

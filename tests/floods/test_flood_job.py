@@ -22,6 +22,7 @@ from deepnets4eo.errors import GridError, InputError, OutputError
 from deepnets4eo.floods import FloodOptions, WaterMapper, map_flood, water_around, water_indices
 from deepnets4eo.floods.buildings import NO, NOT_KNOWN, YES
 from deepnets4eo.floods.dates import open_flood_scene
+from deepnets4eo.floods.mapper import measure_land_nir
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.jobs.parts import Part
 from deepnets4eo.metrics import ConfusionMatrix
@@ -383,6 +384,15 @@ def test_indices_of_water_are_those_of_their_authors() -> None:
     assert indices["mndwi"][0, 0] == pytest.approx(7 / 9)
     assert not snow.any()
     assert list(water_indices({"green": green, "swir": swir})[0]) == ["mndwi"]
+
+
+def test_snow_is_brighter_than_land_and_muddy_water_is_not() -> None:
+    land, muddy, snow = (800.0, 2600, 2200), (1300.0, 1100, 380), (8000.0, 7600, 900)  # of a real river, Sentinel-2
+    bands = dict(zip(("green", "nir", "swir"), np.array([[land, land, muddy, snow]], np.float32).T, strict=True))
+    brightness = measure_land_nir(bands, np.ones((4, 1), bool))
+    assert brightness == 2600
+    assert water_indices(bands, brightness)[1].ravel().tolist() == [False, False, False, True]
+    assert measure_land_nir({"green": bands["green"], "nir": bands["nir"]}, np.ones((4, 1), bool)) == 0
 
 
 def test_the_verb_says_what_it_would_do_and_ends_with_its_result(
