@@ -60,7 +60,7 @@ def test_an_unknown_head_is_refused_with_the_nearest():
 
 
 def test_a_network_without_a_last_convolution_is_refused():
-    with pytest.raises(InputError, match="Linear has no convolution with 3 channels"):
+    with pytest.raises(InputError, match="Linear does not end in a convolution with 3 channels"):
         last_layer(nn.Linear(3, 3), 3)
 
 
