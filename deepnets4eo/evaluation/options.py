@@ -273,6 +273,11 @@ def check_together(
         check_not_inputs([wrong.wrong_labels], [prediction, reference, scored.legend])
     elif wrong != WrongLabels():
         raise InputError("--set least_px belongs to --wrong-labels. Name a file with it.")
+    elif is_run(prediction):
+        raise InputError(
+            f"{prediction} is a run, whose own scores are in its metrics.json. Give labels that it made, with deepnets4eo predict, or rank "
+            "the labels of whole images with --wrong-labels FILE.csv."
+        )
     if scored.protocol == XVIEW2:
         others = changes != ProtocolChanges() or intervals != Intervals() or files != ReportFiles(json=files.json)
         if others or scored != ScoredFiles(protocol=XVIEW2):

@@ -325,20 +325,27 @@ def _inspect_xbd(path: str, features: Any, metadata: Any) -> Inspection:
 
 
 def _inspect_run(path: str) -> Inspection:
+    from deepnets4eo.segmenters.checksums import ENCODER, open_sealed
+    from deepnets4eo.segmenters.inputs import InputSpec
     from deepnets4eo.segmenters.run import load_run
 
     card = read_json(Path(path) / "card.json")
     result = Inspection(path, "run", {key: card[key] for key in card if not isinstance(card[key], (dict, list))})
-    segmenter = load_run(path)
-    if segmenter.legend.classes:
-        result.facts["classes"] = ", ".join(segmenter.legend.names)
-    if segmenter.legend.quantity is not None:
-        result.facts["estimates"] = str(segmenter.legend.quantity)
+    if card.get("kind") == ENCODER:
+        inputs = InputSpec.from_dict(open_sealed(path)["inputs"])
+        result.facts["starts"] = "recipes with this encoder, by --set model.encoder_weights=RUN"
+    else:
+        segmenter = load_run(path)
+        inputs = segmenter.inputs
+        if segmenter.legend.classes:
+            result.facts["classes"] = ", ".join(segmenter.legend.names)
+        if segmenter.legend.quantity is not None:
+            result.facts["estimates"] = str(segmenter.legend.quantity)
     result.facts["inputs"] = "; ".join(
         f"{name}: {', '.join(item.bands)}"
         + (f" ({item.units})" if item.units else "")
         + (", optional" if item.optional else "")
         + (", numbers as they are stored" if item.values == "stored" else "")
-        for name, item in segmenter.inputs.layers.items()
+        for name, item in inputs.layers.items()
     )
     return result

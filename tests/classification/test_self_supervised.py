@@ -16,6 +16,7 @@ from deepnets4eo.classification.readers import ImageData, list_unlabelled
 from deepnets4eo.classification.self_supervised import Pretext, PretextRecipe, moco_loss, nt_xent
 from deepnets4eo.damage.network.architecture import DamageNet
 from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.inspection.files import inspect
 from deepnets4eo.segmenters.networks import create_model
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.training.batch_changes import crop
@@ -125,6 +126,9 @@ def test_an_interrupted_training_ends_in_the_same_bits(patches: Path, recipe: Pa
     torch.testing.assert_close(network.encoder[0].weight, first["encoder.0.weight"])
     with pytest.raises(RunError, match="model.encoder_weights=RUN"):
         load_run(whole)
+    described = inspect(str(whole))
+    assert not described.problems
+    assert described.facts["inputs"].startswith("image: ")
 
 
 def test_recipes_of_images_of_tiles_and_of_damage_start_from_the_same_run(recipe: Path, tmp_path: Path) -> None:

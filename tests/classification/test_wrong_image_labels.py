@@ -183,6 +183,7 @@ def test_labels_that_are_probably_wrong_are_ranked_and_those_learnt_from_left_ou
     with pytest.raises(InputError, match="learnt from all 24 labelled images"):
         find_wrong_images(loaded, [patches])
     for words, message in (
+        ([], "is a run, whose own scores are in its metrics.json"),
         (["--wrong-labels", "suspects.gpkg"], "Name it .csv"),
         (["--wrong-labels", str(out), "--legend", "isprs"], "has its own classes and no regions"),
     ):
