@@ -39,7 +39,7 @@ from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_text
 from deepnets4eo.outputs.safe_text import csv_text
 from deepnets4eo.segmenters.run import load_run
-from deepnets4eo.training import load_recipe, train
+from deepnets4eo.training import TrainOptions, load_recipe, train
 from deepnets4eo.training.segmentation import load_legend
 
 RECIPE = "images/eurosat-few-labels"
@@ -52,6 +52,7 @@ SMALL = (
     "train.optimizer=adamw", "train.lr=0.003", "train.weight_decay=0.01", "train.epochs=6", "train.average=0.95",
     "data.windows_per_epoch=400", "data.num_workers=0", "unlabelled.momentum=0.97",
 )  # fmt: skip
+AGAIN = TrainOptions(overwrite=True)  # what an interrupted training left begins anew
 FIRST = (
     "train.epochs=10",
     "train.batch_size=32",
@@ -113,7 +114,7 @@ def run_method(
         if first:
             run = first_weights(first, recipe, out.parent / f"{labels}-first-{first}-{seed}", smoke=smoke)
             recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"encoder_weights": str(run)})})
-        train(recipe, out)
+        train(recipe, out, options=AGAIN)
     scores: dict[str, Any] = read_json(out / "metrics.json")
     return scores
 
@@ -135,7 +136,7 @@ def first_weights(method: str, recipe: Any, out: Path, *, smoke: bool) -> Path:
         f"data.folders=[{archive}]", f"data.file_bands=[{','.join(images.bands)}]", f"train.seed={recipe.train.seed}",
         *(("train.epochs=1", "data.windows_per_epoch=32") if smoke else ()),
     ]  # fmt: skip
-    return train("images/first-weights", out, overrides=overrides)
+    return train("images/first-weights", out, overrides=overrides, options=AGAIN)
 
 
 def plain_fixmatch(run: Path, recipe: Mapping[str, Any]) -> float:

@@ -30,7 +30,7 @@ from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters.scene import LABELS, Layer
 from deepnets4eo.synthetic import GRADES, City, Event
 from deepnets4eo.synthetic.write import write_raster
-from deepnets4eo.training import load_recipe, train
+from deepnets4eo.training import TrainOptions, load_recipe, train
 
 SMALL = (
     "model.network=light-unet", "model.options={decoder_channels: [64, 48]}", "model.encoder=null", "model.encoder_weights=null", "train.losses={cross_entropy: 1.0}", "data.tile_px=64",
@@ -172,16 +172,17 @@ def write_pairs(out: Path, graded: int, seed: int) -> Path:
     grades = np.array([struck_city(city).buildings["damage"].iloc[row] for city, row in train])
     rng = np.random.default_rng([seed, 9])
     kept = {train[at] for grade in GRADES for at in rng.permutation(np.flatnonzero(grades == grade))[:graded]}
+    partial = out.with_suffix(".partial")
     for number in (*TRAIN_CITIES, *TEST_CITIES):
-        city, folder = struck_city(number), out / f"city-{number}"
-        folder.mkdir(parents=True)
+        city, folder = struck_city(number), partial / f"city-{number}"
+        folder.mkdir(parents=True, exist_ok=True)
         for name, image in (("pre", city.pre.image), ("post", city.post.image)):
             write_raster(folder / f"{name}.tif", city.grid, image[:3], city.tags)
         frame = city.buildings[["damage", "geometry"]].astype({"damage": object})
         known = [number in TEST_CITIES or (number, row) in kept for row in range(len(frame))]
         frame["damage"] = frame["damage"].where(known, "unknown")
         frame.to_file(folder / "truth.gpkg")
-    return out
+    return partial.replace(out)
 
 
 def measure_pairs(way: str, seed: int, out: Path, *, smoke: bool) -> Scores:
@@ -195,7 +196,7 @@ def measure_pairs(way: str, seed: int, out: Path, *, smoke: bool) -> Scores:
         recipe, _ = load_recipe(
             "damage-pairs", overrides=(*PAIRS, *WAYS.get(way, ()), f"train.seed={seed}", data, *short)
         )
-        train(recipe, run)
+        train(recipe, run, options=TrainOptions(overwrite=True))
     scores = read_json(run / "metrics.json")
     keys = ("overall_accuracy", "mean_f1", "auc_major_or_worse")
     return {name: 100 * float(scores[key]) for name, key in zip(COLUMNS["pairs"], keys, strict=True)}
