@@ -16,6 +16,7 @@ from deepnets4eo.change.series.harmonic import HarmonicOptions
 from deepnets4eo.change.series.job import write_breaks, write_series
 from deepnets4eo.change.series.options import NoveltyOptions, SeriesInputs
 from deepnets4eo.change.series.page import _positions
+from deepnets4eo.change.series.ranking import cluster_color
 from deepnets4eo.change.series.stack import ImageSeries, MaskRule
 from deepnets4eo.cli.main import main
 from deepnets4eo.jobs.shared_work import SharedWork
@@ -61,6 +62,11 @@ def test_the_products_are_on_the_ground_and_say_what_they_are(folder, result):
     assert manifest["options"]["cell_px"] == CELL
     assert len(manifest["dates"]) == 14
     assert manifest["changes"] == len(table)
+    style = gpd.read_file(result / "changes.gpkg", layer="layer_styles").iloc[0]
+    assert 'attr="cluster"' in style["styleQML"]
+    for cluster in table["cluster"].unique():
+        assert f'value="{cluster}"' in style["styleQML"]
+        assert f'value="{",".join(map(str, cluster_color(cluster)))},255"' in style["styleQML"]
 
 
 def test_the_event_is_on_every_product(result):

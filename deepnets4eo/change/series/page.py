@@ -21,7 +21,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 
-from deepnets4eo.change.series.ranking import NoveltyRanking
+from deepnets4eo.change.series.ranking import NoveltyRanking, cluster_color
 from deepnets4eo.change.series.stack import ImageSeries, year_note
 from deepnets4eo.errors import GridError
 from deepnets4eo.files import write_text
@@ -51,7 +51,6 @@ WIDTH, HEIGHT, MARGIN = 960, 240, 56  # of the timeline
 LEAST_DATES_PX = 54  # from label to label along it
 MOST_MAPPED = 2000  # changes with an outline on the overview, and in what is saved
 DECIMALS = 6  # of degrees: a decimetre
-HUES = 16  # colours of clusters, then they repeat
 SYNTHETIC = '<p class="synthetic"><b>SYNTHETIC</b> The images of this series are made up.</p>'
 
 
@@ -233,7 +232,7 @@ def _path(ring: Any) -> str:
 
 
 def _color(cluster: int) -> str:
-    return "#777" if cluster < 0 else f"hsl({(cluster * 7 % HUES) * 360 // HUES} 70% 45%)"
+    return "rgb({} {} {})".format(*cluster_color(cluster))
 
 
 class Chip(NamedTuple):

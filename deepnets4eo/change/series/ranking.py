@@ -5,6 +5,7 @@ and finds the changes most like one of them. Memory: the whitened deltas of the 
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
@@ -23,7 +24,7 @@ from deepnets4eo.change.series.options import NoveltyOptions
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import ARCHIVE_ERRORS, atomic_write
 from deepnets4eo.outputs.event import SeriesEvent
-from deepnets4eo.outputs.provenance import write_event
+from deepnets4eo.outputs.provenance import categories_qml, write_event, write_styles
 from deepnets4eo.polygons.vector_files import write_vector
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ FOREST = 200  # trees
 TABLE, VECTORS = "changes.gpkg", "changes.npz"
 LAYER = "changes"
 SUBJECT = "Changes"  # of titles
+HUES = 16  # colours of clusters, then they repeat
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ class NoveltyRanking:
         folder = Path(folder)
         table = write_vector(self.table, folder / TABLE, LAYER)
         write_event(table, event, SUBJECT, LAYER)
+        colors = {str(cluster): cluster_color(cluster) for cluster in sorted(set(self.table["cluster"].astype(int)))}
+        write_styles(table, [(LAYER, "clusters", categories_qml("cluster", colors), SUBJECT)])
         with atomic_write(folder / VECTORS) as partial:
             np.savez_compressed(partial, vectors=self.vectors)
         return [table, folder / VECTORS]
@@ -159,6 +163,14 @@ class NoveltyRanking:
         if values.ndim != 2 or len(values) != len(frame) or "id" not in frame:
             raise InputError(f"{table} has {len(frame)} changes, {vectors} {len(values)}. Rank the series again.")
         return cls(frame.assign(**dates), values)
+
+
+def cluster_color(cluster: int) -> tuple[int, int, int]:
+    """Red, green and blue (0–255) of a cluster on the page and in QGIS; grey outside all clusters."""
+    if cluster < 0:
+        return 119, 119, 119
+    red, green, blue = colorsys.hls_to_rgb(cluster * 7 % HUES / HUES, 0.45, 0.7)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def rank_novelty(series: CellSeries, options: NoveltyOptions | None = None) -> NoveltyRanking:
