@@ -27,7 +27,7 @@ _HOMES = {
     "refined_lee_filter": "deepnets4eo.floods.speckle",
     "surface_scene": "deepnets4eo.floods.dates",
     "water_around": "deepnets4eo.floods.buildings",
-    "water_indices": "deepnets4eo.floods.mapper",
+    "water_indices": "deepnets4eo.floods.spectrum",
     "WaterMapper": "deepnets4eo.floods.mapper",
     "WaterThreshold": "deepnets4eo.floods.thresholds",
 }

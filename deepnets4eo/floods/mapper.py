@@ -34,6 +34,7 @@ from deepnets4eo.floods.radar import (
     measure_radar,
 )
 from deepnets4eo.floods.sensors import Kind, recognise
+from deepnets4eo.floods.spectrum import PLAIN_WIDTH, index_odds, measure_land_nir, water_indices
 from deepnets4eo.floods.thresholds import (
     DRY,
     FLOOD,
@@ -47,7 +48,6 @@ from deepnets4eo.floods.thresholds import (
 from deepnets4eo.floods.units import RadarImage, Unit, check_radar_pair, to_power
 from deepnets4eo.floods.water_network import SceneTone, WaterNetwork, open_water_network
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.rasters.band_roles import normalised_difference
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter
@@ -60,13 +60,7 @@ SIDE_PX, STEP_PX = 1024, 64  # of tiles without their halo, at most; those of sm
 SURFACE_HALO_PX, HALO_PX = 128, 64  # what is looked at around a tile to know a body of water
 SAMPLES, SAMPLE_PX = 4, 1024  # windows along each axis that a date is measured on, and their side
 MEASURED: tuple[Kind, ...] = ("radar", "spectrum")
-INDICES = {"ndwi": ("green", "nir"), "mndwi": ("green", "swir")}  # McFeeters 1996, Xu 2006
-PLAIN_WIDTH = 0.1  # of an index, from its zero, where the scene has no two modes
 LEAST_STEP = 0.25  # of the way from land to water, which a flood goes; dark streets in another light do not
-SNOW_MNDWI, SNOW_NDWI = (
-    0.4,
-    0.15,
-)  # in near infrared snow and ice are brighter than land; muddy water has their indices alone
 FILE = "water.json"
 LARGEST = 1e30  # no value is refused by its size
 BARELY = 0.01  # from one half: the probability of what the map decides against it
@@ -296,7 +290,7 @@ class WaterMapper(ProbabilitySegmenter):
         if date.kind == "spectrum":
             indices, snow = water_indices(dict(zip(date.bands, values, strict=True)), date.land_nir)
             negatives = {band: np.where(seen, -index, np.nan) for band, index in indices.items()}
-            return np.where(snow & seen, np.float32(0), _sigmoid(_index_odds(negatives, date.thresholds)))
+            return np.where(snow & seen, np.float32(0), _sigmoid(index_odds(negatives, date.thresholds)))
         return self._filtered(name, values, seen).water_probability()
 
     def _surfaces(
@@ -379,53 +373,10 @@ def new_water(before: FloatImage, after: FloatImage, least_px: int) -> ByteImage
     return np.where(np.isnan(before + after), NOT_SEEN, classes).astype(np.uint8)
 
 
-def water_indices(bands: Mapping[str, FloatImage], land_nir: float = 0.0) -> tuple[dict[str, FloatImage], Mask]:
-    """The indices of water that the bands allow, and where snow and ice are.
-
-    Parameters
-    ----------
-    bands : Mapping[str, (H, W) float32]
-        "green" with "nir", "swir" or both, in one unit.
-    land_nir : float
-        Near infrared of land, see `measure_land_nir`, which snow exceeds; muddy water has its indices, but is darker.
-
-    Returns
-    -------
-    (dict, (H, W) bool)
-        "ndwi" (McFeeters 1996) and "mndwi" (Xu 2006), −1…1, NaN where both bands are 0; snow is known where both are known.
-    """
-    indices = {
-        name: normalised_difference(np.maximum(bands[first], 0), np.maximum(bands[second], 0))
-        for name, (first, second) in INDICES.items()
-        if second in bands
-    }
-    if len(indices) < len(INDICES):
-        return indices, np.zeros(bands["green"].shape, bool)
-    snow = (indices["mndwi"] > SNOW_MNDWI) & (indices["ndwi"] < SNOW_NDWI) & (bands["nir"] > land_nir)
-    return indices, np.asarray(snow)
-
-
-def measure_land_nir(bands: Mapping[str, FloatImage], seen: Mask) -> float:
-    """Median of near infrared where MNDWI is negative, which snow and water are not; 0 where there is none, or a band is missing."""
-    if not {"green", "nir", "swir"} <= bands.keys():
-        return 0.0
-    land = bands["nir"][seen & (bands["green"] < bands["swir"])]
-    return float(np.median(land)) if land.size else 0.0
-
-
 def _tiling(side_px: int, dates: Mapping[str, WaterDate]) -> Tiling:
     surfaces = any(date.kind == "surface" for date in dates.values())
     halo_px = SURFACE_HALO_PX if surfaces else HALO_PX
     return Tiling(side_px + 2 * halo_px, halo_px)
-
-
-def _index_odds(negatives: dict[str, FloatImage], thresholds: Mapping[str, WaterThreshold | None]) -> FloatImage:
-    """Mean of the odds of water of all indices; from zero of an index where the scene has no two modes of it."""
-    odds = []
-    for name, values in negatives.items():
-        threshold = thresholds[name]
-        odds.append(-values / np.float32(PLAIN_WIDTH) if threshold is None else threshold.log_odds(values))
-    return np.asarray(np.mean(odds, axis=0), np.float32)
 
 
 def _sigmoid(odds: FloatImage) -> FloatImage:

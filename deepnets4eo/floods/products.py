@@ -20,9 +20,10 @@ from deepnets4eo.change import RegionPage, area_in_words, changed_area, hectares
 from deepnets4eo.files import write_json
 from deepnets4eo.floods.buildings import NOT_KNOWN, YES, water_around
 from deepnets4eo.floods.dates import FIRST, FloodScene
-from deepnets4eo.floods.mapper import POST, WaterMapper, measure_land_nir, water_indices
+from deepnets4eo.floods.mapper import POST, WaterMapper
 from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
 from deepnets4eo.floods.sensors import Kind
+from deepnets4eo.floods.spectrum import measure_land_nir, water_indices
 from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER
 from deepnets4eo.footprints import Footprints
 from deepnets4eo.grid import Grid, blocks, coarse_grid, mean_gsd_m, transform_shapes

@@ -22,7 +22,7 @@ from deepnets4eo.errors import GridError, InputError, OutputError
 from deepnets4eo.floods import FloodOptions, WaterMapper, map_flood, water_around, water_indices
 from deepnets4eo.floods.buildings import NO, NOT_KNOWN, YES
 from deepnets4eo.floods.dates import open_flood_scene
-from deepnets4eo.floods.mapper import measure_land_nir
+from deepnets4eo.floods.spectrum import measure_land_nir
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.jobs.parts import Part
 from deepnets4eo.metrics import ConfusionMatrix
