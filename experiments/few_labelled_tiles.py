@@ -19,11 +19,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from script import add_smoke, plain_errors, require_all, shorten, title_of
+from script import add_smoke, plain_errors, require_all, rows_beside, shorten, table_beside, title_of
 
 from deepnets4eo.benchmark import BenchmarkScenes, Row, run_row
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_text
 from deepnets4eo.grid import Grid
 from deepnets4eo.metrics import ConfusionMatrix
@@ -203,15 +202,9 @@ def measure_pairs(way: str, seed: int, out: Path, *, smoke: bool) -> Scores:
 
 
 def table_of(scores: Mapping[str, Sequence[Scores]], title: str) -> str:
-    """Mean ± sd over the seeds, and the difference to labels alone seed by seed."""
-    columns, plain = list(next(iter(scores.values()))[0]), scores["labels alone"]
-    head = ["way", *columns, "mean F1 − labels alone"]
-    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
-    for way, values in scores.items():
-        gains = [one["mean F1"] - other["mean F1"] for one, other in zip(values, plain, strict=True)]
-        cells = [spread([one[column] for one in values]) for column in columns]
-        lines.append([way, *cells, "" if values is plain else spread(gains, sign="+")])
-    return "\n".join([f"## {title}", "", *(f"| {' | '.join(line)} |" for line in lines), ""])
+    """Mean ± sd over the seeds, and the difference to labels alone."""
+    columns = list(next(iter(scores.values()))[0])
+    return table_beside(title, "labels alone", columns, rows_beside(scores, "labels alone", columns))
 
 
 def main() -> None:

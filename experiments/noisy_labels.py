@@ -25,11 +25,11 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 from rasterio.features import rasterize
-from script import add_smoke, plain_errors, require_all, shorten, title_of
+from script import add_smoke, plain_errors, require_all, rows_beside, shorten, table_beside, title_of
 
 from deepnets4eo.benchmark import BenchmarkScenes, Row, run_row
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.evaluation import rank_wrong_labels, spread
+from deepnets4eo.evaluation import rank_wrong_labels
 from deepnets4eo.files import write_text
 from deepnets4eo.grid import Grid
 from deepnets4eo.metrics import ConfusionMatrix, calibration_error
@@ -215,16 +215,9 @@ def _scores(probabilities: np.ndarray, truth: np.ndarray, spoilt: np.ndarray) ->
 
 
 def table_of(scores: Mapping[str, Mapping[str, Sequence[Scores]]], title: str) -> str:
-    """Mean ± sd over the seeds, and the difference in mean F1 to cross-entropy seed by seed."""
-    head = ["labels", "way", *COLUMNS, "mean F1 − cross-entropy"]
-    lines = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
-    for case, of_way in scores.items():
-        plain = of_way["cross-entropy"]
-        for way, values in of_way.items():
-            gains = [one["mean F1"] - other["mean F1"] for one, other in zip(values, plain, strict=True)]
-            cells = [spread([one[column] for one in values]) for column in COLUMNS]
-            lines.append([case, way, *cells, "" if way == "cross-entropy" else spread(gains, sign="+")])
-    return "\n".join([f"## {title}", "", *(f"| {' | '.join(line)} |" for line in lines), ""])
+    """Mean ± sd over the seeds, and the difference to cross-entropy."""
+    rows = [[case, *row] for case, of_way in scores.items() for row in rows_beside(of_way, "cross-entropy", COLUMNS)]
+    return table_beside(title, "cross-entropy", COLUMNS, rows, "labels")
 
 
 def main() -> None:
