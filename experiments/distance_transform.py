@@ -24,10 +24,10 @@ import numpy as np
 from isprs_baselines import BANDS, MAIN, contest
 from real_tiles import ABOUT, READERS, Folds, fill_classes
 from real_tiles import tile_folds as real_places
+from score_table import BenchmarkScenes, Row, run_rows
 from script import add_smoke, crop_folds, crop_scenes, plain_errors, shorten, title_of
 from seeds import city_scenes
 
-from deepnets4eo.benchmark import BenchmarkScenes, Row, run_rows
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.evaluation import Protocol, evaluate_pairs, spread

@@ -30,6 +30,8 @@ from odc.geo.geobox import GeoBox
 from places.working_grid import CRS, metric_grid
 from pydantic import Field, model_validator
 from script import add_smoke, plain_errors, title_of
+from world import PairSample, draw_pair
+from world.plan import BOTH
 
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.damage import (
@@ -51,8 +53,6 @@ from deepnets4eo.grid import transform_shapes
 from deepnets4eo.options import Section, options_from
 from deepnets4eo.polygons.vector_files import write_vector
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.synthetic.world import PairSample, draw_pair
-from deepnets4eo.synthetic.world.plan import BOTH
 from deepnets4eo.synthetic.write import write_raster
 
 CARD, RECIPE = "earthquake_response", Path(__file__).with_suffix(".yaml")

@@ -19,9 +19,9 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from score_table import BenchmarkScenes, Row, run_row
 from script import add_smoke, plain_errors, require_all, rows_beside, shorten, table_beside, title_of
 
-from deepnets4eo.benchmark import BenchmarkScenes, Row, run_row
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.files import read_json, write_text
 from deepnets4eo.grid import Grid

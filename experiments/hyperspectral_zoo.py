@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 from hyperspectral_cubes import SAMPLES, RealCube, card_cube, sample_cubes
+from score_table import Outcome, contact_sheet
 from script import NOTE, add_smoke, plain_errors, title_of
 
-from deepnets4eo.benchmark import Outcome, contact_sheet
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.evaluation import spread

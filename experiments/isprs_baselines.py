@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 from real_tiles import IRRG, SPLIT, TableOf, tile_folds, tile_table
+from score_table import BenchmarkScenes, Outcome, Row, contact_sheet, run_possible, write_table
 from script import SIDE_PX, add_smoke, crop_folds, crop_scenes, plain_errors, shorten, title_of
 
-from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row, contact_sheet, run_possible, write_table
 from deepnets4eo.cards.dataset_card import TEST, TRAIN, DatasetCard
 from deepnets4eo.cards.dataset_reader import find_tiles, open_dataset, part_tiles
 from deepnets4eo.cards.legend import Legend

@@ -31,6 +31,7 @@ from pathlib import Path
 
 from isprs_baselines import MAIN, contest, contest_options, without_borders
 from real_tiles import ABOUT, tile_folds
+from score_table import BenchmarkScenes, Outcome, Row
 from script import crop_folds, crop_scenes, plain_errors, title_of
 from seeds import (
     ERODE_PX,
@@ -51,7 +52,6 @@ from seeds import (
     write_tables,
 )
 
-from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.evaluation import Protocol, evaluate_pairs

@@ -20,6 +20,10 @@ from typing import Any
 import torch
 from script import NOTE, add_smoke, plain_errors
 from torch import Tensor
+from world.cover_criterion import CoverScorer
+from world.cover_network import RUNS, WorldRecipe, cover_of_runs
+from world.cover_training import validation_windows, write_cover
+from world.damage_pairs import validation_pairs
 from world_train import ship
 
 from deepnets4eo.damage.network.grader import SHIPPED
@@ -29,10 +33,6 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_json
 from deepnets4eo.segmenters.run import Run, load_run, save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.synthetic.world.cover_criterion import CoverScorer
-from deepnets4eo.synthetic.world.cover_network import RUNS, WorldRecipe, cover_of_runs
-from deepnets4eo.synthetic.world.cover_training import validation_windows, write_cover
-from deepnets4eo.synthetic.world.damage_pairs import validation_pairs
 from deepnets4eo.training.fit import METRICS
 from deepnets4eo.training.recipe import resolve
 

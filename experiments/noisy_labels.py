@@ -25,9 +25,9 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 from rasterio.features import rasterize
+from score_table import BenchmarkScenes, Row, run_row
 from script import add_smoke, plain_errors, require_all, rows_beside, shorten, table_beside, title_of
 
-from deepnets4eo.benchmark import BenchmarkScenes, Row, run_row
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.evaluation import rank_wrong_labels
 from deepnets4eo.files import write_text

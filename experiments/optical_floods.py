@@ -27,6 +27,8 @@ import pandas as pd
 from places.damage_scores import SITES, DamageCase
 from scipy import ndimage
 from script import plain_errors, require_files
+from world import draw_pair, hazard_names
+from world.water_windows import WATER, water_classes
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.catalog import model_path
@@ -41,8 +43,6 @@ from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.prediction import predict
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.rasters.views import with_gsd
-from deepnets4eo.synthetic.world import draw_pair, hazard_names
-from deepnets4eo.synthetic.world.water_windows import WATER, water_classes
 
 GSD_M = 0.5
 WET, DRY_HAZARDS = ("tsunami", "flood", "lahar"), ("none", "hurricane", "wildfire")

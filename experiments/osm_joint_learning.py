@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from isprs_baselines import MAIN, contest, without_borders
+from score_table import BenchmarkScenes, Row
 from script import add_smoke, crop_scenes, plain_errors, title_of
 from seeds import (
     GSD_M,
@@ -41,7 +42,6 @@ from seeds import (
     write_tables,
 )
 
-from deepnets4eo.benchmark import BenchmarkScenes, Row
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.evaluation import evaluate_pairs, spread

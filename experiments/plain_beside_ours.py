@@ -31,11 +31,11 @@ from hyperspectral_cubes import SAMPLES, RealCube, sample_cubes
 from hyperspectral_zoo import DISJOINT, Trial, make_recipe, run_one, split_masks
 from numpy.typing import NDArray
 from real_tiles import Folds, tile_folds, tile_rows
+from score_table import BenchmarkScenes, run_possible
+from score_table import Row as BenchmarkRow
 from script import add_smoke, crop_folds, plain_errors, require_files, title_of
 
 from deepnets4eo.arrays import Vectors
-from deepnets4eo.benchmark import BenchmarkScenes, run_possible
-from deepnets4eo.benchmark import Row as BenchmarkRow
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_text

@@ -14,14 +14,14 @@ from collections import defaultdict
 
 import numpy as np
 from script import plain_errors
+from world import RadarLook, RadarView, draw_radar_flood
+from world.radar import POLARISATIONS
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.floods import RadarImage, RadarOptions, radar_water
 from deepnets4eo.floods.speckle import FILTERS
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.synthetic.world import RadarLook, RadarView, draw_radar_flood
-from deepnets4eo.synthetic.world.radar import POLARISATIONS
 
 STYLES = ("countryside", "farms", "village", "resort")
 WINDS = {"calm": 2.0, "windy": 8.0}  # m/s

@@ -24,9 +24,9 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
+from score_table import BenchmarkScenes, Row, contact_sheet, run_possible, write_table
 from script import Folds, plain_errors, require_files
 
-from deepnets4eo.benchmark import BenchmarkScenes, Row, contact_sheet, run_possible, write_table
 from deepnets4eo.cards.dataset_card import PublishedScores
 from deepnets4eo.cards.legend import VOID, Legend, LegendClass
 from deepnets4eo.errors import InputError, MissingExtraError

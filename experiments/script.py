@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from deepnets4eo.benchmark import BenchmarkScenes, Row
+from score_table import BenchmarkScenes, Row
+
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.evaluation import spread
 from deepnets4eo.grid import Window, crop

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from score_table import BenchmarkScenes, Outcome, Row, missing_layers, run_row
+from score_table.folds import check_not_empty
 from script import SIDE_PX, shorten
 
-from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row, missing_layers, run_row
-from deepnets4eo.benchmark.folds import check_not_empty
 from deepnets4eo.cards.dataset_card import PublishedScores
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.evaluation import Protocol, evaluate_pairs, spread

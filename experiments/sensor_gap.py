@@ -28,6 +28,7 @@ from scipy.ndimage import gaussian_filter
 from script import add_smoke, plain_errors, require_files, title_of
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
+from world import RadarLook, WorldSurface, see_by_radar
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.classification import align, interpolate_weights, measure_gap, recall_at
@@ -37,7 +38,6 @@ from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_text
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
-from deepnets4eo.synthetic.world import RadarLook, WorldSurface, see_by_radar
 
 PATCH_PX, CITY_PX, GSD_M = 32, 384, 0.5
 TRAIN, VAL, TEST = (1, 2, 3, 4, 5, 6), (11, 12), (21, 22)

@@ -1,9 +1,9 @@
 """A small plan with a bit of everything, for tests of painting and seeing."""
 
 import numpy as np
+from world import plan as p
 
 from deepnets4eo.synthetic.materials import CODE
-from deepnets4eo.synthetic.world import plan as p
 
 
 def small_plan(extent_m: float, seed: int = 0) -> p.Plan:

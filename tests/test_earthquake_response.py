@@ -1,6 +1,5 @@
 """The experiment on the challenge: who votes where both images serve and where the gate refuses the pair; turns move no ground."""
 
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +11,6 @@ import shapely
 from affine import Affine
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
-sys.path.insert(0, str(EXPERIMENTS))
 
 import earthquake_response  # noqa: E402
 from earthquake_response import RECIPE, VOTE, SiteResult, VoteRecipe, grade_site, hand_in, table, turn_layer  # noqa: E402

@@ -10,7 +10,6 @@ from safetensors.torch import load_file, save_file
 from scipy import ndimage
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
-sys.path.insert(0, str(EXPERIMENTS))
 
 import aerial_lidar  # noqa: E402
 import dfc2015_baselines  # noqa: E402
@@ -25,8 +24,8 @@ import script  # noqa: E402
 import seeds  # noqa: E402
 import semantic3d_snapnet  # noqa: E402
 from made_up_datasets import make_dataset  # noqa: E402
+from score_table import BenchmarkScenes, Outcome, Row  # noqa: E402
 
-from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row  # noqa: E402
 from deepnets4eo.cards.dataset_card import DatasetCard  # noqa: E402
 from deepnets4eo.cards.legend import VOID, Legend  # noqa: E402
 from deepnets4eo.errors import InputError, MissingExtraError  # noqa: E402

@@ -1,6 +1,5 @@
 """The experiment on cubes: all methods of a seed on the same pixels, disjoint blocks a patch apart, a table with spread."""
 
-import sys
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 from made_up_cube import BANDS, LEGEND, write_cube
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
-sys.path.insert(0, str(EXPERIMENTS))
 
 import hyperspectral_cubes as cubes  # noqa: E402
 import hyperspectral_zoo as zoo  # noqa: E402

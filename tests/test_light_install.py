@@ -92,9 +92,9 @@ def test_an_extra_is_checked_before_work(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("recipe", ["buildings", "damage-network"])
 def test_all_missing_extras_are_named_at_once(recipe: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for module, extra in (("no_networks", "deep"), ("no_worlds", "world")):
+    for module, extra in (("no_networks", "deep"), ("no_radar", "radar")):
         monkeypatch.setitem(lazy.EXTRAS, module, extra)
-    message = r'^no_networks and no_worlds are not installed. Install them: pip install "deepnets4eo\[deep,world\]"$'
+    message = r'^no_networks and no_radar are not installed. Install them: pip install "deepnets4eo\[deep,radar\]"$'
     with pytest.raises(MissingExtraError, match=message):
         train(recipe, tmp_path / "run")
 

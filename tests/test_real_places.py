@@ -1,6 +1,5 @@
 """Real places: images and references on one grid, scores that match a second computation, tables that say what is missing."""
 
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import shapely
 from sklearn.metrics import cohen_kappa_score, jaccard_score
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
-sys.path.insert(0, str(EXPERIMENTS))
 
 import real_places  # noqa: E402
 from places import building_scores, damage_scores, results  # noqa: E402

@@ -1,12 +1,9 @@
 """Experiments on the networks that learn from made-up places: what they learn from, and how their tables count."""
 
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "experiments"))
 pytest.importorskip("torch")
 
 import damage_network_weight

@@ -89,7 +89,8 @@ def load_task(name: str) -> Task:
     tasks = plugins_of(TASKS)
     if name not in tasks:
         raise InputError(
-            f"task {name!r} is unknown. Choose from {', '.join(sorted(tasks))}, or install the package that adds it."
+            f"task {name!r} is unknown. Choose from {', '.join(sorted(tasks))}, or install the package that adds it: "
+            "those of the miniature world are found with experiments, a folder of the source, in PYTHONPATH."
         )
     loaded = load_plugin(tasks[name])
     return loaded if isinstance(loaded, Task) else Task(loaded)

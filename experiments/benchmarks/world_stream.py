@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from world.pair import draw_pair
 
 from deepnets4eo.synthetic import City
-from deepnets4eo.synthetic.world.pair import draw_pair
 
 
 def draw_city(seed: int, size_px: int) -> None:

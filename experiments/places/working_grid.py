@@ -152,8 +152,8 @@ class MadeUpPair:
 
 def world_pair(seed: int, style: str, hazard: str, rng: np.random.Generator) -> MadeUpPair:
     """The pair of a seed. rng : source of the error of the outlines."""
-    from deepnets4eo.synthetic.world import draw_pair
-    from deepnets4eo.synthetic.world.plan import BOTH
+    from world import draw_pair
+    from world.plan import BOTH
 
     sample = draw_pair(seed, style=style, hazard=hazard, size_px=PAIR_PX)
     shapes = np.array(sample.polygons(), dtype=object)

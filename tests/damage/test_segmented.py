@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from affine import Affine
 from sklearn.linear_model import LogisticRegression
+from world.pair import draw_pair
 
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend
@@ -22,7 +23,6 @@ from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.any_size import WORLD_TASK
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.segmenters.run import save_run
-from deepnets4eo.synthetic.world.pair import draw_pair
 from deepnets4eo.tiling import Tiling
 
 pytestmark = pytest.mark.usefixtures("registered_once")

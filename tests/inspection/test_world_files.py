@@ -9,8 +9,8 @@ from affine import Affine
 from geotiff import write_geotiff
 from made_up_datasets import make_dataset, tile_path
 from PIL import Image
+from score_table import BenchmarkScenes, Row, run_possible
 
-from deepnets4eo.benchmark import BenchmarkScenes, Row, run_possible
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import DeepNets4EOError, GridError, InputError

@@ -1,6 +1,5 @@
 """The experiment with labellers side by side: rows that resolve, clouds that it writes, counts that are kept."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import pytest
 from made_up_field import make_cloud
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
-sys.path.insert(0, str(EXPERIMENTS))
 
 import aerial_lidar as experiment  # noqa: E402
 from places.view_rows import (  # noqa: E402

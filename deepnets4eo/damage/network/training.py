@@ -185,8 +185,8 @@ def _plugin_pairs(recipe: DamageRecipe) -> MadeUpPairs:
     sources = plugins_of(DAMAGE_PAIRS)
     if MADE_UP not in sources:
         raise InputError(
-            f"data.source is {MADE_UP}, but no installed package makes such pairs. Install deepnets4eo again, or set "
-            "data.source=pairs."
+            f"data.source is {MADE_UP}, but no installed package makes such pairs. Put experiments, a folder of the source "
+            "of deepnets4eo, into PYTHONPATH, or set data.source=pairs."
         )
     made: MadeUpPairs = load_plugin(sources[MADE_UP])(recipe)
     return made

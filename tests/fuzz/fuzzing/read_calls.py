@@ -246,7 +246,7 @@ def footprints(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def outcome(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.benchmark.rows import _read_outcome
+    from score_table.rows import _read_outcome
 
     return _read_outcome(main, {}, {})
 

@@ -1,6 +1,5 @@
 """The task `snapnet-r` from frames to a run that labels frames, its recipe, and the experiment's rows."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from deepnets4eo.training import load_recipe, train
 from deepnets4eo.training.tasks import TrainOptions
 
 EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"
-sys.path.insert(0, str(EXPERIMENTS))
 
 import sunrgbd_snapnetr as experiment  # noqa: E402
 

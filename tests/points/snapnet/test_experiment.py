@@ -1,6 +1,5 @@
 """The experiment with SnapNet: rows that resolve, clouds that it writes, and halves that share no point."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from made_up_clouds import write_las as write_cloud
 from made_up_field import make_cloud, write_las
 
 EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"
-sys.path.insert(0, str(EXPERIMENTS))
 
 import semantic3d_snapnet as experiment  # noqa: E402
 
