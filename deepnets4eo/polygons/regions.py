@@ -249,7 +249,7 @@ def _grouped(parts: list[_Corners], rank: NDArray[np.int32]) -> Iterator[_Corner
         counts += np.bincount(part.region, minlength=len(rank))
     ranked = np.empty_like(counts)
     ranked[rank] = counts
-    group_of = ((np.cumsum(ranked) - 1) // GROUP).astype(np.int32)
+    group_of = np.unique((np.cumsum(ranked) - 1) // GROUP, return_inverse=True)[1]  # a large region skips numbers
     groups: list[list[_Corners]] = [[] for _ in range(int(group_of.max()) + 1)]
     while parts:
         part = parts.pop(0)

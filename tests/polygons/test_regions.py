@@ -46,13 +46,19 @@ def test_order_follows_first_pixels() -> None:
     assert trace_regions(Layer.open(labels), [1, 2, 3], block_px=2).values.tolist() == [2, 3, 1]
 
 
-def test_regions_walked_in_groups_are_those_walked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("corners", [1, 50, 999])
+def test_regions_walked_in_groups_are_those_walked_at_once(monkeypatch: pytest.MonkeyPatch, corners: int) -> None:
     labels = np.random.default_rng(3).integers(0, 3, (40, 30)).astype(np.uint8)
+    labels[20:] = np.indices((20, 30)).sum(axis=0) % 2  # a region with more corners than several groups hold
+    labels[20:, ::2] = 1
     at_once = trace_regions(Layer.open(labels), [1, 2])
-    monkeypatch.setattr(regions, "GROUP", 50)
+    monkeypatch.setattr(regions, "GROUP", corners)
     in_groups = trace_regions(Layer.open(labels), [1, 2])
     assert shapely.to_wkb(in_groups.polygons).tolist() == shapely.to_wkb(at_once.polygons).tolist()
     assert in_groups.values.tolist() == at_once.values.tolist()
+    assert sorted(zip(shapely.to_wkb(in_groups.polygons), in_groups.values.tolist(), strict=True)) == by_rasterio(
+        labels
+    )
 
 
 def test_a_region_that_closes_around_another_by_a_corner_has_a_hole() -> None:
