@@ -46,6 +46,9 @@ ARCHIVE_ERRORS = (
 
 # A partial file: eight letters or digits, or `stream` in earlier versions, then the name. Files that a job can resume with are named otherwise.
 LEFTOVER = re.compile(rf"{re.escape(PARTIAL)}(?:[0-9a-z_]{{8}}|stream)-(?P<name>.+)")
+OWN_FOLDER = re.compile(
+    rf"{re.escape(PARTIAL)}(?:scratch|rows(?:-\d+-of-\d+)?)-(?P<name>.+)"
+)  # what a job into `name` goes on from
 SIDE_FILES = ("", ".aux.xml", "-journal", "-wal", "-shm", ".ovr.tmp", ".msk.ovr.tmp")  # of GDAL and SQLite
 
 # Errors of libraries that cannot write, beside OSError. A library that is not loaded raises none.
@@ -346,11 +349,15 @@ def _foreign(path: str | Path) -> OutputError:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder; of a link the link itself."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+    """Remove a file or a folder; of a link the link itself. A folder is renamed first, so that a half of it is never taken for whole;
+    of one that a kill leaves so, `remove_leftovers` removes the rest. Errors: OSError where it cannot be renamed."""
+    if not path.is_dir() or path.is_symlink():
+        path.unlink(missing_ok=True)
         return
-    path.unlink(missing_ok=True)
+    if not LEFTOVER.fullmatch(path.name):
+        own = OWN_FOLDER.fullmatch(path.name)
+        path = path.rename(partial_path(path.with_name(own["name"] if own else path.name)))
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def load_yaml(text: str, name: str, most_characters: int = MOST_CHARACTERS) -> Any:

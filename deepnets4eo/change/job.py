@@ -38,7 +38,7 @@ from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.segmenters.checksums import CARD
-from deepnets4eo.segmenters.run import Run, load_run, save_run
+from deepnets4eo.segmenters.run import Run, kept_run, load_run
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, PACKED_TAG
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _write(
 
     run, scene, notes = _prepare(pair, trained, scratch, options)
     labels, probabilities = scratch / "labels.tif", scratch / "probabilities.tif"
-    if not labels.is_file():  # written last
+    if not (labels.is_file() and probabilities.is_file()):
         log.info("predicting change …")
         work = PredictOptions(
             probabilities=probabilities, memory_bytes=options.memory_bytes, workers=options.workers,
@@ -250,11 +250,12 @@ def _prepare(
             return trained, pair.scene, {"method": f"run {options.model}", "threshold": FINAL}
         scene, values = normalise(trained.inputs.as_trained(pair.scene), options.normalise, trained.inputs)
         return trained, scene, {"method": f"run {options.model}", "threshold": FINAL, "normalisation": values}
-    if not (scratch / "run" / "card.json").is_file():
+
+    def fit() -> ChangeDetector:
         log.info("fitting %s to the pair …", options.method)
-        detector = ChangeDetector.of_scene(pair.scene, options.method, threshold_method=options.threshold)
-        save_run(detector, scratch / "run", seed=options.seed)
-    run = load_run(scratch / "run")
+        return ChangeDetector.of_scene(pair.scene, options.method, threshold_method=options.threshold)
+
+    run = kept_run(scratch / "run", fit, options.seed)
     assert isinstance(run.segmenter, ChangeDetector)
     own = run.segmenter.method.threshold is not None
     how = "of the method itself" if own else options.threshold

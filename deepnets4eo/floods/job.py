@@ -31,7 +31,7 @@ from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike
-from deepnets4eo.segmenters.run import Run, load_run, save_run
+from deepnets4eo.segmenters.run import Run, kept_run
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, PACKED_TAG
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def map_flood(
         event = event.with_tags(dates.scene.layers.get(FIRST), dates.scene.layers[POST])
         folder = scratch / _identity(dates, options)
         run = _measured_run(dates, options, folder)
-        if not (folder / LABELS).is_file():  # written last
+        if not all((folder / name).is_file() for name in (LABELS, PROBABILITY)):
             log.info("looking for water …")
             who = Workers() if options.processes is None else Workers.parse(options.processes)
             work = PredictOptions(
@@ -161,13 +161,13 @@ def check_outputs(pres: Sequence[LayerLike], post: LayerLike, out: Path, options
 
 def _measured_run(dates: FloodScene, options: FloodOptions, folder: Path) -> Run:
     """The segmenter of this scene, as it is kept for the parts of the job and for the one that goes on."""
+
+    def measure() -> WaterMapper:
+        log.info("measuring every date …")
+        return WaterMapper.of_scene(dates.scene, options.radar, options.sensor)
+
     with output_lock(folder / "run"):
-        if not (folder / "run" / "card.json").is_file():
-            log.info("measuring every date …")
-            save_run(
-                WaterMapper.of_scene(dates.scene, options.radar, options.sensor), folder / "run", seed=options.seed
-            )
-    return load_run(folder / "run")
+        return kept_run(folder / "run", measure, options.seed)
 
 
 def _write(dates: FloodScene, run: Run, folder: Path, out: Path, options: FloodOptions, event: EventInfo) -> FloodMap:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import zlib
 from collections.abc import Iterator, Mapping
 from itertools import count
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import OutputError, RunError
-from deepnets4eo.files import PARTIAL, check_own_folder, plain, writing
+from deepnets4eo.files import PARTIAL, check_own_folder, plain, remove, writing
 from deepnets4eo.grid import Window
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import WHOLE, Part
@@ -171,6 +170,6 @@ def _remove_folder(folder: Path) -> None:
     """Remove a folder; of a link the link itself. Errors: OutputError."""
     try:
         with writing(folder):
-            shutil.rmtree(folder) if folder.is_dir() and not folder.is_symlink() else folder.unlink(missing_ok=True)
+            remove(folder)
     except OutputError as error:
         raise OutputError(f"could not remove {folder}: {error.__cause__}. Remove it by hand.") from error

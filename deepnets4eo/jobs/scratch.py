@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deepnets4eo.errors import InputError, OutputError
@@ -86,13 +86,15 @@ def job_scratch(out: Path, *, resume: bool) -> Iterator[Path]:
         yield scratch
     except InputError:
         if new:
-            shutil.rmtree(scratch, ignore_errors=True)
+            with suppress(OSError):
+                remove(scratch)
         raise
     except OutputError as error:
         if "--resume" in str(error) or not scratch.is_dir():
             raise
         raise OutputError(f"{error} What is done is kept: go on with --resume then.") from error
-    shutil.rmtree(scratch, ignore_errors=True)
+    with suppress(OSError):
+        remove(scratch)
 
 
 @contextmanager

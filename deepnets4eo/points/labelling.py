@@ -7,7 +7,6 @@ disk beside those of the tiles. An interrupted job goes on at the next tile."""
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from pydantic import BaseModel, Field
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.device import Compute, torch_settings
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import check_overwrite, writing
+from deepnets4eo.files import check_overwrite, remove, writing
 from deepnets4eo.grid import apply_affine, transformer
 from deepnets4eo.jobs.blocks import Executor
 from deepnets4eo.jobs.identity import file_identity, identity_hash, layer_identity
@@ -467,8 +466,13 @@ class LabelProgress:
 
     @property
     def is_sorted(self) -> bool:
-        """Whether the points of this very job are sorted in tiles."""
-        return self._journal.get(SORTED) is not None
+        """Whether the points of this very job are sorted in tiles, all of which are there."""
+        if self._journal.get(SORTED) is None or not (self._folder / LABELS).is_file():
+            return False
+        try:
+            return self.open_tiles().are_there
+        except InputError:
+            return False
 
     @property
     def labelled_tiles(self) -> frozenset[int]:
@@ -482,7 +486,8 @@ class LabelProgress:
 
     def clear(self) -> None:
         """Removes what there is, of other jobs as well."""
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        with writing(self._scratch):
+            remove(self._scratch)
 
     def begin(self) -> None:
         """Makes room for the labels of a job whose points are sorted."""

@@ -65,6 +65,12 @@ class TiledPoints:
         self._folder, self._crs, self._source = folder, crs, source
         self._edges = np.array([tile.bounds() for tile in self.tiles]).reshape(-1, 4)
 
+    @property
+    def are_there(self) -> bool:
+        """Whether the folder holds all points of every tile."""
+        files = [(_path(self._folder, tile.number), tile.points * self._dtype.itemsize) for tile in self.tiles]
+        return all(path.is_file() and path.stat().st_size == size for path, size in files)
+
     def tile(self, number: int) -> Tile:
         """Return the tile of a number."""
         return next(tile for tile in self.tiles if tile.number == number)

@@ -17,14 +17,14 @@ import numpy as np
 
 from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.device import Compute, torch_settings
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.jobs.blocks import Executor
 from deepnets4eo.jobs.shared_work import Arrays, ComputeBlock, SharedWork
 from deepnets4eo.prediction.tile_reader import ReadTile, SceneScaling, TileReader
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.any_size import scaled_beforehand, window_scalers
-from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters.checksums import open_sealed
 from deepnets4eo.segmenters.run import load_run, save_run
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.tiling import Lattice
@@ -74,7 +74,9 @@ class TileBlocks:
 
         Errors: RunError that names a block which could not be computed.
         """
-        if not (self.folder / RUN / CARD).is_file():
+        try:
+            open_sealed(self.folder / RUN)
+        except RunError:  # not there, or not whole
             save_run(self.segmenter, self.folder / RUN)
         step = max(BLOCK_TILES, self.task.batch_tiles)
         edges = [(col, min(col + step, cols.stop)) for col in range(cols.start, cols.stop, step)]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,6 +175,13 @@ def load_run(folder: str | Path) -> Run:
     """
     with offline("a run is restored from its own files alone. Train the run again, so that it holds its weights."):
         return _restore(run_path(folder))
+
+
+def kept_run(folder: Path, make: Callable[[], Segmenter], seed: int = 0) -> Run:
+    """The run that an interrupted job left in its scratch folder; of the segmenter that `make` makes where none is whole there."""
+    with suppress(RunError):
+        return load_run(folder)
+    return load_run(save_run(make(), folder, seed=seed))
 
 
 def _restore(folder: Path) -> Run:

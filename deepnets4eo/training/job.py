@@ -7,7 +7,6 @@ files count by size and time, like those of interrupted predictions."""
 from __future__ import annotations
 
 import logging
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -20,7 +19,7 @@ from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.device import check_devices
 from deepnets4eo.errors import DeepNets4EOError, InputError, RunError
 from deepnets4eo.evaluation.comparison import mean_scores
-from deepnets4eo.files import check_overwrite, read_json, remove_leftovers, write_json
+from deepnets4eo.files import check_overwrite, read_json, remove, remove_leftovers, write_json
 from deepnets4eo.formats.access import allow_user_files, offline, user_files
 from deepnets4eo.jobs.identity import file_identity
 from deepnets4eo.jobs.lock import output_lock
@@ -280,11 +279,7 @@ def check_same_recipe(path: Path, recipe: Recipe) -> None:
 def _clear(out: Path) -> None:
     """Remove what an earlier training made, and nothing else."""
     for name in MADE:
-        path = out / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        remove(out / name)
     if out.is_dir() and not any(out.iterdir()):
         out.rmdir()
 

@@ -225,6 +225,26 @@ def test_leftovers_of_an_output_go_and_those_of_others_stay(tmp_path: Path) -> N
     assert {path.name for path in tmp_path.iterdir()} == set(kept)
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_scratch_folder_of_which_a_kill_left_half_is_never_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume: bool
+) -> None:
+    def cut_short(folder: Path, **_: object) -> None:
+        (folder / "first").unlink()
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), job_scratch(out, resume=False) as scratch:
+        scratch.mkdir()
+        (scratch / "first").touch()
+        (scratch / "second").touch()
+        patch.setattr("shutil.rmtree", cut_short)
+    assert [item.name[17:] for item in tmp_path.iterdir()] == ["-out"]
+    with output_lock(out), job_scratch(out, resume=resume) as scratch:
+        assert not scratch.exists()
+        assert [item.name for item in tmp_path.iterdir()] == [".partial-lock-out"]
+
+
 def test_leftovers_in_a_folder_go_but_not_those_of_a_job_in_it(tmp_path: Path) -> None:
     for name in (".partial-0123abcd-member", ".partial-0123abcd-curves.png"):
         (tmp_path / name).write_text("")

@@ -194,6 +194,23 @@ def test_an_interrupted_job_goes_on_at_the_next_tile(tmp_path: Path, monkeypatch
     assert sorted(item.name for item in tmp_path.iterdir()) == ["a.laz", "out.laz", "whole.laz"]
 
 
+@pytest.mark.parametrize("lost", ["0.points", "tiles.json", "labels.npy"])
+def test_points_that_are_gone_are_sorted_again(tmp_path: Path, lost: str) -> None:
+    path, out = write_las(tmp_path / "a.laz", scattered(100)), tmp_path / "out.laz"
+
+    class Failing(NeighbourCount):
+        def scores(self, cloud: PointCloud) -> np.ndarray:
+            raise StoppedError
+
+    failing = Failing()
+    failing.__class__.__name__ = "NeighbourCount"
+    with pytest.raises(StoppedError):
+        label_cloud(path, failing, out)
+    next(tmp_path.rglob(lost)).unlink()
+    label_cloud(path, NeighbourCount(), out, LabelOptions(resume=True))
+    np.testing.assert_array_equal(laspy.read(out).pred_class, codes_of(NeighbourCount(), open_cloud(path).read()))
+
+
 def test_another_labeller_does_not_take_over_the_tiles_of_the_first(tmp_path: Path) -> None:
     path, out = write_las(tmp_path / "a.laz", scattered(100)), tmp_path / "out.laz"
 
