@@ -30,20 +30,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from places.damage_scores import even_loss, scores_of
 from places.working_grid import FOOTPRINT_ERROR_M, MadeUpPair, world_pair
-from scipy.special import logit
 from script import NOTE, add_smoke, plain_errors
 from sklearn.metrics import log_loss, roc_auc_score
 
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.decision import POST_ALONE
-from deepnets4eo.damage.estimates import UNKNOWN_RATES, GradingRates, corrected_share, fit_rates
+from deepnets4eo.damage.decision import POST_ALONE, name_damaged
 from deepnets4eo.damage.fit_model import Graded
 from deepnets4eo.damage.model import BY_NETWORK, DEFAULT_MODEL, DamageModel, to_decision_table
 from deepnets4eo.damage.pool import ALONE, EQUAL_SHARE, NETWORK, RELIABILITY, SHARE, pool_log_odds
-from deepnets4eo.damage.probabilities import adjust_to_share, border_log_odds
+from deepnets4eo.damage.probabilities import border_log_odds
 from deepnets4eo.damage.reliability import Reliability, fit_reliability
 from deepnets4eo.damage.site import MOST_INFORMATION as MOST_AT_SITE
-from deepnets4eo.damage.site import choose_share, fit_to_site
+from deepnets4eo.damage.site import UNKNOWN_SITE, fit_to_site
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import read_yaml
@@ -276,7 +274,7 @@ def write_card(folder: Path, buildings: pd.DataFrame, shares: dict[str, float]) 
         measured[method] = {"weight": weight, **reliability.to_dict()}
         outside, network = log_odds_alone(buildings, dates)
         reliability = fit_reliability(network, outside.grade, outside.group, MOST_INFORMATION)
-        if reliability.site is not None:  # sites enough to say how far one is shifted
+        if reliability.site != UNKNOWN_SITE:  # sites enough to say how far one is shifted
             alone[method] = {"weight": 1.0, **reliability.to_dict()}
     notes = dict(run.card["notes"]) | {SHARE: shares["pair"], RELIABILITY: measured, ALONE: alone}
     notes[POST_ALONE] = notes[POST_ALONE] | {SHARE: shares["post"]}
@@ -334,36 +332,27 @@ class Method:
     """What grades buildings from their log-odds (N, 3)."""
 
     reliability: Reliability
-    rates: GradingRates
 
     @classmethod
     def fit(cls, log_odds: Array, data: Graded, most_information: float = MOST_AT_SITE) -> Method:
-        """Reliability and rates of left-out log-odds."""
+        """Reliability of left-out log-odds."""
         site = np.unique(data.group, return_inverse=True)[1]
-        reliability = fit_reliability(log_odds, data.grade, site, most_information)
-        called = reliability.probabilities(log_odds)[:, MAJOR:].sum(axis=1) >= 0.5
-        return cls(reliability, fit_rates(called, data.grade >= MAJOR, data.group))
+        return cls(fit_reliability(log_odds, data.grade, site, most_information))
 
     def rows(self, log_odds: Array, data: Graded) -> pd.DataFrame:
         """One row a building, with what `scores_of` reads; the share is estimated for each pair."""
         half = self.reliability.probabilities(log_odds)
-        adjusted = np.empty_like(half)
+        adjusted, named = np.empty_like(half), np.zeros(len(half), bool)
         for pair in np.unique(data.group):
             here = data.group == pair
             at_site = fit_to_site(half[here], np.full(here.sum(), ""), {"": self.reliability.site})
-            if at_site is not None:
-                half[here], share = at_site.probabilities, at_site.share
-            else:
-                damaged = half[here][:, MAJOR:].sum(axis=1)
-                second = corrected_share([(self.rates, int((damaged >= 0.5).sum()), int(here.sum()))])
-                share = choose_share(logit(np.clip(damaged, 1e-4, 1 - 1e-4)), second).value
-            adjusted[here] = adjust_to_share(half[here], share)
+            half[here], adjusted[here], named[here] = at_site.even, at_site.probabilities, name_damaged(at_site)
         members = np.ones(half.shape, bool)
         if self.reliability.sets is not None:
             members = self.reliability.sets.members(half)
-        thresholds = np.tile(self.reliability.thresholds, (len(half), 1))
+        graded = to_decision_table(adjusted, pd.RangeIndex(len(half)), np.array(self.reliability.thresholds), named)
         return pd.DataFrame({
-            "truth": data.grade, "grade": named_grades(adjusted, thresholds), "group": data.group,
+            "truth": data.grade, "grade": [GRADES.index(name) for name in graded["damage"]], "group": data.group,
             "probability": adjusted[:, MAJOR:].sum(axis=1), "probability_half": half[:, MAJOR:].sum(axis=1),
             "set_held": members[np.arange(len(half)), data.grade], "set_size": members.sum(axis=1),
         })  # fmt: skip
@@ -390,12 +379,6 @@ def model_rows(model: DamageModel, variant: str, data: Graded, world: NDArray[np
     """Rows of the world's buildings by a model as it is."""
     fitted = model.variants[variant]
     log_odds = fitted.standardise(data.evidence[world]) @ fitted.weights.T + fitted.intercepts
-    rows = Method(fitted.reliability, fitted.rates or UNKNOWN_RATES).rows(log_odds, data.rows(world))
+    rows = Method(fitted.reliability).rows(log_odds, data.rows(world))
     rows.index = np.flatnonzero(world)
     return rows
-
-
-def named_grades(probabilities: Array, thresholds: Array) -> NDArray[np.integer]:
-    """Grades 0–3 by the thresholds."""
-    named = to_decision_table(probabilities, pd.RangeIndex(len(probabilities)), thresholds)["damage"]
-    return np.array([GRADES.index(name) for name in named])

@@ -14,19 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import logit
 
-from deepnets4eo.damage.estimates import (
-    CALLED,
-    UNKNOWN_RATES,
-    BuildingGround,
-    InundatedBuildings,
-    share_by_calls,
-    site_estimates,
-)
+from deepnets4eo.damage.estimates import BuildingGround, InundatedBuildings, site_estimates
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
-from deepnets4eo.damage.findings import result_findings, share_findings
+from deepnets4eo.damage.findings import result_findings
 from deepnets4eo.damage.input_checks import require_order, require_two_pictures
 from deepnets4eo.damage.model import (
     DEFAULT_MODEL,
@@ -54,15 +46,12 @@ from deepnets4eo.damage.pool import (
     NetworkReliability,
     NetworkSkill,
     Score,
-    graded_by_network,
-    pool_log_odds,
     pool_scores,
     validated_skill,
 )
-from deepnets4eo.damage.probabilities import LEAST_PROBABILITY, adjust_to_share
 from deepnets4eo.damage.raster_evidence import score_findings
-from deepnets4eo.damage.reliability import Reliability, fill_between, members_of, set_names, values_of
-from deepnets4eo.damage.site import BY_USER, EVEN, ShareEstimate, choose_share, fit_to_site, share_of_site
+from deepnets4eo.damage.reliability import UNKNOWN_SPREAD, Judgement, fill_between, set_names
+from deepnets4eo.damage.site import ShareEstimate, SiteFit
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.outputs.findings import Finding
@@ -76,7 +65,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-STAND_IN = "_stand_in"  # a kind of reliability, after the name of another
+INTACT = 0.5  # probability that a site has no damage, above which none of its buildings is named for the sake of their number
 
 
 @dataclass(frozen=True)
@@ -84,14 +73,13 @@ class Decision:
     """The decision of a job.
 
     evidence : the table with the network's columns, in which buildings without a decision are not assessed; graded : as of
-    `DamageModel.decide`; share : of damaged buildings, as used; findings : what limits its worth; grading : rates of
-    right grades by method (`GradingRates`); estimates : of `site_estimates`, empty where nothing was assessed."""
+    `DamageModel.decide`; share : of damaged buildings; findings : what limits its worth; estimates : of `site_estimates`, empty where
+    nothing was assessed."""
 
     evidence: EvidenceTable
     graded: pd.DataFrame
     share: ShareEstimate
     findings: tuple[Finding, ...] = ()
-    grading: dict[str, dict[str, Any]] = field(default_factory=dict)
     estimates: dict[str, Any] = field(default_factory=dict)
 
 
@@ -252,116 +240,58 @@ class DecisionModel:
         Buildings whose evidence lies outside what the model knows are graded by the network alone where its reliability there was
         measured, else not assessed; where the network decides alone, all are."""
         full = evidence if network is None and post is None else with_network(evidence, network, post)
-        unlike, by_network = np.zeros((2, len(full.frame)), bool)
-        if network is None or self.weight < 1:
-            outside = self.model.outside_range(full.frame)
-            unlike = unlike_the_fit(full.frame, self.model, outside)
-            by_network = (outside != "") & self.reliability.gradable_alone(full.frame, self._weights(full.frame))
-            full = set_not_assessed(full, np.where(by_network, "", outside))
-            full = set_by_network(full, np.where(by_network, outside, ""))
+        outside, unlike = self._unknown_evidence(full.frame, by_network_alone=self.weight == 1 and network is not None)
+        by_network = (outside != "") & self.reliability.gradable_alone(full.frame, self._weights(full.frame))
+        full = set_not_assessed(full, np.where(by_network, "", outside))
+        full = set_by_network(full, np.where(by_network, outside, ""))
         full = full if inundated is None else set_by_water(full, inundated.rows)
-        apart = inundated.rows if inundated is not None and inundated.damaged else np.zeros(len(full.frame), bool)
-        if ground is not None and ground.repeated is not None:  # buildings that are there twice are no evidence twice
-            apart = apart | ground.repeated
-        weight_free = self.model.probabilities(full.frame)
-        weight_free[by_network] = np.nan
-        rates = self._rates(full.frame, unlike)
-        calls = np.where(apart, np.nan, weight_free[:, MAJOR:].sum(axis=1))
-        second = share_by_calls(calls, full.frame["method"].to_numpy(), rates)
-        kind, table = self.model.variant_names(full.frame), self.model.reliabilities
-        even = self.reliability.apply(weight_free, full.frame, self._weights(full.frame), kind, table)
-        alone = self.weight == 1 and network is not None
-        share, even, share_weights = self._site(
-            even, kind, table, second, apart, unlike=bool(unlike.any()), alone=alone
-        )
-        probabilities = self._pool_unmeasured(even, full.frame, scores, kind, table)
-        thresholds = values_of(kind, table, lambda fitted: fitted.thresholds)
-        kind[unlike] = ""  # no measured spread and no sets hold there
-        spread = values_of(kind, table, lambda fitted: fitted.spread)
-        share, estimates = _site_estimates(probabilities, spread, ground, share, share_weights, inundated)
-        graded = to_decision_table(adjust_to_share(probabilities, share.value), full.frame.index, thresholds)
-        graded = with_sets(cap_confidence(graded, unlike), members_of(kind, table, probabilities))
+        judged = self._judge(full.frame, by_network, scores)
+        wet = inundated if inundated is not None and inundated.damaged else None
+        site = judged.at_site(self.damaged_share, _apart(len(full.frame), wet, ground))
+        spread = np.where(unlike[:, None], UNKNOWN_SPREAD, judged.values(lambda fitted: fitted.spread))
+        share, estimates = _estimates(site, spread, ground, wet)
+        named = name_damaged(site, None if wet is None else wet.rows)
+        thresholds = judged.values(lambda fitted: fitted.thresholds)
+        graded = to_decision_table(site.probabilities, full.frame.index, thresholds, named)
+        members = np.where(unlike[:, None], True, judged.members(site.even))
+        graded = with_sets(cap_confidence(graded, unlike), members)
         findings = (
-            *self.findings, *result_findings(full.frame, unlike, self.skill), *share_findings(share), *score_findings(scores, full.frame),
+            *self.findings, *result_findings(full.frame, unlike, self.skill), *score_findings(scores, full.frame)
         )  # fmt: skip
-        model_alone = network is None and post is None and not any(score.weight for score in scores)
-        grading = _with_calls(rates, weight_free, full.frame) if model_alone else {}
-        return Decision(full, graded, share, findings, grading, estimates)
+        return Decision(full, graded, share, findings, estimates)
 
-    def _pool_unmeasured(
-        self,
-        even: NDArray[np.float64],
-        frame: pd.DataFrame,
-        scores: Sequence[Score],
-        kind: NDArray[np.object_],
-        table: dict[str, Reliability],
-    ) -> NDArray[np.float64]:
-        """Probabilities (N, 4) together with what was not measured beside the model: a network of the user's, and
-        scores. The variant's spread and thresholds stand in there, and no grade can be excluded: `kind` and `table` are
-        changed."""
-        probabilities = even
-        unmeasured = np.isin(kind, list(self.model.variants)) & graded_by_network(frame) & (self._weights(frame) > 0)
-        if unmeasured.any():
-            pooled = pool_log_odds(even, frame, self._weights(frame))
-            probabilities = np.where(unmeasured[:, None], pooled, even)
-        probabilities = pool_scores(probabilities, frame, scores)
-        _stand_in(kind, table, (probabilities != even).any(axis=1) & (kind != ""))
-        return probabilities
+    def _unknown_evidence(
+        self, frame: pd.DataFrame, *, by_network_alone: bool
+    ) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
+        """(N,) why the model does not know the evidence of a building, '' where it does; (N,) whether the whole site is unlike its fit."""
+        if by_network_alone:
+            return np.full(len(frame), "", object), np.zeros(len(frame), bool)
+        outside = self.model.outside_range(frame)
+        return outside, unlike_the_fit(frame, self.model, outside)
+
+    def _judge(self, frame: pd.DataFrame, by_network: NDArray[np.bool_], scores: Sequence[Score]) -> Judgement:
+        """What model, network and scores together think of each building. by_network : (N,) graded by the network alone."""
+        weight_free = np.where(by_network[:, None], np.nan, self.model.probabilities(frame))
+        judged = Judgement(weight_free, self.model.variant_names(frame), self.model.reliabilities)
+        return pool_scores(self.reliability.judge(judged, frame, self._weights(frame)), frame, scores)
 
     def _weights(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """(N,) weight of the network, by the images that show a building."""
         return np.where(frame["method"] == PRE_POST, self.weight, self.post_weight)
 
-    def _rates(self, frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
-        """Rates of right grades by method, of the variant that was used for most of its buildings.
-        unlike : (N,) buildings unlike those that their variant was fitted on; its rates do not hold there."""
-        names = pd.Series(self.model.variant_names(frame), frame.index)
-        rates = {}
-        for method, used in names[names != ""].groupby(frame["method"]):
-            fitted = self.model.variants[str(used.mode().iloc[0])].rates
-            if fitted is not None:
-                rates[str(method)] = (
-                    UNKNOWN_RATES if unlike[frame.index.get_indexer(used.index)].any() else fitted
-                ).to_dict()
-        return rates
 
-    def _site(
-        self,
-        even: NDArray[np.float64],
-        kind: NDArray[np.object_],
-        table: dict[str, Reliability],
-        second: float | None,
-        apart: NDArray[np.bool_],
-        *,
-        unlike: bool,
-        alone: bool,
-    ) -> tuple[ShareEstimate, NDArray[np.float64], NDArray[np.float64] | None]:
-        """The share of damaged buildings; the (N, 4) probabilities, fitted to the site; weights of the shares.
+def name_damaged(site: SiteFit, wet: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    """(N,) buildings to be called damaged: the most probable ones, as many as are expected to be. wet : (N,) those counted by the water.
 
-        The share given; one half where nothing calibrated takes part, as on radar; else estimated, together with the
-        shift of the site's evidence where it is known how far sites are shifted. second : the other opinion of the share; apart : (N,)
-        buildings in water, and repeated ones, which say nothing of it; unlike : whether evidence is unlike that of the fit. alone : whether a network decides
-        alone."""
-        if self.damaged_share is None and alone:
-            return ShareEstimate(0.5, EVEN), even, None
-        shifts = {name: fitted.site for name, fitted in table.items()}
-        at_site = fit_to_site(even, kind, shifts, self.damaged_share, apart)
-        if self.damaged_share is not None:
-            return ShareEstimate(self.damaged_share, BY_USER), even if at_site is None else at_site.probabilities, None
-        damaged = np.where(apart, np.nan, even[:, MAJOR:].sum(axis=1))
-        if at_site is not None:
-            number = int(np.isfinite(damaged).sum())
-            share = share_of_site(at_site.share, at_site.expected, number, unlike=unlike)
-            return share, at_site.probabilities, at_site.weights
-        log_odds = logit(np.clip(damaged, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
-        return choose_share(log_odds, second, unlike=unlike), even, None
-
-
-def _stand_in(kind: NDArray[np.object_], table: dict[str, Reliability], rows: NDArray[np.bool_]) -> None:
-    """Let the variant's spread and thresholds stand in where other evidence took part; its sets do not hold there."""
-    for name in np.unique(kind[rows].astype(str)):
-        table[name + STAND_IN] = replace(table[name], sets=None)
-    kind[rows] += STAND_IN
+    Where the site is more probably without any damage, only those that are themselves more probably damaged than not."""
+    p = site.probabilities[:, MAJOR:].sum(axis=1)
+    counted = np.isfinite(p) & (True if wet is None else ~wet)
+    if site.intact > INTACT:
+        return np.nan_to_num(p) >= 0.5
+    order = np.argsort(-np.where(counted, p, -1.0), kind="stable")
+    named = (np.nan_to_num(p) >= 0.5) & ~counted
+    named[order[: round(float(p[counted].sum()))]] = True
+    return named
 
 
 def with_sets(graded: pd.DataFrame, members: NDArray[np.bool_]) -> pd.DataFrame:
@@ -375,33 +305,21 @@ def with_sets(graded: pd.DataFrame, members: NDArray[np.bool_]) -> pd.DataFrame:
     return graded.assign(damage_set=pd.Series(names, graded.index, dtype=object))
 
 
-def _with_calls(
-    rates: dict[str, dict[str, Any]], weight_free: NDArray[np.float64], frame: pd.DataFrame
-) -> dict[str, dict[str, Any]]:
-    """The rates of each method, and how many of its buildings the model calls damaged where half are, as the rates were measured."""
-    called = weight_free[:, MAJOR:].sum(axis=1) >= 0.5
-    method = frame["method"].to_numpy()
-    return {name: content | {CALLED: int((called & (method == name)).sum())} for name, content in rates.items()}
+def _apart(number: int, wet: InundatedBuildings | None, ground: BuildingGround | None) -> NDArray[np.bool_]:
+    """(N,) buildings that say nothing of the share of damaged ones: in water, and those that are there twice."""
+    apart = np.zeros(number, bool) if wet is None else wet.rows
+    return apart if ground is None else apart | ground.repeated
 
 
-def _site_estimates(
-    probabilities: NDArray[np.float64],
-    spread: NDArray[np.float64],
-    ground: BuildingGround | None,
-    share: ShareEstimate,
-    weights: NDArray[np.float64] | None,
-    inundated: InundatedBuildings | None,
+def _estimates(
+    site: SiteFit, spread: NDArray[np.float64], ground: BuildingGround | None, wet: InundatedBuildings | None
 ) -> tuple[ShareEstimate, dict[str, Any]]:
-    """Estimates of the assessed buildings; none where their ground is not known."""
-    assessed = np.isfinite(probabilities[:, 0])
-    wet = inundated if inundated is not None and inundated.damaged else None
-    assessed = assessed if wet is None else assessed | wet.rows
-    if ground is None or not assessed.any():
-        return share, {}
+    """Share and estimates of the assessed buildings; areas are not known without their ground."""
+    assessed = np.isfinite(site.even[:, 0]) | (False if wet is None else wet.rows)
+    area_m2 = np.full(len(assessed), np.nan) if ground is None else ground.area_m2
     return site_estimates(
-        probabilities[assessed], spread[assessed], ground.rows(assessed), share, weights,
-        inundated=None if wet is None else wet.subset(assessed),
-    )  # fmt: skip
+        site.rows(assessed), spread[assessed], area_m2[assessed], None if wet is None else wet.subset(assessed)
+    )
 
 
 def with_network(

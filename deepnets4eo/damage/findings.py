@@ -17,7 +17,6 @@ from deepnets4eo.damage.evidence.table import BLANK
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
 from deepnets4eo.damage.model import BY_NETWORK, MOST_CONFIDENT, REASONS, UNLIKE
 from deepnets4eo.damage.pool import NetworkSkill
-from deepnets4eo.damage.site import DIFFER, ShareEstimate
 from deepnets4eo.damage.unbuilt import LEAST_AUC, LEAST_DECOYS, NO_BUILDING, UnbuiltOutlines
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, POST_ONLY, PRE_POST
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many, worst_first
@@ -232,22 +231,3 @@ def _nothing_assessed(frame: pd.DataFrame) -> list[Finding]:
         return []
     reasons = "; ".join(f"{count} × {reason}" for reason, count in frame["reason"].value_counts().items())
     return [Finding(NOTHING, "worthless", f"No building could be assessed ({reasons}).")]
-
-
-def share_findings(share: ShareEstimate) -> list[Finding]:
-    """That the share could not be trusted, with both opinions, and what to do."""
-    if share.reason != DIFFER:
-        return []  # few buildings and foreign evidence have findings of their own
-    opinions = (
-        f"{share.most_likely:.0%} by the evidence of each building, {share.second_opinion:.0%} by the number of buildings "
-        "called damaged"
-    )
-    return [
-        Finding(
-            "damaged_share_uncertain",
-            "caution",
-            f"The share of damaged buildings is uncertain ({share.reason}): {opinions}. The probabilities of all buildings "
-            f"begin from {share.value:.0%}.",
-            "Grade a random sample of 100 to 200 buildings by eye and give the share with --set damaged_share=SHARE.",
-        )
-    ]

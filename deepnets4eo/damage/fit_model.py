@@ -18,7 +18,6 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.estimates import fit_rates
 from deepnets4eo.damage.evidence.columns import POINTS
 from deepnets4eo.damage.model import ENDS, FARTHEST, WITH_HEIGHT, FittedRange
 from deepnets4eo.damage.reliability import Reliability, fit_reliability, platt
@@ -139,7 +138,7 @@ def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) ->
         for column, middle, unit in zip(columns, centre, scale, strict=True)
     }
     content = {"buildings": len(known.grade), "evidence": standard, "borders": borders}
-    return content | _validity(evidence, known, log_odds, shifted=HEIGHT[0] not in columns)
+    return content | _validity(evidence, known, log_odds)
 
 
 def left_out_scores(
@@ -199,28 +198,19 @@ def balance_weights(beyond: NDArray[np.bool_], domain: NDArray[np.generic]) -> F
     return weight * len(weight) / weight.sum()
 
 
-def _validity(standard: Floats, known: Graded, log_odds: Floats, *, shifted: bool) -> dict[str, Any]:
-    """Range, rates and reliability of a variant from left-out (N, 3) log-odds; the latter two are those within the
-    range. The range and its limits come from the sites that bound it, the reliability from those that calibrate.
-    shifted : as of `fit_reliability`. With heights not: damaged roofs that lost none have log-odds far from the others,
-    which no normal distribution holds."""
+def _validity(standard: Floats, known: Graded, log_odds: Floats) -> dict[str, Any]:
+    """Range and reliability of a variant from left-out (N, 3) log-odds; the latter is that within the range. The range and its limits
+    come from the sites that bound it, the reliability from those that calibrate."""
     damaged = known.grade >= MAJOR
-    right = _called(log_odds, Reliability()) == damaged
+    right = (Reliability().probabilities(log_odds)[:, MAJOR:].sum(axis=1) >= 0.5) == damaged
     bounds = np.ones_like(right) if known.bounds is None else known.bounds
     known_range = fit_range(
         standard[bounds], known.evidence[bounds], right[bounds], damaged[bounds], known.group[bounds]
     )
-    inside = known_range.reasons(standard, known.evidence) == ""
-    used = inside if known.calibrates is None else inside & known.calibrates
-    reliability = fit_reliability(log_odds[used], known.grade[used], known.group[used], shifted=shifted)
-    called = _called(log_odds, reliability)
-    rates = fit_rates(called[inside], damaged[inside], known.group[inside])
-    return {"range": known_range.to_dict(), "rates": rates.to_dict(), "reliability": reliability.to_dict()}
-
-
-def _called(log_odds: Floats, reliability: Reliability) -> NDArray[np.bool_]:
-    """(N,) buildings called damaged where half are."""
-    return np.asarray(reliability.probabilities(log_odds)[:, MAJOR:].sum(axis=1) >= 0.5)
+    used = known_range.reasons(standard, known.evidence) == ""
+    used = used if known.calibrates is None else used & known.calibrates
+    reliability = fit_reliability(log_odds[used], known.grade[used], known.group[used])
+    return {"range": known_range.to_dict(), "reliability": reliability.to_dict()}
 
 
 def fit_range(

@@ -17,7 +17,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.decision import DecisionModel
-from deepnets4eo.damage.estimates import building_ground
+from deepnets4eo.damage.estimates import BuildingGround
 from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.evidence.gather import EVIDENCE
 from deepnets4eo.damage.find_buildings import BuildingNetwork, with_outline_probability
@@ -176,7 +176,7 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
         measures = journal.run("points", lambda: points.measure(inputs.footprints))
         evidence, scores = with_point_columns(evidence, measures), (*rasters, PointScore(points))
     post_alone = steps.grade_post(evidence)
-    ground = building_ground(outlines, inputs.post.grid.crs)
+    ground = BuildingGround.of(outlines, inputs.post.grid.crs)
     evidence = set_not_assessed(evidence, steps.not_graded(len(evidence.frame)))
     water = find_water(scene, outlines, journal.folder_of("water"))
     inundated = inundated_buildings(evidence.frame, water, settings)

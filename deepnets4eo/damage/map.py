@@ -79,9 +79,8 @@ class DamageMap(WithSummary, DamageMapContent):
     parameters : settings of the job by name
     inputs : role to path, hashed into the manifest
     findings : what limits the worth of the map, worst first
-    grading : method to `GradingRates.to_dict()`, how often the model grades right; methods without are absent
     damaged_share
-        `ShareEstimate.to_dict()`: the share of damaged buildings that the grades rest on, how it was found, and its
+        `ShareEstimate.to_dict()`: the share of damaged buildings that is expected, how it was found, and its
         interval; empty where not known.
     estimates
         Expected numbers of buildings and built areas (m²) of every grade and of major damage or worse ("damaged"), with
@@ -146,7 +145,7 @@ class DamageMap(WithSummary, DamageMapContent):
                 buildings, layers["assessed_extent"], summary["registration"], summary["evidence"], manifest["synthetic"],
                 manifest["parameters"], {role: facts["path"] for role, facts in manifest["inputs"].items()},
                 tuple(Finding(**finding) for finding in manifest["findings"]),
-                (summary["damaged"]["grading"] or {}).get("rates", {}), summary["damaged_share"], summary["estimates"],
+                summary["damaged_share"], summary["estimates"],
                 summary["footprints"], layers.get("imaged_without_outlines"),
                 EventInfo(**{name: value or "" for name, value in event.items() if name != "from_files"}, from_files=event["from_files"]),
                 summary["inundation"] or {}, layers.get("areas"),

@@ -29,6 +29,13 @@ FURTHER = {  # format → its file, where buildings have a longitude and latitud
 }
 AREAS_FILE = "areas.csv"  # where areas were counted
 USUAL = ("csv", "geojson", "kml")  # of these, where none are chosen
+WIDE = 0.5  # an interval of the share of damaged buildings that is wider says nothing
+# The sentence on their number; a test holds that every language has it.
+NAMED_AND_EXPECTED, NONE_NAMED, NAMED = (
+    "{} named; {} expected ({}–{})", "none named; {}–{} cannot be excluded", "{} named",
+)  # fmt: skip
+NOT_TOLD = "The images do not tell how many"
+LOOK = "Look at 40 buildings that `deepnets4eo review` draws, or give a share known from elsewhere (damaged_share)."
 COLUMNS = ("id", "damage", "damage_prob", "confidence", "damage_set", "status", "reason", "method", "dx_px", "dy_px")
 
 
@@ -44,7 +51,6 @@ class DamageMapContent:
     parameters: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
-    grading: dict[str, dict[str, Any]] = field(default_factory=dict)
     damaged_share: dict[str, Any] = field(default_factory=dict)
     estimates: dict[str, Any] = field(default_factory=dict)
     footprints: dict[str, Any] = field(default_factory=dict)
@@ -66,18 +72,31 @@ class DamageMapContent:
         return self.event.title(SUBJECT)
 
     def headline(self) -> str:
-        """The result in one line: the expected number of damaged buildings (major damage or worse) with its 95 %
-        interval. Without estimates the number of buildings with such grades."""
-        rows = self.buildings
-        assessed = int((rows["status"] == ASSESSED).sum())
-        of_all = f"{assessed:,} assessed {'building' if assessed == 1 else 'buildings'}"
-        expected = (self.estimates.get("buildings") or {}).get("damaged")
+        """The result in one line: how many buildings are named damaged (major damage or worse), how many are expected with the 95 %
+        interval, and that the images do not tell how many where it is wide."""
+        assessed = int((self.buildings["status"] == ASSESSED).sum())
+        of_all = f"of {assessed:,} assessed {'building' if assessed == 1 else 'buildings'}"
         wet = self.inundation.get("inundated", 0)
         in_water = f", {wet:,} {'stands' if wet == 1 else 'stand'} in new water" if wet else ""
+        text, numbers = self.count_words()
+        counted = f"{text.format(*(f'{value:,.0f}' for value in numbers))}, {of_all}{in_water}"
+        return f"{NOT_TOLD}: {counted}. {LOOK}" if self.is_wide else counted
+
+    def count_words(self) -> tuple[str, tuple[float, ...]]:
+        """The one sentence on the number of damaged buildings that every product has: its words, and the numbers for their places."""
+        named = int(self.buildings["damage"].isin(DAMAGED).sum())
+        expected = (self.estimates.get("buildings") or {}).get("damaged")
         if expected is None:
-            return f"{int(rows['damage'].isin(DAMAGED).sum()):,} of {of_all} damaged{in_water}"
-        low, high = expected["interval_95"]
-        return f"{expected['expected']:,.0f} of {of_all} damaged ({low:,.0f}–{high:,.0f}){in_water}"
+            return NAMED, (named,)
+        if named == 0:
+            return NONE_NAMED, tuple(expected["interval_95"])
+        return NAMED_AND_EXPECTED, (named, expected["expected"], *expected["interval_95"])
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the interval of the number of damaged buildings is wider than half of the assessed ones."""
+        low, high = self.damaged_share.get("interval_95") or (0.0, 0.0)
+        return bool(high - low > WIDE)
 
     @property
     def evidence(self) -> list[str]:

@@ -99,7 +99,6 @@ def make_map(
             decision.findings,
         ),
         footprints=inputs.footprints.account(),
-        grading=decision.grading,
         damaged_share=decision.share.to_dict(),
         estimates=decision.estimates,
         event=event,

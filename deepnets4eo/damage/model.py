@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.cards.catalog import model_path
-from deepnets4eo.damage.estimates import GradingRates
 from deepnets4eo.damage.evidence.columns import MEANING
 from deepnets4eo.damage.evidence.table import EvidenceTable
 from deepnets4eo.damage.probabilities import border_probabilities
-from deepnets4eo.damage.reliability import Reliability, values_of
+from deepnets4eo.damage.reliability import Judgement, Reliability
 from deepnets4eo.damage.vocabulary import (
     ASSESSED,
     BORDERS,
@@ -78,8 +77,8 @@ class DamageModel:
         returns : DataFrame with the same index: damage (grade or None), damage_prob (probability of major damage or
         worse), confidence (probability of the grade named); NaN where not assessed."""
         frame = evidence.frame if isinstance(evidence, EvidenceTable) else evidence
-        thresholds = values_of(self.variant_names(frame), self.reliabilities, lambda fitted: fitted.thresholds)
-        return to_decision_table(self.probabilities(frame), frame.index, thresholds)
+        judged = Judgement(self.probabilities(frame), self.variant_names(frame), self.reliabilities)
+        return to_decision_table(judged.probabilities, frame.index, judged.values(lambda fitted: fitted.thresholds))
 
     def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """(N, 4) probabilities of the grades; NaN rows for buildings that are not assessed."""
@@ -121,7 +120,7 @@ class DamageModel:
 class Variant:
     """Logistic regressions on standardised evidence for one kind of input.
     columns : K names; centre, scale : (K,); intercepts : (3,), weights : (3, K), per border of BORDERS.
-    known : range of the evidence of the fit; rates : how often its grades are right. Both None in files without them.
+    known : range of the evidence of the fit, None in files without it.
     reliability : calibration, thresholds and spread between sites; neutral and wide in files without it."""
 
     columns: tuple[str, ...]
@@ -130,7 +129,6 @@ class Variant:
     intercepts: NDArray[np.float64]
     weights: NDArray[np.float64]
     known: FittedRange | None = None
-    rates: GradingRates | None = None
     reliability: Reliability = Reliability()
 
     def standardise(self, frame: pd.DataFrame) -> NDArray[np.float64]:
@@ -203,7 +201,6 @@ def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:
             np.array([borders[grade]["intercept"] for grade in BORDERS], float),
             np.array([[borders[grade]["weights"].get(column, 0.0) for column in columns] for grade in BORDERS], float),
             FittedRange.from_dict(part["range"]) if "range" in part else None,
-            GradingRates.from_dict(part["rates"]) if "rates" in part else None,
             Reliability.from_dict(part["reliability"]) if "reliability" in part else Reliability(),
         )
     except RunError:
@@ -223,23 +220,26 @@ def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:
 
 
 def to_decision_table(
-    probabilities: NDArray[np.float64], index: pd.Index, thresholds: NDArray[np.float64] | None = None
+    probabilities: NDArray[np.float64],
+    index: pd.Index,
+    thresholds: NDArray[np.float64] | float = 0.5,
+    named: NDArray[np.bool_] | None = None,
 ) -> pd.DataFrame:
-    """The decision from (N, 4) probabilities of the grades, NaN rows for buildings not assessed: see `decide`. A
-    building is damaged (major damage or worse) where the probability of that reaches its threshold. Of the two grades
-    on each side, the worse is taken where its share of that side's probability reaches its own. Thresholds: (N, 3), one
-    per border, by default one half. So every grade has its chance to be named, however rare it is."""
+    """The decision from (N, 4) probabilities of the grades, NaN rows for buildings not assessed: see `decide`.
+    named : (N,) damaged ones (major damage or worse), by default where the probability of that is one half. Of the two grades
+    on each side, the worse is taken where its share of that side's probability reaches its threshold, (N, 2), one a side. So every
+    grade has its chance to be named, however rare it is."""
     known = np.isfinite(probabilities[:, 0])
-    damaged = probabilities[:, MAJOR:].sum(axis=1)
-    reached = border_probabilities(np.nan_to_num(probabilities)) >= (0.5 if thresholds is None else thresholds)
-    minor, major, destroyed = reached.T
-    grade = np.where(major, MAJOR + destroyed, minor).astype(int) * known
+    minor, damaged, destroyed = border_probabilities(np.nan_to_num(probabilities)).T
+    named = damaged >= 0.5 if named is None else named
+    worse = np.stack([minor, destroyed], axis=1) >= thresholds
+    grade = np.where(named, MAJOR + worse[:, 1], worse[:, 0]).astype(int) * known
     names = np.array(GRADES, dtype=object)[grade]
     names[~known] = None
     return pd.DataFrame(
         {
             "damage": pd.Series(names, index, dtype=object),
-            "damage_prob": np.where(known, damaged, np.nan),
+            "damage_prob": np.where(known, probabilities[:, MAJOR:].sum(axis=1), np.nan),
             "confidence": probabilities[np.arange(len(probabilities)), grade],
         },
         index=index,

@@ -21,7 +21,7 @@ from scipy.special import expit, logit
 
 from deepnets4eo.damage.network.grader import COLUMNS
 from deepnets4eo.damage.probabilities import LEAST_PROBABILITY, border_log_odds, grade_probabilities
-from deepnets4eo.damage.reliability import Reliability
+from deepnets4eo.damage.reliability import Judgement, Reliability
 from deepnets4eo.damage.vocabulary import POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_yaml
@@ -35,6 +35,7 @@ EQUAL_SHARE = 0.5
 # that model, which it grades alone.
 RELIABILITY, ALONE = "reliability", "reliability_alone"
 WITH_NETWORK, NETWORK_ALONE = "_network", "_network_alone"  # kinds of reliability, after the method
+UNMEASURED = "unmeasured"  # the kind of what was not measured beside the weight-free model
 NETWORK = list(COLUMNS.values())
 SUFFIX = ".evidence.yaml"
 
@@ -242,15 +243,13 @@ def pool_log_odds(
     return np.where(graded[:, None], grade_probabilities(expit(odds)), weight_free)
 
 
-def pool_scores(
-    probabilities: NDArray[np.float64], frame: pd.DataFrame, scores: Sequence[Score]
-) -> NDArray[np.float64]:
-    """Probabilities (N, 4) of the grades, together with scores that have a weight.
+def pool_scores(judged: Judgement, frame: pd.DataFrame, scores: Sequence[Score]) -> Judgement:
+    """The judgement together with scores that have a weight, of an unknown site where they say something.
     The log-odds of major damage or worse become the weighted average of the scores' and, with what is left to 1, the
-    probabilities' own; those of the other borders move as far, since a score says nothing about them. Buildings without
+    judgement's own; those of the other borders move as far, since a score says nothing about them. Buildings without
     a score keep their log-odds.
     frame : of the evidence, with the scores' columns; NaN rows stay."""
-    odds = border_log_odds(probabilities)
+    odds = border_log_odds(judged.probabilities)
     shift = np.zeros(len(odds))
     for score in scores:
         if score.weight:
@@ -258,7 +257,8 @@ def pool_scores(
                 score.log_odds(frame[score.column].to_numpy(float)), *logit([LEAST_PROBABILITY, 1 - LEAST_PROBABILITY])
             )
             shift += score.weight * np.where(np.isfinite(log_odds), log_odds - odds[:, 1], 0.0)
-    return np.where((shift != 0)[:, None], grade_probabilities(expit(odds + shift[:, None])), probabilities)
+    moved = np.isfinite(shift) & (shift != 0)
+    return judged.with_rows(moved, UNMEASURED, Reliability(), grade_probabilities(expit(odds + shift[:, None]))[moved])
 
 
 @dataclass(frozen=True)
@@ -282,35 +282,29 @@ class NetworkReliability:
         """(N,) buildings that the network may grade alone. frame : the evidence; weights : (N,) of the network."""
         return graded_by_network(frame) & frame["method"].isin(list(self.alone)).to_numpy() & (weights > 0)
 
-    def apply(
-        self,
-        weight_free: NDArray[np.float64],
-        frame: pd.DataFrame,
-        weights: NDArray[np.float64],
-        kind: NDArray[np.object_],
-        table: dict[str, Reliability],
-    ) -> NDArray[np.float64]:
-        """Probabilities (N, 4) with the network where that was measured, those of the weight-free model elsewhere.
+    def judge(self, model_alone: Judgement, frame: pd.DataFrame, weights: NDArray[np.float64]) -> Judgement:
+        """The judgement with the network: where that was measured, by its reliability; elsewhere with what both say, of an unknown site.
 
-        weight_free : (N, 4), NaN for buildings that the network grades alone; frame : the evidence; weights : (N,) of the network.
-        kind, table : whose reliability holds for each building; changed where the network takes part."""
-        graded = graded_by_network(frame) & (kind != "")
+        model_alone : of the weight-free model, NaN for buildings that the network grades alone; frame : the evidence; weights : (N,) of the
+        network."""
+        method, known = frame["method"].to_numpy(), np.isfinite(model_alone.probabilities[:, 0])
+        graded = graded_by_network(frame) & (model_alone.whose != "")
+        judged, open_rows = model_alone, graded & known & (weights > 0)
         if not graded.any():
-            return weight_free
-        even, method = weight_free.copy(), frame["method"].to_numpy()
-        network, known = frame[NETWORK].to_numpy(float), np.isfinite(weight_free[:, 0])
-        both, alone = pool_log_odds(weight_free, frame, weights), graded & ~known
+            return model_alone
+        both = pool_log_odds(model_alone.probabilities, frame, weights)
         parts = (
-            (self.together, WITH_NETWORK, graded & known & (weights > 0), both),
-            (self.alone, NETWORK_ALONE, alone, network),
+            (self.together, WITH_NETWORK, open_rows, both),
+            (self.alone, NETWORK_ALONE, graded & ~known, frame[NETWORK].to_numpy(float)),
         )
         for measured, suffix, possible, opinion in parts:
             for name, reliability in measured.items():
                 rows = possible & (method == name)
                 if rows.any():
-                    even[rows] = reliability.probabilities(border_log_odds(opinion[rows]))
-                    kind[rows], table[name + suffix] = name + suffix, reliability
-        return even
+                    calibrated = reliability.probabilities(border_log_odds(opinion[rows]))
+                    judged = judged.with_rows(rows, name + suffix, reliability, calibrated)
+        unmeasured = open_rows & (judged.whose == model_alone.whose)
+        return judged.with_rows(unmeasured, UNMEASURED, Reliability(), both[unmeasured])
 
 
 def graded_by_network(frame: pd.DataFrame) -> NDArray[np.bool_]:

@@ -1,13 +1,13 @@
 """How far a model's probabilities hold at a new site, measured on sites that its fit left out.
 
-Takes left-out log-odds of graded buildings; returns their calibration, the thresholds of the grades, how far evidence
+Takes left-out log-odds of graded buildings; returns their calibration, thresholds within the two sides, how far evidence
 shifts from site to site, and the limits of the sets of grades that hold the true one. The probabilities are those of a site where
 half of the buildings are damaged, with minor among intact and destroyed among damaged ones as common as at the sites of the fit.
 Refuses arrays that do not belong together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,6 @@ from scipy.special import expit
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.probabilities import (
-    adjust_to_share,
     border_probabilities,
     grade_probabilities,
     side_log_odds,
@@ -26,11 +25,13 @@ from deepnets4eo.damage.probabilities import (
 from deepnets4eo.damage.site import (
     HALVINGS,
     MOST_INFORMATION,
+    UNKNOWN_SITE,
+    SiteFit,
     SiteShift,
     fit_site_shift,
     fit_to_site,
 )
-from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR
+from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR, WITHIN_SIDES
 from deepnets4eo.metrics import fit_sigmoid
 from deepnets4eo.metrics.calibration import check_same_number
 
@@ -40,7 +41,6 @@ MOST_VARIANCE = 1.0  # of one site's shift
 SPREADS = ("damaged", "minor-damage", "destroyed")  # of `side_log_odds`, in the model file
 HALF = 0.5  # the threshold where none was measured
 GRID = np.round(np.arange(0.1, 0.901, 0.02), 2)
-RESAMPLED = 200  # draws of the sites for the threshold of damage
 UNKNOWN_SPREAD = (2.0, 2.0, 2.0)  # of a site unlike those of the fit
 COVERAGE = 0.9
 
@@ -98,19 +98,20 @@ class GradeSets:
 class Reliability:
     """Measured reliability of one variant of a model, or of a model together with a network.
 
-    calibration : one per border of `BORDERS`, of its log-odds; thresholds : (3,) least values of `border_probabilities` for a building to be
-    beyond each border; spread : (3,) standard deviations between sites of `side_log_odds`; sets : limits of the sets of grades; site : how
-    far whole sites are shifted. Spread and sets hold for probabilities that `fit_to_site` has fitted; None was not measured.
+    calibration : one per border of `BORDERS`, of its log-odds; thresholds : (2,) least share of minor damage among the intact grades, and
+    of destroyed among the damaged ones, for a building to have that grade of its side; spread : (3,) standard deviations between sites of
+    `side_log_odds`; sets : limits of the sets of grades, None where they were not measured; site : how far whole sites are shifted. Spread
+    and sets hold for probabilities that `fit_to_site` has fitted.
 
     >>> Reliability().thresholds
-    (0.5, 0.5, 0.5)
+    (0.5, 0.5)
     """
 
     calibration: tuple[BetaCalibration, ...] = (BetaCalibration(),) * len(BORDERS)
-    thresholds: tuple[float, ...] = (HALF,) * len(BORDERS)
+    thresholds: tuple[float, ...] = (HALF,) * len(WITHIN_SIDES)
     spread: tuple[float, ...] = UNKNOWN_SPREAD
     sets: GradeSets | None = None
-    site: SiteShift | None = None
+    site: SiteShift = UNKNOWN_SITE
 
     def probabilities(self, log_odds: Floats) -> Floats:
         """(N, 4) probabilities of the grades from (N, 3) log-odds of lying beyond each border, before calibration."""
@@ -121,16 +122,16 @@ class Reliability:
         """Plain values for the model file."""
         return {
             "calibration": {border: scale.to_dict() for border, scale in zip(BORDERS, self.calibration, strict=True)},
-            "thresholds": dict(zip(BORDERS, self.thresholds, strict=True)),
+            "thresholds": dict(zip(WITHIN_SIDES, self.thresholds, strict=True)),
             "spread": dict(zip(SPREADS, (round(sd, 3) for sd in self.spread), strict=True)),
             "sets": None if self.sets is None else self.sets.to_dict(),
-            **({} if self.site is None else {"site": self.site.to_dict()}),
+            "site": self.site.to_dict(),
         }
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Reliability:
         """Read what `to_dict` wrote. Errors: KeyError, TypeError or ValueError for anything else."""
-        thresholds = tuple(float(content["thresholds"][grade]) for grade in BORDERS)
+        thresholds = tuple(float(content["thresholds"][grade]) for grade in WITHIN_SIDES)
         spread = tuple(float(content["spread"][name]) for name in SPREADS)
         if not all(0 < value < 1 for value in thresholds) or not all(0 <= sd < 100 for sd in spread):
             raise ValueError(f"thresholds {thresholds} or spread {spread}")
@@ -139,8 +140,50 @@ class Reliability:
             thresholds,
             spread,
             None if content["sets"] is None else GradeSets.from_dict(content["sets"]),
-            SiteShift.from_dict(content["site"]) if "site" in content else None,
+            SiteShift.from_dict(content["site"]) if "site" in content else UNKNOWN_SITE,
         )
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is thought of N buildings where half of a site are damaged, and how far that holds.
+
+    probabilities : (N, 4) of the grades, NaN where not known; whose : (N,) name of the reliability that holds for each, '' for none of
+    those in `reliabilities`."""
+
+    probabilities: Floats
+    whose: NDArray[np.object_]
+    reliabilities: Mapping[str, Reliability]
+
+    def with_rows(
+        self, rows: NDArray[np.bool_], name: str, reliability: Reliability, probabilities: Floats
+    ) -> Judgement:
+        """The same where some rows (N,) are judged otherwise; probabilities : of these rows."""
+        changed = self.probabilities.copy()
+        changed[rows] = probabilities
+        table = {**self.reliabilities, name: reliability}
+        return Judgement(changed, np.where(rows, name, self.whose).astype(object), table)
+
+    def at_site(self, damaged_share: float | None = None, apart: NDArray[np.bool_] | None = None) -> SiteFit:
+        """The site that the buildings make up: see `fit_to_site`."""
+        shifts = {name: fitted.site for name, fitted in self.reliabilities.items()}
+        return fit_to_site(self.probabilities, self.whose, shifts, damaged_share, apart)
+
+    def values(self, of: Callable[[Reliability], tuple[float, ...]]) -> Floats:
+        """(N, K) values of the reliability that holds for each building; those of an unknown one for others."""
+        out = np.tile(np.array(of(Reliability())), (len(self.whose), 1))
+        for name, fitted in self.reliabilities.items():
+            out[self.whose == name] = of(fitted)
+        return out
+
+    def members(self, even: Floats) -> NDArray[np.bool_]:
+        """(N, 4) grades that cannot be excluded by probabilities (N, 4) fitted to the site; all where no sets were measured."""
+        members = np.ones(even.shape, bool)
+        for name, fitted in self.reliabilities.items():
+            rows = self.whose == name
+            if fitted.sets is not None and rows.any():
+                members[rows] = fitted.sets.members(even[rows])
+        return members
 
 
 def fit_reliability(
@@ -148,18 +191,15 @@ def fit_reliability(
     grade: NDArray[np.integer],
     site: NDArray[np.generic],
     most_information: float = MOST_INFORMATION,
-    *,
-    shifted: bool = True,
 ) -> Reliability:
     """Reliability from left-out log-odds (N, 3) beyond each border, true grades (N,) and sites (N,): a whole site is one draw.
 
-    most_information : buildings of a site that say something of its shift; shifted : whether jobs fit the probabilities to their site, which
-    must not be where the log-odds of either kind are no normal distribution.
+    most_information : buildings of a site that say something of its shift.
 
     >>> rng = np.random.default_rng(0)
     >>> grade = rng.integers(0, 4, 2000)
     >>> log_odds = 2 * (grade[:, None] + rng.normal(size=(2000, 1)) - [0.5, 1.5, 2.5])
-    >>> fit_reliability(log_odds, grade, np.arange(2000) % 20).thresholds[2] < 0.7
+    >>> fit_reliability(log_odds, grade, np.arange(2000) % 20).thresholds[1] < 0.7
     True
     """
     damaged = grade >= MAJOR
@@ -167,14 +207,12 @@ def fit_reliability(
     minor = fit_beta(log_odds[:, 0], grade > 0, weight)
     calibration = (minor, *(_straight(log_odds[:, k], grade > k, weight) for k in range(1, len(BORDERS))))
     probabilities = Reliability(calibration).probabilities(log_odds)
-    log_odds_damaged = side_log_odds(probabilities)[:, 0]
-    shift = fit_site_shift(log_odds_damaged, damaged, site, most_information) if shifted else None
-    even, final = probabilities.copy(), probabilities.copy()
+    shift = fit_site_shift(side_log_odds(probabilities)[:, 0], damaged, site, most_information)
+    even, final = np.empty_like(probabilities), np.empty_like(probabilities)
     for name in np.unique(site):
         here = site == name
-        at_site = fit_to_site(probabilities[here], np.full(here.sum(), ""), {"": shift})
-        if at_site is not None:  # with few sites nothing is known of their shifts
-            even[here], final[here] = at_site.probabilities, adjust_to_share(at_site.probabilities, at_site.share)
+        fitted = fit_to_site(probabilities[here], np.full(here.sum(), ""), {"": shift})
+        even[here], final[here] = fitted.even, fitted.probabilities
     return Reliability(
         calibration,
         _thresholds(final, grade, site),
@@ -231,32 +269,14 @@ def side_weights(damaged: NDArray[np.bool_], site: NDArray[np.generic]) -> Float
     return weight * len(weight) / weight.sum()
 
 
-def _thresholds(
-    probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.generic]
-) -> tuple[float, float, float]:
-    """One a border: of the two sides first, then within each of them, where a building of the other side is wrong anyway."""
+def _thresholds(probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.generic]) -> tuple[float, float]:
+    """One a side, where a building of the other side is wrong anyway."""
     minor, beyond, destroyed = border_probabilities(probabilities).T
-    major = _damaged_threshold(beyond, grade >= MAJOR, site)
-    damaged = beyond >= major
+    damaged = beyond >= HALF
     return (
         _balanced_threshold(minor, grade == 0, grade == 1, ~damaged, site),
-        major,
         _balanced_threshold(destroyed, grade == MAJOR, grade > MAJOR, damaged, site),
     )
-
-
-def _damaged_threshold(probability: Floats, damaged: NDArray[np.bool_], site: NDArray[np.generic]) -> float:
-    """Threshold with the best F1 of the damaged buildings, every site counting the same: its mean over resampled sites.
-    Below one half even where probabilities are right (half of the best F1: Lipton, Elkan & Naryanaswamy 2014), and
-    lower where unknown shares of sites keep them cautious: else nothing is named where few buildings are damaged. F1
-    hardly changes over wide ranges, so the best of one sample is mostly chance."""
-    sites, index, number = np.unique(site, return_inverse=True, return_counts=True)
-    of_site = (index[:, None] == np.arange(len(sites))) / number  # (N, S)
-    named = probability >= GRID[:, None]
-    right, called, there = (rows @ of_site for rows in (named & damaged, named, damaged))
-    draws = np.random.default_rng(0).multinomial(len(sites), np.full(len(sites), 1 / len(sites)), RESAMPLED).T
-    f1 = 2 * right @ draws / np.maximum((called + there) @ draws, 1e-12)
-    return float(round(GRID[f1.argmax(axis=0)].mean(), 2))
 
 
 def _balanced_threshold(
@@ -376,23 +396,3 @@ def set_names(members: NDArray[np.bool_]) -> NDArray[np.object_]:
     codes = members @ (1 << np.arange(len(GRADES)))
     names = [",".join(g for k, g in enumerate(GRADES) if code >> k & 1) for code in range(1 << len(GRADES))]
     return np.array(names, dtype=object)[codes]
-
-
-def values_of(
-    kind: NDArray[np.object_], table: dict[str, Reliability], value: Callable[[Reliability], tuple[float, ...]]
-) -> Floats:
-    """(N, K) values of the reliability that holds for each building, by kind (N,) in the table; those of an unknown one for other kinds."""
-    out = np.tile(np.array(value(Reliability())), (len(kind), 1))
-    for name, fitted in table.items():
-        out[kind == name] = value(fitted)
-    return out
-
-
-def members_of(kind: NDArray[np.object_], table: dict[str, Reliability], probabilities: Floats) -> NDArray[np.bool_]:
-    """(N, 4) grades that cannot be excluded; all of them where no sets were measured. kind : (N,) keys of the table."""
-    members = np.ones(probabilities.shape, bool)
-    for name, fitted in table.items():
-        rows = kind == name
-        if fitted.sets is not None and rows.any():
-            members[rows] = fitted.sets.members(probabilities[rows])
-    return members

@@ -6,15 +6,14 @@ the two levels and the share of damaged buildings are unknown together: `site_po
 well it explains the log-odds of the site, and by how likely it is beforehand (Bayesian mixture of two normal
 distributions with an empirical prior; Efron 2010 for such priors); `fit_to_site` makes the probabilities of the grades follow.
 
-Where no shift was measured, the share alone is estimated from log-odds that hold where half of the buildings are damaged: the
-most likely one (Saerens, Latinne & Decaestecker 2002), beside a second opinion from the number of buildings called damaged (Rogan &
-Gladen 1978). Where damage is rare, log-odds for one half name more intact buildings damaged than there are damaged ones.
+Evidence whose shift was not measured counts as of an unknown site (`UNKNOWN_SITE`): its log-odds as they are, and only a few buildings' worth.
+A share that is known is kept: the log-odds are moved until the mean of the probabilities is that share.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,13 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.probabilities import MOST_LOG_ODDS, set_damaged_probability, side_log_odds
+from deepnets4eo.damage.probabilities import (
+    MOST_LOG_ODDS,
+    adjust_to_share,
+    set_damaged_probability,
+    side_log_odds,
+)
+from deepnets4eo.damage.vocabulary import MAJOR
 
 # Shares that are weighed. Half of all sites are taken to have no damage: chosen by the calibration of made-up sites left out.
 SHARES = np.array([0.002, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, *np.arange(0.3, 0.81, 0.1), 0.85, 0.9, 0.95, 0.98, 0.998])
@@ -34,15 +39,8 @@ STEP = 0.25  # of log-odds; buildings in one step count together
 LEAST_AT_SITE = 8  # buildings of a kind for a site to say where that kind lies
 LEAST_SD = 0.1
 
-PSEUDO_COUNT = 1.0  # buildings of either kind added, so that few buildings move the share little
 HALVINGS = 40
-LEAST_BUILDINGS = 20  # fewer say too little about their share
-LIMITS = 0.02, 0.98  # of a share in which both opinions agree: plainly damaged buildings are still named
-NARROW_LIMITS = 0.05, 0.5  # of any other: a high share would make the evidence confirm itself
-MOST_RATIO = 2.0  # between the two opinions, of the damaged and of the intact share
-LEAST_COMPARED = 0.05  # smaller shares count as this one where the opinions are compared
-BY_USER, ESTIMATED, LIMITED, EVEN = "given", "estimated", "limited", "even"
-TOO_FEW, DIFFER, UNLIKE_FIT = "too few buildings", "the two estimates differ", "evidence unlike that of the fit"
+GIVEN, ESTIMATED = "given", "estimated"
 
 
 @dataclass(frozen=True)
@@ -116,19 +114,23 @@ class SiteShift:
         return np.asarray((expit(odds) @ used / used.sum())[index])
 
 
+# Levels such that log-odds count as they are; as unsure of them, and of how much many buildings say, as of a network at a new place.
+UNKNOWN_SITE = SiteShift((-1.0, 1.0), (1.0, 1.0), 0.0, 2**0.5, 3.0)
+
+
 def fit_site_shift(
     log_odds: Floats,
     damaged: NDArray[np.bool_],
     site: NDArray[np.generic],
     most_information: float = MOST_INFORMATION,
-) -> SiteShift | None:
+) -> SiteShift:
     """How far sites differ, by moments, from left-out log-odds (N,), what is damaged (N,) and sites (N,); what single buildings scatter
-    is taken off. None where fewer than two sites have eight buildings of a kind."""
+    is taken off. `UNKNOWN_SITE` where fewer than two sites have eight buildings of a kind."""
     names, number = np.unique(site, return_inverse=True)
     log_odds = np.clip(log_odds, -MOST_LOG_ODDS, MOST_LOG_ODDS)
     kinds = [_levels_of_sites(log_odds[rows], number[rows], len(names)) for rows in (~damaged, damaged)]
     if min(np.isfinite(means).sum() for means, _ in kinds) < 2:
-        return None
+        return UNKNOWN_SITE
     level, sd, variances = [], [], []
     for means, variance_and_noise in kinds:
         variance, noise = np.nanmean(variance_and_noise, axis=1)
@@ -206,137 +208,88 @@ def _around(share: float) -> Floats:
 
 @dataclass(frozen=True)
 class SiteFit:
-    """What the buildings of a site say together: weights (P,) of `SHARES`; share, their mean, which stays cautious since few buildings
-    count; expected, the share of buildings that are expected to be damaged; and probabilities (N, 4) where half are damaged, fitted to the
-    site: `adjust_to_share` with the share makes them those of the site."""
+    """What the buildings of a site say together.
+
+    weights : (P,) of `SHARES`; even : (N, 4) probabilities where half are damaged, fitted to the site; prior : share that `even` is adjusted
+    to, with which the mean of the probabilities is what is expected, or what is given; status : whether the share was given."""
 
     weights: Floats
-    share: float
-    expected: float
-    probabilities: Floats
+    even: Floats
+    prior: float
+    status: str = ESTIMATED
+
+    def rows(self, keep: NDArray[np.bool_]) -> SiteFit:
+        """Some of the buildings."""
+        return replace(self, even=self.even[keep])
+
+    @property
+    def probabilities(self) -> Floats:
+        """(N, 4) of the grades at this site."""
+        return adjust_to_share(self.even, self.prior)
+
+    @property
+    def intact(self) -> float:
+        """Probability that the site has no damage; 0 where the share was given."""
+        return float(self.weights[0]) if self.status == ESTIMATED else 0.0
 
 
 def fit_to_site(
     probabilities: Floats,
     kind: NDArray[np.generic],
-    shifts: Mapping[str, SiteShift | None],
+    shifts: Mapping[str, SiteShift],
     damaged_share: float | None = None,
     apart: NDArray[np.bool_] | None = None,
-) -> SiteFit | None:
+) -> SiteFit:
     """Fit the probabilities (N, 4), right on average where half are damaged, to the site that their buildings belong to.
 
     kind : (N,) keys of the shifts, others for rows that stay as they are; damaged_share : where it is known; apart : (N,) buildings of
-    another kind, such as those in water, that say nothing of the share and the shift.
-    None where the shift of a kind was not measured, or no building has probabilities."""
+    another kind, such as those in water, that say nothing of the share and the shift."""
     rows = [(name, np.flatnonzero((kind == name) & np.isfinite(probabilities[:, 0]))) for name in shifts]
     rows = [(name, index) for name, index in rows if len(index)]
-    if not rows or any(shifts[name] is None for name, _ in rows):
-        return None
-    parts = [
-        (shift, side_log_odds(probabilities[index])[:, 0])
-        for name, index in rows
-        if (shift := shifts[name]) is not None
-    ]
-    counted = [np.ones(len(index), bool) if apart is None else ~apart[index] for _, index in rows]
-    weights, damaged = site_posterior(parts, damaged_share, counted)
-    share = float(weights @ SHARES)  # of a known one beyond those that are weighed, the nearest of them
-    fitted = probabilities.copy()
+    counts = np.isfinite(probabilities[:, 0]) & (True if apart is None else ~apart)
+    parts = [(shifts[name], side_log_odds(probabilities[index])[:, 0]) for name, index in rows]
+    weights, damaged = site_posterior(parts, damaged_share, [counts[index] for _, index in rows])
+    prior = float(weights @ SHARES)
+    even = probabilities.copy()
     for (_, index), p in zip(rows, damaged, strict=True):
-        even = expit(logit(np.clip(p, 1e-6, 1 - 1e-6)) - logit(share))
-        fitted[index] = set_damaged_probability(probabilities[index], even)
-    of_counted = np.concatenate(damaged)[np.concatenate(counted)]
-    return SiteFit(weights, share, float(of_counted.mean()) if len(of_counted) else share, fitted)
+        at_half = expit(logit(np.clip(p, 1e-6, 1 - 1e-6)) - logit(prior))
+        even[index] = set_damaged_probability(probabilities[index], at_half)
+    if damaged_share is None:
+        return SiteFit(weights, even, prior)
+    return SiteFit(weights, even, prior_of_mean(even[counts], damaged_share), GIVEN)
+
+
+def prior_of_mean(even: Floats, share: float) -> float:
+    """The share to which probabilities (N, 4), right where half are damaged, are adjusted so that their mean is a given share.
+
+    >>> prior = prior_of_mean(np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.2, 0.6]]), 0.3)
+    >>> p = adjust_to_share(np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.2, 0.6]]), prior)[:, 2:].sum(axis=1)
+    >>> round(float(p.mean()), 6)
+    0.3
+    """
+    if len(even) == 0:
+        return share
+    low, high = -3 * MOST_LOG_ODDS, 3 * MOST_LOG_ODDS
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        mean = adjust_to_share(even, float(expit(middle)))[:, MAJOR:].sum(axis=1).mean()
+        low, high = (middle, high) if mean < share else (low, middle)
+    return float(expit(middle))
 
 
 @dataclass(frozen=True)
 class ShareEstimate:
-    """The share of a site's assessed buildings with major damage or worse, from which the probabilities of all begin.
+    """The share of a site's assessed buildings with major damage or worse.
 
-    value : 0–1; status : "given" by the user, "estimated", "limited" (estimated, kept within 0.05 to 0.5: `reason` says why), or "even"
-    (one half, because no calibrated evidence took part); buildings : how many it rests on. None where it is not estimated: most_likely,
-    the share that is expected among these buildings by their own evidence; second_opinion, by the number of buildings called
-    damaged (None beside the shift of a site too, of which calls know nothing); interval_95, of the true share, by `site_estimates`."""
+    value : what is expected, 0–1; status : "given" by the user, or "estimated"; interval_95 : of the true share, None where
+    it is not known; intact : probability that the site has no damage at all; prior : share from which the probabilities of all begin."""
 
     value: float
     status: str
-    reason: str = ""
-    most_likely: float | None = None
-    second_opinion: float | None = None
     interval_95: tuple[float, float] | None = None
-    buildings: int = 0
+    intact: float = 0.0
+    prior: float = 0.5
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for summary and manifest."""
         return asdict(self)
-
-
-def share_of_site(share: float, expected: float, buildings: int, *, unlike: bool = False) -> ShareEstimate:
-    """The share where it was estimated together with the shift of the site (`fit_to_site`); cautious by itself, it is limited to 0.05 to
-    0.5 only where buildings are few or unlike those of the fit. Calls at one half know nothing of the shift and are no second opinion.
-
-    >>> share_of_site(0.8, 0.9, 200).value, share_of_site(0.8, 0.9, 200, unlike=True).value
-    (0.8, 0.5)
-    """
-    reason = _doubt(expected, buildings, None, unlike)
-    value = float(np.clip(share, *NARROW_LIMITS)) if reason else share
-    return ShareEstimate(value, LIMITED if reason else ESTIMATED, reason, expected, None, None, buildings)
-
-
-def choose_share(log_odds: Floats, second_opinion: float | None, *, unlike: bool = False) -> ShareEstimate:
-    """The share from log-odds (N,) of damage where half are damaged, NaN left out; without its interval.
-
-    It is free between 0.02 and 0.98 where there are buildings enough and the second opinion (`corrected_share`) agrees within a factor of
-    two, for the damaged and for the intact share; else it is the opinion nearer to one half, within 0.05 to 0.5.
-
-    >>> choose_share(np.full(200, -4.0), 0.0).value
-    0.02
-    >>> choose_share(np.full(200, -4.0), 0.2).reason
-    'the two estimates differ'
-    """
-    known = log_odds[np.isfinite(log_odds)]
-    likely = float(likely_shares(known, np.ones((1, len(known))))[0])
-    reason = _doubt(likely, len(known), second_opinion, unlike)
-    opinions = [likely, second_opinion] if reason == DIFFER and second_opinion is not None else [likely]
-    nearest = min(opinions, key=lambda share: abs(share - 0.5))
-    value = float(np.clip(nearest, *(NARROW_LIMITS if reason or second_opinion is None else LIMITS)))
-    return ShareEstimate(value, LIMITED if reason else ESTIMATED, reason, likely, second_opinion, None, len(known))
-
-
-def likely_shares(log_odds: Floats, weights: Floats, pseudo_count: float = PSEUDO_COUNT) -> Floats:
-    """(D,) most likely shares of damaged buildings for weights (D, M) of how many buildings each of the log-odds (M,) or (D, M) stands for.
-
-    The limit of expectation-maximisation (Saerens et al. 2002), found by halving; pseudo_count : buildings of either kind added.
-
-    >>> from scipy.special import logit
-    >>> published = logit(np.array([0.05, 0.3, 0.8])) - logit(0.3)  # fitted where 30 % are damaged
-    >>> float(likely_shares(published, np.array([[6.0, 2.0, 2.0]]), pseudo_count=0)[0].round(3))
-    0.195
-    """
-    gain = np.expm1(np.clip(np.atleast_2d(log_odds), -MOST_LOG_ODDS, MOST_LOG_ODDS))  # likelihood ratio − 1
-    low, high = np.full((len(weights), 1), 1e-9), np.full((len(weights), 1), 1 - 1e-9)
-    for _ in range(HALVINGS):
-        share = (low + high) / 2
-        slope = (weights * gain / (1 + share * gain)).sum(axis=1, keepdims=True)
-        rising = slope + pseudo_count * (1 / share - 1 / (1 - share)) > 0
-        low, high = np.where(rising, share, low), np.where(rising, high, share)
-    return np.asarray(((low + high) / 2)[:, 0])
-
-
-def _doubt(share: float, buildings: int, second_opinion: float | None, unlike: bool) -> str:
-    """Why an estimated share is in doubt, '' where it is not."""
-    if buildings < LEAST_BUILDINGS:
-        return TOO_FEW
-    if unlike:
-        return UNLIKE_FIT
-    return DIFFER if second_opinion is not None and opinions_differ(share, second_opinion) else ""
-
-
-def opinions_differ(first: float, second: float) -> bool:
-    """Whether two shares differ by more than a factor of two, in the damaged or the intact share; below 0.05 all are the same.
-
-    >>> opinions_differ(0.01, 0.04), opinions_differ(0.05, 0.2), opinions_differ(0.95, 0.7)
-    (False, True, True)
-    """
-    sides = ((first, second), (1 - first, 1 - second))
-    ratios = [max(one, LEAST_COMPARED) / max(other, LEAST_COMPARED) for one, other in sides]
-    return any(ratio > MOST_RATIO or ratio < 1 / MOST_RATIO for ratio in ratios)

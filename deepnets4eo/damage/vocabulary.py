@@ -11,6 +11,7 @@ GRADES = ("no-damage", "minor-damage", "major-damage", "destroyed")  # by rising
 BORDERS = GRADES[1:]  # the border below each of them
 MAJOR = 2  # grades from this index on count as damaged
 DAMAGED = GRADES[MAJOR:]  # what damage_prob is the probability of
+WITHIN_SIDES = (GRADES[1], GRADES[3])  # the worse grade of the intact and of the damaged ones
 
 ASSESSED, NOT_ASSESSED = "assessed", "not_assessed"
 STATUSES = (ASSESSED, NOT_ASSESSED)

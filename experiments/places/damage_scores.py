@@ -224,7 +224,7 @@ def assess_case(case: DamageCase, settings: Settings) -> dict[str, gpd.GeoDataFr
     """Run the job; returns, by method, one row a building with a known grade.
 
     `weight-free` where no network took part; else `both` as the job decides, and `network` alone for the buildings that
-    it graded. Columns: site, case, id, truth (0–3), grade (0–3, −1 not assessed), probability (at the estimated share),
+    it graded. Columns: site, case, id, truth (0–3), grade (0–3, −1 not assessed), probability (at this site),
     probability_half (at a share of one half), interval_low and interval_high (95 % interval of the share of damaged
     buildings, the job's), and the outline where the post image shows it. Nothing where the job refuses the images.
     """
@@ -233,7 +233,7 @@ def assess_case(case: DamageCase, settings: Settings) -> dict[str, gpd.GeoDataFr
     except DeepNets4EOError as error:
         log.warning("%s %s is refused: %s", case.site, case.name, error)
         return {}
-    share = float(damage_map.parameters["damaged_share"])
+    share = float(damage_map.damaged_share["prior"])
     buildings = damage_map.buildings
     methods = {BOTH: _rows(case, buildings, share, damage_map.damaged_share.get("interval_95"))}
     if settings == weight_free_settings():

@@ -68,9 +68,6 @@ def test_every_variant_of_the_shipped_model_says_what_it_knows() -> None:
         assert variant.known is not None
         assert variant.known.covariance.shape == (len(variant.columns),) * 2
         assert np.linalg.eigvalsh(variant.known.covariance).min() > 0
-        assert variant.rates is not None
-        assert 0.6 < variant.rates.sensitivity.mean < 1
-        assert 0.6 < variant.rates.specificity.mean < 1
 
 
 def test_roofs_under_crowns_and_absurd_evidence_lie_outside_and_average_ones_inside() -> None:

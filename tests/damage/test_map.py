@@ -92,14 +92,6 @@ def test_the_event_is_in_every_product(made, tmp_path):
         assert "Credit: NOAA" in text
 
 
-def test_the_seed_of_the_job_draws_the_blocks_of_the_interval(made, tmp_path):
-    damage_map, pre, post = made
-    for seed in (5, 0):
-        damage_map.parameters["seed"] = seed
-        paths = damage_map.save(tmp_path / str(seed), pre=pre, post=post)
-        assert json.loads(paths["summary.json"].read_text())["blocks"]["seed"] == seed
-
-
 def test_the_manifest_hashes_every_other_file_and_every_input(made, tmp_path):
     damage_map, pre, post = made
     image = tmp_path / "post.tif"

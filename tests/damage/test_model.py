@@ -99,11 +99,9 @@ def test_the_shipped_weights_have_the_signs_their_meaning_asks_for() -> None:
         ("range", {"farthest": 5.0, "limits": {}, "place_share": 0.1}),
         ("range", {"farthest": 5.0, "limits": {}, "place_share": 0.1, "covariance": ["1.0 2.0", "2.0 1.0"]}),
         ("range", {"farthest": 5.0, "limits": {}, "place_share": 0.1, "covariance": ["1.0 x"]}),
-        ("rates", {"sensitivity": {"mean": 0.9, "sd": 0.1}}),
-        ("rates", {"sensitivity": {"mean": 0.9}, "specificity": {"mean": 0.9, "sd": 0.1}}),
     ],
 )
-def test_a_range_or_rates_that_are_none_are_refused(part: str, content: dict[str, object], tmp_path: Path) -> None:
+def test_a_range_that_is_none_is_refused(part: str, content: dict[str, object], tmp_path: Path) -> None:
     model = read_yaml(Path(__file__).parents[2] / "models" / "damage-evidence" / "coefficients.yaml")
     model["variants"]["post_only"][part] = content
     write_yaml(tmp_path / "coefficients.yaml", model)
@@ -111,10 +109,10 @@ def test_a_range_or_rates_that_are_none_are_refused(part: str, content: dict[str
         DamageModel.load(tmp_path)
 
 
-def test_a_model_without_range_and_rates_assesses_everything(tmp_path: Path) -> None:
+def test_a_model_without_range_assesses_everything(tmp_path: Path) -> None:
     model = read_yaml(Path(__file__).parents[2] / "models" / "damage-evidence" / "coefficients.yaml")
     for variant in model["variants"].values():
-        del variant["range"], variant["rates"]
+        del variant["range"]
     write_yaml(tmp_path / "coefficients.yaml", model)
     absurd = frame([0.0, 0.0], "post_only")
     absurd.loc[1, ["ev_roof_roughness", "ev_roof_vs_ground"]] = [0.0, -9.0]

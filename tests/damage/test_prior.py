@@ -1,139 +1,84 @@
-"""The share of damaged buildings follows the evidence, where there is enough of it and a second opinion agrees."""
+"""The number of damaged buildings: a share that is given is kept, and as many buildings are named as are expected."""
 
 import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from deepnets4eo.damage.estimates import GradingRates, Rate, corrected_share, count_interval
-from deepnets4eo.damage.findings import share_findings
-from deepnets4eo.damage.site import (
-    DIFFER,
-    ESTIMATED,
-    LIMITED,
-    TOO_FEW,
-    UNLIKE_FIT,
-    choose_share,
-    likely_shares,
-    opinions_differ,
-)
+from deepnets4eo.damage.decision import name_damaged
+from deepnets4eo.damage.probabilities import adjust_to_share
+from deepnets4eo.damage.site import ESTIMATED, GIVEN, SHARES, UNKNOWN_SITE, SiteFit, SiteShift, fit_to_site
 
-TRAINED = np.array([0.7, 0.3])  # the example of the publication's method: shares of the fit, and ten buildings
-POSTERIORS = np.repeat([[0.95, 0.05], [0.7, 0.3], [0.2, 0.8]], [6, 2, 2], axis=0)
+SHIFT = SiteShift((-1.5, 1.5), (0.8, 0.8), 0.5, 0.8)
 
 
-def site_log_odds(share: float, count: int, seed: int = 0) -> np.ndarray:
-    """Log-odds, right where half are damaged, of a site with another share: scores N(±1, 1), log-odds 2 · score."""
-    rng = np.random.default_rng(seed)
-    damaged = rng.random(count) < share
-    return 2 * (rng.normal(size=count) + np.where(damaged, 1.0, -1.0))
+def grades(p: np.ndarray) -> np.ndarray:
+    """(N, 4) probabilities of the grades from those of damage."""
+    return np.stack([0.7 * (1 - p), 0.3 * (1 - p), 0.4 * p, 0.6 * p], axis=1)
 
 
-def expectation_maximisation(posteriors: np.ndarray, trained: np.ndarray, rounds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Shares and posteriors after so many rounds, as published."""
-    shares = trained
-    for _ in range(rounds):
-        weighted = posteriors * shares / trained
-        adjusted = weighted / weighted.sum(axis=1, keepdims=True)
-        shares = adjusted.mean(axis=0)
-    return shares, adjusted
+def site(share: float, moved: float = 0.0, count: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities where half are damaged, and what is damaged, of a site whose evidence is moved."""
+    damaged = np.arange(count) < round(share * count)
+    log_odds = np.where(damaged, 1.5, -1.5) + moved + 0.8 * np.random.default_rng(0).normal(size=count)
+    return grades(expit(log_odds)), damaged
 
 
-def test_the_worked_example_of_prior_shift() -> None:
-    assert expectation_maximisation(POSTERIORS, TRAINED, 2)[0] == pytest.approx([0.77505314, 0.22494686])
-    shares, adjusted = expectation_maximisation(POSTERIORS, TRAINED, 60)
-    even = logit(POSTERIORS[:, 1]) - logit(0.3)
-    share = likely_shares(even, np.ones((1, 10)), pseudo_count=0)[0]
-    assert share == pytest.approx(0.195, abs=1e-6)
-    assert shares[1] == pytest.approx(share, abs=1e-6)
-    assert expit(even[[0, 6, 8]] + logit(share)) == pytest.approx([0.028889, 0.195, 0.693333], abs=1e-6)
-    assert adjusted[[0, 6, 8], 1] == pytest.approx([0.028889, 0.195, 0.693333], abs=1e-6)
+@pytest.mark.parametrize("shift", [SHIFT, UNKNOWN_SITE])
+@pytest.mark.parametrize("moved", [-1.0, 0.0, 1.5])
+@pytest.mark.parametrize("given", [0.002, 0.2, 0.9, 0.999])
+def test_a_given_share_is_the_mean_of_the_probabilities_and_of_the_calls(shift, moved, given) -> None:
+    fitted = fit_to_site(site(0.35, moved)[0], np.full(400, "a"), {"a": shift}, given)
+    assert fitted.status == GIVEN
+    assert fitted.probabilities[:, 2:].sum(axis=1).mean() == pytest.approx(given, abs=1e-6)
+    assert name_damaged(fitted).sum() == round(400 * given)
 
 
-def test_the_worked_example_of_the_second_opinion() -> None:
-    sensitivity, specificity = Rate(0.70, np.sqrt(0.7 * 0.3 / 200)), Rate(0.96, np.sqrt(0.96 * 0.04 / 400))
-    parts = [(GradingRates(sensitivity, specificity), 1200, 10_000)]
-    assert corrected_share(parts) == pytest.approx(0.121212, abs=1e-6)
-    assert count_interval(parts, np.random.default_rng(0)) == pytest.approx([915, 1509], rel=0.04)
-    assert corrected_share([]) is None
+def test_buildings_that_say_nothing_of_the_share_do_not_count_in_a_given_one() -> None:
+    apart = np.arange(400) < 50
+    fitted = fit_to_site(site(0.35)[0], np.full(400, "a"), {"a": SHIFT}, 0.2, apart)
+    assert fitted.probabilities[~apart, 2:].sum(axis=1).mean() == pytest.approx(0.2, abs=1e-6)
 
 
-def test_the_second_opinion_is_what_shift_estimation_from_the_confusion_matrix_solves() -> None:
-    joint = np.array([[0.6 * 0.96, 0.4 * 0.3], [0.6 * 0.04, 0.4 * 0.7]])  # called × true, on a validation set
-    weights = np.linalg.solve(joint, [0.88, 0.12])
-    rates = GradingRates(Rate(0.7, 0.03), Rate(0.96, 0.01))
-    assert corrected_share([(rates, 1200, 10_000)]) == pytest.approx(weights[1] * 0.4)
+@pytest.mark.parametrize("moved", [-1.2, 1.2])
+def test_as_many_are_named_as_are_expected_wherever_the_evidence_lies(moved: float) -> None:
+    p, damaged = site(0.3, moved)
+    fitted = fit_to_site(p, np.full(400, "a"), {"a": SHIFT})
+    named, probability = name_damaged(fitted), fitted.probabilities[:, 2:].sum(axis=1)
+    assert fitted.status == ESTIMATED
+    assert named.sum() == round(probability.sum())
+    assert probability[named].min() >= probability[~named].max()
+    assert (named == damaged).mean() > 0.93
+    fixed = (p[:, 2:].sum(axis=1) >= 0.5) == damaged
+    assert (named == damaged).sum() > fixed.sum() + 30  # a threshold that does not move with the site
 
 
-@pytest.mark.parametrize("share", [0.04, 0.1, 0.4, 0.8])
-def test_the_share_of_a_large_site_is_measured(share: float) -> None:
-    chosen = choose_share(site_log_odds(share, 20_000), share)
-    assert chosen.value == pytest.approx(share, abs=0.015)
-    assert (chosen.status, chosen.reason) == (ESTIMATED, "")
+def test_at_a_site_that_is_more_probably_intact_only_clear_damage_is_named() -> None:
+    weights = np.zeros(len(SHARES))
+    weights[[0, 5]] = 0.7, 0.3
+    p = np.full(100, 0.1)
+    p[0] = 0.8
+    fitted = SiteFit(weights, grades(p), 0.5)
+    assert np.flatnonzero(name_damaged(fitted)).tolist() == [0]
+    assert name_damaged(SiteFit(weights[::-1], grades(p), 0.5)).sum() == 11  # 0.8 + 99 · 0.1
+    assert np.flatnonzero(name_damaged(SiteFit(weights, grades(p), 0.5, GIVEN))).size == 11
 
 
-def test_it_is_the_most_likely_share_with_a_building_of_either_kind_added() -> None:
-    log_odds = site_log_odds(0.25, 500)
-    shares = np.linspace(0.01, 0.99, 981)
-    likelihood = [np.log(s * np.exp(log_odds) + 1 - s).sum() + np.log(s) + np.log(1 - s) for s in shares]
-    assert choose_share(log_odds, 0.25).value == pytest.approx(shares[np.argmax(likelihood)], abs=0.002)
+def test_houses_in_water_are_not_counted_among_those_that_are_named_by_rank() -> None:
+    p, weights = np.array([0.9, 0.9, 0.4, 0.3, 0.3, np.nan]), np.eye(len(SHARES))[8]
+    wet = np.array([True, True, False, False, False, False])
+    assert name_damaged(SiteFit(weights, grades(p), 0.5), wet).tolist() == [True, True, True, False, False, False]
 
 
-def test_shares_above_one_half_need_a_second_opinion_that_agrees() -> None:
-    log_odds = site_log_odds(0.9, 5000)
-    assert choose_share(log_odds, 0.88).value == pytest.approx(0.9, abs=0.02)
-    assert choose_share(log_odds, None).value == 0.5
-    differs = choose_share(log_odds, 0.6)
-    assert (differs.value, differs.status, differs.reason) == (0.5, LIMITED, DIFFER)
+def test_evidence_of_an_unknown_site_counts_as_it_is() -> None:
+    even = grades(np.array([0.2, 0.5, 0.9]))
+    fitted = fit_to_site(even, np.full(3, "a"), {"a": UNKNOWN_SITE}, 0.3)
+    moved = logit(fitted.probabilities[:, 2:].sum(axis=1)) - logit(even[:, 2:].sum(axis=1))
+    assert np.ptp(moved) < 0.6  # the levels are weighed by three buildings, so a little is said of them
+    assert fitted.probabilities == pytest.approx(adjust_to_share(fitted.even, fitted.prior))
 
 
-def test_where_the_opinions_differ_the_milder_correction_is_kept_within_bounds() -> None:
-    log_odds = site_log_odds(0.0, 5000)
-    assert choose_share(log_odds, 0.0).value == 0.02
-    assert choose_share(log_odds, 0.3).value == 0.3
-    assert choose_share(log_odds, 0.9).value == 0.5
-    assert choose_share(log_odds, 0.0, unlike=True).value == 0.05
-    assert choose_share(log_odds, 0.0, unlike=True).reason == UNLIKE_FIT
-
-
-def test_few_buildings_move_it_little() -> None:
-    assert choose_share(np.array([]), None).value == pytest.approx(0.5)
-    two = choose_share(np.array([np.nan, logit(0.01)]), 0.0)
-    assert two.value == pytest.approx(1 / 3, abs=0.02)
-    assert two.reason == TOO_FEW
-    assert choose_share(np.full(15, -5.0), 0.0).value == pytest.approx(1 / 17, abs=0.01)
-
-
-def test_small_shares_are_no_disagreement_and_intact_buildings_count_too() -> None:
-    assert not opinions_differ(0.0, 0.05)
-    assert opinions_differ(0.02, 0.11)
-    assert opinions_differ(0.98, 0.85)
-    assert not opinions_differ(0.45, 0.6)
-
-
-def test_a_share_that_cannot_be_trusted_is_said_with_both_opinions() -> None:
-    (finding,) = share_findings(choose_share(site_log_odds(0.0, 5000), 0.3))
-    assert finding.severity == "caution"
-    assert finding.message == (
-        "The share of damaged buildings is uncertain (the two estimates differ): 0% by the evidence of each building, 30% "
-        "by the number of buildings called damaged. The probabilities of all buildings begin from 30%."
-    )
-    assert "--set damaged_share" in finding.remedy
-    assert share_findings(choose_share(site_log_odds(0.2, 500), 0.2)) == []
-
-
-def test_false_alarms_shrink_where_nothing_is_damaged() -> None:
-    log_odds = site_log_odds(0.0, 2000)
-    share = choose_share(log_odds, 0.0).value
-    assert (log_odds >= 0).mean() > 0.12
-    assert (log_odds + logit(share) >= 0).mean() < 0.005
-
-
-def test_of_two_opinions_on_either_side_the_one_nearer_to_one_half_is_used() -> None:
-    found = choose_share(site_log_odds(0.4, 5000), 0.95)
-    assert found.reason == DIFFER
-    assert found.value == pytest.approx(0.4, abs=0.03)
-
-
-def test_twenty_buildings_are_enough() -> None:
-    assert choose_share(np.full(19, -5.0), 0.0).reason == TOO_FEW
-    assert choose_share(np.full(20, -5.0), 0.0).reason == ""
+def test_a_site_without_buildings_keeps_what_was_given() -> None:
+    nothing = fit_to_site(np.full((2, 4), np.nan), np.full(2, "a"), {"a": SHIFT}, 0.2)
+    assert nothing.prior == 0.2
+    assert np.isnan(nothing.probabilities).all()
+    assert not name_damaged(nothing).any()

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import geopandas as gpd
 import numpy as np
@@ -16,6 +17,7 @@ from deepnets4eo.damage import EvidenceCard, RasterEvidence, Settings, assess
 from deepnets4eo.damage.job_control import JobControl
 from deepnets4eo.damage.pool import pool_scores
 from deepnets4eo.damage.raster_evidence import mean_scores, open_raster_evidence, score_findings
+from deepnets4eo.damage.reliability import Judgement, Reliability
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.rasters.cog import CogWriter
@@ -74,22 +76,26 @@ def test_a_score_without_card_is_shown_only(raster, plain):
     np.testing.assert_array_equal(result.buildings["damage_prob"], plain["damage_prob"])
     assert result.meaning["ev_change"] == "mean of the raster 'score.tif' in the outline on post; not in the decision"
     assert "evidence_shown" in {finding.code for finding in result.findings}
-    assert result.grading
 
 
 def test_with_a_card_the_log_odds_are_averaged_by_weight_and_skill(decided, plain):
     weight = 0.5 * 0.8
-    before, score = plain["damage_prob"].to_numpy(), decided.buildings["ev_change"].to_numpy()
-    pooled = expit((1 - weight) * logit(before.clip(1e-4, 1 - 1e-4)) + weight * (-8 + 8 * score))
-    expected = np.where(np.isnan(score), before, pooled)
-    assert np.nanmax(np.abs(pooled - before)) > 0.05
-    np.testing.assert_allclose(decided.buildings["damage_prob"], expected, atol=1e-3)
+    score = decided.buildings["ev_change"].to_numpy()
+    before = np.linspace(0.1, 0.9, len(score))
+    even = np.stack([0.5 * (1 - before), 0.5 * (1 - before), 0.3 * before, 0.7 * before], axis=1)
+    judged = Judgement(even, np.full(len(score), "a", object), {"a": Reliability(thresholds=(0.1, 0.2))})
+    used = SimpleNamespace(weight=weight, column="ev_change", log_odds=CARD.log_odds)
+    found = pool_scores(judged, decided.buildings, [used])
+    pooled = expit((1 - weight) * logit(before) + weight * (-8 + 8 * score))
+    np.testing.assert_allclose(found.probabilities[:, 2:].sum(axis=1), np.where(np.isnan(score), before, pooled))
+    known = found.values(lambda fitted: fitted.thresholds)[:, 0] == 0.1
+    np.testing.assert_array_equal(known, np.isnan(score))  # nothing was measured of both together
+    assert (decided.buildings["damage_prob"] != plain["damage_prob"])[~np.isnan(score)].all()
 
 
 def test_findings_and_products_say_what_was_used(decided, tmp_path):
     (finding,) = [finding for finding in decided.findings if finding.code == "evidence_used"]
     assert "weight of 0.40: its skill is 0.80 (AUC 0.90 on 200 graded buildings)" in finding.message
-    assert not decided.grading  # rates of the model alone do not hold
     paths = decided.save(tmp_path / "damage", pre=PRE, post=POST)
     manifest = json.loads(paths["manifest.json"].read_text())
     assert manifest["parameters"]["evidence"]["change"]["weight_in_decision"] == pytest.approx(0.4)
@@ -104,7 +110,8 @@ def decide_alone(layer, score):
     before = np.array([[0.4, 0.3, 0.2, 0.1]] * len(score))
     frame = pd.DataFrame({"status": "assessed", "ev_change": score})
     (finding,) = score_findings([layer], frame)
-    return before, pool_scores(before, frame, [layer]), finding
+    judged = Judgement(before, np.full(len(before), "a", object), {"a": Reliability()})
+    return before, pool_scores(judged, frame, [layer]).probabilities, finding
 
 
 def test_a_weight_without_card_takes_the_mean_as_a_probability_and_warns(raster):

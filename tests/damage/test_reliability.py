@@ -9,15 +9,15 @@ from deepnets4eo.damage.model import to_decision_table
 from deepnets4eo.damage.probabilities import adjust_to_share, grades_of_sides, side_log_odds
 from deepnets4eo.damage.reliability import (
     UNKNOWN_SPREAD,
+    Judgement,
     Reliability,
     _mean_over_sites,
     _site_shift,
     _straight,
     fit_reliability,
-    members_of,
     side_weights,
 )
-from deepnets4eo.damage.site import fit_to_site
+from deepnets4eo.damage.site import UNKNOWN_SITE
 
 SHIFT_SD = 0.8
 
@@ -47,70 +47,31 @@ def test_probabilities_are_right_at_further_sites_where_half_are_damaged(fitted:
 def test_rare_grades_are_named_as_often_as_common_ones(fitted: Reliability) -> None:
     log_odds, grade, _ = made_up(2)
     probabilities = fitted.probabilities(log_odds)
-    thresholds = np.tile(fitted.thresholds, (len(grade), 1))
     recall = {}
-    for name, limits in (("balanced", thresholds), ("plain", None)):
+    for name, limits in (("balanced", np.array(fitted.thresholds)), ("plain", 0.5)):
         named = to_decision_table(probabilities, pd.RangeIndex(len(grade)), limits)["damage"]
         recall[name] = [(named[grade == k] == g).mean() for k, g in ((2, "major-damage"), (3, "destroyed"))]
     assert recall["balanced"][0] > recall["plain"][0] + 0.1
     assert min(recall["balanced"]) > min(recall["plain"])
-    assert fitted.thresholds[2] > 0.55
-
-
-def test_damage_is_named_where_that_gives_the_best_f1_of_further_sites() -> None:
-    rng = np.random.default_rng(5)
-    site = np.repeat(np.arange(60), 40)
-    damaged = rng.random(len(site)) < 0.15
-    log_odds = rng.normal(np.where(damaged, 0.8, -0.8), 1.2)[:, None] - [0, 0, 1]
-    grade = np.where(damaged, 2, 0)
-    fitted = fit_reliability(log_odds[site < 30], grade[site < 30], site[site < 30])
-    assert fitted.site is not None
-
-    def f1(major: float) -> float:
-        found = []
-        for name in range(30, 60):
-            here = site == name
-            at_site = fit_to_site(fitted.probabilities(log_odds[here]), np.full(40, ""), {"": fitted.site})
-            assert at_site is not None
-            final = adjust_to_share(at_site.probabilities, at_site.share)
-            named = to_decision_table(final, pd.RangeIndex(40), np.array([[0.5, major, 0.5]] * 40))["damage"]
-            found.append(named == "major-damage")
-        return float(
-            2 * (np.concatenate(found) & damaged[site >= 30]).sum() / (np.sum(found) + damaged[site >= 30].sum())
-        )
-
-    assert fitted.thresholds[1] < 0.5
-    assert f1(fitted.thresholds[1]) > f1(0.5)
-
-
-def test_the_threshold_of_damage_hardly_depends_on_which_sites_there_are() -> None:
-    thresholds = []
-    for seed in range(8):
-        rng = np.random.default_rng(seed)
-        site = np.repeat(np.arange(30), 40)
-        damaged = rng.random(len(site)) < 0.3
-        log_odds = rng.normal(np.where(damaged, 0.8, -0.8), 1.2)[:, None] - [0, 0, 1]
-        thresholds.append(fit_reliability(log_odds, np.where(damaged, 2, 0), site).thresholds[1])
-    assert np.ptp(thresholds) <= 0.1
+    assert fitted.thresholds[1] > 0.55
 
 
 def test_content_without_one_of_the_thresholds_is_refused(fitted: Reliability) -> None:
     content = fitted.to_dict()
-    del content["thresholds"]["major-damage"]
+    del content["thresholds"]["destroyed"]
     with pytest.raises(KeyError):
         Reliability.from_dict(content)
 
 
 def test_the_confidence_is_the_probability_of_the_grade_named(fitted: Reliability) -> None:
     probabilities = np.array([[0.1, 0.1, 0.35, 0.45], [0.5, 0.2, 0.2, 0.1], [np.nan] * 4])
-    table = to_decision_table(probabilities, pd.RangeIndex(3), np.array([[0.25, 0.5, 0.6]] * 3))
+    table = to_decision_table(probabilities, pd.RangeIndex(3), np.array([[0.25, 0.6]] * 3))
     assert table["damage"].tolist() == ["major-damage", "minor-damage", None]
     assert table["confidence"][:2].tolist() == [0.35, 0.2]
     assert table["damage_prob"][:2].tolist() == pytest.approx([0.8, 0.3])
 
 
 def test_the_shift_of_a_site_is_measured_and_no_longer_in_its_spread(fitted: Reliability) -> None:
-    assert fitted.site is not None
     assert fitted.site.between == pytest.approx((SHIFT_SD, SHIFT_SD), rel=0.4)
     assert fitted.spread[0] < SHIFT_SD / 2
 
@@ -121,7 +82,7 @@ def test_it_is_read_as_it_was_written_and_damaged_content_is_refused(fitted: Rel
     assert again.to_dict() == content
     probabilities = fitted.probabilities(made_up(3)[0])
     kind = np.array(["a", "b"] * (len(probabilities) // 2), dtype=object)
-    members = members_of(kind, {"a": again}, probabilities)
+    members = Judgement(probabilities, kind, {"a": again}).members(probabilities)
     assert members[1::2].all()
     assert not members[::2].all()
     for part in ("calibration", "thresholds", "spread", "sets"):
@@ -155,7 +116,7 @@ def test_few_buildings_a_site_leave_the_shift_of_sites_unknown() -> None:
     grade = rng.integers(0, 4, 60)
     log_odds = (grade[:, None] - np.array([0.5, 1.5, 2.5])) + rng.normal(0, 1, (60, 3))
     fitted = fit_reliability(log_odds, grade, np.arange(60) % 20)
-    assert fitted.site is None
+    assert fitted.site == UNKNOWN_SITE
     assert np.isfinite(fitted.probabilities(log_odds)).all()
 
 
@@ -172,19 +133,12 @@ def test_log_odds_that_say_nothing_have_next_to_no_slope() -> None:
     assert max(found.to_dict().values()) < 0.1
 
 
-def test_where_probabilities_are_not_fitted_to_a_site_no_shift_is_kept() -> None:
-    rng = np.random.default_rng(0)
-    grade = rng.integers(0, 4, 2000)
-    log_odds = 2 * (grade[:, None] + rng.normal(size=(2000, 1)) - [0.5, 1.5, 2.5])
-    assert fit_reliability(log_odds, grade, np.arange(2000) % 20).site is not None
-    assert fit_reliability(log_odds, grade, np.arange(2000) % 20, shifted=False).site is None
-
-
-def test_the_model_in_the_box_fits_no_heights_to_the_site() -> None:
+def test_the_model_in_the_box_knows_how_far_sites_are_shifted_whatever_it_was_given() -> None:
     from deepnets4eo.damage.model import DamageModel
 
-    for name, reliability in DamageModel.load("damage-evidence").reliabilities.items():
-        assert (reliability.site is None) == name.endswith("_height")
+    reliabilities = DamageModel.load("damage-evidence").reliabilities
+    assert len(reliabilities) == 4
+    assert all(reliability.site != UNKNOWN_SITE for reliability in reliabilities.values())
 
 
 def test_every_site_counts_the_same_in_a_mean_over_sites() -> None:

@@ -7,16 +7,12 @@ from scipy.stats import norm
 
 from deepnets4eo.damage.probabilities import adjust_to_share
 from deepnets4eo.damage.site import (
-    ESTIMATED,
     LEAST_SD,
-    LIMITED,
     SHARES,
-    TOO_FEW,
-    UNLIKE_FIT,
+    UNKNOWN_SITE,
     SiteShift,
     fit_site_shift,
     fit_to_site,
-    share_of_site,
     site_posterior,
 )
 
@@ -89,12 +85,11 @@ def test_shifts_are_measured_without_the_scatter_of_buildings() -> None:
     levels = rng.multivariate_normal([-1.0, 2.0], [[0.36, 0.24], [0.24, 1.0]], 300)
     log_odds = levels[number, damaged.astype(int)] + 1.3 * rng.normal(size=len(number))
     fitted = fit_site_shift(log_odds, damaged, number)
-    assert fitted is not None
     assert fitted.level == pytest.approx((-1.0, 2.0), abs=0.15)
     assert fitted.between == pytest.approx((0.6, 1.0), rel=0.15)
     assert fitted.correlation == pytest.approx(0.4, abs=0.15)
     assert fitted.within == pytest.approx(1.3, rel=0.05)
-    assert fit_site_shift(log_odds[number < 1], damaged[number < 1], number[number < 1]) is None
+    assert fit_site_shift(log_odds[number < 1], damaged[number < 1], number[number < 1]) == UNKNOWN_SITE
 
 
 def test_it_is_read_as_it_was_written_and_damaged_content_is_refused() -> None:
@@ -114,41 +109,14 @@ def test_a_site_is_judged_and_its_sides_keep_their_proportions() -> None:
     grades = np.stack([0.7 * (1 - p), 0.3 * (1 - p), 0.4 * p, 0.6 * p], axis=1)
     grades[5] = np.nan
     at_site = fit_to_site(grades, np.full(len(p), "a"), {"a": SHIFT})
-    assert at_site is not None
-    final = adjust_to_share(at_site.probabilities, at_site.share)
+    final = at_site.probabilities
+    assert final[:5] == pytest.approx(adjust_to_share(at_site.even, at_site.prior)[:5])
     known = np.isfinite(p) & (np.arange(len(p)) != 5)
     assert ((final[:, 2:].sum(axis=1) >= 0.5) == damaged)[known].mean() > 0.93
     assert final[known, 1] / final[known, 0] == pytest.approx(3 / 7)
     assert final[known, 3] / final[known, 2] == pytest.approx(1.5)
-    assert at_site.expected == pytest.approx(final[known, 2:].sum(axis=1).mean())
-    assert np.isnan(at_site.probabilities[5]).all()
-    assert fit_to_site(grades, np.full(len(p), "a"), {"a": None}) is None
-    assert fit_to_site(grades, np.full(len(p), "b"), {"a": SHIFT}) is None
-
-
-def test_a_known_share_beyond_those_that_are_weighed_counts_in_full() -> None:
-    log_odds, _ = site(0.0, 1.2)
-    p = expit(log_odds)
-    grades = np.stack([0.7 * (1 - p), 0.3 * (1 - p), 0.4 * p, 0.6 * p], axis=1)
-    kind, table = np.full(len(p), "a"), {"a": SHIFT}
-
-    def expected(share: float) -> float:
-        at_site = fit_to_site(grades, kind, table, share)
-        assert at_site is not None
-        return float(adjust_to_share(at_site.probabilities, share)[:, 2:].sum(axis=1).mean())
-
-    assert expected(0.0002) == pytest.approx(0.1 * expected(0.002), rel=0.05)
-    assert expected(0.00002) == pytest.approx(0.01 * expected(0.002), rel=0.05)
-    assert 1 - expected(0.9998) < 0.2 * (1 - expected(0.998))
-
-
-def test_few_buildings_and_foreign_evidence_limit_the_share() -> None:
-    agreed = share_of_site(0.7, 0.9, 200)
-    assert (agreed.value, agreed.most_likely, agreed.status, agreed.reason) == (0.7, 0.9, ESTIMATED, "")
-    assert agreed.second_opinion is None
-    few, foreign = share_of_site(0.9, 0.9, 12), share_of_site(0.01, 0.01, 200, unlike=True)
-    assert (few.value, few.status, few.reason) == (0.5, LIMITED, TOO_FEW)
-    assert (foreign.value, foreign.reason) == (0.05, UNLIKE_FIT)
+    assert np.isnan(final[5]).all()
+    assert fit_to_site(grades, np.full(len(p), "b"), {"a": SHIFT}).even[:5] == pytest.approx(grades[:5])
 
 
 def test_sites_that_do_not_differ_are_still_taken_to_differ_a_little() -> None:

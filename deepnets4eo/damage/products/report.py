@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.products.words import page_language
+from deepnets4eo.damage.map_content import LOOK
+from deepnets4eo.damage.products.words import count_sentence, page_language
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, SUBJECT, TITLES, colors
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.findings import findings_banner
@@ -72,6 +73,8 @@ def write_report(
     layers["post"] = post
     content = {
         "summary": summary,
+        "sentence": count_sentence(damage_map, language),
+        "advice": words.say(LOOK) if damage_map.is_wide else "",
         "caveats": summary["caveats"],
         "classes": _grades(words),
         "extent": rings_in_pixels(damage_map.assessed_extent.geometry.to_numpy(), post.grid),

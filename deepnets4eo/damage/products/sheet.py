@@ -20,7 +20,7 @@ from deepnets4eo.damage.areas import OUTSIDE
 from deepnets4eo.damage.map_content import AREAS_FILE
 from deepnets4eo.damage.products.sheet_drawing import VIOLET, draw_damage, draw_graticule, hex_colors, is_together
 from deepnets4eo.damage.products.summary import caveats
-from deepnets4eo.damage.products.words import ASSETS, RIGHT_TO_LEFT, number_text, translate
+from deepnets4eo.damage.products.words import ASSETS, RIGHT_TO_LEFT, count_sentence, number_text, translate
 from deepnets4eo.damage.settings import Language, ProductOptions
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, SUBJECT, TITLES, UNGRADED
 from deepnets4eo.errors import InputError
@@ -306,12 +306,8 @@ def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
     panel.swatch(VIOLET, dashed=True)
     if is_together(damage_map):
         panel.write(say("Squares: shares of the classes; the larger, the more buildings."))
-    expected = (damage_map.estimates.get("buildings") or {}).get("damaged")
-    if expected is not None:
-        low, high = expected["interval_95"]
-        panel.y += 1.5
-        panel.fact(say("Major damage or worse, expected"), number(expected["expected"]), 6.5, bold=True)
-        panel.fact(say("95 % interval"), f"{number(low)}–{number(high)}", 6.5)
+    panel.y += 1.5
+    panel.write(f"{say('Major damage or worse')}: {count_sentence(damage_map, panel.page.language)}", 6.5, bold=True)
 
 
 def _areas(panel: _Panel, areas: Any) -> None:

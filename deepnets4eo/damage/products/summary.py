@@ -6,19 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from deepnets4eo.damage.estimates import (
-    CALLED,
-    GradingRates,
-    block_bootstrap,
-    blocks_of,
-    count_interval,
-    expected_count,
-    widest,
-)
+from deepnets4eo.damage.estimates import expected_count
 from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES
-from deepnets4eo.footprints.outlines import centres_m, outline_areas_m2
+from deepnets4eo.footprints.outlines import outline_areas_m2
 from deepnets4eo.metrics.accuracy import wilson_interval
 
 if TYPE_CHECKING:
@@ -36,23 +26,16 @@ CAVEATS = (
     "Outlines, names and boundaries imply no opinion on any legal status.",
 )
 SYNTHETIC_CAVEAT = "SYNTHETIC: the place and its damage are made up; nothing here describes a real event."
-INTERVALS = {
-    "interval_95": "of the true number of buildings: that of estimates where there are some. Without: for each grade the "
-    "wider of the block bootstrap and Wilson's interval, which hold no grading error; for damaged that of grading where "
-    "there is one, else the widest of model_based, block_bootstrap and wilson: of the expected number, without grading error",
-    "share_interval_95": "interval_95 as a share of the assessed buildings",
-    "estimates": "500 draws: log-odds shifted for all buildings as between sites left out of the fit, the share of damaged "
-    "buildings drawn by how well it explains the site (else blocks of neighbours resampled and the share estimated anew), the chance of "
-    "single buildings added",
-    "grading": "true number among the assessed buildings, from how often the model grades right at places left out of its "
-    "fit: 4000 draws of a place's sensitivity and specificity and of the chance of single buildings",
-    "block_bootstrap": "percentiles of 1000 draws of whole blocks with replacement: neighbouring buildings go together",
-    "wilson": "Wilson's interval of the share among assessed buildings, as if they were drawn one by one",
-    "model_based": "sum of p with variance sum of p(1-p), independent calibrated probabilities: a lower bound of the doubt",
+INTERVALS = {  # what a row's interval_95 is of, by its `method`
+    "site": "the true number of buildings: 500 draws of the share of damaged buildings by how well it explains the site, of the shift of "
+    "the evidence as between sites left out of the fit, and of the chance of single buildings",
+    "independent": "the number that is expected, from the probabilities of single buildings as if each were right by itself: a lower "
+    "bound of the doubt",
+    "wilson": "the share of the buildings with this grade as if they were drawn one by one; it holds no grading error",
 }
 
 
-def summarize(damage_map: DamageMapContent, grid: Grid | None = None, seed: int = 0) -> dict[str, Any]:
+def summarize(damage_map: DamageMapContent, grid: Grid | None = None) -> dict[str, Any]:
     """Counts, shares, areas, registration and caveats as plain values, ready for JSON.
     grid : of the post image; its frame is what could have been assessed. Areas are null without a CRS."""
     buildings = damage_map.buildings
@@ -71,7 +54,8 @@ def summarize(damage_map: DamageMapContent, grid: Grid | None = None, seed: int 
         },
         "footprints": damage_map.footprints,
         "damaged_share": damage_map.damaged_share,
-        **_grades(assessed, seed, damage_map),
+        "headline": damage_map.headline(),
+        **_grades(assessed, damage_map),
         "estimates": damage_map.estimates,
         "inundation": damage_map.inundation or None,
         "areas": None if damage_map.areas is None else area_rows(damage_map.areas),
@@ -96,77 +80,33 @@ def area_rows(areas: gpd.GeoDataFrame) -> list[dict[str, Any]]:
 
 
 def description_lines(damage_map: DamageMapContent) -> list[str]:
-    """What a product says of itself in words: the event, the findings and the caveats, one line each."""
+    """What a product says of itself in words: the number of damaged buildings, the event, the findings and the caveats, one line each."""
     findings = [f"{item.severity.upper()}: {item.message} {item.remedy}".strip() for item in damage_map.findings]
-    return [*damage_map.event.lines, *findings, *caveats(damage_map)]
+    return [damage_map.headline(), *damage_map.event.lines, *findings, *caveats(damage_map)]
 
 
 def _tally(column: Any) -> dict[str, int]:
     return {str(name): int(count) for name, count in column.value_counts().items()}
 
 
-def _grades(assessed: gpd.GeoDataFrame, seed: int, damage_map: DamageMapContent) -> dict[str, Any]:
-    total = len(assessed)
-    if total == 0:
-        empty = {"count": 0, "share": None, "share_interval_95": None, "interval_95": None}
-        return {
-            "by_grade": {grade: dict(empty) for grade in GRADES},
-            "damaged": {**empty, "grades": list(DAMAGED), "model_based": None, "grading": None},
-            "blocks": None,
-        }
-    block, side_m = blocks_of(centres_m(assessed))
-    rng = np.random.default_rng(seed)
-    by_grade = {}
-    for grade in GRADES:
-        flags = (assessed["damage"] == grade).to_numpy(bool)
-        by_grade[grade] = _grade(int(flags.sum()), total, block_bootstrap(flags, block, rng))
-    prob = assessed["damage_prob"].to_numpy(float)
-    model, spread = expected_count(prob), block_bootstrap(prob, block, rng)
-    damaged = _grade(int(assessed["damage"].isin(DAMAGED).sum()), total, None)
-    grading = grading_interval(assessed, damage_map, rng)
-    damaged |= {
-        "grades": list(DAMAGED),
-        "expected": model["expected"],
-        "model_based": model,
-        "block_bootstrap": spread,
-        "grading": grading,
-        "interval_95": grading["interval_95"]
-        if grading
-        else widest(damaged["interval_95"], model["interval_95"], spread),
-    }
-    for name, row in damage_map.estimates.get("buildings", {}).items():
-        (damaged if name == "damaged" else by_grade[name]).update(row)
-    for row in (*by_grade.values(), damaged):
-        row["share_interval_95"] = [bound / total for bound in row["interval_95"]]
-    return {
-        "by_grade": by_grade,
-        "damaged": damaged,
-        "blocks": {"side_m": side_m, "occupied": int(block.max()) + 1, "seed": seed},
-    }
-
-
-def grading_interval(
-    assessed: gpd.GeoDataFrame, damage_map: DamageMapContent, rng: np.random.Generator
-) -> dict[str, Any] | None:
-    """Interval of the true number of damaged buildings, the rates and numbers called behind it; None where a method has no rates."""
-    parts = []
-    for method, rows in assessed.groupby("method").groups.items():
-        if method not in damage_map.grading:
-            return None
-        content = damage_map.grading[str(method)]
-        parts.append((GradingRates.from_dict(content), min(int(content[CALLED]), len(rows)), len(rows)))
-    return {"interval_95": count_interval(parts, rng), "rates": damage_map.grading}
-
-
-def _grade(count: int, total: int, spread: list[float] | None) -> dict[str, Any]:
-    wilson = wilson_interval(count, total)
-    return {
-        "count": count,
-        "share": count / total,
-        "wilson": [wilson.low, wilson.high],
-        "block_bootstrap": spread,
-        "interval_95": widest([wilson.low * total, wilson.high * total], spread),
-    }
+def _grades(assessed: gpd.GeoDataFrame, damage_map: DamageMapContent) -> dict[str, Any]:
+    """Of each grade and of damaged buildings: how many are named, their share, how many are expected, and one interval with its method."""
+    total, estimated = len(assessed), damage_map.estimates.get("buildings") or {}
+    counts = {grade: int((assessed["damage"] == grade).sum()) for grade in GRADES}
+    rows = {}
+    for name, count in {**counts, "damaged": sum(counts[grade] for grade in DAMAGED)}.items():
+        row: dict[str, Any] = {"count": count, "share": count / total if total else None}
+        row |= dict.fromkeys(("expected", "interval_95", "method"))
+        if name in estimated:
+            row |= {**estimated[name], "method": "site"}
+        elif total and name == "damaged":
+            row |= {**expected_count(assessed["damage_prob"].to_numpy(float)), "method": "independent"}
+        elif total:
+            wilson = wilson_interval(count, total)
+            row |= {"interval_95": [wilson.low * total, wilson.high * total], "method": "wilson"}
+        interval = row["interval_95"]
+        rows[name] = row | {"share_interval_95": None if interval is None else [bound / total for bound in interval]}
+    return {"damaged": {**rows.pop("damaged"), "grades": list(DAMAGED)}, "by_grade": rows}
 
 
 def _areas(damage_map: DamageMapContent, grid: Grid | None) -> dict[str, float | None]:

@@ -128,20 +128,12 @@ def _add_estimates(database: sqlite3.Connection, damage_map: DamageMapContent) -
     share = damage_map.damaged_share
     rows = []
     if share:
-        rows.append(("share", "damaged", _expected_share(damage_map), *(share["interval_95"] or (None, None))))
+        rows.append(("share", "damaged", share["value"], *(share["interval_95"] or (None, None))))
     for quantity in ("buildings", "built_area_m2"):
         for grade, row in (damage_map.estimates.get(quantity) or {}).items():
             rows.append((quantity, grade, row["expected"], *row["interval_95"]))
     database.executemany("INSERT INTO estimates (quantity, of, value, low_95, high_95) VALUES (?, ?, ?, ?, ?)", rows)
     register_table(database, "estimates", "Share, numbers and built areas of damaged buildings, with 95 % intervals")
-
-
-def _expected_share(damage_map: DamageMapContent) -> float:
-    """The share that the expected number of damaged buildings is; without one that of the probabilities."""
-    rows = damage_map.estimates.get("buildings")
-    if not rows:
-        return float(damage_map.damaged_share["value"])
-    return float(rows["damaged"]["expected"] / (damage_map.buildings["status"] == ASSESSED).sum())
 
 
 def _add_comments(database: sqlite3.Connection, comments: dict[str, str], columns: set[str]) -> None:

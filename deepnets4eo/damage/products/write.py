@@ -158,7 +158,7 @@ def write_products(
     also : of `FURTHER`; None for the usual ones where the buildings have a position on the earth, else none of them. options : how they look and are called. home : where the files will lie at last, if not in `folder`.
     Files that are there are of this very map, from a job that was interrupted, and are kept."""
     also = formats_of(also, damage_map.buildings.crs)
-    summary = summarize(damage_map, post.grid, seed=int(damage_map.parameters.get("seed") or 0))
+    summary = summarize(damage_map, post.grid)
     writers: dict[str, Callable[[Path], Path]] = {
         "damage.gpkg": lambda path: write_gpkg(damage_map, path),
         "damage.parquet": lambda path: write_parquet(damage_map, path),

@@ -3,17 +3,12 @@
 const MOST_AREAS = 40;
 const OUTSIDE = "outside all areas"; // the row of the buildings in none
 const hasEstimates = () => Boolean(page.summary.estimates?.buildings);
-// The interval of damaged buildings: without known errors of the grading only of the number that is expected.
-function damagedInterval() {
-  const { grading, interval_95: interval } = page.summary.damaged;
-  return grading || hasEstimates() ? t`true number ${bounds(interval)} (95 %)` : t`expected ${bounds(interval)} (95 %)`;
-}
 
 function headline() {
-  const { buildings, damaged } = page.summary;
+  const { buildings } = page.summary;
   if (!buildings.assessed) return [t`No building could be assessed.`];
-  return [make("b", {}, t`${number(damaged.count)} of ${number(buildings.assessed)}`), buildings.assessed === 1 ? t` assessed building shows major damage or worse` : t` assessed buildings show major damage or worse`,
-    damaged.interval_95 ? make("span", {}, ` · ${damagedInterval()}`) : "", inWater() ? ` · ${inWater()}` : ""];
+  const all = buildings.assessed === 1 ? t`of ${number(1)} assessed building` : t`of ${number(buildings.assessed)} assessed buildings`;
+  return [make("b", {}, page.sentence), `, ${all}`, inWater() ? ` · ${inWater()}` : "", page.advice ? ` · ${page.advice}` : ""];
 }
 
 // Damage by structure and by water apart and together, where houses stand in new water.
@@ -32,9 +27,9 @@ function chipOf(grade) {
 function summaryBoxes() {
   return [
     eventBox(),
-    box(t`Counts`, countsTable(), damagedLine(), shareLine(), areaLine(), paragraph(hasEstimates()
+    box(t`Counts`, countsTable(), damagedLine(), areaLine(), paragraph(hasEstimates()
       ? t`Shares are of the assessed buildings. The intervals are 95 %, of the true numbers; they hold the grading error and may lie beside the number by grade.`
-      : t`Shares are of the assessed buildings. The grades' intervals are 95 %: the wider of a bootstrap over blocks of neighbouring buildings and Wilson's; they hold no grading error.`)),
+      : t`Shares are of the assessed buildings. The intervals are 95 % and hold no grading error.`)),
     areasBox(),
     box(t`What was looked at`, factList(assessedFacts()), inWater() ? paragraph(t`Water: ${inWater()}, ${number(page.summary.inundation.together)} together.`) : "", reasons()),
   ];
@@ -74,32 +69,12 @@ function areasBox() {
   return box(t`By area`, table, paragraph(t`Major damage or worse, expected number.`), areas.length > MOST_AREAS ? paragraph(t`The ${MOST_AREAS} areas with most of ${number(areas.length)}; all are in areas.csv.`) : "");
 }
 
-function shareLine() {
-  const { damaged_share: estimate } = page.summary;
-  if (!estimate || estimate.value === undefined) return "";
-  const { value, status, reason, interval_95: interval, second_opinion: second } = estimate;
-  const how = { given: t`given by the user`, estimated: t`estimated from the buildings`, limited: t`kept within bounds: ${reason}`, even: t`assumed` }[status];
-  const doubt = () => [
-    status === "limited" ? t`expected by the evidence without bounds ${percent(estimate.most_likely)}` : t`expected by the evidence ${percent(estimate.most_likely)}`,
-    t`95 % interval of the true share ${`${percent(interval[0])}–${percent(interval[1])}`}`,
-  ];
-  const notes = [how, ...(interval ? doubt() : []), ...(typeof second === "number" ? [t`second estimate ${percent(second)}`] : [])];
-  return paragraph(t`Share of damaged buildings that all probabilities begin from: ${percent(value, 1)} (${notes.join("; ")}).`);
-}
-
 function areaLine() {
   const area = page.summary.estimates?.built_area_m2?.damaged;
   return area ? paragraph(t`Built area of buildings with major damage or worse: ${number(Math.round(area.expected))} m², 95 % interval ${bounds(area.interval_95)} m².`) : "";
 }
 
-function damagedLine() {
-  const { damaged } = page.summary;
-  if (!damaged.model_based) return "";
-  if (hasEstimates()) return paragraph(t`Major damage or worse: ${number(damaged.count)} by grade, expected ${number(Math.round(damaged.expected))}, true number ${bounds(damaged.interval_95)} (95 %). The interval holds the grading error.`);
-  const rates = Object.values(damaged.grading?.rates ?? {}).map(({ sensitivity, specificity }) => t`${percent(sensitivity.mean)} of the damaged and ${percent(specificity.mean)} of the other buildings`);
-  const why = rates.length ? t`The interval holds the grading error: it takes ${[...new Set(rates)].join("; ")} for graded right.` : t`It holds no grading error; ${bounds(damaged.model_based.interval_95)} if buildings were independent.`;
-  return paragraph(`${t`Major damage or worse: ${number(damaged.count)} by grade`}, ${damagedInterval()}. ${why}`);
-}
+const damagedLine = () => (page.summary.buildings.assessed ? paragraph(t`Major damage or worse: ${page.sentence}`) : "");
 
 function assessedFacts() {
   const { buildings, area_km2: area } = page.summary, km2 = (value) => (value === null ? null : `${decimal(value, value < 10 ? 3 : 1)} km²`);
