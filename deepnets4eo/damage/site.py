@@ -108,10 +108,11 @@ class SiteShift:
         share, level = np.nonzero(weights > weights.max() * 1e-4)
         intact, damaged = theta[level].T
         slope = (damaged - intact) / self.within**2
-        steps, index = np.unique(np.rint(log_odds / STEP * 2), return_inverse=True)
-        odds = slope * (steps[:, None] * STEP / 2 - (intact + damaged) / 2) + logit(SHARES[share])
+        steps = np.arange(-MOST_LOG_ODDS, MOST_LOG_ODDS + STEP, STEP / 2)
+        odds = slope * (steps[:, None] - (intact + damaged) / 2) + logit(SHARES[share])
         used = weights[share, level]
-        return np.asarray((expit(odds) @ used / used.sum())[index])
+        at_steps = np.clip(expit(odds) @ used / used.sum(), 1e-12, 1 - 1e-12)
+        return np.asarray(expit(np.interp(log_odds, steps, logit(at_steps))))
 
 
 # Levels such that log-odds count as they are; as unsure of them, and of how much many buildings say, as of a network at a new place.
