@@ -82,7 +82,7 @@ def make_map(
         meaning=evidence.meaning,
         synthetic=inputs.post.synthetic or (inputs.pre is not None and inputs.pre.synthetic),
         parameters=asdict(settings)
-        | {"damaged_share": decision.share.value, "network": model.box_decides}
+        | {"damaged_share": settings.damaged_share or decision.share.value, "network": model.box_decides}
         | {"network_weight": model.weight if model.grader is not None else 0.0}
         | {"evidence": {score.name: score.to_dict() for score in _scores_of(inputs)}}
         | ({"stretch": {role: stretch.to_dict() for role, stretch in stretches.items()}} if stretches else {}),

@@ -225,11 +225,10 @@ def test_the_result_is_a_line_before_the_findings(
 ) -> None:
     assert run(place, tmp_path / "out") == 0
     said = capsys.readouterr().err
-    damaged = json.loads((tmp_path / "out" / "summary.json").read_text())["estimates"]["buildings"]["damaged"]
+    damaged = json.loads((tmp_path / "out" / "summary.json").read_text())["damaged"]
     low, high = damaged["interval_95"]
-    assert re.search(
-        rf"^{damaged['expected']:,.0f} of \d+ assessed buildings damaged \({low:,.0f}–{high:,.0f}\)$", said, re.M
-    )
+    numbers = rf"{damaged['count']} named; {damaged['expected']:,.0f} expected \({low:,.0f}–{high:,.0f}\)"
+    assert re.search(rf"^{numbers}, of \d+ assessed buildings$", said, re.M)
 
 
 def test_dry_run_says_what_would_be_done_and_writes_nothing(

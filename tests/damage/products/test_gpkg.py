@@ -92,12 +92,11 @@ def test_estimates_have_a_table_that_programs_can_read_and_that_agrees_with_itse
     assert query(written[1], "SELECT count(*) AS number FROM estimates") == [{"number": 0}]
     damage_map = make_map()
     row = {"expected": 12.5, "interval_95": [8.0, 20.0]}
-    damage_map.damaged_share = {"value": 0.2, "most_likely": 0.9, "interval_95": None}
-    assessed = (damage_map.buildings["status"] == "assessed").sum()
+    damage_map.damaged_share = {"value": 0.2, "interval_95": None}
     damage_map.estimates = {"buildings": {"damaged": row}, "built_area_m2": None}
     path = write_gpkg(damage_map, tmp_path / "damage.gpkg")
     assert [tuple(found.values())[1:] for found in query(path, "SELECT * FROM estimates")] == [
-        ("share", "damaged", 12.5 / assessed, None, None),
+        ("share", "damaged", 0.2, None, None),
         ("buildings", "damaged", 12.5, 8.0, 20.0),
     ]
     assert pyogrio.read_dataframe(path, layer="estimates")["quantity"].tolist() == ["share", "buildings"]
