@@ -12,6 +12,7 @@ import shapely
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage.review import draw_sample, review_counts
+from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError
 
 
@@ -82,6 +83,26 @@ def test_answers_that_are_none_or_of_chosen_buildings_alone_are_refused() -> Non
         review_counts(sample, {int(sample.rows[0]): "gone"}, table["damage"])
     with pytest.raises(InputError, match="no building that was drawn was given a grade"):
         review_counts(sample, {int(sample.rows[0]): "cannot-tell"}, table["damage"])
+
+
+def test_outlines_without_a_building_and_under_cloud_are_none_of_the_buildings_that_are_counted() -> None:
+    table, damaged = make_table(0.6)
+    table, damaged = table[:180], damaged[:180]
+    sample, none, cloud = draw_sample(table, 180), np.arange(180) % 9 == 0, np.arange(180) % 20 == 1
+    answers = look(sample.rows, damaged) | dict.fromkeys(np.flatnonzero(none).tolist(), "no-building")
+    answers |= dict.fromkeys(np.flatnonzero(cloud & ~none).tolist(), "cloud")
+    found = review_counts(sample, answers, table["damage"])
+    there = ~none & ~cloud
+    number = int((damaged & there).sum())
+    assert (found.looked_at, found.left_out, found.cannot_tell) == (there.sum(), 180 - there.sum(), 0)
+    assert found.buildings["damaged"] == {"expected": number, "interval_95": [number, number]}
+    assert found.population == {"expected": there.sum(), "interval_95": [there.sum(), there.sum()]}
+    assert found.share["expected"] == pytest.approx(number / there.sum())
+    assert f"{number} of {there.sum()} buildings damaged" in found.headline()
+    part = review_counts(sample, {row: answers[row] for row in sample.rows[:60].tolist()}, table["damage"])
+    low, high = part.population["interval_95"]
+    assert 100 < low <= there.sum() <= high < 180
+    assert {said for row in found.agreement["table"].values() for said in row} <= set(GRADES)
 
 
 def fill(path: Path, answers: dict[str, str]) -> None:

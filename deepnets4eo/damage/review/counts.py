@@ -26,7 +26,12 @@ from deepnets4eo.damage.vocabulary import DAMAGED, GRADES
 from deepnets4eo.errors import InputError
 
 CANNOT_TELL = "cannot-tell"  # the answer where the images do not show it
-ANSWERS = (*GRADES, CANNOT_TELL)
+NO_BUILDING, CLOUD = (
+    "no-building",
+    "cloud",
+)  # outlines without a building, and buildings that the image after does not show
+LEFT_OUT = (NO_BUILDING, CLOUD)  # they are none of the buildings that are counted
+ANSWERS = (*GRADES, *LEFT_OUT, CANNOT_TELL)
 DRAWS = 4000
 ENDS = (0.025, 0.975)
 PRIOR_OF_NOTHING = 0.25  # of either side; the other half of the prior is shared as the map's mean probability
@@ -40,24 +45,28 @@ class Reviewed:
 
     Attributes
     ----------
-    looked_at, cannot_tell : int
-        Answers that name a grade, and those that do not.
+    looked_at, left_out, cannot_tell : int
+        Answers that name a grade, those that say that there is no building or that a cloud hides it, and those that cannot tell.
     added : int
         How many of the former are of buildings that were not drawn.
     buildings, built_area_m2 : dict
         Grade, or "damaged" for major damage or worse, to its "expected" number or area and its "interval_95".
+    population : dict
+        The same for the number of buildings that there are and can be seen: of all outlines, those that are left out are taken off.
     share : dict
-        The same for the share of damaged buildings, as "expected" and "interval_95".
+        The same for the share of damaged buildings among these, as "expected" and "interval_95".
     agreement : dict
         "share" of buildings whose grade the map has as the person, by the weights of the sample, and "table", map's grade → person's
         grade → how many were looked at.
     """
 
     looked_at: int
+    left_out: int
     cannot_tell: int
     added: int
     buildings: dict[str, dict[str, Any]]
     built_area_m2: dict[str, dict[str, Any]]
+    population: dict[str, Any]
     share: dict[str, Any]
     agreement: dict[str, Any]
 
@@ -65,8 +74,8 @@ class Reviewed:
         """The number of damaged buildings in one line."""
         low, high = self.buildings["damaged"]["interval_95"]
         return (
-            f"{self.buildings['damaged']['expected']:,.0f} buildings damaged ({low:,.0f}–{high:,.0f}), from {self.looked_at:,} that "
-            "were looked at"
+            f"{self.buildings['damaged']['expected']:,.0f} of {self.population['expected']:,.0f} buildings damaged "
+            f"({low:,.0f}–{high:,.0f}), from {self.looked_at + self.left_out:,} that were looked at"
         )
 
 
@@ -118,7 +127,9 @@ def review_counts(
         )
     answered = np.array([known[row] for row in rows], object)
     kinds = {"damaged": np.isin(answered, DAMAGED)} | {grade: answered == grade for grade in GRADES}
+    kinds["left_out"] = np.isin(answered, LEFT_OUT)
     by_map = {"damaged": sample.prob} | {grade: _share_of(grades, grade, sample.stratum) for grade in GRADES}
+    by_map["left_out"] = np.full(len(counted), RAREST)  # the map takes every outline for a building
     not_added = counted.copy()
     not_added[added] = False
     estimates = {
@@ -126,18 +137,31 @@ def review_counts(
         for number, (kind, hits) in enumerate(kinds.items())
     }
     for row in added:
-        for kind in {known[row], *(["damaged"] if known[row] in DAMAGED else [])}:
+        kinds_of = {
+            "left_out" if known[row] in LEFT_OUT else known[row],
+            *(["damaged"] if known[row] in DAMAGED else []),
+        }
+        for kind in kinds_of:
             for one, size in zip(estimates[kind], (1.0, float(sample.area_m2[row])), strict=True):
                 one["expected"] += size
                 one["interval_95"] = [end + size for end in one["interval_95"]]
-    total = int(counted.sum())
-    damaged = estimates["damaged"][0]
+    (not_there, _), total = estimates.pop("left_out"), int(counted.sum())
+    low, high = not_there["interval_95"]
+    population = {"expected": total - not_there["expected"], "interval_95": [total - high, total - low]}
+    named, damaged = sum(answer in GRADES for answer in known.values()), estimates["damaged"][0]
+    left_out = sum(answer in LEFT_OUT for answer in known.values())
     return Reviewed(
-        len(graded), len(known) - len(graded), len(added),
+        named, left_out, len(known) - named - left_out, len(added),
         {kind: number for kind, (number, _) in estimates.items()}, {kind: area for kind, (_, area) in estimates.items()},
-        {"expected": damaged["expected"] / total, "interval_95": [end / total for end in damaged["interval_95"]]},
+        population, _share_of_all(damaged, population["expected"]),
         _agreement(sample, counted, rows, answered, grades),
     )  # fmt: skip
+
+
+def _share_of_all(number: dict[str, Any], of: float) -> dict[str, Any]:
+    """A number and its interval as shares of a population."""
+    low, high = (min(end / max(of, 1.0), 1.0) for end in number["interval_95"])
+    return {"expected": min(number["expected"] / max(of, 1.0), 1.0), "interval_95": [low, high]}
 
 
 def _check(answers: Mapping[int, str]) -> None:
@@ -213,7 +237,7 @@ def _agreement(
 ) -> dict[str, Any]:
     """How often the map's grade is the person's, each look weighing as many buildings as it stands for, and the table of both."""
     by_map = grades.to_numpy(object)[rows]
-    graded = pd.notna(by_map)
+    graded = pd.notna(by_map) & np.isin(answered, GRADES)
     if not graded.any():
         return {"share": None, "table": {}}
     weight = (np.bincount(sample.stratum[counted]) / np.maximum(np.bincount(sample.stratum[rows]), 1))[

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.damage.review.answers import read_filled
-from deepnets4eo.damage.review.counts import ANSWERS, CANNOT_TELL
+from deepnets4eo.damage.review.counts import ANSWERS, CANNOT_TELL, CLOUD, NO_BUILDING
 from deepnets4eo.damage.review.looks import Answers, Chips
 from deepnets4eo.damage.vocabulary import GRADES, TITLES, colors
 from deepnets4eo.errors import InputError
@@ -22,6 +22,7 @@ from deepnets4eo.grid import gsd_m
 from deepnets4eo.outputs.served_page.server import Answer, PageServer, RefusedError, as_json
 
 LONGEST_NOTE = 10_000
+OTHERS = {NO_BUILDING: "No building", CLOUD: "Under cloud", CANNOT_TELL: "Cannot tell"}  # answers beside the grades
 
 
 class ReviewServer(PageServer):
@@ -100,7 +101,7 @@ class ReviewServer(PageServer):
         choices = [{"key": grade, "title": TITLES[grade], "color": list(palette[grade])} for grade in GRADES]
         at = {fid: number for number, fid in enumerate(self.fids)}
         return {
-            "choices": [*choices, {"key": CANNOT_TELL, "title": "Cannot tell", "color": None}],
+            "choices": [*choices, *({"key": key, "title": title, "color": None} for key, title in OTHERS.items())],
             "images": {role: chips.event.get(f"date_{role}") for role in chips.layers},
             "aligned": chips.aligned, "synthetic": chips.synthetic, "event": chips.event.get("name"),
             "place": chips.event.get("place"), "reviewer": self.answers.reviewer,
