@@ -46,6 +46,10 @@ TIE_ERROR_M = 0.4  # what registration leaves, as measured on real pairs
 BLOCK_M = 200.0
 METRES_UTM = "EPSG:32615"
 FIRST_SEED = 7_000_000  # of the miniature world; no other experiment uses these seeds
+OBLIQUE_DRAWS, OBLIQUE_HAZARDS = (
+    3,
+    ("earthquake", "none"),
+)  # pairs seen from the side, as of a dense city after an earthquake
 MOST_A_PAIR = 60  # buildings: a settlement of a thousand huts would outweigh all other places
 WORLD_COLUMNS = ("ev_light_change",)  # gain on hazards and styles left out, where the world is trained on
 KINDS = {"quake": "earthquake", "fire": "wildfire"}  # events of the city by the world's names
@@ -82,16 +86,16 @@ def city_evidence(seed: int) -> pd.DataFrame:
     return frame[frame["status"] == "assessed"]
 
 
-def world_evidence(draw: int, style: str, hazard: str) -> pd.DataFrame:
+def world_evidence(draw: int, style: str, hazard: str, oblique: bool = False) -> pd.DataFrame:
     """Evidence of one pair of the miniature world with the grades that are visible from above, gathered by the damage job.
 
-    Empty where the job refuses the pair, where it finds no outline on a building, or where nothing is built.
+    oblique : both dates are seen from the side. Empty where the job refuses the pair, where it finds no outline on a building, or where nothing is built.
     """
     from world import hazard_names, style_names
 
     number = style_names().index(style) * len(hazard_names()) + hazard_names().index(hazard)
-    seed = FIRST_SEED + 1000 * draw + number
-    pair = world_pair(seed, style, hazard, np.random.default_rng([seed, 2012]))
+    seed = FIRST_SEED + 1000 * (draw + OBLIQUE_DRAWS * oblique) + number
+    pair = world_pair(seed, style, hazard, np.random.default_rng([seed, 2012]), oblique=oblique)
     try:
         settings = replace(weight_free_settings(), workers=1)
         made = assess(pair.pre, pair.post, pair.outlines.drop(columns="damage"), settings=settings)
@@ -100,7 +104,9 @@ def world_evidence(draw: int, style: str, hazard: str) -> pd.DataFrame:
         LOG.info("%s, %s: %s", style, hazard, error)
         return pd.DataFrame()
     frame["damage"] = pair.outlines["damage"].to_numpy()
-    frame = frame.assign(domain=style, style=style, event=hazard, group=f"{style}, {hazard}, {draw}", draw=draw)
+    frame = frame.assign(
+        domain=style, style=style, event=hazard, group=f"{style}, {hazard}, {draw}{', oblique' * oblique}", draw=draw
+    )
     return some_buildings(frame, seed)
 
 
@@ -197,6 +203,8 @@ def gather_tables(cities: int, joplin: Path | None, cache: Path, draws: int = 0)
 
         for names in product(range(draws), style_names(), hazard_names()):
             scenes.append((f"world-{'-'.join(map(str, names))}", partial(world_evidence, *names)))
+        for names in product(range(OBLIQUE_DRAWS), style_names(), OBLIQUE_HAZARDS):
+            scenes.append((f"lean-{'-'.join(map(str, names))}", partial(world_evidence, *names, oblique=True)))
     if joplin is not None:
         scenes.append(("joplin", partial(joplin_evidence, joplin)))
     return pd.concat([_kept(cache / f"{name}.parquet", make) for name, make in scenes], ignore_index=True)

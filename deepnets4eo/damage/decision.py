@@ -215,7 +215,7 @@ class DecisionModel:
         if evidence.before is None:
             return
         frame = evidence.frame
-        require_two_pictures(frame["ev_edge_similarity"].to_numpy(float))
+        require_two_pictures(frame["ev_roof_match"].to_numpy(float))
         both = (frame["method"] == PRE_POST).to_numpy()
         alone = pd.DataFrame({"status": np.where(both, ASSESSED, NOT_ASSESSED), "method": POST_ONLY}, frame.index)
         before, after = (
@@ -242,7 +242,11 @@ class DecisionModel:
 
         Buildings whose evidence lies outside what the model knows are graded by the network alone where its reliability there was
         measured, else not assessed; where the network decides alone, all are."""
-        full = evidence if network is None and post is None else with_network(evidence, network, post)
+        full = (
+            evidence
+            if network is None and post is None
+            else with_network(evidence, network, post, leaves_displaced=self.weight < 1)
+        )
         outside, unlike = self._unknown_evidence(full.frame, by_network_alone=self.weight == 1 and network is not None)
         by_network = (outside != "") & self.reliability.gradable_alone(full.frame, self._weights(full.frame))
         full = set_not_assessed(full, np.where(by_network, "", outside))
@@ -326,14 +330,21 @@ def _estimates(
 
 
 def with_network(
-    evidence: EvidenceTable, probabilities: pd.DataFrame | None, post: pd.DataFrame | None = None
+    evidence: EvidenceTable,
+    probabilities: pd.DataFrame | None,
+    post: pd.DataFrame | None = None,
+    *,
+    leaves_displaced: bool = False,
 ) -> EvidenceTable:
-    """The table with the network's columns: of both images or of the post image alone, as each building is assessed."""
+    """The table with the network's columns: of both images or of the post image alone, as each building is assessed.
+    leaves_displaced : not of roofs that the post image shows beside their place, since the network compares the same place."""
     method = evidence.frame["method"].to_numpy()
     graded = np.full((len(method), len(COLUMNS)), np.nan)
     for used, table in ((PRE_POST, probabilities), (POST_ONLY, post)):
         if table is not None:
             graded = np.where((method == used)[:, None], table.to_numpy(float), graded)
+    if leaves_displaced and evidence.displaced is not None:
+        graded[evidence.displaced & (method == PRE_POST)] = np.nan
     logger.info("the network graded %d of %d buildings", int(np.isfinite(graded).all(axis=1).sum()), len(method))
     added = dict(zip(COLUMNS.values(), graded.T, strict=True))
     return replace(evidence, frame=evidence.frame.assign(**added), meaning=evidence.meaning | MEANING)

@@ -32,8 +32,7 @@ PAIR = (
     "ev_texture_change",
     "ev_outline_loss",
     "ev_right_angle_loss",
-    "ev_edge_similarity",
-    "ev_edge_similarity_in_place",
+    "ev_roof_match",
     "ev_structural_similarity",
     "ev_shadow_loss",
 )
@@ -279,5 +278,5 @@ def grade_numbers(names: pd.Series) -> NDArray[np.int64]:
 
 def _with_all(data: Graded, columns: tuple[str, ...]) -> Graded:
     """Buildings that have the variant's inputs: those without heights do not teach what heights mean."""
-    needed = [column for column in ("ev_edge_similarity", HEIGHT[0]) if column in columns]
+    needed = [column for column in ("ev_roof_match", HEIGHT[0]) if column in columns]
     return data.rows(data.evidence[needed].notna().all(axis=1).to_numpy())

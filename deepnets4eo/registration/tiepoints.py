@@ -303,18 +303,18 @@ class Peaks(NamedTuple):
     ratios: NDArray[np.float64]  # peak over the second peak; large when there is one clear answer
 
 
-def orientation_field(grey: FloatImage, valid: Mask | None = None, sigma_px: float = 1.0) -> Spectrum:
-    """Squared gradient directions, weighted by how far the gradient stands out of the patch's own noise.
+def orientation_field(
+    grey: FloatImage, valid: Mask | None = None, sigma_px: float = 1.0, floor: float | None = None
+) -> Spectrum:
+    """Squared gradient directions, weighted by how far the gradient stands out of the noise.
 
-    grey : (h, w) float32. valid : (h, w) bool, True where known.
+    grey : (h, w) float32. valid : (h, w) bool, True where known. floor : gradient power of the noise, as `gradient_floor` measures
+    it; None for that of the patch itself.
     returns : (h, w) complex64, modulus 0–1, angle twice the gradient's; 0 near holes.
     """
-    smooth = ndimage.gaussian_filter(grey, sigma_px, mode="nearest", truncate=3.0)
-    down, right = np.zeros_like(smooth), np.zeros_like(smooth)
-    np.subtract(smooth[2:], smooth[:-2], out=down[1:-1])
-    np.subtract(smooth[:, 2:], smooth[:, :-2], out=right[:, 1:-1])
-    holes = None if valid is None or valid.all() else _near_holes(valid, int(3 * sigma_px) + 1)
-    floor = _noise_floor(down, right, holes)
+    down, right = _smooth_gradient(grey, sigma_px)
+    holes = _holes(valid, sigma_px)
+    floor = _noise_floor(down, right, holes) if floor is None else floor
     field = np.empty(grey.shape, np.complex64)
     for top in range(0, len(grey), FEW_ROWS):
         rows = slice(top, top + FEW_ROWS)
@@ -326,6 +326,24 @@ def orientation_field(grey: FloatImage, valid: Mask | None = None, sigma_px: flo
     if holes is not None:
         field[holes] = 0
     return field
+
+
+def gradient_floor(grey: FloatImage, valid: Mask | None, sigma_px: float) -> float:
+    """Median gradient power of a patch (h, w): the `floor` that `orientation_field` takes where none is given."""
+    return _noise_floor(*_smooth_gradient(grey, sigma_px), _holes(valid, sigma_px))
+
+
+def _smooth_gradient(grey: FloatImage, sigma_px: float) -> tuple[FloatImage, FloatImage]:
+    """Differences of next but one pixels of the smoothed patch, along rows and columns; 0 at the rim."""
+    smooth = ndimage.gaussian_filter(grey, sigma_px, mode="nearest", truncate=3.0)
+    down, right = np.zeros_like(smooth), np.zeros_like(smooth)
+    np.subtract(smooth[2:], smooth[:-2], out=down[1:-1])
+    np.subtract(smooth[:, 2:], smooth[:, :-2], out=right[:, 1:-1])
+    return down, right
+
+
+def _holes(valid: Mask | None, sigma_px: float) -> Mask | None:
+    return None if valid is None or valid.all() else _near_holes(valid, int(3 * sigma_px) + 1)
 
 
 def _near_holes(valid: Mask, reach_px: int) -> Mask:

@@ -150,12 +150,12 @@ class MadeUpPair:
     outlines: gpd.GeoDataFrame
 
 
-def world_pair(seed: int, style: str, hazard: str, rng: np.random.Generator) -> MadeUpPair:
-    """The pair of a seed. rng : source of the error of the outlines."""
+def world_pair(seed: int, style: str, hazard: str, rng: np.random.Generator, *, oblique: bool = False) -> MadeUpPair:
+    """The pair of a seed. rng : source of the error of the outlines; oblique : seen from the side, each date from its own."""
     from world import draw_pair
     from world.plan import BOTH
 
-    sample = draw_pair(seed, style=style, hazard=hazard, size_px=PAIR_PX)
+    sample = draw_pair(seed, style=style, hazard=hazard, size_px=PAIR_PX, oblique=oblique)
     shapes = np.array(sample.polygons(), dtype=object)
     rows = np.flatnonzero((sample.plan.buildings["when"] == BOTH) & (shapely.area(shapes) > 0))
     grid = metric_grid(sample.labels_pre.shape, (sample.gsd_m, sample.gsd_m))

@@ -132,6 +132,7 @@ def render_pair(
     size_px: int = 512,
     gsd_m: float = 0.5,
     margin_px: int = 0,
+    oblique: bool = False,
 ) -> PairSample:
     """Paint and see both dates of a plan.
 
@@ -145,6 +146,7 @@ def render_pair(
     size_px : side of the images, pixels
     gsd_m : the pixel size of both images, metres
     margin_px : the margin of the plan around the images, pixels; tall things outside lean in and cast shadows
+    oblique : both dates are seen from the side, each from its own
 
     Returns
     -------
@@ -159,7 +161,7 @@ def render_pair(
         struck = outcome if date == AFTER else None
         there = plan.at(date)
         surface = paint(there, gsd_m, (size_px + 2 * margin_px,) * 2, season, struck, seed=seed)
-        dates.append(_take_image(surface, there, light, moved, size_px, rng))
+        dates.append(_take_image(surface, there, light, moved, size_px, rng, oblique))
     pre, post = dates
     count = len(plan.buildings)
     return PairSample(
@@ -190,12 +192,13 @@ def _draw_seasons(rng: np.random.Generator, climate: str) -> tuple[WorldSeason, 
 
 
 def _take_image(
-    surface: WorldSurface, plan: Plan, light: Light, moved: tuple[float, float], size_px: int, rng: np.random.Generator
-) -> _Date:
+    surface: WorldSurface, plan: Plan, light: Light, moved: tuple[float, float], size_px: int, rng: np.random.Generator,
+    oblique: bool,
+) -> _Date:  # fmt: skip
     """Image of one date from the middle of its surface; `moved` : pixels to the bottom and to the right."""
     margin = (surface.shape[0] - size_px) // 2
     whole = round(moved[0]), round(moved[1])
-    frame = Frame((size_px, size_px), (margin - whole[0], margin - whole[1]), _draw_lean(rng))
+    frame = Frame((size_px, size_px), (margin - whole[0], margin - whole[1]), _draw_lean(rng, oblique))
     sight = see(surface, plan, light, frame, Sky.draw(rng, frame.shape))
     image = expose(sight.radiance, WorldSensor.draw(rng), rng, shift_px=(moved[0] - whole[0], moved[1] - whole[1]))
     inner = slice(margin, margin + size_px)
@@ -210,9 +213,10 @@ def _draw_shift(rng: np.random.Generator) -> tuple[float, float]:
     return float(length * np.sin(heading)), float(length * np.cos(heading))
 
 
-def _draw_lean(rng: np.random.Generator) -> tuple[float, float]:
-    """Direction of view: mostly below 0.25, to 0.4."""
-    length, heading = STEEPEST_LEAN * rng.beta(1.2, 2.0), rng.uniform(0, 2 * np.pi)
+def _draw_lean(rng: np.random.Generator, oblique: bool) -> tuple[float, float]:
+    """Direction of view: mostly below 0.25, to 0.4; oblique ones from 0.2."""
+    length = STEEPEST_LEAN * (rng.uniform(0.5, 1.0) if oblique else rng.beta(1.2, 2.0))
+    heading = rng.uniform(0, 2 * np.pi)
     return float(length * np.cos(heading)), float(length * np.sin(heading))
 
 
@@ -224,6 +228,7 @@ def draw_pair(
     size_px: int = 512,
     gsd_m: float | None = None,
     colours_of: Sequence[str] | None = None,
+    oblique: bool = False,
 ) -> PairSample:
     """Draw a place, what happens to it, and both images.
 
@@ -237,6 +242,7 @@ def draw_pair(
     colours_of
         Names of styles of which one lends the surfaces and colours of its roofs and one its ground; the style's own where
         None.
+    oblique : both dates are seen from the side, each from its own
 
     Returns
     -------
@@ -273,7 +279,9 @@ def draw_pair(
     outcome: Any = None
     if hazard != NO_HAZARD:
         plan, outcome = draw_outcome(plan, Hazard.load(hazard), rng)
-    return render_pair(seed, plan, outcome, style=kind, hazard=hazard, size_px=size_px, gsd_m=gsd_m, margin_px=margin)
+    return render_pair(
+        seed, plan, outcome, style=kind, hazard=hazard, size_px=size_px, gsd_m=gsd_m, margin_px=margin, oblique=oblique
+    )
 
 
 def pair_stream(

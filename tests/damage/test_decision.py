@@ -104,7 +104,7 @@ def test_the_network_decides_together_with_the_weight_free_model(both, alone):
     sets = both.buildings.loc[paired, "damage_set"]
     assert (sets == ",".join(GRADES)).all()  # nothing was measured of the two together
     assert (alone.buildings.loc[paired, "damage_set"] != ",".join(GRADES)).any()
-    unpaired = both.buildings["ev_edge_similarity"].isna()
+    unpaired = both.buildings["ev_roof_match"].isna()
     assert unpaired.any()
     assert both.buildings.loc[unpaired, NET].isna().all(axis=None)
     columns = [

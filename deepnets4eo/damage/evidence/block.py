@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import BuildingSums, Indices
 from deepnets4eo.damage.evidence.maps import Maps, Radiometry, measure, measure_maps
+from deepnets4eo.damage.evidence.roofs import IN_PLACE_M, match_roofs
 from deepnets4eo.damage.evidence.sums import (
     CELL_PX,
     Groups,
@@ -34,7 +35,6 @@ from deepnets4eo.zonal.outlines import Outlines
 BLOCK_PX = 1024
 MARGIN_PX = 56  # a multiple of the cell, wide enough for the neighbourhood, the shifts and the filters
 STEP_PX = 1.0  # between points along an outline
-SHIFT_M = 2.0  # farthest that outlines and images are moved to find their best position
 SHIFT_STEPS = 2  # on either side
 BODY_M = 1.0  # similarity is taken over the building and its edge
 SHADOW_M = (1.0, 2.0, 3.0)  # distances from the wall where shadow is looked for
@@ -54,7 +54,9 @@ class BuildingGeometry:
     sides : of their outlines; own : the pixels these enclose; body : the same, grown by a metre.
     centres : (N, 2) float64, row and col of the middle of each bounding box, NaN for empty outlines.
     left_out : (N,) why an outline is not measured and stands here as an empty one; '' where it is measured.
-    inside_share : (N,) share of its area that lies in the image, 0–1; 1 for empty outlines."""
+    inside_share : (N,) share of its area that lies in the image, 0–1; 1 for empty outlines.
+    moved : (N, 2) int64, rows and columns by which the post image shows the roof beside where the pre image does; the outlines lie
+    where the post image shows it. searched : whether roofs were looked for beside their place (`roofs.find_roofs`)."""
 
     sides: Sides
     own: Outlines
@@ -62,6 +64,8 @@ class BuildingGeometry:
     centres: NDArray[np.float64]
     left_out: NDArray[np.object_]
     inside_share: NDArray[np.float64]
+    moved: Indices
+    searched: bool = False
 
     @classmethod
     def concatenate(cls, parts: list[BuildingGeometry]) -> BuildingGeometry:
@@ -73,6 +77,8 @@ class BuildingGeometry:
             np.concatenate([part.centres for part in parts]),
             np.concatenate([part.left_out for part in parts]),
             np.concatenate([part.inside_share for part in parts]),
+            np.concatenate([part.moved for part in parts]),
+            any(part.searched for part in parts),
         )
 
 
@@ -115,6 +121,10 @@ class BlockWithMargin:
         """Flat pixel numbers of the window as those of what was read."""
         row, col = np.divmod(pixel, self.window.width)
         return (row + MARGIN_PX) * self.around.width + col + MARGIN_PX
+
+    def back(self, name: str, moved: Indices) -> Indices:
+        """(M,) what flat pixel numbers of what was read must be changed by, from where post shows a roof to where image `name` does."""
+        return -(moved @ (self.around.width, 1)) if name == "pre" else np.zeros(len(moved), np.int64)
 
     def pixel_indices(self, at: NDArray[np.float64]) -> Indices:
         """Flat pixel numbers of (row, col) positions in what was read; those beyond are put on its border."""
@@ -166,13 +176,15 @@ def _measure(
     block: BlockWithMargin, geometry: BuildingGeometry, buildings: Indices, maps: dict[str, Maps], others: Read
 ) -> tuple[Table, Table, Table]:
     """Sums, best of the shifts, and sums for every shift, of some buildings: see `BlockSums`."""
-    sums = _inside_sums(block, geometry.own, buildings, maps, others)
+    moved = geometry.moved[buildings]
+    sums = _inside_sums(block, geometry, buildings, maps, others)
     shifted: dict[str, BuildingSums] = {}
     for name, image in maps.items():
-        across, sums[f"{name}_shadow"] = _outline_sums(block, geometry.sides, buildings, image)
+        back = block.back(name, moved)
+        across, sums[f"{name}_shadow"] = _outline_sums(block, geometry.sides, buildings, image, back)
         shifted[f"{name}_outline"] = across
     if "pre" in maps:
-        shifted |= _pair_sums(block, geometry.body, buildings, maps)
+        shifted |= _pair_sums(block, geometry.body, buildings, maps, block.back("pre", moved))
     window = block.window
     limit = np.array(geometry.body.shape)
     box = np.clip(geometry.body.box[buildings], 0, np.tile(limit, 2))
@@ -184,23 +196,24 @@ def _measure(
 
 def shifts_px(gsd_m: float) -> Indices:
     """(S, 2) shifts (row, col) up to 2 m; the zero shift is the middle one."""
-    step = max(1, round(SHIFT_M / SHIFT_STEPS / gsd_m))
+    step = max(1, round(IN_PLACE_M / SHIFT_STEPS / gsd_m))
     along = np.arange(-SHIFT_STEPS, SHIFT_STEPS + 1) * step
     return np.array([(row, col) for row in along for col in along], dtype=np.int64)
 
 
 def _inside_sums(
-    block: BlockWithMargin, own: Outlines, buildings: Indices, maps: dict[str, Maps], others: Read
+    block: BlockWithMargin, geometry: BuildingGeometry, buildings: Indices, maps: dict[str, Maps], others: Read
 ) -> dict[str, BuildingSums]:
     """Sums over the pixels inside the outlines, per image over its valid ones."""
-    owner, pixel = own.pixels(block.window, buildings)
+    owner, pixel = geometry.own.pixels(block.window, buildings)
     flat, count = block.flat(pixel), len(buildings)
     every = Groups(owner, count)
     sums = {"pixels": every.sum([np.ones(len(owner), np.float32)])}
     for name, image in maps.items():
-        usable, seen = every.where(image.valid.ravel()[flat], flat)
+        there = flat + block.back(name, geometry.moved[buildings])[owner]
+        usable, seen = every.where(image.valid.ravel()[there], there)
         sums[f"{name}_inside"] = usable.sum(_inside_values(image, seen))
-        sums[f"{name}_blank"] = every.sum([image.blank.ravel()[flat].astype(np.float32)])
+        sums[f"{name}_blank"] = every.sum([image.blank.ravel()[there].astype(np.float32)])
     for name, (data, known) in others.items():
         if name == "cloud":
             covered = ((data[0] != 0) | ~known).ravel()[pixel]
@@ -237,19 +250,21 @@ def _colours(maps: Maps) -> tuple[int, int, int]:
 
 
 def _outline_sums(
-    block: BlockWithMargin, sides: Sides, buildings: Indices, maps: Maps
+    block: BlockWithMargin, sides: Sides, buildings: Indices, maps: Maps, back: Indices
 ) -> tuple[BuildingSums, BuildingSums]:
-    """Edge strength across the outline for each shift, and shadow outside the walls by the way they face."""
+    """Edge strength across the outline for each shift, and shadow outside the walls by the way they face.
+    back : (M,) of `BlockWithMargin.back`."""
     traced = sides.subset(buildings).trace(STEP_PX, block.window.box)
     at = traced.points[:, ::-1]  # row, col
     inside = block.holds(at)
     owner, at, normal = traced.owner[inside], at[inside], traced.normals[inside, ::-1].astype(np.float32)
-    samples, flat = Groups(owner, len(buildings)), block.pixel_indices(at)
+    back = back[owner]
+    samples, flat = Groups(owner, len(buildings)), block.pixel_indices(at) + back
     offsets, facing_down, facing_right = block.offsets(), *np.ascontiguousarray(normal.T)
     slopes = zip(*(at_offsets(slope, flat, offsets) for slope in (maps.along_row, maps.along_col)), strict=True)
     across = (np.abs(down * facing_down + right * facing_right) for down, right in slopes)
     outside = [
-        maps.light.ravel()[block.pixel_indices(at + normal * (metres / block.working_grid.gsd_m))] < SHADOW_LIGHT
+        maps.light.ravel()[block.pixel_indices(at + normal * (metres / block.working_grid.gsd_m)) + back] < SHADOW_LIGHT
         for metres in SHADOW_M
     ]
     dark = np.mean(outside, axis=0, dtype=np.float32)
@@ -260,31 +275,38 @@ def _outline_sums(
 
 
 def _pair_sums(
-    block: BlockWithMargin, body: Outlines, buildings: Indices, maps: dict[str, Maps]
+    block: BlockWithMargin, body: Outlines, buildings: Indices, maps: dict[str, Maps], back: Indices
 ) -> dict[str, BuildingSums]:
     """What the similarity of post and pre needs, over pixels valid in both."""
     post, pre = maps["post"], maps["pre"]
     owner, pixel = body.pixels(block.window, buildings)
     flat = block.flat(pixel)
-    together, flat = Groups(owner, len(buildings)).where((post.valid & pre.valid).ravel()[flat], flat)
-    offsets = block.offsets()
+    back = back[owner]
+    both = post.valid.ravel()[flat] & pre.valid.ravel()[flat + back]
+    together, places, offsets = Groups(owner[both], len(buildings)), (flat[both], (flat + back)[both]), block.offsets()
     return {
-        "pair": together.sum([np.ones(len(flat), np.float32)]),
-        "pair_edges": correlation_sums(together, flat, post.soft_edge, pre.soft_edge, offsets),
-        "pair_light": correlation_sums(together, flat, post.light, pre.light, offsets),
+        "pair": together.sum([np.ones(len(places[0]), np.float32)]),
+        "pair_light": correlation_sums(together, places, post.light, pre.light, offsets),
     }
 
 
 def _context(block: BlockWithMargin, geometry: BuildingGeometry, maps: dict[str, Maps]) -> Table:
-    """Means over the open ground around the buildings centred in the block."""
+    """Means over the open ground around the buildings centred in the block, and how well their roofs are found again in place."""
     centred = np.flatnonzero(block.holds(geometry.centres))
     around = block.around
     built = np.zeros(around.height * around.width, bool)
     for members in geometry.body.some_at_a_time(around):
-        built[geometry.body.pixels(around, members)[1]] = True
+        owner, pixel = geometry.body.pixels(around, members)
+        built[pixel] = True
+        before = pixel + block.back("pre", geometry.moved[members])[owner]
+        built[before[(before >= 0) & (before < len(built))]] = True
     ground = ~built.reshape(around.height, around.width)
     rows, cols = (np.floor(geometry.centres[centred]).astype(np.int64) - (around.row, around.col)).T // CELL_PX
     context, gsd_m = {}, block.working_grid.gsd_m
+    if "pre" in maps and not geometry.searched:
+        fields = maps["pre"].directions, maps["post"].directions
+        match = match_roofs(geometry.body, centred, around, fields, round(IN_PLACE_M / gsd_m))
+        context["pair_roof"] = match[:, None]
     for name, image in maps.items():
         values = [image.light, image.log_floor, *(image.bands[band] for band in _colours(image))]
         means = open_means(values, ground & image.valid, (rows, cols), gsd_m)
@@ -334,8 +356,7 @@ def collect(
     the sums of buildings that reach into other blocks are incomplete. block_px : side of a block, a multiple of 8; the
     result does not depend on it. steps : has the blocks done by other processes, as those of `step`; the buildings of
     blocks that fail are left out with the reason."""
-    centres = geometry.centres[_inside(geometry, working_grid)]
-    radiometry = {name: measure(working_grid.layers[name], centres) for name in IMAGES if name in working_grid.layers}
+    radiometry = radiometries(working_grid, geometry)
     height, width = (
         -(-side // CELL_PX) * CELL_PX for side in working_grid.shape
     )  # whole cells; no data beyond the edge
@@ -361,6 +382,12 @@ def collect(
             progress(done / len(occupied))
         total.add(block)
     return total.all()
+
+
+def radiometries(working_grid: WorkingGrid, geometry: BuildingGeometry) -> dict[str, Radiometry]:
+    """Radiometry of the images, by role."""
+    centres = geometry.centres[_inside(geometry, working_grid)]
+    return {name: measure(working_grid.layers[name], centres) for name in IMAGES if name in working_grid.layers}
 
 
 def _leave_out(geometry: BuildingGeometry, window: Window, reason: str) -> None:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import BuildingSums, Floats
 from deepnets4eo.damage.evidence.block import CONTEXT, DIRECTIONS, INSIDE
-from deepnets4eo.damage.evidence.sums import IN_PLACE
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,7 @@ EVIDENCE = (
     Evidence("ev_texture_change", "post over pre: roughness inside the outline, log2 ratio", 1),
     Evidence("ev_outline_loss", "pre over post: edge support of the outline, log2 ratio", 1),
     Evidence("ev_right_angle_loss", "pre minus post: share of edge energy in two perpendicular directions", 1),
-    Evidence("ev_edge_similarity", "correlation of edge strength, pre with post, best within 2 m, −1 to 1", -1),
-    Evidence("ev_edge_similarity_in_place", "the same without moving, −1 to 1", -1),
+    Evidence("ev_roof_match", "agreement of the roof's edge directions, pre with post, where it is found again, over that of the site's best roofs", -1),
     Evidence("ev_structural_similarity", "structural similarity of light, pre with post, best within 2 m, −1 to 1", -1),
     Evidence("ev_light_change", "change of brightness against the open ground within 20 m, contrast units", 1),
     Evidence("ev_colour_change", "change of colour shares beyond that of the scene's open ground, 0–1", 1),
@@ -52,8 +50,8 @@ EVIDENCE = (
 
 MEANING = {evidence.name: evidence.meaning for evidence in EVIDENCE}
 COMPARED = {  # columns that need both images
-    "ev_roof_roughness_change", "ev_texture_change", "ev_outline_loss", "ev_right_angle_loss", "ev_edge_similarity",
-    "ev_edge_similarity_in_place", "ev_structural_similarity", "ev_light_change", "ev_colour_change", "ev_shadow_loss",
+    "ev_roof_roughness_change", "ev_texture_change", "ev_outline_loss", "ev_right_angle_loss", "ev_roof_match",
+    "ev_structural_similarity", "ev_light_change", "ev_colour_change", "ev_shadow_loss",
     "ev_context_change",
 }  # fmt: skip
 POINTS = {evidence.name: evidence.points for evidence in EVIDENCE}
@@ -62,6 +60,14 @@ POINTS = {evidence.name: evidence.points for evidence in EVIDENCE}
 LEAST_EDGE = 1e-3
 LOWEST_M = 2.0  # heights before the event below this are no building
 HEIGHT_RANGE = 1.0
+BEST_ROOFS, LEAST_ROOFS = (
+    0.9,
+    20,
+)  # the quantile of a site's roofs that stands for unchanged ones, and of how many at least
+USUAL_AGREEMENT, LEAST_AGREEMENT = (
+    0.7,
+    0.35,
+)  # of unchanged roofs where a site has too few; below the least, all may be gone
 
 
 def evidence_columns(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]) -> pd.DataFrame:
@@ -70,7 +76,7 @@ def evidence_columns(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]) -
     with np.errstate(invalid="ignore", divide="ignore"):
         columns = _of_post(image_means(sums, "post"))
         if "pre_inside" in sums:
-            change = _of_change(image_means(sums, "pre"), image_means(sums, "post")) | _similarity(sums)
+            change = _of_change(image_means(sums, "pre"), image_means(sums, "post")) | _similarity(sums, paired)
             change["ev_shadow_loss"] = _shadow(sums["pre_shadow"]) - _shadow(sums["post_shadow"])
             columns |= {name: np.where(paired, values, np.nan) for name, values in change.items()}
         if "dsm_pre" in sums and "dsm_post" in sums:
@@ -144,12 +150,18 @@ def _shift(post: dict[str, Floats], pre: dict[str, Floats], band: str) -> Floats
     return post[band] - pre[band] - (float(np.median(known)) if len(known) else 0.0)
 
 
-def _similarity(sums: dict[str, BuildingSums]) -> dict[str, Floats]:
+def _similarity(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]) -> dict[str, Floats]:
     return {
-        "ev_edge_similarity": sums["pair_edges"][:, 0],
-        "ev_edge_similarity_in_place": sums[IN_PLACE][:, 0],
+        "ev_roof_match": _of_site(sums["pair_roof"][:, 0], paired),
         "ev_structural_similarity": sums["pair_light"][:, 0],
     }
+
+
+def _of_site(agreement: Floats, paired: NDArray[np.bool_]) -> Floats:
+    """Agreements over that of the site's best roofs: seasons and sensors lower those of all roofs alike."""
+    known = agreement[paired & np.isfinite(agreement)]
+    best = float(np.quantile(known, BEST_ROOFS)) if len(known) >= LEAST_ROOFS else USUAL_AGREEMENT
+    return agreement / max(best, LEAST_AGREEMENT)
 
 
 def _shadow(sums: BuildingSums) -> Floats:

@@ -6,6 +6,7 @@ be assessed keeps its row, with the status not_assessed and the reason; one with
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,9 +15,10 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Geometries, Points
-from deepnets4eo.damage.evidence.block import BLOCK_PX, BODY_M, BuildingGeometry, collect
+from deepnets4eo.arrays import Geometries, Indices, Points
+from deepnets4eo.damage.evidence.block import BLOCK_PX, BODY_M, BuildingGeometry, collect, radiometries
 from deepnets4eo.damage.evidence.columns import evidence_columns, post_columns_of_pre
+from deepnets4eo.damage.evidence.roofs import RoofPlaces, find_roofs
 from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.table import ENCLOSING, LARGE, OUTSIDE, EvidenceTable, assess_coverage
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, make_working_grid
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from deepnets4eo.registration import Registration
 
 EVIDENCE = "evidence"  # the step whose blocks these are
+DISPLACED_M = 3.0  # from where the network compares a roof with facades and streets
 
 
 def gather(
@@ -109,16 +112,39 @@ def gather(
     outlines = footprints.in_pixels(post.grid) if outlines_px is None else outlines_px
     unreachable = shapely.is_empty(outlines) & ~shapely.is_empty(footprints.frame.geometry.to_numpy())
     geometry, shift_px = _move_buildings(outlines, working_grid, post.grid, alignment, carried)
+    roofs = _roofs_beside(working_grid, geometry, workers, scratch)
+    if roofs is not None:
+        geometry, shift_px = _move_buildings(outlines, working_grid, post.grid, alignment, carried, roofs.moved)
     geometry.left_out[unreachable] = OUTSIDE
     store = None if scratch is None else BlockStore(scratch, working_grid, geometry)
     sums = collect(
         working_grid, geometry, workers=workers, progress=progress, store=store, part=part, block_px=block_px,
         steps=steps, step=EVIDENCE,
     )  # fmt: skip
+    if roofs is not None:
+        sums["pair_roof"] = roofs.match[:, None]
     coverage = assess_coverage(sums, geometry, working_grid)
     paired = coverage.method == PRE_POST
     evidence, before = evidence_columns(sums, paired), post_columns_of_pre(sums, paired)
-    return EvidenceTable.build(footprints.frame["id"].to_numpy(), evidence, coverage, shift_px, before)
+    displaced = np.hypot(*geometry.moved.T) * working_grid.gsd_m > DISPLACED_M
+    return EvidenceTable.build(footprints.frame["id"].to_numpy(), evidence, coverage, shift_px, before, displaced)
+
+
+def _roofs_beside(
+    working_grid: WorkingGrid, geometry: BuildingGeometry, workers: int, scratch: Path | None
+) -> RoofPlaces | None:
+    """Where roofs stand beside their place in the post image, in scenes where they do; heights lead where they are given."""
+    if "pre" not in working_grid.layers or {"dsm_pre", "dsm_post"} & set(working_grid.layers):
+        return None
+
+    def find() -> RoofPlaces | None:
+        images = radiometries(working_grid, geometry)
+        return find_roofs(working_grid, geometry.body, geometry.centres, images, workers)
+
+    if scratch is None:
+        return find()
+    journal = replace(BlockStore(scratch, working_grid, geometry).journal, kinds=(RoofPlaces,))
+    return journal.run("roofs", find)
 
 
 def _move_buildings(
@@ -127,14 +153,23 @@ def _move_buildings(
     grid: Grid,
     alignment: FootprintAlignment | None,
     registration: Registration | None,
+    beside: Indices | None = None,
 ) -> tuple[BuildingGeometry, Points]:
-    """Buildings where the post image shows them, and how far (N, 2) each was moved, in its pixels (col, row)."""
+    """Buildings where the post image shows them, and how far (N, 2) each was moved, in its pixels (col, row).
+    beside : (N, 2) rows and columns of working pixels by which roofs were found beside that place; None where none was looked for."""
     parts, shifts, enclosing = [], [], encloses_others(outlines)
     for rows in chunks(len(outlines)):
         moved = on_post(outlines[rows], grid, alignment, registration, rows)
+        if beside is not None:
+            coordinates, owner = shapely.get_coordinates(moved, return_index=True)
+            step = beside[rows, ::-1] / (working_grid.post_to_work.a, working_grid.post_to_work.e)
+            moved = shapely.set_coordinates(moved, coordinates + step[owner])
         parts.append(building_geometry(moved, working_grid, enclosing[rows]))
         shifts.append(_centres(moved) - _centres(outlines[rows]))
-    return BuildingGeometry.concatenate(parts), np.concatenate(shifts)
+    geometry = BuildingGeometry.concatenate(parts)
+    if beside is not None:
+        geometry = replace(geometry, moved=beside, searched=True)
+    return geometry, np.concatenate(shifts)
 
 
 def on_post(
@@ -169,8 +204,9 @@ def building_geometry(
     left_out = np.select([larger, enclosing], [LARGE, ENCLOSING], "").astype(object)
     inside_share = _inside_share(on_working_grid, working_grid.shape)
     return BuildingGeometry(
-        Sides.of(on_working_grid), own, body, _centres(on_working_grid)[:, ::-1], left_out, inside_share
-    )
+        Sides.of(on_working_grid), own, body, _centres(on_working_grid)[:, ::-1], left_out, inside_share,
+        np.zeros((len(outlines), 2), np.int64),
+    )  # fmt: skip
 
 
 def _inside_share(outlines: Geometries, shape: tuple[int, int]) -> NDArray[np.float64]:

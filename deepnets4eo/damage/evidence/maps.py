@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage
+from deepnets4eo.arrays import FloatImage, Spectrum
 from deepnets4eo.footprints.outlines import order_by_place
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration.tiepoints import gradient_floor, orientation_field
 from deepnets4eo.tiling.sampling import spread_indices
 
 FEW_ROWS = 64  # at once: they stay in the cache of the processor
@@ -116,16 +117,19 @@ def _part(values: NDArray[Any], axis: int, start: int, length: int) -> NDArray[A
 SAMPLE_PX = 256
 CELL_PX = 8  # contrast is that of 4 m cells: coarser than the texture that is measured with it
 MAX_SAMPLES = 32
+ROOF_SIGMA_PX = 0.7  # of the smoothing before directions of edges are compared: tanks and ridges are two pixels wide
 BLANK_PX = 31  # side of a square of one single value that no ground shows, not even a saturated roof
 
 
 @dataclass(frozen=True)
 class Radiometry:
     """Typical luminance and contrast of an image, in its own counts.
-    level : median luminance; unit : median over windows of the spread (84th − 16th percentile) of cell luminances."""
+    level : median luminance; unit : median over windows of the spread (84th − 16th percentile) of cell luminances;
+    noise : median over windows of the gradient's median power, in squared contrast units."""
 
     level: float
     unit: float
+    noise: float = 1.0
 
 
 def luminance(data: NDArray[Any]) -> FloatImage:
@@ -161,19 +165,35 @@ def measure(layer: Layer, centres: NDArray[np.float64]) -> Radiometry:
     """Radiometry of a layer from up to 32 windows around (row, col) positions, whatever their order. Peak memory: one
     window of 256² pixels."""
     chosen = order_by_place(centres)[spread_indices(len(centres), MAX_SAMPLES, round_down=True)]
-    spreads, levels = [], []
+    spreads, levels, powers = [], [], []
     for row, col in centres[chosen]:
         data, valid = layer.read(Window(int(row) - SAMPLE_PX // 2, int(col) - SAMPLE_PX // 2, SAMPLE_PX, SAMPLE_PX))
-        cells = _cells(luminance(data), nonzero_valid(data, valid) & ~blank(data))
+        grey, seen = luminance(data), nonzero_valid(data, valid) & ~blank(data)
+        cells = _cells(grey, seen)
         if len(cells) >= 16:
             low, middle, high = np.percentile(cells, [16, 50, 84])
             spreads.append(high - low)
             levels.append(middle)
+            powers.append(gradient_floor(grey, seen, ROOF_SIGMA_PX))
     if not spreads:
         return Radiometry(0.0, 1.0)
-    return Radiometry(
-        float(np.median(levels)), max(float(np.median(spreads)), 1e-6 * (1 + abs(float(np.median(levels)))))
-    )
+    level = float(np.median(levels))
+    unit = max(float(np.median(spreads)), 1e-6 * (1 + abs(level)))
+    return Radiometry(level, unit, float(np.median(powers)) / unit**2)
+
+
+def light_of(data: NDArray[Any], radiometry: Radiometry) -> FloatImage:
+    """Luminance (h, w) of bands (C, h, w) above the image's typical level, in its contrast units."""
+    light = luminance(data)
+    light -= np.float32(radiometry.level)
+    light *= np.float32(1 / radiometry.unit)
+    return light
+
+
+def edge_directions(light: FloatImage, valid: NDArray[np.bool_], radiometry: Radiometry) -> Spectrum:
+    """Doubled directions of edges (h, w) complex64, weighted 0–1 by how far they stand out of the image's noise: the same
+    where the sun stands on the other side."""
+    return orientation_field(light, valid, ROOF_SIGMA_PX, radiometry.noise)
 
 
 def _cells(values: FloatImage, valid: NDArray[np.bool_]) -> FloatImage:
@@ -193,7 +213,7 @@ class Maps:
     light : luminance above the image's typical level; along_row, along_col : its derivatives per pixel;
     rough : standard deviation in 3 × 3 pixels; log_floor : log2 of the smallest `rough` within 3.5 m (all in contrast
     units). bands : (C, h, w) as read; valid : (h, w) bool; blank : (h, w) bool, one single value over a wide square,
-    not valid either."""
+    not valid either. radiometry : of the image."""
 
     light: FloatImage
     along_row: FloatImage
@@ -203,13 +223,12 @@ class Maps:
     bands: NDArray[Any]
     valid: NDArray[np.bool_]
     blank: NDArray[np.bool_]
+    radiometry: Radiometry
 
     @cached_property
-    def soft_edge(self) -> FloatImage:
-        """Square root of edge strength, averaged over 3 × 3 pixels: what edges are compared by."""
-        energy = self.along_row * self.along_row
-        energy += self.along_col * self.along_col
-        return box(np.sqrt(np.sqrt(energy)), 3)
+    def directions(self) -> Spectrum:
+        """`edge_directions` of the block: what roofs are found again by."""
+        return edge_directions(self.light, self.valid, self.radiometry)
 
 
 def measure_maps(data: NDArray[Any], valid: NDArray[np.bool_], radiometry: Radiometry, gsd_m: float) -> Maps:
@@ -217,9 +236,7 @@ def measure_maps(data: NDArray[Any], valid: NDArray[np.bool_], radiometry: Radio
     valid = nonzero_valid(data, valid)
     empty = blank(data) & valid
     valid &= ~empty
-    light = luminance(data)
-    light -= np.float32(radiometry.level)
-    light *= np.float32(1 / radiometry.unit)
+    light = light_of(data, radiometry)
     if not valid.all():
         light[~valid] = light[valid].mean() if valid.any() else 0
         whole = valid.copy()
@@ -231,4 +248,4 @@ def measure_maps(data: NDArray[Any], valid: NDArray[np.bool_], radiometry: Radio
     window_px = 2 * max(1, round(FLOOR_M / gsd_m / 2 - 0.25)) + 1
     floor = minimum(rough, window_px)
     floor += SMALLEST_ROUGHNESS
-    return Maps(light, along_row, along_col, rough, np.log2(floor, out=floor), data, valid, empty)
+    return Maps(light, along_row, along_col, rough, np.log2(floor, out=floor), data, valid, empty, radiometry)

@@ -62,6 +62,6 @@ def _fits_together(table: Table) -> bool:
 def _identity(working_grid: WorkingGrid, geometry: BuildingGeometry) -> str:
     """Hash of all that the sums depend on: program, files, grids as registered, outlines as moved."""
     layers = {name: layer_identity(layer) for name, layer in working_grid.layers.items()}
-    positions = (geometry.centres, geometry.sides.begin, geometry.sides.end)
+    positions = (geometry.centres, geometry.sides.begin, geometry.sides.end, geometry.moved)
     outlines = hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in positions))
     return identity_hash(grid_identity(working_grid.grid), working_grid.gsd_m, layers, outlines.hexdigest())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ class Groups:
         return np.column_stack(columns)
 
 
-def at_offsets(values: FloatImage, flat: Indices, offsets: Indices) -> Iterator[NDArray[np.float32]]:
+def at_offsets(values: NDArray[Any], flat: Indices, offsets: Indices) -> Iterator[NDArray[Any]]:
     """Values at flat pixel numbers that each of the offsets is added to: (P,) in one array, which the next ones replace.
     Each offset moves the map, which is free, and not all the numbers."""
     least, line = int(offsets.min()), values.ravel()
@@ -55,18 +56,18 @@ def at_offsets(values: FloatImage, flat: Indices, offsets: Indices) -> Iterator[
 
 
 def correlation_sums(
-    groups: Groups, flat: Indices, first: FloatImage, second: FloatImage, offsets: Indices
+    groups: Groups, places: tuple[Indices, Indices], first: FloatImage, second: FloatImage, offsets: Indices
 ) -> BuildingSums:
     """What correlations of `first` with `second` under several shifts need, per building.
-    flat : flat pixel numbers in both maps; offsets : (S,) to add to them for the second map.
+    places : flat pixel numbers in the first and in the second map; offsets : (S,) to add to those of the second.
     returns : (count, 2 + 3 S): Σx, Σx², then Σy, Σy², Σxy for each shift."""
-    x = first.ravel()[flat]
+    x = first.ravel()[places[0]]
     product = np.empty_like(x)
 
     def values() -> Iterator[NDArray[np.generic]]:
         yield x
         yield x * x
-        for y in at_offsets(second, flat, offsets):
+        for y in at_offsets(second, places[1], offsets):
             yield y
             for factor in (y, x):
                 yield np.multiply(factor, y, out=product)
@@ -74,36 +75,26 @@ def correlation_sums(
     return groups.sum(values())
 
 
-def correlations(pixels: NDArray[np.float64], sums: BuildingSums, floor: float) -> tuple[BuildingSums, BuildingSums]:
-    """Correlation and structural similarity for each shift from `correlation_sums`.
-    pixels : (N,) number of positions; floor : variance below which contrast counts as none.
-    returns : two (N, S) arrays: Pearson correlation (0 where flat), and (2 σxy + floor) / (σx² + σy² + floor)."""
+def structural_similarity(pixels: NDArray[np.float64], sums: BuildingSums, floor: float) -> BuildingSums:
+    """Structural similarity (2 σxy + floor) / (σx² + σy² + floor) for each shift from `correlation_sums`, (N, S).
+    pixels : (N,) number of positions; floor : variance below which contrast counts as none."""
     count = np.maximum(pixels, 1)[:, None]
     x, xx = sums[:, :1] / count, sums[:, 1:2] / count
     y, yy, xy = (sums[:, 2 + part :: 3] / count for part in range(3))
     var_x, var_y = np.maximum(xx - x * x, 0), np.maximum(yy - y * y, 0)
-    cov = xy - x * y
-    pearson = cov / np.sqrt((var_x + floor) * (var_y + floor))
-    return pearson, (2 * cov + floor) / (var_x + var_y + floor)
+    return np.asarray((2 * (xy - x * y) + floor) / (var_x + var_y + floor))
 
 
-FLAT_EDGES, FLAT_LIGHT = 1e-3, 1e-2  # variances below which there is nothing to correlate, contrast units²
-IN_PLACE = "pair_edges_in_place"
+FLAT_LIGHT = 1e-2  # variance below which there is nothing to correlate, contrast units²
 
 
 def best_of_shifts(sums: dict[str, BuildingSums]) -> dict[str, BuildingSums]:
     """Per building and name one number, (M, 1) each.
-    sums : `pre_outline`, `post_outline` (M, S), and with a pre image `pair`, `pair_edges`, `pair_light` of
-    `correlation_sums`. returns : `…_outline`, the largest sum of edge strength; `pair_edges`, the largest correlation,
-    `pair_edges_in_place`, that without a shift, and `pair_light`, the largest structural similarity."""
+    sums : `pre_outline`, `post_outline` (M, S), and with a pre image `pair`, `pair_light` of `correlation_sums`.
+    returns : `…_outline`, the largest sum of edge strength; `pair_light`, the largest structural similarity."""
     best = {name: rows.max(axis=1, keepdims=True) for name, rows in sums.items() if name.endswith("_outline")}
     if "pair" in sums:
-        pixels = sums["pair"][:, 0]
-        edges, _ = correlations(pixels, sums["pair_edges"], FLAT_EDGES)
-        _, structure = correlations(pixels, sums["pair_light"], FLAT_LIGHT)
-        middle = edges.shape[1] // 2
-        best["pair_edges"] = edges.max(axis=1, keepdims=True)
-        best[IN_PLACE] = edges[:, middle : middle + 1]
+        structure = structural_similarity(sums["pair"][:, 0], sums["pair_light"], FLAT_LIGHT)
         best["pair_light"] = structure.max(axis=1, keepdims=True)
     return best
 

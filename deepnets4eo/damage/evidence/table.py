@@ -43,6 +43,7 @@ class EvidenceTable:
     unknown), status, reason, method, dx_px, dy_px (how far the footprint was moved on the post image, in its pixels to
     the right and down); meaning : what each `ev_…` column measures, with its unit; before : The columns that need one
     image alone, measured on the pre image, for buildings assessed from both (NaN for others); None without a pre image.
+    displaced : (N,) bool, roofs that the post image shows beside their place by more than 3 m; None where none was looked for.
 
     >>> EvidenceTable.empty(np.array(["a", "b"], object), "under cloud").frame["status"].tolist()
     ['not_assessed', 'not_assessed']
@@ -51,6 +52,7 @@ class EvidenceTable:
     frame: pd.DataFrame
     meaning: dict[str, str]
     before: pd.DataFrame | None = None
+    displaced: NDArray[np.bool_] | None = None
 
     @classmethod
     def build(
@@ -60,6 +62,7 @@ class EvidenceTable:
         coverage: Coverage,
         shift_px: NDArray[np.float64],
         before: pd.DataFrame | None = None,
+        displaced: NDArray[np.bool_] | None = None,
     ) -> EvidenceTable:
         """Put together the table; evidence of buildings that are not assessed is blanked."""
         assessed = coverage.reason == ""
@@ -68,7 +71,7 @@ class EvidenceTable:
         frame["status"] = np.where(assessed, ASSESSED, NOT_ASSESSED)
         frame["reason"], frame["method"] = coverage.reason, coverage.method
         frame["dx_px"], frame["dy_px"] = np.nan_to_num(shift_px).T
-        return cls(frame, {name: MEANING[name] for name in evidence.columns}, before)
+        return cls(frame, {name: MEANING[name] for name in evidence.columns}, before, displaced)
 
     @classmethod
     def empty(cls, ids: NDArray[np.object_], reason: str) -> EvidenceTable:

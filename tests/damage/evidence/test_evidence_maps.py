@@ -42,7 +42,7 @@ def test_missing_pixels_and_their_neighbours_are_not_valid(image: np.ndarray) ->
     assert not maps.valid[49:52, 60].any()
     assert not maps.valid[90, 99:102].any()
     assert maps.valid[55, 60]
-    assert all(np.isfinite(part).all() for part in (maps.light, maps.rough, maps.log_floor, maps.soft_edge))
+    assert all(np.isfinite(part).all() for part in (maps.light, maps.rough, maps.log_floor, np.abs(maps.directions)))
 
 
 def test_cells_that_are_partly_without_data_do_not_count_in_the_radiometry() -> None:

@@ -101,7 +101,7 @@ def test_the_table_has_a_row_for_each_footprint_in_order_and_a_meaning_for_each_
 def test_outlines_are_carried_on_to_where_the_post_image_shows_them(table: EvidenceTable) -> None:
     assert np.allclose(table.frame["dx_px"], SHIFT[1])
     assert np.allclose(table.frame["dy_px"], SHIFT[0])
-    assert (table.frame.loc[~np.isin(np.arange(len(HOUSES)), RUBBLE), "ev_edge_similarity_in_place"] > 0.8).all()
+    assert (table.frame.loc[~np.isin(np.arange(len(HOUSES)), RUBBLE), "ev_roof_match"] > 0.8).all()
 
 
 @pytest.mark.parametrize("block_px", [64, 136, 1024])
@@ -120,7 +120,7 @@ def test_gain_and_offset_of_the_sensor_change_next_to_nothing(
 ) -> None:
     strong = Layer.open((street(after=True).astype(np.uint16) * 37 + 500).astype(np.uint16), grid=GRID)
     other = gather(pre, strong, houses, Known())
-    for name in ("ev_roof_roughness", "ev_outline_support", "ev_right_angles", "ev_edge_similarity", "ev_shadow_loss"):
+    for name in ("ev_roof_roughness", "ev_outline_support", "ev_right_angles", "ev_roof_match", "ev_shadow_loss"):
         assert np.allclose(table.frame[name], other.frame[name], atol=0.02), name
 
 
@@ -165,7 +165,7 @@ def test_without_a_pre_image_or_with_a_failed_registration_all_is_post_only(
     failed = gather(pre, post, houses, Known(np.eye(2, 3), usable=False))
     for table in (alone, failed):
         assert set(table.frame["method"]) == {"post_only"}
-        assert "ev_edge_similarity" not in table.names
+        assert "ev_roof_match" not in table.names
     assert np.allclose(alone.frame[alone.names], failed.frame[alone.names], equal_nan=True)
 
 
@@ -175,7 +175,7 @@ def test_a_building_without_pre_data_falls_back_by_itself(post: Layer, houses: F
     table = gather(Layer.open(image, grid=GRID), post, houses, Known())
     first_row = np.array([row < 100 for row, _ in HOUSES])
     assert (table.frame.loc[first_row, "method"] == "post_only").all()
-    assert table.frame.loc[first_row, "ev_edge_similarity"].isna().all()
+    assert table.frame.loc[first_row, "ev_roof_match"].isna().all()
     assert (table.frame.loc[~first_row, "method"] == "pre_post").all()
 
 
@@ -225,7 +225,7 @@ def test_images_without_a_crs_are_taken_pixel_for_pixel() -> None:
 def test_footprints_that_all_lie_beyond_the_image_give_a_table_all_the_same(pre: Layer, post: Layer) -> None:
     far = gather(pre, post, footprints([outline(5000, 5000), outline(-900, 40)]), Known()).frame
     assert far["reason"].tolist() == ["outside the post image"] * 2
-    assert {"ev_roof_roughness", "ev_edge_similarity"} <= set(far.columns)
+    assert {"ev_roof_roughness", "ev_roof_match"} <= set(far.columns)
 
 
 def test_progress_ends_at_one_and_never_goes_back(pre: Layer, post: Layer, houses: Footprints) -> None:

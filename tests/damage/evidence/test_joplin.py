@@ -50,7 +50,7 @@ def graded(real_data: Path) -> pd.DataFrame:
         ("ev_roof_roughness", 1, 0.98),
         ("ev_outline_support", -1, 0.92),
         ("ev_right_angles", -1, 0.9),
-        ("ev_edge_similarity", -1, 0.85),
+        ("ev_roof_match", -1, 0.85),
     ],
 )
 def test_a_single_column_ranks_damage_without_any_fit(

@@ -143,7 +143,7 @@ def test_only_buildings_across_a_border_keep_the_sums_of_every_shift(
         part = measure(*inputs)  # type: ignore[arg-type]
         kept["best"] |= set(part.best.buildings.tolist())
         kept["shifted"] |= set(part.shifted.buildings.tolist())
-        assert part.shifted.rows["pair_edges"].shape[1] > 10 * part.best.rows["pair_edges"].shape[1]
+        assert part.shifted.rows["pair_light"].shape[1] > 10 * part.best.rows["pair_light"].shape[1]
         return part
 
     monkeypatch.setattr(block, "measure_block", watched)
@@ -152,7 +152,7 @@ def test_only_buildings_across_a_border_keep_the_sums_of_every_shift(
     assert kept["shifted"]
     assert not kept["best"] & kept["shifted"]
     assert kept["best"] | kept["shifted"] == set(range(len(frame)))
-    assert frame["ev_edge_similarity"].notna().sum() == (frame["method"] == "pre_post").sum()
+    assert frame["ev_roof_match"].notna().sum() == (frame["method"] == "pre_post").sum()
 
 
 def test_a_building_costs_less_than_five_kilobytes_however_many_lie_on_the_image(

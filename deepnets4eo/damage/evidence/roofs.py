@@ -1,0 +1,238 @@
+"""The same roof found again: how well its pattern in the pre image agrees with the post image, and where the post image shows it.
+
+Edge directions are compared with doubled angles, so that light from the other side changes nothing. Views from the side show a roof
+beside the ground below it, by its height times the lean of the view: a sample of roofs says whether the two dates differ so, and along
+which line roofs lie then; only there each roof is looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from deepnets4eo.arrays import Floats, Indices, Spectrum
+from deepnets4eo.damage.evidence.maps import Radiometry, edge_directions, light_of, nonzero_valid
+from deepnets4eo.damage.evidence.working_grid import WorkingGrid
+from deepnets4eo.footprints.outlines import order_by_place
+from deepnets4eo.grid import Window, blocks
+from deepnets4eo.prefetch import in_order
+from deepnets4eo.tiling.sampling import spread_indices
+from deepnets4eo.zonal.outlines import Outlines
+
+IN_PLACE_M = 2.0  # within which outlines, registration and low roofs differ in any scene
+REACH_M, MOST_REACH_PX = 12.5, 25  # farthest that a leaning roof is looked for
+WIDEST_PX = 96  # of a roof that is compared: the middle of larger ones
+FILTER_PX = 4  # beyond a map that its filters see
+BLOCK_PX = 1024
+FEW = 64  # roofs whose pixels are held together
+SAMPLE = 96  # roofs that say whether a scene leans
+LEAST_PX = 60  # pixels of a roof of the sample
+CHANCE = 0.95  # quantile of the agreement with other places, above which a roof counts as found
+LEAST_FOUND = 12  # roofs of the sample
+LEANING_M, LEANING_SHARE = 3.0, 0.25  # distance, and share of the roofs found farther off, from which a scene leans
+ENDS = (0.02, 0.98)  # quantiles of the places of roofs along the lean, between which all are looked for
+ALONG_M, ACROSS_M = 1.0, 1.5  # added to the ends, and to the sides
+
+
+@dataclass(frozen=True)
+class RoofPlaces:
+    """Where the post image shows N roofs. moved : (N, 2) int64, rows and columns from where they would lie without a lean;
+    match : (N,) agreement there, NaN where it cannot be measured."""
+
+    moved: Indices
+    match: Floats
+
+
+@dataclass(frozen=True)
+class Roof:
+    """The pattern of a roof in the pre image: edge directions (h, w), 0 outside the roof, and its pixels (h, w) as 0 and 1.
+    row, col : of its upper left corner in the map it was cut from."""
+
+    pattern: Spectrum
+    mask: NDArray[np.float32]
+    row: int
+    col: int
+
+    def beside(self, directions: Spectrum, reach: int) -> Spectrum:
+        """What a map of edge directions shows around the roof's place, `reach` pixels farther on every side."""
+        rows, cols = (
+            slice(at - reach, at + size + reach) for at, size in zip((self.row, self.col), self.mask.shape, strict=True)
+        )
+        return directions[rows, cols]
+
+
+def agreement(roof: Roof, around: Spectrum) -> Floats:
+    """Agreement of a roof with every place of `around` (h + 2 r, w + 2 r): (2 r + 1, 2 r + 1), 1 for the same pattern, about 0 for
+    another."""
+    shape = tuple(fft.next_fast_len(side, real=True) for side in around.shape)
+    height, width = (whole - side + 1 for whole, side in zip(around.shape, roof.mask.shape, strict=True))
+    both = fft.ifft2(fft.fft2(around, shape) * np.conj(fft.fft2(roof.pattern, shape)))[:height, :width].real
+    power = np.square(around.real) + np.square(around.imag)
+    there = fft.irfft2(fft.rfft2(power, shape) * np.conj(fft.rfft2(roof.mask, shape)), shape)[:height, :width]
+    own = float(np.square(np.abs(roof.pattern)).sum())
+    energy = np.sqrt(own * np.maximum(there, 1e-3))
+    return np.asarray(both / max(float(energy.max()), 1e-9) if own == 0 else both / energy, float)
+
+
+def cut_roofs(body: Outlines, members: Indices, around: Window, before: Spectrum) -> Iterator[Roof | None]:
+    """The roofs of some buildings in a map of the window `around`; None for those that own no pixel of it."""
+    for part in (members[first : first + FEW] for first in range(0, len(members), FEW)):
+        yield from _cut_some(body, part, around, before)
+
+
+def _cut_some(body: Outlines, members: Indices, around: Window, before: Spectrum) -> Iterator[Roof | None]:
+    owner, flat = body.pixels(around, members)
+    starts = np.searchsorted(owner, np.arange(len(members) + 1))
+    rows, cols = np.divmod(flat, around.width)
+    for first, last in zip(starts[:-1], starts[1:], strict=True):
+        if first == last:
+            yield None
+            continue
+        row, col = rows[first:last], cols[first:last]
+        (top, bottom), (left, right) = (_middle(int(at.min()), int(at.max()) + 1) for at in (row, col))
+        kept = (row >= top) & (row < bottom) & (col >= left) & (col < right)
+        mask = np.zeros((bottom - top, right - left), np.float32)
+        mask[row[kept] - top, col[kept] - left] = 1
+        yield Roof(before[top:bottom, left:right] * mask, mask, top, left)
+
+
+def _middle(low: int, high: int) -> tuple[int, int]:
+    """The middle of a range, at most the widest side of a roof."""
+    spare = max(high - low - WIDEST_PX, 0)
+    return low + spare // 2, high - (spare - spare // 2)
+
+
+def match_roofs(
+    body: Outlines, members: Indices, around: Window, fields: tuple[Spectrum, Spectrum], reach: int
+) -> Floats:
+    """(M,) best agreement of roofs within `reach` pixels; NaN where there is nothing to compare.
+    fields : edge directions of pre and post in the window `around`, which holds the roofs' middles and `reach` around them."""
+    before, after = fields
+    match = np.full(len(members), np.nan)
+    for number, roof in enumerate(cut_roofs(body, members, around, before)):
+        if roof is not None:
+            match[number] = _best(roof, after, reach, None)[1]
+    return match
+
+
+def _best(roof: Roof, after: Spectrum, reach: int, where: NDArray[np.bool_] | None) -> tuple[Indices, float]:
+    """Place (row, col) of the best agreement within `reach`, and the agreement. where : (2 r + 1, 2 r + 1) places that count."""
+    shown = roof.beside(after, reach)
+    if shown.shape != tuple(side + 2 * reach for side in roof.mask.shape) or not roof.pattern.any():
+        return np.zeros(2, np.int64), float("nan")
+    surface = agreement(roof, shown)
+    if where is not None:
+        surface = np.where(where, surface, -np.inf)
+    place = np.array(np.unravel_index(int(surface.argmax()), surface.shape), np.int64)
+    return place - reach, float(surface.max())
+
+
+def find_roofs(
+    working_grid: WorkingGrid,
+    body: Outlines,
+    centres: NDArray[np.float64],
+    radiometry: dict[str, Radiometry],
+    workers: int = 2,
+) -> RoofPlaces | None:
+    """Where the post image shows each of N roofs; None where the views of both dates do not differ so far that it matters.
+
+    body : of the buildings, with their edge, in working pixels; centres : (N, 2) row and col. Reads both images once more where they do."""
+    reach = min(int(REACH_M / working_grid.gsd_m), MOST_REACH_PX)
+    inside = np.flatnonzero(_inside(centres, Window(0, 0, *working_grid.shape)))
+    where, usual, chance = _search(working_grid, body, centres, inside, radiometry, reach)
+    if where is None:
+        return None
+    moved, match = np.tile(usual, (len(centres), 1)), np.full(len(centres), np.nan)
+
+    def places(window: Window) -> tuple[Indices, Indices, Floats]:
+        members = inside[_inside(centres[inside], window)]
+        around = window.grow(WIDEST_PX // 2 + reach + FILTER_PX)
+        before, after = _fields(working_grid, around, radiometry)
+        found, best = np.tile(usual, (len(members), 1)), np.full(len(members), np.nan)
+        for number, roof in enumerate(cut_roofs(body, members, around, before)):
+            if roof is not None:
+                place, best[number] = _best(roof, after, reach, where)
+                found[number] = place if best[number] > chance else usual
+        return members, found, best
+
+    occupied = [window for window in blocks(working_grid.shape, BLOCK_PX) if _inside(centres[inside], window).any()]
+    for members, found, best in in_order(places, occupied, workers):
+        moved[members], match[members] = found, best
+    return RoofPlaces(moved, match)
+
+
+def _search(
+    working_grid: WorkingGrid,
+    body: Outlines,
+    centres: NDArray[np.float64],
+    inside: Indices,
+    radiometry: dict[str, Radiometry],
+    reach: int,
+) -> tuple[NDArray[np.bool_] | None, Indices, float]:
+    """Places (2 r + 1, 2 r + 1) at which the roofs of a leaning scene are looked for, or None; the usual place (row, col); and the
+    agreement that chance reaches with other places."""
+    large = inside[(body.box[inside, 2:] - body.box[inside, :2]).prod(axis=1) >= LEAST_PX]
+    drawn = large[order_by_place(centres[large])][spread_indices(len(large), SAMPLE)]
+    roofs: list[Roof] = []
+    shown: list[Spectrum] = []
+    for number, (row, col) in zip(drawn, centres[drawn].astype(np.int64), strict=True):
+        around = Window(int(row), int(col), 1, 1).grow(WIDEST_PX // 2 + reach + FILTER_PX)
+        before, after = _fields(working_grid, around, radiometry)
+        roof = next(cut_roofs(body, np.array([number]), around, before))
+        if roof is not None and roof.pattern.any():
+            roofs.append(roof)
+            shown.append(after)
+    best = [_best(roof, after, reach, None) for roof, after in zip(roofs, shown, strict=True)]
+    others = [_best(roof, shown[number - len(shown) // 2], reach, None)[1] for number, roof in enumerate(roofs)]
+    elsewhere = np.array([value for value in others if np.isfinite(value)])
+    none = np.zeros(2, np.int64)
+    if len(elsewhere) < LEAST_FOUND:
+        return None, none, 0.0
+    chance = float(np.quantile(elsewhere, CHANCE))
+    places = np.array([place for place, value in best if value > chance]).reshape(-1, 2)
+    far = np.hypot(*places.T) * working_grid.gsd_m > LEANING_M
+    if len(places) < LEAST_FOUND or far.mean() < LEANING_SHARE:
+        return None, none, chance
+    return lean_line(places, reach, working_grid.gsd_m), np.round(np.median(places, axis=0)).astype(np.int64), chance
+
+
+def lean_line(places: Indices, reach: int, gsd_m: float) -> NDArray[np.bool_]:
+    """Places (2 r + 1, 2 r + 1) along the line on which the roofs of a scene lie by their heights, and those within 2 m of no lean.
+    places : (M, 2) rows and columns at which roofs of a sample were found."""
+    middle = np.median(places, axis=0)
+    away = places - middle
+    near = away[np.hypot(*away.T) <= np.quantile(np.hypot(*away.T), 0.9)]  # a few are always found elsewhere by chance
+    axis = np.linalg.eigh(near.T @ near)[1][:, -1]
+    side = np.array([-axis[1], axis[0]])
+    low, high = np.quantile(away @ axis, ENDS)
+    across = float(np.quantile(np.abs(near @ side), 0.9)) + ACROSS_M / gsd_m
+    steps = np.arange(-reach, reach + 1)
+    grid = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1)
+    along, beside = (grid - middle) @ axis, np.abs((grid - middle) @ side)
+    on_line = (along >= low - ALONG_M / gsd_m) & (along <= high + ALONG_M / gsd_m) & (beside <= across)
+    return np.asarray(on_line | (np.hypot(grid[..., 0], grid[..., 1]) <= IN_PLACE_M / gsd_m))
+
+
+def _fields(working_grid: WorkingGrid, window: Window, radiometry: dict[str, Radiometry]) -> tuple[Spectrum, Spectrum]:
+    """Edge directions of pre and post in a window."""
+    before, after = (_directions(working_grid, name, window, radiometry[name]) for name in ("pre", "post"))
+    return before, after
+
+
+def _directions(working_grid: WorkingGrid, name: str, window: Window, radiometry: Radiometry) -> Spectrum:
+    data, valid = working_grid.read(name, window)
+    valid = nonzero_valid(data, valid)
+    light = light_of(data, radiometry)
+    light[~valid] = light[valid].mean() if valid.any() else 0
+    return edge_directions(light, valid, radiometry)
+
+
+def _inside(at: NDArray[np.float64], window: Window) -> NDArray[np.bool_]:
+    """Which (row, col) positions lie in a window; NaN lies nowhere."""
+    corner, size = np.array(window[:2]), np.array(window[2:])
+    with np.errstate(invalid="ignore"):
+        return np.asarray(((at >= corner) & (at < corner + size)).all(axis=1))
