@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from deepnets4eo.damage.evidence.gather import roofs_in_place
 from deepnets4eo.damage.inputs import Inputs
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.footprints import FootprintAlignment, align_footprints
@@ -19,11 +20,12 @@ from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import ImagePair, Registration
 from deepnets4eo.registration.learned import REMEDY
 from deepnets4eo.registration.options import NEAR_ROTATION_DEG
-from deepnets4eo.registration.pair import Role
+from deepnets4eo.registration.pair import UNMOVED, Role
 
 logger = logging.getLogger(__name__)
 
 IN_PLACE = 3.5  # of `FootprintAlignment.in_place`: outlines of another site reached 2.8 in 20 trials
+CLEARLY = 0.05  # by which the agreement of roofs differs where one place is better than another
 FAR_M = 8.0  # footprints seldom lie farther off than that
 NOT_ON_BUILDINGS = "footprint not on a building: alignment failed"
 CHECK = (
@@ -62,7 +64,9 @@ class PreparedScene:
     @classmethod
     def prepare(cls, inputs: Inputs, settings: Settings, journal: Journal) -> PreparedScene:
         """Register the images and align the footprints, or take from the journal what an earlier job measured."""
-        registration = journal.run("registration", lambda: _register(inputs, settings))
+        registration = journal.run(
+            "registration", lambda: _tested_by_roofs(inputs, _register(inputs, settings), settings)
+        )
         paired = registration is not None and registration.usable
         alignments = journal.run("alignments", lambda: measure_alignments(inputs, settings, paired=paired))
         return cls(inputs, settings, registration, outline_position(alignments, registration))
@@ -91,6 +95,30 @@ def _register(inputs: Inputs, settings: Settings) -> Registration | None:
         return pair.assume_registered().registration
     logger.info("registering pre to post …")
     return pair.register(settings).log_registration().registration
+
+
+def _tested_by_roofs(inputs: Inputs, registration: Registration | None, settings: Settings) -> Registration | None:
+    """A registration that is not ok, or the images as they are georeferenced where roofs say that these lie right.
+
+    A degraded shift is dropped where roofs agree clearly better without it; after a failed registration the pre image is used all the
+    same where roofs are found again in place."""
+    if registration is None or inputs.pre is None or registration.status == "ok" or settings.assume_registered:
+        return registration
+    unmoved = replace(registration, status="degraded", model="translation", matrix=UNMOVED.copy(), dx_m=0.0, dy_m=0.0)
+    there, chance = roofs_in_place(inputs.pre, inputs.post, inputs.outlines_px, unmoved)
+    if not there > chance:
+        return registration
+    if registration.usable:
+        moved, _ = roofs_in_place(inputs.pre, inputs.post, inputs.outlines_px, registration)
+        if not there > moved + CLEARLY:
+            return registration
+        reason = f"roofs agree better without its shift of {registration.shift_m:.1f} m ({there:.2f} for {moved:.2f}), which was not applied"
+    else:
+        reason = (
+            f"roofs are found again where the images are georeferenced (agreement {there:.2f}, by chance {chance:.2f})"
+        )
+    logger.info("%s", reason)
+    return replace(unmoved, reason=f"{registration.reason}; {reason}")
 
 
 def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> dict[str, FootprintAlignment]:
@@ -236,6 +264,6 @@ def _doubtful(registration: Registration) -> tuple[Finding, ...]:
         Finding(
             "registration_degraded", "caution",
             f"The registration is doubtful: {registration.reason}.",
-            "Look whether pre and post agree on the page; give - for PRE where they do not.",
+            "Look whether pre and post agree on the page.",
         ),
     )  # fmt: skip

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Geometries, Indices, Points
 from deepnets4eo.damage.evidence.block import BLOCK_PX, BODY_M, BuildingGeometry, collect, radiometries
 from deepnets4eo.damage.evidence.columns import evidence_columns, post_columns_of_pre
-from deepnets4eo.damage.evidence.roofs import RoofPlaces, find_roofs
+from deepnets4eo.damage.evidence.roofs import RoofPlaces, find_roofs, roof_agreement
 from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.table import ENCLOSING, LARGE, OUTSIDE, EvidenceTable, assess_coverage
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, make_working_grid
@@ -128,6 +128,16 @@ def gather(
     evidence, before = evidence_columns(sums, paired), post_columns_of_pre(sums, paired)
     displaced = np.hypot(*geometry.moved.T) * working_grid.gsd_m > DISPLACED_M
     return EvidenceTable.build(footprints.frame["id"].to_numpy(), evidence, coverage, shift_px, before, displaced)
+
+
+def roofs_in_place(pre: Layer, post: Layer, outlines_px: Geometries, registration: Registration) -> tuple[float, float]:
+    """How well roofs are found again where a registration puts them (see `roofs.roof_agreement`).
+    outlines_px : (N,) footprints in pixels of the post image, which lie right on the pre image."""
+    working_grid = make_working_grid(pre, post, registration, coarsest_pre=COARSEST_PRE)
+    if "pre" not in working_grid.layers:
+        return float("nan"), float("nan")
+    geometry, _ = _move_buildings(outlines_px, working_grid, post.grid, None, registration)
+    return roof_agreement(working_grid, geometry.body, geometry.centres, radiometries(working_grid, geometry))
 
 
 def _roofs_beside(

@@ -175,6 +175,27 @@ def _search(
 ) -> tuple[NDArray[np.bool_] | None, Indices, float]:
     """Places (2 r + 1, 2 r + 1) at which the roofs of a leaning scene are looked for, or None; the usual place (row, col); and the
     agreement that chance reaches with other places."""
+    best, elsewhere = _sample(working_grid, body, centres, inside, radiometry, reach)
+    none = np.zeros(2, np.int64)
+    if len(elsewhere) < LEAST_FOUND:
+        return None, none, 0.0
+    chance = float(np.quantile(elsewhere, CHANCE))
+    places = np.array([place for place, value in best if value > chance]).reshape(-1, 2)
+    far = np.hypot(*places.T) * working_grid.gsd_m > LEANING_M
+    if len(places) < LEAST_FOUND or far.mean() < LEANING_SHARE:
+        return None, none, chance
+    return lean_line(places, reach, working_grid.gsd_m), np.round(np.median(places, axis=0)).astype(np.int64), chance
+
+
+def _sample(
+    working_grid: WorkingGrid,
+    body: Outlines,
+    centres: NDArray[np.float64],
+    inside: Indices,
+    radiometry: dict[str, Radiometry],
+    reach: int,
+) -> tuple[list[tuple[Indices, float]], Floats]:
+    """Best place and agreement of a sample of roofs, and their best agreement with the surroundings of other roofs."""
     large = inside[(body.box[inside, 2:] - body.box[inside, :2]).prod(axis=1) >= LEAST_PX]
     drawn = large[order_by_place(centres[large])][spread_indices(len(large), SAMPLE)]
     roofs: list[Roof] = []
@@ -188,16 +209,19 @@ def _search(
             shown.append(after)
     best = [_best(roof, after, reach, None) for roof, after in zip(roofs, shown, strict=True)]
     others = [_best(roof, shown[number - len(shown) // 2], reach, None)[1] for number, roof in enumerate(roofs)]
-    elsewhere = np.array([value for value in others if np.isfinite(value)])
-    none = np.zeros(2, np.int64)
+    return best, np.array([value for value in others if np.isfinite(value)])
+
+
+def roof_agreement(
+    working_grid: WorkingGrid, body: Outlines, centres: NDArray[np.float64], radiometry: dict[str, Radiometry]
+) -> tuple[float, float]:
+    """Median agreement of a sample of roofs within 2 m, and what nine of ten of them do not reach with the surroundings of others;
+    NaN where there are too few roofs."""
+    inside = np.flatnonzero(_inside(centres, Window(0, 0, *working_grid.shape)))
+    best, elsewhere = _sample(working_grid, body, centres, inside, radiometry, round(IN_PLACE_M / working_grid.gsd_m))
     if len(elsewhere) < LEAST_FOUND:
-        return None, none, 0.0
-    chance = float(np.quantile(elsewhere, CHANCE))
-    places = np.array([place for place, value in best if value > chance]).reshape(-1, 2)
-    far = np.hypot(*places.T) * working_grid.gsd_m > LEANING_M
-    if len(places) < LEAST_FOUND or far.mean() < LEANING_SHARE:
-        return None, none, chance
-    return lean_line(places, reach, working_grid.gsd_m), np.round(np.median(places, axis=0)).astype(np.int64), chance
+        return float("nan"), float("nan")
+    return float(np.nanmedian([value for _, value in best])), float(np.quantile(elsewhere, 0.9))
 
 
 def lean_line(places: Indices, reach: int, gsd_m: float) -> NDArray[np.bool_]:
