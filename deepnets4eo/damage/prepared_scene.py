@@ -9,6 +9,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from deepnets4eo.damage.evidence.gather import roofs_in_place
 from deepnets4eo.damage.inputs import Inputs
 from deepnets4eo.damage.settings import Settings
@@ -104,7 +106,9 @@ def _tested_by_roofs(inputs: Inputs, registration: Registration | None, settings
     same where roofs are found again in place."""
     if registration is None or inputs.pre is None or registration.status == "ok" or settings.assume_registered:
         return registration
-    unmoved = replace(registration, status="degraded", model="translation", matrix=UNMOVED.copy(), dx_m=0.0, dy_m=0.0)
+    unmoved = replace(
+        registration, status="degraded", model="translation", matrix=np.array(UNMOVED), dx_m=0.0, dy_m=0.0
+    )
     there, chance = roofs_in_place(inputs.pre, inputs.post, inputs.outlines_px, unmoved)
     if not there > chance:
         return registration
