@@ -147,8 +147,8 @@ def empty_outline_findings(evidence: EvidenceTable, unbuilt: UnbuiltOutlines | N
     return (
         Finding(
             "empty_outlines", "note",
-            "From the post image alone, an outline where no building stood looks like one that was destroyed: of 22 such "
-            "outlines at Joplin, Missouri, 20 were called destroyed and one damaged.",
+            "From the post image alone, an outline where no building stood looks like one that was destroyed, and nearly all such "
+            "outlines are called so.",
             "Use footprints from shortly before the event, and leave out outlines that are no buildings; or give a pre image.",
         ),
     )  # fmt: skip
@@ -219,8 +219,8 @@ def _unbuilt_findings(frame: pd.DataFrame) -> list[Finding]:
             "not_in_pre",
             "note",
             f"{number} of {count_of(len(frame), 'outline')} {one_or_many(number, 'shows', 'show')} no building in the pre image "
-            f"and {one_or_many(number, 'was', 'were')} not assessed. Not all such outlines are recognised, 12 of 22 at Joplin and "
-            "18 where the network for buildings looked too; the others may get a damage grade.",
+            f"and {one_or_many(number, 'was', 'were')} not assessed. Not all such outlines are recognised; the others may get a damage "
+            "grade.",
             "Use footprints from before the event.",
         )
     ]

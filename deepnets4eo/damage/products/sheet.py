@@ -1,6 +1,6 @@
-"""sheet.pdf and sheet.png: one page of paper with both images, caveats first, legend and counts, areas, sources and a locator.
+"""sheet.pdf and sheet.png: one page of paper with the image after, caveats first, legend and counts, areas, sources and a locator.
 
-Takes a damage map with a position on the earth, its images, and the paper and language of the page. Everything that stands on the page
+Takes a damage map with a position on the earth, its image after, and the paper and language of the page. Everything that stands on the page
 in words comes from one table (`words`), but names, numbers and findings. Where the language is written from right to left
 the page is mirrored; matplotlib 3.11 shapes its letters. The land of the locator is Natural Earth's, which is public domain, simplified.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.areas import OUTSIDE
-from deepnets4eo.damage.map_content import AREAS_FILE
+from deepnets4eo.damage.map_content import AREAS_FILE, LOOK
 from deepnets4eo.damage.products.sheet_drawing import VIOLET, draw_damage, draw_graticule, hex_colors, is_together
 from deepnets4eo.damage.products.summary import caveats
 from deepnets4eo.damage.products.words import ASSETS, RIGHT_TO_LEFT, count_sentence, number_text, translate
@@ -26,7 +26,6 @@ from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, SUBJECT, TITLES, UNG
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, read_json
 from deepnets4eo.grid import Grid, transformer
-from deepnets4eo.registration.pair import UNMOVED, on_post_grid
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ PAPERS = {"a4": (297.0, 210.0), "a3": (420.0, 297.0)}  # millimetres, landscape
 DPI = 200
 MM = 1 / 25.4
 EDGE = 8.0  # of the page, millimetres on A4; all lengths grow with the paper
+COLUMN, LEGEND, GLOBE = 98.0, 46.0, 34.0  # width of the panels beside the map, height of the first, side of the last
 STEPS = [one * 10.0**power for power in range(-5, 8) for one in (1, 2, 5)]
 
 
@@ -48,7 +48,6 @@ def write_sheet(
     path: str | Path,
     *,
     post: Layer,
-    pre: Layer | None = None,
     options: ProductOptions = ProductOptions(),
 ) -> Path:
     """Write the sheet, PDF or PNG by the suffix. Memory: a figure of the page. Errors: InputError where matplotlib is too old for the
@@ -61,7 +60,7 @@ def write_sheet(
     figure = Figure((width * MM, height * MM))
     FigureCanvasAgg(figure)
     page = _Page(figure, options.language, options.paper)
-    _compose(page, damage_map, post, pre)
+    _compose(page, damage_map, post)
     path = Path(path)
     nothing = {"CreationDate": None} if path.suffix == ".pdf" else {"Software": None}
     with atomic_write(path) as partial:
@@ -198,8 +197,8 @@ def _shortened(text: str, size: float, width: float) -> str:
     return text + "…"
 
 
-def _compose(page: _Page, damage_map: DamageMapContent, post: Layer, pre: Layer | None) -> None:
-    """Title and caveats, both maps, then a row of panels."""
+def _compose(page: _Page, damage_map: DamageMapContent, post: Layer) -> None:
+    """Title and caveats, one large map of the image after, and a column of panels beside it."""
     event = damage_map.event
     known = ", ".join(text for text in (event.name, event.location) if text)
     head = page.panel(EDGE, 6, 281, 30)
@@ -210,24 +209,17 @@ def _compose(page: _Page, damage_map: DamageMapContent, post: Layer, pre: Layer 
             words = _shortened(f"{finding.severity.upper()}: {finding.message}", 6, 520)
             head.write(words, 6, color="#b00000")
     top = 6 + head.y + 6
-    bottom = 50.0 if damage_map.areas is None else 62.0  # of the row of panels
-    height = 210 - EDGE - bottom - top - 6
-    half = (281 - 10) / 2
-    layers = {"After": (EDGE, event.date_post, post)}
-    if pre is not None:
-        moved = on_post_grid(pre, post.grid, damage_map.registration.get("matrix", UNMOVED))
-        layers = {"Before": (EDGE, event.date_pre, moved), "After": (EDGE + half + 10, event.date_post, post)}
-    for role, (left, date, layer) in layers.items():
-        axes = page.axes(left + 4, top, (half if pre is not None else 281) - 4, height)
-        layer.plot(axes, max_px=int(1400 * page.zoom))
-        axes.set_title("")
-        named = (date, page.say(role)) if page.mirrored else (page.say(role), date)
-        axes.set_title(named[0], loc="left", size=8 * page.zoom, weight="bold", pad=3)
-        axes.set_title(named[1], loc="right", size=8 * page.zoom, weight="bold", pad=3)
-        draw_damage(axes, damage_map, coloured=role == "After")
-        draw_graticule(axes, post.grid, page.zoom)
-        scale = _furnish(axes, post.grid, page)
-    _bottom_row(page, damage_map, post, 210 - EDGE - bottom, bottom, scale)
+    height = 210 - EDGE - top - 4
+    axes = page.axes(EDGE + 4, top, 281 - COLUMN - 10, height)
+    post.plot(axes, max_px=int(2000 * page.zoom))
+    axes.set_title("")
+    named = (event.date_post, page.say("After")) if page.mirrored else (page.say("After"), event.date_post)
+    for text, side in zip(named, ("left", "right"), strict=True):
+        axes.set_title(text, loc=side, size=8 * page.zoom, weight="bold", pad=3)
+    draw_damage(axes, damage_map, page.zoom)
+    draw_graticule(axes, post.grid, page.zoom)
+    scale = _furnish(axes, post.grid, page)
+    _column(page, damage_map, post, top, height, scale)
 
 
 def _furnish(axes: Axes, grid: Grid, page: _Page) -> float:
@@ -275,17 +267,17 @@ def _draw_north(axes: Axes, grid: Grid, page: _Page) -> None:
     )  # fmt: skip
 
 
-def _bottom_row(
-    page: _Page, damage_map: DamageMapContent, post: Layer, top: float, height: float, scale: float
-) -> None:
-    left = EDGE
-    _legend(page.panel(left, top, 78, height, "Legend and counts"), damage_map)
-    left += 84
+def _column(page: _Page, damage_map: DamageMapContent, post: Layer, top: float, height: float, scale: float) -> None:
+    """Legend and counts, areas where there are some, sources, and the place on the globe, from the top down."""
+    left, bottom = EDGE + 281 - COLUMN, top + height
+    _legend(page.panel(left, top, COLUMN, LEGEND, "Legend and counts"), damage_map)
+    top += LEGEND
     if damage_map.areas is not None:
-        _areas(page.panel(left, top, 98, height, "By area"), damage_map.areas)
-        left += 104
-    _sources(page.panel(left, top, 281 + EDGE - left - 46, height, "Sources"), damage_map, post, scale)
-    _locator(page.axes(281 + EDGE - 42, top + 3, 42, 42), post.grid)
+        room = (bottom - top - GLOBE) * 0.55
+        _areas(page.panel(left, top, COLUMN, room - 2, "By area"), damage_map.areas)
+        top += room
+    _sources(page.panel(left, top, COLUMN, bottom - GLOBE - top, "Sources"), damage_map, post, scale)
+    _locator(page.axes(left + (COLUMN - GLOBE) / 2, bottom - GLOBE, GLOBE, GLOBE), post.grid)
 
 
 def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
@@ -308,6 +300,8 @@ def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
         panel.write(say("Squares: shares of the classes; the larger, the more buildings."))
     panel.y += 1.5
     panel.write(f"{say('Major damage or worse')}: {count_sentence(damage_map, panel.page.language)}", 6.5, bold=True)
+    if damage_map.is_wide:
+        panel.write(say(LOOK))
 
 
 def _areas(panel: _Panel, areas: Any) -> None:

@@ -21,15 +21,16 @@ MANY = 5000  # outlines from which on they are drawn as pixels; ten times as man
 SQUARES = 80  # across the image
 SECONDS = (0.5, 1, 3, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 18_000, 36_000, 72_000)  # between meridians
 VIOLET = "#b068ff"
+LINE = 1.1  # points, of an outline
 
 
 def hex_colors() -> dict[str, str]:
     return {name: "#" + bytes(color).hex() for name, color in colors().items()}
 
 
-def draw_damage(axes: Axes, damage_map: DamageMapContent, *, coloured: bool) -> None:
-    """Outlines in the colours of their grades, the worst on top; on the image before thin and white, or none where many would hide it.
-    Very many are shown by their shares, since the worst on top would hide the others."""
+def draw_damage(axes: Axes, damage_map: DamageMapContent, zoom: float) -> None:
+    """Outlines in the colours of their grades, the worst on top, a point wide and more. Very many are shown by their shares, since the
+    worst on top would hide the others."""
     from matplotlib.collections import LineCollection, PolyCollection
 
     view = axes.get_xlim(), axes.get_ylim()
@@ -37,19 +38,16 @@ def draw_damage(axes: Axes, damage_map: DamageMapContent, *, coloured: bool) -> 
     grades = buildings["damage"].fillna(UNGRADED).to_numpy(str)
     shapes, many = buildings.geometry.to_numpy(), len(buildings) > MANY
     palette = hex_colors()
-    for name in (UNGRADED, *GRADES):
-        color = palette[name] if coloured else "white"
+    if is_together(damage_map):
+        _draw_squares(axes, shapes, grades)
+    for name in () if is_together(damage_map) else (UNGRADED, *GRADES):
         own = shapes[grades == name]
         own = own[~shapely.is_empty(own)]
-        if (many and not coloured) or is_together(damage_map):
-            continue
         rings = [shapely.get_coordinates(part.exterior) for part in shapely.get_parts(own)]
-        width = 0.6 if coloured and not many else 0.25
-        axes.add_collection(
-            PolyCollection(rings, facecolors="none", edgecolors=color, linewidths=width, rasterized=many)
+        drawn = PolyCollection(
+            rings, facecolors="none", edgecolors=palette[name], linewidths=LINE * zoom, rasterized=many
         )
-    if coloured and is_together(damage_map):
-        _draw_squares(axes, shapes, grades)
+        axes.add_collection(drawn)
     edges = [
         shapely.get_coordinates(ring)
         for ring in shapely.get_rings(shapely.get_parts(damage_map.assessed_extent.geometry.to_numpy()))

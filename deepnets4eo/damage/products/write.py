@@ -173,7 +173,7 @@ def write_products(
         written.append(write_areas_csv(damage_map.areas, folder / AREAS_FILE))
     further = WRITERS | {"xbd": lambda content, path: write_xbd(content, path, post.grid)}
     further |= dict.fromkeys(
-        ("pdf", "png"), lambda content, path: write_sheet(content, path, post=post, pre=pre, options=options)
+        ("pdf", "png"), lambda content, path: write_sheet(content, path, post=post, options=options)
     )
     further["stac"] = lambda content, path: write_stac_item(content, path, post.grid, written)
     files = FURTHER if options.cems is None else FURTHER | {"cems": f"{options.cems}.gpkg"}

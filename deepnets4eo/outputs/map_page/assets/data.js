@@ -126,7 +126,8 @@ const decimal = (value, digits) => value.toLocaleString(LOCALE, { minimumFractio
 const objects = (count) => (count === 1 ? t`1 ${OBJECT}` : t`${number(count)} ${OBJECTS}`);
 const percent = (value, digits = 0) => `${decimal(100 * value, digits)} %`; // for readers; CSS takes no space before the sign
 const cssPercent = (value) => `${100 * value}%`;
-const surely = (value) => (value === null ? "–" : value > 0.99 ? "> 99 %" : value < 0.01 ? "< 1 %" : percent(value)); // nothing is certain
+const leftToRight = (text) => (document.documentElement.dir === "rtl" ? `\u2066${text}\u2069` : text); // a sign stays before its number
+const surely = (value) => (value === null ? "–" : value > 0.99 ? leftToRight("> 99 %") : value < 0.01 ? leftToRight("< 1 %") : percent(value)); // nothing is certain
 function short(value) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
