@@ -32,6 +32,23 @@ def test_the_page_prints_on_one_sheet(printed, visit, paper):
     assert one.page.locator("#sheet canvas").count() == 0, "what was made for paper is not kept"
 
 
+def test_many_findings_take_room_of_the_images_and_no_second_page(visit, tmp_path):
+    damage_map, words = (
+        make_map(60),
+        "12 of 300 buildings are not shown by the pre image, and are assessed from the post image alone. ",
+    )
+    damage_map.findings = tuple(Finding(f"f{k}", "note", 2 * words, words) for k in range(9))
+    damage_map.inputs = {"pre": "before.tif", "post": "after.tif"}
+    one = visit(write(damage_map, tmp_path / "report.html", event=EVENT))
+    assert max(map(int, re.findall(rb"/Count (\d+)", one.page.pdf(format="A4", landscape=True)))) == 1
+    one.page.set_viewport_size({"width": 1062, "height": 733})  # what the edges leave of A4
+    one.page.emulate_media(media="print")
+    one.page.wait_for_selector("#sheet canvas")
+    images, columns = (one.page.locator(name).bounding_box() for name in (".sheet-images", ".sheet-columns"))
+    assert images["height"] > 150
+    assert columns["y"] + columns["height"] <= 733
+
+
 def test_the_sheet_holds_what_a_reader_of_paper_needs_and_no_controls(printed, visit):
     one = visit(printed)
     one.page.select_option("#status", "assessed")
