@@ -15,7 +15,6 @@ from deepnets4eo.errors import MissingExtraError
 
 EXTRAS = {
     "torch": "deep",
-    "lightning": "deep",
     "segmentation_models_pytorch": "deep",
     "timm": "deep",
     "torchvision": "deep",

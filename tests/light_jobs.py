@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-DEEP = ("huggingface_hub", "lightning", "segmentation_models_pytorch", "timm", "torch", "torchmetrics", "torchvision")
+DEEP = ("huggingface_hub", "segmentation_models_pytorch", "timm", "torch", "torchvision")
 POSIX = ("fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty")
 SIZE_PX = 224
 INSTALL = 'pip install "deepnets4eo[deep]"'

@@ -38,7 +38,7 @@ NOT_A_BRANCH = {"cli"} | CORE_PACKAGES
 BRANCHES = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - NOT_A_BRANCH
 KNOWN_BRANCHES = {"baselines", "segmentation", "fusion", "hyperspectral", "change", "points", "depth", "classification",
                   "damage", "synthetic", "floods"}  # fmt: skip
-HEAVY = {"torch", "lightning", "torchmetrics", "segmentation_models_pytorch", "sklearn", "skimage", "skops", "scipy",
+HEAVY = {"torch", "segmentation_models_pytorch", "sklearn", "skimage", "skops", "scipy",
          "matplotlib", "bokeh", "geopandas", "pandas", "pyogrio", "rasterio", "shapely", "odc", "open3d", "laspy",
          "dask", "distributed"}  # fmt: skip
 NOT_EVERYWHERE = {"fcntl", "resource", "msvcrt", "winreg", "pwd", "grp", "termios", "tty", "pty", "syslog"}

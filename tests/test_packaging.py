@@ -29,7 +29,7 @@ MODULES = {
 CONDA = {"matplotlib": "matplotlib-base", "torch": "pytorch"}
 COMES_ALONG = "onnx_ir"  # with onnxscript
 FROM_TORCH = {"triton"}  # of one version for each of PyTorch's, which names it
-# by geopandas and pyogrio, matplotlib, torch.onnx, Lightning
+# by geopandas and pyogrio, matplotlib, torch.onnx
 IMPORTED_BY_OTHERS = {"pyarrow", "folium", "mapclassify", "Pillow", "onnxscript", "mlflow", "tensorboardX", "wandb"}
 
 
@@ -204,13 +204,20 @@ def test_what_others_can_move_is_named_by_what_it_holds() -> None:
 def test_all_that_the_extras_bring_along_has_a_tested_version() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {canonicalize_name(re.split("[=;]", line)[0]) for line in lines if not line.startswith("#")}
-    waiting, tree = ["deepnets4eo[dev]"], set()
+    setup, waiting, tree = _setup(), ["deepnets4eo[dev]"], set()
     while waiting:
         wanted = Requirement(waiting.pop())
         name = canonicalize_name(wanted.name)
         if (name, *sorted(wanted.extras)) in tree or name in FROM_TORCH or name.startswith(("nvidia-", "cuda-")):
             continue
         tree.add((name, *sorted(wanted.extras)))
+        if name == "deepnets4eo":  # as declared now, not as when it was installed
+            own = [
+                setup["options"]["install_requires"],
+                *(setup["options.extras_require"][one] for one in wanted.extras),
+            ]
+            waiting += [line for text in own for line in text.splitlines() if line]
+            continue
         try:
             needs = [Requirement(text) for text in distribution(name).requires or ()]
         except PackageNotFoundError:  # an extra that is not installed here

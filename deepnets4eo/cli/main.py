@@ -141,7 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not debug:  # NumPy's of absurd values, which name neither file nor remedy: findings and errors of ours do
         warnings.filterwarnings("ignore", NUMPY_WARNINGS, RuntimeWarning)
     for chatty in (
-        "rasterio", "fiona", "pyogrio", "matplotlib", "fontTools", "PIL", "lightning", "asyncio", "onnxscript", "onnx_ir",
+        "rasterio", "fiona", "pyogrio", "matplotlib", "fontTools", "PIL", "asyncio", "onnxscript", "onnx_ir",
     ):  # fmt: skip
         logging.getLogger(chatty).setLevel(logging.WARNING)
     command = typer.main.get_command(app)

@@ -36,7 +36,7 @@ UNFIT = (
     InputError, TypeError, KeyError, AttributeError, ValueError, IndexError, ArithmeticError, RuntimeError, MemoryError,
 )  # fmt: skip
 RECORDED = (
-    "numpy", "rasterio", "torch", "segmentation-models-pytorch", "lightning", "scikit-learn", "skops",
+    "numpy", "rasterio", "torch", "segmentation-models-pytorch", "scikit-learn", "skops",
 )  # fmt: skip
 
 

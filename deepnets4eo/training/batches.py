@@ -53,8 +53,7 @@ class Position(Protocol):
 
 
 class EpochBatches:
-    """Sets the epoch of the loader as late as possible, since Lightning makes its iterators before the epoch begins;
-    `waited_s` are the seconds that the network waited for batches."""
+    """The loader's batches of the epoch where a training is; `waited_s` are the seconds that it waited for them."""
 
     def __init__(self, loader: Loader, position: Position) -> None:
         self.loader, self.position, self.waited_s = loader, position, 0.0

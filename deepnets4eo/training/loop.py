@@ -13,18 +13,15 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-import lightning
 import numpy as np
 import torch
-from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
-from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
@@ -34,6 +31,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.segmenters.history import LOG, draw_curves, write_log
 from deepnets4eo.training.batches import Batch, EpochBatches, Loader
 from deepnets4eo.training.epochs import BEST, LAST, Fit, Progress, say_how_far, stops_early
+from deepnets4eo.training.loggers import open_logger
 from deepnets4eo.training.optimization import (
     LR_FACTOR,
     build_optimizer,
@@ -42,7 +40,7 @@ from deepnets4eo.training.optimization import (
     set_mean_weights,
     update_mean_weights,
 )
-from deepnets4eo.training.progress import EpochProgress, quiet_lightning
+from deepnets4eo.training.progress import EpochProgress, quiet_processes
 from deepnets4eo.training.state import load_state, read_scalars, save_state
 
 log = logging.getLogger(__name__)
@@ -50,7 +48,6 @@ Step = Callable[[nn.Module, Batch], Tensor]
 Validate = Callable[[nn.Module], dict[str, float]]
 NOTHING = "nothing yet"  # kept of a training that has just begun
 REDRAW_S = 30.0  # a figure costs a third of a second: not after every short epoch
-LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 ERROR_HINTS = {  # torch's message for windows or batches that a network cannot take → what to do
     "more than 1 value per channel": "a batch of one window gives batch normalisation a single value to normalise. "
     "Set train.batch_size to 2 or more, or data.tile_px larger.",
@@ -70,11 +67,10 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
     loader without batches, RunError for a loss that is not finite, a foreign checkpoint, or none to finish."""
     if len(loader) == 0:
         raise InputError("the training data make no full batch. Lower train.batch_size or give more windows.")
-    train, display = fit.train, EpochProgress(fit.last_epoch, fit.train.monitor)
-    module = _Loop(network, step, loader, validate, fit, display)
-    progress = module.progress
+    train, loop = fit.train, _Loop(network, step, loader, validate, fit)
+    progress = loop.progress
     if fit.resume and fit.path(LAST).exists():
-        module.load_checkpoint(fit.path(LAST))
+        loop.load_checkpoint(fit.path(LAST))
     elif fit.finish:
         raise RunError(f"{fit.out} has no checkpoint: there is nothing to finish. Train it with --resume alone.")
     left = 0 if fit.finish or stops_early(progress, fit) else fit.last_epoch - progress.epochs_done
@@ -82,19 +78,18 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
         deterministic = cudnn_settings(deterministic=train.deterministic)
         normalisation = synchronised_normalisation(network, shared=fit.rank.count > 1 and fit.device.startswith("cuda"))
         draws = torch.random.fork_rng(devices=_gpus(fit.device))
-        with quiet_lightning(), draws, deterministic, normalisation, keep_freed_memory():
-            network.train()
-            _run(_trainer(fit, left, display), module)
+        with quiet_processes(), draws, deterministic, normalisation, keep_freed_memory():
+            loop.run(left)
     if fit.rank.is_first:
         kept = fit.choose_weights(progress)
         if progress.history:
             _draw(fit, progress)
         if how_far := say_how_far(progress, fit):
             of_epoch = f"of epoch {progress.best_epoch}, the best" if kept == "best" else "the last ones"
-            log.warning("finished after %s (kept: %s); the weights are %s.", how_far, module.kept, of_epoch)
+            log.warning("finished after %s (kept: %s); the weights are %s.", how_far, loop.kept, of_epoch)
         load_state(fit.path(BEST if kept == "best" else LAST), network)
         if train.average and kept == "last":
-            set_mean_weights(network, module.optimizer)
+            set_mean_weights(network, loop.optimizer)
     network.eval()
     return progress
 
@@ -112,20 +107,17 @@ def seed_torch(seed: int, device: torch.device) -> None:
         torch.cuda.manual_seed_all(seed)
 
 
-class _Loop(lightning.LightningModule):
-    """Lightning's hooks around a network; epochs are counted over all resumptions."""
+class _Loop:
+    """A training that runs: epochs are counted over all resumptions."""
 
-    def __init__(
-        self, network: nn.Module, step: Step, loader: Loader, validate: Validate, fit: Fit, display: EpochProgress
-    ) -> None:
-        super().__init__()
-        self.network, self.step, self.validate, self.loader = network, step, validate, loader
+    def __init__(self, network: nn.Module, step: Step, loader: Loader, validate: Validate, fit: Fit) -> None:
+        self.device = torch.device(fit.device)
+        self.network, self.step, self.validate, self.loader = network.to(self.device), step, validate, loader
         self.learner = cast(nn.Module, torch.compile(network)) if fit.train.compile else network  # the same weights
         self.loss_of_batch: Callable[[Batch], Tensor] = partial(step, self.learner)
-        self.plan, self.display = fit, display
-        self.progress = Progress()
-        self.optimizer = build_optimizer(network, fit.train)
-        self.first_epoch = 0
+        self.plan, self.progress = fit, Progress()
+        self.display = EpochProgress(fit.last_epoch, fit.train.monitor, shown=fit.rank.is_first)
+        self.optimizer, self.scaler = build_optimizer(network, fit.train), _scaler(fit)
         self.started_s, self.drawn_s, self.loss_sum = 0.0, time.monotonic(), torch.zeros(())
         self.batches = EpochBatches(loader, self)
         self.interruption, self.kept = Interruption(), NOTHING
@@ -135,15 +127,40 @@ class _Loop(lightning.LightningModule):
     @property
     def epoch(self) -> int:
         """The epoch now, counted from 0 over all resumptions."""
-        return self.first_epoch + int(self.current_epoch)
+        return self.progress.epochs_done
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimiser; its rate is set at each step."""
-        return self.optimizer
+    def run(self, epochs: int) -> None:
+        """Train for that many epochs, or fewer where it ends early; raises KeyboardInterrupt on Ctrl-C."""
+        if self.plan.rank.count > 1:
+            self.loss_of_batch = share_step(self.learner, self.step, self.device)
+        if self.scaler is not None and "scaler" in self.within:
+            self.scaler.load_state_dict(self.within["scaler"])
+        logger = open_logger(self.plan.train.logger, self.plan.out) if self.plan.rank.is_first else nullcontext(None)
+        with self.interruption.watch(), self.display, logger as log_row:
+            try:
+                for _ in range(epochs):
+                    row = self._run_epoch()
+                    if log_row:
+                        log_row(row, self.progress.epochs_done - 1)
+                    if reason := stops_early(self.progress, self.plan):
+                        log.info("%s: stopped", reason)
+                        break
+            except KeyboardInterrupt:
+                end = "" if self.kept == NOTHING else " To end here and use what was learnt: with --resume --finish."
+                log.warning("training stopped; kept: %s. To go on: the same command with --resume.%s", self.kept, end)
+                raise
 
-    def train_dataloader(self) -> Iterable[Batch]:
-        """The batches of the epoch that runs when the first of them is read."""
-        return self.batches
+    def _run_epoch(self) -> dict[str, float]:
+        self._begin_epoch()
+        for batch in self.batches:
+            self._learn(batch)
+            self.steps += 1
+            self.display.step_done(self.steps, self.loss_sum)
+            if self.plan.train.average:
+                done = self.epoch * len(self.loader) + self.steps
+                update_mean_weights(self.network, self.optimizer, self.plan.train.average, done)
+            self._stop_if_requested()
+        return self._end_epoch()
 
     def load_checkpoint(self, path: Path) -> None:
         """Continue from a checkpoint of the same recipe."""
@@ -159,19 +176,11 @@ class _Loop(lightning.LightningModule):
             {key: math.nan if value is None else value for key, value in row.items()} for row in scalars["history"]
         )
         self.progress.best = scalars["best"]
-        self.first_epoch = self.progress.epochs_done
         self.within = scalars.get("within", {})
         self.steps_before = self.steps = self.within.get("steps", 0)
         self.kept = self._describe()
 
-    def on_fit_start(self) -> None:
-        """Joins the other processes; takes up what an interrupted training had learnt of the scale of float16 gradients."""
-        if self.plan.rank.count > 1:
-            self.loss_of_batch = share_step(self.learner, self.step, self.device)
-        if self._scaler is not None and "scaler" in self.within:
-            self._scaler.load_state_dict(self.within["scaler"])
-
-    def on_train_epoch_start(self) -> None:
+    def _begin_epoch(self) -> None:
         """Begins an epoch, or goes on with one that was interrupted."""
         within, self.within = self.within, {}
         if self.steps:
@@ -180,11 +189,32 @@ class _Loop(lightning.LightningModule):
         self.started_s = time.perf_counter() - within.get("seconds", 0.0)
         self.loss_sum = torch.tensor(within.get("loss_sum", 0.0), device=self.device)
         self.batches.waited_s = within.get("waited_s", 0.0)
+        self.display.begin_epoch(self.epoch + 1, len(self.loader), self.steps_before)
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """The learning rate and everything random are functions of the step."""
+    def _learn(self, batch: Batch) -> None:
+        """One step; the learning rate and everything random are functions of its number."""
         seed_torch(step_seed(self.plan.train.seed, self.epoch, self.steps, self.plan.rank.index), self.device)
         self._set_rate(self.steps)
+        with self._precision():
+            loss = self._loss(batch)
+        self.optimizer.zero_grad()
+        (loss if self.scaler is None else self.scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
+        if self.plan.train.clip_norm:
+            weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+            nn.utils.clip_grad_norm_(weights, self.plan.train.clip_norm)
+        if self.scaler is None:
+            self.optimizer.step()
+        else:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        """Without a cache: gradients of a weight that is used twice are added in float32."""
+        if self.plan.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, getattr(torch, self.plan.precision), cache_enabled=False)
 
     def _set_rate(self, step: int) -> None:
         done = self.epoch * len(self.loader) + step
@@ -193,16 +223,7 @@ class _Loop(lightning.LightningModule):
             factor = lr_factor(self.plan.train, done, len(self.loader), scores)
             group["lr"] = self.plan.train.lr * group[LR_FACTOR] * factor
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Where Ctrl-C was pressed, saves the epoch as far as it is and stops."""
-        self.steps += 1
-        if self.plan.train.average:
-            done = self.epoch * len(self.loader) + self.steps
-            update_mean_weights(self.network, self.optimizer, self.plan.train.average, done)
-        self._stop_if_requested()
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of one batch."""
+    def _loss(self, batch: Batch) -> Tensor:
         try:
             loss = self.loss_of_batch(batch)
         except (ValueError, RuntimeError) as error:
@@ -213,8 +234,8 @@ class _Loop(lightning.LightningModule):
         self.loss_sum += self.plan.rank.mean(loss.detach())
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        """Validate, record, save; stop when patience ends."""
+    def _end_epoch(self) -> dict[str, float]:
+        """Validate, record, save; returns the row for loggers."""
         loss = float(self.loss_sum) / len(self.loader)  # on a GPU this waits for the last step
         busy = 1 - self.batches.waited_s / max(time.perf_counter() - self.started_s, 1e-9)
         if not math.isfinite(loss):
@@ -227,13 +248,8 @@ class _Loop(lightning.LightningModule):
         self.progress.history.append(row | {"busy": round(busy, 4), "seconds": round(seconds, 3)})
         self.steps = self.steps_before = 0
         self._save()
-        if self.plan.rank.is_first:
-            self.display.epoch_done(self.progress.history[-1])
-            for logger in self.loggers:
-                logger.log_metrics(row, step=self.epoch)
-        if reason := stops_early(self.progress, self.plan):
-            log.info("%s: stopped", reason)
-            self.trainer.should_stop = True
+        self.display.epoch_done(self.progress.history[-1])
+        return row
 
     def _kept_weights(self) -> AbstractContextManager[None]:
         return mean_weights(self.network, self.optimizer) if self.plan.train.average else nullcontext()
@@ -257,7 +273,7 @@ class _Loop(lightning.LightningModule):
         self.network.eval()
         hook = self.network.register_forward_hook(after_pass)
         try:
-            with self._kept_weights(), torch.no_grad(), self.trainer.precision_plugin.val_step_context():
+            with self._kept_weights(), torch.no_grad(), self._precision():
                 return self.validate(self.network)
         except KeyboardInterrupt:
             self._stop_if_requested()  # here the network has the weights that go on learning again, not their mean
@@ -299,8 +315,8 @@ class _Loop(lightning.LightningModule):
             self.drawn_s = time.monotonic()
 
     def _save_last(self, within: dict[str, Any]) -> None:
-        if self._scaler is not None:
-            within = within | {"scaler": self._scaler.state_dict()}
+        if self.scaler is not None:
+            within = within | {"scaler": self.scaler.state_dict()}
         scalars = {"identity": self._identity, "history": self.progress.history, "best": self.progress.best}
         save_state(self.plan.path(LAST), self.network, self.optimizer, scalars | {"within": within})
         self.kept = self._describe()
@@ -313,10 +329,6 @@ class _Loop(lightning.LightningModule):
         return f"epochs 1 to {done}" if done > 1 else "epoch 1"
 
     @property
-    def _scaler(self) -> Any:
-        return getattr(self.trainer.precision_plugin, "scaler", None)  # of float16 alone
-
-    @property
     def _identity(self) -> str:
         return self.plan.identity
 
@@ -326,46 +338,9 @@ def _draw(fit: Fit, progress: Progress) -> None:
     draw_curves(fit.out / "curves.png", progress.history, kept)
 
 
-def _run(trainer: lightning.Trainer, module: _Loop) -> None:
-    """Raises KeyboardInterrupt on Ctrl-C: Lightning turns it into an exit of the process and ignores the next one."""
-    with module.interruption.watch():
-        try:
-            trainer.fit(module)
-        except SystemExit as exit_:
-            if not trainer.interrupted:
-                raise
-            end = "" if module.kept == NOTHING else " To end here and use what was learnt: with --resume --finish."
-            log.warning("training stopped; kept: %s. To go on: the same command with --resume.%s", module.kept, end)
-            raise KeyboardInterrupt from exit_
-
-
-def _trainer(fit: Fit, epochs: int, display: EpochProgress) -> lightning.Trainer:
-    return lightning.Trainer(
-        accelerator="gpu" if fit.device.startswith("cuda") else fit.device,
-        devices=_gpus(fit.device) or 1,
-        precision=LIGHTNING_PRECISION[fit.precision],  # type: ignore[arg-type]
-        max_epochs=epochs,
-        gradient_clip_val=fit.train.clip_norm or None,
-        callbacks=[display] if fit.rank.is_first else [],
-        logger=_logger(fit) if fit.rank.is_first else False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        plugins=[LightningEnvironment()],  # else a queue's variables (SLURM) change how it starts, and what signals do
-    )
-
-
-def _logger(fit: Fit) -> Logger | Literal[False]:
-    """What keeps the rows of log.csv a second time, in a folder of the run; nothing goes online."""
-    match fit.train.logger:
-        case "tensorboard":
-            return TensorBoardLogger(fit.out, "tensorboard", version="")
-        case "mlflow":
-            return MLFlowLogger(fit.out.name, tracking_uri=f"sqlite:///{(fit.out / 'mlflow.db').resolve()}")
-        case "wandb-offline":
-            return WandbLogger(project="deepnets4eo", name=fit.out.name, save_dir=fit.out, offline=True)
-    return False
+def _scaler(fit: Fit) -> torch.amp.GradScaler | None:
+    """What keeps gradients of float16 within its range."""
+    return torch.amp.GradScaler(torch.device(fit.device).type) if fit.precision == "float16" else None
 
 
 def _gpus(device: str) -> list[int]:

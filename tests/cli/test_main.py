@@ -160,7 +160,7 @@ def test_debug_shows_the_error_itself(monkeypatch) -> None:
 def test_libraries_that_talk_much_are_kept_quiet() -> None:
     logging.getLogger("rasterio").setLevel(logging.NOTSET)
     assert main(["--version"]) == 0
-    for name in ("rasterio", "fiona", "pyogrio", "matplotlib", "PIL", "lightning"):
+    for name in ("rasterio", "fiona", "pyogrio", "matplotlib", "PIL"):
         assert logging.getLogger(name).level == logging.WARNING
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from geotiff import write_geotiff
 from shapely.geometry import box
 
-NETWORKS = {"torch", "lightning", "segmentation_models_pytorch", "timm", "torchvision", "huggingface_hub"}
+NETWORKS = {"torch", "segmentation_models_pytorch", "timm", "torchvision", "huggingface_hub"}
 RASTERS = {"rasterio", "scipy", "skimage", "odc", "shapely"}
 TABLES = {"geopandas", "pandas", "pyogrio", "pyarrow"}
 NEVER = NETWORKS | {"sklearn", "matplotlib", "xarray", "h5py", "numba", "open3d", "laspy", "distributed"}

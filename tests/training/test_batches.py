@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from deepnets4eo.training.batches import EpochBatches, copy_to_gpu
-from deepnets4eo.training.loop import LIGHTNING_PRECISION
 
 NOWHERE = torch.device("meta")
 
@@ -50,13 +49,3 @@ def test_only_batches_for_a_gpu_are_copied(monkeypatch: pytest.MonkeyPatch, kind
     assert [batch["n"] for batch in batches] == [1, 2, 3]
     assert len(batches) == 4
     assert len(seen) == copied
-
-
-def test_every_precision_has_a_name_in_lightning() -> None:
-    from lightning.pytorch import Trainer
-
-    from deepnets4eo.device import PRECISIONS
-
-    assert set(LIGHTNING_PRECISION) == set(PRECISIONS)
-    for precision in LIGHTNING_PRECISION.values():
-        Trainer(accelerator="cpu", precision=precision, logger=False, enable_checkpointing=False)

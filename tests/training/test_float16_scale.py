@@ -1,6 +1,6 @@
 """The scale of float16 gradients outlives an interruption: it is in the checkpoint, and a resumed training goes on with it.
 
-On a CPU: PyTorch has a scaler for it, which Lightning only takes when it is handed over.
+On a CPU, for which PyTorch has a scaler as well.
 """
 
 import os
@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import lightning
 import pytest
 import torch
-from lightning.pytorch.plugins import MixedPrecision
 from torch import nn
 
 from deepnets4eo.training import loop
@@ -60,18 +58,14 @@ class Step:
 
 @pytest.fixture(autouse=True)
 def scaled_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Trainers with float16 on the CPU, each with a scaler of its own."""
+    """Trainings in float16 on the CPU, each with a scaler of its own."""
     scalers: list[Any] = []
 
-    def trainer(fit: Fit, epochs: int, display: Any) -> lightning.Trainer:
+    def scaler(fit: Fit) -> torch.amp.GradScaler:
         scalers.append(torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=GROWTH))
-        precision = MixedPrecision("16-mixed", "cpu", scalers[-1])
-        return lightning.Trainer(
-            accelerator="cpu", devices=1, plugins=[precision], max_epochs=epochs, logger=False,
-            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-        )  # fmt: skip
+        return scalers[-1]
 
-    monkeypatch.setattr(loop, "_trainer", trainer)
+    monkeypatch.setattr(loop, "_scaler", scaler)
     monkeypatch.setattr(loop, "draw_curves", lambda path, *_: path.touch())
     return scalers
 
@@ -80,7 +74,13 @@ def fit(out: Path, step: Step, *, resume: bool = False) -> nn.Module:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 1, 3))
     train = resolve({}, ["train.epochs=2", "train.keep=last"], kind=Recipe).train
-    fit_network(network, step, Batches(), lambda _: {"mean_iou": 0.5}, Fit(train, out, "recipe", resume=resume))
+    fit_network(
+        network,
+        step,
+        Batches(),
+        lambda _: {"mean_iou": 0.5},
+        Fit(train, out, "recipe", precision="float16", resume=resume),
+    )
     return network
 
 
@@ -108,7 +108,7 @@ def test_without_its_scale_a_resumed_training_would_differ(
     fit(tmp_path / "whole", Step())
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path / "cut", Step(3))
-    monkeypatch.setattr(loop._Loop, "on_fit_start", lambda _: None)
+    monkeypatch.setattr(torch.amp.GradScaler, "load_state_dict", lambda *_: None)
     fit(tmp_path / "cut", Step(infinite=0), resume=True)
     assert scale(tmp_path / "whole") != scale(tmp_path / "cut")
     assert len(scaled_on_a_cpu) == 3

@@ -230,23 +230,13 @@ def test_progress_is_a_log_line_off_a_terminal(caplog) -> None:
     ]  # fmt: skip
 
 
-class Place:
-    """An epoch of a training of three, resumed after 10 of its 100 steps."""
-
-    epoch, steps_before, num_training_batches = 0, 10, 100
-    loss_sum = torch.zeros(())
-
-
 def test_off_a_terminal_there_is_a_line_every_half_minute_with_step_loss_and_time_left(caplog) -> None:
     now = 1000.0
-    display, place = EpochProgress(3, "mean_iou", lambda: now), Place()
-    display.setup(None, None, "fit")
-    with caplog.at_level(logging.INFO):
-        display.on_train_epoch_start(place, place)
-        for step in range(90):
+    with EpochProgress(3, "mean_iou", lambda: now) as display, caplog.at_level(logging.INFO):
+        display.begin_epoch(1, steps=100, done=10)  # an epoch that was resumed
+        for step in range(11, 101):
             now += 1.0
-            place.loss_sum = torch.tensor(0.5) * (place.steps_before + step + 1)
-            display.on_train_batch_end(place, place, None, None, step)
+            display.step_done(step, torch.tensor(0.5) * step)
         for _ in range(4):
             now += 9.0
             display.show_validation()
@@ -260,10 +250,8 @@ def test_off_a_terminal_there_is_a_line_every_half_minute_with_step_loss_and_tim
 
 def test_progress_on_a_terminal_never_goes_to_stdout(monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    display = EpochProgress(3, "mean_iou")
-    display.setup(None, None, "fit")
-    display.epoch_done(ROW)
-    display.teardown(None, None, "fit")
+    with EpochProgress(3, "mean_iou") as display:
+        display.epoch_done(ROW)
     shown = capsys.readouterr()
     assert shown.out == ""
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.err)  # without the colours of a terminal
