@@ -125,8 +125,8 @@ class _Covers:
         arguments = (prepared.split, prepared.inputs, self.recipe, prepared.cells)
         return CoverSamples(*arguments, readers=self.readers, pairs=count)
 
-    def validation(self, samples: CoverSamples, halo_px: int) -> ValidationLoader:
-        return self.prepared.validation(samples, self.recipe.data.tile_px, halo_px)
+    def validation(self, samples: CoverSamples, halo_px: int, most: int | None) -> ValidationLoader:
+        return self.prepared.validation(samples, self.recipe.data.tile_px, halo_px, most=most)
 
 
 def train_cover(recipe: CoverRecipe, out: Path, options: TrainOptions) -> Path:
@@ -209,10 +209,10 @@ def _train_parts(covers: _Covers, segmenter: NetworkSegmenter, out: Path, option
     return fit_segmenter(segmenter, samples, criterion.step_change, scorer, recipe, out, options)
 
 
-def _matrices(covers: _Covers, segmenter: NetworkSegmenter) -> Any:
+def _matrices(covers: _Covers, segmenter: NetworkSegmenter, most: int | None = None) -> Any:
 
     halo_px = min(segmenter.halo_px, covers.recipe.data.tile_px // 8)
-    batches = covers.validation(covers.samples(), halo_px)
+    batches = covers.validation(covers.samples(), halo_px, most)
     return score_covers(segmenter, batches, covers.legend.num_classes, margin_px=halo_px)
 
 
@@ -222,7 +222,7 @@ def _change_scorer(covers: _Covers) -> Any:
     of_class = class_of_monitor(covers.recipe.train, covers.prepared.legend)
 
     def score(segmenter: NetworkSegmenter) -> dict[str, float]:
-        matrices = _matrices(covers, segmenter)
+        matrices = _matrices(covers, segmenter, covers.recipe.data.windows_per_epoch)
         f1 = {name: float(matrices["change"].f1[index]) for name, index in of_class.items()}
         return overall(matrices["change"]) | f1 | {"cover_accuracy": float(matrices["cover"].overall_accuracy)}
 
@@ -231,7 +231,7 @@ def _change_scorer(covers: _Covers) -> Any:
 
 def _cover_scorer(covers: _Covers) -> Any:
 
-    return lambda segmenter: overall(_matrices(covers, segmenter)["cover"])
+    return lambda segmenter: overall(_matrices(covers, segmenter, covers.recipe.data.windows_per_epoch)["cover"])
 
 
 def _notes(covers: _Covers, scores: dict[str, Any]) -> dict[str, Any]:

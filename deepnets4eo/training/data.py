@@ -321,6 +321,7 @@ class ValidationLoader:
     batch_size : tiles a batch
     workers : threads that read ahead; 0: none
     labelled : whether tiles without any label are left out, without reading their images; for samples of classes
+    most : tiles at most, evenly among all; None: all
 
     Examples
     --------
@@ -336,11 +337,14 @@ class ValidationLoader:
     batch_size: int
     workers: int = 0
     labelled: bool = False
+    most: int | None = None
 
     def __iter__(self) -> Iterator[Sample]:
         windows = self.samples.split.windows(VAL, self.tile_px - 2 * self.halo_px)
         if self.labelled:
             windows = [window for window in windows if self._has_label(window)]
+        if self.most is not None and self.most < len(windows):
+            windows = [windows[at] for at in np.linspace(0, len(windows) - 1, self.most).round().astype(int)]
 
         def batch(number: int) -> Sample:
             chosen = windows[number * self.batch_size : (number + 1) * self.batch_size]

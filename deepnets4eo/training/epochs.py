@@ -13,6 +13,7 @@ from deepnets4eo.training.recipe import TrainSection
 
 CHECKPOINTS = "checkpoints"
 LAST, BEST = "last.safetensors", "best.safetensors"
+WITHHELD_LOSS = "val_loss"
 
 
 def checkpoint(folder: Path, name: str = LAST) -> Path:
@@ -69,9 +70,23 @@ class Progress:
         return len(self.history)
 
     def score(self, epoch: int, monitor: str) -> float:
-        """The monitored score of an epoch; an undefined one counts as the worst."""
-        value = self.history[epoch].get(monitor, math.nan) if epoch >= 0 else math.nan
+        """The monitored score of an epoch, -inf where it is undefined."""
+        value = self.history[epoch].get(monitor, math.nan)
         return -math.inf if math.isnan(value) else value
+
+    def undefined(self, monitor: str) -> bool:
+        """Whether an epoch has no such score: the withheld part then lacks the class, and others' zeros are false alarms."""
+        return any(math.isnan(row.get(monitor, math.nan)) for row in self.history)
+
+    def last_is_best(self, monitor: str) -> bool:
+        """Whether the epoch that just ended is to be kept: by its score; where one is undefined, by the withheld loss, and
+        where that is, too, the later one."""
+        if self.best < 0:
+            return True
+        last, best = self.history[-1], self.history[self.best]
+        if self.undefined(monitor):
+            return not last.get(WITHHELD_LOSS, math.nan) >= best.get(WITHHELD_LOSS, math.nan)
+        return last[monitor] > best[monitor]
 
 
 def say_how_far(progress: Progress, fit: Fit) -> str:

@@ -30,7 +30,7 @@ from deepnets4eo.device import cudnn_settings, keep_freed_memory
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.segmenters.history import LOG, draw_curves, write_log
 from deepnets4eo.training.batches import Batch, EpochBatches, Loader
-from deepnets4eo.training.epochs import BEST, LAST, Fit, Progress, say_how_far, stops_early
+from deepnets4eo.training.epochs import BEST, LAST, WITHHELD_LOSS, Fit, Progress, say_how_far, stops_early
 from deepnets4eo.training.loggers import open_logger
 from deepnets4eo.training.optimization import (
     LR_FACTOR,
@@ -255,12 +255,21 @@ class _Loop:
         return mean_weights(self.network, self.optimizer) if self.plan.train.average else nullcontext()
 
     def _scores(self) -> dict[str, float]:
-        """The scores of the epoch; the monitored one alone where another process validates."""
+        """The scores of the epoch; those that decide alone where another process validates."""
         rank, monitor = self.plan.rank, str(self.plan.train.monitor)
         scores = self._validate_epoch() if rank.is_first else {monitor: math.nan}
         if monitor not in scores:
             raise InputError(f"validation has the scores {', '.join(scores)}; train.monitor={monitor} is none of them.")
-        return scores | {monitor: rank.from_first(scores[monitor], self.plan.device)}
+        shared = {
+            name: rank.from_first(scores.get(name, math.nan), self.plan.device) for name in (monitor, WITHHELD_LOSS)
+        }
+        if len(scores) > 1 and math.isnan(shared[monitor]) and not self.progress.undefined(monitor):
+            by = "the last epoch" if math.isnan(shared[WITHHELD_LOSS]) else "the epoch of the lowest loss there"
+            log.warning(
+                "%s is undefined: what is withheld shows nothing that it counts, so %s is kept. Withhold some of it: "
+                "data.val_share, data.val_scenes, or another data.split_seed.", monitor, by,
+            )  # fmt: skip
+        return scores | {name: value for name, value in shared.items() if name in scores or not rank.is_first}
 
     def _validate_epoch(self) -> dict[str, float]:
         """The scores of the epoch's weights; each forward pass shows progress and may end the training."""
@@ -300,8 +309,7 @@ class _Loop:
     def _save(self) -> None:
         progress, monitor = self.progress, self.plan.train.monitor
         now = progress.epochs_done - 1
-        best = progress.score(progress.best, monitor)
-        if best == -math.inf or progress.score(now, monitor) > best:
+        if progress.last_is_best(monitor):
             progress.best = now
             if self.plan.rank.is_first:
                 with self._kept_weights():

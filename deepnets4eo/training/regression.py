@@ -233,12 +233,11 @@ class _Prepared:
         cells = self.samples.cells if isinstance(self.samples, ValueAndClassSamples) else []
         return [int(count) for count in np.sum([one.counts for one in cells], axis=0)] if cells else []
 
-    def validation(self) -> ValidationLoader:
-        """Tiles that show each validation pixel once."""
+    def validation(self, most: int | None = None) -> ValidationLoader:
+        """Tiles that show each validation pixel once; `most` of them, or all."""
         data, halo_px = self.recipe.data, min(self.recipe.predict.halo_px, self.recipe.data.tile_px // 8)
-        return ValidationLoader(
-            self.samples, data.tile_px, halo_px, self.recipe.train.usual_batch_size, data.num_workers
-        )
+        batch_size, workers = self.recipe.train.usual_batch_size, data.num_workers
+        return ValidationLoader(self.samples, data.tile_px, halo_px, batch_size, workers, most=most)
 
 
 def train_regression(
@@ -259,7 +258,7 @@ def train_regression(
     network |= {"head": "units", "head_options": units}
     segmenter = build_segmenter(recipe, network, prepared.samples.inputs, prepared.legend)
     criterion = RegressionCriterion(recipe.train, prepared.legend, segmenter.inputs.names, prepared.pixels)
-    batches = prepared.validation()
+    batches = prepared.validation(most=recipe.data.windows_per_epoch)
 
     def score(segmenter: NetworkSegmenter) -> dict[str, float]:
         if not prepared.split.validated:
@@ -274,7 +273,7 @@ def train_regression(
         "split": split,
     }
     synthetic = any(named.scene.synthetic for named in prepared.split.scenes)
-    scores = score_segmenter(segmenter, batches) | {
+    scores = score_segmenter(segmenter, prepared.validation()) | {
         "legend": prepared.legend.name,
         "protocol": protocol,
         "synthetic": synthetic,

@@ -80,14 +80,15 @@ class Prepared:
         batch_size: int | None = None,
         *,
         labelled: bool = False,
+        most: int | None = None,
     ) -> ValidationLoader:
         """Return tiles that show each validation pixel once, with `halo_px` of context around `core_px`; `labelled`
-        leaves out tiles without any label."""
+        leaves out tiles without any label; `most` of them, or all."""
         from deepnets4eo.training.data import ValidationLoader
 
         batch_size = batch_size or self.recipe.train.usual_batch_size
         workers = self.recipe.data.num_workers
-        return ValidationLoader(samples, core_px + 2 * halo_px, halo_px, batch_size, workers, labelled)
+        return ValidationLoader(samples, core_px + 2 * halo_px, halo_px, batch_size, workers, labelled, most)
 
 
 Fit = Callable[[Prepared, Path, TrainOptions], tuple[Segmenter, dict[str, Any]]]  # → the segmenter, notes for the card
@@ -188,7 +189,8 @@ def fit_classes(
             step, recipe, prepared.inputs.names, segmenter.module, prepared.legend.num_classes
         )
         step = unlabelled.step
-    validation = validated.validation(withheld, recipe.data.tile_px - 2 * halo_px, halo_px)
+    most = recipe.data.windows_per_epoch  # after an epoch; at the end all is scored
+    validation = validated.validation(withheld, recipe.data.tile_px - 2 * halo_px, halo_px, most=most)
 
     def score(segmenter: NetworkSegmenter) -> dict[str, float]:
         if not validated.split.validated:

@@ -55,6 +55,15 @@ def test_every_validation_pixel_is_validated_once(kind: str) -> None:
     assert tested == np.sum(labelled)
 
 
+def test_a_validation_of_fewer_tiles_takes_them_evenly_and_each_once() -> None:
+    split = split_of(KINDS[0])
+    samples = ClassSamples(split, measure_inputs(split, ["image"]), section(), class_cells(split))
+    (windows,) = [split.windows(VAL, 16)]
+    assert len(windows) > 5
+    tiles = [sum(len(batch["mask"]) for batch in ValidationLoader(samples, 16, 0, 4, most=most)) for most in (5, 999)]
+    assert tiles == [5, len(windows)]
+
+
 def test_folds_validate_on_every_block_once() -> None:
     masks = [split_of("folds", f"data.fold={fold}").mask(1, VAL, WHOLE) for fold in range(5)]
     assert (np.sum(masks, axis=0) == 1).all()

@@ -121,9 +121,25 @@ def test_patience_stops_and_a_resumed_run_stays_stopped(tmp_path: Path) -> None:
     assert equal(first, again)
 
 
-def test_an_undefined_score_is_never_the_best(tmp_path: Path) -> None:
-    _, progress = run(tmp_path, settings(epochs=3), Scores([float("nan"), 0.1, float("nan")]))
-    assert progress.best_epoch == 2
+@pytest.mark.parametrize(
+    ("losses", "kept", "epochs"),
+    [([], 4, 4), ([0.9, 0.7, 0.3, 0.5], 3, 4), ([0.9, 0.2, 0.7, 0.6], 2, 4), ([0.1, 0.2, 0.3, 0.4], 1, 3)],
+    ids=["last", "third", "second", "patience"],
+)
+def test_where_the_monitored_class_is_not_withheld_the_loss_decides(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, losses: list[float], kept: int, epochs: int
+) -> None:
+    """False alarms give the class an F1 of 0; epochs without any have none, and are better."""
+    left, scores = list(losses), [0.0, float("nan"), float("nan"), float("nan")]
+
+    def validate(network: nn.Module) -> dict[str, float]:
+        return {"f1.change": scores.pop(0), "kappa": 0.0} | ({"val_loss": left.pop(0)} if left else {})
+
+    _, progress = run(tmp_path, settings(epochs=4, monitor="f1.change", patience=2), validate)
+    assert (progress.best_epoch, progress.epochs_done) == (kept, epochs)
+    said = "the epoch of the lowest loss there" if losses else "the last epoch"
+    assert caplog.text.count("f1.change is undefined: what is withheld shows nothing that it counts") == 1
+    assert f"so {said} is kept" in caplog.text
 
 
 def test_scores_that_are_all_undefined_keep_the_last_epoch(tmp_path: Path) -> None:
