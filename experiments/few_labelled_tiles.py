@@ -46,9 +46,8 @@ METHODS = ("unlabelled.momentum=0.97", "unlabelled.threshold=0.8")
 WAYS: dict[str, tuple[str, ...]] = {
     "labels alone": (),
     "pseudo-label": ("unlabelled.method=pseudo-label", *METHODS),
-    "mean teacher": ("unlabelled.method=mean-teacher", "unlabelled.weight=10", *METHODS),
     "FixMatch": ("unlabelled.method=fixmatch", *METHODS),
-    "FreeMatch": ("unlabelled.method=freematch", *METHODS),
+    "SoftMatch": ("unlabelled.method=softmatch", *METHODS),
 }
 ALL = "labels alone, all of them"
 TRAIN_CITIES, TEST_CITIES, CITY_PX, CITY_M = (1, 2, 3, 4), (21, 22), 256, 0.5

@@ -66,16 +66,13 @@ ALONE, GRADIENT, COVER_ALONE, PLAIN = (
     "land cover alone",
     "plain loop, L1",
 )
-BOTH = "heights and land cover, {}"
+BOTH = "heights and land cover"
 HEIGHTS, TOGETHER, CLASSES = "depth/heights", "depth/heights-and-cover", "unet-mobilenet"  # recipes
 ROWS: dict[str, tuple[str, tuple[str, ...]]] = {
     ALONE: (HEIGHTS, (ZERO,)),
     GRADIENT: (HEIGHTS, (ZERO, "train.losses.gradient=1")),
     COVER_ALONE: (CLASSES, ("train.refit=false",)),
-    **{
-        BOTH.format(name): (TOGETHER, (ZERO, f"train.balance={balance}"))
-        for name, balance in {"equal": "equal", "log-variance": "log_variance", "GradNorm": "gradnorm"}.items()
-    },
+    BOTH: (TOGETHER, (ZERO,)),
 }
 COLUMNS = ("RMSE m", "RMSE at roof edges m", "MAE m", "R2 %", "mean F1 %")
 Sources = Mapping[str, Mapping[str, str]]

@@ -1,11 +1,10 @@
 """The task `self-supervised`: first weights for the encoder of any network, from images or tiles without labels.
 
-SimCLR (Chen et al. 2020), MoCo (He et al. 2020) and rotation (Gidaris et al. 2018) by the one trainer. The run holds the encoder alone;
+SimCLR (Chen et al. 2020) by the one trainer. The run holds the encoder alone;
 recipes start from it with `model.encoder_weights`. Refuses networks without an encoder of one image."""
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,34 +30,27 @@ from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_resul
 from deepnets4eo.training.tasks import Task, TrainOptions
 
 COMPARED = 256  # images among which one is to be found again in validation
-TURNS = Legend.from_dict(
-    {"name": "quarter turns", "classes": [{"value": n, "name": f"{90 * n}°", "color": [60 * n, 90, 90]} for n in range(4)]}
-)  # fmt: skip
+NO_LABELS = Legend.from_dict(
+    {"name": "none", "classes": [{"value": n, "name": f"class {n}", "color": [60 * n, 90, 90]} for n in range(4)]}
+)  # of the head that is not trained
 
 
 class PretextSection(Section):
     """What is learnt without labels."""
 
-    method: Literal["simclr", "moco", "rotation"] = Field(
-        default="simclr",
-        description="simclr, moco: which two views are of one image, among those of a batch or a queue; rotation: by which quarter turn an image "
-        "was turned",
-    )
-    temperature: float = Field(default=0.2, gt=0, description="simclr, moco: divides the cosines")
-    channels: int = Field(default=128, ge=2, description="simclr, moco: of the embeddings that are compared")
+    temperature: float = Field(default=0.2, gt=0, description="divides the cosines")
+    channels: int = Field(default=128, ge=2, description="of the embeddings that are compared")
     least_crop: float = Field(default=0.3, gt=0, le=1, description="smallest share of an image's area in a view")
-    queue: int = Field(default=4096, ge=1, description="moco: views of earlier batches that are compared with")
-    momentum: float = Field(default=0.999, ge=0, lt=1, description="moco: share of the mean encoder kept at each step")
 
 
 class PretextTrain(ImageTrain):
     """Optimisation, and how views are relit."""
 
-    batch_size: int = Field(default=64, ge=2, description="images a step; simclr compares those of one step")
+    batch_size: int = Field(default=64, ge=2, description="images a step, which are compared")
     photometric: float = Field(default=0.3, ge=0, le=1, description="strength of light and contrast changes; 0: none")
     monitor: Literal["agreement"] = Field(
         default="agreement",
-        description="share of validation images whose other view is the nearest of 256, or whose turn is right",
+        description="share of validation images whose other view is the nearest of 256",
     )
     keep: Literal["best", "last"] = Field(default="last", description="which epoch's weights become the run's")
 
@@ -73,7 +65,7 @@ class PretextRecipe(ImageRecipe):
     @model_validator(mode="after")
     def _no_labels(self) -> PretextRecipe:
         if self.unlabelled.method != "none":
-            raise ValueError(f"has unlabelled.method={self.unlabelled.method}, which needs labels. Set pretext.method")
+            raise ValueError(f"has unlabelled.method={self.unlabelled.method}, which needs labels. Leave it out")
         return self
 
 
@@ -98,7 +90,7 @@ def train_encoder(recipe: PretextRecipe, out: Path, options: TrainOptions) -> Pa
     side_px = square_side_px(pixels)
     named = {"name": model.network, "encoder": model.encoder}
     segmenter = build_segmenter(
-        recipe, {key: value for key, value in named.items() if value} | _sized(model.options, recipe, side_px), inputs, TURNS
+        recipe, {key: value for key, value in named.items() if value} | _sized(model.options, recipe, side_px), inputs, NO_LABELS
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(train.seed)
@@ -149,7 +141,7 @@ def _write_encoder(segmenter: NetworkSegmenter, recipe: PretextRecipe, out: Path
 
 
 class Pretext(nn.Module):
-    """The encoder of a network with a head for what is learnt without labels and, of MoCo, their running mean and a queue of keys.
+    """The encoder of a network with a head for what is learnt without labels.
 
     network : has a part `encoder`, (N, C, P, P) → maps or vectors. size : bands C, and side P of the images in pixels."""
 
@@ -165,59 +157,23 @@ class Pretext(nn.Module):
                 f"the network {recipe.model.network} has no encoder of one image of {size[1]} px ({error}). Set model.network to "
                 "image-classifier or unet, with the encoder that is to start from these weights."
             ) from error
-        rotation = recipe.pretext.method == "rotation"
-        channels = len(TURNS.classes) if rotation else recipe.pretext.channels
-        hidden: list[nn.Module] = [] if rotation else [nn.Linear(width, width), nn.ReLU()]
-        self.head = nn.Sequential(*hidden, nn.Linear(width, channels))
-        if recipe.pretext.method == "moco":
-            self.means = nn.ModuleList([copy.deepcopy(part) for part in (self.encoder, self.head)]).requires_grad_(
-                False
-            )
-            self.register_buffer("queue", F.normalize(torch.randn(recipe.pretext.queue, channels), dim=1))
-            self.register_buffer("at", torch.zeros((), dtype=torch.int64))
-            self.queue: Tensor
-            self.at: Tensor
+        self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, recipe.pretext.channels))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embeddings, or logits of the four turns, of images (N, C, P, P) → (N, D)"""
+        """Embeddings of images (N, C, P, P) → (N, D)"""
         return self.head(pool(self.encoder(images)).float())
 
     def view(self, images: Tensor) -> Tensor:
         """Another look at images (N, C, P, P): a part of each, turned and mirrored, under another light."""
-        train, rotates = self.train_section, self.pretext.method != "rotation"
-        images = weak(images, flips=train.flips, rotations=train.rotations and rotates, shift=0)
+        train = self.train_section
+        images = weak(images, flips=train.flips, rotations=train.rotations, shift=0)
         images = crop(images, self.pretext.least_crop)
         return relight(images, train.photometric) if train.photometric else images
 
     def loss(self, images: Tensor) -> Tensor:
         """The loss of a batch of images (N, C, P, P), () float32."""
-        if self.pretext.method == "rotation":
-            logits, turns = self.turn(self.view(images))
-            return F.cross_entropy(logits, turns)
-        first, second = self.view(images), self.view(images)
-        if self.pretext.method == "simclr":
-            embedded = self(torch.cat([first, second]))
-            return nt_xent(embedded[: len(first)], embedded[len(first) :], self.pretext.temperature)
-        keys = self._keys(second)
-        loss = moco_loss(self(first), keys, self.queue.clone(), self.pretext.temperature)
-        positions = (self.at + torch.arange(len(keys), device=keys.device)) % len(self.queue)
-        self.queue[positions] = keys
-        self.at.copy_((positions[-1] + 1) % len(self.queue))
-        return loss
-
-    def turn(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (4 N, 4) of all four quarter turns of images, and which turn each is, (4 N,)."""
-        turned = torch.cat([images.rot90(turn, (2, 3)) for turn in range(4)])
-        return self(turned), torch.arange(4, device=images.device).repeat_interleave(len(images))
-
-    @torch.no_grad()
-    def _keys(self, images: Tensor) -> Tensor:
-        """Move the means towards encoder and head, and return their embeddings of length 1, (N, D)."""
-        encoder, head = self.means
-        for mean, own in ((encoder, self.encoder), (head, self.head)):
-            for kept, value in zip(mean.parameters(), own.parameters(), strict=True):
-                kept.lerp_(value, 1 - self.pretext.momentum)
-        return F.normalize(head(pool(encoder(images)).float()), dim=1)
+        embedded = self(torch.cat([self.view(images), self.view(images)]))
+        return nt_xent(embedded[: len(images)], embedded[len(images) :], self.pretext.temperature)
 
 
 def pool(maps: Any) -> Tensor:
@@ -237,18 +193,9 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     return F.cross_entropy(alike, partner)
 
 
-def moco_loss(queries: Tensor, keys: Tensor, queue: Tensor, temperature: float) -> Tensor:
-    """MoCo: each query has to find the key of its image among the queue. queries : (N, D); keys : (N, D) and queue : (Q, D),
-    of length 1, without gradient → () float32"""
-    queries = F.normalize(queries, dim=1)
-    own = (queries * keys).sum(dim=1, keepdim=True)
-    cosines = torch.cat([own, queries @ queue.T], dim=1) / temperature
-    return F.cross_entropy(cosines, torch.zeros(len(queries), dtype=torch.int64, device=queries.device))
-
-
 @torch.no_grad()
 def agreement(module: nn.Module, material: Material) -> float:
-    """Share of validation images whose other view is the nearest among up to 256, or of turns that are named rightly."""
+    """Share of validation images whose other view is the nearest among up to 256."""
     pretext: Any = module
     right, compared = 0, 0
     device = next(module.parameters()).device
@@ -256,12 +203,9 @@ def agreement(module: nn.Module, material: Material) -> float:
         torch.manual_seed(0)
         for rows in np.array_split(material.split.val, -(-len(material.split.val) // COMPARED)):
             images = torch.from_numpy(material.prepare(rows)).to(device)
-            if pretext.pretext.method == "rotation":
-                scores, wanted = pretext.turn(images)
-            else:
-                one, other = (F.normalize(pretext(pretext.view(images)), dim=1) for _ in range(2))
-                scores, wanted = one @ other.T, torch.arange(len(rows), device=device)
-            right, compared = right + int((scores.argmax(dim=1) == wanted).sum()), compared + len(wanted)
+            one, other = (F.normalize(pretext(pretext.view(images)), dim=1) for _ in range(2))
+            nearest, own = (one @ other.T).argmax(dim=1), torch.arange(len(rows), device=device)
+            right, compared = right + int((nearest == own).sum()), compared + len(rows)
     return right / compared
 
 

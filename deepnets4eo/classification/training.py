@@ -299,7 +299,7 @@ class ImageCriterion:
         if self.consistency:
             number = material.targets.shape[1]
             network.consistency = Consistency(
-                recipe.unlabelled, number, len(material.unlabelled), steps * recipe.train.epochs, network
+                recipe.unlabelled, number, len(material.unlabelled), steps * recipe.train.epochs
             )
 
     def step(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
@@ -319,13 +319,9 @@ class ImageCriterion:
         keeper: Consistency = net.consistency
         first = self._weak(batch["unlabelled"])
         second = self._weak(batch["unlabelled"])
-        if keeper.section.method == "mean-teacher":
-            q, together = keeper.teach(network, lambda one: one.patch_scores(first)), [images, second]
-        else:
-            q, together = None, [images, first, strong(second)] if keeper.takes_strong else [images, first]
+        together = [images, first, strong(second)] if keeper.takes_strong else [images, first]
         logits = net.patch_scores(torch.cat(together)).float().split([len(part) for part in together])
-        if q is None:
-            q = logits[1].detach().softmax(dim=1)
+        q = logits[1].detach().softmax(dim=1)
         return self._supervised(network, logits[0], batch["target"]) + keeper.loss(logits[-1], q, batch["rows"])
 
     def _follow(self, network: Any, images: Tensor, batch: Mapping[str, Tensor]) -> Tensor:

@@ -21,7 +21,6 @@ class InUnits(nn.Module):
     network : returns (N, K, H, W), the channels of the quantity last
     offset, scale : median and standard deviation of the values that are learnt, in their unit
     deviation : whether the last channel is the logarithm of a variance
-    balanced : whether numbers that weigh the tasks of a training are learnt, see `training.regression`
     critic_bands : bands of the image, where a discriminator is trained beside the network, see `training.regression`; 0: none
 
     Examples
@@ -37,12 +36,10 @@ class InUnits(nn.Module):
         offset: float = 0.0,
         scale: float = 1.0,
         deviation: bool = False,
-        balanced: bool = False,
         critic_bands: int = 0,
     ) -> None:
         super().__init__()
         self.network, self.offset, self.scale, self.deviation = network, offset, scale, deviation
-        self.tasks = TaskNumbers() if balanced else None
         self.discriminator = patch_discriminator(critic_bands + 1) if critic_bands else None
 
     def forward(self, image: Tensor) -> Tensor:
@@ -53,17 +50,6 @@ class InUnits(nn.Module):
         if self.deviation:
             parts.append(self.scale * torch.exp(output[:, last + 1 :].clamp(-MOST_LOG, MOST_LOG) / 2))
         return torch.cat(parts, dim=1)
-
-
-class TaskNumbers(nn.Module):
-    """What a training learns about its two tasks, values and classes, and resumes with: a number each, and their first losses."""
-
-    first_losses: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.numbers = nn.Parameter(torch.zeros(2))
-        self.register_buffer("first_losses", torch.zeros(2))
 
 
 def patch_discriminator(in_channels: int) -> nn.Module:
@@ -81,10 +67,7 @@ def add_units(
     offset: float = 0.0,
     scale: float = 1.0,
     deviation: bool = False,
-    balanced: bool = False,
     critic_bands: int = 0,
 ) -> nn.Module:
     """The network with its last channels in the unit of a quantity; `num_classes` are all its channels."""
-    return InUnits(
-        network, offset=offset, scale=scale, deviation=deviation, balanced=balanced, critic_bands=critic_bands
-    )
+    return InUnits(network, offset=offset, scale=scale, deviation=deviation, critic_bands=critic_bands)

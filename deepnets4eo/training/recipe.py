@@ -227,7 +227,7 @@ class UnlabelledSection(Section):
     """How images, windows or buildings without labels are learnt from: those of `data.unlabelled`, and what the labels leave out of
     the training part."""
 
-    method: Literal["none", "pseudo-label", "mean-teacher", "fixmatch", "flexmatch", "softmatch", "freematch"] = Field(
+    method: Literal["none", "pseudo-label", "fixmatch", "flexmatch", "softmatch"] = Field(
         default="none", description="none: labels alone; flexmatch: for whole images"
     )
     ratio: int = Field(default=1, ge=1, description="unlabelled windows to each labelled one of a step")
@@ -239,16 +239,13 @@ class UnlabelledSection(Section):
         default=0.999,
         ge=0,
         lt=1,
-        description="share kept at each step: of the teacher, and of what softmatch and freematch measure",
+        description="softmatch: share of what it measures that is kept at each step",
     )
     ramp_share: float = Field(
         default=0.4,
         ge=0,
         le=1,
-        description="pseudo-label, mean-teacher: share of the steps in which the weight rises from 0",
-    )
-    fairness: float = Field(
-        default=0.001, ge=0, description="freematch: on the loss that keeps classes as common as they are"
+        description="pseudo-label: share of the steps in which the weight rises from 0",
     )
 
 
@@ -306,7 +303,7 @@ class Recipe(Section):
             )
         if method == "flexmatch" and self.task != "images":
             raise ValueError(
-                "has unlabelled.method=flexmatch, which remembers a label for each image. Set fixmatch or freematch"
+                "has unlabelled.method=flexmatch, which remembers a label for each image. Set fixmatch or softmatch"
             )
         if train.clicks or train.modality_dropout:
             raise ValueError(

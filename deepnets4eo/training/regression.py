@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.metrics.values import SCORES
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.segmenters.units import InUnits, TaskNumbers
+from deepnets4eo.segmenters.units import InUnits
 from deepnets4eo.tiling.scores import best_class
 from deepnets4eo.training.data import ClassSamples, Sample, SceneSamples, ValidationLoader
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
@@ -43,9 +43,7 @@ from deepnets4eo.training.tasks import Task, TrainOptions
 from deepnets4eo.training.value_losses import SumOfValueLosses, ValueLossName
 
 Batch = Mapping[str, Tensor]
-Balance = Literal["equal", "log_variance", "gradnorm"]
 
-ASYMMETRY = 1.5  # GradNorm's alpha: how strongly the slower task is furthered
 VALUES = "values"  # of a sample: (h, w) float32, NaN where void
 
 
@@ -62,10 +60,6 @@ class RegressionTrain(TrainSection):
         default=0.0,
         ge=0,
         description="weight of an LS-GAN loss, whose discriminator is trained beside; published: 1 beside l1: 100",
-    )
-    balance: Balance = Field(
-        default="equal",
-        description="with a legend: how the losses of values and classes are weighed: alike, by learnt variances, or by their gradients",
     )
     monitor: str = Field(
         default="r2",
@@ -87,10 +81,6 @@ class RegressionRecipe(Recipe):
             raise ValueError(
                 f"has train.losses={self.train.losses} with target.deviation={self.target.deviation}; the loss gaussian learns the "
                 "deviation, and nothing else does. Set both or none"
-            )
-        if self.train.balance != "equal" and not self.legend:
-            raise ValueError(
-                f"has train.balance={self.train.balance}, but no classes beside the values. Set legend, or leave it out"
             )
         return self
 
@@ -130,11 +120,7 @@ class RegressionCriterion:
 
     def __init__(self, train: RegressionTrain, legend: Legend, layers: Sequence[str], pixels: Sequence[int]) -> None:
         self.layers, self.num_classes = list(layers), legend.num_classes
-        self.of_values, self.balance, self.adversarial = (
-            SumOfValueLosses(train.losses),
-            train.balance,
-            train.adversarial,
-        )
+        self.of_values, self.adversarial = SumOfValueLosses(train.losses), train.adversarial
         self.of_classes = (
             SumOfLosses(train.class_losses, class_weights(train, legend, pixels)) if self.num_classes else None
         )
@@ -153,46 +139,7 @@ class RegressionCriterion:
         if self.of_classes is None:
             return loss
         self.of_classes.to(output.device)
-        second = self.of_classes(output[:, : self.num_classes], batch["mask"].long(), batch["valid"])
-        return balance_losses(torch.stack([loss, second]), network, self.balance)
-
-
-def balance_losses(losses: Tensor, network: nn.Module, balance: Balance) -> Tensor:
-    """Return the loss () of two tasks (2,): their sum, or weighed by learnt variances (Kendall, Gal and Cipolla, CVPR 2018) or by the size of
-    their gradients (Chen et al., GradNorm, ICML 2018). The numbers that weigh them are parts of the network and learn with it.
-
-    Errors: InputError for GradNorm with a network that has no part named decoder."""
-    if balance == "equal":
-        return losses.sum()
-    assert isinstance(network, InUnits)
-    assert network.tasks is not None
-    if balance == "log_variance":
-        return (losses * torch.exp(-network.tasks.numbers) + network.tasks.numbers / 2).sum()
-    return _by_gradients(losses, network.tasks, last_shared_weight(network.network))
-
-
-def _by_gradients(losses: Tensor, tasks: TaskNumbers, shared: Tensor) -> Tensor:
-    """Losses weighed so that their gradients at the last shared layer get sizes by how fast each task learns; the weights sum up to 2."""
-    weights = 2 * tasks.numbers.softmax(dim=0)
-    if not bool(tasks.first_losses.any()):
-        tasks.first_losses.copy_(losses.detach())
-    gradients = [torch.autograd.grad(loss, shared, retain_graph=True)[0].norm() for loss in losses]
-    sizes = weights * torch.stack(gradients).detach()
-    rates = losses.detach() / tasks.first_losses.clamp_min(torch.finfo(losses.dtype).tiny)
-    aims = (sizes.mean() * (rates / rates.mean()) ** ASYMMETRY).detach()
-    return (weights.detach() * losses).sum() + (sizes - aims).abs().sum()
-
-
-def last_shared_weight(network: nn.Module) -> Tensor:
-    """The last convolution's weights (…, 4 axes) of the part that the tasks share. Errors: InputError where there is none."""
-    decoder = getattr(network, "decoder", None)
-    kernels = [] if decoder is None else [weight for weight in decoder.parameters() if weight.ndim == 4]
-    if not kernels:
-        raise InputError(
-            f"{type(network).__name__} has no part named decoder, at which GradNorm compares gradients. Set "
-            "train.balance=log_variance or equal, or choose another network."
-        )
-    return kernels[-1]
+        return loss + self.of_classes(output[:, : self.num_classes], batch["mask"].long(), batch["valid"])
 
 
 def adversarial_loss(network: InUnits, image: Tensor, estimate: Tensor, values: Tensor) -> Tensor:
@@ -252,7 +199,6 @@ def train_regression(
     model, scale, quantity = recipe.model, prepared.scale, prepared.legend.quantity
     named = {"name": model.network, "encoder": model.encoder}
     units = {"offset": scale.median, "scale": scale.std, "deviation": bool(quantity and quantity.deviation)}
-    units |= {"balanced": True} if recipe.train.balance != "equal" else {}
     units |= {"critic_bands": prepared.samples.inputs.in_channels} if recipe.train.adversarial else {}
     network = {key: value for key, value in named.items() if value is not None} | model.options
     network |= {"head": "units", "head_options": units}

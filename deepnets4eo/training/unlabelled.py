@@ -121,7 +121,7 @@ class UnlabelledCriterion:
         self.supervised, self.layers, self.pool = supervised, list(layers), pool
         self.photometric = recipe.train.photometric
         steps = recipe.train.epochs * (recipe.data.windows_per_epoch // recipe.train.usual_batch_size)
-        network.consistency = Consistency(recipe.unlabelled, num_classes, 0, steps, network)
+        network.consistency = Consistency(recipe.unlabelled, num_classes, 0, steps)
 
     def step(self, network: nn.Module, batch: Batch) -> Tensor:
         """The loss of one batch, () float32."""
@@ -139,10 +139,7 @@ class UnlabelledCriterion:
         def rows(logits: Tensor) -> Tensor:
             return logits.movedim(1, -1)[counted] if self.pool is None else self.pool(logits, batch)
 
-        if keeper.section.method == "mean-teacher":
-            q = keeper.teach(network, lambda teacher: rows(_main_scores(teacher, first)))
-            compared = rows(_main_scores(network, self._view(layers, valid)))
-        elif keeper.takes_strong:
+        if keeper.takes_strong:
             with torch.no_grad():
                 q = rows(mix(_main_scores(network, first))).softmax(dim=1)
             compared = rows(_main_scores(network, mix(self._view(layers, valid, strong_in_place))))

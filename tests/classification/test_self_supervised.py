@@ -8,12 +8,11 @@ import pytest
 import torch
 from geotiff import write_geotiff
 from safetensors.torch import load_file
-from torch import nn
 
 import deepnets4eo
 from deepnets4eo.classification.networks import ImageClassifier, WideResNet
 from deepnets4eo.classification.readers import ImageData, list_unlabelled
-from deepnets4eo.classification.self_supervised import Pretext, PretextRecipe, moco_loss, nt_xent
+from deepnets4eo.classification.self_supervised import nt_xent
 from deepnets4eo.damage.network.architecture import DamageNet
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.inspection.files import inspect
@@ -28,7 +27,7 @@ SMALL = {
     "data": {"windows_per_epoch": 8, "num_workers": 0},
     "model": {"network": "wide-resnet-eca", "options": {"stride_px": 8, "phi": -1}},
     "train": {"epochs": 2, "batch_size": 4, "lr": 0.003},
-    "pretext": {"channels": 16, "queue": 20},
+    "pretext": {"channels": 16},
 }
 
 
@@ -42,53 +41,6 @@ def test_simclr_compares_each_view_with_all_others_of_the_batch() -> None:
     powers = np.exp(cosines(views, views) / 0.5)
     costs = [-np.log(powers[i, (i + 3) % 6] / (powers[i].sum() - powers[i, i])) for i in range(6)]
     assert float(nt_xent(FIRST, SECOND, 0.5)) == pytest.approx(np.mean(costs), rel=1e-5)
-
-
-def test_moco_compares_each_query_with_its_key_and_the_queue() -> None:
-    keys, queue = (nn.functional.normalize(one, dim=1) for one in (SECOND, torch.tensor([[1.0, 2], [-1, 3]])))
-    own, others = np.exp(cosines(FIRST, keys).diagonal() / 0.1), np.exp(cosines(FIRST, queue) / 0.1)
-    expected = -np.log(own / (own + others.sum(axis=1))).mean()
-    assert float(moco_loss(FIRST, keys, queue, 0.1)) == pytest.approx(expected, rel=1e-5)
-
-
-class Corner(nn.Module):
-    """A network whose encoder sees the four corners of an image alone."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = nn.Sequential(nn.AdaptiveMaxPool2d(2), nn.Flatten())
-
-
-def pretext(method: str, **keys: object) -> Pretext:
-    recipe = PretextRecipe(pretext={"method": method, "channels": 4, "queue": 5, **keys})
-    return Pretext(Corner(), recipe, (1, 8))
-
-
-def test_rotation_names_the_quarter_turn_of_each_image() -> None:
-    module = pretext("rotation")
-    module.head = nn.Sequential(nn.Identity())
-    image = torch.zeros(1, 1, 8, 8)
-    image[..., 0, 0] = 1
-    logits, turns = module.turn(image)
-    assert turns.tolist() == [0, 1, 2, 3]
-    assert logits.argmax(dim=1).tolist() == [0, 2, 3, 1], "from the upper left corner down, to the right, and up"
-
-
-def test_the_queue_of_moco_holds_the_last_keys_and_the_mean_follows_slowly() -> None:
-    torch.manual_seed(0)
-    module = pretext("moco", momentum=0.75)
-    before = module.means[1][0].weight.clone()
-    with torch.no_grad():
-        module.head[0].weight.add_(1.0)
-    images, queue = torch.rand(3, 1, 8, 8), module.queue.clone()
-    module.loss(images).backward()
-    torch.testing.assert_close(module.means[1][0].weight, before + 0.25)
-    assert not any(parameter.requires_grad for parameter in module.means.parameters())
-    assert not torch.equal(module.queue[:3], queue[:3])
-    assert torch.equal(module.queue[3:], queue[3:])
-    module.loss(images)
-    assert int(module.at) == 1, "six keys in a queue of five"
-    torch.testing.assert_close(module.queue.norm(dim=1), torch.ones(5))
 
 
 def test_crops_show_a_square_part_of_an_image_at_its_size() -> None:
@@ -110,9 +62,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_interrupted_training_ends_in_the_same_bits(patches: Path, recipe: Path, tmp_path: Path) -> None:
     def train(name: str, **how: object) -> Path:
         options = TrainOptions(device="cpu", **how)  # type: ignore[arg-type]
-        return deepnets4eo.train(
-            recipe, tmp_path / name, data=patches, overrides=["pretext.method=moco"], options=options
-        )
+        return deepnets4eo.train(recipe, tmp_path / name, data=patches, options=options)
 
     whole = train("whole")
     train("parts", epochs=1)

@@ -31,7 +31,7 @@ RECIPE: dict[str, Any] = {
     "data": {"tile_px": 32, "windows_per_epoch": 4, "val_share": 0, "num_workers": 0},
     "model": {"network": "tiny"},
     "train": {"epochs": 2, "batch_size": 2, "photometric": 0.1},
-    "unlabelled": {"method": "mean-teacher", "ratio": 2, "momentum": 0.5},
+    "unlabelled": {"method": "softmatch", "ratio": 2, "momentum": 0.5},
 }
 
 
