@@ -1,17 +1,16 @@
 """Classifiers whose state is arrays alone: linear discriminant analysis, the spectral angle mapper, Gaussian support vector machines.
 
 Each takes vectors (n, F) and classes (n,), and predicts by one matrix product for all pixels: with means of the classes, with
-their directions, or with a kernel matrix, for which all one-vs-all machines share one table of vectors."""
+their directions, or with a kernel matrix, for which all machines share one table of vectors."""
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-
-from deepnets4eo.prefetch import in_order
 
 LEAST_VARIANCE = 1e-8  # of directions that are used, of the widest: narrower ones are rounding
 
@@ -118,9 +117,9 @@ def _unit(spectra: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class RbfSvm(ClassifierMixin, BaseEstimator):
-    """f_k(x) = Σ_s coef[s, k] · exp(−γ ‖x − s‖²) + intercept[k], a machine for each class against all others. gamma :
-    in units of 1 / (features × their variance), so that 1 is a sound start. components : 0, exact support vectors
-    (libsvm; up to some 10 000 samples), or landmarks of a Nyström approximation (Williams and Seeger, NIPS 2000)."""
+    """f_m(x) = Σ_s coef[s, m] · exp(−γ ‖x − s‖²) + intercept[m]. gamma : in units of 1 / (features × their variance), so
+    that 1 is a sound start. components : 0, exact support vectors (libsvm; up to some 10 000 samples), a machine m for each
+    pair of classes, or landmarks of a Nyström approximation (Williams and Seeger, NIPS 2000), one for each class."""
 
     def __init__(
         self, C: float = 1.0, gamma: float = 1.0, components: int = 0, class_weight: str | None = None, seed: int = 0
@@ -135,16 +134,14 @@ class RbfSvm(ClassifierMixin, BaseEstimator):
         centred = vectors - self.centre_
         variance = float(centred.var(dtype=np.float64))
         self.gamma_ = self.gamma / (vectors.shape[1] * variance) if variance > 0 else 1.0
-        targets = range(1, 2) if len(self.classes_) == 2 else range(len(self.classes_))
-        positive = [index == target for target in targets]
-        (self._fit_landmarks if self.components else self._fit_exactly)(centred, positive)
+        (self._fit_landmarks if self.components else self._fit_exactly)(centred, index)
         return self
 
     def decision_function(
         self, vectors: NDArray[np.float32], *, kernel_values: int = KERNEL_VALUES
     ) -> NDArray[np.float32]:
-        """Return decision values (n, K); for two classes (n,), positive for the second. kernel_values : in memory at
-        once."""
+        """Return decision values (n, K), of exact machines the pairs won and, below a third, how clearly; for two classes
+        (n,), positive for the second. kernel_values : in memory at once."""
         centred = np.asarray(vectors, np.float32) - self.centre_
         rows = max(32, kernel_values // len(self.vectors_))
         parts = [
@@ -152,35 +149,36 @@ class RbfSvm(ClassifierMixin, BaseEstimator):
             for start in range(0, max(len(centred), 1), rows)
         ]
         values = np.concatenate(parts) + self.intercept_
-        return values[:, 0] if len(self.classes_) == 2 else values
+        if len(self.classes_) == 2:
+            return values[:, 0]
+        return values if self.components else pairs_won(values, len(self.classes_))
 
     def predict(self, vectors: NDArray[np.float32]) -> NDArray[Any]:
         """Return the class of the highest decision value, (n,)."""
         values = self.decision_function(vectors)
         return self.classes_[(values > 0).astype(int) if values.ndim == 1 else values.argmax(axis=1)]
 
-    def _fit_exactly(self, centred: NDArray[np.float32], positive: list[NDArray[np.bool_]]) -> None:
+    def _fit_exactly(self, centred: NDArray[np.float32], index: NDArray[np.intp]) -> None:
         from sklearn.svm import SVC
 
         shared = len(centred) <= SHARED_KERNEL
         kernel = gaussian_kernel(centred, centred, self.gamma_).astype(np.float64) if shared else centred
+        machine = SVC(
+            C=self.C, kernel="precomputed" if shared else "rbf", gamma=self.gamma_, class_weight=self.class_weight,
+            cache_size=300,
+        ).fit(kernel, index)  # fmt: skip
+        count, used = len(self.classes_), machine.support_
+        of_class = index[used]
+        columns = [machine.dual_coef_[0]] if count == 2 else [
+            np.where(of_class == first, machine.dual_coef_[second - 1], 0)
+            + np.where(of_class == second, machine.dual_coef_[first], 0)
+            for first, second in combinations(range(count), 2)
+        ]  # fmt: skip
+        self._store(centred[used], np.stack(columns, axis=1), machine.intercept_)
 
-        def fit_one(own: NDArray[np.bool_]) -> Any:
-            machine = SVC(
-                C=self.C, kernel="precomputed" if shared else "rbf", gamma=self.gamma_, class_weight=self.class_weight,
-                cache_size=300,
-            )  # fmt: skip
-            return machine.fit(kernel, own)
-
-        coefficients = np.zeros((len(centred), len(positive)), np.float64)
-        intercepts = []
-        for column, machine in enumerate(in_order(fit_one, positive)):
-            coefficients[machine.support_, column] = machine.dual_coef_[0]
-            intercepts.append(machine.intercept_[0])
-        used = coefficients.any(axis=1)
-        self._store(centred[used], coefficients[used], intercepts)
-
-    def _fit_landmarks(self, centred: NDArray[np.float32], positive: list[NDArray[np.bool_]]) -> None:
+    def _fit_landmarks(self, centred: NDArray[np.float32], index: NDArray[np.intp]) -> None:
+        targets = range(1, 2) if len(self.classes_) == 2 else range(len(self.classes_))
+        positive = [index == target for target in targets]
         rng = np.random.default_rng(self.seed)
         chosen = np.sort(rng.choice(len(centred), min(self.components, len(centred)), replace=False))
         landmarks = centred[chosen]
@@ -200,6 +198,18 @@ class RbfSvm(ClassifierMixin, BaseEstimator):
         self.vectors_ = np.ascontiguousarray(vectors, np.float32)
         self.coef_ = coefficients.astype(np.float32)
         self.intercept_ = np.asarray(intercepts, np.float32)
+
+
+def pairs_won(values: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Return for each of `count` classes the pairs that it wins, and below a third how clearly, (n, K) float32. values :
+    (n, K (K − 1) / 2) of the pairs in order, positive for the first class."""
+    won, clearly = np.zeros((2, len(values), count), np.float32)
+    for column, (first, second) in zip(values.T, combinations(range(count), 2), strict=True):
+        won[:, first] += column > 0
+        won[:, second] += column <= 0
+        clearly[:, first] += column
+        clearly[:, second] -= column
+    return np.asarray(won + clearly / (3 * (np.abs(clearly) + 1)), np.float32)
 
 
 def gaussian_kernel(first: NDArray[np.float32], second: NDArray[np.float32], gamma: float) -> NDArray[np.float32]:

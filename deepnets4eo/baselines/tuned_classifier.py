@@ -67,7 +67,8 @@ class TunedClassifier(ClassifierMixin, BaseEstimator):
         vectors = np.asarray(vectors, np.float32)  # bands of a tile come turned; products do not need them copied
         if self.calibration == "none":
             return np.asarray(self.estimator_.predict_proba(vectors), np.float32)
-        return self.calibrators_(class_scores(self.estimator_, vectors))
+        scores = class_scores(self.estimator_, vectors)
+        return keep_labels(self.calibrators_(scores), scores.argmax(axis=1))
 
     def predict(self, vectors: ArrayLike) -> NDArray[Any]:
         """Return the most probable class, (n,)."""
@@ -268,6 +269,16 @@ class Calibrators:
         if curve.ndim == 2:
             return np.interp(scores, curve[0], curve[1])
         return np.asarray(expit(curve[0] * scores + curve[1]))
+
+
+def keep_labels(probabilities: NDArray[np.float32], best: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Where the curves rank another class first than `best` (n,), the two exchange their probabilities."""
+    moved = np.flatnonzero(probabilities.argmax(axis=1) != best)
+    own, other = best[moved], probabilities[moved].argmax(axis=1)
+    probabilities[moved, own], probabilities[moved, other] = probabilities[moved, other], probabilities[moved, own]
+    equal = moved[probabilities[moved].argmax(axis=1) != own]
+    probabilities[equal, best[equal]] = np.nextafter(probabilities[equal, best[equal]], np.float32(2))
+    return probabilities
 
 
 def platt(

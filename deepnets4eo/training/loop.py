@@ -198,7 +198,7 @@ class _Loop:
         with self._precision():
             loss = self._loss(batch)
         self.optimizer.zero_grad()
-        (loss if self.scaler is None else self.scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+        (loss if self.scaler is None else self.scaler.scale(loss)).backward()
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
         if self.plan.train.clip_norm:

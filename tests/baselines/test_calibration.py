@@ -5,7 +5,7 @@ import pytest
 from sklearn.calibration import _sigmoid_calibration
 from sklearn.isotonic import IsotonicRegression
 
-from deepnets4eo.baselines.tuned_classifier import Calibrators, platt, softmax
+from deepnets4eo.baselines.tuned_classifier import Calibrators, keep_labels, platt, softmax
 
 
 def scored(count=3000, classes=3, seed=0):
@@ -98,3 +98,19 @@ def test_without_a_curve_the_order_is_that_of_the_scores():
     scores, index = scored()
     proba = Calibrators("none").fit(scores, index, balanced=False)(scores)
     np.testing.assert_array_equal(proba.argmax(axis=1), scores.argmax(axis=1))
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+def test_calibration_never_changes_the_label(method: str) -> None:
+    """Classes whose scores mean different things: by curves of their own another class would often be the most probable."""
+    rng = np.random.default_rng(0)
+    index = rng.integers(0, 3, 3000)
+    scores = rng.normal(size=(3000, 3)) + 1.5 * (index[:, None] == np.arange(3)) * np.array([3, 1, 0.3])
+    made = Calibrators(method).fit(scores, index, balanced=False)
+    fresh = rng.normal(size=(2000, 3))
+    apart = made(fresh)
+    proba = keep_labels(apart.copy(), fresh.argmax(axis=1))
+    assert (proba.argmax(axis=1) == fresh.argmax(axis=1)).all()
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.sort(proba, axis=1), np.sort(apart, axis=1), rtol=1e-6)
+    assert (apart.argmax(axis=1) != fresh.argmax(axis=1)).mean() > 0.05

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from sklearn.kernel_approximation import Nystroem
 from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC, LinearSVC
 
 from deepnets4eo.baselines.array_estimators import RbfSvm, gaussian_kernel
@@ -26,14 +25,16 @@ def test_kernel_equals_scikit_learns():
 
 @pytest.mark.parametrize("classes", [2, 3, 6])
 @pytest.mark.parametrize("weight", [None, "balanced"])
-def test_decision_values_equal_one_machine_against_all_others(classes, weight):
+def test_decision_values_equal_those_of_a_machine_for_each_pair(classes, weight):
     vectors, places = samples(classes)
     machine = RbfSvm(C=5, gamma=0.7, class_weight=weight).fit(vectors, places)
     gamma = 0.7 / (4 * (vectors - vectors.mean(axis=0)).var())
-    apart = OneVsRestClassifier(SVC(C=5, gamma=gamma, class_weight=weight)).fit(vectors, places)
+    pairs = SVC(C=5, gamma=gamma, class_weight=weight).fit(vectors, places)
     values = machine.decision_function(vectors, kernel_values=1000)
-    np.testing.assert_allclose(values, apart.decision_function(vectors), atol=5e-3)
-    assert (machine.predict(vectors) == apart.predict(vectors)).mean() > 0.99
+    expected = pairs.decision_function(vectors)
+    sure = slice(None) if classes == 2 else np.abs(expected % 1 - 0.5) > 0.02  # a pair next to 0 may be rounded
+    np.testing.assert_allclose(values[sure], expected[sure], atol=5e-3)
+    assert (machine.predict(vectors) == pairs.predict(vectors)).mean() > 0.99
 
 
 def test_landmarks_equal_nystroem_and_a_linear_machine():
