@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
+import pyproj
+
 from deepnets4eo.damage.products.exchange_formats import NOT_IN_XML
+from deepnets4eo.damage.products.qgis_layout import add_layout
 from deepnets4eo.damage.products.qgis_styles import (
     DOCTYPE,
     VERSION,
@@ -22,12 +25,15 @@ from deepnets4eo.damage.products.qgis_styles import (
     buildings_style,
     extent_style,
     raster_pipe,
+    water_style,
     without_outlines_style,
 )
 from deepnets4eo.damage.products.summary import description_lines
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.formats.access import is_remote
+from deepnets4eo.grid import transformer
+from deepnets4eo.terrain.units import utm_code
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.map_content import DamageMapContent
@@ -35,7 +41,14 @@ if TYPE_CHECKING:
     from deepnets4eo.rasters.scene import Layer
 
 NAME = "damage.qgs"
-CHECKED = "Qt::Checked"
+CHECKED, UNCHECKED = "Qt::Checked", "Qt::Unchecked"
+WET = "buildings_in_water"  # the layer of those that stand in new water
+WEB_MERCATOR = 3857  # has no metres of the ground
+THEMES = {
+    "damage": "buildings",
+    "inundation": WET,
+    "areas": "areas",
+}  # name → the layer that it shows over extents and images
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # two runs of one job write the same bytes
 MARGIN = 0.02  # of the post image's extent, around it
 KEY = (
@@ -53,6 +66,7 @@ class _MapLayer:
     provider: str
     crs: ET.Element
     style: Sequence[ET.Element]
+    shown: bool = True
 
 
 def write_project(
@@ -93,8 +107,8 @@ def write_review_project(project: Path, sample: Path, layer: str, style: Sequenc
             f"{project} cannot be read as a project of QGIS. Open {sample.name} by itself, or make the map again."
         ) from error
     for node in tree.iter("layer-tree-layer"):
-        if node.get("id") in (KEY.format("buildings"), KEY.format("areas")):
-            node.set("checked", "Qt::Unchecked")
+        if node.get("id") in (KEY.format("buildings"), KEY.format(WET), KEY.format("areas")):
+            node.set("checked", UNCHECKED)
     on_top = _MapLayer(
         KEY.format(sample.stem), "Buildings to look at", f"./{sample.name}|layername={layer}", "ogr", crs, style
     )
@@ -110,10 +124,10 @@ def _project(damage_map: DamageMapContent, home: Path, post: Layer, pre: Layer |
     root = ET.Element("qgis", projectname=_clean(title), version=VERSION)
     ET.SubElement(root, "homePath", path="")
     ET.SubElement(root, "title").text = _clean(title)
-    crs = _crs_element(post.grid)
-    ET.SubElement(root, "projectCrs").append(crs)
+    view = _view_crs(post.grid)
+    ET.SubElement(root, "projectCrs").append(_crs_element(view))
     groups = {
-        "Damage": _vector_layers(damage_map, crs),
+        "Damage": _vector_layers(damage_map, _crs_element(_crs_of(post.grid))),
         _post_title(damage_map): _image_layers("post", post, home),
         _pre_title(damage_map): [] if pre is None else _image_layers("pre", pre, home),
     }
@@ -122,10 +136,14 @@ def _project(damage_map: DamageMapContent, home: Path, post: Layer, pre: Layer |
     for group, layers in groups.items():
         if layers:
             _add_group(tree, group, layers)
-    _add_canvas(root, post.grid, crs)
+    extent = _view_extent(post.grid, view)
+    _add_canvas(root, extent, view)
     projectlayers = ET.SubElement(root, "projectlayers")
     for layer in (layer for layers in groups.values() for layer in layers):
         _add_layer(projectlayers, layer)
+    _add_themes(root, {name for layers in groups.values() for name in (layer.key for layer in layers)})
+    if view is not None:
+        add_layout(root, extent, _clean(title), _clean(damage_map.headline()))
     _add_properties(root, title, damage_map)
     ET.indent(root)
     return root
@@ -140,10 +158,14 @@ def _vector_layers(damage_map: DamageMapContent, crs: ET.Element) -> list[_MapLa
         styles["imaged_without_outlines"] = ("Imaged ground without outlines", [without_outlines_style()])
     if damage_map.areas is not None:
         styles["areas"] = ("Share of damaged buildings by area", [areas_style()])
-    return [
-        _MapLayer(KEY.format(name), title, f"./damage.gpkg|layername={name}", "ogr", crs, style)
+    layers = [
+        _MapLayer(KEY.format(name), title, f"./damage.gpkg|layername={name}", "ogr", crs, style, name != "areas")
         for name, (title, style) in styles.items()
     ]
+    if "inundated" in damage_map.buildings:
+        wet = "./damage.gpkg|layername=buildings|subset=\"inundated\" = 'yes'"
+        layers.insert(1, _MapLayer(KEY.format(WET), "Buildings in new water", wet, "ogr", crs, [water_style()], False))
+    return layers
 
 
 def _image_layers(role: str, image: Layer, home: Path) -> list[_MapLayer]:
@@ -151,7 +173,7 @@ def _image_layers(role: str, image: Layer, home: Path) -> list[_MapLayer]:
     if image.grid.crs is None and image.grid.affine.e > 0:
         return []
     paths = [path for path in image.paths if not is_remote(path)]
-    crs = _crs_element(image.grid)
+    crs = _crs_element(_crs_of(image.grid))
     style = [raster_pipe(image)] if paths else []
     return [
         _MapLayer(KEY.format(f"{role}_image_{number}"), Path(path).name, _source_of(path, home), "gdal", crs, style)
@@ -180,12 +202,23 @@ def _source_of(path: str, home: Path) -> str:
     return Path(full).as_posix()
 
 
-def _crs_element(grid: Grid) -> ET.Element:
+def _crs_of(grid: Grid) -> pyproj.CRS | None:
+    return None if grid.crs is None else grid.crs.proj
+
+
+def _view_crs(grid: Grid) -> pyproj.CRS | None:
+    """What the project is drawn in: the CRS of the image where it has metres, else the UTM zone of its middle, as areas and lengths need."""
+    if grid.crs is None or (not grid.crs.geographic and grid.crs.proj.to_epsg() != WEB_MERCATOR):
+        return _crs_of(grid)
+    code = utm_code(grid.crs.proj, grid.affine * (grid.shape[1] / 2, grid.shape[0] / 2))
+    return _crs_of(grid) if code.endswith("…") else pyproj.CRS.from_user_input(code)
+
+
+def _crs_element(crs: pyproj.CRS | None) -> ET.Element:
     """`spatialrefsys` as QGIS writes it; without content where there is no CRS."""
     element = ET.Element("spatialrefsys", nativeFormat="Wkt")
-    if grid.crs is None:
+    if crs is None:
         return element
-    crs = grid.crs.proj
     authority = crs.to_authority(min_confidence=100)
     parts = {"wkt": crs.to_wkt()}
     if authority is not None:
@@ -206,27 +239,44 @@ def _add_group(tree: ET.Element, name: str, layers: Sequence[_MapLayer]) -> None
 
 def _tree_node(layer: _MapLayer) -> ET.Element:
     node = ET.Element(
-        "layer-tree-layer", id=layer.key, name=_clean(layer.title), checked=CHECKED, expanded="1",
+        "layer-tree-layer", id=layer.key, name=_clean(layer.title), checked=CHECKED if layer.shown else UNCHECKED, expanded="1",
         providerKey=layer.provider, source=_clean(layer.source),
     )  # fmt: skip
     ET.SubElement(node, "customproperties")
     return node
 
 
-def _add_canvas(root: ET.Element, grid: Grid, crs: ET.Element) -> None:
+def _view_extent(grid: Grid, view: pyproj.CRS | None) -> tuple[float, float, float, float]:
+    """Left, bottom, right and top of the whole post image with a margin, in the CRS of the project."""
+    left, bottom, right, top = grid.extent.boundingbox
+    if grid.crs is not None and view is not None and view != grid.crs.proj:
+        left, bottom, right, top = transformer(grid.crs, view).transform_bounds(left, bottom, right, top)
+    margin = MARGIN * max(right - left, top - bottom)
+    return left - margin, bottom - margin, right + margin, top + margin
+
+
+def _add_canvas(root: ET.Element, extent: tuple[float, float, float, float], view: pyproj.CRS | None) -> None:
     """What is seen first: the whole post image."""
     canvas = ET.SubElement(root, "mapcanvas", name="theMapCanvas", annotationsVisible="1")
-    if grid.crs is not None:
-        ET.SubElement(canvas, "units").text = "degrees" if grid.crs.geographic else "meters"
-    left, bottom, right, top = grid.extent.boundingbox
-    margin = MARGIN * max(right - left, top - bottom)
-    extent = ET.SubElement(canvas, "extent")
-    for name, value in zip(
-        ("xmin", "ymin", "xmax", "ymax"), (left - margin, bottom - margin, right + margin, top + margin), strict=True
-    ):
-        ET.SubElement(extent, name).text = repr(float(value))
+    if view is not None:
+        ET.SubElement(canvas, "units").text = "degrees" if view.is_geographic else "meters"
+    box = ET.SubElement(canvas, "extent")
+    for name, value in zip(("xmin", "ymin", "xmax", "ymax"), extent, strict=True):
+        ET.SubElement(box, name).text = repr(float(value))
     ET.SubElement(canvas, "rotation").text = "0"
-    ET.SubElement(canvas, "destinationsrs").append(crs)
+    ET.SubElement(canvas, "destinationsrs").append(_crs_element(view))
+
+
+def _add_themes(root: ET.Element, keys: set[str]) -> None:
+    """Themes of the map: each shows one layer of what was found over extents and images."""
+    subjects = {KEY.format(layer) for layer in THEMES.values()}
+    themes = ET.SubElement(root, "visibility-presets")
+    for name, subject in THEMES.items():
+        if KEY.format(subject) in keys:
+            theme = ET.SubElement(themes, "visibility-preset", {"name": name, "has-expanded-info": "0"})
+            for key in sorted(keys):
+                shown = key == KEY.format(subject) or key not in subjects
+                ET.SubElement(theme, "layer", id=key, visible=str(int(shown)), expanded="0")
 
 
 def _add_layer(projectlayers: ET.Element, layer: _MapLayer) -> None:

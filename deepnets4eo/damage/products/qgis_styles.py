@@ -55,6 +55,7 @@ _MAGENTA, _WHITE = (255, 0, 200), (255, 255, 255)
 _EXTENT = _VIOLET, _Fill(outline="dash", width=0.5)
 _SHARES = (0.0, 0.05, 0.15, 0.3, 0.5, 1.0)  # of damaged buildings, borders of the steps by which areas are coloured
 _REDS = ((254, 240, 217), (253, 204, 138), (252, 141, 89), (227, 74, 51), (179, 0, 0))
+_WATER = (0, 170, 255), _Fill(width=0.9, angles=(0,), distance=1.2)
 _WITHOUT_OUTLINES = _VIOLET, _Fill(outline="dot", width=0.26, angles=(135,), distance=4.0)
 
 
@@ -105,6 +106,11 @@ def without_outlines_style() -> ET.Element:
 def areas_qml() -> str:
     """Coloured by the share of damaged buildings."""
     return _qml(areas_style())
+
+
+def water_style() -> ET.Element:
+    """Renderer of buildings in new water."""
+    return _single(*_WATER)
 
 
 def areas_style() -> ET.Element:

@@ -214,8 +214,8 @@ def _compose(page: _Page, damage_map: DamageMapContent, post: Layer) -> None:
     post.plot(axes, max_px=int(2000 * page.zoom))
     axes.set_title("")
     named = (event.date_post, page.say("After")) if page.mirrored else (page.say("After"), event.date_post)
-    for text, side in zip(named, ("left", "right"), strict=True):
-        axes.set_title(text, loc=side, size=8 * page.zoom, weight="bold", pad=3)
+    axes.set_title(named[0], loc="left", size=8 * page.zoom, weight="bold", pad=3)
+    axes.set_title(named[1], loc="right", size=8 * page.zoom, weight="bold", pad=3)
     draw_damage(axes, damage_map, page.zoom)
     draw_graticule(axes, post.grid, page.zoom)
     scale = _furnish(axes, post.grid, page)

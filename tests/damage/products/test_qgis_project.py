@@ -7,6 +7,7 @@ import numpy as np
 import pyogrio
 import pyproj
 import pytest
+from affine import Affine
 from geotiff import write_geotiff
 from made_up_map import make_grid, make_images, make_map
 
@@ -165,3 +166,48 @@ def test_the_same_map_gives_the_same_bytes(tmp_path):
     _, post = make_images(make_grid(), damage_map)
     first = write_project(damage_map, tmp_path / "a.qgz", home=tmp_path, post=post).read_bytes()
     assert write_project(damage_map, tmp_path / "b.qgz", home=tmp_path, post=post).read_bytes() == first
+
+
+def test_degrees_are_drawn_in_the_zone_of_the_place_and_each_theme_shows_its_layer(tmp_path):
+    damage_map = make_map(20)
+    damage_map.buildings["inundated"] = np.where(np.arange(20) < 5, "yes", "no")
+    damage_map.add_areas("grid:30")
+    plane = make_grid()
+    left, bottom, right, top = pyproj.Transformer.from_crs(32615, 4326, always_xy=True).transform_bounds(
+        *plane.extent.boundingbox
+    )
+    degrees = Affine((right - left) / 256, 0, left, 0, (bottom - top) / 256, top)
+    write_geotiff(tmp_path / "post.tif", np.ones((3, 256, 256), np.uint8), crs="EPSG:4326", transform=degrees)
+    post = Layer.open(tmp_path / "post.tif")
+    project = project_of(write_project(damage_map, tmp_path / "damage.qgz", home=tmp_path, post=post))
+    assert project.findtext("projectCrs/spatialrefsys/authid") == "EPSG:32615"
+    shown = [float(project.findtext(f"mapcanvas/extent/{name}")) for name in ("xmin", "ymin", "xmax", "ymax")]
+    assert shown == pytest.approx(plane.extent.boundingbox, abs=8)
+    unchecked = {node.get("id") for node in project.iter("layer-tree-layer") if node.get("checked") == "Qt::Unchecked"}
+    assert unchecked == {"damage_map_buildings_in_water", "damage_map_areas"}
+    themes = {
+        theme.get("name"): {layer.get("id") for layer in theme if layer.get("visible") == "1"}
+        for theme in project.iter("visibility-preset")
+    }
+    common = {"damage_map_assessed_extent", "damage_map_post_image_0"}
+    assert themes == {
+        "damage": common | {"damage_map_buildings"},
+        "inundation": common | {"damage_map_buildings_in_water"},
+        "areas": common | {"damage_map_areas"},
+    }
+    assert "\"inundated\" = 'yes'" in sources(project)["damage_map_buildings_in_water"]
+
+
+def test_the_print_layout_has_map_legend_scale_and_the_sentence(saved):
+    _, project = saved
+    (layout,) = project.find("Layouts")
+    items = {item.get("type"): item for item in layout.findall("LayoutItem")}
+    shown, box = items["65639"], items["65639"].find("Extent").attrib
+    assert shown.get("followPresetName") in {theme.get("name") for theme in project.iter("visibility-preset")}
+    width, height = (float(box[f"{axis}max"]) - float(box[f"{axis}min"]) for axis in "xy")
+    assert width / height == pytest.approx(200 / 174)
+    assert min(width, height) >= 128
+    assert items["65642"].get("map_uuid") == items["65646"].get("mapUuid") == shown.get("uuid")
+    words = [item.get("labelText") for item in layout.findall("LayoutItem") if item.get("type") == "65641"]
+    assert words[0] == project.findtext("title")
+    assert "named" in words[1]
