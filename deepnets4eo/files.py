@@ -209,7 +209,7 @@ def write_yaml(path: str | Path, value: Any) -> Path:
 
 def read_yaml(path: str | Path, *, max_bytes: int = MAX_YAML_BYTES) -> Any:
     """Return the value of a YAML file. Raises InputError, which names the file and what does not parse."""
-    return parse_yaml(_read_text(path, max_bytes), str(path))
+    return parse_yaml(read_text(path, max_bytes), str(path))
 
 
 def parse_yaml(text: str, name: str) -> Any:
@@ -226,7 +226,7 @@ def parse_yaml(text: str, name: str) -> Any:
 
 def read_json(path: str | Path) -> Any:
     """Return the value of a JSON file. Raises InputError, which names the file and what does not parse."""
-    return parse_json(_read_text(path), str(path))
+    return parse_json(read_text(path), str(path))
 
 
 def parse_json(text: str, name: str) -> Any:
@@ -263,8 +263,8 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _read_text(path: str | Path, max_bytes: int | None = None) -> str:
-    """Return the text of a UTF-8 file, with or without a byte order mark, of at most `max_bytes`."""
+def read_text(path: str | Path, max_bytes: int | None = None) -> str:
+    """Return the text of a UTF-8 file, with or without a byte order mark, of at most `max_bytes`. Raises InputError for any other."""
     try:
         size = Path(path).stat().st_size
         text = Path(path).read_text(encoding="utf-8-sig") if max_bytes is None or size <= max_bytes else None

@@ -5,6 +5,7 @@ of values, and sets that nothing can be learnt from."""
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -36,11 +37,11 @@ class ImageList:
     ----------
     names : of the images, each once
     targets : (N, K) bool, the labels; no label in a row: unlabelled
-    read : position in the list → pixels (C, H, W)
+    read : position in the list → pixels (C, H, W), NaN where nothing was seen
     bands : their names, in order
     parts : of each image "train", "val" or "test", as its publisher has it, or ""
     gsd_m : ground size of a pixel, metres
-    nodata : value without data
+    dtype : type of the first image's numbers
     """
 
     names: tuple[str, ...]
@@ -49,7 +50,7 @@ class ImageList:
     bands: tuple[str, ...]
     parts: tuple[str, ...] = ()
     gsd_m: float | None = None
-    nodata: float | None = None
+    dtype: np.dtype[Any] = np.dtype(np.float32)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -185,32 +186,35 @@ def draw_labelled(targets: Mask, per_class: int, seed: int) -> Indices:
 
 
 def read_pixels(images: ImageList, *, memory_bytes: float, folder: Path, workers: int) -> NDArray[Any]:
-    """Read all images into one array (N, C, H, W) of their type, by threads; beyond `memory_bytes` into a temporary file in
-    `folder`, which disappears with the process. Raises InputError for images of another size, number of bands or unit."""
+    """Read all images into one array (N, C, H, W) of the type that holds them all, by threads; beyond `memory_bytes` into a
+    temporary file in `folder`, which disappears with the process. Raises InputError for images of another size, number of bands or
+    unit."""
     first = np.asarray(images.read(0))
-    shape, size = (len(images), *first.shape), len(images) * first.nbytes
-    pixels: NDArray[Any]
-    if size <= memory_bytes:
-        pixels = np.empty(shape, first.dtype)
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder, prefix=".images-") as file:
-            pixels = np.memmap(file, first.dtype, "w+", shape=shape)
-    tops = np.empty(len(images))
-
-    def put(row: int) -> None:
-        image = images.read(row)
+    pixels = _room((len(images), *first.shape), first.dtype, memory_bytes, folder)
+    tops = np.full(len(images), -np.inf)
+    for row, image in enumerate(in_order(images.read, range(len(images)), workers)):
         if image.shape != first.shape:
             raise InputError(
                 f"{images.names[row]} is {_sizes(image)}, but {images.names[0]} is {_sizes(first)}. Give images of one size and "
                 "the same bands: crop or resample them first."
             )
-        pixels[row], tops[row] = image, np.nanmax(image)
-
-    for _ in in_order(put, range(len(images)), workers):
-        pass
+        kind = np.result_type(pixels.dtype, image.dtype)
+        if kind != pixels.dtype:
+            wider = _room(pixels.shape, kind, memory_bytes, folder)
+            wider[:row], pixels = pixels[:row], wider
+        pixels[row] = image
+        tops[row] = -np.inf if np.isnan(image).all() else np.nanmax(image)
     _check_one_unit(tops, images)
     return pixels
+
+
+def _room(shape: tuple[int, ...], kind: np.dtype[Any], memory_bytes: float, folder: Path) -> NDArray[Any]:
+    """An array in memory or, where it is too large for that, in a temporary file."""
+    if math.prod(shape) * kind.itemsize <= memory_bytes:
+        return np.empty(shape, kind)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder, prefix=".images-") as file:
+        return np.memmap(file, kind, "w+", shape=shape)
 
 
 def _check_one_unit(tops: Floats, images: ImageList) -> None:
@@ -229,30 +233,27 @@ def measure_pixels(pixels: NDArray[Any], rows: Indices, images: ImageList) -> In
     moments, kept = Moments(pixels.shape[1]), []
     for row in rows[:: max(1, len(rows) // STATISTICS)]:
         values = pixels[row].reshape(pixels.shape[1], -1).astype(np.float32)
-        values = values[:, is_valid(values, images.nodata)]
+        values = values[:, is_valid(values)]
         moments.update(values)
         kept.append(values[:, :: max(1, values.shape[1] // KEPT)])
     if not moments.count:
-        raise InputError("no image to learn from has a valid pixel. Check the value without data.")
+        raise InputError("no image to learn from has a valid pixel. Check what the files state as nodata.")
     low, high = np.percentile(np.concatenate(kept, axis=1), (1, 99))
     mean, std = scaling_of(moments.mean, moments.std)
-    layer = LayerInput(
-        images.bands, mean, std, float(low), float(high), str(pixels.dtype), nodata=images.nodata, values="physical"
-    )
+    layer = LayerInput(images.bands, mean, std, float(low), float(high), str(images.dtype), values="physical")
     return InputSpec({LAYER: layer}, images.gsd_m)
 
 
-def is_valid(values: NDArray[Any], nodata: float | None) -> Mask:
-    """(...) whether the bands (C, ...) have numbers, none of them the value without data."""
-    valid = np.isfinite(values).all(axis=0)
-    return np.asarray(valid if nodata is None else valid & (values != nodata).all(axis=0))
+def is_valid(values: NDArray[Any]) -> Mask:
+    """(...) whether all bands (C, ...) have numbers."""
+    return np.asarray(np.isfinite(values).all(axis=0))
 
 
 def prepare_images(pixels: NDArray[Any], inputs: InputSpec) -> NDArray[np.float32]:
     """Scale images (N, C, H, W) as the network takes them; pixels without data become 0, the mean."""
     count, bands, height, width = pixels.shape
     stacked = np.moveaxis(pixels, 1, 0).reshape(bands, count * height, width)
-    sample = {LAYER: stacked, "valid": is_valid(stacked, inputs.layers[LAYER].nodata)}
+    sample = {LAYER: stacked, "valid": is_valid(stacked)}
     prepared = inputs.prepare(sample).reshape(bands, count, height, width)
     return np.ascontiguousarray(np.moveaxis(prepared, 0, 1))
 

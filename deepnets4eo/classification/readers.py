@@ -6,6 +6,8 @@ empty classes, missing bands, bands in another order, and archives that hold obj
 from __future__ import annotations
 
 import csv
+import logging
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -15,26 +17,38 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from rasterio.enums import Resampling
-from rasterio.windows import Window as RasterWindow
 
 from deepnets4eo.arrays import Mask
 from deepnets4eo.cards.dataset_card import TEST, TRAIN, VAL, DatasetCard
 from deepnets4eo.cards.legend import Legend, normalise_name
 from deepnets4eo.classification.bands import check_band_order, name_band
+from deepnets4eo.classification.image_files import (
+    check_one_kind,
+    choose_bands,
+    cut_tiles,
+    file_bands,
+    open_image,
+    read_band,
+    read_cells,
+)
 from deepnets4eo.classification.images import ImageList
 from deepnets4eo.errors import InputError, LabelError
-from deepnets4eo.files import read_json
+from deepnets4eo.files import read_json, read_text
+from deepnets4eo.formats.access import check_beside
 from deepnets4eo.formats.numpy_files import list_npz, open_npz
-from deepnets4eo.formats.rasters import open_raster
+from deepnets4eo.formats.vectors import vector_errors
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.options import Section
-from deepnets4eo.rasters.scene import Layer
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2"}
 TABLE, NPZ, METADATA, OF_PATCH = ".csv", ".npz", "metadata.parquet", "_labels_metadata.json"
+OF_RADAR = "corresponding_s2_patch"  # stands in the metadata of a patch of Sentinel-1
 BETWEEN = ";"  # labels of an image in a table
 UNLABELLED = ("", "unlabelled", "unlabeled")
+PART_COLUMNS = ("part", "split")
+MACOS = "__MACOSX"
 PARTS = {"": "", "train": TRAIN, "training": TRAIN, "val": VAL, "validation": VAL, "valid": VAL, "test": TEST}
 RADAR = ("VV", "VH")
 NAMED = 5
@@ -129,9 +143,10 @@ def folder_legend(folder: Path) -> Legend:
     """The names of the folders as classes, in colours around the circle. Errors: InputError without two folders."""
     import colorsys
 
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    names = [path.name for path in _class_folders(folder)] if folder.is_dir() else []
     names = [name for name in names if name.lower() not in UNLABELLED]
     if len(names) < 2:
+        _check_unpacked(folder)
         raise InputError(f"{folder} has {len(names)} folders, so the classes are unknown. Set legend, or data.dataset.")
     colours = [colorsys.hsv_to_rgb(number / len(names), 0.75, 0.9) for number in range(len(names))]
     classes = [
@@ -146,6 +161,7 @@ def join(lists: Sequence[ImageList], num_classes: int) -> ImageList:
     first = lists[0]
     for other in lists[1:]:
         check_band_order(other.bands, first.bands, other.names[0])
+        check_one_kind(other.dtype, other.names[0], first.dtype, first.names[0])
     names = tuple(name for one in lists for name in one.names)
     if len(lists) == 1 and first.targets.shape[1] == num_classes:
         return first
@@ -160,7 +176,7 @@ def join(lists: Sequence[ImageList], num_classes: int) -> ImageList:
     for start, one in zip(starts, lists, strict=False):
         targets[start : start + len(one), : one.targets.shape[1]] = one.targets
     parts = tuple(part for one in lists for part in (one.parts or [""] * len(one)))
-    return ImageList(names, targets, read, first.bands, parts, first.gsd_m, first.nodata)
+    return ImageList(names, targets, read, first.bands, parts, first.gsd_m, first.dtype)
 
 
 def _in_part(images: ImageList, part: str) -> ImageList:
@@ -176,47 +192,19 @@ def _list(folder: Path, data: ImageData, bands: Sequence[str], legend: Legend | 
         return _list_bigearthnet(folder, data, bands, legend)
     files = _table_rows(folder) if layout == "table" else _folder_rows(folder, named=legend is not None)
     if not files:
+        _check_unpacked(folder)
         raise InputError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))}). Give the folder with the images.")
     paths = [path for path, _, _ in files]
-    first = Layer.open(str(paths[0]))
-    chosen, names = _choose_bands(_file_bands(first, bands, data), data.bands, str(paths[0]))
-
-    cells = (
-        _tiles(paths, data.tile_px) if data.tile_px and legend is None else [(row, None) for row in range(len(paths))]
-    )
-
-    def read(number: int) -> NDArray[Any]:
-        row, tile = cells[number]
-        with open_raster(paths[row]) as dataset:
-            if dataset.count != first.count:
-                raise InputError(
-                    f"{paths[row]} has {dataset.count} bands, {paths[0]} has {first.count}. Give images with the same bands."
-                )
-            return np.asarray(dataset.read(chosen, window=tile))
-
-    named = [_name(paths[row], folder) + (f"#{tile.row_off},{tile.col_off}" if tile else "") for row, tile in cells]
+    first = open_image(paths[0])
+    chosen, names = choose_bands(file_bands(first, bands, chosen=bool(data.bands)), data.bands, str(paths[0]))
+    tiled = data.tile_px and legend is None
+    cells = cut_tiles(paths, data.tile_px) if tiled else [(row, None) for row in range(len(paths))]
+    named = [_name(paths[row], folder) + (f"#{tile.row},{tile.col}" if tile else "") for row, tile in cells]
     _, labels, parts = zip(*(files[row] for row, _ in cells), strict=True)
     targets = _targets(labels, legend, [str(paths[row]) for row, _ in cells])
     gsd_m = None if first.grid.crs is None else mean_gsd_m(first.grid)
-    return ImageList(tuple(named), targets, read, names, tuple(parts) if any(parts) else (), gsd_m, first.nodata)
-
-
-def _tiles(paths: Sequence[Path], tile_px: int) -> list[tuple[int, RasterWindow | None]]:
-    """Number of the file, and window, of all whole tiles. Errors: InputError for a file that is smaller than one."""
-    tiles: list[tuple[int, RasterWindow | None]] = []
-    for number, path in enumerate(paths):
-        with open_raster(path) as dataset:
-            rows, cols = dataset.height // tile_px, dataset.width // tile_px
-        if not rows * cols:
-            raise InputError(
-                f"{path} is {dataset.height} × {dataset.width} px, smaller than data.tile_px={tile_px}. Lower it."
-            )
-        tiles += [
-            (number, RasterWindow(col * tile_px, row * tile_px, tile_px, tile_px))
-            for row in range(rows)
-            for col in range(cols)
-        ]
-    return tiles
+    read = read_cells(paths, cells, first, chosen)
+    return ImageList(tuple(named), targets, read, names, tuple(parts) if any(parts) else (), gsd_m, first.dtype)
 
 
 def _recognise(folder: Path) -> str:
@@ -234,7 +222,7 @@ def _folder_rows(folder: Path, *, named: bool) -> list[tuple[Path, list[str], st
     if not named:
         return [(path, [], "") for path in _images_in(folder)]
     rows: list[tuple[Path, list[str], str]] = []
-    for one in sorted(path for path in folder.iterdir() if path.is_dir()):
+    for one in _class_folders(folder):
         files = _images_in(one)
         if not files:
             raise InputError(f"the class folder {one} holds no image. Remove it, or put its images there.")
@@ -243,31 +231,73 @@ def _folder_rows(folder: Path, *, named: bool) -> list[tuple[Path, list[str], st
 
 
 def _images_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    """Images below a folder, without hidden files and what macOS keeps beside each file of an archive."""
+    inner = ((path, path.relative_to(folder).parts) for path in folder.rglob("*"))
+    return sorted(path for path, parts in inner if path.suffix.lower() in SUFFIXES and not any(map(_hidden, parts)))
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not _hidden(path.name))
+
+
+def _check_unpacked(folder: Path) -> None:
+    """Refuse a folder of zipped classes. Errors: InputError."""
+    packed = sorted(path.name for path in folder.glob("*.zip") if not _hidden(path.name))
+    if packed:
+        raise InputError(
+            f"{folder} holds {len(packed)} archives, {', '.join(packed[:NAMED])}, which are not read. Unpack them: "
+            f"unzip -q -d {folder} '{folder}/*.zip'"
+        )
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == MACOS
 
 
 def _table_rows(path: Path) -> list[tuple[Path, list[str], str]]:
-    """(file, labels, part) of a table with the columns image, label and, where it has one, part."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = reader.fieldnames or []
-        if not {"image", "label"} <= set(columns):
-            raise InputError(
-                f"{path} has the columns {', '.join(columns)}; expected image, label and, if need be, part."
-            )
-        rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
+    """(file, labels, part) of a table with the columns image, label and, where it has one, part or split; each image once."""
+    try:
+        reader = csv.DictReader(read_text(path).splitlines())
+        columns = [name for name in reader.fieldnames or () if name]
+        rows = [{key: (value or "").strip() for key, value in row.items() if key in columns} for row in reader]
+    except csv.Error as error:
+        raise InputError(f"{path} cannot be read as a table: {error}. Write it as CSV with commas.") from error
+    part = next((name for name in PART_COLUMNS if name in columns), PART_COLUMNS[0])
+    if not {"image", "label"} <= set(columns):
+        raise InputError(f"{path} has the columns {', '.join(columns)}; expected image, label and, if need be, {part}.")
+    listed: dict[Path, tuple[int, list[str], str]] = {}
     for number, row in enumerate(rows, 2):
-        if row.get("part", "").lower() not in PARTS:
-            raise InputError(f"{path}, line {number}: part is {row['part']!r}; expected train, val, test or nothing.")
-        if not (path.parent / row["image"]).is_file():
+        named = row.get(part, "")
+        if named.lower() not in PARTS:
+            raise InputError(f"{path}, line {number}: {part} is {named!r}; expected train, val, test or nothing.")
+        labels = [one.strip() for one in row["label"].split(BETWEEN) if one.strip()]
+        image, content = _beside(path, number, row["image"]), (labels, PARTS[named.lower()])
+        first = listed.setdefault(image, (number, *content))
+        if first[1:] != content:
             raise InputError(
-                f"{path}, line {number}: there is no file {path.parent / row['image']}. Paths are beside the table."
+                f"{path}: line {first[0]} and line {number} name one image, {row['image']}, as {_say(*first[1:])} and as "
+                f"{_say(*content)}. Keep one of them; several labels of an image stand in one line, with {BETWEEN} between them."
             )
-    return [
-        (path.parent / row["image"], [one.strip() for one in row["label"].split(BETWEEN) if one.strip()],
-         PARTS[row.get("part", "").lower()])
-        for row in rows
-    ]  # fmt: skip
+    if len(listed) < len(rows):
+        log.warning(
+            "%s: %d lines say again what others say of their image; each counts once.", path, len(rows) - len(listed)
+        )
+    return [(image, labels, of_part) for image, (_, labels, of_part) in listed.items()]
+
+
+def _beside(table: Path, number: int, image: str) -> Path:
+    """The file that a line of a table names. Errors: InputError where it is not there, or outside the table's folder."""
+    path = Path(os.path.normpath(table.parent / image))
+    if "\0" in image or not path.is_file():
+        raise InputError(f"{table}, line {number}: there is no file {path}. Paths are beside the table.")
+    check_beside(
+        table, path.resolve(), f"Line {number} names it; name the folder as well, or put the table above its images."
+    )
+    return path
+
+
+def _say(labels: Sequence[str], part: str) -> str:
+    return f"{BETWEEN.join(labels) or 'unlabelled'}{f' ({part})' if part else ''}"
 
 
 def _targets(labels: Sequence[Iterable[str]], legend: Legend | None, names: Sequence[str]) -> Mask:
@@ -290,34 +320,6 @@ def _class_of(label: str, legend: Legend, where: str) -> int:
         return legend.index(label)
     except LabelError as error:
         raise InputError(f"{where}: {error}") from error
-
-
-def _file_bands(layer: Layer, bands: Sequence[str], data: ImageData) -> tuple[str, ...]:
-    """The bands of a file, in order: those of recipe or card, which names in the file must not contradict."""
-    own = tuple(layer.band_names)
-    if not bands:
-        return tuple(map(name_band, own)) if data.bands else own
-    if len(bands) != layer.count:
-        raise InputError(
-            f"{layer.source} has {layer.count} bands, expected {len(bands)}: {', '.join(bands)}. Set data.file_bands to the bands of "
-            "the files."
-        )
-    if not any(name.lower().startswith("band_") for name in own) and set(map(name_band, own)) == set(
-        map(name_band, bands)
-    ):
-        check_band_order(own, bands, layer.source)
-    return tuple(map(name_band, bands))
-
-
-def _choose_bands(bands: Sequence[str], chosen: Sequence[str], where: str) -> tuple[list[int], tuple[str, ...]]:
-    """Numbers from 1 and names of the bands that the network takes. Errors: InputError for bands that the files lack."""
-    names = tuple(map(name_band, chosen)) or tuple(bands)
-    missing = [name for name in names if name not in bands]
-    if missing:
-        raise InputError(
-            f"{where} has no band {', '.join(missing)}; it has {', '.join(bands)}. Set data.bands to some of these."
-        )
-    return [list(bands).index(name) + 1 for name in names], names
 
 
 def _name(path: Path, folder: Path) -> str:
@@ -349,7 +351,7 @@ def _list_archive(path: Path, data: ImageData, bands: Sequence[str], legend: Leg
         raise InputError(f"{path}: images has the shape {images.shape}, expected (N, C, H, W) or (N, H, W, C).")
     last = _bands_last(images.shape, len(bands), path)
     count = images.shape[3] if last else images.shape[1]
-    chosen, names = _choose_bands(
+    chosen, names = choose_bands(
         tuple(map(name_band, bands)) or tuple(f"band_{number + 1}" for number in range(count)), data.bands, str(path)
     )
     at = [number - 1 for number in chosen]
@@ -363,7 +365,9 @@ def _list_archive(path: Path, data: ImageData, bands: Sequence[str], legend: Leg
         if legend
         else np.zeros((len(images), 0), bool)
     )
-    return ImageList(tuple(f"{path.name}#{row}" for row in range(len(images))), targets, read, names)
+    return ImageList(
+        tuple(f"{path.name}#{row}" for row in range(len(images))), targets, read, names, dtype=images.dtype
+    )
 
 
 def _bands_last(shape: tuple[int, ...], bands: int, path: Path) -> bool:
@@ -409,15 +413,17 @@ def _list_bigearthnet(folder: Path, data: ImageData, bands: Sequence[str], legen
     if not patches:
         raise InputError(f"{folder} holds no patch of Sentinel-2. Give the folder that holds BigEarthNet.")
     files = {name: [_band_file(patch, radar, name) for patch, radar, _, _ in patches] for name in names}
-    side_px = max(_side_px(paths[0]) for paths in files.values())
+    first = [open_image(paths[0]) for paths in files.values()]
+    side_px = max(layer.shape[1] for layer in first)
 
     def read(row: int) -> NDArray[Any]:
-        return np.stack([_read_band(paths[row], side_px) for paths in files.values()])
+        return np.stack([read_band(paths[row], side_px) for paths in files.values()])
 
     patch_names = tuple(patch.name for patch, _, _, _ in patches)
     targets = _targets([labels for _, _, labels, _ in patches], legend, patch_names)
     parts = tuple(PARTS[part] for _, _, _, part in patches)
-    return ImageList(patch_names, targets, read, names, parts if any(parts) else (), 1200.0 / side_px)
+    kind = np.result_type(*(layer.dtype for layer in first))
+    return ImageList(patch_names, targets, read, names, parts if any(parts) else (), 1200.0 / side_px, kind)
 
 
 Patch = tuple[Path, "Path | None", list[str], str]  # folder of Sentinel-2, of Sentinel-1, labels, part
@@ -426,13 +432,12 @@ Patch = tuple[Path, "Path | None", list[str], str]  # folder of Sentinel-2, of S
 def _patches_v1(folder: Path) -> list[Patch]:
     described = {path.parent: read_json(path) for path in sorted(folder.glob(f"**/*{OF_PATCH}"))}
     for patch, one in described.items():
-        if not isinstance(one.get("labels"), list):
+        labels = one.get("labels") if isinstance(one, dict) else None
+        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
             raise InputError(f"{patch}: its {OF_PATCH} has no list labels. Unpack BigEarthNet again.")
-    radar = {one["corresponding_s2_patch"]: path for path, one in described.items() if "corresponding_s2_patch" in one}
+    radar = {str(one.get(OF_RADAR)): path for path, one in described.items() if OF_RADAR in one}
     return [
-        (path, radar.get(path.name), list(one["labels"]), "")
-        for path, one in described.items()
-        if "corresponding_s2_patch" not in one
+        (path, radar.get(path.name), list(one["labels"]), "") for path, one in described.items() if OF_RADAR not in one
     ]
 
 
@@ -440,13 +445,13 @@ def _patches_v2(folder: Path) -> list[Patch]:
     """Patches of the recommended table; those with snow, clouds or shadows are left out, as the publishers do."""
     import pandas as pd
 
-    table = pd.read_parquet(folder / METADATA)
+    path = folder / METADATA
+    with vector_errors(str(path), "the table of BigEarthNet v2"):
+        table = pd.read_parquet(path)
     if lacking := {"patch_id", "labels", "split"} - set(table):
-        raise InputError(
-            f"{folder / METADATA} has no column {', '.join(sorted(lacking))}. Take that of BigEarthNet v2."
-        )
+        raise InputError(f"{path} has no column {', '.join(sorted(lacking))}. Take that of BigEarthNet v2.")
     for flag in ("contains_seasonal_snow", "contains_cloud_or_shadow"):
-        table = table[~table[flag]] if flag in table else table
+        table = table[~table[flag].astype(bool)] if flag in table else table
     folders = {path.name: path for path in folder.glob("BigEarthNet-S*/*/*") if path.is_dir()}
     missing = [patch for patch in table["patch_id"] if patch not in folders]
     if missing:
@@ -454,9 +459,14 @@ def _patches_v2(folder: Path) -> list[Patch]:
             f"{folder} lacks {len(missing)} patches of its table, e.g. {missing[0]}. Unpack BigEarthNet-S2 there."
         )
     radar = table["s1_name"] if "s1_name" in table else [""] * len(table)
+    parts = [str(part).lower() for part in table["split"]]
+    if strange := sorted(set(parts) - set(PARTS)):
+        raise InputError(f"{path}: split is {strange[0]!r}; expected train, validation or test.")
+    if not all(isinstance(labels, (list, tuple, np.ndarray)) for labels in table["labels"]):
+        raise InputError(f"{path}: the column labels holds no lists. Take the table of BigEarthNet v2.")
     return [
-        (folders[patch], folders.get(s1), list(labels), str(part).lower())
-        for patch, s1, labels, part in zip(table["patch_id"], radar, table["labels"], table["split"], strict=True)
+        (folders[patch], folders.get(s1), list(map(str, labels)), part)
+        for patch, s1, labels, part in zip(table["patch_id"], radar, table["labels"], parts, strict=True)
     ]
 
 
@@ -466,13 +476,3 @@ def _band_file(patch: Path, radar: Path | None, band: str) -> Path:
     if path is None or not path.is_file():
         raise InputError(f"the patch {patch.name} has no band {band}. Complete it, or set data.bands without it.")
     return path
-
-
-def _side_px(path: Path) -> int:
-    with open_raster(path) as dataset:
-        return int(dataset.width)
-
-
-def _read_band(path: Path, side_px: int) -> NDArray[Any]:
-    with open_raster(path) as dataset:
-        return np.asarray(dataset.read(1, out_shape=(side_px, side_px), resampling=Resampling.bilinear))

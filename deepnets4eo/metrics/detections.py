@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -279,13 +280,20 @@ def score_instances(images: Sequence[tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]],
                     f"instances have no column {', '.join(sorted(missing))}. Give one class each, and scores."
                 )
         _check_valid(detections, reference)
-    names = sorted({str(label) for _, reference in images for label in reference["label"]})
+    images = [(_with_text_labels(detections), _with_text_labels(reference)) for detections, reference in images]
+    names = sorted({label for _, reference in images for label in reference["label"]})
     table = np.array([[_coco_precision(images, name, iou, most) for iou in COCO_IOU] for name in names])
     table = table.reshape(len(names), len(COCO_IOU))
     if not names:
         return InstanceScores(float("nan"), float("nan"), float("nan"), {})
     by_class = {name: float(row.mean()) for name, row in zip(names, table, strict=True)}
     return InstanceScores(float(table.mean()), float(table[:, 0].mean()), float(table[:, 5].mean()), by_class)
+
+
+def _with_text_labels(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """The same table with labels as text: 1 and 1.0, as a column with gaps has it, are one class."""
+    text = [f"{label:.17g}" if isinstance(label, Real) else str(label) for label in table["label"]]
+    return table.assign(label=np.array(text, object))
 
 
 def _coco_precision(

@@ -69,7 +69,8 @@ class SoftWeight(nn.Module):
         aligned = q / (self.shares * len(self.shares))
         probability = (aligned / aligned.sum(dim=1, keepdim=True)).amax(dim=1)
         self.mean.lerp_(probability.mean(), 1 - self.keep)
-        self.variance.lerp_(probability.var(), 1 - self.keep)
+        if len(probability) > 1:  # one has no spread
+            self.variance.lerp_(probability.var(), 1 - self.keep)
         below = (probability - self.mean).clamp_max(0)
         return torch.exp(-below.square() / (2 * self.variance / SPREAD**2))
 

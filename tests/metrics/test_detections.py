@@ -194,6 +194,10 @@ def test_instances_score_as_pycocotools_scores_their_masks(seed: int, mean_ap: f
     scores = score_instances(made_up_instances(seed))
     assert (scores.mean_ap, scores.ap50, scores.ap75) == pytest.approx((mean_ap, ap50, ap75), abs=1e-12)
     assert np.mean(list(scores.by_class.values())) == pytest.approx(mean_ap)
+    if seed == 0:  # numbers for names, on one side whole and on the other with a gap's type
+        numbered = [(found.assign(label=found["label"].astype(int)), true.assign(label=true["label"].astype(float)))
+                    for found, true in made_up_instances(seed)]  # fmt: skip
+        assert score_instances(numbered).by_class == scores.by_class
 
 
 def test_only_the_surest_instances_count_and_a_class_without_reference_does_not() -> None:

@@ -46,6 +46,8 @@ def test_softmatch_weighs_by_a_bell_below_the_running_mean() -> None:
     expected = np.exp(-(np.minimum(top - mean, 0) ** 2) / (2 * variance / 4))
     np.testing.assert_allclose(weigh(Q, ROWS), expected, rtol=1e-5)
     np.testing.assert_allclose([float(weigh.mean), float(weigh.variance)], [mean, variance], rtol=1e-5)
+    weigh(Q[:1], ROWS[:1])
+    assert float(weigh.variance) == pytest.approx(variance, rel=1e-5), "one building has no spread"
     weigh.mean.fill_(0.9)
     weigh.variance.fill_(0.02)
     assert weigh(Q, ROWS)[3] < 0.01 < 0.99 < weigh(Q, ROWS)[0], "far below the mean next to nothing, above it all"
