@@ -12,6 +12,7 @@ _HOMES = {
     "embed_images": "deepnets4eo.classification.labelling",
     "find_wrong_images": "deepnets4eo.classification.labelling",
     "interpolate_weights": "deepnets4eo.classification.embeddings",
+    "label_images": "deepnets4eo.classification.labelling",
     "list_images": "deepnets4eo.classification.readers",
     "measure_gap": "deepnets4eo.classification.embeddings",
     "probe": "deepnets4eo.classification.embeddings",

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, scaling_of
 from deepnets4eo.training.statistics import Moments
 
 LAYER = "image"
+LEFT_OUT = "left out"  # unlabelled images of a place that is validated or tested on
 REFLECTANCE = 10.0  # values of 0 to 1 stay below it, those times 10,000 lie above
 STATISTICS = 4000  # images that mean, deviation and range are made of
 KEPT = 200  # pixels of each of them, for the percentiles
@@ -116,9 +118,10 @@ def check_learnable(images: ImageList, legend: Legend, *, several: bool) -> None
 
 
 def split_images(
-    images: ImageList, *, val_share: float, test_share: float, labels_per_class: int, seed: int
-) -> ImageSplit:
-    """Divide images into parts, in equal shares of every class; published parts stay as they are.
+    images: ImageList, *, val_share: float, test_share: float, labels_per_class: int, seed: int,
+    groups: Sequence[Hashable] | None = None,
+) -> ImageSplit:  # fmt: skip
+    """Divide images into parts, in equal shares of every class, or in whole groups; published parts stay as they are.
 
     `labels_per_class` above 0 keeps the labels of so many training images a class, and all others count as unlabelled.
     Errors: InputError where a part that is needed is empty."""
@@ -127,7 +130,15 @@ def split_images(
     for name, share in ((TEST, test_share), (VAL, val_share)):
         free = np.flatnonzero((part == "") & images.labelled)
         if share and name not in part:
-            part[draw_share(images.targets[free], share, rng, free)] = name
+            drawn = (
+                draw_share(images.targets[free], share, rng, free)
+                if groups is None
+                else _draw_groups(groups, share, rng, free)
+            )
+            part[drawn] = name
+    if groups is not None:
+        held = {groups[row] for row in np.flatnonzero((part != "") & (part != TRAIN))}
+        part[[not own and group in held for own, group in zip(part, groups, strict=True)]] = LEFT_OUT
     learnt = (part == TRAIN) | (part == "")
     rows = np.flatnonzero(learnt & images.labelled)
     if not len(rows):
@@ -136,6 +147,18 @@ def split_images(
         rows = rows[draw_labelled(images.targets[rows], labels_per_class, seed)]
     unlabelled = np.setdiff1d(np.flatnonzero(learnt), rows)
     return ImageSplit(rows, unlabelled, np.flatnonzero(part == VAL), np.flatnonzero(part == TEST), images.names)
+
+
+def _draw_groups(groups: Sequence[Hashable], share: float, rng: np.random.Generator, rows: Indices) -> Indices:
+    """The rows of whole groups, drawn until they are a share of all. Errors: InputError where they are of one group."""
+    names = list(dict.fromkeys(groups[row] for row in rows))
+    if len(names) < 2:
+        raise InputError(f"all {len(rows)} images to draw from lie in one block of split.block_deg. Set a smaller one.")
+    counts = Counter(groups[row] for row in rows)
+    order = [names[at] for at in rng.permutation(len(names))]
+    enough = int(np.searchsorted(np.cumsum([counts[name] for name in order]), share * len(rows))) + 1
+    chosen = set(order[: min(enough, len(names) - 1)])
+    return rows[[groups[row] in chosen for row in rows]]
 
 
 def draw_share(targets: Mask, share: float, rng: np.random.Generator, rows: Indices) -> Indices:

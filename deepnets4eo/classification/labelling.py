@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Mask
 from deepnets4eo.cards.dataset_card import TRAIN
 from deepnets4eo.classification.images import ImageList, check_unit, prepare_images, read_pixels
-from deepnets4eo.classification.readers import ImageData, list_images
+from deepnets4eo.classification.readers import BETWEEN, ImageData, list_images, list_unlabelled
+from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import rank_wrong_labels
-from deepnets4eo.files import read_json
+from deepnets4eo.files import check_overwrite, read_json, write_text
+from deepnets4eo.outputs.safe_text import csv_text
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
@@ -60,6 +62,59 @@ def classify_images(run: Run, images: ImageList, *, num_workers: int = 2) -> NDA
 
     scores, several = _outputs(run, images, "patch_scores", num_workers), run.card["notes"].get("labels") == "several"
     return np.asarray(expit(scores) if several else softmax(scores, axis=1), np.float32)
+
+
+def label_images(
+    run: Run,
+    sources: Sequence[str | Path],
+    out: str | Path,
+    *,
+    device: str = "auto",
+    num_workers: int = 2,
+    overwrite: bool = False,
+) -> int:
+    """Label whole images with a run, and write a table.
+
+    Parameters
+    ----------
+    run : a run of the task images
+    sources : folders, tables or archives of images, of the bands, size and unit of training; labels in them are not read
+    out : the table (.csv): `image`, `label` (several with `;` between them), `probability` of the likeliest, and one column a class
+    device : see `device.choose`
+    num_workers : threads that read ahead
+    overwrite : replace a table that exists
+
+    Returns
+    -------
+    Number of images.
+
+    Raises
+    ------
+    InputError
+        As `list_images` and `classify_images`.
+    OutputError
+        The table exists, or cannot be written.
+
+    Examples
+    --------
+    ```python
+    label_images(load_run("runs/eurosat"), ["patches"], "labels.csv")
+    ```
+    """
+    check_overwrite(Path(out), overwrite=overwrite)
+    _network_of(run).to(choose(device, "float32"))
+    own = {"folders": tuple(map(str, sources)), "unlabelled": (), "val": (), "test": (), "layout": "auto", "tile_px": 0}
+    images = list_unlabelled(ImageData(**(run.recipe["data"] | own)))
+    probabilities, names = classify_images(run, images, num_workers=num_workers), run.legend.names
+    chosen = np.eye(len(names), dtype=bool)[probabilities.argmax(axis=1)]
+    if run.card["notes"].get("labels") == "several":
+        chosen = probabilities >= 0.5
+    rows = [
+        (image, BETWEEN.join(np.array(names)[row]), f"{each.max():.4f}", *(f"{one:.4f}" for one in each))
+        for image, row, each in zip(images.names, chosen, probabilities, strict=True)
+    ]
+    write_text(out, csv_text([("image", "label", "probability", *names), *rows]))
+    return len(rows)
 
 
 def embed_images(run: Run, images: ImageList, *, num_workers: int = 2) -> NDArray[np.float32]:

@@ -21,6 +21,7 @@ from pydantic import Field
 from deepnets4eo.arrays import Mask
 from deepnets4eo.cards.dataset_card import TEST, TRAIN, VAL, DatasetCard
 from deepnets4eo.cards.legend import Legend, normalise_name
+from deepnets4eo.classification.archives import list_archive
 from deepnets4eo.classification.bands import check_band_order, name_band
 from deepnets4eo.classification.image_files import (
     check_one_kind,
@@ -35,7 +36,6 @@ from deepnets4eo.classification.images import ImageList
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.files import read_json, read_text
 from deepnets4eo.formats.access import check_beside
-from deepnets4eo.formats.numpy_files import list_npz, open_npz
 from deepnets4eo.formats.vectors import vector_errors
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.options import Section
@@ -49,6 +49,7 @@ BETWEEN = ";"  # labels of an image in a table
 UNLABELLED = ("", "unlabelled", "unlabeled")
 PART_COLUMNS = ("part", "split")
 MACOS = "__MACOSX"
+Row = tuple[Path, list[str], str]  # file, labels, part
 PARTS = {"": "", "train": TRAIN, "training": TRAIN, "val": VAL, "validation": VAL, "valid": VAL, "test": TEST}
 RADAR = ("VV", "VH")
 NAMED = 5
@@ -143,10 +144,11 @@ def folder_legend(folder: Path) -> Legend:
     """The names of the folders as classes, in colours around the circle. Errors: InputError without two folders."""
     import colorsys
 
-    names = [path.name for path in _class_folders(folder)] if folder.is_dir() else []
-    names = [name for name in names if name.lower() not in UNLABELLED]
+    inner = class_folders(folder) if folder.is_dir() else []
+    inner = [one for part in inner for one in class_folders(part)] if _are_parts(inner) else inner
+    names = sorted({one.name for one in inner if one.name.lower() not in UNLABELLED})
     if len(names) < 2:
-        _check_unpacked(folder)
+        check_unpacked(folder)
         raise InputError(f"{folder} has {len(names)} folders, so the classes are unknown. Set legend, or data.dataset.")
     colours = [colorsys.hsv_to_rgb(number / len(names), 0.75, 0.9) for number in range(len(names))]
     classes = [
@@ -187,12 +189,12 @@ def _in_part(images: ImageList, part: str) -> ImageList:
 def _list(folder: Path, data: ImageData, bands: Sequence[str], legend: Legend | None) -> ImageList:
     layout = _recognise(folder) if data.layout == "auto" or legend is None else data.layout
     if layout == "npz":
-        return _list_archive(folder, data, bands, legend)
+        return list_archive(folder, data.bands, bands, legend)
     if layout == "bigearthnet":
         return _list_bigearthnet(folder, data, bands, legend)
-    files = _table_rows(folder) if layout == "table" else _folder_rows(folder, named=legend is not None)
+    files = (table_rows if layout == "table" else folder_rows)(folder, named=legend is not None)
     if not files:
-        _check_unpacked(folder)
+        check_unpacked(folder)
         raise InputError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))}). Give the folder with the images.")
     paths = [path for path, _, _ in files]
     first = open_image(paths[0])
@@ -217,30 +219,41 @@ def _recognise(folder: Path) -> str:
     return "folders"
 
 
-def _folder_rows(folder: Path, *, named: bool) -> list[tuple[Path, list[str], str]]:
-    """(file, labels, part) of a folder a class; all images below the folder where no labels are read."""
+def folder_rows(folder: Path, *, named: bool) -> list[Row]:
+    """A folder a class, or these in a folder a part; all images below the folder where no labels are read."""
     if not named:
-        return [(path, [], "") for path in _images_in(folder)]
-    rows: list[tuple[Path, list[str], str]] = []
-    for one in _class_folders(folder):
-        files = _images_in(one)
+        return [(path, [], "") for path in images_in(folder)]
+    inner = class_folders(folder)
+    if _are_parts(inner):
+        return [
+            (path, labels, PARTS[one.name.lower()]) for one in inner for path, labels, _ in folder_rows(one, named=True)
+        ]
+    rows: list[Row] = []
+    for one in inner:
+        files = images_in(one)
         if not files:
             raise InputError(f"the class folder {one} holds no image. Remove it, or put its images there.")
         rows += [(path, [] if one.name.lower() in UNLABELLED else [one.name], "") for path in files]
     return rows
 
 
-def _images_in(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
     """Images below a folder, without hidden files and what macOS keeps beside each file of an archive."""
     inner = ((path, path.relative_to(folder).parts) for path in folder.rglob("*"))
     return sorted(path for path, parts in inner if path.suffix.lower() in SUFFIXES and not any(map(_hidden, parts)))
 
 
-def _class_folders(folder: Path) -> list[Path]:
+def class_folders(folder: Path) -> list[Path]:
+    """The folders within one, without hidden ones."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not _hidden(path.name))
 
 
-def _check_unpacked(folder: Path) -> None:
+def _are_parts(folders: Sequence[Path]) -> bool:
+    """Whether folders are called train, val, test and the like, and hold folders of classes."""
+    return len(folders) > 1 and all(one.name.lower() in PARTS and class_folders(one) for one in folders)
+
+
+def check_unpacked(folder: Path) -> None:
     """Refuse a folder of zipped classes. Errors: InputError."""
     packed = sorted(path.name for path in folder.glob("*.zip") if not _hidden(path.name))
     if packed:
@@ -254,24 +267,19 @@ def _hidden(name: str) -> bool:
     return name.startswith(".") or name == MACOS
 
 
-def _table_rows(path: Path) -> list[tuple[Path, list[str], str]]:
-    """(file, labels, part) of a table with the columns image, label and, where it has one, part or split; each image once."""
-    try:
-        reader = csv.DictReader(read_text(path).splitlines())
-        columns = [name for name in reader.fieldnames or () if name]
-        rows = [{key: (value or "").strip() for key, value in row.items() if key in columns} for row in reader]
-    except csv.Error as error:
-        raise InputError(f"{path} cannot be read as a table: {error}. Write it as CSV with commas.") from error
+def table_rows(path: Path, *, named: bool) -> list[Row]:
+    """The rows of a table with the columns image, label (where labels are read) and, if it has one, part or split; each image once."""
+    columns, rows = _read_cells(path)
     part = next((name for name in PART_COLUMNS if name in columns), PART_COLUMNS[0])
-    if not {"image", "label"} <= set(columns):
+    if not {"image", *(("label",) if named else ())} <= set(columns):
         raise InputError(f"{path} has the columns {', '.join(columns)}; expected image, label and, if need be, {part}.")
     listed: dict[Path, tuple[int, list[str], str]] = {}
     for number, row in enumerate(rows, 2):
-        named = row.get(part, "")
-        if named.lower() not in PARTS:
-            raise InputError(f"{path}, line {number}: {part} is {named!r}; expected train, val, test or nothing.")
-        labels = [one.strip() for one in row["label"].split(BETWEEN) if one.strip()]
-        image, content = _beside(path, number, row["image"]), (labels, PARTS[named.lower()])
+        stated = row.get(part, "")
+        if stated.lower() not in PARTS:
+            raise InputError(f"{path}, line {number}: {part} is {stated!r}; expected train, val, test or nothing.")
+        labels = [one.strip() for one in row["label"].split(BETWEEN) if one.strip()] if named else []
+        image, content = _beside(path, number, row["image"]), (labels, PARTS[stated.lower()])
         first = listed.setdefault(image, (number, *content))
         if first[1:] != content:
             raise InputError(
@@ -283,6 +291,20 @@ def _table_rows(path: Path) -> list[tuple[Path, list[str], str]]:
             "%s: %d lines say again what others say of their image; each counts once.", path, len(rows) - len(listed)
         )
     return [(image, labels, of_part) for image, (_, labels, of_part) in listed.items()]
+
+
+def table_columns(path: Path) -> list[str]:
+    """The names in the first line of a table."""
+    return _read_cells(path)[0]
+
+
+def _read_cells(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    try:
+        reader = csv.DictReader(read_text(path).splitlines())
+        columns = [name for name in reader.fieldnames or () if name]
+        return columns, [{key: (value or "").strip() for key, value in row.items() if key in columns} for row in reader]
+    except csv.Error as error:
+        raise InputError(f"{path} cannot be read as a table: {error}. Write it as CSV with commas.") from error
 
 
 def _beside(table: Path, number: int, image: str) -> Path:
@@ -333,75 +355,6 @@ def _check_once(names: Sequence[str]) -> None:
         raise InputError(
             f"{', '.join(twice[:NAMED])} came twice. Name each folder once, unlabelled ones apart, and no two folders alike."
         )
-
-
-def _list_archive(path: Path, data: ImageData, bands: Sequence[str], legend: Legend | None) -> ImageList:
-    """`images` (N, C, H, W) or (N, H, W, C), and `labels`: (N,) class indices, -1 without, or (N, K) zeros and ones."""
-    arrays = {info.name: info for info in list_npz(path)}
-    for name in ("images", "labels") if legend is not None else ("images",):
-        if name not in arrays:
-            raise InputError(f"{path} has the arrays {', '.join(arrays)}; expected images and labels.")
-        if arrays[name].dtype is None:
-            raise InputError(
-                f"{path}: {name} holds {arrays[name].kind}, not numbers. Objects could run code when they are read; write images of one "
-                "size as one array, and labels as class indices, with -1 for unlabelled images."
-            )
-    images = open_npz(path, "images")
-    if images.ndim != 4:
-        raise InputError(f"{path}: images has the shape {images.shape}, expected (N, C, H, W) or (N, H, W, C).")
-    last = _bands_last(images.shape, len(bands), path)
-    count = images.shape[3] if last else images.shape[1]
-    chosen, names = choose_bands(
-        tuple(map(name_band, bands)) or tuple(f"band_{number + 1}" for number in range(count)), data.bands, str(path)
-    )
-    at = [number - 1 for number in chosen]
-
-    def read(row: int) -> NDArray[Any]:
-        image = np.moveaxis(images[row], 2, 0) if last else images[row]
-        return np.asarray(image[at])
-
-    targets = (
-        _archive_targets(open_npz(path, "labels"), len(images), legend, path)
-        if legend
-        else np.zeros((len(images), 0), bool)
-    )
-    return ImageList(
-        tuple(f"{path.name}#{row}" for row in range(len(images))), targets, read, names, dtype=images.dtype
-    )
-
-
-def _bands_last(shape: tuple[int, ...], bands: int, path: Path) -> bool:
-    first, last = (shape[axis] == bands if bands else shape[axis] < min(shape[2], shape[4 - axis]) for axis in (1, 3))
-    if first == last:
-        known = f"{bands} bands" if bands else "no band names"
-        raise InputError(
-            f"{path}: images has the shape {shape}, and with {known} it is not clear which axis holds the bands. Set data.file_bands."
-        )
-    return last
-
-
-def _archive_targets(labels: NDArray[Any], count: int, legend: Legend, path: Path) -> Mask:
-    if len(labels) != count or labels.ndim > 2:
-        raise InputError(
-            f"{path}: labels has the shape {labels.shape}, expected ({count},) or ({count}, {legend.num_classes})."
-        )
-    if labels.ndim == 2:
-        if labels.shape[1] != legend.num_classes or not np.isin(labels, (0, 1)).all():
-            raise InputError(
-                f"{path}: labels has the shape {labels.shape} and values up to {labels.max()}; expected zeros and ones of "
-                f"{legend.num_classes} classes."
-            )
-        return np.asarray(labels != 0)
-    outside = np.flatnonzero((labels < -1) | (labels >= legend.num_classes) | (labels != np.round(labels)))
-    if len(outside):
-        raise InputError(
-            f"{path}: image {outside[0]} has the class {labels[outside[0]]}; the legend {legend.name} has 0 to "
-            f"{legend.num_classes - 1}, and -1 is unlabelled."
-        )
-    targets = np.zeros((count, legend.num_classes), bool)
-    rows = np.flatnonzero(labels >= 0)
-    targets[rows, labels[rows].astype(np.int64)] = True
-    return targets
 
 
 def _list_bigearthnet(folder: Path, data: ImageData, bands: Sequence[str], legend: Legend | None) -> ImageList:

@@ -9,15 +9,17 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from deepnets4eo.arrays import Indices, Mask
+from deepnets4eo.cards.dataset_card import TEST, TRAIN, VAL
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.classification.images import (
+    ImageList,
     ImageSplit,
     check_learnable,
     measure_pixels,
@@ -26,6 +28,7 @@ from deepnets4eo.classification.images import (
     split_images,
 )
 from deepnets4eo.classification.labelling import AT_ONCE, embed_images, image_outputs
+from deepnets4eo.classification.places import digests_of, keep_together, place_blocks, shared_between
 from deepnets4eo.classification.readers import ImageData, list_images
 from deepnets4eo.classification.scores import fit_temperature, score_images
 from deepnets4eo.errors import InputError
@@ -84,6 +87,16 @@ class ImageTrain(TrainSection):
     )
 
 
+class ImageSplitSection(Section):
+    """How validated and tested images are drawn where no part is published."""
+
+    by: Literal["image", "place"] = Field(
+        default="image",
+        description="image: in equal shares of each class; place: in whole blocks, by longitude_latitude in the names of files",
+    )
+    block_deg: float = Field(default=0.02, gt=0, description="side of a block of places, degrees")
+
+
 class ImageUnlabelled(UnlabelledSection):
     """How images without labels are learnt from: those of `data.unlabelled`, those whose labels were not drawn, and,
     as published, the labelled ones once more."""
@@ -116,6 +129,7 @@ class ImageRecipe(Recipe):
     train: ImageTrain = ImageTrain()
     unlabelled: ImageUnlabelled = ImageUnlabelled()
     teacher: TeacherSection = TeacherSection()
+    split: ImageSplitSection = ImageSplitSection()
     predict: ImagePredict = ImagePredict()
 
     @model_validator(mode="after")
@@ -157,7 +171,8 @@ def train_images(recipe: ImageRecipe, out: Path, options: TrainOptions) -> Path:
     several, data = recipe.data.labels == "several", recipe.data
     check_learnable(images, legend, several=several)
     split = split_images(
-        images, val_share=data.val_share, test_share=data.test_share, labels_per_class=data.labels_per_class, seed=data.split_seed
+        images, val_share=data.val_share, test_share=data.test_share, labels_per_class=data.labels_per_class, seed=data.split_seed,
+        groups=place_blocks(images.names, recipe.split.block_deg) if recipe.split.by == "place" else None,
     )  # fmt: skip
     if recipe.unlabelled.method != "none" and not len(split.unlabelled):
         raise InputError(
@@ -166,6 +181,7 @@ def train_images(recipe: ImageRecipe, out: Path, options: TrainOptions) -> Path:
         )
     _warn_of_lacking(images.targets[split.labelled], legend.names)
     pixels = read_pixels(images, memory_bytes=data.memory_gb * GB, folder=out, workers=max(data.num_workers, 1))
+    split, shared = _apart(split, images, pixels, by_place=recipe.split.by == "place")
     inputs = measure_pixels(pixels, np.union1d(split.labelled, split.unlabelled), images)
     teacher = load_run(recipe.teacher.run) if recipe.teacher.run else None
     taught = None if teacher is None else _taught(teacher, recipe, legend)
@@ -191,8 +207,26 @@ def train_images(recipe: ImageRecipe, out: Path, options: TrainOptions) -> Path:
     if len(split.test):
         scores = material.scores(segmenter, split.test) | {"legend": legend.name, "validation": scores}
     scores["protocol"] = {"name": "test images" if len(split.test) else "validation images", "split": split.describe()}
+    scores["protocol"] |= {"shared": shared} if shared else {}
     notes |= {"images": split.describe(), "labels": data.labels}
     return write_run(segmenter, recipe, out, split=split, scores=scores, notes=notes)
+
+
+def _apart(
+    split: ImageSplit, images: ImageList, pixels: NDArray[Any], *, by_place: bool
+) -> tuple[ImageSplit, list[str]]:
+    """The split without images that stand in two parts, as far as these were drawn, and sentences about those that still do."""
+    digests = digests_of(pixels)
+    if not by_place:
+        split, moved = keep_together(split, images.parts, digests)
+        if moved:
+            log.warning("%d images are byte for byte others; each is in the part of the first of them.", moved)
+    learnt = np.union1d(split.labelled, split.unlabelled)
+    rows = {TRAIN: learnt, VAL: split.val, TEST: split.test}
+    shared = shared_between({name: [(images.names[row], digests[row]) for row in each] for name, each in rows.items()})
+    for line in shared:
+        log.warning("%s", line)
+    return split, shared
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from deepnets4eo.inspection.files import Inspection
 
 
+IMAGES = (".npz", ".csv")  # that may hold whole images, beside folders
 Split = Annotated[str | None, typer.Option("--split", help="Its split that must be complete; by default the first.")]
 Layers = Annotated[list[str] | None, typer.Option("--layer", help="Where a layer lies, e.g. image=rgb/{id}.tif.")]
 Thorough = Annotated[bool, typer.Option("--thorough", help="Read all pixels of datasets, not samples.")]
@@ -86,9 +87,17 @@ def _inspect(
 
     card = (card or recognise(Path(path))) if Path(path).is_dir() else None
     if card is None:
-        return inspect(path, legend)
+        return (_images(path) if Path(path).is_dir() or Path(path).suffix.lower() in IMAGES else None) or inspect(
+            path, legend
+        )
     with progress("check") as advance:
         return inspect_dataset(path, card, split=split, thorough=thorough, progress=advance)
+
+
+def _images(path: str) -> Inspection | None:
+    from deepnets4eo.classification.inspection import inspect_images
+
+    return inspect_images(path)
 
 
 def show_inspections(inspections: Sequence[Inspection], pairs: Sequence[str] = ()) -> None:

@@ -30,6 +30,8 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.prediction.options import PredictOptions, VoteOptions
 
+TABLE = ".csv"
+
 
 @with_options(PredictOptions, VoteOptions, RefineOptions)
 def predict(
@@ -42,7 +44,11 @@ def predict(
     ],
     scene: Annotated[
         list[str],
-        typer.Argument(metavar="SCENE...", help="A raster, or layer=raster for each layer.", show_default=False),
+        typer.Argument(
+            metavar="SCENE...",
+            help="A raster, or layer=raster for each layer; whole images for a table.",
+            show_default=False,
+        ),
     ],
     out: Out,
     refine: Annotated[
@@ -71,13 +77,15 @@ def predict(
 
     The result is a Cloud-Optimized GeoTIFF with palette and legend; --resume continues an interrupted job. With --refine,
     scores of 0–1, or bytes as --probabilities and `deepnets4eo change` write them, are fitted to edges by guided
-    anisotropic diffusion; areas above 0.5 should not shrink much.
+    anisotropic diffusion; areas above 0.5 should not shrink much. A run of whole images labels each image of folders, tables
+    (.csv) or archives (.npz) into a table.
 
     \b
     deepnets4eo predict runs/first city.tif --out labels.tif
     deepnets4eo predict runs/fused image=city.tif dsm=heights.tif --out labels.tif --probabilities proba.tif --resume
     deepnets4eo predict runs/a city.tif --ensemble runs/b --ensemble runs/c --augment flips --out labels.tif
     deepnets4eo predict runs/first city.tif --clicks clicks.gpkg --out corrected.tif
+    deepnets4eo predict runs/eurosat patches --out labels.csv
     deepnets4eo predict proba.tif image.tif --refine --set band=2 --out refined.tif
     deepnets4eo predict change/score.tif pre.tif post.tif --refine --set steps=100 --out refined.tif"""
     if refine:
@@ -97,6 +105,13 @@ def predict(
         return
     if refining != RefineOptions():
         raise InputError("--set band, steps, edge_level and rate belong to --refine. Add it, or leave them out.")
+    if out.suffix.lower() == TABLE:
+        if options != PredictOptions() or votes != VoteOptions() or clicks or part or resume or dry_run:
+            raise InputError(
+                f"--out {out} is a table of whole images: only --device, --workers and --overwrite go with it. Leave the others out."
+            )
+        _label_images(run, scene, out, device, threads_alone(workers or "2"), overwrite=overwrite)
+        return
     from deepnets4eo import prediction
     from deepnets4eo.jobs.executors import Workers
     from deepnets4eo.jobs.parts import Part
@@ -111,6 +126,10 @@ def predict(
     if clicks is not None and (part or resume or workers not in (None, "1", "2") or votes != VoteOptions()):
         raise InputError("--clicks corrects one run in one job. Leave out --part, --resume, --workers, and what votes.")
     runs = [load_run(folder) for folder in (run, *(votes.ensemble or []))]
+    if runs[0].card["notes"].get("task") == "images" and Path(scene[0]).suffix.lower() in (TABLE, ".npz"):
+        raise InputError(
+            f"{scene[0]} holds whole images, which are labelled into a table. Name one: --out labels{TABLE}"
+        )
     loaded = votes.combine(runs)
     layers = named_layers(scene, loaded.inputs.names)
     opened = prediction.open_scene(layers, loaded.segmenter)
@@ -129,3 +148,12 @@ def predict(
         echo(part_is_done(options.part, out))
         return
     show_result(result.headline(), *result.paths.values())
+
+
+def _label_images(run: Path, sources: list[str], out: Path, device: str, workers: int, *, overwrite: bool) -> None:
+    from deepnets4eo.classification import label_images
+    from deepnets4eo.segmenters.run import load_run
+
+    check_not_inputs([out], [run, *sources])
+    number = label_images(load_run(run), sources, out, device=device, num_workers=workers, overwrite=overwrite)
+    show_result(f"{number:,} images labelled", out)

@@ -1,5 +1,6 @@
 """Files of images as they are really delivered: numbers of several types, scales, nodata, alpha, palettes, tables and archives."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ from geotiff import write_geotiff
 from rasterio.enums import ColorInterp
 
 from deepnets4eo.classification import list_images
-from deepnets4eo.classification.images import measure_pixels
+from deepnets4eo.classification.images import ImageSplit, measure_pixels, split_images
+from deepnets4eo.classification.places import keep_together, place_blocks, place_of, shared_between
 from deepnets4eo.classification.readers import ImageData
+from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 
 from .test_images import data, pixels_of
@@ -143,3 +146,91 @@ def test_tables_that_contradict_themselves_or_lead_elsewhere_are_refused(
     legend = list_images(data(two_classes(tmp_path / "two", GROUND, GROUND)))[1]
     with pytest.raises(InputError, match=message):
         list_images(table(tmp_path / "in", text), legend)
+
+
+def delivered(folder: Path, count: int = 8) -> Path:
+    """Two classes of JPEGs named by their places, four blocks of 0.02° from west to east; b has a hidden file."""
+    rng = np.random.default_rng(1)
+    for name in "ab":
+        for number in range(count):
+            path = folder / name / f"{-95.6301 + 0.01 * number:.4f}_29.76{number}.jpeg"
+            write_geotiff(path, rng.integers(0, 255, (3, 16, 16), np.uint8), driver="JPEG", crs=None)
+    (folder / "b" / ".DS_Store").write_bytes(b"\0")
+    return folder
+
+
+def test_images_named_by_their_places_are_split_by_whole_blocks(tmp_path: Path) -> None:
+    images, _ = list_images(data(delivered(tmp_path)))
+    blocks = place_blocks(images.names, 0.02)
+    assert len(set(blocks)) == 4
+    split = split_images(images, val_share=0.2, test_share=0.2, labels_per_class=0, seed=0, groups=blocks)
+    parts = [{blocks[row] for row in rows} for rows in (split.labelled, split.val, split.test)]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 4
+    assert min(split.describe()[name] for name in ("labelled", "val", "test")) >= 2
+    with pytest.raises(InputError, match=r"a/0.tif has no coordinates in its name"):
+        place_blocks(["a/0.tif"], 0.02)
+    with pytest.raises(InputError, match="lie in one block"):
+        split_images(images, val_share=0.2, test_share=0, labels_per_class=0, seed=0, groups=[0] * 16)
+    assert place_of("S2A_20200101_1.5_tile.tif") is None
+    assert place_of("x/200.5_29.7.png") is None
+
+
+def test_images_alike_lie_in_one_part_where_parts_are_drawn_and_are_counted_where_published() -> None:
+    split = ImageSplit(np.array([0, 1]), np.array([2]), np.array([3, 4]), np.array([5]), tuple("abcdef"))
+    moved, count = keep_together(split, (), ["x", "y", "x", "y", "z", "z"])
+    assert count == 2
+    assert [rows.tolist() for rows in (moved.labelled, moved.unlabelled, moved.val, moved.test)] == [
+        [0, 1, 3],
+        [2],
+        [4, 5],
+        [],
+    ]
+    assert keep_together(split, ("train",) * 3 + ("val",) * 2 + ("test",), list("xyxyzz"))[1] == 0
+    assert shared_between(
+        {"train": [("a", 1), ("b", 2)], "val": [("c", 3)], "test": [("d", 2), ("e", 2), ("f", 4)]}
+    ) == [
+        "2 of 3 images of test are byte for byte images of train, e.g. d is b: what is learnt from one is tested on the other. "
+        "Take them out of one of the two."
+    ]
+
+
+def test_check_describes_folders_tables_and_archives_of_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = delivered(tmp_path / "places")
+    shutil.copy(next((folder / "a").glob("*.jpeg")), folder / "b" / "-95.5_29.7.jpeg")
+    assert main(["check", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    for words in (
+        "images: 17",
+        "a: 8, b: 9",
+        "3 bands of 16 × 16 px: 17",
+        "split with --set split.by=place",
+        "1 images stand in several",
+    ):
+        assert words in shown
+    parts = tmp_path / "parts"
+    for part in ("train", "test"):
+        shutil.copytree(folder / "a", parts / part / "a")
+        shutil.copytree(folder / "b", parts / part / "b", ignore=shutil.ignore_patterns("*_29.7.jpeg"))
+    images, legend = list_images(data(parts))
+    assert (legend.names, set(images.parts)) == (("a", "b"), {"train", "test"})
+    assert main(["check", str(parts)]) == 0
+    shown = capsys.readouterr().out
+    assert "parts: test: 16, train: 16" in shown
+    assert "16 of 16 images of train are byte for byte images of test" in shown
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 64, 64, 3), np.uint8)
+    pixels[5] = pixels[0]
+    np.savez(tmp_path / "eurosat_train.npz", x=pixels, y=[0, 1, 2, 2, -1, 0])
+    assert main(["check", str(tmp_path / "eurosat_train.npz")]) == 0
+    shown = capsys.readouterr().out
+    for words in (
+        "images with labels",
+        "class 0: 2, class 1: 1, class 2: 2, unlabelled: 1",
+        "1 images are byte for byte others",
+    ):
+        assert words in shown
+    (tmp_path / "zips").mkdir()
+    (tmp_path / "zips" / "River.zip").write_bytes(b"PK")
+    main(["check", str(tmp_path / "zips")])
+    assert "unzip -q -d" in capsys.readouterr().out

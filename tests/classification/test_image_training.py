@@ -1,6 +1,8 @@
 """The task `images` from files to a run that predicts, resumes and is scored apart from its test part."""
 
+import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from safetensors.torch import load_file
 import deepnets4eo
 from deepnets4eo.classification import classify_images, embed_images, list_images
 from deepnets4eo.classification.readers import ImageData
+from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.run import load_run
@@ -148,3 +151,34 @@ def test_a_network_learns_the_embeddings_of_a_teacher_that_sees_other_bands(
     ):
         with pytest.raises(InputError, match=match):
             deepnets4eo.train(recipe, tmp_path / "no", data=patches, overrides=[*files, *second, wrong])
+
+
+def test_predict_labels_images_of_folders_tables_and_archives_into_a_table(
+    run: Path, patches: Path, archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, table = tmp_path / "labels.csv", tmp_path / "few" / "images.csv"
+    table.parent.mkdir()
+    for number, name in enumerate(("field/0.tif", "water/17.tif")):
+        shutil.copy(patches / name, table.with_name(f"{number}.tif"))
+    table.write_text("image\n0.tif\n1.tif\n", encoding="utf-8")
+    assert (
+        main(["predict", str(run), str(patches), str(archive), str(table), "--out", str(out), "--device", "cpu"]) == 0
+    )
+    with out.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows[24:26] + rows[-2:]] == [
+        "patches.npz#0", "patches.npz#1", "few/0.tif", "few/1.tif",
+    ]  # fmt: skip
+    expected = classify_images(load_run(run), list_images(ImageData(folders=(str(archive),)), load_run(run).legend)[0])
+    found = [[float(row[name]) for name in CLASSES] for row in rows[24:48]]
+    np.testing.assert_allclose(found, expected, atol=6e-5)
+    assert [row["label"] for row in rows[24:48]] == [CLASSES[at] for at in expected.argmax(1)]
+    assert rows[30]["probability"] == f"{expected[6].max():.4f}"
+    assert "50 images labelled" in capsys.readouterr().err
+    for words, status, message in (
+        ([str(archive), "--out", str(out)], 1, "exists already"),
+        ([str(archive), "--out", str(tmp_path / "labels.tif")], 2, "Name one: --out labels.csv"),
+        ([str(archive), "--out", str(out), "--overwrite", "--dry-run"], 2, "is a table of whole images"),
+    ):
+        assert main(["predict", str(run), *words]) == status
+        assert message in capsys.readouterr().err

@@ -1,0 +1,152 @@
+"""Describes images with labels before they are learnt from: how many by class and part, of which kind, and what is wrong with them.
+
+Takes a folder, a table or an archive; returns an `Inspection`, or None for what holds no such images. Memory: one image, and of an
+archive all of them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from deepnets4eo.classification.archives import find_arrays
+from deepnets4eo.classification.image_files import open_image
+from deepnets4eo.classification.places import digests_of, place_of, shared_between
+from deepnets4eo.classification.readers import (
+    BETWEEN,
+    Row,
+    check_unpacked,
+    class_folders,
+    folder_rows,
+    images_in,
+    table_columns,
+    table_rows,
+)
+from deepnets4eo.errors import DeepNets4EOError, InputError
+from deepnets4eo.files import sha256
+from deepnets4eo.formats.numpy_files import list_npz, open_npz
+from deepnets4eo.inspection.files import Inspection
+from deepnets4eo.rasters.scene import Layer
+
+KIND = "images with labels"
+NAMED = 5
+MOST_PX = 600  # side of a patch
+
+
+def inspect_images(path: str) -> Inspection | None:
+    """Describe a folder of classes, a table or an archive of images; None for anything else."""
+    place = Path(path)
+    try:
+        if place.suffix.lower() == ".npz" and place.is_file():
+            return _archive(place) if any(len(info.shape) == 4 for info in list_npz(place)) else None
+        if place.suffix.lower() == ".csv" and place.is_file():
+            return (
+                _files(place, table_rows(place, named=True))
+                if {"image", "label"} <= set(table_columns(place))
+                else None
+            )
+        if not place.is_dir():
+            return None
+        inner = class_folders(place)
+        if not inner:
+            check_unpacked(place)
+        return _files(place, folder_rows(place, named=True)) if _holds_patches(inner) else None
+    except DeepNets4EOError as error:
+        return Inspection(path, KIND, problems=[str(error)])
+
+
+def _holds_patches(folders: Sequence[Path]) -> bool:
+    """Whether several folders, or folders in them, hold small images; scenes and mosaics lie in folders as well."""
+    firsts = [next(iter(images_in(folder)), None) for folder in folders]
+    known = [path for path in firsts if path is not None]
+    return len(known) > 1 and all(max(Layer.open(path).shape) <= MOST_PX for path in known)
+
+
+def _archive(path: Path) -> Inspection:
+    images, labels = find_arrays(path)
+    result = Inspection(str(path), KIND, {"images": f"{images.shape[0]:,}, {images}"})
+    if labels is None:
+        result.facts["labels"] = "none"
+    else:
+        numbers = np.asarray(open_npz(path, labels.name))
+        values, counts = np.unique(numbers, return_counts=True)
+        several = numbers.ndim == 2
+        found = enumerate(numbers.sum(axis=0)) if several else zip(values, counts, strict=True)
+        result.facts["labels"] = _counted(
+            {("unlabelled" if value == -1 else f"class {value:g}"): int(n) for value, n in found}
+        )
+        if len(numbers) != images.shape[0]:
+            result.problems.append(
+                f"it has {len(numbers):,} labels for {images.shape[0]:,} images. Write one for each."
+            )
+    pixels = open_npz(path, images.name)
+    alike = len(pixels) - len(set(digests_of(pixels)))
+    if alike:
+        result.facts["alike"] = f"{alike:,} images are byte for byte others"
+    return result
+
+
+def _files(path: Path, rows: Sequence[Row]) -> Inspection:
+    labels = Counter(BETWEEN.join(labels) or "unlabelled" for _, labels, _ in rows)
+    result = Inspection(str(path), KIND, {"images": f"{len(rows):,}", "labels": _counted(labels)})
+    parts = Counter(part or "not stated" for _, _, part in rows)
+    if set(parts) != {"not stated"}:
+        result.facts["parts"] = _counted(parts)
+    _describe_pixels(result, [image for image, _, _ in rows])
+    places = [place_of(image.name) for image, _, _ in rows]
+    if all(places):
+        lon, lat = np.array(places).T
+        result.facts["places"] = (
+            f"by the names of files, longitude {lon.min():.4f} to {lon.max():.4f}, latitude {lat.min():.4f} to {lat.max():.4f}; "
+            "neighbours overlap: split with --set split.by=place"
+        )
+    _compare(result, rows)
+    return result
+
+
+def _describe_pixels(result: Inspection, paths: Sequence[Path]) -> None:
+    """Open every file, compare it with the first, and name those that do not fit."""
+    shapes, wrong, first = Counter[str](), list[str](), None
+    for path in paths:
+        try:
+            layer = open_image(path, first)
+            first = first or layer
+            shapes[f"{layer.count} bands of {layer.shape[0]} × {layer.shape[1]} px"] += 1
+        except InputError as error:
+            wrong.append(str(error))
+    result.facts["pixels"] = _counted(shapes)
+    if len(shapes) > 1:
+        result.problems.append("the images are of several sizes. Crop or resample them to one.")
+    result.problems += wrong[:NAMED] + (
+        [f"{len(wrong) - NAMED:,} more files of that kind."] if len(wrong) > NAMED else []
+    )
+
+
+def _compare(result: Inspection, rows: Sequence[Row]) -> None:
+    """Files that are byte for byte others: in two parts, in two classes."""
+    digests = dict(_digests([image for image, _, _ in rows]))
+    by_part, by_label = defaultdict[str, list[tuple[str, str]]](list), defaultdict[str, set[str]](set)
+    for image, labels, part in rows:
+        if (digest := digests.get(image)) is not None:
+            by_part[part].append((image.name, digest))
+            by_label[digest].add(BETWEEN.join(labels))
+    result.problems += shared_between({part: files for part, files in by_part.items() if part})
+    alike = len(digests) - len(by_label)
+    if alike:
+        result.facts["alike"] = f"{alike:,} images are byte for byte others"
+    if two := sum(len(labels) > 1 for labels in by_label.values()):
+        result.problems.append(f"{two:,} images stand in several classes, byte for byte. Keep each in one.")
+
+
+def _digests(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    """Checksums of the files that are as long as another one."""
+    by_size = defaultdict[int, list[Path]](list)
+    for path in paths:
+        by_size[path.stat().st_size].append(path)
+    yield from ((path, sha256(path)) for same in by_size.values() if len(same) > 1 for path in same)
+
+
+def _counted(counts: dict[str, int] | Counter[str]) -> str:
+    return ", ".join(f"{name}: {count:,}" for name, count in sorted(counts.items()))

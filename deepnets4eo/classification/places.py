@@ -1,0 +1,78 @@
+"""Images that belong together in a split: those of one place, by the coordinates in their names, and those alike byte for byte.
+
+Takes names or pixels; returns groups and splits whose parts share none. Refuses names without coordinates where a place is needed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.classification.images import ImageSplit
+from deepnets4eo.errors import InputError
+
+LEARNT = {"labelled", "unlabelled"}
+COORDINATES = re.compile(r"(?<![\d.])(-?\d{1,3}\.\d+)_(-?\d{1,2}\.\d+)(?![\d.])")
+
+
+def place_of(name: str) -> tuple[float, float] | None:
+    """Longitude and latitude (degrees) that a file is named by; None for other names.
+
+    >>> place_of("damage/-95.636_29.76.jpeg")
+    (-95.636, 29.76)
+    """
+    found = COORDINATES.search(Path(name).stem)
+    if found is None:
+        return None
+    longitude, latitude = map(float, found.groups())
+    return (longitude, latitude) if abs(longitude) <= 180 and abs(latitude) <= 90 else None
+
+
+def place_blocks(names: Sequence[str], block_deg: float) -> list[tuple[int, int]]:
+    """The square of degrees that each image lies in. Errors: InputError for a name without coordinates."""
+    places = [place_of(name) for name in names]
+    if None in places:
+        raise InputError(
+            f"{names[places.index(None)]} has no coordinates in its name; split.by=place needs longitude_latitude in degrees, such as "
+            "-95.636_29.76.jpeg. Rename the images, or set split.by=image."
+        )
+    return [(int(lon // block_deg), int(lat // block_deg)) for lon, lat in filter(None, places)]
+
+
+def digests_of(pixels: NDArray[Any]) -> list[bytes]:
+    """What images (N, C, H, W) have in common that are alike byte for byte."""
+    return [hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest() for image in pixels]
+
+
+def keep_together(split: ImageSplit, parts: Sequence[str], digests: Sequence[Hashable]) -> tuple[ImageSplit, int]:
+    """A split in which images that are alike lie in the part of the first of them, as far as parts were drawn, and how many moved."""
+    home = {int(row): name for name in split.describe() for row in getattr(split, name)}
+    drawn = {row for row in home if not (parts and parts[row])}
+    first, moved = dict[Hashable, str](), 0
+    for row in sorted(home, key=lambda row: (row in drawn, row)):
+        part = first.setdefault(digests[row], home[row])
+        if row in drawn and part != home[row] and not {part, home[row]} <= LEARNT:
+            home[row], moved = part, moved + 1
+    at = {name: np.array(sorted(row for row in home if home[row] == name), np.int64) for name in split.describe()}
+    return (replace(split, **at) if moved else split), moved
+
+
+def shared_between(parts: Mapping[str, Sequence[tuple[str, Hashable]]]) -> list[str]:
+    """Sentences that name how many images (name, digest) of one part are byte for byte in another one."""
+    lines = []
+    for (one, first), (other, second) in combinations(parts.items(), 2):
+        known = {digest: name for name, digest in first}
+        shared = [(name, known[digest]) for name, digest in second if digest in known]
+        if shared:
+            lines.append(
+                f"{len(shared):,} of {len(second):,} images of {other} are byte for byte images of {one}, e.g. {shared[0][0]} is "
+                f"{shared[0][1]}: what is learnt from one is tested on the other. Take them out of one of the two."
+            )
+    return lines
