@@ -2,7 +2,7 @@
 
 Usage: python experiments/eurosat_few_labels.py --out FOLDER [--data EuroSAT_MS] [--labels 5 50] [--methods …] [--first]
                                                 [--plain] [--smoke]
-       python experiments/eurosat_few_labels.py --challenge FOLDER --out FOLDER [--methods flexmatch]
+       python experiments/eurosat_few_labels.py --challenge --data FOLDER --out FOLDER [--methods flexmatch] [--set …] [--smoke]
 
 Without --data on made-up patches (SYNTHETIC), whose classes are clouds of spectra; with it on real ones, of 16 px, each the mean of sixteen,
 so that a small network learns them in minutes. Every method starts from the same weights and draw of
@@ -10,8 +10,9 @@ labels in a seed; the epoch is chosen by validation, and the test part is scored
 self-supervised weights, learnt from the training images alone. --plain adds the plain way, a loop of FixMatch in
 sixty lines of PyTorch on the same arrays.
 
---challenge: FOLDER has train.npz (500 labelled), val.npz (1,500), unlabelled.npz (5,000 of EuroSAT), bigearthnet.npz (95,000) and
-test.npz (20,000, images alone), each with `images` and, but for the last three, `labels`. Writes submission.csv with the columns
+--challenge: FOLDER has the challenge's archives eurosat_train (500 labelled), eurosat_valid (1,500), eurosat_unsup (5,000 of EuroSAT),
+bigearthnet_rgb (95,000) and test (20,000, images alone), red, green and blue in 64 × 64 px; each is NAME.npz of images and, in the first
+two, labels, a folder NAME of images, or a table NAME.csv. bigearthnet_rgb may be left out. Writes submission.csv with the columns
 Id,Category: the number of each test image and the name of its class; it is checked for missing, double and unknown ids and classes.
 """
 
@@ -27,11 +28,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from script import add_smoke, plain_errors, require_all, title_of
+from script import add_smoke, plain_errors, title_of
 
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.classification import classify_images, list_images
+from deepnets4eo.classification import label_images, list_images
 from deepnets4eo.classification.images import split_images
 from deepnets4eo.classification.readers import ImageData
 from deepnets4eo.errors import InputError
@@ -60,6 +61,8 @@ FIRST = (
     "data.num_workers=0",
     "data.val_share=0",
 )
+RGB = ("B04", "B03", "B02")
+SMOKE = (*SMALL, "train.epochs=1", "data.windows_per_epoch=20", "model.options={phi: -1, stride_px: 8}")
 LINE = "| {} | {} | {} | {} |\n"
 HEAD = LINE.format("data", "method", "overall accuracy, %", "error of calibration, %") + "|---|---|---:|---:|\n"
 
@@ -241,20 +244,36 @@ def compare(options: argparse.Namespace, out: Path) -> str:
     return text + published_rows()
 
 
-def enter_challenge(folder: Path, out: Path, method: str) -> Path:
-    """Train on the challenge's files and write its submission."""
-    require_all(folder, ("train.npz", "val.npz", "unlabelled.npz", "bigearthnet.npz", "test.npz"))
-    further = f"[{folder / 'unlabelled.npz'}, {folder / 'bigearthnet.npz'}]"
-    overrides = [
-        f"data.folders=[{folder / 'train.npz'}]", f"data.val=[{folder / 'val.npz'}]", f"data.unlabelled={further}",
-        "data.labels_per_class=0", "data.test_share=0", f"unlabelled.method={method}",
-    ]  # fmt: skip
-    run = load_run(train(RECIPE, out / method, overrides=overrides))
-    listed, _ = list_images(
-        ImageData(folders=(), unlabelled=(str(folder / "test.npz"),), dataset="eurosat"), run.legend
+def challenge_file(folder: Path, name: str, *, needed: bool = True) -> Path | None:
+    """One of the challenge's archives, or the folder or table of its images. Errors: InputError where one that is needed is missing."""
+    path = next((path for suffix in (".npz", ".csv", "") if (path := folder / f"{name}{suffix}").exists()), None)
+    if path is None and needed:
+        raise InputError(
+            f"{folder} has no {name}.npz, folder {name} or table {name}.csv. Unpack the challenge's archives there."
+        )
+    return path
+
+
+def enter_challenge(folder: Path, out: Path, method: str, further: Sequence[str] = ()) -> Path:
+    """Train on the challenge's files and write its submission; a training that was interrupted goes on."""
+    learnt, val, unsup, test = (
+        challenge_file(folder, name) for name in ("eurosat_train", "eurosat_valid", "eurosat_unsup", "test")
     )
-    chosen = classify_images(run, listed).argmax(axis=1)
-    return write_submission(out / "submission.csv", [run.legend.names[index] for index in chosen], run.legend)
+    unlabelled = [
+        str(path) for path in (unsup, challenge_file(folder, "bigearthnet_rgb", needed=False)) if path is not None
+    ]
+    overrides = [
+        f"data.folders=[{learnt}]", f"data.val=[{val}]", f"data.unlabelled=[{', '.join(unlabelled)}]", "data.labels_per_class=0",
+        "data.test_share=0", f"data.file_bands=[{', '.join(RGB)}]", f"unlabelled.method={method}", *further,
+    ]  # fmt: skip
+    run = out / method
+    if not (run / "card.json").exists():
+        train(RECIPE, run, overrides=overrides, options=TrainOptions(resume=run.exists()))
+    table = out / "test.csv"
+    label_images(load_run(run), [str(test)], table, overwrite=True)
+    with table.open(newline="", encoding="utf-8") as file:
+        classes = [row["label"] for row in csv.DictReader(file)]
+    return write_submission(out / "submission.csv", classes, load_run(run).legend)
 
 
 def write_submission(path: Path, classes: Sequence[str], legend: Legend) -> Path:
@@ -294,8 +313,8 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, help="folder of EuroSAT_MS, a folder for each class; none: made-up patches"
     )
-    parser.add_argument("--challenge", type=Path, help="folder of the challenge's archives")
-    parser.add_argument("--out", type=Path, default=Path("runs/few_labels"))
+    parser.add_argument("--challenge", action="store_true", help="--data is the folder of the challenge's archives")
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--labels", type=int, nargs="+", default=[5], help="labelled images a class")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument(
@@ -313,11 +332,10 @@ def main() -> None:
     add_smoke(parser)
     options = parser.parse_args()
     if options.challenge:
-        print(
-            enter_challenge(
-                options.challenge, options.out, options.methods[0] if len(options.methods) == 1 else "flexmatch"
-            )
-        )
+        if options.data is None:
+            parser.error("--challenge needs --data, the folder of the challenge's archives")
+        method = options.methods[0] if len(options.methods) == 1 else "flexmatch"
+        print(enter_challenge(options.data, options.out, method, (*(SMOKE if options.smoke else ()), *options.set)))
         return
     if options.smoke:
         options.seeds, options.methods = options.seeds[:2], options.methods[:2]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from geotiff import write_geotiff
 from safetensors.torch import load_file, save_file
 from scipy import ndimage
 
@@ -28,6 +29,8 @@ from score_table import BenchmarkScenes, Outcome, Row  # noqa: E402
 
 from deepnets4eo.cards.dataset_card import DatasetCard  # noqa: E402
 from deepnets4eo.cards.legend import VOID, Legend  # noqa: E402
+from deepnets4eo.classification import classify_images  # noqa: E402
+from deepnets4eo.classification.readers import ImageData, list_unlabelled  # noqa: E402
 from deepnets4eo.errors import InputError, MissingExtraError  # noqa: E402
 from deepnets4eo.files import read_json  # noqa: E402
 from deepnets4eo.grid import Window  # noqa: E402
@@ -36,6 +39,7 @@ from deepnets4eo.rasters.scene import Scene  # noqa: E402
 from deepnets4eo.segmentation import SegNetEncoder  # noqa: E402
 from deepnets4eo.segmentation.weights import conv_and_norm_names  # noqa: E402
 from deepnets4eo.segmenters.networks import create_model  # noqa: E402
+from deepnets4eo.segmenters.run import load_run  # noqa: E402
 from deepnets4eo.training import load_recipe  # noqa: E402
 from deepnets4eo.training.recipe import differing_keys  # noqa: E402
 
@@ -404,3 +408,35 @@ def test_a_submission_of_few_labels_is_checked(rows: str, message: str, tmp_path
     path.write_text(f"Id,Category\n{rows}", encoding="utf-8")
     with pytest.raises(InputError, match=message):
         eurosat_few_labels.check_submission(path, 2, legend)
+
+
+def test_the_archives_of_the_challenge_are_learnt_from_and_a_submission_is_written(tmp_path: Path) -> None:
+    """A small copy: ten classes that differ in their colour, under the challenge's names, one archive as a folder of images."""
+    rng, legend = np.random.default_rng(0), Legend.load("eurosat")
+    colours = rng.integers(40, 215, (10, 3))
+
+    def write(name: str, of: np.ndarray, **arrays: np.ndarray) -> np.ndarray:
+        images = (colours[of][:, None, None] + rng.normal(0, 6, (len(of), 16, 16, 3))).clip(0, 255).astype(np.uint8)
+        np.savez(tmp_path / f"{name}.npz", images=images, **arrays)
+        return images
+
+    labels = np.arange(40) % 10
+    write("eurosat_train", labels, labels=labels)
+    write("eurosat_valid", labels[:20], labels=labels[:20])
+    write("eurosat_unsup", labels)
+    write("bigearthnet_rgb", labels)
+    for number, image in enumerate(write("test", labels[:12])):
+        write_geotiff(tmp_path / "test" / f"{number:05d}.png", np.moveaxis(image, 2, 0), driver="PNG", crs=None)
+    (tmp_path / "test.npz").unlink()
+    out = tmp_path / "out"
+    path = eurosat_few_labels.enter_challenge(tmp_path, out, "none", eurosat_few_labels.SMOKE)
+    rows = path.read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "Id,Category"
+    assert [row.split(",")[0] for row in rows[1:]] == [str(number) for number in range(12)]
+    listed = ImageData(folders=(str(tmp_path / "test"),), file_bands=eurosat_few_labels.RGB)
+    chosen = classify_images(load_run(out / "none"), list_unlabelled(listed)).argmax(axis=1)
+    assert [row.split(",")[1] for row in rows[1:]] == [legend.names[index] for index in chosen]
+    assert eurosat_few_labels.enter_challenge(tmp_path, out, "none").read_text(encoding="utf-8").splitlines() == rows
+    (tmp_path / "eurosat_unsup.npz").unlink()
+    with pytest.raises(InputError, match="has no eurosat_unsup.npz, folder eurosat_unsup or table eurosat_unsup.csv"):
+        eurosat_few_labels.enter_challenge(tmp_path, out, "none")
