@@ -72,6 +72,7 @@ REMEDIES = {
     errno.ENOTDIR: "A part of its path is a file, not a folder; choose another path.",
     errno.EEXIST: "A part of its path is a file, not a folder; choose another path.",
     errno.EISDIR: "A folder has that name; choose another path.",
+    errno.EMFILE: "Let a process open more files, e.g. ulimit -n 4096, or use fewer workers.",
 }
 # of files with names that can be foretold: no link is followed, and no pipe waited for; Windows has no such flags
 OWN_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -98,6 +99,14 @@ def writing(path: str | Path) -> Iterator[None]:
         reason = _reason(error)
         remedy = REMEDIES.get(code, FULL) if code is not None else PROJ_REMEDY if "PROJ: " in reason else FULL
         raise OutputError(f"could not write {path}: {reason}. {remedy}") from error
+
+
+def system_error(error: OSError | MemoryError) -> str:
+    """Return an error of the system that no reader or writer has named, as a sentence with its file and a remedy."""
+    if isinstance(error, MemoryError):
+        return f"the memory does not suffice: {_reason(error)}. Close other programs, or lower --memory."
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"{where}{_reason(error)}. {REMEDIES.get(error.errno or 0, 'Check the path, its rights and the disk.')}"
 
 
 def partial_path(path: Path) -> Path:

@@ -310,7 +310,11 @@ def _read_cells(path: Path) -> tuple[list[str], list[dict[str, str]]]:
 def _beside(table: Path, number: int, image: str) -> Path:
     """The file that a line of a table names. Errors: InputError where it is not there, or outside the table's folder."""
     path = Path(os.path.normpath(table.parent / image))
-    if "\0" in image or not path.is_file():
+    try:
+        there = path.is_file()
+    except (OSError, ValueError):  # names that no system has
+        there = False
+    if not there:
         raise InputError(f"{table}, line {number}: there is no file {path}. Paths are beside the table.")
     check_beside(
         table, path.resolve(), f"Line {number} names it; name the folder as well, or put the table above its images."

@@ -18,6 +18,7 @@ import typer.main
 from deepnets4eo.cli.option_groups import GroupedCommand
 from deepnets4eo.cli.output import VisibleFormatter, echo, open_closed_streams, visible, visible_warning
 from deepnets4eo.errors import CompleteError, DeepNets4EOError, name_hint, nearest_name
+from deepnets4eo.files import system_error
 from deepnets4eo.formats.access import allow_user_files
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.version import __version__
@@ -157,6 +158,11 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         echo(f"Error: {error}", err=True)
         return 2 if isinstance(error, ValueError) else 1
+    except (OSError, MemoryError) as error:
+        if debug or isinstance(error, BrokenPipeError):
+            raise
+        echo(f"Error: {visible(system_error(error), one_line=True)}", err=True)
+        return 1
     except UsageProblem as error:
         message = unknown_option(error)
         if message is not None:

@@ -49,7 +49,7 @@ def equivalent_looks(power: FloatImage, block_px: int = BLOCK_PX) -> float:
     """
     rows, cols = (side // block_px for side in power.shape)
     blocks = power[: rows * block_px, : cols * block_px].astype(np.float64)
-    blocks = blocks.reshape(rows, block_px, cols, block_px).swapaxes(1, 2).reshape(rows * cols, -1)
+    blocks = blocks.reshape(rows, block_px, cols, block_px).swapaxes(1, 2).reshape(rows * cols, block_px**2)
     blocks = blocks[:: max(1, len(blocks) // MOST_BLOCKS)]
     means, variances = blocks.mean(axis=1), blocks.var(axis=1, ddof=1)
     usable = np.isfinite(means) & (means > 0) & (variances > 0)

@@ -87,7 +87,7 @@ def find_buildings(
     box, name = check_box(box), str(source)
     server = OVERPASS if name == OSM else name
     if name != OVERTURE and not server.endswith(SERVER_ENDS):
-        outlines = BuildingOutlines(_from_file(name, box), "")
+        outlines = BuildingOutlines(_read(_from_file, name, box), "")
     elif not online:
         raise InputError(
             f"buildings of {name} would be downloaded. Add --online, or give an extract on this computer: .osm.pbf as Geofabrik offers "
@@ -95,15 +95,23 @@ def find_buildings(
         )
     elif name != OVERTURE:
         check_online("buildings of OpenStreetMap")
-        outlines = BuildingOutlines(_from_overpass(server, box, progress), "© OpenStreetMap contributors, ODbL")
+        outlines = BuildingOutlines(_read(_from_overpass, server, box, progress), "© OpenStreetMap contributors, ODbL")
     else:
         check_online("buildings of Overture Maps")
-        outlines = BuildingOutlines(_from_overture(box), "Overture Maps Foundation, ODbL; sources in the column source")
+        outlines = BuildingOutlines(
+            _read(_from_overture, OVERTURE, box), "Overture Maps Foundation, ODbL; sources in the column source"
+        )
     if not len(outlines.frame):
         raise InputError(
             f"{name} has no building within {_text(box)} (west, south, east, north). Check the box, or take another source."
         )
     return outlines
+
+
+def _read(reader: Callable[..., gpd.GeoDataFrame], name: str, *how: Any) -> gpd.GeoDataFrame:
+    """The table of a source, whatever its rows and elements hold. Errors: InputError naming the source."""
+    with vector_errors(f"buildings of {name}", FORMATS):
+        return reader(name, *how)
 
 
 def write_buildings(outlines: BuildingOutlines, out: str | Path, *, overwrite: bool = False) -> Path:
@@ -184,12 +192,13 @@ def _overture_table(table: gpd.GeoDataFrame, name: str, box: Box) -> gpd.GeoData
 
 def _first_source(value: Any) -> Mapping[str, Any]:
     """What an outline of Overture Maps itself is taken from: the entry of no single property, else the first."""
-    entries = [one for one in (value if value is not None else ()) if isinstance(one, Mapping)]
+    listed = value if isinstance(value, (list, tuple, np.ndarray)) else ()
+    entries = [one for one in listed if isinstance(one, Mapping)]
     whole = [one for one in entries if not one.get("property")]
     return (whole or entries or [{}])[0]
 
 
-def _from_overture(box: Box) -> gpd.GeoDataFrame:
+def _from_overture(name: str, box: Box) -> gpd.GeoDataFrame:
     with name_missing_extra():
         from overturemaps import core
     try:
@@ -197,7 +206,7 @@ def _from_overture(box: Box) -> gpd.GeoDataFrame:
     except Exception as error:  # its package raises no narrower class
         raise InputError(f"Overture Maps did not answer: {error}. Check the network, or give an extract.") from error
     table = table.set_crs("EPSG:4326", allow_override=True)
-    return _overture_table(table, OVERTURE, box)
+    return _overture_table(table, name, box)
 
 
 def _from_overpass(server: str, box: Box, progress: Callable[[float], None] | None) -> gpd.GeoDataFrame:

@@ -57,6 +57,10 @@ def asset_of(text: str) -> str | None:
         return urljoin(item, href)
     if is_remote(href):
         raise InputError(f"{item} on this computer refers to {href}. Give that address itself where it is to be read.")
+    if not href.isprintable():
+        raise InputError(
+            f"{item} refers to {href!r}, which no file is called. Correct the item, or give the raster itself."
+        )
     target = (Path(item).parent / href).resolve()
     check_beside(Path(item), target, "Give the raster itself.")
     return str(target)
@@ -83,8 +87,9 @@ def _href(content: Mapping[str, Any], item: str, asset: str) -> str:
     """Where the named asset lies, or the only raster that can be meant. Errors: InputError lists the names."""
     if content.get("type") != "Feature":
         raise InputError(f"{item} is a STAC {content.get('type')}, expected an item. Give one of its items.")
+    listed = content.get("assets")
     assets = {
-        str(name): one for name, one in (content.get("assets") or {}).items()
+        str(name): one for name, one in (listed if isinstance(listed, dict) else {}).items()
         if isinstance(one, dict) and isinstance(one.get("href"), str)
     }  # fmt: skip
     if asset:
@@ -92,7 +97,7 @@ def _href(content: Mapping[str, Any], item: str, asset: str) -> str:
             raise InputError(f"{item} has no asset {asset!r}. {name_hint(asset, assets)}")
         return str(assets[asset]["href"])
     rasters = {name: one for name, one in assets.items() if str(one.get("type", "")).lower().startswith(RASTERS)}
-    main = {name: one for name, one in rasters.items() if set(MAIN_ROLES) & set(one.get("roles") or ())}
+    main = {name: one for name, one in rasters.items() if set(MAIN_ROLES) & _words(one.get("roles"))}
     chosen = main or rasters
     if len(chosen) != 1:
         raise InputError(
@@ -100,3 +105,7 @@ def _href(content: Mapping[str, Any], item: str, asset: str) -> str:
             f"assets are {', '.join(assets) or 'none'}."
         )
     return str(next(iter(chosen.values()))["href"])
+
+
+def _words(value: Any) -> set[str]:
+    return set(map(str, value)) if isinstance(value, list) else set()

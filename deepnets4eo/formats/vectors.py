@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from xml.parsers import expat
 
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.formats.access import TIMEOUT_S, is_remote
 from deepnets4eo.formats.drivers import describe_head, read_head
 from deepnets4eo.formats.unpacking import CHUNK_BYTES, MOST_UNPACKED_BYTES, check_unpacked_size, unpack
@@ -152,7 +152,9 @@ def _xml_kind(head: bytes) -> bool:
 
     parser = expat.ParserCreate()
     parser.StartElementHandler, parser.StartDoctypeDeclHandler = start, refuse
-    with suppress(_RootFoundError, expat.ExpatError):
+    with suppress(
+        _RootFoundError, expat.ExpatError, ValueError, LookupError
+    ):  # the last two: encodings that expat lacks
         parser.Parse(head, False)
     name = roots[0].rpartition(":")[2] if roots else ""
     return name in ("kml", "osm") or (bool(name) and b"opengis.net/gml" in head)
@@ -167,7 +169,7 @@ def _check_crs_not_linked(path: Path, name: str) -> None:
                 crs, _ = json.JSONDecoder().raw_decode(text_of_crs)
             except (ValueError, RecursionError):
                 crs = {"type": "link"}  # not JSON: what GDAL makes of it is unknown
-            if str(crs.get("type")).lower() in LINKS:
+            if isinstance(crs, dict) and str(crs.get("type")).lower() in LINKS:
                 raise InputError(
                     f"{name} gives its CRS as a link, which would be fetched. Write it as a name instead, for example "
                     '"crs": {"type": "name", "properties": {"name": "EPSG:32615"}}, or leave it out for longitude and '
@@ -295,7 +297,7 @@ def vector_errors(name: str, expected: str = FORMATS) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Non closed ring")
             yield
-    except InputError:
+    except DeepNets4EOError:
         raise
     except (*files, *values) as error:
         reason = str(error) if isinstance(error, (*files, ValueError, OSError)) else repr(error)

@@ -5,7 +5,8 @@ The mean and spread of the spectra of each class, of what was learnt from and of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -18,7 +19,7 @@ from deepnets4eo.arrays import Floats
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.display.figures import SYNTHETIC_MARK, color_patches, draw_image
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.evaluation.report import BY_CLASS, OVERALL, confusion_csv, confusion_figure, percent
 from deepnets4eo.evaluation.withheld import LEARNT, PARTS_LEGEND, WITHHELD
 from deepnets4eo.files import atomic_write, check_overwrite, read_json, write_text
@@ -110,7 +111,7 @@ def report(
     folder, out = Path(run), Path(out)
     path = out / PAGE
     check_not_inputs([path], [folder])
-    with output_lock(out):
+    with output_lock(out), _whole(folder):
         check_overwrite(path, overwrite=overwrite)
         loaded = load_run(folder)
         metrics, split = _open_split(folder, loaded.card, data)
@@ -133,6 +134,20 @@ def report(
         )
         left_out = len(split.scenes) - len(maps)
         return write_text(path, page(metrics, loaded.card, loaded.recipe, figures, left_out))
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[None]:
+    """Turn what a card or scores without their values raise into an InputError that names the run."""
+    try:
+        yield
+    except DeepNets4EOError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise InputError(
+            f"{folder}: its card.json or metrics.json lacks a value, or has one of another kind ({error!r}). Take the run folder as its "
+            "training wrote it, or train again."
+        ) from error
 
 
 def _open_split(

@@ -17,7 +17,7 @@ from typing import Any
 from deepnets4eo.cards.catalog import dataset_path, recipe_path
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.device import check_devices
-from deepnets4eo.errors import DeepNets4EOError, InputError, RunError
+from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.evaluation.comparison import mean_scores
 from deepnets4eo.files import check_overwrite, read_json, remove, remove_leftovers, write_json
 from deepnets4eo.formats.access import allow_user_files, offline, user_files
@@ -107,10 +107,10 @@ def train(
             check_data_files(out)
         else:
             _clear(out)
-            if resolved.model.network:  # estimators keep no checkpoints
-                note_data_files(resolved, out)
         remove_leftovers(out / CHECKPOINTS)
         try:
+            if resolved.model.network and not options.resume:  # estimators keep no checkpoints
+                note_data_files(resolved, out)
             resolved.save(out / RECIPE)
             if options.devices == 1:
                 return _train_as_rank(task, resolved, out, options)
@@ -119,7 +119,7 @@ def train(
             job = (task, resolved, out, replace(options, devices=1), [str(path) for path in user_files()])
             run_ranks(options.devices, _train_as_rank, *job)
             return out
-        except DeepNets4EOError:
+        except Exception:
             if not any(out.rglob(f"{CHECKPOINTS}/**/*.safetensors")):  # there is nothing to resume
                 _clear(out)
             raise

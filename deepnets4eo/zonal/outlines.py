@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pyproj.exceptions import ProjError
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window
@@ -240,7 +241,12 @@ def _in_crs_of(series: Any, grid: Grid | None) -> Any:
             lacking, having = ("raster has", "polygons have") if grid.crs is None else ("polygons have", "raster has")
             raise GridError(f"the {having} a CRS, the {lacking} none: they cannot be compared.")
         return series
-    return series.to_crs(grid.crs.proj)
+    try:
+        return series.to_crs(grid.crs.proj)
+    except ProjError as error:
+        raise GridError(
+            f"there is no way from {series.crs.name} to {grid.crs.proj.name}: {error}. Check both CRSs."
+        ) from error
 
 
 def _bucket(box: NDArray[np.int64], shape: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:

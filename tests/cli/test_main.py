@@ -1,5 +1,6 @@
 """The command line as a whole: verbs, version, exit codes, and what goes to which stream."""
 
+import errno
 import logging
 import subprocess
 import sys
@@ -146,6 +147,23 @@ def test_each_failure_has_its_status_and_one_line(error: BaseException, status: 
         assert shown.err == "Error: a\n"
     elif status == 130:
         assert shown.err.startswith("Interrupted. Finished work is kept; continue with --resume")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.EMFILE, "Too many open files", "a.tif"), "a.tif: Too many open files. Let a process open more files, e.g. ulimit -n 4096"),
+        (PermissionError(errno.EACCES, "Permission denied", "a"), "a: Permission denied. Ask for the right"),
+        (MemoryError(), "the memory does not suffice"),
+    ],
+)  # fmt: skip
+def test_errors_of_the_system_are_one_line_with_a_remedy(error: Exception, message: str, monkeypatch, capsys) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("deepnets4eo.cards.catalog.recipes", fail)
+    assert main(["models"]) == 1
+    assert capsys.readouterr().err.startswith(f"Error: {message}")
 
 
 def test_debug_shows_the_error_itself(monkeypatch) -> None:

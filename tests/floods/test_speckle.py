@@ -148,3 +148,5 @@ def test_what_cannot_be_filtered_is_refused():
         lee_sigma_filter(speckle((9, 9)), LOOKS, sigma=1.5)
     with pytest.raises(InputError, match=r"4 blocks of 12 × 12 px have values, 9 are needed\. Give the number"):
         equivalent_looks(speckle((24, 24)))
+    with pytest.raises(InputError, match="0 blocks of 12 × 12 px have values"):
+        equivalent_looks(speckle((8, 40)))

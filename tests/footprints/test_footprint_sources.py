@@ -105,6 +105,9 @@ def test_a_server_is_asked_square_by_square_and_each_building_is_there_once() ->
         ({"elements": ELEMENTS, "remark": "runtime error: Query timed out"}, "did not finish .*timed out"),
         (b"<html>busy</html>", "did not answer for 10 48 10.075 48.05"),
         ({"version": 0.6}, "answered without a list of elements"),
+        ({"elements": [{"type": "way", "id": 1, "geometry": [{"lon": "x"}]}]}, "buildings of http.* could not be read"),
+        ({"elements": [{"type": "relation", "id": 1, "members": [{"geometry": 5}]}]}, "could not be read"),
+        ({"elements": [ELEMENTS[0] | {"tags": [1]}]}, "could not be read"),
         ({"elements": []}, "has no building within 10 48 10.15 48.05"),
     ],
 )

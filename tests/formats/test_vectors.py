@@ -100,6 +100,7 @@ def test_a_query_over_another_local_file_brings_no_rows_of_it(tmp_path, name):
         ("<?xml version='1.0'?><WFS_Capabilities><a href='{url}/a'/></WFS_Capabilities>", "XML"),
         ("<!DOCTYPE kml [<!ENTITY a SYSTEM '{url}/a'>]><kml>&a;</kml>", "unknown format"),
         ("name,WKT\na,POINT (0 0)\n", "unknown format"),
+        ("<?xml version='1.0' encoding='big5'?><kml></kml>", "XML"),
         ("%PDF-1.7", "PDF"),
         ("", "empty"),
     ],

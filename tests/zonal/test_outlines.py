@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio.features
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
+from deepnets4eo.errors import GridError
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.zonal.outlines import Outlines, chunks, groups
 
@@ -112,6 +114,12 @@ def test_groups_hold_every_item_once_and_no_more_than_fits(cost: list[int], most
         assert sum(cost[run]) <= most or run.stop - run.start == 1
     for run, following in zip(runs, runs[1:], strict=False):
         assert sum(cost[run]) + cost[following.start] > most
+
+
+def test_outlines_without_a_way_to_the_raster_are_refused_by_both_crss() -> None:
+    local = gpd.GeoSeries([shapely.box(0, 0, 1, 1)], crs='LOCAL_CS["shop floor",UNIT["metre",1]]')
+    with pytest.raises(GridError, match="no way from shop floor to WGS 84 / UTM zone 32N"):
+        Outlines.on(local, GeoBox((4, 4), Affine(1, 0, 500_000, 0, -1, 5_000_000), "EPSG:32632"))
 
 
 def test_chunks_cover_all_items_and_are_one_empty_run_where_there_are_none() -> None:

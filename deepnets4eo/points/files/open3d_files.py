@@ -81,10 +81,16 @@ class Open3dFile(CloudFile):
                 _with_known_types(self.path) as (path, kinds),
             ):
                 tensors = open3d.t.io.read_point_cloud(path).point
-        except (RuntimeError, MemoryError) as error:
+            values = {str(name).lower(): tensors[name].numpy() for name in tensors}
+            values |= {name: values[name].view(kind) for name, kind in kinds.items() if name in values}
+        except (
+            RuntimeError,
+            MemoryError,
+            ValueError,
+            TypeError,
+            KeyError,
+        ) as error:  # the last: names and types that NumPy lacks
             raise InputError(f"{self.path} cannot be read ({' '.join(str(error).split())[:200]}).") from error
-        values = {str(name).lower(): tensors[name].numpy() for name in tensors}
-        values |= {name: values[name].view(kind) for name, kind in kinds.items() if name in values}
         positions = values.pop("positions", np.zeros((0, 3)))
         if not len(positions):
             return None

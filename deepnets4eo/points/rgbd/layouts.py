@@ -28,6 +28,7 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError, LabelError
+from deepnets4eo.files import ARCHIVE_ERRORS, read_text
 from deepnets4eo.formats import hdf5, mat5
 from deepnets4eo.grid import Grid
 from deepnets4eo.points.rgbd.frame import (
@@ -246,12 +247,13 @@ def _numbers(path: Path, name: str) -> list[int]:
 def _thirteen(path: Path) -> list[int]:
     """The codes of 40 classes in 13: the first field of a structure."""
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     _check_there(path)
     try:
         codes = loadmat(path)["classMapping13"][0, 0][0]
         return [int(code) for code in np.ravel(codes)]
-    except (KeyError, IndexError, TypeError, ValueError, NotImplementedError, OSError) as error:
+    except (MatReadError, *ARCHIVE_ERRORS) as error:
         raise InputError(
             f"{path} holds no classMapping13 that can be read: {error}. Take the original file."
         ) from error
@@ -323,12 +325,7 @@ def find_sun_rgbd(root: Path) -> list[SunFrame]:
 def read_frame_list(path: Path) -> list[str]:
     """Return the names of the frames that a list of the split has, one path of an image or a folder a line. Raises
     InputError where it is missing or empty."""
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeError) as error:
-        raise InputError(
-            f"{path} cannot be read as a list of frames: {error}. Give a text file of one path a line."
-        ) from error
+    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     if not lines:
         raise InputError(f"{path} is empty; expected one path of a frame a line.")
     return [_frame_name(PurePosixPath(line)) for line in lines]

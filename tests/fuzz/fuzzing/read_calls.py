@@ -245,6 +245,40 @@ def footprints(main: Path, out: Path, sound: Seeds) -> object:
     return footprints.in_pixels(grid) if footprints.crs is not None else footprints.attributes
 
 
+def images(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.cards.legend import Legend
+    from deepnets4eo.classification import list_images
+    from deepnets4eo.classification.images import read_pixels
+    from deepnets4eo.classification.readers import ImageData
+
+    published = next(main.rglob("*_B02.tif"), None) is not None if main.is_dir() else False
+    data = ImageData(
+        folders=(str(main),), bands=("B02",) if published else (), labels="several" if published else "one"
+    )
+    classes = [{"value": number, "name": name, "color": [number, 9, 9]} for number, name in enumerate("ab")]
+    legend = Legend.load("bigearthnet-19") if published else Legend.from_dict({"name": "two", "classes": classes})
+    listed, _ = list_images(data, legend)
+    return read_pixels(listed, memory_bytes=1e9, folder=out, workers=1)
+
+
+def outlines(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.footprints.sources import find_buildings
+
+    return find_buildings(main, (-180, -90, 180, 90))
+
+
+def overpass(main: Path, out: Path, sound: Seeds) -> object:
+    import io
+    import urllib.request
+    from unittest import mock
+
+    from deepnets4eo.footprints.sources import OSM, find_buildings
+
+    answer = io.BytesIO(main.read_bytes() if main.is_file() else b"")
+    with mock.patch.object(urllib.request, "urlopen", return_value=answer):
+        return find_buildings(OSM, (-94.59, 37.03, -94.56, 37.05), online=True)
+
+
 def outcome(main: Path, out: Path, sound: Seeds) -> object:
     from score_table.rows import _read_outcome
 

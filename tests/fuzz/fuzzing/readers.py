@@ -132,5 +132,10 @@ READERS: tuple[Reader, ...] = (
     Reader("layers osm image", ("raster",), verb("layers", "osm", "{main}", "buildings={vector}", "--out", "{out}/a.tif")),
     Reader("evaluate --protocol xview2", ("xview2",), verb("evaluate", "{main}/prediction", "{main}/target", "--protocol", "xview2")),
     Reader("train", ("recipe",), verb("train", "{main}", "--data", "{out}", "--out", "{out}/run", "--set", "legend=isprs")),
+    Reader("list_images", ("images",), calls.images),
+    Reader("check images", ("images",), verb("check", "{main}")),
+    Reader("find_buildings", ("outlines",), calls.outlines),
+    Reader("Overpass", ("overpass",), calls.overpass),
+    Reader("STAC", ("stac",), calls.layer),
     Reader("datasets", ("dataset-card",), verb("datasets", "{main}")),
 )  # fmt: skip

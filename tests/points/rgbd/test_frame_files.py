@@ -142,6 +142,11 @@ def test_classes_of_nyu_are_not_guessed(tmp_path):
     write_nyu(tmp_path)
     with pytest.raises(InputError, match="expected 13 or 40"):
         find_nyu(tmp_path, 37)
+    whole = (tmp_path / "class13Mapping.mat").read_bytes()
+    for damaged in (whole[:150], whole[:126] + b"XX" + whole[128:], b"", b"x" * 600):
+        (tmp_path / "class13Mapping.mat").write_bytes(damaged)
+        with pytest.raises(InputError, match="holds no classMapping13 that can be read"):
+            find_nyu(tmp_path, 13)
     (tmp_path / "class13Mapping.mat").unlink()
     with pytest.raises(InputError, match="never guessed"):
         find_nyu(tmp_path, 13)
