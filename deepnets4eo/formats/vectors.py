@@ -7,6 +7,7 @@ Latin-1, with a warning."""
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import mmap
@@ -18,8 +19,9 @@ import threading
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import islice, zip_longest
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -37,12 +39,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-VECTOR_FORMATS = (
-    "GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet, KML, GML, SpatiaLite, File Geodatabase or OpenStreetMap"
-)
+VECTOR_FORMATS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet, KML, GML, SpatiaLite, File Geodatabase, OpenStreetMap or tables of WKT"
 HEAD_BYTES = 1 << 16
 BLANKS = b"\xef\xbb\xbf \t\r\n\x1e"  # that may stand before JSON
 TABLES = (".csv", ".tsv", ".psv")
+SEPARATORS = (",", ";", "\t", "|")
+NUMBERS = {
+    "Integer64": re.compile(r"-?(0|[1-9]\d{0,17})"),
+    "Real": re.compile(r"-?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][-+]?\d+)?"),
+}  # without zeros in front, which codes have
+WKT = "WKT"  # the column of geometry that GDAL finds by itself
+WKT_NAMES = (WKT.lower(), "geometry", "geom", "the_geom", "wkt_geom")
+OPEN_BUILDINGS = {"latitude", "longitude", "full_plus_code"}  # columns of Google's, which are in degrees
+TYPED_ROWS = 10_000  # that the types of a table's columns are taken from
 MOST_ROWS = 100_000_000  # of a Parquet file: one value may stand for any number of rows
 # Drivers look for these anywhere in the first bytes: a query over other sources, a web service, a command to run.
 MARKS = {
@@ -84,17 +93,68 @@ def vector_file(source: str | Path, limit_bytes: int = MOST_UNPACKED_BYTES) -> I
 
 @contextmanager
 def _by_content(path: Path) -> Iterator[Path]:
-    """The file, by another name where it is GeoJSON called a table of text, as building outlines are published: GDAL goes by names."""
-    if path.suffix.lower() not in TABLES or not read_head(path, HEAD_BYTES).lstrip(BLANKS).startswith((b"{", b"[")):
+    """The file, by another name where it is GeoJSON called a table of text, as building outlines are published, and with the names, types
+    and CRS that GDAL looks for where it is a table of WKT: GDAL goes by names."""
+    is_table = path.suffix.lower() in TABLES
+    is_json = is_table and read_head(path, HEAD_BYTES).lstrip(BLANKS).startswith((b"{", b"["))
+    if not is_json and not (is_table and _wkt_columns(path)):
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
+        if not is_json:
+            yield _typed_table(path, Path(folder))
+            return
         named = Path(folder) / f"{path.stem}.geojson"
         try:
             named.symlink_to(path.absolute())
         except OSError:  # Windows allows links to some users alone
             shutil.copyfile(path, named)
         yield named
+
+
+def _wkt_columns(path: Path) -> list[str]:
+    """The names in the first line of a table with a column of WKT; none for any other table."""
+    line = read_head(path, HEAD_BYTES).lstrip(BLANKS).splitlines()[:1] or [b""]
+    mark = max(SEPARATORS, key=lambda one: line[0].count(one.encode()))
+    names = [name.strip().strip('"') for name in line[0].decode("utf-8", "replace").split(mark)]
+    return names if any(name.lower() in WKT_NAMES for name in names) else []
+
+
+def _typed_table(path: Path, folder: Path) -> Path:
+    """A copy whose column of WKT has the name that GDAL knows, with the types of the columns and, of Open Buildings, the CRS beside it."""
+    names, copy = _wkt_columns(path), folder / path.name
+    shape = next(name for name in names if name.lower() in WKT_NAMES)
+    with path.open("rb") as file, copy.open("wb") as out:
+        head = file.readline()
+        mark = max(SEPARATORS, key=lambda one: head.count(one.encode()))
+        out.write(mark.join(f'"{WKT if name == shape else name}"' for name in names).encode() + b"\n")
+        shutil.copyfileobj(file, out)
+    rows: list[list[str]] = []
+    with (
+        path.open(encoding="utf-8", errors="replace", newline="") as text,
+        suppress(csv.Error),
+    ):  # cells that are too long
+        rows.extend(islice(csv.reader(text, delimiter=mark), 1, TYPED_ROWS))
+    cells = zip(names, zip_longest(*rows, fillvalue=""), strict=False)
+    kinds = [WKT if name == shape else _kind(column) for name, column in cells] or ["String"] * len(names)
+    copy.with_suffix(".csvt").write_text(",".join(f'"{kind}"' for kind in kinds), encoding="utf-8")
+    beside = path.with_suffix(".prj")
+    if {name.lower() for name in names} >= OPEN_BUILDINGS:
+        import pyproj
+
+        copy.with_suffix(".prj").write_text(pyproj.CRS("EPSG:4326").to_wkt("WKT1_GDAL"), encoding="utf-8")
+    elif beside.is_file():
+        shutil.copyfile(beside, copy.with_suffix(".prj"))
+    return copy
+
+
+def _kind(cells: Sequence[str]) -> str:
+    """What GDAL calls a column of these cells: whole numbers, numbers or text."""
+    values = [cell for cell in cells if cell.strip()]
+    for kind, pattern in NUMBERS.items():
+        if values and all(pattern.fullmatch(value.strip()) for value in values):
+            return kind
+    return "String"
 
 
 def is_parquet(path: Path) -> bool:
@@ -128,7 +188,9 @@ def _check(path: Path, name: str, limit_bytes: int) -> None:
         text = head.lstrip(BLANKS)
         if text.startswith((b"{", b"[")):
             _check_crs_not_linked(path, name)
-        elif not (text.startswith(b"<") and _xml_kind(head)):
+        elif not (path.suffix.lower() in TABLES and _wkt_columns(path)) and not (
+            text.startswith(b"<") and _xml_kind(head)
+        ):
             raise InputError(f"{name} could not be read: it is {describe_head(head)}, no vector file. {_REMEDY}")
 
 
@@ -317,6 +379,8 @@ def read_ogr(path: Path, name: str, **how: Any) -> gpd.GeoDataFrame:
     except UnicodeDecodeError:
         log.warning("%s", encoding_note(name))
         table = pyogrio.read_dataframe(path, encoding=FALLBACK, **how)
+    if path.suffix.lower() in TABLES and WKT in table:
+        table = table.drop(columns=WKT)
     return without_undefined_crs(table)
 
 

@@ -14,6 +14,7 @@ import geopandas as gpd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyogrio
+import pyproj
 import pytest
 import shapely
 from affine import Affine
@@ -27,6 +28,7 @@ from deepnets4eo.formats import vectors
 from deepnets4eo.formats.unpacking import unpack
 from deepnets4eo.formats.vectors import vector_file
 from deepnets4eo.grid import Grid
+from deepnets4eo.inspection.files import inspect
 from deepnets4eo.osm.reading import read_area, read_features
 from deepnets4eo.osm.rules import OsmRules
 
@@ -303,6 +305,44 @@ def test_lines_of_geojson_that_are_called_a_table_are_read_as_geojson(tmp_path: 
     shapes = read_table(path).to_crs(HOUSES.crs).geometry.to_numpy()
     assert shapely.area(shapely.symmetric_difference(shapes, HOUSES.geometry.to_numpy())).max() < 0.01
     assert not (tmp_path / "houses.geojson").exists()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_tables_of_wkt_are_read_with_their_types_and_those_of_open_buildings_in_degrees(
+    tmp_path: Path, packed: bool
+) -> None:
+    lines = ["latitude,longitude,area_in_meters,confidence,geometry,full_plus_code"]
+    lines += [
+        f'9.5,{1 + n},40.{n},0.7,"POLYGON(({1 + n} 9, {1 + n} 10, {2 + n} 10, {1 + n} 9))",6F{n}' for n in range(3)
+    ]
+    path = tmp_path / ("a.csv.gz" if packed else "a.csv")
+    (gzip.open if packed else open)(path, "wb").write("\n".join(lines).encode())
+    table = read_table(path)
+    assert table.crs == "EPSG:4326"
+    assert list(table.columns) == [
+        "latitude",
+        "longitude",
+        "area_in_meters",
+        "confidence",
+        "full_plus_code",
+        "geometry",
+    ]
+    assert table["area_in_meters"].tolist() == [40.0, 40.1, 40.2]
+    assert table.geometry.bounds["minx"].tolist() == [1, 2, 3]
+    assert inspect(str(path)).facts["features"] == "3: 3 Polygon"
+
+
+def test_other_tables_of_wkt_have_the_crs_that_lies_beside_them(tmp_path: Path) -> None:
+    path = tmp_path / "houses.csv"
+    path.write_text('\ufeffname;the_geom;floors;code\n"a; b";POLYGON ((0 0, 0 1, 1 1, 0 0));3;007\n', encoding="utf-8")
+    table = read_table(path)
+    assert table.crs is None
+    assert table.drop(columns="geometry").iloc[0].tolist() == ["a; b", 3, "007"]
+    path.with_suffix(".prj").write_text(pyproj.CRS(32631).to_wkt("WKT1_ESRI"))
+    assert read_table(path).crs.to_epsg() == 32631
+    path.write_text("name,where\na,here\n")
+    with pytest.raises(InputError, match="tables of WKT"):
+        read_table(path)
 
 
 def test_a_geopackage_with_an_undefined_crs_has_none(tmp_path: Path) -> None:
