@@ -9,6 +9,7 @@ import glob
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from deepnets4eo.training.recipe import DataSection
 
 log = logging.getLogger(__name__)
 
+MMSEG = {"image": "img_dir", LABELS: "ann_dir"}
 ONLY = "scene"  # name of the scene when no pattern has a wildcard
 
 
@@ -262,6 +264,7 @@ def _in_folder(folder: Path, patterns: Mapping[str, str]) -> dict[str, dict[str,
         raise InputError(f"--data {folder} is not a folder. Give the one that the patterns of data.layers start from.")
     shared: dict[str, str] = {}
     scenes: dict[str, dict[str, str]] = {}
+    patterns = _of_mmseg(folder, patterns)
     for layer, pattern in patterns.items():
         if not _has_wildcard(pattern):
             shared[layer] = _path(folder, pattern, layer)
@@ -277,6 +280,30 @@ def _in_folder(folder: Path, patterns: Mapping[str, str]) -> dict[str, dict[str,
     if not scenes:
         return {ONLY: shared}
     return {key: {**shared, **sources} for key, sources in scenes.items()}
+
+
+def _of_mmseg(folder: Path, patterns: Mapping[str, str]) -> Mapping[str, str]:
+    """Patterns of the folders img_dir and ann_dir, as MMSegmentation has them, where a folder has both and the recipe names no others."""
+    usual = DataSection().layers
+    lies = {layer: folder / name for layer, name in MMSEG.items()}
+    if any(usual.get(layer) != pattern for layer, pattern in patterns.items()) or not all(
+        one.is_dir() for one in lies.values()
+    ):
+        return patterns
+    endings = {
+        layer: Counter(path.suffix for path in home.rglob("*.*") if not path.name.startswith("."))
+        for layer, home in lies.items()
+    }
+    parts = sorted(path.name for path in lies["image"].iterdir() if path.is_dir())
+    log.info(
+        "%s has img_dir and ann_dir of MMSegmentation%s", folder,
+        f" with {', '.join(parts)}: to validate on one of them, --set data.split=scenes --set 'data.val_scenes=[{parts[-1]}-*]'"
+        if len(parts) > 1 else "",
+    )  # fmt: skip
+    return {
+        layer: f"{MMSEG[layer]}/**/*{max(endings[layer], key=endings[layer].__getitem__, default='')}"
+        for layer in patterns
+    }
 
 
 def _has_wildcard(pattern: str) -> bool:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +26,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.segmenters import networks
 from deepnets4eo.training.data import TrainLoader
 from deepnets4eo.training.losses import class_weights
-from deepnets4eo.training.recipe import Recipe, resolve
+from deepnets4eo.training.recipe import DataSection, Recipe, resolve
 from deepnets4eo.training.scenes import find_sources
 from deepnets4eo.training.segmentation import load_legend, prepare, score_segmenter
 from deepnets4eo.training.splits import TRAIN, VAL
@@ -476,3 +477,22 @@ def test_class_weights_follow_median_frequency_times_the_given_factors() -> None
     recipe = make_recipe("train.class_weighting=median_frequency", "train.class_weights={green: 2}")
     assert class_weights(recipe.train, load_legend(recipe), [100, 50, 25]) == pytest.approx([0.5, 2.0, 2.0])
     assert class_weights(make_recipe().train, load_legend(recipe), [1, 1, 1]) is None
+
+
+def test_folders_of_mmsegmentation_are_paired_without_patterns(tmp_path: Path, caplog) -> None:
+    for part, name in (("train", "a"), ("train", "b"), ("val", "a")):
+        for home, suffix in (("img_dir", "jpg"), ("ann_dir", "png")):
+            path = tmp_path / home / part / f"{name}.{suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    (tmp_path / "img_dir" / "train" / ".DS_Store").touch()
+    with caplog.at_level(logging.INFO):
+        found = find_sources([str(tmp_path)], DataSection().layers)
+    assert {name: {layer: Path(path).relative_to(tmp_path).as_posix() for layer, path in one.items()} for name, one in found.items()} == {
+        "train-a": {"image": "img_dir/train/a.jpg", "labels": "ann_dir/train/a.png"},
+        "train-b": {"image": "img_dir/train/b.jpg", "labels": "ann_dir/train/b.png"},
+        "val-a": {"image": "img_dir/val/a.jpg", "labels": "ann_dir/val/a.png"},
+    }  # fmt: skip
+    assert "--set data.split=scenes --set 'data.val_scenes=[val-*]'" in caplog.text
+    own = {"image": "img_dir/train/*.jpg", "labels": "ann_dir/train/*.png"}
+    assert list(find_sources([str(tmp_path)], own)) == ["a", "b"]

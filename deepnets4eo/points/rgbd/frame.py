@@ -1,7 +1,7 @@
 """One RGB-D frame: colours, depth and labels on one grid of pixels, the camera's intrinsics and pose; and its files.
 
-Posed frames as 7-Scenes has them: NAME.color.jpg or .png, NAME.depth.png in millimetres, NAME.pose.txt,
-camera-intrinsics.txt; labels lie beside them as NAME.labels.png, and without poses cameras are taken as level. Organised clouds
+Posed frames as 7-Scenes has them: NAME.color.jpg or .png, NAME.depth.png in millimetres, NAME.pose.txt, and camera-intrinsics.txt
+beside them or their sequence, which scenes of 7-Scenes need not; labels are NAME.labels.png, and without poses cameras are level. Organised clouds
 in .npz files, as of a Kinect: rgb, x, y, z in metres for every pixel, and label; their intrinsics follow from x / z and y / z,
 which are linear in columns and rows where one pinhole camera measured them.
 
@@ -36,6 +36,8 @@ LOST_BITS, WORD_BITS = 3, 16  # SUN RGB-D turns each word of 16 bits by three
 MOST_CODE = 255
 DEPTH, INTRINSICS = ".depth.png", "camera-intrinsics.txt"
 COLOURS = (".color.png", ".color.jpg")
+SPLIT_LISTS = {"train": "TrainSplit.txt", "test": "TestSplit.txt"}  # of a scene of 7-Scenes, beside its sequences
+SEVEN_SCENES: Intrinsics = (585.0, 585.0, 320.0, 240.0)  # its publishers state them for all frames, and no file does
 NEEDED = ("rgb", "x", "y", "z")
 LABEL = "label"
 FEWEST = 100  # pixels that intrinsics are fitted to
@@ -318,10 +320,19 @@ class PosedFrame:
             )
         labels, pose = folder / f"{stem}.labels.png", folder / f"{stem}.pose.txt"
         return Frame(
-            self.name, read_colour(colour), read_depth(self.depth), read_intrinsics(folder / INTRINSICS),
+            self.name, read_colour(colour), read_depth(self.depth), _intrinsics_of(folder),
             _upright(read_matrix(pose, (4, 4))) if pose.is_file() else LEVEL,
             read_labels(labels) if labels.is_file() else None,
         )  # fmt: skip
+
+
+def _intrinsics_of(folder: Path) -> Intrinsics:
+    """Those beside the frames or their sequence, else those of 7-Scenes where a scene of it has the lists of its split."""
+    path = next(
+        (path for home in (folder, folder.parent) if (path := home / INTRINSICS).is_file()), folder / INTRINSICS
+    )
+    of_seven = any((folder.parent / name).is_file() for name in SPLIT_LISTS.values())
+    return SEVEN_SCENES if of_seven and not path.is_file() else read_intrinsics(path)
 
 
 def _upright(pose: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ Cameras are taken as level: extrinsics are not read."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,6 +33,7 @@ from deepnets4eo.files import ARCHIVE_ERRORS, read_text
 from deepnets4eo.formats import hdf5, mat5
 from deepnets4eo.grid import Grid
 from deepnets4eo.points.rgbd.frame import (
+    SPLIT_LISTS,
     Frame,
     FrameSource,
     Intrinsics,
@@ -163,11 +165,36 @@ def _of_folder(folder: Path, data: FrameSection, legend: Legend) -> Sequence[Fra
 def _official(data: FrameSection) -> dict[str, list[str]]:
     if data.layout == "nyuv2" and not (data.train_list or data.test_list):
         return official_split(Path(data.folders[0]))
+    if data.layout == "posed" and not (data.train_list or data.test_list):
+        return _sequences(data)
     if data.train_list is None or data.test_list is None:
         raise InputError(
             "the official split needs its two lists. Set data.train_list and data.test_list to text files of one path a line."
         )
     return {"train": read_frame_list(Path(data.train_list)), "test": read_frame_list(Path(data.test_list))}
+
+
+def _sequences(data: FrameSection) -> dict[str, list[str]]:
+    """The frames of the sequences that each scene of 7-Scenes lists: sequence1 is the folder seq-01. Errors: InputError."""
+    parts: dict[str, list[str]] = {part: [] for part in SPLIT_LISTS}
+    for folder in map(Path, data.folders):
+        lists = {name: sorted(folder.rglob(name)) for name in SPLIT_LISTS.values()}
+        if not all(lists.values()):
+            raise InputError(
+                f"{folder} has no {' and '.join(SPLIT_LISTS.values())} of 7-Scenes. Set data.train_list and data.test_list."
+            )
+        for part, name in SPLIT_LISTS.items():
+            for path in lists[name]:
+                numbers = {int(number) for number in re.findall(r"\d+", read_text(path))}
+                named = [one for one in find_posed_frames(path.parent) if _number(one.depth.parent.name) in numbers]
+                scene = path.parent.relative_to(folder).parts
+                parts[part] += ["-".join((*scene, one.name)) for one in named]
+    return parts
+
+
+def _number(sequence: str) -> int | None:
+    found = re.fullmatch(r"\D*(\d+)", sequence)
+    return None if found is None else int(found[1])
 
 
 @dataclass(frozen=True)

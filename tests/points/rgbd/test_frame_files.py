@@ -1,5 +1,7 @@
 """Frames of all layouts are read as they were written, and files that do not fit are refused with what to do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_up_room import BOX, INTRINSICS, LEGEND, SHAPE, WALL, make_frame, write_intrinsics, write_organised, write_png
@@ -78,6 +80,28 @@ def test_posed_frames_have_their_pose_with_z_up(tmp_path):
     check_same(frame)
     np.testing.assert_allclose(frame.camera.eye, (1, 3, -2))
     np.testing.assert_allclose(frame.camera.axes()[1], (0, 0, -1))
+
+
+def test_scenes_of_7_scenes_have_their_sequences_split_and_intrinsics(tmp_path):
+    for sequence in (1, 2, 3):
+        folder = tmp_path / "chess" / f"seq-{sequence:02d}"
+        folder.mkdir(parents=True)
+        write_png(FRAME.colour, folder / "frame-000000.color.png")
+        write_png(MM.astype(np.uint16), folder / "frame-000000.depth.png")
+        np.savetxt(folder / "frame-000000.pose.txt", np.eye(4))
+    (tmp_path / "chess" / "TrainSplit.txt").write_text("sequence1\nsequence3\n", encoding="utf-8")
+    (tmp_path / "chess" / "TestSplit.txt").write_text("sequence2\n", encoding="utf-8")
+    for folder in (tmp_path, tmp_path / "chess"):
+        data = FrameSection(folders=(str(folder),), split="official")
+        frames = find_frames(data, LEGEND)
+        split = split_frames(frames, data)
+        assert [list(one.parts) for one in split.splits] == [["train"], ["val"], ["train"]]
+        assert frames[0].read().intrinsics == (585, 585, 320, 240)
+    write_intrinsics(tmp_path / "chess" / "camera-intrinsics.txt")
+    check_same(replace(frames[0].read(), labels=FRAME.labels))
+    (tmp_path / "chess" / "TestSplit.txt").unlink()
+    with pytest.raises(InputError, match="has no TrainSplit.txt and TestSplit.txt of 7-Scenes. Set data.train_list"):
+        split_frames(frames, data)
 
 
 def test_sun_rgbd_is_split_and_labelled_by_its_lists(tmp_path):
