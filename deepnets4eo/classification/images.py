@@ -137,7 +137,7 @@ def split_images(
             )
             part[drawn] = name
     if groups is not None:
-        held = {groups[row] for row in np.flatnonzero((part != "") & (part != TRAIN))}
+        held = {groups[int(row)] for row in np.flatnonzero((part != "") & (part != TRAIN))}
         part[[not own and group in held for own, group in zip(part, groups, strict=True)]] = LEFT_OUT
     learnt = (part == TRAIN) | (part == "")
     rows = np.flatnonzero(learnt & images.labelled)
@@ -151,14 +151,15 @@ def split_images(
 
 def _draw_groups(groups: Sequence[Hashable], share: float, rng: np.random.Generator, rows: Indices) -> Indices:
     """The rows of whole groups, drawn until they are a share of all. Errors: InputError where they are of one group."""
-    names = list(dict.fromkeys(groups[row] for row in rows))
+    own = [groups[int(row)] for row in rows]
+    names = list(dict.fromkeys(own))
     if len(names) < 2:
         raise InputError(f"all {len(rows)} images to draw from lie in one block of split.block_deg. Set a smaller one.")
-    counts = Counter(groups[row] for row in rows)
+    counts = Counter(own)
     order = [names[at] for at in rng.permutation(len(names))]
     enough = int(np.searchsorted(np.cumsum([counts[name] for name in order]), share * len(rows))) + 1
     chosen = set(order[: min(enough, len(names) - 1)])
-    return rows[[groups[row] in chosen for row in rows]]
+    return rows[[group in chosen for group in own]]
 
 
 def draw_share(targets: Mask, share: float, rng: np.random.Generator, rows: Indices) -> Indices:

@@ -48,7 +48,7 @@ def place_blocks(names: Sequence[str], block_deg: float) -> list[tuple[int, int]
 
 def digests_of(pixels: NDArray[Any]) -> list[bytes]:
     """What images (N, C, H, W) have in common that are alike byte for byte."""
-    return [hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest() for image in pixels]
+    return [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in pixels]
 
 
 def keep_together(split: ImageSplit, parts: Sequence[str], digests: Sequence[Hashable]) -> tuple[ImageSplit, int]:
@@ -60,7 +60,9 @@ def keep_together(split: ImageSplit, parts: Sequence[str], digests: Sequence[Has
         part = first.setdefault(digests[row], home[row])
         if row in drawn and part != home[row] and not {part, home[row]} <= LEARNT:
             home[row], moved = part, moved + 1
-    at = {name: np.array(sorted(row for row in home if home[row] == name), np.int64) for name in split.describe()}
+    at: dict[str, Any] = {
+        name: np.array(sorted(row for row in home if home[row] == name), np.int64) for name in split.describe()
+    }
     return (replace(split, **at) if moved else split), moved
 
 

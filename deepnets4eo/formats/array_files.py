@@ -1,7 +1,7 @@
 """Files of arrays as images: MATLAB, HDF5 and NumPy. One array is chosen by name, and its axes become bands, rows, columns.
 
-Takes `FILE`, `FILE#NAME`, or `FILE#NAME:AXES` with the axes of the array in their order: b bands, h rows, w columns. Without a
-name: the only array with three axes, else the only one with two. Refuses other files, and names that a file does not have.
+Takes `FILE`, `FILE#NAME`, or `FILE#NAME:AXES` with the axes of the array in their order: b bands, h rows, w columns, t dates. Without a
+name: the only array with three axes, else the only one with two, else with four. The bands of several dates follow each other. Refuses other files, and names that a file does not have.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from deepnets4eo.formats.array_info import DAMAGED, ArrayFormat, ArrayInfo, dama
 from deepnets4eo.formats.drivers import read_head
 from deepnets4eo.formats.wavelengths import to_nm
 
-AXES = {2: "hw", 3: "hwb"}
+AXES = {2: "hw", 3: "hwb", 4: "thwb"}  # the last as eo-learn has it
 BANDS_AT = ("bhw", "hbw", "hwb")  # where the bands are the first, second, third axis
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class ImageArray:
     def shape(self) -> tuple[int, int, int]:
         """(B, H, W)."""
         sizes = dict(zip(self.axes, self.array.shape, strict=True))
-        return sizes.get("b", 1), sizes["h"], sizes["w"]
+        return sizes.get("t", 1) * sizes.get("b", 1), sizes["h"], sizes["w"]
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -87,15 +87,20 @@ class ImageArray:
 
     def read(self, bands: Sequence[int], rows: slice, cols: slice) -> NDArray[Any]:
         """Values (C, h, w) of bands (0-based) in a window; reads no more than that from the file, or whole chunks."""
-        low, high = min(bands), max(bands) + 1
-        index = {"b": slice(low, high), "h": rows, "w": cols}
+        each = (
+            dict(zip(self.axes, self.array.shape, strict=True)).get("b", 1) if "t" in self.axes else 1
+        )  # bands of a date
+        first, last = min(bands) // each, max(bands) // each + 1
+        index = {"b": slice(first, last), "h": rows, "w": cols}
+        index |= {"t": slice(first, last), "b": slice(None)} if "t" in self.axes else {}
+        low, high = first * each, last * each
         try:
             values = np.asarray(self.array[tuple(index[letter] for letter in self.axes)])
         except DAMAGED as error:
             raise damage_error(self.path, error) from error
-        order = [self.axes.index(letter) for letter in "bhw" if letter in self.axes]
+        order = [self.axes.index(letter) for letter in "tbhw" if letter in self.axes]
         values = values.transpose(order)
-        values = values[None] if values.ndim == 2 else values
+        values = values.reshape(-1, *values.shape[-2:])
         if list(bands) != list(range(low, high)):
             values = values[[band - low for band in bands]]
         return np.ascontiguousarray(values, self.dtype)
@@ -186,7 +191,7 @@ def _listed(path: Path, mtime_ns: int, size: int) -> tuple[ArrayInfo, ...]:
 @lru_cache(maxsize=256)
 def _log_guess(name: str, shape: tuple[int, ...], axes: str, guess: str) -> None:
     """Once a file: each thread opens it anew."""
-    words = {"b": "bands", "h": "rows", "w": "columns"}
+    words = {"b": "bands", "h": "rows", "w": "columns", "t": "dates"}
     order = ", ".join(words[letter] for letter in axes)
     log.warning(
         "%s has the shape %s, read as %s: %s. If it is another order, name it, e.g. %s:%s.",
@@ -197,8 +202,8 @@ def _log_guess(name: str, shape: tuple[int, ...], axes: str, guess: str) -> None
 def _named(path: Path, arrays: Sequence[ArrayInfo], name: str) -> ArrayInfo:
     for info in arrays:
         if info.name.strip("/") == name.strip("/"):
-            if info.dtype is None or len(info.shape) not in (2, 3) or 0 in info.shape:
-                raise InputError(f"{path}#{info} is no image: expected two or three axes of numbers. {_list(arrays)}")
+            if info.dtype is None or len(info.shape) not in AXES or 0 in info.shape:
+                raise InputError(f"{path}#{info} is no image: expected two to four axes of numbers. {_list(arrays)}")
             return info
     names = [info.name for info in arrays]
     raise InputError(f"{path} has no array {name!r}. {name_hint(name, names, '')} {_list(arrays)}".replace("  ", " "))
@@ -210,7 +215,8 @@ def _only(path: Path, arrays: Sequence[ArrayInfo], sizes: tuple[int, int, int] |
     planes = [info for info in numbers if len(info.shape) == 2 and min(info.shape) > 1]
     lists = [info for info in planes if sizes and sorted(info.shape) == sorted((sizes[2], sizes[0] * sizes[1]))]
     rest = [info for info in numbers if len(info.shape) == 2 and max(info.shape) > 1]
-    for choice in (planes, cubes, rest) if labels else (cubes, lists, planes, rest):
+    series = [info for info in numbers if len(info.shape) == 4]
+    for choice in (planes, cubes, rest) if labels else (cubes, lists, planes, rest, series):
         if len(choice) == 1:
             return choice[0]
         if choice:
@@ -277,7 +283,7 @@ def guess_axes(shape: Sequence[int], wavelengths: Sequence[int], *, rows_first: 
     >>> guess_axes((610, 340, 103), [], rows_first=False)
     ('hwb', 'the shortest axis is read as the bands')
     """
-    if len(shape) == 2 or rows_first:
+    if len(shape) != 3 or rows_first:
         return AXES[len(shape)], ""
     counted = [axis for axis in range(3) if shape[axis] in wavelengths]
     if len(counted) == 1:
@@ -296,9 +302,9 @@ def split_axes(name: str, text: str) -> tuple[str, str]:
     before, mark, axes = name.rpartition(":")
     if not mark:
         return name, ""
-    if "".join(sorted(axes)) not in ("bhw", "hw"):
+    if "".join(sorted(axes)) not in ("bhw", "hw", "htw", "bhtw"):
         raise InputError(
-            f"{text} names the axes {axes!r}, expected b (bands), h (rows), w (columns) once each, e.g. hwb."
+            f"{text} names the axes {axes!r}, expected b (bands), h (rows), w (columns), t (dates) once each, e.g. hwb."
         )
     return before, axes
 

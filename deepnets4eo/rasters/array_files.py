@@ -16,9 +16,12 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from pyproj import CRS
+from pyproj.exceptions import ProjError
 from rasterio.io import DatasetReader, MemoryFile
 
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.files import read_json
 from deepnets4eo.formats.array_files import ArrayReference, ImageArray, open_array, other_axes, parse_reference
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import Grid, Window
@@ -28,6 +31,8 @@ from deepnets4eo.rasters.values import StoredValues, check_stated, storable_noda
 
 log = logging.getLogger(__name__)
 
+BOX = "bbox.geojson"
+PATCH_FOLDERS = ("data", "mask", "data_timeless", "mask_timeless")
 STRIP_BYTES = 64 << 20  # read at a time for a reduced view
 MOST_COPY_BYTES = 2 << 30  # copied into memory for a warped view
 MOST_BANDS, MOST_SIDE_PX = 65_535, 2**31 - 1  # the limits of GDAL, with which all other rasters are read
@@ -132,7 +137,28 @@ def open_reference(
 ) -> ArrayFileSource | None:
     """The source of a path that names a file of arrays; None for any other source."""
     reference = parse_reference(str(source))
-    return None if reference is None else ArrayFileSource.open(reference, grid, nodata, labels=labels)
+    if reference is None:
+        return None
+    image = open_array(reference, labels=labels)
+    return ArrayFileSource(image, grid if grid is not None else _patch_grid(image), nodata)
+
+
+def _patch_grid(image: ImageArray) -> Grid | None:
+    """Where an array of an EOPatch lies: the box that eo-learn wrote beside its folders; None of any other. Errors: InputError."""
+    path = image.path.parent.parent / BOX
+    if image.path.parent.name not in PATCH_FOLDERS or not path.is_file():
+        return None
+    content = read_json(path)
+    try:
+        corners = np.array((content.get("geometry") or content)["coordinates"][0], float)
+        (west, south), (east, north) = corners.min(axis=0), corners.max(axis=0)
+        _, height, width = image.shape
+        affine = Affine((east - west) / width, 0, west, 0, (south - north) / height, north)
+        return GeoBox((height, width), affine, CRS.from_user_input(content["crs"]["properties"]["name"]))
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, ProjError) as error:
+        raise InputError(
+            f"{path} is no box of an EOPatch: {error!r}. Write it again with eo-learn, or remove it."
+        ) from error
 
 
 def _average(

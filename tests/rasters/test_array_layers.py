@@ -1,5 +1,6 @@
 """Cubes as layers: windows, reduced views, transposed cubes, stacks of bands; only windows are read."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -222,3 +223,38 @@ def test_arrays_with_more_bands_or_pixels_than_any_raster_are_refused_before_the
         InputError, match=r"bands of .* pixels; expected at most 65,535 bands .*name it, e\.g\. .*a\.h5#cube:hwb"
     ):
         Layer.open(f"{tmp_path / 'a.h5'}#cube:bhw")
+
+
+def test_arrays_of_an_eopatch_lie_in_its_box_and_dates_follow_each_other(tmp_path: Path) -> None:
+    series = np.arange(3 * 4 * 5 * 2, dtype=np.float32).reshape(3, 4, 5, 2)  # dates, rows, columns, bands
+    for folder, name, array in (
+        ("data", "BANDS", series),
+        ("mask_timeless", "LULC", series[0, :, :, :1].astype(np.uint8)),
+    ):
+        (tmp_path / "patch" / folder).mkdir(parents=True)
+        np.save(tmp_path / "patch" / folder / f"{name}.npy", array)
+    box = {
+        "type": "Polygon",
+        "crs": {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}},
+        "coordinates": [
+            [
+                [500_000, 5_000_000],
+                [500_000, 5_000_040],
+                [500_050, 5_000_040],
+                [500_050, 5_000_000],
+                [500_000, 5_000_000],
+            ]
+        ],
+    }
+    (tmp_path / "patch" / "bbox.geojson").write_text(json.dumps(box))
+    path = tmp_path / "patch" / "data" / "BANDS.npy"
+    layer, labels = Layer.open(path), Layer.open(tmp_path / "patch" / "mask_timeless" / "LULC.npy", labels=True)
+    assert (layer.shape, layer.count, layer.grid.crs.epsg, labels.grid) == ((4, 5), 6, 32633, layer.grid)
+    assert layer.grid.affine == Affine(10, 0, 500_000, 0, -10, 5_000_040)
+    expected = series.transpose(0, 3, 1, 2).reshape(6, 4, 5)
+    np.testing.assert_array_equal(layer.read()[0], expected)
+    np.testing.assert_array_equal(layer.subset([6, 3]).read(Window(1, 2, 2, 3))[0], expected[[5, 2], 1:3, 2:5])
+    np.testing.assert_array_equal(Layer.open(f"{path}#BANDS:bhwt").read()[0][:, 0, 0], series[:, 0, 0].T.ravel())
+    (tmp_path / "patch" / "bbox.geojson").write_text("{}")
+    with pytest.raises(InputError, match="bbox.geojson is no box of an EOPatch"):
+        Layer.open(path)
