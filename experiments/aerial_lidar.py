@@ -342,7 +342,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=[row.name for row in ROWS], help="names of rows; none: all")
     parser.add_argument("--folds", nargs="+", type=int, help="numbers of folds; none: all")
     parser.add_argument("--validate", action="store_true", help="validation of buildings, too")
-    parser.add_argument("--out", type=Path, default=Path("runs/aerial_lidar"))
+    parser.add_argument("--out", type=Path, required=True)
     add_smoke(parser)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")

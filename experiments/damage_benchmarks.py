@@ -1,12 +1,12 @@
 """Benchmarks of others, each in its published layout and by its own rules: xBD (the xView2 score) and BRIGHT (IoU, instances).
 
-Usage: python experiments/damage_benchmarks.py [--xbd FOLDER …] [--bright FOLDER …] [--samples FOLDER] [--out runs/damage_benchmarks]
+Usage: python experiments/damage_benchmarks.py --data FOLDER … --out FOLDER
 
 xBD folders hold images/ and labels/; the damage job grades their own outlines, once with the default network and once without, so
 that localisation is given: only the damage F1 means anything, and it is of all events and of each. BRIGHT folders hold
 pre-event/, post-event/ and target/ or target_instance_level/; the network for buildings outlines them in the image before, and
 as no run that comes with the toolbox reads radar, each is called intact: a floor, which shows what the rules give to outlines alone.
---samples FOLDER takes the folder of real samples and puts those of xBD and BRIGHT into these layouts first. Nothing is fitted here.
+--data takes folders of xBD and BRIGHT, which are told by their layouts, and the folder of real samples, whose xBD and BRIGHT are put into these first. Nothing is fitted here.
 """
 
 from __future__ import annotations
@@ -168,21 +168,25 @@ def _copy(source: Path, copy: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--xbd", type=Path, nargs="*", default=[])
-    parser.add_argument("--bright", type=Path, nargs="*", default=[])
-    parser.add_argument("--samples", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("runs/damage_benchmarks"))
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, help="folders of xBD, of BRIGHT, or of real samples"
+    )
+    parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    if options.samples:
-        xbd, bright = write_samples(options.samples, options.out)
-        options.xbd.append(xbd)
-        options.bright.append(bright)
+    of_xbd, of_bright = list[Path](), list[Path]()
+    for folder in options.data:
+        if any(folder.glob("xbd_m*")):
+            xbd, bright = write_samples(folder, options.out)
+            of_xbd.append(xbd)
+            of_bright.append(bright)
+        else:
+            (of_bright if (folder / "post-event").is_dir() else of_xbd).append(folder)
     tables = {}
-    if options.xbd:
-        tables["xBD, damage F1 by the rules of xView2, outlines given"] = score_xbd(options.xbd)
-    if options.bright:
-        pixels, instances = score_bright(options.bright)
+    if of_xbd:
+        tables["xBD, damage F1 by the rules of xView2, outlines given"] = score_xbd(of_xbd)
+    if of_bright:
+        pixels, instances = score_bright(of_bright)
         tables["BRIGHT, pixels"], tables["BRIGHT, instances"] = pixels, instances
     text = "\n".join(
         f"{title}\n\n{table.to_string(index=False, float_format='%.3f')}\n" for title, table in tables.items()

@@ -291,7 +291,7 @@ def main() -> None:
         "--hazards", nargs="*", default=[], help="of the pairs, such as flood none; all where none is named"
     )
     parser.add_argument("--cities", type=int, default=12)
-    parser.add_argument("--out", type=Path, default=Path("runs/network_weight"))
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--write", action="store_true", help="put the best shares into the card")
     add_smoke(parser)
     arguments = parser.parse_args()

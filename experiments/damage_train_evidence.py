@@ -1,7 +1,7 @@
 """Makes models/damage-evidence: evidence of miniature cities and of the miniature world → coefficients.
 
-Usage: python experiments/damage_train_evidence.py --out models/damage-evidence [--cities 28] [--joplin FOLDER] [--draws 3]
-The model shipped is made with --draws 3 and without --joplin: nothing real is trained on. A draw is one pair of the miniature world of
+Usage: python experiments/damage_train_evidence.py --out models/damage-evidence [--cities 28] [--data JOPLIN] [--draws 3]
+The model shipped is made with --draws 3 and without --data: nothing real is trained on. A draw is one pair of the miniature world of
 every style and hazard (180), which goes through the damage job as it comes, with alignment and registration. The gathered evidence is kept in --cache and used again. Takes some 4 s of
 processor time a city and 2 s a pair.
 """
@@ -223,14 +223,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cities", type=int, default=28)
     parser.add_argument("--draws", type=int, default=0, help="of the miniature world, 180 pairs each")
-    parser.add_argument("--joplin", type=Path, default=None)
+    parser.add_argument("--data", type=Path, help="folder of Joplin")
     parser.add_argument("--cache", type=Path, default=Path("runs/damage-evidence"))
     add_smoke(parser)
     options = parser.parse_args()
     if options.smoke:
         options.cities, options.draws, options.cache = 2, 0, options.out / "smoke"
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    frame = gather_tables(options.cities, options.joplin, options.cache, options.draws)
+    frame = gather_tables(options.cities, options.data, options.cache, options.draws)
     trained_on = frame["domain"].where(frame["domain"].isin(["city", "joplin"]), "world")
     content = {
         **({"note": NOTE} if options.smoke else {}),

@@ -231,7 +231,7 @@ def main() -> None:
     """Train, score, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("runs/defocus"))
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--focus-m", type=float, default=0.7)
     parser.add_argument("--steps", type=int, default=800)

@@ -1,12 +1,12 @@
 """Depth from one image of a room: losses of Carvalho et al. (ICIP 2018) and D3-Net, beside a plain loop; NYUv2, or a folder of frames.
 
-Usage: python experiments/depth_nyuv2.py --out FOLDER --nyu FOLDER [--weights densenet121.safetensors]    (795 / 654 frames)
-       python experiments/depth_nyuv2.py --out FOLDER --folder FRAMES [--seeds 0 1 2]                     (files *.depth.png)
+Usage: python experiments/depth_nyuv2.py --out FOLDER --data NYUV2 [--weights densenet121.safetensors]    (795 / 654 frames)
+       python experiments/depth_nyuv2.py --out FOLDER --data FRAMES [--seeds 0 1 2]                     (files *.depth.png)
 
 NYUv2: nyu_depth_v2_labeled.mat and splits.mat (MATLAB 7.3, read through h5py). Depths are scored inside Eigen's crop, rows 45 to 470 and
 columns 41 to 600 of 480 × 640, up to 10 m. A folder's first frames are learnt and its last ones tested, with one left out between; they
 show one room from other poses, so that the figures say how a method learns, not how it meets a new room. Small trainings of a small
-network on a quarter of the pixels, but for --nyu.
+network on a quarter of the pixels, but for NYUv2.
 """
 
 from __future__ import annotations
@@ -103,18 +103,18 @@ def score_run(run: Path, scenes: Sources, out: Path) -> list[float]:
 
 def frames_of(args: argparse.Namespace) -> tuple[Sequence[FrameSource], Sequence[FrameSource]]:
     """The frames to learn from and to test on."""
-    if args.nyu is not None:
-        require_all(args.nyu, (IMAGES, SPLITS))
-        parts = official_split(args.nyu)
+    if (args.data / IMAGES).is_file():
+        require_all(args.data, (IMAGES, SPLITS))
+        parts = official_split(args.data)
         by_part = {
-            part: [NyuFrame(name, args.nyu / IMAGES, int(name) - 1, None) for name in names]
+            part: [NyuFrame(name, args.data / IMAGES, int(name) - 1, None) for name in names]
             for part, names in parts.items()
         }
         return by_part["train"], by_part["test"]
-    frames = find_posed_frames(args.folder)
+    frames = find_posed_frames(args.data)
     if len(frames) < 4:
         raise InputError(
-            f"{args.folder} has {len(frames)} files *.depth.png; expected four at least. Name another folder."
+            f"{args.data} has {len(frames)} files *.depth.png; expected four at least. Name another folder."
         )
     tested = max(1, len(frames) // 3)
     return frames[: -tested - 1], frames[-tested:]
@@ -124,19 +124,22 @@ def main() -> None:
     """Train all rows with all seeds, and print one table beside the published figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of frames, runs, maps and table.md")
-    parser.add_argument("--nyu", type=Path, help="folder of nyu_depth_v2_labeled.mat and splits.mat")
-    parser.add_argument("--folder", type=Path, help="folder of frames with depth images in millimetres, *.depth.png")
-    parser.add_argument("--weights", help="dense blocks of a DenseNet-121, safetensors; with --nyu")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help=f"folder of {IMAGES} and {SPLITS}, or of frames with depth in millimetres, *.depth.png",
+    )
+    parser.add_argument("--weights", help="dense blocks of a DenseNet-121, safetensors; of NYUv2")
     parser.add_argument("--losses", nargs="+", choices=list(LOSSES), default=list(LOSSES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     add_smoke(parser)
     args = parser.parse_args()
-    if (args.nyu is None) == (args.folder is None):
-        raise InputError("give --nyu or --folder, one of both.")
-    small = () if args.nyu is not None else SMALL
+    of_nyu = (args.data / IMAGES).is_file()
+    small = () if of_nyu else SMALL
     own = [f"model.options.weights={args.weights}"] if args.weights else []
     train, test = (
-        write_frames(frames, args.out, FULL if args.nyu is not None else SMALL_SHAPE)
+        write_frames(frames, args.out, FULL if of_nyu else SMALL_SHAPE)
         for frames in (part[: 2 if args.smoke else None] for part in frames_of(args))
     )
     learnt = {name: {layer: one[layer] for layer in ("image", "depth")} for name, one in train.items()}
@@ -155,15 +158,15 @@ def main() -> None:
             run = train_run(RECIPE, overrides, learnt, run, smoke=args.smoke)
             scores.setdefault(name, []).append(score_run(run, test, run / "maps"))
             log.info("%s, seed %d: %s", name, seed, np.round(scores[name][-1], 3))
-        if args.folder is not None:
+        if not of_nyu:
             maps = plain_loop(
                 learnt, test, args.out / f"plain-{seed}", seed, 2 if args.smoke else STEPS, target="depth"
             )
             scores.setdefault(PLAIN, []).append(score(maps, test))
             log.info("%s, seed %d: %s", PLAIN, seed, np.round(scores[PLAIN][-1], 3))
-    title = "NYUv2, 795 / 654 frames" if args.nyu is not None else "frames of one room, other poses"
+    title = "NYUv2, 795 / 654 frames" if of_nyu else "frames of one room, other poses"
     head = [f"| {' | '.join(['loss', *COLUMNS])} |", f"|---|{'---:|' * len(COLUMNS)}"]
-    published = {name: [values] for name, values in PUBLISHED.items()} if args.nyu is not None else {}
+    published = {name: [values] for name, values in PUBLISHED.items()} if of_nyu else {}
     rows = [
         f"| {name} | {' | '.join(spread(column, 3) for column in np.array(values).T)} |"
         for name, values in (scores | published).items()

@@ -2,7 +2,7 @@
 
 Usage: python experiments/dfc2015_baselines.py --out FOLDER                    (miniature city, synthetic)
        python experiments/dfc2015_baselines.py --out FOLDER --data ROOT        (the contest's tiles, see its card)
-       python experiments/dfc2015_baselines.py --out FOLDER --samples ROOT     (each real labelled tile by itself)
+       python experiments/dfc2015_baselines.py --out FOLDER --data SAMPLES     (each real labelled tile by itself)
 
 Writes table.md, table.csv, table.json and maps.png. Rows that are finished are not run again; --rows chooses some.
 Deep features have random weights unless --encoder-weights names a safetensors file (or imagenet, which is downloaded).
@@ -22,7 +22,7 @@ import numpy as np
 from real_tiles import TableOf, tile_rows, tile_table
 from real_tiles import tile_folds as real_places
 from score_table import BenchmarkScenes, Outcome, Row, contact_sheet, run_rows, write_table
-from script import add_smoke, crop_folds, crop_scenes, plain_errors, shorten, title_of
+from script import add_smoke, crop_folds, crop_scenes, plain_errors, shorten, title_of, whole_or_samples
 
 from deepnets4eo.baselines import ExpertRules
 from deepnets4eo.cards.dataset_card import DatasetCard
@@ -187,14 +187,14 @@ def real_tables(arguments: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--data", type=Path, help="the contest's tiles")
-    parser.add_argument("--samples", type=Path, help="folder of real labelled tiles, see real_tiles.py")
-    parser.add_argument("--tiles", nargs="+", help="with --samples: names of tiles; all by default")
+    parser.add_argument("--data", type=Path, help="a contest's tiles, or the folder of real samples, see real_tiles.py")
+    parser.add_argument("--tiles", nargs="+", help="of samples: names of tiles; all by default")
     parser.add_argument("--encoder-weights", help="safetensors file of a ResNet-18, or imagenet")
     parser.add_argument("--rows", nargs="+", help="names of rows; all by default")
     parser.add_argument("--workers", type=int, default=cores(), help="rows that run side by side")
     add_smoke(parser)
     arguments = parser.parse_args()
+    arguments.data, arguments.samples = whole_or_samples(arguments.data)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     if arguments.samples:
         real_tables(arguments)

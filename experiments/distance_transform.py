@@ -1,7 +1,7 @@
 """Does a distance head draw sharper borders? The same network with a plain and with a distance head, seed by seed.
 
 Usage: python experiments/distance_transform.py --out FOLDER                                 (miniature city, synthetic)
-       python experiments/distance_transform.py --out FOLDER --samples ROOT [--tiles vaihingen]  (halves of real tiles)
+       python experiments/distance_transform.py --out FOLDER --data SAMPLES [--tiles vaihingen]  (halves of real tiles)
        python experiments/distance_transform.py --out FOLDER --data ROOT [--dataset isprs_potsdam]  (the whole dataset)
 
 Both learn from the same windows in as many steps, from the same first weights but for the last layers. Writes table.md
@@ -25,7 +25,7 @@ from isprs_baselines import BANDS, MAIN, contest
 from real_tiles import ABOUT, READERS, Folds, fill_classes
 from real_tiles import tile_folds as real_places
 from score_table import BenchmarkScenes, Row, run_rows
-from script import add_smoke, crop_folds, crop_scenes, plain_errors, shorten, title_of
+from script import add_smoke, crop_folds, crop_scenes, plain_errors, shorten, title_of, whole_or_samples
 from seeds import city_scenes
 
 from deepnets4eo.cards.dataset_card import DatasetCard
@@ -145,9 +145,8 @@ def with_borders(folds: Folds, legend: Legend) -> Folds:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--data", type=Path, help="a contest's tiles")
+    parser.add_argument("--data", type=Path, help="a contest's tiles, or the folder of real samples, see real_tiles.py")
     parser.add_argument("--dataset", choices=sorted(BANDS), default="isprs_vaihingen")
-    parser.add_argument("--samples", type=Path, help="folder of real samples, see real_tiles.py")
     parser.add_argument("--tiles", nargs="+", choices=list(READERS), default=["vaihingen"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--clip-px", type=int, default=Trial.clip_px)
@@ -156,6 +155,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="trainings side by side")
     add_smoke(parser)
     arguments = parser.parse_args()
+    arguments.data, arguments.samples = whole_or_samples(arguments.data)
     smoke, folder = arguments.smoke, arguments.out
     arguments.seeds = arguments.seeds[: 1 if smoke else None]
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")

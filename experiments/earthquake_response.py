@@ -1,9 +1,9 @@
 """The challenge "AI for Earthquake Response": F1 of damaged buildings by site, each method alone beside their vote, and files to hand in.
 
-Usage: python experiments/earthquake_response.py [FOLDER] [--recipe experiments/earthquake_response.yaml] [--out runs/earthquake_response]
+Usage: python experiments/earthquake_response.py --out FOLDER [--data COPY] [--recipe experiments/earthquake_response.yaml]
                                                  [--seeds 3] [--smoke]
 
-FOLDER is your copy of the challenge (Training and Testing, or one of them). Without it, six made-up sites (SYNTHETIC) are written in
+COPY is your copy of the challenge (Training and Testing, or one of them). Without it, six made-up sites (SYNTHETIC) are written in
 its layout for each seed and read back: two of them labelled in part, one with the image after the event alone, one whose image
 before it has pixels 12 times as large. The recipe says which scenes show each site and which methods vote. A method of both images
 does not vote on a site that it assesses from the image after the event alone, since the gate of its registration refuses the
@@ -272,17 +272,17 @@ def published_rows() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", help="your copy; six made-up sites without it")
+    parser.add_argument("--data", type=Path, help="your copy; six made-up sites without it")
     parser.add_argument("--recipe", type=Path, default=RECIPE)
-    parser.add_argument("--out", type=Path, default=Path("runs") / CARD)
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3, help="of the made-up sites")
     add_smoke(parser)
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     recipe = options_from(VoteRecipe, read_yaml(options.recipe), str(options.recipe))
     results: list[dict[str, SiteResult]] = []
-    for seed in range(1 if options.folder or options.smoke else options.seeds):
-        root, out = options.folder, options.out / "submission"
+    for seed in range(1 if options.data or options.smoke else options.seeds):
+        root, out = options.data, options.out / "submission"
         if root is None:
             root, out = options.out / f"made-up-{seed}", options.out / f"submission-{seed}"
             size_px = SMOKE_PX if options.smoke else SIZE_PX
@@ -291,7 +291,7 @@ def main() -> None:
         for name, files in recipe.sites.items():
             results[-1][name] = grade_site(read_site(root, name, files), recipe)
             print(hand_in(results[-1][name], out), flush=True)
-    title = "F1 of damaged buildings" + ("" if options.folder else ", made-up sites (SYNTHETIC)")
+    title = "F1 of damaged buildings" + ("" if options.data else ", made-up sites (SYNTHETIC)")
     write_json(options.out / "f1.json", [{name: one.f1 for name, one in of_seed.items()} for of_seed in results])
     text = table(results, title_of(title, smoke=options.smoke))
     print(text)

@@ -2,7 +2,7 @@
 
 Usage: python experiments/few_labelled_tiles.py --out FOLDER                  (miniature city, SYNTHETIC: pixels)
        python experiments/few_labelled_tiles.py --out FOLDER --pairs          (miniature city before and after an event, SYNTHETIC: buildings)
-       python experiments/few_labelled_tiles.py --out FOLDER --samples ROOT   (the crop of ISPRS Vaihingen, 9 cm: pixels)
+       python experiments/few_labelled_tiles.py --out FOLDER --data ROOT   (the crop of ISPRS Vaihingen, 9 cm: pixels)
 
 Pixels: squares of 32 px are labelled, a different draw in each seed, two in each of four cities and eight in a half of the crop; the rest of
 these images is learnt from without labels. Tested on two other cities, or on the other half of the crop, 32 px apart, and the other way round. Pairs: two
@@ -211,7 +211,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--pairs", action="store_true", help="buildings of the city before and after an event")
-    parser.add_argument("--samples", type=Path, help="folder of real samples, with isprs_vaihingen_crop")
+    parser.add_argument("--data", type=Path, help="folder of real samples, with isprs_vaihingen_crop")
     parser.add_argument("--ways", nargs="+", choices=(*WAYS, ALL), default=[*WAYS, ALL])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     add_smoke(parser)
@@ -220,10 +220,10 @@ def main() -> None:
     smoke, seeds = options.smoke, options.seeds[: 1 if options.smoke else None]
     out = options.out / "smoke" if smoke else options.out
     ways = options.ways[:2] if smoke else options.ways
-    title = "Vaihingen" if options.samples else "city, SYNTHETIC, pairs" if options.pairs else "city, SYNTHETIC"
+    title = "Vaihingen" if options.data else "city, SYNTHETIC, pairs" if options.pairs else "city, SYNTHETIC"
     if not options.pairs:
         legend, folds = (
-            crop_folds(options.samples, seeds, out / "areas") if options.samples else city_folds(seeds, out / "areas", smoke=smoke)
+            crop_folds(options.data, seeds, out / "areas") if options.data else city_folds(seeds, out / "areas", smoke=smoke)
         )  # fmt: skip
     scores: dict[str, list[Scores]] = {}
     for way in ways:

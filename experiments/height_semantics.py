@@ -1,7 +1,7 @@
 """Heights above ground and land cover from one image: alone, together, and beside a plain loop; mean ± sd over the seeds.
 
 Usage: python experiments/height_semantics.py --out FOLDER [--seeds 0 1 2]                   (miniature city, SYNTHETIC)
-       python experiments/height_semantics.py --out FOLDER --ign FOLDER                      (ortho and classified cloud of IGN, halves)
+       python experiments/height_semantics.py --out FOLDER --data IGN                         (ortho and classified cloud of IGN, halves)
        python experiments/height_semantics.py --out FOLDER --dataset dfc2018 --data ROOT     (surface minus terrain model)
        python experiments/height_semantics.py --out FOLDER --dataset dfc2019 --data ROOT     (US3D: heights above ground)
        python experiments/height_semantics.py --out FOLDER --dataset isprs_vaihingen --data ROOT --heights "ndsm/{id}.tif"
@@ -268,9 +268,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of runs, maps and table.md")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
-    parser.add_argument("--ign", type=Path, help="folder of an ortho and classified clouds of IGN")
     parser.add_argument("--dataset", choices=["dfc2018", "dfc2019", "isprs_vaihingen"])
-    parser.add_argument("--data", type=Path, help="root of the dataset")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="root of the dataset; without --dataset the folder of an ortho and classified clouds of IGN",
+    )
     parser.add_argument("--heights", help="where the heights above ground of Vaihingen lie, e.g. ndsm/{id}.tif")
     add_smoke(parser)
     args = parser.parse_args()
@@ -279,8 +282,8 @@ def main() -> None:
     target: tuple[str, ...] = ()
     train: Sources
     test: Sources
-    if args.ign is not None:
-        train, test = ign_halves(args.ign, args.out)
+    if args.data is not None and args.dataset is None:
+        train, test = ign_halves(args.data, args.out)
         title = "IGN, 0.2 m, west half learnt, east half tested"
         small = (*SMALL, "data.split=blocks")
     elif args.dataset is not None:
@@ -309,7 +312,7 @@ def main() -> None:
             scores.setdefault(PLAIN, []).append([*score_values(maps, test), float("nan")])
             log.info("%s, seed %d: %s", PLAIN, seed, scores[PLAIN][-1])
     together = args.out / f"{_short(BOTH.format('equal'))}-{args.seeds[0]}" / "maps"
-    if args.ign is None and args.dataset is None and together.is_dir():
+    if args.data is None and args.dataset is None and together.is_dir():
         draw(test, together, args.out / "heights.png")
     publish(args.out, text_of(title_of(title, smoke=args.smoke), scores))
 

@@ -1,8 +1,8 @@
 """Hyperspectral methods on real cubes: the random split that is published beside one of disjoint blocks, with the leakage.
 
-Usage: python experiments/hyperspectral_zoo.py --out FOLDER --samples ROOT [--names salinas_a houston_crop …] [--presentations 60000]
+Usage: python experiments/hyperspectral_zoo.py --out FOLDER --data SAMPLES [--names salinas_a houston_crop …] [--presentations 60000]
        python experiments/hyperspectral_zoo.py --out FOLDER --cube pavia_university=FOLDER [--cube …]
-       python experiments/hyperspectral_zoo.py --out FOLDER --samples ROOT --steps 200     (a short training, see below)
+       python experiments/hyperspectral_zoo.py --out FOLDER --data SAMPLES --steps 200     (a short training, see below)
 --smoke tries all of it in minutes; its figures mean nothing.
 
 Rows are recipes hyperspectral/NAME, all with the same pixels: 10 % at random (as published), and folds of blocks with a buffer of a
@@ -358,9 +358,14 @@ def main() -> None:
     """Run what is chosen, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--samples", type=Path, help="folder of real samples")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        required=True,
+        metavar="FOLDER",
+        help="the folder of real samples, or CARD=FOLDER, a cube of a dataset card",
+    )
     parser.add_argument("--names", nargs="+", choices=list(SAMPLES), help="samples to use; all by default")
-    parser.add_argument("--cube", action="append", default=[], metavar="CARD=FOLDER", help="a cube of a dataset card")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), help="recipes hyperspectral/NAME")
     parser.add_argument("--splits", nargs="+", choices=(RANDOM, DISJOINT), default=[RANDOM, DISJOINT])
     parser.add_argument("--seeds", type=int, default=3, help="number of them")
@@ -374,11 +379,17 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     log.setLevel(logging.INFO)
-    cubes = [card_cube(*_name_and_folder(text)) for text in options.cube]
-    cubes += sample_cubes(options.samples, options.out / "cubes", options.names) if options.samples else []
+    cubes = []
+    for text in options.data:
+        named = not Path(text).exists() and "=" in text
+        cubes += (
+            [card_cube(*_name_and_folder(text))]
+            if named
+            else sample_cubes(Path(text), options.out / "cubes", options.names)
+        )
     cubes = [cube.every(options.every_band) for cube in cubes]
     if not cubes:
-        parser.error("there is no cube: give --samples or --cube")
+        parser.error(f"there is no cube in {', '.join(options.data)}: give the folder of real samples, or CARD=FOLDER")
     trial = Trial(
         tuple(options.methods), tuple(options.splits), tuple(range(options.seeds)), options.steps, options.presentations
     )

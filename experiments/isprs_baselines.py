@@ -2,7 +2,7 @@
 
 Usage: python experiments/isprs_baselines.py --out FOLDER                                  (miniature city, synthetic)
        python experiments/isprs_baselines.py --out FOLDER --data ROOT [--dataset isprs_potsdam]  (the contest's tiles)
-       python experiments/isprs_baselines.py --out FOLDER --samples ROOT                   (a real crop of each)
+       python experiments/isprs_baselines.py --out FOLDER --data SAMPLES                   (a real crop of each)
 --smoke tries all of it in minutes; its figures mean nothing.
 
 Writes table.md, table.csv, table.json and maps.png; in eroded/ the same scores without object borders: by the eroded
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from real_tiles import IRRG, SPLIT, TableOf, tile_folds, tile_table
 from score_table import BenchmarkScenes, Outcome, Row, contact_sheet, run_possible, write_table
-from script import SIDE_PX, add_smoke, crop_folds, crop_scenes, plain_errors, shorten, title_of
+from script import SIDE_PX, add_smoke, crop_folds, crop_scenes, plain_errors, shorten, title_of, whole_or_samples
 
 from deepnets4eo.cards.dataset_card import TEST, TRAIN, DatasetCard
 from deepnets4eo.cards.dataset_reader import find_tiles, open_dataset, part_tiles
@@ -196,10 +196,11 @@ def contest_options(description: str) -> argparse.ArgumentParser:
     """Return the options of every experiment under the rules of the contest: its tiles, the rows, the output."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--data", type=Path, help="the contest's tiles")
+    parser.add_argument(
+        "--data", type=Path, help="the contest's tiles, or the folder of real samples, see real_tiles.py"
+    )
     parser.add_argument("--dataset", choices=sorted(BANDS), default="isprs_vaihingen")
     parser.add_argument("--split", help="of the dataset's card; its first by default")
-    parser.add_argument("--samples", type=Path, help="folder of real samples, see real_tiles.py")
     parser.add_argument("--rows", nargs="+", help="names of rows; all by default")
     add_smoke(parser)
     return parser
@@ -209,6 +210,7 @@ def main() -> None:
     parser = contest_options(__doc__)
     parser.add_argument("--encoder-weights", help="safetensors file of a ResNet-18, or imagenet")
     arguments = parser.parse_args()
+    arguments.data, arguments.samples = whole_or_samples(arguments.data)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     table = [
         row

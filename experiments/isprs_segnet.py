@@ -2,7 +2,7 @@
 
 Usage: python experiments/isprs_segnet.py --out FOLDER [--seeds 0 1 2]                  (miniature city, SYNTHETIC)
        python experiments/isprs_segnet.py --out FOLDER --data ROOT [--dataset isprs_potsdam]  (the contest's tiles)
-       python experiments/isprs_segnet.py --out FOLDER --samples ROOT                    (real tiles: ign, vaihingen)
+       python experiments/isprs_segnet.py --out FOLDER --data SAMPLES                    (real tiles: ign, vaihingen)
        python experiments/isprs_segnet.py --out FOLDER --data ROOT --protocol deepnetsforeo --vgg vgg16_bn.safetensors
 --smoke tries all of it in minutes; its figures mean nothing.
 
@@ -32,7 +32,7 @@ from pathlib import Path
 from isprs_baselines import MAIN, contest, contest_options, without_borders
 from real_tiles import ABOUT, tile_folds
 from score_table import BenchmarkScenes, Outcome, Row
-from script import crop_folds, crop_scenes, plain_errors, title_of
+from script import crop_folds, crop_scenes, plain_errors, title_of, whole_or_samples
 from seeds import (
     ERODE_PX,
     SMALL,
@@ -217,6 +217,7 @@ def main() -> None:
     parser.add_argument("--layer", nargs="+", default=[], metavar="NAME=PATTERN", help="e.g. ndsm=heights/{id}.tif")
     parser.add_argument("--width", type=int, help="channels of the networks' first stage")
     arguments = parser.parse_args()
+    arguments.data, arguments.samples = whole_or_samples(arguments.data)
     if (arguments.protocol or arguments.notebook or arguments.layer) and not arguments.data:
         parser.error("--protocol, --notebook and --layer go with --data")
     if arguments.protocol and arguments.dataset != "isprs_vaihingen":

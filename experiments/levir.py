@@ -1,7 +1,7 @@
 """Change networks of pre-trained encoders and the FC networks on LEVIR-CD, published beside ours.
 
 Usage: python experiments/levir.py --out FOLDER --data ROOT [--encoder-weights imagenet]     (train, val and test of LEVIR-CD)
-       python experiments/levir.py --out FOLDER --samples FOLDER       (the few real windows: those of train and val to learn from)
+       python experiments/levir.py --out FOLDER --data WINDOWS         (the few real windows: those of train and val to learn from)
        python experiments/levir.py --out FOLDER                        (miniature city, SYNTHETIC)
 
 Maps are predicted on whole images; the published figures are those of windows of 256 px, which are 0.4 to 1.0 points lower.
@@ -84,29 +84,28 @@ def network_scores(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--data", type=Path, help="LEVIR-CD")
-    parser.add_argument("--samples", type=Path, help="a folder with A, B and label")
+    parser.add_argument("--data", type=Path, help="LEVIR-CD, or a folder of a few windows with A, B and label")
     parser.add_argument("--encoder-weights", help="first weights of the encoders, e.g. imagenet")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rows", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
     add_smoke(parser)
     arguments = parser.parse_args()
+    windows = arguments.data if arguments.data is not None and (arguments.data / "label").is_dir() else None
+    arguments.data = None if windows is not None else arguments.data
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     logging.getLogger("change_pairs").setLevel(logging.INFO)
     out, smoke = arguments.out, arguments.smoke
     few = 1 if smoke else None
     if arguments.data is not None:
         title, (train, test) = "LEVIR-CD, whole images", levir(arguments.data)
-    elif arguments.samples is not None:
-        title, (train, test) = "Windows of LEVIR-CD", samples(arguments.samples)
+    elif windows is not None:
+        title, (train, test) = "Windows of LEVIR-CD", samples(windows)
     else:
         title = "Change networks on the miniature city (SYNTHETIC)"
         train, test = (city_pairs(out, cities[:few], smoke=smoke) for cities in (TRAIN_CITIES, TEST_CITIES))
-    real = arguments.data is not None or arguments.samples is not None
+    real = arguments.data is not None or windows is not None
     plain = [one for one in SMALL if "class_weights" not in one] if arguments.data is None else []
-    plain += (
-        [f"train.epochs={EPOCHS if arguments.samples is None else SAMPLE_EPOCHS}"] if arguments.data is None else []
-    )
+    plain += [f"train.epochs={EPOCHS if windows is None else SAMPLE_EPOCHS}"] if arguments.data is None else []
     legend = "change-mask" if real else "change"
     rows: dict[str, list[list[float]]] = {}
     if arguments.data is not None:

@@ -2,7 +2,7 @@
 
 Usage: python experiments/noisy_labels.py --out FOLDER                    (miniature city, SYNTHETIC: 0, 20, 40 % of the labels wrong)
        python experiments/noisy_labels.py --out FOLDER --outlines         (its buildings by spoilt outlines, SYNTHETIC)
-       python experiments/noisy_labels.py --out FOLDER --samples ROOT     (buildings at Kampala by the outlines of OpenStreetMap)
+       python experiments/noisy_labels.py --out FOLDER --data ROOT     (buildings at Kampala by the outlines of OpenStreetMap)
 
 City: six classes at 0.5 m; cells of 4 m take the next class with the given probability, as of people who mistake one for another; tested on
 other cities with true labels. Outlines, of its buildings and of those at Kampala: as they are, a third of them left out, each shifted by 1.5 m,
@@ -224,14 +224,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--outlines", action="store_true", help="learn the city's buildings by spoilt outlines")
-    parser.add_argument("--samples", type=Path, help="folder of real samples, with fair_kampala")
+    parser.add_argument("--data", type=Path, help="folder of real samples, with fair_kampala")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     add_smoke(parser)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     smoke, out = arguments.smoke, arguments.out
-    if arguments.samples:
-        table, cases = "kampala.md", outline_cases("Kampala", *outlined_kampala(arguments.samples), out / "kampala")
+    if arguments.data:
+        table, cases = "kampala.md", outline_cases("Kampala", *outlined_kampala(arguments.data), out / "kampala")
     elif arguments.outlines:
         table, cases = "outlines.md", outline_cases("city, SYNTHETIC", *outlined_city(smoke=smoke), out / "outlines")
     else:

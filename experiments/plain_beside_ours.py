@@ -248,7 +248,7 @@ def main() -> None:
     """Run what is chosen, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of real samples")
-    parser.add_argument("--out", type=Path, default=Path("runs/plain_beside_ours"))
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
         "--names", nargs="+", choices=list(SAMPLES), default=list(SAMPLES), help="cubes; all by default"
     )

@@ -142,7 +142,7 @@ def measure_speed(measure: Callable[[Path], dict[str, float | int]], folder: Pat
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("runs/real_places"))
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--buildings", type=Path, nargs="*", default=[], help="runs that label buildings")
     parser.add_argument("--network", type=Path, nargs="*", default=[], help="runs that grade buildings in two images")
     parser.add_argument("--shipped", action="store_true", help="the damage job with the network that comes with it")

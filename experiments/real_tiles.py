@@ -1,6 +1,6 @@
 """Small benchmark scenes from the folder of real labelled samples: layers as GeoTIFF, cut in two for a fair test.
 
-Usage: python experiments/real_tiles.py --samples ROOT --out FOLDER     (other experiments import `tile_folds`)
+Usage: python experiments/real_tiles.py --data ROOT --out FOLDER     (other experiments import `tile_folds`)
 
 Each tile is cut across, where more classes lie on both sides, into two halves with 32 px between them that
 are not used; each half trains in one fold and is tested on in the other. Absent samples are skipped with a warning, as are
@@ -293,11 +293,11 @@ READERS: dict[str, tuple[str, Callable[[Path], RealTile]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=Path, required=True, help="folder of the real samples")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the real samples")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    for name, (legend, (fold, _)) in tile_folds(arguments.samples, arguments.out).items():
+    for name, (legend, (fold, _)) in tile_folds(arguments.data, arguments.out).items():
         print(f"{name}: {', '.join(legend.names)}; {', '.join([*fold.train, *fold.test])}")
 
 

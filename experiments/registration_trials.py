@@ -1,6 +1,6 @@
 """Registration over ratio of pixel sizes, turn, light, season, damage and size, beside other methods, with the truth known.
 
-Usage: python experiments/registration_trials.py [FOLDER OF REAL SAMPLES] [--trials 40] [--only ours sift …] [--seed 0] [--out trials.csv]
+Usage: python experiments/registration_trials.py --out trials.csv [--data SAMPLES] [--trials 40] [--only ours sift …] [--seed 0]
                                                  [--ratios 1 2 …] [--turns 0 3 …] [--sides 256 512 …]
 
 A trial takes one image (real ones where FOLDER is given: Joplin, LoveDA, xBD; otherwise made-up cities, SYNTHETIC, of two dates),
@@ -306,7 +306,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 def main() -> None:
     """Run the trials, write a row each, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("samples", type=Path, nargs="?", help="folder of real samples; none: made-up cities only")
+    parser.add_argument("--data", type=Path, help="folder of real samples; none: made-up cities only")
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--only", nargs="+", choices=sorted(METHODS), default=["ours"], help="methods to run")
     parser.add_argument("--ratios", nargs="+", type=float, default=RATIOS)
@@ -314,9 +314,9 @@ def main() -> None:
     parser.add_argument("--sides", nargs="+", type=int, default=SIDES_PX, help="pixels of the coarser image")
     parser.add_argument("--cities", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="CSV with a row a trial and method")
+    parser.add_argument("--out", type=Path, required=True, help="CSV with a row a trial and method")
     options = parser.parse_args()
-    real = real_sites(options.samples) if options.samples else []
+    real = real_sites(options.data) if options.data else []
     sites = [*made_up_sites(options.cities), *real]
     trials = list(draw_trials(sites, options.trials, options.seed, options.ratios, options.turns, options.sides))
     rows = run_trials(
@@ -326,11 +326,10 @@ def main() -> None:
         options.seed,
         lambda line: print(line, flush=True),
     )
-    if options.out:
-        with options.out.open("w", newline="", encoding="utf-8") as target:
-            writer = csv.DictWriter(target, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+    with options.out.open("w", newline="", encoding="utf-8") as target:
+        writer = csv.DictWriter(target, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
     print(summary(pd.DataFrame(rows)).to_string(index=False))
 
 

@@ -99,7 +99,7 @@ def _curve(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("runs/review_learning"))
+    parser.add_argument("--out", type=Path, required=True)
     add_smoke(parser)
     options = parser.parse_args()
     size_px, most = (512, 2 * AT_A_TIME) if options.smoke else (1536, MOST)

@@ -7,6 +7,7 @@ table says so.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from score_table import BenchmarkScenes, Row
 
+from deepnets4eo.cli.main import INTERRUPTED
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.evaluation import spread
 from deepnets4eo.grid import Window, crop
@@ -24,6 +26,7 @@ from deepnets4eo.training import load_recipe
 
 JOPLIN = ("pre", "post", "footprints_overlap.geojson", "damage_labels.geojson")  # of the folder of Joplin
 NOTE = "SMOKE: two steps on a few pixels, these figures mean NOTHING"
+SAMPLES = ("isprs_vaihingen_crop", "isprs_potsdam_crop", "ign_lidar_hd")  # folders that the folder of real samples has
 SIDE_PX = 288  # more than one window of 256 px
 FEW_STEPS = ("train.epochs=1", "data.windows_per_epoch=4", "train.batch_size=2", "data.num_workers=0")
 BLOCKS = ("data.block_px=64", "data.buffer_px=0")  # a validation part of small scenes
@@ -49,12 +52,30 @@ def require_all(folder: Path, names: Iterable[str]) -> None:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Show an error of the toolbox as one line, and end with the exit status that the command line has for it."""
+    """Show an error of the toolbox, Ctrl-C and SIGTERM as one line, and end with the exit status that the command line has for it."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
+    except KeyboardInterrupt:
+        print(
+            "Interrupted. Finished rows and runs are kept: call it again with the same --out to go on.", file=sys.stderr
+        )
+        raise SystemExit(INTERRUPTED) from None
     except DeepNets4EOError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(2 if isinstance(error, ValueError) else 1) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def whole_or_samples(data: Path | None) -> tuple[Path | None, Path | None]:
+    """What --data names: a whole dataset, or the folder of real samples, which has folders of several datasets."""
+    of_samples = data is not None and any((data / name).is_dir() for name in SAMPLES)
+    return (None, data) if of_samples else (data, None)
 
 
 def add_smoke(parser: argparse.ArgumentParser) -> None:

@@ -1,8 +1,8 @@
 """SnapNet: points labelled in snapshots, on Semantic3D with the published table, on one cloud cut in halves, on the miniature city.
 
 Usage: python experiments/semantic3d_snapnet.py --out FOLDER [--seeds 0 1 2]           (miniature city, SYNTHETIC)
-       python experiments/semantic3d_snapnet.py --out FOLDER --cloud TILE.laz [--colour ORTHO.tif]   (its western half to learn from)
-       python experiments/semantic3d_snapnet.py --out FOLDER --clouds FOLDER --test NAME …  (whole tiles to test on)
+       python experiments/semantic3d_snapnet.py --out FOLDER --data TILE.laz [--colour ORTHO.tif]    (its western half to learn from)
+       python experiments/semantic3d_snapnet.py --out FOLDER --data FOLDER --test NAME …    (whole tiles to test on)
        python experiments/semantic3d_snapnet.py --out FOLDER --data ROOT --test NAME …    (Semantic3D: .txt and .labels)
 
 The labels of Semantic3D's test scans are not public, so scans of the training set are tested on; the published figures are
@@ -203,26 +203,26 @@ def semantic3d_table(root: Path, test: Sequence[str], out: Path, seeds: Sequence
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--data", type=Path, help="scans of Semantic3D")
-    parser.add_argument("--cloud", type=Path, help="one classified LAS or LAZ file")
-    parser.add_argument("--colour", type=Path, help="orthophoto that --cloud takes its colours from")
-    parser.add_argument("--clouds", type=Path, help="a folder of classified LAS or LAZ files")
+    parser.add_argument(
+        "--data", type=Path, help="scans of Semantic3D (.txt), one classified LAS or LAZ file, or a folder of these"
+    )
+    parser.add_argument("--colour", type=Path, help="orthophoto that one file takes its colours from")
     parser.add_argument("--test", nargs="+", default=[], help="names of the clouds to test on, or patterns")
-    parser.add_argument("--legend", default="ign_lidar_hd", help="of --cloud and --clouds")
+    parser.add_argument("--legend", default="ign_lidar_hd", help="of LAS and LAZ files")
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=[COMPOSITE, COLOURS, BOTH])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     add_smoke(parser)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     out, seeds, smoke = arguments.out, arguments.seeds[: 1 if arguments.smoke else None], arguments.smoke
-    if arguments.data is not None:
+    if arguments.data is not None and any(arguments.data.glob("*.txt")):
         publish(out, semantic3d_table(arguments.data, arguments.test, out, seeds, smoke=smoke))
         return
-    title, clouds, test, legend = f"Clouds of {arguments.clouds}", arguments.clouds, arguments.test, arguments.legend
-    if arguments.cloud is not None:
-        title, clouds, test = f"Eastern half of {arguments.cloud.name}", out / "halves", ["east"]
+    title, clouds, test, legend = f"Clouds of {arguments.data}", arguments.data, arguments.test, arguments.legend
+    if clouds is not None and clouds.is_file():
+        title, clouds, test = f"Eastern half of {clouds.name}", out / "halves", ["east"]
         write_halves(
-            arguments.cloud if arguments.colour is None else write_coloured(arguments.cloud, arguments.colour, out),
+            arguments.data if arguments.colour is None else write_coloured(arguments.data, arguments.colour, out),
             clouds,
         )
     elif clouds is None:

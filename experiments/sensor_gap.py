@@ -1,6 +1,6 @@
 """The gap between the embeddings of two sensors, before and after a student follows a teacher; and weights between two trainings.
 
-Usage: python experiments/sensor_gap.py --out FOLDER [--samples ROOT]
+Usage: python experiments/sensor_gap.py --out FOLDER [--data ROOT]
 
 SYNTHETIC: patches of made-up cities, 32 px of 0.5 m; the teacher sees the three bands of the image and learns whether buildings, trees
 and paved ground take at least a tenth of a patch; students see heights, or a radar look (VV and VH, speckle of 4.4 looks). They follow the teacher's embeddings of the
@@ -9,7 +9,7 @@ Beside the gap: how often a student's embedding finds its own place among the te
 and the AUC of the labels by the similarity to the teacher's classes, which the student learnt no head for.
 Patching: the teacher goes on with near infrared, red and green, blurred, of the same cities, as of another sensor; of the weights between before and after,
 those are chosen that are best on both sensors at validation cities, and all are tested on both.
---samples: bigearthnet, six places with Sentinel-1 and Sentinel-2: the figures of random encoders, which say how the measures work, not how good
+--data: bigearthnet, six places with Sentinel-1 and Sentinel-2: the figures of random encoders, which say how the measures work, not how good
 an encoder is. Writes table.md: mean ± sd over three seeds.
 """
 
@@ -225,7 +225,7 @@ def table(rows: Mapping[str, Sequence[Mapping[str, float]]], title: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--samples", type=Path, help="folder of real samples, with bigearthnet")
+    parser.add_argument("--data", type=Path, help="folder of real samples, with bigearthnet")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     add_smoke(parser)
     arguments = parser.parse_args()
@@ -237,9 +237,9 @@ def main() -> None:
             ("Image, heights and radar, SYNTHETIC", "Weights between two trainings, accuracy in percent, SYNTHETIC")
         )
     ]
-    if arguments.samples:
+    if arguments.data:
         texts.append(
-            table({name: [one] for name, one in real_pairs(arguments.samples).items()}, "Sentinel-2 and Sentinel-1")
+            table({name: [one] for name, one in real_pairs(arguments.data).items()}, "Sentinel-2 and Sentinel-1")
         )
     write_text(arguments.out / "table.md", "\n".join(texts))
     print("\n".join(texts))

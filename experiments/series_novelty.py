@@ -215,7 +215,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--dates", type=int, default=24)
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("runs/series_novelty"))
+    parser.add_argument("--out", type=Path, required=True)
     add_smoke(parser)
     chosen = parser.parse_args()
     if chosen.smoke:

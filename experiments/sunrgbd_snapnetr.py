@@ -1,8 +1,8 @@
 """SnapNet-R: RGB-D frames with and without resampled views, to learn from and to vote; SUN RGB-D, NYUv2, three frames of a table.
 
-Usage: python experiments/sunrgbd_snapnetr.py --out FOLDER --tabletop FOLDER [--seeds 0]      (learn0 / test30, test55)
-       python experiments/sunrgbd_snapnetr.py --out FOLDER --sun ROOT --labels FOLDER --train-list TXT --test-list TXT
-       python experiments/sunrgbd_snapnetr.py --out FOLDER --nyu FOLDER [--classes 40]
+Usage: python experiments/sunrgbd_snapnetr.py --out FOLDER --data TABLETOP [--seeds 0]        (learn0 / test30, test55)
+       python experiments/sunrgbd_snapnetr.py --out FOLDER --data SUNRGBD --labels FOLDER --train-list TXT --test-list TXT
+       python experiments/sunrgbd_snapnetr.py --out FOLDER --data NYUV2 [--classes 40]
        --inputs image composite both: which networks; both, the published one, by default. --smoke: two steps each
 
 The ten rows of the published ablation: FuseNet as its authors trained it (1*, a figure alone), and nine rows of preprocessing (p)
@@ -28,7 +28,7 @@ import deepnets4eo
 from deepnets4eo.cards.dataset_card import VAL
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.points.rgbd import FrameLabeller, find_frames, score_frames
-from deepnets4eo.points.rgbd.layouts import split_frames
+from deepnets4eo.points.rgbd.layouts import IMAGES, split_frames
 from deepnets4eo.points.rgbd.recipe import RgbdRecipe
 from deepnets4eo.training import load_recipe
 
@@ -196,10 +196,10 @@ def nyu(folder: Path, classes: int) -> Dataset:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--tabletop", type=Path, help="folder of learn0.npz, test30.npz, test55.npz")
-    which.add_argument("--sun", type=Path, help="the folder SUNRGBD")
-    which.add_argument("--nyu", type=Path, help="folder of nyu_depth_v2_labeled.mat, splits.mat and the class mappings")
+    parser.add_argument(
+        "--data", type=Path, required=True,
+        help=f"folder of learn0.npz, test30.npz and test55.npz; of {IMAGES}, splits.mat and the class mappings; or SUNRGBD",
+    )  # fmt: skip
     parser.add_argument("--labels", type=Path, help="of SUN RGB-D: label images")
     parser.add_argument("--train-list", type=Path, help="of SUN RGB-D")
     parser.add_argument("--test-list", type=Path, help="of SUN RGB-D")
@@ -210,14 +210,14 @@ def main() -> None:
     add_smoke(parser)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    if arguments.tabletop is not None:
-        dataset = tabletop(arguments.tabletop)
-    elif arguments.nyu is not None:
-        dataset = nyu(arguments.nyu, arguments.classes)
+    if (arguments.data / "learn0.npz").is_file():
+        dataset = tabletop(arguments.data)
+    elif (arguments.data / IMAGES).is_file():
+        dataset = nyu(arguments.data, arguments.classes)
     elif None in (arguments.labels, arguments.train_list, arguments.test_list):
-        parser.error("--sun needs --labels, --train-list and --test-list")
+        parser.error("SUN RGB-D needs --labels, --train-list and --test-list")
     else:
-        dataset = sun_rgbd(arguments.sun, arguments.labels, arguments.train_list, arguments.test_list)
+        dataset = sun_rgbd(arguments.data, arguments.labels, arguments.train_list, arguments.test_list)
     seeds = arguments.seeds[: 1 if arguments.smoke else None]
     out, inputs, views = arguments.out, arguments.inputs, arguments.views
     publish(out, snapnet_r_table(dataset, inputs, views, out, seeds, smoke=arguments.smoke))

@@ -1,6 +1,8 @@
 """Experiments: rows that resolve, and real tiles cut so that no ground is trained and tested on."""
 
+import re
 import runpy
+import signal
 import sys
 from pathlib import Path
 
@@ -363,12 +365,34 @@ def test_registration_trials_take_help_and_refuse_a_mistyped_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program = str(EXPERIMENTS / "registration_trials.py")
-    for word, code in (("--help", 0), (str(tmp_path / "typo"), 2)):
-        monkeypatch.setattr(sys, "argv", [program, word])
+    for words, code in ((["--help"], 0), (["--data", str(tmp_path / "typo"), "--out", str(tmp_path / "a.csv")], 2)):
+        monkeypatch.setattr(sys, "argv", [program, *words])
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(program, run_name="__main__")
         assert ended.value.code == code
     assert "there is no such folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_experiment_that_is_stopped_says_how_to_go_on(
+    stop: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended, script.plain_errors():
+        signal.raise_signal(stop)
+    assert ended.value.code == 130
+    assert (
+        capsys.readouterr().err
+        == "Interrupted. Finished rows and runs are kept: call it again with the same --out to go on.\n"
+    )
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize("program", sorted(path.name for path in EXPERIMENTS.glob("*.py") if "add_argument" in path.read_text(encoding="utf-8")))  # fmt: skip
+def test_experiments_take_their_data_by_data_and_write_where_out_says(program: str) -> None:
+    text = (EXPERIMENTS / program).read_text(encoding="utf-8")
+    assert not re.search(r'"--(samples|cube|nyu|folder|ign|sun|tabletop|joplin|xbd|bright|cloud|clouds)"', text)
+    assert not re.search(r'"--out", (?!.*required=True)', text), "where an experiment writes is never guessed"
 
 
 @pytest.mark.parametrize("ratio", [1.0, 2.0])

@@ -1,6 +1,6 @@
 """The damage job at the scale of a city, as it comes and without its network: 100,000 buildings over a pair of 20,000² pixels.
 
-Usage: python experiments/benchmarks/damage_city.py [--side 20000] [--folder runs/damage_city] [--parts 4]
+Usage: python experiments/benchmarks/damage_city.py [--side 20000] [--out runs/damage_city] [--parts 4]
 The pair is one synthetic miniature city of 2,000² pixels laid side by side, with its footprints. The job runs as users
 run it (`deepnets4eo damage`), in a process of its own, and again with `--set network=no`. The plain way beside it, in the same run: two window reads and
 one structural similarity per building, in a loop, over a sample, extrapolated; it makes no decision and no product.
@@ -100,27 +100,27 @@ def plain_seconds(folder: Path) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=20_000, help="pixels, a multiple of 2,000")
-    parser.add_argument("--folder", type=Path, default=Path("runs/damage_city"))
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--parts", type=int, default=0, help="divide the job into so many parts, too")
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    ready = options.folder / f"ready-{options.side}"
+    options.out.mkdir(parents=True, exist_ok=True)
+    ready = options.out / f"ready-{options.side}"
     if not ready.exists():
-        ready.write_text(str(make_place(options.folder, options.side)))
+        ready.write_text(str(make_place(options.out, options.side)))
     buildings = int(ready.read_text())
-    plain = plain_seconds(options.folder) * buildings
+    plain = plain_seconds(options.out) * buildings
     print(f"{buildings} buildings over {options.side}² pixels (synthetic)")
     print(f"plain loop, evidence of one kind only: {plain:.0f} s (extrapolated from {SAMPLE})")
     for name, choice in (("without its network", ("--set", "network=no")), ("as it comes", ())):
-        seconds, processor = run_job(options.folder, options.folder / "damage", "--overwrite", *choice)
-        assessed = int(read_json(options.folder / "damage" / "summary.json")["buildings"]["assessed"])
+        seconds, processor = run_job(options.out, options.out / "damage", "--overwrite", *choice)
+        assessed = int(read_json(options.out / "damage" / "summary.json")["buildings"]["assessed"])
         peak_gib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # of all jobs up to now
         print(
             f"the whole job {name}: {seconds:.0f} s ({processor:.0f} s of processor time), {buildings / seconds:.0f} buildings/s, "
             f"{assessed} assessed, peak memory {peak_gib:.2f} GiB; the plain loop takes {plain / seconds:.1f} times as long"
         )
     if options.parts:
-        parts, last, same = run_parts(options.folder, options.parts)
+        parts, last, same = run_parts(options.out, options.parts)
         slowest = max(part[0] for part in parts)
         print(
             f"in {options.parts} parts: the slowest {slowest:.0f} s, then {last[0]:.0f} s, together {(slowest + last[0]) / seconds:.2f} "

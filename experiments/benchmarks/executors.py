@@ -1,6 +1,6 @@
 """What other processes cost and gain: `damage` and `predict` in one process, and by one and two workers of a Dask cluster.
 
-Usage: python experiments/benchmarks/executors.py [--side 4000] [--folder runs/executors]
+Usage: python experiments/benchmarks/executors.py [--side 4000] [--out runs/executors]
 Every job runs as users run it, with one thread a process, on a synthetic miniature city laid side by side (`damage_city.py`). Printed are
 seconds by the clock and of processor time, of all processes, the ratios of two workers to one, and whether the results are the same
 bytes. The start of a worker, some seconds, is in them: it weighs less the larger the job.
@@ -53,9 +53,9 @@ def compare(name: str, words: list[str], out: Path, result: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=4000, help="pixels, a multiple of 2,000")
-    parser.add_argument("--folder", type=Path, default=Path("runs/executors"))
+    parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    site, out = options.folder / f"site-{options.side}", options.folder / "out"
+    site, out = options.out / f"site-{options.side}", options.out / "out"
     if not (site / "footprints.gpkg").exists():
         site.mkdir(parents=True, exist_ok=True)
         print(f"{make_place(site, options.side)} buildings over {options.side}² pixels (SYNTHETIC)")

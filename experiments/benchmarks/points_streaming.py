@@ -105,9 +105,9 @@ def main() -> None:
     parser.add_argument("--density", type=float, default=20.0, help="points a square metre")
     parser.add_argument("--halo", type=float, default=10.0, help="metres")
     parser.add_argument("--memory", type=int, default=4_000_000_000, help="bytes that tiles are made for")
-    parser.add_argument("--folder", type=Path, help="where the files are made; by default a temporary folder")
+    parser.add_argument("--out", type=Path, help="where the files are made; by default a temporary folder")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+    with tempfile.TemporaryDirectory(dir=options.out) as folder:
         path = Path(folder) / "scan.laz"
         make_scan(path, options.points, options.density)
         seconds: dict[str, float] = {}

@@ -1,10 +1,10 @@
 """How visible the borders of tiles are: jumps of class probabilities across them, for halos, overlaps and blendings.
 
-Run: python experiments/benchmarks/seams.py [--samples ROOT] [--seeds 3 --steps 50] [--networks unet-mobilenet segnet]
+Run: python experiments/benchmarks/seams.py [--data ROOT] [--seeds 3 --steps 50] [--networks unet-mobilenet segnet]
      python experiments/benchmarks/seams.py --run models/buildings --images RASTER RASTER … [--size 1024]
 
 Each seed makes a miniature city (SYNTHETIC), trains the network on it for a few steps and labels another one; with
---samples the ISPRS crops, too, trained and labelled on the same crop. Columns of the table:
+--data the ISPRS crops, too, trained and labelled on the same crop. Columns of the table:
 jump: mean |p − q| of neighbouring pixels on both sides of a border, over that of all other neighbours (1: invisible);
 jump, same pixels: the same over that of the same pixels in a prediction in one piece, which has no borders;
 changed: labels that differ from that prediction; time: pixels computed for a pixel kept, over those of the first row, in
@@ -220,7 +220,7 @@ def show(title: str, table: np.ndarray, rows: Sequence[Row]) -> None:
 def main() -> None:
     """Run the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=Path, help="folder of real labelled samples")
+    parser.add_argument("--data", type=Path, help="folder of real labelled samples")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--size", type=int, default=640, help="side of the city, or of the crop, in px")
@@ -231,8 +231,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.run and not arguments.images:
         parser.error("--run needs --images")
-    if arguments.samples and (missing := [one for one in CROPS.values() if not (arguments.samples / one).is_dir()]):
-        parser.error(f"{arguments.samples} lacks {', '.join(missing)}: give the folder that has them")
+    if arguments.data and (missing := [one for one in CROPS.values() if not (arguments.data / one).is_dir()]):
+        parser.error(f"{arguments.data} lacks {', '.join(missing)}: give the folder that has them")
     torch.set_num_threads(arguments.threads)
     if arguments.run:
         for image in arguments.images:
@@ -240,7 +240,7 @@ def main() -> None:
         return
     sums: dict[tuple[str, str], np.ndarray] = {}
     for seed in range(arguments.seeds):
-        for scene, case in cases(seed, arguments.size, arguments.samples):
+        for scene, case in cases(seed, arguments.size, arguments.data):
             for name in arguments.networks:
                 torch.manual_seed(seed)
                 segmenter = NetworkSegmenter(NETWORKS[name], InputSpec.measure([case.train]), LEGEND)
