@@ -138,7 +138,7 @@ def both_tables(
     notes: list[str],
 ) -> str:
     """Scores on full and on eroded labels, and which orderings held on the full ones."""
-    published = {} if card is None else {name: one for name, one in card.published.items() if "SegNet" in name}
+    published = {} if card is None else card.published
     orderings = [ordering.describe(full) for ordering in ORDERINGS]
     return "\n".join(
         mean_table(f"{title}: {kind}", outcomes, classes, published, lines)

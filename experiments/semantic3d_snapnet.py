@@ -62,7 +62,11 @@ PUBLISHED = {  # mean IoU, overall accuracy, IoU of the eight classes in percent
     "SnapNet, full test set (published, not verified)": (67.4, 91.0, 89.6, 79.5, 74.8, 56.1, 90.9, 36.5, 34.3, 77.2),
     "SEGCloud, reduced test set (published)": (61.3, 88.1, 83.9, 66.0, 86.0, 40.5, 91.1, 30.9, 27.5, 64.3),
     "SnapNet, reduced test set (published)": (59.1, 88.6, 82.0, 77.3, 79.7, 22.9, 91.1, 18.4, 37.3, 64.4),
+    "DeePr3SS, reduced test set (published)": (58.5, 88.9, 85.6, 83.2, 74.2, 32.4, 89.7, 18.5, 25.1, 59.2),
+    "3D-FCNN-TI, reduced test set (published)": (58.2, 87.5, 84.0, 71.1, 77.0, 31.8, 89.9, 27.7, 25.2, 59.0),
     "TMLC-MSR, reduced test set (published)": (54.2, 86.2, 89.8, 74.5, 53.7, 26.8, 88.8, 18.9, 36.4, 44.7),
+    "DeepNet, reduced test set (published)": (43.7, 77.2, 83.8, 38.5, 54.8, 8.5, 84.1, 15.1, 22.3, 42.3),
+    "TML-PCR, reduced test set (published)": (38.4, 74.0, 72.6, 73.0, 48.5, 22.4, 70.7, 5.0, 0.0, 15.0),
 }
 SMOKE_AROUND = [
     "train.epochs=1",

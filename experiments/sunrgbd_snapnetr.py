@@ -78,13 +78,26 @@ PUBLISHED: dict[str, dict[str, tuple[float, ...]]] = {
             f"{row} ({learnt}, {tested}) (published)": tuple(values)
             for (learnt, tested), (row, *values) in ABLATION.items()
         },
+        "10 FuseNet, HD (published)": (0.7144, 0.4597, 0.2974),
+        "11 SnapNet-R, HD (published)": (0.7355, 0.5007, 0.3346),
     },
     "nyuv2-40": {
+        "RCNN (published)": (0.603, 0.351, 0.286),
+        "FCN-16s (published)": (0.654, 0.461, 0.340),
+        "Eigen (published)": (0.656, 0.451, 0.341),
+        "Context-CRF (published)": (0.676, 0.496, 0.371),
+        "FuseNet SF3 (published)": (0.664, 0.442, 0.340),
         "FuseNet SF5 (published)": (0.6219, 0.4828, 0.3101),
         "MVCNet-MP (published)": (0.7066, 0.5178, 0.4007),
         "SnapNet-R (published)": (0.6920, 0.6055, 0.3833),
     },
     "nyuv2-13": {
+        "Couprie (published)": (0.524, 0.362, NAN),
+        "Hermans (published)": (0.542, 0.480, NAN),
+        "SceneNet (published)": (0.672, 0.525, NAN),
+        "Eigen (published)": (0.754, 0.669, 0.526),
+        "FuseNet SF3 (published)": (0.758, 0.662, 0.542),
+        "Eigen-SF-CRF (published)": (0.636, 0.669, NAN),
         "FuseNet SF5 (published)": (0.7841, 0.7207, 0.5633),
         "MVCNet-MP (published)": (0.7913, 0.7059, 0.5907),
         "SnapNet-R (published)": (0.8195, 0.7751, 0.6178),
