@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +26,8 @@ NEEDED = {"name", "classes"}  # keys of a legend card
 KNOWN = NEEDED | {"title", "source", "void_color", "void_values", "void_names", "remaps", "file_values", "quantity"}
 ROWS = 64  # of one pass, whose keys stay in the processor's cache: twice as fast as the whole image
 CHUNK = 1 << 18  # pixels counted at once
+LOSSY, FLAT = 48, 32  # how far lossy compression moves colours, of 255; masks without it have fewer colours
+MOST_COMPARED = 1 << 16  # colours that are not in a legend
 
 Color = tuple[int, int, int]
 ColorValues = tuple[tuple[Color, int], ...]
@@ -192,7 +194,10 @@ class Legend(WithSummary):
             raise LabelError(
                 f'{len(strange)} colours are not in legend "{self.name}": {_list_counts(strange)}. '
                 f"Expected {', '.join(f'{c.name} {c.color}' for c in self.classes)} or void {self.void_color}. "
-                'Choose the legend that has them ("deepnets4eo datasets --legends" lists all).'
+                + (
+                    colour_problem(strange, list(colors), labels.size)
+                    or 'Choose the legend that has them ("deepnets4eo datasets --legends" lists all).'
+                )
             )
         return labels
 
@@ -409,6 +414,23 @@ def _has_color(image: np.ndarray, color: Color) -> np.ndarray:
     for band, value in zip(image[1:], color[1:], strict=True):
         same &= band == value
     return same
+
+
+def colour_problem(strange: Mapping[Color, int], known: Sequence[Color], pixels: int) -> str:
+    """Why masks have colours that no class has, where their pattern says it; else "". strange : colour → number of pixels."""
+    colours, counts = np.array(list(strange)[:MOST_COMPARED]), np.array(list(strange.values())[:MOST_COMPARED])
+    far = np.abs(colours[:, None] - np.array(known)).max(axis=2).min(axis=1)
+    if len(strange) > FLAT and counts[far <= LOSSY].sum() > 0.5 * counts.sum():
+        return (
+            f"Most of them lie within {LOSSY} of a class's colour, as lossy compression (JPEG) leaves them: nearest colours are no labels at "
+            "borders. Get the masks as PNG."
+        )
+    if len(strange) <= FLAT and sum(strange.values()) > 0.5 * pixels:
+        return (
+            "They are few, and most pixels have them: the classes are listed with other colours than the masks have. Write a legend with the "
+            'colours of the masks, or choose the one that has them ("deepnets4eo datasets --legends" lists all).'
+        )
+    return ""
 
 
 def _count_colors(image: np.ndarray, where: np.ndarray) -> dict[Color, int]:

@@ -24,6 +24,7 @@ from deepnets4eo.formats.stac_items import asset_of
 from deepnets4eo.grid import LABELS_READ_PX, Grid, blocks, gsd_m, only_one_placed, overlap_share
 from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, is_cube
 from deepnets4eo.inspection.images import describe_unmasked_band, undeclared_zeros
+from deepnets4eo.inspection.mask_colours import CLASSES, describe_masks
 from deepnets4eo.inspection.vectors import describe_vector
 from deepnets4eo.plugins import INSPECTIONS, load_plugin, plugins_of
 from deepnets4eo.rasters.band_roles import COLOURS
@@ -65,7 +66,7 @@ class Inspection:
     ----------
     path : the path that was inspected
     kind
-        "raster", "mosaic", "cube", "arrays", "vector", "run", "dataset NAME", "xBD labels", "JSON", "points" or "unreadable".
+        "raster", "mosaic", "cube", "arrays", "vector", "run", "dataset NAME", "masks by colour", "xBD labels", "JSON", "points" or "unreadable".
     facts : title → value, in the order in which they are printed
     problems : sentences, each with its remedy
     grid : grid of a raster, or extent of a vector file; None without a position
@@ -111,6 +112,8 @@ def inspect(path: str, legend: Legend | None = None) -> Inspection:
         if plugin is not None and not Path(path).is_dir():
             described: Inspection = load_plugin(plugin)(path, legend)
             return described
+        if (Path(path) / CLASSES).is_file():
+            return Inspection(path, "masks by colour", *describe_masks(Path(path)))
         if Path(path).suffix.lower() == ".json" and asset_of(path) is None:
             return _inspect_json(path)
         return _inspect_raster(path, legend)

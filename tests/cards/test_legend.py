@@ -96,6 +96,20 @@ def test_unknown_colours_are_listed_with_their_counts():
     assert (labels == VOID).sum() == 4
 
 
+def test_masks_with_jpeg_noise_and_masks_in_other_colours_are_told_apart():
+    labels = np.random.default_rng(0).integers(0, 6, (40, 40)).astype(np.uint8)
+    image = ISPRS.decode(labels)
+    noisy = (image + np.random.default_rng(1).normal(0, 8, image.shape)).clip(0, 255).astype(np.uint8)
+    with pytest.raises(LabelError, match="Most of them lie within 48 of a class's colour, as lossy compression"):
+        ISPRS.encode(noisy)
+    with pytest.raises(LabelError, match="the classes are listed with other colours than the masks have"):
+        ISPRS.encode(image // 2 + 60)
+    one = image.copy()
+    one[:, 0, 0] = 1, 2, 3
+    with pytest.raises(LabelError, match="Choose the legend that has them"):
+        ISPRS.encode(one)
+
+
 def test_a_legend_of_all_255_classes_is_encoded_and_unknown_colours_are_listed():
     legend = Legend("full", tuple(LegendClass(v, f"class {v}", (v, 255 - v, 7)) for v in range(VOID)), (9, 9, 9))
     labels = np.arange(256, dtype=np.uint8).reshape(16, 16)

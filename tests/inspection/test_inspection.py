@@ -384,3 +384,25 @@ def test_a_class_whose_value_is_nodata_is_named(tmp_path: Path) -> None:
         assert sum(said in problem for problem in found.problems) == problems
     black = write(tmp_path / "b.tif", np.zeros((3, 4, 4), np.uint8), nodata=0, **PLACE)
     assert any('its value for "background"' in problem for problem in inspect(black, Legend.load("bright")).problems)
+
+
+def test_check_compares_the_colours_of_masks_with_their_classes_json(tmp_path: Path) -> None:
+    colours = {"Water": (226, 169, 41), "Building": (60, 16, 152)}
+    mask = np.zeros((3, 8, 8), np.uint8)
+    mask[:] = np.array(colours["Water"])[:, None, None]
+    mask[:, 2:5, 2:5] = np.array(colours["Building"])[:, None, None]
+    write_geotiff(tmp_path / "tile_1" / "masks" / "1.png", mask, driver="PNG", crs=None)
+
+    def found(**named: tuple[int, int, int]) -> list[str]:
+        classes = [{"title": name, "color": "#" + bytes(colour).hex()} for name, colour in named.items()]
+        (tmp_path / "classes.json").write_text(json.dumps({"classes": classes}), encoding="utf-8")
+        return inspect(str(tmp_path)).problems
+
+    assert found(**colours) == []
+    (problem,) = found(Water=(80, 227, 194), Building=(208, 2, 27))
+    assert "2 of the 2 colours of its masks are not in classes.json" in problem
+    assert "other colours than the masks have" in problem
+    write_geotiff(tmp_path / "tile_1" / "masks" / "1.png", mask[:1], driver="PNG", crs=None)
+    assert "its masks are no colours" in found(**colours)[0]
+    (tmp_path / "classes.json").write_text("{}", encoding="utf-8")
+    assert "holds no list of classes" in inspect(str(tmp_path)).problems[0]
