@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.options import Unknown
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.values import whole_numbers
-from deepnets4eo.rasters.views import hidden_class, hidden_class_note
+from deepnets4eo.rasters.views import hidden_class, hidden_class_note, palette_of
 from deepnets4eo.tiling.sampling import spread_windows
 
 PROBE_PX, PROBES = 256, 4  # windows in which masks of 0 and 255 are looked for, 4 by 4
@@ -62,6 +63,7 @@ class LabelReader:
                 f"{layer.source} is {layer.dtype}, expected integer labels. Take the argmax of scores first."
             )
         self.layer, self._own, self._unknown, self._remedies = layer, own or legend, unknown, remedies
+        self._palette = palette_colours(layer, self._own)
         with self._naming_remedy():
             values = np.arange(256) if own is None else own.remap_to(legend, missing=unknown)
         self._indices = legend.to_index()[values]
@@ -71,8 +73,8 @@ class LabelReader:
 
     @property
     def has_colors(self) -> bool:
-        """Whether the raster holds colours, not values."""
-        return self.layer.count == 3
+        """Whether the raster holds colours, or numbers of a palette's colours, not values."""
+        return self.layer.count == 3 or self._palette is not None
 
     @property
     def hidden_class(self) -> str | None:
@@ -114,6 +116,7 @@ class LabelReader:
     def read(self, window: Window) -> np.ndarray:
         """Returns class indices, (h, w) uint8, void where not valid. Peak memory: some 12 × the window."""
         data, valid = self.layer.read(window)
+        data = data if self._palette is None else self._palette[:, data[0]]
         labels = self._encode(data, valid, window) if self.has_colors else self._values(data[0], valid)
         return labels if self._in_order else self._indices[labels]
 
@@ -148,6 +151,21 @@ class LabelReader:
             if not self._remedies.unknown:
                 raise
             raise LabelError(f"{error} Or leave them out with {self._remedies.unknown}.") from error
+
+
+def palette_colours(layer: Layer, legend: Legend) -> ByteImage | None:
+    """(3, 256) the colours of a palette whose numbers are no values of the legend, since its colours stand at others; None of any other
+    raster. Masks by colour are delivered so, beside others in three bands."""
+    table = palette_of(layer)
+    if table is None:
+        return None
+    elsewhere = sum(one.color in table.values() for one in legend.classes)
+    if elsewhere < 2 or elsewhere <= sum(table.get(one.value) == one.color for one in legend.classes):
+        return None
+    colours = np.zeros((3, 256), np.uint8)
+    for number, colour in table.items():
+        colours[:, number] = colour
+    return colours
 
 
 def _holds_whole_numbers(layer: Layer) -> bool:

@@ -15,6 +15,7 @@ from deepnets4eo.cards.legend import Color, colour_problem
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.views import palette_of
 
 CLASSES = "classes.json"
 FOLDERS = re.compile(r"mask|label|ann|gt", re.IGNORECASE)  # that masks lie in
@@ -35,6 +36,10 @@ def describe_masks(folder: Path) -> tuple[dict[str, str], list[str]]:
     counts = Counter[Color]()
     for path in masks[:: max(1, len(masks) // LOOKED_AT)][:LOOKED_AT]:
         layer = Layer.open(path)
+        if (table := palette_of(layer)) is not None:
+            for number, found in zip(*np.unique(layer.read()[0], return_counts=True), strict=True):
+                counts[table[int(number)]] += int(found)
+            continue
         if layer.count != 3 or layer.dtype != np.uint8:
             return facts, [
                 f"{path} has {layer.count} bands of {layer.dtype}: its masks are no colours, and {CLASSES} says nothing of them."

@@ -180,3 +180,11 @@ def with_gsd(layer: Layer, gsd_m: float | None) -> Layer:
         )
     factor = gsd_m / math.sqrt(abs(grid.affine.determinant))  # a world file's positions keep their proportions
     return layer.with_grid(GeoBox(grid.shape, Affine.scale(factor) * grid.affine, PLAIN_METRES))
+
+
+def palette_of(layer: Layer) -> dict[int, tuple[int, int, int]] | None:
+    """Number → colour of a raster with a table of colours; None of any other."""
+    if layer.colour_roles != ["palette"] or layer.dtype != np.uint8:
+        return None
+    with layer.reader.open_dataset() as dataset:
+        return {int(number): (red, green, blue) for number, (red, green, blue, _) in dataset.colormap(1).items()}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from geotiff import write_geotiff
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.evaluation import Intervals, Protocol, evaluate, evaluate_pairs, report
+from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.evaluation.pairs import pair_tiles
 from deepnets4eo.evaluation.withheld import Withheld
+from deepnets4eo.grid import whole
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, bootstrap, erode_boundaries
+from deepnets4eo.rasters.layer import Layer
 
 ISPRS = Legend.load("isprs")
 VOID = 255
@@ -356,3 +360,20 @@ def test_pairs_may_come_from_a_generator() -> None:
 def test_pixels_that_a_masked_reference_hides_are_not_scored() -> None:
     truth = np.array([[0, 0, 1, 1]], np.uint8)
     assert evaluate(truth, np.ma.array(truth, mask=[[0, 1, 0, 0]]), "isprs").matrix.total == 3
+
+
+def test_masks_whose_palette_has_the_classes_at_other_numbers_are_read_by_colour(tmp_path: Path) -> None:
+    """Six of the masks of a real set are delivered so, beside others in three bands."""
+    legend, rng = Legend.load("isprs"), np.random.default_rng(0)
+    labels = rng.integers(0, 6, (9, 11)).astype(np.uint8)
+    order = rng.permutation(6)
+    for name, numbers, colours in (
+        ("palette", order[labels].astype(np.uint8), {int(order[value]): legend.decode(np.array([[value]], np.uint8))[:, 0, 0] for value in range(6)}),
+        ("values", labels, {value: legend.decode(np.array([[value]], np.uint8))[:, 0, 0] for value in range(6)}),
+        ("other colours", labels, {value: (10 * value, 3, 5) for value in range(6)}),
+    ):  # fmt: skip
+        path = write_geotiff(tmp_path / f"{name}.png", numbers, driver="PNG", crs=None)
+        with rasterio.open(path, "r+") as file:
+            file.write_colormap(1, {number: (*map(int, colour), 255) for number, colour in colours.items()})
+        reader = LabelReader(Layer.open(path, labels=True), legend)
+        np.testing.assert_array_equal(reader.read(whole(reader.layer.grid)), labels, err_msg=name)
