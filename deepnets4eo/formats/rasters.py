@@ -32,6 +32,7 @@ from deepnets4eo.formats.envi import check_image, check_size
 READ_ERRORS = (RasterioError, CPLE_BaseError)  # rasterio lets some of GDAL's errors through as they are
 MEMORY = "/vsimem/"
 REMOTE = re.compile(r"(https?|s3|gs|az)://|/vsi(zip|gzip|tar|curl|s3|gs|az)/|/vsimem/")
+ARCHIVES = ("/vsizip/", "/vsigzip/", "/vsitar/")
 REMOTE_DRIVERS = ("GTiff", "JP2OpenJPEG", "PNG", "JPEG")  # one after the other: their first bytes are far away
 MOST_BLOCK_BYTES = 1 << 30
 MOST_NESTED = 4  # virtual rasters within virtual rasters
@@ -71,8 +72,8 @@ _SCHEME = re.compile(r"[A-Za-z][\w+.-]+:")  # of two letters at least: C: is a d
 
 def open_raster(target: str | Path, most_block_bytes: int = MOST_BLOCK_BYTES) -> DatasetReader:
     """Open a raster by the one driver of its format; the caller closes it. `target` is a path, or a URL (http, https,
-    s3, gs, az) or archive (/vsizip/, /vsigzip/, /vsitar/) as the user typed it. Raises InputError for what cannot be
-    read."""
+    s3, gs, az) or archive (/vsizip/, /vsigzip/, /vsitar/) as the user typed it; beside a URL no other files
+    are looked for, such as overviews. Raises InputError for what cannot be read."""
     _check_proj(*(os.environ.get(variable, "") for variable in PROJ_VARIABLES))
     name = str(target)
     if name.startswith(MEMORY):  # made by this very process
@@ -130,9 +131,12 @@ def _open_remote(name: str) -> DatasetReader:
             f"{name} is no address that rasters are read from: http(s), s3, gs, az, /vsizip/. Download it."
         )
     limit_waiting()
+    # none of the files that GDAL looks for beside an address: a server that answers all paths alike leads on without end
+    alone = {} if name.startswith(ARCHIVES) else {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
     for driver in REMOTE_DRIVERS:
         try:
-            dataset = rasterio.open(name, driver=driver)
+            with rasterio.Env(**alone):
+                dataset = rasterio.open(name, driver=driver)
         except (*READ_ERRORS, UnicodeError):
             continue
         _check_described(dataset, name)

@@ -1,4 +1,4 @@
-"""A web server for one file that breaks off or stalls beyond the first bytes: `python broken_server.py FILE break|stall`."""
+"""A web server for one file that breaks off or stalls beyond the first bytes, or that has it at every path: `python broken_server.py FILE break|stall|all`."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ HEAD_BYTES = 16_384  # that GDAL asks for when it opens a file
 class Handler(BaseHTTPRequestHandler):
     """Answers with ranges of the file; beyond the first bytes with half of what it announces."""
 
-    name, content, fault = "", b"", ""
+    name, content, fault, asked = "", b"", "", Path()
 
     def do_HEAD(self) -> None:
         if self._knows():
@@ -26,7 +26,7 @@ class Handler(BaseHTTPRequestHandler):
         )
         self._announce(first, stop, 206 if len(asked) == 2 else 200)
         body = self.content[first:stop]
-        if stop <= HEAD_BYTES:
+        if stop <= HEAD_BYTES or self.fault == "all":
             self.wfile.write(body)
             return
         self.wfile.write(body[: len(body) // 2])
@@ -35,7 +35,10 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _knows(self) -> bool:
-        known = self.path == f"/{self.name}"
+        known = self.fault == "all" or self.path == f"/{self.name}"
+        if self.fault == "all":
+            with self.asked.open("a") as log:
+                log.write(f"{self.path}\n")
         if not known:
             self.send_error(404)
         return known
@@ -51,6 +54,7 @@ class Handler(BaseHTTPRequestHandler):
 if __name__ == "__main__":
     path = Path(sys.argv[1])
     Handler.name, Handler.content, Handler.fault = path.name, path.read_bytes(), sys.argv[2]
+    Handler.asked = path.with_name("asked.txt")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     print(server.server_address[1], flush=True)

@@ -51,6 +51,15 @@ def test_a_raster_whose_connection_fails_is_an_error_of_its_rows(
     assert time.monotonic() - began < 30
 
 
+def test_no_file_is_asked_for_beside_an_address(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
+    path = write_geotiff(tmp_path / "image.tif", noise)
+    with served(path, "all") as address:  # a server that has the image at image.tif.ovr.ovr.ovr as well
+        layer = Layer.open(address)
+        np.testing.assert_array_equal(layer.read(Window(10, 0, 20, 64))[0][0], noise[10:30])
+    assert set((tmp_path / "asked.txt").read_text().split()) == {"/image.tif"}
+
+
 @pytest.mark.parametrize("fault", ["break", "stall"])
 def test_footprints_whose_connection_fails_are_not_taken_for_fewer(
     fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -266,6 +266,34 @@ def test_ply_colours_of_16_bits_are_read(tmp_path: Path, layout: str, kind: str)
     np.testing.assert_allclose(read.xyz, XYZ[:50])
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"comment " + b"a word " * 200,
+        b"comment " + b"x" * 1100,
+        b"property uchar " + b"x" * 256,
+        b"element " + b"x" * 2000 + b" 1",
+    ],
+)
+def test_ply_headers_that_end_the_process_in_open3d_are_refused(tmp_path: Path, line: bytes) -> None:
+    pytest.importorskip("open3d")
+    lines = [
+        b"ply",
+        b"format ascii 1.0",
+        line,
+        b"element vertex 1",
+        *(b"property float " + axis for axis in (b"x", b"y", b"z")),
+    ]
+    (tmp_path / "a.ply").write_bytes(b"\n".join([*lines, b"end_header", b"1 2 3", b""]))
+    with pytest.raises(
+        InputError, match=r"a\.ply has a line in its header .* less than 1000 bytes and words of at most 255"
+    ):
+        open_cloud(tmp_path / "a.ply").read()
+    lines[2] = b"comment " + b"x" * 990
+    (tmp_path / "a.ply").write_bytes(b"\n".join([*lines, b"end_header", b"1 2 3", b""]))
+    np.testing.assert_array_equal(open_cloud(tmp_path / "a.ply").read().xyz, [[1, 2, 3]])
+
+
 @pytest.mark.parametrize("suffix", [".las", ".laz"])
 def test_las_1_4_with_the_legacy_count_alone_has_its_points(tmp_path: Path, suffix: str) -> None:
     path = write_las(tmp_path / f"a{suffix}", XYZ, point_format=1)

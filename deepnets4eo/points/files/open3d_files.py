@@ -32,7 +32,12 @@ SKIPPED = {
     "ushort": ("uint16", np.uint16), "uint": ("int32", np.uint32), "uint32": ("int32", np.uint32),
 }  # fmt: skip
 IN_TEXT = "int32"  # where numbers are written out, their size does not matter
-MOST_HEADER_LINES, MOST_LINE_BYTES = 10_000, 1000
+MOST_HEADER_LINES, MOST_LINE_BYTES, MOST_WORD_BYTES = (
+    10_000,
+    1000,
+    255,
+)  # longer lines and words end the process in open3d
+REMARKS = ([b"comment"], [b"obj_info"])
 COLOURS = {"red", "green", "blue"}
 WORD = 65_535
 
@@ -128,6 +133,7 @@ def _with_known_types(path: Path) -> Iterator[tuple[Path, dict[str, type]]]:
         return
     with path.open("rb") as file:
         header = _header(file)
+        _check_lengths(path, header)
         known, kinds = _known_types(header)
         if known == header:
             yield path, {}
@@ -148,6 +154,17 @@ def _header(file: BinaryIO) -> list[bytes]:
         if line.split() == [b"end_header"]:
             break
     return lines
+
+
+def _check_lengths(path: Path, header: list[bytes]) -> None:
+    """Refuse headers that end the process in open3d. Errors: InputError."""
+    for line in header:
+        words = [] if line.split()[:1] in REMARKS else line.split()
+        if len(line) >= MOST_LINE_BYTES or any(len(word) > MOST_WORD_BYTES for word in words):
+            raise InputError(
+                f"{path} has a line in its header that begins with {line[:40]!r}; expected lines of less than {MOST_LINE_BYTES} bytes and "
+                f"words of at most {MOST_WORD_BYTES}. Is it a PLY file? Write it again with short names."
+            )
 
 
 def _known_types(header: list[bytes]) -> tuple[list[bytes], dict[str, type]]:
