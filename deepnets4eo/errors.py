@@ -4,6 +4,7 @@ Readers and the command line raise them before long work starts; array functions
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 PROJ_REMEDY = "Unset PROJ_DATA and PROJ_LIB where they name the files of another installation of PROJ."
 
@@ -37,7 +38,11 @@ class OutputError(DeepNets4EOError, OSError):
 
 
 class CompleteError(OutputError):
-    """A job that is to be resumed and is complete already; the command line says so and ends without an error."""
+    """A job that is to be resumed and whose output `out` is complete already; the command line ends as that job did."""
+
+    def __init__(self, message: str, out: Path | None = None) -> None:
+        super().__init__(message)
+        self.out = out
 
 
 def nearest_name(wanted: object, known: Iterable[str]) -> str | None:

@@ -194,7 +194,7 @@ def check_overwrite(path: str | Path, *, overwrite: bool, resume: bool | None = 
         go_on = "" if resume is None else ", --resume to go on with it"
         text = f"{path} exists already. Pass --overwrite to replace it{go_on}, or choose another path."
         if complete:
-            raise CompleteError(f"already complete, nothing is left to resume: {text}")
+            raise CompleteError(f"already complete, nothing is left to resume: {text}", path)
         raise OutputError(text)
     return path
 

@@ -16,7 +16,15 @@ import typer.core
 import typer.main
 
 from deepnets4eo.cli.option_groups import GroupedCommand
-from deepnets4eo.cli.output import VisibleFormatter, echo, open_closed_streams, visible, visible_warning
+from deepnets4eo.cli.output import (
+    VisibleFormatter,
+    echo,
+    findings_of,
+    open_closed_streams,
+    show_findings,
+    visible,
+    visible_warning,
+)
 from deepnets4eo.errors import CompleteError, DeepNets4EOError, name_hint, nearest_name
 from deepnets4eo.files import system_error
 from deepnets4eo.formats.access import allow_user_files
@@ -152,7 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
             result = command.main(arguments, prog_name="deepnets4eo", standalone_mode=False)
     except CompleteError as error:  # not an error of whoever starts a job again until it is done
         echo(str(error), err=True)
-        return 0
+        return show_findings(findings_of(error.out))
     except DeepNets4EOError as error:
         if debug:
             raise

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from deepnets4eo.errors import OutputError
-from deepnets4eo.files import plain, write_json
+from deepnets4eo.errors import InputError, OutputError
+from deepnets4eo.files import plain, read_json, write_json
 
 if TYPE_CHECKING:
     from deepnets4eo.outputs.findings import Finding
@@ -113,12 +113,27 @@ def show_footprints(account: dict[str, Any]) -> None:
 
 
 def end_with_findings(findings: Sequence[Finding]) -> None:
-    """Every finding on stderr, worst last, so that it is the last line; exit status 3 where one is "worthless"."""
+    """Show the findings, and end with exit status 3 where one is "worthless"."""
+    if status := show_findings(findings):
+        raise typer.Exit(status)
+
+
+def show_findings(findings: Sequence[Finding]) -> int:
+    """Write every finding to stderr, worst last, so that it is the last line; returns the exit status: 3 where one is "worthless"."""
     for finding in reversed(findings):
         label = {"note": "note", "caution": "CAUTION", "worthless": "DO NOT USE THIS MAP"}[finding.severity]
         echo(f"{label}: {finding.message}{f' {finding.remedy}' if finding.remedy else ''}", err=True)
-    if any(finding.severity == "worthless" for finding in findings):
-        raise typer.Exit(WORTHLESS)
+    return WORTHLESS if any(finding.severity == "worthless" for finding in findings) else 0
+
+
+def findings_of(out: Path | None) -> list[Finding]:
+    """The findings that the manifest of a finished job lists; none where it has no manifest that can be read."""
+    from deepnets4eo.outputs.findings import Finding
+
+    try:
+        return [Finding(**finding) for finding in read_json(f"{out}/manifest.json")["findings"]]
+    except (InputError, KeyError, TypeError):
+        return []
 
 
 @contextmanager

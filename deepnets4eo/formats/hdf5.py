@@ -22,6 +22,7 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MATLAB_BLOCK = 512  # bytes of MATLAB's own header before the signature
 MATLAB = b"MATLAB 7.3"
 MOST_CHUNK_BYTES = 1 << 30
+MOST_DECLARED_BYTES, MOST_TIMES_STORED = 4 << 30, 2000  # zlib makes at most 1032 bytes of one
 MOST_ARRAYS = 10_000
 INTERNAL = "#"  # groups of MATLAB's own: #refs#, #subsystem#
 
@@ -60,6 +61,7 @@ def open_array(path: Path, name: str) -> Any:
         if data.external or data.is_virtual:
             raise InputError(f"{path}: {name} lies in other files, which are not opened. Copy it into one file.")
         _check_chunks(path, name, data)
+        _check_written(path, name, data)
         return _Reversed(data) if _written_by_matlab(path, data) else data
     except InputError:
         raise
@@ -81,6 +83,16 @@ def _check_chunks(path: Path, name: str, data: Any) -> None:
         raise InputError(
             f"{path}: {name} has chunks of {chunk_bytes:,} bytes, {what}; each is unpacked whole. Write it with smaller chunks "
             "where you trust it: h5repack -l CHUNK=…"
+        )
+
+
+def _check_written(path: Path, name: str, data: Any) -> None:
+    """Refuse a large array that is declared and hardly written: its fill values would be read for days. Errors: InputError."""
+    declared, stored = math.prod(data.shape) * data.dtype.itemsize, data.id.get_storage_size()
+    if declared > max(MOST_DECLARED_BYTES, MOST_TIMES_STORED * stored):
+        raise InputError(
+            f"{path}: {name} of shape {data.shape} would be {declared:,} bytes, and the file holds {stored:,} of it; expected at least one "
+            f"in {MOST_TIMES_STORED:,}. Write the part that has values into an array of its own size."
         )
 
 

@@ -1,5 +1,6 @@
 """A job that several processes share: the map is the one that a single process makes, and nothing is computed twice."""
 
+import json
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -187,6 +188,11 @@ def test_parts_over_an_older_map_and_those_of_another_job_are_refused(
     assert damage(place, out, "--resume") == 0  # so that whoever starts it again until it is done comes to an end
     assert "already complete, nothing is left to resume" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in out.iterdir()} == written
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    manifest["findings"].append({"code": "a", "severity": "worthless", "message": "It shows another place."})
+    (out / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert damage(place, out, "--resume") == 3  # as it ended before
+    assert capsys.readouterr().err.endswith("DO NOT USE THIS MAP: It shows another place.\n")
 
 
 def test_a_part_is_refused_where_buildings_must_be_found_and_where_a_map_is(

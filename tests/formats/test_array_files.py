@@ -13,7 +13,7 @@ import pytest
 import scipy.io
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats import mat5
+from deepnets4eo.formats import hdf5, mat5
 from deepnets4eo.formats.array_files import list_arrays, open_array, parse_reference
 
 RNG = np.random.default_rng(0)
@@ -206,6 +206,24 @@ def test_chunks_of_hdf5_that_no_honest_packing_makes_so_small_are_refused_unread
     for name in ("plain", "in_rows"):
         image = open_array(parse_reference(f"{tmp_path / 'a.h5'}#{name}:hwb"))
         assert image.read([0], slice(0, 1), slice(0, 2)).tolist() == [[[1, 0]]]
+
+
+def test_an_array_of_hdf5_that_is_hardly_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for side in (1 << 20, 1 << 15):
+            file.create_dataset(f"side_{side}", (side, side, 3), "u1", chunks=(64, 64, 3))
+        file.create_dataset(
+            "packed", data=np.zeros((4096, 4096, 3), np.uint8), chunks=(1024, 1024, 3), compression="gzip"
+        )
+    for name in ("side_1048576", "side_32768"):
+        if name == "side_32768":
+            open_array(parse_reference(f"{tmp_path / 'a.h5'}#{name}:hwb"))
+            monkeypatch.setattr(hdf5, "MOST_DECLARED_BYTES", 1 << 25)
+        with pytest.raises(
+            InputError, match=r"side_\d+ of shape .* and the file holds 0 of it; expected at least one in 2,000"
+        ):
+            open_array(parse_reference(f"{tmp_path / 'a.h5'}#{name}:hwb"))
+    assert open_array(parse_reference(f"{tmp_path / 'a.h5'}#packed:hwb")).shape == (3, 4096, 4096)  # zeros, 1 in 1000
 
 
 def test_sizes_that_announce_more_than_there_is_are_refused(tmp_path: Path) -> None:
