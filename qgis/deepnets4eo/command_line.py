@@ -69,7 +69,7 @@ def split(text: str) -> list[str]:
 
 def run(words: list[str], feedback: QgsProcessingFeedback) -> list[str]:
     """Run a command; its messages go to the log. Returns the lines that it prints, which are the files of its result. A cancelled
-    one is interrupted, so that it can be resumed; errors are raised with the last message."""
+    one is interrupted, so that it can be resumed; that, and errors, are raised with the last message."""
     feedback.pushCommandInfo(subprocess.list2cmdline(words))
     environment = {key: value for key, value in os.environ.items() if not FOREIGN.fullmatch(key)}
     with tempfile.TemporaryFile() as printed:
@@ -82,7 +82,7 @@ def run(words: list[str], feedback: QgsProcessingFeedback) -> list[str]:
         printed.seek(0)
         lines = printed.read().decode("utf-8", "replace").splitlines()
     if feedback.isCanceled():
-        return []
+        raise QgsProcessingException(last or "cancelled")
     if process.returncode == WORTHLESS:
         feedback.reportError(last)
     elif process.returncode:
