@@ -206,6 +206,7 @@ def _describe(graph: onnx.ModelProto, run: Run, side_px: int | None) -> None:
         "inputs": segmenter.inputs.to_dict(),
         "legend": segmenter.legend.to_dict(),
         "tiling": segmenter.tiling.to_dict(),
+        "geometry": segmenter.tiling.geometry(),
         "recipe_sha256": run.card.get("recipe_sha256"),
         "synthetic": run.card.get("notes", {}).get("synthetic"),
         "side_px": side_px,

@@ -91,6 +91,7 @@ def _config(run: Run) -> dict[str, Any]:
         "num_channels": run.inputs.in_channels,
         "inputs": run.inputs.to_dict(),
         "tiling": run.tiling.to_dict(),
+        "geometry": run.tiling.geometry(),
     }
 
 
@@ -152,4 +153,6 @@ from deepnets4eo import Scene, load_run, predict
 
 predict(load_run("this folder"), Scene.open(image="photo.tif"), "labels.tif")
 ```
+
+Without deepnets4eo: bands are scaled and set to 0 where they are not valid, as `inputs` of config.json says. {run.tiling.geometry()}
 """

@@ -105,6 +105,23 @@ class Tiling:
         tilings = [self, *(replace(self, tile_px=side_px) for side_px in sides_px)]
         return min(tilings, key=lambda tiling: len(Lattice(shape, tiling)) * tiling.tile_px**2)
 
+    def geometry(self) -> str:
+        """In words for who uses the network elsewhere: how prediction cuts a scene into tiles, mirrors it and joins the results."""
+        last = " The last core of an axis ends at the scene's end." if self.blending == UNIFORM else ""
+        joined = (
+            f"Where cores overlap, {self.scores} are averaged with equal weights"
+            if self.blending == UNIFORM
+            else f"Where cores overlap, {self.scores} are averaged with weights that rise as sin² over {self.overlap_px} px at each edge"
+            if self.overlap_px
+            else "Cores abut"
+        )
+        return (
+            f"Tiles are {self.tile_px} x {self.tile_px} px: a core of {self.core_px} px with {self.halo_px} px around it on every side. "
+            f"Cores begin at row and column 0 and every {self.stride_px} px, until they cover the scene.{last} Beyond its edges the prepared "
+            f'scene is mirrored, the edge pixel not repeated (numpy.pad, mode="reflect", {self.halo_px} px before the first row and column). '
+            f"Of the result the core is kept. {joined}. Pixels that are not valid get no label."
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as kept in a run's card."""
         return asdict(self)

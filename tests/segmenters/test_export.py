@@ -21,6 +21,8 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.plugins import NETWORKS as NETWORK_PLUGINS
 from deepnets4eo.plugins import plugins_of
 from deepnets4eo.points.snapnet import networks as snapnet
+from deepnets4eo.prediction import predict
+from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmentation import blocks
 from deepnets4eo.segmenters import export
 from deepnets4eo.segmenters.export import Reference, RoundingRange, export_onnx, probe_images
@@ -264,6 +266,45 @@ def test_inputs_legend_and_tiling_travel_inside_one_file(run, tmp_path):
     assert Legend.from_dict(card["legend"]) == LEGEND
     assert Tiling(**card["tiling"]) == run.tiling
     assert (card["recipe_sha256"], card["synthetic"], card["side_px"]) == ("abc", True, None)
+
+
+@pytest.mark.parametrize("overlap_px", [0, 12])
+def test_who_follows_the_geometry_of_the_file_gets_the_labels_of_predict(tmp_path, overlap_px):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(4, 8, 7, padding=3), nn.ReLU(), nn.Conv2d(8, LEGEND.num_classes, 7, padding=3))
+    run = run_of(tmp_path / "run", network)
+    run.segmenter.tiling = Tiling(64, 8, overlap_px)
+    session = onnxruntime.InferenceSession(str(export_onnx(run, tmp_path / "network.onnx").path))
+    card = json.loads(session.get_modelmeta().custom_metadata_map["deepnets4eo"])
+    image, height = (
+        np.random.default_rng(1).uniform(0, most, (count, 100, 70)).astype(np.float32)
+        for count, most in ((3, 255), (1, 9))
+    )
+    scene = Scene.open(image=image.astype(np.uint8), dsm=height)
+    labels = Layer.open(predict(run.segmenter, scene, tmp_path / "labels.tif").paths["labels"]).read()[0][0]
+
+    tile, halo, core = card["tiling"]["tile_px"], card["tiling"]["halo_px"], 48
+    step = core - overlap_px
+    assert f"Tiles are {tile} x {tile} px: a core of {core} px with {halo} px around it" in card["geometry"]
+    assert (
+        f"every {step} px, until they cover the scene. Beyond its edges the prepared scene is mirrored"
+        in card["geometry"]
+    )
+    assert f'(numpy.pad, mode="reflect", {halo} px before the first row and column)' in card["geometry"]
+    layers = [card["inputs"]["layers"][name] for name in ("image", "dsm")]
+    mean, std = (np.concatenate([layer[key] for layer in layers])[:, None, None] for key in ("mean", "std"))
+    prepared = ((np.concatenate([image.astype(np.uint8), height]) - mean) / std).astype(np.float32)
+    padded = np.pad(prepared, [(0, 0), (halo, 99), (halo, 99)], mode="reflect")
+    ramp = np.minimum(np.minimum(np.arange(core) + 0.5, core - np.arange(core) - 0.5) / max(overlap_px, 1), 1)
+    weight = np.sin(np.pi / 2 * ramp) ** 2 if overlap_px else np.ones(core)  # rises as sin² over the overlap
+    total = np.zeros((LEGEND.num_classes, 250, 250))
+    for row in range(0, 100 - overlap_px, step):
+        for col in range(0, 70 - overlap_px, step):
+            (logits,) = session.run(None, {"image": padded[None, :, row : row + tile, col : col + tile]})[0]
+            odds = np.exp(logits[:, halo:-halo, halo:-halo])
+            total[:, row : row + core, col : col + core] += odds / odds.sum(axis=0) * np.outer(weight, weight)
+    expected = np.array(LEGEND.values)[total[:, :100, :70].argmax(axis=0)]
+    assert (labels == expected).mean() > 0.995  # rounding decides some
 
 
 def test_a_network_of_one_size_keeps_that_of_its_tiles_and_a_free_batch(tmp_path, caplog):

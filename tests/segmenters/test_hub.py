@@ -55,6 +55,7 @@ def test_hugging_faces_own_library_reads_the_folder(saved: Path, tmp_path: Path)
     assert (card.data.library_name, card.data.pipeline_tag) == ("deepnets4eo", "image-segmentation")
     assert "SYNTHETIC" in card.text
     assert all(name in card.text for name in LEGEND.names)
+    assert 'mirrored, the edge pixel not repeated (numpy.pad, mode="reflect", 32 px' in card.text
     tensors = library.load_state_dict_from_file(str(hub / "model.safetensors"))
     assert tensors.keys() == load_run(saved).segmenter.module.state_dict().keys()
     config = json.loads((hub / "config.json").read_text())
