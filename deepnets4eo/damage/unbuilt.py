@@ -100,7 +100,7 @@ def find_unbuilt(
         working_grid, geometry, workers=workers, progress=progress, store=store, part=part, steps=steps, step=UNBUILT
     )
     seen_built = None if network is None else network.log_odds(pre, together, tiles)
-    if part != WHOLE:  # the sums are kept for the whole job
+    if part != WHOLE or not sums:  # the sums are kept for the whole job; or no block could be measured
         return nothing
     values, points, sure = ground_likeness(sums), POINTS, SURE
     if seen_built is not None:

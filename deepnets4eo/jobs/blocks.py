@@ -11,9 +11,9 @@ from __future__ import annotations
 import atexit
 import threading
 import uuid
-from abc import ABC, abstractmethod
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent import futures
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -31,6 +31,8 @@ MOST_FAILED, LEAST_FAILED = (
     0.1,
     3,
 )  # share of a step's blocks, or number, that may fail: more are no accident of single places
+POLL_S = 0.5  # between two looks at whether the executor works
+LOST = (futures.BrokenExecutor, futures.CancelledError)  # errors of blocks whose executor is gone
 AHEAD = 4  # blocks a worker that are handed out before the first of them is needed
 SHAPING = ("numpy", "scipy", "shapely", "rasterio", "torch", "numba")  # whose versions shape the bytes of a result
 
@@ -110,37 +112,29 @@ class RemoteSteps:
         return failed
 
 
-class _StepReachedError(Exception):
-    """Carries what does the blocks of the step that a worker looks for."""
-
-    def __init__(self, do: DoBlock) -> None:
-        super().__init__()
-        self.do = do
-
-
-@dataclass(frozen=True)
+@dataclass
 class StepFinder:
-    """In a worker: follows a job up to one step, and takes what does its blocks; the blocks of steps before it are passed over."""
+    """In a worker: notes what does the blocks of one step, while the job goes on as if no block could be had."""
 
     step: str
+    do: DoBlock | None = None
 
     def finish(
         self, step: str, blocks: Sequence[str], do: DoBlock, finished: Iterable[str], progress: Progress | None
     ) -> dict[str, str]:
-        """Raise what `find` catches at the step that is looked for; else pass over all blocks."""
+        """Pass over all blocks."""
         if step == self.step:
-            raise _StepReachedError(do)
+            self.do = do
         return dict.fromkeys(blocks, "done by others")
 
     def find(self, job: Callable[[], object]) -> DoBlock:
         """What does the blocks of the step in a job. Errors: RefusedError where the job does not come to it here."""
-        try:
-            job()
-        except _StepReachedError as reached:
-            return reached.do
-        raise RefusedError(
-            f"the job has no step {self.step} here. Give all workers the same versions and files as the job."
-        )
+        job()
+        if self.do is None:
+            raise RefusedError(
+                f"the job has no step {self.step} here. Give all workers the same versions and files as the job."
+            )
+        return self.do
 
 
 @lru_cache(maxsize=1)
@@ -199,15 +193,38 @@ def do_block(work: BlockWork, block: str, expected: dict[str, str]) -> Receipt:
     return Receipt(block)
 
 
-class Pool(ABC):
-    """An executor that hands out blocks and collects receipts; who does them is added by `_submit`, `_collect` and `workers`."""
+class Workplace(Protocol):
+    """Where blocks are done: what hands them out is a `concurrent.futures.Executor`, which may have to be started anew."""
+
+    killed: tuple[type[Exception], ...]  # errors of a block whose worker has died, while the others go on
+
+    @property
+    def workers(self) -> int:
+        """How many blocks are done at the same time."""
+
+    def start(self) -> futures.Executor:
+        """Start the executor, also after it was lost. Errors: RunError where it cannot be had."""
+
+    def works(self) -> bool:
+        """Whether the executor still works; asked now and then. Errors: RunError where no worker is left."""
+
+
+class BlockPool:
+    """Hands out blocks at a workplace and collects receipts. One rule for all: a block that raises an error is tried `TRIES` times; one
+    whose worker died, or that was handed out when the executor was lost, is done again, unless that happens more than `MOST_DEATHS` times."""
+
+    def __init__(self, workplace: Workplace) -> None:
+        self._workplace, self._expected = workplace, versions()
+        self._executor = workplace.start()
+        self._pending: dict[futures.Future[Receipt], str] = {}
+        self._errors, self._deaths = Counter[str](), Counter[str]()
 
     def run(self, work: BlockWork, blocks: Iterable[str]) -> Iterator[Receipt]:
         """See `Executor.run`."""
         waiting, order, done = iter(blocks), deque[str](), dict[str, Receipt]()
         try:
             while True:
-                for block in list(islice(waiting, max(AHEAD * self.workers - len(order), not order))):
+                for block in list(islice(waiting, max(AHEAD * self._workplace.workers - len(order), not order))):
                     order.append(block)
                     self._submit(work, block)
                 if not order:
@@ -216,39 +233,61 @@ class Pool(ABC):
                     done |= {receipt.block: receipt for receipt in self._collect(work)}
                 yield done.pop(order.popleft())
         finally:
-            self._forget()
+            for future in self._pending:
+                future.cancel()
+            for kept in (self._pending, self._errors, self._deaths):
+                kept.clear()  # blocks of other steps may have the same names
 
-    @property
-    @abstractmethod
-    def workers(self) -> int:
-        """How many blocks are done at the same time."""
-
-    @abstractmethod
     def _submit(self, work: BlockWork, block: str) -> None:
-        """Hand out a block."""
+        try:
+            future = self._executor.submit(do_block, work, block, self._expected)
+        except LOST:
+            future = futures.Future()
+            future.set_exception(futures.BrokenExecutor())
+        self._pending[future] = block
 
-    @abstractmethod
     def _collect(self, work: BlockWork) -> list[Receipt]:
-        """Wait for at least one block."""
+        """The receipts of blocks that are done by now; waits for one where there is none."""
+        ended = futures.wait(self._pending, POLL_S, futures.FIRST_COMPLETED).done
+        again, receipts, lost = list[str](), list[Receipt](), not self._workplace.works()
+        for future in ended:
+            block, error = self._pending.pop(future), _error_of(future)
+            if error is None:
+                receipts.append(future.result())
+            elif isinstance(error, (*LOST, *self._workplace.killed)):
+                lost = lost or isinstance(error, LOST)
+                again.append(block)
+            else:
+                self._errors[block] += 1
+                receipts += failed_receipt(block, error, last=self._errors[block] >= TRIES)
+                if self._errors[block] < TRIES:
+                    self._submit(work, block)
+        if lost:
+            again += self._pending.values()
+            self._pending.clear()
+            self._executor = self._workplace.start()
+        for block in again:
+            self._deaths[block] += 1
+            if self._deaths[block] > MOST_DEATHS:
+                reason = f"its worker ended without a word more than {MOST_DEATHS} times, as where memory runs out"
+                receipts.append(Receipt(block, reason))
+            else:
+                self._submit(work, block)
+        return receipts
 
-    @abstractmethod
-    def _forget(self) -> None:
-        """Leave out what was handed out and is not begun."""
+
+def _error_of(future: futures.Future[Receipt]) -> BaseException | None:
+    return futures.CancelledError() if future.cancelled() else future.exception()
 
 
-def failed_receipt(block: str, error: BaseException, *, last: bool) -> Receipt | None:
-    """The receipt of a block that raised an error; None where it is to be tried again. Errors: the error itself where no worker
+def failed_receipt(block: str, error: BaseException, *, last: bool) -> list[Receipt]:
+    """The receipt of a block that raised an error; none where it is to be tried again. Errors: the error itself where no worker
     could go on, as with other versions or a full disk."""
     if isinstance(error, ImportError):
         raise RefusedError(f"a worker cannot import the code of the job: {error}. Install the same version there.")
     if isinstance(error, (OutputError, RefusedError)):
         raise error
-    return Receipt(block, f"{_cause(error)} ({TRIES} times)") if last else None
-
-
-def died_too_often() -> str:
-    """Why a block failed at which workers end without a word."""
-    return f"its worker ended without a word more than {MOST_DEATHS} times, as where memory runs out"
+    return [Receipt(block, f"{_cause(error)} ({TRIES} times)")] * last
 
 
 def _cause(error: BaseException) -> str:

@@ -12,33 +12,28 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.jobs.blocks import (
-    MOST_DEATHS,
-    TRIES,
-    BlockWork,
-    Pool,
-    Receipt,
-    died_too_often,
-    do_block,
-    failed_receipt,
-    versions,
-)
+from deepnets4eo.jobs.blocks import POLL_S, BlockPool
 from deepnets4eo.lazy import name_missing_extra
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, LocalCluster
+    from distributed.cfexecutor import ClientExecutor
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 300.0  # without a scheduler, or without any worker
-POLL_S = 0.05
+PATIENCE_S, OWN_PATIENCE_S = (
+    300.0,
+    60.0,
+)  # without a scheduler, or without any worker; without any that was started here
+WARN_S = 5.0
+QUIET = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)"  # in a worker: Ctrl-C ends it without a trace
 COUNT_S = 1.0  # between two looks at how many workers there are
 CLUSTER = {
-    "distributed.scheduler.allowed-failures": MOST_DEATHS,
+    "distributed.scheduler.allowed-failures": 0,  # `jobs.blocks` says what is tried again
     "distributed.scheduler.worker-ttl": "30 minutes",  # native code holds the interpreter, so that a worker seems silent
     "distributed.scheduler.work-stealing": True,
     "distributed.worker.multiprocessing-method": "spawn",
@@ -66,53 +61,61 @@ def check_address(address: str) -> str:
 
 
 @contextmanager
-def local_scheduler(count: int, memory_bytes: int) -> Iterator[str]:
-    """Start a scheduler with worker processes on this computer; yields its address. memory_bytes : of a worker at most."""
+def local_cluster(count: int, memory_bytes: int) -> Iterator[LocalCluster]:
+    """Start a scheduler with worker processes on this computer, with keys of its own, so that no other user can send it code.
+    memory_bytes : of a worker at most."""
     with name_missing_extra():
+        import cryptography  # noqa: F401 - makes the keys
         import dask
-        from distributed import LocalCluster
-    logging.getLogger("distributed").setLevel(logging.ERROR)
+        from distributed import LocalCluster, Security
     # a worker that takes more than its limit is ended and its block done again; of what it holds Dask knows nothing, GDAL's cache and
     # networks: so no limit is near what the job itself keeps to
     with (
         dask.config.set(CLUSTER),
         LocalCluster(
             n_workers=count, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0",
-            memory_limit=2 * memory_bytes, silence_logs=logging.ERROR,
+            protocol="tls://", security=Security.temporary(), memory_limit=2 * memory_bytes, silence_logs=logging.CRITICAL, preload=[QUIET],
         ) as cluster,
     ):  # fmt: skip
-        yield cluster.scheduler_address
+        yield cluster
 
 
-class DaskCluster(Pool):
-    """The workers of a scheduler."""
+class DaskCluster:
+    """The workers of a scheduler as a workplace. scheduler : its address, or a cluster of this process.
 
-    def __init__(self, address: str) -> None:
-        self._address, self._expected = address, versions()
-        self._pending: dict[str, Future] = {}  # by block
-        self._counted, self._workers, self._seen = 0.0, 1, time.monotonic()
-        self._round = 0
-        self._client = self._connect()
+    A scheduler that is restarted is connected to again. Without a scheduler, or without any worker, the job waits for a while."""
 
-    def __enter__(self) -> DaskCluster:
-        return self
+    def __init__(self, scheduler: str | LocalCluster) -> None:
+        with name_missing_extra():
+            from distributed import Client, KilledWorker
+        for chatty in ("distributed", "tornado.application"):  # what concerns the user is said here
+            logging.getLogger(chatty).setLevel(logging.CRITICAL)
+        self.killed = (KilledWorker,)
+        self._scheduler, self._client_type = scheduler, Client
+        self._address = scheduler if isinstance(scheduler, str) else scheduler.scheduler_address
+        self._client: Client | None = None
+        self._counted, self._workers, self._seen, self._warned = 0.0, 1, time.monotonic(), False
+
+    def __enter__(self) -> BlockPool:
+        return BlockPool(self)
 
     def __exit__(self, *_error: object) -> None:
         self._close()
 
     @property
     def workers(self) -> int:
+        """See `Workplace.workers`."""
         return max(self._workers, 1)
 
-    def _connect(self) -> Client:
-        """A client of the scheduler, which may have to be started yet. Errors: RunError where there is none for a while."""
-        with name_missing_extra():
-            from distributed import Client, as_completed
-        logging.getLogger("distributed").setLevel(logging.ERROR)  # what concerns the user is said here
+    def start(self) -> ClientExecutor:
+        """See `Workplace.start`: connect to the scheduler, which may have to be started yet."""
+        if self._client is not None:
+            log.warning("the Dask scheduler at %s was lost; waiting for it …", self._address)
+            self._close()
         began = time.monotonic()
         while True:
             try:
-                client = Client(self._address, timeout=min(5.0, PATIENCE_S), set_as_default=False)
+                self._client = self._client_type(self._scheduler, timeout=min(5.0, PATIENCE_S), set_as_default=False)
                 break
             except (OSError, TimeoutError) as error:
                 if time.monotonic() - began > PATIENCE_S:
@@ -120,83 +123,41 @@ class DaskCluster(Pool):
                         f"no Dask scheduler answers at {self._address}: {error}. Start one, and go on with --resume."
                     ) from error
                 time.sleep(POLL_S)
-        self._completed = as_completed(loop=client.loop, with_results=True, raise_errors=False)
-        self._seen, self._round = time.monotonic(), self._round + 1
-        return client
+        self._seen = time.monotonic()
+        return self._client.get_executor(pure=False)
 
-    def _submit(self, work: BlockWork, block: str) -> None:
-        future = self._client.submit(
-            do_block, work, block, self._expected, key=f"{work.key}-{self._round}-{block}", pure=False,
-            retries=TRIES - 1,
-        )  # fmt: skip
-        self._pending[block] = future
-        self._completed.add(future)
-
-    def _collect(self, work: BlockWork) -> list[Receipt]:
-        while True:
-            batch = self._completed.next_batch(block=False)
-            block_of = {future.key: block for block, future in self._pending.items()}
-            if self._client.status != "running" or any(future.cancelled() for future, _ in batch):
-                self._go_on(work)
-                continue
-            if batch:
-                self._seen = time.monotonic()
-                return [
-                    self._receipt(block_of[future.key], result) for future, result in batch if future.key in block_of
-                ]
-            self._check_workers()
-            time.sleep(POLL_S)
-
-    def _receipt(self, block: str, result: Any) -> Receipt:
-        """The receipt of a block that is done or was given up. Errors: of `failed_receipt`."""
-        from distributed import KilledWorker
-
-        del self._pending[block]
-        if isinstance(result, Receipt):
-            return result
-        error = result[1] if isinstance(result, tuple) else result
-        if isinstance(error, KilledWorker):
-            return Receipt(block, died_too_often())
-        receipt = failed_receipt(block, error, last=True)
-        assert receipt is not None
-        return receipt
-
-    def _go_on(self, work: BlockWork) -> None:
-        """Connect again to a scheduler that was lost, and hand out what is not finished."""
-        log.warning("the Dask scheduler at %s was lost; waiting for it …", self._address)
-        pending = list(self._pending)
-        self._pending.clear()
-        self._close()
-        self._client = self._connect()
-        for block in pending:
-            self._submit(work, block)
-
-    def _check_workers(self) -> None:
-        """Look now and then how many workers there are. Errors: RunError where there is none for a while."""
+    def works(self) -> bool:
+        """See `Workplace.works`: looks now and then how many workers there are."""
+        assert self._client is not None
         now = time.monotonic()
         if now - self._counted < COUNT_S:
-            return
+            return self._client.status == "running"
         self._counted = now
         try:
             self._workers = sum(self._client.nthreads().values())
-        except (OSError, TimeoutError):  # lost, which the next look at the client shows
-            return
-        if self._workers:
-            self._seen = now
-        elif now - self._seen > PATIENCE_S:
+        except (OSError, TimeoutError):  # lost
+            return False
+        missing_s = 0.0 if self._workers else now - self._seen
+        patience_s = PATIENCE_S if isinstance(self._scheduler, str) else OWN_PATIENCE_S
+        if not missing_s:
+            self._seen, self._warned = now, False
+        elif missing_s > patience_s:
+            own = "Give fewer workers: memory may have run out"
+            remedy = f"Start some (dask worker {self._address})" if isinstance(self._scheduler, str) else own
             raise RunError(
-                f"the scheduler at {self._address} had no worker for {PATIENCE_S:.0f} s. Start some (dask worker {self._address}); "
-                "what is finished is kept: go on with --resume."
+                f"the scheduler at {self._address} had no worker for {patience_s:.0f} s. {remedy}; what is finished is kept: go on with "
+                "--resume."
             )
-
-    def _forget(self) -> None:
-        pending = list(self._pending.values())
-        self._pending.clear()
-        self._completed.clear()
-        if pending and self._client.status == "running":
-            with suppress(OSError, TimeoutError):
-                self._client.cancel(pending)
+        elif missing_s > WARN_S and not self._warned:
+            log.warning(
+                "the scheduler at %s has no worker; the job waits %.0f s for one …",
+                self._address,
+                patience_s - missing_s,
+            )
+            self._warned = True
+        return self._client.status == "running"
 
     def _close(self) -> None:
         with suppress(OSError, TimeoutError):
-            self._client.close(timeout=2)
+            if self._client is not None:
+                self._client.close(timeout=2)

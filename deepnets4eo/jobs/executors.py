@@ -6,36 +6,30 @@ afresh, none is forked; one that dies is replaced, and they end when the job end
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import re
+import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.jobs.blocks import (
-    MOST_DEATHS,
-    TRIES,
-    BlockWork,
-    Executor,
-    Pool,
-    Receipt,
-    died_too_often,
-    do_block,
-    failed_receipt,
-    versions,
-)
-from deepnets4eo.jobs.dask_cluster import DaskCluster, check_address, local_scheduler
+from deepnets4eo.jobs.blocks import BlockPool
+from deepnets4eo.jobs.dask_cluster import DaskCluster, check_address, local_cluster
+
+log = logging.getLogger(__name__)
 
 WORKER_BYTES = 3_000_000_000  # of a worker at most where the job states no limit
 
 
-def _end_with_parent() -> None:
-    """In a worker process: end when the process that started it ends, however that is."""
+def _begin_process() -> None:
+    """In a worker process: end when the process that started it ends, however that is; and at Ctrl-C, without a trace."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -46,69 +40,31 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-class LocalProcesses(Pool):
-    """Processes of this computer, started afresh (none is forked); one that dies is replaced, and its block done again."""
+class LocalProcesses:
+    """Processes of this computer as a workplace, started afresh (none is forked); those of which one died are replaced."""
+
+    killed = ()
 
     def __init__(self, count: int) -> None:
-        self._count, self._expected = count, versions()
-        self._running: dict[Future[Receipt], str] = {}
-        self._tries: dict[str, int] = {}
-        self._deaths: dict[str, int] = {}
-        self._pool = self._start()
+        self.workers, self._pool = count, None
 
-    def __enter__(self) -> LocalProcesses:
-        return self
+    def __enter__(self) -> BlockPool:
+        return BlockPool(self)
 
     def __exit__(self, *_error: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
 
-    @property
-    def workers(self) -> int:
-        return self._count
+    def start(self) -> ProcessPoolExecutor:
+        """See `Workplace.start`."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
+        self._pool = ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"), _begin_process)
+        return self._pool
 
-    def _start(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self._count, multiprocessing.get_context("spawn"), _end_with_parent)
-
-    def _submit(self, work: BlockWork, block: str) -> None:
-        self._running[self._pool.submit(do_block, work, block, self._expected)] = block
-
-    def _collect(self, work: BlockWork) -> list[Receipt]:
-        done, _ = wait(self._running, return_when=FIRST_COMPLETED)
-        finished = [(self._running.pop(future), future) for future in done]
-        receipts, again = [], []
-        for block, future in finished:
-            error = future.exception()
-            if error is None:
-                receipts.append(future.result())
-            elif isinstance(error, BrokenProcessPool):
-                again.append(block)
-            else:
-                self._tries[block] = self._tries.get(block, 0) + 1
-                if (receipt := failed_receipt(block, error, last=self._tries[block] >= TRIES)) is not None:
-                    receipts.append(receipt)
-                else:
-                    self._submit(work, block)
-        return receipts + (self._restart(work, again) if again else [])
-
-    def _restart(self, work: BlockWork, lost: list[str]) -> list[Receipt]:
-        """Start new processes and hand out again what was lost; receipts of blocks whose processes died too often."""
-        lost = [*lost, *self._running.values()]
-        self._running.clear()
-        self._pool.shutdown(wait=False)
-        self._pool, receipts = self._start(), []
-        for block in lost:
-            self._deaths[block] = self._deaths.get(block, 0) + 1
-            if self._deaths[block] > MOST_DEATHS:
-                receipts.append(Receipt(block, died_too_often()))
-            else:
-                self._submit(work, block)
-        return receipts
-
-    def _forget(self) -> None:
-        for future in self._running:
-            future.cancel()
-        for kept in (self._running, self._tries, self._deaths):
-            kept.clear()  # blocks of other steps may have the same names
+    def works(self) -> bool:
+        """See `Workplace.works`: that it does not is an error of the blocks."""
+        return True
 
 
 @dataclass(frozen=True)
@@ -154,15 +110,21 @@ class Workers:
         )
 
     @contextmanager
-    def executor(self, memory_bytes: int = WORKER_BYTES) -> Iterator[Executor | None]:
+    def executor(self, memory_bytes: int = WORKER_BYTES) -> Iterator[BlockPool | None]:
         """Yield what does blocks in other processes; None where this process does all. memory_bytes : of one of them at most."""
-        if self.kind == "threads":
-            yield None
-        elif self.kind == "processes":
-            with LocalProcesses(self.count) as processes:
-                yield processes
-        else:
-            with ExitStack() as stack:
-                local = self.kind == "dask"
-                address = stack.enter_context(local_scheduler(self.count, memory_bytes)) if local else self.address
-                yield stack.enter_context(DaskCluster(address))
+        kind = self.kind
+        if kind == "dask" and find_spec("cryptography") is None:
+            log.warning(
+                "cryptography, which keeps other users from a scheduler, is not installed (pip install deepnets4eo[dask]): %d processes "
+                "work without a scheduler, to the same result.", self.count,
+            )  # fmt: skip
+            kind = "processes"
+        with ExitStack() as stack:
+            if kind == "threads":
+                yield None
+            elif kind == "processes":
+                yield stack.enter_context(LocalProcesses(self.count))
+            elif kind == "dask":
+                yield stack.enter_context(DaskCluster(stack.enter_context(local_cluster(self.count, memory_bytes))))
+            else:
+                yield stack.enter_context(DaskCluster(self.address))

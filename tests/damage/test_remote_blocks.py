@@ -110,6 +110,14 @@ def test_buildings_of_a_block_that_fails_are_not_assessed_and_a_finding_says_so(
     assert f"1 block of the work could not be done. The first is {failing[1]} of {failing[0]}" in finding.message
 
 
+def test_no_building_is_assessed_where_the_only_block_fails(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "gather", gather)
+    result = assess(place, tmp_path / "map", OneByOne(failing="evidence 0-0"))
+    assert set(result.buildings["reason"]) == {"could not be measured: ValueError: no such luck (3 times)"}
+
+
 def test_a_worker_that_sees_other_inputs_is_refused(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,21 +14,22 @@ from block_jobs import begun_blocks, open_blocks, results
 
 from deepnets4eo.errors import RunError
 from deepnets4eo.jobs import dask_cluster
-from deepnets4eo.jobs.blocks import BlockWork, Receipt, RefusedError, versions
-from deepnets4eo.jobs.dask_cluster import CLUSTER, DaskCluster, local_scheduler
+from deepnets4eo.jobs.blocks import BlockPool, BlockWork, Receipt, RefusedError, versions
+from deepnets4eo.jobs.dask_cluster import CLUSTER, DaskCluster, local_cluster
 
 distributed = pytest.importorskip("distributed", reason="distributed is not installed: pip install deepnets4eo[dask]")
 NAMES = [f"block-{number}" for number in range(6)]
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[DaskCluster]:
-    with local_scheduler(2, 500_000_000) as address, DaskCluster(address) as pool:
+def cluster() -> Iterator[BlockPool]:
+    pytest.importorskip("cryptography", reason="cryptography, which makes the keys, is not installed")
+    with local_cluster(2, 500_000_000) as started, DaskCluster(started) as pool:
         yield pool
 
 
 def test_a_worker_killed_in_a_block_is_replaced_and_the_block_done_once_more(
-    cluster: DaskCluster, tmp_path: Path
+    cluster: BlockPool, tmp_path: Path
 ) -> None:
     work = BlockWork(open_blocks, (tmp_path, {"block-2": "die once"}))
     assert list(cluster.run(work, NAMES)) == [Receipt(name) for name in NAMES]
@@ -36,14 +37,14 @@ def test_a_worker_killed_in_a_block_is_replaced_and_the_block_done_once_more(
     assert begun_blocks(tmp_path).count("block-2") == 2
 
 
-def test_a_block_that_fails_three_times_is_named_with_the_cause(cluster: DaskCluster, tmp_path: Path) -> None:
+def test_a_block_that_fails_three_times_is_named_with_the_cause(cluster: BlockPool, tmp_path: Path) -> None:
     receipts = list(cluster.run(BlockWork(open_blocks, (tmp_path, {"block-1": "raise"})), NAMES[:3]))
     assert [receipt.failure for receipt in receipts] == ["", "ValueError: no such luck (3 times)", ""]
     assert begun_blocks(tmp_path).count("block-1") == 3
 
 
 def test_a_worker_of_another_version_is_refused(
-    cluster: DaskCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: BlockPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "_expected", versions() | {"deepnets4eo": "0.0.1"})
     with pytest.raises(RefusedError, match="a worker has other versions than the job: deepnets4eo .*, not 0.0.1"):
@@ -67,6 +68,24 @@ def soon(action: Callable[[], object]) -> threading.Timer:
     timer = threading.Timer(1.0, action)
     timer.start()
     return timer
+
+
+def test_a_scheduler_of_ones_own_is_closed_to_others_and_says_soon_that_its_workers_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("cryptography", reason="cryptography, which makes the keys, is not installed")
+    monkeypatch.setattr(dask_cluster, "OWN_PATIENCE_S", 2.0)
+    monkeypatch.setattr(dask_cluster, "WARN_S", 0.5)
+    with local_cluster(1, 500_000_000) as started, DaskCluster(started) as pool:
+        for address in (started.scheduler_address, started.scheduler_address.replace("tls:", "tcp:")):
+            with pytest.raises((OSError, TypeError)):
+                distributed.Client(address, timeout=1, set_as_default=False)
+        started.scale(0)
+        with pytest.raises(
+            RunError, match=r"had no worker for 2 s. Give fewer workers: memory may have run out; .*--resume"
+        ):
+            list(pool.run(BlockWork(open_blocks, (tmp_path, {})), NAMES))
+    assert "has no worker; the job waits" in caplog.text
 
 
 def test_a_job_waits_for_workers_and_a_scheduler_that_were_lost_and_does_what_is_left(
@@ -99,4 +118,4 @@ def test_a_job_waits_for_workers_and_a_scheduler_that_were_lost_and_does_what_is
         assert time.monotonic() - began < 15
     more[0].close()
     with pytest.raises(RunError, match="no Dask scheduler answers at tcp://127.0.0.1:"):
-        DaskCluster(f"tcp://127.0.0.1:{port}")
+        DaskCluster(f"tcp://127.0.0.1:{port}").start()

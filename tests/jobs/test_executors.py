@@ -15,6 +15,7 @@ from block_jobs import begun_blocks, open_blocks, open_nothing, results
 
 from deepnets4eo.errors import InputError, OutputError, RunError
 from deepnets4eo.jobs.blocks import (
+    BlockPool,
     BlockWork,
     Receipt,
     RefusedError,
@@ -30,13 +31,13 @@ NAMES = [f"block-{number}" for number in range(7)]
 
 
 @pytest.fixture(scope="module")
-def processes() -> Iterator[LocalProcesses]:
+def processes() -> Iterator[BlockPool]:
     with LocalProcesses(2) as pool:
         yield pool
 
 
 def test_a_block_whose_process_is_killed_is_done_once_more_and_the_others_once(
-    processes: LocalProcesses, tmp_path: Path
+    processes: BlockPool, tmp_path: Path
 ) -> None:
     work = BlockWork(open_blocks, (tmp_path, {"block-3": "die once", "block-0": "sleep 0.2"}))
     receipts = list(processes.run(work, NAMES))
@@ -47,7 +48,7 @@ def test_a_block_whose_process_is_killed_is_done_once_more_and_the_others_once(
     assert sum(begun.count(name) - 1 for name in NAMES) <= 2  # and what the other process was in
 
 
-def test_a_block_that_fails_three_times_is_named_with_the_cause(processes: LocalProcesses, tmp_path: Path) -> None:
+def test_a_block_that_fails_three_times_is_named_with_the_cause(processes: BlockPool, tmp_path: Path) -> None:
     receipts = list(processes.run(BlockWork(open_blocks, (tmp_path, {"block-1": "raise"})), NAMES[:3]))
     assert [receipt.failure for receipt in receipts] == ["", "ValueError: no such luck (3 times)", ""]
     assert begun_blocks(tmp_path).count("block-1") == 3
@@ -55,7 +56,7 @@ def test_a_block_that_fails_three_times_is_named_with_the_cause(processes: Local
 
 
 def test_a_worker_that_cannot_open_the_job_or_has_other_versions_ends_it(
-    processes: LocalProcesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    processes: BlockPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(RefusedError, match=rf"cannot open the job: {tmp_path} does not exist"):
         list(processes.run(BlockWork(open_nothing, (tmp_path,)), NAMES))
@@ -137,6 +138,7 @@ def test_a_worker_takes_the_function_of_one_step_and_passes_over_those_before() 
 
     finder = StepFinder("second")
     assert finder.find(lambda: job(finder)) is str.lower
+    assert finder.finish("first", ["A"], str.upper, [], None) == {"A": "done by others"}
     missing = StepFinder("third")
     with pytest.raises(RefusedError, match="the job has no step third here"):
         missing.find(lambda: job(missing))
@@ -147,7 +149,7 @@ def test_a_full_disk_ends_the_job_and_is_not_tried_again() -> None:
         failed_receipt("a", OutputError("the disk is full"), last=False)
     with pytest.raises(RefusedError, match="cannot import the code of the job"):
         failed_receipt("a", ModuleNotFoundError("No module named 'deepnets4eo.jobs.blocks'"), last=True)
-    assert failed_receipt("a", ValueError("x"), last=False) is None
+    assert failed_receipt("a", ValueError("x"), last=False) == []
 
 
 @pytest.mark.parametrize(

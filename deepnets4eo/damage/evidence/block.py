@@ -374,8 +374,8 @@ def collect(
         by_name = {block_name(window): window for window in occupied}
         failed = steps.finish(step, list(by_name), lambda name: measure_or_load(by_name[name]), store.names(), progress)
         for name, reason in failed.items():
-            _leave_out(geometry, by_name.pop(name), f"could not be measured: {reason}")
-        occupied, progress = list(by_name.values()), None
+            _leave_out(geometry, by_name[name], f"could not be measured: {reason}")
+        occupied, progress = [window for name, window in by_name.items() if name not in failed], None
     total = _Totals(len(geometry.centres), spread_over_blocks(geometry.body, block_px))
     for done, block in enumerate(in_order(measure_or_load, occupied, workers), start=1):
         if progress is not None:

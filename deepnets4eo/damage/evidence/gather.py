@@ -124,6 +124,8 @@ def gather(
     if roofs is not None:
         sums["pair_roof"] = roofs.match[:, None]
     coverage = assess_coverage(sums, geometry, working_grid)
+    if not sums:  # no block could be measured
+        return EvidenceTable.empty(footprints.frame["id"].to_numpy(), coverage.reason)
     paired = coverage.method == PRE_POST
     evidence, before = evidence_columns(sums, paired), post_columns_of_pre(sums, paired)
     displaced = np.hypot(*geometry.moved.T) * working_grid.gsd_m > DISPLACED_M

@@ -74,8 +74,8 @@ class EvidenceTable:
         return cls(frame, {name: MEANING[name] for name in evidence.columns}, before, displaced)
 
     @classmethod
-    def empty(cls, ids: NDArray[np.object_], reason: str) -> EvidenceTable:
-        """A table without evidence: no building can be assessed, all for one reason."""
+    def empty(cls, ids: NDArray[np.object_], reason: str | NDArray[np.object_]) -> EvidenceTable:
+        """A table without evidence: no building can be assessed, all for one reason, or each for its own."""
         frame = pd.DataFrame(
             {"id": ids, "status": NOT_ASSESSED, "reason": reason, "method": "", "dx_px": 0.0, "dy_px": 0.0}
         )

@@ -204,8 +204,8 @@ def _tiles(
 
         failed = work.steps.finish(work.step, list(by_name), do, work.journal.names(), progress)
         for name, reason in failed.items():
-            work.failed.update(dict.fromkeys(outlines.touching(by_name.pop(name).core).tolist(), reason))
-        tiles, progress = list(by_name.values()), None
+            work.failed.update(dict.fromkeys(outlines.touching(by_name[name].core).tolist(), reason))
+        tiles, progress = [tile for name, tile in by_name.items() if name not in failed], None
     for number, done in enumerate(
         in_order(read if readers == 1 else read_and_compute, tiles, readers, ahead=readers), start=1
     ):
