@@ -189,7 +189,7 @@ def test_parts_over_an_older_map_and_those_of_another_job_are_refused(
     assert "already complete, nothing is left to resume" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in out.iterdir()} == written
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
-    manifest["findings"].append({"code": "a", "severity": "worthless", "message": "It shows another place."})
+    manifest["findings"].insert(0, {"code": "a", "severity": "worthless", "message": "It shows another place."})
     (out / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     assert damage(place, out, "--resume") == 3  # as it ended before
     assert capsys.readouterr().err.endswith("DO NOT USE THIS MAP: It shows another place.\n")
