@@ -1,5 +1,7 @@
 """Embeddings of two sensors: their gap by hand, retrieval, probes, weights between two, and a student that follows its teacher."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from torch import nn
 
 from deepnets4eo.classification import align, interpolate_weights, measure_gap, probe, recall_at
 from deepnets4eo.classification.embeddings import centre, shift
+from deepnets4eo.classification.training import ImageCriterion
 from deepnets4eo.errors import InputError
 
 
@@ -89,3 +92,29 @@ def test_a_student_learns_to_embed_as_its_teacher() -> None:
 def test_what_is_no_embedding_is_refused(wrong: np.ndarray) -> None:
     with pytest.raises(InputError, match="expected"):
         measure_gap(wrong, np.ones((6, 3)))
+
+
+def test_centring_and_shifting_are_those_by_hand() -> None:
+    x, y = np.array([[1.0, 0.0], [0.6, 0.8]] * 3), np.array([[0.0, 1.0], [-0.6, 0.8]] * 3)
+    middles = [0.8, 0.4], [-0.3, 0.9]
+    gap = np.array([1.1, -0.5]) / np.hypot(1.1, 0.5)
+    ways = (centre(x, y), [x - middles[0], y - middles[1]]), (shift(x, y, 0.25), [x - 0.25 * gap, y + 0.25 * gap])
+    for found, expected in ways:
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other / np.linalg.norm(other, axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("known", [[True, False, True], [False] * 3])
+def test_a_student_is_drawn_to_its_teacher_and_by_the_labels_that_are_known(known: list[bool]) -> None:
+    features, taught = (
+        torch.tensor([[3.0, 4.0], [0.0, 2.0], [5.0, 0.0]]),
+        torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]),
+    )
+    criterion = SimpleNamespace(
+        label_weight=0.05, _supervised=lambda _, logits, target: (logits - target).square().mean()
+    )
+    network = SimpleNamespace(features=lambda images: images, head=lambda one: one * 2)
+    batch = {"taught": taught, "known": torch.tensor(known), "target": torch.ones(3, 2)}
+    apart = (0.4**2 + 0.8**2 + 0 + 1 + 1) / 3
+    labels = 0.05 * (5**2 + 7**2 + 9**2 + 1) / 4 if any(known) else 0
+    assert float(ImageCriterion._follow(criterion, network, features, batch)) == pytest.approx(apart + labels)

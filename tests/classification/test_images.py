@@ -19,7 +19,7 @@ from deepnets4eo.classification.images import (
     read_pixels,
     split_images,
 )
-from deepnets4eo.classification.readers import ImageData
+from deepnets4eo.classification.readers import ImageData, folder_legend
 from deepnets4eo.errors import InputError
 
 from .conftest import CLASSES, made_up_patches
@@ -268,3 +268,14 @@ def test_parts_may_lie_in_folders_of_their_own(archive: Path, patches: Path) -> 
     images, _ = list_images(listed, list_images(data(patches))[1])
     split = split_images(images, val_share=0.2, test_share=0.0, labels_per_class=0, seed=0)
     assert split.describe() == {"labelled": 16, "unlabelled": 16, "val": 24, "test": 0}
+
+
+def test_two_folders_are_two_classes_around_the_circle_and_one_is_none(tmp_path: Path) -> None:
+    for name in ("water", "unlabelled"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match="has 1 folders, so the classes are unknown"):
+        folder_legend(tmp_path)
+    (tmp_path / "forest").mkdir()
+    classes = folder_legend(tmp_path).classes
+    assert [(one.value, one.name) for one in classes] == [(0, "forest"), (1, "water")]
+    assert [tuple(one.color) for one in classes] == [(230, 57, 57), (57, 230, 230)]  # 180 degrees apart

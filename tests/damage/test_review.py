@@ -11,7 +11,8 @@ import pytest
 import shapely
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage.review import draw_sample, review_counts
+from deepnets4eo.damage.review import answers, draw_sample, review_counts
+from deepnets4eo.damage.review.sample import Sample
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError
 
@@ -165,3 +166,9 @@ def test_a_spoilt_sample_is_refused(
 def test_a_folder_without_a_map_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["review", str(tmp_path)]) == 2
     assert "damage.parquet does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("answered", "skipped"), [([], 0), ([7], 0), ([7, 3], 0), ([3], 1), ([7, 9], 1), ([5], 3)])
+def test_looks_before_the_last_answer_without_one_count_as_skipped(answered: list[int], skipped: int) -> None:
+    sample = Sample(np.array([7, 3, 9, 5]), np.zeros(10, int), np.zeros(10), np.ones(10))
+    assert answers._skipped(sample, dict.fromkeys(answered, "destroyed")) == skipped

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage.map_content import DamageMapContent
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
-from deepnets4eo.damage.review import choose_next, teach
+from deepnets4eo.damage.review import choose_next, teach, teaching
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError
 
@@ -124,3 +125,17 @@ def test_chosen_answers_move_a_copy_of_the_map_and_enter_no_count(
     assert (tmp_path / "damage.gpkg").read_bytes() == old
     assert main(["review", str(tmp_path), str(tmp_path / "next-1.gpkg")]) == 2
     assert "say nothing about the others" in capsys.readouterr().err
+
+
+def test_log_odds_of_sure_buildings_are_those_of_the_least_probability() -> None:
+    table = {
+        "damage": ["no-damage", "minor-damage", "destroyed"],
+        "damage_prob": [0.0, 0.25, 1.0],
+        "confidence": [1.0, 0.6, 0.9],
+    }
+    least = teaching.LEAST_PROBABILITY
+    odds = teaching._log_odds(pd.DataFrame(table))
+    most, minor, destroyed = np.log((1 - least) / least), np.log(0.8 / 0.2), np.log(9.0)
+    np.testing.assert_allclose(odds[:, 0], [-most, -np.log(3), most])
+    np.testing.assert_allclose(odds[:, 1], [-most, minor, (minor - most) / 2])  # the last one has the mean of its side
+    np.testing.assert_allclose(odds[:, 2], [destroyed] * 3)

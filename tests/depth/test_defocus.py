@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
+from torch.nn.functional import interpolate
 
 from deepnets4eo.depth import ThinLens
+from deepnets4eo.depth.defocus import BlurNet
 from deepnets4eo.errors import InputError
 
 LENS = ThinLens(focus_m=2)
@@ -74,3 +76,24 @@ def test_what_is_no_lens_is_refused():
         ThinLens(f_number=0)
     with pytest.raises(InputError, match=r"expected \(N, C, H, W\) and \(N, H, W\)"):
         LENS.blur(torch.zeros(1, 3, 8, 8), torch.zeros(1, 8, 9))
+
+
+@pytest.mark.parametrize("shape", [(16, 24), (10, 7), (5, 9)])
+def test_the_network_of_blur_decides_from_means_of_its_finer_maps(shape):
+    torch.manual_seed(0)
+    network, image = BlurNet(2, 3, width=4).eval(), torch.rand(1, 2, *shape)
+    with torch.no_grad():
+        fine = network.fine(image)
+        middle = network.middle(fine)
+        coarse = network.coarse(middle)
+        whole = torch.cat([_means(fine, 4), _means(middle, 2), coarse], dim=1)
+        expected = interpolate(network.output(whole), shape, mode="bilinear")
+        np.testing.assert_allclose(network(image), expected, atol=1e-5)
+
+
+def _means(maps: torch.Tensor, side: int) -> torch.Tensor:
+    """Means over squares of a side; those at the lower and right edge may be smaller."""
+    shape = [-(-length // side) for length in maps.shape[2:]]
+    cells = [[maps[..., side * row : side * (row + 1), side * col : side * (col + 1)].mean(dim=(2, 3)) for col in range(shape[1])]
+             for row in range(shape[0])]  # fmt: skip
+    return torch.stack([torch.stack(row, dim=-1) for row in cells], dim=-2)

@@ -48,6 +48,19 @@ def test_a_block_whose_process_is_killed_is_done_once_more_and_the_others_once(
     assert sum(begun.count(name) - 1 for name in NAMES) <= 2  # and what the other process was in
 
 
+def test_blocks_that_are_handed_out_and_not_begun_are_left_out_when_nobody_wants_them(
+    processes: BlockPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepnets4eo.jobs.blocks.AHEAD", 20)
+    names = [f"block-{number}" for number in range(40)]
+    receipts = processes.run(BlockWork(open_blocks, (tmp_path, dict.fromkeys(names, "sleep 0.3"))), names)
+    assert next(receipts) == Receipt("block-0")
+    receipts.close()
+    (later := tmp_path / "later").mkdir()
+    assert list(processes.run(BlockWork(open_blocks, (later, {})), names[:2])) == [Receipt(name) for name in names[:2]]
+    assert len(begun_blocks(tmp_path)) < 20
+
+
 def test_a_block_that_fails_three_times_is_named_with_the_cause(processes: BlockPool, tmp_path: Path) -> None:
     receipts = list(processes.run(BlockWork(open_blocks, (tmp_path, {"block-1": "raise"})), NAMES[:3]))
     assert [receipt.failure for receipt in receipts] == ["", "ValueError: no such luck (3 times)", ""]

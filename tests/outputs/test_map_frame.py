@@ -3,10 +3,11 @@
 import numpy as np
 import pyproj
 import pytest
+import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.outputs.map_page.page import frame_of
+from deepnets4eo.outputs.map_page.page import frame_of, objects_box
 
 SIDE_PX = 4000
 
@@ -43,3 +44,21 @@ def test_pixels_lie_where_proj_says(grid: GeoBox) -> None:
     assert np.abs(apart * np.cos(np.radians(true_lat))).max() < 2e-7, "two centimetres"
     assert np.abs(lat - true_lat).max() < 2e-7
     assert np.ptp(lon) < 170, "on past 180"
+
+
+def test_the_box_of_objects_is_that_of_what_the_image_shows_of_them() -> None:
+    grid = GeoBox((40, 60), Affine(2, 0, 100, 0, -2, 500), "EPSG:32631")  # 100–220 by 420–500
+
+    def box(*shapes: tuple[float, float, float, float]) -> list[float] | None:
+        return objects_box(shapely.box(*np.array(shapes, float).T), grid)
+
+    assert box((110, 480, 120, 490), (150, 440, 160, 450)) == [5, 5, 30, 30]
+    assert box((90, 490, 110, 510), (210, 410, 230, 430)) == [0, 0, 60, 40]  # cut at the edges
+    beside = [
+        (80, 450, 100, 460),
+        (220, 450, 230, 460),
+        (150, 400, 160, 420),
+        (150, 500, 160, 510),
+    ]  # they touch it alone
+    assert box(*beside) is None
+    assert box(*beside, (110, 480, 120, 490)) == [5, 5, 10, 10]

@@ -286,7 +286,7 @@ def objects_box(shapes: NDArray[Any], grid: Grid) -> list[float] | None:
     bounds = shapely.bounds(shapes)
     corners = apply_affine(~grid.affine, bounds[:, [[0, 1], [2, 1], [0, 3], [2, 3]]])
     low, high, size = corners.min(axis=1), corners.max(axis=1), grid.shape[::-1]
-    seen = (low <= size).all(axis=1) & (high > 0).all(axis=1)
+    seen = (low < size).all(axis=1) & (high > 0).all(axis=1)
     if not seen.any():
         return None
     return [*np.maximum(low[seen].min(axis=0), 0).tolist(), *np.minimum(high[seen].max(axis=0), size).tolist()]

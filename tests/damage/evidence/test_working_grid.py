@@ -52,3 +52,20 @@ def test_heights_before_the_event_lie_as_registered_also_where_the_pre_image_is_
     working_grid = make_working_grid(image(10.0), image(0.6), moved, coarsest_pre=COARSEST_PRE, dsm_pre=height)
     shift_px = ~height.grid.affine * working_grid.layers["dsm_pre"].grid.affine * (0, 0)
     assert shift_px == pytest.approx((20.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("size_m", "shape"), [((0.7, 1.4), (35, 42)), ((0.05, 0.05), (5, 3)), ((0.51, 0.49), (50, 30))]
+)
+def test_pixels_that_are_not_square_or_too_small_become_square_ones(
+    size_m: tuple[float, float], shape: tuple[int, int]
+) -> None:
+    along_row, along_col = (
+        size_m  # 50 rows and 30 columns of the post image; working pixels of their geometric mean, of 0.5 m at least
+    )
+    grid = Grid((50, 30), Affine(along_col, 0, 500_000, 0, -along_row, 4_000_000), "EPSG:32615")
+    post = Layer.open(np.ones((3, 50, 30), np.uint8), grid=grid)
+    working = make_working_grid(None, post, None).grid
+    assert working.shape == shape
+    corner = working.affine * working.shape[::-1]
+    assert corner == pytest.approx((500_000 + 30 * along_col, 4_000_000 - 50 * along_row))
