@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, split_from_to
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import blocks, mean_gsd_m
 from deepnets4eo.jobs.blocks import Executor
-from deepnets4eo.jobs.identity import scene_identity
+from deepnets4eo.jobs.identity import identity_hash
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.scratch import check_job_output, hidden_folder, job_scratch, publish
 from deepnets4eo.outputs.event import EventInfo, event_findings
@@ -375,12 +375,8 @@ def _origin(layer: Layer) -> dict[str, str]:
 
 
 def _identity(pair: ChangePair, options: ChangeOptions) -> str:
-    """Name of the folder of what is finished: other images, registrations or options have another one; arrays always."""
-    shaping = asdict(
-        replace(options, workers=0, memory_bytes=0, min_area_m2=0.0, refine=None, cover_pre=None, cover_post=None)
-    )
-    further = [path for path in (options.cloud_mask_pre, options.cloud_mask_post) if path is not None]
-    if options.model is not None:
-        further.append(str(Path(options.model) / CARD))
-    position = [pair.registration.matrix, list(pair.scene.grid.affine)]
-    return scene_identity(pair.scene.layers.values(), shaping, further, position)
+    """Name of the folder of what is finished: other images, registrations or options have another one."""
+    shaping = replace(options, workers=0, memory_bytes=0, min_area_m2=0.0, refine=None, cover_pre=None, cover_post=None)
+    masks = [Path(path) for path in (options.cloud_mask_pre, options.cloud_mask_post) if path is not None]
+    model = None if options.model is None else Path(options.model) / CARD
+    return identity_hash(pair.scene.layers, shaping, masks, model, pair.registration.matrix)

@@ -7,7 +7,6 @@ bands, labels and values outside 0–1, and sizes that differ."""
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.jobs.identity import file_identity, grid_identity
+from deepnets4eo.jobs.identity import identity
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.row_journal import RowJournal
 from deepnets4eo.outputs.input_files import check_not_inputs
@@ -193,12 +192,10 @@ def _warn(result: Refinement) -> None:
 def _identity(
     scores: Layer, images: Sequence[Layer], diffusion: Diffusion, tile_px: int, device: str
 ) -> dict[str, Any]:
-    """What a job is resumed by; arrays have no identity, so a job with one is never another's."""
+    """What a job is resumed by."""
     layers = [scores, *images]
     return {
-        "files": [[file_identity(path) for path in one.paths] or uuid.uuid4().hex for one in layers],
-        "bands": [one.bands for one in layers],
-        "grid": grid_identity(scores.grid),
+        "files": [identity(one) for one in layers],
         "diffusion": asdict(diffusion),
         "tile_px": tile_px,
         "device": device if device == "cpu" else choose(device, "float32").device,

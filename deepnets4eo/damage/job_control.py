@@ -20,7 +20,7 @@ import shapely
 from deepnets4eo.damage.network import grader
 from deepnets4eo.footprints.offsets import FootprintAlignment
 from deepnets4eo.jobs.blocks import RemoteSteps
-from deepnets4eo.jobs.identity import file_identity, identity_hash, layer_identity
+from deepnets4eo.jobs.identity import identity_hash
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import Progress, between
 from deepnets4eo.registration.result import Registration, RegistrationQuality
@@ -52,12 +52,12 @@ def products_folder(
     """Return the folder where the products of this very map, which look so, are kept until all of them are there."""
     values = {field.name: getattr(damage_map, field.name) for field in fields(damage_map)}
     content = {name: _hash_table(one) if isinstance(one, gpd.GeoDataFrame) else one for name, one in values.items()}
-    return scratch / f"products-{identity_hash(layer_identity(post), layer_identity(pre), asdict(options), content)}"
+    return scratch / f"products-{identity_hash(post, pre, options, content)}"
 
 
 def labels_file(scratch: Path, run: str, image: Layer) -> Path:
     """Return the file that keeps the labels that a run finds in an image."""
-    return scratch / f"labels-{identity_hash(file_identity(Path(run) / CARD), layer_identity(image))}" / "labels.tif"
+    return scratch / f"labels-{identity_hash(Path(run) / CARD, image)}" / "labels.tif"
 
 
 def _job_hash(inputs: Inputs, settings: Settings) -> str:
@@ -67,11 +67,11 @@ def _job_hash(inputs: Inputs, settings: Settings) -> str:
     outlines = inputs.footprints.pixels
     return identity_hash(
         {name: value for name, value in asdict(settings).items() if name not in NO_SHAPE},
-        [[file_identity(name), file_identity(Path(name) / CARD)] for name in runs],
-        file_identity(settings.water) if settings.water else None,
-        None if shipped_folder is None else file_identity(shipped_folder / CARD),
-        [layer_identity(getattr(inputs, name)) for name in ("pre", "post", "dsm_pre", "dsm_post", "cloud_mask")],
-        [[one.column, one.scale, str(one.card), one.weight, layer_identity(one.layer)] for one in inputs.scores],
+        [[Path(name), Path(name) / CARD] for name in runs],
+        Path(settings.water) if settings.water else None,
+        None if shipped_folder is None else shipped_folder / CARD,
+        [getattr(inputs, name) for name in ("pre", "post", "dsm_pre", "dsm_post", "cloud_mask")],
+        [[one.column, one.scale, str(one.card), one.weight, one.layer] for one in inputs.scores],
         None
         if inputs.points is None
         else [inputs.points.weight, *map(_heights, (inputs.points.post, inputs.points.pre))],
@@ -80,13 +80,13 @@ def _job_hash(inputs: Inputs, settings: Settings) -> str:
     )
 
 
-def _heights(source: Any) -> list[Any]:
-    """What identifies heights: a file's size and time, a layer, or the coordinates of points in memory."""
+def _heights(source: Any) -> Any:
+    """What has the identity of heights: a file, a layer, or the coordinates of points in memory."""
     if isinstance(source, (str, Path)):
-        return file_identity(source)
+        return Path(source)
     if hasattr(source, "xyz"):
-        return [hashlib.sha256(np.ascontiguousarray(source.xyz).tobytes()).hexdigest()]
-    return layer_identity(source)
+        return source.xyz
+    return source
 
 
 def _hash_table(frame: gpd.GeoDataFrame) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from deepnets4eo.floods.mapper import POST, WaterMapper
 from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
 from deepnets4eo.grid import blocks
 from deepnets4eo.jobs.executors import Workers
-from deepnets4eo.jobs.identity import scene_identity
+from deepnets4eo.jobs.identity import identity_hash
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.scratch import check_job_output, hidden_folder, job_scratch, part_scratch, publish
 from deepnets4eo.outputs.event import EventInfo, event_findings
@@ -218,9 +218,7 @@ def _write_rasters(labels: Layer, probabilities: Layer, folder: Path, event: Eve
 
 
 def _identity(dates: FloodScene, options: FloodOptions) -> str:
-    """Name of the folder of what is finished: other images, registrations or options have another one; arrays always."""
-    motion = None if dates.registration is None else dates.registration.matrix
-    layers, shaping = dates.scene.layers.values(), options.shaping
-    return scene_identity(
-        layers, asdict(shaping), shaping.further_inputs.values(), [motion, list(dates.scene.grid.affine)]
-    )
+    """Name of the folder of what is finished: other images, registrations or options have another one."""
+    motion, shaping = None if dates.registration is None else dates.registration.matrix, options.shaping
+    further = [Path(source) if isinstance(source, str) else source for source in shaping.further_inputs.values()]
+    return identity_hash(dates.scene.layers, shaping, further, motion)

@@ -4,64 +4,52 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
-from collections.abc import Iterable
-from dataclasses import asdict, is_dataclass
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from odc.geo.geobox import GeoBox
 
 from deepnets4eo.files import plain
-from deepnets4eo.grid import READ_PX, Grid, blocks
+from deepnets4eo.grid import READ_PX, blocks
 from deepnets4eo.version import code_version
-
-if TYPE_CHECKING:
-    from deepnets4eo.rasters.layer import Layer
 
 
 def identity_hash(*values: Any) -> str:
-    """Return 16 hexadecimal digits that differ where a plain value or the code of the package does."""
-    text = json.dumps([code_version(), *(plain(value) for value in values)], default=_describe, sort_keys=True)
+    """Return 16 hexadecimal digits that differ where the identity of a value or the code of the package does."""
+    text = json.dumps([code_version(), identity(values)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def file_identity(path: str | Path) -> list[Any]:
-    """What says that a file is the same as before: its path, size and time; the path alone where it is no file here."""
-    file = Path(path)
-    return [str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] if file.is_file() else [str(path)]
+def identity(value: Any) -> Any:
+    """What says that a value is the same as before, as plain values. Of a `Path`: its size and time too, where it is a file here; of a
+    layer: its grid, bands and files, or a hash of its values where it has none; of an array: a hash; of what holds others: theirs."""
+    if isinstance(value, Path):
+        return (
+            [str(value.resolve()), value.stat().st_size, value.stat().st_mtime_ns] if value.is_file() else [str(value)]
+        )
+    if isinstance(value, GeoBox):
+        crs = None if value.crs is None else value.crs.to_wkt()
+        return {"shape": list(value.shape), "affine": list(value.affine)[:6], "crs": crs}
+    if hasattr(value, "paths") and hasattr(value, "grid"):  # a layer
+        files = [identity(Path(path)) for path in value.paths] or _hash_values(value)
+        return [str(value.source), identity(value.grid), value.bands, repr(value.nodata), files]
+    if isinstance(value, np.ndarray) and value.dtype.kind != "O":
+        return [value.dtype.str, list(value.shape), hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: identity(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): identity(item) for key, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(repr, value))
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [identity(item) for item in value]
+    return plain(value) if value is None or isinstance(value, (bool, int, float, str, np.generic)) else repr(value)
 
 
-def grid_identity(grid: Grid) -> dict[str, Any]:
-    """Shape, affine and CRS of a grid as plain values."""
-    crs = None if grid.crs is None else grid.crs.to_wkt()
-    return {"shape": list(grid.shape), "affine": list(grid.affine)[:6], "crs": crs}
-
-
-def layer_identity(layer: Layer | None) -> list[Any]:
-    """Grid and bands of a layer with the identities of its files, or with a hash of its values where it is an array."""
-    if layer is None:
-        return []
-    about = [str(layer.source), grid_identity(layer.grid), layer.bands, repr(layer.nodata)]
-    return [*about, [file_identity(path) for path in layer.paths] or _hash_values(layer)]
-
-
-def scene_identity(layers: Iterable[Layer], shaping: Any, further: Iterable[str | Path], position: Any) -> str:
-    """Name of the folder of what is finished of some layers: other files, options that shape the result or positions have another one,
-    layers of arrays always. further : files that are read beside them."""
-    paths = [layer.paths for layer in layers]
-    if not all(paths):
-        return uuid.uuid4().hex[:16]
-    files = [path for of_layer in paths for path in of_layer]
-    return identity_hash(shaping, [file_identity(path) for path in (*files, *further)], position)
-
-
-def _describe(value: Any) -> Any:
-    """The fields of a dataclass; the text of another value that is not plain."""
-    return plain(asdict(value)) if is_dataclass(value) and not isinstance(value, type) else repr(value)
-
-
-def _hash_values(layer: Layer) -> str:
+def _hash_values(layer: Any) -> str:
     digest = hashlib.sha256()
     for window in blocks(layer.shape, READ_PX):
         for array in layer.read(window):

@@ -24,7 +24,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite, remove, writing
 from deepnets4eo.grid import apply_affine, transformer
 from deepnets4eo.jobs.blocks import Executor
-from deepnets4eo.jobs.identity import file_identity, identity_hash, layer_identity
+from deepnets4eo.jobs.identity import identity_hash
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.parts import between
@@ -453,10 +453,9 @@ class LabelProgress:
     ) -> None:
         self._scratch, self._file = scratch, file
         self._folder = scratch / identity_hash(
-            _identity(file),
+            [(file.path, str(file.given_crs)) for file in (file, *neighbours)],
             _describe(labeller),
-            [_identity(one) for one in neighbours],
-            None if orthophoto is None else _describe_orthophoto(orthophoto),
+            None if orthophoto is None else [orthophoto.all_returns, *orthophoto.layers],
         )
         self.tile_folder = self._folder / "tiles"
         asprs = file.asprs and has_asprs_noise(labeller.legend)
@@ -519,10 +518,6 @@ class LabelProgress:
         return {number: int(arrays[WITHOUT_COLOUR]) for number, arrays in kept.items() if arrays is not None}
 
 
-def _identity(file: CloudFile) -> list[Any]:
-    return [*file_identity(str(file.path)), str(file.given_crs)]
-
-
 def _describe(labeller: PointLabeller) -> list[Any]:
     """Returns what distinguishes labellers: for runs what training wrote, for rules their options."""
     options = {
@@ -532,7 +527,3 @@ def _describe(labeller: PointLabeller) -> list[Any]:
     }
     about = [labeller.legend.to_dict(), labeller.halo_m, list(labeller.needs)]
     return [type(labeller).__name__, run_digest(labeller), options, *about]
-
-
-def _describe_orthophoto(orthophoto: Orthophoto) -> list[Any]:
-    return [orthophoto.all_returns, *map(layer_identity, orthophoto.layers)]

@@ -20,7 +20,7 @@ from deepnets4eo.device import Compute, choose, readers_for, torch_settings
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION
 from deepnets4eo.files import check_overwrite
-from deepnets4eo.jobs.identity import file_identity, grid_identity
+from deepnets4eo.jobs.identity import identity
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.parts import WHOLE, Part, between
 from deepnets4eo.jobs.row_journal import RowJournal
@@ -419,13 +419,11 @@ def _identity(
     run: str, plan: _Plan, segmenter: Segmenter, prepared: PreparedScene, paths: Mapping[str, Path]
 ) -> dict[str, Any]:
     scene = prepared.labelled
-    layers = {
-        name: [file_identity(path) for path in scene.layers[name].paths] for name in segmenter.inputs.present(scene)
-    }
+    layers = {name: identity(scene.layers[name]) for name in segmenter.inputs.present(scene)}
     return {
         "run": run,
         "scene": layers,
-        "grid": grid_identity(scene.grid),
+        "grid": identity(scene.grid),
         "stretch": _stretches(prepared),
         "tiling": plan.lattice.tiling.to_dict(),
         "compute": plan.compute.to_dict() | {"batch_tiles": plan.batch_tiles},

@@ -21,7 +21,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.evaluation.comparison import mean_scores
 from deepnets4eo.files import check_overwrite, read_json, remove, remove_leftovers, write_json
 from deepnets4eo.formats.access import allow_user_files, offline, user_files
-from deepnets4eo.jobs.identity import file_identity
+from deepnets4eo.jobs.identity import identity
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.lazy import check_extra, name_missing_extra
 from deepnets4eo.outputs.input_files import check_not_inputs
@@ -287,7 +287,7 @@ def _clear(out: Path) -> None:
 def note_data_files(recipe: Recipe, out: Path) -> None:
     """Write down the files of the section `data`, and those in its folders, where checkpoints are kept; files in the
     run folder do not count."""
-    identities = {str(path): file_identity(str(path))[1:] for path in _data_files(recipe, out)}
+    identities = {str(path): identity(Path(path))[1:] for path in _data_files(recipe, out)}
     write_json(out / CHECKPOINTS / FILES, dict(sorted(identities.items())))
 
 
@@ -297,7 +297,7 @@ def check_data_files(out: Path) -> None:
     note = out / CHECKPOINTS / FILES
     if not note.is_file():
         return
-    changed = [path for path, state in read_json(note).items() if file_identity(path)[1:] != state]
+    changed = [path for path, state in read_json(note).items() if identity(Path(path))[1:] != state]
     if changed:
         more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
         raise RunError(

@@ -4,7 +4,6 @@ Takes a folder and what identifies the job; blocks of another job in the same fo
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from deepnets4eo.damage.evidence.block import BlockSums, BuildingGeometry, Table, block_name
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.grid import Window
-from deepnets4eo.jobs.identity import grid_identity, identity_hash, layer_identity
+from deepnets4eo.jobs.identity import identity_hash
 from deepnets4eo.jobs.journal import Journal
 
 KINDS = tuple(field.name for field in fields(BlockSums))
@@ -61,7 +60,5 @@ def _fits_together(table: Table) -> bool:
 
 def _identity(working_grid: WorkingGrid, geometry: BuildingGeometry) -> str:
     """Hash of all that the sums depend on: program, files, grids as registered, outlines as moved."""
-    layers = {name: layer_identity(layer) for name, layer in working_grid.layers.items()}
-    positions = (geometry.centres, geometry.sides.begin, geometry.sides.end, geometry.moved)
-    outlines = hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in positions))
-    return identity_hash(grid_identity(working_grid.grid), working_grid.gsd_m, layers, outlines.hexdigest())
+    outlines = geometry.centres, geometry.sides.begin, geometry.sides.end, geometry.moved
+    return identity_hash(working_grid.grid, working_grid.gsd_m, working_grid.layers, outlines)
