@@ -90,7 +90,7 @@ class DaskCluster:
             from distributed import Client, KilledWorker
         for chatty in ("distributed", "tornado.application"):  # what concerns the user is said here
             logging.getLogger(chatty).setLevel(logging.CRITICAL)
-        self.killed = (KilledWorker,)
+        self.killed: tuple[type[Exception], ...] = (KilledWorker,)
         self._scheduler, self._client_type = scheduler, Client
         self._address = scheduler if isinstance(scheduler, str) else scheduler.scheduler_address
         self._client: Client | None = None

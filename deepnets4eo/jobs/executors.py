@@ -43,10 +43,11 @@ def _begin_process() -> None:
 class LocalProcesses:
     """Processes of this computer as a workplace, started afresh (none is forked); those of which one died are replaced."""
 
-    killed = ()
+    killed: tuple[type[Exception], ...] = ()
 
     def __init__(self, count: int) -> None:
-        self.workers, self._pool = count, None
+        self._count = count
+        self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> BlockPool:
         return BlockPool(self)
@@ -55,11 +56,16 @@ class LocalProcesses:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
+    @property
+    def workers(self) -> int:
+        """See `Workplace.workers`."""
+        return self._count
+
     def start(self) -> ProcessPoolExecutor:
         """See `Workplace.start`."""
         if self._pool is not None:
             self._pool.shutdown(wait=False)
-        self._pool = ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"), _begin_process)
+        self._pool = ProcessPoolExecutor(self._count, multiprocessing.get_context("spawn"), _begin_process)
         return self._pool
 
     def works(self) -> bool:
