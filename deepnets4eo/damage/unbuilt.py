@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from deepnets4eo.arrays import Floats, Geometries
-from deepnets4eo.damage.evidence.block import collect
+from deepnets4eo.damage.evidence.block import block_journal, collect
 from deepnets4eo.damage.evidence.columns import image_means
 from deepnets4eo.damage.evidence.gather import building_geometry, on_post
-from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.table import assess_coverage
 from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m, make_working_grid
 from deepnets4eo.damage.find_buildings import BuildingNetwork
@@ -95,9 +94,16 @@ def find_unbuilt(
     copies = place_decoys(outlines[~shapely.is_empty(outlines)], pre, np.random.default_rng(seed))
     together = np.concatenate([outlines, copies])
     geometry = building_geometry(together, working_grid, np.zeros(len(together), bool))
-    store = None if scratch is None else BlockStore(scratch, working_grid, geometry)
+    journal = block_journal(scratch, working_grid, geometry)
     sums = collect(
-        working_grid, geometry, workers=workers, progress=progress, store=store, part=part, steps=steps, step=UNBUILT
+        working_grid,
+        geometry,
+        workers=workers,
+        progress=progress,
+        journal=journal,
+        part=part,
+        steps=steps,
+        step=UNBUILT,
     )
     seen_built = None if network is None else network.log_odds(pre, together, tiles)
     if part != WHOLE or not sums:  # the sums are kept for the whole job; or no block could be measured

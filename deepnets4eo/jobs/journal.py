@@ -56,7 +56,7 @@ class Journal:
         complete."""
         if self.folder is None:
             return step()
-        kept = self._read(name)
+        kept = self.kept(name)
         if kept is not NOT_FINISHED:
             if kept is not None:
                 logger.info("%s: kept from an earlier job", name)
@@ -66,12 +66,10 @@ class Journal:
         result = step()
         if not complete():
             return result
-        kept = self._read(name)  # of another part of the job: all of them go on with the same
+        kept = self.kept(name)  # of another part of the job: all of them go on with the same
         if kept is not NOT_FINISHED:
             return kept
-        arrays: dict[str, NDArray[Any]] = {}
-        tree = json.dumps(self._pack(result, arrays))
-        self.put(name, {TREE: np.frombuffer(tree.encode(), np.uint8), **arrays})
+        self.keep(name, result)
         return result
 
     def tiles(self, name: str) -> Journal:
@@ -140,12 +138,20 @@ class Journal:
                 names = ", ".join(map(str, missing))
                 logger.warning("of %d parts these are not done: %s; their work is done now", total, names)
 
-    def _read(self, name: str) -> Any:
-        """What `run` kept, or NOT_FINISHED."""
+    def keep(self, name: str, value: Any) -> None:
+        """Keep a value: plain ones, arrays, tables, grids and dataclasses of the journal, in tuples and mappings by text."""
+        if self.folder is None:
+            return
+        arrays: dict[str, NDArray[Any]] = {}
+        tree = json.dumps(self._pack(value, arrays))
+        self.put(name, {TREE: np.frombuffer(tree.encode(), np.uint8), **arrays})
+
+    def kept(self, name: str) -> Any:
+        """The value that was kept, or NOT_FINISHED: where there is none, or it is damaged."""
         arrays = self.get(name)
         try:
             return NOT_FINISHED if arrays is None else self._unpack(json.loads(arrays[TREE].tobytes()), arrays)
-        except (ValueError, KeyError, TypeError):  # of another version
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # of another version
             return NOT_FINISHED
 
     def _pack(self, value: Any, arrays: dict[str, NDArray[Any]]) -> Any:

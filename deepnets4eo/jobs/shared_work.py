@@ -23,9 +23,10 @@ ComputeBlock: TypeAlias = Callable[[str], Arrays]
 
 @dataclass(frozen=True)
 class SharedWork:
-    """Who computes the blocks of a job, and where their results lie. folder : where all processes find it."""
+    """Who computes the blocks of a job, and where their results lie. executor : None where this process computes them.
+    folder : where all processes find it."""
 
-    executor: Executor
+    executor: Executor | None
     folder: Path
 
     def results(
@@ -38,6 +39,14 @@ class SharedWork:
         a block. Errors: RunError that names a block which could not be computed; OutputError."""
         journal, work = Journal(self.folder), (open, arguments, self.folder)
         kept = set(journal.names())
+        if self.executor is None:
+            with open(*arguments) as compute:
+                for name in names:
+                    done = journal.get(name) if name in kept else None
+                    if done is None:
+                        journal.put(name, computed := compute(name))
+                    yield computed if done is None else done
+            return
         receipts = self.executor.run(BlockWork(_open_kept, work), [name for name in names if name not in kept])
         for name in names:
             if name not in kept and (receipt := next(receipts)).failure:

@@ -7,8 +7,8 @@ disk beside those of the tiles. An interrupted job goes on at the next tile."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -258,16 +258,16 @@ def _label(
     steps: _Steps,
     executor: Executor | None,
 ) -> None:
-    tiles, finished = done.open_tiles(), done.labelled_tiles
-    numbers = [str(tile.number) for tile in tiles.tiles if tile.number not in finished]
+    tiles = done.open_tiles()
+    numbers = [str(tile.number) for tile in tiles.tiles]
+    shared = SharedWork(executor, done.labelled_folder.absolute())
     if executor is None:
-        results: Iterable[Arrays] = map(TileLabels(tiles, labeller, orthophoto), numbers)
+        results = shared.results(nullcontext, (TileLabels(tiles, labeller, orthophoto),), numbers)
     else:
-        shared = SharedWork(executor, done.tile_folder.absolute())
         results = shared.results(open_labels, (done.open_tiles, load_again(labeller), orthophoto), numbers)
-    for position, (number, arrays) in enumerate(zip(numbers, results, strict=True), start=1 + len(finished)):
-        done.store(arrays["index"], arrays["labels"])
-        done.finish(int(number), int(arrays[WITHOUT_COLOUR]))
+    done.begin_labels()
+    for position, arrays in enumerate(results, start=1):
+        done.store(arrays)
         steps(1, position / len(tiles.tiles))
 
 
@@ -461,27 +461,17 @@ class LabelProgress:
         asprs = file.asprs and has_asprs_noise(labeller.legend)
         self.open_tiles = partial(TiledPoints, self.tile_folder, file.crs, str(file.path), asprs=asprs)
         self._journal = Journal(self._folder)
-        self._labelled = self._journal.tiles("labelled")
+        self.labelled_folder, self.without_colour = self._folder / "labelled", 0
 
     @property
     def is_sorted(self) -> bool:
         """Whether the points of this very job are sorted in tiles, all of which are there."""
-        if self._journal.get(SORTED) is None or not (self._folder / LABELS).is_file():
+        if self._journal.get(SORTED) is None:
             return False
         try:
             return self.open_tiles().are_there
         except InputError:
             return False
-
-    @property
-    def labelled_tiles(self) -> frozenset[int]:
-        """Numbers of the tiles that are labelled."""
-        return frozenset(self._finished())
-
-    @property
-    def without_colour(self) -> int:
-        """Points of the labelled tiles that have no colour, as they lie beyond the orthophoto."""
-        return sum(self._finished().values())
 
     def clear(self) -> None:
         """Removes what there is, of other jobs as well."""
@@ -489,33 +479,28 @@ class LabelProgress:
             remove(self._scratch)
 
     def begin(self) -> None:
-        """Makes room for the labels of a job whose points are sorted."""
+        """Notes that the points are sorted."""
+        self._journal.put(SORTED, {})
+
+    def begin_labels(self) -> None:
+        """Makes room for the labels, of points that have none yet."""
         with writing(self._folder):
             shape = (self._file.point_count, 4)
             labels = np.lib.format.open_memmap(self._folder / LABELS, mode="w+", dtype=np.uint8, shape=shape)
-            labels[:, 0] = 255
+            labels[:, 0] = VOID
             labels.flush()
-        self._journal.put(SORTED, {})
 
-    def store(self, index: NDArray[np.uint64], labels: NDArray[np.uint8]) -> None:
-        """Keeps the labels (n, 4) of the points at an index (n,) of the file."""
+    def store(self, tile: Arrays) -> None:
+        """Puts the labels (n, 4) of a tile to their places in the file's order, and counts its points without colour."""
         with writing(self._folder):
             stored = np.load(self._folder / LABELS, mmap_mode="r+")
-            stored.view(np.uint32)[index, 0] = np.ascontiguousarray(labels).view(np.uint32)[:, 0]
-
-    def finish(self, number: int, without_colour: int = 0) -> None:
-        """Notes that a tile is labelled, and how many of its points have no colour."""
-        self._labelled.put(str(number), {WITHOUT_COLOUR: np.array(without_colour)})
+            stored.view(np.uint32)[tile["index"], 0] = np.ascontiguousarray(tile["labels"]).view(np.uint32)[:, 0]
+        self.without_colour += int(tile[WITHOUT_COLOUR])
 
     def labels(self) -> NDArray[np.uint8]:
         """Returns the labels (N, 4) in the file's order, read from disk where they are used."""
         labels: NDArray[np.uint8] = np.load(self._folder / LABELS, mmap_mode="r")
         return labels
-
-    def _finished(self) -> dict[int, int]:
-        """Returns the points without colour of each labelled tile, by its number."""
-        kept = {int(name): self._labelled.get(name) for name in self._labelled.names()}
-        return {number: int(arrays[WITHOUT_COLOUR]) for number, arrays in kept.items() if arrays is not None}
 
 
 def _describe(labeller: PointLabeller) -> list[Any]:

@@ -194,7 +194,7 @@ def test_an_interrupted_job_goes_on_at_the_next_tile(tmp_path: Path, monkeypatch
     assert sorted(item.name for item in tmp_path.iterdir()) == ["a.laz", "out.laz", "whole.laz"]
 
 
-@pytest.mark.parametrize("lost", ["0.points", "tiles.json", "labels.npy"])
+@pytest.mark.parametrize("lost", ["0.points", "tiles.json"])
 def test_points_that_are_gone_are_sorted_again(tmp_path: Path, lost: str) -> None:
     path, out = write_las(tmp_path / "a.laz", scattered(100)), tmp_path / "out.laz"
 

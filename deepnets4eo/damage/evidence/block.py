@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ from deepnets4eo.damage.evidence.sums import (
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.jobs.blocks import Steps
+from deepnets4eo.jobs.identity import identity_hash
+from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import WHOLE, Part
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.zonal.outline_points import Sides
@@ -89,6 +92,16 @@ class Table:
     buildings: Indices
     rows: dict[str, BuildingSums]
 
+    @property
+    def fits(self) -> bool:
+        """Whether there is a row of numbers a building in every array."""
+        count, arrays = self.buildings.shape, self.rows.values()
+        return (
+            len(count) == 1
+            and self.buildings.dtype.kind in "iu"
+            and all(array.ndim == 2 and array.shape[:1] == count and array.dtype.kind == "f" for array in arrays)
+        )
+
     @classmethod
     def concatenate(cls, parts: list[Table]) -> Table:
         """One table of the buildings of several, whose rows it takes away: they never stand in memory twice."""
@@ -107,6 +120,11 @@ class BlockSums:
     best: Table
     shifted: Table
     context: Table
+
+    @property
+    def fit(self) -> bool:
+        """Whether every table has a row of numbers a building in every array."""
+        return all(table.fits for table in (self.sums, self.best, self.shifted, self.context))
 
 
 @dataclass(frozen=True)
@@ -320,17 +338,11 @@ def _context(block: BlockWithMargin, geometry: BuildingGeometry, maps: dict[str,
     return Table(centred, context)
 
 
-class FinishedBlocks(Protocol):
-    """What keeps the sums of finished blocks (see `store.BlockStore`)."""
-
-    def get(self, window: Window) -> BlockSums | None:
-        """The sums of a block, or None where it was not finished."""
-
-    def put(self, window: Window, part: BlockSums) -> None:
-        """Keep the sums of a finished block."""
-
-    def names(self) -> list[str]:
-        """Names (`block_name`) of the finished blocks."""
+def block_journal(folder: Path | None, working_grid: WorkingGrid, geometry: BuildingGeometry) -> Journal:
+    """The journal of finished blocks in a folder, of these very images and outlines; one that keeps nothing without a folder."""
+    outlines = geometry.centres, geometry.sides.begin, geometry.sides.end, geometry.moved
+    name = "" if folder is None else identity_hash(working_grid.grid, working_grid.gsd_m, working_grid.layers, outlines)
+    return Journal(None if folder is None else folder / name, kinds=(BlockSums, Table))
 
 
 def block_name(window: Window) -> str:
@@ -344,7 +356,7 @@ def collect(
     *,
     workers: int = 2,
     progress: Callable[[float], None] | None = None,
-    store: FinishedBlocks | None = None,
+    journal: Journal = Journal(),
     part: Part = WHOLE,
     block_px: int = BLOCK_PX,
     steps: Steps | None = None,
@@ -352,7 +364,7 @@ def collect(
 ) -> dict[str, BuildingSums]:
     """Sums per building by name, (N, K) float64 each.
     Context columns are NaN for buildings whose centre lies outside the grid. progress : called with the share done.
-    store : keeps finished blocks, and returns those that an interrupted job finished. part : whose blocks are measured;
+    journal : of `block_journal`, keeps finished blocks, those of an interrupted job too. part : whose blocks are measured;
     the sums of buildings that reach into other blocks are incomplete. block_px : side of a block, a multiple of 8; the
     result does not depend on it. steps : has the blocks done by other processes, as those of `step`; the buildings of
     blocks that fail are left out with the reason."""
@@ -364,15 +376,18 @@ def collect(
     occupied = part.share([window for window in windows if len(geometry.body.touching(window))]) or windows[:1]
 
     def measure_or_load(window: Window) -> BlockSums:
-        kept = store.get(window) if store is not None else None
-        block = kept or measure_block(window, working_grid, geometry, radiometry)
-        if store is not None and kept is None:
-            store.put(window, block)
+        kept = journal.kept(block_name(window))
+        if isinstance(kept, BlockSums) and kept.fit:
+            return kept
+        block = measure_block(window, working_grid, geometry, radiometry)
+        journal.keep(block_name(window), block)
         return block
 
-    if steps is not None and store is not None:
+    if steps is not None and journal.folder is not None:
         by_name = {block_name(window): window for window in occupied}
-        failed = steps.finish(step, list(by_name), lambda name: measure_or_load(by_name[name]), store.names(), progress)
+        failed = steps.finish(
+            step, list(by_name), lambda name: measure_or_load(by_name[name]), journal.names(), progress
+        )
         for name, reason in failed.items():
             _leave_out(geometry, by_name[name], f"could not be measured: {reason}")
         occupied, progress = [window for name, window in by_name.items() if name not in failed], None

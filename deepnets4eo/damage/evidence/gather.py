@@ -16,10 +16,9 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Geometries, Indices, Points
-from deepnets4eo.damage.evidence.block import BLOCK_PX, BODY_M, BuildingGeometry, collect, radiometries
+from deepnets4eo.damage.evidence.block import BLOCK_PX, BODY_M, BuildingGeometry, block_journal, collect, radiometries
 from deepnets4eo.damage.evidence.columns import evidence_columns, post_columns_of_pre
 from deepnets4eo.damage.evidence.roofs import RoofPlaces, find_roofs, roof_agreement
-from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.table import ENCLOSING, LARGE, OUTSIDE, EvidenceTable, assess_coverage
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, make_working_grid
 from deepnets4eo.damage.vocabulary import PRE_POST
@@ -116,16 +115,16 @@ def gather(
     if roofs is not None:
         geometry, shift_px = _move_buildings(outlines, working_grid, post.grid, alignment, carried, roofs.moved)
     geometry.left_out[unreachable] = OUTSIDE
-    store = None if scratch is None else BlockStore(scratch, working_grid, geometry)
+    journal = block_journal(scratch, working_grid, geometry)
     sums = collect(
-        working_grid, geometry, workers=workers, progress=progress, store=store, part=part, block_px=block_px,
+        working_grid, geometry, workers=workers, progress=progress, journal=journal, part=part, block_px=block_px,
         steps=steps, step=EVIDENCE,
     )  # fmt: skip
-    if roofs is not None:
-        sums["pair_roof"] = roofs.match[:, None]
     coverage = assess_coverage(sums, geometry, working_grid)
     if not sums:  # no block could be measured
         return EvidenceTable.empty(footprints.frame["id"].to_numpy(), coverage.reason)
+    if roofs is not None:
+        sums["pair_roof"] = roofs.match[:, None]
     paired = coverage.method == PRE_POST
     evidence, before = evidence_columns(sums, paired), post_columns_of_pre(sums, paired)
     displaced = np.hypot(*geometry.moved.T) * working_grid.gsd_m > DISPLACED_M
@@ -153,9 +152,7 @@ def _roofs_beside(
         images = radiometries(working_grid, geometry)
         return find_roofs(working_grid, geometry.body, geometry.centres, images, workers)
 
-    if scratch is None:
-        return find()
-    journal = replace(BlockStore(scratch, working_grid, geometry).journal, kinds=(RoofPlaces,))
+    journal = replace(block_journal(scratch, working_grid, geometry), kinds=(RoofPlaces,))
     return journal.run("roofs", find)
 
 

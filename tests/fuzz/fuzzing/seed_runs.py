@@ -16,9 +16,11 @@ from deepnets4eo.baselines.parts.detector import save_bank
 from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
 from deepnets4eo.baselines.rules import RuleTable
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.damage.evidence.block import BlockSums, Table
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json, sha256
 from deepnets4eo.grid import Window
+from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.row_journal import RowJournal
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.checksums import CARD, SIGNATURE, hash_of
@@ -178,13 +180,8 @@ def _bank(root: Path) -> list[Seed]:
 def _blocks(root: Path) -> list[Seed]:
     """One finished block of a damage job."""
     (root / "blocks").mkdir()
-    arrays = {
-        **{kind: np.arange(4) for kind in ("sums", "best", "shifted", "context")},
-        "sums:ev": np.ones((4, 3)),
-        "context:light": np.ones((4, 3)),
-    }
-    with (root / "blocks" / "0-0.npz").open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    some, none = Table(np.arange(4), {"ev": np.ones((4, 3))}), Table(np.arange(4), {})
+    Journal(root / "blocks", kinds=(BlockSums, Table)).keep("0-0", BlockSums(some, none, none, some))
     return [Seed(root / "blocks", "0-0.npz")]
 
 
