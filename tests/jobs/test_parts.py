@@ -1,10 +1,13 @@
 """The parts of a job have every item once, in order."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, OutputError
+from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import WHOLE, Part
 
 
@@ -24,3 +27,17 @@ def test_parts_that_do_not_exist_are_refused_with_an_example(text: str) -> None:
 
 def test_a_part_reads_as_it_is_written() -> None:
     assert str(Part.parse(" 3/16 ")) == "3/16"
+
+
+def test_parts_that_are_not_done_are_told_and_another_number_of_parts_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal(tmp_path / "job")
+    for number in (1, 4):
+        journal.mark_part(Part(number, 4))
+    journal.report_parts()
+    assert [record.getMessage() for record in caplog.records] == [
+        "of 4 parts these are not done: 2, 3; their work is done now"
+    ]
+    with pytest.raises(OutputError, match="divided into 3 and into 4 parts"):
+        journal.check_part(Part(1, 3))

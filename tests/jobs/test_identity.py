@@ -1,0 +1,68 @@
+"""What a job is known by: another file, grid, value or option is another job; the same ones are the same, in any process."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from affine import Affine
+from geotiff import write_geotiff
+
+from deepnets4eo.grid import Grid
+from deepnets4eo.jobs import identity as module
+from deepnets4eo.jobs.identity import identity, identity_hash
+from deepnets4eo.rasters.scene import Layer
+
+
+@dataclass(frozen=True)
+class Options:
+    side: int
+    names: tuple[str, ...] = ()
+    moved: np.ndarray | None = None
+
+
+def test_a_file_is_known_by_its_path_size_and_time(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    assert identity(path) == [str(path)]
+    path.write_text("abc")
+    os.utime(path, ns=(1, 2_000_000_001))
+    assert identity(path) == [str(path), 3, 2_000_000_001]
+    assert identity(str(path)) == str(path), "text is text, also where it names a file"
+
+
+def test_layers_are_known_by_their_files_and_those_of_arrays_by_their_values(tmp_path: Path) -> None:
+    values = np.arange(48, dtype=np.uint8).reshape(1, 6, 8)
+    path = write_geotiff(tmp_path / "a.tif", values)
+    layer = Layer.open(path)
+    assert identity(layer)[-1] == [identity(Path(path))]
+    grid = layer.grid
+    same, other = values.copy(), values.copy()
+    other[0, 5, 7] += 1
+    first, second, third = (identity_hash(Layer.open(one, grid=grid)) for one in (values, same, other))
+    assert first == second != third
+    moved = Grid(grid.shape, Affine.translation(1, 0) * grid.affine, grid.crs)
+    assert identity_hash(Layer.open(values, grid=moved)) != first
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Options(1), Options(2)),
+        (Options(1, ("a", "b")), Options(1, ("b", "a"))),
+        (Options(1, moved=np.eye(2)), Options(1, moved=np.eye(2, k=1))),
+        ({"a": np.zeros(3)}, {"a": np.zeros(3, np.float32)}),
+        (np.zeros((2, 3)), np.zeros((3, 2))),
+        ({"a": None}, {"a": 0}),
+        (1.0, float("nan")),
+    ],
+)
+def test_other_values_have_another_hash(one: object, other: object) -> None:
+    assert identity_hash(one) != identity_hash(other)
+
+
+def test_the_hash_is_that_of_the_values_and_of_the_code_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = identity_hash({"b": Options(1, ("x",)), "a": {"z", "y"}}, [None, 0.5])
+    assert first == identity_hash({"a": {"y", "z"}, "b": Options(1, ("x",))}, (None, 0.5))
+    monkeypatch.setattr(module, "code_version", lambda: "another")
+    assert first != identity_hash({"b": Options(1, ("x",)), "a": {"z", "y"}}, [None, 0.5])
