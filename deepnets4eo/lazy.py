@@ -23,6 +23,7 @@ EXTRAS = {
     "onnx_ir": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
+    "cryptography": "dask",
     "dask": "dask",
     "distributed": "dask",
     "laspy": "points",
