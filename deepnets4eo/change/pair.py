@@ -18,7 +18,7 @@ from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import READ_PX, Grid, blocks, only_one_placed
-from deepnets4eo.inspection.images import undeclared_zeros
+from deepnets4eo.inspection.images import without_collar
 from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
 from deepnets4eo.rasters.views import LayerView, open_cloud_mask, with_gsd, without_implausible
@@ -54,7 +54,8 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
     covers = _open_covers(pair.post, options)
     registered = _register(pair, options)
     registration, grid = registered.registration, registered.post.grid
-    layers = {PRE: without_implausible(registered.pre_on_post), POST: without_implausible(registered.post)}
+    images = {PRE: registered.pre_on_post, POST: registered.post}
+    layers = {name: without_implausible(without_collar(image)) for name, image in images.items()}
     motions = {PRE: registration.matrix, POST: UNMOVED}
     for name, mask in clouds.items():
         layers[name] = hide_clouds(layers[name], mask, grid, motions[name])
@@ -63,25 +64,8 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
     findings = (
         *pair.findings,
         *_registration_findings(registration, options),
-        *_zero_findings(registered.pre, "pre"),
-        *_zero_findings(registered.post, "post"),
     )
     return ChangePair(scene, registration, findings, covers)
-
-
-def _zero_findings(image: Layer, role: str) -> tuple[Finding, ...]:
-    """A caution where stripes or collars of zeros pass for change."""
-    share = undeclared_zeros(image)
-    if not share:
-        return ()
-    return (
-        Finding(
-            f"undeclared_zeros_{role}", "caution",
-            f"The {role} image {image.source} is 0 in every band at {share:.0%} of its pixels, and hardly anywhere near 0, as where "
-            "it has no data: where the other image has values, that counts as change.",
-            "Declare it, e.g. with gdal_edit.py -a_nodata 0 FILE.",
-        ),
-    )  # fmt: skip
 
 
 def choose_bands(pre: Layer, post: Layer, options: ChangeOptions) -> tuple[Layer, Layer]:

@@ -25,7 +25,7 @@ from deepnets4eo.formats.access import check_exist
 from deepnets4eo.grid import overlap_share
 from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.scene import WHOLE, Layer, LayerLike, covered_share
-from deepnets4eo.rasters.views import open_cloud_mask
+from deepnets4eo.rasters.views import check_zero_is_value, open_cloud_mask
 from deepnets4eo.registration import ImagePair
 from deepnets4eo.terrain.units import check_layer_unit, check_same_datum, check_stated_unit
 
@@ -156,6 +156,7 @@ def _check_water(source: str | None, post: Layer) -> None:
         raise InputError(
             f"--water {source} has {layer.count} bands; expected one, which is not 0 where water is new. Extract one: gdal_translate -b 1."
         )
+    check_zero_is_value(layer, "--water", "dry ground in a map of water")
     covered_share(post.grid, layer, "--water")
 
 

@@ -26,7 +26,7 @@ from deepnets4eo.floods.relief import check_radar_view, hide_relief
 from deepnets4eo.floods.sensors import Kind, recognise
 from deepnets4eo.footprints import Footprints, footprint_findings, read_footprints
 from deepnets4eo.grid import Grid, Window, mean_gsd_m, only_one_placed
-from deepnets4eo.inspection.images import check_no_colour_table, check_two_images, declare_nodata
+from deepnets4eo.inspection.images import check_no_colour_table, check_two_images, declare_nodata, without_collar
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.band_roles import COLOURS
@@ -223,7 +223,8 @@ def _on_working_grid(image: Layer, kind: Kind, post_grid: Grid, grid: Grid, moti
     seen_there = grid_in_pre(
         post_grid, motion, shape=(grid.shape[0], grid.shape[1]), scale=~grid.affine * post_grid.affine
     )
-    averaged = image.on(seen_there, "bilinear" if grid is post_grid else "average").with_grid(grid)
+    resampling = "bilinear" if grid is post_grid else "average"
+    averaged = without_collar(image.on(seen_there, resampling).with_grid(grid))
     return show(averaged, needed_stretch(DISPLAY_RGB, image) if kind == "surface" else None)
 
 

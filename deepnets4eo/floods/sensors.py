@@ -5,6 +5,7 @@ Takes a layer; returns its kind and the bands that are read. Refuses images with
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -15,11 +16,14 @@ from deepnets4eo.floods.optical import COARSEST_M
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters.band_roles import COLOURS, nearest_indices, role_indices
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.values import METRE_NAMES
 
 Kind = Literal["radar", "spectrum", "surface", "map"]
 POLARISATIONS = ("vv", "vh", "hh", "hv")
 SENTINEL_2 = {"b3": "green", "b03": "green", "b8": "nir", "b08": "nir", "b11": "swir", "b4": "red", "b04": "red", "b2": "blue",
               "b02": "blue"}  # fmt: skip
+GEOMETRY = {"angle", "incidence", "lia", "dem", "dsm", "dtm", "ndsm", "height", "heights", "elevation", "hand", "slope", "aspect", "mask",
+            "layover", "shadow"}  # fmt: skip
 SHORT_WAVE = ("swir", "swir1", "swir16")
 WAVELENGTHS_NM = {"red": 660.0, "green": 560.0, "blue": 480.0, "nir": 840.0, "swir": 1610.0}  # a tenth away at most
 
@@ -29,6 +33,7 @@ def recognise(layer: Layer, sensor: str = "auto") -> tuple[Kind, Layer]:
 
     sensor : "auto", "optical" or "radar". Errors: InputError for optical images without bands that show water.
     """
+    layer = _without_geometry(layer)
     names = [name.strip().casefold() for name in layer.band_names]
     polarised = [name for name in POLARISATIONS if name in names]
     few = layer.count <= 2 and (polarised or layer.dtype.kind == "f")
@@ -46,6 +51,19 @@ def recognise(layer: Layer, sensor: str = "auto") -> tuple[Kind, Layer]:
         "near or short-wave infrared, or in red, green and blue of at most 2 m. Name its bands, e.g. --set post_bands=green,nir,swir, "
         "or say --sensor radar."
     )
+
+
+def _without_geometry(layer: Layer) -> Layer:
+    """The bands that show how the ground looked: without angles, heights and masks, by their names and units. Errors: InputError for none."""
+    words = [set(re.split(r"[^a-z]+", name.casefold())) for name in layer.band_names]
+    metres = [stored.unit.lower() in METRE_NAMES[1:] for stored in layer.scaling]
+    shown = [band for band, own, high in zip(layer.bands, words, metres, strict=True) if not (own & GEOMETRY or high)]
+    if not shown:
+        raise InputError(
+            f"{layer.source} has the bands {', '.join(name[:30] for name in layer.band_names[:8])}, which are heights, angles or masks and "
+            "no image. Give radar or an optical image."
+        )
+    return layer.subset(shown)
 
 
 def _roles(layer: Layer, names: Sequence[str]) -> dict[str, int]:

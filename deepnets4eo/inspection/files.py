@@ -23,11 +23,10 @@ from deepnets4eo.formats.array_files import parse_reference
 from deepnets4eo.formats.stac_items import asset_of
 from deepnets4eo.grid import LABELS_READ_PX, Grid, blocks, gsd_m, only_one_placed, overlap_share
 from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, is_cube
-from deepnets4eo.inspection.images import describe_unmasked_band, undeclared_zeros
+from deepnets4eo.inspection.images import describe_unmasked_band, undeclared_nodata
 from deepnets4eo.inspection.mask_colours import CLASSES, describe_masks
 from deepnets4eo.inspection.vectors import describe_vector
 from deepnets4eo.plugins import INSPECTIONS, load_plugin, plugins_of
-from deepnets4eo.rasters.band_roles import COLOURS
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.values import find_outliers, to_physical
 from deepnets4eo.rasters.views import hidden_class_note
@@ -173,10 +172,10 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
         describe_cube(result.facts, result.problems, layer)
     else:
         _describe_values(result, layer)
-    if layer.count >= len(COLOURS) and (zeros := undeclared_zeros(layer)):
+    if layer.count > 1 and (hidden := undeclared_nodata(layer)):
         result.problems.append(
-            f"it is 0 in every band at {zeros:.1%} of the pixels looked at, and hardly anywhere near 0, as where it has no data: "
-            f"declare it, e.g. with gdal_edit.py -a_nodata 0 {path}."
+            f"it holds {hidden} at {hidden.share:.1%} of the pixels looked at, far from all others, as where it has no data. "
+            f"{hidden.remedy(path)}"
         )
     if (quantity := Quantity.from_tags(layer.tags, path)) is not None:
         result.facts["estimates"] = str(quantity)

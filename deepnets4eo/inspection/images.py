@@ -6,17 +6,20 @@ undeclared nodata where many pixels are 0 in every band and hardly any are near 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_opening
 
+from deepnets4eo.arrays import Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.sources import same_grid
 from deepnets4eo.rasters.values import find_outliers
+from deepnets4eo.rasters.views import CollarSource, is_small
 from deepnets4eo.tiling.sampling import spread_windows
 
 WINDOW_PX, WINDOWS = 256, 4  # side of a window, and how many along each side of the image
@@ -29,6 +32,9 @@ LEAST_SHARE = 0.005  # of the valid pixels
 LEAST_VALUES = 64  # different values of an image; masks and labels have fewer, and their 0 says something
 NEAR, NEAR_STEPS = 0.02, 2  # a pixel is near 0 up to this share of the median, or these steps of whole numbers
 RARE = 0.1  # of the zeros: more pixels near 0 than that, and 0 is a value like others
+SOLID_PX = 7  # side of squares without data, in which most of it lies
+LOSSY = 3.0  # bytes that lossy compression makes of zeros
+FAINT = 1e-3  # of the 90th percentile: less is noise, even beside calm water (30 dB)
 
 
 def sample_windows(shape: tuple[int, int]) -> list[Window]:
@@ -71,34 +77,99 @@ def _same_values(pre: Layer, post: Layer) -> bool:
     return seen > 0 and differing <= SHOWN_CHANGE * seen
 
 
+class Undeclared(NamedTuple):
+    """What an image holds where it has no data, though its file does not say so, and at which share of the pixels looked at: one value in
+    every band, or in wide squares all of at most a size; below 0 that is in dB."""
+
+    share: float
+    value: float | None = None
+    largest: float | None = None
+
+    def __str__(self) -> str:
+        if self.value is not None:
+            return f"{self.value:g} in every band"
+        return f"{'at most' if self.largest < 0 else '0 to'} {self.largest:.3g} in every band of wide parts"  # type: ignore[operator]
+
+    def remedy(self, file: str) -> str:
+        """How the file comes to say it."""
+        if self.value is not None:
+            return f"Declare it: gdal_edit.py -a_nodata {self.value:.17g} {file}"
+        return f"Write a mask of it, e.g. with nearblack -setmask -near {max(1, round(self.largest or 0))} -o OUT.tif {file}"
+
+
 def declare_nodata(layer: Layer, role: str, findings: list[Finding]) -> Layer:
-    """The layer with the nodata value that its file does not declare, as `deepnets4eo check` finds it."""
-    value = undeclared_nodata(layer)
-    if value is None:
+    """The layer with the nodata value that its file does not declare, as `deepnets4eo check` finds it. Wide parts of several such values
+    are left out by `without_collar`, on the grid that is worked on."""
+    found = undeclared_nodata(layer)
+    if found is None:
         return layer
     findings.append(
         Finding(
             f"undeclared_nodata_{role}", "caution",
-            f"The {role} image {layer.source} holds {value:g} where it has no data, and does not declare it; it was taken "
-            "as no data.",
-            f"Declare it: gdal_edit.py -a_nodata {value:.17g} FILE",
+            f"The {role} image {layer.source} holds {found} where it has no data ({found.share:.0%} of its pixels), and does not "
+            "declare it; it was taken as no data.",
+            found.remedy("FILE"),
         )
     )  # fmt: skip
-    return layer.with_nodata(value)
+    return layer if found.value is None else layer.with_nodata(found.value)
 
 
-def undeclared_nodata(layer: Layer) -> float | None:
-    """The value that means no data by custom and stands far from all others; None where there is none."""
-    if layer.dtype.itemsize == 1:
+def without_collar(layer: Layer) -> Layer:
+    """The layer, not valid in wide parts without data that hold several values, as noise and lossy compression leave them; it is not warped any
+    more where it has some."""
+    found = undeclared_nodata(layer)
+    return layer if found is None or found.largest is None else Layer(CollarSource(layer, found.largest))
+
+
+def undeclared_nodata(layer: Layer) -> Undeclared | None:
+    """What means no data in an image (brightness, backscatter, reflectance) without being declared; None where nothing does: a value by custom, far
+    from all others, else zeros, or what is nearly 0, with hardly any value near it."""
+    looked = [_reduced(*layer.as_stored().read(window)) for window in sample_windows(layer.shape)]
+    some, sizes, highest = (np.concatenate(parts) for parts in zip(*looked, strict=True))
+    far = find_outliers(some)
+    if far is not None and far.nodata is not None:
+        return Undeclared(float((highest == far.nodata).mean()), far.nodata)
+    whole, seen = layer.dtype.kind in "iu", sizes[sizes > 0]
+    if len(np.unique(seen)) < LEAST_VALUES:
         return None
-    values: list[NDArray[Any]] = []
-    numbers = layer.as_stored()
+    decibel = not whole and float(np.median(highest)) < 0
+    strength = 10 ** (np.minimum(highest, 0) / 10) if decibel else sizes
+    faint = LOSSY if layer.dtype == np.uint8 else FAINT * float(np.percentile(strength[strength > 0], 90))
+    found = None
+    if share := _apart(strength, faint, (strength > 0) & (strength <= faint), whole=whole):
+        found = Undeclared(share, largest=10 * float(np.log10(faint)) if decibel else faint)
+    elif share := _apart(sizes, 0.0, sizes == 0, whole=whole):
+        found = Undeclared(share, 0.0) if layer.nodata is None else Undeclared(share, largest=0.0)
+    return found if found is not None and _solid(layer, found) else None
+
+
+def _solid(layer: Layer, found: Undeclared) -> bool:
+    """Whether most pixels without data lie in squares of them, as in collars and stripes; of shadows that a stretch cut at 0 few do."""
+    inside, every, square = 0, 0, np.ones((SOLID_PX, SOLID_PX), bool)
     for window in sample_windows(layer.shape):
-        data, valid = numbers.read(window)
-        same = (data == data[:1]).all(axis=0) & valid  # no data is no data in every band
-        values.append(np.concatenate([data[0][valid][::7], np.unique(data[0][same])]))
-    far = find_outliers(np.concatenate(values))
-    return None if far is None else far.nodata
+        data, valid = layer.as_stored().read(window)
+        hidden = valid & is_small(data, found.largest or 0.0)
+        every += np.count_nonzero(hidden)
+        inside += np.count_nonzero(hidden & binary_opening(hidden | ~valid, square))
+    return inside >= every / 2
+
+
+def _reduced(data: NDArray[Any], valid: Mask) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64]]:
+    """Of the valid pixels of a window: some values, with all that are the same in every band; the largest size, and the largest value, of all bands."""
+    pixels = data[:, valid]
+    same = (pixels == pixels[:1]).all(axis=0)  # no data is no data in every band
+    sizes = np.abs(pixels.astype(np.float64)).max(axis=0)
+    return np.concatenate([pixels[0][::7], np.unique(pixels[0][same])]), sizes, pixels.max(axis=0).astype(np.float64)
+
+
+def _apart(values: NDArray[np.float64], most: float, hidden: Mask, *, whole: bool) -> float:
+    """The share of values of at most `most`; 0.0 where those that are hidden are few, or others lie near them: then they may be ground."""
+    share, beyond = float(hidden.mean()), values > most
+    if share < LEAST_SHARE or not beyond.any():
+        return 0.0
+    near = max(NEAR * float(np.median(values[beyond])), NEAR_STEPS if whole else 0.0)
+    beside = float((beyond & (values <= most + near)).mean())
+    return float(1 - beyond.mean()) if beside <= RARE * share else 0.0
 
 
 def bright_value(image: Layer) -> float | None:
@@ -118,22 +189,6 @@ def is_grey(image: Layer) -> bool:
             return False
         seen = seen or bool(valid.any())
     return seen
-
-
-def undeclared_zeros(layer: Layer) -> float:
-    """Return the share of valid pixels of an image (brightness, backscatter, reflectance) that are 0 in every band and
-    no values; 0.0 where zeros may be values."""
-    largest = [
-        np.abs(data[:, valid].astype(np.float64)).max(axis=0)
-        for data, valid in map(layer.read, sample_windows(layer.shape))
-    ]
-    values = np.concatenate(largest)
-    seen = values[values > 0]
-    zeros = values.size - seen.size
-    if zeros < max(1, LEAST_SHARE * values.size) or len(np.unique(seen)) < LEAST_VALUES:
-        return 0.0
-    near = max(NEAR * float(np.median(seen)), NEAR_STEPS if layer.dtype.kind in "iu" else 0.0)
-    return zeros / values.size if (seen <= near).sum() <= RARE * zeros else 0.0
 
 
 def describe_unmasked_band(layer: Layer) -> tuple[str, str] | None:

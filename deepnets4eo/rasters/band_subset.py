@@ -6,6 +6,7 @@ known by its name, or by its values in nine small windows; it is read as a band.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -53,6 +54,16 @@ def without_alpha(dataset: DatasetReader) -> str:
     """A virtual raster, as text, in which all bands of `dataset` are bands like the others and none is marked as alpha."""
     text = _vrt(dataset, _described(dataset, dataset.indexes, dataset.nodatavals))
     return text.replace("<ColorInterp>Alpha<", "<ColorInterp>Undefined<")
+
+
+def as_power(dataset: DatasetReader) -> str:
+    """A virtual raster, as text, of the squared modulus of complex numbers: the power of radar."""
+    bands = _described(dataset, dataset.indexes, [None if value is None else value**2 for value in dataset.nodatavals])
+    derived = re.sub(
+        r'<VRTRasterBand dataType="(C\w+)"', r'<VRTRasterBand subClass="VRTDerivedRasterBand" dataType="Float32"', bands
+    )
+    function = "<PixelFunctionType>intensity</PixelFunctionType><SourceTransferType>CFloat64</SourceTransferType>"
+    return _vrt(dataset, derived.replace("<SimpleSource>", f"{function}<SimpleSource>"))
 
 
 def _open(dataset: DatasetReader, bands: str) -> DatasetReader:

@@ -34,7 +34,7 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster, rpc_advice
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, check_grid, only_one_placed, whole
-from deepnets4eo.rasters.band_subset import alpha_bands, false_alpha, subset_bands, without_alpha
+from deepnets4eo.rasters.band_subset import alpha_bands, as_power, false_alpha, subset_bands, without_alpha
 from deepnets4eo.rasters.mosaic import MARK, find_tiles, mosaic_vrt, stack_files, stack_vrt
 from deepnets4eo.rasters.plane_crs import PLAIN_METRES, PLANE, flat_crs
 from deepnets4eo.rasters.values import (
@@ -175,13 +175,14 @@ class FileSource:
         self.name, self.paths = name, paths
         self._open_again = partial(FileSource, name, _from_anywhere(target), paths, nodata)
         self._target, self._handles = target, Handles()
-        self._without_alpha: MemoryFile | None = None
+        self._translated: MemoryFile | None = None
         with _description_errors(name), self._handles.lend(self.open_dataset) as dataset:
             self._describe(dataset, nodata)
-            if self.unmasked_bands:
-                self._without_alpha = MemoryFile(without_alpha(dataset).encode(), ext=".vrt")
-        if self._without_alpha is not None:
-            self._target, self._handles = self._without_alpha.name, Handles()
+            if self.unmasked_bands or self.complex:
+                text = as_power(dataset) if self.complex else without_alpha(dataset)
+                self._translated = MemoryFile(text.encode(), ext=".vrt")
+        if self._translated is not None:
+            self._target, self._handles = self._translated.name, Handles()
 
     def _describe(self, dataset: DatasetReader, nodata: float | None) -> None:
         """Take all but the pixels from the file."""
@@ -199,8 +200,11 @@ class FileSource:
             )
         self.band_names = [text or f"band_{i + 1}" for i, text in enumerate(dataset.descriptions)]
         self.unmasked_bands = [self.band_names[band - 1] for band in unmasked]  # marked as alpha, read as bands
-        self.dtype = np.dtype(dataset.dtypes[0])
+        self.complex = dataset.dtypes[0].startswith("complex")  # read as power
+        self.dtype = np.dtype(np.float32 if self.complex else dataset.dtypes[0])
         self.band_nodata = [nodata] * dataset.count if nodata is not None else list(dataset.nodatavals)
+        if self.complex:
+            self.band_nodata = [None if value is None else value**2 for value in self.band_nodata]
         self.nodata = common_nodata([self.band_nodata[band - 1] for band in self.bands])
         self.tags = dict(dataset.tags(ns="IMAGERY")) | dict(
             dataset.tags()
@@ -263,6 +267,9 @@ class FileSource:
             ) from error
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
+        if self.complex:  # GDAL would take means of complex numbers, whose phases cancel
+            coarse = WarpedSource(self, self.grid.zoom_to(shape), Resampling.average.name)
+            return coarse.read(whole(coarse.grid), bands)
         try:
             with self._handles.lend(self.open_dataset) as dataset:
                 values = nodata_of(self, bands)
@@ -319,7 +326,8 @@ class WarpedSource:
         self._origin, self._resampling = origin, Resampling[resampling]
         self._handles: dict[tuple[int, ...], Handles] = {}  # by the bands that are read
         zoom = _zoom_factor(origin.grid, grid) if resampling == Resampling.average.name else 0
-        self._zoomed = zoom if zoom and self._means_leave_out_nodata() else 0  # else 0: the pixels are warped
+        by_means = zoom and not getattr(origin, "complex", False) and self._means_leave_out_nodata()
+        self._zoomed = zoom if by_means else 0  # else 0: the pixels are warped
 
     @classmethod
     def view(cls, origin: Source, grid: Grid, resampling: str) -> Source:

@@ -19,6 +19,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import DTypeLike, NDArray
 from odc.geo.geobox import GeoBox
+from scipy.ndimage import binary_opening
 
 from deepnets4eo.arrays import Mask
 from deepnets4eo.cards.legend import VOID, Legend
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SQUARE_PX = 15  # side of the squares without data; shadows are seldom as wide and as dark
 MOST = 1e15  # squares of a hundred million such values still have a sum in float32
 
 
@@ -82,14 +84,19 @@ def open_cloud_mask(mask: LayerLike, image: Layer, flag: str, *, zero_is_clear: 
             f"{flag} {layer.source} has {layer.count} bands; expected one band, which says where the image is clear. Take one "
             "out, e.g. with gdal_translate -b 1."
         )
-    if zero_is_clear and layer.nodata == 0:
-        raise InputError(
-            f"{flag} {layer.source} declares 0 as nodata, but 0 is clear in a mask of clouds. Remove that, e.g. with "
-            "gdal_edit.py -unsetnodata."
-        )
+    if zero_is_clear:
+        check_zero_is_value(layer, flag, "clear in a mask of clouds")
     covered_share(image.grid, layer, flag)
     layer.on(image.grid, "nearest")  # which refuses another size where only pixel numbers pair them
     return layer
+
+
+def check_zero_is_value(layer: Layer, flag: str, meaning: str) -> None:
+    """Refuse a map of one thing, named by `flag`, that declares 0 as nodata though 0 has a meaning in it (InputError)."""
+    if layer.nodata == 0:
+        raise InputError(
+            f"{flag} {layer.source} declares 0 as nodata, but 0 is {meaning}. Remove that, e.g. with gdal_edit.py -unsetnodata."
+        )
 
 
 def plausible(data: NDArray[Any], valid: Mask) -> Mask:
@@ -137,6 +144,35 @@ def _name_once(name: str, value: float) -> None:
         "%s holds values such as %g, which nothing measures: these pixels are left out. Declare them as nodata: "
         "gdal_edit.py -a_nodata VALUE FILE", name, value,
     )  # fmt: skip
+
+
+class CollarSource(LayerView):
+    """A layer that is not valid in squares of `SQUARE_PX` whose numbers are all of at most a size, or below 0 at most that; it is not
+    warped any more. Beyond its edge there is no data."""
+
+    def __init__(self, layer: Layer, largest: float) -> None:
+        numbers = layer.as_stored()
+        super().__init__(numbers, numbers.dtype, layer.nodata)
+        self.largest, self.stored_values = largest, layer.scaling
+
+    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+        inner = slice(SQUARE_PX, -SQUARE_PX)
+        data, valid = self.choose(bands).read(window.grow(SQUARE_PX))
+        small = is_small(data, self.largest) | ~valid
+        if small.any():
+            valid = valid & ~binary_opening(small, np.ones((SQUARE_PX, SQUARE_PX), bool))
+        return data[:, inner, inner], valid[inner, inner]
+
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+        chosen = self.choose(bands)
+        data, valid = chosen.reader.read_coarse(shape, chosen.bands)
+        return data, valid & ~is_small(data, self.largest)
+
+
+def is_small(data: NDArray[Any], largest: float) -> Mask:
+    """Where all bands (C, h, w) are of at most a size; below 0, such as −60 dB, at most that."""
+    values = data if largest < 0 else np.abs(data)
+    return np.asarray((values <= largest).all(axis=0))
 
 
 def hidden_class(labels: Layer, legend: Legend) -> str | None:

@@ -594,18 +594,22 @@ def test_taizhou_is_mapped_from_file_to_file(real_data: Path, tmp_path: Path) ->
     assert ConfusionMatrix(2).update(reference, labels).kappa > 0.94
 
 
-def test_stripes_of_zeros_without_nodata_are_a_caution(tmp_path: Path) -> None:
+def test_stripes_of_zeros_without_nodata_are_left_out_and_said(tmp_path: Path) -> None:
     pre, post = images()
     post[:, 40:56] = 0
     before, after = (str(write_geotiff(tmp_path / f"{n}.tif", one, gsd=GSD)) for n, one in enumerate((pre, post)))
-    (found,) = [finding for finding in open_pair(before, after, PLAIN).findings if "zeros" in finding.code]
-    assert found.code == "undeclared_zeros_post"
-    assert "is 0 in every band at 10% of its pixels" in found.message
+    pair = open_pair(before, after, PLAIN)
+    (found,) = [finding for finding in pair.findings if "undeclared" in finding.code]
+    assert found.code == "undeclared_nodata_post"
+    assert "holds 0 in every band where it has no data (10% of its pixels)" in found.message
+    np.testing.assert_array_equal(pair.scene.layers["image_post"].read()[1], (post != 0).any(axis=0))
     declared = str(write_geotiff(tmp_path / "declared.tif", post, gsd=GSD, nodata=0))
     dark = (
         (post.astype(np.int16) - np.arange(SIDE)[None, :, None]).clip(0).astype(np.uint8)
     )  # zeros, and what is nearly 0
-    for image in (declared, str(write_geotiff(tmp_path / "dark.tif", np.where(post > 0, dark, 1), gsd=GSD))):
-        assert not [finding for finding in open_pair(before, image, PLAIN).findings if "zeros" in finding.code]
-    assert any("0 in every band at 10.0% of the pixels" in problem for problem in inspect(after).problems)
-    assert not any("0 in every band" in problem for problem in inspect(declared).problems + inspect(before).problems)
+    for image in (declared, str(write_geotiff(tmp_path / "dark.tif", np.where(post > 0, dark, 90), gsd=GSD))):
+        assert not [finding for finding in open_pair(before, image, PLAIN).findings if "undeclared" in finding.code]
+    assert any("holds 0 in every band at 10.0% of the pixels" in problem for problem in inspect(after).problems)
+    assert not any(
+        "holds 0 in every band" in problem for problem in inspect(declared).problems + inspect(before).problems
+    )

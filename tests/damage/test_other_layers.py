@@ -7,6 +7,7 @@ import numpy as np
 import pyproj
 import pytest
 from affine import Affine
+from geotiff import write_geotiff
 from shapely import box
 
 from deepnets4eo.cards.quantity import QUANTITIES
@@ -71,6 +72,12 @@ def test_where_a_mask_has_no_data_counts_as_clouded() -> None:
 def test_a_mask_whose_clear_pixels_are_no_data_is_refused() -> None:
     with pytest.raises(InputError, match="declares 0 as nodata"):
         opened(np.zeros(POST.shape, np.uint8), POST.grid, nodata=0)
+
+
+def test_a_map_of_water_whose_dry_ground_is_no_data_is_refused(tmp_path: Path) -> None:
+    path = write_geotiff(tmp_path / "water.tif", np.ones((1, *POST.shape), np.uint8), nodata=0)
+    with pytest.raises(InputError, match=r"--water .*water\.tif declares 0 as nodata, but 0 is dry ground"):
+        open_inputs(None, POST, CITY.footprints(), Settings(water=str(path)))
 
 
 def test_buildings_that_the_edge_of_the_image_cuts_are_named_so() -> None:

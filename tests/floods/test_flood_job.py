@@ -22,11 +22,13 @@ from deepnets4eo.errors import GridError, InputError, OutputError
 from deepnets4eo.floods import FloodOptions, WaterMapper, map_flood, water_around, water_indices
 from deepnets4eo.floods.buildings import NO, NOT_KNOWN, YES
 from deepnets4eo.floods.dates import open_flood_scene
+from deepnets4eo.floods.sensors import recognise
 from deepnets4eo.floods.spectrum import measure_land_nir
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.jobs.parts import Part
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.values import StoredValues
 from deepnets4eo.segmenters.run import load_run, save_run
 
 SIDE, GSD = 200, 10.0
@@ -329,14 +331,13 @@ def test_bands_can_be_named_and_the_sensor_said(folder: Path, tmp_path: Path) ->
 
 
 def test_bands_are_known_by_their_wavelengths() -> None:
-    from deepnets4eo.floods.sensors import recognise
-
     class Landsat:
         """Bands with wavelengths and names that say nothing."""
 
         band_names, bands, count, dtype = [f"x{k}" for k in range(6)], list(range(1, 7)), 6, np.dtype("uint8")
         wavelengths_nm = np.array([482.5, 565, 660, 825, 1650, 2220])
         grid = Layer.open(np.zeros((2, 2), np.uint8)).grid
+        scaling = [StoredValues()] * 6
 
         def subset(self, bands):
             self.chosen = bands
@@ -422,3 +423,34 @@ def test_a_spanish_flood_is_mapped_by_radar_after_an_optical_image(real_data: Pa
     reference = Layer.open(next((chip / "Labels").glob("*.tif"))).read()[0][0]
     matrix = ConfusionMatrix(2).update((reference == 1).astype(np.uint8), (labels > 0).astype(np.uint8), reference >= 0)
     assert matrix.iou[1] > 0.58
+
+
+def test_bands_are_taken_by_their_names_and_angles_and_heights_are_no_image(tmp_path: Path) -> None:
+    values = np.full((3, 40, 40), -12, np.float32)
+    for gsd in (10.0, 1.0):
+        path = tmp_path / f"{gsd}.tif"
+        write_geotiff(path, values, gsd=gsd)
+        with rasterio.open(path, "r+") as file:
+            file.descriptions = ["VV", "VH", "angle"]
+        kind, layer = recognise(Layer.open(path))
+        assert (kind, layer.band_names) == ("radar", ["VV", "VH"])
+    with pytest.raises(InputError, match="are heights, angles or masks and no image"):
+        recognise(Layer.open(named(tmp_path / "dsm.tif", values[:1], ["DSM"])))
+
+
+def test_a_border_without_data_that_nothing_declares_is_not_seen_and_no_water(tmp_path: Path) -> None:
+    """The right quarter of POST was not seen; its values are zeros, or the noise of a radar's border."""
+    pre = radar(tmp_path / "pre.tif", RIVER, seed=1, power=True)
+    post = Layer.open(radar(tmp_path / "post.tif", RIVER, FLOODED, seed=2, power=True)).read()[0]
+    for name, fill in (("zeros", 0.0), ("noise", np.random.default_rng(3).uniform(0, 2e-6, post[:, :, 150:].shape))):
+        post[:, :, 150:] = fill
+        found = map_flood([pre], named(tmp_path / f"{name}.tif", post, ["VV", "VH"]), tmp_path / name)
+        assert "undeclared_nodata_post" in [finding.code for finding in found.findings]
+        labels = labels_of(found)
+        assert (labels[:, 151:] == NOT_SEEN).all()
+        assert (
+            ConfusionMatrix(2)
+            .update(wet(FLOODED)[:, :150].astype(np.uint8), (labels == FLOOD)[:, :150].astype(np.uint8))
+            .iou[1]
+            > 0.95
+        )

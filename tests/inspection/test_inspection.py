@@ -14,7 +14,10 @@ from shapely.geometry import LineString, Polygon, box
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage import read_footprints
+from deepnets4eo.grid import Window
 from deepnets4eo.inspection.files import inspect, overlaps
+from deepnets4eo.inspection.images import declare_nodata, without_collar
+from deepnets4eo.rasters.scene import Layer
 
 PLACE = {"crs": "EPSG:32633", "transform": Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000)}
 
@@ -406,3 +409,40 @@ def test_check_compares_the_colours_of_masks_with_their_classes_json(tmp_path: P
     assert "its masks are no colours" in found(**colours)[0]
     (tmp_path / "classes.json").write_text("{}", encoding="utf-8")
     assert "holds no list of classes" in inspect(str(tmp_path)).problems[0]
+
+
+def undeclared_image(kind: str) -> tuple[np.ndarray, np.ndarray, bool]:
+    """An image with a collar on the right, the collar, and whether it is one: dark ground with values of every size near it is none."""
+    rng = np.random.default_rng(0)
+    collar = np.zeros((200, 300), bool)
+    collar[:, 220:] = True
+    power = rng.gamma(4, 0.02, (2, 200, 300)).astype(np.float32)
+    photo = rng.integers(30, 250, (3, 200, 300)).astype(np.uint8)
+    noise = rng.uniform(5e-7, 1.5e-6, power.shape).astype(np.float32)
+    image, fill = {
+        "zeros of bytes": (photo, np.zeros_like(photo)),
+        "lossy bytes": (photo, rng.integers(0, 4, photo.shape)),
+        "zeros of power": (power, np.zeros_like(power)),
+        "noise of power": (power, noise),
+        "zeros of decibels": (10 * np.log10(power), np.zeros_like(power)),
+        "noise of decibels": (10 * np.log10(power), 10 * np.log10(noise)),
+        "calm water": (power, power / 100),
+        "shadow": (photo, rng.integers(0, 30, photo.shape)),
+    }[kind]
+    return np.where(collar, fill, image).astype(image.dtype), collar, kind not in ("calm water", "shadow")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["zeros of bytes", "lossy bytes", "zeros of power", "noise of power", "zeros of decibels", "noise of decibels", "calm water", "shadow"],
+)  # fmt: skip
+def test_undeclared_collars_of_all_kinds_are_no_data_and_dark_ground_is_data(kind: str, tmp_path: Path) -> None:
+    image, collar, hidden = undeclared_image(kind)
+    layer, findings = Layer.open(write(tmp_path / "a.tif", image, **PLACE)), []
+    seen = without_collar(declare_nodata(layer, "post", findings))
+    assert [finding.code for finding in findings] == ["undeclared_nodata_post"] * hidden
+    whole = seen.read()[1]
+    np.testing.assert_array_equal(whole, ~(collar & hidden))
+    window = Window(90, 190, 50, 60)  # is the same by windows
+    np.testing.assert_array_equal(seen.read(window)[1], whole[window.slices])
+    assert any("has no data" in problem for problem in inspect(str(tmp_path / "a.tif")).problems) == hidden

@@ -177,3 +177,18 @@ def test_the_reflectance_scale_factor_of_an_envi_header_is_a_scale(tmp_path: Pat
     header.write_text(header.read_text() + "reflectance scale factor = 10000\n")
     assert Layer.open(path).read()[0] == pytest.approx(0.25)
     assert (Layer.open(path).as_stored().read()[0] == 2500).all()
+
+
+def test_complex_radar_is_read_as_its_power_also_where_it_is_warped(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    numbers = (rng.normal(size=(2, 40, 30)) + 1j * rng.normal(size=(2, 40, 30))).astype(np.complex64)
+    numbers[:, :5] = 0
+    layer = Layer.open(write_geotiff(tmp_path / "slc.tif", numbers, nodata=0))
+    power = numbers.real**2 + numbers.imag**2
+    data, valid = layer.read()
+    assert layer.dtype == np.float32
+    np.testing.assert_allclose(data, power, rtol=1e-5)
+    np.testing.assert_array_equal(valid, power.any(axis=0))
+    for halves, seen in (layer.on(layer.grid.zoom_to((20, 15)), "average").read(), layer.read_coarse((20, 15))):
+        np.testing.assert_allclose(halves[:, 3:], power.reshape(2, 20, 2, 15, 2).mean((2, 4))[:, 3:], rtol=1e-4)
+        assert not seen[:2].any()

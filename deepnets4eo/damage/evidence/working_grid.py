@@ -17,6 +17,7 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.damage.colour_choice import in_colour
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, gsd_m, mean_gsd_m
+from deepnets4eo.inspection.images import without_collar
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import grid_in_pre
 
@@ -79,9 +80,9 @@ def make_working_grid(
     before = grid
     if trusted and registration is not None:
         before = grid_in_pre(post.grid, registration.matrix, shape=(grid.shape[0], grid.shape[1]), scale=scale)
-    layers = {"post": in_colour(post).on(grid, _resampling(post, size_m))}
+    layers = {"post": without_collar(in_colour(post).on(grid, _resampling(post, size_m)))}
     if usable_pre is not None:
-        layers["pre"] = in_colour(usable_pre).on(before, _resampling(usable_pre, size_m))
+        layers["pre"] = without_collar(in_colour(usable_pre).on(before, _resampling(usable_pre, size_m)))
     for name, layer in others.items():
         if layer is not None:
             resampling = "nearest" if name == "cloud" else _resampling(layer, size_m)
