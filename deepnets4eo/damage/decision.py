@@ -77,13 +77,14 @@ class Decision:
 
     evidence : the table with the network's columns, in which buildings without a decision are not assessed; graded : as of
     `DamageModel.decide`; share : of damaged buildings; findings : what limits its worth; estimates : of `site_estimates`, empty where
-    nothing was assessed."""
+    nothing was assessed; unlike : (N,) buildings unlike those of the fit, whose confidence is capped."""
 
     evidence: EvidenceTable
     graded: pd.DataFrame
     share: ShareEstimate
     findings: tuple[Finding, ...] = ()
     estimates: dict[str, Any] = field(default_factory=dict)
+    unlike: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -265,7 +266,7 @@ class DecisionModel:
         findings = (
             *self.findings, *result_findings(full.frame, unlike, self.skill), *score_findings(scores, full.frame)
         )  # fmt: skip
-        return Decision(full, graded, share, findings, estimates)
+        return Decision(full, graded, share, findings, estimates, unlike)
 
     def _unknown_evidence(
         self, frame: pd.DataFrame, *, by_network_alone: bool

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from deepnets4eo.damage.colour_choice import in_colour
 from deepnets4eo.damage.estimates import IN_WATER_MEAN, InundatedBuildings
 from deepnets4eo.damage.evidence.working_grid import mean_gsd
+from deepnets4eo.damage.model import cap_confidence
 from deepnets4eo.damage.prepared_scene import FAR_M, NOT_ON_BUILDINGS
 from deepnets4eo.damage.settings import NOT_SOUGHT, Settings
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, DAMAGED, GRADES, MAJOR
@@ -238,6 +239,7 @@ def with_inundation(
         joined = [f"{word}; {reason}" if reason else word for word, reason in zip(prefix, frame["reason"], strict=True)]
         frame = frame.assign(reason=np.where(inundated.rows, np.array(joined, object), frame["reason"]))
         graded = _regraded(graded, inundated, decision.share.value)
+        graded = graded if decision.unlike is None else cap_confidence(graded, decision.unlike)
     shares = {WATER: np.where(assessed, around.share, np.nan), RING: np.where(assessed, around.ring_share, np.nan)}
     new, ring = "new " if water.is_new else "", f"2–{OUTER_M + water.reach_m:.0f} m"
     meaning = {

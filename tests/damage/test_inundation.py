@@ -253,3 +253,6 @@ def test_buildings_that_are_covered_are_destroyed_and_sets_hold_what_lies_betwee
     assert after.graded["damage"].tolist() == [GRADES[1], GRADES[1], GRADES[0], GRADES[1]]
     assert after.graded["damage_prob"].tolist() == [0.1, 0.3, 0.1, 0.3]
     assert inundated_buildings(frame, water, Settings(inundation="shown")) is None
+    capped = replace(decision, unlike=np.array([True, False, True, True]))  # a finding says "confidence is at most 0.6"
+    after, _ = with_inundation(capped, water, wet, Settings())
+    np.testing.assert_allclose(after.graded["confidence"].to_numpy(float), [0.6, 0.9, 0.6, 0.6])
