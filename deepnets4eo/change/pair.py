@@ -20,8 +20,9 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import READ_PX, Grid, blocks, only_one_placed
 from deepnets4eo.inspection.images import without_collar
 from deepnets4eo.outputs.findings import Finding, one_or_many
+from deepnets4eo.rasters.clouds import open_cloud_mask
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
-from deepnets4eo.rasters.views import LayerView, open_cloud_mask, with_gsd, without_implausible
+from deepnets4eo.rasters.views import LayerView, with_gsd, without_implausible
 from deepnets4eo.registration import ImagePair, Registration, on_post_grid
 from deepnets4eo.registration.pair import UNMOVED, Motion, RegisteredPair
 

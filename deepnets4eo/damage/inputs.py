@@ -23,9 +23,10 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.formats.access import check_exist
 from deepnets4eo.grid import overlap_share
+from deepnets4eo.inspection.clouds import cloud_finding
 from deepnets4eo.outputs.findings import Finding, one_or_many
+from deepnets4eo.rasters.clouds import check_zero_is_value, cloud_band, open_cloud_mask
 from deepnets4eo.rasters.scene import WHOLE, Layer, LayerLike, covered_share
-from deepnets4eo.rasters.views import check_zero_is_value, open_cloud_mask
 from deepnets4eo.registration import ImagePair
 from deepnets4eo.terrain.units import check_layer_unit, check_same_datum, check_stated_unit
 
@@ -98,7 +99,7 @@ def open_inputs(
         raise GridError("one surface model is given, height loss needs both: --dsm-pre and --dsm-post.")
     pair = open_pair(pre, post, settings)
     after = pair.post
-    clouds = None if cloud_mask is None else open_cloud_mask(cloud_mask, after, "--cloud-mask")
+    clouds = cloud_band(after) if cloud_mask is None else open_cloud_mask(cloud_mask, after, "--cloud-mask")
     outlines = read_footprints(
         footprints, layer=settings.layer, id_column=settings.id_column, assume_crs=settings.footprints_crs,
         image=after.grid,
@@ -111,6 +112,12 @@ def open_inputs(
     others = {"dsm_pre": heights_pre, "dsm_post": heights_post, "cloud_mask": clouds}
     _check_water(settings.water, after)
     findings = _check_others(others, after)
+    if clouds is not None and cloud_mask is None:
+        findings += [
+            one
+            for one in [cloud_finding(clouds, after, "post", "Give another image, or --cloud-mask.")]
+            if one is not None
+        ]
     checked = check_images(pair)
     paths = (
         _paths(

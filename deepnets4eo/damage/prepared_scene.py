@@ -12,17 +12,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deepnets4eo.damage.evidence.gather import roofs_in_place
+from deepnets4eo.damage.evidence.working_grid import mean_gsd
 from deepnets4eo.damage.inputs import Inputs
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.footprints import FootprintAlignment, align_footprints
 from deepnets4eo.footprints.alignment import LEAST_FOOTPRINTS
+from deepnets4eo.inspection.clouds import cloud_finding, clouds_in_image
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
+from deepnets4eo.rasters.band_roles import COLOURS
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.registration import ImagePair, Registration
+from deepnets4eo.registration import ImagePair, Registration, on_post_grid
 from deepnets4eo.registration.learned import REMEDY
 from deepnets4eo.registration.options import NEAR_ROTATION_DEG
 from deepnets4eo.registration.pair import UNMOVED, Role
+from deepnets4eo.segmenters.inputs import DISPLAY_RGB
+from deepnets4eo.segmenters.stretch import needed_stretch, show
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +76,7 @@ class PreparedScene:
         )
         paired = registration is not None and registration.usable
         alignments = journal.run("alignments", lambda: measure_alignments(inputs, settings, paired=paired))
+        inputs = with_clouds(inputs, settings, registration)
         return cls(inputs, settings, registration, outline_position(alignments, registration))
 
     def position_findings(self, by_water: int = 0) -> tuple[Finding, ...]:
@@ -84,6 +90,31 @@ class PreparedScene:
     def registered_pre(self) -> Layer | None:
         """The pre image; None where there is none, or where it could not be registered to the post image."""
         return self.inputs.pre if self.registration is not None and self.registration.usable else None
+
+
+def with_clouds(inputs: Inputs, settings: Settings, registration: Registration | None) -> Inputs:
+    """The inputs with the clouds that the post image shows, where no mask of them is given and it is an optical image in colour."""
+    post, pre = inputs.post, inputs.pre
+    if (
+        inputs.cloud_mask is not None
+        or post.count < len(COLOURS)
+        or ("post" in inputs.radar and settings.sensor != "optical")
+    ):
+        return inputs
+    before = None
+    if pre is not None and pre.count == post.count and "pre" not in inputs.radar:
+        motion = registration.matrix if registration is not None and registration.usable else UNMOVED
+        before = show(on_post_grid(pre, post.grid, motion), needed_stretch(DISPLAY_RGB, pre))
+    measured = (
+        pre if before is not None and pre is not None and pre.dtype == post.dtype else post
+    )  # a stretch by the clouds would hide them
+    clouds = clouds_in_image(show(post, needed_stretch(DISPLAY_RGB, measured)), before, mean_gsd(post))
+    if clouds is None:
+        return inputs
+    finding = cloud_finding(
+        clouds, post, "post", "Give another post image, or the true mask of its clouds: --cloud-mask."
+    )
+    return replace(inputs, cloud_mask=clouds, findings=(*inputs.findings, *([] if finding is None else [finding])))
 
 
 def _register(inputs: Inputs, settings: Settings) -> Registration | None:

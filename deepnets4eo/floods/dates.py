@@ -26,12 +26,14 @@ from deepnets4eo.floods.relief import check_radar_view, hide_relief
 from deepnets4eo.floods.sensors import Kind, recognise
 from deepnets4eo.footprints import Footprints, footprint_findings, read_footprints
 from deepnets4eo.grid import Grid, Window, mean_gsd_m, only_one_placed
+from deepnets4eo.inspection.clouds import cloud_finding, clouds_in_image
 from deepnets4eo.inspection.images import check_no_colour_table, check_two_images, declare_nodata, without_collar
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.band_roles import COLOURS
+from deepnets4eo.rasters.clouds import cloud_band, open_cloud_mask
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
-from deepnets4eo.rasters.views import LayerView, open_cloud_mask, with_gsd, without_implausible
+from deepnets4eo.rasters.views import LayerView, with_gsd, without_implausible
 from deepnets4eo.registration import Registration, assume_registered, register
 from deepnets4eo.registration.pair import UNMOVED, Motion, grid_in_pre
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB
@@ -79,23 +81,26 @@ def open_flood_scene(
     findings: list[Finding] = []
     opened = {f"{PRE}{number}": (pre, options.pre_bands) for number, pre in enumerate(pres, 1)}
     opened[POST] = (post, options.post_bands)
-    images, kinds = {}, dict[str, Kind]()
+    images, kinds, clouds = {}, dict[str, Kind](), dict[str, Layer | None]()
     for name, (source, bands) in opened.items():
-        kinds[name], images[name] = recognise(_open(source, bands, options, name, findings), options.sensor)
+        image = _open(source, bands, options, name, findings)
+        clouds[name] = cloud_band(image)
+        kinds[name], images[name] = recognise(image, options.sensor)
         log.info("%s is %s.", images[name].source, IN_WORDS[kinds[name]])
     _check_images(images, kinds)
     post_grid = images[POST].grid
     grid = surface_grid(post_grid, mean_gsd_m(post_grid)) if kinds[POST] == "surface" else post_grid
-    layers, registrations = {}, {}
+    layers, registrations, motions = {}, {}, dict[str, Motion]()
     for name, image in images.items():
         motion: Motion = UNMOVED
         if name != POST and kinds[name] == kinds[POST] != "radar" and not options.assume_registered:
             registrations[name] = register(image, images[POST], seed=options.seed)
             findings += _registration_findings(image, registrations[name])
             motion = registrations[name].matrix if registrations[name].usable else UNMOVED
+        motions[name] = motion
         layers[name] = without_implausible(_on_working_grid(image, kinds[name], post_grid, grid, motion))
     check_radar_view(options)
-    _hide_clouds(layers, images, grid, options)
+    findings += _hide_clouds(layers, images, clouds, motions, kinds, options)
     if options.dem is not None and scratch is not None and kinds[POST] == "radar":
         layers[POST], hidden = hide_relief(layers[POST], _further(options.dem, "--set dem", grid), options, scratch)
         findings.append(hidden)
@@ -104,7 +109,7 @@ def open_flood_scene(
         kinds[PERMANENT] = "map"
     if options.above_drainage is not None:
         layers[DRAINAGE] = _further(options.above_drainage, "--set above_drainage", grid)
-    findings += _kind_findings(kinds, options)
+    findings += _kind_findings(kinds, options, known=clouds[POST] is not None)
     if FIRST in images:
         registrations.setdefault(FIRST, assume_registered(images[FIRST], images[POST]))
     footprints = None if options.footprints is None else read_footprints(options.footprints, image=post_grid)
@@ -228,17 +233,42 @@ def _on_working_grid(image: Layer, kind: Kind, post_grid: Grid, grid: Grid, moti
     return show(averaged, needed_stretch(DISPLAY_RGB, image) if kind == "surface" else None)
 
 
-def _hide_clouds(layers: dict[str, Layer], images: dict[str, Layer], grid: Grid, options: FloodOptions) -> None:
-    """Make what lies under clouds not valid."""
+def _hide_clouds(
+    layers: dict[str, Layer],
+    images: dict[str, Layer],
+    clouds: dict[str, Layer | None],
+    motions: dict[str, Motion],
+    kinds: dict[str, Kind],
+    options: FloodOptions,
+) -> list[Finding]:
+    """Make what lies under clouds not valid: by the masks that were given, else by bands of the images, else as POST shows them."""
     from deepnets4eo.change import hide_clouds  # damage maps hide nothing here, and start sooner without
 
-    masks = {
+    given = {
         FIRST: (options.cloud_mask_pre, "--set cloud_mask_pre"),
         POST: (options.cloud_mask_post, "--set cloud_mask_post"),
     }
-    for name, (mask, flag) in masks.items():
-        if mask is not None and name in layers:
-            layers[name] = hide_clouds(layers[name], open_cloud_mask(mask, images[name], flag), grid)
+    findings, post = [], layers[POST]
+    for name in list(layers):
+        source, flag = given.get(name, (None, ""))
+        found = None if source is not None else clouds[name]
+        if source is None and found is None and name == POST and kinds[POST] in ("surface", "spectrum"):
+            before = layers.get(FIRST) if kinds.get(FIRST) == kinds[POST] else None
+            found = clouds_in_image(post, before, 1.0 if post.grid.crs is None else mean_gsd_m(post.grid))
+        if source is not None:
+            layers[name] = hide_clouds(
+                layers[name], open_cloud_mask(source, images[name], flag), post.grid, motions[name]
+            )
+        elif found is not None:
+            layers[name] = hide_clouds(
+                layers[name], found, post.grid, UNMOVED if found.grid is post.grid else motions[name]
+            )
+            findings.append(
+                cloud_finding(
+                    found, images[name], name, "Give radar, another date, or a mask of clouds: --set cloud_mask_post=…."
+                )
+            )
+    return [finding for finding in findings if finding is not None]
 
 
 def _further(source: str, flag: str, grid: Grid, resampling: str = "bilinear") -> Layer:
@@ -276,8 +306,8 @@ def _registration_findings(image: Layer, registration: Registration) -> list[Fin
     ]  # fmt: skip
 
 
-def _kind_findings(kinds: dict[str, Kind], options: FloodOptions) -> list[Finding]:
-    """What the kinds of the dates mean for the map."""
+def _kind_findings(kinds: dict[str, Kind], options: FloodOptions, *, known: bool) -> list[Finding]:
+    """What the kinds of the dates mean for the map. known : whether a band of POST says where clouds are."""
     findings, before = [], {kind for name, kind in kinds.items() if name != POST}
     if not before:
         findings.append(
@@ -295,7 +325,7 @@ def _kind_findings(kinds: dict[str, Kind], options: FloodOptions) -> list[Findin
                 "was measured.",
             )
         )  # fmt: skip
-    if "spectrum" in kinds.values() and not (options.cloud_mask_pre or options.cloud_mask_post):
+    if "spectrum" in kinds.values() and not (known or options.cloud_mask_pre or options.cloud_mask_post):
         findings.append(
             Finding(
                 "no_cloud_mask", "note",

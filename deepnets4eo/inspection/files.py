@@ -22,6 +22,7 @@ from deepnets4eo.files import read_json
 from deepnets4eo.formats.array_files import parse_reference
 from deepnets4eo.formats.stac_items import asset_of
 from deepnets4eo.grid import LABELS_READ_PX, Grid, blocks, gsd_m, only_one_placed, overlap_share
+from deepnets4eo.inspection.clouds import describe_clouds
 from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, is_cube
 from deepnets4eo.inspection.images import describe_unmasked_band, undeclared_nodata
 from deepnets4eo.inspection.mask_colours import CLASSES, describe_masks
@@ -177,6 +178,8 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
             f"it holds {hidden} at {hidden.share:.1%} of the pixels looked at, far from all others, as where it has no data. "
             f"{hidden.remedy(path)}"
         )
+    if (clouds := describe_clouds(layer)) is not None:
+        result.problems.append(clouds)
     if (quantity := Quantity.from_tags(layer.tags, path)) is not None:
         result.facts["estimates"] = str(quantity)
     known = legend or layer.legend

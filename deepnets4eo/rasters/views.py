@@ -1,9 +1,8 @@
-"""Layers seen otherwise than their files say: pixels worked on as they are read, a stated size of pixels, masks of clouds.
+"""Layers seen otherwise than their files say: pixels worked on as they are read, a stated size of pixels, collars without data.
 
 A view takes a layer and what its pixels become; a subclass adds `read`. It refuses to be warped: that needs a file.
 Values that no instrument measures, such as undeclared nodata of −3.4e38, are masked: sums of their squares are infinite,
-so that no mean, covariance or correlation could be computed beside them. A mask of clouds is a raster in which 0 is clear
-and any other value hides the ground. A class whose value a label raster declares as nodata is named: its pixels are void.
+so that no mean, covariance or correlation could be computed beside them. A class whose value a label raster declares as nodata is named: its pixels are void.
 """
 
 from __future__ import annotations
@@ -25,9 +24,8 @@ from deepnets4eo.arrays import Mask
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.layer import Layer, LayerLike
+from deepnets4eo.rasters.layer import Layer
 from deepnets4eo.rasters.plane_crs import PLAIN_METRES, is_placed
-from deepnets4eo.rasters.scene import covered_share
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -72,31 +70,6 @@ class LayerView(ABC):
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
         """A GDAL handle for warped views, see `Source`."""
         raise TypeError(f"{type(self).__name__} of {self.name} is read on its own grid")
-
-
-def open_cloud_mask(mask: LayerLike, image: Layer, flag: str, *, zero_is_clear: bool = True) -> Layer:
-    """Open a mask of clouds (0 clear, other values not looked at, nor where it has no data) of an image, on its own
-    grid; `flag` names it in messages. Raises InputError for several bands, or nodata 0 where 0 is clear, GridError
-    where mask and image do not fit."""
-    layer = Layer.open(mask, labels=True)
-    if layer.count != 1:
-        raise InputError(
-            f"{flag} {layer.source} has {layer.count} bands; expected one band, which says where the image is clear. Take one "
-            "out, e.g. with gdal_translate -b 1."
-        )
-    if zero_is_clear:
-        check_zero_is_value(layer, flag, "clear in a mask of clouds")
-    covered_share(image.grid, layer, flag)
-    layer.on(image.grid, "nearest")  # which refuses another size where only pixel numbers pair them
-    return layer
-
-
-def check_zero_is_value(layer: Layer, flag: str, meaning: str) -> None:
-    """Refuse a map of one thing, named by `flag`, that declares 0 as nodata though 0 has a meaning in it (InputError)."""
-    if layer.nodata == 0:
-        raise InputError(
-            f"{flag} {layer.source} declares 0 as nodata, but 0 is {meaning}. Remove that, e.g. with gdal_edit.py -unsetnodata."
-        )
 
 
 def plausible(data: NDArray[Any], valid: Mask) -> Mask:

@@ -75,6 +75,10 @@ class StretchedLayer(LayerView):
         data, valid = self.layer.read(window)
         return self._stretch.apply(data)[[band - 1 for band in bands]], valid
 
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        data, valid = self.layer.read_coarse(shape)
+        return self._stretch.apply(data)[[band - 1 for band in bands]], valid
+
 
 def show(layer: Layer, stretch: Stretch | None) -> Layer:
     """Return the layer as a stretch shows it; as it is without one, or where it has another number of bands."""

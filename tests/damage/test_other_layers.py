@@ -1,5 +1,6 @@
 """Surface models and the cloud mask of a job: of the same place and size, and what is unknown of them is said."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -12,7 +13,9 @@ from shapely import box
 
 from deepnets4eo.cards.quantity import QUANTITIES
 from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage.evidence.gather import gather
 from deepnets4eo.damage.inputs import Inputs, open_inputs
+from deepnets4eo.damage.prepared_scene import with_clouds
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.rasters.cog import CogWriter
@@ -67,6 +70,21 @@ def test_where_a_mask_has_no_data_counts_as_clouded() -> None:
     reasons = [assess(None, POST, CITY.footprints(), cloud_mask=one).buildings["reason"].tolist() for one in masks]
     assert 2 <= reasons[0].count("under cloud") < len(reasons[0])
     assert reasons[0] == reasons[1]
+
+
+def test_buildings_under_a_cloud_that_the_image_shows_are_not_assessed() -> None:
+    pre, settings = (
+        Layer.open(CITY.pre.image, grid=CITY.pre.grid),
+        Settings(network=False, align=False, assume_registered=True),
+    )
+    image = np.random.default_rng(0).normal(220, 4, (60, *POST.shape)).mean(axis=0)  # as smooth as clouds are
+    cloud = Layer.open(np.broadcast_to(image.astype(np.uint8), (3, *POST.shape)), grid=POST.grid)
+    clear = open_inputs(pre, POST, CITY.footprints(), settings)
+    assert with_clouds(clear, settings, None) is clear
+    found = with_clouds(replace(clear, post=cloud), settings, None)
+    assert found.findings[-1].message.startswith("Clouds hide 100.0% of the post image")
+    evidence = gather(None, cloud, found.footprints, None, cloud_mask=found.cloud_mask)
+    assert set(evidence.frame["reason"]) == {"under cloud"}
 
 
 def test_a_mask_whose_clear_pixels_are_no_data_is_refused() -> None:

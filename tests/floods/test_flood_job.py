@@ -454,3 +454,22 @@ def test_a_border_without_data_that_nothing_declares_is_not_seen_and_no_water(tm
             .iou[1]
             > 0.95
         )
+
+
+def test_ground_under_a_cloud_is_not_seen_and_no_water(tmp_path: Path) -> None:
+    pre, image = (
+        spectral(tmp_path / "pre.tif", RIVER),
+        Layer.open(spectral(tmp_path / "post.tif", RIVER, FLOODED, seed=1)).read()[0],
+    )
+    cloud = np.s_[70:130, 90:150]
+    image[(slice(None), *cloud)] = np.random.default_rng(2).normal(4500, 200, (3, 60, 60))
+    found = map_flood(
+        [pre],
+        named(tmp_path / "cloud.tif", image, ["B3", "B8", "B11"]),
+        tmp_path / "out",
+        FloodOptions(assume_registered=True),
+    )
+    labels = labels_of(found)
+    assert (labels[cloud] == NOT_SEEN).all()
+    assert (labels[150:, 130:] == DRY).all()
+    assert "clouds_post" in [finding.code for finding in found.findings]

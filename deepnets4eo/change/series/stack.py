@@ -23,8 +23,9 @@ from deepnets4eo.inspection.images import check_no_colour_table, declare_nodata
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.band_roles import layer_names
+from deepnets4eo.rasters.clouds import open_cloud_mask
 from deepnets4eo.rasters.scene import Layer, LayerLike, covered_share
-from deepnets4eo.rasters.views import open_cloud_mask, without_implausible
+from deepnets4eo.rasters.views import without_implausible
 
 MOST_NAMED = 5  # dates in a message
 
@@ -158,7 +159,13 @@ class ImageSeries:
     def _masks_of(self, image: DatedImage, layers: Sequence[Layer], order: Sequence[int]) -> list[Layer]:
         zero_is_clear = not self.rule.values
         masks = [
-            open_cloud_mask(mask, layers[0], f"the mask of {image.day}", zero_is_clear=zero_is_clear)
+            open_cloud_mask(
+                mask,
+                layers[0],
+                f"the mask of {image.day}",
+                zero_is_clear=zero_is_clear,
+                by_name=zero_is_clear and not self.rule.above,
+            )
             for mask in image.masks
         ]
         if not masks and self.rule.band is not None:

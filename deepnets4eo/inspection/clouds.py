@@ -1,0 +1,136 @@
+"""Clouds in optical images: by the band that says where they are, else found in the image itself.
+
+Takes layers; returns masks in which 0 is clear. A cloud is bright, white and smooth over tens of metres, as large roofs seldom are,
+and was not there before. Thin clouds and shadows are not found so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy import ndimage
+
+from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.grid import mean_gsd_m
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.band_roles import COLOURS, role_indices
+from deepnets4eo.rasters.clouds import LOOK_PX, CloudBand, cloud_band
+from deepnets4eo.rasters.layer import Layer
+
+FINE_M = 2.0  # pixels of images in colour alone
+CELL_M, MOST_CELLS = 4.0, 4096  # what is averaged, and how many along a side at most
+SMOOTH_M, OPENED_M, GROWN_M, LEAST_M2 = 24.0, 24.0, 28.0, 4000.0
+MOST_OF_IMAGE = 0.9  # of one that is smaller than a cloud
+WHITE, SMOOTH = 0.18, 0.2  # of the brightness: range of the bands, and deviation within `SMOOTH_M`
+BRIGHT, SATURATED = 125.0, 245.0  # of 255
+WHITE_ALONE, BRIGHT_ALONE = 0.08, 235.0  # without an image before: sand is bright and smooth, too
+BRIGHTER = 1.35  # times the usual brightness before; alone, times that of the darker quarter
+APPEARED = 0.25  # of the brightness, by which it is brighter than before
+# near infrared over green, of water and snow below, of plants above; short-wave over green, of snow below
+BRIGHT_GREEN, NIR_RANGE, LEAST_SWIR = 1.8, (0.7, 1.8), 0.4
+
+
+def clouds_in_image(post: Layer, pre: Layer | None, gsd_m: float) -> Layer | None:
+    """The mask of opaque clouds that an image shows; None where it shows none.
+
+    Parameters
+    ----------
+    post : Layer
+        Red, green and blue of 8 bits; or bands named green and nir, with swir or without.
+    pre : Layer | None
+        The same bands before, on the grid of POST.
+    gsd_m : float
+        Side of a pixel, metres.
+
+    Returns
+    -------
+    Layer | None
+        On a coarser grid: 1 for a cloud, 0 elsewhere.
+    """
+    cell_m = max(CELL_M, gsd_m, max(post.shape) * gsd_m / MOST_CELLS)
+    shape = (max(1, round(post.shape[0] * gsd_m / cell_m)), max(1, round(post.shape[1] * gsd_m / cell_m)))
+    after, seen = post.read_coarse(shape)
+    before = None
+    if pre is not None:
+        before, known = pre.read_coarse(shape)
+        before = np.where(known, before, 0).astype(np.float32) if known.any() else None
+    if not seen.any():
+        return None
+    after = np.where(seen, after, 0).astype(np.float32)
+    find = _cloudy_spectrum if "nir" in post.band_names else _cloudy_colours
+    clouds = _wide(find(dict(zip(post.band_names, after, strict=True)), after, before, seen, cell_m) & seen, cell_m)
+    return Layer.open(clouds[None].astype(np.uint8), grid=post.grid.zoom_to(shape)) if clouds.any() else None
+
+
+def _cloudy_colours(
+    _: Mapping[str, FloatImage], after: FloatImage, before: FloatImage | None, seen: Mask, cell_m: float
+) -> Mask:
+    """Bright, white and smooth cells (h, w), and brighter than before, of an image in colour (3, h, w) of 8 bits."""
+    light, side = after.mean(axis=0), 2 * round(SMOOTH_M / 2 / cell_m) + 1
+    mean = ndimage.uniform_filter(light, side)
+    spread = np.sqrt(np.maximum(ndimage.uniform_filter(light * light, side) - mean * mean, 0))
+    cloudy = (np.ptp(after, axis=0) < WHITE * light) & (spread < SMOOTH * light)
+    if before is None:
+        usual = min(BRIGHTER * float(np.percentile(light[seen], 25)), BRIGHT_ALONE)
+        return np.asarray(cloudy & (np.ptp(after, axis=0) < WHITE_ALONE * light) & (light > max(BRIGHT_ALONE, usual)))
+    earlier = before.mean(axis=0)
+    usual = float(np.median(earlier[seen]))
+    appeared = mean - ndimage.uniform_filter(earlier, side) > APPEARED * mean
+    bright = light > max(BRIGHT, min(BRIGHTER * usual, SATURATED))
+    return np.asarray(cloudy & bright & (appeared | ((light > SATURATED) & (earlier < light - 10))))
+
+
+def _cloudy_spectrum(
+    bands: Mapping[str, FloatImage], after: FloatImage, before: FloatImage | None, seen: Mask, _: float
+) -> Mask:
+    """Cells (h, w) bright in green and in near infrared alike, and no snow; brighter than the usual ground before."""
+    green, nir = bands["green"], bands["nir"]
+    index = list(bands).index("green")
+    usual = float(np.percentile(green[seen], 25) if before is None else np.median(before[index][before[index] > 0]))
+    cloudy = (green > BRIGHT_GREEN * usual) & (nir > NIR_RANGE[0] * green) & (nir < NIR_RANGE[1] * green)
+    return np.asarray(cloudy & (bands["swir"] > LEAST_SWIR * green) if "swir" in bands else cloudy)
+
+
+def _wide(cloudy: Mask, cell_m: float) -> Mask:
+    """Clouds that are wide and large, with their soft borders."""
+    half = round(OPENED_M / 2 / cell_m)
+    wide = ndimage.binary_opening(cloudy, np.ones((2 * half + 1, 2 * half + 1)))
+    parts, _ = ndimage.label(wide)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    kept = (sizes * cell_m**2 >= min(LEAST_M2, MOST_OF_IMAGE * cloudy.size * cell_m**2))[parts]
+    return np.asarray(ndimage.binary_dilation(kept, iterations=max(1, round(GROWN_M / cell_m))) if kept.any() else kept)
+
+
+def cloud_finding(mask: Layer, image: Layer, role: str, remedy: str) -> Finding | None:
+    """How much of an image clouds hide, and by what they were found; None where they hide nothing."""
+    values, known, _ = mask.thumbnail(LOOK_PX)
+    share = float(((values[0] > 0) & known).mean())
+    if not share:
+        return None
+    how = (
+        f"its band {mask.reader.layer.band_names[0]}" if isinstance(mask.reader, CloudBand)
+        else "what is bright, white and smooth, and was not there before"
+    )  # fmt: skip
+    return Finding(
+        f"clouds_{role}", "caution",
+        f"Clouds hide {share:.1%} of the {role} image {image.source}, by {how}: the ground under them is not seen.", remedy,
+    )  # fmt: skip
+
+
+def describe_clouds(image: Layer) -> str | None:
+    """What hides the ground in an image, in one sentence; None where nothing is seen of it, or the image is not of a kind that shows it."""
+    clouds = cloud_band(image)
+    if clouds is None and image.grid.crs is not None and image.legend is None:
+        roles = role_indices([name.strip().casefold() for name in image.band_names])
+        if image.dtype == np.uint8 and image.count >= len(COLOURS) and mean_gsd_m(image.grid) <= FINE_M:
+            chosen = image.subset(image.bands[: len(COLOURS)]).with_names(COLOURS)
+        elif {"green", "nir"} <= roles.keys():
+            wanted = [role for role in ("green", "nir", "swir") if role in roles]
+            chosen = image.subset([image.bands[roles[role]] for role in wanted]).with_names(wanted)
+        else:
+            return None
+        clouds = clouds_in_image(chosen, None, mean_gsd_m(image.grid))
+    finding = None if clouds is None else cloud_finding(clouds, image, "", "")
+    return None if finding is None else finding.message

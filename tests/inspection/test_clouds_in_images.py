@@ -1,0 +1,120 @@
+"""Clouds are found by the bands that name them, else as what is bright, white, smooth and new (SYNTHETIC places)."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from geotiff import write_geotiff
+
+from deepnets4eo.inspection.clouds import clouds_in_image, describe_clouds
+from deepnets4eo.inspection.files import inspect
+from deepnets4eo.rasters.clouds import cloud_band, open_cloud_mask
+from deepnets4eo.rasters.scene import Layer
+
+SIDE, GSD = 400, 0.5
+CLOUD = np.hypot(*np.mgrid[-200:200, -200:200]) < 120  # 60 m around the middle
+
+
+def town(seed: int) -> np.ndarray:
+    """Roofs, streets and gardens of 8 m."""
+    rng = np.random.default_rng(0)
+    ground = np.kron(rng.integers(40, 130, (3, 25, 25)), np.ones((16, 16)))
+    return ground + np.random.default_rng(seed).normal(0, 4, ground.shape)
+
+
+def under_cloud(image: np.ndarray) -> np.ndarray:
+    texture = np.kron(np.random.default_rng(9).normal(215, 9, (20, 20)), np.ones((20, 20)))
+    return np.where(CLOUD, texture, image)
+
+
+def layer(image: np.ndarray, names: str = "red green blue") -> Layer:
+    return Layer.open(image.clip(0, 255).astype(np.uint8)).with_names(names.split())
+
+
+def found(post: np.ndarray, pre: np.ndarray | None) -> np.ndarray:
+    mask = clouds_in_image(layer(post), None if pre is None else layer(pre), GSD)
+    return np.zeros((SIDE, SIDE), bool) if mask is None else mask.on(layer(post).grid, "nearest").read()[0][0] > 0
+
+
+def test_a_cloud_is_found_by_what_was_there_before_and_a_large_roof_of_both_dates_is_none() -> None:
+    pre, post = town(1), town(2)
+    clouds = found(under_cloud(post), pre)
+    assert clouds[CLOUD].all()
+    assert clouds[~CLOUD].mean() < 0.3  # its border is hidden, too
+    assert not clouds[:40].any()
+    whole = np.broadcast_to(np.kron(np.random.default_rng(9).normal(215, 9, (20, 20)), np.ones((20, 20))), post.shape)
+    assert found(whole, pre).all()
+    assert not found(under_cloud(post), under_cloud(pre)).any()
+    assert not found(post, pre).any()
+    roof = post.copy()
+    roof[:, 100:200, 100:200] = 230  # 50 m, built in between
+    assert not found(roof, pre).any()
+
+
+def test_bright_yellow_sand_is_no_cloud() -> None:
+    post = town(2)
+    sand = np.where(CLOUD, np.array([225.0, 190, 150])[:, None, None], post)
+    assert not found(sand, town(1)).any()
+    assert not found(sand, None).any()
+    assert found(np.where(CLOUD, 255, post), None)[CLOUD].all()
+
+
+def test_clouds_are_bright_in_green_and_infrared_and_snow_and_floods_are_not() -> None:
+    rng = np.random.default_rng(0)
+    pre = np.array([0.09, 0.3, 0.2])[:, None, None] * rng.normal(1, 0.1, (3, 60, 60))
+    parts = {
+        "cloud": (0.45, 0.5, 0.4),
+        "snow": (0.7, 0.65, 0.08),
+        "muddy flood": (0.2, 0.08, 0.03),
+        "crop": (0.12, 0.6, 0.2),
+    }
+    for name, part in parts.items():
+        post = pre.copy()
+        post[:, 20:45, 20:45] = np.array(part)[:, None, None]
+        images = [Layer.open(image.astype(np.float32)).with_names(["green", "nir", "swir"]) for image in (post, pre)]
+        mask = clouds_in_image(*images, 10.0)
+        assert (mask is not None) == (name == "cloud"), name
+    assert describe_clouds(images[0]) is None
+
+
+BANDS = {
+    "clear": ([1, 0, 1, 0], [0, 1, 0, 1]),  # UDM2 of Planet
+    "SCL": ([4, 3, 9, 11], [0, 1, 1, 0]),
+    "QA60": ([0, 1024, 2048, 1], [0, 1, 1, 0]),
+    "QA_PIXEL": ([64, 8, 16, 128], [0, 1, 1, 0]),
+    "probability": ([0, 50, 51, 100], [0, 0, 1, 1]),
+    "cloud_mask": ([0, 1, 2, 0], [0, 1, 1, 0]),
+}
+
+
+def banded(path: Path, name: str, values: list[int]) -> str:
+    """Four pixels of an image, after which comes a band with a name."""
+    image = np.stack([np.full((2, 2), 9), np.array(values).reshape(2, 2)]).astype(np.uint16)
+    write_geotiff(path, image)
+    with rasterio.open(path, "r+") as file:
+        file.descriptions = ["red", name]
+    return str(path)
+
+
+@pytest.mark.parametrize("name", list(BANDS))
+def test_bands_of_products_say_where_clouds_are_each_in_its_way(name: str, tmp_path: Path) -> None:
+    values, clouds = BANDS[name]
+    image = Layer.open(banded(tmp_path / "a.tif", name, values))
+    mask = cloud_band(image)
+    assert mask is not None
+    assert mask.read()[0].ravel().tolist() == clouds
+    finer = image.grid.zoom_to((4, 4))  # classes and bits are never averaged
+    np.testing.assert_array_equal(mask.on(finer).read()[0][0], np.kron(np.reshape(clouds, (2, 2)), np.ones((2, 2))))
+    assert open_cloud_mask(image, image, "--cloud-mask").read()[0].ravel().tolist() == clouds
+    assert any("by its band" in problem for problem in inspect(str(tmp_path / "a.tif")).problems)
+
+
+def test_a_band_without_any_value_says_nothing_of_clouds(tmp_path: Path) -> None:
+    values = np.stack([np.full((2, 2), 9), np.full((2, 2), np.nan), [[0, 1024], [0, 0]]]).astype(np.float32)
+    path = write_geotiff(tmp_path / "a.tif", values)
+    with rasterio.open(path, "r+") as file:
+        file.descriptions = ["B3", "probability", "QA60"]
+    mask = cloud_band(Layer.open(path))
+    assert mask is not None
+    assert mask.read()[0].ravel().tolist() == [0, 1, 0, 0]
