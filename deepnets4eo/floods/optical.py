@@ -3,8 +3,8 @@
 Roofs, crowns, fields and roads are mottled at the scale of metres, or small. Open water, clear or muddy, keeps its chroma (the
 differences of its bands) over tens of metres even where waves and glint change its brightness. Such surfaces are the seeds, and
 grow into what has the colour of the water beside it. A surface that was of one colour before, too, such as a river or a car
-park, is no flood. Where a network gives its probability of water (`water_network`), it confirms or refuses the surfaces, and adds dark and
-mottled water and narrow water between trees.
+park, is no flood, and neither is what is as green as a lawn. Where a network gives its probability of water (`water_network`), it
+confirms or refuses the surfaces, and adds dark and mottled water and narrow water between trees.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ LIKELY, SURE, STILL_DRY = (
 )  # probabilities of a network: water grows within the first two; before, it was below the last
 CONFIRMED = 0.4  # mean probability of a surface, or how much it grew, from which it is water
 NETWORK_LEAST_M2 = 1000.0  # of new water by a network
+LAWN, HALF = (
+    0.27,
+    0.5,
+)  # excess green over brightness: lawns and fields 0.29 to 0.5, flood water at three places 0.05 to 0.15; of a part
 MORE_MOTTLED = 1.8  # times, the chroma of the ground before a flood against that of the flood
 ROUNDING = 1.05  # times, of deviations: those of whole squares and moving ones differ by that at most
 
@@ -112,7 +116,8 @@ def optical_water(
 
         seen_before = None if before_water is None else before
         water, new = _by_network(water, new, seen_before, after, NETWORK_LEAST_M2 / pixel_m2)
-    classes = np.where(new, FLOOD, np.where(water, PERMANENT_WATER, DRY))
+    lawns = _lawns(new, later) if new.any() else new
+    classes = np.where(new & ~lawns, FLOOD, np.where(water & ~lawns, PERMANENT_WATER, DRY))
     rows, cols = post.shape[1:]
     full = np.repeat(np.repeat(classes.astype(np.uint8), factor, 0), factor, 1)[:rows, :cols]
     return full if valid is None else np.where(valid, full, np.uint8(NOT_SEEN))
@@ -176,6 +181,15 @@ def _by_network(
     new = parts_with(new, new & sure)
     new = parts_with(new, new, least_px) | _confirmed(new_surfaces, after - earlier)
     return water | new, new
+
+
+def _lawns(mask: Mask, image: FloatImage) -> Mask:
+    """The parts of a mask that are mostly as green as grass, which is smooth and of one colour as water is; crowns may stand in a flood."""
+    red, green, blue = (ndimage.uniform_filter(band, CHROMA_PX) for band in image)
+    grassy = 2 * green - red - blue > LAWN * (red + green + blue)
+    parts, count = ndimage.label(mask)
+    shares = np.asarray(ndimage.mean(grassy, parts, np.arange(1, count + 1)))
+    return np.asarray(np.concatenate([[False], shares > HALF])[parts], bool)
 
 
 def _confirmed(mask: Mask, values: FloatImage) -> Mask:

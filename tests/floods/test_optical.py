@@ -51,6 +51,27 @@ def test_new_water_is_a_flood_and_a_river_that_was_there_is_none() -> None:
     assert (classes[75:, 150:] == DRY).all()
 
 
+def test_a_new_lawn_is_no_flood_and_green_water_is() -> None:
+    lawn, lake = (
+        np.array([45, 92, 44]),
+        np.array([60, 78, 48]),
+    )  # excess green of 0.53 and 0.25 of the mean, thirds of it of the sum
+    classes = optical_water(land(), covered(land(1), FIELD, colour=lawn), gsd_m=1.0)
+    assert (classes == DRY).all()
+    surely = np.full((SIDE, SIDE), 0.95, np.float32)  # nor where a network takes it for water
+    assert (
+        optical_water(
+            land(),
+            covered(land(1), FIELD, colour=lawn),
+            gsd_m=1.0,
+            before_water=0 * surely,
+            after_water=np.where(np.indices((SIDE, SIDE))[0] >= 70, surely, 0) * (np.indices((SIDE, SIDE))[1] < 140),
+        )
+        == DRY
+    ).all()
+    assert inner(optical_water(land(), covered(land(1), FIELD, colour=lake), gsd_m=1.0), FIELD) == {FLOOD}
+
+
 def test_small_or_narrow_surfaces_of_one_colour_are_dry() -> None:
     classes = optical_water(land(), covered(land(1), STREET, BASIN), gsd_m=1.0)  # of 1,200 and 625 m²
     assert (classes == DRY).all()
