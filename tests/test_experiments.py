@@ -17,6 +17,7 @@ EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 import aerial_lidar  # noqa: E402
 import dfc2015_baselines  # noqa: E402
 import distance_transform  # noqa: E402
+import equal_steps  # noqa: E402
 import eurosat_few_labels  # noqa: E402
 import isprs_baselines  # noqa: E402
 import isprs_segnet  # noqa: E402
@@ -464,3 +465,25 @@ def test_the_archives_of_the_challenge_are_learnt_from_and_a_submission_is_writt
     (tmp_path / "eurosat_unsup.npz").unlink()
     with pytest.raises(InputError, match="has no eurosat_unsup.npz, folder eurosat_unsup or table eurosat_unsup.csv"):
         eurosat_few_labels.enter_challenge(tmp_path, out, "none")
+
+
+def test_a_recipe_and_the_plain_loop_learn_and_are_scored_alike(tmp_path: Path) -> None:
+    """Two steps of a small U-Net each; scores of a labelling are counted by hand, beyond the padding and without void."""
+    legend = equal_steps.DUBAI
+    rng = np.random.default_rng(0)
+    for name in ("learnt", "tested"):
+        labels = np.kron(rng.integers(1, 3, (5, 5)), np.ones((8, 8), int)).astype(np.uint8)
+        labels[:4] = 0
+        image = (labels * 60 + rng.integers(0, 30, (3, 40, 40))).astype(np.uint8)
+        write_geotiff(tmp_path / name / "image.tif", image, gsd=1.0)
+        write_geotiff(tmp_path / name / "labels.tif", labels, gsd=1.0)
+    parts = [{n: {k: str(tmp_path / n / f"{k}.tif") for k in ("image", "labels")}} for n in ("learnt", "tested")]
+    small = ("model.network=light-unet", "model.encoder=null", "data.val_share=0", "train.precision=float32")
+    fold = equal_steps.Fold("made up", legend, *parts, network=("light-unet",), tile_px=32, overrides=small)
+    ours, plain = equal_steps.by_recipe(fold, (), 0, 2, tmp_path / "run"), equal_steps.by_plain_loop(fold, 0, 2)
+    assert ours.keys() == {"best", "last"}
+    assert all(0 <= score <= 100 for way in (*ours.values(), *plain.values()) for score in way.values())
+    pixels = fold.read(fold.test)
+    scores = equal_steps.scores_of(lambda image: np.zeros(image.shape[1:], np.uint8), pixels, legend.num_classes)
+    truth = pixels[0][1][4:]
+    assert scores["overall_accuracy"] == pytest.approx(100 * (truth == 0).mean())

@@ -5,7 +5,9 @@ Indices of trees and support vectors are checked, since compiled code would read
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, ZipInfo
@@ -58,8 +60,7 @@ def save_estimator(estimator: Any, path: str | Path) -> Path:
     Path
         The file.
     """
-    from skops import io
-
+    io = _skops_io()
     with atomic_write(path) as partial:
         io.dump(estimator, partial)
         renumber_skops(partial)
@@ -83,9 +84,7 @@ def load_estimator(path: str | Path) -> Any:
     RunError
         For a file that cannot be read or unpacks to too much, types not in `TRUSTED`, and indices outside their arrays.
     """
-    from skops import io
-
-    path = Path(path)
+    io, path = _skops_io(), Path(path)
     try:
         check_array_sizes(path, MAX_UNPACKED_BYTES)
         types = io.get_untrusted_types(file=path)
@@ -101,6 +100,17 @@ def load_estimator(path: str | Path) -> Any:
         raise RunError(f"{path} cannot be read: {error}. Copy the run again.") from error
     check_estimator(estimator, path)
     return estimator
+
+
+def _skops_io() -> Any:
+    """skops.io, which asks scikit-learn for all its modules at import, also those for torch: here without torch, 3 s."""
+    hidden = {} if "torch" in sys.modules else {"torch": None}
+    sys.modules.update(hidden)  # type: ignore[arg-type]
+    try:
+        return import_module("skops.io")
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def check_estimator(estimator: Any, path: str | Path) -> None:

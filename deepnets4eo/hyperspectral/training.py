@@ -11,10 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
-from torch import Tensor, nn
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.baselines import BaselineRecipe, BaselineSection
@@ -36,7 +33,6 @@ from deepnets4eo.options import Section
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
-from deepnets4eo.training.losses import SumOfLosses, class_weights
 from deepnets4eo.training.recipe import DataSection, PredictSection, TrainSection
 from deepnets4eo.training.segmentation import (
     Prepared,
@@ -49,6 +45,8 @@ from deepnets4eo.training.splits import TRAIN
 from deepnets4eo.training.tasks import Task, TrainOptions
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
 
 WATCHED = ("overall_accuracy", "kappa", "mean_f1", "mean_iou")
@@ -193,6 +191,7 @@ def train_patches(
     prepared: Prepared, spec: Mapping[str, Any], out: Path, options: TrainOptions
 ) -> tuple[NetworkSegmenter, dict[str, Any]]:
     """Train a patch network; returns it, and notes for the card. spec : arguments of `create_model`."""
+    from deepnets4eo.training.losses import class_weights
 
     recipe: Any = prepared.recipe
     data, train, seed = recipe.data, recipe.train, recipe.train.seed
@@ -290,29 +289,32 @@ class PatchCriterion:
     and its scores on watched pixels."""
 
     def __init__(self, losses: Mapping[Any, float], class_weights: list[float] | None) -> None:
+        from deepnets4eo.training.losses import SumOfLosses
+
         self.loss = SumOfLosses(losses, class_weights)
 
     def step(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """The loss of one batch, () float32."""
+        from torch.nn.functional import mse_loss
+
         patches: Any = batch["patches"]
         if not hasattr(network, "reconstruct"):
             return self._classify(_call(network, "patch_scores", patches), batch["mask"])
         scores, reconstruction = _call(network, "reconstruct", patches)
         weight = float(network.reconstruction_weight)  # type: ignore[arg-type]
-        return self._classify(scores, batch["mask"]) + weight * F.mse_loss(
+        return self._classify(scores, batch["mask"]) + weight * mse_loss(
             reconstruction.float(), _middle_spectra(network, patches)
         )
 
-    @torch.no_grad()
     def watch(self, network: nn.Module, num_classes: int, batches: Iterable[Mapping[str, Tensor]]) -> dict[str, float]:
-        """Mean loss and overall scores on watched pixels; NaN without any."""
+        """Mean loss and overall scores on watched pixels, NaN without any; called without gradients."""
         device = next(network.parameters()).device
         matrix, total, count = ConfusionMatrix(num_classes), 0.0, 0
         for batch in batches:
             scores, mask = _call(network, "patch_scores", batch["patches"].to(device)), batch["mask"].to(device)
             total += float(self._classify(scores, mask)) * len(mask)
             count += len(mask)
-            matrix.update(batch["mask"].numpy(), scores.argmax(dim=1).to(torch.uint8).cpu().numpy())
+            matrix.update(batch["mask"].numpy(), scores.argmax(dim=1).byte().cpu().numpy())
         loss = total / count if count else float("nan")
         return {"val_loss": loss} | {name: getattr(matrix, name) for name in WATCHED}
 

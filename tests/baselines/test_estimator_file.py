@@ -1,7 +1,9 @@
 """Files of estimators: what is loaded is what was saved, and what would lead outside its arrays is not loaded."""
 
 import json
+import sys
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
+from deepnets4eo.baselines import estimator_file
 from deepnets4eo.baselines.estimator_file import load_estimator, save_estimator
 from deepnets4eo.baselines.estimators import EstimatorOptions, build_estimator
 from deepnets4eo.errors import RunError
@@ -205,3 +208,17 @@ def test_changed_bytes_are_refused_or_give_an_estimator_and_never_crash(tmp_path
         except RunError:
             refused += 1
     assert refused > 0
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_an_estimator_is_written_without_loading_torch(monkeypatch, loaded):
+    """skops asks scikit-learn for all its modules, also those that import torch, which takes seconds."""
+    torch = SimpleNamespace()
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    if loaded:
+        monkeypatch.setitem(sys.modules, "torch", torch)
+    seen = []
+    monkeypatch.setattr(estimator_file, "import_module", lambda _: seen.append(sys.modules.get("torch", "absent")))
+    estimator_file._skops_io()
+    assert seen == [torch if loaded else None]
+    assert sys.modules.get("torch", "absent") == (torch if loaded else "absent")

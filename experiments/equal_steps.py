@@ -1,0 +1,248 @@
+"""U-Net and FC-Siam-diff by their recipes beside plain loops of the same network and as many steps, on real crops.
+
+Usage: python experiments/equal_steps.py --data ROOT --out FOLDER [--ways balanced random …] [--seeds 0 1] [--smoke]
+
+ROOT is the folder of samples, with isprs_vaihingen_crop and isprs_potsdam_crop (halves, both ways), dubai (tiles 1 and 4 left out) and levir_cd.
+The weights after the last epoch and those of the best one are scored on the other half or tile. Writes table.md; what is finished is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from levir import MASK, samples
+from numpy.typing import NDArray
+from real_tiles import tile_folds
+from script import add_smoke, plain_errors, require_files, title_of
+
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.evaluation import spread
+from deepnets4eo.files import read_json, write_json, write_text
+from deepnets4eo.grid import whole
+from deepnets4eo.metrics import ConfusionMatrix
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.scene import LABELS, Layer
+from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.training import TrainOptions, train
+from deepnets4eo.training.state import load_state
+
+EPOCHS, WITHHELD = 10, "data.val_share=0.2"
+PLAIN = "plain loop"
+WAYS: dict[str, tuple[str, ...]] = {
+    "balanced": (WITHHELD,),
+    "balanced, nothing withheld": ("data.val_share=0",),
+    "random": (WITHHELD, "data.sampling=random"),
+    "random, nothing withheld": ("data.val_share=0", "data.sampling=random"),
+    "random, without Dice": (WITHHELD, "data.sampling=random", "train.losses={cross_entropy: 1.0}"),
+    "random, float32": (WITHHELD, "data.sampling=random", "train.precision=float32"),
+}
+DUBAI = Legend.from_dict({"name": "dubai", "void_values": [0], "classes": [
+    {"value": value, "name": name, "color": color} for value, (name, color) in enumerate({
+        "building": [60, 16, 152], "land": [132, 41, 246], "road": [110, 193, 228], "vegetation": [254, 221, 58],
+        "water": [226, 169, 41],
+    }.items(), start=1)
+]})  # fmt: skip
+Sources = Mapping[str, Mapping[str, str]]
+Pixels = list[tuple[NDArray[np.float32], NDArray[np.uint8]]]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What is learnt from and tested on, and by which recipe and network."""
+
+    name: str
+    legend: Legend
+    train: Sources
+    test: Sources
+    layers: tuple[str, ...] = ("image",)
+    recipe: str = "unet-resnet34"
+    network: tuple[str, ...] = ("unet", "resnet34")
+    tile_px: int = 192
+    overrides: tuple[str, ...] = ()
+    steps: int = 150
+
+    def read(self, sources: Sources) -> Pixels:
+        """(C, H, W) as stored, and class indices (H, W), of each scene."""
+        stored = Legend.load("change-mask") if MASK in self.overrides else self.legend
+        return [
+            (
+                np.concatenate([Layer.open(files[name]).read()[0].astype(np.float32) for name in self.layers]),
+                stored.to_index()[Layer.open(files[LABELS], labels=True).read()[0][0]],
+            )
+            for files in sources.values()
+        ]
+
+
+def dubai_tiles(folder: Path, out: Path) -> dict[str, dict[str, str]]:
+    """The labelled parts of the tiles; masks by colour, which JPEG had not touched, as GeoTIFF of values."""
+    parts = {}
+    for mask in require_files(folder, "tile_*/masks/*.png"):
+        name, path = f"{mask.parts[-3]}-{mask.stem}", out / f"{mask.parts[-3]}-{mask.stem}.tif"
+        if not path.exists():
+            layer = Layer.open(mask)
+            colours = layer.read()[0][:3]
+            values = sum(
+                one.value * (colours == np.array(one.color)[:, None, None]).all(axis=0) for one in DUBAI.classes
+            )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with CogWriter(path, layer.grid, legend=DUBAI, nodata=0) as cog:
+                cog.write(whole(layer.grid), np.asarray(values, np.uint8)[None])
+        parts[name] = {"image": str(mask.parents[1] / "images" / f"{mask.stem}.jpg"), LABELS: str(path)}
+    return parts
+
+
+def folds_of(root: Path, out: Path) -> Iterator[Fold]:
+    """Both halves of the crops, two tiles of Dubai, and windows of LEVIR-CD."""
+    for name, (legend, folds) in tile_folds(root, out / "tiles", ["vaihingen", "potsdam"]).items():
+        for number, fold in enumerate(folds, start=1):
+            yield Fold(
+                f"{name}, half {number}",
+                legend,
+                fold.train,
+                fold.test,
+                overrides=("data.block_px=64", "data.buffer_px=0"),
+            )
+    parts = dubai_tiles(root / "dubai", out / "dubai")
+    for tile in ("tile_1", "tile_4"):
+        rest, left_out = ({n: p for n, p in parts.items() if n.startswith(tile) == out_} for out_ in (False, True))
+        yield Fold(f"dubai, {tile} left out", DUBAI, rest, left_out, tile_px=256)
+    learnt, tested = samples(root / "levir_cd")
+    yield Fold(
+        "LEVIR-CD", Legend.load("change"), learnt, tested, ("image_pre", "image_post"), "change/fc-siam-diff", ("fc-siam-diff",), 96,
+        (MASK,), 200,
+    )  # fmt: skip
+
+
+def scores_of(
+    labels: Callable[[NDArray[np.float32]], NDArray[np.uint8]], pixels: Pixels, classes: int
+) -> dict[str, float]:
+    """Overall accuracy, mean IoU and mean F1 in percent."""
+    matrix = ConfusionMatrix(classes)
+    for image, truth in pixels:
+        padded = np.pad(image, ((0, 0), *((0, -side % 32) for side in truth.shape)), mode="reflect")
+        matrix.update(truth, labels(padded)[: truth.shape[0], : truth.shape[1]])
+    return {name: 100 * float(getattr(matrix, name)) for name in ("overall_accuracy", "mean_iou", "mean_f1")}
+
+
+def by_recipe(fold: Fold, overrides: tuple[str, ...], seed: int, steps: int, out: Path) -> dict[str, dict[str, float]]:
+    """Scores of the last and of the best epoch of a recipe."""
+    size = 8
+    given = [{layer: files[layer] for layer in (*fold.layers, LABELS)} for files in fold.train.values()]
+    run = train(fold.recipe, out, options=TrainOptions(overwrite=True), overrides=[
+        f"data.scenes={json.dumps(given)}", f"legend={json.dumps(fold.legend.to_dict())}",
+        f"data.tile_px={fold.tile_px}", f"data.windows_per_epoch={size * max(steps // EPOCHS, 1)}", f"train.batch_size={size}",
+        f"train.epochs={min(EPOCHS, steps)}", f"train.seed={seed}", "data.num_workers=0", *fold.overrides, *overrides,
+    ])  # fmt: skip
+    loaded = load_run(run).segmenter
+    assert isinstance(loaded, NetworkSegmenter)
+
+    def labels(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+        ends = np.cumsum([len(layer.bands) for layer in loaded.inputs.layers.values()])[:-1]
+        sample = dict(zip(loaded.inputs.names, np.split(image, ends), strict=True))
+        prepared = loaded.inputs.prepare({**sample, "valid": np.ones(image.shape[1:], bool)})
+        return loaded.predict_classes(prepared[None])[0]
+
+    tested, scores = fold.read(fold.test), {}
+    for name in ("best", "last"):
+        load_state(out / "checkpoints" / f"{name}.safetensors", loaded.module)
+        scores[name] = scores_of(labels, tested, fold.legend.num_classes)
+    return scores
+
+
+def by_plain_loop(fold: Fold, seed: int, steps: int) -> dict[str, dict[str, float]]:
+    """The same network, AdamW, cross-entropy, windows at random, turns and mirror images."""
+    learnt, tested = fold.read(fold.train), fold.read(fold.test)
+    mean, std = (
+        np.mean([how(image, axis=(1, 2)) for image, _ in learnt], axis=0)[:, None, None] for how in (np.mean, np.std)
+    )
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    options: dict[str, Any] = {"encoder": fold.network[1]} if len(fold.network) > 1 else {}
+    network = (
+        create_model(fold.network[0], in_channels=len(mean), num_classes=fold.legend.num_classes, **options)
+        .to(device)
+        .train()
+    )
+    optimizer = torch.optim.AdamW(network.parameters(), 5e-4)
+    schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, steps, 0.9)
+    for _ in range(steps):
+        images, masks = [], []
+        for _ in range(8):
+            image, mask = learnt[rng.integers(len(learnt))]
+            row, col = (rng.integers(max(side - fold.tile_px, 0) + 1) for side in mask.shape)
+            window = np.s_[..., row : row + fold.tile_px, col : col + fold.tile_px]
+            turns, mirrored = int(rng.integers(4)), 1 - 2 * int(rng.integers(2))
+            images.append(np.rot90((image[window] - mean) / std, turns, (1, 2))[..., ::mirrored].astype(np.float32))
+            masks.append(np.rot90(mask[window], turns)[:, ::mirrored].astype(np.int64))
+        scores = network(torch.from_numpy(np.stack(images)).to(device))
+        optimizer.zero_grad()
+        F.cross_entropy(scores, torch.from_numpy(np.stack(masks)).to(device), ignore_index=VOID).backward()
+        optimizer.step()
+        schedule.step()
+    network.eval()
+
+    @torch.no_grad()
+    def labels(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+        one = torch.from_numpy(((image - mean) / std).astype(np.float32))[None].to(device)
+        return network(one).argmax(dim=1)[0].byte().cpu().numpy()
+
+    return {"last": scores_of(labels, tested, fold.legend.num_classes)}
+
+
+def compare(fold: Fold, ways: list[str], seeds: list[int], steps: int, out: Path) -> str:
+    """Rows of the table: mean ± sd over the seeds of each way, of the last and of the best epoch."""
+    text = ""
+    for way in (PLAIN, *(ways if fold.recipe == "unet-resnet34" else ["recipe"])):
+        scores = []
+        for seed in seeds:
+            done = out / fold.name / way / f"{seed}.json"
+            if not done.exists():
+                run = done.with_suffix("")
+                found = (
+                    by_plain_loop(fold, seed, steps)
+                    if way == PLAIN
+                    else by_recipe(fold, WAYS.get(way, ()), seed, steps, run)
+                )
+                write_json(done, found)
+            scores.append(read_json(done))
+        for kept in scores[0]:
+            cells = [spread([one[kept][name] for one in scores]) for name in scores[0][kept]]
+            text += f"| {fold.name} | {way} | {kept} | {' | '.join(cells)} |\n"
+    return text
+
+
+def main() -> None:
+    """Run what is chosen, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of real samples")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    add_smoke(parser)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    out = options.out / "smoke" if options.smoke else options.out
+    text = title_of("# Equal steps", smoke=options.smoke) + "\n\n"
+    text += "| data | way | epoch | overall accuracy | mean IoU | mean F1 |\n|---|---|---|---:|---:|---:|\n"
+    for fold in folds_of(options.data, out):
+        ways, seeds, steps = (options.ways[:1], [0], 2) if options.smoke else (options.ways, options.seeds, fold.steps)
+        text += compare(fold, ways, seeds, steps, out)
+        write_text(out / "table.md", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
