@@ -1,7 +1,9 @@
 """The report of a hyperspectral run: the figures of withheld pixels, spectra as counted otherwise, one page that works offline."""
 
 import csv
+import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +79,17 @@ def test_another_labels_file_is_refused_and_no_page_is_lost(data: Path, run: Pat
     write_geotiff(tmp_path / "labels.tif", np.roll(labels, 7, axis=1)[None])
     with pytest.raises(InputError, match="are not those of its training"):
         report(run, tmp_path / "report", data=tmp_path)
+
+
+@pytest.mark.parametrize("damage", [lambda one: one.pop("protocol"), lambda one: one.update(protocol=3)])
+def test_scores_without_their_values_are_refused_by_the_name_of_the_run(damage, run: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    metrics = read_json(copy / "metrics.json")
+    damage(metrics)
+    (copy / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    with pytest.raises(InputError, match=r"run: its card.json or metrics.json lacks a value"):
+        report(copy, tmp_path / "report")
 
 
 def test_the_map_of_a_run_scored_where_it_withheld_has_the_scores_of_the_run(

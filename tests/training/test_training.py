@@ -381,6 +381,18 @@ def test_what_cannot_be_trained_is_said_before_it_starts(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_start_that_fails_by_any_error_leaves_no_run_folder(
+    data: Path, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("too many open files")
+
+    monkeypatch.setattr("deepnets4eo.training.job.note_data_files", fail)
+    with pytest.raises(OSError, match="too many open files"):
+        deepnets4eo.train(make_recipe(), tmp_path / "run", data=data)
+    assert not (tmp_path / "run").exists()
+
+
 def test_no_data_is_explained(tiny: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no data were given. Pass --data FOLDER"):
         deepnets4eo.train(make_recipe(), tmp_path / "run")
