@@ -203,7 +203,9 @@ def _named(path: Path, arrays: Sequence[ArrayInfo], name: str) -> ArrayInfo:
     for info in arrays:
         if info.name.strip("/") == name.strip("/"):
             if info.dtype is None or len(info.shape) not in AXES or 0 in info.shape:
-                raise InputError(f"{path}#{info} is no image: expected two to four axes of numbers. {_list(arrays)}")
+                raise InputError(
+                    f"{path}#{info} is no image: expected two or three axes of numbers, or four with dates. {_list(arrays)}"
+                )
             return info
     names = [info.name for info in arrays]
     raise InputError(f"{path} has no array {name!r}. {name_hint(name, names, '')} {_list(arrays)}".replace("  ", " "))
