@@ -26,6 +26,7 @@ Grid = GeoBox
 
 REMEDY = "Correct it, e.g. with gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM and -a_srs."
 NO_CRS_REMEDY = "Assign the missing one, e.g. with gdal_translate -a_srs; an image that has only RPCs is put on the ground by gdalwarp -rpc."
+NO_UTM = "EPSG:…"
 FARTHEST = 1e12  # largest coordinate: the squares of larger ones are no longer exact
 FARTHEST_DEGREES = (540.0, 91.0)  # east or west, north or south; what lies beyond is metres or pixels, or a mistake
 FINEST = 16 * 2.0**-52  # least share of the coordinates that a pixel's side must be, or neighbours have the same ones
@@ -192,6 +193,63 @@ def metres_on_the_ground(crs: Any, position: tuple[float, float]) -> float:
     return mean_gsd_m(GeoBox((1, 1), Affine(1, 0, position[0], 0, -1, position[1]), crs))
 
 
+def metric_crs(crs: Any, positions: NDArray[Any]) -> Any:
+    """Return a CRS whose units are metres on the ground around positions (N, 2): the same where its units are, as those
+    of national grids in metres, else the UTM zone of the middle position. Errors: GridError where there is none.
+
+    >>> metric_crs("EPSG:2154", np.array([(652_000.0, 6_862_000.0)]))  # Paris, in metres
+    'EPSG:2154'
+    >>> metric_crs("EPSG:3857", np.array([(1_670_000.0, 6_890_000.0)]))
+    'EPSG:32633'
+    """
+    known = positions[np.isfinite(positions).all(axis=1)]
+    if not len(known):
+        return crs
+    middle = known[np.argsort(known[:, 0], kind="stable")[len(known) // 2]]
+    if np.allclose(_metres_of_units(CRS(crs), middle[None])[0], np.eye(2), atol=TRUE_TO_SCALE):
+        return crs
+    code = utm_code(crs, (float(middle[0]), float(middle[1])))
+    if code == NO_UTM:
+        raise GridError(f"there is no UTM zone at {middle.tolist()} in {crs}, so metres are not known. Check the CRS.")
+    return code
+
+
+def utm_code(crs: Any, position: tuple[float, float]) -> str:
+    """Return the EPSG code of the UTM zone of a position; "EPSG:…" where there is none.
+
+    >>> utm_code("EPSG:3857", (1_670_000.0, 6_890_000.0))
+    'EPSG:32633'"""
+    try:
+        longitude, latitude = transformer(crs, "EPSG:4326").transform(*position)
+    except GridError:
+        return NO_UTM
+    if not (math.isfinite(longitude) and math.isfinite(latitude)):
+        return NO_UTM
+    return f"EPSG:{(32600 if latitude >= 0 else 32700) + int((longitude + 180) // 6) % 60 + 1}"
+
+
+def grow_shapes(grid: Grid, shapes: NDArray[Any], distance_m: float, pixel_m: float = 1.0) -> NDArray[Any]:
+    """Shapes (N,) in a grid's coordinates, grown by metres on the ground where each of them stands.
+    pixel_m : side of a pixel of a grid without CRS."""
+    bounds = shapely.bounds(shapes)
+    centres = np.nan_to_num((bounds[:, :2] + bounds[:, 2:]) / 2)
+    if grid.crs is None:
+        unit_m = pixel_m / math.sqrt(abs(grid.affine.determinant))
+        metres = np.broadcast_to(unit_m * np.eye(2), (len(shapes), 2, 2))
+    else:
+        metres = _metres_of_units(grid.crs, centres)
+
+    def through(maps: NDArray[np.float64], shapes: NDArray[Any], before: Any, after: Any) -> NDArray[Any]:
+        xy, owner = shapely.get_coordinates(shapes, return_index=True)
+        moved = np.einsum("nij,nj->ni", maps[owner], xy - before[owner]) + after[owner]
+        return np.asarray(shapely.set_coordinates(shapes.copy(), moved))
+
+    origin = np.zeros_like(centres)
+    grown = shapely.buffer(through(metres, shapely.force_2d(shapes), centres, origin), distance_m, quad_segs=4)
+    back = np.asarray(np.linalg.inv(metres), float)
+    return through(back, np.asarray(grown), origin, centres)
+
+
 def transformer(source: Any, target: Any) -> Transformer:
     """PROJ's map from one CRS to another, x before y. Errors: GridError where there is none."""
     try:
@@ -260,6 +318,20 @@ def _share(first: Geometry | None, second: Geometry | None) -> float:
         return float(first.geom.intersection(second.geom).area / area) if area and math.isfinite(area) else 0.0
     except GEOSException:  # edges at infinity
         return 0.0
+
+
+def axes_exchanged(bounds: tuple[float, ...], crs: Any, grid: Grid) -> bool:
+    """Whether a box in degrees (west, south, east, north) lies on a grid only with its longitudes and latitudes exchanged.
+
+    >>> grid = GeoBox((10, 10), Affine(10, 0, 500_000, 0, -10, 4_000_000), "EPSG:32633")  # at 15° east, 36° north
+    >>> axes_exchanged((36.14, 15.0, 36.15, 15.001), "EPSG:4326", grid)
+    True
+    """
+    if grid.crs is None or not CRS(crs).geographic or not np.isfinite(bounds).all():
+        return False
+    extent = projected_extent(grid.extent, CRS(crs))
+    given, turned = shapely.box(*bounds), shapely.box(bounds[1], bounds[0], bounds[3], bounds[2])
+    return extent is not None and not extent.geom.intersects(given) and bool(extent.geom.intersects(turned))
 
 
 def check_grid(grid: Grid, name: str) -> None:

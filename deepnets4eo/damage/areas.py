@@ -1,7 +1,7 @@
 """Damage by area: counts, shares and people, of districts from a file or of squares that are laid over the map.
 
-A building lies in the area that a point of its inside lies in. Areas may overlap, then a building counts in each; what lies in none has a
-row of its own. The expected number of damaged buildings of an area comes from the probabilities of its buildings, shifted together until
+A building lies in the area that a point of its inside lies in; a point on the line between two, in the first of them. Areas may overlap,
+then a building counts in each; what lies in none has a row of its own. The expected number of damaged buildings of an area comes from the probabilities of its buildings, shifted together until
 those of the whole map come to the number that is expected there. Its interval holds the doubt about the whole map, a shift of the area
 against the map, and the chance of single buildings.
 """
@@ -25,10 +25,12 @@ from deepnets4eo.damage.estimates import Z95, expected_count
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.files import read_table
+from deepnets4eo.footprints.read import check_degrees
+from deepnets4eo.grid import metric_crs
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.rasters.scene import Layer, LayerLike
-from deepnets4eo.zonal import band_sums
+from deepnets4eo.zonal import sums_by_share
 
 GRID, H3 = "grid", "h3"  # in place of a file: squares, hexagons
 SIDE_M = 500.0
@@ -97,8 +99,8 @@ def find_areas(source: str | Path | gpd.GeoDataFrame, buildings: gpd.GeoDataFram
     Parameters
     ----------
     source : str | Path | GeoDataFrame
-        A vector file or a table of polygons, whose first text column names them; or "grid" for squares of 500 m, "grid:250" for others,
-        or "h3" for hexagons of H3's resolution 8 (.7 km²), "h3:9" for others (extra `h3`).
+        A vector file or a table of polygons, named by the first text column whose values differ; or "grid" for squares of 500 m, "grid:250"
+        for others, or "h3" for hexagons of H3's resolution 8 (.7 km²), "h3:9" for others (extra `h3`).
     buildings : GeoDataFrame
         The map's table.
 
@@ -113,20 +115,30 @@ def find_areas(source: str | Path | gpd.GeoDataFrame, buildings: gpd.GeoDataFram
     """
     points = buildings.geometry.representative_point()
     if _is_laid(source, GRID):
-        frame = _squares(_side_m(str(source)), points)
-    elif _is_laid(source, H3):
-        frame = _hexagons(_resolution(str(source)), points)
-    else:
-        frame = read_areas(source)
-        if (frame.crs is None) != (buildings.crs is None):
-            raise InputError(
-                f"the areas have {'no' if frame.crs is None else 'a'} CRS, the buildings {'none' if buildings.crs is None else 'one'}; "
-                "expected both to have one, or neither. Assign the CRS first."
-            )
-        frame = frame if frame.crs is None else frame.to_crs(buildings.crs)
-    building, area = shapely.STRtree(frame.geometry.to_numpy()).query(points.to_numpy(), predicate="within")
+        return _laid(*_squares(_side_m(str(source)), points), points)
+    if _is_laid(source, H3):
+        return _laid(*_hexagons(_resolution(str(source)), points), points)
+    frame = read_areas(source)
+    if (frame.crs is None) != (buildings.crs is None):
+        raise InputError(
+            f"the areas have {'no' if frame.crs is None else 'a'} CRS, the buildings {'none' if buildings.crs is None else 'one'}; "
+            "expected both to have one, or neither. Assign the CRS first."
+        )
+    frame = frame if frame.crs is None else frame.to_crs(buildings.crs)
+    tree, middles = shapely.STRtree(frame.geometry.to_numpy()), points.to_numpy()
+    building, area = tree.query(middles, predicate="within")
+    edge, beside = tree.query(middles, predicate="intersects")
+    edge, first = np.unique(edge, return_index=True)  # on the line between two areas: in the first of them
+    on_line = ~np.isin(edge, building)
+    building, area = np.append(building, edge[on_line]), np.append(area, beside[first][on_line])
     order = np.lexsort((building, area))
     return Areas(frame, area[order], building[order], len(buildings))
+
+
+def _laid(frame: gpd.GeoDataFrame, area: Indices, known: NDArray[np.bool_], points: gpd.GeoSeries) -> Areas:
+    """Areas of cells; area : (K,) that of each building with a known place."""
+    order = np.argsort(area, kind="stable")
+    return Areas(frame.to_crs(points.crs), area[order], np.flatnonzero(known)[order], len(points))
 
 
 def read_areas(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
@@ -158,13 +170,24 @@ def read_areas(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
         raise InputError(
             f"the areas hold {', '.join(sorted(kinds)) or 'nothing'}, expected polygons. Give outlines of districts."
         )
-    texts = (
-        name for name in table.columns if name != table.geometry.name and pd.api.types.is_string_dtype(table[name])
-    )
-    named = next(texts, None)
+    name = f"the areas {source}" if isinstance(source, (str, Path)) else "the areas"
+    check_degrees(table, name, "Assign the true CRS: ogr2ogr -a_srs EPSG:… OUT.gpkg IN.")
     numbers = [str(number) for number in range(1, len(table) + 1)]
-    names = numbers if named is None else table[named].fillna(pd.Series(numbers, table.index)).astype(str).tolist()
+    names = numbers
+    if (named := _name_column(table)) is not None:
+        names = table[named].fillna(pd.Series(numbers, table.index)).astype(str).tolist()
     return gpd.GeoDataFrame({"area": names}, geometry=table.geometry.to_numpy(), crs=table.crs)
+
+
+def _name_column(table: gpd.GeoDataFrame) -> str | None:
+    """The first text column of which each row has another value, else the one with the most values, if not all are the same."""
+    values = {
+        name: table[name].nunique(dropna=False)
+        for name in table.columns
+        if name != table.geometry.name and pd.api.types.is_string_dtype(table[name].dropna())
+    }
+    best = max(values, key=lambda name: values[name], default=None)  # the first of those with the most
+    return best if best is not None and (values[best] > 1 or len(table) == 1) else None
 
 
 def check_areas(source: str) -> None:
@@ -206,30 +229,32 @@ def _side_m(source: str) -> float:
     return side
 
 
-def _squares(side: float, points: gpd.GeoSeries) -> gpd.GeoDataFrame:
-    """Squares with a building in them, named by their south-western corner in metres."""
+def _squares(side: float, points: gpd.GeoSeries) -> tuple[gpd.GeoDataFrame, Indices, NDArray[np.bool_]]:
+    """Squares with a building in them, named by their south-western corner in metres; the square of each building whose place is known."""
     if points.crs is None:
         raise InputError("the areas are squares, but the buildings have no CRS, so metres are not known. Give a file.")
-    crs = points.crs if points.crs.is_projected else points.estimate_utm_crs()
+    crs = metric_crs(points.crs, np.column_stack([points.x, points.y]))
     at = points.to_crs(crs)
-    known = np.isfinite(at.x) & np.isfinite(at.y)
-    corners = np.unique(np.floor(np.column_stack([at.x[known], at.y[known]]) / side), axis=0) * side
-    shapes = shapely.box(*corners.T, *(corners + side).T)
+    known = (np.isfinite(at.x) & np.isfinite(at.y)).to_numpy()
+    corners, square = np.unique(np.floor(np.column_stack([at.x, at.y])[known] / side), axis=0, return_inverse=True)
+    corners = corners * side
     names = [f"{x:.0f} {y:.0f}" for x, y in corners]
-    return gpd.GeoDataFrame({"area": names}, geometry=shapes, crs=crs).to_crs(points.crs)
+    shapes = shapely.box(*corners.T, *(corners + side).T)
+    return gpd.GeoDataFrame({"area": names}, geometry=shapes, crs=crs), square.ravel(), known
 
 
-def _hexagons(resolution: int, points: gpd.GeoSeries) -> gpd.GeoDataFrame:
-    """Cells of H3 with a building in them, named by their index."""
+def _hexagons(resolution: int, points: gpd.GeoSeries) -> tuple[gpd.GeoDataFrame, Indices, NDArray[np.bool_]]:
+    """Cells of H3 with a building in them, named by their index; the cell of each building whose place is known."""
     import h3
 
     if points.crs is None:
         raise InputError("the areas are hexagons of the Earth, but the buildings have no CRS. Give a file.")
     at = points.to_crs("EPSG:4326")
-    known = np.isfinite(at.x) & np.isfinite(at.y)
-    cells = sorted({h3.latlng_to_cell(lat, lon, resolution) for lat, lon in zip(at.y[known], at.x[known], strict=True)})
-    shapes = [shapely.Polygon([(lon, lat) for lat, lon in h3.cell_to_boundary(cell)]) for cell in cells]
-    return gpd.GeoDataFrame({"area": cells}, geometry=shapes, crs="EPSG:4326").to_crs(points.crs)
+    known = (np.isfinite(at.x) & np.isfinite(at.y)).to_numpy()
+    of_each = [h3.latlng_to_cell(lat, lon, resolution) for lat, lon in zip(at.y[known], at.x[known], strict=True)]
+    cells, cell = np.unique(np.array(of_each, dtype=object), return_inverse=True)
+    shapes = [shapely.Polygon([(lon, lat) for lat, lon in h3.cell_to_boundary(name)]) for name in cells]
+    return gpd.GeoDataFrame({"area": cells}, geometry=shapes, crs="EPSG:4326"), cell.ravel(), known
 
 
 def count_areas(
@@ -357,9 +382,8 @@ def _people(population: LayerLike, frame: gpd.GeoDataFrame) -> Floats:
     """(A,) people in each area; NaN outside all."""
     layer = open_people(population)
     known = frame.geometry.notna().to_numpy()
-    sums = band_sums(layer, frame[known])
-    if (sums.total < 0).any():
-        raise InputError(f"{layer.source} has negative numbers of people; expected none. State its nodata value.")
     people = np.full(len(frame), np.nan)
-    people[known] = np.where(sums.pixels > 0, sums.total[:, 0], np.nan)
+    people[known] = sums_by_share(layer, frame[known])
+    if (people < 0).any():
+        raise InputError(f"{layer.source} has negative numbers of people; expected none. State its nodata value.")
     return people

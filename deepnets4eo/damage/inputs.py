@@ -11,7 +11,6 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.quantity import Quantity
@@ -24,7 +23,7 @@ from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.formats.access import check_exist
 from deepnets4eo.grid import overlap_share
 from deepnets4eo.inspection.clouds import cloud_finding
-from deepnets4eo.outputs.findings import Finding, one_or_many
+from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.clouds import check_zero_is_value, cloud_band, open_cloud_mask
 from deepnets4eo.rasters.scene import WHOLE, Layer, LayerLike, covered_share
 from deepnets4eo.registration import ImagePair
@@ -105,7 +104,7 @@ def open_inputs(
         image=after.grid,
     )  # fmt: skip
     outlines_px = outlines.in_pixels(after.grid)
-    _check_inside(outlines_px, after, outlines.source)
+    outlines.check_inside(after.grid, f"the post image {after.source}")
     scores = open_raster_evidence(evidence, after)
     if points is not None:
         check_point_evidence(points, outlines, scores)
@@ -165,20 +164,6 @@ def _check_water(source: str | None, post: Layer) -> None:
         )
     check_zero_is_value(layer, "--water", "dry ground in a map of water")
     covered_share(post.grid, layer, "--water")
-
-
-def _check_inside(outlines_px: NDArray[np.object_], post: Layer, source: str) -> None:
-    """Raise a GridError where no outline lies in the post image."""
-    bounds = shapely.bounds(outlines_px)
-    height, width = post.shape
-    with np.errstate(invalid="ignore"):
-        inside = (bounds[:, 0] < width) & (bounds[:, 2] > 0) & (bounds[:, 1] < height) & (bounds[:, 3] > 0)
-    if not inside.any():
-        raise GridError(
-            f"{one_or_many(len(outlines_px), 'the one footprint', f'none of the {len(outlines_px)} footprints')} of {source} "
-            f"{one_or_many(len(outlines_px), 'does not lie', 'lies')} in the post image {post.source}. "
-            "Check their CRS with `deepnets4eo check`."
-        )
 
 
 def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Finding]:

@@ -25,7 +25,8 @@ PROTOCOL: dict[str, Any] = {"group": "Protocol"}
 INTERVALS: dict[str, Any] = {"group": "Intervals"}
 RESULTS: dict[str, Any] = {"group": "Results"}
 PAGE: dict[str, Any] = {"group": "Page of a hyperspectral run"}
-LEVELS = (2.0, 5.0, 10.0, 20.0)  # of a quantity, in its unit
+LEVELS = (2.0, 5.0, 10.0, 20.0)  # of a quantity in metres; others have none unless they are named
+LEVELS_TEXT = ",".join(f"{level:g}" for level in LEVELS)
 XVIEW2 = "xview2"  # a protocol of its own: the damage score of a challenge
 
 
@@ -101,6 +102,11 @@ class Intervals:
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
 
 
+def default_levels(unit: str) -> list[float]:
+    """Returns the levels of a quantity in metres; none for other units, whose size is not known."""
+    return list(LEVELS) if unit == "m" else []
+
+
 @option_group
 class ValueRules:
     """How rasters of a quantity, such as heights, are scored."""
@@ -110,14 +116,20 @@ class ValueRules:
         Field(description="PREDICTION holds height or depth; by default what its tags say.", json_schema_extra=KEY),
     ] = None
     levels: Annotated[
-        str, Field(description="Scores between these levels of the reference, too.", json_schema_extra=KEY)
-    ] = ",".join(f"{level:g}" for level in LEVELS)
+        str | None,
+        Field(
+            description=f"Scores between these levels of the reference, too; in metres {LEVELS_TEXT} by default.",
+            json_schema_extra=KEY,
+        ),
+    ] = None
     class_map: Annotated[
         Path | None, Field(description="Label raster: scores by its classes, too.", json_schema_extra=KEY)
     ] = None
 
-    def edges(self) -> list[float]:
-        """Returns the levels as numbers. Raises InputError for others, or where they do not ascend."""
+    def edges(self, unit: str) -> list[float]:
+        """Returns the levels as numbers, by default those of the unit. Raises InputError for others, or where they do not ascend."""
+        if self.levels is None:
+            return default_levels(unit)
         try:
             edges = [float(word) for word in self.levels.split(",") if word.strip()]
         except ValueError:

@@ -156,7 +156,12 @@ def evaluate_files(
             _check_value_rules(first.source, quantity, scored, changes, intervals)
             withheld = None if changes.withheld is None else Withheld.of_run(changes.withheld)
             return evaluate_values(
-                pairs, quantity, levels=values.edges(), class_map=values.class_map, withheld=withheld, progress=progress
+                pairs,
+                quantity,
+                levels=values.edges(quantity.unit),
+                class_map=values.class_map,
+                withheld=withheld,
+                progress=progress,
             )
     if values != BY_TAGS:
         raise InputError(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from deepnets4eo.cards.quantity import Quantity
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
-from deepnets4eo.evaluation.options import LEVELS
+from deepnets4eo.evaluation.options import LEVELS, default_levels
 from deepnets4eo.evaluation.scoring import SYNTHETIC_NOTE, grid_note
 from deepnets4eo.evaluation.withheld import Withheld
 from deepnets4eo.grid import READ_PX, Window, blocks
@@ -100,7 +100,7 @@ def evaluate_values(
     pairs: Iterable[tuple[LayerLike, LayerLike]],
     quantity: Quantity,
     *,
-    levels: Sequence[float] = LEVELS,
+    levels: Sequence[float] | None = None,
     class_map: LayerLike | None = None,
     withheld: Withheld | None = None,
     progress: Callable[[float], None] | None = None,
@@ -115,7 +115,7 @@ def evaluate_values(
         (prediction, reference), each a path, array or Layer in the unit of the quantity; the first band is scored, and a second one
         that is called "standard deviation". Each prediction is resampled to its reference's grid by nearest neighbour.
     quantity : its limits and its zero say which pixels of the reference have a value
-    levels : ascending edges of the reference's values between which scores are given, too
+    levels : ascending edges of the reference's values between which scores are given, too; by default 2, 5, 10 and 20 of a quantity in metres
     class_map : label raster with its legend in its tags, by whose classes scores are given, too
     withheld : pixels that a training did not learn from: no others are scored
     progress : function that is called with the share of the work that is done, 0–1
@@ -141,7 +141,7 @@ def evaluate_values(
     >>> evaluate_values([(heights + 1, heights)], QUANTITIES["height"])["values"]["mae"]
     1.0
     """
-    pairs = list(pairs)
+    pairs, levels = list(pairs), default_levels(quantity.unit) if levels is None else levels
     scores = GroupedScores(levels=levels)
     report: dict[str, Any] = {"inputs": [], "notes": [], "synthetic": False}
     with gdal_cache(CACHE_BYTES):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
 from deepnets4eo.footprints.outlines import order_by_place
-from deepnets4eo.grid import mean_gsd_m, transform_shapes
+from deepnets4eo.grid import grow_shapes, mean_gsd_m
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal import class_counts
 from deepnets4eo.zonal.outlines import chunks
@@ -102,29 +102,33 @@ def water_around(
     ['yes', 'no']
     """
     side_m = pixel_m if water.grid.crs is None else mean_gsd_m(water.grid)
-    reach_px = INNER_M / side_m, max((OUTER_M + reach_m) / side_m, LEAST_PX + INNER_M / side_m)
+    ring_m = INNER_M, max(OUTER_M + reach_m, LEAST_PX * side_m + INNER_M)
     classes = [FLOOD, PERMANENT_WATER] if any_water else [FLOOD]
     share, ring_share, known = np.empty(len(outlines)), np.empty(len(outlines)), np.empty(len(outlines), bool)
     by_place = order_by_place(shapely.bounds(outlines)[:, 1::-1])
     for rows in chunks(len(outlines)):  # grown outlines take more room than all else that is known of a building
         part = by_place[rows]
-        share[part], ring_share[part], known[part] = _shares(water, outlines[part], reach_px, classes, workers)
+        share[part], ring_share[part], known[part] = _shares(water, outlines[part], ring_m, pixel_m, classes, workers)
     least = LEAST_SHARE_IN_REACH if reach_m else LEAST_SHARE
     inundated = np.where(known, np.where(ring_share > least, YES, NO), NOT_KNOWN).astype(object)
     return BuildingWater(share, ring_share, inundated)
 
 
 def _shares(
-    water: Layer, outlines: NDArray[np.object_], reach_px: tuple[float, float], classes: list[int], workers: int | None
+    water: Layer,
+    outlines: NDArray[np.object_],
+    ring_m: tuple[float, float],
+    pixel_m: float,
+    classes: list[int],
+    workers: int | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """The share of water in each of some outlines and in the ring between two distances, and whether enough of that is seen."""
-    pixels = transform_shapes(~water.grid.affine, outlines)
-    inner, outer = (shapely.buffer(pixels, far, quad_segs=4) for far in reach_px)
-    zones = np.concatenate([outlines, *(transform_shapes(water.grid.affine, grown) for grown in (inner, outer))])
-    counts = class_counts(water, zones, FLOOD + 1, workers=workers).counts
+    inner, outer = (grow_shapes(water.grid, outlines, far, pixel_m) for far in ring_m)
+    counts = class_counts(water, np.concatenate([outlines, inner, outer]), FLOOD + 1, workers=workers).counts
     own, within, whole = np.split(np.column_stack([counts.sum(axis=1), counts[:, classes].sum(axis=1)]), 3)
     ring = whole - within
     share, ring_share = (
         np.divide(wet, seen, out=np.full(len(seen), np.nan), where=seen > 0) for seen, wet in (own.T, ring.T)
     )
-    return share, ring_share, ring[:, 0] >= LEAST_SEEN * (shapely.area(outer) - shapely.area(inner))
+    all_px = (shapely.area(outer) - shapely.area(inner)) / abs(water.grid.affine.determinant)
+    return share, ring_share, ring[:, 0] >= LEAST_SEEN * all_px

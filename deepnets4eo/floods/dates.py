@@ -113,6 +113,8 @@ def open_flood_scene(
     if FIRST in images:
         registrations.setdefault(FIRST, assume_registered(images[FIRST], images[POST]))
     footprints = None if options.footprints is None else read_footprints(options.footprints, image=post_grid)
+    if footprints is not None:
+        footprints.check_inside(post_grid, images[POST].source)
     cover = None if options.cover is None else _open_cover(options.cover, grid)
     findings += () if footprints is None else footprint_findings(footprints)
     return FloodScene(

@@ -18,7 +18,7 @@ from deepnets4eo.footprints.files import PIXEL_COLUMN, read_table
 from deepnets4eo.footprints.ids import make_ids
 from deepnets4eo.footprints.outlines import repeated_outlines
 from deepnets4eo.footprints.repair import FARTHEST, farther_than, finite, mend_polygons, usable_polygons
-from deepnets4eo.grid import FARTHEST_DEGREES, Grid, transform_shapes
+from deepnets4eo.grid import FARTHEST_DEGREES, Grid, axes_exchanged, transform_shapes
 from deepnets4eo.osm.elements import no_buildings
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.rasters.plane_crs import is_placed
@@ -36,6 +36,8 @@ MANY_ROWS = (
     0.05  # share of the rows that are left out, or there twice, from which a map may lack buildings or count too many
 )
 NO_BUILDING = "no building tag"  # of an area of OpenStreetMap
+ASSIGN_CRS = "Say which CRS it is: --footprints-crs EPSG:…, or --footprints-crs pixels where it is the image's pixels."
+EXCHANGED = "longitude and latitude seem to be exchanged. Write longitude first: ogr2ogr -swapxy OUT.gpkg IN."
 PIXELS = "pixels"  # value of assume_crs: coordinates are image pixels, x = column, y = row
 
 
@@ -97,7 +99,7 @@ class Footprints:
 
         Errors: GridError where the footprints have no CRS, or none of them can be expressed in `crs`."""
         if self.frame.crs is None:
-            raise GridError(f"footprints {self.source} have no CRS, so they cannot be put in {crs}. Pass assume_crs.")
+            raise GridError(f"footprints {self.source} have no CRS, so they cannot be put in {crs}. {ASSIGN_CRS}")
         try:
             moved = self.frame.to_crs(crs)
         except ProjError as error:
@@ -121,11 +123,24 @@ class Footprints:
         if grid.crs is None and self.frame.crs is not None:
             raise GridError(
                 f"the image has no CRS but the footprints {self.source} are in {self.frame.crs.to_string()}. "
-                'Georeference the image (one with RPCs by gdalwarp -rpc), or say that they are in its pixels with assume_crs="pixels" '
-                "(--footprints-crs pixels)."
+                "Georeference the image (one with RPCs by gdalwarp -rpc), or say that they are in its pixels: --footprints-crs pixels."
             )
         frame = self.frame if grid.crs is None else self.to(grid.crs.proj).frame
         return transform_shapes(~grid.affine, frame.geometry.to_numpy())
+
+    def check_inside(self, grid: Grid, image: str) -> None:
+        """Refuse footprints of which none lies on an image. image : its name. Errors: GridError."""
+        bounds = shapely.bounds(self.in_pixels(grid))
+        height, width = grid.shape
+        with np.errstate(invalid="ignore"):
+            inside = (bounds[:, 0] < width) & (bounds[:, 2] > 0) & (bounds[:, 1] < height) & (bounds[:, 3] > 0)
+        if inside.any():
+            return
+        none = one_or_many(len(self), "the one footprint", f"none of the {len(self)} footprints")
+        said = f"{none} of {self.source} {one_or_many(len(self), 'does not lie', 'lies')} in {image}"
+        if self.crs is not None and axes_exchanged(tuple(self.frame.total_bounds), self.crs, grid):
+            raise GridError(f"{said}: {EXCHANGED}")
+        raise GridError(f"{said}. Check their CRS with `deepnets4eo check`.")
 
     def frame_beside(self, grid: Grid) -> gpd.GeoDataFrame:
         """The table in its own CRS; where `grid` has none, outlines in the coordinates of the grid. Errors: as `in_pixels`."""
@@ -257,22 +272,26 @@ def _with_crs(
             table = table.set_crs(assume_crs, allow_override=True)
         except ProjError as error:
             raise InputError(
-                f"{assume_crs!r} is no CRS that PROJ knows ({error}). Write it like EPSG:32633 (--footprints-crs), or "
-                '"pixels" for outlines in image pixels.'
+                f'{assume_crs!r} is no CRS that PROJ knows ({error}). Write it like EPSG:32633 (--footprints-crs), or "pixels" for outlines in image pixels.'
             ) from error
     if table.crs is None and PIXEL_COLUMN not in table:
         raise InputError(
-            f"footprints {name} have no CRS, so they cannot be laid over an image. Say which it is with "
-            'assume_crs="EPSG:…" (--footprints-crs), or "pixels" if they are in image pixels; '
-            "a Shapefile needs its .prj beside it."
+            f"footprints {name} have no CRS, so they cannot be laid over an image. {ASSIGN_CRS} A Shapefile needs its .prj beside it."
         )
-    if table.crs is not None and _no_degrees(table):
-        west, south, east, north = table.total_bounds
-        raise InputError(
-            f"footprints {name} say {table.crs.to_string()} (degrees), but reach from ({west:.6g}, {south:.6g}) to "
-            f'({east:.6g}, {north:.6g}). Say the true CRS with assume_crs="EPSG:…" (--footprints-crs), or "pixels".'
-        )
+    check_degrees(table, f"footprints {name}", ASSIGN_CRS)
     return table
+
+
+def check_degrees(table: gpd.GeoDataFrame, name: str, remedy: str) -> None:
+    """Refuse outlines that are not in the degrees that their CRS says, as GeoJSON in metres. name : as the subject of a
+    sentence. Errors: InputError, which names exchanged longitudes and latitudes."""
+    if table.crs is None or not _no_degrees(table):
+        return
+    west, south, east, north = table.total_bounds
+    said = f"{name} say {table.crs.to_string()} (degrees), but reach from ({west:.6g}, {south:.6g}) to ({east:.6g}, {north:.6g})"
+    if max(abs(west), abs(east)) <= 90 and max(abs(south), abs(north)) <= 180:
+        raise InputError(f"{said}: {EXCHANGED}")
+    raise InputError(f"{said}. {remedy}")
 
 
 def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:

@@ -75,6 +75,9 @@ OFFLINE = {
 }  # fmt: skip
 
 FORMATS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf or GeoParquet"
+OPTION_ADVICE = re.compile(
+    r"[^.;]*\b(config|configuration|open) option\b[^.;]*[.;]?"
+)  # sentences of GDAL's that no user can follow
 FALLBACK = "ISO-8859-1"  # takes any byte
 UNDEFINED = ("Undefined Cartesian SRS", "Undefined SRS")
 ROUNDED_FROM = 2.0**53  # from here on, 64-bit floats leave out whole numbers
@@ -363,6 +366,7 @@ def vector_errors(name: str, expected: str = FORMATS) -> Iterator[None]:
         raise
     except (*files, *values) as error:
         reason = str(error) if isinstance(error, (*files, ValueError, OSError)) else repr(error)
+        reason = OPTION_ADVICE.sub("", reason)
         raise InputError(
             f"{name} could not be read: {reason.rstrip('.')}. Expected a whole file in {expected}; was it copied completely, "
             "with its companions (.shx, .dbf, .prj)?"

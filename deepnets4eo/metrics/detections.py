@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import metres_on_the_ground
+from deepnets4eo.grid import metric_crs
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -104,7 +104,7 @@ def evaluate_detections(
     """
     if not 0 <= min_iou < 1 or (max_distance_m is not None and not 0 < max_distance_m < np.inf):
         raise InputError(f"min_iou is {min_iou}, max_distance_m {max_distance_m}; expected 0 to 1, and above 0.")
-    detections, reference, unit_m = _on_one_plane(detections, reference, metric=max_distance_m is not None)
+    detections, reference = _on_one_plane(detections, reference, metric=max_distance_m is not None)
     if max_distance_m is None:
         _check_valid(detections, reference)
     difficult = _difficult(reference)
@@ -116,7 +116,7 @@ def evaluate_detections(
         np.asarray(reference.geometry.to_numpy(), object),
         difficult,
         min_iou=min_iou,
-        max_distance=None if max_distance_m is None else max_distance_m / unit_m,
+        max_distance=max_distance_m,
     )
     counted = ~result.ignored
     summary = scores_of(result.hit[counted], scores[counted], int((~difficult).sum()))
@@ -194,26 +194,18 @@ def _check_valid(detections: gpd.GeoDataFrame, reference: gpd.GeoDataFrame) -> N
 
 def _on_one_plane(
     detections: gpd.GeoDataFrame, reference: gpd.GeoDataFrame, *, metric: bool
-) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame, float]:
-    """Returns both in one CRS, and the metres of its unit; degrees become a UTM zone where distances matter."""
+) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """Returns both in one CRS, of metres on the ground where distances matter."""
     if (detections.crs is None) != (reference.crs is None):
         raise GridError("one of detections and reference has a CRS, the other has none. Assign the missing one.")
     if detections.crs is None:
-        return detections, reference, 1.0
+        return detections, reference
     crs: Any = detections.crs
-    if metric and crs.is_geographic and len(reference) + len(detections):
-        crs = (reference if len(reference) else detections).estimate_utm_crs()
-    frames = [frame if frame.crs == crs else frame.to_crs(crs) for frame in (detections, reference)]
-    return frames[0], frames[1], _unit_m(frames) if metric else 1.0
-
-
-def _unit_m(frames: Sequence[gpd.GeoDataFrame]) -> float:
-    """Metres on the ground of a unit of the frames' CRS, in their middle."""
-    boxes = np.array([frame.total_bounds for frame in frames if len(frame)]).reshape(-1, 4)
-    if not np.isfinite(boxes).any():
-        return 1.0
-    x, y = (float(np.nanmean(boxes[:, [axis, axis + 2]])) for axis in (0, 1))
-    return metres_on_the_ground(frames[0].crs, (x, y))
+    if metric:
+        both = [*reference.geometry.to_crs(crs), *detections.geometry]
+        crs = metric_crs(crs, shapely.bounds(both).reshape(-1, 4)[:, :2])
+    one, other = (frame if frame.crs == crs else frame.to_crs(crs) for frame in (detections, reference))
+    return one, other
 
 
 def scores_of(hit: NDArray[np.bool_], scores: NDArray[np.float64], total: int) -> DetectionScores:
@@ -335,7 +327,7 @@ def area_scores(detections: gpd.GeoDataFrame, reference: gpd.GeoDataFrame) -> tu
     InputError
         An outline is not valid.
     """
-    detections, reference, _ = _on_one_plane(detections, reference, metric=False)
+    detections, reference = _on_one_plane(detections, reference, metric=False)
     _check_valid(detections, reference)
     predicted, true = shapely.union_all(detections.geometry), shapely.union_all(reference.geometry)
     common = shapely.area(shapely.intersection(predicted, true))

@@ -1,7 +1,7 @@
 """How far standard deviations say where estimates are wrong, and how much: sparsification and intervals, counted while streaming.
 
-Takes reference, estimate and its standard deviation in one unit, NaN where there is none. Curves are of histograms with steps of 1 %
-of the deviation, from a thousandth of the unit to 1000.
+Takes reference, estimate and its standard deviation in any one unit, NaN where there is none. Curves are of histograms with steps of
+1 % of the deviation.
 Ilg et al., Uncertainty Estimates and Multi-Hypotheses Networks for Optical Flow (ECCV 2018): area under the sparsification error."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
 
-LEAST, MOST, STEP = 1e-3, 1e3, 0.01  # of deviations and errors, in the unit, and of their ratio
+LEAST, MOST, STEP = 1e-12, 1e12, 0.01  # of deviations and errors, in any unit, and of their ratio
 BINS = int(np.log(MOST / LEAST) / np.log1p(STEP)) + 2
 INTERVALS = {50: 0.674490, 90: 1.644854}  # % of a normal distribution within so many standard deviations
 REMOVED = np.arange(100) / 100  # shares of the pixels that are left out

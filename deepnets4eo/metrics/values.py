@@ -1,7 +1,7 @@
 """Errors of a continuous map, such as heights or depth, counted while streaming, and every score derived from them.
 
-Takes reference and prediction in one unit, NaN where there is none. Median and percentiles are of a histogram of errors with steps
-of 0.01 of the unit, up to 100 to either side."""
+Takes reference and prediction in any one unit, NaN where there is none. Median and percentiles are of a histogram of errors with steps
+of 0.1 % of an error."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
 
-STEP, REACH = 0.01, 100.0  # of the histogram of errors, in the unit
-STEPS = round(REACH / STEP)
-LEAST = 1e-3  # predictions below it count as this in ratios and logarithms
+LEAST, MOST, STEPS = -40, 40, 1024  # of the histogram: powers of two of the smallest and largest error, bins a power
+BINS = (MOST - LEAST) * STEPS  # for errors of either sign
+LEAST_RATIO = 1e-3  # of prediction and reference: lower ones, and those below 0, count as this
 RATIO = 1.25
 MAD_TO_STD = 1.4826  # of a normal distribution
 SUMS = (
@@ -36,7 +36,7 @@ class ValueScores:
     Parameters
     ----------
     sums : name of a sum → its value so far; by default zeros
-    errors : (B,) counts of prediction − reference in steps of 0.01, the first and last of all beyond; by default zeros
+    errors : (B,) counts of prediction − reference, from the most negative to the greatest; by default zeros
 
     Examples
     --------
@@ -46,7 +46,7 @@ class ValueScores:
     """
 
     sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SUMS, 0.0))
-    errors: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2 * STEPS + 1, np.int64))
+    errors: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2 * BINS + 1, np.int64))
 
     def update(self, reference: NDArray[np.floating], prediction: NDArray[np.floating]) -> ValueScores:
         """Count pixels; both of one shape. Raises InputError for others."""
@@ -58,10 +58,9 @@ class ValueScores:
         both = known & np.isfinite(prediction)
         truth, value = reference[both].astype(np.float64), prediction[both].astype(np.float64)
         error, above = value - truth, truth > 0
-        bins = np.rint(np.clip(error, -REACH, REACH) / STEP).astype(np.int64) + STEPS
-        self.errors += np.bincount(bins, minlength=len(self.errors))
-        deep, guess = truth[above], np.maximum(value[above], LEAST)
-        logs = np.log(guess) - np.log(deep)
+        self.errors += np.bincount(_bins(error), minlength=len(self.errors))
+        deep = truth[above]
+        logs = np.log(np.maximum(value[above] / deep, LEAST_RATIO))
         added = {
             "pixels": truth.size, "unpredicted": int(known.sum()) - truth.size, "error": error.sum(),
             "absolute": np.abs(error).sum(), "squared": np.square(error).sum(), "reference": truth.sum(),
@@ -97,13 +96,15 @@ class ValueScores:
     @property
     def nmad(self) -> float:
         """1.4826 × the median of |error − median error|: the standard deviation of normal errors, whatever the outliers."""
-        median = self._quantile(self._centres, 0.5)
-        return MAD_TO_STD * self._quantile(np.abs(self._centres - median), 0.5)
+        if not self.errors.any():
+            return float("nan")
+        half = np.searchsorted(np.cumsum(self.errors), self.errors.sum() / 2)
+        return MAD_TO_STD * self._within(0.5, float(EDGES[half : half + 2].mean()))
 
     @property
     def le90(self) -> float:
         """The absolute error that 90 % of the pixels stay within."""
-        return self._quantile(np.abs(self._centres), 0.9)
+        return self._within(0.9)
 
     @property
     def r2(self) -> float:
@@ -146,17 +147,27 @@ class ValueScores:
         counts = {name: int(self.sums[name]) for name in ("pixels", "positive", "unpredicted")}
         return {name: float(getattr(self, name)) for name in SCORES} | counts
 
-    @property
-    def _centres(self) -> NDArray[np.float64]:
-        return np.asarray(np.arange(-STEPS, STEPS + 1) * STEP, np.float64)
-
     def _mean(self, name: str, count: str = "pixels") -> float:
         return self.sums[name] / self.sums[count] if self.sums[count] else float("nan")
 
-    def _quantile(self, values: NDArray[np.float64], share: float) -> float:
-        """The smallest of the values of the histogram's bins that this share of the pixels does not exceed."""
+    def _within(self, share: float, middle: float = 0.0) -> float:
+        """The distance from `middle` that this share of the errors does not exceed; those of a bin are evenly spread over it."""
         if not self.errors.any():
             return float("nan")
-        order = np.argsort(values, kind="stable")
-        reached = np.cumsum(self.errors[order])
-        return float(values[order][np.searchsorted(reached, share * reached[-1])])
+        upto = np.append(0, np.cumsum(self.errors)).astype(float)
+        distances = np.sort(np.abs(EDGES - middle))
+        inside = np.interp(middle + distances, EDGES, upto) - np.interp(middle - distances, EDGES, upto)
+        reached = float(np.interp(share * upto[-1], inside, distances))
+        return reached if reached > 2.0**LEAST else 0.0
+
+
+def _bins(error: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The bin of each error: by sign, power of two and the next ten binary digits; the one in the middle is of those near 0."""
+    mantissa, power = np.frexp(np.abs(error))
+    place = (power - 1 - LEAST) * STEPS + ((2 * mantissa - 1) * STEPS).astype(np.int64)
+    place = np.where(error == 0, -1, np.clip(place, -1, BINS - 1))
+    return np.asarray(BINS + np.sign(error) * (place + 1), np.int64)
+
+
+_ABOVE = (2.0 ** np.arange(LEAST, MOST)[:, None] * (1 + np.arange(STEPS) / STEPS)).ravel()
+EDGES = np.concatenate([[-(2.0**MOST)], -_ABOVE[::-1], _ABOVE, [2.0**MOST]])  # of the bins

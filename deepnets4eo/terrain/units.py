@@ -3,12 +3,11 @@ ellipsoid, between which up to 100 m lie. Brings surface models to metres."""
 
 from __future__ import annotations
 
-import math
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import metres_on_the_ground, transformer
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import metres_on_the_ground, utm_code
 from deepnets4eo.rasters.values import METRE_NAMES
 
 if TYPE_CHECKING:
@@ -106,20 +105,6 @@ def check_ground_metres(crs: Any, position: tuple[float, float], source: str) ->
             f"{source} is in {crs.name}, where a unit is {unit_m:.3g} m on the ground; expected a CRS in metres, such as UTM. "
             f"Bring it to one, e.g. with `{_warp(crs, position, source, 'metres.tif')}`."
         )
-
-
-def utm_code(crs: Any, position: tuple[float, float]) -> str:
-    """Return the EPSG code of the UTM zone of a position; "EPSG:…" where there is none.
-
-    >>> utm_code("EPSG:3857", (1_670_000.0, 6_890_000.0))
-    'EPSG:32633'"""
-    try:
-        longitude, latitude = transformer(crs, "EPSG:4326").transform(*position)
-    except GridError:
-        return "EPSG:…"
-    if not (math.isfinite(longitude) and math.isfinite(latitude)):
-        return "EPSG:…"
-    return f"EPSG:{(32600 if latitude >= 0 else 32700) + int((longitude + 180) // 6) % 60 + 1}"
 
 
 def _warp(crs: Any, position: tuple[float, float], source: str, out: str) -> str:

@@ -22,6 +22,7 @@ from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
+from deepnets4eo.evaluation.options import default_levels
 from deepnets4eo.evaluation.values import GroupedScores
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
@@ -254,7 +255,8 @@ def _prepare(recipe: RegressionRecipe, kind: type[ValueSamples]) -> _Prepared:
 
 def score_segmenter(segmenter: NetworkSegmenter, batches: ValidationLoader) -> dict[str, Any]:
     """Scores of the values, whole, by class and by level, and of the classes where there are some."""
-    count, values = segmenter.legend.num_classes, GroupedScores(segmenter.legend.names)
+    legend, count = segmenter.legend, segmenter.legend.num_classes
+    values = GroupedScores(legend.names, default_levels("" if legend.quantity is None else legend.quantity.unit))
     matrix = ConfusionMatrix(count) if count else None
     for batch in batches:
         output = segmenter.predict_raw(np.concatenate([batch[name] for name in segmenter.inputs.names], axis=1))

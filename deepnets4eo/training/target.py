@@ -33,7 +33,7 @@ SceneT = TypeVar("SceneT", bound=NamedScene)
 
 MOST_WINDOWS = 200  # that the scaling is measured on, and that are checked
 TOLERATED = 0.01  # share of values that cannot be: they are void, with a warning
-GAP = 0.2  # of the unit: measured ground has heights between 0 and this; where none has, zero may mean no data
+GAP = 0.05  # of the median of what is above 0: measured ground has heights between 0 and this; where none has, zero may mean no data
 SMALL_UNITS = {
     0.001: "millimetres",
     0.01: "centimetres",
@@ -203,14 +203,16 @@ def _advice(beyond: NDArray[np.float32], values: NDArray[np.float32], target: Ta
 
 def _check_zeros(values: NDArray[np.float32], target: TargetSection, quantity: Quantity, source: str) -> None:
     """Refuse zeros that the recipe does not explain, where they seem to mean the other thing."""
-    zeros, near = values == 0, (values > 0) & (values <= GAP)
+    zeros, above = values == 0, values > 0
+    gap = GAP * float(np.median(values[above])) if above.any() else 0.0
+    near = above & (values <= gap)
     if quantity.zero == "void" and zeros.all():
         raise InputError(f"{source}: all values are 0, which is void here. If 0 is a value: --set target.zero=value.")
     if target.zero is not None or not TOLERATED < zeros.mean() < 1:
         return
     if quantity.zero == "value" and target.terrain is None and not near.any():  # a surface on its terrain is 0 above it
         raise InputError(
-            f"{source}: {zeros.mean():.0%} of the values are 0, and none lies between 0 and {GAP:g}: do zeros mean {quantity.name} 0, as "
+            f"{source}: {zeros.mean():.0%} of the values are 0, and none lies between 0 and {gap:.2g}: do zeros mean {quantity.name} 0, as "
             "of ground, or no data? Say so: --set target.zero=value or --set target.zero=void."
         )
     if quantity.zero == "void" and near.any():

@@ -17,7 +17,7 @@ ValueLossName = Literal["l1", "l2", "berhu", "huber", "eigen", "eigen_grad", "gr
 
 THRESHOLD = 0.2  # of the largest error of a batch: where berHu and Huber change between |e| and e²
 INVARIANCE = 0.5  # Eigen's share of the squared mean that is taken off
-LEAST = 0.1  # in the unit: logarithms are of at least this, so that their gradients stay bounded
+LEAST = 0.03  # of the mean of an image: below, logarithms go on as straight lines, so that their gradients stay bounded
 
 
 class SumOfValueLosses(nn.Module):
@@ -85,8 +85,16 @@ def _huber(prediction: Tensor, truth: Tensor, known: Tensor) -> Tensor:
 def _logs(prediction: Tensor, truth: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     """Differences of natural logarithms, and where they are: where the truth is above 0."""
     positive = known & (truth > 0)
-    apart = prediction[:, 0].clamp_min(LEAST).log() - truth.clamp_min(LEAST).log()
+    number = positive.sum(dim=(1, 2), keepdim=True).clamp_min(1)
+    least = LEAST * (truth * positive).sum(dim=(1, 2), keepdim=True) / number
+    least = torch.where(least > 0, least, 1)  # of an image without values
+    apart = _log(prediction[:, 0], least) - _log(truth, least)
     return apart.masked_fill(~positive, 0), positive
+
+
+def _log(values: Tensor, least: Tensor) -> Tensor:
+    """Natural logarithm; below `least` its tangent there."""
+    return values.clamp_min(least).log() + (values / least - 1).clamp_max(0)
 
 
 def _l1_log(prediction: Tensor, truth: Tensor, known: Tensor) -> Tensor:

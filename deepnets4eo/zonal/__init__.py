@@ -2,6 +2,7 @@
 
 from deepnets4eo.zonal.outlines import Outlines
 from deepnets4eo.zonal.patches import PatchBatch, cut_patches, patch_centres, resample_patches
+from deepnets4eo.zonal.shares import sums_by_share
 from deepnets4eo.zonal.statistics import band_sums, class_counts, sum_bands
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "patch_centres",
     "resample_patches",
     "sum_bands",
+    "sums_by_share",
 ]

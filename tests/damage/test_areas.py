@@ -9,10 +9,12 @@ import pyogrio
 import pytest
 import shapely
 from made_up_map import make_grid, make_images, make_map
+from pyproj import Geod, Transformer
 
-from deepnets4eo.damage.areas import OUTSIDE, check_areas, count_areas, find_areas
+from deepnets4eo.damage.areas import OUTSIDE, check_areas, count_areas, find_areas, read_areas
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.zonal import sums_by_share
 
 WEST, SOUTH, EAST, NORTH = 360_000, 4_099_872, 360_128, 4_100_000  # of the made-up map's grid
 
@@ -78,6 +80,85 @@ def test_squares_cover_every_building_once(damage_map):
         sides = areas.frame.to_crs(made.buildings.estimate_utm_crs()).area
         np.testing.assert_allclose(sides, 2500, rtol=0.01)
     assert len(find_areas("grid", damage_map.buildings).frame) <= 4
+
+
+@pytest.mark.parametrize("crs", [32633, 3857, 2264, 4326])  # metres, metres of a web map at 60° north, US feet, degrees
+def test_squares_have_sides_in_metres_on_the_ground(crs):
+    place = (-79.0, 35.5) if crs == 2264 else (25.0, 60.2)
+    x, y = Transformer.from_crs(4326, crs, always_xy=True).transform(*place)
+    step = 1e-4 if crs == 4326 else 9
+    houses = gpd.GeoDataFrame(geometry=[shapely.box(x, y, x + step, y + step)], crs=crs)
+    corners = find_areas("grid:500", houses).frame.to_crs(4326).geometry.iloc[0].exterior.coords
+    sides = [Geod(ellps="WGS84").inv(*corners[k], *corners[k + 1])[2] for k in range(2)]
+    np.testing.assert_allclose(sides, 500, rtol=0.01)
+
+
+def test_a_house_on_the_line_between_areas_is_in_one_of_them():
+    spots = ((500_000, 4_000_000), (500_100, 4_000_100), (500_250, 4_000_050))
+    houses = gpd.GeoDataFrame(geometry=[shapely.box(x - 5, y - 5, x + 5, y + 5) for x, y in spots], crs=32633)
+    assert find_areas("grid:250", houses).times.tolist() == [1, 1, 1]
+    beside = districts((499_900, 3_999_000, 500_100, 4_001_000), (500_100, 3_999_000, 501_000, 4_001_000), crs=32633)
+    areas = find_areas(beside, houses)
+    assert areas.times.tolist() == [1, 1, 1]
+    assert areas.area[areas.building == 1].tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("columns", "names"),
+    [
+        (
+            {"UID": [1, 2, 3], "GID_0": ["TUR"] * 3, "NAME_2": ["Antakya", "Samandağ", None]},
+            ["Antakya", "Samandağ", "3"],
+        ),
+        ({"NAME_1": ["a", "a", "b"], "GID_2": ["x", "y", "z"]}, ["x", "y", "z"]),
+        ({"NAME_1": ["a", "a", "b"], "kind": ["k"] * 3}, ["a", "a", "b"]),
+        ({"kind": ["district"] * 3}, ["1", "2", "3"]),
+    ],
+)
+def test_areas_are_named_by_the_first_text_that_differs(columns, names):
+    boxes = districts((0, 0, 1, 1), (1, 0, 2, 1), (2, 0, 3, 1)).geometry
+    assert read_areas(gpd.GeoDataFrame(columns, geometry=boxes))["area"].tolist() == names
+
+
+def test_areas_in_metres_without_a_crs_are_refused(damage_map, tmp_path):
+    HALVES.set_crs(None, allow_override=True).to_file(tmp_path / "d.geojson")
+    with pytest.raises(InputError, match=r"the areas .*d.geojson say .*degrees.*, but reach from"):
+        find_areas(tmp_path / "d.geojson", damage_map.buildings)
+
+
+def test_areas_smaller_than_a_pixel_have_their_share_of_its_people():
+    people = Layer.open(np.array([[1000, 400], [200, np.nan]], np.float32), grid=make_grid(size_px=2, gsd_m=1000.0))
+    west, north = people.grid.affine.c, people.grid.affine.f
+    boxes = [
+        (0, -250, 250, 0),
+        (500, -1500, 1500, -500),
+        (-700, -600, 300, 900),
+        (5000, -9, 5009, 0),
+        (1200, -1900, 1700, -1200),
+    ]
+    frame = gpd.GeoDataFrame(
+        geometry=[shapely.box(west + a, north + b, west + c, north + d) for a, b, c, d in boxes],
+        crs=people.grid.crs.proj,
+    )
+    expected = [1000 / 16, 250 + 100 + 50, 1000 * 0.3 * 0.6, np.nan, 0]
+    np.testing.assert_allclose(sums_by_share(people, frame), expected)
+
+
+def test_people_of_large_areas_are_those_of_exact_coverage():
+    exactextract = pytest.importorskip("exactextract")
+    rng = np.random.default_rng(0)
+    people = Layer.open(
+        rng.integers(0, 50, (2100, 1300)).astype(np.float32), grid=make_grid(size_px=2100, gsd_m=1.0)[:, :1300]
+    )
+    west, north = people.grid.affine.c, people.grid.affine.f
+    shapes = [
+        shapely.Point(west + x, north - y).buffer(r) for x, y, r in ((650, 1000, 600), (1020, 1025, 9.3), (3, 2095, 40))
+    ]
+    frame = gpd.GeoDataFrame({"id": range(3)}, geometry=shapes, crs=people.grid.crs.proj)
+    bounds = {"xmin": west, "ymin": north - 2100, "xmax": west + 1300, "ymax": north}
+    source = exactextract.raster.NumPyRasterSource(people.read()[0][0], **bounds, srs_wkt=frame.crs.to_wkt())
+    right = [row["properties"]["sum"] for row in exactextract.exact_extract(source, frame, "sum")]
+    np.testing.assert_allclose(sums_by_share(people, frame), right, rtol=1e-6)
 
 
 def test_hexagons_of_h3_hold_every_building_once(damage_map):

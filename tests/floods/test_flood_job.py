@@ -15,7 +15,10 @@ pytest.importorskip("numba")
 
 import rasterio
 import shapely
+from affine import Affine
 from geotiff import write_geotiff
+from odc.geo.geobox import GeoBox
+from pyproj import Transformer
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, OutputError
@@ -376,6 +379,25 @@ def test_shares_of_water_are_those_of_outline_and_ring() -> None:
     permanent = np.where(labels == FLOOD, np.uint8(PERMANENT_WATER), labels)
     assert water_around(Layer.open(permanent), houses).inundated.tolist() == [NO, NO, NOT_KNOWN, NO]
     assert water_around(Layer.open(permanent), houses, any_water=True).inundated.tolist()[:2] == [YES, YES]
+
+
+@pytest.mark.parametrize("crs", [4326, 3857, 2264])  # degrees, a web map at 60° north, feet
+def test_rings_around_houses_are_in_metres_on_the_ground(crs: int) -> None:
+    place = (-79.0, 35.5) if crs == 2264 else (25.0, 60.2)
+    utm = 32617 if crs == 2264 else 32635
+    x, y = Transformer.from_crs(4326, crs, always_xy=True).transform(*place)
+    pixel = {4326: 5e-6, 3857: 1.0, 2264: 1.5}[crs]
+    grid = GeoBox((200, 200), Affine(pixel, 0, x, 0, -pixel, y), f"EPSG:{crs}")
+    labels = np.zeros((200, 200), np.uint8)
+    labels[:, 122:] = labels[:70] = FLOOD
+    house = shapely.box(x + 90 * pixel, y - 110 * pixel, x + 110 * pixel, y - 95 * pixel)
+    rows, cols = np.nonzero(labels)
+    wet = shapely.box(x + cols * pixel, y - (rows + 1) * pixel, x + (cols + 1) * pixel, y - rows * pixel)
+    wet, ring = (gpd.GeoSeries(part, crs=crs).to_crs(utm) for part in (wet, [house]))
+    ring = ring.iloc[0].buffer(12).difference(ring.iloc[0].buffer(2))
+    right = shapely.area(shapely.intersection(wet.to_numpy(), ring)).sum() / ring.area
+    found = water_around(Layer.open(labels, grid=grid), np.array([house]))
+    assert found.ring_share[0] == pytest.approx(right, abs=0.03)
 
 
 def test_indices_of_water_are_those_of_their_authors() -> None:

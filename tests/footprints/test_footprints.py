@@ -191,7 +191,7 @@ def test_empty_layer_is_refused(tmp_path: Path) -> None:
 def test_unknown_crs_is_refused_with_the_remedy_and_can_be_assumed(tmp_path: Path) -> None:
     houses(2).to_file(tmp_path / "a.shp")
     (tmp_path / "a.prj").unlink()
-    with pytest.raises(InputError, match="no CRS.*assume_crs.*prj"):
+    with pytest.raises(InputError, match="no CRS.*--footprints-crs.*prj"):
         read_footprints(tmp_path / "a.shp")
     assert read_footprints(tmp_path / "a.shp", assume_crs=UTM).crs.to_epsg() == 32615
 
@@ -201,6 +201,20 @@ def test_geojson_in_metres_that_claims_degrees_is_refused(tmp_path: Path) -> Non
     with pytest.raises(InputError, match="degrees"):
         read_footprints(tmp_path / "a.geojson")
     assert read_footprints(tmp_path / "a.geojson", assume_crs=UTM).crs.to_epsg() == 32615
+
+
+@pytest.mark.parametrize("place", [(12.5, 41.9), (-95.4, 29.8)])  # latitude −95 is none
+def test_exchanged_longitudes_and_latitudes_are_named(tmp_path: Path, place: tuple[float, float]) -> None:
+    x, y = place
+    grid = GeoBox((100, 100), Affine(1e-5, 0, x, 0, -1e-5, y + 1e-3), "EPSG:4326")
+    right = gpd.GeoDataFrame(geometry=[shapely.box(x, y, x + 1e-4, y + 1e-4)], crs=4326)
+    read_footprints(right).check_inside(grid, "post.tif")
+    wrong = right.set_geometry(shapely.transform(right.geometry, lambda xy: xy[:, ::-1]))
+    with pytest.raises((InputError, GridError), match="longitude and latitude seem to be exchanged"):
+        read_footprints(wrong).check_inside(grid, "post.tif")
+    elsewhere = right.translate(2, 0).to_frame("geometry")
+    with pytest.raises(GridError, match="does not lie in post.tif. Check their CRS"):
+        read_footprints(elsewhere).check_inside(grid, "post.tif")
 
 
 def test_outlines_in_pixels_lie_where_a_georeferenced_image_has_these_pixels() -> None:
@@ -462,3 +476,11 @@ def test_geometry_in_parquets_own_type_is_read(with_metadata, tmp_path):
     assert back.crs.to_epsg() == 32615
     assert back["id"].tolist() == ["a", "b"]
     assert back.area.tolist() == [100, 150]
+
+
+def test_advice_on_options_of_gdal_is_left_out_of_messages(tmp_path: Path) -> None:
+    houses(1).to_file(tmp_path / "a.shp")
+    (tmp_path / "a.shx").unlink()
+    with pytest.raises(InputError, match="Unable to open .*Expected a whole file") as refused:
+        read_footprints(tmp_path / "a.shp")
+    assert "option" not in str(refused.value)

@@ -32,6 +32,14 @@ def test_curves_and_area_are_those_of_sorted_pixels(pixels):
     assert np.all(np.diff(scores.sparsification[:, 1]) < 0.02)
 
 
+@pytest.mark.parametrize("factor", [1e-4, 1e4])
+def test_deviations_are_scored_alike_in_any_unit(pixels, factor):
+    whole, scaled = (DeviationScores().update(*(values * f for values in pixels)) for f in (1, factor))
+    for name in ("ause", "ause_of_random", "factor"):
+        assert getattr(scaled, name) == pytest.approx(getattr(whole, name), abs=0.005)
+    assert scaled.coverage(90) == whole.coverage(90)
+
+
 def test_intervals_hold_what_they_say_and_the_factor_mends_others(pixels):
     reference, estimate, deviation = pixels
     right = DeviationScores().update(reference, estimate, deviation)

@@ -22,8 +22,29 @@ def test_scores_in_pieces_are_those_of_numpy() -> None:
         "delta1": (ratio < 1.25).mean(), "delta2": (ratio < 1.25**2).mean(), "delta3": (ratio < 1.25**3).mean(),
     }  # fmt: skip
     assert {name: getattr(scores, name) for name in expected} == pytest.approx(expected)
-    assert scores.nmad == pytest.approx(1.4826 * np.median(np.abs(error - np.median(error))), abs=0.03)
-    assert scores.le90 == pytest.approx(np.quantile(np.abs(error), 0.9), abs=0.02)
+    assert scores.nmad == pytest.approx(1.4826 * np.median(np.abs(error - np.median(error))), rel=0.01)
+    assert scores.le90 == pytest.approx(np.quantile(np.abs(error), 0.9), rel=0.005)
+
+
+@pytest.mark.parametrize("factor", [1e-4, 1.0, 1e4])
+@pytest.mark.parametrize("bias", [0.0, 40.0])
+def test_scores_follow_the_unit(factor: float, bias: float) -> None:
+    guess = TRUTH + RNG.normal(bias, 2.0, len(TRUTH))
+    error = guess - TRUTH
+    scores = ValueScores().update(TRUTH * factor, guess * factor)
+    right = 1.4826 * np.median(np.abs(error - np.median(error))), np.quantile(np.abs(error), 0.9)
+    assert (scores.nmad / factor, scores.le90 / factor) == pytest.approx(right, rel=0.01)
+    plain = ValueScores().update(TRUTH, guess)
+    for name in ("r2", "rel", "rms_log", "log10", "delta1", "delta2"):
+        assert getattr(scores, name) == pytest.approx(getattr(plain, name), rel=1e-9)
+
+
+def test_equal_maps_have_no_spread_and_one_error_is_its_own() -> None:
+    exact = ValueScores().update(TRUTH, TRUTH)
+    assert (exact.nmad, exact.le90) == (0.0, 0.0)
+    shifted = ValueScores().update(np.zeros(9), np.full(9, -0.004))
+    assert shifted.le90 == pytest.approx(0.004, rel=1e-3)
+    assert shifted.nmad < 1e-5
 
 
 def test_zero_and_void_enter_only_the_scores_that_they_have() -> None:

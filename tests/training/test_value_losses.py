@@ -50,9 +50,23 @@ def test_small_errors_are_absolute_in_berhu_and_squared_in_huber() -> None:
     assert float(SumOfValueLosses({"huber": 1.0})(guess, truth)) == pytest.approx((2 * (10 - 1) + 0.5) / 2)
 
 
-def test_logarithms_leave_out_ground_and_take_no_less_than_a_floor() -> None:
+def test_logarithms_leave_out_ground_and_go_on_straight_below_a_floor() -> None:
     truth, guess = torch.tensor([[[0.0, 1.0]]]), torch.tensor([[[[5.0, -3.0]]]])
-    assert float(SumOfValueLosses({"l1_log": 1.0})(guess, truth)) == pytest.approx(-math.log(LEAST))
+    straight = math.log(LEAST) + (-3.0 - LEAST) / LEAST
+    assert float(SumOfValueLosses({"l1_log": 1.0})(guess, truth)) == pytest.approx(-straight)
+
+
+@pytest.mark.parametrize("factor", [1e-4, 1e4])
+@pytest.mark.parametrize("name", ["l1_log", "eigen", "eigen_grad"])
+def test_losses_of_logarithms_are_the_same_in_any_unit(name: str, factor: float) -> None:
+    loss = SumOfValueLosses({name: 1.0})
+    guess = torch.tensor([[[[3.0, -0.5], [9.0, 0.01]]]], requires_grad=True)
+    other = (guess.detach() * factor).requires_grad_()
+    losses = loss(guess, TRUTH), loss(other, TRUTH * factor)
+    assert float(losses[1]) == pytest.approx(float(losses[0]), rel=1e-4)
+    gradients = [torch.autograd.grad(one, values)[0] for one, values in zip(losses, (guess, other), strict=True)]
+    torch.testing.assert_close(gradients[1] * factor, gradients[0], rtol=1e-3, atol=1e-5)
+    assert (gradients[0][0, 0][TRUTH[0].isfinite()] != 0).all()
 
 
 def test_the_second_term_of_eigens_loss_takes_one_factor_off() -> None:

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid, crop, metres_on_the_ground, whole, window_under
+from deepnets4eo.grid import Grid, crop, metres_on_the_ground, utm_code, whole, window_under
 from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files.cloud_file import without_withheld
@@ -37,7 +37,6 @@ from deepnets4eo.terrain.units import (
     check_ground_metres,
     check_height_unit,
     check_stated_unit,
-    utm_code,
 )
 from deepnets4eo.zonal import Outlines
 
