@@ -20,7 +20,7 @@ from deepnets4eo.baselines.features import HOMES, build_features
 from deepnets4eo.baselines.features.feature import Feature
 from deepnets4eo.baselines.features.height import GROUND_PX, above_ground, slope_deg
 from deepnets4eo.baselines.tile_segmenter import TileSegmenter
-from deepnets4eo.cards.catalog import model_path
+from deepnets4eo.cards.catalog import is_shipped, shipped_path
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, LabelError, RunError, name_hint
 from deepnets4eo.files import plain, read_yaml, write_yaml
@@ -255,11 +255,11 @@ class RuleTable(Section):
     otherwise: str
 
     @classmethod
-    def load(cls, source: str | Path = FILE) -> RuleTable:
+    def load(cls, source: str | Path | None = None) -> RuleTable:
         """Read a table: a YAML file, or one that comes with the toolbox ("rules.yaml", "rules-ndsm.yaml")."""
-        path = Path(source)
-        if not path.is_file() and path.name == str(source):
-            path = model_path(MODEL) / path.name
+        own, path = shipped_path(MODEL), Path(source or FILE)
+        if source is None or is_shipped(source, [file.name for file in own.glob("*.yaml")]):
+            path = own / path.name
         if not path.is_file():
             raise InputError(f"{source} does not exist. Give a YAML file of rules, or {FILE} or rules-ndsm.yaml.")
         return cls.from_dict(read_yaml(path), where=path.name)

@@ -27,16 +27,32 @@ def legends() -> list[str]:
     return sorted(card.stem for card in _root("datasets").glob("legends/*.yaml"))
 
 
+def shipped_path(name: str) -> Path:
+    """Returns the folder of a model that comes with the toolbox, whatever lies in the current folder."""
+    return _root("models") / _check_name(name, recipes(), "model", "deepnets4eo models")
+
+
 def model_path(name: str | Path) -> Path:
-    """Returns the folder of a model by its name; a folder that exists is returned as it is."""
-    if Path(name).is_dir():
-        return Path(name)
-    return _root("models") / _check_name(str(name), recipes(), "model", "deepnets4eo models")
+    """Returns the folder of a model by its name; another folder that exists is returned as it is. Errors: as of `is_shipped`."""
+    return Path(name) if not is_shipped(name) and Path(name).is_dir() else shipped_path(str(name))
+
+
+def is_shipped(name: str | Path, names: Sequence[str] | None = None) -> bool:
+    """Whether this is the name of what comes with the toolbox, by default of a model, rather than a path. Errors: InputError where it is
+    both, since a folder that lies here must not take the place of what is shipped."""
+    if str(name) not in (recipes() if names is None else names):
+        return False
+    if Path(name).exists():
+        raise InputError(
+            f'"{name}" comes with the toolbox, and lies in this folder as well: {Path(name).absolute()}. Write ./{name} for what lies here; '
+            "for that of the toolbox, rename it or work in another folder."
+        )
+    return True
 
 
 def about_model(name: str) -> str:
     """Returns what a model of `recipes` is, in one line: the first comment of its recipe, else the heading of its card."""
-    folder = model_path(name)
+    folder = shipped_path(name)
     for file in (folder / "recipe.yaml", folder / "card.md"):
         line = file.read_text(encoding="utf-8").partition("\n")[0] if file.is_file() else ""
         if line.startswith("# ") and not line.startswith("# resolved recipe"):
@@ -46,18 +62,18 @@ def about_model(name: str) -> str:
 
 def has_weights(name: str) -> bool:
     """Whether a model of `recipes` comes trained: it is a run, or coefficients, and can be used as it is."""
-    return any(model_path(name).glob("weights.*")) or not (model_path(name) / "recipe.yaml").is_file()
+    return any(shipped_path(name).glob("weights.*")) or not (shipped_path(name) / "recipe.yaml").is_file()
 
 
 def run_path(name: str | Path) -> Path:
-    """Returns the folder of a run; the name of a model that comes with weights stands for its folder."""
-    folder = Path(name)
-    return folder if folder.exists() or str(name) not in recipes() else model_path(name)
+    """Returns the folder of a run; the name of a model that comes with weights stands for its folder. Errors: as of `is_shipped`."""
+    return shipped_path(str(name)) if is_shipped(name) else Path(name)
 
 
 def recipe_path(name: str | Path) -> Path:
-    """Returns the recipe (YAML file) by the model's name; a file, or a folder with recipe.yaml, is used as it is."""
-    if Path(name).is_file():
+    """Returns the recipe (YAML file) by the model's name; another file, or folder with recipe.yaml, is used as it is. Errors: as of
+    `is_shipped`."""
+    if not is_shipped(name) and Path(name).is_file():
         return Path(name)
     path = model_path(name) / "recipe.yaml"
     if not path.is_file():

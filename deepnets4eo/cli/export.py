@@ -13,7 +13,7 @@ from deepnets4eo.errors import InputError
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder that 'deepnets4eo train' made.", show_default=False)],
+    run: Annotated[str, typer.Argument(help="Run folder that 'deepnets4eo train' made.", show_default=False)],
     onnx: Annotated[Path | None, typer.Option("--onnx", help="Where an ONNX file goes.")] = None,
     hub: Annotated[
         Path | None, typer.Option("--hub", help="Where a folder goes that can be uploaded to Hugging Face.")
@@ -42,7 +42,7 @@ def export(
         _export_onnx(run, onnx, overwrite=overwrite)
 
 
-def _export_onnx(run: Path, onnx: Path, *, overwrite: bool) -> None:
+def _export_onnx(run: str, onnx: Path, *, overwrite: bool) -> None:
     from deepnets4eo.lazy import check_extra
 
     check_extra("deep", install="onnx")  # which has PyTorch as well: one installation is enough

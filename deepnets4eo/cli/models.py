@@ -64,7 +64,7 @@ def _show(name: str) -> None:
     """Print the folder of a recipe and its card."""
     from deepnets4eo.cards import catalog
 
-    folder = catalog.model_path(name)
+    folder = catalog.shipped_path(name)
     echo(folder)
     card = folder / "card.md"
     echo(card.read_text(encoding="utf-8").rstrip() if card.is_file() else "It has no card.md.")

@@ -36,7 +36,7 @@ TABLE = ".csv"
 @with_options(PredictOptions, VoteOptions, RefineOptions)
 def predict(
     run: Annotated[
-        Path,
+        str,
         typer.Argument(
             help="Run folder that 'deepnets4eo train' made, or a model with weights, e.g. buildings; scores with --refine.",
             show_default=False,

@@ -45,7 +45,7 @@ def review(
     ] = None,
     update: Annotated[bool, typer.Option("--update", help="Write the map that the answers have moved.")] = False,
     model: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="RUN", help="Correct the labels of this run by clicks on a page.", show_default=False),
     ] = None,
     out: Annotated[
@@ -124,7 +124,7 @@ def grade_sample(folder: Path, files: list[Path], reviewer: str | None, *, brows
     show_result(f"{server.headline()}; `deepnets4eo review {folder}` counts them", files[0])
 
 
-def correct_labels(scene: list[str], model: Path, out: Path | None, measure: Measure, *, browser: bool) -> None:
+def correct_labels(scene: list[str], model: str, out: Path | None, measure: Measure, *, browser: bool) -> None:
     """Serve the page of a label map, and write what was corrected at its end."""
     from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.prediction.click_page import ClickServer

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.damage.estimates import BuildingGround, InundatedBuildings, site_estimates
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
@@ -124,17 +125,17 @@ class DecisionModel:
             raise InputError(
                 f"the share of damaged buildings is {damaged_share}, expected more than 0 and less than 1."
             )
-        if not is_run(model):
+        if model == DEFAULT_MODEL:
+            return cls(DamageModel.load(), weight=weight, damaged_share=damaged_share)
+        if not is_run(folder := run_path(model)):
             return cls(DamageModel.load(model), weight=weight, damaged_share=damaged_share)
-        grader = NetworkGrader.load(model)
+        grader = NetworkGrader.load(folder)
         skill = validated_skill(grader.run.card)
         if skill.value == 0:
             logger.warning("the run %s does not decide: %s", model, skill.reason)
         weights = weight * skill.value, weight * validated_skill(grader.run.card, POST_ALONE).value
         measured = NetworkReliability.of_card(grader.run.card, model, *weights)
-        return cls(
-            DamageModel.load(DEFAULT_MODEL), grader if skill.value else None, *weights, damaged_share, skill, measured
-        )
+        return cls(DamageModel.load(), grader if skill.value else None, *weights, damaged_share, skill, measured)
 
     def with_shipped(self, pre: Layer | None, post: Layer) -> DecisionModel:
         """The same with the network that comes with the toolbox, or with the finding why it is not used here. As it is

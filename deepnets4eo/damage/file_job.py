@@ -18,7 +18,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.catalog import run_path
+from deepnets4eo.cards.catalog import run_path, shipped_path
 from deepnets4eo.damage.areas import check_areas, open_people
 from deepnets4eo.damage.evidence.table import (
     CUT,
@@ -329,7 +329,8 @@ def _with_segmenter(footprints: str, settings: Settings) -> Settings:
     """Settings with the run that finds the buildings where FOOTPRINTS is -: the one named, or the one that is shipped.
     Errors: InputError where both a file and a run are named."""
     if footprints == FIND:
-        return replace(settings, segmenter=str(run_path(settings.segmenter or SHIPPED)))
+        run = run_path(settings.segmenter) if settings.segmenter else shipped_path(SHIPPED)
+        return replace(settings, segmenter=str(run))
     if settings.segmenter is not None:
         raise InputError(
             f"FOOTPRINTS is {footprints} and --set segmenter={settings.segmenter}; expected a file, or - and a run that finds "

@@ -19,7 +19,7 @@ from affine import Affine
 from scipy.special import logsumexp
 
 from deepnets4eo.arrays import Floats, Geometries
-from deepnets4eo.cards.catalog import run_path
+from deepnets4eo.cards.catalog import shipped_path
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.colour_choice import in_colour
 from deepnets4eo.damage.evidence import EvidenceTable
@@ -247,7 +247,7 @@ class BuildingNetwork:
     @classmethod
     def in_box(cls) -> BuildingNetwork | None:
         """Open it in the fastest precision of this machine; None where this copy comes without its weights, or they are damaged."""
-        folder = run_path(SHIPPED)
+        folder = shipped_path(SHIPPED)
         if not is_run(folder):
             return None
         try:

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.cards.catalog import model_path
+from deepnets4eo.cards.catalog import model_path, shipped_path
 from deepnets4eo.damage.evidence.columns import MEANING
 from deepnets4eo.damage.evidence.table import EvidenceTable
 from deepnets4eo.damage.probabilities import border_probabilities
@@ -58,10 +58,10 @@ class DamageModel:
     about: dict[str, Any]
 
     @classmethod
-    def load(cls, folder: str | Path = DEFAULT_MODEL) -> DamageModel:
-        """Read a model by its folder or its name in models/. Errors: RunError for files that are no evidence model;
+    def load(cls, folder: str | Path | None = None) -> DamageModel:
+        """Read a model by its folder or its name in models/, by default that of the toolbox. Errors: RunError for files that are no evidence model;
         InputError for unknown names."""
-        path = model_path(folder) / COEFFICIENTS
+        path = (shipped_path(DEFAULT_MODEL) if folder is None else model_path(folder)) / COEFFICIENTS
         content = read_yaml(path)
         parts = content.get("variants") if isinstance(content, dict) else None
         if not isinstance(parts, dict) or not {POST_ONLY, PRE_POST} <= parts.keys():

@@ -1,7 +1,7 @@
 """Assets of STAC items: the raster that ITEM or ITEM#ASSET refers to, on disk or at an address.
 
-Takes what the user typed; returns the path or address of one asset, which is then read like any other raster, block by block. A file on
-disk refers to files alone: it never makes the program go online."""
+Takes what the user typed; returns the path or address of one asset, which is then read like any other raster, block by block, and what the
+item says of its numbers. A file on disk refers to files alone: it never makes the program go online."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from deepnets4eo.errors import InputError, name_hint
@@ -22,8 +22,15 @@ RASTERS = ("image/tiff", "image/jp2", "image/png", "image/jpeg", "image/vnd.stac
 MAIN_ROLES = ("visual", "data")  # what an item is about, rather than its thumbnail
 
 
-def asset_of(text: str) -> str | None:
-    """Return the path or address of the asset that a text refers to; None where it is no STAC item.
+class Asset(NamedTuple):
+    """Where an asset lies (path or address), and what the item says of each band: `scale`, `offset`, `nodata` and `unit` where it does."""
+
+    target: str
+    bands: tuple[dict[str, Any], ...] = ()
+
+
+def asset_of(text: str) -> Asset | None:
+    """Return the asset that a text refers to; None where it is no STAC item.
 
     Parameters
     ----------
@@ -47,14 +54,15 @@ def asset_of(text: str) -> str | None:
         return None
     if not is_address and (is_remote(item) or not Path(item).is_file()):
         return None
-    content = _content(item, is_address=is_address)
+    content, base = _content(item, is_address=is_address)
     if content is None or "stac_version" not in content:
         if is_address and mark:
             raise InputError(f"{item} is no STAC item. Give the address of a raster, or of an item with #ASSET.")
         return None
-    href = _href(content, item, asset)
+    chosen = _choose(content, item, asset)
+    href, bands = str(chosen["href"]), _bands(content, chosen, item)
     if is_address:
-        return urljoin(item, href)
+        return Asset(urljoin(base, href), bands)
     if is_remote(href):
         raise InputError(f"{item} on this computer refers to {href}. Give that address itself where it is to be read.")
     if not href.isprintable():
@@ -63,15 +71,16 @@ def asset_of(text: str) -> str | None:
         )
     target = (Path(item).parent / href).resolve()
     check_beside(Path(item), target, "Give the raster itself.")
-    return str(target)
+    return Asset(str(target), bands)
 
 
-def _content(item: str, *, is_address: bool) -> Mapping[str, Any] | None:
-    """The item as it is read; None for a file that is no JSON object."""
+def _content(item: str, *, is_address: bool) -> tuple[Mapping[str, Any] | None, str]:
+    """The item as it is read, None for a file that is no JSON object; and where it was found, behind redirects."""
+    base = item
     try:
         if is_address:
             with urllib.request.urlopen(item, timeout=TIMEOUT_S) as answer:
-                text = answer.read(MOST_BYTES + 1)
+                text, base = answer.read(MOST_BYTES + 1), answer.geturl()
         else:
             with Path(item).open("rb") as file:
                 text = file.read(MOST_BYTES + 1)
@@ -79,12 +88,37 @@ def _content(item: str, *, is_address: bool) -> Mapping[str, Any] | None:
     except (urllib.error.URLError, OSError) as error:
         raise InputError(f"{item} could not be read: {error}. Check the address and the network.") from error
     except ValueError:
-        return None
-    return content if isinstance(content, dict) else None
+        return None, base
+    return content if isinstance(content, dict) else None, base
 
 
-def _href(content: Mapping[str, Any], item: str, asset: str) -> str:
-    """Where the named asset lies, or the only raster that can be meant. Errors: InputError lists the names."""
+def _bands(content: Mapping[str, Any], asset: Mapping[str, Any], item: str) -> tuple[dict[str, Any], ...]:
+    """What the item says of the bands of an asset, as STAC 1.1 or the raster extension before it writes it. An offset that the item says
+    to be in the numbers already ("…:boa_offset_applied") is none. Errors: InputError for what are no numbers."""
+    listed = asset.get("raster:bands") or asset.get("bands") or [{}]
+    bands = []
+    for band in listed if isinstance(listed, list) else [{}]:
+        every = {**asset, **band} if isinstance(band, dict) else asset
+        stated = {key: every.get(f"raster:{key}", every.get(key)) for key in ("scale", "offset", "nodata", "unit")}
+        try:
+            bands.append(
+                {
+                    key: str(value) if key == "unit" else float(value)
+                    for key, value in stated.items()
+                    if value is not None
+                }
+            )
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{item} has {stated} for a band; expected numbers. Correct the item.") from error
+    properties = content.get("properties")
+    applied = {**(properties if isinstance(properties, dict) else {}), **asset}
+    if any(str(key).endswith(":boa_offset_applied") and value is True for key, value in applied.items()):
+        bands = [{key: value for key, value in band.items() if key != "offset"} for band in bands]
+    return tuple(bands) if any(bands) else ()
+
+
+def _choose(content: Mapping[str, Any], item: str, asset: str) -> Mapping[str, Any]:
+    """The named asset, or the only raster that can be meant. Errors: InputError lists the names."""
     if content.get("type") != "Feature":
         raise InputError(f"{item} is a STAC {content.get('type')}, expected an item. Give one of its items.")
     listed = content.get("assets")
@@ -95,7 +129,7 @@ def _href(content: Mapping[str, Any], item: str, asset: str) -> str:
     if asset:
         if asset not in assets:
             raise InputError(f"{item} has no asset {asset!r}. {name_hint(asset, assets)}")
-        return str(assets[asset]["href"])
+        return assets[asset]
     rasters = {name: one for name, one in assets.items() if str(one.get("type", "")).lower().startswith(RASTERS)}
     main = {name: one for name, one in rasters.items() if set(MAIN_ROLES) & _words(one.get("roles"))}
     chosen = main or rasters
@@ -104,7 +138,7 @@ def _href(content: Mapping[str, Any], item: str, asset: str) -> str:
             f"{item} has {len(chosen) or 'no'} rasters{': ' if chosen else ''}{', '.join(chosen)}. Name one as {item}#ASSET; its "
             f"assets are {', '.join(assets) or 'none'}."
         )
-    return str(next(iter(chosen.values()))["href"])
+    return next(iter(chosen.values()))
 
 
 def _words(value: Any) -> set[str]:

@@ -15,6 +15,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.fusion.streams import MEAN, FusionNetwork, average, first_weights, mask_absent_streams, one_each
 from deepnets4eo.segmentation import conv_block, he_init, last_layer, replace_last_layer
 from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.pretrained import IMAGENET
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
@@ -282,7 +283,7 @@ def _build(
     further = dict(options or {})
     if further.get("deep_supervision"):
         raise InputError("deep_supervision returns several scores in training; a stream of a late fusion returns one.")
-    is_run = source is not None and Path(source).is_dir()
+    is_run = source is not None and source != IMAGENET and Path(source).is_dir()
     built = create_model(
         network, in_channels=in_channels, num_classes=num_classes, encoder=encoder,
         weights=None if is_run else source, **further,

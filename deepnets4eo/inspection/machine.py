@@ -177,7 +177,7 @@ def _weights() -> Inspection:
     facts, problems = {}, []
     for name in filter(catalog.has_weights, catalog.recipes()):
         facts[name] = "with weights"
-        for file in catalog.model_path(name).glob("weights.safetensors"):
+        for file in catalog.shipped_path(name).glob("weights.safetensors"):
             try:
                 with safe_open(str(file), "numpy") as tensors:
                     facts[name] = f"{len(tensors.keys())} tensors"

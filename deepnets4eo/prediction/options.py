@@ -157,7 +157,7 @@ class VoteOptions:
         str, Field(description="Average over sizes of the image, e.g. 0.75,1,1.25.", json_schema_extra=VOTES)
     ] = "1"
     ensemble: Annotated[
-        list[Path] | None, Field(description="A further run that votes; may be repeated.", json_schema_extra=VOTES)
+        list[str] | None, Field(description="A further run that votes; may be repeated.", json_schema_extra=VOTES)
     ] = None
     vote: Annotated[str, Field(description="How several runs vote: mean or majority.", json_schema_extra=VOTES)] = (
         "mean"

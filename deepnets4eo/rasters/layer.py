@@ -121,8 +121,9 @@ class Layer(WithSummary):
             raise InputError(
                 f"a layer cannot be opened from {type(source).__name__}. Give a path, a list of paths, an array or a Layer."
             )
-        if isinstance(source, (str, Path)):
-            source = asset_of(str(source)) or source
+        if isinstance(source, (str, Path)) and (asset := asset_of(str(source))) is not None:
+            file = FileSource.open(asset.target, nodata).with_stated(asset.bands)
+            return cls(file, bands, as_stored=labels)
         array = open_reference(source, grid, nodata, labels=labels) if isinstance(source, (str, Path)) else None
         return cls(array if array is not None else FileSource.open(source, nodata), bands, as_stored=labels)
 

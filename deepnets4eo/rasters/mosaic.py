@@ -1,6 +1,6 @@
 """Several files as one raster, described in memory: tiles side by side as a mosaic, or files of one size as its bands.
 
-Takes a file, a folder, a glob or a list; refuses tiles that differ in CRS, bands, type or resolution, and bands that
+Takes a file, a folder, a glob or a list; refuses tiles that differ in CRS, bands, type or resolution (the same bands in another order are put in order), and bands that
 differ in size, georeference or type, and names both files."""
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.grid import check_affine
+from deepnets4eo.rasters.band_names import CENTRES_NM, name_band
 from deepnets4eo.rasters.band_subset import GDAL_TYPES, alpha_bands, false_alpha, without_alpha
 from deepnets4eo.rasters.values import (
     StoredValues,
@@ -41,7 +42,7 @@ MARK = "#bands"  # after a folder or pattern: its files are bands, not tiles
 class MosaicTile(NamedTuple):
     """One tile of a mosaic: file, size in pixels, georeference, types, nodata values and names of its bands, and how
     their numbers are meant. target : what GDAL opens. plain : the same without alpha band, "" where it has none.
-    unmasked : whether its alpha band is no mask."""
+    unmasked : whether its alpha band is no mask. order : numbers of its bands in the file."""
 
     path: str
     target: str
@@ -57,6 +58,7 @@ class MosaicTile(NamedTuple):
     masked: bool
     names: tuple[str | None, ...]
     stored: tuple[StoredValues, ...]
+    order: tuple[int, ...]
 
 
 def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
@@ -99,6 +101,7 @@ def mosaic_vrt(paths: Sequence[str], nodata: float | None = None) -> tuple[str, 
     if any(tile.unmasked for tile in tiles):
         tiles = [_without_alpha(tile) for tile in tiles]
     first = tiles[0]
+    tiles = [_in_order_of(first, tile) for tile in tiles]
     for tile in tiles[1:]:
         _check_same_kind(first, tile)
     scale = (first.transform.a, first.transform.e)
@@ -143,7 +146,27 @@ def _describe(path: str) -> MosaicTile:
             MaskFlags.per_dataset in tile.mask_flag_enums[0],
             tile.descriptions,
             stated_values(tile, path),
+            tile.indexes,
         )
+
+
+def _in_order_of(first: MosaicTile, tile: MosaicTile) -> MosaicTile:
+    """A tile with its bands in the order of another's where their names, or else their colours, say that they are the same bands."""
+    for mine, other in ((_shown(tile.names), _shown(first.names)), (tile.roles, first.roles)):
+        if mine != other and len(set(mine)) == len(mine) == len(other) and set(mine) == set(other):
+            places = [mine.index(one) for one in other]
+            moved = {
+                name: tuple(getattr(tile, name)[place] for place in places)
+                for name in ("dtypes", "nodata", "roles", "names", "stored", "order")
+            }
+            return tile._replace(**moved)
+        if all(other):  # names decide where there are some
+            break
+    return tile
+
+
+def _shown(names: Sequence[str | None]) -> tuple[str, ...]:
+    return tuple(name_band(name or "") for name in names)
 
 
 def _without_alpha(tile: MosaicTile) -> MosaicTile:
@@ -167,6 +190,7 @@ def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
     differences = {
         "CRS": first.crs != tile.crs,
         "bands or data type": first.dtypes != tile.dtypes,
+        "what their bands show": _known(first) and _known(tile) and _shown(first.names) != _shown(tile.names),
         "nodata value": not all(map(same_nodata, first.nodata, tile.nodata)),
         "unit": not all(same_unit(one.unit, other.unit) for one, other in zip(first.stored, tile.stored, strict=False)),
         "the direction of their rows (one runs from south to north)": a.e * b.e < 0,
@@ -182,6 +206,11 @@ def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
         )
 
 
+def _known(tile: MosaicTile) -> bool:
+    """Whether the names of all bands are those of colours or of Sentinel-2's bands."""
+    return all(name in CENTRES_NM for name in _shown(tile.names))
+
+
 def _band(first: MosaicTile, band: int, offset_tiles: Sequence[tuple[MosaicTile, int, int]]) -> str:
     alpha, stored, value = first.roles[band - 1] == ColorInterp.alpha, first.stored[band - 1], first.nodata[band - 1]
     physical = _differ([tile for tile, _, _ in offset_tiles]) and not alpha
@@ -191,7 +220,7 @@ def _band(first: MosaicTile, band: int, offset_tiles: Sequence[tuple[MosaicTile,
     name = f"<Description>{escape(first.names[band - 1] or '')}</Description>"
     skipped = 0 if alpha else value
     sources = "".join(
-        _source(tile, str(band), col, row, skipped, tile.stored[band - 1] if physical else None)
+        _source(tile, str(tile.order[band - 1]), col, row, skipped, tile.stored[band - 1] if physical else None)
         for tile, col, row in offset_tiles
     )
     dtype = np.dtype(first.dtypes[band - 1])
@@ -202,7 +231,7 @@ def _band(first: MosaicTile, band: int, offset_tiles: Sequence[tuple[MosaicTile,
 
 def _mask(offset_tiles: Sequence[tuple[MosaicTile, int, int]], band: int) -> str:
     """What the tiles' masks show; the mask of a band without nodata value, which would say nothing between tiles."""
-    sources = "".join(_source(tile, f"mask,{band}", col, row, 0) for tile, col, row in offset_tiles)
+    sources = "".join(_source(tile, f"mask,{tile.order[band - 1]}", col, row, 0) for tile, col, row in offset_tiles)
     return f'<MaskBand><VRTRasterBand dataType="Byte">{sources}</VRTRasterBand></MaskBand>'
 
 

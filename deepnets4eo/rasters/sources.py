@@ -10,7 +10,7 @@ import copy
 import math
 import os
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,8 @@ from deepnets4eo.rasters.mosaic import MARK, find_tiles, mosaic_vrt, stack_files
 from deepnets4eo.rasters.plane_crs import PLAIN_METRES, PLANE, flat_crs
 from deepnets4eo.rasters.values import (
     Nodata,
+    StoredValues,
+    check_stated,
     common_nodata,
     same_nodata,
     stated_values,
@@ -248,13 +250,30 @@ class FileSource:
         opened._file = file  # type: ignore[attr-defined]  # as above
         return opened
 
+    def with_stated(self, bands: Sequence[Mapping[str, Any]]) -> FileSource:
+        """The same file, of whose bands something else states scale, offset, nodata and unit; what the file states itself holds. bands : of
+        each band, or of all alike. Errors: InputError for another number of bands."""
+        count = len(self.band_names)
+        if bands and len(bands) not in (1, count):
+            raise InputError(f"{self.name} has {count} bands, its STAC item describes {len(bands)}. Correct the item.")
+        for band, stated in enumerate(bands * count if len(bands) == 1 else bands):
+            own = self.stored_values[band]
+            if own.plain:
+                scale, offset = stated.get("scale", 1.0), stated.get("offset", 0.0)
+                self.stored_values[band] = StoredValues(scale, offset, own.unit or stated.get("unit", ""))
+            if self.band_nodata[band] is None and "nodata" in stated:
+                self.band_nodata[band] = storable_nodata(self.dtype, stated["nodata"])
+        check_stated(self.stored_values, self.name)
+        self.nodata = common_nodata([self.band_nodata[band - 1] for band in self.bands])
+        return self
+
     def __copy__(self) -> FileSource:
         other = object.__new__(FileSource)
         other.__dict__.update(self.__dict__)
         return other
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _open_again, (self._open_again, self.nodata, self.band_nodata)
+        return _open_again, (self._open_again, self.nodata, self.band_nodata, self.stored_values)
 
     def read(self, window: Window, bands: Sequence[int]) -> Read:
         try:
@@ -305,11 +324,14 @@ def _from_anywhere(path: str) -> str:
 
 
 def _open_again(
-    open_file: Callable[[], FileSource], nodata: float | None, band_nodata: list[float | None]
+    open_file: Callable[[], FileSource],
+    nodata: float | None,
+    band_nodata: list[float | None],
+    stored_values: list[StoredValues],
 ) -> FileSource:
-    """The file of another process, opened in this one, with the nodata that it was read with there."""
+    """The file of another process, opened in this one, with the nodata and scale that it was read with there."""
     source = open_file()
-    source.nodata, source.band_nodata = nodata, band_nodata
+    source.nodata, source.band_nodata, source.stored_values = nodata, band_nodata, stored_values
     return source
 
 

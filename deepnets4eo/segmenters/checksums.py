@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from deepnets4eo.cards.catalog import model_path, recipes
+from deepnets4eo.cards.catalog import recipes, shipped_path
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import plain, read_json, sha256, write_json
 
@@ -40,7 +40,7 @@ def shipped_run(name: str) -> Path | None:
     """The folder of a model that comes with weights; None where this copy of the toolbox comes without them."""
     if name not in recipes():
         return None
-    folder = model_path(name)
+    folder = shipped_path(name)
     return folder if is_run(folder) else None
 
 

@@ -80,7 +80,9 @@ class Loaded:
 
 def is_local(weights: str | Path | None) -> bool:
     """Whether first weights are a file or a run here, not a name such as "imagenet"."""
-    return weights is not None and (str(weights).endswith(SUFFIX) or Path(weights).is_dir())
+    return (
+        weights is not None and str(weights) != IMAGENET and (str(weights).endswith(SUFFIX) or Path(weights).is_dir())
+    )
 
 
 def read_tensors(path: str | Path, patterns: Sequence[re.Pattern[str]] | None = None) -> dict[str, Tensor]:

@@ -4,11 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from deepnets4eo.baselines.rules import RuleTable
 from deepnets4eo.cards import catalog
 from deepnets4eo.cards.dataset_card import DatasetCard, load_protocol
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.damage.decision import DecisionModel
+from deepnets4eo.damage.model import DamageModel
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml, write_yaml
+from deepnets4eo.segmenters.checksums import shipped_run
+from deepnets4eo.segmenters.pretrained import is_local
 
 
 def test_the_cards_of_the_toolbox_are_found():
@@ -139,3 +144,30 @@ def test_a_run_is_a_folder_or_a_model_by_its_name(tmp_path: Path) -> None:
     assert catalog.run_path(tmp_path) == tmp_path
     assert catalog.run_path("buildings").parts[-2:] == ("models", "buildings")
     assert catalog.run_path("runs/none") == Path("runs/none")
+
+
+def test_a_folder_here_takes_the_place_of_nothing_that_is_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder `damage-network` in the current folder turned the network off without a word."""
+    monkeypatch.chdir(tmp_path)
+    shipped = {name: catalog.shipped_path(name) for name in ("damage-network", "buildings", "baselines/hog-svm")}
+    for name in (*shipped, "damage-evidence"):
+        Path(name).mkdir(parents=True)
+    Path("unet").write_text("data: {}\n")
+    Path("rules-ndsm.yaml").write_text("rules: []\n")
+    for name, folder in shipped.items():
+        assert catalog.shipped_path(name) == folder
+        for find in (catalog.model_path, catalog.run_path, catalog.recipe_path):
+            with pytest.raises(
+                InputError, match=rf'"{name}" comes with the toolbox, and lies in this folder as well.*\./{name}'
+            ):
+                find(name)
+        assert catalog.run_path(f"./{name}") == catalog.model_path(f"./{name}") == Path(name)
+    assert shipped_run("damage-network") == shipped["damage-network"]
+    assert DamageModel.load().name == DecisionModel.load("damage-evidence").model.name == "damage-evidence"
+    assert RuleTable.load() == RuleTable.load(catalog.shipped_path("baselines/expert-rules") / "rules.yaml")
+    with pytest.raises(InputError, match="comes with the toolbox, and lies in this folder as well"):
+        RuleTable.load("rules-ndsm.yaml")
+    Path("imagenet").mkdir()
+    assert not is_local("imagenet")

@@ -8,7 +8,10 @@ import geopandas as gpd
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from affine import Affine
 from made_up_map import make_grid, make_images, make_map
+from odc.geo.geobox import GeoBox
+from pyproj import Transformer
 from shapely.geometry import shape
 
 from deepnets4eo.damage.map import PRODUCTS, DamageMap, MapImages
@@ -199,12 +202,23 @@ def test_the_key_of_a_plot_stays_in_the_figure_that_the_caller_made(made):
     plt.close(axes.figure)
 
 
+def test_the_box_of_a_map_across_180_degrees_goes_the_short_way(tmp_path):
+    east = Transformer.from_crs(4326, 32701, always_xy=True).transform(-180.0, -16.8)
+    grid = GeoBox((200, 200), Affine(0.5, 0, east[0] - 40, 0, -0.5, east[1] + 50), "EPSG:32701")
+    made = make_map(8, grid=grid)
+    item = json.loads(made.save(tmp_path, post=make_images(grid, made)[1], also=("stac",))["item.json"].read_text())
+    west, south, east, north = item["bbox"]
+    assert 179.99 < west < 180
+    assert -180 < east < -179.99
+    assert -17 < south < north < -16.7
+
+
 def test_a_stac_item_has_every_product_with_its_checksum(made, tmp_path):
     damage_map, pre, post = made
     damage_map.event = EventInfo("Tornado", "Joplin", "2011-05-20", "2011-05-22T17:41Z")
     paths = damage_map.save(tmp_path / "out", pre=pre, post=post, also=("stac", "geojson", "cems"))
     item = json.loads(paths["item.json"].read_text(encoding="utf-8"))
-    assert (item["type"], item["stac_version"], item["links"]) == ("Feature", "1.0.0", [])
+    assert (item["type"], item["stac_version"], item["links"]) == ("Feature", "1.1.0", [])
     west, south, east, north = item["bbox"]
     lonlat = damage_map.buildings.to_crs(4326).total_bounds
     assert west <= lonlat[0] < lonlat[2] <= east
@@ -213,7 +227,7 @@ def test_a_stac_item_has_every_product_with_its_checksum(made, tmp_path):
     said = item["properties"]
     assert said["datetime"] == said["end_datetime"] == "2011-05-22T17:41:00+00:00"
     assert said["start_datetime"] == "2011-05-20T00:00:00+00:00"
-    assert said["proj:epsg"] == 32615
+    assert said["proj:code"] == "EPSG:32615"
     counts = {each["name"]: each["count"] for each in said["label:overviews"][0]["counts"]}
     assert counts == {grade: int((damage_map.buildings["damage"] == grade).sum()) for grade in GRADES}
     assets = {each["href"][2:]: each for each in item["assets"].values()}

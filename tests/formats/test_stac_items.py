@@ -1,13 +1,17 @@
 """Rasters of STAC items: the asset that is named or alone can be meant, and of an address only the blocks that are needed."""
 
 import json
+import pickle
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import rasterio.shutil
 from geotiff import write_geotiff
 
@@ -73,6 +77,73 @@ def test_what_an_item_does_not_say_is_refused(
     item = write_item(tmp_path / "item.json", assets, **others)
     with pytest.raises(InputError, match=message):
         Layer.open(f"{item}{named}")
+
+
+NUMBERS = np.stack([np.arange(12), 7 * np.arange(12)]).reshape(2, 3, 4).astype(np.uint16) * 100
+OLD = {"raster:bands": [{"scale": 1e-4, "offset": -0.1, "nodata": 0}, {"scale": 2e-4, "nodata": 0}]}
+NEW = {"bands": [{"raster:offset": -0.1}, {"raster:scale": 2e-4}], "nodata": 0, "raster:scale": 1e-4}  # of STAC 1.1
+
+
+@pytest.mark.parametrize("stated", [OLD, NEW])
+def test_scale_offset_and_nodata_of_an_item_are_those_of_its_raster(stated: dict[str, Any], tmp_path: Path) -> None:
+    write_geotiff(tmp_path / "image.tif", NUMBERS)
+    layer = Layer.open(write_item(tmp_path / "item.json", {"image": asset("image.tif") | stated}))
+    for each in (layer, pickle.loads(pickle.dumps(layer))):  # noqa: S301
+        values, valid = each.read()
+        np.testing.assert_allclose(values, [NUMBERS[0] * 1e-4 - 0.1, NUMBERS[1] * 2e-4], rtol=1e-6)
+        assert valid.sum() == 11
+    assert layer.as_stored().read()[0].dtype == np.uint16
+
+
+def test_an_offset_that_is_in_the_numbers_already_is_not_taken_off_again(tmp_path: Path) -> None:
+    write_geotiff(tmp_path / "image.tif", NUMBERS)
+    properties = {"earthsearch:boa_offset_applied": True}
+    item = write_item(tmp_path / "item.json", {"image": asset("image.tif") | OLD}, properties=properties)
+    np.testing.assert_allclose(Layer.open(item).read()[0][0], NUMBERS[0] * 1e-4)
+
+
+def test_what_a_raster_states_itself_holds_against_its_item(tmp_path: Path) -> None:
+    write_geotiff(tmp_path / "image.tif", NUMBERS, nodata=500)
+    with rasterio.open(tmp_path / "image.tif", "r+") as file:
+        file.scales, file.offsets = (0.5, 0.5), (1, 1)
+    layer = Layer.open(write_item(tmp_path / "item.json", {"image": asset("image.tif") | OLD}))
+    np.testing.assert_allclose(layer.read()[0], NUMBERS * 0.5 + 1)
+    assert layer.nodata == 500
+
+
+@pytest.mark.parametrize(
+    ("bands", "message"),
+    [([{}, {}, {"scale": 2}], "has 2 bands, its STAC item describes 3"), ([{"scale": "x"}], "expected numbers")],
+)
+def test_an_item_that_describes_another_raster_is_refused(bands: list[Any], message: str, tmp_path: Path) -> None:
+    write_geotiff(tmp_path / "image.tif", NUMBERS)
+    with pytest.raises(InputError, match=message):
+        Layer.open(write_item(tmp_path / "item.json", {"image": asset("image.tif") | {"raster:bands": bands}}))
+
+
+def test_the_raster_of_an_item_behind_a_redirect_lies_beside_where_it_was_found() -> None:
+    class Site(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            moved = self.path.startswith("/latest")
+            self.send_response(302 if moved else 200)
+            if moved:
+                self.send_header("Location", "/real/item.json")
+            self.end_headers()
+            if not moved:
+                self.wfile.write(
+                    json.dumps({"stac_version": "1.0.0", "type": "Feature", "assets": {"a": asset("./a.tif")}}).encode()
+                )
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        root = f"http://127.0.0.1:{server.server_port}"
+        found = asset_of(f"{root}/latest/item.json")
+        server.shutdown()
+    assert found is not None
+    assert found.target == f"{root}/real/a.tif"
 
 
 def test_of_an_item_at_an_address_only_the_blocks_that_are_needed_are_read(tmp_path: Path) -> None:

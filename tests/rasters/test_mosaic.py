@@ -99,6 +99,32 @@ def test_a_mosaic_has_the_type_names_and_roles_of_its_tiles(tmp_path: Path, dtyp
     assert [layer.subset([3]).band_names, layer.subset([3, 1]).read()[0][:, 0, 0].tolist()] == [["green"], [101, 1]]
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(("red", "green", "blue"), ("blue", "green", "red")), (("B04", "B03", "B02"), ("green", "B2", "Red")), ((), ())],
+)
+def test_bands_of_tiles_are_put_in_one_order(first: tuple[str, ...], second: tuple[str, ...], tmp_path: Path) -> None:
+    values = np.stack([VALUES, VALUES + 50, VALUES + 100])  # red, green, blue
+    order = [1, 2, 0] if second[:1] == ("green",) else [2, 1, 0]
+    roles = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
+    paths = [tile(tmp_path / "0.tif", values), tile(tmp_path / "1.tif", values[order], 4)]
+    for path, names, shown in zip(paths, (first, second), (roles, roles if second else roles[::-1]), strict=True):
+        with rasterio.open(path, "r+") as file:
+            file.colorinterp = shown
+            if names:
+                file.descriptions = names
+    np.testing.assert_array_equal(Layer.open(paths).read()[0], np.concatenate([values, values], axis=2))
+
+
+def test_tiles_that_show_other_bands_make_no_mosaic(tmp_path: Path) -> None:
+    paths = [tile(tmp_path / f"{number}.tif", np.stack([VALUES] * 3), 4 * number) for number in range(2)]
+    for path, names in zip(paths, (("red", "green", "blue"), ("nir", "red", "green")), strict=True):
+        with rasterio.open(path, "r+") as file:
+            file.descriptions = names
+    with pytest.raises(GridError, match="differ in what their bands show"):
+        Layer.open(paths)
+
+
 def test_masks_of_tiles_are_that_of_the_mosaic(tmp_path: Path) -> None:
     paths = [tile(tmp_path / f"{number}.tif", VALUES, 4 * number) for number in range(2)]
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(paths[1], "r+") as file:

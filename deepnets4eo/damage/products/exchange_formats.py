@@ -78,6 +78,20 @@ def middles(shapes: NDArray[np.object_]) -> NDArray[np.float64]:
     return np.column_stack([np.where(lon > 180, lon - 360, lon), lat])
 
 
+def lonlat_bounds(shape: Any) -> list[float]:
+    """West, south, east and north of a shape as `in_lonlat` returns it; across the antimeridian west is greater than east (RFC 7946).
+
+    >>> lonlat_bounds(shapely.MultiPolygon([shapely.box(179, -17, 180, -16), shapely.box(-180, -17, -178, -16)]))
+    [179.0, -17.0, -178.0, -16.0]
+    """
+    west, south, east, north = shapely.total_bounds(shape).tolist()
+    if west == -180 and east == 180:
+        left, _, right, _ = shapely.bounds(shapely.get_parts(shape)).T
+        if (right < 180).any() and (left > -180).any() and not (right - left == 360).any():
+            west, east = float(left[right == 180].min()), float(right[left == -180].max())
+    return [west, south, east, north]
+
+
 def xml_text(value: Any) -> str:
     """Text for XML 1.0: escaped, characters that it cannot hold replaced by a question mark."""
     text = NOT_IN_XML.sub("?", str(value))

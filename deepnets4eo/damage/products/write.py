@@ -19,6 +19,7 @@ from deepnets4eo.damage.map_content import AREAS_FILE, FURTHER, USUAL, DamageMap
 from deepnets4eo.damage.products.exchange_formats import (
     has_position,
     in_lonlat,
+    lonlat_bounds,
     write_areas_csv,
     write_csv,
     write_geojson,
@@ -63,7 +64,7 @@ def write_manifest(damage_map: DamageMapContent, folder: Path, outputs: list[str
 
 EXTENSIONS = tuple(
     f"https://stac-extensions.github.io/{name}/schema.json"
-    for name in ("label/v1.0.1", "projection/v1.1.0", "file/v2.1.0")
+    for name in ("label/v1.0.1", "projection/v2.0.0", "file/v2.1.0")
 )
 MEDIA_TYPES = {
     ".gpkg": "application/geopackage+sqlite3", ".parquet": "application/vnd.apache.parquet", ".json": "application/json",
@@ -99,13 +100,13 @@ def write_stac_item(damage_map: DamageMapContent, path: Path, grid: Grid, files:
         "label:overviews": [
             {"property_key": "damage", "counts": [{"name": name, "count": int(graded.get(name, 0))} for name in GRADES]}
         ],
-        "proj:epsg": None if grid.crs is None else grid.crs.epsg,
+        "proj:code": None if grid.crs is None or grid.crs.epsg is None else f"EPSG:{grid.crs.epsg}",
         "proj:wkt2": None if grid.crs is None else grid.crs.proj.to_wkt(),
     }
     identity = sha256(next(each for each in files if each.suffix == ".parquet"))
     item = {
-        "type": "Feature", "stac_version": "1.0.0", "stac_extensions": list(EXTENSIONS), "id": f"damage-{identity[:16]}",
-        "geometry": json.loads(shapely.to_geojson(frame)), "bbox": list(frame.bounds), "properties": properties,
+        "type": "Feature", "stac_version": "1.1.0", "stac_extensions": list(EXTENSIONS), "id": f"damage-{identity[:16]}",
+        "geometry": json.loads(shapely.to_geojson(frame)), "bbox": lonlat_bounds(frame), "properties": properties,
         "links": [], "assets": assets,
     }  # fmt: skip
     return write_json(path, item)
