@@ -27,6 +27,7 @@ Grid = GeoBox
 REMEDY = "Correct it, e.g. with gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM and -a_srs."
 NO_CRS_REMEDY = "Assign the missing one, e.g. with gdal_translate -a_srs; an image that has only RPCs is put on the ground by gdalwarp -rpc."
 NO_UTM = "EPSG:…"
+EXCHANGED = "longitude and latitude seem to be exchanged. Write longitude first: ogr2ogr -swapxy OUT.gpkg IN."
 FARTHEST = 1e12  # largest coordinate: the squares of larger ones are no longer exact
 FARTHEST_DEGREES = (540.0, 91.0)  # east or west, north or south; what lies beyond is metres or pixels, or a mistake
 FINEST = 16 * 2.0**-52  # least share of the coordinates that a pixel's side must be, or neighbours have the same ones

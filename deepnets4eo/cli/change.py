@@ -93,6 +93,6 @@ def change(
         )  # fmt: skip
     if json is not None:
         show_json(result.summary, json)
-    echo(f"Open {result.paths['report.html']} in a browser, {result.paths['change.gpkg']} in QGIS.", err=silent)
+    echo("Open report.html in a browser, change.gpkg in QGIS.", err=silent)
     show_result(result.headline(), *result.paths.values(), err=silent)
     end_with_findings(result.findings)

@@ -101,7 +101,7 @@ def damage(
         return
     with who.executor() as executor:
         result, paths = job.do(about, progress, executor)
-    echo(f"Open {paths['report.html']} in a browser, {paths['damage.qgz']} in QGIS.")
+    echo("Open report.html in a browser, damage.qgz in QGIS.")
     show_footprints(result.footprints)
     show_result(result.headline(), *paths.values())
     end_with_findings(result.findings)

@@ -90,6 +90,6 @@ def _map_flood(
         assert options.part is not None
         echo(part_is_done(options.part, out))
         return
-    echo(f"Open {result.paths['report.html']} in a browser, {result.paths['flood.gpkg']} in QGIS.")
+    echo("Open report.html in a browser, flood.gpkg in QGIS.")
     show_result(result.headline(), *result.paths.values())
     end_with_findings(result.findings)

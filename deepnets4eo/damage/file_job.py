@@ -40,7 +40,7 @@ from deepnets4eo.damage.map import PRODUCTS, DamageMap
 from deepnets4eo.damage.map_content import FURTHER
 from deepnets4eo.damage.point_evidence import PointEvidence
 from deepnets4eo.damage.prepared_scene import PreparedScene
-from deepnets4eo.damage.products.write import check_formats, formats_of
+from deepnets4eo.damage.products.write import check_formats, formats_of, named_before
 from deepnets4eo.damage.raster_evidence import RasterEvidence
 from deepnets4eo.damage.settings import FurtherInputs, ProductOptions, Settings
 from deepnets4eo.damage.stretched_images import stretch_findings, stretches_of_job
@@ -68,7 +68,8 @@ SEEN_PX = 2048  # longer side of what says where the post image has data
 MOST_PX = 100_000_000  # a larger image is not read as a whole for that
 
 
-AS_SHOWN = ("pdf", "png", "stac")  # products that depend on the language, or on the others
+IN_WORDS = ("pdf", "png")  # products that depend on the language, as the page does
+WITHOUT_WORDS = ("damage.gpkg", "damage.parquet", "summary.json", "damage.qgz")
 FIND = "-"  # in place of footprints: find the buildings
 _open_jobs: dict[str, ImageSteps] = {}  # in a worker, the last one
 
@@ -179,8 +180,8 @@ class FileJob:
         return result, paths
 
     def write_again(self) -> tuple[DamageMap, dict[str, Path]]:
-        """Write the products of the map that is there once more, with further formats or in another language; nothing is assessed. Formats
-        that are there stay. Errors: InputError where there is no map, or an image is another one than the map's."""
+        """Write further formats of the map that is there, or its page and sheets in another language; nothing is assessed, and what is not
+        asked for stays as it is. Errors: InputError where there is no map, or an image is another one than the map's."""
         result = DamageMap.load(self.out)
         pair = open_pair(self.pre, self.post, self.settings)
         for role, layer in (("pre", pair.pre), ("post", pair.post)):
@@ -191,11 +192,20 @@ class FileJob:
                     f"the {role} image is {', '.join(paths) or 'none'}, but the map in {self.out} was made of "
                     f"{', '.join(of_map) or 'none'}. Give the images of the map."
                 )
-        there = [name for name, file in FURTHER.items() if (self.out / file).exists()]
-        unchanged = [FURTHER[name] for name in there if name not in AS_SHOWN]
+        options, asked = self.products, set(self.formats or ())
+        if "cems" not in asked and (named := named_before(self.out)):
+            options = replace(options, cems=min(named).removesuffix(".gpkg"))
+        files = FURTHER | ({} if options.cems is None else {"cems": f"{options.cems}.gpkg"})
+        there = [name for name, file in files.items() if (self.out / file).exists()]
+        anew = asked | ({*IN_WORDS} if options.language else set())
+        kept = [
+            *WITHOUT_WORDS,
+            *(["report.html"] if options.language is None else []),
+            *(files[name] for name in there if name not in anew),
+        ]
         return result, result.save(
-            self.out, pre=pair.pre, post=pair.post, overwrite=True, also=list(dict.fromkeys([*there, *(self.formats or ())])),
-            options=self.products, kept=["damage.gpkg", "damage.parquet", "summary.json", "damage.qgz", *unchanged],
+            self.out, pre=pair.pre, post=pair.post, overwrite=True, also=list(dict.fromkeys([*there, *asked])),
+            options=options, kept=kept,
         )  # fmt: skip
 
     def open_steps(self, scratch: Path) -> ImageSteps:

@@ -225,16 +225,16 @@ class ProductOptions:
     cems
         Activation and area of interest of Copernicus EMS, after which its file is named: "EMSR884_AOI06", or with product and version
         "EMSR884_AOI06_GRA_MONIT01_v2"; without these GRA_PRODUCT and v1 are added.
-    products_only : whether the products of a map that is there are written anew, and nothing is assessed
+    products_only : whether products of a map that is there are written anew, and nothing is assessed
     """
 
     paper: Annotated[
         Literal["a4", "a3"], Field(description="Paper of --also pdf,png, landscape: a4 or a3.", json_schema_extra=KEY)
     ] = "a4"
     language: Annotated[
-        Language,
+        Language | None,
         Field(description="Language of report.html and --also pdf,png: en, fr, es, ar or pt.", json_schema_extra=KEY),
-    ] = "en"
+    ] = None
     cems: Annotated[
         str | None,
         AfterValidator(_whole_cems_name),
@@ -246,7 +246,12 @@ class ProductOptions:
     products_only: Annotated[
         bool,
         Field(
-            description="Write the products of the map in --out again, with further --also or in another language.",
+            description="Of the map in --out, write only the formats of --also, or page and sheets in another language.",
             json_schema_extra=KEY,
         ),
     ] = False
+
+    @property
+    def words(self) -> Language:
+        """The language, English where none is chosen."""
+        return self.language or "en"

@@ -18,7 +18,7 @@ from deepnets4eo.footprints.files import PIXEL_COLUMN, read_table
 from deepnets4eo.footprints.ids import make_ids
 from deepnets4eo.footprints.outlines import repeated_outlines
 from deepnets4eo.footprints.repair import FARTHEST, farther_than, finite, mend_polygons, usable_polygons
-from deepnets4eo.grid import FARTHEST_DEGREES, Grid, axes_exchanged, transform_shapes
+from deepnets4eo.grid import EXCHANGED, FARTHEST_DEGREES, Grid, axes_exchanged, transform_shapes
 from deepnets4eo.osm.elements import no_buildings
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.rasters.plane_crs import is_placed
@@ -37,7 +37,6 @@ MANY_ROWS = (
 )
 NO_BUILDING = "no building tag"  # of an area of OpenStreetMap
 ASSIGN_CRS = "Say which CRS it is: --footprints-crs EPSG:…, or --footprints-crs pixels where it is the image's pixels."
-EXCHANGED = "longitude and latitude seem to be exchanged. Write longitude first: ogr2ogr -swapxy OUT.gpkg IN."
 PIXELS = "pixels"  # value of assume_crs: coordinates are image pixels, x = column, y = row
 
 

@@ -28,7 +28,7 @@ from deepnets4eo.footprints.read import DATE_COLUMNS, parse_days, read_footprint
 from deepnets4eo.formats.access import TIMEOUT_S, check_online
 from deepnets4eo.formats.vectors import is_parquet, read_ogr, vector_errors, vector_file
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.osm.elements import NONE, closed_ways, with_way_ids
+from deepnets4eo.osm.elements import NONE, closed_ways, no_buildings, with_way_ids
 from deepnets4eo.osm.reading import AREA_TAGS, FORMATS, OSM_SUFFIXES
 from deepnets4eo.polygons.vector_files import write_vector
 
@@ -40,6 +40,7 @@ SERVER_S = 180  # that the server may take for one square
 SQUARE_DEGREES, MOST_SQUARES = 0.1, 100  # of one request, and in all: a large city
 FIRST_DAY = pd.Timestamp("2004-08-09", tz="UTC")  # of OpenStreetMap; an earlier one stands where a file has none
 COLUMNS = ("id", "source", "source_date", "building")
+STANDING = ("building", "location")  # tags that say whether a building stands above the ground
 
 
 @dataclass(frozen=True)
@@ -156,16 +157,14 @@ def _from_file(name: str, box: Box) -> gpd.GeoDataFrame:
 
 def _from_osm_file(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
     """Areas with a tag `building` of an OpenStreetMap file, each with the time of its last change."""
-    settings = (
-        f"closed_ways_are_polygons={AREA_TAGS}\n[multipolygons]\nosm_id=yes\nosm_timestamp=yes\nattributes=building\n"
-    )
+    settings = f"closed_ways_are_polygons={AREA_TAGS}\n[multipolygons]\nosm_id=yes\nosm_timestamp=yes\nattributes=building,location\n"
     with tempfile.TemporaryDirectory() as folder, vector_errors(name, FORMATS):
         file = Path(folder) / "osm.ini"
         file.write_text(settings, encoding="utf-8")
         table = read_ogr(
             path, name, sql='SELECT * FROM "multipolygons" WHERE building IS NOT NULL', bbox=box, CONFIG_FILE=str(file)
         )
-    table = table[~table["building"].isin(NONE)]
+    table = table[~table["building"].isin(NONE) & ~no_buildings(table)]
     kinds = np.where(closed_ways(table), "way", "relation")
     ids = [f"{kind}/{number}" for kind, number in zip(kinds, with_way_ids(table), strict=True)]
     return _within(
@@ -182,6 +181,7 @@ def _from_parquet(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
 
 
 def _overture_table(table: gpd.GeoDataFrame, name: str, box: Box) -> gpd.GeoDataFrame:
+    table = table[~no_buildings(table)]
     first = [_first_source(value) for value in table["sources"]] if "sources" in table else [{}] * len(table)
     dates = next((table[key] for key in DATE_COLUMNS if key in table), [one.get("update_time") for one in first])
     kinds = next((table[key] for key in ("class", "building") if key in table), None)
@@ -225,11 +225,13 @@ def _from_overpass(server: str, box: Box, progress: Callable[[float], None] | No
             progress(number / len(squares))
     shapes = {key: _shape(element) for key, element in elements.items()}
     kept = [key for key, shape in shapes.items() if shape is not None]
-    tags = [elements[key].get("tags") or {} for key in kept]
+    tags = pd.DataFrame([elements[key].get("tags") or {} for key in kept], kept, dtype=object).reindex(columns=STANDING)
+    tags = tags[~no_buildings(tags.reset_index(drop=True))]
+    kept = tags.index.tolist()
     return _within(
         _table(
             kept, np.array([shapes[key] for key in kept], object), "OpenStreetMap",
-            [elements[key].get("timestamp") for key in kept], [tag.get("building") for tag in tags],
+            [elements[key].get("timestamp") for key in kept], tags["building"].tolist(),
         ),
         box,
     )  # fmt: skip

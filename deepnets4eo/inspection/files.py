@@ -19,10 +19,18 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.cards.quantity import Quantity
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import read_json
-from deepnets4eo.footprints.read import EXCHANGED
 from deepnets4eo.formats.array_files import parse_reference
 from deepnets4eo.formats.stac_items import asset_of
-from deepnets4eo.grid import LABELS_READ_PX, Grid, axes_exchanged, blocks, gsd_m, only_one_placed, overlap_share
+from deepnets4eo.grid import (
+    EXCHANGED,
+    LABELS_READ_PX,
+    Grid,
+    axes_exchanged,
+    blocks,
+    gsd_m,
+    only_one_placed,
+    overlap_share,
+)
 from deepnets4eo.inspection.clouds import describe_clouds
 from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, is_cube
 from deepnets4eo.inspection.images import describe_unmasked_band, undeclared_nodata

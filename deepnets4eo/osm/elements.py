@@ -20,6 +20,7 @@ KIND_COLUMNS = ("osm_type", "element_type", "element")  # node, way or relation
 WAY = r"^w(?:ay/|ay$|\d)"  # way/12 (Overpass), way (OSMnx), w12 (QuickOSM)
 WAY_COLUMNS = (WAY_ID, "@id", "full_id", *KIND_COLUMNS)
 NONE = ("", "no", "0", "False")  # values of a tag that say that something is not there
+GONE = ("no", "demolished", "razed", "removed")  # values of `building` where none stands, whatever else is said
 
 # What closed ways are, see the wiki of OpenStreetMap on areas: of these keys always areas, but for the values named in
 # LINE_VALUES; of those in AREA_VALUES only with these values; of any other key, as barrier, they are lines. area=yes and
@@ -79,8 +80,8 @@ def makes_area(table: pd.DataFrame, key: str) -> NDArray[np.bool_]:
 
 
 def no_buildings(table: pd.DataFrame) -> NDArray[np.bool_]:
-    """(N,) bool: rows that are something else than a building, or building=no, in a table that says which rows are
-    buildings. Rows of OpenStreetMap without a `building` tag where others have one, or that are tagged as something
+    """(N,) bool: rows that are something else than a building, or one that is gone or below ground, in a table that says
+    which rows are buildings. Rows of OpenStreetMap without a `building` tag where others have one, or that are tagged as something
     else; rows of any other table only where it has both kinds. A table without tags holds what its giver says."""
     value = tag_values(table, "building")
     building = ~value.isin(NONE).to_numpy(bool)
@@ -92,7 +93,11 @@ def no_buildings(table: pd.DataFrame) -> NDArray[np.bool_]:
     for key in OTHER_THINGS:
         other |= ~tag_values(table, key).isin(NONE).to_numpy(bool)
     known = building.any()
-    return np.asarray(~building & ((element & (known | other)) | (other & known) | (value == "no").to_numpy(bool)))
+    below = ~tag_values(table, "is_underground").isin((*NONE, "false")) | (
+        tag_values(table, "location") == "underground"
+    )
+    gone = (value.str.lower().isin(GONE) | below).to_numpy(bool)
+    return np.asarray(gone | (~building & ((element & (known | other)) | (other & known))))
 
 
 def with_way_ids(table: pd.DataFrame) -> pd.Series:

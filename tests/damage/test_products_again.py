@@ -69,3 +69,26 @@ def test_images_of_another_map_and_folders_without_one_are_refused(
     assert "which would make another map" in capsys.readouterr().err
     with pytest.raises(InputError, match="holds no whole damage map"):
         DamageMap.load(folder)
+
+
+def test_only_what_is_asked_for_is_written_again(folder: Path) -> None:
+    out = folder / "map"
+    words = [
+        "damage",
+        str(folder / "pre.tif"),
+        str(folder / "post.tif"),
+        "-",
+        "--out",
+        str(out),
+        "--set",
+        "products_only=yes",
+    ]
+    assert main([*words, "--also", "cems", "--set", "language=ar", "--set", "cems=EMSR884_AOI06"]) == 0
+    named = out / "EMSR884_AOI06_GRA_PRODUCT_v1.gpkg"
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert named.name in before
+    assert main([*words, "--also", "geojson"]) == 0
+    after = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert after.keys() - before.keys() == {"damage.geojson"}
+    assert {name for name in before if after.get(name) != before[name]} == {"manifest.json"}
+    assert '<html lang="ar"' in after["report.html"].decode()

@@ -163,6 +163,30 @@ def overture_table() -> gpd.GeoDataFrame:
     )
 
 
+GONE = [
+    {"building": "no"}, {"building": "demolished"}, {"building": "razed", "amenity": "school"},
+    {"building": "yes", "location": "underground"},
+]  # fmt: skip
+
+
+def test_buildings_that_are_gone_or_below_ground_are_left_out(tmp_path: Path) -> None:
+    tags = [{"building": "house"}, *GONE, {"building": "collapsed"}]
+    elements = [
+        {"type": "way", "id": k, "tags": tag, "geometry": square(10.01 + 0.01 * k, 48.01)} for k, tag in enumerate(tags)
+    ]
+    with overpass(lambda _: {"elements": elements}) as (server, _):
+        found = find_buildings(server, (10, 48, 10.09, 48.09), online=True)
+    assert found.frame["id"].tolist() == ["way/0", "way/5"]
+    table = overture_table().assign(is_underground=[None, True])
+    table.to_parquet(tmp_path / "buildings.parquet")
+    assert find_buildings(tmp_path / "buildings.parquet", (10, 48, 11, 49)).frame["id"].tolist() == ["a"]
+    assert read_footprints(tmp_path / "buildings.parquet").frame["id"].tolist() == ["a"]
+    export = gpd.GeoDataFrame(
+        tags, geometry=[shapely.box(10 + k, 48, 10.1 + k, 48.1) for k in range(len(tags))], crs=4326
+    )
+    assert len(read_footprints(export)) == 2
+
+
 def test_overture_files_and_releases_state_what_each_outline_is_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,11 +55,11 @@ def write_sheet(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    _check_shaping(options.language)
+    _check_shaping(options.words)
     width, height = PAPERS[options.paper]
     figure = Figure((width * MM, height * MM))
     FigureCanvasAgg(figure)
-    page = _Page(figure, options.language, options.paper)
+    page = _Page(figure, options.words, options.paper)
     _compose(page, damage_map, post)
     path = Path(path)
     nothing = {"CreationDate": None} if path.suffix == ".pdf" else {"Software": None}

@@ -165,7 +165,7 @@ def write_products(
         "damage.parquet": lambda path: write_parquet(damage_map, path),
         "summary.json": lambda path: write_json(path, summary),
         "report.html": lambda path: write_report(
-            damage_map, summary, path, post=post, pre=pre, scores=scores, language=options.language
+            damage_map, summary, path, post=post, pre=pre, scores=scores, language=options.words
         ),
         "damage.qgz": lambda path: write_project(damage_map, path, home=home or folder, post=post, pre=pre),
     }
@@ -186,8 +186,6 @@ def write_products(
             (folder / file).unlink(missing_ok=True)  # of the interrupted job, which wrote other formats
     names = [path.name for path in written]
     written.append(write_manifest(damage_map, folder, names))
-    for path in written:
-        log.info("wrote %s (%.1f MB)", path.name, path.stat().st_size / 1e6)
     return [path.name for path in written]
 
 
