@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import GridError, InputError, check_choice
@@ -25,6 +26,10 @@ from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike
 from deepnets4eo.rasters.sources import same_grid
 
+MOST_LIKELY, GAINED = (
+    0.5,
+    0.25,
+)  # share that agrees by another order of the classes, and how much more, for it to explain the confusion
 SYNTHETIC_NOTE = "Synthetic: the rasters show a made-up place, the scores say nothing about the real world."
 
 
@@ -267,9 +272,32 @@ def evaluate_pairs(
         raise InputError(
             f"The reference has no labelled pixel of legend {legend.name}{where}: all is void. Check the files."
         )
+    if note := order_note(result.matrix, legend):
+        result.notes.append(note)
     if intervals.draws:
         result.intervals = bootstrap(tiles, draws=intervals.draws, level=intervals.level, seed=intervals.seed)
     return result
+
+
+def order_note(matrix: ConfusionMatrix, legend: Legend) -> str:
+    """Returns the sentence that another order of the classes would explain the confusion; "" where none does.
+
+    >>> order_note(ConfusionMatrix.from_matrix(np.diag([5, 5, 5, 5, 5, 5])), Legend.load("isprs"))
+    ''
+    """
+    true, named = linear_sum_assignment(matrix.matrix, maximize=True)
+    agreed = float(matrix.matrix[true, named].sum()) / matrix.total
+    if agreed < MOST_LIKELY or agreed - matrix.overall_accuracy < GAINED:
+        return ""
+    moved = [
+        f"{legend.names[one]} is called {legend.names[other]}"
+        for one, other in zip(true, named, strict=True)
+        if one != other and matrix.matrix[one, other]
+    ]
+    return (
+        f"The classes seem to be in another order: {', '.join(moved)}; by that order {agreed:.1%} would agree, not "
+        f"{matrix.overall_accuracy:.1%}. Check the legends of both: --set prediction_legend, --set reference_legend."
+    )
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ headers whose numbers are not there or too few, and values in a header that desc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +20,7 @@ COMMENT = ";"
 SUFFIX = ".hdr"
 TYPE_BYTES = {1: 1, 2: 2, 3: 4, 4: 4, 5: 8, 6: 8, 9: 16, 12: 2, 13: 4, 14: 8, 15: 8}  # by "data type"
 ORDERS = ("bsq", "bil", "bip")
+ZERO = re.compile(r"[+-]?(0+\.?0*|\.0+)(e[+-]?\d+)?", re.IGNORECASE)  # also 0.000e+00
 BAND_LISTS = ("wavelength", "bbl")  # one entry a band
 DATA_SUFFIXES = ("", ".img", ".dat", ".raw", ".bsq", ".bil", ".bip", ".bin", ".cube", ".sli", ".slb")
 
@@ -138,7 +140,7 @@ def marked_bands(data: Path) -> list[int]:
         entries = read_header(header) if is_header(header) else {}
     except InputError:  # no ENVI file
         return []
-    return [band for band, entry in enumerate(_list(entries, "bbl"), start=1) if entry.strip("0.") == ""]
+    return [band for band, entry in enumerate(_list(entries, "bbl"), start=1) if ZERO.fullmatch(entry.strip())]
 
 
 def _number(header: Path, entries: Mapping[str, str], key: str, least: int, default: str | None = None) -> int:

@@ -61,13 +61,15 @@ NAMES = (  # of CLIP and of DINOv3, as published and of Hugging Face → as timm
 
 @dataclass
 class Loaded:
-    """What became of a file's weights: names that were loaded, fitted to other bands or sizes, missing in the file, and left in it."""
+    """What became of a file's weights: names that were loaded, fitted to other bands or sizes, missing in the file, and left in it; and
+    what is unknown of the order of bands."""
 
     source: str
     loaded: list[str] = field(default_factory=list)
     fitted: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    unnamed: str = ""
 
     def __str__(self) -> str:
         number = len(self.loaded) + len(self.fitted)
@@ -75,6 +77,7 @@ class Loaded:
         parts += [f"{name} {how}" for name, how in self.fitted.items()]
         parts += [f"random from the start: {_some(self.missing)}"] if self.missing else []
         parts += [f"not used: {_some(self.left)}"] if self.left else []
+        parts += [self.unnamed] if self.unnamed else []
         return "; ".join(parts) + "."
 
 
@@ -165,10 +168,14 @@ def load_pretrained(
         if name not in report.fitted:
             report.loaded.append(name)
     report.left = sorted(tensors.keys() - used)
+    channels = expected[first].shape[1] if first in report.loaded else 0
+    if channels > len(COLOURS) and not theirs and not complete:
+        named = f"are {', '.join(bands)} here" if bands else "have no names here"
+        report.unnamed = f"the file does not name its {channels} bands, which {named}: compare the order, since B8A stands before B09 in some and last in others"
     _check(report, expected, tensors, complete=complete)
     module.load_state_dict(state, strict=False)
     if not complete:
-        log.log(logging.WARNING if first in report.missing else logging.INFO, "%s", report)
+        log.log(logging.WARNING if first in report.missing or report.unnamed else logging.INFO, "%s", report)
     return report
 
 

@@ -126,6 +126,20 @@ def test_another_label_order_is_mapped_by_name(tmp_path):
     np.testing.assert_array_equal(found.matrix.matrix, ConfusionMatrix(6).update(reference, prediction).matrix)
 
 
+def test_classes_in_another_order_are_named():
+    reference = town()
+    order = np.array([0, 5, 1, 2, 4, 3])
+    moved = np.where(reference == VOID, 0, order[np.minimum(reference, 5)]).astype(np.uint8)
+    result = evaluate(guess(moved), reference, ISPRS)
+    scored = reference != VOID
+    right = (guess(moved) == order[np.minimum(reference, 5)])[scored].mean()
+    (note,) = (note for note in result.notes if "another order" in note)
+    assert f"{ISPRS.names[1]} is called {ISPRS.names[5]}" in note
+    assert f"by that order {right:.1%} would agree, not {result.matrix.overall_accuracy:.1%}" in note
+    for good in (guess(reference), np.random.default_rng(0).integers(0, 6, reference.shape).astype(np.uint8)):
+        assert not any("another order" in note for note in evaluate(good, reference, ISPRS).notes)
+
+
 def test_the_legend_in_a_raster_s_tags_is_believed(tmp_path):
     import json
 

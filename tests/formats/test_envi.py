@@ -79,6 +79,7 @@ def test_entries_that_may_be_missing_and_other_spellings_are_read(tmp_path: Path
 
 def test_bands_that_the_header_calls_bad_are_numbered_from_one(tmp_path: Path) -> None:
     assert marked_bands(write_envi(tmp_path, bbl="{1, 0, 0.0}")) == [2, 3]
+    assert marked_bands(write_envi(tmp_path, bbl="{1.000e+00, 0.000e+00, -0.0E-1}")) == [2, 3]
     assert marked_bands(write_envi(tmp_path)) == []
     assert marked_bands(tmp_path / "b.tif") == []
 

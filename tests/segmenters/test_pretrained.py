@@ -202,6 +202,22 @@ def test_three_bands_without_names_are_colours_where_ours_have_wavelengths(tmp_p
 
 
 @pytest.mark.parametrize(
+    ("bands", "said"), [([], "have no names here"), ([f"B{k:02}" for k in range(1, 14)], "are B01, B02")]
+)
+def test_an_unknown_order_of_many_bands_is_said(
+    bands: list[str], said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = write(encoder(13), tmp_path / "theirs.safetensors")
+    with caplog.at_level(logging.WARNING, "deepnets4eo"):
+        load_pretrained(encoder(13), file, bands=bands)
+    assert f"the file does not name its 13 bands, which {said}" in caplog.text
+    named = write(encoder(13), tmp_path / "named.safetensors", bands=",".join(bands or [f"B{k:02}" for k in range(13)]))
+    caplog.clear()
+    load_pretrained(encoder(13), named, bands=bands)
+    assert ("does not name" in caplog.text) == (not bands)
+
+
+@pytest.mark.parametrize(
     ("metadata", "bands", "match"),
     [
         ("B02,B03", ["B02", "B03", "B04"], "name 2 bands"),
