@@ -74,7 +74,7 @@ def test_plain_pixels_have_no_further_formats(tmp_path):
     damage_map = make_map(9, grid=grid)
     post = make_images(grid, damage_map)[1]
     assert set(damage_map.save(tmp_path / "out", post=post)) == ALWAYS
-    with pytest.raises(InputError, match="need longitude and latitude.*leave --also out"):
+    with pytest.raises(InputError, match="need longitude and latitude.*or only --also xbd,pdf,png"):
         damage_map.save(tmp_path / "other", post=post, also=("geojson",))
 
 

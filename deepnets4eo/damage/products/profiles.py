@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import geopandas as gpd
@@ -19,7 +20,7 @@ import pyogrio
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.products.exchange_formats import pieces
+from deepnets4eo.damage.products.exchange_formats import has_position, pieces
 from deepnets4eo.damage.products.summary import caveats
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, UNGRADED
 from deepnets4eo.files import atomic_write, plain
@@ -61,9 +62,12 @@ OTHER_OBJECT = "998-Other"  # the map does not know what a building is used for
 SOURCES = {"pre": 1, "post": 2}  # keys of the source table
 
 
-def write_cems(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write a GeoPackage as the vector packages of Copernicus EMS Rapid Mapping: layers `builtUpA_v1`, `areaOfInterestA_v1` and the
-    table `source_v1`, in WGS 84; another version where the file's name ends with it. Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses."""
+def write_cems(
+    damage_map: DamageMapContent, path: str | Path, images: Mapping[str, Grid] = MappingProxyType({})
+) -> Path:
+    """Write a GeoPackage as the vector packages of Copernicus EMS Rapid Mapping: layers `builtUpA_v1`, `areaOfInterestA_v1`,
+    `imageFootprintA_v1` and the tables `source_v1` and `summaryTable_v1`, in WGS 84; another version where the file's name ends with it.
+    images : grids of "pre" and "post". Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses."""
     ids, classes, shapes = _rows(damage_map)
     buildings = gpd.GeoDataFrame(
         {
@@ -77,12 +81,34 @@ def write_cems(damage_map: DamageMapContent, path: str | Path) -> Path:
     extent = damage_map.assessed_extent.to_crs(4326)
     ending = re.search(r"_v\d+$", Path(path).stem)
     version = ending[0] if ending else "_v1"
-    layers = {"builtUpA": buildings, "areaOfInterestA": extent, "source": _cems_sources(damage_map)}
+    layers = {"builtUpA": buildings, "areaOfInterestA": extent, "source": _cems_sources(damage_map, images)}
+    layers["summaryTable"] = _cems_summary(classes)
+    if images:
+        layers["imageFootprintA"] = _cems_footprints(layers["source"], images)
     return _write_layers(Path(path), {name + version: layer for name, layer in layers.items()})
 
 
-def _cems_sources(damage_map: DamageMapContent) -> Any:
-    """The source table: one row an image."""
+def _cems_summary(classes: Sequence[str]) -> Any:
+    """The table of consequences: buildings by damage, and how many are affected."""
+    import pandas as pd
+
+    counts = {CROSSWALK[name].cems: classes.count(name) for name in reversed(CLASSES)}
+    affected = sum(classes.count(name) for name in GRADES[1:])
+    named = {name.lower().replace(" ", "_"): number for name, number in counts.items()}
+    return pd.DataFrame(
+        [{"feature": "Built-up", "unit": "No.", **named, "total_affected": affected, "total": len(classes)}]
+    )
+
+
+def _cems_footprints(sources: Any, images: Mapping[str, Grid]) -> gpd.GeoDataFrame:
+    """The rows of the source table with the ground that each image covers."""
+    rows = sources[sources["src_id"].isin([SOURCES[role] for role in images])]
+    shapes = [gpd.GeoSeries([grid.extent.geom], crs=grid.crs.proj).to_crs(4326).iloc[0] for grid in images.values()]
+    return gpd.GeoDataFrame(rows.reset_index(drop=True), geometry=shapes, crs=4326)
+
+
+def _cems_sources(damage_map: DamageMapContent, images: Mapping[str, Grid]) -> Any:
+    """The source table: one row an image; the mission is its file's name where the event does not name it."""
     import pandas as pd
 
     event, rows = damage_map.event, []
@@ -90,8 +116,8 @@ def _cems_sources(damage_map: DamageMapContent) -> Any:
         day, _, time = getattr(event, f"date_{role}").partition("T")
         rows.append(
             {
-                "src_id": key, "source_nam": getattr(event, f"sensor_{role}"), "src_date": "/".join(reversed(day.split("-"))),
-                "source_tm": f"T{time}" if time else "", "eventphase": {"pre": "Pre-event", "post": "Post-event"}[role],
+                "src_id": key, "source_nam": getattr(event, f"sensor_{role}") or Path(damage_map.inputs.get(role, "")).name, "src_date": "/".join(reversed(day.split("-"))),
+                "source_tm": f"T{time}" if time else "", "sensor_gsd": f"{mean_gsd_m(images[role]):.2g} m" if role in images else "", "eventphase": {"pre": "Pre-event", "post": "Post-event"}[role],
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
@@ -154,22 +180,24 @@ def _gone(name: str) -> dict[str, str]:
 
 
 def write_xbd(damage_map: DamageMapContent, path: str | Path, grid: Grid) -> Path:
-    """Write a label file of xBD for the post image: outlines in pixels (column, row) and in longitude and latitude. grid : of the post
-    image. Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses."""
+    """Write a label file of xBD for the post image: outlines in pixels (column, row), and in longitude and latitude where they have a
+    position on the earth. grid : of the post image. Errors: OutputError when the disk refuses."""
     path, event = Path(path), damage_map.event
-    ids, classes, shapes = _rows(damage_map)
+    placed = has_position(damage_map.buildings.crs)
+    ids, classes, shapes = _rows(damage_map, placed=placed)
     to_pixel = ~grid.affine
     outlines = damage_map.buildings.geometry.to_numpy()
     pixels = shapely.transform(outlines, lambda xy: np.column_stack(to_pixel * (xy[:, 0], xy[:, 1])))
     height, width = grid.shape
     metadata = {
-        "sensor": event.sensor_post, "gsd": mean_gsd_m(grid), "capture_date": event.date_post, "disaster": event.name,
+        "sensor": event.sensor_post, "gsd": None if grid.crs is None else mean_gsd_m(grid), "capture_date": event.date_post, "disaster": event.name,
         "original_width": width, "original_height": height, "width": width, "height": height,
         "img_name": Path(damage_map.inputs.get("post", "")).name, "synthetic": damage_map.synthetic,
     }  # fmt: skip
     with atomic_write(path) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace") as stream:
         stream.write('{"features": {"lng_lat": [')
-        _write_list(stream, _xbd_features(ids, classes, shapes))
+        if placed:
+            _write_list(stream, _xbd_features(ids, classes, shapes))
         stream.write('], "xy": [')
         _write_list(stream, _xbd_features(ids, classes, pixels))
         stream.write(f']}}, "metadata": {json.dumps(plain(metadata), ensure_ascii=False)}}}\n')
@@ -191,13 +219,13 @@ def _write_list(stream: IO[str], items: Iterator[str]) -> None:
 
 
 def _rows(
-    damage_map: DamageMapContent, *, assessed_only: bool = False
+    damage_map: DamageMapContent, *, assessed_only: bool = False, placed: bool = True
 ) -> tuple[list[str], list[str], NDArray[np.object_]]:
-    """Ids, classes and outlines in longitude and latitude."""
+    """Ids, classes and outlines, in longitude and latitude unless they have no place."""
     buildings = damage_map.buildings
     if assessed_only:
         buildings = buildings[buildings["status"] == ASSESSED]
-    shapes = [part.shapes for part in pieces(buildings)]
+    shapes = [part.shapes for part in pieces(buildings)] if placed else [buildings.geometry.to_numpy()]
     return (
         buildings["id"].astype(str).tolist(),
         buildings["damage"].fillna(UNGRADED).tolist(),

@@ -26,6 +26,7 @@ from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, SUBJECT, TITLES, UNG
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, read_json
 from deepnets4eo.grid import Grid, transformer
+from deepnets4eo.rasters.plane_crs import is_placed, length_unit
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
@@ -226,17 +227,20 @@ def _furnish(axes: Axes, grid: Grid, page: _Page) -> float:
     """Scale bar and north arrow; how many metres of ground a metre of paper shows."""
     axes.apply_aspect()
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    metres = _metres_across(grid, (left, right), (low + high) / 2)
+    placed = is_placed(grid)
+    metres = _metres_across(grid, (left, right), (low + high) / 2) if placed else right - left
     length = max(step for step in STEPS if step <= metres / 4)
     share, x, y = length / metres, 0.04, 0.05
     for end, color, width in ((x + share, "white", 4.0), (x + share / 2, "black", 2.5)):
         axes.plot(
             [x, end], [y, y], color=color, linewidth=width * page.zoom, transform=axes.transAxes, solid_capstyle="butt"
         )
-    text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    unit = length_unit(grid)
+    text = f"{length / 1000:g} km" if length >= 1000 and unit == "m" else f"{length:g} {unit}"
     box = dict(facecolor="white", edgecolor="none", alpha=0.75, pad=0.8)
     axes.text(x, y + 0.025, text, size=6 * page.zoom, transform=axes.transAxes, bbox=box)
-    _draw_north(axes, grid, page)
+    if placed:
+        _draw_north(axes, grid, page)
     paper = axes.get_position().width * page.figure.get_figwidth() * 0.0254
     return metres / paper
 
@@ -277,7 +281,8 @@ def _column(page: _Page, damage_map: DamageMapContent, post: Layer, top: float, 
         _areas(page.panel(left, top, COLUMN, room - 2, "By area"), damage_map.areas)
         top += room
     _sources(page.panel(left, top, COLUMN, bottom - GLOBE - top, "Sources"), damage_map, post, scale)
-    _locator(page.axes(left + (COLUMN - GLOBE) / 2, bottom - GLOBE, GLOBE, GLOBE), post.grid)
+    if is_placed(post.grid):
+        _locator(page.axes(left + (COLUMN - GLOBE) / 2, bottom - GLOBE, GLOBE, GLOBE), post.grid)
 
 
 def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
@@ -338,9 +343,9 @@ def _sources(panel: _Panel, damage_map: DamageMapContent, post: Layer, scale: fl
         if role in damage_map.inputs:
             facts.append((say(label), Path(str(damage_map.inputs[role])).name))
     crs = post.grid.crs
-    assert crs is not None
-    facts.append((say("Coordinates"), f"EPSG:{crs.epsg}" if crs.epsg else str(crs.proj.name)))
-    facts.append((say("Scale"), f"1:{panel.page.number(float(f'{scale:.3g}'))} ({panel.page.paper.upper()})"))
+    facts.append((say("Coordinates"), "px" if crs is None else f"EPSG:{crs.epsg}" if crs.epsg else str(crs.proj.name)))
+    if crs is not None:
+        facts.append((say("Scale"), f"1:{panel.page.number(float(f'{scale:.3g}'))} ({panel.page.paper.upper()})"))
     facts.append((say("Made with"), f"deepnets4eo {__version__}"))
     for label, value in facts:
         panel.fact(label, value, 5.8)

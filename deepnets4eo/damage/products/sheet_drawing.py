@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.vocabulary import GRADES, UNGRADED, colors
 from deepnets4eo.grid import Grid, transformer
+from deepnets4eo.rasters.plane_crs import is_placed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +84,9 @@ def _draw_squares(axes: Axes, shapes: NDArray[Any], grades: NDArray[np.str_]) ->
 
 
 def draw_graticule(axes: Axes, grid: Grid, zoom: float) -> None:
-    """Meridians and parallels with their degrees at the edges."""
+    """Meridians and parallels with their degrees at the edges, of a grid with a place on the Earth."""
+    if not is_placed(grid):
+        return
     there = transformer(grid.crs, 4326)
     back = transformer(4326, grid.crs)
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()

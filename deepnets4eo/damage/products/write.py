@@ -128,6 +128,7 @@ def _asset(path: Path) -> dict[str, Any]:
 
 
 DATA = (".gpkg", ".parquet", ".csv", ".geojson", ".kml", ".pmtiles", ".mbtiles")
+IN_PIXELS = ("xbd", "pdf", "png")  # need no position on the earth
 AS_ASKED = ("stac",)  # an interrupted job's is written anew, since it depends on which others are written
 log = logging.getLogger(__name__)
 
@@ -137,7 +138,6 @@ WRITERS: dict[str, Callable[[DamageMapContent, Path], Path]] = {
     "kml": write_kml,
     "pmtiles": write_tiles,
     "mbtiles": write_tiles,
-    "cems": write_cems,
     "unosat": write_unosat,
     "osm": write_osm,
 }
@@ -172,7 +172,11 @@ def write_products(
     written = [folder / name if (folder / name).is_file() else write(folder / name) for name, write in writers.items()]
     if damage_map.areas is not None:
         written.append(write_areas_csv(damage_map.areas, folder / AREAS_FILE))
-    further = WRITERS | {"xbd": lambda content, path: write_xbd(content, path, post.grid)}
+    grids = {role: layer.grid for role, layer in (("pre", pre), ("post", post)) if layer is not None}
+    further = WRITERS | {
+        "xbd": lambda content, path: write_xbd(content, path, post.grid),
+        "cems": lambda content, path: write_cems(content, path, grids),
+    }
     further |= dict.fromkeys(
         ("pdf", "png"), lambda content, path: write_sheet(content, path, post=post, options=options)
     )
@@ -200,14 +204,15 @@ def named_before(folder: Path) -> set[str]:
 
 def formats_of(also: Sequence[str] | None, crs: Any) -> tuple[str, ...]:
     """The further formats for buildings in `crs`: those requested, or the usual ones that can be written. Errors: InputError for a
-    format that does not exist, and for any where buildings have no position on the earth."""
+    format that does not exist, and for one that needs a position on the earth where buildings have none."""
     if also is None:
         return USUAL if has_position(crs) else ()
     check_formats(also)
-    if also and not has_position(crs):
+    unplaced = [name for name in also if name not in IN_PIXELS]
+    if unplaced and not has_position(crs):
         raise InputError(
-            f"{', '.join(also)} need longitude and latitude, but the post image has no CRS from which to get them. Give a "
-            "georeferenced post image, or leave --also out."
+            f"{', '.join(unplaced)} need longitude and latitude, but the post image has no CRS from which to get them. Give a "
+            f"georeferenced post image, or only --also {','.join(IN_PIXELS)}."
         )
     return tuple(also)
 

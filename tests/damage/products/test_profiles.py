@@ -14,6 +14,7 @@ from deepnets4eo.damage.settings import ProductOptions
 from deepnets4eo.damage.vocabulary import CLASSES
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.read import read_footprints
+from deepnets4eo.grid import transform_shapes
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.rasters.scene import Layer
 
@@ -45,8 +46,21 @@ def test_the_crosswalk_is_that_of_the_offices():
 
 
 def test_a_package_of_copernicus_ems(damage_map, tmp_path):
-    path = write_cems(damage_map, tmp_path / "cems.gpkg")
-    assert {name for name, _ in pyogrio.list_layers(path)} == {"builtUpA_v1", "areaOfInterestA_v1", "source_v1"}
+    grids = {"pre": make_grid(size_px=300), "post": make_grid()}
+    path = write_cems(damage_map, tmp_path / "cems.gpkg", grids)
+    layers = {"builtUpA_v1", "areaOfInterestA_v1", "imageFootprintA_v1", "source_v1", "summaryTable_v1"}
+    assert {name for name, _ in pyogrio.list_layers(path)} == layers
+    footprints = gpd.read_file(path, layer="imageFootprintA_v1")
+    assert footprints[["src_id", "sensor_gsd"]].to_numpy().tolist() == [[1, "0.5 m"], [2, "0.5 m"]]
+    np.testing.assert_allclose(footprints.to_crs(32615).area, [150**2, 128**2], rtol=1e-4)
+    (row,) = pyogrio.read_dataframe(path, layer="summaryTable_v1").to_dict("records")
+    grades = damage_map.buildings["damage"].fillna("not-assessed").value_counts()
+    assert (row["destroyed"], row["not_analysed"], row["total"]) == (grades["destroyed"], grades["not-assessed"], 40)
+    assert row["total_affected"] == row["destroyed"] + row["damaged"] + row["possibly_damaged"]
+    unnamed = make_map(4)
+    unnamed.inputs = {"post": "there/post.tif"}
+    sources = pyogrio.read_dataframe(write_cems(unnamed, tmp_path / "unnamed.gpkg"), layer="source_v1")
+    assert sources["source_nam"].fillna("").tolist() == ["", "post.tif"]
     built = gpd.read_file(path, layer="builtUpA_v1")
     assert built.crs.to_epsg() == 4326
     assert set(built.columns) == CEMS_FIELDS | {"geometry"}
@@ -111,6 +125,18 @@ def test_a_label_file_of_xbd_is_read_back(damage_map, tmp_path):
     pixels = shapely.from_wkt(content["features"]["xy"][0]["wkt"])
     left, _, _, top = damage_map.buildings.geometry[0].bounds
     np.testing.assert_allclose(pixels.bounds[:2], [(left - 360_000) * 2, (4_100_000 - top) * 2], atol=1e-6)
+
+
+def test_a_label_file_of_xbd_without_a_crs_is_in_pixels(tmp_path):
+    grid = make_grid(epsg=None)
+    made = make_map(5, grid=grid)
+    path = write_xbd(made, tmp_path / "post_disaster.json", grid)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert (content["features"]["lng_lat"], content["metadata"]["gsd"]) == ([], None)
+    back = read_footprints(path, image=grid)
+    assert back.frame["id"].tolist() == made.buildings["id"].tolist()
+    expected = transform_shapes(~grid.affine, made.buildings.geometry.to_numpy())
+    assert shapely.equals_exact(back.in_pixels(grid), expected, 1e-6, normalize=True).all()
 
 
 def test_tags_of_openstreetmap(damage_map, tmp_path):

@@ -3,12 +3,17 @@
 import re
 from pathlib import Path
 
+import geopandas as gpd
 import matplotlib
 import numpy as np
 import pytest
 import shapely
+from affine import Affine
 from made_up_map import make_grid, make_images, make_map
+from matplotlib.text import Text
+from odc.geo.geobox import GeoBox
 from PIL import Image
+from pyproj import CRS
 
 from deepnets4eo.damage.products import sheet, sheet_drawing
 from deepnets4eo.damage.products.sheet import write_sheet
@@ -17,8 +22,11 @@ from deepnets4eo.damage.products.words import LANGUAGES, translate
 from deepnets4eo.damage.settings import ProductOptions
 from deepnets4eo.damage.vocabulary import GRADES, SUBJECT, TITLES
 from deepnets4eo.errors import InputError
+from deepnets4eo.grid import transform_shapes
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.plane_crs import PLAIN_METRES
+from deepnets4eo.rasters.scene import Layer
 
 NEEDS_SHAPING = pytest.mark.skipif(
     tuple(map(int, matplotlib.__version__.split(".")[:2])) < (3, 11), reason="matplotlib 3.11 shapes Arabic"
@@ -121,6 +129,21 @@ def test_an_old_matplotlib_writes_no_arabic(made, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"the language is ar.*Install matplotlib 3\.11"):
         write_sheet(damage_map, tmp_path / "sheet.png", post=post, options=ProductOptions("a4", "ar"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("stated", [None, "metres"])
+def test_a_map_without_a_place_is_drawn_with_a_bar_in_its_own_unit(stated, drawn, tmp_path):
+    crs = None if stated is None else CRS.from_wkt(PLAIN_METRES).to_wkt()
+    grid = GeoBox((256, 256), Affine(0.5, 0, 0, 0, -0.5, 128) if stated else Affine.identity(), crs)
+    placed = make_grid()
+    damage_map = make_map(20, grid=placed)
+    moved = transform_shapes(grid.affine * ~placed.affine, damage_map.buildings.geometry.to_numpy())
+    damage_map.buildings = gpd.GeoDataFrame(damage_map.buildings.drop(columns="geometry"), geometry=moved, crs=crs)
+    post = Layer.open(np.full((3, 256, 256), 90, np.uint8), grid=grid)
+    write_sheet(damage_map, tmp_path / "sheet.png", post=post)
+    words = [text.get_text() for text in drawn[-1].findobj(Text)]
+    assert "20 m" in words if stated else "50 px" in words
+    assert not any("°" in word for word in words)
 
 
 def test_a_title_without_an_event_has_no_colon(drawn, tmp_path):
