@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -155,7 +155,7 @@ def _in_order_of(first: MosaicTile, tile: MosaicTile) -> MosaicTile:
     for mine, other in ((_shown(tile.names), _shown(first.names)), (tile.roles, first.roles)):
         if mine != other and len(set(mine)) == len(mine) == len(other) and set(mine) == set(other):
             places = [mine.index(one) for one in other]
-            moved = {
+            moved: dict[str, Any] = {
                 name: tuple(getattr(tile, name)[place] for place in places)
                 for name in ("dtypes", "nodata", "roles", "names", "stored", "order")
             }

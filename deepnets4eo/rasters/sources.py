@@ -256,7 +256,7 @@ class FileSource:
         count = len(self.band_names)
         if bands and len(bands) not in (1, count):
             raise InputError(f"{self.name} has {count} bands, its STAC item describes {len(bands)}. Correct the item.")
-        for band, stated in enumerate(bands * count if len(bands) == 1 else bands):
+        for band, stated in enumerate([*bands] * count if len(bands) == 1 else bands):
             own = self.stored_values[band]
             if own.plain:
                 scale, offset = stated.get("scale", 1.0), stated.get("offset", 0.0)

@@ -154,8 +154,8 @@ def test_a_folder_here_takes_the_place_of_nothing_that_is_shipped(
     shipped = {name: catalog.shipped_path(name) for name in ("damage-network", "buildings", "baselines/hog-svm")}
     for name in (*shipped, "damage-evidence"):
         Path(name).mkdir(parents=True)
-    Path("unet").write_text("data: {}\n")
-    Path("rules-ndsm.yaml").write_text("rules: []\n")
+    Path("unet").write_text("data: {}\n", encoding="utf-8")
+    Path("rules-ndsm.yaml").write_text("rules: []\n", encoding="utf-8")
     for name, folder in shipped.items():
         assert catalog.shipped_path(name) == folder
         for find in (catalog.model_path, catalog.run_path, catalog.recipe_path):

@@ -103,7 +103,7 @@ def _cems_summary(classes: Sequence[str]) -> Any:
 def _cems_footprints(sources: Any, images: Mapping[str, Grid]) -> gpd.GeoDataFrame:
     """The rows of the source table with the ground that each image covers."""
     rows = sources[sources["src_id"].isin([SOURCES[role] for role in images])]
-    shapes = [gpd.GeoSeries([grid.extent.geom], crs=grid.crs.proj).to_crs(4326).iloc[0] for grid in images.values()]
+    shapes = [gpd.GeoSeries([grid.extent.geom], crs=str(grid.crs)).to_crs(4326).iloc[0] for grid in images.values()]
     return gpd.GeoDataFrame(rows.reset_index(drop=True), geometry=shapes, crs=4326)
 
 
