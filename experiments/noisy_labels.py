@@ -9,7 +9,7 @@ other cities with true labels. Outlines, of its buildings and of those at Kampal
 each 1 m too wide; tested on the outlines as they are. Kampala: 0.3 m, two halves with 4.8 m between, each trained and tested on; people drew
 the outlines, whose own errors are in all figures.
 Every way has the same network, windows and steps; co-teaching has two networks. Nothing was chosen on the test areas.
-"Found" is the share of the wrong labels among the suspects of `evaluate --wrong-labels`, "right" the share of the suspects that are wrong: of the
+"Found" is the share of the wrong labels among the suspects of `suspects`, "right" the share of the suspects that are wrong: of the
 network's probabilities on the test areas, whose labels are spoilt likewise for this. Writes a table; finished trainings are not run again.
 """
 

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PAIR = ["demo/city/pre.tif", "demo/city/post.tif", "demo/city/footprints.gpkg"]
 LIGHT = [
-    ["doctor"],
+    ["check"],
     ["demo", "--size", "384", "--out", "demo"],
     ["check", *PAIR],
     ["damage", *PAIR, "--out", "damage"],

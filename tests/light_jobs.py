@@ -104,7 +104,7 @@ def run_jobs(out: Path) -> dict[str, str]:
     run("polygons", out / "labels.tif", "--out", out / "polygons.parquet")
     run("layers", "heights", city / "dsm_pre.tif", "--out", out / "heights.tif")
     run("layers", "osm", pre, city / "osm.gpkg", "--out", out / "osm.tif")
-    run("polygons", city / "labels.tif", "--objects", "car", "--out", out / "cars.parquet")
+    run("objects", city / "labels.tif", "car", "--out", out / "cars.parquet")
     listed = run("models")
     assert "random-forest" in listed
     assert "networks:\n  none" not in listed

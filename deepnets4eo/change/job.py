@@ -194,7 +194,7 @@ def load_change_run(options: ChangeOptions) -> Run | None:
         )
     if is_from_to(run.legend) and options.cover_pre is not None:
         raise InputError(
-            f"--cover-pre and --cover-post were given with {model}, which finds the land cover of both dates itself. Leave them out."
+            f"--set cover_pre and --set cover_post were given with {model}, which finds the land cover of both dates itself. Leave them out."
         )
     return run
 

@@ -94,12 +94,12 @@ class ChangeOptions:
     cover_pre: Annotated[
         str | None,
         Field(
-            description="Label raster of land cover before: polygons get their class from it.", json_schema_extra=INPUTS
+            description="Label raster of land cover before: polygons get their class from it.", json_schema_extra=KEY
         ),
     ] = None
-    cover_post: Annotated[
-        str | None, Field(description="Label raster of land cover after.", json_schema_extra=INPUTS)
-    ] = None
+    cover_post: Annotated[str | None, Field(description="Label raster of land cover after.", json_schema_extra=KEY)] = (
+        None
+    )
     cloud_mask_pre: Annotated[
         str | None,
         Field(description="Mask of clouds in PRE: pixels other than 0 are not looked at.", json_schema_extra=INPUTS),
@@ -147,34 +147,35 @@ class ChangeOptions:
 
 @option_group
 class TransitionOptions:
-    """How two maps of land cover are compared, beside the seed of `ChangeOptions`."""
+    """How two maps of land cover are compared."""
 
     legend: Annotated[
         str | None,
-        Field(description="With --transitions: legend of rasters that name none, a name or a YAML card."),
+        Field(description="Legend of rasters that name none, a name or a YAML card."),
     ] = None
     block_px: Annotated[
         int | None,
         Field(
-            description="Side of the blocks that are drawn for the intervals of --transitions, pixels.",
+            description="Side of the blocks that are drawn for the intervals, pixels.",
             ge=1,
             json_schema_extra=KEY,
         ),
     ] = None
+    seed: SeedKey = 0
 
 
 @option_group
 class RefineOptions:
-    """How `predict --refine` fits scores to edges, see `change.Diffusion`."""
+    """How `layers refine` fits scores to edges, see `change.Diffusion`."""
 
     band: Annotated[
         int,
-        Field(description="With --refine: band of the scores, where there are several.", ge=1, json_schema_extra=KEY),
+        Field(description="Band of the scores, where there are several.", ge=1, json_schema_extra=KEY),
     ] = 1
     steps: Annotated[
         int,
         Field(
-            description="With --refine: steps of diffusion; values travel some √(steps/2) pixels.",
+            description="Steps of diffusion; values travel some √(steps/2) pixels.",
             ge=0,
             json_schema_extra=KEY,
         ),
@@ -182,13 +183,11 @@ class RefineOptions:
     edge_level: Annotated[
         float,
         Field(
-            description="With --refine: grey levels (0–255) between neighbours that stop half of the flow.",
+            description="Grey levels (0–255) between neighbours that stop half of the flow.",
             json_schema_extra=KEY,
         ),
     ] = 5.0
-    rate: Annotated[
-        float, Field(description="With --refine: share that flows in a step, below 0.25.", json_schema_extra=KEY)
-    ] = 0.24
+    rate: Annotated[float, Field(description="Share that flows in a step, below 0.25.", json_schema_extra=KEY)] = 0.24
 
 
 @dataclass(frozen=True)

@@ -123,8 +123,8 @@ def _open_covers(post: Layer, options: ChangeOptions) -> tuple[Layer, Layer] | N
     if options.cover_pre is None or options.cover_post is None:
         return None
     return (
-        _open_cover(options.cover_pre, post, "--cover-pre", options.gsd_m),
-        _open_cover(options.cover_post, post, "--cover-post", options.gsd_m),
+        _open_cover(options.cover_pre, post, "--set cover_pre", options.gsd_m),
+        _open_cover(options.cover_post, post, "--set cover_post", options.gsd_m),
     )
 
 

@@ -10,7 +10,7 @@ import typer
 
 from deepnets4eo.cli.completion import dataset_names, legend_names
 from deepnets4eo.cli.options import Json, patterns
-from deepnets4eo.cli.output import echo, progress, show_result, visible
+from deepnets4eo.cli.output import echo, progress, show_json, show_result, visible
 from deepnets4eo.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,9 +27,12 @@ Thorough = Annotated[bool, typer.Option("--thorough", help="Read all pixels of d
 
 def check(
     paths: Annotated[
-        list[str],
-        typer.Argument(metavar="FILE...", help="Rasters, vectors, point clouds, runs, datasets, folders of tiles."),
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE]...",
+            help="Rasters, vectors, point clouds, runs, datasets, folders of tiles; without any, this installation.",
+        ),
+    ] = None,
     legend: Annotated[
         str | None,
         typer.Option("--legend", help="Check label values against this legend.", autocompletion=legend_names),
@@ -42,13 +45,19 @@ def check(
     thorough: Thorough = False,
     json: Json = None,
 ) -> None:
-    """Describe a raster, vector, point cloud, dataset or run, and what is wrong with it.
+    """Describe a raster, vector, point cloud, dataset or run, and what is wrong with it; or this installation: versions, extras, GDAL,
+    device, weights, memory, and whether files can be written.
 
-    Exit status: 1 where a folder is not the dataset of the card, 2 where a file cannot be read.
+    Paste the page of the installation into a report of a problem; it has no names of users. Exit status: 1 where a folder is not the
+    dataset of the card, or something is wrong with the installation; 2 where a file cannot be read.
 
     \b
     deepnets4eo check pre.tif post.tif footprints.gpkg
-    deepnets4eo check data/vaihingen --dataset isprs_vaihingen --json check.json"""
+    deepnets4eo check data/vaihingen --dataset isprs_vaihingen --json check.json
+    deepnets4eo check"""
+    if not paths:
+        _check_machine(json)
+        return
     from deepnets4eo.cards.dataset_card import DatasetCard
     from deepnets4eo.cards.legend import Legend
     from deepnets4eo.files import write_json
@@ -75,6 +84,22 @@ def check(
     if any(item.kind == "unreadable" for item in inspections):
         raise typer.Exit(2)
     if chosen_card is not None and problems:
+        raise typer.Exit(1)
+
+
+def _check_machine(json: Path | None) -> None:
+    """Describe this installation."""
+    from deepnets4eo.inspection.machine import inspect_machine
+    from deepnets4eo.outputs.findings import count_of
+
+    parts = inspect_machine()
+    problems = sum(len(part.problems) for part in parts)
+    if json is None:
+        show_inspections(parts)
+    else:
+        show_json({part.path: part.to_dict() for part in parts}, json)
+    show_result(f"{count_of(problems, 'problem')} found")
+    if problems:
         raise typer.Exit(1)
 
 

@@ -41,13 +41,12 @@ def card_names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def protocol_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Returns the protocols `DATASET/PROTOCOL`, and xview2, that start with `incomplete`; with `--dataset` those of its card alone."""
+    """Returns the protocols `DATASET/PROTOCOL` that start with `incomplete`; with `--dataset` those of its card alone."""
     from deepnets4eo.cards import catalog
     from deepnets4eo.cards.dataset_card import DatasetCard
     from deepnets4eo.errors import InputError
 
     dataset = ctx.params.get("dataset")
-    rules = _starting_with(incomplete, [] if dataset else ["xview2"])
     try:
         if dataset:
             return _starting_with(incomplete, list(DatasetCard.load(dataset).protocols))
@@ -55,7 +54,7 @@ def protocol_names(ctx: typer.Context, incomplete: str) -> list[str]:
     except InputError:  # a card that cannot be read: the verb says so
         return []
     protocols = [f"{card.name}/{protocol}" for card in cards for protocol in card.protocols]
-    return [*_starting_with(incomplete, protocols), *rules]
+    return _starting_with(incomplete, protocols)
 
 
 COMPLETED: dict[str, Callable[..., list[str]]] = {  # fields of settings classes whose values the shell completes

@@ -18,19 +18,35 @@ def export(
     hub: Annotated[
         Path | None, typer.Option("--hub", help="Where a folder goes that can be uploaded to Hugging Face.")
     ] = None,
+    page: Annotated[
+        Path | None, typer.Option("--page", help="Where the page of a hyperspectral run goes, a folder.")
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Where the files of that run's training lie now; by default where they lay then."),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a run's network as one ONNX file, compared with the run where onnxruntime is installed; or as a folder for Hugging Face.
+    """Write a run's network as one ONNX file, compared with the run where onnxruntime is installed; as a folder for Hugging Face; or as
+    a page that works offline.
 
     The network of the ONNX file takes prepared images and returns logits; the metadata entry "deepnets4eo" holds bands, scaling,
     legend and tiling as JSON. Needs pip install "deepnets4eo[onnx]". The folder has README.md, config.json, model.safetensors and a
-    STAC item; every verb takes it as a run, so nothing is needed to come back.
+    STAC item; every verb takes it as a run, so nothing is needed to come back. The page is of a run of the task hyperspectral: maps,
+    spectra, scores of withheld pixels, and leakage.
 
     \b
     deepnets4eo export runs/first --onnx first.onnx
-    deepnets4eo export runs/first --hub hub/first"""
-    if onnx is None and hub is None:
-        raise InputError("nothing to write is named. Give --onnx FILE, --hub FOLDER, or both.")
+    deepnets4eo export runs/first --hub hub/first
+    deepnets4eo export runs/hamida --page runs/hamida-page"""
+    if onnx is None and hub is None and page is None:
+        raise InputError("nothing to write is named. Give --onnx FILE, --hub FOLDER or --page FOLDER.")
+    if page is not None:
+        from deepnets4eo.hyperspectral.run_report import report
+        from deepnets4eo.outputs.input_files import check_not_inputs
+
+        check_not_inputs([page], [run, *(data or [])])
+        show_result(f"page of {run}", report(run, page, data=data or [], overwrite=overwrite))
     if hub is not None:
         from deepnets4eo.segmenters.hub import save_hub_folder
 

@@ -1,5 +1,5 @@
-"""`deepnets4eo layers`: further layers of a scene: heights above ground, vectors as rasters, colours in the detail of a finer band, and
-outlines of buildings."""
+"""`deepnets4eo layers`: further layers of a scene: heights above ground, vectors as rasters, colours in the detail of a finer band,
+outlines of buildings, scores fitted to edges, and hectares of land cover that became another."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from deepnets4eo.change.options import RefineOptions, TransitionOptions
 from deepnets4eo.cli.option_groups import with_options
-from deepnets4eo.cli.options import Gsd, Out, Overwrite
-from deepnets4eo.cli.output import echo, progress, show_result
+from deepnets4eo.cli.options import Device, Gsd, Json, Out, Overwrite, Resume, Workers
+from deepnets4eo.cli.output import echo, progress, show_json, show_result
 from deepnets4eo.options import split_names
 from deepnets4eo.osm.options import OsmOptions
 
@@ -150,3 +151,56 @@ def footprints(
     days = sorted(outlines.frame["source_date"].dropna())
     span = f", last changed {days[0]} to {days[-1]}" if days else ""
     show_result(f"{len(outlines.frame):,} buildings{span}{f' ({outlines.credit})' if outlines.credit else ''}", written)
+
+
+@with_options(RefineOptions)
+def refine(
+    scores: Annotated[str, typer.Argument(help="Scores of 0–1, or bytes as predict and change write them.")],
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Images whose edges stop the scores.")],
+    out: Out,
+    refining: RefineOptions = RefineOptions(),
+    device: Device = "auto",
+    workers: Workers = 2,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Fit a map of scores, such as probabilities of change, to the edges of images by guided anisotropic diffusion.
+
+    Areas above 0.5 should not shrink much.
+
+    \b
+    deepnets4eo layers refine proba.tif image.tif --set band=2 --out refined.tif
+    deepnets4eo layers refine change/score.tif pre.tif post.tif --set steps=100 --out refined.tif"""
+    from deepnets4eo.change.refinement import refine_raster
+
+    with progress("refine") as advance:
+        refined = refine_raster(
+            scores, images, out, refining, device=device, workers=workers, resume=resume, overwrite=overwrite,
+            progress=advance,
+        )  # fmt: skip
+    show_result(f"{refined.after:,} pixels above 0.5, before {refined.before:,}", out)
+
+
+@with_options(TransitionOptions)
+def transitions(
+    pre: Annotated[str, typer.Argument(metavar="PRE", help="Map of land cover before.")],
+    post: Annotated[str, typer.Argument(metavar="POST", help="Map of land cover after.")],
+    out: Out,
+    options: TransitionOptions = TransitionOptions(),
+    json: Json = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write hectares from → to of two maps of land cover as CSV, with 95 % intervals.
+
+    The intervals say how much areas vary over the site, nothing about errors of the maps.
+
+    \b
+    deepnets4eo layers transitions cover_2012.tif cover_2020.tif --out transitions.csv"""
+    from deepnets4eo.change.cover_table import write_cover_table
+    from deepnets4eo.outputs.input_files import check_not_inputs
+
+    check_not_inputs([out, json], [pre, post, options.legend])
+    table = write_cover_table(pre, post, out, options, seed=options.seed, overwrite=overwrite)
+    if json is not None:
+        show_json({"intervals": table.method, "transitions": table.table().to_dict("records")}, json)
+    show_result(table.headline(), out, err=str(json) == "-")

@@ -39,31 +39,35 @@ PANELS = {
         "demo": "Run the main job on a synthetic miniature city.",
     },
     "Change": {
-        "change": "Map what changed between two images, or between two maps of land cover.",
+        "change": "Map what changed between two images.",
         "flood": "Map floods in radar and optical images.",
         "series": "Rank the rare changes of a series of dates.",
         "register": "Measure how far a pre image lies from a post image.",
     },
     "Train and predict": {
         "train": "Train a recipe on data; writes a run folder.",
-        "predict": "Label a scene with a trained run; or fit scores to the edges of images.",
-        "evaluate": "Score a label raster, labelled points or damage rasters against a reference.",
-        "export": "Write a trained network as ONNX, or as a folder for Hugging Face.",
+        "predict": "Label a scene with a trained run.",
+        "clicks": "Correct the labels of a scene by clicks on a page.",
+        "evaluate": "Score a label raster, labelled points or heights against a reference.",
+        "suspects": "Find labels that are probably wrong.",
+        "export": "Write a trained network as ONNX, as a folder for Hugging Face, or its page.",
         "models": "List recipes and networks.",
     },
     "Points": {
         "label-points": "Label a point cloud with a trained run or with rules.",
     },
     "Helpers": {
-        "check": "Describe a raster, vector, point cloud, dataset or run, and what is wrong with it.",
-        "polygons": "Turn a label raster into polygons, or find single objects such as cars in it.",
-        "layers": "Write further layers of a scene: heights, OpenStreetMap, sharper colours; outlines of buildings.",
+        "check": "Describe a raster, vector, point cloud, dataset or run, or this installation, and what is wrong with it.",
+        "polygons": "Turn a label raster into polygons.",
+        "objects": "Find the single objects of a class, such as cars, in a label raster.",
+        "layers": "Write further layers of a scene: heights, OpenStreetMap, sharper colours, refined scores; outlines of buildings.",
         "datasets": "List dataset cards, or show one.",
-        "doctor": "Describe this installation, and what is wrong with it.",
     },
 }  # fmt: skip
 VERBS = {verb: line for panel in PANELS.values() for verb, line in panel.items()}
-PARTS = {"layers": ("heights", "osm", "pansharpen", "footprints")}  # verbs of several sub-verbs
+PARTS = {
+    "layers": ("heights", "osm", "pansharpen", "footprints", "refine", "transitions")
+}  # verbs of several sub-verbs
 
 # Typer has its own copy of click or uses the installed one, by version; this is the public way to its base error.
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]

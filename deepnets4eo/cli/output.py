@@ -24,6 +24,7 @@ from deepnets4eo.files import plain, read_json, write_json
 
 if TYPE_CHECKING:
     from deepnets4eo.outputs.findings import Finding
+    from deepnets4eo.outputs.served_page.server import PageServer
 
 WORTHLESS = 3  # exit status of a job whose map was written, to be looked into, and must not be used
 LOG_EVERY_S = 10.0  # progress, where stderr is no terminal
@@ -169,3 +170,18 @@ def _log_progress(title: str) -> Callable[[float], None]:
             logging.getLogger(__name__).info("%s: %.0f %%%s", title, 100 * share, left)
 
     return advance
+
+
+def serve(server: PageServer, act: str, *, browser: bool) -> None:
+    """Serve a page until it is interrupted, and open it in a browser. act : what is done there."""
+    import webbrowser
+    from threading import Thread
+
+    from deepnets4eo.outputs.served_page.server import serve_page
+
+    echo(server.address)
+    echo(f"{act} in the browser; end with Ctrl-C.", err=True)
+    if browser:
+        # in a thread, as some browsers return only when they are closed
+        Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
+    serve_page(server)

@@ -1,4 +1,4 @@
-"""`deepnets4eo predict`: label a scene with a trained run, or fit scores to the edges of images."""
+"""`deepnets4eo predict`: label a scene with a trained run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from deepnets4eo.change.options import RefineOptions
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import (
     Device,
@@ -33,12 +32,12 @@ from deepnets4eo.prediction.options import PredictOptions, VoteOptions
 TABLE = ".csv"
 
 
-@with_options(PredictOptions, VoteOptions, RefineOptions)
+@with_options(PredictOptions, VoteOptions)
 def predict(
     run: Annotated[
         str,
         typer.Argument(
-            help="Run folder that 'deepnets4eo train' made, or a model with weights, e.g. buildings; scores with --refine.",
+            help="Run folder that 'deepnets4eo train' made, or a model with weights, e.g. buildings.",
             show_default=False,
         ),
     ],
@@ -51,19 +50,12 @@ def predict(
         ),
     ],
     out: Out,
-    refine: Annotated[
-        bool,
-        typer.Option(
-            "--refine", help="RUN is a raster of scores: fit one band of it to the edges of all images of SCENE."
-        ),
-    ] = False,
     clicks: Annotated[
         Path | None,
         typer.Option(help="Points with the column `class` that correct the labels around them.", show_default=False),
     ] = None,
     options: PredictOptions = PredictOptions(),
     votes: VoteOptions = VoteOptions(),
-    refining: RefineOptions = RefineOptions(),
     memory: Memory = "4GB",
     workers: ReadersOrOthers = None,
     device: Device = "auto",
@@ -75,36 +67,15 @@ def predict(
 ) -> None:
     """Label a scene with a trained run; prints the paths of what it wrote.
 
-    The result is a Cloud-Optimized GeoTIFF with palette and legend; --resume continues an interrupted job. With --refine,
-    scores of 0–1, or bytes as --probabilities and `deepnets4eo change` write them, are fitted to edges by guided
-    anisotropic diffusion; areas above 0.5 should not shrink much. A run of whole images labels each image of folders, tables
-    (.csv) or archives (.npz) into a table.
+    The result is a Cloud-Optimized GeoTIFF with palette and legend; --resume continues an interrupted job. A run of whole images labels
+    each image of folders, tables (.csv) or archives (.npz) into a table.
 
     \b
     deepnets4eo predict runs/first city.tif --out labels.tif
     deepnets4eo predict runs/fused image=city.tif dsm=heights.tif --out labels.tif --probabilities proba.tif --resume
     deepnets4eo predict runs/a city.tif --ensemble runs/b --ensemble runs/c --augment flips --out labels.tif
     deepnets4eo predict runs/first city.tif --clicks clicks.gpkg --out corrected.tif
-    deepnets4eo predict runs/eurosat patches --out labels.csv
-    deepnets4eo predict proba.tif image.tif --refine --set band=2 --out refined.tif
-    deepnets4eo predict change/score.tif pre.tif post.tif --refine --set steps=100 --out refined.tif"""
-    if refine:
-        if options != PredictOptions() or votes != VoteOptions() or clicks or part or dry_run or precision != "auto":
-            raise InputError(
-                "--refine fits scores to edges without a run: only --set band, steps, edge_level and rate, --device, "
-                "--workers, --resume and --overwrite go with it. Leave the other options out."
-            )
-        from deepnets4eo.change.refinement import refine_raster
-
-        with progress("refine") as advance:
-            refined = refine_raster(
-                run, scene, out, refining, device=device, workers=threads_alone(workers or "2"), resume=resume,
-                overwrite=overwrite, progress=advance,
-            )  # fmt: skip
-        show_result(f"{refined.after:,} pixels above 0.5, before {refined.before:,}", out)
-        return
-    if refining != RefineOptions():
-        raise InputError("--set band, steps, edge_level and rate belong to --refine. Add it, or leave them out.")
+    deepnets4eo predict runs/eurosat patches --out labels.csv"""
     if out.suffix.lower() == TABLE:
         if options != PredictOptions() or votes != VoteOptions() or clicks or part or resume or dry_run:
             raise InputError(
@@ -150,7 +121,7 @@ def predict(
     show_result(result.headline(), *result.paths.values())
 
 
-def _label_images(run: Path, sources: list[str], out: Path, device: str, workers: int, *, overwrite: bool) -> None:
+def _label_images(run: str, sources: list[str], out: Path, device: str, workers: int, *, overwrite: bool) -> None:
     from deepnets4eo.classification import label_images
     from deepnets4eo.segmenters.run import load_run
 

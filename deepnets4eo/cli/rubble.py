@@ -36,8 +36,8 @@ def rubble(
 
     \b
     deepnets4eo rubble post.laz --pre pre.laz --footprints footprints.gpkg --out rubble
-    deepnets4eo rubble post.laz --footprints footprints.gpkg --height-column height_m --out rubble
-    deepnets4eo rubble dsm_post.tif --pre dsm_pre.tif --footprints footprints.gpkg --least-loss-m 2.5 --out rubble"""
+    deepnets4eo rubble post.laz --footprints footprints.gpkg --set height_column=height_m --out rubble
+    deepnets4eo rubble dsm_post.tif --pre dsm_pre.tif --footprints footprints.gpkg --set least_loss_m=2.5 --out rubble"""
     from deepnets4eo.damage import read_footprints
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.jobs.lock import output_lock

@@ -42,8 +42,8 @@ def series(
 
     \b
     deepnets4eo series images/ --out changes --bands blue,green,red,nir --masks clouds/
-    deepnets4eo series items.json --out changes --assets red,nir --masks scl --mask-values 3,8,9,10
-    deepnets4eo series images/ --out changes --breaks-from 2019-01-01 --set date_pattern=%Y%j
+    deepnets4eo series items.json --out changes --set assets=red,nir --masks scl --set mask_values=3,8,9,10
+    deepnets4eo series images/ --out changes --set breaks_from=2019-01-01 --set date_pattern=%Y%j
     deepnets4eo series changes --like 3"""
     if like is not None:
         if out is not None:
@@ -74,7 +74,7 @@ def _rank(
     from deepnets4eo.outputs.input_files import check_not_inputs
 
     who = Workers.parse(workers)
-    start = None if products.breaks_from is None else as_date(products.breaks_from, "--breaks-from")
+    start = None if products.breaks_from is None else as_date(products.breaks_from, "--set breaks_from")
     check_not_inputs([out, json, *(out / name for name in PRODUCTS)], [source, inputs.masks, options.weights])
     _check_apart(out, source, inputs.masks)
     stack = ImageSeries.from_words(source, inputs)

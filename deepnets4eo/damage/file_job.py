@@ -51,6 +51,7 @@ from deepnets4eo.jobs.blocks import DoBlock, Executor, RefusedError, RemoteSteps
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.parts import Part, Progress
 from deepnets4eo.jobs.scratch import check_job_output, check_parts, job_scratch, part_scratch, was_interrupted
+from deepnets4eo.options import split_names
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.outputs.input_files import check_not_inputs
@@ -296,7 +297,7 @@ def _check_areas(further: FurtherInputs) -> None:
 
 def _point_evidence(further: FurtherInputs) -> tuple[PointEvidence | None, list[str]]:
     """The clouds with the weight of `points=WEIGHT`, and the weights that are left. Errors: InputError."""
-    weights = further.evidence_weight or []
+    weights = split_names(further.evidence_weight or "")
     of_points = [text for text in weights if text.startswith("points=")]
     if further.points_post is None:
         if further.points_pre is not None:
@@ -305,7 +306,7 @@ def _point_evidence(further: FurtherInputs) -> tuple[PointEvidence | None, list[
     values = [text.removeprefix("points=") for text in of_points]
     if len(values) > 1 or not all(NUMBER.fullmatch(value) for value in values):
         raise InputError(
-            f"--evidence-weight is {', '.join(of_points)}; expected one number, such as points=0.3. Correct it."
+            f"--set evidence_weight is {', '.join(of_points)}; expected one number, such as points=0.3. Correct it."
         )
     clouds = further.points_post, further.points_pre
     points = PointEvidence(*clouds, float(values[0])) if values else PointEvidence(*clouds)
@@ -314,11 +315,11 @@ def _point_evidence(further: FurtherInputs) -> tuple[PointEvidence | None, list[
 
 def _raster_evidence(evidence: list[str], weights: list[str]) -> list[RasterEvidence]:
     """The rasters of NAME=RASTER with the weights of NAME=WEIGHT. Errors: InputError."""
-    rasters, weight_of = _pairs("--evidence", evidence, "RASTER"), _pairs("--evidence-weight", weights, "WEIGHT")
+    rasters, weight_of = _pairs("--evidence", evidence, "RASTER"), _pairs("--set evidence_weight", weights, "WEIGHT")
     for name, text in weight_of.items():
         if name not in rasters or not NUMBER.fullmatch(text):
             raise InputError(
-                f"--evidence-weight is {name}={text}; expected the name of an --evidence and a number, such as "
+                f"--set evidence_weight is {name}={text}; expected the name of an --evidence and a number, such as "
                 f"{next(iter(rasters), 'change')}=0.3. Correct it."
             )
     return [

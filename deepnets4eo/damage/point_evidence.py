@@ -170,5 +170,5 @@ def check_point_evidence(points: PointEvidence, footprints: Footprints, rasters:
     if total > 1:
         raise InputError(
             f"evidence and points would have a weight of {total:.2f} in the decision, expected at most 1 together. Give "
-            "smaller weights, e.g. --evidence-weight points=0.3."
+            "smaller weights, e.g. --set evidence_weight=points=0.3."
         )

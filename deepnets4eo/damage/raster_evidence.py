@@ -162,7 +162,7 @@ def open_raster_evidence(evidence: Sequence[RasterEvidence], post: Layer) -> tup
     if total > 1:
         raise InputError(
             f"evidence {', '.join(names)} would have a weight of {total:.2f} in the decision, expected at most 1 together. "
-            "Give smaller weights, e.g. --evidence-weight NAME=0.2."
+            "Give smaller weights, e.g. --set evidence_weight=NAME=0.2."
         )
     return layers
 

@@ -148,7 +148,7 @@ class Settings:
 @option_group
 class FurtherInputs:
     """What a damage job reads beside images and footprints, as the command line takes it; paths.
-    evidence : NAME=RASTER, a raster of scores each. evidence_weight : NAME=WEIGHT of these, or points=WEIGHT. areas, population : what
+    evidence : NAME=RASTER, a raster of scores each. evidence_weight : NAME=WEIGHT of these, or points=WEIGHT, with commas between. areas, population : what
     the damage is counted by (see `DamageMap.add_areas`); they shape no grade."""
 
     dsm_pre: Annotated[
@@ -175,10 +175,10 @@ class FurtherInputs:
         ),
     ] = None
     evidence_weight: Annotated[
-        list[str] | None,
+        str | None,
         Field(
-            description="Share of such scores, or of points, in the decision, 0-1; times the skill in their card.",
-            json_schema_extra={**DECISION, "metavar": "NAME=WEIGHT"},
+            description="Shares of such scores, or of points, in the decision, 0-1, times the skill in their card: change=0.3,points=0.2.",
+            json_schema_extra=KEY,
         ),
     ] = None
     areas: Annotated[

@@ -14,7 +14,6 @@ from pydantic import Field
 
 from deepnets4eo.errors import InputError, check_choice
 from deepnets4eo.options import KEY, SeedKey, Unknown, option_group
-from deepnets4eo.segmenters.checksums import is_run
 
 if TYPE_CHECKING:
     from deepnets4eo.cards.legend import Legend
@@ -24,10 +23,8 @@ LEGENDS: dict[str, Any] = {"group": "Legends"}
 PROTOCOL: dict[str, Any] = {"group": "Protocol"}
 INTERVALS: dict[str, Any] = {"group": "Intervals"}
 RESULTS: dict[str, Any] = {"group": "Results"}
-PAGE: dict[str, Any] = {"group": "Page of a hyperspectral run"}
 LEVELS = (2.0, 5.0, 10.0, 20.0)  # of a quantity in metres; others have none unless they are named
 LEVELS_TEXT = ",".join(f"{level:g}" for level in LEVELS)
-XVIEW2 = "xview2"  # a protocol of its own: the damage score of a challenge
 
 
 @option_group
@@ -50,7 +47,7 @@ class ProtocolChanges:
         Field(
             description="Score class borders, too: right within so many px.",
             ge=0,
-            json_schema_extra={**PROTOCOL, "flag": "--boundary-px"},
+            json_schema_extra=KEY,
         ),
     ] = None
     ignore: Annotated[
@@ -158,8 +155,7 @@ class ScoredFiles:
     protocol: Annotated[
         str | None,
         Field(
-            description="DATASET/PROTOCOL of a dataset card: legend, erosion, ignored classes; or xview2, for folders of "
-            "damage rasters.",
+            description="DATASET/PROTOCOL of a dataset card: legend, erosion, ignored classes.",
             json_schema_extra=PROTOCOL,
         ),
     ] = None
@@ -179,36 +175,8 @@ class ScoredFiles:
     ] = None
     against: Annotated[
         Path | None,
-        Field(description="An earlier --json of the same protocol: show the difference.", json_schema_extra=RESULTS),
+        Field(description="An earlier --json of the same protocol: show the difference.", json_schema_extra=KEY),
     ] = None
-
-
-@option_group
-class PageOptions:
-    """The page of a hyperspectral run, in the words of the command line."""
-
-    page: Annotated[
-        Path | None,
-        Field(
-            description="PREDICTION is a run of the task hyperspectral: write its page of maps, spectra, scores and "
-            "leakage into this folder.",
-            json_schema_extra=PAGE,
-        ),
-    ] = None
-    data: Annotated[
-        list[Path] | None,
-        Field(
-            description="Where the files of that run's training lie now; by default where they lay then.",
-            json_schema_extra=PAGE,
-        ),
-    ] = None
-    overwrite: Annotated[
-        bool, Field(description="Replace a page that exists.", json_schema_extra={**PAGE, "flag": "--overwrite"})
-    ] = False
-    memory: Annotated[str, Field(description="How much memory --page may use, e.g. 4GB.", json_schema_extra=KEY)] = (
-        "4GB"
-    )
-    device: Annotated[str, Field(description="Device of --page: auto, cpu or cuda.", json_schema_extra=KEY)] = "auto"
 
 
 @option_group
@@ -232,78 +200,16 @@ class ReportFiles:
 
 
 @option_group
-class WrongLabels:
-    """Labels of the reference that are probably wrong, in the words of the command line."""
+class SuspectOptions:
+    """How labels that are probably wrong are looked for."""
 
-    wrong_labels: Annotated[
-        Path | None,
-        Field(
-            description="Write regions of REFERENCE here that are probably labelled wrongly, ranked; PREDICTION is then the file of "
-            "predict --probabilities. Of images (.csv), where PREDICTION is a run of the task images.",
-            json_schema_extra=RESULTS,
-        ),
-    ] = None
-    least_px: Annotated[
-        int, Field(description="Smaller regions of --wrong-labels are left out, px.", ge=1, json_schema_extra=KEY)
-    ] = 16
-
-
-def check_together(
-    prediction: Path, reference: Path | None, scored: ScoredFiles, changes: ProtocolChanges, intervals: Intervals,
-    files: ReportFiles, page: PageOptions, wrong: WrongLabels,
-) -> None:  # fmt: skip
-    """Refuse options of `evaluate` that do not go together, and outputs that would replace inputs. Errors: InputError,
-    OutputError."""
-    from deepnets4eo.outputs.input_files import check_not_inputs
-
-    if page.page is not None:
-        if reference is not None or scored != ScoredFiles() or files != ReportFiles():
-            raise InputError(
-                "--page takes a run alone, and --data, --overwrite, --set memory and --set device. Leave the reference and "
-                "the other options out."
-            )
-        check_not_inputs([page.page], [prediction, *(page.data or [])])
-        return
-    if page != PageOptions():
-        raise InputError("--data, --overwrite, --set memory and --set device belong to --page. Leave them out.")
-    if reference is None:
-        raise InputError("REFERENCE is missing. Give the reference, or --page for the page of a hyperspectral run.")
-    if wrong.wrong_labels is not None:
-        allowed = ProtocolChanges(reference_legend=changes.reference_legend)
-        if (scored, changes, intervals, files) != (
-            ScoredFiles(legend=scored.legend),
-            allowed,
-            Intervals(),
-            ReportFiles(),
-        ):
-            raise InputError(
-                "--wrong-labels looks for wrong labels and scores nothing: only --legend, --set reference_legend and --set least_px go "
-                "with it. Leave the other options out."
-            )
-        if is_run(prediction):
-            _check_of_images(wrong, scored, changes)
-        check_not_inputs([wrong.wrong_labels], [prediction, reference, scored.legend])
-    elif wrong != WrongLabels():
-        raise InputError("--set least_px belongs to --wrong-labels. Name a file with it.")
-    elif is_run(prediction):
-        raise InputError(
-            f"{prediction} is a run, whose own scores are in its metrics.json. Give labels that it made, with deepnets4eo predict, or rank "
-            "the labels of whole images with --wrong-labels FILE.csv."
-        )
-    if scored.protocol == XVIEW2:
-        others = changes != ProtocolChanges() or intervals != Intervals() or files != ReportFiles(json=files.json)
-        if others or scored != ScoredFiles(protocol=XVIEW2):
-            raise InputError(
-                "--protocol xview2 has rules of its own: only --json goes with it. Leave the other options out."
-            )
-    legends = (changes.prediction_legend, changes.reference_legend)
-    check_not_inputs(
-        files.paths(), [prediction, reference, scored.legend, scored.protocol, scored.dataset, *legends, scored.against]
+    legend: Annotated[str | None, Field(description="Legend of both: a name or a YAML card; by default their own.")] = (
+        None
     )
-    if scored.dataset is not None and scored.legend:
-        raise InputError("--legend and --dataset do not go together: the protocol has the legend.")
-    if scored.dataset is None and scored.layer:
-        raise InputError("--layer belongs to a dataset. Name it with --dataset.")
+    reference_legend: Annotated[
+        str | None, Field(description="Legend the labels are stored in.", json_schema_extra=KEY)
+    ] = None
+    least_px: Annotated[int, Field(description="Smaller regions are left out, px.", ge=1, json_schema_extra=KEY)] = 16
 
 
 def load_legend(name: str | None) -> Legend | None:
@@ -311,14 +217,3 @@ def load_legend(name: str | None) -> Legend | None:
     from deepnets4eo.cards.legend import Legend
 
     return Legend.load(name) if name else None
-
-
-def _check_of_images(wrong: WrongLabels, scored: ScoredFiles, changes: ProtocolChanges) -> None:
-    """Refuse options of regions beside a run of images. Errors: InputError."""
-    out = wrong.wrong_labels
-    if out is not None and out.suffix.lower() != ".csv":
-        raise InputError(f"--wrong-labels {out}: labels of images are listed in a table. Name it .csv.")
-    if scored.legend or changes.reference_legend or wrong.least_px != WrongLabels().least_px:
-        raise InputError(
-            "a run of images has its own classes and no regions. Leave --legend, --set reference_legend and --set least_px out."
-        )

@@ -1,4 +1,4 @@
-"""How single objects are found, as the command line takes it: keys of `deepnets4eo polygons --objects … --set`."""
+"""How single objects are found, as the command line takes it: keys of `deepnets4eo objects --set`."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def stitch_budget(limit: int, network: int, reading: int, writing: int) -> int:
         enough = (needed + writing) / 1e6
         raise InputError(
             f"--memory {limit / 1e6:.0f}MB does not suffice: Python and the network take {network / 1e6:.0f} MB for one "
-            f"tile, reading and writing the rest. Allow {enough:.0f}MB, or lower --tile where the verb has it."
+            f"tile, reading and writing the rest. Allow {enough:.0f}MB, or lower --set tile_px where the verb has it."
         )
     return min(left, STITCH_BYTES)
 

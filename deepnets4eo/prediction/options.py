@@ -84,7 +84,7 @@ class PredictOptions:
         Field(
             description="Side of a tile in px; by default the run's.",
             ge=16,
-            json_schema_extra={**TILES, "flag": "--tile"},
+            json_schema_extra=KEY,
         ),
     ] = None
     halo_px: Annotated[
@@ -96,7 +96,7 @@ class PredictOptions:
         Field(
             description="Blend tiles over this many px; 0 does not.",
             ge=0,
-            json_schema_extra={**TILES, "flag": "--overlap"},
+            json_schema_extra=KEY,
         ),
     ] = None
     scores: Annotated[
@@ -154,14 +154,12 @@ class VoteOptions:
         ),
     ] = None
     scales: Annotated[
-        str, Field(description="Average over sizes of the image, e.g. 0.75,1,1.25.", json_schema_extra=VOTES)
+        str, Field(description="Average over sizes of the image, e.g. 0.75,1,1.25.", json_schema_extra=KEY)
     ] = "1"
     ensemble: Annotated[
         list[str] | None, Field(description="A further run that votes; may be repeated.", json_schema_extra=VOTES)
     ] = None
-    vote: Annotated[str, Field(description="How several runs vote: mean or majority.", json_schema_extra=VOTES)] = (
-        "mean"
-    )
+    vote: Annotated[str, Field(description="How several runs vote: mean or majority.", json_schema_extra=KEY)] = "mean"
     dropout_passes: Annotated[
         int,
         Field(
@@ -199,4 +197,4 @@ def numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(word) for word in text.split(","))
     except ValueError as error:
-        raise InputError(f"--scales {text} are not numbers. Write them like 0.75,1,1.25.") from error
+        raise InputError(f"--set scales={text} are not numbers. Write them like 0.75,1,1.25.") from error

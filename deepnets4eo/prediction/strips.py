@@ -144,7 +144,7 @@ def _compute_first_tile(job: Job) -> None:
     except RuntimeError as error:  # too small for the network's pyramid, or too big for the device's memory
         reason = str(error).splitlines()[0]
         raise InputError(
-            f"the network cannot compute a tile of {tile_px} px: {reason}. Choose another --tile."
+            f"the network cannot compute a tile of {tile_px} px: {reason}. Choose another --set tile_px."
         ) from error
     if first.image is not None and job.batch_tiles == 1:
         job.computed[0] = results

@@ -112,5 +112,5 @@ plt.show()
 
 # %% [markdown]
 # `map_change(..., ChangeOptions(model=str(run)))`, or `deepnets4eo change ... --model RUN`, makes the same products with the network:
-# labels, scores, polygons and the page. With label rasters of land cover at both dates (`--cover-pre`, `--cover-post`) each polygon
+# labels, scores, polygons and the page. With label rasters of land cover at both dates (`--set cover_pre`, `--set cover_post`) each polygon
 # also says from what to what.

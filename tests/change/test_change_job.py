@@ -274,8 +274,8 @@ def test_land_cover_that_cannot_be_used_is_refused_before_the_registration(tmp_p
             for further in ([], ["--dry-run"]):
                 assert main(["change", pre, post, f"--out={tmp_path / 'out'}", *flags, *further]) == 2
                 assert re.search(message, capsys.readouterr().err.replace("\n", " "))
-    assert main(["change", pre, post, f"--out={tmp_path / 'out'}", f"--cover-pre={right}", "--dry-run"]) == 2
-    assert "--cover-pre was given without --cover-post" in capsys.readouterr().err
+    assert main(["change", pre, post, f"--out={tmp_path / 'out'}", f"--set=cover_pre={right}", "--dry-run"]) == 2
+    assert "--set cover_pre was given without --set cover_post" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -427,8 +427,8 @@ def test_the_event_is_on_every_product(tmp_path: Path) -> None:
         post,
         f"--out={out}",
         "--assume-registered",
-        f"--cover-pre={cover}",
-        f"--cover-post={cover}",
+        f"--set=cover_pre={cover}",
+        f"--set=cover_post={cover}",
     ]
     event = {
         "name": "Tornado",

@@ -132,10 +132,10 @@ def test_values_without_a_class_are_refused_without_an_option_that_the_verb_lack
 
 def test_the_verb_writes_the_table_once(files, tmp_path: Path, capsys) -> None:
     out = tmp_path / "table.csv"
-    assert main(["change", *files, "--transitions", "--out", str(out)]) == 0
+    assert main(["layers", "transitions", *files, "--out", str(out)]) == 0
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["from"], row["to"]) for row in rows[:2]] == [("built", "built"), ("built", "field")]
     assert sum(float(row["hectares"]) for row in rows) == pytest.approx(compare_covers(*files).hectares.sum(), abs=1e-4)
-    assert main(["change", *files, "--transitions", "--out", str(out)]) == 1
+    assert main(["layers", "transitions", *files, "--out", str(out)]) == 1
     assert "exists already" in capsys.readouterr().err

@@ -152,7 +152,7 @@ def test_the_verb_refines_one_band_of_probabilities(
     scores = rough_scores()
     write_geotiff(Path("proba.tif"), np.stack([1 - scores, scores]))
     write_geotiff(Path("image.tif"), images()[0])
-    command = ["predict", "proba.tif", "image.tif", "--refine", "--set", "band=2", "--set", "steps=10", "--device", "cpu",
+    command = ["layers", "refine", "proba.tif", "image.tif", "--set", "band=2", "--set", "steps=10", "--device", "cpu",
                "--out", "out.tif"]  # fmt: skip
     assert main(command) == 0
     assert capsys.readouterr().out.strip() == "out.tif"
@@ -163,7 +163,7 @@ def test_the_verb_refines_one_band_of_probabilities(
     assert "already complete, nothing is left to resume" in capsys.readouterr().err
     assert main([*command, "--overwrite", "--set", "rate=0.25"]) == 2
     assert "below 0.25" in capsys.readouterr().err
-    assert main(["predict", "image.tif", "proba.tif", "--refine", "--set", "band=3", "--out", "b.tif"]) == 2
+    assert main(["layers", "refine", "image.tif", "proba.tif", "--set", "band=3", "--out", "b.tif"]) == 2
     assert "--set band=3 is not in image.tif, which has 2" in capsys.readouterr().err
 
 
@@ -192,7 +192,7 @@ def test_an_interrupted_job_goes_on_with_the_tiles_that_are_left_and_ends_in_the
     assert not (tmp_path / "out.tif").exists()
     with pytest.raises(RunError, match="diffusion"):
         refine_scores(source, guides, tmp_path / "out.tif", **how | {"diffusion": Diffusion(steps=7)}, resume=True)
-    assert main(["predict", source.source, guides[0].source, "--refine", "--out", str(tmp_path / "out.tif")]) == 1
+    assert main(["layers", "refine", source.source, guides[0].source, "--out", str(tmp_path / "out.tif")]) == 1
     assert "--overwrite to begin again, --resume to go on" in capsys.readouterr().err
     result = refine_scores(source, guides, tmp_path / "out.tif", **how, resume=True)
     assert len(calls) == 4 + 9 - 3

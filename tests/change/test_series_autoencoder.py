@@ -73,7 +73,7 @@ def test_the_option_chooses_it_and_not_beside_another_encoder(series, monkeypatc
     monkeypatch.setattr(autoencoder.AutoencoderFeatures.__init__, "__kwdefaults__", {"steps": 2, "seed": 0})
     options = NoveltyOptions(cell_px=CELL, features="autoencoder")
     assert isinstance(make_features(series, options), AutoencoderFeatures)
-    with pytest.raises(InputError, match="--features autoencoder and --set encoder=resnet18 were given"):
+    with pytest.raises(InputError, match="--set features=autoencoder and --set encoder=resnet18 were given"):
         make_features(series, replace(options, encoder="resnet18"))
     for one in ({"encoder": "resnet18"}, {"weights": "encoder.safetensors"}):
         with pytest.raises(InputError, match="an encoder needs weights"):

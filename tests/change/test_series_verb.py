@@ -36,13 +36,24 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def result(folder):
-    words = ["--masks", folder / "masks", "--bands", ",".join(BANDS), "--cell-px", CELL, "--top", 4, "--workers", 1]
+    words = [
+        "--masks",
+        folder / "masks",
+        "--bands",
+        ",".join(BANDS),
+        "--set",
+        f"cell_px={CELL}",
+        "--set",
+        "top=4",
+        "--workers",
+        1,
+    ]
     words += [
         word
         for key in ("name=Fire <1>", "place=Valley", "sensor=Sentinel-2", "producer=Team 7")
         for word in ("--event", key)
     ]
-    words += ["--breaks-from", "2020-01-20"]
+    words += ["--set", "breaks_from=2020-01-20"]
     out = folder / "out"
     # 12 dates of history for the curve: two harmonics and a trend need as many
     assert main(["series", str(folder / "images"), "--out", str(out), *map(str, words)]) == 2
@@ -137,24 +148,24 @@ def test_the_changes_most_like_one_are_listed(result, capsys):
     [
         (["images"], "--out is missing"),
         (["images", "--out", "x", "--like", "1"], "Leave --out out"),
-        (["images", "--out", "x", "--breaks-from", "soon"], "--breaks-from soon is no date"),
-        (["images", "--out", "x", "--breaks-from", "2019-13-01"], "--breaks-from 2019-13-01 is no date"),
+        (["images", "--out", "x", "--set", "breaks_from=soon"], "--set breaks_from soon is no date"),
+        (["images", "--out", "x", "--set", "breaks_from=2019-13-01"], "--set breaks_from 2019-13-01 is no date"),
         (["images", "--out", "x", "--bands", "nir=four"], "is not of the form name=number"),
-        (["images", "--out", "x", "--masks", "masks", "--mask-values", "a"], "--mask-values a are not numbers"),
+        (["images", "--out", "x", "--masks", "masks", "--set", "mask_values=a"], "--set mask_values=a are not numbers"),
         (["images", "--out", "x", "--bands", "red,nir"], "has 4 bands, but 2 names were given"),
-        (["images", "--out", "x", "--cell-px", "512"], "less than a cell of 512"),
+        (["images", "--out", "x", "--set", "cell_px=512"], "less than a cell of 512"),
         (
-            ["images", "--out", "x", "--masks", "masks", "--mask-values", "0,1"],
+            ["images", "--out", "x", "--masks", "masks", "--set", "mask_values=0,1"],
             "no cell of 32 px has 70% of valid pixels",
         ),
-        (["images", "--out", "x", "--mask-values", "3"], "--mask-values was given without a mask"),
+        (["images", "--out", "x", "--set", "mask_values=3"], "--set mask_values was given without a mask"),
         (["images", "--out", "x", "--set", "mask_above=50"], "--set mask_above was given without a mask"),
         (["images", "--out", "x", "--masks", "masks", "--set", "mask_band=1"], "Choose one of them"),
         (
-            ["images", "--out", "x", "--masks", "masks", "--mask-values", "3", "--set", "mask_above=5"],
-            "--mask-values and --set mask_above were given",
+            ["images", "--out", "x", "--masks", "masks", "--set", "mask_values=3", "--set", "mask_above=5"],
+            "--set mask_values and --set mask_above were given",
         ),
-        (["images", "--out", "x", "--break-of", "nir"], "--break-of nir was given without --breaks-from"),
+        (["images", "--out", "x", "--set", "break_of=nir"], "--set break_of=nir was given without --set breaks_from"),
         (["images/2019-01-15*", "--out", "x"], "the series has 1 dates with valid cells, expected at least 6"),
     ],
 )

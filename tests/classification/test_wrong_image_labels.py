@@ -160,7 +160,7 @@ def test_labels_that_are_probably_wrong_are_ranked_and_those_learnt_from_left_ou
         return probabilities
 
     monkeypatch.setattr(labelling, "classify_images", lambda _run, images, num_workers: sure_of(images))
-    assert main(["evaluate", str(run), str(patches), "--wrong-labels", str(out)]) == 0
+    assert main(["suspects", str(run), str(patches), "--out", str(out)]) == 0
     assert "labels of images that are probably wrong: 2" in capsys.readouterr().err
     rows = [line.split(",") for line in out.read_text(encoding="utf-8").splitlines()]
     assert rows[0] == ["rank", "image", "labelled", "suggested", "margin"]
@@ -183,9 +183,9 @@ def test_labels_that_are_probably_wrong_are_ranked_and_those_learnt_from_left_ou
     with pytest.raises(InputError, match="learnt from all 24 labelled images"):
         find_wrong_images(loaded, [patches])
     for words, message in (
-        ([], "is a run, whose own scores are in its metrics.json"),
-        (["--wrong-labels", "suspects.gpkg"], "Name it .csv"),
-        (["--wrong-labels", str(out), "--legend", "isprs"], "has its own classes and no regions"),
+        (["evaluate"], "is a run, whose own scores are in its metrics.json"),
+        (["suspects", "--out", "suspects.gpkg"], "Name it .csv"),
+        (["suspects", "--out", str(out), "--legend", "isprs"], "has its own classes and no regions"),
     ):
-        assert main(["evaluate", str(run), str(patches), *words]) == 2
+        assert main([words[0], str(run), str(patches), *words[1:]]) == 2
         assert message in capsys.readouterr().err

@@ -59,16 +59,10 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("change tiles post.tif --out tiles", "tiles", ""),
         ("change pre.tif post.tif --model run --out run", "run", ""),
         ("change out/score.tif post.tif --out out", "out/score.tif", ""),
-        ("change pre.tif post.tif --out new --cover-pre labels.tif --json labels.tif", "labels.tif", ""),
+        ("change pre.tif post.tif --out new --set cover_pre=labels.tif --json labels.tif", "labels.tif", ""),
         ("change pre.tif post.tif --out new --cloud-mask-post labels.tif --json labels.tif", "labels.tif", ""),
-        ("change labels.tif image.tif --transitions", "labels.tif", "--out"),
-        ("change image.tif labels.tif --transitions", "labels.tif", "--out"),
-        ("change image.tif labels.tif --transitions --out new.csv", "labels.tif", "--json"),
     ],
     "predict": [
-        ("predict labels.tif image.tif --refine", "labels.tif", "--out"),
-        ("predict labels.tif image.tif --refine", "image.tif", "--out"),
-        ("predict labels.tif pre.tif post.tif --refine", "post.tif", "--out"),
         ("predict run image.tif", "image.tif", "--out"),
         ("predict run image.tif --out new.tif", "image.tif", "--entropy"),
         ("predict run image.tif --out new.tif", "image.tif", "--probabilities"),
@@ -79,6 +73,12 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("predict run image.tif --ensemble other", "other/estimator.skops", "--out"),
     ],
     "layers": [
+        ("layers transitions labels.tif image.tif", "labels.tif", "--out"),
+        ("layers transitions image.tif labels.tif", "labels.tif", "--out"),
+        ("layers transitions image.tif labels.tif --out new.csv", "labels.tif", "--json"),
+        ("layers refine labels.tif image.tif", "labels.tif", "--out"),
+        ("layers refine labels.tif image.tif", "image.tif", "--out"),
+        ("layers refine labels.tif pre.tif post.tif", "post.tif", "--out"),
         ("layers osm image.tif houses.gpkg", "image.tif", "--out"),
         ("layers osm image.tif houses.gpkg", "houses.gpkg", "--out"),
         ("layers osm image.tif buildings=houses.gpkg", "houses.gpkg", "--out"),
@@ -94,18 +94,18 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
     "polygons": [
         ("polygons table.gpkg", "table.gpkg", "--out"),
         ("polygons labels.tif --legend card.geojson", "card.geojson", "--out"),
-        ("polygons table.gpkg --objects car", "table.gpkg", "--out"),
-        ("polygons labels.tif --objects car --out cars.gpkg", "labels.tif", "--density"),
     ],
+    "objects": [
+        ("objects table.gpkg car", "table.gpkg", "--out"),
+        ("objects labels.tif car --out cars.gpkg", "labels.tif", "--density"),
+    ],
+    "suspects": [("suspects labels.tif reference.tif", "reference.tif", "--out")],
     "evaluate": [
-        ("evaluate run --page run", "run", ""),
-        ("evaluate tiles other_tiles --protocol xview2", "tiles/a.tif", "--json"),
         ("evaluate labels.tif reference.tif", "labels.tif", "--json"),
         ("evaluate labels.tif reference.tif", "reference.tif", "--csv"),
         ("evaluate tiles tiles", "tiles/a.tif", "--figure"),
         ("evaluate labels.tif reference.tif --legend rules.yaml", "rules.yaml", "--markdown"),
-        ("evaluate labels.tif reference.tif", "reference.tif", "--wrong-labels"),
-        ("evaluate labels.tif reference.tif --against scores.json", "scores.json", "--json"),
+        ("evaluate labels.tif reference.tif --set against=scores.json", "scores.json", "--json"),
     ],
     "register": [
         ("register pre.tif post.tif", "pre.tif", "--json"),
@@ -127,6 +127,7 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("export run", "run/estimator.skops", "--onnx"),
         ("export run", "run/card.json", "--onnx"),
         ("export run --hub run", "run", ""),
+        ("export run --page run", "run", ""),
     ],
     "check": [("check image.tif scores.json", "scores.json", "--json"), ("check tiles", "tiles/a.tif", "--json")],
     "series": [
@@ -136,7 +137,7 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
     ],
     "datasets": [("datasets rules.yaml", "rules.yaml", "--json")],
 }
-NO_INPUT_FILES = {"doctor", "demo", "models"}
+NO_INPUT_FILES = {"clicks", "demo", "models"}
 NO_OVERWRITE = {"review", "evaluate", "check", "datasets"}  # they replace their outputs without being asked to
 FLAT = [pytest.param(*case, id=f"{case[0]} {case[2]} {case[1]}") for cases in CASES.values() for case in cases]
 
@@ -293,7 +294,7 @@ def test_a_side_file_of_an_output_does_not_replace_an_input(
     "command",
     [
         "evaluate labels.tif reference.tif --json a.json --csv ./a.json",
-        "polygons labels.tif --objects car --out cars.gpkg --density cars.gpkg",
+        "objects labels.tif car --out cars.gpkg --density cars.gpkg",
         "predict run image.tif --out a.tif --entropy a.qml",
     ],
 )
@@ -336,9 +337,9 @@ WRITING = [
     "demo --out OUT",
     "change pre.tif post.tif --out OUT",
     "change pre.tif post.tif --out OUT --resume",
-    "predict labels.tif image.tif --refine --out OUT",
-    "predict labels.tif image.tif --refine --out OUT --resume",
-    "change labels.tif labels.tif --transitions --out OUT",
+    "layers refine labels.tif image.tif --out OUT",
+    "layers refine labels.tif image.tif --out OUT --resume",
+    "layers transitions labels.tif labels.tif --out OUT",
     "predict run image.tif --out OUT",
     "predict run image.tif --out free.tif --probabilities OUT",
     "predict run image.tif --out OUT --resume",
@@ -349,9 +350,9 @@ WRITING = [
     "layers osm image.tif houses.gpkg --out OUT",
     "layers heights dsm.tif --out OUT",
     "polygons labels.tif --out OUT",
-    "polygons labels.tif --objects car --legend isprs --out OUT",
+    "objects labels.tif car --legend isprs --out OUT",
     "series dates --out OUT",
-    "polygons labels.tif --objects car --legend isprs --out free.gpkg --density OUT",
+    "objects labels.tif car --legend isprs --out free.gpkg --density OUT",
 ]
 
 
@@ -362,7 +363,7 @@ def test_a_verb_does_not_write_what_another_job_is_writing(
     monkeypatch.chdir(place)
     Path("recipe.yaml").write_text("task: segmentation\n", encoding="utf-8")
     before, statuses = contents(place), []
-    taken = "taken.gpkg" if command.startswith("polygons") else "taken.tif"
+    taken = "taken.gpkg" if command.startswith(("polygons", "objects")) else "taken.tif"
     words = command.replace("OUT", taken).split()
     second = threading.Thread(target=lambda: statuses.append(main(words)))
     with output_lock(taken):
@@ -411,7 +412,7 @@ RASTER_OF_LABELS = {"a.tif", "a.qml", "a.tif.aux.xml"}
         ("polygons labels.tif --out new/a.geojson", {"a.geojson"}),
         ("polygons labels.tif --out new/a.parquet", {"a.parquet"}),
         (
-            "polygons labels.tif --legend isprs --objects building --out new/a.fgb --density new/d.tif",
+            "objects labels.tif building --legend isprs --out new/a.fgb --density new/d.tif",
             {"a.fgb", "d.tif"},
         ),
         (
@@ -441,7 +442,7 @@ def test_a_verb_leaves_its_outputs_and_nothing_else(
         ("layers osm image.tif houses.gpkg --out new/a.tif --encoding distance", set()),
         ("layers heights dsm.tif --out new/a.tif", set()),
         ("polygons labels.tif --out new/a.gpkg", set()),
-        ("polygons labels.tif --legend isprs --objects building --out new/a.parquet", set()),
+        ("objects labels.tif building --legend isprs --out new/a.parquet", set()),
         ("evaluate labels.tif reference.tif --legend isprs --json new/a.json", set()),
         ("check image.tif labels.tif run --json new/a.json", set()),
         (

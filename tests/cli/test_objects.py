@@ -1,4 +1,4 @@
-"""The verb `polygons --objects` as a user meets it."""
+"""The verb `objects` as a user meets it."""
 
 from pathlib import Path
 
@@ -32,12 +32,11 @@ def test_cars_and_their_density_come_out_and_only_paths_are_on_stdout(labels: st
     assert (
         main(
             [
-                "polygons",
+                "objects",
                 labels,
+                "car",
                 "--out",
                 str(out),
-                "--objects",
-                "car",
                 "--min-area",
                 "1",
                 "--density",
@@ -57,8 +56,8 @@ def test_cars_and_their_density_come_out_and_only_paths_are_on_stdout(labels: st
 
 
 def test_a_wrong_class_and_a_missing_legend_are_reported(labels: str, tmp_path: Path, capsys) -> None:
-    assert main(["polygons", labels, "--out", str(tmp_path / "a.gpkg"), "--objects", "crs"]) == 2
+    assert main(["objects", labels, "crs", "--out", str(tmp_path / "a.gpkg")]) == 2
     assert "Did you mean 'car'" in capsys.readouterr().err
     write_geotiff(tmp_path / "bare.tif", np.zeros((8, 8), np.uint8), crs=None)
-    assert main(["polygons", str(tmp_path / "bare.tif"), "--objects", "car", "--out", str(tmp_path / "a.gpkg")]) == 2
+    assert main(["objects", str(tmp_path / "bare.tif"), "car", "--out", str(tmp_path / "a.gpkg")]) == 2
     assert "--legend" in capsys.readouterr().err

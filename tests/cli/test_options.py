@@ -146,14 +146,14 @@ def test_polygons(reach, labels) -> None:
 
 def test_objects(reach, labels) -> None:
     function = "deepnets4eo.objects.extract_objects"
-    start = ["polygons", labels, "--objects", "car", "--out", "a.gpkg", "--legend", "isprs"]
+    start = ["objects", labels, "car", "--out", "a.gpkg", "--legend", "isprs"]
     found = reach(function, *start)
     assert found.words[1:] == (
         "car", Legend.load("isprs"), ObjectRules(0.0, 0.0, "distance", None, connectivity=4, shape="oriented_box"),
     )  # fmt: skip
     assert found.options == {"workers": 2}
     words = keys("--set", opening_m=0.5, split="area", object_area_m2=8, connectivity=8, shape="polygon")
-    found = reach(function, *start, "--objects", "tree", "--min-area", 2, *words, "--workers", 3)
+    found = reach(function, "objects", labels, "tree", *start[3:], "--min-area", 2, *words, "--workers", 3)
     assert found.words[1] == "tree"
     assert found.words[3] == ObjectRules(0.5, 2.0, "area", 8.0, connectivity=8, shape="polygon")
     assert found.options == {"workers": 3}
@@ -162,7 +162,7 @@ def test_objects(reach, labels) -> None:
 def test_density_of_objects(reach, labels, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr("deepnets4eo.objects.extract_objects", lambda *_, **__: [])
     monkeypatch.setattr("deepnets4eo.polygons.write_vector", lambda found, out: out)
-    start = ["polygons", labels, "--objects", "car", "--out", tmp_path / "a.gpkg", "--legend", "isprs"]
+    start = ["objects", labels, "car", "--out", tmp_path / "a.gpkg", "--legend", "isprs"]
     start += ["--density", tmp_path / "d.tif"]
     found = reach("deepnets4eo.objects.write_density_map", *start)
     assert found.words[2] == tmp_path / "d.tif"
@@ -226,8 +226,18 @@ def test_predict(reach, monkeypatch) -> None:
     found = reach(function, *start)
     assert found.words == (Loaded, {"image": "i.tif"}, Path("o.tif"), PredictOptions(memory_bytes=4 * 10**9))
     usual = {"vote": "mean", "views": None, "scales": (1.0,), "dropout_passes": 0, "deviation_factor": 1.0}
-    assert runs.pop() == (([Path("r")],), usual)
-    words = ["dsm=d.tif", "--probabilities", "p.tif", "--entropy", "e.tif", "--tile", 64, "--overlap", 4]
+    assert runs.pop() == ((["r"],), usual)
+    words = [
+        "dsm=d.tif",
+        "--probabilities",
+        "p.tif",
+        "--entropy",
+        "e.tif",
+        "--set",
+        "tile_px=64",
+        "--set",
+        "overlap_px=4",
+    ]
     more = [
         *keys("--set", halo_px=8, scores="raw", threads=3, dropout_passes=30, deviation_factor=1.5),
         "--memory",
@@ -238,14 +248,14 @@ def test_predict(reach, monkeypatch) -> None:
         "cpu",
         "--precision",
     ]
-    last = ["float32", "--resume", "--overwrite", "--augment", "flips", "--scales", "1,2", "--vote", "majority"]
+    last = ["float32", "--resume", "--overwrite", "--augment", "flips", "--set", "scales=1,2", "--set", "vote=majority"]
     found = reach(function, *start, *words, *more, *last, "--ensemble", "s", "--ensemble", "t")
     assert found.words[1] == {"image": "i.tif", "dsm": "d.tif"}
     assert found.words[3] == PredictOptions(
         probabilities=Path("p.tif"), entropy=Path("e.tif"), tile_px=64, halo_px=8, overlap_px=4, scores="raw",
         memory_bytes=500_000_000, workers=5, threads=3, device="cpu", precision="float32", resume=True, overwrite=True,
     )  # fmt: skip
-    folders = [Path("r"), Path("s"), Path("t")]
+    folders = ["r", "s", "t"]
     chosen = {"vote": "majority", "views": "flips", "scales": (1.0, 2.0), "dropout_passes": 30, "deviation_factor": 1.5}
     assert runs.pop() == ((folders,), chosen)
 
@@ -266,7 +276,7 @@ def test_evaluate_of_files(reach) -> None:
     found = reach(function, *start)
     assert found.words == ([(Path("p.tif"), Path("r.tif"))], Legend.load("isprs"), Protocol())
     assert found.options == {"intervals": Intervals(0, 512, 0)}
-    words = ["--erode", 3, "--boundary-px", 2, "--ignore", "car", "--ignore", "tree", "--unknown", "void"]
+    words = ["--erode", 3, "--set", "boundary_px=2", "--ignore", "car", "--ignore", "tree", "--unknown", "void"]
     stored = keys("--set", prediction_legend="isprs-mmseg", reference_legend="isprs-delta")
     found = reach(function, *start, *words, *stored, "--bootstrap", 40, *keys("--set", tile_px=64, seed=9))
     assert found.words[2] == Protocol(
@@ -391,7 +401,7 @@ def test_damage(reach, tmp_path) -> None:
 
 
 def test_damage_evidence(reach, tmp_path) -> None:
-    words = ["--evidence", "change=s=1.tif", "--evidence", "flood=f.tif", "--evidence-weight", "flood=0.3"]
+    words = ["--evidence", "change=s=1.tif", "--evidence", "flood=f.tif", "--set", "evidence_weight=flood=0.3"]
     function = "deepnets4eo.damage.file_job.open_inputs"
     found = reach(function, "damage", "a.tif", "b.tif", "f.gpkg", "--out", tmp_path / "out", *words)
     assert found.options["evidence"] == [RasterEvidence("change", "s=1.tif"), RasterEvidence("flood", "f.tif", 0.3)]
@@ -403,7 +413,7 @@ def test_damage_points(reach, tmp_path) -> None:
     assert reach(function, *start).options["points"] is None
     found = reach(function, *start, "--points-post", "b.laz")
     assert found.options["points"] == PointEvidence("b.laz")
-    words = ["--points-post", "b.laz", "--points-pre", "a.laz", "--evidence-weight", "points=0.2"]
+    words = ["--points-post", "b.laz", "--points-pre", "a.laz", "--set", "evidence_weight=points=0.2"]
     found = reach(function, *start, *words)
     assert found.options["points"] == PointEvidence("b.laz", "a.laz", 0.2)
     assert found.options["evidence"] == []
@@ -421,12 +431,12 @@ def test_rubble(reach, tmp_path, monkeypatch) -> None:
     words = [
         "--pre",
         "a.laz",
-        "--cell-m",
-        1,
-        "--height-column",
-        "h",
-        "--least-loss-m",
-        2,
+        "--set",
+        "cell_m=1",
+        "--set",
+        "height_column=h",
+        "--set",
+        "least_loss_m=2",
         "--footprints-crs",
         "EPSG:4326",
     ]
@@ -445,11 +455,11 @@ def test_rubble(reach, tmp_path, monkeypatch) -> None:
     ("words", "message"),
     [
         (["--points-pre", "a.laz"], "--points-pre is given without --points-post"),
-        (["--points-post", "a.laz", "--evidence-weight", "points=much"], "expected one number, such as points=0.3"),
+        (["--points-post", "a.laz", "--set", "evidence_weight=points=much"], "expected one number, such as points=0.3"),
         (["--evidence", "change.tif"], "--evidence is change.tif; expected NAME=RASTER"),
         (["--evidence", "a=b.tif", "--evidence", "a=c.tif"], "expected NAME=RASTER, each name once"),
-        (["--evidence-weight", "a=0.3"], "--evidence-weight is a=0.3; expected the name of an --evidence"),
-        (["--evidence", "a=b.tif", "--evidence-weight", "a=much"], "a=much; expected the name of an --evidence and a number"),
+        (["--set", "evidence_weight=a=0.3"], "--set evidence_weight is a=0.3; expected the name of an --evidence"),
+        (["--evidence", "a=b.tif", "--set", "evidence_weight=a=much"], "a=much; expected the name of an --evidence and a number"),
     ],
 )  # fmt: skip
 def test_damage_evidence_without_a_name_or_number_is_refused(words, message, tmp_path, capsys) -> None:
@@ -468,7 +478,19 @@ def test_change(reach, tmp_path) -> None:
     found = reach(function, *start)
     assert found.words == ("a.tif", "b.tif", tmp_path / "out", ChangeOptions())
     assert found.options == {"event": EventInfo(), "resume": False, "overwrite": False, "executor": None}
-    words = ["--method", "cva", "--model", "run", "--refine", "--min-area", 9, "--cover-pre", "c", "--cover-post", "d"]
+    words = [
+        "--method",
+        "cva",
+        "--model",
+        "run",
+        "--refine",
+        "--min-area",
+        9,
+        "--set",
+        "cover_pre=c",
+        "--set",
+        "cover_post=d",
+    ]
     more = keys("--set", threshold="em", pre_bands="1,2", post_bands="3,4", normalise="histogram", motion="affine",
                 max_shift_m=5, max_rotation_deg=1, seed=4)  # fmt: skip
     last = ["--assume-registered", "--memory", "1GB"]
@@ -484,28 +506,33 @@ def test_change(reach, tmp_path) -> None:
 
 
 def test_report(reach) -> None:
-    from deepnets4eo.prediction import PredictOptions
-
-    function, start = "deepnets4eo.hyperspectral.run_report.report", ["evaluate", "run", "--page", "o"]
+    function, start = "deepnets4eo.hyperspectral.run_report.report", ["export", "run", "--page", "o"]
     found = reach(function, *start)
-    assert found.words == (Path("run"), Path("o"))
-    assert found.options == {
-        "data": [],
-        "options": PredictOptions(memory_bytes=4 * 10**9, device="auto"),
-        "overwrite": False,
-    }
-    found = reach(function, *start, "--data", "d", *keys("--set", memory="1GB", device="cpu"), "--overwrite")
-    assert found.options == {
-        "data": [Path("d")],
-        "options": PredictOptions(memory_bytes=10**9, device="cpu"),
-        "overwrite": True,
-    }
+    assert found.words == ("run", Path("o"))
+    assert found.options == {"data": [], "overwrite": False}
+    found = reach(function, *start, "--data", "d", "--overwrite")
+    assert found.options == {"data": [Path("d")], "overwrite": True}
+
+
+def test_suspects(reach) -> None:
+    function, start = (
+        "deepnets4eo.evaluation.suspects.find_wrong_labels",
+        ["suspects", "p.tif", "r.tif", "--out", "s.gpkg"],
+    )
+    found = reach(function, *start)
+    assert found.words == ("p.tif", Path("r.tif"), None)
+    assert found.options == {"labels_legend": None, "least_px": 16}
+    found = reach(
+        function, *start, "--legend", "isprs", *keys("--set", reference_legend="xbd", least_px=3), "--overwrite"
+    )
+    assert found.words[2] == Legend.load("isprs")
+    assert found.options == {"labels_legend": Legend.load("xbd"), "least_px": 3}
 
 
 def test_transitions(reach) -> None:
     function, start = (
         "deepnets4eo.change.cover_table.compare_covers",
-        ["change", "a.tif", "b.tif", "--transitions", "--out", "t.csv"],
+        ["layers", "transitions", "a.tif", "b.tif", "--out", "t.csv"],
     )
     found = reach(function, *start)
     assert found.words == ("a.tif", "b.tif")
@@ -518,7 +545,7 @@ def test_transitions(reach) -> None:
 
 def test_refine(reach, labels) -> None:
     function = "deepnets4eo.change.refinement.refine_scores"
-    start = ["predict", labels, labels, "--refine", "--out", "a.tif"]
+    start = ["layers", "refine", labels, labels, "--out", "a.tif"]
     found = reach(function, *start)
     assert [found.words[0].source, *(image.source for image in found.words[1])] == [str(labels), str(labels)]
     assert found.words[2] == Path("a.tif")
@@ -553,22 +580,26 @@ def test_series(reach, monkeypatch) -> None:
         "mask": MaskRule(),
     }  # fmt: skip
     inputs = [
-        "--dates",
-        "2020-01-01,2020-02-01",
+        "--set",
+        "dates=2020-01-01,2020-02-01",
         "--set",
         "date_pattern=%Y%j",
         "--bands",
         "nir=4, red=3",
-        "--assets",
-        "a,b",
+        "--set",
+        "assets=a,b",
     ]
-    masks = ["--masks", "m", "--mask-values", "3,8"]
-    cells = ["--cell-px", 16, *keys("--set", stride_px=8, min_valid=0.5, encoder="resnet18", weights="w.safetensors")]
-    past = [*keys("--set", history=4, season_days=0), "--persistence", 1]
-    rank = [*keys("--set", candidates=0.1, clusters=4, clustering="hdbscan", seed=3), "--rank-by", "isolation"]
-    assert reach(function, *start, "--features", "autoencoder").words[2] == NoveltyOptions(features="autoencoder")
+    masks = ["--masks", "m", "--set", "mask_values=3,8"]
+    cells = [
+        "--set",
+        "cell_px=16",
+        *keys("--set", stride_px=8, min_valid=0.5, encoder="resnet18", weights="w.safetensors"),
+    ]
+    past = [*keys("--set", history=4, season_days=0), "--set", "persistence=1"]
+    rank = [*keys("--set", candidates=0.1, clusters=4, clustering="hdbscan", seed=3), "--set", "rank_by=isolation"]
+    assert reach(function, *start, "--set", "features=autoencoder").words[2] == NoveltyOptions(features="autoencoder")
     opened.clear()
-    last = ["--top", 5, "--breaks-from", "2020-02-01", "--break-of", "nir", "--workers", 1, "--overwrite"]
+    last = ["--set", "top=5", "--set", "breaks_from=2020-02-01", "--set", "break_of=nir", "--workers", 1, "--overwrite"]
     about = keys("--event", name="Flood", place="Derna", sensor="S2", credit="ESA", producer="Team")
     found = reach(function, *start, *inputs, *masks, *cells, *past, *rank, *last, *about)
     assert found.words[2] == NoveltyOptions(

@@ -127,7 +127,7 @@ def test_a_job_whose_stderr_is_closed_or_full_writes_its_result(tmp_path, monkey
         monkeypatch.setattr(sys, "stderr", stream)
         out = tmp_path / f"out{number}.tif"
         inputs = [str(tmp_path / "scores.tif"), str(tmp_path / "image.tif")]
-        assert main(["predict", *inputs, "--refine", "--set", "steps=1", "--device", "cpu", "--out", str(out)]) == 0
+        assert main(["layers", "refine", *inputs, "--set", "steps=1", "--device", "cpu", "--out", str(out)]) == 0
         assert out.is_file()
         assert capsys.readouterr().out == f"{out}\n"
         echo("a line that is no result", err=True)

@@ -58,7 +58,7 @@ def test_resuming_what_is_complete_is_no_error(case, capsys):
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(case, capsys):
-    assert main(arguments(case, "--dry-run", "--tile", "40")) == 0
+    assert main(arguments(case, "--dry-run", "--set", "tile_px=40")) == 0
     assert "60 x 50 px, 4 tiles of 40 px" in capsys.readouterr().out
     assert not (case / "labels.tif").exists()
 
@@ -77,10 +77,10 @@ def test_dry_run_says_what_an_interrupted_job_has_done_and_refuses_another(case,
     last.write_bytes(b"half an en")
     before = {path.name: path.read_bytes() for path in record.folder.iterdir()}
     dry = ("--dry-run", "--resume", "--device", "cpu", "--set", "threads=1")
-    assert main(arguments(case, *dry, "--tile", "16")) == 0
+    assert main(arguments(case, *dry, "--set", "tile_px=16")) == 0
     done = int(re.search(r"(\d+) of 16 tiles are done", capsys.readouterr().out)[1])
     assert 0 < done < 16
-    assert main(arguments(case, *dry, "--tile", "32")) == 2
+    assert main(arguments(case, *dry, "--set", "tile_px=32")) == 2
     assert "differs: tiling" in capsys.readouterr().err
     assert main(arguments(case, "--dry-run")) == 1
     assert "--resume to go on with it" in capsys.readouterr().err
@@ -98,8 +98,8 @@ def test_dry_run_says_what_an_interrupted_job_has_done_and_refuses_another(case,
         (["--precision", "float8"], "precision 'float8' is unknown"),
         (["--memory", "lots"], "--memory lots is not a size"),
         (["--augment", "spins"], "views 'spins' are unknown"),
-        (["--vote", "most"], "vote 'most' is unknown. Choose mean or majority"),
-        (["--scales", "big"], "--scales big are not numbers"),
+        (["--set", "vote=most"], "vote 'most' is unknown. Choose mean or majority"),
+        (["--set", "scales=big"], "--set scales=big are not numbers"),
     ],
 )
 def test_wrong_options_are_explained_without_a_stack_trace(case, capsys, more, message):
@@ -130,7 +130,7 @@ def test_after_an_interrupt_it_prints_how_to_continue(case, capsys, monkeypatch)
 
 def test_views_and_votes_of_a_pixel_classifier_change_nothing_and_can_be_resumed(case, capsys):
     assert main(arguments(case)) == 0
-    again = ["--ensemble", str(case / "run"), "--augment", "turns", "--vote", "majority", "--overwrite", "--resume"]
+    again = ["--ensemble", str(case / "run"), "--augment", "turns", "--set", "vote=majority", "--overwrite", "--resume"]
     with rasterio.open(case / "labels.tif") as file:
         plain = file.read()
     assert main(arguments(case, *again)) == 0

@@ -1,7 +1,5 @@
 """The xView2 score against its worked examples A, B and C, and against a plain loop over pixels."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -162,16 +160,3 @@ def test_folders_that_are_none_or_hold_nothing_are_refused(folders, tmp_path):
         score_folders(tmp_path / "nowhere", folders[1])
     with pytest.raises(InputError, match="has no prediction files"):
         score_folders(folders[1], folders[1])
-
-
-def test_the_verb_prints_the_score_and_writes_json(folders, tmp_path, capsys):
-    from deepnets4eo.cli.main import main
-
-    target = tmp_path / "score.json"
-    assert main(["evaluate", *map(str, folders), "--protocol", "xview2", "--json", str(target)]) == 0
-    assert capsys.readouterr().out.strip() == str(target)
-    assert json.loads(target.read_text())["score"] == pytest.approx(0.6312910480748702)
-    assert main(["evaluate", *map(str, folders), "--protocol", "xview2"]) == 0
-    assert "score                    0.631291" in capsys.readouterr().out
-    assert main(["evaluate", *map(str, folders), "--protocol", "xview2", "--erode", "3"]) == 2
-    assert "xview2 has rules of its own" in capsys.readouterr().err

@@ -103,7 +103,7 @@ def test_a_damaged_report_is_refused_by_name_before_any_work(damage: dict, tmp_p
     path = write_json(tmp_path / "earlier.json", scored(0.1) | damage)
     with pytest.raises(InputError, match=r"earlier\.json is no report of scores"):
         read_report(path)
-    assert main(["evaluate", "absent.tif", "absent.tif", "--against", str(path)]) == 2
+    assert main(["evaluate", "absent.tif", "absent.tif", "--set", f"against={path}"]) == 2
     assert "earlier.json is no report of scores" in capsys.readouterr().err
 
 

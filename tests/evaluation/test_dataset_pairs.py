@@ -148,11 +148,11 @@ def test_the_verb_prints_published_rows_and_differences(root: Path, capsys: pyte
     line = next(line for line in text.splitlines() if line.startswith("SegNet IRRG (notebook)  "))
     assert line.split()[-2:] == ["90.47", "0.87"]
     write(root / "predicted" / "5.tif", class_places(0, 6)[None])
-    assert main([*words, "--protocol", "isprs_vaihingen/deepnetsforeo", "--against", first]) == 0
+    assert main([*words, "--protocol", "isprs_vaihingen/deepnetsforeo", "--set", f"against={first}"]) == 0
     out = capsys.readouterr().out
     row = next(line for line in out.splitlines() if line.startswith("overall accuracy  "))
     assert row.split()[-1].startswith("+")
-    assert main([*words, "--protocol", "delta", "--against", first]) == 2
+    assert main([*words, "--protocol", "delta", "--set", f"against={first}"]) == 2
     assert "cannot be compared: they differ in legend isprs and isprs-delta" in capsys.readouterr().err
     assert main([*words, "--legend", "isprs"]) == 2
     assert main([*words[:3], "--layer", "labels=gt/{id}.tif"]) == 2

@@ -112,6 +112,6 @@ def test_the_map_of_a_run_scored_where_it_withheld_has_the_scores_of_the_run(
 def test_the_verb_writes_the_page(run: Path, tmp_path: Path, capsys) -> None:
     from deepnets4eo.cli.main import main
 
-    assert main(["evaluate", str(run), "--page", str(tmp_path / "page"), "--set", "device=cpu"]) == 0
+    assert main(["export", str(run), "--page", str(tmp_path / "page")]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "page" / "report.html")
-    assert main(["evaluate", str(run), "--page", str(run)]) == 1
+    assert main(["export", str(run), "--page", str(run)]) == 1

@@ -1,4 +1,4 @@
-"""`doctor`: one page about this computer, with a problem and its remedy for what is missing, old, or cannot be written."""
+"""`check` without files: one page about this computer, with a problem and its remedy for what is missing, old, or cannot be written."""
 
 import json
 from importlib.metadata import requires
@@ -14,7 +14,7 @@ from deepnets4eo.version import __version__
 
 
 def test_one_page_describes_a_sound_installation(capsys) -> None:
-    assert main(["doctor"]) == 0
+    assert main(["check"]) == 0
     shown = capsys.readouterr()
     assert shown.err == "0 problems found\n"
     for line in (
@@ -59,7 +59,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(machine, "LEAST_MEMORY", float("inf"))
     monkeypatch.setattr(machine, "EXTRAS", {"no_such_module": "deep"})
     monkeypatch.setattr(catalog, "recipes", lambda: ["torn"])
-    monkeypatch.setattr(catalog, "model_path", lambda name: torn)
+    monkeypatch.setattr(catalog, "shipped_path", lambda name: torn)
 
     def refuse(path: Path) -> None:
         raise OSError("Read-only file system")
@@ -69,7 +69,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_what_is_wrong_has_a_remedy(broken: Path, capsys) -> None:
-    assert main(["doctor", "--json", str(broken)]) == 1
+    assert main(["check", "--json", str(broken)]) == 1
     parts = json.loads(broken.read_text(encoding="utf-8"))
     problems = {name: part["problems"] for name, part in parts.items() if part["problems"]}
     assert "Less than 2 GB of memory are free." in problems["deepnets4eo"][0]

@@ -81,7 +81,7 @@ def test_unknown_suffixes_and_unwritable_folders_are_refused(tmp_path: Path) -> 
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder.gpkg"]
 
 
-@pytest.mark.parametrize("what", [[], ["--objects", "car"]])
+@pytest.mark.parametrize("what", [["polygons"], ["objects", "car"]])
 def test_sizes_without_a_crs_are_said_to_be_pixels_and_are_no_geojson(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, what: list[str]
 ) -> None:
@@ -92,7 +92,7 @@ def test_sizes_without_a_crs_are_said_to_be_pixels_and_are_no_geojson(
 
     def status(source: str, suffix: str) -> int:
         out = tmp_path / f"{source}{suffix}"
-        return main(["polygons", str(tmp_path / source), "--out", str(out), "--legend", "isprs", *what])
+        return main([what[0], str(tmp_path / source), *what[1:], "--out", str(out), "--legend", "isprs"])
 
     assert status("bare.tif", ".geojson") == 2
     refusal = capsys.readouterr().err

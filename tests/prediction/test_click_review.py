@@ -175,16 +175,14 @@ def test_clicks_of_other_scenes_and_labels_of_other_runs_are_refused(
     scene, run = str(place / "scene.tif"), str(place / "run")
     shutil.copytree(place / "new", tmp_path / "out")
     refused = {
-        "labels of another run": [scene, "--model", str(other)],
-        "labels of another scene": [str(moved), "--model", run],
-        "the scene does not fit the run": [str(write_geotiff(tmp_path / "grey.tif", np.ones((9, 9), np.uint8))), "--model", run],
-        "only --out, --measure": [scene, "--model", run, "--serve"],
-        "exists already": [scene, "--model", run, "--out", str(place)],
-        "--out and --measure belong to --model": [scene],
+        "labels of another run": [str(other), scene],
+        "labels of another scene": [run, str(moved)],
+        "the scene does not fit the run": [run, str(write_geotiff(tmp_path / "grey.tif", np.ones((9, 9), np.uint8)))],
+        "exists already": [run, scene, "--out", str(place)],
     }  # fmt: skip
     for message, words in refused.items():
         out = [] if "--out" in words else ["--out", str(tmp_path / "out")]
-        assert main(["review", *words, *out, "--no-browser"]) in (1, 2), message
+        assert main(["clicks", *words, *out, "--no-browser"]) in (1, 2), message
         assert message in capsys.readouterr().err
     begun = begin(place, tmp_path / "out")
     begun.stroke(lambda session: session.click(90, 3, 0))

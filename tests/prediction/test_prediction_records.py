@@ -289,7 +289,7 @@ def test_data_of_the_caller_do_not_count_as_memory_of_the_network(monkeypatch, h
 
 
 def test_too_little_memory_is_refused_before_anything_is_written(run, image, tmp_path) -> None:
-    with pytest.raises(InputError, match=r"--memory 10MB does not suffice.*Allow \d+MB, or lower --tile"):
+    with pytest.raises(InputError, match=r"--memory 10MB does not suffice.*Allow \d+MB, or lower --set tile_px"):
         predict(run, image, tmp_path / "labels.tif", replace(CPU, memory_bytes=10_000_000))
     assert not (tmp_path / "labels.tif").exists()
 

@@ -120,7 +120,7 @@ class AutoencoderFeatures:
         if not windows:
             raise InputError(
                 f"no window of the series has {PATCH_PX} px a side with half of its pixels valid, so no autoencoder can be "
-                "trained. Check masks and nodata, or use --features spectral."
+                "trained. Check masks and nodata, or use --set features=spectral."
             )
         return windows
 

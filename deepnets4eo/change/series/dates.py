@@ -169,7 +169,7 @@ def _date_of(raster: LayerLike, pattern: str | None) -> tuple[date, bool]:
         where = f"by the pattern {pattern!r}" if pattern else "in its name or tags"
         raise InputError(
             f"{name} has no date {where}, such as 2020-06-30 or 20200630, with two digits for month and day. Give the dates "
-            "(--dates), or how they stand in the names (--set date_pattern=…)."
+            "(--set dates=…), or how they stand in the names (--set date_pattern=…)."
         )
     return day, alone
 
@@ -231,7 +231,7 @@ def _stac_image(path: Path, item: Mapping[str, Any], assets: Sequence[str], mask
     names = list(assets) or [name for name in _image_assets(item["assets"]) if name != mask]
     if len(names) != 1 and not assets:
         raise InputError(
-            f"{path}: item {item.get('id')!r} has the raster assets {names}. Choose those to use with --assets."
+            f"{path}: item {item.get('id')!r} has the raster assets {names}. Choose those to use with --set assets."
         )
     sources = tuple(_href(path, item, name) for name in names)
     masks = () if mask is None else (_href(path, item, mask),)

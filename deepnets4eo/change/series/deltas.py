@@ -60,7 +60,7 @@ def iter_deltas(series: CellSeries, options: NoveltyOptions) -> Iterator[DateDel
     if len(series.dates) < needed:
         raise InputError(
             f"the series has {len(series.dates)} dates with valid cells, expected at least {needed}: {options.history} of history, "
-            f"the one that is compared, and {options.persistence} at which a change must hold. Add dates, or set --persistence 0."
+            f"the one that is compared, and {options.persistence} at which a change must hold. Add dates, or set --set persistence=0."
         )
     standard, valid = standardise(series, series.valid), series.valid
     spikes = np.zeros_like(valid)

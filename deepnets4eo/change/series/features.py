@@ -166,7 +166,7 @@ class CellGrid:
             )
         if min(self.grid.shape) < self.cell_px:
             raise InputError(
-                f"the images have {tuple(self.grid.shape)} pixels, less than a cell of {self.cell_px}. Set a smaller --cell-px."
+                f"the images have {tuple(self.grid.shape)} pixels, less than a cell of {self.cell_px}. Set a smaller --set cell_px."
             )
 
     @property

@@ -75,7 +75,7 @@ def make_features(series: ImageSeries, options: NoveltyOptions) -> CellFeatures:
 
         if options.encoder is not None:
             raise InputError(
-                f"--features autoencoder and --set encoder={options.encoder} were given. Choose one of them."
+                f"--set features=autoencoder and --set encoder={options.encoder} were given. Choose one of them."
             )
         return AutoencoderFeatures(series, side_px=side_px, seed=options.seed)
     if (options.encoder is None) != (options.weights is None):

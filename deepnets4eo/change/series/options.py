@@ -23,16 +23,16 @@ class SeriesInputs:
     dates: Annotated[
         str | None,
         Field(
-            description="Dates between commas, of images and masks in the order of the names.", json_schema_extra=INPUTS
+            description="Dates between commas, of images and masks in the order of the names.", json_schema_extra=KEY
         ),
     ] = None
     bands: Annotated[
         str | None,
         Field(description="Names of all bands, or those to use: nir=4,red=3.", json_schema_extra=INPUTS),
     ] = None
-    assets: Annotated[
-        str | None, Field(description="STAC assets to use, between commas.", json_schema_extra=INPUTS)
-    ] = None
+    assets: Annotated[str | None, Field(description="STAC assets to use, between commas.", json_schema_extra=KEY)] = (
+        None
+    )
     masks: Annotated[
         str | None,
         Field(
@@ -41,7 +41,7 @@ class SeriesInputs:
         ),
     ] = None
     mask_values: Annotated[
-        str | None, Field(description="Values of masks that are clouds; by default above 0.", json_schema_extra=INPUTS)
+        str | None, Field(description="Values of masks that are clouds; by default above 0.", json_schema_extra=KEY)
     ] = None
     date_pattern: Annotated[
         str | None, Field(description="How dates stand in the names, e.g. %Y%j.", json_schema_extra=KEY)
@@ -58,9 +58,9 @@ class SeriesInputs:
                 f"--masks {self.masks} and --set mask_band={self.mask_band} were given. Choose one of them."
             )
         if self.cloud_values and self.mask_above:
-            raise InputError("--mask-values and --set mask_above were given. Choose one of them.")
+            raise InputError("--set mask_values and --set mask_above were given. Choose one of them.")
         if self.masks is None and self.mask_band is None and (self.cloud_values or self.mask_above):
-            flag = "--mask-values" if self.cloud_values else "--set mask_above"
+            flag = "--set mask_values" if self.cloud_values else "--set mask_above"
             raise InputError(
                 f"{flag} was given without a mask. Give masks with --masks, or a band with --set mask_band, or leave it out."
             )
@@ -71,7 +71,9 @@ class SeriesInputs:
         try:
             return tuple(float(number) for number in split_names(self.mask_values or ""))
         except ValueError as error:
-            raise InputError(f"--mask-values {self.mask_values} are not numbers. Write them like 3,8,9,10.") from error
+            raise InputError(
+                f"--set mask_values={self.mask_values} are not numbers. Write them like 3,8,9,10."
+            ) from error
 
     @property
     def chosen_bands(self) -> dict[str, int] | list[str] | None:
@@ -109,7 +111,7 @@ class NoveltyOptions:
     seed : the seed of the clusters
     """
 
-    cell_px: Annotated[int, Field(description="Side of a cell, pixels.", ge=4, le=4096, json_schema_extra=CELLS)] = 32
+    cell_px: Annotated[int, Field(description="Side of a cell, pixels.", ge=4, le=4096, json_schema_extra=KEY)] = 32
     stride_px: Annotated[
         int | None,
         Field(description="Distance of cells, pixels; by default their side.", ge=4, json_schema_extra=KEY),
@@ -121,7 +123,7 @@ class NoveltyOptions:
         Literal["spectral", "autoencoder"],
         Field(
             description="Describe cells by bands, indices and textures, or by an autoencoder trained on the series itself.",
-            json_schema_extra=CELLS,
+            json_schema_extra=KEY,
         ),
     ] = "spectral"
     encoder: Annotated[
@@ -144,7 +146,7 @@ class NoveltyOptions:
     ] = 30  # fmt: skip
     persistence: Annotated[
         int,
-        Field(description="A change must hold at so many later valid dates.", ge=0, json_schema_extra=BASELINE),
+        Field(description="A change must hold at so many later valid dates.", ge=0, json_schema_extra=KEY),
     ] = 2
     candidates: Annotated[
         float,
@@ -156,7 +158,7 @@ class NoveltyOptions:
     ] = "k-means"
     rank_by: Annotated[
         Literal["rarity", "isolation", "magnitude"],
-        Field(description="What multiplies the magnitude: rarity, isolation, or nothing.", json_schema_extra=RANKING),
+        Field(description="What multiplies the magnitude: rarity, isolation, or nothing.", json_schema_extra=KEY),
     ] = "rarity"
     seed: SeedKey = 0
 
@@ -165,22 +167,22 @@ class NoveltyOptions:
 class SeriesProducts:
     """What is written beside the ranking."""
 
-    top: Annotated[int, Field(description="Changes with pictures in the report.", ge=0)] = 30
+    top: Annotated[int, Field(description="Changes with pictures in the report.", ge=0, json_schema_extra=KEY)] = 30
     breaks_from: Annotated[
         str | None,
         Field(
             description="Also write breaks of the seasonal curve of each pixel from this date on.",
-            json_schema_extra=BREAKS,
+            json_schema_extra=KEY,
         ),
     ] = None
     break_of: Annotated[
-        str | None, Field(description="Band whose breaks are detected, or ndvi.", json_schema_extra=BREAKS)
+        str | None, Field(description="Band whose breaks are detected, or ndvi.", json_schema_extra=KEY)
     ] = None
 
     def check(self) -> None:
         """Refuse a band of breaks without breaks. Errors: InputError."""
         if self.breaks_from is None and self.break_of is not None:
             raise InputError(
-                f"--break-of {self.break_of} was given without --breaks-from, so no breaks are detected. Give their first "
+                f"--set break_of={self.break_of} was given without --set breaks_from, so no breaks are detected. Give their first "
                 "date, or leave it out."
             )

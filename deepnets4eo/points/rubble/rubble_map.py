@@ -242,15 +242,15 @@ class RubbleOptions:
 
     cell_m: Annotated[
         float,
-        Field(description="Side of a cell of heights, metres.", ge=0.05, le=10, json_schema_extra=MEASURING),
+        Field(description="Side of a cell of heights, metres.", ge=0.05, le=10, json_schema_extra=KEY),
     ] = 0.5
     align: Annotated[bool, Field(description="Move footprints onto the buildings.", json_schema_extra=KEY)] = True
     height_column: Annotated[
         str | None,
-        Field(description="Column with heights before the event, metres.", json_schema_extra=FOOTPRINTS),
+        Field(description="Column with heights before the event, metres.", json_schema_extra=KEY),
     ] = None
     least_loss_m: Annotated[
-        float, Field(description="Smallest fall that counts, metres.", ge=0.05, le=20, json_schema_extra=MEASURING)
+        float, Field(description="Smallest fall that counts, metres.", ge=0.05, le=20, json_schema_extra=KEY)
     ] = 0.5
     least_heap_m: Annotated[
         float, Field(description="Debris is at least so high, metres.", ge=0.05, le=5, json_schema_extra=KEY)

@@ -283,6 +283,12 @@ def outcome(main: Path, out: Path, sound: Seeds) -> object:
     return _read_outcome(main, {}, {})
 
 
+def xview2(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.damage.xview2 import score_folders
+
+    return score_folders(main / "prediction", main / "target")
+
+
 def pairs(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.damage.network.datasets import read_pairs
     from deepnets4eo.damage.network.recipe import DamageData

@@ -1,0 +1,51 @@
+"""`deepnets4eo clicks`: a label map that a person corrects by clicks on a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepnets4eo.cli.output import progress, serve, show_result
+from deepnets4eo.prediction.options import Measure
+
+
+def clicks(
+    run: Annotated[str, typer.Argument(help="Run folder, or a model with weights.", show_default=False)],
+    scene: Annotated[
+        list[str],
+        typer.Argument(metavar="SCENE...", help="A raster, or layer=raster for each layer.", show_default=False),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of labels and clicks; by default SCENE-clicks.", show_default=False),
+    ] = None,
+    measure: Annotated[Measure, typer.Option(help="What the next click is chosen by.")] = "entropy",
+    browser: Annotated[bool, typer.Option(help="Open the browser, or only print the address.")] = True,
+) -> None:
+    """Label a scene by a run, and correct the labels by clicks on a page, tile by tile; a run that learnt with clicks sees them.
+
+    The page works without the Internet. The clicks go into clicks.gpkg, which `deepnets4eo predict --clicks` reads, the labels into
+    corrected.tif.
+
+    \b
+    deepnets4eo clicks runs/unet scene.tif
+    deepnets4eo clicks runs/fused image=scene.tif dsm=heights.tif --out corrected --measure margin"""
+    from deepnets4eo.jobs.lock import output_lock
+    from deepnets4eo.prediction.click_page import ClickServer
+    from deepnets4eo.prediction.click_review import ClickReview
+    from deepnets4eo.prediction.preparation import named_layers, open_scene
+    from deepnets4eo.segmenters.run import load_run
+
+    loaded = load_run(run)
+    layers = named_layers(scene, loaded.inputs.names)
+    opened = open_scene(layers, loaded.segmenter)
+    title = Path(next(iter(layers.values()))).name
+    out = out or Path(f"{Path(title).stem}-clicks")
+    with output_lock(out):
+        with progress("labels") as advance:
+            review = ClickReview(loaded, opened, out, measure, advance)
+        server = ClickServer(review, title)
+        serve(server, "Click", browser=browser)
+        show_result(server.headline(), review.finish())

@@ -1,0 +1,71 @@
+"""`deepnets4eo objects`: single objects of a class, such as cars, from a label raster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepnets4eo.cli.completion import legend_names
+from deepnets4eo.cli.option_groups import with_options
+from deepnets4eo.cli.options import Gsd, Out, Overwrite, Workers
+from deepnets4eo.cli.output import progress, show_result
+from deepnets4eo.objects.options import ObjectOptions
+
+
+@with_options(ObjectOptions)
+def objects(
+    labels: Annotated[Path, typer.Argument(help="Label raster.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="CLASS", help="Class of the objects, such as car.", show_default=False)
+    ],
+    out: Out,
+    legend: Annotated[
+        str | None,
+        typer.Option(
+            help="Legend of the labels, a name or a YAML card; by default the raster's own.",
+            autocompletion=legend_names,
+        ),
+    ] = None,
+    min_area: Annotated[float, typer.Option(help="Leave out objects below this many m².", min=0)] = 0.0,
+    density: Annotated[
+        Path | None, typer.Option(help="Also write a raster of objects per hectare here.", show_default=False)
+    ] = None,
+    rules: ObjectOptions = ObjectOptions(),
+    workers: Workers = 2,
+    gsd: Gsd = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Find the single objects of a class in a label raster, also where they touch, with length, width and heading.
+
+    The format follows from the suffix of --out, as of `deepnets4eo polygons`.
+
+    \b
+    deepnets4eo objects labels.tif car --out cars.gpkg --min-area 2 --set opening_m=0.5
+    deepnets4eo objects labels.tif car --out cars.gpkg --density cars_per_ha.tif --set radius_m=50"""
+    from deepnets4eo.files import check_overwrite
+    from deepnets4eo.jobs.lock import output_lock
+    from deepnets4eo.objects import density_grid, extract_objects, write_density_map
+    from deepnets4eo.outputs.input_files import check_not_inputs
+    from deepnets4eo.polygons import write_vector
+    from deepnets4eo.polygons.extraction import find_legend
+    from deepnets4eo.polygons.vector_files import check_ground, check_vector_suffix
+    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.rasters.views import with_gsd
+
+    check_vector_suffix(out)
+    check_not_inputs([out, density], [labels, legend])
+    layer = with_gsd(Layer.open(labels), gsd)
+    check_ground(layer, out)
+    cells = density_grid(layer.grid, rules.cell_m) if density is not None else None
+    named, extraction = find_legend(layer, legend), rules.rules(min_area)
+    with output_lock(out, density), progress("objects") as advance:
+        for path in (out, density):
+            if path is not None:
+                check_overwrite(path, overwrite=overwrite)
+        extracted = extract_objects(layer, name, named, extraction, workers=workers, progress=advance)
+        paths = [write_vector(extracted, out)]
+        if density is not None and cells is not None:
+            paths.append(write_density_map(extracted, cells, density, radius_m=rules.radius_m))
+    show_result(f"{len(extracted):,} objects of class {name}", *paths)
