@@ -22,18 +22,19 @@ from deepnets4eo.cli.main import PANELS, app, main
 SOURCE = Path(__file__).resolve().parents[1] / "qgis" / "deepnets4eo"
 NAME = "deepnets4eo-qgis.zip"
 VERBS = (
-    "damage", "review", "rubble", "change", "flood", "series", "register", "predict", "label-points", "check", "polygons", "layers",
+    "damage", "review", "rubble", "change", "flood", "series", "register", "predict", "label-points", "check", "polygons", "objects",
+    "suspects", "layers",
 )  # fmt: skip
-LEFT_OUT = {"part", "dry_run", "browser", "transitions"}  # what has no meaning in a window
+LEFT_OUT = {"part", "dry_run", "browser"}  # what has no meaning in a window
 PLAIN = {str: "text", int: "integer", float: "number", Path: "file"}
 ROLES = {
-    "raster": "pre post dsm_pre dsm_post cloud_mask cloud_mask_pre cloud_mask_post permanent_water cover_pre cover_post water "
-    "labels dsm dtm image pan colour infrared scene",
+    "raster": "pre post dsm_pre dsm_post cloud_mask cloud_mask_pre cloud_mask_post permanent_water water "
+    "labels probabilities scores dsm dtm image pan colour infrared scene",
     "rasters": "images",
     "vector": "footprints areas clicks coverage",
     "file": "points_pre points_post cloud vectors source rubble.pre rubble.post",
-    "files": "paths neighbour others",
-    "folder": "run subject model masks series.source",
+    "files": "paths neighbour answers",
+    "folder": "run folder model masks series.source",
 }  # what stands behind a path, by the name of the parameter: the command line takes all of them as text
 TILED = {"pre", "post", "scene", "images"}  # rasters that may be a folder of tiles
 KINDS = {name: kind for kind, names in ROLES.items() for name in names.split()}
@@ -46,6 +47,9 @@ OUTPUTS: dict[str, Any] = {
         "rubble": "folder-out",
         "series": "folder-out",
         "polygons": "vector-out",
+        "objects": "vector-out",
+        "suspects": "vector-out",
+        "layers transitions": "file-out",
         "layers footprints": "vector-out",
         "label-points": "file-out",
     },  # and rasters for all other verbs
@@ -56,7 +60,7 @@ OUTPUTS: dict[str, Any] = {
     "values": "raster-out",
     "density": "raster-out",
 }
-SUFFIXES = {"json": "json", "out": "laz"}
+SUFFIXES = {"json": "json", "label-points.out": "laz", "layers.out": "csv"}
 SHOWN = {"overwrite", "model", "footprints", "method"}  # the other options are advanced
 NOTHING = "or - "  # in the help of arguments that may be left out
 FIRST_PART = re.compile(r"[.,;:]( |$)|, or | \(")
@@ -114,7 +118,7 @@ def _parameter(words: list[str], parameter: Any) -> dict[str, Any]:
     if name in TILED and kind in ("raster", "rasters"):
         row |= {"tiles": "optional" if row["optional"] else "needed", "optional": True}
     if kind == "file-out":
-        row["suffix"] = SUFFIXES[name]
+        row["suffix"] = SUFFIXES.get(f"{words[0]}.{name}") or SUFFIXES[name]
     return row | {end: getattr(parameter, end) for end in ("min", "max") if getattr(parameter, end, None) is not None}
 
 

@@ -34,16 +34,16 @@ def jobs(samples: Path, out: Path) -> dict[str, dict[str, Any]]:
     osm = samples / "osm_extracts/planet_10.068,48.135_10.071,48.137.osm"
     return {
         "damage": pair | {"footprints": samples / "joplin/footprints_overlap.geojson", "out": out / "damage"},
-        "review": {"subject": out / "damage", "looks": 20},
+        "review": {"folder": out / "damage", "looks": 20},
         "rubble": {
-            "post": height / "dsm.tif", "footprints": height / "buildings.geojson", "height_column": "HEIGHT",
-            "least_loss_m": 2.5, "out": out / "rubble",
+            "post": height / "dsm.tif", "footprints": height / "buildings.geojson", "out": out / "rubble",
+            "set_keys": "height_column=HEIGHT\nleast_loss_m=2.5",
         },
         "register": {
             "pre_tiles": samples / "joplin/pre", "post_tiles": samples / "joplin/post", "tie_points": out / "ties.gpkg",
             "json": out / "registration.json",
         },
-        "series": {"source": samples / "s2_flood_series/S2", "persistence": 0, "out": out / "series"},
+        "series": {"source": samples / "s2_flood_series/S2", "set_keys": "persistence=0", "out": out / "series"},
         "change": pair | {"out": out / "change"},
         "flood": {"images": [samples / "sen1floods11/S1/Spain_7370579_S1Hand.tif"], "out": out / "flood"},
         "predict": {"run": "buildings", "scene": pair["pre"], "out": out / "predicted.tif"},

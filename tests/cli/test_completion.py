@@ -44,7 +44,7 @@ def test_names_of_datasets_and_legends_complete(complete) -> None:
     assert complete("datasets", "isprs_") == ["isprs_potsdam", "isprs_vaihingen"]
     assert complete("datasets", "--legends", "mini") == ["minicity"]
     assert complete("check", "folder", "--dataset", "xb") == ["xbd"]
-    for verb in ("check", "evaluate", "polygons", "change"):
+    for verb in ("check", "evaluate", "polygons", "suspects"):
         assert complete(verb, "a.tif", "--legend", "mini") == ["minicity"], verb
 
 

@@ -54,7 +54,7 @@ def test_a_file_is_replaced_only_with_overwrite(run, exported, tmp_path, capsys)
 
 def test_a_folder_for_hugging_face_is_a_run_for_other_verbs(run, tmp_path, capsys) -> None:
     assert main(["export", str(run)]) == 2
-    assert "Give --onnx FILE, --hub FOLDER, or both." in capsys.readouterr().err
+    assert "Give --onnx FILE, --hub FOLDER or --page FOLDER." in capsys.readouterr().err
     assert main(["export", str(run), "--hub", str(tmp_path / "hub")]) == 0
     captured = capsys.readouterr()
     assert captured.out == f"{tmp_path / 'hub'}\n"

@@ -41,7 +41,6 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
     "review": [
         ("review out out/review.json", "out/review.json", ""),
         ("review out houses.gpkg --areas out/review.json", "out/review.json", ""),
-        ("review image.tif --model run", "image.tif", "--out"),
     ],
     "rubble": [
         ("rubble post.tif --pre pre.tif --footprints houses.gpkg --out post.tif", "post.tif", ""),
@@ -99,6 +98,9 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("objects table.gpkg car", "table.gpkg", "--out"),
         ("objects labels.tif car --out cars.gpkg", "labels.tif", "--density"),
     ],
+    "clicks": [
+        ("clicks run image.tif", "image.tif", "--out"),
+    ],
     "suspects": [("suspects labels.tif reference.tif", "reference.tif", "--out")],
     "evaluate": [
         ("evaluate labels.tif reference.tif", "labels.tif", "--json"),
@@ -137,8 +139,14 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
     ],
     "datasets": [("datasets rules.yaml", "rules.yaml", "--json")],
 }
-NO_INPUT_FILES = {"clicks", "demo", "models"}
-NO_OVERWRITE = {"review", "evaluate", "check", "datasets"}  # they replace their outputs without being asked to
+NO_INPUT_FILES = {"demo", "models"}
+NO_OVERWRITE = {
+    "review",
+    "clicks",
+    "evaluate",
+    "check",
+    "datasets",
+}  # they replace their outputs without being asked to
 FLAT = [pytest.param(*case, id=f"{case[0]} {case[2]} {case[1]}") for cases in CASES.values() for case in cases]
 
 
