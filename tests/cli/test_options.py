@@ -215,11 +215,14 @@ def test_predict(reach, monkeypatch) -> None:
         class inputs:  # noqa: N801 - stands in for a run's inputs
             names = ("image", "dsm")
 
+    class Opened(str):
+        card = {"notes": {}}
+
     def ensemble_run(*words: Any, **options: Any) -> type[Loaded]:
         runs.append((words, options))
         return Loaded
 
-    monkeypatch.setattr("deepnets4eo.segmenters.run.load_run", lambda folder: folder)
+    monkeypatch.setattr("deepnets4eo.segmenters.run.load_run", lambda folder: Opened(folder))
     monkeypatch.setattr("deepnets4eo.segmenters.ensemble_run", ensemble_run)
     monkeypatch.setattr("deepnets4eo.prediction.open_scene", lambda layers, segmenter: layers)
     function, start = "deepnets4eo.prediction.predict", ["predict", "r", "i.tif", "--out", "o.tif"]
