@@ -31,7 +31,8 @@ from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, worst_first
 from deepnets4eo.outputs.map_page.page import MapKind
 from deepnets4eo.outputs.provenance import describe, filled_qml, manifest, write_event, write_styles
-from deepnets4eo.polygons import Shaping, polygonize, write_vector
+from deepnets4eo.polygons import Shaping, polygonize
+from deepnets4eo.polygons.vector_files import write_layers
 from deepnets4eo.rasters.plane_crs import areas_in_pixels
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.scores import PACKED_ONE
@@ -81,11 +82,11 @@ def write_products(
     labels, probability = Layer.open(folder / LABELS), Layer.open(folder / PROBABILITY)
     mapped = FLOOD if dates.knows_before else PERMANENT_WATER
     polygons = flood_polygons(labels, probability, mapped, options)
-    path = write_vector(polygons, folder / POLYGONS, LAYER)
-    buildings = None
+    layers, buildings = {LAYER: polygons}, None
     if dates.footprints is not None:
         buildings = buildings_in_water(dates.footprints, labels, dates, options.workers)
-        write_vector(buildings, path, BUILDINGS)
+        layers[BUILDINGS] = buildings
+    path = write_layers(layers, folder / POLYGONS)
     write_event(path, event, SUBJECT, LAYER)
     write_styles(path, [(LAYER, "flood", filled_qml(COLOURS[mapped]), TITLES[mapped])])
     figures = _figures(labels, dates, buildings, options)

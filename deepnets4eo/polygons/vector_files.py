@@ -10,7 +10,7 @@ import json
 import logging
 import sqlite3
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
@@ -89,8 +89,6 @@ def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = 
 
         write_vector(polygonize(Layer.open("labels.tif")), "regions.gpkg")
     """
-    import pyogrio
-
     path = check_vector_suffix(path)
     driver, frame = DRIVERS[path.suffix.lower()], without_heights(frame)
     with atomic_write(path) as partial:
@@ -99,12 +97,29 @@ def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = 
             return path
         if driver == "GeoJSON" and frame.crs is not None:
             frame = frame.to_crs("EPSG:4326")
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "'crs' was not provided")  # plain pixels have none
-            pyogrio.write_dataframe(frame, partial, layer=layer or path.stem, driver=driver, geometry_type=_kind(frame))
+        _add_layer(frame, partial, layer or path.stem, driver)
         if driver == "GPKG":
             set_fixed_times(partial)
     return path
+
+
+def write_layers(frames: Mapping[str, gpd.GeoDataFrame], path: Path) -> Path:
+    """Write a GeoPackage with these layers and no others. Errors: those of `write_vector`."""
+    with atomic_write(path) as partial:
+        for layer, frame in frames.items():
+            _add_layer(without_heights(frame), partial, layer, "GPKG")
+        set_fixed_times(partial)
+    return path
+
+
+def _add_layer(frame: gpd.GeoDataFrame, path: Path, layer: str, driver: str) -> None:
+    import pyogrio
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'crs' was not provided")  # plain pixels have none
+        pyogrio.write_dataframe(
+            frame, path, layer=layer, driver=driver, geometry_type=_kind(frame), append=path.exists()
+        )  # fmt: skip
 
 
 def write_tables(frames: Iterator[gpd.GeoDataFrame], path: str | Path) -> Path:

@@ -48,6 +48,7 @@ def test_all_products_are_written_and_the_points_of_heaps_are_rubble(files, tmp_
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["synthetic"]
     assert set(manifest["products"]) | {"manifest.json"} == {path.name for path in out.iterdir()}
+    assert gpd.list_layers(out / "rubble.gpkg")["name"].tolist() == ["buildings", "rubble", "layer_styles"]
     buildings, rubble = (gpd.read_file(out / "rubble.gpkg", layer=name) for name in ("buildings", "rubble"))
     assert len(buildings) == manifest["totals"]["buildings"]
     styles = gpd.read_file(out / "rubble.gpkg", layer="layer_styles").set_index("f_table_name")["styleQML"]

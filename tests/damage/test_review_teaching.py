@@ -115,6 +115,8 @@ def test_chosen_answers_move_a_copy_of_the_map_and_enter_no_count(
     capsys.readouterr()
     assert main(["review", str(tmp_path), "--update"]) == 0
     assert "60 answers put in; the others are graded again" in capsys.readouterr().err
+    layers = [gpd.list_layers(tmp_path / name)["name"].tolist() for name in ("taught.gpkg", "damage.gpkg")]
+    assert layers[0] == layers[1]
     taught = gpd.read_file(tmp_path / "taught.gpkg", layer="buildings").set_index("id")
     answered = [int(name[1:]) for name in first | second]
     assert right(taught, truth, np.array(answered)) == 1

@@ -161,7 +161,9 @@ def test_every_product_is_there_and_says_how_it_was_made(result) -> None:
     assert manifest["parameters"]["speckle"] == "refined-lee"
     assert result.summary["sensors"] == {"pre_1": "radar", "post": "radar"}
     assert -20 < result.summary["thresholds"]["post"]["VV"] < -11
-    assert "layer_styles" in pyogrio.list_layers(result.paths["flood.gpkg"])[:, 0]
+    assert list(pyogrio.list_layers(result.paths["flood.gpkg"])[:, 0]) == ["flood", "buildings", "layer_styles"]
+    flood = pyogrio.read_dataframe(result.paths["flood.gpkg"], layer="flood")
+    assert flood["area_m2"].tolist() == result.polygons["area_m2"].tolist()
     page = result.paths["report.html"].read_text()
     assert "stand in it" in page
     assert [finding.code for finding in result.findings] == ["registration_assumed"]

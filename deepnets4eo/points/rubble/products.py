@@ -4,7 +4,6 @@ All of them appear together, or none does; the manifest comes last."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +38,7 @@ from deepnets4eo.points.rubble.rubble_map import (
     RubbleMap,
 )
 from deepnets4eo.points.rubble.surfaces import Heights, HeightSource, is_of_points
-from deepnets4eo.rasters.plane_crs import without_heights
+from deepnets4eo.polygons.vector_files import write_layers
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
@@ -118,19 +117,7 @@ def save_rubble(
 
 def _write_gpkg(rubble: RubbleMap, path: Path) -> None:
     """Two layers: buildings, and patches of rubble."""
-    import pyogrio
-
-    from deepnets4eo.polygons.vector_files import set_fixed_times
-
-    for layer, frame in (("buildings", rubble.buildings), ("rubble", rubble.rubble)):
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "'crs' was not provided"
-            )  # heights without one have none; undefined is right
-            pyogrio.write_dataframe(
-                without_heights(frame), path, layer=layer, driver="GPKG", geometry_type="Unknown", append=path.exists()
-            )
-    set_fixed_times(path)
+    write_layers({"buildings": rubble.buildings, "rubble": rubble.rubble}, path)
     write_event(path, rubble.event, SUBJECT, "buildings")
     styles = {"buildings": categories_qml("state", STATE_COLOURS), "rubble": filled_qml(DEBRIS_COLOUR)}
     write_styles(path, [(layer, layer, qml, SUBJECT) for layer, qml in styles.items()])
