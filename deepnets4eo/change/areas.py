@@ -33,6 +33,7 @@ BLOCK_PX, LEAST_BLOCK_PX = 256, 32
 LEAST_BLOCKS = 8
 DRAWS, LEVEL = 1000, 0.95
 SQUARE_METRES = 10_000.0  # of a hectare
+LEAST_HA = 0.1  # smaller areas are read in square metres
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,14 @@ def changed_area(labels: Layer, *, seed: int = 0, value: int = CHANGE) -> Change
 
 
 def area_text(hectares: float, interval: Sequence[float] | None = None) -> str:
-    """An area on the ground as it is read, its interval in brackets: three digits; square metres below one hectare.
+    """An area on the ground as it is read, its interval in brackets: three digits; square metres below a tenth of a hectare.
 
-    >>> [area_text(hectares) for hectares in (1234.567, 12.345, 0.0123456, 0.0)]
-    ['1,230 ha', '12.3 ha', '123 m²', '0 m²']
+    >>> [area_text(hectares) for hectares in (1234.567, 12.345, 0.123, 0.0123456, 0.0)]
+    ['1,230 ha', '12.3 ha', '0.123 ha', '123 m²', '0 ha']
     >>> area_text(1.5, (1.2, 11.26))
     '1.50 ha (1.20–11.3)'
     """
-    scale, unit = (1.0, "ha") if hectares >= 1 else (SQUARE_METRES, "m²")
+    scale, unit = (SQUARE_METRES, "m²") if 0 < hectares < LEAST_HA else (1.0, "ha")
     around = "" if interval is None else f" ({'–'.join(_three_digits(scale * end) for end in interval)})"
     return f"{_three_digits(scale * hectares)} {unit}{around}"
 

@@ -13,9 +13,9 @@ const LIST = {
   },
   id: { heading: "Id", sort: byId, cell: idCell },
   area: {
-    heading: "seen_px" in page.summary.area ? "px" : "m²",
+    heading: "Area",
     sort: { title: "area, largest first", sign: -1, value: (store) => (i) => store.area[i] },
-    cell: (store, i) => gridCell({ class: "num" }, number(Math.round(store.area[i]))),
+    cell: (store, i) => gridCell({ class: "num" }, regionText(store, i)),
   },
   score: {
     heading: page.score,
@@ -30,6 +30,7 @@ const COLUMNS = {
   ...(page.objects.pairs && { from: (store, i) => pairOf(store, i)[0], to: (store, i) => pairOf(store, i)[1] }),
 };
 
+const regionText = (store, i) => areaText(store.area[i] / 10_000);
 const pairOf = (store, i) => store.pairs[store.pair[i]];
 const changeOf = (store, i) => (store.pairs ? pairOf(store, i).map((name) => name ?? "–").join(" → ") : classes[store.class[i]].title);
 
@@ -43,6 +44,6 @@ const cardParts = (store, i) => [
 
 function changeFacts(store, i) {
   const place = latLon(store, i), [from, to] = store.pairs ? pairOf(store, i) : [];
-  const pairs = [["Area", `${number(Math.round(store.area[i]))} ${inPixels() ? "px" : "m²"}`], ["Before", from], ["After", to], ["Latitude, longitude", place && whereabouts(place)]].filter(([, value]) => value);
+  const pairs = [["Area", regionText(store, i)], ["Before", from], ["After", to], ["Latitude, longitude", place && whereabouts(place)]].filter(([, value]) => value);
   return make("dl", { class: "facts" }, ...pairs.flatMap(([key, value]) => [make("dt", {}, key), make("dd", {}, value)]));
 }

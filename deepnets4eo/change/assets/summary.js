@@ -4,7 +4,7 @@
 // Three digits, since no map is truer.
 const inPixels = () => "seen_px" in page.summary.area;
 const threeDigits = (value) => (value > 0 && value < 99.95 ? value.toPrecision(3) : number(Number(value.toPrecision(3))));
-const groundText = (hectares) => (hectares < 1 ? `${threeDigits(10_000 * hectares)} m²` : `${threeDigits(hectares)} ha`);
+const groundText = (hectares) => (hectares > 0 && hectares < 0.1 ? `${threeDigits(10_000 * hectares)} m²` : `${threeDigits(hectares)} ha`);
 const areaText = (hectares) => (inPixels() ? `${number(Math.round(10_000 * hectares))} px` : groundText(hectares));
 const sheetNotes = () => [];
 const legendParts = () => [classTable(), factList(page.facts)];

@@ -43,6 +43,7 @@ STRETCH_PERCENT = (1, 99)
 OVERVIEW_PX = 900  # longer side of the picture of the whole place at most
 STRIP_PX = 1 << 22  # pixels read at a time for it
 SAMPLE_PX, SAMPLES = 256, 3
+LEAST_SHOWN = 0.5  # of a date, to be the picture of the whole place
 QUALITY = 75
 
 
@@ -112,8 +113,9 @@ def _save_links(ranking: NoveltyRanking) -> str:
 
 
 def _overview(ranking: NoveltyRanking, series: ImageSeries, chips: Chips, count: int) -> str:
-    """The last date, small, with the outlines of all changes; those with pictures lead to them."""
-    picture, step = chips.overview(len(series) - 1)
+    """The last date that shows the place, small, with the outlines of all changes; those with pictures lead to them."""
+    shown = chips.last_shown()
+    picture, step = chips.overview(shown)
     height, width = (math.ceil(side / step) for side in series.shape)
     outlines = []
     rows = ranking.table.iloc[:MOST_MAPPED]
@@ -124,7 +126,7 @@ def _overview(ranking: NoveltyRanking, series: ImageSeries, chips: Chips, count:
         shape = f'<path d="{path}" style="stroke:{_color(row.cluster)}"><title>{row.rank}: {escape(str(row.date))}</title></path>'
         outlines.append(f'<a href="#change-{row.id}">{shape}</a>' if row.rank <= count else shape)
     return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Where the changes are, on the image of {series.dates[-1]}">'
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Where the changes are, on the image of {series.dates[shown]}">'
         f'<image width="{width}" height="{height}" href="{image_address(picture, "jpeg")}"/>{"".join(outlines)}</svg>'
     )
 
@@ -289,6 +291,17 @@ class Chips:
             self._picture(index, Window(row, 0, min(rows, height - row), width), step) for row in range(0, height, rows)
         ]
         return _encode(np.concatenate(strips, axis=1)[:3], "JPEG"), step
+
+    def last_shown(self) -> int:
+        """The last date of which at least half is valid, else that of which most is: one under clouds, which was left out, shows nothing."""
+        shares = []
+        for index in reversed(range(len(self._series))):
+            windows = spread_windows(self._series.shape, (SAMPLE_PX, SAMPLE_PX), SAMPLES)
+            share = float(np.mean([self._series.read(index, window)[1].mean() for window in windows]))
+            if share >= LEAST_SHOWN:
+                return index
+            shares.append(share)
+        return len(shares) - 1 - int(np.argmax(shares))
 
     def _measure_stretch(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         pixels = []
