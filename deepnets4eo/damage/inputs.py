@@ -19,12 +19,13 @@ from deepnets4eo.damage.point_evidence import PointEvidence, check_point_evidenc
 from deepnets4eo.damage.raster_evidence import RasterEvidence, ScoreLayer, open_raster_evidence
 from deepnets4eo.damage.settings import NOT_SOUGHT, Settings
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.floods.water_masks import open_new_water
 from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.formats.access import check_exist
 from deepnets4eo.grid import overlap_share
 from deepnets4eo.inspection.clouds import cloud_finding
 from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.clouds import check_zero_is_value, cloud_band, open_cloud_mask
+from deepnets4eo.rasters.clouds import cloud_band, open_cloud_mask
 from deepnets4eo.rasters.scene import WHOLE, Layer, LayerLike, covered_share
 from deepnets4eo.registration import ImagePair
 from deepnets4eo.terrain.units import check_layer_unit, check_same_datum, check_stated_unit
@@ -109,7 +110,8 @@ def open_inputs(
     if points is not None:
         check_point_evidence(points, outlines, scores)
     others = {"dsm_pre": heights_pre, "dsm_post": heights_post, "cloud_mask": clouds}
-    _check_water(settings.water, after)
+    if settings.water is not None and settings.water != NOT_SOUGHT:
+        open_new_water(settings.water, after.grid)
     findings = _check_others(others, after)
     if clouds is not None and cloud_mask is None:
         findings += [
@@ -151,19 +153,6 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> Ima
             f"pre image {pair.pre.source} and post image {pair.post.source} do not overlap. Check their CRS with `deepnets4eo check`."
         )
     return pair
-
-
-def _check_water(source: str | None, post: Layer) -> None:
-    """Refuse a raster of water that cannot be used. Errors: InputError, GridError."""
-    if source is None or source == NOT_SOUGHT:
-        return
-    layer = Layer.open(source)
-    if layer.count != 1:
-        raise InputError(
-            f"--water {source} has {layer.count} bands; expected one, which is not 0 where water is new. Extract one: gdal_translate -b 1."
-        )
-    check_zero_is_value(layer, "--water", "dry ground in a map of water")
-    covered_share(post.grid, layer, "--water")
 
 
 def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Finding]:

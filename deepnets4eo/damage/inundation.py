@@ -25,6 +25,8 @@ from deepnets4eo.damage.prepared_scene import FAR_M, NOT_ON_BUILDINGS
 from deepnets4eo.damage.settings import NOT_SOUGHT, Settings
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, DAMAGED, GRADES, MAJOR
 from deepnets4eo.floods import COARSEST_M, OUTER_M, BuildingWater, WaterMapper, surface_scene, water_around
+from deepnets4eo.floods.thresholds import FLOOD
+from deepnets4eo.floods.water_masks import open_new_water
 from deepnets4eo.grid import blocks
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.prediction import PredictOptions, predict
@@ -210,15 +212,11 @@ def _pixel_m(grid: Any, post: Layer) -> float:
 
 def _given_water(source: str, post: Layer, folder: Path) -> Layer:
     """A map on the grid of POST: 2 where the raster of the user says flood, 0 elsewhere, 255 where it has no data."""
-    labels = folder / "water.tif"
-    raster = Layer.open(source, labels=True)
-    flood = raster.legend.value("flood") if raster.legend is not None and "flood" in raster.legend.names else None
-    on_post = raster.on(post.grid, "nearest")
+    labels, on_post = folder / "water.tif", open_new_water(source, post.grid)
     with CogWriter(labels, post.grid, nodata=255) as writer:
         for window in blocks(post.shape, BLOCK_PX):
-            data, valid = on_post.read(window)
-            wet = data[0] != 0 if flood is None else data[0] == flood
-            writer.write(window, np.where(valid, np.where(wet, 2, 0), 255).astype(np.uint8))
+            wet, valid = on_post.read(window)
+            writer.write(window, np.where(valid, FLOOD * wet[0], 255).astype(np.uint8))
     return Layer.open(labels)
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from affine import Affine
@@ -23,11 +23,18 @@ from deepnets4eo.floods.mapper import DRAINAGE, PERMANENT, POST, PRE
 from deepnets4eo.floods.optical import COARSEST_M, LEAST_M2, WORKING_M, may_show_surface
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.floods.relief import check_radar_view, hide_relief
-from deepnets4eo.floods.sensors import Kind, recognise
+from deepnets4eo.floods.sensors import Kind, in_colours, recognise
+from deepnets4eo.floods.water_masks import open_water_mask
 from deepnets4eo.footprints import Footprints, footprint_findings, read_footprints
 from deepnets4eo.grid import Grid, Window, mean_gsd_m, only_one_placed
 from deepnets4eo.inspection.clouds import cloud_finding, clouds_in_image
-from deepnets4eo.inspection.images import check_no_colour_table, check_two_images, declare_nodata, without_collar
+from deepnets4eo.inspection.images import (
+    check_no_colour_table,
+    check_two_images,
+    declare_nodata,
+    sample_windows,
+    without_collar,
+)
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.band_roles import COLOURS
@@ -42,6 +49,8 @@ from deepnets4eo.segmenters.stretch import needed_stretch, show
 log = logging.getLogger(__name__)
 
 FIRST = f"{PRE}1"
+PERMANENT_NAMES = ("permanent water", "water")  # classes of a map of water that count as --permanent-water
+LEAST_GAP = 0.01  # of the ground, to be named
 IN_WORDS: dict[Kind, str] = {
     "radar": "radar",
     "spectrum": "an optical image with infrared bands",
@@ -53,13 +62,14 @@ IN_WORDS: dict[Kind, str] = {
 @dataclass(frozen=True)
 class FloodScene:
     """The dates on one grid. scene : the layers that `WaterMapper` reads; post_grid : that of the image of POST,
-    whose pixels may be finer; kinds : layer → what it is; registration : how the first date before lies; None where
+    whose pixels may be finer; kinds : layer → what it is; pictures : image → its true colours where it has them, for the page; registration : how the first date before lies; None where
     there is none; findings : what limits a map of them; footprints : buildings, where they are given; cover : land
     cover with its legend on the working grid, where it is given."""
 
     scene: Scene
     post_grid: Grid
     kinds: dict[str, Kind]
+    pictures: dict[str, Layer]
     registration: Registration | None
     findings: tuple[Finding, ...]
     footprints: Footprints | None = None
@@ -81,16 +91,17 @@ def open_flood_scene(
     findings: list[Finding] = []
     opened = {f"{PRE}{number}": (pre, options.pre_bands) for number, pre in enumerate(pres, 1)}
     opened[POST] = (post, options.post_bands)
-    images, kinds, clouds = {}, dict[str, Kind](), dict[str, Layer | None]()
+    images, kinds, clouds, colours = {}, dict[str, Kind](), dict[str, Layer | None](), dict[str, Layer | None]()
     for name, (source, bands) in opened.items():
-        image = _open(source, bands, options, name, findings)
-        clouds[name] = cloud_band(image)
-        kinds[name], images[name] = recognise(image, options.sensor)
+        whole = _open(source, bands, options, name, findings)
+        clouds[name] = cloud_band(whole)
+        kinds[name], images[name] = recognise(whole, options.sensor)
+        colours[name] = in_colours(whole) if kinds[name] == "spectrum" else None
         log.info("%s is %s.", images[name].source, IN_WORDS[kinds[name]])
     _check_images(images, kinds)
     post_grid = images[POST].grid
     grid = surface_grid(post_grid, mean_gsd_m(post_grid)) if kinds[POST] == "surface" else post_grid
-    layers, registrations, motions = {}, {}, dict[str, Motion]()
+    layers, registrations, pictures, motions = {}, {}, dict[str, Layer](), dict[str, Motion]()
     for name, image in images.items():
         motion: Motion = UNMOVED
         if name != POST and kinds[name] == kinds[POST] != "radar" and not options.assume_registered:
@@ -99,16 +110,29 @@ def open_flood_scene(
             motion = registrations[name].matrix if registrations[name].usable else UNMOVED
         motions[name] = motion
         layers[name] = without_implausible(_on_working_grid(image, kinds[name], post_grid, grid, motion))
+        shown = colours[name]
+        pictures[name] = (
+            layers[name] if shown is None else _on_working_grid(shown, kinds[name], post_grid, grid, motion)
+        )
     check_radar_view(options)
     findings += _hide_clouds(layers, images, clouds, motions, kinds, options)
     if options.dem is not None and scratch is not None and kinds[POST] == "radar":
         layers[POST], hidden = hide_relief(layers[POST], _further(options.dem, "--set dem", grid), options, scratch)
         findings.append(hidden)
     if options.permanent_water is not None:
-        layers[PERMANENT] = _further(options.permanent_water, "--permanent-water", grid, "nearest")
+        layers[PERMANENT] = open_water_mask(options.permanent_water, grid, "--permanent-water", PERMANENT_NAMES)
         kinds[PERMANENT] = "map"
+    before = {name: layers[name] for name in kinds if name != POST}
+    if len(before) > 1:
+        layers |= {
+            name: Layer(WithGaps(layer, [one for one in before.values() if one is not layer]))
+            for name, layer in before.items()
+        }
     if options.above_drainage is not None:
-        layers[DRAINAGE] = _further(options.above_drainage, "--set above_drainage", grid)
+        heights = _further(options.above_drainage, "--set above_drainage", grid)
+        layers[DRAINAGE] = Layer(WithGaps(heights, [layers[POST]]))
+        findings += _gap_findings("no_drainage", layers[POST], [heights])
+    findings += _gap_findings("not_seen_before", layers[POST], list(before.values()))
     findings += _kind_findings(kinds, options, known=clouds[POST] is not None)
     if FIRST in images:
         registrations.setdefault(FIRST, assume_registered(images[FIRST], images[POST]))
@@ -118,7 +142,7 @@ def open_flood_scene(
     cover = None if options.cover is None else _open_cover(options.cover, grid)
     findings += () if footprints is None else footprint_findings(footprints)
     return FloodScene(
-        Scene(layers, grid), post_grid, kinds, registrations.get(FIRST), tuple(findings), footprints, cover
+        Scene(layers, grid), post_grid, kinds, pictures, registrations.get(FIRST), tuple(findings), footprints, cover
     )
 
 
@@ -221,6 +245,23 @@ class WhereSurfaces(LayerView):
         return np.zeros((len(bands), *size), self.dtype), np.ones(size, bool)
 
 
+class WithGaps(LayerView):
+    """A layer that hides nothing where it has no value itself: there it is NaN, and valid where one of some other layers is."""
+
+    def __init__(self, layer: Layer, others: Sequence[Layer]) -> None:
+        super().__init__(layer, np.float32, None)
+        self._others = others
+
+    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        data, valid = self.choose(bands).read(window)
+        values = np.where(valid, data, np.float32(np.nan)).astype(np.float32, copy=False)
+        for other in self._others:
+            if valid.all():
+                break
+            valid = valid | other.read(window)[1]
+        return values, valid
+
+
 def _on_working_grid(image: Layer, kind: Kind, post_grid: Grid, grid: Grid, motion: Motion) -> Layer:
     """A date on the working grid; fine images as of 8 bits."""
     if only_one_placed(image.grid, post_grid):
@@ -282,6 +323,29 @@ def _further(source: str, flag: str, grid: Grid, resampling: str = "bilinear") -
         )
     covered_share(grid, layer, flag)
     return layer.on(grid, resampling)
+
+
+GAPS: dict[str, tuple[Literal["note", "caution"], str, str]] = {
+    "no_drainage": (
+        "note", "has no height above drainage, as over water, and is taken as low.", "Give heights without gaps where high ground is among it."
+    ),
+    "not_seen_before": (
+        "caution", "was not seen by any date before, nor by the permanent water, and is left out of the map.", "Give one more image from before."
+    ),
+}  # fmt: skip
+
+
+def _gap_findings(code: str, post: Layer, others: Sequence[Layer]) -> list[Finding]:
+    """How much of what POST shows none of some layers knows, in windows spread over the scene; nothing below a hundredth."""
+    seen = missing = 0
+    for window in sample_windows(post.shape) if others else ():
+        shown = post.read(window)[1]
+        known = np.logical_or.reduce([other.read(window)[1] for other in others])
+        seen, missing = seen + int(shown.sum()), missing + int((shown & ~known).sum())
+    if missing < LEAST_GAP * max(seen, 1):
+        return []
+    severity, what, remedy = GAPS[code]
+    return [Finding(code, severity, f"{missing / seen:.0%} of the ground that POST shows {what}", remedy)]
 
 
 def _open_cover(source: str, grid: Grid) -> Layer:

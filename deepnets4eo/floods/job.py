@@ -138,9 +138,10 @@ def map_flood(
             overwrite = check_job_output(out, overwrite=overwrite, resume=resume)
             scratch = stack.enter_context(job_scratch(out, resume=resume))
         dates = open_flood_scene(pres, post, options, scratch)
+        days = {name: day for name, day in ((FIRST, event.date_pre), (POST, event.date_post)) if day}
         event = event.with_tags(dates.scene.layers.get(FIRST), dates.scene.layers[POST])
         folder = scratch / _identity(dates, options)
-        run = _measured_run(dates, options, folder)
+        run = _measured_run(dates, options, folder, days)
         if not all((folder / name).is_file() for name in (LABELS, PROBABILITY)):
             log.info("looking for water …")
             who = Workers() if options.processes is None else Workers.parse(options.processes)
@@ -159,12 +160,12 @@ def check_outputs(pres: Sequence[LayerLike], post: LayerLike, out: Path, options
     check_not_inputs([out, *(out / name for name in PRODUCTS)], read)
 
 
-def _measured_run(dates: FloodScene, options: FloodOptions, folder: Path) -> Run:
+def _measured_run(dates: FloodScene, options: FloodOptions, folder: Path, days: dict[str, str]) -> Run:
     """The segmenter of this scene, as it is kept for the parts of the job and for the one that goes on."""
 
     def measure() -> WaterMapper:
         log.info("measuring every date …")
-        return WaterMapper.of_scene(dates.scene, options.radar, options.sensor)
+        return WaterMapper.of_scene(dates.scene, options.radar, options.sensor, days=days)
 
     with output_lock(folder / "run"):
         return kept_run(folder / "run", measure, options.seed)
@@ -185,11 +186,15 @@ def _write(dates: FloodScene, run: Run, folder: Path, out: Path, options: FloodO
 
 
 def _mode_findings(mapper: WaterMapper) -> list[Finding]:
-    """A caution where no part of POST has two modes, so that there is no threshold between water and land."""
+    """A caution where no part of POST has two modes, so that no threshold between water and land was measured."""
     date = mapper.dates[POST]
-    if not date.thresholds or any(date.thresholds.values()):
+    fixed = [
+        f"{name} {one.value:g} dB" for name, one in date.thresholds.items() if one is not None and not one.measured
+    ]
+    if not date.thresholds or any(one is not None and one.measured for one in date.thresholds.values()):
         return []
-    what = "no water is mapped" if date.kind == "radar" else "zero of the index was taken"
+    otherwise = "no water is mapped" if date.kind == "radar" else "zero of the index was taken"
+    what = f"the usual one was taken, {', '.join(fixed)}" if fixed else otherwise
     return [
         Finding(
             "no_two_modes", "caution",

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from deepnets4eo.files import read_json, write_json
 from deepnets4eo.floods.optical import optical_water
 from deepnets4eo.floods.radar import (
     CHANGE_VECTOR,
+    DROP,
     FilteredRadar,
     RadarOptions,
     RadarStatistics,
@@ -45,7 +47,7 @@ from deepnets4eo.floods.thresholds import (
     find_water_threshold,
     grow_water,
 )
-from deepnets4eo.floods.units import RadarImage, Unit, check_radar_pair, to_power
+from deepnets4eo.floods.units import DATE_TAGS, RadarImage, Unit, check_radar_pair, to_power
 from deepnets4eo.floods.water_network import SceneTone, WaterNetwork, open_water_network
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters.scene import Layer, Scene
@@ -173,6 +175,7 @@ class WaterMapper(ProbabilitySegmenter):
         gsd_m: float | None = None,
         *,
         surfaces_alone: bool = False,
+        days: Mapping[str, str] = MappingProxyType({}),
     ) -> WaterMapper:
         """Measure thresholds and looks of every date.
 
@@ -188,6 +191,8 @@ class WaterMapper(ProbabilitySegmenter):
             Side of a pixel, metres, of a scene without CRS.
         surfaces_alone : bool
             Whether the network that comes with the toolbox is left out.
+        days : Mapping[str, str]
+            Layer → its day (ISO 8601) where a person states it, which counts before the tags of the file.
 
         Returns
         -------
@@ -209,7 +214,7 @@ class WaterMapper(ProbabilitySegmenter):
         measured = MEASURED if network is None else (*MEASURED, "surface")
         samples = {name: _sample(scene.layers[name]) for name, kind in kinds.items() if kind in measured}
         dates = {name: _measure(kind, scene.layers[name], samples.get(name), options) for name, kind in kinds.items()}
-        _check_radar_pairs(scene, dates, samples)
+        _check_radar_pairs(scene, dates, samples, days)
         if options.comparison == CHANGE_VECTOR:
             dates |= {name: _with_change(dates, name, samples, options) for name in dates if name != POST}
         layers = {name: _as_read(layer) for name, layer in scene.layers.items()}
@@ -221,6 +226,18 @@ class WaterMapper(ProbabilitySegmenter):
     def before(self) -> list[str]:
         """The layers of the dates before."""
         return [name for name in self.dates if name != POST]
+
+    def swapped(self) -> WaterMapper | None:
+        """The mapper of the first date and POST in each other's place, whose flood is what fell dry; None where an image is fine, of
+        which surfaces are told one way only, or there is no image before."""
+        first = f"{PRE}1"
+        if first not in self.dates or "surface" in (self.dates[first].kind, self.dates[POST].kind):
+            return None
+        other = {first: POST, POST: first}
+        inputs = InputSpec({name: self.inputs.layers[other[name]] for name in other}, self.inputs.gsd_m)
+        return WaterMapper(
+            inputs, {name: self.dates[other[name]] for name in other}, replace(self.options, comparison=DROP)
+        )
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Probabilities of dry ground, permanent water and flood, (N, 3, h, w) float32."""
@@ -253,9 +270,14 @@ class WaterMapper(ProbabilitySegmenter):
         )  # once for all dates before
         with ThreadPoolExecutor(2) as pool:
             pairs = list(pool.map(lambda name: self._pair(name, parts, seen, after), self.before))
-        dry, flood = (2 * sum((classes == each).view(np.uint8) for classes, _ in pairs) for each in (DRY, FLOOD))
-        merged = np.where(flood > len(pairs), FLOOD, np.where(dry > len(pairs), DRY, PERMANENT_WATER))
-        return merged.astype(np.uint8), pairs[0][1]
+        dry, flood, unseen = (
+            sum((classes == each).view(np.uint8) for classes, _ in pairs) for each in (DRY, FLOOD, NOT_SEEN)
+        )
+        saw, water = len(pairs) - unseen, pairs[0][1]
+        for _, other in pairs[1:]:  # where the first date has a gap
+            water = np.where(np.isnan(water), other, water)
+        merged = np.where(2 * flood > saw, FLOOD, np.where(2 * dry > saw, DRY, PERMANENT_WATER))
+        return merged.astype(np.uint8), water
 
     def _filtered(self, name: str, values: FloatImage, seen: Mask) -> FilteredRadar:
         """A date of radar without speckle."""
@@ -266,16 +288,18 @@ class WaterMapper(ProbabilitySegmenter):
         self, name: str, parts: dict[str, FloatImage], seen: Mask, filtered: FilteredRadar | None
     ) -> tuple[ByteImage, FloatImage]:
         """Classes and the probability of water by one date before. filtered : POST, where radar is compared."""
-        before, after = self.dates[name], self.dates[POST]
+        before, after, values = self.dates[name], self.dates[POST], parts[name]
+        if (gaps := np.isnan(values[0])).any():  # see `WithGaps`
+            seen, values = seen & ~gaps, np.where(gaps, np.float32(0), values)
         if before.kind == "radar" and filtered is not None:
-            mapped = compare_radar(self._filtered(name, parts[name], seen), filtered, self.options)
+            mapped = compare_radar(self._filtered(name, values, seen), filtered, self.options)
             return mapped.classes, mapped.probability
         if before.kind == after.kind == "surface":
-            return self._surfaces(POST, parts[POST], seen, (name, parts[name]))
+            return self._surfaces(POST, parts[POST], seen, (name, values))
         water = self._water(POST, parts[POST], seen)
-        dry = self._water(name, parts[name], seen)
+        dry = self._water(name, values, seen)
         if before.kind == after.kind == "spectrum":
-            steps = [date.towards_water(parts[layer]) for layer, date in ((name, before), (POST, after))]
+            steps = [date.towards_water(shown) for date, shown in ((before, values), (after, parts[POST]))]
             dry = np.where(steps[1] - steps[0] < LEAST_STEP, np.float32(1), dry)
         return new_water(dry, water, self.options.least_px), water
 
@@ -402,14 +426,14 @@ def _sample(layer: Layer) -> tuple[FloatImage, Mask]:
     per_axis = [min(SAMPLES, max(1, side // SAMPLE_PX)) for side in layer.shape]
     if max(per_axis) == 1:
         data, valid = layer.read()
-        return data.astype(np.float32), valid
+        return data.astype(np.float32), valid & ~np.isnan(data[0])
     windows = spread_windows(layer.shape, (SAMPLE_PX, SAMPLE_PX), max(per_axis))
     columns = len({window.col for window in windows})
     read = [layer.read(window) for window in windows]
     rows = [read[start : start + columns] for start in range(0, len(read), columns)]
     data = np.concatenate([np.concatenate([one[0] for one in row], axis=2) for row in rows], axis=1)
     valid = np.concatenate([np.concatenate([one[1] for one in row], axis=1) for row in rows])
-    return data.astype(np.float32), valid
+    return data.astype(np.float32), valid & ~np.isnan(data[0])
 
 
 def _measure(kind: Kind, layer: Layer, sample: tuple[FloatImage, Mask] | None, options: RadarOptions) -> WaterDate:
@@ -432,10 +456,15 @@ def _measure(kind: Kind, layer: Layer, sample: tuple[FloatImage, Mask] | None, o
     return WaterDate(kind, bands, thresholds=thresholds, land_nir=land_nir)
 
 
-def _radar_sample(layer: Layer, sample: tuple[FloatImage, Mask]) -> RadarImage:
+def _radar_sample(layer: Layer, sample: tuple[FloatImage, Mask], day: str | None = None) -> RadarImage:
     data, valid = sample
+    tags = (
+        layer.tags
+        if day is None
+        else {**{key: value for key, value in layer.tags.items() if key.lower() not in DATE_TAGS}, "date": day}
+    )
     known = np.where(valid, data, np.float32(np.nan))
-    return RadarImage(layer.source, dict(zip(layer.band_names, known, strict=True)), layer.tags)
+    return RadarImage(layer.source, dict(zip(layer.band_names, known, strict=True)), tags)
 
 
 def _with_change(
@@ -453,9 +482,14 @@ def _with_change(
 
 
 def _check_radar_pairs(
-    scene: Scene, dates: Mapping[str, WaterDate], samples: Mapping[str, tuple[FloatImage, Mask]]
+    scene: Scene,
+    dates: Mapping[str, WaterDate],
+    samples: Mapping[str, tuple[FloatImage, Mask]],
+    days: Mapping[str, str],
 ) -> None:
     """Refuse radar dates of which a comparison would mean nothing. Errors: InputError."""
     for name, date in dates.items():
         if name != POST and date.kind == dates[POST].kind == "radar":
-            check_radar_pair(*(_radar_sample(scene.layers[each], samples[each]) for each in (name, POST)))
+            check_radar_pair(
+                *(_radar_sample(scene.layers[each], samples[each], days.get(each)) for each in (name, POST))
+            )

@@ -20,7 +20,7 @@ from deepnets4eo.change import RegionPage, area_in_words, changed_area, hectares
 from deepnets4eo.files import write_json
 from deepnets4eo.floods.buildings import NOT_KNOWN, YES, water_around
 from deepnets4eo.floods.dates import FIRST, FloodScene
-from deepnets4eo.floods.mapper import POST, WaterMapper
+from deepnets4eo.floods.mapper import PERMANENT, POST, PRE, WaterMapper
 from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
 from deepnets4eo.floods.sensors import Kind
 from deepnets4eo.floods.spectrum import measure_land_nir, water_indices
@@ -29,12 +29,13 @@ from deepnets4eo.footprints import Footprints
 from deepnets4eo.grid import Grid, blocks, coarse_grid, mean_gsd_m, transform_shapes
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, worst_first
-from deepnets4eo.outputs.map_page.page import MapKind
+from deepnets4eo.outputs.map_page.page import MapKind, file_name
 from deepnets4eo.outputs.provenance import describe, filled_qml, manifest, write_event, write_styles
 from deepnets4eo.polygons import Shaping, polygonize
 from deepnets4eo.polygons.vector_files import write_layers
 from deepnets4eo.rasters.plane_crs import areas_in_pixels
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.tiling.sampling import spread_windows
 from deepnets4eo.tiling.scores import PACKED_ONE
 from deepnets4eo.zonal import band_sums
 
@@ -60,6 +61,12 @@ CAVEATS = (
     "The interval of the flooded area comes from drawing blocks of the scene at random many times; it says nothing about errors of the map.",
 )
 OVERVIEW_PX = 1024
+ORDER_WINDOWS, ORDER_PX, MOST_WHOLE_PX = (
+    3,
+    384,
+    512,
+)  # along each side, in which the order of the dates is tested; smaller scenes are read whole
+LEAST_LOST, MORE_LOST = 0.01, 5.0  # of the ground, and times what is flooded, of water that is gone
 WHITE = 180  # of 255, of the darkest of red, green and blue: muddy water and glint stay below it
 LEAST_WHITE, LEAST_SNOW = 0.2, 0.01  # of the flood, and of the ground, to be named
 LARGEST_FIELD_M2, LEAST_FIELD_PX = 50_000.0, 9  # smaller regions of a few pixels are four-sided by chance
@@ -91,7 +98,8 @@ def write_products(
     write_styles(path, [(LAYER, "flood", filled_qml(COLOURS[mapped]), TITLES[mapped])])
     figures = _figures(labels, dates, buildings, options)
     if dates.knows_before:
-        findings = [*findings, *lookalike_findings(labels, dates.scene.layers[POST], dates.kinds[POST], polygons)]
+        findings = [*findings, *_order_findings(labels, dates.scene, mapper)]
+        findings += lookalike_findings(labels, dates.scene.layers[POST], dates.kinds[POST], polygons)
     ordered = list(worst_first([*findings, *_figure_findings(figures)]))
     summary = {
         "product": "deepnets4eo flood map",
@@ -235,20 +243,44 @@ def _figure_findings(figures: dict[str, Any]) -> list[Finding]:
     return []
 
 
+def _order_findings(labels: Layer, scene: Scene, mapper: WaterMapper) -> list[Finding]:
+    """Where far more ground fell dry than is flooded, the dates may be swapped; measured in windows spread over the scene."""
+    swapped, lost, new, seen = mapper.swapped(), 0, 0, 0
+    if swapped is None:
+        return []
+    side_px = MOST_WHOLE_PX if max(labels.shape) <= MOST_WHOLE_PX else ORDER_PX
+    for window in spread_windows(labels.shape, (side_px, side_px), ORDER_WINDOWS):
+        sample = scene.read(window, [FIRST, POST])
+        sample[FIRST], sample[POST] = sample[POST], sample[FIRST]
+        classes = swapped.predict_proba(swapped.inputs.prepare(sample)[None])[0].argmax(axis=0)
+        mapped, known = labels.read(window)
+        lost += int(((classes == FLOOD) & known).sum())
+        new, seen = new + int((mapped[0] == FLOOD).sum()), seen + int(known.sum())
+    if lost < LEAST_LOST * seen or lost < MORE_LOST * new or not lost:
+        return []
+    return [
+        Finding(
+            "dates_swapped", "caution",
+            f"{lost / seen:.1%} of the ground was under water at the first date and fell dry, {new / seen:.1%} is flooded: the images seem to "
+            "be in the wrong order.",
+            "Give the image of the flood last; where water fell back, this is right.",
+        )
+    ]  # fmt: skip
+
+
 def _thresholds(mapper: WaterMapper, name: str) -> dict[str, float | None]:
     return {band: None if one is None else one.value for band, one in mapper.dates[name].thresholds.items()}
 
 
 def _page(dates: FloodScene, polygons: gpd.GeoDataFrame, summary: dict[str, Any], mapped: int) -> RegionPage:
-    area, layers = summary["area"], dates.scene.layers
-    images = {"pre": layers[FIRST], "post": layers[POST]} if FIRST in layers else {"post": layers[POST]}
+    area = summary["area"]
+    images = {role: dates.pictures[name] for role, name in (("pre", FIRST), ("post", POST)) if name in dates.pictures}
     facts = [("Flooded" if mapped == FLOOD else "Water", _headline(summary)[0])]
     if dates.knows_before:
         facts.append(("Permanent water", area_in_words(area, "permanent_water")))
     facts.append(("Not seen", area_in_words(area, "not_seen")))
     if (buildings := summary.get("buildings")) is not None:
-        built = "px" if "built_inundated_px" in buildings else "ha"
-        text = f"{buildings['inundated']:,} of {buildings['known']:,}, {buildings[f'built_inundated_{built}']:.3g} {built} of roofs"
+        text = f"{buildings['inundated']:,} of {buildings['known']:,}, {area_in_words(buildings | area, 'built_inundated')} of roofs"
         facts.append(("Buildings in the flood", text))
     for entry in summary.get("cover", []):
         facts.append((f"Flooded {entry['class']}", area_in_words(entry | {"seen_ha": 0}, "flood")))
@@ -256,7 +288,8 @@ def _page(dates: FloodScene, polygons: gpd.GeoDataFrame, summary: dict[str, Any]
         cuts = ", ".join(
             f"{band} {value:.3g}" for band, value in summary["thresholds"].get(name, {}).items() if value is not None
         )
-        facts.append((f"{name.replace('_', ' ')}", f"{kind}{f', threshold {cuts}' if cuts else ''}"))
+        file = file_name(str(summary[name]))
+        facts.append((_role(name, dates), f"{file}: {kind}{f', threshold {cuts}' if cuts else ''}"))
     hectares = float(polygons["area_m2"].sum()) / 10_000
     classes = [
         {
@@ -269,6 +302,15 @@ def _page(dates: FloodScene, polygons: gpd.GeoDataFrame, summary: dict[str, Any]
     ]
     numbers = np.zeros(len(polygons), np.intp)
     return RegionPage(KIND, "Water", "Probability", _headline(summary), facts, CAVEATS, classes, numbers, images)
+
+
+def _role(name: str, dates: FloodScene) -> str:
+    """What an input is called on the page; dates before are numbered where there are several, of which the page shows the first."""
+    several = sum(one.startswith(PRE) for one in dates.kinds) > 1
+    number = f" {name.removeprefix(PRE)}" if several else ""
+    return (
+        f"Image before{number}" if name.startswith(PRE) else {POST: "Image after", PERMANENT: "Permanent water"}[name]
+    )
 
 
 def _manifest(

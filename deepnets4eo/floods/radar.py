@@ -1,7 +1,8 @@
 """Water and floods in radar images: smooth water sends the pulse away and is dark.
 
-Each date is filtered, a threshold is found for each polarisation, and the odds of water are averaged over polarisations,
-whose errors are not independent. Water in POST that was water in PRE, or has not become darker since, is permanent. In its place the
+Each date is filtered, and a threshold is found for each polarisation: within what physics allows of calibrated values, and fixed where no
+part of the image shows water and land as two groups. What one polarisation shows as water is water: wind brightens VV long before VH, and
+the noise of the sensor hides calm water in VH. Water in POST that was water in PRE, or has not become darker since, is permanent. In its place the
 vector of changes of all polarisations (Malila 1980) can say what is new, whose length has a threshold of its own.
 """
 
@@ -20,6 +21,7 @@ from deepnets4eo.floods.thresholds import (
     NOT_SEEN,
     PERMANENT_WATER,
     WATER_PROBABILITY,
+    WaterLevels,
     WaterThreshold,
     find_water_threshold,
     grow_water,
@@ -30,6 +32,10 @@ from deepnets4eo.rasters.thresholds import THRESHOLDS
 UNFILTERED = "none"
 DROP, CHANGE_VECTOR = "drop", "change-vector"
 COMPARISONS = (DROP, CHANGE_VECTOR)
+LIKE = WaterLevels(-15.0, -17.0, -13.0, -15.0, -20.0, -10.5)  # dB of sigma nought, at 30–45° from the vertical
+CROSS = WaterLevels(-22.0, -22.5, -20.0, -21.0, -26.5, -17.0)
+LEVELS = {"VV": LIKE, "HH": LIKE, "VH": CROSS, "HV": CROSS}
+CALIBRATED_DB = (-35.0, 5.0)  # within which the median of a scene lies; amplitudes of 8 bits lie far above
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class RadarStatistics:
     looks : dict
         Polarisation → equivalent number of looks.
     thresholds : dict
-        Polarisation → threshold in dB; None where no part of the image has two modes.
+        Polarisation → threshold in dB; fixed, or None of values that are not calibrated, where no part of the image has two modes.
     change : WaterThreshold | None
         The threshold of the change vector from a date before to POST, negative where it became darker; None where it is not needed, or has
         not two modes.
@@ -112,10 +118,10 @@ class FilteredRadar:
     statistics: RadarStatistics
 
     def water_probability(self, *, at_most: RadarStatistics | None = None) -> FloatImage:
-        """Return the probability of water (H, W) by all polarisations that have a threshold; NaN where a band has no value.
+        """Return the probability of water (H, W) by that polarisation which shows it most; NaN where a band has no value.
 
-        at_most : statistics of a date whose thresholds are taken where they are lower: that of a date without water lies between two
-        kinds of land, far too high."""
+        at_most : statistics of a later date, if this is one before: its thresholds are taken where they are lower, since those of a date
+        without water lie between two kinds of land, and all polarisations together decide, since what is dark in one can be land."""
         from scipy.special import expit
 
         thresholds = self.statistics.thresholds
@@ -125,7 +131,8 @@ class FilteredRadar:
         seen = np.logical_and.reduce([np.isfinite(band) for band in self.bands.values()])
         if not usable:
             return np.where(seen, 0, np.nan).astype(np.float32)
-        odds = np.mean([one.log_odds(self.bands[name]) for name, one in usable.items()], axis=0)
+        together = np.max if at_most is None else np.mean
+        odds = together([one.log_odds(self.bands[name]) for name, one in usable.items()], axis=0)
         return np.asarray(expit(np.where(seen, odds, np.nan)), np.float32)
 
 
@@ -228,9 +235,17 @@ def filter_radar(image: RadarImage, options: RadarOptions, statistics: RadarStat
             band = FILTERS[options.speckle](band, looks[name])
         bands[name] = to_decibel(band)
     if statistics is None:
-        thresholds = {name: find_water_threshold(band, options.method) for name, band in bands.items()}
+        thresholds = {
+            name: find_water_threshold(band, options.method, levels_of(name, band)) for name, band in bands.items()
+        }
         statistics = RadarStatistics(looks, thresholds)
     return FilteredRadar(bands, statistics)
+
+
+def levels_of(name: str, band: FloatImage) -> WaterLevels | None:
+    """What physics says of a polarisation (H, W) in dB; None of an unknown one, and of values that are not calibrated."""
+    median = float(np.nanmedian(band[:: max(1, band.shape[0] // 1000), :: max(1, band.shape[1] // 1000)]))
+    return LEVELS.get(name) if CALIBRATED_DB[0] <= median <= CALIBRATED_DB[1] else None
 
 
 def _new_by_vector(change: FloatImage, threshold: WaterThreshold | None, options: RadarOptions) -> FloatImage:

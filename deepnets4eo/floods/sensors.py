@@ -66,6 +66,12 @@ def _without_geometry(layer: Layer) -> Layer:
     return layer.subset(shown)
 
 
+def in_colours(layer: Layer) -> Layer | None:
+    """The bands of red, green and blue of an optical image; None where it lacks one."""
+    roles = _roles(layer, [name.strip().casefold() for name in layer.band_names])
+    return _by_roles(layer, roles, COLOURS) if all(role in roles for role in COLOURS) else None
+
+
 def _roles(layer: Layer, names: Sequence[str]) -> dict[str, int]:
     """Role → index of the band, by names, else by wavelengths; of three or four bands without either by their order."""
     roles = role_indices(names)

@@ -20,6 +20,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.rasters.thresholds import Histogram, TwoGaussians, fit_two_gaussians, histogram_of, threshold
 
 LEAST_SEPARATION = 2.0  # Ashman's D of two modes (Ashman et al. 1994)
+LEAST_POOLED = 2.4  # the same of all tiles together, to be believed where physics gives a threshold in its place
 LEAST_SHARE = 0.1  # of the smaller mode in a tile (Chini et al. 2017)
 LEAST_TILE_PX = 64
 MOST_TILES = 64  # tested of each size, evenly spread
@@ -29,6 +30,27 @@ TAILS = (0.1, 99.9)  # percentiles between which values are counted: speckle has
 SEED_PROBABILITY = 0.9
 DRY, PERMANENT_WATER, FLOOD, NOT_SEEN = 0, 1, 2, 255  # the classes of every map of water
 WATER_PROBABILITY = 0.5  # to which water grows from its seeds
+
+
+@dataclass(frozen=True)
+class WaterLevels:
+    """What physics says of calibrated values, low over water: threshold : where nothing is measured; lowest, highest : of one that is;
+    water_at_most : the mean of a mode that can be water; water, land, spread : usual means, and a standard deviation."""
+
+    threshold: float
+    lowest: float
+    highest: float
+    water_at_most: float
+    water: float
+    land: float
+    spread: float = 2.0
+
+    def fixed(self) -> WaterThreshold:
+        """The threshold that is taken where none is measured."""
+        amounts, means, variances = np.full(2, 0.5), np.array([self.water, self.land]), np.full(2, self.spread**2)
+        return WaterThreshold(
+            self.threshold, TwoGaussians(amounts, means, variances, np.empty((2, 0))), [], measured=False
+        )
 
 
 @dataclass(frozen=True)
@@ -43,26 +65,30 @@ class WaterThreshold:
         Distributions of water, which is the lower, and land.
     tiles : list of Window
         Where they were measured.
+    measured : bool
+        Whether they were, and are not what physics says.
     """
 
     value: float
     classes: TwoGaussians
     tiles: list[Window]
+    measured: bool = True
 
     def log_odds(self, values: FloatImage) -> FloatImage:
         """Return the logarithm of the odds of water (H, W): 0 at the threshold, constant beyond both means."""
         return np.asarray(self._odds(values) - self._odds(np.array(self.value)), np.float32)
 
-    def to_dict(self) -> dict[str, float | list[float]]:
+    def to_dict(self) -> dict[str, float | bool | list[float]]:
         """Return plain values: the threshold, and both distributions without their shares of each bin."""
         both = {name: getattr(self.classes, name).tolist() for name in MODES}
-        return {"value": self.value, **both}
+        return {"value": self.value, "measured": self.measured, **both}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> WaterThreshold:
         """Return the threshold that `to_dict` described, without its tiles."""
         both = {name: np.array(values[name], float) for name in MODES}
-        return cls(float(values["value"]), TwoGaussians(**both, shares=np.empty((2, 0))), [])
+        classes = TwoGaussians(**both, shares=np.empty((2, 0)))
+        return cls(float(values["value"]), classes, [], bool(values["measured"]))
 
     def _odds(self, values: FloatImage) -> FloatImage:
         """Clipped at the means, since beyond them the wider of two Gaussians would win on both sides."""
@@ -72,37 +98,49 @@ class WaterThreshold:
         return land - water
 
 
-def find_water_threshold(values: FloatImage, method: str = "otsu") -> WaterThreshold | None:
+def find_water_threshold(
+    values: FloatImage, method: str = "otsu", levels: WaterLevels | None = None
+) -> WaterThreshold | None:
     """Find the threshold between water and land. values : (H, W) float32, low over water, such as dB; NaN where
-    nothing was seen; method : "otsu", "kittler", "em" or "two-means". None where no part of the image has two modes."""
-    tiles = bimodal_tiles(values)
+    nothing was seen; method : "otsu", "kittler", "em" or "two-means"; levels : what physics says of the values. Where no part of the
+    image has two modes: None, or the fixed threshold of `levels`."""
+    tiles = bimodal_tiles(values, math.inf if levels is None else levels.water_at_most)
+    otherwise = None if levels is None else levels.fixed()
     if not tiles:
-        return None
+        return otherwise
     histogram = _histogram([values[tile.slices] for tile in tiles])
     classes = fit_two_gaussians(histogram)
+    if levels is not None and classes.separation < LEAST_POOLED:
+        return otherwise
     value = float(np.clip(threshold(histogram, method), *classes.means))
-    return WaterThreshold(value, classes, tiles)
+    return WaterThreshold(
+        value if levels is None else float(np.clip(value, levels.lowest, levels.highest)), classes, tiles
+    )
 
 
-def bimodal_tiles(values: FloatImage) -> list[Window]:
-    """The largest quarters of quarters of the image with two modes of enough pixels each."""
+def bimodal_tiles(values: FloatImage, water_at_most: float = math.inf) -> list[Window]:
+    """The largest quarters of quarters of the image with two modes of enough pixels each, of which the lower can be water."""
     chosen: list[Window] = []
     waiting = [Window(0, 0, *values.shape)]
     while waiting:
         tested = waiting[:: max(1, len(waiting) // MOST_TILES)]
-        accepted = {tile for tile in tested if is_bimodal(values[tile.slices])}
+        accepted = {tile for tile in tested if is_bimodal(values[tile.slices], water_at_most)}
         chosen += sorted(accepted)
         waiting = [part for tile in waiting if tile not in accepted for part in _quarters(tile)]
     return chosen
 
 
-def is_bimodal(values: FloatImage) -> bool:
-    """Whether two modes stand apart in a tile, each with a share of the pixels."""
+def is_bimodal(values: FloatImage, water_at_most: float = math.inf) -> bool:
+    """Whether two modes stand apart in a tile, each with a share of the pixels, and the mean of the lower is at most that of water."""
+    if (values <= water_at_most).sum() < LEAST_SHARE / 2 * np.isfinite(values).sum():
+        return False  # half of a mode lies below its mean: spares the fit
     histogram = _histogram([values])
     if histogram.counts.sum() < LEAST_TILE_PX**2 / 2 or np.count_nonzero(histogram.counts) < 3:
         return False
     fit = fit_two_gaussians(histogram)
-    return bool(fit.separation > LEAST_SEPARATION and fit.amounts.min() > LEAST_SHARE)
+    return bool(
+        fit.separation > LEAST_SEPARATION and fit.amounts.min() > LEAST_SHARE and fit.means.min() <= water_at_most
+    )
 
 
 def grow_water(probability: FloatImage, least_px: int) -> Mask:

@@ -30,7 +30,12 @@ UNIT_WORDS: dict[str, Unit] = {
 }
 UNIT_TAGS = ("unit", "units", "unittype", "scale")
 ORBIT_TAGS = ("orbit", "pass", "orbit_pass", "orbit_direction", "orbitproperties_pass", "sat:orbit_state")
-DATE_TAGS = ("date", "datetime", "acquisition_date", "acquisition_start_time", "tifftag_datetime")
+DATE_TAGS = (
+    "date",
+    "datetime",
+    "acquisition_date",
+    "acquisition_start_time",
+)  # not TIFFTAG_DATETIME, when a file was written
 
 
 @dataclass(frozen=True)

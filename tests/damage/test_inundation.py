@@ -16,6 +16,7 @@ from deepnets4eo.damage.site import SHARES, ShareEstimate, SiteFit, SiteShift, f
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods import BuildingWater
+from deepnets4eo.floods.water_masks import open_new_water
 from deepnets4eo.footprints import align_footprints
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
@@ -227,6 +228,24 @@ def test_a_raster_that_is_no_map_of_water_is_refused(tmp_path: Path) -> None:
             tmp_path / "rgb.tif", np.array(CITY.post.image), crs=CITY.grid.crs.to_wkt(), transform=CITY.grid.affine
         )
         assess(PRE, post, CITY.footprints(), settings=Settings(water=str(path)))
+
+
+def test_water_whose_dry_ground_has_no_data_is_refused_and_depths_are_water(tmp_path: Path) -> None:
+    """A share of water could not be told where dry ground is not counted."""
+    from geotiff import write_geotiff
+
+    depth = np.zeros((1, 40, 40), np.float32)
+    depth[0, :, :15] = np.linspace(0.2, 3, 15)
+    paths = {name: tmp_path / f"{name}.tif" for name in ("plain", "zero", "holes")}
+    write_geotiff(paths["plain"], depth, nodata=-9999)
+    write_geotiff(paths["zero"], depth, nodata=0)
+    write_geotiff(paths["holes"], np.where(depth > 0, depth, np.float32(-9999)), nodata=-9999)
+    grid = Layer.open(paths["plain"]).grid
+    given = open_new_water(str(paths["plain"]), grid).read()[0][0]
+    np.testing.assert_array_equal(given, depth[0] > 0)
+    for name, words in (("zero", "declares 0 as nodata"), ("holes", "no data wherever it shows no water")):
+        with pytest.raises(InputError, match=words):
+            open_new_water(str(paths[name]), grid)
 
 
 def test_buildings_that_are_covered_are_destroyed_and_sets_hold_what_lies_between() -> None:

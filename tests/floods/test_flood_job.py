@@ -246,6 +246,68 @@ def test_a_map_of_permanent_water_stands_for_a_date_before(folder: Path, tmp_pat
     assert not (labels[:, 20:60] == FLOOD).any()
 
 
+def test_a_gap_in_one_of_several_dates_hides_nothing_that_another_one_saw(folder: Path, tmp_path: Path) -> None:
+    """One date of radar and one optical date lack a side each; ground that neither saw is left out and named."""
+    gap = radar(tmp_path / "gap.tif", RIVER, seed=4)
+    with rasterio.open(gap, "r+") as file:
+        values = file.read()
+        values[:, :, 80:] = np.nan
+        file.write(values)
+    optical = spectral(tmp_path / "s2.tif", RIVER, seed=5)
+    with rasterio.open(optical, "r+") as file:
+        values = file.read()
+        values[:, :, :70], values[:, 190:] = 0, 0
+        file.nodata = 0
+        file.write(values)
+    found = map_flood([gap, optical], str(folder / "post.tif"), tmp_path / "out")
+    labels, page = labels_of(found), found.paths["report.html"].read_text()
+    assert iou(labels == FLOOD, wet(FLOODED)) > 0.9
+    assert iou(labels == PERMANENT_WATER, wet(RIVER)) > 0.9
+    assert '["Image before 1","gap.tif: radar, threshold' in page
+    assert '["Image before 2","s2.tif: spectrum' in page
+    assert (labels[190:, 80:] == NOT_SEEN).all()
+    assert not (labels[:190] == NOT_SEEN).any()
+    missing = next(one for one in found.findings if one.code == "not_seen_before")
+    assert "3% of the ground" in missing.message  # 10 of 200 rows, 120 of 200 columns
+
+
+def test_ground_without_a_height_above_drainage_is_low(folder: Path, tmp_path: Path) -> None:
+    above = np.full((1, SIDE, SIDE), 2, np.float32)
+    above[0, :, 130:], above[0][wet(RIVER, FLOODED)] = 60, np.nan
+    write_geotiff(tmp_path / "above.tif", above, gsd=GSD)
+    options = FloodOptions(above_drainage=str(tmp_path / "above.tif"))
+    found = map_flood([str(folder / "pre.tif")], str(folder / "post.tif"), tmp_path / "out", options)
+    labels = labels_of(found)
+    assert iou(labels == FLOOD, wet(FLOODED)) > 0.93
+    assert (labels[:, 130:] == DRY).all()
+    assert "38% of the ground" in next(one for one in found.findings if one.code == "no_drainage").message
+
+
+@pytest.mark.parametrize(
+    ("values", "nodata", "words"),
+    [
+        ([0, 1], 0, "declares 0 as nodata"),
+        ([0, 2, 95], 255, "holds the values 2, 95; expected a mask"),
+        ([30, 80], None, "holds the values 30, 80"),
+        ([30, 30], None, "holds the values 30"),
+        ([9, 1], 9, "has no data wherever it shows no water"),
+    ],
+)
+def test_permanent_water_that_is_no_mask_of_water_is_refused(
+    folder: Path, tmp_path: Path, values: list[int], nodata: int | None, words: str
+) -> None:
+    mask = np.resize(np.repeat(np.array(values, np.uint8), 20), (1, SIDE, SIDE))
+    write_geotiff(tmp_path / "water.tif", mask, gsd=GSD, nodata=nodata)
+    with pytest.raises(InputError, match=words):
+        open_flood_scene([], str(folder / "post.tif"), FloodOptions(permanent_water=str(tmp_path / "water.tif")))
+
+
+def test_of_a_map_of_floods_the_permanent_water_counts(folder: Path, result) -> None:
+    scene = open_flood_scene([], str(folder / "post.tif"), FloodOptions(permanent_water=str(result.paths["flood.tif"])))
+    given = scene.scene.layers["permanent_water"].read()[0][0]
+    assert (given == (labels_of(result) == PERMANENT_WATER)).all()
+
+
 def test_clouds_slopes_and_high_ground_are_left_out(folder: Path, tmp_path: Path) -> None:
     clouds, heights, above = (np.zeros((1, SIDE, SIDE), np.float32) for _ in range(3))
     clouds[0, :50] = 1
@@ -292,6 +354,19 @@ def test_a_fine_optical_pair_is_mapped_in_pixels_of_a_metre(tmp_path: Path) -> N
     assert found.summary["area"]["flood_ha"] == pytest.approx(1.2, rel=0.1)
 
 
+def test_the_page_shows_an_image_of_many_bands_in_its_true_colours(tmp_path: Path) -> None:
+    """Bands of Sentinel-2 in the order of their numbers, of which the first three are no colours."""
+    names = ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B11", "B12"]
+    dates = []
+    for number, date in enumerate(("before", "after")):
+        levels = np.random.default_rng(number).normal(1000, 50, (len(names), SIDE, SIDE)).clip(1)
+        dates.append(named(tmp_path / f"{date}.tif", levels.astype(np.uint16), names))
+    opened = open_flood_scene(dates[:1], dates[1], FloodOptions(assume_registered=True))
+    assert opened.kinds == {"pre_1": "spectrum", "post": "spectrum"}
+    for name, path in (("pre_1", dates[0]), ("post", dates[1])):
+        np.testing.assert_array_equal(opened.pictures[name].read()[0], Layer.open(path, bands=[4, 3, 2]).read()[0])
+
+
 def test_what_belongs_together_by_no_unit_band_flight_or_date_is_refused(folder: Path, tmp_path: Path) -> None:
     post = str(folder / "post.tif")
     for problem, words in (
@@ -310,6 +385,34 @@ def test_what_belongs_together_by_no_unit_band_flight_or_date_is_refused(folder:
         map_flood([post], post, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert not list(tmp_path.glob(".partial-scratch*"))
+
+
+def test_stated_days_count_before_tags_and_the_time_of_writing_is_no_date(folder: Path, tmp_path: Path) -> None:
+    later, sooner = ({"DATE": f"2026-02-{day}"} for day in ("20", "10"))
+    pre = radar(tmp_path / "pre.tif", RIVER, tags=later | {"TIFFTAG_DATETIME": "2026:11:20 10:00:00"})
+    post = radar(
+        tmp_path / "post.tif", RIVER, FLOODED, seed=1, tags=sooner | {"TIFFTAG_DATETIME": "2026:11:19 10:00:00"}
+    )
+    scene = open_flood_scene([pre], post, FloodOptions()).scene
+    with pytest.raises(InputError, match="2026-02-20, later than POST"):
+        WaterMapper.of_scene(scene)
+    WaterMapper.of_scene(scene, days={"pre_1": "2026-02-01"})
+    with pytest.raises(InputError, match=r"2026-03-01, later than POST .* 2026-02-10"):
+        WaterMapper.of_scene(scene, days={"pre_1": "2026-03-01"})
+    with rasterio.open(pre, "r+") as file:
+        file.update_tags(DATE="")
+    WaterMapper.of_scene(open_flood_scene([pre], post, FloodOptions()).scene)
+
+
+def test_swapped_dates_are_a_finding(folder: Path, tmp_path: Path, result) -> None:
+    found = map_flood([str(folder / "post.tif")], str(folder / "pre.tif"), tmp_path / "out")
+    said = next(one for one in found.findings if one.code == "dates_swapped").message
+    lost = (wet(FLOODED) & ~wet(RIVER)).mean()
+    assert float(said.split("%")[0]) / 100 == pytest.approx(lost, rel=0.05)
+    assert "dates_swapped" not in {one.code for one in result.findings}
+    optical = spectral(tmp_path / "a.tif", RIVER, FLOODED), spectral(tmp_path / "b.tif", RIVER, seed=1)
+    mixed = map_flood([optical[0]], str(folder / "pre.tif"), tmp_path / "mixed")
+    assert "dates_swapped" in {one.code for one in mixed.findings}
 
 
 def test_images_without_bands_metres_or_a_place_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -53,11 +53,31 @@ def test_without_pre_all_water_is_not_known_since_when(pair):
     assert set(np.unique(water.classes)) == {DRY, PERMANENT_WATER}
 
 
-def test_a_dry_scene_has_no_water_and_no_threshold():
-    power = np.random.default_rng(0).gamma(4.4, 0.1 / 4.4, (SIDE, SIDE)).astype(np.float32)
-    water = radar_water(None, RadarImage("dry.tif", {"VV": power}))
+def test_a_dry_scene_has_no_water_and_the_usual_threshold():
+    """Fields of two kinds are no water, which is darker in every wind; values that are not calibrated have no usual threshold."""
+    level = np.where(np.arange(SIDE) < 80, 0.05, 0.2)
+    power = np.random.default_rng(0).gamma(4.4, level / 4.4, (SIDE, SIDE)).astype(np.float32)
+    water = radar_water(None, RadarImage("dry.tif", {"VV": power, "VH": power / 5}))
     assert (water.classes == DRY).all()
-    assert water.statistics.thresholds == {"VV": None}
+    thresholds = water.statistics.thresholds
+    assert {name: (one.value, one.measured) for name, one in thresholds.items()} == {
+        "VV": (-15, False),
+        "VH": (-22, False),
+    }
+    assert thresholds["VV"].log_odds(np.array([-17, -15, -13], np.float32)) == pytest.approx(
+        [4.75, 0, -4.75]
+    )  # 9.5 / 2² a dB
+    even = radar_water(None, RadarImage("amplitudes.tif", {"VV": 1e5 * power[:, :80], "VH": 1e5 * power[:, :80]}))
+    assert even.statistics.thresholds == {"VV": None, "VH": None}
+
+
+def test_the_threshold_lies_where_physics_allows_it_and_one_polarisation_is_enough():
+    """Water so calm that the middle of both modes is too low for VV, and so rough in VV that only VH shows it."""
+    calm = image("calm.tif", RIVER)
+    deep = {name: np.where(band < 0.01, band / 30, band) for name, band in calm.bands.items()}
+    assert measure_radar(RadarImage("deep.tif", deep)).thresholds["VV"].value == -17
+    rough = calm.bands | {"VV": np.random.default_rng(3).gamma(4.4, 0.12 / 4.4, (SIDE, SIDE)).astype(np.float32)}
+    assert iou(radar_water(None, RadarImage("rough.tif", rough)).classes == PERMANENT_WATER, RIVER, DARK) > 0.9
 
 
 def test_water_in_post_alone_is_flood_where_pre_has_no_water():
@@ -119,7 +139,7 @@ def test_a_date_before_without_water_does_not_hide_the_flood():
     """Its threshold would lie between two kinds of land, so that dark land would count as water that was there before."""
     rng, fields = np.random.default_rng(5), np.zeros((SIDE, SIDE), bool)
     fields[30:170, 50:130] = True
-    level = {"VV": (0.03, 0.3), "VH": (0.006, 0.06)}
+    level = {"VV": (0.04, 0.3), "VH": (0.008, 0.06)}  # darker fields could be water by any usual threshold
     pre = RadarImage("pre.tif", {
         band: (rng.gamma(4.4, 1 / 4.4, fields.shape) * np.where(fields, *level[band])).astype(np.float32) for band in level
     })  # fmt: skip

@@ -1,0 +1,78 @@
+"""Masks of water that a person gives: what is water in them, and that they say where there is none.
+
+Takes a raster in the legend `water`, or of 0 and another value; returns 0 and 1 on the grid of the map. Refuses masks in which dry ground
+has no data, as where 0 is declared as nodata: a share of water, and what is new, could not be told from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid, Window, blocks
+from deepnets4eo.rasters.clouds import check_zero_is_value
+from deepnets4eo.rasters.cog import BLOCK_PX
+from deepnets4eo.rasters.scene import Layer, covered_share
+from deepnets4eo.rasters.views import LayerView
+
+MASK_VALUES = frozenset({1.0, 255.0})  # of what is true in a mask
+
+
+class WaterMask(LayerView):
+    """A layer as 1 where it is water, and 0 elsewhere. waters : values of water; all but 0 where empty."""
+
+    def __init__(self, layer: Layer, waters: Collection[int]) -> None:
+        super().__init__(layer, np.uint8, None)
+        self._waters = list(waters)
+
+    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        data, valid = self.choose(bands).read(window)
+        return (np.isin(data, self._waters) if self._waters else data != 0).astype(np.uint8), valid
+
+
+def open_water_mask(source: str, grid: Grid, flag: str, names: Collection[str], *, any_value: bool = False) -> Layer:
+    """A mask of water on a grid, 0 and 1. flag : how messages name it; names : classes of its legend that are water, where it has one;
+    any_value : whether each value but 0 is water, such as a depth, and not one value alone. Errors: InputError, GridError."""
+    stored = Layer.open(source, labels=True)
+    if stored.count != 1:
+        raise InputError(
+            f"{flag} {stored.source} has {stored.count} bands; expected one, which is 0 where there is no water. Extract one: gdal_translate -b 1."
+        )
+    covered_share(grid, stored, flag)
+    layer, legend = stored.on(grid, "nearest"), stored.legend
+    if legend is not None and (known := [legend.value(name) for name in legend.names if name in names]):
+        return Layer(WaterMask(layer, known))
+    check_zero_is_value(stored, flag, "dry ground in a map of water")
+    _check_values(layer, flag, any_value=any_value)
+    return Layer(WaterMask(layer, ()))
+
+
+def open_new_water(source: str, grid: Grid) -> Layer:
+    """The raster of --water on a grid, 1 where water is new: `flood` of a legend that has it, else all but 0."""
+    return open_water_mask(source, grid, "--water", ("flood",), any_value=True)
+
+
+def _check_values(layer: Layer, flag: str, *, any_value: bool) -> None:
+    """Refuse a mask without a 0 where it has gaps, and one of several values or of one that means no true."""
+    found, gaps = set[float](), False
+    for window in blocks(layer.shape, BLOCK_PX):
+        data, valid = layer.read(window)
+        gaps = gaps or not valid.all()
+        found |= set(np.unique(data[0][valid]).tolist())
+        if (any_value and 0 in found) or len(found - {0}) > 1:
+            break
+    wet = found - {0}
+    if not any_value and (len(wet) > 1 or not wet <= MASK_VALUES):
+        shown = ", ".join(f"{value:g}" for value in sorted(wet)[:6])
+        raise InputError(
+            f"{flag} {layer.source} holds the values {shown}; expected a mask, 0 where there is no water and 1 (or 255) where there is. "
+            'Make one: gdal_calc.py -A FILE --calc="A>=50" of percent of occurrence, --calc="A==80" of ESA WorldCover.'
+        )
+    if gaps and 0 not in found:
+        raise InputError(
+            f"{flag} {layer.source} has no data wherever it shows no water; expected 0 there. Write it, e.g. with gdal_rasterize -init 0."
+        )
