@@ -49,8 +49,8 @@ class FloodOptions:
 
     Examples
     --------
-    >>> FloodOptions(speckle="lee").radar.speckle
-    'lee'
+    >>> FloodOptions(speckle="lee-sigma").radar.speckle
+    'lee-sigma'
     """
 
     sensor: Annotated[
@@ -95,7 +95,7 @@ class FloodOptions:
         Field(description="How the threshold between water and land is found.", json_schema_extra=KEY),
     ] = "otsu"
     speckle: Annotated[
-        Literal["refined-lee", "lee", "lee-sigma", "non-local", "none"],
+        Literal["refined-lee", "lee-sigma", "none"],
         Field(description="Filter of speckle in radar images.", json_schema_extra=KEY),
     ] = "refined-lee"
     looks: Annotated[

@@ -45,7 +45,7 @@ class RadarOptions:
     Parameters
     ----------
     speckle : str
-        Filter: "refined-lee", "lee", "lee-sigma", "non-local" or "none".
+        Filter: "refined-lee", "lee-sigma" or "none".
     looks : float | None
         Equivalent number of looks; measured in each image where None.
     method : str

@@ -1,8 +1,7 @@
 """Speckle of radar images: how strong it is, and filters that keep the mean of the linear power.
 
-Takes linear power (H, W), NaN where nothing was seen: such pixels enter no window and stay NaN. Lee 1980; refined Lee
-1981; Lee-Sigma as improved in 2009; non-local means of the logarithm. `looks` is the equivalent number of looks.
-Memory: the image, the result and one more image (three for non-local means).
+Takes linear power (H, W), NaN where nothing was seen: such pixels enter no window and stay NaN. Refined Lee 1981; Lee-Sigma
+as improved in 2009. `looks` is the equivalent number of looks. Memory: the image, the result and one more image.
 """
 
 from __future__ import annotations
@@ -83,29 +82,6 @@ def to_decibel(power: FloatImage) -> FloatImage:
     return np.asarray(10 * np.log10(np.maximum(power, FLOOR)), np.float32)
 
 
-def lee_filter(power: FloatImage, looks: float, window_px: int = 7, workers: int | None = None) -> FloatImage:
-    """Filter by the local mean, and less where the window varies more than speckle does (Lee 1980).
-
-    Parameters
-    ----------
-    power : (H, W) float32
-        Linear power, NaN where nothing was seen.
-    looks : float
-        Equivalent number of looks.
-    window_px : int
-        Side of the window, odd.
-    workers : int | None
-        Threads; one a core where None.
-
-    Returns
-    -------
-    (H, W) float32
-        Filtered power.
-    """
-    half = _half(window_px)
-    return _by_strips("lee_strip", power, half, (half, 1 / looks), workers)
-
-
 def refined_lee_filter(power: FloatImage, looks: float, workers: int | None = None) -> FloatImage:
     """Filter as Lee does, within that half of a 7 × 7 window that lies on the pixel's side of an edge (Lee 1981).
 
@@ -184,43 +160,6 @@ def sigma_range(looks: float, sigma: float) -> tuple[float, float, float]:
     return low, high, float(np.sqrt(square - 1))
 
 
-def nonlocal_filter(power: FloatImage, looks: float, patch_px: int = 5, search_px: int = 8) -> FloatImage:
-    """Filter by non-local means of the logarithm, where speckle is as strong everywhere.
-
-    Parameters
-    ----------
-    power : (H, W) float32
-        Linear power, NaN where nothing was seen.
-    looks : float
-        Equivalent number of looks.
-    patch_px : int
-        Side of the patches that are compared.
-    search_px : int
-        How far away such patches lie at most.
-
-    Returns
-    -------
-    (H, W) float32
-        Filtered power; the lower mean of the logarithm of speckle is made good.
-    """
-    from scipy.ndimage import distance_transform_edt
-    from scipy.special import digamma, polygamma
-    from skimage.restoration import denoise_nl_means
-
-    seen = np.isfinite(power)
-    if not seen.any():
-        return power.copy()
-    logs = np.log(np.maximum(power, FLOOR))
-    nearest = distance_transform_edt(~seen, return_distances=False, return_indices=True)
-    spread = float(np.sqrt(polygamma(1, looks)))
-    smooth = denoise_nl_means(
-        logs[tuple(nearest)], patch_size=patch_px, patch_distance=search_px, h=0.8 * spread, sigma=spread,
-        fast_mode=True, preserve_range=True,
-    )  # fmt: skip
-    unbiased = np.exp(smooth + np.log(looks) - digamma(looks))
-    return np.where(seen, unbiased, np.nan).astype(np.float32)
-
-
 def _half(window_px: int) -> int:
     if window_px < 3 or window_px % 2 == 0:
         raise InputError(f"a window is {window_px} px wide, an odd number from 3 on is expected. Use 7.")
@@ -264,5 +203,5 @@ _EDGE_WINDOWS = _edge_windows()
 
 
 FILTERS: dict[str, Callable[[FloatImage, float], FloatImage]] = {
-    "lee": lee_filter, "refined-lee": refined_lee_filter, "lee-sigma": lee_sigma_filter, "non-local": nonlocal_filter,
+    "refined-lee": refined_lee_filter, "lee-sigma": lee_sigma_filter,
 }  # fmt: skip

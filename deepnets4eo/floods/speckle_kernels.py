@@ -21,44 +21,6 @@ def _weigh(value: float, mean: float, variance: float, noise: float) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def lee_strip(image, out, first, last, half, noise):  # type: ignore[no-untyped-def]
-    """Sums over columns of the window move down by a row, sums over the window right by a column."""
-    cols, window = image.shape[1], 2 * half + 1
-    sums, squares, counts = np.zeros(cols), np.zeros(cols), np.zeros(cols)
-    for row in range(first, first + window - 1):
-        for col in range(cols):
-            value = np.float64(image[row, col])
-            if value == value:
-                sums[col] += value
-                squares[col] += value * value
-                counts[col] += 1.0
-    for row in range(first, last):
-        for col in range(cols):
-            value = np.float64(image[row + window - 1, col])
-            if value == value:
-                sums[col] += value
-                squares[col] += value * value
-                counts[col] += 1.0
-        total, square, count = 0.0, 0.0, 0.0
-        for col in range(window - 1):
-            total, square, count = total + sums[col], square + squares[col], count + counts[col]
-        for col in range(out.shape[1]):
-            enters = col + window - 1
-            total, square, count = total + sums[enters], square + squares[enters], count + counts[enters]
-            value = np.float64(image[row + half, col + half])
-            if value == value:
-                mean = total / count
-                out[row, col] = _weigh(value, mean, square / count - mean * mean, noise)
-            total, square, count = total - sums[col], square - squares[col], count - counts[col]
-        for col in range(cols):
-            value = np.float64(image[row, col])
-            if value == value:
-                sums[col] -= value
-                squares[col] -= value * value
-                counts[col] -= 1.0
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
 def _mean_around(image, row, col, half):  # type: ignore[no-untyped-def]
     """The mean of a small window; NaN where it has no value."""
     total, count = 0.0, 0

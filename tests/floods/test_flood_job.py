@@ -25,6 +25,7 @@ from deepnets4eo.errors import GridError, InputError, OutputError
 from deepnets4eo.floods import FloodOptions, WaterMapper, map_flood, water_around, water_indices
 from deepnets4eo.floods.buildings import NO, NOT_KNOWN, YES
 from deepnets4eo.floods.dates import open_flood_scene
+from deepnets4eo.floods.products import flood_polygons
 from deepnets4eo.floods.sensors import recognise
 from deepnets4eo.floods.spectrum import measure_land_nir
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
@@ -128,6 +129,23 @@ def test_flood_and_permanent_water_are_mapped_with_their_areas(result) -> None:
     assert largest["area_high_m2"] - largest["area_low_m2"] == pytest.approx(largest.geometry.length * GSD, rel=0.1)
     assert result.polygons["area_m2"].sum() == pytest.approx(area["flood_ha"] * 10_000, rel=1e-6)
     assert 0.9 < largest["score"] <= 1
+
+
+def test_areas_half_a_pixel_farther_in_and_out_are_those_of_geometry(tmp_path: Path) -> None:
+    """A rectangle of 20 × 30 px loses half a pixel a side, or gains it with round corners; a line of one pixel loses all."""
+    labels, packed = np.zeros((2, 1, 64, 64), np.uint8)
+    labels[0, 10:30, 10:40], labels[0, 50, 10:40] = FLOOD, FLOOD
+    packed[0, 10:30, 10:25], packed[0, 10:30, 25:40], packed[0, 50] = 254, 127, 127
+    layers = [Layer.open(write_geotiff(tmp_path / f"{n}.tif", one, gsd=4.0)) for n, one in enumerate((labels, packed))]
+    large, line = flood_polygons(*layers, FLOOD, FloodOptions()).itertuples()
+    assert (large.id, line.id) == ("1", "2")
+    scale = large.area_m2 / (600 * 16)  # of UTM
+    assert scale == pytest.approx(1, abs=2e-3)
+    assert large.area_low_m2 == pytest.approx(19 * 29 * 16 * scale, rel=1e-9)
+    assert large.area_high_m2 == pytest.approx((600 + 50 + np.pi / 4) * 16 * scale, rel=1e-3)
+    assert line.area_low_m2 == 0
+    assert line.area_high_m2 == pytest.approx((30 + 31 + np.pi / 4) * 16 * scale, rel=1e-2)
+    assert (large.score, line.score) == pytest.approx((0.75, 0.5))
 
 
 def test_probability_agrees_with_the_labels_everywhere(result) -> None:

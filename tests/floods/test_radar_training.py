@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,12 @@ pytest.importorskip("numba")
 pytest.importorskip("torch")
 
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "experiments"))
+
 from affine import Affine
 from geotiff import write_geotiff
+from kuro_siwo import stack_kuro_siwo
 
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.dataset_reader import open_dataset
@@ -20,7 +25,6 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change import hectares_by_window
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Protocol, evaluate
-from deepnets4eo.floods import stack_kuro_siwo
 from deepnets4eo.floods.conv_lstm import ConvLSTM, ConvLSTMCell
 from deepnets4eo.grid import Grid, Window, whole
 from deepnets4eo.polygons import Shaping, polygonize

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from geotiff import write_geotiff
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods import FloodOptions
-from deepnets4eo.floods.relief import CLEAR, LAYOVER, SHADOW, check_radar_view, layover_and_shadow
+from deepnets4eo.floods.relief import CLEAR, LAYOVER, SHADOW, check_radar_view, hide_relief, layover_and_shadow
+from deepnets4eo.rasters.scene import Layer
 
 INCIDENCE = 35.0
 
@@ -52,6 +54,27 @@ def test_a_diagonal_view_hides_the_slopes_before_and_behind_a_peak() -> None:
 def test_flat_ground_and_unknown_heights_hide_nothing() -> None:
     assert not layover_and_shadow(np.full((20, 20), 7.0, np.float32), (1.0, 1.0), 40, 80).any()
     assert not layover_and_shadow(np.full((20, 20), np.nan, np.float32), (1.0, 1.0), 40, 80).any()
+
+
+def test_the_finding_has_the_share_of_each_reason(tmp_path) -> None:
+    """A quarter of the ground is steep, an eighth has no height."""
+    heights = np.zeros((1, 64, 64), np.float32)
+    heights[0, :, 32:48] = 10 * np.arange(16)  # 45°
+    heights[0, :, 48:] = 150
+    heights[0, :, 56:] = np.nan
+    dem = Layer.open(write_geotiff(tmp_path / "dem.tif", heights, gsd=10.0, nodata=np.nan))
+    image = Layer.open(np.ones((1, 64, 64), np.float32)).with_grid(dem.grid)
+    hidden, finding = hide_relief(image, dem, FloodOptions(steepest_deg=20.0), tmp_path / "scratch")
+    steep, unknown = (
+        float(finding.message.split(f"% {words}")[0].split()[-1]) for words in ("steeper than 20°", "without a height")
+    )
+    seen = hidden.read()[1]
+    assert (steep, unknown) == pytest.approx(
+        (100 * 16.5 / 64, 100 * 8 / 64), abs=1.6
+    )  # slopes reach a pixel into the flat
+    assert float(finding.message.split("%")[0]) == pytest.approx(100 * (1 - seen.mean()), abs=0.05)
+    assert steep + unknown == pytest.approx(100 * (1 - seen.mean()), abs=0.11)
+    assert "layover" not in finding.message
 
 
 @pytest.mark.parametrize(

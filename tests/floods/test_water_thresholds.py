@@ -37,6 +37,25 @@ def test_without_water_there_is_no_threshold():
     assert find_water_threshold(np.full((128, 128), -7, np.float32)) is None
 
 
+def test_modes_of_few_pixels_or_of_two_numbers_are_not_believed():
+    """At least half of the smallest tile must be seen; two numbers, as of a mask, are no distributions."""
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random((64, 64)) < 0.5, WATER, LAND) + rng.normal(0, 1, (64, 64))
+    for rows, apart in ((30, False), (34, True)):
+        seen = np.where(np.arange(64)[:, None] < rows, values, np.nan).astype(np.float32)
+        assert is_bimodal(seen) == apart
+    two = np.where(values < (WATER + LAND) / 2, WATER, LAND).astype(np.float32)
+    assert not is_bimodal(two)
+    two[0, 0] = LAND + 1  # the highest value ends the histogram
+    assert not is_bimodal(two)
+
+
+def test_a_mode_that_is_no_water_is_not_looked_at():
+    values = scene(Window(0, 0, 512, 200))
+    for most, apart in ((WATER + 0.3, True), (WATER - 0.3, False), (WATER - 5, False)):
+        assert is_bimodal(values, most) == apart
+
+
 def test_two_modes_that_overlap_are_one():
     """Ashman's D of equal spreads is the distance over the spread."""
     rng = np.random.default_rng(0)

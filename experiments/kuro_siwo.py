@@ -1,14 +1,20 @@
 """Kuro Siwo (Bountos et al., NeurIPS 2024) as its dataset card lays it out: one file a date in dB, labels in the legend `water`.
 
-Takes the authors' GRD folders EVENT/AREA/PATCH, one band of linear power a file; refuses folders without labelled patches.
+Usage: python experiments/kuro_siwo.py --data FOLDER --out FOLDER [--events 321 561]
+
+--data is the folder `data` of the authors' GRD download, EVENT/AREA/PATCH with one band of linear power a file; --out gets
+EVENT/AREA/PATCH/{pre2,pre,post,water}.tif. Patches that are written already stay, so that an interrupted call can be repeated. Then:
+deepnets4eo train floods/fc-ef --data OUT --set data.dataset=kuro_siwo --out runs/flood
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
+from script import plain_errors
 
 from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.cards.legend import VOID, Legend
@@ -25,29 +31,7 @@ WATER = "water.tif"
 
 
 def stack_kuro_siwo(folder: str | Path, out: str | Path, events: Collection[str] = ()) -> list[Path]:
-    """Write the dates of labelled patches as one file each, in dB, and their labels.
-
-    Patches whose labels are written already are left as they are, so that an interrupted call can be repeated.
-
-    Parameters
-    ----------
-    folder : str | Path
-        The authors' folder of events, `data` in their download.
-    out : str | Path
-        Folder to write EVENT/AREA/PATCH/{pre2,pre,post,water}.tif into.
-    events : Collection[str]
-        Activations to write, such as "321"; all where empty.
-
-    Returns
-    -------
-    list of Path
-        The folders of the patches in `out`.
-
-    Raises
-    ------
-    InputError
-        Where no patch has labels, or one lacks a date.
-    """
+    """Write the dates and labels of all labelled patches, or of those of some events; returns their folders in `out`."""
     folder, written = Path(folder), []
     for labels in sorted(folder.glob(f"*/*/*/{LABELS}_*.tif")):
         patch = labels.parent
@@ -100,3 +84,17 @@ def _layer(patch: Path, prefix: str) -> Layer:
     if len(paths) != 1:
         raise InputError(f"{patch} has {len(paths)} files {prefix}_….tif, one is expected. Download the patch again.")
     return Layer.open(paths[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--events", nargs="+", default=[], help="activations to write; all if not given")
+    arguments = parser.parse_args()
+    print(f"{len(stack_kuro_siwo(arguments.data, arguments.out, arguments.events)):,} patches in {arguments.out}")
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
