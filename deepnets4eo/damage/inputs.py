@@ -19,7 +19,7 @@ from deepnets4eo.damage.point_evidence import PointEvidence, check_point_evidenc
 from deepnets4eo.damage.raster_evidence import RasterEvidence, ScoreLayer, open_raster_evidence
 from deepnets4eo.damage.settings import NOT_SOUGHT, Settings
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.floods.water_masks import open_new_water
+from deepnets4eo.floods import open_new_water
 from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.formats.access import check_exist
 from deepnets4eo.grid import overlap_share

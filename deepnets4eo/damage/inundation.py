@@ -24,9 +24,15 @@ from deepnets4eo.damage.model import cap_confidence
 from deepnets4eo.damage.prepared_scene import FAR_M, NOT_ON_BUILDINGS
 from deepnets4eo.damage.settings import NOT_SOUGHT, Settings
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, DAMAGED, GRADES, MAJOR
-from deepnets4eo.floods import COARSEST_M, OUTER_M, BuildingWater, WaterMapper, surface_scene, water_around
-from deepnets4eo.floods.thresholds import FLOOD
-from deepnets4eo.floods.water_masks import open_new_water
+from deepnets4eo.floods import (
+    COARSEST_M,
+    OUTER_M,
+    BuildingWater,
+    WaterMapper,
+    open_new_water,
+    surface_scene,
+    water_around,
+)
 from deepnets4eo.grid import blocks
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.prediction import PredictOptions, predict
@@ -216,7 +222,7 @@ def _given_water(source: str, post: Layer, folder: Path) -> Layer:
     with CogWriter(labels, post.grid, nodata=255) as writer:
         for window in blocks(post.shape, BLOCK_PX):
             wet, valid = on_post.read(window)
-            writer.write(window, np.where(valid, FLOOD * wet[0], 255).astype(np.uint8))
+            writer.write(window, np.where(valid, 2 * wet[0], 255).astype(np.uint8))
     return Layer.open(labels)
 
 

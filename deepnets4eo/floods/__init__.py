@@ -15,6 +15,7 @@ _HOMES = {
     "measure_radar": "deepnets4eo.floods.radar",
     "new_water": "deepnets4eo.floods.mapper",
     "OUTER_M": "deepnets4eo.floods.buildings",
+    "open_new_water": "deepnets4eo.floods.water_masks",
     "optical_water": "deepnets4eo.floods.optical",
     "radar_water": "deepnets4eo.floods.radar",
     "RadarImage": "deepnets4eo.floods.units",

@@ -52,7 +52,27 @@ def open_water_mask(source: str, grid: Grid, flag: str, names: Collection[str], 
 
 
 def open_new_water(source: str, grid: Grid) -> Layer:
-    """The raster of --water on a grid, 1 where water is new: `flood` of a legend that has it, else all but 0."""
+    """Open the raster of `--water`, a map of new water, on a grid.
+
+    Parameters
+    ----------
+    source : str
+        `flood` of a legend that has it is new water, else all but 0, such as depths.
+    grid : Grid
+        Where it is read.
+
+    Returns
+    -------
+    Layer
+        (1, H, W) uint8: 1 where water is new, 0 elsewhere.
+
+    Raises
+    ------
+    InputError
+        Several bands, or dry ground without data, as where 0 is declared as nodata.
+    GridError
+        It does not overlap the grid.
+    """
     return open_water_mask(source, grid, "--water", ("flood",), any_value=True)
 
 

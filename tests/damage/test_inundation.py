@@ -15,8 +15,7 @@ from deepnets4eo.damage.inundation import WaterAround, inundated_buildings, with
 from deepnets4eo.damage.site import SHARES, ShareEstimate, SiteFit, SiteShift, fit_to_site
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError
-from deepnets4eo.floods import BuildingWater
-from deepnets4eo.floods.water_masks import open_new_water
+from deepnets4eo.floods import BuildingWater, open_new_water
 from deepnets4eo.footprints import align_footprints
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
