@@ -69,7 +69,7 @@ class SampledPair:
 def make_pair(pre: Layer, post: Layer, *, least_px: int = MIN_OVERLAP_PX) -> SampledPair:
     """Both layers in the frame of the post image, with the part that both show.
 
-    least_px : sides of that part at least, in pixels of the coarser image.
+    least_px : sides of that part at least, in pixels of the coarser image; with 0 nothing is looked for in it, and no data is read.
     Errors: GridError where they do not overlap, or by less.
     """
     frame = MetricFrame.of(post.grid)
@@ -94,7 +94,9 @@ def make_pair(pre: Layer, post: Layer, *, least_px: int = MIN_OVERLAP_PX) -> Sam
             f"both; expected at least {least_px} × {least_px}: {where}. Give images that share more ground, or "
             "finer ones."
         )
-    return SampledPair(pre_sampler, post_sampler, _box_of_data(pre_sampler, post_sampler, box), gsd_m)
+    return SampledPair(
+        pre_sampler, post_sampler, _box_of_data(pre_sampler, post_sampler, box) if least_px else box, gsd_m
+    )
 
 
 def _box_of_data(pre: LayerSampler, post: LayerSampler, box: Box) -> Box:

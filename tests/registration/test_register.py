@@ -188,7 +188,8 @@ def test_the_same_seed_gives_the_same_result(post, shifted):
     assert again.residual_m == shifted.residual_m
 
 
-def test_a_pair_can_be_taken_as_registered(post):
+def test_a_pair_can_be_taken_as_registered_without_a_look_at_its_pixels(post, monkeypatch):
+    monkeypatch.setattr("deepnets4eo.registration.tiepoints.LayerSampler.read", None)
     taken = assume_registered(as_layer(post), as_layer(post))
     assert taken.status == "ok"
     np.testing.assert_array_equal(taken.matrix, [[1, 0, 0], [0, 1, 0]])
