@@ -40,8 +40,9 @@ def test_a_tag_that_contradicts_the_values_is_refused():
 
 
 def test_tags_say_direction_and_day():
-    image = RadarImage("a.tif", bands(), {"ORBIT_PASS": "DESCENDING", "TIFFTAG_DATETIME": "2021:07:16 05:50:11"})
+    image = RadarImage("a.tif", bands(), {"ORBIT_PASS": "DESCENDING", "ACQUISITION_DATE": "2021:07:16 05:50:11"})
     assert (image.orbit(), image.date()) == ("descending", date(2021, 7, 16))
+    assert RadarImage("a.tif", bands(), {"TIFFTAG_DATETIME": "2021:07:16 05:50:11"}).date() is None  # of writing
     assert RadarImage("a.tif", bands(), {"pass": "asc", "date": "20210716T055011"}).orbit() == "ascending"
     assert RadarImage("a.tif", bands(), {"date": "20210716T055011"}).date() == date(2021, 7, 16)
     assert (RadarImage("a.tif", bands()).orbit(), RadarImage("a.tif", bands(), {"date": "May"}).date()) == (None, None)
