@@ -27,7 +27,7 @@ def flood(tmp_path_factory):
 def test_the_page_names_water_its_area_and_its_images(flood, visit):
     one = visit(flood.paths["report.html"])
     headline = one.page.locator("#headline").inner_text()
-    assert re.match(r"[78],\d\d\d m².* flooded, (18|19|20)\.\d % of 4\.00 ha that was seen", headline)
+    assert re.match(r"0\.[78]\d\d ha .* flooded, (18|19|20)\.\d % of 4\.00 ha that was seen", headline)
     assert one.page.locator(".chip").first.inner_text().startswith("Flood")
     assert one.listed() == flood.polygons["id"].tolist()
     before = one.pixels()
