@@ -16,10 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.catalog import run_path
-from deepnets4eo.damage.estimates import BuildingGround, InundatedBuildings, site_estimates
+from deepnets4eo.damage.estimates import BuildingGround, InundatedBuildings, confusion_of_grades, site_estimates
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
-from deepnets4eo.damage.findings import result_findings
+from deepnets4eo.damage.findings import minor_findings, result_findings, share_findings
 from deepnets4eo.damage.input_checks import require_order, require_two_pictures
 from deepnets4eo.damage.model import (
     DEFAULT_MODEL,
@@ -264,9 +264,13 @@ class DecisionModel:
         graded = to_decision_table(site.probabilities, full.frame.index, thresholds, named)
         members = np.where(unlike[:, None], True, judged.members(site.even))
         graded = with_sets(cap_confidence(graded, unlike), members)
+        by_structure = graded["damage"] if wet is None else graded["damage"].mask(wet.rows)
+        confusion = confusion_of_grades(site, spread, by_structure.to_numpy(object))
         findings = (
-            *self.findings, *result_findings(full.frame, unlike, self.skill), *score_findings(scores, full.frame)
+            *self.findings, *result_findings(full.frame, unlike, self.skill), *score_findings(scores, full.frame),
+            *share_findings(share, int((full.frame["status"] == ASSESSED).sum())), *minor_findings(confusion),
         )  # fmt: skip
+        estimates = {**estimates, "confusion": confusion} if estimates else {}
         return Decision(full, graded, share, findings, estimates, unlike)
 
     def _unknown_evidence(

@@ -142,6 +142,24 @@ def site_estimates(
     return share, {"buildings": buildings, "built_area_m2": areas}
 
 
+def confusion_of_grades(
+    site: SiteFit, spread: Floats, graded: NDArray[np.object_], seed: int = 0
+) -> dict[str, dict[str, Any]]:
+    """Of the buildings that are named with each grade, how many truly have which, expected and with 95 % interval.
+
+    graded : (N,) name of the grade, others for buildings that are left out. Grades that no building has are absent."""
+    table = {}
+    for grade in GRADES:
+        rows = (graded == grade) & np.isfinite(site.even[:, 0])
+        named = int(rows.sum())
+        if named:
+            rng = np.random.default_rng([seed, GRADES.index(grade)])
+            expected, drawn = _structure_totals(site.rows(rows), spread[rows], np.ones(named), rng)
+            truly = _rows(expected[0], drawn[0], float(named))
+            table[grade] = {"named": named, "truly": {name: truly[name] for name in GRADES}}
+    return table
+
+
 def _structure_totals(
     site: SiteFit, spread: Floats, area_m2: Floats, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,16 +16,19 @@ from numpy.typing import NDArray
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.table import BLANK
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
+from deepnets4eo.damage.map_content import LOOK, NOT_TOLD, WIDE
 from deepnets4eo.damage.model import BY_NETWORK, MOST_CONFIDENT, REASONS, UNLIKE
 from deepnets4eo.damage.pool import NetworkSkill
+from deepnets4eo.damage.site import ShareEstimate
 from deepnets4eo.damage.unbuilt import LEAST_AUC, LEAST_DECOYS, NO_BUILDING, UnbuiltOutlines
-from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, POST_ONLY, PRE_POST
+from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, GRADES, POST_ONLY, PRE_POST
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many, worst_first
 from deepnets4eo.rasters.scene import Layer
 
 NOTHING = "nothing_assessed"
 OUTSIDE = (*REASONS.values(), UNLIKE)
 MANY = 0.9  # share of the visible buildings outside the range from which the map is worthless
+LEAST_NAMED = 5  # buildings with a grade, fewer say nothing of it
 COARSE_POST_M = 1.0  # beyond that, roofs have too few pixels for what the model was fitted on
 
 
@@ -79,6 +83,7 @@ def evidence_findings(pre: Layer | None, post: Layer, evidence: EvidenceTable) -
                 f"{count_of(blank, 'building')} {one_or_many(blank, 'lies', 'lie')} where the post image has one single value "
                 f"over a wide area; {one_or_many(blank, 'it was', 'they were')} not assessed.",
                 "Declare it as nodata, or give an image without that block.",
+                blank,
             )
         )  # fmt: skip
     alone = int(((frame["status"] == ASSESSED) & (frame["method"] == POST_ONLY)).sum())
@@ -99,6 +104,8 @@ def evidence_findings(pre: Layer | None, post: Layer, evidence: EvidenceTable) -
                 "some_post_only", "note",
                 f"{count_of(alone, 'building')} {one_or_many(alone, 'is', 'are')} not shown by the pre image, or not wholly; "
                 f"{one_or_many(alone, 'it is', 'they are')} assessed from the post image alone.",
+                "Give a pre image that shows them.",
+                alone,
             )
         )  # fmt: skip
     return tuple(findings)
@@ -197,6 +204,7 @@ def _range_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> list[Find
             severity,  # type: ignore[arg-type]
             message,
             "Remove haze or a green tint, use sharper images without trees over the roofs, or give surface models of both dates.",
+            number + sum(by_network.values()),
         )
     ]
 
@@ -222,6 +230,7 @@ def _unbuilt_findings(frame: pd.DataFrame) -> list[Finding]:
             f"and {one_or_many(number, 'was', 'were')} not assessed. Not all such outlines are recognised; the others may get a damage "
             "grade.",
             "Use footprints from before the event.",
+            number,
         )
     ]
 
@@ -231,3 +240,34 @@ def _nothing_assessed(frame: pd.DataFrame) -> list[Finding]:
         return []
     reasons = "; ".join(f"{count} × {reason}" for reason, count in frame["reason"].value_counts().items())
     return [Finding(NOTHING, "worthless", f"No building could be assessed ({reasons}).")]
+
+
+def share_findings(share: ShareEstimate, assessed: int) -> tuple[Finding, ...]:
+    """That the images do not tell how many buildings are damaged, where the interval of the share is wide. assessed : how many there are."""
+    low, high = share.interval_95 or (0.0, 0.0)
+    if high - low <= WIDE:
+        return ()
+    return (
+        Finding(
+            "count_not_told", "caution",
+            f"{NOT_TOLD} buildings are damaged: {low * assessed:,.0f} to {high * assessed:,.0f} of {assessed:,} are possible.",
+            LOOK, round((high - low) * assessed),
+        ),
+    )  # fmt: skip
+
+
+def minor_findings(confusion: Mapping[str, Mapping[str, Any]]) -> tuple[Finding, ...]:
+    """That minor damage cannot be told from major or none here. confusion : of `confusion_of_grades`."""
+    row = confusion.get(GRADES[1], {})
+    named, right = row.get("named", 0), row.get("truly", {}).get(GRADES[1], {"interval_95": [0.0, 0.0]})
+    if named < LEAST_NAMED or right["interval_95"][0] > named / 2:
+        return ()
+    low, high = right["interval_95"]
+    return (
+        Finding(
+            "minor_not_told", "note",
+            f"Minor damage cannot be told here from none or major damage: of {count_of(named, 'building')} with this grade {low:,.0f} to "
+            f"{high:,.0f} are expected to have it.",
+            "Take it as possible damage; `damage_set` has what cannot be excluded for each building.", named,
+        ),
+    )  # fmt: skip

@@ -95,6 +95,7 @@ class Inundation:
                     f"{count_of(self.not_assessed, 'outline')} that could not be assessed {one_or_many(self.not_assessed, 'lies', 'lie')} in "
                     f"water that was not there before ({self.source}); they have no grade.",
                     "Look at them: the column inundated says which they are.",
+                    self.not_assessed,
                 )
             )  # fmt: skip
         if self.inundated:
@@ -109,6 +110,7 @@ class Inundation:
                     f"{count_of(self.inundated, 'building')} {one_or_many(self.inundated, 'stands', 'stand')} in water that was not there "
                     f"before ({self.source}); {means}. By structure alone {self.structure:,} would be damaged{self._by_water}.",
                     "Choose what they count as with --set inundation=…; look at the water on the page.",
+                    self.inundated,
                 )
             )  # fmt: skip
         if self.since_unknown:
@@ -118,6 +120,7 @@ class Inundation:
                     f"Water fills the ground around {count_of(self.since_unknown, 'building')}; without an image before it is not known "
                     "whether it was there always, and the grades do not count it.",
                     "Give an image before the event, or a map of the flood with --water.",
+                    self.since_unknown,
                 )
             )  # fmt: skip
         return tuple(findings)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 Severity = Literal["note", "caution", "worthless"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -24,14 +24,16 @@ class Finding:
     severity : "note" (good to know), "caution" (a part of the result rests on less than it seems) or "worthless" (the
         result, or what is named, must not be used).
     message : one or two sentences with the measured values: what was seen, and what was done about it.
-    remedy : what the user can do; "" where nothing can be done."""
+    remedy : what the user can do; "" where nothing can be done.
+    affected : how many buildings it concerns, 0 where it is not of some: what concerns more comes first."""
 
     code: str
     severity: Severity
     message: str
     remedy: str = ""
+    affected: int = 0
 
-    def to_dict(self) -> dict[str, str]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self)
 
@@ -55,8 +57,8 @@ def one_or_many(number: int, one: str, many: str) -> str:
 
 
 def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The findings by falling severity; those of one severity keep their order."""
-    return tuple(sorted(findings, key=lambda finding: -SEVERITIES.index(finding.severity)))
+    """The findings by falling severity, those of one severity by how many buildings they concern; else they keep their order."""
+    return tuple(sorted(findings, key=lambda finding: (-SEVERITIES.index(finding.severity), -finding.affected)))
 
 
 def findings_banner(findings: Sequence[Finding], say: Callable[[str], str] = str) -> str:

@@ -94,7 +94,7 @@ def test_what_the_model_does_not_know_is_graded_by_the_network_where_that_was_me
     assert (frame["method"] == "post_only").all()
     assert found.graded["damage"][:3].tolist() == ["no-damage", "destroyed", "no-damage"]
     assert found.graded["damage"][3:].notna().all()
-    (finding,) = found.findings
+    finding = found.findings[0]
     assert finding.severity == "note"
     assert finding.message.startswith("3 of 40 visible buildings were graded by the network alone, because")
     for other in (replace(judge, reliability=NetworkReliability()), replace(judge, post_weight=0.0)):

@@ -6,10 +6,19 @@ import pandas as pd
 import pytest
 
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.findings import empty_outline_findings, result_findings, segmenter_findings, unbuilt_findings
+from deepnets4eo.damage.findings import (
+    empty_outline_findings,
+    minor_findings,
+    result_findings,
+    segmenter_findings,
+    share_findings,
+    unbuilt_findings,
+)
 from deepnets4eo.damage.model import UNLIKE
+from deepnets4eo.damage.site import ShareEstimate
 from deepnets4eo.damage.unbuilt import NO_BUILDING, UnbuiltOutlines
 from deepnets4eo.footprints.read import footprint_findings
+from deepnets4eo.outputs.findings import Finding, worst_first
 
 
 class Account:
@@ -105,3 +114,28 @@ def test_a_map_of_the_post_image_alone_says_that_empty_outlines_look_destroyed()
     )
     assert "nearly all such outlines are called so" in finding.message
     assert "Joplin" not in finding.message
+
+
+def test_an_interval_wider_than_half_of_the_buildings_says_that_the_images_do_not_tell() -> None:
+    (finding,) = share_findings(ShareEstimate(0.09, "estimated", (0.0, 0.906)), 266)
+    assert finding.message == "The images do not tell how many buildings are damaged: 0 to 241 of 266 are possible."
+    assert "40 buildings" in finding.remedy
+    assert "damaged_share" in finding.remedy
+    assert share_findings(ShareEstimate(0.09, "estimated", (0.1, 0.6)), 266) == ()
+
+
+def test_minor_damage_that_cannot_be_told_is_said_with_its_number() -> None:
+    def row(low: float) -> dict[str, object]:
+        return {
+            "minor-damage": {"named": 20, "truly": {"minor-damage": {"expected": 12.0, "interval_95": [low, 18.0]}}}
+        }
+
+    (finding,) = minor_findings(row(3.0))
+    assert "of 20 buildings with this grade 3 to 18 are expected to have it" in finding.message
+    assert finding.affected == 20
+    assert minor_findings(row(11.0)) == minor_findings({}) == ()
+
+
+def test_of_findings_of_one_severity_the_one_that_concerns_more_buildings_comes_first() -> None:
+    some = [Finding("a", "note", "", affected=3), Finding("b", "caution", ""), Finding("c", "note", "", affected=30)]
+    assert [finding.code for finding in worst_first(some)] == ["b", "c", "a"]

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from deepnets4eo.damage.estimates import Cells, site_estimates
+from deepnets4eo.damage.estimates import Cells, confusion_of_grades, site_estimates
 from deepnets4eo.damage.probabilities import grades_of_sides
 from deepnets4eo.damage.site import GIVEN, SHARES, SiteFit, SiteShift, fit_to_site, prior_of_mean
+from deepnets4eo.damage.vocabulary import GRADES
 
 SPREAD = (0.7, 0.5, 0.8)
 SHIFT = SiteShift((-4.0, 4.0), (SPREAD[0], SPREAD[0]), 0.9, 2.0, 30.0)  # of the simulated sites
@@ -101,6 +102,22 @@ def test_the_share_is_what_is_expected_and_its_interval_follows_the_weights() ->
     wide = SiteFit(open_weights / open_weights.sum(), p, 0.2)
     low, high = site_estimates(wide, spread, area)[0].interval_95
     assert (low, high) == pytest.approx((0.06, 0.4), abs=0.05)
+
+
+def test_the_confusion_of_grades_adds_up_and_holds_the_truth_of_simulated_sites() -> None:
+    rng, held = np.random.default_rng(5), []
+    for share in np.tile([0.2, 0.6], 6):
+        probabilities, grade, spread, _ = simulated_site(rng, share)
+        site = fit_to_site(probabilities, np.full(len(grade), "a"), {"a": SHIFT})
+        called = np.array(GRADES, object)[site.probabilities.argmax(axis=1)]
+        called[:10] = None
+        for name, row in confusion_of_grades(site, spread, called).items():
+            assert row["named"] == (called == name).sum()
+            assert sum(each["expected"] for each in row["truly"].values()) == pytest.approx(row["named"])
+            truth = [((called == name) & (grade == k)).sum() for k in range(4)]
+            held += [_inside(each, number) for each, number in zip(row["truly"].values(), truth, strict=True)]
+    assert np.mean(held) >= 0.9
+    assert confusion_of_grades(site, spread, np.full(len(grade), None)) == {}
 
 
 def test_areas_do_not_depend_on_the_order_of_corners_and_metres_are_those_on_the_ground() -> None:

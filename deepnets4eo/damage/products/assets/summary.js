@@ -30,6 +30,7 @@ function summaryBoxes() {
     box(t`Counts`, countsTable(), damagedLine(), areaLine(), paragraph(hasEstimates()
       ? t`Shares are of the assessed buildings. The intervals are 95 %, of the true numbers; they hold the grading error and may lie beside the number by grade.`
       : t`Shares are of the assessed buildings. The intervals are 95 % and hold no grading error.`)),
+    confusionBox(),
     areasBox(),
     box(t`What was looked at`, factList(assessedFacts()), inWater() ? paragraph(t`Water: ${inWater()}, ${number(page.summary.inundation.together)} together.`) : "", reasons()),
   ];
@@ -54,6 +55,19 @@ function countsTable(legend = false) {
   });
   if (legend) rows.push(make("tr", {}, make("th", { scope: "row" }, pie(NOT_ASSESSED), SHORT[NOT_ASSESSED]), make("td", {}, number(summary.buildings.not_assessed)), make("td", {}), make("td", {})));
   return make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows));
+}
+
+// Of the buildings named with a grade, how many truly have which.
+function confusionBox() {
+  const confusion = page.summary.estimates?.confusion ?? {}, grades = [0, 1, 2, 3];
+  const rows = grades.filter((grade) => confusion[classes[grade].key]).map((grade) => {
+    const { named, truly } = confusion[classes[grade].key];
+    const cells = grades.map((other) => truly[classes[other].key]).map(({ expected, interval_95: interval }) => make("td", {}, `${number(Math.round(expected))} (${bounds(interval)})`));
+    return make("tr", {}, make("th", { scope: "row" }, `${SHORT[grade]}: ${number(named)}`), ...cells);
+  });
+  if (!rows.length) return "";
+  const head = make("tr", {}, ...[t`Named`, ...grades.map((grade) => SHORT[grade])].map((text) => make("th", { scope: "col" }, text)));
+  return box(t`Grades named and true`, make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)), paragraph(t`Of the buildings named with a grade (rows), how many are expected to have which (columns), with 95 % interval; without those named by water.`));
 }
 
 // The areas with most damage first; all of them are in areas.csv.
