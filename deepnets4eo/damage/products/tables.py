@@ -48,7 +48,7 @@ _COMMENTS_TABLE = """CREATE TABLE gpkg_data_columns (
 
 _FINDINGS_TABLE = """CREATE TABLE findings (
     fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, code TEXT NOT NULL, severity TEXT NOT NULL, message TEXT NOT NULL,
-    remedy TEXT NOT NULL)"""
+    remedy TEXT NOT NULL, affected INTEGER NOT NULL DEFAULT 0)"""
 
 
 _ESTIMATES_TABLE = """CREATE TABLE estimates (
@@ -59,7 +59,8 @@ _ESTIMATES_TABLE = """CREATE TABLE estimates (
 def write_gpkg(damage_map: DamageMapContent, path: str | Path) -> Path:
     """Write layers `buildings`, `assessed_extent`, `imaged_without_outlines` and `areas` where these are known, and the tables
     `event` (what the map is of), `findings` (what limits the map's worth, worst first; may be empty), `estimates` (share of
-    damaged buildings, numbers and built areas with their intervals; may be empty) and `layer_styles`, registered as attributes. The description of `buildings`, which QGIS shows, has the event and the worst finding.
+    damaged buildings, numbers and built areas with their intervals; may be empty) and `layer_styles`, registered as attributes. The description of `buildings`, which QGIS shows, has the worst finding, the number of
+    damaged buildings and the event.
 
     Ids stay text; a CRS that is missing stays undefined. Memory: the table once more, as Arrow.
     Errors: OutputError when GDAL or SQLite cannot write, a full disk most of all."""
@@ -112,15 +113,17 @@ def _add_styles(database: sqlite3.Connection, damage_map: DamageMapContent) -> N
 
 def _add_findings(database: sqlite3.Connection, damage_map: DamageMapContent) -> None:
     database.execute(_FINDINGS_TABLE)
-    rows = [(item.code, item.severity, item.message, item.remedy) for item in damage_map.findings]
-    database.executemany("INSERT INTO findings (code, severity, message, remedy) VALUES (?, ?, ?, ?)", rows)
+    rows = [tuple(item.to_dict().values()) for item in damage_map.findings]
+    database.executemany(
+        "INSERT INTO findings (code, severity, message, remedy, affected) VALUES (?, ?, ?, ?, ?)", rows
+    )
     register_table(database, "findings", "What limits the worth of this map, worst first")
-    if rows:
-        worst = damage_map.findings[0]
-        database.execute(
-            "UPDATE gpkg_contents SET description = ? || char(10) || description WHERE table_name = 'buildings'",
-            (f"{worst.severity.upper()}: {worst.message} All findings are in the table `findings`.",),
-        )
+    worst = damage_map.findings[:1]
+    said = [f"{item.severity.upper()}: {item.message} All findings are in the table `findings`." for item in worst]
+    database.execute(
+        "UPDATE gpkg_contents SET description = ? || char(10) || description WHERE table_name = 'buildings'",
+        ("\n".join([*said, damage_map.headline()]),),
+    )
 
 
 def _add_estimates(database: sqlite3.Connection, damage_map: DamageMapContent) -> None:

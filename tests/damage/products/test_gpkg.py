@@ -69,7 +69,7 @@ def test_findings_and_ground_without_outlines_have_a_table_and_a_layer(tmp_path)
         Finding("coarse", "note", "Pixels are large."),
     )
     path = write_gpkg(damage_map, tmp_path / "damage.gpkg")
-    assert query(path, "SELECT code, severity, message, remedy FROM findings") == [
+    assert query(path, "SELECT code, severity, message, remedy, affected FROM findings") == [
         finding.to_dict() for finding in damage_map.findings
     ]
     layers = dict(pyogrio.list_layers(path))
@@ -77,6 +77,7 @@ def test_findings_and_ground_without_outlines_have_a_table_and_a_layer(tmp_path)
     assert layers["findings"] is None
     described = query(path, "SELECT description FROM gpkg_contents WHERE table_name = 'buildings'")
     assert described[0]["description"].startswith("WORTHLESS: Nothing fits.")
+    assert damage_map.headline() in described[0]["description"]
     styles = query(path, "SELECT f_table_name, styleQML FROM layer_styles")
     assert styles[-1]["f_table_name"] == "imaged_without_outlines"
     assert "LinePatternFill" in styles[-1]["styleQML"]
