@@ -206,7 +206,7 @@ class Workplace(Protocol):
         """Start the executor, also after it was lost. Errors: RunError where it cannot be had."""
 
     def works(self) -> bool:
-        """Whether the executor still works; asked now and then. Errors: RunError where no worker is left."""
+        """Whether the executor still works; looked at now and then. Errors: RunError where no worker is left."""
 
 
 class BlockPool:

@@ -56,7 +56,7 @@ class Journal:
         complete."""
         if self.folder is None:
             return step()
-        kept = self.kept(name)
+        kept = self.recall(name)
         if kept is not NOT_FINISHED:
             if kept is not None:
                 logger.info("%s: kept from an earlier job", name)
@@ -66,7 +66,7 @@ class Journal:
         result = step()
         if not complete():
             return result
-        kept = self.kept(name)  # of another part of the job: all of them go on with the same
+        kept = self.recall(name)  # of another part of the job: all of them go on with the same
         if kept is not NOT_FINISHED:
             return kept
         self.keep(name, result)
@@ -146,7 +146,7 @@ class Journal:
         tree = json.dumps(self._pack(value, arrays))
         self.put(name, {TREE: np.frombuffer(tree.encode(), np.uint8), **arrays})
 
-    def kept(self, name: str) -> Any:
+    def recall(self, name: str) -> Any:
         """The value that was kept, or NOT_FINISHED: where there is none, or it is damaged."""
         arrays = self.get(name)
         try:

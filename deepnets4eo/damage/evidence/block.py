@@ -376,7 +376,7 @@ def collect(
     occupied = part.share([window for window in windows if len(geometry.body.touching(window))]) or windows[:1]
 
     def measure_or_load(window: Window) -> BlockSums:
-        kept = journal.kept(block_name(window))
+        kept = journal.recall(block_name(window))
         if isinstance(kept, BlockSums) and kept.fit:
             return kept
         block = measure_block(window, working_grid, geometry, radiometry)

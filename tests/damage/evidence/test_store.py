@@ -20,7 +20,7 @@ def journal(tmp_path: Path) -> Journal:
 
 def test_a_block_comes_back_as_it_went_in(journal: Journal) -> None:
     journal.keep("0-0", PART)
-    found = journal.kept("0-0")
+    found = journal.recall("0-0")
     assert found.fit
     np.testing.assert_array_equal(found.sums.rows["ev"], PART.sums.rows["ev"])
     np.testing.assert_array_equal(found.context.buildings, PART.context.buildings)
@@ -30,14 +30,14 @@ def test_a_block_comes_back_as_it_went_in(journal: Journal) -> None:
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"x" * 300, b"PK\x05\x06" + bytes(18)])
 def test_a_damaged_block_counts_as_not_finished_and_can_be_written_again(journal: Journal, content: bytes) -> None:
     (journal.folder / "0-0.npz").write_bytes(content)
-    assert journal.kept("0-0") is NOT_FINISHED
+    assert journal.recall("0-0") is NOT_FINISHED
     journal.keep("0-0", PART)
-    assert journal.kept("0-0").fit
+    assert journal.recall("0-0").fit
 
 
 def test_a_folder_in_its_place_counts_as_not_finished(journal: Journal) -> None:
     (journal.folder / "0-0.npz").mkdir()
-    assert journal.kept("0-0") is NOT_FINISHED
+    assert journal.recall("0-0") is NOT_FINISHED
 
 
 @pytest.mark.parametrize(
@@ -53,4 +53,4 @@ def test_a_folder_in_its_place_counts_as_not_finished(journal: Journal) -> None:
 @pytest.mark.parametrize("kind", ["sums", "best", "shifted", "context"])
 def test_tables_that_do_not_fit_the_buildings_are_measured_again(journal: Journal, table: Table, kind: str) -> None:
     journal.keep("0-0", replace(PART, **{kind: table}))
-    assert not journal.kept("0-0").fit
+    assert not journal.recall("0-0").fit

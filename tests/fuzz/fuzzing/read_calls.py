@@ -218,7 +218,7 @@ def block(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.damage.evidence.block import BlockSums, Table
     from deepnets4eo.jobs.journal import Journal
 
-    kept = Journal(main.parent, kinds=(BlockSums, Table)).kept("0-0")
+    kept = Journal(main.parent, kinds=(BlockSums, Table)).recall("0-0")
     return isinstance(kept, BlockSums) and kept.fit
 
 

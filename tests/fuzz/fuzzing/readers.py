@@ -97,7 +97,7 @@ READERS: tuple[Reader, ...] = (
     Reader("RowJournal", ("journal",), calls.journal),
     Reader("predict --resume", ("resumed",), calls.resume),
     Reader("load_bank", ("bank",), calls.bank),
-    Reader("Journal.kept", ("blocks",), calls.block),
+    Reader("Journal.recall", ("blocks",), calls.block),
     Reader("read_tensors", ("weights",), calls.weights),
     Reader("first weights", ("weights",), calls.first_weights),
     Reader("read_footprints", ("vector",), calls.footprints),
