@@ -169,7 +169,7 @@ def check_options(options: ChangeOptions) -> None:
     if (options.cover_pre is None) != (options.cover_post is None):
         date, other = ("pre", "post") if options.cover_post is None else ("post", "pre")
         raise InputError(
-            f"--cover-{date} was given without --cover-{other}; classes before and after need land cover of both dates. "
+            f"--set cover_{date} was given without --set cover_{other}; classes before and after need land cover of both dates. "
             "Give both, or none."
         )
     if options.model is None and options.normalise != "none":

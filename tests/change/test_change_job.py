@@ -224,7 +224,7 @@ def test_a_run_of_land_cover_at_both_dates_writes_its_maps_and_what_became_what(
     assert [float(row.split(",")[2]) for row in table[1:]] == pytest.approx(measured.ravel().tolist(), abs=1e-5)
     assert set(change.polygons.columns) >= {"from", "to"}
     assert set(change.paths) == set(PRODUCTS) | set(COVER_PRODUCTS)
-    covers_given = [f"--cover-{date}={change.paths[f'cover_{date}.tif']}" for date in ("pre", "post")]
+    covers_given = [f"--set=cover_{date}={change.paths[f'cover_{date}.tif']}" for date in ("pre", "post")]
     assert (
         main(
             ["change", pre, post, f"--out={tmp_path / 'b'}", f"--model={tmp_path / 'run'}", *covers_given, "--dry-run"]
@@ -267,10 +267,13 @@ def test_land_cover_that_cannot_be_used_is_refused_before_the_registration(tmp_p
         (str(tmp_path / "missing.tif"), "missing.tif does not exist"),
         (cover("bare.tif", tags={}), "bare.tif has no legend in its tags, .* rio edit-info .*bare.tif --tag LEGEND="),
         (cover("far.tif", origin=(900_000, 5_000_000)), "far.tif\\) does not overlap"),
-        (cover("nowhere.tif", crs=None), "--cover-p.*nowhere.tif: only one of it and .*post.tif says where it lies"),
+        (
+            cover("nowhere.tif", crs=None),
+            "--set cover_p.*nowhere.tif: only one of it and .*post.tif says where it lies",
+        ),
     ):
         for covers in ((wrong, right), (right, wrong)):
-            flags = [f"--cover-{date}={path}" for date, path in zip(("pre", "post"), covers, strict=True)]
+            flags = [f"--set=cover_{date}={path}" for date, path in zip(("pre", "post"), covers, strict=True)]
             for further in ([], ["--dry-run"]):
                 assert main(["change", pre, post, f"--out={tmp_path / 'out'}", *flags, *further]) == 2
                 assert re.search(message, capsys.readouterr().err.replace("\n", " "))
@@ -496,7 +499,7 @@ def test_maps_of_made_up_images_are_labelled_as_such(tmp_path: Path) -> None:
 def test_options_that_contradict_each_other_are_refused_before_any_work(tmp_path: Path) -> None:
     for given, missing in (("pre", "post"), ("post", "pre")):
         options = ChangeOptions(**{f"cover_{given}": "cover.tif"})
-        with pytest.raises(InputError, match=f"--cover-{given} was given without --cover-{missing}"):
+        with pytest.raises(InputError, match=f"--set cover_{given} was given without --set cover_{missing}"):
             map_change("no.tif", "such.tif", tmp_path / "out", options)
     with pytest.raises(InputError, match="--set normalise=histogram was given without --model"):
         map_change("no.tif", "such.tif", tmp_path / "out", ChangeOptions(normalise="histogram"))
