@@ -25,6 +25,20 @@ import geopandas as gpd
 import numpy as np
 import shapely
 from affine import Affine
+from challenge import (
+    ANNOTATIONS,
+    BAND_FOLDER,
+    BANDS,
+    UNKNOWN,
+    ChallengeSite,
+    SiteFiles,
+    calls_for_f1,
+    calls_of,
+    damaged_f1,
+    majority,
+    read_site,
+    write_submission,
+)
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from places.working_grid import CRS, metric_grid
@@ -34,18 +48,7 @@ from world import PairSample, draw_pair
 from world.plan import BOTH
 
 from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.damage import (
-    ChallengeSite,
-    Settings,
-    SiteFiles,
-    assess,
-    calls_for_f1,
-    damaged_f1,
-    majority,
-    read_site,
-    write_submission,
-)
-from deepnets4eo.damage.challenge import ANNOTATIONS, BAND_FOLDER, BANDS, UNKNOWN, calls_of
+from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.vocabulary import MAJOR, PRE_POST
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_yaml, write_json, write_text

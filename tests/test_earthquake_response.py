@@ -3,26 +3,24 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import earthquake_response
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
 import shapely
 from affine import Affine
+from challenge import ChallengeSite, read_labels
+from earthquake_response import RECIPE, VOTE, SiteResult, VoteRecipe, grade_site, hand_in, table, turn_layer
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import read_yaml
+from deepnets4eo.footprints import read_footprints
+from deepnets4eo.grid import Grid
+from deepnets4eo.options import options_from
+from deepnets4eo.rasters.scene import Layer
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
-
-import earthquake_response  # noqa: E402
-from earthquake_response import RECIPE, VOTE, SiteResult, VoteRecipe, grade_site, hand_in, table, turn_layer  # noqa: E402
-
-from deepnets4eo.damage.challenge import ChallengeSite, read_labels  # noqa: E402
-from deepnets4eo.errors import InputError  # noqa: E402
-from deepnets4eo.files import read_yaml  # noqa: E402
-from deepnets4eo.footprints import read_footprints  # noqa: E402
-from deepnets4eo.grid import Grid  # noqa: E402
-from deepnets4eo.options import options_from  # noqa: E402
-from deepnets4eo.rasters.scene import Layer  # noqa: E402
-
 CRS = "EPSG:32637"
 VOTERS = {
     "both": {},

@@ -110,19 +110,15 @@ def test_snapnet_names_the_extra_of_its_clouds_too(monkeypatch: pytest.MonkeyPat
 def test_public_names_of_networks_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also in Python, where no command line makes a message of it."""
     monkeypatch.setitem(sys.modules, "torch", None)
-    rooms = ("deepnets4eo.fusion.", "deepnets4eo.segmentation.", "deepnets4eo.objects.")
+    rooms = ("deepnets4eo.fusion.", "deepnets4eo.segmentation.")
     for name in [name for name in sys.modules if name.startswith(rooms)]:
         monkeypatch.delitem(sys.modules, name)
     import deepnets4eo
-
-    def label_objects() -> Any:
-        return deepnets4eo.objects.upright_patches(None, None, 8.0, 32)
 
     for use in (
         lambda: deepnets4eo.fusion.FuseNet,
         lambda: deepnets4eo.create_model("fusenet", in_channels=4, num_classes=2, streams=[3, 1]),
         lambda: deepnets4eo.segmentation.signed_distance(np.zeros((4, 4), np.uint8), 2),
-        label_objects,
     ):
         with pytest.raises(MissingExtraError, match=r"deepnets4eo\[deep\]"):
             use()

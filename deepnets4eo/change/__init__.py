@@ -28,7 +28,6 @@ _HOMES = {
     "merge_labels": "deepnets4eo.change.cleansing",
     "NoveltyOptions": "deepnets4eo.change.series.options",
     "NoveltyRanking": "deepnets4eo.change.series.ranking",
-    "one_hot_labels": "deepnets4eo.change.semantic_change",
     "rank_novelty": "deepnets4eo.change.series.ranking",
     "refine_scores": "deepnets4eo.change.refinement",
     "SemanticChangeScore": "deepnets4eo.change.semantic_change",

@@ -12,8 +12,6 @@ from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import ConfusionMatrix
 
-ONE_HOT = 255  # value of a class's band in the label files of DynamicEarthNet
-
 
 class SemanticChangeScore:
     """Counts of changes between consecutive label maps.
@@ -82,26 +80,3 @@ class SemanticChangeScore:
     def score(self) -> float:
         """SCS: the mean of both."""
         return (self.binary_change + self.semantic_change) / 2
-
-
-def one_hot_labels(bands: NDArray[np.uint8], num_classes: int = 6) -> NDArray[np.uint8]:
-    """Class indices of a label file of DynamicEarthNet.
-
-    Parameters
-    ----------
-    bands : (7, H, W): 255 in the band of a pixel's class, in the order of the legend
-    num_classes : the first so many bands are classes; 6 leaves out snow and ice, as the published benchmark does
-
-    Returns
-    -------
-    (H, W) uint8, void (255) where none of these bands is set.
-
-    Raises
-    ------
-    InputError
-        For fewer bands than classes.
-    """
-    if bands.ndim != 3 or len(bands) < num_classes:
-        raise InputError(f"labels are {bands.shape}, expected (7, H, W), a band a class. Read all bands of the file.")
-    chosen = bands[:num_classes] == ONE_HOT
-    return np.where(chosen.any(axis=0), chosen.argmax(axis=0), VOID).astype(np.uint8)

@@ -3,7 +3,6 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
-    "BAND_ORDERS": "deepnets4eo.classification.bands",
     "ImageList": "deepnets4eo.classification.images",
     "align": "deepnets4eo.classification.embeddings",
     "check_band_order": "deepnets4eo.classification.bands",

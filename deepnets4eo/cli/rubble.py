@@ -27,7 +27,7 @@ def rubble(
     event: Event = None,
     also: Annotated[
         str | None,
-        typer.Option(metavar="FORMATS", help="Which of laz,ply,glb,page to write too, or none; all by default."),
+        typer.Option(metavar="FORMATS", help="Which of laz,ply,glb to write too, or none; all by default."),
     ] = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,

@@ -34,7 +34,7 @@ def image_file(header: Path) -> Path:
     """The file of numbers of an image. Errors: InputError where there is none, or where the header is that of a spectral library."""
     if "library" in read_header(header).get("file type", "").lower():
         raise InputError(
-            f"{header} belongs to a spectral library, not to an image. Read it with deepnets4eo.hyperspectral.SpectralLibrary.open."
+            f"{header} belongs to a spectral library, not to an image. Read it with spectral.io.envi of the package spectral."
         )
     return data_file(header)
 

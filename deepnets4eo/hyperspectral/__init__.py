@@ -3,22 +3,16 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
-    "AngleMap": "deepnets4eo.hyperspectral.library",
     "Cube": "deepnets4eo.hyperspectral.cube",
     "PatchClassifier": "deepnets4eo.hyperspectral.patch_classifier",
     "SpectralInput": "deepnets4eo.hyperspectral.spectral_input",
     "SpectralReduction": "deepnets4eo.hyperspectral.reduction",
     "build": "deepnets4eo.hyperspectral.factory",
     "fit_reduction": "deepnets4eo.hyperspectral.reduction",
-    "fit_spectra": "deepnets4eo.hyperspectral.factory",
     "normalise": "deepnets4eo.hyperspectral.reduction",
-    "SpectralLibrary": "deepnets4eo.hyperspectral.library",
-    "angle_windows": "deepnets4eo.hyperspectral.library",
     "find_bad_bands": "deepnets4eo.hyperspectral.cube",
     "report": "deepnets4eo.hyperspectral.run_report",
     "remove_bad_bands": "deepnets4eo.hyperspectral.cube",
-    "spectral_angle_map": "deepnets4eo.hyperspectral.library",
-    "spectral_angles": "deepnets4eo.hyperspectral.library",
 }
 
 __all__ = list(_HOMES)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
-from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
-from deepnets4eo.hyperspectral.reduction import SpectralReduction
 from deepnets4eo.hyperspectral.spectral_input import SpectralInput
 from deepnets4eo.plugins import NETWORKS, plugins_of
 from deepnets4eo.segmenters.networks import create_model
@@ -80,36 +78,6 @@ def network_spec(
     if not spectra:
         return {"name": whole, **common, **further}
     return {"name": BEHIND_SPECTRA, **common, "network": whole, "spectra": dict(spectra), "options": further}
-
-
-def fit_spectra(
-    network: nn.Module, windows: Iterable[tuple[FloatImage, Mask]], *, seed: int = 0
-) -> SpectralReduction | None:
-    """Fit the reduction that a network contains on training pixels, before it is trained.
-
-    Parameters
-    ----------
-    network : a network from `build`; without a reduction nothing is read
-    windows
-        Pairs of (C, h, w) float, scaled as in training, and training pixels, (h, w) bool. Bands of a second sensor,
-        which follow those of the cube, are left out.
-    seed : the seed of the sample for "nmf"
-
-    Returns
-    -------
-    SpectralReduction | None
-        What was fitted and is now part of the network's weights.
-
-    Raises
-    ------
-    InputError
-        The same as in `fit_reduction`.
-    """
-    spectra = next((module for module in network.modules() if isinstance(module, SpectralInput)), None)
-    if spectra is None:
-        return None
-    bands = len(spectra.positions)
-    return spectra.fit(((cube[:bands], mask) for cube, mask in windows), seed=seed)
 
 
 def behind_spectra(

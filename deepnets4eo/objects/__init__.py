@@ -3,15 +3,10 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
-    "ObjectClassifier": "deepnets4eo.objects.classifier",
     "ObjectRules": "deepnets4eo.objects.extraction",
-    "ObjectView": "deepnets4eo.objects.classifier",
-    "VEDAI_TYPES": "deepnets4eo.objects.classifier",
-    "count_in": "deepnets4eo.objects.density",
     "density_grid": "deepnets4eo.objects.density",
     "density_map": "deepnets4eo.objects.density",
     "extract_objects": "deepnets4eo.objects.extraction",
-    "upright_patches": "deepnets4eo.objects.classifier",
     "write_density_map": "deepnets4eo.objects.density",
 }
 

@@ -15,7 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, Window, apply_affine, gsd_m, pixel_areas_m2
+from deepnets4eo.grid import Grid, Window, apply_affine, gsd_m
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.polygons.vertices import centres
 from deepnets4eo.rasters.cog import CogWriter
@@ -26,57 +26,6 @@ if TYPE_CHECKING:
 HECTARE_M2 = 10_000.0
 STRIP_PX = 512
 MAX_CELLS = 200  # of a kernel's radius at most
-
-
-def count_in(objects: gpd.GeoDataFrame, polygons: gpd.GeoDataFrame, *, by: str | None = None) -> gpd.GeoDataFrame:
-    """Count objects in polygons, such as blocks, car parks or administrative units.
-
-    Parameters
-    ----------
-    objects : outlines or points, counted by their centre
-    polygons : the polygons; areas are those on the ground
-    by
-        Column of `objects`, such as `type`; each of its values is also counted in a column of its own, objects without
-        a value in `count_nan`.
-
-    Returns
-    -------
-    GeoDataFrame
-        The polygons with `count` int64, `per_ha` float64 (NaN where a polygon has no area), and `count_<value>`. An
-        object on the border of two polygons counts in both.
-
-    Raises
-    ------
-    GridError
-        Where only one of the two has a CRS.
-    InputError
-        For an unknown column.
-
-    Examples
-    --------
-    >>> import geopandas as gpd
-    >>> cars = gpd.GeoDataFrame(geometry=gpd.points_from_xy([10, 20, 300], [10, 20, 30]))
-    >>> parks = gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 100, 100)])
-    >>> count_in(cars, parks)[["count", "per_ha"]].values.tolist()
-    [[2.0, 2.0]]
-    """
-    if by is not None and by not in objects.columns:
-        raise InputError(f"objects have the columns {sorted(map(str, objects.columns))}, not {by!r}. Name one of them.")
-    points = _centroids(objects, polygons.crs, "polygons")
-    outlines = np.asarray(polygons.geometry.to_numpy(), object)
-    zone, which = shapely.STRtree(shapely.points(points)).query(outlines, predicate="intersects")
-    counted = polygons.assign(count=np.bincount(zone, minlength=len(polygons)).astype(np.int64))
-    flat = polygons.geometry
-    if polygons.crs is not None and polygons.crs.is_geographic:
-        flat = flat.to_crs("EPSG:6933")
-    positions = centres(flat.to_numpy())
-    hectares = flat.area.to_numpy() * pixel_areas_m2(Grid((1, 1), Affine.identity(), flat.crs), positions) / HECTARE_M2
-    counted["per_ha"] = np.divide(counted["count"], hectares, out=np.full(len(hectares), np.nan), where=hectares > 0)
-    if by is not None:
-        kinds = objects[by].astype(object).where(objects[by].notna(), "nan").to_numpy(object)
-        for kind in sorted(set(kinds.tolist()), key=str):
-            counted[f"count_{kind}"] = np.bincount(zone[kinds[which] == kind], minlength=len(polygons)).astype(np.int64)
-    return counted
 
 
 def density_grid(grid: Grid, cell_m: float) -> Grid:

@@ -23,7 +23,6 @@ _HOMES = {
     "evaluate_cloud": "deepnets4eo.points.evaluation",
     "heights_above_ground": "deepnets4eo.points.height_grid",
     "label_cloud": "deepnets4eo.points.labelling",
-    "label_clouds": "deepnets4eo.points.labelling",
     "legend_codes": "deepnets4eo.points.cloud",
     "load_labeller": "deepnets4eo.points.labeller",
     "open_cloud": "deepnets4eo.points.files.opening",

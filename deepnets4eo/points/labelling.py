@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,6 @@ from deepnets4eo.jobs.blocks import Executor
 from deepnets4eo.jobs.identity import identity_hash
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.jobs.parts import between
 from deepnets4eo.jobs.scratch import job_scratch, scratch_folder
 from deepnets4eo.jobs.shared_work import Arrays, SharedWork
 from deepnets4eo.lazy import name_missing_extra
@@ -335,43 +334,6 @@ def _count(out: Path, legend: Legend, done: LabelProgress) -> LabelResult:
     withheld = len(labels) - done.open_tiles().own_points
     without = int(codes[VOID]) - withheld
     return LabelResult(out, len(labels), counts, propagated, without, done.without_colour, noise, withheld)
-
-
-def label_clouds(
-    paths: Sequence[str | Path],
-    labeller: PointLabeller,
-    folder: str | Path,
-    options: LabelOptions | None = None,
-    *,
-    orthophoto: Orthophoto | None = None,
-    progress: Callable[[float], None] | None = None,
-) -> list[LabelResult]:
-    """Labels the files of one scene, each with the others as neighbours, so that no seam shows between them.
-
-    Parameters
-    ----------
-    paths : files of different names
-    labeller, options, orthophoto, progress : the same as in `label_cloud`
-    folder : where the results go: as the files are called, with the suffix .laz
-
-    Returns
-    -------
-    One a file, in their order.
-
-    Raises
-    ------
-    InputError, OutputError
-        The same as in `label_cloud`.
-    """
-    options = options or LabelOptions()
-    results = []
-    for position, path in enumerate(paths):
-        others = tuple(Path(other) for other in paths if other is not path)
-        own = replace(options, neighbours=(*options.neighbours, *others))
-        advance = between(progress, position / len(paths), (position + 1) / len(paths))
-        out = Path(folder) / f"{Path(path).stem}.laz"
-        results.append(label_cloud(path, labeller, out, own, orthophoto=orthophoto, progress=advance))
-    return results
 
 
 @option_group

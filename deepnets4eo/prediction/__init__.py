@@ -8,7 +8,6 @@ _HOMES = {
     "Part": "deepnets4eo.jobs.parts",
     "PredictOptions": "deepnets4eo.prediction.options",
     "Prediction": "deepnets4eo.prediction.job",
-    "SceneAccessor": "deepnets4eo.prediction.xr",
     "check_outputs": "deepnets4eo.prediction.job",
     "show_clicks": "deepnets4eo.prediction.clicked_scene",
     "describe": "deepnets4eo.prediction.job",

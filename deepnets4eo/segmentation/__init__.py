@@ -8,19 +8,11 @@ _HOMES = {
     "HeteroscedasticHead": "deepnets4eo.segmentation.wrong_labels",
     "MultiKernelHead": "deepnets4eo.segmentation.heads",
     "NORM_FIRST": "deepnets4eo.segmentation.blocks",
-    "ObjectClassifier": "deepnets4eo.objects.classifier",
-    "ObjectRules": "deepnets4eo.objects.extraction",
-    "ObjectView": "deepnets4eo.objects.classifier",
     "Order": "deepnets4eo.segmentation.blocks",
     "SegNet": "deepnets4eo.segmentation.segnet",
     "SegNetDecoder": "deepnets4eo.segmentation.blocks",
     "SegNetEncoder": "deepnets4eo.segmentation.blocks",
-    "VEDAI_TYPES": "deepnets4eo.objects.classifier",
     "conv_block": "deepnets4eo.segmentation.blocks",
-    "count_in": "deepnets4eo.objects.density",
-    "density_grid": "deepnets4eo.objects.density",
-    "density_map": "deepnets4eo.objects.density",
-    "extract_objects": "deepnets4eo.objects.extraction",
     "he_init": "deepnets4eo.segmentation.blocks",
     "last_layer": "deepnets4eo.segmenters.networks",
     "load_encoder": "deepnets4eo.segmentation.weights",
@@ -32,8 +24,6 @@ _HOMES = {
     "read_tensors": "deepnets4eo.segmenters.pretrained",
     "replace_last_layer": "deepnets4eo.segmenters.networks",
     "signed_distance": "deepnets4eo.segmentation.heads",
-    "upright_patches": "deepnets4eo.objects.classifier",
-    "write_density_map": "deepnets4eo.objects.density",
 }
 
 __all__ = list(_HOMES)

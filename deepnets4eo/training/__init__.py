@@ -3,7 +3,6 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
-    "SceneWindows": "deepnets4eo.training.data",
     "SceneSamples": "deepnets4eo.training.data",
     "Task": "deepnets4eo.training.tasks",
     "TrainOptions": "deepnets4eo.training.tasks",
@@ -14,7 +13,6 @@ _HOMES = {
     "make_split": "deepnets4eo.training.splits",
     "measure_inputs": "deepnets4eo.training.statistics",
     "open_layers": "deepnets4eo.training.scenes",
-    "scene_of_sample": "deepnets4eo.training.data",
     "train": "deepnets4eo.training.job",
     "train_seeds": "deepnets4eo.training.job",
     "write_run": "deepnets4eo.training.fit",

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID
-from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, Window, blocks, crop
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters.scene import LABELS, Layer, Scene
+from deepnets4eo.rasters.scene import LABELS
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.tiling.lattice import mirror_window
 from deepnets4eo.tiling.sampling import ClassCells, balanced_windows
@@ -38,95 +38,6 @@ Batch = TypeVar("Batch")
 TRIES = 8  # to find a window that shows nothing of the validation part, before its pixels are blanked
 OTHER_DRAWS = 1 << 20  # added to the seed of windows without labels, which are not drawn where the labelled ones are
 AHEAD = 2  # batches a reading thread may be ahead of the network
-
-
-class SceneWindows:
-    """Windows of a scene, side by side, as torch's DataLoader and the trainers of torchgeo take them.
-
-    Parameters
-    ----------
-    scene : layers, and maybe labels
-    tile_px : side of a window; the last ones reach beyond the edge
-
-    Examples
-    --------
-    Indexing returns `image` (C, tile_px, tile_px) float32, all layers but labels in their order, 0 beyond the edge, and where the
-    scene has labels `mask` (tile_px, tile_px) int64, the values as stored, 255 where a pixel is not valid.
-
-    >>> from deepnets4eo import Scene
-    >>> windows = SceneWindows(Scene.open(image=np.ones((3, 5, 4)), labels=np.ones((5, 4), np.uint8)), tile_px=4)
-    >>> len(windows), windows[1]["image"].shape, windows[1]["mask"][:2, 0].tolist()
-    (2, (3, 4, 4), [1, 255])
-    """
-
-    def __init__(self, scene: Scene, tile_px: int = 256) -> None:
-        self.scene = scene
-        self.windows = [Window(block.row, block.col, tile_px, tile_px) for block in blocks(scene.shape, tile_px)]
-
-    @property
-    def bounds(self) -> list[tuple[slice, slice]]:
-        """What each window covers in units of the CRS, (xmin:xmax, ymin:ymax): the `sampler=` of a DataLoader of any torchgeo
-        dataset in the same CRS. Raises GridError for a scene that is rotated."""
-        return [_bounds_of(self.scene.grid, window) for window in self.windows]
-
-    def __len__(self) -> int:
-        return len(self.windows)
-
-    def __getitem__(self, index: int) -> Sample:
-        sample = self.scene.read(self.windows[index])
-        valid, labels = sample.pop("valid"), sample.pop(LABELS, None)
-        image = {"image": np.concatenate(list(sample.values()))}
-        return image if labels is None else image | {"mask": np.where(valid, labels, VOID).astype(np.int64)}
-
-
-def _bounds_of(grid: Grid, window: Window) -> tuple[slice, slice]:
-    affine = crop(grid, window).affine
-    if affine.b or affine.d or affine.a < 0 or affine.e > 0:
-        raise GridError(
-            "the scene is rotated, so that its windows have no sides along x and y. Warp it first: gdalwarp IN OUT."
-        )
-    return slice(affine.c, affine.c + window.width * affine.a), slice(affine.f + window.height * affine.e, affine.f)
-
-
-def scene_of_sample(sample: Mapping[str, Any]) -> Scene:
-    """Make a scene of what a dataset of torchgeo returns.
-
-    Parameters
-    ----------
-    sample
-        `image` (C, H, W) and maybe `mask` (H, W) or (1, H, W) of 0–255, tensors or arrays; with `bounds` (xmin:xmax, ymin:ymax, …) and
-        `crs` the scene has a georeference.
-
-    Returns
-    -------
-    Scene
-        Layers `image` and `labels`.
-
-    Raises
-    ------
-    InputError
-        Another shape of the image, as of a series of dates; labels that are not 0–255.
-
-    >>> scene_of_sample({"image": np.ones((3, 4, 5)), "bounds": (slice(0, 10), slice(0, 8)), "crs": "EPSG:32632"}).grid.resolution
-    Resolution(x=2, y=-2)
-    """
-    image, grid = np.asarray(sample["image"]), None
-    if image.ndim != 3:
-        raise InputError(
-            f"the image of the sample has the shape {image.shape}; expected (bands, rows, columns). Choose one date."
-        )
-    if "bounds" in sample and "crs" in sample:
-        x, y = sample["bounds"][:2]
-        grid = Grid.from_bbox((x.start, y.start, x.stop, y.stop), sample["crs"], shape=image.shape[1:], tight=True)
-    layers = {"image": Layer.open(image, grid=grid)}
-    if "mask" in sample:
-        mask = np.asarray(sample["mask"]).reshape(image.shape[1:])
-        if mask.min(initial=0) < 0 or mask.max(initial=0) > VOID:
-            raise InputError(
-                f"the mask of the sample has values from {mask.min()} to {mask.max()}; expected 0–255. Replace the others."
-            )
-        layers[LABELS] = Layer.open(mask.astype(np.uint8), grid=grid, labels=True)
-    return Scene(layers)
 
 
 class Samples(Protocol):

@@ -11,7 +11,6 @@ from pathlib import Path
 import laspy
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Image
 
 from deepnets4eo import train
 from deepnets4eo.cards.legend import Legend
@@ -25,7 +24,7 @@ from deepnets4eo.points import (
     open_cloud,
     save_rubble,
 )
-from deepnets4eo.points.views import SurfaceOptions, ZBuffer, cameras_above, make_surface, write_view_sheet
+from deepnets4eo.points.views import SurfaceOptions, ZBuffer, cameras_above, make_surface, snapshot
 from deepnets4eo.synthetic import City, aerial_scan, building_volumes
 
 folder = Path(tempfile.mkdtemp())
@@ -130,7 +129,7 @@ plt.show()
 # ## Snapshots
 #
 # SnapNet labels points in images: cameras look at the surface from many sides, a network labels what they see, and pixels vote for
-# points. A sheet shows what a network gets: colours, intensity, the composite (how steep, how rough, how high), and labels to learn from.
+# points. A network gets colours, intensity, and the composite (how steep, how rough, how high).
 # A real training is `deepnets4eo train points/snapnet-aerial`, and takes minutes to hours.
 
 # %%
@@ -138,10 +137,14 @@ surface = make_surface(open_cloud(pre).read(), SurfaceOptions(voxel_m=0.4))
 caster = ZBuffer(surface)  # ray_caster(surface) is faster where open3d is installed
 cameras = cameras_above(surface, gsd_m=0.3)
 views = [caster.view(camera) for camera in cameras[20:25]]
-sheet = write_view_sheet(
-    surface, views, folder / "views.png", legend=Legend.load("asprs_las"), third="height", title="Snapshots (SYNTHETIC)"
-)
-Image(sheet)
+figure, axes = plt.subplots(2, len(views), figsize=(12, 5), layout="constrained")
+for view, column in zip(views, axes.T, strict=True):
+    layers = snapshot(surface, view, third="height")
+    for axis, name in zip(column, ("image", "composite"), strict=True):
+        axis.imshow(layers[name].transpose(1, 2, 0))
+        axis.set_axis_off()
+figure.suptitle("Snapshots (SYNTHETIC)")
+plt.show()
 
 # %% [markdown]
 # ## Rubble
@@ -192,8 +195,7 @@ axis.set(aspect="equal", xticks=[], yticks=[], xlabel="", ylabel="", title="Outl
 plt.show()
 
 # %% [markdown]
-# `save_rubble` writes the GeoPackage, a table, the points with the class of rubble, files for 3D programs, and `view.html`: the scan and the
-# buildings in three dimensions, to be turned and zoomed in any browser, offline.
+# `save_rubble` writes the GeoPackage, a table, the points with the class of rubble, and files for 3D programs.
 
 # %%
 for name, path in save_rubble(rubble, folder / "rubble", post).items():

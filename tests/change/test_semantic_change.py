@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.change import SemanticChangeScore, one_hot_labels
+from deepnets4eo.cards.legend import VOID
+from deepnets4eo.change import SemanticChangeScore
 from deepnets4eo.errors import InputError
 
 
@@ -63,16 +62,3 @@ def test_shapes_that_do_not_fit_are_refused():
     for reference, prediction in ((maps, maps[:1]), (maps[:1], maps[:1]), (maps[0], maps[0])):
         with pytest.raises(InputError, match=r"expected both \(T, H, W\) with 2 dates"):
             SemanticChangeScore(2).update(reference, prediction)
-
-
-def test_one_hot_labels_follow_the_legend_of_the_card():
-    bands = np.zeros((7, 1, 8), np.uint8)
-    for number in range(7):
-        bands[number, 0, number] = 255
-    assert one_hot_labels(bands)[0].tolist() == [0, 1, 2, 3, 4, 5, VOID, VOID]
-    assert one_hot_labels(bands, 7)[0].tolist() == [0, 1, 2, 3, 4, 5, 6, VOID]
-    legend = Legend.load(DatasetCard.load("dynamicearthnet").legend)
-    assert legend.num_classes == 7
-    assert legend.index("snow and ice") == 6
-    with pytest.raises(InputError, match="expected \\(7, H, W\\)"):
-        one_hot_labels(bands[:3])

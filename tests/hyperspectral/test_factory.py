@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral import PatchClassifier, build, fit_reduction, fit_spectra, normalise
+from deepnets4eo.hyperspectral import PatchClassifier, build
 from deepnets4eo.hyperspectral.factory import SemiSupervisedBehindSpectra, WithSpectralInput, network_spec
 from deepnets4eo.hyperspectral.networks.spectral_spatial import SSRN
 from deepnets4eo.hyperspectral.spectral_input import SpectralInput
@@ -57,19 +57,6 @@ def test_wrong_spectra_are_refused() -> None:
         build("two-sensor", 40, 3, spectra=SPECTRA, streams=[39, 1])
     with pytest.raises(InputError, match="Choose 1 to 40 components"):
         build("ssrn", 40, 3, spectra={"reduction": "pca", "components": 41})
-
-
-def test_the_reduction_of_two_sensors_is_fitted_on_the_cube_alone() -> None:
-    branch = {"network": "hyperspectral/ssrn", "spectra": SPECTRA}
-    network = build("two-sensor", 14, 3, streams=[12, 2], network="hyperspectral/behind-spectra", options=branch)
-    cube, mask = np.random.default_rng(0).random((14, 9, 9)).astype(np.float32), np.ones((9, 9), bool)
-    fitted = fit_spectra(network, [(cube, mask)])
-    lengths = np.moveaxis(normalise(np.moveaxis(cube[:12], 0, -1), "l2"), -1, 0)
-    expected = fit_reduction("pca", [(lengths, mask)], 8, whiten=True)
-    assert fitted is not None
-    np.testing.assert_array_equal(fitted.basis, expected.basis)
-    np.testing.assert_array_equal(network.spectral.spectra.basis.numpy(), expected.basis)
-    assert fit_spectra(build("ssrn", 12, 3), [(cube, mask)]) is None
 
 
 def test_a_run_keeps_what_was_fitted(tmp_path: Path) -> None:

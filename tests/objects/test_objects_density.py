@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.objects import count_in, density_grid, density_map, write_density_map
+from deepnets4eo.objects import density_grid, density_map, write_density_map
 
 CRS = "EPSG:32631"
 GROUND = Affine(1, 0, 500_000, 0, -1, 5_000_000)
@@ -27,36 +27,11 @@ def cars(count: int, seed: int = 0, crs: str | None = CRS) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame({"type": kinds}, geometry=boxes, crs=crs)
 
 
-@settings(deadline=None, max_examples=20)
-@given(st.integers(0, 40), st.integers(0, 10**6))
-def test_counts_are_those_of_looking_at_each_pair(count: int, seed: int) -> None:
-    objects = cars(count, seed)
-    corners = np.random.default_rng(seed + 1).uniform(0, 150, (7, 2)) + [500_000, 4_999_800]
-    zones = gpd.GeoDataFrame(geometry=[shapely.box(x, y, x + 90, y + 60) for x, y in corners], crs=CRS)
-    found = count_in(objects, zones, by="type")
-    for zone, row in zip(zones.geometry, found.itertuples(), strict=True):
-        inside = [zone.contains(shape.centroid) for shape in objects.geometry]
-        assert row.count == sum(inside)
-        assert row.per_ha == pytest.approx(sum(inside) / 0.54)
-        for kind in set(objects["type"]):
-            assert getattr(row, f"count_{kind}") == sum(np.array(inside) & (objects["type"] == kind).to_numpy())
-
-
 def test_objects_without_a_shape_lie_nowhere() -> None:
     shapes = [None, shapely.Polygon(), shapely.Point(1, 1), shapely.Point(2, 2)]
     objects = gpd.GeoDataFrame({"type": ["car", "car", "van", "van"]}, geometry=shapes)
-    found = count_in(objects, gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 10, 10)]), by="type")
-    assert found[["count", "count_car", "count_van"]].values.tolist() == [[2, 0, 2]]
     cells = Grid((1, 1), Affine.scale(10), None)
     assert density_map(objects, cells).tolist() == [[200.0]]
-
-
-def test_polygons_in_degrees_have_hectares_too() -> None:
-    objects = cars(50)
-    zone = gpd.GeoDataFrame(geometry=[shapely.box(500_000, 4_999_800, 500_300, 5_000_000)], crs=CRS)
-    plane, degrees = count_in(objects, zone), count_in(objects, zone.to_crs("EPSG:4326"))
-    assert degrees["count"].item() == plane["count"].item() == 50
-    assert degrees["per_ha"].item() == pytest.approx(plane["per_ha"].item(), rel=2e-3)
 
 
 def test_cells_count_every_object_once() -> None:
@@ -108,7 +83,6 @@ def test_the_written_map_is_a_georeferenced_raster_of_the_same_values(tmp_path: 
 def test_no_objects_give_zeros() -> None:
     cells = density_grid(Grid((20, 30), GROUND, CRS), 10.0)
     assert not density_map(cars(0), cells, radius_m=20.0).any()
-    assert count_in(cars(0), cars(3))["count"].tolist() == [0, 0, 0]
 
 
 def test_what_cannot_be_is_refused() -> None:
@@ -121,19 +95,3 @@ def test_what_cannot_be_is_refused() -> None:
         density_map(cars(3), cells, radius_m=1e5)
     with pytest.raises(InputError, match="smaller cells"):
         density_map(cars(3), cells, radius_m=9.0)
-    with pytest.raises(InputError, match="'kind'"):
-        count_in(cars(3), cars(3), by="kind")
-
-
-@pytest.mark.parametrize("missing", [None, float("nan")])
-def test_objects_without_a_type_are_counted_as_such(missing: float | None) -> None:
-    cars = gpd.GeoDataFrame({"type": ["car", missing, missing]}, geometry=gpd.points_from_xy([1, 2, 3], [1, 2, 3]))
-    counted = count_in(cars, gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 9, 9)]), by="type")
-    assert counted[["count", "count_car", "count_nan"]].values.tolist() == [[3, 1, 2]]
-
-
-def test_hectares_are_those_on_the_ground_in_web_maps_too() -> None:
-    zone = gpd.GeoDataFrame(geometry=[shapely.box(500_000, 6_650_000, 500_400, 6_650_400), None], crs="EPSG:32633")
-    objects = gpd.GeoDataFrame(geometry=shapely.points([(500_100, 6_650_100), (500_300, 6_650_300)]), crs=zone.crs)
-    assert count_in(objects.to_crs("EPSG:3857"), zone.to_crs("EPSG:3857")).per_ha[0] == pytest.approx(2 / 16, rel=0.005)
-    assert np.isnan(count_in(objects, zone).per_ha[1])

@@ -1,17 +1,13 @@
-"""Rules of objects one at a time: areas, limits, edges, ids; views and chunks of the types' classifier."""
-
-import json
-from dataclasses import replace
+"""Rules of objects one at a time: areas, limits, edges, ids."""
 
 import numpy as np
 import pytest
 from affine import Affine
 
-from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
-from deepnets4eo.objects import ObjectClassifier, ObjectRules, ObjectView, extract_objects
+from deepnets4eo.objects import ObjectRules, extract_objects
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.checksums import seal
 
 CAR = 4
 
@@ -95,73 +91,3 @@ def test_progress_goes_up_to_one() -> None:
     assert shares == sorted(shares)
     assert max(shares[:-1]) == pytest.approx(0.8)
     assert shares[-1] == 1.0
-
-
-@pytest.mark.parametrize("wrong", [{"extent_m": 0}, {"extent_m": float("inf")}, {"extent_m": -1}, {"side_px": 15}])
-def test_views_without_sense_are_refused(wrong: dict) -> None:
-    assert ObjectView(0.1, 16).side_px == 16
-    with pytest.raises(InputError, match=rf"ObjectView: {next(iter(wrong))} is .*\. Input should be"):
-        replace(ObjectView(), **wrong)
-
-
-@pytest.fixture(scope="module")
-def learned():
-    """A classifier of bright and dark cars, hardly trained, with what it learned from."""
-    rng = np.random.default_rng(0)
-    labels, image = np.zeros((60, 60), np.uint8), rng.integers(90, 110, (1, 60, 60)).astype(np.uint8)
-    for number, row in enumerate(range(4, 54, 10)):
-        labels[row : row + 4, 10:18] = labels[row : row + 4, 30:38] = CAR
-        image[0, row : row + 4, 10:18], image[0, row : row + 4, 30:38] = 250, 10 + number
-    found = extract_objects(layer(labels), "car", "isprs")
-    east = found.geometry.centroid.x > 500_012
-    found = found.assign(kind=np.where(east, "dark", "bright"))
-    classifier = ObjectClassifier(["bright", "dark"], ObjectView(5.0, 16), seed=3)
-    return classifier.fit([layer(image)], [found], column="kind", epochs=3), layer(image), found
-
-
-def test_objects_in_chunks_have_the_types_of_objects_together(learned) -> None:
-    classifier, image, found = learned
-    whole = classifier.predict_probabilities(image, found)
-    assert whole.shape == (10, 2)
-    np.testing.assert_allclose(classifier.predict_probabilities(image, found, chunk_objects=3), whole, atol=1e-6)
-    np.testing.assert_allclose(whole.sum(axis=1), 1, atol=1e-5)
-    typed = classifier.predict(image, found)
-    assert typed["type"].tolist() == [["bright", "dark"][place] for place in whole.argmax(axis=1)]
-    assert typed["type_prob"].tolist() == whole.max(axis=1).tolist()
-
-
-def test_the_card_of_a_classifier_says_what_it_was_learned_from(learned, tmp_path) -> None:
-    classifier, image, found = learned
-    card = json.loads((classifier.save(tmp_path / "types") / "card.json").read_text())
-    assert card["kind"] == "object-classifier"
-    assert (card["types"], card["view"], card["seed"]) == (["bright", "dark"], {"extent_m": 5.0, "side_px": 16}, 3)
-    assert card["scaling"]["size_mean"] == pytest.approx(
-        [np.log(found["length_m"]).mean(), np.log(found["width_m"]).mean()]
-    )
-    assert len(card["history"]) == 3
-    again = ObjectClassifier.load(tmp_path / "types")
-    assert (again.types, again.view, again.seed, again.history) == (
-        classifier.types, classifier.view, 3, classifier.history,
-    )  # fmt: skip
-
-
-def test_what_cannot_be_learned_or_loaded_is_refused(learned, tmp_path) -> None:
-    classifier, image, found = learned
-    new = ObjectClassifier(["bright", "dark"], ObjectView(5.0, 16))
-    with pytest.raises(InputError, match="1 tables of objects were given for 2 layers"):
-        new.fit([image, image], [found], column="kind")
-    with pytest.raises(InputError, match=r"objects have the columns .*'kind'.*, not 'type'"):
-        new.fit([image], [found])
-    with pytest.raises(InputError, match='"bright" is no type of a, b. Give the classifier its types'):
-        ObjectClassifier(["a", "b"]).fit([image], [found], column="kind")
-    with pytest.raises(InputError, match="at least two different names"):
-        ObjectClassifier(["a", "a"])
-    with pytest.raises(RunError, match="not trained and cannot be saved"):
-        new.save(tmp_path / "new")
-    (tmp_path / "other").mkdir()
-    seal(tmp_path / "other", {"kind": "network"}, [])
-    with pytest.raises(RunError, match="is a run of kind 'network', expected 'object-classifier'"):
-        ObjectClassifier.load(tmp_path / "other")
-    seal(tmp_path / "other", {"kind": "object-classifier"}, [])
-    with pytest.raises(RunError, match="cannot be rebuilt: 'types'"):
-        ObjectClassifier.load(tmp_path / "other")

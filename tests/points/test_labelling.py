@@ -13,7 +13,7 @@ from made_up_clouds import LEGEND, NeighbourCount, scattered, write_las
 from pyproj import CRS
 
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.points import LabelOptions, PointCloud, label_cloud, label_clouds, labelling, load_labeller, open_cloud
+from deepnets4eo.points import LabelOptions, PointCloud, label_cloud, labelling, load_labeller, open_cloud
 from deepnets4eo.points.files.las_writer import stored_legend
 
 SMALL = 10_000_000  # bytes: tiles of 10,000 points, the least
@@ -37,17 +37,6 @@ def test_labels_of_tiles_are_those_of_the_whole(tmp_path_factory, seed: int, rea
         patch.setattr(labelling, "LEAST_POINTS", most_points)
         label_cloud(path, labeller, folder / "out.las", LabelOptions(memory_bytes=1))
     np.testing.assert_array_equal(laspy.read(folder / "out.las").pred_class, expected)
-
-
-def test_no_seam_shows_between_files_of_one_scene(tmp_path: Path) -> None:
-    xyz = scattered(900)
-    west = xyz[:, 0] < np.median(xyz[:, 0])
-    paths = [write_las(tmp_path / "west.laz", xyz[west]), write_las(tmp_path / "east.laz", xyz[~west])]
-    whole = codes_of(NeighbourCount(), open_cloud(write_las(tmp_path / "all.las", xyz)).read())
-    results = label_clouds(paths, NeighbourCount(), tmp_path / "labelled")
-    assert [result.path.name for result in results] == ["west.laz", "east.laz"]
-    np.testing.assert_array_equal(laspy.read(results[0].path).pred_class, whole[west])
-    np.testing.assert_array_equal(laspy.read(results[1].path).pred_class, whole[~west])
 
 
 def test_tiles_labelled_by_other_processes_make_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

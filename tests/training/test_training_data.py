@@ -1,21 +1,15 @@
 """What a training window shows near a validation block, and which windows the statistics come from."""
 
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from affine import Affine
-from geotiff import write_geotiff
 from made_up_split import SIDE, SPLIT, make_data_split, random_scene
-from odc.geo.geobox import GeoBox
 
-from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, whole
-from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.tiling.splits import BlockSplit
-from deepnets4eo.training.data import ClassSamples, SceneWindows, scene_of_sample
+from deepnets4eo.training.data import ClassSamples
 from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.splits import TRAIN, VAL, SampleWindow
 from deepnets4eo.training.statistics import class_cells, measure_inputs
@@ -133,65 +127,3 @@ def test_what_is_kept_of_a_window_does_not_keep_the_window() -> None:
             tracemalloc.stop()
 
     assert peak_bytes(24) < 1.5 * peak_bytes(4)
-
-
-def test_a_dataloader_batches_the_windows_of_a_scene_and_a_scene_is_made_of_a_sample() -> None:
-    image = np.arange(60, dtype=np.float32).reshape(3, 5, 4)
-    windows = SceneWindows(Scene.open(image=image, dsm=image[:1], labels=np.ones((5, 4), np.uint8)), tile_px=4)
-    (batch,) = torch.utils.data.DataLoader(windows, batch_size=2)  # type: ignore[arg-type]
-    assert (batch["image"].shape, batch["mask"].shape) == ((2, 4, 4, 4), (2, 4, 4))
-    assert (batch["image"].dtype, batch["mask"].dtype) == (torch.float32, torch.int64)
-    assert torch.equal(batch["image"][0, :3], torch.from_numpy(image[:, :4]))
-    assert torch.equal(batch["mask"][1, :2], torch.tensor([[1] * 4, [255] * 4]))
-    sample = {name: values[0] for name, values in batch.items()}
-    back = scene_of_sample(sample).read()
-    assert np.array_equal(back["image"][:3], image[:, :4])
-    assert (back["labels"] == 1).all()
-
-
-def test_samples_with_bounds_lie_where_they_were_taken_and_windows_say_where_they_lie() -> None:
-    sample = {"image": np.ones((2, 4, 6)), "mask": np.full((1, 4, 6), 3), "bounds": (slice(100, 103), slice(50, 52)),
-              "crs": "EPSG:32632"}  # fmt: skip
-    scene = scene_of_sample(sample)
-    assert scene.grid == GeoBox((4, 6), Affine(0.5, 0, 100, 0, -0.5, 52), "EPSG:32632")
-    assert (scene.read()["labels"] == 3).all()
-    assert SceneWindows(scene, 4).bounds == [(slice(100, 102), slice(50, 52)), (slice(102, 104), slice(50, 52))]
-    with pytest.raises(InputError, match="Choose one date"):
-        scene_of_sample({"image": np.ones((2, 3, 4, 6))})
-    with pytest.raises(InputError, match="expected 0–255"):
-        scene_of_sample(sample | {"mask": np.full((4, 6), -1)})
-    turned = Layer.open(np.ones((4, 6)), grid=GeoBox((4, 6), Affine(0, 1, 0, 1, 0, 0), "EPSG:32632"))
-    with pytest.raises(GridError, match="rotated"):
-        SceneWindows(Scene({"image": turned})).bounds  # noqa: B018
-
-
-def test_torchgeo_reads_our_windows_and_we_read_its_samples(tmp_path: Path) -> None:
-    """Both ways with torchgeo itself: a dataset of its own over our windows, its grid over its dataset, and its trainer."""
-    datasets, samplers = pytest.importorskip("torchgeo.datasets"), pytest.importorskip("torchgeo.samplers")
-    trainers, lightning = pytest.importorskip("torchgeo.trainers"), pytest.importorskip("lightning.pytorch")
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 3, (64, 96), dtype=np.uint8)
-    write_geotiff(tmp_path / "image.tif", rng.integers(0, 255, (3, 64, 96), dtype=np.uint8), gsd=0.5)
-    write_geotiff(tmp_path / "labels.tif", labels, gsd=0.5)
-    scene = Scene.open(image=tmp_path / "image.tif", labels=tmp_path / "labels.tif")
-
-    class Image(datasets.RasterDataset):
-        filename_glob = "image.tif"
-
-    class Mask(datasets.RasterDataset):
-        filename_glob, is_image = "labels.tif", False
-
-    theirs, ours = Image(tmp_path) & Mask(tmp_path), SceneWindows(scene, tile_px=32)
-    loader = torch.utils.data.DataLoader(theirs, sampler=ours.bounds, collate_fn=datasets.stack_samples)
-    for batch, sample in zip(loader, ours, strict=True):
-        assert torch.equal(batch["image"][0], torch.from_numpy(sample["image"]))
-        assert torch.equal(batch["mask"][0], torch.from_numpy(sample["mask"]))
-    for place in samplers.GridGeoSampler(theirs, size=32, stride=32):
-        taken = scene_of_sample(theirs[place])
-        there = Scene(scene.layers, taken.grid).read()
-        assert all(np.array_equal(there[name], values) for name, values in taken.read().items())
-    task = trainers.SemanticSegmentationTask("unet", "resnet18", in_channels=3, num_classes=3, ignore_index=255)
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
-    trainer = lightning.Trainer(max_steps=1, enable_model_summary=False, **quiet)
-    trainer.fit(task, torch.utils.data.DataLoader(ours, batch_size=2))
-    assert trainer.global_step == 1

@@ -1,4 +1,4 @@
-"""The files of a rubble map: GeoPackage, CSV, points with classes, views in three dimensions, manifest.
+"""The files of a rubble map: GeoPackage, CSV, points with classes, files of 3D programs, manifest.
 
 All of them appear together, or none does; the manifest comes last."""
 
@@ -19,25 +19,16 @@ from deepnets4eo.jobs.scratch import hidden_folder, publish
 from deepnets4eo.outputs.provenance import categories_qml, filled_qml, write_event, write_styles
 from deepnets4eo.outputs.safe_text import csv_text
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.display3d.viewer_files import (
-    MOST_POINTS,
-    BuildingBox,
-    box_lines,
-    thin_cloud,
-    write_glb,
-    write_ply,
-    write_point_page,
-)
 from deepnets4eo.points.rubble.rubble_map import (
     MEANING,
     RUBBLE_CLASS,
     STATES,
     SUBJECT,
-    UNKNOWN,
     VEGETATION_CLASSES,
     RubbleMap,
 )
 from deepnets4eo.points.rubble.surfaces import Heights, HeightSource, is_of_points
+from deepnets4eo.points.rubble.viewer_files import BuildingBox, box_lines, thin_cloud, write_glb, write_ply
 from deepnets4eo.polygons.vector_files import write_layers
 from deepnets4eo.version import __version__
 
@@ -46,7 +37,7 @@ if TYPE_CHECKING:
 
     from deepnets4eo.points.files import CloudFile
 
-OF_POINTS = {"laz": "points.laz", "ply": "points.ply", "glb": "points.glb", "page": "view.html"}  # --also → file
+OF_POINTS = {"laz": "points.laz", "ply": "points.ply", "glb": "points.glb"}  # --also → file
 ALSO = tuple(OF_POINTS)
 PRODUCTS = ("rubble.gpkg", "rubble.csv", *OF_POINTS.values(), "manifest.json")
 MOST_VIEWED = 2_000_000  # points of PLY and glTF
@@ -84,7 +75,7 @@ def save_rubble(
     post : the heights after the event, as passed to `debris_volumes`
     also
         Further products of clouds: "laz" (points.laz, all points with the class of rubble; of files only), "ply" and
-        "glb" (at most 2 million points), "page" (view.html); surface models have none of them.
+        "glb" (at most 2 million points); surface models have none of them.
     overwrite : whether products that are there already are replaced
 
     Returns
@@ -130,27 +121,16 @@ def _write_points(rubble: RubbleMap, heights: Heights, folder: Path, also: Seque
         write_rubble_points(heights.cloud, rubble.rubble, folder / "points.laz", about)
         names.append("points.laz")
     total = len(heights.cloud) if isinstance(heights.cloud, PointCloud) else heights.cloud.point_count
-    boxes = building_boxes(rubble)
-    for most, wanted in ((MOST_VIEWED, ("ply", "glb")), (MOST_POINTS, ("page",))):
-        if not any(name in also for name in wanted):
-            continue
-        cloud = thin_cloud(heights.chunks(), total, most)
-        cloud = _with_classes(cloud, rubble)
-        if "ply" in wanted and "ply" in also:
-            names.append(write_ply(cloud, folder / "points.ply", about).name)
-        if "glb" in wanted and "glb" in also:
-            names.append(write_glb(cloud, folder / "points.glb", *box_lines(boxes), about=about).name)
-        if "page" in wanted:
-            page = write_point_page(
-                cloud, folder / "view.html", boxes, title=rubble.title, facts=_facts(rubble), findings=rubble.findings,
-                synthetic=rubble.synthetic,
-            )  # fmt: skip
-            names.append(page.name)
+    if "ply" not in also and "glb" not in also:
+        return names
+    cloud = thin_cloud(heights.chunks(), total, MOST_VIEWED)
+    cloud = replace(cloud, classification=rubble_classes(cloud, rubble.rubble))
+    if "ply" in also:
+        names.append(write_ply(cloud, folder / "points.ply", about).name)
+    if "glb" in also:
+        lines = box_lines(building_boxes(rubble))
+        names.append(write_glb(cloud, folder / "points.glb", *lines, about=about).name)
     return names
-
-
-def _with_classes(cloud: PointCloud, rubble: RubbleMap) -> PointCloud:
-    return replace(cloud, classification=rubble_classes(cloud, rubble.rubble))
 
 
 def building_boxes(rubble: RubbleMap) -> list[BuildingBox]:
@@ -163,51 +143,9 @@ def building_boxes(rubble: RubbleMap) -> list[BuildingBox]:
     boxes = []
     for row in order:
         record = frame.iloc[row]
-        boxes.append(
-            BuildingBox(
-                str(record["id"]),
-                record.geometry,
-                bottom[row],
-                bottom[row] + height[row],
-                STATE_COLOURS[record["state"]],
-                str(record["state"]),
-                _card(record),
-            )  # fmt: skip
-        )
+        top = bottom[row] + height[row]
+        boxes.append(BuildingBox(record.geometry, bottom[row], top, STATE_COLOURS[record["state"]]))
     return boxes
-
-
-def _card(record: Any) -> tuple[tuple[str, str], ...]:
-    """What the page shows of one building."""
-    if record["state"] == UNKNOWN:
-        return (("Building", str(record["id"])), ("State", UNKNOWN))
-    return (
-        ("Building", str(record["id"])),
-        ("State", str(record["state"])),
-        ("Height before", _text(record["height_pre_m"], "m", 1)),
-        ("Roof height loss", _text(record["roof_height_loss_m"], "m", 1)),
-        ("Come down", _text(100 * record["collapsed_share"], "%")),
-        ("Rubble", _text(100 * record["rubble_share"], "% of the plan")),
-        ("Debris", _text(record["debris_m3"], "m³")),
-        ("95 % interval", f"{record['debris_low_m3']:,.0f}–{record['debris_high_m3']:,.0f} m³"),
-        ("Rule of thumb", _text(record["rule_m3"], "m³")),
-    )
-
-
-def _text(value: float, unit: str, digits: int = 0) -> str:
-    return f"{value:,.{digits}f} {unit}" if np.isfinite(value) else "unknown"
-
-
-def _facts(rubble: RubbleMap) -> list[tuple[str, str]]:
-    totals = rubble.totals()
-    states = ", ".join(f"{totals['states'][word]} {word}" for word in STATES if word in totals["states"])
-    facts = [("Buildings", f"{totals['buildings']:,}: {states}")]
-    if "debris_m3" in totals:
-        facts.append(("Debris (bulk volume)", f"{totals['debris_m3']:,.0f} m³"))
-        facts.append(("Sum of the intervals", f"{totals['debris_low_m3']:,.0f}–{totals['debris_high_m3']:,.0f} m³"))
-    if "lost_m3" in totals:
-        facts.append(("Volume lost", f"{totals['lost_m3']:,.0f} m³"))
-    return [*facts, *rubble.event.facts]
 
 
 def _manifest(rubble: RubbleMap, names: list[str]) -> dict[str, Any]:

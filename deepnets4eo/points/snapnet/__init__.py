@@ -7,7 +7,6 @@ from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "SnapNetLabeller": "deepnets4eo.points.snapnet.labeller",
-    "label_heights": "deepnets4eo.points.snapnet.labeller",
 }
 
 __all__ = list(_HOMES)

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage, Mask, Vectors
+from deepnets4eo.arrays import Vectors
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import options_from
@@ -27,10 +26,9 @@ from deepnets4eo.points.views import (
     cameras_around,
     cameras_indoors,
     make_surface,
-    surface_of_heights,
     to_points,
 )
-from deepnets4eo.points.views.labeller import BATCH, ViewLabeller, grid_scores, open_view_run, rendered_views
+from deepnets4eo.points.views.labeller import BATCH, ViewLabeller, open_view_run, rendered_views
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import Segmenter
 
@@ -99,51 +97,6 @@ class SnapNetLabeller(ViewLabeller):
         cameras = place_cameras(surface, self.views)
         views = rendered_views(surface, cameras, third=self.views.third, ahead=self.batch_size)
         return self.vertex_scores(surface, views, self.views.votes)
-
-
-def label_heights(
-    labeller: SnapNetLabeller,
-    dsm: NDArray[np.floating],
-    transform: Affine,
-    *,
-    colour: NDArray[np.uint8] | None = None,
-) -> tuple[FloatImage, Mask]:
-    """Label the cells of a surface model by views of it.
-
-    Parameters
-    ----------
-    labeller : with its network, cameras and votes
-    dsm : (h, w) heights, metres; NaN where unknown
-    transform : from columns and rows to coordinates in metres, as rasters have it
-    colour : (3, h, w) uint8, of an orthophoto on the same grid
-
-    Returns
-    -------
-    (K, h, w) float32 probabilities; NaN where no view shows the cell.
-    (h, w) bool, where one does.
-
-    Raises
-    ------
-    InputError
-        No known height, images that do not fit, or a layer of the network that heights and colours do not show.
-
-    Memory: some 400 bytes a cell, and one batch of views: label tiles of some 2,000 cells a side.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        scores, seen = label_heights(SnapNetLabeller.from_run("runs/snapnet"), dsm, transform, colour=ortho)
-    """
-    lacking = [name for name in labeller.needs if name != "colour" or colour is None]
-    if lacking:
-        raise InputError(
-            f"the network sees {', '.join(lacking)}, which the surface model lacks. Give an orthophoto (colour), or use a model "
-            "of the layer composite alone, such as points/snapnet-composite."
-        )
-    surface = surface_of_heights(dsm, transform, colour=colour)
-    shape = int(dsm.shape[0]), int(dsm.shape[1])
-    return grid_scores(surface, labeller.surface_scores(surface), shape)
 
 
 def place_cameras(surface: Surface, views: ViewSection, *, seed: int = 0) -> list[Camera]:

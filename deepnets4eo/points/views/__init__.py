@@ -16,7 +16,6 @@ _HOMES = {
     "snapshot": "deepnets4eo.points.views.snapshots",
     "surface_of_heights": "deepnets4eo.points.views.surface_construction",
     "to_points": "deepnets4eo.points.views.labeller",
-    "write_view_sheet": "deepnets4eo.points.views.snapshots",
 }
 
 __all__ = list(_HOMES)

@@ -6,16 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import ByteImage, Mask, RegionIds
-from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.files import atomic_write
+from deepnets4eo.arrays import ByteImage, RegionIds
+from deepnets4eo.cards.legend import VOID
 from deepnets4eo.points.views.camera import FaceView, check_of_surface
 from deepnets4eo.points.views.surface import Surface
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
@@ -29,9 +27,6 @@ Third = Literal["depth", "depth_m", "height", "height_root"]
 HIGHEST_M = 51.0  # heights above ground count in steps of 0.2 m; their roots in steps of 4 cm at 1 m, of 0.2 m at 12 m
 INTENSITY_PERCENTILE = 98
 WORD_BYTES = 8  # bytes of a uint64, as many as the layers have bands
-
-SIDE_IN = 2.0  # of a view on a sheet
-ROWS = (COLOUR, INTENSITY, COMPOSITE, LABELS)
 
 
 def snapshot(surface: Surface, view: FaceView, *, third: Third = "depth") -> dict[str, NDArray[Any]]:
@@ -150,66 +145,3 @@ def snapshot_inputs(layers: Sequence[str], third: Third) -> InputSpec:
 def _byte_layer(bands: Sequence[str]) -> LayerInput:
     count = len(bands)
     return LayerInput(tuple(bands), (MIDDLE,) * count, (SPAN,) * count, 0.0, SPAN)
-
-
-def write_view_sheet(
-    surface: Surface,
-    views: Sequence[FaceView],
-    path: str | Path,
-    *,
-    legend: Legend | None = None,
-    third: Third = "depth",
-    title: str = "",
-) -> Path:
-    """Draw the layers of views on one sheet.
-
-    Parameters
-    ----------
-    surface : the surface of the views
-    views : which faces the cameras see; some ten
-    path : PNG, PDF or SVG
-    legend : colours of the classes, whose values are the surface's codes; without one matplotlib's colours are used
-    third : last channel of the composite, see `snapshot`
-    title : above the sheet
-
-    Returns
-    -------
-    The path.
-    """
-    from matplotlib.figure import Figure
-
-    layers = [snapshot(surface, view, third=third) for view in views]
-    rows = [name for name in ROWS if name in layers[0]]
-    size_in = (SIDE_IN * len(views) + 0.6, (SIDE_IN + 0.1) * len(rows) + 0.4)
-    figure = Figure(figsize=size_in, layout="constrained")
-    axes = figure.subplots(len(rows), len(views), squeeze=False)
-    for row, name in enumerate(rows):
-        for column, view in enumerate(views):
-            panel = axes[row, column]
-            panel.imshow(_pixels(name, layers[column][name], view.seen, legend), interpolation="nearest")
-            panel.set(xticks=[], yticks=[])
-        axes[row, 0].set_ylabel(name, fontsize=8)
-    if title:
-        figure.suptitle(title, fontsize=9)
-    with atomic_write(path) as partial:
-        figure.savefig(partial, dpi=130)
-    return Path(path)
-
-
-def _pixels(name: str, layer: NDArray[Any], seen: Mask, legend: Legend | None) -> NDArray[Any]:
-    """(H, W, 3) uint8; background is white."""
-    if name == LABELS:
-        colors = _colors(legend)[layer]
-    else:
-        colors = np.broadcast_to(np.moveaxis(layer, 0, -1), (*seen.shape, 3))
-    return np.where(seen[..., None], colors, 255).astype(np.uint8)
-
-
-def _colors(legend: Legend | None) -> NDArray[np.uint8]:
-    """(256, 3) uint8, the colour of each code."""
-    from matplotlib import colormaps
-
-    colors = np.array([colormaps["tab20"](code % 20)[:3] for code in range(256)]) * 255
-    if legend is not None:
-        colors[list(legend.values)] = legend.colors
-    return colors.astype(np.uint8)

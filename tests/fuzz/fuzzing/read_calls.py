@@ -70,14 +70,6 @@ def cube(main: Path, out: Path, sound: Seeds) -> object:
     return read
 
 
-def library(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.hyperspectral import SpectralLibrary
-
-    library = SpectralLibrary.open(main)
-    library.write(out / "a.sli")
-    return library.resample(library.wavelengths_nm) if library.wavelengths_nm is not None else library
-
-
 def frames(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.cards.legend import Legend
     from deepnets4eo.points.rgbd.layouts import find_frames, frame_classes
@@ -176,12 +168,6 @@ def grader(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.damage.decision import DecisionModel
 
     return DecisionModel.load(str(main), 0.5, 0.5)
-
-
-def object_run(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.objects import ObjectClassifier
-
-    return ObjectClassifier.load(main)
 
 
 def state(main: Path, out: Path, sound: Seeds) -> object:

@@ -1,4 +1,4 @@
-"""Sound cubes of every format that the package reads, and spectral libraries, as seeds."""
+"""Sound cubes of every format that the package reads, as seeds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 import rasterio
 import scipy.io
 
-from deepnets4eo.hyperspectral import SpectralLibrary
 from fuzzing.seed import Seed, image_array, label_array, make_folder
 
 BANDS = 20
@@ -17,7 +16,7 @@ WAVELENGTHS_NM = np.linspace(400, 2300, BANDS)
 
 
 def make_cubes(root: Path) -> dict[str, list[Seed]]:
-    """Cubes with labels and wavelengths: MATLAB 5 and 7.3, HDF5, NumPy, ENVI; spectral libraries of ENVI and CSV."""
+    """Cubes with labels and wavelengths: MATLAB 5 and 7.3, HDF5, NumPy, ENVI."""
     cube = image_array(5, BANDS).transpose(1, 2, 0).astype(np.uint16) * 40
     arrays = {"cube": cube, "gt": label_array(), "wavelengths": WAVELENGTHS_NM}
     folder = root / "cube"
@@ -36,12 +35,8 @@ def make_cubes(root: Path) -> dict[str, list[Seed]]:
     header = folder / "envi" / "a.hdr"
     header.write_text(f"{header.read_text()}wavelength = {{{', '.join(map(str, WAVELENGTHS_NM))}}}\n")
     mains = {"npy": "a.npy", "npz": "a.npz", "npz-packed": "a.npz", "h5": "a.h5", "envi": "a.hdr"}
-    library = SpectralLibrary(("a", "b"), np.stack([WAVELENGTHS_NM, WAVELENGTHS_NM[::-1]]), WAVELENGTHS_NM)
-    library.write(make_folder(root / "library" / "sli") / "a.sli")
-    library.write(make_folder(root / "library" / "csv") / "a.csv")
     return {
         "cube": [Seed(one, mains.get(one.name, "a.mat")) for one in sorted(folder.iterdir())],
-        "library": [Seed(root / "library" / "sli", "a.hdr"), Seed(root / "library" / "csv", "a.csv")],
     }
 
 

@@ -29,7 +29,7 @@ from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
 from fuzzing.reader import inside
-from fuzzing.seed import Seed, buildings, image_array, label_array, write_raster
+from fuzzing.seed import Seed, image_array, label_array, write_raster
 
 SMALL_NETWORK = {"name": "segnet", "width": 2}
 SMALL_GRADER = {"name": "damage-network", "decoder_channels": [8, 8, 8]}
@@ -52,7 +52,7 @@ def make_runs(root: Path) -> dict[str, list[Seed]]:
     runs = [Seed(one, "run", reseal) for one in sorted(folder.iterdir()) if one.name != "grader"]
     graders = [Seed(folder / "grader", "run", reseal)]
     return {
-        "run": runs, "grader-run": graders, "object-run": _object_run(root), "state": _state(root), "journal": _journal(root),
+        "run": runs, "grader-run": graders, "state": _state(root), "journal": _journal(root),
         "resumed": _interrupt_prediction(root, folder / "pixel"), "bank": _bank(root), "blocks": _blocks(root), "weights": _weights(root),
     }  # fmt: skip
 
@@ -110,18 +110,6 @@ def _segmenters(scene: Scene) -> dict[str, Segmenter]:
     module = DamageNet(6, 4, decoder_channels=(8, 8, 8))
     segmenters["grader"] = NetworkSegmenter(SMALL_GRADER, pair, Legend.load("xbd"), tiling=TILING, module=module)
     return segmenters
-
-
-def _object_run(root: Path) -> list[Seed]:
-    from deepnets4eo.objects import ObjectClassifier, ObjectView
-    from deepnets4eo.rasters.scene import Layer
-
-    image = write_raster(root / "object-image.tif", image_array())
-    boxes = buildings().rename(columns={"damage": "type"}).assign(length_m=5.0, width_m=4.0, heading_deg=0.0)
-    boxes["type"] = ["car", "van", "car"] * 3
-    classifier = ObjectClassifier(("car", "van"), ObjectView(4.0, 16)).fit([Layer.open(image)], [boxes], epochs=1)
-    classifier.save(root / "object-run" / "run")
-    return [Seed(root / "object-run", "run", reseal)]
 
 
 def _state(root: Path) -> list[Seed]:

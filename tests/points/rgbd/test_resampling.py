@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from affine import Affine
 from made_up_room import BOX, COLOURS, LEGEND, WALL, make_frame
 
 from deepnets4eo.errors import InputError, RunError
@@ -18,10 +17,6 @@ from deepnets4eo.points.rgbd.labeller import (
     score_frames,
 )
 from deepnets4eo.points.rgbd.recipe import ResampledViewSection
-from deepnets4eo.points.snapnet import label_heights
-from deepnets4eo.points.snapnet.labeller import SnapNetLabeller
-from deepnets4eo.points.snapnet.recipe import ViewSection
-from deepnets4eo.points.views import SurfaceOptions
 from deepnets4eo.points.views.labeller import grid_scores
 from deepnets4eo.points.views.snapshots import snapshot_inputs
 
@@ -129,21 +124,6 @@ def test_scores_are_counted_at_the_pixels_of_the_frame_without_void():
     assert scores["pixels"] == (FRAME.labels > 0).sum()
     assert scores["average_accuracy"] > 0.95
     assert scores["mean_iou"] > 0.9
-
-
-def test_the_same_votes_label_a_surface_model_with_an_orthophoto():
-    dsm = np.zeros((30, 40))
-    dsm[10:20, 15:25] = 6
-    ortho = np.moveaxis(COLOURS[np.where(dsm > 0, BOX, WALL)], -1, 0)
-    dsm[0, 0] = np.nan
-    views = ViewSection(cameras="above", gsd_m=0.2, headings=2)
-    of_clouds = SnapNetLabeller(KnowsColours(), SurfaceOptions(), views)
-    scores, seen = label_heights(of_clouds, dsm, Affine(0.5, 0, 0, 0, -0.5, 15), colour=ortho)
-    assert seen.mean() > 0.95
-    assert not seen[0, 0]
-    assert ((scores[1] > 0.5) == (dsm > 0))[seen].mean() > 0.93
-    with pytest.raises(InputError, match="Give an orthophoto"):
-        label_heights(of_clouds, dsm, Affine.identity())
 
 
 def test_scores_of_another_grid_are_refused():

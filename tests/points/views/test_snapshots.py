@@ -9,7 +9,6 @@ from made_up_surface import hill_with_house, triangles
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.views import Camera, SurfaceOptions, cameras_above, make_surface, snapshot
-from deepnets4eo.points.views import write_view_sheet as write_sheet
 from deepnets4eo.points.views.camera import FaceView
 from deepnets4eo.points.views.casters import ZBuffer
 
@@ -99,14 +98,3 @@ def test_snapshots_of_a_house_from_above_show_its_roof():
     assert (layers["image"][0][roof] == 200).all()
     assert np.median(layers["composite"][2][roof]) == pytest.approx(6 / 51 * 255, abs=3)
     assert np.median(layers["composite"][0][roof]) < 20
-
-
-def test_a_sheet_of_views_is_a_picture(tmp_path):
-    from PIL import Image
-
-    surface = make_surface(hill_with_house(3000), SurfaceOptions(voxel_m=1))
-    views = [ZBuffer(surface).view(camera) for camera in cameras_above(surface, gsd_m=0.3)[:3]]
-    path = write_sheet(surface, views, tmp_path / "sheet.png", title="Three views")
-    with Image.open(path) as image:
-        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
-    assert (pixels == (200, 60, 50)).all(axis=1).sum() > 100

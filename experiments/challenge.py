@@ -1,4 +1,4 @@
-"""Buildings that are damaged or not: the sites of a challenge, what others found, a vote of methods, scores and submissions.
+"""Buildings that are damaged or not: the sites of a challenge, a vote of methods, scores and submissions.
 
 Reads the layout of the challenge "AI for Earthquake Response" as the published code of its first place does, since the data
 themselves are handed out to participants only: `Annotations/All/*.gpkg` with a column `damaged` (1, 0 or nothing), and folders
@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.dataset_reader import abbreviate
-from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES, NOT_ASSESSED
+from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED
 from deepnets4eo.errors import InputError, LabelError, name_hint
 from deepnets4eo.footprints.files import read_table
 from deepnets4eo.footprints.ids import ROW_KEY, make_ids
@@ -35,9 +35,6 @@ ANNOTATIONS = "Annotations/All"
 BAND_FOLDER, BANDS = "Optical_Calibration", ("red", "green", "blue")
 LABEL_COLUMN = "damaged"
 UNKNOWN = -1  # neither damaged nor undamaged: not labelled, or not assessed
-
-DAMAGE_SHARE, UNKNOWN_SHARE = "damage_pct_0m", "unknown_pct"  # columns of Microsoft's results, 0 to 1
-HASTE_DAMAGED = 0.1  # damaged share above which microsoft/haste counts a building
 
 
 class SiteFiles(Section):
@@ -140,54 +137,6 @@ def read_labels(footprints: Footprints) -> NDArray[np.int8]:
             "(damaged), 0 (not) or nothing. Give the file of the challenge, or map the grades to 0 and 1."
         )
     return numbers.fillna(UNKNOWN).to_numpy(np.int8)
-
-
-def read_microsoft(path: str | Path, *, damaged_above: float = 0.0) -> pd.DataFrame:
-    """Read the results of Microsoft's building-damage assessment as rows that `compare_with_reference` takes.
-
-    Their file has, for each footprint, the share of its area that their network calls damaged (`damage_pct_0m`) and the share that
-    clouds hide (`unknown_pct`). Sources: the notes of the file of Mandalay on HDX (damaged where any pixel is); microsoft/haste
-    (damaged above a tenth, and not counted where a part is hidden).
-
-    Parameters
-    ----------
-    path : their vector file
-    damaged_above
-        Share of a footprint above which it is damaged: 0 as in the published files, 0.1 as in HASTE's reports.
-
-    Returns
-    -------
-    DataFrame
-        `id`, `damage` ("major-damage" or "no-damage", as they do not grade), `damage_prob` (the damaged share, no probability),
-        `status` (not_assessed where any part is hidden or no share is given).
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, has no such column, or holds shares beyond 0 to 1.
-    """
-    footprints = read_footprints(path)
-    table = footprints.attributes
-    if table is None or DAMAGE_SHARE not in table:
-        known = ", ".join(map(str, () if table is None else table.columns)) or "none"
-        raise InputError(
-            f"{path} has the columns {known}, expected {DAMAGE_SHARE}. Give the merged footprints of building-damage-assessment."
-        )
-    share = pd.to_numeric(table[DAMAGE_SHARE], errors="coerce")
-    hidden = pd.to_numeric(table.get(UNKNOWN_SHARE, pd.Series(0.0, table.index)), errors="coerce").fillna(0)
-    if (beyond := share[(share < 0) | (share > 1)]).size:
-        raise InputError(
-            f"{path}: {DAMAGE_SHARE} reaches {beyond.iloc[0]:g}, expected shares of 0 to 1. Divide percent by 100."
-        )
-    known_rows = share.notna() & (hidden == 0)
-    return pd.DataFrame(
-        {
-            "id": footprints.frame["id"],
-            "damage": np.where(share > damaged_above, DAMAGED[0], GRADES[0]),
-            "damage_prob": share,
-            "status": np.where(known_rows, ASSESSED, NOT_ASSESSED),
-        }
-    )
 
 
 def calls_of(buildings: pd.DataFrame, ids: Sequence[str]) -> NDArray[np.int8]:

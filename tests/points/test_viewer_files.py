@@ -1,4 +1,4 @@
-"""Files of points for viewers: other readers find in them what was written; the page is whole and harmless."""
+"""Files of points for viewers: other readers find in them what was written."""
 
 import json
 import struct
@@ -7,17 +7,16 @@ import numpy as np
 import pytest
 import shapely
 
-from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.points import PointCloud
-from deepnets4eo.points.display3d.viewer_files import (
+from deepnets4eo.points.rubble.viewer_files import (
     BuildingBox,
     box_lines,
-    class_table,
     height_colours,
+    point_colours,
     thin_cloud,
     write_glb,
     write_ply,
-    write_point_page,
 )
 
 
@@ -29,7 +28,7 @@ def cloud():
     return PointCloud(xyz, colour=colour, classification=rng.choice(np.array([2, 6, 70], np.uint8), 500))
 
 
-BOX = BuildingBox("b</script>1", shapely.box(400_002, 5_800_002, 400_012, 5_800_010), 100.0, 106.0, (255, 0, 0), "collapsed", (("Debris", "120 m³"),))  # fmt: skip
+BOX = BuildingBox(shapely.box(400_002, 5_800_002, 400_012, 5_800_010), 100.0, 106.0, (255, 0, 0))
 
 
 def glb_parts(path):
@@ -79,29 +78,16 @@ def test_a_thin_cloud_keeps_what_belongs_to_its_points(cloud):
     assert (thin.classification == cloud.classification[own]).all()
 
 
-def test_classes_have_the_names_of_asprs_and_rubble_its_own(cloud):
-    rows = class_table(cloud)
-    assert [(row["code"], row["name"]) for row in rows] == [(2, "ground"), (6, "building"), (70, "rubble")]
-    assert sum(row["points"] for row in rows) == 500
-    assert class_table(PointCloud(cloud.xyz)) == []
-    assert height_colours(cloud.xyz[:, 2]).shape == (500, 3)
-
-
-def test_the_page_is_one_file_that_no_name_can_break(cloud, tmp_path):
-    finding = Finding("a", "caution", "<b>few</b> heights", "Scan & see")
-    page = write_point_page(cloud, tmp_path / "view.html", [BOX], title="A <town>", findings=[finding], synthetic=True)
-    text = page.read_text(encoding="utf-8")
-    assert "SYNTHETIC: A &lt;town&gt;" in text
-    assert "&lt;b&gt;few&lt;/b&gt; heights" in text
-    assert "b</script>1" not in text
-    assert "http://" not in text
-    assert "https://" not in text
-    assert "%%" not in text
+def test_points_without_colours_have_those_of_their_classes_or_heights(cloud):
+    classified = PointCloud(cloud.xyz, classification=np.resize(np.array([2, 70, 200], np.uint8), 500))
+    ground = next(one.color for one in Legend.load("asprs_las").classes if one.value == 2)
+    assert point_colours(classified)[:3].tolist() == [list(ground), [255, 0, 170], [200, 200, 200]]
+    assert (point_colours(PointCloud(cloud.xyz)) == height_colours(cloud.xyz[:, 2])).all()
 
 
 def test_a_building_with_a_court_is_drawn_with_both_rings():
     court = shapely.Polygon(shapely.box(0, 0, 10, 10).exterior.coords, [shapely.box(4, 4, 6, 6).exterior.coords])
-    lines, colours = box_lines([BuildingBox("c", court, 0.0, 5.0, (1, 2, 3), "standing")])
+    lines, colours = box_lines([BuildingBox(court, 0.0, 5.0, (1, 2, 3))])
     assert len(lines) == len(colours) == 24
     assert colours.tolist()[0] == [1, 2, 3]
     assert set(lines[:, :, 2].ravel()) == {0.0, 5.0}

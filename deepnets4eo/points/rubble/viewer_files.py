@@ -1,19 +1,14 @@
-"""Clouds and buildings for viewing: a page that needs no other file, glTF (.glb) and PLY.
+"""Clouds and buildings for 3D programs: glTF (.glb) and PLY.
 
-The page draws on a canvas without WebGL, so that it shows in every browser. Points are thinned before (`thin_cloud`); each takes
-10 bytes of the page, and a third more in its text. All texts are escaped. glTF 2.0 (Khronos) has y up and single precision: points
-are written as (x, z, −y) from an origin, which the file states. PLY (Turk 1994, binary little endian) keeps double precision and
-the classes."""
+Points are thinned before (`thin_cloud`). glTF 2.0 (Khronos) has y up and single precision: points are written as (x, z, −y) from an
+origin, which the file states. PLY (Turk 1994, binary little endian) keeps double precision and the classes."""
 
 from __future__ import annotations
 
-import base64
 import json
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +17,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.files import atomic_write, write_text
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.outputs.safe_text import fill_template, script_safe
+from deepnets4eo.files import atomic_write
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.rubble.rubble_map import RUBBLE_CLASS
 from deepnets4eo.version import __version__
@@ -32,100 +25,26 @@ from deepnets4eo.version import __version__
 RUBBLE_COLOUR = (255, 0, 170)
 OTHER_COLOUR = (200, 200, 200)
 
-MOST_POINTS = 250_000  # of a page: 3.4 MB
-STEPS = 65_535  # of a coordinate
-SEVERITY = {"worthless": "Do not use", "caution": "Caution", "note": "Note"}
-
 FLOAT, UBYTE = 5126, 5121  # glTF codes of types
 POINTS, LINES = 0, 1  # glTF modes
 MAGIC, JSON_CHUNK, BINARY_CHUNK = 0x46546C67, 0x4E4F534A, 0x004E4942
 
 
-def write_point_page(
-    cloud: PointCloud,
-    path: str | Path,
-    boxes: Sequence[BuildingBox] = (),
-    *,
-    title: str = "Point cloud",
-    facts: Sequence[tuple[str, str]] = (),
-    findings: Sequence[Finding] = (),
-    synthetic: bool = False,
-) -> Path:
-    """Write the page of a cloud (at most some 250,000 points open quickly) with buildings, facts for its top, findings,
-    and a note where the data are made up. Raises OutputError where it cannot be written."""
-    origin = cloud.xyz.min(axis=0)
-    size = cloud.xyz.max(axis=0) - origin
-    scale = float(max(size.max(), 1e-3)) / STEPS
-    classes = class_table(cloud)
-    index = np.zeros(256, np.uint8)
-    index[[row["code"] for row in classes]] = np.arange(len(classes))
-    own = np.zeros(len(cloud), np.uint8) if cloud.classification is None else index[cloud.classification]
-    blob = np.round((cloud.xyz - origin) / scale).astype("<u2").tobytes()
-    blob += np.column_stack([point_colours(cloud), height_colours(cloud.xyz[:, 2]), own]).astype(np.uint8).tobytes()
-    content = {
-        "count": len(cloud),
-        "scale": scale,
-        "size": size.tolist(),
-        "coloured": cloud.colour is not None and bool(cloud.colour.any()),
-        "classes": classes,
-        "boxes": [_box(box, origin) for box in boxes],
-    }
-    parts = {
-        "TITLE": escape(f"SYNTHETIC: {title}" if synthetic else title),
-        "FINDINGS": "".join(map(_finding, findings)),
-        "FACTS": "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts),
-        "CONTENT": script_safe(content),
-        "POINTS": base64.b64encode(blob).decode(),
-        "SCRIPT": "\n".join(_asset(name) for name in ("renderer.js", "controls.js", "page.js")),
-        "VERSION": __version__,
-    }
-    return write_text(path, fill_template(_asset("view3d.html"), parts))
-
-
-def _box(box: BuildingBox, origin: np.ndarray) -> dict[str, object]:
-    return {
-        "name": box.name,
-        "rings": [(ring - origin[:2]).round(2).tolist() for ring in box.rings()],
-        "bottom": round(box.bottom_m - float(origin[2]), 2),
-        "top": round(box.top_m - float(origin[2]), 2),
-        "colour": list(box.colour),
-        "group": box.group,
-        "facts": [list(pair) for pair in box.facts],
-    }
-
-
-def _finding(finding: Finding) -> str:
-    text = f"<b>{SEVERITY[finding.severity]}</b> {escape(finding.message)} <i>{escape(finding.remedy)}</i>"
-    return f'<p class="finding {finding.severity}">{text}</p>'
-
-
-def _asset(name: str) -> str:
-    return (files("deepnets4eo.points.display3d") / "assets" / name).read_text(encoding="utf-8")
-
-
 @dataclass(frozen=True)
 class BuildingBox:
-    """A building to be drawn: outline in the coordinates of the cloud, heights of foot and top in metres, colour 0–255,
-    `group` such as a grade, which the page can hide, and facts as pairs of text."""
+    """A building to be drawn: outline in the coordinates of the cloud, heights of foot and top in metres, colour 0–255."""
 
-    name: str
     outline: Any
     bottom_m: float
     top_m: float
     colour: tuple[int, int, int]
-    group: str
-    facts: tuple[tuple[str, str], ...] = ()
-
-    def rings(self) -> list[NDArray[np.float64]]:
-        """Rings (n, 2) of its outline, the last point the same as the first."""
-        return [shapely.get_coordinates(ring) for ring in shapely.get_rings(self.outline)]
 
 
 def box_lines(boxes: list[BuildingBox]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """Return the edges of prisms: (M, 2, 3) ends of lines and (M, 3) colours."""
     lines, colours = [np.zeros((0, 2, 3))], [np.zeros((0, 3), np.uint8)]
     for box in boxes:
-        for ring in box.rings():
+        for ring in map(shapely.get_coordinates, shapely.get_rings(box.outline)):
             low = np.column_stack([ring, np.full(len(ring), box.bottom_m)])
             high = np.column_stack([ring, np.full(len(ring), box.top_m)])
             edges = [np.stack([level[:-1], level[1:]], axis=1) for level in (low, high)]
@@ -162,34 +81,17 @@ def thin_cloud(chunks: Iterable[PointCloud], total: int, most: int, seed: int = 
     )
 
 
-def class_table(cloud: PointCloud) -> list[dict[str, Any]]:
-    """Codes of the classes in a cloud, ascending, with name, colour (red, green, blue) and number of points."""
-    if cloud.classification is None:
-        return []
-    known = {one.value: one for one in Legend.load("asprs_las").classes}
-    counts = np.bincount(cloud.classification, minlength=256)
-    rows: list[dict[str, Any]] = []
-    for code in np.flatnonzero(counts).tolist():
-        if code == RUBBLE_CLASS:
-            name, colour = "rubble", RUBBLE_COLOUR
-        elif code in known:
-            name, colour = known[code].name, known[code].color
-        else:
-            name, colour = f"class {code}", OTHER_COLOUR
-        rows.append({"code": code, "name": name, "colour": list(colour), "points": int(counts[code])})
-    return rows
-
-
 def point_colours(cloud: PointCloud) -> NDArray[np.uint8]:
     """(N, 3) colours: those of the points where they have some, else of their class, else by height."""
     if cloud.colour is not None and cloud.colour.any():
         return cloud.colour
+    if cloud.classification is None:
+        return height_colours(cloud.xyz[:, 2])
     table = np.full((256, 3), OTHER_COLOUR, np.uint8)
-    for row in class_table(cloud):
-        table[row["code"]] = row["colour"]
-    if cloud.classification is not None:
-        return table[cloud.classification]
-    return height_colours(cloud.xyz[:, 2])
+    for one in Legend.load("asprs_las").classes:
+        table[one.value] = one.color
+    table[RUBBLE_CLASS] = RUBBLE_COLOUR
+    return table[cloud.classification]
 
 
 def height_colours(z: NDArray[np.float64]) -> NDArray[np.uint8]:

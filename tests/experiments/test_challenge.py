@@ -9,12 +9,7 @@ import pyogrio
 import pytest
 import rasterio
 import shapely
-from geotiff import write_geotiff
-from sklearn.metrics import f1_score
-
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.damage.accuracy import compare_with_reference
-from deepnets4eo.damage.challenge import (
+from challenge import (
     ANNOTATIONS,
     BAND_FOLDER,
     BANDS,
@@ -23,10 +18,13 @@ from deepnets4eo.damage.challenge import (
     calls_of,
     damaged_f1,
     majority,
-    read_microsoft,
     read_site,
     write_submission,
 )
+from geotiff import write_geotiff
+from sklearn.metrics import f1_score
+
+from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.inspection.datasets import inspect_dataset, recognise
 
@@ -153,25 +151,6 @@ def test_a_map_calls_major_damage_and_what_it_lacks_has_no_call() -> None:
         }
     )  # fmt: skip
     assert calls_of(buildings, ["d", "c", "b", "a", "e"]).tolist() == [1, -1, 0, 1, -1]
-
-
-def test_results_of_microsoft_are_scored_by_both_of_their_rules(tmp_path: Path) -> None:
-    path = tmp_path / "merged.gpkg"
-    houses(damage_pct_0m=[0.0, 0.05, 0.6, 0.9, 0.3], unknown_pct=[0.0, 0.0, 0.0, 0.4, 0.0]).to_file(path)
-    rows = read_microsoft(path)
-    reference = pd.DataFrame(
-        {"id": rows["id"], "damage": ["no-damage", "no-damage", "destroyed", "destroyed", "destroyed"]}
-    )
-    published = compare_with_reference(rows, reference)
-    assert (published.buildings, published.damaged, published.recall) == (4, 2, 1.0)
-    assert published.precision == pytest.approx(2 / 3)
-    assert compare_with_reference(read_microsoft(path, damaged_above=0.1), reference).precision == 1
-    houses(damage_pct_0m=[0, 5, 60, 90, 30]).to_file(tmp_path / "percent.gpkg")
-    with pytest.raises(InputError, match="reaches 5, expected shares of 0 to 1"):
-        read_microsoft(tmp_path / "percent.gpkg")
-    houses().to_file(tmp_path / "other.gpkg")
-    with pytest.raises(InputError, match="expected damage_pct_0m"):
-        read_microsoft(tmp_path / "other.gpkg")
 
 
 def test_the_published_rows_are_those_of_the_leaderboard() -> None:
