@@ -61,7 +61,7 @@ log = logging.getLogger(__name__)
 
 CLOUDS, GROUND_SET, GROUND_SAMPLES = "*.laz", "isprs_filtertest", "samp*.npz"
 
-SAMPLES, TREES, ROUNDS, NEIGHBOURS = 12_000, 60, 60, 20
+SAMPLES, TREES, NEIGHBOURS = 12_000, 60, 20
 FEATURES = FeatureOptions()
 LARGE_SETS, LARGE_VIEWS = ("ahn3_delft", "minicity"), ["views.overlap=0.5"]  # a quarter of the views, for time
 GROUND_M = 0.5  # points lower than this above the filtered ground count as ground in the filter test
@@ -183,13 +183,11 @@ def plain_features(cloud: PointCloud) -> Vectors:
 
 
 FOREST = EstimatorOptions(trees=TREES, leaf_samples=5, split_features=25, scaling="none", class_weight="none")
-BOOSTING = FOREST.model_copy(update={"name": "hist_gradient_boosting", "trees": ROUNDS})
 ROWS = [
     Row("rules", lambda fold, legend, folder: RuleLabeller(workers=1)),
     Row("plain forest", PlainForest),
     Row("eigen-forest", fit_features(FOREST)),
     Row("eigen-forest, smoothed 1 m", fit_features(FOREST, 1.0)),
-    Row("eigen-boosting", fit_features(BOOSTING)),
     Row("SnapNet, splats", fit_views()),
     Row("SnapNet, triangles", fit_views(*TRIANGLES)),
 ]

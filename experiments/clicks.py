@@ -6,7 +6,7 @@ FOLDER holds `isprs_vaihingen_crop` and `isprs_potsdam_crop`. A U-Net with a Res
 and another one from miniature cities (SYNTHETIC), as many minutes as a test can spare. The first is corrected on the other half and, under
 domain shift, on Potsdam, whose bands are others; the second on a city of another seed. Users are simulated: one sees the errors and
 clicks amid one of the eight largest areas, one clicks anywhere, and the others where `next_click` says, by each of its measures. Each names the
-true class. The head of confidence learns from the windows that the network learnt from. The table has the mean IoU by number of clicks, its mean
+true class. The table has the mean IoU by number of clicks, its mean
 over all clicks, means over the seeds and their standard deviation, and the seconds of processor of a click and of choosing it.
 """
 
@@ -28,7 +28,7 @@ from script import FEW_STEPS, NOTE, add_smoke, plain_errors
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.files import write_text
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.prediction import Adaptation, ClickSession, fit_confidence, next_click
+from deepnets4eo.prediction import Adaptation, ClickSession, next_click
 from deepnets4eo.prediction.options import Measure
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.checksums import CARD
@@ -39,7 +39,7 @@ from deepnets4eo.synthetic.write import write_raster
 from deepnets4eo.training import load_recipe, train
 
 if TYPE_CHECKING:
-    from torch import nn
+    pass
 
 SIDE_PX, CLICKS, REPORTED = 256, 12, (0, 1, 2, 4, 8, 12)
 TRAIN_CITIES, TEST_CITY = range(1, 7), 21
@@ -81,7 +81,7 @@ def train_once(out: Path, name: str, folders: Sequence[Path], seed: int, further
     return load_run(run)
 
 
-def correct(run: Run, folder: Path, mode: str, seed: int, confidence: nn.Module) -> tuple[list[float], float, float]:
+def correct(run: Run, folder: Path, mode: str, seed: int) -> tuple[list[float], float, float]:
     """The mean IoU after 0, 1, … clicks, and the seconds of processor of a click and of choosing it."""
     user, discs, adaptation = MODES[mode]
     sample = Scene.open(image=str(folder / "image.tif"), labels=str(folder / "labels.tif")).read()
@@ -96,7 +96,7 @@ def correct(run: Run, folder: Path, mode: str, seed: int, confidence: nn.Module)
         elif user == "anywhere":
             pixel = divmod(int(rng.choice(np.flatnonzero(truth != VOID))), truth.shape[1])
         else:
-            pixel = next_click(session, cast("Measure", user), confidence)
+            pixel = next_click(session, cast("Measure", user))
         choosing.append(time.process_time() - started)
         if pixel is not None:
             row, col = (int(at[pixel]) for at in nearest)
@@ -140,11 +140,8 @@ def main() -> None:
         runs = [
             train_once(options.out, name, folders, seed, FEW_STEPS if options.smoke else ()) for seed in options.seeds
         ]
-        heads = [fit_confidence(run) for run in runs]
         for mode in MODES:
-            results = [
-                correct(run, test, mode, seed, head) for run, seed, head in zip(runs, options.seeds, heads, strict=True)
-            ]
+            results = [correct(run, test, mode, seed) for run, seed in zip(runs, options.seeds, strict=True)]
             curves = np.array([scores for scores, _, _ in results])
             means, area = curves.mean(axis=0)[list(REPORTED)], curves[:, 1:].mean(axis=1)
             seconds = np.mean([each[1:] for each in results], axis=0)

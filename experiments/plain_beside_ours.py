@@ -44,13 +44,13 @@ from deepnets4eo.rasters.scene import LABELS, Layer
 from deepnets4eo.training import load_recipe
 
 MARGIN = 1.0  # points of overall accuracy
-METHODS = ("svm", "svm-grid", "emp-svm", "random-forest", "knn", "lda", "sam")
+METHODS = ("svm", "emp-svm", "random-forest", "knn", "lda", "sam")
 POINTS = "ign_lidar_hd"
 NEAREST, LOW_M, DRAWN, TREES = (10, 20, 50), 10.0, 60_000, 100
 TILES = ("vaihingen", "potsdam", "vegas", "ign")
 SIGMAS, PIXELS = (1, 2, 4, 8), 20_000
 FOREST_WORDS = "bands and Gaussians, RandomForestClassifier(200)"
-MORE = ("random-forest", "gradient-boosting", "knn", "logistic")
+MORE = ("random-forest", "gradient-boosting")
 HEAD = "| data | recipe | ours: overall accuracy | the plain way | plain: overall accuracy | difference |\n|---|---|---:|---|---:|---:|\n"
 
 Pixels = tuple[NDArray[np.float32], NDArray[np.uint8]]
@@ -161,7 +161,6 @@ def points_lines(data: Path, out: Path, *, smoke: bool) -> str:
     rows = {
         "plain": Row("plain trees", PlainTrees),
         "points/eigen-forest": Row("eigen-forest", fit_features(FOREST)),
-        "points/eigen-boosting": Row("eigen-boosting", fit_features(aerial_lidar.BOOSTING)),
     }
     scored: Mapping[str, Any] = {
         name: aerial_lidar.score_row(row, folds, legend, out / POINTS / row.name) for name, row in rows.items()

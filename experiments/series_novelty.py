@@ -150,7 +150,6 @@ def _pair_score(method: str, pre: NDArray[Any], post: NDArray[Any], valid: NDArr
 
 METHODS_IN_TABLE: dict[str, Callable[[ImageSeries, CellGrid], Ranked]] = {
     "rarity × magnitude (ours)": by_novelty,
-    "rarity × magnitude, autoencoder (ours)": lambda series, cells: by_novelty(series, cells, features="autoencoder"),
     "isolation × magnitude (ours)": lambda series, cells: by_novelty(series, cells, rank_by="isolation"),
     "magnitude (ours)": lambda series, cells: by_novelty(series, cells, rank_by="magnitude"),
     "magnitude without persistence (ours)": lambda series, cells: by_novelty(

@@ -11,7 +11,6 @@ _HOMES = {
     "check_outputs": "deepnets4eo.prediction.job",
     "show_clicks": "deepnets4eo.prediction.clicked_scene",
     "describe": "deepnets4eo.prediction.job",
-    "fit_confidence": "deepnets4eo.prediction.click_choice",
     "next_click": "deepnets4eo.prediction.click_choice",
     "open_scene": "deepnets4eo.prediction.preparation",
     "predict": "deepnets4eo.prediction.job",

@@ -21,7 +21,7 @@ from deepnets4eo.files import check_overwrite, read_json, write_json
 from deepnets4eo.grid import Grid, Window, apply_affine, crop
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.polygons.vector_files import write_vector
-from deepnets4eo.prediction.click_choice import fit_confidence, next_click
+from deepnets4eo.prediction.click_choice import next_click
 from deepnets4eo.prediction.click_session import ClickSession
 from deepnets4eo.prediction.clicked_scene import CLASS, network_of, read_clicks
 from deepnets4eo.prediction.job import predict
@@ -81,7 +81,6 @@ class ClickReview:
         self.scene = prepare_scene(scene, run).labelled
         self.grid = self.scene.grid
         self._check_folder(run, scene)
-        self._confidence = fit_confidence(run) if measure == "confidence" else None
         if not ((out / LABELS).exists() and (out / ENTROPY).exists()):
             options = PredictOptions(
                 entropy=out / ENTROPY, precision="float32", overwrite=True
@@ -161,7 +160,7 @@ class ClickReview:
 
     def next_click(self) -> tuple[int, int]:
         """Row and column of the tile where a click helps most."""
-        return next_click(self.session, self.measure, self._confidence, self._base != VOID)
+        return next_click(self.session, self.measure, self._base != VOID)
 
     def next_tile(self) -> int | None:
         """The tile without a click that the run doubts most; None where all have one."""

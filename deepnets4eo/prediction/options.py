@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from deepnets4eo.tiling import Tiling
 
 # how a person's next click is chosen, see `next_click`
-Measure: TypeAlias = Literal["entropy", "margin", "bald", "core-set", "confidence"]
+Measure: TypeAlias = Literal["entropy", "margin"]
 RESULTS: dict[str, Any] = {"group": "Further results"}
 TILES: dict[str, Any] = {"group": "Tiles"}
 VOTES: dict[str, Any] = {"group": "Several views or runs"}

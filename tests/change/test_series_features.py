@@ -8,8 +8,10 @@ import rasterio
 from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
 
+from deepnets4eo.change import NoveltyOptions
 from deepnets4eo.change.series.dates import DatedImage
 from deepnets4eo.change.series.features import CellGrid, SpectralTexture, measure_cells
+from deepnets4eo.change.series.job import make_features
 from deepnets4eo.change.series.stack import ImageSeries, MaskRule
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Window
@@ -182,12 +184,18 @@ def test_cells_that_do_not_fit_are_refused_and_outlines_lie_on_the_ground(tmp_pa
     assert outline.bounds == (500_080, 5_000_000 - 160, 500_160, 5_000_000 - 80)
 
 
+def test_an_encoder_without_weights_is_refused_and_so_are_weights_alone(image):
+    for one in ({"encoder": "resnet18"}, {"weights": "encoder.safetensors"}):
+        with pytest.raises(InputError, match="an encoder needs weights"):
+            make_features(series_of(image, image), NoveltyOptions(cell_px=8, **one))
+
+
 def test_an_encoder_describes_cells_by_a_local_checkpoint(tmp_path, image):
     pytest.importorskip("timm")
     from safetensors.torch import save_file
 
     from deepnets4eo.baselines import FrozenEncoder
-    from deepnets4eo.change.series.autoencoder import EncoderFeatures
+    from deepnets4eo.change.series.encoder import EncoderFeatures
 
     weights = tmp_path / "encoder.safetensors"
     save_file(FrozenEncoder("mobilenetv3_small_050", 8, seed=5).state(), weights)

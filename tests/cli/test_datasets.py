@@ -93,12 +93,12 @@ def test_models_say_what_each_is_and_which_come_with_weights(capsys) -> None:
     assert all(one["about"] for one in about.values())
     trained = {name for name, one in about.items() if one["weights"]}
     assert {"buildings", "landcover", "damage-network", "damage-evidence"} <= trained
-    assert not {"segnet", "baselines/knn"} & trained
+    assert not {"segnet", "baselines/som"} & trained
     assert main(["models", "b*"]) == 0
     shown = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")}
     assert shown["buildings"].endswith("  with weights  Buildings of one image")
-    assert "with weights" not in shown["baselines/knn"]
-    assert shown["baselines/knn"].endswith("k nearest neighbours.")
+    assert "with weights" not in shown["baselines/som"]
+    assert shown["baselines/som"].endswith("boat detector.")
 
 
 def test_models_are_listed_without_loading_them() -> None:

@@ -600,8 +600,6 @@ def test_series(reach, monkeypatch) -> None:
     ]
     past = [*keys("--set", history=4, season_days=0), "--set", "persistence=1"]
     rank = [*keys("--set", candidates=0.1, clusters=4, clustering="hdbscan", seed=3), "--set", "rank_by=isolation"]
-    assert reach(function, *start, "--set", "features=autoencoder").words[2] == NoveltyOptions(features="autoencoder")
-    opened.clear()
     last = ["--set", "top=5", "--set", "breaks_from=2020-02-01", "--set", "break_of=nir", "--workers", 1, "--overwrite"]
     about = keys("--event", name="Flood", place="Derna", sensor="S2", credit="ESA", producer="Team")
     found = reach(function, *start, *inputs, *masks, *cells, *past, *rank, *last, *about)

@@ -32,7 +32,7 @@ AS_PUBLISHED = {
     "luo": ["train.optimizer=sgd", "train.lr=0.1", "train.weight_decay=0.09"],
 }
 OTHERS = {
-    "hybridsn", "ssrn", "spectralformer", "spectral-unet", "two-sensor", "svm", "svm-grid", "random-forest", "knn",
+    "hybridsn", "ssrn", "spectralformer", "spectral-unet", "two-sensor", "svm", "random-forest", "knn",
     "sam", "lda", "emp-svm",
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Where the next click is wanted: each measure finds what it is meant to find, in networks that are written by hand."""
+"""Where the next click is wanted: each measure finds what it is meant to find, in a network that is written by hand."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,6 @@ from torch import nn
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.prediction import Adaptation, ClickSession, next_click
-from deepnets4eo.prediction.click_choice import learn_confidence
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
@@ -26,19 +25,18 @@ LEGEND = Legend.from_dict(
 FIXED = Adaptation(steps=0)
 
 
-def session_of(image: np.ndarray, *, kernel: np.ndarray, dropout: float = 0.0) -> ClickSession:
+def session_of(image: np.ndarray, *, kernel: np.ndarray) -> ClickSession:
     """A network of one kernel whose response is the logit of the second class, on an image (h, w)."""
     first, last = nn.Conv2d(1, 1, 3, padding=1, padding_mode="replicate", bias=False), nn.Conv2d(1, 2, 1)
     with torch.no_grad():
         first.weight[:] = torch.from_numpy(kernel.astype(np.float32))
         last.weight[:, 0, 0, 0], last.bias[:] = torch.tensor([0.0, 1.0]), 0.0
-    module = nn.Sequential(first, nn.Dropout(dropout), last)
+    module = nn.Sequential(first, last)
     spec = InputSpec({"image": LayerInput(("grey",), (0.0,), (1.0,), -9.0, 9.0)})
     return ClickSession(NetworkSegmenter({}, spec, LEGEND, module=module), image.astype(np.float32)[None], FIXED)
 
 
 SAME = np.pad([[1.0]], 1)
-SLOPE = np.array([[0, 0, 0], [-1, 0, 1], [0, 0, 0]])
 
 
 def lies_in(pixel: tuple[int, int], rows: slice, cols: slice) -> bool:
@@ -59,46 +57,6 @@ def test_the_next_click_is_where_the_network_doubts_and_not_there_twice(measure:
     assert max(abs(a - b) for a, b in zip(first, second, strict=True)) > 10
 
 
-def test_passes_disagree_where_an_edge_looks_otherwise_when_it_is_turned() -> None:
-    image = np.zeros((SIDE_PX, SIDE_PX))
-    image[:, 40:] = np.arange(24) * 0.5  # a slope whose response changes its sign in a mirrored view
-    pixel = next_click(session_of(image, kernel=SLOPE * 2), "bald")
-    assert pixel[1] >= 40
-
-
-def test_passes_disagree_by_dropout_where_a_network_has_any() -> None:
-    image = np.zeros((SIDE_PX, SIDE_PX))
-    image[:20, :20] = 4.0  # what is dropped matters here alone
-    torch.manual_seed(0)
-    session = session_of(image, kernel=SAME, dropout=0.5)
-    assert lies_in(next_click(session, "bald"), slice(0, 20), slice(0, 20))
-    assert not any(part.training for part in session.segmenter.module.modules())
-
-
-def test_what_is_unlike_all_that_was_clicked_comes_next() -> None:
-    image = np.zeros((SIDE_PX, SIDE_PX))
-    image[:, 20:40], image[:, 40:] = 2.0, 7.0
-    session = session_of(image, kernel=SAME)
-    seen = []
-    for _ in range(3):
-        row, col = next_click(session, "core-set")
-        session.click(row, col, 0)
-        seen.append(image[row, col])
-    assert sorted(seen) == [0.0, 2.0, 7.0]
-    assert seen[0] == 2.0  # the most usual, as far as features go
-
-
-def test_confidence_asks_where_the_network_was_wrong_on_what_looks_alike() -> None:
-    image = np.full((SIDE_PX, SIDE_PX), -5.0)
-    image[8:30, 8:30], image[40:60, 40:60] = 5.0, 9.0
-    truth = np.where(image == 9.0, 1, 0).astype(np.uint8)  # 5 is dark, though the network is sure that it is bright
-    session = session_of(image, kernel=SAME)
-    head = learn_confidence(session.segmenter, [image.astype(np.float32)[None]], [truth], steps=100)
-    assert lies_in(next_click(session, "confidence", head), slice(8, 30), slice(8, 30))
-    with pytest.raises(InputError, match="no pixel has a class"):
-        learn_confidence(
-            session.segmenter, [np.zeros((1, 8, 8), np.float32)], [np.full((8, 8), 255, np.uint8)], steps=1
-        )
-    for measure in ("confidence", "chance"):
-        with pytest.raises(InputError, match=f"chosen by '{measure}'"):
-            next_click(session, measure)  # type: ignore[arg-type]
+def test_another_measure_is_refused() -> None:
+    with pytest.raises(InputError, match="chosen by 'chance'; expected one of entropy, margin"):
+        next_click(session_of(np.zeros((SIDE_PX, SIDE_PX)), kernel=SAME), "chance")  # type: ignore[arg-type]

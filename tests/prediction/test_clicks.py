@@ -1,6 +1,5 @@
 """Clicks of a person: discs drawn without the truth, networks that learn with them, weights that follow and go back."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -13,7 +12,7 @@ import deepnets4eo
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.prediction import Adaptation, ClickSession, click_choice, fit_confidence, next_click
+from deepnets4eo.prediction import Adaptation, ClickSession
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.clicks import Clicks, click_on_error, draw_clicks
 from deepnets4eo.segmenters.run import Run, load_run
@@ -121,19 +120,6 @@ def test_weights_follow_clicks_stay_near_the_start_and_go_back(clicked_run: Run)
         session.click(96, 0, 0)
     with pytest.raises(InputError, match="has 9 channels"):
         ClickSession(clicked_run.segmenter, np.zeros((9, 32, 32), np.float32))
-
-
-def test_confidence_learns_from_what_the_run_learnt_from(clicked_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("WINDOWS", "STEPS"):
-        monkeypatch.setattr(click_choice, name, 2)
-    session = ClickSession(clicked_run.segmenter, prepared(clicked_run), Adaptation(steps=0))  # type: ignore[arg-type]
-    row, col = next_click(session, "confidence", fit_confidence(clicked_run))
-    assert 0 <= row < SIDE_PX > col >= 0
-    lost = replace(
-        clicked_run, recipe=clicked_run.recipe | {"data": {"layers": {"image": "gone.tif", "labels": "gone.tif"}}}
-    )  # type: ignore[operator]
-    with pytest.raises(InputError, match="confidence learns from what"):
-        fit_confidence(lost)
 
 
 def points(run: Run, path: Path, places: list[tuple[int, int]], classes: list[object]) -> Path:

@@ -28,7 +28,6 @@ from deepnets4eo.grid import blocks
 from deepnets4eo.jobs.blocks import Executor
 from deepnets4eo.jobs.scratch import hidden_folder
 from deepnets4eo.jobs.shared_work import SharedWork
-from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import plain_options
 from deepnets4eo.outputs.event import SeriesEvent
 from deepnets4eo.rasters.band_roles import normalised_difference, role_indices
@@ -58,7 +57,7 @@ def rank_series(
     other processes."""
     cells = CellGrid(series.grid, options.cell_px, options.stride_px or options.cell_px)
     features = make_features(series, options)
-    if options.encoder or options.features == "autoencoder":
+    if options.encoder:
         workers, shared = 1, None  # networks use all cores themselves
     measured = measure_cells(
         series, cells, features, min_valid=options.min_valid, workers=workers, progress=progress, shared=shared
@@ -67,17 +66,7 @@ def rank_series(
 
 
 def make_features(series: ImageSeries, options: NoveltyOptions) -> CellFeatures:
-    """What describes the cells: an encoder where one is named, else as the options say. Errors: InputError for both."""
-    side_px = options.stride_px or options.cell_px
-    if options.features == "autoencoder":
-        check_extra("deep")
-        from deepnets4eo.change.series.autoencoder import AutoencoderFeatures
-
-        if options.encoder is not None:
-            raise InputError(
-                f"--set features=autoencoder and --set encoder={options.encoder} were given. Choose one of them."
-            )
-        return AutoencoderFeatures(series, side_px=side_px, seed=options.seed)
+    """What describes the cells: an encoder where one is named, else bands, indices and textures. Errors: InputError."""
     if (options.encoder is None) != (options.weights is None):
         raise InputError(
             f"--set encoder={options.encoder} and weights={options.weights} were given; an encoder needs weights, since random ones find "
@@ -85,9 +74,11 @@ def make_features(series: ImageSeries, options: NoveltyOptions) -> CellFeatures:
         )
     if options.encoder is None:
         return SpectralTexture(series.band_names)
-    from deepnets4eo.change.series.autoencoder import EncoderFeatures
+    from deepnets4eo.change.series.encoder import EncoderFeatures
 
-    return EncoderFeatures(series, options.encoder, options.weights, side_px=side_px, seed=options.seed)
+    return EncoderFeatures(
+        series, options.encoder, options.weights, side_px=options.stride_px or options.cell_px, seed=options.seed
+    )
 
 
 def write_series(

@@ -96,10 +96,7 @@ class NoveltyOptions:
     ----------
     cell_px, stride_px : side and distance of the cells, pixels; without a stride they lie side by side
     min_valid : share of a cell's pixels that must be valid at a date
-    features
-        "spectral": means, spreads and textures of bands and indices; "autoencoder": what a small network, trained on the
-        series itself, needs to restore it.
-    encoder, weights : an encoder by its name in timm and a .safetensors file of its weights, or a run, instead of both
+    encoder, weights : an encoder by its name in timm and a .safetensors file of its weights, or a run, instead of bands and indices
     history : the baseline is the median of so many valid dates before
     season_days
         Where two earlier years or more have dates within so many days of the season, the baseline is their median.
@@ -119,13 +116,6 @@ class NoveltyOptions:
     min_valid: Annotated[
         float, Field(description="Share of a cell that must be valid at a date.", gt=0, le=1, json_schema_extra=KEY)
     ] = 0.7
-    features: Annotated[
-        Literal["spectral", "autoencoder"],
-        Field(
-            description="Describe cells by bands, indices and textures, or by an autoencoder trained on the series itself.",
-            json_schema_extra=KEY,
-        ),
-    ] = "spectral"
     encoder: Annotated[
         str | None,
         Field(description="Describe cells by this encoder of timm, e.g. resnet18.", json_schema_extra=KEY),

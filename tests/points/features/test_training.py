@@ -75,12 +75,13 @@ def test_the_same_seed_makes_the_same_run(run, folder, tmp_path):
 def test_boosting_is_stored_and_loaded_with_smoothing_and_priors(folder, tmp_path):
     settings = [
         *SMALL,
+        "estimator.name=hist_gradient_boosting",
         "model.smooth_m=1.0",
         "model.priors=observed",
         "data.split=scenes",
         "data.val_scenes=[street-1]",
     ]
-    made = train("points/eigen-boosting", tmp_path / "boosting", data=folder, overrides=settings)
+    made = train("points/eigen-forest", tmp_path / "boosting", data=folder, overrides=settings)
     labeller = load_feature_labeller(made)
     assert labeller.smooth_m == 1.0
     assert abs(sum(labeller.shares) - 1) < 1e-6

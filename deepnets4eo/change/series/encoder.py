@@ -1,0 +1,88 @@
+"""Features of cells from a frozen encoder: means of its maps over a cell, of bands scaled by the spread of the series' own values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.baselines import FrozenEncoder
+from deepnets4eo.change.series.features import CellGrid, cell_sums
+from deepnets4eo.change.series.stack import ImageSeries
+from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.band_roles import COLOURS, role_indices
+from deepnets4eo.tiling.sampling import spread_windows
+
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]  # of ImageNet's photographs
+STD = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
+PERCENT = (1, 99)  # values that become 0 and 1
+SAMPLE_PX, SAMPLES = 256, 2  # side of the windows that the spread is measured on, and how many along an axis
+COARSEST_PX = 16  # pixels of a cell of the encoder's map
+COMPONENTS = 32  # columns: maps of more channels are projected to so many random directions
+
+
+class EncoderFeatures:
+    """What a `FrozenEncoder` sees in a cell of `side_px`, which the encoder's step divides: red, green and blue by
+    name, else the first three bands, else the first as grey. Raises InputError for encoders without a level that
+    fits the cells."""
+
+    def __init__(
+        self, series: ImageSeries, name: str, weights: str | Path | None, *, side_px: int, seed: int = 0
+    ) -> None:
+        self._bands = _colours(series.band_names)
+        self._low, self._high = band_spread(series, self._bands)
+        step = next((one for one in (16, 8, 4) if side_px % one == 0 and one <= COARSEST_PX), None)
+        if step is None:
+            raise InputError(
+                f"cells of {side_px} px are not made of whole cells of an encoder. Take multiples of 4, 8 or 16."
+            )
+        self._encoder = FrozenEncoder(name, step, weights=weights, seed=seed)
+        channels = self._encoder.channels
+        rng = np.random.default_rng(seed)
+        self._projection = None
+        if channels > COMPONENTS:
+            self._projection = rng.normal(size=(COMPONENTS, channels)).astype(np.float32) / np.sqrt(channels)
+        self.names = [f"{name} {number}" for number in range(min(channels, COMPONENTS))]
+
+    def measure(self, image: FloatImage, valid: Mask, cells: CellGrid) -> NDArray[np.float32]:
+        """image : (C, h, w) and valid : (h, w) → (F, rows, cols); what is not valid gets the mean of the rest"""
+        colours = np.clip((image[self._bands] - self._low) / (self._high - self._low), 0, 1)
+        filling = colours[:, valid].mean(axis=1) if valid.any() else np.zeros(3, np.float32)
+        colours = (np.where(valid, colours, filling[:, None, None]) - MEAN) / STD
+        maps = self._encoder(torch.from_numpy(colours.astype(np.float32))[None])[0].numpy()
+        step = self._encoder.reduction
+        coarse = CellGrid(cells.grid, cells.cell_px // step, cells.stride_px // step)
+        rows, cols = ((side - cells.cell_px) // cells.stride_px + 1 for side in valid.shape)
+        means = np.stack([_means(each, coarse)[:rows, :cols] for each in maps])
+        if self._projection is None:
+            return means
+        return np.tensordot(self._projection, means, axes=1)
+
+
+def _means(values: FloatImage, coarse: CellGrid) -> NDArray[np.float32]:
+    return np.asarray(cell_sums(values, coarse) / coarse.cell_px**2, np.float32)
+
+
+def _colours(names: Sequence[str]) -> list[int]:
+    roles = role_indices(list(names))
+    if all(colour in roles for colour in COLOURS):
+        return [roles[colour] for colour in COLOURS]
+    return [0, 1, 2] if len(names) >= 3 else [0, 0, 0]
+
+
+def band_spread(series: ImageSeries, bands: list[int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Low and high of each of the bands over all dates, (C, 1, 1); 1st and 99th percentile of spread windows."""
+    pixels = []
+    for index in range(len(series)):
+        for window in spread_windows(series.shape, (SAMPLE_PX, SAMPLE_PX), SAMPLES):
+            image, valid = series.read(index, window)
+            pixels.append(image[bands][:, valid][:, ::7])
+    values = np.concatenate(pixels, axis=1)
+    if not values.shape[1]:
+        raise InputError("no pixel of the series is valid. Check masks and nodata.")
+    low, high = np.percentile(values, PERCENT, axis=1).astype(np.float32)
+    return low[:, None, None], np.maximum(high, low + 1e-6)[:, None, None]
