@@ -36,7 +36,6 @@ class Estimate:
     to_pre: Callable[[Points], Points]
 
 
-FAILED = Estimate("failed", lambda points: points)
 Method: TypeAlias = Callable[[Layer, Layer], Estimate]
 
 

@@ -6,46 +6,42 @@ import signal
 import sys
 from pathlib import Path
 
+import aerial_lidar
+import dfc2015_baselines
+import equal_steps
+import eurosat_few_labels
+import isprs_baselines
+import isprs_segnet
 import numpy as np
+import osm_joint_learning
 import pytest
+import real_tiles
+import registration_trials
+import script
+import seeds
+import semantic3d_snapnet
 from geotiff import write_geotiff
+from made_up_datasets import make_dataset
 from safetensors.torch import load_file, save_file
 from scipy import ndimage
+from score_table import Outcome, Row
+
+from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.classification import classify_images
+from deepnets4eo.classification.readers import ImageData, list_unlabelled
+from deepnets4eo.errors import InputError, MissingExtraError
+from deepnets4eo.files import read_json
+from deepnets4eo.grid import Window
+from deepnets4eo.points import PointCloud
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmentation import SegNetEncoder
+from deepnets4eo.segmentation.weights import conv_and_norm_names
+from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.training import load_recipe
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
-
-import aerial_lidar  # noqa: E402
-import dfc2015_baselines  # noqa: E402
-import distance_transform  # noqa: E402
-import equal_steps  # noqa: E402
-import eurosat_few_labels  # noqa: E402
-import isprs_baselines  # noqa: E402
-import isprs_segnet  # noqa: E402
-import osm_joint_learning  # noqa: E402
-import real_tiles  # noqa: E402
-import registration_trials  # noqa: E402
-import script  # noqa: E402
-import seeds  # noqa: E402
-import semantic3d_snapnet  # noqa: E402
-from made_up_datasets import make_dataset  # noqa: E402
-from score_table import BenchmarkScenes, Outcome, Row  # noqa: E402
-
-from deepnets4eo.cards.dataset_card import DatasetCard  # noqa: E402
-from deepnets4eo.cards.legend import VOID, Legend  # noqa: E402
-from deepnets4eo.classification import classify_images  # noqa: E402
-from deepnets4eo.classification.readers import ImageData, list_unlabelled  # noqa: E402
-from deepnets4eo.errors import InputError, MissingExtraError  # noqa: E402
-from deepnets4eo.files import read_json  # noqa: E402
-from deepnets4eo.grid import Window  # noqa: E402
-from deepnets4eo.points import PointCloud  # noqa: E402
-from deepnets4eo.rasters.scene import Scene  # noqa: E402
-from deepnets4eo.segmentation import SegNetEncoder  # noqa: E402
-from deepnets4eo.segmentation.weights import conv_and_norm_names  # noqa: E402
-from deepnets4eo.segmenters.networks import create_model  # noqa: E402
-from deepnets4eo.segmenters.run import load_run  # noqa: E402
-from deepnets4eo.training import load_recipe  # noqa: E402
-from deepnets4eo.training.recipe import differing_keys  # noqa: E402
-
 SCRIPTS = [
     path.stem
     for path in sorted(EXPERIMENTS.glob("*.py"))
@@ -101,41 +97,6 @@ def test_an_ordering_is_reported_with_the_seeds_in_which_it_held() -> None:
     assert text == "- a > b in OA: held on average, +6.67 ± 15.28 points; in 2 of 3 seeds"
     assert "did NOT hold" in seeds.Ordering("b", "a", "OA", seeds.accuracy).describe(outcomes)
     assert "not measured" in seeds.Ordering("a", "c", "OA", seeds.accuracy).describe(outcomes)
-
-
-@pytest.mark.parametrize("small", [True, False])
-def test_heads_are_compared_on_the_same_network_windows_and_seeds(*, small: bool) -> None:
-    table = distance_transform.rows(distance_transform.Trial(seeds=(0, 3)), small=small)
-    plain, distance = (
-        [load_recipe(row.recipe, overrides=row.overrides)[0] for row in of_head] for of_head in table.values()
-    )
-    for first, second in zip(plain, distance, strict=True):
-        assert differing_keys(first, second) == ["model.options"]
-        assert "head" not in first.model.options
-        assert second.model.options["head"] == "distance"
-    assert [recipe.train.seed for recipe in plain] == [0, 3]
-
-
-def test_an_ordering_is_reported_with_its_spread() -> None:
-    assert "held: 1.00 ± 2.00 points over 3 seeds, ahead in 2" in distance_transform.ordering([1.0, 3.0, -1.0])
-    assert "did not hold" in distance_transform.ordering([-1.0, 0.5])
-
-
-def test_borders_are_put_back_between_the_nearest_classes(tmp_path: Path) -> None:
-    legend = Legend.load("isprs")
-    labels = np.full((8, 40), 1, np.uint8)
-    labels[:, 20:] = 2
-    labels[:, 17:23] = VOID
-    grid = real_tiles.pixel_grid(labels)
-    tile = real_tiles.RealTile(legend, grid, labels, {})
-    sides = {side: {"labels": str(tmp_path / side / "labels.tif")} for side in ("left", "right")}
-    for side in sides:
-        real_tiles._write_half(tile, Window(0, 0, 8, 40), tmp_path / side)
-    folds = (BenchmarkScenes({"left": sides["left"]}, {"right": sides["right"]}),) * 2
-    restored = distance_transform.with_borders(folds, legend)[0].test["right"]["labels"]
-    filled = Scene.open(None, labels=restored).read(Window(0, 0, 8, 40))["labels"]
-    assert (filled[:, :20] == 1).all()
-    assert (filled[:, 20:] == 2).all()
 
 
 def test_isprs_rows_stand_beside_those_of_the_papers() -> None:
