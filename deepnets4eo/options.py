@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from functools import wraps
+from inspect import cleandoc
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -22,6 +23,7 @@ Options = TypeVar("Options")
 Unknown: TypeAlias = Literal["error", "void"]  # what becomes of colours and classes that a legend lacks
 KEY: dict[str, Any] = {"key": True}  # json_schema_extra of a field that the command line takes as --set KEY=VALUE
 SeedKey: TypeAlias = Annotated[int, Field(description="Seed of all randomness.", ge=0, json_schema_extra=KEY)]
+ROWS = "Parameters\n----------"
 UNKNOWN_NAMES = (
     "extra_forbidden",
     "unexpected_keyword_argument",
@@ -56,6 +58,11 @@ class Section(BaseModel):
         except ValidationError as error:
             raise option_error(error, type(self), type(self).__name__) from error
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        _add_rows(cls, cls.model_fields)
+
     # within a larger section pydantic fills it as it does without a constructor of its own, and reports all errors
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
@@ -75,6 +82,7 @@ def option_group(cls: type[Options]) -> type[Options]:
     deepnets4eo.errors.InputError: Window: side_px is 0. Input should be greater than or equal to 1.
     """
     made: Any = dataclass(frozen=True, config=ConfigDict(extra="forbid"))(cls)
+    _add_rows(made, made.__pydantic_fields__)
     construct: Callable[..., None] = made.__init__
 
     @wraps(construct)
@@ -86,6 +94,16 @@ def option_group(cls: type[Options]) -> type[Options]:
 
     made.__init__ = check_and_construct
     return made
+
+
+def _add_rows(kind: type[Any], fields: Mapping[str, Any]) -> None:
+    """Complete the docstring by a row for each field that has a description: an option is described by its `Field` alone."""
+    summary, *sections = re.split(r"\n\n(?=\w+\n-{3,}\n)", cleandoc(vars(kind).get("__doc__") or ""))
+    own = sections.pop(0) if sections and sections[0].startswith(ROWS) else ROWS
+    known = {name.strip() for head in re.findall(r"^(\w[\w, ]*?)(?: :|$)", own, re.M) for name in head.split(",")}
+    rows = [f"{name} : {one.description}" for name, one in fields.items() if one.description and name not in known]
+    if summary and rows:
+        kind.__doc__ = "\n\n".join([summary, "\n".join([own, *rows]), *sections])
 
 
 def options_from(kind: type[Options], values: Mapping[str, Any], where: str) -> Options:

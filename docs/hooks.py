@@ -50,6 +50,16 @@ def public_names(package: str) -> str:
     return "\n\n".join(_entries(package))
 
 
+def option_rows(value: Any) -> str:
+    """A list of the options of a class that their fields describe, which the static reader of docstrings does not see."""
+    fields = (
+        getattr(value, "model_fields", None) or getattr(value, "__pydantic_fields__", {})
+        if inspect.isclass(value)
+        else {}
+    )
+    return "\n".join(f"- `{name}`: {one.description}" for name, one in fields.items() if one.description)
+
+
 def _entries(package: str) -> Iterator[str]:
     module = import_module(package)
     for name in sorted(module.__all__, key=str.lower):
@@ -62,3 +72,5 @@ def _entries(package: str) -> Iterator[str]:
         if not (value.__doc__ or "").strip():
             raise PluginError(f"{package}.{name} has no docstring: every public name needs one.")
         yield f"::: {value.__module__}.{value.__qualname__}"
+        if rows := option_rows(value):
+            yield rows

@@ -92,3 +92,33 @@ def test_all_wrong_values_are_named_at_once() -> None:
 def test_plain_values_make_the_same_options_again() -> None:
     for options in (Vote(radius_px=7, soft=False), Outer(inner=Inner(level=3))):
         assert options_from(type(options), plain_options(options), "file") == options
+
+
+def test_an_option_is_described_by_its_field_alone() -> None:
+    """Its row of the docstring is made from there, beside those of options without a description, before other sections."""
+
+    @option_group
+    class Window:
+        """A window.
+
+        Parameters
+        ----------
+        name : its name
+
+        Raises
+        ------
+        InputError
+            Never.
+        """
+
+        name: str
+        side_px: int = Field(default=5, description="Side, pixels.")
+
+    class Tiles(Section):
+        """Tiles."""
+
+        core_px: int = Field(default=1, description="Side of a core.")
+
+    made = Window.__doc__ or ""
+    assert "Parameters\n----------\nname : its name\nside_px : Side, pixels.\n\nRaises\n------\nInputError" in made
+    assert (Tiles.__doc__ or "").endswith("Tiles.\n\nParameters\n----------\ncore_px : Side of a core.")

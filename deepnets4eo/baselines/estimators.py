@@ -32,12 +32,6 @@ class EstimatorOptions(Section):
     Parameters
     ----------
     name : the name of the classifier
-    scaling, class_weight : how features are scaled, and how classes are weighted
-    C, gamma, components, trees, leaf_samples, split_features, neighbours, som_shape, som_epochs
-        Settings of some classifiers; the description of each names them.
-    search, search_c, search_gamma, search_neighbours, search_samples, folds
-        Whether and how settings are chosen by folds of ground.
-    calibration : how probabilities are calibrated
     """
 
     name: EstimatorName = "random_forest"

@@ -28,15 +28,7 @@ class BaselineSection(ModelSection):
 
     Parameters
     ----------
-    method : pixels, superpixels, rules, parts, or network: trained as in the task segmentation, then `post`
     network, encoder, encoder_weights, options, layers : the same as in any recipe
-    bands : layer → what its bands show, for files without names
-    features : names of features
-    stride_px : pixels: one site in the middle of so many pixels squared is classified
-    max_samples, max_share, sampling : how many pixels or superpixels are learnt from, and how they are drawn
-    priors : probabilities for observed or equal shares of the classes
-    rules : rules: a YAML file, or the table itself
-    target : parts: the class that is detected
     """
 
     method: Literal["pixels", "superpixels", "rules", "parts", "network"] = Field(
@@ -82,8 +74,6 @@ class BaselineRecipe(Recipe):
     model : the method, and its inputs
     estimator : the classifier of pixels and superpixels
     deep, profile : options of the features of a frozen encoder, and of the feature extended_profile
-    superpixels, parts : options of the superpixels and of the part detector
-    post : steps after the classification, in order
 
     Examples
     --------

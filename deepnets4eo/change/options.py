@@ -35,28 +35,11 @@ class ChangeOptions:
 
     Parameters
     ----------
-    method : method without training, where no run is given
-    threshold : how the score at which change begins is found, for such a method
-    model : folder of a run of a change network, which takes the layers `image_pre` and `image_post`
-    refine
-        Whether scores are fitted to edges of both images by guided anisotropic diffusion (30 steps); None: without a run.
-        It raises κ of IR-MAD on real pairs by 0.015 to 0.03.
-    min_area_m2 : polygons below this area, square metres, are left out; the rasters keep them
-    cover_pre, cover_post
-        Label rasters of land cover at both dates, with their legends, from which polygons get their classes before and after.
-    cloud_mask_pre, cloud_mask_post
-        Masks of clouds, 0 where an image is clear: what lies under other values at either date is not looked at.
-    pre_bands, post_bands
-        Bands of each image, 1-based, with commas between; by default those with the same names, else all.
-    normalise
-        Light of the images, for a run: the pre image in that of the post image, by regression on pixels without change or by
-        histograms; or training: both in that of the run's training images.
     gsd_m : size of a pixel in metres, for images without CRS; without it lengths and areas are in pixels
     motion, max_shift_m, max_rotation_deg, assume_registered : see `deepnets4eo.damage.Settings`
     memory_bytes : limit of the whole process during prediction
     device : the device of a network: auto, cpu or cuda
     workers : threads
-    seed : seed of all randomness
 
     Examples
     --------

@@ -72,9 +72,6 @@ class Intervals:
 
     Parameters
     ----------
-    draws : number of resamples; 0 for no intervals
-    tile_px : side of the tiles in pixels, 16 or more
-    seed : seed of the draws
     level : share of the draws inside the interval, between 0 and 1
 
     Examples

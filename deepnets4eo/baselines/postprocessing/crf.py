@@ -30,14 +30,6 @@ class CrfSettings:
     Parameters
     ----------
     iterations : steps of mean field, 1 to 50
-    radius_px, step_px
-        Half side of the window (1 to 20), and step between neighbours (1 to 10): 2 takes every other, for wider
-        windows.
-    appearance_weight, appearance_px, appearance_range
-        Weight of neighbours that look similar, and standard deviations of their distance and of the guide's difference.
-    smoothness_weight, smoothness_px : weight of all neighbours, and standard deviation of their distance
-    least_proba
-        Lower probabilities count as this one, above 0, below 0.5; 0.1 for expert rules, whose probabilities are 0 or 1.
 
     Raises
     ------

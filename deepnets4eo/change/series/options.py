@@ -90,23 +90,7 @@ class SeriesInputs:
 
 @option_group
 class NoveltyOptions:
-    """How cells are described, compared with earlier dates, and ranked.
-
-    Parameters
-    ----------
-    cell_px, stride_px : side and distance of the cells, pixels; without a stride they lie side by side
-    min_valid : share of a cell's pixels that must be valid at a date
-    encoder, weights : an encoder by its name in timm and a .safetensors file of its weights, or a run, instead of bands and indices
-    history : the baseline is the median of so many valid dates before
-    season_days
-        Where two earlier years or more have dates within so many days of the season, the baseline is their median.
-    persistence : a change must hold at so many later valid dates; 0 ranks changes of a single date too
-    candidates : share of the cells of each date that are looked at, those that changed most
-    clusters, clustering
-        Number of clusters of k-means, or clusters by density ("hdbscan"), which finds their number itself.
-    rank_by : "rarity": magnitude × −log of the cluster's share; "isolation": magnitude × isolation forest; "magnitude"
-    seed : the seed of the clusters
-    """
+    """How cells are described, compared with earlier dates, and ranked."""
 
     cell_px: Annotated[int, Field(description="Side of a cell, pixels.", ge=4, le=4096, json_schema_extra=KEY)] = 32
     stride_px: Annotated[

@@ -37,19 +37,6 @@ class ValidationOptions(Section):
     With them IGN reports 91 % of groups decided, at a precision of 98.5 % and a recall of 98.1 % (15 km²). Probabilities of
     another labeller are another scale: check the thresholds on classified tiles before they are trusted.
 
-    Parameters
-    ----------
-    tolerance_m : candidates nearer than this are of one group
-    least_points : a smaller group is not decided
-    confirm_probability : a point is confirmed from this probability of a building on
-    footprint_factor : what it is multiplied by under a footprint
-    refute_probability : a point is refuted from this probability of anything else on
-    least_entropy : a point is ambiguous from this entropy of its classes on, natural logarithm
-    ambiguous_share : share of ambiguous points from which a group is unsure, whatever else
-    confirmed_share : share of confirmed points from which a group is confirmed
-    footprint_share : share of points under footprints from which a group is confirmed, and never refuted
-    refuted_share : share of refuted points from which a group is refuted
-
     Examples
     --------
     >>> ValidationOptions(least_points=50).tolerance_m

@@ -38,17 +38,6 @@ OWN: dict[str, tuple[str, ...]] = {
 class FeatureOptions(Section):
     """Neighbourhoods, and what is measured in them.
 
-    Parameters
-    ----------
-    radii_m : Radii of the spheres, metres, each a scale. Thomas et al. (2018) double them from scale to scale.
-    cells_per_radius
-        At each scale the cloud is thinned to one point a voxel of radius / cells_per_radius; Thomas et al. use 5.
-    cylinder_radii_m : radii of vertical cylinders, metres, in which heights are compared
-    lowest_radius_m
-        Radius of the cylinder above whose lowest point heights are taken, metres; 0: none. Tiles take a halo of 1.3 times it.
-    measured : measurements beside the coordinates: intensity, returns, colour, near_infrared
-    above_ground : whether the height above ground is a feature
-
     Examples
     --------
     >>> FeatureOptions(radii_m=(1.0, 2.0)).reach_m

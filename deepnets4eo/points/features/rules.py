@@ -32,21 +32,6 @@ class RuleOptions(Section):
     of its two test files. Around the values scores are flat: the mean IoU changed by less than 1 point for `max_variation`
     of 0.05 to 0.1, and for `ground_m` of 0.15 to 0.4.
 
-    Parameters
-    ----------
-    ground_m
-        Points lower than this above the filtered ground are ground: the accuracy of aerial scans and a rough surface.
-    medium_m, high_m
-        Where low vegetation ends, and where high vegetation begins. IGN LiDAR HD: 0.5 and 1.5 m; producers differ.
-    building_m : no building is lower
-    max_variation : largest surface variation of a flat neighbourhood, see `neighbourhood_features`
-    radius_m : the radius of the neighbourhoods that are flat or not
-    single_returns : least mean of return number by number of returns on a roof or a wall; crowns let pulses through
-    share : share of the points around a point that must be flat for it to be of a building
-    share_radius_m : radius around it in which they are counted
-    ndvi : from this vegetation index on it is no building, where colour and near infrared were measured
-    max_building_m : width of the largest building, for the ground filter
-
     Examples
     --------
     >>> RuleOptions(high_m=2.0).medium_m

@@ -214,21 +214,6 @@ FOOTPRINTS: dict[str, Any] = {"group": "Footprints"}
 class RubbleOptions:
     """How height loss, debris and state of buildings are measured.
 
-    Parameters
-    ----------
-    cell_m : side of the cells in which points are gathered, metres; surface models are brought to it
-    align : whether the footprints are moved onto the buildings of the heights
-    height_column
-        Column of the footprints with heights of the buildings above ground before the event, metres; for post-only work.
-    least_loss_m
-        Smallest fall of the surface that counts as loss; 3 NMAD of the stable ground where that is more. About 0.5 for
-        laser scans, 2 to 3 for surface models of satellite stereo.
-    least_heap_m : what lies lower than this above the ground is no debris
-    correlation_m : distance over which errors of heights are alike, for the intervals of volumes
-    bias_m : error of heights that a whole building shares, for the intervals of volumes
-    least_known_share : share of a footprint's cells that need heights for the building to be assessed
-    layer, id_column, footprints_crs : layer, column of ids and CRS of the footprints' file
-
     Raises
     ------
     InputError
