@@ -266,10 +266,13 @@ def load_bank(path: Path) -> TemplateBank:
     if missing:
         raise RunError(f"{path} has no templates: {', '.join(missing)} are missing. Copy the run again.")
     wrong = sorted(name for name, dtype in ARRAYS.items() if arrays[name].dtype != dtype)
-    shapes = Shapes(arrays["things"], arrays["component"], arrays["sizes"], int(arrays["cell_px"][0]))
-    count = len(shapes)
-    fits = not wrong and shapes.things.shape == (count, 3) and shapes.sizes.shape == (count, 2) and count > 0
-    fits = fits and all(len(arrays[name]) == count for name in ("component", "weights", "bias", "slope", "offset"))
+    count = arrays["component"].size
+    expected = {"things": (count, 3), "sizes": (count, 2), "cell_px": (1,)}
+    expected |= dict.fromkeys(("component", "bias", "slope", "offset"), (count,))
+    fits = not wrong and count > 0 and all(arrays[name].shape == shape for name, shape in expected.items())
+    shapes = Shapes(
+        arrays["things"], arrays["component"], arrays["sizes"], int(arrays["cell_px"].flat[0]) if fits else 1
+    )
     if not fits or arrays["weights"].shape != (count, HOG, *shapes.frame):
         raise RunError(f"{path} has templates that do not fit one another {wrong or ''}. Copy the run again.")
     parts = None

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from deepnets4eo.baselines.parts.detector import load_bank, save_bank
 from deepnets4eo.baselines.parts.templates import (
@@ -14,6 +15,7 @@ from deepnets4eo.baselines.parts.templates import (
     in_used_frame,
     part_scores,
 )
+from deepnets4eo.errors import RunError
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +90,15 @@ def test_parts_survive_a_file(tmp_path, bank):
     assert np.array_equal(again.parts.weights, bank.parts.weights)
     assert np.array_equal(again.parts.anchors, bank.parts.anchors)
     assert np.array_equal(again.weights, bank.weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("cell_px", np.int64(8)), ("things", np.ones(3)), ("bias", np.float32(1)), ("component", np.zeros(0, np.int64))],
+)
+def test_arrays_of_other_shapes_are_no_templates(tmp_path, bank, name, values):
+    save_bank(bank, tmp_path / "templates.safetensors")
+    arrays = load_file(tmp_path / "templates.safetensors") | {name: np.asarray(values)}
+    save_file(arrays, tmp_path / "damaged.safetensors")
+    with pytest.raises(RunError, match="do not fit one another"):
+        load_bank(tmp_path / "damaged.safetensors")
