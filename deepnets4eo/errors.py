@@ -63,10 +63,13 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
 
 
 def name_hint(wanted: object, known: Iterable[str], otherwise: str | None = None) -> str:
-    """The sentence at the end of an error about an unknown name: the nearest known name, else what to do. wanted : the
-    name that was given; known : the names there are; otherwise : the sentence where no known name is near; without it,
-    all known names are listed; >>> name_hint("rooof", ["roof", "road"]); "Did you mean 'roof'?"; >>> name_hint("x",
-    ["roof", "road"]); 'Choose from roof, road.'."""
+    """The sentence at the end of an error about an unknown name: the nearest known name, else `otherwise`, else all known names.
+
+    >>> name_hint("rooof", ["roof", "road"])
+    "Did you mean 'roof'?"
+    >>> name_hint("x", ["roof", "road"])
+    'Choose from roof, road.'
+    """
     names = list(known)
     near = nearest_name(wanted, names)
     if near is not None:

@@ -25,9 +25,7 @@ from deepnets4eo.footprints.outlines import outline_areas_m2, repeated_outlines
 DRAWS = 500
 CHUNK = 25  # draws that are worked out at the same time
 FINE = (0.25, 0.75, 0.75)  # steps of log-odds: buildings in one step count together, with their mean
-SPREAD_ORDER = np.array(
-    [1.0, math.pi, math.e]
-)  # of cells, which decides the draw of each and the last digit of sums; any would do
+SPREAD_ORDER = np.array([1.0, math.pi, math.e])  # weights of a stable sort key; changing them changes the random draws
 STEPS = 256  # more than there are of each kind of log-odds
 # Part of the spread of damage that stays beside the shift of the site, which the weights of the shares hold already: 95 % of the
 # intervals at 104 made-up sites hold the truth (97 % with all of it, 93 % with none).

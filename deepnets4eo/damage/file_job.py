@@ -1,4 +1,4 @@
-"""A damage job from files to a folder: planned from the words of a command line, then checked alone, done in part, or done.
+"""A damage job given as paths: check it, compute one part, or write the map.
 
 Takes paths and options as text; refuses what cannot be meant before anything large is loaded. The job itself is `damage.job`.
 """

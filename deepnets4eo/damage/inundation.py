@@ -1,7 +1,7 @@
 """Water around buildings as evidence of damage: found in the images of the job, or taken from a raster that the user has.
 
 The roof of a flooded house looks whole. Official grades say so all the same: surrounded by water is major damage, covered is
-destroyed (xBD, Gupta et al. 2019). What the structure shows and what the water says are counted apart and together.
+destroyed (xBD, Gupta et al. 2019). Counts are given by structure, by water, and by either.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ KEYS = {"name": "event", "location": "place"}  # in products where fields stand 
 
 
 class EventTexts:
-    """Base of what is known of a map: dataclasses with these four texts, and others that `LABELS` names."""
+    """Base of event descriptions: four required texts and the fields in LABELS."""
 
     LABELS: ClassVar[Mapping[str, str]]  # field → what it is called, in the order of products
 

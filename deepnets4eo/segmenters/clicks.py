@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage, Indices, Mask
 from deepnets4eo.cards.legend import VOID, Legend
@@ -130,27 +129,3 @@ def draw_clicks(mask: ByteImage, most: int, rng: np.random.Generator) -> Clicks:
         return Clicks.none()
     rows, cols = np.divmod(rng.choice(known, int(rng.integers(1, most + 1))), mask.shape[1])
     return Clicks(rows, cols, mask[rows, cols].astype(np.intp))
-
-
-def click_on_error(labels: ByteImage, truth: ByteImage, rng: np.random.Generator) -> tuple[int, int] | None:
-    """Where a person who sees the truth clicks: amid one of the eight largest areas of error; None where there is none.
-
-    labels, truth : (h, w) uint8, void 255 in the truth where it is not known.
-    """
-    from scipy.ndimage import label
-
-    areas, count = label((labels != truth) & (truth != VOID))
-    if not count:
-        return None
-    sizes = np.bincount(areas.ravel())[1:]
-    chosen = int(rng.choice(np.argsort(-sizes, kind="stable")[:LARGEST])) + 1
-    return _middle(areas == chosen)
-
-
-def _middle(area: NDArray[np.bool_]) -> tuple[int, int]:
-    """The pixel of an area that is farthest from its edge."""
-    from scipy.ndimage import distance_transform_edt
-
-    inner = distance_transform_edt(np.pad(area, 1))[1:-1, 1:-1]
-    row, col = divmod(int(inner.argmax()), area.shape[1])
-    return row, col

@@ -200,7 +200,7 @@ def _follow(processes: list[BaseProcess], receivers: dict[Connection, int]) -> l
 
 
 def _silent_failure(index: int, processes: list[BaseProcess]) -> _Failure:
-    """The failure of a process that could not say why it ended; it counts before failures that came of it."""
+    """Failure of a process that died silently; reported first, since later ones follow from it."""
     code = processes[index].exitcode or 0
     if code < 0:
         how = f"was ended by {signal.Signals(-code).name}. Where memory ran out, lower train.batch_size or data.num_workers."

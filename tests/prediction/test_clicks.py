@@ -14,7 +14,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.prediction import Adaptation, ClickSession
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.clicks import Clicks, click_on_error, draw_clicks
+from deepnets4eo.segmenters.clicks import Clicks, draw_clicks
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.training.recipe import Recipe, resolve
 
@@ -77,14 +77,6 @@ def test_clicks_of_training_are_drawn_on_labels_alone_and_left_out_at_times() ->
     assert max(map(len, drawn)) == 4
     assert all(((one.rows >= 5) & (one.rows < 9)).all() and (one.classes == 1).all() for one in drawn)
     assert len(draw_clicks(np.full((4, 4), 255, np.uint8), 4, np.random.default_rng(1))) == 0
-
-
-def test_a_person_clicks_amid_an_error() -> None:
-    truth = np.zeros((60, 60), np.uint8)
-    labels = truth.copy()
-    labels[10:21, 30:41] = 1
-    assert click_on_error(labels, truth, np.random.default_rng(0)) == (15, 35)
-    assert click_on_error(truth, truth, np.random.default_rng(0)) is None
 
 
 def test_a_network_that_learnt_with_clicks_follows_them(clicked_run: Run) -> None:

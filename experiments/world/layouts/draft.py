@@ -143,7 +143,7 @@ class Draft:
         parapet_m: Any = 0.0,
         storey_m: float = 3.0,
     ) -> NDArray[np.intp]:
-        """Add buildings with their roofs, without a look at what is taken, and return their rows (N,) in the table.
+        """Add buildings with their roofs, without checking for overlaps, and return their rows (N,) in the table.
         `owner` (N,) is the building of each part (N, 5), from 0 without gaps; `looks` are those of each building or
         of each part."""
         if not len(parts):
