@@ -138,9 +138,9 @@ def scores_of(
 def by_recipe(fold: Fold, overrides: tuple[str, ...], seed: int, steps: int, out: Path) -> dict[str, dict[str, float]]:
     """Scores of the last and of the best epoch of a recipe."""
     size = 8
-    given = [{layer: files[layer] for layer in (*fold.layers, LABELS)} for files in fold.train.values()]
+    scenes = [{layer: files[layer] for layer in (*fold.layers, LABELS)} for files in fold.train.values()]
     run = train(fold.recipe, out, options=TrainOptions(overwrite=True), overrides=[
-        f"data.scenes={json.dumps(given)}", f"legend={json.dumps(fold.legend.to_dict())}",
+        f"data.scenes={json.dumps(scenes)}", f"legend={json.dumps(fold.legend.to_dict())}",
         f"data.tile_px={fold.tile_px}", f"data.windows_per_epoch={size * max(steps // EPOCHS, 1)}", f"train.batch_size={size}",
         f"train.epochs={min(EPOCHS, steps)}", f"train.seed={seed}", "data.num_workers=0", *fold.overrides, *overrides,
     ])  # fmt: skip
@@ -210,12 +210,12 @@ def compare(fold: Fold, ways: list[str], seeds: list[int], steps: int, out: Path
             done = out / fold.name / way / f"{seed}.json"
             if not done.exists():
                 run = done.with_suffix("")
-                found = (
+                scored = (
                     by_plain_loop(fold, seed, steps)
                     if way == PLAIN
                     else by_recipe(fold, WAYS.get(way, ()), seed, steps, run)
                 )
-                write_json(done, found)
+                write_json(done, scored)
             scores.append(read_json(done))
         for kept in scores[0]:
             cells = [spread([one[kept][name] for one in scores]) for name in scores[0][kept]]

@@ -103,7 +103,7 @@ def load_estimator(path: str | Path) -> Any:
 
 
 def _skops_io() -> Any:
-    """skops.io, which asks scikit-learn for all its modules at import, also those for torch: here without torch, 3 s."""
+    """skops.io, which imports all modules of scikit-learn, also those for torch: here without torch, 3 s."""
     hidden = {} if "torch" in sys.modules else {"torch": None}
     sys.modules.update(hidden)  # type: ignore[arg-type]
     try:

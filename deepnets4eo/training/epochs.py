@@ -74,7 +74,7 @@ class Progress:
         value = self.history[epoch].get(monitor, math.nan)
         return -math.inf if math.isnan(value) else value
 
-    def undefined(self, monitor: str) -> bool:
+    def lacks(self, monitor: str) -> bool:
         """Whether an epoch has no such score: the withheld part then lacks the class, and others' zeros are false alarms."""
         return any(math.isnan(row.get(monitor, math.nan)) for row in self.history)
 
@@ -84,7 +84,7 @@ class Progress:
         if self.best < 0:
             return True
         last, best = self.history[-1], self.history[self.best]
-        if self.undefined(monitor):
+        if self.lacks(monitor):
             return not last.get(WITHHELD_LOSS, math.nan) >= best.get(WITHHELD_LOSS, math.nan)
         return last[monitor] > best[monitor]
 

@@ -116,7 +116,7 @@ class _Loop:
         self.learner = cast(nn.Module, torch.compile(network)) if fit.train.compile else network  # the same weights
         self.loss_of_batch: Callable[[Batch], Tensor] = partial(step, self.learner)
         self.plan, self.progress = fit, Progress()
-        self.display = EpochProgress(fit.last_epoch, fit.train.monitor, shown=fit.rank.is_first)
+        self.display = EpochProgress(fit.last_epoch, fit.train.monitor, visible=fit.rank.is_first)
         self.optimizer, self.scaler = build_optimizer(network, fit.train), _scaler(fit)
         self.started_s, self.drawn_s, self.loss_sum = 0.0, time.monotonic(), torch.zeros(())
         self.batches = EpochBatches(loader, self)
@@ -263,7 +263,7 @@ class _Loop:
         shared = {
             name: rank.from_first(scores.get(name, math.nan), self.plan.device) for name in (monitor, WITHHELD_LOSS)
         }
-        if len(scores) > 1 and math.isnan(shared[monitor]) and not self.progress.undefined(monitor):
+        if len(scores) > 1 and math.isnan(shared[monitor]) and not self.progress.lacks(monitor):
             by = "the last epoch" if math.isnan(shared[WITHHELD_LOSS]) else "the epoch of the lowest loss there"
             log.warning(
                 "%s is undefined: what is withheld shows nothing that it counts, so %s is kept. Withhold some of it: "

@@ -29,12 +29,12 @@ class EpochProgress:
     the terminal."""
 
     def __init__(
-        self, epochs: int, monitor: str, clock: Callable[[], float] = time.monotonic, *, shown: bool = True
+        self, epochs: int, monitor: str, clock: Callable[[], float] = time.monotonic, *, visible: bool = True
     ) -> None:
-        self.epochs, self.monitor, self.clock, self.shown = epochs, monitor, clock, shown
+        self.epochs, self.monitor, self.clock, self.visible = epochs, monitor, clock, visible
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            TimeRemainingColumn(), console=Console(stderr=True), disable=not (shown and sys.stderr.isatty()),
+            TimeRemainingColumn(), console=Console(stderr=True), disable=not (visible and sys.stderr.isatty()),
         )  # fmt: skip
         self.task = self.bar.add_task("training", total=None)
         self.started_s = self.shown_s = clock()
@@ -71,7 +71,7 @@ class EpochProgress:
 
     def epoch_done(self, row: Mapping[str, float]) -> None:
         """Loss and score of the epoch that just ended."""
-        if not self.shown:
+        if not self.visible:
             return
         score = row.get(self.monitor, math.nan)
         line = f"epoch {row['epoch']:.0f}/{self.epochs}: loss {row['loss']:.4f}, "
@@ -83,7 +83,7 @@ class EpochProgress:
             self.bar.console.print(line)
 
     def _is_due(self) -> bool:
-        return self.shown and self.bar.disable and self.clock() - self.shown_s >= LINE_S
+        return self.visible and self.bar.disable and self.clock() - self.shown_s >= LINE_S
 
     def _log(self, text: str) -> None:
         log.info(f"epoch {self.epoch}/{self.epochs}, {text}")
