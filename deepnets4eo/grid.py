@@ -331,8 +331,8 @@ def axes_exchanged(bounds: tuple[float, ...], crs: Any, grid: Grid) -> bool:
     if grid.crs is None or not CRS(crs).geographic or not np.isfinite(bounds).all():
         return False
     extent = projected_extent(grid.extent, CRS(crs))
-    given, turned = shapely.box(*bounds), shapely.box(bounds[1], bounds[0], bounds[3], bounds[2])
-    return extent is not None and not extent.geom.intersects(given) and bool(extent.geom.intersects(turned))
+    stated, turned = shapely.box(*bounds), shapely.box(bounds[1], bounds[0], bounds[3], bounds[2])
+    return extent is not None and not extent.geom.intersects(stated) and bool(extent.geom.intersects(turned))
 
 
 def check_grid(grid: Grid, name: str) -> None:

@@ -6,7 +6,7 @@ xBD folders hold images/ and labels/; the damage job grades their own outlines, 
 that localisation is given: only the damage F1 means anything, and it is of all events and of each. BRIGHT folders hold
 pre-event/, post-event/ and target/ or target_instance_level/; the network for buildings outlines them in the image before, and
 as no run that comes with the toolbox reads radar, each is called intact: a floor, which shows what the rules give to outlines alone.
---data takes folders of xBD and BRIGHT, which are told by their layouts, and the folder of real samples, whose xBD and BRIGHT are put into these first. Nothing is fitted here.
+--data takes folders of xBD and BRIGHT, which are recognised by their layouts, and the folder of real samples, whose xBD and BRIGHT are put into these first. Nothing is fitted here.
 """
 
 from __future__ import annotations

@@ -37,22 +37,22 @@ MOST_PX = 600  # side of a patch
 
 def inspect_images(path: str) -> Inspection | None:
     """Describe a folder of classes, a table or an archive of images; None for anything else."""
-    place = Path(path)
+    source = Path(path)
     try:
-        if place.suffix.lower() == ".npz" and place.is_file():
-            return _archive(place) if any(len(info.shape) == 4 for info in list_npz(place)) else None
-        if place.suffix.lower() == ".csv" and place.is_file():
+        if source.suffix.lower() == ".npz" and source.is_file():
+            return _archive(source) if any(len(info.shape) == 4 for info in list_npz(source)) else None
+        if source.suffix.lower() == ".csv" and source.is_file():
             return (
-                _files(place, table_rows(place, named=True))
-                if {"image", "label"} <= set(table_columns(place))
+                _files(source, table_rows(source, named=True))
+                if {"image", "label"} <= set(table_columns(source))
                 else None
             )
-        if not place.is_dir():
+        if not source.is_dir():
             return None
-        inner = class_folders(place)
+        inner = class_folders(source)
         if not inner:
-            check_unpacked(place)
-        return _files(place, folder_rows(place, named=True)) if _holds_patches(inner) else None
+            check_unpacked(source)
+        return _files(source, folder_rows(source, named=True)) if _holds_patches(inner) else None
     except DeepNets4EOError as error:
         return Inspection(path, KIND, problems=[str(error)])
 
@@ -73,9 +73,9 @@ def _archive(path: Path) -> Inspection:
         numbers = np.asarray(open_npz(path, labels.name))
         values, counts = np.unique(numbers, return_counts=True)
         several = numbers.ndim == 2
-        found = enumerate(numbers.sum(axis=0)) if several else zip(values, counts, strict=True)
+        value_counts = enumerate(numbers.sum(axis=0)) if several else zip(values, counts, strict=True)
         result.facts["labels"] = _counted(
-            {("unlabelled" if value == -1 else f"class {value:g}"): int(n) for value, n in found}
+            {("unlabelled" if value == -1 else f"class {value:g}"): int(n) for value, n in value_counts}
         )
         if len(numbers) != images.shape[0]:
             result.problems.append(
@@ -95,9 +95,9 @@ def _files(path: Path, rows: Sequence[Row]) -> Inspection:
     if set(parts) != {"not stated"}:
         result.facts["parts"] = _counted(parts)
     _describe_pixels(result, [image for image, _, _ in rows])
-    places = [place_of(image.name) for image, _, _ in rows]
-    if all(places):
-        lon, lat = np.array(places).T
+    positions = [place_of(image.name) for image, _, _ in rows]
+    if all(positions):
+        lon, lat = np.array(positions).T
         result.facts["places"] = (
             f"by the names of files, longitude {lon.min():.4f} to {lon.max():.4f}, latitude {lat.min():.4f} to {lat.max():.4f}; "
             "neighbours overlap: split with --set split.by=place"

@@ -28,22 +28,22 @@ def place_of(name: str) -> tuple[float, float] | None:
     >>> place_of("damage/-95.636_29.76.jpeg")
     (-95.636, 29.76)
     """
-    found = COORDINATES.search(Path(name).stem)
-    if found is None:
+    match = COORDINATES.search(Path(name).stem)
+    if match is None:
         return None
-    longitude, latitude = map(float, found.groups())
+    longitude, latitude = map(float, match.groups())
     return (longitude, latitude) if abs(longitude) <= 180 and abs(latitude) <= 90 else None
 
 
 def place_blocks(names: Sequence[str], block_deg: float) -> list[tuple[int, int]]:
     """The square of degrees that each image lies in. Errors: InputError for a name without coordinates."""
-    places = [place_of(name) for name in names]
-    if None in places:
+    positions = [place_of(name) for name in names]
+    if None in positions:
         raise InputError(
-            f"{names[places.index(None)]} has no coordinates in its name; split.by=place needs longitude_latitude in degrees, such as "
+            f"{names[positions.index(None)]} has no coordinates in its name; split.by=place needs longitude_latitude in degrees, such as "
             "-95.636_29.76.jpeg. Rename the images, or set split.by=image."
         )
-    return [(int(lon // block_deg), int(lat // block_deg)) for lon, lat in filter(None, places)]
+    return [(int(lon // block_deg), int(lat // block_deg)) for lon, lat in filter(None, positions)]
 
 
 def digests_of(pixels: NDArray[Any]) -> list[bytes]:

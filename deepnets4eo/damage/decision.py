@@ -254,15 +254,15 @@ class DecisionModel:
         full = set_not_assessed(full, np.where(by_network, "", outside))
         full = set_by_network(full, np.where(by_network, outside, ""))
         full = full if inundated is None else set_by_water(full, inundated.rows)
-        judged = self._judge(full.frame, by_network, scores)
+        judgement = self._pool_judgements(full.frame, by_network, scores)
         wet = inundated if inundated is not None and inundated.damaged else None
-        site = judged.at_site(self.damaged_share, _apart(len(full.frame), wet, ground))
-        spread = np.where(unlike[:, None], UNKNOWN_SPREAD, judged.values(lambda fitted: fitted.spread))
+        site = judgement.at_site(self.damaged_share, _apart(len(full.frame), wet, ground))
+        spread = np.where(unlike[:, None], UNKNOWN_SPREAD, judgement.values(lambda fitted: fitted.spread))
         share, estimates = _estimates(site, spread, ground, wet)
         named = name_damaged(site, None if wet is None else wet.rows)
-        thresholds = judged.values(lambda fitted: fitted.thresholds)
+        thresholds = judgement.values(lambda fitted: fitted.thresholds)
         graded = to_decision_table(site.probabilities, full.frame.index, thresholds, named)
-        members = np.where(unlike[:, None], True, judged.members(site.even))
+        members = np.where(unlike[:, None], True, judgement.members(site.even))
         graded = with_sets(cap_confidence(graded, unlike), members)
         by_structure = graded["damage"] if wet is None else graded["damage"].mask(wet.rows)
         confusion = confusion_of_grades(site, spread, by_structure.to_numpy(object))
@@ -282,11 +282,13 @@ class DecisionModel:
         outside = self.model.outside_range(frame)
         return outside, unlike_the_fit(frame, self.model, outside)
 
-    def _judge(self, frame: pd.DataFrame, by_network: NDArray[np.bool_], scores: Sequence[Score]) -> Judgement:
+    def _pool_judgements(
+        self, frame: pd.DataFrame, by_network: NDArray[np.bool_], scores: Sequence[Score]
+    ) -> Judgement:
         """What model, network and scores together think of each building. by_network : (N,) graded by the network alone."""
         weight_free = np.where(by_network[:, None], np.nan, self.model.probabilities(frame))
-        judged = Judgement(weight_free, self.model.variant_names(frame), self.model.reliabilities)
-        return pool_scores(self.reliability.judge(judged, frame, self._weights(frame)), frame, scores)
+        judgement = Judgement(weight_free, self.model.variant_names(frame), self.model.reliabilities)
+        return pool_scores(self.reliability.pool_network(judgement, frame, self._weights(frame)), frame, scores)
 
     def _weights(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """(N,) weight of the network, by the images that show a building."""

@@ -18,7 +18,7 @@ from scipy.special import logit
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.probabilities import MOST_LOG_ODDS, grades_of_sides, side_log_odds
-from deepnets4eo.damage.site import GIVEN, SHARES, ShareEstimate, SiteFit
+from deepnets4eo.damage.site import GIVEN_SHARE, SHARES, ShareEstimate, SiteFit
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 from deepnets4eo.footprints.outlines import outline_areas_m2, repeated_outlines
 
@@ -164,7 +164,7 @@ def _structure_totals(
     """Expected (2, 5) and drawn (2, D, 5) numbers and areas of buildings by their structure."""
     weights = np.stack([np.ones(len(area_m2)), area_m2])
     normal = rng.standard_normal((DRAWS, 3))
-    if site.status == GIVEN:  # how many are damaged is known, not which
+    if site.status == GIVEN_SHARE:  # how many are damaged is known, not which
         shares, normal[:, 0] = np.full(DRAWS, site.prior), 0.0
     else:
         shares = rng.choice(SHARES, DRAWS, p=site.weights)

@@ -182,7 +182,7 @@ class FileJob:
 
     def write_again(self) -> tuple[DamageMap, dict[str, Path]]:
         """Write further formats of the map that is there, or its page and sheets in another language; nothing is assessed, and what is not
-        asked for stays as it is. Errors: InputError where there is no map, or an image is another one than the map's."""
+        requested stays as it is. Errors: InputError where there is no map, or an image is another one than the map's."""
         result = DamageMap.load(self.out)
         pair = open_pair(self.pre, self.post, self.settings)
         for role, layer in (("pre", pair.pre), ("post", pair.post)):
@@ -193,19 +193,19 @@ class FileJob:
                     f"the {role} image is {', '.join(paths) or 'none'}, but the map in {self.out} was made of "
                     f"{', '.join(of_map) or 'none'}. Give the images of the map."
                 )
-        options, asked = self.products, set(self.formats or ())
-        if "cems" not in asked and (named := named_before(self.out)):
+        options, requested = self.products, set(self.formats or ())
+        if "cems" not in requested and (named := named_before(self.out)):
             options = replace(options, cems=min(named).removesuffix(".gpkg"))
         files = FURTHER | ({} if options.cems is None else {"cems": f"{options.cems}.gpkg"})
         there = [name for name, file in files.items() if (self.out / file).exists()]
-        anew = asked | ({*IN_WORDS} if options.language else set())
+        anew = requested | ({*IN_WORDS} if options.language else set())
         kept = [
             *WITHOUT_WORDS,
             *(["report.html"] if options.language is None else []),
             *(files[name] for name in there if name not in anew),
         ]
         return result, result.save(
-            self.out, pre=pair.pre, post=pair.post, overwrite=True, also=list(dict.fromkeys([*there, *asked])),
+            self.out, pre=pair.pre, post=pair.post, overwrite=True, also=list(dict.fromkeys([*there, *requested])),
             options=options, kept=kept,
         )  # fmt: skip
 

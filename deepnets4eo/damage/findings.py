@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.table import BLANK
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
-from deepnets4eo.damage.map_content import LOOK, NOT_TOLD, WIDE
+from deepnets4eo.damage.map_content import LOOK, UNKNOWN_COUNT, WIDE
 from deepnets4eo.damage.model import BY_NETWORK, MOST_CONFIDENT, REASONS, UNLIKE
 from deepnets4eo.damage.pool import NetworkSkill
 from deepnets4eo.damage.site import ShareEstimate
@@ -243,21 +243,21 @@ def _nothing_assessed(frame: pd.DataFrame) -> list[Finding]:
 
 
 def share_findings(share: ShareEstimate, assessed: int) -> tuple[Finding, ...]:
-    """That the images do not tell how many buildings are damaged, where the interval of the share is wide. assessed : how many there are."""
+    """That the images do not show how many buildings are damaged, where the interval of the share is wide. assessed : how many there are."""
     low, high = share.interval_95 or (0.0, 0.0)
     if high - low <= WIDE:
         return ()
     return (
         Finding(
             "count_not_told", "caution",
-            f"{NOT_TOLD} buildings are damaged: {low * assessed:,.0f} to {high * assessed:,.0f} of {assessed:,} are possible.",
+            f"{UNKNOWN_COUNT} buildings are damaged: {low * assessed:,.0f} to {high * assessed:,.0f} of {assessed:,} are possible.",
             LOOK, round((high - low) * assessed),
         ),
     )  # fmt: skip
 
 
 def minor_findings(confusion: Mapping[str, Mapping[str, Any]]) -> tuple[Finding, ...]:
-    """That minor damage cannot be told from major or none here. confusion : of `confusion_of_grades`."""
+    """That minor damage cannot be distinguished from major or none here. confusion : of `confusion_of_grades`."""
     row = confusion.get(GRADES[1], {})
     named, right = row.get("named", 0), row.get("truly", {}).get(GRADES[1], {"interval_95": [0.0, 0.0]})
     if named < LEAST_NAMED or right["interval_95"][0] > named / 2:

@@ -34,7 +34,7 @@ WIDE = 0.5  # an interval of the share of damaged buildings that is wider says n
 NAMED_AND_EXPECTED, NONE_NAMED, NAMED = (
     "{} named; {} expected ({}–{})", "none named; {}–{} cannot be excluded", "{} named",
 )  # fmt: skip
-NOT_TOLD = "The images do not tell how many"
+UNKNOWN_COUNT = "The images do not tell how many"
 LOOK = "Look at 40 buildings that `deepnets4eo review` draws, or give a share known from elsewhere (damaged_share)."
 COLUMNS = ("id", "damage", "damage_prob", "confidence", "damage_set", "status", "reason", "method", "dx_px", "dy_px")
 
@@ -73,14 +73,14 @@ class DamageMapContent:
 
     def headline(self) -> str:
         """The result in one line: how many buildings are named damaged (major damage or worse), how many are expected with the 95 %
-        interval, and that the images do not tell how many where it is wide."""
+        interval, and that the images do not show how many where it is wide."""
         assessed = int((self.buildings["status"] == ASSESSED).sum())
         of_all = f"of {assessed:,} assessed {'building' if assessed == 1 else 'buildings'}"
         wet = self.inundation.get("inundated", 0)
         in_water = f", {wet:,} {'stands' if wet == 1 else 'stand'} in new water" if wet else ""
         text, numbers = self.count_words()
         counted = f"{text.format(*(f'{value:,.0f}' for value in numbers))}, {of_all}{in_water}"
-        return f"{NOT_TOLD}: {counted}. {LOOK}" if self.is_wide else counted
+        return f"{UNKNOWN_COUNT}: {counted}. {LOOK}" if self.is_wide else counted
 
     def count_words(self) -> tuple[str, tuple[float, ...]]:
         """The one sentence on the number of damaged buildings that every product has: its words, and the numbers for their places."""

@@ -77,8 +77,10 @@ class DamageModel:
         returns : DataFrame with the same index: damage (grade or None), damage_prob (probability of major damage or
         worse), confidence (probability of the grade named); NaN where not assessed."""
         frame = evidence.frame if isinstance(evidence, EvidenceTable) else evidence
-        judged = Judgement(self.probabilities(frame), self.variant_names(frame), self.reliabilities)
-        return to_decision_table(judged.probabilities, frame.index, judged.values(lambda fitted: fitted.thresholds))
+        judgement = Judgement(self.probabilities(frame), self.variant_names(frame), self.reliabilities)
+        return to_decision_table(
+            judgement.probabilities, frame.index, judgement.values(lambda fitted: fitted.thresholds)
+        )
 
     def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """(N, 4) probabilities of the grades; NaN rows for buildings that are not assessed."""

@@ -243,13 +243,13 @@ def pool_log_odds(
     return np.where(graded[:, None], grade_probabilities(expit(odds)), weight_free)
 
 
-def pool_scores(judged: Judgement, frame: pd.DataFrame, scores: Sequence[Score]) -> Judgement:
+def pool_scores(judgement: Judgement, frame: pd.DataFrame, scores: Sequence[Score]) -> Judgement:
     """The judgement together with scores that have a weight, of an unknown site where they say something.
     The log-odds of major damage or worse become the weighted average of the scores' and, with what is left to 1, the
     judgement's own; those of the other borders move as far, since a score says nothing about them. Buildings without
     a score keep their log-odds.
     frame : of the evidence, with the scores' columns; NaN rows stay."""
-    odds = border_log_odds(judged.probabilities)
+    odds = border_log_odds(judgement.probabilities)
     shift = np.zeros(len(odds))
     for score in scores:
         if score.weight:
@@ -258,7 +258,9 @@ def pool_scores(judged: Judgement, frame: pd.DataFrame, scores: Sequence[Score])
             )
             shift += score.weight * np.where(np.isfinite(log_odds), log_odds - odds[:, 1], 0.0)
     moved = np.isfinite(shift) & (shift != 0)
-    return judged.with_rows(moved, UNMEASURED, Reliability(), grade_probabilities(expit(odds + shift[:, None]))[moved])
+    return judgement.with_rows(
+        moved, UNMEASURED, Reliability(), grade_probabilities(expit(odds + shift[:, None]))[moved]
+    )
 
 
 @dataclass(frozen=True)
@@ -282,14 +284,14 @@ class NetworkReliability:
         """(N,) buildings that the network may grade alone. frame : the evidence; weights : (N,) of the network."""
         return graded_by_network(frame) & frame["method"].isin(list(self.alone)).to_numpy() & (weights > 0)
 
-    def judge(self, model_alone: Judgement, frame: pd.DataFrame, weights: NDArray[np.float64]) -> Judgement:
+    def pool_network(self, model_alone: Judgement, frame: pd.DataFrame, weights: NDArray[np.float64]) -> Judgement:
         """The judgement with the network: where that was measured, by its reliability; elsewhere with what both say, of an unknown site.
 
         model_alone : of the weight-free model, NaN for buildings that the network grades alone; frame : the evidence; weights : (N,) of the
         network."""
         method, known = frame["method"].to_numpy(), np.isfinite(model_alone.probabilities[:, 0])
         graded = graded_by_network(frame) & (model_alone.whose != "")
-        judged, open_rows = model_alone, graded & known & (weights > 0)
+        judgement, open_rows = model_alone, graded & known & (weights > 0)
         if not graded.any():
             return model_alone
         both = pool_log_odds(model_alone.probabilities, frame, weights)
@@ -302,9 +304,9 @@ class NetworkReliability:
                 rows = possible & (method == name)
                 if rows.any():
                     calibrated = reliability.probabilities(border_log_odds(opinion[rows]))
-                    judged = judged.with_rows(rows, name + suffix, reliability, calibrated)
-        unmeasured = open_rows & (judged.whose == model_alone.whose)
-        return judged.with_rows(unmeasured, UNMEASURED, Reliability(), both[unmeasured])
+                    judgement = judgement.with_rows(rows, name + suffix, reliability, calibrated)
+        unmeasured = open_rows & (judgement.whose == model_alone.whose)
+        return judgement.with_rows(unmeasured, UNMEASURED, Reliability(), both[unmeasured])
 
 
 def graded_by_network(frame: pd.DataFrame) -> NDArray[np.bool_]:

@@ -158,7 +158,7 @@ class Judgement:
     def with_rows(
         self, rows: NDArray[np.bool_], name: str, reliability: Reliability, probabilities: Floats
     ) -> Judgement:
-        """The same where some rows (N,) are judged otherwise; probabilities : of these rows."""
+        """The same where some rows (N,) are assessed otherwise; probabilities : of these rows."""
         changed = self.probabilities.copy()
         changed[rows] = probabilities
         table = {**self.reliabilities, name: reliability}

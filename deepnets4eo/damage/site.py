@@ -40,7 +40,7 @@ LEAST_AT_SITE = 8  # buildings of a kind for a site to say where that kind lies
 LEAST_SD = 0.1
 
 HALVINGS = 40
-GIVEN, ESTIMATED = "given", "estimated"
+GIVEN_SHARE, ESTIMATED_SHARE = "given", "estimated"
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ class SiteFit:
     weights: Floats
     even: Floats
     prior: float
-    status: str = ESTIMATED
+    status: str = ESTIMATED_SHARE
 
     def rows(self, keep: NDArray[np.bool_]) -> SiteFit:
         """Some of the buildings."""
@@ -231,7 +231,7 @@ class SiteFit:
     @property
     def intact(self) -> float:
         """Probability that the site has no damage; 0 where the share was given."""
-        return float(self.weights[0]) if self.status == ESTIMATED else 0.0
+        return float(self.weights[0]) if self.status == ESTIMATED_SHARE else 0.0
 
 
 def fit_to_site(
@@ -257,7 +257,7 @@ def fit_to_site(
         even[index] = set_damaged_probability(probabilities[index], at_half)
     if damaged_share is None:
         return SiteFit(weights, even, prior)
-    return SiteFit(weights, even, prior_of_mean(even[counts], damaged_share), GIVEN)
+    return SiteFit(weights, even, prior_of_mean(even[counts], damaged_share), GIVEN_SHARE)
 
 
 def prior_of_mean(even: Floats, share: float) -> float:

@@ -110,9 +110,9 @@ def open_flood_scene(
             motion = registrations[name].matrix if registrations[name].usable else UNMOVED
         motions[name] = motion
         layers[name] = without_implausible(_on_working_grid(image, kinds[name], post_grid, grid, motion))
-        shown = colours[name]
+        in_colour = colours[name]
         pictures[name] = (
-            layers[name] if shown is None else _on_working_grid(shown, kinds[name], post_grid, grid, motion)
+            layers[name] if in_colour is None else _on_working_grid(in_colour, kinds[name], post_grid, grid, motion)
         )
     check_radar_view(options)
     findings += _hide_clouds(layers, images, clouds, motions, kinds, options)
@@ -287,28 +287,31 @@ def _hide_clouds(
     """Make what lies under clouds not valid: by the masks that were given, else by bands of the images, else as POST shows them."""
     from deepnets4eo.change import hide_clouds  # damage maps hide nothing here, and start sooner without
 
-    given = {
+    cloud_masks = {
         FIRST: (options.cloud_mask_pre, "--set cloud_mask_pre"),
         POST: (options.cloud_mask_post, "--set cloud_mask_post"),
     }
     findings, post = [], layers[POST]
     for name in list(layers):
-        source, flag = given.get(name, (None, ""))
-        found = None if source is not None else clouds[name]
-        if source is None and found is None and name == POST and kinds[POST] in ("surface", "spectrum"):
+        source, flag = cloud_masks.get(name, (None, ""))
+        cloud_layer = None if source is not None else clouds[name]
+        if source is None and cloud_layer is None and name == POST and kinds[POST] in ("surface", "spectrum"):
             before = layers.get(FIRST) if kinds.get(FIRST) == kinds[POST] else None
-            found = clouds_in_image(post, before, 1.0 if post.grid.crs is None else mean_gsd_m(post.grid))
+            cloud_layer = clouds_in_image(post, before, 1.0 if post.grid.crs is None else mean_gsd_m(post.grid))
         if source is not None:
             layers[name] = hide_clouds(
                 layers[name], open_cloud_mask(source, images[name], flag), post.grid, motions[name]
             )
-        elif found is not None:
+        elif cloud_layer is not None:
             layers[name] = hide_clouds(
-                layers[name], found, post.grid, UNMOVED if found.grid is post.grid else motions[name]
+                layers[name], cloud_layer, post.grid, UNMOVED if cloud_layer.grid is post.grid else motions[name]
             )
             findings.append(
                 cloud_finding(
-                    found, images[name], name, "Give radar, another date, or a mask of clouds: --set cloud_mask_post=…."
+                    cloud_layer,
+                    images[name],
+                    name,
+                    "Give radar, another date, or a mask of clouds: --set cloud_mask_post=….",
                 )
             )
     return [finding for finding in findings if finding is not None]
@@ -339,9 +342,9 @@ def _gap_findings(code: str, post: Layer, others: Sequence[Layer]) -> list[Findi
     """How much of what POST shows none of some layers knows, in windows spread over the scene; nothing below a hundredth."""
     seen = missing = 0
     for window in sample_windows(post.shape) if others else ():
-        shown = post.read(window)[1]
+        valid = post.read(window)[1]
         known = np.logical_or.reduce([other.read(window)[1] for other in others])
-        seen, missing = seen + int(shown.sum()), missing + int((shown & ~known).sum())
+        seen, missing = seen + int(valid.sum()), missing + int((valid & ~known).sum())
     if missing < LEAST_GAP * max(seen, 1):
         return []
     severity, what, remedy = GAPS[code]

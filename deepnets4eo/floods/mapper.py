@@ -227,9 +227,9 @@ class WaterMapper(ProbabilitySegmenter):
         """The layers of the dates before."""
         return [name for name in self.dates if name != POST]
 
-    def swapped(self) -> WaterMapper | None:
+    def swap_dates(self) -> WaterMapper | None:
         """The mapper of the first date and POST in each other's place, whose flood is what fell dry; None where an image is fine, of
-        which surfaces are told one way only, or there is no image before."""
+        which surfaces are found one way only, or there is no image before."""
         first = f"{PRE}1"
         if first not in self.dates or "surface" in (self.dates[first].kind, self.dates[POST].kind):
             return None
@@ -299,7 +299,7 @@ class WaterMapper(ProbabilitySegmenter):
         water = self._water(POST, parts[POST], seen)
         dry = self._water(name, values, seen)
         if before.kind == after.kind == "spectrum":
-            steps = [date.towards_water(shown) for date, shown in ((before, values), (after, parts[POST]))]
+            steps = [date.towards_water(bands) for date, bands in ((before, values), (after, parts[POST]))]
             dry = np.where(steps[1] - steps[0] < LEAST_STEP, np.float32(1), dry)
         return new_water(dry, water, self.options.least_px), water
 

@@ -245,7 +245,7 @@ def _figure_findings(figures: dict[str, Any]) -> list[Finding]:
 
 def _order_findings(labels: Layer, scene: Scene, mapper: WaterMapper) -> list[Finding]:
     """Where far more ground fell dry than is flooded, the dates may be swapped; measured in windows spread over the scene."""
-    swapped, lost, new, seen = mapper.swapped(), 0, 0, 0
+    swapped, lost, new, seen = mapper.swap_dates(), 0, 0, 0
     if swapped is None:
         return []
     side_px = MOST_WHOLE_PX if max(labels.shape) <= MOST_WHOLE_PX else ORDER_PX

@@ -57,13 +57,15 @@ def _without_geometry(layer: Layer) -> Layer:
     """The bands that show how the ground looked: without angles, heights and masks, by their names and units. Errors: InputError for none."""
     words = [set(re.split(r"[^a-z]+", name.casefold())) for name in layer.band_names]
     metres = [stored.unit.lower() in METRE_NAMES[1:] for stored in layer.scaling]
-    shown = [band for band, own, high in zip(layer.bands, words, metres, strict=True) if not (own & GEOMETRY or high)]
-    if not shown:
+    image_bands = [
+        band for band, own, high in zip(layer.bands, words, metres, strict=True) if not (own & GEOMETRY or high)
+    ]
+    if not image_bands:
         raise InputError(
             f"{layer.source} has the bands {', '.join(name[:30] for name in layer.band_names[:8])}, which are heights, angles or masks and "
             "no image. Give radar or an optical image."
         )
-    return layer.subset(shown)
+    return layer.subset(image_bands)
 
 
 def in_colours(layer: Layer) -> Layer | None:

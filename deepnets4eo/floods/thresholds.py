@@ -45,7 +45,7 @@ class WaterLevels:
     land: float
     spread: float = 2.0
 
-    def fixed(self) -> WaterThreshold:
+    def default_threshold(self) -> WaterThreshold:
         """The threshold that is taken where none is measured."""
         amounts, means, variances = np.full(2, 0.5), np.array([self.water, self.land]), np.full(2, self.spread**2)
         return WaterThreshold(
@@ -105,7 +105,7 @@ def find_water_threshold(
     nothing was seen; method : "otsu", "kittler", "em" or "two-means"; levels : what physics says of the values. Where no part of the
     image has two modes: None, or the fixed threshold of `levels`."""
     tiles = bimodal_tiles(values, math.inf if levels is None else levels.water_at_most)
-    otherwise = None if levels is None else levels.fixed()
+    otherwise = None if levels is None else levels.default_threshold()
     if not tiles:
         return otherwise
     histogram = _histogram([values[tile.slices] for tile in tiles])

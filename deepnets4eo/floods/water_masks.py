@@ -1,7 +1,7 @@
 """Masks of water that a person gives: what is water in them, and that they say where there is none.
 
 Takes a raster in the legend `water`, or of 0 and another value; returns 0 and 1 on the grid of the map. Refuses masks in which dry ground
-has no data, as where 0 is declared as nodata: a share of water, and what is new, could not be told from it.
+has no data, as where 0 is declared as nodata: a share of water, and what is new, could not be computed from it.
 """
 
 from __future__ import annotations
@@ -78,21 +78,21 @@ def open_new_water(source: str, grid: Grid) -> Layer:
 
 def _check_values(layer: Layer, flag: str, *, any_value: bool) -> None:
     """Refuse a mask without a 0 where it has gaps, and one of several values or of one that means no true."""
-    found, gaps = set[float](), False
+    values, gaps = set[float](), False
     for window in blocks(layer.shape, BLOCK_PX):
         data, valid = layer.read(window)
         gaps = gaps or not valid.all()
-        found |= set(np.unique(data[0][valid]).tolist())
-        if (any_value and 0 in found) or len(found - {0}) > 1:
+        values |= set(np.unique(data[0][valid]).tolist())
+        if (any_value and 0 in values) or len(values - {0}) > 1:
             break
-    wet = found - {0}
+    wet = values - {0}
     if not any_value and (len(wet) > 1 or not wet <= MASK_VALUES):
-        shown = ", ".join(f"{value:g}" for value in sorted(wet)[:6])
+        listed = ", ".join(f"{value:g}" for value in sorted(wet)[:6])
         raise InputError(
-            f"{flag} {layer.source} holds the values {shown}; expected a mask, 0 where there is no water and 1 (or 255) where there is. "
+            f"{flag} {layer.source} holds the values {listed}; expected a mask, 0 where there is no water and 1 (or 255) where there is. "
             'Make one: gdal_calc.py -A FILE --calc="A>=50" of percent of occurrence, --calc="A==80" of ESA WorldCover.'
         )
-    if gaps and 0 not in found:
+    if gaps and 0 not in values:
         raise InputError(
             f"{flag} {layer.source} has no data wherever it shows no water; expected 0 there. Write it, e.g. with gdal_rasterize -init 0."
         )

@@ -136,10 +136,10 @@ class Footprints:
         if inside.any():
             return
         none = one_or_many(len(self), "the one footprint", f"none of the {len(self)} footprints")
-        said = f"{none} of {self.source} {one_or_many(len(self), 'does not lie', 'lies')} in {image}"
+        message = f"{none} of {self.source} {one_or_many(len(self), 'does not lie', 'lies')} in {image}"
         if self.crs is not None and axes_exchanged(tuple(self.frame.total_bounds), self.crs, grid):
-            raise GridError(f"{said}: {EXCHANGED}")
-        raise GridError(f"{said}. Check their CRS with `deepnets4eo check`.")
+            raise GridError(f"{message}: {EXCHANGED}")
+        raise GridError(f"{message}. Check their CRS with `deepnets4eo check`.")
 
     def frame_beside(self, grid: Grid) -> gpd.GeoDataFrame:
         """The table in its own CRS; where `grid` has none, outlines in the coordinates of the grid. Errors: as `in_pixels`."""
@@ -287,10 +287,10 @@ def check_degrees(table: gpd.GeoDataFrame, name: str, remedy: str) -> None:
     if table.crs is None or not _no_degrees(table):
         return
     west, south, east, north = table.total_bounds
-    said = f"{name} say {table.crs.to_string()} (degrees), but reach from ({west:.6g}, {south:.6g}) to ({east:.6g}, {north:.6g})"
+    message = f"{name} say {table.crs.to_string()} (degrees), but reach from ({west:.6g}, {south:.6g}) to ({east:.6g}, {north:.6g})"
     if max(abs(west), abs(east)) <= 90 and max(abs(south), abs(north)) <= 180:
-        raise InputError(f"{said}: {EXCHANGED}")
-    raise InputError(f"{said}. {remedy}")
+        raise InputError(f"{message}: {EXCHANGED}")
+    raise InputError(f"{message}. {remedy}")
 
 
 def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:

@@ -100,25 +100,25 @@ class Undeclared(NamedTuple):
 def declare_nodata(layer: Layer, role: str, findings: list[Finding]) -> Layer:
     """The layer with the nodata value that its file does not declare, as `deepnets4eo check` finds it. Wide parts of several such values
     are left out by `without_collar`, on the grid that is worked on."""
-    found = undeclared_nodata(layer)
-    if found is None:
+    undeclared = undeclared_nodata(layer)
+    if undeclared is None:
         return layer
     findings.append(
         Finding(
             f"undeclared_nodata_{role}", "caution",
-            f"The {role} image {layer.source} holds {found} where it has no data ({found.share:.0%} of its pixels), and does not "
+            f"The {role} image {layer.source} holds {undeclared} where it has no data ({undeclared.share:.0%} of its pixels), and does not "
             "declare it; it was taken as no data.",
-            found.remedy("FILE"),
+            undeclared.remedy("FILE"),
         )
     )  # fmt: skip
-    return layer if found.value is None else layer.with_nodata(found.value)
+    return layer if undeclared.value is None else layer.with_nodata(undeclared.value)
 
 
 def without_collar(layer: Layer) -> Layer:
     """The layer, not valid in wide parts without data that hold several values, as noise and lossy compression leave them; it is not warped any
     more where it has some."""
-    found = undeclared_nodata(layer)
-    return layer if found is None or found.largest is None else Layer(CollarSource(layer, found.largest))
+    undeclared = undeclared_nodata(layer)
+    return layer if undeclared is None or undeclared.largest is None else Layer(CollarSource(layer, undeclared.largest))
 
 
 def undeclared_nodata(layer: Layer) -> Undeclared | None:
@@ -135,20 +135,20 @@ def undeclared_nodata(layer: Layer) -> Undeclared | None:
     decibel = not whole and float(np.median(highest)) < 0
     strength = 10 ** (np.minimum(highest, 0) / 10) if decibel else sizes
     faint = LOSSY if layer.dtype == np.uint8 else FAINT * float(np.percentile(strength[strength > 0], 90))
-    found = None
+    undeclared = None
     if share := _apart(strength, faint, (strength > 0) & (strength <= faint), whole=whole):
-        found = Undeclared(share, largest=10 * float(np.log10(faint)) if decibel else faint)
+        undeclared = Undeclared(share, largest=10 * float(np.log10(faint)) if decibel else faint)
     elif share := _apart(sizes, 0.0, sizes == 0, whole=whole):
-        found = Undeclared(share, 0.0) if layer.nodata is None else Undeclared(share, largest=0.0)
-    return found if found is not None and _solid(layer, found) else None
+        undeclared = Undeclared(share, 0.0) if layer.nodata is None else Undeclared(share, largest=0.0)
+    return undeclared if undeclared is not None and _solid(layer, undeclared) else None
 
 
-def _solid(layer: Layer, found: Undeclared) -> bool:
+def _solid(layer: Layer, undeclared: Undeclared) -> bool:
     """Whether most pixels without data lie in squares of them, as in collars and stripes; of shadows that a stretch cut at 0 few do."""
     inside, every, square = 0, 0, np.ones((SOLID_PX, SOLID_PX), bool)
     for window in sample_windows(layer.shape):
         data, valid = layer.as_stored().read(window)
-        hidden = valid & is_small(data, found.largest or 0.0)
+        hidden = valid & is_small(data, undeclared.largest or 0.0)
         every += np.count_nonzero(hidden)
         inside += np.count_nonzero(hidden & binary_opening(hidden | ~valid, square))
     return inside >= every / 2

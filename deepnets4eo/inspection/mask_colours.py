@@ -37,15 +37,15 @@ def describe_masks(folder: Path) -> tuple[dict[str, str], list[str]]:
     for path in masks[:: max(1, len(masks) // LOOKED_AT)][:LOOKED_AT]:
         layer = Layer.open(path)
         if (table := palette_of(layer)) is not None:
-            for number, found in zip(*np.unique(layer.read()[0], return_counts=True), strict=True):
-                counts[table[int(number)]] += int(found)
+            for number, count in zip(*np.unique(layer.read()[0], return_counts=True), strict=True):
+                counts[table[int(number)]] += int(count)
             continue
         if layer.count != 3 or layer.dtype != np.uint8:
             return facts, [
                 f"{path} has {layer.count} bands of {layer.dtype}: its masks are no colours, and {CLASSES} says nothing of them."
             ]
-        colours, found = np.unique(layer.read()[0].reshape(3, -1), axis=1, return_counts=True)
-        for colour, count in zip(colours.T.tolist(), found.tolist(), strict=True):
+        colours, occurrences = np.unique(layer.read()[0].reshape(3, -1), axis=1, return_counts=True)
+        for colour, count in zip(colours.T.tolist(), occurrences.tolist(), strict=True):
             counts[(colour[0], colour[1], colour[2])] += count
     facts["colours"] = ", ".join(map(str, (colour for colour, _ in counts.most_common(NAMED)))) + (
         " …" if len(counts) > NAMED else ""

@@ -164,9 +164,9 @@ class ValueScores:
 def _bins(error: NDArray[np.float64]) -> NDArray[np.int64]:
     """The bin of each error: by sign, power of two and the next ten binary digits; the one in the middle is of those near 0."""
     mantissa, power = np.frexp(np.abs(error))
-    place = (power - 1 - LEAST) * STEPS + ((2 * mantissa - 1) * STEPS).astype(np.int64)
-    place = np.where(error == 0, -1, np.clip(place, -1, BINS - 1))
-    return np.asarray(BINS + np.sign(error) * (place + 1), np.int64)
+    position = (power - 1 - LEAST) * STEPS + ((2 * mantissa - 1) * STEPS).astype(np.int64)
+    position = np.where(error == 0, -1, np.clip(position, -1, BINS - 1))
+    return np.asarray(BINS + np.sign(error) * (position + 1), np.int64)
 
 
 _ABOVE = (2.0 ** np.arange(LEAST, MOST)[:, None] * (1 + np.arange(STEPS) / STEPS)).ravel()

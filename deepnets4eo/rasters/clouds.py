@@ -52,7 +52,7 @@ class CloudBand(LayerView):
         super().__init__(band, np.uint8, None)
         self.rule = rule
 
-    def warped(self, grid: Grid) -> CloudBand:
+    def warp(self, grid: Grid) -> CloudBand:
         """The same on another grid: its classes and bits are never averaged."""
         return CloudBand(self.layer.on(grid, "nearest"), self.rule)
 
@@ -62,7 +62,7 @@ class CloudBand(LayerView):
         return self.rule(known)[None].astype(np.uint8), valid
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
-        coarse = Layer(self.warped(self.grid.zoom_to(shape)))
+        coarse = Layer(self.warp(self.grid.zoom_to(shape)))
         return coarse.read()
 
 

@@ -152,11 +152,11 @@ def _describe(path: str) -> MosaicTile:
 
 def _in_order_of(first: MosaicTile, tile: MosaicTile) -> MosaicTile:
     """A tile with its bands in the order of another's where their names, or else their colours, say that they are the same bands."""
-    for mine, other in ((_shown(tile.names), _shown(first.names)), (tile.roles, first.roles)):
+    for mine, other in ((_usual_names(tile.names), _usual_names(first.names)), (tile.roles, first.roles)):
         if mine != other and len(set(mine)) == len(mine) == len(other) and set(mine) == set(other):
-            places = [mine.index(one) for one in other]
+            positions = [mine.index(one) for one in other]
             moved: dict[str, Any] = {
-                name: tuple(getattr(tile, name)[place] for place in places)
+                name: tuple(getattr(tile, name)[position] for position in positions)
                 for name in ("dtypes", "nodata", "roles", "names", "stored", "order")
             }
             return tile._replace(**moved)
@@ -165,7 +165,7 @@ def _in_order_of(first: MosaicTile, tile: MosaicTile) -> MosaicTile:
     return tile
 
 
-def _shown(names: Sequence[str | None]) -> tuple[str, ...]:
+def _usual_names(names: Sequence[str | None]) -> tuple[str, ...]:
     return tuple(name_band(name or "") for name in names)
 
 
@@ -190,7 +190,9 @@ def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
     differences = {
         "CRS": first.crs != tile.crs,
         "bands or data type": first.dtypes != tile.dtypes,
-        "what their bands show": _known(first) and _known(tile) and _shown(first.names) != _shown(tile.names),
+        "what their bands show": _known(first)
+        and _known(tile)
+        and _usual_names(first.names) != _usual_names(tile.names),
         "nodata value": not all(map(same_nodata, first.nodata, tile.nodata)),
         "unit": not all(same_unit(one.unit, other.unit) for one, other in zip(first.stored, tile.stored, strict=False)),
         "the direction of their rows (one runs from south to north)": a.e * b.e < 0,
@@ -208,7 +210,7 @@ def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
 
 def _known(tile: MosaicTile) -> bool:
     """Whether the names of all bands are those of colours or of Sentinel-2's bands."""
-    return all(name in CENTRES_NM for name in _shown(tile.names))
+    return all(name in CENTRES_NM for name in _usual_names(tile.names))
 
 
 def _band(first: MosaicTile, band: int, offset_tiles: Sequence[tuple[MosaicTile, int, int]]) -> str:

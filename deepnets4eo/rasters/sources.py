@@ -354,8 +354,8 @@ class WarpedSource:
     @classmethod
     def view(cls, origin: Source, grid: Grid, resampling: str) -> Source:
         """A view of `origin` on `grid`; pixel for pixel where only one of the two has a place but the shapes agree."""
-        if hasattr(origin, "warped"):  # a view that knows how
-            return origin.warped(grid)
+        if hasattr(origin, "warp"):  # a view that knows how
+            return origin.warp(grid)
         if not only_one_placed(origin.grid, grid):
             return cls(origin, grid, resampling)
         if tuple(origin.grid.shape) != tuple(grid.shape):

@@ -6,7 +6,7 @@ from scipy.special import expit, logit
 
 from deepnets4eo.damage.decision import name_damaged
 from deepnets4eo.damage.probabilities import adjust_to_share
-from deepnets4eo.damage.site import ESTIMATED, GIVEN, SHARES, UNKNOWN_SITE, SiteFit, SiteShift, fit_to_site
+from deepnets4eo.damage.site import ESTIMATED_SHARE, GIVEN_SHARE, SHARES, UNKNOWN_SITE, SiteFit, SiteShift, fit_to_site
 
 SHIFT = SiteShift((-1.5, 1.5), (0.8, 0.8), 0.5, 0.8)
 
@@ -28,7 +28,7 @@ def site(share: float, moved: float = 0.0, count: int = 400) -> tuple[np.ndarray
 @pytest.mark.parametrize("given", [0.002, 0.2, 0.9, 0.999])
 def test_a_given_share_is_the_mean_of_the_probabilities_and_of_the_calls(shift, moved, given) -> None:
     fitted = fit_to_site(site(0.35, moved)[0], np.full(400, "a"), {"a": shift}, given)
-    assert fitted.status == GIVEN
+    assert fitted.status == GIVEN_SHARE
     assert fitted.probabilities[:, 2:].sum(axis=1).mean() == pytest.approx(given, abs=1e-6)
     assert name_damaged(fitted).sum() == round(400 * given)
 
@@ -44,7 +44,7 @@ def test_as_many_are_named_as_are_expected_wherever_the_evidence_lies(moved: flo
     p, damaged = site(0.3, moved)
     fitted = fit_to_site(p, np.full(400, "a"), {"a": SHIFT})
     named, probability = name_damaged(fitted), fitted.probabilities[:, 2:].sum(axis=1)
-    assert fitted.status == ESTIMATED
+    assert fitted.status == ESTIMATED_SHARE
     assert named.sum() == round(probability.sum())
     assert probability[named].min() >= probability[~named].max()
     assert (named == damaged).mean() > 0.93
@@ -60,7 +60,7 @@ def test_at_a_site_that_is_more_probably_intact_only_clear_damage_is_named() -> 
     fitted = SiteFit(weights, grades(p), 0.5)
     assert np.flatnonzero(name_damaged(fitted)).tolist() == [0]
     assert name_damaged(SiteFit(weights[::-1], grades(p), 0.5)).sum() == 11  # 0.8 + 99 · 0.1
-    assert np.flatnonzero(name_damaged(SiteFit(weights, grades(p), 0.5, GIVEN))).size == 11
+    assert np.flatnonzero(name_damaged(SiteFit(weights, grades(p), 0.5, GIVEN_SHARE))).size == 11
 
 
 def test_houses_in_water_are_not_counted_among_those_that_are_named_by_rank() -> None:

@@ -6,7 +6,7 @@ from scipy.special import expit
 
 from deepnets4eo.damage.estimates import Cells, confusion_of_grades, site_estimates
 from deepnets4eo.damage.probabilities import grades_of_sides
-from deepnets4eo.damage.site import GIVEN, SHARES, SiteFit, SiteShift, fit_to_site, prior_of_mean
+from deepnets4eo.damage.site import GIVEN_SHARE, SHARES, SiteFit, SiteShift, fit_to_site, prior_of_mean
 from deepnets4eo.damage.vocabulary import GRADES
 
 SPREAD = (0.7, 0.5, 0.8)
@@ -60,9 +60,9 @@ def test_a_share_that_is_given_is_that_of_the_numbers_and_leaves_the_chance_of_s
     probabilities, _, spread, area = simulated_site(np.random.default_rng(0), 0.3)
     for value in (0.02, 0.5):
         prior = prior_of_mean(probabilities, value)
-        share, found = site_estimates(SiteFit(np.eye(len(SHARES))[0], probabilities, prior, GIVEN), spread, area)
-        assert (share.value, share.status) == (pytest.approx(value, abs=1e-6), GIVEN)
-        p = SiteFit(np.zeros(1), probabilities, prior, GIVEN).probabilities[:, 2:].sum(axis=1)
+        share, found = site_estimates(SiteFit(np.eye(len(SHARES))[0], probabilities, prior, GIVEN_SHARE), spread, area)
+        assert (share.value, share.status) == (pytest.approx(value, abs=1e-6), GIVEN_SHARE)
+        p = SiteFit(np.zeros(1), probabilities, prior, GIVEN_SHARE).probabilities[:, 2:].sum(axis=1)
         low, high = found["buildings"]["damaged"]["interval_95"]
         assert high - low == pytest.approx(2 * 1.96 * np.sqrt((p * (1 - p)).sum()), rel=0.25)
 

@@ -114,8 +114,8 @@ def _save_links(ranking: NoveltyRanking) -> str:
 
 def _overview(ranking: NoveltyRanking, series: ImageSeries, chips: Chips, count: int) -> str:
     """The last date that shows the place, small, with the outlines of all changes; those with pictures lead to them."""
-    shown = chips.last_shown()
-    picture, step = chips.overview(shown)
+    date_index = chips.last_shown()
+    picture, step = chips.overview(date_index)
     height, width = (math.ceil(side / step) for side in series.shape)
     outlines = []
     rows = ranking.table.iloc[:MOST_MAPPED]
@@ -126,7 +126,7 @@ def _overview(ranking: NoveltyRanking, series: ImageSeries, chips: Chips, count:
         shape = f'<path d="{path}" style="stroke:{_color(row.cluster)}"><title>{row.rank}: {escape(str(row.date))}</title></path>'
         outlines.append(f'<a href="#change-{row.id}">{shape}</a>' if row.rank <= count else shape)
     return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Where the changes are, on the image of {series.dates[shown]}">'
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Where the changes are, on the image of {series.dates[date_index]}">'
         f'<image width="{width}" height="{height}" href="{image_address(picture, "jpeg")}"/>{"".join(outlines)}</svg>'
     )
 

@@ -301,10 +301,10 @@ def _pair_sums(
     flat = block.flat(pixel)
     back = back[owner]
     both = post.valid.ravel()[flat] & pre.valid.ravel()[flat + back]
-    together, places, offsets = Groups(owner[both], len(buildings)), (flat[both], (flat + back)[both]), block.offsets()
+    together, pixels, offsets = Groups(owner[both], len(buildings)), (flat[both], (flat + back)[both]), block.offsets()
     return {
-        "pair": together.sum([np.ones(len(places[0]), np.float32)]),
-        "pair_light": correlation_sums(together, places, post.light, pre.light, offsets),
+        "pair": together.sum([np.ones(len(pixels[0]), np.float32)]),
+        "pair_light": correlation_sums(together, pixels, post.light, pre.light, offsets),
     }
 
 

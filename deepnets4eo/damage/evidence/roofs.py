@@ -121,14 +121,14 @@ def match_roofs(
 
 def _best(roof: Roof, after: Spectrum, reach: int, where: NDArray[np.bool_] | None) -> tuple[Indices, float]:
     """Place (row, col) of the best agreement within `reach`, and the agreement. where : (2 r + 1, 2 r + 1) places that count."""
-    shown = roof.beside(after, reach)
-    if shown.shape != tuple(side + 2 * reach for side in roof.mask.shape) or not roof.pattern.any():
+    surroundings = roof.beside(after, reach)
+    if surroundings.shape != tuple(side + 2 * reach for side in roof.mask.shape) or not roof.pattern.any():
         return np.zeros(2, np.int64), float("nan")
-    surface = agreement(roof, shown)
+    surface = agreement(roof, surroundings)
     if where is not None:
         surface = np.where(where, surface, -np.inf)
-    place = np.array(np.unravel_index(int(surface.argmax()), surface.shape), np.int64)
-    return place - reach, float(surface.max())
+    peak = np.array(np.unravel_index(int(surface.argmax()), surface.shape), np.int64)
+    return peak - reach, float(surface.max())
 
 
 def find_roofs(
@@ -148,20 +148,20 @@ def find_roofs(
         return None
     moved, match = np.tile(usual, (len(centres), 1)), np.full(len(centres), np.nan)
 
-    def places(window: Window) -> tuple[Indices, Indices, Floats]:
+    def match_roofs(window: Window) -> tuple[Indices, Indices, Floats]:
         members = inside[_inside(centres[inside], window)]
         around = window.grow(WIDEST_PX // 2 + reach + FILTER_PX)
         before, after = _fields(working_grid, around, radiometry)
-        found, best = np.tile(usual, (len(members), 1)), np.full(len(members), np.nan)
+        offsets, best = np.tile(usual, (len(members), 1)), np.full(len(members), np.nan)
         for number, roof in enumerate(cut_roofs(body, members, around, before)):
             if roof is not None:
-                place, best[number] = _best(roof, after, reach, where)
-                found[number] = place if best[number] > chance else usual
-        return members, found, best
+                offset, best[number] = _best(roof, after, reach, where)
+                offsets[number] = offset if best[number] > chance else usual
+        return members, offsets, best
 
     occupied = [window for window in blocks(working_grid.shape, BLOCK_PX) if _inside(centres[inside], window).any()]
-    for members, found, best in in_order(places, occupied, workers):
-        moved[members], match[members] = found, best
+    for members, offsets, best in in_order(match_roofs, occupied, workers):
+        moved[members], match[members] = offsets, best
     return RoofPlaces(moved, match)
 
 
@@ -180,11 +180,11 @@ def _search(
     if len(elsewhere) < LEAST_FOUND:
         return None, none, 0.0
     chance = float(np.quantile(elsewhere, CHANCE))
-    places = np.array([place for place, value in best if value > chance]).reshape(-1, 2)
-    far = np.hypot(*places.T) * working_grid.gsd_m > LEANING_M
-    if len(places) < LEAST_FOUND or far.mean() < LEANING_SHARE:
+    offsets = np.array([offset for offset, value in best if value > chance]).reshape(-1, 2)
+    far = np.hypot(*offsets.T) * working_grid.gsd_m > LEANING_M
+    if len(offsets) < LEAST_FOUND or far.mean() < LEANING_SHARE:
         return None, none, chance
-    return lean_line(places, reach, working_grid.gsd_m), np.round(np.median(places, axis=0)).astype(np.int64), chance
+    return lean_line(offsets, reach, working_grid.gsd_m), np.round(np.median(offsets, axis=0)).astype(np.int64), chance
 
 
 def _sample(
@@ -199,16 +199,16 @@ def _sample(
     large = inside[(body.box[inside, 2:] - body.box[inside, :2]).prod(axis=1) >= LEAST_PX]
     drawn = large[order_by_place(centres[large])][spread_indices(len(large), SAMPLE)]
     roofs: list[Roof] = []
-    shown: list[Spectrum] = []
+    spectra: list[Spectrum] = []
     for number, (row, col) in zip(drawn, centres[drawn].astype(np.int64), strict=True):
         around = Window(int(row), int(col), 1, 1).grow(WIDEST_PX // 2 + reach + FILTER_PX)
         before, after = _fields(working_grid, around, radiometry)
         roof = next(cut_roofs(body, np.array([number]), around, before))
         if roof is not None and roof.pattern.any():
             roofs.append(roof)
-            shown.append(after)
-    best = [_best(roof, after, reach, None) for roof, after in zip(roofs, shown, strict=True)]
-    others = [_best(roof, shown[number - len(shown) // 2], reach, None)[1] for number, roof in enumerate(roofs)]
+            spectra.append(after)
+    best = [_best(roof, after, reach, None) for roof, after in zip(roofs, spectra, strict=True)]
+    others = [_best(roof, spectra[number - len(spectra) // 2], reach, None)[1] for number, roof in enumerate(roofs)]
     return best, np.array([value for value in others if np.isfinite(value)])
 
 
@@ -224,11 +224,11 @@ def roof_agreement(
     return float(np.nanmedian([value for _, value in best])), float(np.quantile(elsewhere, 0.9))
 
 
-def lean_line(places: Indices, reach: int, gsd_m: float) -> NDArray[np.bool_]:
+def lean_line(offsets: Indices, reach: int, gsd_m: float) -> NDArray[np.bool_]:
     """Places (2 r + 1, 2 r + 1) along the line on which the roofs of a scene lie by their heights, and those within 2 m of no lean.
-    places : (M, 2) rows and columns at which roofs of a sample were found."""
-    middle = np.median(places, axis=0)
-    away = places - middle
+    offsets : (M, 2) rows and columns at which roofs of a sample were found."""
+    middle = np.median(offsets, axis=0)
+    away = offsets - middle
     near = away[np.hypot(*away.T) <= np.quantile(np.hypot(*away.T), 0.9)]  # a few are always found elsewhere by chance
     axis = np.linalg.eigh(near.T @ near)[1][:, -1]
     side = np.array([-axis[1], axis[0]])

@@ -56,18 +56,18 @@ def at_offsets(values: NDArray[Any], flat: Indices, offsets: Indices) -> Iterato
 
 
 def correlation_sums(
-    groups: Groups, places: tuple[Indices, Indices], first: FloatImage, second: FloatImage, offsets: Indices
+    groups: Groups, pixels: tuple[Indices, Indices], first: FloatImage, second: FloatImage, offsets: Indices
 ) -> BuildingSums:
     """What correlations of `first` with `second` under several shifts need, per building.
-    places : flat pixel numbers in the first and in the second map; offsets : (S,) to add to those of the second.
+    pixels : flat pixel numbers in the first and in the second map; offsets : (S,) to add to those of the second.
     returns : (count, 2 + 3 S): Σx, Σx², then Σy, Σy², Σxy for each shift."""
-    x = first.ravel()[places[0]]
+    x = first.ravel()[pixels[0]]
     product = np.empty_like(x)
 
     def values() -> Iterator[NDArray[np.generic]]:
         yield x
         yield x * x
-        for y in at_offsets(second, places[1], offsets):
+        for y in at_offsets(second, pixels[1], offsets):
             yield y
             for factor in (y, x):
                 yield np.multiply(factor, y, out=product)

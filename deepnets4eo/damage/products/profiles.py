@@ -183,8 +183,8 @@ def write_xbd(damage_map: DamageMapContent, path: str | Path, grid: Grid) -> Pat
     """Write a label file of xBD for the post image: outlines in pixels (column, row), and in longitude and latitude where they have a
     position on the earth. grid : of the post image. Errors: OutputError when the disk refuses."""
     path, event = Path(path), damage_map.event
-    placed = has_position(damage_map.buildings.crs)
-    ids, classes, shapes = _rows(damage_map, placed=placed)
+    georeferenced = has_position(damage_map.buildings.crs)
+    ids, classes, shapes = _rows(damage_map, georeferenced=georeferenced)
     to_pixel = ~grid.affine
     outlines = damage_map.buildings.geometry.to_numpy()
     pixels = shapely.transform(outlines, lambda xy: np.column_stack(to_pixel * (xy[:, 0], xy[:, 1])))
@@ -196,7 +196,7 @@ def write_xbd(damage_map: DamageMapContent, path: str | Path, grid: Grid) -> Pat
     }  # fmt: skip
     with atomic_write(path) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace") as stream:
         stream.write('{"features": {"lng_lat": [')
-        if placed:
+        if georeferenced:
             _write_list(stream, _xbd_features(ids, classes, shapes))
         stream.write('], "xy": [')
         _write_list(stream, _xbd_features(ids, classes, pixels))
@@ -219,13 +219,13 @@ def _write_list(stream: IO[str], items: Iterator[str]) -> None:
 
 
 def _rows(
-    damage_map: DamageMapContent, *, assessed_only: bool = False, placed: bool = True
+    damage_map: DamageMapContent, *, assessed_only: bool = False, georeferenced: bool = True
 ) -> tuple[list[str], list[str], NDArray[np.object_]]:
     """Ids, classes and outlines, in longitude and latitude unless they have no place."""
     buildings = damage_map.buildings
     if assessed_only:
         buildings = buildings[buildings["status"] == ASSESSED]
-    shapes = [part.shapes for part in pieces(buildings)] if placed else [buildings.geometry.to_numpy()]
+    shapes = [part.shapes for part in pieces(buildings)] if georeferenced else [buildings.geometry.to_numpy()]
     return (
         buildings["id"].astype(str).tolist(),
         buildings["damage"].fillna(UNGRADED).tolist(),

@@ -18,15 +18,15 @@ def add_layout(root: ET.Element, extent: tuple[float, float, float, float], titl
     layout = ET.SubElement(ET.SubElement(root, "Layouts"), "Layout", name=NAME, units="mm", printResolution="300")
     _item(ET.SubElement(layout, "PageCollection"), PAGE, (0, 0, 297, 210))
     left, bottom, right, top = _widened(extent, 200 / 174)
-    shown = _item(
+    map_item = _item(
         layout, MAP, (8, 28, 200, 174), followPreset="true", followPresetName="damage", frame="true", mapRotation="0"
     )
     corners = {"xmin": left, "ymin": bottom, "xmax": right, "ymax": top}
-    ET.SubElement(shown, "Extent", {name: repr(value) for name, value in corners.items()})
-    ET.SubElement(shown, "LayerSet")
+    ET.SubElement(map_item, "Extent", {name: repr(value) for name, value in corners.items()})
+    ET.SubElement(map_item, "LayerSet")
     for text, box in ((title, (8, 6, 281, 9)), (sentence, (8, 16, 281, 9))):
         _item(layout, LABEL, box, labelText=text, htmlState="0")
-    of_map = shown.attrib["uuid"]
+    of_map = map_item.attrib["uuid"]
     _item(layout, LEGEND, (214, 28, 75, 120), map_uuid=of_map, title="", resizeToContents="1", legendFilterByAtlas="0")
     step = max(each for each in STEPS if each <= max((right - left) / 8, 1))
     _item(

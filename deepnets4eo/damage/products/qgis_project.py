@@ -66,7 +66,7 @@ class _MapLayer:
     provider: str
     crs: ET.Element
     style: Sequence[ET.Element]
-    shown: bool = True
+    visible: bool = True
 
 
 def write_project(
@@ -239,7 +239,7 @@ def _add_group(tree: ET.Element, name: str, layers: Sequence[_MapLayer]) -> None
 
 def _tree_node(layer: _MapLayer) -> ET.Element:
     node = ET.Element(
-        "layer-tree-layer", id=layer.key, name=_clean(layer.title), checked=CHECKED if layer.shown else UNCHECKED, expanded="1",
+        "layer-tree-layer", id=layer.key, name=_clean(layer.title), checked=CHECKED if layer.visible else UNCHECKED, expanded="1",
         providerKey=layer.provider, source=_clean(layer.source),
     )  # fmt: skip
     ET.SubElement(node, "customproperties")
@@ -275,8 +275,8 @@ def _add_themes(root: ET.Element, keys: set[str]) -> None:
         if KEY.format(subject) in keys:
             theme = ET.SubElement(themes, "visibility-preset", {"name": name, "has-expanded-info": "0"})
             for key in sorted(keys):
-                shown = key == KEY.format(subject) or key not in subjects
-                ET.SubElement(theme, "layer", id=key, visible=str(int(shown)), expanded="0")
+                visible = key == KEY.format(subject) or key not in subjects
+                ET.SubElement(theme, "layer", id=key, visible=str(int(visible)), expanded="0")
 
 
 def _add_layer(projectlayers: ET.Element, layer: _MapLayer) -> None:

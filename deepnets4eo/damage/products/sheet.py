@@ -227,8 +227,8 @@ def _furnish(axes: Axes, grid: Grid, page: _Page) -> float:
     """Scale bar and north arrow; how many metres of ground a metre of paper shows."""
     axes.apply_aspect()
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    placed = is_placed(grid)
-    metres = _metres_across(grid, (left, right), (low + high) / 2) if placed else right - left
+    georeferenced = is_placed(grid)
+    metres = _metres_across(grid, (left, right), (low + high) / 2) if georeferenced else right - left
     length = max(step for step in STEPS if step <= metres / 4)
     share, x, y = length / metres, 0.04, 0.05
     for end, color, width in ((x + share, "white", 4.0), (x + share / 2, "black", 2.5)):
@@ -239,7 +239,7 @@ def _furnish(axes: Axes, grid: Grid, page: _Page) -> float:
     text = f"{length / 1000:g} km" if length >= 1000 and unit == "m" else f"{length:g} {unit}"
     box = dict(facecolor="white", edgecolor="none", alpha=0.75, pad=0.8)
     axes.text(x, y + 0.025, text, size=6 * page.zoom, transform=axes.transAxes, bbox=box)
-    if placed:
+    if georeferenced:
         _draw_north(axes, grid, page)
     paper = axes.get_position().width * page.figure.get_figwidth() * 0.0254
     return metres / paper

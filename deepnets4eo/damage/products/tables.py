@@ -119,10 +119,10 @@ def _add_findings(database: sqlite3.Connection, damage_map: DamageMapContent) ->
     )
     register_table(database, "findings", "What limits the worth of this map, worst first")
     worst = damage_map.findings[:1]
-    said = [f"{item.severity.upper()}: {item.message} All findings are in the table `findings`." for item in worst]
+    notes = [f"{item.severity.upper()}: {item.message} All findings are in the table `findings`." for item in worst]
     database.execute(
         "UPDATE gpkg_contents SET description = ? || char(10) || description WHERE table_name = 'buildings'",
-        ("\n".join([*said, damage_map.headline()]),),
+        ("\n".join([*notes, damage_map.headline()]),),
     )
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import get_args
 
-from deepnets4eo.damage.map_content import NOT_TOLD, DamageMapContent
+from deepnets4eo.damage.map_content import UNKNOWN_COUNT, DamageMapContent
 from deepnets4eo.damage.settings import Language
 from deepnets4eo.files import read_yaml
 from deepnets4eo.outputs.map_page.page import PageLanguage
@@ -45,7 +45,7 @@ def count_sentence(damage_map: DamageMapContent, language: Language) -> str:
     """How many buildings are named damaged, and how many are expected, in one sentence."""
     text, numbers = damage_map.count_words()
     counted = translate(text, language).format(*(number_text(value, language) for value in numbers))
-    return f"{translate(NOT_TOLD, language)}: {counted}" if damage_map.is_wide else counted
+    return f"{translate(UNKNOWN_COUNT, language)}: {counted}" if damage_map.is_wide else counted
 
 
 def page_language(language: Language) -> PageLanguage:

@@ -46,7 +46,7 @@ class Reviewed:
     Attributes
     ----------
     looked_at, left_out, cannot_tell : int
-        Answers that name a grade, those that say that there is no building or that a cloud hides it, and those that cannot tell.
+        Answers that name a grade, those that say that there is no building or that a cloud hides it, and those that name none.
     added : int
         How many of the former are of buildings that were not drawn.
     buildings, built_area_m2 : dict

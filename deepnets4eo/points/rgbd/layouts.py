@@ -193,8 +193,8 @@ def _sequences(data: FrameSection) -> dict[str, list[str]]:
 
 
 def _number(sequence: str) -> int | None:
-    found = re.fullmatch(r"\D*(\d+)", sequence)
-    return None if found is None else int(found[1])
+    match = re.fullmatch(r"\D*(\d+)", sequence)
+    return None if match is None else int(match[1])
 
 
 @dataclass(frozen=True)
