@@ -59,7 +59,8 @@ def clouds_in_image(post: Layer, pre: Layer | None, gsd_m: float) -> Layer | Non
         return None
     after = np.where(seen, after, 0).astype(np.float32)
     find = _cloudy_spectrum if "nir" in post.band_names else _cloudy_colours
-    clouds = _wide(find(dict(zip(post.band_names, after, strict=True)), after, before, seen, cell_m) & seen, cell_m)
+    cloudy = find(dict(zip(post.band_names, after, strict=True)), after, before, seen, cell_m) & seen
+    clouds = _wide(cloudy, _of_one_value(after), cell_m)
     return Layer.open(clouds[None].astype(np.uint8), grid=post.grid.zoom_to(shape)) if clouds.any() else None
 
 
@@ -92,15 +93,25 @@ def _cloudy_spectrum(
     return np.asarray(cloudy & (bands["swir"] > LEAST_SWIR * green) if "swir" in bands else cloudy)
 
 
-def _wide(cloudy: Mask, cell_m: float) -> Mask:
-    """Clouds that are wide and large, with their soft borders."""
+def _of_one_value(bands: FloatImage) -> Mask:
+    """Cells (h, w) like all their neighbours in every band (C, h, w): saturated, or undeclared nodata."""
+    return np.asarray(
+        np.all([ndimage.maximum_filter(band, 3) == ndimage.minimum_filter(band, 3) for band in bands], axis=0)
+    )
+
+
+def _wide(cloudy: Mask, of_one_value: Mask, cell_m: float) -> Mask:
+    """Clouds that are wide and large, with their soft borders; what has one single value has hard ones."""
     half = round(OPENED_M / 2 / cell_m)
     wide = ndimage.binary_opening(cloudy, np.ones((2 * half + 1, 2 * half + 1)))
     parts, _ = ndimage.label(wide)
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     kept = (sizes * cell_m**2 >= min(LEAST_M2, MOST_OF_IMAGE * cloudy.size * cell_m**2))[parts]
-    return np.asarray(ndimage.binary_dilation(kept, iterations=max(1, round(GROWN_M / cell_m))) if kept.any() else kept)
+    soft = kept & ~(np.bincount(parts.ravel(), of_one_value.ravel()) > sizes / 2)[parts]
+    grown = ndimage.binary_dilation(soft, iterations=max(1, round(GROWN_M / cell_m))) if soft.any() else soft
+    hard = ndimage.binary_propagation(kept, mask=kept | of_one_value)
+    return np.asarray(ndimage.binary_dilation(hard, np.ones((3, 3)), iterations=2) | grown)
 
 
 def cloud_finding(mask: Layer, image: Layer, role: str, remedy: str) -> Finding | None:

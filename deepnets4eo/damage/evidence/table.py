@@ -111,9 +111,9 @@ def assess_coverage(sums: dict[str, BuildingSums], geometry: BuildingGeometry, w
     rules = [
         (seen_post < VISIBLE_SHARE, NODATA),
         (cut & ~inside, CUT),
-        ((seen_post < VISIBLE_SHARE) & (blank > (1 - VISIBLE_SHARE) / 2), BLANK),
         (small | (few & inside), SMALL),  # slivers enclose no centre of a pixel
         (cloudy > CLOUDY_SHARE, CLOUD),
+        ((seen_post < VISIBLE_SHARE) & (blank > (1 - VISIBLE_SHARE) / 2), BLANK),
         (few & ~inside, OUTSIDE),
         (~(full > 0), EMPTY),
     ]
