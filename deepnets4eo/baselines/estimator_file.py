@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, ZipInfo
@@ -107,7 +106,9 @@ def _skops_io() -> Any:
     hidden = {} if "torch" in sys.modules else {"torch": None}
     sys.modules.update(hidden)  # type: ignore[arg-type]
     try:
-        return import_module("skops.io")
+        import skops.io
+
+        return skops.io
     finally:
         for name in hidden:
             del sys.modules[name]

@@ -1,5 +1,6 @@
 """Files of estimators: what is loaded is what was saved, and what would lead outside its arrays is not loaded."""
 
+import builtins
 import json
 import sys
 import zipfile
@@ -217,8 +218,17 @@ def test_an_estimator_is_written_without_loading_torch(monkeypatch, loaded):
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     if loaded:
         monkeypatch.setitem(sys.modules, "torch", torch)
-    seen = []
-    monkeypatch.setattr(estimator_file, "import_module", lambda _: seen.append(sys.modules.get("torch", "absent")))
+    seen, usual = [], builtins.__import__
+
+    def imported(name, *rest, **more):
+        if name != "skops.io":
+            return usual(name, *rest, **more)
+        seen.append(sys.modules.get("torch", "absent"))
+        return SimpleNamespace(io=None)
+
+    monkeypatch.setattr(builtins, "__import__", imported)
     estimator_file._skops_io()
+    after = sys.modules.get("torch", "absent")
+    monkeypatch.undo()
     assert seen == [torch if loaded else None]
-    assert sys.modules.get("torch", "absent") == (torch if loaded else "absent")
+    assert after == (torch if loaded else "absent")

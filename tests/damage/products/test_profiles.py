@@ -89,7 +89,7 @@ def test_the_package_has_the_name_of_its_activation(given, stem, tmp_path):
     assert paths[f"{stem}.gpkg"].is_file()
     version = stem[-3:] if given else "_v1"
     assert {name for name, _ in pyogrio.list_layers(out / f"{stem}.gpkg")} == {
-        f"{name}{version}" for name in ("builtUpA", "areaOfInterestA", "source")
+        f"{name}{version}" for name in ("builtUpA", "areaOfInterestA", "imageFootprintA", "source", "summaryTable")
     }  # fmt: skip
     others = {path.stem for path in out.glob("*.gpkg")} - {"damage", stem}
     assert others == {"EMSR111_AOI01_GRA_PRODUCT_v1"}, "that of the earlier map is gone, those of others stay"
