@@ -65,7 +65,8 @@ def test_the_job_writes_every_product(place: Path, tmp_path: Path, capsys: pytes
     out = tmp_path / "damage"
     assert run(place, out) == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"Open {out / 'report.html'}")
+    assert said.startswith("Open report.html in a browser, damage.qgz in QGIS.")
+    assert said.splitlines().count(str(out / "report.html")) == 1
     names = {path.name for path in out.iterdir()}
     assert names == set(PRODUCTS) - {AREAS_FILE} - {file for name, file in FURTHER.items() if name not in USUAL}
     assert {name for name, _ in pyogrio.list_layers(out / "damage.gpkg")} == {
