@@ -88,6 +88,8 @@ class Open3dFile(CloudFile):
                 tensors = open3d.t.io.read_point_cloud(path).point
             values = {str(name).lower(): tensors[name].numpy() for name in tensors}
             values |= {name: values[name].view(kind) for name, kind in kinds.items() if name in values}
+        except InputError:  # a ValueError, and says all itself
+            raise
         except (
             RuntimeError,
             MemoryError,
