@@ -340,8 +340,13 @@ def test_an_experiment_that_is_stopped_says_how_to_go_on(
     stop: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as ended, script.plain_errors():
-        signal.raise_signal(stop)
+    # A shell starts what runs in its background with SIGINT ignored, and Python then leaves it so.
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(SystemExit) as ended, script.plain_errors():
+            signal.raise_signal(stop)
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
     assert ended.value.code == 130
     assert (
         capsys.readouterr().err

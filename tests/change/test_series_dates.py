@@ -116,7 +116,7 @@ def test_masks_of_one_date_are_joined_and_given_dates_are_those_of_the_masks_too
 def test_rasters_without_a_date_twice_a_date_and_missing_masks_are_refused(tmp_path):
     write_geotiff(tmp_path / "one" / "x.tif", PIXELS)
     with pytest.raises(
-        InputError, match=r"x\.tif has no date in its name or tags.*\(--dates\).*\(--set date_pattern=…\)"
+        InputError, match=r"x\.tif has no date in its name or tags.*\(--set dates=…\).*\(--set date_pattern=…\)"
     ):
         find_images(tmp_path / "one")
     with pytest.raises(InputError, match=r"no date by the pattern '%Y'"):

@@ -198,7 +198,7 @@ def test_clicks_of_other_scenes_and_labels_of_other_runs_are_refused(
 def test_a_process_that_is_killed_loses_no_click_and_the_next_one_goes_on(place: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shutil.copytree(place / "new", out)
-    command = ["review", str(place / "scene.tif"), "--model", str(place / "run"), "--out", str(out), "--no-browser"]
+    command = ["clicks", str(place / "run"), str(place / "scene.tif"), "--out", str(out), "--no-browser"]
     with subprocess.Popen(
         [sys.executable, "-m", "deepnets4eo", *command], stdout=subprocess.PIPE, text=True, env=os.environ
     ) as process:

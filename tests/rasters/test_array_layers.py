@@ -14,6 +14,7 @@ from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.formats import hdf5
 from deepnets4eo.grid import Window
 from deepnets4eo.outputs.input_files import files_behind
 from deepnets4eo.rasters.scene import Layer, Scene
@@ -154,7 +155,7 @@ def _sparse_cube(kind: str, folder: Path, bands: int, side: int) -> Path:
     if kind in ("h5", "mat73"):
         with h5py.File(path, "w", userblock_size=512 if kind == "mat73" else 0) as file:
             data = file.create_dataset("cube", (bands, side, side), "i2", chunks=(bands, 32, 32))
-            data[:, 3000:3032, 2000:2032] = 1
+            data[:, 3000:3096, 2000:2096] = 1  # of what is declared, hdf5 wants one byte in MOST_TIMES_STORED
         if kind == "mat73":
             with path.open("r+b") as file:
                 file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
@@ -215,10 +216,14 @@ def test_real_wavelengths_are_nanometres(real_data: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(2**33, 8, 4), (65_536, 70_000, 70_000), (4, 2**31, 4)])
 def test_arrays_with_more_bands_or_pixels_than_any_raster_are_refused_before_they_are_counted(
-    tmp_path: Path, shape: tuple[int, int, int]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int, int]
 ) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("cube", shape, "u1", chunks=(1, 8, 4))
+    with pytest.raises(InputError, match=r"a\.h5: cube of shape .* and the file holds 0 of it"):
+        Layer.open(f"{tmp_path / 'a.h5'}#cube:bhw")
+    # As if all values were written, for which no disk here is large enough.
+    monkeypatch.setattr(hdf5, "MOST_DECLARED_BYTES", 1 << 60)
     with pytest.raises(
         InputError, match=r"bands of .* pixels; expected at most 65,535 bands .*name it, e\.g\. .*a\.h5#cube:hwb"
     ):
