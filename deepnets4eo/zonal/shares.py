@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import geopandas as gpd
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -13,6 +12,9 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.grid import READ_PX, Window, transform_shapes
 from deepnets4eo.rasters.scene import Layer
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 AREA_ERROR = 1e-9  # of a box, by which the area of what lies in it is rounded
 WEST, NORTH, EAST, SOUTH = range(4)  # of a box: first column and row, and those behind the last
@@ -34,6 +36,7 @@ def sums_by_share(layer: Layer, polygons: gpd.GeoDataFrame) -> Floats:
 
     Examples
     --------
+    >>> import geopandas as gpd
     >>> people = Layer.open(np.array([[100.0, 40.0]]))
     >>> sums_by_share(people, gpd.GeoDataFrame(geometry=[shapely.box(0.5, 0, 1.25, 1)])).tolist()
     [60.0]
