@@ -225,7 +225,8 @@ def _from_overpass(server: str, box: Box, progress: Callable[[float], None] | No
             progress(number / len(squares))
     shapes = {key: _shape(element) for key, element in elements.items()}
     kept = [key for key, shape in shapes.items() if shape is not None]
-    tags = pd.DataFrame([elements[key].get("tags") or {} for key in kept], kept, dtype=object).reindex(columns=STANDING)
+    given = [elements[key].get("tags") or {} for key in kept]
+    tags = pd.DataFrame([[one.get(tag) for tag in STANDING] for one in given], kept, list(STANDING), dtype=object)
     tags = tags[~no_buildings(tags.reset_index(drop=True))]
     kept = tags.index.tolist()
     return _within(
