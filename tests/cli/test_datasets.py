@@ -82,7 +82,7 @@ def test_the_full_name_of_a_recipe_shows_its_folder_and_card(capsys):
 def test_a_recipe_without_a_card_is_shown_as_such(capsys, tmp_path, monkeypatch):
     (tmp_path / "recipe.yaml").write_text("")
     monkeypatch.setattr(catalog, "recipes", lambda: ["bare"])
-    monkeypatch.setattr(catalog, "model_path", lambda name: tmp_path)
+    monkeypatch.setattr(catalog, "shipped_path", lambda name: tmp_path)
     assert main(["models", "bare"]) == 0
     assert capsys.readouterr().out == f"{tmp_path}\nIt has no card.md.\n"
 

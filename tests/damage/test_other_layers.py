@@ -93,7 +93,8 @@ def test_a_mask_whose_clear_pixels_are_no_data_is_refused() -> None:
 
 
 def test_a_map_of_water_whose_dry_ground_is_no_data_is_refused(tmp_path: Path) -> None:
-    path = write_geotiff(tmp_path / "water.tif", np.ones((1, *POST.shape), np.uint8), nodata=0)
+    water, grid = np.ones((1, *POST.shape), np.uint8), POST.grid
+    path = write_geotiff(tmp_path / "water.tif", water, crs=grid.crs, transform=grid.affine, nodata=0)
     with pytest.raises(InputError, match=r"--water .*water\.tif declares 0 as nodata, but 0 is dry ground"):
         open_inputs(None, POST, CITY.footprints(), Settings(water=str(path)))
 

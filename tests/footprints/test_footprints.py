@@ -483,4 +483,4 @@ def test_advice_on_options_of_gdal_is_left_out_of_messages(tmp_path: Path) -> No
     (tmp_path / "a.shx").unlink()
     with pytest.raises(InputError, match="Unable to open .*Expected a whole file") as refused:
         read_footprints(tmp_path / "a.shp")
-    assert "option" not in str(refused.value)
+    assert "option" not in str(refused.value).replace(str(tmp_path), "")  # the folder has the name of this test
