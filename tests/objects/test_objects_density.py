@@ -95,3 +95,10 @@ def test_what_cannot_be_is_refused() -> None:
         density_map(cars(3), cells, radius_m=1e5)
     with pytest.raises(InputError, match="smaller cells"):
         density_map(cars(3), cells, radius_m=9.0)
+
+
+def test_cells_far_smaller_than_pixels_are_refused_before_a_map_of_them_is_written() -> None:
+    pixels = Grid((20, 30), Affine.scale(1e6, -1e6), None)
+    with pytest.raises(InputError, match=r"cell_m is 50.0, but pixels have sides of 1e\+06 and 1e\+06 m"):
+        density_grid(pixels, 50.0)
+    assert tuple(density_grid(Grid((20, 30), Affine.scale(16, -16), None), 1.0).shape) == (320, 480)
