@@ -62,6 +62,12 @@ class Window(NamedTuple):
         """Lowest and highest (x, y) of its pixels, x along the columns."""
         return np.array([self.col, self.row], float), np.array([self.col + self.width, self.row + self.height], float)
 
+    def holds(self, at: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(N,) which (row, col) positions (N, 2) lie in the window; NaN lies nowhere."""
+        corner, size = np.array(self[:2]), np.array(self[2:])
+        with np.errstate(invalid="ignore"):
+            return np.asarray(((at >= corner) & (at < corner + size)).all(axis=1))
+
     def grow(self, margin_px: int) -> Window:
         """The same window with `margin_px` more on each side."""
         return Window(

@@ -154,12 +154,6 @@ class BlockWithMargin:
         """(S,) what each shift adds to flat pixel numbers of what was read."""
         return np.asarray(shifts_px(self.working_grid.gsd_m) @ (self.around.width, 1))
 
-    def holds(self, at: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which (row, col) positions lie in the window; NaN lies nowhere."""
-        corner, size = np.array(self.window[:2]), np.array(self.window[2:])
-        with np.errstate(invalid="ignore"):
-            return ((at >= corner) & (at < corner + size)).all(axis=1)
-
 
 def measure_block(
     window: Window, working_grid: WorkingGrid, geometry: BuildingGeometry, radiometry: dict[str, Radiometry]
@@ -274,7 +268,7 @@ def _outline_sums(
     back : (M,) of `BlockWithMargin.back`."""
     traced = sides.subset(buildings).trace(STEP_PX, block.window.box)
     at = traced.points[:, ::-1]  # row, col
-    inside = block.holds(at)
+    inside = block.window.holds(at)
     owner, at, normal = traced.owner[inside], at[inside], traced.normals[inside, ::-1].astype(np.float32)
     back = back[owner]
     samples, flat = Groups(owner, len(buildings)), block.pixel_indices(at) + back
@@ -310,7 +304,7 @@ def _pair_sums(
 
 def _context(block: BlockWithMargin, geometry: BuildingGeometry, maps: dict[str, Maps]) -> Table:
     """Means over the open ground around the buildings centred in the block, and how well their roofs are found again in place."""
-    centred = np.flatnonzero(block.holds(geometry.centres))
+    centred = np.flatnonzero(block.window.holds(geometry.centres))
     around = block.around
     built = np.zeros(around.height * around.width, bool)
     for members in geometry.body.some_at_a_time(around):
@@ -401,16 +395,13 @@ def collect(
 
 def radiometries(working_grid: WorkingGrid, geometry: BuildingGeometry) -> dict[str, Radiometry]:
     """Radiometry of the images, by role."""
-    centres = geometry.centres[_inside(geometry, working_grid)]
+    centres = geometry.centres[Window(0, 0, *working_grid.shape).holds(geometry.centres)]
     return {name: measure(working_grid.layers[name], centres) for name in IMAGES if name in working_grid.layers}
 
 
 def _leave_out(geometry: BuildingGeometry, window: Window, reason: str) -> None:
     """Leave out the buildings that a block would have measured."""
-    corner, size = np.array(window[:2]), np.array(window[2:])
-    with np.errstate(invalid="ignore"):
-        centred = ((geometry.centres >= corner) & (geometry.centres < corner + size)).all(axis=1)
-    rows = np.union1d(geometry.body.touching(window), np.flatnonzero(centred))
+    rows = np.union1d(geometry.body.touching(window), np.flatnonzero(window.holds(geometry.centres)))
     geometry.left_out[rows[geometry.left_out[rows] == ""]] = reason
 
 
@@ -445,12 +436,6 @@ class _Totals:
 def _pop_rows(table: Table) -> Iterator[tuple[str, BuildingSums]]:
     while table.rows:
         yield table.rows.popitem()
-
-
-def _inside(geometry: BuildingGeometry, working_grid: WorkingGrid) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        inside = (geometry.centres >= 0) & (geometry.centres < working_grid.shape)
-    return np.flatnonzero(inside.all(axis=1))
 
 
 def _table(total: dict[str, BuildingSums], name: str, rows: int, columns: int, empty: float) -> BuildingSums:

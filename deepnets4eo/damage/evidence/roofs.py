@@ -73,9 +73,8 @@ def agreement(roof: Roof, around: Spectrum) -> Floats:
     both = fft.ifft2(fft.fft2(around, shape) * np.conj(fft.fft2(roof.pattern, shape)))[:height, :width].real
     power = np.square(around.real) + np.square(around.imag)
     there = fft.irfft2(fft.rfft2(power, shape) * np.conj(fft.rfft2(roof.mask, shape)), shape)[:height, :width]
-    own = float(np.square(np.abs(roof.pattern)).sum())
-    energy = np.sqrt(own * np.maximum(there, 1e-3))
-    return np.asarray(both / max(float(energy.max()), 1e-9) if own == 0 else both / energy, float)
+    own = float(np.square(np.abs(roof.pattern)).sum())  # above 0: `_best` compares no roof without edges
+    return np.asarray(both / np.sqrt(own * np.maximum(there, 1e-3)), float)
 
 
 def cut_roofs(body: Outlines, members: Indices, around: Window, before: Spectrum) -> Iterator[Roof | None]:
@@ -142,14 +141,14 @@ def find_roofs(
 
     body : of the buildings, with their edge, in working pixels; centres : (N, 2) row and col. Reads both images once more where they do."""
     reach = min(int(REACH_M / working_grid.gsd_m), MOST_REACH_PX)
-    inside = np.flatnonzero(_inside(centres, Window(0, 0, *working_grid.shape)))
+    inside = np.flatnonzero(Window(0, 0, *working_grid.shape).holds(centres))
     where, usual, chance = _search(working_grid, body, centres, inside, radiometry, reach)
     if where is None:
         return None
     moved, match = np.tile(usual, (len(centres), 1)), np.full(len(centres), np.nan)
 
     def match_roofs(window: Window) -> tuple[Indices, Indices, Floats]:
-        members = inside[_inside(centres[inside], window)]
+        members = inside[window.holds(centres[inside])]
         around = window.grow(WIDEST_PX // 2 + reach + FILTER_PX)
         before, after = _fields(working_grid, around, radiometry)
         offsets, best = np.tile(usual, (len(members), 1)), np.full(len(members), np.nan)
@@ -159,7 +158,7 @@ def find_roofs(
                 offsets[number] = offset if best[number] > chance else usual
         return members, offsets, best
 
-    occupied = [window for window in blocks(working_grid.shape, BLOCK_PX) if _inside(centres[inside], window).any()]
+    occupied = [window for window in blocks(working_grid.shape, BLOCK_PX) if window.holds(centres[inside]).any()]
     for members, offsets, best in in_order(match_roofs, occupied, workers):
         moved[members], match[members] = offsets, best
     return RoofPlaces(moved, match)
@@ -217,7 +216,7 @@ def roof_agreement(
 ) -> tuple[float, float]:
     """Median agreement of a sample of roofs within 2 m, and what nine of ten of them do not reach with the surroundings of others;
     NaN where there are too few roofs."""
-    inside = np.flatnonzero(_inside(centres, Window(0, 0, *working_grid.shape)))
+    inside = np.flatnonzero(Window(0, 0, *working_grid.shape).holds(centres))
     best, elsewhere = _sample(working_grid, body, centres, inside, radiometry, round(IN_PLACE_M / working_grid.gsd_m))
     if len(elsewhere) < LEAST_FOUND:
         return float("nan"), float("nan")
@@ -253,10 +252,3 @@ def _directions(working_grid: WorkingGrid, name: str, window: Window, radiometry
     light = light_of(data, radiometry)
     light[~valid] = light[valid].mean() if valid.any() else 0
     return edge_directions(light, valid, radiometry)
-
-
-def _inside(at: NDArray[np.float64], window: Window) -> NDArray[np.bool_]:
-    """Which (row, col) positions lie in a window; NaN lies nowhere."""
-    corner, size = np.array(window[:2]), np.array(window[2:])
-    with np.errstate(invalid="ignore"):
-        return np.asarray(((at >= corner) & (at < corner + size)).all(axis=1))
