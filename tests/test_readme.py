@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 HOWTO_DAMAGE = (ROOT / "docs" / "howto" / "damage.md").read_text(encoding="utf-8")
-SCREEN_LINES = 80
+SCREEN_LINES = 60
 
 
 def commands(text: str) -> list[str]:
@@ -48,8 +48,8 @@ def keys_of(line: str) -> set[str]:
     }
 
 
-def test_the_readme_fits_one_screen() -> None:
-    assert len(README.splitlines()) <= SCREEN_LINES
+def test_the_readme_without_its_tables_fits_one_screen() -> None:
+    assert len([line for line in README.splitlines() if not line.startswith("|")]) <= SCREEN_LINES
 
 
 def test_the_readme_reaches_a_map_in_five_commands() -> None:
