@@ -34,14 +34,14 @@ from script import NOTE, add_smoke, plain_errors
 from sklearn.metrics import log_loss, roc_auc_score
 
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.decision import POST_ALONE, name_damaged
-from deepnets4eo.damage.fit_model import Graded
-from deepnets4eo.damage.model import BY_NETWORK, DEFAULT_MODEL, DamageModel, to_decision_table
-from deepnets4eo.damage.pool import ALONE, EQUAL_SHARE, NETWORK, RELIABILITY, SHARE, pool_log_odds
-from deepnets4eo.damage.probabilities import border_log_odds
-from deepnets4eo.damage.reliability import Reliability, fit_reliability
-from deepnets4eo.damage.site import MOST_INFORMATION as MOST_AT_SITE
-from deepnets4eo.damage.site import UNKNOWN_SITE, fit_to_site
+from deepnets4eo.damage.calibration.pool import ALONE, EQUAL_SHARE, NETWORK, RELIABILITY, SHARE, pool_log_odds
+from deepnets4eo.damage.calibration.probabilities import border_log_odds
+from deepnets4eo.damage.calibration.reliability import Reliability, fit_reliability
+from deepnets4eo.damage.calibration.site import MOST_INFORMATION as MOST_AT_SITE
+from deepnets4eo.damage.calibration.site import UNKNOWN_SITE, fit_to_site
+from deepnets4eo.damage.decision.decision import POST_ALONE, name_damaged
+from deepnets4eo.damage.decision.fit_model import Graded
+from deepnets4eo.damage.decision.model import BY_NETWORK, DEFAULT_MODEL, DamageModel, to_decision_table
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import read_yaml

@@ -27,9 +27,9 @@ from places.working_grid import FOOTPRINT_ERROR_M, world_pair
 from script import JOPLIN, NOTE, add_smoke, plain_errors, require_all
 
 from deepnets4eo.damage import assess
+from deepnets4eo.damage.decision.fit_model import PAIR, VARIANTS, Graded, fit_model, fit_variant, grade_numbers
+from deepnets4eo.damage.decision.model import UNLIKE
 from deepnets4eo.damage.evidence import gather
-from deepnets4eo.damage.fit_model import PAIR, VARIANTS, Graded, fit_model, fit_variant, grade_numbers
-from deepnets4eo.damage.model import UNLIKE
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_yaml

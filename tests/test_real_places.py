@@ -19,7 +19,7 @@ from places.damage_scores import at_half, intervals_of, ranges_of, scores_of  # 
 from places.working_grid import CRS, SourceImage, on_working_grid, regions_of  # noqa: E402
 
 from deepnets4eo.cards.legend import VOID  # noqa: E402
-from deepnets4eo.damage.probabilities import adjust_to_share  # noqa: E402
+from deepnets4eo.damage.calibration.probabilities import adjust_to_share  # noqa: E402
 
 
 def square_source(side_m: float = 0.25) -> SourceImage:

@@ -20,8 +20,8 @@ from deepnets4eo.cli.options import (
     part_is_done,
 )
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_footprints, show_result
-from deepnets4eo.damage.map_content import FURTHER, USUAL
-from deepnets4eo.damage.settings import FurtherInputs, ProductOptions, Settings
+from deepnets4eo.damage.inputs.settings import FurtherInputs, ProductOptions, Settings
+from deepnets4eo.damage.products.content import FURTHER, USUAL
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import check_exist
 from deepnets4eo.outputs.event import EventInfo

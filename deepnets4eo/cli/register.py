@@ -84,7 +84,7 @@ def _read_outlines(footprints: str, pair: ImagePair, options: RegisterOptions) -
 
 
 def _lines(registration: Registration) -> list[str]:
-    from deepnets4eo.damage.prepared_scene import FARTHER
+    from deepnets4eo.damage.inputs.registered_scene import FARTHER
 
     measured, unit = registration.measured, registration.unit
     lines = [f"registration: {registration.status}" + (f" ({registration.reason})" if registration.reason else "")]

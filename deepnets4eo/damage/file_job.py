@@ -19,7 +19,8 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.catalog import run_path, shipped_path
-from deepnets4eo.damage.areas import check_areas, open_people
+from deepnets4eo.damage.evidence.point_evidence import PointEvidence
+from deepnets4eo.damage.evidence.raster_evidence import RasterEvidence
 from deepnets4eo.damage.evidence.table import (
     CUT,
     EMPTY,
@@ -31,19 +32,18 @@ from deepnets4eo.damage.evidence.table import (
     VISIBLE_SHARE,
 )
 from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m
-from deepnets4eo.damage.find_buildings import SHIPPED, buildings_of
-from deepnets4eo.damage.input_checks import check_images
-from deepnets4eo.damage.inputs import Inputs, open_inputs, open_pair
+from deepnets4eo.damage.inputs.checks import check_images
+from deepnets4eo.damage.inputs.find_buildings import SHIPPED, buildings_of
+from deepnets4eo.damage.inputs.journal import JobControl, damage_journal, labels_file
+from deepnets4eo.damage.inputs.opening import Inputs, open_inputs, open_pair
+from deepnets4eo.damage.inputs.registered_scene import PreparedScene
+from deepnets4eo.damage.inputs.settings import FurtherInputs, ProductOptions, Settings
 from deepnets4eo.damage.job import ImageSteps, assess_inputs, assess_part, load_model, open_models
-from deepnets4eo.damage.job_control import JobControl, damage_journal, labels_file
 from deepnets4eo.damage.map import PRODUCTS, DamageMap
-from deepnets4eo.damage.map_content import FURTHER
-from deepnets4eo.damage.point_evidence import PointEvidence
-from deepnets4eo.damage.prepared_scene import PreparedScene
+from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
+from deepnets4eo.damage.products.areas import check_areas, open_people
+from deepnets4eo.damage.products.content import FURTHER
 from deepnets4eo.damage.products.write import check_formats, formats_of, named_before
-from deepnets4eo.damage.raster_evidence import RasterEvidence
-from deepnets4eo.damage.settings import FurtherInputs, ProductOptions, Settings
-from deepnets4eo.damage.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.device import Compute, torch_settings
 from deepnets4eo.errors import InputError, MissingExtraError, RunError
 from deepnets4eo.files import check_overwrite
@@ -61,7 +61,7 @@ from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.damage.decision import DecisionModel
+    from deepnets4eo.damage.decision.decision import DecisionModel
     from deepnets4eo.rasters.scene import Layer, LayerLike
     from deepnets4eo.registration import ImagePair
 

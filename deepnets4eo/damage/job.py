@@ -1,6 +1,6 @@
 """The main job: pre and post image and footprints in, a damage map out.
 
-Takes paths or layers (see `damage.inputs` for what is refused). Five steps: footprints, registration, evidence,
+Takes paths or layers (see `damage.inputs.opening` for what is refused). Five steps: footprints, registration, evidence,
 decision, products; the last is `DamageMap.save`."""
 
 from __future__ import annotations
@@ -16,24 +16,17 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.decision import DecisionModel
-from deepnets4eo.damage.estimates import BuildingGround
+from deepnets4eo.damage.calibration.pool import Score
+from deepnets4eo.damage.decision.decision import DecisionModel
+from deepnets4eo.damage.decision.estimates import BuildingGround
+from deepnets4eo.damage.decision.findings import block_findings
+from deepnets4eo.damage.decision.inundation import find_water, inundated_buildings, with_inundation
+from deepnets4eo.damage.decision.model import set_not_assessed
+from deepnets4eo.damage.decision.unbuilt import NO_BUILDING, UNBUILT, UnbuiltOutlines, find_unbuilt
 from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.evidence.gather import EVIDENCE
-from deepnets4eo.damage.find_buildings import BuildingNetwork, with_outline_probability
-from deepnets4eo.damage.findings import block_findings
-from deepnets4eo.damage.input_checks import CheckedImages
-from deepnets4eo.damage.inputs import Inputs, open_inputs
-from deepnets4eo.damage.inundation import find_water, inundated_buildings, with_inundation
-from deepnets4eo.damage.job_control import JobControl, Passes, damage_journal
-from deepnets4eo.damage.map import DamageMap
-from deepnets4eo.damage.map_making import make_map
-from deepnets4eo.damage.model import set_not_assessed
-from deepnets4eo.damage.network.pooling import TileWork
-from deepnets4eo.damage.point_evidence import PointEvidence, PointScore, with_point_columns
-from deepnets4eo.damage.pool import Score
-from deepnets4eo.damage.prepared_scene import NOT_ON_BUILDINGS, PreparedScene
-from deepnets4eo.damage.raster_evidence import (
+from deepnets4eo.damage.evidence.point_evidence import PointEvidence, PointScore, with_point_columns
+from deepnets4eo.damage.evidence.raster_evidence import (
     ClassMapSource,
     RasterEvidence,
     mean_scores,
@@ -41,8 +34,15 @@ from deepnets4eo.damage.raster_evidence import (
     with_class_shares,
     with_scores,
 )
-from deepnets4eo.damage.settings import Settings
-from deepnets4eo.damage.unbuilt import NO_BUILDING, UNBUILT, UnbuiltOutlines, find_unbuilt
+from deepnets4eo.damage.inputs.checks import CheckedImages
+from deepnets4eo.damage.inputs.find_buildings import BuildingNetwork, with_outline_probability
+from deepnets4eo.damage.inputs.journal import JobControl, Passes, damage_journal
+from deepnets4eo.damage.inputs.opening import Inputs, open_inputs
+from deepnets4eo.damage.inputs.registered_scene import NOT_ON_BUILDINGS, PreparedScene
+from deepnets4eo.damage.inputs.settings import Settings
+from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage.map_making import make_map
+from deepnets4eo.damage.network.pooling import TileWork
 from deepnets4eo.damage.vocabulary import POST_ONLY
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.read import Footprints

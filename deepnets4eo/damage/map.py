@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyogrio
 
-from deepnets4eo.damage.map_content import AREAS_FILE, FURTHER, DamageMapContent
-from deepnets4eo.damage.settings import ProductOptions
+from deepnets4eo.damage.inputs.settings import ProductOptions
+from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, DamageMapContent
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, TITLES, UNGRADED, colors
 from deepnets4eo.display.figures import MAX_PX, SYNTHETIC_MARK, WITH_KEY, add_key, make_axes
 from deepnets4eo.display.summary import ColorRow, Summary, WithSummary, count_text
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import lonboard
     from matplotlib.axes import Axes
 
-    from deepnets4eo.damage.raster_evidence import ScoreLayer
+    from deepnets4eo.damage.evidence.raster_evidence import ScoreLayer
     from deepnets4eo.rasters.scene import Layer, LayerLike
 
 LINE_POINTS, THIN_POINTS, CASING_POINTS = 1.6, 0.6, 1.2
@@ -204,7 +204,7 @@ class DamageMap(WithSummary, DamageMapContent):
         OutputError
             The folder holds something already, another job writes it, or the disk refuses.
         """
-        from deepnets4eo.damage.job_control import products_folder
+        from deepnets4eo.damage.inputs.journal import products_folder
         from deepnets4eo.damage.products.write import named_before, write_products
         from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
 
@@ -243,7 +243,7 @@ class DamageMap(WithSummary, DamageMapContent):
         InputError
             There is no such file, it holds no polygons, or the raster is not one of people.
         """
-        from deepnets4eo.damage.areas import count_areas, find_areas
+        from deepnets4eo.damage.products.areas import count_areas, find_areas
 
         counted = find_areas(areas, self.buildings)
         self.areas = count_areas(

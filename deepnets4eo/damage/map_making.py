@@ -15,25 +15,25 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from shapely.geometry import MultiPolygon, shape
 
-from deepnets4eo.damage.decision import Decision, DecisionModel
-from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.evidence.maps import nonzero_valid
-from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m
-from deepnets4eo.damage.findings import (
+from deepnets4eo.damage.calibration.pool import Score
+from deepnets4eo.damage.decision.decision import Decision, DecisionModel
+from deepnets4eo.damage.decision.findings import (
     empty_outline_findings,
     evidence_findings,
     join_findings,
     segmenter_findings,
     unbuilt_findings,
 )
-from deepnets4eo.damage.inputs import Inputs
-from deepnets4eo.damage.inundation import Inundation
+from deepnets4eo.damage.decision.inundation import Inundation
+from deepnets4eo.damage.decision.unbuilt import UnbuiltOutlines
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.evidence.maps import nonzero_valid
+from deepnets4eo.damage.evidence.point_evidence import PointScore
+from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m
+from deepnets4eo.damage.inputs.opening import Inputs
+from deepnets4eo.damage.inputs.registered_scene import PreparedScene, registration_findings
 from deepnets4eo.damage.map import DamageMap, MapImages
-from deepnets4eo.damage.point_evidence import PointScore
-from deepnets4eo.damage.pool import Score
-from deepnets4eo.damage.prepared_scene import PreparedScene, registration_findings
-from deepnets4eo.damage.stretched_images import stretch_findings, stretches_of_job
-from deepnets4eo.damage.unbuilt import UnbuiltOutlines
+from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, PRE_POST
 from deepnets4eo.footprints.read import footprint_findings, outline_date_findings
 from deepnets4eo.grid import Grid

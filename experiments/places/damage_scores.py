@@ -23,7 +23,7 @@ from scipy.special import expit, logit
 from sklearn.metrics import cohen_kappa_score, log_loss, roc_auc_score
 
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.model import to_decision_table
+from deepnets4eo.damage.decision.model import to_decision_table
 from deepnets4eo.damage.network.grader import COLUMNS
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NOT_ASSESSED
 from deepnets4eo.errors import DeepNets4EOError

@@ -331,7 +331,7 @@ def test_a_run_may_be_used_and_predicted_into_again(place: Path, monkeypatch: py
 
 
 def test_the_products_of_a_damage_map_are_named() -> None:
-    from deepnets4eo.damage import map_content
+    from deepnets4eo.damage.products import content as map_content
     from deepnets4eo.damage.products import write
 
     assert PRODUCTS[-1] == "manifest.json"

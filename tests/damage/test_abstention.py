@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepnets4eo.damage.decision import DecisionModel
-from deepnets4eo.damage.estimates import BuildingGround
+from deepnets4eo.damage.calibration.pool import NetworkReliability, NetworkSkill
+from deepnets4eo.damage.calibration.reliability import Reliability
+from deepnets4eo.damage.calibration.site import SiteShift
+from deepnets4eo.damage.decision.decision import DecisionModel
+from deepnets4eo.damage.decision.estimates import BuildingGround
+from deepnets4eo.damage.decision.findings import join_findings, result_findings
+from deepnets4eo.damage.decision.model import BY_NETWORK, MOST_CONFIDENT, REASONS, cap_confidence
+from deepnets4eo.damage.decision.unbuilt import NO_BUILDING
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.findings import join_findings, result_findings
-from deepnets4eo.damage.model import BY_NETWORK, MOST_CONFIDENT, REASONS, cap_confidence
-from deepnets4eo.damage.pool import NetworkReliability, NetworkSkill
-from deepnets4eo.damage.reliability import Reliability
-from deepnets4eo.damage.site import SiteShift
-from deepnets4eo.damage.unbuilt import NO_BUILDING
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import RunError
 from deepnets4eo.outputs.findings import Finding

@@ -13,8 +13,8 @@ from sklearn.preprocessing import StandardScaler
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.job_control import JobControl
-from deepnets4eo.damage.raster_evidence import open_class_map_source
+from deepnets4eo.damage.evidence.raster_evidence import open_class_map_source
+from deepnets4eo.damage.inputs.journal import JobControl
 from deepnets4eo.errors import InputError, LabelError, RunError
 from deepnets4eo.grid import whole
 from deepnets4eo.prediction import predict
@@ -78,7 +78,7 @@ def test_a_killed_job_does_not_label_again(results, run, tmp_path, monkeypatch):
         predicted.append(1)
         return predict(*positional, **named)
 
-    monkeypatch.setattr("deepnets4eo.damage.raster_evidence.predict", count)
+    monkeypatch.setattr("deepnets4eo.damage.evidence.raster_evidence.predict", count)
     pre, settings = Layer.open(CITY.pre.image, grid=CITY.grid), Settings(class_shares=str(run))
     maps = [assess(pre, POST, CITY.footprints(), settings=settings, work=JobControl(tmp_path)) for _ in range(2)]
     assert predicted == [1]

@@ -11,11 +11,11 @@ from geotiff import write_geotiff
 from rasterio.enums import ColorInterp
 
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.colour_choice import in_colour, unknown_colours
+from deepnets4eo.damage.evidence.colours import in_colour, unknown_colours
 from deepnets4eo.damage.evidence.working_grid import make_working_grid
-from deepnets4eo.damage.find_buildings import to_working_image
-from deepnets4eo.damage.input_checks import check_images
-from deepnets4eo.damage.inputs import open_inputs
+from deepnets4eo.damage.inputs.checks import check_images
+from deepnets4eo.damage.inputs.find_buildings import to_working_image
+from deepnets4eo.damage.inputs.opening import open_inputs
 from deepnets4eo.damage.network.pairs import make_scene
 from deepnets4eo.inspection import inspect
 from deepnets4eo.rasters.scene import Layer

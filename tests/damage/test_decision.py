@@ -18,15 +18,15 @@ from scipy.special import logit
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.decision import DecisionModel
+from deepnets4eo.damage.calibration.pool import pool_log_odds
+from deepnets4eo.damage.calibration.probabilities import LEAST_PROBABILITY, adjust_to_share, border_log_odds
+from deepnets4eo.damage.calibration.reliability import BetaCalibration, GradeSets, Reliability
+from deepnets4eo.damage.calibration.site import SiteShift, fit_to_site
+from deepnets4eo.damage.decision.decision import DecisionModel
+from deepnets4eo.damage.decision.model import DamageModel
 from deepnets4eo.damage.map import DamageMap
-from deepnets4eo.damage.model import DamageModel
 from deepnets4eo.damage.network.architecture import DamageNet
 from deepnets4eo.damage.network.grader import COLUMNS, MEANING, NetworkGrader
-from deepnets4eo.damage.pool import pool_log_odds
-from deepnets4eo.damage.probabilities import LEAST_PROBABILITY, adjust_to_share, border_log_odds
-from deepnets4eo.damage.reliability import BetaCalibration, GradeSets, Reliability
-from deepnets4eo.damage.site import SiteShift, fit_to_site
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints.read import read_footprints

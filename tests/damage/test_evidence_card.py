@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deepnets4eo.damage import EvidenceCard
-from deepnets4eo.damage.pool import card_path
+from deepnets4eo.damage.calibration.pool import card_path
 from deepnets4eo.errors import InputError
 
 

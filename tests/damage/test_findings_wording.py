@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.findings import (
+from deepnets4eo.damage.calibration.site import ShareEstimate
+from deepnets4eo.damage.decision.findings import (
     empty_outline_findings,
     minor_findings,
     result_findings,
@@ -14,9 +14,9 @@ from deepnets4eo.damage.findings import (
     share_findings,
     unbuilt_findings,
 )
-from deepnets4eo.damage.model import UNLIKE
-from deepnets4eo.damage.site import ShareEstimate
-from deepnets4eo.damage.unbuilt import NO_BUILDING, UnbuiltOutlines
+from deepnets4eo.damage.decision.model import UNLIKE
+from deepnets4eo.damage.decision.unbuilt import NO_BUILDING, UnbuiltOutlines
+from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.footprints.read import footprint_findings
 from deepnets4eo.outputs.findings import Finding, worst_first
 

@@ -6,8 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from deepnets4eo.damage.decision.fit_model import (
+    HEIGHT,
+    VARIANTS,
+    Graded,
+    fit_model,
+    fit_variant,
+    grade_numbers,
+    predict,
+)
 from deepnets4eo.damage.evidence.columns import POINTS
-from deepnets4eo.damage.fit_model import HEIGHT, VARIANTS, Graded, fit_model, fit_variant, grade_numbers, predict
 from deepnets4eo.damage.vocabulary import BORDERS
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepnets4eo.damage.fit_model import fit_range, reliable_limit
-from deepnets4eo.damage.model import GREEN, NARROW, REASONS, UNLIKE, DamageModel, FittedRange
+from deepnets4eo.damage.decision.fit_model import fit_range, reliable_limit
+from deepnets4eo.damage.decision.model import GREEN, NARROW, REASONS, UNLIKE, DamageModel, FittedRange
 
 MODEL = DamageModel.load()
 

@@ -8,7 +8,7 @@ import rasterio
 from geotiff import write_geotiff
 from made_up_town import GRID, layer, photo
 
-from deepnets4eo.damage.input_checks import check_images, neighbour_correlations, undeclared_nodata
+from deepnets4eo.damage.inputs.checks import check_images, neighbour_correlations, undeclared_nodata
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.views import with_gsd

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepnets4eo.damage import Settings, assess, prepared_scene
-from deepnets4eo.damage.decision import Decision
-from deepnets4eo.damage.estimates import InundatedBuildings, site_estimates
+from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage.calibration.site import SHARES, ShareEstimate, SiteFit, SiteShift, fit_to_site
+from deepnets4eo.damage.decision.decision import Decision
+from deepnets4eo.damage.decision.estimates import InundatedBuildings, site_estimates
+from deepnets4eo.damage.decision.inundation import WaterAround, inundated_buildings, with_inundation
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.inundation import WaterAround, inundated_buildings, with_inundation
-from deepnets4eo.damage.site import SHARES, ShareEstimate, SiteFit, SiteShift, fit_to_site
+from deepnets4eo.damage.inputs import registered_scene as prepared_scene
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods import BuildingWater, open_new_water

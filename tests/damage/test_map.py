@@ -15,7 +15,7 @@ from pyproj import Transformer
 from shapely.geometry import shape
 
 from deepnets4eo.damage.map import PRODUCTS, DamageMap, MapImages
-from deepnets4eo.damage.map_content import AREAS_FILE, FURTHER, USUAL
+from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, USUAL
 from deepnets4eo.damage.vocabulary import GRADES, TITLES, UNGRADED, colors
 from deepnets4eo.errors import InputError, MissingExtraError, OutputError
 from deepnets4eo.files import sha256

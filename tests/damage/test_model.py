@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from deepnets4eo.cards.catalog import model_path
+from deepnets4eo.damage.decision.model import DamageModel, Variant
 from deepnets4eo.damage.evidence.columns import POINTS
-from deepnets4eo.damage.model import DamageModel, Variant
 from deepnets4eo.damage.vocabulary import BORDERS, GRADES
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_yaml

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepnets4eo.damage.input_checks import require_order, require_two_pictures
+from deepnets4eo.damage.inputs.checks import require_order, require_two_pictures
 from deepnets4eo.errors import InputError
 
 

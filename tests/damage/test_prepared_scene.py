@@ -9,9 +9,10 @@ import pytest
 import shapely
 from made_up_town import GRID
 
-from deepnets4eo.damage import Settings, assess, prepared_scene, read_footprints
-from deepnets4eo.damage.inputs import Inputs
-from deepnets4eo.damage.prepared_scene import outline_position, registration_findings
+from deepnets4eo.damage import Settings, assess, read_footprints
+from deepnets4eo.damage.inputs import registered_scene as prepared_scene
+from deepnets4eo.damage.inputs.opening import Inputs
+from deepnets4eo.damage.inputs.registered_scene import outline_position, registration_findings
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer

@@ -4,9 +4,17 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from deepnets4eo.damage.decision import name_damaged
-from deepnets4eo.damage.probabilities import adjust_to_share
-from deepnets4eo.damage.site import ESTIMATED_SHARE, GIVEN_SHARE, SHARES, UNKNOWN_SITE, SiteFit, SiteShift, fit_to_site
+from deepnets4eo.damage.calibration.probabilities import adjust_to_share
+from deepnets4eo.damage.calibration.site import (
+    ESTIMATED_SHARE,
+    GIVEN_SHARE,
+    SHARES,
+    UNKNOWN_SITE,
+    SiteFit,
+    SiteShift,
+    fit_to_site,
+)
+from deepnets4eo.damage.decision.decision import name_damaged
 
 SHIFT = SiteShift((-1.5, 1.5), (0.8, 0.8), 0.5, 0.8)
 

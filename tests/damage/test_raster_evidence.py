@@ -14,10 +14,10 @@ from scipy.special import expit, logit
 
 import deepnets4eo.damage.job as job
 from deepnets4eo.damage import EvidenceCard, RasterEvidence, Settings, assess
-from deepnets4eo.damage.job_control import JobControl
-from deepnets4eo.damage.pool import pool_scores
-from deepnets4eo.damage.raster_evidence import mean_scores, open_raster_evidence, score_findings
-from deepnets4eo.damage.reliability import Judgement, Reliability
+from deepnets4eo.damage.calibration.pool import pool_scores
+from deepnets4eo.damage.calibration.reliability import Judgement, Reliability
+from deepnets4eo.damage.evidence.raster_evidence import mean_scores, open_raster_evidence, score_findings
+from deepnets4eo.damage.inputs.journal import JobControl
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.rasters.cog import CogWriter

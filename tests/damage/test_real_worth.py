@@ -5,9 +5,9 @@ from pathlib import Path
 import geopandas as gpd
 import pytest
 
-from deepnets4eo.damage.decision import Decision, DecisionModel
+from deepnets4eo.damage.decision.decision import Decision, DecisionModel
+from deepnets4eo.damage.decision.unbuilt import find_unbuilt
 from deepnets4eo.damage.evidence import gather
-from deepnets4eo.damage.unbuilt import find_unbuilt
 from deepnets4eo.footprints import align_footprints
 from deepnets4eo.footprints.read import read_footprints
 from deepnets4eo.rasters.scene import Layer

@@ -5,9 +5,8 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
-from deepnets4eo.damage.model import to_decision_table
-from deepnets4eo.damage.probabilities import adjust_to_share, grades_of_sides, side_log_odds
-from deepnets4eo.damage.reliability import (
+from deepnets4eo.damage.calibration.probabilities import adjust_to_share, grades_of_sides, side_log_odds
+from deepnets4eo.damage.calibration.reliability import (
     UNKNOWN_SPREAD,
     Judgement,
     Reliability,
@@ -17,7 +16,8 @@ from deepnets4eo.damage.reliability import (
     fit_reliability,
     side_weights,
 )
-from deepnets4eo.damage.site import UNKNOWN_SITE
+from deepnets4eo.damage.calibration.site import UNKNOWN_SITE
+from deepnets4eo.damage.decision.model import to_decision_table
 
 SHIFT_SD = 0.8
 
@@ -134,7 +134,7 @@ def test_log_odds_that_say_nothing_have_next_to_no_slope() -> None:
 
 
 def test_the_model_in_the_box_knows_how_far_sites_are_shifted_whatever_it_was_given() -> None:
-    from deepnets4eo.damage.model import DamageModel
+    from deepnets4eo.damage.decision.model import DamageModel
 
     reliabilities = DamageModel.load("damage-evidence").reliabilities
     assert len(reliabilities) == 4

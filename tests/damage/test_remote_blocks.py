@@ -12,7 +12,7 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.damage import file_job, job
 from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.file_job import FileJob
-from deepnets4eo.damage.settings import FurtherInputs, Settings
+from deepnets4eo.damage.inputs.settings import FurtherInputs, Settings
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs.blocks import Executor, RefusedError
 from deepnets4eo.jobs.parts import Part

@@ -18,13 +18,13 @@ import pytest
 
 import deepnets4eo.registration.pair as registration_pair
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import prepared_scene
 from deepnets4eo.damage.evidence import block, gather
-from deepnets4eo.damage.inputs import open_inputs
-from deepnets4eo.damage.job_control import damage_journal
-from deepnets4eo.damage.map_content import FURTHER, USUAL
+from deepnets4eo.damage.inputs import registered_scene as prepared_scene
+from deepnets4eo.damage.inputs.journal import damage_journal
+from deepnets4eo.damage.inputs.opening import open_inputs
+from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.products import write
-from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.products.content import FURTHER, USUAL
 from deepnets4eo.footprints import align_footprints
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import register

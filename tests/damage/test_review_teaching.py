@@ -11,7 +11,7 @@ import pytest
 import shapely
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage.map_content import DamageMapContent
+from deepnets4eo.damage.products.content import DamageMapContent
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
 from deepnets4eo.damage.review import choose_next, teach, teaching
 from deepnets4eo.damage.vocabulary import GRADES

@@ -88,7 +88,9 @@ def test_images_of_different_places_are_refused_before_buildings_are_looked_for(
     far = Grid(GRID.shape, Affine(0.5, 0, 600_000, 0, -0.5, 4_000_000), GRID.crs)
     with CogWriter(tmp_path / "far.tif", far, count=3) as file:
         file.write(whole(far), view(4)[0])
-    monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", lambda _: pytest.fail("looked for buildings"))
+    monkeypatch.setattr(
+        "deepnets4eo.damage.inputs.find_buildings.load_run", lambda _: pytest.fail("looked for buildings")
+    )
     arguments = ["damage", str(case / "pre.tif"), str(tmp_path / "far.tif"), "-", "--set", f"segmenter={case / 'run'}"]
     assert main([*arguments, "--out", str(tmp_path / "out"), *options]) == 2
     assert "do not overlap" in " ".join(capsys.readouterr().err.split())
@@ -97,7 +99,9 @@ def test_images_of_different_places_are_refused_before_buildings_are_looked_for(
 def test_a_pre_image_taken_as_registered_that_is_not_there_is_refused_before_buildings_are_looked_for(
     case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", lambda _: pytest.fail("looked for buildings"))
+    monkeypatch.setattr(
+        "deepnets4eo.damage.inputs.find_buildings.load_run", lambda _: pytest.fail("looked for buildings")
+    )
     arguments = [
         "damage",
         "-",
@@ -124,7 +128,7 @@ def test_a_killed_job_does_not_look_for_the_buildings_again(
     with monkeypatch.context() as patch:
         patch.setattr("deepnets4eo.registration.pair.register", killed)
         assert main(arguments) == 130
-    monkeypatch.setattr("deepnets4eo.damage.find_buildings.predict", lambda *_, **__: predicted.append(1))
+    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.predict", lambda *_, **__: predicted.append(1))
     assert main([*arguments, "--resume"]) == 0
     assert predicted == []
     assert len(gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")) == 4
@@ -184,8 +188,8 @@ def paint_prediction(_run: object, _image: object, path: Path, _options: object,
 def test_touching_houses_are_two_where_the_run_knows_their_border(
     case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", lambda _: PaintedRun)
-    monkeypatch.setattr("deepnets4eo.damage.find_buildings.predict", paint_prediction)
+    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.load_run", lambda _: PaintedRun)
+    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.predict", paint_prediction)
     found = buildings_of("painted", Layer.open(case / "pre.tif"), tmp_path / "labels.tif")
     assert sorted(found["area_m2"].round()) == [100, 100, 300]
     assert found["id"].tolist() == ["1", "2", "3"]
@@ -218,8 +222,8 @@ def test_outlines_that_the_network_in_the_box_is_not_sure_of_are_left_out(
             file.write(whole(GRID), shares)
         predicted.append(path)
 
-    monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", lambda _: PaintedBoxRun)
-    monkeypatch.setattr("deepnets4eo.damage.find_buildings.predict", paint)
+    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.load_run", lambda _: PaintedBoxRun)
+    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.predict", paint)
     options = PredictOptions(resume=True)
     for _ in range(2):  # the second time from the files of the first
         found = buildings_of("painted", Layer.open(case / "pre.tif"), tmp_path / "labels.tif", options=options)
@@ -253,8 +257,8 @@ def test_where_the_network_is_sure_of_no_outline_the_image_is_refused(
         with CogWriter(options.probabilities, GRID, count=3) as file:
             file.write(whole(GRID), np.full((3, *GRID.shape), 84, np.uint8))
 
-    monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", lambda _: PaintedBoxRun)
-    monkeypatch.setattr("deepnets4eo.damage.find_buildings.predict", paint)
+    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.load_run", lambda _: PaintedBoxRun)
+    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.predict", paint)
     with pytest.raises(InputError, match="that it is sure of"):
         buildings_of("painted", Layer.open(case / "pre.tif"), tmp_path / "labels.tif")
 
@@ -283,7 +287,7 @@ def test_without_torch_the_extra_is_named(
         with name_missing_extra():
             raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", without_torch)
+    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.load_run", without_torch)
     assert main(["damage", str(case / "pre.tif"), str(case / "post.tif"), "-", "--out", str(tmp_path / "out")]) == 2
     error = " ".join(capsys.readouterr().err.split())
     assert 'pip install "deepnets4eo[deep]" Or give a run of your own with --set segmenter=RUN, or footprints.' in error

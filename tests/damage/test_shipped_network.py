@@ -15,8 +15,8 @@ from scipy.special import logit
 from small_grader import GSD_M, make_grader
 
 from deepnets4eo.damage import DamageMap, Settings, assess
-from deepnets4eo.damage.decision import DecisionModel
-from deepnets4eo.damage.model import DamageModel
+from deepnets4eo.damage.decision.decision import DecisionModel
+from deepnets4eo.damage.decision.model import DamageModel
 from deepnets4eo.damage.network import grader as network_grader
 from deepnets4eo.damage.network.grader import COLUMNS
 from deepnets4eo.errors import MissingExtraError

@@ -5,8 +5,8 @@ import pytest
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from deepnets4eo.damage.probabilities import adjust_to_share
-from deepnets4eo.damage.site import (
+from deepnets4eo.damage.calibration.probabilities import adjust_to_share
+from deepnets4eo.damage.calibration.site import (
     LEAST_SD,
     SHARES,
     UNKNOWN_SITE,

@@ -14,7 +14,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.damage.colour_choice import in_colour
+from deepnets4eo.damage.evidence.colours import in_colour
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, gsd_m, mean_gsd_m
 from deepnets4eo.inspection.images import without_collar

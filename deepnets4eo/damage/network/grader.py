@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from deepnets4eo.damage.colour_choice import in_colour
+from deepnets4eo.damage.evidence.colours import in_colour
 from deepnets4eo.damage.evidence.working_grid import FINEST_GSD_M, make_working_grid
 from deepnets4eo.damage.network.pairs import (
     POST,
@@ -32,7 +32,7 @@ from deepnets4eo.damage.network.pairs import (
     with_bands,
 )
 from deepnets4eo.damage.network.pooling import Pooled, TileWork, pool_scene
-from deepnets4eo.damage.stretched_images import image_stretches
+from deepnets4eo.damage.network.stretched_images import image_stretches
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, RunError

@@ -28,7 +28,7 @@ from deepnets4eo.polygons.vertices import centres, map_shapes
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.damage.map_content import DamageMapContent
+    from deepnets4eo.damage.products.content import DamageMapContent
 
 ROWS = 20_000
 DECIMALS = 7  # of a degree: a centimetre

@@ -28,7 +28,7 @@ from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.polygons.vector_files import set_fixed_times
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.map_content import DamageMapContent
+    from deepnets4eo.damage.products.content import DamageMapContent
     from deepnets4eo.grid import Grid
 
 

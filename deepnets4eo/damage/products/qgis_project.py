@@ -36,7 +36,7 @@ from deepnets4eo.grid import transformer
 from deepnets4eo.terrain.units import utm_code
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.map_content import DamageMapContent
+    from deepnets4eo.damage.products.content import DamageMapContent
     from deepnets4eo.grid import Grid
     from deepnets4eo.rasters.scene import Layer
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.map_content import LOOK
+from deepnets4eo.damage.products.content import LOOK
 from deepnets4eo.damage.products.words import count_sentence, page_language
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, SUBJECT, TITLES, colors
 from deepnets4eo.grid import Grid
@@ -36,9 +36,9 @@ from deepnets4eo.zonal import patch_centres
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.damage.map_content import DamageMapContent
-    from deepnets4eo.damage.raster_evidence import ScoreLayer
-    from deepnets4eo.damage.settings import Language
+    from deepnets4eo.damage.evidence.raster_evidence import ScoreLayer
+    from deepnets4eo.damage.inputs.settings import Language
+    from deepnets4eo.damage.products.content import DamageMapContent
     from deepnets4eo.rasters.scene import Layer
 
 STATUS = (

@@ -16,7 +16,7 @@ from deepnets4eo.rasters.plane_crs import is_placed
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from deepnets4eo.damage.map_content import DamageMapContent
+    from deepnets4eo.damage.products.content import DamageMapContent
 
 MANY = 5000  # outlines from which on they are drawn as pixels; ten times as many together, as squares
 SQUARES = 80  # across the image

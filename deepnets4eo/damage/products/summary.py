@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from deepnets4eo.damage.estimates import expected_count
+from deepnets4eo.damage.decision.estimates import expected_count
 from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES
 from deepnets4eo.footprints.outlines import outline_areas_m2
 from deepnets4eo.metrics.accuracy import wilson_interval
@@ -14,7 +14,7 @@ from deepnets4eo.metrics.accuracy import wilson_interval
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.damage.map_content import DamageMapContent
+    from deepnets4eo.damage.products.content import DamageMapContent
     from deepnets4eo.grid import Grid
 
 CAVEATS = (

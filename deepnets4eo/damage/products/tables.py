@@ -21,7 +21,7 @@ from deepnets4eo.polygons.vector_files import set_fixed_times
 from deepnets4eo.rasters.plane_crs import without_heights
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.map_content import DamageMapContent
+    from deepnets4eo.damage.products.content import DamageMapContent
 
 GEOMETRY = "geom"
 WITHOUT_OUTLINES, AREAS = "imaged_without_outlines", "areas"

@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import get_args
 
-from deepnets4eo.damage.map_content import UNKNOWN_COUNT, DamageMapContent
-from deepnets4eo.damage.settings import Language
+from deepnets4eo.damage.inputs.settings import Language
+from deepnets4eo.damage.products.content import UNKNOWN_COUNT, DamageMapContent
 from deepnets4eo.files import read_yaml
 from deepnets4eo.outputs.map_page.page import PageLanguage
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
-from deepnets4eo.damage.map_content import AREAS_FILE, FURTHER, USUAL, DamageMapContent
+from deepnets4eo.damage.inputs.settings import CEMS_NAME, ProductOptions
+from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, USUAL, DamageMapContent
 from deepnets4eo.damage.products.exchange_formats import (
     has_position,
     in_lonlat,
@@ -32,7 +33,6 @@ from deepnets4eo.damage.products.report import write_report
 from deepnets4eo.damage.products.sheet import write_sheet
 from deepnets4eo.damage.products.summary import description_lines, summarize
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
-from deepnets4eo.damage.settings import CEMS_NAME, ProductOptions
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import sha256, write_json
@@ -41,7 +41,7 @@ from deepnets4eo.outputs.event import iso_time
 from deepnets4eo.outputs.provenance import describe, file_facts, manifest
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.raster_evidence import ScoreLayer
+    from deepnets4eo.damage.evidence.raster_evidence import ScoreLayer
     from deepnets4eo.grid import Grid
     from deepnets4eo.rasters.scene import Layer
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from deepnets4eo.arrays import Indices
-from deepnets4eo.damage.decision import with_sets
+from deepnets4eo.damage.decision.decision import with_sets
 from deepnets4eo.damage.review.answers import read_filled, write_looks
 from deepnets4eo.damage.review.teaching import Taught, choose_next, teach
 from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES

@@ -21,8 +21,8 @@ from scipy.special import expit, logit
 from scipy.stats import entropy
 
 from deepnets4eo.arrays import Floats, Indices, Mask
-from deepnets4eo.damage.pool import NETWORK
-from deepnets4eo.damage.probabilities import LEAST_PROBABILITY, grades_of_sides, side_log_odds
+from deepnets4eo.damage.calibration.pool import NETWORK
+from deepnets4eo.damage.calibration.probabilities import LEAST_PROBABILITY, grades_of_sides, side_log_odds
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR
 from deepnets4eo.errors import InputError
 

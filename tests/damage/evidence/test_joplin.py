@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from deepnets4eo.damage.decision.model import DamageModel
 from deepnets4eo.damage.evidence import gather
-from deepnets4eo.damage.model import DamageModel
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.footprints.read import read_footprints
 from deepnets4eo.grid import Grid, gsd_m

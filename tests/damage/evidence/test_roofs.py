@@ -9,7 +9,7 @@ import pytest
 import shapely
 from affine import Affine
 
-from deepnets4eo.damage.decision import with_network
+from deepnets4eo.damage.decision.decision import with_network
 from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.evidence.columns import _of_site
 from deepnets4eo.damage.evidence.roofs import Roof, agreement, lean_line

@@ -8,11 +8,11 @@ import pytest
 from made_up_map import make_grid, make_map
 from page_words import words_of_page
 
+from deepnets4eo.damage.decision.unbuilt import NO_BUILDING
 from deepnets4eo.damage.evidence import table
 from deepnets4eo.damage.products.report import DAMAGE, write_report
 from deepnets4eo.damage.products.summary import CAVEATS, SYNTHETIC_CAVEAT, summarize
 from deepnets4eo.damage.products.words import IN_ENGLISH, LANGUAGES, words_of
-from deepnets4eo.damage.unbuilt import NO_BUILDING
 from deepnets4eo.damage.vocabulary import TITLES
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import LABELS, Finding

@@ -148,8 +148,8 @@ def osm_rules(main: Path, out: Path, sound: Seeds) -> object:
 def damage_model(main: Path, out: Path, sound: Seeds) -> object:
     import pandas as pd
 
+    from deepnets4eo.damage.decision.model import DamageModel
     from deepnets4eo.damage.evidence.columns import MEANING
-    from deepnets4eo.damage.model import DamageModel
 
     frame = pd.DataFrame({name: np.linspace(-1, 1, 4) for name in MEANING})
     frame["status"], frame["method"] = "assessed", ["pre_post", "post_only"] * 2
@@ -165,7 +165,7 @@ def run(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def grader(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.damage.decision import DecisionModel
+    from deepnets4eo.damage.decision.decision import DecisionModel
 
     return DecisionModel.load(str(main), 0.5, 0.5)
 

@@ -17,12 +17,12 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.probabilities import (
+from deepnets4eo.damage.calibration.probabilities import (
     border_probabilities,
     grade_probabilities,
     side_log_odds,
 )
-from deepnets4eo.damage.site import (
+from deepnets4eo.damage.calibration.site import (
     HALVINGS,
     MOST_INFORMATION,
     UNKNOWN_SITE,

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from deepnets4eo.arrays import Floats, Geometries
+from deepnets4eo.damage.decision.fit_model import Border, balance_weights, fit_border
 from deepnets4eo.damage.evidence.block import block_journal, collect
 from deepnets4eo.damage.evidence.columns import image_means
 from deepnets4eo.damage.evidence.gather import building_geometry, on_post
 from deepnets4eo.damage.evidence.table import assess_coverage
 from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m, make_working_grid
-from deepnets4eo.damage.find_buildings import BuildingNetwork
-from deepnets4eo.damage.fit_model import Border, balance_weights, fit_border
+from deepnets4eo.damage.inputs.find_buildings import BuildingNetwork
 from deepnets4eo.damage.network.pooling import TileWork
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.footprints.outlines import encloses_others, larger_than_buildings, order_by_place, without

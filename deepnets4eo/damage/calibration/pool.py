@@ -19,9 +19,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 
+from deepnets4eo.damage.calibration.probabilities import LEAST_PROBABILITY, border_log_odds, grade_probabilities
+from deepnets4eo.damage.calibration.reliability import Judgement, Reliability
 from deepnets4eo.damage.network.grader import COLUMNS
-from deepnets4eo.damage.probabilities import LEAST_PROBABILITY, border_log_odds, grade_probabilities
-from deepnets4eo.damage.reliability import Judgement, Reliability
 from deepnets4eo.damage.vocabulary import POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_yaml

@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.colour_choice import in_colour
-from deepnets4eo.damage.estimates import IN_WATER_MEAN, InundatedBuildings
+from deepnets4eo.damage.decision.estimates import IN_WATER_MEAN, InundatedBuildings
+from deepnets4eo.damage.decision.model import cap_confidence
+from deepnets4eo.damage.evidence.colours import in_colour
 from deepnets4eo.damage.evidence.working_grid import mean_gsd
-from deepnets4eo.damage.model import cap_confidence
-from deepnets4eo.damage.prepared_scene import FAR_M, NOT_ON_BUILDINGS
-from deepnets4eo.damage.settings import NOT_SOUGHT, Settings
+from deepnets4eo.damage.inputs.registered_scene import FAR_M, NOT_ON_BUILDINGS
+from deepnets4eo.damage.inputs.settings import NOT_SOUGHT, Settings
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, DAMAGED, GRADES, MAJOR
 from deepnets4eo.floods import (
     COARSEST_M,
@@ -43,8 +43,8 @@ from deepnets4eo.registration.pair import UNMOVED
 from deepnets4eo.segmenters.run import load_run, save_run
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.decision import Decision
-    from deepnets4eo.damage.prepared_scene import PreparedScene
+    from deepnets4eo.damage.decision.decision import Decision
+    from deepnets4eo.damage.inputs.registered_scene import PreparedScene
 
 logger = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.quantity import Quantity
-from deepnets4eo.damage.input_checks import check_images
-from deepnets4eo.damage.point_evidence import PointEvidence, check_point_evidence
-from deepnets4eo.damage.raster_evidence import RasterEvidence, ScoreLayer, open_raster_evidence
-from deepnets4eo.damage.settings import NOT_SOUGHT, Settings
+from deepnets4eo.damage.evidence.point_evidence import PointEvidence, check_point_evidence
+from deepnets4eo.damage.evidence.raster_evidence import RasterEvidence, ScoreLayer, open_raster_evidence
+from deepnets4eo.damage.inputs.checks import check_images
+from deepnets4eo.damage.inputs.settings import NOT_SOUGHT, Settings
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.floods import open_new_water
 from deepnets4eo.footprints.read import Footprints, read_footprints

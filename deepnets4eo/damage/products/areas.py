@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats, Indices
-from deepnets4eo.damage.estimates import Z95, expected_count
+from deepnets4eo.damage.decision.estimates import Z95, expected_count
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.files import read_table

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.cards.catalog import model_path, shipped_path
+from deepnets4eo.damage.calibration.probabilities import border_probabilities
+from deepnets4eo.damage.calibration.reliability import Judgement, Reliability
 from deepnets4eo.damage.evidence.columns import MEANING
 from deepnets4eo.damage.evidence.table import EvidenceTable
-from deepnets4eo.damage.probabilities import border_probabilities
-from deepnets4eo.damage.reliability import Judgement, Reliability
 from deepnets4eo.damage.vocabulary import (
     ASSESSED,
     BORDERS,

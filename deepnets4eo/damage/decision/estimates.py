@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.probabilities import MOST_LOG_ODDS, grades_of_sides, side_log_odds
-from deepnets4eo.damage.site import GIVEN_SHARE, SHARES, ShareEstimate, SiteFit
+from deepnets4eo.damage.calibration.probabilities import MOST_LOG_ODDS, grades_of_sides, side_log_odds
+from deepnets4eo.damage.calibration.site import GIVEN_SHARE, SHARES, ShareEstimate, SiteFit
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 from deepnets4eo.footprints.outlines import outline_areas_m2, repeated_outlines
 

@@ -23,11 +23,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.damage.calibration.pool import EvidenceCard, Score, card_path
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.columns import MEANING
+from deepnets4eo.damage.evidence.point_evidence import MEANING as POINT_MEANING
 from deepnets4eo.damage.network.grader import COLUMNS as NETWORK_COLUMNS
-from deepnets4eo.damage.point_evidence import MEANING as POINT_MEANING
-from deepnets4eo.damage.pool import EvidenceCard, Score, card_path
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError, LabelError, RunError
 from deepnets4eo.grid import mean_gsd_m

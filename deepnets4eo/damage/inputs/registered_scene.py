@@ -13,8 +13,8 @@ import numpy as np
 
 from deepnets4eo.damage.evidence.gather import roofs_in_place
 from deepnets4eo.damage.evidence.working_grid import mean_gsd
-from deepnets4eo.damage.inputs import Inputs
-from deepnets4eo.damage.settings import Settings
+from deepnets4eo.damage.inputs.opening import Inputs
+from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.footprints import FootprintAlignment, align_footprints
 from deepnets4eo.footprints.alignment import LEAST_FOOTPRINTS
 from deepnets4eo.inspection.clouds import cloud_finding, clouds_in_image

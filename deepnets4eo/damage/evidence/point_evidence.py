@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.calibration.pool import EvidenceCard
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.pool import EvidenceCard
 from deepnets4eo.damage.vocabulary import ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.read import Footprints

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from deepnets4eo.damage.colour_choice import in_colour, unknown_colours, unmasked_bands
+from deepnets4eo.damage.evidence.colours import in_colour, unknown_colours, unmasked_bands
 from deepnets4eo.damage.evidence.working_grid import UNKNOWN_GSD_M
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window

@@ -18,9 +18,9 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from deepnets4eo.arrays import Floats
+from deepnets4eo.damage.calibration.reliability import Reliability, fit_reliability, platt
+from deepnets4eo.damage.decision.model import ENDS, FARTHEST, WITH_HEIGHT, FittedRange
 from deepnets4eo.damage.evidence.columns import POINTS
-from deepnets4eo.damage.model import ENDS, FARTHEST, WITH_HEIGHT, FittedRange
-from deepnets4eo.damage.reliability import Reliability, fit_reliability, platt
 from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError
 

@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.calibration.pool import NetworkSkill
+from deepnets4eo.damage.calibration.site import ShareEstimate
+from deepnets4eo.damage.decision.model import BY_NETWORK, MOST_CONFIDENT, REASONS, UNLIKE
+from deepnets4eo.damage.decision.unbuilt import LEAST_AUC, LEAST_DECOYS, NO_BUILDING, UnbuiltOutlines
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.table import BLANK
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
-from deepnets4eo.damage.map_content import LOOK, UNKNOWN_COUNT, WIDE
-from deepnets4eo.damage.model import BY_NETWORK, MOST_CONFIDENT, REASONS, UNLIKE
-from deepnets4eo.damage.pool import NetworkSkill
-from deepnets4eo.damage.site import ShareEstimate
-from deepnets4eo.damage.unbuilt import LEAST_AUC, LEAST_DECOYS, NO_BUILDING, UnbuiltOutlines
+from deepnets4eo.damage.products.content import LOOK, UNKNOWN_COUNT, WIDE
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, GRADES, POST_ONLY, PRE_POST
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many, worst_first
 from deepnets4eo.rasters.scene import Layer

@@ -27,9 +27,9 @@ from deepnets4eo.registration.result import Registration, RegistrationQuality
 from deepnets4eo.segmenters.checksums import CARD
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.inputs import Inputs
-    from deepnets4eo.damage.map_content import DamageMapContent
-    from deepnets4eo.damage.settings import ProductOptions, Settings
+    from deepnets4eo.damage.inputs.opening import Inputs
+    from deepnets4eo.damage.inputs.settings import ProductOptions, Settings
+    from deepnets4eo.damage.products.content import DamageMapContent
     from deepnets4eo.rasters.scene import Layer
 
 NETWORK_TIME, UNBUILT_TIME, BUILT_TIME = 4.0, 0.5, 2.0  # of the passes over the images, times that of the evidence

@@ -21,11 +21,11 @@ from scipy.special import logsumexp
 from deepnets4eo.arrays import Floats, Geometries
 from deepnets4eo.cards.catalog import shipped_path
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.damage.colour_choice import in_colour
+from deepnets4eo.damage.calibration.probabilities import MOST_LOG_ODDS
 from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.evidence.colours import in_colour
 from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.network.pooling import TileWork, pool_scene
-from deepnets4eo.damage.probabilities import MOST_LOG_ODDS
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, RunError

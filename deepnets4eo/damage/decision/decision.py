@@ -16,12 +16,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.catalog import run_path
-from deepnets4eo.damage.estimates import BuildingGround, InundatedBuildings, confusion_of_grades, site_estimates
-from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
-from deepnets4eo.damage.findings import minor_findings, result_findings, share_findings
-from deepnets4eo.damage.input_checks import require_order, require_two_pictures
-from deepnets4eo.damage.model import (
+from deepnets4eo.damage.calibration.pool import (
+    NetworkReliability,
+    NetworkSkill,
+    Score,
+    pool_scores,
+    validated_skill,
+)
+from deepnets4eo.damage.calibration.reliability import UNKNOWN_SPREAD, Judgement, fill_between, set_names
+from deepnets4eo.damage.calibration.site import ShareEstimate, SiteFit
+from deepnets4eo.damage.decision.estimates import (
+    BuildingGround,
+    InundatedBuildings,
+    confusion_of_grades,
+    site_estimates,
+)
+from deepnets4eo.damage.decision.findings import minor_findings, result_findings, share_findings
+from deepnets4eo.damage.decision.model import (
     DEFAULT_MODEL,
     DamageModel,
     cap_confidence,
@@ -31,6 +42,10 @@ from deepnets4eo.damage.model import (
     to_decision_table,
     unlike_the_fit,
 )
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.evidence.raster_evidence import score_findings
+from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
+from deepnets4eo.damage.inputs.checks import require_order, require_two_pictures
 from deepnets4eo.damage.network.grader import (
     COLUMNS,
     MEANING,
@@ -43,23 +58,13 @@ from deepnets4eo.damage.network.grader import (
 )
 from deepnets4eo.damage.network.pairs import POST, PRE
 from deepnets4eo.damage.network.pooling import TileWork
-from deepnets4eo.damage.pool import (
-    NetworkReliability,
-    NetworkSkill,
-    Score,
-    pool_scores,
-    validated_skill,
-)
-from deepnets4eo.damage.raster_evidence import score_findings
-from deepnets4eo.damage.reliability import UNKNOWN_SPREAD, Judgement, fill_between, set_names
-from deepnets4eo.damage.site import ShareEstimate, SiteFit
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.segmenters.checksums import CARD, is_run
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.prepared_scene import PreparedScene
+    from deepnets4eo.damage.inputs.registered_scene import PreparedScene
     from deepnets4eo.rasters.scene import Layer
     from deepnets4eo.segmenters.stretch import Stretch
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.probabilities import (
+from deepnets4eo.damage.calibration.probabilities import (
     MOST_LOG_ODDS,
     adjust_to_share,
     set_damaged_probability,
