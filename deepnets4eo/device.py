@@ -41,11 +41,9 @@ class Compute:
 
 
 def choose(device: str = "auto", precision: str = "auto", threads: int | None = None) -> Compute:
-    """Choose a device, a precision and a thread count. device : "auto" (CUDA where there is one, else the CPU),
-    "cpu", "cuda" or "cuda:1"; precision : "auto" (bfloat16 where the hardware has matrix units for it, else float16
-    on a GPU that has them for that, else float32), "float32", "bfloat16" or "float16" (on a GPU); threads : threads
-    of a network on the CPU, 1 or more; None: one for each core, or fewer where OMP_NUM_THREADS says so. Errors:
-    InputError for what this machine does not have; without PyTorch (MissingExtraError) for CUDA and bfloat16.
+    """Choose a device ("auto": CUDA where there is one), a precision ("auto": what the hardware has matrix units for) and threads.
+
+    Errors: InputError for what this machine does not have; MissingExtraError for CUDA and bfloat16 without PyTorch.
 
     >>> choose("cpu", "float32", threads=2)
     Compute(device='cpu', precision='float32', threads=2)
@@ -80,8 +78,7 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
 
 
 def readers_for(device: str, on_cpu: int, on_gpu: int) -> int:
-    """How many threads prepare tiles for a network: `on_cpu` where it takes the cores itself; where a GPU waits for them one a core,
-    `on_gpu` at most.
+    """How many threads prepare tiles: `on_cpu` where the network takes the cores, else one a core, `on_gpu` at most.
 
     >>> readers_for("cpu", on_cpu=2, on_gpu=16)
     2
@@ -90,9 +87,7 @@ def readers_for(device: str, on_cpu: int, on_gpu: int) -> int:
 
 
 def check_devices(device: str, count: int) -> None:
-    """Refuse a number of devices that cannot work together. device : the same as in `choose`; count : GPUs, or
-    processes on a CPU. Errors: InputError for more GPUs than there are, and for several where one is named as in
-    cuda:1.
+    """Refuse more GPUs than there are, and several devices where one is named, as in cuda:1.
 
     >>> check_devices("cpu", 2)
     >>> check_devices("cuda:1", 2)
@@ -128,8 +123,7 @@ def count_devices(device: str) -> int:
 
 @contextmanager
 def torch_settings(compute: Compute) -> Iterator[None]:
-    """Within the context PyTorch uses the threads of `compute`, repeatable kernels and the memory that it had before.
-    Nothing is set where it is not loaded."""
+    """Within the context PyTorch, where it is loaded, uses the threads of `compute` and repeatable kernels, and keeps its memory."""
     torch = sys.modules.get("torch")
     if torch is None:
         yield
@@ -145,10 +139,10 @@ def torch_settings(compute: Compute) -> Iterator[None]:
 
 @contextmanager
 def keep_freed_memory() -> Iterator[None]:
-    """Within the context, memory that is freed stays with the process for the next pass of a network. By itself glibc
-    returns it to the system after each pass, and the system hands it out again page by page, each page set to 0: that
-    took 10 to 25 % of the processor time of the networks that were measured. The process holds no more than it did at
-    its peak, and what is free at the end is returned. With other C libraries nothing is done."""
+    """Within the context, freed memory stays with the process for the next pass; elsewhere than with glibc nothing is done.
+
+    Returned after each pass and handed out again page by page, it took 10 to 25 % of the networks' processor time.
+    """
     library = _glibc()
     if library is None:
         yield
@@ -216,8 +210,7 @@ def _choose_without_torch(device: str, precision: str, threads: int | None) -> C
 
 
 def _usual_threads() -> int:
-    """One for each core, or fewer where OMP_NUM_THREADS says so; of a number for each level of nesting, the first.
-    Beside other work more threads than free cores are a waste: they wait for each other with busy processors."""
+    """One for each core, or fewer where OMP_NUM_THREADS (its first number) says so: more only wait for each other."""
     limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return min(cores(), int(limit)) if limit.isdecimal() and int(limit) > 0 else cores()
 
@@ -234,8 +227,7 @@ def _fastest_precision(device: str) -> str:
 
 
 def bytes_taken(device: str, work: Callable[[], object]) -> int:
-    """Return the most memory, in bytes, that `work` holds at a time on a GPU beside what was held before it: tensors,
-    and the workspaces of convolutions. What it raises is raised here."""
+    """Return the most bytes that `work` holds at a time on a GPU, beside what was held before, workspaces included."""
     import torch
 
     before = torch.cuda.memory_allocated(device)

@@ -87,9 +87,7 @@ def writer_errors() -> tuple[type[Exception], ...]:
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Raise OutputError, always in the same words, for every error of failed writing within the context. Such as a full
-    disk, a quota, a read-only folder, a name that is too long; of Python and of the libraries that write rasters,
-    tables and weights."""
+    """Raise OutputError, always in the same words, for every error of failed writing within the context, as of a full disk."""
     try:
         yield
     except OutputError:
@@ -116,9 +114,7 @@ def partial_path(path: Path) -> Path:
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is renamed to `path`, on failure it is removed. It has the
-    suffix of `path`, which format drivers look at. A file gets the mode of the umask, whatever mode its writer chose.
-    Raises OutputError where it cannot be written."""
+    """Yield a temporary path beside `path` with its suffix; on success it is renamed to `path`, on failure removed."""
     path = Path(path)
     partial = partial_path(path)
     try:
@@ -136,9 +132,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def open_own(path: str | Path, flags: int) -> int:
-    """Open a job's own file whose name can be foretold, with flags of `os.open`, and return its descriptor. Raises
-    OutputError for a link and for what is no plain file: it may have been planted there, and what it leads to would be
-    overwritten."""
+    """Open a job's own file with flags of `os.open`; OutputError for a link or no plain file, which may have been planted."""
     try:
         if os.path.islink(path):  # where the system has no O_NOFOLLOW
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
@@ -167,8 +161,7 @@ def check_own_folder(folder: Path) -> None:
 
 
 def remove_leftovers(out: Path) -> None:
-    """Remove half-written files that killed jobs left of `out`, beside it and in it; call it with `out` locked. Files
-    that an interrupted job can resume with are kept: its scratch folder and its progress file."""
+    """Remove half-written files of killed jobs beside and in `out`, which is locked; what a job can resume with is kept."""
     if out.parent.is_dir():
         for item in os.scandir(out.parent):
             match = LEFTOVER.fullmatch(item.name)
@@ -182,9 +175,7 @@ def remove_leftovers(out: Path) -> None:
 
 
 def check_overwrite(path: str | Path, *, overwrite: bool, resume: bool | None = None, complete: bool = False) -> Path:
-    """Return `path` if it may be written, else raise OutputError, which names the flags that allow it.
-    resume : whether to resume the job that wrote what is there; None where jobs cannot be resumed. complete : whether a
-    job is to be resumed that has written all; the error is a CompleteError then."""
+    """Return `path` if it may be written, else raise OutputError (CompleteError for a `complete` job), which names the flags."""
     path = Path(path)
     if path.is_dir():  # half-written files of killed jobs do not count
         occupied = any(not item.name.startswith(PARTIAL) for item in path.iterdir())
@@ -358,8 +349,7 @@ def _foreign(path: str | Path) -> OutputError:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder; of a link the link itself. A folder is renamed first, so that a half of it is never taken for whole;
-    of one that a kill leaves so, `remove_leftovers` removes the rest. Errors: OSError where it cannot be renamed."""
+    """Remove a file, a folder (renamed first, so that half of it is never taken for whole) or a link itself."""
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
         return

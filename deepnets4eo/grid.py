@@ -40,8 +40,7 @@ LABELS_READ_PX = 2048  # the same of a raster of labels, which has one byte a pi
 
 
 class Window(NamedTuple):
-    """A rectangle of pixels; it may reach beyond the raster, where no pixel is valid. row, col : the row and column
-    of the first pixel; they may be negative; height, width : the size of the window, pixels.
+    """A rectangle of pixels from `row` and `col`, which may be negative, `height` by `width`; beyond the raster none is valid.
 
     >>> Window(-2, 3, 4, 5).clip((100, 6))
     Window(row=0, col=3, height=2, width=3)
@@ -86,9 +85,7 @@ class Window(NamedTuple):
 
 
 def apply_affine(affine: Affine, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Map points by an affine: pixels to the ground by a grid's affine, the ground to pixels by its inverse.
-    affine : the map; points : (..., 2) coordinates x, y (column, row for pixels). Returns (..., 2) coordinates,
-    float64.
+    """Map points (..., 2), x before y, by an affine: pixels to the ground by a grid's, back by its inverse.
 
     >>> apply_affine(Affine.scale(2), np.array([(1.0, 3.0)])).tolist()
     [[2.0, 6.0]]
@@ -98,9 +95,7 @@ def apply_affine(affine: Affine, points: NDArray[np.float64]) -> NDArray[np.floa
 
 
 def transform_shapes(affine: Affine, shapes: Any) -> Any:
-    """Map shapes by an affine, vertex by vertex: pixels to the ground by a grid's affine, back by its inverse.
-    affine : the map; shapes : one shapely geometry, or an array or GeoSeries of them; missing ones stay missing.
-    Returns one geometry, or an array of them, in x and y alone.
+    """Map one shapely geometry, or an array of them, by an affine, in x and y alone; missing ones stay missing.
 
     >>> import shapely
     >>> transform_shapes(Affine.translation(10, 0), shapely.Point(1, 2)).wkt
@@ -131,10 +126,9 @@ def blocks(shape: tuple[int, int], block_px: int) -> list[Window]:
 
 
 def gsd_m(grid: Grid) -> tuple[float, float]:
-    """Ground size of a pixel in metres, at the centre of the grid; without a CRS a pixel counts as one metre. A
-    projection's units count as metres on the ground where they are that within a few thousandths, as those of
-    national grids. Elsewhere, as in web maps (Mercator), they are scaled by what the projection stretches there.
-    Returns its size along the rows' step (down) and along the columns' step (to the right).
+    """Ground size of a pixel in metres down and to the right, at the centre; without a CRS a pixel counts as one metre.
+
+    Units of a projection count as metres on the ground within a few thousandths; elsewhere they are scaled by its stretch.
 
     >>> web = GeoBox((10, 10), Affine(0.6, 0, 0, 0, -0.6, 8_399_737.9), "EPSG:3857")  # at 60° north
     >>> [round(side, 2) for side in gsd_m(web)]
@@ -155,9 +149,7 @@ def _pixel_m(crs: CRS, affine: Affine, shape: tuple[int, int]) -> tuple[float, f
 
 
 def pixel_areas_m2(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
-    """Ground area of a pixel at each of several places; 1 m² without a CRS. One figure for all where it hardly
-    differs between their corners, as in national grids. grid : the grid of the raster; pixels : (N, 2) places in
-    pixels, x before y. Returns (N,) square metres.
+    """Ground area (N,) of a pixel at positions (N, 2), x before y; one figure where it hardly differs; 1 m² without a CRS.
 
     >>> degrees = GeoBox((60, 1), Affine(1, 0, 0, 0, -1, 60), "EPSG:4326")  # 60° north to the equator
     >>> [round(area / 1e6) for area in pixel_areas_m2(degrees, np.array([(0.5, 0.5), (0.5, 59.5)]))]  # km²
@@ -201,8 +193,7 @@ def metres_on_the_ground(crs: Any, position: tuple[float, float]) -> float:
 
 
 def metric_crs(crs: Any, positions: NDArray[Any]) -> Any:
-    """Return a CRS whose units are metres on the ground around positions (N, 2): the same where its units are, as those
-    of national grids in metres, else the UTM zone of the middle position. Errors: GridError where there is none.
+    """Return a CRS in metres on the ground around positions (N, 2): its own, else the UTM zone of the middle; else GridError.
 
     >>> metric_crs("EPSG:2154", np.array([(652_000.0, 6_862_000.0)]))  # Paris, in metres
     'EPSG:2154'
@@ -236,8 +227,7 @@ def utm_code(crs: Any, position: tuple[float, float]) -> str:
 
 
 def grow_shapes(grid: Grid, shapes: NDArray[Any], distance_m: float, pixel_m: float = 1.0) -> NDArray[Any]:
-    """Shapes (N,) in a grid's coordinates, grown by metres on the ground where each of them stands.
-    pixel_m : side of a pixel of a grid without CRS."""
+    """Shapes (N,) in a grid's coordinates, grown by metres on the ground; `pixel_m`: side of a pixel without CRS."""
     bounds = shapely.bounds(shapes)
     centres = np.nan_to_num((bounds[:, :2] + bounds[:, 2:]) / 2)
     if grid.crs is None:
@@ -266,8 +256,7 @@ def transformer(source: Any, target: Any) -> Transformer:
 
 
 def projected_extent(extent: Geometry, crs: CRS) -> Geometry | None:
-    """An extent, with points along its sides, in another CRS; None where that does not reach so far. Errors: GridError
-    where there is no transformation between the two."""
+    """An extent, with points along its sides, in another CRS; None where that does not reach so far; GridError without a way."""
     box = extent.boundingbox
     try:
         projected: Geometry = extent.to_crs(crs, resolution=max(box.span_x, box.span_y) / 16)
@@ -295,17 +284,14 @@ def window_under(grid: Grid, other: Grid) -> Window:
 
 
 def only_one_placed(a: Grid, b: Grid) -> bool:
-    """Whether one of two grids has a place and the other is plain pixels, so that only pixel numbers can pair them. So
-    it is where only one has a CRS, or where neither has one and only one has a world file: its rows go north to south,
-    those of plain pixels count downwards."""
+    """Whether one of two grids is plain pixels and the other has a CRS or world file, so that only pixel numbers pair them."""
     if a.crs is not None or b.crs is not None:
         return a.crs is None or b.crs is None
     return any(one.affine.is_identity and other.affine.e < 0 for one, other in ((a, b), (b, a)))
 
 
 def overlap_share(a: Grid, b: Grid) -> float:
-    """Share of grid `a` that grid `b` covers, 0–1; without any CRS both are plain pixels. Errors: GridError where only
-    one of them has a CRS."""
+    """Share 0–1 of grid `a` that `b` covers, in pixels without any CRS; GridError where only one has a CRS."""
     if only_one_placed(a, b):
         if a.crs is None and b.crs is None:
             raise GridError("one raster has a world file and the other has none. Give both one, of the same place.")
@@ -342,8 +328,7 @@ def axes_exchanged(bounds: tuple[float, ...], crs: Any, grid: Grid) -> bool:
 
 
 def check_grid(grid: Grid, name: str) -> None:
-    """Refuse a grid whose pixels have no size on the ground, or that `check_affine` refuses.
-    name : of the raster, for the message. Errors: GridError."""
+    """Refuse a grid, of the raster `name`, whose pixels have no size on the ground, or that `check_affine` refuses."""
     check_affine(grid.affine, (grid.shape[0], grid.shape[1]), name)
     try:
         sides = gsd_m(grid)
@@ -356,8 +341,7 @@ def check_grid(grid: Grid, name: str) -> None:
 
 
 def check_affine(affine: Affine, shape: tuple[int, int], name: str) -> None:
-    """Refuse a transform that maps pixels to infinity, to one line, or to coordinates that do not differ.
-    shape : (h, w). name : of the raster, for the message. Errors: GridError."""
+    """Refuse a transform that maps pixels to infinity, to one line, or to coordinates that do not differ."""
     numbers = tuple(affine)[:6]
     if not all(math.isfinite(number) for number in numbers):
         raise GridError(f"{name} has a georeference of {numbers}, expected six finite numbers. {REMEDY}")
@@ -374,9 +358,7 @@ def check_affine(affine: Affine, shape: tuple[int, int], name: str) -> None:
 
 
 def _metres_of_units(crs: CRS, positions: NDArray[Any]) -> NDArray[np.float64]:
-    """Metres to the east and to the north (rows) of one map unit along x and y (columns), at positions (N, 2) of the
-    map; (N, 2, 2). Along x and y themselves, not to the east and north, where a projection is true to scale, or cannot
-    say what it does there."""
+    """Metres to the east and north (rows) of one map unit along x and y (columns), at positions (N, 2) of the map; (N, 2, 2)."""
     if crs.geographic:
         angle = float(crs.proj.axis_info[0].unit_conversion_factor)  # radians of a degree, or of a gradian
         return angle * _metres_per_radian(crs.proj.ellipsoid, angle * positions[:, 1])[:, :, None] * np.eye(2)

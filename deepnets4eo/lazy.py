@@ -45,9 +45,7 @@ EXTRAS = {
 
 @contextmanager
 def name_missing_extra() -> Iterator[None]:
-    """Raise MissingExtraError, which names the extra to install, where a module of `EXTRAS` cannot be found.
-
-    A context or a decorator for what imports such modules. Other import errors pass through.
+    """Raise MissingExtraError, naming the extra, where a module of `EXTRAS` is missing within the context or function.
 
     >>> with name_missing_extra():
     ...     raise ModuleNotFoundError("No module named 'torch'", name="torch")
@@ -64,9 +62,7 @@ def name_missing_extra() -> Iterator[None]:
 
 
 def check_extra(*extras: str, install: str | None = None) -> None:
-    """Refuse work that needs modules of these extras (names in setup.cfg) where they are not installed; `install` names
-    the extras, with commas, where the work needs more than these. Raises MissingExtraError, which names the first missing
-    module of each extra and one command that installs all of them."""
+    """Refuse work whose extras (`install`: all that it needs) are not installed, by one MissingExtraError with its command."""
     missing = {extra: module for extra in extras if (module := _missing_module(extra)) is not None}
     if missing:
         raise MissingExtraError(_how_to_install(list(missing.values()), [install] if install else list(missing)))

@@ -31,8 +31,7 @@ UNKNOWN_NAMES = (
 
 
 def option_error(error: ValidationError, kind: type[Any], where: str) -> InputError:
-    """Return the `InputError` that stands for what pydantic refused in options of a `kind`, a line for each value, each
-    beginning with `where`, such as a file or the class's name."""
+    """Return the `InputError` for what pydantic refused in options of a `kind`, a line a value, each beginning with `where`."""
     return InputError("\n".join(_explain(detail, kind, where) for detail in error.errors()))
 
 
@@ -69,8 +68,7 @@ class Section(BaseModel):
 
 @dataclass_transform(frozen_default=True, field_specifiers=(Field,))
 def option_group(cls: type[Options]) -> type[Options]:
-    """Make a frozen dataclass whose values are checked against their annotations and `Field` limits; for text a path may be given.
-    Errors: InputError on construction names the option, its value and what was expected, and for an unknown one the nearest.
+    """Make a frozen dataclass whose values are checked by annotations and `Field`; InputError names option, value, expectation.
 
     >>> @option_group
     ... class Window:
@@ -107,8 +105,7 @@ def _add_rows(kind: type[Any], fields: Mapping[str, Any]) -> None:
 
 
 def options_from(kind: type[Options], values: Mapping[str, Any], where: str) -> Options:
-    """Make options of a kind, an `option_group` or a `Section`, from plain values by name; missing ones take their
-    defaults. Raises InputError, beginning with `where`, for an unknown name, with the nearest, and for a wrong value."""
+    """Make options of a kind from plain values by name; InputError, beginning with `where`, for unknown names and wrong values."""
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:

@@ -19,8 +19,7 @@ Result = TypeVar("Result")
 def in_order(
     work: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None, ahead: int | None = None
 ) -> Iterator[Result]:
-    """Yield work(item) for every item, in order, computed by threads (one a core by default) that work `ahead`; an
-    error is raised at its position in the order. One worker computes in the caller's thread.
+    """Yield work(item) in order, computed by threads (one a core by default) `ahead`; an error is raised at its position.
 
     >>> list(in_order(str, range(4), workers=2))
     ['0', '1', '2', '3']

@@ -35,8 +35,7 @@ def cores() -> int:
 
 
 def take_share_of_cores(number: int, workers: int) -> None:
-    """Keep this process, the `number`-th of `workers` (from 0), to its share of the cores, so that libraries do not start more
-    threads than there is room for. Nothing is done where the system has no such limit."""
+    """Keep this process, the `number`-th of `workers` (from 0), to its share of the cores, where the system can."""
     if hasattr(os, "sched_setaffinity"):
         allowed = os.sched_getaffinity(0)
         os.sched_setaffinity(0, sorted(allowed)[number % workers :: workers] or allowed)

@@ -38,8 +38,7 @@ def model_path(name: str | Path) -> Path:
 
 
 def is_shipped(name: str | Path, names: Sequence[str] | None = None) -> bool:
-    """Whether this is the name of what comes with the toolbox, by default of a model, rather than a path. Errors: InputError where it is
-    both, since a folder that lies here must not take the place of what is shipped."""
+    """Whether this names what comes with the toolbox, by default a model; InputError where it is a path here, too."""
     if str(name) not in (recipes() if names is None else names):
         return False
     if Path(name).exists():
@@ -71,8 +70,7 @@ def run_path(name: str | Path) -> Path:
 
 
 def recipe_path(name: str | Path) -> Path:
-    """Returns the recipe (YAML file) by the model's name; another file, or folder with recipe.yaml, is used as it is. Errors: as of
-    `is_shipped`."""
+    """Returns the recipe (YAML) of a model's name; another file, or folder with recipe.yaml, as it is."""
     if not is_shipped(name) and Path(name).is_file():
         return Path(name)
     path = model_path(name) / "recipe.yaml"

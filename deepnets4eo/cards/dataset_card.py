@@ -50,9 +50,7 @@ class ScoringProtocol(_Strict):
 
 
 class PublishedScores(_Strict):
-    """The published scores of one method; what its authors do not state is left out. f1, iou : class of the card's
-    legend → percent. sites : site → percent, F1 of the class that is looked for. mean_f1, mean_iou, overall_accuracy :
-    percent. kappa : fraction. protocol : that of the card under which they were measured; empty where none is the same."""
+    """One method's scores by class, `sites` and overall in percent, kappa a fraction, under a `protocol` of the card."""
 
     protocol: str = ""
     f1: dict[str, float] = Field(default_factory=dict)
@@ -66,8 +64,7 @@ class PublishedScores(_Strict):
 
 
 class CubeFacts(_Strict):
-    """What is known of a hyperspectral image: its bands as they are distributed, three of them shown as red, green and
-    blue, counted from 1, and the first and last wavelength."""
+    """Facts of a hyperspectral image: its bands, three of them shown as colours, the first and last wavelength."""
 
     sensor: str
     bands: int = Field(gt=3)

@@ -25,10 +25,10 @@ def open_dataset(
     layers: Sequence[str] | None = None,
     layout: Mapping[str, str] | None = None,
 ) -> Tiles:
-    """Return tile id → layer → file, of one part of a split or, without `part`, of all tiles in the folder. split : by
-    default the card's first. layers : each tile must have all of them; by default those of image, dsm and labels that
-    the card has and any tile has. layout : other patterns, see `DatasetCard.with_layout`. Errors: InputError with the
-    tiles without a file and the expected paths, or for a part, split or layer that the card does not have."""
+    """Return tile id → layer → file of a split's part, or all tiles; each has all `layers`; `layout`: other patterns.
+
+    InputError names tiles without a file and the expected paths, and unknown parts, splits and layers.
+    """
     card = (card if isinstance(card, DatasetCard) else DatasetCard.load(card)).with_layout(layout or {})
     root = Path(root)
     if not root.is_dir():
@@ -62,8 +62,7 @@ def find_tiles(card: DatasetCard, root: Path) -> Tiles:
 
 
 def part_tiles(card: DatasetCard, present: Tiles, split: str | None, part: str) -> Tiles:
-    """Return the tiles of one part; those in the card without any file have an empty mapping. Errors: InputError for a
-    split or part that the card does not have."""
+    """Return the tiles of one part; those without any file have an empty mapping."""
     name, parts = card.split(split)
     if part not in parts:
         raise InputError(f'The split {name} of {card.name} has no part "{part}", only {", ".join(parts)}.')
@@ -95,8 +94,7 @@ def expected_paths(card: DatasetCard, layer: str, tile: str) -> str:
 
 
 def check_same_bands(card: DatasetCard, layer: str, path: str | Path, count: int) -> None:
-    """Refuse a file that has another number of bands than its layer in the card. The order of classes in labels that
-    were converted from colours to values is unknown; an infrared band that a file declares as alpha is read as a mask."""
+    """Refuse a file of another number of bands than the card's layer; bands declared as alpha are read as masks."""
     expected = card.bands.get(layer)
     if not expected or count == len(expected):
         return

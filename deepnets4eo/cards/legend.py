@@ -327,8 +327,7 @@ def _check_unique(legend: str, what: str, items: list[Any]) -> None:
 
 
 def _parse_card(card: Any, where: str) -> dict[str, Any]:
-    """Return the arguments of a Legend from plain values, with `classes` as arguments of LegendClass. Errors:
-    InputError."""
+    """Return the arguments of a Legend from plain values, or raise InputError."""
     _check_keys(card, NEEDED, KNOWN, where)
     return {
         "name": str(card["name"]),
@@ -395,8 +394,7 @@ def _check_keys(card: Any, needed: set[str], known: set[str], where: str) -> Non
 
 
 def _color_values(image: np.ndarray, colors: ColorValues, unknown: int) -> np.ndarray:
-    """Return the value of each pixel's colour of an image (3, H, W) uint8, `unknown` where `colors` has none, (H, W)
-    uint8. Memory: the output, one band of rows, and a table of 16 MiB."""
+    """Return (H, W) values of the colours of an image (3, H, W), `unknown` for others. Memory: a table of 16 MiB."""
     if image.ndim != 3 or image.shape[0] != 3 or image.dtype != np.uint8:
         raise LabelError(f"Got colours {image.shape} {image.dtype}, expected (3, H, W) uint8. Read them as RGB bytes.")
     table = _table(colors, unknown)

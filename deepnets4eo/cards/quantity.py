@@ -22,22 +22,8 @@ TAG = "QUANTITY"
 
 @dataclass(frozen=True)
 class Quantity:
-    """A quantity that a network estimates at every pixel.
+    """What a network estimates at every pixel: name, unit, the possible values, what zero means, with or without deviation.
 
-    Parameters
-    ----------
-    name, unit : such as "height" and "m", of values and of their standard deviation
-    low, high : the smallest and largest value that is possible; others are void in what is learnt from and scored against
-    zero : "value": zero is one, as the ground in heights above ground; "void": zero says that nothing was measured, as in depth images
-    deviation : whether the standard deviation of each value is estimated as well
-
-    Raises
-    ------
-    InputError
-        `low` is not below `high`.
-
-    Examples
-    --------
     >>> Quantity("depth", low=0, high=10, zero="void").known_mask(np.array([0.0, 2.5, 11.0, np.nan])).tolist()
     [False, True, False, False]
     """

@@ -35,18 +35,9 @@ def normalise(embeddings: Floats) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Gap:
-    """How far the embeddings of two sensors lie apart, each of length 1.
+    """How far the embeddings of two sensors, each of length 1, lie apart.
 
-    Parameters
-    ----------
-    vector : (D,) mean of the first minus mean of the second
-    size : its length, 0 to 2
-    centroid_cosine : cosine of both means
-    within_first, within_second : mean cosine of two embeddings of one sensor
-    matched : mean cosine of both embeddings of a place
-    separability : share that a logistic regression takes for the right sensor, of folds left out
-    alignment : mean squared distance of both embeddings of a place
-    uniformity_first, uniformity_second : log of the mean of exp(−2 d²) over pairs of one sensor; lower: more evenly spread
+    `vector` (D,): difference of means; `separability`: accuracy of a logistic regression; lower uniformity: more evenly spread.
     """
 
     vector: NDArray[np.float64]

@@ -117,8 +117,7 @@ def read_band(path: Path, side_px: int) -> NDArray[Any]:
 
 
 def file_bands(layer: Layer, bands: Sequence[str], *, chosen: bool) -> tuple[str, ...]:
-    """The bands of a file, in order: those of recipe or card, which names in the file must not contradict; chosen : whether
-    some are chosen by name."""
+    """The bands of a file in order, of recipe or card; names in the file must not contradict; `chosen`: by name."""
     own = tuple(layer.band_names)
     if not bands:
         return tuple(map(name_band, own)) if chosen else own

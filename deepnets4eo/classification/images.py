@@ -121,10 +121,7 @@ def split_images(
     images: ImageList, *, val_share: float, test_share: float, labels_per_class: int, seed: int,
     groups: Sequence[Hashable] | None = None,
 ) -> ImageSplit:  # fmt: skip
-    """Divide images into parts, in equal shares of every class, or in whole groups; published parts stay as they are.
-
-    `labels_per_class` above 0 keeps the labels of so many training images a class, and all others count as unlabelled.
-    Errors: InputError where a part that is needed is empty."""
+    """Divide images into parts by equal shares of classes or whole groups; beyond `labels_per_class` labels are not used."""
     part = np.array(images.parts or [""] * len(images), dtype=object)
     rng = np.random.default_rng([seed, 1])
     for name, share in ((TEST, test_share), (VAL, val_share)):
@@ -210,9 +207,7 @@ def draw_labelled(targets: Mask, per_class: int, seed: int) -> Indices:
 
 
 def read_pixels(images: ImageList, *, memory_bytes: float, folder: Path, workers: int) -> NDArray[Any]:
-    """Read all images into one array (N, C, H, W) of the type that holds them all, by threads; beyond `memory_bytes` into a
-    temporary file in `folder`, which disappears with the process. Raises InputError for images of another size, number of bands or
-    unit."""
+    """Read all images into one array (N, C, H, W), beyond `memory_bytes` in a temporary file; InputError where they differ."""
     first = np.asarray(images.read(0))
     pixels = _room((len(images), *first.shape), first.dtype, memory_bytes, folder)
     tops = np.full(len(images), -np.inf)

@@ -26,8 +26,7 @@ SCALED_TO = 4  # widths are multiples of it
 
 
 class SlidingClassifier(PatchClassifier):
-    """Base of networks of whole images, which slide over a scene. Subclasses implement `patch_scores`; `head` is their
-    last layer, a linear one or one that divides its scores itself."""
+    """Base of networks of whole images, which slide over a scene; subclasses implement `patch_scores` and have a `head`."""
 
     head: Any
 
@@ -65,17 +64,7 @@ class SlidingClassifier(PatchClassifier):
 
 
 class ImageClassifier(SlidingClassifier):
-    """An encoder of timm behind one linear layer.
-
-    Parameters
-    ----------
-    in_channels, num_classes : bands and classes
-    encoder : a name of `timm.list_models()`
-    weights : "imagenet", downloaded on demand only; a .safetensors file or run, see `load_pretrained`; None: random
-    bands : what the bands show, where weights of a file belong to other ones
-    patch_px, stride_px : side of the images, and of the cells that a scene is labelled in; None: a quarter of a patch
-    drop, drop_path : shares that are dropped in training: features before the last layer, and whole blocks
-    """
+    """An encoder of timm behind one linear layer; `patch_px` and `stride_px` (None: a quarter) are sides of images and cells."""
 
     def __init__(
         self,
@@ -132,8 +121,7 @@ def eca_kernel(channels: int, gamma: float = 2.0, shift: float = 1.0) -> int:
 
 
 class ChannelAttention(nn.Module):
-    """Efficient channel attention (Wang et al. 2020): mean of each channel, a convolution over neighbouring channels
-    without bias, sigmoid, and the channels times that."""
+    """Efficient channel attention (Wang et al. 2020): means of channels, a convolution over neighbours, sigmoid, product."""
 
     def __init__(self, kernel: int) -> None:
         super().__init__()
@@ -168,19 +156,7 @@ def scale_wide(phi: float, depth: int = DEPTH, width: int = WIDTH) -> WideSizes:
 class WideResNet(SlidingClassifier):
     """A wide ResNet whose blocks end in efficient channel attention (Papoutsis et al. 2023, WRN-B-ECA).
 
-    Normalisation and ReLU come before the convolutions; three groups of blocks, the second and third at half of the resolution
-    before. The published code applies the factor of depth twice and so has one block a group at φ = 1; here the law holds.
-
-    Parameters
-    ----------
-    in_channels, num_classes : bands and classes
-    phi : exponent of the compound scaling; 0 is the base network of 10 layers and twice the width
-    kernels : sizes of the kernels of attention, one a group; None: by the number of channels. `FIXED_KERNELS` are the published ones
-    attention : whether blocks have attention at all
-    dropout : share of values dropped between the convolutions of a block
-    weights : a .safetensors file or run, see `load_pretrained`; None: random
-    bands : what the bands show, where weights of a file belong to other ones
-    patch_px, stride_px : see `ImageClassifier`
+    `phi` scales the base of 10 layers by the published law (their code applies depth twice); `kernels`, one a group, None: by channels.
     """
 
     def __init__(

@@ -127,8 +127,7 @@ def list_images(data: ImageData, legend: Legend | None = None) -> tuple[ImageLis
 
 
 def list_unlabelled(data: ImageData) -> ImageList:
-    """All images of `folders` and `unlabelled` without their labels, or the tiles of `tile_px` that they are cut into. Errors:
-    InputError as for `list_images`."""
+    """All images of `folders` and `unlabelled` without labels, or their tiles of `tile_px`."""
     bands = _check_named(data)
     return join([_list(Path(one), data, bands, None) for one in (*data.folders, *data.unlabelled)], 0)
 

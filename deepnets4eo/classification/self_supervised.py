@@ -70,9 +70,7 @@ class PretextRecipe(ImageRecipe):
 
 
 def train_encoder(recipe: PretextRecipe, out: Path, options: TrainOptions) -> Path:
-    """Train the encoder of the recipe's network on unlabelled images; returns the run folder, which holds the encoder alone.
-
-    Raises InputError for a network without an encoder of one image, and fewer images than a step takes."""
+    """Train the encoder of the recipe's network on unlabelled images; returns the run folder with the encoder alone."""
     check_extra("deep")
     data, train, model = recipe.data, recipe.train, recipe.model
     images = list_unlabelled(data)
@@ -141,9 +139,7 @@ def _write_encoder(segmenter: NetworkSegmenter, recipe: PretextRecipe, out: Path
 
 
 class Pretext(nn.Module):
-    """The encoder of a network with a head for what is learnt without labels.
-
-    network : has a part `encoder`, (N, C, P, P) → maps or vectors. size : bands C, and side P of the images in pixels."""
+    """A network's `encoder`, (N, C, P, P) → maps or vectors, with a head for what is learnt without labels."""
 
     def __init__(self, network: nn.Module, recipe: PretextRecipe, size: tuple[int, int]) -> None:
         super().__init__()
@@ -185,8 +181,7 @@ def pool(maps: Any) -> Tensor:
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """SimCLR: of 2 N views each has to find the other one of its image among all others, by cosines over the temperature.
-    first, second : (N, D) embeddings of two views, row i of both of one image → () float32"""
+    """SimCLR's loss () of two views' embeddings (N, D), row i of both of one image, by cosines over the temperature."""
     both = F.normalize(torch.cat([first, second]), dim=1)
     alike = (both @ both.T / temperature).fill_diagonal_(-torch.inf)
     partner = torch.arange(len(both), device=both.device).roll(len(first))

@@ -98,8 +98,7 @@ class ImageSplitSection(Section):
 
 
 class ImageUnlabelled(UnlabelledSection):
-    """How images without labels are learnt from: those of `data.unlabelled`, those whose labels were not drawn, and,
-    as published, the labelled ones once more."""
+    """How images without labels are learnt from: `data.unlabelled`, labels not drawn, and the labelled ones once more."""
 
     ratio: int = Field(default=7, ge=1, description="unlabelled images to each labelled one of a step")
 
@@ -231,8 +230,7 @@ def _apart(
 
 @dataclass(frozen=True)
 class Material:
-    """What a training learns from: pixels (N, C, P, P) as stored, labels (N, K), the parts, how values are scaled, and the embeddings
-    (N, D) of a teacher."""
+    """What is learnt from: pixels (N, C, P, P), labels (N, K), parts, scaling, and embeddings (N, D) of a teacher."""
 
     recipe: ImageRecipe
     pixels: NDArray[Any]

@@ -139,8 +139,7 @@ def root(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status. 0 done, 1 failed (also where an output exists already), 2 wrong
-    input, 3 a map was written that must not be used, 130 interrupted."""
+    """Run the command line; returns the exit status: 0 done, 1 failed, 2 wrong input, 3 a map not to be used, 130 interrupted."""
     open_closed_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
     debug, arguments = "--debug" in arguments, [word for word in arguments if word != "--debug"]
@@ -201,9 +200,7 @@ def unknown_verb(name: str, verbs: Iterable[str]) -> str:
 
 
 def unknown_option(error: Exception) -> str | None:
-    """Returns the message for an option that its verb does not have; None for any other error of the command line.
-    error : as the parser raises it. Its class is not public in Typer, so it is known by the two attributes that it
-    alone has: the option's name and the names that the parser would propose."""
+    """Returns the message for an option that its verb lacks; Typer's class is not public, so it is known by two attributes."""
     name, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
     if name is None or context is None or not hasattr(error, "possibilities"):
         return None

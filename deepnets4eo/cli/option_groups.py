@@ -32,9 +32,7 @@ Result = TypeVar("Result")
 
 
 def with_options(*classes: type) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
-    """Decorator of a verb: replaces its parameters of the settings classes (dataclasses, also pydantic ones) by one option a
-    described field, and is called with settings of the values of the command line. Where fields are keys, the verb has `--set`, too.
-    Errors: TypeError where the verb has no parameter of a class, or an option without default follows one with a default.
+    """Decorator of a verb: replaces its parameters of settings classes by an option a described field, and `--set` for keys.
 
     >>> from deepnets4eo.damage import Settings
     >>> @with_options(Settings)

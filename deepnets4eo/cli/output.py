@@ -47,8 +47,7 @@ def visible(text: Any, *, one_line: bool = False) -> str:
 
 
 def echo(message: Any, *, err: bool = False, nl: bool = True) -> None:
-    """Print a line, to stderr with `err`; all verbs print with this function. Errors: OutputError where it cannot go. A
-    line that stderr does not take is lost: it is no result, and ends no job."""
+    """Print a line, to stderr with `err`; all verbs use it. OutputError where it cannot go; a lost line of stderr ends no job."""
     try:
         typer.echo(visible(message), err=err, nl=nl)
     except OSError as error:
@@ -60,8 +59,7 @@ def echo(message: Any, *, err: bool = False, nl: bool = True) -> None:
 
 
 def open_closed_streams() -> None:
-    """Give streams that the caller closed (`2>&-`) to the null device, before a file of the job takes their number.
-    Libraries that print to that number would write into the file."""
+    """Give closed streams (`2>&-`) to the null device, so that no file of the job takes their number and gets their text."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             file = os.open(os.devnull, os.O_RDWR)

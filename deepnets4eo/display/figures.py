@@ -41,8 +41,7 @@ def make_row(number: int, *, with_key: bool = False) -> list[Axes]:
 
 
 def stretch(bands: NDArray[Any], valid: Mask) -> ByteImage:
-    """Return (1 or 3, h, w) bands, each stretched between its 2nd and 98th percentile, as (h, w, 4) uint8 red, green,
-    blue and opacity; transparent where not valid."""
+    """Return bands (1 or 3, h, w) between their 2nd and 98th percentile as (h, w, 4) uint8, clear where not valid."""
     image = np.zeros((*valid.shape, 4), np.uint8)
     image[..., 3] = np.where(valid, 255, 0)
     if not valid.any():
@@ -56,8 +55,7 @@ def stretch(bands: NDArray[Any], valid: Mask) -> ByteImage:
 
 
 def score_colours(scores: NDArray[np.floating], valid: Mask) -> ByteImage:
-    """Return scores (h, w), 0–1, as colours to lie over an image, (h, w, 4) uint8: from yellow to red, clear below 0.1,
-    nearly opaque at 1; transparent where not valid."""
+    """Return scores (h, w), 0–1, as (h, w, 4) uint8 from yellow to red, clear below 0.1 and where not valid."""
     share = np.where(valid, scores, 0).astype(np.float32)
     image = np.zeros((*share.shape, 4), np.uint8)
     image[..., 0], image[..., 1] = 255, np.clip(230 * (1.2 - share), 0, 230)

@@ -26,12 +26,12 @@ class ColorRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """What an object shows of itself: a title such as "Layer pre.tif", `head` (name → value of the first line), `facts`
-    (name → value, one line each), and for the HTML table rows with a colour, which repeat the value named `in_colors`.
+    """What an object shows of itself: title, `head` of the first line, `facts` a line each, and coloured rows (`in_colors`).
 
     >>> print(Summary("Scene", {"size": "2 rows × 3 columns"}, {"image": "3 bands"}).text())
     <Scene: 2 rows × 3 columns>
-      image: 3 bands"""
+      image: 3 bands
+    """
 
     title: str
     head: Mapping[str, str] = field(default_factory=dict)

@@ -84,8 +84,7 @@ def differences(first: Report, second: Report) -> list[str]:
 
 
 def compare(reports: Mapping[str, Report]) -> dict[str, dict[str, float | None]]:
-    """Returns score → name of the result → value as a fraction: overall scores, then `f1 CLASS` by class. Raises
-    InputError where two were not scored under the same protocol, with the differences."""
+    """Returns score → result → fraction: overall scores, then `f1 CLASS`; InputError for results of other protocols."""
     if len(reports) < 2:
         raise InputError(f"got {len(reports)} report, expected two or more to compare.")
     for name, one in reports.items():
@@ -133,9 +132,7 @@ def full_table(report: Report, earlier: Report | None = None) -> str:
 
 
 def published_table(report: Report, published: Mapping[str, PublishedScores]) -> str:
-    """Returns a table of a result and of published ones: F1 by class and overall accuracy in percent, kappa. published
-    : `DatasetCard.published`, those of the report's protocol only. Where that scores without borders and the report has
-    such scores, the table has them instead of the full ones."""
+    """Returns a table of a result and of published ones of its protocol: F1 by class, overall accuracy in percent, kappa."""
     without_borders = report.get("protocol", {}).get("card", {}).get("reference") == "eroded"
     part = (report.get("eroded") if without_borders else None) or report
     head = ["method", *part["classes"], "OA", "kappa"]

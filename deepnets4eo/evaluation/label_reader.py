@@ -27,8 +27,7 @@ FLOAT_PX = 512  # window in the middle that is looked at for fractions
 
 @dataclass(frozen=True)
 class Remedies:
-    """How a user of one kind of work does what messages on labels advise; empty where that work has no way. unknown :
-    makes labels without a class void. stored_legend : names the legend that labels are stored in, before its name."""
+    """How users do what messages on labels advise: `unknown` makes labels void, `stored_legend` names the file's legend."""
 
     unknown: str = ""
     stored_legend: str = ""
@@ -39,9 +38,7 @@ OF_TRAINING = Remedies("--set data.unknown_labels=void", "--set data.labels_lege
 
 
 class LabelReader:
-    """Reads a label raster as class indices of `legend`; `own` is the legend that it is stored in, where that differs.
-    Classes of `own` without counterpart in `legend` are a LabelError, or void with unknown="void". remedies : for
-    messages."""
+    """Reads a label raster, stored in the legend `own`, as indices of `legend`; LabelError for others unless unknown="void"."""
 
     def __init__(
         self,
@@ -154,8 +151,7 @@ class LabelReader:
 
 
 def palette_colours(layer: Layer, legend: Legend) -> ByteImage | None:
-    """(3, 256) the colours of a palette whose numbers are no values of the legend, since its colours stand at others; None of any other
-    raster. Masks by colour are delivered so, beside others in three bands."""
+    """(3, 256) colours of a palette that stand at other values of the legend, as in masks by colour; else None."""
     table = palette_of(layer)
     if table is None:
         return None

@@ -29,8 +29,7 @@ LEVELS_TEXT = ",".join(f"{level:g}" for level in LEVELS)
 
 @option_group
 class ProtocolChanges:
-    """What replaces the rules of a protocol; None keeps the protocol's own. Legends are names or YAML cards, by default
-    those of the files' tags; "unknown" is by default as the run of `withheld` learnt, else "error"."""
+    """What replaces the rules of a protocol (None: its own); "unknown" is by default as the run of `withheld` learnt, else "error"."""
 
     prediction_legend: Annotated[
         str | None, Field(description="Legend the prediction is stored in.", json_schema_extra=KEY)
@@ -143,8 +142,7 @@ class ValueRules:
 
 @option_group
 class ScoredFiles:
-    """What is scored, and by which rules, in the words of the command line. layer : LAYER=PATTERN, where labels of a
-    dataset lie. against : an earlier report of the same protocol."""
+    """What is scored; layer: LAYER=PATTERN of a dataset's labels; against: an earlier report of the same protocol."""
 
     legend: Annotated[
         str | None, Field(description="Legend to score in: a name or a YAML card.", json_schema_extra=LEGENDS)

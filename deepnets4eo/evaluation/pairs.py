@@ -41,10 +41,10 @@ ENDINGS = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".vrt"}
 
 
 def pair_tiles(predictions: str | Path, references: str | Path) -> list[tuple[Path, Path]]:
-    """Returns (prediction, reference) of two folders by name: `area5.tif` fits `area5_noBoundary.tif` and the reverse.
-    One prediction may have several references where they are parts of its map: all have a CRS, and they do not overlap.
-    Raises InputError for a reference without a prediction, or with several, and for a prediction with several
-    references otherwise."""
+    """Returns (prediction, reference) of two folders by name: `area5.tif` fits `area5_noBoundary.tif`, also the reverse.
+
+    InputError for a reference without one prediction; a prediction with several needs parts with CRS that do not overlap.
+    """
     stems = {path: _stem_words(path) for path in _rasters(Path(predictions))}
     pairs = []
     for reference in _rasters(Path(references)):
@@ -145,9 +145,7 @@ def evaluate_files(
     prediction: Path, reference: Path, scored: ScoredFiles, changes: ProtocolChanges, *, intervals: Intervals,
     progress: Callable[[float], None] | None = None, values: ValueRules = BY_TAGS,
 ) -> dict[str, Any]:  # fmt: skip
-    """Scores one raster against another, or two folders of tiles paired by name; legend and protocol are those of the options,
-    else of the dataset card; the legend else that of the prediction. `values` are the rules for rasters of a quantity. Errors:
-    InputError without a legend."""
+    """Scores a raster, or a folder of tiles paired by name, by the legend of options, card or prediction; `values`: a quantity."""
     folders = prediction.is_dir() and reference.is_dir()  # one folder alone is a mosaic
     pairs = pair_tiles(prediction, reference) if folders else [(prediction, reference)]
     if not (scored.legend or scored.protocol):

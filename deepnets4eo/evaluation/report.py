@@ -39,8 +39,7 @@ def scores(matrix: ConfusionMatrix, names: Sequence[str]) -> dict[str, Any]:
 
 
 def text_table(report: Report) -> str:
-    """Returns the scores by class and the overall ones as text in percent; the eroded ones below. Of values without classes,
-    their errors."""
+    """Returns scores by class and overall, in percent, the eroded ones below; of values their errors."""
     if "classes" not in report:
         return value_tables.text_table(report)
     parts = []
@@ -87,8 +86,7 @@ def _markdown_items(lines: Sequence[str]) -> list[str]:
 
 
 def csv_table(report: Report) -> str:
-    """Returns one value a row: reference (full, eroded), score, class (empty for overall scores), fraction; of values
-    without classes as `value_tables.csv_table`."""
+    """Returns one value a row: reference (full, eroded), score, class, fraction; of values see `value_tables.csv_table`."""
     if "classes" not in report:
         return value_tables.csv_table(report)
     rows: list[list[Any]] = [["reference", "score", "class", "value"]]

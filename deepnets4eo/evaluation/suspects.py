@@ -33,16 +33,13 @@ LEAST_PX = 16  # of a region: single pixels along borders are nearly always in d
 
 
 def class_thresholds(sums: NDArray[np.floating[Any]], counts: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-    """Return the probability (K,) from which a sample is taken for a class: the mean where it is labelled; infinite where no
-    sample is. sums, counts : probability of the class, and number of samples, over those that are labelled so, (K,)"""
+    """Return the mean probability (K,) of a class over samples labelled so, by sums and counts; infinite without samples."""
     mean = sums / np.maximum(counts, 1)
     return np.where(counts > 0, mean - ROUNDING, np.inf)
 
 
 def confident_classes(probabilities: NDArray[np.floating[Any]], thresholds: NDArray[np.float64]) -> ByteImage:
-    """Return the most probable class among those that reach their thresholds (K,), void where none does.
-
-    probabilities : (K, ...), summing to 1
+    """Return the most probable class (K, ...) that reaches its threshold (K,), void where none does.
 
     >>> confident_classes(np.array([[0.9, 0.5, 0.3], [0.1, 0.5, 0.7]]), np.array([0.8, 0.6])).tolist()
     [0, 255, 1]
@@ -54,14 +51,9 @@ def confident_classes(probabilities: NDArray[np.floating[Any]], thresholds: NDAr
 
 @dataclass(frozen=True)
 class Suspects:
-    """Which samples are probably labelled wrongly.
+    """Samples that are probably labelled wrongly: `order` (M,), surest first, `suggested` classes, `margin` of probability.
 
-    Parameters
-    ----------
-    order : (M,) int64, indices of the suspected samples, surest first
-    suggested : (M,) uint8, the class that each probably is
-    margin : (M,) float64, how much more probable it is than the labelled one, 0 to 1
-    counts : (K, K) int64, samples by labelled class and the class that the classifier is sure of
+    `counts` (K, K): samples by labelled class and the class that is sure.
     """
 
     order: NDArray[np.int64]

@@ -32,15 +32,8 @@ THUMBNAIL_PX = 512  # of a reference, to see whether it holds heights above the 
 
 
 class GroupedScores:
-    """Scores of all pixels, of those of each class, and of those between two levels of the reference; and of standard deviations.
+    """Scores of all pixels, by class and between ascending `levels` of the reference; and of standard deviations.
 
-    Parameters
-    ----------
-    names : names of the classes, maybe none
-    levels : ascending edges, in the unit of the quantity
-
-    Examples
-    --------
     >>> scores = GroupedScores(["ground"]).update(np.array([0.0, 30.0]), np.array([1.0, 30.0]), np.array([0, 255]))
     >>> scores.by_class["ground"].mae, scores.by_level["above 20"].mae
     (1.0, 0.0)
@@ -62,8 +55,7 @@ class GroupedScores:
         classes: NDArray[Any] | None = None,
         deviation: NDArray[np.floating] | None = None,
     ) -> GroupedScores:
-        """Count pixels: reference, prediction and its deviation of one shape, NaN where there is none; classes are class indices, of
-        that shape."""
+        """Count pixels: reference, prediction and deviation of one shape, NaN where there is none, and class indices."""
         known = np.isfinite(reference)
         if deviation is not None:
             self.deviations.update(reference[known], prediction[known], deviation[known])
@@ -79,8 +71,7 @@ class GroupedScores:
         return self
 
     def to_dict(self, quantity: Quantity) -> dict[str, Any]:
-        """`values`, the scores of all pixels by name, the same `by_class` and `by_level`, the quantity with its unit, and
-        `deviations` where there are some, with the rows of their `sparsification`."""
+        """`values` by name, `by_class`, `by_level`, the quantity, and `deviations` with their `sparsification`."""
         groups = {"by_class": self.by_class, "by_level": self.by_level}
         met = {
             group: {
@@ -171,8 +162,7 @@ def evaluate_values(
 def _open_pair(
     predicted: Layer, truth: Layer, quantity: Quantity, report: dict[str, Any], withheld: Withheld | None
 ) -> Callable[[Window], tuple[NDArray[Any], ...]]:
-    """What reads reference, prediction and, where it has one, its deviation, of a window, (h, w) float32, NaN where there is none;
-    notes go into the report."""
+    """What reads reference, prediction and maybe deviation (h, w) of a window, NaN without value; and notes for the report."""
     for layer in (predicted, truth) if quantity.unit == "m" else ():
         check_layer_unit(layer)
         check_stated_unit(layer)

@@ -184,9 +184,7 @@ def _refine(
 
 
 def in_place_score(scores: NDArray[np.float32]) -> float:
-    """Return how much better edges follow outlines without any shift than with others, in standard deviations.
-    scores : (N, 2r + 1, 2r + 1), agreement by shift. Each building ranks its middle (with the pixels beside it) among
-    all shifts; by chance the ranks spread evenly over 0–1. NaN where the scores of every building are all alike."""
+    """Return by how many deviations edges follow outlines better unmoved: ranks of the middle in scores (N, 2r + 1, 2r + 1)."""
     scores = scores[np.ptp(scores, axis=(1, 2)) > 0] if len(scores) else scores
     if not len(scores):
         return float("nan")
@@ -319,11 +317,7 @@ def squared_normals(outlines: OutlinePoints) -> NDArray[np.complex64]:
 
 
 def edge_agreement(field: Spectrum, outlines: OutlinePoints, radius_px: int) -> NDArray[np.float32]:
-    """Return how well the edges of a field follow N outlines, moved by every shift up to ± radius, (N, 2r + 1, 2r + 1)
-    float32.
-    field : (h, w) complex64 from `orientation_field`; beyond it there are no edges. The mean over the outline's points
-    of the edge component along the normal: 1 strong edges all along, 0 no relation, −1 edges across. Peak memory: a few
-    vectors of P values."""
+    """Return how well edges of a field (h, w) follow N outlines at every shift, (N, 2r + 1, 2r + 1): 1 all along, −1 across."""
     height, width = field.shape
     side = 2 * radius_px + 1
     padded = np.zeros((height + side - 1, width + side - 1), np.complex64)

@@ -26,10 +26,10 @@ KEYED = ("GPKG", "SQLite", "OpenFileGDB")  # drivers of files that keep a key of
 
 
 def read_table(source: str | Path, layer: str | None = None) -> gpd.GeoDataFrame:
-    """Return every row and column of a vector file (also packed as .zip, .gz or .bz2, or a web address), geometry as it
-    stands. xBD files also have `xbd_pixels`. The index is called `ids.ROW_KEY` where it holds keys or feature ids that
-    the file itself has. layer : needed where a file has several with polygons. Errors: InputError for a file that is
-    missing, damaged, of another format, unpacks to too much, or leaves the layer open."""
+    """Return every row and column of a vector file; the index is `ids.ROW_KEY` where the file has keys, xBD has `xbd_pixels`.
+
+    InputError for a file that cannot be read, unpacks to too much, or leaves the layer open.
+    """
     name = str(source)
     if not is_remote(name) and not Path(name).exists():
         raise InputError(f"footprints {name} do not exist. Check the path; expected {FORMATS}.")
@@ -127,8 +127,7 @@ def _with_row_keys(table: gpd.GeoDataFrame, path: Path, about: dict[str, Any]) -
 
 
 def _feature_ids(path: Path) -> list[str | int | float | None] | None:
-    """Return the `id` beside each feature's properties in GeoJSON, None for each without; None where it is no plain
-    GeoJSON. GDAL gives whole numbers as row keys, where they look like those that it makes up for features without."""
+    """Return the `id` beside each GeoJSON feature's properties, None without; GDAL keeps only whole numbers."""
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     if '"id"' not in text:
         return None

@@ -33,8 +33,7 @@ ROW_KEY = "row_key"  # name of a table's index that holds keys or feature ids wh
 
 
 class Ids(NamedTuple):
-    """Ids of all rows: texts (N,) unique; made, whether they are row numbers; renamed, how many were missing or
-    repeated; passed_over, why the most trusted column of ids was not used, or ""."""
+    """Unique ids (N,) of all rows: whether row numbers (`made`), how many `renamed`, why a column was not used."""
 
     texts: np.ndarray
     made: bool
@@ -63,9 +62,7 @@ def make_ids(table: gpd.GeoDataFrame, id_column: str | None, source: str) -> Ids
 
 
 def usable_column(table: gpd.GeoDataFrame) -> tuple[Any, str]:
-    """Return the first usable column of `ID_COLUMNS`, None where there is none; and why the first that exists was
-    passed over. A column is used when more than half of its values are there and differ: files come with an `id` that
-    is 0 or empty in every row."""
+    """Return the first of `ID_COLUMNS` of which more than half the values differ; and why the first that exists does not serve."""
     names = {str(column).lower(): column for column in reversed(table.columns)}
     passed_over = ""
     for column in (names[name] for name in ID_COLUMNS if name in names):

@@ -160,10 +160,10 @@ def regularise(
     tolerance_m: float,
     chunk: int = CHUNK,
 ) -> tuple[Points, NDArray[np.bool_]]:
-    """Keep an offset where it is reliable and the neighbours' median agrees, else take that median; copies count once.
-    points, offsets : (N, 2) metres. reliable : (N,) bool. fallback : (2,) or (N, 2) metres, with fewer than three
-    reliable neighbours. tolerance_m : smallest distance from the median that still agrees; twice the neighbours' spread
-    does too. Returns (N, 2) offsets to use; (N,) bool, True where the building's own was kept."""
+    """Keep an offset (N, 2) that is reliable and agrees with the neighbours' median, else take that, else `fallback`.
+
+    Returns offsets (N, 2), and whether a building's own was kept (N,); within `tolerance_m` or twice the spread all agree.
+    """
     first, copy_of = _distinct(points, offsets)
     if len(first) < len(points):
         around = np.array(np.broadcast_to(fallback, offsets.shape), float)[first]

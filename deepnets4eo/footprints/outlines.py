@@ -34,8 +34,7 @@ def larger_than_buildings(outlines: NDArray[np.object_], pixel_m: float) -> NDAr
 
 
 def encloses_others(outlines: NDArray[np.object_]) -> NDArray[np.bool_]:
-    """Return (N,) bool: outlines around many others with open ground between them, such as those of sites and
-    districts. An outline lies in another where a point of its inside does. 447,000 outlines take a few seconds."""
+    """Return (N,) bool: outlines around many others with open ground between, as those of districts."""
     area = shapely.area(outlines)
     enclosing = np.zeros(len(outlines), bool)
     wide = area > LEAST_WIDTH * shapely.length(outlines) ** 2
@@ -83,8 +82,7 @@ def without(outlines: NDArray[np.object_], unwanted: NDArray[np.bool_]) -> NDArr
 
 
 def order_by_place(*keys: NDArray[np.number[Any]]) -> Indices:
-    """Return numbers (N,) of outlines in the order of their keys, each (N,) or (N, K), such as (row, col) of the
-    middles, then areas; NaN comes last."""
+    """Return numbers (N,) of outlines in the order of their keys, each (N,) or (N, K), NaN last."""
     order: Indices = np.lexsort(np.column_stack(keys).T[::-1])
     return order
 

@@ -282,8 +282,7 @@ def _with_crs(
 
 
 def check_degrees(table: gpd.GeoDataFrame, name: str, remedy: str) -> None:
-    """Refuse outlines that are not in the degrees that their CRS says, as GeoJSON in metres. name : as the subject of a
-    sentence. Errors: InputError, which names exchanged longitudes and latitudes."""
+    """Refuse outlines that are not in the degrees of their CRS, as metres or exchanged axes; `name`: the sentence's subject."""
     if table.crs is None or not _no_degrees(table):
         return
     west, south, east, north = table.total_bounds
@@ -359,19 +358,7 @@ def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
 
 
 def outline_date_findings(footprints: Footprints, day_pre: str, day_post: str) -> tuple[Finding, ...]:
-    """What the days at which outlines were last changed (a column of DATE_COLUMNS) mean beside the images' days.
-
-    Parameters
-    ----------
-    footprints : as read
-    day_pre, day_post : "2011-05-22", also with a time; "" where a day is not known
-
-    Returns
-    -------
-    tuple of Finding
-        A caution where outlines were changed after the image after: those of destroyed buildings may have been removed. A note where most are
-        more than OLD_YEARS older than the image before. None where the file has no days.
-    """
+    """Cautions where outlines were changed after the image after, a note where most are OLD_YEARS older than the one before."""
     others = footprints.attributes
     column = None if others is None else next((name for name in DATE_COLUMNS if name in others), None)
     if others is None or column is None:

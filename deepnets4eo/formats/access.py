@@ -38,8 +38,7 @@ def allow_user_files(arguments: Iterable[str]) -> Iterator[None]:
 
 
 def limit_waiting() -> None:
-    """Let GDAL, which else waits for ever, give up an address that sends nothing. In the environment, so that all threads and workers
-    have it; what stands there already counts."""
+    """Let GDAL, which else waits for ever, give up an address that sends nothing; in the environment, for workers too."""
     for name, value in GDAL_LIMITS.items():
         os.environ.setdefault(name, str(value))
 
@@ -84,8 +83,7 @@ def is_remote(text: str) -> bool:
 
 
 def check_exist(sources: Iterable[str]) -> None:
-    """Refuse files and folders that are not there, before anything large is loaded. Errors: InputError names them all.
-    What may be no plain path passes: addresses, patterns, "-", and parts of a file or folder (FILE#NAME)."""
+    """Refuse files and folders that are not there with one InputError; what may be no plain path passes."""
     missing = [
         text for text in sources
         if text != "-" and not is_remote(text) and not set(text) & set("*?[#") and not _exists(text)

@@ -53,9 +53,7 @@ class ArrayReference:
 
 @dataclass(frozen=True)
 class ImageArray:
-    """One array of a file, read as an image. axes : letters b, h, w of the array's own axes. guess : why these axes,
-    where the file does not say; else empty. wavelengths_nm : of the bands, by an array of as many wavelengths in the
-    same file."""
+    """One array of a file, read as an image: `axes` b, h, w; `guess`: why these, where the file does not say."""
 
     path: Path
     info: ArrayInfo
@@ -112,8 +110,7 @@ def is_array_file(path: Path) -> bool:
 
 
 def parse_reference(text: str) -> ArrayReference | None:
-    """The array that a text refers to; None for what is no file of arrays. Errors: InputError for axes other than b, h
-    and w."""
+    """The array that a text refers to; None for no file of arrays; InputError for axes other than b, h and w."""
     if is_array_file(Path(text)):
         return ArrayReference(Path(text))
     file, mark, name = text.rpartition("#")
@@ -133,8 +130,7 @@ def list_arrays(path: Path) -> list[ArrayInfo]:
 
 
 def open_array(reference: ArrayReference, *, labels: bool = False) -> ImageArray:
-    """Open the array that a reference names, or the only one that can be meant. labels : without a name, the only array
-    with two axes comes first. Errors: InputError that lists the arrays of the file."""
+    """Open the array of a reference, or the only one that can be meant (`labels`: with two axes); else InputError lists all."""
     path, arrays = reference.path, list_arrays(reference.path)
     kind = _format(path)
     assert kind is not None
@@ -274,11 +270,9 @@ def _unfold(path: Path, array: Any, sizes: tuple[int, int, int]) -> tuple[NDArra
 
 
 def guess_axes(shape: Sequence[int], wavelengths: Sequence[int], *, rows_first: bool) -> tuple[str, str]:
-    """Letters of the axes, and the reason where it is a guess.
+    """Letters of two or three axes, and the reason where it is a guess.
 
-    shape : of an array with two or three axes. wavelengths : how many wavelengths the file lists, if it does. rows_first :
-    whether the program that wrote the file has rows, columns, bands. In this order: what the file says; as many bands as
-    wavelengths; two equal axes are rows and columns; the shortest axis is bands.
+    In this order: as many bands as wavelengths; two equal axes are rows and columns; the shortest axis is bands.
 
     >>> guess_axes((145, 145, 200), [], rows_first=False)
     ('hwb', '')

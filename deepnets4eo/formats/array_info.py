@@ -18,10 +18,7 @@ DAMAGED = (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, Runti
 
 @dataclass(frozen=True)
 class ArrayInfo:
-    """One array of a file. name : as in the file; groups of HDF5 are joined by "/". shape : its axes in the order of
-    the program that wrote it (rows first for MATLAB). dtype : None for what is no array of real numbers; `kind` then
-    says what it is. units, nodata, scale, offset : of the values, where the file says so; a value is number × scale +
-    offset."""
+    """One array of a file, axes in its program's order; dtype None: no real numbers but `kind`; value = number × scale + offset."""
 
     name: str
     shape: tuple[int, ...]
@@ -39,8 +36,7 @@ class ArrayInfo:
 
 @dataclass(frozen=True)
 class ArrayFormat:
-    """One format of files of arrays. list_arrays : path → its arrays. open_array : path, name → what NumPy indexes,
-    axes as in `ArrayInfo.shape`."""
+    """One format of files of arrays: list_arrays(path), and open_array(path, name), which returns what NumPy indexes."""
 
     name: str
     rows_first: bool

@@ -40,8 +40,7 @@ def image_file(header: Path) -> Path:
 
 
 def data_file(header: Path) -> Path:
-    """The file of numbers that a header belongs to: its name without .hdr, or with .img, .dat, .raw … instead. Errors:
-    InputError where there is none."""
+    """The file of numbers that a header belongs to: without .hdr, or with .img, .dat, .raw …; else InputError."""
     stem = header.with_suffix("")  # of a.hdr, or of a.img.hdr
     for suffix in (*DATA_SUFFIXES, *(suffix.upper() for suffix in DATA_SUFFIXES[1:])):
         path = stem.with_name(stem.name + suffix)
@@ -63,8 +62,7 @@ def header_of(data: Path) -> Path:
 
 
 def read_header(path: Path) -> dict[str, str]:
-    """Entries of a header: name in lower case → text, lists in their braces; comments say nothing. Errors: InputError
-    for what is no ENVI header."""
+    """Entries of an ENVI header: name in lower case → text, lists in their braces."""
     entries: dict[str, str] = {}
     lines = iter(_lines(path))
     for line in lines:
@@ -94,8 +92,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def check_image(data: Path) -> None:
-    """Refuse an image whose header has values that describe none, or whose file is shorter than its header says. data :
-    the file of numbers. GDAL reads what is missing at the end as zeros. Errors: InputError."""
+    """Refuse an image whose header is wrong, or whose file is shorter: GDAL reads what is missing as zeros."""
     header = header_of(data)
     entries = read_header(header)
     for line in _lines(header):  # GDAL reads a list there, up to the next closing brace

@@ -52,8 +52,7 @@ def list_arrays(path: Path) -> list[ArrayInfo]:
 
 
 def open_array(path: Path, name: str) -> Any:
-    """One data set, which reads from the file what is indexed; the file stays open as long as it. Errors: InputError
-    for data that lies in other files, chunks that are too large, and a damaged file."""
+    """One data set, read from the file where it is indexed; InputError for external data, large chunks and damaged files."""
     import h5py
 
     try:

@@ -57,8 +57,7 @@ def list_arrays(path: Path) -> list[ArrayInfo]:
 
 
 def open_array(path: Path, name: str) -> Any:
-    """One variable in the order of MATLAB, (rows, columns, …); unpacked into memory, or memory-mapped where not packed.
-    Errors: InputError for a damaged file, or one that unpacks to too much."""
+    """One variable in the order of MATLAB, unpacked or memory-mapped; InputError for damaged files and too much to unpack."""
     element = next(one for one in _elements(path) if one.info.name == name)
     shape, dtype = element.info.shape, element.info.dtype
     if dtype is None or element.number_bytes < math.prod(shape) * dtype.itemsize:

@@ -58,8 +58,7 @@ def list_npz(path: Path) -> list[ArrayInfo]:
 
 
 def open_npz(path: Path, name: str) -> Any:
-    """One array of a .npz file, memory-mapped where it is not packed (`np.savez`), else unpacked into memory. Errors:
-    InputError for a damaged file, or one that unpacks to too much."""
+    """One array of a .npz file, memory-mapped or unpacked; InputError for damaged files and too much to unpack."""
     try:
         with zipfile.ZipFile(path) as archive:
             item = archive.getinfo(name + SUFFIX)

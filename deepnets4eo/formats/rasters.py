@@ -71,9 +71,7 @@ _SCHEME = re.compile(r"[A-Za-z][\w+.-]+:")  # of two letters at least: C: is a d
 
 
 def open_raster(target: str | Path, most_block_bytes: int = MOST_BLOCK_BYTES) -> DatasetReader:
-    """Open a raster by the one driver of its format; the caller closes it. `target` is a path, or a URL (http, https,
-    s3, gs, az) or archive (/vsizip/, /vsigzip/, /vsitar/) as the user typed it; beside a URL no other files
-    are looked for, such as overviews. Raises InputError for what cannot be read."""
+    """Open a path, URL or archive by the one driver of its format; the caller closes it; beside a URL no files are looked for."""
     _check_proj(*(os.environ.get(variable, "") for variable in PROJ_VARIABLES))
     name = str(target)
     if name.startswith(MEMORY):  # made by this very process
@@ -253,8 +251,7 @@ def _names_beside(folder: Path, mtime_ns: int) -> MappingProxyType[str, tuple[st
 
 
 def vrt_references(path: Path) -> list[Path]:
-    """The files that a VRT refers to, resolved; those that do not exist are left out, GDAL names them. Errors:
-    InputError naming what the VRT uses that is not allowed."""
+    """The files, as far as they exist, that a VRT refers to; InputError for what it must not use."""
     folder = path.resolve().parent
     references = []
     for name, relative in _Reader(path).read():

@@ -30,20 +30,10 @@ class Asset(NamedTuple):
 
 
 def asset_of(text: str) -> Asset | None:
-    """Return the asset that a text refers to; None where it is no STAC item.
+    """Return the asset that ITEM.json, ITEM.json#ASSET or an item's address refers to; None for other texts.
 
-    Parameters
-    ----------
-    text
-        ITEM.json, ITEM.json#ASSET, or the address (http, https) of an item, with #ASSET where it does not end in .json.
+    InputError for an item that cannot be read, leaves the asset open, or lies on disk and refers to an address.
 
-    Raises
-    ------
-    InputError
-        The item cannot be read, has no such asset or several that may be meant, or lies on disk and refers to an address.
-
-    Examples
-    --------
     >>> asset_of("scene.tif") is None
     True
     """
@@ -93,8 +83,7 @@ def _content(item: str, *, is_address: bool) -> tuple[Mapping[str, Any] | None, 
 
 
 def _bands(content: Mapping[str, Any], asset: Mapping[str, Any], item: str) -> tuple[dict[str, Any], ...]:
-    """What the item says of the bands of an asset, as STAC 1.1 or the raster extension before it writes it. An offset that the item says
-    to be in the numbers already ("…:boa_offset_applied") is none. Errors: InputError for what are no numbers."""
+    """What STAC 1.1 or the raster extension says of an asset's bands; offsets already applied ("…:boa_offset_applied") are none."""
     listed = asset.get("raster:bands") or asset.get("bands") or [{}]
     bands = []
     for band in listed if isinstance(listed, list) else [{}]:

@@ -36,8 +36,7 @@ ARCHIVE_DAMAGED = (*DAMAGED, zlib.error, zipfile.BadZipFile)
 def unpack(
     path: Path, limit_bytes: int = MOST_UNPACKED_BYTES, plausible_bytes: int = PLAUSIBLE_BYTES
 ) -> Iterator[Path]:
-    """The file itself, or what it holds unpacked, for as long as the context lasts. Errors: InputError for an archive
-    that is damaged, holds too much, or leaves open which file is meant."""
+    """The file, or what it holds, within the context; InputError if damaged, too large, or if several files may be meant."""
     head = b"" if path.is_dir() else read_head(path)
     packed = head.startswith((b"BZh", b"\x1f\x8b", b"PK\x03\x04"))
     if not packed:
@@ -62,9 +61,7 @@ def unpack(
 def check_array_sizes(
     path: Path, limit_bytes: int = MOST_UNPACKED_BYTES, plausible_bytes: int = PLAUSIBLE_BYTES
 ) -> None:
-    """Refuse a ZIP archive of NumPy arrays whose members, also those of archives within, announce too much. Errors:
-    InputError for too many bytes in all, and for an array whose header announces more than its member holds;
-    BadZipFile, OSError, ValueError for a damaged archive. Reads headers, and archives within."""
+    """Refuse a ZIP of NumPy arrays whose headers, also in archives within, announce too much or more than a member holds."""
     with zipfile.ZipFile(path) as archive:
         _check_members(archive, path, limit_bytes, plausible_bytes)
 

@@ -85,9 +85,10 @@ ROUNDED_FROM = 2.0**53  # from here on, 64-bit floats leave out whole numbers
 
 @contextmanager
 def vector_file(source: str | Path, limit_bytes: int = MOST_UNPACKED_BYTES) -> Iterator[Path]:
-    """A local file that GDAL (or, for Parquet, pyarrow) may read, for as long as the context lasts. source : a path,
-    also packed (.zip, .gz, .bz2), or a web address as the user typed it, which is downloaded. Errors: InputError for
-    formats that are not read, files that refer elsewhere, and those that unpack to too much."""
+    """A local file that GDAL or pyarrow may read, within the context: a path, packed or not, or a web address, downloaded.
+
+    InputError for other formats, references elsewhere, and what unpacks to too much.
+    """
     with _local(str(source), limit_bytes) as path, unpack(path, limit_bytes) as inner:
         _check(inner, str(source), limit_bytes)
         with _gdal_offline(), _by_content(inner) as named:
@@ -96,8 +97,7 @@ def vector_file(source: str | Path, limit_bytes: int = MOST_UNPACKED_BYTES) -> I
 
 @contextmanager
 def _by_content(path: Path) -> Iterator[Path]:
-    """The file, by another name where it is GeoJSON called a table of text, as building outlines are published, and with the names, types
-    and CRS that GDAL looks for where it is a table of WKT: GDAL goes by names."""
+    """The file by the name that GDAL needs: GeoJSON called a table of text, and tables of WKT with names, types and CRS."""
     is_table = path.suffix.lower() in TABLES
     is_json = is_table and read_head(path, HEAD_BYTES).lstrip(BLANKS).startswith((b"{", b"["))
     if not is_json and not (is_table and _wkt_columns(path)):
@@ -374,8 +374,7 @@ def vector_errors(name: str, expected: str = FORMATS) -> Iterator[None]:
 
 
 def read_ogr(path: Path, name: str, **how: Any) -> gpd.GeoDataFrame:
-    """`pyogrio.read_dataframe`, and again as Latin-1 where text is not in the encoding that the file states. name : as
-    the user gave it, for the warning. Call it within `vector_errors`."""
+    """`pyogrio.read_dataframe`, again as Latin-1 where the file's encoding is wrong; call it within `vector_errors`."""
     import pyogrio
 
     try:
@@ -402,9 +401,7 @@ def is_undefined(crs: Any) -> bool:
 def keep_whole_numbers(
     table: gpd.GeoDataFrame, integers: Iterable[str], read: Callable[[list[str]], pyarrow.Table]
 ) -> gpd.GeoDataFrame:
-    """The table, with whole numbers that were rounded because a neighbour is missing as they stand in the file. A
-    column of integers with a gap comes as floats. integers : columns that are integers in the file. read : gives some
-    of them from the file again, every row. Call it within `vector_errors`."""
+    """The table whose columns `integers`, floats because of gaps, have exact numbers again, where `read` finds rounded ones."""
     import pandas as pd
     import pyarrow
 

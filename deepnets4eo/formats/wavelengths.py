@@ -38,9 +38,7 @@ class _Stated(NamedTuple):
 
 
 def to_nm(values: Any, units: str = "") -> NDArray[np.float64] | None:
-    """Wavelengths (B,) in nanometres; None for what cannot be wavelengths.
-
-    Without a known unit, numbers of which none is above 100 are taken for micrometres, others for nanometres.
+    """Wavelengths (B,) in nanometres, without a unit micrometres up to 100; None for what cannot be wavelengths.
 
     >>> to_nm([0.45, 2.4]).tolist(), to_nm([450, 2400], "Unknown").tolist(), to_nm([1, 2], "Index")
     ([450.0, 2400.0], [450.0, 2400.0], None)
@@ -69,9 +67,7 @@ def named_nm(name: str) -> float | None:
 
 
 def raster_wavelengths_nm(dataset: Any) -> list[float | None] | None:
-    """Wavelength of each band of a raster opened by rasterio, by its tags or else its name; None where no band has one.
-    Bands of one unit count together: where one of their numbers cannot be a wavelength, the unit is wrong, and none of
-    them is known. A number that is not above 0 belongs to a band without wavelength."""
+    """Wavelength of each band by tags, else names; None where none has one, or the bands of a unit hold an impossible one."""
     stated = [_stated(dataset, band) for band in range(1, dataset.count + 1)]
     values: list[float | None] = [None] * len(stated)
     for unit in dict.fromkeys(one.unit for one in stated if one is not None):

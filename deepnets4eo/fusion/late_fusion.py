@@ -23,8 +23,7 @@ SCORES, PROBABILITIES = "scores", "probabilities"
 
 
 class LateFusion(FusionNetwork):
-    """Base of networks that fuse the scores of one network a stream, the `members`; where they are frozen, neither their
-    weights nor their statistics change in training."""
+    """Base of networks that fuse the scores of `members`, one a stream; frozen ones keep weights and statistics."""
 
     def __init__(
         self,
@@ -214,8 +213,7 @@ class ResidualCorrection(LateFusion):
 
 @dataclass(frozen=True)
 class MemberSpec:
-    """What the networks of the streams are: `create_model`'s arguments, one for all or one each. weights : what
-    `create_model` takes, or the folder of a run on that stream, separated by commas."""
+    """Networks of the streams: `create_model`'s arguments, one for all or one each; weights: also folders of runs."""
 
     network: str | Sequence[str] = "segnet"
     encoder: str | Sequence[str | None] | None = None
@@ -234,8 +232,7 @@ class MemberSpec:
 
 
 class ScoreAndFeatureLayer(nn.Module):
-    """A network's last convolution, which returns its scores followed by the maps that it took, so that what the
-    network does after it (interpolation, cutting) is done to both alike."""
+    """A network's last convolution, which returns scores and the maps that it took, for the same steps after it."""
 
     def __init__(self, layer: nn.Conv2d) -> None:
         super().__init__()
@@ -247,8 +244,7 @@ class ScoreAndFeatureLayer(nn.Module):
 
 
 class NetworkWithFeatures(nn.Module):
-    """A network of the toolbox that returns scores (N, K, H, W) and its last maps (N, width, H, W). Errors: InputError
-    for a network without a last convolution of `num_classes` channels."""
+    """A network that returns scores (N, K, H, W) and its last maps (N, width, H, W); InputError without last convolution."""
 
     def __init__(self, network: nn.Module, num_classes: int) -> None:
         super().__init__()

@@ -148,8 +148,7 @@ def average(maps: Sequence[Tensor], present: Sequence[Tensor] | None) -> Tensor:
 
 
 class FusionNetwork(nn.Module, ABC):
-    """Base of networks with one stream a sensor, see `stream_sizes` and `Streams`; subclasses define how they are
-    fused."""
+    """Base of networks with one stream a sensor, see `Streams`; subclasses fuse them."""
 
     def __init__(self, in_channels: int | Sequence[int], streams: Sequence[int] | None, absent: str) -> None:
         super().__init__()

@@ -32,22 +32,7 @@ BRIGHT_GREEN, NIR_RANGE, LEAST_SWIR = 1.8, (0.7, 1.8), 0.4
 
 
 def clouds_in_image(post: Layer, pre: Layer | None, gsd_m: float) -> Layer | None:
-    """The mask of opaque clouds that an image shows; None where it shows none.
-
-    Parameters
-    ----------
-    post : Layer
-        Red, green and blue of 8 bits; or bands named green and nir, with swir or without.
-    pre : Layer | None
-        The same bands before, on the grid of POST.
-    gsd_m : float
-        Side of a pixel, metres.
-
-    Returns
-    -------
-    Layer | None
-        On a coarser grid: 1 for a cloud, 0 elsewhere.
-    """
+    """The mask, 1 for opaque clouds, on a coarser grid, of an RGB image of 8 bits or bands green, nir (swir); None without clouds."""
     cell_m = max(CELL_M, gsd_m, max(post.shape) * gsd_m / MOST_CELLS)
     shape = (max(1, round(post.shape[0] * gsd_m / cell_m)), max(1, round(post.shape[1] * gsd_m / cell_m)))
     after, seen = post.read_coarse(shape)

@@ -38,12 +38,10 @@ Values = NDArray[np.float64]
 
 @dataclass
 class BandStatistics:
-    """What the windows that were read show, per band, all (B,), in numbers as they are stored.
+    """What the read windows show per band (B,), in stored numbers: counts, missing and negative shares, range, samples (B, n).
 
-    count : values. missing : shares of pixels without a number (nodata, NaN, infinite) among those with any. negative : shares
-    of physical values below 0. low, high : range, NaN for empty bands. autocorrelation : correlation of neighbouring pixels, 1 for smooth
-    images, 0 for noise; NaN for constant bands. samples : (B, n) evenly spread values. missing_pixels : share of pixels without a
-    number in any band. wavelengths_nm : None where the file lists none."""
+    `autocorrelation` of neighbours is 0 for noise; `missing_pixels`: in any band.
+    """
 
     numbers: list[int]
     count: NDArray[np.int64]
@@ -77,8 +75,7 @@ class BandStatistics:
 
 
 def measure_bands(layer: Layer, wavelengths_nm: Values | None = None) -> BandStatistics:
-    """Read evenly spread windows and describe each band; a small raster is read whole. wavelengths_nm : (B,), by
-    default those of the layer."""
+    """Read evenly spread windows (a small raster whole) and describe each band, with wavelengths (B,)."""
     bands, numbers = layer.count, layer.as_stored()  # nodata and its usual values are told by the numbers
     sums = _Sums(layer.scaling)
     side_px = max(2, math.isqrt(WINDOW_VALUES // bands))

@@ -58,10 +58,7 @@ def inspect_dataset(
     thorough: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Inspection:
-    """Describes a folder by a card: layers, parts of splits, unreadable and wrong files, checksums. path : the
-    dataset's folder, or that of one split where the card has one folder a split, such as xbd/train. split : the split
-    whose parts must be complete, by default the card's first; incomplete parts of others are facts. thorough : read
-    every pixel instead of three windows of each file. Raises InputError for a split that the card does not have."""
+    """Describes a dataset's folder, or a split's, by a card; parts of `split` must be complete; `thorough`: read every pixel."""
     result = Inspection(path, f"dataset {card.name}")
     result.facts |= {"title": card.title, "licence": card.licence, "legend": card.legend}
     tiles = tiles_of_folder(card, Path(path))
@@ -119,8 +116,7 @@ def _inspect_splits(
 
 
 def _missing_files(card: DatasetCard, tiles: Tiles, needed: Sequence[str]) -> list[str]:
-    """Returns what tiles lack, in words: tiles without any file first, then layer by layer. A tile lacks no layer that goes
-    by other names than its own files, as bands of {scene} do beside footprints of {site}."""
+    """Returns what tiles lack: all files, then layers, but not those that go by other names, as {site} beside {scene}."""
     named_by = {
         layer: {names[-1] for pattern in patterns if (names := re.findall(r"\{(\w+)\}", pattern))}
         for layer, patterns in card.layout.items()
@@ -285,8 +281,7 @@ def tiles_of_folder(card: DatasetCard, folder: Path) -> Tiles:
 
 
 def find_split_tiles(card: DatasetCard, folder: Path) -> Tiles:
-    """Returns the tiles of a folder that is the first folder of the card's layout; ids start with its name. Returns an
-    empty mapping where the layout starts with no placeholder, or nothing in the folder fits it."""
+    """Returns the tiles of a folder that is the first folder of the card's layout; empty where it is not."""
     folder = folder.resolve() if folder.name in ("", "..") else folder
     layout = {
         layer: patterns

@@ -43,8 +43,7 @@ def sample_windows(shape: tuple[int, int]) -> list[Window]:
 
 
 def check_no_colour_table(image: Layer, role: str) -> None:
-    """Refuse an image whose numbers stand for colours (InputError); `role` is "pre", "post" or its date, for the
-    message."""
+    """Refuse an image whose numbers stand for colours (InputError); `role` is "pre", "post" or its date."""
     if image.colour_roles == ["palette"]:
         raise InputError(
             f"the {role} image {image.source} has a colour table: its numbers are no brightness. Write its colours: "
@@ -53,8 +52,7 @@ def check_no_colour_table(image: Layer, role: str) -> None:
 
 
 def check_two_images(pre: Layer, post: Layer, otherwise: str = "") -> None:
-    """Refuse one image given twice (InputError): the same files, or the same values on one grid; `otherwise` says what
-    else the user can do."""
+    """Refuse the same files or values given twice (InputError); `otherwise` says what else the user can do."""
     files = [{str(Path(path).resolve()) for path in layer.paths} for layer in (pre, post)]
     one_file = bool(files[0]) and files[0] == files[1] and pre.bands == post.bands
     if one_file or (same_grid(pre.grid, post.grid) and _same_values(pre, post)):
@@ -78,8 +76,7 @@ def _same_values(pre: Layer, post: Layer) -> bool:
 
 
 class Undeclared(NamedTuple):
-    """What an image holds where it has no data, though its file does not say so, and at which share of the pixels looked at: one value in
-    every band, or in wide squares all of at most a size; below 0 that is in dB."""
+    """The undeclared value without data and its share: in every band, or in wide squares all of at most a size or below 0."""
 
     share: float
     value: float | None = None
@@ -98,8 +95,7 @@ class Undeclared(NamedTuple):
 
 
 def declare_nodata(layer: Layer, role: str, findings: list[Finding]) -> Layer:
-    """The layer with the nodata value that its file does not declare, as `deepnets4eo check` finds it. Wide parts of several such values
-    are left out by `without_collar`, on the grid that is worked on."""
+    """The layer with the nodata value that its file does not declare; wide parts of several values are `without_collar`'s."""
     undeclared = undeclared_nodata(layer)
     if undeclared is None:
         return layer
@@ -115,15 +111,13 @@ def declare_nodata(layer: Layer, role: str, findings: list[Finding]) -> Layer:
 
 
 def without_collar(layer: Layer) -> Layer:
-    """The layer, not valid in wide parts without data that hold several values, as noise and lossy compression leave them; it is not warped any
-    more where it has some."""
+    """The layer, not valid in wide parts of several values without data, as lossy compression leaves; not warped any more."""
     undeclared = undeclared_nodata(layer)
     return layer if undeclared is None or undeclared.largest is None else Layer(CollarSource(layer, undeclared.largest))
 
 
 def undeclared_nodata(layer: Layer) -> Undeclared | None:
-    """What means no data in an image (brightness, backscatter, reflectance) without being declared; None where nothing does: a value by custom, far
-    from all others, else zeros, or what is nearly 0, with hardly any value near it."""
+    """What means no data without being declared: a value by custom, far from others, else zeros alone; or None."""
     looked = [_reduced(*layer.as_stored().read(window)) for window in sample_windows(layer.shape)]
     some, sizes, highest = (np.concatenate(parts) for parts in zip(*looked, strict=True))
     far = find_outliers(some)
@@ -173,16 +167,14 @@ def _apart(values: NDArray[np.float64], most: float, hidden: Mask, *, whole: boo
 
 
 def bright_value(image: Layer) -> float | None:
-    """Return the display value 0–255 that 95 % of the values of a uint8 image do not reach; None where no pixel of its
-    windows is valid. Below `DARKEST` the image is as dark as by night."""
+    """Return what 95 % of a uint8 image's values do not reach (below `DARKEST`: night); None without valid pixels."""
     values = [data[:, valid].ravel()[::STEP] for data, valid in map(image.read, sample_windows(image.shape))]
     pixels = np.concatenate(values)
     return float(np.percentile(pixels, BRIGHT_PERCENTILE)) if pixels.size else None
 
 
 def is_grey(image: Layer) -> bool:
-    """Return whether all bands of an image hold the same values: a panchromatic image that was saved with several
-    bands. False where no pixel of its windows is valid."""
+    """Return whether all bands hold the same values; False without valid pixels."""
     seen = False
     for data, valid in map(image.read, sample_windows(image.shape)):
         if (data[:1, valid] != data[1:, valid]).any():
@@ -192,8 +184,7 @@ def is_grey(image: Layer) -> bool:
 
 
 def describe_unmasked_band(layer: Layer) -> tuple[str, str] | None:
-    """Return what was done with a band that its file marks as alpha though it shows something, and a remedy; None where
-    no band is marked so, or that band is a mask."""
+    """Return what was done with a band marked as alpha that shows something, and a remedy; else None."""
     name = layer.unmasked_band
     if name is None:
         return None

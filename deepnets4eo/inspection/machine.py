@@ -52,16 +52,8 @@ REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?>=([\d.]+)(?: *; *extra *== *
 
 
 def inspect_machine() -> list[Inspection]:
-    """Describes this computer.
+    """Describes this computer by parts (system … writing), with facts, and problems with their remedies.
 
-    Returns
-    -------
-    list[Inspection]
-        A part each (system, libraries, extras, GDAL, device, weights, writing), whose `path` is its name; with facts, and problems
-        with their remedies.
-
-    Examples
-    --------
     >>> [part.path for part in inspect_machine()][:3]
     ['deepnets4eo', 'libraries', 'extras']
     """

@@ -26,8 +26,7 @@ EQUAL_AREA = "EPSG:6933"
 
 
 def describe_vector(facts: dict[str, Any], problems: list[str], path: str) -> Grid | None:
-    """Add what a vector file holds, and what is wrong with it; of several layers, the first one of polygons. Returns a
-    grid over its extent, None where that is not known. Raises InputError where it is missing, or has no geometry."""
+    """Add what the first layer of polygons holds, and what is wrong; returns a grid over its extent where that is known."""
     import geopandas as gpd
     import pyogrio
 
@@ -115,8 +114,7 @@ def _describe_extent(facts: dict[str, Any], problems: list[str], frame: Any) -> 
 
 
 def _on_the_earth(problems: list[str], frame: Any) -> Any:
-    """The features whose coordinates can be what the CRS says they are; none where most cannot be. Those that cannot
-    are added as a problem."""
+    """The features whose coordinates fit the CRS, none where most do not; the others are added as a problem."""
     if frame.crs.is_geographic:
         beyond = (np.abs(frame.bounds.to_numpy()) > FARTHEST_DEGREES * 2).any(axis=1)
     else:

@@ -45,11 +45,7 @@ class RefusedError(RunError):
 
 @dataclass(frozen=True)
 class BlockWork:
-    """What any process needs to do blocks of a step.
-
-    open : a function of a module; with the arguments it returns a context that yields what does the block of a name and keeps its
-    result. It is entered once a process. arguments : small and picklable, such as paths and options, no data.
-    """
+    """What any process needs for blocks of a step: small picklable `arguments`, with which `open` yields what does a block."""
 
     open: Callable[..., AbstractContextManager[DoBlock]]
     arguments: tuple[Any, ...]
@@ -69,8 +65,7 @@ class Executor(Protocol):
     """Does blocks somewhere."""
 
     def run(self, work: BlockWork, blocks: Iterable[str]) -> Iterator[Receipt]:
-        """Yield the receipt of every block, in the order of the blocks, of which a few are handed out ahead. Errors: RunError and
-        OutputError where the job cannot go on."""
+        """Yield the receipts in the order of the blocks; RunError and OutputError where the job cannot go on."""
 
 
 class Steps(Protocol):
@@ -210,8 +205,7 @@ class Workplace(Protocol):
 
 
 class BlockPool:
-    """Hands out blocks at a workplace and collects receipts. One rule for all: a block that raises an error is tried `TRIES` times; one
-    whose worker died, or that was handed out when the executor was lost, is done again, unless that happens more than `MOST_DEATHS` times."""
+    """Hands out blocks and collects receipts: `TRIES` after errors; after lost workers again, at most `MOST_DEATHS` times."""
 
     def __init__(self, workplace: Workplace) -> None:
         self._workplace, self._expected = workplace, versions()
@@ -281,8 +275,7 @@ def _error_of(future: futures.Future[Receipt]) -> BaseException | None:
 
 
 def failed_receipt(block: str, error: BaseException, *, last: bool) -> list[Receipt]:
-    """The receipt of a block that raised an error; none where it is to be tried again. Errors: the error itself where no worker
-    could go on, as with other versions or a full disk."""
+    """The receipt of a block that raised an error, none for another try; raises errors that stop any worker, as a full disk."""
     if isinstance(error, ImportError):
         raise RefusedError(f"a worker cannot import the code of the job: {error}. Install the same version there.")
     if isinstance(error, (OutputError, RefusedError)):

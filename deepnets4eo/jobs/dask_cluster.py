@@ -62,8 +62,7 @@ def check_address(address: str) -> str:
 
 @contextmanager
 def local_cluster(count: int, memory_bytes: int) -> Iterator[LocalCluster]:
-    """Start a scheduler with worker processes on this computer, with keys of its own, so that no other user can send it code.
-    memory_bytes : of a worker at most."""
+    """Start a scheduler with workers of `memory_bytes` here, with keys of its own, so that no other user can send code."""
     with name_missing_extra():
         import cryptography  # noqa: F401 - makes the keys
         import dask
@@ -81,9 +80,7 @@ def local_cluster(count: int, memory_bytes: int) -> Iterator[LocalCluster]:
 
 
 class DaskCluster:
-    """The workers of a scheduler as a workplace. scheduler : its address, or a cluster of this process.
-
-    A scheduler that is restarted is connected to again. Without a scheduler, or without any worker, the job waits for a while."""
+    """The workers of a scheduler as a workplace; one that is restarted is connected to again, after a wait."""
 
     def __init__(self, scheduler: str | LocalCluster) -> None:
         with name_missing_extra():

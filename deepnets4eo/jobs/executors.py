@@ -75,22 +75,8 @@ class LocalProcesses:
 
 @dataclass(frozen=True)
 class Workers:
-    """Who works: threads of this process, or also other processes.
+    """Who works: `threads` of this process, or also `count` "processes" or "dask" ones, or a "scheduler" at an `address`.
 
-    Parameters
-    ----------
-    threads
-        Threads that read and compute in this process.
-    kind
-        "threads" for none but these, "processes" or "dask" for `count` processes of this computer, "scheduler" for the workers of a
-        Dask cluster.
-    count
-        Processes.
-    address
-        The scheduler of the cluster.
-
-    Examples
-    --------
     >>> Workers.parse("4").threads, Workers.parse("dask:4").count
     (4, 4)
     """
@@ -102,8 +88,7 @@ class Workers:
 
     @classmethod
     def parse(cls, text: str) -> Workers:
-        """Return what `4`, `processes:4`, `dask:4` or `tcp://127.0.0.1:8786` says. Errors: InputError for other text, and for
-        an address at which others could send code to the workers."""
+        """Return what `4`, `processes:4`, `dask:4` or `tcp://127.0.0.1:8786` says; InputError for addresses open to others."""
         if match := re.fullmatch(r"(?:(processes|dask):)?(\d{1,6})", text.strip()):
             kind, count = match[1], int(match[2])
             if count >= 1:

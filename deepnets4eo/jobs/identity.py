@@ -24,8 +24,7 @@ def identity_hash(*values: Any) -> str:
 
 
 def identity(value: Any) -> Any:
-    """What says that a value is the same as before, as plain values. Of a `Path`: its size and time too, where it is a file here; of a
-    layer: its grid, bands and files, or a hash of its values where it has none; of an array: a hash; of what holds others: theirs."""
+    """Plain values that say that a value is the same: of files size and time, of layers grid and files, of arrays a hash."""
     if isinstance(value, Path):
         return (
             [str(value.resolve()), value.stat().st_size, value.stat().st_mtime_ns] if value.is_file() else [str(value)]

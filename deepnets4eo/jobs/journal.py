@@ -33,8 +33,7 @@ NOT_FINISHED = object()
 
 @dataclass(frozen=True)
 class Journal:
-    """The finished work of one job, in a folder that may not exist yet; None keeps nothing, so that all work is done.
-    Results refer to `grids` by name, and may consist of the dataclasses `kinds`.
+    """The finished work of a job in a folder, None: nothing kept; results refer to `grids`, and may hold dataclasses `kinds`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -52,8 +51,7 @@ class Journal:
     kinds: tuple[type, ...] = ()
 
     def run(self, name: str, step: Callable[[], T], *, complete: Callable[[], bool] = lambda: True) -> T:
-        """Return the result of a step: what an earlier job kept, else what `step()` returns, which is then kept if it is
-        complete."""
+        """Return a step's result: what an earlier job kept, else what `step()` returns, kept if complete."""
         if self.folder is None:
             return step()
         kept = self.recall(name)
@@ -109,8 +107,7 @@ class Journal:
             write_text(self.folder / f"{PART_MARK}{part.number}-of-{part.total}", "")
 
     def check_part(self, part: Part | None) -> None:
-        """Refuse parts of different jobs: done with other inputs, options or code, or of another number of parts. part
-        : the one that begins; None for the job that completes them. Errors: OutputError."""
+        """Refuse (OutputError) parts of other inputs, options, code or number than the one that begins (None: the whole job)."""
         if self.folder is None:
             return
         anew = f"or remove {self.folder.parent} and begin all parts again."

@@ -59,8 +59,7 @@ class RowJournal:
         self._put(JOB, self.job, {})
 
     def load(self) -> bool:
-        """Read what an interrupted job left; False where there is nothing. Memory: the rows of one entry. Left out, and
-        so computed again, are the first rows that are damaged, and all after them."""
+        """Read what an interrupted job left, until the first damaged rows; False where there is nothing."""
         check_own_folder(self.folder)
         self.job, self.entries = self._entry(JOB) or {}, []
         if not self.job:
@@ -74,8 +73,7 @@ class RowJournal:
 
     @classmethod
     def parts(cls, out: Path) -> list[Part]:
-        """The parts of a divided job into `out`, those that are not begun included; none where no part was begun.
-        Errors: OutputError where it was divided in several ways."""
+        """The parts of a divided job into `out`, begun or not; none where no part was begun; OutputError for several ways."""
         totals = sorted(set(_folders_of_parts(out).values()))
         if len(totals) > 1:
             raise OutputError(

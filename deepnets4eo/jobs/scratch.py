@@ -42,8 +42,7 @@ def is_complete(out: Path) -> bool:
 
 
 def check_job_output(out: Path, *, overwrite: bool, resume: bool) -> bool:
-    """Return whether products in `out` may be replaced: on request, or to go on with a job that was stopped. Errors:
-    OutputError where the products of a job are there already; CompleteError where that is the job to be resumed."""
+    """Return whether products in `out` may be replaced, on request or to resume; else OutputError, CompleteError when all is done."""
     replaced = overwrite or (resume and was_interrupted(out))
     check_overwrite(out, overwrite=replaced, complete=resume and is_complete(out))
     return replaced
@@ -73,9 +72,7 @@ def part_scratch(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def job_scratch(out: Path, *, resume: bool) -> Iterator[Path]:
-    """Yield the scratch folder of a job into `out`, emptied unless the job is to be resumed. It is removed when the job
-    is done, and when the inputs of a new job are refused: these must change, and all is made again. What an earlier job
-    left stays where the inputs of the one that resumes it are refused, such as a misspelt file."""
+    """Yield the job's scratch folder, emptied unless resumed; removed when done or when a new job's inputs are refused."""
     scratch = scratch_folder(out)
     if not resume:
         with writing(scratch):
@@ -111,8 +108,7 @@ def hidden_folder(out_dir: Path, kept: Path | None = None) -> Iterator[Path]:
 
 
 def publish(hidden: Path, out_dir: Path, names: Sequence[str], obsolete: Iterable[str] = ()) -> None:
-    """Move products from the hidden folder to `out_dir`: all at once where there is no folder yet, else one by one. The
-    last name says that all are there: it is removed first and moved last. `obsolete` names of an earlier job go."""
+    """Move products to `out_dir`: at once where it is new, else the last name, which says all are there, last; `obsolete` go."""
     for left in hidden.glob(f"{PARTIAL}*"):  # half-written by a job that was killed
         left.unlink()
     if not out_dir.exists():

@@ -23,8 +23,7 @@ ComputeBlock: TypeAlias = Callable[[str], Arrays]
 
 @dataclass(frozen=True)
 class SharedWork:
-    """Who computes the blocks of a job, and where their results lie. executor : None where this process computes them.
-    folder : where all processes find it."""
+    """Who computes the blocks of a job (None: this process), and the folder that all processes share."""
 
     executor: Executor | None
     folder: Path
@@ -35,8 +34,7 @@ class SharedWork:
         arguments: tuple[Any, ...],
         names: Sequence[str],
     ) -> Iterator[Arrays]:
-        """Yield the arrays of every block, in order. open, arguments : as of `BlockWork`, but what `open` yields returns the arrays of
-        a block. Errors: RunError that names a block which could not be computed; OutputError."""
+        """Yield the arrays of every block in order; what `open` yields returns them; RunError names a block that failed."""
         journal, work = Journal(self.folder), (open, arguments, self.folder)
         kept = set(journal.names())
         if self.executor is None:

@@ -132,10 +132,10 @@ def match(
     min_iou: float = MIN_IOU,
     max_distance: float | None = None,
 ) -> Match:
-    """Assigns each object the detection of the highest score that overlaps it by more than `min_iou`. Detections are
-    processed by falling score; each is assigned to the object that it overlaps most, unless that one has a detection.
-    Among equal scores the closest pair comes first. With max_distance (of centres, in the plane's units) the distance
-    counts instead of the overlap."""
+    """Assigns objects the detection of the highest score that overlaps by `min_iou`, or lies within `max_distance`.
+
+    Detections go by falling score, each to the object it overlaps most, unless that one is taken; ties: the closest.
+    """
     hit, ignored = np.zeros(len(detections), bool), np.zeros(len(detections), bool)
     if max_distance is None:
         one, other, closeness = overlapping_pairs(detections, reference)

@@ -219,13 +219,9 @@ def _merge_at_corners(polygons: NDArray[Any]) -> NDArray[Any]:
 
 
 def class_mask(labels: Layer, value: int, opening_m: float = 0.0, legend: Legend | None = None) -> Read:
-    """Return a reader of windows: (1, h, w) uint8, 1 where the label is `value` and the opening keeps it; all valid.
+    """Return a reader of windows (1, h, w): 1 where the label is `value` after an opening by a disc of `opening_m`.
 
-    opening_m : diameter of the disc in metres, 0 or more; what is thinner is removed. Below three pixels it does nothing.
-    legend : says which values of the file stand for others, if it is given.
-    Errors: InputError for an opening wider than the labels.
-
-    Source of the step: Audebert et al., Remote Sensing 9(4):368, 2017. Peak memory: 40 bytes a pixel of a window.
+    Audebert et al., Remote Sensing 9(4):368, 2017. Peak memory: 40 bytes a pixel of a window.
 
     >>> labels = Layer.open(np.array([[1, 1, 0], [0, 1, 2]], np.uint8))
     >>> class_mask(labels, 1)(Window(0, 0, 2, 3))[0][0].tolist()
@@ -252,8 +248,7 @@ def class_mask(labels: Layer, value: int, opening_m: float = 0.0, legend: Legend
 
 
 def open_mask(mask: NDArray[np.bool_], radius_m: float, sides_m: tuple[float, float]) -> NDArray[np.bool_]:
-    """Return the morphological opening by the disc of pixel centres within `radius_m`; beyond the array nothing is set.
-    mask : (h, w) bool. sides_m : ground size of a pixel along rows' step and columns' step."""
+    """Return the opening of (h, w) bool by the disc within `radius_m`; beyond the array nothing is set."""
     near = radius_m + 1e-6 * min(sides_m)  # centres exactly on the circle belong to the disc
     eroded = distance_transform_edt(np.pad(mask, 1), sides_m)[1:-1, 1:-1] > near
     if not eroded.any():
@@ -263,10 +258,7 @@ def open_mask(mask: NDArray[np.bool_], radius_m: float, sides_m: tuple[float, fl
 
 
 def object_table(polygons: NDArray[Any], grid: Grid, class_name: str, *, boxes: bool) -> gpd.GeoDataFrame:
-    """Return objects with their measures, as `extract_objects` describes them. polygons : (N,) Polygons and
-    MultiPolygons. boxes : the geometry is the smallest rectangle, not the outline. Rectangles are computed of outlines
-    whose one-pixel stairs are cut at mid-side: around the pixels' corners a slanted object would be up to 0.4 pixels
-    too long and wide."""
+    """Return objects of polygons (N,) with their measures; `boxes`: the smallest rectangles, of outlines without stairs."""
     import geopandas as gpd
 
     row_m, col_m = gsd_m(grid)
@@ -292,9 +284,7 @@ def object_table(polygons: NDArray[Any], grid: Grid, class_name: str, *, boxes: 
 
 
 def heading_deg(radians: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
-    """Return clockwise angles from north (grid north), 0–180, of directions in pixels from columns towards rows.
-
-    Without a CRS north is the image's top.
+    """Return clockwise angles from north, 0–180, of directions in pixels from columns towards rows.
 
     >>> from deepnets4eo.rasters.scene import Layer
     >>> heading_deg(np.array([0.0, math.pi / 2, math.pi / 4]), Layer.open(np.zeros((9, 9))).grid).tolist()

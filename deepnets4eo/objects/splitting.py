@@ -28,13 +28,9 @@ def split_at_necks(
     depth: float = DEPTH,
     connectivity: int = 4,
 ) -> Pieces:
-    """Return the watershed of the distance to the background, flooded from its maxima of a height of at least `depth`.
+    """Return the watershed of the distance in a region (h, w), from maxima `depth` of the largest distance above saddles.
 
-    mask : (h, w) bool, one region. sides_m : ground size of a pixel along rows' step and columns' step.
-    depth : share of the region's largest distance by which a maximum must rise above the saddle to a higher one,
-    at least half a pixel. Pieces below `min_area_m2` are merged into their neighbours.
-
-    Source: h-maxima and watershed as in Soille, Morphological Image Analysis, 2003, chapters 6 and 9.
+    Soille, Morphological Image Analysis, 2003, chapters 6 and 9. Pieces below `min_area_m2` are merged.
 
     >>> two = np.zeros((7, 15), bool)
     >>> two[1:6, 1:6] = two[1:6, 9:14] = two[3, 6:9] = True
@@ -61,10 +57,7 @@ def split_at_necks(
 def split_by_area(
     mask: NDArray[np.bool_], sides_m: tuple[float, float], object_area_m2: float, *, min_area_m2: float = 0.0
 ) -> Pieces:
-    """Cut a region into as many equal pieces as objects of `object_area_m2` fit into it, by k-means of its pixels.
-
-    The pieces start as equal slices along the region's long axis, like parked cars; nothing is random.
-    A region below one and a half objects stays whole. Pieces below `min_area_m2` are merged into the nearest others.
+    """Cut a region into as many equal pieces as objects of `object_area_m2` fit, by k-means from slices of its long axis.
 
     >>> split_by_area(np.ones((4, 12), bool), (1.0, 1.0), 16.0)[0].tolist()
     [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]

@@ -18,14 +18,10 @@ LABELS: dict[Severity, str] = {"worthless": "Do not use", "caution": "Caution", 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that limits what a map is worth.
+    """One thing that limits a map: stable `code`, `severity` ("note", "caution", "worthless"), `message` with values, `remedy`.
 
-    code : short stable name for programs, such as "alignment_failed".
-    severity : "note" (good to know), "caution" (a part of the result rests on less than it seems) or "worthless" (the
-        result, or what is named, must not be used).
-    message : one or two sentences with the measured values: what was seen, and what was done about it.
-    remedy : what the user can do; "" where nothing can be done.
-    affected : how many buildings it concerns, 0 where it is not of some: what concerns more comes first."""
+    `affected`: how many buildings it concerns, 0 where it is not of some.
+    """
 
     code: str
     severity: Severity
@@ -62,8 +58,7 @@ def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def findings_banner(findings: Sequence[Finding], say: Callable[[str], str] = str) -> str:
-    """A section with the worst finding in its first line; the others are a list that the page folds. say : English → the words of the
-    page for severities and their number; the findings themselves are English."""
+    """A section with the worst finding in its first line, the others folded; `say` translates severities and numbers."""
     if not findings:
         return ""
     worst, *others = worst_first(findings)

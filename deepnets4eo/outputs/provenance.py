@@ -44,9 +44,7 @@ def manifest(
     names: Sequence[str],
     **further: Any,
 ) -> dict[str, Any]:
-    """Say how a map was made, for manifest.json.
-    summary : with product, synthetic, event and findings. inputs : role to `describe`. names : the files of the map in
-    its folder. further : what only this kind of map has."""
+    """How a map was made, for manifest.json: `summary`, `inputs` by role, `names` of its files, `further` of its kind."""
     return {
         **{name: summary[name] for name in ("product", "synthetic", "event", "findings")},
         "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -61,8 +59,7 @@ def manifest(
 
 
 def write_event(path: Path, event: EventTexts, subject: str, layer: str) -> None:
-    """Add what is known of the event to a file of polygons; where nothing is known, the file stays as it is. subject :
-    what is mapped, for the title. layer : whose description gets it."""
+    """Add what is known of the event to the `layer` of a file of polygons, `subject` in its title; else leave it as it is."""
     if not event.lines:
         return
     with closing(sqlite3.connect(path)) as database, database:
@@ -110,8 +107,7 @@ def write_styles(path: Path, styles: Sequence[tuple[str, str, str, str]]) -> Non
 def add_styles(
     database: sqlite3.Connection, styles: Sequence[tuple[str, str, str, str]], geometry: str = "geom"
 ) -> None:
-    """Make the table from which QGIS takes a style where a layer is opened.
-    styles : layer, name, QML and description of each. geometry : column of the geometry."""
+    """Make the table from which QGIS takes styles (layer, name, QML, description), for the column `geometry`."""
     database.execute(_STYLES_TABLE)
     database.executemany(
         "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName,"

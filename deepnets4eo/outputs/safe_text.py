@@ -62,8 +62,7 @@ def escape_formula(cell: Any) -> Any:
 
 
 def fill_template(template: str, parts: Mapping[str, str]) -> str:
-    """Put parts, HTML by name and already escaped, in the places `%%NAME%%` of a template, all at once: a part that
-    holds `%%` is not looked into. Raises KeyError for a place without a part.
+    """Put escaped parts in `%%NAME%%` of a template, all at once, without a look into parts; KeyError where one lacks.
 
     >>> fill_template("<h1>%%TITLE%%</h1>", {"TITLE": "Roofs, 5 %%"})
     '<h1>Roofs, 5 %%</h1>'

@@ -50,8 +50,7 @@ def boxes_around(polygons: NDArray[np.object_]) -> Boxes:
 
 
 def suppress(polygons: NDArray[np.object_], scores: Floats, max_iou: float) -> Indices:
-    """Numbers of the polygons kept, best first: none overlaps a better one that is kept by more than `max_iou`. Of
-    equal scores the first wins. All overlaps are computed at once; the greedy choice visits those kept alone."""
+    """Numbers of the polygons kept, best first: none overlaps a better kept one by more than `max_iou`; ties: the first."""
     order = np.argsort(-scores, kind="stable")
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))

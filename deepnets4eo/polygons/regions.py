@@ -44,10 +44,9 @@ class Regions(NamedTuple):
 
 
 class _Corners(NamedTuple):
-    """Corners of regions (n,): position y * LINE + x, the region that has it, and its kind.
+    """Corners of regions (n,): position y * LINE + x, region and kind: which of four pixels stands alone (RIGHT, LOWER).
 
-    One of the four pixels around it stands alone, and the sides of the corner are sides of that pixel. RIGHT and LOWER
-    say which one it is, INSIDE that it belongs to the region, CROSSING that each of the four differs from those beside it.
+    INSIDE: it belongs to the region; CROSSING: each of the four differs from those beside it.
     """
 
     position: NDArray[np.int64]
@@ -75,11 +74,7 @@ def trace_regions(
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Regions:
-    """Trace the 4-connected regions of equal label; all at once, where `trace_outlines` returns them in groups.
-
-    values : labels to trace, by default all but void (255); nodata is never traced
-    read : returns the labels of a window (1, h, w) and their validity, in place of the layer's own
-    progress : called with the share done
+    """Trace the 4-connected regions of equal label (all but void), at once; `read` replaces the layer's own values.
 
     Peak memory: per worker 40 bytes a pixel of a block; 13 bytes a corner; and all polygons.
 
@@ -105,8 +100,7 @@ def trace_outlines(
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[Regions]:
-    """Yield the regions that `trace_regions` traces, group by group in the same order, so that the polygons need never be held
-    together; at least one group, which may be empty. Peak memory: that of a group in place of all polygons."""
+    """Yield the regions of `trace_regions` in groups, at least one, in the same order, never all in memory."""
     layer = layer.as_stored()
     if layer.count != 1 or layer.dtype.kind not in "biu":
         raise InputError(
@@ -242,8 +236,7 @@ def _by_first_corner(parts: Sequence[_Corners], count: int) -> NDArray[np.int32]
 
 
 def _grouped(parts: list[_Corners], rank: NDArray[np.int32]) -> Iterator[_Corners]:
-    """The corners in groups, each of all corners of some regions, which are numbered by their rank. Takes the corners out of
-    `parts`, so that they are not held twice."""
+    """The corners in groups of some regions, numbered by `rank`, taken out of `parts`, so that they are not held twice."""
     counts = np.zeros(len(rank), np.int64)
     for part in parts:
         counts += np.bincount(part.region, minlength=len(rank))

@@ -28,10 +28,7 @@ Point = tuple[float, float]
 
 
 def without_stairs(polygons: NDArray[Any]) -> NDArray[Any]:
-    """Pixel outlines with their one-pixel steps cut at mid-side; no point moves more than half a pixel.
-
-    A slanting wall becomes a staircase of steps one pixel high or wide; the middles of its sides lie on the wall.
-    Corners between longer sides are true ones and stay, and so do points where three regions meet.
+    """Pixel outlines with steps of one pixel cut at mid-side; true corners and meetings of three regions stay.
 
     >>> without_stairs(np.array([shapely.Polygon([(0, 0), (0, 4), (1, 4), (1, 3), (4, 3), (4, 0)])]))[0].wkt
     'POLYGON ((0 0, 0 2, 0.5 4, 1 3.5, 2.5 3, 4 3, 4 0, 0 0))'
@@ -49,8 +46,7 @@ def without_stairs(polygons: NDArray[Any]) -> NDArray[Any]:
 
 
 def with_shared_corners(polygons: NDArray[Any]) -> NDArray[Any]:
-    """The same regions, where each also has the corners that touching regions have on its sides. Only then are the
-    borders of neighbours the same points, and can be simplified once for both."""
+    """The same regions, each also with the corners of touching ones on its sides, so that borders are the same points."""
     if not len(polygons):
         return polygons
     xy, ring, _, after, owner = vertices(polygons)
@@ -76,8 +72,7 @@ def with_shared_corners(polygons: NDArray[Any]) -> NDArray[Any]:
 
 
 def simplify_together(polygons: NDArray[Any], tolerance: float) -> NDArray[Any]:
-    """Simplify regions that share their corners so that common borders stay common (Visvalingam-Whyatt). tolerance : a
-    point is removed when the triangle with its neighbours has less than its square as area"""
+    """Simplify regions with shared corners, common borders alike (Visvalingam-Whyatt): triangles below tolerance² go."""
     return shapely.coverage_simplify(polygons, tolerance)
 
 
@@ -142,10 +137,9 @@ def make_right_angled(
     traced: shapely.Polygon | None = None,
     min_iou: float = MIN_IOU,
 ) -> shapely.Polygon:
-    """The polygon (metres, holes allowed) with only right angles, or as it is where those would not overlap it by
-    `min_iou` or stray from it. Jogs shorter than `min_side_m` are smoothed away; sides are fitted to all points of
-    `traced`, the outline that `simple` simplifies, and follow the length-weighted mean direction of its sides, or its
-    minimum rotated rectangle's, whichever fits better.
+    """The polygon (metres) with right angles alone, as it is where they would not overlap by `min_iou`.
+
+    Jogs below `min_side_m` go; sides fit all points of `traced`, in the direction of its sides or its smallest rectangle.
 
     >>> leaning = shapely.Polygon([(0, 0), (10, 0.4), (9.7, 6.2), (0.2, 6)])
     >>> len(make_right_angled(leaning, 0.5).exterior.coords) - 1
@@ -213,9 +207,7 @@ def _square_polygon(walls: list[list[list[Point]]], angle: float, min_side_m: fl
 
 
 def _square_ring(walls: list[list[Point]], min_side_m: float) -> list[Point]:
-    """An upright ring from leaning walls; empty where nothing with four sides is left. A level side is known by its
-    height y, an upright one by its x: the mean over the walls that run on in the same direction, longer pieces weighing
-    more. Plain Python: rings have a few dozen points."""
+    """An upright ring from leaning walls, empty without four sides; a side lies at the weighted mean of walls in its direction."""
     levels: list[bool] = []
     positions: list[float] = []
     weights: list[float] = []
@@ -257,8 +249,7 @@ def _merge(positions: list[float], weights: list[float], side: int, position: fl
 
 
 def _without_jogs(positions: list[float], weights: list[float], min_side_m: float) -> list[float]:
-    """Sides alternate level and upright; the shortest below the limit is removed, its neighbours become one side. Sides
-    go in pairs, so the alternation holds."""
+    """Sides alternate level and upright; the shortest below the limit goes, its neighbours become one, in pairs."""
     while (count := len(positions)) > 4:
         # A side runs between its two neighbours.
         length, shortest = min(

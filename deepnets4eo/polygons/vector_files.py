@@ -123,8 +123,7 @@ def _add_layer(frame: gpd.GeoDataFrame, path: Path, layer: str, driver: str) -> 
 
 
 def write_tables(frames: Iterator[gpd.GeoDataFrame], path: str | Path) -> Path:
-    """Write tables of polygons as one layer, one after the other, so that they need never be in memory together: at least one, all with
-    the columns and the CRS of the first. Errors: those of `write_vector`, and whatever the tables raise."""
+    """Write tables of polygons as one layer, one after the other, all with the first one's columns and CRS."""
     path = check_vector_suffix(path)
     driver = DRIVERS[path.suffix.lower()]
     first = next(frames)  # before anything is written: an error of reading is none of writing
@@ -192,8 +191,7 @@ def _write_ogr(frames: Iterator[gpd.GeoDataFrame], path: Path, layer: str, drive
 
 
 def set_fixed_times(path: Path) -> None:
-    """Put one fixed time into a GeoPackage's fields for the last change, so that equal layers make equal files.
-    SQLite's count of changes, which differs with the driver's transactions, gets a fixed value as well."""
+    """Put fixed times and a fixed count of changes into a GeoPackage, so that equal layers make equal files."""
     with closing(sqlite3.connect(path)) as database, database:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         for table, column in TIME_COLUMNS.items():

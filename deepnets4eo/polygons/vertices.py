@@ -16,8 +16,7 @@ from deepnets4eo.grid import transformer
 
 
 class Vertices(NamedTuple):
-    """All vertices of some polygons, the closing one of each ring left out. xy : (V, 2) · ring : (V,) number of the
-    ring · before, after : (V,) neighbours along the ring owner : (R,) polygon of each ring; its shell comes first"""
+    """Vertices of polygons without the closing ones: xy (V, 2), ring (V,), neighbours before and after (V,), owner (R,)."""
 
     xy: NDArray[np.float64]
     ring: NDArray[np.int64]

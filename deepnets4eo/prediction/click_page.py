@@ -28,20 +28,7 @@ QUALITY = 90
 
 
 class ClickServer(PageServer):
-    """The page of a label map that is corrected.
-
-    Parameters
-    ----------
-    review
-        The corrections.
-    title
-        The title of the page.
-
-    Raises
-    ------
-    InputError
-        The image cannot be read.
-    """
+    """The page, with a title, of a label map that is corrected; InputError where the image cannot be read."""
 
     def __init__(self, review: ClickReview, title: str) -> None:
         self.review, self.title = review, title

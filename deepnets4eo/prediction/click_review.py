@@ -42,29 +42,9 @@ ABOUT, LABELS, ENTROPY, CLICKS, CORRECTED, TILES = (
 
 
 class ClickReview:
-    """The corrections of one label map. Memory: the network and a tile of 512 x 512 pixels, whatever the size of the scene.
+    """The corrections of one label map by a network, in the folder `out`. Memory: the network and a tile of 512 pixels.
 
-    Parameters
-    ----------
-    run : Run
-        With a network of its own.
-    scene : Scene
-        As `open_scene` returns it.
-    out : Path
-        The folder, new or of the same run and scene; no other job may write there meanwhile.
-    measure : str
-        How the next click is chosen, see `next_click`.
-    progress : function
-        Called with the finished share of the first labels, 0 … 1.
-
-    Raises
-    ------
-    InputError
-        The run has no network, or the folder belongs to another run or scene.
-    RunError
-        The scene does not fit the run.
-    OutputError
-        The folder holds something else, or is an input.
+    `measure` chooses the next click; `progress` is called with the finished share of the first labels.
     """
 
     def __init__(

@@ -236,10 +236,7 @@ def adapt(
     start: FloatImage,
     how: Adaptation,
 ) -> None:
-    """Move weights of a segmenter by clicks: cross-entropy at clicked pixels, and distance from the first probabilities.
-
-    batch : (N, C, h, w); mask : (N, h, w) uint8 with void 255; start : (N, K, h, w) probabilities before any click.
-    """
+    """Move weights by clicks: cross-entropy at clicked pixels of mask (N, h, w), and distance from `start` (N, K, h, w)."""
     import torch
     import torch.nn.functional as F
 

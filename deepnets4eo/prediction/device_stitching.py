@@ -47,8 +47,7 @@ class DeviceArrays:
 
 
 class DeviceStitcher:
-    """One strip's tiles: raw scores in, bytes of finished pixels out. products : names of what is written. Memory on
-    the device is that of a `Blender`."""
+    """One strip's tiles: raw scores in, bytes of finished pixels of `products` out; memory on the device is a `Blender`'s."""
 
     def __init__(
         self, lattice: Lattice, cols: range, legend: Legend, products: Sequence[str], transfers: Transfers
@@ -63,8 +62,7 @@ class DeviceStitcher:
 
     @torch.inference_mode()
     def add(self, tile: Tile, scores: Tensor | None) -> FinishedBytes | None:
-        """Add a tile's raw scores (K, core, core), in lattice order, and start the way home of what they finish. Both
-        are None for a tile without valid pixels: whatever it finishes is void."""
+        """Add a tile's raw scores (K, core, core), None without valid pixels, in lattice order; returns what they finish."""
         if self._blender is not None:
             self._blender.add(tile, None if scores is None else self._to_blend(scores))
         elif scores is not None:

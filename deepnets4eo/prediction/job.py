@@ -284,8 +284,7 @@ def _goes_on(options: PredictOptions) -> bool:
 
 
 def _journals(out: Path, options: PredictOptions) -> dict[Part, RowJournal]:
-    """The journals of the parts that this call computes: of its own part, or of all that the job was divided into.
-    Errors: OutputError where it was divided in another way."""
+    """The journals of the parts that this call computes; OutputError where the job was divided in another way."""
     if options.overwrite and options.part is None and not options.resume:
         RowJournal.remove_parts(out)
     kept = RowJournal.parts(out) if _goes_on(options) else []
@@ -345,8 +344,7 @@ def _tiling(segmenter: Segmenter, options: PredictOptions, shape: tuple[int, int
 
 
 def _other_sides(segmenter: Segmenter, tiling: Tiling) -> Sequence[int]:
-    """Sides of tiles, pixels, that do as well as those of the run: half the core where any side gives the same scores, and of
-    networks those up to a quarter smaller or larger. Small tiles stay: their calls cost more than fewer pixels save."""
+    """Sides of tiles that do as well as the run's: half the core for any size, up to a quarter off for networks; small tiles stay."""
     half_px = tiling.core_px // 2
     if getattr(segmenter, "any_tile", False) and not tiling.blends:
         return [half_px + 2 * tiling.halo_px] if half_px >= SMALLEST_SIDE_PX else []

@@ -52,9 +52,7 @@ def strip_width(width: int, bytes_per_column: int, block_px: int, stitch_bytes: 
 
 
 def stitch_budget(limit: int, network: int, reading: int, writing: int) -> int:
-    """Bytes left for stitching under a limit, at most STITCH_BYTES. network : held while the network computes a tile.
-    reading, writing : held by segments read ahead, and by results that wait together with one block row of the
-    narrowest strip. Errors: InputError where the limit does not suffice."""
+    """Bytes left for stitching, at most STITCH_BYTES, beside network, `reading` and `writing`; InputError where none are."""
     needed = network + reading + CACHE_BYTES + MARGIN_BYTES
     left = limit - needed
     if left < writing:
@@ -67,8 +65,7 @@ def stitch_budget(limit: int, network: int, reading: int, writing: int) -> int:
 
 
 def batch_size(segmenter: Segmenter, compute: Compute, tile_px: int) -> int:
-    """Return how many tiles of a side `tile_px` (halo included) to compute together, a power of two from 1 to 32; on a
-    GPU, to which the segmenter is moved, one tile is computed to see what it takes; 1 on a CPU."""
+    """Return how many tiles, a power of two to 32, to compute together: what one takes on the GPU decides; 1 on a CPU."""
     if not compute.device.startswith("cuda"):
         return 1
     tile = np.zeros((1, segmenter.inputs.in_channels, tile_px, tile_px), np.float32)

@@ -29,8 +29,7 @@ NOTHING = 255  # byte of void and of nodata
 
 @dataclass(frozen=True)
 class Outputs:
-    """Files of a prediction. paths : product → file, the first of them `labels` or `values`. tags : of all files. Errors:
-    InputError where two products have one file."""
+    """Files of a prediction, product → path, first `labels` or `values`, with `tags`; InputError for one file of two products."""
 
     paths: Mapping[str, Path]
     grid: Grid

@@ -65,8 +65,7 @@ def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Se
 
 
 def named_layers(arguments: Sequence[str], read: Sequence[str]) -> dict[str, str]:
-    """Returns `image=a.tif dsm=b.tif` as a mapping; a raster without a name is the first layer that
-    runs read. Layers that none reads are logged.
+    """Returns `image=a.tif dsm=b.tif` as a mapping; one without a name is the first layer that runs read.
 
     >>> named_layers(["a.tif", "dsm=b.tif"], ["image", "dsm"])
     {'image': 'a.tif', 'dsm': 'b.tif'}
@@ -86,8 +85,7 @@ def named_layers(arguments: Sequence[str], read: Sequence[str]) -> dict[str, str
 
 
 def _choose_bands(layer: Layer, names: Sequence[str]) -> Layer:
-    """The bands of these names, where the layer has them, also among others or in another order; else the layer as it
-    is. band_1, band_2, … without a gap say nothing: any file without names has them, whatever its bands show."""
+    """The bands of these names where the layer has them, else the layer; band_1, band_2, … without a gap say nothing."""
     known = dict(zip(layer.band_names, layer.bands, strict=True))
     nameless = list(names) == [f"band_{number}" for number in range(1, len(names) + 1)]
     if nameless or layer.band_names == list(names) or len(known) < layer.count or not known.keys() >= set(names):
@@ -98,8 +96,7 @@ def _choose_bands(layer: Layer, names: Sequence[str]) -> Layer:
 
 @dataclass(frozen=True)
 class PreparedScene:
-    """A scene on whose grid results are written, and what is labelled of it, as the run takes it: maybe with other
-    pixels over the same ground. `stretches`, by layer, say how values are shown that are not those of 8 bits."""
+    """A scene on whose grid results are written, and what is labelled of it, maybe with other pixels and `stretches` by layer."""
 
     scene: Scene
     labelled: Scene
@@ -132,8 +129,7 @@ class PreparedScene:
 
 
 def prepare_scene(scene: Scene, labeller: Run | Segmenter) -> PreparedScene:
-    """Prepare a scene and check that it fits; of a bare segmenter it is not known whether it takes other ground sizes.
-    Reads at most 256 small windows of an image that is not of 8 bits. Raises RunError where the scene does not fit."""
+    """Prepare a scene and check that it fits; RunError where it does not. Reads at most 256 small windows."""
     inputs = labeller.inputs
     stretches = needed_stretches(inputs, scene)
     labelled = scene

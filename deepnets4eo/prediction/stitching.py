@@ -42,8 +42,7 @@ class Strip:
 
 
 class RowBuffer:
-    """Finished pixels of a strip, (bands, rows, strip width) of a type, returned in whole blocks of rows. Peak memory:
-    bands · (block_px + core_px) · strip width pixels."""
+    """Finished pixels of a strip, returned in whole blocks of rows. Memory: bands · (block_px + core_px) · strip width pixels."""
 
     def __init__(self, bands: int, strip: Strip, lattice: Lattice, block_px: int, dtype: np.dtype[Any] = BYTES) -> None:
         self._strip, self._block_px = strip, block_px
@@ -97,10 +96,10 @@ HOST = HostArrays()
 
 
 class Blender:
-    """Weighted sums of overlapping cores: a window that slides along a lattice row, and the rows carried to the next.
-    emit(row, col, mean) is called with finished weighted means (K, h, w) at scene positions, in lattice order. arrays :
-    makes what the scores are summed in, on the host or on a device. Peak memory there: 4 bytes · K · (most_overlap_px ·
-    strip width + 2 · core_px²)."""
+    """Weighted sums of overlapping cores in arrays of `arrays`; emit(row, col, mean) gets finished means (K, h, w) in order.
+
+    Peak memory: 4 bytes · K · (most_overlap_px · strip width + 2 · core_px²).
+    """
 
     def __init__(
         self,
@@ -152,8 +151,7 @@ class Blender:
 
 @dataclass(frozen=True)
 class FinishedBytes:
-    """Finished pixels at a scene position: each product's bytes (bands, h, w), void and nodata not yet set. wait :
-    returns them by name of the product, when they have come from the device."""
+    """Finished bytes (bands, h, w) of each product at a position, void not set yet; `wait` returns them once off the device."""
 
     row: int
     col: int
@@ -161,9 +159,10 @@ class FinishedBytes:
 
 
 class StripStitcher:
-    """All products of one strip: tiles in, finished rows out. products : names of what is written. A tile's result is
-    its classes (core, core) uint8 where only labels are written and cores abut, else its raw scores (channels of the
-    legend, core, core) float32; or bytes that a `DeviceStitcher` finished."""
+    """All products of one strip: tiles in, finished rows out.
+
+    A tile's result is classes (core, core) uint8 where these suffice, else raw scores (channels, core, core), or finished bytes.
+    """
 
     def __init__(
         self, strip: Strip, lattice: Lattice, cols: range, legend: Legend, products: Sequence[str], block_px: int

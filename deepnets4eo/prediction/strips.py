@@ -50,8 +50,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Job:
-    """What stays the same over all strips. batch_tiles : computed together. block_px : rows that are written together.
-    part : whose rows are computed."""
+    """What stays the same over all strips: tiles a batch, rows a block, the part that is computed."""
 
     segmenter: Segmenter
     lattice: Lattice
@@ -115,8 +114,7 @@ class Job:
 
 
 def plan_strip_px(job: Job, memory_limit: int) -> int:
-    """Width of strips that stay within the memory limit; computes the first tile to measure what the network takes.
-    Errors: InputError where the limit does not suffice."""
+    """Width of strips within the memory limit, by what a first tile takes; InputError where the limit does not suffice."""
     tiling, legend = job.lattice.tiling, job.segmenter.legend
     network = network_bytes(lambda: _compute_first_tile(job) if job.blocks is None else None)
     reading = (job.workers + 1) * 3 * job.reader.segment_tiles * job.reader.tile_bytes

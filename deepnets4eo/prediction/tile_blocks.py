@@ -35,10 +35,7 @@ BLOCK_TILES = 4  # of a lattice row at least; as many are read together
 
 @dataclass(frozen=True)
 class TileTask:
-    """What a process needs to compute tiles.
-
-    scene : as it is labelled; its files are opened where they are read. with_scores : whether stitching needs scores, not only classes.
-    """
+    """What a process needs to compute tiles of a scene; `with_scores`: whether stitching needs more than classes."""
 
     scene: Scene
     lattice: Lattice
@@ -70,10 +67,7 @@ class TileBlocks:
     folder: Path
 
     def tiles(self, rows: range, cols: range) -> Iterator[tuple[ReadTile, FloatImage | ByteImage | None]]:
-        """Every tile of lattice rows × columns in order, without its image, and its result; None where it has no valid pixel.
-
-        Errors: RunError that names a block which could not be computed.
-        """
+        """Every tile of lattice rows × columns in order with its result, None without valid pixels; RunError names a failed block."""
         try:
             open_sealed(self.folder / RUN)
         except RunError:  # not there, or not whole

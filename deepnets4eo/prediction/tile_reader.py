@@ -37,8 +37,7 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ReadTile:
-    """A tile as read: image (C, tile, tile) float32, or None where the core has no valid pixel; valid (core, core). The
-    image is a view of its segment where it can be, so that it is copied once: into a batch."""
+    """A tile as read: image (C, tile, tile) float32, a view where it can be, None without valid pixels; valid (core, core)."""
 
     tile: Tile
     image: FloatImage | None
@@ -47,8 +46,7 @@ class ReadTile:
 
 @dataclass(frozen=True)
 class TileReader:
-    """Reads segments: a few neighbouring tiles of one lattice row at once. Peak memory: three times a segment. scaling
-    : where the network does not scale its tiles itself."""
+    """Reads segments of neighbouring tiles at once, `scaling` them where the network does not. Memory: three segments."""
 
     scene: Scene
     inputs: InputSpec
@@ -119,8 +117,7 @@ class Interpolation:
 
 
 class SceneScaling:
-    """Means of the bands and their common spread over a scene; the last `unscaled_bands` keep their values. Memory: one
-    cell, and a few numbers for each. Threads may share it."""
+    """Means of the bands and their common spread over a scene; the last `unscaled_bands` stay. Threads may share it."""
 
     def __init__(self, scene: Scene, inputs: InputSpec, unscaled_bands: int = 0) -> None:
         self._scene, self._inputs = scene, inputs
@@ -133,8 +130,7 @@ class SceneScaling:
         self._lock = threading.Lock()
 
     def apply(self, window: Window, prepared: FloatImage, valid: Mask) -> None:
-        """Scale a prepared image (C, h, w) float32 of a window in place; pixels that are not valid (h, w) become 0, the
-        mean."""
+        """Scale a prepared image (C, h, w) of a window in place; pixels that are not valid become 0, the mean."""
         rows, cols = (
             _between(start, length, len(edges) - 1, int(edges[-1]))
             for start, length, edges in zip(window[:2], window[2:], self._edges, strict=True)

@@ -175,8 +175,7 @@ def _average(
 
 
 def transposed_sources(sources: Mapping[str, Source], labels: str) -> dict[str, ArrayFileSource]:
-    """Return the arrays of files whose axes have to be read in another order to fit `labels` (else the first layer).
-    Raises GridError where sizes differ in every order and neither layer has a georeference."""
+    """Return the arrays of files whose axes must be read in another order to fit `labels`; GridError where none fits."""
     arrays = {name: source for name, source in sources.items() if isinstance(source, ArrayFileSource)}
     if not any(_is_plain(source.grid) for source in arrays.values()):
         return {}

@@ -37,9 +37,10 @@ LEAST_VALUES = 16  # different values of what a camera saw
 def subset_bands(
     dataset: DatasetReader, bands: Sequence[int], nodata: Sequence[float | None] | None = None
 ) -> DatasetReader:
-    """A raster whose first bands are these, 1-based, and whose place, nodata value, alpha band and mask are those of
-    `dataset`. nodata : one value for each of the bands, instead of its own. Where they differ, a mask says what is
-    valid: GDAL warps with one value for all bands. It is `dataset` itself where that has no other bands or values."""
+    """A raster of these bands, 1-based, of `dataset`, with its place and mask; `nodata`, one a band, replaces its own.
+
+    Where these differ, a mask says what is valid: GDAL warps with one value for all bands.
+    """
     own = dataset.nodatavals
     values = [own[band - 1] for band in bands] if nodata is None else list(nodata)
     if common_nodata(values) is None and any(value is not None for value in values):

@@ -80,9 +80,7 @@ def cloud_band(layer: Layer) -> Layer | None:
 def open_cloud_mask(
     mask: LayerLike, image: Layer, flag: str, *, zero_is_clear: bool = True, by_name: bool = True
 ) -> Layer:
-    """Open a mask of clouds (0 clear, other values not looked at, nor where it has no data) of an image, on its own
-    grid; `flag` names it in messages. Raises InputError for several bands, or nodata 0 where 0 is clear, GridError
-    where mask and image do not fit."""
+    """Open a mask of clouds (0 clear) of an image on its own grid; `flag` names it in messages. GridError where it does not fit."""
     layer = Layer.open(mask, labels=True)
     named = cloud_band(layer) if by_name else None
     if named is None and layer.count != 1:

@@ -46,17 +46,10 @@ def check_raster_suffix(path: str | Path) -> Path:
 
 
 class CogWriter:
-    """Context manager that writes one COG window by window; nothing stands at `path` before it is whole. A `legend`
-    writes the colours, names and void value of labels into the file, and a `.qml` beside it; `categorical` (implied by
-    it) says that values are names: overviews never average them. `unit` is that of all bands, such as "m". `level` of deflate is 1 (quick) to 9 (small). Windows
-    of whole 512-pixel blocks compress once; others work, and are written twice. Raises OutputError where the file
-    cannot be written, or the disk is full.
+    """Context manager that writes one COG window by window; nothing stands at `path` before it is whole.
 
-    ::
-
-        with CogWriter("heights.tif", layer.grid, dtype="float32", nodata=math.nan) as writer:
-            for window in blocks(layer.shape, 512):
-                writer.write(window, layer.read(window)[0])
+    Whole blocks of 512 pixels compress once; others are written twice. A `legend` is kept in the file and a `.qml` beside it.
+    With `categorical` overviews never average. Raises OutputError where the file cannot be written.
     """
 
     def __init__(

@@ -96,8 +96,7 @@ def plot_layer(
 
 
 def plot_bands(layer: Readable, title: str, bands: Sequence[int] | None, axes: Axes | None, max_px: int) -> Axes:
-    """Draw one band in grey or three in red, green and blue, each stretched; by default those declared as colours, else
-    the first three, else the first. Raises InputError for another number of bands."""
+    """Draw one band in grey or three in colour, each stretched; by default those declared as colours, else the first."""
     chosen = list(bands) if bands is not None else colour_bands(layer)
     if len(chosen) not in (1, 3):
         raise InputError(
@@ -124,8 +123,7 @@ def colour_bands(layer: Readable) -> list[int]:
 
 
 def declared_colours(layer: Readable) -> list[int] | None:
-    """Return the 1-based bands that show red, green and blue by their names, else their wavelengths, else the colour
-    interpretation; None where the file does not say."""
+    """Return the 1-based bands that are red, green and blue by names, wavelengths or colour interpretation; None if not stated."""
     roles = role_indices(layer.band_names)
     if all(role in roles for role in COLOURS):
         return [layer.bands[roles[role]] for role in COLOURS]

@@ -24,9 +24,7 @@ WINDOW_PX, WINDOW_M = 1200, 600.0  # rows of a window with its margins: at least
 
 
 def cache_bytes(*images: Layer | None) -> int:
-    """Return the bytes of GDAL's block cache for images that are read together, window by window: `CACHE_BYTES` for
-    files in tiles; for strips as much as a row of windows takes, up to `MOST_CACHE_BYTES`, since they would be
-    decoded again for every window."""
+    """Return GDAL's block cache for images read window by window: `CACHE_BYTES`, for strips a row of windows, to avoid decoding again."""
     needed = sum(_row_bytes(image) * _window_rows(image) for image in images if image is not None)
     return max(CACHE_BYTES, min(needed, MOST_CACHE_BYTES))
 

@@ -70,9 +70,7 @@ class MomentSums:
 def moving_variance(
     values: NDArray[Any], side_px: int | tuple[int, ...], mode: str = "reflect"
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return mean and variance of `values` (…, h, w) in a moving square, from two box means, so that rounding can leave a
-    variance below 0; `side_px` may name a side for each axis, 0 for none. Take values about their mean: squares of large
-    numbers leave no digits for the rest."""
+    """Return mean and variance of `values` (…, h, w) in a moving square of `side_px`; take values about their mean for precision."""
     from scipy.ndimage import uniform_filter
 
     mean = uniform_filter(values, side_px, mode=mode)

@@ -40,9 +40,7 @@ MARK = "#bands"  # after a folder or pattern: its files are bands, not tiles
 
 
 class MosaicTile(NamedTuple):
-    """One tile of a mosaic: file, size in pixels, georeference, types, nodata values and names of its bands, and how
-    their numbers are meant. target : what GDAL opens. plain : the same without alpha band, "" where it has none.
-    unmasked : whether its alpha band is no mask. order : numbers of its bands in the file."""
+    """One tile of a mosaic: what GDAL opens (`target`, `plain` without alpha), its grid, types, nodata values, names and `order` of bands."""
 
     path: str
     target: str
@@ -62,8 +60,7 @@ class MosaicTile(NamedTuple):
 
 
 def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
-    """Return the files behind a source, one for a single raster. Raises InputError for a missing path, an empty folder
-    or list."""
+    """Return the files behind a source, one for a single raster; InputError for a missing path, an empty folder or list."""
     if not isinstance(source, (str, Path)):
         tiles = [str(item) for item in source]
         if not tiles:
@@ -87,10 +84,10 @@ def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
 
 
 def mosaic_vrt(paths: Sequence[str], nodata: float | None = None) -> tuple[str, bool]:
-    """A GDAL virtual raster over tiles; what a later tile knows lies on top, gaps between them are not valid. Tiles
-    that state different scales or offsets are brought to physical values, with NaN for nodata: then the second result
-    is True. nodata : replaces the tiles' own value where it is given. Errors: GridError for tiles that differ in CRS,
-    bands, type, resolution or rotation, or that do not say where they lie."""
+    """A GDAL virtual raster over tiles, later ones on top; tiles of other scales become physical values: the second result is True.
+
+    Errors: GridError for tiles that differ in CRS, bands, type, resolution or rotation, or have no place.
+    """
     tiles = [_describe(path) for path in paths]
     if nodata is not None:
         tiles = [
@@ -257,15 +254,12 @@ def _source(
 
 
 def stack_files(source: str) -> list[str]:
-    """Return the files behind `FOLDER#bands` or `PATTERN#bands`, in the order of the numbers in their names (B2 before
-    B10). Raises InputError without rasters."""
+    """Return the files behind `FOLDER#bands` or `PATTERN#bands`, by the numbers in their names (B2 before B10)."""
     return sorted(find_tiles(source.removesuffix(MARK)), key=_natural)
 
 
 def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None] | None]:
-    """A GDAL virtual raster whose bands are all bands of the files, one file after the other; and their wavelengths.
-    Bands have the names that the files give them, else the name of their file. Errors: InputError without files;
-    GridError for files that differ in size, georeference or type."""
+    """A GDAL virtual raster of all bands of the files, and their wavelengths; GridError for files that differ in size or place."""
     if not paths:
         raise InputError("the list of bands is empty. Give at least one raster.")
     bands, wavelengths = list[str](), list[float | None]()

@@ -24,9 +24,7 @@ PLAIN_METRES = (
 
 
 def flat_crs(crs: Any) -> Any:
-    """The same CRS without its axis of ellipsoidal heights; any other, compound ones included, as it is.
-
-    crs : of pyproj, or None. Compound CRSs can be held by files, and say what heights refer to.
+    """The same CRS of pyproj without its axis of ellipsoidal heights; compound ones, which files can hold, as they are.
 
     >>> import pyproj
     >>> flat_crs(pyproj.CRS("EPSG:4979")).to_epsg(), flat_crs(pyproj.CRS("EPSG:32633+5773")).name

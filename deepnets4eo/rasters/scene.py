@@ -271,9 +271,7 @@ def _layer_of(array: xarray.DataArray, grid: Grid) -> Layer:
 
 
 def fit_axes(layers: Mapping[str, Layer]) -> dict[str, Layer]:
-    """Return the layers, arrays of files with their axes in the order in which they fit the labels (else the first
-    layer); a warning names what is read in another order. Raises GridError where no order fits and neither layer has
-    a georeference."""
+    """Return the layers, arrays with their axes in the order that fits the labels (else the first layer); GridError where none fits."""
     transposed = transposed_sources({name: layer.reader for name, layer in layers.items()}, LABELS)
     fitted = dict(layers)
     for name, source in transposed.items():
@@ -284,8 +282,7 @@ def fit_axes(layers: Mapping[str, Layer]) -> dict[str, Layer]:
 
 
 def covered_share(grid: Grid, layer: Layer, name: str) -> float:
-    """Return the share 0–1 of a scene's grid that a layer covers, 1 where it is placed pixel for pixel. Raises
-    GridError where it covers nothing."""
+    """Return the share of a scene's grid that a layer covers; GridError where it covers nothing."""
     if same_grid(layer.grid, grid) or only_one_placed(layer.grid, grid):
         return 1.0
     share = overlap_share(grid, layer.grid)

@@ -64,8 +64,7 @@ def read_dataset(
     nodata: Nodata,
     shape: tuple[int, int] | None = None,
 ) -> Read:
-    """Values (C, h, w) of a window, by default of all, or all averaged down to `shape`; and which pixels are valid.
-    nodata : one value of all bands, or one for each."""
+    """Values (C, h, w) of a window, or averaged down to `shape`, and which pixels are valid; `nodata`: one, or one a band."""
     part = None if window is None else RasterioWindow(window.col, window.row, window.width, window.height)
     how: dict[str, Any] = {"window": part}
     if shape is not None:
@@ -82,8 +81,7 @@ def read_dataset(
 
 
 class Source(Protocol):
-    """What a Layer reads from. nodata : value of all bands; None where they have none, or several, which are in
-    `band_nodata` of a file then."""
+    """What a Layer reads from; `nodata` is None where bands have none or several (`band_nodata`)."""
 
     name: str
     grid: Grid
@@ -251,8 +249,7 @@ class FileSource:
         return opened
 
     def with_stated(self, bands: Sequence[Mapping[str, Any]]) -> FileSource:
-        """The same file, of whose bands something else states scale, offset, nodata and unit; what the file states itself holds. bands : of
-        each band, or of all alike. Errors: InputError for another number of bands."""
+        """The same file with scale, offset, nodata and unit of each band stated elsewhere; what the file states itself holds."""
         count = len(self.band_names)
         if bands and len(bands) not in (1, count):
             raise InputError(f"{self.name} has {count} bands, its STAC item describes {len(bands)}. Correct the item.")

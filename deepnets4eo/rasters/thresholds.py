@@ -35,8 +35,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class TwoGaussians:
-    """Shares, means and variances (2,) of two Gaussians that share a histogram, the lower mean first, and which share of
-    each bin (2, n) is theirs."""
+    """Shares, means and variances (2,) of two Gaussians, the lower mean first, and their share of each bin (2, n)."""
 
     amounts: NDArray[np.float64]
     means: NDArray[np.float64]
@@ -59,8 +58,7 @@ def histogram_of(scores: Iterable[NDArray[np.floating]], high: float, bins: int 
 
 
 def threshold(histogram: Histogram, method: str = "two-means") -> float:
-    """Return the score from which on a pixel is called changed, by "two-means", "otsu", "kittler" or "em". Raises
-    InputError for another method, or a score of a single value."""
+    """Return the score from which a pixel is called changed, by "two-means", "otsu", "kittler" or "em"."""
     if method not in THRESHOLDS:
         raise InputError(f"threshold method {method!r} is unknown. {name_hint(method, list(THRESHOLDS))}")
     if np.count_nonzero(histogram.counts) < 2:
@@ -72,8 +70,7 @@ def threshold(histogram: Histogram, method: str = "two-means") -> float:
 
 
 def separation(histogram: Histogram, cut: float) -> tuple[float, float]:
-    """Return the share of the pixels above a threshold, and the share of the variance between both sides (Otsu 1979); a
-    cut through the middle of one Gaussian has 2/π = 0.64."""
+    """Return the share of pixels above a threshold and of the variance between both sides (Otsu 1979; one Gaussian: 2/π)."""
     values, weights = histogram.centres, histogram.counts / histogram.counts.sum()
     above = values >= cut
     share, mean = float(weights[above].sum()), float((weights * values).sum())

@@ -118,8 +118,7 @@ def to_physical(data: NDArray[Any], stated: Sequence[StoredValues]) -> NDArray[A
 
 
 def valid_values(data: NDArray[Any], nodata: Nodata) -> NDArray[np.bool_]:
-    """A pixel is valid unless all bands that have a nodata value hold it, each its own, or any band is NaN or infinite.
-    data : (C, h, w)"""
+    """Which pixels of data (C, h, w) are valid: no band is NaN or infinite, not all bands hold their nodata value."""
     valid = np.ones(data.shape[1:], bool)
     stated = [
         (band, value)
@@ -186,8 +185,7 @@ def holds(dtype: np.dtype[Any], value: float) -> bool:
 
 
 def whole_numbers(values: NDArray[Any], valid: NDArray[np.bool_], source: str) -> NDArray[np.int64]:
-    """Return values (h, w) as integers, void where not valid; MATLAB and some tools store labels as floats. Raises
-    LabelError for fractions, and for floats beyond 2³¹."""
+    """Return values (h, w) as integers, void where not valid; LabelError for fractions and numbers beyond 2³¹."""
     if values.dtype.kind in "biu":
         return np.where(valid, values.astype(np.int64), VOID)
     numbers = np.where(valid, values, VOID)

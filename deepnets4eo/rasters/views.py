@@ -38,9 +38,7 @@ MOST = 1e15  # squares of a hundred million such values still have a sum in floa
 
 
 class LayerView(ABC):
-    """A source for a `Layer` with the name, place and tags of another layer, and values of its own. `read_coarse` and
-    `open_dataset` raise TypeError unless a subclass has them: averages and warped grids are not those of the values
-    that `read` makes."""
+    """A source with the name, place and tags of another layer, and values of its own; by default not warped nor averaged."""
 
     def __init__(
         self, layer: Layer, dtype: DTypeLike, nodata: float | None, band_names: Sequence[str] | None = None
@@ -120,8 +118,7 @@ def _name_once(name: str, value: float) -> None:
 
 
 class CollarSource(LayerView):
-    """A layer that is not valid in squares of `SQUARE_PX` whose numbers are all of at most a size, or below 0 at most that; it is not
-    warped any more. Beyond its edge there is no data."""
+    """A layer that is not valid in squares of `SQUARE_PX` of small numbers alone, nor beyond its edge; it is not warped."""
 
     def __init__(self, layer: Layer, largest: float) -> None:
         numbers = layer.as_stored()
@@ -178,8 +175,7 @@ def warn_of_hidden_class(labels: Layer, legend: Legend) -> None:
 
 
 def with_gsd(layer: Layer, gsd_m: float | None) -> Layer:
-    """A raster without CRS on a plane in metres, whose pixels have this size; None leaves it in pixels. Errors:
-    InputError for a raster whose CRS says how large its pixels are."""
+    """A raster without CRS on a plane in metres with pixels of this size (None: in pixels); InputError where it has a CRS."""
     if gsd_m is None:
         return layer
     grid = layer.grid

@@ -148,9 +148,7 @@ def assume_registered(pre: Layer, post: Layer) -> Registration:
 
 
 def _try_small_windows(task: Task, first: Attempt, start: Affine, limits: QualityThresholds) -> Attempt:
-    """The attempt with smaller windows, where the first is not ok and the gate thinks better of this one: where ground and leaning
-    roofs move apart, the ground's windows are few, and a part of large windows holds both. It starts from what the first attempt
-    fitted, or from its start where that failed."""
+    """The attempt with smaller windows where the first is not ok and this one is better: leaning roofs leave ground few windows."""
     if first.status == "ok":
         return first
     start = start if first.status == "failed" else first.fitted.affine

@@ -162,10 +162,7 @@ class Attempt:
 def _fit_round(
     pair: SampledPair, search: Search, start: Affine, choice: ModelChoice, seed: int, *, about: Affine = IDENTITY
 ) -> FittedModel:
-    """Match windows through the starting model and fit a better one to 70 % of them.
-
-    about : a turned model that the fit corrects, so that a few points, which fix a shift alone, keep its turn.
-    """
+    """Match windows through the starting model and fit a better one to 70 % of them; `about`: a turned model, kept by few points."""
     matches = match_spread(pair, search, start, seed)
     rng = np.random.default_rng(seed)
     holdout = rng.random(len(matches.points)) < HOLDOUT

@@ -31,10 +31,7 @@ MAX_ROTATION_COARSE_DEG, MAX_STRETCH = 5.0, 0.12
 
 
 def coarse_model(pair: SampledPair, max_shift_m: float, seed: int) -> Affine:
-    """Shift or similarity from post to pre, good to a few working pixels.
-
-    returns : frame metres → frame metres; identity where no window holds data.
-    """
+    """Shift or similarity from post to pre, good to a few working pixels; identity where no window holds data."""
     search = coarse_search(pair, max_shift_m)
     matches, surfaces = _match(pair, search, seed)
     if not len(matches.points):
@@ -111,11 +108,9 @@ def _scores(
 
 
 def shift_by_halves(matches: Matches, search: Search) -> tuple[Affine, float, float]:
-    """One shift from all surfaces together, checked half against half.
+    """One shift from all surfaces together, each half of the overlap read at the other half's peak.
 
-    The overlap is cut in two along its longer side; each half's summed surface is read at the other half's peak.
-    returns : the correction to the model the surfaces were made with, as a translation in metres; the distance between
-    the halves' peaks in metres; the lower of the two heights, in robust spreads of that surface. NaN for too few windows.
+    Returns the correction, the distance between both peaks (m), the lower height in robust spreads; NaN for few windows.
     """
     if len(matches.points) < 6:
         return IDENTITY, float("nan"), float("nan")

@@ -26,10 +26,7 @@ WORTH = 0.9  # a richer model must bring the held-out cost below this share of t
 
 
 def least_squares(model: ModelName, points: Points, targets: Points, weights: NDArray[np.float64]) -> Affine:
-    """The model that maps points to targets with the least weighted squared error.
-
-    points, targets : (N, 2) float64. weights : (N,) float64 ≥ 0, not all zero.
-    """
+    """The model that maps points to targets (N, 2) with the least squared error, weighted by (N,) ≥ 0."""
     share = weights / weights.sum()
     middle, goal = share @ points, share @ targets
     if model == "translation":
@@ -54,10 +51,7 @@ def residuals(model: Affine, points: Points, targets: Points) -> NDArray[np.floa
 
 
 def robust_fit(model: ModelName, points: Points, targets: Points, tolerance: float, rng: np.random.Generator) -> Affine:
-    """The model most points agree on, refined with Tukey's biweight.
-
-    tolerance : metres within which a tie point counts as agreeing. rng : draws the minimal samples.
-    """
+    """The model that most points agree on within `tolerance` metres, refined with Tukey's biweight."""
     best = _consensus(model, points, targets, tolerance, rng)
     for _ in range(10):
         error = residuals(best, points, targets)

@@ -30,10 +30,7 @@ CONTROL = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5)])
 
 
 def crs_change(source: Grid, target: Grid) -> Callable[[Points], Points]:
-    """The map from ground coordinates of one grid's CRS to another's.
-
-    Errors: GridError where only one of them has a CRS.
-    """
+    """The map from ground coordinates of one grid's CRS to another's; GridError where only one has a CRS."""
     if (source.crs is None) != (target.crs is None):
         raise GridError(f"one image has a CRS and the other has none. {NO_CRS_REMEDY}")
     if source.crs is None or target.crs is None or source.crs == target.crs:
@@ -71,10 +68,7 @@ class MetricFrame:
 
 
 class LayerSampler:
-    """Reads the grey values of a layer at any small affine window of a frame.
-
-    Within a window the map from frame to layer pixels is taken as affine (over 1 km that is true to 3 cm).
-    """
+    """Reads grey values of a layer in affine windows of a frame, within which the map is affine (to 3 cm over 1 km)."""
 
     def __init__(self, layer: Layer, frame: MetricFrame) -> None:
         step = max(1, math.ceil(layer.count / GREY_BANDS)) if layer.count > GREY_BANDS else 1
@@ -143,12 +137,7 @@ class LayerSampler:
         return self._layer.thumbnail(SEEN_PX)[1]
 
     def read(self, window: Affine, shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Grey values of a window of the frame.
-
-        window : output pixel (col, row) → frame metres. shape : (h, w) of the output.
-        returns : (h, w) float32, mean of the bands, holes filled with the mean; (h, w) bool, True where valid.
-        Peak memory: the window in the layer's own pixels, a few times.
-        """
+        """Grey values (h, w) float32 of a window, pixel → frame metres, holes filled with the mean; and (h, w) which are valid."""
         local = self._local(window, shape)
         factor = max(1, int(math.sqrt(abs(local.determinant)) + 0.25))
         grey, valid, corner = self._native(local, shape, factor)

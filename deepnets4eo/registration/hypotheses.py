@@ -37,10 +37,7 @@ class Hypothesis(NamedTuple):
 
 
 def similarity_hypotheses(pair: SampledPair, max_shift_m: float, max_rotation_deg: float) -> list[Affine]:
-    """At most `COUNT` similarities from post to pre, frame metres, of different turns or scales, the best first.
-
-    Peak memory: two views of 512² and `NATIVE_PX`² pixels of either image. Time: some 20 ms a turn and scale.
-    """
+    """At most `COUNT` similarities from post to pre, frame metres, of different turns or scales, the best first."""
     (pre, pre_valid), (post, post_valid), gsd_m = middle_views(pair, VIEW_PX)
     fields = orientation_field(pre, pre_valid), orientation_field(post, post_valid)
     windows = _Windows.over(pre.shape)

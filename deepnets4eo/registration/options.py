@@ -55,10 +55,7 @@ PixelSize: TypeAlias = Annotated[
 
 @option_group
 class RegisterOptions:
-    """How `deepnets4eo register` measures; `registration.register` says what the values mean.
-
-    layer, footprints_crs : of the footprints' file, whose alignment is measured too.
-    """
+    """How `deepnets4eo register` measures, see `registration.register`; layer, footprints_crs: of the footprints' file."""
 
     footprints_crs: Annotated[
         str | None, Field(description="CRS of the footprints, e.g. EPSG:4326; or pixels (of POST).")

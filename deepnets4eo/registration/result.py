@@ -94,8 +94,7 @@ def quality_status(measured: RegistrationQuality, limits: QualityThresholds | No
 
 
 def halves_agree(measured: RegistrationQuality, limits: QualityThresholds | None = None) -> bool:
-    """Whether the summed surfaces of two disjoint halves of the overlap agree on one shift, each tested on the other, and more of
-    the single windows agree with it than by chance."""
+    """Whether surfaces of two halves of the overlap agree on one shift, and more single windows do than by chance."""
     limits = limits or QualityThresholds()
     limit = max(limits.max_residual_m, limits.max_residual_px * measured.gsd_m)
     near = measured.split_m <= limit and measured.shift_m <= measured.max_shift_m

@@ -67,11 +67,7 @@ class SampledPair:
 
 
 def make_pair(pre: Layer, post: Layer, *, least_px: int = MIN_OVERLAP_PX) -> SampledPair:
-    """Both layers in the frame of the post image, with the part that both show.
-
-    least_px : sides of that part at least, in pixels of the coarser image; with 0 nothing is looked for in it, and no data is read.
-    Errors: GridError where they do not overlap, or by less.
-    """
+    """Both layers in the frame of the post image, with the part, of at least `least_px` coarse pixels, that both show."""
     frame = MetricFrame.of(post.grid)
     pre_sampler, post_sampler = LayerSampler(pre, frame), LayerSampler(post, frame)
     left, top, right, bottom = pre_sampler.bounds()
@@ -100,10 +96,7 @@ def make_pair(pre: Layer, post: Layer, *, least_px: int = MIN_OVERLAP_PX) -> Sam
 
 
 def _box_of_data(pre: LayerSampler, post: LayerSampler, box: Box) -> Box:
-    """The part of a box in which both images have data, where they have little: a wide margin would leave no room for windows.
-
-    Some pixels spread over the box are read first; only where less than half of them hold data all of both images is.
-    """
+    """The part of a box in which both images have data, where spread pixels show that less than half of it has."""
     points = _spread_points(box, PROBES)
     with_data = [
         all(sampler.read(Affine.translation(*point), (2, 2))[1].any() for sampler in (pre, post)) for point in points
@@ -154,11 +147,7 @@ class Matches:
 
 
 def match_spread(pair: SampledPair, search: Search, model: Affine, seed: int) -> Matches:
-    """Compare windows spread over what both images show; see `match_windows`.
-
-    Where most of the windows of a regular grid hold no data, as between tiles far apart or within a wide margin, those of a
-    finer grid are taken that do.
-    """
+    """Compare windows spread over what both images show; of a finer grid where most of a regular one hold no data."""
     centres = window_centres(pair, search, model)
     matches = match_windows(pair, search, centres, model, seed)
     if len(matches.points) >= LEAST_FILLED * len(centres):
@@ -179,10 +168,7 @@ def _filled_centres(pair: SampledPair, search: Search, model: Affine, share: flo
 
 
 def window_centres(pair: SampledPair, search: Search, model: Affine = IDENTITY) -> Points:
-    """Centres of at most `max_count` windows on a regular grid, those that lie on both images.
-
-    returns : (N, 2) float64, frame metres.
-    """
+    """Centres (N, 2), frame metres, of at most `max_count` windows of a regular grid on both images."""
     left, top, _, _ = pair.box
     sides = pair.sides
     stride = max(search.side_m / 2, math.sqrt(sides[0] * sides[1] / search.max_count))
@@ -211,10 +197,8 @@ def _steps(search: Search) -> Iterator[tuple[float, float]]:
 
 
 def match_windows(pair: SampledPair, search: Search, centres: Points, model: Affine, seed: int) -> Matches:
-    """Compare the windows around `centres`, the pre image resampled through `model`.
+    """Compare the windows around `centres`, the pre image resampled through `model`; those with little data are left out.
 
-    model : frame metres in post → frame metres in pre. seed : draws the mismatched pairs.
-    returns : Matches; windows with too little valid data are left out.
     Peak memory: four complex64 patches for each of 32 windows.
     """
     count = max(1, round(len(centres) / CHUNK))
@@ -308,12 +292,7 @@ class Peaks(NamedTuple):
 def orientation_field(
     grey: FloatImage, valid: Mask | None = None, sigma_px: float = 1.0, floor: float | None = None
 ) -> Spectrum:
-    """Squared gradient directions, weighted by how far the gradient stands out of the noise.
-
-    grey : (h, w) float32. valid : (h, w) bool, True where known. floor : gradient power of the noise, as `gradient_floor` measures
-    it; None for that of the patch itself.
-    returns : (h, w) complex64, modulus 0–1, angle twice the gradient's; 0 near holes.
-    """
+    """Squared gradient directions (h, w) complex64, angle twice the gradient's, modulus 0–1 by noise (`floor`), 0 near holes."""
     down, right = _smooth_gradient(grey, sigma_px)
     holes = _holes(valid, sigma_px)
     floor = _noise_floor(down, right, holes) if floor is None else floor
@@ -374,12 +353,7 @@ def _tukey(side: int) -> NDArray[np.float64]:
 
 
 def correlate_spectra(a: Spectrum, b: Spectrum, radius_px: int) -> NDArray[np.float32]:
-    """Correlation of patches for shifts up to ± radius, from the patches' Fourier transforms.
-
-    a, b : (N, h, w) complex64. If the second patch at (y, x) is the first at (y + r, x + c), the peak is at shift (r, c).
-    returns : (N, 2·radius + 1, 2·radius + 1) float32; the middle is shift (0, 0), 1 = identical.
-    Peak memory: three times the input.
-    """
+    """Correlation (N, 2·radius + 1, 2·radius + 1) of patches by their transforms (N, h, w); the middle is shift (0, 0)."""
     size = a.shape[-2] * a.shape[-1]
     energy = np.sqrt(_energy(a) * _energy(b)) / size
     full = fft.ifft2(a * np.conj(b)).real / np.maximum(energy, 1e-12)[..., None, None]

@@ -113,9 +113,7 @@ def signed_distance(labels: ByteImage, num_classes: int, clip_px: int = CLIP_PX)
 
 
 def window_targets(mask: Tensor, num_classes: int, clip_px: int = CLIP_PX) -> tuple[Tensor, Tensor]:
-    """Return signed distances (N, K, H, W) float32 in windows of labels (N, H, W), and where they are known, (N, K, H,
-    W) bool. Known are those that neither void nor what lies beyond the window can change: both are farther away than
-    the nearest border, or than clip_px."""
+    """Return signed distances (N, K, H, W) in windows of labels (N, H, W), and where void and edges cannot change them."""
     import torch
 
     distance, void = _signed(mask, num_classes, clip_px)
@@ -157,8 +155,7 @@ def _signed_part(mask: Tensor, num_classes: int, clip_px: int) -> Tensor:
 
 
 def _squared(sources: Tensor, clip_px: int) -> Tensor:
-    """Return the squared distance to the nearest True of each (H, W) plane, at most clip_px²: (…, H, W) integers. Along
-    rows by scans, then over the rows within reach: exact, and fast on a GPU."""
+    """Return the exact squared distance, at most clip_px², to the nearest True of each (H, W) plane, (…, H, W)."""
     import torch
 
     height, width = sources.shape[-2:]
@@ -243,8 +240,7 @@ class DistanceHead(nn.Module):
 def add_distance_head(
     network: nn.Module, num_classes: int, *, clip_px: int = CLIP_PX, weight: float = 1.0
 ) -> nn.Module:
-    """Replace a network's last layer by a distance head with its kernel, in place. Errors: InputError without such a
-    layer."""
+    """Replace a network's last layer by a distance head with its kernel, in place; InputError without such a layer."""
 
     def build(layer: nn.Conv2d) -> DistanceHead:
         kernel = int(layer.kernel_size[0])

@@ -19,9 +19,7 @@ LAYERS = ("layer3", "layer4")  # of the encoder; the first is left out with two 
 
 
 class ScaledConv(nn.Conv2d):
-    """A convolution of windows that are scaled by their own values: no mean in a band, the same spread in all windows.
-    Light, haze and the tones of a provider differ more between places than anything that a roof looks like. Tiles of
-    one scene are scaled together beforehand, see `segmenters.any_size`. The last `unscaled_bands` keep their values."""
+    """A convolution of windows scaled by their own values, as light and tones differ between places; `unscaled_bands` stay."""
 
     scaled_beforehand = False
     unscaled_bands = 0
@@ -37,9 +35,7 @@ class ScaledConv(nn.Conv2d):
 
 
 class DecoderBlock(nn.Module):
-    """A block of smp's decoder, with its weights, that computes in float32 without the image of doubled pixels. To
-    convolve doubled pixels by 3 x 3 is to convolve the pixels themselves by 4 x 4, transposed with a stride of 2: 4
-    products in place of 9. The network is 1.13 to 1.21 times as fast so (AVX2)."""
+    """A block of smp's decoder as a transposed convolution by 4 x 4 of undoubled pixels: 1.13 to 1.21 times as fast (AVX2)."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()
@@ -68,18 +64,15 @@ def light_unet(
     unscaled_bands: int = 0,
     weights: str | None = None,
 ) -> nn.Module:
-    """U-Net (Ronneberger et al. 2015) of three or four scales; with ResNet-18 (He et al. 2016) 3.6 million weights, with three
-    scales 0.9 million.
+    """U-Net (Ronneberger et al. 2015) of three or four scales of an encoder, whose windows are scaled first.
 
-    Every window is scaled by its own values first, see `ScaledConv`; sides are multiples of 16 px. The decoder
-    (channels of two or three stages, coarse to fine) ends at half the resolution, and the logits are interpolated: that saves
-    two fifths of the time. The encoder's fifth stage, 8.4 of 12.0 million weights in smp, is left out. Errors:
-    InputError for what smp refuses, decoders of other than two or three stages, and where no band is scaled.
+    Its decoder ends at half the resolution, and the logits are interpolated. InputError for other decoders.
 
     >>> sum(parameter.numel() for parameter in light_unet(3, 10).parameters())
     3601386
     >>> sum(parameter.numel() for parameter in light_unet(3, 3, decoder_channels=(64, 48)).parameters())
-    908307"""
+    908307
+    """
     stages = len(decoder_channels)
     if stages not in (2, 3):
         raise InputError(f"decoder_channels is {list(decoder_channels)}, expected 2 or 3 numbers of channels.")

@@ -97,8 +97,7 @@ class SegNet(nn.Module):
 
 
 class SideOutputs(nn.Module):
-    """A last layer on each inner stage (Audebert et al., ISPRS J. 2018: 1:2, 1:4, 1:8 beside 1:1). channels : of the
-    stages, the finest first; stage k lies at 1 : 2^(k+1)."""
+    """A last layer on each inner stage (Audebert et al., ISPRS J. 2018), the finest first; stage k lies at 1 : 2^(k+1)."""
 
     def __init__(self, channels: Sequence[int], num_classes: int) -> None:
         super().__init__()

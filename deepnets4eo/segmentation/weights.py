@@ -96,8 +96,7 @@ def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
 
 
 def load_all(module: nn.Module, state: dict[str, Tensor], path: Path, kind: str, remedy: str) -> None:
-    """Load the weights of a `kind` of module that a file holds; counters of batches may be missing, others may be left
-    over. Raises InputError, with the remedy, for weights of other shapes."""
+    """Load a file's weights into a module; counters may be missing, others left over; InputError with the `remedy`."""
     expected = module.state_dict()
     for name, value in expected.items():
         if name.endswith(COUNTER):

@@ -120,8 +120,7 @@ class HeteroscedasticHead(nn.Module):
 def add_heteroscedastic_head(
     network: nn.Module, num_classes: int, *, rank: int = 0, temperature: float = 1.0, samples: int = SAMPLES
 ) -> nn.Module:
-    """Replace a network's last layer by a heteroscedastic head with its kernel, in place. Errors: InputError without such
-    a layer."""
+    """Replace a network's last layer by a heteroscedastic head with its kernel, in place; InputError without such a layer."""
 
     def build(layer: nn.Conv2d | nn.Linear) -> HeteroscedasticHead:
         if isinstance(layer, nn.Linear):

@@ -39,8 +39,7 @@ def own_views(recipe: Mapping[str, Any], legend: str) -> str:
 
 
 def working_grid(grid: Grid, working_gsd_m: float) -> Grid:
-    """Return the same extent, up to a pixel, with square pixels of `working_gsd_m` metres on the ground; the grid,
-    which has a CRS, itself where it has these."""
+    """Return the same extent, up to a pixel, with square pixels of `working_gsd_m` metres; the grid itself where it has these."""
     row_m, col_m = gsd_m(grid)
     rows, cols = working_gsd_m / row_m, working_gsd_m / col_m
     if max(abs(rows - 1), abs(cols - 1)) < SAME_SIZE:
@@ -50,17 +49,14 @@ def working_grid(grid: Grid, working_gsd_m: float) -> Grid:
 
 
 class WindowScaler(Protocol):
-    """A layer that removes each window's mean by band and divides by its spread plus `LEAST_SPREAD`. The spread is the
-    root mean square of these bands without their means. The last `unscaled_bands` keep their values, and images that
-    are scaled already stay as they are."""
+    """A layer that removes each window's mean by band and divides by its spread plus `LEAST_SPREAD`; `unscaled_bands` stay."""
 
     scaled_beforehand: bool
     unscaled_bands: int
 
 
 def window_scalers(segmenter: Segmenter) -> list[WindowScaler]:
-    """Return the layers of that kind in all networks of a segmenter; none where one of its networks has no such layer,
-    or scales other bands."""
+    """Return the layers of that kind in a segmenter; none where one network has none, or scales other bands."""
     members = getattr(segmenter, "members", None)
     if members is not None:
         layers = [window_scalers(member) for member in members]

@@ -68,8 +68,7 @@ def seal(folder: str | Path, card: dict[str, Any], files: Iterable[str]) -> Path
 
 
 def open_sealed(folder: str | Path) -> dict[str, Any]:
-    """Read a folder's card after checking it and every file it names. Errors: RunError when this is no run, or anything
-    in it is missing, truncated or changed."""
+    """Read a folder's card after checking it and every file it names; RunError where anything is missing or changed."""
     folder = Path(folder)
     if not folder.is_dir():
         raise RunError(f"{folder} is not a folder. Give the run folder that 'deepnets4eo train' made.")

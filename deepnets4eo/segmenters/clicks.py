@@ -25,17 +25,8 @@ LARGEST = 8  # areas of error, among which a person picks one
 
 @dataclass(frozen=True)
 class Clicks:
-    """Clicks on a scene, in the order in which they were made.
+    """Clicks at pixels rows, cols (n,) of a scene on classes (n,), in the order in which they were made.
 
-    Parameters
-    ----------
-    rows, cols : (n,) int
-        Pixels.
-    classes : (n,) int
-        Indices of their classes, 0 … K − 1.
-
-    Examples
-    --------
     >>> clicks = Clicks.none().with_click(3, 4, 1)
     >>> clicks.channels(2, Window(0, 0, 8, 8))[:, 3, 4].tolist()
     [0, 255]

@@ -32,26 +32,7 @@ LEAST_PROBABILITY = torch.finfo(torch.float32).tiny
 
 
 class DropoutSegmenter(WrappedSegmenter):
-    """A network whose dropout stays on in several passes: the mean of classes and values, and the deviation of values.
-
-    Parameters
-    ----------
-    segmenter : a network
-    passes : number of passes, at least 2, or 0 for one without dropout
-    factor : what deviations are multiplied by, above 0: the `factor` of `metrics.DeviationScores` where others were scored
-    tiling : by default the network's
-
-    Raises
-    ------
-    InputError
-        A segmenter that is no network, one without dropout, and a factor without deviations.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        segmenter = DropoutSegmenter(load_run("runs/heights").segmenter, passes=30)
-    """
+    """A network whose dropout stays on in `passes` passes: the mean of classes and values, and `factor` times the deviation."""
 
     kind = "dropout"
     saved_arguments: ClassVar[tuple[str, ...]] = ("passes", "factor")
@@ -113,22 +94,8 @@ def dropouts_of(network: nn.Module) -> list[Any]:
 
 
 class DropoutPasses(nn.Module):
-    """A network with the mean of T passes in place of its output.
+    """A network (N, C, H, W) → (N, K, H, W) with the mean of its passes in place of its output; InputError without dropout.
 
-    Parameters
-    ----------
-    network : returns (N, K, H, W): logits of classes, then a quantity and maybe its standard deviation
-    passes : number T of passes, at least 2
-    num_classes : channels that are logits
-    seed : of the units that are left out
-
-    Raises
-    ------
-    InputError
-        Fewer than 2 passes, and networks without dropout.
-
-    Examples
-    --------
     >>> network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Dropout2d(0.5), nn.Conv2d(8, 1, 1))
     >>> DropoutPasses(network, passes=4)(torch.ones(2, 3, 16, 16)).shape
     torch.Size([2, 2, 16, 16])
@@ -149,18 +116,7 @@ class DropoutPasses(nn.Module):
             )
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return the mean of all passes.
-
-        Parameters
-        ----------
-        image : (N, C, H, W)
-
-        Returns
-        -------
-        Tensor
-            (N, K, H, W) float32: logarithms of the classes' mean probabilities; then, where the network has one, the quantity's mean
-            and its standard deviation: that among the passes, together with what the network says of each.
-        """
+        """Return log mean probabilities, then the quantity's mean and its deviation among and within the passes."""
         start = _Start(self.dropouts)
         with start.record(self.network):
             total = _Sums(self._outputs(image, 0), self.num_classes)

@@ -219,7 +219,7 @@ def _wider_halo_px(halo_px: int, scales: Sequence[float]) -> int:
 
 
 def resize(images: FloatImage, shape: tuple[int, int]) -> FloatImage:
-    """(N, C, H, W) float32 bilinearly resampled to another number of pixels over the same ground; on smaller images pixels are averaged.
+    """(N, C, H, W) float32 resampled to another number of pixels over the same ground: bilinear, averaged on smaller images.
 
     >>> resize(np.arange(4, dtype=np.float32).reshape(1, 1, 1, 4), (1, 2)).shape
     (1, 1, 1, 2)

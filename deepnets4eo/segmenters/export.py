@@ -63,9 +63,7 @@ TIES = 16  # times as far as ordinary: beyond it, ties are at work
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was written. any_size : whether heights and widths are free; else they are `side_px`. same_labels : share of
-    compared pixels with the run's label, largest_difference : of logits, where float32 decides them (`Reference`);
-    None: not compared."""
+    """What was written: for any size or `side_px`, with the share of the run's labels and the largest difference, None if not compared."""
 
     path: Path
     any_size: bool
@@ -75,12 +73,7 @@ class ExportResult:
 
 
 def export_onnx(run: Run, path: str | Path) -> ExportResult:
-    """Write a run's network as ONNX, its inputs, legend and tiling as JSON in the metadata entry "deepnets4eo".
-
-    The batch is free, and so are height and width where the network allows it; any side is padded as prediction does.
-    Where onnxruntime is installed, the graph is compared with the network (`Reference`) before the file gets its name.
-    The network is exported from the CPU in float32, and moved back to its device and precision afterwards. Errors:
-    InputError without the packages of the extra `onnx`, RunError for runs without a network or another result."""
+    """Write a run's network as ONNX with its metadata in the entry "deepnets4eo", compared with it where onnxruntime is installed."""
     segmenter = network_segmenter(run)
     _check_packages()
     check_not_inputs([path], [run.folder])
@@ -226,9 +219,7 @@ class Agreement:
 
 
 class Reference:
-    """A network's scores on images in the range of its training data, to compare graphs with. side_px : of the images
-    that graphs take; None: any size. Errors: RunError for scores that are not finite, or that rounding decides on more
-    than half of the pixels."""
+    """A network's scores on images like its training data; RunError where rounding decides on more than half of the pixels."""
 
     def __init__(self, segmenter: NetworkSegmenter, side_px: int | None = None) -> None:
         self.segmenter = segmenter
@@ -278,8 +269,7 @@ class Reference:
 
 
 def probe_images(inputs: InputSpec, shape: Sequence[int], rng: np.random.Generator) -> Batch:
-    """Made-up images as training saw them, prepared: smooth, with noise, each band within its layer's range. shape : N,
-    h, w · returns : (N, C, h, w) float32. No two neighbours are equal, as they are in real images."""
+    """Made-up prepared images (N, C, h, w), smooth with noise, within the range of each layer; no two neighbours are equal."""
     count, height, width = shape
     valid = np.ones((height, width), bool)
     images = [
@@ -331,8 +321,7 @@ def _session(graph: Path | bytes) -> Callable[[Batch], Batch]:
 
 
 class RoundingRange:
-    """Scores (N, K, h, w) of images (N, C, h, w), and the least and the largest of them over runs with rounding added.
-    Memory: three times the scores, and one run of the network. Errors: RunError for scores that are not finite."""
+    """Scores (N, K, h, w) of images, and their least and largest over runs with rounding added; RunError where not finite."""
 
     def __init__(self, segmenter: NetworkSegmenter, batch: Batch, runs: int) -> None:
         self.segmenter, self.batch, self.runs = segmenter, batch, 0
@@ -371,10 +360,10 @@ class RoundingRange:
         return self.width <= TIES * min(ordinary, DECIDED / TIES * self._largest)
 
     def explains(self, scores: Batch, ordinary: float) -> Mask:
-        """(N, K, h, w): which other scores of the same images rounding explains; never those that are not a number.
-        Where float32 decides, they lie in the range, or beside it by its width at most: a label then differs only where
-        the two best scores are that close. Elsewhere nothing is compared: one runtime decides all ties in one way, and
-        had scores seven widths beside those of random rounding."""
+        """(N, K, h, w): which other scores of the same images rounding explains: those in the range or beside it by its width.
+
+        Elsewhere nothing is compared: one runtime decides all ties in one way.
+        """
         width = self.width[:, None]
         beside = (scores >= self.low - width) & (scores <= self.high + width)
         return beside | (np.isfinite(scores) & ~self.decided_mask(ordinary)[:, None])
@@ -386,8 +375,7 @@ class RoundingRange:
 
 @contextmanager
 def added_rounding(network: nn.Module, seed: int) -> Iterator[None]:
-    """While open, results of layers with weights are off by a random share of their largest value, at most `ROUNDING`.
-    Other layers round next to nothing. Zeros stay zeros, as they are exact: of equal ones all runtimes take the first."""
+    """While open, results of layers with weights are off by a random share, at most `ROUNDING`, of their largest; zeros stay."""
     generator = torch.Generator().manual_seed(seed)
 
     def add(layer: nn.Module, inputs: Any, result: Any) -> Any:

@@ -33,8 +33,7 @@ def write_log(path: str | Path, history: History) -> Path:
 
 
 def read_log(path: str | Path) -> list[dict[str, float]]:
-    """What `write_log` wrote: one mapping of numbers per epoch, without those that the epoch does not have. Errors:
-    RunError where there is no log, as in models that come with weights, or where it holds no epochs."""
+    """What `write_log` wrote: numbers by name for each epoch. Errors: RunError without a log or epochs."""
     if not Path(path).is_file():
         raise RunError(f"{path} is missing, as in models that come with weights. Give a run that was trained here.")
     try:
@@ -115,8 +114,7 @@ def _draw(path: str | Path, plot: Callable[[Sequence[Axes]], None]) -> Path:
 
 
 def plot_curves(row: Sequence[Axes], history: History, best_epoch: int | None = None) -> None:
-    """Losses on the left, scores of the validation on the right, the kept epoch marked. The scores are those of class
-    maps; where a task has none of these, all of its own."""
+    """Losses on the left, scores of the validation on the right (of class maps, else all), the kept epoch marked."""
     losses, scores = row
     losses.set(xlabel="epoch", ylabel="loss")
     scores.set(xlabel="epoch", ylabel="score on validation")

@@ -38,12 +38,10 @@ RANGE_SHRUNK = 50.0  # 0–1 where training had 0–255, but not a dark scene
 
 @dataclass(frozen=True)
 class LayerInput:
-    """One layer as a segmenter expects it; all per band, in order.
-    low, high : the range of values in training (1st and 99th percentile, in `units`). mean, std : scaling.
-    optional : scenes may lack it, because training left it out at times. nodata : value without data that the recipe
-    gave in place of the files' own. values : whether training had the physical values of files that state a scale or an
-    offset, or their numbers as they are stored, which display values of 8 bits are, and what runs of former versions
-    learnt from."""
+    """One layer as a segmenter expects it, by band: `low`, `high`: 1st and 99th percentile in training; `mean`, `std`: scaling.
+
+    `optional`: scenes may lack it; `nodata`: the recipe's; `values`: whether physical values, not stored numbers, were learnt.
+    """
 
     bands: tuple[str, ...]
     mean: tuple[float, ...]
@@ -63,8 +61,7 @@ DISPLAY_RGB = LayerInput(("red", "green", "blue"), (104.0, 103.0, 97.0), (52.0, 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """Layer name → what is expected of it, in the order in which their bands are concatenated. gsd_m : ground size of a
-    training pixel in metres; None where training scenes had no CRS."""
+    """Layer name → what is expected of it, in the order of their bands; `gsd_m` of training, None where scenes had no CRS."""
 
     layers: Mapping[str, LayerInput]
     gsd_m: float | None = None
@@ -108,9 +105,7 @@ class InputSpec:
         )  # fmt: skip
 
     def prepare(self, sample: Mapping[str, NDArray[Any]]) -> FloatImage:
-        """Concatenate and standardise a sample of `Scene.read` or `read_stored`; what is not valid becomes 0, the mean.
-        An optional layer that the sample lacks is 0 everywhere, as in training where it was left out. returns : (C, h,
-        w) float32, about zero mean and unit variance."""
+        """Concatenate and standardise a sample to (C, h, w) float32; what is not valid, or an optional layer that lacks, is 0, the mean."""
         valid = sample["valid"]
         prepared = np.empty((self.in_channels, *valid.shape), np.float32)
         start = 0
@@ -136,10 +131,7 @@ class InputSpec:
         units: Mapping[str, str] | None = None,
         far_spans: float = math.inf,
     ) -> InputSpec:
-        """Measure scaling, range and GSD on evenly spread windows of the training scenes (at most 16 a scene).
-        far_spans : values of a band that lie more spans (from its 1st to its 99th percentile) beyond these percentiles
-        do not enter its mean and deviation; by default all do. Errors: InputError where a layer is missing, band counts
-        differ between scenes, or nothing is valid."""
+        """Measure scaling, range and GSD on at most 16 windows a scene; values `far_spans` beyond the range do not enter mean and deviation."""
         if not scenes:
             raise InputError("no scene was given to measure inputs on. Name at least one.")
         specs = {name: _measure_layer(scenes, name, (units or {}).get(name, ""), far_spans) for name in layers}
@@ -147,9 +139,7 @@ class InputSpec:
         return cls(specs, round(float(np.median(sizes_m)), 6) if sizes_m else None)
 
     def check(self, scene: Scene, *, gsd_factor: float = GSD_FACTOR) -> None:
-        """Refuse a scene that does not fit, naming every difference. Reads at most 16 small windows a layer. An
-        optional layer that is missing leads to a warning, unless all layers are missing. gsd_factor : by which its
-        pixels may be larger or smaller than those of training. Errors: RunError."""
+        """Refuse a scene that does not fit with a RunError that names every difference; a missing optional layer is a warning."""
         if problems := self.problems(scene, gsd_factor=gsd_factor):
             raise RunError("the scene does not fit the run: " + "; ".join(problems) + ".")
 

@@ -118,8 +118,7 @@ def create_model(
 
 
 def create_from_spec(network: Mapping[str, Any]) -> nn.Module:
-    """Build a network from the plain mapping kept in a run: the arguments of `create_model`, without weights. Errors:
-    InputError as for `create_model`, also for a mapping that lacks the name."""
+    """Build a network from the plain mapping kept in a run: the arguments of `create_model`, without weights."""
     spec = {key: value for key, value in network.items() if key != "weights"}
     missing = {"name", "in_channels", "num_classes"} - spec.keys()
     if missing:
@@ -159,8 +158,7 @@ def list_heads() -> list[str]:
 
 
 def check_encoder(encoder: str, weights: str | None) -> None:
-    """Refuse an encoder that neither smp nor timm has, and first weights where downloads are not allowed. For every
-    network that builds an encoder of smp. Errors: InputError."""
+    """Refuse an encoder that neither smp nor timm has, and first weights where downloads are not allowed."""
     from deepnets4eo.segmenters.pretrained import is_local
 
     if weights is not None and not is_local(weights):

@@ -61,8 +61,7 @@ NAMES = (  # of CLIP and of DINOv3, as published and of Hugging Face → as timm
 
 @dataclass
 class Loaded:
-    """What became of a file's weights: names that were loaded, fitted to other bands or sizes, missing in the file, and left in it; and
-    what is unknown of the order of bands."""
+    """Names of weights that were loaded, fitted, missing in the file, and left in it; and what is unknown of the order of bands."""
 
     source: str
     loaded: list[str] = field(default_factory=list)
@@ -118,29 +117,9 @@ def read_tensors(path: str | Path, patterns: Sequence[re.Pattern[str]] | None = 
 def load_pretrained(
     module: nn.Module, path: str | Path, *, bands: Sequence[str] = (), complete: bool = False
 ) -> Loaded:
-    """Load weights from elsewhere into an encoder, by name and shape.
+    """Load weights of a safetensors file or a run into an encoder, by name and shape; the first layer is fitted to its `bands`.
 
-    Parameters
-    ----------
-    module
-        Changed in place. Its first convolution, or patch embedding, may have another number of bands than the file's, and its embedding
-        of positions another size.
-    path : safetensors file, or the folder of a run
-    bands
-        What the encoder's bands show, such as "B04" or "red". Where the file's metadata name its bands (`bands`, with commas between), each
-        band gets the weights of that of its name, else of the nearest wavelengths, in proportion. A file of three bands that does not
-        name them is taken to show red, green and blue where the encoder's bands have wavelengths; otherwise a first layer for other
-        numbers of bands gets the mean over the file's.
-    complete : whether all weights of the encoder must be in the file, the first layer and positions too, as they are
-
-    Returns
-    -------
-    Loaded
-
-    Raises
-    ------
-    InputError
-        A file that cannot be read, or holds less than nine tenths of the encoder's weights: it is another network's.
+    `complete`: all weights must be in the file. InputError for less than nine tenths of them: another network's.
     """
     tensors, metadata = _read(path, None)
     tensors = _as_timm(tensors)
@@ -180,9 +159,7 @@ def load_pretrained(
 
 
 def fit_bands(weight: Tensor, in_channels: int) -> Tensor:
-    """Return the first layer's weights (O, B, k, k) for another number of bands: (O, in_channels, k, k). The first B
-    bands keep theirs, further ones get the mean over B; fewer than B all get the mean. All are scaled by B /
-    in_channels, so that the responses keep their size."""
+    """Return first weights (O, B, k, k) for another number of bands, scaled to the same response; further ones get the mean."""
     bands = weight.shape[1]
     if in_channels == bands:
         return weight
@@ -234,8 +211,7 @@ def _as_timm(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _of_first_date(name: str, value: Tensor) -> Tensor:
-    """Patch embedding (D, B, T, k, k) summed over its dates, and of fixed positions, width, height and time in 6 : 6 : 4 channels, those
-    of the first date."""
+    """Patch embedding (D, B, T, k, k) summed over its dates; of fixed positions those of the first date."""
     if name.endswith(PATCHES) and value.ndim == 5:
         return value.sum(dim=2)
     if name.endswith(POSITIONS) and value.ndim == 3:
@@ -301,8 +277,7 @@ def _fit(
 
 
 def _place_bands(weight: Tensor, theirs: Sequence[str], ours: Sequence[str]) -> tuple[Tensor, str]:
-    """Weights (O, B, k, k) of the file's bands for ours: by name, else between the nearest wavelengths. Errors: InputError for a
-    file whose metadata do not fit it, and bands of unknown wavelength that it lacks."""
+    """Weights (O, B, k, k) of the file's bands for ours, by name, else between the nearest wavelengths; InputError where neither."""
     known, wanted = [name_band(name) for name in theirs], [name_band(name) for name in ours]
     if len(known) != weight.shape[1]:
         raise InputError(
@@ -335,8 +310,7 @@ def _shares(band: str, known: Sequence[str]) -> np.ndarray:
 
 
 def _resize_positions(weight: Tensor, value: Tensor) -> Tensor | None:
-    """Embedding of positions (1, P, D) for another number of patches; what stands before them (classes, registers) is kept where the
-    encoder has it. None for patches that make no square."""
+    """Embedding of positions (1, P, D) for another number of patches; None for patches that make no square."""
     (side, before), (new_side, kept) = (
         (isqrt(count), count - isqrt(count) ** 2) for count in (weight.shape[1], value.shape[1])
     )

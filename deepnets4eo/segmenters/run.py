@@ -128,8 +128,7 @@ def save_run(
     seed: int = 0,
     notes: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a run into a folder, which may hold logs, metrics and figures already, and return it. The recipe is kept
-    with its hash, `notes` in the card, which is written last: a folder without a card is an unfinished run."""
+    """Write a run into a folder and return it; the card is last: a folder without one is an unfinished run."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_yaml(folder / LEGEND, segmenter.legend.to_dict())

@@ -106,15 +106,9 @@ class ProbabilitySegmenter:
 
 
 class NetworkSegmenter:
-    """A torch network on all layers of `inputs`, concatenated in their order. `network` has the arguments of
-    `create_model`, channels and classes by default those of `inputs` and `legend`; `module` is the network where it is
-    built already, and widens the halo of `tiling` where it knows its context. `stored` is the precision in which `save`
-    writes the weights, "float32" or "float16"; they are computed with in float32 either way. Raises InputError where
-    the mapping contradicts inputs or legend.
+    """A torch network on all layers of `inputs`, concatenated; `network`: arguments of `create_model`, `module`: it, if built.
 
-    .. code-block:: python
-
-        segmenter = NetworkSegmenter({"name": "segnet"}, InputSpec.measure([scene]), Legend.load("isprs"))
+    Weights are written as `stored`, "float32" or "float16". InputError where the mapping contradicts inputs or legend.
     """
 
     kind = "network"
@@ -271,8 +265,7 @@ def _check_size(network: Mapping[str, Any], path: Path, stored: str) -> None:
 
 @runtime_checkable
 class PatchModule(Protocol):
-    """A module that labels the centres of patches, and whole images with the same weights, in bounded memory.
-    before_px, after_px : rows and columns before and after a pixel that its scores depend on."""
+    """A module that labels centres of patches and whole images; scores depend on `before_px` and `after_px` rows and columns."""
 
     before_px: int
     after_px: int

@@ -33,8 +33,7 @@ SAMPLES, SAMPLE_PX = 16, 64  # windows along each axis, and their side: a millio
 
 @dataclass(frozen=True)
 class Stretch:
-    """How the stored values of each band are shown: the 2nd and 98th percentile, `low` and `high` (C,), as `shown_low`
-    and `shown_high` (C,), 0–255; values between and beyond them follow the same line, cut at 0 and 255.
+    """How stored values of each band are shown: the 2nd and 98th percentile `low`, `high` (C,) as `shown_low`, `shown_high`.
 
     >>> stretch = Stretch((300.0,), (1300.0,), (0.0,), (200.0,))
     >>> stretch.apply(np.array([[[100, 300, 800, 1300, 1550, 9000]]], np.uint16)).ravel().tolist()
@@ -106,10 +105,10 @@ def needed_stretches(inputs: InputSpec, scene: Scene) -> dict[str, Stretch]:
 
 
 def needed_stretch(expected: LayerInput, layer: Layer) -> Stretch | None:
-    """Return how an image is shown to a run that learnt from images of 8 bits: measured on the valid pixels of at most
-    256 windows of 64 × 64 pixels, without those that are 0 in every band (collars) and values far from all others; the
-    same image always gives the same stretch. None where it has 8 bits, or values from 0 to 255 in a wider type, or is
-    flat, and where the run learnt from other values, or from no colours."""
+    """Return how an image is shown to a run of 8-bit images, by at most 256 windows without collars and far values.
+
+    None for images of 8 bits or that range, flat ones, and runs of other values or without colours.
+    """
     learnt_bytes = expected.dtype == "uint8" and expected.high - expected.low >= LEAST_SPAN
     if not learnt_bytes or len(expected.bands) < COLOURS or layer.count != len(expected.bands):
         return None

@@ -13,8 +13,7 @@ from deepnets4eo.arrays import Batch, ByteImage
 
 
 class Transfers:
-    """Uploads and downloads of one device. A batch is uploaded while the one before is computed, if the computing was
-    only started, not waited for."""
+    """Uploads and downloads of one device; a batch is uploaded while the one before is computed."""
 
     def __init__(self, device: str) -> None:
         self.device = torch.device(device)

@@ -16,15 +16,6 @@ MOST_LOG = 10.0  # of a variance, either way: e⁵ = 148 scales
 class InUnits(nn.Module):
     """A network whose last channels are a quantity: value = offset + scale · output, deviation = scale · exp(output / 2).
 
-    Parameters
-    ----------
-    network : returns (N, K, H, W), the channels of the quantity last
-    offset, scale : median and standard deviation of the values that are learnt, in their unit
-    deviation : whether the last channel is the logarithm of a variance
-    critic_bands : bands of the image, where a discriminator is trained beside the network, see `training.regression`; 0: none
-
-    Examples
-    --------
     >>> InUnits(nn.Identity(), offset=3.0, scale=2.0)(torch.ones(1, 1, 1, 1)).item()
     5.0
     """

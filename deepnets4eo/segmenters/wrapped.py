@@ -24,10 +24,10 @@ TILE_STEP_PX = 32  # networks pool five times
 
 
 class WrappedSegmenter(ProbabilitySegmenter):
-    """Base of segmenters around one other, or several with the same inputs and legend. Subclasses implement
-    `predict_proba`; around one, their constructor takes the segmenter, the keyword arguments named in
-    `saved_arguments`, and `tiling` (by default the first member's, widened to `halo_px`). Around several, they override
-    `describe`, `save` and `restore`."""
+    """Base of segmenters around one other, kept with `saved_arguments`, or around several with the same inputs and legend.
+
+    Subclasses implement `predict_proba`; around several also `describe`, `save` and `restore`.
+    """
 
     kind = ""
     saved_arguments: ClassVar[tuple[str, ...]] = ()
@@ -100,7 +100,6 @@ def rebuild_member(
 
 
 def with_wider_halo(tiling: Tiling, halo_px: int) -> Tiling:
-    """A tiling with at least this halo, and as large a core. The halo grows in steps of 32 px, so that each pixel keeps
-    its position in the grid of the poolings: SegNet's labels differ more between tiles of a halo of 80 px than of 32."""
+    """A tiling with at least this halo and as large a core; it grows by 32 px, as other positions of poolings change labels."""
     more_px = -(-max(halo_px - tiling.halo_px, 0) // TILE_STEP_PX) * TILE_STEP_PX
     return replace(tiling, tile_px=tiling.tile_px + 2 * more_px, halo_px=tiling.halo_px + more_px)

@@ -134,10 +134,7 @@ def pansharpen_raster(
 
 @dataclass(frozen=True)
 class Sharpener:
-    """The numbers that a method needs of a pair, and what it makes of a block. method : one of `METHODS`;
-    weights, offset : (K,) and a number; weights · bands + offset is the coarse intensity that the panchromatic band
-    replaces; gains : (K,); how much of the difference between both each band takes; scale, shift : the panchromatic
-    band times the scale, plus the shift, has the mean and spread of the intensity."""
+    """Numbers of a method: weights · bands + offset is the coarse intensity that the band, scaled and shifted, replaces by gains."""
 
     method: Method
     weights: NDArray[np.float64]

@@ -109,9 +109,7 @@ class Cube:
 def acquire_cube(
     acquisition: Acquisition, coverings: Sequence[str], tags: dict[str, str], *, bands: int, factor: int
 ) -> Cube:
-    """Observe the surface of a date with an imaging spectrometer of 400–2500 nm. `coverings` names the roofs by
-    building number from 1 on; `factor` is the number of fine pixels along a coarse one. Raises InputError for fewer
-    than 4 bands, and where no pixel is left."""
+    """Observe the surface of a date with an imaging spectrometer of 400–2500 nm, `factor` fine pixels a coarse one."""
     height, width = (side // factor if factor >= 1 else 0 for side in acquisition.shape)
     if bands < 4 or min(height, width) < 1:
         raise InputError(

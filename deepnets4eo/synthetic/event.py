@@ -19,9 +19,7 @@ CHANGES = ("reroofed", "extended", "panels")
 
 @dataclass(frozen=True)
 class EventType:
-    """The effects of one type of event at full intensity: `debris_per_m2` of the damaged area, mean drift of debris
-    down-wind, new ground of lawns ("mud", "scorch" or ""), shares 0–1 of trees and of thrown cars, and the span of
-    the width of the damaged area relative to the city."""
+    """Effects of a type of event at full intensity: debris, its drift, new ground, shares of trees and thrown cars, width."""
 
     debris_per_m2: float
     drift_m: float
@@ -168,8 +166,7 @@ class Intensity:
 def grade_buildings(
     rng: np.random.Generator, event: Event, intensity: Intensity, positions: np.ndarray, frail: np.ndarray
 ) -> np.ndarray:
-    """Return the damage grade (N,) uint8, an index into GRADES, of each building so that the shares of the event hold.
-    `positions` is (N, 2) in local metres, `frail` (N,) the vulnerability, about 1."""
+    """Return the grade (N,) uint8 of buildings at `positions` (N, 2), `frail` (N,), so that the shares of the event hold."""
     count = len(positions)
     if not count:
         return np.zeros(0, np.uint8)
@@ -184,9 +181,7 @@ def grade_buildings(
 
 @dataclass
 class EventOutcome:
-    """The outcome of the event: grades (N,) uint8 and looks of the planned buildings, harmless changes, buildings and
-    pools that only the post date has, earthworks as (x, y, length, width, angle), and (T,) bool by tree for fallen
-    and stripped ones."""
+    """Grades (N,) and looks of buildings, what only the post date has, earthworks (x, y, length, width, angle), fallen and stripped trees."""
 
     event: Event
     intensity: Intensity

@@ -23,29 +23,8 @@ OutlineKind = Literal["missing", "shifted", "wide"]
 def spoil_labels(
     labels: ByteImage, share: float, seed: int, *, num_classes: int, kind: LabelKind = "random", cell_px: int = 1
 ) -> ByteImage:
-    """Give a share of the labels another class.
+    """Return labels (H, W), void 255, of which a share got another class, in cells of `cell_px`; kind "class": always the next.
 
-    Parameters
-    ----------
-    labels : (H, W) class indices 0 … K − 1, void 255, which stays
-    share : of the cells that get another class, 0 to 1
-    seed : of the draws
-    num_classes : K, at least 2
-    kind : "random": any other class; "class": always the next one, K − 1 becomes 0, as of people who mistake one class for another
-    cell_px : side of the squares that are spoilt as one
-
-    Returns
-    -------
-    ByteImage
-        A copy.
-
-    Raises
-    ------
-    InputError
-        A share outside 0 to 1, one class, or an unknown kind.
-
-    Examples
-    --------
     >>> labels = np.zeros((100, 100), np.uint8)
     >>> spoilt = spoil_labels(labels, 0.3, 0, num_classes=3)
     >>> bool(0.28 < (spoilt != labels).mean() < 0.32), np.unique(spoilt).tolist()
@@ -66,22 +45,8 @@ def spoil_labels(
 
 
 def spoil_outlines(outlines: gpd.GeoDataFrame, kind: OutlineKind, strength: float, seed: int) -> gpd.GeoDataFrame:
-    """Return outlines with errors of maps: a share of them missing, each shifted, or each too wide.
+    """Return outlines of which the share `strength` is missing, or each is "shifted" or too "wide" by as many metres.
 
-    Parameters
-    ----------
-    outlines : polygons in a CRS with metres
-    kind : "missing", "shifted" (each in a direction of its own) or "wide"
-    strength : of "missing" the share, 0 to 1, of the others metres, at least 0
-    seed : of the draws
-
-    Raises
-    ------
-    InputError
-        A strength outside its range, or an unknown kind.
-
-    Examples
-    --------
     >>> import geopandas, shapely
     >>> box = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 10, 10)], crs="EPSG:32636")
     >>> spoil_outlines(box, "wide", 1.0, 0).geometry[0].bounds

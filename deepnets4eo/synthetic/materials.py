@@ -26,9 +26,7 @@ Colour = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Material:
-    """A surface material: `low` and `high` are the display colours 0–255 of its two poles (red, green, blue, near
-    infrared), `texture` the weights of broad, middle and fine texture between them, `swir` the reflectance at 1650
-    and 2200 nm, `kind` the class of the legend "minicity"."""
+    """A material between the colours `low` and `high`, with weights of textures, reflectance at 1650 and 2200 nm and class `kind`."""
 
     name: str
     low: Colour
@@ -95,9 +93,7 @@ def poles() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def spectra(wavelengths_nm: np.ndarray) -> np.ndarray:
-    """Return the mean reflectance spectrum (M, B) of each material in the order of `NAMES`, for wavelengths of 350–2500
-    nm. Vegetation stays dark in red up to 690 nm and reaches its plateau at 760 nm; water absorption at 1450 and
-    1940 nm dents moist materials."""
+    """Return the mean reflectance (M, B) of the materials `NAMES` at wavelengths of 350–2500 nm, with red edge and water bands."""
     curves = []
     for material in _MATERIALS:
         colour = tuple((a / 510 + b / 510) ** 2 for a, b in zip(material.low, material.high, strict=True))
@@ -122,8 +118,7 @@ def curve(
 
 
 def class_map(surface: Surface, legend: Legend) -> np.ndarray:
-    """Return (H, W) uint8 class values: crowns first, then standing buildings, then materials. A destroyed building is
-    clutter; parts of a damaged building that are still high enough are building."""
+    """Return (H, W) uint8 classes: crowns, then buildings, then materials; destroyed buildings are clutter."""
     lookup = np.array([legend.value(kind) for kind in KIND], np.uint8)
     building, clutter, tree = (legend.value(name) for name in ("building", "clutter", "tree"))
     out = np.empty(surface.shape, np.uint8)
@@ -141,8 +136,7 @@ def class_map(surface: Surface, legend: Legend) -> np.ndarray:
 
 @dataclass(frozen=True)
 class MaterialSpectra:
-    """Materials and their spectra: M names, `material` (H, W) as index into them, `reflectance` (M, B) 0–1, and
-    `brightness` (H, W), light and texture of the pixel about 1."""
+    """`material` (H, W) as index into M names and `reflectance` (M, B) 0–1; `brightness` (H, W) is about 1."""
 
     names: tuple[str, ...]
     material: np.ndarray
@@ -156,8 +150,7 @@ class MaterialSpectra:
 
 
 def material_spectra(surface: Surface, wavelengths_nm: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Return the material codes as seen from above (H, W), their reflectance (M, B) and names; crowns count as foliage
-    or branches. Materials that only the miniature world has are left out where no pixel has one."""
+    """Return material codes seen from above (H, W), their reflectance (M, B) and names; crowns are foliage or branches."""
     codes = surface.material.copy()
     crown = surface.cover > OPAQUE
     leafy = surface.leaf[3] > surface.leaf[0] * np.float32(1.5)

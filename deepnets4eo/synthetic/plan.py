@@ -30,9 +30,7 @@ class BuildingPart:
 
 @dataclass(frozen=True)
 class Building:
-    """A building as planned: centre `x`, `y` in local metres, direction `angle` in radians, wall height `eave_m`,
-    `pitch` as rise over run; `covering` is shingle, tile, metal, membrane or bitumen, `use` is house, shed, block,
-    hall or tank, `key` seeds the random details."""
+    """A building as planned: centre x, y and `angle` in local metres, wall height `eave_m`, `pitch` as rise over run."""
 
     x: float
     y: float
@@ -76,8 +74,7 @@ class Building:
         return cos * right + sin * down, -sin * right + cos * down
 
     def profile(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return the roof over a grid of (a, b): height above ground and distance inward from the edge in metres (both
-        negative outside), and the gradient along a and along b (rise over run)."""
+        """Return the roof over a grid of (a, b): height, distance inward from the edge (m, negative outside), gradients along a and b."""
         if self.roof == "dome":
             radius = self.parts[0].length / 2
             distance = radius - np.hypot(a, b)
@@ -254,9 +251,10 @@ Row = tuple[float, float, float, float, float]
 
 @dataclass
 class Plan:
-    """All planned objects; rows are (x, y, length, width, angle) in local metres and radians. Paving has a material
-    name as well, fences a height and a material; ponds are (x, y, radius_x, radius_y, angle, material), trees (x, y,
-    crown radius, height, kind: 0 deciduous, 1 evergreen, 2 shrub)."""
+    """All planned objects; rows are (x, y, length, width, angle) in local metres and radians.
+
+    Ponds are (x, y, radius_x, radius_y, angle, material), trees (x, y, crown radius, height, kind).
+    """
 
     streets: Streets
     extent_m: tuple[float, float]

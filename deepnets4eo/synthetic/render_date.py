@@ -112,8 +112,7 @@ def _car_positions(plan: Plan, outcome: EventOutcome | None, rng: np.random.Gene
 
 
 def paint_trees(surface: Surface, trees: list[Tree], stripped: np.ndarray, textures: Textures, season: Season) -> None:
-    """Draw all crowns. A tree is (x, y, crown radius, height, kind); `stripped` (N,) bool marks the trees that the
-    event left without leaves."""
+    """Draw all crowns (x, y, crown radius, height, kind); the event left those that `stripped` (N,) marks without leaves."""
     for index, tree in enumerate(trees):
         rng = np.random.default_rng([int(tree[0] * 100) & 0xFFFFFF, int(tree[1] * 100) & 0xFFFFFF])
         leaf = 0.0 if stripped[index] else 1.0 if tree[4] else season.leaf

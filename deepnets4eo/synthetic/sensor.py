@@ -26,8 +26,7 @@ SKY_TINT = np.array([0.92, 0.98, 1.14, 0.85], np.float32)  # light from the sky 
 
 
 def radiance(surface: Surface, light: Light, dimming: np.ndarray | None = None) -> np.ndarray:
-    """Return the light that leaves the top surface, (4, H, W) float32, as the square root of radiance (1 is a white
-    level field in full light). `dimming` is the share (H, W) of direct light that clouds leave."""
+    """Return the light (4, H, W) float32 that leaves the surface, the square root of radiance; `dimming`: direct light less, by clouds."""
     lit = sunlit(surface, light)
     level = np.float32(light.direct) + np.float32(1 - light.direct) * SKY_TINT  # the white balance is set for it
     if dimming is not None:
@@ -52,8 +51,7 @@ def radiance(surface: Surface, light: Light, dimming: np.ndarray | None = None) 
 
 
 def relief_displacement(image: np.ndarray, height: np.ndarray, sensor: Sensor, gsd_m: float) -> np.ndarray:
-    """Displace tall objects away from the nadir and show their walls, as in an oblique view. `height` is in metres
-    above ground."""
+    """Displace objects by their `height` above ground away from the nadir and show their walls."""
     tilt = float(np.hypot(*sensor.view))
     farthest = min(int(np.ceil(float(height.max()) * tilt / gsd_m)), 40)
     if farthest < 1:
@@ -122,8 +120,7 @@ def blur(plane: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def simulate_sensor_image(scene: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np.ndarray:
-    """Return the scene (4, H, W), the square root of radiance on the grid of the image, after blur, sharpening, tone
-    and noise as uint8."""
+    """Return the scene (4, H, W), the square root of radiance, after blur, sharpening, tone and noise as uint8."""
     height, width = scene.shape[1:]
     tiles = [noise_tile(rng, period, (1.0, 6.0), 0.35) for period in (401, 467, 523, 601)]
     blurred = [blur(band, sensor.blur_px) for band in scene]
@@ -153,9 +150,7 @@ def simulate_sensor_image(scene: np.ndarray, sensor: Sensor, rng: np.random.Gene
 
 @dataclass
 class Acquisition:
-    """All products of one sensor at one date. `grid` is the stated georeference of the image, `to_pre` the affine map
-    from its ground coordinates to the true ones of the pre image, `matrix` the map from pixel centres (col, row) to
-    `canvas`, the grid of the surface."""
+    """All products of one sensor at one date; `to_pre` maps stated to true ground, `matrix` pixel centres to `canvas`."""
 
     surface: Surface
     grid: Grid
@@ -203,8 +198,7 @@ class Acquisition:
         return labels if target.name == source.name else source.remap_to(target)[labels]
 
     def building_ids(self) -> np.ndarray:
-        """(H, W) int32 number of the building whose plan covers the pixel, 0 for none. Number k is row k − 1 of
-        `City.all_buildings`; larger numbers are buildings that only the post date has."""
+        """(H, W) int32: k where row k − 1 of `City.all_buildings` covers the pixel, larger for buildings of the post date alone."""
         return view(self.surface.building, self.matrix, self.shape, 0)
 
     def points(self, density: float = 8.0) -> PointCloud:
@@ -227,9 +221,7 @@ class Acquisition:
 
 
 def horizon(top: np.ndarray, light: Light, gsd_m: float) -> np.ndarray:
-    """Return the height (H, W) of the shadow's edge above each pixel, -inf where nothing is up-sun; lower surfaces are
-    in cast shadow. In coordinates sheared along the azimuth a sun ray stays in one column, so that a running maximum
-    that loses gsd · tan(elevation) per step is enough."""
+    """Return the height (H, W) of the shadow's edge, -inf where nothing is up-sun: a running maximum along sheared columns."""
     azimuth = np.radians(light.azimuth_deg)
     right, down = float(np.sin(azimuth)), float(-np.cos(azimuth))  # towards the sun
     if abs(right) > abs(down):

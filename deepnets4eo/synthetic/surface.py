@@ -134,8 +134,7 @@ class Surface:
 def noise_tile(
     rng: np.random.Generator, size_px: int, wavelengths_px: tuple[float, float], exponent: float
 ) -> np.ndarray:
-    """Return periodic noise (size_px, size_px) float32 of mean 0 and standard deviation 1, clipped to ±3, whose
-    amplitude falls as frequency^-exponent between two wavelengths."""
+    """Return periodic noise (size_px, size_px), mean 0, deviation 1, clipped to ±3, with frequency^-exponent between wavelengths."""
     white = rng.standard_normal((size_px, size_px), dtype=np.float32)
     noise = fft.irfft2(fft.rfft2(white) * _gain(size_px, wavelengths_px, exponent), s=white.shape)
     return np.clip((noise - noise.mean()) / (noise.std() + 1e-9), -3, 3).astype(np.float32)

@@ -51,8 +51,7 @@ def write_layers(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Write rasters one by one, GeoPackages (file name → layer name → geometries) and `city.json`, and return the
-    folder, which appears when everything in it is written. Raises OutputError where the folder holds a city already."""
+    """Write rasters, GeoPackages (file → layer → geometries) and `city.json`; the folder appears when all is written."""
     with output_lock(folder):
         check_overwrite(folder / DESCRIPTION, overwrite=overwrite)
         if folder.exists():
@@ -152,8 +151,7 @@ def building_frame(plan: Plan, outcome: EventOutcome, canvas: Grid, gsd_m: float
 def footprint_layer(
     buildings: gpd.GeoDataFrame, rng: np.random.Generator, offset_m: float, missing_share: float, extra_share: float
 ) -> gpd.GeoDataFrame:
-    """Return footprints as mapped by others: shifted together by `offset_m` and each by a third of it, some turned,
-    simplified, missing, or invented (ids "x…")."""
+    """Return footprints as mapped by others: shifted, some turned, simplified, missing or invented (ids "x…")."""
     heading = rng.uniform(0, 2 * np.pi)
     common = offset_m * np.array([np.cos(heading), np.sin(heading)])
     keep = rng.random(len(buildings)) >= missing_share

@@ -23,8 +23,7 @@ Labels = Sequence[NDArray[np.uint8]]
 
 @dataclass(frozen=True, eq=False)
 class PixelSplit:
-    """Pixels of one scene by `part_map` (h, w): 1 training, 2 validation, 0 neither; training pixels keep `buffer_px`
-    rows or columns from those of validation."""
+    """Pixels of a scene by `part_map` (h, w): 1 training, at least `buffer_px` from 2 validation, 0 neither."""
 
     part_map: PartMap
     buffer_px: int = 0
@@ -72,8 +71,7 @@ class PixelSplit:
         return np.asarray(self.part_map[pixels[:, 0], pixels[:, 1]] == self._value(part))
 
     def near(self, part: str, boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return (N,) bool, which boxes (first row, first column, row after the last, column after the last) show a
-        pixel of a part, or lie nearer to one than the buffer."""
+        """Return (N,) which boxes (rows and columns: first, after the last) lie nearer to a part than the buffer."""
         windows = [Window(row, col, below - row, right - col) for row, col, below, right in boxes.tolist()]
         return np.array([self.intersects_part(part, window.grow(self.buffer_px)) for window in windows], bool)
 
@@ -98,8 +96,7 @@ class PixelSplit:
 
 
 def split_share(labels: Labels, names: Sequence[str], val_share: float, seed: int) -> list[PixelSplit]:
-    """Validate on a share of the labelled pixels of each class, at random, and learn from the others; each class has a
-    pixel in both. Errors: InputError naming classes of a single pixel."""
+    """Validate on a random share of the labelled pixels of each class; InputError names classes of a single pixel."""
     counts = count_classes(labels, len(names))
     single = [name for name, count in zip(names, counts, strict=True) if count == 1]
     if single:
@@ -114,8 +111,7 @@ def split_share(labels: Labels, names: Sequence[str], val_share: float, seed: in
 
 
 def split_per_class(labels: Labels, names: Sequence[str], number: int, seed: int) -> list[PixelSplit]:
-    """Learn from `number` labelled pixels of each class that occurs, at random, and validate on all others. Errors:
-    InputError naming classes that have no more."""
+    """Learn from `number` random pixels of each class, validate on all others; InputError names classes without more."""
     counts = count_classes(labels, len(names))
     small = {name: int(count) for name, count in zip(names, counts, strict=True) if 0 < count <= number}
     if small:
@@ -131,9 +127,7 @@ def split_per_class(labels: Labels, names: Sequence[str], number: int, seed: int
 def split_components(
     labels: Labels, names: Sequence[str], val_share: float, buffer_px: int, seed: int
 ) -> list[PixelSplit]:
-    """Assign connected components of each class as a whole, about `val_share` of its pixels to validation; training
-    pixels within `buffer_px` of these are in no split. Errors: InputError naming classes of a single component, or
-    whose training pixels all lie in the buffer."""
+    """Assign connected components as a whole, about `val_share` to validation; InputError names classes left without a part."""
     rng = np.random.default_rng(seed)
     part_maps = [np.zeros(one.shape, np.uint8) for one in labels]
     whole = []
@@ -157,8 +151,7 @@ def split_components(
 
 
 def assign_folds(counts: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
-    """Return the fold (N,) of each block so that each class, by counts (N, K), is in as many folds as it can be, with
-    about as many pixels; rare classes choose first."""
+    """Return the fold (N,) of each block so that each class, by counts (N, K), is in many folds alike; rare ones first."""
     rng = np.random.default_rng(seed)
     fold_of = np.full(len(counts), -1)
     pixels = np.zeros((folds, counts.shape[1]), np.int64)

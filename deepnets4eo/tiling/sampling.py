@@ -46,8 +46,7 @@ class ClassCells:
 
     @classmethod
     def build(cls, scene: Scene, legend: Legend, usable: Usable | None = None) -> ClassCells:
-        """Read the labels once, block by block; `usable(window)` (h, w) bool leaves pixels out, such as those of
-        another split. Peak memory: one block and a few bytes per 64 × 64 pixels."""
+        """Read the labels once by blocks; `usable(window)` leaves pixels out. Memory: a few bytes per 64 × 64 pixels."""
         height, width = scene.shape
         cells_of: list[list[NDArray[np.int32]]] = [[] for _ in legend.values]
         counts = np.zeros(legend.num_classes, np.int64)
@@ -77,8 +76,7 @@ def _pixels_by_cell(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def balanced_windows(cells: ClassCells, window_px: int, count: int, rng: np.random.Generator) -> list[Window]:
-    """Return `count` windows, each around a cell of a class drawn uniformly among those that occur, jittered. Raises
-    InputError where no pixel is labelled."""
+    """Return `count` jittered windows around cells of classes drawn uniformly; InputError without labelled pixels."""
     present = cells.present
     if not present:
         raise InputError(
@@ -99,9 +97,7 @@ def balanced_windows(cells: ClassCells, window_px: int, count: int, rng: np.rand
 
 @dataclass(frozen=True)
 class Samples:
-    """Labelled pixels: vectors (n, F) float32; class_indices (n,) uint8; blocks (n,) int64, the block of ground that
-    each came from: a window, or, where all came from few windows, a cell of 64 pixels, in small scenes of fewer (some
-    24 of them)."""
+    """Labelled pixels: vectors (n, F), class_indices (n,), and blocks (n,) of ground: windows, or cells of some 64 pixels."""
 
     vectors: NDArray[np.float32]
     class_indices: NDArray[np.uint8]
@@ -122,11 +118,10 @@ def sample_pixels(
     balanced: bool = True,
     max_share: float = 1.0,
 ) -> Samples:
-    """Draw at most `max_pixels` labelled pixels, equally many of each class where there are enough, or at random, so
-    that classes keep their shares. Errors: InputError where no scene has a labelled pixel.
-    features : sample of the layers `names` → vectors (F, rows, cols) at pixels stride // 2, stride // 2 + stride, …,
-    which depend on `halo_px` around. Windows of `window_px` are read; both are multiples of the stride. max_share :
-    most of the labelled pixels at random, as neighbours say nearly the same; 2,000 samples may always be drawn."""
+    """Draw at most `max_pixels` labelled pixels, equally many a class or at random, with `features` (F, rows, cols) on a stride.
+
+    At random at most `max_share` of them are drawn, but 2,000 always. InputError without labelled pixels.
+    """
     rng = np.random.default_rng(seed)
     windows = list(shuffle_windows(scenes, window_px, rng))
     choice: _Balanced | _AtRandom
@@ -165,8 +160,7 @@ def sample_pixels(
 
 
 def _cell_side(windows: Sequence[Window]) -> int:
-    """Return the side of the cells that keep samples apart: windows of scenes that are large enough hold
-    `FEWEST_CELLS`."""
+    """Return the side of cells that keep samples apart: windows of large scenes hold `FEWEST_CELLS`."""
     area = sum(window.height * window.width for window in windows)
     return int(np.clip(math.isqrt(area // FEWEST_CELLS), LEAST_CELL_PX, CELL_PX))
 
@@ -178,8 +172,7 @@ def _cell_numbers(picked: NDArray[np.int64], columns: int, stride_px: int, cell_
 
 
 def read_mirrored(scene: Scene, window: Window, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Read a window as `Scene.read` does, the scene mirrored at its edges as for prediction. The window has a pixel of
-    the scene at its middle, or reaches beyond both of its edges."""
+    """Read a window as `Scene.read` does, the scene mirrored at its edges as for prediction."""
     inside = window.clip(scene.shape)
     sample = scene.read(inside, names)
     if inside == window:
@@ -229,8 +222,7 @@ class _Balanced:
 
 
 class _AtRandom:
-    """Pixels in proportion to the labelled ones of each window; all labels are read once. Of more windows than the
-    pixels fill with `LEAST_PIXELS` each, as many are drawn."""
+    """Pixels in proportion to each window's labelled ones, of as many windows as `LEAST_PIXELS` each allow."""
 
     done = False  # every window of `windows` is needed
 
@@ -258,8 +250,7 @@ class _AtRandom:
 
 
 def spread_windows(shape: tuple[int, int], window: tuple[int, int], per_axis: int) -> list[Window]:
-    """Return windows of one size spread evenly over a raster from edge to edge, in row order; fewer than `per_axis`
-    where several would begin at the same pixel, cut to the raster where it is small."""
+    """Return windows spread evenly from edge to edge, in row order; fewer, and cut, where a raster is small."""
     height, width = (min(side, length) for side, length in zip(window, shape, strict=True))
     rows, cols = (
         sorted({round(start) for start in np.linspace(0, length - side, per_axis)})
@@ -269,8 +260,7 @@ def spread_windows(shape: tuple[int, int], window: tuple[int, int], per_axis: in
 
 
 def spread_indices(count: int, most: int, *, round_down: bool = False) -> NDArray[np.intp]:
-    """Return at most `most` ascending indices of `count` items, spread evenly from the first to the last; `round_down`
-    takes the item before a position between two."""
+    """Return at most `most` ascending indices, spread evenly from the first to the last."""
     positions = np.linspace(0, count - 1, min(count, most))
     indices: NDArray[np.intp] = (np.floor if round_down else np.rint)(positions).astype(np.intp)
     return indices

@@ -61,11 +61,10 @@ class SceneSplit(Protocol):
 
 @dataclass(frozen=True)
 class BlockSplit:
-    """The square blocks of one scene of `shape` (h, w), assigned at random to parts such as {"train": 0.8, "val": 0.2}.
-    Pixels of the first part nearer than `buffer_px` (in rows or columns) to a block of another part belong to none; it
-    should be the receptive field of what is trained. fixed_assignment : (block rows, block cols) int8, index of each
-    block's part. Errors: InputError for shares that do not sum to 1, a buffer wider than a block, fewer blocks than
-    parts."""
+    """Square blocks of a scene of `shape`, assigned at random to parts with shares; the first keeps `buffer_px` from others.
+
+    InputError for shares that do not sum to 1, a buffer wider than a block, fewer blocks than parts.
+    """
 
     shape: tuple[int, int]
     block_px: int
@@ -161,8 +160,7 @@ class BlockSplit:
         return np.asarray(self.block_assignment[row, col] == self._index(part))
 
     def near(self, part: str, boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return (N,) bool, which boxes (first row, first column, row and column after the last) reach into a block of
-        a part, or into the buffer around it."""
+        """Return (N,) which boxes (rows and columns: first, after the last) reach into a part's blocks or their buffer."""
         near = np.zeros(len(boxes), bool)
         for block in self.blocks(part) if part in self.shares else []:
             reach = block.grow(self.buffer_px)

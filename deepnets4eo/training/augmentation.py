@@ -23,8 +23,7 @@ MASK, VALID = "mask", "valid"
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may change: mirror images, quarter turns, light (strength 0 to 1, in standard deviations), and by layer the
-    share of samples that do not show it (modality dropout). clicks : as of `draw_clicks`, for samples with that layer."""
+    """What may change: mirror images, quarter turns, light (in standard deviations), clicks, and the share of samples without a layer."""
 
     flips: bool = True
     rotations: bool = True
@@ -57,8 +56,7 @@ def mirror(sample: Sample, *, rows: bool, cols: bool) -> Sample:
 
 
 def relit(sample: Sample, strength: float, rng: np.random.Generator) -> Sample:
-    """Return images under another light: one gain and offset for all bands, a smaller one per band, fine noise. Images
-    of two dates are relit independently, as two flights are; heights are not."""
+    """Return images with a gain and offset for all bands, smaller ones per band, and fine noise; each date on its own, heights not."""
     valid = sample.get(VALID)
     relighted = dict(sample)
     for name in sorted(sample):
@@ -74,8 +72,7 @@ def is_image(name: str) -> bool:
 
 
 def without_layers(sample: Sample, shares: Mapping[str, float], rng: np.random.Generator) -> Sample:
-    """Return the sample with some layers 0 all over, as `InputSpec.prepare` makes those that a scene lacks; where all
-    would be, one of them stays."""
+    """Return the sample with some layers 0 all over, as those that a scene lacks; one layer always stays."""
     left_out = [name for name in sorted(shares) if rng.random() < shares[name]]
     if len(left_out) == len(sample.keys() - {MASK, VALID}):
         left_out.pop(int(rng.integers(len(left_out))))

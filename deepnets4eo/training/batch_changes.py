@@ -64,8 +64,7 @@ def strong_in_place(images: Tensor) -> Tensor:
 
 
 def cut_mix(images: Tensor) -> Callable[[Tensor], Tensor]:
-    """A function that puts a square of the next image into each one, up to half of the side, for images (N, C, H, W) and what belongs to
-    their pixels (N[, C], H, W) (French et al. 2020)."""
+    """A function that puts a square of the next image into each image (N, C, H, W) and its labels (French et al. 2020)."""
     inside = _squares(images)
 
     def mix(values: Tensor) -> Tensor:

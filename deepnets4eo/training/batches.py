@@ -31,8 +31,7 @@ SHARE = 0.5  # of the GPU's memory; the optimiser's state and validation need so
 
 @runtime_checkable
 class Loader(Protocol):
-    """Batches of one epoch, the same number in each. With `set_epoch(epoch)`, what it yields follows from that number
-    alone; with `first_batch`, it leaves out the batches before, which are read and dropped of other loaders."""
+    """Batches of one epoch, always as many; `set_epoch` decides what they are, `first_batch` leaves out those before."""
 
     def __iter__(self) -> Iterator[Batch]: ...
 
@@ -110,8 +109,7 @@ def with_batch_size(
     samples: Samples,
     compute: Compute,
 ) -> Recipe:
-    """Return the recipe with its windows a step; where `train.batch_size` is 0, as many as the device computes, 8 on a
-    CPU."""
+    """Return the recipe with its windows a step; for `train.batch_size` 0 as many as the device computes, 8 on a CPU."""
     train = recipe.train
     if train.batch_size:
         return recipe
@@ -125,8 +123,7 @@ def with_batch_size(
 
 
 def largest_batch(bytes_of: Callable[[int], int], limit_bytes: int, most: int) -> int:
-    """Return the largest power of two of windows, 2 to `most`, whose step keeps within the limit; none beyond it is
-    tried.
+    """Return the largest power of two of windows, 2 to `most`, whose step keeps within the limit.
 
     >>> largest_batch(lambda windows: 100 + 10 * windows, 1000, 128)
     64

@@ -28,8 +28,7 @@ class FixedThreshold(nn.Module):
 
 
 class FlexibleThreshold(FixedThreshold):
-    """FlexMatch: τ · M(β(c)), M(x) = x / (2 − x), where β(c) is how many images were surely of class c, divided by the most
-    of any class or, while most images are not sure, by their number. An image's label is noted where it passes τ itself."""
+    """FlexMatch: τ · M(β(c)), M(x) = x / (2 − x); β(c) is the number of images surely of class c, by the most of any class or the unsure."""
 
     def __init__(self, section: UnlabelledSection, num_classes: int, images: int) -> None:
         super().__init__(section, num_classes, images)
@@ -50,8 +49,7 @@ class FlexibleThreshold(FixedThreshold):
 
 
 class SoftWeight(nn.Module):
-    """SoftMatch: a bell below the running mean μ of the largest probability, 1 above it, exp(−(min(max q − μ, 0))² / (2 σ² / n²)).
-    The probabilities are first aligned: as if all classes had been equally common so far."""
+    """SoftMatch: exp(−(min(max q − μ, 0))² / (2 σ² / n²)) with the running mean μ of max q; the probabilities are aligned first."""
 
     def __init__(self, section: UnlabelledSection, num_classes: int, images: int) -> None:
         super().__init__()
@@ -81,9 +79,7 @@ WEIGHTS: dict[str, type[nn.Module]] = {
 
 
 class Consistency(nn.Module):
-    """The loss of unlabelled images, and what it remembers; a part of the network while that is trained.
-
-    num_classes : K. images : how many unlabelled ones there are. steps : of the whole training."""
+    """The loss of unlabelled images, and what it remembers, over `images` images and `steps` steps; a part of the network in training."""
 
     def __init__(self, section: UnlabelledSection, num_classes: int, images: int, steps: int) -> None:
         super().__init__()
@@ -98,9 +94,7 @@ class Consistency(nn.Module):
         return self.section.method != "pseudo-label"
 
     def loss(self, compared: Tensor, q: Tensor, rows: Tensor) -> Tensor:
-        """The weighted loss of a batch.
-
-        compared : (U, K) logits that learn. q : (U, K) probabilities, without gradient. rows : (U,) numbers of the images."""
+        """The weighted loss of logits (U, K) that learn, by probabilities q (U, K) of images with the numbers `rows` (U,)."""
         self.step += 1
         if not len(q):
             return compared.sum() * 0

@@ -47,8 +47,7 @@ class Samples(Protocol):
         """The windows of an epoch, `data.windows_per_epoch` of them, in order; they follow from (seed, epoch)."""
 
     def read(self, window: Any) -> Sample:
-        """Return one window: inputs by name (C, H, W), valid (H, W) and the target, which turns with the images and so
-        has two dimensions at least; that of a whole image is (1, 1)."""
+        """Return one window: inputs by name (C, H, W), valid (H, W) and the target of two dimensions at least; (1, 1) of a whole image."""
 
 
 class SceneSamples:
@@ -116,9 +115,7 @@ class SceneSamples:
     def _read(
         self, window: SampleWindow, labelled: NDArray[np.bool_], hidden: NDArray[np.bool_] | None = None
     ) -> Sample:
-        """The sample of a window; its target only where `labelled`, pixels blanked where `hidden`; both (h, w) bool.
-
-        Beyond the edge of the scene its inputs are mirrored, as in prediction, and the target is void."""
+        """The sample of a window, mirrored beyond the scene; its target only where `labelled`, pixels blanked where `hidden`."""
         named = self.split.scenes[window.scene]
         layers = named.scene.read(window.window, self.inputs.present(named.scene))
         targets = named.scene.read(window.window, self.target_layers)  # apart: where they are void, inputs are not
@@ -143,8 +140,7 @@ class SceneSamples:
 
 
 class ClassSamples(SceneSamples):
-    """Windows of labelled scenes, at random or around each class in turn (`data.sampling`); the target is mask (H, W)
-    uint8 with void 255."""
+    """Windows of labelled scenes, at random or around each class in turn (`data.sampling`); the target is mask (H, W) uint8, void 255."""
 
     target_layers: tuple[str, ...] = (LABELS,)
 
@@ -278,6 +274,5 @@ def to_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
 
 
 def read_ahead(batch: Callable[[int], Batch], numbers: range, workers: int) -> Iterator[Batch]:
-    """Return batches in order, made by threads while earlier ones are used. Threads, not processes: GDAL and NumPy
-    release the interpreter, and file handles do not survive a fork."""
+    """Return batches in order, made by threads while earlier ones are used: file handles do not survive the fork of a process."""
     return in_order(batch, numbers, workers, workers + AHEAD - 1) if workers else map(batch, numbers)

@@ -23,9 +23,7 @@ def checkpoint(folder: Path, name: str = LAST) -> Path:
 
 @dataclass(frozen=True)
 class Fit:
-    """How to fit: the train section, where to write, the recipe's identity, device ("cpu", "cuda"), precision, rank.
-    minutes : time after which the epoch that runs is the last one; epochs : most epochs; over all resumptions, None: no
-    limit. finish : whether to train no more, but to take the weights that an earlier training left."""
+    """How to fit, and where to write. `minutes` and `epochs` limit all resumptions together; `finish`: only take an earlier training's weights."""
 
     train: TrainSection
     out: Path
@@ -79,8 +77,7 @@ class Progress:
         return any(math.isnan(row.get(monitor, math.nan)) for row in self.history)
 
     def last_is_best(self, monitor: str) -> bool:
-        """Whether the epoch that just ended is to be kept: by its score; where one is undefined, by the withheld loss, and
-        where that is, too, the later one."""
+        """Whether to keep the epoch that just ended: by its score, else by the withheld loss, else always."""
         if self.best < 0:
             return True
         last, best = self.history[-1], self.history[self.best]

@@ -285,15 +285,13 @@ def _clear(out: Path) -> None:
 
 
 def note_data_files(recipe: Recipe, out: Path) -> None:
-    """Write down the files of the section `data`, and those in its folders, where checkpoints are kept; files in the
-    run folder do not count."""
+    """Write down the data's files where checkpoints are kept; files in the run folder do not count."""
     identities = {str(path): identity(Path(path))[1:] for path in _data_files(recipe, out)}
     write_json(out / CHECKPOINTS / FILES, dict(sorted(identities.items())))
 
 
 def check_data_files(out: Path) -> None:
-    """Raise RunError, naming files of another size or time or that are gone, where a training would go on with other
-    data."""
+    """Raise RunError, naming files that changed or are gone, where a training would go on with other data."""
     note = out / CHECKPOINTS / FILES
     if not note.is_file():
         return
@@ -307,7 +305,7 @@ def check_data_files(out: Path) -> None:
 
 
 def paths_in(values: Any) -> list[str]:
-    """Return all texts of a recipe or section that may be paths (data, legends, first weights), in order.
+    """Return all texts of a recipe or section that may be paths, in order.
 
     >>> paths_in({"layers": {"image": "image.tif"}, "epochs": 3, "folders": ["a", "b"]})
     ['image.tif', 'a', 'b']

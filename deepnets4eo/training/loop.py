@@ -57,14 +57,10 @@ ERROR_HINTS = {  # torch's message for windows or batches that a network cannot 
 
 
 def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Validate, fit: Fit) -> Progress:
-    """Train `network` in place; returns the history. Afterwards it has the best (or last) epoch's weights.
+    """Train `network` in place to its best (or last) epoch's weights; returns the history, a row an epoch.
 
-    A row of the history has the epoch, the learning rate, the mean loss, the scores, `seconds`, validation included,
-    and `busy`, the share of the training's seconds in which the network did not wait for data. Writes
-    checkpoints/last.safetensors and best.safetensors, log.csv and curves.png under `fit.out` after each epoch. Of
-    several processes the first one alone validates and writes, and has all scores; the others know the monitored one.
-    With `fit.finish` nothing is trained: the network gets those weights of the checkpoints. Errors: InputError for a
-    loader without batches, RunError for a loss that is not finite, a foreign checkpoint, or none to finish."""
+    After each epoch checkpoints, log.csv and curves.png are written under `fit.out`, by the first process, which alone validates.
+    """
     if len(loader) == 0:
         raise InputError("the training data make no full batch. Lower train.batch_size or give more windows.")
     train, loop = fit.train, _Loop(network, step, loader, validate, fit)
@@ -100,8 +96,7 @@ def step_seed(*numbers: int) -> int:
 
 
 def seed_torch(seed: int, device: torch.device) -> None:
-    """Seed what is drawn on the CPU and on the GPU that is trained on. `torch.manual_seed` would also queue the seed,
-    with a trace of the call, for each kind of device that is not in use (2 ms)."""
+    """Seed the CPU and the GPU that is trained on; `torch.manual_seed` would seed all other devices too (2 ms)."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed_all(seed)
@@ -369,8 +364,7 @@ class Interruption:
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[None]:
-        """Note the first Ctrl-C within the context; the second raises KeyboardInterrupt. Only the main thread can
-        watch."""
+        """Note the first Ctrl-C within the context, in the main thread; the second raises KeyboardInterrupt."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -418,8 +412,7 @@ def share_step(
 
 @contextmanager
 def synchronised_normalisation(network: nn.Module, *, shared: bool) -> Iterator[None]:
-    """Let batch normalisation count the windows of all processes within the context, where `shared`. Afterwards the
-    network has its own modules again, whose running statistics come from a checkpoint."""
+    """Let batch normalisation count the windows of all processes within the context, where `shared`."""
     modules = {name: module for name, module in network.named_modules() if isinstance(module, _BatchNorm)}
     if shared:
         nn.SyncBatchNorm.convert_sync_batchnorm(network)

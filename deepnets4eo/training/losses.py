@@ -29,8 +29,7 @@ CHANGE = "change"
 
 
 class SegmentationCriterion:
-    """The loss of the logits of a network on a batch, and its scores over a validation set; `pixels` (K,) are training
-    pixels of each class."""
+    """The loss of a batch's logits, and scores over a validation set; `pixels` (K,) are training pixels of each class."""
 
     def __init__(self, train: TrainSection, legend: Legend, layers: Sequence[str], pixels: Sequence[int]) -> None:
         self.layers, self.num_classes = list(layers), legend.num_classes
@@ -72,9 +71,7 @@ class SegmentationCriterion:
 
 
 def loss_of_scores(network: nn.Module, loss: nn.Module, output: Tensor | tuple[Tensor, ...], mask: Tensor) -> Tensor:
-    """The sum of a loss over all scores of a network, each with the labels that are meant for it, and of its `extra_loss`.
-
-    output : scores (N, K[, H, W]), or several. mask : (N[, H, W]) int64, void 255. Returns () float32."""
+    """The loss () of all scores (N, K[, H, W]) of a network by mask (N[, H, W]), void 255, and its `extra_loss`."""
     several = output if isinstance(output, tuple) else (output,)
     loss.to(several[0].device)
     masks = [mask] * len(several)
@@ -105,9 +102,7 @@ def class_weights(train: TrainSection, legend: Legend, pixels: Sequence[int]) ->
 
 
 class CrossEntropy(nn.Module):
-    """Mean of -w[y] log p[y] over counted pixels, divided by the sum of the weights. With `over_ranks`, processes that
-    share a batch divide by the mean of their sums, so that the mean of their losses is that of the batch; all of
-    them then call it as often."""
+    """Mean of -w[y] log p[y] over counted pixels by the sum of weights; with `over_ranks` by the mean of all processes' sums."""
 
     def __init__(self, class_weights: Tensor | None = None, *, over_ranks: bool = False) -> None:
         super().__init__()
@@ -182,8 +177,7 @@ class Focal(WeightedLoss):
 
 
 class Uniform(WeightedLoss):
-    """Mean over all classes of −log p: weights of 0.9 for cross_entropy and 0.1 for this are label smoothing by 0.1 (Szegedy
-    et al., CVPR 2016)."""
+    """Mean over all classes of −log p; 0.9 cross_entropy and 0.1 of this is label smoothing by 0.1 (Szegedy et al., CVPR 2016)."""
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """As `CrossEntropy.forward`, without weights of classes."""
@@ -191,8 +185,7 @@ class Uniform(WeightedLoss):
 
 
 class Entropy(WeightedLoss):
-    """Entropy of the probabilities: weights of 0.95 for cross_entropy and 0.05 for this are soft bootstrapping with β 0.95
-    (Reed et al., ICLR 2015 workshop)."""
+    """Entropy of the probabilities; 0.95 cross_entropy and 0.05 of this is soft bootstrapping (Reed et al., ICLR 2015 workshop)."""
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """As `CrossEntropy.forward`, without weights of classes."""
@@ -251,8 +244,7 @@ class SumOfLosses(nn.Module):
         self.parts = nn.ModuleDict({name: _build(name, weights) for name in self.weights})
 
     def forward(self, logits: Tensor, mask: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Return the loss () of logits (N, K[, H, W]) and mask (N[, H, W]), void 255, over valid pixels, in float32
-        whatever the precision of the network."""
+        """Return the loss () of logits (N, K[, H, W]) and mask (N[, H, W]), void 255, over valid pixels, in float32."""
         logits = logits.float()
         counted = mask != VOID if valid is None else (mask != VOID) & valid
         mask = mask.masked_fill(~counted, VOID)
@@ -274,9 +266,7 @@ def median_frequency(pixels: Sequence[int] | Tensor) -> list[float]:
 
 
 class FeatureContrast(nn.Module):
-    """Measures how far the features of two dates are apart in training, and the loss of that; it has no weights, so
-    runs stay as they are. A network that offers it has an attribute `contrast` and calls it with the features of
-    both dates. `margin` is the distance that is enough between changed pixels; published: 2.
+    """Measures how far the features of two dates are apart in training, and the loss of that; it has no weights.
 
     >>> contrast = FeatureContrast(weight=1.0, margin=2.0)
     >>> contrast([(torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2))])
@@ -297,8 +287,7 @@ class FeatureContrast(nn.Module):
             ]
 
     def extra_loss(self, mask: Tensor) -> Tensor:
-        """Return the weight times the mean loss of the levels of the last batch for a mask (N, H, W) of 0, 1 and void;
-        each batch is compared once."""
+        """Return the weight times the mean loss of the last batch's levels for a mask (N, H, W); each batch is compared once."""
         if not self.distances:
             raise InputError(
                 "the contrastive loss has no features yet. Run the network on a batch in training mode first."
@@ -313,8 +302,7 @@ class FeatureContrast(nn.Module):
 
 
 def contrastive_loss(distances: Tensor, mask: Tensor, *, margin: float = 2.0, change_index: int = 1) -> Tensor:
-    """Return the batch-balanced contrastive loss of distances (N, H, W) and a mask of 0, 1 and void; a batch without
-    pixels of one kind has no loss of that kind.
+    """Return the batch-balanced contrastive loss of distances (N, H, W) and a mask of 0, 1 and void.
 
     >>> mask = torch.tensor([[[0, 0, 1, 255]]])
     >>> contrastive_loss(torch.tensor([[[1.0, 0.0, 0.5, 9.0]]]), mask, margin=2.0)
@@ -328,8 +316,7 @@ def contrastive_loss(distances: Tensor, mask: Tensor, *, margin: float = 2.0, ch
 
 
 def set_contrastive_loss(network: nn.Module, train: TrainSection, legend: Legend) -> None:
-    """Let a Siamese network measure the distance of its dates' features, where `losses` have "contrastive". Raises
-    InputError for a network without features of two dates, or classes that are not no change and change."""
+    """Let a Siamese network measure its features' distance, where `losses` have "contrastive"; InputError where it cannot."""
     weight = sum(value for name, value in train.losses.items() if name == ON_FEATURES)
     if weight <= 0:
         return

@@ -28,10 +28,10 @@ PARTS = 10  # the mean is over a tenth of the steps after these at most
 
 
 def lr_factor(train: TrainSection, step: int, steps_per_epoch: int, scores: Sequence[float] = ()) -> float:
-    """Return the factor 0–1 on the learning rate at a step from 0. step falls by step_factor at step_epochs,
-    exponential after each epoch, plateau where `scores` were not better for plateau_epochs; poly is (1 - s)^power
-    (Liu 2015), one_cycle a cosine to 1/100 000 (Smith 2018), cosine cos(7/16 π s), which ends at 0.195 (Sohn 2020); these and
-    constant after a warm-up."""
+    """Return the factor 0–1 on the learning rate at a step from 0.
+
+    poly: (1 - s)^power (Liu 2015); one_cycle: a cosine to 1/100 000 (Smith 2018); cosine: cos(7/16 π s) (Sohn 2020).
+    """
     total = train.epochs * steps_per_epoch
     if train.schedule == "step":
         falls = train.step_epochs or (round(train.epochs * 0.6), round(train.epochs * 0.85))
@@ -67,9 +67,7 @@ def _plateaus(train: TrainSection, scores: Sequence[float]) -> int:
 
 
 def build_optimizer(network: nn.Module, train: TrainSection) -> Optimizer:
-    """Return the optimiser of the recipe; biases and normalisation weights are not decayed unless `decay` is "all", and
-    the encoder has groups of its own with "lr_factor" where its rate differs. Raises InputError where the network
-    then has no encoder."""
+    """Return the recipe's optimiser; the encoder has groups with "lr_factor" where its rate differs; InputError without encoder."""
     slower = _encoder_parameters(network) if train.encoder_lr_factor != 1 else set()
     groups = [
         {"params": params, "weight_decay": decay, "lr": train.lr * factor, LR_FACTOR: factor}
@@ -114,8 +112,7 @@ class _Averaged(NamedTuple):
 
 @torch.no_grad()
 def update_mean_weights(network: nn.Module, optimizer: Optimizer, keep: float, steps: int) -> None:
-    """Move the mean of every learnt weight towards its value now: `keep` of the mean stays at each step, so it covers
-    about 1 / (1 - keep) steps, and fewer while few steps are done; up to `FIRST_STEPS` it is the weights themselves."""
+    """Move the mean of every learnt weight towards its value, `keep` of the mean staying; up to `FIRST_STEPS` it is the weights."""
     later = max(steps - FIRST_STEPS, 0)
     keep = min(keep, later / (later + PARTS))
     averaged = _averaged(network, optimizer)

@@ -25,8 +25,7 @@ LINE_S = 30.0  # off a terminal: longest silence
 
 
 class EpochProgress:
-    """Shows the batches of each epoch as they pass, then its loss and its monitored score; within its context a bar is on
-    the terminal."""
+    """A bar of each epoch's batches on the terminal, then its loss and its monitored score."""
 
     def __init__(
         self, epochs: int, monitor: str, clock: Callable[[], float] = time.monotonic, *, visible: bool = True

@@ -42,8 +42,7 @@ LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 
 @dataclass(frozen=True)
 class Rank:
-    """One of the processes that train a network together, by number from 0 and count, in all and on this computer (and
-    so of its GPU); without arguments, the only one.
+    """One of the processes that train together, by number from 0 and count, in all and on this computer; by default the only one.
 
     >>> Rank(1, 4).share(8)
     range(2, 4)
@@ -79,8 +78,7 @@ class Rank:
 
     @contextmanager
     def group(self, device: str) -> Iterator[None]:
-        """Connect the processes within the context: by NCCL for GPUs, by Gloo on CPUs, whose cores they share. They
-        stay connected until they end, since a second connection would find the addresses of the first."""
+        """Connect the processes, by NCCL or Gloo; they stay connected, as a second connection would find the first one's addresses."""
         if self.count == 1:
             yield
             return
@@ -136,9 +134,7 @@ class _Failure:
 
 
 def run_ranks(count: int, function: Callable[..., Any], *arguments: Any) -> None:
-    """Call function(*arguments) in `count` new processes, each a `Rank`, and wait for them. The first Ctrl-C goes to
-    the first process, the second ends all. Raises the DeepNets4EOError that a process raised first, or one with the
-    process and its stack trace."""
+    """Call function(*arguments) in `count` new processes, each a `Rank`; raises what a process raised first."""
     from torch.distributed import TCPStore
 
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # where the processes meet; any free port

@@ -224,8 +224,7 @@ class PredictSection(Section):
 
 
 class UnlabelledSection(Section):
-    """How images, windows or buildings without labels are learnt from: those of `data.unlabelled`, and what the labels leave out of
-    the training part."""
+    """How images, windows or buildings of `data.unlabelled`, and without a label in the training part, are learnt from."""
 
     method: Literal["none", "pseudo-label", "fixmatch", "flexmatch", "softmatch"] = Field(
         default="none", description="none: labels alone; flexmatch: for whole images"
@@ -364,9 +363,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
 def resolve(
     values: Mapping[str, Any], overrides: Sequence[str] = (), *, kind: type[RecipeType], where: str = "recipe"
 ) -> RecipeType:
-    """Check a mapping with its `section.key=value` overrides and return the frozen recipe.
-
-    `section.key.name=value` sets one name of a value that is a mapping and leaves its others, as in model.options.width=8.
+    """Check a mapping with its `section.key=value` overrides (`section.key.name=value` sets one name) and return the recipe.
 
     >>> resolve({"legend": "isprs"}, ["train.epochs=20"], kind=Recipe).train.epochs
     20

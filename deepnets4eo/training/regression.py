@@ -144,13 +144,10 @@ class RegressionCriterion:
 
 
 def adversarial_loss(network: InUnits, image: Tensor, estimate: Tensor, values: Tensor) -> Tensor:
-    """Return ½ (D(estimate) − 1)² of the network plus ½ (D(values) − 1)² + ½ D(estimate)² of its discriminator, () float32.
+    """Return ½ (D(estimate) − 1)² of the network and ½ (D(values) − 1)² + ½ D(estimate)² of its discriminator, for one optimiser.
 
-    The discriminator learns to separate measured from estimated maps, the network to be taken for measured, both in one step of one
-    optimiser: the discriminator's gradients come from its own loss alone, those of the network pass through the discriminator as it
-    is. Source: Mao et al., Least Squares GAN (ICCV 2017); Carvalho et al., ICIP 2018.
-
-    image : (N, C, H, W) · estimate : (N, H, W), in the unit · values : (N, H, W), NaN where void: there both are the estimate."""
+    Mao et al., Least Squares GAN (ICCV 2017); Carvalho et al., ICIP 2018. Where values (N, H, W) are NaN, both are the estimate.
+    """
     assert network.discriminator is not None
     known = values.isfinite()
     truth = torch.where(known, values.nan_to_num(), estimate.detach())
@@ -191,8 +188,7 @@ class _Prepared:
 def train_regression(
     recipe: RegressionRecipe, out: Path, options: TrainOptions, kind: type[ValueSamples] = ValueSamples
 ) -> Path:
-    """Train a network that estimates a quantity, and classes where the recipe has a legend; returns the run folder. `kind` : of the
-    samples, where there is no legend."""
+    """Train a network that estimates a quantity, and classes where the recipe has a legend; returns the run folder."""
     if not recipe.model.network:
         raise InputError("the recipe names no network. Set model.network, e.g. to unet.")
     check_extra("deep")

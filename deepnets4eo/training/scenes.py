@@ -91,8 +91,7 @@ class LegendLabels(LayerView):
 
 
 def open_scenes(data: DataSection, layers: Sequence[str], legend: Legend) -> list[LabelledScene]:
-    """Open the scenes of a recipe with the given layers and their labels, sorted by name. Raises InputError when there
-    is none, or when one lacks a layer."""
+    """Open the scenes of a recipe with the given layers and labels, sorted by name; InputError without any, or without a layer."""
     if data.dataset is not None and not data.scenes:
         if len(data.folders) != 1:
             raise InputError(
@@ -145,9 +144,7 @@ def dataset_scenes(
     legend: Legend | None = None,
     data: DataSection | None = None,
 ) -> list[LabelledScene]:
-    """Return the labelled scenes of one part of a dataset's split (all tiles without `part`) in the order of the card,
-    with labels in `legend`; `data` has bands, nodata, legends and other patterns. Raises InputError naming the tiles
-    that lack a layer."""
+    """Return the labelled scenes of one part of a dataset's split (all without `part`), in the order of the card."""
     card, data = card if isinstance(card, DatasetCard) else DatasetCard.load(card), data or DataSection()
     # patterns with * are those of plain folders, such as the default ones; the card's stand in their place
     layout = {layer: pattern for layer, pattern in data.layers.items() if "*" not in pattern and "?" not in pattern}
@@ -227,9 +224,10 @@ def _sources(data: DataSection) -> dict[str, dict[str, str]]:
 
 
 def find_sources(folders: Sequence[str], patterns: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return layer → path of the scenes whose files matched the same text by the wildcards of the patterns:
-    `image/*.tif` and `labels/*_gt.tif` pair image/7.tif with labels/7_gt.tif. A pattern without wildcards serves
-    every scene; where none has one, no folder is needed."""
+    """Return layer → path of the scenes whose files matched the same text by the patterns' wildcards.
+
+    A pattern without wildcards serves every scene; where none has one, no folder is needed.
+    """
     if not folders and any(_has_wildcard(pattern) for pattern in patterns.values()):
         raise InputError("no data were given. Pass --data FOLDER, or list them in the recipe under data.scenes.")
     scenes: dict[str, dict[str, str]] = {}

@@ -82,8 +82,7 @@ class Prepared:
         labelled: bool = False,
         most: int | None = None,
     ) -> ValidationLoader:
-        """Return tiles that show each validation pixel once, with `halo_px` of context around `core_px`; `labelled`
-        leaves out tiles without any label; `most` of them, or all."""
+        """Return tiles, `most` or all, that show each validation pixel once, with a halo; `labelled`: only those with labels."""
         from deepnets4eo.training.data import ValidationLoader
 
         batch_size = batch_size or self.recipe.train.usual_batch_size
@@ -103,10 +102,7 @@ def train_segmentation(recipe: Recipe, out: Path, options: TrainOptions) -> Path
 
 
 def fit_and_write(recipe: Recipe, out: Path, options: TrainOptions, fit: Fit) -> Path:
-    """Fit to the training part, score on the validation part, and write the run; returns the folder. With
-    `train.refit`, what is written was fitted once more, to everything; its log and checkpoints are in `out / REFIT`.
-    Where the best epoch's weights are kept, that training ends after as many: later ones scored lower. With
-    `options.finish` the validated weights are written."""
+    """Fit to the training part, validate, and write the run; with `train.refit` fit once more to everything, for as many epochs."""
     prepared = prepare(recipe)
     refit = recipe.train.refit and prepared.split.validated and not options.finish
     segmenter, notes = fit(prepared, out, replace(options, followed=refit))
@@ -170,8 +166,7 @@ def train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple
 def fit_classes(
     segmenter: NetworkSegmenter, prepared: Prepared, validated: Prepared, out: Path, options: TrainOptions
 ) -> dict[str, Any]:
-    """Train a network on the scenes of `prepared`, with its recipe, and validate it on those of `validated`; returns
-    notes for the card."""
+    """Train a network on the scenes of `prepared` and validate it on those of `validated`; returns notes for the card."""
     from deepnets4eo.training.losses import SegmentationCriterion
 
     recipe, samples = prepared.recipe, prepared.samples()
@@ -228,8 +223,7 @@ def load_legend(recipe: Recipe) -> Legend:
 
 
 def score_segmenter(segmenter: Segmenter, prepared: Prepared, *, batch_size: int | None = None) -> dict[str, Any]:
-    """Return all scores over the validation split with the split that they were reached under, NaN where nothing is
-    validated; the overall ones also without each optional layer."""
+    """Return all scores over the validation split with that split; the overall ones also without each optional layer."""
     inputs = segmenter.inputs
     optional = [name for name, layer in inputs.layers.items() if layer.optional and name != CLICKS]
     matrices = {left_out: ConfusionMatrix(prepared.legend.num_classes) for left_out in [None, *optional]}
@@ -292,8 +286,7 @@ def _check_streams(streams: Any, inputs: InputSpec) -> None:
 
 
 def run_notes(prepared: Prepared, scores: dict[str, Any], pixels: list[int] | None = None) -> dict[str, Any]:
-    """Return what the card says about the training, beside what prediction needs; `pixels` are (K,) counts of what is
-    written, by default those of the training split."""
+    """Return what the card says of the training; `pixels` are (K,) counts of what is written, by default the training split's."""
     return {
         "scenes": {named.name: named.sources for named in prepared.split.scenes},
         "split": prepared.split.describe(),

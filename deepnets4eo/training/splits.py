@@ -69,8 +69,7 @@ class SampleWindow:
 
 @dataclass(frozen=True)
 class DataSplit(Generic[SceneT]):
-    """A split over several scenes; `leaky` when neighbouring pixels may lie in different splits. `dataset` names card,
-    split and part where the scenes are those of a dataset."""
+    """A split over several scenes, of the dataset's part that `dataset` names; `leaky` where neighbours may lie in different splits."""
 
     scenes: Sequence[SceneT]
     splits: Sequence[SceneSplit]
@@ -130,8 +129,7 @@ class DataSplit(Generic[SceneT]):
     def objects_in(
         self, scene: int, centres: NDArray[np.int64], boxes: NDArray[np.int64]
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return which objects of a scene, such as buildings, are learnt from and which are validated on, by their
-        centres (N, 2); none is learnt from that reaches into a validation block or its buffer."""
+        """Return which objects of a scene are learnt from and validated on, by their centres (N, 2) and reach."""
         split = self.splits[scene]
         return split.contains(TRAIN, centres) & ~split.near(VAL, boxes), split.contains(VAL, centres)
 
@@ -158,9 +156,7 @@ class DataSplit(Generic[SceneT]):
 
 @dataclass(frozen=True)
 class SplitRule:
-    """How scenes are split: "blocks" of each scene, "random" blocks without buffer (leaky), or whole scenes or groups;
-    `val_share` or names of groups to validate on. Blocks are a fifth of the shorter side (64 to 512 px) and buffers
-    32 px, at most a quarter of a block, where they are None."""
+    """How scenes are split: "blocks" of each scene, "random" blocks without buffer (leaky), or whole scenes or groups."""
 
     kind: str
     val_share: float
@@ -206,8 +202,7 @@ class SplitRule:
 def assign_blocks(
     scenes: Sequence[SplitScene], rule: SplitRule, groups: Sequence[str] | None = None
 ) -> list[BlockSplit]:
-    """Assign every block of every scene to training or validation, from the seed of the rule alone; `groups` name what
-    stays together, such as events. Raises InputError when a split would stay empty."""
+    """Assign every block to training or validation by the seed of the rule alone; `groups` name what stays together."""
     shapes = [(int(scene.grid.shape[0]), int(scene.grid.shape[1])) for scene in scenes]
     if rule.whole:
         return [BlockSplit(shape, max(shape), 0, {TRAIN: 1.0}) for shape in shapes]
@@ -270,8 +265,7 @@ def _dataset(data: DataSection) -> dict[str, str]:
 
 
 def write_split_maps(split: DataSplit[Any], out: Path) -> list[Path]:
-    """Write `split/SCENE.tif` (1 learnt, 2 withheld, 255 neither) for each scene that is divided, and return the
-    rasters."""
+    """Write `split/SCENE.tif` (1 learnt, 2 withheld, 255 neither) for each scene that is divided, and return the rasters."""
     paths: list[Path] = []
     for number, (named, of_scene) in enumerate(zip(split.scenes, split.splits, strict=True)):
         if not {TRAIN, VAL} <= set(of_scene.parts):
@@ -295,8 +289,7 @@ def _map_path(folder: Path, name: str, used: list[Path]) -> Path:
 
 
 def split_by_labels(scenes: Sequence[Any], data: DataSection) -> list[SceneSplit]:
-    """Split labelled scenes as `data.split` says: random_pixels, per_class, components or folds. Raises InputError
-    where scenes have no labels, or a class cannot be in both splits."""
+    """Split scenes by random_pixels, per_class, components or folds; InputError without labels, or for a class in one split only."""
     if not all(hasattr(named, "labels") for named in scenes):
         raise InputError(f"data.split={data.split} follows labels, and this task has none. Set data.split=blocks.")
     labels, names = [valid_labels(named) for named in scenes], scenes[0].labels.legend.names

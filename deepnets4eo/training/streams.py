@@ -35,8 +35,7 @@ class StreamWindow:
 
 @dataclass
 class StreamSamples(Generic[SceneType]):
-    """What a network learns from where scenes are made on demand: `make_scene` maps a seed to its scene, `cut_window` a
-    scene and a generator to a sample. Peak memory: 64 scenes.
+    """Samples that `cut_window` cuts from scenes that `make_scene` makes of a seed. Peak memory: 64 scenes.
 
     >>> def cut(scene, rng):
     ...     return {"image": np.full((1, 2, 2), scene, np.float32), "valid": np.ones((2, 2), bool)}

@@ -89,8 +89,7 @@ class TargetSection(Section):
 
 
 def place_target(named: SceneT, target: TargetSection, data: DataSection) -> SceneT:
-    """Return a scene whose target lies on its grid by nearest neighbour: interpolation makes values between near and far that are nowhere.
-    Raises InputError for a target of another size that has no georeference."""
+    """Return a scene whose target lies on its grid by nearest neighbour; InputError where it has no georeference."""
     layers = {}
     for name in target.layers:
         layer = Layer.open(named.sources[name], bands=data.bands.get(name), nodata=data.nodata.get(name))
@@ -105,8 +104,7 @@ def place_target(named: SceneT, target: TargetSection, data: DataSection) -> Sce
 
 @dataclass(frozen=True)
 class TargetScale:
-    """Median and standard deviation of the values of the training part, in their unit, and the number of pixels. Most heights are
-    those of ground: from their median, networks learn faster than from their mean."""
+    """Median (most heights are those of ground) and standard deviation of the values learnt from, and their number."""
 
     median: float
     std: float
@@ -114,29 +112,7 @@ class TargetScale:
 
 
 def measure_target(split: DataSplit[Any], target: TargetSection, quantity: Quantity) -> TargetScale:
-    """Measure the scaling of a target over the training part, and refuse what is wrong with it. Peak memory: 50 MB.
-
-    Parameters
-    ----------
-    split : scenes and their parts
-    target, quantity : the layers, and what they measure
-
-    Returns
-    -------
-    TargetScale
-        The deviation is 1 where all values are equal.
-
-    Raises
-    ------
-    InputError
-        Another unit, no value at all, values that cannot be, surface heights, or zeros of unclear meaning.
-
-    Examples
-    --------
-    ```python
-    scale = measure_target(split, recipe.target, recipe.target.resolve_quantity())
-    ```
-    """
+    """Measure the scaling of a target over the training part, 1 where all are equal; InputError for values that are wrong."""
     if quantity.unit == "m" and target.factor == 1:
         for layer in (named.scene.layers[name] for named in split.scenes for name in target.layers):
             check_layer_unit(layer)

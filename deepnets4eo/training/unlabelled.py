@@ -62,9 +62,7 @@ class WithoutTarget(SceneSamples):
 
 
 def further_windows(split: DataSplit[Any], inputs: InputSpec, recipe: Recipe, labelled_pixels: int) -> SceneSamples:
-    """Windows of the training part and of the folders `data.unlabelled`, by area; labels are not read.
-
-    Errors: InputError where neither has a share without labels, and for scenes of other bands, units or pixels than the training's."""
+    """Windows of the training part and of `data.unlabelled`, by area; InputError without such, or for other bands or pixels."""
     data = recipe.data
     if not data.unlabelled:
         _check_left_out(split, labelled_pixels, recipe)
@@ -94,10 +92,7 @@ def _check_left_out(split: DataSplit[Any], labelled_pixels: int, recipe: Recipe)
 
 
 class UnlabelledCriterion:
-    """The loss of a batch by its labels, and that of its windows without them.
-
-    supervised : the first, of network and batch. layers : inputs of the network, in order. network : its part `consistency` holds what the
-    method remembers, until `detach`. pool : logits (U, K, H, W) and batch → (M, K), of whole buildings; none: all valid pixels count."""
+    """The loss of a batch by its labels (`supervised`) and of windows without them, by the network's part `consistency` until `detach`."""
 
     def __init__(
         self,

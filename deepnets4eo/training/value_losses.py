@@ -21,14 +21,8 @@ LEAST = 0.03  # of the mean of an image: below, logarithms go on as straight lin
 
 
 class SumOfValueLosses(nn.Module):
-    """Weighted sum of named losses.
+    """Weighted sum of losses by name.
 
-    Parameters
-    ----------
-    losses : name → weight
-
-    Examples
-    --------
     >>> criterion = SumOfValueLosses({"l1": 1.0, "l2": 0.5})
     >>> float(criterion(torch.tensor([[[[3.0, 9.0]]]]), torch.tensor([[[1.0, torch.nan]]])))
     4.0

@@ -22,9 +22,7 @@ SLACK_PX = 1.0  # around a box, so that rounding loses no piece
 
 @dataclass(frozen=True)
 class OutlinePoints:
-    """Points along N outlines, in order of the outline they belong to: points (P, 2) x and y; normals (P, 2), unit
-    vectors out of the polygon, also into its holes; starts (N + 1,), points of outline i are starts[i] … starts[i + 1];
-    whole (N,), points of each whole outline, those included that were not made."""
+    """Points (P, 2) along N outlines, normals (P, 2) outwards; outline i has starts[i] … starts[i + 1], of `whole` points."""
 
     points: Points
     normals: Points
@@ -39,8 +37,7 @@ class OutlinePoints:
 
 @dataclass(frozen=True)
 class Sides:
-    """Straight sides of N outlines, from `Sides.of`: starts (N + 1,), sides of outline i are starts[i] … starts[i + 1];
-    begin, end (E, 2) x and y; normals (E, 2), unit vectors out of the polygon."""
+    """Straight sides of N outlines from begin to end (E, 2), normals (E, 2) outwards; outline i: starts[i] … starts[i + 1]."""
 
     starts: Indices
     begin: Points
@@ -118,8 +115,7 @@ class Sides:
         return Sides(_starts(counts), self.begin[index], self.end[index], self.normals[index])
 
     def trace(self, step_px: float, box: Box | None = None) -> OutlinePoints:
-        """Return points in the middle of the pieces, at most `step_px` long, of all sides.
-        box : only points in it, and a few around it, are made; their coordinates are the same as without it."""
+        """Return points in the middle of pieces of at most `step_px`; with a box the same ones, those in it and a few around."""
         pieces = self._pieces(step_px)
         first, made = self._pieces_in(pieces, box)
         side = np.repeat(np.arange(len(pieces)), made)
@@ -156,9 +152,7 @@ class Sides:
 
 
 def pieces_near(begin: Points, end: Points, count: Indices, low: Points, high: Points) -> tuple[Indices, Indices]:
-    """Return the pieces that may meet a box of sides cut into `count` (E,) equal pieces: number of the first (E,), how
-    many (E,).
-    begin, end : (E, 2) ends of the sides; low, high : (2,) corners of the box."""
+    """Return which of `count` (E,) equal pieces of sides may meet a box low, high (2,): first (E,), how many (E,)."""
     low, high = low - SLACK_PX, high + SLACK_PX
     first, number = np.zeros(len(count), np.int64), np.array(count, np.int64)
     beyond = ((np.minimum(begin, end) < low) | (np.maximum(begin, end) > high)).any(axis=1)

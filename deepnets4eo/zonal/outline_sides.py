@@ -53,8 +53,7 @@ def inverse_geotransform(grid: Grid | None) -> NDArray[np.float64]:
 
 
 def to_pixels(coefficients: NDArray[np.float64], xy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return columns and rows (N, 2) of ground coordinates (N, 2), by coefficients of `inverse_geotransform`. Not
-    `grid.apply_affine`: the order of the sums is GDAL's, another one rounds differently and flips pixels on ties."""
+    """Return pixels (N, 2) of ground coordinates in GDAL's order of sums: another one flips pixels on ties."""
     x, y = xy[:, 0], xy[:, 1]
     return np.column_stack([constant + x * of_x + y * of_y for constant, of_x, of_y in coefficients])
 

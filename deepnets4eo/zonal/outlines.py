@@ -21,8 +21,7 @@ CHUNK = 16_384  # shapes that are parts and rings at the same time: these take f
 
 
 class Spans(NamedTuple):
-    """Runs of pixels of the outlines in one window, in window coordinates, ordered by outline, row and column: numbers
-    (M,) of the outlines that may reach into it; owner (S,) position in `numbers`; row, start, stop (exclusive) (S,)."""
+    """Runs of a window's pixels by outline, row and column: owner (S,) in `numbers` (M,), row, start, stop (exclusive)."""
 
     numbers: NDArray[np.int64]
     owner: NDArray[np.int64]

@@ -23,8 +23,7 @@ Parts: TypeAlias = tuple[NDArray[Any], ...]  # numbers of some outlines in one b
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """Pixels of each class in each polygon: counts (N, K) int64; pixels (N,) int64, all of the polygon on the raster,
-    void and nodata too."""
+    """Pixels of each class in each polygon: counts (N, K), and pixels (N,), void and nodata too."""
 
     counts: NDArray[np.int64]
     pixels: NDArray[np.int64]
@@ -43,8 +42,7 @@ class ClassCounts:
 
 @dataclass(frozen=True)
 class BandSums:
-    """Sums of each band over each polygon: count (N, C) int64 of valid pixels, total (N, C) of their values, deviations
-    (N, C), squared, from the mean; pixels (N,) int64, all of the polygon on the raster."""
+    """Sums of each band over each polygon: count, total and squared deviations (N, C) of valid pixels, and all pixels (N,)."""
 
     count: NDArray[np.int64]
     total: NDArray[np.float64]

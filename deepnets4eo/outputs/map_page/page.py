@@ -57,23 +57,10 @@ SHARE_STEPS = 10_000
 
 @dataclass(frozen=True)
 class MapKind:
-    """What a kind of map adds to the page.
+    """What a kind of map adds to the page: titles, nouns, `assets` of a package, HTML beside the search.
 
-    Parameters
-    ----------
-    title : the title of the window and the page without JavaScript
-    subject : what is mapped, for titles that name the event
-    one, many, file : an object, objects, and the stem of the map's files
-    made_up : said of SYNTHETIC maps
-    package : whose folder `assets` holds the scripts and styles
-    scripts, styles : names of its files, in the order in which they are read, after the shared ones
-    choice : HTML beside the search, "" for none
-
-    Notes
-    -----
-    Its scripts define, for the shared ones: `STYLES` (a class), `DRAWN` (order of the classes), `LIST` and `STORED` (columns of the
-    list, and the one by which objects are stored), `COLUMNS` (of saved files), `decode`, `isWanted`, `cardParts`, `headline`,
-    `chipOf`, `summaryBoxes`, `legendParts` and `sheetNotes`.
+    Its scripts define `STYLES`, `DRAWN`, `LIST`, `STORED`, `COLUMNS`, `decode`, `isWanted`, `cardParts`, `headline`, `chipOf`,
+    `summaryBoxes`, `legendParts` and `sheetNotes` for the shared ones.
     """
 
     title: str
@@ -94,15 +81,7 @@ class MapKind:
 
 @dataclass(frozen=True)
 class PageLanguage:
-    """What a page says.
-
-    Parameters
-    ----------
-    code : of the language, such as "fr"
-    words : English → the language; what is not in it stays English
-    right_to_left : whether it is written so
-    in_english : said once where the findings are English and the page is not, "" else
-    """
+    """The language of a page: code, words from English, direction, and a remark where findings stay English."""
 
     code: str = "en"
     words: Mapping[str, str] = field(default_factory=dict)
@@ -132,10 +111,7 @@ def write_map_page(
     inputs: dict[str, str],
     language: PageLanguage = PageLanguage(),
 ) -> Path:
-    """Write the page as an HTML file. `content` is for the scripts: summary (with synthetic, findings and
-    registration), classes, caveats, extent, without_outlines, and what those of the kind read; `over` are rasters that
-    can be laid over the panels, `banner` HTML of the findings, `grid` that of the post image, `inputs` role → file or
-    address."""
+    """Write the page as HTML: `content` for its scripts, rasters `over` the panels, `banner` of findings, `inputs` role → file."""
     page = {
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "version": __version__,
@@ -181,8 +157,7 @@ def image_budget(payload: Payload) -> int:
 
 
 def frame_of(grid: Grid) -> dict[str, Any]:
-    """Size, ground size, north and a quadratic fit of longitude and latitude over the image's pixels. Longitudes run on
-    past 180 where the image does; the page turns them back."""
+    """Size, ground size, north and a quadratic fit of longitude, which runs on past 180, and latitude over pixels."""
     height, width = grid.shape
     row_m, col_m = gsd_m(grid)
     frame: dict[str, Any] = {"width": width, "height": height, "gsd": [row_m, col_m], "crs": None, "lonlat": None}
@@ -261,8 +236,7 @@ def pack_objects(
     columns: Mapping[str, NDArray[Any]],
     described: Mapping[str, Any],
 ) -> Payload:
-    """Outlines and columns of all objects, in the order of the page's list. columns : `class`, a number, and others; `described` is for
-    the kind of map."""
+    """Outlines and columns (`class`, a number, and others) of all objects, in the order of the page's list."""
     names = [str(name) for name in ids]
     whole = {**outlines(shapes, grid), **middles(shapes, grid), **columns}
     box = objects_box(shapes, grid)
@@ -320,10 +294,7 @@ def share_codes(values: NDArray[np.floating]) -> NDArray[np.uint16]:
 
 
 def outlines(shapes: NDArray[Any], grid: Grid, chunk: int = CHUNK) -> dict[str, NDArray[Any]]:
-    """Rings of all shapes as first points and steps, in half pixels of the grid. returns : `rings` per shape, `sizes`
-    (points) per ring, `x0`, `y0` per ring, `dx`, `dy` int8 for the other points. The closing point is left out; a
-    missing or empty shape has no rings. Shapes larger than the image are cut. chunk : shapes packed at the same time;
-    the result does not depend on it."""
+    """Rings of all shapes in half pixels, cut to the image: `rings` per shape, `sizes`, `x0`, `y0` per ring, steps int8."""
     shapes = _drawable(shapes, grid)
     pieces = [_steps(shapes[rows], grid) for rows in chunks(len(shapes), chunk)]
     rings, sizes, origin, rest = (np.concatenate(column) for column in zip(*pieces, strict=True))

@@ -49,8 +49,7 @@ class Tile:
 
 @dataclass
 class Panel:
-    """One image of the page: which it is, where it came from, its tiles from coarse to fine. coarse : pixels of the
-    post image that one pixel of the coarse tiles stands for."""
+    """One image of the page: where it came from, its tiles from coarse to fine; `coarse` post pixels a coarse one."""
 
     role: str
     source: str
@@ -71,10 +70,10 @@ def render(
     *,
     longest_px: int = BASE_PX,
 ) -> list[Panel]:
-    """Panels of `layers` (role to layer, all on the post grid), together within `budget_bytes` where possible.
-    weight_at : (N, 2) float64 positions (col, row) and (N,) probabilities of damage or change; detail goes where they
-    are high. longest_px : longer side of the averaged scene. Memory: one averaged scene at a time, 2560² at most by
-    default."""
+    """Panels of `layers` on the post grid within `budget_bytes`; details go to positions (N, 2) of high weight (N,).
+
+    Memory: one averaged scene at a time, 2560² at most by default.
+    """
     layers = {role: layer.subset(colour_bands(layer)) for role, layer in layers.items()}
     first = next(iter(layers.values()))
     base_px = max(first.shape) if max(first.shape) <= longest_px * NATIVE_BELOW else longest_px
@@ -105,8 +104,7 @@ def render(
 
 
 def render_scores(name: str, layer: Layer, scale: float) -> Panel:
-    """One raster of scores as tiles that lie over the images: yellow to red, clear where the score is low. layer :
-    scores on the post grid, which `scale` brings to 0–1. Memory: one averaged scene, 1280² at most."""
+    """Scores, which `scale` brings to 0–1, as tiles over the images: yellow to red, clear where low. Memory: 1280² at most."""
     data, valid, coarse = layer.thumbnail(SCORES_PX)
     step = layer.shape[1] / coarse.shape[1], layer.shape[0] / coarse.shape[0]
     image = score_colours(data[0].astype(np.float32) * scale, valid)
@@ -164,8 +162,7 @@ def _webp(image: NDArray[np.uint8], quality: int = QUALITY) -> bytes:
 def render_window(
     layer: Layer, window: Window, step_px: int, stretch: NDArray[np.float32], quality: int = QUALITY
 ) -> Tile:
-    """Render a window averaged down by `step_px`; pixels that lack data in part are left out. layer : of three bands or
-    one. stretch : as of `stretch_of`. quality : of WebP, 0–100. Memory: the window, six times."""
+    """Render a window of one or three bands averaged by `step_px` as WebP; pixels with part of their data are left out."""
     data, valid = layer.read(window)
     data = three_bands(data)
     if step_px > 1:
@@ -187,9 +184,7 @@ def _every(values: NDArray[Any], step_px: int) -> list[NDArray[Any]]:
 def _where_it_matters(
     grid: Grid, positions: NDArray[np.float64], prob: NDArray[np.float64], number: int
 ) -> Iterator[tuple[Window, int]]:
-    """Windows in the order of their worth, and how far to average them down so that about `number` of them suffice.
-    Those of the FIRST most probable objects come first, then by what is probable in them. As fine as possible while
-    every object that is probable is in one of them, but not coarser than COARSEST_M."""
+    """Windows by worth, the FIRST most probable objects first, and the finest averaging, at most COARSEST_M, that shows all."""
     shape, finest_m, step_px = (grid.shape[0], grid.shape[1]), min(gsd_m(grid)), 1
     likely = positions[prob >= 0.5]
     while len(set(_tile_of(likely, shape, step_px))) > number and finest_m * step_px * 2 <= COARSEST_M:

@@ -43,22 +43,7 @@ log = logging.getLogger(__name__)
 
 
 class PageServer(ThreadingHTTPServer):
-    """A page; listens once it is made, and answers within `serve_forever`. Subclasses implement `get` and `post`.
-
-    Parameters
-    ----------
-    package
-        The package whose `assets` has the page.
-    name
-        The name of its assets.
-    verb
-        Words of the command that prints the address.
-
-    Attributes
-    ----------
-    address : str
-        Where the page is, with its token.
-    """
+    """A page of a package's `assets`, answered at `address` within `serve_forever`; subclasses implement `get` and `post`."""
 
     daemon_threads = True
     allow_reuse_address = sys.platform != "win32"  # where it lets two programs share a port
