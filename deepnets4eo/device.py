@@ -1,8 +1,7 @@
-"""Where and how precisely networks are computed: the one place that decides; and how much of a GPU's memory work takes.
+"""Where and how precisely networks are computed, and how much of a GPU's memory work takes, by doing it once.
 
-Takes "auto" or names given by the user; refuses devices and precisions that this machine does not have.
-Without PyTorch everything is computed on the CPU in float32. Memory is measured by doing a piece of work once, while nothing
-else computes on that device in this process."""
+Refuses devices and precisions that this machine does not have; without PyTorch everything is on the CPU in float32.
+"""
 
 from __future__ import annotations
 

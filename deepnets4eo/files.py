@@ -1,8 +1,7 @@
 """Files are written beside their target and renamed, so that none is ever half-written; hashes, JSON and YAML.
 
-Refuses to overwrite without a flag, and raises one error, in the same words, for all that can keep a file from being
-written. YAML of others holds plain values only, and no more of them than a text of its length: refused are names (&a, *a)
-that stand for one another until a few lines are millions of values."""
+Refuses to overwrite without a flag, and YAML whose names (&a, *a) make millions of values of a few lines.
+"""
 
 from __future__ import annotations
 

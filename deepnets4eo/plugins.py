@@ -1,7 +1,7 @@
 """Networks, heads, segmenters, labellers of points, inspections, made-up pairs and training tasks by name, through entry points.
 
-The core uses what branches and other packages add without importing them. To add something, write a line under one
-of these groups in the setup.cfg or pyproject.toml of its package: `name = module:object`."""
+To add something, write `name = module:object` under one of these groups in the setup.cfg of a package.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Archives of images (.npz): one array of images, and one of their labels.
 
-Takes a path; returns an `ImageList`, its images read one by one. Refuses archives that hold objects, another number of labels than
-images, classes that the legend lacks, and images whose bands are on no clear axis."""
+Refuses archives of objects, other numbers of labels, classes that the legend lacks, and bands on no clear axis.
+"""
 
 from __future__ import annotations
 

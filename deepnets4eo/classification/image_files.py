@@ -1,7 +1,7 @@
-"""Image files of one kind: each is opened as a layer, compared with the first, and read in physical values.
+"""Image files of one kind, each compared with the first, read in physical values (C, H, W), NaN where nothing was seen.
 
-Takes paths; returns pixels (C, H, W), NaN where a file says that nothing was seen. Refuses files of other bands, band names or kind
-of numbers than the first, tables of colours and complex numbers, naming both files."""
+Refuses other bands or numbers than the first's, tables of colours and complex numbers, naming both files.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Images with labels: which there are, which labels are learnt from, and their pixels in one array.
+"""Images with labels: which there are, which are learnt from, and their pixels (N, C, H, W) in memory or a temporary file.
 
-Takes what `readers` list; returns pixels (N, C, H, W) in memory or in a temporary file. Refuses images of several sizes or kinds
-of values, and sets that nothing can be learnt from."""
+Refuses images of several sizes or kinds of values, and sets that nothing can be learnt from.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Describes images with labels before they are learnt from: how many by class and part, of which kind, and what is wrong with them.
-
-Takes a folder, a table or an archive; returns an `Inspection`, or None for what holds no such images. Memory: one image, and of an
-archive all of them."""
+"""Describes images with labels (a folder, table or archive): how many by class and part, and what is wrong with them."""
 
 from __future__ import annotations
 

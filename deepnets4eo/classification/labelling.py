@@ -1,7 +1,7 @@
-"""Runs of whole images at work: the labels of images, their embeddings, and labels of people that are probably wrong.
+"""Labels and embeddings of images by runs of the task `images`, and labels of people that are probably wrong.
 
-Takes a run of the task `images`; returns probabilities, embeddings, or a table. Refuses runs of other tasks, and images of other bands, size or
-unit than those of training."""
+Refuses runs of other tasks, and images of other bands, size or unit than those of training.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Images that belong together in a split: those of one place, by the coordinates in their names, and those alike byte for byte.
-
-Takes names or pixels; returns groups and splits whose parts share none. Refuses names without coordinates where a place is needed."""
+"""Images that belong together in a split: of one place, by the coordinates in their names, or alike byte for byte."""
 
 from __future__ import annotations
 

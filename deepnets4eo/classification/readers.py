@@ -1,7 +1,7 @@
 """Images with labels as they lie on disk: a folder a class, a table, a NumPy archive, or the folders of BigEarthNet.
 
-Takes the section `data` of a recipe and a legend; returns an `ImageList`, nothing read yet. Refuses names that the legend lacks,
-empty classes, missing bands, bands in another order, and archives that hold objects."""
+Refuses names that the legend lacks, empty classes, bands missing or in another order, and archives of objects.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""How well images are labelled: overall, by class, by rank, and how far the probabilities hold.
-
-Takes logits and labels; returns plain numbers. Average precision is that of scikit-learn; the error of calibration that of
-`metrics`. A class without images has no score, and no part in means."""
+"""How well images are labelled: overall, by class, by rank, and how far the probabilities hold; empty classes have no score."""
 
 from __future__ import annotations
 

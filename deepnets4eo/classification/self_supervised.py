@@ -1,7 +1,7 @@
-"""The task `self-supervised`: first weights for the encoder of any network, from images or tiles without labels.
+"""The task `self-supervised`: SimCLR (Chen et al. 2020) gives the encoder of any network first weights without labels.
 
-SimCLR (Chen et al. 2020) by the one trainer. The run holds the encoder alone;
-recipes start from it with `model.encoder_weights`. Refuses networks without an encoder of one image."""
+Recipes start from its run with `model.encoder_weights`. Refuses networks without an encoder of one image.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The task `images`: images with labels and a recipe in, a run folder out.
+"""The task `images`: images with labels and a recipe in, a run folder out, whose network also slides over scenes.
 
-One trainer, one kind of run: the network labels whole images, slides over scenes in `predict`, and is exported like any other.
-Validation chooses the epoch and the temperature; the test part is scored once, after that."""
+Validation chooses the epoch and the temperature; the test part is scored once, after that.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Names that the shell completes in the place of a value: recipes, datasets, legends, protocols and fixed choices.
-
-Each function takes the start of a word and returns the names that begin with it. Where there is none, the shell proposes
-files, so that a YAML file can be named as well. Whatever is wrong with a card is left to the verb itself."""
+"""Names that the shell completes in the place of a value; where there is none, the shell proposes files."""
 
 from __future__ import annotations
 

@@ -1,14 +1,8 @@
 """Options of a verb from the fields of a settings class, rarer ones as keys of `--set`, and help in groups.
 
-A field is an option where its annotation has a pydantic `Field` with a description:
-
-    sensor: Annotated[
-        Literal["auto", "optical"], Field(description="auto refuses radar.", json_schema_extra={"group": "Inputs"})
-    ] = "auto"
-
-Name, type, default, limits (`ge`, `le`), help and group are thus written once, in the settings class. `json_schema_extra`
-also takes `flag`, where the option has another name than the field, its `metavar`, and `key`: True where the field is a key of
-`--set KEY=VALUE` instead of an option. `--set help` lists the keys of a verb."""
+A field with a pydantic `Field(description=…)` is an option; its `json_schema_extra` takes `group`, `flag`, `metavar`, and
+`key`: True for a key of `--set KEY=VALUE`. `--set help` lists the keys.
+"""
 
 from __future__ import annotations
 

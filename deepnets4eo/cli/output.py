@@ -1,7 +1,4 @@
-"""What verbs print: lines without control characters, progress, the result in one line, findings, JSON.
-
-Takes text and plain values; NaN becomes null. Control characters in names, columns and tags are escaped. Results and files go
-to stdout, all else to stderr."""
+"""What verbs print: lines without control characters, progress, findings, JSON; results to stdout, all else to stderr."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Tables of several results: reports of the same protocol, the same scores over several seeds, and figures published on the same data.
+"""Tables of several results: reports of the same protocol, the same scores over several seeds, and published figures.
 
-Takes the dictionaries that `Evaluation.to_dict` makes (or the JSON of them), and cards' published scores.
-Refuses to compare reports of different rules, and names each difference."""
+Refuses to compare reports of different rules, and names each difference.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Label rasters of values, of colours or in another legend, read as class indices of one legend.
+"""Label rasters of values, of colours or in another legend, read as class indices 0 … K − 1 of one legend, void 255.
 
-Takes a layer of one band (values) or three (colours); returns bytes 0 … K − 1, void 255.
-Refuses values and colours that its legend does not have, naming file and window."""
+Refuses values and colours that its legend does not have, naming file and window.
+"""
 
 from __future__ import annotations
 

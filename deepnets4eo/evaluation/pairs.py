@@ -1,8 +1,7 @@
-"""Predicted tiles paired with their references: by the names of two folders, or as tiles of a dataset under a protocol of its card.
+"""Predicted tiles paired with their references: by the names of two folders, or as tiles of a dataset under a protocol.
 
-Takes a folder of predictions and one of references, or the dataset; returns pairs of files, or the report of their scores.
-Refuses references without a prediction or with several of equal fit, predictions that would be counted twice, and
-protocols whose reference is missing."""
+Refuses references without one prediction, predictions counted twice, and protocols whose reference is missing.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A label raster scored against a reference, streamed window by window.
+"""A label raster scored against a reference, streamed window by window, on the grid of the reference.
 
-Takes rasters of values or colours, alone or as pairs of tiles; the prediction is brought onto the reference's grid.
-Refuses rasters that do not overlap, and labels that the legend does not have."""
+Refuses rasters that do not overlap, and labels that the legend does not have.
+"""
 
 from __future__ import annotations
 

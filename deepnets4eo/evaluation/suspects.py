@@ -1,8 +1,7 @@
 """Labels that are probably wrong: where a classifier that did not learn from them is sure of another class.
 
-Confident learning (Northcutt, Jiang and Chuang, JAIR 70, 2021): a sample is taken for a class where its probability is at
-least the mean one of the samples that are labelled so. Takes probabilities and labels as arrays, or as rasters of any
-size; returns polygons for people to look at, those with most wrong pixels first."""
+Confident learning (Northcutt, Jiang and Chuang, JAIR 70, 2021), of arrays or of rasters of any size.
+"""
 
 from __future__ import annotations
 

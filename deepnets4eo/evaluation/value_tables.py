@@ -1,5 +1,4 @@
-"""Scores of a quantity, such as heights, as text, Markdown and CSV, and those of its deviations as a figure. Takes the dictionary that
-`evaluation.values` makes; refuses a figure where there are no deviations."""
+"""Scores of a quantity, such as heights, as text, Markdown and CSV, and those of its deviations as a figure."""
 
 from __future__ import annotations
 

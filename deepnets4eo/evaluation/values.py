@@ -1,8 +1,7 @@
-"""A raster of a quantity, such as heights, scored against a reference: streamed window by window; whole, by class and by level.
-Where it has a second band with standard deviations, these are scored, too.
+"""A raster of a quantity, and maybe its deviations, scored against a reference: window by window, whole, by class and level.
 
-Takes rasters in one unit, alone or as pairs of tiles; the prediction is brought onto the reference's grid by nearest neighbour.
-Refuses rasters that do not overlap, and references in another unit."""
+Refuses rasters that do not overlap, and references in another unit.
+"""
 
 from __future__ import annotations
 

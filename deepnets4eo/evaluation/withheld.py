@@ -1,7 +1,7 @@
-"""What a training withheld: maps of the parts of its scenes, so that a whole map is scored where nothing was learnt.
+"""What a training withheld, by the maps in `split/` of its run, as masks on the grid of a reference.
 
-Takes a run folder, whose training wrote one map a scene into `split/`; returns masks on the grid of a reference.
-Refuses runs without withheld pixels, and references that show none of their scenes."""
+Refuses runs without withheld pixels, and references that show none of their scenes.
+"""
 
 from __future__ import annotations
 

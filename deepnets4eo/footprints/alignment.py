@@ -1,7 +1,7 @@
-"""Footprints to image: one offset for all buildings, then a small one for each building that its neighbours confirm.
+"""Footprints to the pre image: one offset for all buildings, then a small one for each that its neighbours confirm.
 
-The image is the pre image: in a destroyed street the post image has no roof edges left. Where no small offset is
-confirmed, larger ones are tried against a stricter limit."""
+Where no small offset is confirmed, larger ones are tried against a stricter limit.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The result of laying footprints on an image: an offset for each of them, and how reliable the common one is.
+"""The result of laying footprints on an image: an offset for each, its own where its neighbours agree, and how reliable.
 
-A building has its own offset only where its neighbours agree: its best match may be a car park or a shadow, and the
-median of the neighbours is right more often. A failed alignment moves nothing."""
+A failed alignment moves nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Outlines as shapes on the ground: which can be buildings, in which order they are taken, how large and where they
-are.
-
-Steps that use only some of many outlines take them by place, so that another order or file format gives the same
-result."""
+"""Outlines as shapes on the ground: which can be buildings, in an order by place, how large and where they are."""
 
 from __future__ import annotations
 

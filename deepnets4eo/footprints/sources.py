@@ -1,7 +1,7 @@
-"""Outlines of buildings in a box of degrees, with their origin and date: from an extract on disk, or from OpenStreetMap and Overture Maps.
+"""Outlines of buildings in a box of degrees, with origin and date: from files on disk, OpenStreetMap or Overture Maps.
 
-Takes OpenStreetMap files, Overture's GeoParquet and other vector files without any network; the two services only where going online
-was allowed. Returns one table: id, source, source_date (when the outline was last changed there), building (its kind)."""
+The two services are used only where going online was allowed. Columns: id, source, source_date, building.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Files of arrays as images: MATLAB, HDF5 and NumPy. One array is chosen by name, and its axes become bands, rows, columns.
 
-Takes `FILE`, `FILE#NAME`, or `FILE#NAME:AXES` with the axes of the array in their order: b bands, h rows, w columns, t dates. Without a
-name: the only array with three axes, else the only one with two, else with four. The bands of several dates follow each other. Refuses other files, and names that a file does not have.
+Takes `FILE`, `FILE#NAME`, or `FILE#NAME:AXES`, axes in order: b bands, h rows, w columns, t dates.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """ENVI: the text header (.hdr) and the file of plain numbers beside it.
 
-Takes the path of a header; returns its entries, and the file of numbers. Refuses headers that are no ENVI headers or too long,
-headers whose numbers are not there or too few, and values in a header that describe no image."""
+Refuses headers that are too long or describe no image, and numbers that are missing.
+"""
 
 from __future__ import annotations
 

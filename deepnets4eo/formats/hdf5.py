@@ -1,8 +1,7 @@
-"""Arrays of HDF5 files, MATLAB files of version 7.3 and HDF-EOS 5 among them, read by window.
+"""Arrays of HDF5 files, MATLAB files of version 7.3 and HDF-EOS 5 among them, read by window, axes as MATLAB shows them.
 
-Takes a path; returns data sets that NumPy indexes. MATLAB stores axes reversed: here they are as MATLAB shows them. Refuses
-data sets that lie in other files (external, virtual) and chunks that unpack to more than a gigabyte, or to more than honest
-packing makes of them; links are not followed."""
+Refuses data sets in other files (external, virtual) and chunks that unpack to too much; links are not followed.
+"""
 
 from __future__ import annotations
 

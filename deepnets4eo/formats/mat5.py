@@ -1,8 +1,7 @@
-"""Arrays of MATLAB files of version 5 (and 6, 7), by the published description of the format.
+"""Arrays of MATLAB files of version 5 (and 6, 7), by the published description of the format; fields as STRUCTURE/FIELD.
 
-Takes a path; returns arrays as MATLAB shows them: rows, columns, bands; fields of structures as STRUCTURE/FIELD. What is not packed
-is memory-mapped. Numbers only: cells, arrays of structures, objects, sparse and complex arrays are listed, not read. Announced sizes
-are checked before unpacking."""
+Numbers only: all else is listed, not read. Announced sizes are checked before unpacking.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Assets of STAC items: the raster that ITEM or ITEM#ASSET refers to, on disk or at an address.
+"""Assets of STAC items: the raster that ITEM or ITEM#ASSET refers to, and what the item says of its numbers.
 
-Takes what the user typed; returns the path or address of one asset, which is then read like any other raster, block by block, and what the
-item says of its numbers. A file on disk refers to files alone: it never makes the program go online."""
+A file on disk refers to files alone: it never makes the program go online.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
 """Vector files handed to GDAL only when their first bytes say that they are of a harmless format, and read as tables.
 
-Takes a path, or a web address that the user typed; gives a local file, unpacked and checked, or a GeoDataFrame. Refuses
-other formats (above all those that run a query over other files or services), and GeoJSON whose CRS is a link. Errors of
-the libraries become errors that name the file, here only. Text that is not in the encoding that a file states is read as
-Latin-1, with a warning."""
+Refuses formats that query other files or services, and GeoJSON whose CRS is a link. Errors name the file.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """FuseNet and V-FuseNet: SegNet with one encoder a sensor, whose activations are added before each pooling.
 
-FuseNet is not symmetric: the pooling indices of the main encoder are used. V-FuseNet is: a virtual encoder learns what
-the sensors share."""
+V-FuseNet is symmetric: a virtual encoder learns what the sensors share.
+"""
 
 from __future__ import annotations
 

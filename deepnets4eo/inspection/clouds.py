@@ -1,7 +1,6 @@
-"""Clouds in optical images: by the band that says where they are, else found in the image itself.
+"""Clouds in optical images, 0 where clear: by the band that says where they are, else bright, white and smooth parts.
 
-Takes layers; returns masks in which 0 is clear. A cloud is bright, white and smooth over tens of metres, as large roofs seldom are,
-and was not there before. Thin clouds and shadows are not found so.
+Thin clouds and shadows are not detected.
 """
 
 from __future__ import annotations

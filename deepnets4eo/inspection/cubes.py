@@ -1,7 +1,7 @@
 """Describes hyperspectral cubes and files of arrays: wavelengths, range, bands that serve no purpose, the arrays of a file.
 
-Takes a layer of many bands, or a path; adds facts and problems. Each band is measured by itself in evenly spread windows,
-so that one empty band does not hide the others. Memory: some 200 MB, whatever the size of the cube."""
+Each band is measured in evenly spread windows. Memory: some 200 MB, whatever the size of the cube.
+"""
 
 from __future__ import annotations
 

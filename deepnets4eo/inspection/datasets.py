@@ -1,8 +1,4 @@
-"""Compares a folder with the dataset of a card: present, missing, unreadable and wrong files.
-
-Takes a folder, which may be that of one split, and a card; returns facts and problems by layer, part of a split, and tile,
-and names the folder that is likely meant. Memory: one block of a raster, or one image of a format that has no blocks.
-"""
+"""Compares a folder, which may be that of one split, with the dataset of a card: missing, unreadable and wrong files."""
 
 from __future__ import annotations
 

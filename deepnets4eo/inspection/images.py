@@ -1,7 +1,7 @@
-"""What images show before any long work: whether two are two, are images at all, by day and in colour, and what declares no nodata.
+"""What images show before any long work: whether two are two, by day and in colour, and what declares no nodata.
 
-Takes opened layers; looks at a few windows of each. Refuses one image given twice, and numbers of colours. Zeros count as
-undeclared nodata where many pixels are 0 in every band and hardly any are near it, as in stripes and collars."""
+Zeros count as undeclared nodata where many pixels are 0 in every band and hardly any are near it.
+"""
 
 from __future__ import annotations
 

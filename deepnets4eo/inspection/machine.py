@@ -1,7 +1,4 @@
-"""What this computer offers the toolbox, and what is wrong with it: versions, drivers, devices, extras, weights, memory, where can be
-written.
-
-Takes nothing; reads only what is installed, and writes only files that it removes. Folders of the user's home are written as ~."""
+"""What this computer offers the toolbox, and what is wrong with it; folders of the user's home are written as ~."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Describes a folder of masks by colour with the classes.json that is delivered with them, whose colours need not be those of the masks.
-
-Takes a folder; returns facts and problems. Memory: one mask."""
+"""Describes a folder of masks by colour with its classes.json, whose colours need not be those of the masks."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
 """Blocks of a job that other processes do (`jobs.executors` says which).
 
-One protocol: a block has a name and is idempotent, its result goes into a file that all processes see (`jobs.journal`), and only a
-small receipt comes back. So a block that was lost with its worker is simply done again, and the result does not depend on how many
-workers there are or in which order they finish. What a worker needs is sent as a function with plain arguments, such as paths; it
-opens the data itself, once.
+A block has a name and is idempotent, its result goes into a file (`jobs.journal`), a small receipt comes back: a lost
+block is done again, and no result depends on workers or their order.
 """
 
 from __future__ import annotations

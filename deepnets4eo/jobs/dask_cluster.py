@@ -1,9 +1,4 @@
-"""The workers of a Dask cluster as an executor (`jobs.blocks`): futures alone, each a block by its name.
-
-Takes the address of a scheduler, on this computer or behind TLS: a scheduler unpickles what it is sent, so that all who reach it
-can run code. A scheduler that is restarted is connected to again, and is handed out what is not finished; without any worker the job
-ends after a while, and goes on with --resume.
-"""
+"""The workers of a Dask cluster as an executor (`jobs.blocks`); a scheduler unpickles code, so it is here or behind TLS."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Who does the blocks of a job: threads of this process alone, processes of this computer, or the workers of a Dask cluster.
+"""Who does the blocks of a job: threads of this process, processes of this computer, or the workers of a Dask cluster.
 
-Takes one word, as of the command line: `4` threads, `processes:4`, `dask:4`, or the address of a scheduler. Processes are started
-afresh, none is forked; one that dies is replaced, and they end when the job ends, however that is.
+Takes `4`, `processes:4`, `dask:4`, or the address of a scheduler. No process is forked; they end with the job.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The journal of one job: named blocks of work that are finished, so that an interrupted or divided job goes on from them.
 
-Takes a folder that belongs to one identity of inputs, options and code (`jobs.identity`). One .npz a block of work,
-written beside and renamed, read without pickle; one that is cut short or damaged counts as not finished.
+One .npz a block in the folder of one identity (`jobs.identity`); one that is damaged counts as not finished.
 """
 
 from __future__ import annotations

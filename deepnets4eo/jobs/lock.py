@@ -1,7 +1,6 @@
 """One job at a time writes an output: a second one is refused at once, with the process of the first.
 
-The operating system locks a small file beside the output, so that the lock ends with its process, however that ends;
-the file is removed when the job is done.
+The system locks a small file beside the output, so that the lock ends with its process.
 """
 
 from __future__ import annotations

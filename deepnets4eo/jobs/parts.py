@@ -1,8 +1,4 @@
-"""How a job is divided: into parts that several processes or computers share, and into steps with one progress.
-
-A part knows its number and how many there are, and says which of a job's items are its own. Parts are contiguous, so
-that neighbours are read together.
-"""
+"""How a job is divided: into contiguous parts that several processes or computers share, and into steps with one progress."""
 
 from __future__ import annotations
 

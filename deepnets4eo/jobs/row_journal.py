@@ -1,8 +1,6 @@
-"""Finished rows of a raster, kept in a journal beside the unfinished file: what an interrupted prediction goes on from.
+"""Finished rows of a raster, kept beside the unfinished file: what an interrupted prediction goes on from.
 
-Takes finished rows; returns them in the order in which they were recorded. Survives kill -9 and a full disk: rows that
-are cut short or damaged, and all after them, are computed again to the same bits. Refuses to continue another job's
-work, or to discard work unasked.
+Survives kill -9 and a full disk: damaged rows, and all after them, are computed again. Refuses another job's work.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""The hidden folders of a job, beside its output: what an interrupted job has finished, and products until all are there.
-
-An interrupted job goes on from its scratch folder. Products appear together, or none does; the file that says that all
-is there, the manifest, comes last.
-"""
+"""The hidden folders of a job, beside its output: what an interrupted job has finished, and products until all are there."""
 
 from __future__ import annotations
 

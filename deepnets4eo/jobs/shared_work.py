@@ -1,7 +1,4 @@
-"""Blocks whose results are arrays: computed by an executor, each into a file of a folder that all processes see, and taken in order.
-
-Takes what computes a block by its name; a result that is there already, of a job that was interrupted, is not computed again.
-"""
+"""Blocks whose results are arrays, each in a file of a shared folder, taken in order; finished ones are not computed again."""
 
 from __future__ import annotations
 

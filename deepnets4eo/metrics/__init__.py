@@ -1,5 +1,4 @@
-"""Scores from one confusion matrix, eroded borders, boundary scores, intervals, area estimates, scores of detections and of
-continuous values, calibration."""
+"""Scores from one confusion matrix, eroded borders, boundaries, intervals, areas, detections, continuous values, calibration."""
 
 from deepnets4eo.metrics.accuracy import (
     AreaEstimate,

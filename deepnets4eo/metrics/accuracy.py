@@ -1,7 +1,7 @@
-"""Intervals of scores and counts: bootstrap over tiles, area-adjusted estimates, stratified counts, Wilson.
+"""Intervals of scores and counts: bootstrap over tiles, area-adjusted estimates, Wilson.
 
-Takes counts; returns estimates with their intervals.
-Refuses designs from which no interval follows (one tile, a stratum with fewer than two samples)."""
+Refuses designs from which no interval follows (one tile, a stratum with fewer than two samples).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Borders between classes: a reference without them, as ISPRS scores it, and how well those of a prediction agree with it.
 
-Takes class indices 0 … K − 1 with void 255. Blocks with a halo of `radius_px`, and windows with a margin, give what whole images
-do. Refuses negative radii, shapes that differ, and margins that are too narrow."""
+Refuses negative radii, shapes that differ, and margins that are too narrow.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One confusion matrix, counted while streaming, and every score derived from it.
+"""One confusion matrix of class indices (void 255), counted while streaming, and every score derived from it.
 
-Takes label arrays of class indices (0 … K − 1, void 255); scores are fractions. Refuses arrays of differing shape or of
-floats. A class that does not occur has the score NaN and is left out of means."""
+A class that does not occur has the score NaN and is left out of means.
+"""
 
 from __future__ import annotations
 

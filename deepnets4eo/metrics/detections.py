@@ -1,7 +1,7 @@
 """Scores of detections: one detection an object, by overlap or by distance; precision, recall, F1, average precision.
 
-Takes detections and a reference, both polygons. Further detections of the same object are false alarms.
-Refuses layers of which only one has a CRS."""
+Refuses layers of which only one has a CRS.
+"""
 
 from __future__ import annotations
 

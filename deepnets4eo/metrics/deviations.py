@@ -1,8 +1,7 @@
-"""How far standard deviations say where estimates are wrong, and how much: sparsification and intervals, counted while streaming.
+"""How far standard deviations say where estimates are wrong: sparsification and intervals, counted while streaming.
 
-Takes reference, estimate and its standard deviation in any one unit, NaN where there is none. Curves are of histograms with steps of
-1 % of the deviation.
-Ilg et al., Uncertainty Estimates and Multi-Hypotheses Networks for Optical Flow (ECCV 2018): area under the sparsification error."""
+Curves are of histograms with steps of 1 % (Ilg et al., ECCV 2018: area under the sparsification error).
+"""
 
 from __future__ import annotations
 

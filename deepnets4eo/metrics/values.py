@@ -1,7 +1,7 @@
-"""Errors of a continuous map, such as heights or depth, counted while streaming, and every score derived from them.
+"""Errors of a continuous map, counted while streaming, and every score derived from them.
 
-Takes reference and prediction in any one unit, NaN where there is none. Median and percentiles are of a histogram of errors with steps
-of 0.1 % of an error."""
+Median and percentiles are of a histogram with steps of 0.1 % of an error.
+"""
 
 from __future__ import annotations
 

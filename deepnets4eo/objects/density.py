@@ -1,7 +1,4 @@
-"""Numbers of objects: counts per polygon, and maps of objects per hectare.
-
-Takes objects as outlines or points, counted by their centre, and polygons or a grid to count them on. Maps are written
-in strips as Cloud-Optimized GeoTIFF."""
+"""Numbers of objects, counted by their centre: per polygon, and as maps of objects per hectare, written in strips."""
 
 from __future__ import annotations
 

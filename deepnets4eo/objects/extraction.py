@@ -1,7 +1,7 @@
 """Objects of a label raster: the mask of a class, opened, its regions, touching ones split, a box around each.
 
-Takes labels of any size and reads them in blocks; the result does not depend on them. Length, width, heading and area are
-in metres, whatever the CRS; without one a pixel counts as a metre."""
+Length, width, heading and area are in metres, whatever the CRS; without one a pixel counts as a metre.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Touching objects in a mask separated: at necks of the distance map, or into pieces of a known area.
-
-Takes the mask of one connected region and returns numbered pieces that cover it. Pure functions of small arrays."""
+"""Touching objects in a connected mask separated: at necks of the distance map, or into pieces of a known area."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a map is of: event, place, dates and sensors of what it was made from, credit and producer.
+"""What a map is of: event, place, dates and sensors, credit and producer; refuses dates that are none or in wrong order.
 
-Takes text from the user; refuses dates that are none, or in the wrong order. What the user leaves out of a map of two dates
-is taken from the tags of their files where they have it, with a finding that names the tag. It changes no result."""
+What the user leaves out is taken from the tags of the files, with a finding. It changes no result.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a reader of a map must know before its figures: doubts about the inputs or about the result.
-
-A finding is made where something is measured (images, registration, footprints, evidence, network) and reaches the
-summary, the first line of the page and the last lines of the command line. It takes no decision itself."""
+"""What a reader of a map must know before its figures: doubts about the inputs or about the result, where measured."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""No job writes over what it reads: outputs are compared with the files of all inputs before the work starts.
-
-Refuses an output that is an input, a part of one (a tile of a mosaic, a file of a run, a side file of a Shapefile) or a
-link to one, and two outputs of one name. A dry run refuses the same."""
+"""No job writes over what it reads: refuses outputs that are inputs, parts of them or links, and two outputs of one name."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Oriented boxes: outlines, overlap, greedy suppression, painting.
-
-Takes (N, 5) float64 boxes: row and column of the middle, length, width (pixels), heading (radians, of the long side,
-from the direction of columns towards that of rows, 0 to π). Pure functions; polygons are in pixels, (column, row)."""
+"""Oriented boxes (N, 5): row and column of the middle, length, width (pixels), heading (0 to π, from columns towards rows)."""
 
 from __future__ import annotations
 

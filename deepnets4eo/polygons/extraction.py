@@ -1,7 +1,7 @@
 """Label rasters to polygons: one per connected region, with its class and area, simplified or right-angled on demand.
 
-Takes a layer of labels of any size and reads it in blocks; the result does not depend on them. Areas and tolerances
-are in metres whatever the CRS. Refuses rasters that are no labels, values without a class, and numbers below zero."""
+Areas and tolerances are in metres. Refuses rasters that are no labels, values without a class, and numbers below zero.
+"""
 
 from __future__ import annotations
 

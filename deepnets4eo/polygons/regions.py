@@ -1,12 +1,9 @@
 """Connected regions of equal labels, numbered block by block and outlined from their corners, as if traced at once.
 
-Takes a layer of whole-number labels; returns polygons on pixel corners (x = column, y = row), holes kept, in the order
-of their first pixels, the same whatever the block size. Pixels that touch only by a corner are not connected.
-
-Where four pixels meet, each region among them has a corner if it holds one of them, three, or two across. A corner has one
-side along the row and one along the column. Sorted along their lines, corners that follow each other are the two ends of
-a side: so all sides are found at once, and a ring is walked from side to side. Where a region touches itself at a corner,
-the walk crosses over, so that what the region encloses becomes a hole: outlines are valid as they are made."""
+Where four pixels meet, a region has a corner if it holds one of them, three, or two across. Sorted along rows and columns,
+corners that follow each other are ends of a side, and a ring is walked from side to side; where a region touches itself,
+the walk crosses over, so that what it encloses becomes a hole.
+"""
 
 from __future__ import annotations
 

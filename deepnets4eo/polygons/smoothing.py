@@ -1,8 +1,4 @@
-"""Outlines of pixels as people draw them: staircases cut, common borders kept common, right angles, and no gaps at borders.
-
-Takes polygons on pixel corners, as `trace_regions` returns them, or polygons in metres; pure geometry. A polygon that a
-right-angled one would not fit stays as it is. Outlines that were traced without the border between them grow into it, each
-up to the middle."""
+"""Outlines of pixels as people draw them: staircases cut, common borders kept common, right angles, and no gaps at borders."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Polygons as flat arrays of vertices and back, so that NumPy can work on all of them at once; centres and maps of shapes.
-
-Takes arrays of shapely Polygons, to be taken apart without None or empty ones."""
+"""Polygons as flat arrays of vertices and back, so that NumPy can work on all of them at once; centres and maps of shapes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""A page on which a person corrects a label map by clicks; see `outputs.served_page` for who is let in.
-
-It shows one tile of the scene at a time, whatever tile was opened last by any page: a page that is behind learns so, and overwrites
-nothing.
-"""
+"""A page on which a person corrects a label map by clicks, tile by tile; one that is behind overwrites nothing."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""A label map that a person corrects by clicks, in a folder of its own: `labels.tif` of the run, and beside it what the person did.
+"""A label map of a scene of any size that a person corrects by clicks, tile by tile, in a folder of its own.
 
-Takes a run of a network and a scene of any size, which is worked on tile by tile. After every stroke the clicks (`clicks.gpkg`, which
-`predict --clicks` reads as well) and the labels of the tile (`tiles/`) are written beside and renamed; `finish` puts all tiles into
-`corrected.tif`. Refuses a folder of another run or scene.
+After every stroke `clicks.gpkg` and the tile's labels are renamed into place; `finish` writes `corrected.tif`.
 """
 
 from __future__ import annotations

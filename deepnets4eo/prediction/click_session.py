@@ -1,9 +1,7 @@
-"""Labels of a small scene corrected click by click: discs as inputs of the network, and weights that adapt to the clicks.
+"""Labels of a small scene corrected click by click: discs as inputs of a network, and weights that adapt to the clicks.
 
-Takes a network that is a segmenter; works on a copy of it. Clicks are shown to a network that learnt with them (DISIR, Lenczner et al.
-2020). Its weights also take a few steps on what was clicked, held to the scores before them, so that the rest stays (DISCA, Lenczner et
-al. 2020): those of normalisation and of the last layer alone, which are few, so that every click can be taken back. Statistics of
-normalisation stay. The steps do not show the discs, which would explain the clicks by themselves and leave nothing to learn.
+Only weights of normalisation and of the last layer move, held to the scores before (DISIR, DISCA: Lenczner et al. 2020),
+without the discs, which would explain the clicks by themselves.
 """
 
 from __future__ import annotations

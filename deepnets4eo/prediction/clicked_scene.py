@@ -1,7 +1,6 @@
-"""A scene with a person's clicks, from a file of points, as a run takes it: discs as a layer, and weights that adapted to them.
+"""A scene with a person's clicks, from a file of points: discs as a layer, and weights that adapted to them.
 
-Takes points with the name or value of their class; refuses points outside the scene, classes that the run does not have, and runs
-without a network.
+Refuses points outside the scene, classes that the run does not have, and runs without a network.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A run and a scene → a label raster: streamed, in bounded memory, resumable, the same bits however it is cut up.
 
-Writes labels, and optionally probabilities and entropy, as Cloud-Optimized GeoTIFFs with palette and legend.
-Refuses scenes that do not fit the run, outputs that exist, memory that does not suffice, and another job's progress."""
+Refuses scenes that do not fit the run, outputs that exist, memory that does not suffice, and another job's progress.
+"""
 
 from __future__ import annotations
 

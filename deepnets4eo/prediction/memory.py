@@ -1,8 +1,7 @@
-"""How much memory a prediction takes: how many tiles a network computes at once, and how wide strips may be.
+"""How many tiles a network computes at once, and how wide strips may be, within a memory limit.
 
-Takes sizes in bytes, or a segmenter and a device; a CPU gains nothing from more than one tile. On a GPU the number follows
-from its whole memory, not from what is free now, so that resumed predictions use the same one. Refuses limits that the network alone exceeds, and
-names one that suffices."""
+On a GPU that follows from its whole memory. Refuses limits that the network alone exceeds, and names one that suffices.
+"""
 
 from __future__ import annotations
 

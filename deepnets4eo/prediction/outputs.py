@@ -1,7 +1,4 @@
-"""What a prediction writes.
-
-The rasters are labels, and optionally probabilities and entropy; or the values of a quantity. Takes finished rows; writes one Cloud-Optimized
-GeoTIFF per product, which gets its name when it is complete."""
+"""What a prediction writes: labels, probabilities and entropy, or values, as one COG a product, named when complete."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A scene as a run takes it: opened, values as it learnt them, pixels of the size that it works at; and its results on the scene's own grid.
+"""A scene as a run takes it, with values and pixels as it learnt them; and its results on the scene's own grid.
 
-Takes a path, a layer or several, or an open scene; refuses one that does not fit the run. Results of other pixels are the
-nearest ones, and void where the scene is not valid."""
+Results of other pixels are the nearest ones, and void where the scene is not valid.
+"""
 
 from __future__ import annotations
 

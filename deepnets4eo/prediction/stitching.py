@@ -1,7 +1,6 @@
 """Tiles joined into finished rows of a strip of the scene, in bounded memory.
 
-Takes tiles of one strip in lattice order; returns runs of finished rows in whole blocks of the output file.
-Cores that abut are put side by side; cores that overlap are summed with weights, always in lattice order, so that each pixel's sum has the same bits wherever strips begin and work is resumed.
+Cores that overlap are summed with weights, always in lattice order, so that each pixel's sum has the same bits.
 """
 
 from __future__ import annotations

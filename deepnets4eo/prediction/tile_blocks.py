@@ -1,8 +1,6 @@
-"""Tiles of a prediction that other processes compute, and this one stitches: blocks of neighbouring tiles, each a file.
+"""Tiles of a prediction that other processes compute, up to four a file, and this one stitches; files go with their rows.
 
-Takes an executor, the segmenter and the scene as it is labelled, of files; refuses scenes of arrays, which other processes do not see.
-A file holds the results and the validity of up to four tiles and stays until the rows that they reach are recorded, so that an interrupted
-job computes again only what was in work.
+Refuses scenes of arrays, which other processes do not see.
 """
 
 from __future__ import annotations

@@ -1,10 +1,7 @@
-"""Tiles of a scene, prepared for a segmenter, read ahead by threads and returned in lattice order.
+"""Tiles of a scene, prepared for a segmenter, read ahead by threads and returned in lattice order, mirrored at its edges.
 
-Takes a scene, an input spec and a lattice; returns fixed-shape images and the validity of their cores. Where a tile
-reaches beyond the scene it is filled by mirroring what it has; a core without valid pixels has no image. For networks
-that would scale each tile alone (`segmenters.any_size`), the scene is scaled by its own values, which change from place
-to place without steps: cells of about 512 px are measured once, what lies between their centres is interpolated, so
-that a pixel is scaled alike in every tile that shows it. Pixels that are not valid enter no measure."""
+For networks that would scale each tile, the scene is scaled by cells of about 512 px, measured once and interpolated.
+"""
 
 from __future__ import annotations
 

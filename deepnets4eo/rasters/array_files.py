@@ -1,8 +1,7 @@
-"""Arrays of MATLAB, HDF5 and NumPy files as sources of layers, read by window.
+"""Arrays of MATLAB, HDF5 and NumPy files as sources of layers, read by window; each thread opens the file anew.
 
-Takes what `formats.array_files` opens; each thread opens the file anew. Refuses a grid of another size than the array.
-Arrays whose axes were read in another order than the labels have are transposed; sizes that differ in every order are
-refused: no pixel could be matched."""
+Axes in another order than the labels' are transposed; sizes that differ in every order are refused.
+"""
 
 from __future__ import annotations
 

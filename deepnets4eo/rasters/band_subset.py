@@ -1,8 +1,7 @@
-"""Some bands of a raster as a raster of their own, described in memory; and which alpha bands are no mask.
+"""Some bands of a raster as a raster described in memory (GDAL warps all bands otherwise); and which alpha bands are no mask.
 
-GDAL warps and keeps all bands that a raster has, whichever are read: three of 200 took 30 times as long as with this.
-A band that a file marks as alpha though it can be no mask, such as the fourth of a four-band image that GDAL wrote, is
-known by its name, or by its values in nine small windows; it is read as a band."""
+Such a band is known by its name, or by its values in nine small windows.
+"""
 
 from __future__ import annotations
 

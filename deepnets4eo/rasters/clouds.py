@@ -1,6 +1,6 @@
-"""Masks of clouds: rasters in which 0 is clear and any other value hides the ground, and bands of products that say it in their own way.
+"""Masks of clouds, 0 where clear: rasters, and bands of products that say it in their own way.
 
-Takes files or layers. Refuses several bands of which none is known by its name, and nodata 0 where 0 has a meaning.
+Refuses several bands of which none is known by its name, and nodata 0 where 0 has a meaning.
 """
 
 from __future__ import annotations

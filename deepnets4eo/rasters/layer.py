@@ -1,7 +1,7 @@
 """A raster of bands on a grid, read by window: a file, a mosaic of tiles, a URL, an array, or one of a file of arrays.
 
-Takes whatever `Layer.open` is given; returns physical values (see `values`) beside a mask of what is valid.
-Refuses what is not a raster, has no pixels, or cannot be resampled to a grid, naming the file and the reason."""
+Returns physical values (see `values`) and what is valid. Refuses what is no raster, or cannot be resampled to a grid.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Several files as one raster, described in memory: tiles side by side as a mosaic, or files of one size as its bands.
 
-Takes a file, a folder, a glob or a list; refuses tiles that differ in CRS, bands, type or resolution (the same bands in another order are put in order), and bands that
-differ in size, georeference or type, and names both files."""
+Refuses tiles of other CRS, bands, type or resolution, and bands of other size, place or type, naming both files.
+"""
 
 from __future__ import annotations
 

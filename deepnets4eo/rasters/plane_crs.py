@@ -1,8 +1,7 @@
-"""Coordinate reference systems in x and y alone, and the one rule for rasters without a CRS.
+"""Coordinate reference systems in x and y alone, without the axis of ellipsoidal heights, which GeoTIFF cannot hold.
 
-GeoTIFF and GeoPackage cannot hold a projected CRS with an axis of ellipsoidal heights, so that axis is left out.
-Without a CRS, lengths and areas are in pixels, unless their size in metres is stated (`--gsd`): it puts the raster on a
-plane in metres, without a place on the Earth, so that everything measured on it is in metres."""
+Without a CRS, lengths and areas are in pixels, unless their size in metres is stated (`--gsd`).
+"""
 
 from __future__ import annotations
 

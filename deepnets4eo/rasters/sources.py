@@ -1,7 +1,6 @@
 """What a layer reads from: a file, a mosaic of tiles, an array, or any of these warped to another grid.
 
-Each source reads windows inside its own grid and returns which pixels are valid. No two threads share a dataset handle at a time.
-Refuses what `formats.rasters` does not open, what has no pixels, and tiles that differ in CRS, bands, type or resolution.
+No two threads share a dataset handle at a time. Refuses what `formats.rasters` does not open, and what has no pixels.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Thresholds between two classes, such as no change and change or water and land, from the histogram of a value.
+"""Thresholds between two classes from a histogram: Otsu 1979; Kittler and Illingworth 1986; two Gaussians; 2-means.
 
-Otsu 1979; Kittler and Illingworth 1986; two Gaussians by expectation maximisation (Bruzzone and Prieto 2000); 2-means.
-Takes counts in equal bins; refuses histograms with a single value."""
+Refuses histograms with a single value.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,6 @@
-"""What the numbers of a band mean: physical values, which pixels hold data, what cannot belong to the others, and labels.
+"""What the numbers of a band mean: physical values, which pixels hold data, outliers, and labels (bytes, void 255).
 
-Takes arrays of bands with the scale, offset and nodata values that their file states. A pixel is valid unless it holds the
-value without data, NaN or infinity. Labels are whole numbers and bytes, void (255) where nothing is valid.
-Values far from all others (undeclared nodata, spikes) are found because a mean and a deviation depend on few of them, so
-that what is scaled by them shows nothing else any more. Refuses fractions and strange values of labels, naming the raster.
+Refuses fractions and strange values of labels, naming the raster.
 """
 
 from __future__ import annotations

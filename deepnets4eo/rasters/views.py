@@ -1,8 +1,6 @@
-"""Layers seen otherwise than their files say: pixels worked on as they are read, a stated size of pixels, collars without data.
+"""Layers seen otherwise than their files say: pixels worked on as read, a stated size of pixels, collars without data.
 
-A view takes a layer and what its pixels become; a subclass adds `read`. It refuses to be warped: that needs a file.
-Values that no instrument measures, such as undeclared nodata of −3.4e38, are masked: sums of their squares are infinite,
-so that no mean, covariance or correlation could be computed beside them. A class whose value a label raster declares as nodata is named: its pixels are void.
+A view's subclass adds `read`; it is not warped. Values that no instrument measures are masked: their squares are infinite.
 """
 
 from __future__ import annotations

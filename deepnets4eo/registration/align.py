@@ -1,8 +1,6 @@
 """Pre to post: wide windows for a first model, fine windows twice, a model chosen and tested on hold-out tie points.
 
-Where that is not good, first models of every turn and of learned matches are tried, behind the same gate. Takes two layers of any
-CRS, resolution and band count; refuses pairs that do not overlap or of which only one has a CRS (unless they have the same shape, and are
-then taken pixel for pixel).
+Else models of every turn and of learned matches are tried, behind the same gate. Refuses pairs that do not overlap.
 """
 
 from __future__ import annotations

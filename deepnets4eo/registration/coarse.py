@@ -1,8 +1,4 @@
-"""A first model from wide windows: the peak of the sum of all correlation surfaces.
-
-Single coarse windows may fail; summed, their surfaces have one clear peak. Where the images are turned or scaled the
-peak moves from window to window, so similarities are tried as well and scored on all surfaces at once.
-"""
+"""A first model from wide windows: the peak of the sum of all correlation surfaces, also of similarities."""
 
 from __future__ import annotations
 

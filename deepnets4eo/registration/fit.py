@@ -1,8 +1,4 @@
-"""Translation, similarity or affine through tie points of which many may be wrong.
-
-Kernels on (N, 2) arrays of metres; which model to take is decided on points that the fit did not see.
-Refuses nothing: with fewer points than a model needs, the simpler one is taken.
-"""
+"""Translation, similarity or affine through tie points (N, 2) of which many may be wrong; with few points a simpler one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""One flat frame in metres in which both images are compared.
+"""One flat frame, the post grid's pixels in metres (x right, y down), in which both images are compared.
 
-The frame is the post grid's pixel frame scaled to metres (x right, y down); it needs no CRS of its own, and any other
-layer is resampled to it through the two georeferences. Refuses layers of which only one has a CRS.
+Refuses layers of which only one has a CRS.
 """
 
 from __future__ import annotations

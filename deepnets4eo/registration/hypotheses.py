@@ -1,8 +1,6 @@
-"""Where today's coarse search finds nothing: first models from every turn and scale, tried one after the other on a coarse view.
+"""First models from every turn and scale, best first, tried on a coarse view where the coarse search does not succeed.
 
-Both images are seen once, in a bounded part around the middle of the overlap. For each turn and scale the windows of the turned view
-are correlated with those of the other, and the surfaces summed: each moved by what a remaining small turn and stretch would move its
-window, so that windows far apart still agree. Returns several models, the best first; whether one is right is the hold-out gate's matter.
+Surfaces of windows are summed, each moved by what a small further turn and stretch would move its window.
 """
 
 from __future__ import annotations

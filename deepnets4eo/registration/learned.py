@@ -1,7 +1,6 @@
-"""First models from learned key points: ALIKED's and DISK's, matched by LightGlue, where the extra `match` is installed.
+"""First models from key points of ALIKED and DISK, matched by LightGlue, where the extra `match` is installed.
 
-They place pairs of other light, season or view angle coarsely, since ground, roofs and trees move apart between view angles; whether
-the place is right is the hold-out gate's matter. Sources: arXiv 2304.03608 (ALIKED), 2006.13566 (DISK), 2306.13643 (LightGlue).
+arXiv 2304.03608 (ALIKED), 2006.13566 (DISK), 2306.13643 (LightGlue).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Two images of one site as one value: opened, checked, registered, and the pre image seen as the post image shows the site.
 
-Takes paths or layers; each step returns another pair, nothing is resampled before it is read. Refuses images whose numbers stand
-for colours, and one image given twice.
+Refuses images whose numbers stand for colours, and one image given twice.
 """
 
 from __future__ import annotations

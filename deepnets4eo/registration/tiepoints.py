@@ -1,7 +1,6 @@
-"""Tie points between two images in one frame: which windows are compared, and the shift between both in each by correlated edges.
+"""Tie points: windows spread over the overlap, in bounded number, and the shift in each by correlated edges.
 
-Takes a bounded number of windows spread over the overlap, so the cost does not grow with the images. Each pair of
-images sets its own threshold: windows of different sites, matched on purpose, show what chance alone reaches.
+Windows of different sites, matched on purpose, set each pair's threshold.
 """
 
 from __future__ import annotations

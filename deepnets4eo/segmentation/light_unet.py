@@ -1,5 +1,4 @@
-"""A light U-Net: the first stages of a ResNet encoder and a narrow decoder of half resolution, for machines without a
-GPU."""
+"""A light U-Net for machines without a GPU: the first stages of a ResNet encoder, a narrow decoder of half resolution."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Weights for SegNet's encoder: VGG-16-BN as trained on ImageNet, the encoder of a SegNet, or the notebook of
-DeepNetsForEO."""
+"""Weights for SegNet's encoder: VGG-16-BN as trained on ImageNet, of a SegNet, or the notebook of DeepNetsForEO."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Networks that learn from labels of which some are wrong: a head with noisy scores, and two networks that teach each other.
 
-For pixels and for whole images alike. Both return scores (N, K, H, W), or (N, K) of images, as any network does, so that losses,
-prediction and export need not know them. The losses `uniform` and `entropy`, and labels that are probably wrong, are elsewhere:
-`training.losses`, `evaluation.suspects`."""
+For pixels and for whole images alike; see also the losses `uniform` and `entropy`, and `evaluation.suspects`.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Runs that take images unlike those they learnt from: of other ground sizes of a pixel, or scaled by their own values.
+"""Runs that take images of other ground sizes of a pixel, or scaled by their own values; works without PyTorch.
 
-Networks that learnt from made-up places did so at one ground size; prediction and the damage job resample images for them.
-Networks whose first layer scales each window by its own values would show the borders of tiles: prediction scales the whole
-scene beforehand (`prediction.tile_reader`). Takes any segmenter; works without PyTorch."""
+Where a first layer would scale each tile, prediction scales the whole scene beforehand (`prediction.tile_reader`).
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""Clicks: pixels whose class a person names, as further inputs of a network, and where a person who sees errors would click.
+"""Clicks, pixels whose class a person names, as a layer of a network, and where a person who sees errors would click.
 
-A network that learnt with clicks has a layer `clicks`: a channel for each class, in which a disc lies around every click, 1 in its middle
-and 0 at its edge (Lenczner et al. 2020, DISIR). Discs are full in training, too: cut out by the truth, they would show outlines that a
-person's clicks do not. Scenes without clicks lack the layer.
+A channel for each class, with full discs that fall from 1 to 0 around clicks (Lenczner et al. 2020, DISIR).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Many passes of a network whose dropout stays on: the mean of what they say, and how far they differ (Gal and Ghahramani 2016).
+"""The mean and spread of many passes of a network whose dropout stays on (Gal and Ghahramani 2016).
 
-What comes before the first dropout is the same in every pass, so it is computed once; each further pass begins there. Normalisation
-keeps its statistics. Every pass leaves out the same units in all tiles, as drawn by its number alone: results do not depend on how a
-scene is cut, and neighbouring tiles fit. Takes a segmenter that is a network; refuses others, and networks without dropout."""
+What comes before the first dropout is computed once. A pass leaves out the same units in all tiles, so that they fit.
+"""
 
 from __future__ import annotations
 

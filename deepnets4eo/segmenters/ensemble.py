@@ -1,8 +1,7 @@
-"""Several segmenters as one, and several views of each tile: mirrored, turned, scaled.
+"""Several segmenters of one legend and input as one, by mean or majority, and views of each tile: mirrored, turned, scaled.
 
-Takes segmenters of any kinds with one legend and the same inputs; their probabilities are averaged, or the majority of
-their labels is taken. What is made is a `Segmenter` itself, or a run, so that prediction takes it as any other.
-Refuses members that differ, unknown votes and views, and scales outside 0.25 … 4."""
+Refuses members that differ, unknown votes and views, and scales outside 0.25 … 4.
+"""
 
 from __future__ import annotations
 

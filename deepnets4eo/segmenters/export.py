@@ -1,12 +1,8 @@
-"""Trained networks as ONNX files, for other runtimes: one file with the weights, and inputs, legend and tiling in its metadata.
+"""Trained networks as ONNX files with inputs, legend and tiling in the metadata, checked against the run.
 
-Takes a run; writes a graph from prepared images (N, C, H, W) float32 to logits (N, K, H, W), checked against the run.
-Refuses runs that hold no network, and a graph that returns other labels.
-
-Two runtimes add in another order, and so differ in the last digits. Where a pooling with indices has two values
-that are equal but for those, the index is another one, and scores of nearby pixels differ visibly, though both are
-right; repeated rows at a padded edge make such ties by the hundred. No tolerance fits all pixels then, so the network
-itself is run with rounding added, several times what torch makes in most layers."""
+Refuses runs without a network, and graphs with other labels. Runtimes round differently, and poolings with indices turn
+ties into visible differences, so the network itself is run with rounding added to see what is one.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""What a segmenter was trained on: layers, bands, units, range, scaling and ground sampling distance.
+"""What a segmenter was trained on: layers, bands, units, range, scaling and GSD; the only place where values are scaled.
 
-Takes samples as `Scene.read` returns them; returns scaled tensors. The only place where values are scaled.
-Refuses scenes that do not fit: missing layer, other bands or order, another range of values, another GSD.
-A layer that training left out at times (modality dropout) may be missing; a warning names it."""
+Refuses scenes that do not fit; a layer that training left out at times may be missing.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,7 @@
-"""Networks by name: every architecture and encoder of segmentation-models-pytorch, and those that branches register.
+"""Networks and heads by name: those of segmentation-models-pytorch, and of the entry points `deepnets4eo.networks`, `.heads`.
 
-Takes a name such as "unet", "unet/resnet34" or a registered one; refuses unknown names and names the nearest.
-Branches register through setup.cfg, entry-point group `deepnets4eo.networks`: `name = module:factory`, the factory
-taking in_channels and num_classes and returning a module that maps (N, C, H, W) to logits (N, K, H, W).
-Heads of any network come likewise: group `deepnets4eo.heads`, `name = module:function(network, num_classes, **options)`;
-they replace the last convolution with as many channels as there are classes."""
+A factory takes in_channels and num_classes and returns a module (N, C, H, W) → logits; a head replaces the last convolution.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Weights from elsewhere: a local safetensors file into an encoder of any recipe, its first layer fitted to other bands.
+"""Weights of a local safetensors file into an encoder of any recipe, its first layer fitted to other bands.
 
-Takes files of timm, torchvision, smp and other networks with the same layers, with whatever stands before their names; CLIP and DINOv3 as
-published and as Hugging Face names them; Prithvi. Refuses pickled files, and weights of another network; a message says what was loaded,
-what was fitted, and what was left."""
+Takes names of timm, torchvision, smp, CLIP, DINOv3 and Prithvi. Refuses pickled files, and weights of another network.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""Images of more than 8 bits, and of fractions, shown as a run learnt them that was trained on images of 8 bits.
-
-Takes what a run expects of a layer, and the layer; returns a linear stretch for each band, measured on the image itself from a
-bounded, evenly spread sample. None if the image is 8-bit (even stored
-as 16-bit) or the run was not trained on 8-bit images.
-"""
+"""Images of more than 8 bits as a run that learnt from 8-bit images takes them: a linear stretch for each band."""
 
 from __future__ import annotations
 

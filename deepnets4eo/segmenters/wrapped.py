@@ -1,7 +1,4 @@
-"""What segmenters around other segmenters share: inputs and legend, device, tiling, description and files.
-
-Takes any kind of segmenter. A description holds that of the segmenter inside. A run's folder is flat: the files of several
-members get a prefix each."""
+"""What segmenters around other segmenters share: inputs and legend, device, tiling, description and files."""
 
 from __future__ import annotations
 

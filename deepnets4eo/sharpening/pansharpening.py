@@ -1,7 +1,6 @@
 """Colours of a coarse image in the detail of a panchromatic band: Brovey, GSA or PCA, and how good the result is.
 
-Takes an image and a finer band of the same date and site. Two passes by blocks: sums over the coarse grid fix the method's few numbers,
-then each pixel of the fine grid follows from its own values. Refuses a band that is not finer, and images that share no pixel.
+Refuses a band that is not finer, and images that share no pixel.
 """
 
 from __future__ import annotations

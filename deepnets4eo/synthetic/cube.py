@@ -1,7 +1,7 @@
-"""A hyperspectral cube of the city, several times coarser than the image, with the materials that its pixels show.
+"""A hyperspectral cube of the city, several times coarser than the image, and the materials that mix in its pixels.
 
-Takes an acquisition and the coverings of its roofs; shares of materials mix linearly within a pixel under the light and
-shadow of the image. Memory: about 8 bytes a band and coarse pixel, and some 40 a fine pixel."""
+Memory: about 8 bytes a band and coarse pixel, and some 40 a fine pixel.
+"""
 
 from __future__ import annotations
 

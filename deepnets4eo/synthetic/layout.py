@@ -1,7 +1,4 @@
-"""Lays out the city: block after block with lots, buildings, paving, fences, parked cars; then the trees.
-
-Takes a style, the extent in metres and a generator; returns a plan. A block is filled according to its use: rows of houses with
-drives and fences, flats, halls with car parks, parks, in street coordinates (u, v)."""
+"""Lays out the city: block after block with lots, buildings, paving, fences, parked cars; then the trees."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""What the miniature city is made of: the look, spectrum and class of each material, and of each pixel and laser return of a surface.
+"""What the miniature city is made of: the look, spectrum and class of each material, pixel and laser return.
 
 Colours are display values 0–255 of (red, green, blue, near infrared); reflectance is their square over 255².
-A material varies between two poles, mixed by broad (15–150 m), middle (2–15 m) and fine (< 2 m) texture. A pulse of a laser hits the
-top; through crowns some go on to the ground. Classes of points are ASPRS codes: 2 ground, 3 low, 5 high vegetation, 6 building,
-9 water, 11 road, 1 anything else."""
+Points have ASPRS codes: 2 ground, 3 low, 5 high vegetation, 6 building, 9 water, 11 road, 1 anything else.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """The plan of the city: its street net and the positions of all objects, before any pixel is painted.
 
-Streets are two families of lines in bent coordinates (u across, v along the blocks). Made by `layout` from a style; used for
-painting, vectors and the event. A building is a union of rectangles (or one disc) in a frame of its own (a along, b across, metres);
-each part carries the same kind of roof and the higher one wins."""
+A building is a union of rectangles (or one disc) in a frame of its own (a along, b across, metres); the higher part wins.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Paints one building (roof planes, covering texture, parapets, chimneys, machines, panels; then its damage) and small objects.
-
-Works in the window around the building; the arrays of that window are a `Patch`, which the damage painters change. Fences
-and hedges, cars, boats, garden clutter and debris are oriented rectangles."""
+"""Paints one building in its window, a `Patch` (roof planes, covering, chimneys, then its damage), and small objects."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Laser scans of the miniature city from the air and from the street, with what each cannot see.
 
-Takes an acquisition (of the intact or the damaged city). Walls hide what lies behind them. From the street, the density
-falls with the square of the distance, since rays are even in angle. Coordinates are true, whatever the images' offset.
-Classes are ASPRS codes and `points.RUBBLE_CLASS` for rubble."""
+Coordinates are true; classes are ASPRS codes and `points.RUBBLE_CLASS` for rubble.
+"""
 
 from __future__ import annotations
 

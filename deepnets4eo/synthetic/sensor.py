@@ -1,9 +1,7 @@
 """From surface to image: light and shadows, radiance, relief displacement, resampling, blur, noise, tone; one acquisition.
 
-Radiance is linear; display values 0–255 are its square root through the sensor's gain, haze, gamma and saturation. Shadows are
-swept along the sun's azimuth over heights in metres, shading is by slope, and the sky is what each pixel sees of it; all passes are
-linear in pixels, for shadows of any length. An `Acquisition` takes the painted surface and the affine map from image pixels to the
-canvas, and computes each product at first use."""
+Radiance is linear; display values 0–255 are its square root. An `Acquisition` computes each product at first use.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""The painted state of the city at one date: heights, colours and materials of every pixel, and the textures it is painted with.
+"""The painted state of the city at one date: heights, colours and materials of every pixel, in local metres (y down).
 
-Takes shapes in local metres (x to the right, y down, origin at the upper left corner of the canvas).
-Objects are stamped without loops: sample points of all rectangles at once, later ones on top. Textures are noise with a chosen range
-of wavelengths, made once as periodic tiles and repeated; their periods differ, so that the sum does not visibly repeat.
+Objects are stamped at once, later ones on top. Textures are repeated noise whose periods differ.
 """
 
 from __future__ import annotations

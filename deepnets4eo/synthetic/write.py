@@ -1,9 +1,4 @@
-"""The vector layers of a city, and how all layers are written: COGs and GeoPackages, marked as synthetic.
-
-Vectors are the truth, footprints with errors, and an incomplete, shifted layer like that of OSM.
-
-Takes rasters, vector layers and a description (`City.write` collects them); writes over an older city only with `overwrite`.
-"""
+"""The vector layers of a city (truth, footprints with errors, a shifted OSM), and how all layers are written, as synthetic."""
 
 from __future__ import annotations
 

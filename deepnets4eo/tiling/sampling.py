@@ -1,5 +1,4 @@
-"""Windows and pixels to train on: at random, or with each class in turn; each label block is read once. And a few windows or
-items spread evenly over many: enough to measure a raster, a scene or a dataset, twice the same."""
+"""Windows and pixels to train on, at random or with each class in turn; and windows or items spread evenly over many."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Scores of classes: probabilities, best class, entropy, and fractions as bytes; float32 with the classes along one
-axis."""
+"""Scores of classes: probabilities, best class, entropy, and fractions as bytes; float32, classes along one axis."""
 
 from __future__ import annotations
 

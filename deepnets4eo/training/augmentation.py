@@ -1,7 +1,7 @@
-"""Random flips, quarter turns, changes of light, missing layers and clicks, on samples of the frozen contract.
+"""Random flips, quarter turns, changes of light, missing layers and clicks, on samples of scaled layers, channels first.
 
-Takes a sample: tensors by name, channels first (or (H,W)), already scaled to about unit variance.
-All layers of a sample turn together; only images change their light; invalid pixels, and missing layers, are 0."""
+All layers of a sample turn together; only images change their light; invalid pixels, and missing layers, are 0.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""How images without labels are changed while a network learns: batches on the device of the network, each image by draws of its own.
+"""How images (N, C, P, P) without labels are changed while a network learns, each by draws of its own: weakly or strongly.
 
-Takes standardised images (N, C, P, P). Weak changes are turns, mirror images and shifts; strong ones turn by any angle, shear,
-move, blur, sharpen, change the gain of all bands alike and cut a square out. What needs three channels or would give each image a
-scale of its own (colour, saturation, grey, contrast by histogram, equalise, posterise, solarise) is left out: reflectance is kept."""
+What needs three channels, or would give each image a scale of its own, is left out: reflectance is kept.
+"""
 
 from __future__ import annotations
 

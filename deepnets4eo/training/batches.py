@@ -1,8 +1,7 @@
-"""The batches of the epoch that runs: how many windows each has, timed, and on a GPU copied there while the network computes.
+"""The batches of the epoch that runs: how many windows each has, timed, and copied to a GPU while the network computes.
 
-Where the recipe leaves the size of a batch to the GPU, steps with ever more windows are tried on a copy of the network.
-What is chosen follows from the GPU's whole memory, not from what is free now, so that the same training gives the same
-weights."""
+Sizes that the GPU decides follow from its whole memory, not from what is free, so that weights stay the same.
+"""
 
 from __future__ import annotations
 

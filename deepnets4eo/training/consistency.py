@@ -1,8 +1,7 @@
-"""Learning without labels: how sure a network is of its own labels, and what that makes an image, pixel or building weigh in the loss.
+"""Learning without labels: what a network's certainty (U, K) makes an image, pixel or building weigh in the loss.
 
-Takes probabilities q (U, K) of weakly changed images and what the network makes of strongly changed ones; returns weights and losses,
-to the equations of pseudo-label (Lee 2013), FixMatch (Sohn 2020), FlexMatch (Zhang 2021) and SoftMatch (Chen 2023). What they
-remember are buffers, so that an interrupted training goes on the same."""
+By pseudo-label (Lee 2013), FixMatch (Sohn 2020), FlexMatch (Zhang 2021) and SoftMatch (Chen 2023); their memory is in buffers.
+"""
 
 from __future__ import annotations
 

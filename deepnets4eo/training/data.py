@@ -1,8 +1,7 @@
-"""Batches of samples read ahead of the network, and samples that are windows of scenes.
+"""Samples that are windows of scenes, and batches read ahead: layers (C, H, W) float32, valid (H, W) and the target.
 
-Takes split scenes, the inputs of a segmenter and the recipe; returns batches: layers by name (C, H, W) float32, valid
-(H, W) bool, and the target of the task. Samples are NumPy arrays; batches to train on are tensors, batches to validate
-on are arrays, so that methods without a network need no PyTorch. All draws follow from (seed, epoch)."""
+Training batches are tensors, validation ones arrays, so that some methods need no PyTorch. Draws follow from (seed, epoch).
+"""
 
 from __future__ import annotations
 

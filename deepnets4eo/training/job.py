@@ -1,8 +1,7 @@
 """Training as users call it: a recipe's name or file and data in, a run folder out, or one run a seed.
 
-Takes a catalog name, a YAML file or a Recipe; overrides as `section.key=value`. Calls the recipe's task.
-Refuses folders that exist without the option to overwrite or resume, and resuming with another recipe or other data:
-files count by size and time, like those of interrupted predictions."""
+Refuses folders that exist without the option to overwrite or resume, and resuming with another recipe or other data.
+"""
 
 from __future__ import annotations
 

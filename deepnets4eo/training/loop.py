@@ -1,9 +1,8 @@
-"""The one optimisation loop, for any network and any loss: epochs, schedule, validation, checkpoints, resumption.
+"""The one optimisation loop, for any network and loss: epochs, schedule, validation, checkpoints, resumption.
 
-Takes a network, `step(network, batch) -> loss`, batches, and `validate(network) -> scores`; assumes no task.
-Everything random is drawn anew from (seed, epoch, step), so a resumed training ends in the same bits as one that ran
-through. After Ctrl-C the step that runs is finished and saved, and a resumed training goes on with the next one.
-Several processes (`training.ranks`) average their gradients, so that they are one training; the first alone writes."""
+Everything random follows from (seed, epoch, step), so a resumed training ends in the same bits. Several processes
+(`training.ranks`) average their gradients; the first alone writes.
+"""
 
 from __future__ import annotations
 

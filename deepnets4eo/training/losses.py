@@ -1,11 +1,8 @@
-"""What segmentation minimises and how it is validated: named losses, weighted and summed; void and invalid pixels never enter.
+"""What segmentation minimises: named losses, weighted and summed, in which void and invalid pixels never enter.
 
-Takes logits (N,K,H,W), mask (N,H,W) int64 with void 255, valid (N,H,W) bool. A batch without any counted pixel
-costs 0 (not NaN), and its gradient is 0. Refuses names it does not know.
-No loss waits for the device: what is not counted is multiplied away, never picked out, and weights lie on the device.
-A network may return several logits in training, the main ones first (deep supervision): their losses are summed.
-A part of it with `extra_loss(mask)` adds to them, as distance heads and the contrastive loss of Siamese networks do; one with
-`masks_for(scores, mask)` chooses what each learns from, as co-teaching does."""
+Takes logits (N, K, H, W), also several, main ones first, and mask (N, H, W), void 255; batches without pixels cost 0.
+A part with `extra_loss(mask)` adds to them; one with `masks_for(scores, mask)` chooses what each learns from.
+"""
 
 from __future__ import annotations
 

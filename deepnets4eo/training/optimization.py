@@ -1,8 +1,6 @@
-"""How weights move: the learning rate of each step, the optimiser, and the running mean of the weights over the steps.
+"""How weights move: the learning rate of each step, the optimiser, and the running mean of weights (Polyak and Juditsky 1992).
 
-The rate is a pure function of the step and of the scores of the epochs before, so a resumed training needs no state but
-its log. The mean (Polyak and Juditsky 1992) is kept with the optimiser's state, and so written and read with checkpoints;
-the statistics of batch normalisation are averaged likewise, since those of the last weights do not fit the mean ones.
+The rate follows from the step and earlier scores alone; the statistics of batch normalisation are averaged likewise.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""One network trained by several processes: which of them this one is, what they exchange, and how they are started.
+"""One network trained by several processes, with the environment variables that `torchrun` and `run_ranks` set.
 
-Takes the environment variables that `torchrun` and `run_ranks` set. Each process learns from its share of every
-batch; the first one alone validates and writes. Trusts that a batch can be shared evenly (`training.job` checks it).
-Log records and the error of the first process that fails reach the caller; the others are ended then, and when the
-caller ends."""
+Each learns from its share of every batch; the first alone validates and writes. The first error reaches the caller.
+"""
 
 from __future__ import annotations
 

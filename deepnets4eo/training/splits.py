@@ -1,9 +1,7 @@
 """Which part of the data is learnt from and which is validated on: the one builder of splits, for every task.
 
-Takes scenes, and boxes of what is counted as a whole (buildings, points); returns masks, windows and the split as GeoJSON,
-and maps of the parts, which `evaluate --withheld` reads. No pixel of a validation block is shown to the network in
-training; random splits break that, and are called leaky. Splits that follow the labels read each scene once, by
-windows: a labelled pixel counts where all layers are valid. Memory: two bytes a pixel."""
+No pixel of a validation block is seen in training; random splits break that, and are called leaky. Memory: two bytes a pixel.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """State of a training on disk: one safetensors file with its scalars as JSON in the header; nothing is unpickled.
 
-Takes a network, its optimiser and a mapping of plain values. Written beside and renamed, so a kill leaves the last
-complete epoch. Refuses files that are truncated, damaged, foreign, or of another network."""
+Written beside and renamed. Refuses files that are truncated, damaged, foreign, or of another network.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the training part of the scenes looks like: mean, deviation and range of every band; pixels of every class.
+"""Mean, deviation and range of every band, and pixels of every class, of the training part of scenes, window by window.
 
-Takes split scenes; reads windows one by one, so memory does not grow with the scenes. Only valid pixels of the
-training part count. Refuses layers whose band counts differ, and training parts without any valid pixel."""
+Refuses layers whose band counts differ, and training parts without any valid pixel.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Windows of scenes that are made when they are read: training without files, and without end.
+"""Windows of scenes that are made from a seed when they are read: training without files, and without end.
 
-Takes a function that makes a scene from a seed, and one that cuts a window out of it. Everything follows from the seed
-of the training and the epoch, so a resumed training sees what one that ran through sees; no epoch repeats another."""
+Everything follows from the seed of the training and the epoch; no epoch repeats another.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The raster of values that a regression learns from: its section of the recipe, how windows of it are read, and what is wrong with it.
+"""The raster of values that a regression learns from: its section of the recipe, how it is read, and what is wrong with it.
 
-Takes layers of scenes in any unit whose factor is known; returns values in the unit of the quantity, NaN where void.
-Refuses other units, values that cannot be, surfaces where heights above ground are learnt, and zeros of which it is not clear what they mean."""
+Refuses unknown units, values that cannot be, surfaces for heights above ground, and zeros of unclear meaning.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Windows without labels beside labelled ones, and what training on them adds to the loss (the methods of `consistency`).
 
-Takes the samples of a task and further ones whose labels are not read; refuses trainings in which nothing is without labels, scenes
-unlike those of training, and networks with losses of their own."""
+Refuses trainings in which nothing is without labels, scenes unlike those of training, and networks with own losses.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the estimation of a quantity minimises: named losses of values in their unit, each a mean over the pixels whose value is known.
+"""Named losses of estimates (N, C, H, W), mean and maybe deviation, each a mean over pixels whose value (N, H, W) is known.
 
-Takes predictions (N, C, H, W), mean and maybe standard deviation, and values (N, H, W), NaN where there is none. A batch without any value
-costs 0, and its gradient is 0. Published names and formulas: Carvalho et al., ICIP 2018; the second term of Eigen's is the corrected one."""
+Carvalho et al., ICIP 2018; the second term of Eigen's is the corrected one.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Points along the outlines of many polygons: each side is cut into equal pieces, with one point in the middle of each.
-
-Only those pieces of a long side that lie near a window need to be made, so that the cost of an outline does not grow with
-its size."""
+"""Points along the outlines of many polygons, in the middle of equal pieces of each side, also those near a window alone."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Sides of polygons in pixels, as GDAL's pixel-centre rule needs them. Missing, empty and not finite polygons have
-none."""
+"""Sides of polygons in pixels, as GDAL's pixel-centre rule needs them; missing, empty and not finite ones have none."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The page as one file that works offline: shared scripts and styles, those of the kind of map, images and objects.
 
-Takes panels, shapes and columns; returns or writes HTML. All text in it is escaped, and files are named without folders.
-Shapes are rings in half pixels of the image, as one byte steps, packed with gzip: columns of small integers."""
+All text is escaped, and files are named without folders. Shapes are one-byte steps in half pixels, packed with gzip.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""The image panels of the page of a map: the pre and post image as small WebP tiles on the post image's pixels.
+"""The image panels of a map's page: pre and post image as small WebP tiles on the post pixels, through the registration.
 
-Takes layers; the pre image is seen through the registration, so that both panels show the same ground. The whole scene
-comes averaged down; as far as the budget allows, the spots with most damage or change come close to full resolution too.
+The scene is averaged down; spots with most damage or change come close to full resolution within the budget.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""The server of a page on which a person works, for the browsers of this computer alone.
+"""The server of a page on which a person works, for the browsers of this computer alone: 127.0.0.1, by a random token.
 
-It listens on 127.0.0.1; its address holds a random token, without which nothing is given out, and requests that name another host or
-come from another site are refused. The page loads nothing from elsewhere (its content security policy says so to the browser). Names
-and notes go to it as JSON and are set as text. A page has three assets of its own (`NAME.html`, `.css`, `.js`) and shares two: `page.css`,
-and `page.js` with the keyboard, the messages, and how it sends what was done.
+Requests of other hosts and sites are refused, and the page loads nothing from elsewhere. Its assets are `NAME.html`, `.css`
+and `.js`; `page.css` and `page.js` are shared.
 """
 
 from __future__ import annotations
