@@ -19,6 +19,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.catalog import run_path, shipped_path
+from deepnets4eo.damage.decision.passes import ImageSteps, load_model, open_models
 from deepnets4eo.damage.evidence.point_evidence import PointEvidence
 from deepnets4eo.damage.evidence.raster_evidence import RasterEvidence
 from deepnets4eo.damage.evidence.table import (
@@ -38,7 +39,7 @@ from deepnets4eo.damage.inputs.journal import JobControl, damage_journal, labels
 from deepnets4eo.damage.inputs.opening import Inputs, open_inputs, open_pair
 from deepnets4eo.damage.inputs.registered_scene import PreparedScene
 from deepnets4eo.damage.inputs.settings import FurtherInputs, ProductOptions, Settings
-from deepnets4eo.damage.job import ImageSteps, assess_inputs, assess_part, load_model, open_models
+from deepnets4eo.damage.job import assess_inputs, assess_part
 from deepnets4eo.damage.map import PRODUCTS, DamageMap
 from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.products.areas import check_areas, open_people

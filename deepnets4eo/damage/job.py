@@ -6,58 +6,61 @@ decision, products; the last is `DamageMap.save`."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.calibration.pool import Score
-from deepnets4eo.damage.decision.decision import DecisionModel
+from deepnets4eo.damage.decision.decision import Decision, DecisionModel
 from deepnets4eo.damage.decision.estimates import BuildingGround
-from deepnets4eo.damage.decision.findings import block_findings
-from deepnets4eo.damage.decision.inundation import find_water, inundated_buildings, with_inundation
+from deepnets4eo.damage.decision.findings import (
+    block_findings,
+    empty_outline_findings,
+    evidence_findings,
+    join_findings,
+    segmenter_findings,
+    unbuilt_findings,
+)
+from deepnets4eo.damage.decision.inundation import Inundation, find_water, inundated_buildings, with_inundation
 from deepnets4eo.damage.decision.model import set_not_assessed
-from deepnets4eo.damage.decision.unbuilt import NO_BUILDING, UNBUILT, UnbuiltOutlines, find_unbuilt
-from deepnets4eo.damage.evidence import EvidenceTable, gather
-from deepnets4eo.damage.evidence.gather import EVIDENCE
+from deepnets4eo.damage.decision.passes import (
+    ImageSteps,
+    open_models,
+)
+from deepnets4eo.damage.decision.unbuilt import NO_BUILDING, UnbuiltOutlines
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.evidence.extents import map_extents
 from deepnets4eo.damage.evidence.point_evidence import PointEvidence, PointScore, with_point_columns
 from deepnets4eo.damage.evidence.raster_evidence import (
-    ClassMapSource,
     RasterEvidence,
     mean_scores,
-    open_class_map_source,
     with_class_shares,
     with_scores,
 )
-from deepnets4eo.damage.inputs.checks import CheckedImages
-from deepnets4eo.damage.inputs.find_buildings import BuildingNetwork, with_outline_probability
-from deepnets4eo.damage.inputs.journal import JobControl, Passes, damage_journal
+from deepnets4eo.damage.inputs.find_buildings import with_outline_probability
+from deepnets4eo.damage.inputs.journal import JobControl, damage_journal
 from deepnets4eo.damage.inputs.opening import Inputs, open_inputs
-from deepnets4eo.damage.inputs.registered_scene import NOT_ON_BUILDINGS, PreparedScene
+from deepnets4eo.damage.inputs.registered_scene import PreparedScene, registration_findings
 from deepnets4eo.damage.inputs.settings import Settings
-from deepnets4eo.damage.map import DamageMap
-from deepnets4eo.damage.map_making import make_map
-from deepnets4eo.damage.network.pooling import TileWork
-from deepnets4eo.damage.vocabulary import POST_ONLY
+from deepnets4eo.damage.map import DamageMap, MapImages
+from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
+from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, PRE_POST
 from deepnets4eo.errors import InputError
-from deepnets4eo.footprints.read import Footprints
+from deepnets4eo.footprints.read import Footprints, footprint_findings, outline_date_findings
 from deepnets4eo.grid import apply_affine
-from deepnets4eo.jobs.blocks import DoBlock, StepFinder, Steps
 from deepnets4eo.jobs.journal import Journal
-from deepnets4eo.jobs.parts import WHOLE, Part, Progress
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import count_of, worst_first
+from deepnets4eo.jobs.parts import Part
+from deepnets4eo.outputs.event import EventInfo, event_findings
+from deepnets4eo.outputs.findings import Finding, worst_first
 from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
 from deepnets4eo.rasters.scene import LayerLike
 
 logger = logging.getLogger(__name__)
-
-NETWORK, NETWORK_POST, BUILDINGS = "network", "network_post", "buildings"  # steps, and folders of their tiles
 
 
 def assess(
@@ -245,145 +248,6 @@ def _assess_part(inputs: Inputs, part: Part, settings: Settings, journal: Journa
     journal.mark_part(part)
 
 
-@dataclass(frozen=True)
-class ImageSteps:
-    """The long work of a job, its passes over the images; whole, or a part's share of it.
-    part : whose share is done; None for the job that makes the map, which keeps the results of its steps and not only
-    blocks and tiles."""
-
-    scene: PreparedScene
-    model: DecisionModel
-    journal: Journal
-    passes: Passes
-    part: Part | None = None
-    remote: Steps | None = None
-    failed: dict[int, str] = field(default_factory=dict)
-
-    @classmethod
-    def plan(
-        cls, scene: PreparedScene, model: DecisionModel, journal: Journal, progress: Progress | None,
-        part: Part | None = None, remote: Steps | None = None,
-    ) -> ImageSteps:  # fmt: skip
-        """The steps with their shares of the progress."""
-        paired = scene.registered_pre is not None and model.reads_pre
-        return cls(
-            scene, model, journal, Passes.of(progress, graded=model.grader is not None, paired=paired), part, remote
-        )
-
-    def grade_pair(self) -> pd.DataFrame | None:
-        """The network's probabilities from both images, one row a footprint; None where it does not take part."""
-        if not self._graded:
-            return None
-        tiles = self._tiles(NETWORK, self.passes.network)
-        return self._run(NETWORK, lambda: self.model.network_probabilities(self.scene, tiles))
-
-    def gather_evidence(self) -> EvidenceTable:
-        """What both images and the surface models say of every building; of none where the outlines may lie beside them."""
-        inputs, position = self.scene.inputs, self.scene.position
-        if not position.known:
-            logger.warning("the structure of no building is assessed: the footprints are not known to lie on buildings")
-            return EvidenceTable.empty(inputs.footprints.frame["id"].to_numpy(), NOT_ON_BUILDINGS)
-        part = self.part or WHOLE
-        whose = "" if part == WHOLE else f", part {part}"
-        logger.info("gathering the evidence of %s%s …", count_of(len(inputs.footprints), "building"), whose)
-        return gather(
-            inputs.pre, inputs.post, inputs.footprints, self.scene.registration, outlines_px=inputs.outlines_px,
-            alignment=position.alignment, aligned_on=position.image, dsm_pre=inputs.dsm_pre, dsm_post=inputs.dsm_post,
-            cloud_mask=inputs.cloud_mask, workers=self.scene.settings.workers, progress=self.passes.evidence,
-            scratch=self.journal.folder_of("blocks"), part=part, steps=self.remote,
-        )  # fmt: skip
-
-    def find_unbuilt(self) -> UnbuiltOutlines | None:
-        """Outlines without a building in the registered pre image; None where they are not aligned on it, or it is radar."""
-        inputs, settings, position = self.scene.inputs, self.scene.settings, self.scene.position
-        pre, alignment = self.scene.registered_pre, position.alignment
-        if pre is None or position.image != "pre" or (alignment is not None and alignment.status != "ok"):
-            return None
-        if settings.sensor == "auto" and "pre" in inputs.radar:
-            return None
-        logger.info("looking for outlines without a building in the pre image …")
-        part = self.part or WHOLE
-        outlines = find_unbuilt(
-            pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed,
-            progress=self.passes.unbuilt, scratch=self.journal.folder_of("unbuilt"), part=part,
-            network=BuildingNetwork.in_box() if self.model.box_decides else None,
-            tiles=replace(self._tiles(BUILDINGS, self.passes.built), failed={}), steps=self.remote,
-        )  # fmt: skip
-        if self.passes.built is not None:
-            self.passes.built(1.0)  # done, or there was no network to look
-        return outlines
-
-    def grade_post(self, evidence: EvidenceTable) -> pd.DataFrame | None:
-        """The network's probabilities from the post image alone, for the buildings that the evidence assesses so."""
-        if not self._graded:
-            return None
-        # whatever the part: the tiles around its buildings
-        tiles = replace(self._tiles(NETWORK_POST, self.passes.post), part=WHOLE)
-        return self._run(NETWORK_POST, lambda: self.model.post_probabilities(self.scene, evidence, tiles))
-
-    def block_function(self, step: str) -> DoBlock:
-        """In a worker: what does a block of a step."""
-        finder = StepFinder(step)
-        here = replace(self, remote=finder)
-        seen = EvidenceTable.empty(self.scene.inputs.footprints.frame["id"].to_numpy(), "")
-        graded = replace(seen, frame=seen.frame.assign(method=POST_ONLY))  # whichever they are: a tile is one of theirs
-        jobs: dict[str, Callable[[], object]] = {
-            NETWORK: here.grade_pair,
-            EVIDENCE: here.gather_evidence,
-            UNBUILT: here.find_unbuilt,
-            BUILDINGS: here.find_unbuilt,
-            NETWORK_POST: lambda: here.grade_post(graded),
-        }
-        return finder.find(jobs[step])
-
-    def not_graded(self, count: int) -> NDArray[np.object_]:
-        """(N,) why the network could not grade a building; '' where it could, or was not needed."""
-        reasons = np.full(count, "", object)
-        for row, reason in self.failed.items():
-            reasons[row] = f"could not be graded: {reason}"
-        return reasons
-
-    def _tiles(self, step: str, progress: Progress | None) -> TileWork:
-        return TileWork(self.journal.tiles(step), self.part or WHOLE, progress, self.remote, step, failed=self.failed)
-
-    @property
-    def _graded(self) -> bool:
-        return self.scene.position.known and self.model.grader is not None
-
-    def _run(self, name: str, step: Callable[[], pd.DataFrame | None]) -> pd.DataFrame | None:
-        """The result of a step; the job that makes the map keeps it, a part knows only its share."""
-        if self.part is not None or isinstance(self.remote, StepFinder):
-            return step()
-        return self.journal.run(name, step, complete=lambda: not self.failed)
-
-
-def open_models(inputs: Inputs, settings: Settings) -> tuple[DecisionModel, ClassMapSource | None]:
-    """What grades the buildings, and what labels pixels for shares of classes: opened and checked before long work
-    starts. Errors: InputError and RunError for settings and models that do not fit the inputs."""
-    post = inputs.post_to_label or inputs.post
-    class_map = open_class_map_source(settings.class_shares, post, inputs.dsm_post) if settings.class_shares else None
-    return load_model(inputs, settings), class_map
-
-
-def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionModel:
-    """The model of the decision; on radar a network decides alone, and the weight-free model is refused. Errors:
-    InputError for settings that do not fit, and images that the model cannot read."""
-    model = DecisionModel.load(settings.model, settings.network_weight, settings.damaged_share)
-    radar = inputs.radar if settings.sensor == "auto" else ()
-    if radar and model.grader is None:
-        raise InputError(
-            f"{getattr(inputs, radar[0]).source} looks like radar (speckle); the weight-free model reads optical images only"
-            + (f", and the run does not decide: {model.skill.reason}" if model.skill is not None else "")
-            + f". Give a run trained on radar with --model RUN{', - for the pre image' if radar[0] == 'pre' else ''}, or "
-            "--set sensor=optical if it is none."
-        )
-    if radar:
-        model = replace(model, weight=1.0)
-    elif settings.network:
-        model = model.with_shipped(inputs.pre, inputs.post)
-    return model.fitted_to(inputs.pre, inputs.post)
-
-
 def _outlines_on_post(inputs: Inputs, evidence: EvidenceTable) -> NDArray[np.object_]:
     """Outlines (N,) in the post image's CRS, moved to where it shows the buildings."""
     shift_px = evidence.frame[["dx_px", "dy_px"]].to_numpy(float)
@@ -391,3 +255,87 @@ def _outlines_on_post(inputs: Inputs, evidence: EvidenceTable) -> NDArray[np.obj
     moved = apply_affine(inputs.post.grid.affine, coordinates + shift_px[owner])
     outlines: NDArray[np.object_] = shapely.set_coordinates(inputs.outlines_px.copy(), moved)
     return outlines
+
+
+def make_map(
+    scene: PreparedScene,
+    outlines: NDArray[np.object_],
+    model: DecisionModel,
+    decision: Decision,
+    unbuilt: UnbuiltOutlines | None,
+    event: EventInfo,
+    inundation: Inundation | None = None,
+) -> DamageMap:
+    """The map of a decision; its parameters say whether a network was used, and its weight, on radar the network's alone."""
+    inputs, settings, registration = scene.inputs, scene.settings, scene.registration
+    evidence, alignment = decision.evidence, scene.position.alignment
+    frame, graded = evidence.frame, decision.graded
+    columns = {"id": frame["id"].to_numpy()}
+    columns |= {name: graded[name].to_numpy() for name in ("damage", "damage_prob", "confidence", "damage_set")}
+    columns |= {
+        name: frame[name].to_numpy() for name in ("status", "reason", "method", "dx_px", "dy_px", *evidence.names)
+    }
+    compared = columns["method"] == PRE_POST
+    if registration is not None and registration.usable and compared.any():
+        middles = shapely.centroid(inputs.outlines_px)
+        off_m = registration.error_m(np.column_stack((shapely.get_x(middles), shapely.get_y(middles))))
+        columns["pre_off_m"] = np.where(compared, off_m.round(2), np.nan)
+    if inundation is not None:
+        columns["inundated"] = frame["inundated"].to_numpy()
+    crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()
+    stretches = stretches_of_job(model.stretches, settings.segmenter, inputs.pre, inputs.post)
+    extents = map_extents(inputs.post, inputs.cloud_mask, outlines, (frame["status"] == ASSESSED).to_numpy())
+    damage_map = DamageMap(
+        buildings=gpd.GeoDataFrame(columns, geometry=outlines, crs=crs),
+        assessed_extent=extents.assessed,
+        extent_without_outlines=extents.without_outlines,
+        registration=(registration.to_dict() if registration else {})
+        | {"footprints": alignment.to_dict() if alignment else {"status": "not moved"}},
+        meaning=evidence.meaning,
+        synthetic=inputs.post.synthetic or (inputs.pre is not None and inputs.pre.synthetic),
+        parameters=asdict(settings)
+        | {"damaged_share": settings.damaged_share or decision.share.value, "network": model.box_decides}
+        | {"network_weight": model.weight if model.grader is not None else 0.0}
+        | {"evidence": {score.name: score.to_dict() for score in _scores_of(inputs)}}
+        | ({"stretch": {role: stretch.to_dict() for role, stretch in stretches.items()}} if stretches else {}),
+        inputs=inputs.paths | model.paths(),
+        findings=join_findings(
+            [
+                *_input_findings(scene, model, evidence),
+                *outline_date_findings(inputs.footprints, event.date_pre, event.date_post),
+                *(() if unbuilt is None else unbuilt_findings(unbuilt)),
+                *stretch_findings(stretches, {"pre": inputs.pre, "post": inputs.post}),
+                *(() if settings.segmenter else empty_outline_findings(evidence, unbuilt)),
+                *event_findings(event),
+            ],
+            decision.findings,
+        ),
+        footprints=inputs.footprints.account(),
+        damaged_share=decision.share.to_dict(),
+        estimates=decision.estimates,
+        event=event,
+        inundation={} if inundation is None else inundation.to_dict(),
+    )
+    damage_map.images = MapImages(inputs.pre, inputs.post, inputs.scores)
+    return damage_map
+
+
+def _scores_of(inputs: Inputs) -> tuple[Score, ...]:
+    return (*inputs.scores, *([] if inputs.points is None else [PointScore(inputs.points)]))
+
+
+def _input_findings(scene: PreparedScene, model: DecisionModel, evidence: EvidenceTable) -> list[Finding]:
+    """What the inputs, their registration and their evidence say about the worth of the map."""
+    inputs = scene.inputs
+    outlines = (
+        *segmenter_findings(scene.settings.segmenter, after=inputs.pre is None),
+        *footprint_findings(inputs.footprints),
+    )
+    by_water = int((evidence.frame["method"] == BY_WATER).sum())
+    findings = [*inputs.findings, *outlines, *scene.position_findings(by_water)]
+    if scene.position.known:
+        findings += [
+            *registration_findings(scene.registration, scene.settings),
+            *evidence_findings(inputs.pre if model.reads_pre else None, inputs.post, evidence),
+        ]
+    return findings

@@ -10,20 +10,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import pyogrio
 
 from deepnets4eo.damage.inputs.settings import ProductOptions
 from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, DamageMapContent
-from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, TITLES, UNGRADED, colors
-from deepnets4eo.display.figures import MAX_PX, SYNTHETIC_MARK, WITH_KEY, add_key, make_axes
-from deepnets4eo.display.summary import ColorRow, Summary, WithSummary, count_text
+from deepnets4eo.damage.products.plots import explore_content, lonboard_layer, plot_content, summarize_content
+from deepnets4eo.display.figures import MAX_PX
+from deepnets4eo.display.summary import Summary, WithSummary
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import check_overwrite, read_json
 from deepnets4eo.formats.vectors import vector_file
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.scratch import hidden_folder, publish
-from deepnets4eo.lazy import check_extra, name_missing_extra
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, worst_first
 
@@ -35,10 +33,6 @@ if TYPE_CHECKING:
 
     from deepnets4eo.damage.evidence.raster_evidence import ScoreLayer
     from deepnets4eo.rasters.scene import Layer, LayerLike
-
-LINE_POINTS, THIN_POINTS, CASING_POINTS = 1.6, 0.6, 1.2
-MANY = 500  # buildings from which on outlines are thin, or they hide each other
-
 
 MANIFEST = "manifest.json"
 PRODUCTS = (
@@ -204,8 +198,7 @@ class DamageMap(WithSummary, DamageMapContent):
         OutputError
             The folder holds something already, another job writes it, or the disk refuses.
         """
-        from deepnets4eo.damage.inputs.journal import products_folder
-        from deepnets4eo.damage.products.write import named_before, write_products
+        from deepnets4eo.damage.products.write import named_before, products_folder, write_products
         from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
 
         if post is None:
@@ -328,111 +321,3 @@ class DamageMap(WithSummary, DamageMapContent):
     def _summary(self) -> Summary:
 
         return summarize_content(self)
-
-
-def summarize_content(content: DamageMapContent) -> Summary:
-    """Returns the counts by grade, the registration, and the worst finding."""
-    counts = class_counts(content)
-    assessed = sum(counts[grade] for grade in GRADES)
-    shares = {grade: f"{counts[grade] / assessed:.0%}" if assessed else "" for grade in GRADES}
-    crs = content.buildings.crs
-    head = {
-        "buildings": f"{count_text(len(content.buildings), 'building')}, {assessed} assessed",
-        "CRS": "no CRS" if crs is None else f"EPSG:{crs.to_epsg()}" if crs.to_epsg() else crs.name,
-    }
-    facts = {"grades": ", ".join(f"{counts[grade]} {grade}" for grade in GRADES)}
-    if counts[UNGRADED]:
-        reasons = content.buildings.loc[content.buildings["status"] != ASSESSED, "reason"].value_counts()
-        by_count = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-        facts["not assessed"] = ", ".join(f"{count} {reason}" for reason, count in by_count)
-    if content.registration:
-        shift = content.registration.get("shift_m")
-        moved = "" if shift is None else f", pre moved by {shift:.1f} m"
-        facts["registration"] = f"{content.registration.get('status')}{moved}"
-    if content.findings:
-        worst = content.findings[0]
-        more = f" ({len(content.findings) - 1} more)" if len(content.findings) > 1 else ""
-        facts["worst finding"] = f"{worst.severity}: {worst.message}{more}"
-    rows = [
-        ColorRow(color, (TITLES[name], str(counts[name]), shares.get(name, "")))
-        for name in CLASSES
-        for color in [colors()[name]]
-    ]
-    return Summary(f"DamageMap{SYNTHETIC_MARK if content.synthetic else ''}", head, facts, rows, "grades")
-
-
-def plot_content(content: DamageMapContent, image: Layer | None, axes: Axes | None, max_px: int) -> Axes:
-    """Draw the outlines in the colours of their grades: over the image, or without one filled."""
-    from matplotlib.patheffects import withStroke
-
-    buildings, counts = content.buildings, class_counts(content)
-    axes = make_axes(axes, WITH_KEY)
-    if image is not None:
-        image.plot(axes, max_px=max_px)
-        if image.grid.crs is not None and buildings.crs is not None:
-            buildings = buildings.to_crs(image.grid.crs)
-    width = LINE_POINTS if len(buildings) < MANY else THIN_POINTS
-    casing = [
-        withStroke(linewidth=width + CASING_POINTS, foreground="black")
-    ]  # red outlines stand out from red roofs too
-    view = (axes.get_xlim(), axes.get_ylim()) if image is not None else None
-    palette = {name: tuple(value / 255 for value in color) for name, color in colors().items()}
-    grades = buildings["damage"].fillna(UNGRADED)
-    for name in CLASSES:
-        rows = buildings[grades == name]
-        if len(rows) and view is not None:
-            rows.boundary.plot(ax=axes, color=palette[name], linewidth=width, path_effects=casing, aspect=None)
-        elif len(rows):
-            rows.plot(ax=axes, facecolor=palette[name], edgecolor="0.3", linewidth=0.3)
-    if view is not None:
-        axes.set(xlim=view[0], ylim=view[1])
-    axes.set(
-        xticks=[],
-        yticks=[],
-        xlabel="",
-        ylabel="",
-        title=f"Building damage{SYNTHETIC_MARK if content.synthetic else ''}",
-    )
-    return add_key(axes, [(colors()[name], f"{TITLES[name]} ({counts[name]})") for name in CLASSES if counts[name]])
-
-
-TOOLTIP = ["id", "damage", "damage_prob", "reason"]  # of a building that the pointer is on
-FILLED = {"fillOpacity": 0.45, "weight": 1.5}
-FILL_ALPHA = 115  # of 255
-
-
-def explore_content(content: DamageMapContent, tiles: str | None) -> folium.Map:
-    """The buildings as a map of folium, see `DamageMap.explore`."""
-    check_extra("notebook")
-    palette = {TITLES[name]: "#" + "".join(f"{value:02x}" for value in colors()[name]) for name in CLASSES}
-    buildings = content.buildings[[*TOOLTIP, "geometry"]].assign(
-        grade=content.buildings["damage"].fillna(UNGRADED).map(TITLES)
-    )
-    caption = f"Building damage{SYNTHETIC_MARK if content.synthetic else ''}"
-    return buildings.explore(
-        "grade", categorical=True, categories=list(palette), cmap=list(palette.values()), tooltip=TOOLTIP, tiles=tiles,
-        style_kwds=FILLED, legend_kwds={"caption": caption}, name=caption,
-    )  # fmt: skip
-
-
-@name_missing_extra()
-def lonboard_layer(content: DamageMapContent) -> lonboard.PolygonLayer:
-    """The buildings as a layer of lonboard, see `DamageMap.to_lonboard`."""
-    import lonboard
-
-    if content.buildings.crs is None:
-        raise InputError(
-            "the buildings have no CRS, so that they have no place on a map of the world. Plot them instead."
-        )
-    buildings = content.buildings[[*TOOLTIP, "geometry"]].to_crs(4326)
-    palette = colors()
-    fill = np.array([[*palette[grade], FILL_ALPHA] for grade in buildings["damage"].fillna(UNGRADED)], np.uint8)
-    return lonboard.PolygonLayer.from_geopandas(
-        buildings, get_fill_color=fill, get_line_color=fill[:, :3].copy(), line_width_min_pixels=1
-    )
-
-
-def class_counts(content: DamageMapContent) -> dict[str, int]:
-    """Returns the number of buildings of every grade, and of those without one."""
-    counts = content.buildings["damage"].fillna(UNGRADED).value_counts()
-    return {name: int(counts.get(name, 0)) for name in CLASSES}

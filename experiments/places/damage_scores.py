@@ -24,8 +24,7 @@ from sklearn.metrics import cohen_kappa_score, log_loss, roc_auc_score
 
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.decision.model import to_decision_table
-from deepnets4eo.damage.network.grader import COLUMNS
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NOT_ASSESSED
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NETWORK_COLUMNS, NOT_ASSESSED
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.metrics import calibration_error
@@ -238,7 +237,7 @@ def assess_case(case: DamageCase, settings: Settings) -> dict[str, gpd.GeoDataFr
     methods = {BOTH: _rows(case, buildings, share, damage_map.damaged_share.get("interval_95"))}
     if settings == weight_free_settings():
         return {WEIGHT_FREE: methods[BOTH]}
-    if set(COLUMNS.values()) <= set(buildings.columns):
+    if set(NETWORK_COLUMNS.values()) <= set(buildings.columns):
         methods[NETWORK] = _rows(case, _decided_by_network(buildings), 0.5)
     return methods
 
@@ -353,7 +352,7 @@ def _auc_of_all(rows: pd.DataFrame) -> float:
 
 def _decided_by_network(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """The decision of the network alone, at a share of one half; what it did not grade is not assessed."""
-    probabilities = buildings[list(COLUMNS.values())].to_numpy(float)
+    probabilities = buildings[list(NETWORK_COLUMNS.values())].to_numpy(float)
     graded = np.isfinite(probabilities).all(axis=1)
     alone = buildings.assign(**to_decision_table(probabilities, buildings.index))
     alone["status"] = np.where(graded, ASSESSED, NOT_ASSESSED)

@@ -26,8 +26,8 @@ from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.model import DamageModel
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.network.architecture import DamageNet
-from deepnets4eo.damage.network.grader import COLUMNS, MEANING, NetworkGrader
-from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.damage.network.grader import MEANING, NetworkGrader
+from deepnets4eo.damage.vocabulary import GRADES, NETWORK_COLUMNS
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints.read import read_footprints
 from deepnets4eo.rasters.scene import Layer
@@ -39,7 +39,7 @@ from deepnets4eo.synthetic import City, Event
 from deepnets4eo.tiling import Tiling
 
 pytestmark = pytest.mark.usefixtures("registered_once", "labelled_once")
-NET = list(COLUMNS.values())
+NET = list(NETWORK_COLUMNS.values())
 NOTHING = np.zeros((0, 4))
 SMALL = {"name": "damage-network", "unet": "unet", "post_head": False, "decoder_channels": [16, 16, 8]}
 PERFECT = {"auc_major_or_worse": 1.0, "kappa": 1.0}

@@ -9,12 +9,14 @@ from block_jobs import KilledError, OneByOne
 from small_grader import make_grader
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import file_job, job
+from deepnets4eo.damage import file_job
+from deepnets4eo.damage.decision import passes
 from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.file_job import FileJob
 from deepnets4eo.damage.inputs.settings import FurtherInputs, Settings
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs.blocks import Executor, RefusedError
+from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import Part
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.synthetic import City, Event
@@ -35,7 +37,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of the evidence of 64 px."""
-    monkeypatch.setattr(job, "gather", partial(gather, block_px=64))
+    monkeypatch.setattr(passes, "gather", partial(gather, block_px=64))
 
 
 class Silent:
@@ -63,7 +65,7 @@ def assess(place: Path, out: Path, executor: Executor | None = None, *, resume: 
 def alone(place: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The tables of a job of one process with blocks of 64 px."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(job, "gather", partial(gather, block_px=64))
+    patch.setattr(passes, "gather", partial(gather, block_px=64))
     out = tmp_path_factory.mktemp("alone") / "map"
     assess(place, out)
     patch.undo()
@@ -113,7 +115,7 @@ def test_buildings_of_a_block_that_fails_are_not_assessed_and_a_finding_says_so(
 def test_no_building_is_assessed_where_the_only_block_fails(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job, "gather", gather)
+    monkeypatch.setattr(passes, "gather", gather)
     result = assess(place, tmp_path / "map", OneByOne(failing="evidence 0-0"))
     assert set(result.buildings["reason"]) == {"could not be measured: ValueError: no such luck (3 times)"}
 
@@ -121,7 +123,7 @@ def test_no_building_is_assessed_where_the_only_block_fails(
 def test_a_worker_that_sees_other_inputs_is_refused(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_job, "damage_journal", lambda *_: job.Journal(tmp_path / "nowhere"))
+    monkeypatch.setattr(file_job, "damage_journal", lambda *_: Journal(tmp_path / "nowhere"))
     with pytest.raises(RefusedError, match="holds no job of these inputs. Let all workers see the same files"):
         assess(place, tmp_path / "map", OneByOne())
 
@@ -155,7 +157,7 @@ def test_parts_whose_blocks_other_processes_do_make_the_map_of_one_process(
 
 
 def test_the_command_line_takes_processes(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "gather", gather)
+    monkeypatch.setattr(passes, "gather", gather)
     words = [*(str(place / name) for name in NAMES), "--set", "network=no", "--also", "csv"]
     written = []
     for workers in ("1", "processes:1"):

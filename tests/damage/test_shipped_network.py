@@ -18,7 +18,7 @@ from deepnets4eo.damage import DamageMap, Settings, assess
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.model import DamageModel
 from deepnets4eo.damage.network import grader as network_grader
-from deepnets4eo.damage.network.grader import COLUMNS
+from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS
 from deepnets4eo.errors import MissingExtraError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
@@ -26,7 +26,7 @@ from deepnets4eo.segmenters import checksums
 from deepnets4eo.synthetic import City, Event
 
 pytestmark = pytest.mark.usefixtures("registered_once", "labelled_once")
-NET = list(COLUMNS.values())
+NET = list(NETWORK_COLUMNS.values())
 SHIPPED_FOLDER = (
     network_grader.shipped_folder
 )  # as it is; all tests but those of this file see a toolbox without weights

@@ -21,8 +21,7 @@ from scipy.special import expit, logit
 
 from deepnets4eo.damage.calibration.probabilities import LEAST_PROBABILITY, border_log_odds, grade_probabilities
 from deepnets4eo.damage.calibration.reliability import Judgement, Reliability
-from deepnets4eo.damage.network.grader import COLUMNS
-from deepnets4eo.damage.vocabulary import POST_ONLY, PRE_POST
+from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_yaml
 from deepnets4eo.outputs.findings import Finding, count_of
@@ -36,7 +35,7 @@ EQUAL_SHARE = 0.5
 RELIABILITY, ALONE = "reliability", "reliability_alone"
 WITH_NETWORK, NETWORK_ALONE = "_network", "_network_alone"  # kinds of reliability, after the method
 UNMEASURED = "unmeasured"  # the kind of what was not measured beside the weight-free model
-NETWORK = list(COLUMNS.values())
+NETWORK = list(NETWORK_COLUMNS.values())
 SUFFIX = ".evidence.yaml"
 
 
@@ -236,7 +235,7 @@ def pool_log_odds(
     `weight` of the weight-free model's (logarithmic opinion pool, Genest & Zidek 1986). Without the network's evidence,
     the weight-free probabilities stay.
     weight_free : (N, 4); frame : of the evidence, with the network's columns; weight : 0–1, one or (N,)."""
-    network = frame[list(COLUMNS.values())].to_numpy(float)
+    network = frame[list(NETWORK_COLUMNS.values())].to_numpy(float)
     share = np.broadcast_to(weight, len(network))[:, None]
     odds = (1 - share) * border_log_odds(weight_free) + share * border_log_odds(network)
     graded = np.asarray(np.isfinite(odds).all(axis=1))

@@ -47,7 +47,6 @@ from deepnets4eo.damage.evidence.raster_evidence import score_findings
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
 from deepnets4eo.damage.inputs.checks import require_order, require_two_pictures
 from deepnets4eo.damage.network.grader import (
-    COLUMNS,
     MEANING,
     POST_ALONE,
     NetworkGrader,
@@ -58,7 +57,7 @@ from deepnets4eo.damage.network.grader import (
 )
 from deepnets4eo.damage.network.pairs import POST, PRE
 from deepnets4eo.damage.network.pooling import TileWork
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NETWORK_COLUMNS, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.segmenters.checksums import CARD, is_run
@@ -352,12 +351,12 @@ def with_network(
     """The table with the network's columns: of both images or of the post image alone, as each building is assessed.
     leaves_displaced : not of roofs that the post image shows beside their place, since the network compares the same place."""
     method = evidence.frame["method"].to_numpy()
-    graded = np.full((len(method), len(COLUMNS)), np.nan)
+    graded = np.full((len(method), len(NETWORK_COLUMNS)), np.nan)
     for used, table in ((PRE_POST, probabilities), (POST_ONLY, post)):
         if table is not None:
             graded = np.where((method == used)[:, None], table.to_numpy(float), graded)
     if leaves_displaced and evidence.displaced is not None:
         graded[evidence.displaced & (method == PRE_POST)] = np.nan
     logger.info("the network graded %d of %d buildings", int(np.isfinite(graded).all(axis=1).sum()), len(method))
-    added = dict(zip(COLUMNS.values(), graded.T, strict=True))
+    added = dict(zip(NETWORK_COLUMNS.values(), graded.T, strict=True))
     return replace(evidence, frame=evidence.frame.assign(**added), meaning=evidence.meaning | MEANING)

@@ -20,8 +20,7 @@ from deepnets4eo.damage.decision.unbuilt import LEAST_AUC, LEAST_DECOYS, NO_BUIL
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.table import BLANK
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
-from deepnets4eo.damage.products.content import LOOK, UNKNOWN_COUNT, WIDE
-from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, GRADES, POST_ONLY, PRE_POST
+from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, GRADES, LOOK, POST_ONLY, PRE_POST, UNKNOWN_COUNT, WIDE
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many, worst_first
 from deepnets4eo.rasters.scene import Layer
 

@@ -27,8 +27,7 @@ from deepnets4eo.damage.calibration.pool import EvidenceCard, Score, card_path
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.columns import MEANING
 from deepnets4eo.damage.evidence.point_evidence import MEANING as POINT_MEANING
-from deepnets4eo.damage.network.grader import COLUMNS as NETWORK_COLUMNS
-from deepnets4eo.damage.vocabulary import ASSESSED
+from deepnets4eo.damage.vocabulary import ASSESSED, NETWORK_COLUMNS
 from deepnets4eo.errors import InputError, LabelError, RunError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.outputs.findings import Finding, count_of

@@ -7,13 +7,11 @@ goes on from it; the folder goes when the job is done or refused, and stays when
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, fields
-from itertools import pairwise
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
-import numpy as np
 import pandas as pd
 import shapely
 
@@ -22,17 +20,14 @@ from deepnets4eo.footprints.offsets import FootprintAlignment
 from deepnets4eo.jobs.blocks import RemoteSteps
 from deepnets4eo.jobs.identity import identity_hash
 from deepnets4eo.jobs.journal import Journal
-from deepnets4eo.jobs.parts import Progress, between
+from deepnets4eo.jobs.parts import Progress
 from deepnets4eo.registration.result import Registration, RegistrationQuality
 from deepnets4eo.segmenters.checksums import CARD
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.inputs.opening import Inputs
-    from deepnets4eo.damage.inputs.settings import ProductOptions, Settings
-    from deepnets4eo.damage.products.content import DamageMapContent
+    from deepnets4eo.damage.inputs.settings import Settings
     from deepnets4eo.rasters.scene import Layer
-
-NETWORK_TIME, UNBUILT_TIME, BUILT_TIME = 4.0, 0.5, 2.0  # of the passes over the images, times that of the evidence
 
 
 KINDS = (FootprintAlignment, RegistrationQuality, Registration)
@@ -44,15 +39,6 @@ def damage_journal(scratch: Path | None, inputs: Inputs, settings: Settings) -> 
     images = {"pre": inputs.pre, "post": inputs.post}
     grids = {name: layer.grid for name, layer in images.items() if layer is not None}
     return Journal(None if scratch is None else scratch / _job_hash(inputs, settings), grids, KINDS)
-
-
-def products_folder(
-    scratch: Path, damage_map: DamageMapContent, post: Layer, pre: Layer | None, options: ProductOptions
-) -> Path:
-    """Return the folder where the products of this very map, which look so, are kept until all of them are there."""
-    values = {field.name: getattr(damage_map, field.name) for field in fields(damage_map)}
-    content = {name: _hash_table(one) if isinstance(one, gpd.GeoDataFrame) else one for name, one in values.items()}
-    return scratch / f"products-{identity_hash(post, pre, options, content)}"
 
 
 def labels_file(scratch: Path, run: str, image: Layer) -> Path:
@@ -75,7 +61,7 @@ def _job_hash(inputs: Inputs, settings: Settings) -> str:
         None
         if inputs.points is None
         else [inputs.points.weight, *map(_heights, (inputs.points.post, inputs.points.pre))],
-        _hash_table(inputs.footprints.frame[["id", "geometry"]]),
+        hash_table(inputs.footprints.frame[["id", "geometry"]]),
         None if outlines is None else hashlib.sha256(b"".join(shapely.to_wkb(outlines))).hexdigest(),
     )
 
@@ -89,7 +75,8 @@ def _heights(source: Any) -> Any:
     return source
 
 
-def _hash_table(frame: gpd.GeoDataFrame) -> str:
+def hash_table(frame: gpd.GeoDataFrame) -> str:
+    """Hash of the columns, the CRS and the geometry."""
     columns = pd.DataFrame(frame.drop(columns=frame.geometry.name))
     digest = hashlib.sha256(f"{list(columns.dtypes.items())} {frame.crs}".encode())
     if columns.shape[1]:  # pandas 2 hashes no table without columns
@@ -117,30 +104,3 @@ class JobControl:
     scratch: Path | None = None
     progress: Progress | None = None
     remote: RemoteSteps | None = None
-
-
-@dataclass(frozen=True)
-class Passes:
-    """Progress of the passes over the images in their order, each called with its own share that is done.
-    network : over both images; evidence; unbuilt, built : of outlines without a building, of their sums and of the
-    network for buildings; post : of the network over the post image alone."""
-
-    network: Progress | None
-    evidence: Progress | None
-    unbuilt: Progress | None
-    built: Progress | None
-    post: Progress | None
-
-    @classmethod
-    def of(cls, progress: Progress | None, *, graded: bool, paired: bool) -> Passes:
-        """The passes of a job. graded : whether the network takes part; paired : whether both images do."""
-        both = graded * paired
-        times = (
-            both * NETWORK_TIME,
-            1.0,
-            paired * UNBUILT_TIME,
-            both * BUILT_TIME,
-            graded * (not paired) * NETWORK_TIME,
-        )
-        ends = np.cumsum((0.0, *times)) / sum(times)
-        return cls(*(between(progress, *limits) for limits in pairwise(ends.tolist())))

@@ -33,7 +33,7 @@ from deepnets4eo.damage.network.pairs import (
 )
 from deepnets4eo.damage.network.pooling import Pooled, TileWork, pool_scene
 from deepnets4eo.damage.network.stretched_images import image_stretches
-from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.damage.vocabulary import GRADES, NETWORK_COLUMNS
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints import FootprintAlignment
@@ -50,10 +50,9 @@ from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.segmenters.stretch import Stretch, needed_stretch, show, show_scene
 from deepnets4eo.zonal.outlines import Outlines
 
-COLUMNS = {grade: f"ev_net_{grade.replace('-', '_')}" for grade in GRADES}
 MEANING = {
     column: f"network: probability of {grade}, from the mean of its logits over the footprint, 0–1"
-    for grade, column in COLUMNS.items()
+    for grade, column in NETWORK_COLUMNS.items()
 }
 SHIPPED = "damage-network"
 SHIPPED_GSD_FACTOR = 3.0  # from the pixels of its training to the coarsest ones
@@ -152,7 +151,7 @@ class NetworkGrader:
         outlines = in_pixels(on_working_grid(outlines_px, post, work_grid, alignment, registered), work_grid.shape)
         scene = self.run.inputs.as_trained(scene)
         self.run.inputs.check(scene, gsd_factor=self.gsd_factor)
-        return pd.DataFrame(self.grade(scene, outlines, work), columns=list(COLUMNS.values()))
+        return pd.DataFrame(self.grade(scene, outlines, work), columns=list(NETWORK_COLUMNS.values()))
 
     def post_probabilities(
         self,
@@ -168,7 +167,7 @@ class NetworkGrader:
 
         Arguments as of `probabilities`, and rows : (M,) of the buildings. All are NaN where the run has no such head.
         Errors: RunError where the image does not fit the run."""
-        graded = np.full((len(outlines_px), len(COLUMNS)), np.nan)
+        graded = np.full((len(outlines_px), len(NETWORK_COLUMNS)), np.nan)
         if self.post_temperature is not None and len(rows):
             training_gsd_m = self.run.inputs.gsd_m if post.grid.crs is not None else None
             work_grid = make_working_grid(None, post, None, finest_m=training_gsd_m or FINEST_GSD_M)
@@ -181,7 +180,7 @@ class NetworkGrader:
             inputs.check(scene, gsd_factor=self.gsd_factor)
             pooled = self._pool(scene, outlines, inputs, rows, work)
             graded[rows] = softmax(pooled.mean[rows] / self.post_temperature + self.grade_odds, axis=1)
-        return pd.DataFrame(graded, columns=list(COLUMNS.values()))
+        return pd.DataFrame(graded, columns=list(NETWORK_COLUMNS.values()))
 
     def grade(self, scene: Scene, outlines: Outlines, work: TileWork = TileWork()) -> NDArray[np.float64]:
         """(N, 4) calibrated probabilities of buildings on a scene with the layers pre and post; NaN where unseen."""

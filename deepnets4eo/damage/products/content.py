@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES, METHODS, NOT_ASSESSED, STATUSES, SUBJECT
+from deepnets4eo.damage.vocabulary import (
+    ASSESSED,
+    DAMAGED,
+    GRADES,
+    LOOK,
+    METHODS,
+    NOT_ASSESSED,
+    STATUSES,
+    SUBJECT,
+    UNKNOWN_COUNT,
+    WIDE,
+)
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding
@@ -29,13 +40,10 @@ FURTHER = {  # format → its file, where buildings have a longitude and latitud
 }
 AREAS_FILE = "areas.csv"  # where areas were counted
 USUAL = ("csv", "geojson", "kml")  # of these, where none are chosen
-WIDE = 0.5  # an interval of the share of damaged buildings that is wider says nothing
 # The sentence on their number; a test holds that every language has it.
 NAMED_AND_EXPECTED, NONE_NAMED, NAMED = (
     "{} named; {} expected ({}–{})", "none named; {}–{} cannot be excluded", "{} named",
 )  # fmt: skip
-UNKNOWN_COUNT = "The images do not tell how many"
-LOOK = "Look at 40 buildings that `deepnets4eo review` draws, or give a share known from elsewhere (damaged_share)."
 COLUMNS = ("id", "damage", "damage_prob", "confidence", "damage_set", "status", "reason", "method", "dx_px", "dy_px")
 
 

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.products.content import LOOK
 from deepnets4eo.damage.products.words import count_sentence, page_language
-from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, SUBJECT, TITLES, colors
+from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, LOOK, SUBJECT, TITLES, colors
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.findings import findings_banner
 from deepnets4eo.outputs.map_page.page import (
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from deepnets4eo.damage.evidence.raster_evidence import ScoreLayer
     from deepnets4eo.damage.inputs.settings import Language
     from deepnets4eo.damage.products.content import DamageMapContent
+    from deepnets4eo.damage.vocabulary import LOOK
     from deepnets4eo.rasters.scene import Layer
 
 STATUS = (

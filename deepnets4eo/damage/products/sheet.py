@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.inputs.settings import Language, ProductOptions
 from deepnets4eo.damage.products.areas import OUTSIDE
-from deepnets4eo.damage.products.content import AREAS_FILE, LOOK
+from deepnets4eo.damage.products.content import AREAS_FILE
 from deepnets4eo.damage.products.sheet_drawing import VIOLET, draw_damage, draw_graticule, hex_colors, is_together
 from deepnets4eo.damage.products.summary import caveats
 from deepnets4eo.damage.products.words import ASSETS, RIGHT_TO_LEFT, count_sentence, number_text, translate
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, SUBJECT, TITLES, UNGRADED
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, LOOK, SUBJECT, TITLES, UNGRADED
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, read_json
 from deepnets4eo.grid import Grid, transformer
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from deepnets4eo.damage.products.content import DamageMapContent
+    from deepnets4eo.damage.vocabulary import LOOK
     from deepnets4eo.rasters.scene import Layer
 
 PAPERS = {"a4": (297.0, 210.0), "a3": (420.0, 297.0)}  # millimetres, landscape

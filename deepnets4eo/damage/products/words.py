@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import get_args
 
 from deepnets4eo.damage.inputs.settings import Language
-from deepnets4eo.damage.products.content import UNKNOWN_COUNT, DamageMapContent
+from deepnets4eo.damage.products.content import DamageMapContent
+from deepnets4eo.damage.vocabulary import UNKNOWN_COUNT
 from deepnets4eo.files import read_yaml
 from deepnets4eo.outputs.map_page.page import PageLanguage
 

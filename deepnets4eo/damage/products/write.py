@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import geopandas as gpd
 import numpy as np
 import shapely
 
+from deepnets4eo.damage.inputs.journal import hash_table
 from deepnets4eo.damage.inputs.settings import CEMS_NAME, ProductOptions
 from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, USUAL, DamageMapContent
 from deepnets4eo.damage.products.exchange_formats import (
@@ -37,6 +40,7 @@ from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import sha256, write_json
 from deepnets4eo.grid import transformer
+from deepnets4eo.jobs.identity import identity_hash
 from deepnets4eo.outputs.event import iso_time
 from deepnets4eo.outputs.provenance import describe, file_facts, manifest
 
@@ -141,6 +145,15 @@ WRITERS: dict[str, Callable[[DamageMapContent, Path], Path]] = {
     "unosat": write_unosat,
     "osm": write_osm,
 }
+
+
+def products_folder(
+    scratch: Path, damage_map: DamageMapContent, post: Layer, pre: Layer | None, options: ProductOptions
+) -> Path:
+    """Return the folder where the products of this very map, which look so, are kept until all of them are there."""
+    values = {field.name: getattr(damage_map, field.name) for field in fields(damage_map)}
+    content = {name: hash_table(one) if isinstance(one, gpd.GeoDataFrame) else one for name, one in values.items()}
+    return scratch / f"products-{identity_hash(post, pre, options, content)}"
 
 
 def write_products(

@@ -13,7 +13,7 @@ from deepnets4eo.damage.decision.decision import with_network
 from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.evidence.columns import _of_site
 from deepnets4eo.damage.evidence.roofs import Roof, agreement, lean_line
-from deepnets4eo.damage.network.grader import COLUMNS
+from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS
 from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
@@ -135,8 +135,8 @@ def test_matches_are_measured_against_the_best_roofs_of_a_site() -> None:
 def test_a_network_that_compares_one_place_has_no_say_of_displaced_roofs() -> None:
     frame = EvidenceTable.empty(np.array(["a", "b"], object), "").frame.assign(method="pre_post")
     evidence = EvidenceTable(frame, {}, displaced=np.array([True, False]))
-    said = SimpleNamespace(to_numpy=lambda kind: np.full((2, len(COLUMNS)), 0.25))
-    columns = list(COLUMNS.values())
+    said = SimpleNamespace(to_numpy=lambda kind: np.full((2, len(NETWORK_COLUMNS)), 0.25))
+    columns = list(NETWORK_COLUMNS.values())
     shown = with_network(evidence, said, leaves_displaced=True).frame[columns]
     assert shown.isna().all(axis=1).tolist() == [True, False]
     assert with_network(evidence, said).frame[columns].notna().all(axis=None)

@@ -1,0 +1,70 @@
+"""Where the post image shows assessed ground, and ground without outlines; from an overview, to about a thousandth of its side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import geopandas as gpd
+import numpy as np
+import rasterio.features
+import shapely
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+from shapely.geometry import MultiPolygon, shape
+
+from deepnets4eo.damage.evidence.maps import nonzero_valid
+from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m
+from deepnets4eo.grid import Grid
+from deepnets4eo.rasters.scene import Layer
+
+OVERVIEW_PX = 1024
+NEAR_M = 50.0  # ground farther from every outline than that was not looked at
+
+
+@dataclass(frozen=True)
+class Extents:
+    """Two GeoDataFrames of one row each, in the post image's CRS: (multi)polygons, empty where nothing is.
+    assessed : valid, cloud-free ground within 50 m of an assessed outline; without_outlines : such ground farther than
+    50 m from every outline, assessed or not."""
+
+    assessed: gpd.GeoDataFrame
+    without_outlines: gpd.GeoDataFrame
+
+
+def map_extents(
+    post: Layer, cloud_mask: Layer | None, outlines: NDArray[np.object_], assessed: NDArray[np.bool_]
+) -> Extents:
+    """What of the post image was assessed, and what has no outline.
+    outlines : (N,) polygons in the post image's CRS, where it shows the buildings; assessed : (N,)."""
+    data, valid, coarse = post.thumbnail(OVERVIEW_PX)
+    seen = nonzero_valid(data, valid)
+    if cloud_mask is not None:
+        cloud, known = cloud_mask.on(coarse, "nearest").read()
+        seen = seen & known & (cloud[0] == 0)
+    near_any = _near(outlines, coarse)
+    near_assessed = near_any if assessed.all() else _near(outlines[assessed], coarse)
+    crs = None if post.grid.crs is None else post.grid.crs.to_wkt()
+    return Extents(
+        *(
+            gpd.GeoDataFrame(geometry=[_polygon(part, coarse)], crs=crs)
+            for part in (seen & near_assessed, seen & ~near_any)
+        )
+    )
+
+
+def _near(outlines: NDArray[np.object_], grid: Grid) -> NDArray[np.bool_]:
+    """(h, w) cells of the grid within 50 m of an outline."""
+    present = outlines[~shapely.is_empty(outlines)]
+    if len(present) == 0:
+        return np.zeros(tuple(grid.shape), bool)
+    touched = rasterio.features.rasterize(present, out_shape=tuple(grid.shape), transform=grid.affine, all_touched=True)
+    if not touched.any():
+        return np.zeros(tuple(grid.shape), bool)
+    size_m = known_or_assumed_gsd_m(grid)
+    return np.asarray(distance_transform_edt(touched == 0, sampling=size_m) <= NEAR_M)
+
+
+def _polygon(cells: NDArray[np.bool_], grid: Grid) -> shapely.Geometry:
+    pieces = rasterio.features.shapes(cells.astype(np.uint8), mask=cells, transform=grid.affine)
+    outline = shapely.union_all([shape(piece) for piece, _ in pieces])
+    return outline if not outline.is_empty else MultiPolygon()
