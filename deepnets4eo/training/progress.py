@@ -22,6 +22,8 @@ log = logging.getLogger("deepnets4eo.training.job")
 
 NEEDLESS = "(?s).*(find_unused_parameters=True|Grad strides do not match)"  # warnings of it that are of speed alone
 LINE_S = 30.0  # off a terminal: longest silence
+TIMED = (1, 3)  # steps between which the first estimate is measured: the first one is slower
+WORTH_SAYING_S = 60.0
 
 
 class EpochProgress:
@@ -36,7 +38,7 @@ class EpochProgress:
             TimeRemainingColumn(), console=Console(stderr=True), disable=not (visible and sys.stderr.isatty()),
         )  # fmt: skip
         self.task = self.bar.add_task("training", total=None)
-        self.started_s = self.shown_s = clock()
+        self.started_s = self.shown_s = self.timed_s = clock()
         self.steps, self.epoch, self.of = 0, 0, 0
 
     def __enter__(self) -> EpochProgress:
@@ -56,9 +58,10 @@ class EpochProgress:
         """Moves the bar by one batch, or logs a line where the last one is old."""
         self.bar.advance(self.task)
         self.steps += 1
+        left = (self.epochs - self.epoch) * self.of + self.of - step
+        self._estimate(left, loss_sum)
         if not self._is_due():
             return
-        left = (self.epochs - self.epoch) * self.of + self.of - step
         seconds = (self.clock() - self.started_s) / self.steps * left
         loss = float(loss_sum) / step  # on a GPU this waits for the step
         self._log(f"step {step}/{self.of}: loss {loss:.4f}, about {duration_text(seconds)} left")
@@ -75,9 +78,25 @@ class EpochProgress:
         score = row.get(self.monitor, math.nan)
         line = f"epoch {row['epoch']:.0f}/{self.epochs}: loss {row['loss']:.4f}, "
         line += f"no {self.monitor}" if math.isnan(score) else f"{self.monitor} {score:.4f}"
+        self._print(line)
+        self.shown_s = self.clock()
+
+    def _estimate(self, left: int, loss_sum: SupportsFloat) -> None:
+        """Says early how long all of it takes, where that is long."""
+        if self.steps not in TIMED or not self.visible:
+            return
+        float(loss_sum)  # on a GPU this waits for the step
+        before, self.timed_s = self.timed_s, self.clock()
+        seconds = (self.timed_s - before) / (TIMED[1] - TIMED[0]) * left
+        if self.steps == TIMED[1] and seconds >= WORTH_SAYING_S:
+            self._print(
+                f"{left:,} more steps: about {duration_text(seconds)} on this computer, without validation. For fewer: --set "
+                f"train.epochs={max(self.epochs // 2, 1)}, or data.windows_per_epoch."
+            )
+
+    def _print(self, line: str) -> None:
         if self.bar.disable:
             log.info(line)
-            self.shown_s = self.clock()
         else:
             self.bar.console.print(line)
 

@@ -58,7 +58,10 @@ class DataSection(Section):
         default=(),
         description="folders of further scenes, found by the patterns of the inputs in `layers`; their labels are not read",
     )
-    windows_per_epoch: int = Field(default=1000, ge=1, description="an epoch has as many whole batches of them")
+    windows_per_epoch: int = Field(
+        default=1000, ge=0,
+        description="an epoch has as many whole batches of them; 0: so many that each training pixel is in 16 of them, 1000 at most",
+    )  # fmt: skip
     sampling: Literal["random", "scenes", "balanced"] = Field(
         default="balanced",
         description="random: by area; scenes: each scene as often, whatever its size; balanced: a window per class in turn",
@@ -261,7 +264,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _full_batch(self) -> Recipe:
-        if self.model.network and self.data.windows_per_epoch < self.train.batch_size:
+        if self.model.network and 0 < self.data.windows_per_epoch < self.train.batch_size:
             raise ValueError(
                 f"has data.windows_per_epoch={self.data.windows_per_epoch}, which does not fill one batch of "
                 f"train.batch_size={self.train.batch_size}. Raise the first or lower the second"

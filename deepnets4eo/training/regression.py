@@ -37,7 +37,7 @@ from deepnets4eo.training.losses import SumOfLosses, class_weights
 from deepnets4eo.training.recipe import LossName, Recipe, TrainSection
 from deepnets4eo.training.scenes import open_layers
 from deepnets4eo.training.segmentation import NOT_VALIDATED, VALIDATED, open_labelled
-from deepnets4eo.training.splits import DataSplit, make_split
+from deepnets4eo.training.splits import DataSplit, make_split, windows_by_area
 from deepnets4eo.training.statistics import class_cells, measure_inputs
 from deepnets4eo.training.target import TargetScale, TargetSection, measure_target, place_target
 from deepnets4eo.training.tasks import Task, TrainOptions
@@ -193,6 +193,7 @@ def train_regression(
         raise InputError("the recipe names no network. Set model.network, e.g. to unet.")
     check_extra("deep")
     prepared = _prepare(recipe, kind)
+    recipe = prepared.recipe
     model, scale, quantity = recipe.model, prepared.scale, prepared.legend.quantity
     named = {"name": model.network, "encoder": model.encoder}
     units = {"offset": scale.median, "scale": scale.std, "deviation": bool(quantity and quantity.deviation)}
@@ -241,6 +242,7 @@ def _prepare(recipe: RegressionRecipe, kind: type[ValueSamples]) -> _Prepared:
     split: DataSplit[Any] = make_split(
         [place_target(named, recipe.target, recipe.data) for named in scenes], recipe.data
     )
+    recipe = windows_by_area(split, recipe)
     inputs = measure_inputs(split, recipe.model.layers, scaling=recipe.data.scaling).with_nodata(
         {name: value for name, value in recipe.data.nodata.items() if name in recipe.model.layers}
     )

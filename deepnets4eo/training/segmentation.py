@@ -29,7 +29,7 @@ from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.scenes import LabelledScene, open_scenes
-from deepnets4eo.training.splits import DataSplit, make_split
+from deepnets4eo.training.splits import DataSplit, make_split, windows_by_area
 from deepnets4eo.training.statistics import class_cells, measure_inputs, warn_of_lacking
 from deepnets4eo.training.tasks import Task, TrainOptions
 
@@ -138,6 +138,7 @@ def open_labelled(recipe: Recipe, further: Sequence[str] = ()) -> tuple[Legend, 
 def prepare_split(recipe: Recipe, legend: Legend, scenes: Sequence[LabelledScene]) -> Prepared:
     """Split scenes, and measure the training part."""
     split = make_split(scenes, recipe.data)
+    recipe = windows_by_area(split, recipe)
     if split.leaky:
         log.warning(
             "data.split=%s: neighbours of training pixels are validated on, so the scores are leaky.", split.kind

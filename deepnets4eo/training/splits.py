@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.tiling.pixel_splits import assign_folds, split_components, split_per_class, split_share
 from deepnets4eo.tiling.sampling import random_windows
 from deepnets4eo.tiling.splits import BlockSplit, SceneSplit
-from deepnets4eo.training.recipe import DataSection
+from deepnets4eo.training.recipe import DataSection, RecipeType
 from deepnets4eo.training.scenes import Keep
 
 WHOLE = "none"  # kind of a split without validation part
@@ -39,6 +40,7 @@ BUFFER_PX = 32
 READ_PX = 256
 SMALLEST_FOLD_BLOCK_PX = 16
 LEAST_BLOCKS = 2  # of a scene
+VIEWS, MOST_WINDOWS, LEAST_BATCHES = 16, 1000, 2  # windows an epoch: views of each pixel, and their bounds
 BLOCKS_PER_FOLD = 2  # along the shorter side, unless that makes blocks too small or too large
 
 
@@ -252,6 +254,17 @@ def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]
     else:
         splits = assign_blocks(scenes, rule)
     return DataSplit(scenes, splits, WHOLE if rule.whole else data.split, _dataset(data))
+
+
+def windows_by_area(split: DataSplit[Any], recipe: RecipeType) -> RecipeType:
+    """Return the recipe with its windows an epoch, which follow from the area that is learnt from where `data.windows_per_epoch` is 0."""
+    data = recipe.data
+    if data.windows_per_epoch:
+        return recipe
+    views = math.ceil(VIEWS * split.areas(TRAIN).sum() / data.tile_px**2)
+    count = min(max(views, LEAST_BATCHES * recipe.train.usual_batch_size), MOST_WINDOWS)
+    log.info("data.windows_per_epoch=0: %d windows an epoch, by the area that is learnt from", count)
+    return recipe.model_copy(update={"data": data.model_copy(update={"windows_per_epoch": count})})
 
 
 def _dataset(data: DataSection) -> dict[str, str]:

@@ -241,11 +241,26 @@ def test_off_a_terminal_there_is_a_line_every_half_minute_with_step_loss_and_tim
             now += 9.0
             display.show_validation()
     assert caplog.messages == [
+        "287 more steps: about 5 min on this computer, without validation. For fewer: --set train.epochs=1, or data.windows_per_epoch.",
         "epoch 1/3, step 40/100: loss 0.5000, about 4 min left",
         "epoch 1/3, step 70/100: loss 0.5000, about 4 min left",
         "epoch 1/3, step 100/100: loss 0.5000, about 3 min left",
         "epoch 1/3, validation",
     ]
+
+
+@pytest.mark.parametrize(("step_s", "line"), [
+    (4.0, ["6,247 more steps: about 6.9 h on this computer, without validation. For fewer: --set train.epochs=25, or data.windows_per_epoch."]),
+    (0.009, []),
+])  # fmt: skip
+def test_the_third_step_says_how_long_all_steps_take_where_that_is_above_a_minute(caplog, step_s, line) -> None:
+    now = 0.0
+    with EpochProgress(50, "mean_iou", lambda: now) as display, caplog.at_level(logging.INFO):
+        display.begin_epoch(1, steps=125, done=0)
+        for step, seconds in enumerate((20.0, step_s, step_s), start=1):  # the first one is not typical
+            now += seconds
+            display.step_done(step, 0.5 * step)
+    assert caplog.messages == line
 
 
 def test_progress_on_a_terminal_never_goes_to_stdout(monkeypatch, capsys) -> None:

@@ -15,7 +15,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.tiling.splits import BlockSplit
 from deepnets4eo.training.data import ClassSamples, SceneSamples
 from deepnets4eo.training.recipe import Recipe, resolve
-from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, make_split
+from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, make_split, windows_by_area
 from deepnets4eo.training.statistics import class_cells, measure_inputs
 
 WHOLE = ["data.val_share=0", "data.sampling=scenes", "data.scaling=unit"]
@@ -79,6 +79,20 @@ def test_places_in_a_whole_scene_are_equally_probable() -> None:
     recipe = resolve({"data": {"sampling": "scenes", "tile_px": 64, "windows_per_epoch": 3000}}, kind=Recipe)
     rows = [one.window.row for one in SceneSamples(split, measure_inputs(split, ["image"]), recipe).windows(0)]
     assert np.histogram(rows, 5, (0, 65))[0] == pytest.approx([600] * 5, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("scenes", "tile_px", "batch_size", "count"),
+    [(1, 64, 8, 64), (2, 64, 8, 128), (2, 96, 8, 57), (1, 128, 12, 24), (70, 64, 8, 1000)],
+)
+def test_windows_an_epoch_follow_from_the_area_that_is_learnt_from(scenes, tile_px, batch_size, count) -> None:
+    image, labels = random_scene()
+    parts = [BlockSplit(labels.shape, 128, 0, {TRAIN: 1.0})] * scenes  # 128 x 128 px each
+    split = DataSplit(make_data_split([image] * scenes, [labels] * scenes).scenes, parts, "none")
+    values = {"data": {"windows_per_epoch": 0, "tile_px": tile_px}, "train": {"batch_size": batch_size}}
+    recipe = windows_by_area(split, resolve(values, kind=Recipe))
+    assert recipe.data.windows_per_epoch == count
+    assert windows_by_area(split, recipe) is recipe, "a number that is given stays"
 
 
 def test_without_a_share_all_of_each_scene_is_learnt_from() -> None:
