@@ -43,10 +43,10 @@ from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.points import PointCloud, PointLabeller
 from deepnets4eo.points.cloud import legend_codes
 from deepnets4eo.points.features import (
-    Decision,
     FeatureLabeller,
     FeatureOptions,
     RuleLabeller,
+    Verdict,
     point_features,
     validate_buildings,
 )
@@ -300,7 +300,7 @@ def validation_table(name: str, folds: Sequence[Fold], legend: Legend) -> str:
     A group is a building where at least half of its points are. Precision: buildings among confirmed groups; recall:
     confirmed groups among decided ones that are buildings.
     """
-    make, building, counts = fit_features(FOREST), legend.index("building"), np.zeros((2, len(Decision)), int)
+    make, building, counts = fit_features(FOREST), legend.index("building"), np.zeros((2, len(Verdict)), int)
     for fold in folds:
         labeller, rules, cloud = make(fold, legend, Path()), RuleLabeller(workers=1), fold.test
         candidates = rules.scores(cloud).argmax(axis=1) == rules.legend.index("building")
@@ -309,8 +309,8 @@ def validation_table(name: str, folds: Sequence[Fold], legend: Legend) -> str:
         group, of_building = result.group[member], class_indices(cloud, legend)[member] == building
         truth = np.bincount(group, of_building) >= np.bincount(group) / 2
         np.add.at(counts, (truth.astype(int), result.decision), 1)
-    decided, right = counts[:, 1:].sum(), counts[1, Decision.confirmed]
-    shares = decided / counts.sum(), right / counts[:, Decision.confirmed].sum(), right / counts[1, 1:].sum()
+    decided, right = counts[:, 1:].sum(), counts[1, Verdict.confirmed]
+    shares = decided / counts.sum(), right / counts[:, Verdict.confirmed].sum(), right / counts[1, 1:].sum()
     text = ", ".join(
         f"{what} {100 * share:.1f} %" for what, share in zip(("automation", "precision", "recall"), shares, strict=True)
     )

@@ -40,7 +40,7 @@ from deepnets4eo.damage.calibration.reliability import Reliability, fit_reliabil
 from deepnets4eo.damage.calibration.site import MOST_INFORMATION as MOST_AT_SITE
 from deepnets4eo.damage.calibration.site import UNKNOWN_SITE, fit_to_site
 from deepnets4eo.damage.decision.decision import POST_ALONE, name_damaged
-from deepnets4eo.damage.decision.fit_model import Graded
+from deepnets4eo.damage.decision.fit_model import GradedEvidence
 from deepnets4eo.damage.decision.model import BY_NETWORK, DEFAULT_MODEL, DamageModel, to_decision_table
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import DeepNets4EOError
@@ -192,7 +192,7 @@ def means_of(sites: pd.DataFrame, columns: list[str]) -> str:
     return str(grouped.mean(numeric_only=True).assign(number=grouped.size()).round(3).to_string())
 
 
-def _kind_of(data: Graded, of: str) -> NDArray[np.object_]:
+def _kind_of(data: GradedEvidence, of: str) -> NDArray[np.object_]:
     """(N,) hazards, or styles; `city` for the suburbs."""
     if of == "kind":
         return data.domain
@@ -223,7 +223,7 @@ def site_scores(rows: pd.DataFrame) -> dict[str, float]:
 
 def pooled_log_odds(
     model: DamageModel, buildings: pd.DataFrame, dates: str, weight: float
-) -> tuple[Graded, NDArray[np.float64]]:
+) -> tuple[GradedEvidence, NDArray[np.float64]]:
     """The buildings that both graded, their kinds of site as domains, and (N, 3) log-odds of both together."""
     table = buildings[(buildings["dates"] == dates) & buildings[NETWORK].notna().all(axis=1)].reset_index(drop=True)
     weight_free = model.probabilities(table)
@@ -233,7 +233,7 @@ def pooled_log_odds(
     return _graded(table), log_odds
 
 
-def log_odds_alone(buildings: pd.DataFrame, dates: str) -> tuple[Graded, NDArray[np.float64]]:
+def log_odds_alone(buildings: pd.DataFrame, dates: str) -> tuple[GradedEvidence, NDArray[np.float64]]:
     """The buildings outside the range of the weight-free model that the network graded, and (N, 3) log-odds of the network."""
     outside = (buildings["status"] != ASSESSED) & buildings["truth"].isin(GRADES)
     rows = (buildings["dates"] == dates) & outside & buildings[NETWORK].notna().all(axis=1)
@@ -241,10 +241,10 @@ def log_odds_alone(buildings: pd.DataFrame, dates: str) -> tuple[Graded, NDArray
     return _graded(table), border_log_odds(table[NETWORK].to_numpy(float))
 
 
-def _graded(table: pd.DataFrame) -> Graded:
+def _graded(table: pd.DataFrame) -> GradedEvidence:
     """Evidence and true grades, with kinds of sites as domains."""
     grade = table["truth"].map({name: number for number, name in enumerate(GRADES)}).to_numpy(int)
-    return Graded(table, grade, table["kind"].to_numpy(object), table["site"].to_numpy(object))
+    return GradedEvidence(table, grade, table["kind"].to_numpy(object), table["site"].to_numpy(object))
 
 
 def alone_at_left_out_hazards(buildings: pd.DataFrame) -> pd.DataFrame:
@@ -334,12 +334,12 @@ class Method:
     reliability: Reliability
 
     @classmethod
-    def fit(cls, log_odds: Array, data: Graded, most_information: float = MOST_AT_SITE) -> Method:
+    def fit(cls, log_odds: Array, data: GradedEvidence, most_information: float = MOST_AT_SITE) -> Method:
         """Reliability of left-out log-odds."""
         site = np.unique(data.group, return_inverse=True)[1]
         return cls(fit_reliability(log_odds, data.grade, site, most_information))
 
-    def rows(self, log_odds: Array, data: Graded) -> pd.DataFrame:
+    def rows(self, log_odds: Array, data: GradedEvidence) -> pd.DataFrame:
         """One row a building, with what `scores_of` reads; the share is estimated for each pair."""
         half = self.reliability.probabilities(log_odds)
         adjusted, named = np.empty_like(half), np.zeros(len(half), bool)
@@ -360,7 +360,7 @@ class Method:
 
 def left_out_rows(
     log_odds: Array,
-    data: Graded,
+    data: GradedEvidence,
     kind: NDArray[np.object_],
     world: NDArray[np.bool_],
     most_information: float = MOST_AT_SITE,
@@ -375,7 +375,7 @@ def left_out_rows(
     return pd.concat(parts).sort_index()
 
 
-def model_rows(model: DamageModel, variant: str, data: Graded, world: NDArray[np.bool_]) -> pd.DataFrame:
+def model_rows(model: DamageModel, variant: str, data: GradedEvidence, world: NDArray[np.bool_]) -> pd.DataFrame:
     """Rows of the world's buildings by a model as it is."""
     fitted = model.variants[variant]
     log_odds = fitted.standardise(data.evidence[world]) @ fitted.weights.T + fitted.intercepts

@@ -27,7 +27,7 @@ from places.working_grid import FOOTPRINT_ERROR_M, world_pair
 from script import JOPLIN, NOTE, add_smoke, plain_errors, require_all
 
 from deepnets4eo.damage import assess
-from deepnets4eo.damage.decision.fit_model import PAIR, VARIANTS, Graded, fit_model, fit_variant, grade_numbers
+from deepnets4eo.damage.decision.fit_model import PAIR, VARIANTS, GradedEvidence, fit_model, fit_variant, grade_numbers
 from deepnets4eo.damage.decision.model import UNLIKE
 from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.vocabulary import GRADES
@@ -145,13 +145,13 @@ def world_columns(variant: str) -> tuple[str, ...]:
     return (*columns, *WORLD_COLUMNS) if PAIR[0] in columns else columns
 
 
-def fit_with_world(data: Graded) -> dict[str, Any]:
+def fit_with_world(data: GradedEvidence) -> dict[str, Any]:
     """The variants of a fit to cities and the world; the world's surface models take no part."""
     names = [name for name, columns in VARIANTS.items() if set(columns) <= set(data.evidence)]
     return {name: fit_variant(taught_by(data, name), world_columns(name)) for name in names}
 
 
-def taught_by(data: Graded, variant: str) -> Graded:
+def taught_by(data: GradedEvidence, variant: str) -> GradedEvidence:
     """The data whose weights are learnt from cities alone where only the post image is used: so they rank better at worlds left out.
 
     The reliability, and how far sites are shifted, come from cities and world in any case.
@@ -159,7 +159,7 @@ def taught_by(data: Graded, variant: str) -> Graded:
     return data if PAIR[0] in VARIANTS[variant] else replace(data, teaches=data.domain == "city")
 
 
-def keep_graded(frame: pd.DataFrame) -> Graded:
+def keep_graded(frame: pd.DataFrame) -> GradedEvidence:
     """A table of evidence with `damage`, `domain` and `group` in the form the fit takes.
 
     With pairs of the world, styles and events are left out whole; a city is a style of its own.
@@ -169,7 +169,7 @@ def keep_graded(frame: pd.DataFrame) -> Graded:
     domain, group = (frame[name].to_numpy(object) for name in ("domain", "group"))
     # What is real takes no part in calibration, thresholds and sets: it stays a test of them.
     made_up, cities = domain != "joplin", domain == "city"
-    graded = Graded(evidence, grade_numbers(frame["damage"]), domain, group, made_up if made_up.any() else None)
+    graded = GradedEvidence(evidence, grade_numbers(frame["damage"]), domain, group, made_up if made_up.any() else None)
     if "style" not in frame or frame["style"].isna().all():
         return graded
     style = np.where(frame["style"].isna(), group, frame["style"]).astype(object)

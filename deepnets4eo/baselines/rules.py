@@ -138,7 +138,7 @@ class ExpertRules(TileSegmenter):
                     raise InputError(f"rule {number} ({rule.name}) cannot use {key}: {error}") from error
 
 
-def _check_quantity(measured: Quantity, key: str, bands: Bands) -> None:
+def _check_quantity(measured: RuleQuantity, key: str, bands: Bands) -> None:
     missing = [role for role in measured.roles(bands) if not bands.has(role)]
     if missing:
         raise InputError(
@@ -313,7 +313,7 @@ def _explain(detail: Any, values: Mapping[str, Any], where: str) -> str:
     return refused_value(detail, key, where)
 
 
-class Quantity(NamedTuple):
+class RuleQuantity(NamedTuple):
     """A quantity of rules: how to find its halo, the roles it needs of given bands, and its values (h, w) float32."""
 
     halo_px: Callable[[Bands], int]
@@ -321,30 +321,30 @@ class Quantity(NamedTuple):
     measure: Callable[[Bands], FloatImage]
 
 
-def quantity(name: str, ndvi_band: Sequence[str]) -> Quantity:
+def quantity(name: str, ndvi_band: Sequence[str]) -> RuleQuantity:
     """Return the quantity of a name; ndvi_band : roles that may serve as near infrared, the first one found is used.
     Errors: InputError for an unknown name, with the nearest."""
     own = {
-        "colour_range": Quantity(_no_halo, lambda _: COLOURS, colour_range),
-        "brightness": Quantity(_no_halo, lambda _: (), lambda bands: bands.grey()),
-        "ndvi": Quantity(
+        "colour_range": RuleQuantity(_no_halo, lambda _: COLOURS, colour_range),
+        "brightness": RuleQuantity(_no_halo, lambda _: (), lambda bands: bands.grey()),
+        "ndvi": RuleQuantity(
             _no_halo, lambda bands: ("red", infrared_role(bands, ndvi_band)), lambda bands: ndvi(bands, ndvi_band)
         ),
-        "ndsm": Quantity(
+        "ndsm": RuleQuantity(
             lambda bands: ground_px(bands) - 1 if ground_px(bands) else 0, height_roles, height_above_ground
         ),
-        "slope": Quantity(lambda _: 1, lambda _: ("height",), slope),
+        "slope": RuleQuantity(lambda _: 1, lambda _: ("height",), slope),
     }
     if name in own:
         return own[name]
     if name in ROLES:
-        return Quantity(_no_halo, lambda _: (name,), lambda bands: bands.pick(name)[0])
+        return RuleQuantity(_no_halo, lambda _: (name,), lambda bands: bands.pick(name)[0])
     feature_name, dot, column = name.partition(".")
     if dot and feature_name in HOMES:
         (feature,) = build_features([feature_name])
-        return Quantity(lambda _: feature.halo_px, lambda bands: _check_column(feature, column, bands), lambda bands: _feature_column(feature, column, bands))  # fmt: skip
+        return RuleQuantity(lambda _: feature.halo_px, lambda bands: _check_column(feature, column, bands), lambda bands: _feature_column(feature, column, bands))  # fmt: skip
     if dot:
-        return Quantity(
+        return RuleQuantity(
             _no_halo, lambda bands: _check_band(name, bands), lambda bands: bands.values[bands.names.index(name)]
         )
     known = sorted({*own, *ROLES, *(f"{feature}.COLUMN" for feature in HOMES)})

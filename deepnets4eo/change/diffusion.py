@@ -105,7 +105,9 @@ def guided_anisotropic_diffusion(
     diffusion = diffusion or Diffusion()
     check_arrays(scores, guides, valid)
     state = _stack(scores, guides, valid)
-    step = _Step(len(guides), guides[0].shape[0], diffusion, None if valid is None else np.asarray(valid, np.float32))
+    step = _DiffusionStep(
+        len(guides), guides[0].shape[0], diffusion, None if valid is None else np.asarray(valid, np.float32)
+    )
     done = 0
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         while done < diffusion.steps:
@@ -148,7 +150,7 @@ def _stack(scores: FloatImage, guides: Sequence[NDArray[np.generic]], valid: NDA
     return np.ascontiguousarray(stacked.transpose(1, 0, 2))
 
 
-def _advance(state: FloatImage, step: _Step, count: int, pool: ThreadPoolExecutor) -> FloatImage:
+def _advance(state: FloatImage, step: _DiffusionStep, count: int, pool: ThreadPoolExecutor) -> FloatImage:
     """The state after `count` steps, band by band: each computes the rows that flow into it anew."""
     result = np.empty_like(state)
     height = state.shape[0]
@@ -165,7 +167,7 @@ def _advance(state: FloatImage, step: _Step, count: int, pool: ThreadPoolExecuto
 
 
 @dataclass
-class _Step:
+class _DiffusionStep:
     """One explicit step on guides and scores together: the channels of a state are `num_guides` guides of `bands`, then
     scores; `valid` is (H, W) float32 of 0 or 1."""
 
@@ -218,7 +220,7 @@ class _Flow:
     """The flow between neighbours along one axis (rows 0, columns 2) in one step; its arrays are used again in each
     step."""
 
-    def __init__(self, axis: int, step: _Step, shape: tuple[int, int, int]) -> None:
+    def __init__(self, axis: int, step: _DiffusionStep, shape: tuple[int, int, int]) -> None:
         self.axis, self.step = axis, step
         height, channels, width = shape
         self.differences = np.empty((height, channels, width), np.float32)

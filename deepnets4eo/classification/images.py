@@ -22,7 +22,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, scaling_of
-from deepnets4eo.training.statistics import Moments
+from deepnets4eo.training.statistics import BandMoments
 
 LAYER = "image"
 LEFT_OUT = "left out"  # unlabelled images of a place that is validated or tested on
@@ -249,7 +249,7 @@ def _check_one_unit(tops: Floats, images: ImageList) -> None:
 
 def measure_pixels(pixels: NDArray[Any], rows: Indices, images: ImageList) -> InputSpec:
     """Mean, deviation and range of each band over the images at `rows`, evenly spread ones where there are many."""
-    moments, kept = Moments(pixels.shape[1]), []
+    moments, kept = BandMoments(pixels.shape[1]), []
     for row in rows[:: max(1, len(rows) // STATISTICS)]:
         values = pixels[row].reshape(pixels.shape[1], -1).astype(np.float32)
         values = values[:, is_valid(values)]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.classification.images import ImageSplit, measure_pixels, read_pixels
 from deepnets4eo.classification.readers import list_unlabelled
-from deepnets4eo.classification.training import GB, ImageLoader, ImageRecipe, ImageTrain, Material, square_side_px
+from deepnets4eo.classification.training import GB, ImageLoader, ImageRecipe, ImageTrain, TrainingImages, square_side_px
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.lazy import check_extra
@@ -84,7 +84,7 @@ def train_encoder(recipe: PretextRecipe, out: Path, options: TrainOptions) -> Pa
         )
     pixels = read_pixels(images, memory_bytes=data.memory_gb * GB, folder=out, workers=max(data.num_workers, 1))
     inputs = measure_pixels(pixels, split.labelled, images)
-    material = Material(recipe, pixels, images.targets, split, inputs)
+    material = TrainingImages(recipe, pixels, images.targets, split, inputs)
     side_px = square_side_px(pixels)
     named = {"name": model.network, "encoder": model.encoder}
     segmenter = build_segmenter(
@@ -189,7 +189,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
 
 @torch.no_grad()
-def agreement(module: nn.Module, material: Material) -> float:
+def agreement(module: nn.Module, material: TrainingImages) -> float:
     """Share of validation images whose other view is the nearest among up to 256."""
     pretext: Any = module
     right, compared = 0, 0

@@ -184,7 +184,7 @@ def train_images(recipe: ImageRecipe, out: Path, options: TrainOptions) -> Path:
     inputs = measure_pixels(pixels, np.union1d(split.labelled, split.unlabelled), images)
     teacher = load_run(recipe.teacher.run) if recipe.teacher.run else None
     taught = None if teacher is None else _taught(teacher, recipe, legend)
-    material = Material(recipe, pixels, images.targets, split, inputs, taught)
+    material = TrainingImages(recipe, pixels, images.targets, split, inputs, taught)
     network = {"name": recipe.model.network, "patch_px": square_side_px(pixels)} | recipe.model.options
     if recipe.model.encoder:
         network["encoder"] = recipe.model.encoder
@@ -229,7 +229,7 @@ def _apart(
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingImages:
     """What is learnt from: pixels (N, C, P, P), labels (N, K), parts, scaling, and embeddings (N, D) of a teacher."""
 
     recipe: ImageRecipe
@@ -274,7 +274,7 @@ class Material:
 class ImageLoader:
     """Batches of labelled images in random order, each with `unlabelled.ratio` unlabelled ones; the epoch alone decides which."""
 
-    def __init__(self, material: Material) -> None:
+    def __init__(self, material: TrainingImages) -> None:
         self.material, self.epoch, self.first_batch = material, 0, 0
         section = material.recipe.unlabelled
         self.ratio = section.ratio if section.method != "none" else 0
@@ -316,7 +316,7 @@ def _in_turn(count: int, wanted: int, rng: np.random.Generator) -> Indices:
 class ImageCriterion:
     """The loss of a batch: of its labelled images and, with `unlabelled.method`, of the others."""
 
-    def __init__(self, material: Material, legend: Legend, network: nn.Module, steps: int) -> None:
+    def __init__(self, material: TrainingImages, legend: Legend, network: nn.Module, steps: int) -> None:
         import torch
 
         from deepnets4eo.training.losses import SumOfLosses, class_weights
@@ -390,7 +390,7 @@ class ImageCriterion:
         return loss_of_scores(network, self.loss, logits, target.byte().argmax(dim=1))
 
 
-def _calibrate(segmenter: NetworkSegmenter, material: Material) -> float:
+def _calibrate(segmenter: NetworkSegmenter, material: TrainingImages) -> float:
     """Divide the network's scores by the temperature of the validation part, and return it."""
     rows, module = material.split.val, segmenter.module
     logits = material.logits(segmenter, rows).astype(np.float64)

@@ -37,7 +37,7 @@ from deepnets4eo.damage.inputs.checks import check_images
 from deepnets4eo.damage.inputs.find_buildings import SHIPPED, buildings_of
 from deepnets4eo.damage.inputs.journal import JobControl, damage_journal, labels_file
 from deepnets4eo.damage.inputs.opening import Inputs, open_inputs, open_pair
-from deepnets4eo.damage.inputs.registered_scene import PreparedScene
+from deepnets4eo.damage.inputs.registered_scene import RegisteredScene
 from deepnets4eo.damage.inputs.settings import FurtherInputs, ProductOptions, Settings
 from deepnets4eo.damage.job import assess_inputs, assess_part
 from deepnets4eo.damage.map import PRODUCTS, DamageMap
@@ -48,7 +48,7 @@ from deepnets4eo.damage.products.write import check_formats, formats_of, named_b
 from deepnets4eo.device import Compute, torch_settings
 from deepnets4eo.errors import InputError, MissingExtraError, RunError
 from deepnets4eo.files import check_overwrite
-from deepnets4eo.jobs.blocks import DoBlock, Executor, RefusedError, RemoteSteps
+from deepnets4eo.jobs.blocks import DoBlock, Executor, RemoteSteps, WorkerRefusedError
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.parts import Part, Progress
 from deepnets4eo.jobs.scratch import check_job_output, check_parts, job_scratch, part_scratch, was_interrupted
@@ -215,12 +215,12 @@ class FileJob:
         inputs = self._open()
         journal = damage_journal(scratch, inputs, self.settings)
         if journal.folder is None or not journal.folder.is_dir():
-            raise RefusedError(
+            raise WorkerRefusedError(
                 f"{scratch} holds no job of these inputs. Let all workers see the same files by the same paths: give absolute ones, or "
                 "start the workers in the folder of the job."
             )
         model, _ = open_models(inputs, self.settings)
-        return ImageSteps.plan(PreparedScene.prepare(inputs, self.settings, journal), model, journal, None)
+        return ImageSteps.plan(RegisteredScene.prepare(inputs, self.settings, journal), model, journal, None)
 
     def _open(self) -> Inputs:
         return self._open_with(self.pre, self.post, self.footprints)

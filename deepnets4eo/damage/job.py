@@ -45,7 +45,7 @@ from deepnets4eo.damage.evidence.raster_evidence import (
 from deepnets4eo.damage.inputs.find_buildings import with_outline_probability
 from deepnets4eo.damage.inputs.journal import JobControl, damage_journal
 from deepnets4eo.damage.inputs.opening import Inputs, open_inputs
-from deepnets4eo.damage.inputs.registered_scene import PreparedScene, registration_findings
+from deepnets4eo.damage.inputs.registered_scene import RegisteredScene, registration_findings
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.map import DamageMap, MapImages
 from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
@@ -159,7 +159,7 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     model, class_map = open_models(inputs, settings)
     journal = damage_journal(work.scratch, inputs, settings)
     journal.report_parts()
-    scene = PreparedScene.prepare(inputs, settings, journal)
+    scene = RegisteredScene.prepare(inputs, settings, journal)
     steps = ImageSteps.plan(scene, model, journal, work.progress, remote=work.remote)
     network = steps.grade_pair()
     evidence = steps.gather_evidence()
@@ -237,7 +237,7 @@ def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), wor
 def _assess_part(inputs: Inputs, part: Part, settings: Settings, journal: Journal, work: JobControl) -> None:
     journal.check_part(part)
     model, _ = open_models(inputs, settings)
-    scene = PreparedScene.prepare(inputs, settings, journal)
+    scene = RegisteredScene.prepare(inputs, settings, journal)
     steps = ImageSteps.plan(scene, model, journal, work.progress, part, work.remote)
     steps.grade_pair()
     evidence = steps.gather_evidence()
@@ -258,7 +258,7 @@ def _outlines_on_post(inputs: Inputs, evidence: EvidenceTable) -> NDArray[np.obj
 
 
 def make_map(
-    scene: PreparedScene,
+    scene: RegisteredScene,
     outlines: NDArray[np.object_],
     model: DecisionModel,
     decision: Decision,
@@ -324,7 +324,7 @@ def _scores_of(inputs: Inputs) -> tuple[Score, ...]:
     return (*inputs.scores, *([] if inputs.points is None else [PointScore(inputs.points)]))
 
 
-def _input_findings(scene: PreparedScene, model: DecisionModel, evidence: EvidenceTable) -> list[Finding]:
+def _input_findings(scene: RegisteredScene, model: DecisionModel, evidence: EvidenceTable) -> list[Finding]:
     """What the inputs, their registration and their evidence say about the worth of the map."""
     inputs = scene.inputs
     outlines = (

@@ -74,7 +74,7 @@ class D3Net(nn.Module):
         stem, first, second, third = skips
         self.decoder = nn.ModuleList(
             [
-                DecoderBlock(deepest, third, dropout), DecoderBlock(2 * third, second, dropout), DecoderBlock(2 * second, first),
+                UpsamplingBlock(deepest, third, dropout), UpsamplingBlock(2 * third, second, dropout), UpsamplingBlock(2 * second, first),
             ]
         )  # fmt: skip
         self.tails = nn.ModuleList(Tail(first, stem, count) for count in tasks)
@@ -122,7 +122,7 @@ def _strided(in_channels: int, kernel: int) -> nn.Sequential:
     )
 
 
-class DecoderBlock(nn.Module):
+class UpsamplingBlock(nn.Module):
     """Twice the size by a transposed convolution, then a convolution; each normalised, with dropout where its share is above 0."""
 
     def __init__(self, in_channels: int, channels: int, dropout: float = 0.0) -> None:
@@ -144,7 +144,7 @@ class Tail(nn.Module):
 
     def __init__(self, coarse: int, fine: int, count: int) -> None:
         super().__init__()
-        self.coarse, self.fine = DecoderBlock(2 * coarse, fine), DecoderBlock(2 * fine, fine)
+        self.coarse, self.fine = UpsamplingBlock(2 * coarse, fine), UpsamplingBlock(2 * fine, fine)
         self.last = nn.Conv2d(fine, count, 3, padding=1, bias=False)
 
     def forward(self, maps: Tensor, coarse: Tensor, fine: Tensor) -> Tensor:

@@ -346,7 +346,7 @@ class ClassSpectra:
     def measure(cls, split: DataSplit[LabelledScene], layer: str) -> ClassSpectra:
         """Read each labelled window of a layer once, by windows of 128 px."""
         first, legend = split.scenes[0].scene.layers[layer], split.scenes[0].labels.legend
-        sums = [[_Sums() for _ in range(legend.num_classes)] for _ in range(2)]
+        sums = [[_SpectrumSums() for _ in range(legend.num_classes)] for _ in range(2)]
         for number, named in enumerate(split.scenes):
             cube = named.scene.layers[layer]
             for window in blocks(cube.shape, READ_PX):
@@ -427,7 +427,7 @@ class ClassSpectra:
         return x[order], order
 
 
-class _Sums:
+class _SpectrumSums:
     """Count, mean and sum of squares of spectra that come in portions (Chan, Golub and LeVeque 1983)."""
 
     def __init__(self) -> None:

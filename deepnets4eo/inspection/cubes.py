@@ -77,7 +77,7 @@ class BandStatistics:
 def measure_bands(layer: Layer, wavelengths_nm: Values | None = None) -> BandStatistics:
     """Read evenly spread windows (a small raster whole) and describe each band, with wavelengths (B,)."""
     bands, numbers = layer.count, layer.as_stored()  # nodata and its usual values are told by the numbers
-    sums = _Sums(layer.scaling)
+    sums = _BandSums(layer.scaling)
     side_px = max(2, math.isqrt(WINDOW_VALUES // bands))
     per_axis = min(WINDOWS_PER_AXIS, math.ceil(max(layer.shape) / side_px))
     for window in spread_windows(layer.shape, (side_px, side_px), per_axis):
@@ -86,7 +86,7 @@ def measure_bands(layer: Layer, wavelengths_nm: Values | None = None) -> BandSta
     return sums.result(layer.bands, known)
 
 
-class _Sums:
+class _BandSums:
     """Sums over windows, (B,) each; `squares` about the first value of each band, for precision."""
 
     def __init__(self, scaling: Sequence[StoredValues]) -> None:

@@ -37,7 +37,7 @@ SHAPING = ("numpy", "scipy", "shapely", "rasterio", "torch", "numba")  # whose v
 DoBlock: TypeAlias = Callable[[str], object]
 
 
-class RefusedError(RunError):
+class WorkerRefusedError(RunError):
     """A worker cannot do blocks of this job at all: it has other versions, or does not see the files."""
 
 
@@ -124,7 +124,7 @@ class StepFinder:
         """What does the blocks of the step in a job. Errors: RefusedError where the job does not come to it here."""
         job()
         if self.do is None:
-            raise RefusedError(
+            raise WorkerRefusedError(
                 f"the job has no step {self.step} here. Give all workers the same versions and files as the job."
             )
         return self.do
@@ -158,7 +158,7 @@ class _Opened:
                 try:
                     self._do, self._key = self._stack.enter_context(work.open(*work.arguments)), work.key
                 except Exception as error:
-                    raise RefusedError(f"a worker cannot open the job: {_cause(error)}") from None
+                    raise WorkerRefusedError(f"a worker cannot open the job: {_cause(error)}") from None
             self._do(block)
 
     def leave(self) -> None:
@@ -179,7 +179,7 @@ def do_block(work: BlockWork, block: str, expected: dict[str, str]) -> Receipt:
     differing = [f"{name} {own[name] or 'missing'}, not {text or 'missing'}" for name, text in expected.items()
                  if own.get(name) != text]  # fmt: skip
     if differing:
-        raise RefusedError(
+        raise WorkerRefusedError(
             f"a worker has other versions than the job: {'; '.join(differing)}. Install the same there, and start it again."
         )
     _opened.do(work, block)
@@ -275,8 +275,10 @@ def _error_of(future: futures.Future[Receipt]) -> BaseException | None:
 def failed_receipt(block: str, error: BaseException, *, last: bool) -> list[Receipt]:
     """The receipt of a block that raised an error, none for another try; raises errors that stop any worker, as a full disk."""
     if isinstance(error, ImportError):
-        raise RefusedError(f"a worker cannot import the code of the job: {error}. Install the same version there.")
-    if isinstance(error, (OutputError, RefusedError)):
+        raise WorkerRefusedError(
+            f"a worker cannot import the code of the job: {error}. Install the same version there."
+        )
+    if isinstance(error, (OutputError, WorkerRefusedError)):
         raise error
     return [Receipt(block, f"{_cause(error)} ({TRIES} times)")] * last
 

@@ -25,14 +25,14 @@ PIECE = 10_000  # features that a thread widens at a time
 ARC_SIDES = 4  # sides of a quarter circle: round ends are true to 2 % of the width
 
 
-class _Plane(NamedTuple):
+class _PixelPlane(NamedTuple):
     """From ground coordinates to (x, y) metres from the grid's corner, along its columns and rows."""
 
     coefficients: NDArray[np.float64]
     step_m: NDArray[np.float64]
 
     @classmethod
-    def of(cls, grid: Grid) -> _Plane:
+    def of(cls, grid: Grid) -> _PixelPlane:
         along_rows, along_cols = gsd_m(grid)
         return cls(inverse_geotransform(grid), np.array([along_cols, along_rows]))
 
@@ -44,7 +44,7 @@ def class_shapes(features: Sequence[Features], rules: OsmRules, grid: Grid) -> d
     """Polygons (N,) of each class, in metres from the grid's corner along its columns and rows, those that meet it.
     Memory: the features' own, about twice."""
     polygons: dict[str, list[NDArray[Any]]] = {name: [] for name in rules.names}
-    plane = _Plane.of(grid)
+    plane = _PixelPlane.of(grid)
     size_m = np.array([grid.shape[1], grid.shape[0]]) * plane.step_m
     for part in features:
         if not len(part.table):
@@ -57,7 +57,7 @@ def class_shapes(features: Sequence[Features], rules: OsmRules, grid: Grid) -> d
 
 def area_shapes(areas: Sequence[Any], grid: Grid) -> NDArray[Any]:
     """Polygons (N,) of GeoSeries, in metres from the grid's corner along its columns and rows."""
-    plane = _Plane.of(grid)
+    plane = _PixelPlane.of(grid)
     shapes = [_in_plane(area, grid, plane) for area in areas]
     parts = shapely.get_parts(np.concatenate(shapes)) if shapes else np.zeros(0, object)
     return parts[shapely.get_type_id(parts) == POLYGON]
@@ -70,11 +70,11 @@ def metre_outlines(shapes: NDArray[Any], grid: Grid) -> Outlines:
     return Outlines(shapes, coefficients, (grid.shape[0], grid.shape[1]))
 
 
-def _on_grid(part: Features, grid: Grid, plane: _Plane) -> NDArray[Any]:
+def _on_grid(part: Features, grid: Grid, plane: _PixelPlane) -> NDArray[Any]:
     return _in_plane(part.table.geometry, grid, plane)
 
 
-def _in_plane(series: Any, grid: Grid, plane: _Plane) -> NDArray[Any]:
+def _in_plane(series: Any, grid: Grid, plane: _PixelPlane) -> NDArray[Any]:
     if grid.crs is not None and series.crs is not None and series.crs != grid.crs.proj:
         series = series.to_crs(grid.crs.proj)
     return shapely.transform(_near(series.to_numpy()), plane)

@@ -60,7 +60,7 @@ class CloudData(Section):
     )
 
 
-class Piece(NamedTuple):
+class CloudPiece(NamedTuple):
     """Points that are worked on at once; those after the first `own` only surround them. Their classification is class
     indices, void 255."""
 
@@ -92,7 +92,9 @@ class LabelledCloud:
         cells = np.floor(np.column_stack([down, right])).astype(np.int64)
         return np.clip(cells, 0, np.array(shape) - 1)
 
-    def pieces(self, legend: Legend, data: CloudData, halo_m: float, folder: Path | None = None) -> Iterator[Piece]:
+    def pieces(
+        self, legend: Legend, data: CloudData, halo_m: float, folder: Path | None = None
+    ) -> Iterator[CloudPiece]:
         """Yield all points, or tiles with what lies `halo_m` metres around where there are more than
         `data.most_points`; each point that counts is its piece's own once. Tiles lie for a while in `folder` (None: the
         system's). Raises InputError without classification, and for codes that the legend lacks. Memory: some 100 bytes
@@ -154,12 +156,12 @@ def point_parts(split: DataSplit[LabelledCloud], number: int, xy: NDArray[np.flo
     return np.select([split.splits[number].contains(VAL, cells), learnt], [WITHHELD, LEARNT], NEITHER).astype(np.uint8)
 
 
-def _pieces(cloud: PointCloud, own: int, legend: Legend, data: CloudData) -> Iterator[Piece]:
+def _pieces(cloud: PointCloud, own: int, legend: Legend, data: CloudData) -> Iterator[CloudPiece]:
     """Yields the points without noise, none where no own point is left."""
     counted = replace(cloud, asprs=cloud.asprs and has_asprs_noise(legend)).counted
     if counted[:own].any():
         part = cloud if counted.all() else cloud.subset(counted)
-        yield Piece(_with_indices(part, legend, data), int(counted[:own].sum()))
+        yield CloudPiece(_with_indices(part, legend, data), int(counted[:own].sum()))
 
 
 def _with_indices(cloud: PointCloud, legend: Legend, data: CloudData) -> PointCloud:

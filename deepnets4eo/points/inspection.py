@@ -29,7 +29,7 @@ PRIMES = np.array([73_856_093, 19_349_663, 83_492_791])  # Teschner et al. 2003:
 
 
 @dataclass
-class _Sums:
+class _CloudCounts:
     """What one pass over the points counts."""
 
     points: int = 0
@@ -63,7 +63,7 @@ def inspect_cloud(path: str, legend: Legend | None = None) -> Inspection:
     except InputError as error:  # all points are withheld
         result.problems.append(str(error).removeprefix(f"{file.path} "))
         return result
-    sums = _Sums()
+    sums = _CloudCounts()
     for cloud in _clouds(file, lengths=lengths):
         used = without_withheld(cloud)
         sums.withheld += 0 if cloud.withheld is None else int(cloud.withheld.sum())
@@ -130,7 +130,7 @@ class _Cells:
             self.has_point[cells[:, 0] * self._shape[1] + cells[:, 1]] = True
 
 
-def _add(sums: _Sums, cloud: PointCloud, *, lengths: bool) -> None:
+def _add(sums: _CloudCounts, cloud: PointCloud, *, lengths: bool) -> None:
     sums.points += len(cloud)
     sums.low = np.minimum(sums.low, cloud.xyz.min(axis=0))
     sums.high = np.maximum(sums.high, cloud.xyz.max(axis=0))
@@ -154,7 +154,7 @@ def _count_duplicates(xyz: NDArray[np.float64]) -> int:
     return int((keys[1:] == keys[:-1]).sum())
 
 
-def _describe_extent(result: Inspection, file: CloudFile, sums: _Sums, cells: _Cells, *, lengths: bool) -> None:
+def _describe_extent(result: Inspection, file: CloudFile, sums: _CloudCounts, cells: _Cells, *, lengths: bool) -> None:
     size = sums.high - sums.low
     unit, digits = (" m", ",.2f") if lengths else ("", ".8g")  # 0.01° are 1 km
     result.facts["bounds"] = ", ".join(
@@ -185,7 +185,7 @@ def _is_stale(header: NDArray[np.float64] | None, points: NDArray[np.float64], w
     return bool((beyond < -NEAR).any() or (not withheld and (beyond > NEAR).any()) or not np.isfinite(header).all())
 
 
-def _describe_area_of_use(result: Inspection, file: CloudFile, sums: _Sums) -> None:
+def _describe_area_of_use(result: Inspection, file: CloudFile, sums: _CloudCounts) -> None:
     try:
         crs = file.crs
         area = crs.area_of_use if crs is not None else None
@@ -206,7 +206,7 @@ def _describe_area_of_use(result: Inspection, file: CloudFile, sums: _Sums) -> N
         result.problems.append(f"it lies outside the area of {crs.name} ({area.name}). Name the right CRS with --crs.")
 
 
-def _describe_measurements(result: Inspection, file: CloudFile, sums: _Sums) -> None:
+def _describe_measurements(result: Inspection, file: CloudFile, sums: _CloudCounts) -> None:
     if "colour" not in file.measurements:
         result.facts["colours"] = "none (an orthophoto gives them: label-points --colour)"
     else:
@@ -227,7 +227,7 @@ def _describe_measurements(result: Inspection, file: CloudFile, sums: _Sums) -> 
         )
 
 
-def _describe_classes(result: Inspection, sums: _Sums, legend: Legend | None) -> None:
+def _describe_classes(result: Inspection, sums: _CloudCounts, legend: Legend | None) -> None:
     if not sums.classes.any():
         return
     codes = [int(code) for code in np.flatnonzero(sums.classes)]

@@ -26,7 +26,7 @@ PLAN = "tiles.json"
 Records = NDArray[np.void]
 
 
-class Tile(NamedTuple):
+class CloudTile(NamedTuple):
     """A square of points: its number, west and south edge and side in metres, and how many points lie in it."""
 
     number: int
@@ -60,7 +60,7 @@ class TiledPoints:
     def __init__(self, folder: Path, crs: CRS | None, source: str, *, asprs: bool = True) -> None:
         plan = read_json(folder / PLAN)
         self.own_points, self._asprs = int(plan["own_points"]), asprs
-        self.tiles = tuple(Tile(*tile) for tile in plan["tiles"])
+        self.tiles = tuple(CloudTile(*tile) for tile in plan["tiles"])
         self._dtype = np.dtype([tuple(field) if len(field) == 2 else (*field[:2], tuple(field[2])) for field in plan["fields"]])  # fmt: skip
         self._folder, self._crs, self._source = folder, crs, source
         self._edges = np.array([tile.bounds() for tile in self.tiles]).reshape(-1, 4)
@@ -71,11 +71,11 @@ class TiledPoints:
         files = [(_path(self._folder, tile.number), tile.points * self._dtype.itemsize) for tile in self.tiles]
         return all(path.is_file() and path.stat().st_size == size for path, size in files)
 
-    def tile(self, number: int) -> Tile:
+    def tile(self, number: int) -> CloudTile:
         """Return the tile of a number."""
         return next(tile for tile in self.tiles if tile.number == number)
 
-    def read(self, tile: Tile, halo_m: float) -> TilePoints | None:
+    def read(self, tile: CloudTile, halo_m: float) -> TilePoints | None:
         """Return the points of a tile and those within `halo_m` around it; None where all points of the tile belong to
         neighbours. Memory: the points of the tile and of the tiles that touch its halo, one after the other."""
         records = self._load(tile.number)
@@ -139,7 +139,7 @@ def sort_in_tiles(
                 if near.any():
                     _spill(folder, cloud.subset(near), None, low, side_m, dtype, numbers, counts)
         tiles = [
-            Tile(number, float(low[0]) + col * side_m, float(low[1]) + row * side_m, side_m, counts[col, row])
+            CloudTile(number, float(low[0]) + col * side_m, float(low[1]) + row * side_m, side_m, counts[col, row])
             for (col, row), number in numbers.items()
         ]
         tiles = _divide(folder, tiles, dtype, most_points)
@@ -211,7 +211,7 @@ def _groups(records: Records, cells: NDArray[np.int64]) -> Iterator[tuple[tuple[
         yield (int(col), int(row)), records[start:stop]
 
 
-def _divide(folder: Path, tiles: list[Tile], dtype: np.dtype[Any], most_points: int) -> list[Tile]:
+def _divide(folder: Path, tiles: list[CloudTile], dtype: np.dtype[Any], most_points: int) -> list[CloudTile]:
     """Returns the tiles in order of rows, those with too many points divided in four until they fit."""
     finished, waiting, number = [], list(tiles), len(tiles)
     while waiting:
@@ -232,7 +232,7 @@ def _divide(folder: Path, tiles: list[Tile], dtype: np.dtype[Any], most_points: 
                         group.tofile(part)
         path.unlink()
         waiting += [
-            Tile(numbers[col, row], tile.x_m + col * half, tile.y_m + row * half, half, count)
+            CloudTile(numbers[col, row], tile.x_m + col * half, tile.y_m + row * half, half, count)
             for (col, row), count in counts.items()
             if count
         ]

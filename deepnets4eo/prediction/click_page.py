@@ -13,7 +13,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.outputs.findings import one_or_many
 from deepnets4eo.outputs.map_page.panels import render_window, stretch_of, three_bands
-from deepnets4eo.outputs.served_page.server import Answer, PageServer, RefusedError, as_json
+from deepnets4eo.outputs.served_page.server import Answer, PageServer, RequestRefusedError, as_json
 from deepnets4eo.prediction.click_review import ClickReview
 from deepnets4eo.prediction.click_session import ClickSession
 from deepnets4eo.rasters.display import colour_bands
@@ -68,7 +68,7 @@ class ClickServer(PageServer):
             try:
                 done = acts[path](body)
             except InputError as error:
-                raise RefusedError(HTTPStatus.BAD_REQUEST, str(error)) from error
+                raise RequestRefusedError(HTTPStatus.BAD_REQUEST, str(error)) from error
             return as_json(HTTPStatus.OK, self._state() | done)
 
     def headline(self) -> str:
@@ -115,7 +115,7 @@ class ClickServer(PageServer):
         if number is None:
             return {"all": True}
         if not 0 <= number < len(self.review.tiles):
-            raise RefusedError(HTTPStatus.BAD_REQUEST, f"There are {len(self.review.tiles):,} tiles.")
+            raise RequestRefusedError(HTTPStatus.BAD_REQUEST, f"There are {len(self.review.tiles):,} tiles.")
         self.review.open(number)
         self._version += 1
         return {}
@@ -128,5 +128,5 @@ def _whole(body: dict[str, Any], name: str) -> int:
     """A whole number that was sent."""
     value = body.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) > 1 << 31:
-        raise RefusedError(HTTPStatus.BAD_REQUEST, f"Expected a whole number as {name}.")
+        raise RequestRefusedError(HTTPStatus.BAD_REQUEST, f"Expected a whole number as {name}.")
     return value

@@ -39,7 +39,7 @@ Result = FloatImage | ByteImage
 
 
 @dataclass
-class Counts:
+class TileCounts:
     """Tiles of the lattice finished so far, those of them skipped for lack of valid pixels, and seconds spent."""
 
     tiles: int = 0
@@ -64,7 +64,7 @@ class Job:
     progress: Callable[[float], None] | None = None
     part: Part = WHOLE
     blocks: TileBlocks | None = None  # where other processes compute the tiles
-    counts: Counts = field(default_factory=Counts)
+    counts: TileCounts = field(default_factory=TileCounts)
     computed: dict[int, Any] = field(default_factory=dict)  # batch number → what `infer` returned in advance
 
     @property

@@ -17,9 +17,9 @@ from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration.attempts import (
     TOLERANCE_PX,
     Attempt,
+    AttemptTask,
     FittedModel,
     ModelChoice,
-    Task,
     fine_search,
     measure_fit,
     stricter,
@@ -97,7 +97,7 @@ def register(
             f"{pre.source} and {post.source} have no common ground that can be measured in metres. Check their CRSs with "
             "`deepnets4eo check`."
         )
-    task = Task(pair, fine_search(pair), model, max_shift_m, seed)
+    task = AttemptTask(pair, fine_search(pair), model, max_shift_m, seed)
     first = coarse_model(pair, max_shift_m, seed)
     near = QualityThresholds(max_rotation_deg=min(max_rotation_deg, NEAR_ROTATION_DEG))
     attempt = task.attempt(first, near)
@@ -145,7 +145,7 @@ def assume_registered(pre: Layer, post: Layer) -> Registration:
     return _result(pair, Attempt(fitted, measured, "ok", "taken as registered, not measured"))
 
 
-def _try_small_windows(task: Task, first: Attempt, start: Affine, limits: QualityThresholds) -> Attempt:
+def _try_small_windows(task: AttemptTask, first: Attempt, start: Affine, limits: QualityThresholds) -> Attempt:
     """The attempt with smaller windows where the first is not ok and this one is better: leaning roofs leave ground few windows."""
     if first.status == "ok":
         return first
@@ -155,7 +155,7 @@ def _try_small_windows(task: Task, first: Attempt, start: Affine, limits: Qualit
     return attempt if attempt.better_than(first) else first
 
 
-def _try_every_turn(task: Task, first: Attempt, max_rotation_deg: float) -> Attempt:
+def _try_every_turn(task: AttemptTask, first: Attempt, max_rotation_deg: float) -> Attempt:
     """The attempt from the best of the models that a search over all turns finds, where the gate thinks better of it."""
     first_part, *wider = _growing_parts(task.pair)
     starts = similarity_hypotheses(task.pair, task.max_shift_m, max_rotation_deg)
@@ -170,7 +170,7 @@ def _try_every_turn(task: Task, first: Attempt, max_rotation_deg: float) -> Atte
     return attempt if attempt.better_than(first) else first
 
 
-def _try_learned(task: Task, first: Attempt, max_rotation_deg: float) -> Attempt:
+def _try_learned(task: AttemptTask, first: Attempt, max_rotation_deg: float) -> Attempt:
     """The attempt from the place that learned matches agree on, where the gate thinks better of it."""
     limits = stricter(QualityThresholds(max_rotation_deg=max_rotation_deg))
     best = first
@@ -183,7 +183,7 @@ def _try_learned(task: Task, first: Attempt, max_rotation_deg: float) -> Attempt
     return best
 
 
-def _try_larger_pixels(task: Task, failed: Attempt, limits: QualityThresholds) -> Attempt:
+def _try_larger_pixels(task: AttemptTask, failed: Attempt, limits: QualityThresholds) -> Attempt:
     """The attempt in pixels some times larger, in which speckle and what leans count less; at best degraded, and as near as in the images' own."""
     nearest_m = max(limits.max_residual_m, limits.max_residual_px * task.pair.gsd_m)
     limits = replace(stricter(limits), max_residual_m=nearest_m, max_residual_px=0.0)
@@ -212,7 +212,7 @@ def _growing_parts(pair: SampledPair) -> Iterator[SampledPair]:
     yield pair
 
 
-def _try_halves(task: Task, failed: Attempt) -> Attempt:
+def _try_halves(task: AttemptTask, failed: Attempt) -> Attempt:
     """One shift from all windows together, where both halves of the overlap agree on it; the failed attempt otherwise."""
     shifted, halves = _fit_by_halves(task.pair, task.search, task.max_shift_m, task.seed)
     if halves_agree(halves):

@@ -54,7 +54,7 @@ def fine_search(pair: SampledPair) -> Search:
 
 
 @dataclass(frozen=True)
-class Task:
+class AttemptTask:
     """What all attempts at one pair share."""
 
     pair: SampledPair
@@ -103,7 +103,7 @@ class Task:
         return _fit_round(part, search, start, self.choice, self.seed, about=start if turned else IDENTITY)
 
     @property
-    def with_small_windows(self) -> Task:
+    def with_small_windows(self) -> AttemptTask:
         """The same with windows of half the side: many more of them, so that fewer need to agree."""
         side_px = max(self.search.side_px // 2, FINE_SIDES_PX[-1])
         return replace(

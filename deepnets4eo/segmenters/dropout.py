@@ -118,7 +118,7 @@ class DropoutPasses(nn.Module):
         """Return log mean probabilities, then the quantity's mean and its deviation among and within the passes."""
         start = _Start(self.dropouts)
         with start.record(self.network):
-            total = _Sums(self._outputs(image, 0), self.num_classes)
+            total = _PassSums(self._outputs(image, 0), self.num_classes)
         for number in range(1, self.passes):
             with start.replay():
                 total.add(self._outputs(image, number))
@@ -126,7 +126,7 @@ class DropoutPasses(nn.Module):
 
     def whole_passes(self, image: Tensor) -> Tensor:
         """Return what `forward` does, computed T times from the beginning; to compare with."""
-        total = _Sums(self._outputs(image, 0), self.num_classes)
+        total = _PassSums(self._outputs(image, 0), self.num_classes)
         for number in range(1, self.passes):
             total.add(self._outputs(image, number))
         return total.result(self.passes)
@@ -138,7 +138,7 @@ class DropoutPasses(nn.Module):
         return output.float()
 
 
-class _Sums:
+class _PassSums:
     """Sums over passes of probabilities, values, their squares and their variances."""
 
     def __init__(self, first: Tensor, num_classes: int) -> None:

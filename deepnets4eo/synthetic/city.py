@@ -21,7 +21,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.points import PointCloud
-from deepnets4eo.synthetic.cube import Cube, acquire_cube
+from deepnets4eo.synthetic.cube import MadeUpCube, acquire_cube
 from deepnets4eo.synthetic.event import Event, EventOutcome, apply_harmless_change
 from deepnets4eo.synthetic.ground import ground_materials, terrain
 from deepnets4eo.synthetic.layout import draw_plan
@@ -186,7 +186,7 @@ class City:
         2500 nm."""
         return self.pre.spectra(wavelengths_nm)
 
-    def cube(self, date: Literal["pre", "post"] = "post", *, bands: int = 105, factor: int = 4) -> Cube:
+    def cube(self, date: Literal["pre", "post"] = "post", *, bands: int = 105, factor: int = 4) -> MadeUpCube:
         """Return a cube of at least 4 evenly spread bands, 400 to 2500 nm, before or after the event, with the
         materials that its pixels show; each is `factor` pixels of the image wide. Raises InputError for fewer bands,
         and a factor that leaves no pixel."""

@@ -61,7 +61,7 @@ SKY_SLOPE = 1.5  # skylight fades with this power of the wavelength
 
 
 @dataclass(frozen=True)
-class Cube:
+class MadeUpCube:
     """A made-up hyperspectral cube and its truth.
 
     Parameters
@@ -108,7 +108,7 @@ class Cube:
 
 def acquire_cube(
     acquisition: Acquisition, coverings: Sequence[str], tags: dict[str, str], *, bands: int, factor: int
-) -> Cube:
+) -> MadeUpCube:
     """Observe the surface of a date with an imaging spectrometer of 400–2500 nm, `factor` fine pixels a coarse one."""
     height, width = (side // factor if factor >= 1 else 0 for side in acquisition.shape)
     if bands < 4 or min(height, width) < 1:
@@ -130,7 +130,7 @@ def acquire_cube(
     seen += noise[:, None, None] * rng.standard_normal(seen.shape, np.float32)
     data = np.clip(np.rint(seen * SCALE), 0, 65_535).astype(np.uint16)
     grid = Grid((height, width), acquisition.grid.affine * Affine.scale(factor), acquisition.grid.crs)
-    return Cube(grid, nm, data, shares, tags)
+    return MadeUpCube(grid, nm, data, shares, tags)
 
 
 def _materials_and_light(acquisition: Acquisition, coverings: Sequence[str]) -> tuple[np.ndarray, FloatImage]:

@@ -8,9 +8,9 @@ import numpy as np
 
 from deepnets4eo.synthetic.event import EventOutcome
 from deepnets4eo.synthetic.materials import CODE
-from deepnets4eo.synthetic.plan import Building, Plan
+from deepnets4eo.synthetic.plan import Building, CityPlan
 from deepnets4eo.synthetic.roofs import Patch, debris_pieces, scatter_debris
-from deepnets4eo.synthetic.surface import Rectangles, Surface, Textures
+from deepnets4eo.synthetic.surface import CitySurface, Rectangles, Textures
 
 PER_M2 = {"minor": 0.01, "major": 0.22, "rubble": 1.1, "rooms": 0.45, "swept": 0.2, "burnt": 0.15, "ash": 0.25}
 # Colours that lawns turn to: churned earth, char; and the fine stuff on them: splinters, ash.
@@ -197,7 +197,7 @@ def _ash(patch: Patch, building: Building, rng: np.random.Generator) -> None:
     _ground_around(patch, rng, 3.0, rng.uniform(0.1, 0.4))
 
 
-def paint_mud_and_ash(surface: Surface, outcome: EventOutcome, textures: Textures) -> None:
+def paint_mud_and_ash(surface: CitySurface, outcome: EventOutcome, textures: Textures) -> None:
     """Turn lawns in the damaged area to mud or char, covered with splinters or ash, by the type of the event."""
     event_type = outcome.event.event_type
     if not event_type.churn:
@@ -235,7 +235,7 @@ def paint_mud_and_ash(surface: Surface, outcome: EventOutcome, textures: Texture
 
 
 def scatter_all_debris(
-    surface: Surface, plan: Plan, buildings: list[Building], outcome: EventOutcome, rng: np.random.Generator
+    surface: CitySurface, plan: CityPlan, buildings: list[Building], outcome: EventOutcome, rng: np.random.Generator
 ) -> None:
     """Scatter the debris of buildings and of the path, then fell the trees."""
     x, y = _path_debris(plan, outcome, rng)
@@ -253,7 +253,7 @@ def scatter_all_debris(
     _fell_trees(surface, plan, outcome, rng, intact)
 
 
-def _path_debris(plan: Plan, outcome: EventOutcome, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _path_debris(plan: CityPlan, outcome: EventOutcome, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Positions of debris over the whole path, denser where the event was stronger."""
     width, height = plan.extent_m
     count = int(rng.poisson(width * height * outcome.event.event_type.debris_per_m2))
@@ -281,7 +281,7 @@ def _building_debris(building: Building, per_m2: float, outcome: EventOutcome, r
     return np.stack([x, y], axis=1)
 
 
-def _off_the_streets(surface: Surface, pieces: Rectangles, rng: np.random.Generator) -> Rectangles:
+def _off_the_streets(surface: CitySurface, pieces: Rectangles, rng: np.random.Generator) -> Rectangles:
     """Drop most pieces on carriageways, which are cleared first."""
     row = np.clip((pieces.y / surface.gsd_m).astype(int), 0, surface.shape[0] - 1)
     col = np.clip((pieces.x / surface.gsd_m).astype(int), 0, surface.shape[1] - 1)
@@ -290,7 +290,7 @@ def _off_the_streets(surface: Surface, pieces: Rectangles, rng: np.random.Genera
 
 
 def _fell_trees(
-    surface: Surface, plan: Plan, outcome: EventOutcome, rng: np.random.Generator, intact: np.ndarray
+    surface: CitySurface, plan: CityPlan, outcome: EventOutcome, rng: np.random.Generator, intact: np.ndarray
 ) -> None:
     """Trunks and broken branches where trees stood, most lying with the wind."""
     down = [tree for tree, fallen in zip(plan.trees, outcome.fallen, strict=True) if fallen and tree[4] != 2]

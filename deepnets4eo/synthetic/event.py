@@ -10,7 +10,7 @@ import numpy as np
 
 from deepnets4eo.damage import GRADES
 from deepnets4eo.errors import InputError
-from deepnets4eo.synthetic.plan import Building, BuildingPart, Plan, Row
+from deepnets4eo.synthetic.plan import Building, BuildingPart, CityPlan, Row
 from deepnets4eo.synthetic.style import Light, Season, Sensor, roof_colour
 
 FRAILTY = {"house": 1.0, "shed": 1.2, "block": 0.8, "hall": 0.95, "tank": 0.7}
@@ -195,7 +195,7 @@ class EventOutcome:
     stripped: np.ndarray
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, event: Event, plan: Plan) -> EventOutcome:
+    def draw(cls, rng: np.random.Generator, event: Event, plan: CityPlan) -> EventOutcome:
         """Draw the outcome for a plan."""
         intensity = Intensity.draw(rng, event.kind, plan.extent_m)
         positions = np.array([(b.x, b.y) for b in plan.buildings]).reshape(-1, 2)
@@ -242,7 +242,7 @@ def apply_harmless_change(building: Building, change: str) -> Building:
 
 
 def _new_sheds_and_pools(
-    rng: np.random.Generator, event: Event, plan: Plan
+    rng: np.random.Generator, event: Event, plan: CityPlan
 ) -> tuple[list[Building], list[tuple[float, float, float, float, float, str]]]:
     """New sheds and pools in gardens, for the lookalike share of houses."""
     added: list[Building] = []
@@ -261,7 +261,7 @@ def _new_sheds_and_pools(
     return added, ponds
 
 
-def _earthworks(rng: np.random.Generator, event: Event, plan: Plan) -> list[Row]:
+def _earthworks(rng: np.random.Generator, event: Event, plan: CityPlan) -> list[Row]:
     """Ground broken for building since the first date, anywhere off the houses: change that is no damage."""
     width, height = plan.extent_m
     count = int(rng.poisson(event.lookalike_share * width * height / 1.5e4))

@@ -7,9 +7,9 @@ from __future__ import annotations
 import numpy as np
 
 from deepnets4eo.synthetic.materials import CODE, NAMES, poles
-from deepnets4eo.synthetic.plan import ARTERIAL_M, KINDS, Plan, Row, Streets
+from deepnets4eo.synthetic.plan import ARTERIAL_M, KINDS, CityPlan, Row, Streets
 from deepnets4eo.synthetic.style import Season
-from deepnets4eo.synthetic.surface import BAND_ROWS, Rectangles, Surface, Textures
+from deepnets4eo.synthetic.surface import BAND_ROWS, CitySurface, Rectangles, Textures
 
 Pond = tuple[float, float, float, float, float, str]
 STEP_M = 0.25  # resolution of the look-up from a street coordinate to its nearest line
@@ -49,7 +49,7 @@ class _Lookup:
 class GroundPainter:
     """Computes the ground material and lawn tone of each pixel of a band."""
 
-    def __init__(self, plan: Plan, gsd_m: float, key: int) -> None:
+    def __init__(self, plan: CityPlan, gsd_m: float, key: int) -> None:
         self.plan, self.streets, self.gsd_m = plan, plan.streets, gsd_m
         self.along_u, self.along_v = _Lookup(self.streets.u), _Lookup(self.streets.v)
         self.tones = np.random.default_rng([key, 5]).normal(0, 0.17, 4096).astype(np.float32)
@@ -134,7 +134,7 @@ class GroundPainter:
 
 
 def ground_materials(
-    shape: tuple[int, int], gsd_m: float, plan: Plan, textures: Textures, key: int
+    shape: tuple[int, int], gsd_m: float, plan: CityPlan, textures: Textures, key: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the ground material (H, W) uint8 before ponds and paving, and the lawn tone (H, W) int8 in hundredths."""
     painter = GroundPainter(plan, gsd_m, key)
@@ -154,7 +154,7 @@ def ground_materials(
     return materials, tone
 
 
-def paint_ground(surface: Surface, plan: Plan, textures: Textures, pools: list[Pond]) -> None:
+def paint_ground(surface: CitySurface, plan: CityPlan, textures: Textures, pools: list[Pond]) -> None:
     """Put ponds, `pools` and paving on the ground materials that the surface has already."""
     for x0, y0, radius_x, radius_y, angle, name in [*plan.ponds, *pools]:
         _ellipse(surface, (x0, y0, radius_x, radius_y, angle), CODE[name], textures)
@@ -164,7 +164,7 @@ def paint_ground(surface: Surface, plan: Plan, textures: Textures, pools: list[P
         surface.material.reshape(-1)[flat] = np.array([CODE[name] for _, name in rows], np.uint8)[owner]
 
 
-def break_ground(surface: Surface, rows: list[Row]) -> None:
+def break_ground(surface: CitySurface, rows: list[Row]) -> None:
     """Lay open the soil of building plots, sparing carriageways and water."""
     if not rows:
         return
@@ -174,7 +174,9 @@ def break_ground(surface: Surface, rows: list[Row]) -> None:
     material[flat[~kept]] = CODE["soil"]
 
 
-def _ellipse(surface: Surface, shape: tuple[float, float, float, float, float], code: int, textures: Textures) -> None:
+def _ellipse(
+    surface: CitySurface, shape: tuple[float, float, float, float, float], code: int, textures: Textures
+) -> None:
     """Paint one pond or pool, with an uneven bank when it is natural water."""
     x0, y0, radius_x, radius_y, angle = shape
     gsd, reach = surface.gsd_m, max(radius_x, radius_y) * 1.4
@@ -195,7 +197,7 @@ def _ellipse(surface: Surface, shape: tuple[float, float, float, float, float], 
     window[edge < 1] = code
 
 
-def colour_ground(surface: Surface, textures: Textures, tone: np.ndarray, season: Season, dryness: float) -> None:
+def colour_ground(surface: CitySurface, textures: Textures, tone: np.ndarray, season: Season, dryness: float) -> None:
     """Turn materials into display colours for a season."""
     low, high, weights = poles()
     low, high = low.copy(), high.copy()

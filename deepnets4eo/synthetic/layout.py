@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from shapely import STRtree, points
 
-from deepnets4eo.synthetic.plan import Building, Plan, Streets, draw_streets, kind_name, plan_parts
+from deepnets4eo.synthetic.plan import Building, CityPlan, Streets, draw_streets, kind_name, plan_parts
 from deepnets4eo.synthetic.style import Style, roof_colour
 
 DENSITY = {"residential": 1.0, "apartments": 0.7, "commerce": 0.2, "park": 1.3, "field": 0.15, "wood": 9.0, "site": 0.1}
@@ -16,7 +16,7 @@ BEYOND_M = 45.0  # how far beyond the canvas lots are still laid out, for their 
 
 
 @dataclass(frozen=True)
-class Block:
+class CityBlock:
     """The land between four streets in (u, v), without the carriageways."""
 
     u0: float
@@ -27,7 +27,7 @@ class Block:
     lot_m: float
 
     @classmethod
-    def of(cls, streets: Streets, column: int, row: int) -> Block:
+    def of(cls, streets: Streets, column: int, row: int) -> CityBlock:
         """The block right of line `column` and below line `row`."""
         u, v, uw, vw = streets.u, streets.v, streets.u_width / 2, streets.v_width / 2
         return cls(
@@ -58,7 +58,7 @@ class Block:
 class _Site:
     """Adds the objects of one block to the plan, with (u, v) converted to local metres and a heading."""
 
-    def __init__(self, plan: Plan, block: Block, style: Style, rng: np.random.Generator) -> None:
+    def __init__(self, plan: CityPlan, block: CityBlock, style: Style, rng: np.random.Generator) -> None:
         self.plan, self.block, self.style, self.rng = plan, block, style, rng
 
     def position(self, u: float, v: float) -> tuple[float, float, float]:
@@ -124,7 +124,7 @@ class _Site:
         self.plan.slots.append((x, y, self.rng.uniform(3.9, 5.1), self.rng.uniform(1.7, 2.0), heading + turn))
 
 
-def fill_block(plan: Plan, block: Block, style: Style, rng: np.random.Generator) -> None:
+def fill_block(plan: CityPlan, block: CityBlock, style: Style, rng: np.random.Generator) -> None:
     """Add the objects of the block's use to the plan."""
     if block.u1 - block.u0 < 12 or block.v1 - block.v0 < 12:
         return
@@ -275,13 +275,13 @@ def _riverside(site: _Site) -> None:
         site.plan.boats.append((x, y, rng.uniform(4, 11), rng.uniform(1.6, 3.2), heading + rng.normal(0, 0.1)))
 
 
-def draw_plan(rng: np.random.Generator, style: Style, extent_m: tuple[float, float]) -> Plan:
+def draw_plan(rng: np.random.Generator, style: Style, extent_m: tuple[float, float]) -> CityPlan:
     """Plan a city of `extent_m` (width, height) metres."""
     streets = draw_streets(rng, style.region, extent_m)
-    plan = Plan(streets, extent_m)
+    plan = CityPlan(streets, extent_m)
     for column in range(len(streets.u) - 1):
         for row in range(len(streets.v) - 1):
-            block = Block.of(streets, column, row)
+            block = CityBlock.of(streets, column, row)
             x, y = streets.to_xy(block.u_mid, block.v_mid)
             if plan.inside(x, y, block.reach_m):
                 fill_block(plan, block, style, rng)
@@ -292,7 +292,7 @@ def draw_plan(rng: np.random.Generator, style: Style, extent_m: tuple[float, flo
     return plan
 
 
-def _trace_roads(plan: Plan) -> None:
+def _trace_roads(plan: CityPlan) -> None:
     """Centre lines of all open streets, as polylines in local metres."""
     streets = plan.streets
     for line, position in enumerate(streets.u):
@@ -305,7 +305,7 @@ def _trace_roads(plan: Plan) -> None:
             plan.roads.append((points, float(streets.v_width[line]), bool(streets.v_paving[line])))
 
 
-def _park_along_streets(plan: Plan, rng: np.random.Generator) -> None:
+def _park_along_streets(plan: CityPlan, rng: np.random.Generator) -> None:
     """Cars at the kerb and moving on the lanes: slots on both sides of the u lines."""
     streets = plan.streets
     for line, position in enumerate(streets.u):
@@ -318,7 +318,7 @@ def _park_along_streets(plan: Plan, rng: np.random.Generator) -> None:
                 plan.slots.append((x, y, rng.uniform(3.9, 5.2), rng.uniform(1.7, 2.0), streets.heading(position, v)))
 
 
-def _drop_collisions(plan: Plan) -> None:
+def _drop_collisions(plan: CityPlan) -> None:
     """Keep a building only where it is clear of the diagonal road and of all buildings kept before it."""
     normal_u, normal_v, offset = plan.streets.diagonal
     outlines = [building.outline for building in plan.buildings]
@@ -335,12 +335,12 @@ def _drop_collisions(plan: Plan) -> None:
     plan.buildings = [building for building, keep in zip(plan.buildings, kept, strict=True) if keep]
 
 
-def plant(plan: Plan, style: Style, rng: np.random.Generator) -> None:
+def plant(plan: CityPlan, style: Style, rng: np.random.Generator) -> None:
     """Add trees and shrubs to the plan."""
     streets = plan.streets
     for column in range(len(streets.u) - 1):
         for row in range(len(streets.v) - 1):
-            block = Block.of(streets, column, row)
+            block = CityBlock.of(streets, column, row)
             x, y = streets.to_xy(block.u_mid, block.v_mid)
             if plan.inside(x, y, block.reach_m):
                 _plant_block(plan, block, style, rng)
@@ -348,7 +348,7 @@ def plant(plan: Plan, style: Style, rng: np.random.Generator) -> None:
     _clear_stems(plan)
 
 
-def _plant_block(plan: Plan, block: Block, style: Style, rng: np.random.Generator) -> None:
+def _plant_block(plan: CityPlan, block: CityBlock, style: Style, rng: np.random.Generator) -> None:
     """Single trees and clumps of one block, wherever they fall; stems in buildings are dropped later."""
     across, along = block.u1 - block.u0, block.v1 - block.v0
     if across < 5 or along < 5:
@@ -373,7 +373,7 @@ def _plant_block(plan: Plan, block: Block, style: Style, rng: np.random.Generato
         plan.trees.append((x, y, radius, float(height), kind))
 
 
-def _shade_houses(plan: Plan, style: Style, rng: np.random.Generator) -> None:
+def _shade_houses(plan: CityPlan, style: Style, rng: np.random.Generator) -> None:
     """Trees close by houses, whose crowns reach over the roof."""
     for building in plan.buildings:
         if building.use != "house" or rng.random() > style.trees_per_ha / 90:
@@ -385,7 +385,7 @@ def _shade_houses(plan: Plan, style: Style, rng: np.random.Generator) -> None:
         plan.trees.append((float(x), float(y), radius, radius * float(rng.uniform(1.8, 2.6)) + 2.0, kind))
 
 
-def _clear_stems(plan: Plan) -> None:
+def _clear_stems(plan: CityPlan) -> None:
     """Drop trees whose stem stands inside a building; crowns may still reach over roofs."""
 
     if not plan.buildings or not plan.trees:

@@ -15,7 +15,7 @@ import numpy as np
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.grid import Grid, apply_affine
 from deepnets4eo.points import PointCloud
-from deepnets4eo.synthetic.surface import BAND_ROWS, OPAQUE, STANDING_M, Surface
+from deepnets4eo.synthetic.surface import BAND_ROWS, OPAQUE, STANDING_M, CitySurface
 
 ASPRS = {"impervious": 11, "low_vegetation": 2, "water": 9, "building": 6, "tree": 5}
 
@@ -116,7 +116,7 @@ def curve(
     return np.interp(wavelengths_nm, nodes, values).astype(np.float32)
 
 
-def class_map(surface: Surface, legend: Legend) -> np.ndarray:
+def class_map(surface: CitySurface, legend: Legend) -> np.ndarray:
     """Return (H, W) uint8 classes: crowns, then buildings, then materials; destroyed buildings are clutter."""
     lookup = np.array([legend.value(kind) for kind in KIND], np.uint8)
     building, clutter, tree = (legend.value(name) for name in ("building", "clutter", "tree"))
@@ -148,7 +148,9 @@ class MaterialSpectra:
         return np.stack([band[self.material] * lit for band in self.reflectance.T])
 
 
-def material_spectra(surface: Surface, wavelengths_nm: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+def material_spectra(
+    surface: CitySurface, wavelengths_nm: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Return material codes seen from above (H, W), their reflectance (M, B) and names; crowns are foliage or branches."""
     codes = surface.material.copy()
     crown = surface.cover > OPAQUE
@@ -159,7 +161,9 @@ def material_spectra(surface: Surface, wavelengths_nm: np.ndarray) -> tuple[np.n
     return codes, spectra(wavelengths_nm)[:count], NAMES[:count]
 
 
-def sample_points(surface: Surface, canvas: Grid, extent: Any, density: float, rng: np.random.Generator) -> PointCloud:
+def sample_points(
+    surface: CitySurface, canvas: Grid, extent: Any, density: float, rng: np.random.Generator
+) -> PointCloud:
     """Sample `density` pulses per square metre over an extent (left, bottom, right, top in ground coordinates)."""
     left, bottom, right, top = extent.left, extent.bottom, extent.right, extent.top
     count = int(rng.poisson(density * (right - left) * (top - bottom)))
@@ -194,7 +198,7 @@ def sample_points(surface: Surface, canvas: Grid, extent: Any, density: float, r
     )
 
 
-def surface_classes(surface: Surface, row: np.ndarray, col: np.ndarray, height: np.ndarray) -> np.ndarray:
+def surface_classes(surface: CitySurface, row: np.ndarray, col: np.ndarray, height: np.ndarray) -> np.ndarray:
     """ASPRS code of the solid surface."""
     lookup = np.array([ASPRS.get(kind, 1) for kind in KIND], np.uint8)
     lookup[[CODE["shrub"]]] = 3

@@ -249,7 +249,7 @@ Row = tuple[float, float, float, float, float]
 
 
 @dataclass
-class Plan:
+class CityPlan:
     """All planned objects; rows are (x, y, length, width, angle) in local metres and radians.
 
     Ponds are (x, y, radius_x, radius_y, angle, material), trees (x, y, crown radius, height, kind).

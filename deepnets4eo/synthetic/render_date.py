@@ -1,6 +1,6 @@
 """Paints the city at one date: before the event as planned, after it with damage, debris and harmless changes.
 
-Takes plan, ground and textures and, for the post date, the outcome of the event; returns a `Surface`."""
+Takes plan, ground and textures and, for the post date, the outcome of the event; returns a `CitySurface`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from deepnets4eo.synthetic.damage import HALO_M, paint_damage, paint_mud_and_ash, scatter_all_debris
 from deepnets4eo.synthetic.event import EventOutcome, apply_harmless_change
 from deepnets4eo.synthetic.ground import break_ground, colour_ground, paint_ground
-from deepnets4eo.synthetic.plan import Building, Plan, Row
+from deepnets4eo.synthetic.plan import Building, CityPlan, Row
 from deepnets4eo.synthetic.roofs import (
     close_patch,
     open_patch,
@@ -23,7 +23,7 @@ from deepnets4eo.synthetic.roofs import (
     stamp_fences,
 )
 from deepnets4eo.synthetic.style import Season, Style
-from deepnets4eo.synthetic.surface import Surface, Textures
+from deepnets4eo.synthetic.surface import CitySurface, Textures
 
 SUMMER = np.array([60, 82, 48, 176], np.float32)
 TINTED = np.array([132, 98, 52, 160], np.float32)
@@ -39,18 +39,18 @@ class CityBase:
     seed: int
     gsd_m: float
     style: Style
-    plan: Plan
+    plan: CityPlan
     ground: np.ndarray
     textures: Textures
     material: np.ndarray  # (H, W) uint8, ground before ponds and paving
     tone: np.ndarray  # (H, W) int8, lawn tone by lot in hundredths
 
 
-def paint_surface(base: CityBase, season: Season, outcome: EventOutcome | None) -> Surface:
+def paint_surface(base: CityBase, season: Season, outcome: EventOutcome | None) -> CitySurface:
     """Return the surface at one date; without an outcome, the city as planned."""
     plan, textures = base.plan, base.textures
     rng = np.random.default_rng([base.seed, 11 if outcome is None else 12])
-    surface = Surface.bare(base.ground, base.gsd_m)
+    surface = CitySurface.bare(base.ground, base.gsd_m)
     surface.material[:] = base.material
     paint_ground(surface, plan, textures, outcome.ponds if outcome else [])
     if outcome:
@@ -74,7 +74,7 @@ def paint_surface(base: CityBase, season: Season, outcome: EventOutcome | None) 
     return surface
 
 
-def _paint_buildings(surface: Surface, base: CityBase, outcome: EventOutcome | None) -> None:
+def _paint_buildings(surface: CitySurface, base: CityBase, outcome: EventOutcome | None) -> None:
     """All buildings in order, then those that exist only at the post date, with further numbers."""
     for index, planned in enumerate(base.plan.buildings):
         change = outcome.changes[index] if outcome else ""
@@ -96,7 +96,7 @@ def _paint_buildings(surface: Surface, base: CityBase, outcome: EventOutcome | N
             close_patch(surface, patch, len(base.plan.buildings) + offset + 1)
 
 
-def _car_positions(plan: Plan, outcome: EventOutcome | None, rng: np.random.Generator) -> list[Row]:
+def _car_positions(plan: CityPlan, outcome: EventOutcome | None, rng: np.random.Generator) -> list[Row]:
     """Slots with a car at this date; in the path of the event some cars are displaced."""
     taken = [row for row in plan.slots if rng.random() < 0.55]
     if outcome is None or not outcome.event.event_type.thrown or not taken:
@@ -111,7 +111,9 @@ def _car_positions(plan: Plan, outcome: EventOutcome | None, rng: np.random.Gene
     return out
 
 
-def paint_trees(surface: Surface, trees: list[Tree], stripped: np.ndarray, textures: Textures, season: Season) -> None:
+def paint_trees(
+    surface: CitySurface, trees: list[Tree], stripped: np.ndarray, textures: Textures, season: Season
+) -> None:
     """Draw all crowns (x, y, crown radius, height, kind); the event left those that `stripped` (N,) marks without leaves."""
     for index, tree in enumerate(trees):
         rng = np.random.default_rng([int(tree[0] * 100) & 0xFFFFFF, int(tree[1] * 100) & 0xFFFFFF])
@@ -120,7 +122,7 @@ def paint_trees(surface: Surface, trees: list[Tree], stripped: np.ndarray, textu
 
 
 def _paint_tree(
-    surface: Surface, tree: Tree, leaf: float, rng: np.random.Generator, textures: Textures, season: Season
+    surface: CitySurface, tree: Tree, leaf: float, rng: np.random.Generator, textures: Textures, season: Season
 ) -> None:
     """One crown in its window."""
     x0, y0, radius, height, kind = tree

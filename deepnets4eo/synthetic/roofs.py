@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepnets4eo.synthetic.materials import CODE
-from deepnets4eo.synthetic.plan import Building, Plan, Row
-from deepnets4eo.synthetic.surface import Rectangles, Surface, Textures
+from deepnets4eo.synthetic.plan import Building, CityPlan, Row
+from deepnets4eo.synthetic.surface import CitySurface, Rectangles, Textures
 
 CAR_COLOURS = np.array(
     [
@@ -62,7 +62,7 @@ class Patch:
         self.material[where] = CODE[material]
 
 
-def open_patch(surface: Surface, building: Building, textures: Textures, margin_m: float) -> Patch | None:
+def open_patch(surface: CitySurface, building: Building, textures: Textures, margin_m: float) -> Patch | None:
     """Cut the building's window from the surface; None where it is off the canvas."""
     gsd, reach = surface.gsd_m, building.radius_m + margin_m
     top, left = max(int((building.y - reach) / gsd), 0), max(int((building.x - reach) / gsd), 0)
@@ -98,7 +98,7 @@ def open_patch(surface: Surface, building: Building, textures: Textures, margin_
     )
 
 
-def close_patch(surface: Surface, patch: Patch, number: int | None) -> None:
+def close_patch(surface: CitySurface, patch: Patch, number: int | None) -> None:
     """Write the patch back where it was drawn; `number` marks the building's own pixels."""
     drawn, rows, cols = patch.drawn, patch.rows, patch.cols
     np.clip(patch.colour, 0, 255, out=patch.colour)
@@ -203,7 +203,7 @@ def _with_infrared(colour: np.ndarray, factor: float) -> np.ndarray:
     return np.concatenate([np.clip(colour, 0, 255), near], axis=1)
 
 
-def stamp_fences(surface: Surface, plan: Plan, rng: np.random.Generator) -> None:
+def stamp_fences(surface: CitySurface, plan: CityPlan, rng: np.random.Generator) -> None:
     """Fences of wood and clipped hedges."""
     if not plan.fences:
         return
@@ -215,7 +215,7 @@ def stamp_fences(surface: Surface, plan: Plan, rng: np.random.Generator) -> None
     surface.stamp(rows, np.clip(colour, 0, 255), height_m=height, material=material)
 
 
-def stamp_clutter(surface: Surface, rows: list[Row], rng: np.random.Generator) -> None:
+def stamp_clutter(surface: CitySurface, rows: list[Row], rng: np.random.Generator) -> None:
     """Garden furniture, trampolines, heaps, containers."""
     if not rows:
         return
@@ -225,7 +225,7 @@ def stamp_clutter(surface: Surface, rows: list[Row], rng: np.random.Generator) -
     surface.stamp(boxes, _with_infrared(colour, 1.0), height_m=height, material=CODE["wood"])
 
 
-def stamp_cars(surface: Surface, rows: list[Row], rng: np.random.Generator) -> None:
+def stamp_cars(surface: CitySurface, rows: list[Row], rng: np.random.Generator) -> None:
     """Bodies, then glass, then roofs."""
     if not rows:
         return
@@ -239,7 +239,7 @@ def stamp_cars(surface: Surface, rows: list[Row], rng: np.random.Generator) -> N
     surface.stamp(top, np.minimum(colours * 1.04, 255), height_m=1.5, material=CODE["car"])
 
 
-def stamp_boats(surface: Surface, rows: list[Row], rng: np.random.Generator) -> None:
+def stamp_boats(surface: CitySurface, rows: list[Row], rng: np.random.Generator) -> None:
     """Boats, only where there is water under their middle."""
     if not rows:
         return
@@ -261,7 +261,7 @@ def debris_pieces(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Rec
     return Rectangles(np.asarray(x), np.asarray(y), length, width, rng.uniform(0, np.pi, count))
 
 
-def scatter_debris(surface: Surface, pieces: Rectangles, rng: np.random.Generator, intact: np.ndarray) -> None:
+def scatter_debris(surface: CitySurface, pieces: Rectangles, rng: np.random.Generator, intact: np.ndarray) -> None:
     """Draw debris on the ground, on rubble and under trees, but not on roofs that `intact` marks by number."""
     if not len(pieces):
         return

@@ -17,7 +17,7 @@ from deepnets4eo.points import RUBBLE_CLASS, PointCloud
 from deepnets4eo.synthetic.city import City
 from deepnets4eo.synthetic.materials import CODE, intensities, surface_classes
 from deepnets4eo.synthetic.sensor import Acquisition
-from deepnets4eo.synthetic.surface import OPAQUE, Surface
+from deepnets4eo.synthetic.surface import OPAQUE, CitySurface
 
 CROWN_BASE = 0.35  # of the height of its top
 HALVINGS = 12
@@ -216,12 +216,12 @@ def _cloud(
     )
 
 
-def _pixel(surface: Surface, local: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _pixel(surface: CitySurface, local: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     col, row = np.floor(local[:, :2] / surface.gsd_m).astype(np.int64).T
     return np.clip(row, 0, surface.shape[0] - 1), np.clip(col, 0, surface.shape[1] - 1)
 
 
-def _in_crown(surface: Surface, local: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _in_crown(surface: CitySurface, local: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether positions lie in a crown, above everything solid."""
     row, col = _pixel(surface, local)
     above = local[:, 2] - surface.ground[row, col]
@@ -245,14 +245,14 @@ class Rays:
         return self.origins + self.directions * distance_m[:, None]
 
 
-def hit_distances(surface: Surface, rays: Rays, range_m: float) -> NDArray[np.float64]:
+def hit_distances(surface: CitySurface, rays: Rays, range_m: float) -> NDArray[np.float64]:
     """Return the distance (N,) in metres to each ray's first hit, infinite without one; 200 bytes for each of 131,072 rays."""
     chunks = (slice(first, first + CHUNK) for first in range(0, len(rays.origins), CHUNK))
     parts = [_march(surface, rays.subset(chunk), range_m) for chunk in chunks]
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def _march(surface: Surface, rays: Rays, range_m: float) -> NDArray[np.float64]:
+def _march(surface: CitySurface, rays: Rays, range_m: float) -> NDArray[np.float64]:
     """Distances of one chunk: rays that have hit or left the canvas are dropped as the march goes on."""
     distance = np.full(len(rays.origins), np.inf)
     level = np.hypot(rays.directions[:, 0], rays.directions[:, 1])
@@ -269,7 +269,9 @@ def _march(surface: Surface, rays: Rays, range_m: float) -> NDArray[np.float64]:
     return distance
 
 
-def _halve(surface: Surface, rays: Rays, free: NDArray[np.float64], hit: NDArray[np.float64]) -> NDArray[np.float64]:
+def _halve(
+    surface: CitySurface, rays: Rays, free: NDArray[np.float64], hit: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """The distance between the last free and the first blocked one at which the ray is stopped."""
     for _ in range(HALVINGS):
         middle = (free + hit) / 2
@@ -278,7 +280,7 @@ def _halve(surface: Surface, rays: Rays, free: NDArray[np.float64], hit: NDArray
     return hit
 
 
-def _blocked(surface: Surface, rays: Rays, xyz: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _blocked(surface: CitySurface, rays: Rays, xyz: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Whether positions (N, 3) lie over the canvas, and whether they lie in something that stops the ray."""
     col, row = (np.floor(xyz[:, axis] / surface.gsd_m).astype(np.int64) for axis in (0, 1))
     height, width = surface.shape

@@ -17,13 +17,13 @@ from deepnets4eo.grid import Grid
 from deepnets4eo.points import PointCloud
 from deepnets4eo.synthetic.materials import MaterialSpectra, class_map, material_spectra, sample_points
 from deepnets4eo.synthetic.style import Light, Season, Sensor
-from deepnets4eo.synthetic.surface import BAND_ROWS, OPAQUE, Surface, noise_tile
+from deepnets4eo.synthetic.surface import BAND_ROWS, OPAQUE, CitySurface, noise_tile
 
 SHADOW_EPS_M = 0.12
 SKY_TINT = np.array([0.92, 0.98, 1.14, 0.85], np.float32)  # light from the sky is bluish, poor in infrared
 
 
-def radiance(surface: Surface, light: Light, dimming: np.ndarray | None = None) -> np.ndarray:
+def radiance(surface: CitySurface, light: Light, dimming: np.ndarray | None = None) -> np.ndarray:
     """Return the light (4, H, W) float32 that leaves the surface, the square root of radiance; `dimming`: direct light less, by clouds."""
     lit = sunlit(surface, light)
     level = np.float32(light.direct) + np.float32(1 - light.direct) * SKY_TINT  # the white balance is set for it
@@ -150,7 +150,7 @@ def simulate_sensor_image(scene: np.ndarray, sensor: Sensor, rng: np.random.Gene
 class Acquisition:
     """All products of one sensor at one date; `to_pre` maps stated to true ground, `matrix` pixel centres to `canvas`."""
 
-    surface: Surface
+    surface: CitySurface
     grid: Grid
     canvas: Grid
     matrix: Affine
@@ -245,7 +245,7 @@ def _sweep(top: np.ndarray, minor: float, major: float, light: Light, gsd_m: flo
     return out
 
 
-def sunlit(surface: Surface, light: Light) -> np.ndarray:
+def sunlit(surface: CitySurface, light: Light) -> np.ndarray:
     """Share of direct sun reaching the top surface, (H, W) float32 0–1; crowns let some through."""
     solid = surface.ground + surface.height
     crowns = np.where(surface.cover > OPAQUE, surface.ground + surface.canopy, np.float32(-1e4))
@@ -256,7 +256,7 @@ def sunlit(surface: Surface, light: Light) -> np.ndarray:
     return ndimage.uniform_filter(lit, 3, mode="nearest") if light.direct > 0.4 else ndimage.uniform_filter(lit, 7)
 
 
-def openness(surface: Surface) -> np.ndarray:
+def openness(surface: CitySurface) -> np.ndarray:
     """Share of the sky that a pixel sees, approximately: lower beside higher objects, (H, W) float32 0.5–1."""
     top = np.maximum(surface.height, np.where(surface.cover > OPAQUE, surface.canopy, 0))
     around = top
@@ -265,7 +265,7 @@ def openness(surface: Surface) -> np.ndarray:
     return 1 - np.clip((around - top) * np.float32(0.09), 0, 0.5)
 
 
-def slopes(surface: Surface, rows: slice) -> tuple[np.ndarray, np.ndarray]:
+def slopes(surface: CitySurface, rows: slice) -> tuple[np.ndarray, np.ndarray]:
     """Gradient of the visible top surface over some rows: roof planes as planned, crowns by differences."""
     crown = surface.cover[rows] > 0
     slope_x = surface.slope_x[rows].astype(np.float32)

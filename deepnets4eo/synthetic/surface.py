@@ -44,7 +44,7 @@ class Rectangles:
 
 
 @dataclass
-class Surface:
+class CitySurface:
     """Arrays of one date, all (H, W) unless said.
 
     ground : float32, terrain height in metres
@@ -70,7 +70,7 @@ class Surface:
     slope_y: np.ndarray
 
     @classmethod
-    def bare(cls, ground: np.ndarray, gsd_m: float) -> Surface:
+    def bare(cls, ground: np.ndarray, gsd_m: float) -> CitySurface:
         """A surface with nothing on the terrain yet."""
         shape = ground.shape
         return cls(

@@ -21,7 +21,7 @@ from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.polygons.vector_files import set_fixed_times
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.synthetic.event import GRADES, EventOutcome
-from deepnets4eo.synthetic.plan import Building, Plan
+from deepnets4eo.synthetic.plan import Building, CityPlan
 
 BAND_NAMES = ("red", "green", "blue", "near infrared")
 DESCRIPTION = "city.json"
@@ -124,7 +124,7 @@ def to_ground(shape: Polygon | LineString, canvas: Grid, gsd_m: float) -> Polygo
     return transform_shapes(scaled, shape)
 
 
-def building_frame(plan: Plan, outcome: EventOutcome, canvas: Grid, gsd_m: float) -> gpd.GeoDataFrame:
+def building_frame(plan: CityPlan, outcome: EventOutcome, canvas: Grid, gsd_m: float) -> gpd.GeoDataFrame:
     """All planned buildings with their true outline and damage, in plan order."""
     rows: list[Building] = plan.buildings
     return gpd.GeoDataFrame(
@@ -170,7 +170,7 @@ def footprint_layer(
     return gpd.GeoDataFrame({"id": ids}, geometry=shapes, crs=buildings.crs)
 
 
-def road_frame(plan: Plan, canvas: Grid, gsd_m: float, extent: Polygon) -> gpd.GeoDataFrame:
+def road_frame(plan: CityPlan, canvas: Grid, gsd_m: float, extent: Polygon) -> gpd.GeoDataFrame:
     """Centre lines of the streets within the extent, with width and surface."""
     rows = [(to_ground(LineString(points), canvas, gsd_m), width, paved) for points, width, paved in plan.roads]
     frame = gpd.GeoDataFrame(
@@ -186,7 +186,7 @@ def road_frame(plan: Plan, canvas: Grid, gsd_m: float, extent: Polygon) -> gpd.G
     return frame[frame.geom_type == "LineString"].reset_index(drop=True)
 
 
-def water_frame(plan: Plan, canvas: Grid, gsd_m: float, extent: Polygon) -> gpd.GeoDataFrame:
+def water_frame(plan: CityPlan, canvas: Grid, gsd_m: float, extent: Polygon) -> gpd.GeoDataFrame:
     """Ponds and pools as ellipses."""
     shapes, kinds = [], []
     for x, y, radius_x, radius_y, angle, name in plan.ponds:

@@ -156,7 +156,7 @@ def ndsm_raster(
     )  # fmt: skip
 
 
-class _Block(NamedTuple):
+class _HeightBlock(NamedTuple):
     """Values (C, h, w) float32 of a window, and how many heights of each raster in it are impossible."""
 
     values: FloatImage
@@ -196,7 +196,7 @@ class _Composite:
             return math.ceil(reach_px(self.side_m, self.max_building_m) / ALIGNED_PX) * ALIGNED_PX
         return int("slope" in self.channels)
 
-    def block(self, window: Window) -> _Block:
+    def block(self, window: Window) -> _HeightBlock:
         """The channels in a window."""
         around = window.grow(self.halo_px).clip(self.surface.shape)
         upper, wrong = _heights(self.surface, around)
@@ -212,7 +212,7 @@ class _Composite:
             "ndvi": lambda: self._ndvi(window),
             "slope": lambda: slope_deg(upper, gsd_m(self.surface.grid))[inner],
         }
-        return _Block(np.stack([measures[channel]() for channel in self.channels]), counts)
+        return _HeightBlock(np.stack([measures[channel]() for channel in self.channels]), counts)
 
     def check_known(self, known: NDArray[np.bool_]) -> None:
         """Refuse channels that have no value anywhere, after the fact."""

@@ -95,7 +95,7 @@ def balanced_windows(cells: ClassCells, window_px: int, count: int, rng: np.rand
 
 
 @dataclass(frozen=True)
-class Samples:
+class LabelledPixels:
     """Labelled pixels: vectors (n, F), class_indices (n,), and blocks (n,) of ground: windows, or cells of some 64 pixels."""
 
     vectors: NDArray[np.float32]
@@ -116,7 +116,7 @@ def sample_pixels(
     window_px: int = 256,
     balanced: bool = True,
     max_share: float = 1.0,
-) -> Samples:
+) -> LabelledPixels:
     """Draw at most `max_pixels` labelled pixels, equally many a class or at random, with `features` (F, rows, cols) on a stride.
 
     At random at most `max_share` of them are drawn, but 2,000 always. InputError without labelled pixels.
@@ -155,7 +155,7 @@ def sample_pixels(
     if len(windows_of) < FEW_BLOCKS:
         blocks_of = np.stack([blocks_of, np.concatenate(cells_of)], axis=1)
         blocks_of = np.unique(blocks_of, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
-    return Samples(np.concatenate(vectors), np.concatenate(class_indices), blocks_of)
+    return LabelledPixels(np.concatenate(vectors), np.concatenate(class_indices), blocks_of)
 
 
 def _cell_side(windows: Sequence[Window]) -> int:

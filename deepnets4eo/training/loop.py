@@ -381,7 +381,7 @@ class Interruption:
             log.warning("interrupted: the step is finished and saved first. Press Ctrl-C again to stop at once.")
 
 
-class _Step(nn.Module):
+class _StepModule(nn.Module):
     """A step as a module, so that everything it computes is seen, whichever methods of the network it calls."""
 
     def __init__(self, network: nn.Module, step: Callable[[nn.Module, Batch], Tensor]) -> None:
@@ -397,7 +397,7 @@ def share_step(
 ) -> Callable[[Batch], Tensor]:
     """batch → loss of this process's share; its backward pass leaves the mean gradient of all processes."""
     shared = DistributedDataParallel(
-        _Step(network, step),
+        _StepModule(network, step),
         device_ids=[device] if device.type == "cuda" else None,
         find_unused_parameters=True,  # some encoders have weights that no output depends on
     )

@@ -163,7 +163,7 @@ def adversarial_loss(network: InUnits, image: Tensor, estimate: Tensor, values: 
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class _RegressionData:
     """What a regression learns from."""
 
     recipe: RegressionRecipe
@@ -229,7 +229,7 @@ def train_regression(
     return write_run(segmenter, recipe, out, split=prepared.split, scores=scores, notes=notes)
 
 
-def _prepare(recipe: RegressionRecipe, kind: type[ValueSamples]) -> _Prepared:
+def _prepare(recipe: RegressionRecipe, kind: type[ValueSamples]) -> _RegressionData:
     """Open the scenes, split them, and measure inputs and target over the training part."""
     quantity, targets = recipe.target.resolve_quantity(), recipe.target.layers
     if recipe.legend:
@@ -248,7 +248,7 @@ def _prepare(recipe: RegressionRecipe, kind: type[ValueSamples]) -> _Prepared:
     )
     scale = measure_target(split, recipe.target, quantity)
     samples = ValueAndClassSamples(split, inputs, recipe) if recipe.legend else kind(split, inputs, recipe)
-    return _Prepared(recipe, legend, split, samples, scale)
+    return _RegressionData(recipe, legend, split, samples, scale)
 
 
 def score_segmenter(segmenter: NetworkSegmenter, batches: ValidationLoader) -> dict[str, Any]:

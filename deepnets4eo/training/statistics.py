@@ -33,7 +33,7 @@ MANY_BANDS = 16  # of layers of more bands, no more values are read and kept tha
 Scaling = Literal["standard", "unit", "range", "none"]
 
 
-class Moments:
+class BandMoments:
     """Mean and variance per band of values that come in pieces (Chan, Golub and LeVeque 1979)."""
 
     def __init__(self, bands: int) -> None:
@@ -91,7 +91,7 @@ def measure_inputs(
     inputs = measure_inputs(split, ["image", "dsm"])
     ```
     """
-    moments = {layer: Moments(_bands(split, layer)) for layer in layers}
+    moments = {layer: BandMoments(_bands(split, layer)) for layer in layers}
     kept: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}
     extremes: dict[tuple[str, int], list[NDArray[np.float32]]] = {}
     windows = split.windows(TRAIN, WINDOW_PX)
@@ -262,7 +262,7 @@ def _bands(split: DataSplit[Any], layer: str) -> int:
     return counts.pop()
 
 
-def _layer_input(split: DataSplit[Any], name: str, moments: Moments, pixels: NDArray[np.float32]) -> LayerInput:
+def _layer_input(split: DataSplit[Any], name: str, moments: BandMoments, pixels: NDArray[np.float32]) -> LayerInput:
     layer = split.scenes[0].scene.layers[name]
     low, high = np.percentile(pixels, (1, 99))
     mean, std = scaling_of(moments.mean, moments.std)

@@ -28,7 +28,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.change import NoveltyOptions, rank_novelty
-from deepnets4eo.change.diffusion import EDGE_LEVEL, RATE, Diffusion, _Step, guided_anisotropic_diffusion
+from deepnets4eo.change.diffusion import EDGE_LEVEL, RATE, Diffusion, _DiffusionStep, guided_anisotropic_diffusion
 from deepnets4eo.change.series.features import CellGrid, SpectralTexture, measure_cells
 from deepnets4eo.change.series.page import write_page
 from deepnets4eo.change.series.stack import ImageSeries
@@ -160,16 +160,16 @@ def time_of(work: Callable[[], FloatImage]) -> tuple[FloatImage, float]:
 
 @contextmanager
 def busy_threads() -> Iterator[dict[int, float]]:
-    """Processor seconds of each thread within `_Step.apply`, where nearly all of them are spent."""
+    """Processor seconds of each thread within `_DiffusionStep.apply`, where nearly all of them are spent."""
     seconds: dict[int, float] = defaultdict(float)
-    apply = _Step.apply
+    apply = _DiffusionStep.apply
 
-    def apply_and_measure(step: _Step, *arguments: Any) -> None:
+    def apply_and_measure(step: _DiffusionStep, *arguments: Any) -> None:
         started = time.thread_time()
         apply(step, *arguments)
         seconds[threading.get_ident()] += time.thread_time() - started
 
-    with mock.patch.object(_Step, "apply", apply_and_measure):
+    with mock.patch.object(_DiffusionStep, "apply", apply_and_measure):
         yield seconds
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.synthetic.city import City
-from deepnets4eo.synthetic.surface import Surface
+from deepnets4eo.synthetic.surface import CitySurface
 
 CITY_SHARE = {"world": 0.0, "both": 1 / 3, "city": 1.0}  # of the pairs that are suburbs of the miniature city
 CITY_DRAW = 9  # beside a pair's seed, so that no other draw follows from the same numbers
@@ -150,7 +150,7 @@ def city_pair(seed: int, *, size_px: int = 512) -> CityPair:
     return CityPair(**fields, gsd_m=gsd_m, seed=seed)
 
 
-def surface_of(surface: WorldSurface) -> Surface:
+def surface_of(surface: WorldSurface) -> CitySurface:
     """Return the surface in the miniature city's layout.
 
     Parameters
@@ -161,7 +161,7 @@ def surface_of(surface: WorldSurface) -> Surface:
     -------
     Surface, for `synthetic.materials.sample_points` and `synthetic.materials.material_spectra`; its `dsm` is the top of all.
     """
-    return Surface(
+    return CitySurface(
         surface.gsd_m,
         surface.ground,
         height=surface.height,

@@ -16,7 +16,7 @@ from deepnets4eo.change.series.dates import DatedImage
 from deepnets4eo.change.series.harmonic import HarmonicOptions
 from deepnets4eo.change.series.job import write_breaks, write_series
 from deepnets4eo.change.series.options import NoveltyOptions, SeriesInputs
-from deepnets4eo.change.series.page import Chips, _positions
+from deepnets4eo.change.series.page import SeriesChips, _positions
 from deepnets4eo.change.series.ranking import cluster_color
 from deepnets4eo.change.series.stack import ImageSeries, MaskRule
 from deepnets4eo.cli.main import main
@@ -122,8 +122,8 @@ def test_the_picture_of_the_place_is_the_last_date_that_shows_it() -> None:
     images, clouds = np.ones((4, 3, 40, 40), np.uint8), np.zeros((4, 1, 40, 40), np.uint8)
     clouds[3, :, 10:], clouds[2, :, :4] = 1, 1
     dated = [DatedImage(date(2020, 1 + k, 1), (images[k],), (clouds[k],)) for k in range(4)]
-    assert Chips(ImageSeries(dated)).last_shown() == 2
-    assert Chips(ImageSeries(dated[3:])).last_shown() == 0
+    assert SeriesChips(ImageSeries(dated)).last_shown() == 2
+    assert SeriesChips(ImageSeries(dated[3:])).last_shown() == 0
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32631", "EPSG:32701", 'LOCAL_CS["site",UNIT["metre",1]]', None])

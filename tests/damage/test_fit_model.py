@@ -9,7 +9,7 @@ import pytest
 from deepnets4eo.damage.decision.fit_model import (
     HEIGHT,
     VARIANTS,
-    Graded,
+    GradedEvidence,
     fit_model,
     fit_variant,
     grade_numbers,
@@ -19,7 +19,7 @@ from deepnets4eo.damage.evidence.columns import POINTS
 from deepnets4eo.damage.vocabulary import BORDERS
 
 
-def made_up(seed: int, place: str, *, heights: bool) -> Graded:
+def made_up(seed: int, place: str, *, heights: bool) -> GradedEvidence:
     """Two hundred buildings whose evidence follows their grade, with noise."""
     rng = np.random.default_rng(seed)
     grade = rng.integers(0, 4, 200)
@@ -28,15 +28,15 @@ def made_up(seed: int, place: str, *, heights: bool) -> Graded:
     if not heights:
         evidence[list(HEIGHT)] = np.nan
     group = np.array([f"{place}-{k % 9}" for k in range(200)], dtype=object)
-    return Graded(evidence, grade, np.full(200, place, dtype=object), group)
+    return GradedEvidence(evidence, grade, np.full(200, place, dtype=object), group)
 
 
 @pytest.fixture(scope="module")
-def data() -> Graded:
-    return Graded.concatenate([made_up(0, "city", heights=True), made_up(1, "town", heights=False)])
+def data() -> GradedEvidence:
+    return GradedEvidence.concatenate([made_up(0, "city", heights=True), made_up(1, "town", heights=False)])
 
 
-def test_every_variant_separates_what_its_evidence_separates(data: Graded) -> None:
+def test_every_variant_separates_what_its_evidence_separates(data: GradedEvidence) -> None:
     variants = fit_model(data)
     assert set(variants) == set(VARIANTS)
     for content in variants.values():
@@ -45,7 +45,7 @@ def test_every_variant_separates_what_its_evidence_separates(data: Graded) -> No
         assert damaged[data.grade == 3].mean() > damaged[data.grade == 0].mean() + 0.4
 
 
-def test_styles_and_events_are_left_out_whole(data: Graded) -> None:
+def test_styles_and_events_are_left_out_whole(data: GradedEvidence) -> None:
     style = np.array([f"style-{k % 5}" for k in range(400)], dtype=object)
     event = np.array([("flood", "wind", "fire")[k // 7 % 3] for k in range(400)], dtype=object)
     scored = np.zeros(400, int)
@@ -57,7 +57,7 @@ def test_styles_and_events_are_left_out_whole(data: Graded) -> None:
     assert (scored == 1).all()
 
 
-def test_the_range_is_that_of_the_buildings_that_bound_it(data: Graded) -> None:
+def test_the_range_is_that_of_the_buildings_that_bound_it(data: GradedEvidence) -> None:
     town = data.domain == "town"
     spread = data.evidence.where(pd.Series(town), 4 * data.evidence)
     wide, narrow = (
@@ -67,12 +67,12 @@ def test_the_range_is_that_of_the_buildings_that_bound_it(data: Graded) -> None:
     assert float(narrow[0].split()[0]) < 0.7 * float(wide[0].split()[0])
 
 
-def test_heights_are_learnt_from_buildings_that_have_them(data: Graded) -> None:
+def test_heights_are_learnt_from_buildings_that_have_them(data: GradedEvidence) -> None:
     assert fit_variant(data, VARIANTS["pre_post_height"])["buildings"] == 200
     assert fit_variant(data, VARIANTS["pre_post"])["buildings"] == 400
 
 
-def test_probabilities_are_calibrated_on_buildings_that_were_left_out(data: Graded) -> None:
+def test_probabilities_are_calibrated_on_buildings_that_were_left_out(data: GradedEvidence) -> None:
     content = fit_variant(data, VARIANTS["post_only"])
     fresh = made_up(7, "village", heights=True)
     damaged = predict(content, fresh.evidence)[:, 2:].sum(axis=1)
@@ -81,10 +81,10 @@ def test_probabilities_are_calibrated_on_buildings_that_were_left_out(data: Grad
         assert abs((fresh.grade[rows] >= 2).mean() - damaged[rows].mean()) < 0.15
 
 
-def test_patches_indicate_minor_damage_and_nothing_worse(data: Graded) -> None:
+def test_patches_indicate_minor_damage_and_nothing_worse(data: GradedEvidence) -> None:
     grade = data.grade
     patched = data.evidence.assign(ev_tarp=np.where(grade > 0, 1.0, 0.0) + np.random.default_rng(0).normal(0, 0.3, 400))
-    borders = fit_variant(Graded(patched, grade, data.domain, data.group), VARIANTS["pre_post"])["borders"]
+    borders = fit_variant(GradedEvidence(patched, grade, data.domain, data.group), VARIANTS["pre_post"])["borders"]
     assert borders["minor-damage"]["weights"]["ev_tarp"] > 0
     assert all(borders[border]["weights"]["ev_tarp"] == 0 for border in BORDERS[1:])
 

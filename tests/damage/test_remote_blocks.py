@@ -15,7 +15,7 @@ from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.file_job import FileJob
 from deepnets4eo.damage.inputs.settings import FurtherInputs, Settings
 from deepnets4eo.errors import InputError
-from deepnets4eo.jobs.blocks import Executor, RefusedError
+from deepnets4eo.jobs.blocks import Executor, WorkerRefusedError
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import Part
 from deepnets4eo.outputs.event import EventInfo
@@ -124,7 +124,7 @@ def test_a_worker_that_sees_other_inputs_is_refused(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_job, "damage_journal", lambda *_: Journal(tmp_path / "nowhere"))
-    with pytest.raises(RefusedError, match="holds no job of these inputs. Let all workers see the same files"):
+    with pytest.raises(WorkerRefusedError, match="holds no job of these inputs. Let all workers see the same files"):
         assess(place, tmp_path / "map", OneByOne())
 
 

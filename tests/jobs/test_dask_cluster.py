@@ -14,7 +14,7 @@ from block_jobs import begun_blocks, open_blocks, results
 
 from deepnets4eo.errors import RunError
 from deepnets4eo.jobs import dask_cluster
-from deepnets4eo.jobs.blocks import BlockPool, BlockWork, Receipt, RefusedError, versions
+from deepnets4eo.jobs.blocks import BlockPool, BlockWork, Receipt, WorkerRefusedError, versions
 from deepnets4eo.jobs.dask_cluster import CLUSTER, DaskCluster, local_cluster
 
 distributed = pytest.importorskip("distributed", reason="distributed is not installed: pip install deepnets4eo[dask]")
@@ -46,7 +46,7 @@ def test_a_worker_of_another_version_is_refused(
     cluster: BlockPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "_expected", versions() | {"deepnets4eo": "0.0.1"})
-    with pytest.raises(RefusedError, match="a worker has other versions than the job: deepnets4eo .*, not 0.0.1"):
+    with pytest.raises(WorkerRefusedError, match="a worker has other versions than the job: deepnets4eo .*, not 0.0.1"):
         list(cluster.run(BlockWork(open_blocks, (tmp_path, {})), NAMES))
     assert not results(tmp_path)
 

@@ -18,9 +18,9 @@ from deepnets4eo.jobs.blocks import (
     BlockPool,
     BlockWork,
     Receipt,
-    RefusedError,
     RemoteSteps,
     StepFinder,
+    WorkerRefusedError,
     do_block,
     failed_receipt,
     versions,
@@ -71,10 +71,12 @@ def test_a_block_that_fails_three_times_is_named_with_the_cause(processes: Block
 def test_a_worker_that_cannot_open_the_job_or_has_other_versions_ends_it(
     processes: BlockPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(RefusedError, match=rf"cannot open the job: {tmp_path} does not exist"):
+    with pytest.raises(WorkerRefusedError, match=rf"cannot open the job: {tmp_path} does not exist"):
         list(processes.run(BlockWork(open_nothing, (tmp_path,)), NAMES))
     monkeypatch.setattr(processes, "_expected", versions() | {"numpy": "0.1"})
-    with pytest.raises(RefusedError, match="other versions than the job: numpy .*, not 0.1. Install the same there"):
+    with pytest.raises(
+        WorkerRefusedError, match="other versions than the job: numpy .*, not 0.1. Install the same there"
+    ):
         list(processes.run(BlockWork(open_blocks, (tmp_path, {})), NAMES))
     assert not results(tmp_path)
 
@@ -153,14 +155,14 @@ def test_a_worker_takes_the_function_of_one_step_and_passes_over_those_before() 
     assert finder.find(lambda: job(finder)) is str.lower
     assert finder.finish("first", ["A"], str.upper, [], None) == {"A": "done by others"}
     missing = StepFinder("third")
-    with pytest.raises(RefusedError, match="the job has no step third here"):
+    with pytest.raises(WorkerRefusedError, match="the job has no step third here"):
         missing.find(lambda: job(missing))
 
 
 def test_a_full_disk_ends_the_job_and_is_not_tried_again() -> None:
     with pytest.raises(OutputError, match="full"):
         failed_receipt("a", OutputError("the disk is full"), last=False)
-    with pytest.raises(RefusedError, match="cannot import the code of the job"):
+    with pytest.raises(WorkerRefusedError, match="cannot import the code of the job"):
         failed_receipt("a", ModuleNotFoundError("No module named 'deepnets4eo.jobs.blocks'"), last=True)
     assert failed_receipt("a", ValueError("x"), last=False) == []
 

@@ -8,7 +8,7 @@ import rasterio
 
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.synthetic import City, Cube, Event
+from deepnets4eo.synthetic import City, Event, MadeUpCube
 from deepnets4eo.synthetic.cube import CUBE_MATERIALS, cube_spectra, light_left, material_legend
 
 CITY = City(12, 192, 0.5, event=Event(kind="quake", cloud_shadows=0))
@@ -16,7 +16,7 @@ NM = np.linspace(400, 2500, 85)
 
 
 @pytest.fixture(scope="module")
-def cube() -> Cube:
+def cube() -> MadeUpCube:
     return CITY.cube(bands=85)
 
 
@@ -43,7 +43,7 @@ def test_materials_have_the_features_they_are_known_by() -> None:
     assert light[1] < 0.01 < light[3] < light[2] < 1
 
 
-def test_shares_are_those_of_the_fine_materials_and_labels_the_largest(cube: Cube) -> None:
+def test_shares_are_those_of_the_fine_materials_and_labels_the_largest(cube: MadeUpCube) -> None:
     assert cube.data.shape == (85, 48, 48)
     assert cube.grid.shape == (48, 48)
     np.testing.assert_allclose(np.array(cube.grid.affine)[:6], np.array(CITY.post.grid.affine)[:6] * [4, 1, 1, 1, 4, 1])
@@ -60,7 +60,7 @@ def test_shares_are_those_of_the_fine_materials_and_labels_the_largest(cube: Cub
     assert 0.2 < mixed.mean() < 0.9
 
 
-def test_pure_pixels_have_the_spectrum_of_their_material_but_for_light_and_noise(cube: Cube) -> None:
+def test_pure_pixels_have_the_spectrum_of_their_material_but_for_light_and_noise(cube: MadeUpCube) -> None:
     table = cube_spectra(NM)
     clear = light_left(NM) > 0.15
     values = cube.data.reshape(85, -1)[clear].astype(float)
@@ -82,7 +82,7 @@ def test_pure_pixels_have_the_spectrum_of_their_material_but_for_light_and_noise
     assert np.median(own[pure]) < 0.06 < np.quantile(own[~pure], 0.9)
 
 
-def test_water_vapour_leaves_noise_and_shadow_darkens(cube: Cube) -> None:
+def test_water_vapour_leaves_noise_and_shadow_darkens(cube: MadeUpCube) -> None:
     rough = np.abs(np.diff(cube.data.astype(float), axis=2)).mean(axis=(1, 2)) / cube.data.mean(axis=(1, 2))
     assert rough[np.abs(NM - 1380).argmin()] > 3 * rough[np.abs(NM - 1650).argmin()]
     light = CITY.post.spectra(NM[:2]).brightness.reshape(48, 4, 48, 4).mean(axis=(1, 3))
@@ -94,7 +94,7 @@ def test_water_vapour_leaves_noise_and_shadow_darkens(cube: Cube) -> None:
     assert band[ground & (light <= dark)].mean() < 0.75 * band[ground & (light >= bright)].mean()
 
 
-def test_the_same_seed_is_the_same_cube_and_rubble_is_only_there_afterwards(cube: Cube) -> None:
+def test_the_same_seed_is_the_same_cube_and_rubble_is_only_there_afterwards(cube: MadeUpCube) -> None:
     again = City(12, 192, 0.5, event=Event(kind="quake", cloud_shadows=0)).cube(bands=85)
     np.testing.assert_array_equal(again.data, cube.data)
     rubble = CUBE_MATERIALS.index("rubble")

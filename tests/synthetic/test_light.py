@@ -7,11 +7,11 @@ import pytest
 
 from deepnets4eo.synthetic import City, Event, Light
 from deepnets4eo.synthetic.sensor import horizon, illumination, sunlit
-from deepnets4eo.synthetic.surface import Surface
+from deepnets4eo.synthetic.surface import CitySurface
 
 
-def surface_with_block(size: int = 61, height_m: float = 6.0) -> Surface:
-    surface = Surface.bare(np.zeros((size, size), np.float32), 0.5)
+def surface_with_block(size: int = 61, height_m: float = 6.0) -> CitySurface:
+    surface = CitySurface.bare(np.zeros((size, size), np.float32), 0.5)
     surface.height[28:33, 28:33] = height_m
     return surface
 

@@ -7,7 +7,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.synthetic import City, Event, aerial_scan, building_volumes, scanner_positions, terrestrial_scan
 from deepnets4eo.synthetic.scan import Rays, hit_distances
-from deepnets4eo.synthetic.surface import Surface
+from deepnets4eo.synthetic.surface import CitySurface
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def pixels(city, cloud):
 
 
 def test_a_ray_meets_the_wall_that_geometry_says():
-    surface = Surface.bare(np.zeros((40, 40), np.float32), 0.5)
+    surface = CitySurface.bare(np.zeros((40, 40), np.float32), 0.5)
     surface.height[:, 20:] = 4.0  # a wall at x = 10 m
     origins = np.array([[2.0, 10.0, 2.0], [2.0, 10.0, 2.0], [2.0, 10.0, 2.0]])
     directions = np.array([[1.0, 0, 0], [1.0, 0, 0.5], [0.6, 0, -0.8]])

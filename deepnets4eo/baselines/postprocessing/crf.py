@@ -63,7 +63,7 @@ class CrfSettings:
         return (self.iterations + 1) * self.radius_px
 
 
-class _Plane:
+class _FramedLine:
     """Images stored as one line, with a frame so that a neighbour is a fixed number of entries further, beyond the edge
     too."""
 
@@ -130,7 +130,7 @@ def mean_field(proba: FloatImage, guide: FloatImage, settings: CrfSettings | Non
     """
     settings = settings or CrfSettings()
     known = np.logical_not(np.isnan(proba).any(axis=0))
-    plane = _Plane(known.shape, settings.radius_px)
+    plane = _FramedLine(known.shape, settings.radius_px)
     kernels = _kernels(plane, guide, known, settings)
     unary = plane.empty(len(proba), 0)
     plane.view(unary)[:] = np.where(known, np.log(np.clip(proba, settings.least_proba, 1)), 0)
@@ -150,7 +150,7 @@ def mean_field(proba: FloatImage, guide: FloatImage, settings: CrfSettings | Non
     return result
 
 
-def _kernels(plane: _Plane, guide: FloatImage, known: NDArray[np.bool_], settings: CrfSettings) -> _Kernels:
+def _kernels(plane: _FramedLine, guide: FloatImage, known: NDArray[np.bool_], settings: CrfSettings) -> _Kernels:
     framed = plane.empty(len(guide), np.nan)  # NaN is similar to nothing, so entries beyond the edge have weight 0
     plane.view(framed)[:] = np.where(known, guide, np.nan)
     reach = settings.radius_px // settings.step_px
@@ -192,7 +192,7 @@ def _likeness(framed: FloatImage, offset: int, distance: float, spread: float) -
     return weight
 
 
-def _look_messages(plane: _Plane, belief: FloatImage, kernels: _Kernels) -> FloatImage:
+def _look_messages(plane: _FramedLine, belief: FloatImage, kernels: _Kernels) -> FloatImage:
     """Sum over similar neighbours, a few rows at a time, each pixel's neighbours always in the same order."""
     messages = np.zeros_like(belief)
     spare = np.empty((len(belief), BLOCK_PX), np.float32)
@@ -207,7 +207,7 @@ def _look_messages(plane: _Plane, belief: FloatImage, kernels: _Kernels) -> Floa
     return messages
 
 
-def _near_messages(plane: _Plane, belief: FloatImage, steps: list[tuple[int, np.float32]]) -> FloatImage:
+def _near_messages(plane: _FramedLine, belief: FloatImage, steps: list[tuple[int, np.float32]]) -> FloatImage:
     """Sum over all neighbours by distance: along rows, then along columns, then without the pixel itself."""
     sums = belief
     for unit in (plane.offset(0, 1), plane.offset(1, 0)):

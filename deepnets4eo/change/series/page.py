@@ -60,7 +60,7 @@ def write_page(
 ) -> Path:
     """Write the page. top : changes with chips. event : what they are of. Size: about 15 kB a chip."""
     rows = ranking.table.iloc[:top]
-    chips = Chips(series)
+    chips = SeriesChips(series)
     title = event.title(f"Changes of {len(series)} dates, {series.dates[0]} to {series.dates[-1]}")
     parts = {
         "TITLE": escape(("SYNTHETIC " if series.synthetic else "") + title),
@@ -112,7 +112,7 @@ def _save_links(ranking: NoveltyRanking) -> str:
     return f'<p class="save">{" ".join(buttons)}</p>'
 
 
-def _overview(ranking: NoveltyRanking, series: ImageSeries, chips: Chips, count: int) -> str:
+def _overview(ranking: NoveltyRanking, series: ImageSeries, chips: SeriesChips, count: int) -> str:
     """The last date that shows the place, small, with the outlines of all changes; those with pictures lead to them."""
     date_index = chips.last_shown()
     picture, step = chips.overview(date_index)
@@ -196,7 +196,7 @@ def _score_labels(low: float, high: float) -> list[float]:
     return between or sorted({float(f"{low:.2g}"), float(f"{high:.2g}")})
 
 
-def _cards(rows: Any, series: ImageSeries, chips: Chips) -> list[str]:
+def _cards(rows: Any, series: ImageSeries, chips: SeriesChips) -> list[str]:
     index = {day.isoformat(): number for number, day in enumerate(series.dates)}
     cards = []
     for row, position in zip(rows.itertuples(), _positions(rows.geometry), strict=True):
@@ -246,7 +246,7 @@ class Chip(NamedTuple):
     outline: Any
 
 
-class Chips:
+class SeriesChips:
     """Draws chips of a series; the stretch of each date is measured once."""
 
     def __init__(self, series: ImageSeries) -> None:

@@ -63,7 +63,7 @@ from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.segmenters.checksums import CARD, is_run
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.inputs.registered_scene import PreparedScene
+    from deepnets4eo.damage.inputs.registered_scene import RegisteredScene
     from deepnets4eo.rasters.scene import Layer
     from deepnets4eo.segmenters.stretch import Stretch
 
@@ -185,7 +185,7 @@ class DecisionModel:
         """Role to path of the run that decides, for the manifest: the card of a run names all its files with their hashes."""
         return {} if self.grader is None else {"run": str(self.grader.run.folder / CARD)}
 
-    def network_probabilities(self, scene: PreparedScene, work: TileWork) -> pd.DataFrame | None:
+    def network_probabilities(self, scene: RegisteredScene, work: TileWork) -> pd.DataFrame | None:
         """The network's probabilities, one row a footprint; None without a network or a registered pair of images.
         work : what is kept of the tiles, and which are computed. Errors: RunError where the images do not fit the run,
         before the long work."""
@@ -206,7 +206,9 @@ class DecisionModel:
             pre, post, scene.inputs.outlines_px, scene.registration, position.alignment, position.image, work
         )
 
-    def post_probabilities(self, scene: PreparedScene, evidence: EvidenceTable, work: TileWork) -> pd.DataFrame | None:
+    def post_probabilities(
+        self, scene: RegisteredScene, evidence: EvidenceTable, work: TileWork
+    ) -> pd.DataFrame | None:
         """The network's probabilities from the post image alone, for buildings assessed so; None where there is no such head."""
         if self.grader is None or self.grader.post_temperature is None or self.post_weight == 0:
             return None

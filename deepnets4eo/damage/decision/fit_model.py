@@ -51,7 +51,7 @@ LEAST_AT_SITE = 30  # buildings for a site to say what share of its buildings ma
 
 
 @dataclass(frozen=True)
-class Graded:
+class GradedEvidence:
     """Evidence of N graded buildings.
 
     evidence : DataFrame with `ev_…` columns; grade : (N,) 0–3; domain : (N,) the site, all of which count the same;
@@ -71,10 +71,10 @@ class Graded:
     bounds: NDArray[np.bool_] | None = None
     teaches: NDArray[np.bool_] | None = None
 
-    def rows(self, keep: NDArray[np.bool_]) -> Graded:
+    def rows(self, keep: NDArray[np.bool_]) -> GradedEvidence:
         """Some of the buildings."""
         optional = (None if of is None else of[keep] for of in self._optional())
-        return Graded(self.evidence[keep], self.grade[keep], self.domain[keep], self.group[keep], *optional)
+        return GradedEvidence(self.evidence[keep], self.grade[keep], self.domain[keep], self.group[keep], *optional)
 
     def _optional(self) -> tuple[NDArray[Any] | None, ...]:
         return self.calibrates, self.style, self.event, self.bounds, self.teaches
@@ -89,9 +89,9 @@ class Graded:
             yield (fold == number) & (event == struck), taught if self.teaches is None else taught & self.teaches
 
     @staticmethod
-    def concatenate(parts: list[Graded]) -> Graded:
+    def concatenate(parts: list[GradedEvidence]) -> GradedEvidence:
         """Several sites as one table."""
-        return Graded(
+        return GradedEvidence(
             pd.concat([part.evidence for part in parts], ignore_index=True),
             np.concatenate([part.grade for part in parts]),
             np.concatenate([part.domain for part in parts]),
@@ -99,7 +99,7 @@ class Graded:
         )
 
 
-def fit_model(data: Graded, ridge: float = RIDGE) -> dict[str, Any]:
+def fit_model(data: GradedEvidence, ridge: float = RIDGE) -> dict[str, Any]:
     """All variants for which the data have evidence, ready for `coefficients.yaml`."""
     variants = {}
     for name, columns in VARIANTS.items():
@@ -108,7 +108,7 @@ def fit_model(data: Graded, ridge: float = RIDGE) -> dict[str, Any]:
     return variants
 
 
-def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) -> dict[str, Any]:
+def fit_variant(data: GradedEvidence, columns: tuple[str, ...], ridge: float = RIDGE) -> dict[str, Any]:
     """Fit and calibrate one variant: the content of a variant in a model file."""
     known = _with_all(data, columns)
     values = known.evidence[list(columns)].to_numpy(float)
@@ -141,9 +141,9 @@ def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) ->
 
 
 def left_out_scores(
-    evidence: Floats, data: Graded, beyond: NDArray[np.bool_], points: NDArray[np.integer], ridge: float
+    evidence: Floats, data: GradedEvidence, beyond: NDArray[np.bool_], points: NDArray[np.integer], ridge: float
 ) -> Floats:
-    """Log-odds of each building from a fit to the others that `Graded.folds` names."""
+    """Log-odds of each building from a fit to the others that `GradedEvidence.folds` names."""
     score = np.zeros(len(beyond))
     for tested, taught in data.folds():
         if len(np.unique(beyond[taught])) < 2:
@@ -197,7 +197,7 @@ def balance_weights(beyond: NDArray[np.bool_], domain: NDArray[np.generic]) -> F
     return weight * len(weight) / weight.sum()
 
 
-def _validity(standard: Floats, known: Graded, log_odds: Floats) -> dict[str, Any]:
+def _validity(standard: Floats, known: GradedEvidence, log_odds: Floats) -> dict[str, Any]:
     """Range and reliability of a variant from left-out (N, 3) log-odds; the latter is that within the range. The range and its limits
     come from the sites that bound it, the reliability from those that calibrate."""
     damaged = known.grade >= MAJOR
@@ -276,7 +276,7 @@ def grade_numbers(names: pd.Series) -> NDArray[np.int64]:
     return names.map({name: number for number, name in enumerate(GRADES)}).to_numpy(np.int64)
 
 
-def _with_all(data: Graded, columns: tuple[str, ...]) -> Graded:
+def _with_all(data: GradedEvidence, columns: tuple[str, ...]) -> GradedEvidence:
     """Buildings that have the variant's inputs: those without heights do not teach what heights mean."""
     needed = [column for column in ("ev_roof_match", HEIGHT[0]) if column in columns]
     return data.rows(data.evidence[needed].notna().all(axis=1).to_numpy())

@@ -44,7 +44,7 @@ from deepnets4eo.segmenters.run import load_run, save_run
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.decision.decision import Decision
-    from deepnets4eo.damage.inputs.registered_scene import PreparedScene
+    from deepnets4eo.damage.inputs.registered_scene import RegisteredScene
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +142,9 @@ class WaterAround:
     reach_m: float = 0.0
 
 
-def find_water(scene: PreparedScene, outlines: NDArray[np.object_], scratch: Path | None = None) -> WaterAround | None:
+def find_water(
+    scene: RegisteredScene, outlines: NDArray[np.object_], scratch: Path | None = None
+) -> WaterAround | None:
     """Water in and around each building; None where it is not sought, or POST cannot show it.
 
     outlines : (N,) in the CRS of POST, where it shows the buildings; where that could not be measured, as they were given, and the ring
@@ -187,14 +189,14 @@ def inundated_buildings(
     return InundatedBuildings(rows, covered, np.where(rows, chance, 0.0), damaged=settings.inundation == "damaged")
 
 
-def _shows_water(scene: PreparedScene, role: Literal["pre", "post"]) -> bool:
+def _shows_water(scene: RegisteredScene, role: Literal["pre", "post"]) -> bool:
     """Whether an image is optical, in colour and fine enough."""
     image = scene.inputs.pre if role == "pre" else scene.inputs.post
     optical = scene.settings.sensor == "optical" or role not in scene.inputs.radar
     return image is not None and image.count >= len(COLOURS) and mean_gsd(image) <= COARSEST_M and optical
 
 
-def _seen_water(scene: PreparedScene, folder: Path) -> Layer:
+def _seen_water(scene: RegisteredScene, folder: Path) -> Layer:
     """The map of water in the images of the job; where PRE could not be registered, it is taken by its coordinates."""
     labels = folder / "water.tif"
     if not labels.is_file():

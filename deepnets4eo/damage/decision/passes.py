@@ -22,7 +22,7 @@ from deepnets4eo.damage.evidence.raster_evidence import (
 from deepnets4eo.damage.inputs.checks import CheckedImages
 from deepnets4eo.damage.inputs.find_buildings import BuildingNetwork
 from deepnets4eo.damage.inputs.opening import Inputs
-from deepnets4eo.damage.inputs.registered_scene import NOT_ON_BUILDINGS, PreparedScene
+from deepnets4eo.damage.inputs.registered_scene import NOT_ON_BUILDINGS, RegisteredScene
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.network.pooling import TileWork
 from deepnets4eo.damage.vocabulary import POST_ONLY
@@ -46,7 +46,7 @@ class ImageSteps:
     part : whose share is done; None for the job that makes the map, which keeps the results of its steps and not only
     blocks and tiles."""
 
-    scene: PreparedScene
+    scene: RegisteredScene
     model: DecisionModel
     journal: Journal
     passes: Passes
@@ -56,7 +56,7 @@ class ImageSteps:
 
     @classmethod
     def plan(
-        cls, scene: PreparedScene, model: DecisionModel, journal: Journal, progress: Progress | None,
+        cls, scene: RegisteredScene, model: DecisionModel, journal: Journal, progress: Progress | None,
         part: Part | None = None, remote: Steps | None = None,
     ) -> ImageSteps:  # fmt: skip
         """The steps with their shares of the progress."""

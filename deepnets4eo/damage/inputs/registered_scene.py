@@ -58,7 +58,7 @@ class OutlinePosition:
 
 
 @dataclass(frozen=True)
-class PreparedScene:
+class RegisteredScene:
     """What the steps of a damage job work on, made once and passed to each of them.
     registration : how the pre image lies against the post image; None without a pre image. position : where the
     outlines lie."""
@@ -69,7 +69,7 @@ class PreparedScene:
     position: OutlinePosition
 
     @classmethod
-    def prepare(cls, inputs: Inputs, settings: Settings, journal: Journal) -> PreparedScene:
+    def prepare(cls, inputs: Inputs, settings: Settings, journal: Journal) -> RegisteredScene:
         """Register the images and align the footprints, or take from the journal what an earlier job measured."""
         registration = journal.run(
             "registration", lambda: _tested_by_roofs(inputs, _register(inputs, settings), settings)

@@ -28,7 +28,7 @@ from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.registration import Registration
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.tiling.sampling import spread_indices
-from deepnets4eo.training.statistics import Moments
+from deepnets4eo.training.statistics import BandMoments
 from deepnets4eo.zonal.outlines import Outlines
 
 PRE, POST = "pre", "post"
@@ -280,7 +280,7 @@ def scaled_to(inputs: InputSpec, scene: Scene, centres: NDArray[np.int64]) -> In
     centres : (N, 2) row and column of its buildings."""
     layers = {}
     for name, expected in inputs.layers.items():
-        moments = Moments(len(expected.bands))
+        moments = BandMoments(len(expected.bands))
         for pixels in _sample_around_buildings(scene, name, centres):
             moments.update(pixels)
         mean, std = _scaling(moments)
@@ -293,7 +293,7 @@ def _measure(pairs: Sequence[LabelledPair], name: str) -> LayerInput:
     if len(counts) > 1:
         listed = ", ".join(f"{bands} ({pair})" for bands, pair in sorted(counts.items()))
         raise InputError(f"the {name} images have different numbers of bands: {listed}. Train on one kind at a time.")
-    moments, kept = Moments(next(iter(counts))), []
+    moments, kept = BandMoments(next(iter(counts))), []
     for pair in pairs:
         for pixels in _sample_around_buildings(pair.scene, name, pair.centres):
             moments.update(pixels)
@@ -309,7 +309,7 @@ def _measure(pairs: Sequence[LabelledPair], name: str) -> LayerInput:
     )  # fmt: skip
 
 
-def _scaling(moments: Moments) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _scaling(moments: BandMoments) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation by band."""
     std = np.where(moments.std > 1e-6, moments.std, 1.0)
     return tuple(moments.mean.round(6).tolist()), tuple(std.round(9).tolist())

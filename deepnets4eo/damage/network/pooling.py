@@ -131,7 +131,7 @@ def pool_scene(
     sums = np.zeros((len(outlines), segmenter.legend.num_classes))
     pixels = np.zeros(len(outlines), np.int64)
 
-    def compute(tile: Tile, prepared: _Prepared) -> TileSums:
+    def compute(tile: Tile, prepared: _NetworkTile) -> TileSums:
         logits = segmenter.predict_raw(prepared.bands[None], margin_px=tiling.halo_px)[0]
         part = _sum_tile(outlines, tile, logits, prepared.valid)
         work.put(tile, part)
@@ -149,7 +149,7 @@ def pool_scene(
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class _NetworkTile:
     """A tile's bands (C, H, W) as the network takes them, and the validity of its core."""
 
     bands: NDArray[np.float32]
@@ -168,14 +168,14 @@ def _sum_tile(outlines: Outlines, tile: Tile, logits: NDArray[np.float32], valid
 
 def _tiles(
     scene: Scene, outlines: Outlines, inputs: InputSpec, tiling: Tiling, only: NDArray[np.int64] | None, work: TileWork,
-    compute: Callable[[Tile, _Prepared], TileSums], readers: int,
-) -> Iterator[tuple[Tile, _Prepared | TileSums]]:  # fmt: skip
+    compute: Callable[[Tile, _NetworkTile], TileSums], readers: int,
+) -> Iterator[tuple[Tile, _NetworkTile | TileSums]]:  # fmt: skip
     """Tiles with buildings in their core, in order: their sums where they are kept, else prepared; read while earlier ones are used.
     Several readers compute what they read as well: sums of one tile take longer than a GPU takes for the next."""
     abutting = Tiling(tiling.tile_px, tiling.halo_px)
     halo_px = tiling.halo_px
 
-    def read(tile: Tile) -> tuple[Tile, _Prepared | TileSums]:
+    def read(tile: Tile) -> tuple[Tile, _NetworkTile | TileSums]:
         kept = work.get(tile, len(outlines))
         if kept is not None:
             return tile, kept
@@ -185,7 +185,7 @@ def _tiles(
         if inside != tile.window:  # mirrored beyond the scene's edge, as in prediction
             part = (slice(None), *inside.within(tile.window).slices)
             prepared = mirror_window(prepared[part], tile.window.within(inside))
-        return tile, _Prepared(prepared, np.ascontiguousarray(sample["valid"][core, core]))
+        return tile, _NetworkTile(prepared, np.ascontiguousarray(sample["valid"][core, core]))
 
     def read_and_compute(tile: Tile) -> tuple[Tile, TileSums]:
         _, done = read(tile)

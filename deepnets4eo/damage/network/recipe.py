@@ -115,7 +115,7 @@ class DamageData(PairKeys, MadeUpKeys):
         return self
 
 
-class DamageModel(Section):
+class DamageNetworkChoice(Section):
     """The network."""
 
     network: str = Field(default="damage-network", description="a name of list_models() with the options of DamageNet")
@@ -196,7 +196,7 @@ class DamageRecipe(Recipe):
     task: str = "damage"
     data: DamageData = DamageData()  # type: ignore[assignment]
     legend: Literal["xbd"] = "xbd"
-    model: DamageModel = DamageModel()  # type: ignore[assignment]
+    model: DamageNetworkChoice = DamageNetworkChoice()  # type: ignore[assignment]
     train: DamageTraining = DamageTraining()
 
     @model_validator(mode="after")

@@ -29,7 +29,7 @@ LEAST_OF_A_KIND = 3  # damaged and intact buildings of a group, for an area unde
 
 
 @dataclass(frozen=True)
-class Graded:
+class LogitsAndGrades:
     """Buildings with their reference: mean logits (N, 4), grades (N,) uint8."""
 
     logits: NDArray[np.float64]
@@ -99,8 +99,8 @@ class GradedHeads:
     pair, post : logits and grades by head; none: there is no such head. truth : (N,) grades of the buildings
     themselves; none: unknown. groups : (N, G) text, what each building is scored together with."""
 
-    pair: Graded
-    post: Graded | None
+    pair: LogitsAndGrades
+    post: LogitsAndGrades | None
     truth: NDArray[np.uint8] | None
     groups: NDArray[np.object_]
 
@@ -110,7 +110,7 @@ def grade_validation(segmenter: Segmenter, validation: Validation) -> GradedHead
     counted = [number for number, grades in enumerate(validation.grades) if (grades != VOID).any()]
     graded = [_grade_pair(segmenter, validation, number) for number in counted]
     if not graded:
-        nothing = Graded(np.zeros((0, segmenter.legend.num_classes)), np.zeros(0, np.uint8))
+        nothing = LogitsAndGrades(np.zeros((0, segmenter.legend.num_classes)), np.zeros(0, np.uint8))
         return GradedHeads(nothing, nothing if validation.post_alone else None, None, np.zeros((0, 0), object))
     truths = [part.truth for part in graded if part.truth is not None]
     return GradedHeads(
@@ -140,15 +140,17 @@ def _grade_pair(segmenter: Segmenter, validation: Validation, number: int) -> Gr
         seen &= post.pixels > 0
     rows = rows[seen[rows]]
     return GradedHeads(
-        Graded(both.mean[rows], grades[rows]),
-        None if post is None else Graded(post.mean[rows], grades[rows]),
+        LogitsAndGrades(both.mean[rows], grades[rows]),
+        None if post is None else LogitsAndGrades(post.mean[rows], grades[rows]),
         None if pair.truth is None else pair.truth[rows],
         np.tile(np.array(pair.groups, object), (len(rows), 1)),
     )
 
 
-def _joined(parts: Sequence[Graded]) -> Graded:
-    return Graded(np.concatenate([part.logits for part in parts]), np.concatenate([part.grades for part in parts]))
+def _joined(parts: Sequence[LogitsAndGrades]) -> LogitsAndGrades:
+    return LogitsAndGrades(
+        np.concatenate([part.logits for part in parts]), np.concatenate([part.grades for part in parts])
+    )
 
 
 def epoch_scores(graded: GradedHeads, even: bool) -> dict[str, float]:
@@ -176,7 +178,7 @@ def full_scores(graded: GradedHeads, even: bool, described: dict[str, Any]) -> d
     return scores
 
 
-def head_scores(graded: Graded, even: bool) -> dict[str, Any]:
+def head_scores(graded: LogitsAndGrades, even: bool) -> dict[str, Any]:
     """Scores of one head of all buildings; `even` : calibration is that of grades drawn evenly, as the training's."""
     from sklearn.metrics import cohen_kappa_score
 
@@ -197,7 +199,7 @@ def group_scores(graded: GradedHeads) -> dict[str, dict[str, Any]]:
     for name in sorted(set(graded.groups.ravel())):
         rows = (graded.groups == name).any(axis=1)
         heads = {"auc": graded.pair} | ({} if graded.post is None else {"post_auc": graded.post})
-        chosen = {key: Graded(head.logits[rows], head.grades[rows]) for key, head in heads.items()}
+        chosen = {key: LogitsAndGrades(head.logits[rows], head.grades[rows]) for key, head in heads.items()}
         pair = chosen["auc"]
         intact, damaged = pair.grades < 1, pair.grades >= MAJOR
         enough = min((~damaged).sum(), damaged.sum()) >= LEAST_OF_A_KIND
@@ -211,7 +213,7 @@ def group_scores(graded: GradedHeads) -> dict[str, dict[str, Any]]:
     return out
 
 
-def evenly_graded(graded: Graded, seed: int = 0) -> Graded:
+def evenly_graded(graded: LogitsAndGrades, seed: int = 0) -> LogitsAndGrades:
     """As many buildings of every grade that there is: the prior that the logits are trained for."""
     rng = np.random.default_rng(seed)
     counts = np.bincount(graded.grades, minlength=Legend.load(LEGEND).num_classes)
@@ -219,10 +221,10 @@ def evenly_graded(graded: Graded, seed: int = 0) -> Graded:
     rows = [rng.permutation(np.resize(np.flatnonzero(graded.grades == grade), most))
             for grade in np.flatnonzero(counts)]  # fmt: skip
     chosen = np.concatenate(rows) if rows else np.zeros(0, np.int64)
-    return Graded(graded.logits[chosen], graded.grades[chosen])
+    return LogitsAndGrades(graded.logits[chosen], graded.grades[chosen])
 
 
-def _damage_error(graded: Graded, divisor: float) -> float:
+def _damage_error(graded: LogitsAndGrades, divisor: float) -> float:
     """Expected calibration error of the probability of major damage or worse."""
     if not len(graded.grades):
         return float("nan")

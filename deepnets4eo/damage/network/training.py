@@ -51,7 +51,7 @@ VALIDATED = (*report.OVERALL, "kappa_quadratic", "auc_major_or_worse", "calibrat
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingPairs:
     """What a training learns from and is validated on.
     counts : (K,) training buildings of each grade; empty: unknown. split : of pairs of files. notes : for the card."""
 
@@ -118,7 +118,7 @@ def train_damage(recipe: DamageRecipe, out: Path, options: TrainOptions, made_up
 
 
 def add_ungraded(
-    material: Material, recipe: DamageRecipe, segmenter: NetworkSegmenter, step: Callable[..., Any]
+    material: TrainingPairs, recipe: DamageRecipe, segmenter: NetworkSegmenter, step: Callable[..., Any]
 ) -> tuple[Samples, UnlabelledCriterion]:
     """Buildings without a grade beside those with one: samples, and the criterion that adds the loss of the pair's head on them."""
     from deepnets4eo.damage.network.pooling import pool_batch
@@ -137,7 +137,7 @@ def add_ungraded(
     return WithUnlabelled(material.samples, ungraded, recipe.unlabelled.ratio), criterion
 
 
-def labelled_material(recipe: DamageRecipe) -> Material:
+def labelled_material(recipe: DamageRecipe) -> TrainingPairs:
     """Read labelled pairs and split their buildings. Errors: InputError."""
     from deepnets4eo.damage.network.scoring import Validation
 
@@ -154,14 +154,14 @@ def labelled_material(recipe: DamageRecipe) -> Material:
         "synthetic": any(pair.synthetic for pair in split.scenes),
         "training_shares": dict(zip(described["buildings"]["train"], shares, strict=True)),
     }
-    return Material(samples, samples.inputs, validation, counts.tolist(), split, notes)
+    return TrainingPairs(samples, samples.inputs, validation, counts.tolist(), split, notes)
 
 
-def made_up_material(recipe: DamageRecipe, made_up: MadeUpPairs) -> Material:
+def made_up_material(recipe: DamageRecipe, made_up: MadeUpPairs) -> TrainingPairs:
     """Windows of pairs without end, and made-up pairs of other seeds to validate on."""
     inputs = InputSpec({PRE: DISPLAY_RGB, POST: DISPLAY_RGB}, recipe.data.gsd_m)
     validation = made_up_validation(recipe, inputs, made_up.validation)
-    return Material(made_up_samples(made_up, recipe), inputs, validation, notes={"synthetic": True})
+    return TrainingPairs(made_up_samples(made_up, recipe), inputs, validation, notes={"synthetic": True})
 
 
 def made_up_validation(recipe: DamageRecipe, inputs: InputSpec, pairs: Sequence[GradedPair]) -> Validation:

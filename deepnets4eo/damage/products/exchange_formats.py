@@ -38,7 +38,7 @@ NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 @dataclass(frozen=True)
-class Piece:
+class BuildingRows:
     """Some buildings: column name to values (None where missing), and their outlines in longitude and latitude."""
 
     columns: dict[str, list[Any]]
@@ -56,7 +56,7 @@ def has_position(crs: Any) -> bool:
     return True
 
 
-def pieces(buildings: gpd.GeoDataFrame, rows: int = ROWS) -> Iterator[Piece]:
+def pieces(buildings: gpd.GeoDataFrame, rows: int = ROWS) -> Iterator[BuildingRows]:
     """The buildings in their order, at most `rows` at a time. Outlines follow RFC 7946: WGS 84, outer rings
     counterclockwise, cut at the antimeridian, 7 decimals. Probabilities have 4 decimals. Errors: InputError for
     buildings without a position on the earth."""
@@ -65,7 +65,9 @@ def pieces(buildings: gpd.GeoDataFrame, rows: int = ROWS) -> Iterator[Piece]:
     to_lonlat = pyproj.Transformer.from_crs(buildings.crs, 4326, always_xy=True)
     for start in range(0, len(buildings), rows):
         part = buildings.iloc[start : start + rows]
-        yield Piece({name: _values(part[name]) for name in PROPERTIES}, in_lonlat(part.geometry.to_numpy(), to_lonlat))
+        yield BuildingRows(
+            {name: _values(part[name]) for name in PROPERTIES}, in_lonlat(part.geometry.to_numpy(), to_lonlat)
+        )
 
 
 def middles(shapes: NDArray[np.object_]) -> NDArray[np.float64]:
@@ -239,7 +241,7 @@ def _styles() -> Iterator[str]:
         )
 
 
-def _write_placemarks(stream: IO[str], piece: Piece, grade: str) -> None:
+def _write_placemarks(stream: IO[str], piece: BuildingRows, grade: str) -> None:
     names = ("id", "damage_prob", "confidence", "damage_set", "status", "reason", "method")
     for name, *values, geometry in zip(
         *(piece.columns[name] for name in names), _geometries(piece.shapes), strict=True

@@ -19,7 +19,7 @@ from deepnets4eo.damage.review.looks import Answers, Chips
 from deepnets4eo.damage.vocabulary import GRADES, TITLES, colors
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import gsd_m
-from deepnets4eo.outputs.served_page.server import Answer, PageServer, RefusedError, as_json
+from deepnets4eo.outputs.served_page.server import Answer, PageServer, RequestRefusedError, as_json
 
 LONGEST_NOTE = 10_000
 OTHERS = {NO_BUILDING: "No building", CLOUD: "Under cloud", CANNOT_TELL: "Cannot tell"}  # answers beside the grades
@@ -78,7 +78,7 @@ class ReviewServer(PageServer):
         saved = self.answers.commit(fid, answer, note, _texts_of(body.get("seen")))
         rows = [row for row in self.answers.rows() if row.fid == fid]
         if not rows:
-            raise RefusedError(HTTPStatus.NOT_FOUND, "This building was taken out of the sample.")
+            raise RequestRefusedError(HTTPStatus.NOT_FOUND, "This building was taken out of the sample.")
         return as_json(HTTPStatus.OK if saved else HTTPStatus.CONFLICT, vars(rows[0]))
 
     def reason(self, error: Exception) -> str:
@@ -122,7 +122,7 @@ class ReviewServer(PageServer):
         try:
             return self.fids.index(int(fid))
         except (TypeError, ValueError, OverflowError) as error:
-            raise RefusedError(HTTPStatus.NOT_FOUND, "There is no such building in the sample.") from error
+            raise RequestRefusedError(HTTPStatus.NOT_FOUND, "There is no such building in the sample.") from error
 
 
 def _answer_of(body: Any) -> tuple[str | None, str | None]:
@@ -130,7 +130,7 @@ def _answer_of(body: Any) -> tuple[str | None, str | None]:
     answer, note = _texts_of(body)
     if answer not in (None, *ANSWERS) or len(note or "") > LONGEST_NOTE:
         expected = f"one of {', '.join(ANSWERS)}, and a note of {LONGEST_NOTE:,} characters at most"
-        raise RefusedError(HTTPStatus.BAD_REQUEST, f"Expected {expected}.")
+        raise RequestRefusedError(HTTPStatus.BAD_REQUEST, f"Expected {expected}.")
     return answer, note
 
 
@@ -141,5 +141,5 @@ def _texts_of(body: Any) -> tuple[str | None, str | None]:
         for text in (answer, note):
             (text or "").encode()
     except (TypeError, KeyError, AttributeError, UnicodeEncodeError) as error:
-        raise RefusedError(HTTPStatus.BAD_REQUEST, "Expected answer and note, text or null.") from error
+        raise RequestRefusedError(HTTPStatus.BAD_REQUEST, "Expected answer and note, text or null.") from error
     return answer or None, note or None

@@ -28,7 +28,7 @@ from deepnets4eo.files import write_text
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import Grid, apply_affine, gsd_m
 from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.map_page.panels import Panel, Tile
+from deepnets4eo.outputs.map_page.panels import Panel, PanelTile
 from deepnets4eo.outputs.safe_text import fill_template, script_safe
 from deepnets4eo.polygons.vertices import centres
 from deepnets4eo.version import __version__
@@ -206,7 +206,7 @@ def _tiles(panel: Panel) -> dict[str, Any]:
     }
 
 
-def _tile(tile: Tile) -> list[float | str]:
+def _tile(tile: PanelTile) -> list[float | str]:
     rectangle = (round(value, 2) for value in (tile.col, tile.row, tile.width, tile.height))
     return [*rectangle, base64.b64encode(tile.webp).decode()]
 

@@ -36,7 +36,7 @@ READERS = 2
 
 
 @dataclass(frozen=True)
-class Tile:
+class PanelTile:
     """A rectangle of the post image's pixels (may be fractional) and its WebP bytes."""
 
     col: float
@@ -53,8 +53,8 @@ class Panel:
     role: str
     source: str
     coarse: float
-    tiles: list[Tile]
-    details: list[Tile] = field(default_factory=list)
+    tiles: list[PanelTile]
+    details: list[PanelTile] = field(default_factory=list)
 
     @property
     def size_bytes(self) -> int:
@@ -89,7 +89,7 @@ def render(
         tile_bytes = used / pixels * DETAIL_TILE_PX**2 * len(panels)
         left = budget_bytes - used
 
-        def details(spot: tuple[Window, int]) -> list[Tile]:
+        def details(spot: tuple[Window, int]) -> list[PanelTile]:
             return [render_window(layers[panel.role], *spot, stretches[panel.role]) for panel in panels]
 
         spots = _where_it_matters(first.grid, *weight_at, number=int(left / tile_bytes))
@@ -108,17 +108,17 @@ def render_scores(name: str, layer: Layer, scale: float) -> Panel:
     step = layer.shape[1] / coarse.shape[1], layer.shape[0] / coarse.shape[0]
     image = score_colours(data[0].astype(np.float32) * scale, valid)
     rectangle = (0.0, 0.0, float(layer.shape[1]), float(layer.shape[0]))
-    return Panel(name, layer.source, step[0], [Tile(*rectangle, _webp(image))])
+    return Panel(name, layer.source, step[0], [PanelTile(*rectangle, _webp(image))])
 
 
 def _base_tiles(
     data: NDArray[Any], valid: NDArray[np.bool_], stretch: NDArray[np.float32], step: tuple[float, float]
-) -> list[Tile]:
+) -> list[PanelTile]:
     tiles = []
     for window in blocks(valid.shape, BASE_TILE_PX):
         rows, cols = window.slices
         rectangle = window.col * step[0], window.row * step[1], window.width * step[0], window.height * step[1]
-        tiles.append(Tile(*rectangle, _encode(data[:, rows, cols], valid[rows, cols], stretch)))
+        tiles.append(PanelTile(*rectangle, _encode(data[:, rows, cols], valid[rows, cols], stretch)))
     return tiles
 
 
@@ -160,7 +160,7 @@ def _webp(image: NDArray[np.uint8], quality: int = QUALITY) -> bytes:
 
 def render_window(
     layer: Layer, window: Window, step_px: int, stretch: NDArray[np.float32], quality: int = QUALITY
-) -> Tile:
+) -> PanelTile:
     """Render a window of one or three bands averaged by `step_px` as WebP; pixels with part of their data are left out."""
     data, valid = layer.read(window)
     data = three_bands(data)
@@ -171,8 +171,8 @@ def render_window(
         data = sum(part.astype(np.float32) for part in parts) / np.float32(len(parts))
         whole = np.logical_and.reduce(_every(np.pad(valid, margin, mode="edge"), step_px))
         webp = _encode(data, np.asarray(whole), stretch, quality)
-        return Tile(window.col, window.row, width * step_px, height * step_px, webp)
-    return Tile(window.col, window.row, window.width, window.height, _encode(data, valid, stretch, quality))
+        return PanelTile(window.col, window.row, width * step_px, height * step_px, webp)
+    return PanelTile(window.col, window.row, window.width, window.height, _encode(data, valid, stretch, quality))
 
 
 def _every(values: NDArray[Any], step_px: int) -> list[NDArray[Any]]:

@@ -59,11 +59,11 @@ class PageServer(ThreadingHTTPServer):
 
     def get(self, path: str) -> Answer:
         """What is at a path behind the token, other than assets. Errors: RefusedError."""
-        raise RefusedError(HTTPStatus.NOT_FOUND, f"There is no page {path!r}.")
+        raise RequestRefusedError(HTTPStatus.NOT_FOUND, f"There is no page {path!r}.")
 
     def post(self, path: str, body: dict[str, Any]) -> Answer:
         """Do what was sent. Errors: RefusedError, and those of the toolbox and of SQLite, which the page shows."""
-        raise RefusedError(HTTPStatus.NOT_FOUND, f"There is no page {path!r}.")
+        raise RequestRefusedError(HTTPStatus.NOT_FOUND, f"There is no page {path!r}.")
 
     def reason(self, error: Exception) -> str:
         """An error in words for the page."""
@@ -74,7 +74,7 @@ class PageServer(ThreadingHTTPServer):
         log.debug("an answer to %s broke off", client_address, exc_info=True)
 
 
-class RefusedError(Exception):
+class RequestRefusedError(Exception):
     """A request that gets no answer. status : of HTTP."""
 
     def __init__(self, status: HTTPStatus, message: str) -> None:
@@ -105,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _respond(self, act: Callable[[str], Answer]) -> None:
         try:
             status, kind, body = act(self._path())
-        except RefusedError as refused:
+        except RequestRefusedError as refused:
             self.close_connection = True  # its body was not read
             status, kind, body = as_json(refused.status, {"error": str(refused)})
         except (sqlite3.Error, DeepNets4EOError) as error:
@@ -123,12 +123,12 @@ class _Handler(BaseHTTPRequestHandler):
         """What was requested, behind the token."""
         hosts = [f"{name}:{self.server.server_port}" for name in (HOST, "localhost")]
         if self.headers.get_all("Host") not in [[host] for host in hosts]:
-            raise RefusedError(HTTPStatus.FORBIDDEN, "This host is not served here.")
+            raise RequestRefusedError(HTTPStatus.FORBIDDEN, "This host is not served here.")
         if (origin := self.headers.get("Origin")) is not None and origin != f"http://{self.headers['Host']}":
-            raise RefusedError(HTTPStatus.FORBIDDEN, "Another site has no access.")
+            raise RequestRefusedError(HTTPStatus.FORBIDDEN, "Another site has no access.")
         token, slash, path = self.path.removeprefix("/").partition("/")
         if not slash or not secrets.compare_digest(token.encode(), self.server.token.encode()):
-            raise RefusedError(HTTPStatus.FORBIDDEN, f"Open the address that `{self.server.verb}` printed.")
+            raise RequestRefusedError(HTTPStatus.FORBIDDEN, f"Open the address that `{self.server.verb}` printed.")
         return path
 
     def _get(self, path: str) -> Answer:
@@ -143,11 +143,11 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         known = length.isdecimal() and len(length) < 10 and int(length) <= MOST_BYTES
         if not known or self.headers.get_content_type() != "application/json":
-            raise RefusedError(HTTPStatus.BAD_REQUEST, f"Expected JSON of {MOST_BYTES:,} bytes at most.")
+            raise RequestRefusedError(HTTPStatus.BAD_REQUEST, f"Expected JSON of {MOST_BYTES:,} bytes at most.")
         try:
             body = json.loads(self.rfile.read(int(length)))
         except (ValueError, RecursionError) as error:
-            raise RefusedError(HTTPStatus.BAD_REQUEST, "Expected JSON.") from error
+            raise RequestRefusedError(HTTPStatus.BAD_REQUEST, "Expected JSON.") from error
         return body if isinstance(body, dict) else {}
 
 

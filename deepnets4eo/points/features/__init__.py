@@ -3,7 +3,7 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
-    "Decision": "deepnets4eo.points.features.building_validation",
+    "Verdict": "deepnets4eo.points.features.building_validation",
     "FeatureLabeller": "deepnets4eo.points.features.labeller",
     "FeatureOptions": "deepnets4eo.points.features.options",
     "RuleLabeller": "deepnets4eo.points.features.rules",

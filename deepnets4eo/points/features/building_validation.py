@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from deepnets4eo.points.cloud import PointCloud
 
 
-class Decision(IntEnum):
+class Verdict(IntEnum):
     """What becomes of a group of candidates; `unsure` is for human review."""
 
     unsure = 0
@@ -57,7 +57,7 @@ class ValidationOptions(Section):
 
 @dataclass(frozen=True, eq=False)
 class BuildingValidation:
-    """Group (N,) int64 of each point, -1 for points that are no candidate or of too small a group, and `Decision` (G,)
+    """Group (N,) int64 of each point, -1 for points that are no candidate or of too small a group, and `Verdict` (G,)
     of each group.
 
     >>> BuildingValidation(np.array([0, -1, 1]), np.array([2, 0], np.uint8)).of_points.tolist()
@@ -70,12 +70,12 @@ class BuildingValidation:
     @property
     def of_points(self) -> NDArray[np.uint8]:
         """(N,) uint8 decision of each point's group; unsure for points without a group."""
-        return np.append(self.decision, np.uint8(Decision.unsure))[self.group]
+        return np.append(self.decision, np.uint8(Verdict.unsure))[self.group]
 
     @property
     def automation(self) -> float:
         """Share of the groups that are confirmed or refuted; NaN without groups."""
-        return float((self.decision != Decision.unsure).mean()) if len(self.decision) else float("nan")
+        return float((self.decision != Verdict.unsure).mean()) if len(self.decision) else float("nan")
 
 
 def validate_buildings(
@@ -181,5 +181,5 @@ def _decide(
     confirmed = mapped | (share(probability >= least) >= options.confirmed_share)
     refuted = ~mapped & (share(1 - probability >= options.refute_probability) >= options.refuted_share)
     ambiguous = share(entropy >= options.least_entropy) >= options.ambiguous_share
-    decision = np.select([ambiguous, confirmed, refuted], [Decision.unsure, Decision.confirmed, Decision.refuted])
+    decision = np.select([ambiguous, confirmed, refuted], [Verdict.unsure, Verdict.confirmed, Verdict.refuted])
     return decision.astype(np.uint8)

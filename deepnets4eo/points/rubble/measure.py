@@ -23,8 +23,8 @@ from deepnets4eo.points.rubble.plans import (
     TERRAIN_ERROR,
     BlockInputs,
     Doubts,
+    HeightLoss,
     Measured,
-    Plan,
     interval,
     least_loss_m,
     plan_alone,
@@ -138,7 +138,7 @@ def _plan_alone(
     rough: NDArray[np.bool_],
     area: NDArray[np.float64],
     options: RubbleOptions,
-) -> tuple[Plan, float]:
+) -> tuple[HeightLoss, float]:
     """The plans by heights after the event alone, and the systematic offset of stated heights that was taken out."""
     plan = plan_alone(inputs, cells, above, rough, area, options)
     offset_m = _stated_offset_m(plan, cells)
@@ -148,13 +148,13 @@ def _plan_alone(
     return plan, offset_m
 
 
-def _low_share(plan: Plan, cells: BuildingCells) -> NDArray[np.float64]:
+def _low_share(plan: HeightLoss, cells: BuildingCells) -> NDArray[np.float64]:
     """(N,) share of each plan whose surface is no higher than a heap can be."""
     with np.errstate(invalid="ignore"):
         return plan.mean(cells, plan.after <= plan.limit[cells.owner])
 
 
-def _stated_offset_m(plan: Plan, cells: BuildingCells) -> float:
+def _stated_offset_m(plan: HeightLoss, cells: BuildingCells) -> float:
     """By how much stated heights lie above the roofs of buildings that stand: those without debris, higher than a heap."""
     seen_m = plan.height - plan.loss
     with np.errstate(invalid="ignore"):
@@ -167,7 +167,7 @@ def _around(
     nearest: tuple[NDArray[np.int64], FloatImage],
     above: FloatImage,
     rough: NDArray[np.bool_],
-    plan: Plan,
+    plan: HeightLoss,
     collapsed: NDArray[np.float64],
     options: RubbleOptions,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

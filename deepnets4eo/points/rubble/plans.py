@@ -103,7 +103,7 @@ class BlockInputs:
 
 
 @dataclass(frozen=True)
-class Plan:
+class HeightLoss:
     """What the cells (P,) of the plans show: heights after and before (None in work on post alone), known, whether the
     roof has gone, whether it may have (all that is rough or low, in work on post alone), whether the cell lies away
     from the edge; per building (N,): area, limit of heaps, height before, mean loss, volume before and lost."""
@@ -148,7 +148,7 @@ def plan_of_both(
     cells: BuildingCells,
     area: NDArray[np.float64],
     options: RubbleOptions,
-) -> Plan:
+) -> HeightLoss:
     """The plans by the difference of heights: of tops at the edge, where walls are, and of means within."""
     inner = inner_cells(inputs, cells)
     after, before = (
@@ -163,7 +163,7 @@ def plan_of_both(
     height, loss, lost = (
         cells.mean_of_parts(values, known, inner) for values in (before, fallen, np.where(gone, fallen, 0))
     )
-    return Plan(
+    return HeightLoss(
         after, before, known, gone, gone, inner, area, heap_limit(height), height, loss, area * np.maximum(height, 0),
         area * lost,
     )  # fmt: skip
@@ -176,7 +176,7 @@ def plan_alone(
     rough: NDArray[np.bool_],
     area: NDArray[np.float64],
     options: RubbleOptions,
-) -> Plan:
+) -> HeightLoss:
     """The plans by heights after the event alone: rubble is low and rough, and what is bare has come down."""
     after = cells.of_heights(above)
     within = inner_cells(inputs, cells)
@@ -192,7 +192,7 @@ def plan_alone(
     after = np.where(gone, cells.of_heights(inputs.post.above_lying(inputs.terrain)), after)
     height = inputs.heights_m
     unknown = np.full(len(area), np.nan)
-    return Plan(
+    return HeightLoss(
         after,
         None,
         known,
@@ -274,7 +274,7 @@ class Doubts:
 
     inputs: BlockInputs
     cells: BuildingCells
-    plan: Plan
+    plan: HeightLoss
     owner: NDArray[np.int64]
     distance: FloatImage
     least_m: float

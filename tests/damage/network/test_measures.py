@@ -10,7 +10,13 @@ from deepnets4eo.damage.network import read_pairs
 from deepnets4eo.damage.network.pairs import measure_pairs, scaled_to
 from deepnets4eo.damage.network.recipe import DamageData, DamageRecipe
 from deepnets4eo.damage.network.samples import split_buildings
-from deepnets4eo.damage.network.scoring import Graded, GradedHeads, damage_probability, epoch_scores, full_scores
+from deepnets4eo.damage.network.scoring import (
+    GradedHeads,
+    LogitsAndGrades,
+    damage_probability,
+    epoch_scores,
+    full_scores,
+)
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.training.recipe import resolve
@@ -84,7 +90,7 @@ def test_pairs_of_other_bands_or_without_data_are_refused(pairs) -> None:
     assert flat.gsd_m is None
 
 
-GRADED = Graded(
+GRADED = LogitsAndGrades(
     np.array([[2.0, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0], [0, 0, 0, 2], [1, 0, 0, 0]]),
     np.array([0, 1, 3, 3, 0], np.uint8),
 )
@@ -118,9 +124,9 @@ def test_scores_of_graded_buildings_by_hand(pairs) -> None:
 
 
 def test_no_buildings_have_no_scores(pairs) -> None:
-    nothing = Graded(np.zeros((0, 4)), np.zeros(0, np.uint8))
+    nothing = LogitsAndGrades(np.zeros((0, 4)), np.zeros(0, np.uint8))
     assert nothing.temperature == 1.0
     assert np.isnan(nothing.auc)
     assert nothing.matrix.total == 0
     for grades in ([0, 1], [2, 3]):
-        assert np.isnan(Graded(np.zeros((2, 4)), np.array(grades, np.uint8)).auc)
+        assert np.isnan(LogitsAndGrades(np.zeros((2, 4)), np.array(grades, np.uint8)).auc)

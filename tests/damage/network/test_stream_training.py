@@ -17,8 +17,8 @@ from deepnets4eo.damage.network.pairs import GradedPair
 from deepnets4eo.damage.network.recipe import DamageRecipe
 from deepnets4eo.damage.network.samples import MadeUpPairs
 from deepnets4eo.damage.network.scoring import (
-    Graded,
     GradedHeads,
+    LogitsAndGrades,
     damage_probability,
     evenly_graded,
     group_scores,
@@ -126,7 +126,7 @@ def test_scores_are_those_of_scikit_learn_and_the_evenly_drawn_have_equal_grades
     rng = np.random.default_rng(0)
     grades = rng.choice(4, 300, p=[0.7, 0.1, 0.1, 0.1]).astype(np.uint8)
     logits = rng.normal(0, 1, (300, 4)) + 2 * np.eye(4)[grades]
-    graded = Graded(logits, grades)
+    graded = LogitsAndGrades(logits, grades)
     scores = head_scores(graded, even=True)
     assert scores["kappa"] == pytest.approx(cohen_kappa_score(grades, logits.argmax(axis=1)))
     damage = damage_probability(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))

@@ -17,7 +17,7 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.damage.network import DamageRecipe, NetworkGrader, read_pairs
 from deepnets4eo.damage.network.architecture import DamageCriterion
 from deepnets4eo.damage.network.recipe import DamageData
-from deepnets4eo.damage.network.scoring import Graded
+from deepnets4eo.damage.network.scoring import LogitsAndGrades
 from deepnets4eo.errors import RunError
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.training.recipe import resolve
@@ -64,7 +64,7 @@ def test_a_loaded_run_gives_the_scores_that_training_wrote(trained):
     validated = metrics["protocol"]["split"]["validated"]
     pair = next(p for p in read_pairs(DamageData(folders=(str(folder),))) if p.name in validated)
     pooled, known = grader.pool(pair.scene, pair.outlines).mean, pair.grades != 255
-    graded = Graded(pooled[known], pair.grades[known])
+    graded = LogitsAndGrades(pooled[known], pair.grades[known])
     assert metrics["confusion"] == graded.matrix.matrix.tolist()
     assert metrics["auc_major_or_worse"] == pytest.approx(graded.auc, abs=1e-9)
     assert metrics["temperature"] == pytest.approx(graded.temperature, rel=1e-6)
@@ -134,10 +134,10 @@ def test_buildings_count_alike_in_the_loss_whatever_their_size():
 
 def test_scores_of_buildings_against_scikit_learn():
     rng = np.random.default_rng(0)
-    graded = Graded(rng.normal(size=(200, 4)), rng.integers(0, 4, 200).astype(np.uint8))
+    graded = LogitsAndGrades(rng.normal(size=(200, 4)), rng.integers(0, 4, 200).astype(np.uint8))
     assert graded.matrix.matrix.tolist() == confusion_matrix(graded.grades, graded.logits.argmax(axis=1)).tolist()
     odds = np.exp(graded.logits)
     score = odds[:, 2:].sum(axis=1) / odds.sum(axis=1)
     assert graded.auc == pytest.approx(roc_auc_score(graded.grades >= 2, score), abs=1e-12)
     assert np.isnan(replace(graded, grades=np.zeros(200, np.uint8)).auc)
-    assert np.isnan(Graded(np.zeros((0, 4)), np.zeros(0, np.uint8)).loss)
+    assert np.isnan(LogitsAndGrades(np.zeros((0, 4)), np.zeros(0, np.uint8)).loss)

@@ -15,7 +15,7 @@ from deepnets4eo.damage.network.datasets import read_pairs, read_ungraded
 from deepnets4eo.damage.network.pairs import measure_pairs
 from deepnets4eo.damage.network.recipe import DamageData, DamageRecipe
 from deepnets4eo.damage.network.samples import BuildingSplit, PairSamples, ungraded_samples
-from deepnets4eo.damage.network.training import Material, add_ungraded, build_untrained
+from deepnets4eo.damage.network.training import TrainingPairs, add_ungraded, build_untrained
 from deepnets4eo.errors import InputError
 from deepnets4eo.training.recipe import resolve
 from deepnets4eo.training.splits import SplitRule, assign_blocks
@@ -41,14 +41,14 @@ def recipe_of(folders: Path, data: str, *overrides: str) -> DamageRecipe:
     return resolve({}, [*SMALL, folder, "unlabelled.method=fixmatch", *overrides], kind=DamageRecipe)
 
 
-def material_of(recipe: DamageRecipe) -> Material:
+def material_of(recipe: DamageRecipe) -> TrainingPairs:
     """All pairs, learnt from as a whole."""
     pairs = read_pairs(recipe.data)
     split = BuildingSplit(
         pairs, assign_blocks(pairs, SplitRule("scenes", 0.0, 0)), "scenes", train=[pair.grades for pair in pairs]
     )
     samples = PairSamples(split, measure_pairs(pairs), recipe)
-    return Material(samples, samples.inputs, None, split=split)  # type: ignore[arg-type]
+    return TrainingPairs(samples, samples.inputs, None, split=split)  # type: ignore[arg-type]
 
 
 def test_windows_lie_around_buildings_without_a_grade_and_number_them_alone(folders: Path) -> None:

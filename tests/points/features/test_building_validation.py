@@ -7,7 +7,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points import PointCloud
-from deepnets4eo.points.features import Decision, ValidationOptions, validate_buildings
+from deepnets4eo.points.features import ValidationOptions, Verdict, validate_buildings
 from deepnets4eo.points.features import neighbourhoods as module
 
 SURE, LEAST, NEVER, EVEN = 0.95, 0.35, 0.05, 0.5  # probabilities of a building; LEAST only confirms under a footprint
@@ -24,36 +24,36 @@ def make_groups(*shares: dict[float, int], classes: int = 2) -> tuple[PointCloud
     return PointCloud(np.array(xyz)), np.hstack([p, np.repeat((1 - p) / (classes - 1), classes - 1, axis=1)])
 
 
-def decide(*shares: dict[float, int], footprints=None, classes: int = 2) -> list[Decision]:
+def decide(*shares: dict[float, int], footprints=None, classes: int = 2) -> list[Verdict]:
     cloud, scores = make_groups(*shares, classes=classes)
     found = validate_buildings(cloud, np.ones(len(cloud), bool), scores, 0, footprints)
-    return [Decision(one) for one in found.decision]
+    return [Verdict(one) for one in found.decision]
 
 
 def test_a_group_is_confirmed_from_two_thirds_and_refuted_from_96_percent():
-    assert decide({SURE: 67, NEVER: 33}, {SURE: 66, NEVER: 34}) == [Decision.confirmed, Decision.unsure]
-    assert decide({NEVER: 97, SURE: 3}, {NEVER: 96, SURE: 4}) == [Decision.refuted, Decision.unsure]
+    assert decide({SURE: 67, NEVER: 33}, {SURE: 66, NEVER: 34}) == [Verdict.confirmed, Verdict.unsure]
+    assert decide({NEVER: 97, SURE: 3}, {NEVER: 96, SURE: 4}) == [Verdict.refuted, Verdict.unsure]
 
 
 def test_a_footprint_over_half_of_a_group_confirms_it_and_forbids_to_refute_it():
     half = np.array([shapely.box(-1, -1, 0.4 * 50 + 0.1, 1)])  # 51 of 100 points of the first row
     less = np.array([shapely.box(-1, -1, 0.4 * 48 + 0.1, 1)])  # 49
-    assert decide({NEVER: 100}, {NEVER: 100}, footprints=half) == [Decision.confirmed, Decision.refuted]
-    assert decide({NEVER: 100}, footprints=less) == [Decision.refuted]
+    assert decide({NEVER: 100}, {NEVER: 100}, footprints=half) == [Verdict.confirmed, Verdict.refuted]
+    assert decide({NEVER: 100}, footprints=less) == [Verdict.refuted]
 
 
 def test_a_footprint_lowers_the_probability_that_confirms_a_point():
     # without more than 50.4 % under it: half the points are sure, a quarter is confirmed by the footprint alone
     under = np.array([shapely.box(0.4 * 50 - 0.1, -1, 0.4 * 75 - 0.1, 1)])
     points = {SURE: 50, LEAST: 25, NEVER: 25}
-    assert decide(points) == [Decision.unsure]
-    assert decide(points, footprints=under) == [Decision.confirmed]
+    assert decide(points) == [Verdict.unsure]
+    assert decide(points, footprints=under) == [Verdict.confirmed]
 
 
 def test_a_group_of_ambiguous_points_is_unsure_even_under_a_footprint():
     over = np.array([shapely.box(-1, -1, 99, 1)])
-    assert decide({EVEN: 91, SURE: 9}, footprints=over) == [Decision.unsure]  # entropy of (0.5, 0.5): 0.693
-    assert decide({EVEN: 90, SURE: 10}, footprints=over) == [Decision.confirmed]
+    assert decide({EVEN: 91, SURE: 9}, footprints=over) == [Verdict.unsure]  # entropy of (0.5, 0.5): 0.693
+    assert decide({EVEN: 90, SURE: 10}, footprints=over) == [Verdict.confirmed]
 
 
 def test_points_without_scores_and_small_groups_are_not_decided():
@@ -63,7 +63,7 @@ def test_points_without_scores_and_small_groups_are_not_decided():
     candidates[-1] = False
     found = validate_buildings(cloud, candidates, scores, 0)
     assert found.group.tolist() == [0] * 20 + [-1] * 9 + [1] * 11 + [-1]
-    assert found.of_points.tolist() == [Decision.unsure] * 29 + [Decision.confirmed] * 11 + [Decision.unsure]
+    assert found.of_points.tolist() == [Verdict.unsure] * 29 + [Verdict.confirmed] * 11 + [Verdict.unsure]
     assert found.automation == 0.5
     nothing = validate_buildings(cloud, np.zeros(len(cloud), bool), scores, 0)
     assert len(nothing.decision) == 0
