@@ -128,10 +128,6 @@ def refusals(out: Path, network_run: Path | None) -> dict[str, tuple[int, str]]:
     if network_run is not None:
         jobs["predict"] = ["predict", network_run, city / "pre.tif", "--out", out / "refused.tif"]
         jobs["export"] = ["export", network_run, "--onnx", out / "refused.onnx"]
-        jobs["class shares"] = [
-            "damage", city / "pre.tif", city / "post.tif", city / "footprints.gpkg", "--set", f"class_shares={network_run}",
-            "--out", out / "refused",
-        ]  # fmt: skip
     return {name: run_any(*words) for name, words in jobs.items()}
 
 

@@ -43,7 +43,8 @@ def damage(
     also: Annotated[
         str | None,
         typer.Option(
-            metavar="FORMATS", help=f"Which of {','.join(FURTHER)} to write too, or none; {','.join(USUAL)} by default."
+            metavar="FORMATS",
+            help=f"Which of {','.join(FURTHER)} to write too, or none; {','.join(USUAL)} by default. cems=EMSR884_AOI06 names its file.",
         ),
     ] = None,
     workers: WhoWorks = "2",
@@ -72,11 +73,15 @@ def damage(
     from deepnets4eo.damage.file_job import FileJob, parse_part
     from deepnets4eo.jobs.executors import Workers
 
+    names = formats(also)
+    for name in names or ():
+        if name.startswith("cems="):
+            products = replace(products, cems=name.removeprefix("cems="))
     who = Workers.parse(workers)
     settings = replace(settings, workers=who.threads)
     job = FileJob.plan(
         pre, post, footprints, further, settings, out,
-        formats=formats(also), overwrite=overwrite, resume=resume, products=products,
+        formats=names and [name.partition("=")[0] if name.startswith("cems=") else name for name in names], overwrite=overwrite, resume=resume, products=products,
     )  # fmt: skip
     if products.products_only:
         if event or part or resume or further != FurtherInputs():

@@ -107,10 +107,6 @@ class FileJob:
     ) -> FileJob:  # fmt: skip
         """The job of these words. Errors: InputError for words that cannot be meant, OutputError where it would write over its inputs."""
         check_formats(formats or ())
-        if products.cems is not None and "cems" not in (formats or ()):
-            raise InputError(
-                f"cems={products.cems} names the file of --also cems, which is not written. Add it to --also."
-            )
         points, weights = _point_evidence(further)
         rasters = _raster_evidence(further.evidence or [], weights)
         settings = _with_segmenter(footprints, settings)

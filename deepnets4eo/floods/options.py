@@ -21,29 +21,12 @@ MANIFEST = "manifest.json"  # written last
 
 @option_group
 class FloodOptions:
-    """How a map of floods is made; every value is written into the manifest.
+    """How a map of floods is made; every value is written into the manifest. Options without a row here are described by their `Field`.
 
     Parameters
     ----------
-    sensor : "radar" or "optical" where the bands of all dates do not say it
-    permanent_water : raster of water that is always there, 0 where there is none
-    footprints : buildings, to count those that stand in the flood
-    cover : label raster of land cover, to count flooded hectares by class
-    dem, above_drainage : heights of the ground, and heights above the nearest drainage, both in metres
-    cloud_mask_pre, cloud_mask_post
-        Masks of clouds, 0 where an image is clear; that of the dates before belongs to the first.
-    pre_bands, post_bands : what the bands show, in their order, with commas between
-    min_area_m2 : polygons below this area, square metres, are left out; the rasters keep them
-    threshold, speckle, looks, least_px, least_drop_db, highest_m, comparison
-        See `RadarOptions`; `threshold` is its method.
-    steepest_deg : steeper ground counts as not seen in radar: its shadow is as dark as water
-    incidence_deg, look_deg
-        How radar looks at POST: its angle from the vertical, and its direction clockwise from north; with `dem` layover and shadow count
-        as not seen.
     gsd_m, assume_registered : see `deepnets4eo.damage.Settings`
     memory_bytes : limit of the whole process during prediction
-    workers : threads
-    processes : who computes the tiles in place of this process, see `jobs.executors.Workers.parse`; None for none
     part : one of the parts of a job that several computers share
     seed : seed of the intervals
 

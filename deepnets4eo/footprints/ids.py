@@ -86,8 +86,8 @@ def _named(table: gpd.GeoDataFrame, column: str, source: str) -> list[str]:
     fault = _fault(table[column])
     if fault:
         raise InputError(
-            f"column {column!r} of the footprints {source} gives no ids: it {fault}. Write one id per row as text, or name "
-            f"another column with --set id_column=NAME; they have {_columns(table)}."
+            f"column {column!r} of the footprints {source} gives no ids: it {fault}. Write one id per row as text, "
+            f"or call another column id; they have {_columns(table)}."
         )
     return _text(table[column])
 

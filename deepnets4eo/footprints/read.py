@@ -351,7 +351,7 @@ def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
                 "id_column_not_used",
                 "note",
                 f"The ids of the footprints are {taken}, because {footprints.passed_over}.",
-                "Name another column with --set id_column=NAME.",
+                "Give unique ids in a column called id.",
             )
         )
     return tuple(findings)

@@ -183,7 +183,7 @@ def test_event_formats_and_an_assumed_registration_are_options(
         (("--set", "population=people.tif"), ("population is given without --areas",)),
         (("--areas", "grid:1"), ("the areas are grid:1", "a side of 10 to 1,000,000 metres")),
         (("--set", "language=de"), ("--set: language", "'en', 'fr', 'es', 'ar' or 'pt'")),
-        (("--set", "max_rotation_deg=46"), ("--set: max_rotation_deg", "less than or equal to 45")),
+        (("--also", "cems=AOI06"), ("cems is 'AOI06', expected EMSRNNN_AOINN",)),
     ],
 )
 def test_bad_options_are_refused_before_long_work(
@@ -245,8 +245,7 @@ def test_dry_run_says_what_would_be_done_and_writes_nothing(
     [
         ("--set", "damaged_share=1.5", "expected more than 0 and less than 1"),
         ("--model", "nope", "nope"),
-        ("--set", "class_shares=nope", "does not exist"),
-        ("--set", "seed=-3", "seed"),
+        ("--set", "max_shift_m=-3", "max_shift_m"),
     ],
 )
 def test_dry_run_refuses_what_the_job_would_refuse(

@@ -380,25 +380,14 @@ def test_damage(reach, tmp_path) -> None:
     assert found.words[:3] == ("a.tif", "b.tif", "f.gpkg")
     assert found.words[3] == Settings()
     assert {"dsm_pre": None, "dsm_post": None, "cloud_mask": None}.items() <= found.options.items()
-    words = keys("--set", network_weight=0.25, damaged_share=0.1, motion="similarity", align="no", network="false")
-    more = keys("--set", max_shift_m=8, max_rotation_deg=5, sensor="optical", layer="l", id_column="i", seed=4)
-    last = [
-        "--model",
-        "m",
-        "--assume-registered",
-        "--set",
-        "class_shares=c",
-        "--footprints-crs",
-        "pixels",
-        "--workers",
-        3,
-    ]
+    words = keys("--set", damaged_share=0.1, align="no", network="false")
+    more = keys("--set", max_shift_m=8, sensor="optical", layer="l")
+    last = ["--model", "m", "--assume-registered", "--footprints-crs", "pixels", "--workers", 3]
     last += ["--dsm-pre", "d", "--dsm-post", "e"]
     found = reach(function, *start, *out, *words, *more, *last, "--cloud-mask", "m.tif", "--gsd", 0.3)
     assert found.words[3] == Settings(
-        model="m", network_weight=0.25, damaged_share=0.1, motion="similarity", max_shift_m=8.0, align=False,
-        max_rotation_deg=5.0, assume_registered=True, network=False, gsd_m=0.3,
-        sensor="optical", class_shares="c", layer="l", id_column="i", footprints_crs="pixels", workers=3, seed=4,
+        model="m", damaged_share=0.1, max_shift_m=8.0, align=False, assume_registered=True, network=False, gsd_m=0.3,
+        sensor="optical", layer="l", footprints_crs="pixels", workers=3,
     )  # fmt: skip
     assert {"dsm_pre": "d", "dsm_post": "e", "cloud_mask": "m.tif"}.items() <= found.options.items()
 
@@ -443,13 +432,12 @@ def test_rubble(reach, tmp_path, monkeypatch) -> None:
         "--footprints-crs",
         "EPSG:4326",
     ]
-    more = keys("--set", align="no", least_heap_m=0.4, correlation_m=9, bias_m=0.2, least_known_share=0.6, layer="l",
-                id_column="i")  # fmt: skip
+    more = keys("--set", align="no", least_heap_m=0.4, correlation_m=9, bias_m=0.2, least_known_share=0.6, layer="l")
     found = reach(function, *start, *out, *words, *more, *EVENT, "--also", "laz, ply")
-    named = {"layer": "l", "id_column": "i", "assume_crs": "EPSG:4326"}
+    named = {"layer": "l", "id_column": None, "assume_crs": "EPSG:4326"}
     assert found.words == ("b.laz", ("f.gpkg", named), "a.laz", RubbleOptions(
         cell_m=1.0, align=False, height_column="h", least_loss_m=2.0, least_heap_m=0.4, correlation_m=9.0, bias_m=0.2,
-        least_known_share=0.6, layer="l", id_column="i", footprints_crs="EPSG:4326",
+        least_known_share=0.6, layer="l", footprints_crs="EPSG:4326",
     ))  # fmt: skip
     assert found.options["event"] == GIVEN
 

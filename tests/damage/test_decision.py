@@ -217,16 +217,17 @@ def test_images_are_seen_at_the_ground_size_of_training(place, monkeypatch):
         grader.probabilities(pre, post, outlines_px, registration, None)
 
 
-def test_the_verb_names_run_and_weight_in_its_manifest(place, tmp_path):
+def test_the_verb_names_run_and_settings_in_its_manifest(place, tmp_path):
     city, run = place
     city.write(tmp_path / "city")
     sources = [str(tmp_path / "city" / name) for name in ("pre.tif", "post.tif", "footprints.gpkg")]
-    words = ["--model", str(run), "--set", "network_weight=0.3", "--out", str(tmp_path / "map"), "--workers", "1"]
+    words = ["--model", str(run), "--set", "damaged_share=0.3", "--out", str(tmp_path / "map"), "--workers", "1"]
     assert main(["damage", *sources, *words]) == 0
     buildings = gpd.read_file(tmp_path / "map" / "damage.gpkg", layer="buildings")
     assert set(NET) < set(buildings.columns)
     manifest = json.loads((tmp_path / "map" / "manifest.json").read_text())
-    assert manifest["parameters"]["network_weight"] == 0.3
+    assert manifest["parameters"]["damaged_share"] == 0.3
+    assert manifest["parameters"]["network_weight"] == 0.5
     assert "card.json" in json.dumps(manifest["inputs"]["run"])
 
 

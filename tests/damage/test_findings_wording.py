@@ -76,7 +76,7 @@ def test_a_column_of_ids_that_was_not_used_is_said_with_the_reason(made, start):
     (finding,) = footprint_findings(account)
     assert finding.message.startswith(start)
     assert finding.message.endswith(", because column 'id' holds lists.")
-    assert "--set id_column" in finding.remedy
+    assert "column called id" in finding.remedy
 
 
 def test_outlines_of_a_network_are_said_to_be_so() -> None:

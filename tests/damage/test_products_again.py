@@ -83,7 +83,7 @@ def test_only_what_is_asked_for_is_written_again(folder: Path) -> None:
         "--set",
         "products_only=yes",
     ]
-    assert main([*words, "--also", "cems", "--set", "language=ar", "--set", "cems=EMSR884_AOI06"]) == 0
+    assert main([*words, "--also", "cems=EMSR884_AOI06", "--set", "language=ar"]) == 0
     named = out / "EMSR884_AOI06_GRA_PRODUCT_v1.gpkg"
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     assert named.name in before

@@ -78,7 +78,7 @@ def test_ids_that_floats_have_rounded_are_not_used(kind: type, number: float) ->
     assert ids(found) == ["1", "2"]
     assert "column 'id' holds whole numbers too large" in messages(found)[0]
     assert ids(read_footprints(houses(2, id=np.array([number - 1, 7], kind)))) == [str(int(number) - 1), "7"]
-    with pytest.raises(InputError, match="'id'.*too large.*as text.*--set id_column"):
+    with pytest.raises(InputError, match="'id'.*too large.*as text.*call another column id"):
         read_footprints(houses(2, id=np.array([number, 7], kind)), id_column="id")
 
 

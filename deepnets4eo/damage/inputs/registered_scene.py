@@ -40,7 +40,7 @@ CHECK = (
     "the footprints lie on the buildings, give --set align=no."
 )
 FARTHER = (
-    "Where the images lie farther apart or turned, raise max_shift_m or max_rotation_deg with --set. Where seasons or view "
+    "Where the images lie farther apart, raise --set max_shift_m. Where seasons or view "
     f"angles differ, learned matches may help: {REMEDY}."
 )
 

@@ -7,14 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from deepnets4eo.options import KEY, SeedKey, option_group
+from deepnets4eo.options import KEY, option_group
 from deepnets4eo.registration.options import (
     MAX_ROTATION_DEG,
     MAX_SHIFT_M,
     AssumeRegistered,
-    MaxRotation,
     MaxShift,
-    Motion,
     PixelSize,
 )
 
@@ -26,36 +24,16 @@ DECISION: dict[str, Any] = {"group": "Decision"}
 
 @option_group
 class Settings:
-    """How a damage job is done; every value is written into the manifest.
+    """How a damage job is done; every value is written into the manifest. Options without a row here are described by their `Field`.
 
     Parameters
     ----------
-    model : name of the decision's model, or folder of a trained run, which then decides together with the default model
-    network
-        Whether the network that comes with the toolbox decides, too, where PyTorch is installed and the images are such as
-        it knows; not with a run in `model`.
-    network_weight
-        Share of such a run's log-odds in the average, 0–1, if its validated skill is perfect; multiplied by that skill.
-    damaged_share
-        Share of buildings expected with major damage or worse, between 0 and 1; None estimates it from the evidence.
-    gsd_m : size of a pixel in metres, for images without CRS; without it a pixel of such images is taken for 0.5 m
-    motion : how the pre image may lie against the post image
-    max_shift_m : farthest that it may lie off, metres
-    max_rotation_deg : farthest that it may be turned, degrees; a registration that finds more fails
-    assume_registered : whether the pre image is taken as lying right, unmeasured: an offset then passes for damage
-    align : whether the footprints are moved onto the roofs
-    sensor : "auto" refuses radar, which only a network can read; "optical" takes every image as optical
+    network_weight : share of a run's log-odds in the average, 0–1, if its validated skill is perfect; multiplied by that skill
+    motion, max_rotation_deg : how the pre image may lie against the post image, and by how many degrees it may be turned at most
     class_shares
         Folder of a run that labels pixels, or a label raster of the post image with its legend; the classes' shares in
         each outline become evidence.
-    water
-        Raster that is not 0 where water is new (or the legend `water` of the verb flood); None looks for water in fine optical
-        images; "none" leaves it out.
-    inundation
-        What a building in new water counts as: "damaged" (xBD), "possibly-damaged" (Copernicus EMS), or "shown" beside a
-        grade that rests on its structure alone.
-    layer, id_column, footprints_crs : layer, column of ids and CRS of the footprints' file
-    segmenter : folder or name of the run that found the buildings, where there was no file (`damage.buildings_of`)
+    id_column : column that holds the buildings' ids; by default one of the usual names
     workers : threads
     seed : seed of all randomness
 
@@ -79,15 +57,7 @@ class Settings:
             json_schema_extra=KEY,
         ),
     ] = True
-    network_weight: Annotated[
-        float,
-        Field(
-            description="Share of a run in the decision if its skill is perfect; it is multiplied by its validated skill.",
-            ge=0,
-            le=1,
-            json_schema_extra=KEY,
-        ),
-    ] = 0.5
+    network_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
     damaged_share: Annotated[
         float | None,
         Field(
@@ -96,22 +66,16 @@ class Settings:
         ),
     ] = None
     gsd_m: PixelSize = None
-    motion: Motion = "auto"
+    motion: Literal["auto", "translation", "similarity", "affine"] = "auto"
     max_shift_m: MaxShift = MAX_SHIFT_M
-    max_rotation_deg: MaxRotation = MAX_ROTATION_DEG
+    max_rotation_deg: Annotated[float, Field(ge=0, le=45)] = MAX_ROTATION_DEG
     assume_registered: AssumeRegistered = False
     align: Annotated[bool, Field(description="Move footprints onto the roofs.", json_schema_extra=KEY)] = True
     sensor: Annotated[
         Literal["auto", "optical"],
         Field(description="auto refuses radar, which only a --model RUN can read.", json_schema_extra=KEY),
     ] = "auto"
-    class_shares: Annotated[
-        str | None,
-        Field(
-            description="Run that labels pixels, or labels of POST: the classes' shares in each outline, as evidence.",
-            json_schema_extra=KEY,
-        ),
-    ] = None
+    class_shares: str | None = None
     water: Annotated[
         str | None,
         Field(
@@ -127,9 +91,7 @@ class Settings:
         ),
     ] = "damaged"
     layer: Annotated[str | None, Field(description="Layer of the footprints' file.", json_schema_extra=KEY)] = None
-    id_column: Annotated[
-        str | None, Field(description="Column that holds the buildings' ids.", json_schema_extra=KEY)
-    ] = None
+    id_column: str | None = None
     footprints_crs: Annotated[
         str | None,
         Field(description="CRS of the footprints, e.g. EPSG:4326; or pixels (of POST).", json_schema_extra=INPUTS),
@@ -142,14 +104,12 @@ class Settings:
         ),
     ] = None
     workers: int = 2
-    seed: SeedKey = 0
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 @option_group
 class FurtherInputs:
-    """What a damage job reads beside images and footprints, as the command line takes it; paths.
-    evidence : NAME=RASTER, a raster of scores each. evidence_weight : NAME=WEIGHT of these, or points=WEIGHT, with commas between. areas, population : what
-    the damage is counted by (see `DamageMap.add_areas`); they shape no grade."""
+    """What a damage job reads beside images and footprints, as the command line takes it: paths. `areas` and `population` change no grade."""
 
     dsm_pre: Annotated[
         str | None, Field(description="Surface model before, for height loss.", json_schema_extra=INPUTS)
@@ -221,32 +181,21 @@ class ProductOptions:
     Parameters
     ----------
     paper : size of the sheet, landscape
-    language : of all on sheet and page that is not a name, a number or a finding
     cems
         Activation and area of interest of Copernicus EMS, after which its file is named: "EMSR884_AOI06", or with product and version
         "EMSR884_AOI06_GRA_MONIT01_v2"; without these GRA_PRODUCT and v1 are added.
-    products_only : whether products of a map that is there are written anew, and nothing is assessed
     """
 
-    paper: Annotated[
-        Literal["a4", "a3"], Field(description="Paper of --also pdf,png, landscape: a4 or a3.", json_schema_extra=KEY)
-    ] = "a4"
+    paper: Literal["a4", "a3"] = "a4"
     language: Annotated[
         Language | None,
         Field(description="Language of report.html and --also pdf,png: en, fr, es, ar or pt.", json_schema_extra=KEY),
     ] = None
-    cems: Annotated[
-        str | None,
-        AfterValidator(_whole_cems_name),
-        Field(
-            description="Name of the file of --also cems: EMSR884_AOI06, or all of EMSR884_AOI06_GRA_MONIT01_v2.",
-            json_schema_extra=KEY,
-        ),
-    ] = None
+    cems: Annotated[str | None, AfterValidator(_whole_cems_name)] = None
     products_only: Annotated[
         bool,
         Field(
-            description="Of the map in --out, write only the formats of --also, or page and sheets in another language.",
+            description="Assess nothing: write the formats of --also, or page and sheets in another language, of the map in --out.",
             json_schema_extra=KEY,
         ),
     ] = False

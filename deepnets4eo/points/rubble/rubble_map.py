@@ -214,6 +214,10 @@ FOOTPRINTS: dict[str, Any] = {"group": "Footprints"}
 class RubbleOptions:
     """How height loss, debris and state of buildings are measured.
 
+    Parameters
+    ----------
+    id_column : column of the outlines that holds the buildings' ids; by default one of the usual names
+
     Raises
     ------
     InputError
@@ -253,9 +257,7 @@ class RubbleOptions:
         Field(description="Share of a footprint that needs heights.", ge=0.01, le=1, json_schema_extra=KEY),
     ] = 0.3
     layer: Annotated[str | None, Field(description="Layer of the footprints' file.", json_schema_extra=KEY)] = None
-    id_column: Annotated[
-        str | None, Field(description="Column that holds the buildings' ids.", json_schema_extra=KEY)
-    ] = None
+    id_column: str | None = None
     footprints_crs: Annotated[
         str | None, Field(description="CRS of the footprints, e.g. EPSG:4326.", json_schema_extra=FOOTPRINTS)
     ] = None

@@ -49,7 +49,6 @@ def _options(main: Path, out: Path, sound: Seeds) -> object:
         ["predict", run, image, "--out", "{out}/a.tif", "--dry-run", "--set", f"scales={word}"],
         ["predict", run, image, "--out", "{out}/a.tif", "--set", f"tile_px={word}"],
         ["damage", image, image, vector, "--out", "{out}/d", "--dry-run", "--footprints-crs", word],
-        ["damage", image, image, vector, "--out", "{out}/d", "--dry-run", "--set", f"id_column={word}"],
         ["damage", image, image, vector, "--out", "{out}/d", "--dry-run", "--set", f"layer={word}"],
         ["damage", image, image, vector, "--out", "{out}/d", "--dry-run", "--set", f"damaged_share={word}"],
         ["register", image, image, "--set", f"max_shift_m={word}"],
