@@ -12,7 +12,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices
-from deepnets4eo.grid import Grid, metres_on_the_ground, pixel_areas_m2
+from deepnets4eo.grid import Grid, pixel_areas_m2
 
 LARGEST_M2 = 2e6  # the largest buildings on Earth cover a little over one square kilometre
 # An outline is that of a site or district where it holds so many others, not smaller than the median of all, each at most a
@@ -81,16 +81,6 @@ def order_by_place(*keys: NDArray[np.number[Any]]) -> Indices:
     """Return numbers (N,) of outlines in the order of their keys, each (N,) or (N, K), NaN last."""
     order: Indices = np.lexsort(np.column_stack(keys).T[::-1])
     return order
-
-
-def centres_m(frame: gpd.GeoDataFrame) -> Floats:
-    """(N, 2) where buildings are, in metres good enough to cut blocks (pixels count as metres without CRS)."""
-    xy = _centres(frame)
-    if frame.crs is not None and frame.crs.is_geographic:
-        return np.asarray(xy * np.array([np.cos(np.radians(np.nanmean(xy[:, 1]))), 1.0]) * 111_320.0)
-    if frame.crs is not None and np.isfinite(xy).any():
-        return np.asarray(xy * metres_on_the_ground(frame.crs, tuple(np.nanmean(xy, axis=0))))
-    return np.asarray(xy)
 
 
 def outline_areas_m2(frame: gpd.GeoDataFrame) -> Floats:

@@ -5,7 +5,6 @@ from deepnets4eo.metrics.accuracy import (
     Interval,
     area_adjusted,
     bootstrap,
-    stratified_count,
     wilson_interval,
 )
 from deepnets4eo.metrics.boundaries import BoundaryScores, erode_boundaries
@@ -14,7 +13,6 @@ from deepnets4eo.metrics.confusion import ConfusionMatrix
 from deepnets4eo.metrics.detections import (
     DetectionScores,
     InstanceScores,
-    area_scores,
     evaluate_detections,
     score_instances,
 )
@@ -31,14 +29,12 @@ __all__ = [
     "Interval",
     "ValueScores",
     "area_adjusted",
-    "area_scores",
     "bootstrap",
     "calibration_error",
     "erode_boundaries",
     "evaluate_detections",
     "fit_sigmoid",
     "score_instances",
-    "stratified_count",
     "temperature",
     "wilson_interval",
 ]

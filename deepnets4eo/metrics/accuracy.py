@@ -194,54 +194,6 @@ def area_adjusted(
     )
 
 
-def stratified_count(
-    strata: Sequence[int], sampled: Sequence[int], positive: Sequence[int], *, level: float = 0.95
-) -> Interval:
-    """Returns how many members of a finite population are positive (damaged buildings), from a sample in each stratum.
-
-    The finite-population correction 1 − n_h / N_h makes the interval zero where every member was sampled. Source:
-    Cochran, Sampling Techniques, 1977, chapter 5.
-
-    Parameters
-    ----------
-    strata : number of members N_h of each stratum
-    sampled : number n_h of sampled members of each stratum, 2 or more
-    positive : number of positive members among the sampled ones of each stratum
-    level : probability of the interval, between 0 and 1
-
-    Returns
-    -------
-    Interval
-        Number of positive members in all strata; the limits respect what was counted.
-
-    Raises
-    ------
-    InputError
-        The lengths differ, a number is negative or not finite, or a stratum has fewer than two samples, or more samples
-        than members.
-
-    Examples
-    --------
-    >>> stratified_count([100, 50], [20, 10], [5, 9]).estimate
-    70.0
-    """
-    size, drawn, positives = (np.asarray(values, float) for values in (strata, sampled, positive))
-    if not size.shape == drawn.shape == positives.shape or size.ndim != 1:
-        raise InputError(f"Got {np.size(strata)} strata, {np.size(sampled)} numbers of samples and {np.size(positive)} of "
-                         "positive ones; expected lists with one number for each stratum.")  # fmt: skip
-    _check_amounts(strata=size, sampled=drawn, positive=positives)
-    _check_strata(drawn)
-    if (drawn > size).any() or (positives > drawn).any():
-        raise InputError(f"Got strata {list(strata)}, sampled {list(sampled)}, positive {list(positive)}; expected "
-                         "positive ≤ sampled ≤ size in each. Check the order of the arguments.")  # fmt: skip
-    share = positives / drawn
-    variance = (size**2 * (1 - drawn / size) * share * (1 - share) / (drawn - 1)).sum()
-    estimate, margin = float((size * share).sum()), float(_z(level) * np.sqrt(variance))
-    # what was counted is certain, in both directions
-    low, high = float(positives.sum()), float(size.sum() - (drawn - positives).sum())
-    return Interval(estimate, max(estimate - margin, low), min(estimate + margin, high))
-
-
 def wilson_interval(positive: int, total: int, *, level: float = 0.95) -> Interval:
     """Returns the interval of a share; unlike Wald's it is valid for shares of 0 and 1.
 

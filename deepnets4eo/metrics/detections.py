@@ -306,32 +306,3 @@ def _coco_precision(
     precision = np.maximum.accumulate((right / np.arange(1, len(right) + 1))[::-1])[::-1]
     at = np.searchsorted(right / total, COCO_RECALL, side="left")
     return float(np.append(precision, 0.0)[np.minimum(at, len(precision))].mean())
-
-
-def area_scores(detections: gpd.GeoDataFrame, reference: gpd.GeoDataFrame) -> tuple[float, float, float]:
-    """Returns precision, recall and F1 by area: of the union of each.
-
-    Parameters
-    ----------
-    detections, reference : polygons; areas are those of the plane of the detections' CRS
-
-    Returns
-    -------
-    tuple of float
-        Precision, recall, F1, 0–1; NaN where one of the two is empty.
-
-    Raises
-    ------
-    GridError
-        Only one of the two has a CRS.
-    InputError
-        An outline is not valid.
-    """
-    detections, reference = _on_one_plane(detections, reference, metric=False)
-    _check_valid(detections, reference)
-    predicted, true = shapely.union_all(detections.geometry), shapely.union_all(reference.geometry)
-    common = shapely.area(shapely.intersection(predicted, true))
-    areas = shapely.area(predicted), shapely.area(true)
-    precision = common / areas[0] if areas[0] else float("nan")
-    recall = common / areas[1] if areas[1] else float("nan")
-    return precision, recall, 2 * common / sum(areas) if sum(areas) else float("nan")

@@ -7,11 +7,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, Window
+from deepnets4eo.grid import Grid, Window, apply_affine
 from deepnets4eo.zonal.outline_sides import concatenate, decompose, inverse_geotransform
 
 CELL_PX = 1024  # bucket of the index from windows to outlines
@@ -263,3 +264,25 @@ def _bucket(box: NDArray[np.int64], shape: tuple[int, int]) -> tuple[NDArray[np.
     order = np.argsort(cell, kind="stable")
     start = np.searchsorted(cell[order], np.arange(rows * cols + 1))
     return start, np.repeat(number, wide)[order], cols
+
+
+def patch_centres(polygons: NDArray[Any], grid: Grid) -> NDArray[np.float64]:
+    """Return the centres of the bounding boxes of polygons, in pixels.
+
+    Parameters
+    ----------
+    polygons : (N,) shapely geometries in the grid's CRS
+    grid : where the pixels lie
+
+    Returns
+    -------
+    (N, 2) float64, column and row; NaN for missing and empty ones
+
+    Examples
+    --------
+    >>> from affine import Affine
+    >>> patch_centres(np.array([shapely.box(0, 0, 4, 2)]), Grid((9, 9), Affine.identity(), None)).tolist()
+    [[2.0, 1.0]]
+    """
+    west, south, east, north = shapely.bounds(polygons).T
+    return apply_affine(~grid.affine, np.column_stack([(west + east) / 2, (south + north) / 2]))

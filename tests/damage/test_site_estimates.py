@@ -124,7 +124,7 @@ def test_areas_do_not_depend_on_the_order_of_corners_and_metres_are_those_on_the
     import geopandas as gpd
     import shapely
 
-    from deepnets4eo.footprints.outlines import centres_m, outline_areas_m2
+    from deepnets4eo.footprints.outlines import outline_areas_m2
 
     left, right, ring = shapely.box(0, 0, 10, 20), shapely.box(30, 0, 40, 20), shapely.box(2, 2, 8, 8)
     several = shapely.MultiPolygon([left, right.reverse()])
@@ -132,8 +132,6 @@ def test_areas_do_not_depend_on_the_order_of_corners_and_metres_are_those_on_the
     shapes = shapely.transform(np.array([several, court]), lambda xy: xy + (500_000, 5_800_000))
     plane = gpd.GeoDataFrame(geometry=shapes, crs="EPSG:32633")
     assert outline_areas_m2(plane.to_crs("EPSG:4326")) == pytest.approx([400, 164], rel=0.005)
-    web = centres_m(plane.to_crs("EPSG:3857"))
-    assert np.hypot(*(web[0] - web[1])) == pytest.approx(15, rel=0.005)
 
 
 def test_buildings_of_two_spreads_are_never_counted_together() -> None:

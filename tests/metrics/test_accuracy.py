@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.metrics import ConfusionMatrix, area_adjusted, bootstrap, stratified_count, wilson_interval
+from deepnets4eo.metrics import ConfusionMatrix, area_adjusted, bootstrap, wilson_interval
 
 PAPER_LEVEL = 2 * NormalDist().cdf(1.96) - 1  # the papers round the 95 % quantile to 1.96
 
@@ -43,25 +43,6 @@ def test_producers_variance_follows_equation_7_written_out():
         np.testing.assert_allclose(found.producers_accuracy_margin[j], 1.96 * np.sqrt(variance))
 
 
-def test_damaged_buildings_are_counted_with_and_without_the_finite_population():
-    found = stratified_count([1200, 8800], [100, 300], [90, 12], level=PAPER_LEVEL)
-    assert found.estimate == pytest.approx(1432)
-    assert found.high - found.estimate == pytest.approx(204, abs=0.5)
-    endless = stratified_count([1200 * 10**6, 8800 * 10**6], [100, 300], [90, 12], level=PAPER_LEVEL)
-    assert (endless.high - endless.estimate) / 10**6 == pytest.approx(208, abs=0.5)
-
-
-def test_a_population_looked_at_whole_has_no_interval():
-    found = stratified_count([50, 20], [50, 20], [5, 20])
-    assert (found.low, found.estimate, found.high) == (25, 25, 25)
-
-
-def test_what_was_seen_bounds_the_interval_of_a_count():
-    found = stratified_count([10, 10], [4, 4], [2, 2])
-    assert found.low >= 4
-    assert found.high <= 16
-
-
 @pytest.mark.parametrize(
     ("positive", "total", "low", "high"),
     [(0, 200, 0, 0.01885), (3, 200, 0.00511, 0.04317), (12, 300, 0.02303, 0.06860)],
@@ -78,8 +59,6 @@ def test_designs_that_carry_no_interval_are_refused():
         area_adjusted(np.array([[1, 0], [2, 5]]), [1, 1])
     with pytest.raises(InputError, match=r"\(2, 2\) for 3 mapped areas"):
         area_adjusted(np.ones((2, 2)), [1, 1, 1])
-    with pytest.raises(InputError, match="positive ≤ sampled ≤ size"):
-        stratified_count([10], [5], [6])
     with pytest.raises(InputError, match="Got 5 of 3"):
         wilson_interval(5, 3)
     with pytest.raises(InputError, match="level of 95"):
@@ -121,11 +100,6 @@ def test_identical_tiles_leave_no_doubt():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: stratified_count([100, 50], [20], [5, 9]), "2 strata, 1 numbers of samples and 2 of positive ones"),
-        (lambda: stratified_count([100, 5], [20, 10], [5, 9]), "sampled ≤ size"),
-        (lambda: stratified_count(100, 20, 5), "lists with one number for each stratum"),
-        (lambda: stratified_count([100, 50], [20, 10], [-5, 9]), "positive .* 0 or more"),
-        (lambda: stratified_count([100, np.nan], [20, 10], [5, 9]), "strata .* finite"),
         (lambda: area_adjusted(np.array([[9, 1], [2, 8]]), [100, -300]), "mapped_area .* 0 or more"),
         (lambda: area_adjusted(np.array([[9, -1], [2, 8]]), [100, 300]), "sample .* 0 or more"),
         (lambda: area_adjusted(np.array([[9, np.nan], [2, 8]]), [100, 300]), "sample .* finite"),

@@ -7,7 +7,7 @@ import shapely
 from sklearn.metrics import average_precision_score
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.metrics import area_scores, evaluate_detections, score_instances
+from deepnets4eo.metrics import evaluate_detections, score_instances
 from deepnets4eo.metrics.detections import scores_of
 
 
@@ -100,11 +100,6 @@ def test_distances_are_metres_in_any_crs(crs):
     assert evaluate_detections(moved, reference, max_distance_m=1.95).hits == 0
 
 
-def test_area_scores_count_common_ground_once():
-    precision, recall, f1 = area_scores(squares(0, 0, score=[1.0, 1.0]), squares(5))
-    assert (precision, recall, f1) == pytest.approx((0.5, 0.5, 0.5))
-
-
 @pytest.mark.parametrize("unmarked", [None, float("nan")])
 def test_a_thing_without_a_mark_is_not_difficult(unmarked):
     reference = squares(0, 50, 90, difficult=[unmarked, True, False])
@@ -118,25 +113,12 @@ def test_marks_that_are_neither_yes_nor_no_are_refused():
         evaluate_detections(squares(0), squares(0, 50, difficult=["no", "yes"]))
 
 
-def test_area_scores_bring_a_reference_in_another_crs_over():
-    assert area_scores(squares(0), squares(0).to_crs(3857)) == pytest.approx((1, 1, 1), abs=1e-6)
-    with pytest.raises(GridError, match="the other has none"):
-        area_scores(squares(0), squares(0, crs=None))
-
-
-@pytest.mark.parametrize("score", [evaluate_detections, area_scores])
-def test_outlines_that_cross_themselves_are_refused(score):
+def test_outlines_that_cross_themselves_are_refused():
     bow = gpd.GeoDataFrame(geometry=[shapely.Polygon([(0, 0), (2, 4), (2, 0), (0, 4)])], crs="EPSG:32633")
     with pytest.raises(InputError, match="1 detections have an outline that is not valid"):
-        score(bow, squares(0))
+        evaluate_detections(bow, squares(0))
     with pytest.raises(InputError, match="1 reference objects have"):
-        score(squares(0), bow)
-
-
-def test_recall_by_area_is_of_the_reference_and_undefined_without_one():
-    small, large = (gpd.GeoDataFrame(geometry=[shapely.box(0, 0, side, 1)]) for side in (1, 4))
-    assert area_scores(small, large) == pytest.approx((1, 0.25, 0.4))
-    assert area_scores(small, small.iloc[:0]) == pytest.approx((0, np.nan, 0), nan_ok=True)
+        evaluate_detections(squares(0), bow)
 
 
 def test_equal_scores_count_together_in_whatever_order_they_come():

@@ -28,7 +28,7 @@ def build(name: str, bands: int) -> nn.Module:
     return copy.deepcopy(initialised(name, bands))
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4)  # tests are sorted by network, so that few are held
 def initialised(name: str, bands: int) -> nn.Module:
     torch.manual_seed(0)
     network = create_model(
@@ -47,7 +47,7 @@ def outputs_of(network: nn.Module, image: Tensor) -> tuple[Tensor, ...]:
     return output if isinstance(output, tuple) else (output,)
 
 
-@pytest.fixture(params=NETWORKS)
+@pytest.fixture(params=NETWORKS, scope="module")
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -87,7 +87,7 @@ def test_any_size_is_predicted_and_a_run_returns_the_same_bits(name: str, tmp_pa
         np.testing.assert_array_equal(loaded.predict_raw(image), scores)
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "hyperspectral/behind-spectra"])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "hyperspectral/behind-spectra"], scope="module")
 def test_a_network_on_another_device_leaves_nothing_behind_and_reads_no_value(name: str) -> None:
     """As on a GPU, which here is a device without values; the network left out switches autocast, which it lacks."""
     small = NETWORKS[name]
@@ -99,7 +99,7 @@ def test_a_network_on_another_device_leaves_nothing_behind_and_reads_no_value(na
 
 
 @pytest.mark.parametrize("size", ODD)
-@pytest.mark.parametrize("name", [name for name, small in NETWORKS.items() if small.pads])
+@pytest.mark.parametrize("name", [name for name, small in NETWORKS.items() if small.pads], scope="module")
 def test_networks_of_the_toolbox_pad_any_size_themselves(name: str, size: tuple[int, int]) -> None:
     with torch.inference_mode():
         assert build(name, 4).eval()(torch.zeros(2, 4, *size)).shape == (2, NETWORKS[name].num_classes, *size)
