@@ -1,5 +1,7 @@
-"""Fixtures of all tests: the folder of real samples, no network; the profile of Hypothesis."""
+"""Fixtures of all tests: the folder of real samples, no network, little memory; the profile of Hypothesis."""
 
+import ctypes
+import gc
 import os
 import socket
 from pathlib import Path
@@ -29,6 +31,16 @@ def _no_network_in_the_box():
         patch.setattr("deepnets4eo.damage.network.grader.shipped_folder", lambda: None)
         patch.setattr("deepnets4eo.floods.water_network.shipped_folder", lambda: None)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _freed_memory_goes_back():
+    """After each module, what it freed goes back to the system, where the C library can: else workers only ever grow."""
+    yield
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 @pytest.fixture(autouse=True)

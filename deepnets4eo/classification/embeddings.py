@@ -253,19 +253,12 @@ def align(
 
     Returns
     -------
-    list[float]
-        Mean loss of each epoch.
+    Mean loss of each epoch.
 
     Raises
     ------
     InputError
         For labels without embeddings of classes, or the other way round.
-
-    Examples
-    --------
-    ```python
-    align(student, teacher_embeddings, lambda epoch: batches, images, epochs=5)
-    ```
     """
     import torch
     import torch.nn.functional as F

@@ -51,12 +51,6 @@ def classify_images(run: Run, images: ImageList, *, num_workers: int = 2) -> NDA
     ------
     InputError
         For a run of another task, and images of other bands, size or unit than those of training.
-
-    Examples
-    --------
-    ```python
-    probabilities = classify_images(load_run("runs/eurosat"), list_images(ImageData(folders=("new",)), legend)[0])
-    ```
     """
     from scipy.special import expit, softmax
 
@@ -94,12 +88,6 @@ def label_images(
         As `list_images` and `classify_images`.
     OutputError
         The table exists, or cannot be written.
-
-    Examples
-    --------
-    ```python
-    label_images(load_run("runs/eurosat"), ["patches"], "labels.csv")
-    ```
     """
     check_overwrite(Path(out), overwrite=overwrite)
     _network_of(run).to(choose(device, "float32"))
@@ -132,13 +120,6 @@ def embed_images(run: Run, images: ImageList, *, num_workers: int = 2) -> NDArra
     ------
     InputError
         As for `classify_images`.
-
-    Examples
-    --------
-    ```python
-    optical, radar = (embed_images(load_run(f"runs/{name}"), images) for name, images in lists.items())
-    measure_gap(optical, radar).size
-    ```
     """
     features = _outputs(run, images, "features", num_workers)
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.finfo(np.float32).tiny)
@@ -194,12 +175,6 @@ def find_wrong_images(run: Run, sources: Sequence[str | Path], *, num_workers: i
     ------
     InputError
         As `list_images` and `classify_images`; also where no image with a label is left.
-
-    Examples
-    --------
-    ```python
-    table = find_wrong_images(load_run("runs/eurosat"), ["EuroSAT_MS"])
-    ```
     """
     import pandas as pd
 

@@ -111,12 +111,6 @@ def list_images(data: ImageData, legend: Legend | None = None) -> tuple[ImageLis
     ------
     InputError
         For files that cannot be read, labels that the legend lacks, and images without the bands that are needed.
-
-    Examples
-    --------
-    ```python
-    images, legend = list_images(ImageData(folders=("EuroSAT_MS",), dataset="eurosat"))
-    ```
     """
     bands = _check_named(data)
     legend = legend or folder_legend(Path(data.folders[0]))

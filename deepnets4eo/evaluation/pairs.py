@@ -133,8 +133,7 @@ def card_protocol(name: str, scoring: ScoringProtocol) -> Protocol:
 
     Returns
     -------
-    Protocol
-        Erosion and ignored classes of the card, and its entry for the report.
+    Erosion and ignored classes of the card, and its entry for the report.
     """
     card = scoring.model_dump(mode="json", exclude_none=True)
     return Protocol(name=name, erode_px=scoring.erode_px, ignored=scoring.ignored_classes, card=card)
@@ -212,9 +211,8 @@ def evaluate_dataset(
 
     Returns
     -------
-    dict
-        The JSON report, with the matrices of the tiles summed. `published` holds the card's figures under the protocol,
-        method → scores.
+    The JSON report, with the matrices of the tiles summed. `published` holds the card's figures under the protocol,
+    method → scores.
 
     Raises
     ------
@@ -222,13 +220,6 @@ def evaluate_dataset(
         A tile has no prediction, several predictions or no reference.
     LabelError
         A raster has labels that the legend does not have.
-
-    Examples
-    --------
-    ```python
-    report = evaluate_dataset("isprs_vaihingen", "vaihingen/", "predicted/", "deepnetsforeo")
-    print(report["overall_accuracy"], report["published"])
-    ```
     """
     card = card if isinstance(card, DatasetCard) else DatasetCard.load(card)
     name = protocol or next(iter(card.protocols), "")
@@ -272,8 +263,7 @@ def dataset_pairs(
 
     Returns
     -------
-    DatasetPairs
-        (prediction, reference) of each tile.
+    (prediction, reference) of each tile.
 
     Raises
     ------

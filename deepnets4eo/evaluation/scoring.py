@@ -180,8 +180,7 @@ def evaluate(
 
     Returns
     -------
-    Evaluation
-        Confusion matrices, scores and notes.
+    Confusion matrices, scores and notes.
 
     Raises
     ------
@@ -223,8 +222,7 @@ def evaluate_pairs(
 
     Returns
     -------
-    Evaluation
-        Confusion matrices summed over the pairs, scores and notes.
+    Confusion matrices summed over the pairs, scores and notes.
 
     Raises
     ------

@@ -112,10 +112,9 @@ def evaluate_values(
 
     Returns
     -------
-    dict
-        `values`: `rmse`, `mae`, `bias`, `nmad` and `le90` in the unit; `r2`, `rel`, `rms_log`, `log10` and `delta1` … `delta3`, see
-        `ValueScores`, and numbers of pixels. The same in `by_class` and `by_level`; the quantity, notes and inputs; `deviations`, see
-        `metrics.DeviationScores`.
+    `values`: `rmse`, `mae`, `bias`, `nmad` and `le90` in the unit; `r2`, `rel`, `rms_log`, `log10` and `delta1` … `delta3`, see
+    `ValueScores`, and numbers of pixels. The same in `by_class` and `by_level`; the quantity, notes and inputs; `deviations`, see
+    `metrics.DeviationScores`.
 
     Raises
     ------

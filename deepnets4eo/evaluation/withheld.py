@@ -50,12 +50,6 @@ class Withheld:
     unknown : "error" or "void": what the training took labels for that its legend lacks
     labels_legend : legend that its label files are stored in, where that is another; None: its own
     labels_nodata : value of the label files that it took for no data; None: their own
-
-    Examples
-    --------
-    ```python
-    scores = evaluate("map.tif", "labels.tif", "isprs", Protocol(withheld=Withheld.of_run("runs/unet")))
-    ```
     """
 
     run: Path

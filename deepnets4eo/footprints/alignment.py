@@ -115,13 +115,6 @@ def align_footprints(
         Where only one of the two has a CRS.
     InputError
         For a table without rows.
-
-    Examples
-    --------
-    ::
-
-        alignment = align_footprints(Layer.open("pre.tif"), geopandas.read_file("footprints.gpkg"))
-        footprints = alignment.apply(footprints)
     """
     if not len(footprints):
         raise InputError("there are no footprints (0 rows), expected polygons. Check the layer that was read.")

@@ -39,8 +39,7 @@ class FootprintAlignment:
     ----------
     status, reason : "ok", or "failed" and why; all offsets are 0 then
     dx_m, dy_m : the common offset, along the image's columns (right) and rows (down), metres
-    peak, ratio
-        Mean agreement at the common offset above the median over all offsets, and how many times the second best's.
+    peak, ratio : Mean agreement at the common offset above the median over all offsets, and how many times the second best's.
     agreeing, chance
         Share of the sampled buildings whose own best offset is near the common one, and the share expected by chance,
         0–1.

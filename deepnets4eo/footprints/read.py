@@ -54,8 +54,7 @@ class Footprints:
     source : file or other origin, for messages
     attributes : the other columns of the source, row by row with `frame`
     pixels : (N,) outlines in image pixels (x = column, y = row) where the source has them (xBD), else None
-    passed_over
-        Why the most trusted id column was not used, as the end of a sentence; "" where a column was, or there is none.
+    passed_over : Why the most trusted id column was not used, as the end of a sentence; "" where a column was, or there is none.
 
     Examples
     --------
@@ -175,8 +174,7 @@ def read_footprints(
 
     Returns
     -------
-    Footprints
-        In the source's CRS and order.
+    In the source's CRS and order.
 
     Raises
     ------
@@ -301,8 +299,7 @@ def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
 
     Returns
     -------
-    tuple of Finding
-        One where rows were dropped, one where outlines are there twice, one where outlines or ids were changed, one where a column of ids was not used.
+    One where rows were dropped, one where outlines are there twice, one where outlines or ids were changed, one where a column of ids was not used.
 
     Examples
     --------

@@ -62,28 +62,18 @@ def find_buildings(
         A file: OpenStreetMap (.osm, .osm.bz2, .pbf), GeoParquet of Overture Maps, or any other vector file of outlines. With `online`
         also "osm" for OpenStreetMap by its Overpass server, the address of another such server (it ends in /interpreter), or "overture"
         for the latest release of Overture Maps (extra `overture`).
-    box
-        West, south, east and north, degrees.
-    online
-        Whether a service on the internet may be used.
-    progress
-        Called with the share (0-1) of squares that have come.
+    box : West, south, east and north, degrees.
+    online : Whether a service on the internet may be used.
+    progress : Called with the share (0-1) of squares that have come.
 
     Returns
     -------
-    BuildingOutlines
-        Whole outlines, also where they reach beyond the box; none twice.
+    Whole outlines, also where they reach beyond the box; none twice.
 
     Raises
     ------
     InputError
         For a box that is none, or too large for a server; a service without `online`, or that does not answer in full; no building.
-
-    Examples
-    --------
-    ::
-
-        find_buildings("turkey-latest.osm.pbf", (36.1, 36.2, 36.2, 36.3)).frame.to_file("buildings.gpkg")
     """
     box, name = check_box(box), str(source)
     server = OVERPASS if name == OSM else name

@@ -123,8 +123,7 @@ class VFuseNet(SegNetFusion):
 
     Parameters
     ----------
-    in_channels, num_classes, streams, width, order, absent
-        The same as for `FuseNet`, but that no sensor is the main one.
+    in_channels, num_classes, streams, width, order, absent : The same as for `FuseNet`, but that no sensor is the main one.
     weights
         First weights of the sensors' encoders, "RUN,RUN", "FILE,FILE" or "imagenet", see
         `deepnets4eo.segmentation.load_encoder`; the authors began with SegNets trained on each sensor.

@@ -104,8 +104,7 @@ def inspect(path: str, legend: Legend | None = None) -> Inspection:
 
     Returns
     -------
-    Inspection
-        Facts and problems; the kind is "unreadable" where the file cannot be opened.
+    Facts and problems; the kind is "unreadable" where the file cannot be opened.
 
     Examples
     --------

@@ -37,8 +37,7 @@ def output_lock(*outputs: str | Path | None, shared: bool = False) -> Iterator[N
 
     Parameters
     ----------
-    outputs
-        Files or folders that may not exist yet. None is ignored.
+    outputs : Files or folders that may not exist yet. None is ignored.
     shared
         Whether other jobs that share it may have the lock as well, as parts of one job; one that does not share it is refused
         meanwhile, and removes the lock's file when it is done itself.

@@ -20,10 +20,8 @@ class Part:
 
     Parameters
     ----------
-    number
-        Which one, 1 to `total`.
-    total
-        How many there are.
+    number : Which one, 1 to `total`.
+    total : How many there are.
 
     Raises
     ------

@@ -98,8 +98,7 @@ def bootstrap(
 
     Returns
     -------
-    dict
-        Name of the score → its value over all tiles, and the interval; fractions.
+    Name of the score → its value over all tiles, and the interval; fractions.
 
     Raises
     ------
@@ -143,15 +142,13 @@ def area_adjusted(
 
     Parameters
     ----------
-    sample
-        (K, K) counts, **rows = map class** (the strata), columns = reference: the transpose of ConfusionMatrix.matrix.
+    sample : (K, K) counts, **rows = map class** (the strata), columns = reference: the transpose of ConfusionMatrix.matrix.
     mapped_area : (K,) area of each map class in any unit (pixels, hectares)
     level : probability of the intervals, between 0 and 1
 
     Returns
     -------
-    AreaEstimate
-        Accuracies as fractions, areas in the unit of `mapped_area`.
+    Accuracies as fractions, areas in the unit of `mapped_area`.
 
     Raises
     ------
@@ -207,8 +204,7 @@ def wilson_interval(positive: int, total: int, *, level: float = 0.95) -> Interv
 
     Returns
     -------
-    Interval
-        The share and its limits, 0–1.
+    The share and its limits, 0–1.
 
     Raises
     ------

@@ -74,8 +74,7 @@ class ConfusionMatrix:
 
         Returns
         -------
-        ConfusionMatrix
-            This object.
+        This object.
 
         Raises
         ------

@@ -80,13 +80,11 @@ def evaluate_detections(
         Polygons; a bool column `difficult` marks those that count neither way, such as objects cut by the edge; an
         object without a value is not difficult.
     min_iou : a hit overlaps its object by more than this share of their union, 0 ≤ min_iou < 1
-    max_distance_m
-        If given, the centre of a hit lies within this distance of the object's centre instead; metres, above 0.
+    max_distance_m : If given, the centre of a hit lies within this distance of the object's centre instead; metres, above 0.
 
     Returns
     -------
-    DetectionScores
-        Scores as fractions, and the counts.
+    Scores as fractions, and the counts.
 
     Raises
     ------
@@ -257,8 +255,7 @@ def score_instances(images: Sequence[tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]],
 
     Returns
     -------
-    InstanceScores
-        Over all images together.
+    Over all images together.
 
     Raises
     ------

@@ -61,8 +61,7 @@ class DeviationScores:
 
         Returns
         -------
-        DeviationScores
-            Itself.
+        Itself.
 
         Raises
         ------

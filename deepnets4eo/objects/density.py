@@ -36,8 +36,7 @@ def density_grid(grid: Grid, cell_m: float) -> Grid:
 
     Returns
     -------
-    Grid
-        The grid of whole cells.
+    The grid of whole cells.
 
     Raises
     ------
@@ -124,8 +123,7 @@ def write_density_map(
 
     Returns
     -------
-    Path
-        `path`.
+    `path`.
 
     Raises
     ------
@@ -135,12 +133,6 @@ def write_density_map(
         For a radius that does not fit the cells.
     OutputError
         Where the file cannot be written.
-
-    Examples
-    --------
-    ::
-
-        write_density_map(cars, density_grid(layer.grid, 10), "cars_per_ha.tif", radius_m=50)
     """
     crs = None if cells.crs is None else cells.crs.proj
     positions = apply_affine(~cells.affine, _centroids(objects, crs, "cells"))

@@ -50,8 +50,7 @@ class ObjectRules:
 
     Parameters
     ----------
-    opening_m
-        Diameter in metres of the disc that cuts thin bridges and removes what is thinner; 0 leaves the mask as it is.
+    opening_m : Diameter in metres of the disc that cuts thin bridges and removes what is thinner; 0 leaves the mask as it is.
     min_area_m2 : regions below this area in square metres are left out, and no object is split into smaller ones
     split : "distance" cuts at necks, "area" also cuts what is left by `object_area_m2`, "none" keeps regions whole
     object_area_m2 : area of one object in square metres, needed where `split` is "area"
@@ -113,11 +112,10 @@ def extract_objects(
 
     Returns
     -------
-    GeoDataFrame
-        In the raster's CRS, in the order of the regions' first pixels: `id` text, `class` text, `area_m2` float64 as
-        counted in pixels, `length_m` and `width_m` float64 of the smallest rectangle, `heading_deg` float64 of its long
-        side, clockwise from north (without a CRS: from the top), 0–180, `cut` bool, whether the raster's edge cuts it,
-        and `geometry`.
+    In the raster's CRS, in the order of the regions' first pixels: `id` text, `class` text, `area_m2` float64 as
+    counted in pixels, `length_m` and `width_m` float64 of the smallest rectangle, `heading_deg` float64 of its long
+    side, clockwise from north (without a CRS: from the top), 0–180, `cut` bool, whether the raster's edge cuts it,
+    and `geometry`.
 
     Raises
     ------

@@ -147,12 +147,6 @@ def write_polygons(
 
     Peak memory: per worker 40 bytes a pixel of a block, and 13 bytes a corner of the outlines; where they are shaped,
     all polygons.
-
-    Examples
-    --------
-    ::
-
-        write_polygons("labels.tif", "regions.gpkg", {1: "building"})
     """
     counts: Counter[str] = Counter()
     tables = _tables(labels, classes, shaping, legend=legend, block_px=block_px, workers=workers, progress=progress)

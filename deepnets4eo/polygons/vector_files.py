@@ -82,12 +82,6 @@ def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = 
         Another suffix.
     OutputError
         The file cannot be written.
-
-    Examples
-    --------
-    ::
-
-        write_vector(polygonize(Layer.open("labels.tif")), "regions.gpkg")
     """
     path = check_vector_suffix(path)
     driver, frame = DRIVERS[path.suffix.lower()], without_heights(frame)

@@ -19,28 +19,19 @@ def next_click(session: ClickSession, measure: Measure = "entropy", where: Mask 
 
     Parameters
     ----------
-    session : ClickSession
-        The scene with the clicks so far; not changed.
-    measure : str
-        "entropy" of the classes, or "margin" between the two best ones.
+    session : The scene with the clicks so far; not changed.
+    measure : "entropy" of the classes, or "margin" between the two best ones.
     where : (H, W) bool
         Pixels to choose from, by default all.
 
     Returns
     -------
-    (int, int)
-        Row and column, farther than ten pixels from every click.
+    Row and column, farther than ten pixels from every click.
 
     Raises
     ------
     InputError
         An unknown measure.
-
-    Examples
-    --------
-    ```python
-    row, col = next_click(session, "margin")
-    ```
     """
     from scipy.ndimage import uniform_filter
 

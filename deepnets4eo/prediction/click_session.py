@@ -31,16 +31,11 @@ class Adaptation:
 
     Parameters
     ----------
-    steps : int
-        Steps of gradient descent after each click; 0 adapts nothing.
-    lr : float
-        Rate of the descent.
-    hold : float
-        Weight of the mean absolute difference from the probabilities before the first click.
-    side_px : int
-        Side of the windows around the newest clicks that the steps are taken on.
-    windows : int
-        How many of them.
+    steps : Steps of gradient descent after each click; 0 adapts nothing.
+    lr : Rate of the descent.
+    hold : Weight of the mean absolute difference from the probabilities before the first click.
+    side_px : Side of the windows around the newest clicks that the steps are taken on.
+    windows : How many of them.
     """
 
     steps: int = 3
@@ -68,31 +63,18 @@ class ClickSession:
 
     Parameters
     ----------
-    segmenter : NetworkSegmenter
-        Not changed. One that did not learn with clicks adapts its weights alone.
+    segmenter : Not changed. One that did not learn with clicks adapts its weights alone.
     image : (C, H, W) float32
         As `InputSpec.prepare` returns it, with or without the channels of the clicks.
-    adaptation : Adaptation
-        How the weights follow.
-    discs : bool
-        Whether a network that learnt with clicks sees them.
-    clicks : Clicks
-        Made already; the weights have not followed them.
-    weights : list of tensors
-        To begin with, those of a session of another image of the same network; by default the network's own.
+    adaptation : How the weights follow.
+    discs : Whether a network that learnt with clicks sees them.
+    clicks : Made already; the weights have not followed them.
+    weights : To begin with, those of a session of another image of the same network; by default the network's own.
 
     Raises
     ------
     InputError
         Other channels.
-
-    Examples
-    --------
-    ```python
-    session = ClickSession(run.segmenter, run.segmenter.inputs.prepare(scene.read()))
-    labels = session.click(120, 40, run.legend.index("building"))
-    labels = session.undo()
-    ```
     """
 
     def __init__(

@@ -38,17 +38,13 @@ def read_clicks(path: str | Path, grid: Grid, legend: Legend) -> Clicks:
 
     Parameters
     ----------
-    path : str | Path
-        A vector file of points, with the column `class`: names or values of the legend. Rows without a class are left out.
-    grid : Grid
-        The grid of the scene.
-    legend : Legend
-        The run's classes.
+    path : A vector file of points, with the column `class`: names or values of the legend. Rows without a class are left out.
+    grid : The grid of the scene.
+    legend : The run's classes.
 
     Returns
     -------
-    Clicks
-        In the order of the file.
+    In the order of the file.
 
     Raises
     ------
@@ -101,14 +97,10 @@ def show_clicks(
 
     Parameters
     ----------
-    run : Run
-        With a network. Where it learnt with clicks, the scene gets a layer of them.
-    scene : Scene
-        As `open_scene` returns it.
-    points : str | Path
-        See `read_clicks`.
-    adaptation : Adaptation
-        How the weights follow the clicks.
+    run : With a network. Where it learnt with clicks, the scene gets a layer of them.
+    scene : As `open_scene` returns it.
+    points : See `read_clicks`.
+    adaptation : How the weights follow the clicks.
 
     Yields
     ------
@@ -119,13 +111,6 @@ def show_clicks(
     ------
     InputError
         See `read_clicks`; the run has no network of its own.
-
-    Examples
-    --------
-    ```python
-    with show_clicks(run, open_scene("ortho.tif", run.segmenter), "clicks.gpkg") as (taught, shown):
-        predict(taught, shown, "corrected.tif")
-    ```
     """
     network = network_of(run)
     labelled = prepare_scene(scene, run).labelled

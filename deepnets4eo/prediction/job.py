@@ -106,8 +106,7 @@ def predict(
 
     Returns
     -------
-    Prediction
-        Files and counts.
+    Files and counts.
 
     Raises
     ------
@@ -117,12 +116,6 @@ def predict(
         An output or the progress of an interrupted job exists, or the disk is full.
     InputError
         The memory does not suffice.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        result = predict("runs/unet", {"image": "ortho.tif", "dsm": "dsm.tif"}, "labels.tif")
     """
     options = options or PredictOptions()
     labeller = _labeller(run)
@@ -237,19 +230,12 @@ def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | 
 
     Returns
     -------
-    str
-        Size, tiles, classes, device, precision and threads; of an interrupted job also the tiles that are done.
+    Size, tiles, classes, device, precision and threads; of an interrupted job also the tiles that are done.
 
     Raises
     ------
     RunError
         The scene does not fit the run, or another job was interrupted at `out`.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        print(describe(run, open_scene("ortho.tif", run.segmenter), PredictOptions(tile_px=512)))
     """
     run = _labeller(run)
     prepared = prepare_scene(scene, run)

@@ -37,15 +37,13 @@ class PredictOptions:
     entropy : file for the entropy over classes, packed likewise; 1 where all classes are equally probable
     values : file for the quantity of a run that has classes as well, float32 in its unit; of a run without classes `out` is that file
     tile_px, halo_px, overlap_px, scores, blending : replace the run's own tiling where given, see `Tiling`; pixels
-    memory_bytes
-        Limit of the whole process; data that it held before, beyond 1 GB of Python and its libraries, are not counted.
+    memory_bytes : Limit of the whole process; data that it held before, beyond 1 GB of Python and its libraries, are not counted.
     workers : threads that read tiles; None: 2, and where a GPU waits for them one a core, 16 at most
     device, precision : see `device.choose`
     threads
         The threads of the network on a CPU; by default those of `device.choose`, of an executor one, and on resuming those
         of the interrupted job.
-    batch_tiles
-        Tiles computed together; by default 1 on a CPU, on a GPU as many as take a quarter of its memory (at most 32).
+    batch_tiles : Tiles computed together; by default 1 on a CPU, on a GPU as many as take a quarter of its memory (at most 32).
     block_px : rows that are finished, and written, together; by default those of a block of the file
     strip_px : columns that are finished together; by default as many as the memory allows
     part

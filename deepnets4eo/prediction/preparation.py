@@ -38,20 +38,13 @@ def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Se
 
     Returns
     -------
-    Scene
-        Not yet checked against the segmenter's inputs. Of each layer the bands that training had, by their names, the nodata
-        value that its recipe gave, and physical values or numbers as they are stored, whichever training had.
+    Not yet checked against the segmenter's inputs. Of each layer the bands that training had, by their names, the nodata
+    value that its recipe gave, and physical values or numbers as they are stored, whichever training had.
 
     Raises
     ------
     InputError
         Rasters that cannot be read, or do not share a grid.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        scene = open_scene("ortho.tif", load_run("runs/unet").segmenter)
     """
     if isinstance(scene, Scene):
         return segmenter.inputs.as_trained(scene)

@@ -381,13 +381,6 @@ class Layer(WithSummary):
         ------
         InputError
             Neither one band nor three.
-
-        Examples
-        --------
-        .. code-block:: python
-
-            Layer.open("post.tif").plot().figure.savefig("post.png")
-            Layer.open("labels.tif").plot(legend=Legend.load("isprs"))
         """
         return plot_layer(self, axes, bands, legend, max_px)
 

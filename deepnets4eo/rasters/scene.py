@@ -84,8 +84,7 @@ class Scene(WithSummary):
 
         Returns
         -------
-        Scene
-            Over the same memory, on the grid of the dataset.
+        Over the same memory, on the grid of the dataset.
 
         Raises
         ------
@@ -114,21 +113,13 @@ class Scene(WithSummary):
 
         Returns
         -------
-        xarray.Dataset
-            A variable a layer: (y, x), or (`NAME_band`, y, x) for several bands, in floating point with NaN where not valid; `labels`
-            uint8 with void 255.
+        A variable a layer: (y, x), or (`NAME_band`, y, x) for several bands, in floating point with NaN where not valid; `labels`
+        uint8 with void 255.
 
         Raises
         ------
         MissingExtraError
             xarray is not installed.
-
-        Examples
-        --------
-        .. code-block:: python
-
-            dataset = Scene.open(image="photo.tif", dsm="heights.tif").to_xarray()
-            dataset.image.mean("image_band").plot()
         """
         import xarray
         from odc.geo.xr import xr_coords
@@ -224,8 +215,7 @@ class Scene(WithSummary):
 
         Returns
         -------
-        list of matplotlib.axes.Axes
-            One a layer, in their order.
+        One a layer, in their order.
         """
         return plot_layers(self.layers, {LABELS: legend}, max_px)
 

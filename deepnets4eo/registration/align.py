@@ -52,17 +52,14 @@ def register(
 
     Parameters
     ----------
-    pre, post
-        The two images: any CRS, resolution and band count. Without CRS their coordinates count as metres.
+    pre, post : The two images: any CRS, resolution and band count. Without CRS their coordinates count as metres.
     model
         Kind of the map between both; "auto" takes the simplest one that predicts hold-out tie points as well as the
         richer ones.
-    max_shift_m
-        Largest displacement tried, metres.
+    max_shift_m : Largest displacement tried, metres.
     max_rotation_deg
         Largest rotation accepted, 0–45 degrees. Beyond 3, and where the first search finds nothing good, all turns are tried.
-    seed
-        Draws hold-out points and samples.
+    seed : Draws hold-out points and samples.
 
     Returns
     -------
@@ -77,13 +74,6 @@ def register(
 
     Peak memory: some 100 MB whatever the images' size, and GDAL's cache.
     Time: bounded by the number of windows, some seconds.
-
-    Examples
-    --------
-    ::
-
-        registration = register(Layer.open("pre.tif"), Layer.open("post.tif"))
-        print(registration.status, registration.dx_m, registration.dy_m)
     """
     if model not in ("auto", *MODELS):
         raise InputError(f"model is {model!r}, expected one of auto, {', '.join(MODELS)}.")
@@ -118,8 +108,7 @@ def assume_registered(pre: Layer, post: Layer) -> Registration:
 
     Parameters
     ----------
-    pre, post
-        The two images, of any CRS, resolution and band count.
+    pre, post : The two images, of any CRS, resolution and band count.
 
     Returns
     -------
@@ -129,12 +118,6 @@ def assume_registered(pre: Layer, post: Layer) -> Registration:
     ------
     GridError
         The images do not overlap, or only one of them has a CRS.
-
-    Examples
-    --------
-    ::
-
-        registration = assume_registered(Layer.open("pre.tif"), Layer.open("post.tif"))
     """
     pair = make_pair(pre, post, least_px=0)
     search = fine_search(pair)

@@ -51,12 +51,9 @@ class ImagePair:
 
     Parameters
     ----------
-    pre
-        Image before; None where there is the post image alone.
-    post
-        Image after; its grid is that of all results.
-    findings
-        What was seen of the images that limits results.
+    pre : Image before; None where there is the post image alone.
+    post : Image after; its grid is that of all results.
+    findings : What was seen of the images that limits results.
 
     Examples
     --------
@@ -164,10 +161,8 @@ def grid_in_pre(
 
     Parameters
     ----------
-    post_grid
-        Grid of the post image.
-    matrix
-        (2, 3), as in `Registration`.
+    post_grid : Grid of the post image.
+    matrix : (2, 3), as in `Registration`.
     shape, scale
         The shape and scale of a grid in other pixels over the same ground, and the map from post pixels to these; by
         default the post image's own.
@@ -187,14 +182,10 @@ def on_post_grid(pre: Layer, post_grid: Grid, matrix: Motion = UNMOVED, *, resam
 
     Parameters
     ----------
-    pre
-        The pre image.
-    post_grid
-        Grid of the post image.
-    matrix
-        (2, 3), as in `Registration`; by default nothing moves.
-    resampling
-        The same as in `Layer.on`.
+    pre : The pre image.
+    post_grid : Grid of the post image.
+    matrix : (2, 3), as in `Registration`; by default nothing moves.
+    resampling : The same as in `Layer.on`.
 
     Returns
     -------

@@ -163,21 +163,15 @@ class Registration:
 
     Parameters
     ----------
-    status, reason
-        "ok", "degraded" or "failed", and why it is not "ok".
-    model
-        "translation", "similarity" or "affine".
+    status, reason : "ok", "degraded" or "failed", and why it is not "ok".
+    model : "translation", "similarity" or "affine".
     matrix
         (2, 3) float64; maps (col, row) of a thing in the post grid to the displaced (col, row), still in the post
         grid, whose ground coordinates show the same thing in the pre image. Identity when the status is "failed".
-    dx_m, dy_m
-        That displacement at the middle of the overlap, metres along the post grid's columns (right) and rows (down).
-    measured
-        The numbers that the status follows from.
-    post_grid, pre_grid
-        The grids of the post image and of the pre image.
-    ties
-        Columns of the tie points; `tie_points` has them as a table.
+    dx_m, dy_m : That displacement at the middle of the overlap, metres along the post grid's columns (right) and rows (down).
+    measured : The numbers that the status follows from.
+    post_grid, pre_grid : The grids of the post image and of the pre image.
+    ties : Columns of the tie points; `tie_points` has them as a table.
     """
 
     status: Status

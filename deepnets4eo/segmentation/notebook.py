@@ -43,12 +43,6 @@ def load_notebook(network: SegNet, source: str | Path) -> None:
     InputError
         For a file that cannot be read, lacks a layer or has further ones, and a network of another order or other
         shapes.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        load_notebook(SegNet(3, 6, order="conv-relu-bn"), "segnet_irrg.safetensors")
     """
     path = Path(source)
     layers = group_layers(read_tensors(path, [NOTEBOOK]))
@@ -87,19 +81,12 @@ def notebook_segmenter(
 
     Returns
     -------
-    NetworkSegmenter
-        To be saved with `deepnets4eo.segmenters.save_run`, or given to `deepnets4eo.predict`.
+    To be saved with `deepnets4eo.segmenters.save_run`, or given to `deepnets4eo.predict`.
 
     Raises
     ------
     InputError
         The same as in `load_notebook`.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        predict(notebook_segmenter("segnet_irrg.safetensors"), "top_mosaic_09cm_area5.tif", "labels.tif")
     """
     classes = Legend.load(legend)
     width = _width(Path(source))

@@ -65,12 +65,6 @@ def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
     ------
     InputError
         For a file that cannot be read or lacks a layer, and layers of other shapes.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        load_encoder(SegNetEncoder(4), "runs/segnet/weights.safetensors")
     """
     path = _download() if str(source) == IMAGENET else Path(source)
     path = weights_file(path) if path.is_dir() else path

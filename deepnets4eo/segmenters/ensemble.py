@@ -54,12 +54,6 @@ class Ensemble(WrappedSegmenter):
     ------
     InputError
         No members, an unknown vote, and members that differ in legend or inputs.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        segmenter = Ensemble([load_run(folder).segmenter for folder in ("runs/a", "runs/b")], "majority")
     """
 
     kind = "ensemble"
@@ -158,12 +152,6 @@ class TestTimeAugmentation(WrappedSegmenter):
     ------
     InputError
         Unknown views, no scale, and scales outside 0.25 … 4.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        segmenter = TestTimeAugmentation(load_run("runs/unet").segmenter, "flips", scales=(0.75, 1.0))
     """
 
     kind = "augmented"
@@ -265,19 +253,12 @@ def ensemble_run(
 
     Returns
     -------
-    Run
-        The first run itself where there is nothing to combine.
+    The first run itself where there is nothing to combine.
 
     Raises
     ------
     InputError
         Runs that differ in legend or inputs, unknown votes and views, scales outside 0.25 … 4, and networks without dropout.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        run = ensemble_run([load_run("runs/a"), load_run("runs/b")], views="flips")
     """
     if vote not in VOTES:  # a single run has no ensemble, which would refuse it
         raise InputError(f"vote {vote!r} is unknown. Choose mean or majority.")

@@ -65,20 +65,13 @@ def plot_runs(folders: Sequence[str | Path]) -> list[Axes]:
 
     Returns
     -------
-    list of matplotlib.axes.Axes
-        The loss on validation (without validation that of training) by epoch, and the first of overall accuracy, mean F1, mean IoU
-        and kappa that all runs have, or else the first score of their own that they share.
+    The loss on validation (without validation that of training) by epoch, and the first of overall accuracy, mean F1, mean IoU
+    and kappa that all runs have, or else the first score of their own that they share.
 
     Raises
     ------
     RunError
         A folder has no log, or one that cannot be read.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        plot_runs(["runs/unet", "runs/segnet"])[0].figure.savefig("compared.png")
     """
     import matplotlib.pyplot as plt
 

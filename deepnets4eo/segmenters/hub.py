@@ -42,8 +42,7 @@ def save_hub_folder(run: Run | str | Path, folder: str | Path, *, overwrite: boo
 
     Returns
     -------
-    Path
-        The folder. It is a run as well, wherever it lies and after a download too: `load_run` takes it.
+    The folder. It is a run as well, wherever it lies and after a download too: `load_run` takes it.
 
     Raises
     ------
@@ -51,13 +50,6 @@ def save_hub_folder(run: Run | str | Path, folder: str | Path, *, overwrite: boo
         The run holds more than the weights of a network, as ensembles and forests do.
     OutputError
         The folder holds something already.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        save_hub_folder("runs/unet", "hub/unet")
-        load_run("hub/unet")
     """
     folder = Path(folder)
     check_not_inputs([folder], [run.folder if isinstance(run, Run) else run_path(run)])

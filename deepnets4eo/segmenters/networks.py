@@ -58,8 +58,7 @@ def create_model(
 
     Returns
     -------
-    nn.Module
-        (N, in_channels, H, W) float32, standardised → logits (N, num_classes, H, W).
+    (N, in_channels, H, W) float32, standardised → logits (N, num_classes, H, W).
 
     Raises
     ------
@@ -133,8 +132,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
     Returns
     -------
-    list[str]
-        smp's architectures, then the registered networks, each in alphabetical order.
+    smp's architectures, then the registered networks, each in alphabetical order.
 
     Examples
     --------
@@ -303,8 +301,7 @@ def replace_last_layer(
 
     Returns
     -------
-    nn.Module
-        The network.
+    The network.
 
     Raises
     ------

@@ -96,19 +96,12 @@ def read_tensors(path: str | Path, patterns: Sequence[re.Pattern[str]] | None = 
 
     Returns
     -------
-    dict[str, Tensor]
-        Name → tensor, on the CPU.
+    Name → tensor, on the CPU.
 
     Raises
     ------
     InputError
         The file cannot be read, or has another suffix: others may hold code.
-
-    Examples
-    --------
-    ```python
-    read_tensors("densenet121.safetensors", [re.compile("features.*")])
-    ```
     """
     return _read(path, patterns)[0]
 

@@ -50,13 +50,6 @@ class Run(WithSummary):
     segmenter : ready to predict, on the CPU
     recipe : as resolved for training
     card : versions, seed, hashes, and what it was trained on
-
-    Examples
-    --------
-    .. code-block:: python
-
-        run = load_run("runs/unet")
-        print(run.legend.names, run.tiling.tile_px)
     """
 
     folder: Path
@@ -84,19 +77,12 @@ class Run(WithSummary):
 
         Returns
         -------
-        list of matplotlib.axes.Axes
-            Losses and scores by epoch; a line marks the kept epoch where the best one was kept.
+        Losses and scores by epoch; a line marks the kept epoch where the best one was kept.
 
         Raises
         ------
         RunError
             The folder has no log, as that of a model that comes with weights, or one that cannot be read.
-
-        Examples
-        --------
-        .. code-block:: python
-
-            load_run("runs/unet").plot()[0].figure.savefig("curves.png")
         """
         import matplotlib.pyplot as plt
 
@@ -158,19 +144,12 @@ def load_run(folder: str | Path) -> Run:
 
     Returns
     -------
-    Run
-        The run, whose segmenter is on the CPU.
+    The run, whose segmenter is on the CPU.
 
     Raises
     ------
     RunError
         The folder is no run, is truncated or changed, or needs a network that is not installed.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        segmenter = load_run("runs/unet").segmenter
     """
     with offline("a run is restored from its own files alone. Train the run again, so that it holds its weights."):
         return _restore(run_path(folder))

@@ -40,13 +40,6 @@ class Segmenter(Protocol):
 
     `margin_px` pixels, the halo, are cut off on each side of what is returned. Where the legend has a quantity, its mean, in
     its unit, and where it says so its standard deviation follow the K classes as further channels, in scores and probabilities.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        segmenter = load_run("runs/unet").segmenter
-        proba = segmenter.predict_proba(batch, margin_px=segmenter.halo_px)
     """
 
     kind: str

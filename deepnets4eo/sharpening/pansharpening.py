@@ -94,13 +94,6 @@ def pansharpen_raster(
         Where `out` exists and is not to be overwritten.
     InputError
         For an unknown method, a panchromatic image of several bands or one that is not finer, and images without common pixels.
-
-    Examples
-    --------
-    ::
-
-        quality = pansharpen_raster("multispectral.tif", "pan.tif", "sharp.tif")
-        print(quality.qnr, quality.ergas)
     """
     if method not in METHODS:
         raise InputError(f"method is {method!r}, expected one of {', '.join(METHODS)}.")

@@ -30,8 +30,7 @@ class Tiling:
 
     Parameters
     ----------
-    tile_px, halo_px
-        Side of a tile as the segmenter gets it, and context cut off on each side afterwards; the rest is the core.
+    tile_px, halo_px : Side of a tile as the segmenter gets it, and context cut off on each side afterwards; the rest is the core.
     overlap_px : how far neighbouring cores overlap, and are blended; 0 means that cores abut (centre crop)
     scores : what is summed where cores overlap: "probabilities", "log-probabilities" or "raw"
     blending

@@ -228,13 +228,6 @@ class ValidationLoader:
     workers : threads that read ahead; 0: none
     labelled : whether tiles without any label are left out, without reading their images; for samples of classes
     most : tiles at most, evenly among all; None: all
-
-    Examples
-    --------
-    ```python
-    for batch in ValidationLoader(samples, tile_px=256, halo_px=32, batch_size=8):
-        scores = segmenter.predict_raw(batch["image"], margin_px=32)
-    ```
     """
 
     samples: SceneSamples

@@ -93,12 +93,6 @@ def build_segmenter(
     ------
     InputError
         For a network or option that does not exist, or weights that do not fit.
-
-    Examples
-    --------
-    ```python
-    segmenter = build_segmenter(recipe, {"name": "unet", "encoder": "resnet34"}, inputs, legend)
-    ```
     """
     import torch
 
@@ -134,8 +128,7 @@ def fit_segmenter(
     ----------
     segmenter : with an untrained network, as of `build_segmenter`
     samples : Windows of each epoch, and how they are read; or a loader of whole batches, which augments them itself
-    criterion
-        (network, batch) → loss, () float32; a batch is what `samples` returns, stacked: (N, …) on the network's device.
+    criterion : (network, batch) → loss, () float32; a batch is what `samples` returns, stacked: (N, …) on the network's device.
     scorer
         segmenter → scores by name, the larger the better; it is called without gradients after each epoch.
         `train.monitor` is one of the names; `val_loss` is drawn beside the loss.
@@ -157,12 +150,6 @@ def fit_segmenter(
         When an epoch has no full batch, or `train.monitor` is none of the scores.
     RunError
         When the loss is not finite, or the checkpoint to resume from is of another recipe.
-
-    Examples
-    --------
-    ```python
-    notes = fit_segmenter(segmenter, samples, criterion, scorer, recipe, Path("runs/heights"), TrainOptions())
-    ```
     """
 
     from deepnets4eo.training.batches import Loader, with_batch_size
@@ -253,8 +240,7 @@ def write_run(
     split
         Which part of the data was validated on, for `split.geojson`; of a `DataSplit` also maps, see `write_split_maps`. None:
         data that lie nowhere.
-    scores
-        Final scores on the validation part, for `metrics.json`; with a matrix `confusion`, and `confusion.csv` is written.
+    scores : Final scores on the validation part, for `metrics.json`; with a matrix `confusion`, and `confusion.csv` is written.
     notes
         For the card: what `fit_segmenter` returned, and what the segmenter was trained on. Without `epochs` it was fitted
         in one go: then `log.csv` and `curves.png` have one epoch, with the overall scores and `seconds`.
@@ -262,12 +248,6 @@ def write_run(
     Returns
     -------
     The run folder, which `load_run` reads.
-
-    Examples
-    --------
-    ```python
-    run = write_run(segmenter, recipe, out, split=split, scores=scorer(segmenter), notes=notes)
-    ```
     """
     Rank.current().end_unless_first()
     write_results(out, split=split, scores=scores, notes=notes)

@@ -64,8 +64,7 @@ def train(
     ----------
     recipe : name in the catalog, YAML file, or a Recipe
     out : the run folder
-    data
-        Folders in which the recipe's patterns are looked up; or one as "DATASET=FOLDER", whose files a dataset card pairs.
+    data : Folders in which the recipe's patterns are looked up; or one as "DATASET=FOLDER", whose files a dataset card pairs.
     overrides : values of the recipe to change, as `section.key=value`
     options : device, resume, finish, overwrite, online, devices
 
@@ -81,12 +80,6 @@ def train(
         When the folder holds a run already.
     RunError
         When the training cannot be resumed, or its loss is not finite.
-
-    Examples
-    --------
-    ```python
-    run = train("unet-resnet34", "runs/roofs", data="scenes", overrides=["legend=isprs", "train.epochs=20"])
-    ```
     """
     options, out = options or TrainOptions(), Path(out)
     resolved, task = load_recipe(recipe, data=data, overrides=overrides)
@@ -132,8 +125,7 @@ def load_recipe(
     Parameters
     ----------
     recipe : name in the catalog, YAML file, or a Recipe
-    data
-        Folders in which the recipe's patterns are looked up; or one as "DATASET=FOLDER", whose files a dataset card pairs.
+    data : Folders in which the recipe's patterns are looked up; or one as "DATASET=FOLDER", whose files a dataset card pairs.
     overrides : values of the recipe to change, as `section.key=value`
 
     Returns
@@ -359,12 +351,6 @@ def train_seeds(
     ------
     InputError
         For fewer than two seeds, also of those to finish, or a recipe that withholds nothing; else as `train`.
-
-    Examples
-    --------
-    ```python
-    runs = train_seeds("hyperspectral/hamida", "runs/hamida", 3, data="pavia_university=FOLDER")
-    ```
     """
     if count < 2:
         raise InputError(f"{count} seeds have no spread. Give 2 or more, or train once without a number of seeds.")

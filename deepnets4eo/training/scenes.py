@@ -122,12 +122,6 @@ def open_layers(data: DataSection, layers: Sequence[str]) -> list[NamedScene]:
     ------
     InputError
         When there is none, or when one lacks a layer.
-
-    Examples
-    --------
-    ```python
-    scenes = open_layers(recipe.data, ["image", "height"])
-    ```
     """
     sources = _sources(data)
     opened = {name: _open_layers(name, sources, data, layers) for name, sources in sources.items()}

@@ -237,12 +237,6 @@ def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]
     ------
     InputError
         When a part would stay empty, or a class cannot be in both.
-
-    Examples
-    --------
-    ```python
-    split = make_split(open_layers(recipe.data, ["image", "height"]), recipe.data)
-    ```
     """
     rule = SplitRule(
         data.split, data.val_share, data.split_seed, val_names=data.val_scenes,

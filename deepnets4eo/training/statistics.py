@@ -84,12 +84,6 @@ def measure_inputs(
     ------
     InputError
         When a layer has other bands in another scene, or no pixel of the training part is valid.
-
-    Examples
-    --------
-    ```python
-    inputs = measure_inputs(split, ["image", "dsm"])
-    ```
     """
     moments = {layer: BandMoments(_bands(split, layer)) for layer in layers}
     kept: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}

@@ -31,8 +31,7 @@ class TrainOptions:
     minutes : time after which the training ends with the epoch that runs, over all resumptions; None: after all epochs
     epochs
         Epochs after which the training ends, over all resumptions; the learning rate falls as for all those of the recipe. None: all.
-    finish
-        With `resume`: train no more, and write the run with the best weights so far. The run's card says how far it came.
+    finish : With `resume`: train no more, and write the run with the best weights so far. The run's card says how far it came.
     followed
         Whether the task trains once more afterwards: then all of several processes return from this training, not the first alone.
 
