@@ -86,7 +86,7 @@ def writer_errors() -> tuple[type[Exception], ...]:
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Raise OutputError, always in the same words, for every error of failed writing within the context, as of a full disk."""
+    """Raise OutputError, always in the same words, for every error of failed writing within the context, such as a full disk."""
     try:
         yield
     except OutputError:

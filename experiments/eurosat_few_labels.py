@@ -90,7 +90,7 @@ def made_up_data(out: Path) -> tuple[tuple[str, ...], dict[str, Any]]:
 
 
 def real_data(folder: Path, out: Path) -> tuple[tuple[str, ...], str]:
-    """An archive of real patches, each pixel the mean of a square; overrides that name it, and its legend. Of each class a sixth is
+    """An archive of real patches, each pixel the mean of a square; overrides that name it, and its legend. A sixth of each class is
     validated on and a quarter tested on, drawn by the seed."""
     legend = Legend.load("eurosat")
     images, _ = list_images(ImageData(folders=(str(folder),), dataset="eurosat"), legend)

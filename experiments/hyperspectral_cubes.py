@@ -78,7 +78,7 @@ def card_cube(
 ) -> RealCube:
     """The cube of a dataset card.
 
-    left_out : bands, 1-based, that are not used. block_px : as of `RealCube`.
+    left_out : bands, 1-based, that are not used. block_px : as in `RealCube`.
     """
     card = DatasetCard.load(name)
     tiles = open_dataset(card, folder, layers=["image", "labels"])

@@ -132,7 +132,7 @@ def short_epochs(learnt: int, steps: int) -> int:
 def make_recipe(
     cube: RealCube, method: str, split: str, seed: int, *, steps: int = 0, presentations: int = 0
 ) -> Recipe:
-    """The recipe of one run, as resolved. steps, presentations : as of `Trial`."""
+    """The recipe of one run, as resolved. steps, presentations : as in `Trial`."""
     overrides = (*method_overrides(method, cube), *split_overrides(cube, split, seed))
     recipe, _ = load_recipe(f"hyperspectral/{method}", overrides=overrides)
     if not ((steps or presentations) and recipe.model.network):

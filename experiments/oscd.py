@@ -86,7 +86,7 @@ def shift_scores(run: Path, test: Sources, out: Path) -> list[ChangeScore]:
 
 
 def classical_rows(test: Sources, out: Path) -> dict[str, list[list[float]]]:
-    """F1 of methods without training, as of `shift_scores`."""
+    """F1 of methods without training, as in `shift_scores`."""
     return {
         name: [[score_classical(method, test, out / method / layer, post=layer).f1] for layer in POST_LAYERS]
         for name, method in CLASSICAL.items()

@@ -33,7 +33,7 @@ def shipped_path(name: str) -> Path:
 
 
 def model_path(name: str | Path) -> Path:
-    """Returns the folder of a model by its name; another folder that exists is returned as it is. Errors: as of `is_shipped`."""
+    """Returns the folder of a model by its name; another folder that exists is returned as it is. Errors: those of `is_shipped`."""
     return Path(name) if not is_shipped(name) and Path(name).is_dir() else shipped_path(str(name))
 
 
@@ -65,7 +65,7 @@ def has_weights(name: str) -> bool:
 
 
 def run_path(name: str | Path) -> Path:
-    """Returns the folder of a run; the name of a model that comes with weights stands for its folder. Errors: as of `is_shipped`."""
+    """Returns the folder of a run; the name of a model that comes with weights stands for its folder. Errors: those of `is_shipped`."""
     return shipped_path(str(name)) if is_shipped(name) else Path(name)
 
 

@@ -158,7 +158,7 @@ def _check_change(change: Segmenter, cover: Segmenter, layer: LayerInput) -> Non
 
 
 def _rescale(dated: LayerInput, layer: LayerInput) -> tuple[FloatImage, FloatImage]:
-    """Factor and offset from values scaled as of one layer to those of another, (C, 1, 1) float32 each."""
+    """Factor and offset from values scaled like one layer to those of another, (C, 1, 1) float32 each."""
     mean, std, own_mean, own_std = (
         np.array(values, np.float64)[:, None, None] for values in (dated.mean, dated.std, layer.mean, layer.std)
     )

@@ -321,7 +321,7 @@ def overall(matrix: ConfusionMatrix) -> dict[str, float]:
 
 
 def open_covers(scenes: Sequence[LabelledScene], legend: Legend, data: DataSection) -> list[CoverReaders]:
-    """Readers of land cover at both dates of each scene, on its grid. Errors: InputError, LabelError as of label rasters."""
+    """Readers of land cover at both dates of each scene, on its grid. Errors: InputError, LabelError."""
 
     def open_reader(named: LabelledScene, layer: str) -> LabelReader:
         raw = Layer.open(named.sources[layer], nodata=data.nodata.get(layer))

@@ -327,7 +327,7 @@ def _lookups(count: int) -> list[NDArray[np.uint8]]:
 
 
 def hectares_on_the_ground(grid: Grid, windows: Sequence[Window], source: str) -> NDArray[np.float64]:
-    """As `hectares_by_window`. source : for the message. Errors: InputError without a CRS."""
+    """See `hectares_by_window`. source : for the message. Errors: InputError without a CRS."""
     if grid.crs is None:
         raise InputError(f"{source} has no CRS, so its pixels have no area. Give a georeferenced raster.")
     return hectares_by_window(grid, windows)

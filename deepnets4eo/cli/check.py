@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 IMAGES = (".npz", ".csv")  # that may hold whole images, beside folders
-Split = Annotated[str | None, typer.Option("--split", help="Its split that must be complete; by default the first.")]
+Split = Annotated[
+    str | None, typer.Option("--split", help="Split of the dataset that must be complete; by default the first.")
+]
 Layers = Annotated[list[str] | None, typer.Option("--layer", help="Where a layer lies, e.g. image=rgb/{id}.tif.")]
 Thorough = Annotated[bool, typer.Option("--thorough", help="Read all pixels of datasets, not samples.")]
 

@@ -39,7 +39,7 @@ def objects(
 ) -> None:
     """Find the single objects of a class in a label raster, also where they touch, with length, width and heading.
 
-    The format follows from the suffix of --out, as of `deepnets4eo polygons`.
+    The format follows from the suffix of --out, as in `deepnets4eo polygons`.
 
     \b
     deepnets4eo objects labels.tif car --out cars.gpkg --min-area 2 --set opening_m=0.5

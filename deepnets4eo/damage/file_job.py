@@ -140,7 +140,7 @@ class FileJob:
         return lines, account
 
     def do_part(self, part: Part, progress: ProgressBar, executor: Executor | None = None) -> None:
-        """Keep the share that a part has of the long work beside the output, for the job that completes the map. executor : as of `do`."""
+        """Keep the share that a part has of the long work beside the output, for the job that completes the map. executor : as in `do`."""
         with output_lock(self.out, shared=True):
             check_overwrite(self.out, overwrite=self.overwrite or was_interrupted(self.out))
             with part_scratch(self.out) as scratch, progress(f"part {part}") as advance:

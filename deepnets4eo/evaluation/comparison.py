@@ -225,7 +225,7 @@ def mean_scores(reports: Mapping[str, Report]) -> dict[str, Any]:
     Returns
     -------
     "runs", their names, and "scores": score, or "score class" → its mean, sd (n − 1) and values, one a run; None where
-    undefined. Of patch networks also "leakage", the share of the test pixels whose patch overlaps a training pixel's.
+    undefined. Patch networks also have "leakage", the share of the test pixels whose patch overlaps a training pixel's.
 
     Raises
     ------

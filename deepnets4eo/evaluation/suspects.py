@@ -67,7 +67,7 @@ def rank_wrong_labels(probabilities: NDArray[np.floating[Any]], labels: NDArray[
     Parameters
     ----------
     probabilities
-        (N, K), of a classifier that learnt from other samples, as of cross-validation: one that learnt from the labels
+        (N, K), of a classifier that learnt from other samples, as in cross-validation: one that learnt from the labels
         repeats their errors.
     labels : (N,) class indices 0 … K − 1; others, such as void 255, are left out
 

@@ -263,7 +263,7 @@ class WithGaps(LayerView):
 
 
 def _on_working_grid(image: Layer, kind: Kind, post_grid: Grid, grid: Grid, motion: Motion) -> Layer:
-    """A date on the working grid; fine images as of 8 bits."""
+    """A date on the working grid; fine images stretched to 8 bits."""
     if only_one_placed(image.grid, post_grid):
         raise GridError(
             f"{image.source} has no CRS, or POST has none; both must lie in one. Georeference it, e.g. with gdal_translate -a_srs."

@@ -89,7 +89,7 @@ def map_flood(
     Parameters
     ----------
     pres : Sequence
-        Images before, radar or optical, as paths or layers; none where there is none. Of several, what is flood by more than
+        Images before, radar or optical, as paths or layers; none where there is none. With several, what is flood by more than
         half of them is flood.
     post : LayerLike
         The image of the flood, radar or optical; its grid is that of the map. Optical images of pixels finer than 1 m are

@@ -1,6 +1,6 @@
 """The small network that comes with the toolbox and finds water in optical images of about 1 m a pixel.
 
-Takes red, green and blue of one date as of 8 bits, and how bright the whole scene is; returns the probability of water. Where
+Takes red, green and blue of one date stretched to 8 bits, and how bright the whole scene is; returns the probability of water. Where
 PyTorch or the weights are not there, `open_water_network` returns None, and water is found by its surfaces alone.
 """
 
@@ -72,7 +72,7 @@ class WaterNetwork:
 
     def probability(self, image: FloatImage, valid: Mask, tone: SceneTone) -> FloatImage:
         """Return the probability of water. image : (3, h, w) float32, red, green and blue, 0–255, in pixels of about
-        1 m; valid : (h, w) bool, where the image is seen; elsewhere it is taken as of the mean colour; tone : the
+        1 m; valid : (h, w) bool, where the image is seen; elsewhere it has the mean colour; tone : the
         tone of the whole scene. Returns (h, w) float32."""
         scaled = _standardised(image) - np.array(tone.means, np.float32)[:, None, None]
         scaled /= np.float32(tone.spread + LEAST_SPREAD)

@@ -191,7 +191,7 @@ def _continuum(spectra: Tensor, positions: Tensor) -> Tensor:
 
 
 def _upper_hull(rows: Tensor, positions: Tensor) -> Tensor:
-    """As `normalisation.upper_hull`; all at once, as devices other than processors need it. (n, B) → (n, B)"""
+    """See `normalisation.upper_hull`; all at once, as devices other than processors need it. (n, B) → (n, B)"""
     bands = torch.arange(rows.shape[1], device=rows.device)
     on_hull = (bands == 0) | (bands == bands[-1])
     on_hull = on_hull.expand(rows.shape).clone()
@@ -218,7 +218,7 @@ def _mark_hull_points(rows: Tensor, positions: Tensor, on_hull: Tensor) -> None:
 
 
 def _nonnegative_scores(spectra: Tensor, basis: Tensor) -> Tensor:
-    """As `nonnegative.nonnegative_scores`. (N, B, h, w) → (N, n, h, w)"""
+    """See `nonnegative.nonnegative_scores`. (N, B, h, w) → (N, n, h, w)"""
     exact = basis.double()
     rows = spectra.movedim(1, -1)
     products = rows.reshape(-1, rows.shape[-1]).double() @ exact.T

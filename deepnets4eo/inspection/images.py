@@ -149,7 +149,7 @@ def _solid(layer: Layer, undeclared: Undeclared) -> bool:
 
 
 def _reduced(data: NDArray[Any], valid: Mask) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64]]:
-    """Of the valid pixels of a window: some values, with all that are the same in every band; the largest size, and the largest value, of all bands."""
+    """Some values of the valid pixels of a window, with all that are the same in every band; the largest size and value of all bands."""
     pixels = data[:, valid]
     same = (pixels == pixels[:1]).all(axis=0)  # no data is no data in every band
     sizes = np.abs(pixels.astype(np.float64)).max(axis=0)

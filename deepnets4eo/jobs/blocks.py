@@ -77,7 +77,7 @@ class Steps(Protocol):
 
 @dataclass(frozen=True)
 class RemoteSteps:
-    """Steps of a job whose blocks an executor does. open : with the arguments and the name of a step, as of `BlockWork`."""
+    """Steps of a job whose blocks an executor does. open : with the arguments and the name of a step, as in `BlockWork`."""
 
     executor: Executor
     open: Callable[..., AbstractContextManager[DoBlock]]

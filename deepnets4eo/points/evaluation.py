@@ -29,7 +29,7 @@ def evaluate_by_options(
 ) -> dict[str, Any]:  # fmt: skip
     """Scores a labelled file of points in the words of the verb `evaluate`. Errors: InputError for rules that points do not have."""
     if intervals.draws or changes != ProtocolChanges(ignore=changes.ignore, unknown=changes.unknown):
-        raise InputError("Of the rules of scoring, points have --legend, --protocol, --ignore and --unknown only.")
+        raise InputError("Points can be scored with --legend, --protocol, --ignore and --unknown only.")
     of_card = load_protocol(scored.protocol) if scored.protocol else None
     ignored = changes.ignore or (of_card.ignored_classes if of_card is not None else ())
     chosen = load_legend(scored.legend or (of_card.legend if of_card is not None else None))

@@ -183,7 +183,7 @@ class Scene(WithSummary):
 
         Returns
         -------
-        {name: (C, h, w)}, `labels` and `valid` as of `read`.
+        {name: (C, h, w)}, `labels` and `valid` as in `read`.
 
         Raises
         ------

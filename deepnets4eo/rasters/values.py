@@ -52,12 +52,12 @@ class StoredValues(NamedTuple):
 
 
 def stored_values_of(source: object) -> list[StoredValues] | None:
-    """How the numbers of all bands of a source are meant, in the order of the file; None where nothing says it, as of arrays."""
+    """How the numbers of all bands of a source are meant, in the order of the file; None where nothing says it, as for arrays."""
     return getattr(source, "stored_values", None)
 
 
 def stated_values(dataset: DatasetReader, name: str) -> tuple[StoredValues, ...]:
-    """How a file says that the numbers of each band are meant. Errors: as of `check_stated`."""
+    """How a file says that the numbers of each band are meant. Errors: those of `check_stated`."""
     units = ((unit or "").strip() for unit in dataset.units)
     stated = tuple(StoredValues(*each) for each in zip(dataset.scales, dataset.offsets, units, strict=True))
     if all(one.plain for one in stated):

@@ -65,7 +65,7 @@ def light_unet(
 ) -> nn.Module:
     """U-Net (Ronneberger et al. 2015) of three or four scales of an encoder, whose windows are scaled first.
 
-    Its decoder ends at half the resolution, and the logits are interpolated. InputError for other decoders.
+    The decoder ends at half the resolution, and the logits are interpolated. InputError for other decoders.
 
     >>> sum(parameter.numel() for parameter in light_unet(3, 10).parameters())
     3601386

@@ -142,7 +142,7 @@ class CoTeaching(nn.Module):
     Parameters
     ----------
     in_channels, num_classes : bands of the image, and classes K
-    network : name of both networks, as of `create_model`; of pixels, or of whole images
+    network : name of both networks, as in `create_model`; of pixels, or of whole images
     wrong_share : share of the labels that is taken for wrong, 0 to below 1
     ramp_steps : steps until it is reached, at least 1
     bands, **options : further arguments of `create_model`, for both networks

@@ -192,7 +192,7 @@ class TestTimeAugmentation(WrappedSegmenter):
 def turned_proba(
     segmenter: Segmenter, batch: Batch, turns: int, *, mirrored: bool = False, margin_px: int = 0
 ) -> FloatImage:
-    """Probabilities, (N, K, h, w) float32, of a batch that is seen turned and mirrored as of `VIEWS`, and turned back."""
+    """Probabilities, (N, K, h, w) float32, of a batch that is seen turned and mirrored as in `VIEWS`, and turned back."""
     view = np.rot90(batch, turns, axes=(2, 3))
     proba = segmenter.predict_proba(np.ascontiguousarray(view[..., ::-1] if mirrored else view), margin_px=margin_px)
     return np.rot90(proba[..., ::-1] if mirrored else proba, -turns, axes=(2, 3))

@@ -246,7 +246,7 @@ def last_layer(network: nn.Module, num_classes: int, *, linear: bool = False) ->
     ----------
     network : any module
     num_classes : classes K
-    linear : whether it may be a linear layer called `head`, as of networks of whole images
+    linear : whether it may be a linear layer called `head`, as networks of whole images have
 
     Returns
     -------

@@ -96,7 +96,7 @@ def terrestrial_scan(
     Parameters
     ----------
     acquisition : `city.pre` or `city.post`
-    positions : (K, 2) ground coordinates of the scanners, as of `scanner_positions`
+    positions : (K, 2) ground coordinates of the scanners, as in `scanner_positions`
     rays : rays of each scanner, even in azimuth and elevation (−60° to 75°)
     range_m : farthest point that is measured, metres
     eye_m : height of the scanners above the ground, or what stands on it, metres; 1.8 is that of a tripod

@@ -84,7 +84,7 @@ def is_crop(matrix: Affine) -> bool:
 
 
 def view(layer: np.ndarray, matrix: Affine, shape: tuple[int, int], order: int) -> np.ndarray:
-    """As `resample`, by cropping where the matrix is a shift by whole pixels."""
+    """Does the same as `resample`, by cropping where the matrix is a shift by whole pixels."""
     if is_crop(matrix):
         row, col = round(matrix.f), round(matrix.c)
         return layer[row : row + shape[0], col : col + shape[1]].copy()

@@ -118,7 +118,7 @@ class Tiling:
             f"Tiles are {self.tile_px} x {self.tile_px} px: a core of {self.core_px} px with {self.halo_px} px around it on every side. "
             f"Cores begin at row and column 0 and every {self.stride_px} px, until they cover the scene.{last} Beyond its edges the prepared "
             f'scene is mirrored, the edge pixel not repeated (numpy.pad, mode="reflect", {self.halo_px} px before the first row and column). '
-            f"Of the result the core is kept. {joined}. Pixels that are not valid get no label."
+            f"Only the core of the result is kept. {joined}. Pixels that are not valid get no label."
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -180,7 +180,7 @@ class ClassSamples(SceneSamples):
 
 @dataclass
 class TrainLoader:
-    """Batches of augmented windows; the epoch alone decides which. Of several processes each has its share of a batch."""
+    """Batches of augmented windows; the epoch alone decides which. Each of several processes has its share of a batch."""
 
     samples: Samples
     augment: Augmentation

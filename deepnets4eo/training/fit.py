@@ -126,7 +126,7 @@ def fit_segmenter(
 
     Parameters
     ----------
-    segmenter : with an untrained network, as of `build_segmenter`
+    segmenter : with an untrained network, as in `build_segmenter`
     samples : Windows of each epoch, and how they are read; or a loader of whole batches, which augments them itself
     criterion : (network, batch) → loss, () float32; a batch is what `samples` returns, stacked: (N, …) on the network's device.
     scorer

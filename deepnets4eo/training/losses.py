@@ -133,7 +133,7 @@ class Lovasz(WeightedLoss):
     """Lovász-Softmax (Berman 2018): the extended Jaccard loss of each class that is present, and their weighted mean."""
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """As `CrossEntropy.forward`."""
+        """See `CrossEntropy.forward`."""
         counted, labels = (mask != VOID).flatten(), mask.flatten()
         probabilities = logits.softmax(dim=1)
         total, present = logits.new_zeros(()), logits.new_zeros(())
@@ -161,7 +161,7 @@ class Focal(WeightedLoss):
     """Focal loss (Lin 2017) of each class against all others, (1 − p)² · −log p, and their weighted mean."""
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """As `CrossEntropy.forward`."""
+        """See `CrossEntropy.forward`."""
         counted, number = (mask != VOID).flatten(), (mask != VOID).sum().clamp_min(1)
         labels, losses = mask.flatten(), []
         for index in range(logits.shape[1]):
@@ -177,7 +177,7 @@ class Uniform(WeightedLoss):
     """Mean over all classes of −log p; 0.9 cross_entropy and 0.1 of this is label smoothing by 0.1 (Szegedy et al., CVPR 2016)."""
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """As `CrossEntropy.forward`, without weights of classes."""
+        """See `CrossEntropy.forward`; classes have no weights."""
         return _mean_over(-logits.log_softmax(dim=1).mean(dim=1), mask != VOID)
 
 
@@ -185,7 +185,7 @@ class Entropy(WeightedLoss):
     """Entropy of the probabilities; 0.95 cross_entropy and 0.05 of this is soft bootstrapping (Reed et al., ICLR 2015 workshop)."""
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """As `CrossEntropy.forward`, without weights of classes."""
+        """See `CrossEntropy.forward`; classes have no weights."""
         logs = logits.log_softmax(dim=1)
         return _mean_over(-(logs.exp() * logs).sum(dim=1), mask != VOID)
 
@@ -340,7 +340,7 @@ def _resize(distances: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def counted_pixels(pixels: Tensor) -> Tensor:
-    """How many pixels, at least 1; where several processes learn from one batch, their mean, as of cross-entropy."""
+    """How many pixels, at least 1; where several processes learn from one batch, their mean, as in cross-entropy."""
     number = pixels.sum()
     if torch.is_grad_enabled():
         number = Rank.current().mean(number)

@@ -74,7 +74,7 @@ def measure_inputs(
         "standard": by mean and deviation. "unit": to 0 … 1, integers by the largest of their type (bytes by 255),
         floats from their 1st to their 99th percentile. "range": from the lowest to the highest value of all bands of the
         training part to 0 … 1, as cubes are scaled; shapes of spectra stay. "none": values as they are.
-    most_windows : so many windows at most are read, evenly spread; of more than 16 bands as many values as of these
+    most_windows : so many windows at most are read, evenly spread; of more than 16 bands as many values as of 16
 
     Returns
     -------

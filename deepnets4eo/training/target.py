@@ -83,7 +83,7 @@ class TargetSection(Section):
         return first if self.terrain is None else ndsm(first, layers[self.terrain][0] * np.float32(self.factor))
 
     def known_values(self, quantity: Quantity, layers: Mapping[str, NDArray[Any]], known: Mask) -> FloatImage:
-        """As `values`, NaN also where the quantity (`resolve_quantity`) has none: zeros that are void, and values beyond its limits."""
+        """Returns `values`, with NaN also where the quantity (`resolve_quantity`) has none: zeros that are void, and values beyond its limits."""
         values = self.values(layers, known)
         return np.where(quantity.known_mask(values), values, np.float32(np.nan))
 

@@ -75,7 +75,7 @@ def run_job(folder: Path, out: Path, *options: str) -> tuple[float, float]:
 
 
 def run_parts(folder: Path, count: int) -> tuple[list[tuple[float, float]], tuple[float, float], bool]:
-    """Times of the parts and of the last command, as of `run_job`, and whether the table is the one of the whole job."""
+    """Times of the parts and of the last command, as in `run_job`, and whether the table is the one of the whole job."""
     out = folder / "divided"
     shutil.rmtree(out, ignore_errors=True)
     parts = [run_job(folder, out, "--part", f"{number}/{count}") for number in range(1, count + 1)]

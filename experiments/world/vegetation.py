@@ -214,7 +214,7 @@ def _beside(
 
 
 def _trees_over_roofs(plan: Plan, walls: Rectangles, style: WorldStyle, rng: np.random.Generator) -> NDArray[Any]:
-    """Return trees whose crowns hide 20–80 % of the largest roof of a share of the buildings. Of ten sets of one to
+    """Return trees whose crowns hide 20–80 % of the largest roof of a share of the buildings. From ten sets of one to
     four trees for each building, the one that comes nearest the share to hide is taken."""
     chosen = _roofs_to_hide(plan, float(rng.uniform(*style.over_roofs)), rng)
     count, sets, most = len(chosen), 10, 4

@@ -221,5 +221,5 @@ def test_dates_of_which_only_the_year_is_known_are_said_and_so_is_the_file_of_th
     assert [image.year_alone for image in given] == [False, True, False]
     assert [image.year_alone for image in find_images(tmp_path, date_pattern="%Y")] == [True, True, True]
     series = ImageSeries(images)
-    assert "Of 1985, 1995 only the year is known: the middle of the year (1 July) stands for the date" in caplog.text
+    assert "Only the year of 1985, 1995 is known: the middle of the year (1 July) stands for the date" in caplog.text
     assert series.grid_source == str(tmp_path / "1985.tif")

@@ -368,7 +368,7 @@ def test_evaluate_of_points(reach, tmp_path, capsys) -> None:
     assert found.options == {"ignored": ["other"], "unknown_is_void": True}
     capsys.readouterr()
     assert main(["evaluate", "a.laz", "b.laz", "--erode", "3"]) == 2
-    assert "Of the rules of scoring, points have --legend, --protocol, --ignore and --unknown only." in (
+    assert "Points can be scored with --legend, --protocol, --ignore and --unknown only." in (
         capsys.readouterr().err
     )
 

@@ -86,15 +86,15 @@ class FromTo(CoverAndChange):
         return from_to_scores(*self.forward_all(dates))
 
     def forward_all(self, dates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As the network inside."""
+        """See the network inside."""
         return self.network.forward_all(dates)
 
     def forward_cover(self, dates: Tensor) -> tuple[Tensor, Tensor]:
-        """As the network inside."""
+        """See the network inside."""
         return self.network.forward_cover(dates)
 
     def cover_modules(self) -> Sequence[nn.Module]:
-        """As the network inside."""
+        """See the network inside."""
         return self.network.cover_modules()
 
     def encoder_parameters(self) -> list[nn.Parameter]:

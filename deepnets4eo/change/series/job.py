@@ -175,7 +175,7 @@ class BreakBlocks:
     options: HarmonicOptions
 
     def __call__(self, name: str) -> dict[str, NDArray[Any]]:
-        """Look for the breaks of a block; `bands` (3, h, w) float32 as of `BAND_NAMES`."""
+        """Look for the breaks of a block; `bands` (3, h, w) float32 as in `BAND_NAMES`."""
         series, take = self.series, _quantity(self.series, self.quantity)
         window = blocks(series.shape, BLOCK_PX)[int(name)]
         values = np.zeros((len(series), window.height * window.width), np.float32)

@@ -105,7 +105,7 @@ class NoveltyOptions:
         Field(description="Describe cells by this encoder of timm, e.g. resnet18.", json_schema_extra=KEY),
     ] = None
     weights: Annotated[
-        str | None, Field(description="Its weights, a .safetensors file or a run.", json_schema_extra=KEY)
+        str | None, Field(description="Weights of the encoder, a .safetensors file or a run.", json_schema_extra=KEY)
     ] = None
     history: Annotated[
         int,

@@ -50,7 +50,7 @@ def year_note(days: Sequence[date]) -> str:
     """What to say of dates of which only the year is known."""
     years = ", ".join(str(day.year) for day in days[:MOST_NAMED]) + (" …" if len(days) > MOST_NAMED else "")
     return (
-        f"Of {years} only the year is known: the middle of the year (1 July) stands for the date, and seasons cannot be told apart. "
+        f"Only the year of {years} is known: the middle of the year (1 July) stands for the date, and seasons cannot be told apart. "
         "Give the days with --set dates=… where they are known."
     )
 

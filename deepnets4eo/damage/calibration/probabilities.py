@@ -51,7 +51,7 @@ def side_log_odds(probabilities: Floats) -> Floats:
 
 
 def grades_of_sides(log_odds: Floats) -> Floats:
-    """(…, 4) probabilities of the grades from (…, 3) log-odds as of `side_log_odds`."""
+    """(…, 4) probabilities of the grades from (…, 3) log-odds as in `side_log_odds`."""
     damaged, minor, destroyed = np.moveaxis(expit(log_odds), -1, 0)
     parts = ((1 - damaged) * (1 - minor), (1 - damaged) * minor, damaged * (1 - destroyed), damaged * destroyed)
     return np.stack(parts, axis=-1)

@@ -6,7 +6,7 @@ the two levels and the share of damaged buildings are unknown together: `site_po
 well it explains the log-odds of the site, and by how likely it is beforehand (Bayesian mixture of two normal
 distributions with an empirical prior; Efron 2010 for such priors); `fit_to_site` makes the probabilities of the grades follow.
 
-Evidence whose shift was not measured counts as of an unknown site (`UNKNOWN_SITE`): its log-odds as they are, and only a few buildings' worth.
+Evidence whose shift was not measured counts as that of an unknown site (`UNKNOWN_SITE`): its log-odds as they are, and only a few buildings' worth.
 A share that is known is kept: the log-odds are moved until the mean of the probabilities is that share.
 """
 

@@ -166,7 +166,7 @@ class DecisionModel:
         )  # fmt: skip
 
     def fitted_to(self, pre: Layer | None, post: Layer) -> DecisionModel:
-        """The same, whose network sees these images as of 8 bits where it learnt from such ones (`NetworkGrader.fitted_to`)."""
+        """The same, whose network sees these images as 8-bit ones where it was trained on such (`NetworkGrader.fitted_to`)."""
         if self.grader is None:
             return self
         return replace(self, grader=self.grader.fitted_to(pre if self.reads_pre else None, post))

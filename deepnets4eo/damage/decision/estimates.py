@@ -48,7 +48,7 @@ class BuildingGround:
 
     @classmethod
     def of(cls, outlines: NDArray[np.object_], crs: Any) -> BuildingGround:
-        """Of outlines (N,); crs : theirs, None for plain pixels."""
+        """Make it from outlines (N,); crs : None for plain pixels."""
         frame = gpd.GeoDataFrame(geometry=outlines, crs=None if crs is None else crs.to_wkt())
         return cls(outline_areas_m2(frame), repeated_outlines(outlines))
 
@@ -143,7 +143,7 @@ def site_estimates(
 def confusion_of_grades(
     site: SiteFit, spread: Floats, graded: NDArray[np.object_], seed: int = 0
 ) -> dict[str, dict[str, Any]]:
-    """Of the buildings that are named with each grade, how many truly have which, expected and with 95 % interval.
+    """How many of the buildings named with each grade truly have which grade, expected and with 95 % interval.
 
     graded : (N,) name of the grade, others for buildings that are left out. Grades that no building has are absent."""
     table = {}

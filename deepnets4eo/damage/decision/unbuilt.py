@@ -80,7 +80,7 @@ def find_unbuilt(
 ) -> UnbuiltOutlines:
     """Outlines that look like the open ground around them in the pre image, not like the other outlines.
     alignment : how the outlines must move to lie on the roofs of the pre image; None where they lie right.
-    progress, scratch, part, steps : as of `gather`. network : looks within outlines and copies too; tiles : of its pass. Cost:
+    progress, scratch, part, steps : as in `gather`. network : looks within outlines and copies too; tiles : of its pass. Cost:
     one pass over the pre image where outlines are. Memory: as `gather`."""
     nothing = UnbuiltOutlines(np.zeros(len(footprints), bool))
     if pre.grid.crs is not None and max(gsd_m(pre.grid)) > (COARSEST_M if network is None else COARSEST_BY_NETWORK_M):

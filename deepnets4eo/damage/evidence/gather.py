@@ -204,7 +204,7 @@ def building_geometry(
     outlines: Geometries, working_grid: WorkingGrid, enclosing: NDArray[np.bool_]
 ) -> BuildingGeometry:
     """Outlines from post pixels to working pixels, made ready for the pass; those that can be no buildings stay out.
-    enclosing : (N,) those around many others, as of `encloses_others`."""
+    enclosing : (N,) those around many others, as in `encloses_others`."""
     on_working_grid = transform_shapes(working_grid.post_to_work, outlines)
     larger = larger_than_buildings(on_working_grid, working_grid.gsd_m)
     on_working_grid = without(on_working_grid, larger | enclosing)

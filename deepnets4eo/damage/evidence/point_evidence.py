@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 NAME = "points"
 COLUMN = "ev_points_come_down"
-DEFAULT_WEIGHT = 0.5  # of a card with perfect skill, as of rasters and networks
+DEFAULT_WEIGHT = 0.5  # of a card with perfect skill, as for rasters and networks
 MEANING = {
     COLUMN: "points: share of the footprint whose surface has fallen (post only: that is bare, or low and rough), 0–1",
     "ev_points_roof_height_loss_m": "points: mean fall of the surface inside the footprint, metres",
@@ -150,7 +150,7 @@ class PointScore:
 
 def with_point_columns(evidence: EvidenceTable, columns: pd.DataFrame) -> EvidenceTable:
     """The table with the columns of the points; blank where a building is not assessed.
-    columns : as of `PointEvidence.measure`."""
+    columns : as in `PointEvidence.measure`."""
     assessed = (evidence.frame["status"] == ASSESSED).to_numpy()
     added = {name: np.where(assessed, columns[name], np.nan) for name in MEANING}
     return replace(evidence, frame=evidence.frame.assign(**added), meaning=evidence.meaning | MEANING)

@@ -41,7 +41,7 @@ from deepnets4eo.zonal import band_sums, class_counts
 logger = logging.getLogger(__name__)
 
 PREFIX, CLASS_PREFIX = "ev_", "ev_class_"
-DEFAULT_WEIGHT = 0.5  # of a card with perfect skill, as of networks
+DEFAULT_WEIGHT = 0.5  # of a card with perfect skill, as for networks
 PACKED_ONE = "PACKED_ONE"  # tag of rasters of probabilities as bytes: the byte of probability 1
 LOOK_PX = 1024
 FINER = 0.6  # pixels smaller than so many of the post image's are averaged

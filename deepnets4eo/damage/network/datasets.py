@@ -73,7 +73,7 @@ def read_pairs(data: DamageData, seed: int = 0) -> list[LabelledPair]:
 
 
 def read_ungraded(data: DamageData, seed: int = 0) -> list[LabelledPair]:
-    """The pairs of the folders `data.unlabelled`, all their buildings without a grade. Errors: InputError as of `read_pairs`."""
+    """The pairs of the folders `data.unlabelled`, all their buildings without a grade. Errors: InputError, as in `read_pairs`."""
     if not data.unlabelled:
         return []
     pairs = read_pairs(data.model_copy(update={"folders": data.unlabelled, "grade_column": ""}), seed)

@@ -99,7 +99,7 @@ class NetworkGrader:
         return cls(run, gsd_factor)
 
     def fitted_to(self, pre: Layer | None, post: Layer) -> NetworkGrader:
-        """The same grader, to which these images are shown as of 8 bits where it learnt from such ones and they are not."""
+        """The same grader, which gets these images stretched to 8 bits where it was trained on such and they are not."""
         return replace(self, stretches=image_stretches(self.run.inputs.layers, pre, post))
 
     @property
@@ -165,7 +165,7 @@ class NetworkGrader:
     ) -> pd.DataFrame:
         """Probabilities of the grades from the post image alone, of some buildings; NaN for all others.
 
-        Arguments as of `probabilities`, and rows : (M,) of the buildings. All are NaN where the run has no such head.
+        Arguments as in `probabilities`, and rows : (M,) of the buildings. All are NaN where the run has no such head.
         Errors: RunError where the image does not fit the run."""
         graded = np.full((len(outlines_px), len(NETWORK_COLUMNS)), np.nan)
         if self.post_temperature is not None and len(rows):

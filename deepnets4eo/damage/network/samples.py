@@ -251,7 +251,7 @@ def made_up_samples(made_up: MadeUpPairs, recipe: DamageRecipe) -> StreamSamples
 
 def read_window(pair: GradedPair, data: DamageData, variation: Variation, rng: np.random.Generator) -> Sample:
     """One sample around a building, of each grade of the pair as often; `variation` is drawn for each date on its own.
-    The same arrays as of `PairSamples.read`, images scaled as `DISPLAY_RGB`. `pair` is at the ground size of the
+    The same arrays as in `PairSamples.read`, images scaled as `DISPLAY_RGB`. `pair` is at the ground size of the
     training."""
     grade = rng.choice(np.unique(pair.grades[pair.grades != VOID]))
     centre = shapely.centroid(pair.outlines[rng.choice(np.flatnonzero(pair.grades == grade))])

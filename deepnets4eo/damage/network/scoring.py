@@ -154,7 +154,7 @@ def _joined(parts: Sequence[LogitsAndGrades]) -> LogitsAndGrades:
 
 
 def epoch_scores(graded: GradedHeads, even: bool) -> dict[str, float]:
-    """What the log shows after an epoch; `even` as of `head_scores`."""
+    """What the log shows after an epoch; `even` as in `head_scores`."""
     matrix, weighed = graded.pair.matrix, evenly_graded(graded.pair) if even else graded.pair
     scores = {"val_loss": graded.pair.loss, "auc": graded.pair.auc}
     scores |= {name: float(getattr(matrix, name)) for name in ("overall_accuracy", "kappa", "mean_f1")}
@@ -214,7 +214,7 @@ def group_scores(graded: GradedHeads) -> dict[str, dict[str, Any]]:
 
 
 def evenly_graded(graded: LogitsAndGrades, seed: int = 0) -> LogitsAndGrades:
-    """As many buildings of every grade that there is: the prior that the logits are trained for."""
+    """Weights that make all grades equally frequent: the prior that the logits are trained for."""
     rng = np.random.default_rng(seed)
     counts = np.bincount(graded.grades, minlength=Legend.load(LEGEND).num_classes)
     most = int(counts.max(initial=0))

@@ -90,7 +90,7 @@ def _tally(column: Any) -> dict[str, int]:
 
 
 def _grades(assessed: gpd.GeoDataFrame, damage_map: DamageMapContent) -> dict[str, Any]:
-    """Of each grade and of damaged buildings: how many are named, their share, how many are expected, and one interval with its method."""
+    """For each grade and for damaged buildings: the number named, their share, the number expected, and one interval with its method."""
     total, estimated = len(assessed), damage_map.estimates.get("buildings") or {}
     counts = {grade: int((assessed["damage"] == grade).sum()) for grade in GRADES}
     rows = {}

@@ -92,7 +92,7 @@ def write_looks(path: Path, table: Path, buildings: gpd.GeoDataFrame, rows: Indi
                 f"CREATE TABLE {DRAWN} (fid INTEGER PRIMARY KEY NOT NULL, looks INTEGER, seed INTEGER, sha256 TEXT)"
             )
             database.execute(f"INSERT INTO {DRAWN} VALUES (1, ?, ?, ?)", (len(rows), seed, sha256(table)))
-            register_table(database, DRAWN, "Of which map the sample was drawn, and how")
+            register_table(database, DRAWN, "The map that the sample was drawn from, and how it was drawn")
     project = table.with_name("damage.qgz")
     if project.exists() and path.parent == table.parent:
         try:
@@ -146,7 +146,7 @@ class Filled:
 
 
 def read_filled(path: Path, table: Path) -> Filled:
-    """Read a file of looks, drawn or chosen. Errors: InputError as of `read_answers`."""
+    """Read a file of looks, drawn or chosen. Errors: InputError, as in `read_answers`."""
     if not path.exists():
         raise InputError(f"{path} does not exist. Check the path, or draw a sample with `deepnets4eo review`.")
     try:

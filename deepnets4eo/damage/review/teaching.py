@@ -245,7 +245,7 @@ def _auc(beyond: Mask, log_odds: Floats) -> float:
 
 
 def _log_odds(buildings: pd.DataFrame) -> Floats:
-    """(N, 3) as of `side_log_odds`. Within a side the table has them of the buildings that are named on it; others get their mean."""
+    """(N, 3) as in `side_log_odds`. Within a side the table has them of the buildings that are named on it; others get their mean."""
     damaged, sure = (buildings[name].to_numpy(float) for name in ("damage_prob", "confidence"))
     grade, within = buildings["damage"].map(NUMBER).to_numpy(), (LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     out = [logit(np.clip(damaged, *within))]

@@ -59,7 +59,7 @@ SHARE_STEPS = 10_000
 class MapKind:
     """What a kind of map adds to the page: titles, nouns, `assets` of a package, HTML beside the search.
 
-    Its scripts define `STYLES`, `DRAWN`, `LIST`, `STORED`, `COLUMNS`, `decode`, `isWanted`, `cardParts`, `headline`, `chipOf`,
+    The scripts define `STYLES`, `DRAWN`, `LIST`, `STORED`, `COLUMNS`, `decode`, `isWanted`, `cardParts`, `headline`, `chipOf`,
     `summaryBoxes`, `legendParts` and `sheetNotes` for the shared ones.
     """
 

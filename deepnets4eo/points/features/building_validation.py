@@ -95,7 +95,7 @@ def validate_buildings(
     ----------
     cloud : N points
     candidates : (N,) points that may be of buildings, e.g. those that `RuleLabeller` labels so
-    scores : (N, K) probabilities, as of `PointLabeller.scores`; points with NaN are neither confirmed nor refuted
+    scores : (N, K) probabilities, as in `PointLabeller.scores`; points with NaN are neither confirmed nor refuted
     building : index of the class of buildings
     footprints : shapely polygons in the coordinates of the cloud; none: probabilities alone decide
     options : by default the thresholds of lidar-prod

@@ -2,7 +2,7 @@
 
 Posed frames as 7-Scenes has them: NAME.color.jpg or .png, NAME.depth.png in millimetres, NAME.pose.txt, and camera-intrinsics.txt
 beside them or their sequence, which scenes of 7-Scenes need not; labels are NAME.labels.png, and without poses cameras are level. Organised clouds
-in .npz files, as of a Kinect: rgb, x, y, z in metres for every pixel, and label; their intrinsics follow from x / z and y / z,
+in .npz files, as from a Kinect: rgb, x, y, z in metres for every pixel, and label; their intrinsics follow from x / z and y / z,
 which are linear in columns and rows where one pinhole camera measured them.
 
 Refuses depth without intrinsics, images of different sizes, depth that is unknown everywhere, and files that are missing, damaged or

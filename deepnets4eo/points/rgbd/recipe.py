@@ -22,7 +22,7 @@ class FrameSection(Section):
     folders: tuple[str, ...] = Field(default=(), description="where the frames are; --data sets it")
     layout: Layout = Field(
         default="posed",
-        description="posed: NAME.color.png, NAME.depth.png in mm, NAME.labels.png, camera-intrinsics.txt, as of 7-Scenes; "
+        description="posed: NAME.color.png, NAME.depth.png in mm, NAME.labels.png, camera-intrinsics.txt, as in 7-Scenes; "
         "organised: .npz of rgb, x, y, z, label; sun-rgbd; nyuv2",
     )
     labels: str | None = Field(
