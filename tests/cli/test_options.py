@@ -368,9 +368,7 @@ def test_evaluate_of_points(reach, tmp_path, capsys) -> None:
     assert found.options == {"ignored": ["other"], "unknown_is_void": True}
     capsys.readouterr()
     assert main(["evaluate", "a.laz", "b.laz", "--erode", "3"]) == 2
-    assert "Points can be scored with --legend, --protocol, --ignore and --unknown only." in (
-        capsys.readouterr().err
-    )
+    assert "Points can be scored with --legend, --protocol, --ignore and --unknown only." in capsys.readouterr().err
 
 
 def test_damage(reach, tmp_path) -> None:
