@@ -4,7 +4,6 @@ from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "ImageList": "deepnets4eo.classification.images",
-    "align": "deepnets4eo.classification.embeddings",
     "check_band_order": "deepnets4eo.classification.bands",
     "classify_images": "deepnets4eo.classification.labelling",
     "draw_labelled": "deepnets4eo.classification.images",
@@ -14,7 +13,6 @@ _HOMES = {
     "label_images": "deepnets4eo.classification.labelling",
     "list_images": "deepnets4eo.classification.readers",
     "measure_gap": "deepnets4eo.classification.embeddings",
-    "probe": "deepnets4eo.classification.embeddings",
     "recall_at": "deepnets4eo.classification.embeddings",
     "score_images": "deepnets4eo.classification.scores",
 }

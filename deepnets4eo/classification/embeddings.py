@@ -1,10 +1,11 @@
-"""Embeddings of images: how far two sensors' lie apart, which find each other, what they are worth frozen; and weights between two.
+"""Embeddings (N, D) of images, row i of both sensors of one site: the gap, which find each other; and weights between two.
 
-Takes arrays (N, D), row i of both of the same place, and state dicts. Source of the gap: Liang, Zhang, Kwon, Yeung and Zou, NeurIPS 2022."""
+Liang, Zhang, Kwon, Yeung and Zou, NeurIPS 2022 (the gap).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,10 @@ from numpy.typing import NDArray
 from deepnets4eo.errors import InputError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 Floats = NDArray[np.floating[Any]]
 FOLDS = 5
-NEIGHBOURS = 5
-LABEL_WEIGHT = 0.05  # of the loss through the frozen labels, as published
 
 
 def normalise(embeddings: Floats) -> NDArray[np.float64]:
@@ -101,20 +100,6 @@ def measure_gap(first: Floats, second: Floats) -> Gap:
     )
 
 
-def centre(first: Floats, second: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both embeddings without the mean of their sensor, of length 1 again: the cheapest way to close the gap."""
-    x, y = _pair(first, second)
-    return normalise(x - x.mean(axis=0)), normalise(y - y.mean(axis=0))
-
-
-def shift(first: Floats, second: Floats, steps: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both embeddings moved towards each other along the gap's direction, of length 1 again; a negative step moves them apart."""
-    x, y = _pair(first, second)
-    vector = x.mean(axis=0) - y.mean(axis=0)
-    direction = vector / max(float(np.linalg.norm(vector)), np.finfo(float).tiny)
-    return normalise(x - steps * direction), normalise(y + steps * direction)
-
-
 def recall_at(first: Floats, second: Floats, k: int = 1) -> float:
     """Share of the first embeddings whose own place is among the k most similar second ones.
 
@@ -141,50 +126,6 @@ def recall_at(first: Floats, second: Floats, k: int = 1) -> float:
     similar = x @ y.T
     own = similar.diagonal()[:, None]
     return float(((similar > own).sum(axis=1) < k).mean())
-
-
-def probe(
-    features: Floats, labels: NDArray[np.integer[Any]], train: Sequence[int], test: Sequence[int]
-) -> dict[str, float]:
-    """Overall accuracy of frozen features by the nearest neighbours and by a logistic regression: the quickest baseline.
-
-    Parameters
-    ----------
-    features : (N, D)
-    labels : (N,) class indices
-    train, test : rows that are learnt from, and those that are tested on
-
-    Returns
-    -------
-    Accuracies 0 to 1, of `knn` and of `logistic`.
-
-    Raises
-    ------
-    InputError
-        For rows in both, or one class alone to learn from.
-
-    Examples
-    --------
-    >>> features, labels = np.array([[0.0, 1], [0.1, 1], [1, 0], [1, 0.1], [0, 2], [2, 0]]), np.array([0, 0, 1, 1, 0, 1])
-    >>> probe(features, labels, [0, 1, 2, 3], [4, 5])
-    {'knn': 1.0, 'logistic': 1.0}
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.neighbors import KNeighborsClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    if set(train) & set(test) or len(np.unique(labels[list(train)])) < 2:
-        raise InputError("a probe needs rows to test on that it does not learn from, and two classes to learn from.")
-    methods = {
-        "knn": KNeighborsClassifier(min(NEIGHBOURS, len(train)), metric="cosine", weights="distance"),
-        "logistic": make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000)),
-    }
-    rows = list(train), list(test)
-    return {
-        name: float(method.fit(features[rows[0]], labels[rows[0]]).score(features[rows[1]], labels[rows[1]]))
-        for name, method in methods.items()
-    }
 
 
 def interpolate_weights(first: Mapping[str, Tensor], tuned: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
@@ -224,65 +165,6 @@ def interpolate_weights(first: Mapping[str, Tensor], tuned: Mapping[str, Tensor]
         name: ((1 - alpha) * value.float() + alpha * tuned[name].float()).to(value.dtype) if value.is_floating_point() else tuned[name]
         for name, value in first.items()
     }  # fmt: skip
-
-
-def align(
-    student: nn.Module,
-    teacher_embeddings: Tensor,
-    batches: Callable[[int], Sequence[NDArray[np.integer[Any]]]],
-    images: Tensor,
-    *,
-    label_embeddings: Tensor | None = None,
-    targets: Tensor | None = None,
-    epochs: int = 5,
-    lr: float = 1e-4,
-) -> list[float]:
-    """Teach another sensor's encoder to embed places as a frozen teacher does.
-
-    The loss is the squared distance to the teacher's embedding of the same place, and with labels 0.05 times the binary
-    cross-entropy of the similarities to frozen embeddings of the classes.
-
-    Parameters
-    ----------
-    student : (N, C, P, P) → (N, D), changed in place
-    teacher_embeddings : (N, D), of length 1
-    batches : epoch → rows of each batch
-    images : (N, C, P, P) of the student's sensor
-    label_embeddings, targets : (K, D) of the classes, and (N, K) 0 or 1; None: without labels
-    epochs, lr : of AdamW
-
-    Returns
-    -------
-    Mean loss of each epoch.
-
-    Raises
-    ------
-    InputError
-        For labels without embeddings of classes, or the other way round.
-    """
-    import torch
-    import torch.nn.functional as F
-
-    if (label_embeddings is None) != (targets is None):
-        raise InputError("label_embeddings and targets belong together. Give both, or none.")
-    optimizer = torch.optim.AdamW(student.parameters(), lr=lr)
-    student.train()
-    losses = []
-    for epoch in range(epochs):
-        of_epoch = []
-        for rows in batches(epoch):
-            embedded = F.normalize(student(images[rows]), dim=1)
-            loss = F.mse_loss(embedded, teacher_embeddings[rows])
-            if label_embeddings is not None and targets is not None:
-                scores = embedded @ label_embeddings.T
-                loss = loss + LABEL_WEIGHT * F.binary_cross_entropy_with_logits(scores, targets[rows].float())
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            of_epoch.append(loss.item())
-        losses.append(float(np.mean(of_epoch)))
-    student.eval()
-    return losses
 
 
 def _pair(first: Floats, second: Floats, least: int = FOLDS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
