@@ -1,7 +1,4 @@
-"""A damage job given as paths: check it, compute one part, or write the map.
-
-Takes paths and options as text; refuses what cannot be meant before anything large is loaded. The job itself is `damage.job`.
-"""
+"""A damage job given as paths and words: check it, compute one part, or write the map."""
 
 from __future__ import annotations
 
@@ -82,10 +79,8 @@ ProgressBar: TypeAlias = Callable[[str], AbstractContextManager[Progress]]  # ti
 
 @dataclass(frozen=True)
 class FileJob:
-    """A damage map of these files, to be written into a folder.
-
-    pre : "-" for a map of the post image alone. footprints : "-" to find the buildings with the segmenter of the settings.
-    formats : further formats to write; None for all that fit."""
+    """A damage map of these files, written into a folder. pre, footprints : "-" for none; formats : further ones,
+    None for all that fit."""
 
     pre: str
     post: str
@@ -105,7 +100,8 @@ class FileJob:
         cls, pre: str, post: str, footprints: str, further: FurtherInputs, settings: Settings, out: Path, *,
         formats: list[str] | None, overwrite: bool, resume: bool, products: ProductOptions = ProductOptions(),
     ) -> FileJob:  # fmt: skip
-        """The job of these words. Errors: InputError for words that cannot be meant, OutputError where it would write over its inputs."""
+        """The job of these words. Errors: InputError for words without a meaning, OutputError where it would write
+        over its inputs."""
         check_formats(formats or ())
         points, weights = _point_evidence(further)
         rasters = _raster_evidence(further.evidence or [], weights)
@@ -118,8 +114,7 @@ class FileJob:
         return cls(pre, post, footprints, further, settings, out, formats, overwrite, resume, products, rasters, points)
 
     def check(self) -> tuple[list[str], dict[str, Any]]:
-        """Open and check everything; lines that say what would be done, and the account of the footprints' file. The
-        default damage network is not loaded for that, unless an image has to be shown to it."""
+        """Open and check everything; lines that say what would be done, and the account of the footprints' file."""
         check_job_output(self.out, overwrite=self.overwrite, resume=self.resume)
         if self.settings.segmenter is not None:
             pair, model = self._open_pair(dry_run=True)
@@ -140,7 +135,7 @@ class FileJob:
         return lines, account
 
     def do_part(self, part: Part, progress: ProgressBar, executor: Executor | None = None) -> None:
-        """Keep the share that a part has of the long work beside the output, for the job that completes the map. executor : as in `do`."""
+        """Keep a part's share of the long work beside the output, for the job that completes the map."""
         with output_lock(self.out, shared=True):
             check_overwrite(self.out, overwrite=self.overwrite or was_interrupted(self.out))
             with part_scratch(self.out) as scratch, progress(f"part {part}") as advance:
@@ -178,8 +173,8 @@ class FileJob:
         return result, paths
 
     def write_again(self) -> tuple[DamageMap, dict[str, Path]]:
-        """Write further formats of the map that is there, or its page and sheets in another language; nothing is assessed, and what is not
-        requested stays as it is. Errors: InputError where there is no map, or an image is another one than the map's."""
+        """Write further formats of the map that is there, or another language. Errors: InputError without a map or
+        with other images."""
         result = DamageMap.load(self.out)
         pair = open_pair(self.pre, self.post, self.settings)
         for role, layer in (("pre", pair.pre), ("post", pair.post)):
@@ -334,8 +329,8 @@ def _pairs(option: str, texts: list[str], value: str) -> dict[str, str]:
 
 
 def _with_segmenter(footprints: str, settings: Settings) -> Settings:
-    """Settings with the run that finds the buildings where FOOTPRINTS is -: the one named, or the one that is shipped.
-    Errors: InputError where both a file and a run are named."""
+    """Settings with the run that finds the buildings where FOOTPRINTS is -. Errors: InputError where both a file and
+    a run are named."""
     if footprints == FIND:
         run = run_path(settings.segmenter) if settings.segmenter else shipped_path(SHIPPED)
         return replace(settings, segmenter=str(run))
@@ -348,7 +343,7 @@ def _with_segmenter(footprints: str, settings: Settings) -> Settings:
 
 
 def _dry_settings(settings: Settings, pre: Layer | None, post: Layer) -> Settings:
-    """Settings without the default network, which takes seconds to load, unless an image of more than 8 bits has to be shown to it."""
+    """Settings without the default network, which takes seconds to load, unless an image has more than 8 bits."""
     return settings if _is_wide(pre, post) else replace(settings, network=False)
 
 

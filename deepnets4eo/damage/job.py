@@ -1,7 +1,6 @@
 """The main job: pre and post image and footprints in, a damage map out.
 
-Takes paths or layers (see `damage.inputs.opening` for what is refused). Five steps: footprints, registration, evidence,
-decision, products; the last is `DamageMap.save`."""
+Five steps: footprints, registration, evidence, decision, products; the last is `DamageMap.save`."""
 
 from __future__ import annotations
 
@@ -37,6 +36,7 @@ from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.extents import map_extents
 from deepnets4eo.damage.evidence.point_evidence import PointEvidence, PointScore, with_point_columns
 from deepnets4eo.damage.evidence.raster_evidence import (
+    ClassMapSource,
     RasterEvidence,
     mean_scores,
     with_class_shares,
@@ -162,43 +162,62 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     scene = RegisteredScene.prepare(inputs, settings, journal)
     steps = ImageSteps.plan(scene, model, journal, work.progress, remote=work.remote)
     network = steps.grade_pair()
-    evidence = steps.gather_evidence()
-    model.require_pair(evidence)
-    if not model.reads_pre:
-        evidence = evidence.without_pre()
+    measured = steps.gather_evidence()
+    model.require_pair(measured)
     unbuilt = steps.find_unbuilt()
-    if unbuilt is not None:
-        evidence = set_not_assessed(evidence, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
-    outlines = _outlines_on_post(inputs, evidence)
-    rasters, points = (inputs.scores, inputs.points) if scene.position.known else ((), None)
-    scores: tuple[Score, ...] = rasters
-    if rasters:
-        means = journal.run("scores", lambda: mean_scores(rasters, outlines, settings.workers))
-        evidence = with_scores(evidence, rasters, means)
-    if points is not None:
-        measures = journal.run("points", lambda: points.measure(inputs.footprints))
-        evidence, scores = with_point_columns(evidence, measures), (*rasters, PointScore(points))
-    post_alone = steps.grade_post(evidence)
+    built = _of_buildings(measured if model.reads_pre else measured.without_pre(), unbuilt)
+    outlines = _outlines_on_post(inputs, built)
+    scored, scores = _with_further_evidence(built, scene, outlines, journal)
+    post_alone = steps.grade_post(scored)
+    evidence = set_not_assessed(scored, steps.not_graded(len(scored.frame)))
     ground = BuildingGround.of(outlines, inputs.post.grid.crs)
-    evidence = set_not_assessed(evidence, steps.not_graded(len(evidence.frame)))
     water = find_water(scene, outlines, journal.folder_of("water"))
     inundated = inundated_buildings(evidence.frame, water, settings)
-    decision = model.decide(evidence, network, scores, post_alone, ground, inundated)
-    if class_map is not None and scene.position.known:
-        logger.info("labelling the post image …")
-        evidence = with_class_shares(
-            decision.evidence, class_map, outlines, settings.workers, journal.folder_of("classes")
-        )
-        decision = replace(decision, evidence=evidence)
-    decision = replace(decision, evidence=with_outline_probability(decision.evidence, inputs.footprints))
-    inundation = None
+    by_structure = model.decide(evidence, network, scores, post_alone, ground, inundated)
+    described = _with_descriptions(by_structure, scene, class_map, outlines, journal)
+    decision, inundation = described, None
     if water is not None:
-        decision, inundation = with_inundation(decision, water, inundated, settings)
-    event = event.with_tags(inputs.pre, inputs.post)
-    damage_map = make_map(scene, outlines, model, decision, unbuilt, event, inundation)
+        decision, inundation = with_inundation(described, water, inundated, settings)
+    tagged = event.with_tags(inputs.pre, inputs.post)
+    damage_map = make_map(scene, outlines, model, decision, unbuilt, tagged, inundation)
     if work.remote is not None:
         damage_map.findings = worst_first((*damage_map.findings, *block_findings(work.remote.failures)))
     return damage_map
+
+
+def _of_buildings(evidence: EvidenceTable, unbuilt: UnbuiltOutlines | None) -> EvidenceTable:
+    """The evidence in which outlines without a building are not assessed."""
+    if unbuilt is None:
+        return evidence
+    return set_not_assessed(evidence, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
+
+
+def _with_further_evidence(
+    evidence: EvidenceTable, scene: RegisteredScene, outlines: NDArray[np.object_], journal: Journal
+) -> tuple[EvidenceTable, tuple[Score, ...]]:
+    """The evidence with the columns of the user's rasters and points, and the scores that they are in the decision."""
+    inputs = scene.inputs
+    rasters, points = (inputs.scores, inputs.points) if scene.position.known else ((), None)
+    scored = evidence
+    if rasters:
+        means = journal.run("scores", lambda: mean_scores(rasters, outlines, scene.settings.workers))
+        scored = with_scores(evidence, rasters, means)
+    if points is None:
+        return scored, rasters
+    measures = journal.run("points", lambda: points.measure(inputs.footprints))
+    return with_point_columns(scored, measures), (*rasters, PointScore(points))
+
+
+def _with_descriptions(
+    decision: Decision, scene: RegisteredScene, class_map: ClassMapSource | None, outlines: NDArray[np.object_],
+    journal: Journal,
+) -> Decision:  # fmt: skip
+    """The decision whose table also has shares of classes and probabilities of outlines, which decide nothing."""
+    table = decision.evidence
+    if class_map is not None and scene.position.known:
+        logger.info("labelling the post image …")
+        table = with_class_shares(table, class_map, outlines, scene.settings.workers, journal.folder_of("classes"))
+    return replace(decision, evidence=with_outline_probability(table, scene.inputs.footprints))
 
 
 def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), work: JobControl = JobControl()) -> None:

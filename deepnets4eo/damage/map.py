@@ -1,7 +1,4 @@
-"""The result of the main job: one row per building, what was assessed, and how.
-
-Takes a table of buildings with grades, probabilities and evidence; refuses tables whose columns do not fit.
-`save` writes the whole folder of products (GeoPackage, GeoParquet, summary, manifest, report) or none of it."""
+"""The result of the main job: one row per building; `save` writes the whole folder of products or none of it."""
 
 from __future__ import annotations
 

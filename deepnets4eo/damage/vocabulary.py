@@ -1,7 +1,4 @@
-"""The words of a damage map's columns (grades, statuses, methods), and the titles and colours that every product shares.
-
-Colours come from the legend "xbd" (blue, yellow, orange, red: distinct also for colour-blind readers); not assessed
-is grey, because the legend's void colour is a value of masks."""
+"""Words of a damage map's columns (grades, statuses, methods), and the titles and colours that every product shares."""
 
 from __future__ import annotations
 

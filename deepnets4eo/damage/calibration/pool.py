@@ -1,10 +1,8 @@
-"""Other opinions than the weight-free model's, of a network and of scores: how far each may decide, and how all become one.
+"""Opinions of a network and of scores beside the weight-free model's: how far each may decide, and how all become
+one.
 
-A run's skill on the buildings it was validated on stands in its card, that of a score in a card beside it (`EvidenceCard`); without
-skill neither decides. Log-odds are averaged by weights that follow from the skill (logarithmic opinion pool, Genest & Zidek 1986).
-Where the notes of a run's card hold how far its grades hold at a new site, beside the weight-free model and alone, they count there
-(`NetworkReliability`, measured by `experiments/damage_network_weight.py`). Refuses damaged notes and cards, and scores that rank nothing.
-"""
+Weights follow from the skill that a card names; log-odds are averaged (logarithmic opinion pool, Genest & Zidek
+1986)."""
 
 from __future__ import annotations
 
@@ -41,10 +39,8 @@ SUFFIX = ".evidence.yaml"
 
 @dataclass(frozen=True)
 class NetworkSkill:
-    """Skill of a run, 0–1, and why it is 0 ('' where it is not).
-    value : the smaller of 2 · AUC − 1 (major damage or worse) and Cohen's κ (four grades), both 0 for chance and 1 for
-    a perfect run; 0 where that is below 0.1, and where fewer than 30 buildings were validated. Where the best share
-    beside the weight-free model was measured: that share as a part of one half, at most 1."""
+    """Skill of a run, 0–1 (of 2 · AUC − 1 and κ the smaller; 0 below 0.1 or 30 buildings), and the reason why it is
+    0, else ''."""
 
     value: float
     reason: str = ""
@@ -68,8 +64,8 @@ def validated_skill(card: Mapping[str, Any], head: str | None = None) -> Network
 
 
 def skill_of(value: float, buildings: int, scores: str) -> NetworkSkill:
-    """A measured skill; 0 with the reason where it is too small, or rests on too few validation buildings.
-    scores : what it follows from, for the reason."""
+    """A measured skill; 0 with the reason where it is too small or rests on too few buildings. scores : what it
+    follows from."""
     if buildings < LEAST_VALIDATED:
         return NetworkSkill(
             0.0, f"it was validated on {count_of(buildings, 'building')}, at least {LEAST_VALIDATED} are needed"
@@ -230,11 +226,8 @@ class Score(Protocol):
 def pool_log_odds(
     weight_free: NDArray[np.float64], frame: pd.DataFrame, weight: float | NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Probabilities (N, 4) of the grades from the weight-free model and the network.
-    At each border (minor or worse, major or worse, destroyed) the log-odds are averaged: `weight` of the network's, 1 −
-    `weight` of the weight-free model's (logarithmic opinion pool, Genest & Zidek 1986). Without the network's evidence,
-    the weight-free probabilities stay.
-    weight_free : (N, 4); frame : of the evidence, with the network's columns; weight : 0–1, one or (N,)."""
+    """(N, 4) probabilities whose log-odds at each border are averaged, `weight` of the network's; without the
+    network's, the model's stay."""
     network = frame[list(NETWORK_COLUMNS.values())].to_numpy(float)
     share = np.broadcast_to(weight, len(network))[:, None]
     odds = (1 - share) * border_log_odds(weight_free) + share * border_log_odds(network)
@@ -243,11 +236,8 @@ def pool_log_odds(
 
 
 def pool_scores(judgement: Judgement, frame: pd.DataFrame, scores: Sequence[Score]) -> Judgement:
-    """The judgement together with scores that have a weight, of an unknown site where they say something.
-    The log-odds of major damage or worse become the weighted average of the scores' and, with what is left to 1, the
-    judgement's own; those of the other borders move as far, since a score says nothing about them. Buildings without
-    a score keep their log-odds.
-    frame : of the evidence, with the scores' columns; NaN rows stay."""
+    """The judgement with scores that have a weight: log-odds of major damage become the weighted average, other
+    borders move as far."""
     odds = border_log_odds(judgement.probabilities)
     shift = np.zeros(len(odds))
     for score in scores:
@@ -264,18 +254,16 @@ def pool_scores(judgement: Judgement, frame: pd.DataFrame, scores: Sequence[Scor
 
 @dataclass(frozen=True)
 class NetworkReliability:
-    """Measured reliability by method (`PRE_POST`, `POST_ONLY`), empty where it was not measured.
-    together : of the weight-free model and the network at the network's weight; alone : of the network at buildings
-    outside the range of that model."""
+    """Measured reliability by method: of model and network together, and of the network alone beyond the model's
+    range; empty if unmeasured."""
 
     together: dict[str, Reliability] = field(default_factory=dict)
     alone: dict[str, Reliability] = field(default_factory=dict)
 
     @classmethod
     def of_card(cls, card: dict[str, Any], run: str, weight: float, post_weight: float) -> NetworkReliability:
-        """Read the notes of a card.
-        weight, post_weight : of the run, on pairs and on the post image alone; what was measured with another weight is
-        left out. Errors: RunError for notes that cannot be read."""
+        """Read the notes of a card, without what was measured with other weights. Errors: RunError for notes that
+        cannot be read."""
         weights = {PRE_POST: weight, POST_ONLY: post_weight}
         return cls(_of_note(card, run, RELIABILITY, weights), _of_note(card, run, ALONE, dict.fromkeys(weights, 1.0)))
 
@@ -284,10 +272,8 @@ class NetworkReliability:
         return graded_by_network(frame) & frame["method"].isin(list(self.alone)).to_numpy() & (weights > 0)
 
     def pool_network(self, model_alone: Judgement, frame: pd.DataFrame, weights: NDArray[np.float64]) -> Judgement:
-        """The judgement with the network: where that was measured, by its reliability; elsewhere with what both say, of an unknown site.
-
-        model_alone : of the weight-free model, NaN for buildings that the network grades alone; frame : the evidence; weights : (N,) of the
-        network."""
+        """The judgement with the network: by its measured reliability, elsewhere as of an unknown site. model_alone :
+        NaN where the network grades alone."""
         method, known = frame["method"].to_numpy(), np.isfinite(model_alone.probabilities[:, 0])
         graded = graded_by_network(frame) & (model_alone.whose != "")
         judgement, open_rows = model_alone, graded & known & (weights > 0)

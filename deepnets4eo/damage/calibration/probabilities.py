@@ -1,7 +1,5 @@
-"""The probabilities of the four grades, and the other forms in which they are worked with.
-
-Borders: what lies beyond each of the three borders between grades. Sides: damaged or intact first, then minor damage among intact
-and destroyed among damaged buildings. All functions take arrays of N buildings, and NaN rows stay NaN."""
+"""Probabilities of the four grades, of what lies beyond each of three borders, and by sides (damaged or intact, then
+the worse grade)."""
 
 from __future__ import annotations
 
@@ -37,8 +35,8 @@ def border_log_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def border_probabilities(probabilities: Floats) -> Floats:
-    """(N, 3) probability of minor damage among the intact grades, of major damage or worse, and of destroyed among the damaged
-    grades, from those of the grades (N, 4)."""
+    """(N, 3) probabilities of minor among intact grades, of major damage or worse, and of destroyed among damaged
+    grades."""
     damaged, minor, destroyed = expit(side_log_odds(probabilities)).T
     return np.stack([minor, damaged, destroyed], axis=1)
 
@@ -58,9 +56,8 @@ def grades_of_sides(log_odds: Floats) -> Floats:
 
 
 def adjust_to_share(probabilities: Floats, damaged_share: float) -> Floats:
-    """Probabilities (N, 4) for a site where `damaged_share` of the buildings have major damage or worse. Those passed
-    hold where that is one half. By Bayes' rule the damaged grades gain and the intact ones lose together: how common
-    minor damage is among intact buildings, and destruction among damaged ones, stays as it is. NaN rows stay."""
+    """(N, 4) probabilities for a site with this share of damaged buildings, by Bayes' rule from those for one half;
+    NaN rows stay NaN."""
     if damaged_share == 0.5:
         return probabilities
     damaged = probabilities[:, MAJOR:].sum(axis=1)
@@ -68,7 +65,8 @@ def adjust_to_share(probabilities: Floats, damaged_share: float) -> Floats:
 
 
 def set_damaged_probability(probabilities: Floats, wanted: Floats) -> Floats:
-    """Probabilities (N, 4) whose damaged grades together have the probability `wanted` (N,), with the same proportions in each side."""
+    """(N, 4) probabilities whose damaged grades together have the probability `wanted`; each side keeps its
+    proportions."""
     damaged = probabilities[:, MAJOR:].sum(axis=1)
     factor = np.stack([(1 - wanted) / np.clip(1 - damaged, 1e-9, 1), wanted / np.clip(damaged, 1e-9, 1)], axis=1)
     moved = probabilities * np.repeat(factor, MAJOR, axis=1)

@@ -1,9 +1,7 @@
 """How far a model's probabilities hold at a new site, measured on sites that its fit left out.
 
-Takes left-out log-odds of graded buildings; returns their calibration, thresholds within the two sides, how far evidence
-shifts from site to site, and the limits of the sets of grades that hold the true one. The probabilities are those of a site where
-half of the buildings are damaged, with minor among intact and destroyed among damaged ones as common as at the sites of the fit.
-Refuses arrays that do not belong together."""
+Probabilities are those of a site where half of the buildings are damaged, and grades within a side as common as in
+the fit."""
 
 from __future__ import annotations
 
@@ -47,9 +45,8 @@ COVERAGE = 0.9
 
 @dataclass(frozen=True)
 class BetaCalibration:
-    """Log-odds with one slope below 0, another above, and a shift (Kull, Silva Filho & Flach 2017). With p =
-    expit(score): log-odds = a · ln p − b · ln(1 − p) + c. Platt scaling is the case a = b; a = b = 1, c = 0 changes
-    nothing. a and b are at least 0, so that the order is kept."""
+    """Log-odds a · ln p − b · ln(1 − p) + c with p = expit(score) and a, b ≥ 0 (Kull, Silva Filho & Flach 2017); a =
+    b is Platt's."""
 
     a: float = 1.0
     b: float = 1.0
@@ -71,10 +68,11 @@ class BetaCalibration:
 
 @dataclass(frozen=True)
 class GradeSets:
-    """Limits (4,) of the scores of `exclusion_scores`: a grade stays in a building's set where its score is at most its limit.
+    """Limits (4,) of `exclusion_scores` within which a grade stays in a set, so that nine of ten buildings of a new
+    site are held.
 
-    Sets are contiguous, hold the true grade at nine of ten buildings of a new site, and do so however rare the grade is. Sources: Vovk et
-    al. 2005 (class-conditional conformal prediction); Lee, Barber & Willett 2023 (a whole site is one draw: its buildings err together)."""
+    Sources: Vovk et al. 2005 (class-conditional conformal prediction); Lee, Barber & Willett 2023 (a site is one
+    draw)."""
 
     limits: Floats
 
@@ -146,10 +144,8 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is thought of N buildings where half of a site are damaged, and how far that holds.
-
-    probabilities : (N, 4) of the grades, NaN where not known; whose : (N,) name of the reliability that holds for each, '' for none of
-    those in `reliabilities`."""
+    """What is thought of N buildings where half of a site are damaged: (N, 4) probabilities or NaN, and whose
+    reliability holds for each."""
 
     probabilities: Floats
     whose: NDArray[np.object_]
@@ -229,9 +225,8 @@ def _straight(log_odds: Floats, beyond: NDArray[np.bool_], weight: Floats) -> Be
 
 
 def platt(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = None) -> tuple[float, float]:
-    """Slope and intercept that make expit(slope · score + intercept) a calibrated probability: score (N,), truth (N,), weight (N,) or None.
-
-    Targets are pulled in by one pseudo-count per class (Platt 1999), so that separable data stay finite."""
+    """Slope and intercept that calibrate a score (N,), with one pseudo-count per class, so that separable data stay
+    finite (Platt 1999)."""
     check_same_number(score, truth)
     weight = np.ones(len(score)) if weight is None else weight
     positive, negative = float(weight[truth].sum()), float(weight[~truth].sum())
@@ -240,8 +235,8 @@ def platt(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = None)
 
 
 def fit_beta(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = None) -> BetaCalibration:
-    """The beta calibration of least log loss: score (N,) log-odds, truth (N,), weight (N,) or None for equal weights.
-    One building of either kind at a score of 0 is added, so that separable data stay finite."""
+    """The beta calibration of least log loss; one building of either kind at a score of 0 keeps separable data
+    finite."""
     check_same_number(score, truth)
     weight = np.ones(len(score)) if weight is None else weight * len(weight) / weight.sum()
     score, target = np.append(score, [0.0, 0.0]), np.append(truth, [True, False])
@@ -286,10 +281,8 @@ def _balanced_threshold(
     reached: NDArray[np.bool_],
     site: NDArray[np.generic],
 ) -> float:
-    """Threshold within a side with the best sum of two accuracies: the mean of both grades', over sites, and that of all buildings.
-
-    The first alone would call most of what is destroyed major where that is rare, the second hardly anything major.
-    better, worse : (N,) true grades; reached : (N,) buildings of that side as they are classified."""
+    """Threshold within a side with the best sum of the mean accuracy of both grades over sites and the accuracy over
+    all buildings."""
     of_side, scores = better | worse, []
     for threshold in GRID:
         right = np.where(probability >= threshold, worse, better) & reached
@@ -304,9 +297,8 @@ def _mean_over_sites(right: NDArray[np.bool_], site: NDArray[np.generic]) -> flo
 
 
 def _spread(probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.generic]) -> tuple[float, ...]:
-    """Standard deviations between sites of the shifts that would make each site's log-odds right. The first with both
-    sides of a site counting the same; the others with the grades as common as they are, since how common they are
-    differs from site to site too. What single buildings scatter is taken off."""
+    """Standard deviations between sites of the shifts that would make each site's log-odds right, without the scatter
+    of single buildings."""
     log_odds = side_log_odds(probabilities)
     damaged = grade >= MAJOR
     everything = np.ones(len(grade), bool)
@@ -328,9 +320,8 @@ def _between(shift: Floats, variance: Floats) -> float:
 
 
 def _site_shift(log_odds: Floats, beyond: NDArray[np.bool_], *, even: bool) -> tuple[float, float]:
-    """Shift by which the log-odds of one site become right on average, found by halving, at most 6 either way; its variance.
-
-    even : both sides count the same; else each building, and half a building of either kind is added."""
+    """Shift (at most 6 either way) that makes a site's log-odds right on average, and its variance. even : both sides
+    count the same."""
     number = len(beyond)
     weight = np.full(number, 1 / number)
     target = float((beyond.sum() + 0.5) / (number + 1))

@@ -1,14 +1,9 @@
-"""One site as a whole: how far its evidence is shifted, how many of its buildings are damaged, and what each building is then.
+"""One site as a whole: how far its evidence is shifted, how many of its buildings are damaged, and what each building
+is then.
 
-Other light, seasons, sensors and ways to build move the log-odds of all buildings of a site, and not by the same amount for
-intact and for damaged ones. How far sites differ is measured at sites that were left out of the fit (`fit_site_shift`). At a new site
-the two levels and the share of damaged buildings are unknown together: `site_posterior` weighs every combination by how
-well it explains the log-odds of the site, and by how likely it is beforehand (Bayesian mixture of two normal
-distributions with an empirical prior; Efron 2010 for such priors); `fit_to_site` makes the probabilities of the grades follow.
-
-Evidence whose shift was not measured counts as that of an unknown site (`UNKNOWN_SITE`): its log-odds as they are, and only a few buildings' worth.
-A share that is known is kept: the log-odds are moved until the mean of the probabilities is that share.
-"""
+The shifts of intact and damaged buildings and the share are unknown together; each combination is weighed by how well
+it explains the site and by how likely it is beforehand (two normal distributions with an empirical prior, Efron
+2010). A known share is kept."""
 
 from __future__ import annotations
 
@@ -91,9 +86,8 @@ class SiteShift:
         return theta[apart], -0.5 * (intact**2 + other**2)[apart]
 
     def evidence(self, log_odds: Floats, information: float) -> Floats:
-        """(P, T) logarithms of how well each of `SHARES` and each of `levels` explain some buildings, the levels' weights included.
-
-        information : factor of at most 1 on what each building says."""
+        """(P, T) logarithms of how well each of `SHARES` and of `levels` explain some buildings. information : at
+        most 1, on what each says."""
         theta, weight = self.levels()
         steps, number = np.unique(np.rint(log_odds / STEP), return_counts=True)
         intact, damaged = (-0.5 * ((steps * STEP - theta[:, [kind]]) / self.within) ** 2 for kind in (0, 1))
@@ -125,8 +119,8 @@ def fit_site_shift(
     site: NDArray[np.generic],
     most_information: float = MOST_INFORMATION,
 ) -> SiteShift:
-    """How far sites differ, by moments, from left-out log-odds (N,), what is damaged (N,) and sites (N,); what single buildings scatter
-    is taken off. `UNKNOWN_SITE` where fewer than two sites have eight buildings of a kind."""
+    """How far sites differ, by moments of left-out log-odds; `UNKNOWN_SITE` where fewer than two sites have eight
+    buildings of a kind."""
     names, number = np.unique(site, return_inverse=True)
     log_odds = np.clip(log_odds, -MOST_LOG_ODDS, MOST_LOG_ODDS)
     kinds = [_levels_of_sites(log_odds[rows], number[rows], len(names)) for rows in (~damaged, damaged)]
@@ -209,10 +203,8 @@ def _around(share: float) -> Floats:
 
 @dataclass(frozen=True)
 class SiteFit:
-    """What the buildings of a site say together.
-
-    weights : (P,) of `SHARES`; even : (N, 4) probabilities where half are damaged, fitted to the site; prior : share that `even` is adjusted
-    to, with which the mean of the probabilities is what is expected, or what is given; status : whether the share was given."""
+    """What the buildings of a site say together: weights (P,) of `SHARES`, probabilities `even` (N, 4) where half are
+    damaged, and the prior."""
 
     weights: Floats
     even: Floats
@@ -241,10 +233,8 @@ def fit_to_site(
     damaged_share: float | None = None,
     apart: NDArray[np.bool_] | None = None,
 ) -> SiteFit:
-    """Fit the probabilities (N, 4), right on average where half are damaged, to the site that their buildings belong to.
-
-    kind : (N,) keys of the shifts, others for rows that stay as they are; damaged_share : where it is known; apart : (N,) buildings of
-    another kind, such as those in water, that say nothing of the share and the shift."""
+    """Fit probabilities to the site of their buildings. kind : (N,) keys of the shifts; apart : (N,) buildings that
+    say nothing of the share."""
     rows = [(name, np.flatnonzero((kind == name) & np.isfinite(probabilities[:, 0]))) for name in shifts]
     rows = [(name, index) for name, index in rows if len(index)]
     counts = np.isfinite(probabilities[:, 0]) & (True if apart is None else ~apart)
@@ -280,10 +270,8 @@ def prior_of_mean(even: Floats, share: float) -> float:
 
 @dataclass(frozen=True)
 class ShareEstimate:
-    """The share of a site's assessed buildings with major damage or worse.
-
-    value : what is expected, 0–1; status : "given" by the user, or "estimated"; interval_95 : of the true share, None where
-    it is not known; intact : probability that the site has no damage at all; prior : share from which the probabilities of all begin."""
+    """The share of damaged among assessed buildings, given or estimated, with its interval. intact : probability that
+    none is damaged."""
 
     value: float
     status: str

@@ -1,8 +1,4 @@
-"""The decision: by the weight-free model alone, or together with a trained network.
-
-Takes the name of a model or a run's folder; returns the evidence with the network's columns, and the decision.
-Buildings that the network did not grade on both images keep the weight-free decision. Rasters of scores take part with
-their own weights. Refuses runs that grade no buildings; a run without skill does not decide."""
+"""The decision: by the weight-free model alone, or together with a trained network and rasters of scores."""
 
 from __future__ import annotations
 
@@ -78,11 +74,10 @@ INTACT = 0.5  # probability that a site has no damage, above which none of its b
 
 @dataclass(frozen=True)
 class Decision:
-    """The decision of a job.
+    """The decision of a job: the evidence with the network's columns, grades, share, findings and estimates (empty
+    where nothing was assessed).
 
-    evidence : the table with the network's columns, in which buildings without a decision are not assessed; graded : as of
-    `DamageModel.decide`; share : of damaged buildings; findings : what limits its worth; estimates : of `site_estimates`, empty where
-    nothing was assessed; unlike : (N,) buildings unlike those of the fit, whose confidence is capped."""
+    unlike : (N,) buildings unlike those of the fit, whose confidence is capped."""
 
     evidence: EvidenceTable
     graded: pd.DataFrame
@@ -94,16 +89,11 @@ class Decision:
 
 @dataclass(frozen=True)
 class DecisionModel:
-    """The weight-free model, and a network with its weight in the decision where one is given.
+    """The weight-free model, and a network with its weights on pairs and on the post image alone, its skill and its
+    measured reliability.
 
-    damaged_share : share of the site's buildings with major damage or worse, where it is known beforehand; None
-    estimates it from the buildings themselves.
-    skill : of the run that was given; one without skill has no grader.
-    post_weight : of the network where it grades from the post image alone; findings : why the default damage network is not used.
-    reliability : of the network, from the notes of the run's card. Where it was not measured beside the weight-free model, the site is
-    fitted to that model alone; where it was not measured alone, buildings that the model does not know are not assessed.
-    reads_pre : whether the network knows such a pre image; where not, every building is assessed from the post image alone.
-    """
+    damaged_share : None where it is to be estimated; findings : why the default network is not used; reads_pre :
+    whether it can read pre."""
 
     model: DamageModel
     grader: NetworkGrader | None = None
@@ -117,10 +107,8 @@ class DecisionModel:
 
     @classmethod
     def load(cls, model: str, weight: float = 0.5, damaged_share: float | None = None) -> DecisionModel:
-        """Open a model of models/, or a run's folder, which decides beside the default model.
-        weight : of a run with perfect skill; another one's is that times its skill (see `NetworkSkill`), and none
-        without. Errors: RunError for a run that grades no buildings; InputError for unknown names or a share outside
-        its range."""
+        """Open a model of models/ or a run. weight : of a run with perfect skill. Errors: RunError for a run that
+        grades no buildings; InputError."""
         if not 0 <= weight <= 1:
             raise InputError(
                 f"the network's weight is {weight}, expected 0 (the network is not used) to 1 (it decides alone)."
@@ -142,8 +130,8 @@ class DecisionModel:
         return cls(DamageModel.load(), grader if skill.value else None, *weights, damaged_share, skill, measured)
 
     def with_shipped(self, pre: Layer | None, post: Layer) -> DecisionModel:
-        """The same with the network that comes with the toolbox, or with the finding why it is not used here. As it is
-        where a run was given, and where the toolbox comes without weights."""
+        """The same with the network that comes with the toolbox, or with the finding why it is not used; unchanged
+        where a run was given."""
         if self.skill is not None or self.weight == 0:
             return self
         grader, finding = open_shipped()
@@ -186,9 +174,8 @@ class DecisionModel:
         return {} if self.grader is None else {"run": str(self.grader.run.folder / CARD)}
 
     def network_probabilities(self, scene: RegisteredScene, work: TileWork) -> pd.DataFrame | None:
-        """The network's probabilities, one row a footprint; None without a network or a registered pair of images.
-        work : what is kept of the tiles, and which are computed. Errors: RunError where the images do not fit the run,
-        before the long work."""
+        """The network's probabilities, one row a footprint; None without a network or a registered pair. Errors:
+        RunError for unfit images."""
         pre, post, position = scene.registered_pre, scene.inputs.post, scene.position
         if self.grader is None:
             return None
@@ -241,42 +228,30 @@ class DecisionModel:
         ground: BuildingGround | None = None,
         inundated: InundatedBuildings | None = None,
     ) -> Decision:
-        """The evidence, with the network's where it decides, and the decision (see `DamageModel.decide`).
+        """The evidence with the network's where it decides, and the decision. network, post : its probabilities from
+        both images and from post alone.
 
-        scores : rasters whose columns the evidence has; network, post : the network's probabilities from both images, and
-        from the post image alone; ground : areas and blocks of the buildings, for the estimates; inundated : buildings in new water.
-        Those whose evidence the model does not know have no grade yet, and get theirs from the water alone. Buildings in water say
-        nothing of the share of damaged buildings among the others, and the estimates rest on the water.
-
-        Buildings whose evidence lies outside what the model knows are graded by the network alone where its reliability there was
-        measured, else not assessed; where the network decides alone, all are."""
-        full = (
-            evidence
-            if network is None and post is None
-            else with_network(evidence, network, post, leaves_displaced=self.weight < 1)
-        )
-        outside, unlike = self._unknown_evidence(full.frame, by_network_alone=self.weight == 1 and network is not None)
-        by_network = (outside != "") & self.reliability.gradable_alone(full.frame, self._weights(full.frame))
-        full = set_not_assessed(full, np.where(by_network, "", outside))
-        full = set_by_network(full, np.where(by_network, outside, ""))
-        full = full if inundated is None else set_by_water(full, inundated.rows)
+        What the model does not know is graded by the network alone where its reliability there was measured.
+        Buildings in water get grades by it and say nothing of the share of damaged ones among the others."""
+        seen = evidence
+        if network is not None or post is not None:
+            seen = with_network(evidence, network, post, leaves_displaced=self.weight < 1)
+        outside, unlike = self._unknown_evidence(seen.frame, by_network_alone=self.weight == 1 and network is not None)
+        by_network = (outside != "") & self.reliability.gradable_alone(seen.frame, self._weights(seen.frame))
+        full = _with_reasons(seen, outside, by_network, inundated)
         judgement = self._pool_judgements(full.frame, by_network, scores)
         wet = inundated if inundated is not None and inundated.damaged else None
         site = judgement.at_site(self.damaged_share, _apart(len(full.frame), wet, ground))
+        graded = _grade(site, judgement, full.frame.index, unlike, wet)
         spread = np.where(unlike[:, None], UNKNOWN_SPREAD, judgement.values(lambda fitted: fitted.spread))
-        share, estimates = _estimates(site, spread, ground, wet)
-        named = name_damaged(site, None if wet is None else wet.rows)
-        thresholds = judgement.values(lambda fitted: fitted.thresholds)
-        graded = to_decision_table(site.probabilities, full.frame.index, thresholds, named)
-        members = np.where(unlike[:, None], True, judgement.members(site.even))
-        graded = with_sets(cap_confidence(graded, unlike), members)
+        share, totals = _estimates(site, spread, ground, wet)
         by_structure = graded["damage"] if wet is None else graded["damage"].mask(wet.rows)
         confusion = confusion_of_grades(site, spread, by_structure.to_numpy(object))
         findings = (
             *self.findings, *result_findings(full.frame, unlike, self.skill), *score_findings(scores, full.frame),
             *share_findings(share, int((full.frame["status"] == ASSESSED).sum())), *minor_findings(confusion),
         )  # fmt: skip
-        estimates = {**estimates, "confusion": confusion} if estimates else {}
+        estimates = {**totals, "confusion": confusion} if totals else {}
         return Decision(full, graded, share, findings, estimates, unlike)
 
     def _unknown_evidence(
@@ -301,10 +276,31 @@ class DecisionModel:
         return np.where(frame["method"] == PRE_POST, self.weight, self.post_weight)
 
 
-def name_damaged(site: SiteFit, wet: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-    """(N,) buildings to be called damaged: the most probable ones, as many as are expected to be. wet : (N,) those counted by the water.
+def _with_reasons(
+    evidence: EvidenceTable,
+    outside: NDArray[np.object_],
+    by_network: NDArray[np.bool_],
+    inundated: InundatedBuildings | None,
+) -> EvidenceTable:
+    """The table that says which buildings are not assessed since the model does not know them, and which by network or water alone."""
+    known = set_not_assessed(evidence, np.where(by_network, "", outside))
+    noted = set_by_network(known, np.where(by_network, outside, ""))
+    return noted if inundated is None else set_by_water(noted, inundated.rows)
 
-    Where the site is more probably without any damage, only those that are clearly damaged by themselves."""
+
+def _grade(
+    site: SiteFit, judgement: Judgement, index: pd.Index, unlike: NDArray[np.bool_], wet: InundatedBuildings | None
+) -> pd.DataFrame:
+    """Grade, probability, confidence and set of every building at this site."""
+    named = name_damaged(site, None if wet is None else wet.rows)
+    thresholds = judgement.values(lambda fitted: fitted.thresholds)
+    members = np.where(unlike[:, None], True, judgement.members(site.even))
+    return with_sets(cap_confidence(to_decision_table(site.probabilities, index, thresholds, named), unlike), members)
+
+
+def name_damaged(site: SiteFit, wet: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    """(N,) the most probable buildings, as many as are expected to be damaged; where the site is probably intact, the
+    clear ones alone."""
     p = site.probabilities[:, MAJOR:].sum(axis=1)
     counted = np.isfinite(p) & (True if wet is None else ~wet)
     if site.intact > INTACT:
@@ -316,9 +312,8 @@ def name_damaged(site: SiteFit, wet: NDArray[np.bool_] | None = None) -> NDArray
 
 
 def with_sets(graded: pd.DataFrame, members: NDArray[np.bool_]) -> pd.DataFrame:
-    """The decision with the column `damage_set`: the grades (N, 4) that cannot be excluded and the one named, mildest
-    first. Without the share of damaged buildings, on which the sets do not depend, a grade may be named that is not in
-    its set; it is added, with what lies between. None where not assessed."""
+    """The decision with `damage_set`: the grades (N, 4) that cannot be excluded, the one named and those between,
+    mildest first."""
     assessed = graded["damage"].notna().to_numpy()
     named = graded["damage"].to_numpy()[:, None] == np.array(GRADES, dtype=object)
     names = set_names(fill_between(members | named))
@@ -350,8 +345,8 @@ def with_network(
     *,
     leaves_displaced: bool = False,
 ) -> EvidenceTable:
-    """The table with the network's columns: of both images or of the post image alone, as each building is assessed.
-    leaves_displaced : not of roofs that the post image shows beside their place, since the network compares the same place."""
+    """The table with the network's columns. leaves_displaced : not of roofs beside their place, since the network
+    compares the same place."""
     method = evidence.frame["method"].to_numpy()
     graded = np.full((len(method), len(NETWORK_COLUMNS)), np.nan)
     for used, table in ((PRE_POST, probabilities), (POST_ONLY, post)):

@@ -1,9 +1,7 @@
 """How many buildings of each grade a site has, and how much built area, with one 95 % interval each.
 
-`site_estimates` takes the site that the assessed buildings make up, how far evidence shifts from site to site, and the areas; each of
-its draws draws the share by its weights for the site, shifts the log-odds of all buildings as another site would, and adds the chance of
-single buildings.
-"""
+Each draw takes the share by its weights, shifts all log-odds as another site would, and adds the chance of single
+buildings."""
 
 from __future__ import annotations
 
@@ -40,8 +38,8 @@ IN_WATER_MEAN = 0.9  # its mean, rounded
 
 @dataclass(frozen=True)
 class BuildingGround:
-    """What the ground says of N buildings: area_m2 (N,) of the outlines, NaN where not known; repeated (N,) whether the outline is that
-    of a building before it."""
+    """N buildings on the ground: area_m2 (N,), NaN where not known; repeated (N,) whether an outline stands there a
+    second time."""
 
     area_m2: Floats
     repeated: NDArray[np.bool_]
@@ -55,11 +53,8 @@ class BuildingGround:
 
 @dataclass(frozen=True)
 class InundatedBuildings:
-    """Buildings in new water, which count by it as well as by their structure.
-
-    rows, covered : (N,) bool, those that are surrounded or covered, and those whose roof is under water; chance : (N,) probability that
-    they stand in it, 1 where the place of the outlines is known; damaged : whether they count as damaged.
-    """
+    """Buildings in new water: (N,) surrounded or covered (rows), roof under water (covered), and the chance that they
+    stand in it."""
 
     rows: NDArray[np.bool_]
     covered: NDArray[np.bool_]
@@ -71,10 +66,8 @@ class InundatedBuildings:
         return replace(self, rows=self.rows[keep], covered=self.covered[keep], chance=self.chance[keep])
 
     def grades(self, structure: Floats, rate: float) -> Floats:
-        """(N, 5) probabilities of the grades and of damage, where the share `rate` of the houses in water is damaged.
-
-        structure : (N, 4) by structure alone, which can only make it worse; NaN where it is not known.
-        """
+        """(N, 5) probabilities of the grades and of damage where the share `rate` in water is damaged. structure :
+        (N, 4), can only worsen it."""
         none, minor, major, destroyed = np.where(np.isfinite(structure), structure, [1.0, 0, 0, 0]).T
         damaged = np.maximum(rate * self.chance, major + destroyed)
         minor_share = np.divide(minor, none + minor, out=np.zeros(len(minor)), where=none + minor > 0)
@@ -85,10 +78,8 @@ class InundatedBuildings:
 
 @dataclass(frozen=True)
 class Cells:
-    """Buildings of like log-odds and spread counted together: M cells.
-    log_odds : (M, 3) of damage, of minor damage among the intact, of destroyed among the damaged; spread : (M, 3) sd of
-    their shift between sites; number : (M,) buildings; area, area_squares : (M,) sums of m², and of their squares;
-    cell : (N,) cell of each building."""
+    """Buildings of like log-odds (M, 3) and spread (M, 3) counted together: their number, areas and squared areas
+    (M,); cell : (N,)."""
 
     log_odds: Floats
     spread: Floats
@@ -115,11 +106,11 @@ class Cells:
 def site_estimates(
     site: SiteFit, spread: Floats, area_m2: Floats, inundated: InundatedBuildings | None = None, seed: int = 0
 ) -> tuple[ShareEstimate, dict[str, Any]]:
-    """The share with its interval, and numbers and built areas of each grade and of major damage or worse, expected and with interval.
+    """The share, and numbers and built areas of each grade, expected and with interval; areas are None where those of
+    outlines are not known.
 
-    site : of the assessed buildings; spread : (N, 3) standard deviations between sites of `side_log_odds`. Areas (N,) are None in the
-    result where those of the outlines are not known. inundated : buildings in new water, whose numbers rest on the share of damaged houses
-    among such; the site is that of the others."""
+    spread : (N, 3) standard deviations between sites; inundated : buildings whose numbers rest on the share of
+    damaged houses in water."""
     total = len(area_m2)
     if total == 0:
         return ShareEstimate(site.prior, site.status, prior=site.prior), {}
@@ -143,9 +134,7 @@ def site_estimates(
 def confusion_of_grades(
     site: SiteFit, spread: Floats, graded: NDArray[np.object_], seed: int = 0
 ) -> dict[str, dict[str, Any]]:
-    """How many of the buildings named with each grade truly have which grade, expected and with 95 % interval.
-
-    graded : (N,) name of the grade, others for buildings that are left out. Grades that no building has are absent."""
+    """How many of the buildings named with each grade truly have which, expected and with 95 % interval."""
     table = {}
     for grade in GRADES:
         rows = (graded == grade) & np.isfinite(site.even[:, 0])

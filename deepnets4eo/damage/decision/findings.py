@@ -39,9 +39,8 @@ def join_findings(inputs: Sequence[Finding], result: Sequence[Finding]) -> tuple
 
 
 def segmenter_findings(segmenter: str | None, *, after: bool) -> tuple[Finding, ...]:
-    """Findings where a network found the buildings.
-    segmenter : its run's folder or name, None where there was a file. after : whether it looked at the image after the
-    event."""
+    """Findings where a network found the buildings. segmenter : its run, None for a file; after : whether it saw the
+    image after the event."""
     if segmenter is None:
         return ()
     outlines = Finding(
@@ -142,9 +141,8 @@ def unbuilt_findings(unbuilt: UnbuiltOutlines) -> tuple[Finding, ...]:
 
 
 def empty_outline_findings(evidence: EvidenceTable, unbuilt: UnbuiltOutlines | None) -> tuple[Finding, ...]:
-    """That outlines without a building look destroyed, where all are assessed from the post image alone and none was looked for.
-
-    unbuilt : what the pre image said of them; None where there is none."""
+    """That outlines without a building look destroyed, where post is seen alone and none was looked for (unbuilt
+    None)."""
     frame = evidence.frame
     graded = frame.loc[(frame["status"] == ASSESSED) & (frame["method"] != BY_WATER), "method"]
     looked = unbuilt is not None and (unbuilt.auc >= LEAST_AUC or unbuilt.few_copies is not None)
@@ -161,9 +159,8 @@ def empty_outline_findings(evidence: EvidenceTable, unbuilt: UnbuiltOutlines | N
 
 
 def result_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_], skill: NetworkSkill | None) -> tuple[Finding, ...]:
-    """Findings of the result.
-    frame : `status` and `reason` of N buildings after the decision; unlike : (N,) of `unlike_the_fit`;
-    skill : of the run that was given, None without a run."""
+    """Findings of the result, from status and reason of N buildings. unlike : (N,) of `unlike_the_fit`; skill : of
+    the run given, or None."""
     findings = [*_range_findings(frame, unlike), *_unbuilt_findings(frame)]
     if not any(finding.severity == "worthless" for finding in findings):
         findings += _nothing_assessed(frame)

@@ -1,9 +1,7 @@
 """Fits the evidence model: per variant and grade border a sign-constrained ridge regression, then its calibration.
 
-Takes evidence of graded buildings from several sites (domains); every site counts the same, and so do both sides of
-each border in it. Scores for the calibration come from buildings whose group (block or city), or style and event, was left
-out; so do the rates of right grades, the limits of what the model knows, and its reliability at new sites. Refuses data without
-both sides of a border."""
+Every site counts the same, and so do both sides of a border in it; all scores come from buildings whose group was
+left out."""
 
 from __future__ import annotations
 
@@ -52,14 +50,10 @@ LEAST_AT_SITE = 30  # buildings for a site to say what share of its buildings ma
 
 @dataclass(frozen=True)
 class GradedEvidence:
-    """Evidence of N graded buildings.
+    """Evidence of N graded buildings: grade 0–3, domain (the site), group (left out together), and style and event
+    where these are left out.
 
-    evidence : DataFrame with `ev_…` columns; grade : (N,) 0–3; domain : (N,) the site, all of which count the same;
-    group : (N,) what is left out together: a block, a city. calibrates : (N,) bool, buildings from which the reliability at
-    new sites may be measured, each of whose groups is a whole site; None for all. style, event : (N,) kind of place and
-    what struck it; where they are given, a building's score comes from a fit to other styles and other events.
-    bounds : (N,) bool, buildings from which the range of what the model knows is measured; None for all.
-    teaches : (N,) bool, buildings from which weights are learnt; None for all."""
+    calibrates, bounds, teaches : (N,) buildings from which reliability, range and weights are measured; None for all."""
 
     evidence: pd.DataFrame
     grade: NDArray[np.integer]
@@ -80,8 +74,8 @@ class GradedEvidence:
         return self.calibrates, self.style, self.event, self.bounds, self.teaches
 
     def folds(self) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-        """(N,) bool pairs: buildings to score, buildings of the fit that scores them; every building is scored once.
-        Groups, or styles where they are given, are left out in eight folds; each event by itself."""
+        """Pairs of (N,) bool: buildings to score, and those of the fit that scores them; eight folds of groups or
+        styles, each event by itself."""
         fold = np.unique(self.group if self.style is None else self.style, return_inverse=True)[1] % FOLDS
         event = np.zeros(len(fold), np.intp) if self.event is None else np.unique(self.event, return_inverse=True)[1]
         for number, struck in np.unique(np.stack([fold, event]), axis=1).T:
@@ -165,10 +159,8 @@ class Border:
 def fit_border(
     evidence: Floats, beyond: NDArray[np.bool_], weight: Floats, points: NDArray[np.integer], ridge: float
 ) -> Border:
-    """Ridge logistic regression with weights held to the signs of `points`.
-    evidence : (N, K) standardised, no NaN; beyond : (N,) bool; weight : (N,), any scale;
-    points : (K,) +1, −1, or 0 for no weight at all; ridge : penalty on squared weights against the mean log loss.
-    Errors: InputError when all buildings lie on one side."""
+    """Ridge logistic regression with weights held to the signs `points`; evidence (N, K) standardised. Errors:
+    InputError for one side alone."""
     if beyond.all() or not beyond.any():
         raise InputError(
             f"all {len(beyond)} buildings lie on one side of the border. Give both damaged and intact ones."
@@ -198,8 +190,7 @@ def balance_weights(beyond: NDArray[np.bool_], domain: NDArray[np.generic]) -> F
 
 
 def _validity(standard: Floats, known: GradedEvidence, log_odds: Floats) -> dict[str, Any]:
-    """Range and reliability of a variant from left-out (N, 3) log-odds; the latter is that within the range. The range and its limits
-    come from the sites that bound it, the reliability from those that calibrate."""
+    """Range and reliability of a variant from left-out (N, 3) log-odds, each from the sites that serve for it."""
     damaged = known.grade >= MAJOR
     right = (Reliability().probabilities(log_odds)[:, MAJOR:].sum(axis=1) >= 0.5) == damaged
     bounds = np.ones_like(right) if known.bounds is None else known.bounds
@@ -219,9 +210,8 @@ def fit_range(
     damaged: NDArray[np.bool_],
     site: NDArray[np.object_],
 ) -> FittedRange:
-    """Range of the evidence that a variant was fitted on.
-    standard : (N, K) as `Variant.standardise` returns it; evidence : (N rows) all columns; right : (N,) whether the
-    grade without the building was on the right side; damaged : (N,) truth; site : (N,) name of the site."""
+    """Range of the evidence of a fit. standard : (N, K); right : (N,) whether the left-out grade was on the right
+    side; damaged : truth."""
     covariance = np.cov(standard.T).reshape(standard.shape[1], -1)
     limits = {}
     for column, end in ENDS.items():
@@ -238,9 +228,8 @@ def fit_range(
 
 
 def reliable_limit(value: Floats, right: NDArray[np.bool_], damaged: NDArray[np.bool_]) -> float | None:
-    """Value above which buildings were graded right too seldom; None where even the largest values are known. From the
-    largest values inwards, windows of 200 buildings are left out as long as the mean of their sensitivity and
-    specificity is below 0.8."""
+    """Value above which windows of 200 buildings have sensitivity and specificity of less than 0.8 on average; None
+    where there is none."""
     order = np.argsort(-np.nan_to_num(value, nan=-np.inf), kind="stable")
     limit = None
     for start in range(0, len(order) - WINDOW, WINDOW):

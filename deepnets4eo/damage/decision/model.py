@@ -1,9 +1,6 @@
 """From evidence to a grade with its probability: a small calibrated model, one variant per kind of evidence at hand.
 
-Takes an evidence table; uses for each building the richest variant whose inputs it has (post only, pre and post, with heights).
-Buildings beyond what the variant was fitted on are named by `outside_range`: beyond a distance that 99 % of the buildings of the fit
-keep, or beyond limits of roof width and greenness; they are not assessed or left to a network, and at sites with many of them
-confidence is limited. Refuses model files with unknown columns or missing parts."""
+Buildings beyond the evidence of the fit (99 % of its distances, roof width, greenness) are named by `outside_range`."""
 
 from __future__ import annotations
 
@@ -59,8 +56,8 @@ class DamageModel:
 
     @classmethod
     def load(cls, folder: str | Path | None = None) -> DamageModel:
-        """Read a model by its folder or its name in models/, by default that of the toolbox. Errors: RunError for files that are no evidence model;
-        InputError for unknown names."""
+        """Read a model by its folder or name, by default the toolbox's. Errors: RunError for other files; InputError
+        for unknown names."""
         path = (shipped_path(DEFAULT_MODEL) if folder is None else model_path(folder)) / COEFFICIENTS
         content = read_yaml(path)
         parts = content.get("variants") if isinstance(content, dict) else None
@@ -72,10 +69,8 @@ class DamageModel:
         return cls(path.parent.name, variants, {key: value for key, value in content.items() if key != "variants"})
 
     def decide(self, evidence: EvidenceTable | pd.DataFrame) -> pd.DataFrame:
-        """Grade every assessed building.
-        evidence : the table, or its frame (`status`, `method` and `ev_…` columns).
-        returns : DataFrame with the same index: damage (grade or None), damage_prob (probability of major damage or
-        worse), confidence (probability of the grade named); NaN where not assessed."""
+        """Grade every assessed building of a table: grade or None, probability of major damage or worse, and
+        confidence of the grade."""
         frame = evidence.frame if isinstance(evidence, EvidenceTable) else evidence
         judgement = Judgement(self.probabilities(frame), self.variant_names(frame), self.reliabilities)
         return to_decision_table(
@@ -120,10 +115,8 @@ class DamageModel:
 
 @dataclass(frozen=True)
 class Variant:
-    """Logistic regressions on standardised evidence for one kind of input.
-    columns : K names; centre, scale : (K,); intercepts : (3,), weights : (3, K), per border of BORDERS.
-    known : range of the evidence of the fit, None in files without it.
-    reliability : calibration, thresholds and spread between sites; neutral and wide in files without it."""
+    """Logistic regressions on standardised evidence: K columns, centre and scale (K,), intercepts (3,) and weights
+    (3, K) per border."""
 
     columns: tuple[str, ...]
     centre: NDArray[np.float64]
@@ -145,10 +138,8 @@ class Variant:
 
 @dataclass(frozen=True)
 class FittedRange:
-    """Range of one variant's evidence.
-    farthest : 99 % quantile of the distances in the fit; covariance : (K, K) of the standardised evidence.
-    limits : least roof width, most greenness; columns without one are absent.
-    place_share : greatest share of a site's buildings outside the range, among the sites of the fit."""
+    """Range of a variant's evidence: 99 % quantile of distances, covariance (K, K), limits of columns, greatest share
+    outside at a site."""
 
     farthest: float
     covariance: Floats
@@ -156,14 +147,13 @@ class FittedRange:
     place_share: float
 
     def distance(self, standard: Floats) -> Floats:
-        """(N,) Mahalanobis distances of (N, K) standardised evidence as the decision takes it, cut at ± 3. So what is
-        extreme in the way that damaged or intact buildings are is not far off; an unusual combination is."""
+        """(N,) Mahalanobis distances of (N, K) standardised evidence cut at ± 3, so that only unusual combinations
+        are far off."""
         return np.sqrt(np.einsum("ij,ji->i", standard, np.linalg.solve(self.covariance, standard.T)))
 
     def reasons(self, standard: Floats, frame: pd.DataFrame) -> NDArray[np.object_]:
-        """(N,) why each building lies outside, '' where it lies inside.
-        standard : (N, K) as `Variant.standardise` returns it; frame : (N rows) with the columns of the limits where
-        known."""
+        """(N,) why each building lies outside, '' where inside. standard : (N, K); frame : with the columns of the
+        limits."""
         reason = np.where(self.distance(standard) > self.farthest, UNLIKE, "").astype(object)
         for column, limit in self.limits.items():
             if column in frame:
@@ -227,10 +217,8 @@ def to_decision_table(
     thresholds: NDArray[np.float64] | float = 0.5,
     named: NDArray[np.bool_] | None = None,
 ) -> pd.DataFrame:
-    """The decision from (N, 4) probabilities of the grades, NaN rows for buildings not assessed: see `decide`.
-    named : (N,) damaged ones (major damage or worse), by default where the probability of that is one half. Of the two grades
-    on each side, the worse is taken where its share of that side's probability reaches its threshold, (N, 2), one a side. So every
-    grade has its chance to be named, however rare it is."""
+    """The decision from (N, 4) probabilities. named : (N,) damaged ones; of two grades on a side the worse where it
+    reaches its threshold."""
     known = np.isfinite(probabilities[:, 0])
     minor, damaged, destroyed = border_probabilities(np.nan_to_num(probabilities)).T
     named = damaged >= 0.5 if named is None else named
@@ -249,8 +237,7 @@ def to_decision_table(
 
 
 def set_not_assessed(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> EvidenceTable:
-    """The table where assessed buildings with a reason are not assessed; their evidence stays in the table.
-    reasons : (N,) text, '' for buildings to be left as they are."""
+    """The table where assessed buildings with a reason (N,), '' for none, are not assessed; their evidence stays."""
     frame = evidence.frame
     rows = (frame["status"] == ASSESSED).to_numpy() & (reasons != "")
     changed = frame.assign(
@@ -268,7 +255,7 @@ def set_by_network(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> Evi
 
 
 def set_by_water(evidence: EvidenceTable, rows: NDArray[np.bool_]) -> EvidenceTable:
-    """The table where buildings in water that are not assessed by their structure are assessed by the water. rows : (N,) in water."""
+    """The table where buildings in water (rows) that are not assessed by their structure are assessed by the water."""
     frame = evidence.frame
     alone = rows & (frame["status"] == NOT_ASSESSED).to_numpy()
     status, method = np.where(alone, ASSESSED, frame["status"]), np.where(alone, BY_WATER, frame["method"])
@@ -276,9 +263,8 @@ def set_by_water(evidence: EvidenceTable, rows: NDArray[np.bool_]) -> EvidenceTa
 
 
 def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: NDArray[np.object_]) -> NDArray[np.bool_]:
-    """(N,) bool: buildings of a variant that was fitted on other kinds of sites. True for all buildings of a variant
-    that finds a greater share of this site's buildings outside its range than of any site it was fitted on. frame :
-    before any building was set aside; outside : (N,) reasons of `outside_range`."""
+    """(N,) whether more of this site's buildings of a variant lie outside its range than of any site it was fitted
+    on."""
     unlike = np.zeros(len(frame), bool)
     names = model.variant_names(frame)
     for name, variant in model.variants.items():

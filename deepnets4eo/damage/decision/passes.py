@@ -42,9 +42,8 @@ NETWORK_TIME, UNBUILT_TIME, BUILT_TIME = 4.0, 0.5, 2.0  # of the passes over the
 
 @dataclass(frozen=True)
 class ImageSteps:
-    """The long work of a job, its passes over the images; whole, or a part's share of it.
-    part : whose share is done; None for the job that makes the map, which keeps the results of its steps and not only
-    blocks and tiles."""
+    """The long work of a job, its passes over the images. part : whose share is done; None keeps the results of whole
+    steps, too."""
 
     scene: RegisteredScene
     model: DecisionModel
@@ -153,8 +152,8 @@ class ImageSteps:
 
 
 def open_models(inputs: Inputs, settings: Settings) -> tuple[DecisionModel, ClassMapSource | None]:
-    """What grades the buildings, and what labels pixels for shares of classes: opened and checked before long work
-    starts. Errors: InputError and RunError for settings and models that do not fit the inputs."""
+    """What grades the buildings and what labels pixels, checked before long work. Errors: InputError and RunError
+    where they do not fit."""
     post = inputs.post_to_label or inputs.post
     class_map = open_class_map_source(settings.class_shares, post, inputs.dsm_post) if settings.class_shares else None
     return load_model(inputs, settings), class_map
@@ -162,7 +161,7 @@ def open_models(inputs: Inputs, settings: Settings) -> tuple[DecisionModel, Clas
 
 def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionModel:
     """The model of the decision; on radar a network decides alone, and the weight-free model is refused. Errors:
-    InputError for settings that do not fit, and images that the model cannot read."""
+    InputError."""
     model = DecisionModel.load(settings.model, settings.network_weight, settings.damaged_share)
     radar = inputs.radar if settings.sensor == "auto" else ()
     if radar and model.grader is None:
@@ -181,9 +180,7 @@ def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionMo
 
 @dataclass(frozen=True)
 class Passes:
-    """Progress of the passes over the images in their order, each called with its own share that is done.
-    network : over both images; evidence; unbuilt, built : of outlines without a building, of their sums and of the
-    network for buildings; post : of the network over the post image alone."""
+    """Progress of the passes over the images in their order, each called with its own share that is done."""
 
     network: Progress | None
     evidence: Progress | None

@@ -1,7 +1,5 @@
-"""Outlines where the pre image shows no building: they were built later, or never stood there.
-
-Takes the pre image and the outlines on it; compares them with copies of themselves on open ground of the same image, so
-that no threshold comes from another site. Does nothing where both look alike in the image."""
+"""Outlines where the pre image shows no building: compared with copies of themselves on open ground of the same
+image."""
 
 from __future__ import annotations
 
@@ -55,9 +53,8 @@ POINTS = np.array([-1, -1, -1, -1, -1, 1])  # sign with which each of `ground_li
 
 @dataclass(frozen=True)
 class UnbuiltOutlines:
-    """Which of N outlines show no building.
-    flags : (N,) bool; auc : of the comparison, NaN where it was not made; few_copies : how many copies of outlines
-    found open ground, where these were too few for it, else None."""
+    """Which of N outlines show no building; auc : of the comparison, NaN if not made; few_copies : their number where
+    too few for it."""
 
     flags: NDArray[np.bool_]
     auc: float = float("nan")
@@ -78,10 +75,8 @@ def find_unbuilt(
     tiles: TileWork = TileWork(),
     steps: Steps | None = None,
 ) -> UnbuiltOutlines:
-    """Outlines that look like the open ground around them in the pre image, not like the other outlines.
-    alignment : how the outlines must move to lie on the roofs of the pre image; None where they lie right.
-    progress, scratch, part, steps : as in `gather`. network : looks within outlines and copies too; tiles : of its pass. Cost:
-    one pass over the pre image where outlines are. Memory: as `gather`."""
+    """Outlines that look like the open ground around them. alignment : onto the roofs of the pre image; network :
+    looks within outlines, too."""
     nothing = UnbuiltOutlines(np.zeros(len(footprints), bool))
     if pre.grid.crs is not None and max(gsd_m(pre.grid)) > (COARSEST_M if network is None else COARSEST_BY_NETWORK_M):
         return nothing
@@ -134,8 +129,8 @@ def _possible_buildings(outlines: Geometries, image: Layer) -> Geometries:
 
 
 def place_decoys(outlines: Geometries, image: Layer, rng: np.random.Generator) -> Geometries:
-    """Copies of the outlines on ground of the image that no outline takes, at most one for each outline.
-    outlines : (N,) polygons in pixels of the image. returns : (D,) polygons, D ≤ 400, apart from each other."""
+    """At most 400 copies (D,) of the outlines (N,), in pixels of the image, on ground that no outline and no other
+    copy takes."""
     size_m = np.array(known_or_assumed_gsd_m(image.grid)[::-1])
     wanted = min(MOST_DECOYS, len(outlines))
     sources = outlines[rng.integers(0, len(outlines), wanted * DRAWS)]
@@ -157,9 +152,8 @@ def place_decoys(outlines: Geometries, image: Layer, rng: np.random.Generator) -
 
 
 def ground_likeness(sums: dict[str, Floats]) -> Floats:
-    """(N, 6) measures that differ between roofs and open ground in one image, free of its brightness and contrast. Edge
-    support of the outline, right angles, texture, contrast and colour difference to the ground within 20 m (log2), and
-    how much greener than it the outline is."""
+    """(N, 6) measures that differ between roofs and open ground: edges, right angles, texture, contrast, colour and
+    greenness."""
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = image_means(sums, "post")
         colour = [mean[band] - mean[f"near_{band}"] for band in ("red", "green", "blue")]

@@ -1,7 +1,4 @@
-"""The one streaming pass: blocks that hold buildings, two at a time, their sums added up per building.
-
-A block is read, its pixels are measured and summed over the pieces of buildings that lie in it. Cost: pixels of the block plus
-pixels of the buildings in it. Memory: two blocks plus one row of sums per building."""
+"""The one streaming pass: blocks that hold buildings, two at a time, their sums added up per building."""
 
 from __future__ import annotations
 
@@ -53,13 +50,11 @@ Read = dict[str, tuple[NDArray[Any], NDArray[np.bool_]]]
 
 @dataclass(frozen=True)
 class BuildingGeometry:
-    """The buildings of a job in working pixels.
-    sides : of their outlines; own : the pixels these enclose; body : the same, grown by a metre.
-    centres : (N, 2) float64, row and col of the middle of each bounding box, NaN for empty outlines.
-    left_out : (N,) why an outline is not measured and stands here as an empty one; '' where it is measured.
-    inside_share : (N,) share of its area that lies in the image, 0–1; 1 for empty outlines.
-    moved : (N, 2) int64, rows and columns by which the post image shows the roof beside where the pre image does; the outlines lie
-    where the post image shows it. searched : whether roofs were looked for beside their place (`roofs.find_roofs`)."""
+    """The buildings of a job in working pixels: sides of outlines, pixels within (own), and grown by a metre (body);
+    centres (N, 2), row and col.
+
+    left_out : (N,) why one is not measured, else ''; moved : (N, 2) rows and columns from the pre image's roof;
+    searched : if looked for."""
 
     sides: Sides
     own: Outlines
@@ -111,10 +106,8 @@ class Table:
 
 @dataclass(frozen=True)
 class BlockSums:
-    """The sums of one block, by building.
-    sums : of all buildings that touch the block, to be added up. best : the best of all shifts, of those that lie in
-    the block whole. shifted : sums for every shift, of the others, to be added up first. context : the neighbourhood of
-    the buildings centred in the block."""
+    """Sums of one block by building: to be added (sums), best of all shifts (best), of each shift if cut (shifted),
+    of the surroundings (context)."""
 
     sums: Table
     best: Table
@@ -158,9 +151,7 @@ class BlockWithMargin:
 def measure_block(
     window: Window, working_grid: WorkingGrid, geometry: BuildingGeometry, radiometry: dict[str, Radiometry]
 ) -> BlockSums:
-    """Sums of one block.
-    window : its sides are multiples of 8 pixels. Peak memory: some 30 float32 maps of the block (150 MB), however many
-    buildings lie in it or over each other; and 600 bytes a building."""
+    """Sums of one block, whose sides are multiples of 8 pixels. Peak memory: 150 MB of maps and 600 bytes a building."""
     block = BlockWithMargin(working_grid, window, window.grow(MARGIN_PX))
     maps = {
         name: measure_maps(*working_grid.read(name, block.around), radiometry[name], working_grid.gsd_m)
@@ -264,8 +255,7 @@ def _colours(maps: Maps) -> tuple[int, int, int]:
 def _outline_sums(
     block: BlockWithMargin, sides: Sides, buildings: Indices, maps: Maps, back: Indices
 ) -> tuple[BuildingSums, BuildingSums]:
-    """Edge strength across the outline for each shift, and shadow outside the walls by the way they face.
-    back : (M,) of `BlockWithMargin.back`."""
+    """Edge strength across the outline for each shift, and shadow outside the walls by the way they face."""
     traced = sides.subset(buildings).trace(STEP_PX, block.window.box)
     at = traced.points[:, ::-1]  # row, col
     inside = block.window.holds(at)
@@ -355,14 +345,14 @@ def collect(
     block_px: int = BLOCK_PX,
     steps: Steps | None = None,
     step: str = "evidence",
+    images: dict[str, Radiometry] | None = None,
 ) -> dict[str, BuildingSums]:
-    """Sums per building by name, (N, K) float64 each.
-    Context columns are NaN for buildings whose centre lies outside the grid. progress : called with the share done.
-    journal : of `block_journal`, keeps finished blocks, those of an interrupted job too. part : whose blocks are measured;
-    the sums of buildings that reach into other blocks are incomplete. block_px : side of a block, a multiple of 8; the
-    result does not depend on it. steps : has the blocks done by other processes, as those of `step`; the buildings of
-    blocks that fail are left out with the reason."""
-    radiometry = radiometries(working_grid, geometry)
+    """Sums per building by name, (N, K) float64; NaN context for centres outside the grid. images : radiometry by
+    role, if measured already.
+
+    The result does not depend on block_px; buildings of blocks that other processes (steps) fail to do are left out
+    with the reason."""
+    radiometry = radiometries(working_grid, geometry) if images is None else images
     height, width = (
         -(-side // CELL_PX) * CELL_PX for side in working_grid.shape
     )  # whole cells; no data beyond the edge

@@ -1,7 +1,4 @@
-"""Which bands of an image are its red, green and blue: those that all evidence, networks and the page look at.
-
-Takes layers; returns layers of these bands, and findings where an image does not say which they are, or a band serves as mask.
-"""
+"""Which bands of an image are its red, green and blue, and what is wrong with bands that are none."""
 
 from __future__ import annotations
 
@@ -15,9 +12,8 @@ from deepnets4eo.rasters.scene import Layer
 
 
 def in_colour(image: Layer) -> Layer:
-    """An image of three bands or more as red, green and blue; one of fewer as it is. Where its names, wavelengths or
-    colour interpretation say which bands these are, they get these names; else the first three are taken, under the
-    names that they have."""
+    """Red, green and blue of an image by its names, wavelengths or colour interpretation, else its first three bands;
+    fewer as they are."""
     if image.count < len(COLOURS):
         return image
     declared = declared_colours(image)
@@ -39,8 +35,8 @@ def unmasked_bands(images: Mapping[str, Layer | None]) -> list[Finding]:
 
 
 def unknown_colours(images: Mapping[str, Layer | None]) -> list[Finding]:
-    """A finding for each image, by role, whose file has more than three bands and does not say which are red, green and
-    blue. None for arrays in memory, which have no names: the caller knows the order of their bands."""
+    """A finding for each file of more than three bands that does not say which are red, green and blue; none for
+    arrays in memory."""
     return [
         Finding(
             f"unknown_colours_{role}", "caution",

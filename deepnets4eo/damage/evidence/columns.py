@@ -1,7 +1,5 @@
-"""The evidence columns: what each measures, and how it comes from the sums of the pass.
-
-Columns are logarithms of ratios, correlations, shares, and differences against the neighbourhood: free of each image's
-brightness, contrast and size. What cannot be known for a building is NaN."""
+"""The evidence columns: what each measures, and how it comes from the sums of the pass; NaN where that cannot be
+known."""
 
 from __future__ import annotations
 
@@ -71,8 +69,7 @@ USUAL_AGREEMENT, LEAST_AGREEMENT = (
 
 
 def evidence_columns(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]) -> pd.DataFrame:
-    """All evidence of N buildings; columns that need the pre image are NaN where `paired` is False. Columns whose
-    inputs were not given at all (heights, the pre image) are left out."""
+    """All evidence of N buildings that has inputs; columns that need the pre image are NaN where `paired` is False."""
     with np.errstate(invalid="ignore", divide="ignore"):
         columns = _of_post(image_means(sums, "post"))
         if "pre_inside" in sums:

@@ -1,4 +1,4 @@
-"""Where the post image shows assessed ground, and ground without outlines; from an overview, to about a thousandth of its side."""
+"""Where the post image shows assessed ground, and ground without outlines, from an overview."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ NEAR_M = 50.0  # ground farther from every outline than that was not looked at
 
 @dataclass(frozen=True)
 class Extents:
-    """Two GeoDataFrames of one row each, in the post image's CRS: (multi)polygons, empty where nothing is.
-    assessed : valid, cloud-free ground within 50 m of an assessed outline; without_outlines : such ground farther than
-    50 m from every outline, assessed or not."""
+    """One row each in the post image's CRS: clear ground within 50 m of an assessed outline, and ground farther from
+    every outline."""
 
     assessed: gpd.GeoDataFrame
     without_outlines: gpd.GeoDataFrame
@@ -34,8 +33,7 @@ class Extents:
 def map_extents(
     post: Layer, cloud_mask: Layer | None, outlines: NDArray[np.object_], assessed: NDArray[np.bool_]
 ) -> Extents:
-    """What of the post image was assessed, and what has no outline.
-    outlines : (N,) polygons in the post image's CRS, where it shows the buildings; assessed : (N,)."""
+    """What of the post image was assessed, and what has no outline. outlines : (N,) in its CRS; assessed : (N,)."""
     data, valid, coarse = post.thumbnail(OVERVIEW_PX)
     seen = nonzero_valid(data, valid)
     if cloud_mask is not None:

@@ -1,7 +1,5 @@
-"""Evidence per building: footprints, two registered images and what else is there → one table.
-
-Takes layers, footprints and their registration; works in one streaming pass over both images. A building that cannot
-be assessed keeps its row, with the status not_assessed and the reason; one without a usable pre image is post_only."""
+"""Evidence per building: footprints, two registered images and what else is there become one table, in one streaming
+pass."""
 
 from __future__ import annotations
 
@@ -18,7 +16,8 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Geometries, Indices, Points
 from deepnets4eo.damage.evidence.block import BLOCK_PX, BODY_M, BuildingGeometry, block_journal, collect, radiometries
 from deepnets4eo.damage.evidence.columns import evidence_columns, post_columns_of_pre
-from deepnets4eo.damage.evidence.roofs import RoofPlaces, find_roofs, roof_agreement
+from deepnets4eo.damage.evidence.maps import Radiometry
+from deepnets4eo.damage.evidence.roofs import RoofPlaces, Views, find_roofs, roof_agreement
 from deepnets4eo.damage.evidence.table import ENCLOSING, LARGE, OUTSIDE, EvidenceTable, assess_coverage
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, make_working_grid
 from deepnets4eo.damage.vocabulary import PRE_POST
@@ -111,14 +110,16 @@ def gather(
     outlines = footprints.in_pixels(post.grid) if outlines_px is None else outlines_px
     unreachable = shapely.is_empty(outlines) & ~shapely.is_empty(footprints.frame.geometry.to_numpy())
     geometry, shift_px = _move_buildings(outlines, working_grid, post.grid, alignment, carried)
-    roofs = _roofs_beside(working_grid, geometry, workers, scratch)
+    images = radiometries(working_grid, geometry)
+    roofs = _roofs_beside(working_grid, geometry, images, workers, scratch)
     if roofs is not None:
         geometry, shift_px = _move_buildings(outlines, working_grid, post.grid, alignment, carried, roofs.moved)
+        images = radiometries(working_grid, geometry)
     geometry.left_out[unreachable] = OUTSIDE
     journal = block_journal(scratch, working_grid, geometry)
     sums = collect(
         working_grid, geometry, workers=workers, progress=progress, journal=journal, part=part, block_px=block_px,
-        steps=steps, step=EVIDENCE,
+        steps=steps, step=EVIDENCE, images=images,
     )  # fmt: skip
     coverage = assess_coverage(sums, geometry, working_grid)
     if not sums:  # no block could be measured
@@ -132,28 +133,26 @@ def gather(
 
 
 def roofs_in_place(pre: Layer, post: Layer, outlines_px: Geometries, registration: Registration) -> tuple[float, float]:
-    """How well roofs are found again where a registration puts them (see `roofs.roof_agreement`).
-    outlines_px : (N,) footprints in pixels of the post image, which lie right on the pre image."""
+    """How well roofs are found again where a registration puts them. outlines_px : (N,) in post pixels, right on the
+    pre image."""
     working_grid = make_working_grid(pre, post, registration, coarsest_pre=COARSEST_PRE)
     if "pre" not in working_grid.layers:
         return float("nan"), float("nan")
     geometry, _ = _move_buildings(outlines_px, working_grid, post.grid, None, registration)
-    return roof_agreement(working_grid, geometry.body, geometry.centres, radiometries(working_grid, geometry))
+    images = radiometries(working_grid, geometry)
+    return roof_agreement(Views(working_grid, geometry.body, geometry.centres, images))
 
 
 def _roofs_beside(
-    working_grid: WorkingGrid, geometry: BuildingGeometry, workers: int, scratch: Path | None
-) -> RoofPlaces | None:
+    working_grid: WorkingGrid, geometry: BuildingGeometry, images: dict[str, Radiometry], workers: int,
+    scratch: Path | None,
+) -> RoofPlaces | None:  # fmt: skip
     """Where roofs stand beside their place in the post image, in scenes where they do; heights lead where they are given."""
     if "pre" not in working_grid.layers or {"dsm_pre", "dsm_post"} & set(working_grid.layers):
         return None
-
-    def find() -> RoofPlaces | None:
-        images = radiometries(working_grid, geometry)
-        return find_roofs(working_grid, geometry.body, geometry.centres, images, workers)
-
+    views = Views(working_grid, geometry.body, geometry.centres, images)
     journal = replace(block_journal(scratch, working_grid, geometry), kinds=(RoofPlaces,))
-    return journal.run("roofs", find)
+    return journal.run("roofs", lambda: find_roofs(views, workers))
 
 
 def _move_buildings(
@@ -164,8 +163,8 @@ def _move_buildings(
     registration: Registration | None,
     beside: Indices | None = None,
 ) -> tuple[BuildingGeometry, Points]:
-    """Buildings where the post image shows them, and how far (N, 2) each was moved, in its pixels (col, row).
-    beside : (N, 2) rows and columns of working pixels by which roofs were found beside that place; None where none was looked for."""
+    """Buildings where the post image shows them, and how far (N, 2) each was moved. beside : (N, 2) by which roofs
+    were found beside."""
     parts, shifts, enclosing = [], [], encloses_others(outlines)
     for rows in chunks(len(outlines)):
         moved = on_post(outlines[rows], grid, alignment, registration, rows)
@@ -188,10 +187,8 @@ def on_post(
     registration: Registration | None,
     rows: slice = slice(None),
 ) -> Geometries:
-    """Outlines in post pixels, moved to where the post image shows the buildings.
-    grid : of the post image.
-    rows : which of the alignment's buildings they are.
-    registration : carries them on from the pre image; None (or failed) where they lie on the post image already."""
+    """Outlines in post pixels, moved to where the post image shows the buildings. registration : None where they lie
+    on post already."""
     coordinates, owner = shapely.get_coordinates(outlines, return_index=True)
     if alignment is not None:
         coordinates = coordinates + alignment.offsets_px(grid, _centres(outlines), rows)[owner]
@@ -203,8 +200,8 @@ def on_post(
 def building_geometry(
     outlines: Geometries, working_grid: WorkingGrid, enclosing: NDArray[np.bool_]
 ) -> BuildingGeometry:
-    """Outlines from post pixels to working pixels, made ready for the pass; those that can be no buildings stay out.
-    enclosing : (N,) those around many others, as in `encloses_others`."""
+    """Outlines from post pixels to working pixels without those that can be no buildings. enclosing : (N,) around
+    many others."""
     on_working_grid = transform_shapes(working_grid.post_to_work, outlines)
     larger = larger_than_buildings(on_working_grid, working_grid.gsd_m)
     on_working_grid = without(on_working_grid, larger | enclosing)

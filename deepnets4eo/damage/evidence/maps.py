@@ -1,9 +1,7 @@
-"""What is measured at every pixel of one image: light, its derivatives and its roughness, in the image's own contrast unit.
+"""What is measured at every pixel of an image: light, its derivatives and its roughness, in the image's own contrast
+unit.
 
-Three steps: small-window filters on maps without NaN, a few passes over memory each; the radiometry of an image, measured once from
-windows spread over its buildings, so that sensors, stretches and light cancel; the maps of a block. Roughness is the local
-standard deviation; its floor is the smoothest spot nearby: a roof, even a patched one, has smooth planes everywhere, rubble has none.
-"""
+The floor of the roughness is the smoothest spot nearby: a roof has smooth planes everywhere, rubble has none."""
 
 from __future__ import annotations
 
@@ -123,9 +121,8 @@ BLANK_PX = 31  # side of a square of one single value that no ground shows, not 
 
 @dataclass(frozen=True)
 class Radiometry:
-    """Typical luminance and contrast of an image, in its own counts.
-    level : median luminance; unit : median over windows of the spread (84th − 16th percentile) of cell luminances;
-    noise : median over windows of the gradient's median power, in squared contrast units."""
+    """Median luminance of an image in its counts, contrast unit (median spread of windows), and noise of gradients in
+    squared units."""
 
     level: float
     unit: float
@@ -147,8 +144,8 @@ def nonzero_valid(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.bo
 
 
 def blank(data: NDArray[Any]) -> NDArray[np.bool_]:
-    """Pixels (h, w) in a square of 31 × 31 pixels whose values are exactly one and the same in every band.
-    data : (C, h, w). No camera records that: it is undeclared nodata, or a saturated or lost block."""
+    """Pixels (h, w) in a square of 31 × 31 pixels of one single value in every band: undeclared nodata, or a
+    saturated or lost block."""
     same = np.ones(data.shape[1:], bool)
     same[1:] &= (data[:, 1:] == data[:, :-1]).all(axis=0)
     same[:, 1:] &= (data[:, :, 1:] == data[:, :, :-1]).all(axis=0)
@@ -191,8 +188,8 @@ def light_of(data: NDArray[Any], radiometry: Radiometry) -> FloatImage:
 
 
 def edge_directions(light: FloatImage, valid: NDArray[np.bool_], radiometry: Radiometry) -> Spectrum:
-    """Doubled directions of edges (h, w) complex64, weighted 0–1 by how far they stand out of the image's noise: the same
-    where the sun stands on the other side."""
+    """Doubled directions of edges (h, w) complex64, the same for light from the other side, weighted 0–1 against the
+    image's noise."""
     return orientation_field(light, valid, ROOF_SIGMA_PX, radiometry.noise)
 
 
@@ -209,11 +206,8 @@ SMALLEST_ROUGHNESS = np.float32(0.003)  # contrast units; about the step of an 8
 
 @dataclass(frozen=True)
 class Maps:
-    """Per-pixel measures of a block, each (h, w) float32.
-    light : luminance above the image's typical level; along_row, along_col : its derivatives per pixel;
-    rough : standard deviation in 3 × 3 pixels; log_floor : log2 of the smallest `rough` within 3.5 m (all in contrast
-    units). bands : (C, h, w) as read; valid : (h, w) bool; blank : (h, w) bool, one single value over a wide square,
-    not valid either. radiometry : of the image."""
+    """Per-pixel measures (h, w) of a block in contrast units; log_floor : log2 of the least `rough` within 3.5 m;
+    blank : one value, not valid."""
 
     light: FloatImage
     along_row: FloatImage

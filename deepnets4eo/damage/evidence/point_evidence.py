@@ -1,8 +1,5 @@
-"""Clouds of points, or surface models, as evidence of a damage job: height loss, rubble and debris of every building.
-
-Takes heights after the event, and before it where there are any; measures them on the footprints as they lie on the heights,
-whatever the images' offset. The share of a building that has come down takes part in the decision by a card that was
-fitted on cities of the miniature city; the other columns are shown beside it."""
+"""Clouds of points or surface models as evidence: height loss, rubble and debris of every building, measured on its
+footprint."""
 
 from __future__ import annotations
 
@@ -157,8 +154,8 @@ def with_point_columns(evidence: EvidenceTable, columns: pd.DataFrame) -> Eviden
 
 
 def check_point_evidence(points: PointEvidence, footprints: Footprints, rasters: Sequence[Any]) -> None:
-    """Refuse heights that cannot be used, before the long work. Errors: InputError for files that cannot be read,
-    footprints without a CRS, weights of more than 1 together; GridError for heights of another site or CRS."""
+    """Refuse heights that cannot be used, before the long work. Errors: InputError; GridError for heights of another
+    site or CRS."""
     from deepnets4eo.points import check_heights
 
     if footprints.crs is None:

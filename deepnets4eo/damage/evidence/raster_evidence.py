@@ -1,10 +1,8 @@
-"""Rasters as evidence of every building, inside its outline on the post image: means of scores, such as of change, and class shares.
+"""Rasters as evidence of every building: means of scores, such as of change, and shares of classes inside its
+outline.
 
-Takes any raster of one score a pixel that lies on the ground as the post image does, whatever its grid; it takes part in the decision
-only where a card beside the raster, or the user, says with what weight (see `EvidenceCard`). Shares of the classes of a label raster, or
-of a run that labels the post image, are shown only: it is not known beforehand which classes indicate damage.
-Refuses rasters of another site, several bands without a name, values that are not finite, names of other columns, labels without a
-legend, and runs whose inputs the job does not have."""
+Scores take part in the decision only by the weight of a card (`EvidenceCard`) or of the user; shares of classes are
+only shown."""
 
 from __future__ import annotations
 
@@ -97,9 +95,8 @@ class RasterEvidence:
 
 @dataclass(frozen=True)
 class ScoreLayer:
-    """A raster of scores on the post image's grid.
-    scale : what its values are multiplied by. card : None where there is none; card_file : where it was read, if it
-    was."""
+    """A raster of scores on the post image's grid, with the scale of its values, and its card and that card's file
+    where there is one."""
 
     evidence: RasterEvidence
     layer: Layer
@@ -151,8 +148,8 @@ class ScoreLayer:
 
 
 def open_raster_evidence(evidence: Sequence[RasterEvidence], post: Layer) -> tuple[ScoreLayer, ...]:
-    """The rasters on the post image's grid, checked before the long work. Errors: GridError for rasters of another
-    site; InputError for bands or values that cannot be used, two of one name, weights of more than 1 together."""
+    """The rasters on the post image's grid, checked before the long work. Errors: GridError for another site;
+    InputError for unusable ones."""
     names = [each.name for each in evidence]
     if len(set(names)) < len(names):
         raise InputError(f"evidence is named {', '.join(names)}; each needs its own name. Rename one.")
@@ -198,10 +195,8 @@ def _one_band(layer: Layer, name: str) -> Layer:
 
 
 def mean_scores(layers: Sequence[ScoreLayer], outlines: NDArray[np.object_], workers: int) -> pd.DataFrame:
-    """Mean score of N buildings, a column a raster; NaN where no pixel is valid.
-
-    outlines : (N,) polygons in the post image's CRS, where it shows the buildings. Peak memory: that of zonal sums.
-    Errors: InputError where no building has a score, and for scores beyond 0–1 that are to be probabilities."""
+    """Mean score of N buildings, a column a raster; NaN without a valid pixel. Errors: InputError without any score,
+    or beyond 0–1."""
     columns = {}
     for layer in layers:
         logger.info("measuring %s …", layer.column)
@@ -268,9 +263,8 @@ class ClassMapSource:
 
 
 def open_class_map_source(source: str | Path, post: Layer, dsm_post: Layer | None) -> ClassMapSource:
-    """Open a run's folder or a raster of labels, checked before the long work. The layer `dsm` of a run is the surface
-    model after the event, its first other layer the post image. Errors: InputError where there is nothing; RunError where
-    the run needs other layers; LabelError for labels that do not say their classes; GridError for another site."""
+    """Open a run's folder or a raster of labels, checked before the long work. Errors: InputError, RunError,
+    LabelError or GridError."""
     if Path(source).is_file():
         return _open_labels(Layer.open(source), post)
     if not Path(source).exists():
@@ -316,10 +310,8 @@ def with_class_shares(
     workers: int,
     scratch: Path | None = None,
 ) -> EvidenceTable:
-    """The table with a column a class: its share of the labelled pixels in the outline, 0–1; NaN where there are none.
-    outlines : (N,) polygons in the post image's CRS, where it shows the buildings. scratch : folder of this job where
-    the labels are kept, so that an interrupted job need not find them again. Peak memory: that of prediction, and of
-    zonal counts."""
+    """The table with each class's share of the labelled pixels in the outline, 0–1 or NaN. scratch : where the labels
+    are kept."""
     legend = class_map.legend
     with nullcontext(scratch) if scratch is not None else tempfile.TemporaryDirectory() as folder:
         labels = class_map.label(Path(folder), workers)

@@ -1,14 +1,14 @@
-"""The same roof found again: how well its pattern in the pre image agrees with the post image, and where the post image shows it.
+"""The same roof found again: how well its pattern in the pre image agrees with the post image, and where the post
+image shows it.
 
-Edge directions are compared with doubled angles, so that light from the other side changes nothing. Views from the side show a roof
-beside the ground below it, by its height times the lean of the view: a sample of roofs says whether the two dates differ so, and along
-which line roofs lie then; only there each roof is looked for.
-"""
+In views from the side roofs lie beside their ground by their height; a sample says along which line, and only there
+each is looked for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,17 +40,39 @@ ALONG_M, ACROSS_M = 1.0, 1.5  # added to the ends, and to the sides
 
 @dataclass(frozen=True)
 class RoofPlaces:
-    """Where the post image shows N roofs. moved : (N, 2) int64, rows and columns from where they would lie without a lean;
-    match : (N,) agreement there, NaN where it cannot be measured."""
+    """Where the post image shows N roofs: (N, 2) int64 rows and columns moved, and the agreement (N,) there, NaN if
+    not measurable."""
 
     moved: Indices
     match: Floats
 
 
 @dataclass(frozen=True)
+class Views:
+    """Both images of a place, and N buildings in them: outlines with their edge in working pixels, and centres (N, 2), row and col."""
+
+    working_grid: WorkingGrid
+    body: Outlines
+    centres: NDArray[np.float64]
+    radiometry: dict[str, Radiometry]
+
+    @cached_property
+    def inside(self) -> Indices:
+        """(M,) buildings whose centre lies in the grid."""
+        return np.flatnonzero(Window(0, 0, *self.working_grid.shape).holds(self.centres))
+
+    def fields(self, window: Window) -> tuple[Spectrum, Spectrum]:
+        """Edge directions of pre and post in a window."""
+        before, after = (
+            _directions(self.working_grid, name, window, self.radiometry[name]) for name in ("pre", "post")
+        )
+        return before, after
+
+
+@dataclass(frozen=True)
 class Roof:
-    """The pattern of a roof in the pre image: edge directions (h, w), 0 outside the roof, and its pixels (h, w) as 0 and 1.
-    row, col : of its upper left corner in the map it was cut from."""
+    """The pattern of a roof in the pre image: edge directions (h, w), 0 outside, its pixels as 0 and 1, and its upper
+    left corner."""
 
     pattern: Spectrum
     mask: NDArray[np.float32]
@@ -108,8 +130,8 @@ def _middle(low: int, high: int) -> tuple[int, int]:
 def match_roofs(
     body: Outlines, members: Indices, around: Window, fields: tuple[Spectrum, Spectrum], reach: int
 ) -> Floats:
-    """(M,) best agreement of roofs within `reach` pixels; NaN where there is nothing to compare.
-    fields : edge directions of pre and post in the window `around`, which holds the roofs' middles and `reach` around them."""
+    """(M,) best agreement of roofs within `reach` pixels, NaN without anything to compare. fields : of pre and post
+    in `around`."""
     before, after = fields
     match = np.full(len(members), np.nan)
     for number, roof in enumerate(cut_roofs(body, members, around, before)):
@@ -130,78 +152,58 @@ def _best(roof: Roof, after: Spectrum, reach: int, where: NDArray[np.bool_] | No
     return peak - reach, float(surface.max())
 
 
-def find_roofs(
-    working_grid: WorkingGrid,
-    body: Outlines,
-    centres: NDArray[np.float64],
-    radiometry: dict[str, Radiometry],
-    workers: int = 2,
-) -> RoofPlaces | None:
-    """Where the post image shows each of N roofs; None where the views of both dates do not differ so far that it matters.
-
-    body : of the buildings, with their edge, in working pixels; centres : (N, 2) row and col. Reads both images once more where they do."""
-    reach = min(int(REACH_M / working_grid.gsd_m), MOST_REACH_PX)
-    inside = np.flatnonzero(Window(0, 0, *working_grid.shape).holds(centres))
-    where, usual, chance = _search(working_grid, body, centres, inside, radiometry, reach)
+def find_roofs(views: Views, workers: int = 2) -> RoofPlaces | None:
+    """Where the post image shows each of N roofs; None where the views of both dates hardly differ."""
+    reach = min(int(REACH_M / views.working_grid.gsd_m), MOST_REACH_PX)
+    where, usual, chance = _search(views, reach)
     if where is None:
         return None
+    centres, inside = views.centres, views.inside
     moved, match = np.tile(usual, (len(centres), 1)), np.full(len(centres), np.nan)
 
     def match_roofs(window: Window) -> tuple[Indices, Indices, Floats]:
         members = inside[window.holds(centres[inside])]
         around = window.grow(WIDEST_PX // 2 + reach + FILTER_PX)
-        before, after = _fields(working_grid, around, radiometry)
+        before, after = views.fields(around)
         offsets, best = np.tile(usual, (len(members), 1)), np.full(len(members), np.nan)
-        for number, roof in enumerate(cut_roofs(body, members, around, before)):
+        for number, roof in enumerate(cut_roofs(views.body, members, around, before)):
             if roof is not None:
                 offset, best[number] = _best(roof, after, reach, where)
                 offsets[number] = offset if best[number] > chance else usual
         return members, offsets, best
 
-    occupied = [window for window in blocks(working_grid.shape, BLOCK_PX) if window.holds(centres[inside]).any()]
+    occupied = [window for window in blocks(views.working_grid.shape, BLOCK_PX) if window.holds(centres[inside]).any()]
     for members, offsets, best in in_order(match_roofs, occupied, workers):
         moved[members], match[members] = offsets, best
     return RoofPlaces(moved, match)
 
 
-def _search(
-    working_grid: WorkingGrid,
-    body: Outlines,
-    centres: NDArray[np.float64],
-    inside: Indices,
-    radiometry: dict[str, Radiometry],
-    reach: int,
-) -> tuple[NDArray[np.bool_] | None, Indices, float]:
-    """Places (2 r + 1, 2 r + 1) at which the roofs of a leaning scene are looked for, or None; the usual place (row, col); and the
-    agreement that chance reaches with other places."""
-    best, elsewhere = _sample(working_grid, body, centres, inside, radiometry, reach)
+def _search(views: Views, reach: int) -> tuple[NDArray[np.bool_] | None, Indices, float]:
+    """Places (2 r + 1, 2 r + 1) to look for roofs, or None; the usual place (row, col); the agreement that chance
+    reaches."""
+    best, elsewhere = _sample(views, reach)
+    gsd_m = views.working_grid.gsd_m
     none = np.zeros(2, np.int64)
     if len(elsewhere) < LEAST_FOUND:
         return None, none, 0.0
     chance = float(np.quantile(elsewhere, CHANCE))
     offsets = np.array([offset for offset, value in best if value > chance]).reshape(-1, 2)
-    far = np.hypot(*offsets.T) * working_grid.gsd_m > LEANING_M
+    far = np.hypot(*offsets.T) * gsd_m > LEANING_M
     if len(offsets) < LEAST_FOUND or far.mean() < LEANING_SHARE:
         return None, none, chance
-    return lean_line(offsets, reach, working_grid.gsd_m), np.round(np.median(offsets, axis=0)).astype(np.int64), chance
+    return lean_line(offsets, reach, gsd_m), np.round(np.median(offsets, axis=0)).astype(np.int64), chance
 
 
-def _sample(
-    working_grid: WorkingGrid,
-    body: Outlines,
-    centres: NDArray[np.float64],
-    inside: Indices,
-    radiometry: dict[str, Radiometry],
-    reach: int,
-) -> tuple[list[tuple[Indices, float]], Floats]:
+def _sample(views: Views, reach: int) -> tuple[list[tuple[Indices, float]], Floats]:
     """Best place and agreement of a sample of roofs, and their best agreement with the surroundings of other roofs."""
+    body, centres, inside = views.body, views.centres, views.inside
     large = inside[(body.box[inside, 2:] - body.box[inside, :2]).prod(axis=1) >= LEAST_PX]
     drawn = large[order_by_place(centres[large])][spread_indices(len(large), SAMPLE)]
     roofs: list[Roof] = []
     spectra: list[Spectrum] = []
     for number, (row, col) in zip(drawn, centres[drawn].astype(np.int64), strict=True):
         around = Window(int(row), int(col), 1, 1).grow(WIDEST_PX // 2 + reach + FILTER_PX)
-        before, after = _fields(working_grid, around, radiometry)
+        before, after = views.fields(around)
         roof = next(cut_roofs(body, np.array([number]), around, before))
         if roof is not None and roof.pattern.any():
             roofs.append(roof)
@@ -211,21 +213,18 @@ def _sample(
     return best, np.array([value for value in others if np.isfinite(value)])
 
 
-def roof_agreement(
-    working_grid: WorkingGrid, body: Outlines, centres: NDArray[np.float64], radiometry: dict[str, Radiometry]
-) -> tuple[float, float]:
-    """Median agreement of a sample of roofs within 2 m, and what nine of ten of them do not reach with the surroundings of others;
-    NaN where there are too few roofs."""
-    inside = np.flatnonzero(Window(0, 0, *working_grid.shape).holds(centres))
-    best, elsewhere = _sample(working_grid, body, centres, inside, radiometry, round(IN_PLACE_M / working_grid.gsd_m))
+def roof_agreement(views: Views) -> tuple[float, float]:
+    """Median agreement of a sample of roofs within 2 m, and the 0.9 quantile of that with other surroundings; NaN for
+    too few roofs."""
+    best, elsewhere = _sample(views, round(IN_PLACE_M / views.working_grid.gsd_m))
     if len(elsewhere) < LEAST_FOUND:
         return float("nan"), float("nan")
     return float(np.nanmedian([value for _, value in best])), float(np.quantile(elsewhere, 0.9))
 
 
 def lean_line(offsets: Indices, reach: int, gsd_m: float) -> NDArray[np.bool_]:
-    """Places (2 r + 1, 2 r + 1) along the line on which the roofs of a scene lie by their heights, and those within 2 m of no lean.
-    offsets : (M, 2) rows and columns at which roofs of a sample were found."""
+    """Places (2 r + 1, 2 r + 1) along the line on which roofs lie by their heights, or within 2 m. offsets : (M, 2)
+    of a sample."""
     middle = np.median(offsets, axis=0)
     away = offsets - middle
     near = away[np.hypot(*away.T) <= np.quantile(np.hypot(*away.T), 0.9)]  # a few are always found elsewhere by chance
@@ -238,12 +237,6 @@ def lean_line(offsets: Indices, reach: int, gsd_m: float) -> NDArray[np.bool_]:
     along, beside = (grid - middle) @ axis, np.abs((grid - middle) @ side)
     on_line = (along >= low - ALONG_M / gsd_m) & (along <= high + ALONG_M / gsd_m) & (beside <= across)
     return np.asarray(on_line | (np.hypot(grid[..., 0], grid[..., 1]) <= IN_PLACE_M / gsd_m))
-
-
-def _fields(working_grid: WorkingGrid, window: Window, radiometry: dict[str, Radiometry]) -> tuple[Spectrum, Spectrum]:
-    """Edge directions of pre and post in a window."""
-    before, after = (_directions(working_grid, name, window, radiometry[name]) for name in ("pre", "post"))
-    return before, after
 
 
 def _directions(working_grid: WorkingGrid, name: str, window: Window, radiometry: Radiometry) -> Spectrum:

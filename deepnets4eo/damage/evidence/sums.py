@@ -1,7 +1,5 @@
-"""Sums per building over pixels and outline samples, what they come to for every shift, and means over the ground around.
-
-Takes positions grouped by building in ascending order. A building that spans several blocks simply adds up; nothing
-is ever cut out per building, so any size of building costs what its pixels cost."""
+"""Sums per building over pixels and outline samples, what they come to for every shift, and means over the ground
+around."""
 
 from __future__ import annotations
 
@@ -47,8 +45,8 @@ class Groups:
 
 
 def at_offsets(values: NDArray[Any], flat: Indices, offsets: Indices) -> Iterator[NDArray[Any]]:
-    """Values at flat pixel numbers that each of the offsets is added to: (P,) in one array, which the next ones replace.
-    Each offset moves the map, which is free, and not all the numbers."""
+    """(P,) values at flat pixel numbers that each of the offsets is added to, in one array, which the next ones
+    replace."""
     least, line = int(offsets.min()), values.ravel()
     first, moved = flat + least, np.empty(len(flat), values.dtype)
     for offset in offsets:
@@ -58,9 +56,8 @@ def at_offsets(values: NDArray[Any], flat: Indices, offsets: Indices) -> Iterato
 def correlation_sums(
     groups: Groups, pixels: tuple[Indices, Indices], first: FloatImage, second: FloatImage, offsets: Indices
 ) -> BuildingSums:
-    """What correlations of `first` with `second` under several shifts need, per building.
-    pixels : flat pixel numbers in the first and in the second map; offsets : (S,) to add to those of the second.
-    returns : (count, 2 + 3 S): Σx, Σx², then Σy, Σy², Σxy for each shift."""
+    """(count, 2 + 3 S) per building: Σx, Σx², then Σy, Σy², Σxy for each shift. pixels : flat numbers in both maps;
+    offsets : (S,)."""
     x = first.ravel()[pixels[0]]
     product = np.empty_like(x)
 
@@ -76,8 +73,8 @@ def correlation_sums(
 
 
 def structural_similarity(pixels: NDArray[np.float64], sums: BuildingSums, floor: float) -> BuildingSums:
-    """Structural similarity (2 σxy + floor) / (σx² + σy² + floor) for each shift from `correlation_sums`, (N, S).
-    pixels : (N,) number of positions; floor : variance below which contrast counts as none."""
+    """(N, S) structural similarity (2 σxy + floor) / (σx² + σy² + floor) from `correlation_sums`. pixels : (N,)
+    number of positions."""
     count = np.maximum(pixels, 1)[:, None]
     x, xx = sums[:, :1] / count, sums[:, 1:2] / count
     y, yy, xy = (sums[:, 2 + part :: 3] / count for part in range(3))
@@ -89,9 +86,8 @@ FLAT_LIGHT = 1e-2  # variance below which there is nothing to correlate, contras
 
 
 def best_of_shifts(sums: dict[str, BuildingSums]) -> dict[str, BuildingSums]:
-    """Per building and name one number, (M, 1) each.
-    sums : `pre_outline`, `post_outline` (M, S), and with a pre image `pair`, `pair_light` of `correlation_sums`.
-    returns : `…_outline`, the largest sum of edge strength; `pair_light`, the largest structural similarity."""
+    """Per building and name one number (M, 1): the largest edge strength, and the largest structural similarity of a
+    pair."""
     best = {name: rows.max(axis=1, keepdims=True) for name, rows in sums.items() if name.endswith("_outline")}
     if "pair" in sums:
         structure = structural_similarity(sums["pair"][:, 0], sums["pair_light"], FLAT_LIGHT)
@@ -108,8 +104,8 @@ NO_GROUND = np.float32(1e9)
 def open_means(
     values: Sequence[NDArray[np.generic]], open_ground: NDArray[np.bool_], cells: tuple[Indices, Indices], gsd_m: float
 ) -> NDArray[np.float64]:
-    """Means of K maps over open ground in squares around N cells: (N, K), NaN where there is none.
-    open_ground : (h, w) bool, sides multiples of 8 pixels; cells : (row, col) numbers of the centre cells."""
+    """(N, K) means over open ground in squares around N cells, NaN where there is none; sides are multiples of 8
+    pixels."""
     side = window_cells(gsd_m)
     share = box(cell_sums(open_ground, CELL_PX), side)[cells].astype(np.float64)
     columns = [box(cell_sums(value * open_ground, CELL_PX), side)[cells] for value in values]

@@ -1,7 +1,5 @@
-"""The evidence table: one row per building, its evidence, and whether that suffices to assess it.
-
-Takes sums of the pass; returns statuses and reasons. A building is assessed when most of it is visible in the post
-image and it is large enough; it is assessed from both images when most of it is visible in the pre image, too."""
+"""The evidence table: one row per building, its evidence, and whether enough of it is visible and it is large enough
+to assess it."""
 
 from __future__ import annotations
 

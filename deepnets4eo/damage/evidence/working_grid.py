@@ -1,8 +1,7 @@
-"""The working grid and every input seen on it: post as it is, pre through the registration, heights and clouds warped.
+"""The working grid and every input seen on it: post as it is, pre through the registration, heights and clouds
+warped.
 
-Takes layers and a registration; returns block reads. The resolution is the coarser of the two images', at least 0.5 m,
-so that the cost of a building is bounded; a pre image that is much coarser than the post image is left out instead.
-Pixels are sampled once, straight from their file."""
+Its resolution is the coarser of the two images', at least 0.5 m; a much coarser pre image is left out instead."""
 
 from __future__ import annotations
 
@@ -34,9 +33,7 @@ COARSEST_PRE = 1.5
 
 @dataclass(frozen=True)
 class WorkingGrid:
-    """Layers on the working grid.
-    layers : by role, post, pre, dsm_pre, dsm_post, cloud; those not given are absent.
-    post_to_work : from post pixels (col, row) to working pixels."""
+    """Layers by role on the working grid. post_to_work : from post pixels (col, row) to working pixels."""
 
     grid: Grid
     gsd_m: float
@@ -63,12 +60,10 @@ def make_working_grid(
     coarsest_pre: float = float("inf"),
     **others: Layer | None,
 ) -> WorkingGrid:
-    """See all layers on one working grid.
-    registration : maps post pixels to where pre shows the same thing; None or failed leaves `pre` out.
-    finest_m : working pixels are at least this large, metres. coarsest_pre : a pre image whose pixels are more than so
-    many times as large as the post image's working pixels is left out. others : dsm_pre, dsm_post, cloud. The heights
-    lie as the image of their date does; of images, red, green and blue are read (see `in_colour`). Errors: GridError
-    where one layer has a CRS and another has none; InputError for an unknown role."""
+    """See all layers on one working grid. coarsest_pre : a pre image coarser by more than this is left out; others :
+    dsm_pre, dsm_post, cloud.
+
+    Errors: GridError where one layer has a CRS and another has none; InputError for an unknown role."""
     unknown = set(others) - {"dsm_pre", "dsm_post", "cloud"}
     if unknown:
         raise InputError(f"layers {sorted(unknown)} have no role, expected dsm_pre, dsm_post or cloud.")

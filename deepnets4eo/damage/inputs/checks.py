@@ -1,8 +1,5 @@
-"""What is wrong with two images as a pair: no picture, one picture twice or resampled, the wrong way round, radar, nodata.
-
-Takes a pair, of which a few windows are looked at before long work, and later the evidence of all buildings. Refuses noise, an image
-without any structure, one image given twice, and a pair whose pre image is the damaged one; undeclared nodata is declared and named.
-"""
+"""What is wrong with two images as a pair: no picture, one picture twice or resampled, the wrong way round, radar,
+nodata."""
 
 from __future__ import annotations
 
@@ -48,17 +45,15 @@ LEAST_CORRELATION = 0.25
 
 @dataclass(frozen=True)
 class CheckedImages(ImagePair):
-    """The images to work on: red, green and blue, nodata declared; and what was seen.
-    radar : those that look like radar, "pre" or "post"."""
+    """Red, green and blue of the images with nodata declared, and what was seen. radar : those that look like it,
+    "pre" or "post"."""
 
     radar: tuple[Role, ...] = ()
 
 
 def check_images(pair: ImagePair) -> CheckedImages:
-    """Check what can be seen of one or two images without registering them.
-    returns : the layers with their red, green and blue band, in which undeclared nodata is now declared, and findings.
-    Errors: InputError for an image without structure (noise, one single value), and for one image given twice. Peak
-    memory: one window of 256² pixels."""
+    """Red, green and blue of one or two images with undeclared nodata declared, and findings. Errors: InputError for
+    noise and copies."""
     images = {"pre": pair.pre, "post": pair.post}
     findings = (*unknown_colours(images), *unmasked_bands(images), *assumed_gsd(pair.post))
     pre = None if pair.pre is None else in_colour(pair.pre)
@@ -86,7 +81,7 @@ def _is_radar(layer: Layer, role: Role) -> bool:
 
 
 def assumed_gsd(post: Layer) -> list[Finding]:
-    """What is assumed of the size of a pixel where neither a CRS nor the user says it: roofs and neighbourhoods are measured in metres."""
+    """What is assumed of the size of a pixel where neither a CRS nor the user says it."""
     if post.grid.crs is not None:
         return []
     return [
@@ -156,9 +151,8 @@ def _smoothest(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
 
 
 def require_order(before: NDArray[np.float64], after: NDArray[np.float64]) -> None:
-    """Refuse a pair of images in which many buildings are damaged before the event alone.
-    before, after : (N,) probability of major damage or worse as the pre and the post image alone give it, NaN where one
-    of them does not show the building. Errors: InputError."""
+    """Refuse a pair in which many buildings are damaged before the event alone, by (N,) probabilities of each image.
+    Errors: InputError."""
     known = np.isfinite(before) & np.isfinite(after)
     worse_before = int(((before >= 0.5) & (after < 0.5))[known].sum())
     worse_after = int(((after >= 0.5) & (before < 0.5))[known].sum())
@@ -171,8 +165,7 @@ def require_order(before: NDArray[np.float64], after: NDArray[np.float64]) -> No
 
 
 def require_two_pictures(similarity: NDArray[np.float64]) -> None:
-    """Refuse a pair in which hardly anything differs: an image and a copy of it.
-    similarity : (N,) correlation of the edges of pre and post at each building, −1 to 1, NaN where unknown. Errors:
+    """Refuse an image and a copy of it, by the (N,) correlation of edges at each building, NaN where unknown. Errors:
     InputError."""
     known = similarity[np.isfinite(similarity)]
     if len(known) < LEAST_BUILDINGS:

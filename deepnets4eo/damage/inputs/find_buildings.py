@@ -1,8 +1,5 @@
-"""What the networks for buildings say: outlines where no footprints exist, and how likely a building stands within given ones.
-
-Takes an image and a trained run, by default the one that comes with the toolbox; returns polygons for the damage job, without those
-that the network is not sure of, or log-odds of outlines. Images of 0.2 to 1.5 m a pixel are shown as the network learnt them.
-Refuses runs without a class of buildings, and images that do not fit the run or show nothing of the class."""
+"""What the networks for buildings say: outlines where no footprints exist, and how likely a building stands within
+given ones."""
 
 from __future__ import annotations
 
@@ -139,10 +136,8 @@ def buildings_of(
 def sure_buildings(
     buildings: gpd.GeoDataFrame, probabilities: Layer, legend: Legend, least: float = LEAST_PROBABILITY
 ) -> gpd.GeoDataFrame:
-    """The outlines, numbered anew, within which the mean probability of a building, `building_prob`, is at least `least`, 0–1.
-
-    probabilities : those of the legend's classes, as `predict` writes them; pixels of its class "border" are buildings as well.
-    """
+    """The outlines whose mean probability of a building (or of its border) is at least `least`, numbered anew, with
+    `building_prob`."""
     bands = [legend.names.index(name) for name in (BUILDING, BORDER) if name in legend.names]
     mean = band_sums(probabilities, buildings).mean[:, bands].sum(axis=1) / PACKED_ONE
     kept = buildings.assign(**{PROBABILITY: mean})[mean >= least].reset_index(drop=True)
@@ -155,8 +150,8 @@ def sure_buildings(
 def outline_buildings(
     labels: Layer, legend: Legend, class_name: str = BUILDING, shaping: Shaping = SHAPING
 ) -> gpd.GeoDataFrame:
-    """Buildings of a label raster as polygons with `id`, `class`, `value`, `area_m2`; touching ones are kept apart by a
-    class "border". Errors: LabelError where the legend has no such class."""
+    """Buildings of a label raster as polygons; touching ones are kept apart by a class "border". Errors: LabelError
+    without buildings."""
     value = legend.value(class_name)
     if BORDER in legend.names:
         return _separate(labels, {value: class_name}, legend.value(BORDER), shaping)
@@ -197,9 +192,8 @@ def with_outline_probability(evidence: EvidenceTable, footprints: Footprints) ->
 
 
 def to_working_image(image: Layer, working_gsd_m: float) -> Layer:
-    """Red, green and blue of an image, 8 bits, at the ground size that the network works at (m); read window by window.
-    Errors: InputError without a CRS, for a pixel outside 0.2–1.5 m, fewer than three bands, or an image as dark as by
-    night."""
+    """Red, green and blue of an image in 8 bits at the network's ground size. Errors: InputError for images that it
+    cannot read."""
     _check_grid(image)
     image = image.as_shown()
     if image.count < 3:
@@ -258,8 +252,8 @@ class BuildingNetwork:
         return cls(run)
 
     def log_odds(self, image: Layer, outlines: Geometries, work: TileWork = TileWork()) -> Floats | None:
-        """(N,) log-odds of a building within outlines in pixels of the image; NaN where it shows no pixel of one. None
-        where the image is none that the network takes. work : what is kept of the tiles, and which are computed."""
+        """(N,) log-odds of a building within outlines in pixels, NaN without one; None for an image that the network
+        cannot read."""
         try:
             working = to_working_image(image, WORKING_GSD_M)
         except InputError:

@@ -1,8 +1,8 @@
-"""What follows a damage job and does not shape its result: progress, and the journal with which an interrupted job goes on.
+"""What follows a damage job without shaping its result: progress, and the journal with which an interrupted job goes
+on.
 
-The journal lies in a scratch folder beside the output, under a name made of all inputs and settings, so that a job of other ones never
-goes on from it; the folder goes when the job is done or refused, and stays when it is killed, interrupted, or the disk is full.
-"""
+The journal's folder is named by a hash of all inputs and settings, and stays when the job is killed or the disk is
+full."""
 
 from __future__ import annotations
 

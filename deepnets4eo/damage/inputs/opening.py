@@ -1,7 +1,4 @@
-"""What a damage job works on: images, footprints and other layers, opened once and checked before long work starts.
-
-Takes paths or layers; refuses images and footprints that do not overlap, and inputs that cannot be a pair of images of
-one site."""
+"""What a damage job works on: images, footprints and other layers, opened once and checked before long work starts."""
 
 from __future__ import annotations
 
@@ -33,13 +30,11 @@ from deepnets4eo.terrain.units import check_layer_unit, check_same_datum, check_
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the job works on, opened and checked.
+    """What the job works on, opened and checked: images with red, green and blue alone (post_to_label has all bands),
+    outlines_px (N,) on post.
 
-    pre : None for a job on the post image alone. outlines_px : (N,) polygons of the footprints in pixels of the post
-    image. dsm_pre and dsm_post : both or none. scores : rasters that are evidence, on the post image's grid. points : heights that are. findings : what was seen of the images when they were opened.
-    radar : images that look like radar, "pre" or "post". post_to_label : the post image with all its bands, for a run that
-    labels its pixels; pre and post have red, green and blue alone. paths : role to file, for the manifest; arrays have none.
-    """
+    scores : rasters on the post image's grid; radar : images that look like radar, "pre" or "post"; paths : role to
+    file."""
 
     pre: Layer | None
     post: Layer
@@ -137,9 +132,8 @@ def open_inputs(
 
 
 def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> ImagePair:
-    """Both images, pre None where it is None or "-"; of two of one size, one without CRS takes the other's grid.
-    Errors: GridError where one image has no CRS and another size than the other, and where they do not overlap;
-    InputError where the settings take a pre image as registered and there is none."""
+    """Both images; of two of one size, one without CRS takes the other's grid. Errors: GridError and InputError for
+    no pair."""
     pair = ImagePair.open(
         None if isinstance(pre, str) and pre == "-" else pre, post, gsd_m=settings.gsd_m, as_shown=True
     )
@@ -156,8 +150,8 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> Ima
 
 
 def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Finding]:
-    """What is unknown of surface models and the cloud mask. Errors: GridError where one is of another site or size;
-    InputError for surface models that are not in metres, or refer to two vertical datums."""
+    """What is unknown of surface models and the cloud mask. Errors: GridError for another site; InputError for other
+    units or datums."""
     findings = []
     before, after = layers["dsm_pre"], layers["dsm_post"]
     if before is not None and after is not None:

@@ -1,7 +1,5 @@
-"""What every step of a damage job works on: its inputs, how pre lies against post, and whether the outlines lie on buildings.
-
-Measured once, before any building is assessed. Without an alignment that holds, outlines may lie anywhere, and no building is
-assessed; findings say what was seen."""
+"""What every step of a damage job works on: its inputs, how pre lies against post, and whether the outlines lie on
+buildings."""
 
 from __future__ import annotations
 
@@ -47,9 +45,8 @@ FARTHER = (
 
 @dataclass(frozen=True)
 class OutlinePosition:
-    """Where the outlines lie.
-    alignment : how they must move; None where they stay. image : on which it was measured. known : whether they lie on
-    buildings, as far as can be measured. findings : what limits that."""
+    """How the outlines must move (None: not) and on which image that was measured; known : whether they lie on
+    buildings."""
 
     alignment: FootprintAlignment | None
     image: Role
@@ -59,8 +56,7 @@ class OutlinePosition:
 
 @dataclass(frozen=True)
 class RegisteredScene:
-    """What the steps of a damage job work on, made once and passed to each of them.
-    registration : how the pre image lies against the post image; None without a pre image. position : where the
+    """What the steps of a damage job work on, made once: inputs, registration (None without a pre image), and where
     outlines lie."""
 
     inputs: Inputs
@@ -80,7 +76,7 @@ class RegisteredScene:
         return cls(inputs, settings, registration, outline_position(alignments, registration))
 
     def position_findings(self, by_water: int = 0) -> tuple[Finding, ...]:
-        """What limits how well the outlines lie. by_water : number of buildings that have a grade all the same, since they stand in water."""
+        """What limits how well the outlines lie. by_water : buildings graded all the same."""
         alignment, registration = self.position.alignment, self.registration
         if not by_water or self.position.known or alignment is None:
             return self.position.findings
@@ -131,10 +127,8 @@ def _register(inputs: Inputs, settings: Settings) -> Registration | None:
 
 
 def _tested_by_roofs(inputs: Inputs, registration: Registration | None, settings: Settings) -> Registration | None:
-    """A registration that is not ok, or the images as they are georeferenced where roofs say that these lie right.
-
-    A degraded shift is dropped where roofs agree clearly better without it; after a failed registration the pre image is used all the
-    same where roofs are found again in place."""
+    """The registration, or the images as they are georeferenced where roofs agree clearly better with that or are
+    seen in place."""
     if registration is None or inputs.pre is None or registration.status == "ok" or settings.assume_registered:
         return registration
     unmoved = replace(
@@ -157,10 +151,8 @@ def _tested_by_roofs(inputs: Inputs, registration: Registration | None, settings
 
 
 def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> dict[str, FootprintAlignment]:
-    """Alignments of the footprints by image, as many as are needed; none where the settings say that they lie well.
-
-    On the pre image where it can be used (a destroyed street has no roof edges left), on the post image where that fails.
-    paired : whether the pre image is registered to the post image."""
+    """Alignments of the footprints on the pre image, and on the post image where that fails; none where the settings
+    say so."""
     if not settings.align:
         return {}
     frame = inputs.footprints.frame_beside(inputs.post.grid)

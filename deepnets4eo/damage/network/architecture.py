@@ -1,8 +1,5 @@
-"""The damage network, and what its training minimises.
-
-`DamageNet` takes the bands of pre followed by those of post, or of post alone, and returns logits of the grades per pixel.
-`DamageCriterion` takes batches of windows (image_pre, image_post, mask, building, valid) and returns one number. An odd
-number of bands is refused, since the two dates share their weights."""
+"""The damage network: bands of pre and post, or of post alone, to logits of the grades per pixel; and what its
+training minimises."""
 
 from __future__ import annotations
 
@@ -113,8 +110,8 @@ def _full_size(logits: Tensor, dates: Tensor) -> Tensor:
 
 
 class DamageCriterion:
-    """The sum of up to three losses of a batch: of the pixels of buildings, and of whole buildings by either head.
-    counts : (K,) training buildings of each grade, from which class weights follow where the recipe sets them."""
+    """The sum of up to three losses of a batch, of pixels and of whole buildings by either head. counts : (K,) for
+    class weights."""
 
     def __init__(self, train: DamageTraining, legend: Legend, counts: Sequence[int] = ()) -> None:
         weights = class_weights(train, legend, counts)
@@ -170,8 +167,7 @@ def _of_each(values: Tensor, index: Tensor, count: int) -> Tensor:
 
 
 def ordinal_loss(logits: Tensor, grades: Tensor, weight: Tensor) -> Tensor:
-    """Mean over buildings, by their weights (B,), of the binary cross-entropy at all borders between the grades (minor or
-    worse, major or worse, destroyed), () float32, from logits (B, K) and grades (B,) int64."""
+    """Mean binary cross-entropy at all borders between the grades, from logits (B, K), grades (B,) and weights (B,)."""
     odds = border_odds(logits)
     beyond = grades[:, None] > torch.arange(odds.shape[1], device=grades.device)
     losses = F.binary_cross_entropy_with_logits(odds, beyond.to(odds.dtype), reduction="none").sum(dim=1)

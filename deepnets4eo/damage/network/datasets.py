@@ -1,9 +1,5 @@
-"""Folders of labelled pairs in three layouts, read as one kind of pair.
-
-Takes folders as published (xBD, BRIGHT), or images of any kind with a vector file whose buildings carry grades: these are
-treated as the main job treats them (registered, outlines moved onto the roofs, one working grid). Reads labels at once,
-images when needed. Refuses folders of no known layout, labels without their images, labels that cannot be read, and pairs
-that cannot be registered."""
+"""Folders of labelled pairs in three layouts (xBD, BRIGHT, images with a graded vector file), read as one kind of
+pair."""
 
 from __future__ import annotations
 
@@ -81,8 +77,8 @@ def read_ungraded(data: DamageData, seed: int = 0) -> list[LabelledPair]:
 
 
 def read_xbd(folder: Path) -> Iterator[LabelledPair]:
-    """Pairs of a folder with images/*_{pre,post}_disaster.png and labels/*_post_disaster.json; targets are not needed.
-    Buildings marked un-classified are ignored."""
+    """Pairs of a folder with images/*_{pre,post}_disaster.png and labels/*_post_disaster.json; un-classified
+    buildings are ignored."""
     labels = sorted((folder / "labels").glob("*_post_disaster.json"))
     if not labels:
         raise InputError(f"{folder / 'labels'} has no *_post_disaster.json, expected the label files of xBD.")
@@ -96,10 +92,8 @@ def read_xbd(folder: Path) -> Iterator[LabelledPair]:
 
 
 def read_bright(folder: Path) -> Iterator[LabelledPair]:
-    """Pairs of a folder with pre-event/, post-event/ and target_instance_level/*_instance_damage.json, else
-    target/*_building_damage.tif. In a mask, connected pixels of one class are a building. Intact, damaged and destroyed become
-    no-damage, major-damage and destroyed, as the legend "bright" says. A radar image of one band is repeated to the bands of
-    the optical one."""
+    """Pairs of a folder with pre-event/, post-event/ and instance labels or masks, in which connected pixels of a
+    class are a building."""
     outlined = (folder / INSTANCES).is_dir()
     kept, suffix = (INSTANCES, "_instance_damage.json") if outlined else ("target", "_building_damage.tif")
     targets = sorted((folder / kept).glob(f"*{suffix}"))

@@ -1,8 +1,4 @@
-"""A trained run as evidence of the main job: probabilities of the four grades of buildings, from both images or from post alone.
-
-Takes a run of the task `damage`, images, footprints and their registration. Refuses runs of other tasks, and images
-that do not fit the run. The network that comes with the toolbox is found and opened below, where `why_unfit` compares
-images with what it learnt from; without it, the weight-free model decides alone."""
+"""A trained run as evidence of the main job: probabilities of the four grades, from both images or from post alone."""
 
 from __future__ import annotations
 
@@ -83,9 +79,8 @@ class NetworkGrader:
     def load(
         cls, folder: str | Path, *, device: str = "auto", precision: str = "float32", gsd_factor: float = GSD_FACTOR
     ) -> NetworkGrader:
-        """Read a run and check that it grades buildings.
-
-        Errors: RunError for a damaged run, or one of another task; InputError for a device that is not there."""
+        """Read a run and check that it grades buildings. Errors: RunError for another run; InputError for a device
+        that is not there."""
         run = load_run(folder)
         notes = run.card.get("notes")
         temperature = notes.get("temperature") if isinstance(notes, dict) else None
@@ -115,11 +110,8 @@ class NetworkGrader:
 
     @property
     def grade_odds(self) -> NDArray[np.float64]:
-        """(4,) added to the logits of a run that learnt each grade as if it were as common as any other; else 0.
-
-        Within intact and within damaged buildings, the grades are taken to be half-way (geometric mean) between equally common
-        and as common as among the run's validation buildings: both how common they are at a new place, and how much a rare grade
-        matters, is not known. Chosen on made-up sites (see the card of `models/damage-network`)."""
+        """(4,) added to the logits of a run that learnt all grades as equally common: half-way to their shares in its
+        validation."""
         notes = self.run.card["notes"]
         if not notes.get(EVEN_GRADES):
             return np.zeros(len(GRADES))
@@ -137,11 +129,8 @@ class NetworkGrader:
         aligned_on: Literal["pre", "post"] = "pre",
         work: TileWork = TileWork(),
     ) -> pd.DataFrame:
-        """Probabilities of the grades, one row a footprint; NaN where a building has no pixel that both images show.
-
-        outlines_px : (N,) polygons in pixels of the post image. work : what is kept, and which tiles are computed.
-        Pre is resampled by the registration, both to the pixel size of the training, or their own where it is coarser.
-        Errors: RunError where the images do not fit the run. Peak memory: three tiles and 80 bytes a building."""
+        """Probabilities of the grades, one row a footprint; NaN where no pixel is shown by both images. Errors:
+        RunError if these do not fit."""
         training_gsd_m = self.run.inputs.gsd_m if post.grid.crs is not None else None
         work_grid = make_working_grid(pre, post, registration, finest_m=training_gsd_m or FINEST_GSD_M)
         bands = len(self.run.inputs.layers[PRE].bands)
@@ -163,10 +152,8 @@ class NetworkGrader:
         rows: NDArray[np.int64],
         work: TileWork = TileWork(),
     ) -> pd.DataFrame:
-        """Probabilities of the grades from the post image alone, of some buildings; NaN for all others.
-
-        Arguments as in `probabilities`, and rows : (M,) of the buildings. All are NaN where the run has no such head.
-        Errors: RunError where the image does not fit the run."""
+        """Probabilities of the grades of some buildings (rows) from the post image alone; NaN for others, and where
+        the run has no such head."""
         graded = np.full((len(outlines_px), len(NETWORK_COLUMNS)), np.nan)
         if self.post_temperature is not None and len(rows):
             training_gsd_m = self.run.inputs.gsd_m if post.grid.crs is not None else None
@@ -204,8 +191,8 @@ def shipped_folder() -> Path | None:
 
 
 def open_shipped() -> tuple[NetworkGrader | None, Finding | None]:
-    """Open the network, in the fastest precision of this machine. Returns the grader and no finding; no grader and
-    the finding that says why; or neither, where there are no weights at all."""
+    """The shipped network in this machine's fastest precision, or the finding why it is not used; neither without
+    weights."""
     folder = shipped_folder()
     if folder is None:
         return None, None
@@ -237,8 +224,7 @@ def pre_not_read(reason: str) -> Finding:
 
 
 def why_unfit(grader: NetworkGrader, role: str, layer: Layer | None) -> str:
-    """Return why the network does not read an image; '' where it does, and without an image. Reads a few windows.
-    grader : the network; role : "pre" or "post"; layer : the image; None for the pre image of a job on post alone."""
+    """Why the network does not read an image, by a few of its windows; '' where it does, and without an image."""
     reason = "" if layer is None else _why_unfit(grader, role, layer)
     return reason and f"the {role} image {reason}"
 
@@ -266,8 +252,7 @@ def _why_unfit(grader: NetworkGrader, role: str, layer: Layer) -> str:
 
 
 def off_nadir_deg(layer: Layer) -> float | None:
-    """Return the angle off nadir, degrees, that an image's tags hold; None without such a tag. layer : with the tags
-    of its file."""
+    """The angle off nadir, degrees, that an image's tags hold; None without such a tag."""
     for name, text in layer.tags.items():
         if OFF_NADIR.search(name.upper()):
             try:

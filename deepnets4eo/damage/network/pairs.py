@@ -1,8 +1,4 @@
-"""Labelled pairs: an image before, one after, building outlines and their grades; and how their images are scaled.
-
-`LabelledPair` opens its images when they are used, whatever layout they came in; `GradedPair` holds them in memory. Takes
-layers that show the same thing at the same pixel; single-band images stand for as many bands as the other has. Refuses
-grades that no building carries, and pairs of different bands."""
+"""Labelled pairs: an image before, one after, building outlines and their grades; and how their images are scaled."""
 
 from __future__ import annotations
 
@@ -127,9 +123,8 @@ def _open_cached(opener: Callable[[], Scene]) -> Scene:
 
 
 def make_scene(pre: Layer, post: Layer) -> Scene:
-    """Both dates on the grid of post, pixel for pixel where `pre` claims another one of the same shape. Of each image,
-    red, green and blue are taken as it declares them (see `in_colour`). One of one band (a radar amplitude) is repeated
-    to the bands of the other, as the shared weights need; else both are cut to the bands they have in common."""
+    """Both dates on the grid of post, red, green and blue as each declares them; one band is repeated, else common
+    bands are kept."""
     pre, post = in_colour(pre), in_colour(post)
     counts = pre.count, post.count
     bands = max(counts) if 1 in counts else min(counts)
@@ -267,8 +262,8 @@ def _resized(image: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uin
 
 
 def measure_pairs(pairs: Sequence[LabelledPair], *, most_pairs: int = MOST_PAIRS) -> InputSpec:
-    """Bands, range, scaling and ground size of a pixel, near the buildings of at most `most_pairs` training pairs.
-    Errors: InputError where pairs differ in their bands, or show nothing valid near a building."""
+    """Bands, range, scaling and ground size near the buildings of some training pairs. Errors: InputError where bands
+    differ."""
     chosen = [pairs[index] for index in spread_indices(len(pairs), most_pairs)]
     layers = {name: _measure(chosen, name) for name in (PRE, POST)}
     known = [pair.gsd_m for pair in pairs if pair.gsd_m is not None]
@@ -276,8 +271,8 @@ def measure_pairs(pairs: Sequence[LabelledPair], *, most_pairs: int = MOST_PAIRS
 
 
 def scaled_to(inputs: InputSpec, scene: Scene, centres: NDArray[np.int64]) -> InputSpec:
-    """The same inputs with the mean and deviation of one scene; a layer without valid pixels keeps those of training.
-    centres : (N, 2) row and column of its buildings."""
+    """The same inputs with mean and deviation of one scene around its buildings (N, 2); a layer without valid pixels
+    keeps its own."""
     layers = {}
     for name, expected in inputs.layers.items():
         moments = BandMoments(len(expected.bands))

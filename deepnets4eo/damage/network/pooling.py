@@ -1,7 +1,5 @@
-"""Pixels to buildings: the mean of logits over each footprint, in a batch of windows or over a whole scene.
-
-Takes logits and footprints; returns sums that add up over tiles, so that one pass over a tile serves all buildings in it
-and a building on a border costs nothing extra. Pixels without data stay out."""
+"""Pixels to buildings: sums of logits over each footprint, which add up over the windows of a batch or the tiles of a
+scene."""
 
 from __future__ import annotations
 
@@ -34,8 +32,8 @@ GPU_READERS = 6  # on an H200 with 16 cores 43 million pixels of pairs a second;
 
 @dataclass(frozen=True)
 class TileSums:
-    """Sums (M, K) float64 of the logits of the buildings in a tile's core, over `pixels` (M,) int64 valid pixels each;
-    `buildings` (M,) int64 are their numbers."""
+    """Sums (M, K) of the logits of the buildings in a tile's core, over `pixels` (M,); `buildings` (M,) are their
+    numbers."""
 
     buildings: NDArray[np.int64]
     sums: NDArray[np.float64]
@@ -55,9 +53,8 @@ class TileSums:
 
 @dataclass(frozen=True)
 class TileWork:
-    """What a pass over the tiles of a scene keeps in a journal, so that an interrupted pass goes on; which part of the tiles it
-    computes, where several processes share them; and what is called with the share (0–1) of these tiles that is done. steps : has the
-    tiles computed by other processes, as those of `step`. failed : building → why one of its tiles could not be computed."""
+    """What a pass over tiles keeps in a journal, which part of them it computes, and by which processes; failed :
+    building → why."""
 
     journal: Journal = Journal()
     part: Part = WHOLE
@@ -98,9 +95,8 @@ class Pooled:
 
 
 def pool_batch(logits: Tensor, building: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean logits of every building of a batch, and for each inside pixel the index of its building.
-    logits : (N, K, H, W) · building : (N, H, W) int64, number of the building in its window from 1 on, 0 for none
-    returns : (B, K) means in order of window and number; (P,) int64 indices 0 … B − 1, pixels in raster order."""
+    """Mean logits (B, K) of every building of a batch, and (P,) the building of each pixel. building : (N, H, W), 0
+    for none."""
     import torch
 
     inside = building > 0
@@ -123,11 +119,8 @@ def pool_scene(
     only: NDArray[np.int64] | None = None,
     work: TileWork = TileWork(),
 ) -> Pooled:
-    """One pass over the tiles that hold buildings; each pixel counts once, in the tile whose core it lies in.
-    inputs : scaling to use, the segmenter's own or one measured on the scene. only : numbers of the buildings to pool;
-    tiles without one of them are left out, so other buildings' sums are incomplete. work : what is kept, and for whom.
-    Peak memory: three tiles, the logits of one, and (8 K + 8) bytes a building, whatever the size of the scene; where a GPU computes,
-    two tiles with logits for each of up to 6 threads."""
+    """One pass over the tiles that hold buildings; each pixel counts once, in the tile whose core it lies in. only :
+    buildings to pool."""
     sums = np.zeros((len(outlines), segmenter.legend.num_classes))
     pixels = np.zeros(len(outlines), np.int64)
 
@@ -170,8 +163,8 @@ def _tiles(
     scene: Scene, outlines: Outlines, inputs: InputSpec, tiling: Tiling, only: NDArray[np.int64] | None, work: TileWork,
     compute: Callable[[Tile, _NetworkTile], TileSums], readers: int,
 ) -> Iterator[tuple[Tile, _NetworkTile | TileSums]]:  # fmt: skip
-    """Tiles with buildings in their core, in order: their sums where they are kept, else prepared; read while earlier ones are used.
-    Several readers compute what they read as well: sums of one tile take longer than a GPU takes for the next."""
+    """Tiles with buildings in their core, in order: their sums where kept, else prepared; read while earlier ones are
+    used."""
     abutting = Tiling(tiling.tile_px, tiling.halo_px)
     halo_px = tiling.halo_px
 

@@ -1,7 +1,4 @@
-"""The recipe of damage networks: which pairs they learn from, the network, and what is minimised.
-
-Takes the sections of any recipe, with keys of its own. Refuses unknown keys, naming the nearest, and keys that the chosen
-source of pairs or the chosen loss does not read."""
+"""The recipe of damage networks: which pairs they learn from, the network, and what is minimised."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Windows of graded pairs as samples to train on: image_pre, image_post, mask, building, valid.
-
-`PairSamples` takes split pairs of files, `made_up_samples` pairs that are made while the network learns. Each window lies
-around a building, each pre window is moved a little on its own; buildings without a grade are not learnt from. All draws
-follow from a seed. Nothing of a validation block is read."""
+"""Windows around buildings of graded pairs as samples to train on: image_pre, image_post, mask, building, valid."""
 
 from __future__ import annotations
 
@@ -32,8 +28,7 @@ SHOWN_SHARE = 0.5  # of a building's box or outline that a window must show for 
 
 @dataclass(frozen=True)
 class BuildingSplit(DataSplit[LabelledPair]):
-    """Pairs and the grades of their buildings by part.
-    train, val : for each pair (N,) grades of its buildings, 255 for all that are not in the part."""
+    """Pairs, and for each part the grades (N,) of their buildings, 255 for those that are not in it."""
 
     train: Grades = field(default_factory=list)
     val: Grades = field(default_factory=list)
@@ -111,9 +106,8 @@ def draw_window(
 
 
 class PairSamples:
-    """Windows of training pairs, scaled: around a building of each grade in turn, or of any.
-    split : pairs and the grades of their training buildings. inputs : scaling over all training; with `data.scaling:
-    scene` a pair's own is measured when it is first read."""
+    """Windows of training pairs, scaled: around a building of each grade in turn, or of any. inputs : scaling over
+    all training."""
 
     def __init__(self, split: BuildingSplit, inputs: InputSpec, recipe: DamageRecipe) -> None:
         self.split, self.inputs, self.data = split, inputs, recipe.data
@@ -174,9 +168,8 @@ class PairSamples:
 def ungraded_samples(
     split: BuildingSplit, further: Sequence[LabelledPair], inputs: InputSpec, recipe: DamageRecipe
 ) -> PairSamples:
-    """Windows around buildings without a grade, of the training part and of further pairs; `building` numbers them, `mask` means nothing.
-
-    Errors: InputError where there is none, and for pairs of other bands."""
+    """Windows around buildings without a grade; `mask` means nothing. Errors: InputError where there is none, or
+    bands differ."""
     for pair in further:
         counts = {name: pair.scene.layers[name].count for name in inputs.layers}
         if wrong := [name for name, count in counts.items() if count != len(inputs.layers[name].bands)]:
@@ -250,9 +243,8 @@ def made_up_samples(made_up: MadeUpPairs, recipe: DamageRecipe) -> StreamSamples
 
 
 def read_window(pair: GradedPair, data: DamageData, variation: Variation, rng: np.random.Generator) -> Sample:
-    """One sample around a building, of each grade of the pair as often; `variation` is drawn for each date on its own.
-    The same arrays as in `PairSamples.read`, images scaled as `DISPLAY_RGB`. `pair` is at the ground size of the
-    training."""
+    """One sample around a building, of each grade of the pair as often; `variation` is drawn for each date on its
+    own."""
     grade = rng.choice(np.unique(pair.grades[pair.grades != VOID]))
     centre = shapely.centroid(pair.outlines[rng.choice(np.flatnonzero(pair.grades == grade))])
     drawn = draw_window(np.array([centre.y, centre.x]), pair.shape, data, rng)

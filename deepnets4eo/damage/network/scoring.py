@@ -1,7 +1,5 @@
-"""How well buildings are graded: confusion over the four grades, F1, area under the curve of major-or-worse.
-
-Takes pooled logits and grades; buildings without a grade or without a visible pixel do not count. A head that grades from
-the post image alone is scored beside the head of pairs."""
+"""How well buildings are graded: confusion over the four grades, F1, and area under the curve of major damage or
+worse."""
 
 from __future__ import annotations
 
@@ -73,10 +71,8 @@ def damage_probability(probabilities: NDArray[np.float64]) -> NDArray[np.float64
 
 @dataclass(frozen=True)
 class Validation:
-    """What a network is scored on.
-    grades : for each pair (N,) grades of its buildings, 255 for those that do not count. scaling : number of a pair →
-    its inputs. post_alone : whether the head of post alone is scored, too. one_tile : whether pairs are seen whole, as
-    long as they are small, rather than in the run's tiles. described : the split, for the card."""
+    """What a network is scored on: grades of each pair, 255 for those that do not count; one_tile : small pairs are
+    seen whole."""
 
     pairs: Sequence[LabelledPair]
     grades: Sequence[NDArray[np.uint8]]
@@ -95,9 +91,8 @@ class Validation:
 
 @dataclass(frozen=True)
 class GradedHeads:
-    """Validated buildings with the logits of each head.
-    pair, post : logits and grades by head; none: there is no such head. truth : (N,) grades of the buildings
-    themselves; none: unknown. groups : (N, G) text, what each building is scored together with."""
+    """Validated buildings with the logits of each head; truth : (N,) their own grades; groups : (N, G) scored
+    together; or None."""
 
     pair: LogitsAndGrades
     post: LogitsAndGrades | None
@@ -165,8 +160,8 @@ def epoch_scores(graded: GradedHeads, even: bool) -> dict[str, float]:
 
 
 def full_scores(graded: GradedHeads, even: bool, described: dict[str, Any]) -> dict[str, Any]:
-    """All scores, counted in buildings, with the split they were reached under; those of the head of post alone, of groups of
-    pairs, and the share of buildings that are worse than what is visible, where they are known."""
+    """All scores, counted in buildings: of both heads, of groups of pairs, and the share worse than visible where
+    known."""
     protocol = {"name": "validation buildings, one count each", "leaky": False, "split": described}
     scores = head_scores(graded.pair, even) | {"legend": LEGEND, "protocol": protocol}
     if graded.post is not None:

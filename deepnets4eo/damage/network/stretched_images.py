@@ -1,7 +1,4 @@
-"""How the images of a job are shown to a run that learnt from images of 8 bits, where they are of more bits or fractions.
-
-Takes the images and the run that grades or outlines buildings; the weight-free evidence has a contrast unit of its own and reads
-the values as they are stored."""
+"""How images of more than 8 bits are shown to a run that learnt from images of 8 bits."""
 
 from __future__ import annotations
 
@@ -18,8 +15,7 @@ from deepnets4eo.segmenters.stretch import Stretch, needed_stretch
 
 
 def image_stretches(expected: Mapping[str, LayerInput], pre: Layer | None, post: Layer | None) -> dict[str, Stretch]:
-    """The stretch of each image that needs one, by role, each measured on that image alone.
-    expected : what the run expects of an image, by role."""
+    """The stretch of each image that needs one, by role, measured on that image alone."""
     stretches = {}
     for role, image in ((PRE, pre), (POST, post)):
         if image is not None and role in expected:
@@ -31,10 +27,7 @@ def image_stretches(expected: Mapping[str, LayerInput], pre: Layer | None, post:
 def stretches_of_job(
     for_network: Mapping[str, Stretch], segmenter: str | None, pre: Layer | None, post: Layer
 ) -> dict[str, Stretch]:
-    """The stretches by which a job shows its images: to the network that grades, and to the run that found the buildings.
-
-    for_network : those of the network, by role. segmenter : folder or name of the run; one that cannot be read any more says nothing.
-    """
+    """How images of more than 8 bits are shown to the runs of a job, by role."""
     if segmenter is None:
         return dict(for_network)
     try:

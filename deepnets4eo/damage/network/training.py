@@ -1,8 +1,4 @@
-"""Training of damage networks: a resolved recipe in, the tree that every run has out, scores counted in buildings.
-
-Learns from labelled pairs of files, or from pairs that the entry point "made-up" of the group `deepnets4eo.damage_pairs`
-makes while the network learns. Refuses networks that do not take two dates, and pairs that leave nothing to validate on.
-"""
+"""Training of damage networks: a resolved recipe in, a run with scores counted in buildings out."""
 
 from __future__ import annotations
 
@@ -52,8 +48,7 @@ VALIDATED = (*report.OVERALL, "kappa_quadratic", "auc_major_or_worse", "calibrat
 
 @dataclass(frozen=True)
 class TrainingPairs:
-    """What a training learns from and is validated on.
-    counts : (K,) training buildings of each grade; empty: unknown. split : of pairs of files. notes : for the card."""
+    """What a training learns from and is validated on. counts : (K,) buildings of each grade; notes : for the card."""
 
     samples: PairSamples | StreamSamples[GradedPair]
     inputs: InputSpec

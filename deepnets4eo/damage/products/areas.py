@@ -1,10 +1,7 @@
 """Damage by area: counts, shares and people, of districts from a file or of squares that are laid over the map.
 
-A building lies in the area that a point of its inside lies in; a point on the line between two, in the first of them. Areas may overlap,
-then a building counts in each; what lies in none has a row of its own. The expected number of damaged buildings of an area comes from the probabilities of its buildings, shifted together until
-those of the whole map come to the number that is expected there. Its interval holds the doubt about the whole map, a shift of the area
-against the map, and the chance of single buildings.
-"""
+The expected number of an area comes from its buildings' probabilities, shifted together to the number of the whole
+map; its interval holds the doubt about the whole map, a shift of the area, and the chance of single buildings."""
 
 from __future__ import annotations
 
@@ -230,7 +227,8 @@ def _side_m(source: str) -> float:
 
 
 def _squares(side: float, points: gpd.GeoSeries) -> tuple[gpd.GeoDataFrame, Indices, NDArray[np.bool_]]:
-    """Squares with a building in them, named by their south-western corner in metres; the square of each building whose place is known."""
+    """Squares with a building in them, named by their south-western corner; the square of each building whose place
+    is known."""
     if points.crs is None:
         raise InputError("the areas are squares, but the buildings have no CRS, so metres are not known. Give a file.")
     crs = metric_crs(points.crs, np.column_stack([points.x, points.y]))

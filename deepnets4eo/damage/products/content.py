@@ -80,8 +80,7 @@ class DamageMapContent:
         return self.event.title(SUBJECT)
 
     def headline(self) -> str:
-        """The result in one line: how many buildings are named damaged (major damage or worse), how many are expected with the 95 %
-        interval, and that the images do not show how many where it is wide."""
+        """The result in one line: how many are named damaged, how many are expected with the interval, and a warning where that is too wide."""
         assessed = int((self.buildings["status"] == ASSESSED).sum())
         of_all = f"of {assessed:,} assessed {'building' if assessed == 1 else 'buildings'}"
         wet = self.inundation.get("inundated", 0)

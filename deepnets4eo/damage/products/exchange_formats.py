@@ -1,7 +1,4 @@
-"""The buildings in longitude and latitude, for programs that know no other CRS: CSV, GeoJSON, KML and vector tiles.
-
-Takes a damage map whose buildings have a CRS; refuses others. Buildings are turned into WGS 84 some thousand rows at a time, so
-that memory does not grow with the city. Evidence is left out: it is in damage.gpkg."""
+"""The buildings in formats for other programs: CSV, GeoJSON, KML and vector tiles, in longitude and latitude."""
 
 from __future__ import annotations
 
@@ -57,9 +54,8 @@ def has_position(crs: Any) -> bool:
 
 
 def pieces(buildings: gpd.GeoDataFrame, rows: int = ROWS) -> Iterator[BuildingRows]:
-    """The buildings in their order, at most `rows` at a time. Outlines follow RFC 7946: WGS 84, outer rings
-    counterclockwise, cut at the antimeridian, 7 decimals. Probabilities have 4 decimals. Errors: InputError for
-    buildings without a position on the earth."""
+    """The buildings in order, `rows` at a time, outlines as RFC 7946 has them. Errors: InputError without a position
+    on the earth."""
     if not has_position(buildings.crs):
         raise InputError("the buildings have no CRS, so they have no longitude and latitude. Give images with a CRS.")
     to_lonlat = pyproj.Transformer.from_crs(buildings.crs, 4326, always_xy=True)
@@ -120,8 +116,8 @@ def _values(column: Any) -> list[Any]:
 
 
 def write_csv(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write id, latitude, longitude (degrees, WGS 84), the grade's columns and those of the event. Memory: one piece.
-    Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses."""
+    """Write id, latitude, longitude, the grade's columns and those of the event. Errors: as of `pieces`; OutputError
+    by the disk."""
     path = Path(path)
     first, *others = PROPERTIES
     event = damage_map.event.columns_of_rows(synthetic=damage_map.synthetic)
@@ -150,8 +146,8 @@ def write_areas_csv(areas: gpd.GeoDataFrame, path: Path) -> Path:
 
 
 def write_geojson(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write a feature a line; event, findings and caveats are members of the collection. Memory: one piece. Errors:
-    InputError for buildings without a position on the earth; OutputError when the disk refuses."""
+    """Write a feature a line, with event, findings and caveats of the collection. Errors: as of `pieces`; OutputError
+    by the disk."""
     path = Path(path)
     head = {
         "type": "FeatureCollection",
@@ -185,9 +181,8 @@ ZOOMS = {"MINZOOM": 14, "MAXZOOM": 15}
 
 
 def write_tiles(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write vector tiles, PMTiles or MBTiles by the suffix: layer `buildings` with the grade's columns at zooms 14 and 15.
-    Memory: the table once more. Errors: InputError for buildings without a position on the earth; OutputError when the disk
-    refuses."""
+    """Write vector tiles, PMTiles or MBTiles by the suffix, at zooms 14 and 15. Errors: as of `pieces`; OutputError
+    by the disk."""
     import geopandas as gpd
     import pyogrio
 
@@ -211,8 +206,8 @@ POINT = f"%.{DECIMALS}f,%.{DECIMALS}f "
 
 
 def write_kml(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write KML 2.2; event, findings and caveats are the document's description. Memory: one piece. Errors: InputError
-    for buildings without a position on the earth; OutputError when the disk refuses."""
+    """Write KML 2.2, with event, findings and caveats as description. Errors: as of `pieces`; OutputError by the
+    disk."""
     path = Path(path)
     grades = damage_map.buildings["damage"].fillna(UNGRADED).to_numpy(str)
     with atomic_write(path) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace") as stream:

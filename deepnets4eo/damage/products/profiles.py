@@ -1,9 +1,8 @@
-"""The buildings as mapping offices write them: Copernicus EMS, UNOSAT, xBD and OpenStreetMap, by one crosswalk of grades.
+"""The buildings as mapping offices write them (Copernicus EMS, UNOSAT, xBD, OpenStreetMap), by one crosswalk of
+grades.
 
-Takes a damage map whose buildings have a position on the earth. Each profile has the names, fields and values of its office; what the
-map does not know stays empty. No profile says EMS-98 grades as measured, since vertical images cannot show them: where there is a field
-for notes it holds the range of EMS-98 that such damage corresponds to.
-"""
+No profile says EMS-98 grades as measured, since vertical images cannot show them; notes hold the range that
+corresponds."""
 
 from __future__ import annotations
 
@@ -65,9 +64,9 @@ SOURCES = {"pre": 1, "post": 2}  # keys of the source table
 def write_cems(
     damage_map: DamageMapContent, path: str | Path, images: Mapping[str, Grid] = MappingProxyType({})
 ) -> Path:
-    """Write a GeoPackage as the vector packages of Copernicus EMS Rapid Mapping: layers `builtUpA_v1`, `areaOfInterestA_v1`,
-    `imageFootprintA_v1` and the tables `source_v1` and `summaryTable_v1`, in WGS 84; another version where the file's name ends with it.
-    images : grids of "pre" and "post". Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses."""
+    """Write a GeoPackage as Copernicus EMS Rapid Mapping does, in WGS 84, with the version of the file's name.
+
+    images : grids of "pre" and "post". Errors: as of `pieces`; OutputError when the disk refuses."""
     ids, classes, shapes = _rows(damage_map)
     buildings = gpd.GeoDataFrame(
         {
@@ -124,8 +123,8 @@ def _cems_sources(damage_map: DamageMapContent, images: Mapping[str, Grid]) -> A
 
 
 def write_unosat(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write a GeoPackage as UNOSAT's assessments: layer `damage_sites` with a point for each assessed building, in WGS 84; the class is
-    UNOSAT's code. Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses."""
+    """Write a GeoPackage as UNOSAT does: `damage_sites` with a point and a code for each assessed building. Errors:
+    as `write_cems`."""
     event = damage_map.event
     ids, classes, shapes = _rows(damage_map, assessed_only=True)
     confidence = damage_map.buildings.loc[damage_map.buildings["status"] == ASSESSED, "confidence"].fillna(0).to_numpy()
@@ -149,8 +148,8 @@ def _unosat(name: str) -> tuple[int, str]:
 
 
 def write_osm(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write GeoJSON whose properties are tags of OpenStreetMap, `damage:EVENT` and those around it, for assessed buildings. It is never
-    uploaded. Errors: InputError for buildings without a position on the earth; OutputError when the disk refuses."""
+    """Write GeoJSON of assessed buildings with the tags `damage:EVENT` and others; it is never uploaded. Errors: as
+    `write_cems`."""
     path, event = Path(path), damage_map.event
     key = f"damage:{re.sub(r'[^a-z0-9]+', '_', event.name.lower()).strip('_') or 'event'}"
     source = event.producer or "deepnets4eo, automatic, not validated in the field"
@@ -180,8 +179,8 @@ def _gone(name: str) -> dict[str, str]:
 
 
 def write_xbd(damage_map: DamageMapContent, path: str | Path, grid: Grid) -> Path:
-    """Write a label file of xBD for the post image: outlines in pixels (column, row), and in longitude and latitude where they have a
-    position on the earth. grid : of the post image. Errors: OutputError when the disk refuses."""
+    """Write a label file of xBD: outlines in pixels of the post image, and in longitude and latitude if known.
+    Errors: OutputError."""
     path, event = Path(path), damage_map.event
     georeferenced = has_position(damage_map.buildings.crs)
     ids, classes, shapes = _rows(damage_map, georeferenced=georeferenced)

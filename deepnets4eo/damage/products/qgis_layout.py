@@ -1,6 +1,4 @@
-"""A print layout of a QGIS project: title, the one sentence, map, legend and scale bar on a page of A4.
-
-Takes the project's root and the extent of its map in metres; the numbers are those of QGIS 3 for its items."""
+"""A print layout of a QGIS project on A4: title, the one sentence, map, legend and scale bar."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""damage.qgz: a QGIS project with the styled buildings over both images, opened by a double click.
-
-Takes a DamageMap, its images and the folder that the project will lie in. Written as XML in a zip, without QGIS; images
-beside that folder have relative paths, others absolute ones. Images without a file or a place on the ground are left out.
-"""
+"""damage.qgz: a QGIS project with the styled buildings over both images, written as XML without QGIS."""
 
 from __future__ import annotations
 
@@ -72,8 +68,8 @@ class _MapLayer:
 def write_project(
     damage_map: DamageMapContent, path: str | Path, *, home: Path, post: Layer, pre: Layer | None = None
 ) -> Path:
-    """Write the project; `home` is the folder in which it will lie beside damage.gpkg. The pre image is drawn as its
-    own georeference says; its title says how far it lies off."""
+    """Write the project, to lie in `home` beside damage.gpkg; the pre image is drawn as it is georeferenced, its
+    offset in its title."""
     path = Path(path)
     text = DOCTYPE + ET.tostring(_project(damage_map, home, post, pre), encoding="unicode")
     return _write_archive(path, {NAME: text.encode("utf-8", "replace")})
@@ -89,9 +85,8 @@ def _write_archive(path: Path, members: Mapping[str, bytes]) -> Path:
 
 
 def write_review_project(project: Path, sample: Path, layer: str, style: Sequence[ET.Element]) -> Path:
-    """Write, beside a sample, a copy of the map's project in which its buildings lie on top, to be filled; what the map says of buildings is
-    switched off there, so that it leads no answer. project : as `write_project` or QGIS wrote it. layer : of the sample. Errors: InputError
-    where it cannot be read."""
+    """Write a copy of the map's project with the sample on top and without what the map says of buildings. Errors:
+    InputError."""
     path = sample.with_suffix(".qgz")
     try:
         with zipfile.ZipFile(project) as archive:
@@ -207,7 +202,7 @@ def _crs_of(grid: Grid) -> pyproj.CRS | None:
 
 
 def _view_crs(grid: Grid) -> pyproj.CRS | None:
-    """What the project is drawn in: the CRS of the image where it has metres, else the UTM zone of its middle, as areas and lengths need."""
+    """What the project is drawn in: the CRS of the image where it has metres, else the UTM zone of its middle."""
     if grid.crs is None or (not grid.crs.geographic and grid.crs.proj.to_epsg() != WEB_MERCATOR):
         return _crs_of(grid)
     code = utm_code(grid.crs.proj, grid.affine * (grid.shape[1] / 2, grid.shape[0] / 2))

@@ -1,7 +1,5 @@
-"""How QGIS draws the buildings, the extents and the images: XML that QGIS 3.22 and later read.
-
-Buildings have coloured outlines with a light hatch, so that the roof stays visible; grades also differ without colour, by the
-hatch. Images are stretched so that roofs can be seen; only a few windows of them are read."""
+"""How QGIS draws the buildings (outlines with a light hatch, by which grades differ without colour), the extents and
+the images."""
 
 from __future__ import annotations
 

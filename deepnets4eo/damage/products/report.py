@@ -1,8 +1,4 @@
-"""report.html: one page that works offline, with both images, every building and the evidence behind its grade.
-
-Takes a damage map, its summary and the image layers; writes a single file that loads nothing from the network. The buildings
-are packed most probable damage first. Evidence is stored as its rank in the scene, from which the page gets both the value
-and "higher than 97 % of buildings"."""
+"""report.html: one page that works offline, with both images, every building and the evidence behind its grade."""
 
 from __future__ import annotations
 
@@ -62,10 +58,8 @@ def write_report(
     scores: Sequence[ScoreLayer] = (),
     language: Language = "en",
 ) -> Path:
-    """Write the page; `summary` is `summarize`'s. scores : rasters that can be laid over the images. language : of all but names and
-    findings. Size: about 14 MB
-    at most up to 200,000 buildings, of which the images take what the buildings leave. Memory: the buildings' columns
-    and one averaged image at a time."""
+    """Write the page, at most about 14 MB up to 200,000 buildings. summary : of `summarize`; scores : rasters to lay
+    over the images."""
     payload, words = encode(damage_map, post.grid), page_language(language)
     layers = (
         {} if pre is None else {"pre": on_post_grid(pre, post.grid, damage_map.registration.get("matrix", UNMOVED))}

@@ -1,9 +1,7 @@
-"""sheet.pdf and sheet.png: one page of paper with the image after, caveats first, legend and counts, areas, sources and a locator.
+"""sheet.pdf and sheet.png: one page of paper with the image after, caveats first, legend and counts, areas, sources
+and a locator.
 
-Takes a damage map with a position on the earth, its image after, and the paper and language of the page. Everything that stands on the page
-in words comes from one table (`words`), but names, numbers and findings. Where the language is written from right to left
-the page is mirrored; matplotlib 3.11 shapes its letters. The land of the locator is Natural Earth's, which is public domain, simplified.
-"""
+Words come from one table (`words`), the land of the locator from Natural Earth (public domain)."""
 
 from __future__ import annotations
 
@@ -52,8 +50,8 @@ def write_sheet(
     post: Layer,
     options: ProductOptions = ProductOptions(),
 ) -> Path:
-    """Write the sheet, PDF or PNG by the suffix. Memory: a figure of the page. Errors: InputError where matplotlib is too old for the
-    language; OutputError when the disk refuses."""
+    """Write the sheet, PDF or PNG by the suffix. Errors: InputError for a matplotlib too old for the language;
+    OutputError."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -30,8 +30,7 @@ def hex_colors() -> dict[str, str]:
 
 
 def draw_damage(axes: Axes, damage_map: DamageMapContent, zoom: float) -> None:
-    """Outlines in the colours of their grades, the worst on top, a point wide and more. Very many are shown by their shares, since the
-    worst on top would hide the others."""
+    """Outlines in the colours of their grades, the worst on top; very many are shown by their shares."""
     from matplotlib.collections import LineCollection, PolyCollection
 
     view = axes.get_xlim(), axes.get_ylim()

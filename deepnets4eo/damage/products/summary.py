@@ -1,6 +1,4 @@
-"""summary.json: how many buildings of which grade, how sure, how much of the ground was looked at.
-
-Takes a DamageMap and the post image's grid; shares are always of the assessed buildings, never of all."""
+"""summary.json: how many buildings of which grade, how sure, and how much of the ground was looked at."""
 
 from __future__ import annotations
 
@@ -36,8 +34,8 @@ INTERVALS = {  # what a row's interval_95 is of, by its `method`
 
 
 def summarize(damage_map: DamageMapContent, grid: Grid | None = None) -> dict[str, Any]:
-    """Counts, shares, areas, registration and caveats as plain values, ready for JSON.
-    grid : of the post image; its frame is what could have been assessed. Areas are null without a CRS."""
+    """Counts, shares of assessed buildings, areas (null without a CRS), registration and caveats as plain values.
+    grid : of post."""
     buildings = damage_map.buildings
     assessed = buildings[buildings["status"] == ASSESSED]
     rest = buildings[buildings["status"] != ASSESSED]
@@ -80,7 +78,8 @@ def area_rows(areas: gpd.GeoDataFrame) -> list[dict[str, Any]]:
 
 
 def description_lines(damage_map: DamageMapContent) -> list[str]:
-    """What a product says of itself in words: the number of damaged buildings, the event, the findings and the caveats, one line each."""
+    """What a product says of itself: the number of damaged buildings, the event, the findings and the caveats, a line
+    each."""
     findings = [f"{item.severity.upper()}: {item.message} {item.remedy}".strip() for item in damage_map.findings]
     return [damage_map.headline(), *damage_map.event.lines, *findings, *caveats(damage_map)]
 
@@ -90,23 +89,35 @@ def _tally(column: Any) -> dict[str, int]:
 
 
 def _grades(assessed: gpd.GeoDataFrame, damage_map: DamageMapContent) -> dict[str, Any]:
-    """For each grade and for damaged buildings: the number named, their share, the number expected, and one interval with its method."""
-    total, estimated = len(assessed), damage_map.estimates.get("buildings") or {}
-    counts = {grade: int((assessed["damage"] == grade).sum()) for grade in GRADES}
-    rows = {}
-    for name, count in {**counts, "damaged": sum(counts[grade] for grade in DAMAGED)}.items():
-        row: dict[str, Any] = {"count": count, "share": count / total if total else None}
-        row |= dict.fromkeys(("expected", "interval_95", "method"))
-        if name in estimated:
-            row |= {**estimated[name], "method": "site"}
-        elif total and name == "damaged":
-            row |= {**expected_count(assessed["damage_prob"].to_numpy(float)), "method": "independent"}
-        elif total:
-            wilson = wilson_interval(count, total)
-            row |= {"interval_95": [wilson.low * total, wilson.high * total], "method": "wilson"}
-        interval = row["interval_95"]
-        rows[name] = row | {"share_interval_95": None if interval is None else [bound / total for bound in interval]}
-    return {"damaged": {**rows.pop("damaged"), "grades": list(DAMAGED)}, "by_grade": rows}
+    """How many buildings of each grade, and damaged, are named and expected, and one interval with its method."""
+    estimated = damage_map.estimates.get("buildings") or {}
+    damaged = assessed["damage"].isin(DAMAGED)
+    return {
+        "damaged": {**_row(assessed, damaged, _damaged_estimate(assessed, estimated)), "grades": list(DAMAGED)},
+        "by_grade": {grade: _row(assessed, assessed["damage"] == grade, estimated.get(grade)) for grade in GRADES},
+    }
+
+
+def _damaged_estimate(assessed: gpd.GeoDataFrame, estimated: dict[str, Any]) -> dict[str, Any] | None:
+    """The estimate of damaged buildings: of the site, else as if every building were independent; None without buildings."""
+    if "damaged" in estimated or not len(assessed):
+        return estimated.get("damaged")
+    return {**expected_count(assessed["damage_prob"].to_numpy(float)), "method": "independent"}
+
+
+def _row(assessed: gpd.GeoDataFrame, named: Any, estimate: dict[str, Any] | None) -> dict[str, Any]:
+    """Count, share, estimate and interval of the buildings that are named so. named : (N,) bool, of the assessed ones."""
+    count, total = int(named.sum()), len(assessed)
+    counted = {"count": count, "share": count / total if total else None, "expected": None, "interval_95": None}
+    if estimate is not None:
+        row = {**counted, "method": "site", **estimate}
+    elif total:
+        wilson = wilson_interval(count, total)
+        row = {**counted, "interval_95": [wilson.low * total, wilson.high * total], "method": "wilson"}
+    else:
+        row = {**counted, "method": None}
+    interval = row["interval_95"]
+    return {**row, "share_interval_95": None if interval is None else [bound / total for bound in interval]}
 
 
 def _areas(damage_map: DamageMapContent, grid: Grid | None) -> dict[str, float | None]:

@@ -1,6 +1,5 @@
-"""The buildings with all their columns: damage.gpkg (with the extent, the findings and the QGIS styles) and damage.parquet.
-
-Takes a damage map; writes through GDAL's and Arrow's vectorised paths, so 10^5 to 10^6 buildings take seconds."""
+"""The buildings with all their columns: damage.gpkg (with the extent, the findings and the QGIS styles) and
+damage.parquet."""
 
 from __future__ import annotations
 
@@ -57,12 +56,9 @@ _ESTIMATES_TABLE = """CREATE TABLE estimates (
 
 
 def write_gpkg(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write layers `buildings`, `assessed_extent`, `imaged_without_outlines` and `areas` where these are known, and the tables
-    `event` (what the map is of), `findings` (what limits the map's worth, worst first; may be empty), `estimates` (share of
-    damaged buildings, numbers and built areas with their intervals; may be empty) and `layer_styles`, registered as attributes. The description of `buildings`, which QGIS shows, has the worst finding, the number of
-    damaged buildings and the event.
+    """Write the layers that are known and the tables `event`, `findings`, `estimates` and `layer_styles`; a missing
+    CRS stays undefined.
 
-    Ids stay text; a CRS that is missing stays undefined. Memory: the table once more, as Arrow.
     Errors: OutputError when GDAL or SQLite cannot write, a full disk most of all."""
     path = Path(path)
     with atomic_write(path) as partial:
@@ -158,9 +154,7 @@ _ROWS_PER_GROUP = 65_536  # small enough that a city quarter reads a few groups,
 
 
 def write_parquet(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write GeoParquet 1.1.0: WKB geometry, zstd, `covering.bbox`, CRS as PROJJSON (null where there is none). The
-    event is in the `attrs` of the table that `geopandas.read_parquet` returns, JSON in the file's metadata
-    `PANDAS_ATTRS`."""
+    """Write GeoParquet 1.1.0: WKB, zstd, `covering.bbox`, CRS as PROJJSON; the event is in the table's `attrs`."""
     path = Path(path)
     buildings = damage_map.buildings
     if buildings.geometry.name != "geometry":

@@ -1,6 +1,5 @@
-"""What the page and the sheet of a damage map say in other languages, from one table: assets/words.yaml.
-
-Names, numbers, ids and findings are not in it. A test finds what is missing."""
+"""What the page and the sheet of a damage map say in other languages, from assets/words.yaml; a test names what is
+missing."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""All products of one damage map into one folder, the manifest last.
-
-Takes a damage map and the images it came from; refuses further formats that do not exist or need a CRS that is missing. Files
-of the inputs are hashed whole, other sources are named without a hash."""
+"""All products of one damage map into one folder, the manifest last."""
 
 from __future__ import annotations
 
@@ -80,8 +77,8 @@ SHA256 = "1220"  # of a multihash: which hash it is, and its length in bytes
 
 
 def write_stac_item(damage_map: DamageMapContent, path: Path, grid: Grid, files: Sequence[Path]) -> Path:
-    """Write a STAC item 1.0.0 with the label, projection and file extensions: what is mapped, where and when, counts by grade, and every
-    other product with its checksum. grid : of the post image. Errors: InputError for buildings without a position on the earth."""
+    """Write a STAC item 1.0.0 with counts by grade and every other product with its checksum. Errors: InputError
+    without a position."""
     event = damage_map.event
     outline = shapely.segmentize(grid.extent.geom, shapely.length(grid.extent.geom) / 64)
     frame = in_lonlat(np.array([outline], object), transformer(grid.crs, 4326))[0]
@@ -167,10 +164,8 @@ def write_products(
     options: ProductOptions = ProductOptions(),
     home: Path | None = None,
 ) -> list[str]:
-    """Write the six files into `folder`, and one for each further format; returns their names, manifest.json last.
-
-    also : of `FURTHER`; None for the usual ones where the buildings have a position on the earth, else none of them. options : how they look and are called. home : where the files will lie at last, if not in `folder`.
-    Files that are there are of this very map, from a job that was interrupted, and are kept."""
+    """Write the six files and further formats (also) into `folder`, without those of an interrupted job; returns
+    names, manifest last."""
     also = formats_of(also, damage_map.buildings.crs)
     summary = summarize(damage_map, post.grid)
     writers: dict[str, Callable[[Path], Path]] = {
@@ -216,8 +211,8 @@ def named_before(folder: Path) -> set[str]:
 
 
 def formats_of(also: Sequence[str] | None, crs: Any) -> tuple[str, ...]:
-    """The further formats for buildings in `crs`: those requested, or the usual ones that can be written. Errors: InputError for a
-    format that does not exist, and for one that needs a position on the earth where buildings have none."""
+    """The further formats requested for buildings in `crs`, or the usual ones that can be written. Errors: InputError
+    for others."""
     if also is None:
         return USUAL if has_position(crs) else ()
     check_formats(also)

@@ -1,8 +1,5 @@
-"""How well grades agree with a reference: ranking, detection of major or worse, the grades themselves, and the probabilities.
-
-Takes a map's buildings and a reference with the columns `id` and `damage`, or probabilities and true grades. Grades outside the xBD
-legend are left out and counted. Refuses tables that share no assessed building, and arrays that do not belong together.
-"""
+"""How well grades agree with a reference: ranking, detection of major or worse, the grades themselves, and the
+probabilities."""
 
 from __future__ import annotations
 
@@ -20,9 +17,8 @@ from deepnets4eo.metrics import ConfusionMatrix
 
 @dataclass(frozen=True)
 class DamageAccuracy:
-    """Agreement on N buildings; `auc` is NaN where the reference holds one side only.
-    auc : of the probability of major damage or worse. f1, precision, recall : of buildings named so.
-    grades : confusion matrix over the four grades, rows reference. left_out : reference rows that could not be scored."""
+    """Agreement on N buildings; auc, f1, precision and recall of major damage or worse, grades with the reference in
+    rows."""
 
     buildings: int
     damaged: int
@@ -51,9 +47,8 @@ class DamageAccuracy:
 
 
 def compare_with_reference(buildings: pd.DataFrame, reference: pd.DataFrame) -> DamageAccuracy:
-    """Compare a map's buildings with a graded reference, joined by id.
-    buildings : `id`, `damage`, `damage_prob`, `status`. reference : `id`, `damage` (xBD names). Errors: InputError
-    where no assessed building is in the reference."""
+    """Compare a map's buildings with a graded reference, joined by id. Errors: InputError where no assessed building
+    is in it."""
     graded = reference[reference["damage"].isin(GRADES)]
     joined = graded.assign(id=graded["id"].astype(str))[["id", "damage"]].merge(
         buildings[["id", "damage", "damage_prob", "status"]], on="id", suffixes=("_reference", "")

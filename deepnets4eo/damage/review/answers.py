@@ -1,8 +1,6 @@
 """The sample as a GeoPackage that is filled in QGIS or by any other program, and its answers read back.
 
-The layer `sample` has a building a row in the order in which they are to be looked at, without what the map says of it, so that the
-map leads no answer. The table `drawn` says of which map it is, so that answers for another one are refused.
-"""
+It says nothing of what the map says, so that the map leads no answer; the table `drawn` names the map it belongs to."""
 
 from __future__ import annotations
 
@@ -136,7 +134,8 @@ def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.G
 
 @dataclass(frozen=True)
 class Filled:
-    """A file of looks. buildings : the map's table; rows : of it that the file shows; answers : row → answer; seed : None where chosen."""
+    """A file of looks: the map's table, the rows that it shows, row → answer, and the seed of the draw (None where
+    chosen)."""
 
     buildings: gpd.GeoDataFrame
     rows: Indices

@@ -1,12 +1,9 @@
-"""How many buildings are damaged, from those that a person looked at: numbers, shares and built areas with 95 % intervals.
+"""How many buildings are damaged, from those that a person looked at: numbers, shares and built areas with 95 %
+intervals.
 
-What was seen counts as it is. How many of the other buildings of a stratum are damaged is drawn from the beta-binomial distribution
-of what was seen in it, whose prior weighs as much as one building: half what the map says after it was recalibrated by all that was seen,
-half nothing (Jeffreys 1946). Where none
-of a stratum was seen damaged, none is the least that it holds; where all were, all is the most. So an interval begins at what was seen,
-never has a negative end, and has no width of zero where nothing was seen, as Wald's has. Buildings that people added to the drawn ones
-stand for none but themselves: those that were drawn are a random sample of all others, whatever was added.
-"""
+What was seen counts as it is; the others of a stratum are drawn from the beta-binomial distribution of what was seen
+in it, with a prior of one building: half the recalibrated map, half nothing (Jeffreys 1946). Buildings added by
+people stand for themselves alone."""
 
 from __future__ import annotations
 

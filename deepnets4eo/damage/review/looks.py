@@ -1,9 +1,7 @@
-"""What the page of a review shows of each building, and what was answered: chips of both images, and a row of the sample.
+"""What the page of a review shows of each building, and what was answered: chips of both images, and a row of the
+sample.
 
-Takes the folder of a map, whose manifest names its images, and the sample. Refuses images that are gone or are other files than those
-of the map. An answer is one transaction of SQLite, on disk once `Answers.commit` returns; it is refused where the row is not as the
-person saw it, be it by another page or by QGIS.
-"""
+An answer is one transaction of SQLite, refused where the row is no longer as the person saw it."""
 
 from __future__ import annotations
 
@@ -62,8 +60,8 @@ class Answers:
             return [Row(*row) for row in database.execute(f"SELECT {columns} FROM {LAYER} ORDER BY look, fid")]
 
     def commit(self, fid: int, answer: str | None, note: str | None, seen: tuple[str | None, str | None]) -> bool:
-        """Write the answer of a row. seen : answer and note that the person saw; where the row has others by now, nothing is written.
-        returns : whether it was. Errors: sqlite3.Error, for instance where another program has locked the file."""
+        """Whether the answer of a row was written: not where it is no longer as the person saw it (seen). Errors:
+        sqlite3.Error."""
         with closing(open_sample(self.path, "rw")) as database, database:
             done = database.execute(
                 f"UPDATE {LAYER} SET answer = ?, note = ?, reviewer = ?"

@@ -1,7 +1,4 @@
-"""A page on which a person grades the buildings of a sample.
-
-Takes the folder of a map and its sample; see `outputs.served_page` for who is let in. One chip is rendered at a time.
-"""
+"""A page on which a person grades the buildings of a sample; see `outputs.served_page` for who is let in."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
-"""Which buildings of a damage map a person looks at: a random sample of strata, in random order.
-
-Strata are what the map says of a building (its probability of damage in five steps, or that it was not assessed), each divided into
-smaller and larger outlines. More looks go where the map is in doubt and where many buildings stand, some go everywhere.
-"""
+"""Which buildings of a damage map a person looks at: a random sample of strata (probability in five steps, size), in
+random order."""
 
 from __future__ import annotations
 

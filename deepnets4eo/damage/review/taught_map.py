@@ -1,7 +1,4 @@
-"""The files of corrections that teach: buildings chosen to be looked at next, and the map that answers have moved.
-
-Both lie beside the map, which stays as it is: samples are drawn from it and counted by it.
-"""
+"""The files of corrections that teach: buildings chosen to be looked at next, and the map that answers have moved."""
 
 from __future__ import annotations
 

@@ -1,12 +1,8 @@
-"""Corrections that teach: the grades of one map moved by what people answered there, and which buildings to look at next.
+"""Corrections that teach: the grades of one map moved by what people answered there, and which buildings to look at
+next.
 
-A map divides buildings by three log-odds: of damage, of minor damage where intact, of destroyed where damaged. To each a weighted sum
-of the map's evidence is added, the network's opinion and the map's own log-odds among it. The weights are pulled to zero, where the
-map stays as it is (logistic regression with an offset, ridge penalty): how hard is chosen by cross-validation within the answers.
-Each of the three moves only where answers gained that neither the weights nor that choice have seen.
-
-Looked at next are buildings in doubt, those on which map and network disagree, and those unlike all that were looked at.
-"""
+To each of three log-odds a weighted sum of the map's evidence is added (logistic regression with an offset, ridge
+chosen by cross-validation); it moves only where answers gained that it has not seen."""
 
 from __future__ import annotations
 
@@ -42,11 +38,8 @@ SIDES = {
 
 @dataclass(frozen=True)
 class Scores:
-    """How good the grades of answered buildings are.
-
-    log_loss : of the four grades, mean over the buildings; auc : of major damage or worse, None where all are on one side;
-    f1 : mean over the grades that were answered.
-    """
+    """How good the grades of answered buildings are: log loss, AUC of major damage or worse (None for one side
+    alone), mean F1."""
 
     log_loss: float
     auc: float | None
@@ -55,11 +48,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Taught:
-    """A map's decision after a step.
-
-    buildings : the table with new `damage`, `damage_prob` and `confidence`; before, after : scores of the map and of the step on answers
-    that it had not seen; moved : which of `SIDES` moved, empty where nothing was gained and the table is the map's; answers : how many.
-    """
+    """A map's decision after a step, its scores before and after on unseen answers, and which of `SIDES` moved."""
 
     buildings: pd.DataFrame
     before: Scores
@@ -231,7 +220,8 @@ class _Side:
         return np.asarray(np.logaddexp(0, log_odds) - self.beyond * log_odds)
 
     def gains(self, left_out: Floats) -> bool:
-        """Whether left-out log-odds have less loss than the map's by more than its standard error, and neither rank worse nor err more."""
+        """Whether left-out log-odds lose less than the map's by more than a standard error, and neither rank worse
+        nor err more."""
         errors, own = (int(((odds > 0) != self.beyond).sum()) for odds in (left_out, self.start))
         ranks, own_ranks = (_auc(self.beyond, odds) for odds in (left_out, self.start))
         gain = self.losses(self.start) - self.losses(left_out)
@@ -245,7 +235,7 @@ def _auc(beyond: Mask, log_odds: Floats) -> float:
 
 
 def _log_odds(buildings: pd.DataFrame) -> Floats:
-    """(N, 3) as in `side_log_odds`. Within a side the table has them of the buildings that are named on it; others get their mean."""
+    """(N, 3) log-odds of `side_log_odds`; buildings that are not named on a side get the mean of those that are."""
     damaged, sure = (buildings[name].to_numpy(float) for name in ("damage_prob", "confidence"))
     grade, within = buildings["damage"].map(NUMBER).to_numpy(), (LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     out = [logit(np.clip(damaged, *within))]
@@ -272,7 +262,8 @@ def _cuts(buildings: pd.DataFrame) -> Floats:
 
 
 def _evidence(buildings: pd.DataFrame, log_odds: Floats) -> Floats:
-    """(N, K) the table's evidence and the map's log-odds in standard deviations of this site, 0 where not known, and a column of ones."""
+    """(N, K) evidence and the map's log-odds in standard deviations of this site, 0 where not known, and a column of
+    ones."""
     names = [name for name in buildings.columns if name.startswith("ev_") and name not in NETWORK]
     parts = [buildings[names].to_numpy(float), log_odds]
     if set(NETWORK) <= set(buildings.columns):
