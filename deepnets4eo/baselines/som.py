@@ -106,16 +106,6 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Return the most frequent class among the samples of each vector's unit, (n,)."""
         return self.classes_[self.predict_proba(vectors).argmax(axis=1)]
 
-    def topographic_error(self, vectors: ArrayLike) -> float:
-        """Return the share of vectors whose two nearest units are not neighbours on the grid; 0 is a map without folds."""
-        samples = np.ascontiguousarray(vectors, np.float32)
-        folds = 0
-        for at in range(0, len(samples), CHUNK_VECTORS):
-            pair = np.argpartition(_squared_distances(samples[at : at + CHUNK_VECTORS], self.units_), 1, axis=1)[:, :2]
-            rows, cols = pair // self.cols, pair % self.cols
-            folds += int(((np.abs(np.diff(rows)) > 1) | (np.abs(np.diff(cols)) > 1)).sum())
-        return folds / len(samples)
-
     def grid_distances(self) -> NDArray[np.float64]:
         """Return distances of all units on the grid, (units, units)."""
         row, col = np.divmod(np.arange(self.rows * self.cols), self.cols)

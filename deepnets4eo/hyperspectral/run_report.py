@@ -249,7 +249,7 @@ def page(
     more = f"<p>{left_out} further scenes are not drawn.</p>" if left_out else ""
     body = [
         f"<h1>{escape(title)}</h1>",
-        _facts(metrics, card, recipe),
+        _facts(metrics, card),
         '<p class="note warning">The scene is made up: its scores say nothing about real places.</p>'
         if synthetic
         else "",
@@ -279,7 +279,7 @@ def _method(recipe: Mapping[str, Any]) -> str:
     return f"{recipe['estimator']['name']} on {recipe['model']['method']}"
 
 
-def _facts(metrics: Mapping[str, Any], card: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+def _facts(metrics: Mapping[str, Any], card: Mapping[str, Any]) -> str:
     split, notes = metrics["protocol"]["split"], card["notes"]
     sizes = ", ".join(
         f"{name} {', '.join(map(str, split[name]))}" for name in ("block_px", "buffer_px") if name in split

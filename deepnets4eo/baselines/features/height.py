@@ -90,12 +90,12 @@ class HeightFeature:
 
     def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> NDArray[np.float32]:
         """Return values of superpixels, (count, 9) float32; 0 where a superpixel has no pixels."""
-        from deepnets4eo.baselines.superpixels.statistics import region_means, region_ranges, region_sums
+        from deepnets4eo.baselines.superpixels.statistics import region_deviations, region_means, region_ranges
 
         above = above_ground(bands, self.ground_px)
         means = region_means(_pointwise(bands, above), ids, count)
         lowest, highest = region_ranges(above[None], ids, count)
-        deviation = region_sums(above[None] - above.mean(), ids, count).std
+        deviation = region_deviations(above[None] - above.mean(), ids, count)
         columns = np.concatenate([means, lowest, highest, deviation, highest - lowest], axis=1)
         return np.nan_to_num(columns).astype(np.float32)
 

@@ -84,24 +84,6 @@ def reference_polygons(scene: Scene, legend: Legend, class_name: str) -> gpd.Geo
     return polygonize(scene.layers[LABELS], {legend.value(class_name): class_name})
 
 
-def reference_outlines(scene: Scene, legend: Legend, class_name: str) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
-    """Return the regions of a class in a labelled scene, and rectangles around them with a column `difficult`. scene :
-    a scene with a layer `labels`; legend, class_name : the legend of the labels, and a class of it. Returns tuple of
-    two GeoDataFrame, regions, and rectangles as `evaluate_detections` takes them; `difficult` ones are not usable for
-    training either. Errors: InputError for a scene without labels.
-
-    >>> labels = np.zeros((6, 6), np.uint8)
-    >>> labels[1:3, 2:6] = 4
-    >>> regions, boxes = reference_outlines(Scene.open(labels=labels), Legend.load("isprs"), "car")
-    >>> boxes["difficult"].tolist()  # the scene's edge cuts it
-    [True]
-    """
-    regions = reference_polygons(scene, legend, class_name)
-    usable = references([scene], legend, class_name)[0].usable if len(regions) else np.zeros(0, bool)
-    boxes = regions.set_geometry(regions.geometry.minimum_rotated_rectangle())
-    return regions, boxes.assign(difficult=~usable)
-
-
 def _to_pixels(frame: gpd.GeoDataFrame, scene: Scene) -> NDArray[np.object_]:
     """Return polygons (N,) in the scene's pixels."""
     crs = scene.grid.crs.proj if scene.grid.crs is not None else None

@@ -5,7 +5,6 @@ Sums of parts of a scene add up. Inputs are not checked: ids must be below `coun
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,51 +15,23 @@ from deepnets4eo.baselines.features import Feature
 from deepnets4eo.cards.legend import VOID
 
 
-@dataclass(frozen=True)
-class RegionSums:
-    """Pixels, sums and sums of squares of F bands in N regions, from which mean and deviation follow. count : (N,)
-    int64 pixels; total, squares : (N, F) float64 sums of values and of their squares.
+def region_deviations(values: NDArray[np.floating], ids: RegionIds, count: int) -> NDArray[np.float64]:
+    """Return the standard deviation of the population of each band in each region. Peak memory: 24 bytes a pixel. values :
+    (F, h, w) floats; ids : (h, w) int32, 0 … count − 1, −1 for none; count : number of regions N. Returns (N, F) float64,
+    NaN for regions without pixels.
 
-    >>> sums = region_sums(np.float32([[[1, 3, 8]]]), np.int32([[0, 0, 1]]), 2)
-    >>> sums.mean.tolist(), sums.std.tolist()
-    ([[2.0], [8.0]], [[1.0], [0.0]])
-    """
-
-    count: NDArray[np.int64]
-    total: NDArray[np.float64]
-    squares: NDArray[np.float64]
-
-    def __add__(self, other: RegionSums) -> RegionSums:
-        """Add two parts of the same regions."""
-        return RegionSums(self.count + other.count, self.total + other.total, self.squares + other.squares)
-
-    @property
-    def mean(self) -> NDArray[np.float64]:
-        """Means (N, F); NaN for regions without pixels."""
-        return _divide_by_pixels(self.total, self.count)
-
-    @property
-    def std(self) -> NDArray[np.float64]:
-        """Standard deviations of the population (N, F); NaN for regions without pixels."""
-        return np.sqrt(np.maximum(_divide_by_pixels(self.squares, self.count) - self.mean**2, 0))
-
-
-def region_sums(values: NDArray[np.floating], ids: RegionIds, count: int) -> RegionSums:
-    """Return count, sum and sum of squares of each band in each region, in float64. Peak memory: 24 bytes a pixel.
-    values : (F, h, w) floats; ids : (h, w) int32, 0 … count − 1, −1 for none; count : number of regions N. Returns
-    RegionSums.
-
-    >>> region_sums(np.float32([[[1, 3, 8]]]), np.int32([[0, 0, -1]]), 1).total.tolist()
-    [[4.0]]
+    >>> region_deviations(np.float32([[[1, 3, 8]]]), np.int32([[0, 0, 1]]), 2).tolist()
+    [[1.0], [0.0]]
     """
     indices = _flat_indices(ids)
+    pixels = np.bincount(indices, minlength=count + 1)[1:]
     total, squares = np.empty((count, len(values))), np.empty((count, len(values)))
     for column, band in enumerate(values):
         weights = band.ravel().astype(np.float64)
         total[:, column] = np.bincount(indices, weights, count + 1)[1:]
         np.multiply(weights, weights, out=weights)
         squares[:, column] = np.bincount(indices, weights, count + 1)[1:]
-    return RegionSums(np.bincount(indices, minlength=count + 1)[1:], total, squares)
+    return np.sqrt(np.maximum(_divide_by_pixels(squares, pixels) - _divide_by_pixels(total, pixels) ** 2, 0))
 
 
 def region_means(values: NDArray[np.floating], ids: RegionIds, count: int) -> Vectors:

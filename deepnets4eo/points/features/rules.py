@@ -113,7 +113,7 @@ class RuleLabeller:
         options = self.options
         height = heights_above_ground(cloud, max_building_m=options.max_building_m)
         above = height >= options.ground_m
-        solid = self._solid_share(cloud, above, height)
+        solid = self._solid_share(cloud, above)
         scores = np.zeros((len(cloud), self.legend.num_classes), np.float32)
         index = {value: number for number, value in enumerate(self.legend.values)}
         solid_class = np.where(height >= options.building_m, index[BUILDING], index[OTHER])
@@ -125,7 +125,7 @@ class RuleLabeller:
         scores[~above, index[GROUND]] = 1
         return scores
 
-    def _solid_share(self, cloud: PointCloud, above: Mask, height: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _solid_share(self, cloud: PointCloud, above: Mask) -> NDArray[np.float32]:
         """(N,) how much more than not a point is of a building or another solid thing, 0 to 1; 0.5 at the threshold."""
         options = self.options
         if not above.any():

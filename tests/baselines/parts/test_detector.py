@@ -9,7 +9,7 @@ import shapely
 from affine import Affine
 
 from deepnets4eo.baselines import PartDetector
-from deepnets4eo.baselines.parts import PartSettings, reference_outlines, reference_polygons
+from deepnets4eo.baselines.parts import PartSettings, reference_polygons
 from deepnets4eo.baselines.parts.detection import logits
 from deepnets4eo.baselines.parts.references import references, training_windows
 from deepnets4eo.cards.legend import Legend
@@ -74,7 +74,11 @@ def detector(training, legend):
 
 
 def reference_of(scene, legend):
-    return reference_outlines(scene, legend, "car")[1]
+    """Rectangles around the cars of a labelled scene, as `evaluate_detections` takes them."""
+    regions = reference_polygons(scene, legend, "car")
+    usable = references([scene], legend, "car")[0].usable
+    boxes = regions.set_geometry(regions.geometry.minimum_rotated_rectangle())
+    return boxes.assign(difficult=~usable)
 
 
 def test_four_of_five_unseen_cars_are_found_with_few_false_alarms(detector, legend):

@@ -3,17 +3,16 @@
 import functools
 
 import numpy as np
-import pandas
 import pytest
 import rasterio
 from scipy import ndimage
 from skimage.metrics import adapted_rand_error
 
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.superpixels import Superpixels, region_table, segment_scene
+from deepnets4eo.baselines.superpixels import Superpixels, segment_scene
 from deepnets4eo.baselines.superpixels.scene import SceneBands
 from deepnets4eo.baselines.superpixels.segmenting import renumber
-from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.errors import InputError
 from deepnets4eo.grid import whole
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.synthetic import City
@@ -151,38 +150,3 @@ def test_halos_as_wide_as_a_block_are_refused(image, tmp_path):
         segment_scene(Layer.open(image), tmp_path / "ids.tif", block_px=128, halo_px=128)
     with pytest.raises(InputError, match="labels only"):
         segment_scene(Scene.open(labels=image[:1]), tmp_path / "ids.tif")
-
-
-def test_the_table_equals_a_loop_over_masks(image, city, tmp_path):
-    dsm = np.asarray(city.dsm, np.float32).reshape(1, *city.grid.shape)[:, :200, :220]
-    scene = Scene.open(image=image[:, :200, :220], dsm=dsm)
-    path = segment_scene(scene, tmp_path / "ids.tif", Superpixels("slic", area_px=400), block_px=BLOCK_PX)
-    table = region_table(scene, path, ["pixels", "neighbourhood"], out=tmp_path / "table.parquet")
-    ids = read(path)
-    assert len(table) == ids.max() + 1
-    values = np.concatenate([image[:, :200, :220], dsm]).astype(np.float64)
-    for region in range(0, len(table), 7):
-        rows, cols = np.nonzero(ids == region)
-        inside = values[:, rows, cols]
-        found = table.iloc[region]
-        assert found["pixels"] == rows.size
-        np.testing.assert_allclose([found["row"], found["col"]], [rows.mean() + 0.5, cols.mean() + 0.5])
-        np.testing.assert_allclose(found["pixels.image.green"], inside[1].mean(), rtol=1e-5)
-        np.testing.assert_allclose(found["pixels.dsm.height.std"], inside[3].std(), atol=1e-3)
-    pandas.testing.assert_frame_equal(pandas.read_parquet(tmp_path / "table.parquet"), table)
-
-
-def test_the_table_of_many_blocks_is_that_of_one(image, tmp_path):
-    layer = Layer.open(image[:, :200, :220])
-    path = segment_scene(layer, tmp_path / "ids.tif", block_px=BLOCK_PX)
-    whole = region_table(layer, path, ["pixels", "neighbourhood"])
-    parts = region_table(layer, path, ["pixels", "neighbourhood"], block_px=64)
-    np.testing.assert_allclose(parts.to_numpy(float), whole.to_numpy(float), rtol=1e-4, atol=1e-3)
-
-
-def test_tables_of_other_rasters_are_refused(image, tmp_path):
-    path = segment_scene(Layer.open(image[:, :100, :100]), tmp_path / "ids.tif", block_px=BLOCK_PX)
-    with pytest.raises(GridError, match="Give the scene that it was made of"):
-        region_table(Layer.open(image), path)
-    with pytest.raises(InputError, match="has no tag REGIONS"):
-        region_table(Layer.open(image), Layer.open(image))
