@@ -89,6 +89,18 @@ def test_the_names_of_ours_in_the_table_for_users_of_other_libraries_exist() -> 
         load_recipe("hyperspectral/hamida" if "patch_px" in value else "unet-resnet34", overrides=[value])
 
 
+def test_the_names_of_ours_in_all_pages_exist() -> None:
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *DOCS.rglob("*.md")))
+    names = set(re.findall(r"`(deepnets4eo(?:\.[a-z_]+)+\.\w+)`", pages))
+    assert len(names) > 8
+    missing = []
+    for name in sorted(names):
+        module, _, last = name.rpartition(".")
+        if not hasattr(import_module(module), last):
+            missing.append(name)
+    assert missing == []
+
+
 GALLERY = sorted((DOCS / "gallery").glob("*.ipynb"))
 
 
