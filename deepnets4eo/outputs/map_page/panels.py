@@ -6,8 +6,9 @@ The scene is averaged down; spots with most damage or change come close to full 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,7 @@ QUALITY = 70
 STRETCH_PERCENT = (0.5, 99.5)
 STRETCH_PIXELS = 500_000  # spread over the scene: all of them take seconds to sort
 READERS = 2
+SQUARE_PX = 1024  # blocks of a file are hardly larger, and a square of two images stays in GDAL's cache
 
 
 @dataclass(frozen=True)
@@ -93,13 +95,28 @@ def render(
             return [render_window(layers[panel.role], *spot, stretches[panel.role]) for panel in panels]
 
         spots = _where_it_matters(first.grid, *weight_at, number=int(left / tile_bytes))
-        for tiles in in_order(details, spots, READERS):
+        for tiles in _by_worth(details, spots, max(1, int(left / tile_bytes))):
             for panel, tile in zip(panels, tiles, strict=True):
                 panel.details.append(tile)
                 left -= len(tile.webp)
             if left < tile_bytes:
                 break
     return panels
+
+
+def _by_worth(
+    details: Callable[[tuple[Window, int]], list[Tile]], spots: Iterator[tuple[Window, int]], number: int
+) -> Iterator[list[Tile]]:
+    """Tiles in the order of the spots, `number` of which are read at once and as they lie, so that each block of a file is decoded once."""
+    while some := list(islice(spots, number)):
+        where = sorted(range(len(some)), key=lambda k: _where(some[k][0]))
+        read = dict(zip(where, in_order(details, [some[k] for k in where], READERS), strict=True))
+        yield from (read[k] for k in range(len(some)))
+
+
+def _where(window: Window) -> tuple[int, int, int, int]:
+    """Order of windows square by square."""
+    return window.row // SQUARE_PX, window.col // SQUARE_PX, window.row, window.col
 
 
 def render_scores(name: str, layer: Layer, scale: float) -> Panel:
