@@ -51,6 +51,8 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
         raise InputError(
             f"precision {precision!r} is unknown. Choose auto, {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}."
         )
+    if precision == "float32" and (device == "cpu" or (device == "auto" and not _may_have_gpu())):
+        return Compute("cpu", precision, threads or _usual_threads())  # without PyTorch, which takes two seconds to load
     try:
         import torch
     except ModuleNotFoundError:
@@ -125,7 +127,8 @@ def torch_settings(compute: Compute) -> Iterator[None]:
     """Within the context PyTorch, where it is loaded, uses the threads of `compute` and repeatable kernels, and keeps its memory."""
     torch = sys.modules.get("torch")
     if torch is None:
-        yield
+        with keep_freed_memory():
+            yield
         return
     threads = torch.get_num_threads()
     torch.set_num_threads(compute.threads)
@@ -195,6 +198,12 @@ def cpu_has_bfloat16_units() -> bool:
         return bool(units.get("avx512_bf16") or units.get("amx_bf16") or units.get("bf16"))
     cpuinfo = Path("/proc/cpuinfo")
     return cpuinfo.exists() and any(flag in cpuinfo.read_text(encoding="utf-8") for flag in ("avx512_bf16", "amx_bf16"))
+
+
+def _may_have_gpu() -> bool:
+    """Whether PyTorch may find a GPU: it is loaded already, or the driver of one is there; on other systems than Linux, always."""
+    drivers = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+    return "torch" in sys.modules or not sys.platform.startswith("linux") or any(map(os.path.exists, drivers))
 
 
 def _choose_without_torch(device: str, precision: str, threads: int | None) -> Compute:

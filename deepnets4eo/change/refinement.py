@@ -10,10 +10,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
@@ -33,6 +32,9 @@ from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.sampling import spread_windows
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, PACKED_TAG, to_bytes
 from deepnets4eo.version import code_version
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
@@ -316,6 +318,8 @@ def diffuse_on_device(
 ) -> FloatImage:
     """Do what `guided_anisotropic_diffusion` does on a device such as "cuda"; the result differs by rounding alone.
     Raises the same errors."""
+    import torch
+
     diffusion = diffusion or Diffusion()
     check_arrays(scores, guides, valid)
     state = torch.from_numpy(np.asarray(scores, np.float32).copy()).to(device)

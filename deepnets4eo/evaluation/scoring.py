@@ -11,7 +11,6 @@ from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import GridError, InputError, check_choice
@@ -283,6 +282,8 @@ def order_note(matrix: ConfusionMatrix, legend: Legend) -> str:
     >>> order_note(ConfusionMatrix.from_matrix(np.diag([5, 5, 5, 5, 5, 5])), Legend.load("isprs"))
     ''
     """
+    from scipy.optimize import linear_sum_assignment  # takes a third of a second
+
     true, named = linear_sum_assignment(matrix.matrix, maximize=True)
     agreed = float(matrix.matrix[true, named].sum()) / matrix.total
     if agreed < MOST_LIKELY or agreed - matrix.overall_accuracy < GAINED:

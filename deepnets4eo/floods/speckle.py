@@ -142,21 +142,24 @@ def sigma_range(looks: float, sigma: float) -> tuple[float, float, float]:
     """The range around a mean of 1 that holds a share `sigma` of speckle and has mean 1 itself, and the standard
     deviation of speckle within it."""
     from scipy.optimize import brentq
-    from scipy.stats import gamma
+    from scipy.special import gammainc, gammaincinv
 
     if not 0 < sigma < 1:
         raise InputError(f"sigma is {sigma}, a share above 0 and below 1 is expected. Use 0.9, the usual value.")
-    speckle, first, second = (gamma(looks + power, scale=1 / looks) for power in range(3))
+    scale = 1 / looks
+
+    def below(power: int, value: float) -> float:
+        return float(gammainc(looks + power, value / scale))  # share of a moment of speckle up to a value
 
     def upper(low: float) -> float:
-        return float(speckle.ppf(speckle.cdf(low) + sigma))
+        return float(gammaincinv(looks, below(0, low) + sigma) * scale)
 
     def share_of_mean(low: float) -> float:
-        return float(first.cdf(upper(low)) - first.cdf(low) - sigma)
+        return below(1, upper(low)) - below(1, low) - sigma
 
-    low = float(brentq(share_of_mean, 0, speckle.ppf(1 - sigma) * (1 - 1e-9)))
+    low = float(brentq(share_of_mean, 0, float(gammaincinv(looks, 1 - sigma)) * scale * (1 - 1e-9)))
     high = upper(low)
-    square = (1 + 1 / looks) * float(second.cdf(high) - second.cdf(low)) / sigma
+    square = (1 + 1 / looks) * (below(2, high) - below(2, low)) / sigma
     return low, high, float(np.sqrt(square - 1))
 
 

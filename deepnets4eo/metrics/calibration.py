@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax
 
 from deepnets4eo.arrays import Floats
@@ -124,6 +123,8 @@ def temperature(logits: Floats, truth: NDArray[np.integer]) -> float:
     >>> round(temperature(2 * logits, np.array([0, 0, 0, 1])), 3)
     2.0
     """
+    from scipy.optimize import minimize_scalar  # takes a third of a second
+
     check_same_number(logits, truth)
 
     def loss(log_t: float) -> float:

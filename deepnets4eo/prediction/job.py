@@ -309,8 +309,10 @@ def _plan(segmenter: Segmenter, scene: Scene, options: PredictOptions, begun: Ma
     """By the options, and where they leave it open as the interrupted job began, whose description is `begun`."""
     before = begun.get("compute", {})
     threads = options.threads or before.get("threads") or (None if options.executor is None else 1)
-    compute = choose(options.device, options.precision, threads)
-    if _only_float32(segmenter) or (segmenter.legend.quantity is not None and options.precision == "auto"):
+    without_networks = _only_float32(segmenter)
+    exact = options.precision == "auto" and (without_networks or segmenter.legend.quantity is not None)
+    compute = choose(options.device, FLOAT32 if exact else options.precision, threads)
+    if without_networks:
         compute = replace(compute, precision=FLOAT32)
     lattice = Lattice(scene.shape, _tiling(segmenter, options, scene.shape))
     together = options.batch_tiles or before.get("batch_tiles")

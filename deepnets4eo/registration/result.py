@@ -12,6 +12,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from scipy.special import betainc
 
 from deepnets4eo.arrays import Points
 from deepnets4eo.grid import Grid, apply_affine
@@ -52,9 +53,9 @@ class RegistrationQuality:
     @property
     def significance(self) -> float:
         """Probability of that many inliers among the tested windows by chance alone."""
-        from scipy import stats  # takes a second, which a dry run need not wait
-
-        return float(stats.binom.sf(self.inliers - 1, max(self.tested, 1), self.chance)) if self.inliers else 1.0
+        if not self.inliers:
+            return 1.0
+        return float(betainc(self.inliers, max(self.tested, 1) - self.inliers + 1, self.chance))  # of the binomial law
 
     def to_dict(self) -> dict[str, float]:
         """Plain numbers by name."""

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.errors import InputError
@@ -300,7 +300,7 @@ class PairVariates:
         """Return the probability (n,) of a larger χ² without change for values (2 p, n). After re-weighting it is far
         too low: a weight and a rank, but no level of significance (with p < 0.01 converged IR-MAD calls a quarter of
         unchanged noise changed)."""
-        probabilities: NDArray[np.float64] = chi2.sf(self.chi_square(values), len(self.variance))
+        probabilities: NDArray[np.float64] = chdtrc(len(self.variance), self.chi_square(values).astype(np.float64))
         return probabilities
 
 

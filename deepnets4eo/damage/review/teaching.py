@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit
-from scipy.stats import entropy
+from scipy.special import entr
 
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.damage.calibration.pool import NETWORK
@@ -144,7 +144,8 @@ def choose_next(
     part = buildings.iloc[assessed]
     log_odds = _log_odds(part)
     evidence, probabilities = _evidence(part, log_odds), grades_of_sides(log_odds - _cuts(part))
-    worth = entropy(probabilities, axis=1) / np.log(len(GRADES))
+    shares = probabilities / probabilities.sum(axis=1, keepdims=True)
+    worth = entr(shares).sum(axis=1) / np.log(len(GRADES))
     if set(NETWORK) <= set(part.columns):
         apart = np.abs(part[NETWORK].to_numpy(float) - probabilities).sum(axis=1) / 2
         worth = worth + np.nan_to_num(apart)
