@@ -52,7 +52,7 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
             f"precision {precision!r} is unknown. Choose auto, {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}."
         )
     if precision == "float32" and (device == "cpu" or (device == "auto" and not _may_have_gpu())):
-        return Compute("cpu", precision, threads or _usual_threads())  # without PyTorch, which takes two seconds to load
+        return Compute("cpu", precision, threads or _usual_threads())  # PyTorch takes two seconds to load
     try:
         import torch
     except ModuleNotFoundError:

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import expit, logit
-from scipy.special import entr
+from scipy.special import entr, expit, logit
 
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.damage.calibration.pool import NETWORK
