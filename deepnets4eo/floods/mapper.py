@@ -95,7 +95,7 @@ class WaterDate:
         """The bands (C, h, w) as power; what noise removal left below zero is zero."""
         assert self.unit is not None
         known = np.where(seen, np.maximum(to_power(values, self.unit), 0), np.float32(np.nan))
-        bands = dict(zip(self.bands, known.astype(np.float32), strict=True))
+        bands = dict(zip(self.bands, known.astype(np.float32, copy=False), strict=True))
         return RadarImage(self.kind, bands, {"unit": "power"})  # also where a window shows nothing
 
     def towards_water(self, values: FloatImage) -> FloatImage:
@@ -433,7 +433,7 @@ def _sample(layer: Layer) -> tuple[FloatImage, Mask]:
     rows = [read[start : start + columns] for start in range(0, len(read), columns)]
     data = np.concatenate([np.concatenate([one[0] for one in row], axis=2) for row in rows], axis=1)
     valid = np.concatenate([np.concatenate([one[1] for one in row], axis=1) for row in rows])
-    return data.astype(np.float32), valid & ~np.isnan(data[0])
+    return data.astype(np.float32, copy=False), valid & ~np.isnan(data[0])
 
 
 def _measure(kind: Kind, layer: Layer, sample: tuple[FloatImage, Mask] | None, options: RadarOptions) -> WaterDate:

@@ -47,9 +47,9 @@ def equivalent_looks(power: FloatImage, block_px: int = BLOCK_PX) -> float:
         Where fewer than nine whole blocks were seen.
     """
     rows, cols = (side // block_px for side in power.shape)
-    blocks = power[: rows * block_px, : cols * block_px].astype(np.float64)
-    blocks = blocks.reshape(rows, block_px, cols, block_px).swapaxes(1, 2).reshape(rows * cols, block_px**2)
-    blocks = blocks[:: max(1, len(blocks) // MOST_BLOCKS)]
+    by_block = power[: rows * block_px, : cols * block_px].reshape(rows, block_px, cols, block_px)
+    row, col = np.divmod(np.arange(0, rows * cols, max(1, rows * cols // MOST_BLOCKS)), max(1, cols))
+    blocks = by_block[row, :, col].reshape(len(row), block_px**2).astype(np.float64)
     means, variances = blocks.mean(axis=1), blocks.var(axis=1, ddof=1)
     usable = np.isfinite(means) & (means > 0) & (variances > 0)
     if usable.sum() < 9:

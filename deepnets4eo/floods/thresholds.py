@@ -17,7 +17,7 @@ import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.thresholds import Histogram, TwoGaussians, fit_two_gaussians, histogram_of, threshold
+from deepnets4eo.rasters.thresholds import AT_ONCE, Histogram, TwoGaussians, fit_two_gaussians, histogram_of, threshold
 
 LEAST_SEPARATION = 2.0  # Ashman's D of two modes (Ashman et al. 1994)
 LEAST_POOLED = 2.4  # the same of all tiles together, to be believed where physics gives a threshold in its place
@@ -177,7 +177,8 @@ def _histogram(blocks: Sequence[FloatImage]) -> Histogram:
     seen = np.concatenate([block[np.isfinite(block)] for block in blocks])
     if not seen.size:
         return Histogram(np.zeros(BINS), 0.0, 1.0)
-    low, high = (float(end) for end in np.percentile(seen, TAILS))
+    low, high = (float(end) for end in np.percentile(seen, TAILS, overwrite_input=True))
     if low == high:
         return Histogram(np.eye(1, BINS)[0] * seen.size, low, low + 1)
-    return histogram_of([seen[(seen >= low) & (seen < high)]], high, BINS, low)
+    parts = (seen[start : start + AT_ONCE] for start in range(0, seen.size, AT_ONCE))
+    return histogram_of((part[(part >= low) & (part < high)] for part in parts), high, BINS, low)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from deepnets4eo.errors import InputError, name_hint
 
 BINS = 4096
+AT_ONCE = 1 << 20  # values that are counted at once
 EM_STEPS = 200
 EM_TOLERANCE = 1e-8
 
@@ -52,8 +53,10 @@ def histogram_of(scores: Iterable[NDArray[np.floating]], high: float, bins: int 
     """Count scores from `low` to `high` block by block; what lies above is counted in the last bin."""
     counts = np.zeros(bins)
     for block in scores:
-        bins_of = np.minimum((np.asarray(block).ravel() - low) * (bins / (high - low)), bins - 1).astype(np.intp)
-        counts += np.bincount(bins_of, minlength=bins)
+        every = np.asarray(block).ravel()
+        for start in range(0, every.size, AT_ONCE):
+            some = (every[start : start + AT_ONCE] - low) * (bins / (high - low))
+            counts += np.bincount(np.minimum(some, bins - 1).astype(np.intp), minlength=bins)
     return Histogram(counts, low, high)
 
 

@@ -148,8 +148,9 @@ def stretch_of(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float
     """Return (2, 3) float32: per band of (3, …) data, the values that become black and white; valid : (…) bool."""
     if not valid.any():
         return np.array([[0, 0, 0], [1, 1, 1]], np.float32)
-    pixels = data[:, valid]
-    some = pixels[:, :: max(1, pixels.shape[1] // STRETCH_PIXELS)].astype(np.float32)
+    inside = np.flatnonzero(valid)
+    rows, cols = np.divmod(inside[:: max(1, len(inside) // STRETCH_PIXELS)], valid.shape[-1])
+    some = data[:, rows, cols].astype(np.float32)
     low, high = np.percentile(some, STRETCH_PERCENT, axis=1)
     return np.stack([low, np.maximum(high, low + 1e-6)]).astype(np.float32)
 
