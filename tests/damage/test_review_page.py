@@ -67,7 +67,7 @@ def test_only_this_page_on_this_computer_is_let_in(server: ReviewServer) -> None
     assert request(server, Host="127.0.0.1")[0] == 403
     assert request(server, Origin="https://evil.example")[0] == 403
     assert request(server, Origin="null")[0] == 403
-    for path in ("/", "/sample.json", f"/{server.token[:-1]}-/", f"/{server.token}", "/%C3%A9/"):
+    for path in ("/", "/sample.json", f"/{server.token[1:]}-/", f"/{server.token}", "/%C3%A9/"):
         connection = HTTPConnection("127.0.0.1", port, timeout=20)
         connection.request("GET", path)
         assert connection.getresponse().status == 403, path

@@ -1,5 +1,6 @@
 """Without footprints the buildings come from a segmenter, through the same job."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -7,7 +8,6 @@ import numpy as np
 import pytest
 from affine import Affine
 from sklearn.linear_model import LogisticRegression
-from world.pair import draw_pair
 
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend
@@ -22,7 +22,7 @@ from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.any_size import WORLD_TASK
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
-from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.segmenters.run import load_run, save_run
 from deepnets4eo.tiling import Tiling
 
 pytestmark = pytest.mark.usefixtures("registered_once")
@@ -236,15 +236,16 @@ def test_outlines_that_the_network_in_the_box_is_not_sure_of_are_left_out(
     assert len(predicted) == 2
 
 
-def test_labels_without_their_probabilities_are_made_again_on_resuming(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    pair = draw_pair(3, style="suburb", hazard="none", size_px=192, gsd_m=0.5)
-    image, labels = Layer.open(np.ascontiguousarray(pair.pre[:3]), grid=GRID), tmp_path / "labels.tif"
-    options = PredictOptions(resume=True, tile_px=256, halo_px=32, overlap_px=0)
-    outlines = buildings_of("buildings", image, labels, options=options)
-    assert len(outlines)
+def test_labels_without_their_probabilities_are_made_again_on_resuming(
+    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_any_size = replace(load_run(case / "run"), recipe={"task": WORLD_TASK})
+    monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", lambda _: of_any_size)
+    image, labels = Layer.open(case / "pre.tif"), tmp_path / "labels.tif"
+    outlines = buildings_of("any", image, labels, options=PredictOptions(resume=True))
+    assert len(outlines) == len(ROOFS)
     (tmp_path / "labels_probabilities.tif").unlink()
-    again = buildings_of("buildings", image, labels, options=options)
+    again = buildings_of("any", image, labels, options=PredictOptions(resume=True))
     assert again["building_prob"].tolist() == outlines["building_prob"].tolist()
 
 
