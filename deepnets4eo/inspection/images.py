@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.sources import same_grid
+from deepnets4eo.rasters.sources import Source, same_grid
 from deepnets4eo.rasters.values import find_outliers
 from deepnets4eo.rasters.views import CollarSource, is_small
 from deepnets4eo.tiling.sampling import spread_windows
@@ -34,6 +35,7 @@ NEAR, NEAR_STEPS = 0.02, 2  # a pixel is near 0 up to this share of the median, 
 RARE = 0.1  # of the zeros: more pixels near 0 than that, and 0 is a value like others
 SOLID_PX = 7  # side of squares without data, in which most of it lies
 LOSSY = 3.0  # bytes that lossy compression makes of zeros
+_KNOWN: WeakKeyDictionary[Source, dict[tuple[int, ...], Undeclared | None]] = WeakKeyDictionary()  # by source and bands
 FAINT = 1e-3  # of the 90th percentile: less is noise, even beside calm water (30 dB)
 
 
@@ -117,7 +119,16 @@ def without_collar(layer: Layer) -> Layer:
 
 
 def undeclared_nodata(layer: Layer) -> Undeclared | None:
-    """What means no data without being declared: a value by custom, far from others, else zeros alone; or None."""
+    """What means no data without being declared: a value by custom, far from others, else zeros alone; or None. Each image is looked at once."""
+    known = _KNOWN.setdefault(layer.reader, {})
+    bands = tuple(layer.bands)
+    if bands not in known:
+        known[bands] = _look_for_nodata(layer)
+    return known[bands]
+
+
+def _look_for_nodata(layer: Layer) -> Undeclared | None:
+    """What `undeclared_nodata` returns, of an image that it did not look at before."""
     looked = [_reduced(*layer.as_stored().read(window)) for window in sample_windows(layer.shape)]
     some, sizes, highest = (np.concatenate(parts) for parts in zip(*looked, strict=True))
     far = find_outliers(some)
@@ -150,10 +161,11 @@ def _solid(layer: Layer, undeclared: Undeclared) -> bool:
 
 def _reduced(data: NDArray[Any], valid: Mask) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64]]:
     """Some values of the valid pixels of a window, with all that are the same in every band; the largest size and value of all bands."""
-    pixels = data[:, valid]
-    same = (pixels == pixels[:1]).all(axis=0)  # no data is no data in every band
-    sizes = np.abs(pixels.astype(np.float64)).max(axis=0)
-    return np.concatenate([pixels[0][::7], np.unique(pixels[0][same])]), sizes, pixels.max(axis=0).astype(np.float64)
+    pixels = data.reshape(len(data), -1) if valid.all() else data[:, valid]
+    highest, lowest = pixels.max(axis=0), pixels.min(axis=0)
+    same = highest == lowest  # no data is no data in every band
+    sizes = np.maximum(highest.astype(np.float64), -lowest.astype(np.float64))
+    return np.concatenate([pixels[0][::7], np.unique(pixels[0][same])]), sizes, highest.astype(np.float64)
 
 
 def _apart(values: NDArray[np.float64], most: float, hidden: Mask, *, whole: bool) -> float:
