@@ -105,8 +105,8 @@ def render(
 
 
 def _by_worth(
-    details: Callable[[tuple[Window, int]], list[Tile]], spots: Iterator[tuple[Window, int]], number: int
-) -> Iterator[list[Tile]]:
+    details: Callable[[tuple[Window, int]], list[PanelTile]], spots: Iterator[tuple[Window, int]], number: int
+) -> Iterator[list[PanelTile]]:
     """Tiles in the order of the spots, `number` of which are read at once and as they lie, so that each block of a file is decoded once."""
     while some := list(islice(spots, number)):
         where = sorted(range(len(some)), key=lambda k: _where(some[k][0]))
