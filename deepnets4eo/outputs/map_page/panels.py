@@ -150,7 +150,7 @@ def stretch_of(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float
         return np.array([[0, 0, 0], [1, 1, 1]], np.float32)
     inside = np.flatnonzero(valid)
     some_of = np.unravel_index(inside[:: max(1, len(inside) // STRETCH_PIXELS)], valid.shape)
-    some = data[(slice(None), *some_of)].astype(np.float32)
+    some = np.stack([band[some_of] for band in data]).astype(np.float32)
     low, high = np.percentile(some, STRETCH_PERCENT, axis=1)
     return np.stack([low, np.maximum(high, low + 1e-6)]).astype(np.float32)
 
