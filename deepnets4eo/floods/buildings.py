@@ -25,7 +25,7 @@ LEAST_SHARE = 0.4  # of the ring under water, of a building that stands in it
 LEAST_SHARE_IN_REACH = (
     0.5  # the same of a wider ring, where it is not known where exactly a building stands: rather in the water than not
 )
-LEAST_SEEN = 0.5  # of the ring, else it is not known
+LEAST_SEEN, LEAST_WET_SEEN = 0.5, 0.08  # of the ring, else it is not known; enough for water that fills what is seen
 YES, NO, NOT_KNOWN = "yes", "no", "not known"
 
 
@@ -104,13 +104,14 @@ def water_around(
     side_m = pixel_m if water.grid.crs is None else mean_gsd_m(water.grid)
     ring_m = INNER_M, max(OUTER_M + reach_m, LEAST_PX * side_m + INNER_M)
     classes = [FLOOD, PERMANENT_WATER] if any_water else [FLOOD]
-    share, ring_share, known = np.empty(len(outlines)), np.empty(len(outlines)), np.empty(len(outlines), bool)
+    share, ring_share, seen = np.empty((3, len(outlines)))
     by_place = order_by_place(shapely.bounds(outlines)[:, 1::-1])
     for rows in chunks(len(outlines)):  # grown outlines take more room than all else that is known of a building
         part = by_place[rows]
-        share[part], ring_share[part], known[part] = _shares(water, outlines[part], ring_m, pixel_m, classes, workers)
+        share[part], ring_share[part], seen[part] = _shares(water, outlines[part], ring_m, pixel_m, classes, workers)
     least = LEAST_SHARE_IN_REACH if reach_m else LEAST_SHARE
-    inundated = np.where(known, np.where(ring_share > least, YES, NO), NOT_KNOWN).astype(object)
+    wet = (seen >= LEAST_WET_SEEN) & (ring_share > least)
+    inundated = np.where(wet, YES, np.where(seen >= LEAST_SEEN, NO, NOT_KNOWN)).astype(object)
     return BuildingWater(share, ring_share, inundated)
 
 
@@ -121,8 +122,8 @@ def _shares(
     pixel_m: float,
     classes: list[int],
     workers: int | None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """The share of water in each of some outlines and in the ring between two distances, and whether enough of that is seen."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The share of water in each of some outlines and in the ring between two distances, and how much of the ring is seen."""
     inner, outer = (grow_shapes(water.grid, outlines, far, pixel_m) for far in ring_m)
     counts = class_counts(water, np.concatenate([outlines, inner, outer]), FLOOD + 1, workers=workers).counts
     own, within, whole = np.split(np.column_stack([counts.sum(axis=1), counts[:, classes].sum(axis=1)]), 3)
@@ -131,4 +132,4 @@ def _shares(
         np.divide(wet, seen, out=np.full(len(seen), np.nan), where=seen > 0) for seen, wet in (own.T, ring.T)
     )
     all_px = (shapely.area(outer) - shapely.area(inner)) / abs(water.grid.affine.determinant)
-    return share, ring_share, ring[:, 0] >= LEAST_SEEN * all_px
+    return share, ring_share, ring[:, 0] / all_px

@@ -3,7 +3,8 @@
 Roofs, crowns, fields and roads are mottled at the scale of metres, or small. Open water, clear or muddy, keeps its chroma (the
 differences of its bands) over tens of metres even where waves and glint change its brightness. Such surfaces are the seeds, and
 grow into what has the colour of the water beside it. A surface that was of one colour before, too, such as a river or a car
-park, is no flood, and neither is what is as green as a lawn. Where a network gives its probability of water (`water_network`), it
+park, is no flood, and neither is what is as green as a lawn, or bright and bluish as smoke. Water that is sure gives a colour: smaller
+patches of it between trees, where the ground had another colour before, are the same flood. Where a network gives its probability of water (`water_network`), it
 confirms or refuses the surfaces, and adds dark and mottled water and narrow water between trees.
 """
 
@@ -42,6 +43,15 @@ LAWN, HALF = (
     0.27,
     0.5,
 )  # excess green over brightness: lawns and fields 0.29 to 0.5, flood water at three places 0.05 to 0.15; of a part
+# Blue above red over brightness, of smoke and blue roofs where they are brighter than the rest: smoke over a burnt suburb 0.033 and 0.045,
+# floods at three places −0.15 to −0.02, ice 0.01.
+BLUISH = 0.02
+ALIKE = 11.3  # squared distance from the colour of sure water: χ² of 99 % in three dimensions
+CORE_PX = 3  # how deep in sure water its colour is taken
+CHANGED, PATCH_M2 = 15.0, 40.0  # least change of colour, of 255, since PRE, and least surface of a patch between trees
+NEAR_M = 40.0  # of new water, where water may stand under trees
+GREEN = 6.0  # of 255, twice green above red and blue, of crowns
+BRIGHTER = 12.0  # of 255, above the water, of ground that is seen to be dry
 MORE_MOTTLED = 1.8  # times, the chroma of the ground before a flood against that of the flood
 ROUNDING = 1.05  # times, of deviations: those of whole squares and moving ones differ by that at most
 
@@ -117,10 +127,28 @@ def optical_water(
         seen_before = None if before_water is None else before
         water, new = _by_network(water, new, seen_before, after, NETWORK_LEAST_M2 / pixel_m2)
     lawns = _lawns(new, later) if new.any() else new
-    classes = np.where(new & ~lawns, FLOOD, np.where(water & ~lawns, PERMANENT_WATER, DRY))
+    new = new & ~lawns
+    if pre is not None and new.any():
+        new = _same_colour(new, _averaged(pre, factor), later, pixel_m2)
+    classes = np.where(new, FLOOD, np.where(water & ~lawns, PERMANENT_WATER, DRY))
     rows, cols = post.shape[1:]
     full = np.repeat(np.repeat(classes.astype(np.uint8), factor, 0), factor, 1)[:rows, :cols]
     return full if valid is None else np.where(valid, full, np.uint8(NOT_SEEN))
+
+
+def hidden_ground(wet: Mask, image: FloatImage, pixel_m: float) -> Mask:
+    """Dry pixels near new water that do not show whether the ground is dry: crowns, and what is not brighter than the water.
+
+    wet : (h, w) new water; image : (3, h, w) red, green and blue of POST, of 255; pixel_m : side of a pixel.
+    """
+    if not wet.any():
+        return wet
+    red, green, blue = image
+    brightness = image.mean(axis=0)
+    near = _nearby(wet.astype(np.float32), round(NEAR_M / pixel_m) + 1) > 1e-6
+    crowns = (_deviation(brightness, ROUGH_PX) > ROUGH_SD) & (2 * green - red - blue > GREEN)
+    dark = brightness < np.median(brightness[wet]) + BRIGHTER
+    return np.asarray(ndimage.binary_opening((crowns | dark) & ~wet & near, np.ones((3, 3))), bool)
 
 
 def may_show_surface(image: ByteImage | FloatImage, least_px: float) -> bool:
@@ -184,12 +212,34 @@ def _by_network(
 
 
 def _lawns(mask: Mask, image: FloatImage) -> Mask:
-    """The parts of a mask that are mostly as green as grass, which is smooth and of one colour as water is; crowns may stand in a flood."""
+    """The parts of a mask that are mostly as green as grass, or brighter and bluer than water as smoke is: both are smooth and of one
+    colour as water is. Crowns may stand in a flood."""
     red, green, blue = (ndimage.uniform_filter(band, CHROMA_PX) for band in image)
-    grassy = 2 * green - red - blue > LAWN * (red + green + blue)
+    total = red + green + blue
+    grassy = 2 * green - red - blue > LAWN * total
+    smoky = (blue - red > BLUISH * total) & (total > np.median(total[~mask])) if not mask.all() else np.zeros_like(mask)
     parts, count = ndimage.label(mask)
-    shares = np.asarray(ndimage.mean(grassy, parts, np.arange(1, count + 1)))
+    shares = np.asarray(ndimage.mean(grassy | smoky, parts, np.arange(1, count + 1)))
     return np.asarray(np.concatenate([[False], shares > HALF])[parts], bool)
+
+
+def _same_colour(new: Mask, before: FloatImage, after: FloatImage, pixel_m2: float) -> Mask:
+    """New water with the patches that have its colour now and had another one before, the light of both dates made the same."""
+    earlier, later = (
+        np.stack([ndimage.median_filter(band, 5) for band in (image[0] - image[1], image[2] - image[1], image.mean(0))])
+        for image in (before, after)
+    )
+    core = ndimage.binary_erosion(new, iterations=CORE_PX)
+    if new.all() or not core.any():
+        return new
+    earlier += np.median((later - earlier)[:, ~new], axis=1)[:, None, None]
+    colour = np.median(later[:, core], axis=1)[:, None, None]
+    spread = 1.4826 * np.median(np.abs(later[:, core] - colour[..., 0]), axis=1)
+    spread = np.clip(spread, (1.0, 1.0, 2.0), (3.0, 3.0, 6.0))[:, None, None]
+    far, was_far = ((((image - colour) / spread) ** 2).sum(axis=0) for image in (later, earlier))
+    like = (far < ALIKE) & (was_far > 2 * ALIKE) & (np.abs(later - earlier).sum(axis=0) > CHANGED)
+    like = ndimage.binary_opening(like, np.ones((3, 3)))
+    return parts_with(like, like, PATCH_M2 / pixel_m2) | new
 
 
 def _confirmed(mask: Mask, values: FloatImage) -> Mask:
@@ -267,7 +317,7 @@ def _grown(features: FloatImage, smooth: Mask, seeds: Mask) -> Mask:
     return water
 
 
-def _nearby(values: FloatImage) -> FloatImage:
+def _nearby(values: FloatImage, side_px: int = REACH_PX) -> FloatImage:
     """Mean around each pixel, the nearer the more."""
-    nearby: FloatImage = ndimage.uniform_filter(ndimage.uniform_filter(values, REACH_PX), REACH_PX)
+    nearby: FloatImage = ndimage.uniform_filter(ndimage.uniform_filter(values, side_px), side_px)
     return nearby

@@ -5,12 +5,14 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods import optical_water, surface_scene
-from deepnets4eo.floods.optical import may_show_surface
+from deepnets4eo.floods.buildings import water_around
+from deepnets4eo.floods.optical import hidden_ground, may_show_surface
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.scene import Layer
@@ -70,6 +72,40 @@ def test_a_new_lawn_is_no_flood_and_green_water_is() -> None:
         == DRY
     ).all()
     assert inner(optical_water(land(), covered(land(1), FIELD, colour=lake), gsd_m=1.0), FIELD) == {FLOOD}
+
+
+@pytest.mark.parametrize(("colour", "found"), [((110, 118, 128), DRY), ((60, 68, 78), FLOOD), ((128, 118, 100), FLOOD)])
+def test_bright_bluish_smoke_is_no_flood_and_dark_or_brown_water_is(colour: tuple[int, int, int], found: int) -> None:
+    classes = optical_water(land(), covered(land(1), FIELD, colour=np.array(colour)), gsd_m=1.0)
+    assert inner(classes, FIELD) == {found}
+
+
+def test_small_patches_of_the_colour_of_a_flood_belong_to_it_where_the_ground_had_another() -> None:
+    pool, puddle, ditch = np.s_[:, 20:30, 20:30], np.s_[:, 20:24, 60:64], np.s_[:, 20:30, 170:180]
+    pre = covered(land(), ditch)
+    classes = optical_water(pre, covered(land(1), FIELD, pool, puddle, ditch), gsd_m=1.0)
+    assert (classes[22:28, 22:28] == FLOOD).all()  # 100 m²
+    assert (classes[20:24, 60:64] == DRY).all()  # 16 m²
+    assert (classes[22:28, 172:178] == DRY).all()  # as brown as before
+    alone = optical_water(land(), covered(land(1), pool), gsd_m=1.0)
+    assert (alone == DRY).all()  # nothing says what colour the flood has
+
+
+def test_water_that_fills_what_trees_leave_visible_is_enough_and_hidden_ground_is_not_known() -> None:
+    wet, image = np.zeros((120, 120), bool), np.full((3, 120, 120), 120, np.float32)
+    image[:, :, :60] += np.random.default_rng(0).normal(0, 25, (1, 120, 60)).astype(np.float32)
+    image[1, :, :60] += 30  # crowns to the left, bright bare ground to the right
+    wet[28:35, 16:44], wet[:8, 100:] = True, True
+    image[:, wet] = 70
+    hidden = hidden_ground(wet, image, 1.0)
+    assert hidden[40:70, 5:40].mean() > 0.7
+    assert not hidden[:, 66:].any()
+    assert not (hidden & wet).any()
+    classes = np.where(hidden_ground(wet, image, 1.0), NOT_SEEN, np.where(wet, FLOOD, DRY)).astype(np.uint8)
+    classes[10:70, :60] = np.where(wet, FLOOD, NOT_SEEN)[10:70, :60]  # nothing but crowns and water
+    houses = np.array([shapely.box(25, 20, 35, 26), shapely.box(25, 48, 35, 56), shapely.box(90, 40, 98, 48)])
+    around = water_around(Layer.open(classes[None]), houses)
+    assert around.inundated.tolist() == ["yes", "not known", "no"]
 
 
 def test_small_or_narrow_surfaces_of_one_colour_are_dry() -> None:

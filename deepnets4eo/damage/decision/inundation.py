@@ -33,6 +33,8 @@ from deepnets4eo.floods import (
     surface_scene,
     water_around,
 )
+from deepnets4eo.floods.optical import NEAR_M, hidden_ground
+from deepnets4eo.floods.thresholds import FLOOD, NOT_SEEN
 from deepnets4eo.grid import blocks
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.prediction import PredictOptions, predict
@@ -62,7 +64,8 @@ class Inundation:
 
     counts_as : what a building in new water counts as; known, inundated : numbers of assessed buildings of which it is known
     whether they stand in new water, and of those that do; structure, together : numbers named damaged by their structure alone, and by
-    structure or water; by_water : buildings in new water of whose structure nothing is known; not_assessed : those without a grade; since_unknown : buildings in water of which it is not known since when; source : where the water is from.
+    structure or water; by_water : buildings in new water of whose structure nothing is known; not_assessed : those without a grade; since_unknown : buildings in water of which it is not known since when; hidden : assessed ones of which it is not known; source : where the
+    water is from.
     """
 
     counts_as: CountsAs
@@ -73,6 +76,7 @@ class Inundation:
     by_water: int
     not_assessed: int
     since_unknown: int
+    hidden: int
     source: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,6 +115,16 @@ class Inundation:
                     f"before ({self.source}); {means}. By structure alone {self.structure:,} would be damaged{self._by_water}.",
                     "Choose what they count as with --set inundation=…; look at the water on the page.",
                     self.inundated,
+                )
+            )  # fmt: skip
+        if self.inundated and self.hidden:
+            findings.append(
+                Finding(
+                    "water_may_be_hidden", "note",
+                    f"Trees, shadows or gaps hide the ground around {count_of(self.hidden, 'building')}: more may stand in water than the map "
+                    "says.",
+                    "Look at those whose column inundated is not known.",
+                    self.hidden,
                 )
             )  # fmt: skip
         if self.since_unknown:
@@ -198,7 +212,7 @@ def _shows_water(scene: RegisteredScene, role: Literal["pre", "post"]) -> bool:
 
 def _seen_water(scene: RegisteredScene, folder: Path) -> Layer:
     """The map of water in the images of the job; where PRE could not be registered, it is taken by its coordinates."""
-    labels = folder / "water.tif"
+    mapped, labels = folder / "water.tif", folder / "water_seen.tif"
     if not labels.is_file():
         inputs, registration = scene.inputs, scene.registration
         motion = registration.matrix if registration is not None and registration.usable else UNMOVED
@@ -213,8 +227,21 @@ def _seen_water(scene: RegisteredScene, folder: Path) -> Layer:
         logger.info("looking for water around buildings …")
         mapper = WaterMapper.of_scene(dates, gsd_m=_pixel_m(dates.grid, inputs.post), surfaces_alone=alone)
         run = load_run(save_run(mapper, folder / "run"))
-        predict(run, dates, labels, PredictOptions(workers=scene.settings.workers, resume=True))
+        predict(run, dates, mapped, PredictOptions(workers=scene.settings.workers, resume=True))
+        _write_seen(Layer.open(mapped), dates.layers["post"], mapper.inputs.gsd_m or 1.0, labels)
     return Layer.open(labels)
+
+
+def _write_seen(water: Layer, post: Layer, pixel_m: float, path: Path) -> None:
+    """The map of water without the ground that crowns and shadows hide beside new water, where nobody sees whether it is dry."""
+    halo = round(NEAR_M / pixel_m) + 1
+    with CogWriter(path, water.grid, nodata=NOT_SEEN) as writer:
+        for window in blocks(water.shape, BLOCK_PX):
+            wide = window.grow(halo)
+            classes, valid = water.read(wide)
+            hidden = hidden_ground((classes[0] == FLOOD) & valid, post.read(wide)[0].astype(np.float32), pixel_m)
+            seen = np.where(hidden | ~valid, NOT_SEEN, classes[0])[window.within(wide).slices]
+            writer.write(window, seen.astype(np.uint8))
 
 
 def _pixel_m(grid: Any, post: Layer) -> float:
@@ -269,6 +296,7 @@ def with_inundation(
         by_water=int(by_water.sum()),
         not_assessed=int((~assessed & around.surrounded).sum()),
         since_unknown=water.since_unknown,
+        hidden=int((assessed & ~around.known).sum()),
         source=water.source,
     )
     findings = (*decision.findings, *inundation.findings())
