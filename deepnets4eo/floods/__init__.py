@@ -28,6 +28,7 @@ _HOMES = {
     "water_indices": "deepnets4eo.floods.spectrum",
     "WaterMapper": "deepnets4eo.floods.mapper",
     "WaterThreshold": "deepnets4eo.floods.thresholds",
+    "write_seen_water": "deepnets4eo.floods.buildings",
 }
 
 __all__ = list(_HOMES)

@@ -7,14 +7,17 @@ Takes a raster of the legend `water` and outlines in its CRS. Memory: that of zo
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.floods.thresholds import FLOOD, PERMANENT_WATER
+from deepnets4eo.floods.optical import NEAR_M, hidden_ground
+from deepnets4eo.floods.thresholds import FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.footprints.outlines import order_by_place
-from deepnets4eo.grid import grow_shapes, mean_gsd_m
+from deepnets4eo.grid import blocks, grow_shapes, mean_gsd_m
+from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal import class_counts
 from deepnets4eo.zonal.outlines import chunks
@@ -133,3 +136,25 @@ def _shares(
     )
     all_px = (shapely.area(outer) - shapely.area(inner)) / abs(water.grid.affine.determinant)
     return share, ring_share, ring[:, 0] / all_px
+
+
+def write_seen_water(water: Layer, post: Layer, pixel_m: float, path: Path) -> None:
+    """Write a map of water without the ground that crowns and shadows hide beside new water, where nobody sees whether it is dry.
+
+    Parameters
+    ----------
+    water, post : Layer
+        Labels of water; red, green and blue after, on the same grid.
+    pixel_m : float
+        Side of a pixel, metres.
+    path : Path
+        The raster that is written.
+    """
+    halo = round(NEAR_M / pixel_m) + 1
+    with CogWriter(path, water.grid, nodata=NOT_SEEN) as writer:
+        for window in blocks(water.shape, BLOCK_PX):
+            wide = window.grow(halo)
+            classes, valid = water.read(wide)
+            hidden = hidden_ground((classes[0] == FLOOD) & valid, post.read(wide)[0].astype(np.float32), pixel_m)
+            seen = np.where(hidden | ~valid, NOT_SEEN, classes[0])[window.within(wide).slices]
+            writer.write(window, seen.astype(np.uint8))

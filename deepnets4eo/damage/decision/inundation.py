@@ -32,9 +32,8 @@ from deepnets4eo.floods import (
     open_new_water,
     surface_scene,
     water_around,
+    write_seen_water,
 )
-from deepnets4eo.floods.optical import NEAR_M, hidden_ground
-from deepnets4eo.floods.thresholds import FLOOD, NOT_SEEN
 from deepnets4eo.grid import blocks
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.prediction import PredictOptions, predict
@@ -228,20 +227,8 @@ def _seen_water(scene: RegisteredScene, folder: Path) -> Layer:
         mapper = WaterMapper.of_scene(dates, gsd_m=_pixel_m(dates.grid, inputs.post), surfaces_alone=alone)
         run = load_run(save_run(mapper, folder / "run"))
         predict(run, dates, mapped, PredictOptions(workers=scene.settings.workers, resume=True))
-        _write_seen(Layer.open(mapped), dates.layers["post"], mapper.inputs.gsd_m or 1.0, labels)
+        write_seen_water(Layer.open(mapped), dates.layers["post"], mapper.inputs.gsd_m or 1.0, labels)
     return Layer.open(labels)
-
-
-def _write_seen(water: Layer, post: Layer, pixel_m: float, path: Path) -> None:
-    """The map of water without the ground that crowns and shadows hide beside new water, where nobody sees whether it is dry."""
-    halo = round(NEAR_M / pixel_m) + 1
-    with CogWriter(path, water.grid, nodata=NOT_SEEN) as writer:
-        for window in blocks(water.shape, BLOCK_PX):
-            wide = window.grow(halo)
-            classes, valid = water.read(wide)
-            hidden = hidden_ground((classes[0] == FLOOD) & valid, post.read(wide)[0].astype(np.float32), pixel_m)
-            seen = np.where(hidden | ~valid, NOT_SEEN, classes[0])[window.within(wide).slices]
-            writer.write(window, seen.astype(np.uint8))
 
 
 def _pixel_m(grid: Any, post: Layer) -> float:
