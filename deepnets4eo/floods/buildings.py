@@ -139,7 +139,7 @@ def _shares(
 
 
 def write_seen_water(water: Layer, post: Layer, pixel_m: float, path: Path) -> None:
-    """Write a map of water without the ground that crowns and shadows hide beside new water, where nobody sees whether it is dry.
+    """Write a map of water without the ground that crowns and shadows hide beside new water, where it cannot be seen whether it is dry.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ from scipy.special import expit
 
 from deepnets4eo.damage.calibration.probabilities import grades_of_sides
 from deepnets4eo.damage.calibration.site import GIVEN_SHARE, SHARES, SiteFit, SiteShift, fit_to_site, prior_of_mean
+from deepnets4eo.damage.decision.decision import name_damaged
 from deepnets4eo.damage.decision.estimates import Cells, confusion_of_grades, site_estimates
 from deepnets4eo.damage.vocabulary import GRADES
 
@@ -142,3 +143,38 @@ def test_buildings_of_two_spreads_are_never_counted_together() -> None:
     cells = Cells.of(probabilities, spread, np.arange(1.0, 5.0))
     assert sorted(zip(cells.number, cells.area, strict=True)) == [(1, 2), (1, 4), (2, 4)]
     np.testing.assert_allclose(cells.spread[cells.cell], spread)
+
+
+def weights_of(**of_share: float) -> np.ndarray:
+    """Weights of the shares nearest to some percentages."""
+    weights = np.zeros(len(SHARES))
+    for name, weight in of_share.items():
+        weights[np.abs(SHARES - int(name[1:]) / 100).argmin()] += weight
+    return weights
+
+
+def test_an_interval_that_begins_at_none_or_ends_at_all_leaves_5_percent_on_the_other_side() -> None:
+    even = np.tile(grades_of_sides(np.array([0.0, -2.0, 0.0])), (400, 1))
+    spread, area = np.full((400, 3), 0.01), np.ones(400)
+
+    def interval(**of_share: float) -> list[float]:
+        weights = weights_of(**of_share)
+        share, _ = site_estimates(SiteFit(weights, even, float(weights @ SHARES)), spread, area)
+        assert share.interval_95 is not None
+        return [round(end, 1) for end in share.interval_95]
+
+    assert interval(p0=0.96, p80=0.04) == [0.0, 0.0]
+    assert interval(p0=0.93, p80=0.07) == [0.0, 0.8]
+    assert interval(p99=0.96, p20=0.04) == [1.0, 1.0]
+    assert interval(p10=0.04, p40=0.92, p80=0.04) == [0.1, 0.8]  # 2.5 % on each side
+
+
+def test_a_small_chance_of_no_damage_does_not_lower_the_number_that_is_named() -> None:
+    even = np.tile(grades_of_sides(np.array([0.0, -2.0, 0.0])), (100, 1))
+    weights = weights_of(p0=0.2, p90=0.8)
+    named = name_damaged(SiteFit(weights, even, float(weights @ SHARES)))
+    assert named.sum() == 90  # 72 are expected
+    given = name_damaged(SiteFit(weights, even, 0.5, GIVEN_SHARE))
+    assert given.sum() == 50
+    rare = weights_of(p0=0.4, p10=0.3, p90=0.3)
+    assert name_damaged(SiteFit(rare, even, float(rare @ SHARES))).sum() == 30  # as expected, though 10 is the median

@@ -220,6 +220,13 @@ class SiteFit:
         """(N, 4) of the grades at this site."""
         return adjust_to_share(self.even, self.prior)
 
+    def median_number(self, counted: NDArray[np.bool_]) -> float:
+        """Number of damaged buildings among some (N,) that the site has more of as probably as fewer; 0 where the share was given."""
+        if self.status == GIVEN_SHARE:
+            return 0.0
+        share = SHARES[int(np.searchsorted(np.cumsum(self.weights), 0.5))]
+        return float(adjust_to_share(self.even[counted], share)[:, MAJOR:].sum())
+
     @property
     def intact(self) -> float:
         """Probability that the site has no damage; 0 where the share was given."""

@@ -299,15 +299,16 @@ def _grade(
 
 
 def name_damaged(site: SiteFit, wet: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-    """(N,) the most probable buildings, as many as are expected to be damaged; where the site is probably intact, the
-    clear ones alone."""
+    """(N,) the most probable buildings, as many as are expected to be damaged, or as the median where that is more: a small chance of no
+    damage lowers the mean; where the site is probably intact, the clear ones alone."""
     p = site.probabilities[:, MAJOR:].sum(axis=1)
     counted = np.isfinite(p) & (True if wet is None else ~wet)
     if site.intact > INTACT:
         return np.nan_to_num(p) >= CLEAR
     order = np.argsort(-np.where(counted, p, -1.0), kind="stable")
     named = (np.nan_to_num(p) >= 0.5) & ~counted
-    named[order[: round(float(p[counted].sum()))]] = True
+    number = max(float(p[counted].sum()), site.median_number(counted))
+    named[order[: round(number)]] = True
     return named
 
 
