@@ -27,12 +27,12 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.features import shapes
 from script import plain_errors, require_files
+from xview2 import XView2Score
 
 from deepnets4eo.damage import Settings, assess, buildings_of, read_footprints
 from deepnets4eo.damage.network.datasets import read_bright, read_xbd
 from deepnets4eo.damage.network.pairs import POST, PRE, LabelledPair, in_pixels
 from deepnets4eo.damage.vocabulary import GRADES
-from deepnets4eo.damage.xview2 import XView2Score
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_text
 from deepnets4eo.grid import transform_shapes, whole

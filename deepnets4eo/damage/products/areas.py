@@ -42,17 +42,7 @@ CHUNK = 1000  # areas that are drawn at the same time
 
 @dataclass(frozen=True)
 class Areas:
-    """Areas and the buildings in them.
-
-    Attributes
-    ----------
-    frame : GeoDataFrame
-        The column `area`, a name each, and outlines in the CRS of the buildings.
-    area, building : (P,) int
-        Pairs of an area and a building in it, rows of both tables.
-    buildings : int
-        How many buildings there are.
-    """
+    """Areas (`frame`) and the buildings in them: pairs (P,) of rows of both tables, and the number of buildings."""
 
     frame: gpd.GeoDataFrame
     area: Indices
@@ -91,25 +81,8 @@ class Areas:
 
 
 def find_areas(source: str | Path | gpd.GeoDataFrame, buildings: gpd.GeoDataFrame) -> Areas:
-    """Read areas and find which buildings lie in them.
-
-    Parameters
-    ----------
-    source : str | Path | GeoDataFrame
-        A vector file or a table of polygons, named by the first text column whose values differ; or "grid" for squares of 500 m, "grid:250"
-        for others, or "h3" for hexagons of H3's resolution 8 (.7 km²), "h3:9" for others (extra `h3`).
-    buildings : GeoDataFrame
-        The map's table.
-
-    Returns
-    -------
-    Areas
-
-    Raises
-    ------
-    InputError
-        There is no such file, it holds no polygons, or only one of areas and buildings has a CRS.
-    """
+    """The areas of a file or table, or "grid" (500 m), "grid:250", "h3" (resolution 8) or "h3:9", and the buildings
+    in each. Errors: InputError."""
     points = buildings.geometry.representative_point()
     if _is_laid(source, GRID):
         return _laid(*_squares(_side_m(str(source)), points), points)
@@ -139,23 +112,7 @@ def _laid(frame: gpd.GeoDataFrame, area: Indices, known: NDArray[np.bool_], poin
 
 
 def read_areas(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Read polygons with their names.
-
-    Parameters
-    ----------
-    source : str | Path | GeoDataFrame
-        A vector file or a table.
-
-    Returns
-    -------
-    GeoDataFrame
-        The column `area` and outlines, in the CRS of the source.
-
-    Raises
-    ------
-    InputError
-        There is no such file, or it holds no polygons.
-    """
+    """The polygons of a file or table with their names as column `area`. Errors: InputError where there are none."""
     if isinstance(source, (str, Path)):
         if not Path(source).exists():
             raise InputError(f"{source} with the areas does not exist. Check the path, or give {GRID} for squares.")
@@ -262,40 +219,12 @@ def count_areas(
     population: LayerLike | None = None,
     seed: int = 0,
 ) -> gpd.GeoDataFrame:
-    """Count damage by area.
+    """Count damage by area, a row each, and last the buildings outside; `estimates` adds the doubt about the whole
+    map. Errors: InputError.
 
-    Parameters
-    ----------
-    buildings : GeoDataFrame
-        The map's table.
-    areas : Areas
-        See `find_areas`.
-    estimates : dict | None
-        The map's, see `site_estimates`; without, the interval holds no doubt about the whole map but that of single buildings.
-    population : LayerLike | None
-        A raster of people a pixel.
-    seed : int
-        Seed of the draws behind the intervals.
-
-    Returns
-    -------
-    GeoDataFrame
-        A row an area: `area`, `buildings`, `assessed`, a column for each grade with the number called so, `damaged` with `damaged_low`
-        and `damaged_high` (expected number and 95 % interval), `share` of the assessed with `share_low` and `share_high`, and where
-        people were given `people` and `people_exposed` with its interval. Buildings in no area have the last row, without an outline.
-
-    Raises
-    ------
-    InputError
-        The raster of people has several bands or negative numbers.
-
-    Notes
-    -----
-    At five made-up sites graded without the network, the intervals held the true number in 96 % of 185 squares with ten or more assessed
-    buildings (SYNTHETIC); with half of `LOCAL_SPREAD` in 94 %, with none in 92 %.
-
-    People are exposed in the share of their area's buildings that are damaged: where they live within it is not known.
-    """
+    At five made-up sites (SYNTHETIC) the intervals held the true number in 96 % of 185 squares with ten or more
+    assessed buildings, and with no `LOCAL_SPREAD` in 92 %. People are exposed in the share of their area's buildings
+    that are damaged."""
     rest = np.flatnonzero(areas.times == 0)
     frame = areas.frame.copy()
     if len(rest):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from xml.etree import ElementTree as ET
 import pyproj
 
 from deepnets4eo.damage.products.exchange_formats import NOT_IN_XML
-from deepnets4eo.damage.products.qgis_layout import add_layout
 from deepnets4eo.damage.products.qgis_styles import (
     DOCTYPE,
     VERSION,
@@ -50,6 +50,9 @@ MARGIN = 0.02  # of the post image's extent, around it
 KEY = (
     "damage_map_{}"  # of a layer: QGIS gives layers of ten characters or fewer other keys, and loses them from its tree
 )
+PAGE, MAP, LABEL, LEGEND, SCALE_BAR = "65638", "65639", "65641", "65642", "65646"
+SCALE_STEPS = [one * 10**power for power in range(7) for one in (1, 2, 5)]  # of a scale bar, metres
+LAYOUT_NAME = "Damage map"
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def _project(damage_map: DamageMapContent, home: Path, post: Layer, pre: Layer |
         _add_layer(projectlayers, layer)
     _add_themes(root, {name for layers in groups.values() for name in (layer.key for layer in layers)})
     if view is not None:
-        add_layout(root, extent, _clean(title), _clean(damage_map.headline()))
+        _add_layout(root, extent, _clean(title), _clean(damage_map.headline()))
     _add_properties(root, title, damage_map)
     ET.indent(root)
     return root
@@ -312,3 +315,48 @@ def _add_properties(root: ET.Element, title: str, damage_map: DamageMapContent) 
 
 def _clean(value: Any) -> str:
     return NOT_IN_XML.sub("?", str(value))
+
+
+def _add_layout(root: ET.Element, extent: tuple[float, float, float, float], title: str, sentence: str) -> None:
+    """Add the layout, whose map follows the theme `damage`. extent : left, bottom, right and top, metres."""
+    layout = ET.SubElement(
+        ET.SubElement(root, "Layouts"), "Layout", name=LAYOUT_NAME, units="mm", printResolution="300"
+    )
+    _layout_item(ET.SubElement(layout, "PageCollection"), PAGE, (0, 0, 297, 210))
+    left, bottom, right, top = _widened(extent, 200 / 174)
+    map_item = _layout_item(
+        layout, MAP, (8, 28, 200, 174), followPreset="true", followPresetName="damage", frame="true", mapRotation="0"
+    )
+    corners = {"xmin": left, "ymin": bottom, "xmax": right, "ymax": top}
+    ET.SubElement(map_item, "Extent", {name: repr(value) for name, value in corners.items()})
+    ET.SubElement(map_item, "LayerSet")
+    for text, box in ((title, (8, 6, 281, 9)), (sentence, (8, 16, 281, 9))):
+        _layout_item(layout, LABEL, box, labelText=text, htmlState="0")
+    of_map = map_item.attrib["uuid"]
+    _layout_item(
+        layout, LEGEND, (214, 28, 75, 120), map_uuid=of_map, title="", resizeToContents="1", legendFilterByAtlas="0"
+    )
+    step = max(each for each in SCALE_STEPS if each <= max((right - left) / 8, 1))
+    _layout_item(
+        layout, SCALE_BAR, (214, 188, 75, 14), mapUuid=of_map, style="Single Box", unitType="meters", unitLabel="m", numSegments="2",
+        numSegmentsLeft="0", numUnitsPerSegment=str(step), numMapUnitsPerScaleBarUnit="1", segmentSizeMode="0", height="3",
+    )  # fmt: skip
+
+
+def _layout_item(parent: ET.Element, kind: str, box: tuple[float, float, float, float], **more: str) -> ET.Element:
+    """An item of a page; box : left, top, width and height in millimetres."""
+    left, top, width, height = box
+    name = f"{{{uuid.uuid5(uuid.NAMESPACE_OID, f'{kind} {box}')}}}"  # two runs of one job write the same bytes
+    common: dict[str, Any] = {
+        "type": kind, "uuid": name, "templateUuid": name, "position": f"{left},{top},mm", "positionOnPage": f"{left},{top},mm",
+        "size": f"{width},{height},mm", "referencePoint": "0", "itemRotation": "0", "visibility": "1", "opacity": "1",
+    }  # fmt: skip
+    return ET.SubElement(parent, "LayoutItem", {**common, **more})
+
+
+def _widened(extent: tuple[float, float, float, float], ratio: float) -> tuple[float, float, float, float]:
+    """The extent around the same middle with a ratio of width to height."""
+    left, bottom, right, top = extent
+    x, y, width, height = (left + right) / 2, (bottom + top) / 2, right - left, top - bottom
+    width, height = max(width, height * ratio), max(height, width / ratio)
+    return x - width / 2, y - height / 2, x + width / 2, y + height / 2

@@ -72,18 +72,8 @@ class Answers:
 
 
 class Chips:
-    """Both images of a map around its buildings.
-
-    Parameters
-    ----------
-    folder : the map's folder
-    shapes : (n,) outlines of the buildings, in the CRS of the map
-
-    Raises
-    ------
-    InputError
-        An image is gone, is not on this machine, is another file than that of the map, or cannot be read.
-    """
+    """Both images of a map around outlines (n,) in its CRS. Errors: InputError for images that are gone, or others
+    than the map's."""
 
     def __init__(self, folder: Path, shapes: NDArray[np.object_]) -> None:
         manifest, summary = (_read_json(folder / name) for name in ("manifest.json", "summary.json"))

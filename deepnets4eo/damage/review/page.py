@@ -23,22 +23,8 @@ OTHERS = {NO_BUILDING: "No building", CLOUD: "Under cloud", CANNOT_TELL: "Cannot
 
 
 class ReviewServer(PageServer):
-    """The page of a sample.
-
-    Parameters
-    ----------
-    folder
-        Folder of the damage map.
-    sample
-        A GeoPackage of drawn or chosen buildings, whose rows get the answers.
-    reviewer
-        Who answers; written beside each answer. None for no name.
-
-    Raises
-    ------
-    InputError
-        See `read_filled`; an image of the map is gone or is another one.
-    """
+    """The page of a sample (GeoPackage) of the map in a folder; `reviewer` is written beside each answer. Errors: as
+    of `read_filled`."""
 
     def __init__(self, folder: Path, sample: Path, reviewer: str | None = None) -> None:
         buildings = read_filled(sample, folder / "damage.parquet").buildings

@@ -270,7 +270,7 @@ def outcome(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def xview2(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.damage.xview2 import score_folders
+    from xview2 import score_folders
 
     return score_folders(main / "prediction", main / "target")
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from xview2 import Counts, XView2Score, score_folders
 
-from deepnets4eo.damage.xview2 import Counts, XView2Score, score_folders
 from deepnets4eo.errors import InputError, LabelError
 
 DAMAGE_A = (Counts(500, 60, 80), Counts(60, 40, 60), Counts(45, 30, 55), Counts(70, 20, 30))
