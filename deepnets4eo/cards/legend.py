@@ -47,6 +47,9 @@ class LegendClass:
 class Legend(WithSummary):
     """An ordered list of classes; class index k is channel k of a network and row k of a confusion matrix.
 
+    Errors: InputError where there is neither class nor quantity, two classes share a value, a name or a colour, or a value is out
+    of range.
+
     Parameters
     ----------
     name, title, source : name of the legend, the legend in words, and where it comes from
@@ -56,11 +59,6 @@ class Legend(WithSummary):
     remaps : name of another legend → class here → class there, where the names differ
     file_values : value in files → label value that it stands for, as 255 → 1 of masks; 255 is void otherwise
     quantity : what a network estimates beside the classes, or alone where there are none, such as heights in metres
-
-    Raises
-    ------
-    InputError
-        Where there is neither class nor quantity, two classes share a value, a name or a colour, or a value is out of range.
 
     Examples
     --------

@@ -27,16 +27,13 @@ BAND_ORDERS: dict[str, tuple[str, ...]] = {
 def check_band_order(bands: Sequence[str], expected: Sequence[str], where: str) -> None:
     """Refuse bands in another order than expected, naming whose order it is.
 
+    Errors: InputError for other bands, or the same in another order.
+
     Parameters
     ----------
     bands : names of the bands of a file or of weights, in their order
     expected : names in the order that is needed
     where : the file, or what else has these bands
-
-    Raises
-    ------
-    InputError
-        For other bands, or the same in another order.
 
     Examples
     --------

@@ -58,6 +58,8 @@ class Gap:
 def measure_gap(first: Floats, second: Floats) -> Gap:
     """Measure the gap between embeddings of two sensors.
 
+    Errors: InputError for other shapes, fewer than five places, or values that are not finite.
+
     Parameters
     ----------
     first, second : (N, D), row i of both of one place; their lengths do not matter
@@ -65,11 +67,6 @@ def measure_gap(first: Floats, second: Floats) -> Gap:
     Returns
     -------
     Gap
-
-    Raises
-    ------
-    InputError
-        For other shapes, fewer than five places, or values that are not finite.
 
     Examples
     --------
@@ -103,6 +100,8 @@ def measure_gap(first: Floats, second: Floats) -> Gap:
 def recall_at(first: Floats, second: Floats, k: int = 1) -> float:
     """Share of the first embeddings whose own place is among the k most similar second ones.
 
+    Errors: InputError for other shapes, values that are not finite, or zero vectors.
+
     Parameters
     ----------
     first, second : (N, D), row i of both of one place
@@ -111,11 +110,6 @@ def recall_at(first: Floats, second: Floats, k: int = 1) -> float:
     Returns
     -------
     The share, 0 to 1.
-
-    Raises
-    ------
-    InputError
-        For other shapes, values that are not finite, or zero vectors.
 
     Examples
     --------
@@ -132,6 +126,8 @@ def interpolate_weights(first: Mapping[str, Tensor], tuned: Mapping[str, Tensor]
     """Weights between those before and after fine-tuning: (1 − α) · first + α · tuned, which often keeps what was known before
     (patching; Ilharco et al., NeurIPS 2022).
 
+    Errors: InputError for weights of two networks, or an α outside 0 to 1.
+
     Parameters
     ----------
     first, tuned : state dicts of one network
@@ -140,11 +136,6 @@ def interpolate_weights(first: Mapping[str, Tensor], tuned: Mapping[str, Tensor]
     Returns
     -------
     A state dict; counters are those of the tuned weights.
-
-    Raises
-    ------
-    InputError
-        For weights of two networks, or an α outside 0 to 1.
 
     Examples
     --------

@@ -173,6 +173,8 @@ def draw_share(targets: Mask, share: float, rng: np.random.Generator, rows: Indi
 def draw_labelled(targets: Mask, per_class: int, seed: int) -> Indices:
     """Draw images that keep their labels: `per_class` of each class, rare classes first, each image once.
 
+    Errors: InputError for a class that has labels, but of fewer images.
+
     Parameters
     ----------
     targets : (N, K) bool, the labels
@@ -182,11 +184,6 @@ def draw_labelled(targets: Mask, per_class: int, seed: int) -> Indices:
     Returns
     -------
     Positions of the images, in increasing order. With several labels an image counts for each of them.
-
-    Raises
-    ------
-    InputError
-        For a class that has labels, but of fewer images.
 
     Examples
     --------

@@ -37,6 +37,8 @@ COLUMNS = ["rank", "image", "labelled", "suggested", "margin"]
 def classify_images(run: Run, images: ImageList, *, num_workers: int = 2) -> NDArray[np.float32]:
     """Label whole images with a run.
 
+    Errors: InputError for a run of another task, and images of other bands, size or unit than those of training.
+
     Parameters
     ----------
     run : a run of the task images
@@ -46,11 +48,6 @@ def classify_images(run: Run, images: ImageList, *, num_workers: int = 2) -> NDA
     Returns
     -------
     (N, K) probabilities: of one label they sum to 1, of several labels each is a probability of its own.
-
-    Raises
-    ------
-    InputError
-        For a run of another task, and images of other bands, size or unit than those of training.
     """
     from scipy.special import expit, softmax
 
@@ -69,6 +66,8 @@ def label_images(
 ) -> int:
     """Label whole images with a run, and write a table.
 
+    Errors: InputError (as `list_images` and `classify_images`); OutputError (the table exists, or cannot be written).
+
     Parameters
     ----------
     run : a run of the task images
@@ -81,13 +80,6 @@ def label_images(
     Returns
     -------
     Number of images.
-
-    Raises
-    ------
-    InputError
-        As `list_images` and `classify_images`.
-    OutputError
-        The table exists, or cannot be written.
     """
     check_overwrite(Path(out), overwrite=overwrite)
     _network_of(run).to(choose(device, "float32"))
@@ -108,6 +100,8 @@ def label_images(
 def embed_images(run: Run, images: ImageList, *, num_workers: int = 2) -> NDArray[np.float32]:
     """Embeddings of whole images by a run: what its last layer takes.
 
+    Errors: InputError (as for `classify_images`).
+
     Parameters
     ----------
     run, images, num_workers : as for `classify_images`
@@ -115,11 +109,6 @@ def embed_images(run: Run, images: ImageList, *, num_workers: int = 2) -> NDArra
     Returns
     -------
     (N, D), of length 1.
-
-    Raises
-    ------
-    InputError
-        As for `classify_images`.
     """
     features = _outputs(run, images, "features", num_workers)
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.finfo(np.float32).tiny)
@@ -160,6 +149,8 @@ def find_wrong_images(run: Run, sources: Sequence[str | Path], *, num_workers: i
 
     Images from which the run learnt with their labels are left out, by their names: a network repeats the errors of its labels.
 
+    Errors: InputError: as `list_images` and `classify_images`; also where no image with a label is left.
+
     Parameters
     ----------
     run : a run of the task images
@@ -170,11 +161,6 @@ def find_wrong_images(run: Run, sources: Sequence[str | Path], *, num_workers: i
     -------
     Table with `rank` (1 is the surest), `image`, `labelled`, `suggested` and `margin`, by how much that is more probable, 0 to 1. With
     several labels an image, each label that should be added ("no CLASS" is labelled) or removed has a row.
-
-    Raises
-    ------
-    InputError
-        As `list_images` and `classify_images`; also where no image with a label is left.
     """
     import pandas as pd
 

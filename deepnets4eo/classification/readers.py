@@ -98,6 +98,8 @@ class ImageData(Section):
 def list_images(data: ImageData, legend: Legend | None = None) -> tuple[ImageList, Legend]:
     """List the images of a recipe and their labels.
 
+    Errors: InputError for files that cannot be read, labels that the legend lacks, and images without the bands that are needed.
+
     Parameters
     ----------
     data : which images
@@ -106,11 +108,6 @@ def list_images(data: ImageData, legend: Legend | None = None) -> tuple[ImageLis
     Returns
     -------
     The images in the order of their names, labelled ones first, and the legend.
-
-    Raises
-    ------
-    InputError
-        For files that cannot be read, labels that the legend lacks, and images without the bands that are needed.
     """
     bands = _check_named(data)
     legend = legend or folder_legend(Path(data.folders[0]))

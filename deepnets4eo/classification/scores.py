@@ -19,6 +19,8 @@ THRESHOLD = 0.5  # of the probability of one of several labels, as published
 def score_images(logits: Floats, targets: Mask, names: Sequence[str], *, several: bool) -> dict[str, Any]:
     """Score labelled images.
 
+    Errors: InputError for arrays that do not belong together.
+
     Parameters
     ----------
     logits : (N, K) scores before normalisation
@@ -31,11 +33,6 @@ def score_images(logits: Floats, targets: Mask, names: Sequence[str], *, several
     Fractions by name: macro_f1, micro_f1, macro_ap, micro_ap (average precision), ece (expected calibration error); by class f1,
     precision, recall, average_precision, support (images). One label an image: also the scores of one confusion matrix. NaN where
     nothing is defined.
-
-    Raises
-    ------
-    InputError
-        For arrays that do not belong together.
 
     Examples
     --------

@@ -218,6 +218,8 @@ def spread(values: ArrayLike, digits: int = 1, sign: str = "") -> str:
 def mean_scores(reports: Mapping[str, Report]) -> dict[str, Any]:
     """Average the scores of several runs.
 
+    Errors: InputError when no score is in all of them.
+
     Parameters
     ----------
     reports : name of a run → what its metrics.json holds
@@ -226,11 +228,6 @@ def mean_scores(reports: Mapping[str, Report]) -> dict[str, Any]:
     -------
     "runs", their names, and "scores": score, or "score class" → its mean, sd (n − 1) and values, one a run; None where
     undefined. Patch networks also have "leakage", the share of the test pixels whose patch overlaps a training pixel's.
-
-    Raises
-    ------
-    InputError
-        When no score is in all of them.
 
     Examples
     --------

@@ -198,6 +198,9 @@ def evaluate_dataset(
 ) -> dict[str, Any]:
     """Scores predicted tiles on the test part of a dataset.
 
+    Errors: InputError (a tile has no prediction, several predictions or no reference); LabelError  (a raster has labels that the
+    legend does not have).
+
     Parameters
     ----------
     card : dataset card: an object, a name or the path of a YAML file
@@ -213,13 +216,6 @@ def evaluate_dataset(
     -------
     The JSON report, with the matrices of the tiles summed. `published` holds the card's figures under the protocol,
     method → scores.
-
-    Raises
-    ------
-    InputError
-        A tile has no prediction, several predictions or no reference.
-    LabelError
-        A raster has labels that the legend does not have.
     """
     card = card if isinstance(card, DatasetCard) else DatasetCard.load(card)
     name = protocol or next(iter(card.protocols), "")
@@ -248,6 +244,9 @@ def dataset_pairs(
 ) -> DatasetPairs:
     """Pairs the predictions of a part's tiles with the reference of a protocol.
 
+    Errors: InputError: a tile has no prediction, several predictions or no reference; the card does not have the split of the
+    protocol.
+
     Parameters
     ----------
     card : the dataset card
@@ -264,11 +263,6 @@ def dataset_pairs(
     Returns
     -------
     (prediction, reference) of each tile.
-
-    Raises
-    ------
-    InputError
-        A tile has no prediction, several predictions or no reference; the card does not have the split of the protocol.
     """
     reference = ERODED if protocol.reference == "eroded" and not protocol.erode_px else LABELS
     card = card.with_layout(layout or {})

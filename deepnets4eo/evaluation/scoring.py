@@ -36,6 +36,8 @@ SYNTHETIC_NOTE = "Synthetic: the rasters show a made-up place, the scores say no
 class Protocol:
     """The rules of a score; results are only compared under the same protocol.
 
+    Errors: InputError  (a radius is below 0, or `unknown` is neither "error" nor "void").
+
     Parameters
     ----------
     name : DATASET/PROTOCOL where the rules come from a dataset card, else empty
@@ -49,11 +51,6 @@ class Protocol:
         "error" or "void", for colours and values that are in no legend; None: as the run of `withheld` learnt, else "error".
     card : the protocol's entry in the dataset card (split, reference, window, averaging)
     withheld : pixels that a training did not learn from: no others are scored. None: all are.
-
-    Raises
-    ------
-    InputError
-        A radius is below 0, or `unknown` is neither "error" nor "void".
 
     Examples
     --------
@@ -169,6 +166,9 @@ def evaluate(
     that it does not cover count as errors. Peak memory: some 20 bytes × (2048 + 2 · erode_px)² and GDAL's cache of
     128 MiB, for rasters of any size.
 
+    Errors: GridError (the rasters do not overlap, or only one has a CRS and the sizes differ); LabelError  (a raster has labels that
+    the legend does not have); InputError (the reference has no labelled pixel).
+
     Parameters
     ----------
     prediction, reference : path, array or Layer: label values in one band, or colours in three
@@ -180,15 +180,6 @@ def evaluate(
     Returns
     -------
     Confusion matrices, scores and notes.
-
-    Raises
-    ------
-    GridError
-        The rasters do not overlap, or only one has a CRS and the sizes differ.
-    LabelError
-        A raster has labels that the legend does not have.
-    InputError
-        The reference has no labelled pixel.
 
     Examples
     --------
@@ -210,6 +201,9 @@ def evaluate_pairs(
 ) -> Evaluation:
     """Scores several pairs of rasters as one; see `evaluate`.
 
+    Errors: GridError (the rasters of a pair do not overlap, or only one has a CRS and the sizes differ); LabelError  (a raster has
+    labels that the legend does not have); InputError (the references have no labelled pixel, or block_px is below 1).
+
     Parameters
     ----------
     pairs : (prediction, reference), each a path, array or Layer; each prediction is resampled to its reference's grid
@@ -222,15 +216,6 @@ def evaluate_pairs(
     Returns
     -------
     Confusion matrices summed over the pairs, scores and notes.
-
-    Raises
-    ------
-    GridError
-        The rasters of a pair do not overlap, or only one has a CRS and the sizes differ.
-    LabelError
-        A raster has labels that the legend does not have.
-    InputError
-        The references have no labelled pixel, or block_px is below 1.
     """
     if block_px < 1:
         raise InputError(f"block_px is {block_px}, expected 1 or more, for example {LABELS_READ_PX}.")

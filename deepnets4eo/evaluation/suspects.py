@@ -64,6 +64,8 @@ class Suspects:
 def rank_wrong_labels(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]) -> Suspects:
     """Rank labels that are probably wrong.
 
+    Errors: InputError for arrays of other shapes, or probabilities outside 0 to 1.
+
     Parameters
     ----------
     probabilities
@@ -74,11 +76,6 @@ def rank_wrong_labels(probabilities: NDArray[np.floating[Any]], labels: NDArray[
     Returns
     -------
     Suspects
-
-    Raises
-    ------
-    InputError
-        For arrays of other shapes, or probabilities outside 0 to 1.
 
     Examples
     --------

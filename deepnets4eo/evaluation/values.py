@@ -99,6 +99,9 @@ def evaluate_values(
 
     Peak memory: some 40 bytes × 2048², and GDAL's cache of 128 MiB, for rasters of any size.
 
+    Errors: GridError (the rasters of a pair do not overlap, or only one has a CRS and the sizes differ); InputError (no pixel of
+    the references has a value, or they are in another unit or above the sea).
+
     Parameters
     ----------
     pairs
@@ -115,13 +118,6 @@ def evaluate_values(
     `values`: `rmse`, `mae`, `bias`, `nmad` and `le90` in the unit; `r2`, `rel`, `rms_log`, `log10` and `delta1` … `delta3`, see
     `ValueScores`, and numbers of pixels. The same in `by_class` and `by_level`; the quantity, notes and inputs; `deviations`, see
     `metrics.DeviationScores`.
-
-    Raises
-    ------
-    GridError
-        The rasters of a pair do not overlap, or only one has a CRS and the sizes differ.
-    InputError
-        No pixel of the references has a value, or they are in another unit or above the sea.
 
     Examples
     --------

@@ -95,6 +95,8 @@ def align_footprints(
 
     Peak memory: a block of 1,700² pixels and 250,000 points a thread, and 2 kB a building.
 
+    Errors: GridError where only one of the two has a CRS; InputError for a table without rows.
+
     Parameters
     ----------
     image : the image whose roofs the footprints should follow; any CRS, resolution and bands
@@ -108,13 +110,6 @@ def align_footprints(
     Returns
     -------
     FootprintAlignment; all offsets are 0 when it failed
-
-    Raises
-    ------
-    GridError
-        Where only one of the two has a CRS.
-    InputError
-        For a table without rows.
     """
     if not len(footprints):
         raise InputError("there are no footprints (0 rows), expected polygons. Check the layer that was read.")

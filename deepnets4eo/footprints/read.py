@@ -157,6 +157,9 @@ def read_footprints(
 ) -> Footprints:
     """Read building footprints and make them fit for use.
 
+    Errors: InputError for what is neither path nor GeoDataFrame, no such file, not readable, empty, without polygons or CRS, or has
+    coordinates beyond its range.
+
     Parameters
     ----------
     source
@@ -175,12 +178,6 @@ def read_footprints(
     Returns
     -------
     In the source's CRS and order.
-
-    Raises
-    ------
-    InputError
-        For what is neither path nor GeoDataFrame, no such file, not readable, empty, without polygons or CRS, or has
-        coordinates beyond its range.
 
     Examples
     --------

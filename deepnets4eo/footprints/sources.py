@@ -56,6 +56,9 @@ def find_buildings(
 ) -> BuildingOutlines:
     """Return the outlines of buildings that meet a box.
 
+    Errors: InputError for a box that is none, or too large for a server; a service without `online`, or that does not answer in
+    full; no building.
+
     Parameters
     ----------
     source
@@ -69,11 +72,6 @@ def find_buildings(
     Returns
     -------
     Whole outlines, also where they reach beyond the box; none twice.
-
-    Raises
-    ------
-    InputError
-        For a box that is none, or too large for a server; a service without `online`, or that does not answer in full; no building.
     """
     box, name = check_box(box), str(source)
     server = OVERPASS if name == OSM else name

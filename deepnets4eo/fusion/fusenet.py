@@ -66,6 +66,8 @@ class FuseNet(SegNetFusion):
     where the auxiliary activations are zero, the logits are that SegNet's. 44,169,606 weights for 3 + 3 bands and 6
     classes. Sources: Hazirbas et al., ACCV 2016; Audebert, Le Saux, Lefèvre, ISPRS J. 2018.
 
+    Errors: InputError for streams that do not add up, and weights that do not fit.
+
     Parameters
     ----------
     in_channels, num_classes, streams
@@ -78,11 +80,6 @@ class FuseNet(SegNetFusion):
     weights
         First weights of the encoders: "imagenet" for the main one, or "RUN,RUN" or "FILE,FILE" for both, see
         `deepnets4eo.segmentation.load_encoder`.
-
-    Raises
-    ------
-    InputError
-        For streams that do not add up, and weights that do not fit.
 
     Examples
     --------
@@ -121,17 +118,14 @@ class VFuseNet(SegNetFusion):
     the first virtual convolution, they return the same logits. 58,964,742 weights for 3 + 3 bands and 6 classes.
     Source: Audebert, Le Saux, Lefèvre, ISPRS J. 2018.
 
+    Errors: InputError for streams that do not add up, and weights that do not fit.
+
     Parameters
     ----------
     in_channels, num_classes, streams, width, order, absent : The same as for `FuseNet`, but that no sensor is the main one.
     weights
         First weights of the sensors' encoders, "RUN,RUN", "FILE,FILE" or "imagenet", see
         `deepnets4eo.segmentation.load_encoder`; the authors began with SegNets trained on each sensor.
-
-    Raises
-    ------
-    InputError
-        For streams that do not add up, and weights that do not fit.
 
     Examples
     --------

@@ -70,6 +70,8 @@ class DualStream(LateFusion):
 
     A head of `create_model` is added to each stream.
 
+    Errors: InputError for arguments that do not fit together.
+
     Parameters
     ----------
     in_channels, num_classes, streams : bands of each sensor, or their sum beside `streams`; classes K
@@ -79,11 +81,6 @@ class DualStream(LateFusion):
         mean, of which the network returns the logarithm.
     frozen : the streams are not trained, nor the statistics of their normalisation: for networks trained before
     absent : what replaces an absent stream, see `Streams`; "silent": the mean is over the sensors present
-
-    Raises
-    ------
-    InputError
-        For arguments that do not fit together.
 
     Examples
     --------
@@ -137,6 +134,8 @@ class ResidualCorrection(LateFusion):
     logits are the average. With SegNet streams Z_a and Z_b are 64 + 64 maps. A head of `create_model` replaces C's last
     layer; it does not start at zero. Source: Audebert et al., ACCV 2016.
 
+    Errors: InputError for arguments that do not fit together.
+
     Parameters
     ----------
     in_channels, num_classes, streams : bands of each sensor, or their sum beside `streams`; classes K
@@ -146,11 +145,6 @@ class ResidualCorrection(LateFusion):
     frozen : only C is trained: for streams that are trained already
     correction_width : channels within C
     absent : what replaces an absent stream, see `Streams`; "silent": mean and correction use the sensors present
-
-    Raises
-    ------
-    InputError
-        For arguments that do not fit together.
 
     Examples
     --------

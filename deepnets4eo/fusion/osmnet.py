@@ -13,16 +13,13 @@ class OSMNet(nn.Module):
 
     After Audebert, Le Saux and Lefèvre, "Joint Learning from Earth Observation and OpenStreetMap Data", CVPRW 2017.
 
+    Errors: InputError for numbers below 1.
+
     Parameters
     ----------
     in_channels, num_classes : bands of the raster of `rasterize_osm`, and classes K, at least 1
     batch_norm : normalise after each convolution
     width : channels of both convolutions, 64 as published (42,182 parameters for 3 → 6; 256 more with batch_norm)
-
-    Raises
-    ------
-    InputError
-        For numbers below 1.
 
     Examples
     --------

@@ -24,6 +24,8 @@ class SmpFusion(EncoderFusion):
     further encoder between them; its first stage, two convolutions, takes the sensors' first maps side by side), for
     other encoders than VGG-16. The decoder takes the sums.
 
+    Errors: InputError for arguments that do not fit together.
+
     Parameters
     ----------
     in_channels, num_classes, streams : bands of each sensor, or their sum beside `streams`; classes K
@@ -32,11 +34,6 @@ class SmpFusion(EncoderFusion):
     weights : first weights of each sensor's encoder, as in "imagenet" or "imagenet,imagenet"
     absent : what replaces an absent stream, see `Streams`
     **further : arguments of the architecture, e.g. encoder_depth=4.
-
-    Raises
-    ------
-    InputError
-        For arguments that do not fit together.
 
     Examples
     --------

@@ -22,6 +22,8 @@ STRIDE_PX = 32  # the encoders halve the image five times
 def stream_sizes(in_channels: int | Sequence[int], streams: Sequence[int] | None = None) -> tuple[int, ...]:
     """Return the bands of each stream, from one number a stream, or from their sum and `streams`.
 
+    Errors: InputError for fewer than two streams, empty ones, or a sum that is not `in_channels`.
+
     Parameters
     ----------
     in_channels, streams : bands of each sensor, or their sum; beside their sum the bands of each
@@ -30,11 +32,6 @@ def stream_sizes(in_channels: int | Sequence[int], streams: Sequence[int] | None
     -------
     tuple[int, ...]
         Two or more numbers, each at least 1.
-
-    Raises
-    ------
-    InputError
-        For fewer than two streams, empty ones, or a sum that is not `in_channels`.
 
     Examples
     --------
@@ -83,17 +80,14 @@ class Streams(nn.Module):
     A stream is absent where it is exactly zero all over an image of the batch, as `InputSpec.prepare` and modality
     dropout make it for a missing layer.
 
+    Errors: InputError for another `absent`.
+
     Parameters
     ----------
     sizes : bands of each stream
     absent
         "mean": an absent stream stays zero, its mean, everywhere. "silent": what its encoder computes is not added.
         "learned": it is filled with one learned value a band.
-
-    Raises
-    ------
-    InputError
-        For another `absent`.
 
     Examples
     --------

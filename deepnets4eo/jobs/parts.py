@@ -18,15 +18,12 @@ PART_MARK = "part-"  # of files in a journal: part-3-of-16 is done
 class Part:
     """One of `total` parts of about the same size.
 
+    Errors: InputError (there is no such part).
+
     Parameters
     ----------
     number : Which one, 1 to `total`.
     total : How many there are.
-
-    Raises
-    ------
-    InputError
-        There is no such part.
 
     Examples
     --------

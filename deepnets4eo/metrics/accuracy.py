@@ -88,6 +88,8 @@ def bootstrap(
     Whole tiles are drawn, because neighbouring pixels are not independent. Source: Efron & Tibshirani, An Introduction
     to the Bootstrap, 1993.
 
+    Errors: InputError (there are fewer than two tiles, or draws or level is out of range).
+
     Parameters
     ----------
     tiles : confusion matrices of the tiles, two or more
@@ -99,11 +101,6 @@ def bootstrap(
     Returns
     -------
     Name of the score → its value over all tiles, and the interval; fractions.
-
-    Raises
-    ------
-    InputError
-        There are fewer than two tiles, or draws or level is out of range.
 
     Examples
     --------
@@ -140,6 +137,9 @@ def area_adjusted(
 
     Source: Olofsson et al., Remote Sensing of Environment 148, 2014, equations 1 to 11.
 
+    Errors: InputError (the shapes do not fit, a number is negative or not finite, no area is above 0, or a stratum has fewer than
+    two samples).
+
     Parameters
     ----------
     sample : (K, K) counts, **rows = map class** (the strata), columns = reference: the transpose of ConfusionMatrix.matrix.
@@ -149,12 +149,6 @@ def area_adjusted(
     Returns
     -------
     Accuracies as fractions, areas in the unit of `mapped_area`.
-
-    Raises
-    ------
-    InputError
-        The shapes do not fit, a number is negative or not finite, no area is above 0, or a stratum has fewer than two
-        samples.
 
     Examples
     --------
@@ -196,6 +190,8 @@ def wilson_interval(positive: int, total: int, *, level: float = 0.95) -> Interv
 
     Source: Wilson, JASA 22, 1927.
 
+    Errors: InputError (not 0 ≤ positive ≤ total, or total is 0).
+
     Parameters
     ----------
     positive : number of positive trials
@@ -205,11 +201,6 @@ def wilson_interval(positive: int, total: int, *, level: float = 0.95) -> Interv
     Returns
     -------
     The share and its limits, 0–1.
-
-    Raises
-    ------
-    InputError
-        Not 0 ≤ positive ≤ total, or total is 0.
 
     Examples
     --------

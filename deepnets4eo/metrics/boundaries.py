@@ -27,6 +27,8 @@ def erode_boundaries(labels: np.ndarray, radius_px: int) -> np.ndarray:
     crop), so use those files where you have them. Memory: the output and one band of rows. Source: ISPRS 2D semantic
     labelling; radius from Audebert et al., GRETSI 2017.
 
+    Errors: InputError (the radius is negative).
+
     Parameters
     ----------
     labels : (H, W) uint8, void is 255
@@ -36,11 +38,6 @@ def erode_boundaries(labels: np.ndarray, radius_px: int) -> np.ndarray:
     -------
     ndarray
         (H, W) uint8, the labels with void along the borders.
-
-    Raises
-    ------
-    InputError
-        The radius is negative.
 
     Examples
     --------
@@ -99,15 +96,12 @@ class BoundaryScores:
     Therefore use full references; those without borders leave nothing to count. Source: boundary F1 of Csurka et al.,
     BMVC 2013, by class, with dx² + dy² ≤ radius_px² as "near", counts summed over all images.
 
+    Errors: InputError (the radius is below one pixel).
+
     Parameters
     ----------
     num_classes : K, without void
     radius_px : largest distance of matching border pixels, 1 or more
-
-    Raises
-    ------
-    InputError
-        The radius is below one pixel.
 
     Examples
     --------
@@ -132,17 +126,14 @@ class BoundaryScores:
     def update(self, reference: NDArray[np.uint8], prediction: NDArray[np.uint8], *, margin_px: int = 0) -> None:
         """Adds the counts of a window.
 
+        Errors: InputError (the shapes differ, labels are not uint8, or the margin is too narrow).
+
         Parameters
         ----------
         reference, prediction : (H, W) uint8, class indices; void is 255
         margin_px
             Pixels on each side that are read but not counted: 0 for a whole image, else at least `self.margin_px`.
             Memory: some 10 bytes a pixel.
-
-        Raises
-        ------
-        InputError
-            The shapes differ, labels are not uint8, or the margin is too narrow.
         """
         if not reference.dtype == prediction.dtype == np.uint8:
             raise InputError(

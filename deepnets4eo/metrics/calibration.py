@@ -73,6 +73,8 @@ def _step_down(
 def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = 10) -> float:
     """Expected calibration error: mean over equal-width bins (low, high] of |accuracy − confidence|, by bin size.
 
+    Errors: InputError for arrays of different lengths, or empty ones.
+
     Parameters
     ----------
     confidence : (N,) probabilities of what was chosen, 0 to 1
@@ -82,11 +84,6 @@ def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int 
     Returns
     -------
     The error, a fraction.
-
-    Raises
-    ------
-    InputError
-        For arrays of different lengths, or empty ones.
 
     Examples
     --------
@@ -103,6 +100,8 @@ def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int 
 def temperature(logits: Floats, truth: NDArray[np.integer]) -> float:
     """Temperature T > 0 that minimises the log loss of softmax(logits / T) (Guo et al. 2017).
 
+    Errors: InputError for arrays of different lengths, or empty ones.
+
     Parameters
     ----------
     logits : (N, K) scores before normalisation
@@ -111,11 +110,6 @@ def temperature(logits: Floats, truth: NDArray[np.integer]) -> float:
     Returns
     -------
     T; above 1 where the scores are surer than they are right.
-
-    Raises
-    ------
-    InputError
-        For arrays of different lengths, or empty ones.
 
     Examples
     --------

@@ -67,6 +67,8 @@ class ConfusionMatrix:
     def update(self, reference: np.ndarray, prediction: np.ndarray, valid: np.ndarray | None = None) -> ConfusionMatrix:
         """Counts a pair of arrays; the pixels are counted in blocks, so that memory does not grow with them.
 
+        Errors: InputError (the shapes differ, an array holds no integers, or an array has a mask).
+
         Parameters
         ----------
         reference, prediction : integers of any equal shape: class indices 0 … K − 1; all else is void
@@ -75,11 +77,6 @@ class ConfusionMatrix:
         Returns
         -------
         This object.
-
-        Raises
-        ------
-        InputError
-            The shapes differ, an array holds no integers, or an array has a mask.
         """
         check_no_mask(reference, "reference")
         check_no_mask(prediction, "prediction")

@@ -73,6 +73,9 @@ def evaluate_detections(
 
     Source: Randrianarivo et al., 2015; Everingham et al., IJCV 88(2), 2010, all points for the average precision.
 
+    Errors: GridError (only one of the two has a CRS); InputError  (a limit is outside its range, `difficult` holds anything but yes
+    and no, or an outline is not valid).
+
     Parameters
     ----------
     detections : polygons, with a column `score` where they have scores
@@ -85,13 +88,6 @@ def evaluate_detections(
     Returns
     -------
     Scores as fractions, and the counts.
-
-    Raises
-    ------
-    GridError
-        Only one of the two has a CRS.
-    InputError
-        A limit is outside its range, `difficult` holds anything but yes and no, or an outline is not valid.
 
     Examples
     --------
@@ -248,6 +244,8 @@ def score_instances(images: Sequence[tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]],
     Outlines that follow the edges of pixels have the overlaps of their masks. Of each image and class the `most` detections with
     the highest scores count. Source: Lin et al., ECCV 2014; cvprw26/src/eval.py of ChenHongruixuan/BRIGHT (1,500 detections).
 
+    Errors: InputError  (a table lacks a column, or an outline is not valid).
+
     Parameters
     ----------
     images : of each image, detections with the columns `label` and `score`, and the reference with `label`
@@ -256,11 +254,6 @@ def score_instances(images: Sequence[tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]],
     Returns
     -------
     Over all images together.
-
-    Raises
-    ------
-    InputError
-        A table lacks a column, or an outline is not valid.
     """
     for detections, reference in images:
         for table, columns in ((detections, {"label", "score"}), (reference, {"label"})):

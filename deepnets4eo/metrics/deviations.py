@@ -55,6 +55,8 @@ class DeviationScores:
     ) -> DeviationScores:
         """Count pixels.
 
+        Errors: InputError (the shapes differ).
+
         Parameters
         ----------
         reference, estimate, deviation : of one shape and unit; NaN where there is none
@@ -62,11 +64,6 @@ class DeviationScores:
         Returns
         -------
         Itself.
-
-        Raises
-        ------
-        InputError
-            The shapes differ.
         """
         if not reference.shape == estimate.shape == deviation.shape:
             raise InputError(

@@ -29,6 +29,8 @@ MOST_IN_PIXEL = 16  # cells along a side
 def density_grid(grid: Grid, cell_m: float) -> Grid:
     """Return cells of about `cell_m` metres that cover a grid from its first corner on, in its CRS.
 
+    Errors: InputError for a side that is not above 0, or less than a sixteenth of a pixel.
+
     Parameters
     ----------
     grid : what is covered
@@ -37,11 +39,6 @@ def density_grid(grid: Grid, cell_m: float) -> Grid:
     Returns
     -------
     The grid of whole cells.
-
-    Raises
-    ------
-    InputError
-        For a side that is not above 0, or less than a sixteenth of a pixel.
 
     Examples
     --------
@@ -66,6 +63,9 @@ def density_map(
 ) -> NDArray[np.float32]:
     """Return objects per hectare in each cell.
 
+    Errors: GridError where only one of objects and cells has a CRS; InputError for a radius that is smaller than a cell, whose disc
+    may lie between all centres, or more than 200 cells.
+
     Parameters
     ----------
     objects : outlines or points, counted by their centre
@@ -80,13 +80,6 @@ def density_map(
     -------
     (h, w) float32
         Objects per hectare.
-
-    Raises
-    ------
-    GridError
-        Where only one of objects and cells has a CRS.
-    InputError
-        For a radius that is smaller than a cell, whose disc may lie between all centres, or more than 200 cells.
 
     Notes
     -----
@@ -113,6 +106,9 @@ def write_density_map(
 ) -> Path:
     """Write `density_map` as a float32 COG, strip by strip, so that the whole map is never in memory.
 
+    Errors: GridError where only one of objects and cells has a CRS; InputError for a radius that does not fit the cells;
+    OutputError where the file cannot be written.
+
     Parameters
     ----------
     objects : outlines or points, counted by their centre
@@ -124,15 +120,6 @@ def write_density_map(
     Returns
     -------
     `path`.
-
-    Raises
-    ------
-    GridError
-        Where only one of objects and cells has a CRS.
-    InputError
-        For a radius that does not fit the cells.
-    OutputError
-        Where the file cannot be written.
     """
     crs = None if cells.crs is None else cells.crs.proj
     positions = apply_affine(~cells.affine, _centroids(objects, crs, "cells"))

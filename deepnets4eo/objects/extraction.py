@@ -48,6 +48,8 @@ WITHOUT_NECK = 0.95  # share of its convex hull that a region without a neck fil
 class ObjectRules:
     """How the mask of a class becomes objects.
 
+    Errors: InputError for a value out of range, and for `split="area"` without `object_area_m2`.
+
     Parameters
     ----------
     opening_m : Diameter in metres of the disc that cuts thin bridges and removes what is thinner; 0 leaves the mask as it is.
@@ -57,11 +59,6 @@ class ObjectRules:
     depth : share, between 0 and 1, of a region's half width by which a neck must narrow it; smaller values split more
     connectivity : 4, or 8 where pixels that touch by a corner belong together
     shape : "oriented_box", the smallest rectangle around an object, or "polygon", the outline of its pixels
-
-    Raises
-    ------
-    InputError
-        For a value out of range, and for `split="area"` without `object_area_m2`.
 
     Examples
     --------
@@ -99,6 +96,9 @@ def extract_objects(
 
     Source: Audebert et al., Remote Sensing 9(4):368, 2017.
 
+    Errors: LabelError for a class that the legend lacks, with the nearest; InputError for a raster without labels, and for an
+    opening wider than the raster.
+
     Parameters
     ----------
     labels : one band of label values of `legend`; void and nodata are of no class
@@ -116,13 +116,6 @@ def extract_objects(
     counted in pixels, `length_m` and `width_m` float64 of the smallest rectangle, `heading_deg` float64 of its long
     side, clockwise from north (without a CRS: from the top), 0–180, `cut` bool, whether the raster's edge cuts it,
     and `geometry`.
-
-    Raises
-    ------
-    LabelError
-        For a class that the legend lacks, with the nearest.
-    InputError
-        For a raster without labels, and for an opening wider than the raster.
 
     Notes
     -----

@@ -122,6 +122,9 @@ class EventTexts:
 class EventInfo(EventTexts):
     """What a map of two dates is of, written into every product.
 
+    Errors: InputError  (a date is none, the date before is later than the one after, or a text is too long or has control
+    characters).
+
     Parameters
     ----------
     name : the event, such as "Tornado"
@@ -132,11 +135,6 @@ class EventInfo(EventTexts):
     credit : to whom the images or outlines are credited
     producer : who made the map
     from_files : field to the tag and file it was taken from, for those that the user did not give
-
-    Raises
-    ------
-    InputError
-        A date is none, the date before is later than the one after, or a text is too long or has control characters.
 
     Examples
     --------
@@ -213,16 +211,13 @@ class EventInfo(EventTexts):
 class SeriesEvent(EventTexts):
     """What a map of a series of dates is of, written into every product. The dates are those of the series.
 
+    Errors: InputError  (a text is too long or has control characters).
+
     Parameters
     ----------
     name, location : event, and where it was
     sensor : what took the images
     credit, producer : to whom the images are credited, and who made the map
-
-    Raises
-    ------
-    InputError
-        A text is too long or has control characters.
 
     Examples
     --------

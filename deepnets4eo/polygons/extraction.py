@@ -39,6 +39,8 @@ CHUNK = 2**16  # polygons that are mapped at once
 class Shaping:
     """How the outlines of regions are shaped: small ones left out, then simplified, then made right-angled.
 
+    Errors: InputError for a number below 0.
+
     Parameters
     ----------
     min_area_m2 : regions below this area in square metres are left out
@@ -48,11 +50,6 @@ class Shaping:
     right_angles
         Square outlines whose squared form stays similar (intersection over union of at least 0.85) and that the
         raster's edge does not cut.
-
-    Raises
-    ------
-    InputError
-        For a number below 0.
 
     Examples
     --------

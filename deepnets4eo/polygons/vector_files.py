@@ -66,6 +66,8 @@ def check_ground(labels: Layer, path: str | Path) -> None:
 def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = None) -> Path:
     """Write one layer as GeoPackage, GeoJSON (in WGS 84, as its standard prescribes), FlatGeobuf or GeoParquet.
 
+    Errors: InputError (another suffix); OutputError (the file cannot be written).
+
     Parameters
     ----------
     frame : the features
@@ -75,13 +77,6 @@ def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = 
     Returns
     -------
     The path.
-
-    Raises
-    ------
-    InputError
-        Another suffix.
-    OutputError
-        The file cannot be written.
     """
     path = check_vector_suffix(path)
     driver, frame = DRIVERS[path.suffix.lower()], without_heights(frame)

@@ -17,6 +17,8 @@ from deepnets4eo.tiling.scores import entropy
 def next_click(session: ClickSession, measure: Measure = "entropy", where: Mask | None = None) -> tuple[int, int]:
     """Where a person should click next.
 
+    Errors: InputError (an unknown measure).
+
     Parameters
     ----------
     session : The scene with the clicks so far; not changed.
@@ -27,11 +29,6 @@ def next_click(session: ClickSession, measure: Measure = "entropy", where: Mask 
     Returns
     -------
     Row and column, farther than ten pixels from every click.
-
-    Raises
-    ------
-    InputError
-        An unknown measure.
     """
     from scipy.ndimage import uniform_filter
 

@@ -61,6 +61,8 @@ AT_ONCE = 4  # clicks whose steps are taken where weights begin to follow what w
 class ClickSession:
     """One scene, its labels, and the clicks on it.
 
+    Errors: InputError (other channels).
+
     Parameters
     ----------
     segmenter : Not changed. One that did not learn with clicks adapts its weights alone.
@@ -70,11 +72,6 @@ class ClickSession:
     discs : Whether a network that learnt with clicks sees them.
     clicks : Made already; the weights have not followed them.
     weights : To begin with, those of a session of another image of the same network; by default the network's own.
-
-    Raises
-    ------
-    InputError
-        Other channels.
     """
 
     def __init__(

@@ -36,6 +36,8 @@ BLOCK_PX = 256
 def read_clicks(path: str | Path, grid: Grid, legend: Legend) -> Clicks:
     """Read points that a person set.
 
+    Errors: InputError (the file does not exist, has no such column, or a point has no such class or lies outside the grid).
+
     Parameters
     ----------
     path : A vector file of points, with the column `class`: names or values of the legend. Rows without a class are left out.
@@ -45,11 +47,6 @@ def read_clicks(path: str | Path, grid: Grid, legend: Legend) -> Clicks:
     Returns
     -------
     In the order of the file.
-
-    Raises
-    ------
-    InputError
-        The file does not exist, has no such column, or a point has no such class or lies outside the grid.
     """
     name = str(path)
     if not Path(path).exists():
@@ -95,6 +92,8 @@ def show_clicks(
 ) -> Iterator[tuple[Run, Scene]]:
     """A run and a scene that know a person's clicks, while the context lasts; the run's folder stays as it is.
 
+    Errors: InputError: see `read_clicks`; the run has no network of its own.
+
     Parameters
     ----------
     run : With a network. Where it learnt with clicks, the scene gets a layer of them.
@@ -106,11 +105,6 @@ def show_clicks(
     ------
     (Run, Scene)
         For `predict`.
-
-    Raises
-    ------
-    InputError
-        See `read_clicks`; the run has no network of its own.
     """
     network = network_of(run)
     labelled = prepare_scene(scene, run).labelled

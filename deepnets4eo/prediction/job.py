@@ -94,6 +94,9 @@ def predict(
 
     Peak memory: the network on one tile, plus about 300 MB, whatever the scene and the number of classes.
 
+    Errors: RunError (the scene does not fit the run, or another job was interrupted here); OutputError (an output or the progress
+    of an interrupted job exists, or the disk is full); InputError (the memory does not suffice).
+
     Parameters
     ----------
     run : a run or its folder, or any segmenter
@@ -107,15 +110,6 @@ def predict(
     Returns
     -------
     Files and counts.
-
-    Raises
-    ------
-    RunError
-        The scene does not fit the run, or another job was interrupted here.
-    OutputError
-        An output or the progress of an interrupted job exists, or the disk is full.
-    InputError
-        The memory does not suffice.
     """
     options = options or PredictOptions()
     labeller = _labeller(run)
@@ -168,16 +162,13 @@ def check_outputs(
 ) -> None:
     """Refuse the outputs that `predict` would refuse, without its work: files that exist, or are inputs, and lost progress.
 
+    Errors: OutputError (an output or the progress of an interrupted job exists, or an output is an input).
+
     Parameters
     ----------
     out : the label raster
     options : as given to `predict`
     inputs : the scene, and every run or its folder
-
-    Raises
-    ------
-    OutputError
-        An output or the progress of an interrupted job exists, or an output is an input.
 
     Examples
     --------
@@ -221,6 +212,8 @@ def _check(
 def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | None = None) -> str:
     """What `predict` would do, in one line.
 
+    Errors: RunError (the scene does not fit the run, or another job was interrupted at `out`).
+
     Parameters
     ----------
     run : a loaded run
@@ -231,11 +224,6 @@ def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | 
     Returns
     -------
     Size, tiles, classes, device, precision and threads; of an interrupted job also the tiles that are done.
-
-    Raises
-    ------
-    RunError
-        The scene does not fit the run, or another job was interrupted at `out`.
     """
     run = _labeller(run)
     prepared = prepare_scene(scene, run)

@@ -31,6 +31,8 @@ VOTES: dict[str, Any] = {"group": "Several views or runs"}
 class PredictOptions:
     """What a prediction writes beside labels, how it cuts the scene, and what it may use of the machine.
 
+    Errors: InputError (sizes of tiles, blocks and strips, and numbers of tiles, threads and workers, below 1).
+
     Parameters
     ----------
     probabilities : file for the probability of each class, K bands packed as bytes: value / 254, 255 nodata
@@ -52,11 +54,6 @@ class PredictOptions:
     resume : continue an interrupted job of the same inputs and options, or complete one whose parts are done
     overwrite : replace outputs that exist, and begin again where a job was interrupted
     executor : computes the tiles in other processes, see `jobs.executors`; None computes them in this one. The scene is of files
-
-    Raises
-    ------
-    InputError
-        Sizes of tiles, blocks and strips, and numbers of tiles, threads and workers, below 1.
 
     Examples
     --------

@@ -31,6 +31,8 @@ CHUNK_ROWS = 256  # of the scene whose validity is read together
 def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Segmenter) -> Scene:
     """Open a scene for a segmenter.
 
+    Errors: InputError (rasters that cannot be read, or do not share a grid).
+
     Parameters
     ----------
     scene : a Scene, layer → raster, or one raster: the first layer that the segmenter reads
@@ -40,11 +42,6 @@ def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Se
     -------
     Not yet checked against the segmenter's inputs. Of each layer the bands that training had, by their names, the nodata
     value that its recipe gave, and physical values or numbers as they are stored, whichever training had.
-
-    Raises
-    ------
-    InputError
-        Rasters that cannot be read, or do not share a grid.
     """
     if isinstance(scene, Scene):
         return segmenter.inputs.as_trained(scene)

@@ -89,6 +89,8 @@ class Layer(WithSummary):
     ) -> Layer:
         """Open a raster, a mosaic (list, folder or glob of tiles), an array, or one of a file of arrays.
 
+        Errors: InputError (what is missing, unreadable or empty); GridError: tiles that make no mosaic; a grid of another shape.
+
         Parameters
         ----------
         source
@@ -102,13 +104,6 @@ class Layer(WithSummary):
         grid : where an array or a Layer lies, by default plain pixels without CRS, and the layer's own
         labels
             Whether categories are read: numbers as they are stored, and of a file of several arrays the only one with two axes.
-
-        Raises
-        ------
-        InputError
-            What is missing, unreadable or empty.
-        GridError
-            Tiles that make no mosaic; a grid of another shape.
         """
         if isinstance(source, Layer):
             layer = source if bands is None else source.subset(bands)
@@ -335,17 +330,12 @@ class Layer(WithSummary):
     def on(self, grid: Grid, resampling: str = "bilinear") -> Layer:
         """This layer on another grid, warped window by window as it is read.
 
+        Errors: InputError (unknown resampling); GridError (only one of the two has a CRS and the shapes differ).
+
         Parameters
         ----------
         grid : the other grid
         resampling : "nearest" for categories, else "bilinear", "cubic" or "average"
-
-        Raises
-        ------
-        InputError
-            Unknown resampling.
-        GridError
-            Only one of the two has a CRS and the shapes differ.
         """
         check_choice("resampling", resampling, RESAMPLINGS)
         if same_grid(self.grid, grid):
@@ -364,6 +354,8 @@ class Layer(WithSummary):
 
         Reads at reduced resolution; pixels that are not valid stay empty.
 
+        Errors: InputError (neither one band nor three).
+
         Parameters
         ----------
         axes : where to draw, by default in a new figure
@@ -376,11 +368,6 @@ class Layer(WithSummary):
         Returns
         -------
         matplotlib.axes.Axes
-
-        Raises
-        ------
-        InputError
-            Neither one band nor three.
         """
         return plot_layer(self, axes, bands, legend, max_px)
 

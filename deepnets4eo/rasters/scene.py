@@ -76,6 +76,8 @@ class Scene(WithSummary):
     def from_xarray(cls, dataset: xarray.Dataset) -> Scene:
         """Take the variables of a Dataset as layers; the contrary of `to_xarray`.
 
+        Errors: GridError (coordinates that are no even grid); InputError  (a variable with more axes).
+
         Parameters
         ----------
         dataset
@@ -85,13 +87,6 @@ class Scene(WithSummary):
         Returns
         -------
         Over the same memory, on the grid of the dataset.
-
-        Raises
-        ------
-        GridError
-            Coordinates that are no even grid.
-        InputError
-            A variable with more axes.
         """
         import odc.geo.xr  # noqa: F401, which adds `.odc`
 
@@ -107,6 +102,8 @@ class Scene(WithSummary):
     def to_xarray(self, window: Window | None = None) -> xarray.Dataset:
         """Read the layers into a Dataset, with coordinates and CRS (`spatial_ref`) as rioxarray and odc-geo expect them.
 
+        Errors: MissingExtraError (xarray is not installed).
+
         Parameters
         ----------
         window : the window, by default the whole scene
@@ -115,11 +112,6 @@ class Scene(WithSummary):
         -------
         A variable a layer: (y, x), or (`NAME_band`, y, x) for several bands, in floating point with NaN where not valid; `labels`
         uint8 with void 255.
-
-        Raises
-        ------
-        MissingExtraError
-            xarray is not installed.
         """
         import xarray
         from odc.geo.xr import xr_coords
@@ -154,6 +146,9 @@ class Scene(WithSummary):
     def read(self, window: Window | None = None, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Read the layers in a window.
 
+        Errors: InputError  (a layer that the scene does not have); LabelError (`labels` hold a valid value that is no whole number
+        0–255).
+
         Parameters
         ----------
         window : the window, by default the whole scene; it may reach beyond the edge
@@ -163,19 +158,15 @@ class Scene(WithSummary):
         -------
         {name: (C, h, w) float32}, `labels` as (h, w) uint8 with void 255, and `valid` (h, w) bool: True where every layer
         other than the labels is valid.
-
-        Raises
-        ------
-        InputError
-            A layer that the scene does not have.
-        LabelError
-            `labels` hold a valid value that is no whole number 0–255.
         """
         sample = self.read_stored(window, names)
         return {name: data if name in (LABELS, "valid") else data.astype(np.float32) for name, data in sample.items()}
 
     def read_stored(self, window: Window | None = None, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Read as `read` does, with each layer in its own type (`Layer.dtype`): less memory, for values that are scaled anyway.
+
+        Errors: InputError  (a layer that the scene does not have); LabelError (`labels` hold a valid value that is no whole number
+        0–255).
 
         Parameters
         ----------
@@ -184,13 +175,6 @@ class Scene(WithSummary):
         Returns
         -------
         {name: (C, h, w)}, `labels` and `valid` as in `read`.
-
-        Raises
-        ------
-        InputError
-            A layer that the scene does not have.
-        LabelError
-            `labels` hold a valid value that is no whole number 0–255.
         """
         window = window or whole(self.grid)
         sample: dict[str, NDArray[Any]] = {}

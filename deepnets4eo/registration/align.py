@@ -106,6 +106,8 @@ def register(
 def assume_registered(pre: Layer, post: Layer) -> Registration:
     """Take two images as registered already, without measuring: for pairs that were registered by other means.
 
+    Errors: GridError (the images do not overlap, or only one of them has a CRS).
+
     Parameters
     ----------
     pre, post : The two images, of any CRS, resolution and band count.
@@ -113,11 +115,6 @@ def assume_registered(pre: Layer, post: Layer) -> Registration:
     Returns
     -------
     Registration with status "ok" and no displacement.
-
-    Raises
-    ------
-    GridError
-        The images do not overlap, or only one of them has a CRS.
     """
     pair = make_pair(pre, post, least_px=0)
     search = fine_search(pair)

@@ -180,6 +180,8 @@ def grid_in_pre(
 def on_post_grid(pre: Layer, post_grid: Grid, matrix: Motion = UNMOVED, *, resampling: str = "bilinear") -> Layer:
     """The pre image on the pixels of the post image, moved as a registration says; read window by window.
 
+    Errors: GridError (only one of both images has a place, and their sizes differ).
+
     Parameters
     ----------
     pre : The pre image.
@@ -190,11 +192,6 @@ def on_post_grid(pre: Layer, post_grid: Grid, matrix: Motion = UNMOVED, *, resam
     Returns
     -------
     A layer on `post_grid`. Where only one of both images has a place, they are paired pixel by pixel, and then moved.
-
-    Raises
-    ------
-    GridError
-        Only one of both images has a place, and their sizes differ.
     """
     if only_one_placed(pre.grid, post_grid):
         pre = pre.on(post_grid)

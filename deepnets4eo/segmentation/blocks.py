@@ -24,6 +24,8 @@ STRIDE_PX = 2 ** len(STAGES)
 def conv_block(channels: Sequence[int], order: Order = NORM_FIRST) -> nn.Sequential:
     """3 × 3 convolution, batch normalisation and ReLU for each step from one number of channels to the next.
 
+    Errors: InputError for another order.
+
     Parameters
     ----------
     channels : numbers of channels, the input's first
@@ -35,11 +37,6 @@ def conv_block(channels: Sequence[int], order: Order = NORM_FIRST) -> nn.Sequent
     -------
     nn.Sequential
         (N, channels[0], H, W) → (N, channels[-1], H, W).
-
-    Raises
-    ------
-    InputError
-        For another order.
 
     Examples
     --------
@@ -151,16 +148,13 @@ class SegNetEncoder(nn.Module):
 
     `stages` are the blocks without their pooling, for fusion.
 
+    Errors: InputError for numbers below 1.
+
     Parameters
     ----------
     in_channels : bands of the image, at least 1
     width : channels of the first stage; VGG-16 has 64
     order : the order of convolution, normalisation and ReLU, see `conv_block`
-
-    Raises
-    ------
-    InputError
-        For numbers below 1.
 
     Examples
     --------

@@ -32,15 +32,12 @@ class MultiKernelHead(nn.Module):
     28,428 weights more than one 3 × 3 layer from 64 channels to 6 classes. Convolution is linear, so the mean of the
     layers is computed as one layer with the mean of their weights: 49 products a pixel instead of 83.
 
+    Errors: InputError for kernels that are not odd, or none.
+
     Parameters
     ----------
     in_channels, num_classes : channels of the maps, and classes K
     kernels : odd sides of the layers, in pixels
-
-    Raises
-    ------
-    InputError
-        For kernels that are not odd, or none.
 
     Examples
     --------
@@ -80,6 +77,8 @@ def signed_distance(labels: ByteImage, num_classes: int, clip_px: int = CLIP_PX)
     Euclidean, between centres of pixels. Source: Audebert, Boulch, Le Saux, Lefèvre, CVIU 2019. Peak memory: some 20
     bytes × K × H × W.
 
+    Errors: InputError for a `clip_px` below 1.
+
     Parameters
     ----------
     labels : (H, W) uint8, class indices 0 … K − 1, void 255
@@ -92,11 +91,6 @@ def signed_distance(labels: ByteImage, num_classes: int, clip_px: int = CLIP_PX)
         Inside a class +distance to the nearest pixel of another class, outside −distance to the nearest pixel of the
         class. Only void is 0: it is on neither side, and distances reach across it. A class that is absent is −1
         throughout, one without others +1.
-
-    Raises
-    ------
-    InputError
-        For a `clip_px` below 1.
 
     Examples
     --------
@@ -181,17 +175,14 @@ class DistanceHead(nn.Module):
     In training the last estimate is kept until `extra_loss` has compared it with the truth. Source: Audebert, Boulch,
     Le Saux, Lefèvre, CVIU 2019.
 
+    Errors: InputError for settings outside these ranges.
+
     Parameters
     ----------
     in_channels, num_classes : channels of the maps, and classes K
     clip_px : pixels beyond which all distances are equal, at least 1
     weight : the factor λ of CE + λ · L1, at least 0
     kernel : odd side of both layers, in pixels
-
-    Raises
-    ------
-    InputError
-        For settings outside these ranges.
 
     Examples
     --------

@@ -33,16 +33,13 @@ WINDOW_PX, STRIDE_PX = 256, 32
 def load_notebook(network: SegNet, source: str | Path) -> None:
     """Load all weights of a SegNet that was trained with the notebook.
 
+    Errors: InputError for a file that cannot be read, lacks a layer or has further ones, and a network of another order or other
+    shapes.
+
     Parameters
     ----------
     network : changed in place: with order="conv-relu-bn", the notebook's, and its bands and classes
     source : a safetensors file with the notebook's names of layers
-
-    Raises
-    ------
-    InputError
-        For a file that cannot be read, lacks a layer or has further ones, and a network of another order or other
-        shapes.
     """
     path = Path(source)
     layers = group_layers(read_tensors(path, [NOTEBOOK]))
@@ -72,6 +69,8 @@ def notebook_segmenter(
 ) -> NetworkSegmenter:
     """A SegNet of the notebook with its protocol: bytes divided by 255, windows of 256 px every 32 px, uniform sums.
 
+    Errors: InputError (the same as in `load_notebook`).
+
     Parameters
     ----------
     source : a safetensors file, see `load_notebook`
@@ -82,11 +81,6 @@ def notebook_segmenter(
     Returns
     -------
     To be saved with `deepnets4eo.segmenters.save_run`, or given to `deepnets4eo.predict`.
-
-    Raises
-    ------
-    InputError
-        The same as in `load_notebook`.
     """
     classes = Legend.load(legend)
     width = _width(Path(source))

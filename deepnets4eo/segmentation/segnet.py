@@ -28,6 +28,8 @@ class SegNet(nn.Module):
     29,441,280 + 576 C + 577 K weights for C bands and K classes; He initialisation. Sides that are no multiples of 32
     are padded by their last row and column and cut again, so that a batch of one is normalised over 4 values or more.
 
+    Errors: InputError for numbers below 1, and weights that do not fit.
+
     Parameters
     ----------
     in_channels, num_classes : bands C of the image and classes K, at least 1
@@ -37,11 +39,6 @@ class SegNet(nn.Module):
         DeepNetsForEO (see `load_notebook`).
     weights : first weights of the encoder: "imagenet" (VGG-16-BN, downloaded) or a safetensors file, see `load_encoder`
     deep_supervision : in training, also predict at 1:2, 1:4 and 1:8 from the decoder's inner stages
-
-    Raises
-    ------
-    InputError
-        For numbers below 1, and weights that do not fit.
 
     Examples
     --------

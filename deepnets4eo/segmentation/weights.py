@@ -54,17 +54,14 @@ def rename_layers(
 def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
     """Load VGG-16-BN's or a SegNet's weights into an encoder.
 
+    Errors: InputError for a file that cannot be read or lacks a layer, and layers of other shapes.
+
     Parameters
     ----------
     encoder : changed in place. Its first convolution may have any number of bands, see `fit_bands`.
     source
         "imagenet", the folder of a SegNet run, or a safetensors file with torchvision's names (features.0.weight …),
         those of a SegNet run (encoder.stages.0.0.weight …) or of the notebook (conv1_1.weight …).
-
-    Raises
-    ------
-    InputError
-        For a file that cannot be read or lacks a layer, and layers of other shapes.
     """
     path = _download() if str(source) == IMAGENET else Path(source)
     path = weights_file(path) if path.is_dir() else path

@@ -33,6 +33,8 @@ class HeteroscedasticHead(nn.Module):
     comes in pairs of opposite sign. Samples are computed one after another, again in the backward pass: memory does not
     grow with their number. Source: Collier, Mustafa, Kokiopoulou, Jenatton, Berent, CVPR 2021.
 
+    Errors: InputError for settings outside these ranges.
+
     Parameters
     ----------
     in_channels, num_classes : channels of the maps, or features of an image, and classes K
@@ -40,11 +42,6 @@ class HeteroscedasticHead(nn.Module):
     temperature : τ, above 0; small ones come close to the largest score, with noisy gradients
     samples : even number of samples, at least 2
     kernel : odd side of the layer, in pixels
-
-    Raises
-    ------
-    InputError
-        For settings outside these ranges.
 
     Examples
     --------
@@ -139,6 +136,8 @@ class CoTeaching(nn.Module):
     The share that is left out grows over the first steps from 0 to `wrong_share`. A trained pair returns the log of the mean of
     both probabilities, divided by `divisor`. Source: Han et al., NeurIPS 2018; there for images, here for the pixels of a batch as well.
 
+    Errors: InputError for settings outside these ranges, and as `create_model`.
+
     Parameters
     ----------
     in_channels, num_classes : bands of the image, and classes K
@@ -146,11 +145,6 @@ class CoTeaching(nn.Module):
     wrong_share : share of the labels that is taken for wrong, 0 to below 1
     ramp_steps : steps until it is reached, at least 1
     bands, **options : further arguments of `create_model`, for both networks
-
-    Raises
-    ------
-    InputError
-        For settings outside these ranges, and as `create_model`.
 
     Examples
     --------

@@ -42,6 +42,8 @@ class Ensemble(WrappedSegmenter):
 
     Majority's probabilities are (votes + mean) / (members + 1): they sum to 1, and no mean outweighs a vote.
 
+    Errors: InputError (no members, an unknown vote, and members that differ in legend or inputs).
+
     Parameters
     ----------
     members : segmenters of any kinds with one legend and the same inputs, at least one
@@ -49,11 +51,6 @@ class Ensemble(WrappedSegmenter):
         "mean": the mean of the members' probabilities; "majority": one vote each for their best class, of equals the
         class with the greater mean.
     tiling : by default the first member's, with the widest halo of all and as large a core
-
-    Raises
-    ------
-    InputError
-        No members, an unknown vote, and members that differ in legend or inputs.
     """
 
     kind = "ensemble"
@@ -137,6 +134,8 @@ def _check_same(member: Segmenter, number: int, legend: Legend, inputs: InputSpe
 class TestTimeAugmentation(WrappedSegmenter):
     """The mean of a segmenter's probabilities over views of the same tile, each turned and scaled back first.
 
+    Errors: InputError (unknown views, no scale, and scales outside 0.25 … 4).
+
     Parameters
     ----------
     segmenter : any segmenter
@@ -147,11 +146,6 @@ class TestTimeAugmentation(WrappedSegmenter):
         Factors on the size of the image, 0.25 … 4, each with all views. A network has more context around each pixel
         in smaller images, so the halo widens by 1 / the smallest scale.
     tiling : by default that of the segmenter, with the wider halo and as large a core
-
-    Raises
-    ------
-    InputError
-        Unknown views, no scale, and scales outside 0.25 … 4.
     """
 
     kind = "augmented"
@@ -242,6 +236,9 @@ def ensemble_run(
 
     The same runs, vote, views and scales have the same card, so that a prediction with them can be resumed.
 
+    Errors: InputError (runs that differ in legend or inputs, unknown votes and views, scales outside 0.25 … 4, and networks without
+    dropout).
+
     Parameters
     ----------
     runs : loaded runs, at least one
@@ -254,11 +251,6 @@ def ensemble_run(
     Returns
     -------
     The first run itself where there is nothing to combine.
-
-    Raises
-    ------
-    InputError
-        Runs that differ in legend or inputs, unknown votes and views, scales outside 0.25 … 4, and networks without dropout.
     """
     if vote not in VOTES:  # a single run has no ensemble, which would refuse it
         raise InputError(f"vote {vote!r} is unknown. Choose mean or majority.")

@@ -59,6 +59,8 @@ def draw_runs(path: str | Path, folders: Sequence[str | Path]) -> Path:
 def plot_runs(folders: Sequence[str | Path]) -> list[Axes]:
     """Draw the trainings of several runs in one new figure, a line a run in both halves.
 
+    Errors: RunError  (a folder has no log, or one that cannot be read).
+
     Parameters
     ----------
     folders : the runs' folders, finished or not, as long as they have a log
@@ -67,11 +69,6 @@ def plot_runs(folders: Sequence[str | Path]) -> list[Axes]:
     -------
     The loss on validation (without validation that of training) by epoch, and the first of overall accuracy, mean F1, mean IoU
     and kappa that all runs have, or else the first score of their own that they share.
-
-    Raises
-    ------
-    RunError
-        A folder has no log, or one that cannot be read.
     """
     import matplotlib.pyplot as plt
 

@@ -34,6 +34,9 @@ tags:
 def save_hub_folder(run: Run | str | Path, folder: str | Path, *, overwrite: bool = False) -> Path:
     """Write a run as a folder that can be uploaded to Hugging Face as a model, with a STAC item of it (`item.json`, extension MLM).
 
+    Errors: RunError (the run holds more than the weights of a network, as ensembles and forests do); OutputError (the folder holds
+    something already).
+
     Parameters
     ----------
     run : a run, or its folder
@@ -43,13 +46,6 @@ def save_hub_folder(run: Run | str | Path, folder: str | Path, *, overwrite: boo
     Returns
     -------
     The folder. It is a run as well, wherever it lies and after a download too: `load_run` takes it.
-
-    Raises
-    ------
-    RunError
-        The run holds more than the weights of a network, as ensembles and forests do.
-    OutputError
-        The folder holds something already.
     """
     folder = Path(folder)
     check_not_inputs([folder], [run.folder if isinstance(run, Run) else run_path(run)])

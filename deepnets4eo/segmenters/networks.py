@@ -43,6 +43,8 @@ def create_model(
 ) -> nn.Module:
     """Build a network by name.
 
+    Errors: InputError (an unknown name, encoder, option, head or weights).
+
     Parameters
     ----------
     name : an entry of `list_models()`; smp's may have their encoder after a slash, as in "unet/resnet34"
@@ -59,11 +61,6 @@ def create_model(
     Returns
     -------
     (N, in_channels, H, W) float32, standardised → logits (N, num_classes, H, W).
-
-    Raises
-    ------
-    InputError
-        An unknown name, encoder, option, head or weights.
 
     Examples
     --------
@@ -242,6 +239,8 @@ def _build_smp(architecture: str, encoder: str, weights: str | None, options: di
 def last_layer(network: nn.Module, num_classes: int, *, linear: bool = False) -> tuple[str, Any]:
     """The last convolution with as many channels as there are classes, in the order of registration.
 
+    Errors: InputError (the network has none).
+
     Parameters
     ----------
     network : any module
@@ -254,11 +253,6 @@ def last_layer(network: nn.Module, num_classes: int, *, linear: bool = False) ->
         Dotted name within the network.
     layer : nn.Conv2d
         The convolution, or the linear layer.
-
-    Raises
-    ------
-    InputError
-        The network has none.
 
     Examples
     --------
@@ -292,6 +286,8 @@ def replace_last_layer(
     A network that is the mean of others has one last convolution in each: it lists them in `averaged`, and each of
     them is changed.
 
+    Errors: InputError (there is no last convolution).
+
     Parameters
     ----------
     network : changed in place
@@ -302,11 +298,6 @@ def replace_last_layer(
     Returns
     -------
     The network.
-
-    Raises
-    ------
-    InputError
-        There is no last convolution.
 
     Examples
     --------

@@ -89,6 +89,8 @@ def is_local(weights: str | Path | None) -> bool:
 def read_tensors(path: str | Path, patterns: Sequence[re.Pattern[str]] | None = None) -> dict[str, Tensor]:
     """Read the tensors of a safetensors file, or of a run.
 
+    Errors: InputError (the file cannot be read, or has another suffix: others may hold code).
+
     Parameters
     ----------
     path : the file, or the folder of a run
@@ -97,11 +99,6 @@ def read_tensors(path: str | Path, patterns: Sequence[re.Pattern[str]] | None = 
     Returns
     -------
     Name → tensor, on the CPU.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, or has another suffix: others may hold code.
     """
     return _read(path, patterns)[0]
 

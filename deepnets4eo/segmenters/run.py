@@ -75,14 +75,11 @@ class Run(WithSummary):
     def plot(self) -> list[Axes]:
         """Draw what the log of the training holds, in a new figure: losses, and scores of the validation.
 
+        Errors: RunError (the folder has no log, as that of a model that comes with weights, or one that cannot be read).
+
         Returns
         -------
         Losses and scores by epoch; a line marks the kept epoch where the best one was kept.
-
-        Raises
-        ------
-        RunError
-            The folder has no log, as that of a model that comes with weights, or one that cannot be read.
         """
         import matplotlib.pyplot as plt
 
@@ -138,6 +135,8 @@ def save_run(
 def load_run(folder: str | Path) -> Run:
     """Read a run after checking every file against its card.
 
+    Errors: RunError (the folder is no run, is truncated or changed, or needs a network that is not installed).
+
     Parameters
     ----------
     folder : the folder that training wrote; or the name of a model that comes with weights, such as "buildings"
@@ -145,11 +144,6 @@ def load_run(folder: str | Path) -> Run:
     Returns
     -------
     The run, whose segmenter is on the CPU.
-
-    Raises
-    ------
-    RunError
-        The folder is no run, is truncated or changed, or needs a network that is not installed.
     """
     with offline("a run is restored from its own files alone. Train the run again, so that it holds its weights."):
         return _restore(run_path(folder))

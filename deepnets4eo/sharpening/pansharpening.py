@@ -73,6 +73,9 @@ def pansharpen_raster(
 
     Memory: blocks of 1,024² fine pixels and GDAL's block cache, whatever the rasters' size.
 
+    Errors: OutputError where `out` exists and is not to be overwritten; InputError for an unknown method, a panchromatic image of
+    several bands or one that is not finer, and images without common pixels.
+
     Parameters
     ----------
     image : the coarse image; brought onto the other grid by cubic convolution
@@ -87,13 +90,6 @@ def pansharpen_raster(
     Returns
     -------
     SharpeningQuality
-
-    Raises
-    ------
-    OutputError
-        Where `out` exists and is not to be overwritten.
-    InputError
-        For an unknown method, a panchromatic image of several bands or one that is not finer, and images without common pixels.
     """
     if method not in METHODS:
         raise InputError(f"method is {method!r}, expected one of {', '.join(METHODS)}.")

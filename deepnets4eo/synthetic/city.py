@@ -51,17 +51,14 @@ SPARE_PX = 24
 class City:
     """A synthetic city with its truth: images of two dates, heights, labels, vectors, point cloud, spectra.
 
+    Errors: InputError (`size_px` or `gsd_m` is out of range).
+
     Parameters
     ----------
     seed : start of all random numbers; the same seed is the same city
     size_px : side of a square image, or (height, width); at least 32 pixels a side
     gsd_m : ground size of a pixel in metres, 0.05 to 2
     event : what happens between the two dates; None draws an event from the seed
-
-    Raises
-    ------
-    InputError
-        `size_px` or `gsd_m` is out of range.
 
     Examples
     --------

@@ -42,6 +42,8 @@ EVENT_TYPES = {
 class Event:
     """What separates the post image of a city from the pre image.
 
+    Errors: InputError (`kind` is unknown, or `damage_shares` are not four shares, none negative and not all zero).
+
     Parameters
     ----------
     shift_px : (rows, columns) by which the content of the post image is displaced, in pre pixels
@@ -62,11 +64,6 @@ class Event:
     light : sun of the post image
     sensor : sensor of the post image
     cloud_shadows : number of soft cloud shadows over the post image
-
-    Raises
-    ------
-    InputError
-        `kind` is unknown, or `damage_shares` are not four shares, none negative and not all zero.
 
     Examples
     --------

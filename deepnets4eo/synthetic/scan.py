@@ -35,6 +35,8 @@ def aerial_scan(
 ) -> PointCloud:
     """Scan the city from the air, in strips whose scan angles reach from the nadir to the largest one.
 
+    Errors: InputError  (a density that is not above 0, an angle out of range, or no strip).
+
     Parameters
     ----------
     acquisition : `city.pre` or `city.post`; its extent is covered
@@ -46,11 +48,6 @@ def aerial_scan(
     Returns
     -------
     PointCloud with colour, near infrared, intensity, returns and classes. A pulse that passes a crown has two returns.
-
-    Raises
-    ------
-    InputError
-        A density that is not above 0, an angle out of range, or no strip.
 
     Examples
     --------
@@ -93,6 +90,8 @@ def terrestrial_scan(
 ) -> PointCloud:
     """Scan the city from tripods or masts on the ground; one return a ray.
 
+    Errors: InputError: positions that are no (K, 2) coordinates on the canvas.
+
     Parameters
     ----------
     acquisition : `city.pre` or `city.post`
@@ -105,11 +104,6 @@ def terrestrial_scan(
     Returns
     -------
     PointCloud of all scanners, with colour, near infrared, intensity, returns and classes.
-
-    Raises
-    ------
-    InputError
-        Positions that are no (K, 2) coordinates on the canvas.
     """
     surface = acquisition.surface
     local = apply_affine(~acquisition.canvas.affine, np.asarray(positions, float).reshape(-1, 2)) * surface.gsd_m

@@ -28,6 +28,8 @@ BLENDING: tuple[Blending, ...] = ("hann", UNIFORM)
 class Tiling:
     """How a scene is cut into tiles for prediction; kept in the run.
 
+    Errors: InputError for sizes that leave no core, an overlap as wide as the core, unknown scores or blending.
+
     Parameters
     ----------
     tile_px, halo_px : Side of a tile as the segmenter gets it, and context cut off on each side afterwards; the rest is the core.
@@ -37,11 +39,6 @@ class Tiling:
         "hann" fades each core out towards its edges, and mirrors the scene where the last one reaches beyond it.
         "uniform" weighs all pixels of a core alike and moves the last one inwards, as published sliding windows do: an
         axis of 100 px has windows of 64 px, 32 px apart, at 0, 32 and 36.
-
-    Raises
-    ------
-    InputError
-        For sizes that leave no core, an overlap as wide as the core, unknown scores or blending.
 
     Examples
     --------

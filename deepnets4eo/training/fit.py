@@ -77,6 +77,8 @@ def build_segmenter(
 ) -> NetworkSegmenter:
     """Build an untrained network whose weights follow from `train.seed`.
 
+    Errors: InputError for a network or option that does not exist, or weights that do not fit.
+
     Parameters
     ----------
     recipe : the recipe; its `train.seed`, `model.encoder_weights` and, without `tiling`, its section `predict` are used
@@ -88,11 +90,6 @@ def build_segmenter(
     Returns
     -------
     The segmenter, on the CPU.
-
-    Raises
-    ------
-    InputError
-        For a network or option that does not exist, or weights that do not fit.
     """
     import torch
 
@@ -124,6 +121,9 @@ def fit_segmenter(
     all operations of the network do. Every epoch writes `checkpoints/`, `log.csv` and `curves.png`. A network in which
     nothing learns stays as it is.
 
+    Errors: InputError when an epoch has no full batch, or `train.monitor` is none of the scores; RunError when the loss is not
+    finite, or the checkpoint to resume from is of another recipe.
+
     Parameters
     ----------
     segmenter : with an untrained network, as in `build_segmenter`
@@ -143,13 +143,6 @@ def fit_segmenter(
     Notes for the run's card: epochs, best_epoch, kept, batch_size, compute, devices, seconds; `finished_after` where the
     training was ended before its time. Of several processes that train
     together (`training.ranks`) only the first one returns; the others end here, unless `options.followed`.
-
-    Raises
-    ------
-    InputError
-        When an epoch has no full batch, or `train.monitor` is none of the scores.
-    RunError
-        When the loss is not finite, or the checkpoint to resume from is of another recipe.
     """
 
     from deepnets4eo.training.batches import Loader, with_batch_size

@@ -60,6 +60,9 @@ def train(
     confusion.csv, curves.png, split.geojson, split/ and checkpoints/. Two runs of one seed on one CPU have the same weights.
     With `options.devices`, or within `torchrun`, several processes train one network; the first one alone writes.
 
+    Errors: InputError for a recipe, data or legend that cannot be used; OutputError when the folder holds a run already; RunError
+    when the training cannot be resumed, or its loss is not finite.
+
     Parameters
     ----------
     recipe : name in the catalog, YAML file, or a Recipe
@@ -71,15 +74,6 @@ def train(
     Returns
     -------
     The run folder.
-
-    Raises
-    ------
-    InputError
-        For a recipe, data or legend that cannot be used.
-    OutputError
-        When the folder holds a run already.
-    RunError
-        When the training cannot be resumed, or its loss is not finite.
     """
     options, out = options or TrainOptions(), Path(out)
     resolved, task = load_recipe(recipe, data=data, overrides=overrides)
@@ -122,6 +116,8 @@ def load_recipe(
 ) -> tuple[Recipe, Task]:
     """Resolve a recipe and find its task.
 
+    Errors: InputError (naming the key, its value and what was expected).
+
     Parameters
     ----------
     recipe : name in the catalog, YAML file, or a Recipe
@@ -131,11 +127,6 @@ def load_recipe(
     Returns
     -------
     The recipe as resolved, and its task.
-
-    Raises
-    ------
-    InputError
-        Naming the key, its value and what was expected.
 
     Examples
     --------
@@ -334,6 +325,8 @@ def train_seeds(
     each run's score. Run s withholds fold s where `data.split` is folds, else the part that `data.split_seed` s draws; an
     override of `data.split_seed` or `data.fold` keeps one part for all.
 
+    Errors: InputError for fewer than two seeds, also of those to finish, or a recipe that withholds nothing; else as `train`.
+
     Parameters
     ----------
     recipe, data, overrides : arguments as in `train`
@@ -346,11 +339,6 @@ def train_seeds(
     Returns
     -------
     The folder `out`; read `out/seeds.json` with `deepnets4eo.evaluation.seeds_table`; `out/curves.png` has the curves of all.
-
-    Raises
-    ------
-    InputError
-        For fewer than two seeds, also of those to finish, or a recipe that withholds nothing; else as `train`.
     """
     if count < 2:
         raise InputError(f"{count} seeds have no spread. Give 2 or more, or train once without a number of seeds.")

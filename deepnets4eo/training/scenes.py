@@ -109,6 +109,8 @@ def open_scenes(data: DataSection, layers: Sequence[str], legend: Legend) -> lis
 def open_layers(data: DataSection, layers: Sequence[str]) -> list[NamedScene]:
     """Open the scenes of a recipe with the given layers, for tasks whose target is not labels of a legend.
 
+    Errors: InputError when there is none, or when one lacks a layer.
+
     Parameters
     ----------
     data : `scenes`, or `folders` and `layers`; the layouts of dataset cards are for labels
@@ -117,11 +119,6 @@ def open_layers(data: DataSection, layers: Sequence[str]) -> list[NamedScene]:
     Returns
     -------
     Scenes, sorted by name.
-
-    Raises
-    ------
-    InputError
-        When there is none, or when one lacks a layer.
     """
     sources = _sources(data)
     opened = {name: _open_layers(name, sources, data, layers) for name, sources in sources.items()}

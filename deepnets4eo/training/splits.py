@@ -221,6 +221,8 @@ def assign_blocks(
 def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]:
     """Split scenes as the data section of a recipe says.
 
+    Errors: InputError when a part would stay empty, or a class cannot be in both.
+
     Parameters
     ----------
     scenes : scenes with a name and a grid, e.g. of `open_scenes` or `open_layers`.
@@ -232,11 +234,6 @@ def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]
     Returns
     -------
     The parts `train` and `val` of every scene; `train` alone where nothing is validated.
-
-    Raises
-    ------
-    InputError
-        When a part would stay empty, or a class cannot be in both.
     """
     rule = SplitRule(
         data.split, data.val_share, data.split_seed, val_names=data.val_scenes,

@@ -66,6 +66,8 @@ def measure_inputs(
 
     Peak memory: one window, and 12 MB a layer and band, of more than 16 bands 200 MB a layer.
 
+    Errors: InputError when a layer has other bands in another scene, or no pixel of the training part is valid.
+
     Parameters
     ----------
     split : scenes and their parts
@@ -79,11 +81,6 @@ def measure_inputs(
     Returns
     -------
     Per band: what is subtracted and what is divided by, and the range (1st to 99th percentile), in the units of the files.
-
-    Raises
-    ------
-    InputError
-        When a layer has other bands in another scene, or no pixel of the training part is valid.
     """
     moments = {layer: BandMoments(_bands(split, layer)) for layer in layers}
     kept: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}

@@ -21,6 +21,8 @@ SEGMENTATION = "segmentation"
 class TrainOptions:
     """How a training runs on this machine; nothing here changes what is learned, but for the device's rounding.
 
+    Errors: InputError (`finish` without `resume`).
+
     Parameters
     ----------
     device : "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N"
@@ -34,11 +36,6 @@ class TrainOptions:
     finish : With `resume`: train no more, and write the run with the best weights so far. The run's card says how far it came.
     followed
         Whether the task trains once more afterwards: then all of several processes return from this training, not the first alone.
-
-    Raises
-    ------
-    InputError
-        `finish` without `resume`.
 
     Examples
     --------

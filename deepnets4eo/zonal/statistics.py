@@ -73,6 +73,9 @@ def class_counts(
 
     Peak memory: per worker 30 bytes a pixel of a block; about 60 bytes per vertex of all polygons.
 
+    Errors: InputError for several bands or fractions, more than 255 classes, zones that are no polygons, Outlines on another
+    raster; LabelError for labels that are neither a class nor void; GridError where only one of polygons and layer has a CRS.
+
     Parameters
     ----------
     layer : one band of whole numbers
@@ -85,15 +88,6 @@ def class_counts(
     Returns
     -------
     ClassCounts; polygons beyond the raster have zeros everywhere
-
-    Raises
-    ------
-    InputError
-        For several bands or fractions, more than 255 classes, zones that are no polygons, Outlines on another raster.
-    LabelError
-        For labels that are neither a class nor void.
-    GridError
-        Where only one of polygons and layer has a CRS.
 
     Examples
     --------
@@ -128,6 +122,9 @@ def band_sums(layer: Layer, polygons: Any, *, block_px: int = READ_PX, workers: 
 
     Peak memory: per worker 60 bytes a pixel of a block and the bands read; about 60 bytes per vertex.
 
+    Errors: InputError for zones that are no polygons, Outlines on another raster; GridError where only one of polygons and layer
+    has a CRS.
+
     Parameters
     ----------
     layer : raster with C bands; whole numbers of up to 16 bits are summed exactly
@@ -136,13 +133,6 @@ def band_sums(layer: Layer, polygons: Any, *, block_px: int = READ_PX, workers: 
     Returns
     -------
     BandSums; polygons beyond the raster have zeros everywhere
-
-    Raises
-    ------
-    InputError
-        For zones that are no polygons, Outlines on another raster.
-    GridError
-        Where only one of polygons and layer has a CRS.
 
     Examples
     --------
