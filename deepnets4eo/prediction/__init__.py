@@ -11,7 +11,7 @@ _HOMES = {
     "check_outputs": "deepnets4eo.prediction.job",
     "show_clicks": "deepnets4eo.prediction.clicked_scene",
     "describe": "deepnets4eo.prediction.job",
-    "next_click": "deepnets4eo.prediction.click_choice",
+    "next_click": "deepnets4eo.prediction.click_session",
     "open_scene": "deepnets4eo.prediction.preparation",
     "predict": "deepnets4eo.prediction.job",
     "read_clicks": "deepnets4eo.prediction.clicked_scene",

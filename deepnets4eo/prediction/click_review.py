@@ -19,8 +19,7 @@ from deepnets4eo.files import check_overwrite, read_json, write_json
 from deepnets4eo.grid import Grid, Window, apply_affine, crop
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.polygons.vector_files import write_vector
-from deepnets4eo.prediction.click_choice import next_click
-from deepnets4eo.prediction.click_session import ClickSession
+from deepnets4eo.prediction.click_session import ClickSession, next_click
 from deepnets4eo.prediction.clicked_scene import CLASS, network_of, read_clicks
 from deepnets4eo.prediction.job import predict
 from deepnets4eo.prediction.options import Measure, PredictOptions

@@ -23,7 +23,7 @@ from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.grid import check_affine
-from deepnets4eo.rasters.band_names import CENTRES_NM, name_band
+from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band
 from deepnets4eo.rasters.band_subset import GDAL_TYPES, alpha_bands, false_alpha, without_alpha
 from deepnets4eo.rasters.values import (
     StoredValues,

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.band_names import CENTRES_NM, name_band
+from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band
 from deepnets4eo.segmenters.checksums import is_run, open_sealed, weights_file
 
 log = logging.getLogger(__name__)

@@ -30,7 +30,6 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.segmenters.history import LOG, draw_curves, write_log
 from deepnets4eo.training.batches import Batch, EpochBatches, Loader
 from deepnets4eo.training.epochs import BEST, LAST, WITHHELD_LOSS, Fit, Progress, say_how_far, stops_early
-from deepnets4eo.training.loggers import open_logger
 from deepnets4eo.training.optimization import (
     LR_FACTOR,
     build_optimizer,
@@ -39,7 +38,7 @@ from deepnets4eo.training.optimization import (
     set_mean_weights,
     update_mean_weights,
 )
-from deepnets4eo.training.progress import EpochProgress, quiet_processes
+from deepnets4eo.training.progress import EpochProgress, open_logger, quiet_processes
 from deepnets4eo.training.state import load_state, read_scalars, save_state
 
 log = logging.getLogger(__name__)

@@ -1,8 +1,7 @@
 """From pixels to one row per polygon: sums and counts, outlines as pixels."""
 
 from deepnets4eo.zonal.outlines import Outlines, patch_centres
-from deepnets4eo.zonal.shares import sums_by_share
-from deepnets4eo.zonal.statistics import band_sums, class_counts, sum_bands
+from deepnets4eo.zonal.statistics import band_sums, class_counts, sum_bands, sums_by_share
 
 __all__ = [
     "Outlines",
