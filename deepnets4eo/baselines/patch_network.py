@@ -20,12 +20,9 @@ HIDDEN_WIDTH = 16  # of the two fully connected layers
 
 
 class PatchNetwork(nn.Module):
-    """AlexNet (Krizhevsky et al., NIPS 2012) for small patches, without padding inside: an image labelled in one pass
-    has, at each site, exactly the logits of the patch around it. At the image's edges patches are mirrored.
-    patch_px : even side of the patch. stride_px : 4, 8, 16 or 32, side of the square in its centre that has the label.
-    width : channels of the first layer (AlexNet: 64). dropout : of the hidden layers. upsampling : "bilinear" between
-    sites, or "nearest" as in the benchmark. For maps without seams, tiles need `halo_px`, and cores of whole strides.
-    Errors: InputError for a stride or a patch that do not fit the layers."""
+    """AlexNet (Krizhevsky et al., NIPS 2012) for small patches: an image labelled in one pass has at each site the logits of its patch, mirrored at
+    the edges. patch_px : even side. stride_px : 4, 8, 16 or 32, side of the labelled square in the centre. width : channels of the first layer (64).
+    upsampling : "bilinear" or "nearest", as in the benchmark. Tiles need `halo_px` and cores of whole strides. Errors: InputError for unfit values."""
 
     def __init__(
         self,

@@ -26,10 +26,8 @@ MIN_SAMPLES = 3  # samples of a class, and of the others, needed for a curve of 
 
 
 class TunedClassifier(ClassifierMixin, BaseEstimator):
-    """Grid search and calibration by spatially disjoint folds around a classifier. grid : parameter → values to try, of
-    which the best macro F1 of the out-of-fold predictions wins. calibration : "sigmoid", "isotonic", "softmax" of
-    decision values, or "none" (the estimator's own probabilities). balanced : classes weigh the same in the
-    calibration. search_samples : most samples for the search."""
+    """Grid search and calibration by spatially disjoint folds around a classifier. grid : parameter → values; the best macro F1 out of fold wins.
+    calibration : "sigmoid", "isotonic", "softmax" of decision values, or "none". balanced : classes weigh the same in it."""
 
     def __init__(
         self,

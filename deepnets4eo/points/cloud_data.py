@@ -95,10 +95,8 @@ class LabelledCloud:
     def pieces(
         self, legend: Legend, data: CloudData, halo_m: float, folder: Path | None = None
     ) -> Iterator[CloudPiece]:
-        """Yield all points, or tiles with what lies `halo_m` metres around where there are more than
-        `data.most_points`; each point that counts is its piece's own once. Tiles lie for a while in `folder` (None: the
-        system's). Raises InputError without classification, and for codes that the legend lacks. Memory: some 100 bytes
-        a point of a piece."""
+        """Yield all points, or tiles with `halo_m` metres around where there are more than `data.most_points`; a point is its piece's own once.
+        Tiles lie in `folder` meanwhile (None: the system's). Memory: 100 bytes a point of a piece. Errors: InputError without fitting classes."""
         if self.file.point_count <= data.most_points:
             cloud = self.file.read()
             yield from _pieces(cloud, len(cloud), legend, data)

@@ -115,17 +115,10 @@ class DeepOptions(Section):
 
 @dataclass(eq=False)
 class DeepFeatures:
-    """Features of a frozen encoder at sites or superpixels; what the options mean stands in `DeepOptions`.
+    """Features of a frozen encoder at sites or superpixels; `DeepOptions` explains the options. Errors: InputError for values that do not fit.
 
-    Without weights the encoder is a random filter bank drawn from `seed`: weak, but not useless. looks="dense" is one
-    pass over the image, from which sites read the map at their position, or its mean over their patch; "patch" cuts
-    each patch and processes it by itself, as published, and is slower by orders of magnitude. `components` are columns
-    after a random orthonormal projection, which keeps SVMs fast. Errors: InputError for values that do not fit each
-    other or the encoder.
-
-    Dense values in the core of a tile differ from those of the whole image by the influence of pixels beyond the halo
-    (at most 96 px of the resized image); encoders with global parts (squeeze-excitation, attention) use the whole tile.
-    Values of patches are the same bits. Memory: 4 F bytes a site, and the encoder's maps of one scale."""
+    "dense" is one pass over the image; "patch" processes each patch by itself, as published, far slower. Dense values in the core of a tile differ
+    from those of the whole image by pixels beyond the halo; those of patches do not. Memory: 4 F bytes a site, and the maps of one scale."""
 
     encoder: str = "resnet18"
     weights: str | Path | None = None

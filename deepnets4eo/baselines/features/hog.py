@@ -85,13 +85,8 @@ def histograms(
 
 
 def felzenszwalb_cells(grey: FloatImage, cell_px: int = 8) -> FloatImage:
-    """Return HOG of each cell of a regular grid of a grey image (h, w), 0 to 1: (31, h // cell_px, w // cell_px)
-    float32.
-
-    18 signed, then 9 unsigned directions (0 to 0.4), then 4 textures (0 to 0.6): energies against the four blocks of 2
-    × 2 cells that a cell is part of. Direction 0 is where grey grows to the right, 90 down, by steps of 20 degrees. A
-    pixel is shared bilinearly between the four cells around it; its direction is the nearest one. Memory: 25 bytes a
-    pixel. Source: Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 32(9), 2010, section 6."""
+    """Return HOG of each cell of a grey image (h, w), 0 to 1: (31, h // cell_px, w // cell_px) float32: 18 signed and 9 unsigned directions (0 is
+    right, 90 down), 4 textures. A pixel is shared bilinearly between four cells. Memory: 25 bytes a pixel. Source: Felzenszwalb et al., PAMI 32(9), 2010."""
     height, width = grey.shape
     return _cells_at(grey, np.arange(height // cell_px) * cell_px, np.arange(width // cell_px) * cell_px, cell_px)
 
@@ -206,10 +201,8 @@ HOG32 = FelzenszwalbHog("hog32", 32)
 
 @dataclass(frozen=True)
 class DalalHog:
-    """Blocks of cells of the patch of side_px (a multiple of cell_px) around each site; each normalised, clipped,
-    normalised. Values equal those of `skimage.feature.hog` (L2-Hys) on the patch by itself: directions without sign,
-    each pixel counts fully for one cell and one direction, gradients across the patch's border are zero. A patch begins
-    side_px // 2 before its site. A constant patch has zeros. Source: Dalal, Triggs, CVPR 2005."""
+    """Blocks of cells of the patch of side_px (a multiple of cell_px) around each site, which begins side_px // 2 before it; each normalised,
+    clipped, normalised. Values equal `skimage.feature.hog` (L2-Hys) on the patch. A constant patch has zeros. Source: Dalal, Triggs, CVPR 2005."""
 
     name: str
     side_px: int

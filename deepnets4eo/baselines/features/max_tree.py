@@ -19,10 +19,8 @@ COMPRESS_EVERY = 16  # levels; bounds how many steps lead from an old node to th
 
 @dataclass(frozen=True)
 class MaxTree:
-    """Nodes are numbered from the highest level down: a parent has a higher number than its children, the root the
-    last. level, parent : (m,) int64; the root is its own parent. node_of : (h, w) the node of each pixel. starts :
-    first node of each level, and m. Peak memory of `build`: about 120 bytes a pixel. Source: Salembier, Oliveras and
-    Garrido 1998."""
+    """level, parent : (m,) int64, from the highest level down; the root is last and its own parent. node_of : (h, w) the node of each pixel.
+    starts : first node of each level, and m. Peak memory of `build`: 120 bytes a pixel. Source: Salembier, Oliveras and Garrido 1998."""
 
     level: Indices
     parent: Indices

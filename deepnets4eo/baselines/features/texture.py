@@ -30,10 +30,8 @@ def grey_levels(bands: Bands, levels: int = 256) -> NDArray[np.uint8]:
 
 
 def local_patterns(image: NDArray[np.uint8], points: int = 8, radius: float = 1) -> NDArray[np.uint8]:
-    """Return the uniform rotation-invariant pattern of each pixel, (h, w) uint8 from 0 to points + 1. The positions on
-    a circle (`points`, at most 16) that are as bright as its centre or brighter count; a pattern that changes at most
-    twice around the circle is coded by their number, all others are points + 1. Equal levels are equal exactly. Source:
-    Ojala, Pietikäinen, Mäenpää, PAMI 24(7), 2002, equation 9."""
+    """Return the uniform rotation-invariant pattern of each pixel, (h, w) uint8 from 0 to points + 1: how many of the `points` (at most 16) on a
+    circle are as bright as its centre or brighter; points + 1 where that changes more than twice. Source: Ojala et al., PAMI 24(7), 2002, eq. 9."""
     margin = math.ceil(radius)
     padded = np.pad(image, margin, mode="edge").astype(np.float64)
     pattern = np.zeros(image.shape, np.uint16)
@@ -109,10 +107,8 @@ LBP16 = LocalBinaryPatterns("lbp16", points=16, radius=2)
 
 @dataclass(frozen=True)
 class CoOccurrence:
-    """Haralick's six measures of grey levels of pixels next to each other, each the mean over four directions. Pairs
-    count where both pixels lie in the square of side_px around a site, or in one superpixel. Where there is one level
-    or no pair: contrast, dissimilarity and entropy (nats) 0, the others 1. Source: Haralick, Shanmugam, Dinstein, IEEE
-    SMC 3(6), 1973."""
+    """Haralick's six measures of grey levels of neighbouring pixels, means over four directions, in the square of side_px around a site or in one
+    superpixel. With one level or no pair: contrast, dissimilarity and entropy (nats) 0, the others 1. Source: Haralick et al., SMC 3(6), 1973."""
 
     name: str
     levels: int = 16

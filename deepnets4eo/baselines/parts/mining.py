@@ -287,10 +287,8 @@ def positive_cells(
     *,
     fine_room: int | None = None,
 ) -> NDArray[np.float16]:
-    """Return cells (N, V, 31, h + 2 ROOM, w + 2 ROOM) of N objects in V views, h × w the template's size; 2 bytes a
-    value. objects : the window (h, w) and the box (1, 5) in it. All but the first side are turned by up to half a step
-    between headings, as objects seldom have a template's. fine_room : cells of half the side instead, with this many
-    more around (3 at most)."""
+    """Return cells (N, V, 31, h + 2 ROOM, w + 2 ROOM) of N objects in V views, h × w the template's size; 2 bytes a value. objects : the window (h, w)
+    and the box (1, 5) in it. Views are turned by up to half a step between headings. fine_room : cells of half the side, with so many more around."""
     rows, cols = (int(side) + 2 * (ROOM + SPARE) for side in shapes.sizes[template])
     patch = rows * shapes.cell_px, cols * shapes.cell_px
     step = math.pi / max(1, len(np.unique(shapes.things[:, 2])))

@@ -25,11 +25,11 @@ LEE_NORM_OFFSET, LEE_NORM_FACTOR, LEE_NORM_POWER = 1.0, 1e-4, 0.75
 class Lee(PatchClassifier):
     """Lee and Kwon, IGARSS 2016: kernels of 3 × 3 and 1 × 1 over all bands, then residual layers of 1 × 1.
 
-    Published for label maps of 5 × 5 pixels whose outermost pixels see zeros beyond the patch. Here a patch (3 px at
-    least) is labelled at its centre, which no padding reaches, and a cube at every pixel by its 3 × 3 neighbours.
+    A patch (3 px at least) is labelled at its centre, which no padding reaches (published: maps of 5 × 5 pixels with zeros beyond).
 
     >>> sum(parameter.numel() for parameter in Lee(103, 9).parameters())
-    265225"""
+    265225
+    """
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 5) -> None:
         check_bands("Lee and Kwon 2016", in_channels, lambda bands: bands)
@@ -138,11 +138,11 @@ LIU_MAPS = 80
 class Liu(PatchClassifier):
     """Liu et al., Remote Sensing Letters 2017: one convolution, one linear layer, and a decoder with skips (ladder).
 
-    The public code declares one more normalisation and never calls it; it is left out, with its 1,440 parameters. The
-    maps that the decoder adds are those before pooling and before the activation. patch_px : 4 at least.
+    A normalisation that the public code never calls is left out. The decoder adds maps before pooling and activation. patch_px : 4 at least.
 
     >>> sum(parameter.numel() for parameter in Liu(103, 9).parameters())
-    4358592"""
+    4358592
+    """
 
     reconstruction_weight = 1.0
 

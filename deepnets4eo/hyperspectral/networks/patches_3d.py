@@ -71,11 +71,11 @@ class Chen(FlattenedPatch):
 class Li(FlattenedPatch):
     """Li, Zhang and Shen, Remote Sensing 2017: two 3-D convolutions, the second with twice the maps, and no pooling.
 
-    At least 5 bands and patches of 5 px. planes : maps of the first convolution; 16 in the comparison of Audebert et
-    al. 2019, 2 in the original.
+    At least 5 bands and patches of 5 px. planes : maps of the first convolution; 16 in Audebert et al. 2019, 2 in the original.
 
     >>> sum(parameter.numel() for parameter in Li(103, 9).parameters())
-    43401"""
+    43401
+    """
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 5, planes: int = 16) -> None:
         if planes < 1:
@@ -163,11 +163,11 @@ HAMIDA_PATCHES = (3, 5, 7)
 class Hamida(FlattenedPatch):
     """Ben Hamida et al., TGRS 2018: small 3-D kernels, and strided convolutions along the spectrum for poolings.
 
-    patch_px : 3, 5 or 7. dilation : of all kernels along the spectrum. Patches of 3 pixels are padded with zeros, patch
-    by patch, so that whole cubes are computed as their patches: exact, but without gain.
+    patch_px : 3, 5 or 7; of 3 whole cubes are computed as patches, without gain. dilation : of all kernels along the spectrum.
 
     >>> sum(parameter.numel() for parameter in Hamida(103, 9).parameters())
-    35039"""
+    35039
+    """
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 5, dilation: int = 1) -> None:
         _check_hamida(patch_px, dilation)
@@ -215,11 +215,11 @@ LUO_HIDDEN = 1024
 class Luo(PatchClassifier):
     """HSI-CNN (Luo et al., ICPR 2018): 90 maps of T values along the spectrum are convolved as one image of T × 90.
 
-    The image is the memory of the maps, cut into rows of 90, as in the public code: not their transpose. At least 42
-    bands (T = 3), patches of 3 px.
+    The image is the memory of the maps in rows of 90, as in the public code, not their transpose. At least 42 bands, patches of 3 px.
 
     >>> Luo(51, 9).length
-    4"""
+    4
+    """
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 3) -> None:
         if patch_px != 3:

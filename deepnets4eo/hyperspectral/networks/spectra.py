@@ -260,14 +260,14 @@ BOULCH_BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class Boulch(PixelNetwork):
-    """Boulch, Audebert and Dubucq, GRETSI 2017: the spectrum (4 bands at least) is halved until one value is left, of
-    three maps.
+    """Boulch, Audebert and Dubucq, GRETSI 2017: the spectrum (4 bands at least) is halved until one value of three maps is left, the code.
 
-    Two linear layers follow the code: one labels, one reconstructs the spectrum.
+    One linear layer labels the code, one reconstructs the spectrum.
 
     >>> network = Boulch(103, 9)
     >>> network.code(torch.zeros(2, 103)).shape, sum(parameter.numel() for parameter in network.parameters())
-    (torch.Size([2, 3]), 5635)"""
+    (torch.Size([2, 3]), 5635)
+    """
 
     pixels_at_once = 1024  # few values of each: fewer calls
     reconstruction_weight = 0.1

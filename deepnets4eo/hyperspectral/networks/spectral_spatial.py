@@ -21,14 +21,13 @@ PIXELS = 8192  # at once: some 100 MB at 200 bands
 
 
 class SSRN(PatchClassifier):
-    """Zhong, Li, Luo and Chapman, TGRS 56(2), 2018: two spectral and two spatial residual blocks of two convolutions
-    each.
+    """Zhong, Li, Luo and Chapman, TGRS 56(2), 2018: two spectral and two spatial residual blocks of two convolutions each.
 
-    Spectral convolutions (7 bands at least) see single pixels and are computed once for each. Spatial blocks keep the
-    size of the patch (3 px at least) with zeros at its edges, so that they are computed for each patch.
+    Spectral convolutions (7 bands at least) are computed once a pixel, spatial ones once a patch (3 px at least), with zeros at its edges.
 
     >>> sum(parameter.numel() for parameter in SSRN(200, 16).parameters())
-    363800"""
+    363800
+    """
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 7) -> None:
         if in_channels < SSRN_KERNEL or patch_px < 3:
@@ -104,14 +103,13 @@ HYBRIDSN_VALUES_PER_BAND = 64  # that the 3-D convolutions hold of a pixel
 
 
 class HybridSN(PatchClassifier):
-    """Roy, Krishna, Dubey and Chaudhuri, GRSL 17(2), 2020: three 3-D convolutions, one 2-D convolution, three linear
-    layers.
+    """Roy, Krishna, Dubey and Chaudhuri, GRSL 17(2), 2020: three 3-D convolutions, one 2-D convolution, three linear layers.
 
-    Published with 30 principal components for Indian Pines and 15 for the other scenes; at least 13, and patches of 9
-    px. dropout : after both hidden layers.
+    Published with 30 principal components for Indian Pines, else 15; at least 13, and patches of 9 px. dropout : after both hidden layers.
 
     >>> sum(parameter.numel() for parameter in HybridSN(30, 16).parameters())
-    5122176"""
+    5122176
+    """
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 25, dropout: float = 0.4) -> None:
         if in_channels <= HYBRIDSN_SPECTRAL_LOSS or patch_px <= HYBRIDSN_SPATIAL_LOSS:
@@ -159,15 +157,14 @@ SPECTRALFORMER_WIDTH, SPECTRALFORMER_HEADS, SPECTRALFORMER_HEAD_WIDTH, SPECTRALF
 
 
 class SpectralFormer(PatchClassifier):
-    """Hong et al., TGRS 60, 2022: five layers of four heads, 64 wide; the first token, which belongs to no band, is
-    classified.
+    """Hong et al., TGRS 60, 2022: five layers of four heads, 64 wide; the first token, which belongs to no band, is classified.
 
-    Whole cubes are computed as their patches (an odd side, 7 or 1 as published). A band's token comes from the pixels
-    of the patch in `group_bands` (odd, published: 3) neighbouring bands; the last band's neighbour is the first. From
-    the third of the `layers` (2 at least) on, the input is fused with that of the layer two before.
+    A band's token comes from the pixels of the patch in `group_bands` neighbouring bands (odd; the last neighbours the first). From the third
+    of the `layers` on, the input is fused with that of the layer two before. Whole cubes are computed as patches (odd side; 7 or 1 published).
 
     >>> sum(parameter.numel() for parameter in SpectralFormer(200, 16).parameters())
-    355577"""
+    355577
+    """
 
     def __init__(
         self,
@@ -244,11 +241,11 @@ class AttentionLayer(nn.Module):
 class SpectralUNet(nn.Module):
     """Two convolutions along the spectrum and a linear layer for each pixel, then a U-Net (Ronneberger et al. 2015).
 
-    It is no patch network: a pixel's label depends on all pixels that the levels reach. features : numbers that a
-    spectrum becomes. widths : channels of the levels, from the image's own resolution down.
+    features : numbers that a spectrum becomes. widths : channels of the levels, from the image's own resolution down.
 
     >>> SpectralUNet(103, 9)(torch.zeros(1, 103, 30, 41)).shape
-    torch.Size([1, 9, 30, 41])"""
+    torch.Size([1, 9, 30, 41])
+    """
 
     def __init__(
         self, in_channels: int, num_classes: int, *, features: int = 64, widths: Sequence[int] = (64, 128, 256)

