@@ -2,8 +2,8 @@
 
 Roofs, crowns, fields and roads are mottled at the scale of metres, or small. Open water, clear or muddy, keeps its chroma (the
 differences of its bands) over tens of metres even where waves and glint change its brightness. Such surfaces are the seeds, and
-grow into what has the colour of the water beside it. A surface that was of one colour before, too, such as a river or a car
-park, is no flood, and neither is what is as green as a lawn, or bright and bluish as smoke. Water that is sure gives a colour: smaller
+grow into what has the colour of the water beside it. A surface that had one colour before, too, such as a river or a car park, is no
+flood. Surfaces as green as a lawn or as bright and bluish as smoke are no flood either. Water that is sure gives a colour: smaller
 patches of it between trees, where the ground had another colour before, are the same flood. Where a network gives its probability of water (`water_network`), it
 confirms or refuses the surfaces, and adds dark and mottled water and narrow water between trees.
 """

@@ -1,8 +1,7 @@
 """The products of a flood map beside its rasters: polygons, buildings, summary, page, and the manifest last.
 
-What a map calls flood and may be none (snow, ice and salt, wet fields, the shore of the sea) is measured on the map and on POST, at an
-overview of at most a thousand pixels and by the shapes of the polygons. The findings name it; none of it is left out of the map: a
-flood in snow or over rice fields is a flood all the same."""
+Snow, ice and salt, wet fields and the shore of the sea may look like a flood. They are measured on the map and on an overview of POST, and
+findings name them. The map leaves none of them out: a flood in snow or over rice fields is a flood all the same."""
 
 from __future__ import annotations
 

@@ -120,8 +120,8 @@ class FilteredRadar:
     def water_probability(self, *, at_most: RadarStatistics | None = None) -> FloatImage:
         """Return the probability of water (H, W) by that polarisation which shows it most; NaN where a band has no value.
 
-        at_most : statistics of a later date, if this is one before: its thresholds are taken where they are lower, since those of a date
-        without water lie between two kinds of land, and all polarisations together decide, since what is dark in one can be land."""
+        at_most : statistics of a later date, if this is one before: its lower thresholds count, since those of a date
+        without water lie between two kinds of land. All polarisations decide together, since land can be dark in one."""
         from scipy.special import expit
 
         thresholds = self.statistics.thresholds

@@ -1,8 +1,8 @@
 """What radar cannot see for the relief: steep ground, layover and shadow, left out of a map of water and counted.
 
 Takes heights of the ground on a grid whose rows run east, the angle of incidence and the direction in which the radar looks. A plane wave is
-taken, which holds over a scene: ground is in shadow where a ray on its way to it meets other ground first, and in layover where ground
-nearer or farther in plan is as far away by the slant range. Refuses a view without heights and turned grids.
+taken, which holds over a scene: ground is in shadow where other ground hides it from the sensor, and in layover where nearer or
+farther ground has the same slant range. Refuses a view without heights and turned grids.
 """
 
 from __future__ import annotations

@@ -264,8 +264,7 @@ class Block:
 
 def merge_core(block: Block, around: Sequence[Block]) -> RegionIds:
     """Return keys of the pixels of a block's core, (h, w) int32; −1 where not valid. A pixel goes to the first block of
-    `around` (all whose windows reach into the core, in order) that has its region as its own, else to the first that
-    has it whole, else to its own block."""
+    `around` that owns its region, else to the first that has it whole, else to its own block."""
     core = block.core
     keys = np.full((core.height, core.width), -1, np.int32)
     for status in ("own", "whole"):

@@ -42,9 +42,8 @@ NEIGHBOURHOOD = 7  # the same, where a change is told from clouds at several dat
 
 @dataclass(frozen=True)
 class DateDeltas:
-    """The deltas of one date: which cells (N,) have one, whitened deltas (N, F) whose median length is 1, their
-    lengths, the candidates that changed most, and `held` (N,), the least share of a change that the later dates
-    still show (0 where there are too few, 1 without persistence)."""
+    """The deltas of one date: `known` (N,), whitened deltas (N, F) whose median length is 1, their lengths, and the candidates that changed
+    most. `held` (N,) is the least share of a change that later dates still show (0 with too few dates, 1 without persistence)."""
 
     index: int
     known: Mask

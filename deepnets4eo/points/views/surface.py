@@ -309,9 +309,8 @@ def _axis(a: Floats, b: Floats, c: Floats, xy: Floats, xz: Floats, yz: Floats) -
 
 
 def normal_disagreement(columns: NDArray[np.floating], index: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Return (n,) (1 − m) / 0.05, at most 1, with m the mean of |cos| over the 10 pairs of 5 normals, each the mean of
-    the largest group of like normals among 24 planes through three of the points around (after Boulch and Marlet
-    2012); 0 where the points span no plane. Memory: 8 MiB.
+    """Return (n,) (1 − m) / 0.05, at most 1; m is the mean of |cos| over the 10 pairs of 5 normals (after Boulch and Marlet 2012).
+    A normal is the mean of the largest group of similar normals among 24 planes through three nearby points; 0 without a plane.
 
     >>> flat = np.stack([*np.divmod(np.arange(16.0), 4), np.zeros(16)])
     >>> normal_disagreement(flat, np.arange(16)[None]).tolist()
