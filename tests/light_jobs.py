@@ -88,6 +88,7 @@ def run_jobs(out: Path) -> dict[str, str]:
     pre, post, footprints = city / "pre.tif", city / "post.tif", city / "footprints.gpkg"
     run("damage", "-", post, footprints, "--set", "network=no", "--out", out / "damage")
     run("check", pre, post, footprints)
+    run("change", pre, post, "--assume-registered", "--out", out / "change")
     run(
         "train",
         "baselines/random-forest",
@@ -110,7 +111,7 @@ def run_jobs(out: Path) -> dict[str, str]:
     assert "networks:\n  none" not in listed
     assert "minicity" in run("datasets", "--legends", "minicity")
     tables = {"demo": "demo/damage/damage.parquet", "damage": "damage/damage.parquet", "polygons": "polygons.parquet"}
-    rasters = {"predict": "labels.tif", "heights": "heights.tif", "osm": "osm.tif"}
+    rasters = {"predict": "labels.tif", "change": "change/score.tif", "heights": "heights.tif", "osm": "osm.tif"}
     return (
         {name: hash_of_table(out / path) for name, path in (tables | {"objects": "cars.parquet"}).items()}
         | {name: hash_of_raster(out / path) for name, path in rasters.items()}
