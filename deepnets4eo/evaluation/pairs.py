@@ -198,7 +198,7 @@ def evaluate_dataset(
 ) -> dict[str, Any]:
     """Scores predicted tiles on the test part of a dataset.
 
-    Errors: InputError (a tile has no prediction, several predictions or no reference); LabelError  (a raster has labels that the
+    Errors: InputError (a tile has no prediction, several predictions or no reference); LabelError (a raster has labels that the
     legend does not have).
 
     Parameters

@@ -36,7 +36,7 @@ SYNTHETIC_NOTE = "Synthetic: the rasters show a made-up place, the scores say no
 class Protocol:
     """The rules of a score; results are only compared under the same protocol.
 
-    Errors: InputError  (a radius is below 0, or `unknown` is neither "error" nor "void").
+    Errors: InputError (a radius is below 0, or `unknown` is neither "error" nor "void").
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def evaluate(
     that it does not cover count as errors. Peak memory: some 20 bytes × (2048 + 2 · erode_px)² and GDAL's cache of
     128 MiB, for rasters of any size.
 
-    Errors: GridError (the rasters do not overlap, or only one has a CRS and the sizes differ); LabelError  (a raster has labels that
+    Errors: GridError (the rasters do not overlap, or only one has a CRS and the sizes differ); LabelError (a raster has labels that
     the legend does not have); InputError (the reference has no labelled pixel).
 
     Parameters
@@ -201,7 +201,7 @@ def evaluate_pairs(
 ) -> Evaluation:
     """Scores several pairs of rasters as one; see `evaluate`.
 
-    Errors: GridError (the rasters of a pair do not overlap, or only one has a CRS and the sizes differ); LabelError  (a raster has
+    Errors: GridError (the rasters of a pair do not overlap, or only one has a CRS and the sizes differ); LabelError (a raster has
     labels that the legend does not have); InputError (the references have no labelled pixel, or block_px is below 1).
 
     Parameters

@@ -73,7 +73,7 @@ def evaluate_detections(
 
     Source: Randrianarivo et al., 2015; Everingham et al., IJCV 88(2), 2010, all points for the average precision.
 
-    Errors: GridError (only one of the two has a CRS); InputError  (a limit is outside its range, `difficult` holds anything but yes
+    Errors: GridError (only one of the two has a CRS); InputError (a limit is outside its range, `difficult` holds anything but yes
     and no, or an outline is not valid).
 
     Parameters
@@ -244,7 +244,7 @@ def score_instances(images: Sequence[tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]],
     Outlines that follow the edges of pixels have the overlaps of their masks. Of each image and class the `most` detections with
     the highest scores count. Source: Lin et al., ECCV 2014; cvprw26/src/eval.py of ChenHongruixuan/BRIGHT (1,500 detections).
 
-    Errors: InputError  (a table lacks a column, or an outline is not valid).
+    Errors: InputError (a table lacks a column, or an outline is not valid).
 
     Parameters
     ----------

@@ -122,7 +122,7 @@ class EventTexts:
 class EventInfo(EventTexts):
     """What a map of two dates is of, written into every product.
 
-    Errors: InputError  (a date is none, the date before is later than the one after, or a text is too long or has control
+    Errors: InputError (a date is none, the date before is later than the one after, or a text is too long or has control
     characters).
 
     Parameters
@@ -211,7 +211,7 @@ class EventInfo(EventTexts):
 class SeriesEvent(EventTexts):
     """What a map of a series of dates is of, written into every product. The dates are those of the series.
 
-    Errors: InputError  (a text is too long or has control characters).
+    Errors: InputError (a text is too long or has control characters).
 
     Parameters
     ----------

@@ -76,7 +76,7 @@ class Scene(WithSummary):
     def from_xarray(cls, dataset: xarray.Dataset) -> Scene:
         """Take the variables of a Dataset as layers; the contrary of `to_xarray`.
 
-        Errors: GridError (coordinates that are no even grid); InputError  (a variable with more axes).
+        Errors: GridError (coordinates that are no even grid); InputError (a variable with more axes).
 
         Parameters
         ----------
@@ -146,7 +146,7 @@ class Scene(WithSummary):
     def read(self, window: Window | None = None, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Read the layers in a window.
 
-        Errors: InputError  (a layer that the scene does not have); LabelError (`labels` hold a valid value that is no whole number
+        Errors: InputError (a layer that the scene does not have); LabelError (`labels` hold a valid value that is no whole number
         0–255).
 
         Parameters
@@ -165,7 +165,7 @@ class Scene(WithSummary):
     def read_stored(self, window: Window | None = None, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Read as `read` does, with each layer in its own type (`Layer.dtype`): less memory, for values that are scaled anyway.
 
-        Errors: InputError  (a layer that the scene does not have); LabelError (`labels` hold a valid value that is no whole number
+        Errors: InputError (a layer that the scene does not have); LabelError (`labels` hold a valid value that is no whole number
         0–255).
 
         Parameters

@@ -59,7 +59,7 @@ def draw_runs(path: str | Path, folders: Sequence[str | Path]) -> Path:
 def plot_runs(folders: Sequence[str | Path]) -> list[Axes]:
     """Draw the trainings of several runs in one new figure, a line a run in both halves.
 
-    Errors: RunError  (a folder has no log, or one that cannot be read).
+    Errors: RunError (a folder has no log, or one that cannot be read).
 
     Parameters
     ----------

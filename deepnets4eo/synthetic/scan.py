@@ -35,7 +35,7 @@ def aerial_scan(
 ) -> PointCloud:
     """Scan the city from the air, in strips whose scan angles reach from the nadir to the largest one.
 
-    Errors: InputError  (a density that is not above 0, an angle out of range, or no strip).
+    Errors: InputError (a density that is not above 0, an angle out of range, or no strip).
 
     Parameters
     ----------
