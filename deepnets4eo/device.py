@@ -235,7 +235,7 @@ def _fastest_precision(device: str) -> str:
 
 
 def bytes_taken(device: str, work: Callable[[], object]) -> int:
-    """Return the most bytes that `work` holds at a time on a GPU, beside what was held before, workspaces included."""
+    """The most bytes that `work` holds at a time on a GPU, beside what was held before, workspaces included."""
     import torch
 
     before = torch.cuda.memory_allocated(device)
@@ -245,7 +245,7 @@ def bytes_taken(device: str, work: Callable[[], object]) -> int:
 
 
 def memory_bytes(device: str) -> int:
-    """Return all memory of a GPU, whatever is free now: what is chosen by it shall be the same the next time."""
+    """All memory of a GPU, whatever is free now: what is chosen by it shall be the same the next time."""
     import torch
 
     return int(torch.cuda.get_device_properties(device).total_memory)

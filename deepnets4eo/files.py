@@ -79,7 +79,7 @@ FOREIGN = {errno.ELOOP, errno.EMLINK, errno.ENXIO}  # a link, a link on BSD, a p
 
 
 def writer_errors() -> tuple[type[Exception], ...]:
-    """Return the errors of failed writing: OSError, and those of the libraries that are loaded."""
+    """The errors of failed writing: OSError, and those of the libraries that are loaded."""
     loaded = [getattr(sys.modules[module], name) for module, name in WRITER_ERRORS if module in sys.modules]
     return (OSError, *loaded)
 
@@ -99,7 +99,7 @@ def writing(path: str | Path) -> Iterator[None]:
 
 
 def system_error(error: OSError | MemoryError) -> str:
-    """Return an error of the system that no reader or writer has named, as a sentence with its file and a remedy."""
+    """An error of the system that no reader or writer has named, as a sentence with its file and a remedy."""
     if isinstance(error, MemoryError):
         return f"the memory does not suffice: {_reason(error)}. Close other programs, or lower --memory."
     where = f"{error.filename}: " if error.filename is not None else ""
@@ -107,7 +107,7 @@ def system_error(error: OSError | MemoryError) -> str:
 
 
 def partial_path(path: Path) -> Path:
-    """Return a new name beside `path` for what is not finished, which cannot be foretold, so that no link is there."""
+    """A new name beside `path` for what is not finished, which cannot be foretold, so that no link is there."""
     return path.with_name(f"{PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
 
 
@@ -174,7 +174,7 @@ def remove_leftovers(out: Path) -> None:
 
 
 def check_overwrite(path: str | Path, *, overwrite: bool, resume: bool | None = None, complete: bool = False) -> Path:
-    """Return `path` if it may be written, else raise OutputError (CompleteError for a `complete` job), which names the flags."""
+    """`path` if it may be written, else raise OutputError (CompleteError for a `complete` job), which names the flags."""
     path = Path(path)
     if path.is_dir():  # half-written files of killed jobs do not count
         occupied = any(not item.name.startswith(PARTIAL) for item in path.iterdir())
@@ -207,12 +207,12 @@ def write_yaml(path: str | Path, value: Any) -> Path:
 
 
 def read_yaml(path: str | Path, *, max_bytes: int = MAX_YAML_BYTES) -> Any:
-    """Return the value of a YAML file. Raises InputError, which names the file and what does not parse."""
+    """The value of a YAML file. Raises InputError, which names the file and what does not parse."""
     return parse_yaml(read_text(path, max_bytes), str(path))
 
 
 def parse_yaml(text: str, name: str) -> Any:
-    """Return the value of YAML text. Raises InputError, which begins with `name` and says what does not parse."""
+    """The value of YAML text. Raises InputError, which begins with `name` and says what does not parse."""
     try:
         value = load_yaml(text, name)
     except InputError:
@@ -224,12 +224,12 @@ def parse_yaml(text: str, name: str) -> Any:
 
 
 def read_json(path: str | Path) -> Any:
-    """Return the value of a JSON file. Raises InputError, which names the file and what does not parse."""
+    """The value of a JSON file. Raises InputError, which names the file and what does not parse."""
     return parse_json(read_text(path), str(path))
 
 
 def parse_json(text: str, name: str) -> Any:
-    """Return the value of JSON text. Raises InputError, which begins with `name` and says what does not parse."""
+    """The value of JSON text. Raises InputError, which begins with `name` and says what does not parse."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError also for integers of thousands of digits
@@ -239,7 +239,7 @@ def parse_json(text: str, name: str) -> Any:
 
 
 def sha256(path: str | Path) -> str:
-    """Return the hexadecimal SHA-256 of a file, read in pieces of 1 MiB."""
+    """The hexadecimal SHA-256 of a file, read in pieces of 1 MiB."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):
@@ -263,7 +263,7 @@ def plain(value: Any) -> Any:
 
 
 def read_text(path: str | Path, max_bytes: int | None = None) -> str:
-    """Return the text of a UTF-8 file, with or without a byte order mark, of at most `max_bytes`. Raises InputError for any other."""
+    """The text of a UTF-8 file, with or without a byte order mark, of at most `max_bytes`. Raises InputError for any other."""
     try:
         size = Path(path).stat().st_size
         text = Path(path).read_text(encoding="utf-8-sig") if max_bytes is None or size <= max_bytes else None
@@ -302,7 +302,7 @@ def _has_utf8(text: str) -> bool:
 
 
 def _parser_reason(error: Exception) -> str:
-    """Return a parser's reason without its advice to programmers."""
+    """A parser's reason without its advice to programmers."""
     if isinstance(error, RecursionError):
         return "it nests lists and mappings too deep."
     if isinstance(error, KeyError):
@@ -311,7 +311,7 @@ def _parser_reason(error: Exception) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the first cause as one short line; some libraries print their whole statement."""
+    """The first cause as one short line; some libraries print their whole statement."""
     while error.__cause__ is not None:
         error = error.__cause__
     text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
@@ -320,7 +320,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _new_file_mode(probe: Path) -> int:
-    """Return the permissions that the umask gives to a new file; os.umask would change it for all threads."""
+    """The permissions that the umask gives to a new file; os.umask would change it for all threads."""
     try:
         with probe.open("xb") as file:
             return os.fstat(file.fileno()).st_mode & 0o777
@@ -329,7 +329,7 @@ def _new_file_mode(probe: Path) -> int:
 
 
 def _with_side_files(partial: Path) -> list[Path]:
-    """Return the files whose names begin with that of a partial file."""
+    """The files whose names begin with that of a partial file."""
     try:
         return [Path(item.path) for item in os.scandir(partial.parent) if item.name.startswith(partial.name)]
     except OSError:  # the folder itself could not be made

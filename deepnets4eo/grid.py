@@ -193,7 +193,7 @@ def metres_on_the_ground(crs: Any, position: tuple[float, float]) -> float:
 
 
 def metric_crs(crs: Any, positions: NDArray[Any]) -> Any:
-    """Return a CRS in metres on the ground around positions (N, 2): its own, else the UTM zone of the middle; else GridError.
+    """A CRS in metres on the ground around positions (N, 2): its own, else the UTM zone of the middle; else GridError.
 
     >>> metric_crs("EPSG:2154", np.array([(652_000.0, 6_862_000.0)]))  # Paris, in metres
     'EPSG:2154'
@@ -213,7 +213,7 @@ def metric_crs(crs: Any, positions: NDArray[Any]) -> Any:
 
 
 def utm_code(crs: Any, position: tuple[float, float]) -> str:
-    """Return the EPSG code of the UTM zone of a position; "EPSG:…" where there is none.
+    """The EPSG code of the UTM zone of a position; "EPSG:…" where there is none.
 
     >>> utm_code("EPSG:3857", (1_670_000.0, 6_890_000.0))
     'EPSG:32633'"""

@@ -74,7 +74,7 @@ def _missing_module(extra: str) -> str | None:
 
 
 def is_installed(module: str) -> bool:
-    """Returns whether a module can be imported; nothing is imported.
+    """Whether a module can be imported; nothing is imported.
 
     >>> is_installed("numpy"), is_installed("no_such_module")
     (True, False)

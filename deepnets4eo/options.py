@@ -31,7 +31,7 @@ UNKNOWN_NAMES = (
 
 
 def option_error(error: ValidationError, kind: type[Any], where: str) -> InputError:
-    """Return the `InputError` for what pydantic refused in options of a `kind`, a line a value, each beginning with `where`."""
+    """The `InputError` for what pydantic refused in options of a `kind`, a line a value, each beginning with `where`."""
     return InputError("\n".join(_explain(detail, kind, where) for detail in error.errors()))
 
 

@@ -30,7 +30,7 @@ def lock_at_once(file: int, *, shared: bool) -> None:
 
 
 def cores() -> int:
-    """Returns the number of cores this process may use, where the system limits it; else of the machine."""
+    """The number of cores this process may use, where the system limits it; else of the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -42,7 +42,7 @@ def take_share_of_cores(number: int, workers: int) -> None:
 
 
 def peak_bytes() -> int:
-    """Returns the most memory that this process has held so far; where the system keeps no such count, what it holds now."""
+    """The most memory that this process has held so far; where the system keeps no such count, what it holds now."""
     memory = psutil.Process().memory_info()
     if hasattr(memory, "peak_wset"):  # Windows
         return int(memory.peak_wset)

@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 @lru_cache(maxsize=1)
 def code_version() -> str:
-    """Return the version and a hash of all code and settings in the package: what was computed by other code is not gone on with.
+    """The version and a hash of all code and settings in the package: what was computed by other code is not gone on with.
 
     >>> code_version().startswith(f"{__version__}+")
     True

@@ -11,29 +11,29 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def recipes() -> list[str]:
-    """Returns the names of the models that come with a recipe or ready weights: the folders of models/, as in "baselines/hog-svm"."""
+    """The names of the models that come with a recipe or ready weights: the folders of models/, as in "baselines/hog-svm"."""
     root = _root("models")
     files = (file for file in root.rglob("*") if file.name in {"recipe.yaml", "card.md"})
     return sorted({file.parent.relative_to(root).as_posix() for file in files})
 
 
 def datasets() -> list[str]:
-    """Returns the names of the dataset cards."""
+    """The names of the dataset cards."""
     return sorted(card.stem for card in _root("datasets").glob("*.yaml"))
 
 
 def legends() -> list[str]:
-    """Returns the names of the legend cards."""
+    """The names of the legend cards."""
     return sorted(card.stem for card in _root("datasets").glob("legends/*.yaml"))
 
 
 def shipped_path(name: str) -> Path:
-    """Returns the folder of a model that comes with the toolbox, whatever lies in the current folder."""
+    """The folder of a model that comes with the toolbox, whatever lies in the current folder."""
     return _root("models") / _check_name(name, recipes(), "model", "deepnets4eo models")
 
 
 def model_path(name: str | Path) -> Path:
-    """Returns the folder of a model by its name; another folder that exists is returned as it is. Errors: those of `is_shipped`."""
+    """The folder of a model by its name; another folder that exists is returned as it is. Errors: those of `is_shipped`."""
     return Path(name) if not is_shipped(name) and Path(name).is_dir() else shipped_path(str(name))
 
 
@@ -50,7 +50,7 @@ def is_shipped(name: str | Path, names: Sequence[str] | None = None) -> bool:
 
 
 def about_model(name: str) -> str:
-    """Returns what a model of `recipes` is, in one line: the first comment of its recipe, else the heading of its card."""
+    """What a model of `recipes` is, in one line: the first comment of its recipe, else the heading of its card."""
     folder = shipped_path(name)
     for file in (folder / "recipe.yaml", folder / "card.md"):
         line = file.read_text(encoding="utf-8").partition("\n")[0] if file.is_file() else ""
@@ -65,12 +65,12 @@ def has_weights(name: str) -> bool:
 
 
 def run_path(name: str | Path) -> Path:
-    """Returns the folder of a run; the name of a model that comes with weights stands for its folder. Errors: those of `is_shipped`."""
+    """The folder of a run; the name of a model that comes with weights stands for its folder. Errors: those of `is_shipped`."""
     return shipped_path(str(name)) if is_shipped(name) else Path(name)
 
 
 def recipe_path(name: str | Path) -> Path:
-    """Returns the recipe (YAML) of a model's name; another file, or folder with recipe.yaml, as it is."""
+    """The recipe (YAML) of a model's name; another file, or folder with recipe.yaml, as it is."""
     if not is_shipped(name) and Path(name).is_file():
         return Path(name)
     path = model_path(name) / "recipe.yaml"
@@ -80,12 +80,12 @@ def recipe_path(name: str | Path) -> Path:
 
 
 def dataset_path(name: str | Path) -> Path:
-    """Returns the dataset card (YAML file) by its name; a file that exists is returned as it is."""
+    """The dataset card (YAML file) by its name; a file that exists is returned as it is."""
     return _card(name, "datasets", datasets(), "dataset", "deepnets4eo datasets")
 
 
 def legend_path(name: str | Path) -> Path:
-    """Returns the legend card (YAML file) by its name; a file that exists is returned as it is."""
+    """The legend card (YAML file) by its name; a file that exists is returned as it is."""
     return _card(name, "datasets/legends", legends(), "legend", "deepnets4eo datasets --legends")
 
 
@@ -98,7 +98,7 @@ def _card(name: str | Path, folder: str, names: Sequence[str], kind: str, verb: 
 
 
 def _root(folder: str) -> Path:
-    """Returns the folder of the cards: inside the package of a wheel, beside the package of a checkout."""
+    """The folder of the cards: inside the package of a wheel, beside the package of a checkout."""
     inside = PACKAGE / folder
     return inside if inside.is_dir() else PACKAGE.parent / folder
 

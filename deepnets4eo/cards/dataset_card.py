@@ -17,7 +17,7 @@ TRAIN, VAL, TEST = "train", "val", "test"  # parts of a split that programs know
 
 
 def _check_inside(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns the patterns; ValueError where one leads out of the dataset's folder."""
+    """The patterns; ValueError where one leads out of the dataset's folder."""
     for pattern in patterns:
         if is_remote(pattern) or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
             raise ValueError(f"{pattern} leads out of the dataset's folder; expected a path below it")
@@ -129,20 +129,20 @@ class DatasetCard(_Strict):
             raise InputError(f"{path} is no dataset card: {_first_problem(error)}") from error
 
     def split(self, name: str | None = None) -> tuple[str, dict[str, tuple[str, ...]]]:
-        """Returns a split's name and its parts, by default of the first; InputError lists the splits there are."""
+        """A split's name and its parts, by default of the first; InputError lists the splits there are."""
         chosen = name or next(iter(self.splits), "")
         if chosen not in self.splits:
             raise InputError(_unknown(self.name, "split", chosen, self.splits))
         return chosen, self.splits[chosen]
 
     def protocol(self, name: str) -> ScoringProtocol:
-        """Returns a protocol of the card by its name; InputError lists the protocols there are."""
+        """A protocol of the card by its name; InputError lists the protocols there are."""
         if name not in self.protocols:
             raise InputError(_unknown(self.name, "protocol", name, self.protocols))
         return self.protocols[name]
 
     def with_layout(self, layout: Mapping[str, str]) -> DatasetCard:
-        """Return the card with other patterns: layer → pattern with placeholders, or the name of a layer of the card.
+        """The card with other patterns: layer → pattern with placeholders, or the name of a layer of the card.
 
         The layer then has the bands of that layer. The bands of a pattern's files are unknown, except for labels, which
         stay colours or values. Errors: InputError for a value that is neither."""
@@ -160,7 +160,7 @@ class DatasetCard(_Strict):
 
 
 def load_protocol(name: str) -> ScoringProtocol:
-    """Returns the protocol `DATASET/PROTOCOL` of a dataset card; InputError lists the protocols there are."""
+    """The protocol `DATASET/PROTOCOL` of a dataset card; InputError lists the protocols there are."""
     dataset, _, protocol = name.rpartition("/")
     if not dataset:
         raise InputError(f'Got the protocol "{name}", expected DATASET/PROTOCOL, for example isprs_vaihingen/official.')

@@ -42,7 +42,7 @@ def open_dataset(
 
 
 def find_tiles(card: DatasetCard, root: Path) -> Tiles:
-    """Returns all tiles that have a file of any layer: id → layer → file, sorted; each has the files for all tiles."""
+    """All tiles that have a file of any layer: id → layer → file, sorted; each has the files for all tiles."""
     tiles: Tiles = {}
     first_ids: dict[str, str] = {}  # the id without leading zeros → the id of the first file
     shared: dict[str, Path] = {}
@@ -62,7 +62,7 @@ def find_tiles(card: DatasetCard, root: Path) -> Tiles:
 
 
 def part_tiles(card: DatasetCard, present: Tiles, split: str | None, part: str) -> Tiles:
-    """Return the tiles of one part; those without any file have an empty mapping."""
+    """The tiles of one part; those without any file have an empty mapping."""
     name, parts = card.split(split)
     if part not in parts:
         raise InputError(f'The split {name} of {card.name} has no part "{part}", only {", ".join(parts)}.')
@@ -80,12 +80,12 @@ def part_tiles(card: DatasetCard, present: Tiles, split: str | None, part: str) 
 
 
 def strip_leading_zeros(tile: str) -> str:
-    """Return a tile's id without the leading zeros of its numbers."""
+    """A tile's id without the leading zeros of its numbers."""
     return re.sub(r"(?<!\d)0+(?=\d)", "", tile)
 
 
 def expected_paths(card: DatasetCard, layer: str, tile: str) -> str:
-    """Returns the paths where a tile's layer may be, for messages."""
+    """The paths where a tile's layer may be, for messages."""
     patterns = card.layout.get(layer, ())
     return (
         " or ".join(_fill_pattern(pattern, tile) for pattern in patterns)
@@ -141,7 +141,7 @@ def _check_none_missing(card: DatasetCard, root: Path, tiles: Tiles, layers: Ite
 
 
 def abbreviate(names: Sequence[str], most: int = MAX_NAMES) -> str:
-    """Returns the first names, and how many there are in all."""
+    """The first names, and how many there are in all."""
     return ", ".join(names[:most]) + (f" … ({len(names)} in all)" if len(names) > most else "")
 
 
@@ -153,7 +153,7 @@ def _remedy(card: DatasetCard) -> str:
 
 
 def _names_one_tile(card: DatasetCard, entry: str) -> bool:
-    """Returns whether an entry of a split names one tile: as many folders as placeholders in a pattern, no wildcard."""
+    """Whether an entry of a split names one tile: as many folders as placeholders in a pattern, no wildcard."""
     depths = {
         len(dict.fromkeys(re.findall(r"\{(\w+)\}", pattern)))
         for patterns in card.layout.values()
@@ -197,6 +197,6 @@ def _fill_pattern(pattern: str, tile: str) -> str:
 
 
 def _natural(tile: str) -> list[tuple[int, int, str]]:
-    """Returns a key that sorts 2 before 10."""
+    """A key that sorts 2 before 10."""
     words = re.split(r"(\d+)", tile)
     return [(0, int(word), "") if word.isdigit() else (1, 0, word) for word in words if word]

@@ -95,19 +95,19 @@ class Legend(WithSummary):
 
     @staticmethod
     def available() -> list[str]:
-        """Returns the names of the legends that come with the toolbox."""
+        """The names of the legends that come with the toolbox."""
         return legends()
 
     @classmethod
     def from_dict(cls, card: Mapping[str, Any], where: str = "legend") -> Legend:
-        """Returns the legend of a mapping as `to_dict` writes it; InputError names a missing or an unknown key."""
+        """The legend of a mapping as `to_dict` writes it; InputError names a missing or an unknown key."""
         values = _parse_card(card, where)
         classes = tuple(LegendClass(**one) for one in values.pop("classes"))
         return cls(classes=classes, **values)
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str], where: str = "the raster") -> Legend | None:
-        """Return the legend in the tag LEGEND, which this toolbox writes into label rasters; None without the tag.
+        """The legend in the tag LEGEND, which this toolbox writes into label rasters; None without the tag.
 
         Errors: InputError for a tag that cannot be read; the message names `where` it is from."""
         if "LEGEND" not in tags:
@@ -119,7 +119,7 @@ class Legend(WithSummary):
             raise InputError(f"{error} Name its legend yourself.") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain values for YAML, JSON and raster tags."""
+        """Plain values for YAML, JSON and raster tags."""
         card: dict[str, Any] = {"name": self.name, "title": self.title, "source": self.source}
         card["void_color"] = list(self.void_color)
         card["classes"] = [
@@ -158,7 +158,7 @@ class Legend(WithSummary):
         return np.array([c.color for c in self.classes], np.uint8)
 
     def index(self, name: str) -> int:
-        """Returns the class index (0 … K − 1) of a name or alias; LabelError proposes the nearest name."""
+        """The class index (0 … K − 1) of a name or alias; LabelError proposes the nearest name."""
         key = normalise_name(name)
         for class_index, one in enumerate(self.classes):
             if key in {normalise_name(n) for n in (one.name, *one.aliases)}:
@@ -167,7 +167,7 @@ class Legend(WithSummary):
         raise LabelError(f'"{name}" is no class of legend "{self.name}", which has {", ".join(self.names)}. {hint}')
 
     def value(self, name: str) -> int:
-        """Returns the label value of a name or alias; 255 for the legend's words for void."""
+        """The label value of a name or alias; 255 for the legend's words for void."""
         if normalise_name(name) in {normalise_name(n) for n in ("void", *self.void_names)}:
             return VOID
         return self.classes[self.index(name)].value
@@ -209,7 +209,7 @@ class Legend(WithSummary):
         return table[:, labels]
 
     def from_file(self, written: np.ndarray) -> np.ndarray:
-        """Returns a copy of a file's values (integers of any shape), those of `file_values` as label values."""
+        """A copy of a file's values (integers of any shape), those of `file_values` as label values."""
         labels = written.copy()
         for stored, own in self.file_values.items():
             labels[written == stored] = own  # compared with what the file holds: two values may change places
@@ -227,7 +227,7 @@ class Legend(WithSummary):
             )
 
     def remap_to(self, other: Legend, missing: Unknown = "error") -> np.ndarray:
-        """Return the look-up table (256,) uint8 from this legend's label values to another's, by name:
+        """The look-up table (256,) uint8 from this legend's label values to another's, by name:
         `lookup[labels]`.
 
         A class without counterpart raises LabelError, or becomes void with missing="void"."""
@@ -250,13 +250,13 @@ class Legend(WithSummary):
         return lookup
 
     def to_index(self) -> np.ndarray:
-        """Returns the (256,) uint8 look-up table from label values to class indices; 255 for all else."""
+        """The (256,) uint8 look-up table from label values to class indices; 255 for all else."""
         lookup = np.full(256, VOID, np.uint8)
         lookup[list(self.values)] = np.arange(self.num_classes)
         return lookup
 
     def from_index(self) -> np.ndarray:
-        """Returns the (256,) uint8 look-up table from class indices to label values; 255 for all else."""
+        """The (256,) uint8 look-up table from class indices to label values; 255 for all else."""
         lookup = np.full(256, VOID, np.uint8)
         lookup[: self.num_classes] = self.values
         return lookup
@@ -270,7 +270,7 @@ class Legend(WithSummary):
         return {c.value: c.name for c in self.classes} | {VOID: "void"}
 
     def qml(self) -> str:
-        """Returns the legend as a QGIS style (paletted raster renderer, band 1)."""
+        """The legend as a QGIS style (paletted raster renderer, band 1)."""
         return _qgis_style(self.color_table(), self.category_names())
 
     def plot(self, axes: Axes | None = None) -> Axes:
@@ -298,12 +298,12 @@ class Legend(WithSummary):
 
 
 def normalise_name(name: str) -> str:
-    """Returns a name in lower case, with hyphens for spaces and underscores."""
+    """A name in lower case, with hyphens for spaces and underscores."""
     return "-".join(name.lower().replace("_", " ").replace("-", " ").split())
 
 
 def _list_counts(counts: Mapping[Any, int], most: int = 10) -> str:
-    """Returns the most frequent keys with their counts, in words."""
+    """The most frequent keys with their counts, in words."""
     ordered = sorted(counts.items(), key=lambda item: -item[1])
     text = ", ".join(f"{key} ({count} px)" for key, count in ordered[:most])
     return text + (f" and {len(ordered) - most} more" if len(ordered) > most else "")
@@ -325,7 +325,7 @@ def _check_unique(legend: str, what: str, items: list[Any]) -> None:
 
 
 def _parse_card(card: Any, where: str) -> dict[str, Any]:
-    """Return the arguments of a Legend from plain values, or raise InputError."""
+    """The arguments of a Legend from plain values, or raise InputError."""
     _check_keys(card, NEEDED, KNOWN, where)
     return {
         "name": str(card["name"]),
@@ -392,7 +392,7 @@ def _check_keys(card: Any, needed: set[str], known: set[str], where: str) -> Non
 
 
 def _color_values(image: np.ndarray, colors: ColorValues, unknown: int) -> np.ndarray:
-    """Return (H, W) values of the colours of an image (3, H, W), `unknown` for others. Memory: a table of 16 MiB."""
+    """(H, W) values of the colours of an image (3, H, W), `unknown` for others. Memory: a table of 16 MiB."""
     if image.ndim != 3 or image.shape[0] != 3 or image.dtype != np.uint8:
         raise LabelError(f"Got colours {image.shape} {image.dtype}, expected (3, H, W) uint8. Read them as RGB bytes.")
     table = _table(colors, unknown)
@@ -405,7 +405,7 @@ def _color_values(image: np.ndarray, colors: ColorValues, unknown: int) -> np.nd
 
 
 def _has_color(image: np.ndarray, color: Color) -> np.ndarray:
-    """Returns where an image (3, H, W) uint8 has a colour, (H, W) bool."""
+    """Where an image (3, H, W) uint8 has a colour, (H, W) bool."""
     same = image[0] == color[0]
     for band, value in zip(image[1:], color[1:], strict=True):
         same &= band == value
@@ -430,7 +430,7 @@ def colour_problem(strange: Mapping[Color, int], known: Sequence[Color], pixels:
 
 
 def _count_colors(image: np.ndarray, where: np.ndarray) -> dict[Color, int]:
-    """Returns the colours (R, G, B) of the pixels where `where` (H, W) bool is True, each with its count."""
+    """The colours (R, G, B) of the pixels where `where` (H, W) bool is True, each with its count."""
     keys, counts = np.unique(_keys(image[:, where]), return_counts=True)
     return {
         (int(key) >> 16, int(key) >> 8 & 255, int(key) & 255): int(count)
@@ -439,7 +439,7 @@ def _count_colors(image: np.ndarray, where: np.ndarray) -> dict[Color, int]:
 
 
 def _count_values(labels: np.ndarray) -> dict[int, int]:
-    """Returns the values (integers, any shape) with their counts; counting bytes is 30 times faster than sorting."""
+    """The values (integers, any shape) with their counts; counting bytes is 30 times faster than sorting."""
     if labels.dtype != np.uint8:
         values, sums = np.unique(labels, return_counts=True)
         return {int(value): int(count) for value, count in zip(values, sums, strict=True)}
@@ -451,7 +451,7 @@ def _count_values(labels: np.ndarray) -> dict[int, int]:
 
 
 def _qgis_style(colors: dict[int, tuple[int, int, int, int]], names: dict[int, str]) -> str:
-    """Returns a QGIS layer style with the paletted raster renderer on band 1."""
+    """A QGIS layer style with the paletted raster renderer on band 1."""
     entries = "\n".join(
         f'        <paletteEntry value="{value}" color="#{r:02x}{g:02x}{b:02x}" alpha="{alpha}" '
         f"label={quoteattr(names.get(value, str(value)))}/>"
@@ -479,7 +479,7 @@ def _table(colors: ColorValues, unknown: int) -> np.ndarray:
 
 
 def _keys(image: np.ndarray) -> np.ndarray:
-    """Returns (…) uint32, red << 16 | green << 8 | blue; writing bytes is twice as fast as shifting."""
+    """(…) uint32, red << 16 | green << 8 | blue; writing bytes is twice as fast as shifting."""
     keys = np.zeros((*image.shape[1:], 4), np.uint8)
     for byte, band in zip((2, 1, 0), image, strict=True):
         keys[..., byte] = band

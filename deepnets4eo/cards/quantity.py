@@ -53,18 +53,18 @@ class Quantity:
         return (self.name, "standard deviation")[: self.num_channels]
 
     def known_mask(self, values: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Return where values, of any shape, are possible ones and not void."""
+        """Where values, of any shape, are possible ones and not void."""
         with np.errstate(invalid="ignore"):
             known = (values >= self.low) & (values <= self.high) & np.isfinite(values)
         return known & (values != 0) if self.zero == "void" else known
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values; infinite limits are left out."""
+        """Plain values; infinite limits are left out."""
         return {key: value for key, value in asdict(self).items() if value not in (math.inf, -math.inf)}
 
     @classmethod
     def from_dict(cls, values: Any, where: str) -> Quantity:
-        """Return the quantity that `to_dict` described. Raises InputError, naming `where` it was read."""
+        """The quantity that `to_dict` described. Raises InputError, naming `where` it was read."""
         try:
             return TypeAdapter(cls).validate_python(dict(values))
         except (TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
@@ -73,12 +73,12 @@ class Quantity:
             ) from error
 
     def to_tags(self) -> dict[str, str]:
-        """Return the tag of rasters of this quantity."""
+        """The tag of rasters of this quantity."""
         return {TAG: json.dumps(self.to_dict())}
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str], where: str) -> Quantity | None:
-        """Return the quantity in the tags of a raster; None without one. Raises InputError for a tag that cannot be read."""
+        """The quantity in the tags of a raster; None without one. Raises InputError for a tag that cannot be read."""
         if TAG not in tags:
             return None
         name = f"the tag {TAG} of {where}"

@@ -8,7 +8,7 @@ import typer
 
 
 def recipe_names(incomplete: str) -> list[str]:
-    """Returns the recipes that start with `incomplete`.
+    """The recipes that start with `incomplete`.
 
     >>> recipe_names("unet-resnet3")
     ['unet-resnet34']
@@ -19,14 +19,14 @@ def recipe_names(incomplete: str) -> list[str]:
 
 
 def dataset_names(incomplete: str) -> list[str]:
-    """Returns the dataset cards that start with `incomplete`."""
+    """The dataset cards that start with `incomplete`."""
     from deepnets4eo.cards import catalog
 
     return _starting_with(incomplete, catalog.datasets())
 
 
 def legend_names(incomplete: str) -> list[str]:
-    """Returns the legends that start with `incomplete`."""
+    """The legends that start with `incomplete`."""
     from deepnets4eo.cards import catalog
 
     return _starting_with(incomplete, catalog.legends())
@@ -38,7 +38,7 @@ def card_names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def protocol_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Returns the protocols `DATASET/PROTOCOL` that start with `incomplete`; with `--dataset` those of its card alone."""
+    """The protocols `DATASET/PROTOCOL` that start with `incomplete`; with `--dataset` those of its card alone."""
     from deepnets4eo.cards import catalog
     from deepnets4eo.cards.dataset_card import DatasetCard
     from deepnets4eo.errors import InputError
@@ -62,7 +62,7 @@ COMPLETED: dict[str, Callable[..., list[str]]] = {  # fields of settings classes
 
 
 def choices(*names: str) -> Callable[[str], list[str]]:
-    """Returns a function that completes one of `names`.
+    """A function that completes one of `names`.
 
     >>> choices("auto", "cpu", "cuda")("c")
     ['cpu', 'cuda']

@@ -43,7 +43,7 @@ def datasets(
 
 
 def _cards(name: str | None) -> dict[str, Any]:
-    """Returns one card, or the title of each."""
+    """One card, or the title of each."""
     from deepnets4eo.cards import catalog
     from deepnets4eo.cards.dataset_card import DatasetCard
 
@@ -53,7 +53,7 @@ def _cards(name: str | None) -> dict[str, Any]:
 
 
 def _legends(name: str | None) -> dict[str, Any]:
-    """Returns one legend, or the title of each."""
+    """One legend, or the title of each."""
     from deepnets4eo.cards.legend import Legend
 
     if name is not None:

@@ -191,7 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def unknown_verb(name: str, verbs: Iterable[str]) -> str:
-    """Returns the message for a verb that does not exist.
+    """The message for a verb that does not exist.
 
     >>> unknown_verb("damge", ["demo", "damage"])
     "No such verb 'damge'. Did you mean 'damage'?"
@@ -200,7 +200,7 @@ def unknown_verb(name: str, verbs: Iterable[str]) -> str:
 
 
 def unknown_option(error: Exception) -> str | None:
-    """Returns the message for an option that its verb lacks; Typer's class is not public, so it is known by two attributes."""
+    """The message for an option that its verb lacks; Typer's class is not public, so it is known by two attributes."""
     name, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
     if name is None or context is None or not hasattr(error, "possibilities"):
         return None
@@ -210,7 +210,7 @@ def unknown_option(error: Exception) -> str | None:
 
 
 def set_keys(context: Any) -> list[str]:
-    """Returns the keys of --set of the verb, as the shell completes them; none where the verb completes none."""
+    """The keys of --set of the verb, as the shell completes them; none where the verb completes none."""
     return [
         item.value.removesuffix("=")
         for parameter in context.command.get_params(context)
@@ -220,7 +220,7 @@ def set_keys(context: Any) -> list[str]:
 
 
 def option_names(context: Any) -> list[str]:
-    """Returns the names of all options of the verb that a context of the parser belongs to, such as `--out`."""
+    """The names of all options of the verb that a context of the parser belongs to, such as `--out`."""
     return [
         name
         for parameter in context.command.get_params(context)

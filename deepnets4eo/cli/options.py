@@ -115,7 +115,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def memory_bytes(text: str) -> int:
-    """Returns the number of bytes of `4GB`, `500 MB` or a number; InputError for other text."""
+    """The number of bytes of `4GB`, `500 MB` or a number; InputError for other text."""
     match = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)I?B?\s*", text.upper())
     if not match:
         raise InputError(f"--memory {text} is not a size. Write it like 4GB or 500MB.")
@@ -123,7 +123,7 @@ def memory_bytes(text: str) -> int:
 
 
 def threads_alone(workers: str) -> int:
-    """Returns the number of threads of --workers; InputError for other processes, where a verb has no blocks for them."""
+    """The number of threads of --workers; InputError for other processes, where a verb has no blocks for them."""
     from deepnets4eo.jobs.executors import Workers as Who
 
     who = Who.parse(workers)
@@ -145,12 +145,12 @@ def others_alone(workers: str | None) -> Who:
 
 
 def part_is_done(part: Part, out: Path) -> str:
-    """Returns the line that says that a part of a job is done, and how the job is completed."""
+    """The line that says that a part of a job is done, and how the job is completed."""
     return f"part {part} is done and kept beside {out}. When all are: the same command with --resume in place of --part"
 
 
 def formats(also: str | None) -> list[str] | None:
-    """Returns the formats between the commas of --also, none of `none`; None where it is not given, for all."""
+    """The formats between the commas of --also, none of `none`; None where it is not given, for all."""
     return None if also is None else [name for name in split_names(also) if name != "none"]
 
 

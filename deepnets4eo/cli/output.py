@@ -71,12 +71,12 @@ class VisibleFormatter(logging.Formatter):
     """Log lines whose control characters are escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Returns the message of a record."""
+        """The message of a record."""
         return visible(super().format(record))
 
 
 def visible_warning(*parts: Any, **named: Any) -> str:
-    """Returns a library's warning as Python formats it, without control characters; replaces `formatwarning`."""
+    """A library's warning as Python formats it, without control characters; replaces `formatwarning`."""
     return visible(_format_warning(*parts, **named))
 
 

@@ -24,7 +24,7 @@ SYNTHETIC_MARK = " (SYNTHETIC)"
 
 
 def make_axes(axes: Axes | None = None, size_in: tuple[float, float] = (SIDE_IN, SIDE_IN)) -> Axes:
-    """Returns the given Axes, or those of a new figure of (width, height) inches."""
+    """The given Axes, or those of a new figure of (width, height) inches."""
     if axes is not None:
         return axes
     import matplotlib.pyplot as plt
@@ -33,7 +33,7 @@ def make_axes(axes: Axes | None = None, size_in: tuple[float, float] = (SIDE_IN,
 
 
 def make_row(number: int, *, with_key: bool = False) -> list[Axes]:
-    """Returns the Axes of a new figure that stand beside each other, with room for a key of colours at its right."""
+    """The Axes of a new figure that stand beside each other, with room for a key of colours at its right."""
     import matplotlib.pyplot as plt
 
     figure = plt.figure(figsize=(SIDE_IN * number + (2.0 if with_key else 0), SIDE_IN), layout="constrained")
@@ -41,7 +41,7 @@ def make_row(number: int, *, with_key: bool = False) -> list[Axes]:
 
 
 def stretch(bands: NDArray[Any], valid: Mask) -> ByteImage:
-    """Return bands (1 or 3, h, w) between their 2nd and 98th percentile as (h, w, 4) uint8, clear where not valid."""
+    """Bands (1 or 3, h, w) between their 2nd and 98th percentile as (h, w, 4) uint8, clear where not valid."""
     image = np.zeros((*valid.shape, 4), np.uint8)
     image[..., 3] = np.where(valid, 255, 0)
     if not valid.any():
@@ -78,7 +78,7 @@ def draw_image(axes: Axes, image: ByteImage, grid: Grid, title: str = "") -> Axe
 
 
 def aspect_ratio(grid: Grid) -> float:
-    """Returns the height of a unit by its width: 1, but for longitude and latitude, whose degrees differ."""
+    """The height of a unit by its width: 1, but for longitude and latitude, whose degrees differ."""
     if grid.crs is None or not grid.crs.geographic:
         return 1.0
     _, latitude = grid.affine * (grid.shape[1] / 2, grid.shape[0] / 2)
@@ -86,7 +86,7 @@ def aspect_ratio(grid: Grid) -> float:
 
 
 def color_patches(entries: Iterable[tuple[tuple[int, int, int], str]]) -> list[Patch]:
-    """Returns one swatch a pair of a colour (R, G, B 0–255) and its name."""
+    """One swatch a pair of a colour (R, G, B 0–255) and its name."""
     from matplotlib.patches import Patch
 
     return [

@@ -40,13 +40,13 @@ class Summary:
     in_colors: str = ""
 
     def text(self) -> str:
-        """Returns one line in angle brackets, and one line a fact."""
+        """One line in angle brackets, and one line a fact."""
         first = ", ".join(_clean(value) for value in self.head.values())
         lines = [f"<{_clean(self.title)}: {first}>" if first else f"<{_clean(self.title)}>"]
         return "\n".join(lines + [f"  {_clean(name)}: {_clean(value)}" for name, value in self.facts.items()])
 
     def html(self) -> str:
-        """Returns a table without scripts, pictures or anything from the network."""
+        """A table without scripts, pictures or anything from the network."""
         rows = "".join(
             f'<tr><th style="{CELL}">{_html(name)}</th><td style="{CELL}">{_html(value)}</td></tr>'
             for name, value in {**self.head, **self.facts}.items()
@@ -84,7 +84,7 @@ def grid_facts(grid: Grid) -> dict[str, str]:
 
 
 def count_text(number: int, one: str, several: str | None = None) -> str:
-    """Returns a number and its noun.
+    """A number and its noun.
 
     >>> count_text(1, "band"), count_text(2, "class", "classes")
     ('1 band', '2 classes')
@@ -93,7 +93,7 @@ def count_text(number: int, one: str, several: str | None = None) -> str:
 
 
 def list_names(names: Sequence[str], most: int = MOST_NAMES) -> str:
-    """Returns the first names, and an ellipsis where there are more.
+    """The first names, and an ellipsis where there are more.
 
     >>> list_names(["a", "b", "c"], most=2)
     'a, b, …'

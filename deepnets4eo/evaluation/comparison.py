@@ -52,7 +52,7 @@ IRRELEVANT = {"stored_in", "card.source"}  # they do not change the meaning of a
 
 
 def read_report(path: str | Path) -> Report:
-    """Returns a report that `evaluate --json` wrote; InputError names the file and the value that is wrong."""
+    """A report that `evaluate --json` wrote; InputError names the file and the value that is wrong."""
     report = read_json(path)
     try:
         _StoredReport.model_validate(report)
@@ -66,7 +66,7 @@ def read_report(path: str | Path) -> Report:
 
 
 def differences(first: Report, second: Report) -> list[str]:
-    """Returns the differences in the rules of two reports, in words; empty where they can be compared."""
+    """The differences in the rules of two reports, in words; empty where they can be compared."""
     lines = []
     if first.get("legend") != second.get("legend"):
         lines.append(f"legend {first.get('legend')} and {second.get('legend')}")
@@ -106,7 +106,7 @@ def compare(reports: Mapping[str, Report]) -> dict[str, dict[str, float | None]]
 
 
 def comparison_table(reports: Mapping[str, Report]) -> str:
-    """Returns `compare` as text in percent; of two results also the second minus the first, in points."""
+    """`compare` as text in percent; of two results also the second minus the first, in points."""
     table = compare(reports)
     names = list(reports)
     head = ["", *names, *(["difference"] if len(names) == 2 else [])]
@@ -121,7 +121,7 @@ def comparison_table(reports: Mapping[str, Report]) -> str:
 
 
 def full_table(report: Report, earlier: Report | None = None) -> str:
-    """Returns the tables of a report as text: its scores, those published on the same data, and the difference from an earlier one."""
+    """The tables of a report as text: its scores, those published on the same data, and the difference from an earlier one."""
     text = text_table(report)
     if report.get("published"):
         rows = {method: PublishedScores(**scores) for method, scores in report["published"].items()}
@@ -132,7 +132,7 @@ def full_table(report: Report, earlier: Report | None = None) -> str:
 
 
 def published_table(report: Report, published: Mapping[str, PublishedScores]) -> str:
-    """Returns a table of a result and of published ones of its protocol: F1 by class, overall accuracy in percent, kappa."""
+    """A table of a result and of published ones of its protocol: F1 by class, overall accuracy in percent, kappa."""
     without_borders = report.get("protocol", {}).get("card", {}).get("reference") == "eroded"
     part = (report.get("eroded") if without_borders else None) or report
     head = ["method", *part["classes"], "OA", "kappa"]
@@ -145,7 +145,7 @@ def published_table(report: Report, published: Mapping[str, PublishedScores]) ->
 
 
 def _reference_pixels(report: Report) -> list[int]:
-    """Returns the reference pixels of each class, which are the same for all predictions."""
+    """The reference pixels of each class, which are the same for all predictions."""
     if "confusion" not in report:
         return []
     rows = np.array(report["confusion"], np.int64).sum(axis=1)
@@ -181,7 +181,7 @@ def _number(value: float | None) -> str:
 
 
 def align_columns(rows: Sequence[Sequence[str]]) -> str:
-    """Returns rows of cells as text: the first column left, the others right."""
+    """Rows of cells as text: the first column left, the others right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for first, *others in rows:

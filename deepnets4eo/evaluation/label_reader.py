@@ -105,7 +105,7 @@ class LabelReader:
         return f"give {self._remedies.stored_legend}{name}, or " if known else ""
 
     def on(self, grid: Grid) -> LabelReader:
-        """Returns a reader of the same labels on another grid, by nearest neighbour."""
+        """A reader of the same labels on another grid, by nearest neighbour."""
         reader = object.__new__(LabelReader)
         reader.__dict__ = self.__dict__ | {"layer": self.layer.on(grid, "nearest")}
         return reader

@@ -96,7 +96,7 @@ class Intervals:
 
 
 def default_levels(unit: str) -> list[float]:
-    """Returns the levels of a quantity in metres; none for other units, whose size is not known."""
+    """The levels of a quantity in metres; none for other units, whose size is not known."""
     return list(LEVELS) if unit == "m" else []
 
 
@@ -120,7 +120,7 @@ class ValueRules:
     ] = None
 
     def edges(self, unit: str) -> list[float]:
-        """Returns the levels as numbers, by default those of the unit. Raises InputError for others, or where they do not ascend."""
+        """The levels as numbers, by default those of the unit. Raises InputError for others, or where they do not ascend."""
         if self.levels is None:
             return default_levels(unit)
         try:
@@ -132,7 +132,7 @@ class ValueRules:
         return edges
 
     def find_quantity(self, tags: Mapping[str, str], where: str) -> Quantity | None:
-        """Returns the quantity of a raster with these tags; None for labels. Raises InputError for one that is not known."""
+        """The quantity of a raster with these tags; None for labels. Raises InputError for one that is not known."""
         from deepnets4eo.cards.quantity import QUANTITIES, Quantity
 
         if self.quantity is not None:
@@ -190,7 +190,7 @@ class ReportFiles:
     ] = None
 
     def paths(self) -> list[Path]:
-        """Returns the files that are written."""
+        """The files that are written."""
         return [path for path in (self.json, self.csv, self.markdown, self.figure) if path is not None]
 
 
@@ -208,7 +208,7 @@ class SuspectOptions:
 
 
 def load_legend(name: str | None) -> Legend | None:
-    """Returns the legend of this name or YAML card; None for None."""
+    """The legend of this name or YAML card; None for None."""
     from deepnets4eo.cards.legend import Legend
 
     return Legend.load(name) if name else None

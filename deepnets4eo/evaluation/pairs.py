@@ -40,7 +40,7 @@ ENDINGS = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".vrt"}
 
 
 def pair_tiles(predictions: str | Path, references: str | Path) -> list[tuple[Path, Path]]:
-    """Returns (prediction, reference) of two folders by name: `area5.tif` fits `area5_noBoundary.tif`, also the reverse.
+    """(prediction, reference) of two folders by name: `area5.tif` fits `area5_noBoundary.tif`, also the reverse.
 
     InputError for a reference without one prediction; a prediction with several needs parts with CRS that do not overlap.
     """
@@ -103,7 +103,7 @@ def _stem_words(path: Path) -> list[str]:
 
 
 def _common_words(words: list[str], other: list[str]) -> int:
-    """Returns how many words two names share where one begins with the other, else 0."""
+    """How many words two names share where one begins with the other, else 0."""
     length = min(len(words), len(other))
     return length if words[:length] == other[:length] else 0
 
@@ -119,7 +119,7 @@ class DatasetPairs:
     reference: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain values for the report."""
+        """Plain values for the report."""
         return {"split": self.split, "part": self.part, "reference": self.reference, "tiles": list(self.tiles)}
 
 
@@ -299,7 +299,7 @@ def dataset_pairs(
 
 
 def _images(card: DatasetCard, root: Path, split: str, part: str) -> dict[str, list[Path]]:
-    """Returns files of the image layer, whose names predictions often have; scoring does not need them."""
+    """Files of the image layer, whose names predictions often have; scoring does not need them."""
     if IMAGE not in card.layout:
         return {}
     try:
@@ -323,7 +323,7 @@ def _candidates(folder: Path) -> Iterator[tuple[Path, list[str]]]:
 def _prediction(
     tile: str, tile_files: list[Path], candidates: list[tuple[Path, list[str]]], folder: Path
 ) -> Path | None:
-    """Returns the file whose name is the tile's or begins with it, or with the name of one of its files."""
+    """The file whose name is the tile's or begins with it, or with the name of one of its files."""
     names = [_words(tile), ["tile", *_words(tile)], _words(tile.rpartition("/")[2])]
     names += [_words(path.stem) for path in tile_files]
     for exact in (True, False):

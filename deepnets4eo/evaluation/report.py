@@ -26,7 +26,7 @@ Report = Mapping[str, Any]
 
 
 def scores(matrix: ConfusionMatrix, names: Sequence[str]) -> dict[str, Any]:
-    """Returns all scores by name: six numbers, four mappings by class, the counts; fractions, NaN where undefined."""
+    """All scores by name: six numbers, four mappings by class, the counts; fractions, NaN where undefined."""
     result: dict[str, Any] = {score: getattr(matrix, score) for score in OVERALL}
     for score in BY_CLASS:
         result[score] = {name: float(value) for name, value in zip(names, getattr(matrix, score), strict=True)}
@@ -65,7 +65,7 @@ def headline(report: Report) -> str:
 
 
 def markdown_table(report: Report) -> str:
-    """Returns the same table as Markdown."""
+    """The same table as Markdown."""
     if "classes" not in report:
         return value_tables.markdown_table(report)
     parts = []
@@ -81,12 +81,12 @@ def markdown_table(report: Report) -> str:
 
 
 def _markdown_items(lines: Sequence[str]) -> list[str]:
-    """Returns lines as items of a list."""
+    """Lines as items of a list."""
     return [f"- {markdown_text(line)}" for line in lines]
 
 
 def csv_table(report: Report) -> str:
-    """Returns one value a row: reference (full, eroded), score, class, fraction; of values see `value_tables.csv_table`."""
+    """One value a row: reference (full, eroded), score, class, fraction; of values see `value_tables.csv_table`."""
     if "classes" not in report:
         return value_tables.csv_table(report)
     rows: list[list[Any]] = [["reference", "score", "class", "value"]]
@@ -102,7 +102,7 @@ def csv_table(report: Report) -> str:
 
 
 def confusion_csv(report: Report) -> str:
-    """Returns the confusion matrix in pixels, rows = reference; the last column counts unpredicted pixels."""
+    """The confusion matrix in pixels, rows = reference; the last column counts unpredicted pixels."""
     rows = [["reference \\ prediction", *report["classes"], "unpredicted"]]
     for name, row in zip(report["classes"], report["confusion"], strict=True):
         rows.append([name, *row, report["unpredicted"][name]])
@@ -171,7 +171,7 @@ def _class_rows(part: Report) -> Iterator[Sequence[str]]:
 
 
 def _overall_lines(part: Report, intervals: Mapping[str, Sequence[float]] | None, title: str) -> list[str]:
-    """Returns the overall scores; only the full reference has intervals."""
+    """The overall scores; only the full reference has intervals."""
     lines = []
     for score in OVERALL:
         line = f"{score.replace('_', ' ')}: {percent(part[score])}"
@@ -209,7 +209,7 @@ def _align_row(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Returns a share of 0–1 in percent with two digits; a dash for None and NaN."""
+    """A share of 0–1 in percent with two digits; a dash for None and NaN."""
     return "–" if value is None or math.isnan(value) else f"{100 * value:.2f}"
 
 

@@ -80,7 +80,7 @@ class Protocol:
         return self.unknown or (self.withheld.unknown if self.withheld is not None else "error")
 
     def apply_changes(self, changes: ProtocolChanges) -> Protocol:
-        """Returns the protocol with the given changes. Raises InputError for a legend or a run that is not known."""
+        """The protocol with the given changes. Raises InputError for a legend or a run that is not known."""
         return replace(
             self,
             erode_px=self.erode_px if changes.erode is None else changes.erode,
@@ -93,7 +93,7 @@ class Protocol:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain values for the report."""
+        """Plain values for the report."""
         stored = {"prediction": self.prediction_legend, "reference": self.reference_legend}
         return {
             "name": self.name,
@@ -262,7 +262,7 @@ def evaluate_pairs(
 
 
 def order_note(matrix: ConfusionMatrix, legend: Legend) -> str:
-    """Returns the sentence that another order of the classes would explain the confusion; "" where none does.
+    """The sentence that another order of the classes would explain the confusion; "" where none does.
 
     >>> order_note(ConfusionMatrix.from_matrix(np.diag([5, 5, 5, 5, 5, 5])), Legend.load("isprs"))
     ''
@@ -333,7 +333,7 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
 
 
 def grid_note(name: str, predicted: Grid, truth: Grid) -> str:
-    """Returns how the prediction is brought onto the reference's grid; GridError where that is not possible."""
+    """How the prediction is brought onto the reference's grid; GridError where that is not possible."""
     if same_grid(predicted, truth):
         return ""
     if (predicted.crs is None) != (truth.crs is None):

@@ -32,13 +32,13 @@ LEAST_PX = 16  # of a region: single pixels along borders are nearly always in d
 
 
 def class_thresholds(sums: NDArray[np.floating[Any]], counts: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-    """Return the mean probability (K,) of a class over samples labelled so, by sums and counts; infinite without samples."""
+    """The mean probability (K,) of a class over samples labelled so, by sums and counts; infinite without samples."""
     mean = sums / np.maximum(counts, 1)
     return np.where(counts > 0, mean - ROUNDING, np.inf)
 
 
 def confident_classes(probabilities: NDArray[np.floating[Any]], thresholds: NDArray[np.float64]) -> ByteImage:
-    """Return the most probable class (K, ...) that reaches its threshold (K,), void where none does.
+    """The most probable class (K, ...) that reaches its threshold (K,), void where none does.
 
     >>> confident_classes(np.array([[0.9, 0.5, 0.3], [0.1, 0.5, 0.7]]), np.array([0.8, 0.6])).tolist()
     [0, 255, 1]

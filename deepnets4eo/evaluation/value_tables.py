@@ -31,7 +31,7 @@ TITLES = {
 
 
 def text_table(report: Mapping[str, Any]) -> str:
-    """Returns the scores of a report as text: all pixels, then those by class and by level."""
+    """The scores of a report as text: all pixels, then those by class and by level."""
     rows = _table(report)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
@@ -39,7 +39,7 @@ def text_table(report: Mapping[str, Any]) -> str:
 
 
 def markdown_table(report: Mapping[str, Any]) -> str:
-    """Returns the same table as Markdown."""
+    """The same table as Markdown."""
     head, *rows = [[markdown_text(cell) for cell in row] for row in _table(report)]
     lines = [f"| {' | '.join(row)} |" for row in (head, ["---", *["---:"] * (len(head) - 1)], *rows)]
     remarks = [f"- {markdown_text(remark)}" for remark in _remarks(report)]
@@ -47,7 +47,7 @@ def markdown_table(report: Mapping[str, Any]) -> str:
 
 
 def csv_table(report: Mapping[str, Any]) -> str:
-    """Returns one value a row: group (all, class, level), its name, score, value."""
+    """One value a row: group (all, class, level), its name, score, value."""
     rows: list[list[Any]] = [["group", "name", "score", "value"]]
     for group, name, scores in _groups(report):
         rows += [[group, name, score, "" if math.isnan(scores[score]) else repr(scores[score])] for score in SCORES]

@@ -305,7 +305,7 @@ def squared_normals(outlines: OutlinePoints) -> NDArray[np.complex64]:
 
 
 def edge_agreement(field: Spectrum, outlines: OutlinePoints, radius_px: int) -> NDArray[np.float32]:
-    """Return how well edges of a field (h, w) follow N outlines at every shift, (N, 2r + 1, 2r + 1): 1 all along, −1 across."""
+    """How well edges of a field (h, w) follow N outlines at every shift, (N, 2r + 1, 2r + 1): 1 all along, −1 across."""
     height, width = field.shape
     side = 2 * radius_px + 1
     padded = np.zeros((height + side - 1, width + side - 1), np.complex64)

@@ -26,7 +26,7 @@ KEYED = ("GPKG", "SQLite", "OpenFileGDB")  # drivers of files that keep a key of
 
 
 def read_table(source: str | Path, layer: str | None = None) -> gpd.GeoDataFrame:
-    """Return every row and column of a vector file; the index is `ids.ROW_KEY` where the file has keys, xBD has `xbd_pixels`.
+    """Every row and column of a vector file; the index is `ids.ROW_KEY` where the file has keys, xBD has `xbd_pixels`.
 
     InputError for a file that cannot be read, unpacks to too much, or leaves the layer open.
     """
@@ -127,7 +127,7 @@ def _with_row_keys(table: gpd.GeoDataFrame, path: Path, about: dict[str, Any]) -
 
 
 def _feature_ids(path: Path) -> list[str | int | float | None] | None:
-    """Return the `id` beside each GeoJSON feature's properties, None without; GDAL keeps only whole numbers."""
+    """The `id` beside each GeoJSON feature's properties, None without; GDAL keeps only whole numbers."""
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     if '"id"' not in text:
         return None

@@ -62,7 +62,7 @@ def make_ids(table: gpd.GeoDataFrame, id_column: str | None, source: str) -> Ids
 
 
 def usable_column(table: gpd.GeoDataFrame) -> tuple[Any, str]:
-    """Return the first of `ID_COLUMNS` of which more than half the values differ; and why the first that exists does not serve."""
+    """The first of `ID_COLUMNS` of which more than half the values differ; and why the first that exists does not serve."""
     names = {str(column).lower(): column for column in reversed(table.columns)}
     passed_over = ""
     for column in (names[name] for name in ID_COLUMNS if name in names):

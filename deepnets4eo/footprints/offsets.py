@@ -96,7 +96,7 @@ class FootprintAlignment:
         return result
 
     def offsets_px(self, grid: Grid, points: Points, rows: slice = slice(None)) -> Points:
-        """Return the offsets as another grid sees them, whose axes, pixels and CRS may differ from those of the image.
+        """The offsets as another grid sees them, whose axes, pixels and CRS may differ from those of the image.
 
         points : (M, 2) where the footprints of `rows` lie, pixels (col, row) of `grid`. Returns (M, 2) in its pixels, 0
         where a footprint lies beyond the reach of the image's CRS. Errors: GridError where only one grid has a CRS."""

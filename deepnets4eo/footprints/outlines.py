@@ -24,13 +24,13 @@ MOST_FILLED = 0.5  # share of an outline's area that all the outlines in it take
 
 
 def larger_than_buildings(outlines: NDArray[np.object_], pixel_m: float) -> NDArray[np.bool_]:
-    """Return (N,) bool: which outlines, polygons in pixels of `pixel_m` metres, cover more than any building does."""
+    """(N,) bool: which outlines, polygons in pixels of `pixel_m` metres, cover more than any building does."""
     too_large: NDArray[np.bool_] = shapely.area(outlines) * pixel_m**2 > LARGEST_M2
     return too_large
 
 
 def encloses_others(outlines: NDArray[np.object_]) -> NDArray[np.bool_]:
-    """Return (N,) bool: outlines around many others with open ground between, as those of districts."""
+    """(N,) bool: outlines around many others with open ground between, as those of districts."""
     area = shapely.area(outlines)
     enclosing = np.zeros(len(outlines), bool)
     wide = area > LEAST_WIDTH * shapely.length(outlines) ** 2
@@ -64,7 +64,7 @@ def _inside(outlines: NDArray[np.object_], large: Indices) -> tuple[Indices, Ind
 
 
 def repeated_outlines(outlines: NDArray[np.object_]) -> NDArray[np.bool_]:
-    """Return (N,) bool: which outlines are the same, point by point, as one before them; empty ones are not."""
+    """(N,) bool: which outlines are the same, point by point, as one before them; empty ones are not."""
     repeated = np.zeros(len(outlines), bool)
     boxes = pd.DataFrame(shapely.bounds(outlines).reshape(-1, 4)).dropna()
     several = boxes.index[boxes.duplicated(keep=False)].to_numpy(np.intp)
@@ -78,7 +78,7 @@ def without(outlines: NDArray[np.object_], unwanted: NDArray[np.bool_]) -> NDArr
 
 
 def order_by_place(*keys: NDArray[np.number[Any]]) -> Indices:
-    """Return numbers (N,) of outlines in the order of their keys, each (N,) or (N, K), NaN last."""
+    """Numbers (N,) of outlines in the order of their keys, each (N,) or (N, K), NaN last."""
     order: Indices = np.lexsort(np.column_stack(keys).T[::-1])
     return order
 

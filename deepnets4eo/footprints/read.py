@@ -93,7 +93,7 @@ class Footprints:
         return self.frame.crs
 
     def to(self, crs: Any) -> Footprints:
-        """Return the same footprints in another CRS; outlines beyond its reach become empty.
+        """The same footprints in another CRS; outlines beyond its reach become empty.
 
         Errors: GridError where the footprints have no CRS, or none of them can be expressed in `crs`."""
         if self.frame.crs is None:
@@ -112,7 +112,7 @@ class Footprints:
         return replace(self, frame=moved.set_geometry(mend_polygons(outlines)[0], crs=moved.crs))
 
     def in_pixels(self, grid: Grid) -> np.ndarray:
-        """Return the outlines (N,) in the pixel coordinates of `grid`: x = column, y = row, (0, 0) the outer corner.
+        """The outlines (N,) in the pixel coordinates of `grid`: x = column, y = row, (0, 0) the outer corner.
 
         xBD outlines come from the label file itself when the grid has no CRS. Errors: GridError where only one of the
         two has a CRS."""

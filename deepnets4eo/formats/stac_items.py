@@ -30,7 +30,7 @@ class Asset(NamedTuple):
 
 
 def asset_of(text: str) -> Asset | None:
-    """Return the asset that ITEM.json, ITEM.json#ASSET or an item's address refers to; None for other texts.
+    """The asset that ITEM.json, ITEM.json#ASSET or an item's address refers to; None for other texts.
 
     InputError for an item that cannot be read, leaves the asset open, or lies on disk and refers to an address.
 

@@ -118,7 +118,7 @@ def _virtual(architecture: str, sizes: Sequence[int], arguments: dict[str, Any],
 
 
 def encoder_stages(encoder: nn.Module, name: str) -> tuple[list[nn.Module], bool]:
-    """Return an encoder's stages, and whether the decoder also gets the image; InputError for encoders that are no chain."""
+    """An encoder's stages, and whether the decoder also gets the image; InputError for encoders that are no chain."""
     for attributes, split in KINDS:
         if all(hasattr(encoder, name) for name in attributes):
             stages = split(encoder)

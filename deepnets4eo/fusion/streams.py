@@ -65,7 +65,7 @@ def one_each(value: Any, count: int, name: str) -> list[Any]:
 
 
 def first_weights(weights: str | None, count: int) -> list[str | None]:
-    """Return the source of each stream's first weights, separated by commas; streams without one start at random."""
+    """The source of each stream's first weights, separated by commas; streams without one start at random."""
     sources = [source.strip() or None for source in (weights or "").split(",")]
     if len(sources) > count:
         raise InputError(
@@ -106,7 +106,7 @@ class Streams(nn.Module):
         self.fill = nn.ParameterList(nn.Parameter(torch.zeros(shape)) for shape in shapes)
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], list[Tensor] | None]:
-        """Return the streams (N, size, H, W) of an image (N, sum of sizes, H, W), and flags (N, 1, 1, 1) of 1 or 0.
+        """The streams (N, size, H, W) of an image (N, sum of sizes, H, W), and flags (N, 1, 1, 1) of 1 or 0.
 
         The flags are None unless `absent` is "silent": then all streams count."""
         if image.shape[1] != sum(self.sizes):

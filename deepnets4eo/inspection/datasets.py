@@ -36,7 +36,7 @@ LEVELS_UP = 2
 
 
 def recognise(root: Path) -> DatasetCard | None:
-    """Returns the card whose layout fits the folder best; None where none fits."""
+    """The card whose layout fits the folder best; None where none fits."""
     cards = [DatasetCard.load(name) for name in datasets()]
     for find in (find_tiles, find_split_tiles):  # the latter: a folder of one split
         fits = [len({layer for sources in find(card, root).values() for layer in sources}) for card in cards]
@@ -76,7 +76,7 @@ def inspect_dataset(
 
 
 def _needed_layers(card: DatasetCard, tiles: Tiles) -> list[str]:
-    """Returns the layers that each tile must have: image, labels and all others of any tile, but no variants."""
+    """The layers that each tile must have: image, labels and all others of any tile, but no variants."""
     present = {layer for sources in tiles.values() for layer in sources}
     variants = {layer for layers in card.variants.values() for layer in layers}
     return [
@@ -112,7 +112,7 @@ def _inspect_splits(
 
 
 def _missing_files(card: DatasetCard, tiles: Tiles, needed: Sequence[str]) -> list[str]:
-    """Returns what tiles lack: all files, then layers, but not those that go by other names, as {site} beside {scene}."""
+    """What tiles lack: all files, then layers, but not those that go by other names, as {site} beside {scene}."""
     named_by = {
         layer: {names[-1] for pattern in patterns if (names := re.findall(r"\{(\w+)\}", pattern))}
         for layer, patterns in card.layout.items()
@@ -272,12 +272,12 @@ def _example(card: DatasetCard) -> str:
 
 
 def tiles_of_folder(card: DatasetCard, folder: Path) -> Tiles:
-    """Returns the tiles of a dataset's folder, or of the folder of one of its splits, such as xbd/train; {} for none."""
+    """The tiles of a dataset's folder, or of the folder of one of its splits, such as xbd/train; {} for none."""
     return find_tiles(card, folder) or find_split_tiles(card, folder)
 
 
 def find_split_tiles(card: DatasetCard, folder: Path) -> Tiles:
-    """Returns the tiles of a folder that is the first folder of the card's layout; empty where it is not."""
+    """The tiles of a folder that is the first folder of the card's layout; empty where it is not."""
     folder = folder.resolve() if folder.name in ("", "..") else folder
     layout = {
         layer: patterns
@@ -290,7 +290,7 @@ def find_split_tiles(card: DatasetCard, folder: Path) -> Tiles:
 
 
 def nearby_folder(card: DatasetCard, folder: Path) -> Path | None:
-    """Returns the folder above or below one without tiles that holds the dataset; None where there is none."""
+    """The folder above or below one without tiles that holds the dataset; None where there is none."""
     full = folder.resolve()
     for parent in list(full.parents)[:LEVELS_UP]:
         if _inside(full, find_tiles(card, parent)):

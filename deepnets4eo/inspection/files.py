@@ -131,7 +131,7 @@ def inspect(path: str, legend: Legend | None = None) -> Inspection:
 
 
 def overlaps(inspections: Sequence[Inspection]) -> list[str]:
-    """Returns how much each file with a position covers each other one; one line where three or more have one grid."""
+    """How much each file with a position covers each other one; one line where three or more have one grid."""
     with_grid = [item for item in inspections if item.grid is not None]
     if len(with_grid) > 2 and all(item.grid == with_grid[0].grid for item in with_grid):
         return [f"{', '.join(item.path for item in with_grid)} lie on one grid."]

@@ -179,14 +179,14 @@ def _apart(values: NDArray[np.float64], most: float, hidden: Mask, *, whole: boo
 
 
 def bright_value(image: Layer) -> float | None:
-    """Return what 95 % of a uint8 image's values do not reach (below `DARKEST`: night); None without valid pixels."""
+    """What 95 % of a uint8 image's values do not reach (below `DARKEST`: night); None without valid pixels."""
     values = [data[:, valid].ravel()[::STEP] for data, valid in map(image.read, sample_windows(image.shape))]
     pixels = np.concatenate(values)
     return float(np.percentile(pixels, BRIGHT_PERCENTILE)) if pixels.size else None
 
 
 def is_grey(image: Layer) -> bool:
-    """Return whether all bands hold the same values; False without valid pixels."""
+    """Whether all bands hold the same values; False without valid pixels."""
     seen = False
     for data, valid in map(image.read, sample_windows(image.shape)):
         if (data[:1, valid] != data[1:, valid]).any():
@@ -196,7 +196,7 @@ def is_grey(image: Layer) -> bool:
 
 
 def describe_unmasked_band(layer: Layer) -> tuple[str, str] | None:
-    """Return what was done with a band marked as alpha that shows something, and a remedy; else None."""
+    """What was done with a band marked as alpha that shows something, and a remedy; else None."""
     name = layer.unmasked_band
     if name is None:
         return None

@@ -42,7 +42,7 @@ CLUSTER = {
 
 
 def check_address(address: str) -> str:
-    """Return the address of a scheduler that only this computer reaches, or that requires certificates. Errors: InputError."""
+    """The address of a scheduler that only this computer reaches, or that requires certificates. Errors: InputError."""
     parts = urlsplit(address)
     if parts.scheme == "tls" or parts.hostname == "localhost":
         return address

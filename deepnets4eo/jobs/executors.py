@@ -87,7 +87,7 @@ class Workers:
 
     @classmethod
     def parse(cls, text: str) -> Workers:
-        """Return what `4`, `processes:4`, `dask:4` or `tcp://127.0.0.1:8786` says; InputError for addresses open to others."""
+        """What `4`, `processes:4`, `dask:4` or `tcp://127.0.0.1:8786` says; InputError for addresses open to others."""
         if match := re.fullmatch(r"(?:(processes|dask):)?(\d{1,6})", text.strip()):
             kind, count = match[1], int(match[2])
             if count >= 1:

@@ -50,7 +50,7 @@ class Journal:
     kinds: tuple[type, ...] = ()
 
     def run(self, name: str, step: Callable[[], T], *, complete: Callable[[], bool] = lambda: True) -> T:
-        """Return a step's result: what an earlier job kept, else what `step()` returns, kept if complete."""
+        """A step's result: what an earlier job kept, else what `step()` returns, kept if complete."""
         if self.folder is None:
             return step()
         kept = self.recall(name)
@@ -70,20 +70,20 @@ class Journal:
         return result
 
     def tiles(self, name: str) -> Journal:
-        """Return the journal of a step that is itself many blocks of work, such as tiles or blocks of an image."""
+        """The journal of a step that is itself many blocks of work, such as tiles or blocks of an image."""
         return Journal(self.folder_of(name), self.grids, self.kinds)
 
     def folder_of(self, name: str) -> Path | None:
-        """Return the folder for what a step keeps by itself; None where nothing is kept."""
+        """The folder for what a step keeps by itself; None where nothing is kept."""
         return None if self.folder is None else self.folder / name
 
     def names(self) -> list[str]:
-        """Return the names of the finished blocks of work, sorted; that a file is damaged shows when it is read."""
+        """The names of the finished blocks of work, sorted; that a file is damaged shows when it is read."""
         files = [] if self.folder is None else self.folder.glob("*.npz")
         return sorted(file.stem for file in files if not file.name.startswith(PARTIAL))
 
     def get(self, name: str, keys: Collection[str] | None = None) -> dict[str, NDArray[Any]] | None:
-        """Return the arrays of a finished block of work, or those of some keys; None where it is not finished, or damaged."""
+        """The arrays of a finished block of work, or those of some keys; None where it is not finished, or damaged."""
         if self.folder is None:
             return None
         try:

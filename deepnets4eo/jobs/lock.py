@@ -64,7 +64,7 @@ def output_lock(*outputs: str | Path | None, shared: bool = False) -> Iterator[N
 
 
 def scratch_home(out: Path) -> Path:
-    """Return the folder for a job's own files beside `out`: `out` itself where it is a volume, or its parent read-only."""
+    """The folder for a job's own files beside `out`: `out` itself where it is a volume, or its parent read-only."""
     inside = out.is_dir() and (os.path.ismount(out) or not os.access(out.parent, os.W_OK))
     return out if inside else out.parent
 
@@ -89,7 +89,7 @@ def _lock_one(out: Path, *, shared: bool) -> Iterator[None]:
 
 
 def _acquire(path: Path, out: Path, *, shared: bool) -> int:
-    """Return the open lock file, locked. Raises OutputError, which names the process that has it."""
+    """The open lock file, locked. Raises OutputError, which names the process that has it."""
     while True:
         file = open_own(path, os.O_RDWR | os.O_CREAT)
         if not _try_lock(file, shared=shared):

@@ -38,7 +38,7 @@ def is_complete(out: Path) -> bool:
 
 
 def check_job_output(out: Path, *, overwrite: bool, resume: bool) -> bool:
-    """Return whether products in `out` may be replaced, on request or to resume; else OutputError, CompleteError when all is done."""
+    """Whether products in `out` may be replaced, on request or to resume; else OutputError, CompleteError when all is done."""
     replaced = overwrite or (resume and was_interrupted(out))
     check_overwrite(out, overwrite=replaced, complete=resume and is_complete(out))
     return replaced

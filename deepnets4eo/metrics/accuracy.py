@@ -68,7 +68,7 @@ class AreaEstimate:
     area_margin: np.ndarray
 
     def to_dict(self, names: Sequence[str]) -> dict[str, Any]:
-        """Returns plain values, the arrays as mappings of class name to value."""
+        """Plain values, the arrays as mappings of class name to value."""
         return {
             name: value if isinstance(value, float) else dict(zip(names, map(float, value), strict=True))
             for name, value in vars(self).items()

@@ -60,7 +60,7 @@ def erode_boundaries(labels: np.ndarray, radius_px: int) -> np.ndarray:
 
 
 def dilate(mask: np.ndarray, radius_px: int) -> np.ndarray:
-    """Returns (H, W) bool: True where a True pixel lies within the disc dx² + dy² ≤ radius_px².
+    """(H, W) bool: True where a True pixel lies within the disc dx² + dy² ≤ radius_px².
 
     >>> dilate(np.array([[True, False, False, False]]), 2).tolist()
     [[True, True, True, False]]
@@ -69,7 +69,7 @@ def dilate(mask: np.ndarray, radius_px: int) -> np.ndarray:
 
 
 def _over_disc(values: np.ndarray, radius_px: int, extreme: np.ufunc, neutral: int) -> np.ndarray:
-    """Returns the greatest or smallest value in the disc around each pixel, row by row: 4 · radius comparisons."""
+    """The greatest or smallest value in the disc around each pixel, row by row: 4 · radius comparisons."""
     height, width = values.shape
     wide = np.pad(values, radius_px, constant_values=neutral)
     result = values.copy()
@@ -198,7 +198,7 @@ class BoundaryScores:
         return float(defined.mean()) if defined.size else float("nan")
 
     def to_dict(self, names: Sequence[str]) -> dict[str, Any]:
-        """Returns plain values for a report: each score by class, and the mean."""
+        """Plain values for a report: each score by class, and the mean."""
         by_class = {
             score: {name: float(value) for name, value in zip(names, getattr(self, score), strict=True)}
             for score in ("f1", "precision", "recall")
@@ -208,7 +208,7 @@ class BoundaryScores:
 
 
 def boundary_pixels(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Returns True for pixels with another class, not void, above, below, left or right of them.
+    """True for pixels with another class, not void, above, below, left or right of them.
 
     >>> boundary_pixels(np.array([[0, 0, 1, 1, 255, 2]], np.uint8)).tolist()
     [[False, True, True, False, False, False]]

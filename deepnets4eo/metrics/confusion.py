@@ -52,7 +52,7 @@ class ConfusionMatrix:
 
     @classmethod
     def from_matrix(cls, matrix: np.ndarray | Sequence[Sequence[int]]) -> ConfusionMatrix:
-        """Returns a confusion matrix from known counts (K, K), integers, rows = reference."""
+        """A confusion matrix from known counts (K, K), integers, rows = reference."""
         counts = np.asarray(matrix)
         if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not np.issubdtype(counts.dtype, np.integer):
             raise InputError(f"Got counts {counts.shape} {counts.dtype}, expected square integers, rows = reference.")
@@ -103,7 +103,7 @@ class ConfusionMatrix:
         return self
 
     def __add__(self, other: ConfusionMatrix) -> ConfusionMatrix:
-        """Returns the counts of both, as if all pixels had been counted in one."""
+        """The counts of both, as if all pixels had been counted in one."""
         if self.num_classes != other.num_classes:
             raise InputError(f"Got {self.num_classes} and {other.num_classes} classes; add those of one legend only.")
         result = ConfusionMatrix.from_matrix(self.matrix + other.matrix)
@@ -111,7 +111,7 @@ class ConfusionMatrix:
         return result
 
     def ignoring(self, classes: Iterable[int]) -> ConfusionMatrix:
-        """Returns the counts without the reference pixels of `classes`; predicting one of them elsewhere stays an error.
+        """The counts without the reference pixels of `classes`; predicting one of them elsewhere stays an error.
 
         The ignored classes are no longer among the classes of the result: K − len(classes) rows and columns.
         InputError for an index that is not 0 … K − 1, and where no class would be left."""
@@ -200,7 +200,7 @@ class ConfusionMatrix:
 
 
 def _to_bytes(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Returns labels as uint8; what is no class becomes void."""
+    """Labels as uint8; what is no class becomes void."""
     if labels.dtype == np.uint8:
         return labels
     return np.where((labels >= 0) & (labels < num_classes), labels, VOID).astype(np.uint8)

@@ -50,7 +50,7 @@ class DetectionScores:
     missed: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain values."""
+        """Plain values."""
         return asdict(self)
 
 
@@ -166,7 +166,7 @@ def _pairs_within(
 
 
 def _difficult(reference: gpd.GeoDataFrame) -> NDArray[np.bool_]:
-    """Returns which objects are marked as difficult (N,); a missing mark means no."""
+    """Which objects are marked as difficult (N,); a missing mark means no."""
     if DIFFICULT not in reference.columns:
         return np.zeros(len(reference), bool)
     column = reference[DIFFICULT]
@@ -203,7 +203,7 @@ def _on_one_plane(
 
 
 def scores_of(hit: NDArray[np.bool_], scores: NDArray[np.float64], total: int) -> DetectionScores:
-    """Returns the scores from hits (N,) and the number of reference objects.
+    """The scores from hits (N,) and the number of reference objects.
 
     >>> scores_of(np.array([True, False, True]), np.array([0.9, 0.8, 0.7]), 4).average_precision.__round__(4)
     0.4167

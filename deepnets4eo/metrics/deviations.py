@@ -93,7 +93,7 @@ class DeviationScores:
         return int(self.count.sum())
 
     def coverage(self, share: int) -> float:
-        """Return the share of the pixels, 0–1, whose reference lies in the interval that should hold `share` % of them, 50 or 90."""
+        """The share of the pixels, 0–1, whose reference lies in the interval that should hold `share` % of them, 50 or 90."""
         return self.within[share] / self.pixels if self.pixels else float("nan")
 
     @property

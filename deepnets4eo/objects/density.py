@@ -138,7 +138,7 @@ def write_density_map(
 def _density(
     positions: NDArray[np.float64], cells: Grid, radius_m: float, window: Window | None
 ) -> NDArray[np.float32]:
-    """Return the map of a window; positions : (N, 2) column and row in cells."""
+    """The map of a window; positions : (N, 2) column and row in cells."""
     window = window or Window(0, 0, *cells.shape)
     if not (np.isfinite(radius_m) and radius_m >= 0):
         raise InputError(f"radius_m is {radius_m}, expected a number of metres of 0 or more.")
@@ -172,7 +172,7 @@ def _density(
 
 
 def _sides_m(cells: Grid) -> tuple[float, float]:
-    """Return the ground size of a cell; without a CRS the unit of the coordinates is the metre."""
+    """The ground size of a cell; without a CRS the unit of the coordinates is the metre."""
     if cells.crs is not None:
         return gsd_m(cells)
     a = cells.affine

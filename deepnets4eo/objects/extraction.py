@@ -182,7 +182,7 @@ def _split_region(polygon: shapely.Geometry, sides_m: tuple[float, float], rules
 
 
 def _outlines(pieces: Pieces, shift: Affine) -> NDArray[Any]:
-    """Return the outline of each piece on pixel corners."""
+    """The outline of each piece on pixel corners."""
     rings: list[list[shapely.Geometry]] = [[] for _ in range(int(pieces.max()))]
     for ring, number in rasterio.features.shapes(pieces, mask=pieces > 0, connectivity=4, transform=shift):
         rings[int(number) - 1].append(shapely.geometry.shape(ring))
@@ -210,7 +210,7 @@ def _merge_at_corners(polygons: NDArray[Any]) -> NDArray[Any]:
 
 
 def class_mask(labels: Layer, value: int, opening_m: float = 0.0, legend: Legend | None = None) -> Read:
-    """Return a reader of windows (1, h, w): 1 where the label is `value` after an opening by a disc of `opening_m`.
+    """A reader of windows (1, h, w): 1 where the label is `value` after an opening by a disc of `opening_m`.
 
     Audebert et al., Remote Sensing 9(4):368, 2017. Peak memory: 40 bytes a pixel of a window.
 
@@ -239,7 +239,7 @@ def class_mask(labels: Layer, value: int, opening_m: float = 0.0, legend: Legend
 
 
 def open_mask(mask: NDArray[np.bool_], radius_m: float, sides_m: tuple[float, float]) -> NDArray[np.bool_]:
-    """Return the opening of (h, w) bool by the disc within `radius_m`; beyond the array nothing is set."""
+    """The opening of (h, w) bool by the disc within `radius_m`; beyond the array nothing is set."""
     near = radius_m + 1e-6 * min(sides_m)  # centres exactly on the circle belong to the disc
     eroded = distance_transform_edt(np.pad(mask, 1), sides_m)[1:-1, 1:-1] > near
     if not eroded.any():

@@ -26,7 +26,7 @@ def split_at_necks(
     depth: float = DEPTH,
     connectivity: int = 4,
 ) -> Pieces:
-    """Return the watershed of the distance in a region (h, w), from maxima `depth` of the largest distance above saddles.
+    """The watershed of the distance in a region (h, w), from maxima `depth` of the largest distance above saddles.
 
     Soille, Morphological Image Analysis, 2003, chapters 6 and 9. Pieces below `min_area_m2` are merged.
 
@@ -93,7 +93,7 @@ def split_both(
 
 
 def _kmeans_from_slices(points: NDArray[np.float64], parts: int) -> NDArray[np.int64]:
-    """Return the cluster (N,) of each point (N, 2)."""
+    """The cluster (N,) of each point (N, 2)."""
     _, axes = np.linalg.eigh(points.T @ points)
     along = points @ axes[:, -1]
     order = np.argsort(along, kind="stable")
@@ -121,13 +121,13 @@ def _merge_small(
 
 
 def _cluster_centres(points: NDArray[np.float64], of: NDArray[np.int64], parts: int) -> NDArray[np.float64]:
-    """Return the centres of the clusters, (parts, 2)."""
+    """The centres of the clusters, (parts, 2)."""
     count = np.maximum(np.bincount(of, minlength=parts), 1)
     return np.column_stack([np.bincount(of, points[:, axis], parts) / count for axis in (0, 1)])
 
 
 def _renumber(pieces: NDArray[np.int32]) -> Pieces:
-    """Return the same pieces numbered 1, 2 … in the order of their first pixels."""
+    """The same pieces numbered 1, 2 … in the order of their first pixels."""
     values, first, inverse = np.unique(pieces, return_index=True, return_inverse=True)
     rank = np.zeros(len(values), np.int32)
     real = values > 0

@@ -105,7 +105,7 @@ class EventTexts:
         return {KEYS.get(name, name): getattr(self, name) for name in self.LABELS if getattr(self, name)}
 
     def columns_of_rows(self, *, synthetic: bool) -> dict[str, str]:
-        """Return `columns` and `synthetic` for every row of a table, which has no other place for them."""
+        """`columns` and `synthetic` for every row of a table, which has no other place for them."""
         return self.columns | ({"synthetic": "SYNTHETIC"} if synthetic else {})
 
     @property

@@ -55,7 +55,7 @@ def check_not_inputs(outputs: Iterable[str | Path | None], inputs: Iterable[Any]
 
 
 def label_raster_files(path: str | Path | None) -> list[Path]:
-    """Return all files that are written with a label raster: the raster, its QGIS style, its class names for GDAL."""
+    """All files that are written with a label raster: the raster, its QGIS style, its class names for GDAL."""
     return [] if path is None else [Path(path), Path(path).with_suffix(".qml"), Path(f"{path}.aux.xml")]
 
 

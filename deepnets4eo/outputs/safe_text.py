@@ -54,7 +54,7 @@ def csv_text(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def escape_formula(cell: Any) -> Any:
-    """Return the cell with an apostrophe before text that would be a formula; numbers stay numbers."""
+    """The cell with an apostrophe before text that would be a formula; numbers stay numbers."""
     if not isinstance(cell, str):
         return cell
     text = cell.replace("\r\n", "\n").replace("\r", "\n")  # csv quotes only \n, and \r begins a row as well

@@ -311,7 +311,7 @@ def selected_classes(layer: Layer, classes: str | None, known: Legend | None) ->
 
 
 def find_legend(layer: Layer, legend: str | None) -> Legend:
-    """Returns the given legend, else the one in the raster's tags; LabelError where there is neither."""
+    """The given legend, else the one in the raster's tags; LabelError where there is neither."""
     known = legend_or_none(layer, legend)
     if known is None:
         raise LabelError(f"{layer.source} has no legend in its tags. Give it with --legend.")
@@ -319,5 +319,5 @@ def find_legend(layer: Layer, legend: str | None) -> Legend:
 
 
 def legend_or_none(layer: Layer, legend: str | None) -> Legend | None:
-    """Returns the given legend, else the one in the raster's tags, else None."""
+    """The given legend, else the one in the raster's tags, else None."""
     return Legend.load(legend) if legend else layer.legend

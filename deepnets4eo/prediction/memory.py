@@ -26,7 +26,7 @@ SHARE = 0.25  # of the GPU's memory at most: it may serve others as well
 
 
 def resident_bytes() -> int:
-    """Return the memory that this process holds now."""
+    """The memory that this process holds now."""
     return int(psutil.Process().memory_info().rss)
 
 
@@ -64,7 +64,7 @@ def stitch_budget(limit: int, network: int, reading: int, writing: int) -> int:
 
 
 def batch_size(segmenter: Segmenter, compute: Compute, tile_px: int) -> int:
-    """Return how many tiles, a power of two to 32, to compute together: what one takes on the GPU decides; 1 on a CPU."""
+    """How many tiles, a power of two to 32, to compute together: what one takes on the GPU decides; 1 on a CPU."""
     if not compute.device.startswith("cuda"):
         return 1
     tile = np.zeros((1, segmenter.inputs.in_channels, tile_px, tile_px), np.float32)

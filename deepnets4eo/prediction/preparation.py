@@ -55,7 +55,7 @@ def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Se
 
 
 def named_layers(arguments: Sequence[str], read: Sequence[str]) -> dict[str, str]:
-    """Returns `image=a.tif dsm=b.tif` as a mapping; one without a name is the first layer that runs read.
+    """`image=a.tif dsm=b.tif` as a mapping; one without a name is the first layer that runs read.
 
     >>> named_layers(["a.tif", "dsm=b.tif"], ["image", "dsm"])
     {'image': 'a.tif', 'dsm': 'b.tif'}

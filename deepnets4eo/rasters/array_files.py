@@ -174,7 +174,7 @@ def _average(
 
 
 def transposed_sources(sources: Mapping[str, Source], labels: str) -> dict[str, ArrayFileSource]:
-    """Return the arrays of files whose axes must be read in another order to fit `labels`; GridError where none fits."""
+    """The arrays of files whose axes must be read in another order to fit `labels`; GridError where none fits."""
     arrays = {name: source for name, source in sources.items() if isinstance(source, ArrayFileSource)}
     if not any(_is_plain(source.grid) for source in arrays.values()):
         return {}

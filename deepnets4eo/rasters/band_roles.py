@@ -45,7 +45,7 @@ def role_indices(names: Sequence[str]) -> dict[str, int]:
 
 
 def layer_names(layer: str, own: Sequence[str], named: Sequence[str] | None = None) -> list[str]:
-    """Return the names of a layer's bands: `named`, else its own, else by custom (`image`: red, green, blue, near infrared)."""
+    """The names of a layer's bands: `named`, else its own, else by custom (`image`: red, green, blue, near infrared)."""
     if all(name.casefold().startswith("band_") for name in own):
         own = UNNAMED.get(layer, {}).get(len(own), own)
     names = own if named is None else named
@@ -67,7 +67,7 @@ def nearest_indices(wavelengths_nm: NDArray[np.float64], targets_nm: Iterable[fl
 
 
 def normalised_difference(plus: NDArray[np.float32], minus: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return (plus − minus) / (plus + minus), clipped to −1…1, NaN where both are 0; NIR and red give NDVI (Rouse et al. 1974)."""
+    """(plus − minus) / (plus + minus), clipped to −1…1, NaN where both are 0; NIR and red give NDVI (Rouse et al. 1974)."""
     total = plus + minus
     unknown = np.full_like(total, np.nan)
     return np.clip(np.divide(plus - minus, total, out=unknown, where=total != 0), -1, 1)

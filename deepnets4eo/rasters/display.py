@@ -61,7 +61,7 @@ def layer_summary(layer: Readable) -> Summary:
 
 
 def scene_summary(grid: Grid, layers: Mapping[str, Readable]) -> Summary:
-    """Returns the grid, and bands and source of each layer; reads no pixel."""
+    """The grid, and bands and source of each layer; reads no pixel."""
     marks = {name: SYNTHETIC_MARK if layer.synthetic else "" for name, layer in layers.items()}
     facts = {name: f"{band_text(layer)}, {layer.source}{marks[name]}" for name, layer in layers.items()}
     return Summary("Scene", grid_facts(grid), facts)
@@ -115,7 +115,7 @@ def plot_labels(layer: Readable, title: str, legend: Legend, axes: Axes | None, 
 
 
 def colour_bands(layer: Readable) -> list[int]:
-    """Returns the bands (1-based, of the source) that show a layer best."""
+    """The bands (1-based, of the source) that show a layer best."""
     declared = declared_colours(layer)
     if declared is not None:
         return declared
@@ -123,7 +123,7 @@ def colour_bands(layer: Readable) -> list[int]:
 
 
 def declared_colours(layer: Readable) -> list[int] | None:
-    """Return the 1-based bands that are red, green and blue by names, wavelengths or colour interpretation; None if not stated."""
+    """The 1-based bands that are red, green and blue by names, wavelengths or colour interpretation; None if not stated."""
     roles = role_indices(layer.band_names)
     if all(role in roles for role in COLOURS):
         return [layer.bands[roles[role]] for role in COLOURS]

@@ -60,7 +60,7 @@ class MosaicTile(NamedTuple):
 
 
 def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
-    """Return the files behind a source, one for a single raster; InputError for a missing path, an empty folder or list."""
+    """The files behind a source, one for a single raster; InputError for a missing path, an empty folder or list."""
     if not isinstance(source, (str, Path)):
         tiles = [str(item) for item in source]
         if not tiles:
@@ -254,7 +254,7 @@ def _source(
 
 
 def stack_files(source: str) -> list[str]:
-    """Return the files behind `FOLDER#bands` or `PATTERN#bands`, by the numbers in their names (B2 before B10)."""
+    """The files behind `FOLDER#bands` or `PATTERN#bands`, by the numbers in their names (B2 before B10)."""
     return sorted(find_tiles(source.removesuffix(MARK)), key=_natural)
 
 

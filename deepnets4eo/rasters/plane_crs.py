@@ -46,7 +46,7 @@ def is_placed(grid: Grid) -> bool:
 
 
 def length_unit(grid: Grid) -> str:
-    """Return the unit of lengths on a grid: "m", or "px" without a CRS."""
+    """The unit of lengths on a grid: "m", or "px" without a CRS."""
     return "px" if grid.crs is None else "m"
 
 

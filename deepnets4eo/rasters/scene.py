@@ -245,7 +245,7 @@ def _layer_of(array: xarray.DataArray, grid: Grid) -> Layer:
 
 
 def fit_axes(layers: Mapping[str, Layer]) -> dict[str, Layer]:
-    """Return the layers, arrays with their axes in the order that fits the labels (else the first layer); GridError where none fits."""
+    """The layers, arrays with their axes in the order that fits the labels (else the first layer); GridError where none fits."""
     transposed = transposed_sources({name: layer.reader for name, layer in layers.items()}, LABELS)
     fitted = dict(layers)
     for name, source in transposed.items():
@@ -256,7 +256,7 @@ def fit_axes(layers: Mapping[str, Layer]) -> dict[str, Layer]:
 
 
 def covered_share(grid: Grid, layer: Layer, name: str) -> float:
-    """Return the share of a scene's grid that a layer covers; GridError where it covers nothing."""
+    """The share of a scene's grid that a layer covers; GridError where it covers nothing."""
     if same_grid(layer.grid, grid) or only_one_placed(layer.grid, grid):
         return 1.0
     share = overlap_share(grid, layer.grid)

@@ -61,7 +61,7 @@ def histogram_of(scores: Iterable[NDArray[np.floating]], high: float, bins: int 
 
 
 def threshold(histogram: Histogram, method: str = "two-means") -> float:
-    """Return the score from which a pixel is called changed, by "two-means", "otsu", "kittler" or "em"."""
+    """The score from which a pixel is called changed, by "two-means", "otsu", "kittler" or "em"."""
     if method not in THRESHOLDS:
         raise InputError(f"threshold method {method!r} is unknown. {name_hint(method, list(THRESHOLDS))}")
     if np.count_nonzero(histogram.counts) < 2:
@@ -73,7 +73,7 @@ def threshold(histogram: Histogram, method: str = "two-means") -> float:
 
 
 def separation(histogram: Histogram, cut: float) -> tuple[float, float]:
-    """Return the share of pixels above a threshold and of the variance between both sides (Otsu 1979; one Gaussian: 2/π)."""
+    """The share of pixels above a threshold and of the variance between both sides (Otsu 1979; one Gaussian: 2/π)."""
     values, weights = histogram.centres, histogram.counts / histogram.counts.sum()
     above = values >= cut
     share, mean = float(weights[above].sum()), float((weights * values).sum())

@@ -182,7 +182,7 @@ def holds(dtype: np.dtype[Any], value: float) -> bool:
 
 
 def whole_numbers(values: NDArray[Any], valid: NDArray[np.bool_], source: str) -> NDArray[np.int64]:
-    """Return values (h, w) as integers, void where not valid; LabelError for fractions and numbers beyond 2³¹."""
+    """Values (h, w) as integers, void where not valid; LabelError for fractions and numbers beyond 2³¹."""
     if values.dtype.kind in "biu":
         return np.where(valid, values.astype(np.int64), VOID)
     numbers = np.where(valid, values, VOID)

@@ -149,7 +149,7 @@ def _signed_part(mask: Tensor, num_classes: int, clip_px: int) -> Tensor:
 
 
 def _squared(sources: Tensor, clip_px: int) -> Tensor:
-    """Return the exact squared distance, at most clip_px², to the nearest True of each (H, W) plane, (…, H, W)."""
+    """The exact squared distance, at most clip_px², to the nearest True of each (H, W) plane, (…, H, W)."""
     import torch
 
     height, width = sources.shape[-2:]

@@ -24,7 +24,7 @@ OWN = re.compile(r"(?:.*\.)?(stages\.\d+\.\d+\.\w+)")
 
 
 def conv_and_norm_names(module: nn.Module) -> list[tuple[str, str]]:
-    """Return names of each convolution of `conv_block`s and of its normalisation, in the order in which they compute."""
+    """Names of each convolution of `conv_block`s and of its normalisation, in the order in which they compute."""
     layers = list(module.named_modules())
     convolutions = [name for name, layer in layers if isinstance(layer, nn.Conv2d)]
     norms = [name for name, layer in layers if isinstance(layer, nn.BatchNorm2d)]

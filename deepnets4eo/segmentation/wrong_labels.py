@@ -206,7 +206,7 @@ class CoTeaching(nn.Module):
         return (torch.logaddexp(*logs) - math.log(2)) / self.divisor
 
     def masks_for(self, scores: Sequence[Tensor], mask: Tensor) -> list[Tensor]:
-        """Return the labels (N[, H, W]) that each network learns from: void where the other one's loss is large.
+        """The labels (N[, H, W]) that each network learns from: void where the other one's loss is large.
 
         scores : (N, K[, H, W]) of each network. mask : (N[, H, W]) int64, void 255. Counts one step."""
         self.steps += 1

@@ -28,7 +28,7 @@ LEAST_SPREAD = 0.05  # of standardised values: a window of one grey value stays 
 
 
 def takes_any_size(recipe: Mapping[str, Any]) -> bool:
-    """Return whether a run of this recipe takes images of other ground sizes, resampled."""
+    """Whether a run of this recipe takes images of other ground sizes, resampled."""
     return recipe.get("task") == WORLD_TASK
 
 
@@ -38,7 +38,7 @@ def own_views(recipe: Mapping[str, Any], legend: str) -> str:
 
 
 def working_grid(grid: Grid, working_gsd_m: float) -> Grid:
-    """Return the same extent, up to a pixel, with square pixels of `working_gsd_m` metres; the grid itself where it has these."""
+    """The same extent, up to a pixel, with square pixels of `working_gsd_m` metres; the grid itself where it has these."""
     row_m, col_m = gsd_m(grid)
     rows, cols = working_gsd_m / row_m, working_gsd_m / col_m
     if max(abs(rows - 1), abs(cols - 1)) < SAME_SIZE:
@@ -55,7 +55,7 @@ class WindowScaler(Protocol):
 
 
 def window_scalers(segmenter: Segmenter) -> list[WindowScaler]:
-    """Return the layers of that kind in a segmenter; none where one network has none, or scales other bands."""
+    """The layers of that kind in a segmenter; none where one network has none, or scales other bands."""
     members = getattr(segmenter, "members", None)
     if members is not None:
         layers = [window_scalers(member) for member in members]

@@ -74,7 +74,7 @@ class Clicks:
         return self.where(self.inside(window, RADIUS_PX - 1))
 
     def channels(self, num_classes: int, window: Window) -> ByteImage:
-        """Return (K, h, w) uint8 with the discs that reach into a window, 0 elsewhere."""
+        """(K, h, w) uint8 with the discs that reach into a window, 0 elsewhere."""
         around = 2 * RADIUS_PX
         padded = np.zeros((num_classes, window.height + 2 * around, window.width + 2 * around), np.uint8)
         inside = self.near(window)
@@ -85,7 +85,7 @@ class Clicks:
         return padded[:, around:-around, around:-around]
 
     def mask(self, window: Window) -> ByteImage:
-        """Return (h, w) uint8 with the classes of clicked pixels of a window, void 255 elsewhere."""
+        """(h, w) uint8 with the classes of clicked pixels of a window, void 255 elsewhere."""
         mask = np.full((window.height, window.width), VOID, np.uint8)
         inside = self.where(self.inside(window)).shift(-window.row, -window.col)
         mask[inside.rows, inside.cols] = inside.classes

@@ -125,7 +125,7 @@ class DropoutPasses(nn.Module):
         return total.result(self.passes)
 
     def whole_passes(self, image: Tensor) -> Tensor:
-        """Return what `forward` does, computed T times from the beginning; to compare with."""
+        """What `forward` does, computed T times from the beginning; to compare with."""
         total = _PassSums(self._outputs(image, 0), self.num_classes)
         for number in range(1, self.passes):
             total.add(self._outputs(image, number))

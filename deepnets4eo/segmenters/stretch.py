@@ -50,11 +50,11 @@ class Stretch:
         return np.asarray((np.clip(data, black, white) - black) / step, np.float32)
 
     def to_dict(self) -> dict[str, list[float]]:
-        """Return plain values, as kept in manifests and tags."""
+        """Plain values, as kept in manifests and tags."""
         return {name: list(values) for name, values in asdict(self).items()}
 
     def __str__(self) -> str:
-        """Return the stretch in words, as part of a sentence."""
+        """The stretch in words, as part of a sentence."""
         return f"stretched to 8 bits, by the 2nd and 98th percentile of each band ({_listed(self.low)} and {_listed(self.high)})"
 
 
@@ -76,21 +76,21 @@ class StretchedLayer(LayerView):
 
 
 def show(layer: Layer, stretch: Stretch | None) -> Layer:
-    """Return the layer as a stretch shows it; as it is without one, or where it has another number of bands."""
+    """The layer as a stretch shows it; as it is without one, or where it has another number of bands."""
     if stretch is None or layer.count != len(stretch.low):
         return layer
     return Layer(StretchedLayer(layer, stretch))
 
 
 def show_scene(scene: Scene, stretches: Mapping[str, Stretch]) -> Scene:
-    """Return the scene with some layers as their stretches, by name, show them."""
+    """The scene with some layers as their stretches, by name, show them."""
     if not stretches:
         return scene
     return Scene({name: show(layer, stretches.get(name)) for name, layer in scene.layers.items()}, scene.grid)
 
 
 def needed_stretches(inputs: InputSpec, scene: Scene) -> dict[str, Stretch]:
-    """Return the stretch of every layer that needs one."""
+    """The stretch of every layer that needs one."""
     stretches = {
         name: needed_stretch(expected, scene.layers[name])
         for name, expected in inputs.layers.items()
@@ -100,7 +100,7 @@ def needed_stretches(inputs: InputSpec, scene: Scene) -> dict[str, Stretch]:
 
 
 def needed_stretch(expected: LayerInput, layer: Layer) -> Stretch | None:
-    """Return how an image is shown to a run of 8-bit images, by at most 256 windows without collars and far values.
+    """How an image is shown to a run of 8-bit images, by at most 256 windows without collars and far values.
 
     None for images of 8 bits or that range, flat ones, and runs of other values or without colours.
     """

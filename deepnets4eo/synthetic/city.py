@@ -170,21 +170,21 @@ class City:
         return self.pre.dtm
 
     def labels(self, legend: str | Legend = "isprs") -> np.ndarray:
-        """Return the class (H, W) uint8 of every pixel before the event, values of the legend (or of the one of that
+        """The class (H, W) uint8 of every pixel before the event, values of the legend (or of the one of that
         name)."""
         return self.pre.labels(legend)
 
     def points(self, density: float = 8.0) -> PointCloud:
-        """Return a LiDAR point cloud of the city before the event, with `density` pulses a square metre."""
+        """A LiDAR point cloud of the city before the event, with `density` pulses a square metre."""
         return self.pre.points(density)
 
     def spectra(self, wavelengths_nm: np.ndarray) -> MaterialSpectra:
-        """Return the material of every pixel before the event, with reflectance spectra at wavelengths (B,) of 350 to
+        """The material of every pixel before the event, with reflectance spectra at wavelengths (B,) of 350 to
         2500 nm."""
         return self.pre.spectra(wavelengths_nm)
 
     def cube(self, date: Literal["pre", "post"] = "post", *, bands: int = 105, factor: int = 4) -> MadeUpCube:
-        """Return a cube of at least 4 evenly spread bands, 400 to 2500 nm, before or after the event, with the
+        """A cube of at least 4 evenly spread bands, 400 to 2500 nm, before or after the event, with the
         materials that its pixels show; each is `factor` pixels of the image wide. Raises InputError for fewer bands,
         and a factor that leaves no pixel."""
         buildings, acquisition = self.base.plan.buildings, self.pre

@@ -119,7 +119,7 @@ class Event:
         )
 
     def draw_unset(self, rng: np.random.Generator) -> Event:
-        """Return the event with season, light and sensor drawn where they are None."""
+        """The event with season, light and sensor drawn where they are None."""
         season = Season.of_day(float(rng.uniform(1, 366)))
         light, sensor = Light.draw(rng), Sensor.draw(rng)
         return replace(self, season=self.season or season, light=self.light or light, sensor=self.sensor or sensor)
@@ -163,7 +163,7 @@ class Intensity:
 def grade_buildings(
     rng: np.random.Generator, event: Event, intensity: Intensity, positions: np.ndarray, frail: np.ndarray
 ) -> np.ndarray:
-    """Return the grade (N,) uint8 of buildings at `positions` (N, 2), `frail` (N,), so that the shares of the event hold."""
+    """The grade (N,) uint8 of buildings at `positions` (N, 2), `frail` (N,), so that the shares of the event hold."""
     count = len(positions)
     if not count:
         return np.zeros(0, np.uint8)

@@ -136,7 +136,7 @@ class GroundPainter:
 def ground_materials(
     shape: tuple[int, int], gsd_m: float, plan: CityPlan, textures: Textures, key: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ground material (H, W) uint8 before ponds and paving, and the lawn tone (H, W) int8 in hundredths."""
+    """The ground material (H, W) uint8 before ponds and paving, and the lawn tone (H, W) int8 in hundredths."""
     painter = GroundPainter(plan, gsd_m, key)
     height, width = shape
     x = ((np.arange(width, dtype=np.float32) + np.float32(0.5)) * np.float32(gsd_m))[None]

@@ -92,7 +92,7 @@ def poles() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def spectra(wavelengths_nm: np.ndarray) -> np.ndarray:
-    """Return the mean reflectance (M, B) of the materials `NAMES` at wavelengths of 350–2500 nm, with red edge and water bands."""
+    """The mean reflectance (M, B) of the materials `NAMES` at wavelengths of 350–2500 nm, with red edge and water bands."""
     curves = []
     for material in _MATERIALS:
         colour = tuple((a / 510 + b / 510) ** 2 for a, b in zip(material.low, material.high, strict=True))
@@ -117,7 +117,7 @@ def curve(
 
 
 def class_map(surface: CitySurface, legend: Legend) -> np.ndarray:
-    """Return (H, W) uint8 classes: crowns, then buildings, then materials; destroyed buildings are clutter."""
+    """(H, W) uint8 classes: crowns, then buildings, then materials; destroyed buildings are clutter."""
     lookup = np.array([legend.value(kind) for kind in KIND], np.uint8)
     building, clutter, tree = (legend.value(name) for name in ("building", "clutter", "tree"))
     out = np.empty(surface.shape, np.uint8)

@@ -73,7 +73,7 @@ class Building:
         return cos * right + sin * down, -sin * right + cos * down
 
     def profile(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return the roof over a grid of (a, b): height, distance inward from the edge (m, negative outside), gradients along a and b."""
+        """The roof over a grid of (a, b): height, distance inward from the edge (m, negative outside), gradients along a and b."""
         if self.roof == "dome":
             radius = self.parts[0].length / 2
             distance = radius - np.hypot(a, b)

@@ -47,7 +47,7 @@ class CityBase:
 
 
 def paint_surface(base: CityBase, season: Season, outcome: EventOutcome | None) -> CitySurface:
-    """Return the surface at one date; without an outcome, the city as planned."""
+    """The surface at one date; without an outcome, the city as planned."""
     plan, textures = base.plan, base.textures
     rng = np.random.default_rng([base.seed, 11 if outcome is None else 12])
     surface = CitySurface.bare(base.ground, base.gsd_m)

@@ -240,7 +240,7 @@ class Rays:
 
 
 def hit_distances(surface: CitySurface, rays: Rays, range_m: float) -> NDArray[np.float64]:
-    """Return the distance (N,) in metres to each ray's first hit, infinite without one; 200 bytes for each of 131,072 rays."""
+    """The distance (N,) in metres to each ray's first hit, infinite without one; 200 bytes for each of 131,072 rays."""
     chunks = (slice(first, first + CHUNK) for first in range(0, len(rays.origins), CHUNK))
     parts = [_march(surface, rays.subset(chunk), range_m) for chunk in chunks]
     return np.concatenate(parts) if parts else np.zeros(0)

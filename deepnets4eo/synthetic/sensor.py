@@ -24,7 +24,7 @@ SKY_TINT = np.array([0.92, 0.98, 1.14, 0.85], np.float32)  # light from the sky 
 
 
 def radiance(surface: CitySurface, light: Light, dimming: np.ndarray | None = None) -> np.ndarray:
-    """Return the light (4, H, W) float32 that leaves the surface, the square root of radiance; `dimming`: direct light less, by clouds."""
+    """The light (4, H, W) float32 that leaves the surface, the square root of radiance; `dimming`: direct light less, by clouds."""
     lit = sunlit(surface, light)
     level = np.float32(light.direct) + np.float32(1 - light.direct) * SKY_TINT  # the white balance is set for it
     if dimming is not None:
@@ -118,7 +118,7 @@ def blur(plane: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def simulate_sensor_image(scene: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np.ndarray:
-    """Return the scene (4, H, W), the square root of radiance, after blur, sharpening, tone and noise as uint8."""
+    """The scene (4, H, W), the square root of radiance, after blur, sharpening, tone and noise as uint8."""
     height, width = scene.shape[1:]
     tiles = [noise_tile(rng, period, (1.0, 6.0), 0.35) for period in (401, 467, 523, 601)]
     blurred = [blur(band, sensor.blur_px) for band in scene]
@@ -219,7 +219,7 @@ class Acquisition:
 
 
 def horizon(top: np.ndarray, light: Light, gsd_m: float) -> np.ndarray:
-    """Return the height (H, W) of the shadow's edge, -inf where nothing is up-sun: a running maximum along sheared columns."""
+    """The height (H, W) of the shadow's edge, -inf where nothing is up-sun: a running maximum along sheared columns."""
     azimuth = np.radians(light.azimuth_deg)
     right, down = float(np.sin(azimuth)), float(-np.cos(azimuth))  # towards the sun
     if abs(right) > abs(down):

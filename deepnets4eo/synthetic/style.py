@@ -72,7 +72,7 @@ class Season:
 
     @classmethod
     def of_day(cls, day: float) -> Season:
-        """Return the season of a day of the year (1 to 366) in the temperate northern hemisphere.
+        """The season of a day of the year (1 to 366) in the temperate northern hemisphere.
 
         >>> Season.of_day(200).leaf
         1.0

@@ -71,7 +71,7 @@ class PixelSplit:
         return np.asarray(self.part_map[pixels[:, 0], pixels[:, 1]] == self._value(part))
 
     def near(self, part: str, boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return (N,) which boxes (rows and columns: first, after the last) lie nearer to a part than the buffer."""
+        """(N,) which boxes (rows and columns: first, after the last) lie nearer to a part than the buffer."""
         windows = [Window(row, col, below - row, right - col) for row, col, below, right in boxes.tolist()]
         return np.array([self.intersects_part(part, window.grow(self.buffer_px)) for window in windows], bool)
 
@@ -151,7 +151,7 @@ def split_components(
 
 
 def assign_folds(counts: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
-    """Return the fold (N,) of each block so that each class, by counts (N, K), is in many folds alike; rare ones first."""
+    """The fold (N,) of each block so that each class, by counts (N, K), is in many folds alike; rare ones first."""
     rng = np.random.default_rng(seed)
     fold_of = np.full(len(counts), -1)
     pixels = np.zeros((folds, counts.shape[1]), np.int64)

@@ -29,7 +29,7 @@ Usable = Callable[[Window], NDArray[np.bool_]]
 
 
 def random_windows(shape: tuple[int, int], window_px: int, count: int, rng: np.random.Generator) -> list[Window]:
-    """Return `count` windows of one size, uniformly over all positions inside; beyond the edge of a smaller scene."""
+    """`count` windows of one size, uniformly over all positions inside; beyond the edge of a smaller scene."""
     rows = rng.integers(0, max(shape[0] - window_px, 0), count, endpoint=True)
     cols = rng.integers(0, max(shape[1] - window_px, 0), count, endpoint=True)
     return [Window(int(row), int(col), window_px, window_px) for row, col in zip(rows, cols, strict=True)]
@@ -75,7 +75,7 @@ def _pixels_by_cell(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def balanced_windows(cells: ClassCells, window_px: int, count: int, rng: np.random.Generator) -> list[Window]:
-    """Return `count` jittered windows around cells of classes drawn uniformly; InputError without labelled pixels."""
+    """`count` jittered windows around cells of classes drawn uniformly; InputError without labelled pixels."""
     present = cells.present
     if not present:
         raise InputError(
@@ -159,7 +159,7 @@ def sample_pixels(
 
 
 def _cell_side(windows: Sequence[Window]) -> int:
-    """Return the side of cells that keep samples apart: windows of large scenes hold `FEWEST_CELLS`."""
+    """The side of cells that keep samples apart: windows of large scenes hold `FEWEST_CELLS`."""
     area = sum(window.height * window.width for window in windows)
     return int(np.clip(math.isqrt(area // FEWEST_CELLS), LEAST_CELL_PX, CELL_PX))
 
@@ -249,7 +249,7 @@ class _AtRandom:
 
 
 def spread_windows(shape: tuple[int, int], window: tuple[int, int], per_axis: int) -> list[Window]:
-    """Return windows spread evenly from edge to edge, in row order; fewer, and cut, where a raster is small."""
+    """Windows spread evenly from edge to edge, in row order; fewer, and cut, where a raster is small."""
     height, width = (min(side, length) for side, length in zip(window, shape, strict=True))
     rows, cols = (
         sorted({round(start) for start in np.linspace(0, length - side, per_axis)})
@@ -259,7 +259,7 @@ def spread_windows(shape: tuple[int, int], window: tuple[int, int], per_axis: in
 
 
 def spread_indices(count: int, most: int, *, round_down: bool = False) -> NDArray[np.intp]:
-    """Return at most `most` ascending indices, spread evenly from the first to the last."""
+    """At most `most` ascending indices, spread evenly from the first to the last."""
     positions = np.linspace(0, count - 1, min(count, most))
     indices: NDArray[np.intp] = (np.floor if round_down else np.rint)(positions).astype(np.intp)
     return indices

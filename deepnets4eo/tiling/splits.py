@@ -160,7 +160,7 @@ class BlockSplit:
         return np.asarray(self.block_assignment[row, col] == self._index(part))
 
     def near(self, part: str, boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return (N,) which boxes (rows and columns: first, after the last) reach into a part's blocks or their buffer."""
+        """(N,) which boxes (rows and columns: first, after the last) reach into a part's blocks or their buffer."""
         near = np.zeros(len(boxes), bool)
         for block in self.blocks(part) if part in self.shares else []:
             reach = block.grow(self.buffer_px)

@@ -72,7 +72,7 @@ def is_image(name: str) -> bool:
 
 
 def without_layers(sample: Sample, shares: Mapping[str, float], rng: np.random.Generator) -> Sample:
-    """Return the sample with some layers 0 all over, as those that a scene lacks; one layer always stays."""
+    """The sample with some layers 0 all over, as those that a scene lacks; one layer always stays."""
     left_out = [name for name in sorted(shares) if rng.random() < shares[name]]
     if len(left_out) == len(sample.keys() - {MASK, VALID}):
         left_out.pop(int(rng.integers(len(left_out))))
@@ -80,7 +80,7 @@ def without_layers(sample: Sample, shares: Mapping[str, float], rng: np.random.G
 
 
 def with_drawn_clicks(sample: Sample, most: int, rng: np.random.Generator) -> Sample:
-    """Return the sample with clicks on its labels, as `InputSpec.prepare` makes them."""
+    """The sample with clicks on its labels, as `InputSpec.prepare` makes them."""
     mask = sample[MASK].numpy()
     channels = draw_clicks(mask, most, rng).channels(len(sample[CLICKS]), Window(0, 0, *mask.shape))
     return {**sample, CLICKS: torch.from_numpy(channels).to(torch.float32) / MOST}

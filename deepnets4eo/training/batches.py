@@ -108,7 +108,7 @@ def with_batch_size(
     samples: Samples,
     compute: Compute,
 ) -> Recipe:
-    """Return the recipe with its windows a step; for `train.batch_size` 0 as many as the device computes, 8 on a CPU."""
+    """The recipe with its windows a step; for `train.batch_size` 0 as many as the device computes, 8 on a CPU."""
     train = recipe.train
     if train.batch_size:
         return recipe
@@ -122,7 +122,7 @@ def with_batch_size(
 
 
 def largest_batch(bytes_of: Callable[[int], int], limit_bytes: int, most: int) -> int:
-    """Return the largest power of two of windows, 2 to `most`, whose step keeps within the limit.
+    """The largest power of two of windows, 2 to `most`, whose step keeps within the limit.
 
     >>> largest_batch(lambda windows: 100 + 10 * windows, 1000, 128)
     64

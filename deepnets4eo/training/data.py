@@ -46,7 +46,7 @@ class Samples(Protocol):
         """The windows of an epoch, `data.windows_per_epoch` of them, in order; they follow from (seed, epoch)."""
 
     def read(self, window: Any) -> Sample:
-        """Return one window: inputs by name (C, H, W), valid (H, W) and the target of two dimensions at least; (1, 1) of a whole image."""
+        """One window: inputs by name (C, H, W), valid (H, W) and the target of two dimensions at least; (1, 1) of a whole image."""
 
 
 class SceneSamples:

@@ -287,7 +287,7 @@ def check_data_files(out: Path) -> None:
 
 
 def paths_in(values: Any) -> list[str]:
-    """Return all texts of a recipe or section that may be paths, in order.
+    """All texts of a recipe or section that may be paths, in order.
 
     >>> paths_in({"layers": {"image": "image.tif"}, "epochs": 3, "folders": ["a", "b"]})
     ['image.tif', 'a', 'b']

@@ -241,7 +241,7 @@ class SumOfLosses(nn.Module):
         self.parts = nn.ModuleDict({name: _build(name, weights) for name in self.weights})
 
     def forward(self, logits: Tensor, mask: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Return the loss () of logits (N, K[, H, W]) and mask (N[, H, W]), void 255, over valid pixels, in float32."""
+        """The loss () of logits (N, K[, H, W]) and mask (N[, H, W]), void 255, over valid pixels, in float32."""
         logits = logits.float()
         counted = mask != VOID if valid is None else (mask != VOID) & valid
         mask = mask.masked_fill(~counted, VOID)
@@ -284,7 +284,7 @@ class FeatureContrast(nn.Module):
             ]
 
     def extra_loss(self, mask: Tensor) -> Tensor:
-        """Return the weight times the mean loss of the last batch's levels for a mask (N, H, W); each batch is compared once."""
+        """The weight times the mean loss of the last batch's levels for a mask (N, H, W); each batch is compared once."""
         if not self.distances:
             raise InputError(
                 "the contrastive loss has no features yet. Run the network on a batch in training mode first."
@@ -299,7 +299,7 @@ class FeatureContrast(nn.Module):
 
 
 def contrastive_loss(distances: Tensor, mask: Tensor, *, margin: float = 2.0, change_index: int = 1) -> Tensor:
-    """Return the batch-balanced contrastive loss of distances (N, H, W) and a mask of 0, 1 and void.
+    """The batch-balanced contrastive loss of distances (N, H, W) and a mask of 0, 1 and void.
 
     >>> mask = torch.tensor([[[0, 0, 1, 255]]])
     >>> contrastive_loss(torch.tensor([[[1.0, 0.0, 0.5, 9.0]]]), mask, margin=2.0)

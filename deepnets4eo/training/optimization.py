@@ -26,7 +26,7 @@ PARTS = 10  # the mean is over a tenth of the steps after these at most
 
 
 def lr_factor(train: TrainSection, step: int, steps_per_epoch: int, scores: Sequence[float] = ()) -> float:
-    """Return the factor 0–1 on the learning rate at a step from 0.
+    """The factor 0–1 on the learning rate at a step from 0.
 
     poly: (1 - s)^power (Liu 2015); one_cycle: a cosine to 1/100 000 (Smith 2018); cosine: cos(7/16 π s) (Sohn 2020).
     """
@@ -65,7 +65,7 @@ def _plateaus(train: TrainSection, scores: Sequence[float]) -> int:
 
 
 def build_optimizer(network: nn.Module, train: TrainSection) -> Optimizer:
-    """Return the recipe's optimiser; the encoder has groups with "lr_factor" where its rate differs; InputError without encoder."""
+    """The recipe's optimiser; the encoder has groups with "lr_factor" where its rate differs; InputError without encoder."""
     slower = _encoder_parameters(network) if train.encoder_lr_factor != 1 else set()
     groups = [
         {"params": params, "weight_decay": decay, "lr": train.lr * factor, LR_FACTOR: factor}

@@ -135,7 +135,7 @@ def dataset_scenes(
     legend: Legend | None = None,
     data: DataSection | None = None,
 ) -> list[LabelledScene]:
-    """Return the labelled scenes of one part of a dataset's split (all without `part`), in the order of the card."""
+    """The labelled scenes of one part of a dataset's split (all without `part`), in the order of the card."""
     card, data = card if isinstance(card, DatasetCard) else DatasetCard.load(card), data or DataSection()
     # patterns with * are those of plain folders, such as the default ones; the card's stand in their place
     layout = {layer: pattern for layer, pattern in data.layers.items() if "*" not in pattern and "?" not in pattern}

@@ -82,7 +82,7 @@ class Prepared:
         labelled: bool = False,
         most: int | None = None,
     ) -> ValidationLoader:
-        """Return tiles, `most` or all, that show each validation pixel once, with a halo; `labelled`: only those with labels."""
+        """Tiles, `most` or all, that show each validation pixel once, with a halo; `labelled`: only those with labels."""
         from deepnets4eo.training.data import ValidationLoader
 
         batch_size = batch_size or self.recipe.train.usual_batch_size
@@ -224,7 +224,7 @@ def load_legend(recipe: Recipe) -> Legend:
 
 
 def score_segmenter(segmenter: Segmenter, prepared: Prepared, *, batch_size: int | None = None) -> dict[str, Any]:
-    """Return all scores over the validation split with that split; the overall ones also without each optional layer."""
+    """All scores over the validation split with that split; the overall ones also without each optional layer."""
     inputs = segmenter.inputs
     optional = [name for name, layer in inputs.layers.items() if layer.optional and name != CLICKS]
     matrices = {left_out: ConfusionMatrix(prepared.legend.num_classes) for left_out in [None, *optional]}
@@ -287,7 +287,7 @@ def _check_streams(streams: Any, inputs: InputSpec) -> None:
 
 
 def run_notes(prepared: Prepared, scores: dict[str, Any], pixels: list[int] | None = None) -> dict[str, Any]:
-    """Return what the card says of the training; `pixels` are (K,) counts of what is written, by default the training split's."""
+    """What the card says of the training; `pixels` are (K,) counts of what is written, by default the training split's."""
     return {
         "scenes": {named.name: named.sources for named in prepared.split.scenes},
         "split": prepared.split.describe(),

@@ -129,7 +129,7 @@ class DataSplit(Generic[SceneT]):
     def objects_in(
         self, scene: int, centres: NDArray[np.int64], boxes: NDArray[np.int64]
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return which objects of a scene are learnt from and validated on, by their centres (N, 2) and reach."""
+        """Which objects of a scene are learnt from and validated on, by their centres (N, 2) and reach."""
         split = self.splits[scene]
         return split.contains(TRAIN, centres) & ~split.near(VAL, boxes), split.contains(VAL, centres)
 
@@ -248,7 +248,7 @@ def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]
 
 
 def windows_by_area(split: DataSplit[Any], recipe: RecipeType) -> RecipeType:
-    """Return the recipe with its windows an epoch, which follow from the area that is learnt from where `data.windows_per_epoch` is 0."""
+    """The recipe with its windows an epoch, which follow from the area that is learnt from where `data.windows_per_epoch` is 0."""
     data = recipe.data
     if data.windows_per_epoch:
         return recipe

@@ -76,7 +76,7 @@ class StreamSamples(Generic[SceneType]):
         return self.cut_window(scene, np.random.default_rng([window.scene_seed, window.number]))
 
     def learnt(self, epochs: int, start: str | Path | None) -> int:
-        """Return how many windows weights have learnt from, with those of the run, training or model `start` before."""
+        """How many windows weights have learnt from, with those of the run, training or model `start` before."""
         windows = epochs * self.windows_per_epoch
         former = [] if start is None else sorted(run_path(start).glob(f"**/{CARD}"))
         return windows + (int(open_sealed(former[0].parent)["notes"].get("windows", 0)) if former else 0)

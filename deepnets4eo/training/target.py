@@ -83,13 +83,13 @@ class TargetSection(Section):
         return first if self.terrain is None else ndsm(first, layers[self.terrain][0] * np.float32(self.factor))
 
     def known_values(self, quantity: Quantity, layers: Mapping[str, NDArray[Any]], known: Mask) -> FloatImage:
-        """Returns `values`, with NaN also where the quantity (`resolve_quantity`) has none: zeros that are void, and values beyond its limits."""
+        """`values`, with NaN also where the quantity (`resolve_quantity`) has none: zeros that are void, and values beyond its limits."""
         values = self.values(layers, known)
         return np.where(quantity.known_mask(values), values, np.float32(np.nan))
 
 
 def place_target(named: SceneT, target: TargetSection, data: DataSection) -> SceneT:
-    """Return a scene whose target lies on its grid by nearest neighbour; InputError where it has no georeference."""
+    """A scene whose target lies on its grid by nearest neighbour; InputError where it has no georeference."""
     layers = {}
     for name in target.layers:
         layer = Layer.open(named.sources[name], bands=data.bands.get(name), nodata=data.nodata.get(name))

@@ -112,7 +112,7 @@ class Sides:
         return Sides(_starts(counts), self.begin[index], self.end[index], self.normals[index])
 
     def trace(self, step_px: float, box: Box | None = None) -> OutlinePoints:
-        """Return points in the middle of pieces of at most `step_px`; with a box the same ones, those in it and a few around."""
+        """Points in the middle of pieces of at most `step_px`; with a box the same ones, those in it and a few around."""
         pieces = self._pieces(step_px)
         first, made = self._pieces_in(pieces, box)
         side = np.repeat(np.arange(len(pieces)), made)
@@ -149,7 +149,7 @@ class Sides:
 
 
 def pieces_near(begin: Points, end: Points, count: Indices, low: Points, high: Points) -> tuple[Indices, Indices]:
-    """Return which of `count` (E,) equal pieces of sides may meet a box low, high (2,): first (E,), how many (E,)."""
+    """Which of `count` (E,) equal pieces of sides may meet a box low, high (2,): first (E,), how many (E,)."""
     low, high = low - SLACK_PX, high + SLACK_PX
     first, number = np.zeros(len(count), np.int64), np.array(count, np.int64)
     beyond = ((np.minimum(begin, end) < low) | (np.maximum(begin, end) > high)).any(axis=1)

@@ -52,7 +52,7 @@ def inverse_geotransform(grid: Grid | None) -> NDArray[np.float64]:
 
 
 def to_pixels(coefficients: NDArray[np.float64], xy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return pixels (N, 2) of ground coordinates in GDAL's order of sums: another one flips pixels on ties."""
+    """Pixels (N, 2) of ground coordinates in GDAL's order of sums: another one flips pixels on ties."""
     x, y = xy[:, 0], xy[:, 1]
     return np.column_stack([constant + x * of_x + y * of_y for constant, of_x, of_y in coefficients])
 

@@ -120,7 +120,7 @@ class Outlines:
         return np.unique(near[meets])
 
     def spans(self, window: Window, only: NDArray[np.int64] | None = None) -> Spans:
-        """Return all runs of inside pixels in a window, which may reach beyond the raster. Memory: 100 bytes an outline
+        """All runs of inside pixels in a window, which may reach beyond the raster. Memory: 100 bytes an outline
         and row.
 
         only : (M,) ascending numbers of the outlines to use, by default those that touch the window."""
@@ -136,14 +136,14 @@ class Outlines:
     def pixels(
         self, window: Window, only: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the pixels of a window whose centres the outlines enclose, each outline separately.
+        """The pixels of a window whose centres the outlines enclose, each outline separately.
 
         That is (P,) position in `only`, ascending, and (P,) flat pixel number in the window, row · width + col. only :
         as in `spans`."""
         return self.spans(window, only).pixels(window.width)
 
     def some_at_a_time(self, window: Window, most_pixels: int = MOST_PIXELS) -> list[NDArray[np.int64]]:
-        """Return numbers of the outlines that touch a window, in runs that own at most so many pixels of it, or of one
+        """Numbers of the outlines that touch a window, in runs that own at most so many pixels of it, or of one
         outline.
 
         What is made per pixel is bounded so, however many outlines lie over each other."""

@@ -140,12 +140,12 @@ def _base_tiles(
 
 
 def three_bands(data: NDArray[Any]) -> NDArray[Any]:
-    """Return (3, h, w) from three bands, or from one, which becomes grey."""
+    """(3, h, w) from three bands, or from one, which becomes grey."""
     return np.broadcast_to(data, (3, *data.shape[1:]))
 
 
 def stretch_of(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return (2, 3) float32: per band of (3, …) data, the values that become black and white; valid : (…) bool."""
+    """(2, 3) float32: per band of (3, …) data, the values that become black and white; valid : (…) bool."""
     if not valid.any():
         return np.array([[0, 0, 0], [1, 1, 1]], np.float32)
     inside = np.flatnonzero(valid)

@@ -152,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def as_json(status: HTTPStatus, value: Any) -> Answer:
-    """Return an answer of plain values."""
+    """An answer of plain values."""
     return status, "application/json", json.dumps(value).encode()
 
 
