@@ -1,19 +1,22 @@
 """Fitting the model: what is left out stays out, heights are learnt only from buildings that have them."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
+from deepnets4eo.damage.calibration.reliability import Reliability
 from deepnets4eo.damage.decision.fit_model import (
+    FARTHEST,
     HEIGHT,
     VARIANTS,
     GradedEvidence,
     fit_model,
     fit_variant,
     grade_numbers,
-    predict,
 )
 from deepnets4eo.damage.evidence.columns import POINTS
 from deepnets4eo.damage.vocabulary import BORDERS
@@ -29,6 +32,18 @@ def made_up(seed: int, place: str, *, heights: bool) -> GradedEvidence:
         evidence[list(HEIGHT)] = np.nan
     group = np.array([f"{place}-{k % 9}" for k in range(200)], dtype=object)
     return GradedEvidence(evidence, grade, np.full(200, place, dtype=object), group)
+
+
+def predict(content: dict[str, Any], evidence: pd.DataFrame) -> NDArray[np.float64]:
+    """(N, 4) grade probabilities of a fitted variant, without going through a file."""
+    columns = list(content["evidence"])
+    centre, scale = (np.array([content["evidence"][column][key] for column in columns]) for key in ("centre", "scale"))
+    standard = np.clip(np.nan_to_num((evidence[columns].to_numpy(float) - centre) / scale), -FARTHEST, FARTHEST)
+    log_odds = [
+        standard @ np.array([border["weights"][column] for column in columns]) + border["intercept"]
+        for border in (content["borders"][grade] for grade in BORDERS)
+    ]
+    return Reliability.from_dict(content["reliability"]).probabilities(np.column_stack(log_odds))
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,4 @@
-"""What limits the worth of a damage map: its inputs as the evidence shows them, its decision, and what it could not look for.
-
-Takes layers, the table of a job and what its steps measured; returns findings, with their numbers, for summary, page and command line.
-"""
+"""What limits the worth of a damage map: findings of its inputs, its outlines and its result, worst first."""
 
 from __future__ import annotations
 
@@ -239,7 +236,7 @@ def _nothing_assessed(frame: pd.DataFrame) -> list[Finding]:
 
 
 def share_findings(share: ShareEstimate, assessed: int) -> tuple[Finding, ...]:
-    """That the images do not show how many buildings are damaged, where the interval of the share is wide. assessed : how many there are."""
+    """That the images do not show how many buildings are damaged, where the interval of the share is wide."""
     low, high = share.interval_95 or (0.0, 0.0)
     if high - low <= WIDE:
         return ()

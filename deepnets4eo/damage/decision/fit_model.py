@@ -248,18 +248,6 @@ def _most_outside(outside: NDArray[np.bool_], site: NDArray[np.object_]) -> floa
     return float(shares.max()) if len(shares) else float(np.mean(outside))
 
 
-def predict(content: dict[str, Any], evidence: pd.DataFrame) -> Floats:
-    """(N, 4) grade probabilities of a fitted variant, without going through a file."""
-    columns = list(content["evidence"])
-    centre, scale = (np.array([content["evidence"][column][key] for column in columns]) for key in ("centre", "scale"))
-    standard = np.clip(np.nan_to_num((evidence[columns].to_numpy(float) - centre) / scale), -FARTHEST, FARTHEST)
-    log_odds = [
-        standard @ np.array([border["weights"][column] for column in columns]) + border["intercept"]
-        for border in (content["borders"][grade] for grade in BORDERS)
-    ]
-    return Reliability.from_dict(content["reliability"]).probabilities(np.column_stack(log_odds))
-
-
 def grade_numbers(names: pd.Series) -> NDArray[np.int64]:
     """Grades 0–3 from their names."""
     return names.map({name: number for number, name in enumerate(GRADES)}).to_numpy(np.int64)

@@ -1,8 +1,8 @@
-"""Water around buildings as evidence of damage: found in the images of the job, or taken from a raster that the user has.
+"""Water around buildings as evidence of damage: found in the images of the job, or taken from a raster that the user
+has.
 
-The roof of a flooded house looks whole. Official grades say so all the same: surrounded by water is major damage, covered is
-destroyed (xBD, Gupta et al. 2019). Counts are given by structure, by water, and by either.
-"""
+The roof of a flooded house looks whole; by official grades, surrounded is major damage and covered is destroyed (xBD,
+Gupta et al. 2019)."""
 
 from __future__ import annotations
 
@@ -59,13 +59,11 @@ EVERYTHING = ",".join(GRADES)  # what cannot be excluded of a structure that is 
 
 @dataclass(frozen=True)
 class Inundation:
-    """What was found of water around buildings.
+    """Numbers of buildings by water: known, inundated, damaged by structure alone and together, graded by water
+    alone, not assessed.
 
-    counts_as : what a building in new water counts as; known, inundated : numbers of assessed buildings of which it is known
-    whether they stand in new water, and of those that do; structure, together : numbers named damaged by their structure alone, and by
-    structure or water; by_water : buildings in new water of whose structure nothing is known; not_assessed : those without a grade; since_unknown : buildings in water of which it is not known since when; hidden : assessed ones of which it is not known; source : where the
-    water is from.
-    """
+    counts_as : what a building in new water counts as; since_unknown : in water that may be old; source : where the
+    water is from."""
 
     counts_as: CountsAs
     known: int
@@ -141,12 +139,10 @@ class Inundation:
 
 @dataclass(frozen=True)
 class WaterAround:
-    """Water in and around each building.
+    """Water in and around each building, its source and whether it is known to be new; none is inundated by other
+    water.
 
-    around : one row a building; of water that is not known to be new none is known to be inundated. source : where the water is from;
-    is_new : whether it is known to be new; since_unknown : number of buildings in water that is not; reach_m : how far from its outline
-    a building may stand.
-    """
+    since_unknown : number of buildings in such water; reach_m : how far from its outline a building may stand."""
 
     around: BuildingWater
     source: str
@@ -158,11 +154,8 @@ class WaterAround:
 def find_water(
     scene: RegisteredScene, outlines: NDArray[np.object_], scratch: Path | None = None
 ) -> WaterAround | None:
-    """Water in and around each building; None where it is not sought, or POST cannot show it.
-
-    outlines : (N,) in the CRS of POST, where it shows the buildings; where that could not be measured, as they were given, and the ring
-    around them is wide enough for that. scratch : folder where the map of water is kept.
-    """
+    """Water in and around each building; None where it is not sought or POST cannot show it. outlines : (N,), where
+    POST shows the buildings."""
     settings, post = scene.settings, scene.inputs.post
     if settings.water == NOT_SOUGHT or (settings.water is None and not _shows_water(scene, "post")):
         return None
@@ -185,11 +178,8 @@ def find_water(
 def inundated_buildings(
     frame: pd.DataFrame, water: WaterAround | None, settings: Settings
 ) -> InundatedBuildings | None:
-    """Buildings in new water that get a grade by it: visible ones, also where it could not be measured where they stand. None where there
-    are none, or water is only to be shown.
-
-    frame : of the evidence, before the decision.
-    """
+    """Buildings in new water that get a grade by it; None where there are none, or water is only to be shown. frame :
+    before the decision."""
     if water is None or settings.inundation == "shown":
         return None
     around = water.around
@@ -248,10 +238,7 @@ def _given_water(source: str, post: Layer, folder: Path) -> Layer:
 def with_inundation(
     decision: Decision, water: WaterAround, inundated: InundatedBuildings | None, settings: Settings
 ) -> tuple[Decision, Inundation]:
-    """The decision with the columns of water, and with the grades that buildings in new water have by the crosswalk.
-
-    inundated : of `inundated_buildings`, as the decision took it.
-    """
+    """The decision with the columns of water, and with the grades that buildings in new water have by the crosswalk."""
     frame, graded, around = decision.evidence.frame, decision.graded, water.around
     assessed = (frame["status"] == ASSESSED).to_numpy()
     by_water = (frame["method"] == BY_WATER).to_numpy()
@@ -291,10 +278,8 @@ def with_inundation(
 
 
 def _regraded(graded: pd.DataFrame, inundated: InundatedBuildings, share: float) -> pd.DataFrame:
-    """The decision in which buildings in water have at least the grade of the crosswalk; others stay as they are.
-
-    share : of damaged buildings, the probability of those whose structure is not known where water counts as possible damage alone.
-    """
+    """The decision in which buildings in water have at least the crosswalk's grade. share : probability where water
+    is possible damage alone."""
     rank = {grade: number for number, grade in enumerate(GRADES)}
     now = graded["damage"].map(rank).fillna(-1).to_numpy(int)
     wet, by_water = inundated.rows, inundated.rows & (now < 0)
