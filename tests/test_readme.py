@@ -81,6 +81,18 @@ def test_options_named_in_the_text_are_those_of_the_damage_verb() -> None:
     assert {"max_shift_m", "network"} <= keys <= keys_of("deepnets4eo damage")
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_options_on_the_page_of_a_verb_are_its_own(verb: str) -> None:
+    pages = [page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "howto" / "verbs").glob("*.md")]
+    (page,) = (text for text in pages if f"{{{{ help {verb} }}}}" in text)
+    command = typer.main.get_command(app).get_command(None, verb)
+    parts = getattr(command, "commands", {}).values() or [command]
+    options = {name for part in parts for one in part.params for name in (*one.opts, *one.secondary_opts)}
+    assert (
+        set(re.findall(r"`(--[a-z][a-z-]+)", page)) - {"--water"} <= options
+    )  # --water : `damage` takes maps of floods
+
+
 def test_every_verb_is_in_the_readme() -> None:
     missing = [verb for verb in VERBS if f"`{verb}" not in README and f"deepnets4eo {verb}" not in README]
     assert missing == []

@@ -326,7 +326,7 @@ def _write_rasters(
                     "refinement_shrinks", "caution",
                     f"Fitting the scores to edges left {refined.after} of {refined.before} changed pixels: small objects "
                     "were smoothed away.",
-                    "Leave --refine out.",
+                    "Give --no-refine.",
                 )
             )  # fmt: skip
     else:
