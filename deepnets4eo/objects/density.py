@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +101,6 @@ def write_density_map(
     path: str | Path,
     *,
     radius_m: float = 0.0,
-    tags: Mapping[str, str] | None = None,
 ) -> Path:
     """Write `density_map` as a float32 COG, strip by strip, so that the whole map is never in memory.
 
@@ -115,7 +113,6 @@ def write_density_map(
     cells : grid of the cells, as from `density_grid`
     path : file to write
     radius_m : the same as in `density_map`, in metres
-    tags : further tags of the file
 
     Returns
     -------
@@ -123,10 +120,11 @@ def write_density_map(
     """
     crs = None if cells.crs is None else cells.crs.proj
     positions = apply_affine(~cells.affine, _centroids(objects, crs, "cells"))
-    described = {"UNITS": "objects per hectare"} | dict(tags or {})
     with (
         output_lock(path),
-        CogWriter(path, cells, dtype="float32", band_names=["objects_per_ha"], tags=described) as file,
+        CogWriter(
+            path, cells, dtype="float32", band_names=["objects_per_ha"], tags={"UNITS": "objects per hectare"}
+        ) as file,
     ):
         height, width = cells.shape
         for row in range(0, height, STRIP_PX):

@@ -120,8 +120,6 @@ def write_polygons(
     shaping: Shaping | None = None,
     *,
     legend: Legend | None = None,
-    block_px: int = TRACE_PX,
-    workers: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Counter[str]:
     """Write the table that `polygonize` returns, without ever having all of it in memory.
@@ -129,7 +127,7 @@ def write_polygons(
     Parameters
     ----------
     path : the file; its suffix (.gpkg, .geojson, .fgb, .parquet, .geoparquet) names the format
-    labels, classes, shaping, legend, block_px, workers, progress : those of `polygonize`
+    labels, classes, shaping, legend, progress : those of `polygonize`
 
     Returns
     -------
@@ -146,7 +144,7 @@ def write_polygons(
     all polygons.
     """
     counts: Counter[str] = Counter()
-    tables = _tables(labels, classes, shaping, legend=legend, block_px=block_px, workers=workers, progress=progress)
+    tables = _tables(labels, classes, shaping, legend=legend, progress=progress)
 
     def count_each() -> Iterator[gpd.GeoDataFrame]:
         for table in tables:

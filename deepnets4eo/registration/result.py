@@ -94,9 +94,9 @@ def quality_status(measured: RegistrationQuality, limits: QualityThresholds | No
     return ("degraded", degradations[0]) if degradations else ("ok", "")
 
 
-def halves_agree(measured: RegistrationQuality, limits: QualityThresholds | None = None) -> bool:
+def halves_agree(measured: RegistrationQuality) -> bool:
     """Whether surfaces of two halves of the overlap agree on one shift, and more single windows do than by chance."""
-    limits = limits or QualityThresholds()
+    limits = QualityThresholds()
     limit = max(limits.max_residual_m, limits.max_residual_px * measured.gsd_m)
     near = measured.split_m <= limit and measured.shift_m <= measured.max_shift_m
     return near and measured.significance <= limits.significance and measured.split_score >= limits.split_score

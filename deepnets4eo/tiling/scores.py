@@ -45,16 +45,16 @@ def map_classes(
     return np.concatenate([function(classes), values], axis=axis) if num_classes else scores
 
 
-def to_blend_scores(raw: FloatImage, kind: Scores, axis: int = 0) -> FloatImage:
+def to_blend_scores(raw: FloatImage, kind: Scores) -> FloatImage:
     """What is summed where tiles overlap: the named kind of scores."""
     if kind == "raw":
         return raw
-    return probabilities(raw, axis) if kind == "probabilities" else log_probabilities(raw, axis)
+    return probabilities(raw) if kind == "probabilities" else log_probabilities(raw)
 
 
-def blended_probabilities(mean: FloatImage, kind: Scores, axis: int = 0) -> FloatImage:
+def blended_probabilities(mean: FloatImage, kind: Scores) -> FloatImage:
     """Probabilities from a weighted mean of scores of the named kind."""
-    return mean if kind == "probabilities" else probabilities(mean, axis)
+    return mean if kind == "probabilities" else probabilities(mean)
 
 
 def best_class(scores: FloatImage) -> NDArray[np.uint8]:
