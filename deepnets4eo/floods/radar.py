@@ -232,8 +232,9 @@ def filter_radar(image: RadarImage, options: RadarOptions, statistics: RadarStat
     for name, band in image.power().items():
         if options.speckle != UNFILTERED:
             looks[name] = options.looks or known.get(name) or equivalent_looks(band)
-            band = FILTERS[options.speckle](band, looks[name])
-        bands[name] = to_decibel(band)
+            bands[name] = to_decibel(FILTERS[options.speckle](band, looks[name]))
+        else:
+            bands[name] = to_decibel(band)
     if statistics is None:
         thresholds = {
             name: find_water_threshold(band, options.method, levels_of(name, band)) for name, band in bands.items()

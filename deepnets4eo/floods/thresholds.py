@@ -174,11 +174,12 @@ def _quarters(tile: Window) -> list[Window]:
 
 def _histogram(blocks: Sequence[FloatImage]) -> Histogram:
     """Counts of the values of all blocks but for the tails."""
-    seen = np.concatenate([block[np.isfinite(block)] for block in blocks])
+    parts = [block[np.isfinite(block)] for block in blocks]
+    seen = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if not seen.size:
         return Histogram(np.zeros(BINS), 0.0, 1.0)
     low, high = (float(end) for end in np.percentile(seen, TAILS, overwrite_input=True))
     if low == high:
         return Histogram(np.eye(1, BINS)[0] * seen.size, low, low + 1)
-    parts = (seen[start : start + AT_ONCE] for start in range(0, seen.size, AT_ONCE))
-    return histogram_of((part[(part >= low) & (part < high)] for part in parts), high, BINS, low)
+    some = (seen[start : start + AT_ONCE] for start in range(0, seen.size, AT_ONCE))
+    return histogram_of((part[(part >= low) & (part < high)] for part in some), high, BINS, low)

@@ -148,8 +148,9 @@ def stretch_of(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float
     """(2, 3) float32: per band of (3, …) data, the values that become black and white; valid : (…) bool."""
     if not valid.any():
         return np.array([[0, 0, 0], [1, 1, 1]], np.float32)
-    inside = np.flatnonzero(valid)
-    some_of = np.unravel_index(inside[:: max(1, len(inside) // STRETCH_PIXELS)], valid.shape)
+    step = max(1, np.count_nonzero(valid) // STRETCH_PIXELS)
+    inside = np.arange(0, valid.size, step) if valid.all() else np.flatnonzero(valid)[::step]
+    some_of = np.unravel_index(inside, valid.shape)
     some = np.stack([band[some_of] for band in data]).astype(np.float32)
     low, high = np.percentile(some, STRETCH_PERCENT, axis=1)
     return np.stack([low, np.maximum(high, low + 1e-6)]).astype(np.float32)
