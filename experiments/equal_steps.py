@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from levir import MASK, samples
 from numpy.typing import NDArray
+from PIL import Image
 from real_tiles import tile_folds
 from script import add_smoke, plain_errors, require_files, title_of
 
@@ -91,7 +92,7 @@ def dubai_tiles(folder: Path, out: Path) -> dict[str, dict[str, str]]:
         name, path = f"{mask.parts[-3]}-{mask.stem}", out / f"{mask.parts[-3]}-{mask.stem}.tif"
         if not path.exists():
             layer = Layer.open(mask)
-            colours = layer.read()[0][:3]
+            colours = np.asarray(Image.open(mask).convert("RGB")).transpose(2, 0, 1)  # a third of them are palettes
             values = sum(
                 one.value * (colours == np.array(one.color)[:, None, None]).all(axis=0) for one in DUBAI.classes
             )
@@ -124,14 +125,19 @@ def folds_of(root: Path, out: Path) -> Iterator[Fold]:
     )  # fmt: skip
 
 
-def scores_of(
+def matrix_of(
     labels: Callable[[NDArray[np.float32]], NDArray[np.uint8]], pixels: Pixels, classes: int
-) -> dict[str, float]:
-    """Overall accuracy, mean IoU and mean F1 in percent."""
+) -> ConfusionMatrix:
+    """Counts of all pixels, rows are the reference."""
     matrix = ConfusionMatrix(classes)
     for image, truth in pixels:
         padded = np.pad(image, ((0, 0), *((0, -side % 32) for side in truth.shape)), mode="reflect")
         matrix.update(truth, labels(padded)[: truth.shape[0], : truth.shape[1]])
+    return matrix
+
+
+def scores_of(matrix: ConfusionMatrix) -> dict[str, float]:
+    """Overall accuracy, mean IoU and mean F1 in percent."""
     return {name: 100 * float(getattr(matrix, name)) for name in ("overall_accuracy", "mean_iou", "mean_f1")}
 
 
@@ -156,12 +162,12 @@ def by_recipe(fold: Fold, overrides: tuple[str, ...], seed: int, steps: int, out
     tested, scores = fold.read(fold.test), {}
     for name in ("best", "last"):
         load_state(out / "checkpoints" / f"{name}.safetensors", loaded.module)
-        scores[name] = scores_of(labels, tested, fold.legend.num_classes)
+        scores[name] = scores_of(matrix_of(labels, tested, fold.legend.num_classes))
     return scores
 
 
-def by_plain_loop(fold: Fold, seed: int, steps: int) -> dict[str, dict[str, float]]:
-    """The same network, AdamW, cross-entropy, windows at random, turns and mirror images."""
+def by_plain_loop(fold: Fold, seed: int, steps: int) -> ConfusionMatrix:
+    """The counts of the same network, AdamW, cross-entropy, windows at random, turns and mirror images."""
     learnt, tested = fold.read(fold.train), fold.read(fold.test)
     mean, std = (
         np.mean([how(image, axis=(1, 2)) for image, _ in learnt], axis=0)[:, None, None] for how in (np.mean, np.std)
@@ -198,7 +204,7 @@ def by_plain_loop(fold: Fold, seed: int, steps: int) -> dict[str, dict[str, floa
         one = torch.from_numpy(((image - mean) / std).astype(np.float32))[None].to(device)
         return network(one).argmax(dim=1)[0].byte().cpu().numpy()
 
-    return {"last": scores_of(labels, tested, fold.legend.num_classes)}
+    return matrix_of(labels, tested, fold.legend.num_classes)
 
 
 def compare(fold: Fold, ways: list[str], seeds: list[int], steps: int, out: Path) -> str:
@@ -211,7 +217,7 @@ def compare(fold: Fold, ways: list[str], seeds: list[int], steps: int, out: Path
             if not done.exists():
                 run = done.with_suffix("")
                 scored = (
-                    by_plain_loop(fold, seed, steps)
+                    {"last": scores_of(by_plain_loop(fold, seed, steps))}
                     if way == PLAIN
                     else by_recipe(fold, WAYS.get(way, ()), seed, steps, run)
                 )

@@ -1,7 +1,6 @@
 """Experiments: rows that resolve, and real tiles cut so that no ground is trained and tested on."""
 
 import re
-import runpy
 import signal
 import sys
 from pathlib import Path
@@ -16,14 +15,12 @@ import numpy as np
 import osm_joint_learning
 import pytest
 import real_tiles
-import registration_trials
 import script
 import seeds
 import semantic3d_snapnet
 from geotiff import write_geotiff
 from made_up_datasets import make_dataset
 from safetensors.torch import load_file, save_file
-from scipy import ndimage
 from score_table import Outcome, Row
 
 from deepnets4eo.cards.dataset_card import DatasetCard
@@ -323,18 +320,6 @@ def test_aerial_lidar_refuses_an_empty_folder_and_folds_that_are_not_there(
         aerial_lidar.choose_folds("minicity", [city], [99])
 
 
-def test_registration_trials_take_help_and_refuse_a_mistyped_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    program = str(EXPERIMENTS / "registration_trials.py")
-    for words, code in ((["--help"], 0), (["--data", str(tmp_path / "typo"), "--out", str(tmp_path / "a.csv")], 2)):
-        monkeypatch.setattr(sys, "argv", [program, *words])
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(program, run_name="__main__")
-        assert ended.value.code == code
-    assert "there is no such folder" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_an_experiment_that_is_stopped_says_how_to_go_on(
     stop: signal.Signals, capsys: pytest.CaptureFixture[str]
@@ -360,26 +345,6 @@ def test_experiments_take_their_data_by_data_and_write_where_out_says(program: s
     text = (EXPERIMENTS / program).read_text(encoding="utf-8")
     assert not re.search(r'"--(samples|cube|nyu|folder|ign|sun|tabletop|joplin|xbd|bright|cloud|clouds)"', text)
     assert not re.search(r'"--out", (?!.*required=True)', text), "where an experiment writes is never guessed"
-
-
-@pytest.mark.parametrize("ratio", [1.0, 2.0])
-def test_the_truth_of_a_registration_trial_says_where_the_pre_image_shows_the_same_ground(ratio: float) -> None:
-    rows, cols = np.mgrid[:400, :400]
-    image = (90 + 60 * np.sin(rows / 19) * np.cos(cols / 23)).astype(np.float32)
-    site = registration_trials.Site("waves", "real", image, image)
-    trial = registration_trials.Trial(0, "waves", "real", ratio, 20.0, "same", "same", 0.0, 128, related=True)
-    pre, post, truth = registration_trials.make_pair(trial, {"waves": site}, 3)
-    extent = 128 * ratio * registration_trials.GSD_M
-    points = np.random.default_rng(0).uniform(0.3 * extent, 0.7 * extent, (200, 2))
-    values = []
-    for layer, at in ((post, points), (pre, np.array([truth * tuple(point) for point in points]))):
-        col, row = (at / layer.grid.affine.a - 0.5).T
-        values.append(ndimage.map_coordinates(layer.read()[0][0].astype(float), (row, col), order=1))
-    assert np.abs(values[0] - values[1]).mean() < 7  # both have noise of 4; a turn of the wrong sign makes 60
-    unmoved = ndimage.map_coordinates(
-        pre.read()[0][0].astype(float), (points / pre.grid.affine.a - 0.5).T[::-1], order=1
-    )
-    assert np.abs(values[0] - unmoved).mean() > 15
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,7 @@ def train_images(recipe: ImageRecipe, out: Path, options: TrainOptions) -> Path:
     if teacher is not None:
         _take_head(segmenter, teacher)
     loader = ImageLoader(material)
-    criterion = ImageCriterion(material, legend, segmenter.module, len(loader))
+    criterion = ImageCriterion(material, legend, segmenter.module)
 
     def score(segmenter: NetworkSegmenter) -> dict[str, float]:
         scores = material.scores(segmenter, split.val)
@@ -316,7 +316,7 @@ def _in_turn(count: int, wanted: int, rng: np.random.Generator) -> Indices:
 class ImageCriterion:
     """The loss of a batch: of its labelled images and, with `unlabelled.method`, of the others."""
 
-    def __init__(self, material: TrainingImages, legend: Legend, network: nn.Module, steps: int) -> None:
+    def __init__(self, material: TrainingImages, legend: Legend, network: nn.Module) -> None:
         import torch
 
         from deepnets4eo.training.losses import SumOfLosses, class_weights
@@ -330,9 +330,7 @@ class ImageCriterion:
         self.consistency = recipe.unlabelled.method != "none"
         if self.consistency:
             number = material.targets.shape[1]
-            network.consistency = Consistency(
-                recipe.unlabelled, number, len(material.unlabelled), steps * recipe.train.epochs
-            )
+            network.consistency = Consistency(recipe.unlabelled, number, len(material.unlabelled))
 
     def step(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """The loss of one batch, () float32."""
@@ -351,7 +349,7 @@ class ImageCriterion:
         keeper: Consistency = net.consistency
         first = self._weak(batch["unlabelled"])
         second = self._weak(batch["unlabelled"])
-        together = [images, first, strong(second)] if keeper.takes_strong else [images, first]
+        together = [images, first, strong(second)]
         logits = net.patch_scores(torch.cat(together)).float().split([len(part) for part in together])
         q = logits[1].detach().softmax(dim=1)
         return self._supervised(network, logits[0], batch["target"]) + keeper.loss(logits[-1], q, batch["rows"])

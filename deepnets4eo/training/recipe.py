@@ -229,25 +229,13 @@ class PredictSection(Section):
 class UnlabelledSection(Section):
     """How images, windows or buildings of `data.unlabelled`, and without a label in the training part, are learnt from."""
 
-    method: Literal["none", "pseudo-label", "fixmatch", "flexmatch", "softmatch"] = Field(
+    method: Literal["none", "fixmatch", "flexmatch"] = Field(
         default="none", description="none: labels alone; flexmatch: for whole images"
     )
     ratio: int = Field(default=1, ge=1, description="unlabelled windows to each labelled one of a step")
     weight: float = Field(default=1.0, ge=0, description="on the loss without labels")
     threshold: float = Field(
-        default=0.95, gt=0, lt=1, description="pseudo-label, fixmatch, flexmatch: probability from which a label counts"
-    )
-    momentum: float = Field(
-        default=0.999,
-        ge=0,
-        lt=1,
-        description="softmatch: share of what it measures that is kept at each step",
-    )
-    ramp_share: float = Field(
-        default=0.4,
-        ge=0,
-        le=1,
-        description="pseudo-label: share of the steps in which the weight rises from 0",
+        default=0.95, gt=0, lt=1, description="probability from which a label counts"
     )
 
 
@@ -305,7 +293,7 @@ class Recipe(Section):
             )
         if method == "flexmatch" and self.task != "images":
             raise ValueError(
-                "has unlabelled.method=flexmatch, which remembers a label for each image. Set fixmatch or softmatch"
+                "has unlabelled.method=flexmatch, which remembers a label for each image. Set fixmatch"
             )
         if train.clicks or train.modality_dropout:
             raise ValueError(

@@ -115,32 +115,27 @@ class UnlabelledCriterion:
             )
         self.supervised, self.layers, self.pool = supervised, list(layers), pool
         self.photometric = recipe.train.photometric
-        steps = recipe.train.epochs * (recipe.data.windows_per_epoch // recipe.train.usual_batch_size)
-        network.consistency = Consistency(recipe.unlabelled, num_classes, 0, steps)
+        network.consistency = Consistency(recipe.unlabelled, num_classes, 0)
 
     def step(self, network: nn.Module, batch: Batch) -> Tensor:
         """The loss of one batch, () float32."""
         return self.supervised(network, batch) + self.of_unlabelled(network, batch)
 
     def of_unlabelled(self, network: nn.Module, batch: Batch) -> Tensor:
-        """The loss of the windows without labels; of FixMatch and its kin each has a square of another one."""
+        """The loss of the windows without labels; each has a square of another one."""
         keeper: Any = network.consistency
         layers = {name: batch[BEFORE + name].flatten(0, 1) for name in self.layers}
         valid = batch[BEFORE + "valid"].flatten(0, 1)
         first = self._view(layers, valid)
-        mix = cut_mix(first) if keeper.takes_strong and self.pool is None else _as_it_is
+        mix = cut_mix(first) if self.pool is None else _as_it_is
         counted = mix(valid)
 
         def rows(logits: Tensor) -> Tensor:
             return logits.movedim(1, -1)[counted] if self.pool is None else self.pool(logits, batch)
 
-        if keeper.takes_strong:
-            with torch.no_grad():
-                q = rows(mix(_main_scores(network, first))).softmax(dim=1)
-            compared = rows(_main_scores(network, mix(self._view(layers, valid, strong_in_place))))
-        else:
-            compared = rows(_main_scores(network, first))
-            q = compared.detach().softmax(dim=1)
+        with torch.no_grad():
+            q = rows(mix(_main_scores(network, first))).softmax(dim=1)
+        compared = rows(_main_scores(network, mix(self._view(layers, valid, strong_in_place))))
         loss: Tensor = keeper.loss(compared, q, torch.arange(len(q)))
         return loss
 

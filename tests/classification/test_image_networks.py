@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from deepnets4eo.cards.catalog import shipped_path
 from deepnets4eo.classification.networks import (
     FIXED_KERNELS,
     ChannelAttention,
@@ -14,6 +15,7 @@ from deepnets4eo.classification.networks import (
 )
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.run import load_run
 
 RESNET50 = {256: 3, 512: 4, 1024: 6, 2048: 3}  # channels of the outputs of its bottlenecks → how many
 
@@ -76,3 +78,21 @@ def test_any_encoder_of_timm_is_taken_and_an_unknown_one_refused() -> None:
         ImageClassifier(3, 4, encoder="resnet19")
     with pytest.raises(InputError, match="stride_px=5 does not suit patch_px=16"):
         WideResNet(3, 2, patch_px=16, stride_px=5)
+
+
+def test_shipped_weights_of_eurosat_label_a_scene_and_start_a_network() -> None:
+    run = load_run(shipped_path("eurosat"))
+    assert (shipped_path("eurosat") / "weights.safetensors").stat().st_size <= 4_000_000
+    assert run.inputs.layers["image"].bands == ("B04", "B03", "B02")
+    assert run.inputs.gsd_m == 10
+    rows, cols = np.mgrid[:96, :96]
+    streets = np.where((rows % 8 < 2) | (cols % 8 < 2), 90, 150 + 40 * ((rows // 8 + cols // 8) % 2))
+    dark, grain = np.array([43, 66, 84])[:, None, None], np.random.default_rng(0).normal(0, 1, (96, 96))
+    scenes = {"Industrial": np.stack([streets] * 3), "SeaLake": dark + 0.5 * grain, "Forest": dark + 3 * grain}
+    for name, scene in scenes.items():
+        prepared = run.inputs.prepare({"image": scene.astype(np.float32), "valid": np.ones((96, 96), bool)})
+        labels = run.segmenter.predict_classes(prepared[None])[0]
+        assert run.legend.names[np.bincount(labels[24:72, 24:72].ravel()).argmax()] == name
+    network = WideResNet(3, 2, phi=0, patch_px=64, weights=str(shipped_path("eurosat")), bands=("B04", "B03", "B02"))
+    trained = run.segmenter.module.encoder.state_dict()
+    assert all(torch.equal(value, trained[name]) for name, value in network.encoder.named_parameters())

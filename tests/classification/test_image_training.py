@@ -71,7 +71,7 @@ def test_a_run_labels_images_and_slides_over_a_scene(run: Path, patches: Path, t
         )
 
 
-@pytest.mark.parametrize("method", ["flexmatch", "softmatch"])
+@pytest.mark.parametrize("method", ["flexmatch", "fixmatch"])
 def test_an_interrupted_training_ends_in_the_same_bits(
     method: str, patches: Path, recipe: Path, tmp_path: Path
 ) -> None:

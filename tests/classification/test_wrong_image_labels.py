@@ -43,7 +43,7 @@ def criterion(*overrides: str) -> ImageCriterion:
     split = ImageSplit(np.arange(4), none, none, none, ())
     legend = SimpleNamespace(num_classes=3, index=["field", "forest", "water"].index)
     material = SimpleNamespace(recipe=recipe, split=split, targets=TARGETS, several=recipe.data.labels == "several")
-    return ImageCriterion(material, legend, nn.Identity(), steps=1)
+    return ImageCriterion(material, legend, nn.Identity())
 
 
 class Fixed(nn.Module):

@@ -92,7 +92,7 @@ def test_models_say_what_each_is_and_which_come_with_weights(capsys) -> None:
     about = {one["name"]: one for one in json.loads(capsys.readouterr().out)["models"]}
     assert all(one["about"] for one in about.values())
     trained = {name for name, one in about.items() if one["weights"]}
-    assert {"buildings", "landcover", "damage-network", "damage-evidence"} <= trained
+    assert {"buildings", "landcover", "eurosat", "damage-network", "damage-evidence"} <= trained
     assert not {"segnet", "baselines/som"} & trained
     assert main(["models", "b*"]) == 0
     shown = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")}

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
@@ -37,33 +36,16 @@ def test_flexmatch_lowers_the_threshold_of_classes_that_are_learnt_slowly() -> N
     assert weigh(q, ROWS).tolist() == expected == [0, 1, 1, 1]
 
 
-def test_softmatch_weighs_by_a_bell_below_the_running_mean() -> None:
-    weigh = weights_of("softmatch", momentum=0.9)
-    shares = 0.9 / 3 + 0.1 * Q.mean(0)
-    aligned = Q / shares / 3
-    top = (aligned / aligned.sum(1, keepdim=True)).amax(1).double().numpy()
-    mean, variance = 0.9 / 3 + 0.1 * top.mean(), 0.9 + 0.1 * top.var(ddof=1)
-    expected = np.exp(-(np.minimum(top - mean, 0) ** 2) / (2 * variance / 4))
-    np.testing.assert_allclose(weigh(Q, ROWS), expected, rtol=1e-5)
-    np.testing.assert_allclose([float(weigh.mean), float(weigh.variance)], [mean, variance], rtol=1e-5)
-    weigh(Q[:1], ROWS[:1])
-    assert float(weigh.variance) == pytest.approx(variance, rel=1e-5), "one building has no spread"
-    weigh.mean.fill_(0.9)
-    weigh.variance.fill_(0.02)
-    assert weigh(Q, ROWS)[3] < 0.01 < 0.99 < weigh(Q, ROWS)[0], "far below the mean next to nothing, above it all"
-
-
-def test_losses_are_means_over_all_unlabelled_images_and_rise_where_they_should() -> None:
+def test_losses_are_means_over_all_unlabelled_images() -> None:
     logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 3.0, 0.0], [1.0, 0.0, 0.0]])
     each = [-math.log(math.exp(2) / (math.exp(2) + 2)), -math.log(math.exp(3) / (math.exp(3) + 2))]
 
-    def loss(method: str, **keys: float) -> float:
-        keeper = Consistency(UnlabelledSection(method=method, **keys), 3, 4, steps=10)
+    def loss(**keys: float) -> float:
+        keeper = Consistency(UnlabelledSection(method="fixmatch", **keys), 3, 4)
         return float(keeper.loss(logits, Q, ROWS))
 
-    assert loss("fixmatch") == pytest.approx(sum(each) / 4), "divided by all images, not by those that count"
-    assert loss("fixmatch", weight=0.5) == pytest.approx(sum(each) / 8)
-    assert loss("pseudo-label") == pytest.approx(sum(each) / 4 / 4), "step 1 of the 4 in which the weight rises"
+    assert loss() == pytest.approx(sum(each) / 4), "divided by all images, not by those that count"
+    assert loss(weight=0.5) == pytest.approx(sum(each) / 8)
 
 
 def test_strong_changes_keep_the_order_of_bands_and_nothing_beyond_the_values_met() -> None:

@@ -31,7 +31,7 @@ RECIPE: dict[str, Any] = {
     "data": {"tile_px": 32, "windows_per_epoch": 4, "val_share": 0, "num_workers": 0},
     "model": {"network": "tiny"},
     "train": {"epochs": 2, "batch_size": 2, "photometric": 0.1},
-    "unlabelled": {"method": "softmatch", "ratio": 2, "momentum": 0.5},
+    "unlabelled": {"method": "fixmatch", "ratio": 2, "threshold": 0.3},
 }
 
 
@@ -67,9 +67,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def criterion(method: str, layers: tuple[str, ...] = ("image",), **keys: Any) -> tuple[UnlabelledCriterion, nn.Module]:
     torch.manual_seed(0)
-    recipe = Recipe(
-        model={"network": "unet"}, train={"photometric": 0.0}, unlabelled={"method": method, "ramp_share": 0, **keys}
-    )
+    recipe = Recipe(model={"network": "unet"}, train={"photometric": 0.0}, unlabelled={"method": method, **keys})
     network = nn.Conv2d(2, 3, 1)
     return UnlabelledCriterion(lambda *_: torch.tensor(1.0), recipe, layers, network, 3), network
 
@@ -80,22 +78,11 @@ def batch_of(windows: int = 2) -> dict[str, torch.Tensor]:
     return {"unlabelled_image": torch.randn(windows, 2, 2, 8, 8, generator=rng), "unlabelled_valid": valid}
 
 
-def test_pseudo_labels_count_valid_pixels_that_are_sure() -> None:
-    one, network = criterion("pseudo-label", threshold=0.5, weight=2.0)
-    batch = batch_of()
-    images, valid = batch["unlabelled_image"].flatten(0, 1), batch["unlabelled_valid"].flatten(0, 1)
-    logits = network(images * valid[:, None]).permute(0, 2, 3, 1)[valid].detach()
-    sure = [row for row in logits if row.softmax(0).max() >= 0.5]
-    expected = 2.0 * sum(-row.log_softmax(0).max() for row in sure) / len(logits)
-    assert 0 < len(sure) < len(logits)
-    assert one.step(network, batch).item() == pytest.approx(1 + float(expected), rel=1e-5)
-
-
 def test_fixmatch_puts_squares_of_other_windows_into_images_labels_and_what_is_valid(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(unlabelled, "strong_in_place", lambda images: images)
-    one, network = criterion("fixmatch", threshold=0.4)
+    one, network = criterion("fixmatch", threshold=0.4, weight=2.0)
     batch = batch_of()
     images, valid = batch["unlabelled_image"].flatten(0, 1), batch["unlabelled_valid"].flatten(0, 1)
     images = images * valid[:, None]
@@ -105,7 +92,8 @@ def test_fixmatch_puts_squares_of_other_windows_into_images_labels_and_what_is_v
     logits, counted = network(mix(images)).detach(), mix(valid)  # one by one pixel, so mixed images have mixed scores
     rows = logits.movedim(1, -1)[counted]
     q, label = rows.softmax(1).max(1)
-    expected = (F.cross_entropy(rows, label, reduction="none") * (q >= 0.4)).mean()
+    expected = 2.0 * (F.cross_entropy(rows, label, reduction="none") * (q >= 0.4)).mean()
+    assert 0 < int((q >= 0.4).sum()) < len(q)
     torch.manual_seed(5)
     assert one.of_unlabelled(network, batch).item() == pytest.approx(float(expected), rel=1e-4)
     assert (mix(images) != images).any(), "something was mixed"
@@ -113,7 +101,7 @@ def test_fixmatch_puts_squares_of_other_windows_into_images_labels_and_what_is_v
 
 
 def test_heights_are_not_relit_and_batches_without_a_valid_pixel_cost_nothing() -> None:
-    one, network = criterion("softmatch", layers=("image", "dsm"))
+    one, network = criterion("fixmatch", layers=("image", "dsm"))
     one.photometric = 0.5
     layer = torch.ones(1, 2, 1, 8, 8)
     batch = {"unlabelled_image": layer, "unlabelled_dsm": layer, "unlabelled_valid": torch.ones(1, 2, 8, 8) > 0}

@@ -1,0 +1,155 @@
+"""Dubai (CC0): whole tiles left out in turn, beside the draw of patches at random that public notebooks take.
+
+Usage: python experiments/dubai.py --data FOLDER --out FOLDER [--ways plain unet-resnet34 …] [--splits tiles random] [--seeds 0 1 2] [--smoke]
+
+FOLDER has tile_1 … tile_6 with images/*.jpg and masks/*.png. Six folds of each split: one tile, or a sixth of the squares of 256 px.
+Networks take as many steps of eight windows as the plain loop of smp's U-Net, and their last weights are scored: nothing is chosen. A seed's scores are those of
+the six folds' pixels together. Writes table.md; what is finished is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from equal_steps import DUBAI, Fold, by_plain_loop, dubai_tiles
+from script import add_smoke, plain_errors, title_of
+
+from deepnets4eo.evaluation import spread
+from deepnets4eo.files import read_json, write_json, write_text
+from deepnets4eo.grid import whole
+from deepnets4eo.metrics import ConfusionMatrix
+from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.scene import LABELS, Layer, Scene
+from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.training import TrainOptions, train
+
+STEPS, BATCH, EPOCHS, SQUARE_PX, FOLDS = 400, 8, 10, 256, 6
+PLAIN = "plain"
+WAYS: dict[str, tuple[str, ...]] = {
+    "unet-resnet34": (),
+    "unet-distance": (),
+    "segnet": ("train.step_epochs=[5, 7, 9]",),
+    "baselines/random-forest": (),
+    "baselines/rgb-svm": (),
+}
+Parts = Mapping[str, Mapping[str, str]]
+
+
+def folds_of(folder: Path, out: Path, split: str) -> Iterator[Fold]:
+    """The folds of a split: what is learnt from and tested on; images as GeoTIFF, which windows are read from faster."""
+    parts = dubai_tiles(folder, out / "labels")
+    for name, files in parts.items():
+        files["image"] = str(_tiff(Path(files["image"]), out / "images" / f"{name}.tif"))
+    for number in range(FOLDS):
+        name = f"{split}-{number + 1}"
+        if split == "tiles":
+            tile = f"tile_{number + 1}-"
+            rest, left_out = ({n: p for n, p in parts.items() if n.startswith(tile) is one} for one in (False, True))
+        else:
+            rest, left_out = (_squares(parts, out / split, number, tested=one) for one in (False, True))
+        yield Fold(name, DUBAI, rest, left_out, tile_px=SQUARE_PX)
+
+
+def _tiff(source: Path, path: Path) -> Path:
+    if not path.exists():
+        layer = Layer.open(source)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with CogWriter(path, layer.grid, count=3, dtype="uint8") as cog:
+            cog.write(whole(layer.grid), layer.read()[0][:3])
+    return path
+
+
+def _squares(parts: Parts, out: Path, number: int, *, tested: bool) -> dict[str, dict[str, str]]:
+    """The parts with the labels of a fold's squares alone, or of all others."""
+    rng, result = np.random.default_rng(0), {}
+    for name, files in parts.items():
+        layer = Layer.open(files[LABELS], labels=True)
+        height, width = (-(-side // SQUARE_PX) for side in layer.shape)
+        fold = rng.permutation(height * width).reshape(height, width) % FOLDS
+        inside = np.kron(fold == number, np.ones((SQUARE_PX, SQUARE_PX), bool))[: layer.shape[0], : layer.shape[1]]
+        path = out / f"{name}-{number}-{'test' if tested else 'train'}.tif"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with CogWriter(path, layer.grid, legend=DUBAI, nodata=0) as cog:
+                cog.write(whole(layer.grid), np.where(inside == tested, layer.read()[0], 0).astype(np.uint8))
+        result[name] = {"image": files["image"], LABELS: str(path)}
+    return result
+
+
+def matrix_of(fold: Fold, way: str, seed: int, steps: int, out: Path) -> list[list[int]]:
+    """The confusion matrix of what a fold tests on, rows are the reference."""
+    if way == PLAIN:
+        return by_plain_loop(fold, seed, steps).matrix.tolist()
+    scenes = [{name: files[name] for name in ("image", LABELS)} for files in fold.train.values()]
+    keys = [
+        f"data.scenes={json.dumps(scenes)}",
+        f"legend={json.dumps(DUBAI.to_dict())}",
+        "data.val_share=0",
+        f"train.seed={seed}",
+    ]
+    if not way.startswith("baselines/"):
+        keys += [
+            f"data.tile_px={fold.tile_px}", f"data.windows_per_epoch={BATCH * max(steps // EPOCHS, 1)}",
+            f"train.batch_size={BATCH}", f"train.epochs={min(EPOCHS, steps)}", "data.num_workers=0",
+        ]  # fmt: skip
+    run = load_run(train(way, out, overrides=[*keys, *WAYS[way]], options=TrainOptions(overwrite=True)))
+    matrix = ConfusionMatrix(DUBAI.num_classes)
+    for number, files in enumerate(fold.test.values()):
+        scene = Scene.open(None, image=files["image"])
+        labels = predict(run, scene, out / f"{number}.tif", PredictOptions(overwrite=True)).paths[LABELS]
+        guess, truth = (
+            DUBAI.to_index()[Layer.open(path, labels=True).read()[0][0]] for path in (labels, files[LABELS])
+        )
+        matrix.update(truth, guess)
+    return matrix.matrix.tolist()
+
+
+def row_of(matrices: Sequence[ConfusionMatrix]) -> str:
+    """Cells of the scores, mean ± sd over the seeds, in percent."""
+    scores = [[100 * float(value) for value in (one.overall_accuracy, one.mean_iou, *one.f1)] for one in matrices]
+    return " | ".join(spread(column) for column in zip(*scores, strict=True))
+
+
+def main() -> None:
+    """Run what is chosen, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of tile_1 … tile_6")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--ways", nargs="+", choices=[PLAIN, *WAYS], default=[PLAIN, *WAYS])
+    parser.add_argument("--splits", nargs="+", choices=["tiles", "random"], default=["tiles", "random"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    add_smoke(parser)
+    options = parser.parse_args()
+    smoke, out = options.smoke, options.out / "smoke" if options.smoke else options.out
+    names = ["overall accuracy", "mean IoU", *(f"F1 {name}" for name in DUBAI.names)]
+    text = (
+        title_of("# Dubai", smoke=smoke)
+        + f"\n\n| split | way | {' | '.join(names)} |\n|---|---|{'---:|' * len(names)}\n"
+    )
+    for split in options.splits:
+        folds = list(folds_of(options.data, out / "data", split))[: 1 if smoke else None]
+        for way in options.ways:
+            matrices = []
+            for seed in options.seeds[: 1 if smoke else None]:
+                counts = 0
+                for fold in folds:
+                    run = out / way / str(seed) / fold.name
+                    if not run.with_suffix(".json").exists():
+                        write_json(run.with_suffix(".json"), matrix_of(fold, way, seed, 2 if smoke else STEPS, run))
+                        shutil.rmtree(run, ignore_errors=True)
+                    counts = counts + np.array(read_json(run.with_suffix(".json")))
+                matrices.append(ConfusionMatrix.from_matrix(counts))
+            text += f"| {split} | {way} | {row_of(matrices)} |\n"
+            write_text(out / "table.md", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()

@@ -1,0 +1,145 @@
+"""Flooded or damaged buildings after Hurricane Harvey: by place, by the published list of names, and by what a pair shows.
+
+Usage: python experiments/harvey.py --data FOLDER --out FOLDER [--smoke]
+
+FOLDER has damage.zip (after the event), no_damage.zip (mostly before it) and published_split.csv.gz. There is no undamaged building after the event, so colour alone
+tells the dates apart: `as they are` says how well. `levelled`: each band of each patch has mean 0 and deviation 1, and textures are those of that; of a pair both
+dates are levelled. Five folds of blocks of 0.02 degree; the published list has overlapping patches in training and test. A logistic regression on colour and texture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from script import add_smoke, plain_errors, require_all, title_of
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from deepnets4eo.evaluation import spread
+from deepnets4eo.files import write_text
+
+FOLDS, BLOCK_DEG = 5, 0.02
+Vectors = NDArray[np.float64]
+
+
+def features(patch: NDArray[np.uint8], *, levelled: bool = False) -> Vectors:
+    """Colour and texture of a patch (h, w, 3): by band mean, deviation, deciles, and energy of differences at four distances."""
+    image = patch.astype(np.float64)
+    if levelled:
+        image = (image - image.mean((0, 1))) / (image.std((0, 1)) + 1e-6)
+    parts = [image.mean((0, 1)), image.std((0, 1)), *np.quantile(image, [0.1, 0.5, 0.9], axis=(0, 1))]
+    for step in (1, 2, 4, 8):
+        parts += [
+            np.abs(image[step:] - image[:-step]).mean((0, 1)),
+            np.abs(image[:, step:] - image[:, :-step]).mean((0, 1)),
+        ]
+    parts.append(np.corrcoef(image.reshape(-1, 3), rowvar=False)[np.triu_indices(3, 1)])
+    return np.nan_to_num(np.concatenate(parts))
+
+
+def read_zip(path: Path, most: int | None) -> dict[str, NDArray[np.uint8]]:
+    """Name → patch."""
+    with zipfile.ZipFile(path) as opened:
+        names = [name for name in sorted(opened.namelist()) if name.lower().endswith((".jpg", ".jpeg"))][:most]
+        return {Path(name).name: np.asarray(Image.open(io.BytesIO(opened.read(name))).convert("RGB")) for name in names}
+
+
+def block_of(name: str) -> tuple[int, int]:
+    """The block of a patch, by the longitude and latitude in its name."""
+    east, north = (float(part) for part in Path(name).stem.split("_"))
+    return int(east // BLOCK_DEG), int(north // BLOCK_DEG)
+
+
+def score(train: Vectors, labels: Vectors, test: Vectors, truth: Vectors) -> tuple[float, float]:
+    """Accuracy in percent, and area under the curve."""
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(train, labels)
+    area = roc_auc_score(truth, model.decision_function(test)) if len(set(truth)) > 1 else np.nan
+    return 100 * float(model.score(test, truth)), float(area)
+
+
+def by_place(vectors: Vectors, labels: Vectors, names: list[str]) -> str:
+    """Mean ± sd over the folds of blocks, as two cells."""
+    blocks = sorted({block_of(name) for name in names})
+    order = np.random.default_rng(0).permutation(len(blocks))
+    fold = {block: int(order[number]) % FOLDS for number, block in enumerate(blocks)}
+    of = np.array([fold[block_of(name)] for name in names])
+    scores = [
+        score(vectors[of != one], labels[of != one], vectors[of == one], labels[of == one]) for one in range(FOLDS)
+    ]
+    return " | ".join(spread([one[number] for one in scores], digits) for number, digits in ((0, 1), (1, 3)))
+
+
+def compare(
+    after: dict[str, NDArray[np.uint8]], before: dict[str, NDArray[np.uint8]], split: dict[str, set[str]]
+) -> str:
+    """Rows of the table."""
+    text = ""
+    patches = [*after.values(), *before.values()]
+    names, labels = [*after, *before], np.array([1] * len(after) + [0] * len(before), float)
+    for way, levelled in (("as they are", False), ("levelled", True)):
+        vectors = np.stack([features(patch, levelled=levelled) for patch in patches])
+        text += f"| after, or before: {way} | blocks | {by_place(vectors, labels, names)} |\n"
+        kinds = ["damage"] * len(after) + ["no_damage"] * len(before)
+        learnt, tested = (
+            np.array([name in split[f"{part}/{kind}"] for name, kind in zip(names, kinds, strict=True)])
+            for part in ("train", "test")
+        )
+        if tested.any() and len(set(labels[learnt])) == 2 == len(set(labels[tested])):
+            right, area = score(vectors[learnt], labels[learnt], vectors[tested], labels[tested])
+            text += f"| after, or before: {way} | published names at hand, {learnt.sum()} and {tested.sum()} | {right:.1f} | {area:.3f} |\n"
+    pairs = sorted(set(after) & set(before))
+    rng = np.random.default_rng(0)
+    turned = rng.random(len(pairs)) < 0.5
+    first, second = (
+        np.stack(
+            [
+                features((after if bool(swap) == late else before)[name], levelled=True)
+                for name, swap in zip(pairs, turned, strict=True)
+            ]
+        )
+        for late in (True, False)
+    )
+    return (
+        text
+        + f"| pairs, which date is the later one: levelled | blocks | {by_place(first - second, turned.astype(float), pairs)} |\n"
+    )
+
+
+def main() -> None:
+    """Score all ways, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the two zips and the list")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    add_smoke(parser)
+    options = parser.parse_args()
+    require_all(options.data, ("damage.zip", "no_damage.zip", "published_split.csv.gz"))
+    most = 300 if options.smoke else None
+    after, before = (read_zip(options.data / f"{name}.zip", most) for name in ("damage", "no_damage"))
+    split: dict[str, set[str]] = {
+        f"{part}/{kind}": set() for part in ("train", "test") for kind in ("damage", "no_damage")
+    }
+    with gzip.open(options.data / "published_split.csv.gz", "rt", encoding="utf-8") as rows:
+        for row in csv.DictReader(rows):
+            split.setdefault(f"{row['split']}/{row['class']}", set()).add(row["name"])
+    text = (
+        title_of("# Harvey", smoke=options.smoke)
+        + "\n\n| question | split | accuracy, % | AUC |\n|---|---|---:|---:|\n"
+    )
+    text += compare(after, before, split)
+    write_text(options.out / "table.md", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
