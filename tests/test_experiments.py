@@ -20,6 +20,7 @@ import seeds
 import semantic3d_snapnet
 from geotiff import write_geotiff
 from made_up_datasets import make_dataset
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from score_table import Outcome, Row
 
@@ -31,7 +32,7 @@ from deepnets4eo.errors import InputError, MissingExtraError
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Window
 from deepnets4eo.points import PointCloud
-from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmentation import SegNetEncoder
 from deepnets4eo.segmentation.weights import conv_and_norm_names
 from deepnets4eo.segmenters.networks import create_model
@@ -411,10 +412,27 @@ def test_a_recipe_and_the_plain_loop_learn_and_are_scored_alike(tmp_path: Path) 
     parts = [{n: {k: str(tmp_path / n / f"{k}.tif") for k in ("image", "labels")}} for n in ("learnt", "tested")]
     small = ("model.network=light-unet", "model.encoder=null", "data.val_share=0", "train.precision=float32")
     fold = equal_steps.Fold("made up", legend, *parts, network=("light-unet",), tile_px=32, overrides=small)
-    ours, plain = equal_steps.by_recipe(fold, (), 0, 2, tmp_path / "run"), equal_steps.by_plain_loop(fold, 0, 2)
+    ours = equal_steps.by_recipe(fold, (), 0, 2, tmp_path / "run")
+    plain = equal_steps.scores_of(equal_steps.by_plain_loop(fold, 0, 2))
     assert ours.keys() == {"best", "last"}
-    assert all(0 <= score <= 100 for way in (*ours.values(), *plain.values()) for score in way.values())
+    assert all(0 <= score <= 100 for way in (*ours.values(), plain) for score in way.values())
     pixels = fold.read(fold.test)
-    scores = equal_steps.scores_of(lambda image: np.zeros(image.shape[1:], np.uint8), pixels, legend.num_classes)
+    scores = equal_steps.scores_of(
+        equal_steps.matrix_of(lambda image: np.zeros(image.shape[1:], np.uint8), pixels, legend.num_classes)
+    )
     truth = pixels[0][1][4:]
     assert scores["overall_accuracy"] == pytest.approx(100 * (truth == 0).mean())
+
+
+def test_masks_of_dubai_are_read_by_colour_palettes_too(tmp_path: Path) -> None:
+    labels = np.array([[0, 1, 2], [3, 4, 5]], np.uint8)
+    colours = np.array([[155, 155, 155], *(one.color for one in equal_steps.DUBAI.classes)], np.uint8)
+    (tmp_path / "tile_1" / "masks").mkdir(parents=True)
+    Image.fromarray(colours[labels]).save(tmp_path / "tile_1" / "masks" / "colours.png")
+    palette = Image.fromarray(labels)
+    palette.putpalette(colours.tobytes())
+    palette.save(tmp_path / "tile_1" / "masks" / "palette.png")
+    parts = equal_steps.dubai_tiles(tmp_path, tmp_path / "out")
+    assert sorted(parts) == ["tile_1-colours", "tile_1-palette"]
+    for files in parts.values():
+        np.testing.assert_array_equal(Layer.open(files["labels"], labels=True).read()[0][0], labels)

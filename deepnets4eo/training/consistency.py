@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from deepnets4eo.training.recipe import UnlabelledSection
 
 
-
 class FixedThreshold(nn.Module):
     """FixMatch: an image counts where its largest probability is at least τ."""
 

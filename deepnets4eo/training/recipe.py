@@ -234,9 +234,7 @@ class UnlabelledSection(Section):
     )
     ratio: int = Field(default=1, ge=1, description="unlabelled windows to each labelled one of a step")
     weight: float = Field(default=1.0, ge=0, description="on the loss without labels")
-    threshold: float = Field(
-        default=0.95, gt=0, lt=1, description="probability from which a label counts"
-    )
+    threshold: float = Field(default=0.95, gt=0, lt=1, description="probability from which a label counts")
 
 
 class Recipe(Section):
@@ -292,9 +290,7 @@ class Recipe(Section):
                 f"has unlabelled.method={method}, which networks of {', '.join(WITHOUT_LABELS[:3])} alone learn by"
             )
         if method == "flexmatch" and self.task != "images":
-            raise ValueError(
-                "has unlabelled.method=flexmatch, which remembers a label for each image. Set fixmatch"
-            )
+            raise ValueError("has unlabelled.method=flexmatch, which remembers a label for each image. Set fixmatch")
         if train.clicks or train.modality_dropout:
             raise ValueError(
                 f"has unlabelled.method={method} with train.clicks or train.modality_dropout. Choose one of them"
