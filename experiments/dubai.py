@@ -137,13 +137,13 @@ def main() -> None:
         for way in options.ways:
             matrices = []
             for seed in options.seeds[: 1 if smoke else None]:
-                counts = 0
+                counts = np.zeros((DUBAI.num_classes,) * 2, np.int64)
                 for fold in folds:
                     run = out / way / str(seed) / fold.name
                     if not run.with_suffix(".json").exists():
                         write_json(run.with_suffix(".json"), matrix_of(fold, way, seed, 2 if smoke else STEPS, run))
                         shutil.rmtree(run, ignore_errors=True)
-                    counts = counts + np.array(read_json(run.with_suffix(".json")))
+                    counts += np.array(read_json(run.with_suffix(".json")))
                 matrices.append(ConfusionMatrix.from_matrix(counts))
             text += f"| {split} | {way} | {row_of(matrices)} |\n"
             write_text(out / "table.md", text)

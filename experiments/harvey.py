@@ -43,7 +43,7 @@ def features(patch: NDArray[np.uint8], *, levelled: bool = False) -> Vectors:
             np.abs(image[step:] - image[:-step]).mean((0, 1)),
             np.abs(image[:, step:] - image[:, :-step]).mean((0, 1)),
         ]
-    parts.append(np.corrcoef(image.reshape(-1, 3), rowvar=False)[np.triu_indices(3, 1)])
+    parts.append(np.atleast_2d(np.corrcoef(image.reshape(-1, 3), rowvar=False))[np.triu_indices(3, 1)])
     return np.nan_to_num(np.concatenate(parts))
 
 
