@@ -2,9 +2,9 @@
 
 Usage: python experiments/harvey.py --data FOLDER --out FOLDER [--smoke]
 
-FOLDER has damage.zip (after the event), no_damage.zip (mostly before it) and published_split.csv.gz. There is no undamaged building after the event, so colour alone
-tells the dates apart: `as they are` says how well. `levelled`: each band of each patch has mean 0 and deviation 1, and textures are those of that; of a pair both
-dates are levelled. Five folds of blocks of 0.02 degree; the published list has overlapping patches in training and test. A logistic regression on colour and texture.
+FOLDER has damage.zip (after the event), no_damage.zip (mostly before it) and published_split.csv.gz. No patch shows an undamaged building after the event, so a score here
+may be one of dates: `as they are`, or `levelled`, where each band of each patch has mean 0 and deviation 1; of pairs it is whether the later date is recognised. Five folds of
+blocks of 0.02 degree; the published list has overlapping patches in training and test. A logistic regression on colour and texture.
 """
 
 from __future__ import annotations
