@@ -62,7 +62,10 @@ def make_ids(table: gpd.GeoDataFrame, id_column: str | None, source: str) -> Ids
 
 
 def usable_column(table: gpd.GeoDataFrame) -> tuple[Any, str]:
-    """The first of `ID_COLUMNS` of which more than half the values differ; and why the first that exists does not serve."""
+    """The first of `ID_COLUMNS` of which more than half the values differ; and why the first that exists does not serve.
+
+    Without one, the first other column whose name ends with "id" and whose values all differ, such as `egid`.
+    """
     names = {str(column).lower(): column for column in reversed(table.columns)}
     passed_over = ""
     for column in (names[name] for name in ID_COLUMNS if name in names):
@@ -71,6 +74,11 @@ def usable_column(table: gpd.GeoDataFrame) -> tuple[Any, str]:
         if not fault:
             return column, ""
         passed_over = passed_over or f"column {column!r} {fault}"
+    for column in table.columns:
+        if str(column).lower().endswith("id") and str(column).lower() not in ID_COLUMNS:
+            values = _values(table, column)
+            if not _fault(values) and values.notna().all() and len(set(_text(values)) - {""}) == len(values):
+                return column, ""
     return None, passed_over
 
 

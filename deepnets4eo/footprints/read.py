@@ -166,7 +166,7 @@ def read_footprints(
         GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet or xBD label JSON; a GeoDataFrame; or Footprints, which
         are returned as they are.
     layer : layer name, for files with several
-    id_column : column with the ids; by default the first usable of `footprints.ids.ID_COLUMNS`
+    id_column : column with the ids; by default `footprints.ids.usable_column`
     assume_crs
         CRS to take instead of the file's own, for files that state none or a wrong one; "pixels" for outlines in the
         image's pixel coordinates.
