@@ -206,5 +206,6 @@ def test_outlines_that_are_there_twice_are_a_finding() -> None:
 def test_a_column_whose_name_ends_with_id_serves_where_all_its_values_differ() -> None:
     table = houses(3, parcel_id=["p1", "p1", "p2"], valid=[True, False, True], EGID=[190_001, 190_002, 190_003])
     found = make_ids(table, None, "a.gpkg")
-    assert found.texts.tolist() == ["190001", "190002", "190003"] and not found.made
+    assert found.texts.tolist() == ["190001", "190002", "190003"]
+    assert not found.made
     assert make_ids(table.drop(columns="EGID"), None, "a.gpkg").made
