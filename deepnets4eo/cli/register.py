@@ -52,7 +52,8 @@ def register(
     if tie_points:
         check_vector_suffix(tie_points)
         check_overwrite(tie_points, overwrite=overwrite)
-    pair = ImagePair.open(pre, post, gsd_m=options.gsd_m).declare_nodata("pre").declare_nodata("post")
+    pair = ImagePair.open(pre, post, gsd_m=options.gsd_m)
+    pair = pair.declare_nodata("pre", hides_collars=False).declare_nodata("post", hides_collars=False)
     if footprints is not None and pair.post.grid.crs is not None:
         pair = pair.pair_by_pixels()
     outlines = None if footprints is None else _read_outlines(footprints, pair, options)

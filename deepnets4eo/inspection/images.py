@@ -96,16 +96,18 @@ class Undeclared(NamedTuple):
         return f"Write a mask of it, e.g. with nearblack -setmask -near {max(1, round(self.largest or 0))} -o OUT.tif {file}"
 
 
-def declare_nodata(layer: Layer, role: str, findings: list[Finding]) -> Layer:
-    """The layer with the nodata value that its file does not declare; wide parts of several values are `without_collar`'s."""
+def declare_nodata(layer: Layer, role: str, findings: list[Finding], *, hides_collars: bool = True) -> Layer:
+    """The layer with the nodata value that its file does not declare; wide parts of several values are `without_collar`'s, where the job
+    calls it: hides_collars."""
     undeclared = undeclared_nodata(layer)
     if undeclared is None:
         return layer
+    taken = "it was taken as no data" if undeclared.value is not None or hides_collars else "it counts as data here"
     findings.append(
         Finding(
             f"undeclared_nodata_{role}", "caution",
             f"The {role} image {layer.source} holds {undeclared} where it has no data ({undeclared.share:.0%} of its pixels), and does not "
-            "declare it; it was taken as no data.",
+            f"declare it; {taken}.",
             undeclared.remedy("FILE"),
         )
     )  # fmt: skip

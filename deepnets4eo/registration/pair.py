@@ -102,13 +102,14 @@ class ImagePair:
             check_two_images(self.pre, self.post, otherwise)
         return self
 
-    def declare_nodata(self, role: Role) -> ImagePair:
-        """The pair with the nodata value that the file of an image holds and does not declare, and the finding of it."""
+    def declare_nodata(self, role: Role, *, hides_collars: bool = True) -> ImagePair:
+        """The pair with the nodata value that the file of an image holds and does not declare, and the finding of it.
+        hides_collars : whether the job hides wide parts of several values, as lossy compression leaves."""
         findings = list(self.findings)
         layer = self.pre if role == "pre" else self.post
         if layer is None:
             return self
-        declared = declare_nodata(layer, role, findings)
+        declared = declare_nodata(layer, role, findings, hides_collars=hides_collars)
         return replace(self, findings=tuple(findings), **{role: declared})
 
     def pair_by_pixels(self) -> ImagePair:

@@ -88,12 +88,12 @@ def _joplin_before(folder: Path) -> Iterator[DamageCase]:
     yield DamageCase("joplin before", None, Layer.open(folder / "pre"), outlines, intact(outlines))
 
 
-def _midwest(folder: Path) -> Iterator[DamageCase]:
+def _xbd_pair(folder: Path) -> Iterator[DamageCase]:
     table = gpd.read_file(folder / "footprints_px.geojson")
     pre, post = (Layer.open(folder / f"{date}.png") for date in ("pre", "post"))
     truth = pd.DataFrame({"id": table["id"].astype(str), "damage": table["grade"]})
     outlines = _on_image(table["id"], table.geometry, post)
-    yield DamageCase("xbd_midwest", pre, post, outlines, truth, changes=PIXELS)
+    yield DamageCase(folder.name, pre, post, outlines, truth, changes=PIXELS)
 
 
 def _midwest_before(folder: Path) -> Iterator[DamageCase]:
@@ -146,9 +146,21 @@ def _potsdam(folder: Path) -> Iterator[DamageCase]:
     yield _intact_tile("potsdam", real_tiles.potsdam(folder), 0.05)
 
 
+XBD_MORE = {
+    "joplin-tornado_00000000": "tornado, post 28 degrees off nadir",
+    "santa-rosa-wildfire_00000242": "fire, smoke",
+    "hurricane-florence_00000480": "flood in a wood",
+    "midwest-flooding_00000000": "flood",
+    "midwest-flooding_00000006": "flood",
+    "hurricane-florence_00000318": "intact, a mown lawn",
+    "midwest-flooding_00000004": "intact",
+    "mexico-earthquake_00000005": "intact, dense blocks, other view",
+    "mexico-earthquake_00000010": "intact, dense blocks, other view",
+    "guatemala-volcano_00000021": "intact",
+}
 SITES = (
     DamageSite("joplin", "joplin", "tornado, labelled half", _joplin),
-    DamageSite("xbd_midwest", "xbd_midwest", "flood, small roofs under trees", _midwest),
+    DamageSite("xbd_midwest", "xbd_midwest", "flood, small roofs under trees", _xbd_pair),
     DamageSite("xbd_post_scenes", "xbd_post_scenes", "post alone; scene 2 fire, scene 3 hurricane", _xbd_post),
     DamageSite("xbd_post_scenes, 1 m", "xbd_post_scenes", "the same with their pixel size stated", _xbd_post_1_m),
     DamageSite("xbd_midwest before", "xbd_midwest", "intact: the image before the flood as post alone", _midwest_before),
@@ -158,6 +170,7 @@ SITES = (
     DamageSite("ign", "ign_lidar_hd", "intact; outlines from LiDAR classes, not aligned", _ign),
     DamageSite("potsdam", "isprs_potsdam_crop", "intact, 26 m of ground; outlines not aligned", _potsdam),
     DamageSite("joplin before", "joplin", "intact: the image before the tornado as post alone", _joplin_before),
+    *(DamageSite(name, f"xbd_more/{name}", note, _xbd_pair) for name, note in XBD_MORE.items()),
 )  # fmt: skip
 INTACT_SITES = ("vegas", "kampala", "atlanta", "ign", "potsdam", "joplin before")
 HURRICANE = "scene 3"

@@ -106,6 +106,25 @@ def test_what_the_model_does_not_know_is_graded_by_the_network_where_that_was_me
         assert sentence in part.findings[0].message
 
 
+def test_the_network_alone_does_not_grade_roofs_of_a_few_pixels() -> None:
+    measured = NetworkReliability(alone={"post_only": Reliability(site=SiteShift((-1.5, 1.5), (0.5, 0.5), 0.0, 1.0))})
+    evidence = table(green=0)
+    evidence.frame["ev_roof_width_px"] = np.where(np.arange(40) < 2, 2.0, 12.0)
+    network = pd.DataFrame(np.tile([0.9, 0.06, 0.02, 0.02], (40, 1)))
+    found = replace(JUDGE, post_weight=0.5, reliability=measured).decide(evidence, None, post=network).evidence.frame
+    assert (found["status"] == "not_assessed").tolist() == [True] * 2 + [False] * 38
+    assert set(found["reason"][:2]) == {REASONS["ev_roof_width_px"]}
+
+
+def test_a_grade_by_the_network_alone_is_not_confident() -> None:
+    measured = NetworkReliability(alone={"post_only": Reliability(site=SiteShift((-4.0, 4.0), (0.5, 0.5), 0.0, 1.0))})
+    network = pd.DataFrame(np.where(np.arange(40)[:, None] % 2, [0.999, 0.001, 0, 0], [0, 0, 0.001, 0.999]))
+    judge = replace(JUDGE, post_weight=0.5, reliability=measured)
+    found = judge.decide(table(green=3), None, post=network).graded
+    assert found["damage_prob"][:3].round().tolist() == [1, 0, 1]
+    assert found["confidence"][:3].max() <= MOST_CONFIDENT
+
+
 def test_reliability_of_a_card_is_read_and_damaged_notes_are_refused() -> None:
     part = {"post_only": {"weight": 1.0, **Reliability().to_dict()}}
     read = NetworkReliability.of_card({"notes": {"reliability_alone": part}}, "runs/a", 0.5, 0.5)

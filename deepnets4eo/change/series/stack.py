@@ -177,7 +177,7 @@ def _open(day: date, source: LayerLike) -> Layer:
     """The image of a date, with the nodata value that its file does not declare. Errors: InputError naming the date."""
     findings: list[Finding] = []
     try:
-        layer = declare_nodata(Layer.open(source), str(day), findings)
+        layer = declare_nodata(Layer.open(source), str(day), findings, hides_collars=False)
         check_no_colour_table(layer, str(day))
     except InputError as error:
         raise type(error)(f"the image of {day} cannot be read: {error}") from error

@@ -30,6 +30,8 @@ from deepnets4eo.damage.decision.estimates import (
 from deepnets4eo.damage.decision.findings import minor_findings, result_findings, share_findings
 from deepnets4eo.damage.decision.model import (
     DEFAULT_MODEL,
+    NARROW,
+    REASONS,
     DamageModel,
     cap_confidence,
     set_by_network,
@@ -237,12 +239,15 @@ class DecisionModel:
         if network is not None or post is not None:
             seen = with_network(evidence, network, post, leaves_displaced=self.weight < 1)
         outside, unlike = self._unknown_evidence(seen.frame, by_network_alone=self.weight == 1 and network is not None)
-        by_network = (outside != "") & self.reliability.gradable_alone(seen.frame, self._weights(seen.frame))
+        gradable = self.reliability.gradable_alone(seen.frame, self._weights(seen.frame))
+        by_network = gradable & ~np.isin(
+            outside, ["", REASONS[NARROW]]
+        )  # a roof of a few pixels shows nothing to anyone
         full = _with_reasons(seen, outside, by_network, inundated)
         judgement = self._pool_judgements(full.frame, by_network, scores)
         wet = inundated if inundated is not None and inundated.damaged else None
         site = judgement.at_site(self.damaged_share, _apart(len(full.frame), wet, ground))
-        graded = _grade(site, judgement, full.frame.index, unlike, wet)
+        graded = cap_confidence(_grade(site, judgement, full.frame.index, unlike, wet), by_network)
         spread = np.where(unlike[:, None], UNKNOWN_SPREAD, judgement.values(lambda fitted: fitted.spread))
         share, totals = _estimates(site, spread, ground, wet)
         by_structure = graded["damage"] if wet is None else graded["damage"].mask(wet.rows)
@@ -299,15 +304,16 @@ def _grade(
 
 
 def name_damaged(site: SiteFit, wet: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-    """(N,) the most probable buildings, as many as are expected to be damaged, or as the median where that is more: a small chance of no
-    damage lowers the mean; where the site is probably intact, the clear ones alone."""
+    """(N,) the most probable buildings, as many as are expected to be damaged at a site that has damage, but beyond the plain mean no more
+    than the median; where the site is probably intact, the clear ones alone."""
     p = site.probabilities[:, MAJOR:].sum(axis=1)
     counted = np.isfinite(p) & (True if wet is None else ~wet)
     if site.intact > INTACT:
         return np.nan_to_num(p) >= CLEAR
     order = np.argsort(-np.where(counted, p, -1.0), kind="stable")
     named = (np.nan_to_num(p) >= 0.5) & ~counted
-    number = max(float(p[counted].sum()), site.median_number(counted))
+    expected = float(p[counted].sum())
+    number = max(expected, min(expected / (1 - site.intact), site.median_number(counted)))
     named[order[: round(number)]] = True
     return named
 
