@@ -191,7 +191,7 @@ def test_what_another_job_finished_is_not_used_and_goes(
     out = tmp_path / "out"
     with monkeypatch.context() as patch, pytest.raises(KilledError):
         kill_at(patch, "damage.gpkg")
-        run(place, out, "--set", "seed=5")
+        run(place, out, "--set", "max_shift_m=20")
     calls = count_calls(monkeypatch)
     assert run(place, out, "--resume") == 0
     assert all(calls[step] for step in STEPS)
