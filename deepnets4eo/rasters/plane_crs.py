@@ -5,13 +5,9 @@ Without a CRS, lengths and areas are in pixels, unless their size in metres is s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepnets4eo.grid import Grid
-
-if TYPE_CHECKING:
-    pass
-
 
 SQUARE_METRES = 10_000  # of a hectare
 
