@@ -26,12 +26,12 @@ from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.synthetic import City, Event
 
 pytestmark = pytest.mark.usefixtures("registered_once", "labelled_once")
-PRE_WIDTH = 230  # of 320 columns: beyond, buildings are assessed from the post image alone
+PRE_WIDTH = 184  # of 256 columns: beyond, buildings are assessed from the post image alone
 
 
 @pytest.fixture(scope="module")
 def city() -> City:
-    return City(5, 320, 0.5, event=Event(shift_px=(2.0, -3.0), rotation_deg=0.0))
+    return City(5, 256, 0.5, event=Event(shift_px=(2.0, -3.0), rotation_deg=0.0))
 
 
 @pytest.fixture(scope="module")
