@@ -1,4 +1,4 @@
-"""U-Net and FC-Siam-diff by their recipes beside plain loops of the same network and as many steps, on real crops.
+"""Recipes beside plain ways on real crops: networks beside loops of as many steps, superpixels beside SLIC and an SVC.
 
 Usage: python experiments/equal_steps.py --data ROOT --out FOLDER [--ways balanced random …] [--seeds 0 1] [--smoke]
 
@@ -24,7 +24,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from real_tiles import tile_folds
 from script import add_smoke, plain_errors, require_files, title_of
+from skimage.segmentation import slic
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
+from deepnets4eo.baselines.superpixels import majority, region_sums
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
@@ -40,6 +45,9 @@ from deepnets4eo.training.state import load_state
 
 EPOCHS, WITHHELD = 10, "data.val_share=0.2"
 PLAIN = "plain loop"
+REGIONS, PLAIN_REGIONS = "baselines/rgb-svm", "SLIC, mean and deviation, SVC"  # on the same crops
+SUPERPIXELS = (PLAIN_REGIONS, REGIONS)
+REGION_PX = 64
 WAYS: dict[str, tuple[str, ...]] = {
     "balanced": (WITHHELD,),
     "balanced, nothing withheld": ("data.val_share=0",),
@@ -207,21 +215,65 @@ def by_plain_loop(fold: Fold, seed: int, steps: int) -> ConfusionMatrix:
     return matrix_of(labels, tested, fold.legend.num_classes)
 
 
+def by_superpixels(fold: Fold, seed: int, out: Path) -> dict[str, dict[str, float]]:
+    """Scores of the recipe of superpixels; the seed draws what is withheld."""
+    scenes = [{layer: files[layer] for layer in (*fold.layers, LABELS)} for files in fold.train.values()]
+    run = train(REGIONS, out, options=TrainOptions(overwrite=True), overrides=[
+        f"data.scenes={json.dumps(scenes)}", f"legend={json.dumps(fold.legend.to_dict())}", f"data.split_seed={seed}", f"train.seed={seed}",
+    ])  # fmt: skip
+    loaded: Any = load_run(run).segmenter
+
+    def labels(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+        prepared = loaded.inputs.prepare({"image": image, "valid": np.ones(image.shape[1:], bool)})
+        return loaded.label(prepared, 0).argmax(axis=0).astype(np.uint8)
+
+    return {"last": scores_of(matrix_of(labels, fold.read(fold.test), fold.legend.num_classes))}
+
+
+def by_plain_superpixels(fold: Fold, seed: int) -> dict[str, dict[str, float]]:
+    """SLIC, mean and deviation of each band, a standardised SVC of 4,000 superpixels at most; nothing is withheld."""
+    count = fold.legend.num_classes
+
+    def cut(image: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        ids = slic(image.transpose(1, 2, 0) / 255, image[0].size // REGION_PX, start_label=0).astype(np.int32)
+        sums = region_sums(image, ids, int(ids.max()) + 1)
+        return ids, np.concatenate([sums.mean, sums.std], axis=1)
+
+    vectors, classes = [], []
+    for image, mask in fold.read(fold.train):
+        ids, columns = cut(image)
+        kinds = majority(mask, ids, len(columns), count)
+        vectors.append(columns[kinds != VOID])
+        classes.append(kinds[kinds != VOID])
+    kept = np.random.default_rng(seed).permutation(sum(map(len, classes)))[:4000]
+    machine = make_pipeline(StandardScaler(), SVC(C=10))
+    machine.fit(np.concatenate(vectors)[kept], np.concatenate(classes)[kept])
+
+    def labels(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+        ids, columns = cut(image)
+        return machine.predict(columns)[ids].astype(np.uint8)
+
+    return {"last": scores_of(matrix_of(labels, fold.read(fold.test), count))}
+
+
+def score(fold: Fold, way: str, seed: int, steps: int, run: Path) -> dict[str, dict[str, float]]:
+    """Scores of one way, by the epoch that is kept."""
+    if way == PLAIN:
+        return {"last": scores_of(by_plain_loop(fold, seed, steps))}
+    if way == PLAIN_REGIONS:
+        return by_plain_superpixels(fold, seed)
+    return by_superpixels(fold, seed, run) if way == REGIONS else by_recipe(fold, WAYS.get(way, ()), seed, steps, run)
+
+
 def compare(fold: Fold, ways: list[str], seeds: list[int], steps: int, out: Path) -> str:
     """Rows of the table: mean ± sd over the seeds of each way, of the last and of the best epoch."""
-    text = ""
-    for way in (PLAIN, *(ways if fold.recipe == "unet-resnet34" else ["recipe"])):
+    text, plain = "", [PLAIN] * bool(set(ways) & set(WAYS))
+    for way in (*plain, *ways) if fold.recipe == "unet-resnet34" else (*plain, "recipe")[: 2 * len(plain)]:
         scores = []
         for seed in seeds:
-            done = out / fold.name / way / f"{seed}.json"
+            done = out / fold.name / way.replace("/", " ") / f"{seed}.json"
             if not done.exists():
-                run = done.with_suffix("")
-                scored = (
-                    {"last": scores_of(by_plain_loop(fold, seed, steps))}
-                    if way == PLAIN
-                    else by_recipe(fold, WAYS.get(way, ()), seed, steps, run)
-                )
-                write_json(done, scored)
+                write_json(done, score(fold, way, seed, steps, done.with_suffix("")))
             scores.append(read_json(done))
         for kept in scores[0]:
             cells = [spread([one[kept][name] for one in scores]) for name in scores[0][kept]]
@@ -234,7 +286,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of real samples")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
+    parser.add_argument("--ways", nargs="+", choices=[*WAYS, *SUPERPIXELS], default=[*WAYS, *SUPERPIXELS])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     add_smoke(parser)
     options = parser.parse_args()
@@ -243,7 +295,9 @@ def main() -> None:
     text = title_of("# Equal steps", smoke=options.smoke) + "\n\n"
     text += "| data | way | epoch | overall accuracy | mean IoU | mean F1 |\n|---|---|---|---:|---:|---:|\n"
     for fold in folds_of(options.data, out):
-        ways, seeds, steps = (options.ways[:1], [0], 2) if options.smoke else (options.ways, options.seeds, fold.steps)
+        ways, seeds, steps = options.ways, options.seeds, fold.steps
+        if options.smoke:
+            ways, seeds, steps = [ways[0], *SUPERPIXELS], [0], 2
         text += compare(fold, ways, seeds, steps, out)
         write_text(out / "table.md", text)
     print(text)

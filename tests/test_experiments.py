@@ -404,9 +404,9 @@ def test_a_recipe_and_the_plain_loop_learn_and_are_scored_alike(tmp_path: Path) 
     legend = equal_steps.DUBAI
     rng = np.random.default_rng(0)
     for name in ("learnt", "tested"):
-        labels = np.kron(rng.integers(1, 3, (5, 5)), np.ones((8, 8), int)).astype(np.uint8)
+        labels = np.kron(rng.integers(1, 3, (5, 5)), np.ones((32, 32), int)).astype(np.uint8)
         labels[:4] = 0
-        image = (labels * 60 + rng.integers(0, 30, (3, 40, 40))).astype(np.uint8)
+        image = (labels * 60 + rng.integers(0, 30, (3, 160, 160))).astype(np.uint8)
         write_geotiff(tmp_path / name / "image.tif", image, gsd=1.0)
         write_geotiff(tmp_path / name / "labels.tif", labels, gsd=1.0)
     parts = [{n: {k: str(tmp_path / n / f"{k}.tif") for k in ("image", "labels")}} for n in ("learnt", "tested")]
@@ -416,6 +416,10 @@ def test_a_recipe_and_the_plain_loop_learn_and_are_scored_alike(tmp_path: Path) 
     plain = equal_steps.scores_of(equal_steps.by_plain_loop(fold, 0, 2))
     assert ours.keys() == {"best", "last"}
     assert all(0 <= score <= 100 for way in (*ours.values(), plain) for score in way.values())
+    for way, least in zip(
+        equal_steps.SUPERPIXELS, (60, 90), strict=True
+    ):  # two classes of other colours; regions of SLIC cross them
+        assert equal_steps.score(fold, way, 0, 2, tmp_path / "run")["last"]["overall_accuracy"] > least, way
     pixels = fold.read(fold.test)
     scores = equal_steps.scores_of(
         equal_steps.matrix_of(lambda image: np.zeros(image.shape[1:], np.uint8), pixels, legend.num_classes)

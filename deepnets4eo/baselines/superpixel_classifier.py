@@ -81,25 +81,29 @@ class SuperpixelClassifier(FeatureClassifier):
         self.superpixels.check_bands(blank)
         return pooled_columns(self.features, blank)
 
-    def fit(self, scenes: Sequence[Scene], *, max_regions: int = 20_000, seed: int = 0) -> SuperpixelClassifier:
-        """Fit to at most `max_regions` superpixels of random windows, equally many of each class; returns itself.
+    def fit(
+        self, scenes: Sequence[Scene], *, max_regions: int = 20_000, seed: int = 0, balanced: bool = True
+    ) -> SuperpixelClassifier:
+        """Fit to at most `max_regions` superpixels of random windows, equally many of each class or as they come; returns itself.
 
         A region's label is that of most of its labelled pixels, where at least half of it is labelled. Errors:
         InputError where no region is labelled, or fewer than two classes are."""
         self.fit_features(scenes, seed)
         rng = np.random.default_rng(seed)
-        quota = np.full(self.legend.num_classes, max(1, max_regions // self.legend.num_classes))
+        quota = np.full(self.legend.num_classes, max(1, max_regions // (self.legend.num_classes if balanced else 1)))
         vectors, classes, origins = [], [], []
         for number, scene, window in shuffle_windows(scenes, WINDOW_PX, rng):
             regions = self._labelled_regions(scene, window, quota)
             if regions is None:
                 continue
-            chosen = _choose_regions(regions[1], quota, rng)
+            chosen = _choose_regions(regions[1] if balanced else np.zeros_like(regions[1]), quota, rng)
             if not chosen.size:
                 continue
             vectors.append(regions[0][chosen])
             classes.append(regions[1][chosen])
             origins.append(np.full(chosen.size, number))
+            if not balanced:  # what is left is for any class
+                quota[:] = quota[0]
             if not quota.any():
                 break
         if not vectors:

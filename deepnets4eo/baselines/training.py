@@ -44,7 +44,7 @@ class BaselineSection(ModelSection):
         default=1.0, gt=0, le=1, description="pixels at random: of the labelled ones; 2,000 may always be learned from"
     )
     sampling: Literal["balanced", "random"] = Field(
-        default="balanced", description="pixels: equally many of each class, or at random, each class with its share"
+        default="balanced", description="equally many of each class, or at random, each class with its share"
     )
     priors: Literal["observed", "equal"] = Field(
         default="observed",
@@ -185,7 +185,10 @@ def _superpixels(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
         bands=recipe.model.bands,
         shares=_shares(recipe, prepared),
     )
-    return classifier.fit(_scenes(prepared), max_regions=recipe.model.max_samples, seed=recipe.train.seed)
+    balanced = recipe.model.sampling == "balanced"
+    return classifier.fit(
+        _scenes(prepared), max_regions=recipe.model.max_samples, seed=recipe.train.seed, balanced=balanced
+    )
 
 
 def _rules(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
@@ -234,7 +237,7 @@ def _shares(recipe: BaselineRecipe, prepared: Prepared) -> list[float] | None:
     know no shares: they are adjusted to the labels' where samples are balanced, and never to equal ones."""
 
     model, estimator, total = recipe.model, recipe.estimator, sum(prepared.pixels)
-    at_random = model.sampling == "random" and model.method == "pixels"
+    at_random = model.sampling == "random"
     weighted = estimator.class_weight == "balanced" and estimator.name not in UNWEIGHTED
     if not total or (model.priors == "observed") != (not at_random or weighted):
         return None

@@ -119,6 +119,14 @@ def test_classes_are_balanced_and_at_most_so_many_regions_are_drawn():
     np.testing.assert_array_equal(found, [30, 30, 30])
 
 
+def test_regions_at_random_keep_the_shares_of_the_classes():
+    every = make(Remembering()).fit([SCENE], max_regions=10**6).estimator.shown_[0]
+    some = make(Remembering()).fit([SCENE], max_regions=600, balanced=False).estimator.shown_[0]
+    assert some.sum() == 600
+    np.testing.assert_allclose(some / 600, every / every.sum(), atol=0.06)
+    assert 1.2 * every.min() < every.max(), "equal numbers would differ"
+
+
 def test_the_seed_decides_which_regions_are_drawn():
     drawn = [make(Remembering()).fit([SCENE], max_regions=90, seed=seed).estimator.shown_[1] for seed in (0, 0, 1)]
     np.testing.assert_array_equal(drawn[0], drawn[1])
