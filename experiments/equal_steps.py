@@ -29,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from deepnets4eo.baselines.superpixels import majority, region_sums
+from deepnets4eo.baselines.superpixels.statistics import majority, region_sums
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text

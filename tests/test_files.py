@@ -28,7 +28,7 @@ from deepnets4eo.baselines.estimator_file import save_estimator
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import OutputError
 from deepnets4eo.evaluation import report
-from deepnets4eo.files import atomic_write, write_json, write_text, write_yaml, writing
+from deepnets4eo.files import atomic_write, system_error, write_json, write_text, write_yaml, writing
 from deepnets4eo.grid import Window
 from deepnets4eo.polygons import write_vector
 from deepnets4eo.rasters.cog import CogWriter
@@ -216,3 +216,10 @@ def test_figures_are_drawn_without_a_date(tmp_path: Path) -> None:
     assert Figure  # the figures above are matplotlib's
     write_figure(tmp_path / "a.pdf")
     assert b"CreationDate" not in (tmp_path / "a.pdf").read_bytes()
+
+
+def test_an_error_of_the_system_is_said_with_its_file_and_a_remedy():
+    assert system_error(OSError(errno.ENOSPC, "full", "map.tif")).startswith("map.tif: ")
+    plain = system_error(OSError("broken"))
+    assert plain.endswith("Check the path, its rights and the disk.")
+    assert not plain.startswith("None")

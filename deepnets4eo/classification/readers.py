@@ -90,7 +90,9 @@ class ImageData(Section):
     val: tuple[str, ...] = Field(default=(), description="further ones that are validated on, instead of val_share")
     test: tuple[str, ...] = Field(default=(), description="further ones that are tested on, instead of test_share")
     split_seed: int = Field(default=0, ge=0, description="of parts and few labels; apart from train.seed")
-    windows_per_epoch: int = Field(default=1000, ge=1, description="labelled images that an epoch shows")
+    windows_per_epoch: int = Field(
+        default=1000, ge=0, description="labelled images that an epoch shows; 0: each once, 512 at least"
+    )
     memory_gb: float = Field(default=4.0, gt=0, description="more pixels than that are kept in a temporary file")
     num_workers: int = Field(default=2, ge=0, description="threads that read ahead of the network")
 

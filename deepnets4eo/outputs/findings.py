@@ -54,8 +54,16 @@ def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: (-SEVERITIES.index(finding.severity), -finding.affected)))
 
 
-def findings_banner(findings: Sequence[Finding], say: Callable[[str], str] = str) -> str:
-    """A section with the worst finding in its first line, the others folded; `say` translates severities and numbers."""
+def in_english(text: str) -> str:
+    """HTML of English text, on a page of any language."""
+    return f'<bdi lang="en">{escape(text)}</bdi>'
+
+
+def findings_banner(
+    findings: Sequence[Finding], say: Callable[[str], str] = str, html_of: Callable[[str], str] = in_english
+) -> str:
+    """A section with the worst finding in its first line, the others folded; `say` translates severities and numbers,
+    `html_of` the sentences of a finding."""
     if not findings:
         return ""
     worst, *others = worst_first(findings)
@@ -67,15 +75,15 @@ def findings_banner(findings: Sequence[Finding], say: Callable[[str], str] = str
         button = (
             f'<button id="findings-button" aria-controls="findings-more" aria-expanded="true" hidden>{count}</button>'
         )
-        items = "".join(f"<li>{_text(finding, say)}</li>" for finding in others)
+        items = "".join(f"<li>{_text(finding, say, html_of)}</li>" for finding in others)
         more = f'{button}</p><ul id="findings-more">{items}</ul>'
     role = "note" if worst.severity == "note" else "alert"
-    return f'<section id="findings" class="findings {worst.severity}" role="{role}"><p>{_text(worst, say)}{more or "</p>"}</section>'
+    return f'<section id="findings" class="findings {worst.severity}" role="{role}"><p>{_text(worst, say, html_of)}{more or "</p>"}</section>'
 
 
-def _text(finding: Finding, say: Callable[[str], str]) -> str:
-    remedy = f' <span class="remedy">{escape(finding.remedy)}</span>' if finding.remedy else ""
-    return f'<b>{escape(say(LABELS[finding.severity]))}</b> <bdi lang="en">{escape(finding.message)}{remedy}</bdi>'
+def _text(finding: Finding, say: Callable[[str], str], html_of: Callable[[str], str]) -> str:
+    remedy = f' <span class="remedy">{html_of(finding.remedy)}</span>' if finding.remedy else ""
+    return f"<b>{escape(say(LABELS[finding.severity]))}</b> {html_of(finding.message)}{remedy}"
 
 
 def duration_text(seconds: float) -> str:

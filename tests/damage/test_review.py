@@ -9,10 +9,12 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+from scipy.special import expit
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage.review import answers, draw_sample, review_counts
-from deepnets4eo.damage.review.sample import Sample
+from deepnets4eo.damage.review.counts import _recalibrated
+from deepnets4eo.damage.review.sample import Sample, _looks_by_stratum
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError
 
@@ -172,3 +174,15 @@ def test_a_folder_without_a_map_is_refused(tmp_path: Path, capsys: pytest.Captur
 def test_looks_before_the_last_answer_without_one_count_as_skipped(answered: list[int], skipped: int) -> None:
     sample = Sample(np.array([7, 3, 9, 5]), np.zeros(10, int), np.zeros(10), np.ones(10))
     assert answers._skipped(sample, dict.fromkeys(answered, "destroyed")) == skipped
+
+
+def test_what_the_map_says_is_shifted_towards_what_was_seen_and_keeps_its_order():
+    odds = np.linspace(-3, 3, 800)
+    seen = np.random.default_rng(0).random(800) < expit(odds + 1)
+    again = _recalibrated(expit(odds), np.arange(800), seen)
+    assert (np.diff(again) > 0).all()
+    np.testing.assert_allclose(again, expit(odds + 1), atol=0.06)
+
+
+def test_a_small_certain_stratum_is_looked_at_four_times():
+    np.testing.assert_array_equal(_looks_by_stratum(np.array([1000, 10]), np.array([0.5, 0.0]), 20), [16, 4])

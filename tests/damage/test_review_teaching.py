@@ -141,3 +141,10 @@ def test_log_odds_of_sure_buildings_are_those_of_the_least_probability() -> None
     np.testing.assert_allclose(odds[:, 0], [-most, -np.log(3), most])
     np.testing.assert_allclose(odds[:, 1], [-most, minor, (minor - most) / 2])  # the last one has the mean of its side
     np.testing.assert_allclose(odds[:, 2], [destroyed] * 3)
+
+
+def test_answers_that_change_nothing_are_no_gain():
+    start = np.array([-1.0, 2.0, -0.5, 1.5])
+    side = teaching._Side(np.zeros((4, 1)), np.array([False, True, True, True]), start)
+    assert not side.gains(start)
+    assert side.gains(start + np.array([-1.0, 1.0, 1.0, 1.0]))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.nn.functional import avg_pool2d
 from torchvision.models import DenseNet
 
 from deepnets4eo.depth import D3Net
@@ -51,3 +52,18 @@ def test_tasks_and_dropout_that_cannot_be_are_refused() -> None:
         D3Net(3, 4, tasks=[2, 1], **SMALL)
     with pytest.raises(InputError, match="no share"):
         D3Net(3, 1, dropout=1.0, **SMALL)
+
+
+def test_each_level_of_the_encoder_goes_on_from_the_pooled_transition_before():
+    torch.manual_seed(0)
+    encoder, image = D3Net(3, 1, **SMALL).encoder.eval(), torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        maps = list(encoder(image))
+        current = encoder.second(encoder.first(image))
+        for level in (1, 2, 3):
+            current = getattr(encoder.features, f"denseblock{level}")(current)
+            part = getattr(encoder.features, f"transition{level}")
+            current = part.conv(torch.relu(part.norm(current)))
+            torch.testing.assert_close(maps[level], current)
+            current = avg_pool2d(current, 2)
+    assert [(one.shape[1], one.shape[2]) for one in maps] == list(zip(encoder.channels, (32, 16, 8, 4, 2), strict=True))

@@ -72,8 +72,10 @@ def test_a_batch_is_blurred_as_its_images_are():
 def test_what_is_no_lens_is_refused():
     with pytest.raises(InputError, match=r"focus at 0\.01 m within its focal length of 15\.0 mm"):
         ThinLens(focus_m=0.01)
-    with pytest.raises(InputError, match="f_number is 0"):
-        ThinLens(f_number=0)
+    for key in ("f_number", "focal_mm", "pixel_um"):
+        with pytest.raises(InputError, match=f"{key} is 0"):
+            ThinLens(**{key: 0})
+    assert ThinLens(pixel_um=0.5).pixel_um == 0.5
     with pytest.raises(InputError, match=r"expected \(N, C, H, W\) and \(N, H, W\)"):
         LENS.blur(torch.zeros(1, 3, 8, 8), torch.zeros(1, 8, 9))
 
@@ -97,3 +99,8 @@ def _means(maps: torch.Tensor, side: int) -> torch.Tensor:
     cells = [[maps[..., side * row : side * (row + 1), side * col : side * (col + 1)].mean(dim=(2, 3)) for col in range(shape[1])]
              for row in range(shape[0])]  # fmt: skip
     return torch.stack([torch.stack(row, dim=-1) for row in cells], dim=-2)
+
+
+def test_the_coarse_maps_of_blur_look_two_and_four_pixels_far():
+    far = [part.dilation[0] for part in BlurNet(1, 1, width=2).coarse.modules() if isinstance(part, torch.nn.Conv2d)]
+    assert far == [1, 2, 4]

@@ -19,6 +19,7 @@ from affine import Affine
 from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
+from scipy.ndimage import gaussian_filter
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, OutputError
@@ -618,3 +619,13 @@ def test_ground_under_a_cloud_is_not_seen_and_no_water(tmp_path: Path) -> None:
     assert (labels[cloud] == NOT_SEEN).all()
     assert (labels[150:, 130:] == DRY).all()
     assert "clouds_post" in [finding.code for finding in found.findings]
+
+
+def test_an_optical_date_is_registered_on_the_flood_and_the_flood_on_nothing(tmp_path: Path):
+    texture = gaussian_filter(np.random.default_rng(0).normal(size=(3, SIDE, SIDE)), (0, 2, 2)) * 4000 + 1500
+    texture = texture.clip(1).astype(np.uint16)
+    images = {"a.tif": np.roll(texture, 3, axis=2), "b.tif": texture}
+    dates = [named(tmp_path / name, values, ["B3", "B8", "B11"]) for name, values in images.items()]
+    opened = open_flood_scene(dates[:1], dates[1], FloodOptions())
+    assert opened.registration is not None
+    assert opened.registration.matrix[:2, 2] == pytest.approx([3, 0], abs=0.01)

@@ -1,9 +1,11 @@
-"""What the page and the sheet of a damage map say in other languages, from assets/words.yaml; a test names what is
-missing."""
+"""What the page and the sheet of a damage map say in other languages, from assets/words.yaml and, of
+findings, findings.yaml; a test names what is missing."""
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import get_args
 
@@ -11,13 +13,14 @@ from deepnets4eo.damage.inputs.settings import Language
 from deepnets4eo.damage.products.content import DamageMapContent
 from deepnets4eo.damage.vocabulary import UNKNOWN_COUNT
 from deepnets4eo.files import read_yaml
+from deepnets4eo.outputs.findings import in_english
 from deepnets4eo.outputs.map_page.page import PageLanguage
 
 LANGUAGES: tuple[Language, ...] = get_args(Language)  # English, then the order of the table
 RIGHT_TO_LEFT = ("ar",)
 ASSETS = Path(__file__).parent / "assets"
 SEPARATORS = {"en": ",.", "fr": "\u202f,", "es": ".,", "ar": ",.", "pt": ".,"}  # of thousands and of decimals
-IN_ENGLISH = "Findings, reasons and evidence are in English."
+IN_ENGLISH = "Reasons, evidence and some findings are in English."
 
 
 @cache
@@ -52,3 +55,38 @@ def page_language(language: Language) -> PageLanguage:
     """What the page of a damage map says."""
     words = words_of(language)
     return PageLanguage(language, words, language in RIGHT_TO_LEFT, words.get(IN_ENGLISH, ""))
+
+
+def sentences_html(text: str, language: Language) -> str:
+    """The sentences of a finding as HTML in the language; those without a template, and words within the others, stay English."""
+    return " ".join(_sentence(each, language) for each in re.split(r"(?<=[.!?]) (?=[A-Z0-9])", text))
+
+
+def _sentence(text: str, language: Language) -> str:
+    for pattern, template in _templates(language):
+        if match := pattern.fullmatch(text):
+            return escape(template).replace("{}", "%s") % tuple(_value(each, language) for each in match.groups())
+    return in_english(text)
+
+
+def _value(text: str, language: Language) -> str:
+    if re.fullmatch(r"[\d,.]+", text):
+        return text.translate(str.maketrans(SEPARATORS["en"], SEPARATORS[language]))
+    words = words_of(language)
+    return escape(words[text]) if text in words else in_english(text)
+
+
+@cache
+def _templates(language: Language) -> list[tuple[re.Pattern[str], str]]:
+    """Patterns of English sentences, and the sentences of the language; none for English."""
+    if language == "en":
+        return []
+    parts = {"{": "(.+?)", "[": "(?:%s)"}
+    return [
+        (
+            re.compile("".join(parts[piece[0]].replace("%s", piece[1:-1]) if piece[:1] in parts else re.escape(piece) for piece in
+                               re.split(r"(\{\}|\[\w+[^\]]*\|[^\]]*\])", english))),
+            others[LANGUAGES.index(language) - 1],
+        )
+        for english, others in read_yaml(ASSETS / "findings.yaml").items()
+    ]  # fmt: skip
