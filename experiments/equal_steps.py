@@ -29,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from deepnets4eo.baselines.superpixels.statistics import majority, region_sums
+from deepnets4eo.baselines.superpixels import majority
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
@@ -236,8 +236,11 @@ def by_plain_superpixels(fold: Fold, seed: int) -> dict[str, dict[str, float]]:
 
     def cut(image: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         ids = slic(image.transpose(1, 2, 0) / 255, image[0].size // REGION_PX, start_label=0).astype(np.int32)
-        sums = region_sums(image, ids, int(ids.max()) + 1)
-        return ids, np.concatenate([sums.mean, sums.std], axis=1)
+        pixels = np.bincount(ids.ravel())
+        mean, square = (
+            np.stack([np.bincount(ids.ravel(), band.ravel()) for band in one]) / pixels for one in (image, image**2)
+        )
+        return ids, np.concatenate([mean, np.sqrt(np.maximum(square - mean**2, 0))]).T
 
     vectors, classes = [], []
     for image, mask in fold.read(fold.train):

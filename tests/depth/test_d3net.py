@@ -67,3 +67,17 @@ def test_each_level_of_the_encoder_goes_on_from_the_pooled_transition_before():
             torch.testing.assert_close(maps[level], current)
             current = avg_pool2d(current, 2)
     assert [(one.shape[1], one.shape[2]) for one in maps] == list(zip(encoder.channels, (32, 16, 8, 4, 2), strict=True))
+
+
+def test_the_tasks_are_channels_of_the_whole_image():
+    torch.manual_seed(0)
+    network, image = D3Net(3, 3, tasks=(1, 2), **SMALL).eval(), torch.rand(2, 3, 64, 96)
+    with torch.no_grad():
+        out = network(image)
+        stem, first, second, third, maps = network.encoder(image)
+        maps = network.decoder[1](torch.cat([network.decoder[0](maps), third], dim=1))
+        maps = network.decoder[2](torch.cat([maps, second], dim=1))
+        alone = [tail(maps, first, stem) for tail in network.tails]
+    assert [one.shape[1] for one in alone] == [1, 2]
+    torch.testing.assert_close(out, torch.cat(alone, dim=1))
+    assert out.shape == (2, 3, 64, 96)
