@@ -47,6 +47,7 @@ LAWN, HALF = (
 # floods at three places −0.15 to −0.02, ice 0.01.
 BLUISH = 0.02
 ALIKE = 11.3  # squared distance from the colour of sure water: χ² of 99 % in three dimensions
+SURE_M2 = 10_000.0  # of one part of new water, from which its colour is sure: a burnt field that was taken for water had 4,800
 CORE_PX = 3  # how deep in sure water its colour is taken
 CHANGED, PATCH_M2 = 15.0, 40.0  # least change of colour, of 255, since PRE, and least surface of a patch between trees
 NEAR_M = 40.0  # of new water, where water may stand under trees
@@ -229,8 +230,8 @@ def _same_colour(new: Mask, before: FloatImage, after: FloatImage, pixel_m2: flo
         np.stack([ndimage.median_filter(band, 5) for band in (image[0] - image[1], image[2] - image[1], image.mean(0))])
         for image in (before, after)
     )
-    core = ndimage.binary_erosion(new, iterations=CORE_PX)
-    if new.all() or not core.any():
+    core = ndimage.binary_erosion(parts_with(new, new, SURE_M2 / pixel_m2), iterations=CORE_PX)
+    if new.all() or not core.any() or np.median(later[2][core]) > np.median(later[2][~new]) + BRIGHTER:
         return new
     earlier += np.median((later - earlier)[:, ~new], axis=1)[:, None, None]
     colour = np.median(later[:, core], axis=1)[:, None, None]
