@@ -7,7 +7,8 @@ COPY is your copy of the challenge (Training and Testing, or one of them). Witho
 its layout for each seed and read back: two of them labelled in part, one with the image after the event alone, one whose image
 before it has pixels 12 times as large. The recipe says which scenes show each site and which methods vote. A method of both images
 does not vote on a site that it assesses from the image after the event alone, since the gate of its registration refuses the
-pair; where none of them votes, the recipe's `fallback` does. Nothing is fitted or chosen here. The published rows are those
+pair; where none of them votes, the recipe's `fallback` does. A COPY that holds NAME_pre.jpg and NAME_post.jpg of pairs without
+grades is mapped for a grading by eye instead, as `by_eye` says. Nothing is fitted or chosen here. The published rows are those
 of the second place; their last column is the leaderboard's SCORE, ours the plain mean over sites.
 """
 
@@ -25,6 +26,7 @@ import geopandas as gpd
 import numpy as np
 import shapely
 from affine import Affine
+from by_eye import grade_pairs
 from challenge import (
     ANNOTATIONS,
     BAND_FOLDER,
@@ -286,6 +288,9 @@ def main() -> None:
     add_smoke(parser)
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    if options.data and any(options.data.glob("*_post.jpg")):
+        print(write_text(options.out / "by_eye.md", grade_pairs(options.data, options.out)))
+        return
     recipe = options_from(VoteRecipe, read_yaml(options.recipe), str(options.recipe))
     results: list[dict[str, SiteResult]] = []
     for seed in range(1 if options.data or options.smoke else options.seeds):
