@@ -1,7 +1,7 @@
 """Pairs of images without grades: a sheet of drawn buildings to grade by eye, and the damage map beside these grades.
 
 A folder has NAME_pre.jpg and NAME_post.jpg of each pair. The first run maps each pair, outlines found by the network for
-buildings, and writes NAME.png and NAME.csv. Write s (it stands), c (collapsed) or nothing (cannot tell) into the column `eye`,
+buildings, and writes NAME.png and NAME.csv. Write s (it stands), c (collapsed) or nothing (not clear) into the column `eye`,
 looking at the sheet alone, and run again.
 """
 
