@@ -16,6 +16,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.catalog import run_path, shipped_path
+from deepnets4eo.damage.areas import check_areas, open_people
 from deepnets4eo.damage.decision.passes import ImageSteps, load_model, open_models
 from deepnets4eo.damage.evidence.point_evidence import PointEvidence
 from deepnets4eo.damage.evidence.raster_evidence import RasterEvidence
@@ -39,7 +40,6 @@ from deepnets4eo.damage.inputs.settings import FurtherInputs, ProductOptions, Se
 from deepnets4eo.damage.job import assess_inputs, assess_part
 from deepnets4eo.damage.map import PRODUCTS, DamageMap
 from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
-from deepnets4eo.damage.products.areas import check_areas, open_people
 from deepnets4eo.damage.products.content import FURTHER
 from deepnets4eo.damage.products.write import check_formats, formats_of, named_before
 from deepnets4eo.device import Compute, torch_settings

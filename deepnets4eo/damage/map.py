@@ -233,7 +233,7 @@ class DamageMap(WithSummary, DamageMapContent):
         InputError
             There is no such file, it holds no polygons, or the raster is not one of people.
         """
-        from deepnets4eo.damage.products.areas import count_areas, find_areas
+        from deepnets4eo.damage.areas import count_areas, find_areas
 
         counted = find_areas(areas, self.buildings)
         self.areas = count_areas(

@@ -11,7 +11,7 @@ import shapely
 from made_up_map import make_grid, make_images, make_map
 from pyproj import Geod, Transformer
 
-from deepnets4eo.damage.products.areas import OUTSIDE, check_areas, count_areas, find_areas, read_areas
+from deepnets4eo.damage.areas import OUTSIDE, check_areas, count_areas, find_areas, read_areas
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal import sums_by_share

@@ -21,7 +21,7 @@ import pandas as pd
 import pyogrio
 
 from deepnets4eo.arrays import Indices
-from deepnets4eo.damage.products.areas import OUTSIDE, find_areas
+from deepnets4eo.damage.areas import OUTSIDE, find_areas
 from deepnets4eo.damage.products.qgis_project import write_review_project
 from deepnets4eo.damage.products.qgis_styles import sample_qml, sample_style
 from deepnets4eo.damage.review.counts import ANSWERS, CANNOT_TELL, Reviewed, review_counts
