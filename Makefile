@@ -77,7 +77,7 @@ $(READY): setup.cfg constraints.txt scripts/system_libraries.sh
 	@bash scripts/system_libraries.sh
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the dependencies into $(VENV) (some minutes the first time) …" >&2
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade "pip>=23" "setuptools>=68" wheel
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade "pip>=23" "setuptools>=77" wheel
 	@rm -rf *.egg-info  # a stale one hides new entry points
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"  # of setuptools, about folders
 	@touch $(READY)

@@ -6,6 +6,7 @@ import io
 import re
 import sys
 import tarfile
+from datetime import date
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -60,6 +61,26 @@ def test_the_version_is_the_same_everywhere() -> None:
     recipe = yaml.safe_load((ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
     assert recipe["context"]["version"] == __version__
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_citation_has_a_day() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert isinstance(citation["date-released"], date)
+
+
+def test_workflows_and_templates_name_verbs_that_exist() -> None:
+    from deepnets4eo.cli.main import VERBS
+
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / ".github").rglob("*") if path.is_file()]
+    verbs = {verb for text in texts for verb in re.findall(r"\bdeepnets4eo ([a-z][a-z-]*)", text)}
+    assert "check" in verbs
+    assert verbs <= set(VERBS)
+
+
+def test_values_of_the_project_stand_in_one_file() -> None:
+    """What pyproject.toml does not list as dynamic is not read from setup.cfg."""
+    assert set(_setup()["metadata"]) == {"version"}
+    assert set(_setup()["options"]) == {"packages", "package_dir", "install_requires"}
 
 
 def _requirements(text: str) -> dict[str, str]:
@@ -180,7 +201,8 @@ def test_the_conda_recipe_follows_the_setup() -> None:
 
 
 def test_every_python_that_is_announced_is_tested() -> None:
-    announced = re.findall(r"Python :: (3\.\d+)", _setup()["metadata"]["classifiers"])
+    announced = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert announced
     workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
     assert set(re.findall(r'python: "(3\.\d+)"', workflow)) == set(announced)
 
