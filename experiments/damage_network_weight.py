@@ -322,11 +322,6 @@ def main() -> None:
         write_card(arguments.network, buildings, shares)
 
 
-if __name__ == "__main__":
-    with plain_errors():
-        main()
-
-
 @dataclass(frozen=True)
 class Method:
     """What grades buildings from their log-odds (N, 3)."""
@@ -382,3 +377,8 @@ def model_rows(model: DamageModel, variant: str, data: GradedEvidence, world: ND
     rows = Method(fitted.reliability).rows(log_odds, data.rows(world))
     rows.index = np.flatnonzero(world)
     return rows
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()

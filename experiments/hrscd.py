@@ -2,7 +2,6 @@
 
 Usage: python experiments/hrscd.py --out FOLDER [--seeds 0 1 2]                  (miniature city, SYNTHETIC)
        python experiments/hrscd.py --out FOLDER --rows 4.1 4.1-without-cover     (some rows; those of `VARIANTS` test why)
-       python experiments/hrscd.py --out FOLDER --wrong 0.4                      (a share of the change labels learnt from is wrong)
        python experiments/hrscd.py --out FOLDER --train-cities 1 2 3 … --test-cities 41 42 …           (other cities)
        python experiments/hrscd.py --out FOLDER --light training                 (test scenes in the light of the training scenes)
        python experiments/hrscd.py --out FOLDER --data ROOT                      (HRSCD in the layout of its card)
@@ -36,7 +35,6 @@ from change_pairs import (
     table,
     train_run,
 )
-from gad_cleansing import with_noise
 from script import add_smoke, plain_errors, title_of
 
 from deepnets4eo.cards.dataset_card import DatasetCard
@@ -164,7 +162,6 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="the tiles of HRSCD")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rows", nargs="+", default=STRATEGIES, choices=sorted((*STRATEGIES, *VARIANTS)))
-    parser.add_argument("--wrong", type=float, default=0.0, help="share of wrong change labels to learn from")
     parser.add_argument("--train-cities", type=int, nargs="+", default=list(TRAIN_CITIES))
     parser.add_argument("--test-cities", type=int, nargs="+", default=list(TEST_CITIES))
     parser.add_argument("--light", default="none", choices=("none", "training"), help="see `change --set normalise=…`")
@@ -184,8 +181,7 @@ def main() -> None:
     for seed in arguments.seeds[: 1 if smoke else None]:
         settings = (*(small if arguments.data is None else ()), f"train.seed={seed}")
         folder = out / f"seed-{seed}"
-        learnt = with_noise(train, arguments.wrong, seed, folder / "labels") if arguments.wrong else train
-        of_seed = one_seed(arguments.rows, learnt, test, folder, settings, legend, arguments.light, smoke=smoke)
+        of_seed = one_seed(arguments.rows, train, test, folder, settings, legend, arguments.light, smoke=smoke)
         for name, score in of_seed.items():
             scores[name].append(score)
     kappa = {name: [one.kappa for one in of_name] for name, of_name in scores.items()}

@@ -1,14 +1,13 @@
 """Every real place beside the goals: grades of damage, false alarms, buildings out of one image, and speed.
 
 Usage: python experiments/real_places.py --data FOLDER [--out runs/real_places] [--buildings RUN …] [--network RUN …]
-                                         [--shipped] [--parts buildings damage misuse pairs] [--smoke]
+                                         [--shipped] [--parts buildings damage] [--smoke]
 
 FOLDER holds the sample sets by name; where one is missing, its row says so. Nothing is ever fitted or chosen on these
 places. Two baselines come along: the weight-free damage model, and a random forest taught on miniature cities (trained and
 scored once, then kept in --out). Every run's scores are kept in --out as well: table.md and table.json gather all that
-lie there, sheets/ holds pictures of every site; misuse.csv has wrong, coarse, swapped and foreign inputs, pairs.csv how every
-real pair registers (--parts misuse pairs, not done otherwise). Runs read red, green and blue; images are brought to the pixel size of
-their training, between 0.3 and 1 m.
+lie there, sheets/ holds pictures of every site. Runs read red, green and blue; images are brought to the pixel size of their training,
+between 0.3 and 1 m.
 """
 
 from __future__ import annotations
@@ -31,7 +30,6 @@ import shapely
 from places import building_scores, damage_scores
 from places.building_scores import check_reads_colours, find_buildings, score_buildings, working_gsd_m
 from places.damage_scores import WEIGHT_FREE, assess_case, intervals_of, ranges_of, scores_of, weight_free_settings
-from places.misuse import misuse_table, pair_table
 from places.results import ALL, HURRICANE, INTACT, MISSING, building_sheet, damage_sheet, save_mask, write_results
 from places.working_grid import metric_grid, on_working_grid
 from script import NOTE, add_smoke, plain_errors
@@ -41,7 +39,7 @@ from deepnets4eo.damage import Settings
 from deepnets4eo.damage.network.grader import NetworkGrader
 from deepnets4eo.damage.network.pairs import in_pixels, make_scene
 from deepnets4eo.errors import DeepNets4EOError
-from deepnets4eo.files import write_json, write_text
+from deepnets4eo.files import write_json
 from deepnets4eo.grid import Window
 from deepnets4eo.prediction import predict
 from deepnets4eo.rasters.cog import CogWriter
@@ -62,7 +60,6 @@ OVERRIDES = ("legend=minicity", "model.max_samples=40000")
 
 FOREST = "forest"
 PARTS = ("buildings", "damage")
-TABLES = {"misuse": misuse_table, "pairs": pair_table}
 SMOKE_SITES = 3  # the first ones of each part
 
 
@@ -146,7 +143,7 @@ def main() -> None:
     parser.add_argument("--buildings", type=Path, nargs="*", default=[], help="runs that label buildings")
     parser.add_argument("--network", type=Path, nargs="*", default=[], help="runs that grade buildings in two images")
     parser.add_argument("--shipped", action="store_true", help="the damage job with the network that comes with it")
-    parser.add_argument("--parts", choices=(*PARTS, *TABLES), nargs="*", default=PARTS)
+    parser.add_argument("--parts", choices=PARTS, nargs="*", default=PARTS)
     add_smoke(parser)
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
@@ -175,9 +172,6 @@ def main() -> None:
                 measure_speed(grading_speed, folder, name, options.out)
             except DeepNets4EOError as error:
                 print(f"{name} is left out: {error}", file=sys.stderr)
-    for part in options.parts:
-        if part in TABLES:
-            print(write_text(options.out / f"{part}.csv", TABLES[part](options.data).to_csv(index=False)))
     notes = {
         "damage": {site.name: site.note for site in damage_scores.SITES},
         "buildings": {site.name: site.note for site in building_scores.SITES},
@@ -185,11 +179,6 @@ def main() -> None:
     path = write_results(options.out, notes)
     print(path.read_text(encoding="utf-8"))
     print(path)
-
-
-if __name__ == "__main__":
-    with plain_errors():
-        main()
 
 
 def city_forest(out: Path, *, smoke: bool = False) -> Path:
@@ -267,3 +256,8 @@ def _threads() -> int:
     import torch
 
     return torch.get_num_threads()
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()

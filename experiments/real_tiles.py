@@ -1,7 +1,5 @@
 """Small benchmark scenes from the folder of real labelled samples: layers as GeoTIFF, cut in two for a fair test.
 
-Usage: python experiments/real_tiles.py --data ROOT --out FOLDER     (other experiments import `tile_folds`)
-
 Each tile is cut across, where more classes lie on both sides, into two halves with 32 px between them that
 are not used; each half trains in one fold and is tested on in the other. Absent samples are skipped with a warning, as are
 clouds of points without the extra `points`.
@@ -10,7 +8,6 @@ Heights above ground are computed from the surface of the whole tile, without th
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import sys
@@ -25,7 +22,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 from score_table import BenchmarkScenes, Row, contact_sheet, run_possible, write_table
-from script import Folds, plain_errors, require_files
+from script import Folds, require_files
 
 from deepnets4eo.cards.dataset_card import PublishedScores
 from deepnets4eo.cards.legend import VOID, Legend, LegendClass
@@ -289,21 +286,6 @@ READERS: dict[str, tuple[str, Callable[[Path], RealTile]]] = {
     "ign": ("ign_lidar_hd", ign),
     "delft": ("ahn3_delft", delft),
 }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the real samples")
-    parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    for name, (legend, (fold, _)) in tile_folds(arguments.data, arguments.out).items():
-        print(f"{name}: {', '.join(legend.names)}; {', '.join([*fold.train, *fold.test])}")
-
-
-if __name__ == "__main__":
-    with plain_errors():
-        main()
 
 
 @dataclass(frozen=True)

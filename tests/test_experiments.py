@@ -284,6 +284,12 @@ def test_every_script_that_trains_can_be_tried(script: str) -> None:
     assert "add_smoke(parser)" in text or "contest_options(" in text
 
 
+def test_a_script_starts_after_all_of_its_functions() -> None:
+    for path in EXPERIMENTS.rglob("*.py"):
+        after = path.read_text(encoding="utf-8").partition('\nif __name__ == "__main__":\n')[2]
+        assert not re.findall(r"(?m)^(?:def|class) \w+", after), path.name
+
+
 def test_a_smoke_row_takes_two_steps() -> None:
     for row in [*isprs_baselines.rows(), *(one.row for one in NETWORKS)]:
         short = script.shorten(row)
