@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from deepnets4eo.tiling.sampling import shuffle_windows
 
 CORE_PX = 512
 WINDOW_PX = 256  # side of the windows from which regions are drawn
+FEW_REGIONS = 250  # at random from one window where there are many windows, so that many are used
 
 
 class SuperpixelClassifier(FeatureClassifier):
@@ -92,18 +94,22 @@ class SuperpixelClassifier(FeatureClassifier):
         rng = np.random.default_rng(seed)
         quota = np.full(self.legend.num_classes, max(1, max_regions // (self.legend.num_classes if balanced else 1)))
         vectors, classes, origins = [], [], []
-        for number, scene, window in shuffle_windows(scenes, WINDOW_PX, rng):
+        windows = list(shuffle_windows(scenes, WINDOW_PX, rng))
+        most = max(FEW_REGIONS, math.ceil(max_regions / len(windows)))
+        for number, scene, window in windows:
             regions = self._labelled_regions(scene, window, quota)
             if regions is None:
                 continue
-            chosen = _choose_regions(regions[1] if balanced else np.zeros_like(regions[1]), quota, rng)
+            if balanced:
+                chosen = _choose_regions(regions[1], quota, rng)
+            else:
+                chosen = np.sort(rng.permutation(len(regions[1]))[: min(most, int(quota[0]))])
+                quota -= chosen.size
             if not chosen.size:
                 continue
             vectors.append(regions[0][chosen])
             classes.append(regions[1][chosen])
             origins.append(np.full(chosen.size, number))
-            if not balanced:  # what is left is for any class
-                quota[:] = quota[0]
             if not quota.any():
                 break
         if not vectors:

@@ -17,7 +17,15 @@ from torch import Tensor, nn
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.classification.images import ImageSplit, measure_pixels, read_pixels
 from deepnets4eo.classification.readers import list_unlabelled
-from deepnets4eo.classification.training import GB, ImageLoader, ImageRecipe, ImageTrain, TrainingImages, square_side_px
+from deepnets4eo.classification.training import (
+    GB,
+    ImageLoader,
+    ImageRecipe,
+    ImageTrain,
+    TrainingImages,
+    square_side_px,
+    with_images,
+)
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.lazy import check_extra
@@ -84,6 +92,7 @@ def train_encoder(recipe: PretextRecipe, out: Path, options: TrainOptions) -> Pa
         )
     pixels = read_pixels(images, memory_bytes=data.memory_gb * GB, folder=out, workers=max(data.num_workers, 1))
     inputs = measure_pixels(pixels, split.labelled, images)
+    recipe = with_images(recipe, len(split.labelled))
     material = TrainingImages(recipe, pixels, images.targets, split, inputs)
     side_px = square_side_px(pixels)
     named = {"name": model.network, "encoder": model.encoder}

@@ -45,6 +45,7 @@ from deepnets4eo.training.recipe import (
     ModelSection,
     PredictSection,
     Recipe,
+    RecipeType,
     TrainSection,
     UnlabelledSection,
 )
@@ -182,7 +183,7 @@ def train_images(recipe: ImageRecipe, out: Path, options: TrainOptions) -> Path:
     _warn_of_lacking(images.targets[split.labelled], legend.names)
     pixels = read_pixels(images, memory_bytes=data.memory_gb * GB, folder=out, workers=max(data.num_workers, 1))
     split, shared = _apart(split, images, pixels, by_place=recipe.split.by == "place")
-    recipe = _with_images(recipe, len(split.labelled))
+    recipe = with_images(recipe, len(split.labelled))
     inputs = measure_pixels(pixels, np.union1d(split.labelled, split.unlabelled), images)
     teacher = load_run(recipe.teacher.run) if recipe.teacher.run else None
     taught = None if teacher is None else _taught(teacher, recipe, legend)
@@ -213,7 +214,7 @@ def train_images(recipe: ImageRecipe, out: Path, options: TrainOptions) -> Path:
     return write_run(segmenter, recipe, out, split=split, scores=scores, notes=notes)
 
 
-def _with_images(recipe: ImageRecipe, labelled: int) -> ImageRecipe:
+def with_images(recipe: RecipeType, labelled: int) -> RecipeType:
     """The recipe with the images of an epoch, which follow from the labelled ones where `data.windows_per_epoch` is 0."""
     count = recipe.data.windows_per_epoch or max(labelled, LEAST_IMAGES, recipe.train.batch_size)
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"windows_per_epoch": count})})

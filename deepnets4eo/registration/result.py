@@ -81,7 +81,7 @@ class QualityThresholds:
     min_gain: float = 0.02  # of gradient correlation, where the shift is larger than a pixel
     good_improved: float = 0.6
     min_improved: float = 0.4
-    split_score: float = 3.0  # 44 unrelated pairs stayed below 2.5; experiments/registration_trials.py has more
+    split_score: float = 3.0  # 44 unrelated pairs stayed below 2.5
 
 
 def quality_status(measured: RegistrationQuality, limits: QualityThresholds | None = None) -> tuple[Status, str]:

@@ -127,6 +127,13 @@ def test_regions_at_random_keep_the_shares_of_the_classes():
     assert 1.2 * every.min() < every.max(), "equal numbers would differ"
 
 
+def test_regions_at_random_come_from_all_windows(monkeypatch):
+    origins = []
+    monkeypatch.setattr(SuperpixelClassifier, "fit_samples", lambda self, _, __, numbers: origins.extend(numbers))
+    make().fit([SCENE] * 5, max_regions=1500, balanced=False)
+    assert np.bincount(origins).tolist() == [300] * 5
+
+
 def test_the_seed_decides_which_regions_are_drawn():
     drawn = [make(Remembering()).fit([SCENE], max_regions=90, seed=seed).estimator.shown_[1] for seed in (0, 0, 1)]
     np.testing.assert_array_equal(drawn[0], drawn[1])

@@ -10,9 +10,11 @@ from geotiff import write_geotiff
 from safetensors.torch import load_file
 
 import deepnets4eo
+from deepnets4eo.classification import self_supervised
 from deepnets4eo.classification.networks import ImageClassifier, WideResNet
 from deepnets4eo.classification.readers import ImageData, list_unlabelled
 from deepnets4eo.classification.self_supervised import nt_xent
+from deepnets4eo.classification.training import ImageLoader
 from deepnets4eo.damage.network.architecture import DamageNet
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.inspection.files import inspect
@@ -119,3 +121,18 @@ def test_what_cannot_be_learnt_from_is_refused(patches: Path, recipe: Path, tmp_
         train("model.network=fc-ef", "model.options={}")
     with pytest.raises(InputError, match="needs labels"):
         train("unlabelled.method=fixmatch")
+
+
+def test_images_of_an_epoch_follow_from_their_number(
+    patches: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+
+    def stop(segmenter: object, loader: ImageLoader, *_: object) -> None:
+        counts.append(len(loader))
+        raise InputError("enough")
+
+    monkeypatch.setattr(self_supervised, "fit_segmenter", stop)
+    with pytest.raises(InputError, match="enough"):
+        deepnets4eo.train(recipe, tmp_path / "run", data=patches, overrides=["data.windows_per_epoch=0"])
+    assert counts == [512 / 4]
