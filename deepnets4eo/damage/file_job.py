@@ -202,7 +202,7 @@ class FileJob:
         )  # fmt: skip
 
     def open_steps(self, scratch: Path) -> ImageSteps:
-        """In a worker: the steps of the job that keeps its work in the scratch folder. Errors: RefusedError for another job."""
+        """In a worker: the steps of the job that keeps its work in the scratch folder. Errors: WorkerRefusedError for another job."""
         inputs = self._open()
         journal = damage_journal(scratch, inputs, self.settings)
         if journal.folder is None or not journal.folder.is_dir():

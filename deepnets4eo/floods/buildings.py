@@ -135,7 +135,7 @@ def _shares(
         np.divide(wet, seen, out=np.full(len(seen), np.nan), where=seen > 0) for seen, wet in (own.T, ring.T)
     )
     all_px = (shapely.area(outer) - shapely.area(inner)) / abs(water.grid.affine.determinant)
-    return share, ring_share, ring[:, 0] / all_px
+    return share, ring_share, np.divide(ring[:, 0], all_px, out=np.zeros(len(outlines)), where=all_px > 0)
 
 
 def write_seen_water(water: Layer, post: Layer, pixel_m: float, path: Path) -> None:

@@ -121,7 +121,7 @@ class StepFinder:
         return dict.fromkeys(blocks, "done by others")
 
     def find(self, job: Callable[[], object]) -> DoBlock:
-        """What does the blocks of the step in a job. Errors: RefusedError where the job does not come to it here."""
+        """What does the blocks of the step in a job. Errors: WorkerRefusedError where the job does not come to it here."""
         job()
         if self.do is None:
             raise WorkerRefusedError(
@@ -151,7 +151,7 @@ class _Opened:
         self._do: DoBlock | None = None
 
     def do(self, work: BlockWork, block: str) -> None:
-        """Do a block of some work, which is opened where it was not. Errors: RefusedError where it cannot be opened."""
+        """Do a block of some work, which is opened where it was not. Errors: WorkerRefusedError where it cannot be opened."""
         with self._lock:
             if self._do is None or self._key != work.key:
                 self.leave()
@@ -174,7 +174,7 @@ atexit.register(leave_work)  # before the interpreter takes apart what the work 
 
 
 def do_block(work: BlockWork, block: str, expected: dict[str, str]) -> Receipt:
-    """In a worker: do a block and return its receipt. Errors: RefusedError where versions differ; whatever the block raises."""
+    """In a worker: do a block and return its receipt. Errors: WorkerRefusedError where versions differ; whatever the block raises."""
     own = versions()
     differing = [f"{name} {own[name] or 'missing'}, not {text or 'missing'}" for name, text in expected.items()
                  if own.get(name) != text]  # fmt: skip

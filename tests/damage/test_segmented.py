@@ -240,7 +240,7 @@ def test_labels_without_their_probabilities_are_made_again_on_resuming(
     case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of_any_size = replace(load_run(case / "run"), recipe={"task": WORLD_TASK})
-    monkeypatch.setattr("deepnets4eo.damage.find_buildings.load_run", lambda _: of_any_size)
+    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.load_run", lambda _: of_any_size)
     image, labels = Layer.open(case / "pre.tif"), tmp_path / "labels.tif"
     outlines = buildings_of("any", image, labels, options=PredictOptions(resume=True))
     assert len(outlines) == len(ROOFS)

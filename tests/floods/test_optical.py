@@ -108,6 +108,13 @@ def test_water_that_fills_what_trees_leave_visible_is_enough_and_hidden_ground_i
     assert around.inundated.tolist() == ["yes", "not known", "no"]
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_an_empty_outline_is_not_known_to_stand_in_water() -> None:
+    flooded = Layer.open(np.full((1, 60, 60), FLOOD, np.uint8))
+    around = water_around(flooded, np.array([shapely.box(25, 25, 33, 33), shapely.Polygon()]))
+    assert around.inundated.tolist() == ["yes", "not known"]
+
+
 def test_small_or_narrow_surfaces_of_one_colour_are_dry() -> None:
     classes = optical_water(land(), covered(land(1), STREET, BASIN), gsd_m=1.0)  # of 1,200 and 625 m²
     assert (classes == DRY).all()

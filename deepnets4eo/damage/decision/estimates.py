@@ -28,7 +28,7 @@ STEPS = 256  # more than there are of each kind of log-odds
 # Part of the spread of damage that stays beside the shift of the site, which the weights of the shares hold already: 95 % of the
 # intervals at 104 made-up sites hold the truth (97 % with all of it, 93 % with none).
 SPREAD_LEFT = 0.5
-LEAST_PART = 0.005  # of all; an interval's end below it is none
+LEAST_PART = 0.005  # share of all; the end of an interval that lies nearer to none or all counts as that
 Z95 = 1.959963984540054
 IN_WATER = (
     10.0,
@@ -199,7 +199,7 @@ def _append_damaged(p: Floats) -> Floats:
 
 
 def _rows(expected: Floats, drawn: Floats, most: float) -> dict[str, Any]:
-    """Expected values with their intervals, which reach only as far as 95 % on one side where the other end is none or all."""
+    """Expected values with their intervals; where one end is nearly none or all, the other end leaves 5 % instead of 2.5 %."""
     low, fifth, rest, high = np.quantile(drawn, [0.025, 0.05, 0.95, 0.975], axis=0)
     none = low <= LEAST_PART * most
     low, high = np.where(~none & (high >= most - LEAST_PART * most), fifth, low), np.where(none, rest, high)

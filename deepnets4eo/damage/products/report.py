@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from deepnets4eo.damage.evidence.raster_evidence import ScoreLayer
     from deepnets4eo.damage.inputs.settings import Language
     from deepnets4eo.damage.products.content import DamageMapContent
-    from deepnets4eo.damage.vocabulary import LOOK
     from deepnets4eo.rasters.scene import Layer
 
 STATUS = (

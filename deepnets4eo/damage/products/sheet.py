@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from deepnets4eo.damage.products.content import DamageMapContent
-    from deepnets4eo.damage.vocabulary import LOOK
     from deepnets4eo.rasters.scene import Layer
 
 PAPERS = {"a4": (297.0, 210.0), "a3": (420.0, 297.0)}  # millimetres, landscape

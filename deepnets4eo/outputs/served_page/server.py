@@ -58,11 +58,11 @@ class PageServer(ThreadingHTTPServer):
         self.address = f"http://{HOST}:{self.server_port}/{self.token}/"
 
     def get(self, path: str) -> Answer:
-        """What is at a path behind the token, other than assets. Errors: RefusedError."""
+        """What is at a path behind the token, other than assets. Errors: RequestRefusedError."""
         raise RequestRefusedError(HTTPStatus.NOT_FOUND, f"There is no page {path!r}.")
 
     def post(self, path: str, body: dict[str, Any]) -> Answer:
-        """Do what was sent. Errors: RefusedError, and those of the toolbox and of SQLite, which the page shows."""
+        """Do what was sent. Errors: RequestRefusedError, and those of the toolbox and of SQLite, which the page shows."""
         raise RequestRefusedError(HTTPStatus.NOT_FOUND, f"There is no page {path!r}.")
 
     def reason(self, error: Exception) -> str:
