@@ -75,7 +75,8 @@ def usable_column(table: gpd.GeoDataFrame) -> tuple[Any, str]:
             return column, ""
         passed_over = passed_over or f"column {column!r} {fault}"
     for column in table.columns:
-        if str(column).lower().endswith("id") and str(column).lower() not in ID_COLUMNS:
+        name = str(column).lower()
+        if name.endswith("id") and not name.endswith("centroid") and name not in ID_COLUMNS:
             values = _values(table, column)
             if not _fault(values) and values.notna().all() and len(set(_text(values)) - {""}) == len(values):
                 return column, ""

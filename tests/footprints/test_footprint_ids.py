@@ -204,7 +204,9 @@ def test_outlines_that_are_there_twice_are_a_finding() -> None:
 
 
 def test_a_column_whose_name_ends_with_id_serves_where_all_its_values_differ() -> None:
-    table = houses(3, parcel_id=["p1", "p1", "p2"], valid=[True, False, True], EGID=[190_001, 190_002, 190_003])
+    centroids = [f"POINT ({number} 0)" for number in range(3)]
+    twice, valid = ["p1", "p1", "p2"], [True, False, True]
+    table = houses(3, parcel_id=twice, valid=valid, centroid=centroids, EGID=[190_001, 190_002, 190_003])
     found = make_ids(table, None, "a.gpkg")
     assert found.texts.tolist() == ["190001", "190002", "190003"]
     assert not found.made

@@ -109,12 +109,12 @@ def _by_worth(
 ) -> Iterator[list[PanelTile]]:
     """Tiles in the order of the spots, `number` of which are read at once and as they lie, so that each block of a file is decoded once."""
     while some := list(islice(spots, number)):
-        where = sorted(range(len(some)), key=lambda k: _where(some[k][0]))
-        read = dict(zip(where, in_order(details, [some[k] for k in where], READERS), strict=True))
+        by_square = sorted(range(len(some)), key=lambda k: _square_order(some[k][0]))
+        read = dict(zip(by_square, in_order(details, [some[k] for k in by_square], READERS), strict=True))
         yield from (read[k] for k in range(len(some)))
 
 
-def _where(window: Window) -> tuple[int, int, int, int]:
+def _square_order(window: Window) -> tuple[int, int, int, int]:
     """Order of windows square by square."""
     return window.row // SQUARE_PX, window.col // SQUARE_PX, window.row, window.col
 
