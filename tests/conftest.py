@@ -13,6 +13,8 @@ from hypothesis import settings
 settings.register_profile("deepnets4eo", deadline=None, derandomize=True, database=None)
 settings.load_profile("deepnets4eo")
 
+MUCH_BYTES = 100 * 2**20
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
@@ -35,12 +37,22 @@ def _no_network_in_the_box():
 
 @pytest.fixture(scope="module", autouse=True)
 def _freed_memory_goes_back():
-    """After each module, what it freed goes back to the system, where the C library can: else workers only ever grow."""
+    """After a module that grew its worker much, what was freed goes back to the system: else workers only ever grow."""
+    before = _resident_bytes()
     yield
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
-    if trim is not None:
-        trim(0)
+    if _resident_bytes() - before > MUCH_BYTES:  # a look at all objects takes a second, so it is not taken each time
+        gc.collect()
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
+def _resident_bytes() -> int:
+    """Memory that this process holds now; 0 where the system does not show it."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
 
 
 @pytest.fixture(autouse=True)

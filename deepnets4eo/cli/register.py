@@ -90,7 +90,7 @@ def _lines(registration: Registration) -> list[str]:
     measured, unit = registration.measured, registration.unit
     lines = [f"registration: {registration.status}" + (f" ({registration.reason})" if registration.reason else "")]
     if not registration.usable:
-        lines.append(f"  {FARTHER}")
+        lines.append(f"  {FARTHER} Where they are turned farther, raise --set max_rotation_deg.")
     else:
         lines += [
             f"  model: {registration.model}, scale {measured.scale_min:.4f}–{measured.scale_max:.4f}, "
