@@ -7,7 +7,7 @@ from scipy.special import expit
 from deepnets4eo.damage.calibration.probabilities import grades_of_sides
 from deepnets4eo.damage.calibration.site import GIVEN_SHARE, SHARES, SiteFit, SiteShift, fit_to_site, prior_of_mean
 from deepnets4eo.damage.decision.decision import name_damaged
-from deepnets4eo.damage.decision.estimates import Cells, confusion_of_grades, site_estimates
+from deepnets4eo.damage.decision.estimates import Cells, _rows, confusion_of_grades, site_estimates
 from deepnets4eo.damage.vocabulary import GRADES
 
 SPREAD = (0.7, 0.5, 0.8)
@@ -178,3 +178,19 @@ def test_a_small_chance_of_no_damage_does_not_lower_the_number_that_is_named() -
     assert given.sum() == 50
     rare = weights_of(p0=0.4, p10=0.3, p90=0.3)
     assert name_damaged(SiteFit(rare, even, float(rare @ SHARES))).sum() == 30  # as expected, though 10 is the median
+
+
+def test_an_end_that_is_nearly_none_or_all_becomes_that_and_the_other_end_leaves_a_twentieth() -> None:
+    sorted_draws = np.arange(1001.0)  # the quantile q of it is 1000 q
+    drawn = np.repeat(sorted_draws[:, None], 5, axis=1)
+    drawn[:, 1], drawn[:, 2] = drawn[:, 1] + 15, drawn[:, 2] - 60  # the low ends are 25, 40 and −35
+    rows = _rows(np.full(5, 500.0), drawn, 1060.0)
+    ends = [row["interval_95"] for row in rows.values()]
+    assert ends[0] == pytest.approx([25, 975])
+    assert ends[1] == pytest.approx([40, 990])
+    assert ends[2] == pytest.approx([0, 890])  # 95 % of the draws lie below 890
+    (whole,) = {
+        tuple(row["interval_95"])
+        for row in _rows(np.full(5, 500.0), sorted_draws[:, None] + np.zeros(5), 979.0).values()
+    }
+    assert whole == pytest.approx((50, 979))  # 95 % of the draws lie above 50

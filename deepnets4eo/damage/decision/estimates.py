@@ -199,10 +199,12 @@ def _append_damaged(p: Floats) -> Floats:
 
 
 def _rows(expected: Floats, drawn: Floats, most: float) -> dict[str, Any]:
-    """Expected values with their intervals; where one end is nearly none or all, the other end leaves 5 % instead of 2.5 %."""
+    """Expected values with their intervals; an end that is nearly none or all becomes that, and the other leaves 5 % instead of 2.5 %."""
     low, fifth, rest, high = np.quantile(drawn, [0.025, 0.05, 0.95, 0.975], axis=0)
     none = low <= LEAST_PART * most
-    low, high = np.where(~none & (high >= most - LEAST_PART * most), fifth, low), np.where(none, rest, high)
+    whole = ~none & (high >= most - LEAST_PART * most)
+    low = np.where(none, 0.0, np.where(whole, fifth, low))
+    high = np.where(none, rest, np.where(whole, most, high))
     return {
         name: {"expected": float(e), "interval_95": [float(min(low[k], e)), float(max(min(high[k], most), e))]}
         for k, (name, e) in enumerate(zip((*GRADES, "damaged"), expected, strict=True))
