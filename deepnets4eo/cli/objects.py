@@ -7,27 +7,20 @@ from typing import Annotated
 
 import typer
 
-from deepnets4eo.cli.completion import legend_names
 from deepnets4eo.cli.option_groups import with_options
-from deepnets4eo.cli.options import Gsd, Out, Overwrite, Workers
+from deepnets4eo.cli.options import Gsd, Labels, LabelsLegend, Out, Overwrite, Workers
 from deepnets4eo.cli.output import progress, show_result
 from deepnets4eo.objects.options import ObjectOptions
 
 
 @with_options(ObjectOptions)
 def objects(
-    labels: Annotated[Path, typer.Argument(help="Label raster.", show_default=False)],
+    labels: Labels,
     name: Annotated[
         str, typer.Argument(metavar="CLASS", help="Class of the objects, such as car.", show_default=False)
     ],
     out: Out,
-    legend: Annotated[
-        str | None,
-        typer.Option(
-            help="Legend of the labels, a name or a YAML card; by default the raster's own.",
-            autocompletion=legend_names,
-        ),
-    ] = None,
+    legend: LabelsLegend = None,
     min_area: Annotated[float, typer.Option(help="Leave out objects below this many m².", min=0)] = 0.0,
     density: Annotated[
         Path | None, typer.Option(help="Also write a raster of objects per hectare here.", show_default=False)

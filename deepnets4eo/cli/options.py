@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepnets4eo.cli.completion import choices
+from deepnets4eo.cli.completion import choices, legend_names
 from deepnets4eo.errors import InputError
 from deepnets4eo.options import split_names
 
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from deepnets4eo.jobs.parts import Part
 
 Out = Annotated[Path, typer.Option("--out", help="Where the result goes.", show_default=False)]
+Labels = Annotated[Path, typer.Argument(help="Label raster.", show_default=False)]
+LabelsLegend = Annotated[
+    str | None,
+    typer.Option(
+        "--legend",
+        help="Legend of the labels, a name or a YAML card; by default the raster's own.",
+        autocompletion=legend_names,
+    ),
+]
 RESOURCES = "Resources"  # the group of options in help texts
 Memory = Annotated[
     str, typer.Option("--memory", help="How much memory may be used, e.g. 4GB.", rich_help_panel=RESOURCES)

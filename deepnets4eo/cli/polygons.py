@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from deepnets4eo.cli.completion import legend_names
-from deepnets4eo.cli.options import Gsd, Out, Overwrite
+from deepnets4eo.cli.options import Gsd, Labels, LabelsLegend, Out, Overwrite
 from deepnets4eo.cli.output import progress, show_result
 
 
 def polygons(
-    labels: Annotated[Path, typer.Argument(help="Label raster.", show_default=False)],
+    labels: Labels,
     out: Out,
-    legend: Annotated[
-        str | None,
-        typer.Option(
-            help="Legend of the labels, a name or a YAML card; by default the raster's own.",
-            autocompletion=legend_names,
-        ),
-    ] = None,
+    legend: LabelsLegend = None,
     min_area: Annotated[float, typer.Option(help="Leave out polygons below this many m².", min=0)] = 0.0,
     classes: Annotated[
         str | None,

@@ -31,19 +31,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def words_of(folder: Path) -> list[str]:
+    """The command that writes products of the map in `folder` again."""
+    images = [str(folder / "pre.tif"), str(folder / "post.tif")]
+    return ["damage", *images, "-", "--out", str(folder / "map"), "--set", "products_only=yes"]
+
+
 def test_a_map_is_written_anew_in_another_language_with_further_formats(folder: Path) -> None:
     out = folder / "map"
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    words = [
-        "damage",
-        str(folder / "pre.tif"),
-        str(folder / "post.tif"),
-        "-",
-        "--out",
-        str(out),
-        "--set",
-        "products_only=yes",
-    ]
+    words = words_of(folder)
     assert main([*words, "--also", "osm", "--set", "language=pt"]) == 0
     after = {path.name: path.read_bytes() for path in out.iterdir()}
     assert after.keys() - before.keys() == {"damage_osm.geojson"}
@@ -73,16 +70,7 @@ def test_images_of_another_map_and_folders_without_one_are_refused(
 
 def test_only_what_is_asked_for_is_written_again(folder: Path) -> None:
     out = folder / "map"
-    words = [
-        "damage",
-        str(folder / "pre.tif"),
-        str(folder / "post.tif"),
-        "-",
-        "--out",
-        str(out),
-        "--set",
-        "products_only=yes",
-    ]
+    words = words_of(folder)
     assert main([*words, "--also", "cems=EMSR884_AOI06", "--set", "language=ar"]) == 0
     named = out / "EMSR884_AOI06_GRA_PRODUCT_v1.gpkg"
     before = {path.name: path.read_bytes() for path in out.iterdir()}

@@ -240,9 +240,8 @@ class DecisionModel:
             seen = with_network(evidence, network, post, leaves_displaced=self.weight < 1)
         outside, unlike = self._unknown_evidence(seen.frame, by_network_alone=self.weight == 1 and network is not None)
         gradable = self.reliability.gradable_alone(seen.frame, self._weights(seen.frame))
-        by_network = gradable & ~np.isin(
-            outside, ["", REASONS[NARROW]]
-        )  # a roof of a few pixels shows nothing to anyone
+        # A roof of a few pixels shows nothing to anyone.
+        by_network = gradable & ~np.isin(outside, ["", REASONS[NARROW]])
         full = _with_reasons(seen, outside, by_network, inundated)
         judgement = self._pool_judgements(full.frame, by_network, scores)
         wet = inundated if inundated is not None and inundated.damaged else None

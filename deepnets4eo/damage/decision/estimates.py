@@ -30,10 +30,8 @@ STEPS = 256  # more than there are of each kind of log-odds
 SPREAD_LEFT = 0.5
 LEAST_PART = 0.005  # share of all; the end of an interval that lies nearer to none or all counts as that
 Z95 = 1.959963984540054
-IN_WATER = (
-    10.0,
-    1.0,
-)  # beta distribution of the share of damaged houses in new water: uniform before 9 of 9 of xBD Midwest 00 and 06
+# Beta distribution of the share of damaged houses in new water: uniform before 9 of 9 of xBD Midwest 00 and 06.
+IN_WATER = (10.0, 1.0)
 IN_WATER_MEAN = 0.9  # its mean, rounded
 
 

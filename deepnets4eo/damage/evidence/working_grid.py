@@ -1,7 +1,7 @@
 """The working grid and every input seen on it: post as it is, pre through the registration, heights and clouds
 warped.
 
-Its resolution is the coarser of the two images', at least 0.5 m; a much coarser pre image is left out instead."""
+The resolution is that of the coarser of the two images, at least 0.5 m; a much coarser pre image is left out instead."""
 
 from __future__ import annotations
 
