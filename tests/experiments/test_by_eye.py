@@ -53,3 +53,17 @@ def test_at_most_half_of_a_sheet_is_called_damaged() -> None:
     assert len(set(rows.tolist())) == by_eye.SAMPLE
     assert (rows < 50).sum() == by_eye.CALLED
     assert rows.max() < 100
+
+
+def test_a_crop_shows_the_ground_of_its_building(tmp_path: Path) -> None:
+    """The map is in metres, the images without georeference in pixels of half a metre."""
+    image = np.zeros((300, 400, 3), np.uint8)
+    image[200:220, 300:320] = 255
+    for date in ("pre", "post"):
+        Image.fromarray(image).save(tmp_path / f"town_{date}.png")
+    outline = shapely.box(150, 100, 160, 110)
+    by_eye.write_pairs(tmp_path / "town_pre.png", tmp_path / "town_post.png", [outline], tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        after = np.asarray(sheet.crop((192, 0, 384, 192)).convert("L"))
+    assert (after[80:112, 80:112] == 255).all()
+    assert (after[:60, 60:] == 0).all()
