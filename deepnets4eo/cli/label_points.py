@@ -26,7 +26,7 @@ AllReturns = Annotated[
 
 
 def label_points(
-    cloud: Annotated[Path, typer.Argument(help="LAS, LAZ, COPC, PLY, PCD or text of points.", show_default=False)],
+    cloud: Annotated[Path, typer.Argument(help="LAS, LAZ, COPC, PLY or text of points.", show_default=False)],
     model: Annotated[
         str, typer.Option("--model", help="Run folder that was trained on points, or rules.", show_default=False)
     ],

@@ -27,7 +27,7 @@ def rubble(
     event: Event = None,
     also: Annotated[
         str | None,
-        typer.Option(metavar="FORMATS", help="Which of laz,ply,glb to write too, or none; all by default."),
+        typer.Option(metavar="FORMATS", help="Whether to write laz too, or none; by default it is written."),
     ] = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,

@@ -95,7 +95,7 @@ def _describe_crs(result: Inspection, file: CloudFile) -> bool:
         return False
     if crs is None:
         result.facts["CRS"] = "none"
-        if file.point_format not in ("PLY", "PCD"):
+        if file.point_format != "PLY":
             result.problems.append(
                 "it has no CRS; coordinates are read as metres. Name it where it is known: --crs EPSG:…"
             )

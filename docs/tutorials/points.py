@@ -134,7 +134,7 @@ plt.show()
 
 # %%
 surface = make_surface(open_cloud(pre).read(), SurfaceOptions(voxel_m=0.4))
-caster = ZBuffer(surface)  # ray_caster(surface) is faster where open3d is installed
+caster = ZBuffer(surface)
 cameras = cameras_above(surface, gsd_m=0.3)
 views = [caster.view(camera) for camera in cameras[20:25]]
 figure, axes = plt.subplots(2, len(views), figsize=(12, 5), layout="constrained")

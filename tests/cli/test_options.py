@@ -431,7 +431,7 @@ def test_rubble(reach, tmp_path, monkeypatch) -> None:
         "EPSG:4326",
     ]
     more = keys("--set", align="no", least_heap_m=0.4, correlation_m=9, bias_m=0.2, least_known_share=0.6, layer="l")
-    found = reach(function, *start, *out, *words, *more, *EVENT, "--also", "laz, ply")
+    found = reach(function, *start, *out, *words, *more, *EVENT, "--also", "laz")
     named = {"layer": "l", "id_column": None, "assume_crs": "EPSG:4326"}
     assert found.words == ("b.laz", ("f.gpkg", named), "a.laz", RubbleOptions(
         cell_m=1.0, align=False, height_column="h", least_loss_m=2.0, least_heap_m=0.4, correlation_m=9.0, bias_m=0.2,

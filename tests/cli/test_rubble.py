@@ -90,13 +90,6 @@ def test_the_event_is_on_every_product(files, tmp_path):
     with laspy.open(out / "points.laz") as points:
         records = [vlr for vlr in points.header.vlrs if (vlr.user_id, vlr.record_id) == ("LASF_Spec", 3)]
         assert [vlr.record_data_bytes().decode() for vlr in records] == [text]
-    header = (out / "points.ply").read_bytes().partition(b"end_header")[0].decode()
-    comments = [line.removeprefix("comment ") for line in header.splitlines() if line.startswith("comment ")]
-    assert comments[1:] == text.encode("ascii", "replace").decode().splitlines()
-    assert len(open_cloud(out / "points.ply").read()) == len(open_cloud(out / "points.laz").read())
-    binary = (out / "points.glb").read_bytes()
-    document = json.loads(binary[20 : 20 + int.from_bytes(binary[12:16], "little")])
-    assert document["asset"]["extras"]["description"] == text
 
 
 def test_a_job_on_one_date_writes_what_is_wanted_and_says_what_it_lacks(files, tmp_path, capsys):
@@ -105,4 +98,4 @@ def test_a_job_on_one_date_writes_what_is_wanted_and_says_what_it_lacks(files, t
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"rubble.gpkg", "rubble.csv", "manifest.json"}
     assert "There are no heights from before" in capsys.readouterr().err
     assert main([*words, "--also", "obj", "--overwrite"]) == 2
-    assert "expected some of laz, ply, glb" in capsys.readouterr().err
+    assert "expected some of laz" in capsys.readouterr().err

@@ -11,6 +11,8 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.inspection import inspect
 from deepnets4eo.points import LabelOptions, label_cloud, labeller, open_cloud
 
+PLY = "ply\nformat {} 1.0\nelement vertex 2\nproperty float x\nproperty float y\nproperty float z\nproperty {}\nend_header\n"
+
 
 @pytest.mark.parametrize("suffix", [".las", ".laz"])
 @pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.97])
@@ -72,7 +74,12 @@ def test_an_intensity_of_nothing_but_nan_is_not_measured(tmp_path: Path) -> None
         ("a.xyz", "\x00\xff\n", "is no text of points|without names"),
         ("a.ply", "solid cube\n", r"is no PLY file: it begins with b'solid cu'"),
         ("a.ply", "ply\nformat ascii 1.0\nelement vertex 2\nend_header\n", "has no points|cannot be read"),
-        ("a.pcd", "VERSION .7\nFIELDS x\n", "has no points|cannot be read"),
+        ("a.ply", "ply\nformat ascii 1.0\nelement vertex 2\n", "its header has no end"),
+        ("a.ply", PLY.format("ascii", "list uchar int n") + "1 2 3 0\n", "properties that are no numbers"),
+        ("a.ply", PLY.format("ascii", "float i") + "1 2 3 0\n", "holds fewer than the 2 points"),
+        ("a.ply", PLY.format("ascii", "float i") + "1 2 3 0\n1 2 3\n", "cannot be read"),
+        ("a.ply", PLY.format("binary_little_endian", "float i") + "1 2 3 0\n", "holds fewer than the 2 points"),
+        ("a.pcd", "VERSION .7\nFIELDS x\n", "is a PCD file, which is not read here. Convert it"),
         ("a.e57", "ASTM-E57", "is an E57 file, which is not read here. Convert it: pdal translate"),
         ("a.obj", "v 0 0 0", r"is no file of points that is known here\. Known are \.las, \.laz, \.ply"),
     ],

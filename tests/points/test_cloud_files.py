@@ -111,22 +111,6 @@ def test_columns_are_named_by_a_first_line_by_order_or_by_the_user(tmp_path: Pat
     assert cloud.colour.tolist() == [[10, 20, 30], [40, 50, 60]]
 
 
-@pytest.mark.parametrize("suffix", [".ply", ".pcd"])
-def test_what_open3d_wrote_is_read(tmp_path: Path, suffix: str) -> None:
-    open3d = pytest.importorskip("open3d")
-    cloud = open3d.t.geometry.PointCloud(XYZ.copy())
-    colours = np.random.default_rng(0).integers(0, 256, (500, 3)).astype(np.uint8)
-    cloud.point["colors"] = open3d.core.Tensor(colours)
-    cloud.point["intensity"] = open3d.core.Tensor(np.arange(500, dtype=np.float32)[:, None])
-    assert open3d.t.io.write_point_cloud(str(tmp_path / f"a{suffix}"), cloud)
-    file = open_cloud(tmp_path / f"a{suffix}", crs="EPSG:2154")
-    read = file.read()
-    np.testing.assert_allclose(read.xyz, XYZ, atol=0.3 if suffix == ".pcd" else 1e-9)
-    np.testing.assert_array_equal(read.colour, colours)
-    np.testing.assert_array_equal(read.intensity, np.arange(500))
-    assert file.crs == CRS("EPSG:2154")
-
-
 @pytest.mark.parametrize("crs", ["EPSG:2992", "EPSG:2236", "EPSG:2992+5703", "EPSG:32610+6360"])
 def test_feet_become_metres_in_a_crs_of_the_same_places(crs: str) -> None:
     stored = CRS.from_user_input(crs)
@@ -248,7 +232,6 @@ def test_one_bright_colour_and_infrared_of_16_bits_leave_colours_of_8_bits_as_th
 @pytest.mark.parametrize("layout", ["ascii", "binary_little_endian", "binary_big_endian"])
 @pytest.mark.parametrize("kind", ["ushort", "uint16", "uint", "short"])
 def test_ply_colours_of_16_bits_are_read(tmp_path: Path, layout: str, kind: str) -> None:
-    pytest.importorskip("open3d")
     colours = np.random.default_rng(0).integers(0, 32768, (50, 3))
     order = ">" if layout.endswith("big_endian") else "<"
     code = order + {"ushort": "u2", "uint16": "u2", "uint": "u4", "short": "i2"}[kind]
@@ -264,34 +247,28 @@ def test_ply_colours_of_16_bits_are_read(tmp_path: Path, layout: str, kind: str)
     np.testing.assert_array_equal(read.colour, colours // 256)
     np.testing.assert_array_equal(read.intensity, np.arange(50) * 300)
     np.testing.assert_allclose(read.xyz, XYZ[:50])
+    chunks = list(open_cloud(tmp_path / "a.ply", crs="EPSG:2154").chunks(20))
+    assert [len(chunk) for chunk in chunks] == [20, 20, 10]
+    assert chunks[0].crs == CRS("EPSG:2154")
+    np.testing.assert_array_equal(np.concatenate([chunk.colour for chunk in chunks]), read.colour)
+    assert not read.asprs
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"comment " + b"a word " * 200,
-        b"comment " + b"x" * 1100,
-        b"property uchar " + b"x" * 256,
-        b"element " + b"x" * 2000 + b" 1",
-    ],
-)
-def test_ply_headers_that_end_the_process_in_open3d_are_refused(tmp_path: Path, line: bytes) -> None:
-    pytest.importorskip("open3d")
-    lines = [
-        b"ply",
-        b"format ascii 1.0",
-        line,
-        b"element vertex 1",
-        *(b"property float " + axis for axis in (b"x", b"y", b"z")),
-    ]
-    (tmp_path / "a.ply").write_bytes(b"\n".join([*lines, b"end_header", b"1 2 3", b""]))
-    with pytest.raises(
-        InputError, match=r"a\.ply has a line in its header .* less than 1000 bytes and words of at most 255"
-    ):
-        open_cloud(tmp_path / "a.ply").read()
-    lines[2] = b"comment " + b"x" * 990
-    (tmp_path / "a.ply").write_bytes(b"\n".join([*lines, b"end_header", b"1 2 3", b""]))
-    np.testing.assert_array_equal(open_cloud(tmp_path / "a.ply").read().xyz, [[1, 2, 3]])
+def test_ply_classes_colours_of_floats_and_further_elements_are_read(tmp_path: Path) -> None:
+    names = [*("float " + name for name in ("x", "y", "z", "red", "green", "blue")), "uchar class"]
+    lines = ["ply", "format ascii 1.0", "comment of someone", "element vertex 2", *("property " + one for one in names)]
+    lines += ["element face 1", "property list uchar int vertex_indices", "end_header"]
+    (tmp_path / "a.ply").write_text("\n".join([*lines, "1 2 3 0 0.5 1 6", "4 5 6 nan 1 0 2", "3 0 1 0", ""]))
+    file = open_cloud(tmp_path / "a.ply")
+    read = file.read()
+    assert read.colour.tolist() == [[0, 128, 255], [0, 255, 0]]
+    assert read.classification.tolist() == [6, 2]
+    assert read.asprs
+    np.testing.assert_array_equal(file.bounds, [[1, 2, 3], [4, 5, 6]])
+    lines[2] = "comment " + "x" * 1000
+    (tmp_path / "a.ply").write_text("\n".join(lines))
+    with pytest.raises(InputError, match=r"a\.ply has a line in its header .* less than 1000 bytes"):
+        open_cloud(tmp_path / "a.ply")
 
 
 @pytest.mark.parametrize("suffix", [".las", ".laz"])

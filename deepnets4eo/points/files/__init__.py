@@ -1,4 +1,4 @@
-"""Files of points: one way in for LAS, LAZ, COPC, PLY, PCD and text; labelled LAS and LAZ out."""
+"""Files of points: one way in for LAS, LAZ, COPC, PLY and text; labelled LAS and LAZ out."""
 
 from deepnets4eo.lazy import lazy_names
 

@@ -11,9 +11,8 @@ from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.points.files.cloud_file import CloudFile, parse_crs
 
 LAS_SUFFIXES = (".las", ".laz")
-OPEN3D_SUFFIXES = (".ply", ".pcd")
 TEXT_SUFFIXES = (".txt", ".xyz", ".pts")
-CLOUD_SUFFIXES = (*LAS_SUFFIXES, *OPEN3D_SUFFIXES, *TEXT_SUFFIXES, ".e57")
+CLOUD_SUFFIXES = (*LAS_SUFFIXES, ".ply", *TEXT_SUFFIXES, ".e57", ".pcd")
 
 
 def open_cloud(
@@ -23,7 +22,7 @@ def open_cloud(
 
     Parameters
     ----------
-    path : LAS, LAZ or COPC; PLY or PCD; text with one point a line
+    path : LAS, LAZ or COPC; PLY; text with one point a line
     crs : the coordinate reference system, instead of the one of the file; for a file that has none
     classes
         For LAS files, the dimension that is read as the classification, e.g. `pred_class`; by default
@@ -41,7 +40,7 @@ def open_cloud(
     InputError
         The file is missing, of another format or damaged.
     MissingExtraError
-        laspy or open3d are not installed.
+        laspy is not installed.
 
     Examples
     --------
@@ -61,16 +60,16 @@ def open_cloud(
             from deepnets4eo.points.files.las import CLASSIFICATION, LasFile
 
             return LasFile(path, own, classes or CLASSIFICATION)
-        if suffix in OPEN3D_SUFFIXES:
-            from deepnets4eo.points.files.open3d_files import Open3dFile
+    if suffix == ".ply":
+        from deepnets4eo.points.files.ply import PlyFile
 
-            return Open3dFile(path, own)
+        return PlyFile(path, own)
     if suffix in TEXT_SUFFIXES:
         from deepnets4eo.points.files.text import TextFile
 
         return TextFile(path, own, columns)
-    if suffix == ".e57":
+    if suffix in (kinds := {".e57": "an E57", ".pcd": "a PCD"}):
         raise InputError(
-            f"{path} is an E57 file, which is not read here. Convert it: pdal translate {path} {path.with_suffix('.laz')}"
+            f"{path} is {kinds[suffix]} file, which is not read here. Convert it: pdal translate {path} {path.with_suffix('.laz')}"
         )
-    raise InputError(f"{path} is no file of points that is known here. Known are {', '.join(CLOUD_SUFFIXES[:-1])}.")
+    raise InputError(f"{path} is no file of points that is known here. Known are {', '.join(CLOUD_SUFFIXES[:-2])}.")

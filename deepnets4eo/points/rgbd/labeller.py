@@ -19,7 +19,7 @@ from deepnets4eo.options import options_from
 from deepnets4eo.points.rgbd.frame import Frame, FrameSource, nearest_pixels
 from deepnets4eo.points.rgbd.layouts import frame_classes
 from deepnets4eo.points.rgbd.recipe import ResampledViewSection
-from deepnets4eo.points.views import Camera, Surface, ray_caster
+from deepnets4eo.points.views import Camera, Surface, ZBuffer
 from deepnets4eo.points.views.camera import FaceView, cameras_near
 from deepnets4eo.points.views.labeller import BATCH, ViewLabeller, grid_scores, open_view_run, predictor, rendered_views
 from deepnets4eo.points.views.snapshots import COLOUR, COMPOSITE, LABELS, Third, inverted_depth
@@ -91,7 +91,7 @@ class FrameLabeller(ViewLabeller):
 
     def _voting(self, frame: Frame, surface: Surface, own: Layers) -> Iterator[tuple[FaceView, Layers]]:
         """The frame's own image, with the faces that its camera sees, then the views around it."""
-        view = ray_caster(surface).view(frame.camera)
+        view = ZBuffer(surface).view(frame.camera)
         if view.seen.any():
             yield view, own
         yield from resampled_views(frame, surface, self.views, self.views.test)

@@ -1,11 +1,10 @@
-"""The files of a rubble map: GeoPackage, CSV, points with classes, files of 3D programs, manifest.
+"""The files of a rubble map: GeoPackage, CSV, points with classes, manifest.
 
 All of them appear together, or none does; the manifest comes last."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,6 @@ from deepnets4eo.points.rubble.rubble_map import (
     RubbleMap,
 )
 from deepnets4eo.points.rubble.surfaces import Heights, HeightSource, is_of_points
-from deepnets4eo.points.rubble.viewer_files import BuildingBox, box_lines, thin_cloud, write_glb, write_ply
 from deepnets4eo.polygons.vector_files import write_layers
 from deepnets4eo.version import __version__
 
@@ -37,16 +35,13 @@ if TYPE_CHECKING:
 
     from deepnets4eo.points.files import CloudFile
 
-OF_POINTS = {"laz": "points.laz", "ply": "points.ply", "glb": "points.glb"}  # --also → file
+OF_POINTS = {"laz": "points.laz"}  # --also → file
 ALSO = tuple(OF_POINTS)
 PRODUCTS = ("rubble.gpkg", "rubble.csv", *OF_POINTS.values(), "manifest.json")
-MOST_VIEWED = 2_000_000  # points of PLY and glTF
-MOST_BOXES = 3000
 STATE_COLOURS = dict(
     zip(STATES, ((90, 160, 255), (255, 214, 64), (255, 60, 60), (255, 130, 220), (160, 160, 160)), strict=True)
 )
 DEBRIS_COLOUR = (150, 90, 40)
-LOWEST_BOX_M = 0.5
 SLACK_M = 0.5  # of points around the heights of a patch: terrain and heaps are not level
 
 
@@ -66,7 +61,7 @@ def products_of_points(post: HeightSource, also: Sequence[str]) -> list[str]:
 def save_rubble(
     rubble: RubbleMap, out_dir: str | Path, post: HeightSource, *, also: Sequence[str] = ALSO, overwrite: bool = False
 ) -> dict[str, Path]:
-    """Write rubble.gpkg (layers buildings and rubble), rubble.csv, views and manifest.json to a folder.
+    """Write rubble.gpkg (layers buildings and rubble), rubble.csv, points and manifest.json to a folder.
 
     Parameters
     ----------
@@ -74,8 +69,7 @@ def save_rubble(
     out_dir : the folder
     post : the heights after the event, as passed to `debris_volumes`
     also
-        Further products of clouds: "laz" (points.laz, all points with the class of rubble; of files only), "ply" and
-        "glb" (at most 2 million points); surface models have none of them.
+        Further products: "laz" (points.laz, all points of a file with the class of rubble; surface models have none).
     overwrite : whether products that are there already are replaced
 
     Returns
@@ -98,8 +92,10 @@ def save_rubble(
         table = rubble.buildings.drop(columns="geometry").assign(**rubble.event.columns)
         rows = [list(table.columns), *table.astype(object).where(table.notna(), "").to_numpy().tolist()]
         write_text(hidden / "rubble.csv", csv_text(rows))
-        if heights.from_points:
-            names += _write_points(rubble, heights, hidden, also)
+        if "laz" in also and heights.from_points and not isinstance(heights.cloud, PointCloud):
+            about = [rubble.title, *rubble.event.lines] if rubble.event.lines else []
+            write_rubble_points(heights.cloud, rubble.rubble, hidden / "points.laz", about)
+            names.append("points.laz")
         write_json(hidden / "manifest.json", _manifest(rubble, names))
         names.append("manifest.json")
         publish(hidden, out_dir, names, obsolete=[name for name in PRODUCTS if name not in names])
@@ -112,40 +108,6 @@ def _write_gpkg(rubble: RubbleMap, path: Path) -> None:
     write_event(path, rubble.event, SUBJECT, "buildings")
     styles = {"buildings": categories_qml("state", STATE_COLOURS), "rubble": filled_qml(DEBRIS_COLOUR)}
     write_styles(path, [(layer, layer, qml, SUBJECT) for layer, qml in styles.items()])
-
-
-def _write_points(rubble: RubbleMap, heights: Heights, folder: Path, also: Sequence[str]) -> list[str]:
-    """The points with classes, and views of a part of them; names of what was written."""
-    names, about = [], [rubble.title, *rubble.event.lines] if rubble.event.lines else []
-    if "laz" in also and not isinstance(heights.cloud, PointCloud):
-        write_rubble_points(heights.cloud, rubble.rubble, folder / "points.laz", about)
-        names.append("points.laz")
-    total = len(heights.cloud) if isinstance(heights.cloud, PointCloud) else heights.cloud.point_count
-    if "ply" not in also and "glb" not in also:
-        return names
-    cloud = thin_cloud(heights.chunks(), total, MOST_VIEWED)
-    cloud = replace(cloud, classification=rubble_classes(cloud, rubble.rubble))
-    if "ply" in also:
-        names.append(write_ply(cloud, folder / "points.ply", about).name)
-    if "glb" in also:
-        lines = box_lines(building_boxes(rubble))
-        names.append(write_glb(cloud, folder / "points.glb", *lines, about=about).name)
-    return names
-
-
-def building_boxes(rubble: RubbleMap) -> list[BuildingBox]:
-    """Return buildings, at most 3,000 and the worst first, as prisms of their height before the event (else flat
-    outlines), coloured by state."""
-    frame = rubble.buildings
-    order = np.argsort(-frame["debris_m3"].fillna(-1).to_numpy(), kind="stable")[:MOST_BOXES]
-    bottom = frame["terrain_m"].fillna(frame["terrain_m"].median()).fillna(0).to_numpy(float)
-    height = np.maximum(frame["height_pre_m"].fillna(LOWEST_BOX_M).to_numpy(float), LOWEST_BOX_M)
-    boxes = []
-    for row in order:
-        record = frame.iloc[row]
-        top = bottom[row] + height[row]
-        boxes.append(BuildingBox(record.geometry, bottom[row], top, STATE_COLOURS[record["state"]]))
-    return boxes
 
 
 def _manifest(rubble: RubbleMap, names: list[str]) -> dict[str, Any]:

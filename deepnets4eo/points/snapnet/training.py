@@ -34,7 +34,7 @@ from deepnets4eo.points.cloud_data import (
 from deepnets4eo.points.labeller import label_tile
 from deepnets4eo.points.snapnet.labeller import SnapNetLabeller, check_measured, place_cameras, reach_m
 from deepnets4eo.points.snapnet.recipe import HEIGHT_EXPONENTS, SnapNetRecipe
-from deepnets4eo.points.views import Surface, make_surface, ray_caster, snapshot
+from deepnets4eo.points.views import Surface, ZBuffer, make_surface, snapshot
 from deepnets4eo.points.views.camera import FaceView
 from deepnets4eo.points.views.snapshots import snapshot_inputs
 from deepnets4eo.points.views.training import (
@@ -109,7 +109,7 @@ def _render_piece(rendered: RenderedViews, recipe: SnapNetRecipe, number: int, c
     check_measured(cloud, recipe.model.layers)
     surface = make_surface(cloud, recipe.surface)
     face_parts = part_of_faces(surface, point_parts(rendered.split, number, cloud.xyz[surface.point_index, :2]))
-    caster = ray_caster(surface)
+    caster = ZBuffer(surface)
     for camera in place_cameras(surface, recipe.views, seed=number):
         view = caster.view(camera)
         rendered.add(snapshot(surface, view, third=recipe.views.third), part_of_pixels(view, face_parts))

@@ -1,4 +1,4 @@
-"""Views of a cloud: surface, cameras, ids of faces by ray casting, snapshots, votes, and scores for the original points."""
+"""Views of a cloud: surface, cameras, ids of faces by a depth buffer, snapshots, votes, and scores for the original points."""
 
 from deepnets4eo.lazy import lazy_names
 
@@ -12,9 +12,7 @@ _HOMES = {
     "cameras_around": "deepnets4eo.points.views.camera",
     "cameras_indoors": "deepnets4eo.points.views.camera",
     "make_surface": "deepnets4eo.points.views.surface_construction",
-    "ray_caster": "deepnets4eo.points.views.casters",
     "snapshot": "deepnets4eo.points.views.snapshots",
-    "surface_of_heights": "deepnets4eo.points.views.surface_construction",
     "to_points": "deepnets4eo.points.views.labeller",
 }
 

@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,13 +135,6 @@ class FaceView:
         return self.face != BACKGROUND
 
 
-class Caster(Protocol):
-    """What finds the faces that cameras see: `RayCaster` and `ZBuffer`."""
-
-    def view(self, camera: Camera) -> FaceView:
-        """The faces that a camera sees, between its near and far limits."""
-
-
 def check_of_surface(view: FaceView, faces: int) -> None:
     """Raise InputError for a view of another surface, with numbers of faces outside -1 to one less than there are."""
     lowest, highest = int(view.face.min()), int(view.face.max())
@@ -151,13 +143,6 @@ def check_of_surface(view: FaceView, faces: int) -> None:
             f"the view shows faces {lowest} to {highest} of a surface of {faces:,}; expected -1 to {faces - 1}. Give the "
             "surface that the view is of"
         )
-
-
-def no_faces(camera: Camera) -> FaceView:
-    """The view of a camera that sees background alone."""
-    shape = (camera.height_px, camera.width_px)
-    depth: NDArray[np.float32] = np.full(shape, np.inf, np.float32)
-    return FaceView(np.full(shape, BACKGROUND, np.int32), depth, camera)
 
 
 def cameras_around(

@@ -18,7 +18,7 @@ from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.views.camera import Camera, FaceView, check_of_surface
-from deepnets4eo.points.views.casters import ray_caster
+from deepnets4eo.points.views.casters import ZBuffer
 from deepnets4eo.points.views.snapshots import Third, snapshot
 from deepnets4eo.points.views.surface import Surface
 from deepnets4eo.prefetch import in_order
@@ -26,8 +26,6 @@ from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.system import cores
 
-BLOCK_POINTS = 1 << 18  # that a thread takes at once
-SIDE = 256  # cells beside each other: points are looked up cell by cell, as neighbours use the same part of the tree
 PROBABILITY_SLACK = 1e-3
 
 BATCH = 8  # views that a network labels at once
@@ -74,7 +72,7 @@ def rendered_views(
 ) -> Iterator[tuple[FaceView, dict[str, NDArray[Any]]]]:
     """Yield what cameras see of a surface: the faces of each view and the layers of `snapshot` with "valid" (H, W);
     views that show nothing are left out, and `ahead` views are computed before the network needs them."""
-    for view in in_order(ray_caster(surface).view, cameras, 1, ahead):
+    for view in in_order(ZBuffer(surface).view, cameras, 1, ahead):
         if view.seen.any():
             yield view, snapshot(surface, view, third=third) | {"valid": view.seen}
 
@@ -108,11 +106,10 @@ def grid_scores(
     surface: Surface, vertex_scores: NDArray[np.floating], shape: tuple[int, int]
 ) -> tuple[FloatImage, Mask]:
     """Return the scores (K, h, w) of vertices, NaN where unknown, and where they are known (h, w), on the grid of the
-    depth image or surface model of the surface. Raises InputError for another number of vertices or pixels.
+    depth image of the surface. Raises InputError for another number of vertices or pixels.
 
-    >>> from affine import Affine
-    >>> from deepnets4eo.points.views import surface_of_heights
-    >>> surface = surface_of_heights(np.array([[1, np.nan], [3, 4.0]]), Affine.identity())
+    >>> from deepnets4eo.points.views.surface_construction import surface_of_depth
+    >>> surface = surface_of_depth(np.array([[1, np.nan], [3, 4.0]]), (1, 1, 0, 0))
     >>> scores, seen = grid_scores(surface, np.array([[0.1], [0.2], [0.3]]), (2, 2))
     >>> int(seen.sum()), bool(seen[0, 1])
     (3, False)
@@ -156,7 +153,7 @@ class Votes:
     ::
 
         votes = Votes(surface, num_classes=8)
-        for view in in_order(ray_caster(surface).view, cameras_around(surface, seed=0)):
+        for view in in_order(ZBuffer(surface).view, cameras_around(surface, seed=0)):
             votes.add(view, predict(snapshot(surface, view)))
         scores, seen = to_points(surface, votes.vertex_scores(), cloud)
     """
@@ -238,7 +235,7 @@ def to_points(surface: Surface, vertex_scores: NDArray[np.floating], cloud: Poin
     InputError
         Scores for another number of vertices.
 
-    Memory: 4·K + 16 bytes a point.
+    Memory: 4·K + 48 bytes a point.
     """
     if len(vertex_scores) != len(surface.vertices):
         raise InputError(
@@ -246,52 +243,19 @@ def to_points(surface: Surface, vertex_scores: NDArray[np.floating], cloud: Poin
         )
     known = ~np.isnan(vertex_scores).any(axis=1)
     filled = _fill_from_nearest(surface, np.array(vertex_scores, np.float32), known)
-    search = _nearest_by_tree(surface.vertices)
-    near = None if surface.near is None or len(surface.near.of_point) != len(cloud) else surface.near
-    scores, seen = np.empty((len(cloud), filled.shape[1]), np.float32), np.empty(len(cloud), bool)
-
-    def fill(start: int) -> None:
-        part = slice(start, start + BLOCK_POINTS)
-        xyz = cloud.xyz[part] - surface.origin
-        nearest = search(xyz) if near is None else near.nearest(surface.vertices, xyz, part, search)
-        scores[part], seen[part] = filled.take(nearest, axis=0), known.take(nearest)
-
-    for _ in in_order(fill, range(0, len(cloud), BLOCK_POINTS)):
-        pass
-    return scores, seen
+    nearest = _nearest(surface.vertices, cloud.xyz - surface.origin)
+    return filled.take(nearest, axis=0), known.take(nearest)
 
 
 def _fill_from_nearest(surface: Surface, scores: Vectors, known: Mask) -> Vectors:
     """Scores (V, K) in which vertices without any have those of the nearest vertex with some."""
-    if known.all() or not known.any():
-        return scores
-    unknown, those = np.flatnonzero(~known), np.flatnonzero(known)
-    nearest = np.full(len(unknown), -1) if surface.near is None else surface.near.nearest_known(known)
-    far = nearest < 0
-    if far.any():
-        search = _nearest_by_tree(surface.vertices[known], workers=cores())
-        nearest[far] = those[search(surface.vertices[unknown[far]])]
-    scores[unknown] = scores[nearest]
+    if not known.all() and known.any():
+        scores[~known] = scores[known][_nearest(surface.vertices[known], surface.vertices[~known])]
     return scores
 
 
-def _nearest_by_tree(vertices: NDArray[np.float32], workers: int = 1) -> Callable[[NDArray[np.floating]], Indices]:
-    """A function that returns the vertices nearest to positions (n, 3)."""
+def _nearest(vertices: NDArray[np.float32], xyz: NDArray[np.floating]) -> Indices:
+    """The vertices nearest to positions (n, 3)."""
     from scipy.spatial import cKDTree
 
-    tree = cKDTree(vertices, balanced_tree=False)
-
-    def search(xyz: NDArray[np.floating]) -> Indices:
-        order = _by_cell(xyz)
-        nearest = np.empty(len(xyz), np.int64)
-        _, nearest[order] = tree.query(xyz[order], workers=workers)
-        return nearest
-
-    return search
-
-
-def _by_cell(xyz: NDArray[np.floating]) -> Indices:
-    """The order of points (n, 3) in which those of a column of square cells follow each other."""
-    low, extent = xyz[:, :2].min(axis=0), np.ptp(xyz[:, :2], axis=0)
-    cell = ((xyz[:, :2] - low) * ((SIDE - 0.01) / np.maximum(extent, 1e-9))).astype(np.uint16)
-    return np.argsort(cell[:, 0] * np.uint16(SIDE) + cell[:, 1], kind="stable")  # 16 bits: a radix sort
+    return np.asarray(cKDTree(vertices, balanced_tree=False).query(xyz, workers=cores())[1])

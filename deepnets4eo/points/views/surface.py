@@ -5,7 +5,6 @@ their origin; blocks bound the memory, threads share them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -15,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from deepnets4eo.arrays import Floats, Indices, Mask, Vectors
+from deepnets4eo.arrays import Floats, Indices, Vectors
 from deepnets4eo.errors import InputError
 from deepnets4eo.options import option_group
 from deepnets4eo.prefetch import in_order
 
 NoiseKind = Literal["variances", "normals"]
-LISTED = 16  # vertices around each that are kept; more are needed by hardly any point
 BLOCK = 1 << 14
 FEWEST = 3  # points that make a plane
 RANK_ONE = 1e-7  # length of a cross product by the square of the largest variance: points on a line have no normal
@@ -32,9 +30,6 @@ SAME_COSINE = np.float32(np.cos(np.radians(10)))  # planes whose normals differ 
 AT_ONCE = 512  # points: what is computed for so many stays in the cache
 LOWEST = 0.95  # mean |cosine| between the estimates that is shown as 1, as in the public code
 
-SLACK = 1 + 1e-6  # distances of the lists are rounded to float32
-MOST_LEFT = 0.85  # share of undecided points from which a shorter table of them costs more than it saves
-Search = Callable[[Floats], Indices]  # (n, 3) positions → (n,) nearest vertices by a tree
 
 MeshKind = Literal["splats", "delaunay"]
 
@@ -93,8 +88,6 @@ class Surface:
     intensity : (V,) float32, in the units of the cloud
     classes : (V,) uint8, codes of the cloud
     corners : (F, 3, 3) float32, corners of the faces where these are not the vertices themselves: splats
-    near
-        Vertices near the points of the cloud and near each other, by which `to_points` is quicker; None without a cloud.
 
     Raises
     ------
@@ -113,7 +106,6 @@ class Surface:
     intensity: NDArray[np.float32] | None = None
     classes: NDArray[np.uint8] | None = None
     corners: NDArray[np.float32] | None = None
-    near: NearVertices | None = None
 
     def __post_init__(self) -> None:
         if self.faces.size and not 0 <= int(self.faces.min()) <= int(self.faces.max()) < len(self.vertices):
@@ -135,84 +127,21 @@ class Surface:
         return self.vertices[self.faces] if self.corners is None else self.corners
 
 
-@dataclass(frozen=True, eq=False)
-class NearVertices:
-    """A vertex near each point (N,), any vertex is right but a far one is slow, and the nearest vertices (V, k) of each
-    vertex, itself first, with their distances in metres."""
-
-    of_point: NDArray[np.int32]
-    around: NDArray[np.int32]
-    distance_m: NDArray[np.float32]
-
-    def nearest(self, vertices: NDArray[np.float32], xyz: Floats, points: slice, search: Search) -> Indices:
-        """Find the vertex nearest to each of some of the points (n, 3); `search` answers where the lists do not decide."""
-        best = self.of_point[points].astype(np.int64)
-        listed = self.around.shape[1]
-        first_m = _distances(xyz, vertices.take(best, axis=0))
-        left = _Undecided(np.arange(len(xyz)), best * listed, xyz, first_m, first_m.copy())
-        for rank in range(1, listed):  # every list begins with the vertex itself
-            left = self._without_decided(left, rank, MOST_LEFT)
-            other = self.around.take(left.list_start + rank)
-            distance = _distances(left.xyz, vertices.take(other, axis=0))
-            nearer = np.flatnonzero(distance < left.least_m)
-            best[left.row.take(nearer)] = other.take(nearer)
-            left.least_m[nearer] = distance.take(nearer)
-        left = self._without_decided(left, listed - 1)
-        if listed < len(vertices) and len(left.row):
-            best[left.row] = search(left.xyz)
-        return best
-
-    def _without_decided(self, left: _Undecided, rank: int, most_left: float = 1.0) -> _Undecided:
-        """Those for which vertices from a rank on may be nearer; all, where more than a share of them is such."""
-        to_vertex_m = self.distance_m.take(left.list_start + rank)
-        rows = np.flatnonzero(to_vertex_m < (left.first_m + left.least_m) * SLACK)
-        if len(rows) > most_left * len(left.row):
-            return left
-        return _Undecided._make(values.take(rows, axis=0) for values in left)
-
-    def nearest_known(self, known: Mask) -> Indices:
-        """Return for each vertex that is not known the nearest known one in its list, −1 where the list holds none."""
-        around = self.around[~known]
-        listed = known[around]
-        first = listed.argmax(axis=1)
-        every = np.arange(len(around))
-        return np.where(listed[every, first], around[every, first], -1).astype(np.int64)
-
-
-class _Undecided(NamedTuple):
-    """Points (n,) whose nearest vertex may be another one: row among all, where the list of their first vertex starts,
-    position (n, 3), distance of the first vertex, and of the nearest so far."""
-
-    row: Indices
-    list_start: Indices
-    xyz: Floats
-    first_m: Floats
-    least_m: Floats
-
-
-def _distances(xyz: Floats, others: NDArray[np.float32]) -> Floats:
-    away = xyz - others
-    return np.sqrt(np.einsum("nk,nk->n", away, away))
-
-
 class Attributes(NamedTuple):
     """Attributes of V points: unit normal (V, 3) of either sign, verticality 0 flat to 1 upright, noise λ3 / λ1 (or
-    `normal_disagreement`), distance to the fourth nearest point, and the at most 16 nearest points, itself first,
-    with their distances in metres."""
+    `normal_disagreement`), and distance to the fourth nearest point."""
 
     normal: Vectors
     verticality: NDArray[np.float32]
     noise: NDArray[np.float32]
     spacing_m: NDArray[np.float32]
-    around: NDArray[np.int32]
-    distance_m: NDArray[np.float32]
 
 
 def surface_attributes(
     points: NDArray[np.floating], neighbours: int = 16, noise: NoiseKind = "variances"
 ) -> Attributes:
     """Estimate normals and roughness of points (V, 3) by the principal axes of the nearest points around each; quick
-    where points that follow each other lie near each other. Memory: 200 bytes a point, and a few MiB a thread.
+    where points that follow each other lie near each other. Memory: 100 bytes a point, and a few MiB a thread.
 
     >>> flat = np.column_stack([*np.divmod(np.arange(100.0), 10), np.zeros(100)])
     >>> attributes = surface_attributes(flat)
@@ -224,14 +153,11 @@ def surface_attributes(
     count = min(neighbours, len(points))
     tree = cKDTree(points, balanced_tree=False, compact_nodes=True)
     columns = np.ascontiguousarray(points.T)
-    listed = min(count, LISTED)
     made = Attributes(
         normal=np.zeros((len(points), 3), np.float32),
         verticality=np.zeros(len(points), np.float32),
         noise=np.zeros(len(points), np.float32),
         spacing_m=np.zeros(len(points), np.float32),
-        around=np.zeros((len(points), listed), np.int32),
-        distance_m=np.zeros((len(points), listed), np.float32),
     )
     made.normal[:, 2] = 1
 
@@ -239,7 +165,6 @@ def surface_attributes(
         part = slice(start, start + BLOCK)
         distance, index = (values.reshape(-1, count) for values in tree.query(tree.data[part], count))
         made.spacing_m[part] = distance[:, min(SPACING_RANK, count - 1)]
-        made.around[part], made.distance_m[part] = index[:, :listed], distance[:, :listed]
         if count >= FEWEST:
             variances, normal = principal_axes(_covariances(columns, index))
             made.normal[part] = normal

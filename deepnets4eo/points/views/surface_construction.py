@@ -1,26 +1,20 @@
-"""From points to a surface: of a cloud (decimation, normals, noise, height above ground, faces), a depth image, a surface model."""
+"""From points to a surface: of a cloud (decimation, normals, noise, height above ground, faces), or a depth image."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask, Vectors
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import apply_affine
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.height_grid import heights_above_ground
-from deepnets4eo.points.views.surface import NearVertices, Surface, SurfaceOptions, surface_attributes
-from deepnets4eo.prefetch import in_order
-from deepnets4eo.terrain import ndsm
+from deepnets4eo.points.views.surface import Surface, SurfaceOptions, surface_attributes
 
-BLOCK_POINTS = 1 << 18  # that a thread takes at once
-MOST_VOXELS = 1 << 62  # voxels, and voxels times points that are sorted as one number
+MOST_VOXELS = 1 << 62
 
 # half side by the spacing: leaves 1 % of a plane open where points are decimated; larger ones hide each other
 SPLAT = 0.65
@@ -54,7 +48,7 @@ def make_surface(cloud: PointCloud, options: SurfaceOptions = DEFAULTS) -> Surfa
     InputError
         No point that counts; coordinates that lie too far apart; for the mesh "delaunay" points that span no triangle.
 
-    Memory: about 40 bytes a point and 480 a vertex.
+    Memory: about 60 bytes a point and 350 a vertex.
 
     Examples
     --------
@@ -63,7 +57,7 @@ def make_surface(cloud: PointCloud, options: SurfaceOptions = DEFAULTS) -> Surfa
     >>> surface.vertices.shape, surface.faces.shape
     ((324, 3), (648, 3))
     """
-    kept, of_point = _decimated(cloud, options.voxel_m)
+    kept = _decimated(cloud, options.voxel_m)
     part = cloud.subset(kept)
     origin = np.floor(part.xyz.min(axis=0))
     vertices = (part.xyz - origin).astype(np.float32)
@@ -90,17 +84,15 @@ def make_surface(cloud: PointCloud, options: SurfaceOptions = DEFAULTS) -> Surfa
         intensity=part.intensity,
         classes=part.classification,
         corners=corners,
-        near=NearVertices(of_point, attributes.around, attributes.distance_m),
     )
 
 
-def _decimated(cloud: PointCloud, voxel_m: float) -> tuple[Indices, NDArray[np.int32]]:
-    """The points that are kept, one of each voxel, and which of them is of the voxel of each point that counts."""
+def _decimated(cloud: PointCloud, voxel_m: float) -> Indices:
+    """The points that are kept, one of each voxel."""
     counted = np.flatnonzero(cloud.counted)
     if not len(counted):
         raise InputError(f"{cloud.source}: no point is left without noise and withheld points. Check its classes")
-    kept, of_point = decimate_with_voxels(cloud.xyz[counted], voxel_m, cloud.source)
-    return counted[kept], of_point
+    return counted[decimate(cloud.xyz[counted], voxel_m, cloud.source)]
 
 
 def _of_one_class(faces: NDArray[np.int32], cloud: PointCloud) -> NDArray[np.int32]:
@@ -200,27 +192,12 @@ def within_limits(
 
 def decimate(xyz: Floats, voxel_m: float = 0.1, source: str = "points in memory") -> Indices:
     """Return the points (V,) kept, one of each voxel (the one nearest its middle, the first of equal ones), in the
-    order of the voxels, which count from coordinate 0. Raises InputError for coordinates too far apart. Memory: 40
+    order of the voxels, which count from coordinate 0. Raises InputError for coordinates too far apart. Memory: 60
     bytes a point.
 
     >>> decimate(np.array([[-0.01, 0, 0], [0.01, 0, 0], [0.04, 0.05, 0.05]])).tolist()
     [0, 2]
     """
-    return _nearest(*_sorted_by_voxel(xyz, voxel_m, source))
-
-
-def decimate_with_voxels(
-    xyz: Floats, voxel_m: float = 0.1, source: str = "points in memory"
-) -> tuple[Indices, NDArray[np.int32]]:
-    """Do the same, and return for each point (N,) the position of the kept point of its voxel."""
-    distance, groups = _sorted_by_voxel(xyz, voxel_m, source)
-    of_point = np.empty(len(xyz), np.int32)
-    of_point[groups.order] = np.repeat(np.arange(len(groups.starts), dtype=np.int32), groups.counts)
-    return _nearest(distance, groups), of_point
-
-
-def _sorted_by_voxel(xyz: Floats, voxel_m: float, source: str) -> tuple[Floats, _Groups]:
-    """Each point's distance from the middle of its voxel, and the points by voxels."""
     low, high = (np.floor(limit(xyz, axis=0) / voxel_m) for limit in (np.min, np.max))
     sizes = [int(side) + 1 for side in high - low]
     if math.prod(sizes) > MOST_VOXELS:
@@ -228,107 +205,15 @@ def _sorted_by_voxel(xyz: Floats, voxel_m: float, source: str) -> tuple[Floats, 
             f"{source}: the points lie within {' x '.join(f'{side * voxel_m:,.0f}' for side in sizes)} m, too far apart for "
             f"voxels of {voxel_m} m. Remove points with wrong coordinates, or choose larger voxels."
         )
-    number, distance = np.empty(len(xyz), np.int64), np.empty(len(xyz))
-
-    def fill(start: int) -> None:
-        part = slice(start, start + BLOCK_POINTS)
-        number[part], distance[part] = _voxels(xyz[part], voxel_m, low, sizes)
-
-    for _ in in_order(fill, range(0, len(xyz), BLOCK_POINTS)):
-        pass
-    return distance, _groups(number, math.prod(sizes))
-
-
-def _voxels(xyz: Floats, voxel_m: float, low: Floats, sizes: list[int]) -> tuple[Indices, Floats]:
-    """Number of each point's voxel, and the squared distance from its middle in voxels, which orders as metres do."""
     number, distance = np.zeros(len(xyz), np.int64), np.zeros(len(xyz))
     for axis in range(3):
         position = xyz[:, axis] / voxel_m
         corner = np.floor(position)
-        number *= sizes[axis]
-        number += (corner - low[axis]).astype(np.int64)
-        position -= corner
-        position -= 0.5
-        position *= position
-        distance += position
-    return number, distance
-
-
-class _Groups(NamedTuple):
-    """Points (N,) sorted by voxel, then by themselves; starts (V,): where each voxel's first stands."""
-
-    order: Indices
-    starts: Indices
-
-    @property
-    def counts(self) -> Indices:
-        """(V,) number of points of each voxel."""
-        return np.diff(self.starts, append=len(self.order))
-
-
-def _groups(number: Indices, voxels: int) -> _Groups:
-    bits = max(len(number) - 1, 1).bit_length()
-    if voxels << bits <= MOST_VOXELS:  # sorting one number is several times faster than sorting positions
-        number <<= bits
-        number |= np.arange(len(number))
-        number.sort()
-        order = number & ((1 << bits) - 1)
-        number >>= bits
-    else:
-        order = np.argsort(number, kind="stable")
-        number = number[order]
-    first = np.ones(len(number), bool)
-    np.not_equal(number[1:], number[:-1], out=first[1:])
-    return _Groups(order, np.flatnonzero(first))
-
-
-def _nearest(distance: Floats, groups: _Groups) -> Indices:
-    ordered = distance[groups.order]
-    least = np.minimum.reduceat(ordered, groups.starts)
-    nearest = np.flatnonzero(ordered == np.repeat(least, groups.counts))
-    firsts = nearest[np.searchsorted(nearest, groups.starts)]
-    return groups.order[firsts]
-
-
-def surface_of_heights(
-    dsm: NDArray[np.floating],
-    transform: Affine,
-    *,
-    colour: NDArray[np.uint8] | None = None,
-    classes: NDArray[np.uint8] | None = None,
-    max_building_m: float = 50.0,
-) -> Surface:
-    """Make a surface of a surface model: two triangles between the middles of four pixels.
-
-    Parameters
-    ----------
-    dsm : (h, w) heights, metres; NaN where unknown
-    transform : from columns and rows to coordinates in metres, as rasters have it
-    colour : (3, h, w) uint8, e.g. of an orthophoto on the same grid
-    classes : (h, w) uint8 labels on the same grid
-    max_building_m : width of the largest building, metres, for the heights above ground
-
-    Returns
-    -------
-    A vertex for each known pixel; `point_index` counts pixels row by row.
-
-    Raises
-    ------
-    InputError
-        No known height, or colours and classes of another shape.
-
-    >>> surface = surface_of_heights(np.zeros((3, 4)), Affine(0.5, 0, 100, 0, -0.5, 200))
-    >>> len(surface.vertices), len(surface.faces), surface.origin.tolist()
-    (12, 12, [100.0, 198.0, 0.0])
-    """
-    known = np.isfinite(dsm)
-    _check(known, "the surface model", colour, classes)
-    rows, columns = np.nonzero(known)
-    xy = apply_affine(transform, np.column_stack([columns + 0.5, rows + 0.5]))
-    points = np.column_stack([xy, dsm[known]]).astype(np.float64)
-    gsd_m = float(np.sqrt(abs(transform.determinant)))
-    height = ndsm(dsm, gsd_m=gsd_m, max_building_m=max_building_m)[known]
-    return _surface(points, np.floor(points.min(axis=0)), known, height, colour, classes)
+        number = number * sizes[axis] + (corner - low[axis]).astype(np.int64)
+        distance += (position - corner - 0.5) ** 2
+    order = np.lexsort((distance, number))  # stable: of equal ones the first
+    number = number[order]
+    return order[np.append(True, number[1:] != number[:-1])]
 
 
 def surface_of_depth(

@@ -1,4 +1,4 @@
-"""Sound files of points as seeds: LAS and LAZ of old and new point formats, text with labels beside, PLY and PCD."""
+"""Sound files of points as seeds: LAS and LAZ of old and new point formats, text with labels beside, and PLY."""
 
 from __future__ import annotations
 
@@ -12,10 +12,6 @@ from fuzzing.seed import Seed, make_folder
 
 POINTS = 400
 PLY = "ply\nformat ascii 1.0\nelement vertex {count}\nproperty double x\nproperty double y\nproperty double z\nend_header\n"
-PCD = (
-    "# .PCD v.7 - Point Cloud Data file format\nVERSION .7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH {count}\n"
-    "HEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS {count}\nDATA ascii\n"
-)
 
 
 def make_points(root: Path) -> dict[str, list[Seed]]:
@@ -29,11 +25,9 @@ def make_points(root: Path) -> dict[str, list[Seed]]:
     np.savetxt(folder / "text" / "a.labels", np.arange(POINTS) % 9, fmt="%d")
     mains = [("old-las", "old.las"), ("old-laz", "old.laz"), ("new-laz", "new.laz"), ("new-las", "new.las"), ("text", "a.txt")]  # fmt: skip
     near = xyz - xyz[0]
-    for suffix, header in (("ply", PLY), ("pcd", PCD)):
-        path = make_folder(folder / suffix) / f"a.{suffix}"
-        lines = "".join(f"{x} {y} {z}\n" for x, y, z in near)
-        path.write_text(header.format(count=POINTS) + lines)
-        mains.append((suffix, path.name))
+    path = make_folder(folder / "ply") / "a.ply"
+    path.write_text(PLY.format(count=POINTS) + "".join(f"{x} {y} {z}\n" for x, y, z in near))
+    mains.append(("ply", path.name))
     return {"points": [Seed(folder / name, main) for name, main in mains]}
 
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.points.views import surface_construction
-from deepnets4eo.points.views.surface_construction import decimate, decimate_with_voxels
+from deepnets4eo.points.views.surface_construction import decimate
 
 
 def plain_way(xyz, voxel_m):
@@ -30,20 +29,6 @@ def test_of_equally_near_points_the_first_is_kept():
     assert decimate(np.array([[0.2, 0.5, 0.5], [0.8, 0.5, 0.5], [0.5, 0.8, 0.5]]), 1.0).tolist() == [0]
 
 
-def test_voxels_too_many_to_be_sorted_with_their_points_as_one_number_are_the_same(monkeypatch):
-    xyz = np.random.default_rng(1).uniform(-5, 5, (2000, 3))
-    expected = decimate(xyz, 0.7)
-    monkeypatch.setattr(surface_construction, "MOST_VOXELS", 100_000)
-    np.testing.assert_array_equal(decimate(xyz, 0.7), expected)
-
-
-def test_blocks_do_not_matter(monkeypatch):
-    xyz = np.random.default_rng(1).uniform(-5, 5, (2000, 3))
-    expected = decimate(xyz, 0.7)
-    monkeypatch.setattr(surface_construction, "BLOCK_POINTS", 77)
-    np.testing.assert_array_equal(decimate(xyz, 0.7), expected)
-
-
 def test_neighbouring_tiles_have_the_same_voxels():
     xyz = np.random.default_rng(2).uniform(0, 10, (5000, 3))
     left = np.flatnonzero(xyz[:, 0] < 5)
@@ -54,12 +39,3 @@ def test_neighbouring_tiles_have_the_same_voxels():
 def test_absurd_coordinates_are_refused():
     with pytest.raises(InputError, match=r"scan.laz: the points lie within .* too far apart for voxels of 0.1 m"):
         decimate(np.array([[0, 0, 0], [1e9, 1e9, 1e9]]), 0.1, "scan.laz")
-
-
-@pytest.mark.parametrize("most", [surface_construction.MOST_VOXELS, 100_000])
-def test_every_point_is_told_the_point_kept_of_its_voxel(most, monkeypatch):
-    monkeypatch.setattr(surface_construction, "MOST_VOXELS", most)
-    xyz = np.random.default_rng(3).uniform(-5, 5, (2000, 3))
-    kept, of_point = decimate_with_voxels(xyz, 0.7)
-    np.testing.assert_array_equal(kept, decimate(xyz, 0.7))
-    np.testing.assert_array_equal(np.floor(xyz / 0.7), np.floor(xyz[kept[of_point]] / 0.7))

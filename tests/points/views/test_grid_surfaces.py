@@ -1,61 +1,15 @@
-"""Surfaces of a surface model and of a depth image: two triangles between four known pixels, jumps are cut."""
+"""Surfaces of a depth image: two triangles between four known pixels, jumps are cut."""
 
 import numpy as np
 import pytest
-from affine import Affine
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.points.views import Camera, snapshot, surface_of_heights
+from deepnets4eo.points.views import Camera
 from deepnets4eo.points.views.casters import ZBuffer
 from deepnets4eo.points.views.surface_construction import surface_of_depth
 
 INTRINSICS = (40.0, 40.0, 15.5, 11.5)
 TURN = np.array([[0, 0, 1, 3], [-1, 0, 0, 4], [0, -1, 0, 5], [0, 0, 0, 1.0]])
-
-
-@pytest.fixture
-def dsm():
-    heights = np.fromfunction(lambda row, column: 100 + 0.05 * column, (30, 40))
-    heights[10:20, 15:25] += 8
-    heights[3, 4] = np.nan
-    return heights
-
-
-def test_vertices_of_a_surface_model_are_the_middles_of_its_known_pixels(dsm):
-    surface = surface_of_heights(dsm, Affine(0.5, 0, 651_000, 0, -0.5, 6_861_000))
-    assert len(surface.vertices) == 30 * 40 - 1
-    row, column = np.divmod(surface.point_index, 40)
-    expected = np.column_stack([651_000 + 0.5 * (column + 0.5), 6_861_000 - 0.5 * (row + 0.5), dsm[row, column]])
-    np.testing.assert_allclose(surface.origin + surface.vertices, expected, atol=1e-4)
-
-
-def test_triangles_with_an_unknown_corner_are_holes(dsm):
-    surface = surface_of_heights(dsm, Affine(0.5, 0, 0, 0, -0.5, 0))
-    assert len(surface.faces) == 2 * 29 * 39 - 6
-    a, b, c = np.moveaxis(surface.vertices[surface.faces][..., :2], 1, 0)
-    area = ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
-    np.testing.assert_allclose(area, 0.125, rtol=1e-4)
-
-
-def test_a_surface_model_seen_from_above_is_the_orthophoto(dsm):
-    colour = np.random.default_rng(0).integers(0, 256, (3, 30, 40), np.uint8)
-    classes = (dsm > 105).astype(np.uint8)
-    surface = surface_of_heights(dsm, Affine(1, 0, 0, 0, -1, 30), colour=colour, classes=classes)
-    middle = np.array([20, 15, 0.0]) - surface.origin
-    camera = Camera(
-        middle + (0, 0, 5000), middle, np.array([0, 1.0, 0]), 2 * np.degrees(np.arctan(20 / 4900)), 40, 30, 1, 9999
-    )
-    layers = snapshot(surface, ZBuffer(surface).view(camera))
-    inner = layers["labels"][12:18, 17:23]
-    assert (inner == 1).all()
-    assert (layers["labels"][22:28] == 0).mean() > 0.95
-    assert np.isin(layers["image"][0, 5:25, 5:35], colour[0]).all()
-
-
-def test_heights_of_a_surface_model_are_above_its_ground(dsm):
-    surface = surface_of_heights(dsm, Affine(1, 0, 0, 0, -1, 0))
-    block = np.isin(surface.point_index // 40, range(11, 19)) & np.isin(surface.point_index % 40, range(16, 24))
-    assert np.abs(surface.height_m[block] - 8).max() < 0.3
 
 
 @pytest.fixture
@@ -111,4 +65,4 @@ def test_images_that_do_not_fit_and_unknown_ones_are_refused(depth):
     with pytest.raises(InputError, match=r"colour has the shape \(24, 32, 3\); expected \(3, 24, 32\)"):
         surface_of_depth(depth, INTRINSICS, colour=np.zeros((24, 32, 3), np.uint8))
     with pytest.raises(InputError, match=r"classes has the shape \(2, 2\)"):
-        surface_of_heights(depth, Affine.identity(), classes=np.zeros((2, 2), np.uint8))
+        surface_of_depth(depth, INTRINSICS, classes=np.zeros((2, 2), np.uint8))

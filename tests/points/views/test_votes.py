@@ -11,9 +11,9 @@ from deepnets4eo.points.views import (
     Camera,
     SurfaceOptions,
     Votes,
+    ZBuffer,
     cameras_above,
     make_surface,
-    ray_caster,
     snapshot,
     to_points,
 )
@@ -65,7 +65,7 @@ def test_splats_count_once_a_pixel():
     surface = make_surface(
         PointCloud(np.random.default_rng(0).uniform(0, 9, (200, 3)) * (1, 1, 0)), SurfaceOptions(voxel_m=1)
     )
-    view = ray_caster(surface).view(cameras_above(surface, gsd_m=0.1, headings=0)[0])
+    view = ZBuffer(surface).view(cameras_above(surface, gsd_m=0.1, headings=0)[0])
     votes = Votes(surface, 2)
     votes.add(view, np.full((2, 224, 224), 0.5, np.float32))
     assert votes.pixel_counts().sum() == view.seen.sum()
@@ -81,8 +81,7 @@ def test_scores_that_do_not_fit_are_refused(surface):
         to_points(surface, np.zeros((3, 4)), PointCloud(np.zeros((1, 3))))
 
 
-def test_points_take_the_scores_of_the_nearest_vertex(monkeypatch):
-    monkeypatch.setattr("deepnets4eo.points.views.labeller.BLOCK_POINTS", 501)
+def test_points_take_the_scores_of_the_nearest_vertex():
     cloud = hill_with_house(3000)
     surface = make_surface(cloud, SurfaceOptions(voxel_m=2))
     own = np.random.default_rng(0).dirichlet(np.ones(3), len(surface.vertices)).astype(np.float32)
@@ -109,7 +108,7 @@ def test_perfect_images_label_the_cloud():
     """From cloud to views and back: where the network is right, the points get their own classes."""
     cloud = hill_with_house()
     surface = make_surface(cloud, SurfaceOptions(voxel_m=0.5))
-    votes, caster = Votes(surface, 2), ray_caster(surface)
+    votes, caster = Votes(surface, 2), ZBuffer(surface)
     for camera in cameras_above(surface, gsd_m=0.15):
         view = caster.view(camera)
         labels = snapshot(surface, view)["labels"]
