@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ FEW_STEPS = 30  # for scores of changes that may be small: these leak away in mo
 EDGE_LEVEL = 5.0  # K: grey levels between neighbours at which half of the flow is stopped
 RATE = 0.24
 LARGEST_RATE = 0.25  # at which the finest pattern neither fades nor grows
-BAND_ROWS = 128  # that one thread computes at a time
+BAND_ROWS = 256  # that one thread computes at a time
 BAND_STEPS = 8  # steps that a band takes by itself, on as many rows more on each side
 STRIP_ROWS = 32  # of a band at once: their temporary arrays fit into the cache of a core
 
@@ -114,7 +114,7 @@ def guided_anisotropic_diffusion(
             count = min(BAND_STEPS, diffusion.steps - done)
             state = _advance(state, step, count, pool)
             done += count
-    result = np.ascontiguousarray(state[:, -scores.shape[0] :].transpose(1, 0, 2))
+    result = state[-scores.shape[0] :]
     return result if valid is None else np.where(valid, result, np.asarray(scores, np.float32))
 
 
@@ -143,24 +143,26 @@ def check_arrays(scores: FloatImage, guides: Sequence[NDArray[np.generic]], vali
 
 
 def _stack(scores: FloatImage, guides: Sequence[NDArray[np.generic]], valid: NDArray[np.bool_] | None) -> FloatImage:
-    """Guides and scores in one array (H, N, W), so that rows are contiguous; 0 where not valid."""
+    """Guides and scores in one array (N, H, W); 0 where not valid."""
     stacked = np.concatenate([*guides, scores], dtype=np.float32, casting="unsafe")
     if valid is not None:
         stacked[:, ~valid] = 0
-    return np.ascontiguousarray(stacked.transpose(1, 0, 2))
+    return stacked
 
 
 def _advance(state: FloatImage, step: _DiffusionStep, count: int, pool: ThreadPoolExecutor) -> FloatImage:
     """The state after `count` steps, band by band: each computes the rows that flow into it anew."""
     result = np.empty_like(state)
-    height = state.shape[0]
+    height = state.shape[1]
 
     def advance_band(first: int) -> None:
         last = min(first + BAND_ROWS, height)
         start, stop = max(first - count, 0), min(last + count, height)
-        band = state[start:stop].copy()
-        step.apply(band, start, count)
-        result[first:last] = band[first - start : last - start]
+        band = state[:, start:stop].copy()
+        for done in range(count):  # what lies farther out flows no more into the rows of the band
+            rows = slice(done if start else 0, stop - start - (done if stop < height else 0))
+            step.apply(band[:, rows], None if step.valid is None else step.valid[start:stop][rows])
+        result[:, first:last] = band[:, first - start : last - start]
 
     list(pool.map(advance_band, range(0, height, BAND_ROWS)))
     return result
@@ -169,90 +171,62 @@ def _advance(state: FloatImage, step: _DiffusionStep, count: int, pool: ThreadPo
 @dataclass
 class _DiffusionStep:
     """One explicit step on guides and scores together: the channels of a state are `num_guides` guides of `bands`, then
-    scores; `valid` is (H, W) float32 of 0 or 1."""
+    scores; `valid` is (H, W) float32 of 0 or 1. All arithmetic is on contiguous rows of one channel, which NumPy does fastest."""
 
     num_guides: int
     bands: int
     diffusion: Diffusion
     valid: FloatImage | None
-    factor: np.float32 = field(init=False)
-    rate: np.float32 = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.factor = np.float32(1 / (self.bands * self.diffusion.edge_level))
-        self.rate = np.float32(self.diffusion.rate)
-
-    def apply(self, state: FloatImage, first_row: int, count: int) -> None:
-        """Take `count` steps in place. state : (h, N, W), of which the first row is `first_row` of the image"""
-        height, channels, width = state.shape
+    def apply(self, state: FloatImage, valid: FloatImage | None) -> None:
+        """Take one step in place. state : (N, h, W); valid : (h, W)"""
+        channels, height, width = state.shape
         strip = min(STRIP_ROWS, height)
-        rows = _Flow(0, self, (strip, channels, width))
-        columns = _Flow(2, self, (strip, channels, width - 1))
-        valid = None if self.valid is None else self.valid[first_row : first_row + height]
-        from_above = np.empty((channels, width), np.float32)
-        for _ in range(count):
-            from_above[:] = 0
-            for first in range(0, height, strip):
-                own = state[first : first + strip]
-                down = rows.flow(state[first : first + strip + 1], _both(valid, first, strip, 0))
-                right = columns.flow(own, _both(valid, first, strip, 1))
-                own[: len(down)] += down
-                own[0] -= from_above
-                own[1:] -= down[: len(own) - 1]
-                own[:, :, :-1] += right
-                own[:, :, 1:] -= right
-                if len(down):
-                    from_above[:] = down[-1]  # the next strip still needs its rows as they were
+        down, right = np.empty((2, channels, strip, width), np.float32)
+        shares, size = np.empty((self.num_guides + 1, strip, width), np.float32), np.empty((strip, width), np.float32)
+        below = None if valid is None else valid[1:] * valid[:-1]
+        beside = np.ones((height, width), np.float32) if valid is None else valid.copy()
+        beside[:, :-1] *= beside[:, 1:]
+        beside[:, -1] = 0  # behind the last pixel of a row the first one of the next is stored, to which nothing flows
+        from_above = np.zeros((channels, width), np.float32)
+        for first in range(0, height, strip):
+            own = state[:, first : first + strip]
+            rows, low = own.shape[1], min(strip, height - first - 1)  # the image's last row has none below
+            for channel, after in enumerate(state[:, first + 1 : first + 1 + low]):
+                np.subtract(after, own[channel, :low], out=down[channel, :low])
+                flat = own[channel].reshape(-1)
+                np.subtract(flat[1:], flat[:-1], out=right[channel].reshape(-1)[: rows * width - 1])
+            right[:, rows - 1, -1] = 0
+            lower = None if below is None else below[first : first + low]
+            self._scale(down[:, :low], shares[:, :low], size[:low], lower)
+            self._scale(right[:, :rows], shares[:, :rows], size[:rows], beside[first : first + rows])
+            for channel, values in enumerate(own):
+                values[:low] += down[channel, :low]
+                values[0] -= from_above[channel]
+                values[1:] -= down[channel, : rows - 1]
+                flat, flow = values.reshape(-1), right[channel].reshape(-1)[: rows * width - 1]
+                flat[:-1] += flow
+                flat[1:] -= flow
+            if low:
+                from_above[:] = down[:, low - 1]  # the next strip still needs its rows as they were
 
-
-def _both(valid: FloatImage | None, first: int, strip: int, axis: int) -> FloatImage | None:
-    """1 where a pixel of a strip and the next one along the axis are valid, (h, 1, w)."""
-    if valid is None:
-        return None
-    if axis == 0:
-        part = valid[first : first + strip + 1]
-        return (part[1:] * part[:-1])[:, None]
-    part = valid[first : first + strip]
-    return (part[:, 1:] * part[:, :-1])[:, None]
-
-
-class _Flow:
-    """The flow between neighbours along one axis (rows 0, columns 2) in one step; its arrays are used again in each
-    step."""
-
-    def __init__(self, axis: int, step: _DiffusionStep, shape: tuple[int, int, int]) -> None:
-        self.axis, self.step = axis, step
-        height, channels, width = shape
-        self.differences = np.empty((height, channels, width), np.float32)
-        self.sizes = np.empty((height, step.num_guides * step.bands, width), np.float32)
-        self.shares = np.empty((height, step.num_guides + 1, width), np.float32)
-
-    def flow(self, state: FloatImage, between: FloatImage | None) -> FloatImage:
-        """Values that each pixel gets from the next one along the axis, (h, N, w). between : (h, 1, w), 0 where nothing flows"""
-        after, before = (state[1:], state[:-1]) if self.axis == 0 else (state[:, :, 1:], state[:, :, :-1])
-        num_guides, bands, height = self.step.num_guides, self.step.bands, len(after)
-        differences, shares = self.differences[:height], self.shares[:height]
-        np.subtract(after, before, out=differences)
-        self._measure_shares(differences, shares, between)
-        for guide in range(num_guides):
-            differences[:, guide * bands : (guide + 1) * bands] *= shares[:, guide : guide + 1]
-        differences[:, num_guides * bands :] *= shares[:, num_guides:]
-        return differences
-
-    def _measure_shares(self, differences: FloatImage, shares: FloatImage, between: FloatImage | None) -> None:
-        """The share of each difference that flows: λ / (1 + (mean of |difference| / K)²) by each guide, and the least of these."""
-        num_guides, bands = self.step.num_guides, self.step.bands
-        sizes, by_guide = self.sizes[: len(differences)], shares[:, :num_guides]
-        np.abs(differences[:, : num_guides * bands], out=sizes)
-        for guide in range(num_guides):
-            share = by_guide[:, guide]
-            share[:] = sizes[:, guide * bands]
-            for band in range(1, bands):
-                share += sizes[:, guide * bands + band]
-        by_guide *= self.step.factor
-        by_guide *= by_guide
-        by_guide += np.float32(1)
-        np.divide(self.step.rate, by_guide, out=by_guide)
-        if between is not None:
-            by_guide *= between
-        np.minimum.reduce(by_guide, axis=1, out=shares[:, num_guides])
+    def _scale(self, flows: FloatImage, shares: FloatImage, size: FloatImage, between: FloatImage | None) -> None:
+        """Turn differences (N, h, W) into flows: λ / (1 + (mean of |difference| / K)²) of each guide's, and the least of these
+        shares of scores. between : (h, W), 0 where nothing flows"""
+        factor, rate = np.float32(1 / (self.bands * self.diffusion.edge_level)), np.float32(self.diffusion.rate)
+        for guide in range(self.num_guides):
+            own, share = flows[guide * self.bands : (guide + 1) * self.bands], shares[guide]
+            np.abs(own[0], out=share)
+            for band in own[1:]:
+                share += np.abs(band, out=size)
+            share *= factor
+            share *= share
+            share += np.float32(1)
+            np.divide(rate, share, out=share)
+            if between is not None:
+                share *= between
+            for band in own:
+                band *= share
+        least = np.minimum.reduce(shares[:-1], axis=0, out=shares[-1])
+        for score in flows[self.num_guides * self.bands :]:
+            score *= least
