@@ -69,7 +69,8 @@ class ConvLSTM(nn.Module):
                 f"conv-lstm got {in_channels} bands for {dates} dates; give all dates the same bands, the oldest date first, or "
                 "set model.options.dates."
             )
-        self.bands = bands = in_channels // dates
+        self.dates, self.bands = dates, in_channels // dates
+        bands = self.bands
         widths = tuple(widths)
         self.halves = nn.ModuleList(
             nn.Sequential(nn.Conv2d(before, after, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE))
@@ -84,7 +85,8 @@ class ConvLSTM(nn.Module):
         self.head = nn.Conv2d(widths[0] + bands, num_classes, 3, padding=1)
 
     def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, dates × bands, H, W) float32, standardised · returns : logits (N, K, H, W)."""
+        """dates : (N, dates, bands, H, W) float32, or their bands joined, standardised · returns : logits (N, K, H, W)."""
+        dates = dates.flatten(1, 2) if dates.ndim == 5 else dates
         images = [dates[:, start : start + self.bands] for start in range(0, dates.shape[1], self.bands)]
         sequence, levels = images, []
         for halve, cell in zip(self.halves, self.cells, strict=True):

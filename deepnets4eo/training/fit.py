@@ -103,7 +103,24 @@ def build_segmenter(
         torch.manual_seed(recipe.train.seed)
         bands = [band for layer in inputs.layers.values() for band in layer.bands]
         module = create_model(**network, **sizes, weights=recipe.model.encoder_weights, bands=bands)
+    _check_dates(module, inputs)
     return NetworkSegmenter(network, inputs, legend, tiling=tiling, module=module)
+
+
+def _check_dates(module: nn.Module, inputs: InputSpec) -> None:
+    """Refuse layers of which a network that cuts its bands into dates would mix those of two dates. Errors: InputError."""
+    dates: int = max(getattr(part, "dates", 1) for part in module.modules())
+    layers = [[band.casefold() for band in layer.bands] for layer in inputs.layers.values()]
+    each = max(len(layers) // dates, 1)
+    first, *others = (sum(layers[at : at + each], []) for at in range(0, len(layers), each))
+    reordered = any(sorted(one) == sorted(first) and one != first for one in others)
+    uneven = len(others) + 1 != dates or any(len(one) != len(first) for one in others)
+    if dates > 1 and len(layers) > 1 and (reordered or uneven):
+        listed = "; ".join(f"{name}: {', '.join(layer.bands)}" for name, layer in inputs.layers.items())
+        raise InputError(
+            f"the network compares {dates} dates, and the layers are {listed}. Give all dates the same bands in the same "
+            "order, the oldest date first."
+        )
 
 
 def fit_segmenter(

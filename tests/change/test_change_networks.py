@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 import torch
+from small_networks import NETWORKS as SMALL
 from torch import nn
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change.networks.encoder_pair import EncoderPair
 from deepnets4eo.change.networks.fully_convolutional import FCEF, FCSiamConc, FCSiamDiff
 from deepnets4eo.change.networks.hrscd import FresUNet, MultitaskChangeNet, ResidualUNet
 from deepnets4eo.errors import InputError
+from deepnets4eo.floods.conv_lstm import ConvLSTM
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.training.fit import build_segmenter
+from deepnets4eo.training.recipe import Recipe
 
 
 def count(network: nn.Module) -> int:
@@ -132,3 +141,67 @@ def test_images_too_small_for_four_poolings_are_refused():
 def test_an_unknown_fusion_is_refused():
     with pytest.raises(InputError, match="concat, difference, both"):
         EncoderPair(6, fusion="sum")
+
+
+PAIRS = {  # digests of the names and shapes of the weights in runs of version 0.1, six bands
+    "change-encoder": "37ffe9ce93e9",
+    "damage-network": "07cc99a48fef",
+    "fc-ef": "ae27f44d218a",
+    "fc-siam-conc": "3009e95df882",
+    "fc-siam-diff": "99cbe9e694ea",
+    "fresunet": "6f84581ee193",
+    "from-to": "6e2fab4543b8",
+    "hrscd": "f33f9ef34e13",
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_runs_written_before_dates_had_an_axis_still_load(name):
+    small = SMALL[name]
+    network = create_model(name, in_channels=6, num_classes=small.num_classes, **small.arguments(6))
+    shapes = ";".join(f"{key}{tuple(value.shape)}" for key, value in sorted(network.state_dict().items()))
+    assert hashlib.sha256(shapes.encode()).hexdigest()[:12] == PAIRS[name]
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_dates_may_stand_on_an_axis_of_their_own(name):
+    """(N, 2, C, H, W) and the joined bands of a tile, (N, 2 C, H, W), have the same logits, bit for bit."""
+    torch.manual_seed(0)
+    small = SMALL[name]
+    network = create_model(name, in_channels=8, num_classes=small.num_classes, **small.arguments(8)).eval()
+    dates = torch.randn(2, 2, 4, 64, 64)
+    with torch.no_grad():
+        apart, joined = network(dates), network(torch.cat([dates[:, 0], dates[:, 1]], dim=1))
+    assert torch.equal(apart, joined)
+    assert not torch.equal(apart, network(dates.flip(1)))
+
+
+def test_three_dates_are_refused_by_a_network_of_two_and_taken_by_one_of_three():
+    dates = torch.randn(1, 3, 2, 32, 32)
+    with pytest.raises(InputError, match="3 dates"):
+        FCSiamDiff(4)(dates)
+    network = ConvLSTM(6, 3, widths=(4, 8)).eval()
+    assert torch.equal(network(dates), network(dates.flatten(1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("network", "bands", "refused"),
+    [
+        ("fc-siam-diff", (("red", "nir"), ("red", "nir")), False),
+        ("fc-siam-diff", (("SR_B3", "SR_B4"), ("SR_B4", "SR_B5")), False),  # Landsat 5 and 8
+        ("fc-siam-diff", (("red", "nir"), ("NIR", "red")), True),
+        ("hrscd", (("red", "green", "blue"), ("red",)), True),
+        ("conv-lstm", (("vv",), ("vv",), ("vv", "vh", "dem", "slope")), True),
+        ("conv-lstm", (("vv", "vh"), ("vv", "vh"), ("vv", "vh")), False),
+        ("fc-siam-conc", (("vv",), ("vv",), ("vv", "vh")), True),
+        ("fc-ef", (("red", "green", "blue"), ("red",)), False),  # each band has weights of its own
+    ],
+)
+def test_a_training_whose_dates_have_other_bands_is_refused(network, bands, refused):
+    layers = {f"image_{n}": LayerInput(one, (0.0,) * len(one), (1.0,) * len(one), 0, 1) for n, one in enumerate(bands)}
+    arguments = ({"name": network}, InputSpec(layers), Legend.load("change"))
+    if refused:
+        with pytest.raises(InputError, match="dates, and the layers are image_0: "):
+            build_segmenter(Recipe(), *arguments)
+    else:
+        build_segmenter(Recipe(), *arguments)

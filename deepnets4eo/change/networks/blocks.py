@@ -25,6 +25,23 @@ def bands_of_one_date(in_channels: int) -> int:
     return in_channels // 2
 
 
+def dates_apart(dates: Tensor) -> Tensor:
+    """Return both dates one after the other in the batch, (2N, C, H, W), from (N, 2, C, H, W) pre then post, or from their
+    bands joined as tiles of a scene have them, (N, 2 C, H, W). Raises InputError for other numbers of dates.
+
+    >>> dates_apart(torch.zeros(4, 2, 3, 8, 8)).shape
+    torch.Size([8, 3, 8, 8])
+    """
+    if dates.ndim == 5 and dates.shape[1] != 2:
+        raise InputError(f"a change network got {dates.shape[1]} dates; stack two along axis 1, pre before post.")
+    return torch.cat(dates.unbind(1) if dates.ndim == 5 else dates.chunk(2, dim=1))
+
+
+def join_dates(dates: Tensor) -> Tensor:
+    """Return the bands of all dates joined, (N, T C, H, W), from (N, T, C, H, W), or from what is joined already."""
+    return dates.flatten(1, 2) if dates.ndim == 5 else dates
+
+
 def convolutions(channels: Sequence[int], *, transposed: bool = False) -> nn.Sequential:
     """Return 3 × 3 convolution, batch normalisation, ReLU and dropout of whole maps for each step between numbers of
     channels. Transposed convolutions of stride 1, as in the decoders of Daudt et al. 2018, differ in the order of

@@ -1,6 +1,6 @@
 """Networks that map land cover at both dates and change between them, and how both become one class from → to.
 
-Takes the bands of pre followed by those of post. `FromTo` makes one network of classes from → to of any of them.
+Takes both dates, pre before post. `FromTo` makes one network of classes from → to of any of them.
 Refuses networks without land cover, and numbers of classes that are no square."""
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ class CoverAndChange(nn.Module, ABC):
     """Base of networks of change and of land cover at both dates; the part for land cover can stay as it was trained before."""
 
     cover_is_frozen = False
+    dates = 2
 
     @abstractmethod
     def forward_all(self, dates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of change (N, K, H, W), and of land cover at pre and at post (N, L, H, W). dates : (N, 2 C, H, W)"""
+        """Logits of change (N, K, H, W), and of land cover at pre and at post (N, L, H, W). dates : (N, 2, C, H, W)"""
 
     @abstractmethod
     def forward_cover(self, dates: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,7 +83,7 @@ class FromTo(CoverAndChange):
         self.network = inner
 
     def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, 2 C, H, W) float32, pre then post, standardised · returns : scores from → to, (N, L², H, W)."""
+        """dates : (N, 2, C, H, W) float32, pre then post, standardised · returns : scores from → to, (N, L², H, W)."""
         return from_to_scores(*self.forward_all(dates))
 
     def forward_all(self, dates: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """Change over any smp encoder: both dates share it; the decoder sees their features side by side, their difference, or both.
 
-Takes the bands of pre followed by those of post, equally many; returns logits of the image's size.
+Takes both dates, pre before post, with the same bands; returns logits of the image's size.
 Refuses an odd number of bands, encoders that do not exist, and unknown fusions."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import Tensor, nn
 
-from deepnets4eo.change.networks.blocks import bands_of_one_date
+from deepnets4eo.change.networks.blocks import bands_of_one_date, dates_apart
 from deepnets4eo.change.networks.cover_and_change import CoverAndChange
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.networks import DEFAULT_ENCODER, create_model
@@ -63,17 +63,17 @@ class EncoderPair(CoverAndChange):
             self.cover_decoder, self.cover_head = unet.get_submodule("decoder"), unet.get_submodule("segmentation_head")
 
     def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, 2 C, H, W) float32, pre then post, standardised · returns : logits of change, (N, K, H, W)."""
-        return self._change(self.encoder(torch.cat(dates.chunk(2, dim=1))))
+        """dates : (N, 2, C, H, W) float32, pre then post, standardised · returns : logits of change, (N, K, H, W)."""
+        return self._change(self.encoder(dates_apart(dates)))
 
     def forward_all(self, dates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of change (N, K, H, W), and of land cover at pre and at post (N, L, H, W). dates : as for `forward`"""
-        features = self.encoder(torch.cat(dates.chunk(2, dim=1)))
+        features = self.encoder(dates_apart(dates))
         return self._change(features), *self._cover(features)
 
     def forward_cover(self, dates: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of land cover at pre and at post alone. dates : as for `forward`"""
-        return self._cover(self.encoder(torch.cat(dates.chunk(2, dim=1))))
+        return self._cover(self.encoder(dates_apart(dates)))
 
     def cover_modules(self) -> Sequence[nn.Module]:
         """The encoder, which change shares, and the decoder of land cover."""

@@ -1,6 +1,6 @@
 """FC-EF, FC-Siam-conc and FC-Siam-diff (Daudt, Le Saux and Boulch, ICIP 2018): U-Nets from two dates to change.
 
-Takes the bands of pre followed by those of post, equally many; returns logits of the image's size.
+Takes both dates, pre before post, with the same bands; returns logits of the image's size.
 Refuses an odd number of bands, and images with a side below 16 pixels."""
 
 from __future__ import annotations
@@ -10,7 +10,14 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from deepnets4eo.change.networks.blocks import bands_of_one_date, convolutions, double_size, join
+from deepnets4eo.change.networks.blocks import (
+    bands_of_one_date,
+    convolutions,
+    dates_apart,
+    double_size,
+    join,
+    join_dates,
+)
 from deepnets4eo.errors import InputError
 from deepnets4eo.training.losses import FeatureContrast
 
@@ -39,7 +46,7 @@ class ChangeUNet(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, 2 C, H, W) float32, pre then post, standardised · returns : logits (N, K, H, W)."""
+        """dates : (N, 2, C, H, W) float32, pre then post, standardised · returns : logits (N, K, H, W)."""
 
     def encode(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
         """Features of each level from fine to coarse, (N, 16 … 128, H …, W …), and the coarsest ones pooled once more."""
@@ -85,8 +92,8 @@ class FCEF(ChangeUNet):
         super().__init__(2 * bands_of_one_date(in_channels), num_classes, skip_factor=1)
 
     def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, 2 C, H, W) float32, pre then post, standardised · returns : logits (N, K, H, W)."""
-        levels, deepest = self.encode(dates)
+        """dates : (N, 2, C, H, W) float32, pre then post, standardised · returns : logits (N, K, H, W)."""
+        levels, deepest = self.encode(join_dates(dates))
         return self.decode(deepest, [(level,) for level in levels])
 
 
@@ -94,13 +101,15 @@ class SiameseChangeUNet(ChangeUNet):
     """Base of the Siamese networks: both dates share the encoder; the decoder starts from the coarsest features of
     post. That last point is as published: the networks are not symmetric in time."""
 
+    dates = 2
+
     def __init__(self, bands: int, num_classes: int, skip_factor: int) -> None:
         super().__init__(bands, num_classes, skip_factor)
         self.contrast: FeatureContrast | None = None
 
     def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, 2 C, H, W) float32, pre then post, standardised · returns : logits (N, K, H, W)."""
-        levels, deepest = self.encode(torch.cat(dates.chunk(2, dim=1)))
+        """dates : (N, 2, C, H, W) float32, pre then post, standardised · returns : logits (N, K, H, W)."""
+        levels, deepest = self.encode(dates_apart(dates))
         pairs = [level.chunk(2) for level in levels]
         if self.contrast is not None:
             self.contrast(pairs)

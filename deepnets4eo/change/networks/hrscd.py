@@ -1,8 +1,8 @@
 """Residual U-Nets of Daudt et al. (CVIU 187, 2019): networks of the four strategies of HRSCD for land cover and change, and FresUNet.
 
 `ResidualUNet` maps land cover from one date (strategies 1 and 3), change classes from both (2), or change alone (3);
-`MultitaskChangeNet` does both in one network (4). `FresUNet` takes both dates as one image, an even number of bands.
-Takes images (N, C, H, W); returns logits of their size."""
+`MultitaskChangeNet` does both in one network (4). `FresUNet` takes both dates as one image.
+Takes images (N, C, H, W), or pairs (N, 2, C, H, W); returns logits of their size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from deepnets4eo.change.networks.blocks import ResidualBlock, bands_of_one_date, join
+from deepnets4eo.change.networks.blocks import ResidualBlock, bands_of_one_date, dates_apart, join, join_dates
 from deepnets4eo.change.networks.cover_and_change import CoverAndChange
 
 FRESUNET_WIDTHS = (8, 16, 32, 64, 128)
@@ -59,19 +59,19 @@ class MultitaskChangeNet(CoverAndChange):
         self.decoder = Decoder(num_classes, skip_factor=2)
 
     def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, 2 C, H, W) float32, pre then post, standardised · returns : logits of change, (N, K, H, W)."""
-        levels = [level.chunk(2) for level in self.cover.encoder(torch.cat(dates.chunk(2, dim=1)))]
+        """dates : (N, 2, C, H, W) float32, pre then post, standardised · returns : logits of change, (N, K, H, W)."""
+        levels = [level.chunk(2) for level in self.cover.encoder(dates_apart(dates))]
         return self._change(dates, levels)
 
     def forward_all(self, dates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of change (N, K, H, W), and of land cover at pre and at post (N, L, H, W). dates : as for `forward`"""
-        levels = self.cover.encoder(torch.cat(dates.chunk(2, dim=1)))
+        levels = self.cover.encoder(dates_apart(dates))
         pre, post = self.cover.decoder([[level] for level in levels]).chunk(2)
         return self._change(dates, [level.chunk(2) for level in levels]), pre, post
 
     def forward_cover(self, dates: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of land cover at pre and at post alone. dates : as for `forward`"""
-        pre, post = self.cover(torch.cat(dates.chunk(2, dim=1))).chunk(2)
+        pre, post = self.cover(dates_apart(dates)).chunk(2)
         return pre, post
 
     def cover_modules(self) -> Sequence[nn.Module]:
@@ -80,7 +80,9 @@ class MultitaskChangeNet(CoverAndChange):
 
     def _change(self, dates: Tensor, levels: list[tuple[Tensor, ...]]) -> Tensor:
         """levels : cover features of both dates, fine to coarse."""
-        skips = [[own, (pre - post).abs()] for own, (pre, post) in zip(self.encoder(dates), levels, strict=True)]
+        skips = [
+            [own, (pre - post).abs()] for own, (pre, post) in zip(self.encoder(join_dates(dates)), levels, strict=True)
+        ]
         logits: Tensor = self.decoder(skips)
         return logits
 
@@ -167,8 +169,8 @@ class FresUNet(nn.Module):
         self.head = nn.Conv2d(before, num_classes, 1)
 
     def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, 2 C, H, W) float32, pre then post, standardised · returns : logits (N, K, H, W)."""
-        skips, maps = [], dates
+        """dates : (N, 2, C, H, W) float32, pre then post, standardised · returns : logits (N, K, H, W)."""
+        skips, maps = [], join_dates(dates)
         for keep, halve in zip(self.keeps, self.halves, strict=True):
             skips.append(keep(maps))
             maps = halve(skips[-1])

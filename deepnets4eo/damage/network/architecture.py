@@ -87,7 +87,8 @@ class DamageNet(nn.Module):
         self.post_head = _head(width, width, num_classes) if post_head else None
 
     def forward(self, dates: Tensor) -> Tensor:
-        """dates : (N, 2 C, H, W) pre then post, or (N, C, H, W) post alone, standardised · returns : logits (N, K, H, W)."""
+        """dates : (N, 2, C, H, W) pre then post, or (N, C, H, W) post alone, standardised · returns : logits (N, K, H, W)."""
+        dates = dates.flatten(1, 2) if dates.ndim == 5 else dates
         if self.post_head is not None and dates.shape[1] == self.bands:
             return _full_size(self.post_head(self.twin(dates)), dates)
         return self.both(dates)[0]
