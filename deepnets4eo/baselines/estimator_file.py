@@ -103,6 +103,8 @@ def load_estimator(path: str | Path) -> Any:
 
 def _skops_io() -> Any:
     """skops.io, which imports all modules of scikit-learn, also those for torch: here without torch, 3 s."""
+    import scipy.stats  # noqa: F401  # at its import it looks for tensors where torch is hidden
+
     hidden = {} if "torch" in sys.modules else {"torch": None}
     sys.modules.update(hidden)  # type: ignore[arg-type]
     try:

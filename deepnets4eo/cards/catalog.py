@@ -27,6 +27,11 @@ def legends() -> list[str]:
     return sorted(card.stem for card in _root("datasets").glob("legends/*.yaml"))
 
 
+def embeddings() -> list[str]:
+    """The names of the cards of embeddings."""
+    return sorted(card.stem for card in _root("datasets").glob("embeddings/*.yaml"))
+
+
 def shipped_path(name: str) -> Path:
     """The folder of a model that comes with the toolbox, whatever lies in the current folder."""
     return _root("models") / _check_name(name, recipes(), "model", "deepnets4eo models")
@@ -87,6 +92,11 @@ def dataset_path(name: str | Path) -> Path:
 def legend_path(name: str | Path) -> Path:
     """The legend card (YAML file) by its name; a file that exists is returned as it is."""
     return _card(name, "datasets/legends", legends(), "legend", "deepnets4eo datasets --legends")
+
+
+def embedding_path(name: str | Path) -> Path:
+    """The card of embeddings (YAML file) by its name; a file that exists is returned as it is."""
+    return _card(name, "datasets/embeddings", embeddings(), "card of embeddings", "deepnets4eo datasets --embeddings")
 
 
 def _card(name: str | Path, folder: str, names: Sequence[str], kind: str, verb: str) -> Path:

@@ -24,7 +24,7 @@ INPUTS: dict[str, Any] = {"group": "Inputs"}
 
 MANIFEST = "manifest.json"  # written last
 
-ChangeMethod: TypeAlias = Literal["ir-mad", "mad", "cva", "difference", "slow-features", "pca-kmeans"]
+ChangeMethod: TypeAlias = Literal["ir-mad", "mad", "cva", "difference", "slow-features", "pca-kmeans", "cosine"]
 ThresholdMethod: TypeAlias = Literal["two-means", "otsu", "kittler", "em"]
 Normalisation: TypeAlias = Literal["none", "regression", "histogram", "training"]
 
@@ -49,7 +49,10 @@ class ChangeOptions:
 
     method: Annotated[
         ChangeMethod,
-        Field(description="Method without training, where no --model is given.", json_schema_extra=DECISION),
+        Field(
+            description="Method without training, where no --model is given; cosine for embeddings.",
+            json_schema_extra=DECISION,
+        ),
     ] = "ir-mad"
     threshold: Annotated[
         ThresholdMethod,

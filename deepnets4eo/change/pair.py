@@ -48,6 +48,7 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
     GridError for images that do not overlap or of which one has no CRS."""
     pair = ImagePair.open(pre, post, gsd_m=options.gsd_m)
     before, after = pair.images
+    check_one_space([before, after])
     pair = (
         ImagePair(*choose_bands(before, after, options)).check_two_images().declare_nodata("pre").declare_nodata("post")
     )
@@ -67,6 +68,14 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
         *_registration_findings(registration, options),
     )
     return ChangePair(scene, registration, findings, covers)
+
+
+def check_one_space(layers: Sequence[Layer]) -> None:
+    """Refuse embeddings beside images, or of two cards: their values cannot be compared. Raises InputError."""
+    cards = {None if layer.embedding is None else layer.embedding.name: layer.source for layer in layers}
+    if len(cards) > 1:
+        named = " and ".join(f"{source} ({card or 'no embeddings'})" for card, source in cards.items())
+        raise InputError(f"{named} hold different things. Compare embeddings with those of the same card alone.")
 
 
 def choose_bands(pre: Layer, post: Layer, options: ChangeOptions) -> tuple[Layer, Layer]:
@@ -167,8 +176,10 @@ def _bands_of(layer: Layer, names: Sequence[str], wanted: Sequence[str]) -> Laye
 
 def _register(pair: ImagePair, options: ChangeOptions) -> RegisteredPair:
     """How the pre image lies. Errors: InputError where that cannot be measured."""
-    if options.assume_registered:
-        return pair.assume_registered()
+    if options.assume_registered or pair.post.embedding is not None:
+        return (
+            pair.assume_registered()
+        )  # embeddings lie on the grid of their satellite, and mean nothing between pixels
     registered = pair.register(options).log_registration()
     if not registered.registration.usable:
         raise InputError(
@@ -183,7 +194,7 @@ def _registration_findings(registration: Registration, options: ChangeOptions) -
     if options.assume_registered:
         message = "The images were assumed to lie on each other (--assume-registered); nothing was measured."
         return (Finding("registration_assumed", "caution", f"{message} An offset would look like change.", LOOK),)
-    if registration.status == "ok":
+    if registration.status in ("ok", "assumed"):
         return ()
     return (Finding("registration_degraded", "caution", f"The registration is doubtful: {registration.reason}.", LOOK),)
 

@@ -33,7 +33,11 @@ def legend_names(incomplete: str) -> list[str]:
 
 
 def card_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Returns legends where `--legends` or `--qml` stands before, else dataset cards."""
+    """Returns legends where `--legends` or `--qml` stands before, cards of embeddings after `--embeddings`, else dataset cards."""
+    if ctx.params.get("embeddings"):
+        from deepnets4eo.cards import catalog
+
+        return _starting_with(incomplete, catalog.embeddings())
     return (legend_names if ctx.params.get("legends") or ctx.params.get("qml") else dataset_names)(incomplete)
 
 

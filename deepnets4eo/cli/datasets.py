@@ -1,7 +1,9 @@
-"""`deepnets4eo datasets`: list dataset cards and legends, or show one."""
+"""`deepnets4eo datasets`: list cards of datasets, legends and embeddings, or show one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +18,7 @@ def datasets(
         str | None, typer.Argument(help="Card to show.", show_default=False, autocompletion=card_names)
     ] = None,
     legends: Annotated[bool, typer.Option("--legends", help="List legends, or show the given one.")] = False,
+    embeddings: Annotated[bool, typer.Option("--embeddings", help="The same for cards of embeddings.")] = False,
     qml: Annotated[bool, typer.Option("--qml", help="Print the legend as a QGIS style.")] = False,
     json: Json = None,
 ) -> None:
@@ -30,10 +33,12 @@ def datasets(
     if qml:
         _print_style(name)
         return
+    load, names, path_of = _kind(legends=legends, embeddings=embeddings)
     if name is not None and json is None:
-        _print_card(name, legend=legends)
+        load(name)  # which checks it
+        echo(path_of(name).read_text(encoding="utf-8").rstrip())
         return
-    value = _legends(name) if legends else _cards(name)
+    value = {known: load(known).title for known in names} if name is None else _plain(load(name))
     if json is not None:
         show_json(value, json)
         return
@@ -42,23 +47,26 @@ def datasets(
         echo(f"{known.ljust(width)}  {title}")
 
 
-def _cards(name: str | None) -> dict[str, Any]:
-    """One card, or the title of each."""
+def _kind(*, legends: bool, embeddings: bool) -> tuple[Callable[[str], Any], list[str], Callable[[str], Path]]:
+    """What reads a card, the names of all, and what says where a card lies."""
     from deepnets4eo.cards import catalog
     from deepnets4eo.cards.dataset_card import DatasetCard
-
-    if name is not None:
-        return DatasetCard.load(name).model_dump(mode="json", exclude_defaults=True)
-    return {card: DatasetCard.load(card).title for card in catalog.datasets()}
-
-
-def _legends(name: str | None) -> dict[str, Any]:
-    """One legend, or the title of each."""
+    from deepnets4eo.cards.embedding import EmbeddingCard
     from deepnets4eo.cards.legend import Legend
 
-    if name is not None:
-        return Legend.load(name).to_dict()
-    return {known: Legend.load(known).title for known in Legend.available()}
+    if embeddings:
+        return EmbeddingCard.load, catalog.embeddings(), catalog.embedding_path
+    if legends:
+        return Legend.load, catalog.legends(), catalog.legend_path
+    return DatasetCard.load, catalog.datasets(), catalog.dataset_path
+
+
+def _plain(card: Any) -> dict[str, Any]:
+    """A card as plain values for JSON."""
+    value: dict[str, Any] = (
+        card.to_dict() if hasattr(card, "to_dict") else card.model_dump(mode="json", exclude_defaults=True)
+    )
+    return value
 
 
 def _print_style(name: str | None) -> None:
@@ -68,14 +76,3 @@ def _print_style(name: str | None) -> None:
     if name is None:
         raise InputError("--qml needs the name of a legend, for example: deepnets4eo datasets --qml isprs.")
     echo(Legend.load(name).qml(), nl=False)
-
-
-def _print_card(name: str, *, legend: bool) -> None:
-    """Print the file of a card after checking it."""
-    from deepnets4eo.cards import catalog
-    from deepnets4eo.cards.dataset_card import DatasetCard
-    from deepnets4eo.cards.legend import Legend
-
-    (Legend if legend else DatasetCard).load(name)
-    path = catalog.legend_path(name) if legend else catalog.dataset_path(name)
-    echo(path.read_text(encoding="utf-8").rstrip())

@@ -23,12 +23,21 @@ def series(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SERIES", help="Folder of rasters, a STAC ItemCollection (.json); a result with --like."
+            metavar="SERIES",
+            help="Folder of rasters, a STAC ItemCollection (.json); with --like a result, or a raster too.",
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="Folder of the result.", show_default=False)] = None,
     like: Annotated[
-        int | None, typer.Option(help="List the changes most like this one (its id) of a result.", show_default=False)
+        str | None,
+        typer.Option(
+            help="An id: list the changes of a result that are most like it. Longitude,latitude: map the cosine with the pixel there.",
+            show_default=False,
+        ),
+    ] = None,
+    like_in: Annotated[
+        str | None,
+        typer.Option(help="Result or raster that holds the example of --like; by default SERIES.", show_default=False),
     ] = None,
     inputs: SeriesInputs = SeriesInputs(),
     options: NoveltyOptions = NoveltyOptions(),
@@ -44,13 +53,19 @@ def series(
     deepnets4eo series images/ --out changes --bands blue,green,red,nir --masks clouds/
     deepnets4eo series items.json --out changes --set assets=red,nir --masks scl --set mask_values=3,8,9,10
     deepnets4eo series images/ --out changes --set breaks_from=2019-01-01 --set date_pattern=%Y%j
-    deepnets4eo series changes --like 3"""
-    if like is not None:
+    deepnets4eo series changes --like 3
+    deepnets4eo series embeddings/ --like 12.49,41.89 --like-in embeddings/2020.tif --out alike.tif"""
+    if like is None and like_in is not None:
+        raise InputError(f"--like-in {like_in} was given without --like. Say which change or position of it.")
+    if like is not None and like.strip().isdecimal():
         if out is not None:
             raise InputError(
                 f"--like {like} reads a result and writes none, but --out {out} is given. Leave --out out."
             )
-        _list_similar(source, like, json)
+        _list_similar(source, int(like), like_in, json)
+        return
+    if like is not None:
+        _map_similar(source, like, like_in, out, inputs, json, overwrite=overwrite)
         return
     if out is None:
         raise InputError("--out is missing. Give the folder of the result, or an id with --like.")
@@ -91,12 +106,42 @@ def _rank(
             show_json(_rows(ranking.table), json)
 
 
-def _list_similar(folder: str, like: int, json: Path | None) -> None:
+def _map_similar(
+    source: str, like: str, like_in: str | None, out: Path | None, inputs: SeriesInputs, json: Path | None, *, overwrite: bool
+) -> None:  # fmt: skip
+    from deepnets4eo.change.series.likeness import ALIKE, open_searched, parse_point, write_likeness
+    from deepnets4eo.files import check_overwrite
+    from deepnets4eo.jobs.lock import output_lock
+    from deepnets4eo.outputs.input_files import check_not_inputs
+
+    point = parse_point(like)
+    if out is None:
+        raise InputError(
+            f"--like {like} maps the cosine with a pixel. Name the raster that is written: --out alike.tif."
+        )
+    inputs.check()
+    check_not_inputs([out, json], [source, like_in, inputs.masks])
+    series = open_searched(source, inputs)
+    if like_in is None and len(series) > 1:
+        raise InputError(f"{source} has {len(series)} dates. Name the raster that holds the example: --like-in FILE.")
+    check_not_inputs([out], [series.paths])
+    with output_lock(out), progress("series") as advance:
+        check_overwrite(out, overwrite=overwrite)
+        shares = write_likeness(series, like_in or source, point, out, advance)
+    if json is not None:
+        show_json({"like": point, "above": ALIKE, "shares": shares}, json)
+    text = ", ".join(f"{share:.2%}" for share in shares)
+    show_result(f"cosine above {ALIKE:g} on {text} of the pixels", out, err=str(json) == "-")
+
+
+def _list_similar(folder: str, like: int, example: str | None, json: Path | None) -> None:
     from deepnets4eo.change.series.ranking import NoveltyRanking
     from deepnets4eo.outputs.input_files import check_not_inputs
 
-    check_not_inputs([json], [folder])
-    similar = NoveltyRanking.read(folder).similar(like)
+    check_not_inputs([json], [folder, example])
+    similar = NoveltyRanking.read(folder).similar(
+        like, example=None if example is None else NoveltyRanking.read(example)
+    )
     if json is not None:
         show_json(_rows(similar), json)
         return

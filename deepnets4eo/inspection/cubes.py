@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.cards.embedding import EmbeddingCard
 from deepnets4eo.display.summary import count_text
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.array_files import ArrayReference, list_arrays, open_array
 from deepnets4eo.formats.envi import marked_bands
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.values import StoredValues, find_outliers, is_nodata
+from deepnets4eo.rasters.values import StoredValues, find_outliers, is_nodata, to_physical
 from deepnets4eo.tiling.sampling import spread_windows
 
 LEAST_BANDS = 16  # of what is described as a cube
@@ -32,6 +33,7 @@ WINDOWS_PER_AXIS = 4
 WINDOW_VALUES = 1 << 23  # of all bands together
 WINDOW_SAMPLES = 2000  # pixels of a window that are kept
 FLAT = 1e-12
+UNIT_TOLERANCE = 0.1  # of the length of vectors; rounding to 8 bits changes it by less than 0.02
 
 Values = NDArray[np.float64]
 
@@ -119,8 +121,7 @@ class _BandSums:
             self.origin[band] = values[0]
         plane = np.where(valid, plane - self.origin[band], 0)
         self.count[band] += values.size
-        scale, offset, _ = self.scaling[band]
-        self.negative[band] += int((values * scale + offset < 0).sum())
+        self.negative[band] += int((self.scaling[band].values(values) < 0).sum())
         self.low[band], self.high[band] = min(self.low[band], values.min()), max(self.high[band], values.max())
         self.sum[band] += plane.sum()
         self.squares[band] += np.square(plane).sum()
@@ -189,19 +190,49 @@ def describe_cube(facts: dict[str, Any], problems: list[str], layer: Layer) -> N
         facts["wavelengths"] = "not listed in the file"
     else:
         facts["wavelengths"] = f"{np.nanmin(wavelengths):.0f}–{np.nanmax(wavelengths):.0f} nm"
+    if (statistics := _describe_range(facts, problems, layer)) is None:
+        return
+    _report_bad_bands(problems, bad_bands(layer, statistics))
+    _report_missing(problems, layer, statistics)
+    _report_negative(problems, statistics)
+    _report_outliers(problems, statistics)
+
+
+def describe_embedding(facts: dict[str, Any], problems: list[str], layer: Layer, card: EmbeddingCard) -> None:
+    """Add what vectors of a card are, their lengths, and what is wrong with them; noise and negative values are as they should be."""
+    facts["embeddings"] = card.title
+    facts["licence"] = card.licence
+    if (statistics := _describe_range(facts, problems, layer)) is None:
+        return
+    samples = to_physical(statistics.samples[:, None], layer.scaling)[:, 0]
+    lengths = np.linalg.norm(samples[:, np.isfinite(samples).all(axis=0)], axis=0)
+    if lengths.size:
+        low, middle, high = np.percentile(lengths, (1, 50, 99))
+        facts["lengths of vectors"] = f"{low:.3g} to {high:.3g}, median {middle:.3g}"
+        if card.unit_length and abs(middle - 1) > UNIT_TOLERANCE:
+            problems.append(
+                f"its vectors have lengths about {middle:.3g}, those of {card.name} have 1. The numbers were changed, or belong to "
+                "another card. Fetch the file again, or name its card: FILE#CARD."
+            )
+    bad = {number: why for number, why in statistics.bad_bands().items() if why in ("empty", "constant")}
+    if bad:
+        problems.append(
+            f"{count_text(len(bad), 'band')} without use ({number_ranges(bad)}): empty or constant. Fetch the file again."
+        )
+    _report_missing(problems, layer, statistics)
+
+
+def _describe_range(facts: dict[str, Any], problems: list[str], layer: Layer) -> BandStatistics | None:
+    """Add missing values and the range; None, and a problem, where nothing is valid."""
     statistics = measure_bands(layer)
     nodata = f" (nodata {layer.nodata:g})" if layer.nodata is not None else ""
     facts["not valid"] = f"{statistics.missing_pixels:.1%} of the pixels{nodata}"
     if not statistics.count.any():
         problems.append("no pixel is valid: all are nodata, masked or NaN. Check its nodata value.")
-        return
-    scale, offset, _ = np.array(layer.scaling, object).T
-    ends = np.stack([statistics.low, statistics.high]) * scale.astype(np.float64) + offset.astype(np.float64)
+        return None
+    ends = to_physical(np.stack([statistics.low, statistics.high], axis=1), layer.scaling)
     facts["values"] = f"{np.nanmin(ends):g} to {np.nanmax(ends):g}"
-    _report_bad_bands(problems, bad_bands(layer, statistics))
-    _report_missing(problems, layer, statistics)
-    _report_negative(problems, statistics)
-    _report_outliers(problems, statistics)
+    return statistics
 
 
 def bad_bands(layer: Layer, statistics: BandStatistics) -> dict[int, str]:

@@ -34,10 +34,11 @@ from deepnets4eo.grid import (
     overlap_share,
 )
 from deepnets4eo.inspection.clouds import describe_clouds
-from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, is_cube
+from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, describe_embedding, is_cube
 from deepnets4eo.inspection.images import describe_unmasked_band, undeclared_nodata
 from deepnets4eo.inspection.vectors import describe_vector
 from deepnets4eo.plugins import INSPECTIONS, load_plugin, plugins_of
+from deepnets4eo.rasters.array_files import scales_beside
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.values import find_outliers, to_physical
 from deepnets4eo.rasters.views import hidden_class_note, palette_of
@@ -63,7 +64,7 @@ VECTOR_SUFFIXES = {
     ".geojsons",
     ".ndjson",
 }
-RASTERS = {"raster", "mosaic", "cube"}  # kinds of inspections
+RASTERS = {"raster", "mosaic", "cube", "embeddings"}  # kinds of inspections
 STATISTICS_PX = 2048  # value ranges are taken from a thumbnail of this size at the most
 MAX_VALUES = 4 * STATISTICS_PX**2  # values of all bands together that are searched for outliers
 
@@ -76,7 +77,7 @@ class Inspection:
     ----------
     path : the path that was inspected
     kind
-        "raster", "mosaic", "cube", "arrays", "vector", "run", "dataset NAME", "masks by colour", "xBD labels", "JSON", "points" or "unreadable".
+        "raster", "mosaic", "cube", "embeddings", "arrays", "vector", "run", "dataset NAME", "masks by colour", "xBD labels", "JSON", "points" or "unreadable".
     facts : title → value, in the order in which they are printed
     problems : sentences, each with its remedy
     grid : grid of a raster, or extent of a vector file; None without a position
@@ -160,13 +161,18 @@ def _overlap(a: Inspection, b: Inspection) -> list[str]:
 
 
 def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
-    reference = parse_reference(path)
+    reference = parse_reference(path) if scales_beside(Path(path)) is None else None
     listed = Inspection(path, "arrays")
     if reference is not None and not describe_arrays(listed.facts, listed.problems, reference):
         return listed
-    layer = Layer.open(path)
-    kind = "mosaic" if len(layer.paths) > 1 else "raster"
-    result = Inspection(path, "cube" if is_cube(layer) else kind, dict(listed.facts), grid=layer.grid)
+    layer, kind = Layer.open(path), "raster"
+    if (card := layer.embedding) is not None:
+        kind = "embeddings"
+    elif is_cube(layer):
+        kind = "cube"
+    elif len(layer.paths) > 1:
+        kind = "mosaic"
+    result = Inspection(path, kind, dict(listed.facts), grid=layer.grid)
     height, width = layer.shape
     result.facts |= {
         "size": f"{height} rows × {width} columns × {layer.count} bands of {layer.dtype}",
@@ -181,7 +187,9 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
         result.facts["synthetic"] = layer.tags["SYNTHETIC"]
     if (masking := describe_unmasked_band(layer)) is not None:
         result.problems.append(" ".join(masking))
-    if is_cube(layer):
+    if card is not None:
+        describe_embedding(result.facts, result.problems, layer, card)
+    elif kind == "cube":
         describe_cube(result.facts, result.problems, layer)
     else:
         _describe_values(result, layer)
@@ -233,8 +241,9 @@ def _describe_stored_values(result: Inspection, layer: Layer) -> None:
         result.facts["unit"] = ", ".join(units[:6])
     scaled = next((one for one in stored if not one.plain), None)
     if scaled is not None:
+        power = "" if scaled.power == 1 else f", to the power {scaled.power:g} with their sign kept"
         result.facts["stored"] = (
-            f"values are numbers × {scaled.scale:g} + {scaled.offset:g}, and are read so; labels are read as they are stored"
+            f"values are numbers × {scaled.scale:g} + {scaled.offset:g}{power}, and are read so; labels are read as they are stored"
         )
 
 

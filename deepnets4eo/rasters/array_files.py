@@ -9,6 +9,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,18 +20,20 @@ from pyproj import CRS
 from pyproj.exceptions import ProjError
 from rasterio.io import DatasetReader, MemoryFile
 
+from deepnets4eo.cards.embedding import EmbeddingCard
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.formats.array_files import ArrayReference, ImageArray, open_array, other_axes, parse_reference
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.band_subset import subset_bands
-from deepnets4eo.rasters.sources import Read, Source, check_gdal_type, rasterio_crs
+from deepnets4eo.rasters.sources import FileSource, Read, Source, check_gdal_type, rasterio_crs
 from deepnets4eo.rasters.values import StoredValues, check_stated, storable_nodata, valid_values
 
 log = logging.getLogger(__name__)
 
 BOX = "bbox.geojson"
+SCALES, LAND_MASKS = "_scales.npy", "global_0.1_degree_tiff_all"  # names of geotessera
 PATCH_FOLDERS = ("data", "mask", "data_timeless", "mask_timeless")
 STRIP_BYTES = 64 << 20  # read at a time for a reduced view
 MOST_COPY_BYTES = 2 << 30  # copied into memory for a warped view
@@ -131,6 +134,55 @@ class ArrayFileSource:
         return own
 
 
+class ScaledArraySource(ArrayFileSource):
+    """Embeddings of TESSERA: whole numbers (h, w, b) in one file, scales (h, w) or (h, w, b) in another; a value is their product."""
+
+    def __init__(self, image: ImageArray, scales: ImageArray, grid: Grid | None, nodata: float | None = None) -> None:
+        super().__init__(image, grid, nodata)
+        if scales.shape[1:] != image.shape[1:] or scales.shape[0] not in (1, image.shape[0]):
+            raise InputError(
+                f"{scales.path} has {scales.shape} bands, rows and columns, {image.path} {image.shape}. Fetch both again."
+            )
+        card = EmbeddingCard.load("tessera")
+        card.check_bands(image.shape[0], self.name)
+        self.scales, self.dtype, self.tags = scales, np.dtype(np.float32), card.to_tags()
+        self.paths = [*self.paths, str(scales.path)]
+
+    @classmethod
+    def beside(cls, path: Path, grid: Grid | None, nodata: float | None) -> ScaledArraySource | None:
+        """The tile of a file that has its scales beside it, on the grid of its land mask; None of any other file."""
+        if (scales := scales_beside(path)) is None:
+            return None
+        image, factors = (open_array(ArrayReference(path, axes="hwb")), open_array(ArrayReference(scales)))
+        if len(factors.array.shape) == 3:
+            factors = factors.with_axes("hwb")
+        return cls(image, factors, _land_grid(path) if grid is None else grid, nodata)
+
+    def with_nodata(self, value: float) -> ScaledArraySource:
+        """The same tile, of which pixels with `value` in every band are not valid."""
+        return ScaledArraySource(self.image, self.scales, self.grid, value)
+
+    def read(self, window: Window, bands: Sequence[int]) -> Read:
+        chosen = [band - 1 for band in bands]
+        scales = self.scales.read([0] if self.scales.shape[0] == 1 else chosen, *window.slices)
+        data = self._own_image().read(chosen, *window.slices) * scales.astype(np.float32)
+        return data, valid_values(data, self.nodata)
+
+
+def scales_beside(path: Path) -> Path | None:
+    """The file of the scales of a tile of TESSERA; None of any other file."""
+    scales = path.with_name(f"{path.stem}{SCALES}")
+    return scales if path.suffix == ".npy" and scales.is_file() else None
+
+
+def _land_grid(path: Path) -> Grid | None:
+    """Where a tile of TESSERA lies, by its land mask beside it or in the folder of masks; None without one."""
+    name = f"{path.stem}.tiff"
+    files = [path.with_name(name), *(folder / LAND_MASKS / name for folder in path.parents[:4])]
+    mask = next((file for file in files if file.is_file()), None)
+    return None if mask is None else FileSource.open(mask, None).grid
+
+
 def open_reference(
     source: object, grid: Grid | None, nodata: float | None, *, labels: bool = False
 ) -> ArrayFileSource | None:
@@ -138,6 +190,8 @@ def open_reference(
     reference = parse_reference(str(source))
     if reference is None:
         return None
+    if not reference.name and (tile := ScaledArraySource.beside(reference.path, grid, nodata)) is not None:
+        return tile
     image = open_array(reference, labels=labels)
     return ArrayFileSource(image, grid if grid is not None else _patch_grid(image), nodata)
 

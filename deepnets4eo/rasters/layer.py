@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.cards.embedding import EmbeddingCard, split_card
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.display.figures import MAX_PX
 from deepnets4eo.display.summary import Summary, WithSummary
@@ -96,6 +97,7 @@ class Layer(WithSummary):
         source
             Path, URL (http, https, s3, gs, az), folder, glob, list of tiles, (C, H, W) or (H, W) array, or a Layer. Pixels
             that the mask of a masked array hides in any band are not valid.
+            `FILE#CARD` is a raster of embeddings with their card, a name of the catalog or a YAML file.
             `FILE#NAME` is an array of a MATLAB, HDF5 or NumPy file (see `formats.array_files`), `FOLDER#bands` the files
             of a folder as bands of one layer. `ITEM.json#ASSET` is a raster of a STAC item, also at an address (see
             `formats.stac_items`).
@@ -120,6 +122,8 @@ class Layer(WithSummary):
             file = FileSource.open(asset.target, nodata).with_stated(asset.bands)
             return cls(file, bands, as_stored=labels)
         array = open_reference(source, grid, nodata, labels=labels) if isinstance(source, (str, Path)) else None
+        if array is None and isinstance(source, (str, Path)) and (named := split_card(str(source))) is not None:
+            return cls(FileSource.open(named[0], nodata).with_card(named[1]), bands, as_stored=labels)
         return cls(array if array is not None else FileSource.open(source, nodata), bands, as_stored=labels)
 
     @classmethod
@@ -248,6 +252,11 @@ class Layer(WithSummary):
     def legend(self) -> Legend | None:
         """The legend in its tags, which predictions have; None without, InputError for one that cannot be read."""
         return Legend.from_tags(self.tags, self.source)
+
+    @property
+    def embedding(self) -> EmbeddingCard | None:
+        """The card of embeddings, by the names of bands, the tags, or as it was named; None of any other raster."""
+        return EmbeddingCard.from_tags(self.tags, self.source)
 
     def subset(self, bands: Sequence[int]) -> Layer:
         """The same layer with other bands (1-based, of the source)."""

@@ -29,6 +29,7 @@ from rasterio.transform import guard_transform
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
+from deepnets4eo.cards.embedding import EmbeddingCard
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster, rpc_advice
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
@@ -209,9 +210,12 @@ class FileSource:
             dataset.tags()
         )  # IMAGERY: satellite and time, of side files
         self.wavelengths_nm = raster_wavelengths_nm(dataset)
+        card = EmbeddingCard.from_tags(self.tags, self.name) or EmbeddingCard.of_names(self.band_names)
         roles = enumerate(dataset.colorinterp, start=1)
         self.colour_roles: list[str] | None = ["undefined" if band in unmasked else role.name for band, role in roles]
         self.stored_values = list(stated_values(dataset, self.name))
+        if card is not None:
+            self.with_card(card)
         self.grid, self.place_advice, self.height_crs = _grid(dataset), rpc_advice(dataset), pyproj_crs(dataset)
         check_grid(self.grid, self.name)
 
@@ -261,6 +265,16 @@ class FileSource:
                 self.band_nodata[band] = storable_nodata(self.dtype, stated["nodata"])
         check_stated(self.stored_values, self.name)
         self.nodata = common_nodata([self.band_nodata[band - 1] for band in self.bands])
+        return self
+
+    def with_card(self, card: EmbeddingCard) -> FileSource:
+        """The same file as embeddings of a card, by which its numbers are brought to values where they are of the type it states."""
+        card.check_bands(len(self.bands), self.name)
+        self.tags |= card.to_tags()
+        if self.dtype.name == card.stored and all(one.plain for one in self.stored_values):
+            self.stored_values = [StoredValues(card.scale, power=card.power)] * len(self.band_names)
+            if card.nodata is not None and self.nodata is None:
+                self.nodata, self.band_nodata = card.nodata, [card.nodata] * len(self.band_names)
         return self
 
     def __copy__(self) -> FileSource:

@@ -39,16 +39,22 @@ RUINED = 2.0  # times the deviation without them: fewer or nearer values change 
 
 
 class StoredValues(NamedTuple):
-    """How a file says that its numbers are meant: number × scale + offset, in a unit ("" where it names none)."""
+    """How numbers are meant: (number × scale + offset), its size to a power and its sign kept, in a unit ("" where none is named)."""
 
     scale: float = 1.0
     offset: float = 0.0
     unit: str = ""
+    power: float = 1.0
 
     @property
     def plain(self) -> bool:
         """Whether the numbers are the values."""
-        return self.scale == 1 and self.offset == 0
+        return self.scale == 1 and self.offset == 0 and self.power == 1
+
+    def values(self, numbers: NDArray[Any]) -> NDArray[np.float64]:
+        """The physical values of numbers of any shape."""
+        values = numbers * np.float64(self.scale) + self.offset
+        return values if self.power == 1 else np.copysign(np.abs(values) ** self.power, values)
 
 
 def stored_values_of(source: object) -> list[StoredValues] | None:
@@ -78,7 +84,7 @@ def _envi_scale(dataset: DatasetReader) -> float:
 
 def check_stated(stated: Sequence[StoredValues], name: str) -> None:
     """Refuse scales that leave no values, and offsets that are no numbers, of each band. Errors: InputError."""
-    for band, (scale, offset, _) in enumerate(stated, start=1):
+    for band, (scale, offset, *_) in enumerate(stated, start=1):
         if scale == 0 or not math.isfinite(scale) or not math.isfinite(offset):
             raise InputError(
                 f"{name} states a scale of {scale:g} and an offset of {offset:g} for band {band}; expected finite numbers, and no "
@@ -109,8 +115,8 @@ def to_physical(data: NDArray[Any], stated: Sequence[StoredValues]) -> NDArray[A
         return data
     values = np.empty(data.shape, physical_dtype(data.dtype, stated))
     with np.errstate(over="ignore"):  # of values without data, as large as their type
-        for band, (out, (scale, offset, _)) in enumerate(zip(values, stated, strict=True)):
-            out[:] = data[band].astype(np.float64) * scale + offset
+        for band, (out, one) in enumerate(zip(values, stated, strict=True)):
+            out[:] = one.values(data[band])
     return values
 
 

@@ -194,7 +194,7 @@ def _warn_of_outliers(
 def _warn_of_negative(split: DataSplit[Any], name: str, pixels: NDArray[np.float32]) -> None:
     """Warn of negative values in a cube, whose values are reflectance or radiance; pixels (C, n)."""
     layer, negative = split.scenes[0].scene.layers[name], pixels < 0
-    if is_cube(layer) and negative.any():
+    if is_cube(layer) and layer.embedding is None and negative.any():
         bands = [layer.bands[index] for index in np.flatnonzero(negative.any(axis=1))]
         log.warning("Layer %r: %s", name, describe_negative(float(negative.mean()), bands))
 

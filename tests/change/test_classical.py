@@ -18,6 +18,8 @@ from deepnets4eo.rasters.moments import Moments, MomentSums
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.rasters.thresholds import THRESHOLDS, histogram_of, separation, threshold
 
+OF_COLOURS = [name for name, method in METHODS.items() if method.standardised]
+
 
 def moments_of(values: np.ndarray) -> Moments:
     sums = MomentSums()
@@ -144,7 +146,7 @@ def pair(bands: int = 3, post_bands: int | None = None) -> Scene:
     return Scene.open(image_pre=pre.astype(np.float32), image_post=post.astype(np.float32))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OF_COLOURS)
 def test_each_method_finds_the_square_that_changed(method):
     scene = pair()
     detector = ChangeDetector.of_scene(scene, method)
@@ -160,7 +162,7 @@ def change_of(scene: Scene, method: str, threshold_method: str = "two-means") ->
 
 
 @pytest.mark.parametrize("value", [65535.0, -9999.0])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OF_COLOURS)
 def test_a_few_pixels_far_from_all_others_change_the_map_nowhere_else(method, value):
     sample = pair().read()
     plain = change_of(pair(), method)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class ChangeDetector(ProbabilitySegmenter):
 
     Parameters
     ----------
-    method : "ir-mad", "mad", "cva", "difference", "slow-features" or "pca-kmeans"
+    method : "ir-mad", "mad", "cva", "difference", "slow-features", "pca-kmeans" or "cosine"
     inputs : the inputs of both dates, with the same number of bands; each band is standardised at its own date
     threshold_method : "two-means", "otsu", "kittler" or "em"; pca-kmeans has its own threshold
     tiling : how scenes are cut for prediction
@@ -116,6 +117,8 @@ class ChangeDetector(ProbabilitySegmenter):
         """
         inputs = InputSpec.measure([scene], [PRE, POST], far_spans=FAR_SPANS)
         detector = cls(method, inputs, threshold_method=threshold_method)
+        if not detector.method.standardised:
+            detector.inputs = _with_one_scale(inputs)
         return detector.fit(scene)
 
     def fit(self, scene: Scene) -> ChangeDetector:
@@ -189,6 +192,15 @@ class ChangeDetector(ProbabilitySegmenter):
     def _probability(self, score: FloatImage) -> FloatImage:
         logit = np.clip((score - np.float32(self.threshold)) / np.float32(self.width), -30, 30)
         return np.asarray(1 / (1 + np.exp(-logit)), np.float32)
+
+
+def _with_one_scale(inputs: InputSpec) -> InputSpec:
+    """Inputs whose bands are divided by one number, the root of their mean square, and not shifted: directions are kept."""
+    layers = inputs.layers.values()
+    size = math.sqrt(np.mean([np.square([*one.mean, *one.std]).sum() / len(one.bands) for one in layers])) or 1.0
+    return InputSpec({
+        name: replace(one, mean=(0.0,) * len(one.bands), std=(size,) * len(one.bands)) for name, one in inputs.layers.items()
+    }, inputs.gsd_m)  # fmt: skip
 
 
 def _check_differ(read_blocks: Blocks) -> None:

@@ -40,6 +40,7 @@ class PairScore(ABC):
 
     name: ClassVar[str]
     threshold: float | None = None
+    standardised: ClassVar[bool] = True  # else bands of both dates are divided by one number alone
 
     @property
     def halo_px(self) -> int:
@@ -93,6 +94,20 @@ class ChangeVector(Difference):
         """pair : (2 p, h, w) → (h, w)"""
         pre, post = np.split(pair, 2)
         return np.asarray(np.sqrt(np.square(post - pre).sum(axis=0)))
+
+
+class CosineDistance(Difference):
+    """One less the cosine between the vectors of both dates, 0 to 2: the measure of embeddings, whose bands keep their values."""
+
+    name = "cosine"
+    standardised = False
+
+    def measure(self, pair: FloatImage) -> Score:
+        """pair : (2 p, h, w) → (h, w); 0 where a date has a vector of zeros"""
+        pre, post = np.split(pair, 2)
+        lengths = np.linalg.norm(pre, axis=0) * np.linalg.norm(post, axis=0)
+        cosine = (pre * post).sum(axis=0) / np.maximum(lengths, SMALLEST)
+        return np.asarray(np.where(lengths > 0, np.clip(1 - cosine, 0, 2), 0), np.float32)
 
 
 class VariateScore(PairScore):
@@ -266,7 +281,7 @@ def _two_clusters(samples: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 METHODS: dict[str, type[PairScore]] = {
-    kind.name: kind for kind in (IrMad, Mad, ChangeVector, Difference, SlowFeatures, PcaKMeans)
+    kind.name: kind for kind in (IrMad, Mad, ChangeVector, Difference, SlowFeatures, PcaKMeans, CosineDistance)
 }
 
 

@@ -77,6 +77,28 @@ class SpectralTexture:
         return [*image, *(np.nan_to_num(index) for index in indices)]
 
 
+class MeanVector:
+    """Mean over a cell of embeddings brought to length 1; textures would add thrice as many columns of noise.
+
+    names : of the bands
+    """
+
+    def __init__(self, band_names: Sequence[str]) -> None:
+        self.names = list(band_names)
+
+    def measure(self, image: FloatImage, valid: Mask, cells: CellGrid) -> NDArray[np.float32]:
+        """image : (C, h, w) and valid : (h, w) → (C, rows, cols)"""
+        number = np.maximum(cell_sums(valid.astype(np.float32), cells), 1)
+        unit = unit_vectors(np.where(valid, image, np.float32(0)))
+        return np.stack([cell_sums(band, cells) / number for band in unit]).astype(np.float32)
+
+
+def unit_vectors(image: FloatImage) -> FloatImage:
+    """Vectors (C, h, w) brought to length 1; zeros stay."""
+    lengths = np.linalg.norm(image, axis=0)
+    return np.asarray(image / np.where(lengths > 0, lengths, 1), np.float32)
+
+
 def cell_sums(values: FloatImage, cells: CellGrid) -> NDArray[np.float32]:
     """Sums of pixels (h, w) over cells, (rows, cols)."""
     stride = cells.stride_px

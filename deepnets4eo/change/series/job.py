@@ -16,7 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Mask
-from deepnets4eo.change.series.features import CellFeatures, CellGrid, SpectralTexture, measure_cells, reading
+from deepnets4eo.change.series.features import (
+    CellFeatures,
+    CellGrid,
+    MeanVector,
+    SpectralTexture,
+    measure_cells,
+    reading,
+)
 from deepnets4eo.change.series.harmonic import HarmonicOptions, check_start, decimal_years, detect_breaks
 from deepnets4eo.change.series.options import NoveltyOptions
 from deepnets4eo.change.series.page import write_page
@@ -66,14 +73,14 @@ def rank_series(
 
 
 def make_features(series: ImageSeries, options: NoveltyOptions) -> CellFeatures:
-    """What describes the cells: an encoder where one is named, else bands, indices and textures. Errors: InputError."""
+    """What describes the cells: an encoder where one is named, else mean embeddings, or bands, indices and textures. Errors: InputError."""
     if (options.encoder is None) != (options.weights is None):
         raise InputError(
             f"--set encoder={options.encoder} and weights={options.weights} were given; an encoder needs weights, since random ones find "
             "hardly any change. Give both, or leave both out."
         )
     if options.encoder is None:
-        return SpectralTexture(series.band_names)
+        return (MeanVector if series.embedding else SpectralTexture)(series.band_names)
     from deepnets4eo.change.series.encoder import EncoderFeatures
 
     return EncoderFeatures(
@@ -119,6 +126,7 @@ def write_series(
         "grid_of": series.grid_source,
         "bands": series.band_names,
         "bands_assumed": series.bands_assumed,
+        "embedding": series.embedding,
         "breaks": breaks,
         "options": plain_options(options),
         "changes": len(ranking),

@@ -51,6 +51,8 @@ class NoveltyRanking:
         One row a change: `id` (1 is the first), `rank`, `date`, `before` (the date it is compared with on pages), `cluster`, `score`, `magnitude`, `rarity`, `cells`, outline.
     vectors : (n, F) float32
         Whitened delta of each change, in the order of the table.
+    names : tuple of str
+        Names of the features; empty of results of earlier versions.
 
     Examples
     --------
@@ -62,6 +64,7 @@ class NoveltyRanking:
 
     table: gpd.GeoDataFrame
     vectors: NDArray[np.float32]
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -73,8 +76,8 @@ class NoveltyRanking:
         first = self.table.iloc[0]
         return f"{len(self):,} {'change' if len(self) == 1 else 'changes'}, the rarest of {first['date']}"
 
-    def similar(self, id: int, number: int = 10) -> gpd.GeoDataFrame:
-        """Find the changes most like one of them.
+    def similar(self, id: int, number: int = 10, *, example: NoveltyRanking | None = None) -> gpd.GeoDataFrame:
+        """Find the changes most like one of them, or one of another series.
 
         Parameters
         ----------
@@ -82,6 +85,8 @@ class NoveltyRanking:
             The id of the change, as in the table.
         number : int
             How many are returned at most.
+        example : NoveltyRanking, optional
+            The ranking that has the change, of another series with the same features; by default this one.
 
         Returns
         -------
@@ -91,16 +96,27 @@ class NoveltyRanking:
         Raises
         ------
         InputError
-            For an id that the table does not have.
+            For an id that the table does not have, and rankings of other features.
         """
-        ids = self.table["id"].to_numpy()
+        other = self if example is None else example
+        ids = other.table["id"].to_numpy()
         if id not in ids:
             raise InputError(f"there is no change {id}; the ranking has {len(ids)}. Choose one from 1 to {len(ids)}.")
-        unit = self.vectors / np.maximum(np.linalg.norm(self.vectors, axis=1, keepdims=True), 1e-12)
+        if other.vectors.shape[1] != self.vectors.shape[1] or (
+            self.names and other.names and self.names != other.names
+        ):
+            raise InputError(
+                f"the other series was described by {other.vectors.shape[1]} features, this one by {self.vectors.shape[1]}, or by others. "
+                "Rank both with the same bands, cells and encoder."
+            )
         row = int(np.flatnonzero(ids == id)[0])
-        similarity = unit @ unit[row]
+        unit, wanted = (
+            one / np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-12)
+            for one in (self.vectors, other.vectors[row : row + 1])
+        )
+        similarity = unit @ wanted[0]
         order = np.argsort(-similarity, kind="stable")
-        order = order[order != row][:number]
+        order = (order if other is not self else order[order != row])[:number]
         return self.table.iloc[order].assign(similarity=np.round(similarity[order].astype(float), 4))
 
     def write(self, folder: str | Path, event: SeriesEvent = SeriesEvent()) -> list[Path]:
@@ -124,7 +140,7 @@ class NoveltyRanking:
         colors = {str(cluster): cluster_color(cluster) for cluster in sorted(set(self.table["cluster"].astype(int)))}
         write_styles(table, [(LAYER, "clusters", categories_qml("cluster", colors), SUBJECT)])
         with atomic_write(folder / VECTORS) as partial:
-            np.savez_compressed(partial, vectors=self.vectors)
+            np.savez_compressed(partial, vectors=self.vectors, names=np.array(self.names, str))
         return [table, folder / VECTORS]
 
     @classmethod
@@ -155,6 +171,7 @@ class NoveltyRanking:
         try:
             with np.load(vectors, allow_pickle=False) as archive:
                 values = np.asarray(archive["vectors"], np.float32)
+                names = tuple(archive["names"].tolist()) if "names" in archive else ()
         except ARCHIVE_ERRORS as error:
             raise InputError(f"{vectors} cannot be read: {error}. Rank the series again.") from error
         with vector_file(table):
@@ -162,7 +179,7 @@ class NoveltyRanking:
         dates = {name: frame[name].astype(str).str[:10] for name in ("date", "before") if name in frame}
         if values.ndim != 2 or len(values) != len(frame) or "id" not in frame:
             raise InputError(f"{table} has {len(frame)} changes, {vectors} {len(values)}. Rank the series again.")
-        return cls(frame.assign(**dates), values)
+        return cls(frame.assign(**dates), values, names)
 
 
 def cluster_color(cluster: int) -> tuple[int, int, int]:
@@ -223,7 +240,7 @@ def _ranking(series: CellSeries, events: CellEvents) -> NoveltyRanking:
     shapes = [_union(outlines[group == group[one]]) for one in first]
     crs = series.cells.grid.crs
     frame = gpd.GeoDataFrame(rows, geometry=np.array(shapes, dtype=object), crs=None if crs is None else crs.to_wkt())
-    return NoveltyRanking(frame, events.vector[first])
+    return NoveltyRanking(frame, events.vector[first], tuple(series.names))
 
 
 def _groups(series: CellSeries, events: CellEvents) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.change.pair import check_one_space
 from deepnets4eo.change.series.dates import DatedImage, find_images
 from deepnets4eo.change.series.options import SeriesInputs
 from deepnets4eo.errors import InputError
@@ -83,6 +84,10 @@ class ImageSeries:
         self.dates = [image.day for image in images]
         opened = [[_open(image.day, source) for source in image.sources] for image in images]
         self.grid = opened[0][0].grid if grid is None else grid
+        self.first_layers = [layers[0] for layers in opened]  # of each date, on its own grid
+        check_one_space(self.first_layers)
+        card = self.first_layers[0].embedding
+        self.embedding = None if card is None else card.name
         own = [name for layer in opened[0] for name in layer.band_names]
         numbers, self.band_names, self.bands_assumed = _choose(own, bands, self.rule.band)
         if self.bands_assumed:

@@ -1,0 +1,123 @@
+"""Cards of embeddings: what the bands of a raster of vectors are, and how its stored numbers become values."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from deepnets4eo.cards.catalog import embedding_path, embeddings
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import parse_json, read_yaml
+
+TAG = "EMBEDDING"
+
+
+class EmbeddingCard(BaseModel):
+    """What the bands of a raster of embeddings are, one vector a pixel.
+
+    Parameters
+    ----------
+    name, title, source, licence, citation, notes : what people need to know
+    components : number of bands; 0 for any
+    band_names : regular expression that the name of each band matches, by which a raster is recognised; "" for none
+    stored : type of whole numbers that `scale`, `power` and `nodata` apply to; values of other types are read as they are
+    scale, power : a value is (number · scale), its size to the power and its sign kept
+    nodata : number of pixels without data
+    unit_length : whether vectors have length 1
+    gsd_m : ground size of a pixel in metres
+
+    Examples
+    --------
+    >>> card = EmbeddingCard.load("alphaearth")
+    >>> card.components, card.recognises([f"A{band:02}" for band in range(64)])
+    (64, True)
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    title: str
+    source: str = ""
+    licence: str = ""
+    citation: str = ""
+    components: int = Field(0, ge=0)
+    band_names: str = ""
+    stored: str = ""
+    scale: float = Field(1.0, gt=0, allow_inf_nan=False)
+    power: float = Field(1.0, gt=0, allow_inf_nan=False)
+    nodata: float | None = None
+    unit_length: bool = False
+    gsd_m: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def load(cls, source: str | Path) -> EmbeddingCard:
+        """Read a card by its name in the catalog or the path of a YAML file. Raises InputError, naming what is wrong in it."""
+        path = embedding_path(source)
+        return cls._of(read_yaml(path), str(path))
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str], where: str) -> EmbeddingCard | None:
+        """Read the card in the tags of a raster: the name of one that comes with the toolbox, or a whole one as JSON.
+
+        Raises InputError for a tag that is neither. Returns None without the tag."""
+        text = tags.get(TAG)
+        if text is None or text in embeddings():
+            return None if text is None else cls.load(text)
+        name = f"the tag {TAG} of {where}"
+        if not text.startswith("{"):
+            raise InputError(f"{name} is {text!r}; expected one of {', '.join(embeddings())}. Correct or remove it.")
+        return cls._of(parse_json(text, name), name)
+
+    @classmethod
+    def of_names(cls, names: Sequence[str]) -> EmbeddingCard | None:
+        """The card of the catalog that recognises a raster by the names of its bands; None without one."""
+        return next((card for card in _known() if card.recognises(names)), None)
+
+    def recognises(self, names: Sequence[str]) -> bool:
+        """Whether these are the names of all its bands."""
+        return (
+            bool(self.band_names)
+            and len(names) == self.components
+            and all(re.fullmatch(self.band_names, name) for name in names)
+        )
+
+    def check_bands(self, count: int, name: str) -> None:
+        """Refuse a raster with another number of bands. Raises InputError."""
+        if self.components not in (0, count):
+            raise InputError(
+                f"{name} has {count} bands, but {self.title} {self.components}. Name another card, or leave #{self.name} out."
+            )
+
+    def to_tags(self) -> dict[str, str]:
+        """The tag of rasters of these embeddings."""
+        own = self.name if self.name in embeddings() else json.dumps(self.model_dump(mode="json"))
+        return {TAG: own}
+
+    @classmethod
+    def _of(cls, values: Any, where: str) -> EmbeddingCard:
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            field = ".".join(str(part) for part in problem["loc"])
+            raise InputError(f"{where} is no card of embeddings: {field}: {problem['msg']}.") from error
+
+
+@lru_cache(maxsize=1)
+def _known() -> list[EmbeddingCard]:
+    return [EmbeddingCard.load(name) for name in embeddings()]
+
+
+def split_card(text: str) -> tuple[str, EmbeddingCard] | None:
+    """The raster and the card of `FILE#CARD`; None for other texts. Raises InputError for a YAML file that is no card."""
+    file, mark, card = text.rpartition("#")
+    if not mark or (card not in embeddings() and Path(card).suffix not in (".yaml", ".yml")):
+        return None
+    return file, EmbeddingCard.load(card)

@@ -1,0 +1,101 @@
+"""Cosine similarity of every pixel with the vector of one pixel, that of another raster too, as a map.
+
+Takes a raster or the dates of a series; the example may lie in another raster of the same bands. Memory: a block of one date."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import FloatImage
+from deepnets4eo.change.pair import check_one_space
+from deepnets4eo.change.series.dates import STAC_SUFFIXES, DatedImage
+from deepnets4eo.change.series.features import unit_vectors
+from deepnets4eo.change.series.options import SeriesInputs
+from deepnets4eo.change.series.stack import ImageSeries
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import READ_PX, Window, apply_affine, blocks, transformer
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.scene import Layer
+
+ALIKE = 0.9  # cosine, of the share in the headline
+
+
+def parse_point(text: str) -> tuple[float, float]:
+    """The numbers of X,Y. Errors: InputError."""
+    try:
+        x, y = (float(word) for word in text.split(","))
+    except ValueError as error:
+        raise InputError(
+            f"--like {text} is neither the id of a change nor a position. Write longitude,latitude, as in 12.49,41.89."
+        ) from error
+    return x, y
+
+
+def vector_at(layer: Layer, point: tuple[float, float]) -> NDArray[np.float32]:
+    """The unit vector (C,) of the pixel at a point: longitude and latitude, or in the CRS of the raster where they cannot be degrees;
+    column and row where it has none. Errors: InputError for a point outside, or without data."""
+    position = np.array([point], np.float64)
+    crs = layer.grid.crs
+    if crs is not None and abs(point[0]) <= 180 and abs(point[1]) <= 90:
+        position = np.stack(transformer("EPSG:4326", crs).transform(*position.T), axis=-1)
+    at = apply_affine(~layer.grid.affine, position)[0] if np.isfinite(position).all() else np.array([-1.0, -1.0])
+    col, row = (math.floor(one) for one in at)
+    data, valid = layer.read(Window(row, col, 1, 1))
+    if not valid[0, 0] or not np.any(data):
+        raise InputError(
+            f"{layer.source} has no data at {point[0]:g},{point[1]:g} (column {col}, row {row} of {layer.shape[1]} × {layer.shape[0]}). "
+            "Give longitude,latitude of a pixel that it shows."
+        )
+    return unit_vectors(data.astype(np.float32))[:, 0, 0]
+
+
+def open_searched(source: str, inputs: SeriesInputs) -> ImageSeries:
+    """A folder, list or STAC collection by date, or a raster alone as the only date."""
+    if Path(source).is_dir() or Path(source).suffix.lower() in STAC_SUFFIXES:
+        return ImageSeries.from_words(source, inputs)
+    return ImageSeries([DatedImage(date.min, (source,))], bands=inputs.chosen_bands)
+
+
+def write_likeness(
+    series: ImageSeries,
+    example: str,
+    point: tuple[float, float],
+    path: str | Path,
+    progress: Callable[[float], None] | None = None,
+) -> list[float]:
+    """Write the cosine with the example, −1 to 1, one band a date, NaN without data; returns the share of each date above `ALIKE`."""
+    layer = Layer.open(example)
+    check_one_space([*series.first_layers, layer])
+    if layer.count != len(series.band_names):
+        raise InputError(
+            f"{layer.source} has {layer.count} bands, what is searched {len(series.band_names)}. Give rasters of the same bands."
+        )
+    wanted, names = vector_at(layer, point), [day.isoformat() for day in series.dates]
+    tags = {"LIKE": f"{point[0]!r},{point[1]!r} of {layer.source}"}
+    tags |= {"SYNTHETIC": "yes"} if series.synthetic or layer.synthetic else {}
+    windows, alike, known = blocks(series.shape, READ_PX), np.zeros(len(names)), np.zeros(len(names))
+    with CogWriter(
+        path, series.grid, count=len(names), dtype="float32", nodata=math.nan, tags=tags,
+        band_names=names if len(names) > 1 else ["cosine"],
+    ) as writer:  # fmt: skip
+        for number, window in enumerate(windows):
+            bands = []
+            for index in range(len(names)):
+                image, valid = series.read(index, window)
+                cosine = np.where(valid, _cosines(image, wanted), np.nan)
+                alike[index], known[index] = alike[index] + (cosine > ALIKE).sum(), known[index] + valid.sum()
+                bands.append(cosine)
+            writer.write(window, np.stack(bands).astype(np.float32))
+            if progress is not None:
+                progress((number + 1) / len(windows))
+    return [float(share) for share in alike / np.maximum(known, 1)]
+
+
+def _cosines(image: FloatImage, wanted: NDArray[np.float32]) -> FloatImage:
+    return np.asarray(np.tensordot(wanted, unit_vectors(np.nan_to_num(image)), axes=1), np.float32)
