@@ -96,7 +96,7 @@ def legend_path(name: str | Path) -> Path:
 
 def embedding_path(name: str | Path) -> Path:
     """The card of embeddings (YAML file) by its name; a file that exists is returned as it is."""
-    return _card(name, "datasets/embeddings", embeddings(), "card of embeddings", "deepnets4eo datasets --embeddings")
+    return _card(name, "datasets/embeddings", embeddings(), "card of embeddings", "deepnets4eo datasets")
 
 
 def _card(name: str | Path, folder: str, names: Sequence[str], kind: str, verb: str) -> Path:

@@ -33,12 +33,12 @@ def legend_names(incomplete: str) -> list[str]:
 
 
 def card_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Returns legends where `--legends` or `--qml` stands before, cards of embeddings after `--embeddings`, else dataset cards."""
-    if ctx.params.get("embeddings"):
-        from deepnets4eo.cards import catalog
+    """Returns legends where `--legends` or `--qml` stands before, else cards of datasets and embeddings."""
+    from deepnets4eo.cards import catalog
 
-        return _starting_with(incomplete, catalog.embeddings())
-    return (legend_names if ctx.params.get("legends") or ctx.params.get("qml") else dataset_names)(incomplete)
+    if ctx.params.get("legends") or ctx.params.get("qml"):
+        return legend_names(incomplete)
+    return _starting_with(incomplete, [*catalog.datasets(), *catalog.embeddings()])
 
 
 def protocol_names(ctx: typer.Context, incomplete: str) -> list[str]:

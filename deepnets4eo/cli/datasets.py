@@ -18,11 +18,10 @@ def datasets(
         str | None, typer.Argument(help="Card to show.", show_default=False, autocompletion=card_names)
     ] = None,
     legends: Annotated[bool, typer.Option("--legends", help="List legends, or show the given one.")] = False,
-    embeddings: Annotated[bool, typer.Option("--embeddings", help="The same for cards of embeddings.")] = False,
     qml: Annotated[bool, typer.Option("--qml", help="Print the legend as a QGIS style.")] = False,
     json: Json = None,
 ) -> None:
-    """List the dataset cards that come with the toolbox, or show one: source, licence, layout, splits, protocols.
+    """List the cards of datasets and embeddings that come with the toolbox, or show one: source, licence, layout, splits.
 
     \b
     deepnets4eo datasets isprs_vaihingen
@@ -33,12 +32,12 @@ def datasets(
     if qml:
         _print_style(name)
         return
-    load, names, path_of = _kind(legends=legends, embeddings=embeddings)
     if name is not None and json is None:
+        load, path_of, _ = _kind(name, legends=legends)
         load(name)  # which checks it
         echo(path_of(name).read_text(encoding="utf-8").rstrip())
         return
-    value = {known: load(known).title for known in names} if name is None else _plain(load(name))
+    value = _titles(legends=legends) if name is None else _plain(_kind(name, legends=legends)[0](name))
     if json is not None:
         show_json(value, json)
         return
@@ -47,18 +46,24 @@ def datasets(
         echo(f"{known.ljust(width)}  {title}")
 
 
-def _kind(*, legends: bool, embeddings: bool) -> tuple[Callable[[str], Any], list[str], Callable[[str], Path]]:
-    """What reads a card, the names of all, and what says where a card lies."""
+def _kind(name: str, *, legends: bool) -> tuple[Callable[[str], Any], Callable[[str], Path], list[str]]:
+    """What reads the card of a name, what says where it lies, and the names of all of its kind."""
     from deepnets4eo.cards import catalog
     from deepnets4eo.cards.dataset_card import DatasetCard
     from deepnets4eo.cards.embedding import EmbeddingCard
     from deepnets4eo.cards.legend import Legend
 
-    if embeddings:
-        return EmbeddingCard.load, catalog.embeddings(), catalog.embedding_path
     if legends:
-        return Legend.load, catalog.legends(), catalog.legend_path
-    return DatasetCard.load, catalog.datasets(), catalog.dataset_path
+        return Legend.load, catalog.legend_path, catalog.legends()
+    if name in catalog.embeddings():
+        return EmbeddingCard.load, catalog.embedding_path, catalog.embeddings()
+    return DatasetCard.load, catalog.dataset_path, catalog.datasets()
+
+
+def _titles(*, legends: bool) -> dict[str, str]:
+    """The title of each card, those of embeddings last."""
+    kinds = [_kind(name, legends=legends) for name in (("",) if legends else ("", "alphaearth"))]
+    return {known: load(known).title for load, _, names in kinds for known in names}
 
 
 def _plain(card: Any) -> dict[str, Any]:

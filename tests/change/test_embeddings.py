@@ -139,8 +139,8 @@ def test_a_card_of_ones_own_is_named_behind_the_file(tmp_path: Path, capsys) -> 
     write_geotiff(tmp_path / "b.tif", np.ones((3, 4, 5), np.int8), gsd=10, tags={"EMBEDDING": "alphaerth"})
     with pytest.raises(InputError, match=r"expected one of alphaearth, tessera, vectors"):
         Layer.open(tmp_path / "b.tif")
-    assert main(["datasets", "--embeddings"]) == 0
-    assert "AlphaEarth Foundations" in capsys.readouterr().out
+    assert main(["datasets", "alphaearth"]) == 0
+    assert "title: AlphaEarth Foundations" in capsys.readouterr().out
 
 
 def test_the_cosine_distance_of_two_years_is_their_change(tmp_path: Path) -> None:
