@@ -60,6 +60,7 @@ def damage(
     deepnets4eo damage - post_tiles/ footprints.geojson --out damage --cloud-mask clouds.tif
     deepnets4eo damage pre.tif post.tif - --out damage --event event.yaml
     deepnets4eo damage pre.tif post.tif footprints.gpkg --points-pre pre.laz --points-post post.laz --out damage
+    deepnets4eo damage pre.tif post.tif footprints.gpkg --prior shakemap=grid.xml --out damage
     deepnets4eo damage pre.tif post.tif footprints.gpkg --out damage --part 3/16
     deepnets4eo damage pre.tif post.tif - --out damage --also pdf --set language=fr --set products_only=yes
     deepnets4eo damage --set help
@@ -68,6 +69,7 @@ def damage(
     about = EventInfo.parse(event or [])
     if dry_run:  # the job itself does so once it opens them
         read = [pre, post, footprints, *further.layers.values(), further.points_pre, further.points_post]
+        read += [text.partition("=")[2] for text in further.prior or ()]
         check_exist(each for each in (*read, settings.class_shares) if each is not None)
 
     from deepnets4eo.damage.file_job import FileJob, parse_part

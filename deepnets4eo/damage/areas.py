@@ -19,7 +19,7 @@ from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.damage.decision.estimates import Z95, expected_count
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, PRIOR_COLUMNS
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.files import read_table
 from deepnets4eo.footprints.read import check_degrees
@@ -251,8 +251,15 @@ def count_areas(
     for name, values in (("damaged", damaged), ("share", shares)):
         for end, column in zip(("", "_low", "_high"), values, strict=True):
             frame[name + end] = column.round(DECIMALS)
+    together = PRIOR_COLUMNS[1] in buildings
+    if together:
+        with_prior = buildings[PRIOR_COLUMNS[1]].fillna(0).to_numpy(float)
+        frame["damaged_with_prior"] = np.bincount(area, with_prior[row], len(frame)).round(DECIMALS)
     if population is not None:
         frame["people"] = _people(population, frame)
+        if together:
+            exposed = frame["people"] * frame["damaged_with_prior"] / frame["assessed"].where(frame["assessed"] > 0)
+            frame["people_exposed_with_prior"] = exposed.round(DECIMALS)
         for end in ("", "_low", "_high"):
             frame[f"people_exposed{end}"] = (frame["people"] * frame[f"share{end}"]).round(DECIMALS)
     return frame

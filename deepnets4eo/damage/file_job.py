@@ -40,6 +40,7 @@ from deepnets4eo.damage.inputs.settings import FurtherInputs, ProductOptions, Se
 from deepnets4eo.damage.job import assess_inputs, assess_part
 from deepnets4eo.damage.map import PRODUCTS, DamageMap
 from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
+from deepnets4eo.damage.priors.reading import PriorLayer, open_priors, parse_priors
 from deepnets4eo.damage.products.content import FURTHER
 from deepnets4eo.damage.products.write import check_formats, formats_of, named_before
 from deepnets4eo.device import Compute, torch_settings
@@ -108,7 +109,8 @@ class FileJob:
         settings = _with_segmenter(footprints, settings)
         read = [pre, post, footprints, *further.layers.values(), *(each.source for each in rasters)]
         others = [further.points_pre, further.points_post, settings.model, settings.class_shares, settings.segmenter]
-        others += [further.areas, further.population]
+        others += [further.areas, further.population, further.prior_curves]
+        others += [file for _, _, file in parse_priors(further.prior or ())]
         _check_areas(further)
         check_not_inputs([out, *(out / name for name in PRODUCTS)], [*read, *others])
         return cls(pre, post, footprints, further, settings, out, formats, overwrite, resume, products, rasters, points)
@@ -126,6 +128,7 @@ class FileJob:
         else:
             inputs = self._open()
             pre, post = inputs.pre, inputs.post
+            self._open_priors(inputs)
             model = open_models(inputs, _dry_settings(self.settings, pre, post))[0]
             formats_of(self.formats, post.grid.crs)
             lines, account = _foreseen_lines(inputs, self.out), inputs.footprints.account()
@@ -162,8 +165,11 @@ class FileJob:
                 inputs = self._open() if self.settings.segmenter is None else self._open_finding(scratch, progress)
                 remote = self._remote(scratch, executor)
                 formats_of(self.formats, inputs.post.grid.crs)  # before long work
+                priors = self._open_priors(inputs)
                 with progress("evidence") as advance:
                     result = assess_inputs(inputs, self.settings, JobControl(scratch, advance, remote), event)
+                if priors:
+                    result.add_priors(priors)
                 if self.further.areas is not None:
                     result.add_areas(self.further.areas, self.further.population)
                 paths = result.save(
@@ -220,6 +226,9 @@ class FileJob:
         return open_inputs(
             pre, post, footprints, self.settings, **self.further.layers, evidence=self.rasters, points=self.points
         )
+
+    def _open_priors(self, inputs: Inputs) -> list[PriorLayer]:
+        return open_priors(self.further.prior or (), inputs.post, self.further.prior_curves)
 
     def _open_finding(self, scratch: Path, progress: ProgressBar) -> Inputs:
         """With the buildings that the segmenter finds in the first of the images; its labels stay in the scratch folder."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from deepnets4eo.damage.evidence.raster_evidence import ScoreLayer
+    from deepnets4eo.damage.priors.reading import PriorLayer
     from deepnets4eo.rasters.scene import Layer, LayerLike
 
 MANIFEST = "manifest.json"
@@ -82,6 +83,7 @@ class DamageMap(WithSummary, DamageMapContent):
         `Inundation.to_dict()`: how many buildings stand in new water, what they count as, and how many are damaged by their
         structure alone and together; empty where water was not looked for.
     areas : counts of damage by area, as `add_areas` makes them; None without areas
+    priors : what priors change, as `add_priors` makes it; empty without priors
     event : what the map is of: event, place, dates, sensors, credit, producer; every product has it
 
     Raises
@@ -139,7 +141,7 @@ class DamageMap(WithSummary, DamageMapContent):
                 summary["damaged_share"], summary["estimates"],
                 summary["footprints"], layers.get("imaged_without_outlines"),
                 EventInfo(**{name: value or "" for name, value in event.items() if name != "from_files"}, from_files=event["from_files"]),
-                summary["inundation"] or {}, layers.get("areas"),
+                summary["inundation"] or {}, layers.get("areas"), summary.get("priors") or {},
             )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError, pyogrio.errors.DataSourceError) as error:
             raise InputError(
@@ -240,6 +242,24 @@ class DamageMap(WithSummary, DamageMapContent):
             self.buildings, counted, self.estimates, population, seed=int(self.parameters.get("seed") or 0)
         )
         self.findings = worst_first((*self.findings, *counted.findings()))
+
+    def add_priors(self, layers: Sequence[PriorLayer]) -> None:
+        """Combine the map with priors such as shaking or wind, into columns and `priors`; grades and counts stay those of the images.
+
+        Parameters
+        ----------
+        layers : what `damage.priors.reading.open_priors` opened on the post image's grid
+
+        Raises
+        ------
+        InputError
+            A prior is not known at any building, or does not fit its unit.
+        """
+        from deepnets4eo.damage.priors.combination import add_priors, prior_finding
+
+        self.priors = add_priors(self, layers)
+        self.inputs |= {f"prior_{layer.kind}": layer.source for layer in layers}
+        self.findings = worst_first((*self.findings, prior_finding(self.priors)))
 
     def plot(self, image: LayerLike | None = None, *, axes: Axes | None = None, max_px: int = MAX_PX) -> Axes:
         """Draw the outlines in the colours of their grades, with a key and the count of each.

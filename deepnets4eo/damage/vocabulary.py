@@ -24,6 +24,8 @@ METHODS = (PRE_POST, POST_ONLY, BY_WATER)
 
 NETWORK_COLUMNS = {grade: f"ev_net_{grade.replace('-', '_')}" for grade in GRADES}  # the network's probabilities
 
+PRIOR_COLUMNS = ("prior_probability", "damage_prob_with_prior")
+
 WIDE = 0.5  # an interval of the share of damaged buildings that is wider says nothing
 UNKNOWN_COUNT = "The images do not tell how many"
 LOOK = "Look at 40 buildings that `deepnets4eo review` draws, or give a share known from elsewhere (damaged_share)."

@@ -8,6 +8,7 @@ import pkgutil
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -397,6 +398,17 @@ def test_damage_evidence(reach, tmp_path) -> None:
     assert found.options["evidence"] == [RasterEvidence("change", "s=1.tif"), RasterEvidence("flood", "f.tif", 0.3)]
 
 
+def test_damage_priors(reach, tmp_path, monkeypatch) -> None:
+    opened = SimpleNamespace(pre=None, post=None)
+    monkeypatch.setattr("deepnets4eo.damage.file_job.open_inputs", lambda *words, **named: opened)
+    start = ["damage", "a.tif", "b.tif", "f.gpkg", "--out", tmp_path / "out", "--dry-run"]
+    monkeypatch.setattr("deepnets4eo.cli.damage.check_exist", list)
+    words = ["--prior", "wind:mph=w.tif", "--prior", "shakemap=grid.xml", "--set", "prior_curves=own.yaml"]
+    found = reach("deepnets4eo.damage.file_job.open_priors", *start, *words)
+    assert found.words == (["wind:mph=w.tif", "shakemap=grid.xml"], None, "own.yaml")
+    assert reach("deepnets4eo.damage.file_job.open_priors", *start).words == ((), None, None)
+
+
 def test_damage_points(reach, tmp_path) -> None:
     function = "deepnets4eo.damage.file_job.open_inputs"
     start = ["damage", "a.tif", "b.tif", "f.gpkg", "--out", tmp_path / "out"]
@@ -446,6 +458,7 @@ def test_rubble(reach, tmp_path, monkeypatch) -> None:
         (["--points-pre", "a.laz"], "--points-pre is given without --points-post"),
         (["--points-post", "a.laz", "--set", "evidence_weight=points=much"], "expected one number, such as points=0.3"),
         (["--evidence", "change.tif"], "--evidence is change.tif; expected NAME=RASTER"),
+        (["--prior", "wind.tif"], "--prior is wind.tif; expected KIND=FILE or KIND:UNIT=FILE"),
         (["--evidence", "a=b.tif", "--evidence", "a=c.tif"], "expected NAME=RASTER, each name once"),
         (["--set", "evidence_weight=a=0.3"], "--set evidence_weight is a=0.3; expected the name of an --evidence"),
         (["--evidence", "a=b.tif", "--set", "evidence_weight=a=much"], "a=much; expected the name of an --evidence and a number"),

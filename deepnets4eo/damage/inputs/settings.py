@@ -141,6 +141,20 @@ class FurtherInputs:
             json_schema_extra=KEY,
         ),
     ] = None
+    prior: Annotated[
+        list[str] | None,
+        Field(
+            description="Intensities of the event, counted apart: shakemap=grid.xml, wind:mph=swath.tif, flood:m=depth.tif, dpm=dpm.tif. "
+            "Repeatable.",
+            json_schema_extra={**DECISION, "metavar": "KIND[:UNIT]=FILE"},
+        ),
+    ] = None
+    prior_curves: Annotated[
+        str | None,
+        Field(
+            description="YAML of your own curves from intensities of --prior to probabilities.", json_schema_extra=KEY
+        ),
+    ] = None
     areas: Annotated[
         str | None,
         Field(

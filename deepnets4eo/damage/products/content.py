@@ -12,6 +12,7 @@ from deepnets4eo.damage.vocabulary import (
     LOOK,
     METHODS,
     NOT_ASSESSED,
+    PRIOR_COLUMNS,
     STATUSES,
     SUBJECT,
     UNKNOWN_COUNT,
@@ -66,6 +67,7 @@ class DamageMapContent:
     event: EventInfo = field(default_factory=EventInfo)
     inundation: dict[str, Any] = field(default_factory=dict)
     areas: gpd.GeoDataFrame | None = None
+    priors: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check(self.buildings)
@@ -107,8 +109,8 @@ class DamageMapContent:
 
     @property
     def evidence(self) -> list[str]:
-        """Names of the evidence columns, in table order."""
-        return [name for name in self.buildings.columns if name.startswith("ev_")]
+        """Names of the evidence columns and of what priors make of them, in table order."""
+        return [name for name in self.buildings.columns if name.startswith("ev_") or name in PRIOR_COLUMNS]
 
 
 def _check(buildings: gpd.GeoDataFrame) -> None:

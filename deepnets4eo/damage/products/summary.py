@@ -56,6 +56,7 @@ def summarize(damage_map: DamageMapContent, grid: Grid | None = None) -> dict[st
         **_grades(assessed, damage_map),
         "estimates": damage_map.estimates,
         "inundation": damage_map.inundation or None,
+        "priors": damage_map.priors or None,
         "areas": None if damage_map.areas is None else area_rows(damage_map.areas),
         "intervals": INTERVALS,
         "share_of": "assessed buildings",

@@ -18,7 +18,7 @@ from scipy.special import entr, expit, logit
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.damage.calibration.pool import NETWORK
 from deepnets4eo.damage.calibration.probabilities import LEAST_PROBABILITY, grades_of_sides, side_log_odds
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, PRIOR_COLUMNS
 from deepnets4eo.errors import InputError
 
 RIDGES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)  # against the sum of log losses: every answer weighs one
@@ -266,6 +266,8 @@ def _evidence(buildings: pd.DataFrame, log_odds: Floats) -> Floats:
     ones."""
     names = [name for name in buildings.columns if name.startswith("ev_") and name not in NETWORK]
     parts = [buildings[names].to_numpy(float), log_odds]
+    if PRIOR_COLUMNS[0] in buildings:  # answers say what weight a prior deserves
+        parts.append(logit(buildings[[PRIOR_COLUMNS[0]]].to_numpy(float)))
     if set(NETWORK) <= set(buildings.columns):
         parts.append(side_log_odds(buildings[NETWORK].to_numpy(float)))
     values = np.column_stack(parts)

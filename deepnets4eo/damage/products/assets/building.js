@@ -18,7 +18,8 @@ function buildingFacts(store, i) {
   const place = latLon(store, i);
   const shift = ["dx_px", "dy_px"].map((name) => store.evidence.find((e) => e.name === name)).map((e) => evidenceOf(store, e, i));
   const moved = shift[0] && shift[1] ? apart(`${decimal(shift[0].value, 1)}; ${decimal(shift[1].value, 1)} px`) : null;
-  const pairs = [[t`Method`, method], [t`Latitude, longitude`, place && whereabouts(place)], [t`Outline shift (right, down)`, moved]].filter(([, value]) => value);
+  const prior = store.evidence.find((e) => e.name === "damage_prob_with_prior"), together = prior && evidenceOf(store, prior, i);
+  const pairs = [[t`With the prior`, together && percent(together.value)], [t`Method`, method], [t`Latitude, longitude`, place && whereabouts(place)], [t`Outline shift (right, down)`, moved]].filter(([, value]) => value);
   return make("dl", { class: "facts" }, ...pairs.flatMap(([key, value]) => [make("dt", {}, key), make("dd", {}, value)]));
 }
 

@@ -27,7 +27,7 @@ function chipOf(grade) {
 function summaryBoxes() {
   return [
     eventBox(),
-    box(t`Counts`, countsTable(), damagedLine(), areaLine(), paragraph(hasEstimates()
+    box(t`Counts`, countsTable(), damagedLine(), priorLines(), areaLine(), paragraph(hasEstimates()
       ? t`Shares are of the assessed buildings. The intervals are 95 %, of the true numbers; they hold the grading error and may lie beside the number by grade.`
       : t`Shares are of the assessed buildings. The intervals are 95 % and hold no grading error.`)),
     confusionBox(),
@@ -89,6 +89,16 @@ function areaLine() {
 }
 
 const damagedLine = () => (page.summary.buildings.assessed ? paragraph(t`Major damage or worse: ${page.sentence}`) : "");
+
+// What priors such as shaking change, apart from the counts of the images.
+function priorLines() {
+  const priors = page.summary.priors;
+  if (!priors) return "";
+  const text = ({ expected, interval_95: interval }) => `${number(Math.round(expected))} (${bounds(interval)})`;
+  const rest = priors.not_assessed, names = priors.sources.map((one) => one.kind).join(", ");
+  return make("div", {}, paragraph(t`Images alone: ${text(priors.images_alone)}; with the prior (${names}): ${text(priors.with_prior)}`),
+    rest ? paragraph(t`Damaged among ${number(rest.buildings)} not assessed, by the prior, not seen: ${text(rest)}`) : "");
+}
 
 function assessedFacts() {
   const { buildings, area_km2: area } = page.summary, km2 = (value) => (value === null ? null : `${decimal(value, value < 10 ? 3 : 1)} km²`);

@@ -1,0 +1,242 @@
+"""Images and priors together: probabilities, expected numbers of damaged buildings with intervals, and how far the prior is followed.
+
+Two things of a prior are taken apart. Its pattern moves log-odds of single buildings, by a weight that is weighed by how well prior and
+images agree on which buildings are damaged. Its level moves their number, against the interval of the images, and not at all where
+both contradict each other (a robust mixture prior, Schmidli et al. 2014): curves of elsewhere are often wrong by a factor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit, log_expit, logit
+
+from deepnets4eo.arrays import Floats
+from deepnets4eo.damage.calibration.site import MOST_INFORMATION
+from deepnets4eo.damage.decision.estimates import DRAWS, Z95
+from deepnets4eo.damage.decision.unbuilt import NO_BUILDING
+from deepnets4eo.damage.evidence.table import EMPTY, ENCLOSING, LARGE
+from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, PRIOR_COLUMNS
+from deepnets4eo.options import plain_options
+from deepnets4eo.outputs.findings import Finding, count_of
+
+if TYPE_CHECKING:
+    from deepnets4eo.damage.priors.reading import PriorLayer
+    from deepnets4eo.damage.products.content import DamageMapContent
+
+WEIGHTS = np.linspace(
+    0, 0.5, 5
+)  # alike beforehand: up to 1, a reversed prior costs twice as much of AUC at made-up sites, a true one gains no more
+LEVEL_SD = 1.5  # log-odds by which a curve of elsewhere is wrong at a site
+TRUSTED = 0.5  # probability that the level of a prior says something of this site
+ANY_LEVEL = 0.1  # density of log-odds of a level that says nothing
+LOCAL_SD = 1.0  # log-odds by which ground that was not seen differs from what was, as `areas.LOCAL_SPREAD`
+CLEAR = 0.05  # doubt that images leave where half are damaged, below which a prior changes nothing
+NEAREST = 1e-6
+STEP = 0.1  # of log-odds; buildings in one step count together
+SHIFTS = np.linspace(-12, 12, 61)
+MEANING = {
+    PRIOR_COLUMNS[
+        0
+    ]: "probability of major damage or worse by the priors alone, such as shaking or wind; not in the decision",
+    PRIOR_COLUMNS[1]: "damage_prob and priors together; grades and counts rest on damage_prob alone",
+}
+NO_BUILDINGS = (NO_BUILDING, EMPTY, LARGE, ENCLOSING)  # reasons of outlines that are no buildings
+
+
+def combine(
+    buildings: pd.DataFrame,
+    prior: Floats,
+    damaged: dict[str, Any],
+    share: float,
+    weight: float | None = None,
+    seed: int = 0,
+) -> tuple[Floats, dict[str, Any]]:
+    """Combine the decision of the images with prior probabilities (N,), NaN where not known.
+
+    damaged : `expected` and `interval_95` of the damaged buildings by the images; share : that their probabilities rest on;
+    weight : of the prior's pattern, where it is known; by default 0 to 0.5 alike beforehand. Returns the probabilities (N,), NaN
+    where not assessed, and for the summary the weight here, the numbers of `images_alone`, `with_prior` and `not_assessed` (None
+    without any), how many are assessed, and how many of them are so `clear` that the prior cannot change them."""
+    assessed, rng = (buildings["status"] == ASSESSED).to_numpy(), np.random.default_rng([seed, 64])
+    probability = buildings["damage_prob"].where(assessed).to_numpy(float, copy=True)
+    images = logit(np.clip(probability, NEAREST, 1 - NEAREST))
+    base, by_prior = float(logit(np.clip(share, NEAREST, 1 - NEAREST))), logit(prior)
+    seen, rest = (
+        rows & np.isfinite(by_prior)
+        for rows in (assessed, ~assessed & ~buildings["reason"].isin(NO_BUILDINGS).to_numpy())
+    )
+    result = {
+        "weight": 0.0,
+        "images_alone": damaged,
+        "with_prior": damaged,
+        "assessed": int(assessed.sum()),
+        "clear": int(assessed.sum()),
+    }
+    if not seen.any():
+        return probability, result | {
+            "not_assessed": _unseen(by_prior[rest], np.ones(DRAWS), LEVEL_SD * rng.standard_normal(DRAWS), rng)
+        }
+    weights = WEIGHTS if weight is None else np.array([weight])
+    own, room = (
+        images[assessed],
+        np.where(seen & (buildings["method"] != BY_WATER).to_numpy(), _room(images - base), 0.0)[assessed],
+    )
+    offsets = np.nan_to_num(by_prior[assessed]) * room
+    moved = np.stack([_balanced(own, weight * offsets, weight * room) for weight in weights])
+    even = np.stack(
+        [
+            _balanced(np.full(seen.sum(), base), weight * by_prior[seen], np.full(seen.sum(), weight))
+            for weight in weights
+        ]
+    )
+    posterior = _agreement(images[seen] - base, even)
+    level = float(logit(expit(by_prior[seen]).mean()))
+    shift, number = _draw(moved, posterior, _doubt_of_images(own, damaged, rng), level, rng)
+    drawn = np.empty(DRAWS)
+    for w in np.unique(number):
+        drawn[number == w] = _numbers(moved[w], shift[number == w, None], rng)
+    sums = [posterior @ expit(moved + room * value).sum(axis=1) for value in SHIFTS]
+    probability[assessed] = posterior @ expit(moved + room * np.interp(drawn.mean(), sums, SHIFTS))
+    centres = even[:, 0] - weights * by_prior[seen][0]  # log-odds where the prior says one half
+    others = _unseen(by_prior[rest], weights[number], centres[number] + shift, rng)
+    result |= {"weight": float(weights @ posterior), "with_prior": _row(drawn), "clear": int((room == 0).sum())}
+    return probability, result | {"not_assessed": others}
+
+
+def _room(evidence: Floats) -> Floats:
+    """(N,) share of the prior that counts: 1 where images say nothing, 0 where they leave little doubt."""
+    even = expit(evidence)
+    most = 4 * CLEAR * (1 - CLEAR)
+    return np.asarray(np.clip((4 * even * (1 - even) - most) / (1 - most), 0, 1))
+
+
+def _balanced(images: Floats, offsets: Floats, free: Floats) -> Floats:
+    """(n,) log-odds with offsets, less a constant times `free`, such that the expected number stays."""
+    sums = np.array([expit(images + offsets - free * value).sum() for value in SHIFTS])
+    return np.asarray(images + offsets - free * np.interp(expit(images).sum(), sums[::-1], SHIFTS[::-1]))
+
+
+def _agreement(evidence: Floats, prior: Floats) -> Floats:
+    """(W,) probabilities of the weights, by the evidence (n,) of the images and the prior (W, n) at each weight, both as log-odds."""
+    information = min(1.0, MOST_INFORMATION / len(evidence))  # buildings of one site err together
+    fit = np.logaddexp(log_expit(prior) + evidence, log_expit(-prior)).sum(axis=1) * information
+    table = np.exp(fit - fit.max())
+    return np.asarray(table / table.sum())
+
+
+def _doubt_of_images(images: Floats, damaged: dict[str, Any], rng: np.random.Generator) -> Floats:
+    """(R,) shifts of all log-odds by which their sum scatters as the interval of the images does."""
+    sums = _sums(images)
+    middle, low, high = (np.interp(value, sums, SHIFTS) for value in (damaged["expected"], *damaged["interval_95"]))
+    normal = rng.standard_normal(4 * DRAWS)
+    return np.asarray(normal * np.where(normal > 0, high - middle, middle - low) / Z95)
+
+
+def _draw(
+    moved: Floats, posterior: Floats, shifts: Floats, level: float, rng: np.random.Generator
+) -> tuple[Floats, NDArray[np.intp]]:
+    """(D,) shifts, and numbers of the weights, drawn by how well the share of damaged buildings fits the level of the prior."""
+    number = rng.choice(len(posterior), len(shifts), p=posterior)
+    shares = (
+        np.array([np.interp(shifts, SHIFTS, _sums(row)) for row in moved])[number, np.arange(len(shifts))]
+        / moved.shape[1]
+    )
+    apart = (logit(np.clip(shares, NEAREST, 1 - NEAREST)) - level) / LEVEL_SD
+    density = (1 - TRUSTED) * ANY_LEVEL + TRUSTED * np.exp(-0.5 * apart**2) / (LEVEL_SD * np.sqrt(2 * np.pi))
+    chosen = rng.choice(len(shifts), DRAWS, p=density / density.sum())
+    return shifts[chosen], number[chosen]
+
+
+def _cells(log_odds: Floats) -> tuple[Floats, NDArray[np.intp]]:
+    steps, count = np.unique(np.rint(log_odds / STEP), return_counts=True)
+    return steps * STEP, count
+
+
+def _sums(log_odds: Floats) -> Floats:
+    """(S,) expected numbers at the `SHIFTS`."""
+    steps, count = _cells(log_odds)
+    return np.asarray(expit(steps + SHIFTS[:, None]) @ count)
+
+
+def _numbers(log_odds: Floats, shift: Floats, rng: np.random.Generator) -> Floats:
+    """(d,) numbers of damaged buildings, drawn at shifts (d, 1)."""
+    steps, count = _cells(log_odds)
+    p = expit(steps + shift)
+    noise = rng.standard_normal(len(p)) * np.sqrt((p * (1 - p)) @ count)
+    return np.asarray(np.clip(p @ count + noise, 0, count.sum()))
+
+
+def _unseen(prior: Floats, weight: Floats, shift: Floats, rng: np.random.Generator) -> dict[str, Any] | None:
+    """Number expected of buildings that were not assessed, at weights and shifts (D,); None without any."""
+    if not len(prior):
+        return None
+    local, drawn = shift + LOCAL_SD * rng.standard_normal(DRAWS), np.empty(DRAWS)
+    for value in np.unique(weight):
+        of = weight == value
+        drawn[of] = _numbers(prior * value, local[of, None], rng)
+    return {"buildings": len(prior), **_row(drawn)}
+
+
+def _row(drawn: Floats) -> dict[str, Any]:
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return {"expected": float(drawn.mean()), "interval_95": [float(low), float(high)]}
+
+
+def add_priors(damage_map: DamageMapContent, layers: Sequence[PriorLayer]) -> dict[str, Any]:
+    """Give the buildings of a map the columns of priors, and return what `combine` does, with their sources. Several priors count as one,
+    by the mean of their log-odds where they are known."""
+    buildings, seed = damage_map.buildings, int(damage_map.parameters.get("seed") or 0)
+    workers = int(damage_map.parameters.get("workers", 2))
+    sources, table, weights = [], np.full((len(layers), len(buildings)), np.nan), []
+    for odds, layer in zip(table, layers, strict=True):
+        odds[:] = logit(layer.curve.probability(layer.measure(buildings.geometry.to_numpy(), workers)))
+        weights += [] if layer.curve.weight is None else [layer.curve.weight]
+        known = int(np.isfinite(odds).sum())
+        sources.append(
+            {
+                "kind": layer.kind,
+                "file": layer.source,
+                "unit": layer.unit,
+                "buildings": known,
+                "curve": plain_options(layer.curve),
+            }
+        )
+    with np.errstate(invalid="ignore"):
+        prior = expit(np.nansum(table, axis=0) / np.isfinite(table).sum(axis=0))
+    damaged = (damage_map.estimates.get("buildings") or {}).get("damaged") or {
+        "expected": 0.0,
+        "interval_95": [0.0, 0.0],
+    }
+    share = damage_map.damaged_share.get("prior", 0.5)
+    probability, result = combine(buildings, prior, damaged, share, float(np.mean(weights)) if weights else None, seed)
+    damage_map.buildings = buildings.assign(**dict(zip(PRIOR_COLUMNS, (prior, probability), strict=True)))
+    damage_map.meaning = damage_map.meaning | MEANING
+    return {"sources": sources, **result}
+
+
+def prior_finding(priors: dict[str, Any]) -> Finding:
+    """What the priors change, beside the images alone. priors : of `add_priors`."""
+    names = " and ".join(source["kind"] for source in priors["sources"])
+    alone, together = (_text(priors[name]) for name in ("images_alone", "with_prior"))
+    text = (
+        f"Images alone: {alone} of {count_of(priors['assessed'], 'assessed building')} are expected to be damaged; with the prior of {names}: "
+        f"{together}. Map and counts are of the images alone. The prior has a weight of {priors['weight']:.2f} here, and changes nothing at "
+        f"{count_of(priors['clear'], 'building')} that the images show clearly."
+    )
+    if rest := priors["not_assessed"]:
+        text += (
+            f" Of {count_of(rest['buildings'], 'building')} not assessed {_text(rest)} are expected to be damaged, by the prior and the share of "
+            "the assessed ones alone; no image shows it."
+        )
+    return Finding(
+        "prior_used", "note", text, "Look at the sources of its curves in summary.json, and give a curve of your place."
+    )
+
+
+def _text(row: dict[str, Any]) -> str:
+    low, high = row["interval_95"]
+    return f"{row['expected']:,.0f} ({low:,.0f}–{high:,.0f})"

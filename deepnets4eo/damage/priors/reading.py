@@ -1,0 +1,138 @@
+"""Intensities of an event on the post image's grid: shaking, wind, depth of water, radar coherence, with their units and curves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import Field
+from scipy.special import ndtr
+
+from deepnets4eo.arrays import Floats
+from deepnets4eo.damage.evidence.raster_evidence import RasterEvidence, open_raster_evidence
+from deepnets4eo.damage.priors.shakemap import ShakeMapGrid
+from deepnets4eo.errors import InputError, name_hint
+from deepnets4eo.files import read_yaml
+from deepnets4eo.options import option_group, options_from
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.zonal import band_sums
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CURVES = Path(__file__).parent / "curves.yaml"
+LEAST = 0.01  # no curve is trusted nearer to 0 or 1
+UNITS = {  # name → unit of curves, and how many of it one is
+    "%g": ("%g", 1.0), "pctg": ("%g", 1.0), "g": ("%g", 100.0), "cm/s2": ("%g", 0.10197), "gal": ("%g", 0.10197),
+    "m/s2": ("%g", 10.197), "mmi": ("mmi", 1.0), "intensity": ("mmi", 1.0),
+    "m/s": ("m/s", 1.0), "mph": ("m/s", 0.44704), "kt": ("m/s", 0.514444), "knots": ("m/s", 0.514444), "km/h": ("m/s", 1 / 3.6),
+    "m": ("m", 1.0), "metre": ("m", 1.0), "cm": ("m", 0.01), "ft": ("m", 0.3048), "foot": ("m", 0.3048),
+    "share": ("share", 1.0), "byte": ("share", 1 / 255),
+}  # fmt: skip
+MOST = {"%g": 500.0, "mmi": 12.0, "m/s": 150.0, "m": 60.0, "share": 1.0}  # more is another unit, or no such intensity
+
+
+@option_group
+class Curve:
+    """A fragility curve: the probability of major damage or worse is lognormal in the intensity.
+
+    >>> Curve(54.5, 0.16).probability(np.array([0.0, 54.5, 90.0])).round(2).tolist()
+    [0.01, 0.5, 0.99]
+    """
+
+    median: Annotated[float, Field(gt=0)]
+    beta: Annotated[float, Field(gt=0)]
+    source: str = "not stated"
+    weight: Annotated[float | None, Field(ge=0, le=1)] = None
+
+    def probability(self, intensity: Floats) -> Floats:
+        """(N,) probabilities of intensities (N,); NaN stays NaN."""
+        with np.errstate(divide="ignore"):
+            value = np.log(intensity / self.median) / self.beta
+        return np.asarray(np.clip(ndtr(value), LEAST, 1 - LEAST))
+
+
+@dataclass(frozen=True)
+class PriorLayer:
+    """Intensities on the post image's grid; a pixel's value times `scale` is in the unit of the curve."""
+
+    kind: str
+    source: str
+    layer: Layer
+    scale: float
+    unit: str
+    curve: Curve
+
+    def measure(self, outlines: NDArray[np.object_], workers: int) -> Floats:
+        """(N,) mean intensity in each outline (N,) on the post image, NaN where none is known. Errors: InputError where no
+        building has one, or values do not fit the unit."""
+        mean = band_sums(self.layer, outlines, workers=workers).mean[:, 0] * self.scale
+        known = mean[np.isfinite(mean)]
+        if not len(known):
+            raise InputError(
+                f"the prior {self.kind} ({self.source}) is not known at any building. Check its nodata and its place with "
+                "`deepnets4eo check`."
+            )
+        if known.min() < 0 or known.max() > MOST[self.unit]:
+            raise InputError(
+                f"the prior {self.kind} ({self.source}) is {known.min():.3g} to {known.max():.3g} {self.unit} at the buildings; "
+                f"expected 0 to {MOST[self.unit]:g}. State the unit, as in --prior {self.kind}:UNIT=FILE, or its nodata value."
+            )
+        return np.asarray(mean)
+
+
+def parse_priors(texts: Iterable[str]) -> list[tuple[str, str | None, str]]:
+    """Kind, unit or None, and file of each KIND[:UNIT]=FILE. Errors: InputError.
+
+    >>> parse_priors(["wind:mph=swath.tif", "shakemap=grid.xml"])
+    [('wind', 'mph', 'swath.tif'), ('shakemap', None, 'grid.xml')]
+    """
+    parsed = []
+    for text in texts:
+        name, _, file = text.partition("=")
+        kind, _, unit = name.partition(":")
+        if not kind or not file:
+            raise InputError(f"--prior is {text}; expected KIND=FILE or KIND:UNIT=FILE, such as wind:mph=swath.tif.")
+        if unit and unit.lower() not in UNITS:
+            raise InputError(f"--prior is {text}; the unit {unit!r} is not known. {name_hint(unit, list(UNITS))}")
+        parsed.append((kind, unit.lower() or None, file))
+    return parsed
+
+
+def open_priors(texts: Sequence[str], post: Layer, curves: str | Path | None = None) -> list[PriorLayer]:
+    """Open the files of KIND[:UNIT]=FILE on the grid of the post image, with the curves of the toolbox or of the user's file.
+
+    Errors: InputError for words, units or curves that are not known; GridError for another site."""
+    own = {} if curves is None else read_yaml(curves)
+    if not isinstance(own, dict):
+        raise InputError(f"{curves} holds no curves; expected kinds with units, as in {CURVES.name}. Correct it.")
+    card = read_yaml(CURVES) | own
+    layers = []
+    for kind, unit, file in parse_priors(texts):
+        if not isinstance(card.get(kind), dict):
+            raise InputError(f"--prior names {kind!r}, of which there is no curve. {name_hint(kind, list(card))}")
+        layer, stated = _open(file)
+        unit = unit or stated or (("byte" if layer.dtype == np.uint8 else "share") if kind == "dpm" else "")
+        by_unit, scale = UNITS.get(unit.lower(), ("", 1.0))
+        if by_unit not in card[kind]:
+            raise InputError(
+                f"the prior {kind} ({file}) is in {unit or 'a unit that the file does not state'}; there are curves for "
+                f"{', '.join(card[kind])}. State its unit: --prior {kind}:UNIT={file}, of {', '.join(UNITS)}."
+            )
+        curve = options_from(Curve, card[kind][by_unit], f"{curves if kind in own else CURVES.name}: {kind} {by_unit}")
+        on_post = open_raster_evidence([RasterEvidence(kind, layer)], post)[0].layer
+        layers.append(PriorLayer(kind, file, on_post, scale, by_unit, curve))
+    return layers
+
+
+def _open(file: str) -> tuple[Layer, str | None]:
+    """The raster of a prior, and the unit that its file states."""
+    if Path(file).suffix.lower() == ".xml":
+        grid = ShakeMapGrid.read(file)
+        return grid.layer(grid.shaking[0]), grid.fields[grid.shaking[0]][1]
+    layer = Layer.open(file)
+    units = {one.unit.lower() for one in layer.stored_values if one.unit}
+    return layer, units.pop() if len(units) == 1 and units <= UNITS.keys() else None

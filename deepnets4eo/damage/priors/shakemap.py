@@ -1,0 +1,126 @@
+"""ShakeMap's grid.xml: shaking at nodes of longitude and latitude, as layers with their units, and for the verb `check`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.parsers import expat
+
+import numpy as np
+
+from deepnets4eo.arrays import Floats
+from deepnets4eo.errors import InputError
+from deepnets4eo.inspection.files import Inspection
+from deepnets4eo.rasters.scene import Layer
+
+if TYPE_CHECKING:
+    from deepnets4eo.cards.legend import Legend
+
+SHAKING = ("PGA", "MMI")  # fields that have curves, the better one first
+MOST_BYTES = 256 << 20
+MOST_NODES = 50_000_000
+
+
+def _refusal(path: str | Path, why: str) -> InputError:
+    return InputError(f"{path} is no grid.xml of a ShakeMap: it {why}. Give the grid.xml of the event's page.")
+
+
+@dataclass(frozen=True)
+class ShakeMapGrid:
+    """A grid.xml: attributes of its event, (west, south, east, north) of its nodes, and of each field its values (H, W) and unit."""
+
+    event: dict[str, str]
+    bounds: tuple[float, float, float, float]
+    fields: dict[str, tuple[Floats, str]]
+
+    @classmethod
+    def read(cls, path: str | Path) -> ShakeMapGrid:
+        """Read a file; nodes that are missing are NaN. Errors: InputError for other XML."""
+        elements, units, table = _read_xml(Path(path))
+        try:
+            grid = elements["grid_specification"]
+            west, south, east, north = (float(grid[key]) for key in ("lon_min", "lat_min", "lon_max", "lat_max"))
+            size = rows, cols = int(grid["nlat"]), int(grid["nlon"])
+            lon, lat = (table[:, list(units).index(name)] for name in ("LON", "LAT"))
+        except (KeyError, ValueError) as error:
+            raise _refusal(path, "states no grid of longitudes and latitudes") from error
+        if (
+            min(size) < 2
+            or rows * cols > MOST_NODES
+            or not (west < east and south < north)
+            or not {*SHAKING} & units.keys()
+        ):
+            raise _refusal(
+                path, f"has {rows} × {cols} nodes with {', '.join(units)}; expected at least 2 × 2 with PGA or MMI"
+            )
+        col, row = (
+            np.rint((lon - west) / (east - west) * (cols - 1)),
+            np.rint((north - lat) / (north - south) * (rows - 1)),
+        )
+        inside = (col >= 0) & (col < cols) & (row >= 0) & (row < rows)
+        node = row[inside].astype(int), col[inside].astype(int)
+        fields = {name: (np.full(size, np.nan), unit) for name, unit in units.items()}
+        for number, (values, _) in enumerate(fields.values()):
+            values[node] = table[inside, number]
+        return cls(elements.get("event", {}), (west, south, east, north), fields)
+
+    @property
+    def shaking(self) -> list[str]:
+        """Names of the fields that have curves."""
+        return [name for name in SHAKING if name in self.fields]
+
+    def layer(self, name: str) -> Layer:
+        """A field as a layer in longitude and latitude, with nodes in the middle of pixels."""
+        from affine import Affine
+        from odc.geo.geobox import GeoBox
+
+        values, (west, south, east, north) = self.fields[name][0], self.bounds
+        rows, cols = values.shape
+        dx, dy = (east - west) / (cols - 1), (north - south) / (rows - 1)
+        grid = GeoBox((rows, cols), Affine(dx, 0, west - dx / 2, 0, -dy, north + dy / 2), "EPSG:4326")
+        return Layer.open(values.astype(np.float32)[None], grid=grid)
+
+
+def _read_xml(path: Path) -> tuple[dict[str, dict[str, str]], dict[str, str], Floats]:
+    """Attributes by element, unit by field, and values (nodes, fields). Document types, which have entities, are refused."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist. Check the path.")
+    if path.stat().st_size > MOST_BYTES:
+        raise _refusal(path, f"has {path.stat().st_size:,} bytes, more than {MOST_BYTES:,}")
+    elements: dict[str, dict[str, str]] = {}
+    units: dict[str, str] = {}
+    text: list[str] = []
+    parser = expat.ParserCreate()
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        elements[name] = attributes
+        if name == "grid_field":
+            units[attributes.get("name", "").upper()] = attributes.get("units", "")
+        parser.CharacterDataHandler = text.append if name == "grid_data" else None
+
+    def refuse(*_: Any) -> None:
+        raise _refusal(path, "declares a document type")
+
+    parser.StartElementHandler, parser.StartDoctypeDeclHandler = start, refuse
+    try:
+        parser.Parse(path.read_bytes(), True)
+        values = np.array("".join(text).split(), np.float64)
+    except (expat.ExpatError, ValueError, LookupError) as error:
+        raise _refusal(path, f"cannot be read ({error})") from error
+    if not units or not len(values) or len(values) % len(units):
+        raise _refusal(path, f"has {len(values):,} values of {len(units)} fields")
+    return elements, units, values.reshape(-1, len(units))
+
+
+def inspect_grid(path: str, legend: Legend | None = None) -> Inspection:
+    """Describe a grid.xml for `check`, which has no labels. Errors: InputError for other XML."""
+    grid = ShakeMapGrid.read(path)
+    result = Inspection(path, "ShakeMap", grid=grid.layer(grid.shaking[0]).grid)
+    names = ("event_description", "magnitude", "event_timestamp")
+    result.facts["event"] = ", ".join(grid.event[name] for name in names if name in grid.event)
+    for name in grid.shaking:
+        values, unit = grid.fields[name]
+        result.facts[name] = f"{np.nanmin(values):g} to {np.nanmax(values):g} {unit}"
+    result.facts["use"] = f"deepnets4eo damage … --prior shakemap={path}"
+    return result
