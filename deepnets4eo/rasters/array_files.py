@@ -27,7 +27,8 @@ from deepnets4eo.formats.array_files import ArrayReference, ImageArray, open_arr
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.band_subset import subset_bands
-from deepnets4eo.rasters.sources import FileSource, Read, Source, check_gdal_type, rasterio_crs
+from deepnets4eo.rasters.datasets import Read, check_gdal_type, rasterio_crs
+from deepnets4eo.rasters.sources import FileSource, Source
 from deepnets4eo.rasters.values import StoredValues, check_stated, storable_nodata, valid_values
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,7 @@ import copy
 import math
 import os
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,14 +19,9 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pyproj import CRS
-from pyproj.exceptions import ProjError
-from rasterio.dtypes import check_dtype
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.io import DatasetReader, MemoryFile
-from rasterio.transform import guard_transform
 from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.cards.embedding import EmbeddingCard
 from deepnets4eo.errors import GridError, InputError
@@ -35,10 +29,19 @@ from deepnets4eo.formats.rasters import READ_ERRORS, open_raster, rpc_advice
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, check_grid, only_one_placed, whole
 from deepnets4eo.rasters.band_subset import alpha_bands, as_power, false_alpha, subset_bands, without_alpha
+from deepnets4eo.rasters.datasets import (
+    Handles,
+    Read,
+    check_gdal_type,
+    dataset_grid,
+    description_errors,
+    pyproj_crs,
+    rasterio_crs,
+    read_dataset,
+    straighten,
+)
 from deepnets4eo.rasters.mosaic import MARK, find_tiles, mosaic_vrt, stack_files, stack_vrt
-from deepnets4eo.rasters.plane_crs import PLAIN_METRES, PLANE, flat_crs
 from deepnets4eo.rasters.values import (
-    Nodata,
     StoredValues,
     check_stated,
     common_nodata,
@@ -53,31 +56,6 @@ WARP_TOLERANCE_PX = 0.02  # GDAL's default of 0.125 px would show in sub-pixel r
 FINER = 16  # times as many pixels as are asked for are read at most where an image is averaged down before it is warped
 PLAIN_CRS = "EPSG:3857"  # stands in where neither side has a CRS: pixels are warped as plane coordinates
 FLIP = Affine.scale(1, -1)  # GDAL takes an identity transform for none; flipped, it is one
-
-Read = tuple[NDArray[Any], NDArray[np.bool_]]
-
-
-def read_dataset(
-    dataset: DatasetReader,
-    window: Window | None,
-    bands: Sequence[int],
-    nodata: Nodata,
-    shape: tuple[int, int] | None = None,
-) -> Read:
-    """Values (C, h, w) of a window, or averaged down to `shape`, and which pixels are valid; `nodata`: one, or one a band."""
-    part = None if window is None else RasterioWindow(window.col, window.row, window.width, window.height)
-    how: dict[str, Any] = {"window": part}
-    if shape is not None:
-        how |= {"out_shape": (len(bands), *shape), "resampling": Resampling.average}
-    data = dataset.read(list(bands), **how)
-    valid = valid_values(data, nodata)
-    mask_how = how | ({"out_shape": shape, "resampling": Resampling.nearest} if shape is not None else {})
-    roles = list(dataset.colorinterp)
-    if ColorInterp.alpha in roles:
-        valid &= dataset.read(roles.index(ColorInterp.alpha) + 1, **mask_how) > 0
-    if MaskFlags.per_dataset in dataset.mask_flag_enums[0] and MaskFlags.alpha not in dataset.mask_flag_enums[0]:
-        valid &= dataset.read_masks(1, **mask_how) > 0
-    return data, valid
 
 
 class Source(Protocol):
@@ -160,14 +138,6 @@ class ArraySource:
         return subset_bands(open_raster(self._file.name), bands or self.bands)
 
 
-def check_gdal_type(dtype: np.dtype[Any], name: str) -> None:
-    """Refuse a type of values that GDAL, which warps and reduces rasters, does not have."""
-    if not check_dtype(dtype.name):
-        raise InputError(
-            f"{name} holds {dtype.name}, which cannot be warped or reduced. Convert it first, for example to float32."
-        )
-
-
 class FileSource:
     """A raster file, a URL, or a mosaic of tiles through a VRT made in memory. Sent to another process, it is opened anew there."""
 
@@ -176,7 +146,7 @@ class FileSource:
         self._open_again = partial(FileSource, name, _from_anywhere(target), paths, nodata)
         self._target, self._handles = target, Handles()
         self._translated: MemoryFile | None = None
-        with _description_errors(name), self._handles.lend(self.open_dataset) as dataset:
+        with description_errors(name), self._handles.lend(self.open_dataset) as dataset:
             self._describe(dataset, nodata)
             if self.unmasked_bands or self.complex:
                 text = as_power(dataset) if self.complex else without_alpha(dataset)
@@ -216,7 +186,7 @@ class FileSource:
         self.stored_values = list(stated_values(dataset, self.name))
         if card is not None:
             self.with_card(card)
-        self.grid, self.place_advice, self.height_crs = _grid(dataset), rpc_advice(dataset), pyproj_crs(dataset)
+        self.grid, self.place_advice, self.height_crs = dataset_grid(dataset), rpc_advice(dataset), pyproj_crs(dataset)
         check_grid(self.grid, self.name)
 
     @classmethod
@@ -318,7 +288,7 @@ class FileSource:
         if bands is None and crooked and common_nodata(dataset.nodatavals) is None:
             bands = dataset.indexes
         dataset = dataset if bands is None else subset_bands(dataset, bands)
-        return _straighten(dataset) if crooked else dataset
+        return straighten(dataset) if crooked else dataset
 
 
 def _cause(name: str) -> str:
@@ -506,70 +476,3 @@ def same_grid(a: Grid, b: Grid) -> bool:
         return False
     corners = np.array([(0.0, 0.0), (a.shape[1], 0), (0, a.shape[0])])
     return bool((np.abs(apply_affine(~a.affine * b.affine, corners) - corners) < 1e-3).all())
-
-
-@contextmanager
-def _description_errors(name: str) -> Iterator[None]:
-    """Turn what a file's own texts, CRS and types may raise into an InputError that names it."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (*READ_ERRORS, ProjError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{name} is damaged, or described in a way that cannot be read: {error}. Check it with gdalinfo."
-        ) from error
-
-
-def _straighten(dataset: DatasetReader) -> DatasetReader:
-    """A raster with ground control points alone, warped to a regular grid."""
-    _, crs = dataset.gcps
-    # without a transform: with one, WarpedVRT uses that of the pixels and leaves out the points
-    return WarpedVRT(dataset, crs=crs, add_alpha=dataset.nodata is None)
-
-
-def _grid(dataset: DatasetReader) -> Grid:
-    return GeoBox((dataset.height, dataset.width), guard_transform(dataset.transform), _crs_text(dataset))
-
-
-def _crs_text(dataset: DatasetReader) -> str | None:
-    crs = pyproj_crs(dataset)
-    if crs is not None and crs.is_engineering and crs.name == PLANE:
-        return PLAIN_METRES  # GeoTIFFs keep its name and unit alone
-    flat = flat_crs(crs)
-    return None if crs is None else dataset.crs.to_string() if flat is crs else flat.to_wkt()
-
-
-def pyproj_crs(dataset: DatasetReader) -> CRS | None:
-    """The CRS that a file states, with what its heights refer to."""
-    return CRS.from_user_input(dataset.crs.to_string()) if dataset.crs else None
-
-
-def rasterio_crs(grid: Grid) -> str | None:
-    return grid.crs.to_wkt() if grid.crs is not None else None
-
-
-class Handles:
-    """Handles of one source; as many are open as threads have read it at once. None of them goes to another process."""
-
-    def __init__(self) -> None:
-        self._idle: list[DatasetReader] = []
-        self._process, self._inherited = os.getpid(), list[list[DatasetReader]]()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Handles, ()
-
-    @contextmanager
-    def lend(self, open_dataset: Callable[[], DatasetReader]) -> Iterator[DatasetReader]:
-        """Lend a handle that no other thread uses within the `with` block; a new one is opened where all are lent."""
-        if os.getpid() != self._process:  # a forked process shares the position in the files of handles it inherited
-            self._process, self._inherited, self._idle = os.getpid(), [*self._inherited, self._idle], []
-        idle = self._idle
-        try:
-            handle = idle.pop()
-        except IndexError:  # not looked up before: another thread may take the last one in between
-            handle = open_dataset()
-        try:
-            yield handle
-        finally:
-            idle.append(handle)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters.sources import Source
 from deepnets4eo.tiling.sampling import spread_windows
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,9 @@ BYTE = 255
 FLAT = 1e-6  # of the size of values, up to 1: a smaller spread is rounding
 SMALL = 1e-4  # deviation below which values are rounded to more digits
 RANGE_SHRUNK = 50.0  # 0–1 where training had 0–255, but not a dark scene
+_RANGES: WeakKeyDictionary[Source, dict[tuple[int, ...], list[float]]] = (
+    WeakKeyDictionary()
+)  # by what is read of a source
 
 
 @dataclass(frozen=True)
@@ -237,6 +242,16 @@ def _probe(layer: Layer, *, probe_px: int = PROBE_PX, probe_values: int = PROBE_
     return np.concatenate(pixels, axis=1)
 
 
+def _range(layer: Layer, pixels: NDArray[np.float64] | None = None) -> list[float]:
+    """Between which values nearly all of `_probe` lie, by default read for it; [] without any. Each layer is looked at once."""
+    known = _RANGES.setdefault(layer.reader, {})
+    key = layer.reads_stored, *layer.bands
+    if key not in known:
+        pixels = _probe(layer) if pixels is None else pixels
+        known[key] = np.percentile(pixels, (1, 99)).tolist() if pixels.size else []
+    return known[key]
+
+
 def _measure_layer(scenes: Sequence[Scene], name: str, units: str, far_spans: float) -> LayerInput:
     layers = []
     for scene in scenes:
@@ -253,7 +268,7 @@ def _measure_layer(scenes: Sequence[Scene], name: str, units: str, far_spans: fl
         )
     means, deviations = zip(*(_mean_and_deviation(band, far_spans) for band in pixels), strict=True)
     mean, std = np.array(means), np.array(deviations)
-    low, high = np.percentile(pixels, (1, 99))
+    low, high = _range(layers[0], pixels) if len(layers) == 1 else np.percentile(pixels, (1, 99))
     mean_rounded, std_rounded = scaling_of(mean, std)
     return LayerInput(
         bands=tuple(layers[0].band_names),
@@ -297,10 +312,10 @@ def name_problems(source: str, expected: Sequence[str], names: Sequence[str]) ->
 
 
 def _check_range(source: str, expected: LayerInput, layer: Layer) -> list[str]:
-    pixels = _probe(layer)
-    if not pixels.size:
+    ends = _range(layer)
+    if not ends:
         return []
-    low, high = np.percentile(pixels.ravel(), (1, 99), overwrite_input=True)
+    low, high = ends
     span = max(expected.high - expected.low, 1e-9)
     too_wide = high > expected.high + RANGE_FACTOR * span or low < expected.low - RANGE_FACTOR * span
     other_type = str(layer.dtype) != expected.dtype

@@ -1,0 +1,145 @@
+"""Open GDAL datasets: their grid, windows of them or all of them averaged down, handles that threads lend, what may go wrong.
+
+Refuses files whose own words cannot be read, and types that GDAL lacks.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from pyproj import CRS
+from pyproj.exceptions import ProjError
+from rasterio.dtypes import check_dtype
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.io import DatasetReader
+from rasterio.transform import guard_transform
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as RasterioWindow
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.formats.rasters import READ_ERRORS
+from deepnets4eo.grid import Grid, Window, blocks
+from deepnets4eo.rasters.plane_crs import PLAIN_METRES, PLANE, flat_crs
+from deepnets4eo.rasters.values import Nodata, valid_values
+
+STRIP_ROWS = 256  # of a file that are averaged at once: GDAL would decode all of it anew for each band
+
+Read = tuple[NDArray[Any], NDArray[np.bool_]]
+
+
+def read_dataset(
+    dataset: DatasetReader,
+    window: Window | None,
+    bands: Sequence[int],
+    nodata: Nodata,
+    shape: tuple[int, int] | None = None,
+) -> Read:
+    """Values (C, h, w) of a window, or averaged down to `shape`, and which pixels are valid; `nodata`: one, or one a band."""
+    part = None if window is None else RasterioWindow(window.col, window.row, window.width, window.height)
+    how: dict[str, Any] = {"window": part}
+    if shape is not None:
+        how |= {"out_shape": (len(bands), *shape), "resampling": Resampling.average}
+    data = dataset.read(list(bands), **how) if part or shape is None else _averaged(dataset, bands, shape)
+    valid = valid_values(data, nodata)
+    mask_how = how | ({"out_shape": shape, "resampling": Resampling.nearest} if shape is not None else {})
+    roles = list(dataset.colorinterp)
+    if ColorInterp.alpha in roles:
+        valid &= dataset.read(roles.index(ColorInterp.alpha) + 1, **mask_how) > 0
+    if MaskFlags.per_dataset in dataset.mask_flag_enums[0] and MaskFlags.alpha not in dataset.mask_flag_enums[0]:
+        valid &= dataset.read_masks(1, **mask_how) > 0
+    return data, valid
+
+
+def _averaged(dataset: DatasetReader, bands: Sequence[int], shape: tuple[int, int]) -> NDArray[Any]:
+    """All of a dataset (C, *shape), averaged down; a file strip by strip where whole rows make whole rows, the same values."""
+    plain = dataset.driver != "VRT" and not dataset.overviews(1)
+    common = math.gcd(dataset.height, shape[0]) if plain else 1
+    fine, coarse = dataset.height // common, shape[0] // common
+    strips = []
+    for part in blocks((common, 1), -(-STRIP_ROWS // fine)):
+        window = RasterioWindow(0, part.row * fine, dataset.width, part.height * fine)
+        strip = (len(bands), part.height * coarse, shape[1])
+        strips.append(dataset.read(list(bands), window=window, out_shape=strip, resampling=Resampling.average))
+    return np.concatenate(strips, axis=1)
+
+
+def check_gdal_type(dtype: np.dtype[Any], name: str) -> None:
+    """Refuse a type of values that GDAL, which warps and reduces rasters, does not have."""
+    if not check_dtype(dtype.name):
+        raise InputError(
+            f"{name} holds {dtype.name}, which cannot be warped or reduced. Convert it first, for example to float32."
+        )
+
+
+@contextmanager
+def description_errors(name: str) -> Iterator[None]:
+    """Turn what a file's own texts, CRS and types may raise into an InputError that names it."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (*READ_ERRORS, ProjError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{name} is damaged, or described in a way that cannot be read: {error}. Check it with gdalinfo."
+        ) from error
+
+
+def straighten(dataset: DatasetReader) -> DatasetReader:
+    """A raster with ground control points alone, warped to a regular grid."""
+    _, crs = dataset.gcps
+    # without a transform: with one, WarpedVRT uses that of the pixels and leaves out the points
+    return WarpedVRT(dataset, crs=crs, add_alpha=dataset.nodata is None)
+
+
+def dataset_grid(dataset: DatasetReader) -> Grid:
+    return GeoBox((dataset.height, dataset.width), guard_transform(dataset.transform), _crs_text(dataset))
+
+
+def _crs_text(dataset: DatasetReader) -> str | None:
+    crs = pyproj_crs(dataset)
+    if crs is not None and crs.is_engineering and crs.name == PLANE:
+        return PLAIN_METRES  # GeoTIFFs keep its name and unit alone
+    flat = flat_crs(crs)
+    return None if crs is None else dataset.crs.to_string() if flat is crs else flat.to_wkt()
+
+
+def pyproj_crs(dataset: DatasetReader) -> CRS | None:
+    """The CRS that a file states, with what its heights refer to."""
+    return CRS.from_user_input(dataset.crs.to_string()) if dataset.crs else None
+
+
+def rasterio_crs(grid: Grid) -> str | None:
+    return grid.crs.to_wkt() if grid.crs is not None else None
+
+
+class Handles:
+    """Handles of one source; as many are open as threads have read it at once. None of them goes to another process."""
+
+    def __init__(self) -> None:
+        self._idle: list[DatasetReader] = []
+        self._process, self._inherited = os.getpid(), list[list[DatasetReader]]()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Handles, ()
+
+    @contextmanager
+    def lend(self, open_dataset: Callable[[], DatasetReader]) -> Iterator[DatasetReader]:
+        """Lend a handle that no other thread uses within the `with` block; a new one is opened where all are lent."""
+        if os.getpid() != self._process:  # a forked process shares the position in the files of handles it inherited
+            self._process, self._inherited, self._idle = os.getpid(), [*self._inherited, self._idle], []
+        idle = self._idle
+        try:
+            handle = idle.pop()
+        except IndexError:  # not looked up before: another thread may take the last one in between
+            handle = open_dataset()
+        try:
+            yield handle
+        finally:
+            idle.append(handle)
