@@ -9,7 +9,6 @@ from deepnets4eo.points.views.surface import (
     LOWEST,
     drawn_positions,
     normal_disagreement,
-    principal_axes,
     surface_attributes,
 )
 
@@ -30,16 +29,6 @@ def test_normals_and_noise_are_those_of_eigenvectors(cloud, monkeypatch):
         assert abs(made.normal[point] @ axes[:, 0]) == pytest.approx(1, abs=1e-5)
         assert made.noise[point] == pytest.approx(variances[0] / variances[2], abs=1e-6)
         assert made.verticality[point] == pytest.approx(np.arccos(abs(axes[2, 0])) / (np.pi / 2), abs=1e-4)
-
-
-def test_principal_axes_of_random_matrices_are_those_of_numpy():
-    halves = np.random.default_rng(1).normal(size=(500, 3, 3))
-    matrices = halves @ halves.transpose(0, 2, 1)
-    entries = matrices[:, (0, 1, 2, 0, 0, 1), (0, 1, 2, 1, 2, 2)].T
-    variances, axes = principal_axes(entries)
-    expected, vectors = np.linalg.eigh(matrices)
-    np.testing.assert_allclose(variances, expected, atol=1e-9 * expected.max())
-    np.testing.assert_allclose(np.abs((axes * vectors[:, :, 0]).sum(axis=1)), 1, atol=1e-6)
 
 
 def test_a_wall_is_upright_a_floor_flat_and_a_bush_rough():
