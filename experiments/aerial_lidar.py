@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from places.building_validation import Verdict, validate_buildings
 from places.view_rows import SMOKE, TRIANGLES, train_views
 from script import add_smoke, plain_errors, require_files, title_of
 
@@ -46,9 +47,7 @@ from deepnets4eo.points.features import (
     FeatureLabeller,
     FeatureOptions,
     RuleLabeller,
-    Verdict,
     point_features,
-    validate_buildings,
 )
 from deepnets4eo.points.features.labeller import PointSamples
 from deepnets4eo.points.files import open_cloud

@@ -3,14 +3,11 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
-    "Verdict": "deepnets4eo.points.features.building_validation",
     "FeatureLabeller": "deepnets4eo.points.features.labeller",
     "FeatureOptions": "deepnets4eo.points.features.options",
     "RuleLabeller": "deepnets4eo.points.features.rules",
-    "ValidationOptions": "deepnets4eo.points.features.building_validation",
     "feature_names": "deepnets4eo.points.features.options",
     "point_features": "deepnets4eo.points.features.eigenfeatures",
-    "validate_buildings": "deepnets4eo.points.features.building_validation",
 }
 
 __all__ = list(_HOMES)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import shapely
+from places.building_validation import ValidationOptions, Verdict, validate_buildings
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points import PointCloud
-from deepnets4eo.points.features import ValidationOptions, Verdict, validate_buildings
 from deepnets4eo.points.features import neighbourhoods as module
 
 SURE, LEAST, NEVER, EVEN = 0.95, 0.35, 0.05, 0.5  # probabilities of a building; LEAST only confirms under a footprint
