@@ -32,8 +32,8 @@ ROLES = {
     "labels probabilities scores dsm dtm image pan colour infrared scene",
     "rasters": "images",
     "vector": "footprints areas clicks coverage",
-    "file": "points_pre points_post cloud vectors source rubble.pre rubble.post",
-    "files": "paths neighbour answers",
+    "file": "points_pre points_post cloud vectors source rubble.post",
+    "files": "paths neighbour answers rubble.pre",
     "folder": "run folder model masks series.source",
 }  # what stands behind a path, by the name of the parameter: the command line takes all of them as text
 TILED = {"pre", "post", "scene", "images"}  # rasters that may be a folder of tiles

@@ -21,13 +21,17 @@ def rubble(
     footprints: Annotated[str, typer.Option(help="Building outlines, any vector format.", show_default=False)],
     out: Out,
     pre: Annotated[
-        str | None, typer.Option(help="Heights before the event; without them, rubble is what is low and rough.")
+        list[str] | None,
+        typer.Option(
+            help="Heights before the event; without them, rubble is what is low and rough. Several, as DATE=FILE and the oldest "
+            "first, also write the history of each building; then POST may be DATE=FILE, too."
+        ),
     ] = None,
     options: RubbleOptions = RubbleOptions(),
     event: Event = None,
     also: Annotated[
         str | None,
-        typer.Option(metavar="FORMATS", help="Whether to write laz too, or none; by default it is written."),
+        typer.Option(metavar="FORMATS", help="Which of laz,cityjson to write too, or none; all by default."),
     ] = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
@@ -37,30 +41,38 @@ def rubble(
     \b
     deepnets4eo rubble post.laz --pre pre.laz --footprints footprints.gpkg --out rubble
     deepnets4eo rubble post.laz --footprints footprints.gpkg --set height_column=height_m --out rubble
-    deepnets4eo rubble dsm_post.tif --pre dsm_pre.tif --footprints footprints.gpkg --set least_loss_m=2.5 --out rubble"""
+    deepnets4eo rubble dsm_post.tif --pre dsm_pre.tif --footprints footprints.gpkg --set least_loss_m=2.5 --out rubble
+    deepnets4eo rubble 2023=c.laz --pre 2010=a.laz --pre 2016=b.laz --footprints footprints.gpkg --out rubble"""
     from deepnets4eo.damage import read_footprints
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.findings import count_of
     from deepnets4eo.outputs.input_files import check_not_inputs
-    from deepnets4eo.points import check_heights, debris_volumes, save_rubble
+    from deepnets4eo.points import check_heights, debris_history, debris_volumes, save_rubble
+    from deepnets4eo.points.rubble.history import parse_dated
     from deepnets4eo.points.rubble.products import ALSO, PRODUCTS, check_products, products_of_points
 
     about = EventInfo.parse(event or [])
-    check_not_inputs([out, *(out / name for name in PRODUCTS)], [post, pre, footprints])
+    dates, files = zip(*map(parse_dated, [*(pre or []), post]), strict=True)
+    *before, post = files
+    check_not_inputs([out, *(out / name for name in PRODUCTS)], [*files, footprints])
     further = check_products(ALSO if (chosen := formats(also)) is None else chosen)
     check_overwrite(out, overwrite=overwrite)
     outlines = read_footprints(
         footprints, layer=options.layer, id_column=options.id_column, assume_crs=options.footprints_crs
     )
-    check_heights(post, outlines, pre)
+    for earlier in before[:1] or [None]:
+        check_heights(post, outlines, earlier)
     if needing := products_of_points(post, further):
         echo(f"note: {', '.join(needing)} need points: not written, as {post} is a surface model.", err=True)
     if dry_run:
         echo(f"{count_of(len(outlines), 'building')} would be measured into {out}")
         return
     with output_lock(out), progress("rubble") as advance:
-        result = debris_volumes(post, outlines, pre, options, event=about, progress=advance)
+        if len(before) > 1:
+            result = debris_history(files, dates, outlines, options, event=about, progress=advance)
+        else:
+            result = debris_volumes(post, outlines, *(before or [None]), options, event=about, progress=advance)
         paths = save_rubble(result, out, post, also=further, overwrite=overwrite)
     show_result(result.headline(), *paths.values())
     end_with_findings(result.findings)

@@ -15,6 +15,7 @@ _HOMES = {
     "HeightSource": "deepnets4eo.points.rubble.surfaces",
     "check_heights": "deepnets4eo.points.rubble.job",
     "save_rubble": "deepnets4eo.points.rubble.products",
+    "debris_history": "deepnets4eo.points.rubble.history",
     "debris_volumes": "deepnets4eo.points.rubble.job",
     "RUBBLE_CLASS": "deepnets4eo.points.rubble.rubble_map",
     "PointLabeller": "deepnets4eo.points.labeller",

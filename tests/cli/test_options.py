@@ -450,6 +450,9 @@ def test_rubble(reach, tmp_path, monkeypatch) -> None:
         least_known_share=0.6, layer="l", footprints_crs="EPSG:4326",
     ))  # fmt: skip
     assert found.options["event"] == GIVEN
+    function, several = "deepnets4eo.points.debris_history", ["--pre", "2010=a.laz", "--pre", "b.laz"]
+    found = reach(function, "rubble", "2023-05-01=c.laz", *start[2:], *out, *several)
+    assert found.words == (("a.laz", "b.laz", "c.laz"), ("2010", "b", "2023-05-01"), ("f.gpkg", none), RubbleOptions())
 
 
 @pytest.mark.parametrize(

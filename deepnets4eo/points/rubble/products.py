@@ -15,13 +15,17 @@ from numpy.typing import NDArray
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite, write_json, write_text
 from deepnets4eo.jobs.scratch import hidden_folder, publish
+from deepnets4eo.outputs.event import iso_day
 from deepnets4eo.outputs.provenance import categories_qml, filled_qml, write_event, write_styles
 from deepnets4eo.outputs.safe_text import csv_text
 from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.rubble.cityjson import write_cityjson
+from deepnets4eo.points.rubble.history import write_history_page
 from deepnets4eo.points.rubble.rubble_map import (
+    HISTORY_MEANING,
     MEANING,
     RUBBLE_CLASS,
-    STATES,
+    STATE_COLOURS,
     SUBJECT,
     VEGETATION_CLASSES,
     RubbleMap,
@@ -32,15 +36,14 @@ from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
     import geopandas as gpd
+    import pandas as pd
 
     from deepnets4eo.points.files import CloudFile
 
-OF_POINTS = {"laz": "points.laz"}  # --also → file
-ALSO = tuple(OF_POINTS)
-PRODUCTS = ("rubble.gpkg", "rubble.csv", *OF_POINTS.values(), "manifest.json")
-STATE_COLOURS = dict(
-    zip(STATES, ((90, 160, 255), (255, 214, 64), (255, 60, 60), (255, 130, 220), (160, 160, 160)), strict=True)
-)
+POINTS, CITY = "points.laz", "buildings.city.json"
+FURTHER = {"laz": POINTS, "cityjson": CITY}  # --also → file
+ALSO = tuple(FURTHER)
+PRODUCTS = ("rubble.gpkg", "rubble.csv", *FURTHER.values(), "history.csv", "history.html", "manifest.json")
 DEBRIS_COLOUR = (150, 90, 40)
 SLACK_M = 0.5  # of points around the heights of a patch: terrain and heaps are not level
 
@@ -55,7 +58,7 @@ def check_products(also: Sequence[str]) -> tuple[str, ...]:
 
 def products_of_points(post: HeightSource, also: Sequence[str]) -> list[str]:
     """The files among further products that need points, where the heights are a surface model; none where they are points."""
-    return [] if is_of_points(post) else [OF_POINTS[name] for name in also]
+    return [POINTS] if "laz" in also and not is_of_points(post) else []
 
 
 def save_rubble(
@@ -69,7 +72,8 @@ def save_rubble(
     out_dir : the folder
     post : the heights after the event, as passed to `debris_volumes`
     also
-        Further products: "laz" (points.laz, all points of a file with the class of rubble; surface models have none).
+        Further products: "laz" (points.laz, all points of a file with the class of rubble; surface models have none),
+        "cityjson" (buildings.city.json, prisms of the height before the event with the columns as attributes).
     overwrite : whether products that are there already are replaced
 
     Returns
@@ -90,16 +94,37 @@ def save_rubble(
         names = ["rubble.gpkg", "rubble.csv"]
         _write_gpkg(rubble, hidden / "rubble.gpkg")
         table = rubble.buildings.drop(columns="geometry").assign(**rubble.event.columns)
-        rows = [list(table.columns), *table.astype(object).where(table.notna(), "").to_numpy().tolist()]
-        write_text(hidden / "rubble.csv", csv_text(rows))
+        write_text(hidden / "rubble.csv", csv_text(_rows(table)))
         if "laz" in also and heights.from_points and not isinstance(heights.cloud, PointCloud):
             about = [rubble.title, *rubble.event.lines] if rubble.event.lines else []
-            write_rubble_points(heights.cloud, rubble.rubble, hidden / "points.laz", about)
-            names.append("points.laz")
+            names.append(write_rubble_points(heights.cloud, rubble.rubble, hidden / POINTS, about).name)
+        if "cityjson" in also:
+            title = f"SYNTHETIC {rubble.title}" if rubble.synthetic else rubble.title
+            buildings = rubble.buildings
+            if rubble.history is not None:
+                heights_m = rubble.history.groupby("id").apply(
+                    lambda rows: dict(zip(rows["date"], rows["height_m"], strict=True))
+                )
+                buildings = buildings.assign(heights_m=buildings["id"].map(heights_m))
+            names.append(write_cityjson(buildings, hidden / CITY, title, _day(rubble)).name)
+        if rubble.history is not None:
+            write_text(hidden / "history.csv", csv_text(_rows(rubble.history)))
+            write_history_page(rubble, hidden / "history.html")
+            names += ["history.csv", "history.html"]
         write_json(hidden / "manifest.json", _manifest(rubble, names))
         names.append("manifest.json")
         publish(hidden, out_dir, names, obsolete=[name for name in PRODUCTS if name not in names])
     return {name: out_dir / name for name in names}
+
+
+def _day(rubble: RubbleMap) -> str | None:
+    """The day after the event, where it is known."""
+    day = iso_day(rubble.event.date_post)
+    return None if day is None else day.isoformat()
+
+
+def _rows(table: pd.DataFrame) -> list[list[Any]]:
+    return [list(table.columns), *table.astype(object).where(table.notna(), "").to_numpy().tolist()]
 
 
 def _write_gpkg(rubble: RubbleMap, path: Path) -> None:
@@ -120,7 +145,7 @@ def _manifest(rubble: RubbleMap, names: list[str]) -> dict[str, Any]:
         "totals": rubble.totals(),
         "fits": rubble.fits,
         "findings": [finding.to_dict() for finding in rubble.findings],
-        "columns": MEANING,
+        "columns": MEANING if rubble.history is None else MEANING | HISTORY_MEANING,
         "products": names,
     }
 

@@ -18,11 +18,15 @@ from deepnets4eo.outputs.findings import Finding, count_of
 
 if TYPE_CHECKING:
     import geopandas as gpd
+    import pandas as pd
 
 RUBBLE_CLASS = 70  # LAS 1.4 leaves the codes 64-255 to users; IGN has 64-67, so that both fit in one file
 STANDING, PARTLY, COLLAPSED, CLEARED = "standing", "partly-collapsed", "collapsed", "cleared"
 UNKNOWN = "not-assessed"
 STATES = (STANDING, PARTLY, COLLAPSED, CLEARED, UNKNOWN)
+STATE_COLOURS = dict(
+    zip(STATES, ((90, 160, 255), (255, 214, 64), (255, 60, 60), (255, 130, 220), (160, 160, 160)), strict=True)
+)
 # Heights show a roof that has come down, not its covering: standing is at best "no-damage", and no state is "minor-damage".
 GRADE_OF_STATE = {
     STANDING: "no-damage",
@@ -67,6 +71,7 @@ MEANING = {
     "damage": "the state as a grade of damage maps; heights do not show minor damage",
     "method": "pre_post or post_only",
 }
+HISTORY_MEANING = {"first_loss": "the first date at which the state is partly-collapsed, collapsed or cleared"}
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,7 @@ class RubbleMap:
     parameters : the options
     synthetic : whether the heights are made up
     event : what the map is of; every product has it
+    history : of several dates, a row for each building and date
     """
 
     buildings: gpd.GeoDataFrame
@@ -95,6 +101,7 @@ class RubbleMap:
     parameters: dict[str, Any] = field(default_factory=dict)
     synthetic: bool = False
     event: EventInfo = EventInfo()
+    history: pd.DataFrame | None = None
 
     @property
     def title(self) -> str:

@@ -1,0 +1,279 @@
+"""Buildings over more than two dates: heights, volumes and states by date, and the date of the first loss.
+
+Each date is compared with the first one, or with the one at which the building was new or first seen. Takes heights in the
+order of time; refuses dates that are not. Memory: that of a job of two dates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.files import write_text
+from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.outputs.findings import count_of
+from deepnets4eo.outputs.safe_text import fill_template
+from deepnets4eo.points.height_grid import NoHeightsError
+from deepnets4eo.points.rubble.job import debris_volumes
+from deepnets4eo.points.rubble.rubble_map import (
+    CLEARED,
+    COLLAPSED,
+    PARTLY,
+    STATE_COLOURS,
+    STATES,
+    UNKNOWN,
+    RubbleMap,
+    RubbleOptions,
+)
+from deepnets4eo.points.rubble.surfaces import WALL_M, HeightSource
+from deepnets4eo.version import __version__
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+    from deepnets4eo.footprints import Footprints
+
+DATED = re.compile(r"(\d{4}(?:-\d\d){0,2})=(.+)")
+GROWN_M = WALL_M  # rise of the mean height from which a building is new
+LOST = (PARTLY, COLLAPSED, CLEARED)
+VOLUMES = [f"{name}_{end}m3" for name in ("lost", "debris") for end in ("", "low_", "high_")]
+COLUMNS = ["id", "date", "compared_with", "height_m", "volume_m3", *VOLUMES, "known_share", "state", "damage"]
+MOST_SHOWN = 300  # buildings on the page, those that lost most first
+WIDTH, HEIGHT, MARGIN = 320, 110, 24  # of a drawing
+
+
+def parse_dated(text: str) -> tuple[str, str]:
+    """Return the date and the file of DATE=FILE; without a date the name of the file stands for it.
+
+    >>> parse_dated("2010-05=a/b.laz"), parse_dated("a/b.laz")
+    (('2010-05', 'a/b.laz'), ('b', 'a/b.laz'))
+    """
+    match = DATED.fullmatch(text)
+    return (match[1], match[2]) if match else (Path(text).stem, text)
+
+
+def debris_history(
+    heights: Sequence[HeightSource],
+    dates: Sequence[str],
+    footprints: str | Path | gpd.GeoDataFrame | Footprints,
+    options: RubbleOptions = RubbleOptions(),
+    *,
+    event: EventInfo = EventInfo(),
+    progress: Callable[[float], None] | None = None,
+) -> RubbleMap:
+    """Measure heights, losses and debris of every building at each date.
+
+    Parameters
+    ----------
+    heights : T sources of heights as `debris_volumes` takes them, in the order of time
+    dates : T names of the dates, such as 2016 or 2016-08-25
+    footprints : building outlines: any vector file, or a table with a CRS
+    options : how it is measured
+    event : what the map is of
+    progress : called with the share that is done, 0–1
+
+    Returns
+    -------
+    The map of the last date, with `history` and the column `first_loss`.
+
+    Raises
+    ------
+    InputError
+        Fewer than two dates, another number of names, or dates that are not in the order of time; else as `debris_volumes`.
+    GridError, NoHeightsError
+        As `debris_volumes`, for the first date with any other.
+    """
+    from deepnets4eo.footprints import read_footprints
+
+    _check_dates(heights, dates)
+    outlines = read_footprints(
+        footprints, layer=options.layer, id_column=options.id_column, assume_crs=options.footprints_crs
+    )
+    last, pairs = len(heights) - 1, len(heights) * (len(heights) - 1) // 2
+    start = np.zeros(len(outlines), np.int64)  # the date that later ones are compared with
+    parts, maps, done = [], dict[int, RubbleMap](), 0
+    for first in range(last):
+        rows = np.flatnonzero(start == first)
+        for later in range(first + 1, last + 1):
+            done += 1
+            if (
+                not len(rows)
+                or (result := _compare(heights, (first, later), _subset(outlines, rows), options, event)) is None
+            ):
+                continue
+            parts.append(result.buildings.assign(row=rows, first=first, later=later))
+            grown = _grown(result.buildings) & (start[rows] == first)
+            start[rows[grown]] = later
+            if later == last:
+                maps[first] = result
+            if progress is not None:
+                progress(done / pairs)
+        if len(rows):
+            start[rows[~_ever_seen(parts, rows, first)]] = first + 1
+    table = pd.concat(parts)
+    table = table.drop_duplicates(["row", "later"], keep="last")
+    return _joined(table, maps, outlines, dates)
+
+
+def _check_dates(heights: Sequence[HeightSource], dates: Sequence[str]) -> None:
+    if len(heights) < 2 or len(dates) != len(heights) or len(set(dates)) < len(dates):
+        raise InputError(
+            f"{len(heights)} sources of heights have the dates {', '.join(dates)}; expected two or more, each with a date of its own. "
+            "Write --pre DATE=FILE."
+        )
+    if all(DATED.fullmatch(f"{day}=file") for day in dates) and list(dates) != sorted(dates):
+        raise InputError(
+            f"the dates are {', '.join(dates)}; expected the oldest first. Give them in the order of time."
+        )
+
+
+def _compare(
+    heights: Sequence[HeightSource],
+    pair: tuple[int, int],
+    outlines: Footprints,
+    options: RubbleOptions,
+    event: EventInfo,
+) -> RubbleMap | None:
+    """The map of a pair of dates; None where some buildings alone are compared, and none of them has heights."""
+    try:
+        return debris_volumes(heights[pair[1]], outlines, heights[pair[0]], options, event=event)
+    except (GridError, NoHeightsError):
+        if pair[0] == 0:
+            raise
+        return None
+
+
+def _subset(outlines: Footprints, rows: NDArray[np.int64]) -> Footprints:
+    attributes = None if outlines.attributes is None else outlines.attributes.iloc[rows].reset_index(drop=True)
+    return replace(outlines, frame=outlines.frame.iloc[rows].reset_index(drop=True), attributes=attributes, pixels=None)
+
+
+def _height_m(table: pd.DataFrame) -> pd.Series[float]:
+    """(N,) mean heights above the terrain at the later date."""
+    return table["height_pre_m"] - table["roof_height_loss_m"]
+
+
+def _grown(table: pd.DataFrame) -> NDArray[np.bool_]:
+    return (-table["roof_height_loss_m"] > GROWN_M).to_numpy()
+
+
+def _ever_seen(parts: list[Any], rows: NDArray[np.int64], first: int) -> NDArray[np.bool_]:
+    """(n,) whether the first date of a comparison has heights of each building; those that grew are compared anew anyway."""
+    own = pd.concat([part for part in parts if part["first"].iloc[0] == first] or parts[:1])
+    return np.isin(rows, own.loc[own["height_pre_m"].notna(), "row"])
+
+
+def _joined(table: pd.DataFrame, maps: dict[int, RubbleMap], outlines: Footprints, dates: Sequence[str]) -> RubbleMap:
+    """The map of the last date with the history of all."""
+    history = _history(table, outlines.frame["id"].to_numpy(), dates)
+    lost = history[history["state"].isin(LOST)].drop_duplicates("id").set_index("id")["date"]
+    whole = maps[0]
+    buildings = whole.buildings.copy()
+    final = table[table["later"] == len(dates) - 1].set_index("row")
+    for name in final.columns.intersection(buildings.columns):
+        buildings.loc[final.index, name] = final[name]
+    buildings["first_loss"] = buildings["id"].map(lost)
+    own = final["first"].reindex(range(len(buildings)))
+    patches = [part.rubble[part.rubble["id"].isin(buildings["id"][own == first])] for first, part in maps.items()]
+    return replace(
+        whole, buildings=buildings, rubble=pd.concat(patches, ignore_index=True), history=history,
+        inputs=whole.inputs | {"dates": ", ".join(dates)},
+    )  # fmt: skip
+
+
+def _history(table: pd.DataFrame, ids: NDArray[Any], dates: Sequence[str]) -> pd.DataFrame:
+    """One row a building and date, in their orders; the date that others are compared with has a height and a volume alone."""
+    names = np.array(dates, object)
+    later = table.assign(height_m=_height_m(table), compared_with=names[table["first"]], at=table["later"])
+    starts = table.sort_values("later").drop_duplicates(["row", "first"])
+    starts = starts[["row", "area_m2"]].assign(at=starts["first"], height_m=starts["height_pre_m"])
+    every = pd.concat([later[later["height_m"].notna()], starts[starts["height_m"].notna()]])
+    every = every.drop_duplicates(["row", "at"]).set_index(["row", "at"])
+    every = every.reindex(pd.MultiIndex.from_product([range(len(ids)), range(len(dates))], names=["row", "at"]))
+    row, at = (every.index.get_level_values(name) for name in ("row", "at"))
+    every["id"], every["date"] = ids[row], names[at]
+    every["volume_m3"] = every["area_m2"] * every["height_m"].clip(lower=0)
+    every.loc[every["height_m"].isna(), ["state", "damage"]] = UNKNOWN
+    return every[COLUMNS].reset_index(drop=True)
+
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>%%TITLE%%</title><style>
+body { font: 14px/1.45 system-ui, sans-serif; color: #16202c; background: #f6f7f9; max-width: 1240px; margin: 0 auto; padding: 16px; }
+table { border-collapse: collapse; margin: 12px 0; } th, td { padding: 3px 10px; text-align: right; border-bottom: 1px solid #d9dee6; }
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(340px, 1fr)); gap: 12px; }
+article { background: #fff; border: 1px solid #d9dee6; border-radius: 8px; padding: 10px; break-inside: avoid; } h2 { font-size: 15px; margin: 0; }
+p { color: #566273; margin: 4px 0; } polyline { fill: none; stroke: #566273; } text { font-size: 10px; fill: #566273; text-anchor: middle; }
+</style></head><body><h1>%%TITLE%%</h1><p>%%ABOUT%%</p>%%TABLE%%<main>%%BUILDINGS%%</main><footer><p>deepnets4eo %%VERSION%%</p></footer></body></html>
+"""
+
+
+def write_history_page(rubble: RubbleMap, path: Path) -> Path:
+    """Write a page without scripts: sums by date, and each building over its dates, those that lost most first. Raises
+    OutputError where it cannot be written."""
+    history = rubble.history
+    assert history is not None, "the map has several dates"
+    order = rubble.buildings["lost_m3"].fillna(-1).sort_values(ascending=False, kind="stable").index[:MOST_SHOWN]
+    of_building = dict(list(history.groupby("id", sort=False)))
+    cards = [_card(rubble.buildings.loc[row], of_building[rubble.buildings.loc[row, "id"]]) for row in order]
+    shown = "" if len(order) == len(rubble.buildings) else f"; the {len(order)} that lost most are below"
+    about = f"{count_of(len(rubble.buildings), 'building')}{shown}. Heights are means above the terrain; volumes have 95 % intervals."
+    parts = {
+        "TITLE": escape(f"{'SYNTHETIC ' if rubble.synthetic else ''}{rubble.title}: buildings by date"),
+        "ABOUT": escape("; ".join(f"{name}: {text}" for name, text in rubble.event.facts) + ". " * bool(rubble.event.facts) + about),
+        "TABLE": _sums(history),
+        "BUILDINGS": "\n".join(cards),
+        "VERSION": escape(__version__),
+    }  # fmt: skip
+    return write_text(path, fill_template(PAGE, parts))
+
+
+def _sums(history: pd.DataFrame) -> str:
+    """A table of the number of buildings by state, and of volumes, by date."""
+    heads = ["date", "volume, m³", "lost, m³", "debris, m³", *STATES]
+    rows = [
+        [escape(str(day)), *(f"{of_date[name].sum():,.0f}" for name in ("volume_m3", "lost_m3", "debris_m3"))]
+        + [str(int((of_date["state"] == state).sum())) for state in STATES]
+        for day, of_date in history.groupby("date", sort=False)
+    ]  # fmt: skip
+    lines = [
+        "".join(f"<th>{head}</th>" for head in heads),
+        *("".join(f"<td>{cell}</td>" for cell in row) for row in rows),
+    ]
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def _card(building: pd.Series[Any], dates: pd.DataFrame) -> str:
+    """One building: its heights over the dates, and what the last date shows."""
+    loss = "no loss seen" if pd.isna(building["first_loss"]) else f"first loss {building['first_loss']}"
+    text = "" if pd.isna(building["lost_m3"]) else (
+        f"lost {building['lost_m3']:,.0f} m³ ({building['lost_low_m3']:,.0f} to {building['lost_high_m3']:,.0f}), "
+        f"debris {building['debris_m3']:,.0f} m³"
+    )  # fmt: skip
+    top = max(float(dates["height_m"].max()), 1.0) if dates["height_m"].notna().any() else 1.0
+    x = MARGIN + np.linspace(0, WIDTH - 2 * MARGIN, len(dates))
+    y = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * dates["height_m"].clip(lower=0).to_numpy(float) / top
+    known = np.isfinite(y)
+    line = " ".join(f"{right:.1f},{down:.1f}" for right, down in zip(x[known], y[known], strict=True))
+    marks = [
+        f'<text x="{right:.1f}" y="{HEIGHT - 4}">{escape(str(day))}</text>'
+        for right, day in zip(x, dates["date"], strict=True)
+    ]
+    for row in np.flatnonzero(known):
+        colour = STATE_COLOURS.get(dates["state"].iloc[row], (22, 32, 44))
+        marks.append(f'<circle cx="{x[row]:.1f}" cy="{y[row]:.1f}" r="5" fill="rgb{colour}"/>')
+        marks.append(f'<text x="{x[row]:.1f}" y="{y[row] - 8:.1f}">{dates["height_m"].iloc[row]:.1f} m</text>')
+    return (
+        f"<article><h2>{escape(str(building['id']))}: {escape(str(building['state']))}, {escape(loss)}</h2>"
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Height by date"><polyline points="{line}"/>{"".join(marks)}</svg>'
+        f"<p>{text}</p></article>"
+    )

@@ -1,0 +1,189 @@
+"""Made-up houses over four dates: heights, first loss and volumes by date are those of geometry; prisms of CityJSON close."""
+
+import csv
+import json
+from collections import Counter
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from geotiff import write_geotiff
+
+from deepnets4eo.cli.main import main
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.points import RubbleOptions, debris_history
+from deepnets4eo.points.rubble.cityjson import write_cityjson
+from deepnets4eo.points.rubble.history import parse_dated
+from deepnets4eo.rasters.scene import Layer
+
+CRS = "EPSG:32633"
+LEFT, TOP, SIDE = 400_000.0, 5_800_080.0, 80
+DATES = ("2010", "2014", "2018-05", "2023")
+# left, bottom, right, top in metres, and the height at each date: stands; falls and is cleared; is built and falls; is first seen later
+HOUSES = {
+    "stands": (5, 5, 17, 15, (6, 6, 6, 6)),
+    "cleared": (45, 5, 59, 15, (5, 5, 1, 0)),
+    "new": (5, 45, 17, 57, (0, 8, 8, 1)),
+    "unseen": (45, 45, 55, 55, (None, 4, 4, 4)),
+}
+OPTIONS = RubbleOptions(align=False)
+
+
+def surface(date, seed=0):
+    """A surface model of 0.5 m on a slope of 5 %, with noise of 2 cm; heaps are rough."""
+    rng = np.random.default_rng([seed, date])
+    rows, cols = np.mgrid[: 2 * SIDE, : 2 * SIDE] / 2 + 0.25
+    x, y = cols, SIDE - rows
+    heights = 100 + 0.05 * x + rng.normal(0, 0.02, x.shape)
+    for left, bottom, right, top, levels in HOUSES.values():
+        inside = (x > left) & (x < right) & (y > bottom) & (y < top)
+        if levels[date] is None:
+            heights[inside] = np.nan
+        else:
+            heights[inside] += levels[date] + (levels[date] == 1) * rng.uniform(-0.4, 0.4, int(inside.sum()))
+    return heights.astype(np.float32)
+
+
+def layer(values):
+    from affine import Affine
+
+    from deepnets4eo.grid import Grid
+
+    return Layer.open(values, grid=Grid(values.shape, Affine(0.5, 0, LEFT, 0, -0.5, TOP), CRS), nodata=np.nan)
+
+
+@pytest.fixture(scope="module")
+def houses():
+    corner = np.array([LEFT, TOP - SIDE])
+    boxes = [shapely.box(*(corner + one[:2]), *(corner + one[2:4])) for one in HOUSES.values()]
+    return gpd.GeoDataFrame({"id": list(HOUSES)}, geometry=boxes, crs=CRS)
+
+
+@pytest.fixture(scope="module")
+def result(houses):
+    return debris_history([layer(surface(date)) for date in range(4)], DATES, houses, OPTIONS)
+
+
+def test_heights_by_date_are_those_of_the_houses(result):
+    history = result.history
+    assert len(history) == 16
+    for name, (*_, levels) in HOUSES.items():
+        own = history[history["id"] == name]
+        assert own["date"].tolist() == list(DATES)
+        np.testing.assert_allclose(own["height_m"], [np.nan if one is None else one for one in levels], atol=0.15)
+    stands = history[history["id"] == "stands"]
+    np.testing.assert_allclose(stands["volume_m3"], 12 * 10 * 6, rtol=0.03)
+
+
+def test_the_first_loss_is_that_of_the_first_date_with_one(result):
+    first = result.buildings.set_index("id")["first_loss"]
+    assert first["cleared"] == "2018-05"
+    assert first["new"] == "2023"
+    assert first[["stands", "unseen"]].isna().all()
+
+
+def test_states_and_volumes_by_date_are_against_the_first_or_the_date_that_is_new(result):
+    rows = result.history.set_index(["id", "date"])
+    assert [rows.loc[("cleared", day), "state"] for day in DATES[1:]] == ["standing", "collapsed", "cleared"]
+    assert rows.loc[("cleared", "2018-05"), "lost_m3"] == pytest.approx(14 * 10 * 4, rel=0.03)
+    assert rows.loc[("cleared", "2023"), "lost_m3"] == pytest.approx(14 * 10 * 5, rel=0.03)
+    assert rows.loc[("new", "2023"), "compared_with"] == "2014"
+    assert rows.loc[("new", "2023"), "lost_m3"] == pytest.approx(12 * 12 * 7, rel=0.03)
+    assert rows.loc[("new", "2014"), "state"] == "standing"
+    assert rows.loc[("unseen", "2010"), "state"] == "not-assessed"
+    assert rows.loc[("unseen", "2023"), ["compared_with", "state"]].tolist() == ["2014", "standing"]
+    last = result.buildings.set_index("id")
+    assert last["state"].to_dict() == {
+        "stands": "standing",
+        "cleared": "cleared",
+        "new": "collapsed",
+        "unseen": "standing",
+    }
+    assert set(result.rubble["id"]) == {"new"}
+
+
+def test_dates_out_of_order_and_twice_are_refused(houses):
+    heights = [layer(surface(0))] * 3
+    for dates, message in (
+        (("2010", "2009", "2023"), "the oldest first"), (("a", "a", "b"), "a date of its own"), (("a", "b"), "3 sources")
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            debris_history(heights, dates, houses, OPTIONS)
+    with pytest.raises(GridError, match="none of the 4 footprints"):
+        debris_history(heights, ("a", "b", "c"), houses.translate(9e4).to_frame("geometry"), OPTIONS)
+    assert parse_dated("no-date=a.tif") == ("no-date=a", "no-date=a.tif")
+
+
+def test_the_verb_writes_table_page_and_cityjson(houses, tmp_path, capsys):
+    from affine import Affine
+
+    for date in range(3):
+        transform = Affine(0.5, 0, LEFT, 0, -0.5, TOP)
+        write_geotiff(tmp_path / f"{date}.tif", surface(date), transform=transform, crs=CRS, nodata=np.nan)
+    houses.to_file(tmp_path / "houses.gpkg")
+    words = ["rubble", f"2018={tmp_path}/2.tif", "--pre", f"2010={tmp_path}/0.tif", "--pre", f"2014={tmp_path}/1.tif"]
+    out = tmp_path / "out"
+    assert main([*words, "--footprints", f"{tmp_path}/houses.gpkg", "--out", str(out), "--set", "align=no"]) == 0
+    rows = list(csv.DictReader((out / "history.csv").open(encoding="utf-8")))
+    assert [(row["id"], row["date"], row["state"]) for row in rows[3:6]] == [
+        ("cleared", "2010", ""), ("cleared", "2014", "standing"), ("cleared", "2018", "collapsed")
+    ]  # fmt: skip
+    page = (out / "history.html").read_text(encoding="utf-8")
+    assert "cleared: collapsed, first loss 2018" in page
+    assert page.count("<article>") == 4
+    assert "<script" not in page
+    city = json.loads((out / "buildings.city.json").read_text())
+    assert city["CityObjects"]["cleared"]["attributes"]["first_loss"] == "2018"
+    assert city["CityObjects"]["cleared"]["attributes"]["heights_m"]["2014"] == pytest.approx(5, abs=0.1)
+    named = json.loads((out / "manifest.json").read_text())["products"]
+    assert {"history.csv", "history.html", "buildings.city.json"} <= set(named)
+
+
+@pytest.fixture
+def court():
+    """A house around a court, a house of two wings, and one whose height is unknown."""
+    ring = shapely.box(10, 10, 30, 30).difference(shapely.box(16, 16, 24, 24))
+    wings = shapely.MultiPolygon([shapely.box(50, 10, 60, 20), shapely.box(70, 10, 80, 20)])
+    frame = gpd.GeoDataFrame(
+        {"id": ["court", "wings", "low"], "terrain_m": [7.25, 8, np.nan], "height_pre_m": [6.0, 3.5, 4.0]},
+        geometry=shapely.transform(np.array([ring, wings, shapely.box(0, 0, 5, 5)]), lambda xy: xy + (LEFT, TOP)), crs=CRS,
+    )  # fmt: skip
+    return frame.assign(state=["collapsed", "standing", "not-assessed"], lost_m3=[100.0, np.nan, np.nan])
+
+
+def test_cityjson_has_closed_prisms_whose_volume_is_that_of_the_buildings(court, tmp_path):
+    city = json.loads(write_cityjson(court, tmp_path / "a.city.json", "Rubble", "2023-02-06").read_text())
+    assert (city["type"], city["version"]) == ("CityJSON", "2.0")
+    assert city["metadata"] == {
+        "title": "Rubble", "referenceDate": "2023-02-06", "referenceSystem": "https://www.opengis.net/def/crs/EPSG/0/32633"
+    }  # fmt: skip
+    assert all(isinstance(step, int) for vertex in city["vertices"] for step in vertex)
+    xyz = np.array(city["vertices"]) * city["transform"]["scale"] + city["transform"]["translate"]
+    volumes = {}
+    for name, one in city["CityObjects"].items():
+        assert one["type"] == "Building"
+        assert all(
+            (solid["type"], solid["lod"], len(solid["boundaries"])) == ("Solid", "1", 1) for solid in one["geometry"]
+        )
+        volumes[name] = sum(signed_volume(solid["boundaries"][0], xyz) for solid in one["geometry"])
+    assert volumes == {"court": pytest.approx((400 - 64) * 6), "wings": pytest.approx(200 * 3.5), "low": 0}
+    assert len(city["CityObjects"]["wings"]["geometry"]) == 2
+    attributes = city["CityObjects"]["court"]["attributes"]
+    assert (attributes["conditionOfConstruction"], attributes["lost_m3"]) == ("ruin", 100)
+    assert city["CityObjects"]["wings"]["attributes"]["lost_m3"] is None
+    assert "conditionOfConstruction" not in city["CityObjects"]["low"]["attributes"]
+
+
+def signed_volume(shell, xyz):
+    """Volume of a shell whose faces are counterclockwise from outside; each edge is passed once in each direction."""
+    edges = Counter()
+    volume = 0.0
+    for face in shell:
+        for ring in face:
+            edges.update(zip(ring, [*ring[1:], ring[0]], strict=True))
+            corners = xyz[ring] - xyz[0]
+            for second, third in zip(corners[1:-1], corners[2:], strict=True):
+                volume += np.dot(corners[0], np.cross(second, third)) / 6
+    assert all(number == 1 and edges[end, start] == 1 for (start, end), number in edges.items())
+    return volume
