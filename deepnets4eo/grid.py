@@ -6,6 +6,7 @@ Pure functions, no input or output."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -20,9 +21,10 @@ from pyproj import Transformer
 from pyproj.exceptions import ProjError
 from shapely.errors import GEOSException, ShapelyError
 
-from deepnets4eo.errors import GridError
+from deepnets4eo.errors import GridError, InputError
 
 Grid = GeoBox
+Box = tuple[float, float, float, float]  # west, south, east, north
 
 REMEDY = "Correct it, e.g. with gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM and -a_srs."
 NO_CRS_REMEDY = "Assign the missing one, e.g. with gdal_translate -a_srs; an image that has only RPCs is put on the ground by gdalwarp -rpc."
@@ -245,6 +247,43 @@ def grow_shapes(grid: Grid, shapes: NDArray[Any], distance_m: float, pixel_m: fl
     grown = shapely.buffer(through(metres, shapely.force_2d(shapes), centres, origin), distance_m, quad_segs=4)
     back = np.asarray(np.linalg.inv(metres), float)
     return through(back, np.asarray(grown), origin, centres)
+
+
+def check_box(box: Sequence[float]) -> Box:
+    """Return west, south, east, north in degrees; InputError where they are none.
+
+    >>> check_box((36.1, 36.2, 36.0, 36.3))
+    Traceback (most recent call last):
+    deepnets4eo.errors.InputError: the box 36.1 36.2 36 36.3 is none: give west, south, east and north in degrees, west before east.
+    """
+    values = tuple(float(value) for value in box)
+    inside = len(values) == 4 and values[0] >= -180 and values[2] <= 180 and values[1] >= -90 and values[3] <= 90
+    if not (inside and values[0] < values[2] and values[1] < values[3]):
+        raise InputError(
+            f"the box {box_text(values)} is none: give west, south, east and north in degrees, west before east."
+        )
+    return values  # type: ignore[return-value]
+
+
+def box_text(box: Sequence[float]) -> str:
+    """Return the sides of a box as text."""
+    return " ".join(f"{value:g}" for value in box)
+
+
+def window_of_box(grid: Grid, box: Box, name: str) -> Window:
+    """Return the pixels of a grid that a box of degrees meets. Errors: GridError, naming what lies on the grid, for none."""
+    if grid.crs is None:
+        raise GridError(f"{name} has no CRS, so that it cannot be cropped to a box of degrees. {NO_CRS_REMEDY}")
+    frame = shapely.segmentize(shapely.box(*box), max(box[2] - box[0], box[3] - box[1]) / 16)
+    x, y = transformer("EPSG:4326", grid.crs).transform(*shapely.get_coordinates(frame).T)
+    pixels = apply_affine(~grid.affine, np.stack([x, y], axis=-1))
+    window = Window(0, 0, 0, 0)
+    if np.isfinite(pixels).all():
+        (left, top), (right, bottom) = np.floor(pixels.min(axis=0)), np.ceil(pixels.max(axis=0))
+        window = Window(int(top), int(left), int(bottom - top), int(right - left)).clip((grid.shape[0], grid.shape[1]))
+    if not (window.height and window.width):
+        raise GridError(f"{name} does not reach into the box {box_text(box)} (west, south, east, north). Check both.")
+    return window
 
 
 def transformer(source: Any, target: Any) -> Transformer:

@@ -100,16 +100,17 @@ def _parameter(words: list[str], parameter: Any) -> dict[str, Any]:
         else f"{_spaced(name)}: {FIRST_PART.split(help_text)[0]}"
     )
     kind, choices = _kind_and_choices(words, parameter)
+    required = parameter.required or (argument and words == ["damage"])  # a window takes images, no plan in their stead
     row = {
         "name": name,
         "flag": None if argument else parameter.opts[0],
         "kind": kind,
         "label": label,
         "help": _within_qgis(help_text),
-        "optional": not parameter.required,
-        "advanced": not argument and not parameter.required and name not in SHOWN,
+        "optional": not required,
+        "advanced": not argument and not required and name not in SHOWN,
     }
-    if argument and parameter.required and NOTHING in help_text:
+    if argument and required and NOTHING in help_text:
         row |= {"empty": "-", "optional": True}
     if isinstance(parameter.default, (str, int, float)):
         row["default"] = parameter.default

@@ -13,6 +13,7 @@ PACKAGE = ROOT / "deepnets4eo"
 CORE_PACKAGES = {
     "benchmark",
     "cards",
+    "catalogues",
     "display",
     "evaluation",
     "footprints",

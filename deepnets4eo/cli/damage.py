@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,16 +28,34 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import check_exist
 from deepnets4eo.outputs.event import EventInfo
 
+if TYPE_CHECKING:
+    from deepnets4eo.outputs.findings import Finding
+    from deepnets4eo.rasters.scene import Layer
+
 
 @with_options(FurtherInputs, Settings, ProductOptions)
 def damage(
-    pre: Annotated[str, typer.Argument(metavar="PRE", help="Image before the event, or - to assess from post alone.")],
-    post: Annotated[str, typer.Argument(metavar="POST", help="Image after the event: a raster or a folder of tiles.")],
-    footprints: Annotated[
+    pre: Annotated[
         str,
-        typer.Argument(metavar="FOOTPRINTS", help="Building outlines, any vector format; or - to find them in PRE."),
+        typer.Argument(
+            metavar="PRE", help="Image before the event, or - to assess from post alone; or a plan of `find`."
+        ),
     ],
     out: Out,
+    post: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="POST", help="Image after the event: a raster or a folder of tiles.", show_default=False
+        ),
+    ] = None,
+    footprints: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FOOTPRINTS",
+            help="Building outlines, any vector format; or - to find them in PRE.",
+            show_default=False,
+        ),
+    ] = None,
     further: FurtherInputs = FurtherInputs(),
     settings: Settings = Settings(),
     products: ProductOptions = ProductOptions(),
@@ -63,12 +83,28 @@ def damage(
     deepnets4eo damage pre.tif post.tif footprints.gpkg --prior shakemap=grid.xml --out damage
     deepnets4eo damage pre.tif post.tif footprints.gpkg --out damage --part 3/16
     deepnets4eo damage pre.tif post.tif - --out damage --also pdf --set language=fr --set products_only=yes
+    deepnets4eo damage plan.yaml --out damage
     deepnets4eo damage --set help
 
     Exit status: 0 where a map was written that can be used; 3 where it was written, but must not be used."""
     about = EventInfo.parse(event or [])
+    findings: Sequence[Finding] = ()
+    before: str | Layer = pre
+    after: str | Layer | None = post
+    if post is None and Path(pre).suffix.lower() in (".yaml", ".yml"):
+        before, after, footprints, about, findings = _open_plan(pre, out, about)
+    if after is None or footprints is None:
+        raise InputError(
+            f"{pre} alone is no job. Give PRE, POST and FOOTPRINTS, or a plan (.yaml) that `deepnets4eo find` wrote."
+        )
     if dry_run:  # the job itself does so once it opens them
-        read = [pre, post, footprints, *further.layers.values(), further.points_pre, further.points_post]
+        read = [
+            *(each for each in (before, after) if isinstance(each, str)),
+            footprints,
+            *further.layers.values(),
+            further.points_pre,
+            further.points_post,
+        ]
         read += [text.partition("=")[2] for text in further.prior or ()]
         check_exist(each for each in (*read, settings.class_shares) if each is not None)
 
@@ -82,8 +118,9 @@ def damage(
     who = Workers.parse(workers)
     settings = replace(settings, workers=who.threads)
     job = FileJob.plan(
-        pre, post, footprints, further, settings, out,
+        before, after, footprints, further, settings, out,
         formats=names and [name.partition("=")[0] if name.startswith("cems=") else name for name in names], overwrite=overwrite, resume=resume, products=products,
+        findings=findings,
     )  # fmt: skip
     if products.products_only:
         if event or part or resume or further != FurtherInputs():
@@ -112,3 +149,16 @@ def damage(
     show_footprints(result.footprints)
     show_result(result.headline(), *paths.values())
     end_with_findings(result.findings)
+
+
+def _open_plan(path: str, out: Path, about: EventInfo) -> tuple[str | Layer, Layer, str, EventInfo, list[Finding]]:
+    """The images of a plan cropped to its box, its outlines, event (what the command line says counts) and findings."""
+    from deepnets4eo.catalogues.plan import Plan
+    from deepnets4eo.outputs.input_files import check_not_inputs
+
+    check_not_inputs([out], [path])
+    plan = Plan.load(path)
+    after = plan.open("after")
+    assert after is not None
+    stated = {name: value for name, value in vars(about).items() if value and name != "from_files"}
+    return plan.open("before") or "-", after, plan.outlines, replace(plan.event_info(), **stated), plan.findings()

@@ -33,6 +33,7 @@ from deepnets4eo.version import __version__
 
 PANELS = {
     "Damage": {
+        "find": "Choose images before and after an event from open catalogues, as a plan for `damage`.",
         "damage": "Map building damage from images before and after an event, and outlines of buildings.",
         "review": "Count damaged buildings from a sample that people look at, with reliable intervals.",
         "rubble": "Measure height loss and debris volume of buildings from clouds of points.",

@@ -52,7 +52,7 @@ from deepnets4eo.jobs.parts import Part, Progress
 from deepnets4eo.jobs.scratch import check_job_output, check_parts, job_scratch, part_scratch, was_interrupted
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import count_of
+from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.prediction import PredictOptions
 from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
@@ -81,10 +81,10 @@ ProgressBar: TypeAlias = Callable[[str], AbstractContextManager[Progress]]  # ti
 @dataclass(frozen=True)
 class FileJob:
     """A damage map of these files, written into a folder. pre, footprints : "-" for none; formats : further ones,
-    None for all that fit."""
+    None for all that fit; findings : what is known of the images."""
 
-    pre: str
-    post: str
+    pre: str | Layer
+    post: str | Layer
     footprints: str
     further: FurtherInputs
     settings: Settings
@@ -95,11 +95,13 @@ class FileJob:
     products: ProductOptions = ProductOptions()
     rasters: Sequence[RasterEvidence] = ()
     points: PointEvidence | None = None
+    findings: tuple[Finding, ...] = ()
 
     @classmethod
     def plan(
-        cls, pre: str, post: str, footprints: str, further: FurtherInputs, settings: Settings, out: Path, *,
+        cls, pre: str | Layer, post: str | Layer, footprints: str, further: FurtherInputs, settings: Settings, out: Path, *,
         formats: list[str] | None, overwrite: bool, resume: bool, products: ProductOptions = ProductOptions(),
+        findings: Sequence[Finding] = (),
     ) -> FileJob:  # fmt: skip
         """The job of these words. Errors: InputError for words without a meaning, OutputError where it would write
         over its inputs."""
@@ -113,7 +115,21 @@ class FileJob:
         others += [file for _, _, file in parse_priors(further.prior or ())]
         _check_areas(further)
         check_not_inputs([out, *(out / name for name in PRODUCTS)], [*read, *others])
-        return cls(pre, post, footprints, further, settings, out, formats, overwrite, resume, products, rasters, points)
+        return cls(
+            pre,
+            post,
+            footprints,
+            further,
+            settings,
+            out,
+            formats,
+            overwrite,
+            resume,
+            products,
+            rasters,
+            points,
+            tuple(findings),
+        )
 
     def check(self) -> tuple[list[str], dict[str, Any]]:
         """Open and check everything; lines that say what would be done, and the account of the footprints' file."""
@@ -223,9 +239,10 @@ class FileJob:
         return self._open_with(self.pre, self.post, self.footprints)
 
     def _open_with(self, pre: LayerLike | None, post: LayerLike, footprints: str | gpd.GeoDataFrame) -> Inputs:
-        return open_inputs(
+        inputs = open_inputs(
             pre, post, footprints, self.settings, **self.further.layers, evidence=self.rasters, points=self.points
         )
+        return replace(inputs, findings=(*inputs.findings, *self.findings))
 
     def _open_priors(self, inputs: Inputs) -> list[PriorLayer]:
         return open_priors(self.further.prior or (), inputs.post, self.further.prior_curves)

@@ -10,7 +10,7 @@ import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise, product
 from pathlib import Path
@@ -27,12 +27,12 @@ from deepnets4eo.footprints.files import read_table
 from deepnets4eo.footprints.read import DATE_COLUMNS, parse_days, read_footprints
 from deepnets4eo.formats.access import TIMEOUT_S, check_online
 from deepnets4eo.formats.vectors import is_parquet, read_ogr, vector_errors, vector_file
+from deepnets4eo.grid import Box, box_text, check_box
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.osm.elements import NONE, closed_ways, no_buildings, with_way_ids
 from deepnets4eo.osm.reading import AREA_TAGS, FORMATS, OSM_SUFFIXES
 from deepnets4eo.polygons.vector_files import write_vector
 
-Box = tuple[float, float, float, float]
 OSM, OVERTURE = "osm", "overture"
 SERVER_ENDS = "/interpreter"
 OVERPASS = f"https://overpass-api.de/api{SERVER_ENDS}"
@@ -92,7 +92,7 @@ def find_buildings(
         )
     if not len(outlines.frame):
         raise InputError(
-            f"{name} has no building within {_text(box)} (west, south, east, north). Check the box, or take another source."
+            f"{name} has no building within {box_text(box)} (west, south, east, north). Check the box, or take another source."
         )
     return outlines
 
@@ -107,26 +107,6 @@ def write_buildings(outlines: BuildingOutlines, out: str | Path, *, overwrite: b
     """Write outlines as GeoPackage, GeoJSON, FlatGeobuf or GeoParquet, by the suffix. Errors: OutputError where the file exists."""
     check_overwrite(Path(out), overwrite=overwrite)
     return write_vector(outlines.frame, out, layer="buildings")
-
-
-def check_box(box: Sequence[float]) -> Box:
-    """Return west, south, east, north in degrees; InputError where they are none.
-
-    >>> check_box((36.1, 36.2, 36.0, 36.3))
-    Traceback (most recent call last):
-    deepnets4eo.errors.InputError: the box 36.1 36.2 36 36.3 is none: give west, south, east and north in degrees, west before east.
-    """
-    values = tuple(float(value) for value in box)
-    inside = len(values) == 4 and values[0] >= -180 and values[2] <= 180 and values[1] >= -90 and values[3] <= 90
-    if not (inside and values[0] < values[2] and values[1] < values[3]):
-        raise InputError(
-            f"the box {_text(values)} is none: give west, south, east and north in degrees, west before east."
-        )
-    return values  # type: ignore[return-value]
-
-
-def _text(box: Sequence[float]) -> str:
-    return " ".join(f"{value:g}" for value in box)
 
 
 def _from_file(name: str, box: Box) -> gpd.GeoDataFrame:
@@ -202,7 +182,7 @@ def _from_overpass(server: str, box: Box, progress: Callable[[float], None] | No
     squares = list(_squares(box))
     if len(squares) > MOST_SQUARES:
         raise InputError(
-            f"the box {_text(box)} is too large for the server ({len(squares)} squares of {SQUARE_DEGREES}°, {MOST_SQUARES} at most). "
+            f"the box {box_text(box)} is too large for the server ({len(squares)} squares of {SQUARE_DEGREES}°, {MOST_SQUARES} at most). "
             "Take an extract such as Geofabrik's .osm.pbf, and give it in place of osm."
         )
     elements: dict[str, Mapping[str, Any]] = {}
@@ -247,13 +227,13 @@ def _ask(server: str, square: Box) -> list[Mapping[str, Any]]:
             content = json.load(answer)
     except (urllib.error.URLError, OSError, ValueError) as error:
         raise InputError(
-            f"{server} did not answer for {_text(square)}: {error}. Try again later, give another server's address, or an extract."
+            f"{server} did not answer for {box_text(square)}: {error}. Try again later, give another server's address, or an extract."
         ) from error
     if not isinstance(content, dict) or not isinstance(content.get("elements"), list):
         raise InputError(f"{server} answered without a list of elements. Is it an Overpass server?")
     if content.get("remark"):  # what came before it is not all
         raise InputError(
-            f"{server} did not finish {_text(square)}: {content['remark']}. Take a smaller box, or give an extract."
+            f"{server} did not finish {box_text(square)}: {content['remark']}. Take a smaller box, or give an extract."
         )
     return [one for one in content["elements"] if isinstance(one, dict)]
 

@@ -6,9 +6,11 @@ A file on disk refers to files alone: it never makes the program go online.
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
@@ -18,8 +20,9 @@ from deepnets4eo.formats.access import TIMEOUT_S, check_beside, is_remote
 
 SUFFIXES = (".json", ".geojson")
 MOST_BYTES = 16 << 20
+MOST_S = 120  # until a document that goes on and on is given up
 RASTERS = ("image/tiff", "image/jp2", "image/png", "image/jpeg", "image/vnd.stac.geotiff")
-MAIN_ROLES = ("visual", "data")  # what an item is about, rather than its thumbnail
+MAIN_ROLES = ("visual", "data")  # what an item is about, rather than its thumbnail; the first that it has counts
 
 
 class Asset(NamedTuple):
@@ -39,17 +42,17 @@ def asset_of(text: str) -> Asset | None:
     """
     item, mark, asset = text.partition("#")
     address = urlsplit(item)
-    is_address = address.scheme in ("http", "https")
+    is_address = is_web_address(item)
     if not (address.path.lower().endswith(SUFFIXES) or (is_address and mark)):
         return None
     if not is_address and (is_remote(item) or not Path(item).is_file()):
         return None
-    content, base = _content(item, is_address=is_address)
+    content, base = read_document(item)
     if content is None or "stac_version" not in content:
         if is_address and mark:
             raise InputError(f"{item} is no STAC item. Give the address of a raster, or of an item with #ASSET.")
         return None
-    chosen = _choose(content, item, asset)
+    chosen = choose_asset(content, item, asset)
     href, bands = str(chosen["href"]), _bands(content, chosen, item)
     if is_address:
         return Asset(urljoin(base, href), bands)
@@ -64,22 +67,39 @@ def asset_of(text: str) -> Asset | None:
     return Asset(str(target), bands)
 
 
-def _content(item: str, *, is_address: bool) -> tuple[Mapping[str, Any] | None, str]:
-    """The item as it is read, None for a file that is no JSON object; and where it was found, behind redirects."""
-    base = item
+def read_document(source: str) -> tuple[Mapping[str, Any] | None, str]:
+    """Return the JSON object at an address or in a file, None where it is none, and where it was read, behind redirects.
+
+    Errors: InputError where nothing can be read, or it does not come to an end.
+    """
+    base, pieces, size = source, list[bytes](), 0
     try:
-        if is_address:
-            with urllib.request.urlopen(item, timeout=TIMEOUT_S) as answer:
-                text, base = answer.read(MOST_BYTES + 1), answer.geturl()
-        else:
-            with Path(item).open("rb") as file:
-                text = file.read(MOST_BYTES + 1)
-        content = json.loads(text) if len(text) <= MOST_BYTES else None
-    except (urllib.error.URLError, OSError) as error:
-        raise InputError(f"{item} could not be read: {error}. Check the address and the network.") from error
-    except ValueError:
+        with _open(source) as answer:
+            base = getattr(answer, "url", source)
+            latest = time.monotonic() + MOST_S
+            while size <= MOST_BYTES and (piece := answer.read1(1 << 16)):
+                pieces.append(piece)
+                size += len(piece)
+                if time.monotonic() > latest:
+                    raise TimeoutError(f"it had not come to an end after {MOST_S} seconds")
+        content = json.loads(b"".join(pieces)) if size <= MOST_BYTES else None
+    except (urllib.error.URLError, HTTPException, OSError) as error:
+        raise InputError(f"{source} could not be read: {error}. Check the address and the network.") from error
+    except (ValueError, RecursionError):
         return None, base
     return content if isinstance(content, dict) else None, base
+
+
+def _open(source: str) -> Any:
+    if not is_web_address(source):
+        return Path(source).open("rb")
+    request = urllib.request.Request(source, headers={"User-Agent": "deepnets4eo"})
+    return urllib.request.urlopen(request, timeout=TIMEOUT_S)
+
+
+def is_web_address(text: str) -> bool:
+    """Whether a text is an address of http or https."""
+    return urlsplit(text).scheme in ("http", "https")
 
 
 def _bands(content: Mapping[str, Any], asset: Mapping[str, Any], item: str) -> tuple[dict[str, Any], ...]:
@@ -106,7 +126,7 @@ def _bands(content: Mapping[str, Any], asset: Mapping[str, Any], item: str) -> t
     return tuple(bands) if any(bands) else ()
 
 
-def _choose(content: Mapping[str, Any], item: str, asset: str) -> Mapping[str, Any]:
+def choose_asset(content: Mapping[str, Any], item: str, asset: str) -> Mapping[str, Any]:
     """The named asset, or the only raster that can be meant. Errors: InputError lists the names."""
     if content.get("type") != "Feature":
         raise InputError(f"{item} is a STAC {content.get('type')}, expected an item. Give one of its items.")
@@ -120,8 +140,10 @@ def _choose(content: Mapping[str, Any], item: str, asset: str) -> Mapping[str, A
             raise InputError(f"{item} has no asset {asset!r}. {name_hint(asset, assets)}")
         return assets[asset]
     rasters = {name: one for name, one in assets.items() if str(one.get("type", "")).lower().startswith(RASTERS)}
-    main = {name: one for name, one in rasters.items() if set(MAIN_ROLES) & _words(one.get("roles"))}
-    chosen = main or rasters
+    main = [
+        {name: one for name, one in rasters.items() if role in (name, *_words(one.get("roles")))} for role in MAIN_ROLES
+    ]
+    chosen = next(filter(None, main), rasters)
     if len(chosen) != 1:
         raise InputError(
             f"{item} has {len(chosen) or 'no'} rasters{': ' if chosen else ''}{', '.join(chosen)}. Name one as {item}#ASSET; its "

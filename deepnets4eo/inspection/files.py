@@ -19,6 +19,7 @@ from shapely.errors import ShapelyError
 
 from deepnets4eo.cards.legend import VOID, Color, Legend, colour_problem
 from deepnets4eo.cards.quantity import Quantity
+from deepnets4eo.catalogues.plan import describe_plan
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.formats.array_files import parse_reference
@@ -77,7 +78,7 @@ class Inspection:
     ----------
     path : the path that was inspected
     kind
-        "raster", "mosaic", "cube", "embeddings", "arrays", "vector", "run", "dataset NAME", "masks by colour", "xBD labels", "JSON", "points" or "unreadable".
+        "raster", "mosaic", "cube", "embeddings", "arrays", "vector", "run", "dataset NAME", "masks by colour", "xBD labels", "JSON", "plan", "points" or "unreadable".
     facts : title → value, in the order in which they are printed
     problems : sentences, each with its remedy
     grid : grid of a raster, or extent of a vector file; None without a position
@@ -122,6 +123,8 @@ def inspect(path: str, legend: Legend | None = None) -> Inspection:
         if plugin is not None and not Path(path).is_dir():
             described: Inspection = load_plugin(plugin)(path, legend)
             return described
+        if Path(path).suffix.lower() in (".yaml", ".yml"):
+            return Inspection(path, "plan", *describe_plan(path))
         if (Path(path) / CLASSES).is_file():
             return Inspection(path, "masks by colour", *describe_masks(Path(path)))
         if Path(path).suffix.lower() == ".json" and asset_of(path) is None:

@@ -11,10 +11,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 import numpy as np
 from affine import Affine
+from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp, MaskFlags
 
 from deepnets4eo.errors import GridError, InputError
@@ -22,7 +24,7 @@ from deepnets4eo.formats import envi
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
-from deepnets4eo.grid import check_affine
+from deepnets4eo.grid import Box, check_affine, window_of_box
 from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band
 from deepnets4eo.rasters.band_subset import GDAL_TYPES, alpha_bands, false_alpha, without_alpha
 from deepnets4eo.rasters.values import (
@@ -83,10 +85,11 @@ def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
     return [str(envi.image_file(path)) if envi.is_header(path) else text]
 
 
-def mosaic_vrt(paths: Sequence[str], nodata: float | None = None) -> tuple[str, bool]:
+def mosaic_vrt(paths: Sequence[str], nodata: float | None = None, box: Box | None = None) -> tuple[str, bool]:
     """A GDAL virtual raster over tiles, later ones on top; tiles of other scales become physical values: the second result is True.
 
-    Errors: GridError for tiles that differ in CRS, bands, type, resolution or rotation, or have no place.
+    box : in degrees, to which the mosaic is cropped. Errors: GridError for tiles that differ in CRS, bands, type, resolution or
+    rotation, have no place, or do not reach into the box.
     """
     tiles = [_describe(path) for path in paths]
     if nodata is not None:
@@ -109,13 +112,21 @@ def mosaic_vrt(paths: Sequence[str], nodata: float | None = None) -> tuple[str, 
     ]
     width = max(col + tile.width for tile, col, _ in offset_tiles)
     height = max(row + tile.height for tile, _, row in offset_tiles)
+    if box is not None:
+        grid = GeoBox((height, width), first.transform * Affine.translation(left, top), first.crs or None)
+        window = window_of_box(grid, box, first.path)
+        left, top, height, width = left + window.col, top + window.row, window.height, window.width
+        moved = [(tile, col - window.col, row - window.row) for tile, col, row in offset_tiles]
+        offset_tiles = [
+            (tile, col, row) for tile, col, row in moved if -tile.width < col < width and -tile.height < row < height
+        ]
     x, y = first.transform * (left, top)
     bands = "".join(_band(first, band, offset_tiles) for band in range(1, len(first.dtypes) + 1))
     unstated = [band for band, value in enumerate(first.nodata, start=1) if value is None]
     mask = _mask(offset_tiles, unstated[0]) if unstated and ColorInterp.alpha not in first.roles else ""
     vrt = (
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(first.crs)}</SRS>'
-        f"<GeoTransform>{x!r}, {scale[0]!r}, 0, {y!r}, 0, {scale[1]!r}</GeoTransform>{bands}{mask}</VRTDataset>"
+        f"<GeoTransform>{x!r}, {scale[0]!r}, {first.transform.b!r}, {y!r}, {first.transform.d!r}, {scale[1]!r}</GeoTransform>{bands}{mask}</VRTDataset>"
     )
     return vrt, _differ(tiles)
 
@@ -130,7 +141,7 @@ def _describe(path: str) -> MosaicTile:
         check_affine(tile.transform, (tile.height, tile.width), path)
         return MosaicTile(
             path,
-            path if is_remote(path) else str(Path(path).resolve()),
+            _gdal_name(path),
             without_alpha(tile) if alpha_bands(tile) else "",
             bool(false_alpha(tile)),
             tile.height,
@@ -145,6 +156,16 @@ def _describe(path: str) -> MosaicTile:
             stated_values(tile, path),
             tile.indexes,
         )
+
+
+def _gdal_name(path: str) -> str:
+    """What GDAL reads blocks of: by its plain name a file at an address would be downloaded whole."""
+    if not is_remote(path):
+        return str(Path(path).resolve())
+    if path.startswith(("http://", "https://")):  # nothing beside it is looked for, as in `open_raster`
+        return f"/vsicurl?empty_dir=yes&url={quote(path, safe='')}"
+    scheme, _, rest = path.partition("://")
+    return f"/vsi{scheme}/{rest}" if rest and scheme in ("s3", "gs", "az") else path
 
 
 def _in_order_of(first: MosaicTile, tile: MosaicTile) -> MosaicTile:
@@ -280,7 +301,7 @@ def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None] | None]:
                 for k, text in enumerate(file.descriptions)
             ]
             stored = stated_values(file, path)
-            target = path if is_remote(path) else str(Path(path).resolve())
+            target = _gdal_name(path)
             for number, (name, value) in enumerate(zip(names, file.nodatavals, strict=True), start=1):
                 nodata = "" if value is None else f"<NoDataValue>{value!r}</NoDataValue>"
                 bands.append(

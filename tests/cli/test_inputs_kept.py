@@ -37,6 +37,11 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("damage pre.tif post.tif houses.gpkg --dsm-pre dsm.tif --dsm-post dsm.tif --out dsm.tif", "dsm.tif", ""),
         ("damage - tiles houses.gpkg --out tiles", "tiles", ""),
         ("damage pre.tif post.tif - --set segmenter=run --out run", "run", ""),
+        ("damage rules.yaml --out rules.yaml", "rules.yaml", ""),
+    ],
+    "find": [
+        ("find --catalogue rules.yaml --bbox 0 0 1 1 --date 2011-05-22 --out rules.yaml", "rules.yaml", ""),
+        ("find --catalogue scores.json --place rules.yaml --date 2011-05-22 --out rules.yaml", "rules.yaml", ""),
     ],
     "review": [
         ("review out out/review.json", "out/review.json", ""),

@@ -51,7 +51,7 @@ def test_help_groups_the_verbs(capsys) -> None:
     assert list(PANELS) == ["Damage", "Change", "Train and predict", "Points", "Helpers"]
     titles = [out.index(f"\n{panel}:\n") for panel in PANELS]
     assert titles == sorted(titles)
-    assert len(VERBS) <= 21
+    assert len(VERBS) <= 23
 
 
 @pytest.mark.parametrize("words", [[verb, part] for verb, parts in PARTS.items() for part in parts])
@@ -73,13 +73,13 @@ def commands() -> dict[str, typer.core.TyperCommand]:
     return found
 
 
-def test_no_verb_has_more_than_22_options_and_all_together_at_most_212() -> None:
+def test_no_verb_has_more_than_22_options_and_all_together_at_most_222() -> None:
     counts = {
         name: sum(parameter.param_type_name == "option" for parameter in command.params)
         for name, command in commands().items()
     }
     assert max(counts.values()) <= 22, counts
-    assert sum(counts.values()) <= 212, counts
+    assert sum(counts.values()) <= 222, counts
 
 
 def test_keys_of_set_are_listed_and_mistyped_ones_get_the_nearest(capsys) -> None:

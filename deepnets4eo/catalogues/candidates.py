@@ -1,0 +1,279 @@
+"""Images that show a box before or after an event, from items of catalogues: tiles of one pass as one image, and its score.
+
+Values that cannot be are taken as not stated. What cannot serve has one reason.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import urljoin
+
+import shapely
+from pydantic import Field
+
+from deepnets4eo.catalogues.options import FindOptions
+from deepnets4eo.catalogues.search import Item, parse_time
+from deepnets4eo.errors import InputError
+from deepnets4eo.formats.access import check_beside, is_remote
+from deepnets4eo.formats.stac_items import choose_asset, is_web_address
+from deepnets4eo.grid import Box
+from deepnets4eo.options import Section
+
+ONE_PASS, ONE_VIEW_DEG = timedelta(minutes=10), 5.0  # between neighbouring tiles
+LEAST_SHARE, ADDS = 0.05, 0.001  # of the box: of an image, and of a further tile
+NO_IMAGE = {"thumbnail", "overview", "metadata"}  # roles
+ASSUMED_CLOUD, ASSUMED_OFF_NADIR_DEG, ASSUMED_GSD_M, ASSUMED_LEAN = 30.0, 25.0, 1.0, 0.3  # where nothing is stated
+STEEPEST_DEG, SHARP_M, BRIGHT_DEG = 60.0, 0.5, 30.0
+HALF_AFTER = {"before": 365, "after": 30}  # days
+
+
+class PlannedImage(Section):
+    """One image: files or addresses of tiles of one pass, and what its catalogue states; cloud and covered in percent of the box."""
+
+    files: list[str]
+    name: str = ""
+    time: str = ""
+    sensor: str = ""
+    gsd_m: Annotated[float | None, Field(gt=0)] = None
+    bits: int = 8
+    cloud: float | None = None
+    covered: float = 100.0
+    off_nadir_deg: Annotated[float | None, Field(ge=0, le=80)] = None
+    azimuth_deg: float | None = None
+    sun_deg: float | None = None
+    licence: str = ""
+    credit: str = ""
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An image with its time, its footprint in degrees, its CRS, and the name of the pass where its items state one."""
+
+    image: PlannedImage
+    when: datetime
+    footprint: Any
+    crs: str = ""
+    group: str = ""
+    role: str = ""
+
+    @property
+    def line(self) -> str:
+        """Name and time."""
+        return f"{self.image.name}, {self.image.time}"
+
+
+class Candidates(NamedTuple):
+    """Images that can serve; lines with the reason of those that cannot, with a footprint or None; the number of items elsewhere."""
+
+    images: list[Candidate]
+    rejected: list[tuple[str, Any]]
+    elsewhere: int
+
+
+def candidates_of(
+    items: Sequence[tuple[str, Item]], box: Box, event: datetime, options: FindOptions, *, whole_day: bool
+) -> Candidates:
+    """Return the images over a box, each made of the tiles of one pass.
+
+    items : each with its catalogue. event : with a zone. whole_day : only its day is known.
+    """
+    result, area, tiles = Candidates([], [], 0), shapely.box(*box), dict[str, Candidate]()
+    elsewhere = 0
+    for root, item in items:
+        try:
+            tile = _tile_of(item, root)
+        except (InputError, ValueError, OSError) as error:
+            result.rejected.append((f"{str(item.content.get('id') or item.base)[:200]}: {error}", None))
+            continue
+        if shapely.intersects(tile.footprint, area):
+            tiles.setdefault(tile.image.files[0], tile)
+        else:
+            elsewhere += 1
+    for group in _passes(list(tiles.values())):
+        try:
+            result.images.append(_join(group, area, event, options, whole_day=whole_day))
+        except InputError as error:
+            result.rejected.append((f"{group[0].line}: {error}", group[0].footprint))
+    return result._replace(elsewhere=elsewhere)
+
+
+def best_pair(images: Sequence[Candidate]) -> tuple[Candidate | None, Candidate | None, float]:
+    """Return the image before and the one after whose scores, times 1 / (1 + 2 x difference of lean), have the highest product.
+
+    None for an image that there is not; the last value is the product.
+    """
+    sides: list[list[Candidate | None]] = [
+        [one for one in images if one.role == role] or [None] for role in ("before", "after")
+    ]
+
+    def value(pair: Sequence[Candidate | None]) -> float:
+        known = [one.image for one in pair if one is not None]
+        apart = lean_difference(*known) if len(known) == 2 else 0.0
+        return math.prod(one.score or 0.0 for one in known) / (1 + 2 * (ASSUMED_LEAN if apart is None else apart))
+
+    before, after = max(product(*sides), key=value)
+    return before, after, value((before, after))
+
+
+def lean_difference(a: PlannedImage, b: PlannedImage) -> float | None:
+    """How far a top lies from where the other image shows it, metres a metre of height: at most, where azimuths are not known.
+
+    An object leans away from the sensor's nadir by the tangent of the angle; None where an angle is not known.
+    """
+    if a.off_nadir_deg is None or b.off_nadir_deg is None:
+        return None
+    one, other = (math.tan(math.radians(image.off_nadir_deg or 0.0)) for image in (a, b))
+    if a.azimuth_deg is None or b.azimuth_deg is None:
+        return one + other
+    turn = math.cos(math.radians(a.azimuth_deg - b.azimuth_deg))
+    return math.sqrt(max(0.0, one**2 + other**2 - 2 * one * other * turn))
+
+
+def _score(image: PlannedImage, role: str, days: float) -> float:
+    """Product of six shares: covered, clear, seen from above, fine, bright, near in time."""
+    angle = ASSUMED_OFF_NADIR_DEG if image.off_nadir_deg is None else image.off_nadir_deg
+    clear = 1 - (ASSUMED_CLOUD if image.cloud is None else image.cloud) / 100
+    bright = 1.0 if image.sun_deg is None else min(1.0, image.sun_deg / BRIGHT_DEG)
+    fine, near = min(1.0, SHARP_M / (image.gsd_m or ASSUMED_GSD_M)), 1 / (1 + days / HALF_AFTER[role])
+    return image.covered / 100 * clear * max(0.0, 1 - angle / STEEPEST_DEG) * fine * bright * near
+
+
+def _tile_of(item: Item, root: str) -> Candidate:
+    """The image of an item. Errors: InputError with the reason why there is none."""
+    content, properties = item.content, item.content.get("properties")
+    known = properties if isinstance(properties, dict) else {}
+    times = (parse_time(known.get(key)) for key in ("datetime", "start_datetime", "end_datetime"))
+    when = next(filter(None, times), None)
+    if when is None:
+        raise InputError("it has no time")
+    crs = next((known[key] for key in ("proj:code", "proj:epsg") if key in known), "")
+    if crs is None:
+        raise InputError("it has no projection; put it on the ground first, e.g. with gdalwarp -rpc")
+    asset = choose_asset(content, "it", "")
+    roles = asset.get("roles")
+    if isinstance(roles, list) and NO_IMAGE & set(map(str, roles)):
+        raise InputError(f"it has only a {roles[0]}")
+    every, bands = {**known, **asset}, asset.get("raster:bands") or asset.get("bands")
+    first = bands[0] if isinstance(bands, list) and bands and isinstance(bands[0], dict) else {}
+    wide = str(first.get("data_type", asset.get("data_type", "uint8"))) not in ("uint8", "int8")
+    group = str(known.get("catalog_id") or "")
+    image = PlannedImage(
+        files=[_target(item.base, str(asset["href"]), root)], name=_line(group or content.get("id") or item.base),
+        time=f"{when.astimezone(timezone.utc):%Y-%m-%dT%H:%MZ}",
+        sensor=_line(known.get("platform")), gsd_m=_number(every, 0.01, 1000, "gsd"), bits=16 if wide else 8,
+        cloud=_number(every, 0, 100, "eo:cloud_cover", "tile:clouds_percent"),  # the latter of Maxar's items
+        off_nadir_deg=_number(every, 0, 80, "view:incidence_angle", "view:off_nadir"),
+        azimuth_deg=_number(every, -360, 360, "view:azimuth"), sun_deg=_number(every, -90, 90, "view:sun_elevation"),
+        licence=_line(every.get("license") or item.collection.get("license")),
+        credit=_providers(known) or _providers(item.collection),
+    )  # fmt: skip
+    return Candidate(image, when, _footprint(content), str(crs), group)
+
+
+def _target(base: str, href: str, root: str) -> str:
+    """The address or path of an asset. Errors: InputError for one that its catalogue must not lead to."""
+    if is_web_address(base):
+        target = urljoin(base, href)
+        if not is_remote(target):
+            raise InputError(f"it refers to {href}, which is no address")
+        return target
+    if is_remote(href):
+        return href
+    path = (Path(base).parent / href).resolve()
+    check_beside(Path(root), path, "Move it there.")
+    return str(path)
+
+
+def _passes(tiles: Sequence[Candidate]) -> list[list[Candidate]]:
+    """The tiles of each pass: of one name, or of one sensor and view within minutes."""
+    passes: list[list[Candidate]] = []
+    for tile in sorted(tiles, key=lambda one: (one.group, one.image.sensor, one.image.bits, one.when, one.image.files)):
+        last = passes[-1][-1] if passes else tile
+        same = (last.group, last.image.sensor, last.image.bits) == (tile.group, tile.image.sensor, tile.image.bits)
+        turned = abs((tile.image.off_nadir_deg or 0) - (last.image.off_nadir_deg or 0))
+        if passes and same and (tile.group or (tile.when - last.when <= ONE_PASS and turned <= ONE_VIEW_DEG)):
+            passes[-1].append(tile)
+        else:
+            passes.append([tile])
+    return passes
+
+
+def _join(
+    tiles: Sequence[Candidate], area: Any, event: datetime, options: FindOptions, *, whole_day: bool
+) -> Candidate:
+    """The tiles that the box needs, in the CRS that covers most of it, as one. Errors: InputError with why they cannot serve."""
+    days = (tiles[0].when - event).total_seconds() / 86_400
+    if whole_day and 0 <= days < 1:
+        raise InputError("it was taken on the day of the event; give --date with the time")
+    role, limit = ("before", options.days_before) if days < 0 else ("after", options.days_after + whole_day)
+    if abs(days) > limit:
+        raise InputError(f"it was taken {abs(days):.0f} days {role} the event, {limit} at most")
+    shares = {id(one): shapely.area(shapely.intersection(one.footprint, area)) / area.area for one in tiles}
+    of_crs: dict[str, float] = defaultdict(float)
+    for one in tiles:
+        of_crs[one.crs] += shares[id(one)]
+    union, chosen, clouds = shapely.Polygon(), list[Candidate](), list[tuple[float, float]]()
+    for one in sorted(tiles, key=lambda one: (-round(shares[id(one)], 3), one.image.cloud or 0.0)):
+        own = shapely.area(shapely.difference(shapely.intersection(one.footprint, area), union)) / area.area
+        if one.crs == max(of_crs, key=lambda crs: of_crs[crs]) and own > ADDS:
+            union = shapely.union(union, one.footprint)
+            chosen.append(one)
+            clouds += [] if one.image.cloud is None else [(own, one.image.cloud)]
+    covered = shapely.area(shapely.intersection(union, area)) / area.area
+    cloud = sum(own * value for own, value in clouds) / sum(own for own, _ in clouds) if clouds else None
+    first = chosen[0].image if chosen else tiles[0].image
+    too_much = {
+        f"it covers {covered:.1%} of the box": covered < LEAST_SHARE,
+        f"{cloud or 0:.0f} % cloud over the box, {options.max_cloud:g} % at most": (cloud or 0) > options.max_cloud,
+        f"pixels of {first.gsd_m} m, {options.max_gsd_m:g} m at most": (first.gsd_m or 0) > options.max_gsd_m,
+        "it was taken by night": first.sun_deg is not None and first.sun_deg <= 0,
+    }
+    for reason in (reason for reason, holds in too_much.items() if holds):
+        raise InputError(reason)
+    files = [name for one in chosen for name in one.image.files]
+    update: dict[str, Any] = {"files": files, "covered": round(100 * covered, 1)}
+    image = first.model_copy(update=update | {"cloud": None if cloud is None else round(cloud, 1)})
+    image = image.model_copy(update={"score": round(_score(image, role, abs(days)), 4)})
+    return replace(chosen[0], image=image, footprint=union, role=role)
+
+
+def _footprint(content: Mapping[str, Any]) -> Any:
+    """The polygon of an item, else its bbox. Errors: InputError without one in degrees."""
+    shapes = []
+    with suppress(KeyError, TypeError, ValueError, shapely.errors.ShapelyError):
+        shapes.append(shapely.make_valid(shapely.from_geojson(json.dumps(content["geometry"]))))
+    with suppress(KeyError, TypeError, ValueError, IndexError):
+        bbox = [float(value) for value in content["bbox"]]
+        shapes.append(shapely.box(*bbox[:2], *bbox[len(bbox) // 2 :][:2]))
+    for shape in shapes:
+        west, south, east, north = shape.bounds
+        if shape.area > 0 and west >= -181 and east <= 181 and south >= -90 and north <= 90:
+            return shape
+    raise InputError("it has neither a geometry nor a bbox in degrees")
+
+
+def _number(values: Mapping[str, Any], low: float, high: float, *keys: str) -> float | None:
+    """The first value that is a number within limits."""
+    numbers = (values.get(key) for key in keys)
+    return next((float(one) for one in numbers if type(one) in (int, float) and low <= one <= high), None)  # type: ignore[operator,arg-type]
+
+
+def _providers(values: Mapping[str, Any]) -> str:
+    listed = values.get("providers")
+    names = [one.get("name") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    return _line(", ".join(map(str, names)))
+
+
+def _line(value: Any) -> str:
+    """One line of printable text."""
+    return "".join(letter for letter in str(value or "") if letter.isprintable())[:200]

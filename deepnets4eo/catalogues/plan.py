@@ -1,0 +1,248 @@
+"""The plan of a damage map: box, event, images before and after, outlines, and what was rejected; a YAML file that people change.
+
+`make_plan` chooses the images from catalogues; `Plan.open` reads only the blocks that the box needs. Refuses a plan without an image after.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import Field
+
+from deepnets4eo.catalogues.candidates import PlannedImage, best_pair, candidates_of, lean_difference
+from deepnets4eo.catalogues.options import FindOptions
+from deepnets4eo.catalogues.search import parse_time, read_items
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import atomic_write, plain, read_yaml, write_text
+from deepnets4eo.formats.access import is_remote
+from deepnets4eo.grid import box_text, check_box
+from deepnets4eo.options import Section, options_from
+from deepnets4eo.outputs.event import LONGEST, EventInfo
+from deepnets4eo.outputs.findings import Finding, Severity, count_of
+
+if TYPE_CHECKING:
+    from deepnets4eo.rasters.layer import Layer
+
+MOST_REJECTED = 100  # lines
+WHOLE = 99.0  # percent of the box
+STOREY_M = 3.0
+SEEN_PX, FAR_PX = 1.0, 5.0  # by which a storey's roof lies apart: mentioned, and a caution
+STEEP_DEG = 20.0  # from which on hidden facades are mentioned
+UNKNOWN_GSD_M = 0.5
+NONE = "-"
+HEAD = "# A plan for `deepnets4eo damage {} --out DIR`. Change what is wrong; paths are relative to this file.\n"
+LOOKS = {"before": ("tab:blue", "-", 2.5), "after": ("tab:orange", "-", 2.5), "": ("0.6", ":", 1.0)}
+
+Shape = tuple[str, str, Any]  # role ("" for rejected), label, polygon
+
+
+class Plan(Section):
+    """A plan as its file holds it; InputError for values that cannot be.
+
+    Parameters
+    ----------
+    box : west, south, east and north, degrees
+    date : of the event
+    event : keys of `EventInfo`
+    before, after : the images; without one before, buildings are assessed from the image after alone
+    outlines, outlines_credit : a file, or - to detect the buildings; to whom they are credited
+    notes, rejected : what was seen, and a line for each image that was not chosen
+    """
+
+    box: list[float]
+    date: str
+    event: dict[str, str] = Field(default_factory=dict)
+    before: PlannedImage | None = None
+    after: PlannedImage
+    outlines: str = NONE
+    outlines_credit: str = ""
+    notes: list[str] = Field(default_factory=list)
+    rejected: list[str] = Field(default_factory=list)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Plan:
+        """Read a plan, its paths as seen from here. Errors: InputError for another file, or values that cannot be."""
+        content = read_yaml(path)
+        if not isinstance(content, dict) or "box" not in content:
+            raise InputError(f"{path} is no plan, which has a box and images. Make one with `deepnets4eo find`.")
+        plan, folder = options_from(cls, content, str(path)), Path(path).parent
+        check_box(plan.box)
+        plan.event_info()
+        update: dict[str, Any] = {
+            role: image.model_copy(update={"files": [_from(name, folder) for name in image.files]})
+            for role, image in plan.images.items()
+        }
+        outlines = plan.outlines if plan.outlines == NONE else _from(plan.outlines, folder)
+        return plan.model_copy(update=update | {"outlines": outlines})
+
+    def save(self, path: Path) -> Path:
+        """Write the plan, its paths as seen from its folder."""
+        values = self.model_dump(exclude_none=True)
+        for image in (values[role] for role in self.images):
+            image["files"] = [relative_path(name, path.parent) for name in image["files"]]
+        values["outlines"] = self.outlines if self.outlines == NONE else relative_path(self.outlines, path.parent)
+        text = yaml.safe_dump(plain(values), sort_keys=False, allow_unicode=True, width=160)
+        return write_text(path, HEAD.format(path.name) + text)
+
+    @property
+    def images(self) -> dict[str, PlannedImage]:
+        """Role to image, those that there are."""
+        return {role: one for role, one in (("before", self.before), ("after", self.after)) if one is not None}
+
+    def event_info(self) -> EventInfo:
+        """Event, dates, sensors and credit, for the products. Errors: InputError."""
+        texts = [f"{one.credit} ({one.licence})".replace(" ()", "") for one in self.images.values()]
+        values = {"credit": "; ".join(dict.fromkeys(filter(None, [*texts, self.outlines_credit])))[:LONGEST]}
+        for role, image in self.images.items():
+            side = {"before": "pre", "after": "post"}[role]
+            values |= {f"date_{side}": image.time, f"sensor_{side}": image.sensor}
+        return EventInfo.parse([f"{key}={value}" for key, value in (values | self.event).items() if value])
+
+    def open(self, role: str) -> Layer | None:
+        """The image "before" or "after", cropped to the box; None without one. Errors: InputError, GridError."""
+        from deepnets4eo.rasters.layer import Layer
+
+        image = self.images.get(role)
+        if image is None:
+            return None
+        tags = {} if image.off_nadir_deg is None else {"OFF_NADIR": f"{image.off_nadir_deg:g}"}
+        return Layer.open_box(image.files, check_box(self.box), tags)
+
+    def findings(self) -> list[Finding]:
+        """What the views hide, by how much roofs lie apart, and images that cover a part of the box."""
+        findings = []
+        for role, image in self.images.items():
+            if image.covered < WHOLE:
+                text = f"The image {role} covers {image.covered:.0f} % of the box; other buildings are not assessed from it."
+                findings.append(Finding(f"{role}_covers_a_part", "caution", text, "Make another plan for the rest."))
+            if (image.off_nadir_deg or 0) >= STEEP_DEG:
+                angle = image.off_nadir_deg or 0
+                text = (
+                    f"The image {role} was taken {angle:.0f} degrees off nadir: facades on the far side are hidden, and "
+                    f"{STOREY_M * math.tan(math.radians(angle)):.1f} m of ground behind each storey of {STOREY_M:g} m."
+                )
+                findings.append(Finding(f"{role}_off_nadir", "note", text, "Damage there cannot be seen."))
+        apart = None if self.before is None else lean_difference(self.before, self.after)
+        gsd_m = max((one.gsd_m or 0 for one in self.images.values()), default=0) or UNKNOWN_GSD_M
+        if apart is not None and self.before is not None and apart * STOREY_M / gsd_m >= SEEN_PX:
+            up_to = "up to " * (None in (self.before.azimuth_deg, self.after.azimuth_deg))
+            text = (
+                f"The views differ ({self.before.off_nadir_deg:.0f} and {self.after.off_nadir_deg:.0f} degrees off nadir): with each storey of "
+                f"{STOREY_M:g} m a roof lies {up_to}{apart * STOREY_M:.1f} m ({apart * STOREY_M / gsd_m:.0f} px) farther apart in both images, "
+                "and other facades are visible."
+            )
+            severity: Severity = "caution" if apart * STOREY_M / gsd_m >= FAR_PX else "note"
+            findings.append(
+                Finding("views_differ", severity, text, "Compare high buildings by eye, or choose similar views.")
+            )
+        return findings
+
+
+def make_plan(
+    catalogues: Sequence[str], box: Sequence[float], date: str, event: Mapping[str, str], options: FindOptions
+) -> tuple[Plan, list[Shape]]:
+    """Choose the images before and after an event from catalogues.
+
+    Errors: InputError for a date or a box that is none, a catalogue that cannot be read, and no image after the event.
+
+    Parameters
+    ----------
+    catalogues : Addresses or paths, see `search.read_items`.
+    box : West, south, east and north, degrees.
+    date : Day of the event (UTC), or day and time: 2023-02-06T01:17Z.
+    event : Keys of `EventInfo`.
+    options : Which images are candidates.
+
+    Returns
+    -------
+    The plan, and what `draw_coverage` draws.
+    """
+    sides, when = check_box(box), parse_time(date)
+    if when is None:
+        raise InputError(f"--date is {date!r}, expected a day such as 2023-02-06, or with time 2023-02-06T01:17Z.")
+    times = when - timedelta(options.days_before), when + timedelta(options.days_after + 1)
+    answers = {name: read_items(name, sides, times) for name in catalogues}
+    items = [(name, item) for name, (listed, _) in answers.items() for item in listed]
+    candidates = candidates_of(items, sides, when, options, whole_day="T" not in date)
+    before, after, value = best_pair(candidates.images)
+    notes = [f"{name}: {note} ({count} x)" for name, (_, counts) in answers.items() for note, count in counts.items()]
+    notes.insert(0, f"{count_of(len(items), 'item')} read, {candidates.elsewhere} outside of the box")
+    if after is None:
+        reasons = Counter(line.partition(": ")[2] for line, _ in candidates.rejected).most_common(5)
+        why = "; ".join([*notes[:4], *(f"{count} x {reason}" for reason, count in reasons)])
+        raise InputError(
+            f"no image after {date} shows the box {box_text(sides)}: {why}. Check box and date, give another --catalogue, or raise a limit "
+            "with --set."
+        )
+    if before is None:
+        notes.append("no image before the event: buildings are assessed from the image after it alone")
+    chosen = [one for one in (before, after) if one is not None]
+    others = sorted((one for one in candidates.images if one not in chosen), key=lambda one: -(one.image.score or 0))
+    rejected = [(f"{one.line}: score {one.image.score:.3f} {one.role}", one.footprint) for one in others]
+    rejected += candidates.rejected
+    notes.append(f"score of the pair {value:.3f}; {count_of(len(rejected), 'image')} rejected")
+    plan = Plan(
+        box=list(sides), date=date, event=dict(event), before=None if before is None else before.image, after=after.image,
+        notes=notes, rejected=[line for line, _ in rejected][:MOST_REJECTED],
+    )  # fmt: skip
+    shapes = [(one.role, one.line, one.footprint) for one in chosen]
+    return plan, shapes + [("", line, shape) for line, shape in rejected if shape is not None]
+
+
+def draw_coverage(plan: Plan, shapes: Sequence[Shape], path: Path) -> Path:
+    """Draw the box, the footprints of the chosen images and those of rejected ones into a PNG."""
+    import shapely
+    from matplotlib.figure import Figure
+
+    figure = Figure((7, 6), layout="constrained")
+    axes = figure.subplots()
+    west, south, east, north = plan.box
+    axes.fill((west, east, east, west), (south, south, north, north), color="0.85", label="box")
+    for role, label, shape in reversed(shapes):
+        colour, style, width = LOOKS[role]
+        for number, part in enumerate(shapely.get_parts(shape)):
+            text = f"{role}: {label}" if role and not number else None
+            axes.plot(*shapely.get_coordinates(part).T, style, color=colour, linewidth=width, label=text)
+    reach = 0.75 * max(east - west, north - south)
+    x, y = (west + east) / 2, (south + north) / 2
+    axes.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach), xlabel="longitude", ylabel="latitude")
+    axes.set(title=f"Images around {plan.date}; dotted: rejected", aspect=1 / max(0.05, math.cos(math.radians(y))))
+    axes.locator_params(axis="x", nbins=4)
+    axes.legend(loc="upper left", fontsize="small")
+    with atomic_write(path) as partial:
+        figure.savefig(partial, format="png", dpi=120)
+    return path
+
+
+def describe_plan(path: str) -> tuple[dict[str, Any], list[str]]:
+    """Facts and problems of a plan, for `check`; images at addresses are not opened. Errors: InputError for another file."""
+    plan = Plan.load(path)
+    facts = {"box": f"{box_text(plan.box)} (west, south, east, north)", "date": plan.date, "outlines": plan.outlines}
+    facts |= {role: f"{one.name}, {one.time}, {count_of(len(one.files), 'file')}" for role, one in plan.images.items()}
+    names = [*(name for one in plan.images.values() for name in one.files), plan.outlines]
+    problems = [
+        f"{name} does not exist. Correct the plan."
+        for name in names
+        if name != NONE and not is_remote(name) and not Path(name).exists()
+    ]
+    problems += [f"{one.message} {one.remedy}" for one in plan.findings()]
+    return facts | {"credit": plan.event_info().credit or "none"}, problems
+
+
+def relative_path(name: str, folder: Path) -> str:
+    """A path below a folder as seen from there; other paths whole, addresses as they are."""
+    if is_remote(name):
+        return name
+    whole = Path(name).resolve()
+    return whole.relative_to(folder.resolve()).as_posix() if folder.resolve() in whole.parents else str(whole)
+
+
+def _from(name: str, folder: Path) -> str:
+    return name if is_remote(name) else os.path.normpath(folder / name)

@@ -1,0 +1,176 @@
+"""Items of a STAC catalogue that may show a box: a static catalogue by address or path, or the search of a STAC API.
+
+Follows links within limits of documents and time. A catalogue that cannot be read is refused; what cannot be read within it is noted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlencode, urljoin
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.formats.access import check_online, is_remote
+from deepnets4eo.formats.stac_items import is_web_address, read_document
+from deepnets4eo.grid import Box
+from deepnets4eo.outputs.event import iso_time
+from deepnets4eo.prefetch import in_order
+
+MOST_DOCUMENTS, MOST_ITEMS, MOST_SEARCH_S = 3_000, 10_000, 900  # of one catalogue
+AT_ONCE = 8  # documents
+PAGE = 100  # items of an answer
+
+Times = tuple[datetime, datetime]
+
+
+class Item(NamedTuple):
+    """An item, where it was read, and the collection that it belongs to (empty without one)."""
+
+    content: Mapping[str, Any]
+    base: str
+    collection: Mapping[str, Any]
+
+
+def read_items(catalogue: str, box: Box, times: Times) -> tuple[list[Item], Counter[str]]:
+    """Read the items of a catalogue whose collections meet a box and a time, and count by reason what was not read.
+
+    Parameters
+    ----------
+    catalogue : Address or path of a catalogue, a collection, a list of items, or the root of a STAC API.
+    box : West, south, east, north, degrees.
+    times : First and last time.
+
+    Raises
+    ------
+    InputError
+        The catalogue itself cannot be read, or is none.
+    """
+    if is_web_address(catalogue):
+        check_online(f"the catalogue {catalogue}")
+    content, base = read_document(catalogue)
+    if content is None or not ("stac_version" in content or content.get("type") == "FeatureCollection"):
+        raise InputError(
+            f"{catalogue} is no STAC catalogue (JSON with stac_version). Give its catalog.json, or its API."
+        )
+    walk = _Walk(base, box, times)
+    query = next(_links(content, "search", "items"), None)
+    if query is None or walk.folder is not None:
+        walk.take(content, base, {})
+    else:
+        address = urljoin(base, query)
+        span = "/".join(f"{when:%Y-%m-%dT%H:%M:%SZ}" for when in times)
+        words = {"bbox": ",".join(f"{value:.6f}" for value in box), "datetime": span, "limit": PAGE}
+        start = f"{address}{'&' if '?' in address else '?'}{urlencode(words, safe=',/:')}"
+        walk.seen.add(start)
+        walk.waiting.append((start, content if content.get("type") == "Collection" else {}))
+    walk.read_all()
+    if query is not None and not walk.items and walk.notes:
+        raise InputError(f"{catalogue} did not answer its search: {', '.join(walk.notes)}. Check it, and the network.")
+    return walk.items, walk.notes
+
+
+class _Walk:
+    """The documents behind a catalogue, level by level; each is read once."""
+
+    def __init__(self, base: str, box: Box, times: Times) -> None:
+        self.folder = None if is_web_address(base) else Path(base).resolve().parent
+        self.box, self.times = box, times
+        self.items, self.notes = list[Item](), Counter[str]()
+        self.waiting: deque[tuple[str, Mapping[str, Any]]] = deque()
+        self.seen = {base if self.folder is None else str(Path(base).resolve())}
+
+    def read_all(self) -> None:
+        """Read what waits, and what that refers to."""
+        latest, documents = time.monotonic() + MOST_SEARCH_S, 0
+        while self.waiting:
+            if time.monotonic() > latest or documents >= MOST_DOCUMENTS or len(self.items) >= MOST_ITEMS:
+                self.notes[
+                    f"not read to its end after {documents:,} documents and {len(self.items):,} items; give the collection of the event, or "
+                    "a smaller box"
+                ] += 1
+                return
+            batch = [self.waiting.popleft() for _ in range(min(AT_ONCE, len(self.waiting)))]
+            answers = in_order(_read_or_reason, [address for address, _ in batch], workers=len(batch))
+            for (_, collection), (content, base) in zip(batch, answers, strict=True):
+                documents += 1
+                if content is None:
+                    self.notes[base] += 1
+                else:
+                    self.take(content, base, collection)
+
+    def take(self, content: Mapping[str, Any], base: str, collection: Mapping[str, Any]) -> None:
+        """Keep the items of a document, and put what it refers to on the list."""
+        kind = content.get("type")
+        if kind in ("Feature", "FeatureCollection"):
+            features = content.get("features") if kind == "FeatureCollection" else [content]
+            listed = features if isinstance(features, list) else []
+            self.items += [Item(one, base, collection) for one in listed if isinstance(one, dict)]
+            links = _links(content, "next") if kind == "FeatureCollection" and listed else iter(())
+        else:
+            collection = content if kind == "Collection" else collection
+            meets = kind != "Collection" or _may_meet(content.get("extent"), self.box, self.times)
+            links = _links(content, "child", "item") if meets else iter(())
+        for href in links:
+            target = self._resolve(base, href)
+            if target is None:
+                self.notes["a link leads outside of the catalogue and was not followed"] += 1
+            elif target not in self.seen:
+                self.seen.add(target)
+                self.waiting.append((target, collection))
+
+    def _resolve(self, base: str, href: str) -> str | None:
+        """Where a link leads; None for what a catalogue must not lead to, such as from an address to a file."""
+        with suppress(ValueError, OSError):
+            if self.folder is None:
+                target = urljoin(base, href).partition("#")[0]
+                return target if is_web_address(target) else None
+            path = (Path(base).parent / href).resolve()
+            return str(path) if not is_remote(href) and self.folder in path.parents else None
+        return None
+
+
+def _read_or_reason(address: str) -> tuple[Mapping[str, Any] | None, str]:
+    """A document and where it was read; or None and why there is none."""
+    try:
+        content, base = read_document(address)
+    except InputError as error:
+        return (
+            None,
+            f"a document could not be read ({str(error).partition('could not be read: ')[2].partition('. Check')[0]})",
+        )
+    return (None, "a document is no JSON of STAC") if content is None else (content, base)
+
+
+def _links(content: Mapping[str, Any], *relations: str) -> Iterator[str]:
+    """What the links of some relations refer to, those of the first relation first."""
+    listed = content.get("links")
+    links = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    for relation in relations:
+        yield from (one["href"] for one in links if one.get("rel") == relation and isinstance(one.get("href"), str))
+
+
+def _may_meet(extent: Any, box: Box, times: Times) -> bool:
+    """Whether a collection's extent meets the box and the time; True where it cannot be understood."""
+    near = then = True
+    with suppress(TypeError, KeyError, IndexError, ValueError):
+        boxes = [(one[0], one[1], *one[len(one) // 2 :][:2]) for one in extent["spatial"]["bbox"]]
+        near = any(w > e or (w <= box[2] and box[0] <= e and s <= box[3] and box[1] <= n) for w, s, e, n in boxes)
+    with suppress(TypeError, KeyError, IndexError, ValueError):
+        spans = [(parse_time(first), parse_time(last)) for first, last in extent["temporal"]["interval"]]
+        then = any((a is None or a <= times[1]) and (b is None or b >= times[0]) for a, b in spans)
+    return near and then
+
+
+def parse_time(text: Any) -> datetime | None:
+    """Return the time of RFC 3339 text, UTC where it names no zone; None for anything else.
+
+    >>> parse_time("2023-02-06T01:17:34.342Z")
+    datetime.datetime(2023, 2, 6, 1, 17, 34, tzinfo=datetime.timezone.utc)
+    """
+    when = iso_time(str(text).strip().partition(".")[0])
+    return when if when is None or when.tzinfo else when.replace(tzinfo=timezone.utc)

@@ -1,0 +1,88 @@
+"""`deepnets4eo find`: images before and after an event from catalogues, as a plan for `damage`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from deepnets4eo.catalogues.options import FindOptions
+from deepnets4eo.cli.option_groups import with_options
+from deepnets4eo.cli.options import Event, Out, Overwrite
+from deepnets4eo.cli.output import echo, end_with_findings, progress, show_result
+from deepnets4eo.errors import InputError
+
+
+@with_options(FindOptions)
+def find(
+    catalogue: Annotated[
+        list[str], typer.Option(help="STAC catalogue, collection or API; repeatable.", metavar="ADDRESS|FILE")
+    ],
+    date: Annotated[str, typer.Option(help="Day of the event (UTC), or day and time: 2023-02-06T01:17Z.")],
+    out: Out,
+    bbox: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(help="West, south, east and north, in degrees.", metavar="W S E N", show_default=False),
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option("--place", help="Vector file whose extent is the box.", show_default=False)
+    ] = None,
+    outlines: Annotated[
+        str | None,
+        typer.Option(
+            help="Outlines of buildings, any vector format; osm or overture downloads them. By default a network detects the buildings.",
+            show_default=False,
+        ),
+    ] = None,
+    event: Event = None,
+    options: FindOptions = FindOptions(),
+    overwrite: Overwrite = False,
+) -> None:
+    """Choose images before and after an event from open catalogues (STAC); writes a plan that you can change, and a picture of the coverage.
+
+    Reads the catalogues and no image.
+
+    \b
+    deepnets4eo find --catalogue https://…/catalog.json --bbox 36.1 36.2 36.2 36.3 --date 2023-02-06 --out plan.yaml
+    deepnets4eo find --catalogue catalog.json --place town.geojson --date 2011-05-22 --outlines region.osm.pbf --out plan.yaml
+    deepnets4eo damage plan.yaml --out damage"""
+    from deepnets4eo.catalogues.plan import draw_coverage, make_plan
+    from deepnets4eo.files import check_overwrite
+    from deepnets4eo.footprints.sources import find_buildings, write_buildings
+    from deepnets4eo.grid import check_box
+    from deepnets4eo.outputs.event import EventInfo
+    from deepnets4eo.outputs.input_files import check_not_inputs
+
+    if (bbox is None) == (site is None):
+        raise InputError("expected --bbox W S E N or --place FILE. Give one of them.")
+    if out.suffix.lower() not in (".yaml", ".yml"):
+        raise InputError(f"--out is {out}, expected a name that ends in .yaml. Rename it.")
+    about = {key: value for key, value in EventInfo.parse(event or []).to_dict().items() if isinstance(value, str)}
+    written = [out, out.with_suffix(".png")]
+    written += [] if outlines is None else [out.with_name(f"{out.stem}_buildings.gpkg")]
+    check_not_inputs(written, [*catalogue, site, outlines, *(event or [])])
+    for path in written:
+        check_overwrite(path, overwrite=overwrite)
+    box = check_box(_extent(site) if site is not None else bbox or ())
+    plan, shapes = make_plan(catalogue, box, date, about, options)
+    if outlines is not None:
+        with progress("outlines") as advance:
+            buildings = find_buildings(outlines, box, online=True, progress=advance)
+        write_buildings(buildings, written[2], overwrite=overwrite)
+        plan = plan.model_copy(update={"outlines": str(written[2]), "outlines_credit": buildings.credit})
+    draw_coverage(plan, shapes, written[1])
+    plan.save(out)
+    for note in plan.notes:
+        echo(f"note: {note}", err=True)
+    show_result("; ".join(f"{role} {one.name} ({one.time})" for role, one in plan.images.items()), *written)
+    end_with_findings(plan.findings())
+
+
+def _extent(site: str) -> list[float]:
+    """The box of degrees around a vector file. Errors: InputError."""
+    from deepnets4eo.osm.reading import read_area
+
+    shapes = read_area(site)
+    if shapes.crs is None:
+        raise InputError(f"{site} has no CRS. Assign it, e.g. with ogr2ogr -a_srs.")
+    return [float(side) for side in shapes.to_crs("EPSG:4326").total_bounds]

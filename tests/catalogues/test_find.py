@@ -1,0 +1,418 @@
+"""Images before and after an event from catalogues: which are chosen, why others are not, and what broken catalogues get."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import shapely
+
+from deepnets4eo.catalogues import search
+from deepnets4eo.catalogues.options import FindOptions
+from deepnets4eo.catalogues.plan import Plan, make_plan
+from deepnets4eo.cli.main import main
+from deepnets4eo.errors import InputError
+from deepnets4eo.formats import stac_items
+
+BOX = (3.0, 45.0, 3.01, 45.01)
+DAY = "2023-02-06"
+TIFF = "image/tiff; application=geotiff"
+GOOD = {"gsd": 0.5, "eo:cloud_cover": 2, "view:off_nadir": 10, "view:azimuth": 100, "view:sun_elevation": 50}
+
+
+def item(
+    name: str, when: Any = "2023-02-01T10:00:00Z", bounds: Any = (2.99, 44.99, 3.02, 45.02), **properties: Any
+) -> dict[str, Any]:
+    geometry = None if bounds is None else json.loads(shapely.to_geojson(shapely.box(*bounds)))
+    asset = {"href": f"./{name}.tif", "type": TIFF, "roles": ["visual"]}
+    values = {"datetime": when, "platform": f"sat-{name}", **GOOD, **properties}
+    return {
+        "type": "Feature", "stac_version": "1.0.0", "id": name, "geometry": geometry, "bbox": bounds, "properties": values,
+        "assets": {"visual": asset},
+    }  # fmt: skip
+
+
+def catalogue(links: list[tuple[str, str]], **others: Any) -> dict[str, Any]:
+    kind = {"type": "Catalog", "stac_version": "1.0.0", "id": "c", "description": "made up"}
+    return {**kind, **others, "links": [{"rel": rel, "href": href} for rel, href in links]}
+
+
+def collection(*features: Any) -> dict[str, Any]:
+    return {"type": "FeatureCollection", "features": list(features)}
+
+
+def choose(folder: Path, *features: Any, date: str = DAY, **options: Any) -> Plan:
+    """The plan of items in a file."""
+    path = folder / "items.json"
+    path.write_text(json.dumps(collection(*features)), encoding="utf-8")
+    return make_plan([str(path)], BOX, date, {}, FindOptions(**options))[0]
+
+
+AFTER = item("after", "2023-02-08T10:00:00Z")
+
+
+@pytest.fixture
+def site() -> Iterator[tuple[str, dict[str, Any]]]:
+    """A server of this computer: its address, and path → JSON, text, or a function of the handler."""
+    pages: dict[str, Any] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            page = pages.get(urlsplit(self.path).path)
+            pages.setdefault("asked", []).append(self.path)
+            if callable(page):
+                page(self)
+                return
+            body = page if isinstance(page, str) else json.dumps(page)
+            self.send_response(404 if page is None else 200)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", pages
+        server.shutdown()
+
+
+def find_at(address: str) -> Plan:
+    return make_plan([address], BOX, DAY, {}, FindOptions())[0]
+
+
+WORSE: dict[str, dict[str, Any]] = {
+    "cloud": {"eo:cloud_cover": 30},
+    "steep": {"view:off_nadir": 25},
+    "turned": {"view:azimuth": 280},
+    "coarse": {"gsd": 1.0},
+    "dusk": {"view:sun_elevation": 15},
+    "old": {"when": "2022-02-01T10:00:00Z"},
+    "half": {"bounds": (3.003, 44.99, 3.02, 45.02)},
+}
+
+
+@pytest.mark.parametrize("change", WORSE)
+def test_the_better_of_two_images_before_is_chosen_and_the_other_listed(change: str, tmp_path: Path) -> None:
+    plan = choose(tmp_path, item("bad", **WORSE[change]), item("good"), AFTER)
+    assert plan.before is not None
+    assert plan.before.name == "good"
+    assert len(plan.rejected) == 1
+    assert plan.rejected[0].startswith("bad, 202")
+    assert "score 0." in plan.rejected[0]
+
+
+def test_the_score_is_the_product_that_the_page_states(tmp_path: Path) -> None:
+    """By hand: all covered, 2 % cloud, 10 of 60 degrees, 0.5 m, sun above 30 degrees, 365 days of 365 or 30 of 30."""
+    before = item("before", "2022-02-06T00:00:00Z")
+    plan = choose(tmp_path, before, item("after", "2023-03-08T00:00:00Z"))
+    assert plan.before is not None
+    for image in (plan.before, plan.after):
+        assert image.score == pytest.approx(0.98 * (1 - 10 / 60) / 2, abs=1e-4)
+    assert f"score of the pair {(0.98 * 5 / 6 / 2) ** 2:.3f}" in plan.notes[-1]
+
+
+def test_tiles_of_one_pass_are_one_image_of_those_that_the_box_needs(tmp_path: Path) -> None:
+    west, east = (2.99, 44.99, 3.006, 45.02), (3.004, 44.99, 3.02, 45.02)
+    tiles = [
+        item("w", bounds=west, platform="s", **{"eo:cloud_cover": 10}),
+        item("e", "2023-02-01T10:00:09Z", bounds=east, platform="s", **{"eo:cloud_cover": 30}),
+        item("again", "2023-02-01T10:00:10Z", bounds=east, platform="s", **{"eo:cloud_cover": 40}),
+        item("zone", "2023-02-01T10:00:11Z", bounds=(3.009, 44.99, 3.02, 45.02), platform="s", **{"proj:code": "EPSG:32632"}),
+        item("later", "2023-02-01T12:00:00Z", bounds=west, platform="s"),
+    ]  # fmt: skip
+    plan = choose(tmp_path, *tiles, AFTER)
+    assert plan.before is not None
+    assert [Path(name).name for name in plan.before.files] == ["w.tif", "e.tif"]
+    assert plan.before.covered == 100
+    assert plan.before.cloud == pytest.approx(0.6 * 10 + 0.4 * 30, abs=0.1)
+    assert [line.partition(",")[0] for line in plan.rejected] == ["later"]
+    named = [
+        item(name, when, bounds=west, platform="s", catalog_id="1030")
+        for name, when in (("a", "2023-02-01"), ("b", "2023-02-02"))
+    ]
+    one = choose(tmp_path, *named, item("c", bounds=east, platform="s", catalog_id="1030"), AFTER)
+    assert one.before is not None
+    assert (one.before.name, len(one.before.files)) == ("1030", 2)
+
+
+LIES = {
+    "it has no time": item("x", None),
+    "neither a geometry nor a bbox in degrees": item("x", bounds=None),
+    "bbox in degrees": item("x") | {"geometry": {"type": "Polygon"}, "bbox": [500_000, 5_000_000, 500_100, 5_000_100]},
+    "it has no projection": item("x", **{"proj:code": None}),
+    "it has no rasters": item("x") | {"assets": {}},
+    "it has 2 rasters: a, b": item("x") | {"assets": {key: {"href": "a.tif", "type": TIFF} for key in "ab"}},
+    "it has only a thumbnail": item("x")
+    | {"assets": {"t": {"href": "t.png", "type": "image/png", "roles": ["thumbnail"]}}},
+    "outside its own folder": item("x") | {"assets": {"visual": {"href": "../../x.tif", "type": TIFF}}},
+    "it was taken on the day of the event; give --date with the time": item("x", "2023-02-06T05:00:00Z"),
+    "2000 days before the event, 1095 at most": item("x", "2017-08-16T00:00:00Z"),
+    "it covers 0.1% of the box": item("x", bounds=(2.99, 44.99, 3.00001, 45.02)),
+    "80 % cloud over the box, 60 % at most": item("x", **{"eo:cloud_cover": 80}),
+    "pixels of 10.0 m, 2 m at most": item("x", gsd=10),
+    "it was taken by night": item("x", **{"view:sun_elevation": -20}),
+}
+
+
+@pytest.mark.parametrize("reason", LIES)
+def test_an_item_that_cannot_serve_has_its_reason(reason: str, tmp_path: Path) -> None:
+    plan = choose(tmp_path, LIES[reason], item("good"), AFTER)
+    assert plan.before is not None
+    assert plan.before.name == "good"
+    assert [reason in line for line in plan.rejected] == [True]
+
+
+def test_values_that_cannot_be_count_as_not_stated(tmp_path: Path) -> None:
+    lies = {
+        "gsd": -1,
+        "eo:cloud_cover": "none",
+        "view:off_nadir": 900,
+        "view:azimuth": True,
+        "view:sun_elevation": None,
+    }
+    wide = item("before", **lies)
+    wide["assets"]["visual"] |= {"raster:bands": [{"data_type": "uint16"}], "href": "https://example.org/a.tif"}
+    wide["properties"]["providers"] = [{"name": "A\nB"}, 3]
+    before = choose(tmp_path, wide, AFTER).before
+    assert before is not None
+    assert (before.gsd_m, before.cloud, before.off_nadir_deg, before.azimuth_deg, before.sun_deg) == (None,) * 5
+    assert (before.bits, before.credit, before.files) == (16, "AB", ["https://example.org/a.tif"])
+    assert before.score == pytest.approx(0.7 * (1 - 25 / 60) * 0.5 / (1 + 4.5833 / 365), abs=1e-3)
+
+
+def test_no_image_after_is_an_error_and_none_before_a_plan_without_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no image after 2023-02-06 .* 2 items read, 1 outside .* 1 x 90 % cloud"):
+        choose(tmp_path, item("far", bounds=(9, 9, 10, 10)), item("x", "2023-02-09", **{"eo:cloud_cover": 90}))
+    plan = choose(tmp_path, AFTER)
+    assert plan.before is None
+    assert any("no image before the event" in note for note in plan.notes)
+    with pytest.raises(InputError, match="--date is 'soon'"):
+        choose(tmp_path, AFTER, date="soon")
+    early = item("early", "2023-02-06T03:00:00+03:00")
+    with_time = choose(tmp_path, early, AFTER, date="2023-02-06T01:17Z")
+    assert with_time.before is not None
+    assert with_time.before.time == "2023-02-06T00:00Z"
+
+
+def test_a_static_catalogue_is_walked_once_and_only_where_it_can_meet_the_box(site: Any) -> None:
+    root, pages = site
+    extent = {"spatial": {"bbox": [[2, 44, 4, 46]]}, "temporal": {"interval": [["2020-01-01T00:00:00Z", None]]}}
+    elsewhere = {**extent, "spatial": {"bbox": [[20, 44, 24, 46]]}}
+    before = {**extent, "temporal": {"interval": [["2001-01-01T00:00:00Z", "2002-01-01T00:00:00Z"]]}}
+    here = {"type": "Collection", "license": "CC-BY-4.0", "providers": [{"name": "Provider"}]}
+    pages["/catalog.json"] = catalogue(
+        [("child", "./here/c.json"), ("child", "far.json"), ("child", "old.json"), ("child", "catalog.json"), ("child", "html.json"),
+         ("child", "gone.json"), ("item", "file:///etc/passwd"), ("child", "odd.json")]
+    )  # fmt: skip
+    pages["/here/c.json"] = catalogue(
+        [("item", "a.json"), ("item", "a.json#x"), ("item", "/b.json"), ("child", "../catalog.json")],
+        **here,
+        extent=extent,
+    )
+    pages["/far.json"], pages["/old.json"] = (
+        catalogue([("item", "z.json")], **here, extent=e) for e in (elsewhere, before)
+    )
+    pages["/odd.json"] = catalogue([("item", 3), ("item", "http://[")], **here, extent={"spatial": 7})  # type: ignore[list-item]
+    pages["/html.json"] = "<html>sorry</html>"
+    pages["/here/a.json"], pages["/b.json"] = item("a"), AFTER
+    plan = find_at(f"{root}/catalog.json")
+    assert plan.before is not None
+    assert plan.before.files == [f"{root}/here/a.tif"]
+    assert (plan.before.credit, plan.before.licence) == ("Provider", "CC-BY-4.0")
+    assert plan.event_info().credit == "Provider (CC-BY-4.0)"
+    text = "\n".join(plan.notes)
+    for note in (
+        "a document is no JSON of STAC (1 x)",
+        "HTTP Error 404",
+        "leads outside of the catalogue and was not followed (2 x)",
+    ):
+        assert note in text
+    assert sorted(pages["asked"]) == sorted(
+        f"/{name}.json" for name in ("catalog", "here/c", "far", "old", "html", "gone", "odd", "here/a", "b")
+    )
+
+
+def test_a_catalogue_without_end_or_that_takes_too_long_is_left_with_a_note(
+    site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, pages = site
+
+    class Endless(dict[str, Any]):
+        def get(self, path: str, default: Any = None) -> Any:
+            number = int(path.strip("/") or 0)
+            return (
+                collection(item("a"), AFTER)
+                if number % 2
+                else catalogue([("item", f"/{number + 1}"), ("child", f"/{number + 2}")])
+            )
+
+    monkeypatch.setattr(search, "MOST_DOCUMENTS", 20)
+    pages_get = Endless().get
+    for number in range(60):
+        pages[f"/{number}"] = pages_get(f"/{number}")
+    assert "not read to its end after 2" in "\n".join(find_at(f"{root}/0").notes)
+    monkeypatch.setattr(search, "MOST_SEARCH_S", -1)
+    with pytest.raises(InputError, match="not read to its end after 0 documents"):
+        find_at(f"{root}/0")
+
+
+def drip(handler: BaseHTTPRequestHandler) -> None:
+    """A byte now and then."""
+    handler.send_response(200)
+    handler.end_headers()
+    for _ in range(40):
+        handler.wfile.write(b" ")
+        time.sleep(0.05)
+
+
+def hang(handler: BaseHTTPRequestHandler) -> None:
+    time.sleep(0.6)
+
+
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        ("<html>", "is no STAC catalogue"),
+        ("[1]", "is no STAC catalogue"),
+        ({"type": "Other"}, "is no STAC catalogue"),
+        (None, "HTTP Error 404"),
+        (hang, "timed out"),
+        (drip, "had not come to an end after"),
+        ("[" * 200_000, "is no STAC catalogue"),
+    ],
+)
+def test_a_catalogue_that_cannot_be_read_is_refused(
+    page: Any, message: str, site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, pages = site
+    monkeypatch.setattr(stac_items, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(stac_items, "MOST_S", 0.2)
+    pages["/catalog.json"] = page
+    with pytest.raises(InputError, match=message):
+        find_at(f"{root}/catalog.json")
+
+
+def test_the_search_of_an_api_is_read_page_by_page_until_one_comes_again(site: Any) -> None:
+    root, pages = site
+    pages["/api"] = catalogue([("child", "/never"), ("search", "/search")])
+    following = {"links": [{"rel": "next", "href": "/page?token=2"}]}
+    pages["/search"] = collection(item("a")) | following
+    pages["/page"] = collection(AFTER) | following
+    plan = find_at(f"{root}/api")
+    assert (plan.before is None, plan.after.name) == (False, "after")
+    assert len(pages["asked"]) == 3
+    query = parse_qs(urlsplit(pages["asked"][1]).query)
+    assert [float(side) for side in query["bbox"][0].split(",")] == list(BOX)
+    assert query["datetime"] == ["2020-02-07T00:00:00Z/2023-05-08T00:00:00Z"]
+    pages["/page"] = "<html>"
+    with pytest.raises(InputError, match="no image after .* a document is no JSON of STAC"):
+        find_at(f"{root}/api")
+    pages["/search"] = "<html>"
+    with pytest.raises(InputError, match="did not answer its search: a document is no JSON of STAC"):
+        find_at(f"{root}/api")
+
+
+def views(before: tuple[float, float | None], after: tuple[float, float | None]) -> Callable[[Path], Plan]:
+    def make(folder: Path) -> Plan:
+        sides = [{"view:off_nadir": angle, "view:azimuth": azimuth} for angle, azimuth in (before, after)]
+        return choose(folder, item("b", **sides[0]), item("a", "2023-02-08", **sides[1]))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("plan", "apart_m", "severity"),
+    [
+        (views((20, 90), (20, 90)), 0, None),
+        (views((20, 90), (20, 270)), 6 * math.tan(math.radians(20)), "note"),
+        (views((30, 0), (30, 90)), 3 * math.tan(math.radians(30)) * math.sqrt(2), "note"),
+        (views((30, None), (20, 0)), 3 * (math.tan(math.radians(30)) + math.tan(math.radians(20))), "caution"),
+    ],
+)
+def test_findings_say_how_far_the_views_put_roofs_apart(
+    plan: Any, apart_m: float, severity: Any, tmp_path: Path
+) -> None:
+    findings = {one.code: one for one in plan(tmp_path).findings()}
+    assert "after_off_nadir" in findings or "before_off_nadir" in findings
+    if severity is None:
+        assert "views_differ" not in findings
+        return
+    assert findings["views_differ"].severity == severity
+    assert f"{apart_m:.1f} m ({apart_m / 0.5:.0f} px)" in findings["views_differ"].message
+
+
+def test_the_verb_writes_a_plan_a_picture_and_outlines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "catalog.json").write_text(
+        json.dumps(catalogue([("item", "b.json"), ("item", "a.json"), ("item", "../up.json")]))
+    )
+    half = item("b", bounds=(2.99, 44.99, 3.005, 45.02))
+    for name, one in (("b", half), ("a", AFTER)):
+        (tmp_path / "cat" / f"{name}.json").write_text(json.dumps(one))
+    place = tmp_path / "box.geojson"
+    houses = [shapely.box(3.001, 45.001, 3.0012, 45.0012), shapely.box(3.5, 45.5, 3.6, 45.6)]
+    for path, shapes in ((place, [shapely.box(*BOX)]), (tmp_path / "houses.geojson", houses)):
+        features = [
+            {"type": "Feature", "properties": {}, "geometry": json.loads(shapely.to_geojson(one))} for one in shapes
+        ]
+        path.write_text(json.dumps(collection(*features)))
+    out = tmp_path / "plan.yaml"
+    words = ["find", "--catalogue", str(tmp_path / "cat" / "catalog.json"), "--date", DAY, "--out", str(out)]
+    assert (
+        main([*words, "--place", str(place), "--outlines", str(tmp_path / "houses.geojson"), "--event", "name=Quake"])
+        == 0
+    )
+    printed = capsys.readouterr()
+    assert printed.out.split() == [str(out), str(out.with_suffix(".png")), str(tmp_path / "plan_buildings.gpkg")]
+    assert "CAUTION: The image before covers 50 % of the box" in printed.err
+    assert "leads outside of the catalogue" in printed.err
+    assert out.with_suffix(".png").read_bytes()[:4] == b"\x89PNG"
+    text = out.read_text(encoding="utf-8")
+    assert text.startswith("# A plan for `deepnets4eo damage plan.yaml --out DIR`.")
+    assert "- cat/b.tif" in text
+    plan = Plan.load(out)
+    assert plan.after.files == [str(tmp_path / "cat" / "after.tif")]
+    assert plan.outlines == str(tmp_path / "plan_buildings.gpkg")
+    assert (plan.event_info().name, plan.event_info().date_post) == ("Quake", "2023-02-08T10:00Z")
+    assert main(["check", str(out)]) == 0
+    checked = capsys.readouterr().out
+    assert "plan.yaml: plan" in checked
+    assert "after.tif does not exist. Correct the plan." in checked
+    for wrong, message in (
+        (["--place", str(place), "--bbox", *map(str, BOX)], "expected --bbox W S E N or --place FILE"),
+        (["--bbox", "3", "45", "2", "46"], "west before east"),
+        (["--bbox", *map(str, BOX), "--set", "max_cloud=101"], "max_cloud is"),
+    ):
+        assert main([*words, *wrong, "--overwrite"]) == 2
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: x", "is no plan, which has a box and images"),
+        ("box: [3, 45, 3.1, 45.1]\ndate: '2023-02-06'", "after"),
+        ("box: [3, 45, 2, 46]\ndate: x\nafter: {files: [a.tif]}", "west before east"),
+        ("box: [3, 45, 4, 46]\ndate: x\nafter: {file: [a.tif]}", "unknown key 'after.file'"),
+        ("box: [3, 45, 4, 46]\ndate: x\nafter: {files: [a.tif], off_nadir_deg: 99}", "off_nadir_deg is 99"),
+        ("box: [3, 45, 4, 46]\ndate: x\nafter: {files: [a.tif], time: soon}", "date_post is 'soon'"),
+        ("box: [3, 45, 4, 46]\ndate: x\nevent: {nam: q}\nafter: {files: [a.tif]}", "unknown key 'nam'"),
+    ],
+)
+def test_a_plan_with_mistakes_is_refused_by_name(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(text)
+    assert main(["damage", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+    assert main(["check", str(path)]) == 2

@@ -1,0 +1,150 @@
+"""The images of a plan: cropped to its box, read by blocks also at addresses, and made into a damage map."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio.shutil
+import shapely
+from geotiff import write_geotiff
+from pyproj import Transformer
+
+from deepnets4eo.catalogues.candidates import PlannedImage
+from deepnets4eo.catalogues.plan import Plan
+from deepnets4eo.cli.main import main
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.grid import Box
+from deepnets4eo.rasters.layer import Layer
+from deepnets4eo.synthetic import City
+
+CRS = "EPSG:32631"
+LEFT, TOP = 500_000.0, 5_000_000.0
+NOISE = np.random.default_rng(0).integers(1, 255, (3, 600, 1200)).astype(np.uint8)
+
+
+def degrees(left: float, bottom: float, right: float, top: float) -> Box:
+    return Transformer.from_crs(CRS, "EPSG:4326", always_xy=True).transform_bounds(left, bottom, right, top)
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Two halves of the noise as COGs in one folder, and a raster without CRS."""
+    folder = tmp_path_factory.mktemp("tiles")
+    paths = []
+    for name, col in (("west", 0), ("east", 600)):
+        plain = write_geotiff(folder / f"{name}_.tif", NOISE[:, :, col : col + 600], crs=CRS, origin=(LEFT + col, TOP))
+        rasterio.shutil.copy(plain, folder / f"{name}.tif", driver="COG", blocksize=128, overviews="NONE")
+        plain.unlink()
+        paths.append(str(folder / f"{name}.tif"))
+    write_geotiff(folder / "nowhere.tif", NOISE, crs=None)
+    return paths
+
+
+BOX = degrees(LEFT + 560, TOP - 320, LEFT + 660, TOP - 200)
+
+
+def test_tiles_are_one_raster_of_the_box_that_reads_as_the_whole_does(tiles: list[str]) -> None:
+    layer = Layer.open_box(tiles, BOX, {"OFF_NADIR": "32"})
+    whole = Layer.open(tiles).read()[0]
+    col, row = (round(value) for value in ~Layer.open(tiles).grid.affine * (layer.grid.affine.c, layer.grid.affine.f))
+    height, width = layer.shape
+    assert 0 <= 560 - col <= 2
+    assert 0 <= 200 - row <= 2
+    assert 100 <= width <= 105
+    assert 120 <= height <= 125
+    for each in (layer, pickle.loads(pickle.dumps(layer))):  # noqa: S301
+        values, valid = each.read()
+        np.testing.assert_array_equal(values, whole[:, row : row + height, col : col + width])
+        assert valid.all()
+        assert each.tags["OFF_NADIR"] == "32"
+    one = Layer.open_box(tiles[:1], degrees(LEFT + 10, TOP - 60, LEFT + 30, TOP - 40), {})
+    assert one.paths == tiles[:1]
+    assert one.shape[0] < 25
+
+
+def test_a_box_beyond_the_images_and_an_image_without_crs_are_refused(tiles: list[str]) -> None:
+    with pytest.raises(GridError, match=r"west.tif does not reach into the box 9 9 10 10"):
+        Layer.open_box(tiles, (9, 9, 10, 10), {})
+    with pytest.raises(GridError, match=r"nowhere.tif has no CRS, so that it cannot be cropped"):
+        Layer.open_box([str(Path(tiles[0]).with_name("nowhere.tif"))], BOX, {})
+    with pytest.raises(InputError, match="does not exist"):
+        Layer.open_box(["nothing.tif", *tiles], BOX, {})
+
+
+def test_of_tiles_at_addresses_only_the_blocks_in_the_box_are_read(tiles: list[str]) -> None:
+    folder = Path(tiles[0]).parent
+    server = Path(__file__).parents[1] / "formats" / "range_server.py"
+    with subprocess.Popen([sys.executable, str(server), str(folder)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            root = f"http://127.0.0.1:{process.stdout.readline().strip()}"
+            remote = Layer.open_box([f"{root}/{Path(path).name}" for path in tiles], BOX, {})
+            np.testing.assert_array_equal(remote.read()[0], Layer.open_box(tiles, BOX, {}).read()[0])
+        finally:
+            process.kill()
+    served = [line.split() for line in (folder / "served.txt").read_text().splitlines()]
+    assert {name for name, _ in served} == {"west.tif", "east.tif"}  # and nothing beside them
+    assert sum(int(count) for _, count in served) < sum(Path(path).stat().st_size for path in tiles) / 3
+
+
+def test_damage_takes_a_plan_with_its_event_outlines_and_findings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    city = City(seed=1, size_px=256)
+    images = {}
+    for role, date in (("before", city.pre), ("after", city.post)):
+        grid = date.grid
+        write_geotiff(
+            tmp_path / f"{role}.tif",
+            date.image,
+            crs=grid.crs.to_wkt(),
+            transform=grid.affine,
+            tags={"SYNTHETIC": "yes"},
+        )
+        images[role] = PlannedImage(
+            files=[str(tmp_path / f"{role}.tif")], name=role, time="2023-02-01T10:00Z" if role == "before" else "2023-02-08", sensor=f"sat-{role}",
+            gsd_m=0.3, covered=60, off_nadir_deg=35 if role == "after" else 0, licence="CC-BY-4.0", credit="Provider",
+        )  # fmt: skip
+    city.footprints().to_file(tmp_path / "houses.gpkg")
+    extent = city.post.grid.extent.to_crs("EPSG:4326").boundingbox
+    box = [extent.left, extent.bottom, (extent.left + extent.right) / 2, extent.top]
+    plan = Plan(box=box, date="2023-02-06", event={"name": "Quake"}, **images, outlines=str(tmp_path / "houses.gpkg"))
+    plan.save(tmp_path / "plan.yaml")
+    words = [
+        "damage",
+        str(tmp_path / "plan.yaml"),
+        "--out",
+        str(tmp_path / "out"),
+        "--set",
+        "network=no",
+        "--assume-registered",
+        "--water",
+        "none",
+        "--also",
+        "none",
+        "--event",
+        "producer=Team",
+    ]
+    assert main([*words, "--dry-run"]) == 0
+    assert "would be assessed" in capsys.readouterr().out
+    assert main(words) in (0, 3)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    codes = {one["code"] for one in manifest["findings"]}
+    assert {"views_differ", "after_off_nadir", "before_covers_a_part"} <= codes
+    written = json.dumps(manifest) + (tmp_path / "out" / "summary.json").read_text()
+    for text in ("Quake", "Team", "2023-02-01T10:00Z", "sat-after", "Provider (CC-BY-4.0)"):
+        assert text in written
+    table = gpd.read_file(tmp_path / "out" / "damage.gpkg").to_crs("EPSG:4326")
+    inside = shapely.box(*box).buffer(1e-5)
+    graded = table[table["status"] == "assessed"]
+    assert 0 < len(graded) < len(table)
+    assert graded.intersects(inside).all()
+    assert main(["damage", str(tmp_path / "before.tif"), "--out", str(tmp_path / "other")]) == 2
+    assert "alone is no job. Give PRE, POST and FOOTPRINTS, or a plan" in capsys.readouterr().err
