@@ -24,6 +24,7 @@ from deepnets4eo.damage.inputs.find_buildings import (
     BORDER,
     BUILDING,
     LEAST_PROBABILITY,
+    join_outlines,
     outline_buildings,
     sure_buildings,
 )
@@ -268,6 +269,8 @@ def find_buildings(run: Run, scene: BuildingScene, least: float = LEAST_PROBABIL
         outlines = outline_buildings(Layer.open(known, grid=scene.grid), run.legend)
         if of_world:
             outlines = sure_buildings(outlines, Layer.open(probabilities), run.legend, least)
+        if BORDER in names:
+            outlines = join_outlines(outlines, scene.grid)
     share = np.where(valid, packed[indices].sum(axis=0, dtype=np.float32) / PACKED_ONE, 0)
     return BuildingMap(share, outlines, prediction.network_s)
 

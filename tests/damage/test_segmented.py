@@ -6,6 +6,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 from affine import Affine
 from sklearn.linear_model import LogisticRegression
 
@@ -13,6 +14,7 @@ from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import buildings_of
+from deepnets4eo.damage.inputs.find_buildings import join_pieces
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Grid, whole
@@ -195,6 +197,23 @@ def test_touching_houses_are_two_where_the_run_knows_their_border(
     assert found["id"].tolist() == ["1", "2", "3"]
     assert found.geometry.area.to_numpy() == pytest.approx(found["area_m2"].to_numpy(), rel=1e-6)
     assert found.iloc[0].geometry.intersection(found.iloc[1].geometry).area < 0.1
+
+
+def test_a_small_outline_along_a_larger_one_is_a_piece_of_its_roof() -> None:
+    roof, other = shapely.box(0, 0, 20, 20), shapely.box(40, 0, 60, 20)
+    strip, corner = shapely.box(20.5, 0, 24, 20), shapely.box(60.5, 18, 72, 30)  # along a whole side, beside two metres of one
+    between, pieces = join_pieces(np.array([roof, strip, other, corner, shapely.box(20.5, 30, 40.5, 50)], object))
+    assert pieces.tolist() == [False, True, False, False, False]
+    assert between[0].area == pytest.approx(24 * 20, abs=1)
+    assert between[2:4].tolist() == [other, corner]
+
+
+def test_pieces_between_two_roofs_never_make_one_of_both() -> None:
+    left, right, piece = shapely.box(0, 0, 20, 20), shapely.box(24, 0, 46, 20), shapely.box(20, 0, 24, 20)
+    whole, pieces = join_pieces(np.array([left, right, piece], object))
+    assert pieces.tolist() == [False, False, True]
+    assert sorted(round(area) for area in shapely.area(whole[:2])) in ([400, 520], [440, 480])
+    assert join_pieces(np.zeros(0, object))[1].tolist() == []
 
 
 class PaintedBoxRun(PaintedRun):

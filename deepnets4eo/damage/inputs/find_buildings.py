@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import shapely
 from affine import Affine
+from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from deepnets4eo.arrays import Floats, Geometries
@@ -27,7 +28,7 @@ from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints.read import Footprints
-from deepnets4eo.grid import gsd_m, mean_gsd_m, transform_shapes
+from deepnets4eo.grid import Grid, gsd_m, mean_gsd_m, transform_shapes
 from deepnets4eo.inspection.images import BRIGHT_PERCENTILE, DARKEST, bright_value
 from deepnets4eo.polygons import Shaping, grow_into_borders, polygonize
 from deepnets4eo.prediction import PredictOptions, predict
@@ -56,6 +57,9 @@ SHIPPED = "buildings"  # name of the model that comes with the toolbox
 BUILDING, BORDER = "building", "border"
 BORDER_REACH_M = 1.0  # half the width of the borders that it was taught
 INNER_SHARE = 0.3  # of its area that a small house in a row has at least without its borders
+# A piece of a roof: at most so large as a share of the outline beside it, within this distance, along so many of its own sides (the root
+# of its area). At eleven real places a building had 1.22 outlines without joining, 1.17 with it; those met by one outline stay as many.
+PIECE_SHARE, PIECE_REACH_M, PIECE_SIDES = 0.5, 1.5, 1.25
 LEAST_PROBABILITY = 0.7  # mean over an outline of runs that take any ground size: of those below, six in seven match no building (SYNTHETIC)
 SHAPING = Shaping(min_area_m2=20.0, simplify_m=0.5, right_angles=True)  # sheds and crumbs are no buildings to assess
 
@@ -91,7 +95,7 @@ def buildings_of(
     -------
     geopandas.GeoDataFrame
         Polygons in the image's CRS with `id`, `class`, `value` and `area_m2` (m²). Touching buildings are one, unless the
-        run's legend has a class "border" between them. With the default network for buildings `building_prob` as well, and only those of
+        run's legend has a class "border" between them; a small outline along a larger one is a piece of it. With the default network for buildings `building_prob` as well, and only those of
         `sure_buildings`. Peak memory: that of `predict`, then of `polygonize`.
 
     Raises
@@ -124,6 +128,8 @@ def buildings_of(
     buildings = outline_buildings(Layer.open(labels), loaded.legend, class_name, shaping)
     if probabilities is not None:
         buildings = sure_buildings(buildings, Layer.open(probabilities), loaded.legend)
+    if BORDER in loaded.legend.names:
+        buildings = join_outlines(buildings, image.grid)
     if not len(buildings):
         raise InputError(
             f"the run {run} finds no {class_name} of {shaping.min_area_m2:g} m² or more that it is sure of in {image.source}. "
@@ -163,15 +169,48 @@ def _separate(labels: Layer, classes: dict[int, str], border_value: int, shaping
     inner = replace(shaping, min_area_m2=shaping.min_area_m2 * INNER_SHARE)
     buildings = polygonize(labels, classes, inner)
     borders = polygonize(labels, {border_value: BORDER})
-    row_m, col_m = gsd_m(labels.grid)
-    to_metres = Affine.scale(col_m, row_m) * ~labels.grid.affine
+    to_metres = _to_metres(labels.grid)
     outlines, between = (transform_shapes(to_metres, frame.geometry.to_numpy()) for frame in (buildings, borders))
-    grown = grow_into_borders(outlines, between, BORDER_REACH_M)
-    ground = transform_shapes(~to_metres, grown)
-    valid = shapely.is_valid(ground)  # rounding can make two corners meet
-    separate = buildings.set_geometry(np.where(valid, ground, buildings.geometry.to_numpy()), crs=buildings.crs)
-    separate = separate.assign(area_m2=shapely.area(np.where(valid, grown, outlines)))
+    separate = _reshaped(buildings, outlines, grow_into_borders(outlines, between, BORDER_REACH_M), to_metres)
     return _numbered(separate[separate["area_m2"] >= shaping.min_area_m2].reset_index(drop=True))
+
+
+def join_outlines(buildings: gpd.GeoDataFrame, grid: Grid) -> gpd.GeoDataFrame:
+    """The outlines of an image's grid, numbered anew, where `join_pieces` makes pieces of one roof one."""
+    to_metres = _to_metres(grid)
+    outlines = transform_shapes(to_metres, buildings.geometry.to_numpy())
+    whole, joined = join_pieces(outlines)
+    return _numbered(_reshaped(buildings, outlines, whole, to_metres)[~joined].reset_index(drop=True))
+
+
+def _to_metres(grid: Grid) -> Affine:
+    row_m, col_m = gsd_m(grid)
+    return Affine.scale(col_m, row_m) * ~grid.affine
+
+
+def _reshaped(buildings: gpd.GeoDataFrame, before: Geometries, after: Geometries, to_metres: Affine) -> gpd.GeoDataFrame:
+    """The buildings with new shapes (N,) in metres and their areas; with those of before where a shape is not valid on the ground."""
+    ground = transform_shapes(~to_metres, after)
+    valid = shapely.is_valid(ground)  # rounding can make two corners meet
+    shaped = buildings.set_geometry(np.where(valid, ground, buildings.geometry.to_numpy()), crs=buildings.crs)
+    return shaped.assign(area_m2=shapely.area(np.where(valid, after, before)))
+
+
+def join_pieces(outlines: Geometries) -> tuple[Geometries, NDArray[np.bool_]]:
+    """Outlines (N,) in metres, each with the smaller ones that lie along it as pieces of one roof, and (N,) which ones are such pieces."""
+    area, near = shapely.area(outlines), shapely.buffer(outlines, PIECE_REACH_M)
+    piece, roof = shapely.STRtree(outlines).query(outlines, "dwithin", PIECE_REACH_M)
+    smaller = area[piece] < PIECE_SHARE * area[roof]
+    piece, roof = piece[smaller], roof[smaller]
+    length = shapely.area(shapely.intersection(near[piece], near[roof])) / (2 * PIECE_REACH_M)  # of the common border
+    along = np.flatnonzero(length >= PIECE_SIDES * np.sqrt(area[piece]))
+    longest = {piece[row]: roof[row] for row in along[np.argsort(length[along], kind="stable")].tolist()}
+    whole, joined = outlines.copy(), np.zeros(len(outlines), bool)
+    for row in sorted(longest, key=lambda number: area[number]):  # pieces of pieces first
+        wide = shapely.union_all(shapely.buffer(whole[[row, longest[row]]], PIECE_REACH_M / 2, join_style="mitre"))
+        parts = shapely.get_parts(shapely.buffer(wide, -PIECE_REACH_M / 2, join_style="mitre"))
+        whole[longest[row]], joined[row] = parts[np.argmax(shapely.area(parts))], True
+    return whole, joined
 
 
 def _numbered(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
