@@ -201,7 +201,10 @@ def test_touching_houses_are_two_where_the_run_knows_their_border(
 
 def test_a_small_outline_along_a_larger_one_is_a_piece_of_its_roof() -> None:
     roof, other = shapely.box(0, 0, 20, 20), shapely.box(40, 0, 60, 20)
-    strip, corner = shapely.box(20.5, 0, 24, 20), shapely.box(60.5, 18, 72, 30)  # along a whole side, beside two metres of one
+    strip, corner = (
+        shapely.box(20.5, 0, 24, 20),
+        shapely.box(60.5, 18, 72, 30),
+    )  # along a whole side, beside two metres of one
     between, pieces = join_pieces(np.array([roof, strip, other, corner, shapely.box(20.5, 30, 40.5, 50)], object))
     assert pieces.tolist() == [False, True, False, False, False]
     assert between[0].area == pytest.approx(24 * 20, abs=1)

@@ -188,7 +188,9 @@ def _to_metres(grid: Grid) -> Affine:
     return Affine.scale(col_m, row_m) * ~grid.affine
 
 
-def _reshaped(buildings: gpd.GeoDataFrame, before: Geometries, after: Geometries, to_metres: Affine) -> gpd.GeoDataFrame:
+def _reshaped(
+    buildings: gpd.GeoDataFrame, before: Geometries, after: Geometries, to_metres: Affine
+) -> gpd.GeoDataFrame:
     """The buildings with new shapes (N,) in metres and their areas; with those of before where a shape is not valid on the ground."""
     ground = transform_shapes(~to_metres, after)
     valid = shapely.is_valid(ground)  # rounding can make two corners meet
