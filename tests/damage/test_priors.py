@@ -110,6 +110,7 @@ def test_an_intensity_counts_in_its_unit(tmp_path, damage_map, kind, value, dtyp
     path = write_raster(tmp_path / "intensity.tif", np.full((1, *GRID.shape), value, dtype))
     damage_map.add_priors(open_priors([f"{kind}={path}"], damage_map.images.post))
     np.testing.assert_allclose(damage_map.buildings["prior_probability"], 0.5, atol=0.01)
+    assert any("The curve of dpm is an assumption." in each.message for each in damage_map.findings) == (kind == "dpm")
 
 
 def test_a_curve_is_lognormal_and_the_card_has_a_source_for_each(tmp_path, damage_map):
@@ -193,7 +194,7 @@ def test_priors_stand_beside_the_map_and_change_none_of_it(tmp_path, damage_map)
     finding = next(each for each in damage_map.findings if each.code == "prior_used")
     assert "Images alone: 13 (7–22) of" in finding.message
     assert "with the prior of wind and shakemap: " in finding.message
-    assert f"Of {(frame['status'] != 'assessed').sum()} buildings not assessed" in finding.message
+    assert f"Of {(frame['status'] != 'assessed').sum()} buildings not assessed, " in finding.message
     areas = count_areas(
         frame,
         find_areas("grid:64", frame),

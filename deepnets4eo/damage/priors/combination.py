@@ -19,7 +19,7 @@ from deepnets4eo.damage.calibration.site import MOST_INFORMATION
 from deepnets4eo.damage.decision.estimates import DRAWS, Z95
 from deepnets4eo.damage.decision.unbuilt import NO_BUILDING
 from deepnets4eo.damage.evidence.table import EMPTY, ENCLOSING, LARGE
-from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, PRIOR_COLUMNS
+from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER
 from deepnets4eo.options import plain_options
 from deepnets4eo.outputs.findings import Finding, count_of
 
@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from deepnets4eo.damage.priors.reading import PriorLayer
     from deepnets4eo.damage.products.content import DamageMapContent
 
-WEIGHTS = np.linspace(
-    0, 0.5, 5
-)  # alike beforehand: up to 1, a reversed prior costs twice as much of AUC at made-up sites, a true one gains no more
+# Alike beforehand. Up to 1, a reversed prior costs twice the AUC at made-up sites, and a true one gains no more.
+WEIGHTS = np.linspace(0, 0.5, 5)
 LEVEL_SD = 1.5  # log-odds by which a curve of elsewhere is wrong at a site
 TRUSTED = 0.5  # probability that the level of a prior says something of this site
 ANY_LEVEL = 0.1  # density of log-odds of a level that says nothing
@@ -39,10 +38,8 @@ NEAREST = 1e-6
 STEP = 0.1  # of log-odds; buildings in one step count together
 SHIFTS = np.linspace(-12, 12, 61)
 MEANING = {
-    PRIOR_COLUMNS[
-        0
-    ]: "probability of major damage or worse by the priors alone, such as shaking or wind; not in the decision",
-    PRIOR_COLUMNS[1]: "damage_prob and priors together; grades and counts rest on damage_prob alone",
+    "prior_probability": "probability of major damage or worse by the priors alone, such as shaking or wind; not in the decision",
+    "damage_prob_with_prior": "damage_prob and priors together; grades and counts rest on damage_prob alone",
 }
 NO_BUILDINGS = (NO_BUILDING, EMPTY, LARGE, ENCLOSING)  # reasons of outlines that are no buildings
 
@@ -61,46 +58,33 @@ def combine(
     weight : of the prior's pattern, where it is known; by default 0 to 0.5 alike beforehand. Returns the probabilities (N,), NaN
     where not assessed, and for the summary the weight here, the numbers of `images_alone`, `with_prior` and `not_assessed` (None
     without any), how many are assessed, and how many of them are so `clear` that the prior cannot change them."""
-    assessed, rng = (buildings["status"] == ASSESSED).to_numpy(), np.random.default_rng([seed, 64])
+    assessed, known = (buildings["status"] == ASSESSED).to_numpy(), np.isfinite(prior)
+    seen, rest = assessed & known, ~assessed & known & ~buildings["reason"].isin(NO_BUILDINGS).to_numpy()
     probability = buildings["damage_prob"].where(assessed).to_numpy(float, copy=True)
-    images = logit(np.clip(probability, NEAREST, 1 - NEAREST))
-    base, by_prior = float(logit(np.clip(share, NEAREST, 1 - NEAREST))), logit(prior)
-    seen, rest = (
-        rows & np.isfinite(by_prior)
-        for rows in (assessed, ~assessed & ~buildings["reason"].isin(NO_BUILDINGS).to_numpy())
-    )
-    result = {
-        "weight": 0.0,
-        "images_alone": damaged,
-        "with_prior": damaged,
-        "assessed": int(assessed.sum()),
-        "clear": int(assessed.sum()),
-    }
+    images, by_prior = logit(np.clip(probability, NEAREST, 1 - NEAREST)), logit(prior)
+    result = {"weight": 0.0, "images_alone": damaged, "with_prior": damaged}
+    total, rng = int(assessed.sum()), np.random.default_rng([seed, 64])
+    result |= {"assessed": total, "clear": total}
     if not seen.any():
-        return probability, result | {
-            "not_assessed": _unseen(by_prior[rest], np.ones(DRAWS), LEVEL_SD * rng.standard_normal(DRAWS), rng)
-        }
-    weights = WEIGHTS if weight is None else np.array([weight])
-    own, room = (
-        images[assessed],
-        np.where(seen & (buildings["method"] != BY_WATER).to_numpy(), _room(images - base), 0.0)[assessed],
+        alone = _unseen(by_prior[rest], np.ones(DRAWS), LEVEL_SD * rng.standard_normal(DRAWS), rng)
+        return probability, result | {"not_assessed": alone}
+    weights, base = (
+        WEIGHTS if weight is None else np.array([weight]),
+        float(logit(np.clip(share, NEAREST, 1 - NEAREST))),
     )
-    offsets = np.nan_to_num(by_prior[assessed]) * room
+    free = seen & (buildings["method"] != BY_WATER).to_numpy()
+    own, room = images[assessed], np.where(free, _room(images - base), 0.0)[assessed]
+    offsets, level = np.nan_to_num(by_prior[assessed]) * room, float(logit(prior[seen].mean()))
     moved = np.stack([_balanced(own, weight * offsets, weight * room) for weight in weights])
-    even = np.stack(
-        [
-            _balanced(np.full(seen.sum(), base), weight * by_prior[seen], np.full(seen.sum(), weight))
-            for weight in weights
-        ]
-    )
+    alike, one = np.full(seen.sum(), base), np.ones(seen.sum())
+    even = np.stack([_balanced(alike, weight * by_prior[seen], weight * one) for weight in weights])
     posterior = _agreement(images[seen] - base, even)
-    level = float(logit(expit(by_prior[seen]).mean()))
     shift, number = _draw(moved, posterior, _doubt_of_images(own, damaged, rng), level, rng)
     drawn = np.empty(DRAWS)
     for w in np.unique(number):
-        drawn[number == w] = _numbers(moved[w], shift[number == w, None], rng)
-    sums = [posterior @ expit(moved + room * value).sum(axis=1) for value in SHIFTS]
-    probability[assessed] = posterior @ expit(moved + room * np.interp(drawn.mean(), sums, SHIFTS))
+        steps, count = _cells(moved[w])
+        drawn[number == w] = _numbers(steps + shift[number == w, None], count, rng)
+    probability[assessed] = posterior @ expit(moved + room * np.median(shift))
     centres = even[:, 0] - weights * by_prior[seen][0]  # log-odds where the prior says one half
     others = _unseen(by_prior[rest], weights[number], centres[number] + shift, rng)
     result |= {"weight": float(weights @ posterior), "with_prior": _row(drawn), "clear": int((room == 0).sum())}
@@ -109,9 +93,8 @@ def combine(
 
 def _room(evidence: Floats) -> Floats:
     """(N,) share of the prior that counts: 1 where images say nothing, 0 where they leave little doubt."""
-    even = expit(evidence)
-    most = 4 * CLEAR * (1 - CLEAR)
-    return np.asarray(np.clip((4 * even * (1 - even) - most) / (1 - most), 0, 1))
+    doubt, least = expit(evidence) * expit(-evidence), CLEAR * (1 - CLEAR)
+    return np.asarray(np.clip((doubt - least) / (0.25 - least), 0, 1))
 
 
 def _balanced(images: Floats, offsets: Floats, free: Floats) -> Floats:
@@ -162,23 +145,19 @@ def _sums(log_odds: Floats) -> Floats:
     return np.asarray(expit(steps + SHIFTS[:, None]) @ count)
 
 
-def _numbers(log_odds: Floats, shift: Floats, rng: np.random.Generator) -> Floats:
-    """(d,) numbers of damaged buildings, drawn at shifts (d, 1)."""
-    steps, count = _cells(log_odds)
-    p = expit(steps + shift)
+def _numbers(log_odds: Floats, count: NDArray[np.intp], rng: np.random.Generator) -> Floats:
+    """(d,) numbers of damaged buildings, drawn of cells with log-odds (d, M)."""
+    p = expit(log_odds)
     noise = rng.standard_normal(len(p)) * np.sqrt((p * (1 - p)) @ count)
     return np.asarray(np.clip(p @ count + noise, 0, count.sum()))
 
 
 def _unseen(prior: Floats, weight: Floats, shift: Floats, rng: np.random.Generator) -> dict[str, Any] | None:
     """Number expected of buildings that were not assessed, at weights and shifts (D,); None without any."""
-    if not len(prior):
-        return None
-    local, drawn = shift + LOCAL_SD * rng.standard_normal(DRAWS), np.empty(DRAWS)
-    for value in np.unique(weight):
-        of = weight == value
-        drawn[of] = _numbers(prior * value, local[of, None], rng)
-    return {"buildings": len(prior), **_row(drawn)}
+    steps, count = _cells(prior)
+    local = shift + LOCAL_SD * rng.standard_normal(DRAWS)
+    drawn = _numbers(np.outer(weight, steps) + local[:, None], count, rng)
+    return {"buildings": len(prior), **_row(drawn)} if len(prior) else None
 
 
 def _row(drawn: Floats) -> dict[str, Any]:
@@ -190,30 +169,21 @@ def add_priors(damage_map: DamageMapContent, layers: Sequence[PriorLayer]) -> di
     """Give the buildings of a map the columns of priors, and return what `combine` does, with their sources. Several priors count as one,
     by the mean of their log-odds where they are known."""
     buildings, seed = damage_map.buildings, int(damage_map.parameters.get("seed") or 0)
-    workers = int(damage_map.parameters.get("workers", 2))
-    sources, table, weights = [], np.full((len(layers), len(buildings)), np.nan), []
-    for odds, layer in zip(table, layers, strict=True):
-        odds[:] = logit(layer.curve.probability(layer.measure(buildings.geometry.to_numpy(), workers)))
-        weights += [] if layer.curve.weight is None else [layer.curve.weight]
-        known = int(np.isfinite(odds).sum())
-        sources.append(
-            {
-                "kind": layer.kind,
-                "file": layer.source,
-                "unit": layer.unit,
-                "buildings": known,
-                "curve": plain_options(layer.curve),
-            }
-        )
+    outlines, workers = buildings.geometry.to_numpy(), int(damage_map.parameters.get("workers", 2))
+    table = np.array([logit(one.curve.probability(one.measure(outlines, workers))) for one in layers])
+    known = np.isfinite(table)
+    sources = [
+        {"kind": one.kind, "file": one.source, "unit": one.unit, "buildings": int(rows.sum()), "curve": plain_options(one.curve)}
+        for one, rows in zip(layers, known, strict=True)
+    ]  # fmt: skip
     with np.errstate(invalid="ignore"):
-        prior = expit(np.nansum(table, axis=0) / np.isfinite(table).sum(axis=0))
-    damaged = (damage_map.estimates.get("buildings") or {}).get("damaged") or {
-        "expected": 0.0,
-        "interval_95": [0.0, 0.0],
-    }
-    share = damage_map.damaged_share.get("prior", 0.5)
-    probability, result = combine(buildings, prior, damaged, share, float(np.mean(weights)) if weights else None, seed)
-    damage_map.buildings = buildings.assign(**dict(zip(PRIOR_COLUMNS, (prior, probability), strict=True)))
+        prior = expit(np.nansum(table, axis=0) / known.sum(axis=0))
+    nothing = {"expected": 0.0, "interval_95": [0.0, 0.0]}
+    damaged = (damage_map.estimates.get("buildings") or {}).get("damaged", nothing)
+    fixed = [one.curve.weight for one in layers if one.curve.weight is not None]
+    share, weight = damage_map.damaged_share.get("prior", 0.5), float(np.mean(fixed)) if fixed else None
+    probability, result = combine(buildings, prior, damaged, share, weight, seed)
+    damage_map.buildings = buildings.assign(**dict(zip(MEANING, (prior, probability), strict=True)))
     damage_map.meaning = damage_map.meaning | MEANING
     return {"sources": sources, **result}
 
@@ -221,20 +191,21 @@ def add_priors(damage_map: DamageMapContent, layers: Sequence[PriorLayer]) -> di
 def prior_finding(priors: dict[str, Any]) -> Finding:
     """What the priors change, beside the images alone. priors : of `add_priors`."""
     names = " and ".join(source["kind"] for source in priors["sources"])
-    alone, together = (_text(priors[name]) for name in ("images_alone", "with_prior"))
+    alone, together, rest = (priors[name] for name in ("images_alone", "with_prior", "not_assessed"))
     text = (
-        f"Images alone: {alone} of {count_of(priors['assessed'], 'assessed building')} are expected to be damaged; with the prior of {names}: "
-        f"{together}. Map and counts are of the images alone. The prior has a weight of {priors['weight']:.2f} here, and changes nothing at "
+        f"Images alone: {_text(alone)} of {count_of(priors['assessed'], 'assessed building')} are expected to be damaged; with the prior of "
+        f"{names}: {_text(together)}. Map and counts are of the images alone. The prior has a weight of {priors['weight']:.2f}, and none at "
         f"{count_of(priors['clear'], 'building')} that the images show clearly."
     )
-    if rest := priors["not_assessed"]:
+    if rest:
         text += (
-            f" Of {count_of(rest['buildings'], 'building')} not assessed {_text(rest)} are expected to be damaged, by the prior and the share of "
-            "the assessed ones alone; no image shows it."
+            f" Of {count_of(rest['buildings'], 'building')} not assessed, {_text(rest)} are expected to be damaged by the prior and the share of the "
+            "others alone; no image shows it."
         )
-    return Finding(
-        "prior_used", "note", text, "Look at the sources of its curves in summary.json, and give a curve of your place."
-    )
+    if assumed := [one["kind"] for one in priors["sources"] if one["curve"]["source"].startswith("Assumption")]:
+        text += f" The curve of {', '.join(assumed)} is an assumption."
+    remedy = "Look at the sources of its curves in summary.json, and give a curve of your place."
+    return Finding("prior_used", "note", text, remedy)
 
 
 def _text(row: dict[str, Any]) -> str:

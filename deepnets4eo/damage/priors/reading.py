@@ -26,11 +26,10 @@ if TYPE_CHECKING:
 CURVES = Path(__file__).parent / "curves.yaml"
 LEAST = 0.01  # no curve is trusted nearer to 0 or 1
 UNITS = {  # name → unit of curves, and how many of it one is
-    "%g": ("%g", 1.0), "pctg": ("%g", 1.0), "g": ("%g", 100.0), "cm/s2": ("%g", 0.10197), "gal": ("%g", 0.10197),
-    "m/s2": ("%g", 10.197), "mmi": ("mmi", 1.0), "intensity": ("mmi", 1.0),
-    "m/s": ("m/s", 1.0), "mph": ("m/s", 0.44704), "kt": ("m/s", 0.514444), "knots": ("m/s", 0.514444), "km/h": ("m/s", 1 / 3.6),
-    "m": ("m", 1.0), "metre": ("m", 1.0), "cm": ("m", 0.01), "ft": ("m", 0.3048), "foot": ("m", 0.3048),
-    "share": ("share", 1.0), "byte": ("share", 1 / 255),
+    "%g": ("%g", 1.0), "pctg": ("%g", 1.0), "g": ("%g", 100.0), "cm/s2": ("%g", 0.10197), "m/s2": ("%g", 10.197),
+    "mmi": ("mmi", 1.0), "intensity": ("mmi", 1.0),
+    "m/s": ("m/s", 1.0), "mph": ("m/s", 0.44704), "kt": ("m/s", 0.514444), "km/h": ("m/s", 1 / 3.6),
+    "m": ("m", 1.0), "cm": ("m", 0.01), "ft": ("m", 0.3048), "share": ("share", 1.0), "byte": ("share", 1 / 255),
 }  # fmt: skip
 MOST = {"%g": 500.0, "mmi": 12.0, "m/s": 150.0, "m": 60.0, "share": 1.0}  # more is another unit, or no such intensity
 
@@ -132,7 +131,8 @@ def _open(file: str) -> tuple[Layer, str | None]:
     """The raster of a prior, and the unit that its file states."""
     if Path(file).suffix.lower() == ".xml":
         grid = ShakeMapGrid.read(file)
-        return grid.layer(grid.shaking[0]), grid.fields[grid.shaking[0]][1]
+        name, (_, unit) = next(iter(grid.fields.items()))
+        return grid.layer(name), unit
     layer = Layer.open(file)
     units = {one.unit.lower() for one in layer.stored_values if one.unit}
     return layer, units.pop() if len(units) == 1 and units <= UNITS.keys() else None

@@ -28,7 +28,7 @@ def _refusal(path: str | Path, why: str) -> InputError:
 
 @dataclass(frozen=True)
 class ShakeMapGrid:
-    """A grid.xml: attributes of its event, (west, south, east, north) of its nodes, and of each field its values (H, W) and unit."""
+    """A grid.xml: attributes of its event, (west, south, east, north) of its nodes, and of PGA and MMI the values (H, W) and unit."""
 
     event: dict[str, str]
     bounds: tuple[float, float, float, float]
@@ -60,15 +60,12 @@ class ShakeMapGrid:
         )
         inside = (col >= 0) & (col < cols) & (row >= 0) & (row < rows)
         node = row[inside].astype(int), col[inside].astype(int)
-        fields = {name: (np.full(size, np.nan), unit) for name, unit in units.items()}
-        for number, (values, _) in enumerate(fields.values()):
-            values[node] = table[inside, number]
+        fields = {}
+        for name in (name for name in SHAKING if name in units):
+            values = np.full(size, np.nan)
+            values[node] = table[inside, list(units).index(name)]
+            fields[name] = values, units[name]
         return cls(elements.get("event", {}), (west, south, east, north), fields)
-
-    @property
-    def shaking(self) -> list[str]:
-        """Names of the fields that have curves."""
-        return [name for name in SHAKING if name in self.fields]
 
     def layer(self, name: str) -> Layer:
         """A field as a layer in longitude and latitude, with nodes in the middle of pixels."""
@@ -116,11 +113,10 @@ def _read_xml(path: Path) -> tuple[dict[str, dict[str, str]], dict[str, str], Fl
 def inspect_grid(path: str, legend: Legend | None = None) -> Inspection:
     """Describe a grid.xml for `check`, which has no labels. Errors: InputError for other XML."""
     grid = ShakeMapGrid.read(path)
-    result = Inspection(path, "ShakeMap", grid=grid.layer(grid.shaking[0]).grid)
+    result = Inspection(path, "ShakeMap", grid=grid.layer(next(iter(grid.fields))).grid)
     names = ("event_description", "magnitude", "event_timestamp")
     result.facts["event"] = ", ".join(grid.event[name] for name in names if name in grid.event)
-    for name in grid.shaking:
-        values, unit = grid.fields[name]
+    for name, (values, unit) in grid.fields.items():
         result.facts[name] = f"{np.nanmin(values):g} to {np.nanmax(values):g} {unit}"
     result.facts["use"] = f"deepnets4eo damage … --prior shakemap={path}"
     return result
