@@ -109,14 +109,14 @@ def _inspect(
     path: str, legend: Legend | None, card: DatasetCard | None, split: str | None, *, thorough: bool
 ) -> Inspection:
     """What a file is, or a folder: a dataset of the card, or of the one that it is recognised as."""
+    from deepnets4eo.formats.zarr import is_zarr
     from deepnets4eo.inspection.datasets import inspect_dataset, recognise
     from deepnets4eo.inspection.files import inspect
 
-    card = (card or recognise(Path(path))) if Path(path).is_dir() else None
+    is_folder = Path(path).is_dir() and not is_zarr(Path(path))
+    card = (card or recognise(Path(path))) if is_folder else None
     if card is None:
-        return (_images(path) if Path(path).is_dir() or Path(path).suffix.lower() in IMAGES else None) or inspect(
-            path, legend
-        )
+        return (_images(path) if is_folder or Path(path).suffix.lower() in IMAGES else None) or inspect(path, legend)
     with progress("check") as advance:
         return inspect_dataset(path, card, split=split, thorough=thorough, progress=advance)
 

@@ -26,6 +26,7 @@ from deepnets4eo.errors import PROJ_REMEDY, InputError
 from deepnets4eo.formats.access import check_beside, is_remote, limit_waiting, user_files
 from deepnets4eo.formats.drivers import REMEDY, VRT, is_tiff, raster_driver
 from deepnets4eo.formats.envi import check_image, check_size
+from deepnets4eo.formats.zarr import gdal_name, parse_zarr
 
 READ_ERRORS = (RasterioError, CPLE_BaseError)  # rasterio lets some of GDAL's errors through as they are
 MEMORY = "/vsimem/"
@@ -77,11 +78,14 @@ def open_raster(target: str | Path, most_block_bytes: int = MOST_BLOCK_BYTES) ->
     if is_remote(name):
         return _open_remote(name)
     path = Path(name)
-    if not path.is_file():
+    if (store := parse_zarr(name)) is not None:
+        dataset = _open(gdal_name(store), "Zarr")
+    elif not path.is_file():
         hint = "it is a folder" if path.is_dir() else "it does not exist as a file"
         raise InputError(f"{name} is not a raster: {hint}. Check the path; {REMEDY[0].lower()}{REMEDY[1:]}")
-    driver = _allowed_driver(_state(path))
-    dataset = _open(os.path.abspath(path), driver)  # absolute: no name can pass for a driver's prefix
+    else:
+        driver = _allowed_driver(_state(path))
+        dataset = _open(os.path.abspath(path), driver)  # absolute: no name can pass for a driver's prefix
     _check_described(dataset, name)
     _check_block_sizes(dataset, name, most_block_bytes)
     return dataset
@@ -115,9 +119,14 @@ def _open(name: str, driver: str | None) -> DatasetReader:
     except UnicodeError as error:
         raise InputError(f"the name of {name}, or a text in it, is not UTF-8. Rename it, or write it again.") from error
     except READ_ERRORS as error:
+        why = "the file is truncated or damaged. Check the file with gdalinfo."
+        if driver == "Zarr":
+            why = (
+                f"it is damaged, or GDAL {rasterio.__gdal_version__} does not know how it is packed. Write it as version 2 with a usual "
+                "compressor: to_zarr(…, zarr_format=2)."
+            )
         raise InputError(
-            f"{name} is not a raster that GDAL can open{f' as {driver}' if driver else ''}: the file is truncated or "
-            "damaged. Check the file with gdalinfo."
+            f"{name} is not a raster that GDAL can open{f' as {driver}' if driver else ''}: {why}"
         ) from error
 
 

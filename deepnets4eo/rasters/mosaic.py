@@ -24,6 +24,7 @@ from deepnets4eo.formats import envi
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
+from deepnets4eo.formats.zarr import parse_zarr
 from deepnets4eo.grid import Box, check_affine, window_of_box
 from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band
 from deepnets4eo.rasters.band_subset import GDAL_TYPES, alpha_bands, false_alpha, without_alpha
@@ -69,6 +70,8 @@ def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
             raise InputError("the list of tiles is empty. Give at least one raster.")
         return tiles
     text, path = str(source), Path(source)
+    if parse_zarr(text) is not None:
+        return [text]
     if path.is_dir():
         tiles = sorted(str(item) for item in path.iterdir() if item.suffix.lower() in TILE_SUFFIXES)
         if not tiles:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import json
+import zlib
 from pathlib import Path
 
 import geopandas as gpd
@@ -21,6 +22,19 @@ from fuzzing.openstreetmap import small_pbf
 from fuzzing.seed import SIDE_PX, TRANSFORM, Seed, buildings, image_array, label_array, make_folder, write_raster
 
 UTM_WKT = rasterio.crs.CRS.from_epsg(32615).to_wkt(version="WKT1_ESRI")
+
+
+def _write_zarr(path: Path, image: np.ndarray) -> None:
+    """A store of version 2 of one array."""
+    metadata = {"zarr_format": 2, "shape": image.shape, "chunks": [1, 24, 24], "dtype": image.dtype.str, "compressor": {"id": "zlib", "level": 1},
+                "fill_value": 0, "order": "C", "filters": None}  # fmt: skip
+    array = make_folder(path / "image")
+    (path / ".zgroup").write_text('{"zarr_format": 2}')
+    (array / ".zarray").write_text(json.dumps(metadata))
+    (array / ".zattrs").write_text('{"_ARRAY_DIMENSIONS": ["band", "y", "x"]}')
+    for band, row, col in np.ndindex(len(image), 2, 2):
+        part = image[band, 24 * row : 24 * row + 24, 24 * col : 24 * col + 24]
+        (array / f"{band}.{row}.{col}").write_bytes(zlib.compress(part.tobytes()))
 
 
 def _rasters(root: Path) -> dict[str, list[Seed]]:
@@ -54,7 +68,8 @@ def _rasters(root: Path) -> dict[str, list[Seed]]:
     single = write_raster(folder / "vrt" / "part.tif", image)
     (folder / "vrt" / "a.vrt").write_text(mosaic_vrt([str(single)])[0].replace(str(single.resolve()), "part.tif").replace(
         'relativeToVRT="0"', 'relativeToVRT="1"'))  # fmt: skip
-    mains = {"mosaic": "tiles", "png": "a.png", "jpg": "a.jpg", "vrt": "a.vrt"}
+    _write_zarr(folder / "zarr" / "a.zarr", image)
+    mains = {"zarr": "a.zarr", "mosaic": "tiles", "png": "a.png", "jpg": "a.jpg", "vrt": "a.vrt"}
     return {"raster": [Seed(one, mains.get(one.name, "a.tif")) for one in sorted(folder.iterdir())]}
 
 

@@ -1,0 +1,94 @@
+"""Zarr stores of version 2 and 3 in a folder: known by their metadata, and checked before GDAL's driver opens them.
+
+Takes `FOLDER.zarr`, or `FOLDER.zarr#ARRAY` where several arrays can be meant. Refuses links, which GDAL would follow out of the store, and
+chunks that unpack to too much, since each is unpacked whole."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from deepnets4eo.errors import InputError
+
+ARRAYS = (".zarray", "zarr.json")  # names of metadata of version 2 and 3
+MARKS = (".zgroup", *ARRAYS)
+MOST_METADATA_BYTES = 16 << 20
+MOST_CHUNK_VALUES = 1 << 27  # 1 GB of double precision
+
+
+class ZarrReference(NamedTuple):
+    """A store and the name of one of its arrays, empty for the only one."""
+
+    path: Path
+    array: str
+
+
+def parse_zarr(text: str) -> ZarrReference | None:
+    """The store that a text refers to; None for anything else.
+
+    >>> parse_zarr("image.tif") is None
+    True
+    """
+    path, mark, array = text.rpartition("#")
+    if is_zarr(Path(text)) or not mark:
+        return ZarrReference(Path(text), "") if is_zarr(Path(text)) else None
+    return ZarrReference(Path(path), array) if is_zarr(Path(path)) else None
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is a Zarr store."""
+    return path.is_dir() and any((path / name).is_file() for name in MARKS)
+
+
+def gdal_name(store: ZarrReference) -> str:
+    """What GDAL's Zarr driver opens, after a check of the store: the named array, or the only one of two or three axes.
+    Errors: InputError for another name, several arrays, links, huge chunks and damaged metadata."""
+    path = os.path.abspath(store.path)
+    axes = _axes_of(Path(path), store.path.stat().st_mtime_ns)
+    images = [name for name, count in axes.items() if count in (2, 3)]
+    array = store.array.strip("/") or (images[0] if len(images) == 1 else None)
+    if array not in images or '"' in path:
+        what = "is no array of two or three axes in it" if store.array else "does not say which of its arrays is meant"
+        raise InputError(
+            f"{store.path}{store.array and '#' + store.array} {what}. Name one: {store.path}#ARRAY. It holds {', '.join(axes) or 'none'}."
+        )
+    return f'ZARR:"{path}":/{array}' if array else path
+
+
+@lru_cache(maxsize=64)
+def _axes_of(path: Path, mtime_ns: int) -> dict[str, int]:
+    """Name and number of axes of each array of a store as it is; each thread opens it anew, it is read once."""
+    axes = {}
+    for folder, folders, names in os.walk(path):
+        for name in (*folders, *names):
+            if os.path.islink(os.path.join(folder, name)):
+                raise InputError(f"{path} holds a link, {name}, which may lead anywhere. Copy the store without links.")
+        for name in {*names} & {*ARRAYS}:
+            chunks = _chunk_shape(Path(folder) / name)
+            if chunks is None:
+                continue
+            if math.prod(chunks) > MOST_CHUNK_VALUES:
+                raise InputError(
+                    f"{folder} has chunks of {math.prod(chunks):,} values, more than {MOST_CHUNK_VALUES:,}; each is unpacked whole. "
+                    "Write it with smaller chunks where you trust it."
+                )
+            axes["" if folder == str(path) else Path(folder).relative_to(path).as_posix()] = len(chunks)
+    return dict(sorted(axes.items()))
+
+
+def _chunk_shape(path: Path) -> list[int] | None:
+    """Lengths of the chunks of an array by its metadata; None for a group."""
+    if path.stat().st_size > MOST_METADATA_BYTES:
+        raise InputError(f"{path} has more than {MOST_METADATA_BYTES:,} bytes of metadata. Is it a Zarr store?")
+    try:
+        metadata: dict[str, Any] = json.loads(path.read_bytes())
+        if path.name == ARRAYS[1] and metadata["node_type"] != "array":
+            return None
+        grid = metadata if path.name == ARRAYS[0] else metadata["chunk_grid"]["configuration"]
+        return [int(length) for length in grid["chunks" if path.name == ARRAYS[0] else "chunk_shape"]]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path} is no metadata of a Zarr array ({error!r}): the store is damaged.") from error
