@@ -7,10 +7,12 @@ from pathlib import Path
 
 import aerial_lidar
 import dfc2015_baselines
+import dynamicearthnet
 import equal_steps
 import eurosat_few_labels
 import isprs_baselines
 import isprs_segnet
+import kuro_siwo
 import numpy as np
 import osm_joint_learning
 import pytest
@@ -31,6 +33,7 @@ from deepnets4eo.classification.readers import ImageData, list_unlabelled
 from deepnets4eo.errors import InputError, MissingExtraError
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Window
+from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.points import PointCloud
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmentation import SegNetEncoder
@@ -446,3 +449,34 @@ def test_masks_of_dubai_are_read_by_colour_palettes_too(tmp_path: Path) -> None:
     assert sorted(parts) == ["tile_1-colours", "tile_1-palette"]
     for files in parts.values():
         np.testing.assert_array_equal(Layer.open(files["labels"], labels=True).read()[0][0], labels)
+
+
+def test_months_of_dynamicearthnet_follow_the_published_lists_and_snow_is_void(tmp_path: Path) -> None:
+    classes = np.array([[0, 1, 2], [3, 4, 5], [6, 6, 0]])
+    bands = np.where(np.arange(7)[:, None, None] == classes, 255, 0).astype(np.uint8)
+    bands[:, 2, 2] = 0  # no class
+    lines = []
+    for month in ("2018-02", "2018-01"):
+        write_geotiff(tmp_path / "planet" / "a" / "PF-SR" / f"{month}-01.tif", np.ones((4, 3, 3), np.uint16))
+        write_geotiff(tmp_path / "labels" / "a_33N" / "Raster" / f"a-33N-{month.replace('-', '_')}_01.tif", bands)
+        lines.append(f"/planet/a/PF-SR /labels/a_33N/Raster {month}")
+    (tmp_path / "train.txt").write_text("\n".join(lines))
+    legend = dynamicearthnet.six_classes()
+    (months,) = dynamicearthnet.published_months(tmp_path, "train", tmp_path / "out", legend).values()
+    assert [Path(one["image"]).stem for one in months] == ["2018-01-01", "2018-02-01"]
+    labels = Layer.open(months[1]["labels"], labels=True)
+    assert labels.as_stored().read(Window(0, 0, 3, 3))[0][0].tolist() == [[0, 1, 2], [3, 4, 5], [255, 255, 255]]
+    assert labels.legend == legend
+    assert legend.num_classes == 6
+    (tmp_path / "test.txt").write_text("/planet/a/PF-SR 2018-01")
+    with pytest.raises(InputError, match="2 words, expected an image folder, a label folder and a month"):
+        dynamicearthnet.published_months(tmp_path, "test", tmp_path / "out", legend)
+
+
+def test_water_of_both_kinds_is_merged_from_the_same_counts() -> None:
+    """Of 8 wet pixels 2 are called the other kind of water and 2 dry; no dry one is called wet."""
+    counts = ConfusionMatrix.from_matrix(np.array([[8, 0, 0], [1, 2, 1], [1, 1, 2]]))
+    dry, permanent, flood, water = kuro_siwo.f1_of(counts)
+    assert (permanent, flood) == (pytest.approx(4 / 7), pytest.approx(4 / 7))
+    assert dry == pytest.approx(16 / 18)
+    assert water == pytest.approx(12 / 14)
