@@ -1,8 +1,8 @@
 """Kuro Siwo (Bountos et al., NeurIPS 2024): its files as the dataset card lays them out, and the table of BlackBench.
 
 Usage: python experiments/kuro_siwo.py --data FOLDER --out STACKS [--events 321 561]     (writes one file a date in dB, and labels)
-       python experiments/kuro_siwo.py --data STACKS --table RUNS [--rows NAME …] [--seeds 0 1 2]     (trains and scores networks)
-       python experiments/kuro_siwo.py --table RUNS [--smoke]               (the same on made-up floods, SYNTHETIC, of eight places)
+       python experiments/kuro_siwo.py --data STACKS --out RUNS --table [--rows NAME …] [--seeds 0 1 2]     (trains and scores networks)
+       python experiments/kuro_siwo.py --out RUNS --table [--smoke]         (the same on made-up floods, SYNTHETIC, of eight places)
 
 FOLDER is `data` of the authors' GRD download, EVENT/AREA/PATCH with one band of linear power a file; STACKS gets EVENT/AREA/PATCH/{pre2,pre,post,water}.tif.
 Patches that are written already stay, so that an interrupted call can be repeated. The table: the official training events, of which the last three
@@ -191,17 +191,19 @@ def print_table(stacks: Path | None, out: Path, rows: Sequence[str], seeds: Sequ
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--out", type=Path, help="folder of the stacks to write")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the stacks, or with --table of runs and table.md"
+    )
     parser.add_argument("--events", nargs="+", default=[], help="activations to write; all if not given")
-    parser.add_argument("--table", type=Path, help="folder of the runs and of table.md")
+    parser.add_argument("--table", action="store_true", help="train and score networks")
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     add_smoke(parser)
     arguments = parser.parse_args()
-    if arguments.table is not None:
-        print_table(arguments.data, arguments.table, arguments.rows, arguments.seeds, smoke=arguments.smoke)
-    elif arguments.data is None or arguments.out is None:
-        parser.error("--data and --out write the stacks; --table trains networks")
+    if arguments.table:
+        print_table(arguments.data, arguments.out, arguments.rows, arguments.seeds, smoke=arguments.smoke)
+    elif arguments.data is None:
+        parser.error("--data names the GRD download; --table trains networks")
     else:
         print(f"{len(stack_kuro_siwo(arguments.data, arguments.out, arguments.events)):,} patches in {arguments.out}")
 
