@@ -36,6 +36,7 @@ PANELS = {
         "find": "Choose images before and after an event from open catalogues, as a plan for `damage`.",
         "damage": "Map building damage from images before and after an event, and outlines of buildings.",
         "review": "Count damaged buildings from a sample that people look at, with reliable intervals.",
+        "compare": "Compare a damage map with another tool's, building by building.",
         "rubble": "Measure height loss and debris volume of buildings from clouds of points.",
         "demo": "Run the main job on a synthetic miniature city.",
     },

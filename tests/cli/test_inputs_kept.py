@@ -143,6 +143,10 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("series dates --out new", "dates/2020-01-01.tif", "--json"),
     ],
     "datasets": [("datasets rules.yaml", "rules.yaml", "--json")],
+    "compare": [
+        ("compare houses.gpkg houses.gpkg --out new", "houses.gpkg", "--json"),
+        ("compare houses.gpkg houses.gpkg --out houses.gpkg", "houses.gpkg", ""),
+    ],
 }
 NO_INPUT_FILES = {"demo", "models"}
 NO_OVERWRITE = {

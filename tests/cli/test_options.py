@@ -189,6 +189,17 @@ def test_register(reach, labels) -> None:
     assert found.options == {"model": "affine", "max_shift_m": 5.0, "max_rotation_deg": 4.0, "seed": 7}
 
 
+def test_compare(reach) -> None:
+    function, start = "deepnets4eo.damage.comparison.maps.read_damage_map", ["compare", "a", "b", "--out", "o"]
+    found = reach(function, *start)
+    assert found.words == ("a",)
+    assert found.options == {"grade": None, "id": None, "above": None}
+    mine = keys("--set", grade_a="g", id_a="i", above_a=0.2)
+    assert reach(function, *start, *mine, "--overwrite").options == {"grade": "g", "id": "i", "above": 0.2}
+    refused = keys("--set", grade_b="g", id_b="i", above_b=0.2)
+    assert reach(function, *start, *refused).options == {"grade": None, "id": None, "above": None}
+
+
 def test_train(reach) -> None:
     function, start = "deepnets4eo.training.train", ["train", "unet", "--out", "run"]
     found = reach(function, *start)

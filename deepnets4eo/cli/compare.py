@@ -1,0 +1,46 @@
+"""`deepnets4eo compare`: a damage map beside another tool's on the same buildings."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from deepnets4eo.cli.option_groups import with_options
+from deepnets4eo.cli.options import Json, Out, Overwrite
+from deepnets4eo.cli.output import progress, show_json, show_result
+from deepnets4eo.damage.comparison.options import CompareOptions
+
+
+@with_options(CompareOptions)
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="Folder of a damage map, or a vector file.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The other map, of this or another tool.")],
+    out: Out,
+    options: CompareOptions = CompareOptions(),
+    json: Json = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Compare a damage map with another tool's building by building: agreement, κ, shares, and where they differ most.
+
+    Known are the columns of this toolbox, SKAI, haste, Microsoft's building-damage-assessment, Copernicus EMS, xBD and xView2.
+
+    \b
+    deepnets4eo compare damage/ haste_predictions.gpkg --out comparison
+    deepnets4eo compare damage/ other.geojson --out comparison --set grade_b=state --set id_b=building"""
+    from deepnets4eo.damage.comparison.maps import compare_maps, read_damage_map
+    from deepnets4eo.damage.comparison.page import PRODUCTS, summary_of, write_comparison
+    from deepnets4eo.files import check_overwrite
+    from deepnets4eo.jobs.lock import output_lock
+    from deepnets4eo.outputs.input_files import check_not_inputs
+
+    check_not_inputs([out, json, *(out / name for name in PRODUCTS)], [first, second])
+    with output_lock(out), progress("compare"):
+        check_overwrite(out, overwrite=overwrite)
+        a = read_damage_map(first, grade=options.grade_a, id=options.id_a, above=options.above_a)
+        b = read_damage_map(second, grade=options.grade_b, id=options.id_b, above=options.above_b)
+        comparison = compare_maps(a, b)
+        paths = write_comparison(comparison, out)
+    if json is not None:
+        show_json(summary_of(comparison), json)
+    show_result(comparison.headline(), *paths, err=str(json) == "-")

@@ -1,0 +1,167 @@
+"""`deepnets4eo compare`: maps of several tools read to the same grades, matched, counted, and written with a version."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from sklearn.metrics import cohen_kappa_score
+
+from deepnets4eo.cli.main import main
+from deepnets4eo.damage.comparison.maps import TWO, compare_maps, read_damage_map
+from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.errors import InputError
+
+COUNT = 120
+RNG = np.random.default_rng(0)
+TRUTH = RNG.integers(0, 4, COUNT)
+CRS = "EPSG:32631"
+
+
+def outlines(shift: float = 0, size: float = 10) -> list[shapely.Geometry]:
+    """Houses 25 m apart in rows of twelve."""
+    return [
+        shapely.box(x := 500_000 + 25 * (i % 12) + shift, y := 5_000_000 - 25 * (i // 12), x + size, y + size)
+        for i in range(COUNT)
+    ]
+
+
+def written(path: Path, shapes: list[shapely.Geometry] | None = None, crs: str = CRS, **columns: object) -> Path:
+    frame = gpd.GeoDataFrame(columns, geometry=outlines() if shapes is None else shapes, crs=CRS).to_crs(crs)
+    frame.to_file(path, layer="buildings")
+    return path
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Path:
+    """A map of this toolbox; the last two buildings have no grade."""
+    status = ["assessed"] * (COUNT - 2) + ["not_assessed"] * 2
+    damage = [GRADES[grade] for grade in TRUTH[:-2]] + [None, None]
+    prob = np.append(TRUTH[:-2] / 3, [np.nan, np.nan])
+    return written(
+        tmp_path / "ours.gpkg", id=[f"h{i}" for i in range(COUNT)], damage=damage, damage_prob=prob, status=status
+    )
+
+
+def test_a_map_of_microsoft_is_matched_by_overlap_and_counted_in_two_classes(ours: Path, tmp_path: Path) -> None:
+    other = (TRUTH >= 2).astype(int)
+    other[:10] = 1 - other[:10]
+    unknown = np.zeros(COUNT)
+    unknown[20:25] = 0.9
+    order = RNG.permutation(COUNT)
+    shapes = outlines(shift=3)  # in another order, numbered by row as haste does, and on other outlines
+    theirs = written(
+        tmp_path / "haste.gpkg", [shapes[i] for i in order], "EPSG:4326", id=[f"h{i}" for i in range(COUNT)],
+        damaged=other[order], damage_pct_0m=other[order].astype(float), unknown_pct=unknown[order],
+    )  # fmt: skip
+    comparison = compare_maps(read_damage_map(ours), read_damage_map(theirs))
+    assert (comparison.matched_by, comparison.classes) == ("overlap", TWO)
+    both = np.ones(COUNT, bool)
+    both[20:25] = both[-2:] = False
+    expected = pd.crosstab(TRUTH[both] >= 2, other[both] == 1).to_numpy()
+    np.testing.assert_array_equal(comparison.matrix.matrix, expected)
+    assert comparison.matrix.kappa == pytest.approx(cohen_kappa_score(TRUTH[both] >= 2, other[both]))
+    assert comparison.shares == (pytest.approx((TRUTH[both] >= 2).mean()), pytest.approx(other[both].mean()))
+    kappa = comparison.intervals["kappa"]
+    assert kappa.low < kappa.estimate < kappa.high
+    assert set(comparison.table["id_a"][:10]) == {f"h{i}" for i in range(10)}  # where they differ comes first
+    assert set(comparison.table["damage_a"].dropna()) == set(GRADES)
+    assert set(comparison.table["damage_b"].dropna()) == set(TWO)
+
+
+def test_maps_of_four_grades_are_matched_by_id_and_compared_in_four(ours: Path, tmp_path: Path) -> None:
+    grades = np.where(np.arange(COUNT) < 30, (TRUTH + 1) % 4, TRUTH)
+    xbd = written(
+        tmp_path / "xbd.geojson",
+        crs="EPSG:4326",
+        uid=[f"h{i}" for i in range(COUNT)],
+        subtype=[GRADES[i] for i in grades],
+    )
+    comparison = compare_maps(read_damage_map(ours), read_damage_map(xbd))
+    assert (comparison.matched_by, comparison.classes) == ("id", GRADES)
+    np.testing.assert_array_equal(comparison.matrix.matrix, pd.crosstab(TRUTH[:-2], grades[:-2]).to_numpy())
+
+
+@pytest.mark.parametrize(
+    ("columns", "how", "tool"),
+    [
+        ({"damage_gra": ["No visible damage", "Possibly damaged", "Damaged", "Destroyed"]}, {}, "Copernicus EMS"),
+        ({"dmg": [1, 2, 3, 4]}, {"grade": "dmg"}, "other tool"),
+        ({"State": ["No Damage", "minor damage", "Severe damage", "destroyed"]}, {"grade": "State"}, "other tool"),
+    ],
+)
+def test_four_grades_are_read_in_the_words_of_others(tmp_path: Path, columns, how, tool: str) -> None:
+    repeated = {name: values * (COUNT // 4) for name, values in columns.items()}
+    read = read_damage_map(written(tmp_path / "a.gpkg", **repeated), **how)
+    assert (read.tool.name, read.two) == (tool, False)
+    assert read.grades[:4].tolist() == [0, 1, 2, 3]
+    assert read.damaged[:4].tolist() == [False, False, True, True]
+
+
+def test_skai_has_a_score_and_numbers_have_a_threshold(tmp_path: Path) -> None:
+    score = RNG.random(COUNT)
+    path = written(tmp_path / "skai.gpkg", building_id=range(COUNT), plus_code="x", score=score, damaged=score > 0.7)
+    read = read_damage_map(path)
+    assert read.tool.name == "SKAI"
+    np.testing.assert_allclose(read.values, score)
+    np.testing.assert_array_equal(read.damaged, score > 0.7)
+    np.testing.assert_array_equal(read_damage_map(path, grade="score", above=0.4).damaged, score > 0.4)
+
+
+def test_points_within_outlines_match_and_what_is_in_one_map_alone_is_kept(ours: Path, tmp_path: Path) -> None:
+    points = [shape.centroid for shape in outlines()[:50]] + [shapely.Point(600_000, 5_000_000)]
+    theirs = written(tmp_path / "points.gpkg", points, state=["yes"] * 51)
+    comparison = compare_maps(read_damage_map(ours), read_damage_map(theirs, grade="state"))
+    assert comparison.table["match"].value_counts().to_dict() == {"a": 70, "both": 50, "b": 1}
+    assert comparison.table.iloc[-1].geometry is not None
+
+
+def test_one_outline_over_two_houses_is_matched_once(ours: Path, tmp_path: Path) -> None:
+    large = shapely.box(500_000, 5_000_000, 500_036, 5_000_010)
+    theirs = written(tmp_path / "large.gpkg", [large, outlines()[5]], state=["yes", "no"])
+    comparison = compare_maps(read_damage_map(ours), read_damage_map(theirs, grade="state"))
+    assert comparison.matrix.total == 2
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"state": ["good"] * COUNT}, "is of no tool whose columns are known"),
+        ({"damage_gra": ["good"] * COUNT}, "holds no grades: good"),
+        ({"subtype": [0, 1, 2, 3] * (COUNT // 4)}, "holds no grades: 0, 1, 2, 3"),
+    ],
+)
+def test_columns_that_say_nothing_of_damage_are_refused(tmp_path: Path, columns, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        read_damage_map(written(tmp_path / "a.gpkg", **columns))
+
+
+def test_maps_of_other_ground_are_refused(ours: Path, tmp_path: Path) -> None:
+    far = written(tmp_path / "far.gpkg", outlines(shift=9_000), state=["yes"] * COUNT)
+    with pytest.raises(InputError, match="no building to compare: no outlines match"):
+        compare_maps(read_damage_map(ours), read_damage_map(far, grade="state"))
+
+
+def test_the_verb_writes_page_table_and_figures_with_a_version(ours: Path, tmp_path: Path, capsys) -> None:
+    theirs = written(tmp_path / "<b>.gpkg", state=np.where(TRUTH > 1, "yes", "no"))
+    words = ["compare", str(ours), str(theirs), "--out", str(tmp_path / "out"), "--json", "-"]
+    assert main(words) == 2
+    assert "Name its column of damage: --set grade_a=COLUMN" in capsys.readouterr().err
+    assert main([*words, "--set", "grade_b=state"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures == json.loads((tmp_path / "out" / "comparison.json").read_text("utf-8"))
+    assert (figures["format"], figures["format_version"]) == ("deepnets4eo damage comparison", "1.0")
+    assert figures["kappa"]["estimate"] == 1
+    assert figures["buildings"] == {"both": COUNT, "a_alone": 0, "b_alone": 0, "compared": COUNT - 2}
+    table = gpd.read_file(tmp_path / "out" / "comparison.gpkg")
+    assert len(table) == len(pd.read_csv(tmp_path / "out" / "comparison.csv")) == COUNT
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "&lt;b&gt;.gpkg" in page
+    assert "<b>.gpkg" not in page
+    assert "Both maps agree on every building." in page
+    assert "http" not in page.replace("http-equiv", "")
