@@ -13,18 +13,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from itertools import product
-from pathlib import Path
-from typing import Annotated, Any, NamedTuple
-from urllib.parse import urljoin
+from typing import Annotated, Any, TypeAlias
 
 import shapely
 from pydantic import Field
 
 from deepnets4eo.catalogues.options import FindOptions
-from deepnets4eo.catalogues.search import Item, parse_time
+from deepnets4eo.catalogues.search import Item, link_target, parse_time
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.access import check_beside, is_remote
-from deepnets4eo.formats.stac_items import choose_asset, is_web_address
+from deepnets4eo.formats.stac_items import choose_asset
 from deepnets4eo.grid import Box
 from deepnets4eo.options import Section
 
@@ -34,6 +31,8 @@ NO_IMAGE = {"thumbnail", "overview", "metadata"}  # roles
 ASSUMED_CLOUD, ASSUMED_OFF_NADIR_DEG, ASSUMED_GSD_M, ASSUMED_LEAN = 30.0, 25.0, 1.0, 0.3  # where nothing is stated
 STEEPEST_DEG, SHARP_M, BRIGHT_DEG = 60.0, 0.5, 30.0
 HALF_AFTER = {"before": 365, "after": 30}  # days
+
+Rejected: TypeAlias = tuple[str, Any]  # a line with the reason; footprint or None
 
 
 class PlannedImage(Section):
@@ -52,7 +51,7 @@ class PlannedImage(Section):
     sun_deg: float | None = None
     licence: str = ""
     credit: str = ""
-    score: float | None = None
+    score: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,8 @@ class Candidate:
     image: PlannedImage
     when: datetime
     footprint: Any
-    crs: str = ""
-    group: str = ""
+    crs: str
+    group: str
     role: str = ""
 
     @property
@@ -72,46 +71,35 @@ class Candidate:
         return f"{self.image.name}, {self.image.time}"
 
 
-class Candidates(NamedTuple):
-    """Images that can serve; lines with the reason of those that cannot, with a footprint or None; the number of items elsewhere."""
-
-    images: list[Candidate]
-    rejected: list[tuple[str, Any]]
-    elsewhere: int
-
-
 def candidates_of(
     items: Sequence[tuple[str, Item]], box: Box, event: datetime, options: FindOptions, *, whole_day: bool
-) -> Candidates:
-    """Return the images over a box, each made of the tiles of one pass.
+) -> tuple[list[Candidate], list[Rejected], int]:
+    """Return the images over a box, what cannot serve, and the number of items that lie elsewhere.
 
-    items : each with its catalogue. event : with a zone. whole_day : only its day is known.
+    items : each with its catalogue; event : with a zone; whole_day : only its day is known.
     """
-    result, area, tiles = Candidates([], [], 0), shapely.box(*box), dict[str, Candidate]()
-    elsewhere = 0
+    images, rejected, tiles = list[Candidate](), list[Rejected](), dict[str, Candidate]()
+    area, elsewhere = shapely.box(*box), 0
     for root, item in items:
         try:
             tile = _tile_of(item, root)
         except (InputError, ValueError, OSError) as error:
-            result.rejected.append((f"{str(item.content.get('id') or item.base)[:200]}: {error}", None))
+            rejected.append((f"{_line(item.content.get('id') or item.base)}: {error}", None))
             continue
         if shapely.intersects(tile.footprint, area):
             tiles.setdefault(tile.image.files[0], tile)
         else:
             elsewhere += 1
-    for group in _passes(list(tiles.values())):
+    for group in _passes(tiles):
         try:
-            result.images.append(_join(group, area, event, options, whole_day=whole_day))
+            images.append(_join(group, area, event, options, whole_day=whole_day))
         except InputError as error:
-            result.rejected.append((f"{group[0].line}: {error}", group[0].footprint))
-    return result._replace(elsewhere=elsewhere)
+            rejected.append((f"{group[0].line}: {error}", group[0].footprint))
+    return images, rejected, elsewhere
 
 
 def best_pair(images: Sequence[Candidate]) -> tuple[Candidate | None, Candidate | None, float]:
-    """Return the image before and the one after whose scores, times 1 / (1 + 2 x difference of lean), have the highest product.
-
-    None for an image that there is not; the last value is the product.
-    """
+    """Return the images before and after whose scores, times 1 / (1 + 2 x difference of lean), have the highest product, and it."""
     sides: list[list[Candidate | None]] = [
         [one for one in images if one.role == role] or [None] for role in ("before", "after")
     ]
@@ -119,7 +107,7 @@ def best_pair(images: Sequence[Candidate]) -> tuple[Candidate | None, Candidate 
     def value(pair: Sequence[Candidate | None]) -> float:
         known = [one.image for one in pair if one is not None]
         apart = lean_difference(*known) if len(known) == 2 else 0.0
-        return math.prod(one.score or 0.0 for one in known) / (1 + 2 * (ASSUMED_LEAN if apart is None else apart))
+        return math.prod(one.score for one in known) / (1 + 2 * (ASSUMED_LEAN if apart is None else apart))
 
     before, after = max(product(*sides), key=value)
     return before, after, value((before, after))
@@ -163,45 +151,34 @@ def _tile_of(item: Item, root: str) -> Candidate:
     roles = asset.get("roles")
     if isinstance(roles, list) and NO_IMAGE & set(map(str, roles)):
         raise InputError(f"it has only a {roles[0]}")
-    every, bands = {**known, **asset}, asset.get("raster:bands") or asset.get("bands")
+    every, bands = {**item.collection, **known, **asset}, asset.get("raster:bands") or asset.get("bands")
     first = bands[0] if isinstance(bands, list) and bands and isinstance(bands[0], dict) else {}
     wide = str(first.get("data_type", asset.get("data_type", "uint8"))) not in ("uint8", "int8")
-    group = str(known.get("catalog_id") or "")
+    group, providers = _line(known.get("catalog_id")), every.get("providers")
+    names = [
+        str(one.get("name")) for one in (providers if isinstance(providers, list) else ()) if isinstance(one, dict)
+    ]
     image = PlannedImage(
-        files=[_target(item.base, str(asset["href"]), root)], name=_line(group or content.get("id") or item.base),
-        time=f"{when.astimezone(timezone.utc):%Y-%m-%dT%H:%MZ}",
+        files=[link_target(item.base, str(asset["href"]), root, asset=True)],
+        name=group or _line(content.get("id") or item.base), time=f"{when.astimezone(timezone.utc):%Y-%m-%dT%H:%MZ}",
         sensor=_line(known.get("platform")), gsd_m=_number(every, 0.01, 1000, "gsd"), bits=16 if wide else 8,
         cloud=_number(every, 0, 100, "eo:cloud_cover", "tile:clouds_percent"),  # the latter of Maxar's items
         off_nadir_deg=_number(every, 0, 80, "view:incidence_angle", "view:off_nadir"),
         azimuth_deg=_number(every, -360, 360, "view:azimuth"), sun_deg=_number(every, -90, 90, "view:sun_elevation"),
-        licence=_line(every.get("license") or item.collection.get("license")),
-        credit=_providers(known) or _providers(item.collection),
+        licence=_line(every.get("license")), credit=_line(", ".join(names)),
     )  # fmt: skip
     return Candidate(image, when, _footprint(content), str(crs), group)
 
 
-def _target(base: str, href: str, root: str) -> str:
-    """The address or path of an asset. Errors: InputError for one that its catalogue must not lead to."""
-    if is_web_address(base):
-        target = urljoin(base, href)
-        if not is_remote(target):
-            raise InputError(f"it refers to {href}, which is no address")
-        return target
-    if is_remote(href):
-        return href
-    path = (Path(base).parent / href).resolve()
-    check_beside(Path(root), path, "Move it there.")
-    return str(path)
-
-
-def _passes(tiles: Sequence[Candidate]) -> list[list[Candidate]]:
+def _passes(tiles: Mapping[str, Candidate]) -> list[list[Candidate]]:
     """The tiles of each pass: of one name, or of one sensor and view within minutes."""
     passes: list[list[Candidate]] = []
-    for tile in sorted(tiles, key=lambda one: (one.group, one.image.sensor, one.image.bits, one.when, one.image.files)):
+    keys = {href: (one.group, one.image.sensor, one.image.bits) for href, one in tiles.items()}
+    for href, tile in sorted(tiles.items(), key=lambda pair: (keys[pair[0]], pair[1].when, pair[0])):
         last = passes[-1][-1] if passes else tile
-        same = (last.group, last.image.sensor, last.image.bits) == (tile.group, tile.image.sensor, tile.image.bits)
-        turned = abs((tile.image.off_nadir_deg or 0) - (last.image.off_nadir_deg or 0))
-        if passes and same and (tile.group or (tile.when - last.when <= ONE_PASS and turned <= ONE_VIEW_DEG)):
+        near = tile.when - last.when <= ONE_PASS
+        turned = abs((tile.image.off_nadir_deg or 0) - (last.image.off_nadir_deg or 0)) > ONE_VIEW_DEG
+        if passes and keys[last.image.files[0]] == keys[href] and (tile.group or (near and not turned)):
             passes[-1].append(tile)
         else:
             passes.append([tile])
@@ -213,38 +190,38 @@ def _join(
 ) -> Candidate:
     """The tiles that the box needs, in the CRS that covers most of it, as one. Errors: InputError with why they cannot serve."""
     days = (tiles[0].when - event).total_seconds() / 86_400
-    if whole_day and 0 <= days < 1:
-        raise InputError("it was taken on the day of the event; give --date with the time")
     role, limit = ("before", options.days_before) if days < 0 else ("after", options.days_after + whole_day)
-    if abs(days) > limit:
-        raise InputError(f"it was taken {abs(days):.0f} days {role} the event, {limit} at most")
-    shares = {id(one): shapely.area(shapely.intersection(one.footprint, area)) / area.area for one in tiles}
+    shares = [shapely.area(shapely.intersection(one.footprint, area)) / area.area for one in tiles]
     of_crs: dict[str, float] = defaultdict(float)
-    for one in tiles:
-        of_crs[one.crs] += shares[id(one)]
-    union, chosen, clouds = shapely.Polygon(), list[Candidate](), list[tuple[float, float]]()
-    for one in sorted(tiles, key=lambda one: (-round(shares[id(one)], 3), one.image.cloud or 0.0)):
+    for one, share in zip(tiles, shares, strict=True):
+        of_crs[one.crs] += share
+    crs, union = max(of_crs, key=lambda key: of_crs[key]), shapely.Polygon()
+    chosen, clouds = list[Candidate](), list[tuple[float, float]]()
+    order = sorted(range(len(tiles)), key=lambda k: (-round(shares[k], 3), tiles[k].image.cloud or 0.0))
+    for one in (tiles[k] for k in order):
         own = shapely.area(shapely.difference(shapely.intersection(one.footprint, area), union)) / area.area
-        if one.crs == max(of_crs, key=lambda crs: of_crs[crs]) and own > ADDS:
+        if one.crs == crs and own > ADDS:
             union = shapely.union(union, one.footprint)
             chosen.append(one)
             clouds += [] if one.image.cloud is None else [(own, one.image.cloud)]
+    first = chosen[0] if chosen else tiles[0]
     covered = shapely.area(shapely.intersection(union, area)) / area.area
     cloud = sum(own * value for own, value in clouds) / sum(own for own, _ in clouds) if clouds else None
-    first = chosen[0].image if chosen else tiles[0].image
-    too_much = {
+    gsd_m, sun_deg = first.image.gsd_m, first.image.sun_deg
+    reasons = {
+        "it was taken on the day of the event; give --date with the time": whole_day and 0 <= days < 1,
+        f"it was taken {abs(days):.0f} days {role} the event, {limit} at most": abs(days) > limit,
         f"it covers {covered:.1%} of the box": covered < LEAST_SHARE,
         f"{cloud or 0:.0f} % cloud over the box, {options.max_cloud:g} % at most": (cloud or 0) > options.max_cloud,
-        f"pixels of {first.gsd_m} m, {options.max_gsd_m:g} m at most": (first.gsd_m or 0) > options.max_gsd_m,
-        "it was taken by night": first.sun_deg is not None and first.sun_deg <= 0,
+        f"pixels of {gsd_m} m, {options.max_gsd_m:g} m at most": (gsd_m or 0) > options.max_gsd_m,
+        "it was taken by night": sun_deg is not None and sun_deg <= 0,
     }
-    for reason in (reason for reason, holds in too_much.items() if holds):
-        raise InputError(reason)
-    files = [name for one in chosen for name in one.image.files]
-    update: dict[str, Any] = {"files": files, "covered": round(100 * covered, 1)}
-    image = first.model_copy(update=update | {"cloud": None if cloud is None else round(cloud, 1)})
+    if any(reasons.values()):
+        raise InputError(next(reason for reason, holds in reasons.items() if holds))
+    update: dict[str, Any] = {"files": [one.image.files[0] for one in chosen], "covered": round(100 * covered, 1)}
+    image = first.image.model_copy(update=update | {"cloud": None if cloud is None else round(cloud, 1)})
     image = image.model_copy(update={"score": round(_score(image, role, abs(days)), 4)})
-    return replace(chosen[0], image=image, footprint=union, role=role)
+    return replace(first, image=image, footprint=union, role=role)
 
 
 def _footprint(content: Mapping[str, Any]) -> Any:
@@ -264,14 +241,8 @@ def _footprint(content: Mapping[str, Any]) -> Any:
 
 def _number(values: Mapping[str, Any], low: float, high: float, *keys: str) -> float | None:
     """The first value that is a number within limits."""
-    numbers = (values.get(key) for key in keys)
-    return next((float(one) for one in numbers if type(one) in (int, float) and low <= one <= high), None)  # type: ignore[operator,arg-type]
-
-
-def _providers(values: Mapping[str, Any]) -> str:
-    listed = values.get("providers")
-    names = [one.get("name") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    return _line(", ".join(map(str, names)))
+    numbers = (one for one in map(values.get, keys) if isinstance(one, (int, float)) and not isinstance(one, bool))
+    return next((float(one) for one in numbers if low <= one <= high), None)
 
 
 def _line(value: Any) -> str:

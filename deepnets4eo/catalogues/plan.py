@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections import Counter
@@ -20,7 +21,7 @@ from deepnets4eo.catalogues.candidates import PlannedImage, best_pair, candidate
 from deepnets4eo.catalogues.options import FindOptions
 from deepnets4eo.catalogues.search import parse_time, read_items
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import atomic_write, plain, read_yaml, write_text
+from deepnets4eo.files import atomic_write, check_overwrite, plain, read_yaml, write_text
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import box_text, check_box
 from deepnets4eo.options import Section, options_from
@@ -37,6 +38,7 @@ SEEN_PX, FAR_PX = 1.0, 5.0  # by which a storey's roof lies apart: mentioned, an
 STEEP_DEG = 20.0  # from which on hidden facades are mentioned
 UNKNOWN_GSD_M = 0.5
 NONE = "-"
+COPY = "COPY_OF"  # tag
 HEAD = "# A plan for `deepnets4eo damage {} --out DIR`. Change what is wrong; paths are relative to this file.\n"
 LOOKS = {"before": ("tab:blue", "-", 2.5), "after": ("tab:orange", "-", 2.5), "": ("0.6", ":", 1.0)}
 
@@ -105,15 +107,25 @@ class Plan(Section):
             values |= {f"date_{side}": image.time, f"sensor_{side}": image.sensor}
         return EventInfo.parse([f"{key}={value}" for key, value in (values | self.event).items() if value])
 
-    def open(self, role: str) -> Layer | None:
-        """The image "before" or "after", cropped to the box; None without one. Errors: InputError, GridError."""
+    def open(self, role: str, copy_to: Path | None = None) -> Layer | None:
+        """The image "before" or "after", cropped to the box; None without one. Errors: InputError, GridError, OutputError.
+
+        copy_to : what lies at addresses is copied there, since a job reads it several times; a copy that is there is used
+        """
         from deepnets4eo.rasters.layer import Layer
 
         image = self.images.get(role)
         if image is None:
             return None
         tags = {} if image.off_nadir_deg is None else {"OFF_NADIR": f"{image.off_nadir_deg:g}"}
-        return Layer.open_box(image.files, check_box(self.box), tags)
+        if copy_to is None or not any(map(is_remote, image.files)):
+            return Layer.open_box(image.files, check_box(self.box), tags)
+        tags |= {COPY: json.dumps([self.box, image.files])}
+        there = Layer.open(copy_to).tags.get(COPY) if copy_to.is_file() else None
+        if there != tags[COPY]:
+            check_overwrite(copy_to, overwrite=there is not None)
+            _copy(Layer.open_box(image.files, check_box(self.box), tags), copy_to)
+        return Layer.open(copy_to)
 
     def findings(self) -> list[Finding]:
         """What the views hide, by how much roofs lie apart, and images that cover a part of the box."""
@@ -145,6 +157,21 @@ class Plan(Section):
         return findings
 
 
+def _copy(layer: Layer, path: Path) -> None:
+    """Write a layer as a COG. Errors: InputError where it cannot be read to its end, or not written."""
+    import rasterio.shutil
+
+    from deepnets4eo.formats.rasters import READ_ERRORS
+
+    with layer.reader.open_dataset() as dataset, atomic_write(path) as partial:
+        try:
+            rasterio.shutil.copy(dataset, partial, driver="COG", compress="deflate", bigtiff="if_safer")
+        except READ_ERRORS as error:
+            raise InputError(
+                f"{layer.source} could not be copied to {path}: {error}. Check the network and the disk, and start again."
+            ) from error
+
+
 def make_plan(
     catalogues: Sequence[str], box: Sequence[float], date: str, event: Mapping[str, str], options: FindOptions
 ) -> tuple[Plan, list[Shape]]:
@@ -170,12 +197,12 @@ def make_plan(
     times = when - timedelta(options.days_before), when + timedelta(options.days_after + 1)
     answers = {name: read_items(name, sides, times) for name in catalogues}
     items = [(name, item) for name, (listed, _) in answers.items() for item in listed]
-    candidates = candidates_of(items, sides, when, options, whole_day="T" not in date)
-    before, after, value = best_pair(candidates.images)
+    images, failed, elsewhere = candidates_of(items, sides, when, options, whole_day="T" not in date)
+    before, after, value = best_pair(images)
     notes = [f"{name}: {note} ({count} x)" for name, (_, counts) in answers.items() for note, count in counts.items()]
-    notes.insert(0, f"{count_of(len(items), 'item')} read, {candidates.elsewhere} outside of the box")
+    notes.insert(0, f"{count_of(len(items), 'item')} read, {elsewhere} outside of the box")
     if after is None:
-        reasons = Counter(line.partition(": ")[2] for line, _ in candidates.rejected).most_common(5)
+        reasons = Counter(line.partition(": ")[2] for line, _ in failed).most_common(5)
         why = "; ".join([*notes[:4], *(f"{count} x {reason}" for reason, count in reasons)])
         raise InputError(
             f"no image after {date} shows the box {box_text(sides)}: {why}. Check box and date, give another --catalogue, or raise a limit "
@@ -184,9 +211,9 @@ def make_plan(
     if before is None:
         notes.append("no image before the event: buildings are assessed from the image after it alone")
     chosen = [one for one in (before, after) if one is not None]
-    others = sorted((one for one in candidates.images if one not in chosen), key=lambda one: -(one.image.score or 0))
+    others = sorted((one for one in images if one not in chosen), key=lambda one: -one.image.score)
     rejected = [(f"{one.line}: score {one.image.score:.3f} {one.role}", one.footprint) for one in others]
-    rejected += candidates.rejected
+    rejected += failed
     notes.append(f"score of the pair {value:.3f}; {count_of(len(rejected), 'image')} rejected")
     plan = Plan(
         box=list(sides), date=date, event=dict(event), before=None if before is None else before.image, after=after.image,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode, urljoin
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.access import check_online, is_remote
+from deepnets4eo.formats.access import check_beside, check_online, is_remote
 from deepnets4eo.formats.stac_items import is_web_address, read_document
 from deepnets4eo.grid import Box
 from deepnets4eo.outputs.event import iso_time
@@ -57,9 +57,9 @@ def read_items(catalogue: str, box: Box, times: Times) -> tuple[list[Item], Coun
         raise InputError(
             f"{catalogue} is no STAC catalogue (JSON with stac_version). Give its catalog.json, or its API."
         )
-    walk = _Walk(base, box, times)
+    walk = _Walk(catalogue, base, box, times)
     query = next(_links(content, "search", "items"), None)
-    if query is None or walk.folder is not None:
+    if query is None or not is_web_address(base):
         walk.take(content, base, {})
     else:
         address = urljoin(base, query)
@@ -77,12 +77,11 @@ def read_items(catalogue: str, box: Box, times: Times) -> tuple[list[Item], Coun
 class _Walk:
     """The documents behind a catalogue, level by level; each is read once."""
 
-    def __init__(self, base: str, box: Box, times: Times) -> None:
-        self.folder = None if is_web_address(base) else Path(base).resolve().parent
-        self.box, self.times = box, times
+    def __init__(self, root: str, base: str, box: Box, times: Times) -> None:
+        self.root, self.box, self.times = root, box, times
         self.items, self.notes = list[Item](), Counter[str]()
         self.waiting: deque[tuple[str, Mapping[str, Any]]] = deque()
-        self.seen = {base if self.folder is None else str(Path(base).resolve())}
+        self.seen = {base if is_web_address(base) else str(Path(base).resolve())}
 
     def read_all(self) -> None:
         """Read what waits, and what that refers to."""
@@ -116,22 +115,33 @@ class _Walk:
             meets = kind != "Collection" or _may_meet(content.get("extent"), self.box, self.times)
             links = _links(content, "child", "item") if meets else iter(())
         for href in links:
-            target = self._resolve(base, href)
-            if target is None:
+            try:
+                target = link_target(base, href, self.root)
+            except (InputError, ValueError, OSError):
                 self.notes["a link leads outside of the catalogue and was not followed"] += 1
-            elif target not in self.seen:
+                continue
+            if target not in self.seen:
                 self.seen.add(target)
                 self.waiting.append((target, collection))
 
-    def _resolve(self, base: str, href: str) -> str | None:
-        """Where a link leads; None for what a catalogue must not lead to, such as from an address to a file."""
-        with suppress(ValueError, OSError):
-            if self.folder is None:
-                target = urljoin(base, href).partition("#")[0]
-                return target if is_web_address(target) else None
-            path = (Path(base).parent / href).resolve()
-            return str(path) if not is_remote(href) and self.folder in path.parents else None
-        return None
+
+def link_target(base: str, href: str, root: str, *, asset: bool = False) -> str:
+    """Return the address or path that a document refers to; root : the catalogue, whose folder holds all its files.
+
+    Errors: InputError for what it must not lead to: from an address to a file, and from a file to an address, unless of an `asset`.
+    """
+    if is_web_address(base):
+        target = urljoin(base, href).partition("#")[0]
+        if is_web_address(target) or (asset and is_remote(target)):
+            return target
+        raise InputError(f"it refers to {href}, which is no web address")
+    if is_remote(href):
+        if asset:
+            return href
+        raise InputError(f"it refers to {href}, which is no file")
+    path = (Path(base).parent / href).resolve()
+    check_beside(Path(root), path, "Move it there.")
+    return str(path)
 
 
 def _read_or_reason(address: str) -> tuple[Mapping[str, Any] | None, str]:

@@ -92,7 +92,7 @@ def damage(
     before: str | Layer = pre
     after: str | Layer | None = post
     if post is None and Path(pre).suffix.lower() in (".yaml", ".yml"):
-        before, after, footprints, about, findings = _open_plan(pre, out, about)
+        before, after, footprints, about, findings = _open_plan(pre, out, about, dry_run=dry_run)
     if after is None or footprints is None:
         raise InputError(
             f"{pre} alone is no job. Give PRE, POST and FOOTPRINTS, or a plan (.yaml) that `deepnets4eo find` wrote."
@@ -151,14 +151,19 @@ def damage(
     end_with_findings(result.findings)
 
 
-def _open_plan(path: str, out: Path, about: EventInfo) -> tuple[str | Layer, Layer, str, EventInfo, list[Finding]]:
+def _open_plan(
+    path: str, out: Path, about: EventInfo, *, dry_run: bool
+) -> tuple[str | Layer, Layer, str, EventInfo, list[Finding]]:
     """The images of a plan cropped to its box, its outlines, event (what the command line says counts) and findings."""
     from deepnets4eo.catalogues.plan import Plan
     from deepnets4eo.outputs.input_files import check_not_inputs
 
     check_not_inputs([out], [path])
     plan = Plan.load(path)
-    after = plan.open("after")
+    before, after = (
+        plan.open(role, None if dry_run else Path(path).with_name(f"{Path(path).stem}_{role}.tif"))
+        for role in ("before", "after")
+    )
     assert after is not None
     stated = {name: value for name, value in vars(about).items() if value and name != "from_files"}
-    return plan.open("before") or "-", after, plan.outlines, replace(plan.event_info(), **stated), plan.findings()
+    return before or "-", after, plan.outlines, replace(plan.event_info(), **stated), plan.findings()

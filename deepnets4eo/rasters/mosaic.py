@@ -8,11 +8,11 @@ from __future__ import annotations
 import glob
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 from affine import Affine
@@ -88,7 +88,9 @@ def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
     return [str(envi.image_file(path)) if envi.is_header(path) else text]
 
 
-def mosaic_vrt(paths: Sequence[str], nodata: float | None = None, box: Box | None = None) -> tuple[str, bool]:
+def mosaic_vrt(
+    paths: Sequence[str], nodata: float | None = None, box: Box | None = None, tags: Mapping[str, str] | None = None
+) -> tuple[str, bool]:
     """A GDAL virtual raster over tiles, later ones on top; tiles of other scales become physical values: the second result is True.
 
     box : in degrees, to which the mosaic is cropped. Errors: GridError for tiles that differ in CRS, bands, type, resolution or
@@ -127,8 +129,9 @@ def mosaic_vrt(paths: Sequence[str], nodata: float | None = None, box: Box | Non
     bands = "".join(_band(first, band, offset_tiles) for band in range(1, len(first.dtypes) + 1))
     unstated = [band for band, value in enumerate(first.nodata, start=1) if value is None]
     mask = _mask(offset_tiles, unstated[0]) if unstated and ColorInterp.alpha not in first.roles else ""
+    metadata = "".join(f"<MDI key={quoteattr(name)}>{escape(value)}</MDI>" for name, value in (tags or {}).items())
     vrt = (
-        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(first.crs)}</SRS>'
+        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(first.crs)}</SRS><Metadata>{metadata}</Metadata>'
         f"<GeoTransform>{x!r}, {scale[0]!r}, {first.transform.b!r}, {y!r}, {first.transform.d!r}, {scale[1]!r}</GeoTransform>{bands}{mask}</VRTDataset>"
     )
     return vrt, _differ(tiles)

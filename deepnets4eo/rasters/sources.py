@@ -205,11 +205,10 @@ class FileSource:
         tiles = find_tiles(source)
         if len(tiles) == 1 and box is None:
             return cls(tiles[0], tiles[0], tiles, nodata)
-        vrt, physical = mosaic_vrt(tiles, nodata, box)
+        vrt, physical = mosaic_vrt(tiles, nodata, box, tags)
         name = tiles[0] if len(tiles) == 1 else f"{Path(tiles[0]).parent} ({len(tiles)} tiles)"
         file = MemoryFile(vrt.encode(), ext=".vrt")
         opened = cls(name, file.name, tiles, None if physical else nodata)
-        opened.tags |= tags or {}
         opened._open_again = partial(cls.open, [*map(_from_anywhere, tiles)], nodata, box, tags)
         if physical:  # the value without data is one of the tiles' numbers
             opened.with_nodata = partial(cls.open, source, box=box, tags=tags)  # type: ignore[attr-defined]

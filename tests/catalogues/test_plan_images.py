@@ -19,7 +19,7 @@ from pyproj import Transformer
 from deepnets4eo.catalogues.candidates import PlannedImage
 from deepnets4eo.catalogues.plan import Plan
 from deepnets4eo.cli.main import main
-from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.errors import GridError, InputError, OutputError
 from deepnets4eo.grid import Box
 from deepnets4eo.rasters.layer import Layer
 from deepnets4eo.synthetic import City
@@ -78,7 +78,7 @@ def test_a_box_beyond_the_images_and_an_image_without_crs_are_refused(tiles: lis
         Layer.open_box(["nothing.tif", *tiles], BOX, {})
 
 
-def test_of_tiles_at_addresses_only_the_blocks_in_the_box_are_read(tiles: list[str]) -> None:
+def test_of_tiles_at_addresses_only_the_blocks_in_the_box_are_read(tiles: list[str], tmp_path: Path) -> None:
     folder = Path(tiles[0]).parent
     server = Path(__file__).parents[1] / "formats" / "range_server.py"
     with subprocess.Popen([sys.executable, str(server), str(folder)], stdout=subprocess.PIPE, text=True) as process:
@@ -86,9 +86,22 @@ def test_of_tiles_at_addresses_only_the_blocks_in_the_box_are_read(tiles: list[s
         try:
             root = f"http://127.0.0.1:{process.stdout.readline().strip()}"
             remote = Layer.open_box([f"{root}/{Path(path).name}" for path in tiles], BOX, {})
-            np.testing.assert_array_equal(remote.read()[0], Layer.open_box(tiles, BOX, {}).read()[0])
+            local = Layer.open_box(tiles, BOX, {}).read()[0]
+            np.testing.assert_array_equal(remote.read()[0], local)
+            image = PlannedImage(files=remote.paths, off_nadir_deg=12)
+            plan, copy = Plan(box=list(BOX), date="2023-02-06", after=image), tmp_path / "plan_after.tif"
+            assert plan.open("after", copy) is not None
         finally:
             process.kill()
+    again = plan.open("after", copy)  # without the server
+    assert again is not None
+    np.testing.assert_array_equal(again.read()[0], local)
+    assert again.tags["OFF_NADIR"] == "12"
+    with pytest.raises(InputError, match="cannot be read|could not be copied|is not a raster"):
+        plan.model_copy(update={"box": [3, 45, 4, 46]}).open("after", copy)
+    write_geotiff(tmp_path / "own.tif", NOISE)
+    with pytest.raises(OutputError, match=r"own.tif exists already"):
+        plan.open("after", tmp_path / "own.tif")
     served = [line.split() for line in (folder / "served.txt").read_text().splitlines()]
     assert {name for name, _ in served} == {"west.tif", "east.tif"}  # and nothing beside them
     assert sum(int(count) for _, count in served) < sum(Path(path).stat().st_size for path in tiles) / 3

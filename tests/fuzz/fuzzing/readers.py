@@ -134,5 +134,7 @@ READERS: tuple[Reader, ...] = (
     Reader("find_buildings", ("outlines",), calls.outlines),
     Reader("Overpass", ("overpass",), calls.overpass),
     Reader("STAC", ("stac",), calls.layer),
+    Reader("find", ("catalogue",), verb("find", "--catalogue", "{main}", "--bbox", "3", "45", "3.01", "45.01", "--date", "2011-05-22", "--out", "{out}/p.yaml")),
+    Reader("check plan", ("plan",), verb("check", "{main}")),
     Reader("datasets", ("dataset-card",), verb("datasets", "{main}")),
 )  # fmt: skip

@@ -29,7 +29,12 @@ def make_images(root: Path) -> dict[str, list[Seed]]:
         _write_patches(folder / f"patches-{version}", version)
     mains = {"table": "a.csv", "archive": "a.npz"}
     seeds = [Seed(one, mains.get(one.name, ".")) for one in sorted(folder.iterdir())]
-    return {"images": seeds, "outlines": _outlines(root), "overpass": _overpass(root), "stac": _stac(root)}
+    return {
+        "images": seeds,
+        "outlines": _outlines(root),
+        "overpass": _overpass(root),
+        "stac": _stac(root),
+    } | _catalogue(root)
 
 
 def _write_patches(folder: Path, version: int) -> None:
@@ -78,3 +83,48 @@ def _stac(root: Path) -> list[Seed]:
     assets = {"image": {"href": "./a.tif", "type": "image/tiff; application=geotiff", "roles": ["data"]}}
     write_json(folder / "a.json", {"type": "Feature", "stac_version": "1.0.0", "id": "a", "assets": assets})
     return [Seed(folder, "a.json")]
+
+
+def _catalogue(root: Path) -> dict[str, list[Seed]]:
+    """A list of two items, before and after an event, and a plan."""
+    folder, extent = (
+        make_folder(root / "catalogue"),
+        {"spatial": {"bbox": [[2, 44, 4, 46]]}, "temporal": {"interval": [["2011-01-01T00:00:00Z", None]]}},
+    )
+    ring = [[2.9, 44.9], [3.1, 44.9], [3.1, 45.1], [2.9, 45.1], [2.9, 44.9]]
+    asset = {"href": "a.tif", "type": "image/tiff", "roles": ["visual"], "raster:bands": [{"data_type": "uint8"}]}
+    for name, day in (("a", "2011-05-20"), ("b", "2011-05-24")):
+        properties = {
+            "datetime": f"{day}T10:00:00Z",
+            "gsd": 0.5,
+            "eo:cloud_cover": 3,
+            "view:off_nadir": 20,
+            "view:azimuth": 90,
+            "proj:code": "EPSG:32631",
+        }
+        geometry = {"type": "Polygon", "coordinates": [ring]}
+        item = {
+            "type": "Feature",
+            "stac_version": "1.0.0",
+            "id": name,
+            "bbox": [2.9, 44.9, 3.1, 45.1],
+            "geometry": geometry,
+        }
+        write_json(folder / f"{name}.json", item | {"properties": properties, "assets": {"visual": asset}})
+    links = [{"rel": "item", "href": f"{name}.json"} for name in "ab"]
+    collection = {
+        "type": "Collection",
+        "stac_version": "1.0.0",
+        "id": "c",
+        "license": "MIT",
+        "providers": [{"name": "P"}],
+        "extent": extent,
+    }
+    write_json(folder / "c.json", collection | {"links": links})
+    image = "{files: [a.tif], time: 2011-05-20T10:00Z, gsd_m: 0.5, off_nadir_deg: 20, azimuth_deg: 90, credit: P}"
+    plan = f"box: [3, 45, 3.01, 45.01]\ndate: '2011-05-22'\nevent: {{name: Q}}\nbefore: {image}\nafter: {image}\noutlines: '-'\n"
+    (folder / "plan.yaml").write_text(plan)
+    return {
+        "catalogue": [Seed(folder, "c.json"), Seed(folder, "a.json"), Seed(folder, "b.json")],
+        "plan": [Seed(folder, "plan.yaml")],
+    }
