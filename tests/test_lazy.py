@@ -54,12 +54,15 @@ def test_maps_by_methods_without_training_start_without_what_they_do_not_use(tmp
 import sys
 from deepnets4eo.cli.main import main
 pair, out = [r"{tmp_path / "pre.tif"}", r"{tmp_path / "post.tif"}"], r"{tmp_path}"
-print(main(["check", *pair]), main(["flood", *pair, "--out", out + "/flood"]))
+checked = main(["check", *pair])
+print({{"geopandas", "pandas", "scipy.sparse", "skimage"}} & sys.modules.keys())
+print(checked, main(["flood", *pair, "--out", out + "/flood"]))
 print(main(["change", *pair, "--assume-registered", "--out", out + "/change"]))
 print({{"matplotlib", "scipy.stats", "sklearn", "timm", "torch"}} & sys.modules.keys())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1:] == ["set()"], done.stderr
+    assert done.stdout.count("set()") == 2  # what was checked is no vector
     assert {"0 0", "0"} <= set(done.stdout.splitlines()), done.stdout
 
 

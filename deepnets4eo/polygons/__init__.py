@@ -1,13 +1,16 @@
 """From label rasters to polygons: trace, simplify, make right-angled, write."""
 
-from deepnets4eo.polygons.extraction import Shaping, polygonize, write_polygons
-from deepnets4eo.polygons.smoothing import grow_into_borders
-from deepnets4eo.polygons.vector_files import write_vector
+from deepnets4eo.lazy import lazy_names
 
-__all__ = [
-    "Shaping",
-    "grow_into_borders",
-    "polygonize",
-    "write_polygons",
-    "write_vector",
-]
+_HOMES = {
+    "Shaping": "deepnets4eo.polygons.extraction",
+    "grow_into_borders": "deepnets4eo.polygons.smoothing",
+    "polygonize": "deepnets4eo.polygons.extraction",
+    "write_polygons": "deepnets4eo.polygons.extraction",
+    "write_vector": "deepnets4eo.polygons.vector_files",
+}
+
+__all__ = list(_HOMES)
+
+
+__getattr__ = lazy_names(__name__, _HOMES)
