@@ -55,7 +55,7 @@ import sys
 from deepnets4eo.cli.main import main
 pair, out = [r"{tmp_path / "pre.tif"}", r"{tmp_path / "post.tif"}"], r"{tmp_path}"
 checked = main(["check", *pair])
-print({{"geopandas", "pandas", "scipy.sparse", "skimage"}} & sys.modules.keys())
+print({{"geopandas", "pandas", "scipy.ndimage", "skimage"}} & sys.modules.keys())
 print(checked, main(["flood", *pair, "--out", out + "/flood"]))
 print(main(["change", *pair, "--assume-registered", "--out", out + "/change"]))
 print({{"matplotlib", "scipy.stats", "sklearn", "timm", "torch"}} & sys.modules.keys())

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy import ndimage
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.grid import mean_gsd_m
@@ -52,6 +51,8 @@ def _cloudy_colours(
     _: Mapping[str, FloatImage], after: FloatImage, before: FloatImage | None, seen: Mask, cell_m: float
 ) -> Mask:
     """Bright, white and smooth cells (h, w), and brighter than before, of an image in colour (3, h, w) of 8 bits."""
+    from scipy import ndimage
+
     light, side = after.mean(axis=0), 2 * round(SMOOTH_M / 2 / cell_m) + 1
     mean = ndimage.uniform_filter(light, side)
     spread = np.sqrt(np.maximum(ndimage.uniform_filter(light * light, side) - mean * mean, 0))
@@ -79,6 +80,8 @@ def _cloudy_spectrum(
 
 def _of_one_value(bands: FloatImage) -> Mask:
     """Cells (h, w) like all their neighbours in every band (C, h, w): saturated, or undeclared nodata."""
+    from scipy import ndimage
+
     return np.asarray(
         np.all([ndimage.maximum_filter(band, 3) == ndimage.minimum_filter(band, 3) for band in bands], axis=0)
     )
@@ -86,6 +89,8 @@ def _of_one_value(bands: FloatImage) -> Mask:
 
 def _wide(cloudy: Mask, of_one_value: Mask, cell_m: float) -> Mask:
     """Clouds that are wide and large, with their soft borders; what has one single value has hard ones."""
+    from scipy import ndimage
+
     half = round(OPENED_M / 2 / cell_m)
     wide = ndimage.binary_opening(cloudy, np.ones((2 * half + 1, 2 * half + 1)))
     parts, _ = ndimage.label(wide)

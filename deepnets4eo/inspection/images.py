@@ -11,7 +11,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_opening
 
 from deepnets4eo.arrays import Mask
 from deepnets4eo.errors import InputError
@@ -155,6 +154,8 @@ def _look_for_nodata(layer: Layer) -> Undeclared | None:
 
 def _solid(layer: Layer, undeclared: Undeclared) -> bool:
     """Whether most pixels without data lie in squares of them, as in collars and stripes; of shadows that a stretch cut at 0 few do."""
+    from scipy.ndimage import binary_opening
+
     inside, every, square = 0, 0, np.ones((SOLID_PX, SOLID_PX), bool)
     for window in sample_windows(layer.shape):
         data, valid = layer.as_stored().read(window)

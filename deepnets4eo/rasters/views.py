@@ -16,7 +16,6 @@ import numpy as np
 from affine import Affine
 from numpy.typing import DTypeLike, NDArray
 from odc.geo.geobox import GeoBox
-from scipy.ndimage import binary_opening
 
 from deepnets4eo.arrays import Mask
 from deepnets4eo.cards.legend import VOID, Legend
@@ -124,6 +123,8 @@ class CollarSource(LayerView):
         self.largest, self.stored_values = largest, layer.scaling
 
     def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+        from scipy.ndimage import binary_opening
+
         inner = slice(SQUARE_PX, -SQUARE_PX)
         data, valid = self.choose(bands).read(window.grow(SQUARE_PX))
         small = is_small(data, self.largest) | ~valid
