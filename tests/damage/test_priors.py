@@ -92,6 +92,8 @@ def test_nodes_of_a_shakemap_lie_where_their_coordinates_say(tmp_path):
         (xml_of(nodes_of()).replace("nlon", "columns"), "no grid of longitudes"),
         (xml_of(nodes_of()).replace('nlon="4"', 'nlon="400000000"'), "has 3 × 400000000 nodes"),
         (xml_of([node[:2] for node in nodes_of()], fields=("LON", "LAT")), "expected at least 2 × 2 with PGA or MMI"),
+        (xml_of([(*node[:2], 1e30, np.nan) for node in nodes_of()]), "has no values on its grid"),
+        (xml_of(nodes_of()).replace('lon_max="-94.3', 'lon_max="inf'), "from longitude"),
         ("<svg/>", "has 0 values of 0 fields"),
     ],
 )

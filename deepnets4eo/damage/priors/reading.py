@@ -119,7 +119,7 @@ def open_priors(texts: Sequence[str], post: Layer, curves: str | Path | None = N
         if by_unit not in card[kind]:
             raise InputError(
                 f"the prior {kind} ({file}) is in {unit or 'a unit that the file does not state'}; there are curves for "
-                f"{', '.join(card[kind])}. State its unit: --prior {kind}:UNIT={file}, of {', '.join(UNITS)}."
+                f"{', '.join(map(str, card[kind]))}. State its unit: --prior {kind}:UNIT={file}, of {', '.join(UNITS)}."
             )
         curve = options_from(Curve, card[kind][by_unit], f"{curves if kind in own else CURVES.name}: {kind} {by_unit}")
         on_post = open_raster_evidence([RasterEvidence(kind, layer)], post)[0].layer

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SHAKING = ("PGA", "MMI")  # fields that have curves, the better one first
 MOST_BYTES = 256 << 20
 MOST_NODES = 50_000_000
+MOST_VALUE = 1e6
 
 
 def _refusal(path: str | Path, why: str) -> InputError:
@@ -45,26 +46,20 @@ class ShakeMapGrid:
             lon, lat = (table[:, list(units).index(name)] for name in ("LON", "LAT"))
         except (KeyError, ValueError) as error:
             raise _refusal(path, "states no grid of longitudes and latitudes") from error
-        if (
-            min(size) < 2
-            or rows * cols > MOST_NODES
-            or not (west < east and south < north)
-            or not {*SHAKING} & units.keys()
-        ):
-            raise _refusal(
-                path, f"has {rows} × {cols} nodes with {', '.join(units)}; expected at least 2 × 2 with PGA or MMI"
-            )
-        col, row = (
-            np.rint((lon - west) / (east - west) * (cols - 1)),
-            np.rint((north - lat) / (north - south) * (rows - 1)),
-        )
-        inside = (col >= 0) & (col < cols) & (row >= 0) & (row < rows)
-        node = row[inside].astype(int), col[inside].astype(int)
+        on_earth = -360 <= west < east <= 540 and -90 <= south < north <= 90
+        if not on_earth or min(size) < 2 or rows * cols > MOST_NODES or not {*SHAKING} & units.keys():
+            extent = f"{rows} × {cols} nodes of {', '.join(units)} from longitude {west:g}, latitude {south:g}"
+            raise _refusal(path, f"has {extent}; expected at least 2 × 2 with PGA or MMI")
+        col, row = (lon - west) / (east - west) * (cols - 1), (north - lat) / (north - south) * (rows - 1)
+        inside = (col > -0.5) & (col < cols - 0.5) & (row > -0.5) & (row < rows - 0.5)  # coordinates are rounded
+        node = np.rint(row[inside]).astype(int), np.rint(col[inside]).astype(int)
         fields = {}
         for name in (name for name in SHAKING if name in units):
             values = np.full(size, np.nan)
             values[node] = table[inside, list(units).index(name)]
-            fields[name] = values, units[name]
+            fields[name] = np.where(np.abs(values) < MOST_VALUE, values, np.nan), units[name]
+        if not all(np.isfinite(values).any() for values, _ in fields.values()):
+            raise _refusal(path, "has no values on its grid")
         return cls(elements.get("event", {}), (west, south, east, north), fields)
 
     def layer(self, name: str) -> Layer:

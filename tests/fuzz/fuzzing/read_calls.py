@@ -31,6 +31,23 @@ def json(main: Path, out: Path, sound: Seeds) -> object:
     return read_json(main)
 
 
+def shakemap(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.damage.priors.shakemap import ShakeMapGrid, inspect_grid
+
+    grid = ShakeMapGrid.read(main)
+    return inspect_grid(str(main)), [
+        grid.layer(name).read() for name in grid.fields if grid.fields[name][0].size < 10**7
+    ]
+
+
+def curves(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.damage.priors.reading import open_priors
+    from deepnets4eo.rasters.scene import Layer
+
+    (prior,) = open_priors([f"shakemap={sound['shakemap'][0].path}"], Layer.open(sound["raster"][0].path), main)
+    return prior.curve.probability(np.array([0.0, 20.0, np.nan]))
+
+
 def layer(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.grid import Window, gsd_m, overlap_share
     from deepnets4eo.rasters.scene import Layer, Scene

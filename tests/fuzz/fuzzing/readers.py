@@ -86,6 +86,8 @@ READERS: tuple[Reader, ...] = (
     Reader("load_recipe", ("recipe",), calls.recipe),
     Reader("RuleTable", ("rules",), calls.rules),
     Reader("OsmRules", ("osm-rules",), calls.osm_rules),
+    Reader("ShakeMapGrid", ("shakemap",), calls.shakemap),
+    Reader("prior curves", ("curves",), calls.curves),
     Reader("DamageModel", ("damage-model",), calls.damage_model),
     Reader("load_run", ("run",), calls.run),
     Reader("load_run again", ("run",), calls.run),

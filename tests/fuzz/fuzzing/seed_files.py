@@ -215,4 +215,22 @@ def _scores(root: Path) -> dict[str, list[Seed]]:
     return {"scores": [Seed(folder, "a.json")]}
 
 
-FILES = (_rasters, _labels, _heights, _vectors, _osm, _cards, _datasets, _scores)
+def _priors(root: Path) -> dict[str, list[Seed]]:
+    """A grid.xml of a ShakeMap around the rasters, and curves."""
+    folder = make_folder(root / "priors")
+    nodes = "\n".join(
+        f"{-95 + lon / 2} {38 - lat / 2} {6 + lat / 3:.2f} {20 + lon}" for lat in range(5) for lon in range(5)
+    )
+    fields = "".join(
+        f'<grid_field index="{number}" name="{name}" units="{unit}"/>'
+        for number, (name, unit) in enumerate({"LON": "dd", "LAT": "dd", "MMI": "intensity", "PGA": "pctg"}.items(), 1)
+    )
+    (folder / "grid.xml").write_text(
+        f'<?xml version="1.0"?><shakemap_grid><event magnitude="7"/><grid_specification lon_min="-95" lat_min="36" lon_max="-93" '
+        f'lat_max="38" nlon="5" nlat="5"/>{fields}<grid_data>{nodes}</grid_data></shakemap_grid>'
+    )
+    write_yaml(folder / "curves.yaml", {"shakemap": {"%g": {"median": 26, "beta": 0.6, "weight": 0.2}}})
+    return {"shakemap": [Seed(folder, "grid.xml")], "curves": [Seed(folder, "curves.yaml")]}
+
+
+FILES = (_rasters, _labels, _heights, _vectors, _osm, _cards, _datasets, _scores, _priors)
