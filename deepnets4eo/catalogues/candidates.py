@@ -94,7 +94,8 @@ def candidates_of(
         try:
             images.append(_join(group, area, event, options, whole_day=whole_day))
         except InputError as error:
-            rejected.append((f"{group[0].line}: {error}", group[0].footprint))
+            footprint = shapely.union_all([one.footprint for one in group])
+            rejected.append((f"{group[0].line}: {error}", footprint))
     return images, rejected, elsewhere
 
 

@@ -37,10 +37,16 @@ STOREY_M = 3.0
 SEEN_PX, FAR_PX = 1.0, 5.0  # by which a storey's roof lies apart: mentioned, and a caution
 STEEP_DEG = 20.0  # from which on hidden facades are mentioned
 UNKNOWN_GSD_M = 0.5
+MOST_SIDES = 4  # of the box, that the picture reaches from its middle
 NONE = "-"
 COPY = "COPY_OF"  # tag
 HEAD = "# A plan for `deepnets4eo damage {} --out DIR`. Change what is wrong; paths are relative to this file.\n"
-LOOKS = {"before": ("tab:blue", "-", 2.5), "after": ("tab:orange", "-", 2.5), "": ("0.6", ":", 1.0)}
+LOOKS = {
+    "before": ("tab:blue", "-", 2.5),
+    "after": ("tab:orange", "-", 2.5),
+    "": ("0.5", ":", 1.0),
+    "box": ("black", "-", 1.5),
+}
 
 Shape = tuple[str, str, Any]  # role ("" for rejected), label, polygon
 
@@ -228,21 +234,24 @@ def draw_coverage(plan: Plan, shapes: Sequence[Shape], path: Path) -> Path:
     import shapely
     from matplotlib.figure import Figure
 
-    figure = Figure((7, 6), layout="constrained")
+    figure = Figure((7, 7), layout="constrained")
     axes = figure.subplots()
-    west, south, east, north = plan.box
-    axes.fill((west, east, east, west), (south, south, north, north), color="0.85", label="box")
-    for role, label, shape in reversed(shapes):
+    box = shapely.box(*plan.box)
+    west, south, east, north = shapely.union_all([box, *(shape for role, _, shape in shapes if role)]).bounds
+    side, middle = max(plan.box[2] - plan.box[0], plan.box[3] - plan.box[1]), shapely.centroid(box)
+    reach = min(1.1 * max(middle.x - west, east - middle.x, middle.y - south, north - middle.y), MOST_SIDES * side)
+    for role, label, shape in [*reversed(shapes), ("box", "", box)]:
         colour, style, width = LOOKS[role]
         for number, part in enumerate(shapely.get_parts(shape)):
-            text = f"{role}: {label}" if role and not number else None
-            axes.plot(*shapely.get_coordinates(part).T, style, color=colour, linewidth=width, label=text)
-    reach = 0.75 * max(east - west, north - south)
-    x, y = (west + east) / 2, (south + north) / 2
-    axes.set(xlim=(x - reach, x + reach), ylim=(y - reach, y + reach), xlabel="longitude", ylabel="latitude")
-    axes.set(title=f"Images around {plan.date}; dotted: rejected", aspect=1 / max(0.05, math.cos(math.radians(y))))
+            text = f"{role}: {label}".removesuffix(": ") if role and not number else None
+            corners = shapely.get_coordinates(shapely.get_exterior_ring(part)).T
+            axes.plot(*corners, style, color=colour, linewidth=width, label=text)
+            axes.fill(*corners, color=colour, alpha=0.12 if role else 0)
+    axes.set(xlim=(middle.x - reach, middle.x + reach), ylim=(middle.y - reach, middle.y + reach))
+    axes.set(title=f"Images around {plan.date}; dotted: rejected", xlabel="longitude", ylabel="latitude")
+    axes.set_aspect(1 / max(0.05, math.cos(math.radians(middle.y))))
     axes.locator_params(axis="x", nbins=4)
-    axes.legend(loc="upper left", fontsize="small")
+    figure.legend(loc="outside lower center", fontsize="small")
     with atomic_write(path) as partial:
         figure.savefig(partial, format="png", dpi=120)
     return path

@@ -98,13 +98,8 @@ def damage(
             f"{pre} alone is no job. Give PRE, POST and FOOTPRINTS, or a plan (.yaml) that `deepnets4eo find` wrote."
         )
     if dry_run:  # the job itself does so once it opens them
-        read = [
-            *(each for each in (before, after) if isinstance(each, str)),
-            footprints,
-            *further.layers.values(),
-            further.points_pre,
-            further.points_post,
-        ]
+        read = [footprints, *further.layers.values(), further.points_pre, further.points_post]
+        read += [each for each in (before, after) if isinstance(each, str)]
         read += [text.partition("=")[2] for text in further.prior or ()]
         check_exist(each for each in (*read, settings.class_shares) if each is not None)
 
