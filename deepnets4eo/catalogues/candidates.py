@@ -27,6 +27,7 @@ from deepnets4eo.options import Section
 
 ONE_PASS, ONE_VIEW_DEG = timedelta(minutes=10), 5.0  # between neighbouring tiles
 LEAST_SHARE, ADDS = 0.05, 0.001  # of the box: of an image, and of a further tile
+MOST_PAIRED = 100  # images of each role
 NO_IMAGE = {"thumbnail", "overview", "metadata"}  # roles
 ASSUMED_CLOUD, ASSUMED_OFF_NADIR_DEG, ASSUMED_GSD_M, ASSUMED_LEAN = 30.0, 25.0, 1.0, 0.3  # where nothing is stated
 STEEPEST_DEG, SHARP_M, BRIGHT_DEG = 60.0, 0.5, 30.0
@@ -101,8 +102,9 @@ def candidates_of(
 
 def best_pair(images: Sequence[Candidate]) -> tuple[Candidate | None, Candidate | None, float]:
     """Return the images before and after whose scores, times 1 / (1 + 2 x difference of lean), have the highest product, and it."""
+    best = sorted(images, key=lambda one: -one.image.score)
     sides: list[list[Candidate | None]] = [
-        [one for one in images if one.role == role] or [None] for role in ("before", "after")
+        [*[one for one in best if one.role == role][:MOST_PAIRED]] or [None] for role in ("before", "after")
     ]
 
     def value(pair: Sequence[Candidate | None]) -> float:

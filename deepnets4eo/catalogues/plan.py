@@ -217,7 +217,7 @@ def make_plan(
     if before is None:
         notes.append("no image before the event: buildings are assessed from the image after it alone")
     chosen = [one for one in (before, after) if one is not None]
-    others = sorted((one for one in images if one not in chosen), key=lambda one: -one.image.score)
+    others = sorted((one for one in images if one is not before and one is not after), key=lambda one: -one.image.score)
     rejected = [(f"{one.line}: score {one.image.score:.3f} {one.role}", one.footprint) for one in others]
     rejected += failed
     notes.append(f"score of the pair {value:.3f}; {count_of(len(rejected), 'image')} rejected")
@@ -226,7 +226,7 @@ def make_plan(
         notes=notes, rejected=[line for line, _ in rejected][:MOST_REJECTED],
     )  # fmt: skip
     shapes = [(one.role, one.line, one.footprint) for one in chosen]
-    return plan, shapes + [("", line, shape) for line, shape in rejected if shape is not None]
+    return plan, shapes + [("", line, shape) for line, shape in rejected[:MOST_REJECTED] if shape is not None]
 
 
 def draw_coverage(plan: Plan, shapes: Sequence[Shape], path: Path) -> Path:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import shapely
 
-from deepnets4eo.catalogues import search
+from deepnets4eo.catalogues import candidates, search
 from deepnets4eo.catalogues.options import FindOptions
 from deepnets4eo.catalogues.plan import Plan, make_plan
 from deepnets4eo.cli.main import main
@@ -201,6 +201,23 @@ def test_no_image_after_is_an_error_and_none_before_a_plan_without_it(tmp_path: 
     with_time = choose(tmp_path, early, AFTER, date="2023-02-06T01:17Z")
     assert with_time.before is not None
     assert with_time.before.time == "2023-02-06T00:00Z"
+
+
+def test_of_many_images_only_the_best_are_paired_and_a_hundred_rejected_ones_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [
+        item(f"{day}-{k}", f"2023-02-{day}T10:00:00Z", **{"eo:cloud_cover": 1 + k / 50})
+        for day in ("01", "08") for k in range(100)
+    ]  # fmt: skip
+    pairs: list[float] = []
+    monkeypatch.setattr(candidates, "MOST_PAIRED", 5)
+    monkeypatch.setattr(candidates, "lean_difference", lambda *_: pairs.append(0.0) or 0.0)
+    plan = choose(tmp_path, *many)
+    assert len(pairs) == 5 * 5 + 1
+    assert plan.before is not None
+    assert (plan.before.name, plan.after.name, len(plan.rejected)) == ("01-0", "08-0", 100)
+    assert "198 images rejected" in plan.notes[-1]
 
 
 def test_a_static_catalogue_is_walked_once_and_only_where_it_can_meet_the_box(site: Any) -> None:
