@@ -144,10 +144,10 @@ class FileJob:
         else:
             inputs = self._open()
             pre, post = inputs.pre, inputs.post
-            self._open_priors(inputs)
             model = open_models(inputs, _dry_settings(self.settings, pre, post))[0]
             formats_of(self.formats, post.grid.crs)
             lines, account = _foreseen_lines(inputs, self.out), inputs.footprints.account()
+        self._open_priors(post)
         if _is_wide(pre, post):
             stretches = stretches_of_job(model.stretches, self.settings.segmenter, pre, post)
             lines += [finding.message for finding in stretch_findings(stretches, {"pre": pre, "post": post})]
@@ -180,8 +180,8 @@ class FileJob:
             with job_scratch(self.out, resume=self.resume) as scratch:
                 inputs = self._open() if self.settings.segmenter is None else self._open_finding(scratch, progress)
                 remote = self._remote(scratch, executor)
+                priors = self._open_priors(inputs.post)
                 formats_of(self.formats, inputs.post.grid.crs)  # before long work
-                priors = self._open_priors(inputs)
                 with progress("evidence") as advance:
                     result = assess_inputs(inputs, self.settings, JobControl(scratch, advance, remote), event)
                 if priors:
@@ -244,8 +244,8 @@ class FileJob:
         )
         return replace(inputs, findings=(*inputs.findings, *self.findings))
 
-    def _open_priors(self, inputs: Inputs) -> list[PriorLayer]:
-        return open_priors(self.further.prior or (), inputs.post, self.further.prior_curves)
+    def _open_priors(self, post: Layer) -> list[PriorLayer]:
+        return open_priors(self.further.prior or (), post, self.further.prior_curves)
 
     def _open_finding(self, scratch: Path, progress: ProgressBar) -> Inputs:
         """With the buildings that the segmenter finds in the first of the images; its labels stay in the scratch folder."""

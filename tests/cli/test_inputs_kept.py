@@ -35,6 +35,7 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("damage pre.tif post.tif out/damage.gpkg --out out", "out/damage.gpkg", ""),
         ("damage out/damage.gpkg post.tif houses.gpkg --out out", "out/damage.gpkg", ""),
         ("damage pre.tif post.tif houses.gpkg --dsm-pre dsm.tif --dsm-post dsm.tif --out dsm.tif", "dsm.tif", ""),
+        ("damage pre.tif post.tif houses.gpkg --prior wind:mph=dsm.tif --out dsm.tif", "dsm.tif", ""),
         ("damage - tiles houses.gpkg --out tiles", "tiles", ""),
         ("damage pre.tif post.tif - --set segmenter=run --out run", "run", ""),
         ("damage rules.yaml --out rules.yaml", "rules.yaml", ""),

@@ -8,7 +8,6 @@ import pkgutil
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change import ChangeOptions, Diffusion, EventInfo, SeriesEvent
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import PointEvidence, RasterEvidence, Settings
+from deepnets4eo.damage.inputs.opening import Inputs
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.evaluation import Intervals, Protocol
 from deepnets4eo.objects import ObjectRules
@@ -410,10 +410,9 @@ def test_damage_evidence(reach, tmp_path) -> None:
 
 
 def test_damage_priors(reach, tmp_path, monkeypatch) -> None:
-    opened = SimpleNamespace(pre=None, post=None)
+    opened = Inputs(None, None, None, np.zeros(0, object))  # type: ignore[arg-type]
     monkeypatch.setattr("deepnets4eo.damage.file_job.open_inputs", lambda *words, **named: opened)
-    start = ["damage", "a.tif", "b.tif", "f.gpkg", "--out", tmp_path / "out", "--dry-run"]
-    monkeypatch.setattr("deepnets4eo.cli.damage.check_exist", list)
+    start = ["damage", "a.tif", "b.tif", "f.gpkg", "--out", tmp_path / "out"]
     words = ["--prior", "wind:mph=w.tif", "--prior", "shakemap=grid.xml", "--set", "prior_curves=own.yaml"]
     found = reach("deepnets4eo.damage.file_job.open_priors", *start, *words)
     assert found.words == (["wind:mph=w.tif", "shakemap=grid.xml"], None, "own.yaml")

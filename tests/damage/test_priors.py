@@ -132,7 +132,7 @@ def test_a_curve_is_lognormal_and_the_card_has_a_source_for_each(tmp_path, damag
         ("wind={}", 40, "a unit that the file does not state"),
         ("wind:mhp={}", 40, "did you mean 'mph'"),
         ("wnd:mph={}", 40, "Did you mean 'wind'"),
-        ("wind:ft={}", 40, "there are curves for m/s"),
+        ("wind:ft={}", 40, "is in ft; expected one of m/s, mph, kt, km/h"),
         ("wind:m/s={}", 190, "expected 0 to 150"),
         ("flood:m={}", -3, "expected 0 to 60"),
         ("wind:mph", 40, "expected KIND=FILE"),

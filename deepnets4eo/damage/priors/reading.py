@@ -117,9 +117,10 @@ def open_priors(texts: Sequence[str], post: Layer, curves: str | Path | None = N
         unit = unit or stated or (("byte" if layer.dtype == np.uint8 else "share") if kind == "dpm" else "")
         by_unit, scale = UNITS.get(unit.lower(), ("", 1.0))
         if by_unit not in card[kind]:
+            known = [name for name, (base, _) in UNITS.items() if base in card[kind]]
             raise InputError(
-                f"the prior {kind} ({file}) is in {unit or 'a unit that the file does not state'}; there are curves for "
-                f"{', '.join(map(str, card[kind]))}. State its unit: --prior {kind}:UNIT={file}, of {', '.join(UNITS)}."
+                f"the prior {kind} ({file}) is in {unit or 'a unit that the file does not state'}; expected one of {', '.join(known)}. "
+                f"State it: --prior {kind}:UNIT={file}."
             )
         curve = options_from(Curve, card[kind][by_unit], f"{curves if kind in own else CURVES.name}: {kind} {by_unit}")
         on_post = open_raster_evidence([RasterEvidence(kind, layer)], post)[0].layer
