@@ -410,6 +410,29 @@ def test_falls_of_a_real_track_agree_with_published_m3c2_distances(real_data):
     assert abs(np.median(fall[known] - distance[known])) < 0.2
 
 
+@pytest.mark.real_data
+def test_falls_of_a_real_track_agree_with_m3c2_of_py4dgeo(real_data):
+    """The same pair against distances along the normal by another library, cylinders of 2 m and 10 ft along."""
+    py4dgeo = pytest.importorskip("py4dgeo", reason="py4dgeo is not installed: pip install py4dgeo")
+    from deepnets4eo.points import open_cloud
+
+    paths = [real_data / "autzen" / f"autzen-bmx-{year}.las" for year in (2010, 2023)]
+    core = np.asarray(laspy.read(paths[1]).xyz)
+    epochs = [py4dgeo.Epoch(np.asarray(laspy.read(path).xyz)) for path in paths]
+    method = py4dgeo.M3C2(epochs=epochs, corepoints=core, cyl_radius=2.0, max_distance=10.0, normal_radii=[3.0])
+    distance = method.run()[0] * np.sign(method.directions()[:, 2])
+    files = [open_cloud(path) for path in paths]
+    grid = grid_around(files[0].bounds[:, :2].ravel(), 2.0)
+    before, after = (height_grid(file.chunks, grid).mean for file in files)
+    col, row = ((core[:, :2] - (grid.affine.c, grid.affine.f)) / (grid.affine.a, grid.affine.e)).astype(int).T
+    inside = (row >= 0) & (col >= 0) & (row < grid.shape[0]) & (col < grid.shape[1])
+    fall = (after - before)[row[inside], col[inside]] / 0.3048006
+    known = np.isfinite(fall) & np.isfinite(distance[inside])
+    assert known.sum() > 400
+    assert np.corrcoef(fall[known], distance[inside][known])[0, 1] > 0.8
+    assert abs(np.median(fall[known] - distance[inside][known])) < 0.2
+
+
 def test_impossible_heights_are_left_out_before_cells_are_averaged(caplog):
     from affine import Affine
 
