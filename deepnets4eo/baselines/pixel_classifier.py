@@ -50,7 +50,7 @@ class PixelClassifier(FeatureClassifier):
     --------
     ::
 
-        segmenter = PixelClassifier(build_estimator(EstimatorOptions()), inputs, legend, features=["pixels", "lbp"])
+        segmenter = PixelClassifier(build_estimator(EstimatorOptions()), inputs, legend, features=["pixels", "hsv"])
         segmenter.fit([scene])
     """
 

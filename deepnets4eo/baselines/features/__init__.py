@@ -18,22 +18,14 @@ HOMES = {
     "hsv_histogram": "colour:HSV_HISTOGRAM",
     "indices": "colour:INDICES",
     "lab": "colour:LAB",
-    "dalal16": "hog:DALAL16",
-    "dalal32": "hog:DALAL32",
     "extended_profile": "profiles:EXTENDED_PROFILE",
-    "gabor": "texture:GABOR",
-    "glcm": "texture:GLCM",
     "height": "height:HEIGHT",
     "normals": "height:NORMALS",
     "hog16": "hog:HOG16",
     "hog32": "hog:HOG32",
     "hsvdgr": "height:HSVDGR",
-    "lbp": "texture:LBP",
-    "lbp16": "texture:LBP16",
     "neighbourhood": "feature:NEIGHBOURHOOD",
     "pixels": "feature:PIXELS",
-    "attribute_profile": "profiles:ATTRIBUTE_PROFILE",
-    "differential_profile": "profiles:DIFFERENTIAL_PROFILE",
 }
 
 __all__ = [
@@ -45,8 +37,8 @@ def build_features(names: Sequence[str]) -> tuple[Feature, ...]:
     """Make the features of these names. names : names as in `HOMES`, at least one. Returns tuple of Feature, in the
     same order. Errors: InputError for an unknown name, with the nearest, and for no name at all.
 
-    >>> [feature.name for feature in build_features(["hsv", "lbp"])]
-    ['hsv', 'lbp']
+    >>> [feature.name for feature in build_features(["hsv", "hog16"])]
+    ['hsv', 'hog16']
     """
     if not names:
         raise InputError(f"no feature was named. Choose from {', '.join(HOMES)}.")
@@ -57,7 +49,7 @@ def as_features(features: Sequence[str | Feature]) -> tuple[Feature, ...]:
     """Make features of which some are named. features : names as in `HOMES`, or features, at least one. Returns tuple
     of Feature, in the same order. Errors: InputError for an unknown name, with the nearest, and for an empty sequence.
 
-    >>> len(as_features(["hsv", *build_features(["lbp"])]))
+    >>> len(as_features(["hsv", *build_features(["hog16"])]))
     2
     """
     if not features:
@@ -94,8 +86,8 @@ def halo_px(features: Sequence[Feature]) -> int:
     """Return the distance in pixels around a site on which the features depend. features : at least one. Returns int,
     the largest halo.
 
-    >>> halo_px(build_features(["pixels", "lbp"]))
-    9
+    >>> halo_px(build_features(["pixels", "hog16"]))
+    21
     """
     return max(feature.halo_px for feature in features)
 

@@ -139,19 +139,6 @@ class Windows:
         heights, widths = (stop - start for start, stop in (self.rows, self.cols))
         return heights[:, None] * widths
 
-    def shorten(self, rows: int, cols: int) -> Windows:
-        """Return windows that end `rows` rows and `cols` columns earlier."""
-        ends = [np.maximum(stop - by, start) for (start, stop), by in ((self.rows, rows), (self.cols, cols))]
-        return Windows((self.rows[0], ends[0]), (self.cols[0], ends[1]))
-
-    def strips(self, max_sites: int) -> Iterator[tuple[slice, slice, Windows]]:
-        """Yield blocks of at most max_sites (or one row of them): rows of sites, rows of the image, windows in these."""
-        rows = max(max_sites // max(len(self.cols[0]), 1), 1)
-        for first in range(0, len(self.rows[0]), rows):
-            starts, stops = (bounds[first : first + rows] for bounds in self.rows)
-            top, bottom = int(starts[0]), int(stops.max())
-            yield slice(first, first + rows), slice(top, bottom), Windows((starts - top, stops - top), self.cols)
-
 
 def window_counts(codes: Codes, windows: Windows) -> Iterator[tuple[Indices, NDArray[np.float32]]]:
     """Yield counts of all codes (h, w) that occur, a few at a time: (n codes, (n, rows and columns of sites) float32).

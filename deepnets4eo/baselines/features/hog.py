@@ -1,6 +1,5 @@
-"""Histograms of oriented gradients: as Felzenszwalb et al. (2010) define them, on a grid of cells or around each site,
-and as Dalal and Triggs (2005) define them, of the patch around each site. Cells are computed only where a site needs
-them."""
+"""Histograms of oriented gradients as Felzenszwalb et al. (2010) define them, on a grid of cells or around each site.
+Cells are computed only where a site needs them."""
 
 from __future__ import annotations
 
@@ -23,8 +22,6 @@ HOG_NAMES = tuple(
 CLIP = 0.2
 # added to the energy of four cells: a difference of one of 255 grey levels all over a cell is hundred times more
 FLOOR = 1e-4
-DALAL_FLOOR = 1e-5
-_FIRST, _LAST = 1, 2  # a cell's place along the edge of its patch
 
 
 def site_places(length: int, stride_px: int) -> Indices:
@@ -197,114 +194,3 @@ class FelzenszwalbHog:
 
 HOG16 = FelzenszwalbHog("hog16", 16)
 HOG32 = FelzenszwalbHog("hog32", 32)
-
-
-@dataclass(frozen=True)
-class DalalHog:
-    """Blocks of cells of the patch of side_px (a multiple of cell_px) around each site, which begins side_px // 2 before it; each normalised,
-    clipped, normalised. Values equal `skimage.feature.hog` (L2-Hys) on the patch. A constant patch has zeros. Source: Dalal, Triggs, CVPR 2005."""
-
-    name: str
-    side_px: int
-    cell_px: int = 8
-    block_cells: int = 2
-    directions: int = 9
-
-    @property
-    def halo_px(self) -> int:
-        """Half a patch."""
-        return self.side_px // 2
-
-    def columns(self, bands: Bands) -> list[str]:
-        """Names "block<row><column>.cell<row><column>.<degrees>"."""
-        blocks, cells = range(self.side_px // self.cell_px - self.block_cells + 1), range(self.block_cells)
-        return [
-            f"block{row}{col}.cell{down}{right}.{180 * number / self.directions:g}"
-            for row in blocks for col in blocks for down in cells for right in cells
-            for number in range(self.directions)
-        ]  # fmt: skip
-
-    pooled_columns = columns
-
-    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
-        """(blocks · cells · directions, rows and columns of sites) float32. Memory: 50 bytes a pixel, 40 a distinct
-        cell."""
-        rows, cols = (site_places(length, stride_px) for length in bands.shape)
-        return self.around(bands.grey(), rows[:, None], cols)
-
-    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> FloatImage:
-        """(count, F) float32 of the patch around each superpixel's centre, to half a cell."""
-        rows, cols = region_centres(ids, count, self.cell_px // 2)
-        return self.around(bands.grey(), rows, cols).T
-
-    def around(self, grey: FloatImage, rows: Indices, cols: Indices) -> FloatImage:
-        """Return HOG around sites, (F, *sites) float32; rows and columns of the sites are broadcast against each other."""
-        padded = np.pad(grey.astype(np.float32, copy=False), self.halo_px + 1, mode="edge")
-        down, right = central_differences(padded)
-        along = np.arange(self.side_px // self.cell_px)
-        kinds = _FIRST * (along == 0) | _LAST * (along == along[-1])
-        axes = [
-            _Axis.of_cells(positions[..., None] + along * self.cell_px, kinds, self.cell_px, length)
-            for positions, length in zip((rows, cols), down.shape, strict=True)
-        ]
-        cells = _dalal_histograms(down, right, axes, self.directions)
-        cells /= self.cell_px**2
-        return _block_vectors(cells, axes, self.block_cells)
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """Cells along an axis. cells_of_site : (*sites, cells of a patch) indices into the distinct cells. inside, border :
-    (distinct cells, length) weights of pixels whose gradient along this axis is known, and is zero at the patch's
-    border."""
-
-    cells_of_site: Indices
-    inside: sparse.csr_array
-    border: sparse.csr_array
-
-    @classmethod
-    def of_cells(cls, starts: Indices, kinds: Indices, cell_px: int, length: int) -> _Axis:
-        """Cells of all patches, those that are the same only once."""
-        distinct, cells_of_site = np.unique(starts * 4 + kinds, return_inverse=True)
-        start, kind = distinct // 4, distinct % 4
-        outer = np.zeros((len(start), cell_px), bool)
-        outer[:, 0] |= kind & _FIRST > 0
-        outer[:, -1] |= kind & _LAST > 0
-        return cls(cells_of_site.reshape(starts.shape), bands_of(start, ~outer, length), bands_of(start, outer, length))
-
-
-def _dalal_histograms(down: FloatImage, right: FloatImage, axes: list[_Axis], directions: int) -> FloatImage:
-    """Return (directions, R, C) sums over the distinct cells; at a patch's border only the gradient along it counts."""
-    rows, cols = axes
-    # in double precision, so that a direction between two bins falls as it does for the patch alone
-    degrees = np.rad2deg(np.arctan2(down, right, dtype=np.float64)) % 180
-    direction = np.floor(degrees / (180 / directions)).astype(np.uint8)
-    cells = histograms(direction, np.hypot(down, right), rows.inside, cols.inside, directions)
-    cells[0] += weighted_sums(np.abs(right), rows.border, cols.inside)
-    cells[directions // 2] += weighted_sums(np.abs(down), rows.inside, cols.border)
-    return cells
-
-
-def _block_vectors(cells: FloatImage, axes: list[_Axis], block_cells: int) -> FloatImage:
-    """Return the blocks of the patches, (F, *sites)."""
-    rows, cols = (axis.cells_of_site for axis in axes)
-    across = rows.shape[-1] - block_cells + 1
-    sites = np.broadcast_shapes(rows.shape[:-1], cols.shape[:-1])
-    blocks = np.empty((across**2, block_cells**2, len(cells), *sites), np.float32)
-    for number, block in enumerate(blocks):
-        for cell in range(block_cells**2):
-            row, col = number // across + cell // block_cells, number % across + cell % block_cells
-            block[cell] = cells[:, rows[..., row], cols[..., col]]
-        _normalise_block(block)
-        np.minimum(block, CLIP, out=block)
-        _normalise_block(block)
-    return blocks.reshape(int(np.prod(blocks.shape[:3])), *sites)
-
-
-def _normalise_block(block: FloatImage) -> None:
-    """Scale each block, in place, to length 1 at each site, or to 0 where nothing changes."""
-    block /= np.sqrt(np.square(block).sum(axis=(0, 1)) + np.float32(DALAL_FLOOR**2))
-
-
-DALAL16 = DalalHog("dalal16", 16)
-DALAL32 = DalalHog("dalal32", 32)

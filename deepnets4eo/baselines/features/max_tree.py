@@ -1,4 +1,4 @@
-"""The max-tree of an image: all connected parts of all its level sets, with measures of them.
+"""The max-tree of an image: all connected parts of all its level sets, and their extent.
 
 One tree serves all thresholds and attributes; the min-tree is that of `image.max() - image`. scikit-image's takes 2 to
 40 times as long."""
@@ -49,21 +49,11 @@ class MaxTree:
         level[node_of_zone] = zone_level
         return cls(level, parent[: starts[-1]], node_of_zone[zones], np.array(starts))
 
-    def sum_over_parts(self, values: NDArray[Any] | None = None) -> NDArray[np.float64]:
-        """Return the sum of the pixels' values (h, w) over each node with all above it, (m,); without values: their number."""
-        weights = None if values is None else values.ravel()
-        total = np.bincount(self.node_of.ravel(), weights, len(self.level)).astype(np.float64)
-        return self._accumulate(np.add, total)
-
     def max_over_parts(self, values: NDArray[Any]) -> NDArray[np.int64]:
         """Return the highest whole number among the pixels of each node and of all above it, (m,)."""
         maxima = np.full(len(self.level), np.iinfo(np.int64).min)
         np.maximum.at(maxima, self.node_of.ravel(), values.ravel().astype(np.int64))
         return self._accumulate(np.maximum, maxima)
-
-    def area(self) -> NDArray[np.int64]:
-        """Return the pixels of each node's part of the level set, (m,)."""
-        return self.sum_over_parts().astype(np.int64)
 
     def extent(self) -> NDArray[np.int64]:
         """Return the longer side of each part's upright bounding box in pixels, (m,)."""
@@ -74,20 +64,6 @@ class MaxTree:
             )
             sides.append(self.max_over_parts(position) + self.max_over_parts(-position) + 1)
         return np.maximum(*sides)
-
-    def deviation(self) -> NDArray[np.float64]:
-        """Return the standard deviation of the levels of the pixels of each part, (m,), in levels."""
-        centred = self.level[self.node_of] - np.round(self.level.mean())  # whole: sums stay exact
-        number = self.sum_over_parts()
-        mean = self.sum_over_parts(centred) / number
-        return np.sqrt(np.maximum(self.sum_over_parts(centred * centred) / number - mean * mean, 0))
-
-    def filter_levels(self, keep: NDArray[np.bool_]) -> Indices:
-        """Return levels of the nodes (m, T) after the parts that are not kept (m, T) were lowered to their parents."""
-        level = np.repeat(self.level[:, None], keep.shape[1], axis=1)
-        for part in self._levels_from_root():
-            level[part] = np.where(keep[part], level[part], level[self.parent[part]])
-        return level
 
     def reconstruct(self, marker: NDArray[Any], keep: NDArray[np.bool_] | None = None) -> Indices:
         """Return levels (m,) after reconstruction by dilation of a marker (h, w) that is nowhere above the image. keep
