@@ -1,6 +1,6 @@
 """The plan of a damage map: box, event, images before and after, outlines, and what was rejected; a YAML file that people change.
 
-`make_plan` chooses the images from catalogues; `Plan.open` reads only the blocks that the box needs. Refuses a plan without an image after.
+`make_plan` chooses the images from catalogues; `Plan.crop` reads only the blocks that the box needs. Refuses a plan without an image after.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from pydantic import Field
@@ -27,9 +27,6 @@ from deepnets4eo.grid import box_text, check_box
 from deepnets4eo.options import Section, options_from
 from deepnets4eo.outputs.event import LONGEST, EventInfo
 from deepnets4eo.outputs.findings import Finding, Severity, count_of
-
-if TYPE_CHECKING:
-    from deepnets4eo.rasters.layer import Layer
 
 MOST_REJECTED = 100  # lines
 WHOLE = 99.0  # percent of the box
@@ -113,25 +110,24 @@ class Plan(Section):
             values |= {f"date_{side}": image.time, f"sensor_{side}": image.sensor}
         return EventInfo.parse([f"{key}={value}" for key, value in (values | self.event).items() if value])
 
-    def open(self, role: str, copy_to: Path | None = None) -> Layer | None:
-        """The image "before" or "after", cropped to the box; None without one. Errors: InputError, GridError, OutputError.
+    def crop(self, role: str, path: Path) -> str:
+        """The image "before" or "after" within the box as a file beside the plan at `path`, which is made once; "-" without one.
 
-        copy_to : what lies at addresses is copied there, since a job reads it several times; a copy that is there is used
+        Errors: InputError, GridError where it cannot be read; OutputError where another file is there.
         """
         from deepnets4eo.rasters.layer import Layer
+        from deepnets4eo.rasters.mosaic import copy_box
 
-        image = self.images.get(role)
+        image, out = self.images.get(role), path.with_name(f"{path.stem}_{role}.tif")
         if image is None:
-            return None
-        tags = {} if image.off_nadir_deg is None else {"OFF_NADIR": f"{image.off_nadir_deg:g}"}
-        if copy_to is None or not any(map(is_remote, image.files)):
-            return Layer.open_box(image.files, check_box(self.box), tags)
-        tags |= {COPY: json.dumps([self.box, image.files])}
-        there = Layer.open(copy_to).tags.get(COPY) if copy_to.is_file() else None
+            return NONE
+        tags = {COPY: json.dumps([self.box, image.files, image.off_nadir_deg])}
+        tags |= {} if image.off_nadir_deg is None else {"OFF_NADIR": f"{image.off_nadir_deg:g}"}
+        there = Layer.open(out).tags.get(COPY) if out.is_file() else None
         if there != tags[COPY]:
-            check_overwrite(copy_to, overwrite=there is not None)
-            _copy(Layer.open_box(image.files, check_box(self.box), tags), copy_to)
-        return Layer.open(copy_to)
+            check_overwrite(out, overwrite=there is not None)
+            copy_box(image.files, check_box(self.box), tags, out)
+        return str(out)
 
     def findings(self) -> list[Finding]:
         """What the views hide, by how much roofs lie apart, and images that cover a part of the box."""
@@ -161,21 +157,6 @@ class Plan(Section):
                 Finding("views_differ", severity, text, "Compare high buildings by eye, or choose similar views.")
             )
         return findings
-
-
-def _copy(layer: Layer, path: Path) -> None:
-    """Write a layer as a COG. Errors: InputError where it cannot be read to its end, or not written."""
-    import rasterio.shutil
-
-    from deepnets4eo.formats.rasters import READ_ERRORS
-
-    with layer.reader.open_dataset() as dataset, atomic_write(path) as partial:
-        try:
-            rasterio.shutil.copy(dataset, partial, driver="COG", compress="deflate", bigtiff="if_safer")
-        except READ_ERRORS as error:
-            raise InputError(
-                f"{layer.source} could not be copied to {path}: {error}. Check the network and the disk, and start again."
-            ) from error
 
 
 def make_plan(

@@ -30,7 +30,6 @@ from deepnets4eo.outputs.event import EventInfo
 
 if TYPE_CHECKING:
     from deepnets4eo.outputs.findings import Finding
-    from deepnets4eo.rasters.scene import Layer
 
 
 @with_options(FurtherInputs, Settings, ProductOptions)
@@ -89,17 +88,14 @@ def damage(
     Exit status: 0 where a map was written that can be used; 3 where it was written, but must not be used."""
     about = EventInfo.parse(event or [])
     findings: Sequence[Finding] = ()
-    before: str | Layer = pre
-    after: str | Layer | None = post
     if post is None and Path(pre).suffix.lower() in (".yaml", ".yml"):
-        before, after, footprints, about, findings = _open_plan(pre, out, about, dry_run=dry_run)
-    if after is None or footprints is None:
+        pre, post, footprints, about, findings = _open_plan(pre, out, about)
+    if post is None or footprints is None:
         raise InputError(
             f"{pre} alone is no job. Give PRE, POST and FOOTPRINTS, or a plan (.yaml) that `deepnets4eo find` wrote."
         )
     if dry_run:  # the job itself does so once it opens them
-        read = [footprints, *further.layers.values(), further.points_pre, further.points_post]
-        read += [each for each in (before, after) if isinstance(each, str)]
+        read = [pre, post, footprints, *further.layers.values(), further.points_pre, further.points_post]
         read += [text.partition("=")[2] for text in further.prior or ()]
         check_exist(each for each in (*read, settings.class_shares) if each is not None)
 
@@ -113,7 +109,7 @@ def damage(
     who = Workers.parse(workers)
     settings = replace(settings, workers=who.threads)
     job = FileJob.plan(
-        before, after, footprints, further, settings, out,
+        pre, post, footprints, further, settings, out,
         formats=names and [name.partition("=")[0] if name.startswith("cems=") else name for name in names], overwrite=overwrite, resume=resume, products=products,
         findings=findings,
     )  # fmt: skip
@@ -146,19 +142,13 @@ def damage(
     end_with_findings(result.findings)
 
 
-def _open_plan(
-    path: str, out: Path, about: EventInfo, *, dry_run: bool
-) -> tuple[str | Layer, Layer, str, EventInfo, list[Finding]]:
+def _open_plan(path: str, out: Path, about: EventInfo) -> tuple[str, str, str, EventInfo, list[Finding]]:
     """The images of a plan cropped to its box, its outlines, event (what the command line says counts) and findings."""
     from deepnets4eo.catalogues.plan import Plan
     from deepnets4eo.outputs.input_files import check_not_inputs
 
     check_not_inputs([out], [path])
     plan = Plan.load(path)
-    before, after = (
-        plan.open(role, None if dry_run else Path(path).with_name(f"{Path(path).stem}_{role}.tif"))
-        for role in ("before", "after")
-    )
-    assert after is not None
+    before, after = (plan.crop(role, Path(path)) for role in ("before", "after"))
     stated = {name: value for name, value in vars(about).items() if value and name != "from_files"}
-    return before or "-", after, plan.outlines, replace(plan.event_info(), **stated), plan.findings()
+    return before, after, plan.outlines, replace(plan.event_info(), **stated), plan.findings()

@@ -83,8 +83,8 @@ class FileJob:
     """A damage map of these files, written into a folder. pre, footprints : "-" for none; formats : further ones,
     None for all that fit; findings : what is known of the images."""
 
-    pre: str | Layer
-    post: str | Layer
+    pre: str
+    post: str
     footprints: str
     further: FurtherInputs
     settings: Settings
@@ -99,7 +99,7 @@ class FileJob:
 
     @classmethod
     def plan(
-        cls, pre: str | Layer, post: str | Layer, footprints: str, further: FurtherInputs, settings: Settings, out: Path, *,
+        cls, pre: str, post: str, footprints: str, further: FurtherInputs, settings: Settings, out: Path, *,
         formats: list[str] | None, overwrite: bool, resume: bool, products: ProductOptions = ProductOptions(),
         findings: Sequence[Finding] = (),
     ) -> FileJob:  # fmt: skip
@@ -116,20 +116,8 @@ class FileJob:
         _check_areas(further)
         check_not_inputs([out, *(out / name for name in PRODUCTS)], [*read, *others])
         return cls(
-            pre,
-            post,
-            footprints,
-            further,
-            settings,
-            out,
-            formats,
-            overwrite,
-            resume,
-            products,
-            rasters,
-            points,
-            tuple(findings),
-        )
+            pre, post, footprints, further, settings, out, formats, overwrite, resume, products, rasters, points, tuple(findings)
+        )  # fmt: skip
 
     def check(self) -> tuple[list[str], dict[str, Any]]:
         """Open and check everything; lines that say what would be done, and the account of the footprints' file."""

@@ -5,7 +5,7 @@ Returns physical values (see `values`) and what is valid. Refuses what is no ras
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,7 +19,7 @@ from deepnets4eo.display.figures import MAX_PX
 from deepnets4eo.display.summary import Summary, WithSummary
 from deepnets4eo.errors import InputError, check_choice
 from deepnets4eo.formats.stac_items import asset_of
-from deepnets4eo.grid import Box, Grid, Window, coarse_grid, whole
+from deepnets4eo.grid import Grid, Window, coarse_grid, whole
 from deepnets4eo.rasters.array_files import open_reference
 from deepnets4eo.rasters.display import layer_summary, plot_layer
 from deepnets4eo.rasters.sources import (
@@ -130,13 +130,6 @@ class Layer(WithSummary):
     def stack(cls, files: Sequence[str | Path]) -> Layer:
         """Open files of one size, georeference and type as bands of one layer, in this order; GridError where they differ."""
         return cls(FileSource.stack([str(file) for file in files], None))
-
-    @classmethod
-    def open_box(cls, files: Sequence[str], box: Box, tags: Mapping[str, str]) -> Layer:
-        """Open tiles as one raster cropped to a box of degrees, of which only the blocks that are needed are read, with tags.
-
-        Errors: InputError, GridError: a file that cannot be read, tiles that make no mosaic, none in the box."""
-        return cls(FileSource.open(files, None, box, tags))
 
     @property
     def reader(self) -> Source:

@@ -15,14 +15,17 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
+import rasterio.shutil
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.io import MemoryFile
 
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.files import atomic_write
 from deepnets4eo.formats import envi
 from deepnets4eo.formats.access import is_remote
-from deepnets4eo.formats.rasters import open_raster
+from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.formats.zarr import parse_zarr
 from deepnets4eo.grid import Box, check_affine, window_of_box
@@ -135,6 +138,21 @@ def mosaic_vrt(
         f"<GeoTransform>{x!r}, {scale[0]!r}, {first.transform.b!r}, {y!r}, {first.transform.d!r}, {scale[1]!r}</GeoTransform>{bands}{mask}</VRTDataset>"
     )
     return vrt, _differ(tiles)
+
+
+def copy_box(paths: Sequence[str], box: Box, tags: Mapping[str, str], out: Path) -> None:
+    """Write the mosaic of tiles, cropped to a box of degrees, as a COG with tags; only the blocks that are needed are read.
+
+    Errors: as of `mosaic_vrt`; InputError where the tiles cannot be read to their end, or the COG not written.
+    """
+    vrt, _ = mosaic_vrt(paths, None, box, tags)
+    with MemoryFile(vrt.encode(), ext=".vrt") as file, open_raster(file.name) as dataset, atomic_write(out) as partial:
+        try:
+            rasterio.shutil.copy(dataset, partial, driver="COG", compress="deflate", bigtiff="if_safer")
+        except READ_ERRORS as error:
+            raise InputError(
+                f"{paths[0]} could not be copied to {out}: {error}. Check the network and the disk, and start again."
+            ) from error
 
 
 def _differ(tiles: Sequence[MosaicTile]) -> bool:

@@ -27,7 +27,7 @@ from deepnets4eo.cards.embedding import EmbeddingCard
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster, rpc_advice
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
-from deepnets4eo.grid import NO_CRS_REMEDY, Box, Grid, Window, apply_affine, check_grid, only_one_placed, whole
+from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, check_grid, only_one_placed, whole
 from deepnets4eo.rasters.band_subset import alpha_bands, as_power, false_alpha, subset_bands, without_alpha
 from deepnets4eo.rasters.datasets import (
     Handles,
@@ -190,28 +190,19 @@ class FileSource:
         check_grid(self.grid, self.name)
 
     @classmethod
-    def open(
-        cls,
-        source: str | Path | Sequence[str | Path],
-        nodata: float | None,
-        box: Box | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> FileSource:
-        """Open one file, the tiles of a folder, glob or list as one, or the files of `FOLDER#bands` as bands of one.
-
-        box : in degrees, to which tiles are cropped; tags : which they get then."""
+    def open(cls, source: str | Path | Sequence[str | Path], nodata: float | None) -> FileSource:
+        """Open one file, the tiles of a folder, glob or list as one, or the files of `FOLDER#bands` as bands of one."""
         if isinstance(source, (str, Path)) and str(source).endswith(MARK):
             return cls.stack(stack_files(str(source)), nodata)
         tiles = find_tiles(source)
-        if len(tiles) == 1 and box is None:
+        if len(tiles) == 1:
             return cls(tiles[0], tiles[0], tiles, nodata)
-        vrt, physical = mosaic_vrt(tiles, nodata, box, tags)
-        name = tiles[0] if len(tiles) == 1 else f"{Path(tiles[0]).parent} ({len(tiles)} tiles)"
-        file = MemoryFile(vrt.encode(), ext=".vrt")
+        vrt, physical = mosaic_vrt(tiles, nodata)
+        file, name = MemoryFile(vrt.encode(), ext=".vrt"), f"{Path(tiles[0]).parent} ({len(tiles)} tiles)"
         opened = cls(name, file.name, tiles, None if physical else nodata)
-        opened._open_again = partial(cls.open, [*map(_from_anywhere, tiles)], nodata, box, tags)
+        opened._open_again = partial(cls.open, [*map(_from_anywhere, tiles)], nodata)
         if physical:  # the value without data is one of the tiles' numbers
-            opened.with_nodata = partial(cls.open, source, box=box, tags=tags)  # type: ignore[attr-defined]
+            opened.with_nodata = partial(cls.open, source)  # type: ignore[attr-defined]
         with open_raster(tiles[0]) as first:  # the mosaic has no metadata of bands
             opened.wavelengths_nm = raster_wavelengths_nm(first)
             marked = [opened.band_names[band - 1] for band in alpha_bands(first)]

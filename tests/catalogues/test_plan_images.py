@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -50,8 +49,15 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 BOX = degrees(LEFT + 560, TOP - 320, LEFT + 660, TOP - 200)
 
 
-def test_tiles_are_one_raster_of_the_box_that_reads_as_the_whole_does(tiles: list[str]) -> None:
-    layer = Layer.open_box(tiles, BOX, {"OFF_NADIR": "32"})
+def crop(files: list[str], out: Path, box: Box = BOX, angle: float | None = None) -> Layer:
+    """The image of a plan beside the plan `out`, as the job opens it."""
+    image = PlannedImage(files=files, off_nadir_deg=angle)
+    return Layer.open(Plan(box=list(box), date="2023-02-06", after=image).crop("after", out))
+
+
+def test_the_copy_of_tiles_is_one_raster_of_the_box_and_made_once(tiles: list[str], tmp_path: Path) -> None:
+    layer = crop(tiles, tmp_path / "plan.yaml", angle=32)
+    assert layer.paths == [str(tmp_path / "plan_after.tif")]
     whole = Layer.open(tiles).read()[0]
     col, row = (round(value) for value in ~Layer.open(tiles).grid.affine * (layer.grid.affine.c, layer.grid.affine.f))
     height, width = layer.shape
@@ -59,49 +65,55 @@ def test_tiles_are_one_raster_of_the_box_that_reads_as_the_whole_does(tiles: lis
     assert 0 <= 200 - row <= 2
     assert 100 <= width <= 105
     assert 120 <= height <= 125
-    for each in (layer, pickle.loads(pickle.dumps(layer))):  # noqa: S301
-        values, valid = each.read()
-        np.testing.assert_array_equal(values, whole[:, row : row + height, col : col + width])
-        assert valid.all()
-        assert each.tags["OFF_NADIR"] == "32"
-    one = Layer.open_box(tiles[:1], degrees(LEFT + 10, TOP - 60, LEFT + 30, TOP - 40), {})
-    assert one.paths == tiles[:1]
-    assert one.shape[0] < 25
+    values, valid = layer.read()
+    np.testing.assert_array_equal(values, whole[:, row : row + height, col : col + width])
+    assert valid.all()
+    assert layer.tags["OFF_NADIR"] == "32"
+    made = (tmp_path / "plan_after.tif").stat().st_mtime_ns
+    crop(tiles, tmp_path / "plan.yaml", angle=32)
+    assert (tmp_path / "plan_after.tif").stat().st_mtime_ns == made
+    small = crop(tiles[:1], tmp_path / "plan.yaml", degrees(LEFT + 10, TOP - 60, LEFT + 30, TOP - 40))
+    assert small.shape[0] < 25
+    write_geotiff(tmp_path / "own_after.tif", NOISE)
+    with pytest.raises(OutputError, match=r"own_after.tif exists already"):
+        crop(tiles, tmp_path / "own.yaml")
 
 
-def test_a_box_beyond_the_images_and_an_image_without_crs_are_refused(tiles: list[str]) -> None:
+def test_gaps_between_tiles_stay_without_data(tmp_path: Path) -> None:
+    files = [
+        str(write_geotiff(tmp_path / f"{k}.tif", NOISE[:, :200, :200], crs=CRS, origin=(LEFT + k * 200, TOP - k * 200)))
+        for k in (0, 1)
+    ]
+    _, valid = crop(files, tmp_path / "plan.yaml", degrees(LEFT + 100, TOP - 300, LEFT + 300, TOP - 100)).read()
+    assert valid.mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_box_beyond_the_images_and_an_image_without_crs_are_refused(tiles: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "plan.yaml"
     with pytest.raises(GridError, match=r"west.tif does not reach into the box 9 9 10 10"):
-        Layer.open_box(tiles, (9, 9, 10, 10), {})
+        crop(tiles, out, (9, 9, 10, 10))
     with pytest.raises(GridError, match=r"nowhere.tif has no CRS, so that it cannot be cropped"):
-        Layer.open_box([str(Path(tiles[0]).with_name("nowhere.tif"))], BOX, {})
+        crop([str(Path(tiles[0]).with_name("nowhere.tif"))], out)
     with pytest.raises(InputError, match="does not exist"):
-        Layer.open_box(["nothing.tif", *tiles], BOX, {})
+        crop(["nothing.tif", *tiles], out)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_of_tiles_at_addresses_only_the_blocks_in_the_box_are_read(tiles: list[str], tmp_path: Path) -> None:
-    folder = Path(tiles[0]).parent
+    folder, out = Path(tiles[0]).parent, tmp_path / "plan.yaml"
     server = Path(__file__).parents[1] / "formats" / "range_server.py"
     with subprocess.Popen([sys.executable, str(server), str(folder)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             root = f"http://127.0.0.1:{process.stdout.readline().strip()}"
-            remote = Layer.open_box([f"{root}/{Path(path).name}" for path in tiles], BOX, {})
-            local = Layer.open_box(tiles, BOX, {}).read()[0]
-            np.testing.assert_array_equal(remote.read()[0], local)
-            image = PlannedImage(files=remote.paths, off_nadir_deg=12)
-            plan, copy = Plan(box=list(BOX), date="2023-02-06", after=image), tmp_path / "plan_after.tif"
-            assert plan.open("after", copy) is not None
+            remote = [f"{root}/{Path(path).name}" for path in tiles]
+            copied = crop(remote, out).read()[0]
         finally:
             process.kill()
-    again = plan.open("after", copy)  # without the server
-    assert again is not None
-    np.testing.assert_array_equal(again.read()[0], local)
-    assert again.tags["OFF_NADIR"] == "12"
-    with pytest.raises(InputError, match="cannot be read|could not be copied|is not a raster"):
-        plan.model_copy(update={"box": [3, 45, 4, 46]}).open("after", copy)
-    write_geotiff(tmp_path / "own.tif", NOISE)
-    with pytest.raises(OutputError, match=r"own.tif exists already"):
-        plan.open("after", tmp_path / "own.tif")
+    np.testing.assert_array_equal(copied, crop(tiles, tmp_path / "local.yaml").read()[0])
+    np.testing.assert_array_equal(crop(remote, out).read()[0], copied)  # without the server
+    with pytest.raises(InputError, match="could not be copied|cannot be read|is not a raster"):
+        crop(remote, tmp_path / "other.yaml")
     served = [line.split() for line in (folder / "served.txt").read_text().splitlines()]
     assert {name for name, _ in served} == {"west.tif", "east.tif"}  # and nothing beside them
     assert sum(int(count) for _, count in served) < sum(Path(path).stat().st_size for path in tiles) / 3
