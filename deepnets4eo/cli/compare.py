@@ -27,7 +27,7 @@ def compare(
 
     \b
     deepnets4eo compare damage/ haste_predictions.gpkg --out comparison
-    deepnets4eo compare damage/ other.geojson --out comparison --set grade_b=state --set id_b=building"""
+    deepnets4eo compare damage/ other.geojson --out comparison --set grade=state --set id=building"""
     from deepnets4eo.damage.comparison.maps import compare_maps, read_damage_map
     from deepnets4eo.damage.comparison.page import PRODUCTS, summary_of, write_comparison
     from deepnets4eo.files import check_overwrite
@@ -37,9 +37,8 @@ def compare(
     check_not_inputs([out, json, *(out / name for name in PRODUCTS)], [first, second])
     with output_lock(out), progress("compare"):
         check_overwrite(out, overwrite=overwrite)
-        a = read_damage_map(first, grade=options.grade_a, id=options.id_a, above=options.above_a)
-        b = read_damage_map(second, grade=options.grade_b, id=options.id_b, above=options.above_b)
-        comparison = compare_maps(a, b)
+        other = read_damage_map(second, grade=options.grade, id=options.id, above=options.above)
+        comparison = compare_maps(read_damage_map(first), other)
         paths = write_comparison(comparison, out)
     if json is not None:
         show_json(summary_of(comparison), json)

@@ -192,12 +192,9 @@ def test_register(reach, labels) -> None:
 def test_compare(reach) -> None:
     function, start = "deepnets4eo.damage.comparison.maps.read_damage_map", ["compare", "a", "b", "--out", "o"]
     found = reach(function, *start)
-    assert found.words == ("a",)
-    assert found.options == {"grade": None, "id": None, "above": None}
-    mine = keys("--set", grade_a="g", id_a="i", above_a=0.2)
-    assert reach(function, *start, *mine, "--overwrite").options == {"grade": "g", "id": "i", "above": 0.2}
-    refused = keys("--set", grade_b="g", id_b="i", above_b=0.2)
-    assert reach(function, *start, *refused).options == {"grade": None, "id": None, "above": None}
+    assert (found.words, found.options) == (("b",), {"grade": None, "id": None, "above": None})
+    found = reach(function, *start, *keys("--set", grade="g", id="i", above=0.2), "--overwrite")
+    assert found.options == {"grade": "g", "id": "i", "above": 0.2}
 
 
 def test_train(reach) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -12,21 +11,19 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.comparison.maps import TWO, MapComparison, ReadMap
-from deepnets4eo.damage.vocabulary import GRADES, MAJOR, TITLES
+from deepnets4eo.damage.comparison.maps import MapComparison
 from deepnets4eo.files import plain, write_json, write_text
 from deepnets4eo.outputs.safe_text import csv_text, fill_template
 from deepnets4eo.polygons.vector_files import write_vector
 from deepnets4eo.version import __version__
 
 FORMAT, FORMAT_VERSION = "deepnets4eo damage comparison", "1.0"  # a change that readers notice raises the first number
-PAGE, GPKG, CSV, JSON = "report.html", "comparison.gpkg", "comparison.csv", "comparison.json"
-PRODUCTS = (PAGE, GPKG, CSV, JSON)
+PAGE, GPKG, CSV, JSON = PRODUCTS = ("report.html", "comparison.gpkg", "comparison.csv", "comparison.json")
 MOST_LISTED = 40  # buildings in the list of the page
-WIDTH, HEIGHT = 900, 460
-KINDS = {  # of the buildings on the page's map: title and colour
-    "intact": ("both intact", "#9aa5b1"), "damaged": ("both damaged", "#7a1f1f"), "a": ("damaged in A alone", "#e07b00"),
-    "b": ("damaged in B alone", "#1f6fd0"),
+WIDTH, HEIGHT, MARGIN = 900, 460, 10
+KINDS = {  # of the buildings on the page's map, by whether they are damaged in A and in B: title and colour
+    (False, False): ("both intact", "#9aa5b1"), (True, True): ("both damaged", "#7a1f1f"),
+    (True, False): ("damaged in A alone", "#e07b00"), (False, True): ("damaged in B alone", "#1f6fd0"),
 }  # fmt: skip
 
 
@@ -34,153 +31,108 @@ def write_comparison(comparison: MapComparison, folder: str | Path) -> list[Path
     """Write all products; returns the paths, the page first."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    table = comparison.table
-    columns = [name for name in table.columns if name != table.geometry.name]
-    positions = _positions(comparison)
-    rows = [
-        [*row, *position]
-        for row, position in zip(table[columns].astype(object).where(table[columns].notna(), "").itertuples(index=False), positions.tolist(), strict=True)
-    ]  # fmt: skip
+    table, positions = comparison.table, _positions(comparison)
+    cells = table.drop(columns="geometry").assign(x=positions[:, 0], y=positions[:, 1])
+    rows = cells.astype(object).where(cells.notna(), "").to_numpy().tolist()
     return [
         write_text(folder / PAGE, _page(comparison, positions)),
-        write_vector(table.astype({"agree": "boolean"}), folder / GPKG, "comparison"),
-        write_text(folder / CSV, csv_text([[*columns, "x", "y"], *rows])),
+        write_vector(table, folder / GPKG, "comparison"),
+        write_text(folder / CSV, csv_text([list(cells.columns), *rows])),
         write_json(folder / JSON, summary_of(comparison)),
     ]
 
 
 def summary_of(comparison: MapComparison) -> dict[str, Any]:
     """The figures as plain values: what `comparison.json` holds."""
-    first, second, matrix = comparison.first, comparison.second, comparison.matrix
-    share_a, share_b = comparison.shares
-    counts = comparison.table["match"].value_counts()
-    return plain({
-        "format": FORMAT, "format_version": FORMAT_VERSION, "version": __version__, "synthetic": first.synthetic or second.synthetic,
-        "a": _about(first), "b": _about(second), "matched_by": comparison.matched_by,
+    matrix, counts = comparison.matrix, comparison.table["match"].value_counts()
+    summary: dict[str, Any] = {
+        "format": FORMAT, "format_version": FORMAT_VERSION, "version": __version__,
+        "synthetic": comparison.first.synthetic or comparison.second.synthetic, "matched_by": comparison.matched_by,
         "buildings": {"both": counts.get("both", 0), "a_alone": counts.get("a", 0), "b_alone": counts.get("b", 0), "compared": matrix.total},
         "classes": comparison.classes, "matrix": matrix.matrix,
-        **{
-            score: {"estimate": getattr(matrix, score)} | ({"interval_95": [limits.low, limits.high]} if (limits := comparison.intervals.get(score)) else {})
-            for score in ("kappa", "overall_accuracy")
-        },
-        "damaged_share": {"a": share_a, "b": share_b},
-        "damaged_in_all_of_its_own": {"a": _count(first), "b": _count(second)},
-    })  # fmt: skip
-
-
-def _about(one: ReadMap) -> dict[str, Any]:
-    return {
-        "source": Path(one.source).name,
-        "tool": one.tool.name,
-        "damaged_means": one.tool.meaning,
-        "grades": 2 if one.two else 4,
-    }
-
-
-def _count(one: ReadMap) -> dict[str, int]:
-    return {"damaged": int(one.damaged.sum()), "graded": int((one.grades != 255).sum()), "outlines": len(one.grades)}
+    }  # fmt: skip
+    for score in ("kappa", "overall_accuracy"):
+        limits = comparison.intervals.get(score)
+        summary[score] = {"estimate": getattr(matrix, score), "interval_95": limits and [limits.low, limits.high]}
+    for side, one, share in zip("ab", (comparison.first, comparison.second), comparison.shares, strict=True):
+        summary[side] = {
+            "file": Path(one.source).name, "tool": one.tool.name, "damaged_means": one.tool.meaning, "outlines": len(one.table),
+            "graded": one.table["grade"].count(), "damaged": int(one.levels(two=True).sum()), "damaged_share_of_compared": share,
+        }  # fmt: skip
+    values: dict[str, Any] = plain(summary)
+    return values
 
 
 def _positions(comparison: MapComparison) -> NDArray[np.float64]:
     """Longitude and latitude (N, 2) of a point in each outline, or the coordinates of outlines without CRS."""
     points = comparison.table.geometry.representative_point()
-    if points.crs is not None:
-        points = points.to_crs(4326)
-    return np.asarray(shapely.get_coordinates(points.to_numpy(), include_z=False).round(6))
+    points = points if points.crs is None else points.to_crs(4326)
+    return np.asarray(shapely.get_coordinates(points.to_numpy()).round(6))
 
 
 def _page(comparison: MapComparison, positions: NDArray[np.float64]) -> str:
-    first, second, summary = comparison.first, comparison.second, summary_of(comparison)
-    title = f"{Path(first.source).name} beside {Path(second.source).name}"
+    import pandas as pd
+
+    summary, classes = summary_of(comparison), comparison.classes
+    mark = "SYNTHETIC " if summary["synthetic"] else ""
+    maps = pd.DataFrame([summary["a"], summary["b"]], ["A", "B"]).drop(columns="damaged_share_of_compared")
+    listed = comparison.table[comparison.table["agree"].eq(False).fillna(False)].head(MOST_LISTED)
+    sites = [f"{y:.6f}, {x:.6f}" for x, y in positions[listed.index]]
+    columns = [f"{name}_{side}" for name in ("id", "damage", "value") for side in "ab"]
+    matrix = pd.DataFrame(comparison.matrix.matrix, [f"A: {one}" for one in classes], [f"B: {one}" for one in classes])
     parts = {
-        "TITLE": escape(("SYNTHETIC " if summary["synthetic"] else "") + title),
-        "BANNER": '<p class="synthetic"><b>SYNTHETIC</b> The map shows a made-up place.</p>' if summary["synthetic"] else "",
+        "TITLE": escape(f"{mark}{summary['a']['file']} beside {summary['b']['file']}"),
+        "BANNER": mark and f'<p class="synthetic"><b>{mark}</b>The map is of a made-up town.</p>',
         "HEADLINE": escape(comparison.headline()),
-        "MAPS": _maps(summary), "FIGURES": _figures(summary), "MATRIX": _matrix(comparison), "MAP": _map(comparison, positions),
-        "ROWS": _rows(comparison, positions), "FORMAT": f"{FORMAT} {FORMAT_VERSION}, deepnets4eo {escape(__version__)}",
+        "MAPS": _table(maps), "FIGURES": _figures(summary), "MATRIX": _table(matrix), "MAP": _map(comparison, positions),
+        "ROWS": _table(listed[columns].round(2).assign(**{"latitude, longitude": sites}), index=False),
+        "FORMAT": f"{FORMAT} {FORMAT_VERSION}, deepnets4eo {escape(__version__)}",
     }  # fmt: skip
     template = files("deepnets4eo.damage.comparison") / "assets" / "comparison.html"
     return fill_template(template.read_text(encoding="utf-8"), parts)
 
 
-def _maps(summary: Mapping[str, Any]) -> str:
-    rows = "".join(
-        f"<tr><th>{letter.upper()}</th><td>{escape(one['source'])}</td><td>{escape(one['tool'])}</td><td>{escape(one['damaged_means'])}</td>"
-        f"<td>{own['outlines']:,}</td><td>{own['graded']:,}</td><td>{own['damaged']:,}</td></tr>"
-        for letter in "ab" for one, own in [(summary[letter], summary["damaged_in_all_of_its_own"][letter])]
-    )  # fmt: skip
-    heads = ("", "file", "tool", "what it calls damaged", "outlines", "with a grade", "damaged")
-    return f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{rows}</table>"
+def _table(frame: Any, **how: Any) -> str:
+    text: str = frame.rename(columns=lambda name: str(name).replace("_", " ")).to_html(border=0, **how)  # escaped
+    return f'<div class="wide">{text}</div>'
 
 
-def _figures(summary: Mapping[str, Any]) -> str:
-    def with_interval(value: Mapping[str, Any], form: str) -> str:
-        if value["estimate"] is None:
-            return "not defined: one map has a single class"
-        text = format(value["estimate"], form)
-        return text + (
-            f" ({' to '.join(format(one, form) for one in value['interval_95'])})" if "interval_95" in value else ""
+def _figures(summary: dict[str, Any]) -> str:
+    def score(name: str, form: str) -> str:
+        value, limits = summary[name]["estimate"], summary[name]["interval_95"]
+        text = "not defined: one map has a single class" if value is None else format(value, form)
+        return (
+            text
+            if not limits
+            else f"{text} ({' to '.join('–' if one is None else format(one, form) for one in limits)})"
         )
 
-    buildings, shares = summary["buildings"], summary["damaged_share"]
+    buildings = summary["buildings"]
     facts = {
         "Buildings with a grade in both": f"{buildings['compared']:,}, matched by {summary['matched_by']}",
         "In A alone, in B alone": f"{buildings['a_alone']:,}, {buildings['b_alone']:,}",
-        "Same class": with_interval(summary["overall_accuracy"], ".1%"),
-        "κ": with_interval(summary["kappa"], ".2f"),
-        "Damaged share": f"A {shares['a']:.1%}, B {shares['b']:.1%}",
+        "Same class": score("overall_accuracy", ".1%"),
+        "κ": score("kappa", ".2f"),
+        "Damaged share": ", ".join(f"{side.upper()} {summary[side]['damaged_share_of_compared']:.1%}" for side in "ab"),
     }
-    return "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
-
-
-def _title(name: str | None) -> str:
-    return TITLES.get(name or "not-assessed", str(name).capitalize())
-
-
-def _matrix(comparison: MapComparison) -> str:
-    heads = "".join(f"<th>B: {escape(_title(name))}</th>" for name in comparison.classes)
-    most = max(int(comparison.matrix.matrix.max()), 1)
-    rows = "".join(
-        f"<tr><th>A: {escape(_title(name))}</th>"
-        + "".join(
-            f'<td class="{"same" if row == col else "other"}" style="--part:{count / most:.2f}">{int(count):,}</td>'
-            for col, count in enumerate(counts)
-        )
-        + "</tr>"
-        for row, (name, counts) in enumerate(zip(comparison.classes, comparison.matrix.matrix, strict=True))
-    )
-    return f"<table class='matrix'><tr><th></th>{heads}</tr>{rows}</table>"
+    return "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items())
 
 
 def _map(comparison: MapComparison, positions: NDArray[np.float64]) -> str:
     """Each compared building as a dot, those on which both agree below the others."""
     known = comparison.table["difference"].notna().to_numpy()
-    a, b = (comparison.table[f"damage_{letter}"].isin([TWO[1], *GRADES[MAJOR:]]).to_numpy() for letter in "ab")
-    low, high = positions[known].min(axis=0), positions[known].max(axis=0)
-    stretch = np.array([np.cos(np.radians((low[1] + high[1]) / 2)) if comparison.table.crs is not None else 1.0, 1.0])
-    span = np.maximum((high - low) * stretch, 1e-9)
-    scale = min((WIDTH - 20) / span[0], (HEIGHT - 20) / span[1])
-    upward = comparison.table.crs is not None
-    xy = (positions - low) * stretch * scale + 10
-    xy[:, 1] = scale * span[1] + 20 - xy[:, 1] if upward else xy[:, 1]
-    masks = {"intact": ~a & ~b, "damaged": a & b, "a": a & ~b, "b": b & ~a}
-    layers = "".join(
-        f'<path stroke="{color}" d="{"".join(f"M{x:.1f} {y:.1f}h0" for x, y in xy[known & masks[kind]])}"><title>{text}</title></path>'
-        for kind, (text, color) in KINDS.items()
-    )
-    keys = "".join(
-        f'<span><i style="background:{color}"></i>{text}: {int((known & masks[kind]).sum()):,}</span>'
-        for kind, (text, color) in KINDS.items()
-    )
-    size = f"{span[0] * scale + 20:.0f} {span[1] * scale + 20:.0f}"
-    return f'<svg viewBox="0 0 {size}" role="img" aria-label="Where both maps agree and differ">{layers}</svg><p class="keys">{keys}</p>'
-
-
-def _rows(comparison: MapComparison, positions: NDArray[np.float64]) -> str:
-    rows = comparison.table.iloc[:MOST_LISTED]
-    cells = (
-        f"<tr><td>{escape(str(row.id_a))}</td><td>{escape(str(row.id_b))}</td><td>{escape(_title(row.damage_a))}</td>"
-        f"<td>{escape(_title(row.damage_b))}</td><td>{row.value_a:.2f}</td><td>{row.value_b:.2f}</td><td>{position[1]:.6f}, {position[0]:.6f}</td></tr>"
-        for row, position in zip(rows.itertuples(), positions, strict=False) if row.agree is False
-    )  # fmt: skip
-    return "".join(cells) or '<tr><td colspan="7">Both maps agree on every building.</td></tr>'
+    table, xy = comparison.table[known], positions[known]
+    if table.crs is not None:  # degrees, and north is up
+        xy = xy * [np.cos(np.radians(xy[:, 1].mean())), -1]
+    xy = xy - xy.min(axis=0)
+    span = np.maximum(xy.max(axis=0), 1e-9)
+    scale = ((WIDTH, HEIGHT) / span).min()
+    xy, (width, height) = xy * scale + MARGIN, span * scale + 2 * MARGIN
+    damaged = [(table[f"level_{side}"] >= comparison.least).to_numpy() for side in "ab"]
+    dots, keys = "", ""
+    for (a, b), (text, color) in KINDS.items():
+        chosen = xy[(damaged[0] == a) & (damaged[1] == b)]
+        dots += f'<path stroke="{color}" d="{"".join(f"M{x:.1f} {y:.1f}h0" for x, y in chosen)}"/>'
+        keys += f'<span><i style="background:{color}"></i>{text}: {len(chosen):,}</span>'
+    label = "Where both maps agree and differ"
+    return f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{label}">{dots}</svg><p class="keys">{keys}</p>'
