@@ -23,7 +23,6 @@ class EmbeddingCard(BaseModel):
 
     Parameters
     ----------
-    name, title, source, licence, citation, notes : what people need to know
     components : number of bands; 0 for any
     band_names : regular expression that the name of each band matches, by which a raster is recognised; "" for none
     stored : type of whole numbers that `scale`, `power` and `nodata` apply to; values of other types are read as they are
@@ -34,9 +33,8 @@ class EmbeddingCard(BaseModel):
 
     Examples
     --------
-    >>> card = EmbeddingCard.load("alphaearth")
-    >>> card.components, card.recognises([f"A{band:02}" for band in range(64)])
-    (64, True)
+    >>> EmbeddingCard.of_names([f"A{band:02}" for band in range(64)]).name
+    'alphaearth'
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,29 +62,22 @@ class EmbeddingCard(BaseModel):
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str], where: str) -> EmbeddingCard | None:
-        """Read the card in the tags of a raster: the name of one that comes with the toolbox, or a whole one as JSON.
-
-        Raises InputError for a tag that is neither. Returns None without the tag."""
-        text = tags.get(TAG)
+        """The card in the tags of a raster, a name of the catalog or a whole card as JSON; None without one. Raises InputError."""
+        text, name = tags.get(TAG), f"the tag {TAG} of {where}"
         if text is None or text in embeddings():
             return None if text is None else cls.load(text)
-        name = f"the tag {TAG} of {where}"
         if not text.startswith("{"):
             raise InputError(f"{name} is {text!r}; expected one of {', '.join(embeddings())}. Correct or remove it.")
         return cls._of(parse_json(text, name), name)
 
     @classmethod
     def of_names(cls, names: Sequence[str]) -> EmbeddingCard | None:
-        """The card of the catalog that recognises a raster by the names of its bands; None without one."""
-        return next((card for card in _known() if card.recognises(names)), None)
+        """The card of the catalog whose band names these are; None without one."""
+        return next((card for card in _known() if card._recognises(names)), None)
 
-    def recognises(self, names: Sequence[str]) -> bool:
-        """Whether these are the names of all its bands."""
-        return (
-            bool(self.band_names)
-            and len(names) == self.components
-            and all(re.fullmatch(self.band_names, name) for name in names)
-        )
+    def _recognises(self, names: Sequence[str]) -> bool:
+        pattern = re.compile(self.band_names)
+        return bool(self.band_names) and len(names) == self.components and all(map(pattern.fullmatch, names))
 
     def check_bands(self, count: int, name: str) -> None:
         """Refuse a raster with another number of bands. Raises InputError."""

@@ -65,7 +65,9 @@ def series(
         _list_similar(source, int(like), like_in, json)
         return
     if like is not None:
-        _map_similar(source, like, like_in, out, inputs, json, overwrite=overwrite)
+        if json is not None:
+            raise InputError(f"--like {like} writes a raster, and no --json. Leave --json out.")
+        _map_similar(source, like, like_in, out, inputs, overwrite=overwrite)
         return
     if out is None:
         raise InputError("--out is missing. Give the folder of the result, or an id with --like.")
@@ -107,8 +109,8 @@ def _rank(
 
 
 def _map_similar(
-    source: str, like: str, like_in: str | None, out: Path | None, inputs: SeriesInputs, json: Path | None, *, overwrite: bool
-) -> None:  # fmt: skip
+    source: str, like: str, like_in: str | None, out: Path | None, inputs: SeriesInputs, *, overwrite: bool
+) -> None:
     from deepnets4eo.change.series.likeness import ALIKE, open_searched, parse_point, write_likeness
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.jobs.lock import output_lock
@@ -120,18 +122,14 @@ def _map_similar(
             f"--like {like} maps the cosine with a pixel. Name the raster that is written: --out alike.tif."
         )
     inputs.check()
-    check_not_inputs([out, json], [source, like_in, inputs.masks])
     series = open_searched(source, inputs)
+    check_not_inputs([out], [source, like_in, inputs.masks, series.paths])
     if like_in is None and len(series) > 1:
         raise InputError(f"{source} has {len(series)} dates. Name the raster that holds the example: --like-in FILE.")
-    check_not_inputs([out], [series.paths])
     with output_lock(out), progress("series") as advance:
         check_overwrite(out, overwrite=overwrite)
         shares = write_likeness(series, like_in or source, point, out, advance)
-    if json is not None:
-        show_json({"like": point, "above": ALIKE, "shares": shares}, json)
-    text = ", ".join(f"{share:.2%}" for share in shares)
-    show_result(f"cosine above {ALIKE:g} on {text} of the pixels", out, err=str(json) == "-")
+    show_result(f"cosine above {ALIKE:g} on {', '.join(f'{share:.2%}' for share in shares)} of the pixels", out)
 
 
 def _list_similar(folder: str, like: int, example: str | None, json: Path | None) -> None:

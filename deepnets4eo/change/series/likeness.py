@@ -12,14 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage
 from deepnets4eo.change.pair import check_one_space
 from deepnets4eo.change.series.dates import STAC_SUFFIXES, DatedImage
 from deepnets4eo.change.series.features import unit_vectors
 from deepnets4eo.change.series.options import SeriesInputs
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import READ_PX, Window, apply_affine, blocks, transformer
+from deepnets4eo.grid import READ_PX, Window, blocks, transformer
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
 
@@ -40,12 +39,10 @@ def parse_point(text: str) -> tuple[float, float]:
 def vector_at(layer: Layer, point: tuple[float, float]) -> NDArray[np.float32]:
     """The unit vector (C,) of the pixel at a point: longitude and latitude, or in the CRS of the raster where they cannot be degrees;
     column and row where it has none. Errors: InputError for a point outside, or without data."""
-    position = np.array([point], np.float64)
-    crs = layer.grid.crs
-    if crs is not None and abs(point[0]) <= 180 and abs(point[1]) <= 90:
-        position = np.stack(transformer("EPSG:4326", crs).transform(*position.T), axis=-1)
-    at = apply_affine(~layer.grid.affine, position)[0] if np.isfinite(position).all() else np.array([-1.0, -1.0])
-    col, row = (math.floor(one) for one in at)
+    x, y = point
+    if layer.grid.crs is not None and abs(x) <= 180 and abs(y) <= 90:
+        x, y = transformer("EPSG:4326", layer.grid.crs).transform(x, y)
+    col, row = (math.floor(one) if math.isfinite(one) else -1 for one in ~layer.grid.affine * (x, y))
     data, valid = layer.read(Window(row, col, 1, 1))
     if not valid[0, 0] or not np.any(data):
         raise InputError(
@@ -85,17 +82,12 @@ def write_likeness(
         band_names=names if len(names) > 1 else ["cosine"],
     ) as writer:  # fmt: skip
         for number, window in enumerate(windows):
-            bands = []
-            for index in range(len(names)):
+            bands = np.full((len(names), window.height, window.width), np.nan, np.float32)
+            for index, cosine in enumerate(bands):
                 image, valid = series.read(index, window)
-                cosine = np.where(valid, _cosines(image, wanted), np.nan)
+                cosine[valid] = wanted @ unit_vectors(image[:, valid])
                 alike[index], known[index] = alike[index] + (cosine > ALIKE).sum(), known[index] + valid.sum()
-                bands.append(cosine)
-            writer.write(window, np.stack(bands).astype(np.float32))
+            writer.write(window, bands)
             if progress is not None:
                 progress((number + 1) / len(windows))
     return [float(share) for share in alike / np.maximum(known, 1)]
-
-
-def _cosines(image: FloatImage, wanted: NDArray[np.float32]) -> FloatImage:
-    return np.asarray(np.tensordot(wanted, unit_vectors(np.nan_to_num(image)), axes=1), np.float32)
