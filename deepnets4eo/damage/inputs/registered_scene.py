@@ -21,7 +21,6 @@ from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.rasters.band_roles import COLOURS
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import ImagePair, Registration, on_post_grid
-from deepnets4eo.registration.learned import REMEDY
 from deepnets4eo.registration.options import NEAR_ROTATION_DEG
 from deepnets4eo.registration.pair import UNMOVED, Role
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB
@@ -37,10 +36,7 @@ CHECK = (
     "Check that footprints and images show one site, and the CRS of each, with `deepnets4eo check`; where you know that "
     "the footprints lie on the buildings, give --set align=no."
 )
-FARTHER = (
-    "Where the images lie farther apart, raise --set max_shift_m. Where seasons or view "
-    f"angles differ, learned matches may help: {REMEDY}."
-)
+FARTHER = "Where the images lie farther apart, raise --set max_shift_m."
 
 
 @dataclass(frozen=True)
