@@ -147,7 +147,7 @@ def test_numbers_of_houses_in_water_rest_on_the_share_of_damaged_ones_among_such
     simulated = rng.binomial(6, 0.8 * rng.beta(10, 1, 20_000))
     row = found["buildings"]["damaged"]
     assert row["expected"] == pytest.approx(6 * 0.8 * 0.9)
-    np.testing.assert_allclose(row["interval_95"], np.quantile(simulated, [0.025, 0.975]), atol=0.6)
+    np.testing.assert_allclose(row["interval_95"], np.quantile(simulated, [0.025, 0.975]), atol=1)  # a building
     assert share.interval_95 == pytest.approx([bound / 6 for bound in row["interval_95"]])
     assert found["buildings"]["destroyed"]["expected"] == pytest.approx(0.8 * 0.9)
     assert found["built_area_m2"]["damaged"]["expected"] == pytest.approx(600 * 0.8 * 0.9)

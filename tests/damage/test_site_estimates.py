@@ -194,3 +194,10 @@ def test_an_end_that_is_nearly_none_or_all_becomes_that_and_the_other_end_leaves
         for row in _rows(np.full(5, 500.0), sorted_draws[:, None] + np.zeros(5), 979.0).values()
     }
     assert whole == pytest.approx((50, 979))  # 95 % of the draws lie above 50
+
+
+def test_numbers_of_buildings_end_at_whole_ones_and_areas_do_not() -> None:
+    drawn = np.repeat(np.linspace(5.3, 8.7, 1001)[:, None], 5, axis=1)  # 95 % of it: 5.385 to 8.615
+    numbers, areas = (_rows(np.full(5, 7.0), drawn, 47.0, counted=counted) for counted in (True, False))
+    assert numbers["damaged"]["interval_95"] == [5, 9]
+    assert areas["damaged"]["interval_95"] == pytest.approx([5.385, 8.615])

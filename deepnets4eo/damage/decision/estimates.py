@@ -126,7 +126,7 @@ def site_estimates(
     known_area = bool(np.isfinite(area_m2).all())
     low, high = (bound / total for bound in buildings["damaged"]["interval_95"])
     share = ShareEstimate(buildings["damaged"]["expected"] / total, site.status, (low, high), site.intact, site.prior)
-    areas = _rows(expected[1], drawn[1], float(area.sum())) if known_area else None
+    areas = _rows(expected[1], drawn[1], float(area.sum()), counted=False) if known_area else None
     return share, {"buildings": buildings, "built_area_m2": areas}
 
 
@@ -196,13 +196,17 @@ def _append_damaged(p: Floats) -> Floats:
     return np.concatenate([p, p[..., MAJOR:].sum(axis=-1, keepdims=True)], axis=-1)
 
 
-def _rows(expected: Floats, drawn: Floats, most: float) -> dict[str, Any]:
-    """Expected values with their intervals; an end that is nearly none or all becomes that, and the other leaves 5 % instead of 2.5 %."""
+def _rows(expected: Floats, drawn: Floats, most: float, *, counted: bool = True) -> dict[str, Any]:
+    """Expected values with their intervals; an end that is nearly none or all becomes that, and the other leaves 5 % instead of 2.5 %.
+
+    counted : numbers of buildings, whose intervals end at whole ones."""
     low, fifth, rest, high = np.quantile(drawn, [0.025, 0.05, 0.95, 0.975], axis=0)
     none = low <= LEAST_PART * most
     whole = ~none & (high >= most - LEAST_PART * most)
     low = np.where(none, 0.0, np.where(whole, fifth, low))
     high = np.where(none, rest, np.where(whole, most, high))
+    if counted:
+        low, high = np.rint(low), np.rint(high)
     return {
         name: {"expected": float(e), "interval_95": [float(min(low[k], e)), float(max(min(high[k], most), e))]}
         for k, (name, e) in enumerate(zip((*GRADES, "damaged"), expected, strict=True))
