@@ -270,22 +270,6 @@ def box_text(box: Sequence[float]) -> str:
     return " ".join(f"{value:g}" for value in box)
 
 
-def window_of_box(grid: Grid, box: Box, name: str) -> Window:
-    """Return the pixels of a grid that a box of degrees meets. Errors: GridError, naming what lies on the grid, for none."""
-    if grid.crs is None:
-        raise GridError(f"{name} has no CRS, so that it cannot be cropped to a box of degrees. {NO_CRS_REMEDY}")
-    frame = shapely.segmentize(shapely.box(*box), max(box[2] - box[0], box[3] - box[1]) / 16)
-    x, y = transformer("EPSG:4326", grid.crs).transform(*shapely.get_coordinates(frame).T)
-    pixels = apply_affine(~grid.affine, np.stack([x, y], axis=-1))
-    window = Window(0, 0, 0, 0)
-    if np.isfinite(pixels).all():
-        (left, top), (right, bottom) = np.floor(pixels.min(axis=0)), np.ceil(pixels.max(axis=0))
-        window = Window(int(top), int(left), int(bottom - top), int(right - left)).clip((grid.shape[0], grid.shape[1]))
-    if not (window.height and window.width):
-        raise GridError(f"{name} does not reach into the box {box_text(box)} (west, south, east, north). Check both.")
-    return window
-
-
 def transformer(source: Any, target: Any) -> Transformer:
     """PROJ's map from one CRS to another, x before y. Errors: GridError where there is none."""
     try:

@@ -28,7 +28,7 @@ from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.formats.zarr import parse_zarr
-from deepnets4eo.grid import Box, check_affine, window_of_box
+from deepnets4eo.grid import NO_CRS_REMEDY, Box, Grid, Window, box_text, check_affine, window_under
 from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band
 from deepnets4eo.rasters.band_subset import GDAL_TYPES, alpha_bands, false_alpha, without_alpha
 from deepnets4eo.rasters.values import (
@@ -122,7 +122,7 @@ def mosaic_vrt(
     height = max(row + tile.height for tile, _, row in offset_tiles)
     if box is not None:
         grid = GeoBox((height, width), first.transform * Affine.translation(left, top), first.crs or None)
-        window = window_of_box(grid, box, first.path)
+        window = _window_of_box(grid, box, first.path)
         left, top, height, width = left + window.col, top + window.row, window.height, window.width
         moved = [(tile, col - window.col, row - window.row) for tile, col, row in offset_tiles]
         offset_tiles = [
@@ -138,6 +138,17 @@ def mosaic_vrt(
         f"<GeoTransform>{x!r}, {scale[0]!r}, {first.transform.b!r}, {y!r}, {first.transform.d!r}, {scale[1]!r}</GeoTransform>{bands}{mask}</VRTDataset>"
     )
     return vrt, _differ(tiles)
+
+
+def _window_of_box(grid: Grid, box: Box, name: str) -> Window:
+    """The pixels that a box of degrees meets. Errors: GridError, naming what lies on the grid, for none."""
+    if grid.crs is None:
+        raise GridError(f"{name} has no CRS, so that it cannot be cropped to a box of degrees. {NO_CRS_REMEDY}")
+    west, south, east, north = box
+    window = window_under(grid, GeoBox((1, 1), Affine(east - west, 0, west, 0, south - north, north), "EPSG:4326"))
+    if not (window.height and window.width):
+        raise GridError(f"{name} does not reach into the box {box_text(box)} (west, south, east, north). Check both.")
+    return window
 
 
 def copy_box(paths: Sequence[str], box: Box, tags: Mapping[str, str], out: Path) -> None:
