@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from places.building_validation import Verdict, validate_buildings
-from places.view_rows import SMOKE, TRIANGLES, train_views
+from places.view_rows import SMOKE, train_views
 from script import add_smoke, plain_errors, require_files, title_of
 
 from deepnets4eo.arrays import Vectors
@@ -188,9 +188,8 @@ ROWS = [
     Row("eigen-forest", fit_features(FOREST)),
     Row("eigen-forest, smoothed 1 m", fit_features(FOREST, 1.0)),
     Row("SnapNet, splats", fit_views()),
-    Row("SnapNet, triangles", fit_views(*TRIANGLES)),
 ]
-SMOKE_ROWS = {"SnapNet, splats": fit_views(*SMOKE), "SnapNet, triangles": fit_views(*SMOKE, *TRIANGLES)}
+SMOKE_ROWS = {"SnapNet, splats": fit_views(*SMOKE)}
 
 
 def class_indices(cloud: PointCloud, legend: Legend) -> NDArray[np.uint8]:

@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 from change_pairs import publish, table
 from places.view_rows import AERIAL, SMALL, SMOKE, write_las
-from places.view_rows import TRIANGLES as ON_TRIANGLES
 from script import add_smoke, plain_errors, title_of
 
 import deepnets4eo
@@ -38,10 +37,8 @@ from deepnets4eo.training import load_recipe
 log = logging.getLogger(__name__)
 
 COMPOSITE, COLOURS, BOTH, FUSED = "composite", "colours", "colours and composite", "SmpFusion of both"
-TRIANGLES = "triangles"  # the composite of another kind of surface
 ROWS = {
     COMPOSITE: ["model.layers=[composite]"],
-    TRIANGLES: ["model.layers=[composite]", *ON_TRIANGLES],
     COLOURS: ["model.layers=[image]"],
     BOTH: ["model.layers=[image, composite]"],
     FUSED: [

@@ -23,7 +23,6 @@ SCALE_M = 0.001
 AERIAL = "points/snapnet-aerial"
 SMALL = ["views.gsd_m=0.25", "train.epochs=5", "data.windows_per_epoch=160", "data.num_workers=0", "train.keep=last"]
 SMOKE = ["train.epochs=1", "data.windows_per_epoch=4", "train.batch_size=2", "views.overlap=0", "views.headings=1"]
-TRIANGLES = ["surface.mesh=delaunay"]
 
 
 def row_overrides(legend: Legend, seed: int, overrides: Sequence[str]) -> list[str]:

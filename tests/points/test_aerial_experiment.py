@@ -13,7 +13,6 @@ import aerial_lidar as experiment  # noqa: E402
 from places.view_rows import (  # noqa: E402
     AERIAL,
     SMOKE,
-    TRIANGLES,
     row_overrides,
     write_las,
 )
@@ -37,13 +36,11 @@ class Blind:
 
 
 @pytest.mark.parametrize("name", ["ign_lidar_hd", "ahn3_delft", "minicity"])
-@pytest.mark.parametrize("mesh", [[], TRIANGLES])
 @pytest.mark.parametrize("few", [[], SMOKE])
-def test_rows_of_snapnet_resolve_with_the_classes_of_each_set(name, mesh, few):
+def test_rows_of_snapnet_resolve_with_the_classes_of_each_set(name, few):
     legend = experiment.make_legend(name)
-    recipe, _ = load_recipe(AERIAL, overrides=row_overrides(legend, 7, [*mesh, *few]))
+    recipe, _ = load_recipe(AERIAL, overrides=row_overrides(legend, 7, few))
     assert (recipe.train.seed, recipe.train.keep, recipe.data.val_share) == (7, "last", 0)
-    assert recipe.surface.mesh == ("delaunay" if mesh else "splats")
     assert recipe.views.third == "height_root"  # the settings of the recipe, but for size and length
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Vectors
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import options_from
 from deepnets4eo.points.cloud import PointCloud, at_counted
@@ -24,7 +24,6 @@ from deepnets4eo.points.views import (
     SurfaceOptions,
     cameras_above,
     cameras_around,
-    cameras_indoors,
     make_surface,
     to_points,
 )
@@ -33,6 +32,7 @@ from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import Segmenter
 
 TASK_NAME = "snapnet"
+LEFT = ("drop_mixed", "min_angle_deg", "max_angle_deg")  # keys of runs of before that meant triangles alone
 
 
 class SnapNetLabeller(ViewLabeller):
@@ -66,7 +66,12 @@ class SnapNetLabeller(ViewLabeller):
         check_extra("deep", install="deep,points")  # clouds are mostly LAS: one installation is enough
         loaded = open_view_run(run, TASK_NAME, "label points by views")
         recipe, where = loaded.recipe, str(loaded.folder)
-        surface = options_from(SurfaceOptions, recipe.get("surface") or {}, where)
+        section = dict(recipe.get("surface") or {})
+        if section.pop("mesh", "splats") != "splats":
+            raise RunError(f"{where} learned from triangles, which are no longer made. Train it again.")
+        for name in LEFT:
+            section.pop(name, None)
+        surface = options_from(SurfaceOptions, section, where)
         return cls(loaded.segmenter, surface, options_from(ViewSection, recipe.get("views") or {}, where))
 
     @property
@@ -100,14 +105,11 @@ class SnapNetLabeller(ViewLabeller):
 
 
 def place_cameras(surface: Surface, views: ViewSection, *, seed: int = 0) -> list[Camera]:
-    """Return the cameras that a recipe places over a surface; indoors `directions` times the distances, around points
-    in proportion to the ground. `seed` keeps the draws of clouds apart."""
+    """Return the cameras that a recipe places over a surface, around points in proportion to the ground. `seed` keeps the draws of clouds apart."""
     if views.cameras == "above":
         return cameras_above(
             surface, gsd_m=views.gsd_m, overlap=views.overlap, tilt_deg=views.tilt_deg, headings=views.headings
         )
-    if views.cameras == "indoors":
-        return cameras_indoors(surface, views.directions, seed=views.seed + seed, distances_m=views.distances_m)
     directions = math.ceil(views.directions * covered_m2(surface) / views.area_m2)
     return cameras_around(
         surface, directions, seed=views.seed + seed, distances_m=views.distances_m,

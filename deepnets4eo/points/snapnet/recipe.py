@@ -28,16 +28,15 @@ class ViewData(CloudData):
 class ViewSection(Section):
     """Where cameras stand, what they show, and how the votes of their pixels are counted."""
 
-    cameras: Literal["around", "above", "indoors"] = Field(
+    cameras: Literal["around", "above"] = Field(
         default="around",
         description="around: over random points, as published; above: a grid that looks down and in oblique directions, for "
-        "aerial clouds; indoors: around points of a room",
+        "aerial clouds",
     )
     directions: int = Field(
         default=500,
         ge=1,
-        description="around: for each area_m2 of ground; indoors: of a room, which is a cloud or each of its tiles; a camera "
-        "each at every distance",
+        description="around: for each area_m2 of ground; a camera each at every distance",
     )
     area_m2: float = Field(
         default=10_000.0,
@@ -46,7 +45,7 @@ class ViewSection(Section):
         "proportion, so that the size of tiles changes neither the quality nor, but for their halos, the time",
     )
     distances_m: tuple[float, ...] = Field(
-        default=(5.0, 10.0, 20.0), min_length=1, description="around, indoors: from the camera to the point it looks at"
+        default=(5.0, 10.0, 20.0), min_length=1, description="around: from the camera to the point it looks at"
     )
     elevation_deg: tuple[float, float] = Field(
         default=(70.0, 90.0), description="around: angle of the viewing direction to the ground, at least and at most"
@@ -69,7 +68,7 @@ class ViewSection(Section):
     votes: Literal["probabilities", "logits"] = Field(
         default="probabilities", description="what is averaged over pixels and views; published: logits"
     )
-    seed: int = Field(default=0, ge=0, description="of cameras around and indoors")
+    seed: int = Field(default=0, ge=0, description="of cameras around")
 
 
 class SnapNetModel(ModelSection):

@@ -10,7 +10,6 @@ _HOMES = {
     "ZBuffer": "deepnets4eo.points.views.casters",
     "cameras_above": "deepnets4eo.points.views.camera",
     "cameras_around": "deepnets4eo.points.views.camera",
-    "cameras_indoors": "deepnets4eo.points.views.camera",
     "make_surface": "deepnets4eo.points.views.surface_construction",
     "snapshot": "deepnets4eo.points.views.snapshots",
     "to_points": "deepnets4eo.points.views.labeller",

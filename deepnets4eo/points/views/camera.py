@@ -1,4 +1,4 @@
-"""Pinhole cameras, and where they stand: in a cone over random vertices, on a grid over aerial clouds, in rooms, near another one.
+"""Pinhole cameras, and where they stand: in a cone over random vertices, on a grid over aerial clouds, near another one.
 
 Coordinates are those of the surface, relative to its origin. Images are as the eye sees them: the camera's right is right.
 """
@@ -18,8 +18,6 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.points.views.surface import Surface
 
 PUBLISHED_DISTANCES_M = (5.0, 10.0, 20.0)
-TRIES = 1000  # for one camera that stands in a room
-MARGIN_M = 0.2  # of cameras from walls, floor and ceiling
 
 BACKGROUND = -1
 
@@ -228,59 +226,6 @@ def cameras_above(
         cameras += [_towards(target, 270 + 360 * one / headings, 90 - tilt_deg, distance) for one in range(headings)]
     reach = distance + float(np.ptp(surface.vertices[:, 2])) + 2 * gsd_m * model.width_px
     return [replace(camera, far_m=max(camera.far_m, reach)) for camera in cameras]
-
-
-def cameras_indoors(
-    surface: Surface,
-    directions: int = 500,
-    *,
-    seed: int,
-    distances_m: Sequence[float] = (1.0, 2.0, 3.0),
-    elevation_deg: tuple[float, float] = (-15, 45),
-) -> list[Camera]:
-    """Cameras in a room: they stand within its walls, and look at what lies below its upper third.
-
-    Parameters
-    ----------
-    surface : the surface of a room, whose box the cameras do not leave
-    directions : how many vertices are looked at
-    seed : the seed of the random numbers
-    distances_m
-        Cameras of one direction stand so far from its vertex, metres, or nearer where a wall would be in the way.
-    elevation_deg : lowest and highest angle of the cameras above the horizon, seen from the vertex, degrees
-
-    Returns
-    -------
-    directions x distances cameras; those of one direction follow each other.
-
-    Raises
-    ------
-    InputError
-        A surface without vertices, and a room in which no camera can stand.
-    """
-    _check(surface, distances_m, elevation_deg)
-    rng = np.random.default_rng(seed)
-    low, high = surface.vertices.min(axis=0) + MARGIN_M, surface.vertices.max(axis=0) - MARGIN_M
-    lower = np.flatnonzero(surface.vertices[:, 2] <= low[2] + 2 / 3 * (high[2] - low[2]))
-    if not (len(lower) and (high > low).all()):
-        raise InputError(
-            f"the surface is {np.ptp(surface.vertices, axis=0).tolist()} m large; expected a room to stand in"
-        )
-    cameras: list[Camera] = []
-    for _ in range(directions):
-        for _ in range(TRIES):
-            target = surface.vertices[rng.choice(lower)].astype(np.float64)
-            azimuth, elevation = rng.uniform(0, 360), rng.uniform(*elevation_deg)
-            views = [_towards(target, azimuth, elevation, distance, near_m=0.1) for distance in distances_m]
-            inside = [view for view in views if (view.eye > low).all() and (view.eye < high).all()]
-            if inside:
-                break
-        else:
-            raise InputError(
-                f"no camera {min(distances_m)} m from a vertex stands in the room. Choose shorter distances_m"
-            )
-        cameras += [view if view in inside else inside[-1] for view in views]
-    return cameras
 
 
 def cameras_near(

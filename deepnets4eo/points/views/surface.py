@@ -31,9 +31,6 @@ AT_ONCE = 512  # points: what is computed for so many stays in the cache
 LOWEST = 0.95  # mean |cosine| between the estimates that is shown as 1, as in the public code
 
 
-MeshKind = Literal["splats", "delaunay"]
-
-
 @option_group
 class SurfaceOptions:
     """How a surface is made of a cloud.
@@ -48,13 +45,7 @@ class SurfaceOptions:
     noise
         "variances", smallest by largest variance of these points, as the papers describe it; "normals", how normals
         estimated from random planes agree, as the public code measures it (`normal_disagreement`).
-    mesh
-        "splats", a small square along the surface at each point, for any cloud; "delaunay", triangles over the points
-        seen from above, for aerial clouds, where walls are closed as far as max_edge_m allows.
-    max_edge_m : longest edge of a triangle, and longest diagonal of a splat, metres; 2 m is the published search radius
-    min_angle_deg, max_angle_deg
-        Smallest and largest angle of a triangle, degrees ("delaunay"); 0 and 180 keep all. Published: 10 and 120.
-    drop_mixed : whether triangles whose corners are of different classes are left out, as published for training
+    max_edge_m : longest diagonal of the square along the surface at each point, metres
     ground_gsd_m : side of the cells whose lowest points are filtered for the ground, metres; see `heights_above_ground`
     max_building_m : width of the largest building, metres, for the ground filter
     """
@@ -62,11 +53,7 @@ class SurfaceOptions:
     voxel_m: float = Field(default=0.1, gt=0)
     neighbours: int = Field(default=16, ge=3)
     noise: NoiseKind = "variances"
-    mesh: MeshKind = "splats"
     max_edge_m: float = Field(default=2.0, gt=0)
-    min_angle_deg: float = Field(default=0.0, ge=0, lt=60)
-    max_angle_deg: float = Field(default=180.0, gt=60, le=180)
-    drop_mixed: bool = False
     ground_gsd_m: float = Field(default=1.0, gt=0)
     max_building_m: float = Field(default=50.0, gt=0)
 

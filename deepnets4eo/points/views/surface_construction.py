@@ -46,7 +46,7 @@ def make_surface(cloud: PointCloud, options: SurfaceOptions = DEFAULTS) -> Surfa
     Raises
     ------
     InputError
-        No point that counts; coordinates that lie too far apart; for the mesh "delaunay" points that span no triangle.
+        No point that counts; coordinates that lie too far apart.
 
     Memory: about 60 bytes a point and 350 a vertex.
 
@@ -62,16 +62,7 @@ def make_surface(cloud: PointCloud, options: SurfaceOptions = DEFAULTS) -> Surfa
     origin = np.floor(part.xyz.min(axis=0))
     vertices = (part.xyz - origin).astype(np.float32)
     attributes = surface_attributes(vertices, options.neighbours, options.noise)
-    corners: NDArray[np.float32] | None = None
-    if options.mesh == "splats":
-        faces, corners = splats(vertices, attributes.normal, attributes.spacing_m, options.max_edge_m)
-    else:
-        faces = triangles_from_above(
-            vertices, options.voxel_m, max_edge_m=options.max_edge_m, min_angle_deg=options.min_angle_deg,
-            max_angle_deg=options.max_angle_deg,
-        )  # fmt: skip
-        if options.drop_mixed:
-            faces = _of_one_class(faces, part)
+    faces, corners = splats(vertices, attributes.normal, attributes.spacing_m, options.max_edge_m)
     return Surface(
         origin=origin,
         vertices=vertices,
@@ -93,13 +84,6 @@ def _decimated(cloud: PointCloud, voxel_m: float) -> Indices:
     if not len(counted):
         raise InputError(f"{cloud.source}: no point is left without noise and withheld points. Check its classes")
     return counted[decimate(cloud.xyz[counted], voxel_m, cloud.source)]
-
-
-def _of_one_class(faces: NDArray[np.int32], cloud: PointCloud) -> NDArray[np.int32]:
-    if cloud.classification is None:
-        raise InputError(f"{cloud.source}: drop_mixed needs classes, but the points have none. Leave drop_mixed out")
-    of_corners = cloud.classification[faces]
-    return faces[(of_corners == of_corners[:, :1]).all(axis=1)]
 
 
 def splats(
@@ -130,64 +114,6 @@ def _tangents(normal: Vectors) -> tuple[Vectors, Vectors]:
         np.stack([1 + sign * x * x * a, sign * b, -sign * x], axis=1),
         np.stack([b, sign + y * y * a, -y], axis=1),
     )
-
-
-def triangles_from_above(
-    points: NDArray[np.floating],
-    cell_m: float,
-    *,
-    max_edge_m: float,
-    min_angle_deg: float = 0,
-    max_angle_deg: float = 180,
-) -> NDArray[np.int32]:
-    """Join the points that are seen from above to Delaunay triangles (F, 3), counterclockwise. Only the highest point
-    of a square cell of `cell_m` is used, since lower ones on walls and under crowns would make needles. Raises
-    InputError for points that span no triangle.
-
-    >>> square = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0.0]])
-    >>> triangles_from_above(square, 0.1, max_edge_m=2).shape
-    (2, 3)
-    """
-    from scipy.spatial import Delaunay, QhullError
-
-    top = highest(points, cell_m)
-    try:
-        found_triangles = Delaunay(points[top, :2].astype(np.float64)).simplices
-    except (QhullError, ValueError) as error:
-        raise InputError(
-            f"{len(top):,} points seen from above span no triangle; expected three or more that do not lie on a line. "
-            "Use the mesh of splats."
-        ) from error
-    faces = top[found_triangles].astype(np.int32)
-    return faces[within_limits(points[faces], max_edge_m, min_angle_deg, max_angle_deg)]
-
-
-def highest(points: NDArray[np.floating], cell_m: float) -> NDArray[np.int64]:
-    """Numbers (n,) of the highest point above each square cell of a side in metres that has any."""
-    cells = np.floor((points[:, :2] - points[:, :2].min(axis=0)) / cell_m).astype(np.int64)
-    number = cells[:, 0] * (int(cells[:, 1].max()) + 1) + cells[:, 1]
-    order = np.lexsort((points[:, 2], number))
-    last = np.append(np.diff(number[order]) > 0, True)
-    return order[last]
-
-
-def within_limits(
-    corners: NDArray[np.floating], max_edge_m: float, min_angle_deg: float = 0, max_angle_deg: float = 180
-) -> NDArray[np.bool_]:
-    """Whether the edges and angles of triangles (F, 3, 3) are within limits; (F,) bool.
-
-    >>> within_limits(np.array([[[0, 0, 0], [3, 0, 0], [0, 4, 0.0]]]), 5, 36, 91).tolist()
-    [True]
-    """
-    edges = corners[:, (1, 2, 0)] - corners
-    length: Floats = np.sqrt(np.einsum("fec,fec->fe", edges, edges, dtype=np.float64))
-    kept: NDArray[np.bool_] = length.max(axis=1) <= max_edge_m
-    if min_angle_deg > 0 or max_angle_deg < 180:
-        dot = -np.einsum("fec,fec->fe", edges, edges[:, (2, 0, 1)], dtype=np.float64)
-        product = np.maximum(length * length[:, (2, 0, 1)], np.finfo(np.float64).tiny)
-        angle = np.degrees(np.arccos(np.clip(dot / product, -1, 1)))
-        kept &= (angle.min(axis=1) >= min_angle_deg) & (angle.max(axis=1) <= max_angle_deg)
-    return kept
 
 
 def decimate(xyz: Floats, voxel_m: float = 0.1, source: str = "points in memory") -> Indices:

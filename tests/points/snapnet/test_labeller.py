@@ -10,6 +10,7 @@ from made_up_field import BUILDING, COLOURS, GROUND, LEGEND, make_cloud, write_l
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.points import LabelOptions, PointLabeller, label_cloud, labelling
 from deepnets4eo.points.labeller import label_tile
+from deepnets4eo.points.snapnet import labeller as labeller_module
 from deepnets4eo.points.snapnet.labeller import SnapNetLabeller, covered_m2, place_cameras, reach_m
 from deepnets4eo.points.snapnet.recipe import ViewSection
 from deepnets4eo.points.views import SurfaceOptions, make_surface
@@ -116,7 +117,7 @@ def test_small_tiles_leave_hardly_more_points_unseen_than_one_large_tile(tmp_pat
     assert 0.03 < shares[1] < shares[0] + 0.08  # as draws differ; as many views for every tile would leave almost none
 
 
-@pytest.mark.parametrize("cameras", ["around", "above", "indoors"])
+@pytest.mark.parametrize("cameras", ["around", "above"])
 def test_cameras_of_every_kind_are_placed_anew_alike(cameras):
     views = ViewSection(cameras=cameras, directions=5, area_m2=AREA_M2, distances_m=(2.0, 3.0))
     surface = make_surface(make_cloud(), SURFACE)
@@ -151,3 +152,15 @@ def test_runs_of_other_tasks_are_refused(tmp_path):
     run = Run(tmp_path, SimpleNamespace(), {"task": "segmentation"}, {})
     with pytest.raises(RunError, match="a run of the task 'segmentation', which does not label points by views"):
         SnapNetLabeller.from_run(run)
+
+
+def test_runs_of_before_load_where_their_surface_was_one_of_squares(monkeypatch):
+    section = {"voxel_m": 0.3, "drop_mixed": True, "min_angle_deg": 0.0, "max_angle_deg": 180.0}
+    for mesh in ("splats", "delaunay"):
+        run = SimpleNamespace(recipe={"surface": section | {"mesh": mesh}}, folder="run", segmenter=None)
+        monkeypatch.setattr(labeller_module, "open_view_run", lambda *_, run=run: run)
+        if mesh == "splats":
+            assert SnapNetLabeller.from_run("run").surface.voxel_m == 0.3
+        else:
+            with pytest.raises(RunError, match="learned from triangles, which are no longer made"):
+                SnapNetLabeller.from_run("run")

@@ -36,7 +36,7 @@ def recipe(**data):
     return SnapNetRecipe.model_validate(
         {
             "data": {"block_m": 10, "buffer_m": 1, "val_share": 0.5, "windows_per_epoch": 8, "num_workers": 0} | data,
-            "surface": {"voxel_m": CELL_M, "mesh": "delaunay"},
+            "surface": {"voxel_m": CELL_M},
             "views": {"directions": 8, "area_m2": 800, "distances_m": [12, 20]},
             "model": {"layers": ["image", "composite"]},
             "train": {"batch_size": 4},

@@ -28,7 +28,7 @@ NAMES = [name for name in recipes() if name.startswith("points/snapnet") and nam
 BANDS = {"image": 3, "composite": 3}
 SMALL = [
     "model.options={width: 2}", "data.block_m=10", "data.buffer_m=1", "data.val_share=0.3", "data.windows_per_epoch=4",
-    "data.num_workers=0", "surface.voxel_m=0.5", "surface.mesh=delaunay", "views.directions=6", "views.area_m2=800", "views.distances_m=[20]",
+    "data.num_workers=0", "surface.voxel_m=0.5", "views.directions=6", "views.area_m2=800", "views.distances_m=[20]",
     "views.third=height", "train.epochs=1", "train.batch_size=2", "train.lr=0.01", "train.precision=float32",
 ]  # fmt: skip
 
@@ -131,7 +131,7 @@ def test_published_networks_label_with_the_published_number_of_views():
         ("surface.voxel=1", r"unknown key 'surface.voxel'. Did you mean 'surface.voxel_m'\?"),
         ("surface.direction=1", r"unknown key 'surface.direction'. Did you mean 'views.directions'\?"),
         ("data.voxel_m=1", r"unknown key 'data.voxel_m'. Did you mean 'surface.voxel_m'\?"),
-        ("surface.xyz=1", "unknown key 'surface.xyz'. Choose from voxel_m, neighbours, noise, mesh"),
+        ("surface.xyz=1", "unknown key 'surface.xyz'. Choose from voxel_m, neighbours, noise, max_edge_m"),
     ],
 )
 def test_unknown_keys_of_every_section_are_refused_with_the_nearest(override, message):
@@ -144,7 +144,7 @@ def test_label_points_writes_what_a_run_counted_on_a_real_tile(real_data, tmp_pa
     tile = real_data / "ign_lidar_hd" / "test_data_77060_627760_LA93_IGN69.laz"
     few = [
         *SMALL, "legend=ign_lidar_hd", "data.clouds=['*77060*.laz']", "data.block_m=25", "views.cameras=above", "views.gsd_m=0.5",
-        "views.overlap=0", "views.headings=1", "surface.voxel_m=2", "surface.mesh=splats",
+        "views.overlap=0", "views.headings=1", "surface.voxel_m=2", 
     ]  # fmt: skip
     run = train("points/snapnet-composite", tmp_path / "run", data=tile.parent, overrides=few)
     metrics, one = read_json(run / "metrics.json"), load_labeller(run)

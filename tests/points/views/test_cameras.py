@@ -5,13 +5,11 @@ import pytest
 from made_up_surface import hill_with_house, triangles
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.points import PointCloud
 from deepnets4eo.points.views import (
     Camera,
     SurfaceOptions,
     cameras_above,
     cameras_around,
-    cameras_indoors,
     make_surface,
 )
 from deepnets4eo.points.views.camera import cameras_near
@@ -116,24 +114,6 @@ def test_survey_cameras_look_down_and_to_all_sides_and_miss_nothing(surface):
 def test_the_ground_size_of_a_pixel_is_as_stated(surface):
     camera = cameras_above(surface, gsd_m=0.25, headings=0)[0]
     assert np.linalg.norm(camera.eye - camera.target) / camera.focal()[0] == pytest.approx(0.25)
-
-
-def test_cameras_of_a_room_stand_in_it_and_look_below_its_upper_third():
-    rng = np.random.default_rng(0)
-    box = rng.uniform(0, 1, (6000, 3))
-    box[np.arange(6000), rng.integers(0, 3, 6000)] = rng.integers(0, 2, 6000)
-    room = make_surface(PointCloud(box * (6, 5, 2.6)), SurfaceOptions(voxel_m=0.2))
-    cameras = cameras_indoors(room, 20, seed=0)
-    assert len(cameras) == 60
-    eyes, targets = (np.array([getattr(camera, name) for camera in cameras]) for name in ("eye", "target"))
-    assert (eyes > 0.1).all()
-    assert (eyes < (6, 5, 2.6)).all()
-    assert targets[:, 2].max() <= 2.6 * 2 / 3 + 0.2
-
-
-def test_a_room_without_space_is_refused(surface):
-    with pytest.raises(InputError, match="Choose shorter distances_m"):
-        cameras_indoors(surface, 1, seed=0, distances_m=(500,))
 
 
 def test_resampled_cameras_turn_about_the_middle_of_the_scene():
