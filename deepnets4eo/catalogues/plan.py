@@ -103,7 +103,7 @@ class Plan(Section):
 
     def event_info(self) -> EventInfo:
         """Event, dates, sensors and credit, for the products. Errors: InputError."""
-        texts = [f"{one.credit} ({one.licence})".replace(" ()", "") for one in self.images.values()]
+        texts = [f"{one.credit} ({one.licence})".replace(" ()", "").strip() for one in self.images.values()]
         values = {"credit": "; ".join(dict.fromkeys(filter(None, [*texts, self.outlines_credit])))[:LONGEST]}
         for role, image in self.images.items():
             side = {"before": "pre", "after": "post"}[role]
