@@ -130,7 +130,7 @@ def map_change(
     OutputError
         The folder holds something already, or cannot be written.
 
-    Peak memory: some 1.2 GB with a method without training, whatever the size of the images (and all polygons); more with a run.
+    Peak memory: some 0.8 GB with a method without training, whatever the size of the images (and all polygons); more with a run.
 
     Examples
     --------

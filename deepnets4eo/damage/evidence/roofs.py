@@ -6,7 +6,7 @@ each is looked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -87,16 +87,28 @@ class Roof:
         return directions[rows, cols]
 
 
-def agreement(roof: Roof, around: Spectrum) -> Floats:
-    """Agreement of a roof with every place of `around` (h + 2 r, w + 2 r): (2 r + 1, 2 r + 1), 1 for the same pattern, about 0 for
-    another."""
-    shape = tuple(fft.next_fast_len(side, real=True) for side in around.shape)
-    height, width = (whole - side + 1 for whole, side in zip(around.shape, roof.mask.shape, strict=True))
-    both = fft.ifft2(fft.fft2(around, shape) * np.conj(fft.fft2(roof.pattern, shape)))[:height, :width].real
-    power = np.square(around.real) + np.square(around.imag)
-    there = fft.irfft2(fft.rfft2(power, shape) * np.conj(fft.rfft2(roof.mask, shape)), shape)[:height, :width]
-    own = float(np.square(np.abs(roof.pattern)).sum())  # above 0: `_best` compares no roof without edges
-    return np.asarray(both / np.sqrt(own * np.maximum(there, 1e-3)), float)
+def agreements(roofs: Sequence[Roof], around: Sequence[Spectrum]) -> Iterator[Floats]:
+    """Agreement of each roof with every place of its surroundings (h + 2 r, w + 2 r): (2 r + 1, 2 r + 1), 1 for the same pattern, about
+    0 for another. Transforms of one size are computed together."""
+    shape = _transform_shape(around[0])
+    there, patterns = np.zeros((2, len(roofs), *shape), np.complex64)
+    masks = np.zeros((len(roofs), *shape), np.float32)
+    for number, (roof, directions) in enumerate(zip(roofs, around, strict=True)):
+        rows, cols = (slice(side) for side in roof.mask.shape)
+        patterns[number, rows, cols], masks[number, rows, cols] = roof.pattern, roof.mask
+        there[number, : len(directions), : directions.shape[1]] = directions
+    both = fft.ifft2(fft.fft2(there) * np.conj(fft.fft2(patterns))).real
+    power = np.square(there.real) + np.square(there.imag)
+    powers = fft.irfft2(fft.rfft2(power) * np.conj(fft.rfft2(masks)), shape)
+    for number, (roof, directions) in enumerate(zip(roofs, around, strict=True)):
+        inside = tuple(slice(side - own + 1) for side, own in zip(directions.shape, roof.mask.shape, strict=True))
+        own = float(np.square(np.abs(roof.pattern)).sum())  # above 0: `_best` compares no roof without edges
+        yield np.asarray(both[number][inside] / np.sqrt(own * np.maximum(powers[number][inside], 1e-3)), float)
+
+
+def _transform_shape(around: Spectrum) -> tuple[int, int]:
+    height, width = (int(fft.next_fast_len(side, real=True)) for side in around.shape)
+    return height, width
 
 
 def cut_roofs(body: Outlines, members: Indices, around: Window, before: Spectrum) -> Iterator[Roof | None]:
@@ -133,23 +145,29 @@ def match_roofs(
     """(M,) best agreement of roofs within `reach` pixels, NaN without anything to compare. fields : of pre and post
     in `around`."""
     before, after = fields
-    match = np.full(len(members), np.nan)
-    for number, roof in enumerate(cut_roofs(body, members, around, before)):
-        if roof is not None:
-            match[number] = _best(roof, after, reach, None)[1]
-    return match
+    return _best(list(cut_roofs(body, members, around, before)), [after] * len(members), reach, None)[1]
 
 
-def _best(roof: Roof, after: Spectrum, reach: int, where: NDArray[np.bool_] | None) -> tuple[Indices, float]:
-    """Place (row, col) of the best agreement within `reach`, and the agreement. where : (2 r + 1, 2 r + 1) places that count."""
-    surroundings = roof.beside(after, reach)
-    if surroundings.shape != tuple(side + 2 * reach for side in roof.mask.shape) or not roof.pattern.any():
-        return np.zeros(2, np.int64), float("nan")
-    surface = agreement(roof, surroundings)
-    if where is not None:
-        surface = np.where(where, surface, -np.inf)
-    peak = np.array(np.unravel_index(int(surface.argmax()), surface.shape), np.int64)
-    return peak - reach, float(surface.max())
+def _best(
+    roofs: Sequence[Roof | None], after: Sequence[Spectrum], reach: int, where: NDArray[np.bool_] | None
+) -> tuple[Indices, Floats]:
+    """Places (N, 2) of the best agreement within `reach`, and the agreement (N,), NaN without anything to compare. after : the map of
+    each roof; where : (2 r + 1, 2 r + 1) places that count."""
+    moved, match = np.zeros((len(roofs), 2), np.int64), np.full(len(roofs), np.nan)
+    by_shape: dict[tuple[int, int], list[tuple[int, Roof, Spectrum]]] = {}
+    for number, (roof, directions) in enumerate(zip(roofs, after, strict=True)):
+        if roof is None or not roof.pattern.any():
+            continue
+        around = roof.beside(directions, reach)
+        if around.shape == tuple(side + 2 * reach for side in roof.mask.shape):
+            by_shape.setdefault(_transform_shape(around), []).append((number, roof, around))
+    for some in (group[first : first + FEW] for group in by_shape.values() for first in range(0, len(group), FEW)):
+        numbers, compared, surroundings = zip(*some, strict=True)
+        for number, surface in zip(numbers, agreements(compared, surroundings), strict=True):
+            counted = surface if where is None else np.where(where, surface, -np.inf)
+            moved[number] = np.array(np.unravel_index(int(counted.argmax()), counted.shape)) - reach
+            match[number] = counted.max()
+    return moved, match
 
 
 def find_roofs(views: Views, workers: int = 2) -> RoofPlaces | None:
@@ -165,11 +183,10 @@ def find_roofs(views: Views, workers: int = 2) -> RoofPlaces | None:
         members = inside[window.holds(centres[inside])]
         around = window.grow(WIDEST_PX // 2 + reach + FILTER_PX)
         before, after = views.fields(around)
-        offsets, best = np.tile(usual, (len(members), 1)), np.full(len(members), np.nan)
-        for number, roof in enumerate(cut_roofs(views.body, members, around, before)):
-            if roof is not None:
-                offset, best[number] = _best(roof, after, reach, where)
-                offsets[number] = offset if best[number] > chance else usual
+        offsets, best = _best(
+            list(cut_roofs(views.body, members, around, before)), [after] * len(members), reach, where
+        )
+        offsets[~(best > chance)] = usual
         return members, offsets, best
 
     occupied = [window for window in blocks(views.working_grid.shape, BLOCK_PX) if window.holds(centres[inside]).any()]
@@ -181,21 +198,21 @@ def find_roofs(views: Views, workers: int = 2) -> RoofPlaces | None:
 def _search(views: Views, reach: int) -> tuple[NDArray[np.bool_] | None, Indices, float]:
     """Places (2 r + 1, 2 r + 1) to look for roofs, or None; the usual place (row, col); the agreement that chance
     reaches."""
-    best, elsewhere = _sample(views, reach)
+    offsets, best, elsewhere = _sample(views, reach)
     gsd_m = views.working_grid.gsd_m
     none = np.zeros(2, np.int64)
     if len(elsewhere) < LEAST_FOUND:
         return None, none, 0.0
     chance = float(np.quantile(elsewhere, CHANCE))
-    offsets = np.array([offset for offset, value in best if value > chance]).reshape(-1, 2)
+    offsets = offsets[best > chance]
     far = np.hypot(*offsets.T) * gsd_m > LEANING_M
     if len(offsets) < LEAST_FOUND or far.mean() < LEANING_SHARE:
         return None, none, chance
     return lean_line(offsets, reach, gsd_m), np.round(np.median(offsets, axis=0)).astype(np.int64), chance
 
 
-def _sample(views: Views, reach: int) -> tuple[list[tuple[Indices, float]], Floats]:
-    """Best place and agreement of a sample of roofs, and their best agreement with the surroundings of other roofs."""
+def _sample(views: Views, reach: int) -> tuple[Indices, Floats, Floats]:
+    """Best places and agreement of a sample of roofs, and their best agreement with the surroundings of other roofs."""
     body, centres, inside = views.body, views.centres, views.inside
     large = inside[(body.box[inside, 2:] - body.box[inside, :2]).prod(axis=1) >= LEAST_PX]
     drawn = large[order_by_place(centres[large])][spread_indices(len(large), SAMPLE)]
@@ -208,18 +225,18 @@ def _sample(views: Views, reach: int) -> tuple[list[tuple[Indices, float]], Floa
         if roof is not None and roof.pattern.any():
             roofs.append(roof)
             spectra.append(after)
-    best = [_best(roof, after, reach, None) for roof, after in zip(roofs, spectra, strict=True)]
-    others = [_best(roof, spectra[number - len(spectra) // 2], reach, None)[1] for number, roof in enumerate(roofs)]
-    return best, np.array([value for value in others if np.isfinite(value)])
+    middle = len(spectra) // 2
+    others = _best(roofs, spectra[-middle:] + spectra[:-middle], reach, None)[1]
+    return *_best(roofs, spectra, reach, None), others[np.isfinite(others)]
 
 
 def roof_agreement(views: Views) -> tuple[float, float]:
     """Median agreement of a sample of roofs within 2 m, and the 0.9 quantile of that with other surroundings; NaN for
     too few roofs."""
-    best, elsewhere = _sample(views, round(IN_PLACE_M / views.working_grid.gsd_m))
+    _, best, elsewhere = _sample(views, round(IN_PLACE_M / views.working_grid.gsd_m))
     if len(elsewhere) < LEAST_FOUND:
         return float("nan"), float("nan")
-    return float(np.nanmedian([value for _, value in best])), float(np.quantile(elsewhere, 0.9))
+    return float(np.nanmedian(best)), float(np.quantile(elsewhere, 0.9))
 
 
 def lean_line(offsets: Indices, reach: int, gsd_m: float) -> NDArray[np.bool_]:

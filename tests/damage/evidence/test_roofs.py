@@ -12,7 +12,7 @@ from affine import Affine
 from deepnets4eo.damage.decision.decision import with_network
 from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.evidence.columns import _of_site
-from deepnets4eo.damage.evidence.roofs import Roof, agreement, lean_line
+from deepnets4eo.damage.evidence.roofs import Roof, agreements, lean_line
 from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS
 from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.grid import Grid
@@ -103,7 +103,7 @@ def test_agreement_is_the_normalised_product_at_every_place() -> None:
     around = (rng.normal(size=(14, 17)) + 1j * rng.normal(size=(14, 17))).astype(np.complex64)
     mask = (rng.random((8, 11)) > 0.3).astype(np.float32)
     pattern = around[2:10, 4:15] * mask
-    found = agreement(Roof(pattern, mask, 0, 0), around)
+    found = next(agreements([Roof(pattern, mask, 0, 0)], [around]))
     for row in range(7):
         for col in range(7):
             there = around[row : row + 8, col : col + 11] * mask
