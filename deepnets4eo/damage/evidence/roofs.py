@@ -208,7 +208,7 @@ def _search(views: Views, reach: int) -> tuple[NDArray[np.bool_] | None, Indices
     far = np.hypot(*offsets.T) * gsd_m > LEANING_M
     if len(offsets) < LEAST_FOUND or far.mean() < LEANING_SHARE:
         return None, none, chance
-    return lean_line(offsets, reach, gsd_m), np.round(np.median(offsets, axis=0)).astype(np.int64), chance
+    return lean_line(offsets, reach, gsd_m), np.asarray(np.round(np.median(offsets, axis=0)), np.int64), chance
 
 
 def _sample(views: Views, reach: int) -> tuple[Indices, Floats, Floats]:
