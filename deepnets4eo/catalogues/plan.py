@@ -37,6 +37,7 @@ UNKNOWN_GSD_M = 0.5
 MOST_SIDES = 4  # of the box, that the picture reaches from its middle
 NONE = "-"
 COPY = "COPY_OF"  # tag
+MARGIN_DEG = 0.0003  # about 30 m, for buildings that reach beyond the box
 HEAD = "# A plan for `deepnets4eo damage {} --out DIR`. Change what is wrong; paths are relative to this file.\n"
 LOOKS = {
     "before": ("tab:blue", "-", 2.5),
@@ -111,7 +112,7 @@ class Plan(Section):
         return EventInfo.parse([f"{key}={value}" for key, value in (values | self.event).items() if value])
 
     def crop(self, role: str, path: Path) -> str:
-        """The image "before" or "after" within the box as a file beside the plan at `path`, which is made once; "-" without one.
+        """The image "before" or "after" within the box and a margin as a file beside the plan at `path`, which is made once; "-" without one.
 
         Errors: InputError, GridError where it cannot be read; OutputError where another file is there.
         """
@@ -126,7 +127,9 @@ class Plan(Section):
         there = Layer.open(out).tags.get(COPY) if out.is_file() else None
         if there != tags[COPY]:
             check_overwrite(out, overwrite=there is not None)
-            copy_box(image.files, check_box(self.box), tags, out)
+            west, south, east, north = check_box(self.box)
+            around = (west - MARGIN_DEG, south - MARGIN_DEG, east + MARGIN_DEG, north + MARGIN_DEG)
+            copy_box(image.files, around, tags, out)
         return str(out)
 
     def findings(self) -> list[Finding]:
