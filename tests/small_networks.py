@@ -52,6 +52,7 @@ def _cube(*bands: int, side_px: int = 4, unused: str = "nothing") -> SmallNetwor
 
 NETWORKS: dict[str, SmallNetwork] = {
     "change-encoder": SmallNetwork(TINY | {"decoder_channels": [16, 16, 8, 8, 8]}, bands=(2, 8, 206)),
+    "changeformer": SmallNetwork({"width": 8}, bands=(2, 8, 206)),
     "co-teaching": SmallNetwork({"network": "light-unet", "decoder_channels": [16, 8, 8]}, side_px=32),
     "conv-lstm": SmallNetwork({"widths": [4, 8]}, bands=(3, 6, 309), side_px=32),
     "d3net": SmallNetwork({"blocks": [1, 1, 1, 1], "growth": 8}, side_px=32),
@@ -106,6 +107,7 @@ NETWORKS: dict[str, SmallNetwork] = {
     "hyperspectral/nn": _cube(1, 4, 103),
     "hyperspectral/sharma": _cube(1, 4, 103, unused=r"features\.[04]\.bias"),
     "image-classifier": SmallNetwork({"encoder": "test_resnet", "patch_px": 32, "stride_px": 16}, side_px=32),
+    "bit": SmallNetwork(bands=(2, 8, 206), side_px=32),
     "blur-net": SmallNetwork({"width": 4}, pads=True),
     "light-unet": SmallNetwork({"decoder_channels": [16, 8, 8]}),
     "linknet": SmallNetwork(TINY),

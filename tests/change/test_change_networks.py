@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 from small_networks import NETWORKS as SMALL
 from torch import nn
 
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.change.networks.bit import BIT
+from deepnets4eo.change.networks.changeformer import ChangeFormer
 from deepnets4eo.change.networks.encoder_pair import EncoderPair
 from deepnets4eo.change.networks.fully_convolutional import FCEF, FCSiamConc, FCSiamDiff
 from deepnets4eo.change.networks.hrscd import FresUNet, MultitaskChangeNet, ResidualUNet
@@ -87,6 +91,18 @@ def test_blocks_of_the_fc_networks_are_convolution_normalisation_rectifier_and_d
             assert {layer.p for layer in block if isinstance(layer, nn.Dropout2d)} == {0.2}
 
 
+def test_bit_has_as_many_weights_as_the_published_code_uses():
+    """Instantiated from it (four tokens, eight decoder layers with heads of 8), without the stage that it never runs."""
+    assert count(BIT(6)) == 3_037_026
+
+
+def test_bit_starts_from_the_weights_of_a_resnet_in_a_file(tmp_path):
+    weights = timm.create_model("resnet18", num_classes=0).state_dict()
+    save_file(weights, tmp_path / "resnet18.safetensors")
+    network = BIT(6, weights=str(tmp_path / "resnet18.safetensors"))
+    torch.testing.assert_close(network.encoder.model.layer3[1].conv2.weight, weights["layer3.1.conv2.weight"])
+
+
 def test_hrscd_networks_have_the_published_layers():
     assert [count(ResidualUNet(3, classes)) for classes in (5, 6, 7)] == [6_386_797, 6_386_806, 6_386_815]
     assert count(ResidualUNet(6, 2)) == 6_387_010
@@ -127,7 +143,9 @@ def test_both_answers_of_the_multitask_network_agree():
     assert post.shape == (1, 5, 65, 70)
 
 
-@pytest.mark.parametrize("network", [FCEF, FCSiamConc, FCSiamDiff, FresUNet, MultitaskChangeNet, EncoderPair])
+@pytest.mark.parametrize(
+    "network", [FCEF, FCSiamConc, FCSiamDiff, FresUNet, MultitaskChangeNet, EncoderPair, BIT, ChangeFormer]
+)
 def test_an_odd_number_of_bands_is_refused(network):
     with pytest.raises(InputError, match="5 bands for two dates"):
         network(5)
@@ -163,7 +181,7 @@ def test_runs_written_before_dates_had_an_axis_still_load(name):
     assert hashlib.sha256(shapes.encode()).hexdigest()[:12] == PAIRS[name]
 
 
-@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("name", [*PAIRS, "bit", "changeformer"])
 def test_dates_may_stand_on_an_axis_of_their_own(name):
     """(N, 2, C, H, W) and the joined bands of a tile, (N, 2 C, H, W), have the same logits, bit for bit."""
     torch.manual_seed(0)

@@ -69,11 +69,14 @@ SMALLER = {  # than those of all tests: it is the number of layers that tracing 
 # below, and in tests/hyperspectral: they mirror their edges; OSMNet has one head below and one in the residual correction
 ELSEWHERE = ("patch-alexnet", "hyperspectral/", "image-classifier", "wide-resnet-eca", "osmnet")
 # left out, since tracing takes up to 40 s: those with the layers of another one here, that is of other networks of two
-# dates, of V-FuseNet, of smp's encoders and decoder, of the residual correction
+# dates, of V-FuseNet, of smp's encoders and decoder, of the residual correction; the two of attention between dates agreed
+# at any size when they were written
 ALIKE = (
+    "bit",
     "blur-net",
     "from-to",
     "change-",
+    "changeformer",
     "co-teaching",
     "fc-",
     "fresunet",
