@@ -29,6 +29,9 @@ STEPS = 256  # more than there are of each kind of log-odds
 # intervals at 104 made-up sites hold the truth (97 % with all of it, 93 % with none).
 SPREAD_LEFT = 0.5
 LEAST_PART = 0.005  # share of all; the end of an interval that lies nearer to none or all counts as that
+# What the draws leave out beside an end that counts as none or all. With 0.05 the truth is inside at 0.87 of 71 made-up jobs without a
+# network (0.79 of 33 with water or mud, whose damage is not seen), with 0.04 at 0.90 (0.85); 0.025 would be wider by a quarter at real places.
+BESIDE_LIMIT = 0.04
 Z95 = 1.959963984540054
 # Beta distribution of the share of damaged houses in new water: uniform before 9 of 9 of xBD Midwest 00 and 06.
 IN_WATER = (10.0, 1.0)
@@ -197,13 +200,13 @@ def _append_damaged(p: Floats) -> Floats:
 
 
 def _rows(expected: Floats, drawn: Floats, most: float, *, counted: bool = True) -> dict[str, Any]:
-    """Expected values with their intervals; an end that is nearly none or all becomes that, and the other leaves 5 % instead of 2.5 %.
+    """Expected values with their intervals; an end that is nearly none or all becomes that, and the other leaves 4 % instead of 2.5 %.
 
     counted : numbers of buildings, whose intervals end at whole ones."""
-    low, fifth, rest, high = np.quantile(drawn, [0.025, 0.05, 0.95, 0.975], axis=0)
+    low, part, rest, high = np.quantile(drawn, [0.025, BESIDE_LIMIT, 1 - BESIDE_LIMIT, 0.975], axis=0)
     none = low <= LEAST_PART * most
     whole = ~none & (high >= most - LEAST_PART * most)
-    low = np.where(none, 0.0, np.where(whole, fifth, low))
+    low = np.where(none, 0.0, np.where(whole, part, low))
     high = np.where(none, rest, np.where(whole, most, high))
     if counted:
         low, high = np.rint(low), np.rint(high)
