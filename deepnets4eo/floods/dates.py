@@ -20,7 +20,7 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.floods.mapper import DRAINAGE, PERMANENT, POST, PRE
-from deepnets4eo.floods.optical import COARSEST_M, LEAST_M2, WORKING_M, may_show_surface
+from deepnets4eo.floods.optical import COARSEST_M, LEAST_M2, SMALL_M2, WORKING_M, may_show_surface
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.floods.relief import check_radar_view, hide_relief
 from deepnets4eo.floods.sensors import Kind, in_colours, recognise
@@ -224,8 +224,8 @@ def surface_scene(
         for name, (image, moved) in images.items()
         if image is not None
     }
-    if surfaces_alone and pre is not None:
-        pixel_m = gsd_m * post.shape[1] / grid.shape[1]
+    pixel_m = gsd_m * post.shape[1] / grid.shape[1]
+    if surfaces_alone and pre is not None and np.prod(grid.shape) * pixel_m**2 >= SMALL_M2:
         layers[FIRST] = Layer(WhereSurfaces(layers[FIRST], layers[POST], LEAST_M2 / pixel_m**2))
     return Scene(layers, grid)
 

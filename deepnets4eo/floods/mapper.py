@@ -326,9 +326,10 @@ class WaterMapper(ProbabilitySegmenter):
         if before is not None:
             pre = _bytes(before[1])
             before_water = None if after_water is None else partial(self._network_water, *before, seen)
+        side_m = (self.tiling.tile_px - 2 * self.tiling.halo_px) * self._gsd()  # at least that of a scene of one tile
         classes = optical_water(
-            pre, _bytes(values), gsd_m=self._gsd(), valid=seen, before_water=before_water, after_water=after_water
-        )
+            pre, _bytes(values), gsd_m=self._gsd(), valid=seen, before_water=before_water, after_water=after_water, whole_m2=side_m**2
+        )  # fmt: skip
         water = (classes > DRY).astype(np.float32) if after_water is None else after_water
         return classes, np.where(seen, water, np.float32(np.nan))
 

@@ -4,7 +4,8 @@ Roofs, crowns, fields and roads are mottled at the scale of metres, or small. Op
 differences of its bands) over tens of metres even where waves and glint change its brightness. Such surfaces are the seeds, and
 grow into what has the colour of the water beside it. A surface that had one colour before, too, such as a river or a car park, is no
 flood. Surfaces as green as a lawn or as bright and bluish as smoke are no flood either. Water that is sure gives a colour: smaller
-patches of it between trees, where the ground had another colour before, are the same flood. Where a network gives its probability of water (`water_network`), it
+patches of it between trees, where the ground had another colour before, are the same flood. An image too small for a large surface
+shows new water where smooth ground has one colour now and had several before. Where a network gives its probability of water (`water_network`), it
 confirms or refuses the surfaces, and adds dark and mottled water and narrow water between trees.
 """
 
@@ -54,6 +55,11 @@ NEAR_M = 40.0  # of new water, where water may stand under trees
 GREEN = 6.0  # of 255, twice green above red and blue, of crowns
 BRIGHTER = 12.0  # of 255, above the water, of ground that is seen to be dry
 MORE_MOTTLED = 1.8  # times, the chroma of the ground before a flood against that of the flood
+SMALL_M2 = 17_000.0  # of an image such as a patch around one building: no large surface fits in, and colours decide
+COLOURS_TRIED, COLOUR_SHARE = 3, 0.05  # of a small image; least share of it
+COLOUR_STEPS = np.array([[CHROMA_NEAR], [CHROMA_NEAR], [10.0]])
+MORE_COLOURS = 4.0  # times, the spread of colours before against that of one colour now
+DARKEST = 0.3  # share of darker pixels, so that shadows are no water
 ROUNDING = 1.05  # times, of deviations: those of whole squares and moving ones differ by that at most
 
 
@@ -73,6 +79,7 @@ def optical_water(
     valid: Mask | None = None,
     before_water: FloatImage | Callable[[], FloatImage] | None = None,
     after_water: FloatImage | None = None,
+    whole_m2: float | None = None,
 ) -> NDArray[np.uint8]:
     """Find water in POST, and which of it is new since PRE.
 
@@ -91,6 +98,8 @@ def optical_water(
         be new. It must be given where PRE and `after_water` are.
     after_water : (H, W) float32 | None
         Probability of water in POST by a network; surfaces need its consent, and what it is sure of is water whatever its surface.
+    whole_m2 : float | None
+        Surface of the scene of which the images are a tile with its surroundings, square metres; that of the images where None.
 
     Returns
     -------
@@ -127,6 +136,10 @@ def optical_water(
 
         seen_before = None if before_water is None else before
         water, new = _by_network(water, new, seen_before, after, NETWORK_LEAST_M2 / pixel_m2)
+    if pre is not None and (post[0].size * gsd_m**2 if whole_m2 is None else whole_m2) < SMALL_M2:
+        seen = np.ones_like(new) if valid is None else _averaged(valid[None], factor)[0] == 1
+        new = new | _one_colour_now(_averaged(pre, factor), later, seen)
+        water = water | new
     lawns = _lawns(new, later) if new.any() else new
     new = new & ~lawns
     if pre is not None and new.any():
@@ -226,21 +239,54 @@ def _lawns(mask: Mask, image: FloatImage) -> Mask:
 
 def _same_colour(new: Mask, before: FloatImage, after: FloatImage, pixel_m2: float) -> Mask:
     """New water with the patches that have its colour now and had another one before, the light of both dates made the same."""
-    earlier, later = (
-        np.stack([ndimage.median_filter(band, 5) for band in (image[0] - image[1], image[2] - image[1], image.mean(0))])
-        for image in (before, after)
-    )
+    earlier, later = (_colours(image, 5) for image in (before, after))
     core = ndimage.binary_erosion(parts_with(new, new, SURE_M2 / pixel_m2), iterations=CORE_PX)
     if new.all() or not core.any() or np.median(later[2][core]) > np.median(later[2][~new]) + BRIGHTER:
         return new
     earlier += np.median((later - earlier)[:, ~new], axis=1)[:, None, None]
     colour = np.median(later[:, core], axis=1)[:, None, None]
-    spread = 1.4826 * np.median(np.abs(later[:, core] - colour[..., 0]), axis=1)
-    spread = np.clip(spread, (1.0, 1.0, 2.0), (3.0, 3.0, 6.0))[:, None, None]
+    spread = np.clip(_spread(later[:, core]), (1.0, 1.0, 2.0), (3.0, 3.0, 6.0))[:, None, None]
     far, was_far = ((((image - colour) / spread) ** 2).sum(axis=0) for image in (later, earlier))
     like = (far < ALIKE) & (was_far > 2 * ALIKE) & (np.abs(later - earlier).sum(axis=0) > CHANGED)
     like = ndimage.binary_opening(like, np.ones((3, 3)))
     return parts_with(like, like, PATCH_M2 / pixel_m2) | new
+
+
+def _one_colour_now(before: FloatImage, after: FloatImage, seen: Mask) -> Mask:
+    """Smooth ground that has one colour now and had several before, such as lawns and a road under brown water; the light of both dates
+    may differ. The commonest colours of POST are tried."""
+    earlier, later = (_colours(image, 3) for image in (before, after))
+    left = seen & (_deviation(later[2], ROUGH_PX) < ROUGH_SD)
+    new = np.zeros_like(left)
+    for _ in range(COLOURS_TRIED):
+        if left.mean() < COLOUR_SHARE:
+            break
+        steps = np.floor(later[:, left] / COLOUR_STEPS).astype(int)
+        steps -= steps.min(axis=1, keepdims=True)
+        counts = np.zeros(steps.max(axis=1) + 1)
+        np.add.at(counts, tuple(steps), 1)
+        commonest = np.unravel_index(ndimage.uniform_filter(counts, 3, mode="constant").argmax(), counts.shape)
+        near = (np.abs(steps - np.array(commonest)[:, None]) <= 1).all(axis=0)
+        colour = np.median(later[:, left][:, near], axis=1)[:, None, None]
+        alike = left & (np.abs(later - colour) < COLOUR_STEPS[..., None]).all(axis=0)
+        left &= ~alike
+        alike = ndimage.binary_opening(alike, np.ones((3, 3)))
+        if alike.mean() > COLOUR_SHARE and (later[2] < colour[2]).mean() > DARKEST:
+            was, now = (_spread(image[:, alike]).sum() for image in (earlier, later))
+            new |= alike & (was > MORE_COLOURS * max(now, 1.0))
+    return new
+
+
+def _colours(image: FloatImage, side_px: int) -> FloatImage:
+    """(3, h, w) chroma and brightness, medians of small squares."""
+    bands = (image[0] - image[1], image[2] - image[1], image.mean(axis=0))
+    return np.stack([ndimage.median_filter(band, side_px) for band in bands])
+
+
+def _spread(values: FloatImage) -> FloatImage:
+    """Deviation of each row (rows, n), by medians."""
+    middle = np.median(values, axis=1, keepdims=True)
+    return np.asarray(1.4826 * np.median(np.abs(values - middle), axis=1), np.float32)
 
 
 def _confirmed(mask: Mask, values: FloatImage) -> Mask:

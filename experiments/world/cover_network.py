@@ -52,6 +52,12 @@ class WorldSection(Section):
         le=1,
         description="of the sites, share whose roofs and ground have the colours of other styles",
     )
+    real: str | None = Field(
+        default=None, description="folder of tile_*/images/*.jpg and tile_*/masks/*.png of Dubai, learnt from as well"
+    )
+    real_share: float = Field(
+        default=0.33, ge=0, le=1, description="of the sites, share that is real where `real` is set"
+    )
     size_px: int = Field(default=512, ge=128, description="side of the images of a pair")
     tile_px: int = Field(default=256, ge=32, multiple_of=32, description="side of a training window")
     windows_per_epoch: int = Field(default=512, ge=1)
@@ -171,9 +177,11 @@ def _training_state(folder: Path, build: Callable[[WorldSection], NetworkSegment
 
 
 def _load_runs(segmenter: NetworkSegmenter, folder: Path, names: Sequence[str]) -> None:
-    """Put together the outputs of several runs of a training."""
+    """Put together the outputs of several runs of a training; heights that one of them learnt with are left out."""
+    bands = segmenter.module.state_dict()[FIRST].shape[1]
     for name in names:
-        segmenter.module.load_state_dict(_run_state(segmenter, folder / name))
+        state = _run_state(segmenter, folder / name)
+        segmenter.module.load_state_dict(state | {FIRST: state[FIRST][:, :bands]})
 
 
 def _run_state(segmenter: NetworkSegmenter, folder: Path) -> dict[str, Tensor]:

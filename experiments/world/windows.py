@@ -105,14 +105,14 @@ class WindowCutter:
             bands = self.variation(bands, rng)
         labels, roofs, height = (nearest(layer[window], self.tile_px) for layer in layers)
         sample = {"image": bands[:3], "valid": np.ones(labels.shape, bool)}
-        if self.heights_share and rng.random() < self.heights_share:
+        if self.heights_share and height.any() and rng.random() < self.heights_share:
             sample["ndsm"] = _measured(height, GSD_M * scale, rng)[None]
         inputs = INPUTS if self.heights_share is None else INPUTS_WITH_HEIGHTS
         return {
             "image": inputs.prepare(sample),
             "mask": _TO_LANDCOVER[labels],
             "buildings": building_classes(roofs, labels, height),
-            "valid": sample["valid"],
+            "valid": sample["valid"] & (labels != VOID),
         }
 
 

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.floods import optical_water, surface_scene
+from deepnets4eo.floods import WaterMapper, optical_water, surface_scene
 from deepnets4eo.floods.buildings import water_around
 from deepnets4eo.floods.optical import hidden_ground, may_show_surface
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.grid import Window
+from deepnets4eo.prediction import predict
 from deepnets4eo.rasters.scene import Layer
 
 SIDE = 200
@@ -51,6 +52,45 @@ def test_new_water_is_a_flood_and_a_river_that_was_there_is_none() -> None:
     assert inner(classes, (slice(None), slice(0, 60), slice(None))) == {PERMANENT_WATER}
     assert inner(classes, FIELD) == {FLOOD}
     assert (classes[75:, 150:] == DRY).all()
+
+
+def patch_of_a_garden() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """64 m around a house before and in a flood: lawns, a road and a drive, then brown water as mottled as JPEG leaves it."""
+    rng = np.random.default_rng(3)
+    pre = np.empty((3, 64, 64))
+    for cols, colour in (
+        (slice(0, 20), (70, 100, 60)),
+        (slice(20, 44), (130, 128, 120)),
+        (slice(44, 64), (90, 120, 70)),
+    ):
+        pre[:, :, cols] = np.array(colour)[:, None, None]
+    post = np.broadcast_to(MUD[:, None, None], pre.shape) + np.kron(rng.normal(0, 1.2, (3, 8, 8)), np.ones((8, 8)))
+    for image in (pre, post):
+        image[:, 24:40, 24:40] = np.array([150, 60, 50])[:, None, None]
+        image[:, 50:, :] = rng.normal(40, 15, (3, 14, 64))
+    return tuple(np.clip(image + rng.normal(0, 2, pre.shape), 0, 255).astype(np.uint8) for image in (pre, post))
+
+
+def test_a_patch_around_a_house_is_flooded_where_one_colour_covers_what_had_several() -> None:
+    pre, post = patch_of_a_garden()
+    classes = optical_water(pre, post, gsd_m=1.0)
+    assert (classes[3:20, 3:61] == FLOOD).mean() > 0.6
+    assert not (classes[26:38, 26:38] == FLOOD).any()
+    assert not (classes[53:] == FLOOD).any()
+    assert not (optical_water(post, pre, gsd_m=1.0) == FLOOD).any()
+    assert not (optical_water(pre, post, gsd_m=1.0, whole_m2=1e6) == FLOOD).any()
+    gap = np.ones((64, 64), bool)
+    gap[:, :50] = False
+    assert not (optical_water(pre, post, gsd_m=1.0, valid=gap) == FLOOD).any()
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_job_sees_the_flood_of_a_patch(tmp_path: Path, alone: bool) -> None:
+    pre, post = (Layer.open(image) for image in patch_of_a_garden())
+    scene = surface_scene(pre, post, 1.0, surfaces_alone=alone)
+    predict(WaterMapper.of_scene(scene, gsd_m=1.0, surfaces_alone=True), scene, tmp_path / "water.tif")
+    classes = Layer.open(tmp_path / "water.tif").read()[0][0]
+    assert (classes[3:20, 3:61] == FLOOD).mean() > 0.6
 
 
 def test_a_new_lawn_is_no_flood_and_green_water_is() -> None:
