@@ -4,7 +4,8 @@ Usage: python experiments/harvey.py --data FOLDER --out FOLDER [--smoke]
 
 FOLDER has damage.zip (after the event), no_damage.zip (mostly before it) and published_split.csv.gz. No patch shows an undamaged building after the event, so a score here
 may be one of dates: `as they are`, or `levelled`, where each band of each patch has mean 0 and deviation 1; of pairs it is whether the later date is recognised. Five folds of
-blocks of 0.02 degree; the published list has overlapping patches in training and test. A logistic regression on colour and texture.
+blocks of 0.02 degree; the published list has overlapping patches in training and test. A logistic regression on colour and texture. Then new water around the
+building of each pair, taken as a square of 16 m, and the same with the dates in each other's place, which must be dry.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import csv
 import gzip
 import io
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from PIL import Image
 from script import add_smoke, plain_errors, require_all, title_of
@@ -27,8 +30,13 @@ from sklearn.preprocessing import StandardScaler
 
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_text
+from deepnets4eo.floods import optical_water, water_around
+from deepnets4eo.floods.buildings import NO, NOT_KNOWN, YES
+from deepnets4eo.floods.optical import hidden_ground
+from deepnets4eo.floods.thresholds import FLOOD, NOT_SEEN
+from deepnets4eo.rasters.scene import Layer
 
-FOLDS, BLOCK_DEG = 5, 0.02
+FOLDS, BLOCK_DEG, GSD_M = 5, 0.02, 0.5
 Vectors = NDArray[np.float64]
 
 
@@ -115,6 +123,23 @@ def compare(
     )
 
 
+def water(after: dict[str, NDArray[np.uint8]], before: dict[str, NDArray[np.uint8]]) -> str:
+    """Rows of pairs by whether the building stands in new water."""
+    text = "\n| pairs | in new water | not | not known |\n|---|---:|---:|---:|\n"
+    names, middle = sorted(set(after) & set(before)), np.array([shapely.box(48, 48, 80, 80)], object)
+    for title, first, second in (("before, after", before, after), ("turned round", after, before)):
+        counts = Counter[str]()
+        for name in names:
+            pre, post = (one[name].transpose(2, 0, 1) for one in (first, second))
+            classes = optical_water(pre, post, gsd_m=GSD_M)
+            hidden = hidden_ground(classes == FLOOD, post.astype(np.float32), GSD_M)
+            seen = Layer.open(np.where(hidden, NOT_SEEN, classes).astype(np.uint8), nodata=NOT_SEEN)
+            counts[str(water_around(seen, middle, pixel_m=GSD_M, workers=1).inundated[0])] += 1
+        cells = " | ".join(f"{counts[key]} ({counts[key] / max(len(names), 1):.1%})" for key in (YES, NO, NOT_KNOWN))
+        text += f"| {title}, {len(names)} | {cells} |\n"
+    return text
+
+
 def main() -> None:
     """Score all ways, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -135,7 +160,7 @@ def main() -> None:
         title_of("# Harvey", smoke=options.smoke)
         + "\n\n| question | split | accuracy, % | AUC |\n|---|---|---:|---:|\n"
     )
-    text += compare(after, before, split)
+    text += compare(after, before, split) + water(after, before)
     write_text(options.out / "table.md", text)
     print(text)
 
