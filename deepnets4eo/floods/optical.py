@@ -137,7 +137,7 @@ def optical_water(
         seen_before = None if before_water is None else before
         water, new = _by_network(water, new, seen_before, after, NETWORK_LEAST_M2 / pixel_m2)
     if pre is not None and (post[0].size * gsd_m**2 if whole_m2 is None else whole_m2) < SMALL_M2:
-        seen = np.ones_like(new) if valid is None else _averaged(valid[None], factor)[0] == 1
+        seen = np.ones_like(new) if valid is None else _averaged(valid[None].astype(np.float32), factor)[0] == 1
         new = new | _one_colour_now(_averaged(pre, factor), later, seen)
         water = water | new
     lawns = _lawns(new, later) if new.any() else new
