@@ -153,7 +153,7 @@ def weights_of(**of_share: float) -> np.ndarray:
     return weights
 
 
-def test_an_interval_that_begins_at_none_or_ends_at_all_leaves_5_percent_on_the_other_side() -> None:
+def test_an_interval_that_begins_at_none_or_ends_at_all_leaves_4_percent_on_the_other_side() -> None:
     even = np.tile(grades_of_sides(np.array([0.0, -2.0, 0.0])), (400, 1))
     spread, area = np.full((400, 3), 0.01), np.ones(400)
 
