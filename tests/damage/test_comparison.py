@@ -33,7 +33,10 @@ def outlines(shift: float = 0, size: float = 10) -> list[shapely.Geometry]:
 
 def written(path: Path, shapes: list[shapely.Geometry] | None = None, crs: str = CRS, **columns: object) -> Path:
     frame = gpd.GeoDataFrame(columns, geometry=outlines() if shapes is None else shapes, crs=CRS).to_crs(crs)
-    frame.to_file(path, layer="buildings")
+    if path.suffix == ".parquet":
+        frame.rename_geometry("shape").to_parquet(path)
+    else:
+        frame.to_file(path, layer="buildings")
     return path
 
 
@@ -113,6 +116,25 @@ def test_skai_has_a_score_and_numbers_have_a_threshold(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_damage_map(path, grade="score", above=0.4).table["grade"] == 1, score > 0.4)
 
 
+def test_a_table_of_skai_is_points_in_degrees_and_words_have_no_threshold(ours: Path, tmp_path: Path) -> None:
+    middles = gpd.GeoSeries(outlines(), crs=CRS).centroid.to_crs(4326)
+    cells = {"building_id": "x", "longitude": middles.x, "latitude": middles.y, "plus_code": "x", "score": TRUTH / 3}
+    path = tmp_path / "inference.csv"
+    pd.DataFrame(cells | {"damaged": TRUTH > 1}).to_csv(path, index=False)
+    comparison = compare_maps(read_damage_map(ours), read_damage_map(path))
+    assert (comparison.matrix.kappa, comparison.matrix.total, comparison.matched_by) == (1, COUNT - 2, "overlap")
+    with pytest.raises(InputError, match="column 'plus_code', holds no numbers"):
+        read_damage_map(path, grade="plus_code", above=0.5)
+
+
+def test_rows_without_geometry_are_left_out_and_crossing_outlines_mended(ours: Path, tmp_path: Path) -> None:
+    bow = shapely.Polygon([(500_000, 5_000_000), (500_010, 5_000_010), (500_010, 5_000_000), (500_000, 5_000_010)])
+    theirs = written(tmp_path / "odd.parquet", [bow, None, outlines()[7]], id=["h0", "h1", "h7"], state=["yes"] * 3)
+    comparison = compare_maps(read_damage_map(ours), read_damage_map(theirs, grade="state"))
+    assert comparison.matched_by == "id"  # the column called id, unless another is named
+    assert set(comparison.table.loc[comparison.table["match"] == "both", "id_a"]) == {"h0", "h7"}
+
+
 def test_points_within_outlines_match_and_what_is_in_one_map_alone_is_kept(ours: Path, tmp_path: Path) -> None:
     points = [shape.centroid for shape in outlines()[:50]] + [shapely.Point(600_000, 5_000_000)]
     theirs = written(tmp_path / "points.gpkg", points, state=["yes"] * 51)
@@ -134,11 +156,13 @@ def test_one_outline_over_two_houses_is_matched_once(ours: Path, tmp_path: Path)
         ({"state": ["good"] * COUNT}, "is of no known tool"),
         ({"damage_gra": ["good"] * COUNT}, "holds no grades: good"),
         ({"subtype": [0, 1, 2, 3] * (COUNT // 4)}, "holds no grades: 0, 1, 2, 3"),
+        ({"damage_gra": [""] * COUNT}, "holds no grades: "),
+        ({"subtype": []}, "has no building with a geometry"),
     ],
 )
 def test_columns_that_say_nothing_of_damage_are_refused(tmp_path: Path, columns, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        read_damage_map(written(tmp_path / "a.gpkg", **columns))
+        read_damage_map(written(tmp_path / "a.gpkg", outlines()[: len(next(iter(columns.values())))], **columns))
 
 
 def test_maps_of_other_ground_are_refused(ours: Path, tmp_path: Path) -> None:

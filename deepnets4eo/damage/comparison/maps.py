@@ -5,6 +5,7 @@ What the columns of `TOOLS` mean was read in the public documentation and code o
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -52,16 +53,16 @@ class Tool(NamedTuple):
     meaning: str
     probability: str = ""
     unseen: str = ""
-    id: str = ""
+    id: str = "id"
 
 
 OURS = "major damage or worse"
 TOOLS = (
-    Tool("deepnets4eo", ("damage", "damage_prob", "status"), "damage", OURS, "damage_prob", "", "id"),
+    Tool("deepnets4eo", ("damage", "damage_prob", "status"), "damage", OURS, "damage_prob"),
     Tool("SKAI", ("damaged", "score", "plus_code"), "damaged", "a score above its threshold", "score", "", "building_id"),
     Tool(
         "Microsoft building-damage-assessment or haste", ("damaged", "damage_pct_0m", "unknown_pct"), "damaged",
-        "any part of the footprint mapped as damaged, or so labelled in haste", "", "unknown_pct", "id",
+        "any part of the footprint mapped as damaged, or so labelled in haste", "", "unknown_pct",
     ),
     Tool("Copernicus EMS", ("damage_gra",), "damage_gra", "damaged or destroyed"),
     Tool("xBD or xView2", ("subtype",), "subtype", OURS, "", "", "uid"),
@@ -70,7 +71,7 @@ TOOLS = (
 
 @dataclass(frozen=True)
 class OneMap:
-    """A damage map of any tool; `table`: id, grade (0–3, or 0 and 1 where `two`; NaN for none), value (0–1), geometry."""
+    """A damage map of any tool; `table`: id, damage (words), grade (0–3, or 0 and 1 where `two`; NaN for none), value (0–1), geometry."""
 
     tool: Tool
     source: str
@@ -92,16 +93,13 @@ class MapComparison:
     ----------
     first, second : OneMap
     table : geopandas.GeoDataFrame
-        One row a building of either, those that differ most first: `id_a`, `id_b`, `match` ("both", "a", "b"), `damage_a`, `damage_b` (own
-        grades), `value_a`, `value_b` (probability of damage, else grade, 0–1), `level_a`, `level_b` (index in `classes`), `agree`, `difference`.
-    classes : tuple of str
-        Four grades, or intact and damaged where one map has no more.
-    matrix : ConfusionMatrix
-        Buildings with a grade in both, the first map in rows.
-    intervals : dict
-        "kappa" and "overall_accuracy" with 95 % intervals from blocks of neighbours; empty for fewer than two blocks.
-    matched_by : str
-        "id" or "overlap".
+        One row a building of either, those that differ most first: `id_a`, `id_b`, `damage_a`, `damage_b` (own grades), `value_a`, `value_b`
+        (probability of damage, else grade, 0–1), `level_a`, `level_b` (index in `classes`), `match` ("both", "a", "b"), `agree`, `difference`,
+        and `x`, `y` of a point inside (longitude and latitude, where there is a CRS).
+    classes : four grades, or intact and damaged where one map has no more
+    matrix : buildings with a grade in both, the first map in rows
+    intervals : "kappa" and "overall_accuracy" with 95 % intervals from blocks of neighbours; empty for fewer than two blocks
+    matched_by : "id" or "overlap"
     """
 
     first: OneMap
@@ -139,15 +137,17 @@ def read_damage_map(
 
     Parameters
     ----------
-    source : folder of a damage map, or a vector file
+    source : folder of a damage map, a vector file, or a CSV with the columns longitude and latitude
     grade : column of grades, a yes and no, or numbers; by default that of the tool
     id : column of ids
     above : numbers above it are damaged
     """
+    import geopandas as gpd
+
     path = Path(source)
     folder = (path / TABLE).is_file()
-    table = read_table(path / TABLE if folder else source).reset_index(drop=True)
-    columns = ", ".join(str(column) for column in table.columns if column != "geometry")
+    table = _rows(path / TABLE if folder else path, source)
+    columns = ", ".join(str(column) for column in table.columns if column != table.geometry.name)
     tool = next((one for one in TOOLS if set(one.known_by) <= set(table.columns)), None)
     if grade is not None:
         tool = Tool("other tool", (), grade, f"its column {grade}" + ("" if above is None else f" above {above:g}"))
@@ -159,20 +159,36 @@ def read_damage_map(
     for column in filter(None, (tool.grade, id)):
         if column not in table.columns:
             raise InputError(f"{source} has no column {column!r}, only {columns}. Name one of them.")
-    grades, two = _grades(table[tool.grade], f"{source}, column {tool.grade!r},", above)
+    grades, words = _grades(table[tool.grade], f"{source}, column {tool.grade!r},", above)
     if tool.unseen:
         grades = grades.mask(table[tool.unseen].astype(float) > MOST_UNSEEN)
-    values = grades / (1 if two else len(GRADES) - 1)
+    values = grades / (len(words) - 1)
     if tool.probability:
         values = table[tool.probability].astype(float).where(grades.notna()).fillna(values)
-    ids = id or tool.id
-    rows = {
-        "id": table[ids].astype(str) if ids in table else (table.index + 1).astype(str),
-        "grade": grades,
-        "value": values,
-    }
-    known = table[["geometry"]].assign(**rows)
-    return OneMap(tool, str(source), known, two, folder and bool(read_json(path / MANIFEST).get("synthetic")))
+    ids = table.get(id or tool.id, table.index + 1).astype(str)
+    rows = {"id": ids, "damage": grades.map(dict(enumerate(words))), "grade": grades, "value": values}
+    known = gpd.GeoDataFrame(rows, geometry=table.geometry.make_valid(), crs=table.crs)
+    synthetic = folder and bool(read_json(path / MANIFEST).get("synthetic"))
+    return OneMap(tool, str(source), known, words == TWO, synthetic)
+
+
+def _rows(path: Path, source: str | Path) -> gpd.GeoDataFrame:
+    """The rows of a file that have a geometry; SKAI's CSV has points in degrees."""
+    import geopandas as gpd
+    import pandas as pd
+
+    table = None
+    if path.suffix.lower() == ".csv" and path.is_file():
+        with suppress(ValueError, KeyError):  # no such table: read as other files are
+            cells = pd.read_csv(path)
+            table = gpd.GeoDataFrame(
+                cells, geometry=gpd.points_from_xy(cells["longitude"], cells["latitude"]), crs=4326
+            )
+    table = read_table(path if path.name == TABLE else source) if table is None else table
+    table = table[~(table.geometry.isna() | table.geometry.is_empty)].reset_index(drop=True)
+    if table.empty:
+        raise InputError(f"{source} has no building with a geometry. Check that it was written to its end.")
+    return table
 
 
 def compare_maps(first: OneMap, second: OneMap) -> MapComparison:
@@ -180,20 +196,17 @@ def compare_maps(first: OneMap, second: OneMap) -> MapComparison:
 
     Raises InputError where only one has a CRS, and where no building has a grade in both.
     """
-    ours, theirs = first.table, second.table
+    two = first.two or second.two
+    ours, theirs = (one.table.assign(level=one.levels(two=two)) for one in (first, second))
     if (ours.crs is None) != (theirs.crs is None):
         raise InputError(f"only one of {first.source} and {second.source} has a CRS. Give the other one its own.")
     theirs = theirs if ours.crs is None else theirs.to_crs(ours.crs)
     left, right, how = _match(ours, theirs)
-    classes = TWO if first.two or second.two else GRADES
-    sides = []
-    for one, table, rows, alone in ((first, ours, left, -1), (second, theirs, right, -(10**9))):
-        pair = alone - np.arange(len(table))  # a number of its own, unless it is matched
-        pair[rows] = np.arange(len(rows))
-        words = dict(enumerate(TWO if one.two else GRADES))
-        sides.append(table.assign(damage=table["grade"].map(words), level=one.levels(two=classes == TWO), pair=pair))
-    table = sides[0].merge(sides[1], on="pair", how="outer", suffixes=("_a", "_b"), indicator="match")
-    table["geometry"] = table["geometry_a"].where(table["geometry_a"].notna(), table["geometry_b"])
+    row = len(ours) + np.arange(len(theirs))
+    row[right] = left
+    table = ours.merge(
+        theirs.set_axis(row), how="outer", left_index=True, right_index=True, suffixes=("_a", "_b"), indicator="match"
+    )
     table["match"] = table["match"].map({"both": "both", "left_only": "a", "right_only": "b"}).astype(str)
     table["difference"] = (table["value_a"] - table["value_b"]).abs().round(4)
     known = table["difference"].notna()
@@ -203,29 +216,36 @@ def compare_maps(first: OneMap, second: OneMap) -> MapComparison:
             f"{first.source} and {second.source} have no building to compare: {what}. Check place and CRS."
         )
     table["agree"] = (table["level_a"] == table["level_b"]).astype("boolean").mask(~known)
-    table = table.sort_values(["agree", "difference"], ascending=[True, False], kind="stable")
+    table = table.set_geometry(table["geometry_a"].fillna(table["geometry_b"]).rename("geometry"), crs=ours.crs)
+    points = table.geometry.representative_point()
+    points = points if points.crs is None else points.to_crs(4326)
     names = [f"{name}_{side}" for name in ("id", "damage", "value", "level") for side in "ab"]
-    table = table.set_geometry("geometry", crs=ours.crs)[[*names, "match", "agree", "difference", "geometry"]]
-    matrix, intervals = _agreement(table[table["difference"].notna()], len(classes))
-    return MapComparison(first, second, table.reset_index(drop=True), classes, matrix, intervals, how)
+    table = table.assign(x=points.x.round(6), y=points.y.round(6))
+    table = table.sort_values(["agree", "difference"], ascending=[True, False], kind="stable", ignore_index=True)
+    table = table[[*names, "match", "agree", "difference", "x", "y", "geometry"]]
+    classes = TWO if two else GRADES
+    matrix, intervals = _agreement(table[table["agree"].notna()], len(classes))
+    return MapComparison(first, second, table, classes, matrix, intervals, how)
 
 
-def _grades(column: pd.Series, where: str, above: float | None) -> tuple[pd.Series, bool]:
-    """Grades 0–3, or 0 and 1 (the second result is True), NaN for all that is neither."""
+def _grades(column: pd.Series, where: str, above: float | None) -> tuple[pd.Series, tuple[str, ...]]:
+    """Grades 0–3, or 0 and 1, NaN for all that is neither, and their words."""
     import pandas as pd
 
     if above is not None:
         numbers = pd.to_numeric(column, errors="coerce")
-        return (numbers > above).astype(float).where(numbers.notna()), True
+        if numbers.isna().all():
+            raise InputError(f"{where} holds no numbers. Name a column of numbers, or leave --set above out.")
+        return (numbers > above).astype(float).where(numbers.notna()), TWO
     words = column.astype(object).map(_word, na_action="ignore")
     different = set(words.dropna())
     known = YES_AND_NO if different <= YES_AND_NO.keys() else WORDS
     if not different & known.keys() or (known is WORDS and {"0"} <= different <= {*"0123"}):
         raise InputError(
-            f"{where} holds no grades: {', '.join(sorted(different)[:8])}. Expected {', '.join(GRADES)}, yes and no, 1 to 4 as in xView2, or "
-            "numbers with --set above=NUMBER."
+            f"{where} holds no grades: {', '.join(sorted(different)[:8]) or 'all of it is empty'}. Expected {', '.join(GRADES)}, yes and no, "
+            "1 to 4 as in xView2, or numbers with --set above=NUMBER."
         )
-    return words.map(known).astype(float), known is YES_AND_NO
+    return words.map(known).astype(float), TWO if known is YES_AND_NO else GRADES
 
 
 def _word(value: Any) -> str:
@@ -234,11 +254,13 @@ def _word(value: Any) -> str:
 
 def _match(ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame) -> tuple[Indices, Indices, str]:
     """Rows of both maps that are one building, and how that is known."""
+    import pandas as pd
+
     a, b = ours.geometry.to_numpy(), theirs.geometry.to_numpy()
-    if theirs["id"].is_unique:
-        rows = theirs.reset_index().set_index("id")["index"].reindex(ours["id"]).to_numpy()
-        left = np.flatnonzero(~np.isnan(rows))
-        right = rows[left].astype(np.int64)
+    if ours["id"].is_unique and theirs["id"].is_unique:
+        right = pd.Index(theirs["id"]).get_indexer(ours["id"])
+        left = np.flatnonzero(right >= 0)
+        right = right[left]
         many = len(left) >= max(min(len(a), len(b)) / 2, 1)
         if many and shapely.intersects(a[left], b[right]).mean() >= LEAST_TOUCHING:
             return left, right, "id"
@@ -257,10 +279,10 @@ def _match(ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame) -> tuple[Indices, I
 def _agreement(table: gpd.GeoDataFrame, count: int) -> tuple[ConfusionMatrix, dict[str, Interval]]:
     """The matrix of all, and intervals from blocks of neighbours, which are not independent of each other."""
     a, b = (table[f"level_{side}"].to_numpy(np.uint8) for side in "ab")
-    middle = shapely.bounds(table.geometry.to_numpy())[:, :2]
+    xy = table[["x", "y"]].to_numpy()
     side = max(1, min(BLOCKS, math.isqrt(len(a) // BLOCK_BUILDINGS)))
-    span = np.maximum(np.ptp(middle, axis=0), 1e-12)
-    col, row = np.minimum((middle - middle.min(axis=0)) / span * side, side - 1).astype(int).T
+    span = np.maximum(np.ptp(xy, axis=0), 1e-12)
+    col, row = np.minimum((xy - xy.min(axis=0)) / span * side, side - 1).astype(int).T
     block = row * side + col
     tiles = [ConfusionMatrix(count).update(a[block == one], b[block == one]) for one in np.unique(block)]
     intervals = {} if len(tiles) < 2 else bootstrap(tiles, ("kappa", "overall_accuracy"))

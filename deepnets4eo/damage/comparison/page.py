@@ -5,17 +5,18 @@ from __future__ import annotations
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import shapely
-from numpy.typing import NDArray
 
 from deepnets4eo.damage.comparison.maps import MapComparison
 from deepnets4eo.files import plain, write_json, write_text
 from deepnets4eo.outputs.safe_text import csv_text, fill_template
 from deepnets4eo.polygons.vector_files import write_vector
 from deepnets4eo.version import __version__
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT, FORMAT_VERSION = "deepnets4eo damage comparison", "1.0"  # a change that readers notice raises the first number
 PAGE, GPKG, CSV, JSON = PRODUCTS = ("report.html", "comparison.gpkg", "comparison.csv", "comparison.json")
@@ -31,12 +32,11 @@ def write_comparison(comparison: MapComparison, folder: str | Path) -> list[Path
     """Write all products; returns the paths, the page first."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    table, positions = comparison.table, _positions(comparison)
-    cells = table.drop(columns="geometry").assign(x=positions[:, 0], y=positions[:, 1])
+    cells = comparison.table.drop(columns="geometry")
     rows = cells.astype(object).where(cells.notna(), "").to_numpy().tolist()
     return [
-        write_text(folder / PAGE, _page(comparison, positions)),
-        write_vector(table, folder / GPKG, "comparison"),
+        write_text(folder / PAGE, _page(comparison)),
+        write_vector(comparison.table, folder / GPKG, "comparison"),
         write_text(folder / CSV, csv_text([list(cells.columns), *rows])),
         write_json(folder / JSON, summary_of(comparison)),
     ]
@@ -63,65 +63,54 @@ def summary_of(comparison: MapComparison) -> dict[str, Any]:
     return values
 
 
-def _positions(comparison: MapComparison) -> NDArray[np.float64]:
-    """Longitude and latitude (N, 2) of a point in each outline, or the coordinates of outlines without CRS."""
-    points = comparison.table.geometry.representative_point()
-    points = points if points.crs is None else points.to_crs(4326)
-    return np.asarray(shapely.get_coordinates(points.to_numpy()).round(6))
-
-
-def _page(comparison: MapComparison, positions: NDArray[np.float64]) -> str:
+def _page(comparison: MapComparison) -> str:
     import pandas as pd
 
     summary, classes = summary_of(comparison), comparison.classes
     mark = "SYNTHETIC " if summary["synthetic"] else ""
-    maps = pd.DataFrame([summary["a"], summary["b"]], ["A", "B"]).drop(columns="damaged_share_of_compared")
-    listed = comparison.table[comparison.table["agree"].eq(False).fillna(False)].head(MOST_LISTED)
-    sites = [f"{y:.6f}, {x:.6f}" for x, y in positions[listed.index]]
-    columns = [f"{name}_{side}" for name in ("id", "damage", "value") for side in "ab"]
-    matrix = pd.DataFrame(comparison.matrix.matrix, [f"A: {one}" for one in classes], [f"B: {one}" for one in classes])
+    maps = pd.DataFrame([summary["a"], summary["b"]], ["A", "B"])
+    maps["damaged_share_of_compared"] = maps["damaged_share_of_compared"].map("{:.1%}".format)
+    buildings = summary["buildings"]
+    facts = {
+        "Buildings with a grade in both": f"{buildings['compared']:,}, matched by {summary['matched_by']}",
+        "In A alone, in B alone": f"{buildings['a_alone']:,}, {buildings['b_alone']:,}",
+        "Same class": _score(summary["overall_accuracy"], ".1%"), "κ": _score(summary["kappa"], ".2f"),
+    }  # fmt: skip
+    rows = (
+        comparison.table[comparison.table["agree"].eq(False).fillna(False)]
+        .head(MOST_LISTED)
+        .round({"value_a": 2, "value_b": 2})
+    )
+    listed = rows[[f"{name}_{side}" for name in ("id", "damage", "value") for side in "ab"]]
     parts = {
         "TITLE": escape(f"{mark}{summary['a']['file']} beside {summary['b']['file']}"),
         "BANNER": mark and f'<p class="synthetic"><b>{mark}</b>The map is of a made-up town.</p>',
-        "HEADLINE": escape(comparison.headline()),
-        "MAPS": _table(maps), "FIGURES": _figures(summary), "MATRIX": _table(matrix), "MAP": _map(comparison, positions),
-        "ROWS": _table(listed[columns].round(2).assign(**{"latitude, longitude": sites}), index=False),
+        "HEADLINE": escape(comparison.headline()), "MAPS": _table(maps), "MAP": _map(comparison),
+        "FIGURES": _table(pd.Series(facts).to_frame(), header=False),
+        "MATRIX": _table(pd.DataFrame(summary["matrix"], [f"A: {one}" for one in classes], [f"B: {one}" for one in classes])),
+        "ROWS": _table(listed.assign(latitude=rows["y"], longitude=rows["x"]), index=False),
         "FORMAT": f"{FORMAT} {FORMAT_VERSION}, deepnets4eo {escape(__version__)}",
     }  # fmt: skip
     template = files("deepnets4eo.damage.comparison") / "assets" / "comparison.html"
     return fill_template(template.read_text(encoding="utf-8"), parts)
 
 
-def _table(frame: Any, **how: Any) -> str:
-    text: str = frame.rename(columns=lambda name: str(name).replace("_", " ")).to_html(border=0, **how)  # escaped
+def _table(frame: pd.DataFrame, **how: bool) -> str:
+    text = frame.rename(columns=lambda name: str(name).replace("_", " ")).to_html(border=0, **how)  # escaped
     return f'<div class="wide">{text}</div>'
 
 
-def _figures(summary: dict[str, Any]) -> str:
-    def score(name: str, form: str) -> str:
-        value, limits = summary[name]["estimate"], summary[name]["interval_95"]
-        text = "not defined: one map has a single class" if value is None else format(value, form)
-        return (
-            text
-            if not limits
-            else f"{text} ({' to '.join('–' if one is None else format(one, form) for one in limits)})"
-        )
-
-    buildings = summary["buildings"]
-    facts = {
-        "Buildings with a grade in both": f"{buildings['compared']:,}, matched by {summary['matched_by']}",
-        "In A alone, in B alone": f"{buildings['a_alone']:,}, {buildings['b_alone']:,}",
-        "Same class": score("overall_accuracy", ".1%"),
-        "κ": score("kappa", ".2f"),
-        "Damaged share": ", ".join(f"{side.upper()} {summary[side]['damaged_share_of_compared']:.1%}" for side in "ab"),
-    }
-    return "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items())
+def _score(score: dict[str, Any], form: str) -> str:
+    if score["estimate"] is None:
+        return "not defined: one map has a single class"
+    limits = ["–" if one is None else format(one, form) for one in score["interval_95"] or ()]
+    return format(score["estimate"], form) + (f" ({' to '.join(limits)})" if limits else "")
 
 
-def _map(comparison: MapComparison, positions: NDArray[np.float64]) -> str:
+def _map(comparison: MapComparison) -> str:
     """Each compared building as a dot, those on which both agree below the others."""
-    known = comparison.table["difference"].notna().to_numpy()
-    table, xy = comparison.table[known], positions[known]
+    table = comparison.table[comparison.table["agree"].notna()]
+    xy = table[["x", "y"]].to_numpy()
     if table.crs is not None:  # degrees, and north is up
         xy = xy * [np.cos(np.radians(xy[:, 1].mean())), -1]
     xy = xy - xy.min(axis=0)
