@@ -40,7 +40,7 @@ COPY = "COPY_OF"  # tag
 MARGIN_DEG = 0.0003  # about 30 m, for buildings that reach beyond the box
 HEAD = "# A plan for `deepnets4eo damage {} --out DIR`. Change what is wrong; paths are relative to this file.\n"
 LOOKS = {
-    "before": ("tab:blue", "-", 2.5),
+    "before": ("tab:blue", "--", 2.5),
     "after": ("tab:orange", "-", 2.5),
     "": ("0.5", ":", 1.0),
     "box": ("black", "-", 1.5),
@@ -79,8 +79,11 @@ class Plan(Section):
         if not isinstance(content, dict) or "box" not in content:
             raise InputError(f"{path} is no plan, which has a box and images. Make one with `deepnets4eo find`.")
         plan, folder = options_from(cls, content, str(path)), Path(path).parent
-        check_box(plan.box)
-        plan.event_info()
+        try:
+            check_box(plan.box)
+            plan.event_info()
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
         update: dict[str, Any] = {
             role: image.model_copy(update={"files": [_from(name, folder) for name in image.files]})
             for role, image in plan.images.items()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode, urljoin
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.access import check_beside, check_online, is_remote
+from deepnets4eo.formats.access import check_beside, check_exist, check_online, is_remote
 from deepnets4eo.formats.stac_items import is_web_address, read_document
 from deepnets4eo.grid import Box
 from deepnets4eo.outputs.event import iso_time
@@ -52,6 +52,7 @@ def read_items(catalogue: str, box: Box, times: Times) -> tuple[list[Item], Coun
     """
     if is_web_address(catalogue):
         check_online(f"the catalogue {catalogue}")
+    check_exist([catalogue])
     content, base = read_document(catalogue)
     if content is None or not ("stac_version" in content or content.get("type") == "FeatureCollection"):
         raise InputError(

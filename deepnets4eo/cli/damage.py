@@ -92,11 +92,13 @@ def damage(
         pre, post, footprints, about, findings = _open_plan(pre, out, about)
     if post is None or footprints is None:
         raise InputError(
-            f"{pre} alone is no job. Give PRE, POST and FOOTPRINTS, or a plan (.yaml) that `deepnets4eo find` wrote."
+            "expected PRE, POST and FOOTPRINTS, or alone a plan (.yaml) that `deepnets4eo find` wrote. Give all that belong together."
         )
     if dry_run:  # the job itself does so once it opens them
+        from deepnets4eo.damage.priors.reading import parse_priors
+
         read = [pre, post, footprints, *further.layers.values(), further.points_pre, further.points_post]
-        read += [text.partition("=")[2] for text in further.prior or ()]
+        read += [file for _, _, file in parse_priors(further.prior or ())]
         check_exist(each for each in (*read, settings.class_shares) if each is not None)
 
     from deepnets4eo.damage.file_job import FileJob, parse_part

@@ -49,20 +49,22 @@ def rubble(
     from deepnets4eo.outputs.findings import count_of
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.points import check_heights, debris_history, debris_volumes, save_rubble
-    from deepnets4eo.points.rubble.history import parse_dated
+    from deepnets4eo.points.rubble.history import check_dates, parse_dated
     from deepnets4eo.points.rubble.products import ALSO, PRODUCTS, check_products, products_of_points
 
     about = EventInfo.parse(event or [])
     dates, files = zip(*map(parse_dated, [*(pre or []), post]), strict=True)
     *before, post = files
+    if len(before) > 1:
+        check_dates(dates, len(dates))
     check_not_inputs([out, *(out / name for name in PRODUCTS)], [*files, footprints])
     further = check_products(ALSO if (chosen := formats(also)) is None else chosen)
     check_overwrite(out, overwrite=overwrite)
     outlines = read_footprints(
         footprints, layer=options.layer, id_column=options.id_column, assume_crs=options.footprints_crs
     )
-    for earlier in before[:1] or [None]:
-        check_heights(post, outlines, earlier)
+    for later in files[1:] or files:
+        check_heights(later, outlines, *before[:1])
     if needing := products_of_points(post, further):
         echo(f"note: {', '.join(needing)} need points: not written, as {post} is a surface model.", err=True)
     if dry_run:

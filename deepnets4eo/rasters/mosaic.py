@@ -63,6 +63,7 @@ class MosaicTile(NamedTuple):
     names: tuple[str | None, ...]
     stored: tuple[StoredValues, ...]
     order: tuple[int, ...]
+    tags: dict[str, str]
 
 
 def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
@@ -132,7 +133,8 @@ def mosaic_vrt(
     bands = "".join(_band(first, band, offset_tiles) for band in range(1, len(first.dtypes) + 1))
     unstated = [band for band, value in enumerate(first.nodata, start=1) if value is None]
     mask = _mask(offset_tiles, unstated[0]) if unstated and ColorInterp.alpha not in first.roles else ""
-    metadata = "".join(f"<MDI key={quoteattr(name)}>{escape(value)}</MDI>" for name, value in (tags or {}).items())
+    every = {name: value for tile in tiles for name, value in tile.tags.items()} | dict(tags or {})
+    metadata = "".join(f"<MDI key={quoteattr(name)}>{escape(value)}</MDI>" for name, value in every.items())
     vrt = (
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(first.crs)}</SRS><Metadata>{metadata}</Metadata>'
         f"<GeoTransform>{x!r}, {scale[0]!r}, {first.transform.b!r}, {y!r}, {first.transform.d!r}, {scale[1]!r}</GeoTransform>{bands}{mask}</VRTDataset>"
@@ -190,6 +192,7 @@ def _describe(path: str) -> MosaicTile:
             tile.descriptions,
             stated_values(tile, path),
             tile.indexes,
+            {name: value for name, value in tile.tags().items() if name == "SYNTHETIC"},
         )
 
 

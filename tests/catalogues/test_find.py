@@ -407,6 +407,7 @@ def test_the_verb_writes_a_plan_a_picture_and_outlines(tmp_path: Path, capsys: p
     for wrong, message in (
         (["--place", str(place), "--bbox", *map(str, BOX)], "expected --bbox W S E N or --place FILE"),
         (["--bbox", "3", "45", "2", "46"], "west before east"),
+        (["--bbox", *map(str, BOX), "--catalogue", "none.json"], "none.json does not exist. Check the path."),
         (["--bbox", *map(str, BOX), "--set", "max_cloud=101"], "max_cloud is"),
     ):
         assert main([*words, *wrong, "--overwrite"]) == 2
@@ -431,5 +432,7 @@ def test_a_plan_with_mistakes_is_refused_by_name(
     path = tmp_path / "plan.yaml"
     path.write_text(text)
     assert main(["damage", str(path), "--out", str(tmp_path / "out")]) == 2
-    assert message in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert message in error
+    assert "plan.yaml" in error
     assert main(["check", str(path)]) == 2

@@ -171,6 +171,7 @@ def test_damage_takes_a_plan_with_its_event_outlines_and_findings(
     inside = shapely.box(*box).buffer(2 * MARGIN_DEG)
     graded = table[table["status"] == "assessed"]
     assert 0 < len(graded) < len(table)
+    assert Layer.open(tmp_path / "plan_after.tif").tags["SYNTHETIC"] == "yes"
     assert graded.intersects(inside).all()
     assert main(["damage", str(tmp_path / "before.tif"), "--out", str(tmp_path / "other")]) == 2
-    assert "alone is no job. Give PRE, POST and FOOTPRINTS, or a plan" in capsys.readouterr().err
+    assert "expected PRE, POST and FOOTPRINTS, or alone a plan" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from scipy.special import expit, logit
 from scipy.stats import lognorm
 from sklearn.metrics import roc_auc_score
 
+from deepnets4eo.cli.main import main
 from deepnets4eo.damage.areas import count_areas, find_areas
 from deepnets4eo.damage.decision.unbuilt import NO_BUILDING
 from deepnets4eo.damage.map import DamageMap, MapImages
@@ -19,7 +20,7 @@ from deepnets4eo.damage.priors.combination import combine
 from deepnets4eo.damage.priors.reading import CURVES, UNITS, open_priors
 from deepnets4eo.damage.priors.shakemap import ShakeMapGrid, inspect_grid
 from deepnets4eo.damage.review.teaching import teach
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import read_yaml
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.cog import CogWriter
@@ -134,6 +135,7 @@ def test_a_curve_is_lognormal_and_the_card_has_a_source_for_each(tmp_path, damag
         ("wnd:mph={}", 40, "Did you mean 'wind'"),
         ("wind:ft={}", 40, "is in ft; expected one of m/s, mph, kt, km/h"),
         ("wind:m/s={}", 190, "expected 0 to 150"),
+        ("shakemap:mmi={}", 40, "is 40 to 40 mmi at the buildings; expected 0 to 12"),
         ("flood:m={}", -3, "expected 0 to 60"),
         ("wind:mph", 40, "expected KIND=FILE"),
     ],
@@ -142,6 +144,22 @@ def test_what_has_no_meaning_is_refused(tmp_path, damage_map, words, value, mess
     path = write_raster(tmp_path / "wind.tif", np.full((1, *GRID.shape), value, "f4"))
     with pytest.raises(InputError, match=f"(?i){re.escape(message)}"):
         damage_map.add_priors(open_priors([words.format(path)], damage_map.images.post))
+
+
+def test_a_prior_of_another_site_or_unit_is_refused_before_the_long_work_by_its_file(tmp_path, damage_map):
+    path = tmp_path / "far.xml"
+    path.write_text(xml_of(nodes_of(west=10), west=10))
+    with pytest.raises(GridError, match=r"--prior shakemap=.*far\.xml: .* does not overlap"):
+        open_priors([f"shakemap={path}"], damage_map.images.post)
+    path = write_raster(tmp_path / "wind.tif", np.full((1, *GRID.shape), 40, "f4"))
+    with pytest.raises(InputError, match="40 to 40 mmi"):
+        open_priors([f"shakemap:mmi={path}"], damage_map.images.post)
+
+
+def test_a_prior_without_a_kind_is_refused_also_in_a_dry_run(tmp_path, capsys):
+    words = ["damage", "a.tif", "b.tif", "c.gpkg", "--out", str(tmp_path / "out"), "--dry-run"]
+    assert main([*words, "--prior", "grid.xml"]) == 2
+    assert "--prior is grid.xml; expected KIND=FILE" in capsys.readouterr().err
 
 
 def test_own_curves_and_a_fixed_weight_come_from_a_file(tmp_path, damage_map):

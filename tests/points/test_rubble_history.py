@@ -113,6 +113,7 @@ def test_dates_out_of_order_and_twice_are_refused(houses):
     with pytest.raises(GridError, match="none of the 4 footprints"):
         debris_history(heights, ("a", "b", "c"), houses.translate(9e4).to_frame("geometry"), OPTIONS)
     assert parse_dated("no-date=a.tif") == ("no-date=a", "no-date=a.tif")
+    assert parse_dated("2018-14=a.tif") == ("2018-14=a", "2018-14=a.tif"), "there is no such month"
 
 
 def test_the_verb_writes_table_page_and_cityjson(houses, tmp_path, capsys):
@@ -124,7 +125,14 @@ def test_the_verb_writes_table_page_and_cityjson(houses, tmp_path, capsys):
     houses.to_file(tmp_path / "houses.gpkg")
     words = ["rubble", f"2018={tmp_path}/2.tif", "--pre", f"2010={tmp_path}/0.tif", "--pre", f"2014={tmp_path}/1.tif"]
     out = tmp_path / "out"
-    assert main([*words, "--footprints", f"{tmp_path}/houses.gpkg", "--out", str(out), "--set", "align=no"]) == 0
+    rest = ["--footprints", f"{tmp_path}/houses.gpkg", "--out", str(out), "--set", "align=no"]
+    for wrong, message in (
+        (f"2009={tmp_path}/1.tif", "the oldest first"),
+        ("2014=none.tif", "none.tif does not exist"),
+    ):
+        assert main([*words[:-1], wrong, *rest, "--dry-run"]) == 2
+        assert message in capsys.readouterr().err
+    assert main([*words, *rest]) == 0
     rows = list(csv.DictReader((out / "history.csv").open(encoding="utf-8")))
     assert [(row["id"], row["date"], row["state"]) for row in rows[3:6]] == [
         ("cleared", "2010", ""), ("cleared", "2014", "standing"), ("cleared", "2018", "collapsed")
@@ -133,6 +141,7 @@ def test_the_verb_writes_table_page_and_cityjson(houses, tmp_path, capsys):
     assert "cleared: collapsed, first loss 2018" in page
     assert page.count("<article>") == 4
     assert "<script" not in page
+    assert "-0.0 m" not in page
     city = json.loads((out / "buildings.city.json").read_text())
     assert city["CityObjects"]["cleared"]["attributes"]["first_loss"] == "2018"
     assert city["CityObjects"]["cleared"]["attributes"]["heights_m"]["2014"] == pytest.approx(5, abs=0.1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,9 +12,9 @@ from pydantic import Field
 from scipy.special import ndtr
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.evidence.raster_evidence import RasterEvidence, open_raster_evidence
+from deepnets4eo.damage.evidence.raster_evidence import LOOK_PX, RasterEvidence, open_raster_evidence
 from deepnets4eo.damage.priors.shakemap import ShakeMapGrid
-from deepnets4eo.errors import InputError, name_hint
+from deepnets4eo.errors import GridError, InputError, name_hint
 from deepnets4eo.files import read_yaml
 from deepnets4eo.options import option_group, options_from
 from deepnets4eo.rasters.scene import Layer
@@ -75,12 +75,16 @@ class PriorLayer:
                 f"the prior {self.kind} ({self.source}) is not known at any building. Check its nodata and its place with "
                 "`deepnets4eo check`."
             )
-        if known.min() < 0 or known.max() > MOST[self.unit]:
+        self.check_unit(known, all)
+        return np.asarray(mean)
+
+    def check_unit(self, values: Floats, enough: Callable[[Iterable[bool]], bool]) -> None:
+        """Refuse intensities (K,) in the unit of the curve unless any, or all, are possible. Errors: InputError."""
+        if len(values) and not enough((values >= 0) & (values <= MOST[self.unit])):
             raise InputError(
-                f"the prior {self.kind} ({self.source}) is {known.min():.3g} to {known.max():.3g} {self.unit} at the buildings; "
+                f"the prior {self.kind} ({self.source}) is {values.min():.3g} to {values.max():.3g} {self.unit} at the buildings; "
                 f"expected 0 to {MOST[self.unit]:g}. State the unit, as in --prior {self.kind}:UNIT=FILE, or its nodata value."
             )
-        return np.asarray(mean)
 
 
 def parse_priors(texts: Iterable[str]) -> list[tuple[str, str | None, str]]:
@@ -123,8 +127,14 @@ def open_priors(texts: Sequence[str], post: Layer, curves: str | Path | None = N
                 f"State it: --prior {kind}:UNIT={file}."
             )
         curve = options_from(Curve, card[kind][by_unit], f"{curves if kind in own else CURVES.name}: {kind} {by_unit}")
-        on_post = open_raster_evidence([RasterEvidence(kind, layer)], post)[0].layer
-        layers.append(PriorLayer(kind, file, on_post, scale, by_unit, curve))
+        try:
+            on_post = open_raster_evidence([RasterEvidence(kind, layer)], post)[0].layer
+        except GridError as error:
+            raise GridError(f"--prior {kind}={file}: {error}") from error
+        prior = PriorLayer(kind, file, on_post, scale, by_unit, curve)
+        values, valid, _ = on_post.thumbnail(LOOK_PX)
+        prior.check_unit(values[0][valid] * scale, any)  # another unit shows before the long work
+        layers.append(prior)
     return layers
 
 

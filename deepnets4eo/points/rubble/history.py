@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from deepnets4eo.footprints import Footprints
 
-DATED = re.compile(r"(\d{4}(?:-\d\d){0,2})=(.+)")
+DATED = re.compile(r"(\d{4}(?:-(?:0[1-9]|1[0-2])(?:-(?:0[1-9]|[12]\d|3[01]))?)?)=(.+)")
 GROWN_M = WALL_M  # rise of the mean height from which a building is new
 LOST = (PARTLY, COLLAPSED, CLEARED)
 VOLUMES = [f"{name}_{end}m3" for name in ("lost", "debris") for end in ("", "low_", "high_")]
@@ -93,7 +93,7 @@ def debris_history(
     """
     from deepnets4eo.footprints import read_footprints
 
-    _check_dates(heights, dates)
+    check_dates(dates, len(heights))
     outlines = read_footprints(
         footprints, layer=options.layer, id_column=options.id_column, assume_crs=options.footprints_crs
     )
@@ -123,10 +123,11 @@ def debris_history(
     return _joined(table, maps, outlines, dates)
 
 
-def _check_dates(heights: Sequence[HeightSource], dates: Sequence[str]) -> None:
-    if len(heights) < 2 or len(dates) != len(heights) or len(set(dates)) < len(dates):
+def check_dates(dates: Sequence[str], number: int) -> None:
+    """Refuse dates that are not those of a number of sources, in the order of time. Errors: InputError."""
+    if number < 2 or len(dates) != number or len(set(dates)) < number:
         raise InputError(
-            f"{len(heights)} sources of heights have the dates {', '.join(dates)}; expected two or more, each with a date of its own. "
+            f"{number} sources of heights have the dates {', '.join(dates)}; expected two or more, each with a date of its own. "
             "Write --pre DATE=FILE."
         )
     if all(DATED.fullmatch(f"{day}=file") for day in dates) and list(dates) != sorted(dates):
@@ -271,7 +272,9 @@ def _card(building: pd.Series[Any], dates: pd.DataFrame) -> str:
     for row in np.flatnonzero(known):
         colour = STATE_COLOURS.get(dates["state"].iloc[row], (22, 32, 44))
         marks.append(f'<circle cx="{x[row]:.1f}" cy="{y[row]:.1f}" r="5" fill="rgb{colour}"/>')
-        marks.append(f'<text x="{x[row]:.1f}" y="{y[row] - 8:.1f}">{dates["height_m"].iloc[row]:.1f} m</text>')
+        marks.append(
+            f'<text x="{x[row]:.1f}" y="{y[row] - 8:.1f}">{round(dates["height_m"].iloc[row], 1) + 0:.1f} m</text>'
+        )
     return (
         f"<article><h2>{escape(str(building['id']))}: {escape(str(building['state']))}, {escape(loss)}</h2>"
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Height by date"><polyline points="{line}"/>{"".join(marks)}</svg>'
