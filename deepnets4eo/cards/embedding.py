@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from deepnets4eo.cards.catalog import embedding_path, embeddings
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import parse_json, read_yaml
+from deepnets4eo.options import option_error
 
 TAG = "EMBEDDING"
 
@@ -73,11 +73,21 @@ class EmbeddingCard(BaseModel):
     @classmethod
     def of_names(cls, names: Sequence[str]) -> EmbeddingCard | None:
         """The card of the catalog whose band names these are; None without one."""
-        return next((card for card in _known() if card._recognises(names)), None)
+        return next(
+            (
+                card
+                for card in _known()
+                if len(names) == card.components and all(re.fullmatch(card.band_names, one) for one in names)
+            ),
+            None,
+        )
 
-    def _recognises(self, names: Sequence[str]) -> bool:
-        pattern = re.compile(self.band_names)
-        return bool(self.band_names) and len(names) == self.components and all(map(pattern.fullmatch, names))
+    @classmethod
+    def likely(cls, count: int, dtype: str) -> EmbeddingCard | None:
+        """The card of the catalog that stores so many bands of this type to be scaled, whatever their names; None without one."""
+        return next(
+            (card for card in _known() if (card.components, card.stored) == (count, dtype) and card.scale != 1), None
+        )
 
     def check_bands(self, count: int, name: str) -> None:
         """Refuse a raster with another number of bands. Raises InputError."""
@@ -88,17 +98,14 @@ class EmbeddingCard(BaseModel):
 
     def to_tags(self) -> dict[str, str]:
         """The tag of rasters of these embeddings."""
-        own = self.name if self.name in embeddings() else json.dumps(self.model_dump(mode="json"))
-        return {TAG: own}
+        return {TAG: self.name if self.name in embeddings() else self.model_dump_json()}
 
     @classmethod
     def _of(cls, values: Any, where: str) -> EmbeddingCard:
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            problem = error.errors()[0]
-            field = ".".join(str(part) for part in problem["loc"])
-            raise InputError(f"{where} is no card of embeddings: {field}: {problem['msg']}.") from error
+            raise option_error(error, cls, f"{where} is no card of embeddings") from error
 
 
 @lru_cache(maxsize=1)
@@ -108,7 +115,6 @@ def _known() -> list[EmbeddingCard]:
 
 def split_card(text: str) -> tuple[str, EmbeddingCard] | None:
     """The raster and the card of `FILE#CARD`; None for other texts. Raises InputError for a YAML file that is no card."""
-    file, mark, card = text.rpartition("#")
-    if not mark or (card not in embeddings() and Path(card).suffix not in (".yaml", ".yml")):
-        return None
-    return file, EmbeddingCard.load(card)
+    file, _, card = text.rpartition("#")
+    known = file and (card in embeddings() or card.endswith((".yaml", ".yml")))
+    return (file, EmbeddingCard.load(card)) if known else None

@@ -185,6 +185,10 @@ def describe_arrays(facts: dict[str, Any], problems: list[str], reference: Array
 def describe_cube(facts: dict[str, Any], problems: list[str], layer: Layer) -> None:
     """Add wavelengths, range and missing values of a cube, and what is wrong with its bands."""
     wavelengths = layer.wavelengths_nm
+    if (card := EmbeddingCard.likely(layer.count, layer.dtype.name)) is not None:
+        problems.append(
+            f"it may be {card.title}, whose bands lost their names. If so, name the card: {layer.source}#{card.name}."
+        )
     facts["bands"] = f"{layer.bands[0]}–{layer.bands[-1]}"
     if wavelengths is None:
         facts["wavelengths"] = "not listed in the file"
@@ -214,11 +218,8 @@ def describe_embedding(facts: dict[str, Any], problems: list[str], layer: Layer,
                 f"its vectors have lengths about {middle:.3g}, those of {card.name} have 1. The numbers were changed, or belong to "
                 "another card. Fetch the file again, or name its card: FILE#CARD."
             )
-    bad = {number: why for number, why in statistics.bad_bands().items() if why in ("empty", "constant")}
-    if bad:
-        problems.append(
-            f"{count_text(len(bad), 'band')} without use ({number_ranges(bad)}): empty or constant. Fetch the file again."
-        )
+    if bad := [number for number, why in statistics.bad_bands().items() if why in ("empty", "constant")]:
+        problems.append(f"{_count(bad)} without use: empty or constant. Fetch the file again.")
     _report_missing(problems, layer, statistics)
 
 

@@ -6,6 +6,7 @@ Axes in another order than the labels' are transposed; sizes that differ in ever
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 BOX = "bbox.geojson"
 SCALES, LAND_MASKS = "_scales.npy", "global_0.1_degree_tiff_all"  # names of geotessera
+TILE = re.compile(r"grid_-?[\d.]+_-?[\d.]+\.npy")
 PATCH_FOLDERS = ("data", "mask", "data_timeless", "mask_timeless")
 STRIP_BYTES = 64 << 20  # read at a time for a reduced view
 MOST_COPY_BYTES = 2 << 30  # copied into memory for a warped view
@@ -154,7 +156,7 @@ class ScaledArraySource(ArrayFileSource):
         """The tile of a file that has its scales beside it, on the grid of its land mask; None of any other file."""
         if (scales := scales_beside(path)) is None:
             return None
-        image, factors = (open_array(ArrayReference(path, axes="hwb")), open_array(ArrayReference(scales)))
+        image, factors = open_array(ArrayReference(path, axes="hwb")), open_array(ArrayReference(scales))
         if len(factors.array.shape) == 3:
             factors = factors.with_axes("hwb")
         return cls(image, factors, _land_grid(path) if grid is None else grid, nodata)
@@ -171,9 +173,16 @@ class ScaledArraySource(ArrayFileSource):
 
 
 def scales_beside(path: Path) -> Path | None:
-    """The file of the scales of a tile of TESSERA; None of any other file."""
+    """The file of the scales of a tile of TESSERA; None of any other file. Errors: InputError for a tile without them."""
     scales = path.with_name(f"{path.stem}{SCALES}")
-    return scales if path.suffix == ".npy" and scales.is_file() else None
+    if path.suffix == ".npy" and scales.is_file():
+        return scales
+    if TILE.fullmatch(path.name) and path.is_file():
+        raise InputError(
+            f"{path} has the name of a tile of TESSERA, but {scales.name} is not beside it: without scales its numbers are no values. Fetch "
+            f"both, or read the numbers as they are: {path}#{path.stem}:hwb."
+        )
+    return None
 
 
 def _land_grid(path: Path) -> Grid | None:

@@ -26,7 +26,7 @@ from deepnets4eo.inspection import inspect
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.run import load_run
 
-SIDE = 64
+SIDE = 48
 CHANGED = np.s_[16:32, 32:48]
 
 
@@ -111,6 +111,16 @@ def test_scales_of_another_tile_are_refused(tmp_path: Path) -> None:
         Layer.open(tile)
 
 
+def test_a_tile_of_tessera_without_scales_is_refused_unless_its_numbers_are_asked_for(tmp_path: Path) -> None:
+    tile, numbers = tessera(tmp_path, np.ones((12, 20)))
+    tile.with_name("grid_0.15_52.05_scales.npy").unlink()
+    with pytest.raises(InputError, match=r"grid_0.15_52.05_scales.npy is not beside it") as refused:
+        Layer.open(tile)
+    assert "without scales" in inspect(str(tile)).problems[0]
+    asked = str(refused.value).rsplit(" ", 1)[-1].rstrip(".")
+    np.testing.assert_array_equal(Layer.open(asked).read()[0], numbers.transpose(2, 0, 1))
+
+
 def test_check_calls_embeddings_neither_noise_nor_wrong_reflectance(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(size=(48, 40, 40)).astype(np.float32)
     write_geotiff(tmp_path / "own.tif", noise, gsd=10)
@@ -120,6 +130,12 @@ def test_check_calls_embeddings_neither_noise_nor_wrong_reflectance(tmp_path: Pa
     found = inspect(str(alphaearth(tmp_path / "a.tif", vectors(1))))
     assert (found.kind, found.problems) == ("embeddings", [])
     assert found.facts["lengths of vectors"].endswith("median 1")
+    with rasterio.open(tmp_path / "a.tif", "r+") as file:
+        file.descriptions = [None] * 64
+    assert any(
+        "name the card" in problem and "a.tif#alphaearth" in problem
+        for problem in inspect(str(tmp_path / "a.tif")).problems
+    )
     halved = inspect(str(alphaearth(tmp_path / "b.tif", vectors(1) / 2)))
     assert [problem for problem in halved.problems if "lengths about 0.5" in problem]
 

@@ -1,6 +1,4 @@
-"""Cosine similarity of every pixel with the vector of one pixel, that of another raster too, as a map.
-
-Takes a raster or the dates of a series; the example may lie in another raster of the same bands. Memory: a block of one date."""
+"""Cosine similarity of every pixel of a series with the vector of one pixel, as a map. Memory: a block of all dates."""
 
 from __future__ import annotations
 
