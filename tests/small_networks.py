@@ -107,7 +107,6 @@ NETWORKS: dict[str, SmallNetwork] = {
     "hyperspectral/nn": _cube(1, 4, 103),
     "hyperspectral/sharma": _cube(1, 4, 103, unused=r"features\.[04]\.bias"),
     "image-classifier": SmallNetwork({"encoder": "test_resnet", "patch_px": 32, "stride_px": 16}, side_px=32),
-    "bit": SmallNetwork(bands=(2, 8, 206), side_px=32),
     "blur-net": SmallNetwork({"width": 4}, pads=True),
     "light-unet": SmallNetwork({"decoder_channels": [16, 8, 8]}),
     "linknet": SmallNetwork(TINY),

@@ -141,7 +141,7 @@ def load_pretrained(
         named = f"are {', '.join(bands)} here" if bands else "have no names here"
         report.unnamed = f"the file does not name its {channels} bands, which {named}: compare the order, since B8A stands before B09 in some and last in others"
     _check(report, expected, tensors, complete=complete)
-    module.load_state_dict(state, strict=False)
+    nn.Module.load_state_dict(module, state, strict=False)  # that of smp's mix transformers takes no `strict`
     if not complete:
         log.log(logging.WARNING if first in report.missing or report.unnamed else logging.INFO, "%s", report)
     return report

@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-import timm
 import torch
 from safetensors.torch import save_file
 from small_networks import NETWORKS as SMALL
 from torch import nn
 
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.change.networks.bit import BIT
 from deepnets4eo.change.networks.changeformer import ChangeFormer
 from deepnets4eo.change.networks.encoder_pair import EncoderPair
 from deepnets4eo.change.networks.fully_convolutional import FCEF, FCSiamConc, FCSiamDiff
@@ -91,16 +89,17 @@ def test_blocks_of_the_fc_networks_are_convolution_normalisation_rectifier_and_d
             assert {layer.p for layer in block if isinstance(layer, nn.Dropout2d)} == {0.2}
 
 
-def test_bit_has_as_many_weights_as_the_published_code_uses():
-    """Instantiated from it (four tokens, eight decoder layers with heads of 8), without the stage that it never runs."""
-    assert count(BIT(6)) == 3_037_026
-
-
-def test_bit_starts_from_the_weights_of_a_resnet_in_a_file(tmp_path):
-    weights = timm.create_model("resnet18", num_classes=0).state_dict()
-    save_file(weights, tmp_path / "resnet18.safetensors")
-    network = BIT(6, weights=str(tmp_path / "resnet18.safetensors"))
-    torch.testing.assert_close(network.encoder.model.layer3[1].conv2.weight, weights["layer3.1.conv2.weight"])
+def test_changeformer_takes_the_weights_of_a_mix_transformer_in_a_file(tmp_path):
+    """Those of five bands, whose first layer is fitted to four; and it has as many weights as its layers add up to."""
+    weights = ChangeFormer(10).encoder.state_dict()
+    save_file(weights, tmp_path / "mit.safetensors")
+    network = ChangeFormer(8, weights=str(tmp_path / "mit.safetensors"))
+    torch.testing.assert_close(
+        network.encoder.state_dict()["block4.1.mlp.fc2.weight"], weights["block4.1.mlp.fc2.weight"]
+    )
+    assert count(ChangeFormer(6)) == 4_092_962
+    with pytest.raises(InputError, match="mit_b0 to mit_b5"):
+        ChangeFormer(6, encoder="resnet18")
 
 
 def test_hrscd_networks_have_the_published_layers():
@@ -144,7 +143,7 @@ def test_both_answers_of_the_multitask_network_agree():
 
 
 @pytest.mark.parametrize(
-    "network", [FCEF, FCSiamConc, FCSiamDiff, FresUNet, MultitaskChangeNet, EncoderPair, BIT, ChangeFormer]
+    "network", [FCEF, FCSiamConc, FCSiamDiff, FresUNet, MultitaskChangeNet, EncoderPair, ChangeFormer]
 )
 def test_an_odd_number_of_bands_is_refused(network):
     with pytest.raises(InputError, match="5 bands for two dates"):
@@ -181,7 +180,7 @@ def test_runs_written_before_dates_had_an_axis_still_load(name):
     assert hashlib.sha256(shapes.encode()).hexdigest()[:12] == PAIRS[name]
 
 
-@pytest.mark.parametrize("name", [*PAIRS, "bit", "changeformer"])
+@pytest.mark.parametrize("name", [*PAIRS, "changeformer"])
 def test_dates_may_stand_on_an_axis_of_their_own(name):
     """(N, 2, C, H, W) and the joined bands of a tile, (N, 2 C, H, W), have the same logits, bit for bit."""
     torch.manual_seed(0)

@@ -69,10 +69,9 @@ SMALLER = {  # than those of all tests: it is the number of layers that tracing 
 # below, and in tests/hyperspectral: they mirror their edges; OSMNet has one head below and one in the residual correction
 ELSEWHERE = ("patch-alexnet", "hyperspectral/", "image-classifier", "wide-resnet-eca", "osmnet")
 # left out, since tracing takes up to 40 s: those with the layers of another one here, that is of other networks of two
-# dates, of V-FuseNet, of smp's encoders and decoder, of the residual correction; the two of attention between dates agreed
-# at any size when they were written
+# dates, of V-FuseNet, of smp's encoders and decoder, of the residual correction; changeformer agreed at any size when it was
+# written
 ALIKE = (
-    "bit",
     "blur-net",
     "from-to",
     "change-",
