@@ -75,10 +75,7 @@ class Candidate:
 def candidates_of(
     items: Sequence[tuple[str, Item]], box: Box, event: datetime, options: FindOptions, *, whole_day: bool
 ) -> tuple[list[Candidate], list[Rejected], int]:
-    """Return the images over a box, what cannot serve, and the number of items that lie elsewhere.
-
-    items : each with its catalogue; event : with a zone; whole_day : only its day is known.
-    """
+    """Images over a box, what cannot serve, and the number of items elsewhere. items : each with its catalogue; event : with a zone."""
     images, rejected, tiles = list[Candidate](), list[Rejected](), dict[str, Candidate]()
     area, elsewhere = shapely.box(*box), 0
     for root, item in items:
@@ -119,15 +116,14 @@ def best_pair(images: Sequence[Candidate]) -> tuple[Candidate | None, Candidate 
 def lean_difference(a: PlannedImage, b: PlannedImage) -> float | None:
     """How far a top lies from where the other image shows it, metres a metre of height: at most, where azimuths are not known.
 
-    An object leans away from the sensor's nadir by the tangent of the angle; None where an angle is not known.
-    """
+    An object leans by the tangent of the angle; None where an angle is not known."""
     if a.off_nadir_deg is None or b.off_nadir_deg is None:
         return None
-    one, other = (math.tan(math.radians(image.off_nadir_deg or 0.0)) for image in (a, b))
+    one, other = (math.tan(math.radians(angle)) for angle in (a.off_nadir_deg, b.off_nadir_deg))
     if a.azimuth_deg is None or b.azimuth_deg is None:
         return one + other
-    turn = math.cos(math.radians(a.azimuth_deg - b.azimuth_deg))
-    return math.sqrt(max(0.0, one**2 + other**2 - 2 * one * other * turn))
+    turn = math.radians(a.azimuth_deg - b.azimuth_deg)
+    return math.hypot(one - other * math.cos(turn), other * math.sin(turn))
 
 
 def _score(image: PlannedImage, role: str, days: float) -> float:
@@ -143,8 +139,7 @@ def _tile_of(item: Item, root: str) -> Candidate:
     """The image of an item. Errors: InputError with the reason why there is none."""
     content, properties = item.content, item.content.get("properties")
     known = properties if isinstance(properties, dict) else {}
-    times = (parse_time(known.get(key)) for key in ("datetime", "start_datetime", "end_datetime"))
-    when = next(filter(None, times), None)
+    when = next(filter(None, map(parse_time, map(known.get, ("datetime", "start_datetime", "end_datetime")))), None)
     if when is None:
         raise InputError("it has no time")
     crs = next((known[key] for key in ("proj:code", "proj:epsg") if key in known), "")
@@ -158,9 +153,8 @@ def _tile_of(item: Item, root: str) -> Candidate:
     first = bands[0] if isinstance(bands, list) and bands and isinstance(bands[0], dict) else {}
     wide = str(first.get("data_type", asset.get("data_type", "uint8"))) not in ("uint8", "int8")
     group, providers = _line(known.get("catalog_id")), every.get("providers")
-    names = [
-        str(one.get("name")) for one in (providers if isinstance(providers, list) else ()) if isinstance(one, dict)
-    ]
+    listed = providers if isinstance(providers, list) else ()
+    names = [str(one.get("name")) for one in listed if isinstance(one, dict)]
     image = PlannedImage(
         files=[link_target(item.base, str(asset["href"]), root, asset=True)],
         name=group or _line(content.get("id") or item.base), time=f"{when.astimezone(timezone.utc):%Y-%m-%dT%H:%MZ}",
@@ -219,8 +213,9 @@ def _join(
         f"pixels of {gsd_m} m, {options.max_gsd_m:g} m at most": (gsd_m or 0) > options.max_gsd_m,
         "it was taken by night": sun_deg is not None and sun_deg <= 0,
     }
-    if any(reasons.values()):
-        raise InputError(next(reason for reason, holds in reasons.items() if holds))
+    for reason, holds in reasons.items():
+        if holds:
+            raise InputError(reason)
     update: dict[str, Any] = {"files": [one.image.files[0] for one in chosen], "covered": round(100 * covered, 1)}
     image = first.image.model_copy(update=update | {"cloud": None if cloud is None else round(cloud, 1)})
     image = image.model_copy(update={"score": round(_score(image, role, abs(days)), 4)})

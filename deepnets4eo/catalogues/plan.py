@@ -26,7 +26,7 @@ from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import box_text, check_box
 from deepnets4eo.options import Section, options_from
 from deepnets4eo.outputs.event import LONGEST, EventInfo
-from deepnets4eo.outputs.findings import Finding, Severity, count_of
+from deepnets4eo.outputs.findings import Finding, count_of
 
 MOST_REJECTED = 100  # lines
 WHOLE = 99.0  # percent of the box
@@ -88,15 +88,14 @@ class Plan(Section):
             role: image.model_copy(update={"files": [_from(name, folder) for name in image.files]})
             for role, image in plan.images.items()
         }
-        outlines = plan.outlines if plan.outlines == NONE else _from(plan.outlines, folder)
-        return plan.model_copy(update=update | {"outlines": outlines})
+        return plan.model_copy(update=update | {"outlines": _from(plan.outlines, folder)})
 
     def save(self, path: Path) -> Path:
         """Write the plan, its paths as seen from its folder."""
         values = self.model_dump(exclude_none=True)
         for image in (values[role] for role in self.images):
             image["files"] = [relative_path(name, path.parent) for name in image["files"]]
-        values["outlines"] = self.outlines if self.outlines == NONE else relative_path(self.outlines, path.parent)
+        values["outlines"] = relative_path(self.outlines, path.parent)
         text = yaml.safe_dump(plain(values), sort_keys=False, allow_unicode=True, width=160)
         return write_text(path, HEAD.format(path.name) + text)
 
@@ -137,31 +136,30 @@ class Plan(Section):
 
     def findings(self) -> list[Finding]:
         """What the views hide, by how much roofs lie apart, and images that cover a part of the box."""
-        findings = []
+        findings, images = list[Finding](), [*self.images.values()]
         for role, image in self.images.items():
+            angle = image.off_nadir_deg or 0.0
             if image.covered < WHOLE:
                 text = f"The image {role} covers {image.covered:.0f} % of the box; other buildings are not assessed from it."
                 findings.append(Finding(f"{role}_covers_a_part", "caution", text, "Make another plan for the rest."))
-            if (image.off_nadir_deg or 0) >= STEEP_DEG:
-                angle = image.off_nadir_deg or 0
+            if angle >= STEEP_DEG:
                 text = (
                     f"The image {role} was taken {angle:.0f} degrees off nadir: facades on the far side are hidden, and "
                     f"{STOREY_M * math.tan(math.radians(angle)):.1f} m of ground behind each storey of {STOREY_M:g} m."
                 )
                 findings.append(Finding(f"{role}_off_nadir", "note", text, "Damage there cannot be seen."))
-        apart = None if self.before is None else lean_difference(self.before, self.after)
-        gsd_m = max((one.gsd_m or 0 for one in self.images.values()), default=0) or UNKNOWN_GSD_M
-        if apart is not None and self.before is not None and apart * STOREY_M / gsd_m >= SEEN_PX:
-            up_to = "up to " * (None in (self.before.azimuth_deg, self.after.azimuth_deg))
+        lean = lean_difference(*images) if len(images) == 2 else None
+        apart_m = (lean or 0.0) * STOREY_M
+        apart_px = apart_m / (max(one.gsd_m or 0 for one in images) or UNKNOWN_GSD_M)
+        if apart_px >= SEEN_PX:
+            angles = " and ".join(f"{one.off_nadir_deg:.0f}" for one in images)
+            up_to = "up to " * any(one.azimuth_deg is None for one in images)
             text = (
-                f"The views differ ({self.before.off_nadir_deg:.0f} and {self.after.off_nadir_deg:.0f} degrees off nadir): with each storey of "
-                f"{STOREY_M:g} m a roof lies {up_to}{apart * STOREY_M:.1f} m ({apart * STOREY_M / gsd_m:.0f} px) farther apart in both images, "
-                "and other facades are visible."
+                f"The views differ ({angles} degrees off nadir): with each storey of {STOREY_M:g} m a roof lies {up_to}{apart_m:.1f} m "
+                f"({apart_px:.0f} px) farther apart in both images, and other facades are visible."
             )
-            severity: Severity = "caution" if apart * STOREY_M / gsd_m >= FAR_PX else "note"
-            findings.append(
-                Finding("views_differ", severity, text, "Compare high buildings by eye, or choose similar views.")
-            )
+            remedy = "Compare high buildings by eye, or choose similar views."
+            findings.append(Finding("views_differ", "caution" if apart_px >= FAR_PX else "note", text, remedy))
         return findings
 
 
@@ -260,12 +258,12 @@ def describe_plan(path: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def relative_path(name: str, folder: Path) -> str:
-    """A path below a folder as seen from there; other paths whole, addresses as they are."""
-    if is_remote(name):
+    """A path below a folder as seen from there; other paths whole, addresses and "-" as they are."""
+    if name == NONE or is_remote(name):
         return name
-    whole = Path(name).resolve()
-    return whole.relative_to(folder.resolve()).as_posix() if folder.resolve() in whole.parents else str(whole)
+    whole, folder = Path(name).resolve(), folder.resolve()
+    return whole.relative_to(folder).as_posix() if folder in whole.parents else str(whole)
 
 
 def _from(name: str, folder: Path) -> str:
-    return name if is_remote(name) else os.path.normpath(folder / name)
+    return name if name == NONE or is_remote(name) else os.path.normpath(folder / name)

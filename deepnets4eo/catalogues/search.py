@@ -39,17 +39,8 @@ class Item(NamedTuple):
 def read_items(catalogue: str, box: Box, times: Times) -> tuple[list[Item], Counter[str]]:
     """Read the items of a catalogue whose collections meet a box and a time, and count by reason what was not read.
 
-    Parameters
-    ----------
-    catalogue : Address or path of a catalogue, a collection, a list of items, or the root of a STAC API.
-    box : West, south, east, north, degrees.
-    times : First and last time.
-
-    Raises
-    ------
-    InputError
-        The catalogue itself cannot be read, or is none.
-    """
+    catalogue : catalogue, collection, list of items, or root of a STAC API; times : first and last. Errors: InputError where it
+    cannot be read, or is none."""
     if is_web_address(catalogue):
         check_online(f"the catalogue {catalogue}")
     check_exist([catalogue])
@@ -63,12 +54,10 @@ def read_items(catalogue: str, box: Box, times: Times) -> tuple[list[Item], Coun
     if query is None or not is_web_address(base):
         walk.take(content, base, {})
     else:
-        address = urljoin(base, query)
         span = "/".join(f"{when:%Y-%m-%dT%H:%M:%SZ}" for when in times)
         words = {"bbox": ",".join(f"{value:.6f}" for value in box), "datetime": span, "limit": PAGE}
-        start = f"{address}{'&' if '?' in address else '?'}{urlencode(words, safe=',/:')}"
-        walk.seen.add(start)
-        walk.waiting.append((start, content if content.get("type") == "Collection" else {}))
+        start = f"{urljoin(base, query)}{'&' if '?' in query else '?'}{urlencode(words, safe=',/:')}"
+        walk.add(start, content if content.get("type") == "Collection" else {})
     walk.read_all()
     if query is not None and not walk.items and walk.notes:
         raise InputError(f"{catalogue} did not answer its search: {', '.join(walk.notes)}. Check it, and the network.")
@@ -121,9 +110,13 @@ class _Walk:
             except (InputError, ValueError, OSError):
                 self.notes["a link leads outside of the catalogue and was not followed"] += 1
                 continue
-            if target not in self.seen:
-                self.seen.add(target)
-                self.waiting.append((target, collection))
+            self.add(target, collection)
+
+    def add(self, target: str, collection: Mapping[str, Any]) -> None:
+        """Put an address or a path on the list, once."""
+        if target not in self.seen:
+            self.seen.add(target)
+            self.waiting.append((target, collection))
 
 
 def link_target(base: str, href: str, root: str, *, asset: bool = False) -> str:
@@ -136,10 +129,10 @@ def link_target(base: str, href: str, root: str, *, asset: bool = False) -> str:
         if is_web_address(target) or (asset and is_remote(target)):
             return target
         raise InputError(f"it refers to {href}, which is no web address")
-    if is_remote(href):
-        if asset:
-            return href
+    if is_remote(href) and not asset:
         raise InputError(f"it refers to {href}, which is no file")
+    if is_remote(href):
+        return href
     path = (Path(base).parent / href).resolve()
     check_beside(Path(root), path, "Move it there.")
     return str(path)
@@ -150,10 +143,7 @@ def _read_or_reason(address: str) -> tuple[Mapping[str, Any] | None, str]:
     try:
         content, base = read_document(address)
     except InputError as error:
-        return (
-            None,
-            f"a document could not be read ({str(error).partition('could not be read: ')[2].partition('. Check')[0]})",
-        )
+        return None, f"a document could not be read ({error.__cause__})"
     return (None, "a document is no JSON of STAC") if content is None else (content, base)
 
 

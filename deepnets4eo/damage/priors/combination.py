@@ -62,16 +62,13 @@ def combine(
     seen, rest = assessed & known, ~assessed & known & ~buildings["reason"].isin(NO_BUILDINGS).to_numpy()
     probability = buildings["damage_prob"].where(assessed).to_numpy(float, copy=True)
     images, by_prior = logit(np.clip(probability, NEAREST, 1 - NEAREST)), logit(prior)
-    result = {"weight": 0.0, "images_alone": damaged, "with_prior": damaged}
     total, rng = int(assessed.sum()), np.random.default_rng([seed, 64])
-    result |= {"assessed": total, "clear": total}
+    result = {"weight": 0.0, "images_alone": damaged, "with_prior": damaged, "assessed": total, "clear": total}
     if not seen.any():
         alone = _unseen(by_prior[rest], np.ones(DRAWS), LEVEL_SD * rng.standard_normal(DRAWS), rng)
         return probability, result | {"not_assessed": alone}
-    weights, base = (
-        WEIGHTS if weight is None else np.array([weight]),
-        float(logit(np.clip(share, NEAREST, 1 - NEAREST))),
-    )
+    weights = WEIGHTS if weight is None else np.array([weight])
+    base = float(logit(np.clip(share, NEAREST, 1 - NEAREST)))
     free = seen & (buildings["method"] != BY_WATER).to_numpy()
     own, room = images[assessed], np.where(free, _room(images - base), 0.0)[assessed]
     offsets, level = np.nan_to_num(by_prior[assessed]) * room, float(logit(prior[seen].mean()))
@@ -124,10 +121,8 @@ def _draw(
 ) -> tuple[Floats, NDArray[np.intp]]:
     """(D,) shifts, and numbers of the weights, drawn by how well the share of damaged buildings fits the level of the prior."""
     number = rng.choice(len(posterior), len(shifts), p=posterior)
-    shares = (
-        np.array([np.interp(shifts, SHIFTS, _sums(row)) for row in moved])[number, np.arange(len(shifts))]
-        / moved.shape[1]
-    )
+    sums = np.array([np.interp(shifts, SHIFTS, _sums(row)) for row in moved])
+    shares = sums[number, np.arange(len(shifts))] / moved.shape[1]
     apart = (logit(np.clip(shares, NEAREST, 1 - NEAREST)) - level) / LEVEL_SD
     density = (1 - TRUSTED) * ANY_LEVEL + TRUSTED * np.exp(-0.5 * apart**2) / (LEVEL_SD * np.sqrt(2 * np.pi))
     chosen = rng.choice(len(shifts), DRAWS, p=density / density.sum())
@@ -198,10 +193,8 @@ def prior_finding(priors: dict[str, Any]) -> Finding:
         f"{count_of(priors['clear'], 'building')} that the images show clearly."
     )
     if rest:
-        text += (
-            f" Of {count_of(rest['buildings'], 'building')} not assessed, {_text(rest)} are expected to be damaged by the prior and the share of the "
-            "others alone; no image shows it."
-        )
+        number = count_of(rest["buildings"], "building")
+        text += f" Of {number} not assessed, {_text(rest)} are expected to be damaged by the prior and the share of the others alone; no image shows it."
     if assumed := [one["kind"] for one in priors["sources"] if one["curve"]["source"].startswith("Assumption")]:
         text += f" The curve of {', '.join(assumed)} is an assumption."
     remedy = "Look at the sources of its curves in summary.json, and give a curve of your place."

@@ -11,6 +11,7 @@ import numpy as np
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import InputError
+from deepnets4eo.formats.access import check_exist
 from deepnets4eo.inspection.files import Inspection
 from deepnets4eo.rasters.scene import Layer
 
@@ -76,8 +77,7 @@ class ShakeMapGrid:
 
 def _read_xml(path: Path) -> tuple[dict[str, dict[str, str]], dict[str, str], Floats]:
     """Attributes by element, unit by field, and values (nodes, fields). Document types, which have entities, are refused."""
-    if not path.is_file():
-        raise InputError(f"{path} does not exist. Check the path.")
+    check_exist([str(path)])
     if path.stat().st_size > MOST_BYTES:
         raise _refusal(path, f"has {path.stat().st_size:,} bytes, more than {MOST_BYTES:,}")
     elements: dict[str, dict[str, str]] = {}

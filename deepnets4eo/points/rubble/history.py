@@ -104,22 +104,19 @@ def debris_history(
         rows = np.flatnonzero(start == first)
         for later in range(first + 1, last + 1):
             done += 1
-            if (
-                not len(rows)
-                or (result := _compare(heights, (first, later), _subset(outlines, rows), options, event)) is None
-            ):
+            result = _compare(heights, (first, later), outlines, rows, options, event) if len(rows) else None
+            if result is None:
                 continue
             parts.append(result.buildings.assign(row=rows, first=first, later=later))
-            grown = _grown(result.buildings) & (start[rows] == first)
-            start[rows[grown]] = later
+            grown = (result.buildings["roof_height_loss_m"] < -GROWN_M).to_numpy()
+            start[rows[grown & (start[rows] == first)]] = later
             if later == last:
                 maps[first] = result
             if progress is not None:
                 progress(done / pairs)
         if len(rows):
             start[rows[~_ever_seen(parts, rows, first)]] = first + 1
-    table = pd.concat(parts)
-    table = table.drop_duplicates(["row", "later"], keep="last")
+    table = pd.concat(parts).drop_duplicates(["row", "later"], keep="last")
     return _joined(table, maps, outlines, dates)
 
 
@@ -137,33 +134,19 @@ def check_dates(dates: Sequence[str], number: int) -> None:
 
 
 def _compare(
-    heights: Sequence[HeightSource],
-    pair: tuple[int, int],
-    outlines: Footprints,
-    options: RubbleOptions,
-    event: EventInfo,
-) -> RubbleMap | None:
-    """The map of a pair of dates; None where some buildings alone are compared, and none of them has heights."""
+    heights: Sequence[HeightSource], pair: tuple[int, int], outlines: Footprints, rows: NDArray[np.int64],
+    options: RubbleOptions, event: EventInfo,
+) -> RubbleMap | None:  # fmt: skip
+    """The map of some buildings at a pair of dates; None where they are not those of the first date, and none of them has heights."""
+    attributes = None if outlines.attributes is None else outlines.attributes.iloc[rows].reset_index(drop=True)
+    frame = outlines.frame.iloc[rows].reset_index(drop=True)
+    compared = replace(outlines, frame=frame, attributes=attributes, pixels=None)
     try:
-        return debris_volumes(heights[pair[1]], outlines, heights[pair[0]], options, event=event)
+        return debris_volumes(heights[pair[1]], compared, heights[pair[0]], options, event=event)
     except (GridError, NoHeightsError):
         if pair[0] == 0:
             raise
         return None
-
-
-def _subset(outlines: Footprints, rows: NDArray[np.int64]) -> Footprints:
-    attributes = None if outlines.attributes is None else outlines.attributes.iloc[rows].reset_index(drop=True)
-    return replace(outlines, frame=outlines.frame.iloc[rows].reset_index(drop=True), attributes=attributes, pixels=None)
-
-
-def _height_m(table: pd.DataFrame) -> pd.Series[float]:
-    """(N,) mean heights above the terrain at the later date."""
-    return table["height_pre_m"] - table["roof_height_loss_m"]
-
-
-def _grown(table: pd.DataFrame) -> NDArray[np.bool_]:
-    return (-table["roof_height_loss_m"] > GROWN_M).to_numpy()
 
 
 def _ever_seen(parts: list[Any], rows: NDArray[np.int64], first: int) -> NDArray[np.bool_]:
@@ -176,8 +159,7 @@ def _joined(table: pd.DataFrame, maps: dict[int, RubbleMap], outlines: Footprint
     """The map of the last date with the history of all."""
     history = _history(table, outlines.frame["id"].to_numpy(), dates)
     lost = history[history["state"].isin(LOST)].drop_duplicates("id").set_index("id")["date"]
-    whole = maps[0]
-    buildings = whole.buildings.copy()
+    buildings = maps[0].buildings.copy()
     final = table[table["later"] == len(dates) - 1].set_index("row")
     for name in final.columns.intersection(buildings.columns):
         buildings.loc[final.index, name] = final[name]
@@ -185,15 +167,19 @@ def _joined(table: pd.DataFrame, maps: dict[int, RubbleMap], outlines: Footprint
     own = final["first"].reindex(range(len(buildings)))
     patches = [part.rubble[part.rubble["id"].isin(buildings["id"][own == first])] for first, part in maps.items()]
     return replace(
-        whole, buildings=buildings, rubble=pd.concat(patches, ignore_index=True), history=history,
-        inputs=whole.inputs | {"dates": ", ".join(dates)},
+        maps[0], buildings=buildings, rubble=pd.concat(patches, ignore_index=True), history=history,
+        inputs=maps[0].inputs | {"dates": ", ".join(dates)},
     )  # fmt: skip
 
 
 def _history(table: pd.DataFrame, ids: NDArray[Any], dates: Sequence[str]) -> pd.DataFrame:
     """One row a building and date, in their orders; the date that others are compared with has a height and a volume alone."""
     names = np.array(dates, object)
-    later = table.assign(height_m=_height_m(table), compared_with=names[table["first"]], at=table["later"])
+    later = table.assign(
+        height_m=table["height_pre_m"] - table["roof_height_loss_m"],
+        compared_with=names[table["first"]],
+        at=table["later"],
+    )
     starts = table.sort_values("later").drop_duplicates(["row", "first"])
     starts = starts[["row", "area_m2"]].assign(at=starts["first"], height_m=starts["height_pre_m"])
     every = pd.concat([later[later["height_m"].notna()], starts[starts["height_m"].notna()]])
@@ -239,18 +225,13 @@ def write_history_page(rubble: RubbleMap, path: Path) -> Path:
 
 
 def _sums(history: pd.DataFrame) -> str:
-    """A table of the number of buildings by state, and of volumes, by date."""
-    heads = ["date", "volume, m³", "lost, m³", "debris, m³", *STATES]
-    rows = [
-        [escape(str(day)), *(f"{of_date[name].sum():,.0f}" for name in ("volume_m3", "lost_m3", "debris_m3"))]
-        + [str(int((of_date["state"] == state).sum())) for state in STATES]
-        for day, of_date in history.groupby("date", sort=False)
-    ]  # fmt: skip
-    lines = [
-        "".join(f"<th>{head}</th>" for head in heads),
-        *("".join(f"<td>{cell}</td>" for cell in row) for row in rows),
-    ]
-    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+    """A table of volumes, and of the number of buildings by state, by date."""
+    volumes = history.groupby("date", sort=False)[["volume_m3", "lost_m3", "debris_m3"]].sum()
+    states = pd.crosstab(history["date"], history["state"]).reindex(volumes.index, fill_value=0)
+    table = volumes.join(states.reindex(columns=list(STATES), fill_value=0)).reset_index()
+    return table.rename(columns=lambda name: name.replace("_m3", ", m³")).to_html(
+        index=False, border=0, float_format="{:,.0f}".format
+    )
 
 
 def _card(building: pd.Series[Any], dates: pd.DataFrame) -> str:
@@ -260,23 +241,20 @@ def _card(building: pd.Series[Any], dates: pd.DataFrame) -> str:
         f"lost {building['lost_m3']:,.0f} m³ ({building['lost_low_m3']:,.0f} to {building['lost_high_m3']:,.0f}), "
         f"debris {building['debris_m3']:,.0f} m³"
     )  # fmt: skip
-    top = max(float(dates["height_m"].max()), 1.0) if dates["height_m"].notna().any() else 1.0
-    x = MARGIN + np.linspace(0, WIDTH - 2 * MARGIN, len(dates))
-    y = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * dates["height_m"].clip(lower=0).to_numpy(float) / top
+    heights = dates["height_m"].to_numpy(float)
+    x = np.linspace(MARGIN, WIDTH - MARGIN, len(dates))
+    y = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * heights.clip(min=0) / np.fmax.reduce(heights, initial=1.0)
     known = np.isfinite(y)
     line = " ".join(f"{right:.1f},{down:.1f}" for right, down in zip(x[known], y[known], strict=True))
-    marks = [
-        f'<text x="{right:.1f}" y="{HEIGHT - 4}">{escape(str(day))}</text>'
-        for right, day in zip(x, dates["date"], strict=True)
-    ]
-    for row in np.flatnonzero(known):
-        colour = STATE_COLOURS.get(dates["state"].iloc[row], (22, 32, 44))
-        marks.append(f'<circle cx="{x[row]:.1f}" cy="{y[row]:.1f}" r="5" fill="rgb{colour}"/>')
-        marks.append(
-            f'<text x="{x[row]:.1f}" y="{y[row] - 8:.1f}">{round(dates["height_m"].iloc[row], 1) + 0:.1f} m</text>'
-        )
+    marks = ""
+    for right, down, day, state, height in zip(x, y, dates["date"], dates["state"], heights, strict=True):
+        marks += f'<text x="{right:.1f}" y="{HEIGHT - 4}">{escape(str(day))}</text>'
+        if np.isfinite(height):
+            colour = STATE_COLOURS.get(state, (22, 32, 44))
+            marks += f'<circle cx="{right:.1f}" cy="{down:.1f}" r="5" fill="rgb{colour}"/>'
+            marks += f'<text x="{right:.1f}" y="{down - 8:.1f}">{round(height, 1) + 0:.1f} m</text>'
     return (
         f"<article><h2>{escape(str(building['id']))}: {escape(str(building['state']))}, {escape(loss)}</h2>"
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Height by date"><polyline points="{line}"/>{"".join(marks)}</svg>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Height by date"><polyline points="{line}"/>{marks}</svg>'
         f"<p>{text}</p></article>"
     )
