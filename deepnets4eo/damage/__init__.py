@@ -22,6 +22,7 @@ _HOMES = {
     "Footprints": "deepnets4eo.footprints.read",
     "read_footprints": "deepnets4eo.footprints.read",
     "footprint_findings": "deepnets4eo.footprints.read",
+    "open_priors": "deepnets4eo.damage.priors.reading",
     "register": "deepnets4eo.registration",
     "Registration": "deepnets4eo.registration",
     "align_footprints": "deepnets4eo.footprints.alignment",
