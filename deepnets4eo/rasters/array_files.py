@@ -239,7 +239,9 @@ def _average(
 
 def transposed_sources(sources: Mapping[str, Source], labels: str) -> dict[str, ArrayFileSource]:
     """The arrays of files whose axes must be read in another order to fit `labels`; GridError where none fits."""
-    arrays = {name: source for name, source in sources.items() if isinstance(source, ArrayFileSource)}
+    arrays = {
+        name: source for name, source in sources.items() if type(source) is ArrayFileSource
+    }  # tiles of TESSERA have one order
     if not any(_is_plain(source.grid) for source in arrays.values()):
         return {}
     leader = _leader(sources, labels)

@@ -21,7 +21,7 @@ from deepnets4eo.change.series.job import rank_series
 from deepnets4eo.change.series.likeness import vector_at
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.cli.main import main
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.inspection import inspect
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.run import load_run
@@ -103,6 +103,12 @@ def test_tessera_is_numbers_times_scales_on_the_grid_of_its_land_mask(tmp_path: 
     assert layer.grid.crs is not None
     np.testing.assert_array_equal(layer.on(layer.grid[4:9, 5:12]).read()[0], data[:, 4:9, 5:12])
     assert inspect(str(tile)).kind == "embeddings"
+    (tmp_path / "global_0.1_degree_tiff_all" / "grid_0.15_52.05.tiff").unlink()
+    np.save(tmp_path / "labels.npy", np.zeros((20, 12), np.uint8))
+    with pytest.raises(
+        GridError, match="their pixels cannot be matched"
+    ):  # and never read in another order, without scales
+        Scene.open(image=tile, labels=tmp_path / "labels.npy")
 
 
 def test_scales_of_another_tile_are_refused(tmp_path: Path) -> None:

@@ -65,27 +65,28 @@ def write_likeness(
     progress: Callable[[float], None] | None = None,
 ) -> list[float]:
     """Write the cosine with the example, −1 to 1, one band a date, NaN without data; returns the share of each date above `ALIKE`."""
-    layer = Layer.open(example)
+    layer, names = Layer.open(example), [day.isoformat() for day in series.dates]
     check_one_space([*series.first_layers, layer])
     if layer.count != len(series.band_names):
         raise InputError(
             f"{layer.source} has {layer.count} bands, what is searched {len(series.band_names)}. Give rasters of the same bands."
         )
-    wanted, names = vector_at(layer, point), [day.isoformat() for day in series.dates]
+    wanted, windows = vector_at(layer, point), blocks(series.shape, READ_PX)
     tags = {"LIKE": f"{point[0]!r},{point[1]!r} of {layer.source}"}
     tags |= {"SYNTHETIC": "yes"} if series.synthetic or layer.synthetic else {}
-    windows, alike, known = blocks(series.shape, READ_PX), np.zeros(len(names)), np.zeros(len(names))
+    alike, known = np.zeros((2, len(names)))
     with CogWriter(
         path, series.grid, count=len(names), dtype="float32", nodata=math.nan, tags=tags,
         band_names=names if len(names) > 1 else ["cosine"],
     ) as writer:  # fmt: skip
-        for number, window in enumerate(windows):
+        for number, window in enumerate(windows, start=1):
             bands = np.full((len(names), window.height, window.width), np.nan, np.float32)
             for index, cosine in enumerate(bands):
                 image, valid = series.read(index, window)
                 cosine[valid] = wanted @ unit_vectors(image[:, valid])
-                alike[index], known[index] = alike[index] + (cosine > ALIKE).sum(), known[index] + valid.sum()
+            alike += (bands > ALIKE).sum(axis=(1, 2))
+            known += np.isfinite(bands).sum(axis=(1, 2))
             writer.write(window, bands)
             if progress is not None:
-                progress((number + 1) / len(windows))
+                progress(number / len(windows))
     return [float(share) for share in alike / np.maximum(known, 1)]

@@ -144,9 +144,8 @@ def read_damage_map(
     """
     import geopandas as gpd
 
-    path = Path(source)
-    folder = (path / TABLE).is_file()
-    table = _rows(path / TABLE if folder else path, source)
+    folder = (Path(source) / TABLE).is_file()
+    table = _rows(str(Path(source) / TABLE if folder else source))
     columns = ", ".join(str(column) for column in table.columns if column != table.geometry.name)
     tool = next((one for one in TOOLS if set(one.known_by) <= set(table.columns)), None)
     if grade is not None:
@@ -168,23 +167,23 @@ def read_damage_map(
     ids = table.get(id or tool.id, table.index + 1).astype(str)
     rows = {"id": ids, "damage": grades.map(dict(enumerate(words))), "grade": grades, "value": values}
     known = gpd.GeoDataFrame(rows, geometry=table.geometry.make_valid(), crs=table.crs)
-    synthetic = folder and bool(read_json(path / MANIFEST).get("synthetic"))
+    synthetic = folder and bool(read_json(Path(source) / MANIFEST).get("synthetic"))
     return OneMap(tool, str(source), known, words == TWO, synthetic)
 
 
-def _rows(path: Path, source: str | Path) -> gpd.GeoDataFrame:
+def _rows(source: str) -> gpd.GeoDataFrame:
     """The rows of a file that have a geometry; SKAI's CSV has points in degrees."""
     import geopandas as gpd
     import pandas as pd
 
     table = None
-    if path.suffix.lower() == ".csv" and path.is_file():
+    if source.lower().endswith(".csv") and Path(source).is_file():
         with suppress(ValueError, KeyError):  # no such table: read as other files are
-            cells = pd.read_csv(path)
+            cells = pd.read_csv(source)
             table = gpd.GeoDataFrame(
                 cells, geometry=gpd.points_from_xy(cells["longitude"], cells["latitude"]), crs=4326
             )
-    table = read_table(path if path.name == TABLE else source) if table is None else table
+    table = read_table(source) if table is None else table
     table = table[~(table.geometry.isna() | table.geometry.is_empty)].reset_index(drop=True)
     if table.empty:
         raise InputError(f"{source} has no building with a geometry. Check that it was written to its end.")
