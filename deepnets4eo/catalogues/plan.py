@@ -42,7 +42,7 @@ HEAD = "# A plan for `deepnets4eo damage {} --out DIR`. Change what is wrong; pa
 LOOKS = {
     "before": ("tab:blue", "--", 2.5),
     "after": ("tab:orange", "-", 2.5),
-    "": ("0.5", ":", 1.0),
+    "": ("0.5", ":", 1),
     "box": ("black", "-", 1.5),
 }
 

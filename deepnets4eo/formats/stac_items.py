@@ -84,7 +84,8 @@ def read_document(source: str) -> tuple[Mapping[str, Any] | None, str]:
                     raise TimeoutError(f"it had not come to an end after {MOST_S} seconds")
         content = json.loads(b"".join(pieces)) if size <= MOST_BYTES else None
     except (urllib.error.URLError, HTTPException, OSError) as error:
-        raise InputError(f"{source} could not be read: {error}. Check the address and the network.") from error
+        what = "address and the network" if is_web_address(source) else "file"
+        raise InputError(f"{source} could not be read: {error}. Check the {what}.") from error
     except (ValueError, RecursionError):
         return None, base
     return content if isinstance(content, dict) else None, base

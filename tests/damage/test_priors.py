@@ -135,7 +135,7 @@ def test_a_curve_is_lognormal_and_the_card_has_a_source_for_each(tmp_path, damag
         ("wnd:mph={}", 40, "Did you mean 'wind'"),
         ("wind:ft={}", 40, "is in ft; expected one of m/s, mph, kt, km/h"),
         ("wind:m/s={}", 190, "expected 0 to 150"),
-        ("shakemap:mmi={}", 40, "is 40 to 40 mmi at the buildings; expected 0 to 12"),
+        ("shakemap:mmi={}", 40, "is 40 to 40 mmi; expected 0 to 12"),
         ("flood:m={}", -3, "expected 0 to 60"),
         ("wind:mph", 40, "expected KIND=FILE"),
     ],

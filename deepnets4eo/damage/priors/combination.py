@@ -54,10 +54,9 @@ def combine(
 ) -> tuple[Floats, dict[str, Any]]:
     """Combine the decision of the images with prior probabilities (N,), NaN where not known.
 
-    damaged : `expected` and `interval_95` of the damaged buildings by the images; share : that their probabilities rest on;
-    weight : of the prior's pattern, where it is known; by default 0 to 0.5 alike beforehand. Returns the probabilities (N,), NaN
-    where not assessed, and for the summary the weight here, the numbers of `images_alone`, `with_prior` and `not_assessed` (None
-    without any), how many are assessed, and how many of them are so `clear` that the prior cannot change them."""
+    damaged : `expected` and `interval_95` by the images; share : that their probabilities rest on; weight : of the prior's pattern,
+    by default 0 to 0.5 alike. Returns the probabilities (N,), NaN where not assessed, and for the summary the weight, the numbers
+    of `images_alone`, `with_prior` and `not_assessed` (None without any), and how many are `assessed` and stay as they are, `clear`."""
     assessed, known = (buildings["status"] == ASSESSED).to_numpy(), np.isfinite(prior)
     seen, rest = assessed & known, ~assessed & known & ~buildings["reason"].isin(NO_BUILDINGS).to_numpy()
     probability = buildings["damage_prob"].where(assessed).to_numpy(float, copy=True)
@@ -161,8 +160,7 @@ def _row(drawn: Floats) -> dict[str, Any]:
 
 
 def add_priors(damage_map: DamageMapContent, layers: Sequence[PriorLayer]) -> dict[str, Any]:
-    """Give the buildings of a map the columns of priors, and return what `combine` does, with their sources. Several priors count as one,
-    by the mean of their log-odds where they are known."""
+    """Give a map's buildings the columns of priors, which count as one by their mean log-odds; what `combine` returns, with sources."""
     buildings, seed = damage_map.buildings, int(damage_map.parameters.get("seed") or 0)
     outlines, workers = buildings.geometry.to_numpy(), int(damage_map.parameters.get("workers", 2))
     table = np.array([logit(one.curve.probability(one.measure(outlines, workers))) for one in layers])

@@ -82,7 +82,7 @@ class PriorLayer:
         """Refuse intensities (K,) in the unit of the curve unless any, or all, are possible. Errors: InputError."""
         if len(values) and not enough((values >= 0) & (values <= MOST[self.unit])):
             raise InputError(
-                f"the prior {self.kind} ({self.source}) is {values.min():.3g} to {values.max():.3g} {self.unit} at the buildings; "
+                f"the prior {self.kind} ({self.source}) is {values.min():.3g} to {values.max():.3g} {self.unit}; "
                 f"expected 0 to {MOST[self.unit]:g}. State the unit, as in --prior {self.kind}:UNIT=FILE, or its nodata value."
             )
 

@@ -212,7 +212,7 @@ def write_history_page(rubble: RubbleMap, path: Path) -> Path:
     order = rubble.buildings["lost_m3"].fillna(-1).sort_values(ascending=False, kind="stable").index[:MOST_SHOWN]
     of_building = dict(list(history.groupby("id", sort=False)))
     cards = [_card(rubble.buildings.loc[row], of_building[rubble.buildings.loc[row, "id"]]) for row in order]
-    rest = "" if len(order) == len(rubble.buildings) else f"; the {len(order)} that lost most are below"
+    rest = f"; the {len(order)} that lost most are below" * (len(order) < len(rubble.buildings))
     about = f"{count_of(len(rubble.buildings), 'building')}{rest}. Heights are means above the terrain; volumes have 95 % intervals."
     parts = {
         "TITLE": escape(f"{'SYNTHETIC ' if rubble.synthetic else ''}{rubble.title}: buildings by date"),
