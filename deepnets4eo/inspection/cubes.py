@@ -185,16 +185,17 @@ def describe_arrays(facts: dict[str, Any], problems: list[str], reference: Array
 def describe_cube(facts: dict[str, Any], problems: list[str], layer: Layer) -> None:
     """Add wavelengths, range and missing values of a cube, and what is wrong with its bands."""
     wavelengths = layer.wavelengths_nm
-    if (card := EmbeddingCard.likely(layer.count, layer.dtype.name)) is not None:
-        problems.append(
-            f"it may be {card.title}, whose bands lost their names. If so, name the card: {layer.source}#{card.name}."
-        )
     facts["bands"] = f"{layer.bands[0]}–{layer.bands[-1]}"
     if wavelengths is None:
         facts["wavelengths"] = "not listed in the file"
     else:
         facts["wavelengths"] = f"{np.nanmin(wavelengths):.0f}–{np.nanmax(wavelengths):.0f} nm"
     if (statistics := _describe_range(facts, problems, layer)) is None:
+        return
+    if (card := EmbeddingCard.likely(layer.count, layer.dtype.name)) is not None:
+        problems.append(
+            f"it may be {card.title}, whose bands lost their names. If so, name the card: {layer.source}#{card.name}."
+        )
         return
     _report_bad_bands(problems, bad_bands(layer, statistics))
     _report_missing(problems, layer, statistics)

@@ -103,7 +103,7 @@ def test_four_grades_are_read_in_the_words_of_others(tmp_path: Path, columns, ho
     read = read_damage_map(written(tmp_path / "a.gpkg", **repeated), **how)
     assert (read.tool.name, read.two) == (tool, False)
     assert read.table["grade"][:4].tolist() == [0, 1, 2, 3]
-    assert read.levels(two=True)[:4].tolist() == [0, 0, 1, 1]
+    assert read.table["damaged"][:4].tolist() == [0, 0, 1, 1]
 
 
 def test_skai_has_a_score_and_numbers_have_a_threshold(tmp_path: Path) -> None:

@@ -71,18 +71,14 @@ TOOLS = (
 
 @dataclass(frozen=True)
 class OneMap:
-    """A damage map of any tool; `table`: id, damage (words), grade (0–3, or 0 and 1 where `two`; NaN for none), value (0–1), geometry."""
+    """A damage map of any tool; `table`: id, damage (words), value (0–1), grade (0–3, or as `damaged` where `two`), damaged (0, 1; NaN for no
+    grade), geometry."""
 
     tool: Tool
     source: str
     table: gpd.GeoDataFrame
     two: bool
     synthetic: bool
-
-    def levels(self, *, two: bool) -> pd.Series:
-        """Grades, or 0 and 1 for intact and damaged."""
-        grade = self.table["grade"]
-        return (grade >= MAJOR).astype(float).where(grade.notna()) if two and not self.two else grade
 
 
 @dataclass(frozen=True)
@@ -94,7 +90,7 @@ class MapComparison:
     first, second : OneMap
     table : geopandas.GeoDataFrame
         One row a building of either, those that differ most first: `id_a`, `id_b`, `damage_a`, `damage_b` (own grades), `value_a`, `value_b`
-        (probability of damage, else grade, 0–1), `level_a`, `level_b` (index in `classes`), `match` ("both", "a", "b"), `agree`, `difference`,
+        (probability of damage, else grade, 0–1), `damaged_a`, `damaged_b` (0, 1), `level_a`, `level_b` (index in `classes`), `match` ("both", "a", "b"), `agree`, `difference`,
         and `x`, `y` of a point inside (longitude and latitude, where there is a CRS).
     classes : four grades, or intact and damaged where one map has no more
     matrix : buildings with a grade in both, the first map in rows
@@ -111,15 +107,10 @@ class MapComparison:
     matched_by: str
 
     @property
-    def least(self) -> int:
-        """The first of the classes that is damaged."""
-        return 1 if self.classes == TWO else MAJOR
-
-    @property
     def shares(self) -> tuple[float, float]:
         """The share of damaged buildings in each map, of those that have a grade in both."""
-        counts = self.matrix.matrix / self.matrix.total
-        return float(counts[self.least :].sum()), float(counts[:, self.least :].sum())
+        known = self.table[self.table["agree"].notna()]
+        return float(known["damaged_a"].mean()), float(known["damaged_b"].mean())
 
     def headline(self) -> str:
         """Agreement and both shares in one line."""
@@ -165,7 +156,14 @@ def read_damage_map(
     if tool.probability:
         values = table[tool.probability].astype(float).where(grades.notna()).fillna(values)
     ids = table.get(id or tool.id, table.index + 1).astype(str)
-    rows = {"id": ids, "damage": grades.map(dict(enumerate(words))), "grade": grades, "value": values}
+    damaged = grades if words == TWO else (grades >= MAJOR).astype(float).where(grades.notna())
+    rows = {
+        "id": ids,
+        "damage": grades.map(dict(enumerate(words))),
+        "value": values,
+        "grade": grades,
+        "damaged": damaged,
+    }
     known = gpd.GeoDataFrame(rows, geometry=table.geometry.make_valid(), crs=table.crs)
     synthetic = folder and bool(read_json(Path(source) / MANIFEST).get("synthetic"))
     return OneMap(tool, str(source), known, words == TWO, synthetic)
@@ -196,7 +194,7 @@ def compare_maps(first: OneMap, second: OneMap) -> MapComparison:
     Raises InputError where only one has a CRS, and where no building has a grade in both.
     """
     two = first.two or second.two
-    ours, theirs = (one.table.assign(level=one.levels(two=two)) for one in (first, second))
+    ours, theirs = (one.table.assign(level=one.table["damaged" if two else "grade"]) for one in (first, second))
     if (ours.crs is None) != (theirs.crs is None):
         raise InputError(f"only one of {first.source} and {second.source} has a CRS. Give the other one its own.")
     theirs = theirs if ours.crs is None else theirs.to_crs(ours.crs)
@@ -218,7 +216,7 @@ def compare_maps(first: OneMap, second: OneMap) -> MapComparison:
     table = table.set_geometry(table["geometry_a"].fillna(table["geometry_b"]).rename("geometry"), crs=ours.crs)
     points = table.geometry.representative_point()
     points = points if points.crs is None else points.to_crs(4326)
-    names = [f"{name}_{side}" for name in ("id", "damage", "value", "level") for side in "ab"]
+    names = [f"{name}_{side}" for name in ("id", "damage", "value", "damaged", "level") for side in "ab"]
     table = table.assign(x=points.x.round(6), y=points.y.round(6))
     table = table.sort_values(["agree", "difference"], ascending=[True, False], kind="stable", ignore_index=True)
     table = table[[*names, "match", "agree", "difference", "x", "y", "geometry"]]

@@ -57,7 +57,7 @@ def summary_of(comparison: MapComparison) -> dict[str, Any]:
     for side, one, share in zip("ab", (comparison.first, comparison.second), comparison.shares, strict=True):
         summary[side] = {
             "file": Path(one.source).name, "tool": one.tool.name, "damaged_means": one.tool.meaning, "outlines": len(one.table),
-            "graded": one.table["grade"].count(), "damaged": int(one.levels(two=True).sum()), "damaged_share_of_compared": share,
+            "graded": one.table["grade"].count(), "damaged": int(one.table["damaged"].sum()), "damaged_share_of_compared": share,
         }  # fmt: skip
     values: dict[str, Any] = plain(summary)
     return values
@@ -117,10 +117,9 @@ def _map(comparison: MapComparison) -> str:
     span = np.maximum(xy.max(axis=0), 1e-9)
     scale = ((WIDTH, HEIGHT) / span).min()
     xy, (width, height) = xy * scale + MARGIN, span * scale + 2 * MARGIN
-    damaged = [(table[f"level_{side}"] >= comparison.least).to_numpy() for side in "ab"]
     dots, keys = "", ""
     for (a, b), (text, color) in KINDS.items():
-        chosen = xy[(damaged[0] == a) & (damaged[1] == b)]
+        chosen = xy[((table["damaged_a"] == a) & (table["damaged_b"] == b)).to_numpy()]
         dots += f'<path stroke="{color}" d="{"".join(f"M{x:.1f} {y:.1f}h0" for x, y in chosen)}"/>'
         keys += f'<span><i style="background:{color}"></i>{text}: {len(chosen):,}</span>'
     label = "Where both maps agree and differ"
