@@ -123,6 +123,9 @@ def test_a_table_of_skai_is_points_in_degrees_and_words_have_no_threshold(ours: 
     pd.DataFrame(cells | {"damaged": TRUTH > 1}).to_csv(path, index=False)
     comparison = compare_maps(read_damage_map(ours), read_damage_map(path))
     assert (comparison.matrix.kappa, comparison.matrix.total, comparison.matched_by) == (1, COUNT - 2, "overlap")
+    cells["geometry"] = [shape.wkt for shape in outlines()]  # as in Open Buildings, which are more than points
+    pd.DataFrame(cells | {"damaged": TRUTH > 1}).to_csv(tmp_path / "outlines.csv", index=False)
+    assert set(read_damage_map(tmp_path / "outlines.csv").table.geom_type) == {"Polygon"}
     with pytest.raises(InputError, match="column 'plus_code', holds no numbers"):
         read_damage_map(path, grade="plus_code", above=0.5)
 

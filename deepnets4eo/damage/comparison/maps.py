@@ -20,6 +20,7 @@ from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.footprints.files import read_table
+from deepnets4eo.formats.vectors import WKT_NAMES
 from deepnets4eo.metrics.accuracy import Interval, bootstrap
 from deepnets4eo.metrics.confusion import ConfusionMatrix
 
@@ -90,8 +91,8 @@ class MapComparison:
     first, second : OneMap
     table : geopandas.GeoDataFrame
         One row a building of either, those that differ most first: `id_a`, `id_b`, `damage_a`, `damage_b` (own grades), `value_a`, `value_b`
-        (probability of damage, else grade, 0–1), `damaged_a`, `damaged_b` (0, 1), `level_a`, `level_b` (index in `classes`), `match` ("both", "a", "b"), `agree`, `difference`,
-        and `x`, `y` of a point inside (longitude and latitude, where there is a CRS).
+        (probability of damage, else grade, 0–1), `damaged_a`, `damaged_b` (0, 1), `level_a`, `level_b` (index in `classes`), `match`
+        ("both", "a", "b"), `agree`, `difference`, and `x`, `y` of a point inside (longitude and latitude, where there is a CRS).
     classes : four grades, or intact and damaged where one map has no more
     matrix : buildings with a grade in both, the first map in rows
     intervals : "kappa" and "overall_accuracy" with 95 % intervals from blocks of neighbours; empty for fewer than two blocks
@@ -157,13 +158,8 @@ def read_damage_map(
         values = table[tool.probability].astype(float).where(grades.notna()).fillna(values)
     ids = table.get(id or tool.id, table.index + 1).astype(str)
     damaged = grades if words == TWO else (grades >= MAJOR).astype(float).where(grades.notna())
-    rows = {
-        "id": ids,
-        "damage": grades.map(dict(enumerate(words))),
-        "value": values,
-        "grade": grades,
-        "damaged": damaged,
-    }
+    named = grades.map(dict(enumerate(words)))
+    rows = {"id": ids, "damage": named, "value": values, "grade": grades, "damaged": damaged}
     known = gpd.GeoDataFrame(rows, geometry=table.geometry.make_valid(), crs=table.crs)
     synthetic = folder and bool(read_json(Path(source) / MANIFEST).get("synthetic"))
     return OneMap(tool, str(source), known, words == TWO, synthetic)
@@ -178,9 +174,9 @@ def _rows(source: str) -> gpd.GeoDataFrame:
     if source.lower().endswith(".csv") and Path(source).is_file():
         with suppress(ValueError, KeyError):  # no such table: read as other files are
             cells = pd.read_csv(source)
-            table = gpd.GeoDataFrame(
-                cells, geometry=gpd.points_from_xy(cells["longitude"], cells["latitude"]), crs=4326
-            )
+            points = gpd.points_from_xy(cells["longitude"], cells["latitude"])
+            if not {str(name).lower() for name in cells} & {*WKT_NAMES}:  # whose outlines say more than points
+                table = gpd.GeoDataFrame(cells, geometry=points, crs=4326)
     table = read_table(source) if table is None else table
     table = table[~(table.geometry.isna() | table.geometry.is_empty)].reset_index(drop=True)
     if table.empty:
