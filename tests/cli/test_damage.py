@@ -297,17 +297,6 @@ def test_a_wrong_path_is_noticed_before_anything_large_is_loaded(place: Path, tm
     assert done.stderr.strip() == "Error: nowhere.gpkg does not exist. Check the path."
 
 
-def test_a_dry_run_loads_no_network(place: Path, tmp_path: Path) -> None:
-    paths = [str(place / name) for name in ("pre.tif", "post.tif", "footprints.gpkg")]
-    command = ["damage", *paths, "--out", str(tmp_path / "out"), "--dry-run"]
-    code = (
-        f"import sys; from deepnets4eo.cli.main import main; status = main({command!r}); "
-        "print(status, sorted(set(sys.modules) & {'torch', 'scipy.stats', 'sklearn', 'matplotlib', 'numba'}))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "0 []"
-
-
 def refused(capsys: pytest.CaptureFixture[str], status: int, *words: str) -> None:
     error = capsys.readouterr().err
     assert status in {1, 2}, error

@@ -56,13 +56,19 @@ def job(city: City, *, pre: bool = True, **keys: object) -> DamageMap:
     return assess(before if pre else None, after, city.footprints(), settings=Settings(**({"workers": 1} | keys)))
 
 
+@pytest.fixture(scope="module")
+def weight_free(city: City) -> DamageMap:
+    """The map that no network had a part in."""
+    return job(city, damaged_share=0.5, network=False)
+
+
 def odds(buildings: pd.DataFrame) -> np.ndarray:
     return logit(np.clip(buildings["damage_prob"].to_numpy(float), 1e-4, 1 - 1e-4))
 
 
-def test_both_heads_decide_with_their_skill_and_no_network_is_the_weight_free_way(city, run, ship_run):
+def test_both_heads_decide_with_their_skill_and_no_network_is_the_weight_free_way(city, run, ship_run, weight_free):
     ship_run(run)
-    found, alone = job(city, damaged_share=0.5), job(city, damaged_share=0.5, network=False)
+    found, alone = job(city, damaged_share=0.5), weight_free
     frame = found.buildings
     assert not set(NET) & set(alone.buildings.columns)
     model = DamageModel.load("damage-evidence")
@@ -82,15 +88,12 @@ def test_both_heads_decide_with_their_skill_and_no_network_is_the_weight_free_wa
     assert (alone.parameters["network"], alone.parameters["network_weight"]) == (False, 0.0)
 
 
-def test_the_network_in_the_box_has_the_weight_that_is_given(city, run, ship_run):
+def test_the_network_in_the_box_has_the_weight_that_is_given(city, run, ship_run, weight_free):
     ship_run(run)
-    half, none, without = (
-        job(city, damaged_share=0.5, **given)
-        for given in ({"network_weight": 0.2}, {"network_weight": 0.0}, {"network": False})
-    )
+    half, none = (job(city, damaged_share=0.5, network_weight=weight) for weight in (0.2, 0.0))
     assert half.parameters["network_weight"] == pytest.approx(0.2 * 0.6)
-    np.testing.assert_array_equal(none.buildings["damage_prob"], without.buildings["damage_prob"])
-    assert none.buildings["damage_set"].tolist() == without.buildings["damage_set"].tolist()
+    np.testing.assert_array_equal(none.buildings["damage_prob"], weight_free.buildings["damage_prob"])
+    assert none.buildings["damage_set"].tolist() == weight_free.buildings["damage_set"].tolist()
 
 
 def test_without_a_pre_image_the_head_of_post_alone_decides(city, run, ship_run):

@@ -86,8 +86,8 @@ def test_who_knows_that_footprints_lie_well_need_not_have_them_aligned(pre: Laye
     assert found.buildings["status"].eq("assessed").any()
 
 
-def test_a_post_image_of_another_place_leaves_nothing_assessed(pre: Layer) -> None:
-    found = assess(pre, layer(photo(after=True, seed=5)), outlines())
+def test_a_post_image_of_another_place_leaves_nothing_assessed(post: Layer) -> None:
+    found = assess(layer(photo(after=False, seed=5)), post, outlines(seed=5))
     assert set(found.buildings["status"]) == {"not_assessed"}
     assert "Neither could the images be registered" in found.findings[0].message
 

@@ -170,7 +170,7 @@ def test_a_building_costs_less_than_five_kilobytes_however_many_lie_on_the_image
         tracemalloc.stop()
         return found
 
-    few, many = 300, 1100  # both hold more pixels than are measured at the same time
+    few, many = 200, 600  # both hold more pixels than are measured at the same time
     assert (peak(many) - peak(few)) / (many - few) < 5000
 
 
