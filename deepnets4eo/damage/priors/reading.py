@@ -106,9 +106,26 @@ def parse_priors(texts: Iterable[str]) -> list[tuple[str, str | None, str]]:
 
 
 def open_priors(texts: Sequence[str], post: Layer, curves: str | Path | None = None) -> list[PriorLayer]:
-    """Open the files of KIND[:UNIT]=FILE on the grid of the post image, with the curves of the toolbox or of the user's file.
+    """Open the files of priors on the grid of the post image.
 
-    Errors: InputError for words, units or curves that are not known; GridError for another site."""
+    Parameters
+    ----------
+    texts : each KIND[:UNIT]=FILE, as `damage --prior` takes them
+    post : the image after the event
+    curves : a YAML file of own curves; None: those of the toolbox
+
+    Returns
+    -------
+    list[PriorLayer]
+        One layer for each text, with its unit and its curve.
+
+    Raises
+    ------
+    InputError
+        For words, units or curves that are not known.
+    GridError
+        For files of another site.
+    """
     own = {} if curves is None else read_yaml(curves)
     if not isinstance(own, dict):
         raise InputError(f"{curves} holds no curves; expected kinds with units, as in {CURVES.name}. Correct it.")
