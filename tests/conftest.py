@@ -42,7 +42,6 @@ def _freed_memory_goes_back():
     yield
     if _resident_bytes() - before > MUCH_BYTES:  # a look at all objects takes a second, so it is not taken each time
         gc.collect()
-        gc.freeze()  # modules and what they hold stay: the next look need not go through them again
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
