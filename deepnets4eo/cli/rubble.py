@@ -43,13 +43,13 @@ def rubble(
     deepnets4eo rubble post.laz --footprints footprints.gpkg --set height_column=height_m --out rubble
     deepnets4eo rubble dsm_post.tif --pre dsm_pre.tif --footprints footprints.gpkg --set least_loss_m=2.5 --out rubble
     deepnets4eo rubble 2023=c.laz --pre 2010=a.laz --pre 2016=b.laz --footprints footprints.gpkg --out rubble"""
-    from deepnets4eo.damage import read_footprints
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.findings import count_of
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.points import check_heights, debris_history, debris_volumes, save_rubble
     from deepnets4eo.points.rubble.history import check_dates, parse_dated
+    from deepnets4eo.points.rubble.job import read_outlines
     from deepnets4eo.points.rubble.products import ALSO, PRODUCTS, check_products, products_of_points
 
     about = EventInfo.parse(event or [])
@@ -60,9 +60,7 @@ def rubble(
     check_not_inputs([out, *(out / name for name in PRODUCTS)], [*files, footprints])
     further = check_products(ALSO if (chosen := formats(also)) is None else chosen)
     check_overwrite(out, overwrite=overwrite)
-    outlines = read_footprints(
-        footprints, layer=options.layer, id_column=options.id_column, assume_crs=options.footprints_crs
-    )
+    outlines = read_outlines(footprints, options)
     for later in files[1:] or files:
         check_heights(later, outlines, *before[:1])
     if needing := products_of_points(post, further):

@@ -9,9 +9,12 @@ import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from deepnets4eo.files import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Characters that begin a formula in spreadsheets; the last four are = + - @ as wide characters
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -51,6 +54,21 @@ def csv_text(rows: Iterable[Sequence[Any]]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([escape_formula(cell) for cell in row] for row in rows)
     return text.getvalue()
+
+
+def table_csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV text, as `csv_text` does; cells that are not known are empty.
+
+    Parameters
+    ----------
+    table : without geometry
+
+    Returns
+    -------
+    str
+        Names of the columns, then the rows.
+    """
+    return csv_text([list(table.columns), *table.astype(object).where(table.notna(), "").to_numpy().tolist()])
 
 
 def escape_formula(cell: Any) -> Any:

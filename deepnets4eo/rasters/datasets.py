@@ -91,7 +91,7 @@ def description_errors(name: str) -> Iterator[None]:
         ) from error
 
 
-def straighten(dataset: DatasetReader) -> DatasetReader:
+def warp_by_points(dataset: DatasetReader) -> DatasetReader:
     """A raster with ground control points alone, warped to a regular grid."""
     _, crs = dataset.gcps
     # without a transform: with one, WarpedVRT uses that of the pixels and leaves out the points

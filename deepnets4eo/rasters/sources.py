@@ -38,7 +38,7 @@ from deepnets4eo.rasters.datasets import (
     pyproj_crs,
     rasterio_crs,
     read_dataset,
-    straighten,
+    warp_by_points,
 )
 from deepnets4eo.rasters.mosaic import MARK, find_tiles, mosaic_vrt, stack_files, stack_vrt
 from deepnets4eo.rasters.values import (
@@ -288,7 +288,7 @@ class FileSource:
         if bands is None and crooked and common_nodata(dataset.nodatavals) is None:
             bands = dataset.indexes
         dataset = dataset if bands is None else subset_bands(dataset, bands)
-        return straighten(dataset) if crooked else dataset
+        return warp_by_points(dataset) if crooked else dataset
 
 
 def _cause(name: str) -> str:

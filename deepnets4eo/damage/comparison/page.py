@@ -11,7 +11,7 @@ import numpy as np
 
 from deepnets4eo.damage.comparison.maps import MapComparison
 from deepnets4eo.files import plain, write_json, write_text
-from deepnets4eo.outputs.safe_text import csv_text, fill_template
+from deepnets4eo.outputs.safe_text import fill_template, table_csv
 from deepnets4eo.polygons.vector_files import write_vector
 from deepnets4eo.version import __version__
 
@@ -32,13 +32,12 @@ def write_comparison(comparison: MapComparison, folder: str | Path) -> list[Path
     """Write all products; returns the paths, the page first."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    cells = comparison.table.drop(columns="geometry")
-    rows = cells.astype(object).where(cells.notna(), "").to_numpy().tolist()
+    summary = summary_of(comparison)
     return [
-        write_text(folder / PAGE, _page(comparison)),
+        write_text(folder / PAGE, _page(comparison, summary)),
         write_vector(comparison.table, folder / GPKG, "comparison"),
-        write_text(folder / CSV, csv_text([list(cells.columns), *rows])),
-        write_json(folder / JSON, summary_of(comparison)),
+        write_text(folder / CSV, table_csv(comparison.table.drop(columns="geometry"))),
+        write_json(folder / JSON, summary),
     ]
 
 
@@ -63,10 +62,10 @@ def summary_of(comparison: MapComparison) -> dict[str, Any]:
     return values
 
 
-def _page(comparison: MapComparison) -> str:
+def _page(comparison: MapComparison, summary: dict[str, Any]) -> str:
     import pandas as pd
 
-    summary, classes = summary_of(comparison), comparison.classes
+    classes = comparison.classes
     mark = "SYNTHETIC " if summary["synthetic"] else ""
     maps = pd.DataFrame([summary["a"], summary["b"]], ["A", "B"])
     maps["damaged_share_of_compared"] = maps["damaged_share_of_compared"].map("{:.1%}".format)

@@ -22,7 +22,7 @@ from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.outputs.safe_text import fill_template
 from deepnets4eo.points.height_grid import NoHeightsError
-from deepnets4eo.points.rubble.job import debris_volumes
+from deepnets4eo.points.rubble.job import debris_volumes, read_outlines
 from deepnets4eo.points.rubble.rubble_map import (
     CLEARED,
     COLLAPSED,
@@ -91,12 +91,8 @@ def debris_history(
     GridError, NoHeightsError
         As `debris_volumes`, for the first date with any other.
     """
-    from deepnets4eo.footprints import read_footprints
-
     check_dates(dates, len(heights))
-    outlines = read_footprints(
-        footprints, layer=options.layer, id_column=options.id_column, assume_crs=options.footprints_crs
-    )
+    outlines = read_outlines(footprints, options)
     last, pairs = len(heights) - 1, len(heights) * (len(heights) - 1) // 2
     start = np.zeros(len(outlines), np.int64)  # the date that later ones are compared with
     parts, maps, done = [], dict[int, RubbleMap](), 0

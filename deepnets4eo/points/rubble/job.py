@@ -83,13 +83,11 @@ def debris_volumes(
     >>> bool((rubble.buildings["debris_m3"].dropna() >= 0).all())
     True
     """
-    from deepnets4eo.footprints import footprint_findings, read_footprints
+    from deepnets4eo.footprints import footprint_findings
 
     after, before = Heights.open(post), None if pre is None else Heights.open(pre)
     crs = _common_crs(after, before)
-    outlines = read_footprints(
-        footprints, layer=options.layer, id_column=options.id_column, assume_crs=options.footprints_crs
-    )
+    outlines = read_outlines(footprints, options)
     frame = _frame_on(outlines, crs, after, before)
     grid = grid_around(_bounds(after, before, frame), options.cell_m, crs)
     heights_m, unusable = stated_heights(outlines, options.height_column)
@@ -179,6 +177,15 @@ def check_heights(post: HeightSource, footprints: Footprints, pre: HeightSource 
     after, before = Heights.open(post), None if pre is None else Heights.open(pre)
     crs = _common_crs(after, before)
     _bounds(after, before, _frame_on(footprints, crs, after, before))
+
+
+def read_outlines(footprints: str | Path | gpd.GeoDataFrame | Footprints, options: RubbleOptions) -> Footprints:
+    """The building outlines as the options say how to read them. Errors: InputError, as `read_footprints`."""
+    from deepnets4eo.footprints import read_footprints
+
+    return read_footprints(
+        footprints, layer=options.layer, id_column=options.id_column, assume_crs=options.footprints_crs
+    )
 
 
 def _frame_on(footprints: Footprints, crs: Any, after: Heights, before: Heights | None) -> gpd.GeoDataFrame:

@@ -17,7 +17,7 @@ from deepnets4eo.files import check_overwrite, write_json, write_text
 from deepnets4eo.jobs.scratch import hidden_folder, publish
 from deepnets4eo.outputs.event import iso_day
 from deepnets4eo.outputs.provenance import categories_qml, filled_qml, write_event, write_styles
-from deepnets4eo.outputs.safe_text import csv_text
+from deepnets4eo.outputs.safe_text import table_csv
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.rubble.cityjson import write_cityjson
 from deepnets4eo.points.rubble.history import write_history_page
@@ -36,7 +36,6 @@ from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
     import geopandas as gpd
-    import pandas as pd
 
     from deepnets4eo.points.files import CloudFile
 
@@ -94,7 +93,7 @@ def save_rubble(
         names = ["rubble.gpkg", "rubble.csv"]
         _write_gpkg(rubble, hidden / "rubble.gpkg")
         table = rubble.buildings.drop(columns="geometry").assign(**rubble.event.columns)
-        write_text(hidden / "rubble.csv", csv_text(_rows(table)))
+        write_text(hidden / "rubble.csv", table_csv(table))
         if "laz" in also and heights.from_points and not isinstance(heights.cloud, PointCloud):
             about = [rubble.title, *rubble.event.lines] if rubble.event.lines else []
             names.append(write_rubble_points(heights.cloud, rubble.rubble, hidden / POINTS, about).name)
@@ -108,7 +107,7 @@ def save_rubble(
                 buildings = buildings.assign(heights_m=buildings["id"].map(heights_m))
             names.append(write_cityjson(buildings, hidden / CITY, title, _day(rubble)).name)
         if rubble.history is not None:
-            write_text(hidden / "history.csv", csv_text(_rows(rubble.history)))
+            write_text(hidden / "history.csv", table_csv(rubble.history))
             write_history_page(rubble, hidden / "history.html")
             names += ["history.csv", "history.html"]
         write_json(hidden / "manifest.json", _manifest(rubble, names))
@@ -121,10 +120,6 @@ def _day(rubble: RubbleMap) -> str | None:
     """The day after the event, where it is known."""
     day = iso_day(rubble.event.date_post)
     return None if day is None else day.isoformat()
-
-
-def _rows(table: pd.DataFrame) -> list[list[Any]]:
-    return [list(table.columns), *table.astype(object).where(table.notna(), "").to_numpy().tolist()]
 
 
 def _write_gpkg(rubble: RubbleMap, path: Path) -> None:

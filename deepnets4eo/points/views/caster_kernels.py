@@ -11,7 +11,7 @@ LEAST_NEAR_M = 1e-6
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def draw_faces(positions, faces, eye, axes, focal, near, far, face, depth):  # type: ignore[no-untyped-def]
-    """Of the faces (F, 3) over positions (V, 3), write to `face` and `depth` (H, W) those that are nearest."""
+    """Write the nearest of the faces (F, 3) over positions (V, 3) to `face` and `depth` (H, W)."""
     corners, planes, box = np.empty((3, 3)), np.empty((3, 3)), np.empty(4)
     for number in range(len(faces)):
         for corner in range(3):
