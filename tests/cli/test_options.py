@@ -429,7 +429,9 @@ def test_damage_points(reach, tmp_path) -> None:
 
 
 def test_rubble(reach, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("deepnets4eo.damage.read_footprints", lambda source, **named: (source, named), raising=False)
+    monkeypatch.setattr(
+        "deepnets4eo.footprints.read_footprints", lambda source, **named: (source, named), raising=False
+    )
     monkeypatch.setattr("deepnets4eo.points.check_heights", lambda *words: None, raising=False)
     function, start = "deepnets4eo.points.debris_volumes", ["rubble", "b.laz", "--footprints", "f.gpkg"]
     none = {"layer": None, "id_column": None, "assume_crs": None}
