@@ -1,10 +1,11 @@
 """Dubai (CC0): whole tiles left out in turn, beside the draw of patches at random that public notebooks take.
 
-Usage: python experiments/dubai.py --data FOLDER --out FOLDER [--ways plain unet-resnet34 …] [--splits tiles random] [--seeds 0 1 2] [--smoke]
+Usage: python experiments/dubai.py --data FOLDER --out FOLDER [--ways plain unet-resnet34 …] [--splits tiles random] [--seeds 0 1 2]
+       [--folds 3] [--steps 150] [--smoke]
 
-FOLDER has tile_1 … tile_6 with images/*.jpg and masks/*.png. Six folds of each split: one tile, or a sixth of the squares of 256 px.
-Networks take as many steps of eight windows as the plain loop of smp's U-Net, and their last weights are scored: nothing is chosen. A seed's scores are those of
-the six folds' pixels together. Writes table.md; what is finished is not run again.
+FOLDER has tile_1 … tile_6 with images/*.jpg and masks/*.png. Six folds of each split, or three: one tile or two, or that share of the squares of 256 px.
+Networks take as many steps of eight windows, in bfloat16, as the plain loop of smp's U-Net, and their last weights are scored: nothing is chosen. A seed's scores
+are those of all folds' pixels together. Writes table.md; what is finished is not run again.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from deepnets4eo.rasters.scene import LABELS, Layer, Scene
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.training import TrainOptions, train
 
-STEPS, BATCH, EPOCHS, SQUARE_PX, FOLDS = 400, 8, 10, 256, 6
+STEPS, BATCH, EPOCHS, SQUARE_PX, TILES = 400, 8, 10, 256, 6
 PLAIN = "plain"
 WAYS: dict[str, tuple[str, ...]] = {
     "unet-resnet34": (),
@@ -41,18 +42,18 @@ WAYS: dict[str, tuple[str, ...]] = {
 Parts = Mapping[str, Mapping[str, str]]
 
 
-def folds_of(folder: Path, out: Path, split: str) -> Iterator[Fold]:
+def folds_of(folder: Path, out: Path, split: str, count: int) -> Iterator[Fold]:
     """The folds of a split: what is learnt from and tested on; images as GeoTIFF, which windows are read from faster."""
     parts = dubai_tiles(folder, out / "labels")
     for name, files in parts.items():
         files["image"] = str(_tiff(Path(files["image"]), out / "images" / f"{name}.tif"))
-    for number in range(FOLDS):
+    for number in range(count):
         name = f"{split}-{number + 1}"
         if split == "tiles":
-            tile = f"tile_{number + 1}-"
-            rest, left_out = ({n: p for n, p in parts.items() if n.startswith(tile) is one} for one in (False, True))
+            tiles = tuple(f"tile_{tile + 1}-" for tile in range(TILES) if tile * count // TILES == number)
+            rest, left_out = ({n: p for n, p in parts.items() if n.startswith(tiles) is one} for one in (False, True))
         else:
-            rest, left_out = (_squares(parts, out / split, number, tested=one) for one in (False, True))
+            rest, left_out = (_squares(parts, out / split, number, count, tested=one) for one in (False, True))
         yield Fold(name, DUBAI, rest, left_out, tile_px=SQUARE_PX)
 
 
@@ -65,13 +66,13 @@ def _tiff(source: Path, path: Path) -> Path:
     return path
 
 
-def _squares(parts: Parts, out: Path, number: int, *, tested: bool) -> dict[str, dict[str, str]]:
+def _squares(parts: Parts, out: Path, number: int, count: int, *, tested: bool) -> dict[str, dict[str, str]]:
     """The parts with the labels of a fold's squares alone, or of all others."""
     rng, result = np.random.default_rng(0), {}
     for name, files in parts.items():
         layer = Layer.open(files[LABELS], labels=True)
         height, width = (-(-side // SQUARE_PX) for side in layer.shape)
-        fold = rng.permutation(height * width).reshape(height, width) % FOLDS
+        fold = rng.permutation(height * width).reshape(height, width) % count
         inside = np.kron(fold == number, np.ones((SQUARE_PX, SQUARE_PX), bool))[: layer.shape[0], : layer.shape[1]]
         path = out / f"{name}-{number}-{'test' if tested else 'train'}.tif"
         if not path.exists():
@@ -85,7 +86,7 @@ def _squares(parts: Parts, out: Path, number: int, *, tested: bool) -> dict[str,
 def matrix_of(fold: Fold, way: str, seed: int, steps: int, out: Path) -> list[list[int]]:
     """The confusion matrix of what a fold tests on, rows are the reference."""
     if way == PLAIN:
-        return by_plain_loop(fold, seed, steps).matrix.tolist()
+        return by_plain_loop(fold, seed, steps, bfloat16=True).matrix.tolist()
     scenes = [{name: files[name] for name in ("image", LABELS)} for files in fold.train.values()]
     keys = [
         f"data.scenes={json.dumps(scenes)}",
@@ -96,7 +97,7 @@ def matrix_of(fold: Fold, way: str, seed: int, steps: int, out: Path) -> list[li
     if not way.startswith("baselines/"):
         keys += [
             f"data.tile_px={fold.tile_px}", f"data.windows_per_epoch={BATCH * max(steps // EPOCHS, 1)}",
-            f"train.batch_size={BATCH}", f"train.epochs={min(EPOCHS, steps)}", "data.num_workers=0",
+            f"train.batch_size={BATCH}", f"train.epochs={min(EPOCHS, steps)}", "data.num_workers=0", "train.precision=bfloat16",
         ]  # fmt: skip
     run = load_run(train(way, out, overrides=[*keys, *WAYS[way]], options=TrainOptions(overwrite=True)))
     matrix = ConfusionMatrix(DUBAI.num_classes)
@@ -124,6 +125,8 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=[PLAIN, *WAYS], default=[PLAIN, *WAYS])
     parser.add_argument("--splits", nargs="+", choices=["tiles", "random"], default=["tiles", "random"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--folds", type=int, choices=[3, 6], default=TILES)
+    parser.add_argument("--steps", type=int, default=STEPS, help="of the networks")
     add_smoke(parser)
     options = parser.parse_args()
     smoke, out = options.smoke, options.out / "smoke" if options.smoke else options.out
@@ -133,7 +136,7 @@ def main() -> None:
         + f"\n\n| split | way | {' | '.join(names)} |\n|---|---|{'---:|' * len(names)}\n"
     )
     for split in options.splits:
-        folds = list(folds_of(options.data, out / "data", split))[: 1 if smoke else None]
+        folds = list(folds_of(options.data, out / "data", split, options.folds))[: 1 if smoke else None]
         for way in options.ways:
             matrices = []
             for seed in options.seeds[: 1 if smoke else None]:
@@ -141,7 +144,9 @@ def main() -> None:
                 for fold in folds:
                     run = out / way / str(seed) / fold.name
                     if not run.with_suffix(".json").exists():
-                        write_json(run.with_suffix(".json"), matrix_of(fold, way, seed, 2 if smoke else STEPS, run))
+                        write_json(
+                            run.with_suffix(".json"), matrix_of(fold, way, seed, 2 if smoke else options.steps, run)
+                        )
                         shutil.rmtree(run, ignore_errors=True)
                     counts += np.array(read_json(run.with_suffix(".json")))
                 matrices.append(ConfusionMatrix.from_matrix(counts))

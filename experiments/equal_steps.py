@@ -174,7 +174,7 @@ def by_recipe(fold: Fold, overrides: tuple[str, ...], seed: int, steps: int, out
     return scores
 
 
-def by_plain_loop(fold: Fold, seed: int, steps: int) -> ConfusionMatrix:
+def by_plain_loop(fold: Fold, seed: int, steps: int, *, bfloat16: bool = False) -> ConfusionMatrix:
     """The counts of the same network, AdamW, cross-entropy, windows at random, turns and mirror images."""
     learnt, tested = fold.read(fold.train), fold.read(fold.test)
     mean, std = (
@@ -200,9 +200,10 @@ def by_plain_loop(fold: Fold, seed: int, steps: int) -> ConfusionMatrix:
             turns, mirrored = int(rng.integers(4)), 1 - 2 * int(rng.integers(2))
             images.append(np.rot90((image[window] - mean) / std, turns, (1, 2))[..., ::mirrored].astype(np.float32))
             masks.append(np.rot90(mask[window], turns)[:, ::mirrored].astype(np.int64))
-        scores = network(torch.from_numpy(np.stack(images)).to(device))
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            scores = network(torch.from_numpy(np.stack(images)).to(device))
         optimizer.zero_grad()
-        F.cross_entropy(scores, torch.from_numpy(np.stack(masks)).to(device), ignore_index=VOID).backward()
+        F.cross_entropy(scores.float(), torch.from_numpy(np.stack(masks)).to(device), ignore_index=VOID).backward()
         optimizer.step()
         schedule.step()
     network.eval()
