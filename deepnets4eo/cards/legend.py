@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
-from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
@@ -454,7 +454,7 @@ def _qgis_style(colors: dict[int, tuple[int, int, int, int]], names: dict[int, s
     """A QGIS layer style with the paletted raster renderer on band 1."""
     entries = "\n".join(
         f'        <paletteEntry value="{value}" color="#{r:02x}{g:02x}{b:02x}" alpha="{alpha}" '
-        f"label={quoteattr(names.get(value, str(value)))}/>"
+        f'label="{escape(names.get(value, str(value)))}"/>'
         for value, (r, g, b, alpha) in sorted(colors.items())
     )
     return (

@@ -60,7 +60,6 @@ def check(
     if not paths:
         _check_machine(json)
         return
-    from deepnets4eo.cards.dataset_card import DatasetCard
     from deepnets4eo.cards.legend import Legend
     from deepnets4eo.files import write_json
     from deepnets4eo.inspection.files import overlaps
@@ -68,24 +67,23 @@ def check(
     from deepnets4eo.outputs.input_files import check_not_inputs
 
     check_not_inputs([json], [paths, legend, dataset])
-    chosen = Legend.load(legend) if legend else None
-    chosen_card = DatasetCard.load(dataset).with_layout(patterns(layer)) if dataset else None
-    if chosen_card is None and (split or layer or thorough):
+    chosen, card = Legend.load(legend) if legend else None, None
+    if dataset:
+        from deepnets4eo.cards.dataset_card import DatasetCard
+
+        card = DatasetCard.load(dataset).with_layout(patterns(layer))
+    elif split or layer or thorough:
         raise InputError("--split, --layer and --thorough belong to a dataset. Name it with --dataset.")
-    inspections = [_inspect(path, chosen, chosen_card, split, thorough=thorough) for path in paths]
+    inspections = [_inspect(path, chosen, card, split, thorough=thorough) for path in paths]
     pairs = overlaps(inspections)
     show_inspections(inspections, pairs)
     problems = sum(len(item.problems) for item in inspections)
     line = f"{count_of(len(inspections), 'file')} checked, {count_of(problems, 'problem')}"
-    written = (
-        []
-        if json is None
-        else [write_json(json, {"files": [item.to_dict() for item in inspections], "overlap": pairs})]
-    )
-    show_result(line, *written)
+    content = {"files": [item.to_dict() for item in inspections], "overlap": pairs}
+    show_result(line, *([] if json is None else [write_json(json, content)]))
     if any(item.kind == "unreadable" for item in inspections):
         raise typer.Exit(2)
-    if chosen_card is not None and problems:
+    if card is not None and problems:
         raise typer.Exit(1)
 
 
@@ -110,21 +108,22 @@ def _inspect(
 ) -> Inspection:
     """What a file is, or a folder: a dataset of the card, or of the one that it is recognised as."""
     from deepnets4eo.formats.zarr import is_zarr
-    from deepnets4eo.inspection.datasets import inspect_dataset, recognise
     from deepnets4eo.inspection.files import inspect
 
     is_folder = Path(path).is_dir() and not is_zarr(Path(path))
-    card = (card or recognise(Path(path))) if is_folder else None
-    if card is None:
-        return (_images(path) if is_folder or Path(path).suffix.lower() in IMAGES else None) or inspect(path, legend)
-    with progress("check") as advance:
-        return inspect_dataset(path, card, split=split, thorough=thorough, progress=advance)
+    if is_folder:
+        from deepnets4eo.inspection.datasets import inspect_dataset, recognise
 
+        card = card or recognise(Path(path))
+        if card is not None:
+            with progress("check") as advance:
+                return inspect_dataset(path, card, split=split, thorough=thorough, progress=advance)
+    if is_folder or Path(path).suffix.lower() in IMAGES:
+        from deepnets4eo.classification.inspection import inspect_images
 
-def _images(path: str) -> Inspection | None:
-    from deepnets4eo.classification.inspection import inspect_images
-
-    return inspect_images(path)
+        if (images := inspect_images(path)) is not None:
+            return images
+    return inspect(path, legend)
 
 
 def show_inspections(inspections: Sequence[Inspection], pairs: Sequence[str] = ()) -> None:

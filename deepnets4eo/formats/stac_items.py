@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException
@@ -83,7 +82,7 @@ def read_document(source: str) -> tuple[Mapping[str, Any] | None, str]:
                 if time.monotonic() > latest:
                     raise TimeoutError(f"it had not come to an end after {MOST_S} seconds")
         content = json.loads(b"".join(pieces)) if size <= MOST_BYTES else None
-    except (urllib.error.URLError, HTTPException, OSError) as error:
+    except (HTTPException, OSError) as error:
         what = "address and the network" if is_web_address(source) else "file"
         raise InputError(f"{source} could not be read: {error}. Check the {what}.") from error
     except (ValueError, RecursionError):

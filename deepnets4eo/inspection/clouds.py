@@ -15,6 +15,7 @@ from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.band_roles import COLOURS, role_indices
 from deepnets4eo.rasters.clouds import LOOK_PX, CloudBand, cloud_band
 from deepnets4eo.rasters.layer import Layer
+from deepnets4eo.rasters.moments import moving_moments
 
 FINE_M = 2.0  # pixels of images in colour alone
 CELL_M, MOST_CELLS = 4.0, 4096  # what is averaged, and how many along a side at most
@@ -23,7 +24,7 @@ MOST_OF_IMAGE = 0.9  # of one that is smaller than a cloud
 WHITE, SMOOTH = 0.18, 0.2  # of the brightness: range of the bands, and deviation within `SMOOTH_M`
 BRIGHT, SATURATED = 125.0, 245.0  # of 255
 WHITE_ALONE, BRIGHT_ALONE = 0.08, 235.0  # without an image before: sand is bright and smooth, too
-BRIGHTER = 1.35  # times the usual brightness before; alone, times that of the darker quarter
+BRIGHTER = 1.35  # times the usual brightness before
 APPEARED = 0.25  # of the brightness, by which it is brighter than before
 # near infrared over green, of water and snow below, of plants above; short-wave over green, of snow below
 BRIGHT_GREEN, NIR_RANGE, LEAST_SWIR = 1.8, (0.7, 1.8), 0.4
@@ -43,6 +44,8 @@ def clouds_in_image(post: Layer, pre: Layer | None, gsd_m: float) -> Layer | Non
     after = np.where(seen, after, 0).astype(np.float32)
     find = _cloudy_spectrum if "nir" in post.band_names else _cloudy_colours
     cloudy = find(dict(zip(post.band_names, after, strict=True)), after, before, seen, cell_m) & seen
+    if not cloudy.any():
+        return None
     clouds = _wide(cloudy, _of_one_value(after), cell_m)
     return Layer.open(clouds[None].astype(np.uint8), grid=post.grid.zoom_to(shape)) if clouds.any() else None
 
@@ -51,18 +54,19 @@ def _cloudy_colours(
     _: Mapping[str, FloatImage], after: FloatImage, before: FloatImage | None, seen: Mask, cell_m: float
 ) -> Mask:
     """Bright, white and smooth cells (h, w), and brighter than before, of an image in colour (3, h, w) of 8 bits."""
-    from scipy import ndimage
-
     light, side = after.mean(axis=0), 2 * round(SMOOTH_M / 2 / cell_m) + 1
-    mean = ndimage.uniform_filter(light, side)
-    spread = np.sqrt(np.maximum(ndimage.uniform_filter(light * light, side) - mean * mean, 0))
-    cloudy = (np.ptp(after, axis=0) < WHITE * light) & (spread < SMOOTH * light)
+    cloudy = np.ptp(after, axis=0) < (WHITE_ALONE if before is None else WHITE) * light
     if before is None:
-        usual = min(BRIGHTER * float(np.percentile(light[seen], 25)), BRIGHT_ALONE)
-        return np.asarray(cloudy & (np.ptp(after, axis=0) < WHITE_ALONE * light) & (light > max(BRIGHT_ALONE, usual)))
+        cloudy &= light > BRIGHT_ALONE
+        if not cloudy.any():  # SciPy, which takes long to load, is for images with clouds
+            return cloudy
+    mean, spread = moving_moments(light, side)
+    cloudy &= spread < SMOOTH * light
+    if before is None:
+        return cloudy
     earlier = before.mean(axis=0)
     usual = float(np.median(earlier[seen]))
-    appeared = mean - ndimage.uniform_filter(earlier, side) > APPEARED * mean
+    appeared = mean - moving_moments(earlier, side)[0] > APPEARED * mean
     bright = light > max(BRIGHT, min(BRIGHTER * usual, SATURATED))
     return np.asarray(cloudy & bright & (appeared | ((light > SATURATED) & (earlier < light - 10))))
 
@@ -104,7 +108,7 @@ def _wide(cloudy: Mask, of_one_value: Mask, cell_m: float) -> Mask:
 
 
 def cloud_finding(mask: Layer, image: Layer, role: str, remedy: str) -> Finding | None:
-    """How much of an image clouds hide, and by what they were found; None where they hide nothing."""
+    """How much of an image clouds hide, and by what that is known; None where they hide nothing."""
     values, known, _ = mask.thumbnail(LOOK_PX)
     share = float(((values[0] > 0) & known).mean())
     if not share:
@@ -120,7 +124,7 @@ def cloud_finding(mask: Layer, image: Layer, role: str, remedy: str) -> Finding 
 
 
 def describe_clouds(image: Layer) -> str | None:
-    """What hides the ground in an image, in one sentence; None where nothing is seen of it, or the image is not of a kind that shows it."""
+    """What clouds hide of an image, in one sentence; None without clouds, and of images whose bands do not show them."""
     clouds = cloud_band(image)
     if clouds is None and image.grid.crs is not None and image.legend is None:
         roles = role_indices([name.strip().casefold() for name in image.band_names])

@@ -23,7 +23,6 @@ from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.values import StoredValues, find_outliers, is_nodata, to_physical
 from deepnets4eo.tiling.sampling import spread_windows
 
-LEAST_BANDS = 16  # of what is described as a cube
 MOST_NAMED = 6  # bands in a sentence
 MARKED = "called bad by the header"
 
@@ -153,11 +152,6 @@ class _BandSums:
             missing_pixels=1 - self.pixels / max(self.all_pixels, 1),
             wavelengths_nm=wavelengths_nm,
         )
-
-
-def is_cube(layer: Layer) -> bool:
-    """Whether a layer has so many bands that each by itself says little."""
-    return layer.count >= LEAST_BANDS
 
 
 def describe_arrays(facts: dict[str, Any], problems: list[str], reference: ArrayReference) -> bool:

@@ -1,6 +1,6 @@
 """Describes files and their problems: rasters, vectors, runs, folders of tiles.
 
-Takes paths; a file that cannot be opened has a problem with the reason. Memory: one block of a raster."""
+A file that cannot be opened has a problem with the reason. What a GeoTIFF does not need is imported late. Memory: one block."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from shapely.errors import ShapelyError
 
 from deepnets4eo.cards.legend import VOID, Color, Legend, colour_problem
 from deepnets4eo.cards.quantity import Quantity
-from deepnets4eo.catalogues.plan import describe_plan
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.formats.array_files import parse_reference
@@ -35,37 +34,20 @@ from deepnets4eo.grid import (
     overlap_share,
 )
 from deepnets4eo.inspection.clouds import describe_clouds
-from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, describe_embedding, is_cube
 from deepnets4eo.inspection.images import describe_unmasked_band, undeclared_nodata
-from deepnets4eo.inspection.vectors import describe_vector
 from deepnets4eo.plugins import INSPECTIONS, load_plugin, plugins_of
 from deepnets4eo.rasters.array_files import scales_beside
+from deepnets4eo.rasters.mosaic import TILE_SUFFIXES
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.values import find_outliers, to_physical
 from deepnets4eo.rasters.views import hidden_class_note, palette_of
 
 VECTOR_SUFFIXES = {
-    ".gpkg",
-    ".geojson",
-    ".shp",
-    ".fgb",
-    ".parquet",
-    ".geoparquet",
-    ".kml",
-    ".gml",
-    ".sqlite",
-    ".gdb",
-    ".zip",
-    ".gz",
-    ".bz2",
-    ".osm",
-    ".pbf",
-    ".csv",
-    ".geojsonl",
-    ".geojsons",
-    ".ndjson",
-}
+    ".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".geoparquet", ".kml", ".gml", ".sqlite", ".gdb", ".zip", ".gz", ".bz2", ".osm", ".pbf",
+    ".csv", ".geojsonl", ".geojsons", ".ndjson",
+}  # fmt: skip
 RASTERS = {"raster", "mosaic", "cube", "embeddings"}  # kinds of inspections
+LEAST_BANDS = 16  # of what is described as a cube
 STATISTICS_PX = 2048  # value ranges are taken from a thumbnail of this size at the most
 MAX_VALUES = 4 * STATISTICS_PX**2  # values of all bands together that are searched for outliers
 
@@ -76,7 +58,7 @@ class Inspection:
 
     Parameters
     ----------
-    path : the path that was inspected
+    path
     kind
         "raster", "mosaic", "cube", "embeddings", "arrays", "vector", "run", "dataset NAME", "masks by colour", "xBD labels", "JSON", "plan", "points" or "unreadable".
     facts : title → value, in the order in which they are printed
@@ -96,38 +78,37 @@ class Inspection:
 
 
 def inspect(path: str, legend: Legend | None = None) -> Inspection:
-    """Describes one file or folder.
+    """Describes one file or folder; the kind is "unreadable" where it cannot be opened.
 
     Parameters
     ----------
     path
         A raster, a folder or glob of tiles, a file of arrays (`FILE#NAME` for one of several), a vector file, a run, a
         JSON file, or what a branch describes, such as points (`plugins.INSPECTIONS`).
-    legend : legend whose label values a raster is compared with; by default the legend in its tags
+    legend : whose label values a raster is compared with; by default that in its tags
 
-    Returns
-    -------
-    Facts and problems; the kind is "unreadable" where the file cannot be opened.
-
-    Examples
-    --------
     >>> inspect("nowhere.tif").kind
     'unreadable'
     """
+    suffix = Path(path).suffix.lower()
     try:
+        if suffix in TILE_SUFFIXES and Path(path).is_file():
+            return _inspect_raster(path, legend)
         if (Path(path) / "card.json").is_file():
             return _inspect_run(path)
-        if Path(path).suffix.lower() in VECTOR_SUFFIXES:
+        if suffix in VECTOR_SUFFIXES:
             return _inspect_vector(path)
-        plugin = plugins_of(INSPECTIONS).get(Path(path).suffix.lower().removeprefix("."))
+        plugin = plugins_of(INSPECTIONS).get(suffix.removeprefix("."))
         if plugin is not None and not Path(path).is_dir():
             described: Inspection = load_plugin(plugin)(path, legend)
             return described
-        if Path(path).suffix.lower() in (".yaml", ".yml"):
+        if suffix in (".yaml", ".yml"):
+            from deepnets4eo.catalogues.plan import describe_plan
+
             return Inspection(path, "plan", *describe_plan(path))
         if (Path(path) / CLASSES).is_file():
             return Inspection(path, "masks by colour", *describe_masks(Path(path)))
-        if Path(path).suffix.lower() == ".json" and asset_of(path) is None:
+        if suffix == ".json" and asset_of(path) is None:
             return _inspect_json(path)
         return _inspect_raster(path, legend)
     except DeepNets4EOError as error:
@@ -166,12 +147,15 @@ def _overlap(a: Inspection, b: Inspection) -> list[str]:
 def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
     reference = parse_reference(path) if scales_beside(Path(path)) is None else None
     listed = Inspection(path, "arrays")
-    if reference is not None and not describe_arrays(listed.facts, listed.problems, reference):
-        return listed
+    if reference is not None:
+        from deepnets4eo.inspection.cubes import describe_arrays
+
+        if not describe_arrays(listed.facts, listed.problems, reference):
+            return listed
     layer, kind = Layer.open(path), "raster"
     if (card := layer.embedding) is not None:
         kind = "embeddings"
-    elif is_cube(layer):
+    elif layer.count >= LEAST_BANDS:
         kind = "cube"
     elif len(layer.paths) > 1:
         kind = "mosaic"
@@ -190,10 +174,13 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
         result.facts["synthetic"] = layer.tags["SYNTHETIC"]
     if (masking := describe_unmasked_band(layer)) is not None:
         result.problems.append(" ".join(masking))
-    if card is not None:
-        describe_embedding(result.facts, result.problems, layer, card)
-    elif kind == "cube":
-        describe_cube(result.facts, result.problems, layer)
+    if kind in ("embeddings", "cube"):
+        from deepnets4eo.inspection.cubes import describe_cube, describe_embedding
+
+        if card is not None:
+            describe_embedding(result.facts, result.problems, layer, card)
+        else:
+            describe_cube(result.facts, result.problems, layer)
     else:
         _describe_values(result, layer)
     if layer.count > 1 and (hidden := undeclared_nodata(layer)):
@@ -272,9 +259,7 @@ def _describe_values(result: Inspection, layer: Layer) -> None:
     if np.issubdtype(layer.dtype, np.floating) and np.isinf(data).any():
         result.problems.append("it holds infinite values, which are not valid. Set them to nodata.")
     step = max(1, values.size // MAX_VALUES)
-    for name, band in zip(
-        layer.band_names, numbers[:, valid], strict=True
-    ):  # values that mean no data are told by them
+    for name, band in zip(layer.band_names, numbers[:, valid], strict=True):  # by numbers values without data are known
         _report_outliers(result, name, np.concatenate([band[::step], [band.min(), band.max()]]))
 
 
@@ -319,14 +304,15 @@ def _as_labels(data: NDArray[Any], legend: Legend) -> tuple[NDArray[np.uint8], s
             return legend.encode(data[:3].astype(np.uint8)), ""
         except InputError as error:
             return np.zeros(data.shape[1:], np.uint8), f"it is no label raster of {legend.name}: {error}"
+    problem = ""
     if not np.issubdtype(data.dtype, np.integer) or data.min() < 0 or data.max() > VOID:
-        return np.zeros(
-            data.shape[1:], np.uint8
-        ), f"labels must be whole numbers 0–255; it holds {data.dtype} {data.min()}–{data.max()}."
-    return data[0].astype(np.uint8), ""
+        problem = f"labels must be whole numbers 0–255; it holds {data.dtype} {data.min()}–{data.max()}."
+    return data[0].astype(np.uint8), problem
 
 
 def _inspect_vector(path: str) -> Inspection:
+    from deepnets4eo.inspection.vectors import describe_vector
+
     result = Inspection(path, "vector")
     result.grid = describe_vector(result.facts, result.problems, path)
     return result

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from html import escape
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +124,7 @@ def _georeference(dataset: DatasetReader) -> str:
             f'<GCP Id="{k}" Pixel="{p.col!r}" Line="{p.row!r}" X="{p.x!r}" Y="{p.y!r}" Z="{p.z or 0.0!r}"/>'
             for k, p in enumerate(points)
         )
-        return f"<GCPList Projection={quoteattr(points_crs.to_wkt() if points_crs else '')}>{each}</GCPList>"
+        return f'<GCPList Projection="{escape(points_crs.to_wkt() if points_crs else "")}">{each}</GCPList>'
     crs = f"<SRS>{escape(dataset.crs.to_wkt())}</SRS>" if dataset.crs else ""
     transform = ", ".join(map(repr, dataset.transform.to_gdal()))
     return crs if dataset.transform.is_identity else f"{crs}<GeoTransform>{transform}</GeoTransform>"

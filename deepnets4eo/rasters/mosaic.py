@@ -9,10 +9,10 @@ import glob
 import math
 import re
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
-from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 import rasterio.shutil
@@ -134,7 +134,7 @@ def mosaic_vrt(
     unstated = [band for band, value in enumerate(first.nodata, start=1) if value is None]
     mask = _mask(offset_tiles, unstated[0]) if unstated and ColorInterp.alpha not in first.roles else ""
     every = {name: value for tile in tiles for name, value in tile.tags.items()} | dict(tags or {})
-    metadata = "".join(f"<MDI key={quoteattr(name)}>{escape(value)}</MDI>" for name, value in every.items())
+    metadata = "".join(f'<MDI key="{escape(name)}">{escape(value)}</MDI>' for name, value in every.items())
     vrt = (
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(first.crs)}</SRS><Metadata>{metadata}</Metadata>'
         f"<GeoTransform>{x!r}, {scale[0]!r}, {first.transform.b!r}, {y!r}, {first.transform.d!r}, {scale[1]!r}</GeoTransform>{bands}{mask}</VRTDataset>"

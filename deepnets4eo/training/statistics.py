@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
-from deepnets4eo.inspection.cubes import describe_negative, is_cube
+from deepnets4eo.inspection.cubes import describe_negative
+from deepnets4eo.inspection.files import LEAST_BANDS
 from deepnets4eo.rasters.scene import LABELS, Layer
 from deepnets4eo.rasters.values import Outliers, find_outliers
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, is_flat, scaling_of, scene_gsd_m
@@ -194,7 +195,7 @@ def _warn_of_outliers(
 def _warn_of_negative(split: DataSplit[Any], name: str, pixels: NDArray[np.float32]) -> None:
     """Warn of negative values in a cube, whose values are reflectance or radiance; pixels (C, n)."""
     layer, negative = split.scenes[0].scene.layers[name], pixels < 0
-    if is_cube(layer) and layer.embedding is None and negative.any():
+    if layer.count >= LEAST_BANDS and layer.embedding is None and negative.any():
         bands = [layer.bands[index] for index in np.flatnonzero(negative.any(axis=1))]
         log.warning("Layer %r: %s", name, describe_negative(float(negative.mean()), bands))
 

@@ -15,11 +15,12 @@ from deepnets4eo.grid import whole
 from deepnets4eo.rasters.cog import CogWriter
 
 NETWORKS = {"torch", "segmentation_models_pytorch", "timm", "torchvision", "huggingface_hub"}
-FILES = {"rasterio", "scipy", "odc", "shapely"}
-RASTERS = FILES | {"scipy.ndimage", "skimage"}
-TABLES = {"geopandas", "pandas", "pyogrio", "pyarrow"}
+FILES = {"rasterio", "odc", "shapely"}
+RASTERS = FILES | {"scipy", "scipy.ndimage", "skimage"}
+TABLES = {"geopandas", "pandas", "pyogrio", "pyarrow", "sqlite3", "deepnets4eo.polygons"}
 # PyTorch takes two seconds of processor time, scipy.stats and scikit-learn one each
 NEVER = NETWORKS | {"sklearn", "matplotlib", "scipy.stats", "xarray", "h5py", "numba", "open3d", "laspy", "distributed"}
+NEVER |= {"deepnets4eo.catalogues"}
 IMPORTS = {  # verb → what it may import of these
     "--help": set(),
     "models": set(),
