@@ -76,7 +76,7 @@ def test_names_that_stand_for_layers_are_parameters_of_the_verbs(script, verbs) 
     names = {name for _, name in rows} | {f"{verb}.{name}" for verb, name in rows}
     assert set(script.KINDS) <= names
     assert set(script.OUTPUTS) <= names
-    assert "class_shares" not in names, "a value of --set has no parameter of its own"
+    assert "damaged_share" not in names, "a value of --set has no parameter of its own"
 
 
 def test_the_description_has_what_a_window_needs(verbs) -> None:

@@ -95,12 +95,19 @@ def damage(
             "expected PRE, POST and FOOTPRINTS, or alone a plan (.yaml) that `deepnets4eo find` wrote. Give all that belong together."
         )
     if dry_run:  # the job itself does so once it opens them
-        read = [pre, post, footprints, *further.layers.values(), further.points_pre, further.points_post]
+        read: list[str | None] = [
+            pre,
+            post,
+            footprints,
+            *further.layers.values(),
+            further.points_pre,
+            further.points_post,
+        ]
         if further.prior:
             from deepnets4eo.damage.priors.reading import parse_priors
 
             read += [file for _, _, file in parse_priors(further.prior)]
-        check_exist(each for each in (*read, settings.class_shares) if each is not None)
+        check_exist(each for each in read if each is not None)
 
     from deepnets4eo.damage.file_job import FileJob, parse_part
     from deepnets4eo.jobs.executors import Workers

@@ -1,6 +1,4 @@
-"""Building damage from a pre-event image, a post-event image and footprints.
-
-`assess` runs the whole job and returns a `DamageMap`; `register` is its second step alone."""
+"""Building damage from a pre-event image, a post-event image and footprints: `assess` returns a `DamageMap`."""
 
 from deepnets4eo.lazy import lazy_names
 

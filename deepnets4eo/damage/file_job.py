@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.cards.catalog import run_path, shipped_path
 from deepnets4eo.damage.areas import check_areas, open_people
-from deepnets4eo.damage.decision.passes import ImageSteps, load_model, open_models
+from deepnets4eo.damage.decision.passes import ImageSteps, load_model
 from deepnets4eo.damage.evidence.point_evidence import PointEvidence
 from deepnets4eo.damage.evidence.raster_evidence import RasterEvidence
 from deepnets4eo.damage.evidence.table import (
@@ -80,8 +80,7 @@ ProgressBar: TypeAlias = Callable[[str], AbstractContextManager[Progress]]  # ti
 
 @dataclass(frozen=True)
 class FileJob:
-    """A damage map of these files, written into a folder. pre, footprints : "-" for none; formats : further ones,
-    None for all that fit; findings : what is known of the images."""
+    """A damage map of these files, written into a folder. pre, footprints : "-" for none; formats : None for all that fit."""
 
     pre: str
     post: str
@@ -103,14 +102,13 @@ class FileJob:
         formats: list[str] | None, overwrite: bool, resume: bool, products: ProductOptions = ProductOptions(),
         findings: Sequence[Finding] = (),
     ) -> FileJob:  # fmt: skip
-        """The job of these words. Errors: InputError for words without a meaning, OutputError where it would write
-        over its inputs."""
+        """The job of these words. Errors: InputError; OutputError where it would write over its inputs."""
         check_formats(formats or ())
         points, weights = _point_evidence(further)
         rasters = _raster_evidence(further.evidence or [], weights)
         settings = _with_segmenter(footprints, settings)
         read = [pre, post, footprints, *further.layers.values(), *(each.source for each in rasters)]
-        others = [further.points_pre, further.points_post, settings.model, settings.class_shares, settings.segmenter]
+        others = [further.points_pre, further.points_post, settings.model, settings.segmenter]
         others += [further.areas, further.population, further.prior_curves]
         others += [file for _, _, file in parse_priors(further.prior or ())]
         _check_areas(further)
@@ -120,19 +118,17 @@ class FileJob:
         )  # fmt: skip
 
     def check(self) -> tuple[list[str], dict[str, Any]]:
-        """Open and check everything; lines that say what would be done, and the account of the footprints' file."""
+        """Open and check everything; lines on what would be done, and the account of the footprints."""
         check_job_output(self.out, overwrite=self.overwrite, resume=self.resume)
         if self.settings.segmenter is not None:
             pair, model = self._open_pair(dry_run=True)
             pre, post = pair.pre, pair.post
-            lines, account = (
-                [f"the buildings that {self.settings.segmenter} finds would be assessed into {self.out}"],
-                {},
-            )
+            lines = [f"the buildings that {self.settings.segmenter} finds would be assessed into {self.out}"]
+            account: dict[str, Any] = {}
         else:
             inputs = self._open()
             pre, post = inputs.pre, inputs.post
-            model = open_models(inputs, _dry_settings(self.settings, pre, post))[0]
+            model = load_model(inputs, _dry_settings(self.settings, pre, post))
             formats_of(self.formats, post.grid.crs)
             lines, account = _foreseen_lines(inputs, self.out), inputs.footprints.account()
         self._open_priors(post)
@@ -156,7 +152,7 @@ class FileJob:
     def do(
         self, event: EventInfo, progress: ProgressBar, executor: Executor | None = None
     ) -> tuple[DamageMap, dict[str, Path]]:
-        """Make the map and write its files; the map and the paths by name. executor : does the long work; None does it here."""
+        """Make the map and write its files; the map and the paths by name. executor : does the long work."""
         if executor is not None and self.settings.segmenter is not None:
             raise InputError(
                 "FOOTPRINTS is -, and other processes are to work; expected footprints, which they can read. Find them first with "
@@ -183,8 +179,7 @@ class FileJob:
         return result, paths
 
     def write_again(self) -> tuple[DamageMap, dict[str, Path]]:
-        """Write further formats of the map that is there, or another language. Errors: InputError without a map or
-        with other images."""
+        """Write further formats of the map that is there, or another language. Errors: InputError."""
         result = DamageMap.load(self.out)
         pair = open_pair(self.pre, self.post, self.settings)
         for role, layer in (("pre", pair.pre), ("post", pair.post)):
@@ -212,7 +207,7 @@ class FileJob:
         )  # fmt: skip
 
     def open_steps(self, scratch: Path) -> ImageSteps:
-        """In a worker: the steps of the job that keeps its work in the scratch folder. Errors: WorkerRefusedError for another job."""
+        """In a worker: the steps of the job in the scratch folder. Errors: WorkerRefusedError for another job."""
         inputs = self._open()
         journal = damage_journal(scratch, inputs, self.settings)
         if journal.folder is None or not journal.folder.is_dir():
@@ -220,8 +215,8 @@ class FileJob:
                 f"{scratch} holds no job of these inputs. Let all workers see the same files by the same paths: give absolute ones, or "
                 "start the workers in the folder of the job."
             )
-        model, _ = open_models(inputs, self.settings)
-        return ImageSteps.plan(RegisteredScene.prepare(inputs, self.settings, journal), model, journal, None)
+        scene = RegisteredScene.prepare(inputs, self.settings, journal)
+        return ImageSteps.plan(scene, load_model(inputs, self.settings), journal, None)
 
     def _open(self) -> Inputs:
         return self._open_with(self.pre, self.post, self.footprints)
@@ -236,7 +231,7 @@ class FileJob:
         return open_priors(self.further.prior or (), post, self.further.prior_curves)
 
     def _open_finding(self, scratch: Path, progress: ProgressBar) -> Inputs:
-        """With the buildings that the segmenter finds in the first of the images; its labels stay in the scratch folder."""
+        """With the buildings that the segmenter finds in the first of the images."""
         pair, _ = self._open_pair()
         segmenter, image = str(self.settings.segmenter), pair.post if pair.pre is None else pair.pre
         labels = labels_file(scratch, segmenter, image)
@@ -253,7 +248,7 @@ class FileJob:
         return self._open_with(pair.pre, pair.post, buildings)
 
     def _open_pair(self, *, dry_run: bool = False) -> tuple[ImagePair, DecisionModel]:
-        """Both images, pre None where it is "-", and the model that decides; refuses what the job would once buildings were found."""
+        """Both images, and the model that decides; refuses what the job would once buildings were found."""
         pair = open_pair(self.pre, self.post, self.settings)
         deciding = _dry_settings(self.settings, pair.pre, pair.post) if dry_run else self.settings
         return pair, load_model(check_images(pair), deciding)
@@ -271,7 +266,7 @@ def open_step(job: FileJob, scratch: Path, key: str, step: str) -> Iterator[DoBl
 
 
 def parse_part(text: str, footprints: str) -> Part:
-    """The part that 3/16 names. Errors: InputError; also where buildings must be found first."""
+    """The part that 3/16 names. Errors: InputError."""
     if footprints == FIND:
         raise InputError(
             "FOOTPRINTS is -, and --part is given; expected footprints, since the buildings must be known before the work is "
@@ -302,7 +297,7 @@ def _check_areas(further: FurtherInputs) -> None:
 
 
 def _point_evidence(further: FurtherInputs) -> tuple[PointEvidence | None, list[str]]:
-    """The clouds with the weight of `points=WEIGHT`, and the weights that are left. Errors: InputError."""
+    """The clouds with the weight of `points=WEIGHT`, and the other weights. Errors: InputError."""
     weights = split_names(further.evidence_weight or "")
     of_points = [text for text in weights if text.startswith("points=")]
     if further.points_post is None:
@@ -343,8 +338,7 @@ def _pairs(option: str, texts: list[str], value: str) -> dict[str, str]:
 
 
 def _with_segmenter(footprints: str, settings: Settings) -> Settings:
-    """Settings with the run that finds the buildings where FOOTPRINTS is -. Errors: InputError where both a file and
-    a run are named."""
+    """Settings with the run that finds the buildings where FOOTPRINTS is -. Errors: InputError for a file and a run."""
     if footprints == FIND:
         run = run_path(settings.segmenter) if settings.segmenter else shipped_path(SHIPPED)
         return replace(settings, segmenter=str(run))
@@ -357,7 +351,7 @@ def _with_segmenter(footprints: str, settings: Settings) -> Settings:
 
 
 def _dry_settings(settings: Settings, pre: Layer | None, post: Layer) -> Settings:
-    """Settings without the default network, which takes seconds to load, unless an image has more than 8 bits."""
+    """Settings without the default network, slow to load, unless an image has more than 8 bits."""
     return settings if _is_wide(pre, post) else replace(settings, network=False)
 
 

@@ -1,6 +1,4 @@
-"""The main job: pre and post image and footprints in, a damage map out.
-
-Five steps: footprints, registration, evidence, decision, products; the last is `DamageMap.save`."""
+"""The main job: pre and post image and footprints in, a damage map out; `DamageMap.save` writes its products."""
 
 from __future__ import annotations
 
@@ -27,21 +25,12 @@ from deepnets4eo.damage.decision.findings import (
 )
 from deepnets4eo.damage.decision.inundation import Inundation, find_water, inundated_buildings, with_inundation
 from deepnets4eo.damage.decision.model import set_not_assessed
-from deepnets4eo.damage.decision.passes import (
-    ImageSteps,
-    open_models,
-)
+from deepnets4eo.damage.decision.passes import ImageSteps, load_model
 from deepnets4eo.damage.decision.unbuilt import NO_BUILDING, UnbuiltOutlines
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.extents import map_extents
 from deepnets4eo.damage.evidence.point_evidence import PointEvidence, PointScore, with_point_columns
-from deepnets4eo.damage.evidence.raster_evidence import (
-    ClassMapSource,
-    RasterEvidence,
-    mean_scores,
-    with_class_shares,
-    with_scores,
-)
+from deepnets4eo.damage.evidence.raster_evidence import RasterEvidence, mean_scores, with_scores
 from deepnets4eo.damage.inputs.find_buildings import with_outline_probability
 from deepnets4eo.damage.inputs.journal import JobControl, damage_journal
 from deepnets4eo.damage.inputs.opening import Inputs, open_inputs
@@ -81,19 +70,16 @@ def assess(
 
     Parameters
     ----------
-    pre : image before the event: a path, a folder of tiles or a layer; None or "-" for a job on the post image alone
+    pre : image before the event: a path, a folder of tiles or a layer; None or "-" for none
     post : image after the event
     footprints : building outlines: any vector file, a table with a CRS, or what `read_footprints` returned
     dsm_pre, dsm_post : surface models of both dates, metres; both or none
-    cloud_mask : raster that is not 0 where clouds hide the ground; where it has no data counts as clouded
-    evidence
-        Rasters of scores, such as of change; their means become columns, and take part in the decision by their skill.
-    points
-        Clouds of points or surface models, for height loss and debris of every building; they take part by their card.
+    cloud_mask : raster that is not 0 where clouds hide the ground; no data counts as clouded
+    evidence : rasters of scores, such as of change; their means take part in the decision by their skill
+    points : clouds of points or surface models, for height loss and debris; they take part by their card
     settings : how the job is done
-    event : what the map is of, for its products; dates that are not given are taken from the images' tags
-    work
-        Where finished steps are kept, and what is called with the share that is done; the result does not depend on it.
+    event : what the map is of; dates that are not given are taken from the images' tags
+    work : where finished steps are kept, and progress; the result does not depend on it
 
     Returns
     -------
@@ -128,7 +114,7 @@ def assess_inputs(
     work: JobControl = JobControl(),
     event: EventInfo = EventInfo(),
 ) -> DamageMap:
-    """Assess every building, as `assess` does, from inputs that are open; what is in the scratch folder is not done again.
+    """Assess every building, as `assess` does, from open inputs; what is in the scratch folder is not done again.
 
     Parameters
     ----------
@@ -138,7 +124,6 @@ def assess_inputs(
     Returns
     -------
     DamageMap
-        The same as in `assess`.
 
     Raises
     ------
@@ -156,7 +141,7 @@ def assess_inputs(
 
 
 def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventInfo) -> DamageMap:
-    model, class_map = open_models(inputs, settings)
+    model = load_model(inputs, settings)
     journal = damage_journal(work.scratch, inputs, settings)
     journal.report_parts()
     scene = RegisteredScene.prepare(inputs, settings, journal)
@@ -173,11 +158,10 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     ground = BuildingGround.of(outlines, inputs.post.grid.crs)
     water = find_water(scene, outlines, journal.folder_of("water"))
     inundated = inundated_buildings(evidence.frame, water, settings)
-    by_structure = model.decide(evidence, network, scores, post_alone, ground, inundated)
-    described = _with_descriptions(by_structure, scene, class_map, outlines, journal)
-    decision, inundation = described, None
+    decision, inundation = model.decide(evidence, network, scores, post_alone, ground, inundated), None
+    decision = replace(decision, evidence=with_outline_probability(decision.evidence, inputs.footprints))
     if water is not None:
-        decision, inundation = with_inundation(described, water, inundated, settings)
+        decision, inundation = with_inundation(decision, water, inundated, settings)
     tagged = event.with_tags(inputs.pre, inputs.post)
     damage_map = make_map(scene, outlines, model, decision, unbuilt, tagged, inundation)
     if work.remote is not None:
@@ -195,7 +179,7 @@ def _of_buildings(evidence: EvidenceTable, unbuilt: UnbuiltOutlines | None) -> E
 def _with_further_evidence(
     evidence: EvidenceTable, scene: RegisteredScene, outlines: NDArray[np.object_], journal: Journal
 ) -> tuple[EvidenceTable, tuple[Score, ...]]:
-    """The evidence with the columns of the user's rasters and points, and the scores that they are in the decision."""
+    """The evidence with the columns of the user's rasters and points, and these as scores for the decision."""
     inputs = scene.inputs
     rasters, points = (inputs.scores, inputs.points) if scene.position.known else ((), None)
     scored = evidence
@@ -208,24 +192,11 @@ def _with_further_evidence(
     return with_point_columns(scored, measures), (*rasters, PointScore(points))
 
 
-def _with_descriptions(
-    decision: Decision, scene: RegisteredScene, class_map: ClassMapSource | None, outlines: NDArray[np.object_],
-    journal: Journal,
-) -> Decision:  # fmt: skip
-    """The decision whose table also has shares of classes and probabilities of outlines, which decide nothing."""
-    table = decision.evidence
-    if class_map is not None and scene.position.known:
-        logger.info("labelling the post image …")
-        table = with_class_shares(table, class_map, outlines, scene.settings.workers, journal.folder_of("classes"))
-    return replace(decision, evidence=with_outline_probability(table, scene.inputs.footprints))
-
-
 def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), work: JobControl = JobControl()) -> None:
-    """Do a part of the long work, the passes of the network and of the evidence over the images, and keep it in `work.scratch`.
+    """Do a part of the passes over the images, and keep it in `work.scratch`, so that several computers share a job.
 
-    Several processes or computers can share a job so. When all parts are done, `assess_inputs` with the same inputs, settings and
-    folder makes the map from what they kept, and does what is missing. On computers of one kind it is the map that one process
-    makes.
+    Then `assess_inputs` with the same inputs, settings and folder makes the map, and does what is missing. On computers of
+    one kind it is the map that one process makes.
 
     Parameters
     ----------
@@ -237,7 +208,7 @@ def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), wor
     Raises
     ------
     InputError, GridError
-        The inputs cannot be used, or not together; no scratch folder is given.
+        The inputs cannot be used, or not together; there is no scratch folder.
 
     Examples
     --------
@@ -255,7 +226,7 @@ def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), wor
 
 def _assess_part(inputs: Inputs, part: Part, settings: Settings, journal: Journal, work: JobControl) -> None:
     journal.check_part(part)
-    model, _ = open_models(inputs, settings)
+    model = load_model(inputs, settings)
     scene = RegisteredScene.prepare(inputs, settings, journal)
     steps = ImageSteps.plan(scene, model, journal, work.progress, part, work.remote)
     steps.grade_pair()
@@ -285,7 +256,7 @@ def make_map(
     event: EventInfo,
     inundation: Inundation | None = None,
 ) -> DamageMap:
-    """The map of a decision; its parameters say whether a network was used, and its weight, on radar the network's alone."""
+    """The map of a decision."""
     inputs, settings, registration = scene.inputs, scene.settings, scene.registration
     evidence, alignment = decision.evidence, scene.position.alignment
     frame, graded = evidence.frame, decision.graded

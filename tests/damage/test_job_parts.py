@@ -107,7 +107,7 @@ def test_the_cache_of_gdal_is_small_while_a_job_or_a_part_of_it_runs(
         limits.append(get_gdal_config("GDAL_CACHEMAX"))
         raise InputError("stop")
 
-    monkeypatch.setattr(job, "open_models", stop)
+    monkeypatch.setattr(job, "load_model", stop)
     for run in (assess_inputs, partial(assess_part, part=Part(), work=JobControl(tmp_path))):
         with pytest.raises(InputError, match="stop"):
             run(inputs)

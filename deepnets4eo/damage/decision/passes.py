@@ -1,4 +1,4 @@
-"""The long work of a damage job: its passes over the images, each with its share of the progress, and the models they use."""
+"""The long work of a damage job: its passes over the images, each with its share of the progress, and their models."""
 
 from __future__ import annotations
 
@@ -15,10 +15,6 @@ from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.unbuilt import UNBUILT, UnbuiltOutlines, find_unbuilt
 from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.evidence.gather import EVIDENCE
-from deepnets4eo.damage.evidence.raster_evidence import (
-    ClassMapSource,
-    open_class_map_source,
-)
 from deepnets4eo.damage.inputs.checks import CheckedImages
 from deepnets4eo.damage.inputs.find_buildings import BuildingNetwork
 from deepnets4eo.damage.inputs.opening import Inputs
@@ -42,8 +38,7 @@ NETWORK_TIME, UNBUILT_TIME, BUILT_TIME = 4.0, 0.5, 2.0  # of the passes over the
 
 @dataclass(frozen=True)
 class ImageSteps:
-    """The long work of a job, its passes over the images. part : whose share is done; None keeps the results of whole
-    steps, too."""
+    """The passes of a job over the images. part : whose share is done; None keeps the results of whole steps, too."""
 
     scene: RegisteredScene
     model: DecisionModel
@@ -72,7 +67,7 @@ class ImageSteps:
         return self._run(NETWORK, lambda: self.model.network_probabilities(self.scene, tiles))
 
     def gather_evidence(self) -> EvidenceTable:
-        """What both images and the surface models say of every building; of none where the outlines may lie beside them."""
+        """The evidence of every building; of none where the outlines may lie beside them."""
         inputs, position = self.scene.inputs, self.scene.position
         if not position.known:
             logger.warning("the structure of no building is assessed: the footprints are not known to lie on buildings")
@@ -88,7 +83,7 @@ class ImageSteps:
         )  # fmt: skip
 
     def find_unbuilt(self) -> UnbuiltOutlines | None:
-        """Outlines without a building in the registered pre image; None where they are not aligned on it, or it is radar."""
+        """Outlines without a building in the pre image; None where they are not aligned on it, or it is radar."""
         inputs, settings, position = self.scene.inputs, self.scene.settings, self.scene.position
         pre, alignment = self.scene.registered_pre, position.alignment
         if pre is None or position.image != "pre" or (alignment is not None and alignment.status != "ok"):
@@ -108,7 +103,7 @@ class ImageSteps:
         return outlines
 
     def grade_post(self, evidence: EvidenceTable) -> pd.DataFrame | None:
-        """The network's probabilities from the post image alone, for the buildings that the evidence assesses so."""
+        """The network's probabilities for buildings that are assessed from the post image alone."""
         if not self._graded:
             return None
         # whatever the part: the tiles around its buildings
@@ -131,7 +126,7 @@ class ImageSteps:
         return finder.find(jobs[step])
 
     def not_graded(self, count: int) -> NDArray[np.object_]:
-        """(N,) why the network could not grade a building; '' where it could, or was not needed."""
+        """(N,) why the network could not grade a building, else ''."""
         reasons = np.full(count, "", object)
         for row, reason in self.failed.items():
             reasons[row] = f"could not be graded: {reason}"
@@ -151,17 +146,8 @@ class ImageSteps:
         return self.journal.run(name, step, complete=lambda: not self.failed)
 
 
-def open_models(inputs: Inputs, settings: Settings) -> tuple[DecisionModel, ClassMapSource | None]:
-    """What grades the buildings and what labels pixels, checked before long work. Errors: InputError and RunError
-    where they do not fit."""
-    post = inputs.post_to_label or inputs.post
-    class_map = open_class_map_source(settings.class_shares, post, inputs.dsm_post) if settings.class_shares else None
-    return load_model(inputs, settings), class_map
-
-
 def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionModel:
-    """The model of the decision; on radar a network decides alone, and the weight-free model is refused. Errors:
-    InputError."""
+    """The model of the decision; on radar a network decides alone. Errors: InputError, RunError."""
     model = DecisionModel.load(settings.model, settings.network_weight, settings.damaged_share)
     radar = inputs.radar if settings.sensor == "auto" else ()
     if radar and model.grader is None:
@@ -180,7 +166,7 @@ def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionMo
 
 @dataclass(frozen=True)
 class Passes:
-    """Progress of the passes over the images in their order, each called with its own share that is done."""
+    """Progress of the passes in their order, each called with its own share that is done."""
 
     network: Progress | None
     evidence: Progress | None

@@ -1,11 +1,10 @@
-"""Clouds of points or surface models as evidence: height loss, rubble and debris of every building, measured on its
-footprint."""
+"""Clouds of points or surface models as evidence: height loss, rubble and debris of every building."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +57,7 @@ class PointEvidence:
     Parameters
     ----------
     post : after the event: a file of points (LAS, LAZ, …), a `PointCloud`, or a surface model
-    pre : before it; None where there is none
+    pre : before it
     weight : share of its log-odds in the decision, 0–1, multiplied by the card's skill; 0 shows the columns only
 
     Raises
@@ -103,7 +102,7 @@ class PointEvidence:
 
 @dataclass(frozen=True)
 class PointScore:
-    """The share that has come down, as one of the scores that the decision pools (see `pool_scores`)."""
+    """The share that has come down, as a score that the decision pools."""
 
     evidence: PointEvidence
 
@@ -126,8 +125,7 @@ class PointScore:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the manifest."""
-        card = {name: getattr(self.card, name) for name in self.card.__dataclass_fields__}
-        return {"source": self.evidence.paths, "weight_in_decision": self.weight, "card": card}
+        return {"source": self.evidence.paths, "weight_in_decision": self.weight, "card": asdict(self.card)}
 
     def finding(self, frame: pd.DataFrame) -> Finding:
         """What the points did in the decision."""
@@ -146,16 +144,14 @@ class PointScore:
 
 
 def with_point_columns(evidence: EvidenceTable, columns: pd.DataFrame) -> EvidenceTable:
-    """The table with the columns of the points; blank where a building is not assessed.
-    columns : as in `PointEvidence.measure`."""
+    """The table with the columns of `PointEvidence.measure`, blank where a building is not assessed."""
     assessed = (evidence.frame["status"] == ASSESSED).to_numpy()
     added = {name: np.where(assessed, columns[name], np.nan) for name in MEANING}
     return replace(evidence, frame=evidence.frame.assign(**added), meaning=evidence.meaning | MEANING)
 
 
 def check_point_evidence(points: PointEvidence, footprints: Footprints, rasters: Sequence[Any]) -> None:
-    """Refuse heights that cannot be used, before the long work. Errors: InputError; GridError for heights of another
-    site or CRS."""
+    """Refuse heights that cannot be used, before long work. Errors: InputError, GridError."""
     from deepnets4eo.points import check_heights
 
     if footprints.crs is None:

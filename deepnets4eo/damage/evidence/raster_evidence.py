@@ -1,18 +1,11 @@
-"""Rasters as evidence of every building: means of scores, such as of change, and shares of classes inside its
-outline.
-
-Scores take part in the decision only by the weight of a card (`EvidenceCard`) or of the user; shares of classes are
-only shown."""
+"""Means of rasters of scores, such as of change, as evidence of every building; they decide by the weight of a card or of the user."""
 
 from __future__ import annotations
 
 import logging
 import re
-import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +13,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.calibration.pool import EvidenceCard, Score, card_path
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.columns import MEANING
 from deepnets4eo.damage.evidence.point_evidence import MEANING as POINT_MEANING
 from deepnets4eo.damage.vocabulary import ASSESSED, NETWORK_COLUMNS
-from deepnets4eo.errors import InputError, LabelError, RunError
+from deepnets4eo.errors import InputError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.outputs.findings import Finding, count_of
-from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.prediction.preparation import prepare_scene
-from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
-from deepnets4eo.rasters.views import warn_of_hidden_class
-from deepnets4eo.segmenters.run import Run, load_run
-from deepnets4eo.zonal import band_sums, class_counts
+from deepnets4eo.rasters.scene import Layer, LayerLike, covered_share
+from deepnets4eo.zonal import band_sums
 
 logger = logging.getLogger(__name__)
 
-PREFIX, CLASS_PREFIX = "ev_", "ev_class_"
+PREFIX = "ev_"
 DEFAULT_WEIGHT = 0.5  # of a card with perfect skill, as for networks
 PACKED_ONE = "PACKED_ONE"  # tag of rasters of probabilities as bytes: the byte of probability 1
 LOOK_PX = 1024
@@ -51,20 +39,18 @@ class RasterEvidence:
 
     Parameters
     ----------
-    name : the name of the column, `ev_NAME`: small letters, digits and underscores
-    source
-        Path or layer with one score a pixel; of several bands, the one called NAME is read (probabilities of a change
-        run have the bands "no change" and "change").
+    name : of the column, `ev_NAME`: small letters, digits and underscores
+    source : one score a pixel; of several bands, the one called NAME is read
     weight
         Share of its log-odds in the decision, 0–1. With a card it is multiplied by the card's skill, and None is 0.5.
         Without a card None is 0: shown only; above 0 the mean score is taken as the probability of major damage or worse
-        where half of the buildings are damaged; the share of the site comes on top.
+        where half of the buildings are damaged.
     card : what the scores say about damage; None reads `STEM.evidence.yaml` beside the raster where there is one
 
     Raises
     ------
     InputError
-        For a name or a weight that cannot be used.
+        A name or a weight cannot be used.
 
     Examples
     --------
@@ -82,7 +68,7 @@ class RasterEvidence:
             raise InputError(
                 f"evidence is named {self.name!r}; expected small letters, digits and underscores, such as change."
             )
-        if self.column in {*MEANING, *POINT_MEANING, *NETWORK_COLUMNS.values()} or self.column.startswith(CLASS_PREFIX):
+        if self.column in {*MEANING, *POINT_MEANING, *NETWORK_COLUMNS.values()}:
             raise InputError(f"evidence {self.name!r} has the name of the job's own column {self.column}. Rename it.")
         if self.weight is not None and not 0 <= self.weight <= 1:
             raise InputError(f"the weight of evidence {self.name!r} is {self.weight}, expected 0 (shown only) to 1.")
@@ -95,8 +81,7 @@ class RasterEvidence:
 
 @dataclass(frozen=True)
 class ScoreLayer:
-    """A raster of scores on the post image's grid, with the scale of its values, and its card and that card's file
-    where there is one."""
+    """A raster of scores on the post image's grid, with the scale of its values, and its card and that card's file."""
 
     evidence: RasterEvidence
     layer: Layer
@@ -113,10 +98,6 @@ class ScoreLayer:
     def column(self) -> str:
         """Name of its column."""
         return self.evidence.column
-
-    def finding(self, frame: pd.DataFrame) -> Finding:
-        """What it did in the decision."""
-        return _finding(self, frame)
 
     @property
     def weight(self) -> float:
@@ -141,15 +122,38 @@ class ScoreLayer:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the manifest."""
-        card = (
-            None if self.card is None else {name: getattr(self.card, name) for name in self.card.__dataclass_fields__}
-        )
+        card = None if self.card is None else asdict(self.card)
         return {"source": self.layer.source, "weight_in_decision": self.weight, "card": card}
+
+    def finding(self, frame: pd.DataFrame) -> Finding:
+        """What it did in the decision."""
+        name, card = self.name, self.card
+        scores = frame.loc[frame["status"] == ASSESSED, self.column]
+        missing = int(scores.isna().sum())
+        lacking = f" {missing} of {count_of(len(scores), 'assessed building')} have no value." if missing else ""
+        if self.weight and card is not None:
+            text = (
+                f"took part in the decision with a weight of {self.weight:.2f}: its skill is {card.skill.value:.2f} (AUC "
+                f"{card.auc_major_or_worse:.2f} on {count_of(card.buildings, 'graded building')})."
+            )
+            return Finding("evidence_used", "note", f"Evidence {name!r} {text}{lacking}")
+        if self.weight:
+            return Finding(
+                "evidence_unvalidated", "caution",
+                f"Evidence {name!r} took part in the decision with the given weight of {self.weight:.2f}, its mean taken as a "
+                f"probability. Nothing says that it is one.{lacking}",
+                "Fit an EvidenceCard on graded buildings and write it beside the raster.",
+            )  # fmt: skip
+        if card is not None and card.skill.reason:
+            text = f"Evidence {name!r} did not take part in the decision: {card.skill.reason}.{lacking}"
+            return Finding("evidence_without_skill", "caution", text)
+        return Finding(
+            "evidence_shown", "note", f"Evidence {name!r} is shown only; the decision does not use it.{lacking}"
+        )
 
 
 def open_raster_evidence(evidence: Sequence[RasterEvidence], post: Layer) -> tuple[ScoreLayer, ...]:
-    """The rasters on the post image's grid, checked before the long work. Errors: GridError for another site;
-    InputError for unusable ones."""
+    """The rasters on the post image's grid, checked before long work. Errors: GridError, InputError."""
     names = [each.name for each in evidence]
     if len(set(names)) < len(names):
         raise InputError(f"evidence is named {', '.join(names)}; each needs its own name. Rename one.")
@@ -195,8 +199,7 @@ def _one_band(layer: Layer, name: str) -> Layer:
 
 
 def mean_scores(layers: Sequence[ScoreLayer], outlines: NDArray[np.object_], workers: int) -> pd.DataFrame:
-    """Mean score of N buildings, a column a raster; NaN without a valid pixel. Errors: InputError without any score,
-    or beyond 0–1."""
+    """Mean score of N buildings, a column a raster; NaN without a valid pixel. Errors: InputError."""
     columns = {}
     for layer in layers:
         logger.info("measuring %s …", layer.column)
@@ -226,113 +229,3 @@ def with_scores(evidence: EvidenceTable, layers: Sequence[ScoreLayer], scores: p
 def score_findings(scores: Sequence[Score], frame: pd.DataFrame) -> tuple[Finding, ...]:
     """What each score did in the decision."""
     return tuple(score.finding(frame) for score in scores)
-
-
-def _finding(layer: ScoreLayer, frame: pd.DataFrame) -> Finding:
-    name, card = layer.evidence.name, layer.card
-    scores = frame.loc[frame["status"] == ASSESSED, layer.column]
-    missing = int(scores.isna().sum())
-    lacking = f" {missing} of {count_of(len(scores), 'assessed building')} have no value." if missing else ""
-    if layer.weight and card is not None:
-        text = (
-            f"took part in the decision with a weight of {layer.weight:.2f}: its skill is {card.skill.value:.2f} (AUC "
-        )
-        text += f"{card.auc_major_or_worse:.2f} on {count_of(card.buildings, 'graded building')})."
-        return Finding("evidence_used", "note", f"Evidence {name!r} {text}{lacking}")
-    if layer.weight:
-        text = (
-            f"took part in the decision with the given weight of {layer.weight:.2f}, its mean taken as a probability."
-        )
-        remedy = "Fit an EvidenceCard on graded buildings and write it beside the raster."
-        return Finding(
-            "evidence_unvalidated", "caution", f"Evidence {name!r} {text} Nothing says that it is one.{lacking}", remedy
-        )
-    if card is not None and card.skill.reason:
-        text = f"did not take part in the decision: {card.skill.reason}."
-        return Finding("evidence_without_skill", "caution", f"Evidence {name!r} {text}{lacking}")
-    return Finding("evidence_shown", "note", f"Evidence {name!r} is shown only; the decision does not use it.{lacking}")
-
-
-@dataclass(frozen=True)
-class ClassMapSource:
-    """Where labels come from: their legend, a name for messages, and `label(folder, workers)`, which may write into the folder."""
-
-    legend: Legend
-    name: str
-    label: Callable[[Path, int], Layer]
-
-
-def open_class_map_source(source: str | Path, post: Layer, dsm_post: Layer | None) -> ClassMapSource:
-    """Open a run's folder or a raster of labels, checked before the long work. Errors: InputError, RunError,
-    LabelError or GridError."""
-    if Path(source).is_file():
-        return _open_labels(Layer.open(source), post)
-    if not Path(source).exists():
-        raise InputError(
-            f"{source} does not exist. Give the folder of a run that labels pixels, or a raster of labels."
-        )
-    run = load_run(source)
-    image = next((name for name in run.inputs.names if name != "dsm"), "image")
-    layers = {image: post} | ({"dsm": dsm_post} if dsm_post is not None and "dsm" in run.inputs.names else {})
-    scene = run.inputs.as_trained(Scene(layers, post.grid))
-    try:
-        prepare_scene(scene, run)
-    except RunError as error:
-        raise RunError(
-            f"{error} The job gives its post image and --dsm-post. For other layers, label the post image with "
-            f"`deepnets4eo predict {source}` and give the labels in place of the run."
-        ) from error
-    return ClassMapSource(run.legend, f"the run {run.folder.name!r}", partial(_predict_labels, run, scene))
-
-
-def _predict_labels(run: Run, scene: Scene, folder: Path, workers: int) -> Layer:
-    labels = folder / "labels.tif"
-    if not labels.is_file():  # it is there only when it is whole
-        predict(run, scene, labels, PredictOptions(workers=workers, resume=True))
-    return Layer.open(labels)
-
-
-def _open_labels(labels: Layer, post: Layer) -> ClassMapSource:
-    legend = labels.legend
-    if legend is None:
-        raise LabelError(
-            f"{labels.source} does not say what its values mean. Give labels that `deepnets4eo predict` wrote, or a run."
-        )
-    warn_of_hidden_class(labels, legend)
-    on_post = Scene({"labels": labels}, post.grid).layers["labels"]
-    return ClassMapSource(legend, f"the raster {Path(labels.source).name!r}", lambda *_: on_post)
-
-
-def with_class_shares(
-    evidence: EvidenceTable,
-    class_map: ClassMapSource,
-    outlines: NDArray[np.object_],
-    workers: int,
-    scratch: Path | None = None,
-) -> EvidenceTable:
-    """The table with each class's share of the labelled pixels in the outline, 0–1 or NaN. scratch : where the labels
-    are kept."""
-    legend = class_map.legend
-    with nullcontext(scratch) if scratch is not None else tempfile.TemporaryDirectory() as folder:
-        labels = class_map.label(Path(folder), workers)
-        values = list(legend.values)
-        counts = class_counts(labels, outlines, max(values) + 1, workers=workers).counts[:, values]
-    total = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0)
-    assessed = (evidence.frame["status"] == ASSESSED).to_numpy()
-    shares[~assessed] = np.nan
-    columns = dict(zip(_columns(legend), shares.T, strict=True))
-    meaning = {
-        column: f"post: share of the outline that {class_map.name} labels {name}, 0–1; not in the decision"
-        for column, name in zip(columns, legend.names, strict=True)
-    }
-    return EvidenceTable(evidence.frame.assign(**columns), evidence.meaning | meaning)
-
-
-def _columns(legend: Legend) -> list[str]:
-    """A column for each class: its letters and digits, of any script; with its value where two would be the same."""
-    plain = [re.sub(r"[\W_]+", "_", name.lower()).strip("_") for name in legend.names]
-    return [
-        CLASS_PREFIX + (name if name and plain.count(name) == 1 else f"{name}_{value}".strip("_"))
-        for name, value in zip(plain, legend.values, strict=True)
-    ]

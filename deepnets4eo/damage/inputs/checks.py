@@ -1,5 +1,4 @@
-"""What is wrong with two images as a pair: no picture, one picture twice or resampled, the wrong way round, radar,
-nodata."""
+"""What is wrong with two images: noise, one picture twice, the wrong order, radar, undeclared nodata."""
 
 from __future__ import annotations
 
@@ -45,15 +44,13 @@ LEAST_CORRELATION = 0.25
 
 @dataclass(frozen=True)
 class CheckedImages(ImagePair):
-    """Red, green and blue of the images with nodata declared, and what was seen. radar : those that look like it,
-    "pre" or "post"."""
+    """Red, green and blue of the images with nodata declared. radar : roles of those that look like it."""
 
     radar: tuple[Role, ...] = ()
 
 
 def check_images(pair: ImagePair) -> CheckedImages:
-    """Red, green and blue of one or two images with undeclared nodata declared, and findings. Errors: InputError for
-    noise and copies."""
+    """The images of a pair in colour with nodata declared, and findings. Errors: InputError for noise and copies."""
     images = {"pre": pair.pre, "post": pair.post}
     findings = (*unknown_colours(images), *unmasked_bands(images), *assumed_gsd(pair.post))
     pre = None if pair.pre is None else in_colour(pair.pre)
@@ -73,7 +70,7 @@ def check_images(pair: ImagePair) -> CheckedImages:
 
 
 def _is_radar(layer: Layer, role: Role) -> bool:
-    """Whether an image is radar, whose speckle is noise too. Errors: InputError for one that is neither radar nor has structure."""
+    """Whether an image is radar. Errors: InputError for other noise."""
     if is_radar(layer):
         return True
     _require_structure(layer, role)
@@ -81,7 +78,7 @@ def _is_radar(layer: Layer, role: Role) -> bool:
 
 
 def assumed_gsd(post: Layer) -> list[Finding]:
-    """What is assumed of the size of a pixel where neither a CRS nor the user says it."""
+    """That the size of a pixel is assumed, without a CRS."""
     if post.grid.crs is not None:
         return []
     return [
@@ -129,14 +126,14 @@ def neighbour_correlations(image: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def is_radar(layer: Layer) -> bool:
-    """Whether a layer of one (or one and the same) band is speckled like radar amplitude; False for colour images."""
+    """Whether a grey layer is speckled like radar amplitude; False for colour images."""
     windows = spread_windows(layer.shape, (WINDOW_PX, WINDOW_PX), WINDOWS)
     variation = [value for window in windows if np.isfinite(value := _variation(layer, window))]
     return bool(variation) and float(np.median(variation)) > SPECKLED
 
 
 def _variation(layer: Layer, window: Window) -> float:
-    """Standard deviation over mean of the smoothest ground in a window; NaN where nothing is bright, or in colour."""
+    """Standard deviation over mean of a window's smoothest ground; NaN where nothing is bright, or in colour."""
     data, valid = layer.read(window)
     bands = data[:3].astype(np.float32)
     if not valid.any() or (bands != bands[:1])[:, valid].any():
@@ -151,8 +148,7 @@ def _smoothest(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
 
 
 def require_order(before: NDArray[np.float64], after: NDArray[np.float64]) -> None:
-    """Refuse a pair in which many buildings are damaged before the event alone, by (N,) probabilities of each image.
-    Errors: InputError."""
+    """Refuse a pair in which many buildings are damaged before alone, by (N,) probabilities of each image. Errors: InputError."""
     known = np.isfinite(before) & np.isfinite(after)
     worse_before = int(((before >= 0.5) & (after < 0.5))[known].sum())
     worse_after = int(((after >= 0.5) & (before < 0.5))[known].sum())
@@ -165,8 +161,7 @@ def require_order(before: NDArray[np.float64], after: NDArray[np.float64]) -> No
 
 
 def require_two_pictures(similarity: NDArray[np.float64]) -> None:
-    """Refuse an image and a copy of it, by the (N,) correlation of edges at each building, NaN where unknown. Errors:
-    InputError."""
+    """Refuse an image and its copy, by (N,) correlations of edges at buildings. Errors: InputError."""
     known = similarity[np.isfinite(similarity)]
     if len(known) < LEAST_BUILDINGS:
         return

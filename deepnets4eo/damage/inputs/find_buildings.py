@@ -1,5 +1,4 @@
-"""What the networks for buildings say: outlines where no footprints exist, and how likely a building stands within
-given ones."""
+"""Networks for buildings: outlines where no footprints exist, and how likely a building stands within an outline."""
 
 from __future__ import annotations
 
@@ -81,11 +80,11 @@ def buildings_of(
     Parameters
     ----------
     run
-        Run folder, or the name of a model with weights: "buildings", which takes optical images of 0.2 to 1.5 m a pixel.
-    image : image from which the run's first layer is read
+        Run folder, or "buildings", the default network, which takes optical images of 0.2 to 1.5 m a pixel.
+    image : read as the run's first layer
     labels
-        Where the label raster is written and kept; one that is there is replaced, or used where `options` resume. The
-        probabilities of the default network for buildings are kept beside it.
+        Label raster that is written; one that is there is replaced, or used where `options` resume. The
+        probabilities of the default network lie beside it.
     class_name : class of the buildings in the run's legend
     shaping : least area and simplification of the outlines
     options : how the image is labelled
@@ -95,17 +94,17 @@ def buildings_of(
     -------
     geopandas.GeoDataFrame
         Polygons in the image's CRS with `id`, `class`, `value` and `area_m2` (m²). Touching buildings are one, unless the
-        run's legend has a class "border" between them; a small outline along a larger one is a piece of it. With the default network for buildings `building_prob` as well, and only those of
-        `sure_buildings`. Peak memory: that of `predict`, then of `polygonize`.
+        run's legend has a class "border"; small outlines along a larger one are joined with it. With the default
+        network, those of `sure_buildings`. Peak memory: that of `predict`, then of `polygonize`.
 
     Raises
     ------
     RunError
         The image does not fit the run, or the run is damaged.
     LabelError
-        The run's legend has no such class.
+        The legend has no such class.
     InputError
-        The image shows no such building, or is none that the model "buildings" takes.
+        The image shows no building, or does not fit the default network.
 
     Examples
     --------
@@ -142,8 +141,7 @@ def buildings_of(
 def sure_buildings(
     buildings: gpd.GeoDataFrame, probabilities: Layer, legend: Legend, least: float = LEAST_PROBABILITY
 ) -> gpd.GeoDataFrame:
-    """The outlines whose mean probability of a building (or of its border) is at least `least`, numbered anew, with
-    `building_prob`."""
+    """The outlines whose mean probability of building or border, `building_prob`, is at least `least`, numbered anew."""
     bands = [legend.names.index(name) for name in (BUILDING, BORDER) if name in legend.names]
     mean = band_sums(probabilities, buildings).mean[:, bands].sum(axis=1) / PACKED_ONE
     kept = buildings.assign(**{PROBABILITY: mean})[mean >= least].reset_index(drop=True)
@@ -156,8 +154,7 @@ def sure_buildings(
 def outline_buildings(
     labels: Layer, legend: Legend, class_name: str = BUILDING, shaping: Shaping = SHAPING
 ) -> gpd.GeoDataFrame:
-    """Buildings of a label raster as polygons; touching ones are kept apart by a class "border". Errors: LabelError
-    without buildings."""
+    """Buildings of a label raster as polygons, touching ones apart by a class "border". Errors: LabelError."""
     value = legend.value(class_name)
     if BORDER in legend.names:
         return _separate(labels, {value: class_name}, legend.value(BORDER), shaping)
@@ -165,7 +162,7 @@ def outline_buildings(
 
 
 def _separate(labels: Layer, classes: dict[int, str], border_value: int, shaping: Shaping) -> gpd.GeoDataFrame:
-    """Outlines grown into the borders that keep touching buildings apart; those that are large enough after it."""
+    """Outlines grown into the borders between them; those that are large enough after it."""
     inner = replace(shaping, min_area_m2=shaping.min_area_m2 * INNER_SHARE)
     buildings = polygonize(labels, classes, inner)
     borders = polygonize(labels, {border_value: BORDER})
@@ -176,7 +173,7 @@ def _separate(labels: Layer, classes: dict[int, str], border_value: int, shaping
 
 
 def join_outlines(buildings: gpd.GeoDataFrame, grid: Grid) -> gpd.GeoDataFrame:
-    """The outlines of an image's grid, numbered anew, where `join_pieces` makes pieces of one roof one."""
+    """The outlines with pieces of one roof joined, numbered anew."""
     to_metres = _to_metres(grid)
     outlines = transform_shapes(to_metres, buildings.geometry.to_numpy())
     whole, joined = join_pieces(outlines)
@@ -191,7 +188,7 @@ def _to_metres(grid: Grid) -> Affine:
 def _reshaped(
     buildings: gpd.GeoDataFrame, before: Geometries, after: Geometries, to_metres: Affine
 ) -> gpd.GeoDataFrame:
-    """The buildings with new shapes (N,) in metres and their areas; with those of before where a shape is not valid on the ground."""
+    """The buildings with new shapes (N,) in metres and their areas, where these are valid on the ground."""
     ground = transform_shapes(~to_metres, after)
     valid = shapely.is_valid(ground)  # rounding can make two corners meet
     shaped = buildings.set_geometry(np.where(valid, ground, buildings.geometry.to_numpy()), crs=buildings.crs)
@@ -199,7 +196,7 @@ def _reshaped(
 
 
 def join_pieces(outlines: Geometries) -> tuple[Geometries, NDArray[np.bool_]]:
-    """Outlines (N,) in metres, each with the smaller ones that lie along it as pieces of one roof, and (N,) which ones are such pieces."""
+    """Outlines (N,) in metres, each joined with the smaller ones along it, and (N,) which ones are such pieces."""
     area, near = shapely.area(outlines), shapely.buffer(outlines, PIECE_REACH_M)
     piece, roof = shapely.STRtree(outlines).query(outlines, "dwithin", PIECE_REACH_M)
     smaller = area[piece] < PIECE_SHARE * area[roof]
@@ -221,7 +218,7 @@ def _numbered(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 
 def with_outline_probability(evidence: EvidenceTable, footprints: Footprints) -> EvidenceTable:
-    """The table with a column for it where the footprints have one; NaN for buildings that are not assessed."""
+    """The table with the footprints' `building_prob`; NaN for buildings that are not assessed."""
     attributes = footprints.attributes
     if attributes is None or PROBABILITY not in attributes:
         return evidence
@@ -233,8 +230,7 @@ def with_outline_probability(evidence: EvidenceTable, footprints: Footprints) ->
 
 
 def to_working_image(image: Layer, working_gsd_m: float) -> Layer:
-    """Red, green and blue of an image in 8 bits at the network's ground size. Errors: InputError for images that it
-    cannot read."""
+    """An image in colour and 8 bits at the network's ground size. Errors: InputError for images that it cannot read."""
     _check_grid(image)
     image = image.as_shown()
     if image.count < 3:
@@ -247,7 +243,7 @@ def to_working_image(image: Layer, working_gsd_m: float) -> Layer:
 
 
 def _check_grid(image: Layer) -> None:
-    """Errors: InputError where the ground size of a pixel is not known, or far from what was learnt."""
+    """Errors: InputError where the ground size of a pixel is unknown or unfit."""
     if image.grid.crs is None:
         raise InputError(
             f"{image.source} has no CRS, so the ground size of its pixels is unknown, by which buildings are found. "
@@ -262,7 +258,7 @@ def _check_grid(image: Layer) -> None:
 
 
 def _check_daylight(image: Layer) -> None:
-    """Errors: InputError for an image as dark as by night, or without any valid pixel where it was looked at."""
+    """Errors: InputError for an image by night, or without a valid pixel."""
     bright = bright_value(image)
     if bright is None:
         raise InputError(f"{image.source} has no valid pixel where it was looked at. Check its nodata.")
@@ -275,13 +271,13 @@ def _check_daylight(image: Layer) -> None:
 
 @dataclass(frozen=True)
 class BuildingNetwork:
-    """The network for buildings that comes with the toolbox, to look within outlines."""
+    """The default network for buildings, to look within outlines."""
 
     run: Run
 
     @classmethod
     def in_box(cls) -> BuildingNetwork | None:
-        """Open it in the fastest precision of this machine; None where this copy comes without its weights, or they are damaged."""
+        """Open it in the fastest precision; None without its weights."""
         folder = shipped_path(SHIPPED)
         if not is_run(folder):
             return None
@@ -293,8 +289,7 @@ class BuildingNetwork:
         return cls(run)
 
     def log_odds(self, image: Layer, outlines: Geometries, work: TileWork = TileWork()) -> Floats | None:
-        """(N,) log-odds of a building within outlines in pixels, NaN without one; None for an image that the network
-        cannot read."""
+        """(N,) log-odds of a building within outlines in pixels; None for an image that the network cannot read."""
         try:
             working = to_working_image(image, WORKING_GSD_M)
         except InputError:

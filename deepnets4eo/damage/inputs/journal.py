@@ -1,8 +1,4 @@
-"""What follows a damage job without shaping its result: progress, and the journal with which an interrupted job goes
-on.
-
-The journal's folder is named by a hash of all inputs and settings, and stays when the job is killed or the disk is
-full."""
+"""What follows a damage job without shaping its result: progress, and the journal with which an interrupted job goes on."""
 
 from __future__ import annotations
 
@@ -35,20 +31,20 @@ NO_SHAPE = {"workers"}  # settings that do not shape the result
 
 
 def damage_journal(scratch: Path | None, inputs: Inputs, settings: Settings) -> Journal:
-    """Return the journal of a job with these inputs and settings; one that keeps nothing without a scratch folder."""
+    """The journal of a job with these inputs and settings; it keeps nothing without a scratch folder."""
     images = {"pre": inputs.pre, "post": inputs.post}
     grids = {name: layer.grid for name, layer in images.items() if layer is not None}
     return Journal(None if scratch is None else scratch / _job_hash(inputs, settings), grids, KINDS)
 
 
 def labels_file(scratch: Path, run: str, image: Layer) -> Path:
-    """Return the file that keeps the labels that a run finds in an image."""
+    """The file that keeps a run's labels of an image."""
     return scratch / f"labels-{identity_hash(Path(run) / CARD, image)}" / "labels.tif"
 
 
 def _job_hash(inputs: Inputs, settings: Settings) -> str:
     """Hash of all that shapes the steps: program, settings, runs, images, footprints."""
-    runs = [name for name in (settings.model, settings.class_shares, settings.segmenter) if name]
+    runs = [name for name in (settings.model, settings.segmenter) if name]
     shipped_folder = grader.shipped_folder() if settings.network else None
     outlines = inputs.footprints.pixels
     return identity_hash(
@@ -67,7 +63,7 @@ def _job_hash(inputs: Inputs, settings: Settings) -> str:
 
 
 def _heights(source: Any) -> Any:
-    """What has the identity of heights: a file, a layer, or the coordinates of points in memory."""
+    """What identifies heights: a file, a layer, or coordinates in memory."""
     if isinstance(source, (str, Path)):
         return Path(source)
     if hasattr(source, "xyz"):
@@ -93,12 +89,10 @@ class JobControl:
     Parameters
     ----------
     scratch
-        Folder for finished steps, with which an interrupted job goes on, and that the parts of one job share; the caller removes
-        it. None keeps nothing.
-    progress : called with the share of the passes over the images that is done, the network's included, 0–1
-    remote
-        Has the blocks of the passes done by other processes, which open the same inputs and see the scratch folder; None does
-        them in this one.
+        Folder for finished steps, with which an interrupted job goes on, and that the parts of a job share; the caller
+        removes it.
+    progress : called with the share of the passes over the images that is done, 0–1
+    remote : other processes that do the blocks of the passes, and see the scratch folder
     """
 
     scratch: Path | None = None

@@ -30,11 +30,9 @@ from deepnets4eo.terrain.units import check_layer_unit, check_same_datum, check_
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the job works on, opened and checked: images with red, green and blue alone (post_to_label has all bands),
-    outlines_px (N,) on post.
+    """What the job works on: images with red, green and blue alone, outlines_px (N,) on post.
 
-    scores : rasters on the post image's grid; radar : images that look like radar, "pre" or "post"; paths : role to
-    file."""
+    scores : rasters on the post image's grid; radar : roles of images that look like it; paths : role to file."""
 
     pre: Layer | None
     post: Layer
@@ -47,7 +45,6 @@ class Inputs:
     points: PointEvidence | None = None
     findings: tuple[Finding, ...] = ()
     radar: tuple[str, ...] = ()
-    post_to_label: Layer | None = None
     paths: dict[str, str] = field(default_factory=dict)
 
 
@@ -63,12 +60,11 @@ def open_inputs(
     evidence: Sequence[RasterEvidence] = (),
     points: PointEvidence | None = None,
 ) -> Inputs:
-    """Open everything and check that it shows one site; cheap, so that errors come before long work starts.
+    """Open everything and check that it shows one site, before long work starts.
 
     Parameters
     ----------
-    pre, post, footprints, dsm_pre, dsm_post, cloud_mask, evidence, points : the same as in `assess`
-    settings : how the job is done; those that say how the inputs are to be read count here
+    pre, post, footprints, dsm_pre, dsm_post, cloud_mask, evidence, points, settings : the same as in `assess`
 
     Returns
     -------
@@ -109,11 +105,8 @@ def open_inputs(
         open_new_water(settings.water, after.grid)
     findings = _check_others(others, after)
     if clouds is not None and cloud_mask is None:
-        findings += [
-            one
-            for one in [cloud_finding(clouds, after, "post", "Give another image, or --cloud-mask.")]
-            if one is not None
-        ]
+        finding = cloud_finding(clouds, after, "post", "Give another image, or --cloud-mask.")
+        findings += [] if finding is None else [finding]
     checked = check_images(pair)
     paths = (
         _paths(
@@ -126,14 +119,12 @@ def open_inputs(
     )
     return Inputs(
         checked.pre, checked.post, outlines, outlines_px, **others,
-        scores=scores, points=points, findings=(*checked.findings, *findings), radar=checked.radar,
-        post_to_label=after if checked.post.nodata is None else after.with_nodata(checked.post.nodata), paths=paths,
+        scores=scores, points=points, findings=(*checked.findings, *findings), radar=checked.radar, paths=paths,
     )  # fmt: skip
 
 
 def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> ImagePair:
-    """Both images; of two of one size, one without CRS takes the other's grid. Errors: GridError and InputError for
-    no pair."""
+    """Both images; of two of one size, one without CRS takes the other's grid. Errors: GridError, InputError."""
     pair = ImagePair.open(
         None if isinstance(pre, str) and pre == "-" else pre, post, gsd_m=settings.gsd_m, as_shown=True
     )
@@ -150,8 +141,7 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> Ima
 
 
 def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Finding]:
-    """What is unknown of surface models and the cloud mask. Errors: GridError for another site; InputError for other
-    units or datums."""
+    """What is unknown of surface models and the cloud mask. Errors: GridError; InputError for units or datums."""
     findings = []
     before, after = layers["dsm_pre"], layers["dsm_post"]
     if before is not None and after is not None:
@@ -173,7 +163,7 @@ def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Findi
 
 
 def _of_estimate(role: str, layer: Layer) -> list[Finding]:
-    """A finding for heights that a network estimated from an image: the model was fitted to measured ones, and trusts them as such."""
+    """A finding for heights that a network estimated, where the model expects measured ones."""
     if Quantity.from_tags(layer.tags, layer.source) is None:
         return []
     text = (

@@ -1,5 +1,4 @@
-"""What every step of a damage job works on: its inputs, how pre lies against post, and whether the outlines lie on
-buildings."""
+"""A damage job's inputs, how pre lies against post, and whether the outlines lie on buildings."""
 
 from __future__ import annotations
 
@@ -41,8 +40,7 @@ FARTHER = "Where the images lie farther apart, raise --set max_shift_m."
 
 @dataclass(frozen=True)
 class OutlinePosition:
-    """How the outlines must move (None: not) and on which image that was measured; known : whether they lie on
-    buildings."""
+    """How the outlines must move, and on which image that was measured. known : whether they lie on buildings."""
 
     alignment: FootprintAlignment | None
     image: Role
@@ -52,8 +50,7 @@ class OutlinePosition:
 
 @dataclass(frozen=True)
 class RegisteredScene:
-    """What the steps of a damage job work on, made once: inputs, registration (None without a pre image), and where
-    outlines lie."""
+    """What all steps of a damage job work on; registration is None without a pre image."""
 
     inputs: Inputs
     settings: Settings
@@ -62,7 +59,7 @@ class RegisteredScene:
 
     @classmethod
     def prepare(cls, inputs: Inputs, settings: Settings, journal: Journal) -> RegisteredScene:
-        """Register the images and align the footprints, or take from the journal what an earlier job measured."""
+        """Register the images and align the footprints, or take both from the journal."""
         registration = journal.run(
             "registration", lambda: _tested_by_roofs(inputs, _register(inputs, settings), settings)
         )
@@ -80,12 +77,12 @@ class RegisteredScene:
 
     @property
     def registered_pre(self) -> Layer | None:
-        """The pre image; None where there is none, or where it could not be registered to the post image."""
+        """The pre image; None where it could not be registered to the post image."""
         return self.inputs.pre if self.registration is not None and self.registration.usable else None
 
 
 def with_clouds(inputs: Inputs, settings: Settings, registration: Registration | None) -> Inputs:
-    """The inputs with the clouds that the post image shows, where no mask of them is given and it is an optical image in colour."""
+    """The inputs with the clouds that an optical post image in colour shows, where there is no mask of them."""
     post, pre = inputs.post, inputs.pre
     if (
         inputs.cloud_mask is not None
@@ -123,8 +120,7 @@ def _register(inputs: Inputs, settings: Settings) -> Registration | None:
 
 
 def _tested_by_roofs(inputs: Inputs, registration: Registration | None, settings: Settings) -> Registration | None:
-    """The registration, or the images as they are georeferenced where roofs agree clearly better with that or are
-    seen in place."""
+    """The registration, or the images as georeferenced where roofs agree clearly better with that."""
     if registration is None or inputs.pre is None or registration.status == "ok" or settings.assume_registered:
         return registration
     unmoved = replace(
@@ -147,8 +143,7 @@ def _tested_by_roofs(inputs: Inputs, registration: Registration | None, settings
 
 
 def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> dict[str, FootprintAlignment]:
-    """Alignments of the footprints on the pre image, and on the post image where that fails; none where the settings
-    say so."""
+    """Alignments of the footprints on the pre image, and on the post image where that fails."""
     if not settings.align:
         return {}
     frame = inputs.footprints.frame_beside(inputs.post.grid)
@@ -169,7 +164,7 @@ def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> d
 def outline_position(
     alignments: Mapping[str, FootprintAlignment], registration: Registration | None
 ) -> OutlinePosition:
-    """Where the outlines lie, from the alignments measured; none at all says that the user knows them to lie well."""
+    """Where the outlines lie; without alignments, the user knows them to lie well."""
     paired = registration is not None and registration.usable
     if not alignments:
         return OutlinePosition(None, "pre" if paired else "post")
@@ -219,7 +214,7 @@ def _weak(alignment: FootprintAlignment, role: Role) -> Finding:
 
 
 def _unknown(alignment: FootprintAlignment, failed: Registration | None, by_water: int = 0) -> Finding:
-    """failed : the registration, where there is a pre image and it could not be registered; by_water : buildings graded all the same."""
+    """failed : a registration that is not usable; by_water : buildings graded all the same."""
     seen = f"The footprints could not be aligned ({alignment.reason})"
     remedy = CHECK
     if failed is not None:

@@ -30,9 +30,6 @@ class Settings:
     ----------
     network_weight : share of a run's log-odds in the average, 0–1, if its validated skill is perfect; multiplied by that skill
     motion, max_rotation_deg : how the pre image may lie against the post image, and by how many degrees it may be turned at most
-    class_shares
-        Folder of a run that labels pixels, or a label raster of the post image with its legend; the classes' shares in
-        each outline become evidence.
     id_column : column that holds the buildings' ids; by default one of the usual names
     workers : threads
     seed : seed of all randomness
@@ -75,7 +72,6 @@ class Settings:
         Literal["auto", "optical"],
         Field(description="auto refuses radar, which only a --model RUN can read.", json_schema_extra=KEY),
     ] = "auto"
-    class_shares: str | None = None
     water: Annotated[
         str | None,
         Field(

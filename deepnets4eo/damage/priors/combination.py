@@ -52,11 +52,10 @@ def combine(
     weight: float | None = None,
     seed: int = 0,
 ) -> tuple[Floats, dict[str, Any]]:
-    """Combine the decision of the images with prior probabilities (N,), NaN where not known.
+    """Probabilities (N,) by images and prior (N,) together, NaN where not assessed, and numbers for the summary.
 
     damaged : `expected` and `interval_95` by the images; share : that their probabilities rest on; weight : of the prior's pattern,
-    by default 0 to 0.5 alike. Returns the probabilities (N,), NaN where not assessed, and for the summary the weight, the numbers
-    of `images_alone`, `with_prior` and `not_assessed` (None without any), and how many are `assessed` and stay as they are, `clear`."""
+    by default 0 to 0.5 alike."""
     assessed, known = (buildings["status"] == ASSESSED).to_numpy(), np.isfinite(prior)
     seen, rest = assessed & known, ~assessed & known & ~buildings["reason"].isin(NO_BUILDINGS).to_numpy()
     probability = buildings["damage_prob"].where(assessed).to_numpy(float, copy=True)
@@ -88,7 +87,7 @@ def combine(
 
 
 def _room(evidence: Floats) -> Floats:
-    """(N,) share of the prior that counts: 1 where images say nothing, 0 where they leave little doubt."""
+    """(N,) share of the prior that counts: 1 where images say nothing, 0 where they are sure."""
     doubt, least = expit(evidence) * expit(-evidence), CLEAR * (1 - CLEAR)
     return np.asarray(np.clip((doubt - least) / (0.25 - least), 0, 1))
 
@@ -160,7 +159,7 @@ def _row(drawn: Floats) -> dict[str, Any]:
 
 
 def add_priors(damage_map: DamageMapContent, layers: Sequence[PriorLayer]) -> dict[str, Any]:
-    """Give a map's buildings the columns of priors, which count as one by their mean log-odds; what `combine` returns, with sources."""
+    """Add the columns of priors, which count as one by their mean log-odds; returns the numbers of `combine` with the sources."""
     buildings, seed = damage_map.buildings, int(damage_map.parameters.get("seed") or 0)
     outlines, workers = buildings.geometry.to_numpy(), int(damage_map.parameters.get("workers", 2))
     table = np.array([logit(one.curve.probability(one.measure(outlines, workers))) for one in layers])
@@ -182,7 +181,7 @@ def add_priors(damage_map: DamageMapContent, layers: Sequence[PriorLayer]) -> di
 
 
 def prior_finding(priors: dict[str, Any]) -> Finding:
-    """What the priors change, beside the images alone. priors : of `add_priors`."""
+    """What the priors of `add_priors` change."""
     names = " and ".join(source["kind"] for source in priors["sources"])
     alone, together, rest = (priors[name] for name in ("images_alone", "with_prior", "not_assessed"))
     text = (

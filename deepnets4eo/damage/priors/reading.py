@@ -1,4 +1,4 @@
-"""Intensities of an event on the post image's grid: shaking, wind, depth of water, radar coherence, with their units and curves."""
+"""Intensities of an event on the post image's grid, such as shaking and wind, with their units and curves."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MOST = {"%g": 500.0, "mmi": 12.0, "m/s": 150.0, "m": 60.0, "share": 1.0}  # more
 
 @option_group
 class Curve:
-    """A fragility curve: the probability of major damage or worse is lognormal in the intensity.
+    """A fragility curve: the probability of major damage or worse, lognormal in the intensity.
 
     >>> Curve(54.5, 0.16).probability(np.array([0.0, 54.5, 90.0])).round(2).tolist()
     [0.01, 0.5, 0.99]
@@ -66,8 +66,7 @@ class PriorLayer:
     curve: Curve
 
     def measure(self, outlines: NDArray[np.object_], workers: int) -> Floats:
-        """(N,) mean intensity in each outline (N,) on the post image, NaN where none is known. Errors: InputError where no
-        building has one, or values do not fit the unit."""
+        """(N,) mean intensity in each outline on the post image, NaN where not known. Errors: InputError."""
         mean = band_sums(self.layer, outlines, workers=workers).mean[:, 0] * self.scale
         known = mean[np.isfinite(mean)]
         if not len(known):
@@ -79,7 +78,7 @@ class PriorLayer:
         return np.asarray(mean)
 
     def check_unit(self, values: Floats, enough: Callable[[Iterable[bool]], bool]) -> None:
-        """Refuse intensities (K,) in the unit of the curve unless any, or all, are possible. Errors: InputError."""
+        """Refuse intensities (K,) unless any, or all, are possible. Errors: InputError."""
         if len(values) and not enough((values >= 0) & (values <= MOST[self.unit])):
             raise InputError(
                 f"the prior {self.kind} ({self.source}) is {values.min():.3g} to {values.max():.3g} {self.unit}; "
@@ -88,7 +87,7 @@ class PriorLayer:
 
 
 def parse_priors(texts: Iterable[str]) -> list[tuple[str, str | None, str]]:
-    """Kind, unit or None, and file of each KIND[:UNIT]=FILE. Errors: InputError.
+    """Kind, unit and file of each KIND[:UNIT]=FILE. Errors: InputError.
 
     >>> parse_priors(["wind:mph=swath.tif", "shakemap=grid.xml"])
     [('wind', 'mph', 'swath.tif'), ('shakemap', None, 'grid.xml')]
@@ -110,21 +109,21 @@ def open_priors(texts: Sequence[str], post: Layer, curves: str | Path | None = N
 
     Parameters
     ----------
-    texts : each KIND[:UNIT]=FILE, as `damage --prior` takes them
+    texts : each KIND[:UNIT]=FILE
     post : the image after the event
-    curves : a YAML file of own curves; None: those of the toolbox
+    curves : YAML file of curves beside those of the toolbox
 
     Returns
     -------
     list[PriorLayer]
-        One layer for each text, with its unit and its curve.
+        A layer for each text.
 
     Raises
     ------
     InputError
-        For words, units or curves that are not known.
+        A kind or a unit is not known.
     GridError
-        For files of another site.
+        A file is of another site.
     """
     own = {} if curves is None else read_yaml(curves)
     if not isinstance(own, dict):

@@ -30,7 +30,7 @@ def _refusal(path: str | Path, why: str) -> InputError:
 
 @dataclass(frozen=True)
 class ShakeMapGrid:
-    """A grid.xml: attributes of its event, (west, south, east, north) of its nodes, and of PGA and MMI the values (H, W) and unit."""
+    """A grid.xml: attributes of its event, bounds (west, south, east, north) of its nodes, values (H, W) and unit of PGA and MMI."""
 
     event: dict[str, str]
     bounds: tuple[float, float, float, float]
@@ -76,7 +76,7 @@ class ShakeMapGrid:
 
 
 def _read_xml(path: Path) -> tuple[dict[str, dict[str, str]], dict[str, str], Floats]:
-    """Attributes by element, unit by field, and values (nodes, fields). Document types, which have entities, are refused."""
+    """Attributes by element, unit by field, and values (nodes, fields); refuses document types, which have entities."""
     check_exist([str(path)])
     if path.stat().st_size > MOST_BYTES:
         raise _refusal(path, f"has {path.stat().st_size:,} bytes, more than {MOST_BYTES:,}")
