@@ -184,6 +184,12 @@ def test_cityjson_has_closed_prisms_whose_volume_is_that_of_the_buildings(court,
     assert "conditionOfConstruction" not in city["CityObjects"]["low"]["attributes"]
 
 
+def test_cityjson_passes_the_official_validator(court, tmp_path):
+    cjvalpy = pytest.importorskip("cjvalpy", reason="has no wheel for every Python; it holds the schemas of CityJSON 2.0")
+    validator = cjvalpy.CJValidator([write_cityjson(court, tmp_path / "a.city.json", "Rubble", "2023-02-06").read_text()])
+    assert validator.validate(), validator.get_report()
+
+
 def signed_volume(shell, xyz):
     """Volume of a shell whose faces are counterclockwise from outside; each edge is passed once in each direction."""
     edges = Counter()
