@@ -185,8 +185,12 @@ def test_cityjson_has_closed_prisms_whose_volume_is_that_of_the_buildings(court,
 
 
 def test_cityjson_passes_the_official_validator(court, tmp_path):
-    cjvalpy = pytest.importorskip("cjvalpy", reason="has no wheel for every Python; it holds the schemas of CityJSON 2.0")
-    validator = cjvalpy.CJValidator([write_cityjson(court, tmp_path / "a.city.json", "Rubble", "2023-02-06").read_text()])
+    cjvalpy = pytest.importorskip(
+        "cjvalpy", reason="has no wheel for every Python; it holds the schemas of CityJSON 2.0"
+    )
+    validator = cjvalpy.CJValidator(
+        [write_cityjson(court, tmp_path / "a.city.json", "Rubble", "2023-02-06").read_text()]
+    )
     assert validator.validate(), validator.get_report()
 
 
