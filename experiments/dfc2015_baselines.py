@@ -37,7 +37,7 @@ from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import write_raster
 from deepnets4eo.system import cores
-from deepnets4eo.terrain import ndsm_raster
+from deepnets4eo.terrain import composite_raster
 from deepnets4eo.training import load_recipe
 
 TRAIN_SEEDS, TEST_SEEDS = (1, 33), (5, 58)  # cities with a harbour among those of the first sixty seeds
@@ -113,7 +113,7 @@ def write_tile(city: City, folder: Path) -> None:
     level = np.percentile(city.dtm, 1)  # synthetic cities have any height; the contest's tiles have that of the sea
     write_raster(folder / "dsm.tif", city.grid, np.float32(city.dsm - level), tags)
     write_raster(folder / "labels.tif", city.grid, city.labels(legend), tags, legend)
-    ndsm_raster(Layer.open(folder / "dsm.tif"), folder / "ndsm.tif", overwrite=True)
+    composite_raster(Layer.open(folder / "dsm.tif"), folder / "ndsm.tif", channels=("ndsm",), overwrite=True)
 
 
 def contest_tiles(root: Path) -> BenchmarkScenes:

@@ -15,7 +15,6 @@ _HOMES = {
     "composite_raster": "deepnets4eo.terrain.composites",
     "ground": "deepnets4eo.terrain.ground_filter",
     "ndsm": "deepnets4eo.terrain.heights",
-    "ndsm_raster": "deepnets4eo.terrain.composites",
     "slope_deg": "deepnets4eo.terrain.heights",
     "stream_sizes": "deepnets4eo.fusion.streams",
     "surface_gradient": "deepnets4eo.terrain.heights",

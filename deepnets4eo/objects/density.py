@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
@@ -26,18 +26,8 @@ MOST_IN_PIXEL = 16  # cells along a side
 
 
 def density_grid(grid: Grid, cell_m: float) -> Grid:
-    """Return cells of about `cell_m` metres that cover a grid from its first corner on, in its CRS.
-
-    Errors: InputError for a side that is not above 0, or less than a sixteenth of a pixel.
-
-    Parameters
-    ----------
-    grid : what is covered
-    cell_m : side of a cell in metres, above 0
-
-    Returns
-    -------
-    The grid of whole cells.
+    """Return the grid of whole cells of about `cell_m` metres, above 0, that cover a grid from its first corner on, in
+    its CRS. Raises InputError for a side that is not above 0, or less than a sixteenth of a pixel.
 
     Examples
     --------
@@ -60,10 +50,10 @@ def density_grid(grid: Grid, cell_m: float) -> Grid:
 def density_map(
     objects: gpd.GeoDataFrame, cells: Grid, *, radius_m: float = 0.0, window: Window | None = None
 ) -> NDArray[np.float32]:
-    """Return objects per hectare in each cell.
+    """Return objects per hectare in each cell of a grid.
 
-    Errors: GridError where only one of objects and cells has a CRS; InputError for a radius that is smaller than a cell, whose disc
-    may lie between all centres, or more than 200 cells.
+    Errors: GridError where only one of objects and cells has a CRS; InputError for a radius smaller than a cell, or of more
+    than 200.
 
     Parameters
     ----------
@@ -77,12 +67,7 @@ def density_map(
 
     Returns
     -------
-    (h, w) float32
-        Objects per hectare.
-
-    Notes
-    -----
-    Memory: the window and 40 bytes an object.
+    (h, w) float32. Memory: the window and 40 bytes an object.
 
     Examples
     --------
@@ -91,8 +76,7 @@ def density_map(
     >>> density_map(cars, Grid((2, 1), Affine.scale(50), None)).tolist()
     [[4.0], [4.0]]
     """
-    crs = None if cells.crs is None else cells.crs.proj
-    return _density(apply_affine(~cells.affine, _centroids(objects, crs, "cells")), cells, radius_m, window)
+    return _density(apply_affine(~cells.affine, _centroids(objects, cells)), cells, radius_m, window)
 
 
 def write_density_map(
@@ -102,24 +86,9 @@ def write_density_map(
     *,
     radius_m: float = 0.0,
 ) -> Path:
-    """Write `density_map` as a float32 COG, strip by strip, so that the whole map is never in memory.
-
-    Errors: GridError where only one of objects and cells has a CRS; InputError for a radius that does not fit the cells;
-    OutputError where the file cannot be written.
-
-    Parameters
-    ----------
-    objects : outlines or points, counted by their centre
-    cells : grid of the cells, as from `density_grid`
-    path : file to write
-    radius_m : the same as in `density_map`, in metres
-
-    Returns
-    -------
-    `path`.
-    """
-    crs = None if cells.crs is None else cells.crs.proj
-    positions = apply_affine(~cells.affine, _centroids(objects, crs, "cells"))
+    """Write `density_map` as a float32 COG, strip by strip, so that the whole map is never in memory; returns the path.
+    Raises the errors of `density_map`, and OutputError where the file cannot be written."""
+    positions = apply_affine(~cells.affine, _centroids(objects, cells))
     with (
         output_lock(path),
         CogWriter(
@@ -177,10 +146,11 @@ def _sides_m(cells: Grid) -> tuple[float, float]:
     return float(np.hypot(a.b, a.e)), float(np.hypot(a.a, a.d))
 
 
-def _centroids(objects: gpd.GeoDataFrame, crs: Any, target: str) -> NDArray[np.float64]:
-    """Return centres (N, 2) of the objects in another CRS; NaN for those without a geometry, which count nowhere."""
+def _centroids(objects: gpd.GeoDataFrame, cells: Grid) -> NDArray[np.float64]:
+    """Centres (N, 2) of the objects in the CRS of the cells; NaN for those without a geometry, which count nowhere."""
+    crs = None if cells.crs is None else cells.crs.proj
     if (objects.crs is None) != (crs is None):
-        raise GridError(f"one of objects and {target} has a CRS, the other has none. Assign the missing one.")
+        raise GridError("one of objects and cells has a CRS, the other has none. Assign the missing one.")
     points = shapely.centroid(np.asarray(objects.geometry.to_numpy(), object))
     if objects.crs is not None and objects.crs != crs:
         points = objects.set_geometry(points, crs=objects.crs).to_crs(crs).geometry.to_numpy()

@@ -17,8 +17,6 @@ from affine import Affine
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from scipy.ndimage import distance_transform_edt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
@@ -52,12 +50,11 @@ class ObjectRules:
 
     Parameters
     ----------
-    opening_m : Diameter in metres of the disc that cuts thin bridges and removes what is thinner; 0 leaves the mask as it is.
-    min_area_m2 : regions below this area in square metres are left out, and no object is split into smaller ones
+    opening_m : diameter in metres of the disc that removes what is thinner; 0 leaves the mask as it is
+    min_area_m2 : m²; regions below it are left out, and no object is split into smaller ones
     split : "distance" cuts at necks, "area" also cuts what is left by `object_area_m2`, "none" keeps regions whole
-    object_area_m2 : area of one object in square metres, needed where `split` is "area"
-    depth : share, between 0 and 1, of a region's half width by which a neck must narrow it; smaller values split more
-    connectivity : 4, or 8 where pixels that touch by a corner belong together
+    object_area_m2 : m² of one object, needed where `split` is "area"
+    depth : share 0–1 of a region's half width by which a neck must narrow it; smaller values split more
     shape : "oriented_box", the smallest rectangle around an object, or "polygon", the outline of its pixels
 
     Examples
@@ -71,7 +68,6 @@ class ObjectRules:
     split: Literal["distance", "area", "none"] = "distance"
     object_area_m2: float | None = None
     depth: float = Field(default=DEPTH, gt=0, lt=1)
-    connectivity: Literal[4, 8] = 4
     shape: Literal["oriented_box", "polygon"] = "oriented_box"
 
     @model_validator(mode="after")
@@ -92,9 +88,8 @@ def extract_objects(
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> gpd.GeoDataFrame:
-    """Return the objects of a class in a label raster: segmentation before detection.
-
-    Source: Audebert et al., Remote Sensing 9(4):368, 2017.
+    """Return the objects of a class in a label raster: segmentation before detection (Audebert et al., Remote Sensing
+    9(4):368, 2017).
 
     Errors: LabelError for a class that the legend lacks, with the nearest; InputError for a raster without labels, and for an
     opening wider than the raster.
@@ -136,8 +131,6 @@ def extract_objects(
     mask = class_mask(layer, value, rules.opening_m, legend)
     regions = trace_regions(layer, [1], read=mask, block_px=block_px, workers=workers, progress=region_progress)
     polygons = regions.polygons
-    if rules.connectivity == 8:
-        polygons = _merge_at_corners(polygons)
     row_m, col_m = gsd_m(layer.grid)
     polygons = polygons[shapely.area(polygons).astype(float) * row_m * col_m >= rules.min_area_m2]
     if rules.split != "none":
@@ -169,15 +162,10 @@ def _split_region(polygon: shapely.Geometry, sides_m: tuple[float, float], rules
     left, top, right, bottom = (int(value) for value in polygon.bounds)
     shift = Affine.translation(left, top)
     mask = rasterio.features.rasterize([polygon], (bottom - top, right - left), transform=shift, dtype="uint8") > 0
-    options: dict[str, Any] = {
-        "min_area_m2": rules.min_area_m2,
-        "depth": rules.depth,
-        "connectivity": rules.connectivity,
-    }
     if rules.split == "area" and rules.object_area_m2 is not None:
-        pieces = split_both(mask, sides_m, rules.object_area_m2, **options)
+        pieces = split_both(mask, sides_m, rules.object_area_m2, min_area_m2=rules.min_area_m2, depth=rules.depth)
     else:
-        pieces = split_at_necks(mask, sides_m, **options)
+        pieces = split_at_necks(mask, sides_m, min_area_m2=rules.min_area_m2, depth=rules.depth)
     return np.array([polygon], object) if pieces.max() <= 1 else _outlines(pieces, shift)
 
 
@@ -189,30 +177,10 @@ def _outlines(pieces: Pieces, shift: Affine) -> NDArray[Any]:
     return np.array([shapely.union_all(parts) for parts in rings], object)
 
 
-def _merge_at_corners(polygons: NDArray[Any]) -> NDArray[Any]:
-    """Return regions that share a corner as one, at the position of the first of them."""
-    if not len(polygons):
-        return polygons
-    xy, owner = shapely.get_coordinates(polygons, return_index=True)
-    _, corner = np.unique(xy, axis=0, return_inverse=True)
-    links = coo_array((np.ones(len(owner), bool), (owner, corner.reshape(-1) + len(polygons))))
-    size = len(polygons) + int(corner.max()) + 1
-    links.resize((size, size))
-    region = connected_components(links, directed=False)[1][: len(polygons)]
-    _, first, of = np.unique(region, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    members: list[list[Any]] = [[] for _ in order]
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    for polygon, group in zip(polygons, rank[of], strict=True):
-        members[group].append(polygon)
-    return np.array([group[0] if len(group) == 1 else shapely.union_all(group) for group in members], object)
-
-
 def class_mask(labels: Layer, value: int, opening_m: float = 0.0, legend: Legend | None = None) -> Read:
     """A reader of windows (1, h, w): 1 where the label is `value` after an opening by a disc of `opening_m`.
 
-    Audebert et al., Remote Sensing 9(4):368, 2017. Peak memory: 40 bytes a pixel of a window.
+    Peak memory: 40 bytes a pixel of a window.
 
     >>> labels = Layer.open(np.array([[1, 1, 0], [0, 1, 2]], np.uint8))
     >>> class_mask(labels, 1)(Window(0, 0, 2, 3))[0][0].tolist()

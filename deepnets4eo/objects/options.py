@@ -26,9 +26,6 @@ class ObjectOptions:
     object_area_m2: Annotated[
         float | None, Field(description="Area of an object in m², for split=area.", json_schema_extra=KEY)
     ] = None
-    connectivity: Annotated[
-        Literal[4, 8], Field(description="8 joins pixels that touch by a corner, 4 does not.", json_schema_extra=KEY)
-    ] = 4
     shape: Annotated[
         Literal["oriented_box", "polygon"],
         Field(description="The smallest rectangle around each (oriented_box), or its outline.", json_schema_extra=KEY),
@@ -45,7 +42,4 @@ class ObjectOptions:
         """The rules of extraction with a least area in m². Errors: InputError."""
         from deepnets4eo.objects.extraction import ObjectRules
 
-        return ObjectRules(
-            self.opening_m, min_area_m2, self.split, self.object_area_m2, connectivity=self.connectivity,
-            shape=self.shape,
-        )  # fmt: skip
+        return ObjectRules(self.opening_m, min_area_m2, self.split, self.object_area_m2, shape=self.shape)

@@ -14,7 +14,7 @@ Pieces = NDArray[np.int32]  # (h, w): 0 outside, then 1, 2 … without gaps
 
 DEPTH = 0.3  # a neck is one that narrows the distance map by this share of the region's largest distance
 MIN_OBJECTS = 1.5  # objects in a piece from which on it is cut by its area
-MAX_ROUNDS = 25  # largest number of rounds of k-means
+MAX_ROUNDS = 25  # of k-means
 LEVELS = 1000  # steps of the distance map
 
 
@@ -24,7 +24,6 @@ def split_at_necks(
     *,
     min_area_m2: float = 0.0,
     depth: float = DEPTH,
-    connectivity: int = 4,
 ) -> Pieces:
     """The watershed of the distance in a region (h, w), from maxima `depth` of the largest distance above saddles.
 
@@ -40,9 +39,8 @@ def split_at_necks(
     levels = np.round(distance * (LEVELS / distance.max())).astype(np.int32)  # whole numbers are compared exactly
     lowered = reconstruction(levels - max(1, round(height * LEVELS / distance.max())), levels)
     seeds = label(local_maxima(lowered) & mask, connectivity=2)
-    neighbours = 1 if connectivity == 4 else 2
     while True:  # with fewer seeds the flood has another order, and pieces may lose a pixel of their border
-        pieces = watershed(-distance, seeds, mask=mask, connectivity=neighbours)
+        pieces = watershed(-distance, seeds, mask=mask)
         area_m2 = np.bincount(pieces.ravel(), minlength=2)[1:] * sides_m[0] * sides_m[1]
         small = (area_m2 > 0) & (area_m2 < min_area_m2)
         if not small.any():
@@ -79,10 +77,9 @@ def split_both(
     *,
     min_area_m2: float = 0.0,
     depth: float = DEPTH,
-    connectivity: int = 4,
 ) -> Pieces:
     """Split at necks first; then cut pieces that are still several objects large by their area."""
-    pieces = split_at_necks(mask, sides_m, min_area_m2=min_area_m2, depth=depth, connectivity=connectivity)
+    pieces = split_at_necks(mask, sides_m, min_area_m2=min_area_m2, depth=depth)
     out, count = np.zeros_like(pieces), 0
     for number in range(1, int(pieces.max()) + 1):
         here = pieces == number

@@ -1,4 +1,4 @@
-"""A cloud of points in memory: coordinates, what a scanner or camera measured at each, and class codes as values of a legend."""
+"""A cloud of points in memory, and its class codes as values of a legend."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ABOUT = ("xyz", "withheld", "crs", "source", "synthetic", "asprs")  # fields that are no measurements
 NOISE_CODES = (7, 18)  # ASPRS: low and high noise
-MOST_COORDINATE = 1e10  # some 250 times round the earth in metres; beyond, it is no length but a damaged header
+MOST_COORDINATE = 1e10  # some 250 times round the earth in metres: beyond lies a damaged header
 MOST_NAMED = 10  # codes in a message
 NOISE = "noise"
 
@@ -33,15 +33,14 @@ class PointCloud:
     xyz : (N, 3) float64, metres in the CRS: easting, northing, height
     colour : (N, 3) uint8, red, green, blue
     near_infrared : (N,) uint8
-    intensity : (N,) float32, in the units of the file
+    intensity : (N,) float32
     return_number, number_of_returns : (N,) uint8, counted from 1
-    classification : (N,) uint8, codes of the file, e.g. those of ASPRS
-    crs : the coordinate reference system; None where unknown
+    classification : (N,) uint8, codes of the file
+    crs : None where unknown
     source : where the points are from, for messages
     synthetic : whether the points are made up
     asprs : whether the classification has the codes of ASPRS, where 7 and 18 are noise
-    withheld
-        (N,) bool, points that the file says to leave out; None for none. What `open_cloud` reads has none of them.
+    withheld : (N,) bool, points that the file says to leave out; what `open_cloud` reads has none of them
 
     Raises
     ------
@@ -114,8 +113,8 @@ class PointCloud:
 
 
 def at_counted(cloud: PointCloud, compute: Callable[[PointCloud], NDArray[Any]], fill: float) -> NDArray[Any]:
-    """Return values (N, …) of all N points: rows that `compute` returns for those that count, `fill` at withheld points
-    and noise. Raises InputError where no point counts."""
+    """Return values (N, …): rows that `compute` returns for points that count, `fill` at withheld points and noise.
+    Raises InputError where no point counts."""
     counted = cloud.counted
     if counted.all():
         return compute(cloud)
@@ -130,8 +129,7 @@ def at_counted(cloud: PointCloud, compute: Callable[[PointCloud], NDArray[Any]],
 
 
 def has_asprs_noise(legend: Legend) -> bool:
-    """Return whether 7 and 18 in files of a legend are noise, as ASPRS has it: no class of another name has these
-    codes.
+    """Return whether 7 and 18 are noise in files of a legend, as ASPRS has it: no class of another name has these codes.
 
     >>> [has_asprs_noise(Legend.load(name)) for name in ("asprs_las", "ign_lidar_hd", "dales", "h3d")]
     [True, True, False, False]
@@ -142,13 +140,13 @@ def has_asprs_noise(legend: Legend) -> bool:
 
 
 def legend_codes(cloud: PointCloud, legend: Legend, *, unknown_is_void: bool = False) -> NDArray[np.uint8]:
-    """Returns the classification of a cloud in the values of a legend, as the legend reads files.
+    """Return the classification of a cloud in the values of a legend.
 
     Parameters
     ----------
     cloud : points with a classification
-    legend : the legend; its `file_values` say which codes stand for another, its `void_values` which mean nothing
-    unknown_is_void : whether codes that the legend does not have are void, too
+    legend : its `file_values` say which codes stand for another, its `void_values` which mean nothing
+    unknown_is_void : whether codes that the legend lacks are void
 
     Returns
     -------
@@ -157,7 +155,7 @@ def legend_codes(cloud: PointCloud, legend: Legend, *, unknown_is_void: bool = F
     Raises
     ------
     LabelError
-        The cloud has no classification, or codes that the legend does not have.
+        The cloud has no classification, or codes that the legend lacks.
 
     Examples
     --------
@@ -179,8 +177,7 @@ def legend_codes(cloud: PointCloud, legend: Legend, *, unknown_is_void: bool = F
 
 
 def check_codes(counts: NDArray[Any], known: set[int], legend: Legend, source: str) -> None:
-    """Raise LabelError, which lists codes with their counts, where points have codes that are not in `known`. `counts`
-    (256,) has the points of each code."""
+    """Raise LabelError, which lists codes with their counts, where `counts` (256,) has points of codes not in `known`."""
     strange = [int(code) for code in np.flatnonzero(counts) if code not in known]
     if strange:
         listed = ", ".join(f"{code} ({int(counts[code]):,} points)" for code in strange[:MOST_NAMED])

@@ -1,7 +1,7 @@
-"""The labelled clouds of a recipe: files by patterns, blocks of x and y to learn from and to validate on, and their points.
+"""The labelled clouds of a recipe: files by patterns, and blocks of x and y to learn from and to validate on.
 
-Takes the data section of a recipe; clouds are read one at a time, large ones by tiles. Refuses folders without clouds, parts
-that would stay empty, and codes that the legend lacks."""
+Clouds are read one at a time, large ones by tiles. Refuses folders without clouds, parts that would stay empty, and codes that
+the legend lacks."""
 
 from __future__ import annotations
 
@@ -61,8 +61,7 @@ class CloudData(Section):
 
 
 class CloudPiece(NamedTuple):
-    """Points that are worked on at once; those after the first `own` only surround them. Their classification is class
-    indices, void 255."""
+    """Points that are worked on at once, classified by class indices (void 255); those after the first `own` surround them."""
 
     cloud: PointCloud
     own: int
@@ -70,8 +69,7 @@ class CloudPiece(NamedTuple):
 
 @dataclass(frozen=True)
 class LabelledCloud:
-    """A file of labelled points with a unique name, seen as a grid of square cells of `cell_m`, which begin at whole
-    multiples of it, those of the north first."""
+    """A file of labelled points with a unique name, on a grid of cells whose edges are multiples of `cell_m`."""
 
     name: str
     file: CloudFile
@@ -79,7 +77,7 @@ class LabelledCloud:
 
     @property
     def grid(self) -> Grid:
-        """The cells that the bounds of the points reach into. Errors: InputError where they lie too far apart."""
+        """The cells within the bounds of the points. Errors: InputError where they lie too far apart."""
         self.file.check_extent()
         (left, bottom), (right, top) = np.floor(self.file.bounds[:, :2] / self.cell_m).astype(np.int64).tolist()
         affine = Affine.scale(self.cell_m, -self.cell_m) * Affine.translation(left, -(top + 1))
@@ -95,8 +93,8 @@ class LabelledCloud:
     def pieces(
         self, legend: Legend, data: CloudData, halo_m: float, folder: Path | None = None
     ) -> Iterator[CloudPiece]:
-        """Yield all points, or tiles with `halo_m` metres around where there are more than `data.most_points`; a point is its piece's own once.
-        Tiles lie in `folder` meanwhile (None: the system's). Memory: 100 bytes a point of a piece. Errors: InputError without fitting classes."""
+        """Yield all points, or tiles in `folder` with `halo_m` metres around where there are more than `data.most_points`; a point is its
+        piece's own once. Memory: 100 bytes a point of a piece. Errors: InputError without fitting classes."""
         if self.file.point_count <= data.most_points:
             cloud = self.file.read()
             yield from _pieces(cloud, len(cloud), legend, data)
@@ -112,8 +110,7 @@ class LabelledCloud:
 
 
 def find_clouds(data: CloudData, cell_m: float) -> list[LabelledCloud]:
-    """Return the clouds of a recipe, at least one, in the order of their names. Raises InputError where no folder was
-    given, no file matches, or a file cannot be read."""
+    """Return the clouds of a recipe by name. Raises InputError for no folder, no match, or a file that cannot be read."""
     if not data.folders:
         raise InputError("no clouds were given. Pass --data FOLDER.")
     named: list[tuple[str, Path]] = []
@@ -131,8 +128,7 @@ def find_clouds(data: CloudData, cell_m: float) -> list[LabelledCloud]:
 
 
 def split_clouds(clouds: Sequence[LabelledCloud], data: CloudData) -> DataSplit[LabelledCloud]:
-    """Split clouds in squares of x and y, or as a whole, into the splits train and val; train alone where nothing is
-    validated. Raises InputError where a split would stay empty."""
+    """Split clouds in squares, or as a whole, into train and val. Raises InputError where a split would stay empty."""
     cell_m = clouds[0].cell_m
     block_px, buffer_px = (None if side is None else round(side / cell_m) for side in (data.block_m, data.buffer_m))
     rule = SplitRule(
@@ -143,8 +139,8 @@ def split_clouds(clouds: Sequence[LabelledCloud], data: CloudData) -> DataSplit[
 
 
 def point_parts(split: DataSplit[LabelledCloud], number: int, xy: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Return the split (N,) uint8 of each point (N, 2) of cloud `number`: LEARNT, WITHHELD for validation, or NEITHER
-    in the buffer between them. Memory: a byte for each cell of the box around the points."""
+    """Return the split (N,) uint8 of points (N, 2) of cloud `number`: LEARNT, WITHHELD, or NEITHER in the buffer between
+    them. Memory: a byte for each cell of the box around the points."""
     if not len(xy):
         return np.empty(0, np.uint8)
     cells = split.scenes[number].cells(xy)

@@ -33,10 +33,8 @@ class Orthophoto:
     Parameters
     ----------
     colour : raster of red, green and blue, 8 bit; a fourth band is near infrared
-    infrared : raster whose first band is near infrared, e.g. one of near infrared, red and green (IRC)
-    all_returns
-        Whether later returns have colours, too. A camera sees what reflects first: by default only return 1 has colours,
-        the others are black.
+    infrared : raster whose first band is near infrared, such as IRC
+    all_returns : whether later returns have colours, too; a camera sees what reflects first, so they are black by default
 
     Raises
     ------
@@ -71,9 +69,8 @@ class Orthophoto:
         return [layer for layer in (self._colour, self._near) if layer is not None]
 
     def colourise(self, cloud: PointCloud, counted: int | None = None) -> tuple[PointCloud, int]:
-        """Return the points with its colours and near infrared (those without CRS are taken to have its own), and how
-        many of the first `counted` (None: all) lie beyond it or on void pixels and are black. Raises InputError where
-        it cannot be read there."""
+        """Return the points with its colours (without a CRS they have its own), and how many of the first `counted` (None:
+        all) lie beyond it or on void pixels and are black. Raises InputError where it cannot be read there."""
         colour, seen = _sample(self._colour, cloud)
         near = None if self._near is None else _sample(self._near, cloud)[0][:, 0]
         if not self.all_returns and cloud.return_number is not None:
@@ -94,20 +91,20 @@ def colourise_cloud(
     overwrite: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> int:
-    """Writes a file of points again with the colours of an orthophoto, and near infrared where it has it.
+    """Write a file of points again with the colours and near infrared of an orthophoto.
 
     Parameters
     ----------
     path : any file that `open_cloud` reads
     orthophoto : the colours
-    out : .laz or .las; its point format has room for colours, all else is that of the file
-    crs : CRS of the file, where it has none or a wrong one
+    out : .laz or .las
+    crs : CRS of the file, instead of its own
     overwrite : whether a result that exists is replaced
-    progress : called with the share that is done, 0–1
+    progress : called with the share done, 0–1
 
     Returns
     -------
-    How many points lie beyond the orthophoto, or on its void pixels, and are black.
+    How many points lie beyond the orthophoto, or on void pixels, and are black.
 
     Raises
     ------
@@ -151,7 +148,7 @@ def _stored(cloud: PointCloud, names: tuple[str, ...]) -> dict[str, NDArray[np.u
 
 
 def _sample(layer: Layer, cloud: PointCloud) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Returns the values (N, bands) of the pixels that points lie on, and which points have any (N,)."""
+    """Values (N, bands) of the pixels that points lie on, and which points have any (N,)."""
     rows, cols = _pixels(layer, cloud)
     values = np.zeros((len(cloud), layer.count), np.uint8)
     seen = np.zeros(len(cloud), bool)
@@ -172,7 +169,7 @@ def _pixels(layer: Layer, cloud: PointCloud) -> tuple[NDArray[np.int64], NDArray
 
 
 def _whole(axis: NDArray[np.float64], size_px: int) -> NDArray[np.int64]:
-    """Returns the pixels (N,) of positions; those on the outer edges belong to the outer pixels, others beyond are −1."""
+    """Pixels (N,) of positions; on the outer edges the outer pixels, beyond −1."""
     near = np.isfinite(axis) & (axis >= -EDGE_PX) & (axis <= size_px + EDGE_PX)
     return np.where(near, np.clip(np.floor(np.where(near, axis, 0)), 0, size_px - 1), -1).astype(np.int64)
 
@@ -180,7 +177,7 @@ def _whole(axis: NDArray[np.float64], size_px: int) -> NDArray[np.int64]:
 def _windows(
     rows: NDArray[np.int64], cols: NDArray[np.int64], shape: tuple[int, int]
 ) -> Iterator[tuple[NDArray[np.int64], Window]]:
-    """Yields the points of each block of the raster that has any, and the window around them."""
+    """Yield the points of each block of the raster, and the window around them."""
     inside = np.flatnonzero((rows >= 0) & (cols >= 0))
     if not len(inside):
         return

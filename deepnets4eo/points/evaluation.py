@@ -27,7 +27,7 @@ def evaluate_by_options(
     labelled: Path, reference: Path, scored: ScoredFiles, changes: ProtocolChanges, *, intervals: Intervals,
     progress: Callable[[float], None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Scores a labelled file of points in the words of the verb `evaluate`. Errors: InputError for rules that points do not have."""
+    """Score a labelled file by the options of the verb `evaluate`. Errors: InputError for rules that points do not have."""
     if intervals.draws or changes != ProtocolChanges(ignore=changes.ignore, unknown=changes.unknown):
         raise InputError("Points can be scored with --legend, --protocol, --ignore and --unknown only.")
     of_card = load_protocol(scored.protocol) if scored.protocol else None
@@ -47,28 +47,27 @@ def evaluate_cloud(
     unknown_is_void: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> dict[str, Any]:
-    """Scores a labelled file of points against the classification of the same points.
+    """Score a labelled file of points against the classification of the same points.
 
     Parameters
     ----------
-    labelled : the labelled points; their dimension `pred_class` is scored, or their classification where they have none
-    reference : the same points in the same order; it may be the same file, whose classification is the reference then
-    legend : the classes; by default those stored in the labelled file
+    labelled : its dimension `pred_class` is scored, or its classification without one
+    reference : the same points in the same order; it may be the same file
+    legend : by default that of the labelled file
     ignored : names of classes whose reference points are left out
-    unknown_is_void : whether codes that the legend does not have are void, and not an error
-    progress : called with the share that is done, 0–1
+    unknown_is_void : whether codes that the legend lacks are void, and not an error
+    progress : called with the share done, 0–1
 
     Returns
     -------
     dict
-        As `evaluate` returns for rasters: overall accuracy, F1, IoU, precision and recall by class and their means, counts
-        of points. Points that are void in the reference or withheld are left out, and where `pred_class` is scored those
+        As `evaluate` returns for rasters. Points that are void in the reference or withheld are left out, and where `pred_class` is scored those
         that the reference calls noise, which labelling leaves alone; points without label count as errors.
 
     Raises
     ------
     InputError
-        The files hold different points, or codes that the legend does not have, or the reference has no classified point.
+        Different points, codes that the legend lacks, or no classified point in the reference.
     """
     predicted_file = _open_predicted(labelled)
     reference_file = open_cloud(reference)

@@ -1,8 +1,7 @@
 """Clouds as grids of heights: the highest, lowest and mean point of each cell, streamed; and heights of points above the ground.
 
-Takes clouds in chunks that can be read twice, and a grid; memory is that of the grid (28 bytes a cell) and of one
-chunk, whatever the number of points. Refuses clouds without a point on the grid, and extents of absurd size. The ground is
-found by the filter of rasters in a surface model of the lowest points, and interpolated."""
+Takes clouds in chunks that can be read twice; memory is that of the grid (28 bytes a cell) and of one chunk. Refuses clouds
+without a point on the grid, and extents of absurd size."""
 
 from __future__ import annotations
 
@@ -43,9 +42,8 @@ class HeightGrid:
     Parameters
     ----------
     grid : where the cells lie
-    highest, lowest, mean : (h, w) float32 metres, of the points of each cell; NaN where there is none
-    top
-        (h, w) float32 metres, mean of the points at most 1 m below the highest: the roof alone where a wall is in the cell.
+    highest, lowest, mean : (h, w) float32 metres; NaN where there is no point
+    top : (h, w) float32 metres, mean of the points at most 1 m below the highest: of roofs without walls
     count : (h, w) int32, points of each cell
     """
 
@@ -58,9 +56,8 @@ class HeightGrid:
 
 
 def grid_around(bounds: Sequence[float], cell_m: float, crs: Any = None) -> Grid:
-    """Return a north-up grid of square cells, on multiples of their side, that holds every position within bounds
-    (left, bottom, right, top), border included. Raises InputError for a side not above 0, bounds without area, or more
-    than 268 million cells.
+    """Return a north-up grid of square cells, on multiples of their side, that holds bounds (left, bottom, right, top),
+    border included. Raises InputError for a side not above 0, wrong bounds, or more than 268 million cells.
 
     >>> grid_around((0.2, 0.2, 2.9, 1.9), 0.5).shape, grid_around((0.2, 0.2, 3.0, 1.9), 0.5).shape
     (Shape2d(x=6, y=4), Shape2d(x=7, y=4))
@@ -81,16 +78,15 @@ def grid_around(bounds: Sequence[float], cell_m: float, crs: Any = None) -> Grid
 
 
 def _first_cell(left: float, top: float, cell_m: float) -> Affine:
-    """From cells to coordinates, so that a corner lies in the first cell in the arithmetic that finds the cells of points."""
+    """From cells to coordinates; the corner lies in the first cell in the arithmetic that finds the cells of points."""
     affine = Affine(cell_m, 0, math.floor(left / cell_m) * cell_m, 0, -cell_m, math.ceil(top / cell_m) * cell_m)
     col, row = apply_affine(~affine, np.array([[left, top]]))[0]
     return affine @ Affine.translation(-1 if col < 0 else 0, -1 if row < 0 else 0)
 
 
 def height_grid(chunks: Chunks, grid: Grid, *, leave_out: Sequence[int] = ()) -> HeightGrid:
-    """Return the heights of the points of each cell. `chunks()` returns the chunks of one cloud and is called twice;
-    the classes `leave_out` of a classified cloud do not count. Raises NoHeightsError where no point that counts lies on
-    the grid.
+    """Return the heights of the points of each cell. `chunks()` is called twice; the classes `leave_out` do not count.
+    Raises NoHeightsError where no point that counts lies on the grid.
 
     >>> cloud = PointCloud(np.array([[0.2, 0.2, 5.0], [0.3, 0.3, 4.5], [0.4, 0.1, 1.0]]))
     >>> heights = height_grid(lambda: [cloud], grid_around((0.1, 0.1, 0.4, 0.3), 1.0))
@@ -120,8 +116,7 @@ def height_grid(chunks: Chunks, grid: Grid, *, leave_out: Sequence[int] = ()) ->
 
 
 def class_share(chunks: Chunks, grid: Grid, code: int) -> FloatImage | None:
-    """Return the share (h, w) of the points of each cell that have a class, 0 in cells without points; None where no
-    point on the grid has it."""
+    """Return the share (h, w) of the points of each cell that have a class; None where no point on the grid has it."""
     size = grid.shape[0] * grid.shape[1]
     every, those = np.zeros(size, np.int32), np.zeros(size, np.int32)
     unused = np.zeros(size)
@@ -162,7 +157,7 @@ def _top(chunks: Chunks, grid: Grid, leave_out: Sequence[int], highest: NDArray[
 
 
 def _add(total: NDArray[np.float64], count: NDArray[np.int32], cell: NDArray[np.int64], z: NDArray[np.float32]) -> None:
-    """Add heights to the sums of their cells; what is made for that reaches over the cells of these points alone."""
+    """Add heights to the sums of their cells; arrays reach over the cells of these points alone."""
     if len(cell):
         first = int(cell.min())
         number = np.bincount(cell - first)
@@ -171,7 +166,7 @@ def _add(total: NDArray[np.float64], count: NDArray[np.int32], cell: NDArray[np.
 
 
 def _cells(cloud: PointCloud, grid: Grid, leave_out: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Flat cell (P,) and height (P,) of the points that lie on the grid and count; noise and withheld points never do."""
+    """Flat cell (P,) and height (P,) of the points that lie on the grid and count."""
     col, row = np.floor(apply_affine(~grid.affine, cloud.xyz[:, :2])).T
     counted = cloud.counted & (row >= 0) & (row < grid.shape[0]) & (col >= 0) & (col < grid.shape[1])
     if cloud.classification is not None and cloud.asprs and len(leave_out):
@@ -187,20 +182,18 @@ def heights_above_ground(
 
     Parameters
     ----------
-    cloud : N points; those below the ground count as they are, withheld points and noise shape no ground
+    cloud : N points; withheld points and noise shape no ground
     gsd_m : side of the cells whose lowest points are filtered, metres
     max_building_m : width of the largest building, metres; wider ones stay in the ground
 
     Returns
     -------
-    (N,) float32 metres; a little below 0 at points under the estimated ground.
+    (N,) float32 metres; a little below 0 at points under the estimated ground. Memory: 40 bytes a cell, 24 a point.
 
     Raises
     ------
     InputError
         An extent of so many cells that coordinates must be wrong.
-
-    Memory: 40 bytes a cell and 24 a point.
 
     >>> cloud = PointCloud(np.column_stack([*np.divmod(np.arange(400.0), 20), np.zeros(400)]))
     >>> float(np.abs(heights_above_ground(cloud)).max())
@@ -221,7 +214,7 @@ def heights_above_ground(
 
 
 def _remedy(cloud: PointCloud) -> str:
-    """Names the points far from all others, and the command that leaves them out; or that cuts a cloud without such points."""
+    """Name the points far from all others and the command that leaves them out, or the one that cuts a cloud."""
     xy = cloud.xyz[:, :2]
     far = [find_outliers(values) for values in xy.T]
     ends = [

@@ -1,4 +1,4 @@
-"""What all labellers of points have in common (a legend, a halo, scores at points), and the labels of a tile from their scores."""
+"""What all labellers of points have in common, and the labels of a tile from their scores."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class PointLabeller(Protocol):
 
     Attributes
     ----------
-    legend : the classes; their values are the codes written to files, e.g. those of ASPRS
+    legend : the classes; their values are the codes written to files
     halo_m : how far around a tile points matter for the scores within it, in metres
     needs : measurements of a `PointCloud` that it cannot do without, e.g. `("colour",)`
     """
 
     @property
     def legend(self) -> Legend:
-        """The classes; values are the codes written to files."""
+        """The classes."""
         ...
 
     @property
@@ -53,16 +53,11 @@ class PointLabeller(Protocol):
 
 
 def load_labeller(source: str | Path) -> PointLabeller:
-    """Returns a labeller of points.
+    """Return a labeller of points.
 
     Parameters
     ----------
-    source
-        A run folder, whose kind or training task has a labeller, or the name of one that needs no training: `rules`.
-
-    Returns
-    -------
-    Ready to give scores.
+    source : a run folder, or the name of a labeller that needs no training: `rules`
 
     Raises
     ------
@@ -100,13 +95,12 @@ def load_labeller(source: str | Path) -> PointLabeller:
 
 
 def run_digest(labeller: PointLabeller) -> str | None:
-    """Return the SHA-256 of the card of the run that a labeller was loaded from, which names the hashes of its files;
-    None where it was not loaded from a folder."""
+    """Return the SHA-256 of the card of the run that a labeller was loaded from; None without a folder."""
     return getattr(labeller, DIGEST, None)
 
 
 def _kinds(folder: Path) -> list[str]:
-    """Returns the kind of a run and the task that trained it."""
+    """The kind of a run and the task that trained it."""
     if not (folder / CARD).is_file():
         raise RunError(f"{folder} has no {CARD}: it is no run, or one whose training did not end. Train it again.")
     card = read_json(folder / CARD)
@@ -116,7 +110,7 @@ def _kinds(folder: Path) -> list[str]:
 
 
 def load_again(labeller: PointLabeller) -> str:
-    """Return what `load_labeller` takes, in another process, for the same labeller. Errors: InputError where it was not loaded."""
+    """Return what `load_labeller` takes for the same labeller. Errors: InputError where it was not loaded."""
     source = getattr(labeller, SOURCE, None)
     if source is None:
         raise InputError(
@@ -172,7 +166,7 @@ def _labels(labeller: PointLabeller, cloud: PointCloud, own: int) -> NDArray[np.
 
 
 def _nearest_known(xyz: NDArray[np.float64], known: NDArray[np.bool_], own: int) -> NDArray[np.int64]:
-    """Returns for the first `own` points the point whose scores they take: (own,), itself where known, −1 for none."""
+    """(own,) the point whose scores the first points take: itself where known, −1 for none."""
     source = np.arange(own)
     lost = np.flatnonzero(~known[:own])
     if not len(lost):
@@ -188,7 +182,7 @@ def _nearest_known(xyz: NDArray[np.float64], known: NDArray[np.bool_], own: int)
 
 
 def _entropy(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns the entropy of probabilities (n, K) as a share of the greatest one, log K."""
+    """Entropy of probabilities (n, K) as a share of log K."""
     positive = np.clip(scores, np.float32(1e-12), np.float32(1))
     return np.asarray(-(positive * np.log(positive)).sum(axis=1) / np.log(max(scores.shape[1], 2)), np.float32)
 

@@ -1,8 +1,7 @@
 """Labels a file of points with a labeller, tile by tile, and writes it again with the labels.
 
-Points are sorted in tiles on disk, each tile is labelled with its halo, and the file is written in its own order with the
-dimensions pred_class, pred_prob, entropy and propagated. Memory: a tile with its halo, and one chunk; 4 bytes a point on
-disk beside those of the tiles. An interrupted job goes on at the next tile."""
+Points are sorted in tiles on disk, each is labelled with its halo, and the file is written in its own order. Memory: a tile with
+its halo, and one chunk; 4 bytes a point on disk beside the tiles. An interrupted job goes on at the next tile."""
 
 from __future__ import annotations
 
@@ -63,21 +62,21 @@ def label_cloud(
     progress: Callable[[float], None] | None = None,
     executor: Executor | None = None,
 ) -> LabelResult:
-    """Labels a file of points and writes it with the labels.
+    """Label a file of points and write it with the labels.
 
     The result has the points in the file's order with all that they had, and the dimensions `pred_class` (code of the
     class, 255 without), `pred_prob` (probability of that class), `entropy` (0 for one sure class to 1 for equal ones),
-    both in steps of 0.01, and `propagated` (1 where the labeller knew nothing and the nearest labelled point counts).
+    both in steps of 0.01, and `propagated` (1 where the nearest labelled point counts).
 
     Parameters
     ----------
     path : any file that `open_cloud` reads
-    labeller : gives scores to points
+    labeller : computes scores of points
     out : .laz or .las
-    options : by default those of `LabelOptions()`
+    options : by default `LabelOptions()`
     orthophoto : colours for a labeller that needs them
-    progress : called with the share that is done, 0–1
-    executor : labels the tiles in other processes, see `jobs.executors`; None labels them in this one
+    progress : called with the share done, 0–1
+    executor : labels the tiles in other processes, see `jobs.executors`
 
     Returns
     -------
@@ -115,7 +114,7 @@ def label_cloud(
 
 
 def _check_free(out: Path, options: LabelOptions) -> None:
-    """Refuse an output that exists, but for one whose job goes on; resuming is not advised where nothing was interrupted."""
+    """Refuse an output that exists, but for one whose job goes on."""
     interrupted = scratch_folder(out).is_dir() or None
     check_overwrite(
         out, overwrite=options.overwrite, resume=options.resume and interrupted,
@@ -131,21 +130,7 @@ def describe_labelling(
     *,
     orthophoto: Orthophoto | None = None,
 ) -> str:
-    """Checks the inputs of `label_cloud` and returns what it would do.
-
-    Parameters
-    ----------
-    path, labeller, out, options, orthophoto : the same as in `label_cloud`
-
-    Returns
-    -------
-    Lines of text.
-
-    Raises
-    ------
-    InputError, OutputError
-        The same as in `label_cloud`.
-    """
+    """Check the inputs of `label_cloud`, which has the same arguments and errors, and return in lines what it would do."""
     with name_missing_extra():
         from deepnets4eo.points.files.las_writer import check_suffix
 
@@ -205,7 +190,7 @@ def _sort(
     steps: _Steps,
     orthophoto: Orthophoto | None,
 ) -> LabelProgress:
-    """Returns the progress of a job whose points are sorted; that of an interrupted one where it is the same job."""
+    """The progress of a job whose points are sorted, of an interrupted one where it is the same job."""
     neighbours = [open_cloud(each, crs=options.crs) for each in options.neighbours]
     done = LabelProgress(scratch, file, labeller, neighbours, orthophoto)
     if not done.is_sorted:
@@ -228,7 +213,7 @@ class TileLabels:
     orthophoto: Orthophoto | None
 
     def __call__(self, number: str) -> dict[str, NDArray[Any]]:
-        """Label the tile of a number: `index` (n,) of its points in the file, `labels` (n, 4), and how many are without colour."""
+        """`index` (n,) of the points of a tile in the file, `labels` (n, 4), and how many are without colour."""
         points = self.tiles.read(self.tiles.tile(int(number)), self.labeller.halo_m)
         if points is None:
             return {"index": np.zeros(0, np.uint64), "labels": np.zeros((0, 4), np.uint8), WITHOUT_COLOUR: np.array(0)}
@@ -244,7 +229,7 @@ class TileLabels:
 def open_labels(
     open_tiles: Callable[[], TiledPoints], source: str, orthophoto: Orthophoto | None
 ) -> Iterator[TileLabels]:
-    """In a worker: loads the labeller anew and yields what labels tiles."""
+    """In a worker: load the labeller and yield what labels tiles."""
     labeller = load_labeller(source)
     with torch_settings(Compute()):
         yield TileLabels(open_tiles(), labeller, orthophoto)
@@ -342,11 +327,11 @@ class LabelOptions:
 
     Parameters
     ----------
-    replace : whether the classification is overwritten, too; points without label keep theirs
-    crs : CRS of the file, where it has none or a wrong one
-    neighbours : files of the same scene whose points count in halos only
-    memory_bytes : what the work may use; tiles are made to fit
-    resume : whether to go on with an interrupted job
+    replace : whether the classification is overwritten, but at points without label
+    crs : CRS of the file, instead of its own
+    neighbours : files whose points count in halos only
+    memory_bytes : what the work may use
+    resume : whether an interrupted job goes on
     overwrite : whether a result that exists is replaced
     """
 
@@ -366,10 +351,10 @@ class LabelResult:
     ----------
     path : the labelled file
     points : number of points
-    counts : class name → points that were labelled so
-    propagated : points that the labeller knew nothing of and that took the label of the nearest one
-    without_label : points that have no label, as none near them had any; withheld ones are not counted
-    without_colour : points beyond the orthophoto or on its void pixels, which count as black; 0 without an orthophoto
+    counts : class name → points of that label
+    propagated : points that took the label of the nearest labelled one
+    without_label : points near which none had a label; withheld ones are not counted
+    without_colour : points beyond the orthophoto or on its void pixels, which count as black
     noise : points that the file classifies as noise (7, 18 of ASPRS): they took no part and keep their code
     withheld : points that the file says to leave out: they took no part and have no label
     """
@@ -402,8 +387,7 @@ class LabelResult:
 
 
 class LabelProgress:
-    """The scratch folder of a job that labels the points of a file, with neighbours whose points count in halos and an
-    orthophoto for colours."""
+    """The scratch folder of a job."""
 
     def __init__(
         self,
@@ -427,7 +411,7 @@ class LabelProgress:
 
     @property
     def is_sorted(self) -> bool:
-        """Whether the points of this very job are sorted in tiles, all of which are there."""
+        """Whether the points of this job are sorted in tiles, all of which are there."""
         if self._journal.get(SORTED) is None:
             return False
         try:
@@ -445,7 +429,7 @@ class LabelProgress:
         self._journal.put(SORTED, {})
 
     def begin_labels(self) -> None:
-        """Makes room for the labels, of points that have none yet."""
+        """Makes room for the labels."""
         with writing(self._folder):
             shape = (self._file.point_count, 4)
             labels = np.lib.format.open_memmap(self._folder / LABELS, mode="w+", dtype=np.uint8, shape=shape)
@@ -453,20 +437,20 @@ class LabelProgress:
             labels.flush()
 
     def store(self, tile: Arrays) -> None:
-        """Puts the labels (n, 4) of a tile to their places in the file's order, and counts its points without colour."""
+        """Stores the labels (n, 4) of a tile in the file's order, and counts its points without colour."""
         with writing(self._folder):
             stored = np.load(self._folder / LABELS, mmap_mode="r+")
             stored.view(np.uint32)[tile["index"], 0] = np.ascontiguousarray(tile["labels"]).view(np.uint32)[:, 0]
         self.without_colour += int(tile[WITHOUT_COLOUR])
 
     def labels(self) -> NDArray[np.uint8]:
-        """Returns the labels (N, 4) in the file's order, read from disk where they are used."""
+        """The labels (N, 4) in the file's order, read where they are used."""
         labels: NDArray[np.uint8] = np.load(self._folder / LABELS, mmap_mode="r")
         return labels
 
 
 def _describe(labeller: PointLabeller) -> list[Any]:
-    """Returns what distinguishes labellers: for runs what training wrote, for rules their options."""
+    """What distinguishes labellers: what training wrote, or options."""
     options = {
         name: value.model_dump()
         for name, value in getattr(labeller, "__dict__", {}).items()

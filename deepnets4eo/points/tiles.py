@@ -1,8 +1,8 @@
 """Points of a file, and of its neighbours, sorted in square tiles on disk, and read again tile by tile with a halo.
 
-Memory: one chunk while sorting, then one tile with its halo. Disk: some 45 bytes a point beside the output. A tile with
-too many points is divided into four, again and again, so that dense places fit as well. The points of a halo are those
-within `halo_m` of the tile's square, edges included: a labeller with that reach has the same scores as without tiles."""
+Memory: one chunk while sorting, then one tile with its halo. Disk: some 45 bytes a point. A tile with too many points is
+divided into four. The points of a halo are those within `halo_m` of the tile's square, edges included: a labeller with that
+reach has the same scores as without tiles."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CloudTile(NamedTuple):
     points: int
 
     def bounds(self, margin_m: float = 0.0) -> Bounds:
-        """Returns its edges, or those of the square that is larger by a margin on each side."""
+        """Its edges, further out by a margin."""
         return (
             self.x_m - margin_m,
             self.y_m - margin_m,
@@ -54,8 +54,7 @@ class TilePoints:
 
 
 class TiledPoints:
-    """Points that `sort_in_tiles` sorted in a folder; `own_points` belong to the file itself, `asprs` says whether 7
-    and 18 are noise. Raises InputError where the folder holds none."""
+    """Points that `sort_in_tiles` sorted in a folder, `own_points` of the file itself. Raises InputError without any."""
 
     def __init__(self, folder: Path, crs: CRS | None, source: str, *, asprs: bool = True) -> None:
         plan = read_json(folder / PLAN)
@@ -76,8 +75,7 @@ class TiledPoints:
         return next(tile for tile in self.tiles if tile.number == number)
 
     def read(self, tile: CloudTile, halo_m: float) -> TilePoints | None:
-        """Return the points of a tile and those within `halo_m` around it; None where all points of the tile belong to
-        neighbours. Memory: the points of the tile and of the tiles that touch its halo, one after the other."""
+        """Return the points of a tile and those within `halo_m` around it; None where all of the tile belong to neighbours."""
         records = self._load(tile.number)
         is_own = records["index"] != NEIGHBOUR
         own = records[is_own]
@@ -109,9 +107,9 @@ class TiledPoints:
 def sort_in_tiles(
     file: CloudFile, folder: Path, *, most_points: int, halo_m: float = 0.0, neighbours: Sequence[CloudFile] = ()
 ) -> Iterator[int]:
-    """Sort the points of a file, but for withheld ones, into tiles of at most `most_points` in an empty folder, with
-    what its neighbours have within `halo_m` metres; yields the points read so far. Raises InputError for no points,
-    points too far apart, another CRS, damaged files; OutputError where tiles cannot be written."""
+    """Sort the points of a file, but for withheld ones, into tiles of at most `most_points` in an empty folder, with those
+    of its neighbours within `halo_m` metres; yields the points read so far. Raises InputError for no points, points too
+    far apart, another CRS, damaged files; OutputError where tiles cannot be written."""
     file.check_not_empty()
     side_m, low = _side(file, most_points, halo_m), file.bounds[0, :2]
     (x0, y0, _), (x1, y1, _) = file.bounds
@@ -148,7 +146,7 @@ def sort_in_tiles(
 
 
 def _side(file: CloudFile, most_points: int, halo_m: float) -> float:
-    """Returns the side of tiles that hold half of `most_points` where points lie evenly, in metres."""
+    """Metres of tiles that hold half of `most_points` where points lie evenly."""
     file.check_extent()
     width, height = np.ptp(file.bounds, axis=0)[:2]
     area = max(width, 1.0) * max(height, 1.0)
@@ -180,7 +178,7 @@ def _spill(
     numbers: dict[tuple[int, int], int],
     counts: dict[tuple[int, int], int],
 ) -> None:
-    """Appends the points to the files of their tiles, counted from `low` (2,); index : (N,), None for points of neighbours."""
+    """Appends points to the files of their tiles, counted from `low`; index : (N,), None for neighbours."""
     records = np.zeros(len(cloud), dtype)
     records["xyz"] = cloud.xyz
     records["index"] = NEIGHBOUR if index is None else index
@@ -196,7 +194,7 @@ def _spill(
 
 
 def _groups(records: Records, cells: NDArray[np.int64]) -> Iterator[tuple[tuple[int, int], Records]]:
-    """Yields the records (N,) of each cell; cells : (N, 2) column and row."""
+    """Yield the records of each cell; cells : (N, 2) column and row."""
     low = cells.min(axis=0)
     rows = int(cells[:, 1].max() - low[1]) + 1
     keys = (cells[:, 0] - low[0]) * rows + (cells[:, 1] - low[1])
@@ -212,7 +210,7 @@ def _groups(records: Records, cells: NDArray[np.int64]) -> Iterator[tuple[tuple[
 
 
 def _divide(folder: Path, tiles: list[CloudTile], dtype: np.dtype[Any], most_points: int) -> list[CloudTile]:
-    """Returns the tiles in order of rows, those with too many points divided in four until they fit."""
+    """The tiles by row, divided in four until they fit."""
     finished, waiting, number = [], list(tiles), len(tiles)
     while waiting:
         tile = waiting.pop()
@@ -248,7 +246,7 @@ def _check_crs(file: CloudFile, neighbour: CloudFile) -> None:
 
 
 def _touches(bounds: NDArray[np.float64], box: Bounds) -> bool:
-    """Returns whether bounds (2, 3) and a box have a point in common; so neighbours far away are not read."""
+    """Whether bounds (2, 3) and a box have a point in common."""
     return bool((bounds[0, :2] <= box[2:]).all() and (bounds[1, :2] >= box[:2]).all())
 
 

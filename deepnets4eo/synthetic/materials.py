@@ -142,11 +142,6 @@ class MaterialSpectra:
     reflectance: np.ndarray
     brightness: np.ndarray
 
-    def cube(self) -> np.ndarray:
-        """(B, H, W) float32 radiance factor: the material's spectrum under the pixel's light. Memory: B · H · W · 4 bytes."""
-        lit = self.brightness * self.brightness
-        return np.stack([band[self.material] * lit for band in self.reflectance.T])
-
 
 def material_spectra(
     surface: CitySurface, wavelengths_nm: np.ndarray

@@ -6,7 +6,6 @@ _HOMES = {
     "composite_raster": "deepnets4eo.terrain.composites",
     "ground": "deepnets4eo.terrain.ground_filter",
     "ndsm": "deepnets4eo.terrain.heights",
-    "ndsm_raster": "deepnets4eo.terrain.composites",
     "slope_deg": "deepnets4eo.terrain.heights",
     "surface_gradient": "deepnets4eo.terrain.heights",
 }

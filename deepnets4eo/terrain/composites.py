@@ -25,7 +25,7 @@ from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.rasters.sources import same_grid
 from deepnets4eo.rasters.views import with_gsd
-from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, Method, reach_px
+from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, reach_px
 from deepnets4eo.terrain.heights import HIGHEST_M, LOWEST_M, impossible, ndsm, slope_deg, warn_of_impossible
 from deepnets4eo.terrain.units import check_layer_unit, check_same_datum, check_stated_unit
 
@@ -45,7 +45,6 @@ def composite_raster(
     dtm: LayerLike | None = None,
     channels: Sequence[Channel] = PUBLISHED,
     bands: Sequence[str] | None = None,
-    method: Method = "zhang",
     max_building_m: float = MAX_BUILDING_M,
     gsd_m: float | None = None,
     block_px: int = READ_PX,
@@ -54,9 +53,9 @@ def composite_raster(
 ) -> Path:
     """Write heights, heights above ground, vegetation index and slope as a COG on the surface model's grid.
 
-    The composite of Audebert et al. (ACCV 2016, ISPRS J. 2018) is DSM, nDSM and NDVI on eight bits, in an order and a
-    scaling that could not be verified; here values keep their units, and are standardised where a run measures inputs.
-    Memory: O((block_px + 4·max_building_m / gsd)²) per core and GDAL's block cache, whatever the raster's size.
+    Audebert et al. (ACCV 2016, ISPRS J. 2018) use DSM, nDSM and NDVI on eight bits, in an order and a scaling that could
+    not be verified; here values keep their units. Memory: O((block_px + 4·max_building_m / gsd)²) per core and GDAL's
+    block cache, whatever the raster's size.
 
     Parameters
     ----------
@@ -66,7 +65,7 @@ def composite_raster(
     dtm : terrain model: raster of one band, metres; warped where it lies on another grid
     channels : bands to write, in this order: dsm (m), ndsm (height above ground, m), ndvi (−1…1), slope (°)
     bands : what the image's bands show ("nir", "red" …), where its file does not name them
-    method, max_building_m : how the ground is estimated where there is no dtm, see `ground`
+    max_building_m : width of the largest building in metres, where there is no dtm, see `ground`
     gsd_m : size of a pixel in metres, for rasters without CRS; without it a pixel counts as one metre
     block_px : side of the blocks, pixels
     overwrite : whether an existing file is replaced
@@ -113,47 +112,11 @@ def composite_raster(
         surface, terrain = layers["dsm"], layers["dtm"]
         check_same_datum(surface.height_crs, terrain.height_crs, (surface.source, terrain.source))
     warped = Scene(layers).layers
-    composite = _Composite(
-        warped["dsm"], warped.get("dtm"), warped.get("image"), tuple(channels), method, max_building_m
-    )
+    composite = _Composite(warped["dsm"], warped.get("dtm"), warped.get("image"), tuple(channels), max_building_m)
     with output_lock(out):
         check_overwrite(out, overwrite=overwrite)
         _write(composite, Path(out), block_px, progress)
     return Path(out)
-
-
-def ndsm_raster(
-    dsm: LayerLike,
-    out: str | Path,
-    *,
-    dtm: LayerLike | None = None,
-    method: Method = "zhang",
-    max_building_m: float = MAX_BUILDING_M,
-    block_px: int = READ_PX,
-    overwrite: bool = False,
-) -> Path:
-    """Write the heights above ground of a surface model: the channel `ndsm` of `composite_raster`.
-
-    Parameters
-    ----------
-    dsm, out, dtm, method, max_building_m, block_px, overwrite
-        The same as for `composite_raster`, whose errors are raised, too.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Examples
-    --------
-    ::
-
-        ndsm_raster("dsm.tif", "ndsm.tif", max_building_m=80)
-    """
-    return composite_raster(
-        dsm, out, dtm=dtm, channels=("ndsm",), method=method, max_building_m=max_building_m, block_px=block_px,
-        overwrite=overwrite,
-    )  # fmt: skip
 
 
 class _HeightBlock(NamedTuple):
@@ -171,7 +134,6 @@ class _Composite:
     terrain: Layer | None
     colours: Layer | None
     channels: tuple[Channel, ...]
-    method: Method
     max_building_m: float
 
     @property
@@ -181,7 +143,7 @@ class _Composite:
         synthetic = [layer.tags["SYNTHETIC"] for layer in layers if layer is not None and layer.synthetic]
         tags = {"SYNTHETIC": synthetic[0]} if synthetic else {}
         if "ndsm" in self.channels:
-            tags["GROUND"] = self.method if self.terrain is None else self.terrain.source
+            tags["GROUND"] = "zhang" if self.terrain is None else self.terrain.source
         return tags
 
     @property
@@ -232,7 +194,7 @@ class _Composite:
     def _above(self, upper: FloatImage, lower: FloatImage | None) -> FloatImage:
         if not np.isfinite(upper).any():
             return np.full(upper.shape, np.nan, np.float32)
-        return ndsm(upper, lower, gsd_m=self.side_m, method=self.method, max_building_m=self.max_building_m)
+        return ndsm(upper, lower, gsd_m=self.side_m, max_building_m=self.max_building_m)
 
     def _ndvi(self, window: Window) -> FloatImage:
         assert self.colours is not None, "checked before"

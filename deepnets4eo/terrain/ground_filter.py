@@ -5,7 +5,6 @@ Buildings wider than `max_building_m` in both directions stay in the ground."""
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +12,10 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 
-Method = Literal["zhang", "pingel"]
-
 MAX_BUILDING_M = 50.0
 SLOPE = 0.15  # rise of the terrain per metre that is still ground
 MIN_HEIGHT_M = 0.3  # objects lower than this are ground
-MAX_STEP_M = 2.5  # a rise that is no ground at any window, in the method of Zhang
+MAX_STEP_M = 2.5  # a rise that is no ground at any window
 PIT_M = 5.0  # a single pixel so far below all its neighbours is an error of measurement
 RELAXATIONS = 12
 WIDEST_PX = 10**6  # radius of an opening; rasters are cut to their own side long before
@@ -28,28 +25,24 @@ def ground(
     dsm: NDArray[np.floating],
     gsd_m: float = 1.0,
     *,
-    method: Method = "zhang",
     max_building_m: float = MAX_BUILDING_M,
     slope: float = SLOPE,
     min_height_m: float = MIN_HEIGHT_M,
 ) -> FloatImage:
-    """Estimate terrain heights from surface heights. Memory: about 40 bytes per pixel.
+    """Estimate terrain heights from surface heights: the progressive morphological filter (Zhang et al. 2003), whose
+    threshold grows with the step between windows. Memory: about 40 bytes a pixel.
 
     Parameters
     ----------
     dsm : (h, w) surface heights, metres; NaN where unknown
     gsd_m : ground size of a pixel, metres
-    method
-        "zhang", the progressive morphological filter (Zhang et al. 2003), whose threshold grows with the step between
-        windows; "pingel", the simple filter (SMRF, Pingel et al. 2013), whose threshold grows with the window.
     max_building_m : width of the largest building, metres
     slope : rise of the terrain per metre that is still ground
     min_height_m : objects lower than this are ground, metres
 
     Returns
     -------
-    (h, w) float32 metres, known everywhere
-        Nowhere above the surface, except under single pixels that lie far below all their neighbours.
+    (h, w) float32 metres, known everywhere; above the surface only under single pixels far below their neighbours
 
     Raises
     ------
@@ -64,11 +57,11 @@ def ground(
     0.0
     """
     known = np.isfinite(dsm)
-    _check(known, method, gsd_m=gsd_m, max_building_m=max_building_m, slope=slope)
+    _check(known, gsd_m=gsd_m, max_building_m=max_building_m, slope=slope)
     surface = without_gaps(dsm, known)
     known = known & ~_pits(surface)
     surface = without_gaps(surface, known)
-    limits = _limits(method, gsd_m, max_building_m, slope, max(surface.shape))
+    limits = _limits(gsd_m, max_building_m, slope, max(surface.shape))
     terrain = without_gaps(surface, known & ~_objects(surface, limits, min_height_m))
     return np.minimum(terrain, surface)
 
@@ -123,15 +116,13 @@ def _objects(surface: FloatImage, limits: list[tuple[int, float]], min_height_m:
     return objects
 
 
-def _limits(method: Method, gsd_m: float, max_building_m: float, slope: float, side_px: int) -> list[tuple[int, float]]:
+def _limits(gsd_m: float, max_building_m: float, slope: float, side_px: int) -> list[tuple[int, float]]:
     """Return (radius of the square in pixels, rise in metres that is still terrain), growing by half each time. A
     square that covers a surface of `side_px` is the last: wider ones remove nothing more."""
     widest = _widest(gsd_m, max_building_m)
     radii = [1]
     while radii[-1] < min(widest, side_px):
         radii.append(min(max(radii[-1] + 1, radii[-1] * 3 // 2), widest))
-    if method == "pingel":
-        return [(radius, slope * radius * gsd_m) for radius in radii]
     steps = np.diff([0, *radii])
     return [(radius, min(slope * 2 * step * gsd_m, MAX_STEP_M)) for radius, step in zip(radii, steps, strict=True)]
 
@@ -148,13 +139,11 @@ def _pits(surface: FloatImage) -> NDArray[np.bool_]:
     return surface < ndimage.minimum_filter(surface, footprint=around, mode="nearest") - PIT_M
 
 
-def _check(known: NDArray[np.bool_], method: str, **sizes: float) -> None:
+def _check(known: NDArray[np.bool_], **sizes: float) -> None:
     if known.ndim != 2:
         raise InputError(f"the surface model has the shape {known.shape}, expected (h, w). Give one band of heights.")
     if not known.any():
         raise InputError("the surface model has no valid height (all NaN). Check its nodata value.")
-    if method not in get_args(Method):
-        raise InputError(f"method is {method!r}, expected one of {', '.join(get_args(Method))}.")
     for name, value in sizes.items():
         if not 0 < value < math.inf:
             raise InputError(f"{name} is {value}, expected more than 0, and finite.")

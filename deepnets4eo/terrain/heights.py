@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, check_no_mask
 from deepnets4eo.errors import InputError
-from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, Method, ground
+from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, ground
 
 LOWEST_M, HIGHEST_M = -500.0, 9000.0  # from below the shore of the Dead Sea (-430 m) to above Everest (8849 m)
 SURFACE_M = 30.0  # no site has 95 % of its ground under buildings or trees of this height
@@ -21,7 +21,6 @@ def ndsm(
     dtm: NDArray[np.floating] | None = None,
     *,
     gsd_m: float = 1.0,
-    method: Method = "zhang",
     max_building_m: float = MAX_BUILDING_M,
 ) -> FloatImage:
     """Compute heights above ground from a surface model.
@@ -31,7 +30,7 @@ def ndsm(
     dsm : (h, w) surface heights, metres; NaN where unknown
         Heights of no site on Earth count as NaN, with a warning.
     dtm : (h, w) terrain heights, metres; without them the ground is estimated
-    gsd_m, method, max_building_m : how the ground is estimated, see `ground`
+    gsd_m, max_building_m : how the ground is estimated, see `ground`
 
     Returns
     -------
@@ -52,7 +51,7 @@ def ndsm(
     check_no_mask(dtm, "dtm")
     upper = _drop_impossible(dsm, "dsm")
     if dtm is None:
-        terrain = ground(upper, gsd_m, method=method, max_building_m=max_building_m)
+        terrain = ground(upper, gsd_m, max_building_m=max_building_m)
         return np.maximum(upper - terrain, 0).astype(np.float32)  # only single wrong pixels lie below their ground
     if dtm.shape != dsm.shape:
         raise InputError(f"the dsm has the shape {dsm.shape}, the dtm {dtm.shape}. Warp one onto the other's grid.")

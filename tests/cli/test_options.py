@@ -150,13 +150,13 @@ def test_objects(reach, labels) -> None:
     start = ["objects", labels, "car", "--out", "a.gpkg", "--legend", "isprs"]
     found = reach(function, *start)
     assert found.words[1:] == (
-        "car", Legend.load("isprs"), ObjectRules(0.0, 0.0, "distance", None, connectivity=4, shape="oriented_box"),
+        "car", Legend.load("isprs"), ObjectRules(0.0, 0.0, "distance", None, shape="oriented_box"),
     )  # fmt: skip
     assert found.options == {"workers": 2}
-    words = keys("--set", opening_m=0.5, split="area", object_area_m2=8, connectivity=8, shape="polygon")
+    words = keys("--set", opening_m=0.5, split="area", object_area_m2=8, shape="polygon")
     found = reach(function, "objects", labels, "tree", *start[3:], "--min-area", 2, *words, "--workers", 3)
     assert found.words[1] == "tree"
-    assert found.words[3] == ObjectRules(0.5, 2.0, "area", 8.0, connectivity=8, shape="polygon")
+    assert found.words[3] == ObjectRules(0.5, 2.0, "area", 8.0, shape="polygon")
     assert found.options == {"workers": 3}
 
 

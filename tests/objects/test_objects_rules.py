@@ -72,7 +72,6 @@ def test_an_object_on_any_edge_is_cut_and_one_beside_it_is_not(row: int, col: in
     ("wrong", "message"),
     [
         ({"shape": "circle"}, "shape is 'circle'. Input should be 'oriented_box' or 'polygon'"),
-        ({"connectivity": 6}, "connectivity is 6. Input should be 4 or 8"),
         ({"min_area_m2": float("nan")}, "min_area_m2 is nan"),
         ({"min_area_m2": float("inf")}, "min_area_m2 is inf"),
         ({"depth": 1.0}, "depth is 1.0. Input should be less than 1"),

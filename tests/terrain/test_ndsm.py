@@ -7,9 +7,10 @@ import rasterio
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
-from deepnets4eo.terrain import ndsm, ndsm_raster
+from deepnets4eo.terrain import composite_raster, ndsm
 
 CITY = City(5, 400, 0.5)
+NDSM = ("ndsm",)
 
 
 def test_with_a_terrain_model_it_is_the_difference_and_gaps_stay_gaps():
@@ -30,7 +31,7 @@ def test_without_a_terrain_model_nothing_lies_below_the_ground():
 
 def test_block_by_block_it_is_what_it_is_at_once(tmp_path):
     layer = Layer.open(CITY.dsm, grid=CITY.grid)
-    out = ndsm_raster(layer, tmp_path / "ndsm.tif", max_building_m=20, block_px=256)
+    out = composite_raster(layer, tmp_path / "ndsm.tif", channels=NDSM, max_building_m=20, block_px=256)
     found, valid = Layer.open(out).read()
     assert valid.all()
     at_once = ndsm(CITY.dsm, gsd_m=0.5, max_building_m=20)
@@ -43,7 +44,9 @@ def test_the_raster_knows_its_band_its_ground_and_where_nothing_was_seen(tmp_pat
     dtm = np.where(CITY.dtm > 0, CITY.dtm, np.nan)
     layers = {"dsm": Layer.open(dsm, grid=CITY.grid), "dtm": Layer.open(dtm, grid=CITY.grid)}
     for name, terrain in (("with", layers["dtm"]), ("without", None)):
-        out = ndsm_raster(layers["dsm"], tmp_path / f"{name}.tif", dtm=terrain, max_building_m=20, block_px=256)
+        out = composite_raster(
+            layers["dsm"], tmp_path / f"{name}.tif", dtm=terrain, channels=NDSM, max_building_m=20, block_px=256
+        )
         with rasterio.open(out) as file:
             assert file.descriptions == ("ndsm",)
             assert file.crs == CITY.grid.crs.to_wkt()
@@ -54,10 +57,10 @@ def test_the_raster_knows_its_band_its_ground_and_where_nothing_was_seen(tmp_pat
 
 def test_rasters_of_several_bands_and_files_in_the_way_are_refused(tmp_path):
     with pytest.raises(InputError, match="4 bands, expected one"):
-        ndsm_raster(CITY.image, tmp_path / "a.tif")
+        composite_raster(CITY.image, tmp_path / "a.tif", channels=NDSM)
     (tmp_path / "b.tif").write_text("mine")
     with pytest.raises(OutputError, match="exists already"):
-        ndsm_raster(CITY.dsm, tmp_path / "b.tif")
+        composite_raster(CITY.dsm, tmp_path / "b.tif", channels=NDSM)
 
 
 def test_masked_heights_are_refused():

@@ -17,11 +17,10 @@ def plane(shape: tuple[int, int], down: float, right: float) -> np.ndarray:
     return (100 + down * rows + right * cols).astype(np.float32)
 
 
-@pytest.mark.parametrize("method", ["zhang", "pingel"])
-def test_the_ground_of_the_miniature_city_is_right_to_centimetres(method):
+def test_the_ground_of_the_miniature_city_is_right_to_centimetres():
     city = City(5, 400, 0.3)
     noisy = city.dsm + np.random.default_rng(0).normal(0, 0.05, city.dsm.shape)
-    error = ground(noisy, 0.3, method=method) - city.dtm
+    error = ground(noisy, 0.3) - city.dtm
     assert np.abs(error).mean() < 0.08
     built = city.dsm - city.dtm > 2.5
     assert built.mean() > 0.05
@@ -98,8 +97,6 @@ def test_surfaces_and_settings_without_sense_are_refused():
     flat = np.zeros((8, 8), np.float32)
     with pytest.raises(InputError, match="no valid height"):
         ground(np.full((8, 8), np.nan))
-    with pytest.raises(InputError, match="'cloth', expected one of zhang, pingel"):
-        ground(flat, method="cloth")
     with pytest.raises(InputError, match="gsd_m is 0"):
         ground(flat, 0)
     with pytest.raises(InputError, match="max_building_m is -3"):

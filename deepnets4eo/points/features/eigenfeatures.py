@@ -1,10 +1,8 @@
 """Features of points in one table: of the points around at several scales, of cylinders, of the point itself, height above ground.
 
 As Thomas et al. (2018, "Semantic classification of 3D point clouds with multiscale spherical neighborhoods"): spheres
-whose radii grow, in a cloud thinned to a fixed number of voxels a radius, so that the number of neighbours does not grow with
-the radius or the density. Shapes: Weinmann et al. (2015) and Demantké et al. (2011). All points of a voxel have the features
-of its mean. The columns are those of `feature_names`. Memory: the result, 4 bytes a value, and about 200 bytes a point.
-"""
+whose radii grow, in a cloud thinned to a fixed number of voxels a radius. Shapes: Weinmann et al. (2015) and Demantké et al.
+(2011). All points of a voxel have the features of its mean. Memory: the result, and about 200 bytes a point."""
 
 from __future__ import annotations
 
@@ -28,10 +26,10 @@ ENTRIES = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # entries of a covar
 
 
 def neighbourhood_features(
-    cloud: PointCloud, options: FeatureOptions | None = None, *, workers: int | None = None
+    cloud: PointCloud, options: FeatureOptions, workers: int | None = None
 ) -> NDArray[np.float32]:
-    """Return features (N, F) float32 of the spheres around points, the columns of `feature_names`, one radius after the other; 0 at points
-    that do not count, and with fewer than two voxels in the sphere. Errors: InputError for missing measurements or too wide a cloud.
+    """Return features (N, F) float32 of the spheres around points, one radius after the other; 0 with fewer than two
+    voxels in the sphere. Errors: InputError for missing measurements or too wide a cloud.
 
     >>> from deepnets4eo.points.features import feature_names
     >>> wall = np.stack(np.meshgrid(0, np.arange(0, 4, 0.1), np.arange(0, 4, 0.1)), axis=-1).reshape(-1, 3)
@@ -40,14 +38,10 @@ def neighbourhood_features(
     >>> dict(zip(feature_names(options), features.mean(axis=0).round(2).tolist()))["verticality@1m"]
     1.0
     """
-    chosen = options or FeatureOptions()
-
-    def of_spheres(counted: PointCloud) -> NDArray[np.float32]:
-        measured = measured_values(counted, chosen)
-        radii, cells = chosen.radii_m, chosen.cells_per_radius
-        return np.concatenate([scale_features(counted, radius, cells, measured, workers) for radius in radii], axis=1)
-
-    return at_counted(cloud, of_spheres, 0)
+    measured, cells = measured_values(cloud, options), options.cells_per_radius
+    return np.concatenate(
+        [scale_features(cloud, radius, cells, measured, workers) for radius in options.radii_m], axis=1
+    )
 
 
 def scale_features(
@@ -178,7 +172,7 @@ def point_features(
 
 
 def _features(cloud: PointCloud, options: FeatureOptions, workers: int | None) -> NDArray[np.float32]:
-    parts = [neighbourhood_features(cloud, options, workers=workers)]
+    parts = [neighbourhood_features(cloud, options, workers)]
     parts += [column_features(cloud, radius, workers) for radius in options.cylinder_radii_m]
     if options.lowest_radius_m:
         parts.append(heights_above_lowest(cloud, options.lowest_radius_m, workers))
@@ -193,12 +187,7 @@ def _features(cloud: PointCloud, options: FeatureOptions, workers: int | None) -
 
 def column_features(cloud: PointCloud, radius: float, workers: int | None = None) -> NDArray[np.float32]:
     """Return (N, 5) float32 for cylinders of `radius` metres: range and standard deviation of the heights, the point's
-    height above the lowest and below the highest, and points a square metre; 0 at points that do not count. Raises
-    InputError where the cloud is too wide for columns of radius / 2.5."""
-    return at_counted(cloud, lambda counted: _column_features(counted, radius, workers), 0)
-
-
-def _column_features(cloud: PointCloud, radius: float, workers: int | None) -> NDArray[np.float32]:
+    height above the lowest and below the highest, and points a square metre."""
     heights, columns = _columns(cloud, radius / COLUMNS_PER_RADIUS)
     lowest, negated = _lowest(columns, heights), _lowest(columns, -heights)
     sums = np.stack([columns.count, columns.total(heights), columns.total(heights * heights)], axis=1)
@@ -216,13 +205,8 @@ def _column_features(cloud: PointCloud, radius: float, workers: int | None) -> N
 
 
 def heights_above_lowest(cloud: PointCloud, radius: float, workers: int | None = None) -> NDArray[np.float32]:
-    """Return the heights (N, 1) float32 in metres above the lowest point within `radius` metres, 0 at points that do
-    not count: water lies lowest in its surroundings. Raises InputError where the cloud is too wide for columns of
-    radius / 10."""
-    return at_counted(cloud, lambda counted: _above_lowest(counted, radius, workers), 0)
-
-
-def _above_lowest(cloud: PointCloud, radius: float, workers: int | None) -> NDArray[np.float32]:
+    """Return the heights (N, 1) float32 in metres above the lowest point within `radius` metres: water lies lowest in
+    its surroundings."""
     heights, columns = _columns(cloud, radius / LOWEST_COLUMNS_PER_RADIUS)
     lowest = _lowest(columns, heights)
 

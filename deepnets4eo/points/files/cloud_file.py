@@ -1,4 +1,4 @@
-"""A file of points: facts that need no reading of all points, and its points in chunks or within bounds, in metres.
+"""A file of points: facts, and its points in chunks or within bounds, in metres.
 
 Values that files store in words of 8 or 16 bits become bytes, and coordinates in feet become metres; degrees are refused.
 """
@@ -37,12 +37,12 @@ Bounds: TypeAlias = tuple[float, float, float, float]  # x_min, y_min, x_max, y_
 class CloudFile(ABC):
     """A file of points; `open_cloud` makes one.
 
-    Coordinates are in metres whatever the unit of the file; its own CRS and units are those of `file_crs` and `units`.
+    Coordinates are in metres; the file's own CRS and units are `file_crs` and `units`.
 
     Parameters
     ----------
     path : the file
-    crs : the CRS, instead of the one of the file
+    crs : instead of the one of the file
     """
 
     point_format = "points"  # in words
@@ -60,17 +60,17 @@ class CloudFile(ABC):
     @property
     @abstractmethod
     def measurements(self) -> tuple[str, ...]:
-        """What was measured at the points: names of arrays of `PointCloud`, as `colour`."""
+        """Names of the arrays of `PointCloud` that were measured, as `colour`."""
 
     @property
     def not_measured(self) -> tuple[str, ...]:
-        """Names of measurements that the file has room for and that are 0 everywhere."""
+        """Measurements that the file has room for and that are 0 everywhere."""
         return ()
 
     @property
     @abstractmethod
     def file_bounds(self) -> NDArray[np.float64]:
-        """(2, 3) least and greatest x, y and z of its points, but for withheld ones, in the units of the file."""
+        """(2, 3) least and greatest x, y and z of points that are not withheld, in the units of the file."""
 
     @property
     def synthetic(self) -> bool:
@@ -79,15 +79,15 @@ class CloudFile(ABC):
 
     @abstractmethod
     def stored_chunks(self, points: int) -> Iterator[PointCloud]:
-        """Yields chunks of so many points, withheld ones marked, with the coordinates of the file, without CRS."""
+        """Yield chunks of so many points, withheld ones marked, with the coordinates of the file, without CRS."""
 
     def _stored_crs(self) -> CRS | None:
-        """Returns the CRS that the file names."""
+        """The CRS that the file names."""
         return None
 
     @cached_property
     def file_crs(self) -> CRS | None:
-        """The CRS of the coordinates as they stand in the file; None where unknown."""
+        """The CRS of the coordinates in the file; None where unknown."""
         return self.given_crs if self.given_crs is not None else self._stored_crs()
 
     @cached_property
@@ -129,9 +129,7 @@ class CloudFile(ABC):
             raise InputError(f"{self.path} has no points. Give a file with points.")
 
     def chunks(self, points: int = CHUNK_POINTS) -> Iterator[PointCloud]:
-        """Yield the points in the file's order, from `points` of them at a time (some 100 bytes each), without those
-        that are withheld; coordinates in metres. Raises InputError for a file without points, damage, and coordinates
-        that are no lengths."""
+        """Yield `whole_chunks` without the points that are withheld; at least one is left, else InputError."""
         any_used = False
         for cloud in self.whole_chunks(points):
             used = without_withheld(cloud)
@@ -142,16 +140,15 @@ class CloudFile(ABC):
             raise self._all_withheld()
 
     def whole_chunks(self, points: int = CHUNK_POINTS) -> Iterator[PointCloud]:
-        """Yield all points in the file's order, `points` at a time (some 100 bytes each); those that are withheld are
-        marked. Coordinates in metres. Raises InputError for a file without points, damage, and coordinates that are no
-        lengths."""
+        """Yield all points in the file's order, `points` at a time (some 100 bytes each), withheld ones marked, in metres.
+        Raises InputError for a file without points, damage, and coordinates that are no lengths."""
         self.check_not_empty()
         for cloud in self.stored_chunks(points):
             yield self._prepare(cloud)
 
     def read(self, bounds: Bounds | None = None) -> PointCloud:
-        """Return all points, or those within bounds (least x and y, greatest x and y, metres; edges included). Raises
-        InputError where none lies there or the file cannot be read. Memory: the points within bounds, and one chunk."""
+        """Return all points, or those within bounds, edges included. Raises InputError where none lies there or the file
+        cannot be read. Memory: the points within bounds, and one chunk."""
         chunks = [
             kept for chunk in self.chunks() if (kept := chunk if bounds is None else _crop(chunk, bounds)) is not None
         ]
@@ -178,8 +175,7 @@ class CloudFile(ABC):
 
 
 def join_clouds(clouds: list[PointCloud]) -> PointCloud:
-    """Return the points of clouds of one kind as one cloud with the CRS and source of the first; a measurement that one
-    of them lacks is left out."""
+    """Return clouds as one with the CRS and source of the first; a measurement that one of them lacks is left out."""
     if len(clouds) == 1:
         return clouds[0]
     names = set.intersection(*(set(cloud.measurements()) for cloud in clouds))
@@ -195,7 +191,7 @@ def join_clouds(clouds: list[PointCloud]) -> PointCloud:
 
 
 def without_withheld(cloud: PointCloud) -> PointCloud | None:
-    """Returns the points that are not withheld; None where all are."""
+    """The points that are not withheld; None where all are."""
     if cloud.withheld is None:
         return cloud
     used = np.flatnonzero(~cloud.withheld)
@@ -207,7 +203,7 @@ def _withheld(cloud: PointCloud) -> NDArray[np.bool_]:
 
 
 def within(xyz: NDArray[np.float64], bounds: Bounds) -> NDArray[np.bool_]:
-    """Returns which points (N, 3) lie within bounds, edges included: (N,) bool."""
+    """(N,) which points (N, 3) lie within bounds, edges included."""
     x_min, y_min, x_max, y_max = bounds
     x, y = xyz[:, 0], xyz[:, 1]
     return np.asarray((x >= x_min) & (x <= x_max) & (y >= y_min) & (y <= y_max))
@@ -219,25 +215,23 @@ def _crop(cloud: PointCloud, bounds: Bounds) -> PointCloud | None:
 
 
 def holds_bytes(values: NDArray[Any]) -> bool:
-    """Returns whether 16-bit values of a file are 8-bit ones: most that are not 0 are at most 255, whatever a few are."""
+    """Whether 16-bit values are 8-bit ones: most that are not 0 are at most 255."""
     known = values[values > 0]
     return bool(not known.size or np.median(known) <= BYTE)
 
 
 def to_bytes(values: NDArray[Any], *, are_bytes: bool) -> NDArray[np.uint8]:
-    """Return 16-bit colours as 8 bit. Where they are 8-bit values already (`holds_bytes`), what is above 255 becomes
-    255."""
+    """Return 16-bit colours as 8 bit; of `holds_bytes`, what is above 255 becomes 255."""
     return (np.minimum(values, BYTE) if are_bytes else values >> SHIFT).astype(np.uint8)
 
 
 def to_words(values: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """Return 8-bit colours as LAS stores them, 0–65,280, from which `to_bytes` returns the same values."""
+    """Return 8-bit colours as LAS stores them, 0–65,280."""
     return np.left_shift(values.astype(np.uint16), SHIFT, dtype=np.uint16)
 
 
 def as_bytes(values: NDArray[Any], name: str, source: str) -> NDArray[np.uint8]:
-    """Return whole numbers 0–255 as uint8. Raises InputError, naming what they are and where they are from, for a value
-    that is out of range, not whole, or no number."""
+    """Return whole numbers 0–255 as uint8. Raises InputError for other values, naming what they are and their source."""
     with np.errstate(invalid="ignore"):
         wrong = ~((values >= 0) & (values <= BYTE) & (values % 1 == 0))
     if wrong.any():
@@ -250,8 +244,8 @@ def as_bytes(values: NDArray[Any], name: str, source: str) -> NDArray[np.uint8]:
 
 
 def as_intensity(values: NDArray[Any] | None) -> NDArray[np.float32] | None:
-    """Return a measured intensity (N,) as float32, None where there is none but NaN; single NaN values become 0, as
-    scanners store what they could not measure."""
+    """Return an intensity (N,) as float32, None where it is NaN throughout; single NaN values become 0, as scanners store
+    what they could not measure."""
     if values is None:
         return None
     known = np.isfinite(values)
@@ -260,7 +254,7 @@ def as_intensity(values: NDArray[Any] | None) -> NDArray[np.float32] | None:
 
 @dataclass(frozen=True)
 class CloudUnits:
-    """Metres of one unit of x and y, and of z, and the CRS with metres as its unit; None where the file has none."""
+    """Metres of one unit of x and y, and of z, and the CRS in metres; None where the file has none."""
 
     horizontal_m: float = 1.0
     vertical_m: float = 1.0
@@ -274,8 +268,7 @@ class CloudUnits:
 
 def cloud_units(crs: CRS | None, source: str) -> CloudUnits:
     """Return metres of one unit, and the CRS in metres (none for a local one). Without a CRS units are metres, without
-    a vertical part heights have the horizontal unit, as files in feet mostly do. Raises InputError for degrees and
-    geocentric CRS."""
+    a vertical part heights have the horizontal unit. Raises InputError for degrees and geocentric CRS."""
     if crs is None:
         return CloudUnits()
     horizontal, vertical = _split(crs)
@@ -296,8 +289,8 @@ def cloud_units(crs: CRS | None, source: str) -> CloudUnits:
 
 
 def check_no_degrees(bounds: NDArray[np.float64], source: str) -> None:
-    """Raise InputError where coordinates without CRS, with (2, 3) bounds, can only be degrees: x and y within ±180 and
-    ±90, and heights more than 100 times as far apart. Objects in coordinates of their own and poles pass."""
+    """Raise InputError where bounds (2, 3) without CRS can only be degrees: x and y within ±180 and ±90, and heights more
+    than 100 times as far apart. Objects in coordinates of their own and poles pass."""
     size, farthest = bounds[1] - bounds[0], np.abs(bounds[:, :2]).max(axis=0)
     width = size[:2].max()
     if not (width > 0 and width * MOST_SLENDER < size[2] < np.inf):
@@ -313,7 +306,7 @@ def check_no_degrees(bounds: NDArray[np.float64], source: str) -> None:
 
 
 def parse_crs(text: str | CRS | None) -> CRS | None:
-    """Return the CRS of a text such as EPSG:2154, None for None. Raises InputError where the text is no CRS."""
+    """Return the CRS of a text such as EPSG:2154. Raises InputError where it is none."""
     try:
         return None if text is None else CRS.from_user_input(text)
     except CRSError as error:
@@ -321,7 +314,7 @@ def parse_crs(text: str | CRS | None) -> CRS | None:
 
 
 def _split(crs: CRS) -> tuple[CRS, CRS | None]:
-    """Returns the horizontal and the vertical part of a CRS."""
+    """The horizontal and the vertical part of a CRS."""
     if crs.is_bound and crs.source_crs is not None:
         return _split(crs.source_crs)
     if crs.is_compound:
@@ -331,7 +324,7 @@ def _split(crs: CRS) -> tuple[CRS, CRS | None]:
 
 
 def _in_metres(crs: CRS) -> CRS:
-    """Returns the CRS with metres on all axes; false origins keep their own units, so that places stay the same."""
+    """The CRS with metres on all axes; false origins keep their units, so that places stay the same."""
     return CRS.from_json_dict(_with_metres(crs.to_json_dict()))
 
 

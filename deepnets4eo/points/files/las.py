@@ -26,16 +26,14 @@ SAMPLES, SAMPLE_POINTS = 8, 4096  # spread over a file, to see what its colours 
 RGB = ("red", "green", "blue")
 FIELDS = ("intensity", "return_number", "number_of_returns")  # every LAS file has them, measured or not
 NEAR_INFRARED = "nir"
-# The flag of points to leave out: of the classification byte, from point format 6 on of the flags.
 WITHHELD = "withheld"
 PROJECTION, WKT = "LASF_Projection", 2112
 SYNTHETIC = "SYNTHETIC"  # system identifier of files whose points are made up
 
 
 class LasFile(CloudFile):
-    """A LAS, LAZ or COPC file. `crs` replaces the one of the file; `classes` is the dimension that is read as the
-    classification, such as `pred_class`. Raises InputError where the file is missing, damaged or no LAS file, or has
-    no such dimension."""
+    """A LAS, LAZ or COPC file; arguments as in `open_cloud`. Raises InputError where the file is missing, damaged or no
+    LAS file, or has no such dimension."""
 
     def __init__(self, path: Path, crs: CRS | None = None, classes: str = CLASSIFICATION) -> None:
         super().__init__(path, crs)
@@ -59,12 +57,12 @@ class LasFile(CloudFile):
 
     @property
     def header_bounds(self) -> NDArray[np.float64]:
-        """(2, 3) least and greatest coordinates as the header names them, which are wrong in some files."""
+        """(2, 3) bounds as the header names them, which are wrong in some files."""
         return np.array([self.header.mins, self.header.maxs], np.float64)
 
     @cached_property
     def file_bounds(self) -> NDArray[np.float64]:
-        """(2, 3) least and greatest coordinates of the points that are not withheld, by a pass over the file."""
+        """(2, 3) bounds of the points that are not withheld, by a pass over the file."""
         self.check_not_empty()
         low, high = np.full(3, np.inf), np.full(3, -np.inf)
         for record in self.records(CHUNK_POINTS, Fields.base().decompress_z().decompress_flags()):
@@ -91,7 +89,7 @@ class LasFile(CloudFile):
 
     @property
     def is_copc(self) -> bool:
-        """Whether the file has an octree, so that points within bounds are found without reading all."""
+        """Whether the file has an octree."""
         return any(vlr.user_id == "copc" for vlr in self.header.vlrs)
 
     @cached_property
@@ -108,17 +106,17 @@ class LasFile(CloudFile):
 
     @cached_property
     def colours_are_bytes(self) -> bool:
-        """Whether the 16-bit fields of red, green and blue hold 8-bit values."""
+        """Whether the fields of red, green and blue hold 8-bit values."""
         return holds_bytes(self._colours[0])
 
     @cached_property
     def near_infrared_is_bytes(self) -> bool:
-        """Whether the 16-bit field of near infrared holds 8-bit values."""
+        """Whether the field of near infrared holds 8-bit values."""
         return holds_bytes(self._colours[1])
 
     def records(self, points: int, fields: Fields | None = None) -> Iterator[laspy.ScaleAwarePointRecord]:
-        """Yield the points as they are stored, `points` at a time; `fields` limits what is decompressed of point
-        formats 6 to 10. Raises InputError where the file ends before its last point, or is damaged."""
+        """Yield the points as they are stored, `points` at a time; `fields` limits what is decompressed. Raises InputError
+        where the file ends before its last point, or is damaged."""
         seen = 0
         with self._reader(fields) as reader:
             for record in reader.chunk_iterator(points):
@@ -130,7 +128,7 @@ class LasFile(CloudFile):
             )
 
     def read(self, bounds: Bounds | None = None) -> PointCloud:
-        """Returns the points within bounds, or all; of COPC only the nodes of the octree within them are read."""
+        """The points within bounds, or all; of COPC only the nodes of the octree within them are read."""
         if bounds is None or not self.is_copc:
             return super().read(bounds)
         box = np.array(bounds).reshape(2, 2) / self.units.horizontal_m
@@ -142,11 +140,11 @@ class LasFile(CloudFile):
         return cloud
 
     def to_cloud(self, record: laspy.ScaleAwarePointRecord) -> PointCloud:
-        """Returns points as they are stored as a cloud in metres."""
+        """Return stored points as a cloud in metres."""
         return self._prepare(self._to_cloud(record))
 
     def stored_chunks(self, points: int) -> Iterator[PointCloud]:
-        """Yields chunks with the coordinates of the file; decompresses only what a `PointCloud` holds."""
+        """Yield chunks with the coordinates of the file; decompresses only what a `PointCloud` holds."""
         fields = Fields.base().decompress_z().decompress_classification().decompress_flags().decompress_intensity()
         if "colour" in self.measurements:
             fields = fields.decompress_rgb()
@@ -166,7 +164,7 @@ class LasFile(CloudFile):
                 ) from error
 
     def _named_crs(self) -> CRS | None:
-        """Returns the CRS of the text record, or else of the GeoTIFF keys, whose units laspy does not read."""
+        """The CRS of the text record, or else of the GeoTIFF keys, whose units laspy does not read."""
         records = [one for one in (*self.header.vlrs, *(self.header.evlrs or ())) if one.user_id == PROJECTION]
         text = next((one for one in records if one.record_id == WKT), None)
         if text is not None and (wkt := text.record_data_bytes().decode("latin-1").strip("\0 ")):
@@ -201,7 +199,7 @@ class LasFile(CloudFile):
 
     @property
     def _colours(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Red, green and blue, and near infrared, of points spread over the file; empty where it has none."""
+        """Colours and near infrared of points spread over the file; empty where it has none."""
         samples = self._samples
         colour = (
             np.column_stack([samples[name] for name in RGB]) if {*RGB} <= set(samples) else np.zeros((0, 3), np.uint16)
@@ -210,7 +208,7 @@ class LasFile(CloudFile):
 
     @cached_property
     def _samples(self) -> dict[str, NDArray[Any]]:
-        """Fields and colours, as far as the point format has them, of points spread over the file."""
+        """Fields and colours of points spread over the file."""
         if not self.point_count:
             return {}
         names = [name for name in (*FIELDS, *RGB, NEAR_INFRARED) if name in self.header.point_format.dimension_names]
@@ -218,7 +216,7 @@ class LasFile(CloudFile):
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     def _sample_records(self) -> Iterator[laspy.ScaleAwarePointRecord]:
-        """Yields points spread over the file; of an octree its root, as seeking does not find the points there."""
+        """Yield points spread over the file; of an octree its root, which seeking does not find."""
         if self.is_copc:
             with las_errors(self.path), laspy.CopcReader.open(str(self.path)) as reader:
                 yield reader.query(level=0)
@@ -231,13 +229,13 @@ class LasFile(CloudFile):
 
     @contextmanager
     def _reader(self, fields: Fields | None = None) -> Iterator[laspy.LasReader]:
-        """A reader that decompresses some fields, by default all, and knows how many points there are."""
+        """A reader of some fields that knows how many points there are."""
         with las_errors(self.path), laspy.open(self.path, decompression_selection=fields or Fields.all()) as reader:
             reader.header.point_count = self._points
             yield reader
 
 
 def _withheld(record: laspy.ScaleAwarePointRecord) -> NDArray[np.bool_] | None:
-    """(N,) which points the file says to leave out; None where it is none of them."""
+    """(N,) which points the file says to leave out; None for none."""
     withheld = np.asarray(record[WITHHELD]).astype(bool)
     return withheld if withheld.any() else None

@@ -1,9 +1,8 @@
 """The header of a LAS file, checked before laspy and lazrs use it: public block, table of chunks of LAZ, CRS of its GeoTIFF keys.
 
-Sizes and counts that the file cannot hold are refused: the decompressor reserves memory by the sizes that a file names, and
-ends the whole process where there is not enough. The keys may name a user-defined CRS, and linear and vertical units; GDAL reads
-them as those of an image of one pixel. Facts: ASPRS LAS specification 1.4 R15, public header block and records 34735 to 34737; OGC
-GeoTIFF 1.1; Isenburg, LASzip: lossless compression of LiDAR data, 2013, the layout of the record "laszip encoded" and of its table.
+Sizes and counts that the file cannot hold are refused: the decompressor reserves memory by them, and ends the whole process
+where there is not enough. GDAL reads the keys as those of an image of one pixel. Facts: ASPRS LAS specification 1.4 R15; OGC
+GeoTIFF 1.1; Isenburg, LASzip: lossless compression of LiDAR data, 2013.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ Keys = dict[int, tuple[int, int, int]]
 
 
 class LasHeaderFacts(NamedTuple):
-    """Sizes and counts of a public header; `size` is that of the file, all in bytes but the counts."""
+    """Sizes in bytes (`size`: of the file) and counts of a public header."""
 
     size: int
     header_bytes: int
@@ -69,8 +68,7 @@ class LasHeaderFacts(NamedTuple):
 
 
 def check_header(path: Path) -> LasHeaderFacts:
-    """Return what the header of a LAS file names. Raises InputError where the file is no LAS file, or its header names
-    more than the file holds."""
+    """Return what the header names. Raises InputError for no LAS file, or a header that names more than the file holds."""
     if not path.is_file():
         raise InputError(f"{path} does not exist as a file. Check the path.")
     size = path.stat().st_size
@@ -104,7 +102,7 @@ def check_header(path: Path) -> LasHeaderFacts:
 
 
 def _check_version(path: Path, major: int, minor: int, header_bytes: int, point_format: int) -> None:
-    """Raises InputError for a version that there is not, or whose header and points are of another version."""
+    """Raises InputError for a version that there is not, or that does not fit header and points."""
     wrong = None
     if major != 1 or minor not in HEADER_BYTES:
         wrong = "expected 1.0 to 1.5"
@@ -120,7 +118,7 @@ def _check_version(path: Path, major: int, minor: int, header_bytes: int, point_
 
 @contextmanager
 def las_errors(path: Path) -> Iterator[None]:
-    """Raise InputError, naming the file, for all that laspy and lazrs raise for damaged files."""
+    """Raise InputError, naming the file, for all that laspy and lazrs raise."""
     try:
         yield
     except (DeepNets4EOError, GeneratorExit, KeyboardInterrupt, SystemExit):
@@ -159,7 +157,7 @@ def check_chunks(path: Path, facts: LasHeaderFacts) -> None:
 def _wrong_table(
     file: BinaryIO, facts: LasHeaderFacts, record: bytes, items: list[tuple[int, int]], chunk_points: int
 ) -> str | None:
-    """Returns what is wrong with the table, or with the chunks that it names; None where nothing is."""
+    """What is wrong with the table, or with its chunks; None where nothing is."""
     file.seek(facts.first_point)
     start = struct.unpack("<q", file.read(8))[0]
     if start == FOR_LATER:
@@ -185,7 +183,7 @@ def _wrong_table(
 
 
 def _fits(file: BinaryIO, at: int, size: int, items: list[tuple[int, int]]) -> bool:
-    """Returns whether the layers of a chunk, as point formats 6 to 10 have them, fit in it."""
+    """Whether the layers of a chunk of point formats 6 to 10 fit in it."""
     if not all(kind in LAYERS or kind == EXTRA_BYTES for kind, _ in items):
         return True
     layers = sum(bytes_ if kind == EXTRA_BYTES else LAYERS[kind] for kind, bytes_ in items)
@@ -195,7 +193,7 @@ def _fits(file: BinaryIO, at: int, size: int, items: list[tuple[int, int]]) -> b
 
 
 def _record(file: BinaryIO, facts: LasHeaderFacts) -> bytes:
-    """Returns the data of the record that says how points are compressed."""
+    """The record that says how points are compressed."""
     file.seek(facts.header_bytes)
     for _ in range(facts.records):
         header = file.read(VLR_BYTES)
@@ -207,16 +205,15 @@ def _record(file: BinaryIO, facts: LasHeaderFacts) -> bytes:
 
 
 def _items(record: bytes) -> list[tuple[int, int]]:
-    """Returns type and size in bytes of the parts of a point."""
+    """Type and size in bytes of the parts of a point."""
     count = struct.unpack_from("<H", record, ITEMS_AT)[0]
     every = (struct.unpack_from("<HHH", record, ITEMS_AT + 2 + index * ITEM_BYTES) for index in range(count))
     return [(kind, size) for kind, size, _ in every]
 
 
 def crs_of_keys(records: Mapping[int, bytes]) -> CRS | None:
-    """Return the CRS that the records 34735 to 34737 name: compound where the heights have a unit of their own, a local
-    one where only units are known, None without keys. Raises errors of GDAL and PROJ for keys that cannot be
-    understood."""
+    """Return the CRS that the records 34735 to 34737 name: compound where heights have a unit of their own, local where
+    only units are known, None without keys. Raises errors of GDAL and PROJ for other keys."""
     keys = _keys(records.get(DIRECTORY, b""))
     crs = _read(keys, records) if keys else None
     if crs is None:  # texts that are cut off, of which GDAL needs all
@@ -239,7 +236,7 @@ def crs_of_keys(records: Mapping[int, bytes]) -> CRS | None:
 
 
 def _keys(directory: bytes) -> Keys:
-    """Returns the keys of a directory, without the zeros that some programs write behind them."""
+    """The keys of a directory, without the zeros that some programs write behind them."""
     whole = struct.unpack(f"<{len(directory) // 2}H", directory[: len(directory) // 2 * 2])
     entries = (whole[at : at + 4] for at in range(4, len(whole) - 3, 4))
     return {key: (record, count, value) for key, record, count, value in entries if key}
@@ -250,7 +247,7 @@ def _value(keys: Keys, key: int) -> int:
 
 
 def _linear_unit_m(keys: Keys, records: Mapping[int, bytes]) -> float | None:
-    """Metres of one unit of x and y, as the keys say; None where they do not."""
+    """Metres of one unit of x and y; None where the keys do not say it."""
     code = _value(keys, LINEAR_UNIT)
     if code == USER_DEFINED and LINEAR_SIZE in keys:
         return float(struct.unpack_from("<d", records[DOUBLES], 8 * _value(keys, LINEAR_SIZE))[0])
@@ -259,12 +256,12 @@ def _linear_unit_m(keys: Keys, records: Mapping[int, bytes]) -> float | None:
 
 @cache
 def _units_m() -> dict[int, float]:
-    """Metres of the units of length of EPSG, by their code."""
+    """Metres of EPSG's units of length, by code."""
     return {int(unit.code): float(unit.conv_factor) for unit in get_units_map("EPSG", "linear").values()}
 
 
 def _by_code(horizontal: CRS, keys: Keys) -> CRS:
-    """Returns the CRS of the code of the keys, which knows its area of use, where it has the unit that the keys say."""
+    """The CRS of the code, which knows its area of use, where it has the unit of the keys."""
     named = _named(_value(keys, GEOGRAPHIC if horizontal.is_geographic else PROJECTED))
     return named if named is not None and _unit_m(named) == _unit_m(horizontal) else horizontal
 
@@ -278,13 +275,13 @@ def _unit_m(crs: CRS) -> float:
 
 
 def _local(unit_m: float) -> CRS:
-    """Returns a CRS without a place on the earth, of which only the unit is known."""
+    """A CRS without a place on the earth."""
     unit = f'LENGTHUNIT["unit",{unit_m!r}]'
     return CRS.from_wkt(f'ENGCRS["unnamed",EDATUM["unknown"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],{unit}]')
 
 
 def _heights(unit_m: float, like: CRS | None) -> CRS:
-    """Returns a CRS of heights in a unit, with the datum of another one where there is one."""
+    """A CRS of heights in a unit, with the datum of another one where there is one."""
     if like is None:
         unit = f'LENGTHUNIT["unit",{unit_m!r}]'
         return CRS.from_wkt(f'VERTCRS["unknown",VDATUM["unknown"],CS[vertical,1],AXIS["height (H)",up],{unit}]')
@@ -297,7 +294,7 @@ def _heights(unit_m: float, like: CRS | None) -> CRS:
 
 
 def _read(keys: Keys, records: Mapping[int, bytes]) -> CRS | None:
-    """Returns the CRS that GDAL finds in an image of one pixel with these keys."""
+    """The CRS that GDAL finds in an image of one pixel with these keys."""
     entries = [number for key in sorted(keys) for number in (key, *keys[key])]
     directory = struct.pack(f"<{4 + len(entries)}H", *VERSION_1_1, len(keys), *entries)
     with MemoryFile(_image({**records, DIRECTORY: directory})) as file, file.open() as image:
@@ -305,7 +302,7 @@ def _read(keys: Keys, records: Mapping[int, bytes]) -> CRS | None:
 
 
 def _image(records: Mapping[int, bytes]) -> bytes:
-    """Returns the bytes of a TIFF of one pixel with geographic keys."""
+    """A TIFF of one pixel with geographic keys."""
     data = {tag: (*TAGS[tag], values) for tag, values in records.items() if values}
     data |= {tag: (DOUBLE, 8, struct.pack(f"<{len(values)}d", *values)) for tag, values in GEOREFERENCE.items()}
     entries = {tag: struct.pack("<HHII", tag, LONG, 1, value) for tag, value in PIXEL.items()}

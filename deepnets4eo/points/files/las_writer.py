@@ -1,7 +1,7 @@
 """Writes the points of a file again as LAS or LAZ: all that it holds stays as it is, dimensions are added or replaced.
 
-Point format, scales, offsets, extra bytes and variable length records are kept. Codes above 31 do not fit point formats
-0 to 5: such files become LAS 1.4, point format 6, 7 or 8. What is no LAS file becomes LAS 1.4 with millimetres."""
+Codes above 31 do not fit point formats 0 to 5: such files become LAS 1.4, point format 6, 7 or 8. What is no LAS file becomes
+LAS 1.4 with millimetres."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ KEEP_BYTES = "ignore"  # of laspy: bytes that are no ASCII, as of Latin-1 texts 
 
 @dataclass(frozen=True)
 class ExtraDimension:
-    """A dimension that is added to the points: name and description of at most 32 characters, NumPy type as stored, and
-    the scale that stored values are multiplied by to be read (1 stores none)."""
+    """A dimension that is added: name and description of at most 32 characters, type as stored, and the scale by which
+    stored values are multiplied (1 stores none)."""
 
     name: str
     dtype: str
@@ -56,9 +56,8 @@ class ExtraDimension:
 
 @dataclass(frozen=True)
 class Additions:
-    """What is written beside or instead of what a file holds: dimensions, the legend and highest code of the
-    classification, colours, near infrared, lines of text ("text area description"), and whether the classification
-    is overwritten with a prediction."""
+    """What is added to a file: dimensions, the legend and highest code of the classification, colours, near infrared,
+    lines of text ("text area description"), and whether a prediction overwrites the classification."""
 
     dimensions: tuple[ExtraDimension, ...] = ()
     legend: Legend | None = None
@@ -80,8 +79,8 @@ def write_points(
     progress: Callable[[float], None] | None = None,
 ) -> None:
     """Write the points of a file in their order; `values` maps the numbers of a chunk (and, with `with_clouds`, its
-    points in metres) to stored values, `classes` names the dimension of codes and the code that leaves a class as it
-    is. Raises InputError for a dimension of another type, OutputError where it cannot be written."""
+    points in metres) to stored values, `classes` names the dimension of codes and the code that changes no class.
+    Raises InputError for a dimension of another type, OutputError where it cannot be written."""
     header = make_header(file, additions)
     done = 0
     with atomic_write(out) as partial, _writer(partial, header) as writer:
@@ -113,9 +112,8 @@ def check_suffix(out: Path) -> Path:
 
 
 def make_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
-    """Return the header of a file with further dimensions; version and point format are newer where codes or colours
-    need it. Raises InputError for a dimension of the same name and another type, and headers that cannot be written
-    again."""
+    """Return the header with the additions, of a newer version and point format where these need it. Raises InputError
+    for a dimension of the same name and another type, and headers that cannot be written again."""
     header = _las_header(file, additions) if isinstance(file, LasFile) else _new_header(file, additions)
     known = {one.name: one for one in header.point_format.extra_dimensions}
     new = []
@@ -152,8 +150,7 @@ def _check_writable(header: laspy.LasHeader, path: Path) -> None:
 
 
 def stored_legend(file: CloudFile) -> Legend | None:
-    """Return the legend that `write_points` stored in a file, None where there is none. Raises InputError where it
-    cannot be read."""
+    """Return the legend that `write_points` stored, None without one. Raises InputError where it cannot be read."""
     for vlr in file.header.vlrs if isinstance(file, LasFile) else ():
         if vlr.user_id == OWN_RECORD and vlr.record_id == LEGEND_RECORD:
             text = vlr.record_data_bytes().decode("utf-8", errors="replace")
@@ -162,8 +159,7 @@ def stored_legend(file: CloudFile) -> Legend | None:
 
 
 def is_predicted(file: CloudFile) -> bool:
-    """Return whether `write_points` overwrote the classification of a file with a prediction; False for files that are
-    not LAS."""
+    """Return whether `write_points` overwrote the classification of a LAS file with a prediction."""
     return isinstance(file, LasFile) and _is_marked(file.header)
 
 
@@ -176,7 +172,7 @@ def _is_mark(vlr: Any) -> bool:
 
 
 def _is_kept(vlr: Any) -> bool:
-    """Returns whether a record still holds where the points are written again with another prediction."""
+    """Whether a record still holds where the points are written with another prediction."""
     return vlr.user_id not in (COPC, OWN_RECORD) or _is_mark(vlr)
 
 
@@ -204,7 +200,7 @@ def _las_header(file: LasFile, additions: Additions) -> laspy.LasHeader:
 
 
 def _goes_together(header: laspy.LasHeader) -> bool:
-    """Returns whether laspy writes the version of a header with its point format; it does not write LAS 1.0."""
+    """Whether laspy writes the version of a header with its point format; it does not write LAS 1.0."""
     try:
         return is_point_fmt_compatible_with_version(header.point_format.id, str(header.version))
     except laspy.errors.FileVersionNotSupported:
@@ -244,7 +240,7 @@ def _legend_record(legend: Legend) -> list[laspy.VLR]:
 def _chunks(
     file: CloudFile, header: laspy.LasHeader, *, with_clouds: bool
 ) -> Iterator[tuple[laspy.ScaleAwarePointRecord, PointCloud | None]]:
-    """Yields the points of a file in the layout of the header, and where needed in metres."""
+    """Yield the points in the layout of the header, and where needed in metres."""
     if isinstance(file, LasFile):
         for stored in file.records(CHUNK_POINTS):
             record = laspy.ScaleAwarePointRecord.zeros(len(stored), header=header)

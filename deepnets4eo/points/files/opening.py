@@ -1,4 +1,4 @@
-"""The one way in for files of points: the reader is chosen by the suffix."""
+"""The one way in for files of points, by the suffix."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ CLOUD_SUFFIXES = (*LAS_SUFFIXES, ".ply", *TEXT_SUFFIXES, ".e57", ".pcd")
 def open_cloud(
     path: str | Path, *, crs: str | CRS | None = None, classes: str | None = None, columns: str | None = None
 ) -> CloudFile:
-    """Opens a file of points; its points are read when they are taken from the result.
+    """Open a file of points, which are read when they are needed.
 
     Parameters
     ----------
     path : LAS, LAZ or COPC; PLY; text with one point a line
-    crs : the coordinate reference system, instead of the one of the file; for a file that has none
-    classes
-        For LAS files, the dimension that is read as the classification, e.g. `pred_class`; by default
-        `classification`.
+    crs : instead of the one of the file
+    classes : for LAS, the dimension that is read as the classification; by default `classification`
     columns
-        For files of text, the names of the columns, e.g. "x y z intensity red green blue"; by default those of the first line,
-        or known orders (see `points.files.text`).
+        For text, the names of the columns, e.g. "x y z intensity red green blue"; by default those of the first line, or
+        known orders (see `points.files.text`).
 
     Returns
     -------

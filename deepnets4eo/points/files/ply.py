@@ -31,8 +31,7 @@ WORD = 65_535
 
 
 class PlyFile(CloudFile):
-    """A PLY file with the CRS that this format does not hold. Raises InputError where it is of another format, or
-    truncated."""
+    """A PLY file. Raises InputError for another format, and where it is truncated."""
 
     point_format = "PLY"
 
@@ -91,7 +90,7 @@ class PlyFile(CloudFile):
         return np.array([low, high])
 
     def stored_chunks(self, points: int) -> Iterator[PointCloud]:
-        """Yields chunks with the coordinates of the file."""
+        """Yield chunks with the coordinates of the file."""
         with self.path.open("rb") as file:
             file.seek(self._start)
             for start in range(0, self._count, points):

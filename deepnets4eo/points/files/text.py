@@ -42,9 +42,8 @@ NAME_COLUMNS = (
 
 
 class TextFile(CloudFile):
-    """A text file of points in named columns, of which unknown names are ignored, with the CRS that text does not hold;
-    a file of the same name with the suffix .labels holds one class a line. Raises InputError where it is no text of
-    numbers, or its columns are not known."""
+    """A text file of points in named columns, of which unknown ones are ignored; a file of the same name with the suffix
+    .labels holds one class a line. Raises InputError for no text of numbers, or unknown columns."""
 
     point_format = "text"
 
@@ -69,7 +68,7 @@ class TextFile(CloudFile):
 
     @property
     def point_count(self) -> int:
-        """Number of lines with a point."""
+        """Number of points."""
         return self._counted[0]
 
     @property
@@ -79,7 +78,7 @@ class TextFile(CloudFile):
 
     @cached_property
     def measurements(self) -> tuple[str, ...]:
-        """What the columns, and the labels beside, hold."""
+        """What columns and labels hold."""
         for cloud in self.stored_chunks(CHUNK_POINTS):
             return tuple(cloud.measurements())
         return ()
@@ -94,7 +93,7 @@ class TextFile(CloudFile):
         return count, np.array([low, high])
 
     def stored_chunks(self, points: int) -> Iterator[PointCloud]:
-        """Yields chunks with the coordinates of the file."""
+        """Yield chunks with the coordinates of the file."""
         labels, done = _Labels(self._labels) if self._labels else None, 0
         for table in self._tables(points):
             values: dict[str, Any] = {name: table[name].to_numpy() for name in NAMES & set(table.columns)}
@@ -136,7 +135,7 @@ def _to_cloud(values: dict[str, Any], source: str) -> PointCloud:
 
 
 def _first_lines(path: Path) -> list[str]:
-    """Returns the whole lines at the beginning that are not empty."""
+    """The whole lines at the beginning that are not empty."""
     with _text_errors(path), path.open("rb") as file:
         head = file.read(HEAD_BYTES)
         text = (head if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1]).decode("utf-8-sig")
@@ -152,7 +151,7 @@ def _separator(line: str) -> str:
 
 
 def _column_names(line: str) -> tuple[str, ...] | None:
-    """Returns the names in a line; None where it holds numbers."""
+    """The names in a line; None where it holds numbers."""
     words = [word.strip("'\"").lower() for word in _split(line)]
     if not words or not any(re.fullmatch(r"[a-z_]+", word) and word not in ("nan", "inf") for word in words):
         return None
@@ -160,7 +159,7 @@ def _column_names(line: str) -> tuple[str, ...] | None:
 
 
 def _known_order(rows: list[list[str]], path: Path, *, labels_beside: bool) -> tuple[str, ...]:
-    """Returns the columns of a file without names, by their number and the values of the first lines."""
+    """The columns of a file without names, by their number and the values of the first lines."""
     try:
         values = np.array(rows, np.float64)
     except ValueError as error:
@@ -191,7 +190,7 @@ class _Labels:
             self._reader = pd.read_csv(path, header=None, iterator=True, dtype=np.float64, usecols=[0])
 
     def read(self, count: int) -> NDArray[Any]:
-        """Returns the next labels (count,); all that are left for fewer."""
+        """The next labels (count,), or all that are left."""
         with _text_errors(self._path):
             try:
                 return self._reader.get_chunk(count)[0].to_numpy()
@@ -199,7 +198,7 @@ class _Labels:
                 return np.zeros(0)
 
     def check(self, points: int, labels: int) -> None:
-        """Raises InputError where so many points had other than so many labels."""
+        """Raises InputError for another number of labels than of points."""
         if points != labels:
             more = "at least " if labels > points else ""
             raise InputError(f"{self._path} has {more}{labels:,} labels for {points:,} points; expected one for each.")
@@ -207,7 +206,7 @@ class _Labels:
 
 @contextmanager
 def _text_errors(path: Path) -> Iterator[None]:
-    """A context that raises InputError, naming the file, for what is no text of numbers."""
+    """Raise InputError, naming the file, for what is no text of numbers."""
     try:
         yield
     except (DeepNets4EOError, GeneratorExit):

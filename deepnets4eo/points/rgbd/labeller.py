@@ -1,7 +1,7 @@
 """SnapNet-R on a frame: its own image and views around its camera, which agree with it in 3D, are labelled, and vote for its pixels.
 
 Takes a run of the task `snapnet-r` and a frame; returns probabilities at its pixels. Labels and colours of views are looked up by the
-ids of faces; what was never measured shows no label, whether its colours are filled or not."""
+ids of faces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import ByteImage, FloatImage, Mask
+from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.evaluation import report
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.options import options_from
@@ -22,7 +22,7 @@ from deepnets4eo.points.rgbd.recipe import ResampledViewSection
 from deepnets4eo.points.views import Camera, Surface, ZBuffer
 from deepnets4eo.points.views.camera import FaceView, cameras_near
 from deepnets4eo.points.views.labeller import BATCH, ViewLabeller, grid_scores, open_view_run, predictor, rendered_views
-from deepnets4eo.points.views.snapshots import COLOUR, COMPOSITE, LABELS, Third, inverted_depth
+from deepnets4eo.points.views.snapshots import COLOUR, COMPOSITE, LABELS, inverted_depth
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.tiling.scores import probabilities
@@ -30,6 +30,7 @@ from deepnets4eo.tiling.scores import probabilities
 TASK_NAME = "snapnet-r"
 VALID = "valid"
 GEOMETRY = 2  # bands of the composite that are looked up at vertices: verticality and noise
+LEFT = ("holes", "third")  # keys of runs of before; their defaults are what is done
 
 Layers = dict[str, NDArray[Any]]
 
@@ -64,7 +65,8 @@ class FrameLabeller(ViewLabeller):
         where there is one. Raises RunError for no run or another task."""
         loaded = open_view_run(run, TASK_NAME, "label RGB-D frames")
         recipe = loaded.recipe
-        views = options_from(ResampledViewSection, recipe.get("views") or {}, str(loaded.folder))
+        section = {key: value for key, value in (recipe.get("views") or {}).items() if key not in LEFT}
+        views = options_from(ResampledViewSection, section, str(loaded.folder))
         size_px = int(recipe["data"]["height_px"]), int(recipe["data"]["width_px"])
         return cls(loaded.segmenter, views, size_px)
 
@@ -75,7 +77,7 @@ class FrameLabeller(ViewLabeller):
         small = frame.resize(*self.size_px)
         surface = small.surface()
         make_own = rendered_own_layers if self.views.render_test else own_layers
-        own = make_own(small, surface, self.views, self.segmenter.inputs.names)
+        own = make_own(small, surface, self.segmenter.inputs.names)
         scores: FloatImage = self._predict(own)
         if self.views.test:
             votes = self.vertex_scores(surface, self._voting(small, surface, own), self.views.votes)
@@ -134,19 +136,15 @@ def place_views(frame: Frame, views: ResampledViewSection, count: int, *, seed: 
     )
 
 
-def own_layers(frame: Frame, surface: Surface, views: ResampledViewSection, names: Sequence[str]) -> Layers:
+def own_layers(frame: Frame, surface: Surface, names: Sequence[str]) -> Layers:
     """Return what the network sees of a frame: "image" and "composite" (3, h, w) uint8, "valid" (h, w), and with labels
-    "labels", those of pixels without depth included. A network without colours sees nothing in holes, unless they
-    are filled."""
+    "labels", those of pixels without depth included. A network without colours sees nothing in holes."""
     composite = np.zeros((3, *frame.shape), np.uint8)
     flat = composite.reshape(3, -1)
     for band, share in zip(range(GEOMETRY), (surface.verticality, surface.noise), strict=True):
         flat[band, surface.point_index] = np.rint(np.clip(share, 0, 1) * 255)
-    composite[GEOMETRY] = _depth_band(frame, views.third)
-    if views.holes == "nearest":
-        composite = fill_nearest(composite, frame.known)
-    filled = COLOUR in names or views.holes == "nearest"
-    valid = np.ones(frame.shape, bool) if filled else frame.known
+    composite[GEOMETRY] = _depth_band(frame)
+    valid = np.ones(frame.shape, bool) if COLOUR in names else frame.known
     layers: Layers = {COLOUR: frame.colour, COMPOSITE: composite, VALID: valid}
     return layers if frame.labels is None else layers | {LABELS: frame.labels}
 
@@ -155,41 +153,19 @@ def resampled_views(
     frame: Frame, surface: Surface, views: ResampledViewSection, count: int, *, seed: int = 0
 ) -> Iterator[tuple[FaceView, Layers]]:
     """Yield the faces and layers (as in `own_layers`) of `count` views around the camera of a frame; holes are not
-    valid, unless they are filled, and their labels are void."""
-    yield from _with_holes(surface, place_views(frame, views, count, seed=seed), views)
+    valid, and their labels are void."""
+    yield from rendered_views(surface, place_views(frame, views, count, seed=seed))
 
 
-def rendered_own_layers(frame: Frame, surface: Surface, views: ResampledViewSection, names: Sequence[str]) -> Layers:
+def rendered_own_layers(frame: Frame, surface: Surface, names: Sequence[str]) -> Layers:
     """Return the layers of the surface of a frame as its own camera sees it, like the views around it, which is the
     published preprocessing; those of `own_layers` where it sees no face."""
-    rendered = next(_with_holes(surface, [frame.camera], views), None)
-    return own_layers(frame, surface, views, names) if rendered is None else rendered[1]
+    rendered = next(rendered_views(surface, [frame.camera]), None)
+    return own_layers(frame, surface, names) if rendered is None else rendered[1]
 
 
-def _with_holes(
-    surface: Surface, cameras: Sequence[Camera], views: ResampledViewSection
-) -> Iterator[tuple[FaceView, Layers]]:
-    for view, layers in rendered_views(surface, cameras, third=views.third):
-        if views.holes == "nearest":
-            filled = {name: fill_nearest(layers[name], view.seen) for name in (COLOUR, COMPOSITE)}
-            layers = layers | filled | {VALID: np.ones_like(view.seen)}
-        yield view, layers
-
-
-def fill_nearest(image: ByteImage, known: Mask) -> ByteImage:
-    """Return an image (C, h, w) whose unknown pixels have the values of the nearest known one.
-
-    >>> fill_nearest(np.array([[[7, 0, 0, 9]]], np.uint8), np.array([[True, False, False, True]])).tolist()
-    [[[7, 7, 9, 9]]]
-    """
-    from scipy.ndimage import distance_transform_edt
-
-    rows, columns = distance_transform_edt(~known, return_distances=False, return_indices=True)
-    return image[:, rows, columns]
-
-
-def _depth_band(frame: Frame, third: Third) -> ByteImage:
+def _depth_band(frame: Frame) -> ByteImage:
     known = frame.known
     face = np.where(known, np.int32(0), np.int32(-1))
     depth_m = np.where(known, frame.depth_m, np.float32(np.inf))
-    return inverted_depth(FaceView(face, depth_m, frame.camera), third)
+    return inverted_depth(FaceView(face, depth_m, frame.camera), "depth")

@@ -59,12 +59,6 @@ class ResampledViewSection(Section):
     render_test: bool = Field(default=False, description="the same where a frame is labelled")
     turn_deg: float = Field(default=15.0, ge=0, lt=90, description="largest turn about the middle of the scene")
     shift: float = Field(default=0.1, ge=0, lt=1, description="largest change of the distance to it, as a share")
-    holes: Literal["void", "nearest"] = Field(
-        default="void", description="pixels of a view that show no surface: left out, or filled from the nearest one"
-    )
-    third: Literal["depth", "depth_m"] = Field(
-        default="depth", description="third band of the composite: depth stretched in each view, or in metres"
-    )
     votes: Literal["probabilities", "logits"] = Field(
         default="probabilities", description="what is averaged over pixels and views"
     )

@@ -1,7 +1,6 @@
 """The task `snapnet-r`: labelled RGB-D frames and a recipe in, a run folder out.
 
-Takes a resolved recipe; writes the tree that every run has. Its scores are counted at all labelled pixels of the withheld
-frames, by the votes of their views. Refuses recipes without legend or model, and frames that show nothing to learn from.
+Refuses recipes without legend or model, and frames that show nothing to learn from.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ def render_frames(recipe: RgbdRecipe, legend: Legend, split: DataSplit[NamedFram
     """Render every frame in the pixels of the network, and views around the training frames. Raises InputError where
     the training split shows no label. Memory: one frame, about 500 bytes a pixel; disk: 5 to 8 bytes a pixel of all
     frames and views."""
-    rendered = RenderedViews(legend, split, snapshot_inputs(recipe.model.layers, recipe.views.third), ViewStore(folder))
+    rendered = RenderedViews(legend, split, snapshot_inputs(recipe.model.layers, "depth"), ViewStore(folder))
     for number, (named, of_frame) in enumerate(zip(split.scenes, split.splits, strict=True)):
         part = WITHHELD if VAL in of_frame.parts else LEARNT
         for layers in _layers_of(named, number, part, recipe, legend):
@@ -85,7 +84,7 @@ def _layers_of(named: NamedFrame, number: int, part: int, recipe: RgbdRecipe, le
     frame = replace(frame, labels=classes).resize(named.height_px, named.width_px)
     surface = frame.surface()
     render = recipe.views.render_train if part == LEARNT else recipe.views.render_test
-    own = (rendered_own_layers if render else own_layers)(frame, surface, recipe.views, recipe.model.layers)
+    own = (rendered_own_layers if render else own_layers)(frame, surface, recipe.model.layers)
     count = recipe.views.train if part == LEARNT else 0
     around = resampled_views(frame, surface, recipe.views, count, seed=number)
     names = (*recipe.model.layers, LABELS, VALID)

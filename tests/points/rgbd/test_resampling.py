@@ -75,16 +75,6 @@ def test_each_pixel_of_a_view_shows_the_colour_and_the_label_of_the_point_that_i
     assert count == 3
 
 
-def test_holes_are_void_or_filled_with_colours_but_never_with_labels():
-    surface = FRAME.surface()
-    filled = VIEWS.model_copy(update={"holes": "nearest"})
-    for view, layers in resampled_views(FRAME, surface, filled, 2):
-        assert not view.seen.all()
-        assert layers["valid"].all()
-        assert (layers["labels"][~view.seen] == 255).all()
-        assert (layers["image"][:, ~view.seen].max(axis=0) > 0).all()
-
-
 def test_views_turn_about_the_middle_of_the_scene_by_so_much_at_most():
     own = FRAME.camera
     for camera in place_views(FRAME, VIEWS, 20):
@@ -99,13 +89,13 @@ def test_views_turn_about_the_middle_of_the_scene_by_so_much_at_most():
 
 def test_a_network_of_geometry_alone_sees_nothing_where_depth_is_unknown():
     surface = FRAME.surface()
-    own = own_layers(FRAME, surface, VIEWS, ["composite"])
+    own = own_layers(FRAME, surface, ["composite"])
     np.testing.assert_array_equal(own["valid"], FRAME.known)
     assert (own["composite"][2][FRAME.labels == BOX] == 255).all()
-    assert own_layers(FRAME, surface, VIEWS, ["image", "composite"])["valid"].all()
+    assert own_layers(FRAME, surface, ["image", "composite"])["valid"].all()
 
 
-@pytest.mark.parametrize("views", [{}, {"votes": "logits"}, {"holes": "nearest"}, {"test": 0}])
+@pytest.mark.parametrize("views", [{}, {"votes": "logits"}, {"test": 0}])
 def test_votes_give_a_frame_its_labels_back(views):
     scores = labeller(**views).scores(FRAME)
     np.testing.assert_allclose(scores.sum(axis=0), 1, atol=1e-5)
@@ -142,8 +132,8 @@ def test_folders_that_are_no_run_are_refused(tmp_path):
 
 def test_a_frame_rendered_from_its_surface_is_itself_where_faces_are_and_void_elsewhere():
     surface = FRAME.surface()
-    own = own_layers(FRAME, surface, VIEWS, ["image"])
-    rendered = rendered_own_layers(FRAME, surface, VIEWS, ["image"])
+    own = own_layers(FRAME, surface, ["image"])
+    rendered = rendered_own_layers(FRAME, surface, ["image"])
     shown = rendered["valid"]
     assert 0.8 < shown.mean() < 1
     assert not shown[:, 81:83].any()  # no depth
@@ -163,7 +153,7 @@ def test_a_frame_whose_surface_has_no_face_is_taken_as_it_is():
     )
     surface = lonely.surface()
     assert not len(surface.faces)
-    rendered = rendered_own_layers(lonely, surface, VIEWS, ["image"])
+    rendered = rendered_own_layers(lonely, surface, ["image"])
     np.testing.assert_array_equal(rendered["image"], lonely.colour)
 
 
