@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from _pytest.doctest import DoctestModule
 from hypothesis import settings
 
 # The same examples every time, however slow the machine: a test that fails here fails everywhere.
@@ -14,6 +15,24 @@ settings.register_profile("deepnets4eo", deadline=None, derandomize=True, databa
 settings.load_profile("deepnets4eo")
 
 MUCH_BYTES = 100 * 2**20
+
+
+class Collection:
+    """What a run of tests looks through, and in which order its workers take it."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collect_file(self, file_path):
+        """A file without examples is not imported and searched for them: that takes each worker seconds and memory."""
+        collectors = yield
+        if file_path.suffix == ".py" and b">>> " not in file_path.read_bytes():
+            return [one for one in collectors if not isinstance(one, DoctestModule)]
+        return collectors
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Collection())  # on all folders, not on that of this file alone
+    if hasattr(config.option, "loadscopereorder"):  # pytest-xdist would begin with files of many tests and end with long tests
+        config.option.loadscopereorder = False
 
 
 @pytest.fixture(scope="session")
@@ -35,16 +54,22 @@ def _no_network_in_the_box():
         yield
 
 
+@pytest.fixture(scope="session")
+def _least_bytes() -> list[int]:
+    """Memory of this process after what was freed went back last."""
+    return [_resident_bytes()]
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _freed_memory_goes_back():
-    """After a module that grew its worker much, what was freed goes back to the system: else workers only ever grow."""
-    before = _resident_bytes()
+def _freed_memory_goes_back(_least_bytes):
+    """Where modules grew their worker much, what was freed goes back to the system: else workers only ever grow."""
     yield
-    if _resident_bytes() - before > MUCH_BYTES:  # a look at all objects takes a second, so it is not taken each time
+    if _resident_bytes() - _least_bytes[0] > MUCH_BYTES:  # a look at all objects takes a second: not each time
         gc.collect()
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
+        _least_bytes[0] = _resident_bytes()
 
 
 def _resident_bytes() -> int:
