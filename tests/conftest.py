@@ -31,7 +31,7 @@ class Collection:
 
 def pytest_configure(config):
     config.pluginmanager.register(Collection())  # on all folders, not on that of this file alone
-    if hasattr(config.option, "loadscopereorder"):  # pytest-xdist would begin with files of many tests and end with long tests
+    if hasattr(config.option, "loadscopereorder"):  # pytest-xdist would end with files of few tests, however long
         config.option.loadscopereorder = False
 
 
