@@ -1,7 +1,6 @@
 """Buildings as CityJSON 2.0: prisms of their outlines (LoD 1) from the terrain to their height before the event.
 
-Takes buildings in metres with the columns of `MEANING`; those without a known height have no geometry. Vertices are whole millimetres
-from a corner. Source: OGC CityJSON 2.0, https://www.cityjson.org/specs/2.0.1/."""
+Buildings without a known height have no geometry. Vertices are whole millimetres from a corner. Source: OGC CityJSON 2.0, https://www.cityjson.org/specs/2.0.1/."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ REFERENCE = "https://www.opengis.net/def/crs/EPSG/0/{}"
 
 
 def write_cityjson(buildings: gpd.GeoDataFrame, path: Path, title: str, day: str | None = None) -> Path:
-    """Write buildings as they were on a day (YYYY-MM-DD) as CityJSON. Raises OutputError where it cannot be written."""
+    """Write buildings in metres with the columns of `MEANING`, of a day (YYYY-MM-DD). Raises OutputError."""
     corner = np.floor(np.nan_to_num([*buildings.total_bounds[:2], buildings["terrain_m"].min()]))
     vertices: dict[tuple[int, int, int], int] = {}
     objects = {}
@@ -53,7 +52,7 @@ def write_cityjson(buildings: gpd.GeoDataFrame, path: Path, title: str, day: str
 def _solids(
     outline: Any, terrain_m: float, height_m: float, corner: NDArray[Any], vertices: dict[tuple[int, int, int], int]
 ) -> list[list[list[list[int]]]]:
-    """Returns the outer shell of each polygon: ground, roof and walls, seen counterclockwise from outside."""
+    """The outer shell of each polygon: ground, roof and walls, counterclockwise from outside."""
     if not math.isfinite(terrain_m + height_m) or not height_m >= LEAST_HEIGHT_M:
         return []
     shells = []

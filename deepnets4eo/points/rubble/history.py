@@ -1,7 +1,7 @@
 """Buildings over more than two dates: heights, volumes and states by date, and the date of the first loss.
 
-Each date is compared with the first one, or with the one at which the building was new or first seen. Takes heights in the
-order of time; refuses dates that are not. Memory: that of a job of two dates."""
+Each date is compared with the first one, or with the one at which the building was new or first seen. Memory: that of a
+job of two dates."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ WIDTH, HEIGHT, MARGIN = 320, 110, 24  # of a drawing
 
 
 def parse_dated(text: str) -> tuple[str, str]:
-    """Return the date and the file of DATE=FILE; without a date the name of the file stands for it.
+    """Return the date and the file of DATE=FILE; the name of the file stands for a missing date.
 
     >>> parse_dated("2010-05=a/b.laz"), parse_dated("a/b.laz")
     (('2010-05', 'a/b.laz'), ('b', 'a/b.laz'))
@@ -75,10 +75,7 @@ def debris_history(
     ----------
     heights : T sources of heights as `debris_volumes` takes them, in the order of time
     dates : T names of the dates, such as 2016 or 2016-08-25
-    footprints : building outlines: any vector file, or a table with a CRS
-    options : how it is measured
-    event : what the map is of
-    progress : called with the share that is done, 0–1
+    footprints, options, event, progress : as of `debris_volumes`
 
     Returns
     -------
@@ -87,9 +84,9 @@ def debris_history(
     Raises
     ------
     InputError
-        Fewer than two dates, another number of names, or dates that are not in the order of time; else as `debris_volumes`.
-    GridError, NoHeightsError
-        As `debris_volumes`, for the first date with any other.
+        Fewer than two dates, another number of names, or dates that are not in the order of time
+    InputError, GridError, NoHeightsError
+        As `debris_volumes`, for the first date with any other
     """
     check_dates(dates, len(heights))
     outlines = read_outlines(footprints, options)
@@ -117,7 +114,7 @@ def debris_history(
 
 
 def check_dates(dates: Sequence[str], number: int) -> None:
-    """Refuse dates that are not those of a number of sources, in the order of time. Errors: InputError."""
+    """Refuse dates that are not those of so many sources, in the order of time. Errors: InputError."""
     if number < 2 or len(dates) != number or len(set(dates)) < number:
         raise InputError(
             f"{number} sources of heights have the dates {', '.join(dates)}; expected two or more, each with a date of its own. "
@@ -133,7 +130,7 @@ def _compare(
     heights: Sequence[HeightSource], pair: tuple[int, int], outlines: Footprints, rows: NDArray[np.int64],
     options: RubbleOptions, event: EventInfo,
 ) -> RubbleMap | None:  # fmt: skip
-    """The map of some buildings at a pair of dates; None where they are not those of the first date, and none of them has heights."""
+    """The map of some buildings at a pair of dates; None where none has heights, but for the first date."""
     attributes = None if outlines.attributes is None else outlines.attributes.iloc[rows].reset_index(drop=True)
     frame = outlines.frame.iloc[rows].reset_index(drop=True)
     compared = replace(outlines, frame=frame, attributes=attributes, pixels=None)
@@ -146,7 +143,7 @@ def _compare(
 
 
 def _ever_seen(parts: list[Any], rows: NDArray[np.int64], first: int) -> NDArray[np.bool_]:
-    """(n,) whether the first date of a comparison has heights of each building; those that grew are compared anew anyway."""
+    """(n,) whether the first date of a comparison has heights of each building."""
     own = pd.concat([part for part in parts if part["first"].iloc[0] == first] or parts[:1])
     return np.isin(rows, own.loc[own["height_pre_m"].notna(), "row"])
 
@@ -169,7 +166,7 @@ def _joined(table: pd.DataFrame, maps: dict[int, RubbleMap], outlines: Footprint
 
 
 def _history(table: pd.DataFrame, ids: NDArray[Any], dates: Sequence[str]) -> pd.DataFrame:
-    """One row a building and date, in their orders; the date that others are compared with has a height and a volume alone."""
+    """One row a building and date; the date that others are compared with has a height and a volume alone."""
     names = np.array(dates, object)
     later = table.assign(
         height_m=table["height_pre_m"] - table["roof_height_loss_m"],
@@ -201,8 +198,7 @@ p { color: #566273; margin: 4px 0; } polyline { fill: none; stroke: #566273; } t
 
 
 def write_history_page(rubble: RubbleMap, path: Path) -> Path:
-    """Write a page without scripts: sums by date, and each building over its dates, those that lost most first. Raises
-    OutputError where it cannot be written."""
+    """Write a page without scripts: sums by date, and each building over its dates, those that lost most first."""
     history = rubble.history
     assert history is not None, "the map has several dates"
     order = rubble.buildings["lost_m3"].fillna(-1).sort_values(ascending=False, kind="stable").index[:MOST_SHOWN]
@@ -221,7 +217,7 @@ def write_history_page(rubble: RubbleMap, path: Path) -> Path:
 
 
 def _sums(history: pd.DataFrame) -> str:
-    """A table of volumes, and of the number of buildings by state, by date."""
+    """A table of volumes and numbers by state, by date."""
     volumes = history.groupby("date", sort=False)[["volume_m3", "lost_m3", "debris_m3"]].sum()
     states = pd.crosstab(history["date"], history["state"]).reindex(volumes.index, fill_value=0)
     table = volumes.join(states.reindex(columns=list(STATES), fill_value=0)).reset_index()

@@ -1,7 +1,7 @@
 """The rubble job: heights after the event, before it where there are any, and footprints in; a `RubbleMap` out.
 
-Takes clouds (files of points, points in memory) or surface models. Works by blocks of about one square kilometre; points
-are streamed for each. Refuses inputs in different CRS or not in metres, and footprints that lie off the heights."""
+Works by blocks of about one square kilometre, for each of which points are streamed. Refuses inputs in different CRS or not in
+metres, and footprints that lie off the heights."""
 
 from __future__ import annotations
 
@@ -38,7 +38,6 @@ logger = logging.getLogger(__name__)
 BLOCK_CELLS = 2048
 MOST_SIDE_CELLS = 2208  # of a block with its halo, about 1 GB: that of cells of 0.5 m; finer ones have smaller blocks
 HALO_M = 40.0  # of a block: heaps around its buildings, and ground beside them
-# stands in for the CRS of heights that have none, which are taken for metres
 HIGHEST_EDGE_M = 6.0  # heights are cut there before outlines are laid on them, so that all roofs have the same edges
 
 
@@ -55,21 +54,21 @@ def debris_volumes(
 
     Parameters
     ----------
-    post : heights after the event: a file of points (LAS, LAZ, …), a `PointCloud`, a surface model in metres
+    post : heights after the event: a file of points, a `PointCloud`, a surface model in metres
     footprints : building outlines: any vector file, or a table with a CRS
-    pre : the same before the event; None measures rubble from the heights after it alone
+    pre : the same before the event; None measures rubble by the heights after it alone
     options : how it is measured
-    event : what the map is of, for its products; dates that are not given are taken from the tags of surface models
-    progress : called with the share that is done, 0–1
+    event : what the map is of; missing dates are taken from the tags of surface models
+    progress : called with the share done, 0–1
 
     Returns
     -------
-    In the CRS of the heights. Memory: about 1 GB, whatever the number of points and the area.
+    In the CRS of the heights. Memory: about 1 GB, whatever the area.
 
     Raises
     ------
     InputError
-        What cannot be read; surface models in feet; heights in degrees or in the units of web maps.
+        What cannot be read; surface models in feet; heights in degrees or the units of web maps.
     GridError
         Heights of both dates in different CRS, or no footprint on the heights.
     NoHeightsError
@@ -114,7 +113,7 @@ def debris_volumes(
 
 
 class _Measured(NamedTuple):
-    """What the blocks of an area gave: how heights fitted, tables of buildings, polygons of rubble, buildings without heights."""
+    """What the blocks of an area add up to."""
 
     fits: list[dict[str, Any]]
     tables: list[gpd.GeoDataFrame]
@@ -160,20 +159,8 @@ def _measure_blocks(
 
 
 def check_heights(post: HeightSource, footprints: Footprints, pre: HeightSource | None = None) -> None:
-    """Check that heights can be read and lie under the footprints, without reading all of them.
-
-    Parameters
-    ----------
-    post, pre : heights of both dates, as for `debris_volumes`
-    footprints : the buildings
-
-    Raises
-    ------
-    InputError
-        What cannot be read; surface models in feet; heights in degrees or in the units of web maps.
-    GridError
-        Heights of both dates in different CRS, or no footprint on the heights.
-    """
+    """Check that heights can be read and lie under the footprints, without reading all of them; arguments and errors as
+    of `debris_volumes`."""
     after, before = Heights.open(post), None if pre is None else Heights.open(pre)
     crs = _common_crs(after, before)
     _bounds(after, before, _frame_on(footprints, crs, after, before))
@@ -189,16 +176,14 @@ def read_outlines(footprints: str | Path | gpd.GeoDataFrame | Footprints, option
 
 
 def _frame_on(footprints: Footprints, crs: Any, after: Heights, before: Heights | None) -> gpd.GeoDataFrame:
-    """The footprints in the coordinates of the heights, in metres; of heights without a CRS they are taken to be in the same."""
+    """The footprints in the coordinates of the heights, in metres, as which they count where there is no CRS."""
     if crs is not None:
         return footprints.frame if footprints.crs is None else footprints.to(crs).frame
     unit_m = after.unit_m if before is None or after.unit_m != 1 else before.unit_m
     frame = footprints.frame
-    return (
-        frame
-        if unit_m == 1
-        else frame.set_geometry(shapely.transform(frame.geometry.to_numpy(), lambda xy: xy * unit_m))
-    )
+    if unit_m == 1:
+        return frame
+    return frame.set_geometry(shapely.transform(frame.geometry.to_numpy(), lambda xy: xy * unit_m))
 
 
 def _common_crs(after: Heights, before: Heights | None) -> Any:
@@ -228,7 +213,7 @@ def _same_plane(one: Any, other: Any) -> bool:
 
 
 def _common_bounds(after: Heights, before: Heights | None) -> tuple[float, float, float, float]:
-    """Left, bottom, right and top of what the heights of both dates share; left is not below right where they do not."""
+    """Left, bottom, right and top of what the heights of both dates share."""
     left, bottom, right, top = after.bounds
     if before is None:
         return left, bottom, right, top
@@ -251,7 +236,7 @@ def _bounds(after: Heights, before: Heights | None, frame: gpd.GeoDataFrame) -> 
 
 
 def _block_of(frame: gpd.GeoDataFrame, grid: Grid, block_cells: int) -> NDArray[np.int64]:
-    """(N,) number of the block that holds the middle of each footprint, or is nearest to it; −1 for those off the grid."""
+    """(N,) number of the block nearest to the middle of each footprint; −1 for those off the grid."""
     left, bottom, right, top = shapely.bounds(frame.geometry.to_numpy()).T
     box = grid.extent.boundingbox
     on_grid = (left <= box.right) & (right >= box.left) & (bottom <= box.top) & (top >= box.bottom)
@@ -262,7 +247,7 @@ def _block_of(frame: gpd.GeoDataFrame, grid: Grid, block_cells: int) -> NDArray[
 
 
 def _with_halo(window: Window, grid: Grid, halo: int, bounds: tuple[float, float, float, float]) -> Window:
-    """A block with its halo; of fine cells only the part that the heights' bounds reach into, as cells without are dear."""
+    """A block with its halo; of fine cells only the part within the heights' bounds."""
     wide = window.grow(halo)
     if 2 * halo <= MOST_SIDE_CELLS - BLOCK_CELLS:
         return wide
@@ -283,7 +268,7 @@ def _measure(
     heights_m: NDArray[np.float64],
     options: RubbleOptions,
 ) -> tuple[VerticalFit, BlockMeasures, NDArray[Any], str | None]:
-    """The buildings of one block: how its heights fit, their measures, their outlines as they were moved, or why not."""
+    """The buildings of one block: fit, measures, outlines as they were moved, or why not."""
     post = after.on(block)
     pre = None if before is None else before.on(block)
     everything = frame.geometry.to_numpy()
@@ -310,7 +295,7 @@ def _cells_of(outlines: NDArray[Any], grid: Grid) -> NDArray[np.bool_]:
 def _on_heights(
     heights: BlockHeights, terrain: Any, frame: gpd.GeoDataFrame, block: Grid
 ) -> tuple[NDArray[Any], str | None]:
-    """Outlines moved to where the heights show edges of buildings; as they are where that is not clear, and why."""
+    """Outlines moved onto the edges of buildings in the heights, or as they are, and why."""
     from deepnets4eo.footprints import align_footprints
     from deepnets4eo.rasters.scene import Layer
     from deepnets4eo.terrain.ground_filter import without_gaps

@@ -1,8 +1,7 @@
 """Height loss, rubble and debris of every building of a block, with their intervals, and the polygons of rubble.
 
-Volumes are means over the known cells of an outline times its area. Debris is what lies where the surface has fallen, up
-to the height of a heap, and what has risen around the building. Without heights from before, rubble is what is low and
-rough, and what is bare has come down."""
+Volumes are means over the known cells of an outline times its area. Debris is what lies where the surface has fallen, up to the
+height of a heap, and what has risen around the building."""
 
 from __future__ import annotations
 
@@ -68,9 +67,8 @@ RUBBLE_POINTS = 0.5  # share of a cell's points that are classified as rubble, f
 
 @dataclass(frozen=True)
 class BlockMeasures:
-    """One row per building (`table`); which cells are rubble of which building, plus one (h, w); heights `above` the
-    `terrain` after the event and those of the terrain (h, w), metres; by how much stated heights lay above roofs that
-    stand, taken out."""
+    """One row per building (`table`); which building's rubble a cell is, plus one (h, w); heights `above` the `terrain`
+    after the event, and of the terrain (h, w), metres; how far stated heights lay above roofs, taken out."""
 
     table: pd.DataFrame
     rubble: NDArray[np.int32]
@@ -139,7 +137,7 @@ def _plan_alone(
     area: NDArray[np.float64],
     options: RubbleOptions,
 ) -> tuple[HeightLoss, float]:
-    """The plans by heights after the event alone, and the systematic offset of stated heights that was taken out."""
+    """The plans by heights after the event alone, and the offset of stated heights that was taken out."""
     plan = plan_alone(inputs, cells, above, rough, area, options)
     offset_m = _stated_offset_m(plan, cells)
     if offset_m:
@@ -155,7 +153,7 @@ def _low_share(plan: HeightLoss, cells: BuildingCells) -> NDArray[np.float64]:
 
 
 def _stated_offset_m(plan: HeightLoss, cells: BuildingCells) -> float:
-    """By how much stated heights lie above the roofs of buildings that stand: those without debris, higher than a heap."""
+    """By how much stated heights lie above the roofs of buildings that stand."""
     seen_m = plan.height - plan.loss
     with np.errstate(invalid="ignore"):
         standing = (plan.mean(cells, plan.gone) < PARTLY_SHARE) & (seen_m > plan.limit)
@@ -171,7 +169,7 @@ def _around(
     collapsed: NDArray[np.float64],
     options: RubbleOptions,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Debris (N,) m³ around buildings that have come down, and the flat cells of it (building plus one, else 0)."""
+    """Debris (N,) m³ around buildings that have come down, and its flat cells (building plus one, else 0)."""
     owner, distance = nearest
     reach = np.clip(np.nan_to_num(REACH * plan.height, nan=STOREY_M), NEAREST_M, FARTHEST_M) / inputs.cell_m
     with np.errstate(invalid="ignore"):
@@ -186,7 +184,7 @@ def _around(
 
 
 def _is_rough(post: BlockHeights, above: FloatImage) -> NDArray[np.bool_]:
-    """(h, w) cells of a rough surface, without lines such as ridges; or of points that are classified as rubble."""
+    """(h, w) cells of a rough surface, without ridges, or of points classified as rubble."""
     from scipy.ndimage import binary_opening
 
     rough = binary_opening(roughness(above) > ROUGH_M, np.ones((3, 3), bool))
@@ -201,9 +199,9 @@ def states_of(
     known: NDArray[np.bool_],
     low_share: NDArray[np.float64] | None = None,
 ) -> NDArray[np.object_]:
-    """Return the state (N,) of each building, words of `STATES`, from shares 0–1 of the plan that has fallen, holds
-    debris, or is no higher than a heap, mean fall and former height in metres, and whether enough was measured. A mean
-    fall alone collapses none, as the height that it is measured from may be wrong."""
+    """Return the state (N,) of each building from shares 0–1 of the plan that has fallen, holds debris, or is no higher
+    than a heap, mean fall and former height in metres, and whether enough was measured. A mean fall alone collapses
+    none, as the former height may be wrong."""
     with np.errstate(invalid="ignore"):
         fallen = loss_m >= np.maximum(LEAST_LOSS_M, LOSS_SHARE * height_m)
         seen = collapsed_share >= PARTLY_SHARE
@@ -225,8 +223,8 @@ def destroyed_share(
     height_m: NDArray[np.float64],
     state: NDArray[np.object_],
 ) -> NDArray[np.float64]:
-    """Return the share (N,) 0–1 of each building that came down, NaN where unknown: that of the plan, and of a
-    collapsed building at least that of its height, since smooth heaps of post alone are no part of the collapsed plan.
+    """Return the share (N,) 0–1 of each building that came down: that of the plan, and of collapsed ones at least that
+    of the height, since smooth heaps of post alone are no part of the plan.
 
     >>> state = np.array([COLLAPSED, STANDING], object)
     >>> destroyed_share(np.array([0.0, 0.05]), np.array([6.5, 0.1]), np.array([8.0, 8.0]), state).tolist()
@@ -239,8 +237,7 @@ def destroyed_share(
 
 
 def rubble_polygons(measures: BlockMeasures, grid: Grid, ids: NDArray[Any]) -> gpd.GeoDataFrame:
-    """Return patches of at least 4 touching rubble cells of one building: id, area_m2, volume_m3, highest_m above the
-    terrain, terrain_m and geometry."""
+    """Return patches of at least 4 touching rubble cells of one building, as in `RubbleMap.rubble`."""
     from rasterio.features import shapes
 
     cells = measures.rubble
@@ -267,7 +264,7 @@ def rubble_polygons(measures: BlockMeasures, grid: Grid, ids: NDArray[Any]) -> g
 
 
 def _heaps(measures: BlockMeasures, grid: Grid, outlines: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """Volume (M,), greatest height (M,) and middle height of the terrain (M,) of patches."""
+    """Volume, greatest height and middle height of the terrain (M,) of patches."""
     if not len(outlines):
         return np.zeros(0), np.zeros(0), np.zeros(0)
     cells = BuildingCells.from_outlines(outlines, grid)

@@ -1,11 +1,11 @@
 """What the cells of the buildings' plans show: heights before and after, where the roof has gone, and how far volumes may be off.
 
-Heights of both dates are brought to each other on the stable ground that they share.
-By both dates, or by the later one alone, where rubble is what is low and rough, and what is bare has come down.
+Heights of both dates are brought to each other on the stable ground that they share. By the later date alone, rubble is what is
+low and rough, and what is bare has come down.
 
-The 95 % intervals hold errors of heights and outlines, and doubtful volumes, which are measured on each building, not assumed: at
-edges a scan hits the roof at one date and the ground at the other; roofs reach beyond mapped outlines; heights do not separate heaps
-from walls between them, nor flat litter from slabs; where a roof was not seen, as from the street, all of it may have come down.
+The 95 % intervals hold errors of heights and outlines, and doubtful volumes, which are measured on each building: at edges a scan
+hits the roof at one date and the ground at the other; roofs reach beyond mapped outlines; heights do not separate heaps from
+walls between them, nor flat litter from slabs; a roof that was not seen may have come down.
 """
 
 from __future__ import annotations
@@ -43,8 +43,7 @@ LEAST_SIGMA_M = 0.02
 
 @dataclass(frozen=True)
 class VerticalFit:
-    """How two dates' heights fit on stable ground: metres added to the heights before, spread of the remaining
-    differences (NaN where none was measured), and number of cells."""
+    """How two dates fit on stable ground: metres added to the heights before, spread of the differences, cells."""
 
     shift_m: float = 0.0
     nmad_m: float = float("nan")
@@ -52,8 +51,7 @@ class VerticalFit:
 
 
 def terrain_under(heights: BlockHeights, built: NDArray[np.bool_], cell_m: float) -> FloatImage:
-    """Return terrain heights (h, w), known everywhere; `built` are cells of footprints with a margin. Raises
-    NoHeightsError where no height is known beside the footprints."""
+    """Return terrain heights (h, w); `built` are cells of footprints with a margin. Raises NoHeightsError."""
     open_ground = np.where(built, np.nan, heights.lowest)
     if not np.isfinite(open_ground).any():
         raise NoHeightsError("no height is known beside the footprints. Give heights of a wider area.")
@@ -61,8 +59,7 @@ def terrain_under(heights: BlockHeights, built: NDArray[np.bool_], cell_m: float
 
 
 def fit_vertically(pre: BlockHeights, post: BlockHeights, terrain: FloatImage, built: NDArray[np.bool_]) -> VerticalFit:
-    """Measure how much higher post is than pre on stable ground: the median difference and the spread about it; cells
-    that are `built` do not count."""
+    """Measure how much higher post is than pre on stable ground that is not `built`."""
     difference = post.mean - pre.mean
     with np.errstate(invalid="ignore"):
         stable = ~built & (np.abs(pre.mean - terrain) < STABLE_M) & (np.abs(difference) < FAR_M)
@@ -86,8 +83,8 @@ NMADS = 3.0  # a fall counts from so many times the spread on stable ground
 
 @dataclass(frozen=True)
 class BlockInputs:
-    """Heights of a block on one grid, brought to each other, and N outlines in its CRS; `pre` is None for post alone,
-    `heights_m` (N,) are heights before by other sources, NaN where unknown."""
+    """Heights of a block on one grid, brought to each other, and N outlines in its CRS; `heights_m` (N,) are heights
+    before by other sources, NaN where unknown."""
 
     post: BlockHeights
     pre: BlockHeights | None
@@ -104,9 +101,9 @@ class BlockInputs:
 
 @dataclass(frozen=True)
 class HeightLoss:
-    """What the cells (P,) of the plans show: heights after and before (None in work on post alone), known, whether the
-    roof has gone, whether it may have (all that is rough or low, in work on post alone), whether the cell lies away
-    from the edge; per building (N,): area, limit of heaps, height before, mean loss, volume before and lost."""
+    """What the cells (P,) of the plans show: heights after and before, known, whether the roof has gone, whether it may
+    have, whether the cell lies away from the edge; per building (N,): area, limit of heaps, height before, mean loss,
+    volume before and lost."""
 
     after: NDArray[Any]
     before: NDArray[Any] | None
@@ -122,22 +119,22 @@ class HeightLoss:
     lost_m3: NDArray[np.float64]
 
     def mean(self, cells: BuildingCells, values: NDArray[Any]) -> NDArray[np.float64]:
-        """(N,) means of values (P,) over the known cells, of the edge and of the part within by their cells."""
+        """(N,) means of values (P,) by `mean_of_parts`."""
         return cells.mean_of_parts(values, self.known, self.inner)
 
     def volume(self, cells: BuildingCells, heights: NDArray[Any], where: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(N,) m³: area · mean over the known cells of heights (P,) where they count, and 0 elsewhere."""
+        """(N,) m³: area · mean of heights (P,) where they count, and 0 elsewhere."""
         return self.area * self.mean(cells, np.where(where, heights, 0))
 
     def roof_seen_share(self, cells: BuildingCells) -> NDArray[np.float64]:
-        """(N,) share of the cells away from the edge that are known; of all cells where a building has no such cells."""
+        """(N,) share of the cells away from the edge that are known; of all cells without such."""
         within = self.inner | (cells.total(self.inner) == 0)[cells.owner]
         return cells.mean(self.known, within)
 
     def volume_unseen(
         self, cells: BuildingCells, heights: NDArray[Any], where: NDArray[np.bool_], known_share: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """(N,) m³ of the cells without heights if they were as high as the highest cells (P,) that count."""
+        """(N,) m³ of cells without heights if they were as high as the highest (P,) that count."""
         highest = cells.quantile(np.where(where & self.known, heights, np.nan), HIGH_SHARE)
         return (1 - known_share) * self.area * np.maximum(np.nan_to_num(highest), 0)
 
@@ -149,7 +146,7 @@ def plan_of_both(
     area: NDArray[np.float64],
     options: RubbleOptions,
 ) -> HeightLoss:
-    """The plans by the difference of heights: of tops at the edge, where walls are, and of means within."""
+    """The plans by the difference of heights: of tops at the edge, of means within."""
     inner = inner_cells(inputs, cells)
     after, before = (
         np.where(inner, cells.of_heights(one.above_lying(inputs.terrain)), cells.of_heights(one.above(inputs.terrain)))
@@ -177,7 +174,7 @@ def plan_alone(
     area: NDArray[np.float64],
     options: RubbleOptions,
 ) -> HeightLoss:
-    """The plans by heights after the event alone: rubble is low and rough, and what is bare has come down."""
+    """The plans by heights after the event alone."""
     after = cells.of_heights(above)
     within = inner_cells(inputs, cells)
     known = np.isfinite(after) & (cells.total(within) >= LEAST_INNER)[cells.owner]
@@ -192,19 +189,9 @@ def plan_alone(
     after = np.where(gone, cells.of_heights(inputs.post.above_lying(inputs.terrain)), after)
     height = inputs.heights_m
     unknown = np.full(len(area), np.nan)
+    loss = height - cells.mean_of_parts(after, known, within)
     return HeightLoss(
-        after,
-        None,
-        known,
-        gone,
-        known & (uneven | low),
-        within,
-        area,
-        limit,
-        height,
-        height - cells.mean_of_parts(after, known, within),
-        area * height,
-        unknown,
+        after, None, known, gone, known & (uneven | low), within, area, limit, height, loss, area * height, unknown
     )
 
 
@@ -221,7 +208,7 @@ def least_loss_m(fit: VerticalFit, options: RubbleOptions) -> float:
 
 
 def sigma_m(fit: VerticalFit) -> float:
-    """The spread of differences on stable ground; an assumed one where it could not be measured."""
+    """The spread of differences on stable ground, or an assumed one."""
     return fit.nmad_m if np.isfinite(fit.nmad_m) else 2 * LEAST_SIGMA_M
 
 
@@ -232,7 +219,7 @@ def heap_limit(height_m: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Doubt:
-    """Volumes (N,) m³: what was counted, but may not belong to it (`less`), and what may, but was not counted (`more`)."""
+    """Volumes (N,) m³ that were counted in doubt (`less`), and that were not (`more`)."""
 
     less: NDArray[np.float64]
     more: NDArray[np.float64]
@@ -240,7 +227,7 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Measured:
-    """A volume of each building (N,) m³, of how many cells, the factor of its error of heights, and what is doubtful."""
+    """A volume (N,) m³, its cells, the factor of its error of heights, and what is doubtful."""
 
     volume: NDArray[np.float64]
     cells: NDArray[np.float64]
@@ -251,8 +238,7 @@ class Measured:
 def interval(
     name: str, measured: Measured, known_share: NDArray[np.float64], inputs: BlockInputs, options: RubbleOptions
 ) -> dict[str, NDArray[np.float64]]:
-    """The volume with its 95 % interval: correlated errors, the error that a building shares, outlines, cells not seen,
-    and what is doubtful."""
+    """The volume with its 95 % interval."""
     cell_m2, number, volume = inputs.cell_m**2, measured.cells, measured.volume
     error = NORMAL_95 * volume_sigma(number, cell_m2, measured.factor * sigma_m(inputs.fit), options.correlation_m)
     error = error + number * cell_m2 * options.bias_m + (1 - known_share) * np.nan_to_num(volume)
@@ -268,9 +254,8 @@ def interval(
 
 @dataclass(frozen=True)
 class Doubts:
-    """Finds what is doubtful of the volumes of N buildings: `owner` and `distance` (h, w) are the nearest building of
-    each cell and how far it is in cells, `least_m` the smallest fall that counts, `known_share` (N,) of the cells of
-    each plan."""
+    """Finds what is doubtful of the volumes of N buildings; `owner`, `distance` as of `nearest_building`, `least_m` the
+    smallest fall that counts, `known_share` (N,) of each plan."""
 
     inputs: BlockInputs
     cells: BuildingCells
@@ -281,7 +266,7 @@ class Doubts:
     known_share: NDArray[np.float64]
 
     def of_loss(self) -> Doubt:
-        """Falls at edges alone, and as much as rose there by the same chance; roofs beyond the outline that have gone."""
+        """Falls at edges alone, and what rose there by the same chance; roofs beyond the outline that have gone."""
         if self.inputs.pre is None or self.plan.before is None:
             return Doubt(np.zeros(self.cells.count), np.zeros(self.cells.count))
         rise = self.plan.after - self.plan.before
@@ -293,9 +278,8 @@ class Doubts:
         return Doubt(by_chance - self.plan.volume(self.cells, rise, self._at_edge_alone()), more)
 
     def of_debris(self, counted: NDArray[np.bool_], standing: NDArray[np.bool_]) -> Doubt:
-        """Return what is doubtful of the debris of cells that count (P,): edges alone, buildings that stand (N,), heaps
-        beside walls, litter taken for a bare slab, heaps where a roof was beyond the outline, and uneven heaps under
-        few points."""
+        """What is doubtful of cells that count (P,): edges alone, buildings that stand (N,), heaps beside walls, litter taken for a slab,
+        heaps where a roof was beyond the outline, and uneven heaps under few points."""
         after = np.maximum(self.plan.after, 0)
         alone = self.plan.volume(self.cells, after, counted & self._at_edge_alone())
         less = np.where(standing, self.plan.volume(self.cells, after, counted), alone)
@@ -309,16 +293,16 @@ class Doubts:
         return Doubt(less + uneven, more + uneven)
 
     def _by_few_points(self, lying: FloatImage, counted: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(N,) m³: error of heaps of which each cell shows some points only, by how uneven (h, w) heights are there."""
+        """(N,) m³: error of heaps under few points, by how uneven (h, w) heights are."""
         variance = self.cells.of_image(roughness(lying)) ** 2
         return NORMAL_95 * np.sqrt(self.plan.volume(self.cells, variance, counted) * self.inputs.cell_m**2)
 
     def _unseen(self, heights: NDArray[np.float64], where: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(N,) m³ of cells without heights, if they were as high as the highest of those that count."""
+        """(N,) m³ by `volume_unseen`."""
         return self.plan.volume_unseen(self.cells, heights, where, self.known_share)
 
     def _at_edge_alone(self) -> NDArray[np.bool_]:
-        """(P,) cells that have come down without any beside them away from the edge."""
+        """(P,) cells that have come down at an edge alone."""
         from scipy.ndimage import distance_transform_edt
 
         inner = np.zeros(self.inputs.terrain.shape, bool)
@@ -329,7 +313,7 @@ class Doubts:
         return np.asarray(self.plan.gone & (to_inner_m > MARGIN_M + self.inputs.cell_m))
 
     def _beyond(self, heights: FloatImage) -> NDArray[np.float64]:
-        """(N,) m³: heights of cells close to an outline where a roof was before that has come down."""
+        """(N,) m³ of cells close to an outline where a roof has come down."""
         if self.inputs.pre is None:
             return np.zeros(self.cells.count)
         before, after = (one.above(self.inputs.terrain) for one in (self.inputs.pre, self.inputs.post))

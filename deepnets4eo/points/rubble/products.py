@@ -1,6 +1,4 @@
-"""The files of a rubble map: GeoPackage, CSV, points with classes, manifest.
-
-All of them appear together, or none does; the manifest comes last."""
+"""The files of a rubble map; all of them appear together, or none does."""
 
 from __future__ import annotations
 
@@ -48,7 +46,7 @@ SLACK_M = 0.5  # of points around the heights of a patch: terrain and heaps are 
 
 
 def check_products(also: Sequence[str]) -> tuple[str, ...]:
-    """The names of further products. Errors: InputError for unknown ones, naming those there are."""
+    """The names of further products. Errors: InputError for unknown ones."""
     unknown = [name for name in also if name not in ALSO]
     if unknown:
         raise InputError(f"--also names {', '.join(unknown)}; expected some of {', '.join(ALSO)}, or none.")
@@ -56,24 +54,24 @@ def check_products(also: Sequence[str]) -> tuple[str, ...]:
 
 
 def products_of_points(post: HeightSource, also: Sequence[str]) -> list[str]:
-    """The files among further products that need points, where the heights are a surface model; none where they are points."""
+    """The further products that need points, where the heights are a surface model."""
     return [POINTS] if "laz" in also and not is_of_points(post) else []
 
 
 def save_rubble(
     rubble: RubbleMap, out_dir: str | Path, post: HeightSource, *, also: Sequence[str] = ALSO, overwrite: bool = False
 ) -> dict[str, Path]:
-    """Write rubble.gpkg (layers buildings and rubble), rubble.csv, points and manifest.json to a folder.
+    """Write rubble.gpkg (layers buildings and rubble), rubble.csv, manifest.json and further products to a folder.
 
     Parameters
     ----------
     rubble : what `debris_volumes` returned
     out_dir : the folder
-    post : the heights after the event, as passed to `debris_volumes`
+    post : the heights after the event, as of `debris_volumes`
     also
-        Further products: "laz" (points.laz, all points of a file with the class of rubble; surface models have none),
-        "cityjson" (buildings.city.json, prisms of the height before the event with the columns as attributes).
-    overwrite : whether products that are there already are replaced
+        "laz" (points.laz, all points of a file with the class of rubble), "cityjson" (buildings.city.json, prisms of the
+        height before the event with the columns as attributes)
+    overwrite : whether products that exist are replaced
 
     Returns
     -------
@@ -117,7 +115,7 @@ def save_rubble(
 
 
 def _day(rubble: RubbleMap) -> str | None:
-    """The day after the event, where it is known."""
+    """The day after the event."""
     day = iso_day(rubble.event.date_post)
     return None if day is None else day.isoformat()
 
@@ -146,8 +144,7 @@ def _manifest(rubble: RubbleMap, names: list[str]) -> dict[str, Any]:
 
 
 def rubble_classes(cloud: PointCloud, rubble: gpd.GeoDataFrame) -> NDArray[np.uint8]:
-    """Return the classes (N,) of points with rubble among them; points without classes count as 1, unclassified. The
-    polygons have terrain_m and highest_m, as in `RubbleMap.rubble`."""
+    """Return the classes (N,) of points with rubble among them, 1 without; polygons as in `RubbleMap.rubble`."""
     classes = np.ones(len(cloud), np.uint8) if cloud.classification is None else cloud.classification.copy()
     if not len(rubble):
         return classes
@@ -164,8 +161,7 @@ def rubble_classes(cloud: PointCloud, rubble: gpd.GeoDataFrame) -> NDArray[np.ui
 
 
 def write_rubble_points(file: CloudFile, rubble: gpd.GeoDataFrame, out: Path, about: Sequence[str] = ()) -> Path:
-    """Write the points of a file again with the class of rubble inside polygons in metres; all else stays. Raises
-    OutputError where it cannot be written. Memory: one chunk."""
+    """Write the points of a file again with the class of rubble inside polygons. Raises OutputError. Memory: one chunk."""
     from deepnets4eo.points.files.las_writer import Additions, write_points
 
     def values(_: slice, cloud: PointCloud | None) -> dict[str, NDArray[Any]]:

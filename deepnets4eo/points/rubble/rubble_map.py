@@ -1,6 +1,4 @@
-"""Options and result of a rubble job: how it measures; buildings by state, polygons of rubble, how the heights of both dates fitted, and findings.
-
-Findings say what limits the worth of the volumes: heights that are missing, and where losses were not seen."""
+"""Options and result of a rubble job, and findings: what limits the worth of the volumes."""
 
 from __future__ import annotations
 
@@ -46,7 +44,7 @@ SUBJECT = "Rubble"  # of titles
 MEANING = {
     "area_m2": "area of the footprint, m²",
     "terrain_m": "height of the terrain under the building, metres",
-    "height_pre_m": "mean height above the terrain before the event, metres; of the footprints' column in post-only work",
+    "height_pre_m": "mean height above the terrain before the event, metres; post-only: of the footprints' column",
     "roof_height_loss_m": "mean fall of the surface inside the footprint, metres; negative where it rose",
     "collapsed_share": "share of the footprint whose surface has fallen (post-only: that is bare, or low and rough), 0–1",
     "rubble_share": "share of the footprint where debris lies: fallen, and no higher than a heap, 0–1",
@@ -82,14 +80,12 @@ class RubbleMap:
     ----------
     buildings : N rows: id, the columns of `MEANING`, and the outlines where the heights show the buildings
     rubble : polygons of debris: id of the building, area_m2, volume_m3, highest_m above the terrain, terrain_m
-    fits
-        For each block of the area, by its corner: how much the heights before were raised, the spread (NMAD) on stable
-        ground, and its number of cells.
+    fits : of each block: its corner, how much the heights before were raised, the spread (NMAD) on stable ground, its cells
     findings : what limits the worth of the numbers
     inputs : role to file
     parameters : the options
     synthetic : whether the heights are made up
-    event : what the map is of; every product has it
+    event : what the map is of
     history : of several dates, a row for each building and date
     """
 
@@ -109,7 +105,7 @@ class RubbleMap:
         return self.event.title(SUBJECT)
 
     def headline(self) -> str:
-        """How many buildings collapsed, in part or whole, and the volume of debris, in one line."""
+        """Numbers of collapsed buildings, and the volume of debris, in one line."""
         totals = self.totals()
         states = totals["states"]
         partly = f", {states[PARTLY]:,} partly" if states.get(PARTLY) else ""
@@ -119,8 +115,7 @@ class RubbleMap:
         )
 
     def totals(self) -> dict[str, Any]:
-        """Sums over all assessed buildings: number by state, lost and debris volumes. Errors of buildings partly cancel
-        in sums, so that the ends of the intervals, which are added here, are wider than 95 %."""
+        """Number by state, and sums of volumes. Errors partly cancel in sums: their intervals are wider than 95 %."""
         frame = self.buildings
         volumes = {
             name: float(frame[name].sum())
@@ -131,13 +126,13 @@ class RubbleMap:
 
 
 def lost_unseen(buildings: gpd.GeoDataFrame) -> NDArray[np.bool_]:
-    """(N,) whether a building has come down, and the part without heights may have lost more than a tenth of lost_m3 again."""
+    """(N,) whether a building came down, and its part without heights may have lost more than a tenth of lost_m3 again."""
     down = ~buildings["state"].isin([STANDING, UNKNOWN])
     return np.asarray(down & (buildings["lost_unseen_m3"] > MOST_UNSEEN * buildings["lost_m3"]))
 
 
 def gap_findings(gaps: Sequence[tuple[int, Exception]]) -> tuple[Finding, ...]:
-    """One finding where blocks have no heights. gaps : number of buildings of each such block, and what is missing."""
+    """One finding where blocks have no heights. gaps : buildings of each such block, and what is missing."""
     if not gaps:
         return ()
     number = sum(count for count, _ in gaps)

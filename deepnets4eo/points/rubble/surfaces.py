@@ -1,12 +1,11 @@
 """Heights of one date on the cells of a block, heights that a column states, and what cells of many footprints add up to.
 
-Takes a file of points, points in memory, a raster or a layer: vegetation and noise of a classified cloud do not count. Takes
-footprints and the name of their column; refuses columns that are missing, or without any height. Buildings are numbered as
-the outlines are.
+Takes a file of points, points in memory, a raster or a layer: vegetation and noise of a classified cloud do not count. Buildings
+are numbered as the outlines are.
 
-The rule of thumb: FEMA 329, Debris Estimating Field Guide (2010): a building leaves 33 % of its enclosed volume, the rest was air;
-reviews find 30 to 50 % uncertainty, whence the range 0.25 to 0.40. Volumes are bulk volumes, air between pieces included.
-Errors: Rolstad et al. (2009), doi:10.3189/002214309789470950: an area in which errors of heights are alike counts once.
+The rule of thumb: FEMA 329, Debris Estimating Field Guide (2010): a building leaves 33 % of its enclosed volume; reviews find 30
+to 50 % uncertainty, whence 0.25 to 0.40. Volumes are bulk volumes, air between pieces included. Errors: Rolstad et al. (2009),
+doi:10.3189/002214309789470950: an area in which errors of heights are alike counts once.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ WINDOW_PX = 5  # side of the square in which a plane is fitted
 @dataclass(frozen=True)
 class BlockHeights:
     """Heights (h, w) of one date in metres, NaN where unknown: `top` of roofs and walls, `mean` and `lowest` of all
-    points; `rubble` is the share of the points of a cell classified so, None where no classes say so."""
+    points; `rubble` is the share of the points of a cell classified so."""
 
     grid: Grid
     top: FloatImage
@@ -75,26 +74,25 @@ class BlockHeights:
         return np.where(self.top - terrain > WALL_M, self.top, self.mean) - terrain
 
     def above_lying(self, terrain: FloatImage) -> FloatImage:
-        """(h, w) heights above a terrain of what lies: the mean of all points, between rafters and walls, too."""
+        """(h, w) heights above a terrain of what lies: the mean of all points."""
         return self.mean - terrain
 
     def raise_by(self, by_m: float) -> BlockHeights:
-        """The same heights, higher by so many metres."""
+        """The same heights, raised."""
         shift = np.float32(by_m)
         return BlockHeights(self.grid, self.top + shift, self.mean + shift, self.lowest + shift, self.rubble)
 
 
 @dataclass(frozen=True)
 class Heights:
-    """Heights of one date, from points (`cloud`) or a surface model (`layer`), of which one is None. Make it with
-    `Heights.open`."""
+    """Heights of one date, from points (`cloud`) or a surface model (`layer`); one is None."""
 
     cloud: Any
     layer: Layer | None
 
     @classmethod
     def open(cls, source: HeightSource) -> Heights:
-        """Open a file by its suffix. Errors: InputError for what is no file of points or heights, or holds none."""
+        """Open a source. Errors: InputError for what holds no points or heights."""
         from deepnets4eo.points.files import open_cloud
         from deepnets4eo.rasters.scene import Layer
 
@@ -130,7 +128,7 @@ class Heights:
 
     @property
     def synthetic(self) -> bool:
-        """Whether the heights are made up, as far as they say so."""
+        """Whether the heights say that they are made up."""
         return bool((self.layer or self.cloud).synthetic)
 
     @property
@@ -145,13 +143,13 @@ class Heights:
 
     @property
     def unit_m(self) -> float:
-        """Metres of one unit of the coordinates of a file of points that has a unit, but no CRS; else 1."""
+        """Metres of one unit of a file of points that has a unit, but no CRS; else 1."""
         if self.layer is not None or isinstance(self.cloud, PointCloud) or self.cloud.crs is not None:
             return 1.0
         return float(self.cloud.units.horizontal_m)
 
     def check_metres(self) -> None:
-        """Refuse coordinates or heights that are no metres; clouds in feet are read in metres. Errors: InputError."""
+        """Refuse coordinates or heights that are no metres. Errors: InputError."""
         crs, (left, bottom, right, top) = self.crs, self.bounds
         if crs is None:
             return
@@ -178,7 +176,7 @@ class Heights:
         return [self.cloud] if isinstance(self.cloud, PointCloud) else self.cloud.chunks()
 
     def on(self, grid: Grid) -> BlockHeights:
-        """Heights on the cells of a grid, in the CRS of the heights. Errors: NoHeightsError where a cloud has none."""
+        """Heights on the cells of a grid in their CRS. Errors: NoHeightsError where a cloud has none."""
         if self.layer is not None:
             heights = _mean_heights(self.layer, grid)
             return BlockHeights(grid, heights, heights, heights)
@@ -188,7 +186,7 @@ class Heights:
 
 
 def is_of_points(source: HeightSource) -> bool:
-    """Whether heights are points, in memory or by the suffix of their file, and no surface model."""
+    """Whether heights are points, in memory or by the suffix of their file."""
     from deepnets4eo.points.files import CLOUD_SUFFIXES
 
     is_file = isinstance(source, (str, Path)) and Path(source).suffix.lower() in CLOUD_SUFFIXES
@@ -196,7 +194,7 @@ def is_of_points(source: HeightSource) -> bool:
 
 
 def _mean_heights(layer: Layer, grid: Grid) -> FloatImage:
-    """Means (h, w) over the cells of a grid. Impossible heights are left out first: a mean would mix them into others."""
+    """Means (h, w) over the cells of a grid, without impossible heights."""
     from deepnets4eo.rasters.scene import Layer
 
     part = window_under(layer.grid, grid)
@@ -211,8 +209,8 @@ def _mean_heights(layer: Layer, grid: Grid) -> FloatImage:
 
 
 def stated_heights(outlines: Footprints, column: str | None) -> tuple[NDArray[np.float64], tuple[Finding, ...]]:
-    """Return the heights (N,) above ground before the event from a column in metres, NaN where unknown, and a finding
-    where values are no heights: words, 0 and less. Raises InputError where there is no such column, or no height in it."""
+    """Return the heights (N,) above ground of a column in metres, NaN where unknown, and a finding where values are words,
+    0 or less. Raises InputError for no such column, or no height in it."""
     table = outlines.attributes
     if column is None:
         return np.full(len(outlines), np.nan), ()
@@ -239,8 +237,8 @@ def stated_heights(outlines: Footprints, column: str | None) -> tuple[NDArray[np
 
 
 def systematic_offset_m(above_roofs_m: NDArray[np.float64]) -> float:
-    """Return the median of what stated heights lie above the surface of roofs that stand (N,), metres; 0 below 0.5 m
-    and for fewer than 5 buildings.
+    """Return the median of how far stated heights lie above roofs that stand (N,), metres; 0 below 0.5 m and for fewer
+    than 5 buildings.
 
     >>> systematic_offset_m(np.array([2.4, 2.5, 2.6, 2.5, 9.0])), systematic_offset_m(np.array([2.5, 2.5]))
     (2.5, 0.0)
@@ -259,8 +257,7 @@ def without_offset(heights_m: NDArray[np.float64], offset_m: float) -> NDArray[n
 
 @dataclass(frozen=True)
 class BuildingCells:
-    """Pairs (P,) of a building (`owner`) and a cell whose centre it encloses (`flat`, row · width + col), for `count`
-    buildings."""
+    """Pairs (P,) of a building (`owner`) and a cell whose centre it encloses (`flat`), of `count` buildings."""
 
     owner: NDArray[np.int64]
     flat: NDArray[np.int64]
@@ -268,7 +265,7 @@ class BuildingCells:
 
     @classmethod
     def from_outlines(cls, outlines: NDArray[Any], grid: Grid) -> BuildingCells:
-        """Find the cells of N outlines, which are in the grid's CRS."""
+        """Find the cells of N outlines in the grid's CRS."""
         painted = Outlines.on(outlines, grid)
         window = whole(grid)
         index = painted.touching(window)
@@ -280,7 +277,7 @@ class BuildingCells:
         return image.reshape(-1)[self.flat]
 
     def of_heights(self, image: FloatImage) -> FloatImage:
-        """(P,) values of an (h, w) image; cells without points take the mean of the plan's cells beside them, at least 3."""
+        """(P,) values of an (h, w) image; unknown cells take the mean of at least 3 beside them in plans."""
         from scipy.ndimage import convolve
 
         inside = np.zeros(image.shape, bool)
@@ -305,9 +302,8 @@ class BuildingCells:
     def mean_of_parts(
         self, values: NDArray[Any], known: NDArray[np.bool_], inner: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
-        """Return (N,) means of known values (P,), of which the inner part and the edge of a plan count by their cells:
-        a scan from the street sees more of the edge than of the roof. A part without known cells takes the mean of
-        the other; NaN where neither has any."""
+        """(N,) means of known values (P,); inner part and edge of a plan count by their cells, as a scan from the street
+        sees more of the edge. A part without known cells takes the mean of the other."""
         plain = self.mean(values, known)
         means = [self.mean(values, known & part) for part in (inner, ~inner)]
         means = [np.where(np.isfinite(part), part, plain) for part in means]
@@ -315,7 +311,7 @@ class BuildingCells:
         return share * means[0] + (1 - share) * means[1]
 
     def quantile(self, values: NDArray[Any], share: float) -> NDArray[np.float64]:
-        """(N,) quantile of the known (P,) values of each building, NaN where there is none."""
+        """(N,) quantile of the known (P,) values of each building, NaN without any."""
         known = np.isfinite(values)
         owner, value = self.owner[known], np.asarray(values, float)[known]
         order = np.lexsort((value, owner))
@@ -329,7 +325,7 @@ class BuildingCells:
 
 
 def shrink(outlines: NDArray[Any], by_m: float) -> NDArray[Any]:
-    """Outlines without their outer margin, where walls and roof edges are; narrow ones keep at least half of it."""
+    """Outlines without their outer margin; narrow ones keep at least half of it."""
     shrunk = shapely.buffer(outlines, -by_m, join_style="mitre")
     half = shapely.buffer(outlines, -by_m / 2, join_style="mitre")
     shrunk = np.where(shapely.is_empty(shrunk), half, shrunk)
@@ -337,7 +333,7 @@ def shrink(outlines: NDArray[Any], by_m: float) -> NDArray[Any]:
 
 
 def nearest_building(cells: BuildingCells, shape: tuple[int, int]) -> tuple[NDArray[np.int64], FloatImage]:
-    """(h, w) number of the nearest building, −1 without any, and the distance to it in cells, 0 inside."""
+    """(h, w) number of the nearest building, −1 without any, and its distance in cells, 0 inside."""
     from scipy.ndimage import distance_transform_edt
 
     painted = np.full(shape, -1, np.int64)
@@ -349,8 +345,8 @@ def nearest_building(cells: BuildingCells, shape: tuple[int, int]) -> tuple[NDAr
 
 
 def roughness(heights: FloatImage, window_px: int = WINDOW_PX) -> FloatImage:
-    """Return the standard deviation (h, w) in metres of heights about the plane that fits best in a square of
-    `window_px` around each cell; gaps are filled smoothly first.
+    """Return the standard deviation (h, w) of heights about the best plane in a square around each cell, metres; gaps are
+    filled first.
 
     >>> rows, cols = np.mgrid[:9, :9]
     >>> float(roughness((0.5 * rows + 0.2 * cols).astype(np.float32))[4, 4].round(3))
@@ -379,8 +375,7 @@ class VolumeRange(NamedTuple):
 
 
 def rule_of_thumb(area_m2: ArrayLike, height_m: ArrayLike, destroyed_share: ArrayLike = 1.0) -> VolumeRange:
-    """Estimate the debris of buildings that have come down: 0.33 · area · mean height before the event · destroyed
-    share, between 0.25 and 0.40 of it.
+    """Estimate the debris of buildings: 0.33 (0.25 to 0.40) · area · mean height before the event · destroyed share.
 
     >>> rule_of_thumb(100, 6).mid.round(1).item()
     198.0
@@ -390,8 +385,8 @@ def rule_of_thumb(area_m2: ArrayLike, height_m: ArrayLike, destroyed_share: Arra
 
 
 def volume_sigma(cells: ArrayLike, cell_area_m2: float, sigma_m: float, correlation_m: float) -> NDArray[np.float64]:
-    """Return the standard error (N,) in m³ of sums over n cells whose errors are alike within `correlation_m` (L): cell
-    area · sigma · sqrt(n · n_corr) with n_corr = pi L² / (5 · cell area), at least 1 and at most n.
+    """Return the standard error (N,) in m³ of sums over n cells: cell area · sigma · sqrt(n · n_corr) with n_corr =
+    pi · correlation_m² / (5 · cell area), from 1 to n.
 
     >>> volume_sigma(400, 0.25, 0.1, 0).item()  # independent cells
     0.5
@@ -402,8 +397,7 @@ def volume_sigma(cells: ArrayLike, cell_area_m2: float, sigma_m: float, correlat
 
 
 def nmad(values: ArrayLike) -> float:
-    """Return the spread of values that outliers do not change: 1.4826 · median of the distances from the median; NaN
-    are left out.
+    """Return 1.4826 · median of the distances from the median, without NaN.
 
     >>> nmad([0.0, 1.0, 2.0, 3.0, 1000.0])
     1.4826

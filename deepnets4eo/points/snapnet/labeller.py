@@ -1,7 +1,6 @@
 """SnapNet on a cloud or a surface model: it is seen from many sides, each view is labelled, and pixels vote for points.
 
-Takes a run of the task `snapnet`; returns probabilities of points or cells, NaN where no view shows them. Refuses clouds
-without what the network's layers show."""
+Returns probabilities of points, NaN where no view shows them. Refuses clouds without what the network's layers show."""
 
 from __future__ import annotations
 
@@ -40,10 +39,9 @@ class SnapNetLabeller(ViewLabeller):
 
     Parameters
     ----------
-    segmenter : the segmenter of snapshots: its inputs are their layers, its legend's values are the codes of points
-    surface : how the surface of a cloud is made, as in training
-    views : cameras, third band and votes, as in training
-    batch_size : views that are labelled at once; memory grows with it, not with the number of views
+    segmenter : its inputs are layers of snapshots, its legend's values the codes of points
+    surface, views : as in training
+    batch_size : views that are labelled at once; memory grows with it
 
     Examples
     --------
@@ -61,8 +59,8 @@ class SnapNetLabeller(ViewLabeller):
 
     @classmethod
     def from_run(cls, run: str | Path | Run) -> SnapNetLabeller:
-        """Return the labeller of a run of the task `snapnet` (a folder, or the run itself), its network on a GPU where
-        there is one. Raises RunError for no run or another task, MissingExtraError without PyTorch."""
+        """Return the labeller of a run of the task `snapnet`. Raises RunError for no run or another task,
+        MissingExtraError without PyTorch."""
         check_extra("deep", install="deep,points")  # clouds are mostly LAS: one installation is enough
         loaded = open_view_run(run, TASK_NAME, "label points by views")
         recipe, where = loaded.recipe, str(loaded.folder)
@@ -85,9 +83,8 @@ class SnapNetLabeller(ViewLabeller):
         return tuple(MEASURED[name] for name in self.segmenter.inputs.names if name in MEASURED)
 
     def scores(self, cloud: PointCloud) -> Vectors:
-        """Return probabilities (N, K) float32 of the classes at N points; NaN at points that no view shows and at those
-        that do not count. Raises InputError where the cloud lacks what a layer shows. Memory: about 400 bytes a point,
-        and one batch of views."""
+        """Return probabilities (N, K) float32, NaN at points that no view shows and at those that do not count. Raises
+        InputError where the cloud lacks what a layer shows. Memory: about 400 bytes a point, and a batch of views."""
         check_measured(cloud, self.segmenter.inputs.names)
         return at_counted(cloud, self._scores, np.nan)
 
@@ -98,14 +95,14 @@ class SnapNetLabeller(ViewLabeller):
         return scores
 
     def surface_scores(self, surface: Surface) -> NDArray[np.floating]:
-        """Return the scores (V, K) of the vertices of a surface by views of it, NaN where none shows them."""
+        """Return the scores (V, K) of the vertices of a surface, NaN where no view shows them."""
         cameras = place_cameras(surface, self.views)
         views = rendered_views(surface, cameras, third=self.views.third, ahead=self.batch_size)
         return self.vertex_scores(surface, views, self.views.votes)
 
 
 def place_cameras(surface: Surface, views: ViewSection, *, seed: int = 0) -> list[Camera]:
-    """Return the cameras that a recipe places over a surface, around points in proportion to the ground. `seed` keeps the draws of clouds apart."""
+    """Return the cameras of a recipe over a surface. `seed` keeps the draws of clouds apart."""
     if views.cameras == "above":
         return cameras_above(
             surface, gsd_m=views.gsd_m, overlap=views.overlap, tilt_deg=views.tilt_deg, headings=views.headings
@@ -118,14 +115,13 @@ def place_cameras(surface: Surface, views: ViewSection, *, seed: int = 0) -> lis
 
 
 def covered_m2(surface: Surface) -> float:
-    """Return the ground that has vertices, counted in square metres of whole coordinates, so that tiles add up to their
-    cloud."""
+    """Return the ground that has vertices, in whole square metres, so that tiles add up to their cloud."""
     x, y = np.floor(surface.vertices[:, :2]).astype(np.int64).T
     return float(len(np.unique((x << 32) + y)))
 
 
 def reach_m(views: ViewSection) -> float:
-    """Return how far from the point that it looks at a camera sees the ground, whole metres."""
+    """Return how far a camera sees the ground around its target, whole metres."""
     if views.cameras == "above":
         return math.ceil(Camera.width_px / 2 * views.gsd_m)
     return math.ceil(max(views.distances_m) * math.tan(math.radians(Camera.field_of_view_deg) / 2))

@@ -1,8 +1,7 @@
 """The networks of SnapNet: a U-Net on VGG-16's encoder, and the fusion of two of them.
 
-Takes snapshots of any number of bands and any size; returns logits of the same size. Sources: Boulch, Le Saux, Audebert,
-3DOR 2017; Boulch, Guerry, Le Saux, Audebert, Computers & Graphics 2018.
-Refuses images of other bands than a network was built for, and weights of another shape."""
+Takes snapshots of any size; returns logits of that size. Sources: Boulch, Le Saux, Audebert, 3DOR 2017; Boulch, Guerry, Le Saux,
+Audebert, Computers & Graphics 2018."""
 
 from __future__ import annotations
 
@@ -47,7 +46,7 @@ class SnapNetUNet(nn.Module):
             load_encoder(self.encoder, weights)
 
     def forward(self, image: Tensor) -> Tensor:
-        """image : (N, C, H, W) float32, scaled as its inputs are · returns : logits (N, K, H, W)."""
+        """image : (N, C, H, W) float32 · returns : logits (N, K, H, W)."""
         if image.shape[1] != self.encoder.in_channels:
             raise InputError(
                 f"an image of {image.shape[1]} bands was given to a SnapNet U-Net of {self.encoder.in_channels}. "
@@ -89,7 +88,7 @@ class SnapNetFusion(ResidualCorrection):
 
 
 def _decoder_chains() -> list[list[int]]:
-    """Channels from step to step of each decoder stage, relative to the width: both maps first, the last leaves fewer."""
+    """Channels from step to step of each decoder stage, relative to the width."""
     convolutions = (3, 3, 3, 2, 1)  # the last stage's second one returns the scores
     after = [*MAPS[1:], MAPS[-1]]
     return [

@@ -1,6 +1,4 @@
-"""The recipe of the task `snapnet`: clouds instead of scenes, snapshots of their surfaces instead of windows.
-
-Takes the sections of any recipe, and `surface` and `views`; refuses unknown keys, naming the nearest."""
+"""The recipe of the task `snapnet`: clouds instead of scenes, snapshots of their surfaces instead of windows."""
 
 from __future__ import annotations
 
@@ -42,7 +40,7 @@ class ViewSection(Section):
         default=10_000.0,
         gt=0,
         description="around: ground with points that directions are for; clouds and tiles of other sizes have as many in "
-        "proportion, so that the size of tiles changes neither the quality nor, but for their halos, the time",
+        "proportion",
     )
     distances_m: tuple[float, ...] = Field(
         default=(5.0, 10.0, 20.0), min_length=1, description="around: from the camera to the point it looks at"
@@ -63,7 +61,7 @@ class ViewSection(Section):
         default=1.0,
         ge=1,
         description="third: height, height_root: in training the heights of a view are multiplied by a random factor between 1 "
-        "by this and this, so that houses and trees of other heights are known, too; 1: none",
+        "by this and this; 1: none",
     )
     votes: Literal["probabilities", "logits"] = Field(
         default="probabilities", description="what is averaged over pixels and views; published: logits"

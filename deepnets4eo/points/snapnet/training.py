@@ -1,8 +1,7 @@
 """The task `snapnet`: labelled clouds and a recipe in, a run folder out.
 
-Snapshots of the clouds are rendered once, one cloud after the other, with their labels and the split that each pixel shows.
-Scores are counted in points of the validation part, by the votes of all views. Refuses recipes without legend or model, and
-clouds whose views show nothing to learn from."""
+Snapshots are rendered once, with their labels and the split that each pixel shows. Scores are counted in points of the validation
+part, by the votes of all views."""
 
 from __future__ import annotations
 
@@ -70,9 +69,8 @@ def train_snapnet(recipe: SnapNetRecipe, out: Path, options: TrainOptions) -> Pa
 
 
 def render_views(recipe: SnapNetRecipe, legend: Legend, clouds: Sequence[LabelledCloud], folder: Path) -> RenderedViews:
-    """Render the views of all clouds, one cloud after the other. Raises InputError where a cloud lacks what a layer
-    needs, or no view shows labelled points to learn from. Memory: the largest cloud or tile, about 400 bytes a
-    point; disk: 5 to 9 bytes a pixel of all views."""
+    """Render the views of all clouds. Raises InputError where a cloud lacks what a layer needs, or no view shows labelled
+    points to learn from. Memory: the largest cloud or tile, about 400 bytes a point; disk: 5 to 9 bytes a pixel."""
     layers = recipe.model.layers
     rendered = RenderedViews(
         legend, split_clouds(clouds, recipe.data), snapshot_inputs(layers, recipe.views.third), ViewStore(folder)
@@ -90,8 +88,7 @@ def render_views(recipe: SnapNetRecipe, legend: Legend, clouds: Sequence[Labelle
 
 
 def part_of_faces(surface: Surface, parts: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the split (F,) of each face: that of its corners where all have one; BORDER where some are withheld, else
-    NEITHER."""
+    """The split (F,) of each face: that of its corners; BORDER where some are withheld, else NEITHER."""
     corners = parts[surface.faces]
     withheld, learnt = corners == WITHHELD, corners == LEARNT
     chosen = [withheld.all(axis=1), withheld.any(axis=1), learnt.all(axis=1)]
@@ -99,7 +96,7 @@ def part_of_faces(surface: Surface, parts: NDArray[np.uint8]) -> NDArray[np.uint
 
 
 def part_of_pixels(view: FaceView, face_parts: NDArray[np.uint8]) -> ByteImage:
-    """Return the split (H, W) of each pixel of a view, NOTHING where it shows no face."""
+    """The split (H, W) of each pixel, NOTHING where it shows no face."""
     part = np.full(view.face.shape, NOTHING, np.uint8)
     part[view.seen] = face_parts[view.face[view.seen]]
     return part
@@ -118,8 +115,8 @@ def _render_piece(rendered: RenderedViews, recipe: SnapNetRecipe, number: int, c
 def score_points(
     labeller: SnapNetLabeller, rendered: RenderedViews, recipe: SnapNetRecipe, folder: Path
 ) -> dict[str, Any]:
-    """Label the clouds that have a validation split as `label_cloud` does, and return all scores of their original
-    points (NaN where nothing is validated) and `seen_share`, the share of points that a view shows."""
+    """Label the clouds that have a validation split, and return all scores of their points (NaN where nothing is
+    validated) and `seen_share`, the share of points that a view shows."""
     split, legend = rendered.split, rendered.legend
     matrix, seen_points, points = ConfusionMatrix(legend.num_classes), 0, 0
     for number, (named, of_cloud) in enumerate(zip(split.scenes, split.splits, strict=True)):

@@ -28,20 +28,17 @@ class Camera:
 
     Parameters
     ----------
-    eye : (3,) float64, where it stands, metres from the surface's origin
-    target : (3,) float64, a point that it looks at
+    eye, target : (3,) float64, where it stands and a point that it looks at, metres from the surface's origin
     up : (3,) float64, the direction that is up in the image; not along the viewing direction
     field_of_view_deg : angle between the left and the right edge of the image, degrees
     width_px, height_px : size of the image
     near_m, far_m : what lies nearer or farther along the viewing direction is not seen, metres
-    intrinsics
-        (fx, fy, cx, cy), pixels: focal lengths and principal point, in place of the field of view; the middle of the
-        first pixel is (0, 0).
+    intrinsics : (fx, fy, cx, cy) as of `focal`, in place of the field of view
 
     Raises
     ------
     InputError
-        A camera that looks at where it stands, or along its up; sizes and limits that leave no image.
+        A camera that looks along its up or at where it stands; sizes and limits that leave no image.
 
     Examples
     --------
@@ -80,9 +77,8 @@ class Camera:
         cls, intrinsics: tuple[float, float, float, float], pose: NDArray[np.floating], width_px: int, height_px: int,
         *, near_m: float = 0.1, far_m: float = 100.0,
     ) -> Camera:  # fmt: skip
-        """Return a camera of known intrinsics (fx, fy, cx, cy) in pixels and pose (4, 4), from camera (x right, y down,
-        z forward) to the surface's coordinates; limits along the viewing direction in metres, its target a metre in
-        front of it."""
+        """Return a camera of intrinsics as of `focal` and pose (4, 4), from camera (x right, y down, z forward) to the
+        surface's coordinates; its target is a metre in front of it."""
         turn, eye = np.asarray(pose, np.float64)[:3, :3], np.asarray(pose, np.float64)[:3, 3]
         return cls(
             eye, eye + turn[:, 2], -turn[:, 1], width_px=width_px, height_px=height_px, near_m=near_m, far_m=far_m,
@@ -104,7 +100,7 @@ class Camera:
         return length, length, (self.width_px - 1) / 2, (self.height_px - 1) / 2
 
     def rays(self) -> Floats:
-        """(H, W, 3) float64: direction of every pixel in the camera's axes, right, down and 1 forward."""
+        """(H, W, 3) float64: directions of pixels, right, down and 1 forward."""
         return _rays(self.width_px, self.height_px, self.focal())
 
 
@@ -120,8 +116,8 @@ def _rays(width_px: int, height_px: int, focal: tuple[float, float, float, float
 
 @dataclass(frozen=True, eq=False)
 class FaceView:
-    """The face (H, W) int32 that each pixel of a camera sees, -1 for background, and depth (H, W) float32 in metres
-    along the viewing direction, inf where background."""
+    """The face (H, W) int32 that each pixel sees, -1 for background, and depth (H, W) float32 along the viewing
+    direction, metres, inf for background."""
 
     face: RegionIds
     depth_m: FloatImage
@@ -129,12 +125,12 @@ class FaceView:
 
     @property
     def seen(self) -> Mask:
-        """(H, W) bool: pixels that show a face; what look-ups by face must be limited to."""
+        """(H, W) bool: pixels that show a face."""
         return self.face != BACKGROUND
 
 
 def check_of_surface(view: FaceView, faces: int) -> None:
-    """Raise InputError for a view of another surface, with numbers of faces outside -1 to one less than there are."""
+    """Raise InputError for a view of another surface."""
     lowest, highest = int(view.face.min()), int(view.face.max())
     if lowest < BACKGROUND or highest >= faces:
         raise InputError(
@@ -155,23 +151,20 @@ def cameras_around(
 
     Parameters
     ----------
-    surface : the surface; each camera looks at one of its vertices
-    directions
-        How many vertices are looked at. Published results need 500 to 800; 10, the default of the public code, does not
-        reproduce them.
-    seed : the seed of the random numbers
-    distances_m : cameras of one direction stand so far from its vertex, metres
-    elevation_deg
-        Lowest and highest angle of the cameras above the horizon, seen from the vertex, degrees; 90 looks straight down.
+    surface : each camera looks at one of its vertices
+    directions : how many vertices are looked at; published results need 500 to 800, the public code has 10
+    seed : of the random numbers
+    distances_m : of the cameras of one direction from its vertex, metres
+    elevation_deg : lowest and highest angle of the cameras above the horizon, degrees; 90 looks straight down
 
     Returns
     -------
-    directions x distances cameras; those of one direction follow each other.
+    directions x distances cameras
 
     Raises
     ------
     InputError
-        A surface without vertices, angles outside -90 to 90 degrees, distances not above 0.
+        No vertices, angles outside -90 to 90 degrees, distances not above 0.
 
     >>> from deepnets4eo.points.views.surface_construction import make_surface
     >>> from deepnets4eo.points import PointCloud
@@ -196,11 +189,11 @@ def cameras_above(
 
     Parameters
     ----------
-    surface : the surface; where it has no vertices stands no camera
+    surface : no camera stands where it has no vertices
     gsd_m : ground size of a pixel in the middle of a view, metres
-    overlap : share of a view that the next one of the same row shows again, 0 to below 1
+    overlap : share of a view that the next one of the row shows again, 0 to below 1
     tilt_deg : angle of the oblique views from straight down, degrees
-    headings : in how many directions oblique cameras look at each position; 0 leaves them out
+    headings : directions of oblique cameras at each position; 0 leaves them out
 
     Returns
     -------
@@ -209,7 +202,7 @@ def cameras_above(
     Raises
     ------
     InputError
-        A surface without vertices, or numbers outside the ranges above.
+        No vertices, or numbers outside the ranges above.
     """
     if not (gsd_m > 0 and 0 <= overlap < 1 and 0 < tilt_deg < 90 and headings >= 0):
         raise InputError(
@@ -231,9 +224,9 @@ def cameras_above(
 def cameras_near(
     camera: Camera, count: int, *, seed: int, pivot_m: float, turn_deg: float = 15, shift: float = 0.1
 ) -> list[Camera]:
-    """Return `count` cameras of the same pixels and limits, turned about a point `pivot_m` metres in front of one by up
-    to `turn_deg` each way, their distance changed by up to the share `shift`: the resampled views of SnapNet-R. Raises
-    InputError for a pivot behind it, turns of 90 degrees or more, shifts of the whole distance."""
+    """Return `count` cameras turned about a point `pivot_m` metres in front of one by up to `turn_deg` each way, their
+    distance changed by up to the share `shift`: the resampled views of SnapNet-R. Raises InputError for a pivot behind
+    it, turns of 90 degrees or more, shifts of the whole distance."""
     if not (pivot_m > 0 and 0 <= turn_deg < 90 and 0 <= shift < 1):
         raise InputError(
             f"cameras_near: pivot_m {pivot_m}, turn_deg {turn_deg}, shift {shift}; expected more than 0, 0 to below 90, "
@@ -253,8 +246,8 @@ def cameras_near(
 
 
 def _towards(target: Floats, azimuth_deg: float, elevation_deg: float, distance_m: float, near_m: float = 1) -> Camera:
-    """Return a camera at an azimuth (counterclockwise from east) and an elevation seen from its target. Up is the
-    vertical tilted away from the target, which stays defined where it looks straight down."""
+    """A camera at an azimuth (counterclockwise from east) and an elevation seen from its target; up stays defined where
+    it looks straight down."""
     azimuth, elevation = math.radians(azimuth_deg), math.radians(elevation_deg)
     level = np.array([math.cos(azimuth), math.sin(azimuth), 0])
     vertical = np.array([0, 0, 1.0])

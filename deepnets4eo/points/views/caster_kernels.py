@@ -1,4 +1,4 @@
-"""The depth buffer of `casters`, compiled. Takes faces and a camera; writes the number and depth of the nearest face of each pixel."""
+"""The depth buffer of `casters`, compiled."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Labelling by views: views of a surface are labelled in batches, and their pixels vote for its vertices.
 
-Works for clouds, depth images and grids alike. Takes views and what they show; returns votes, and scores of vertices, of the
-points of a cloud, or on the grid that the surface was made of."""
+Returns votes, and scores of vertices, of the points of a cloud, or on the grid that the surface was made of."""
 
 from __future__ import annotations
 
@@ -35,15 +34,14 @@ VoteKind = Literal["probabilities", "logits"]
 
 
 class ViewLabeller:
-    """What labellers by views share: the segmenter of views, and how many of them it labels at once (memory grows with
-    that number, not with the number of views)."""
+    """What labellers by views share: the segmenter of views, and how many of them it labels at once."""
 
     def __init__(self, segmenter: Segmenter, *, batch_size: int = BATCH) -> None:
         self.segmenter, self.batch_size = segmenter, batch_size
 
     @property
     def legend(self) -> Legend:
-        """The classes; values are the codes written to files."""
+        """The classes."""
         return self.segmenter.legend
 
     def vertex_scores(
@@ -54,8 +52,8 @@ class ViewLabeller:
 
 
 def open_view_run(run: str | Path | Run, task: str, use: str) -> Run:
-    """Open a run of a task, its network on a GPU where there is one, computing in float32. Raises RunError where the
-    folder is no run, or one of another task; `use` says what those do not do."""
+    """Open a run of a task, its network on a GPU where there is one, in float32. Raises RunError for no run, or one of
+    another task; `use` says what those do not do."""
     loaded = run if isinstance(run, Run) else load_run(run)
     own_task = loaded.recipe.get("task")
     if own_task != task:
@@ -70,8 +68,8 @@ def open_view_run(run: str | Path | Run, task: str, use: str) -> Run:
 def rendered_views(
     surface: Surface, cameras: Sequence[Camera], *, third: Third = "depth", ahead: int = BATCH
 ) -> Iterator[tuple[FaceView, dict[str, NDArray[Any]]]]:
-    """Yield what cameras see of a surface: the faces of each view and the layers of `snapshot` with "valid" (H, W);
-    views that show nothing are left out, and `ahead` views are computed before the network needs them."""
+    """Yield the faces of each view and the layers of `snapshot` with "valid" (H, W), `ahead` of their use; views that
+    show nothing are left out."""
     for view in in_order(ZBuffer(surface).view, cameras, 1, ahead):
         if view.seen.any():
             yield view, snapshot(surface, view, third=third) | {"valid": view.seen}
@@ -85,9 +83,8 @@ def vote_views(
     kind: VoteKind = "probabilities",
     batch_size: int = BATCH,
 ) -> Votes:
-    """Label views and add the scores of their pixels to the vertices that they show; `vertex_scores()` of the result is
-    (V, K). Raises InputError for views of another surface. Memory grows with `batch_size`, not with the number of
-    views."""
+    """Label views and add the scores of their pixels to the vertices that they show. Raises InputError for views of
+    another surface. Memory grows with `batch_size`, not with the number of views."""
     votes = Votes(surface, segmenter.legend.num_classes, kind)
     predict = predictor(segmenter, kind)
     for batch in _batches(views, batch_size):
@@ -105,8 +102,8 @@ def predictor(segmenter: Segmenter, kind: VoteKind) -> Callable[[FloatImage], Fl
 def grid_scores(
     surface: Surface, vertex_scores: NDArray[np.floating], shape: tuple[int, int]
 ) -> tuple[FloatImage, Mask]:
-    """Return the scores (K, h, w) of vertices, NaN where unknown, and where they are known (h, w), on the grid of the
-    depth image of the surface. Raises InputError for another number of vertices or pixels.
+    """Return the scores (K, h, w) of vertices, NaN where unknown, and where they are known (h, w), on the grid of a depth
+    image. Raises InputError for another number of vertices or pixels.
 
     >>> from deepnets4eo.points.views.surface_construction import surface_of_depth
     >>> surface = surface_of_depth(np.array([[1, np.nan], [3, 4.0]]), (1, 1, 0, 0))
@@ -146,7 +143,7 @@ class Votes:
     num_classes : K
     kind : what is added: "probabilities", or "logits", as published, in which confident views count more
 
-    Memory: 8·K bytes a vertex, however many views there are.
+    Memory: 8·K bytes a vertex.
 
     Examples
     --------
@@ -166,9 +163,8 @@ class Votes:
         self._column = np.zeros(len(surface.vertices), np.int64)
 
     def add(self, view: FaceView, scores: FloatImage) -> None:
-        """Add the scores (K, H, W) float32 of a view's pixels, probabilities or logits, to the three vertices of their
-        faces; every pixel counts. Raises InputError for another shape, no probabilities where these are expected, or a
-        view of another surface."""
+        """Add the scores (K, H, W) float32 of a view's pixels to the vertices of their faces. Raises InputError for another
+        shape, no probabilities where these are expected, or a view of another surface."""
         check_of_surface(view, len(self._faces))
         expected = (self._sums.shape[1], *view.face.shape)
         if scores.shape != expected:
@@ -184,7 +180,7 @@ class Votes:
         self._add(vertices, values)
 
     def _add(self, vertices: NDArray[np.int32], values: NDArray[np.floating]) -> None:
-        """Add rows (P, K) to the vertices (P, n) of each; a vertex that comes several times gets all of them."""
+        """Add rows (P, K) to the vertices (P, n) of each."""
         from scipy.sparse import csc_array
 
         self._column[vertices] = 1
@@ -197,13 +193,8 @@ class Votes:
         self._sums[own] += sums @ values.astype(np.float64)
         self._pixels[own] += np.bincount(row, minlength=len(own))
 
-    def pixel_counts(self) -> Indices:
-        """(V,) int64: how many pixels showed a face of each vertex, over all views; 0 where unseen."""
-        return self._pixels.copy()
-
     def vertex_scores(self) -> Vectors:
-        """Return probabilities (V, K) float32, the mean over all pixels (of logits: their softmax); NaN where no view
-        showed the vertex."""
+        """Return probabilities (V, K) float32, means over all pixels (of logits: their softmax); NaN where unseen."""
         seen = self._pixels > 0
         means = np.full(self._sums.shape, np.nan, np.float32)
         rows = self._sums[seen] / self._pixels[seen, None]
@@ -224,7 +215,7 @@ def to_points(surface: Surface, vertex_scores: NDArray[np.floating], cloud: Poin
     ----------
     surface : the surface
     vertex_scores : (V, K); rows of NaN where unknown
-    cloud : N points, e.g. all those that the surface was made of
+    cloud : N points
 
     Returns
     -------
@@ -234,8 +225,6 @@ def to_points(surface: Surface, vertex_scores: NDArray[np.floating], cloud: Poin
     ------
     InputError
         Scores for another number of vertices.
-
-    Memory: 4·K + 48 bytes a point.
     """
     if len(vertex_scores) != len(surface.vertices):
         raise InputError(

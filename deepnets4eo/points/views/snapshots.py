@@ -1,4 +1,4 @@
-"""Images of a view by table look-up: colour, composite, intensity, labels; no second rendering. Their scaling, and a sheet.
+"""Images of a view by table look-up: colour, composite, intensity, labels; and their scaling.
 
 A pixel has the values of the first vertex of its face, as published; background is 0, and 255, void, among labels."""
 
@@ -39,8 +39,8 @@ def snapshot(surface: Surface, view: FaceView, *, third: Third = "depth") -> dic
     third
         Last channel of the composite: "depth", inverted and stretched over each view, nearest 255, farthest 0, as
         published; "depth_m", inverted from the camera's near limit, 255, to its far limit, 0, so that views compare;
-        "height" above ground, 0 to 51 m, which suits aerial clouds; "height_root", the root of its share of 51 m, in which
-        low vegetation differs more from ground, and roofs and trees of different heights less.
+        "height" above ground, 0 to 51 m; "height_root", its root, in which low vegetation differs more from ground, and
+        roofs and trees of different heights less.
 
     Returns
     -------
@@ -55,8 +55,6 @@ def snapshot(surface: Surface, view: FaceView, *, third: Third = "depth") -> dic
     ------
     InputError
         A view of another surface.
-
-    Where a view shows one depth alone, "depth" is 255; a view without faces is background throughout.
     """
     check_of_surface(view, len(surface.faces))
     table = _KEPT.setdefault(surface, {}).get(third) or _KEPT[surface].setdefault(third, _face_table(surface, third))
@@ -70,8 +68,7 @@ def snapshot(surface: Surface, view: FaceView, *, third: Third = "depth") -> dic
 
 @dataclass(frozen=True, eq=False)
 class _FaceTable:
-    """The bytes of each face (F + 1,), those of all bands in one word, so that a pixel costs one look-up. Background is
-    face -1, which is the last word: so it needs no mask, and is never taken for a face."""
+    """The bytes of each face (F + 1,), those of all bands in one word; the last one is background, face -1."""
 
     words: NDArray[np.uint64]
     bands: dict[str, slice]
@@ -97,7 +94,7 @@ def _face_table(surface: Surface, third: Third) -> _FaceTable:
 
 
 def _vertex_layers(surface: Surface, third: Third) -> dict[str, ByteImage]:
-    """Layer → (C, V), of together at most 8 bands; the third of the composite where it is the same in every view."""
+    """Layer → (C, V), of together at most 8 bands."""
     share = (
         np.maximum(surface.height_m, 0) / HIGHEST_M if third.startswith("height") else np.zeros(len(surface.vertices))
     )
@@ -113,8 +110,7 @@ def _vertex_layers(surface: Surface, third: Third) -> dict[str, ByteImage]:
 
 
 def inverted_depth(view: FaceView, third: Third) -> ByteImage:
-    """Return the depth (H, W) uint8 of a view, 255 at the near end, 0 at the far end and for background; "depth" is
-    stretched over the view, "depth_m" between the limits of the camera."""
+    """Return the depth (H, W) uint8 of a view as a third channel, see `snapshot`; 0 for background."""
     seen = view.seen
     near, far = view.camera.near_m, view.camera.far_m
     if third == "depth":
@@ -126,7 +122,7 @@ def inverted_depth(view: FaceView, third: Third) -> ByteImage:
 
 
 def _bright(intensity: NDArray[np.float32]) -> float:
-    """The intensity that is shown white: above nearly all others; 1 where none is known or all are 0."""
+    """The intensity that is shown white; 1 where none is known or all are 0."""
     finite = intensity[np.isfinite(intensity)]
     return float(np.percentile(finite, INTENSITY_PERCENTILE)) or 1.0 if finite.size else 1.0
 
@@ -137,7 +133,7 @@ def _bytes(share: NDArray[np.floating]) -> ByteImage:
 
 
 def snapshot_inputs(layers: Sequence[str], third: Third) -> InputSpec:
-    """Return how the layers of snapshots are scaled for a network: bytes to -0.5 … 0.5, as published; what shows nothing is 0."""
+    """Return how layers are scaled for a network: bytes to -0.5 … 0.5, as published; what shows nothing is 0."""
     bands = {**BANDS, COMPOSITE: (*BANDS[COMPOSITE][:2], third.partition("_")[0])}
     return InputSpec({name: _byte_layer(bands[name]) for name in layers})
 

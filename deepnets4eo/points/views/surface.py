@@ -1,7 +1,6 @@
 """A surface of triangles over decimated points, with what is known at each of them; what all views are made of.
 
-What the points around each point say of the surface there: its normal, how upright it is, how rough. Takes points in metres near
-their origin; blocks bound the memory, threads share them."""
+The points around each point say its normal, how upright the surface is, how rough."""
 
 from __future__ import annotations
 
@@ -37,17 +36,13 @@ class SurfaceOptions:
 
     Parameters
     ----------
-    voxel_m
-        Side of the voxels of which one point each is kept, metres; 0.1 as published for terrestrial scans, 0.5 suits
-        aerial ones of 5 to 40 points a square metre.
-    neighbours
-        Points around each that its normal and noise are estimated from; the published 200 are twelve times as slow.
+    voxel_m : side of the voxels of which one point each is kept, metres; published 0.1, for aerial scans 0.5
+    neighbours : points that normal and noise are estimated from; the published 200 are twelve times as slow
     noise
-        "variances", smallest by largest variance of these points, as the papers describe it; "normals", how normals
-        estimated from random planes agree, as the public code measures it (`normal_disagreement`).
+        "variances", smallest by largest variance of these points, as the papers have it; "normals", as the public code
+        measures it (`normal_disagreement`).
     max_edge_m : longest diagonal of the square along the surface at each point, metres
-    ground_gsd_m : side of the cells whose lowest points are filtered for the ground, metres; see `heights_above_ground`
-    max_building_m : width of the largest building, metres, for the ground filter
+    ground_gsd_m, max_building_m : as of `heights_above_ground`, metres
     """
 
     voxel_m: float = Field(default=0.1, gt=0)
@@ -68,18 +63,18 @@ class Surface:
     vertices : (V, 3) float32, metres east, north and up of the origin
     faces : (F, 3) int32, the vertices whose triangle a face is; for splats three times the same
     point_index : (V,) int64, which point of the cloud each vertex is
-    verticality : (V,) float32, 0 where the surface lies flat, 1 where it is upright
-    noise : (V,) float32, 0 on a plane, 1 where the points around spread evenly in all directions, see `Attributes`
+    verticality : (V,) float32, 0 flat to 1 upright
+    noise : (V,) float32, 0 on a plane to 1, see `Attributes`
     height_m : (V,) float32, metres above ground
     colour : (V, 3) uint8, red, green, blue
-    intensity : (V,) float32, in the units of the cloud
+    intensity : (V,) float32
     classes : (V,) uint8, codes of the cloud
-    corners : (F, 3, 3) float32, corners of the faces where these are not the vertices themselves: splats
+    corners : (F, 3, 3) float32, of splats
 
     Raises
     ------
     InputError
-        Faces that name vertices which are not there, or attributes of another length.
+        Faces of vertices which are not there, or attributes of another length.
     """
 
     origin: NDArray[np.float64]
@@ -115,8 +110,8 @@ class Surface:
 
 
 class Attributes(NamedTuple):
-    """Attributes of V points: unit normal (V, 3) of either sign, verticality 0 flat to 1 upright, noise λ3 / λ1 (or
-    `normal_disagreement`), and distance to the fourth nearest point."""
+    """Unit normal (V, 3) of either sign, verticality 0 flat to 1 upright, noise λ3 / λ1 (or `normal_disagreement`), and
+    distance to the fourth nearest point."""
 
     normal: Vectors
     verticality: NDArray[np.float32]
@@ -127,8 +122,8 @@ class Attributes(NamedTuple):
 def surface_attributes(
     points: NDArray[np.floating], neighbours: int = 16, noise: NoiseKind = "variances"
 ) -> Attributes:
-    """Estimate normals and roughness of points (V, 3) by the principal axes of the nearest points around each; quick
-    where points that follow each other lie near each other. Memory: 100 bytes a point, and a few MiB a thread.
+    """Estimate normals and roughness of points (V, 3) by the principal axes of the nearest points. Memory: 100 bytes a
+    point, and a few MiB a thread.
 
     >>> flat = np.column_stack([*np.divmod(np.arange(100.0), 10), np.zeros(100)])
     >>> attributes = surface_attributes(flat)

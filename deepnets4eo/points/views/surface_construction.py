@@ -1,4 +1,4 @@
-"""From points to a surface: of a cloud (decimation, normals, noise, height above ground, faces), or a depth image."""
+"""From points to a surface: of a cloud, or a depth image."""
 
 from __future__ import annotations
 
@@ -33,22 +33,18 @@ def make_surface(cloud: PointCloud, options: SurfaceOptions = DEFAULTS) -> Surfa
 
     Parameters
     ----------
-    cloud
-        N points, e.g. those of a tile and its halo. Withheld points and noise take no part. For training, first leave out
-        points without a class, so that none stands for a voxel.
+    cloud : N points; withheld points and noise take no part. For training, leave out points without a class before
     options : voxels, neighbours, faces
 
     Returns
     -------
-    Up to one vertex for each voxel, with its attributes and the measurements of the point kept; a point that lies in no
-    face has no pixel in any view.
+    A vertex for each voxel, with its attributes and the measurements of the point kept. Memory: about 60 bytes a point
+    and 350 a vertex.
 
     Raises
     ------
     InputError
         No point that counts; coordinates that lie too far apart.
-
-    Memory: about 60 bytes a point and 350 a vertex.
 
     Examples
     --------
@@ -90,7 +86,7 @@ def splats(
     points: NDArray[np.floating], normal: Vectors, spacing_m: NDArray[np.floating], max_edge_m: float
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Make a square of two triangles at each point, along the surface: faces (2V, 3), each three times its point, and
-    corners (2V, 3, 3) in metres. The half side is 0.65 of the spacing, the diagonal at most `max_edge_m`.
+    corners (2V, 3, 3) in metres; the diagonal is at most `max_edge_m`.
 
     >>> faces, corners = splats(np.zeros((1, 3)), np.array([[0, 0, 1]], np.float32), np.array([1.0]), 2)
     >>> faces.tolist(), np.rint(corners[0, 0] * 100).tolist()
@@ -117,9 +113,8 @@ def _tangents(normal: Vectors) -> tuple[Vectors, Vectors]:
 
 
 def decimate(xyz: Floats, voxel_m: float = 0.1, source: str = "points in memory") -> Indices:
-    """Return the points (V,) kept, one of each voxel (the one nearest its middle, the first of equal ones), in the
-    order of the voxels, which count from coordinate 0. Raises InputError for coordinates too far apart. Memory: 60
-    bytes a point.
+    """Return the points (V,) nearest to the middles of voxels, which count from coordinate 0, in their order. Raises
+    InputError for coordinates too far apart. Memory: 60 bytes a point.
 
     >>> decimate(np.array([[-0.01, 0, 0], [0.01, 0, 0], [0.04, 0.05, 0.05]])).tolist()
     [0, 2]
@@ -151,8 +146,9 @@ def surface_of_depth(
     classes: NDArray[np.uint8] | None = None,
     jump: float = 0.05,
 ) -> Surface:
-    """Make a surface of a depth image (h, w) in metres (0, NaN, inf: unknown): a vertex for each known pixel, triangles between neighbours
-    whose depths differ by at most the share `jump`, heights above the floor (the lowest hundredth). Errors: InputError for no known depth.
+    """Make a surface of a depth image (h, w) in metres (0, NaN, inf: unknown): a vertex for each known pixel, triangles
+    between neighbours whose depths differ by at most the share `jump`, heights above the lowest hundredth. Errors:
+    InputError for no known depth.
 
     >>> surface = surface_of_depth(np.array([[2, 2, 5.0], [2, 2, 5.0]]), (2, 2, 1, 0.5))
     >>> len(surface.vertices), len(surface.faces)

@@ -1,8 +1,7 @@
 """Training on views: snapshots are rendered once with the split that each pixel shows, and read in every epoch.
 
-Takes snapshots of clouds or frames; returns a trained segmenter. Samples are layers (C, H, W) float32, valid (H, W) bool and
-mask (H, W) uint8; all draws follow from (seed, epoch). In a view to learn from, faces of validation points are not valid, and
-only training points have a label."""
+Samples are layers (C, H, W) float32, valid (H, W) bool and mask (H, W) uint8; all draws follow from (seed, epoch). In a view to
+learn from, faces of validation points are not valid, and only training points have a label."""
 
 from __future__ import annotations
 
@@ -41,7 +40,7 @@ FEWEST = 0.01  # share of labelled pixels that makes a view worth reading
 
 
 def view_legend(recipe: Recipe, example: str) -> Legend:
-    """Return the legend of a recipe. Raises InputError where it has none, or names no model, such as the example."""
+    """Return the legend of a recipe. Raises InputError for none, or no model, such as the example."""
     legend = load_legend(recipe)
     if not recipe.model.network:
         raise InputError(f"the recipe names no model. Set model.network, e.g. to {example}.")
@@ -51,8 +50,8 @@ def view_legend(recipe: Recipe, example: str) -> Legend:
 def train_on_views(
     recipe: Recipe, rendered: RenderedViews, out: Path, options: TrainOptions, *, third_factor: float = 1.0
 ) -> tuple[NetworkSegmenter, dict[str, Any]]:
-    """Train the network of a recipe on rendered views; returns its segmenter, and notes for the card. third_factor : the
-    largest by which the third band of a composite is multiplied or divided."""
+    """Train the network of a recipe on rendered views; returns its segmenter, and notes for the card. third_factor : as of
+    `ViewSamples`."""
     from deepnets4eo.training.losses import SegmentationCriterion
 
     warn_of_lacking(rendered)
@@ -103,8 +102,7 @@ def view_notes(rendered: RenderedViews, scores: Mapping[str, Any]) -> dict[str, 
 
 @dataclass
 class RenderedViews:
-    """Snapshots of all clouds or frames in a store, with their labels and the split of each pixel, and which of them
-    show labelled points of which split."""
+    """Snapshots in a store, with their labels and the split of each pixel, and which of them show which split."""
 
     legend: Legend
     split: DataSplit[Any]
@@ -186,8 +184,8 @@ class ViewWindow(NamedTuple):
 
 
 class ViewSamples:
-    """Views to learn from, each as often as any other; the third band of each composite is multiplied by a random
-    factor between 1 by `third_factor` and `third_factor`."""
+    """Views to learn from; the third band of each composite is multiplied by a random factor from 1 / `third_factor` to
+    `third_factor`."""
 
     def __init__(self, rendered: RenderedViews, recipe: Recipe, third_factor: float = 1.0) -> None:
         self.rendered, self.count, self.seed = rendered, recipe.data.windows_per_epoch, recipe.train.seed
@@ -210,7 +208,7 @@ class ViewSamples:
 
 @dataclass(frozen=True)
 class ValidationViews:
-    """Batches of the views that show validation points, read ahead by `workers` threads; the labels of others are void."""
+    """Batches of the views that show validation points, read ahead by `workers` threads."""
 
     rendered: RenderedViews
     batch_size: int
@@ -228,8 +226,8 @@ class ValidationViews:
 
 
 def read_view(rendered: RenderedViews, number: int, part: int, third_factor: float = 1.0) -> Sample:
-    """Return a scaled snapshot by layers with `valid` and the labels of one split (LEARNT or WITHHELD) as `mask`;
-    withheld faces are hidden from what is learnt."""
+    """Return a scaled snapshot by layers with `valid` and the labels of one split as `mask`; withheld faces are hidden
+    from what is learnt."""
     layers = rendered.store.read(number)
     if third_factor != 1 and COMPOSITE in layers:
         third = layers[COMPOSITE][2]

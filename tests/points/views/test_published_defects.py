@@ -49,8 +49,8 @@ def test_background_votes_for_no_face_and_the_first_face_is_not_the_last():
     assert (~view.seen).mean() > 0.9
     votes = Votes(surface, 2)
     votes.add(view, np.full((2, 224, 224), 0.5, np.float32))
-    assert (votes.pixel_counts()[:3] == view.seen.sum()).all()
-    assert (votes.pixel_counts()[3:] == 0).all()
+    assert (votes._pixels[:3] == view.seen.sum()).all()
+    assert (votes._pixels[3:] == 0).all()
 
 
 def test_a_face_number_equal_to_the_number_of_faces_is_refused():
@@ -122,7 +122,7 @@ def test_all_pixels_of_a_vertex_count_not_one_of_them():
     votes = Votes(surface, 2)
     votes.add(view, np.stack([share, 1 - share]))
     np.testing.assert_allclose(votes.vertex_scores(), 0.5, atol=1e-6)
-    assert votes.pixel_counts().tolist() == [100, 100, 100]
+    assert votes._pixels.tolist() == [100, 100, 100]
 
 
 def test_vertices_that_no_view_sees_are_flagged_and_not_labelled_0():

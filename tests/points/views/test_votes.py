@@ -54,7 +54,7 @@ def test_every_pixel_is_added_to_the_three_vertices_of_its_face(surface, kind):
                     sums[vertex] += scores[:, row, column]
                     counts[vertex] += 1
     means = sums[:6] / counts[:6, None]
-    np.testing.assert_array_equal(votes.pixel_counts(), counts)
+    np.testing.assert_array_equal(votes._pixels, counts)
     np.testing.assert_allclose(
         votes.vertex_scores()[:6], softmax(means, axis=1) if kind == "logits" else means, rtol=1e-5
     )
@@ -68,7 +68,7 @@ def test_splats_count_once_a_pixel():
     view = ZBuffer(surface).view(cameras_above(surface, gsd_m=0.1, headings=0)[0])
     votes = Votes(surface, 2)
     votes.add(view, np.full((2, 224, 224), 0.5, np.float32))
-    assert votes.pixel_counts().sum() == view.seen.sum()
+    assert votes._pixels.sum() == view.seen.sum()
 
 
 def test_scores_that_do_not_fit_are_refused(surface):
