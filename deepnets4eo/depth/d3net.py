@@ -1,6 +1,6 @@
 """D3-Net: DenseNet-121 without its coarse first layer, and a decoder of transposed convolutions with skips, for depth, heights and classes.
 
-Takes images (N, C, H, W) whose sides are multiples of 32; returns maps of their size, one decoder tail a task.
+Takes images whose sides are multiples of 32; returns maps of their size, one decoder tail a task.
 Carvalho et al., On Regression Losses for Deep Depth Estimation (ICIP 2018), and Multi-Task Learning of Height and Semantics from
 Aerial Images (GRSL 2020)."""
 
@@ -32,15 +32,15 @@ class D3Net(nn.Module):
     Parameters
     ----------
     in_channels, num_classes : bands, and channels of the output: 1 for depth or heights alone
-    tasks : channels of each task, in order, with a decoder tail each; by default one task of all. For 20 classes and heights: [20, 1]
-    dropout : share of the channels that are dropped in the two deepest blocks of the decoder, 0 to 1; 0.5 as published with it
-    blocks, growth : layers of the dense blocks, and their channels, of the encoder
-    weights : safetensors file of a DenseNet, with torchvision's names; what fits by name and shape is loaded, and a message says what
+    tasks : channels of each task, with a decoder tail each; by default one task of all
+    dropout : share of the channels dropped in the two deepest blocks of the decoder, 0 to 1; published 0.5
+    blocks, growth : layers of the dense blocks, and their channels
+    weights : safetensors file of a DenseNet with torchvision's names, as of `load_dense_features`
 
     Raises
     ------
     InputError
-        Tasks that do not sum up to `num_classes`, a share of dropout outside 0 to 1, or weights of which nothing fits.
+        Tasks that do not sum up to `num_classes`, dropout outside 0 to 1, or weights of which nothing fits.
 
     Examples
     --------
@@ -90,7 +90,7 @@ class D3Net(nn.Module):
 
 
 class DenseEncoder(nn.Module):
-    """Dense blocks behind two strided convolutions; returns maps at 1/2, 1/4 … 1/32 of the side, fine to coarse. `channels` are theirs."""
+    """Dense blocks behind two strided convolutions; returns maps of `channels` at 1/2, 1/4 … 1/32 of the side."""
 
     def __init__(self, in_channels: int, blocks: Sequence[int], growth: int) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ def _strided(in_channels: int, kernel: int) -> nn.Sequential:
 
 
 class UpsamplingBlock(nn.Module):
-    """Twice the size by a transposed convolution, then a convolution; each normalised, with dropout where its share is above 0."""
+    """Twice the size by a transposed convolution, then a convolution, with dropout."""
 
     def __init__(self, in_channels: int, channels: int, dropout: float = 0.0) -> None:
         super().__init__()

@@ -1,9 +1,8 @@
 """The blur of a lens that is focused at one distance: a sharp image and its depth become what a camera would have seen; and a network that
 reads depth from it.
 
-The scene is cut into layers of like blur; each is blurred by itself, and nearer ones cover farther ones, from back to front. What a
-near object hides is not known: it is made of what the farther layers show around it. The lens is thin and the blur round and
-Gaussian; diffraction, aberrations and the change of scale with focus are left out.
+The scene is cut into layers of like blur, which cover each other from back to front. What a near object hides is made of what the
+farther layers show around it. The lens is thin and the blur round and Gaussian.
 Carvalho et al., Deep Depth from Defocus (ECCV workshops 2018), whose published code draws the nearest layer black."""
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class ThinLens:
     focus_m : distance of what is sharp, metres
     f_number : focal length over the diameter of the aperture
     focal_mm : focal length, millimetres
-    pixel_um : pitch of the image's pixels on the sensor, micrometres; twice as many in an image reduced to half its size
+    pixel_um : pitch of the image's pixels on the sensor, micrometres
 
     Raises
     ------
@@ -63,18 +62,8 @@ class ThinLens:
         return self
 
     def circle_of_confusion_px(self, depth_m: Tensor) -> Tensor:
-        """Diameter of the disc as which a point is seen, f² / N · (D − F) / (D (F − f)) for depth D, focus F, focal length f and
-        f-number N.
-
-        Parameters
-        ----------
-        depth_m : distances, metres above 0, of any shape
-
-        Returns
-        -------
-        Tensor
-            Pixels, of the same shape; negative in front of the focus.
-        """
+        """Return the diameter in pixels of the disc as which a point at depths in metres is seen, f² / N · (D − F) / (D (F −
+        f)) for depth D, focus F, focal length f and f-number N; negative in front of the focus."""
         focal_m = self.focal_mm / 1e3
         far_px = focal_m**2 / self.f_number / (self.focus_m - focal_m) / (self.pixel_um / 1e6)
         return far_px * (1 - self.focus_m / depth_m)
@@ -85,14 +74,11 @@ class ThinLens:
         Parameters
         ----------
         image : (N, C, H, W) float, sharp everywhere, any range
-        depth_m
-            (N, H, W) float, metres. Pixels without depth (not finite, or 0 and less) are as far as the farthest of their image;
-            an image without any depth stays sharp.
+        depth_m : (N, H, W) float, metres; unknown ones (not finite, or 0 and less) are as far as the farthest of the image
 
         Returns
         -------
-        Tensor
-            (N, C, H, W). Peak memory: about 12 (C + 1) values a pixel, whatever the number of layers.
+        (N, C, H, W). Peak memory: about 12 (C + 1) values a pixel.
 
         Raises
         ------
@@ -138,8 +124,7 @@ def _blurred(layers: Tensor, sigmas_px: list[float]) -> Tensor:
 
 
 class BlurNet(nn.Module):
-    """A small network of three scales without strides in its first layers, so that it sees how sharp things are; its context of some 70 pixels
-    says little of where they usually stand.
+    """A small network of three scales without strides in its first layers, so that it sees how sharp things are.
 
     Parameters
     ----------

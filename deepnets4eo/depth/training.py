@@ -1,7 +1,6 @@
 """The task `depth`: a regression whose windows may be seen through a lens that blurs by their depth, in training and validation alike.
 
-Takes scenes with a layer of depths in metres; the lens is `train.defocus`. Refuses classes beside a lens.
-What a run is scored on is then blurred too; it is for images of such a camera, sharp ones are another input."""
+Takes scenes with a layer of depths in metres; the lens is `train.defocus`. Such a run is for images of such a camera."""
 
 from __future__ import annotations
 

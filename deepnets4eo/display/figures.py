@@ -33,7 +33,7 @@ def make_axes(axes: Axes | None = None, size_in: tuple[float, float] = (SIDE_IN,
 
 
 def make_row(number: int, *, with_key: bool = False) -> list[Axes]:
-    """The Axes of a new figure that stand beside each other, with room for a key of colours at its right."""
+    """The Axes of a new figure beside each other, with room for a key of colours at the right."""
     import matplotlib.pyplot as plt
 
     figure = plt.figure(figsize=(SIDE_IN * number + (2.0 if with_key else 0), SIDE_IN), layout="constrained")
@@ -64,7 +64,7 @@ def score_colours(scores: NDArray[np.floating], valid: Mask) -> ByteImage:
 
 
 def draw_image(axes: Axes, image: ByteImage, grid: Grid, title: str = "") -> Axes:
-    """Draw an image (h, w, 3 or 4) uint8 in the coordinates of its grid, which may be turned; its edge is the view's."""
+    """Draw an image (h, w, 3 or 4) uint8 in the coordinates of its grid, which may be turned."""
     from matplotlib.transforms import Affine2D
 
     a, (height, width) = grid.affine, image.shape[:2]
@@ -96,7 +96,7 @@ def color_patches(entries: Iterable[tuple[tuple[int, int, int], str]]) -> list[P
 
 
 def add_key(axes: Axes, entries: Iterable[tuple[tuple[int, int, int], str]]) -> Axes:
-    """Write a key of colours to the right of the Axes, which become narrower where the figure would end within the key."""
+    """Write a key of colours to the right of the Axes, which become narrower where it has no room."""
     key = axes.legend(handles=color_patches(entries), loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     figure = axes.figure
     if figure.get_layout_engine() is None:  # one that the caller made: nothing makes room in it

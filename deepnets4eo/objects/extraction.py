@@ -91,19 +91,19 @@ def extract_objects(
     """Return the objects of a class in a label raster: segmentation before detection (Audebert et al., Remote Sensing
     9(4):368, 2017).
 
-    Errors: LabelError for a class that the legend lacks, with the nearest; InputError for a raster without labels, and for an
-    opening wider than the raster.
+    Errors: LabelError for a class that the legend lacks; InputError for a raster without labels, and an opening wider than
+    the raster.
 
     Parameters
     ----------
     labels : one band of label values of `legend`; void and nodata are of no class
     class_name : a class of the legend
     legend : a legend, or its name or file
-    rules : how the mask becomes objects, by default `ObjectRules()`
+    rules : how the mask becomes objects
     block_px : side in pixels of the blocks in which the raster is read
     max_split_px : regions whose bounding box has more pixels are not split
     workers : threads, by default one per core
-    progress : function that is called with the share done, 0 to 1
+    progress : called with the share done, 0–1
 
     Returns
     -------
@@ -112,8 +112,6 @@ def extract_objects(
     side, clockwise from north (without a CRS: from the top), 0–180, `cut` bool, whether the raster's edge cuts it,
     and `geometry`.
 
-    Notes
-    -----
     Peak memory: per worker 80 bytes a pixel of a block; all outlines; and 60 bytes a pixel of the box of one region.
 
     Examples

@@ -5,7 +5,6 @@ Reads the file twice, as bounds of headers are not trusted. Memory: one chunk, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,8 +43,8 @@ class _CloudCounts:
 
 
 def inspect_cloud(path: str, legend: Legend | None = None) -> Inspection:
-    """Describe a file of points, with a remedy for each problem; its codes are compared with the legend, by default the
-    ASPRS codes. Raises InputError where it cannot be read."""
+    """Describe a file of points, with a remedy for each problem; codes are compared with the legend, by default those of
+    ASPRS. Raises InputError where it cannot be read."""
     file = open_cloud(path)
     result = Inspection(path, "points")
     result.facts["format"] = file.point_format
@@ -64,7 +63,7 @@ def inspect_cloud(path: str, legend: Legend | None = None) -> Inspection:
         result.problems.append(str(error).removeprefix(f"{file.path} "))
         return result
     sums = _CloudCounts()
-    for cloud in _clouds(file, lengths=lengths):
+    for cloud in file.whole_chunks() if lengths else file.stored_chunks(CHUNK_POINTS):
         used = without_withheld(cloud)
         sums.withheld += 0 if cloud.withheld is None else int(cloud.withheld.sum())
         if used is not None:
@@ -78,11 +77,6 @@ def inspect_cloud(path: str, legend: Legend | None = None) -> Inspection:
     _describe_measurements(result, file, sums)
     _describe_classes(result, sums, legend)
     return result
-
-
-def _clouds(file: CloudFile, *, lengths: bool) -> Iterator[PointCloud]:
-    """Yields chunks in metres, or as they stand in the file where they are no lengths."""
-    return file.whole_chunks() if lengths else file.stored_chunks(CHUNK_POINTS)
 
 
 def _describe_crs(result: Inspection, file: CloudFile) -> bool:
@@ -147,7 +141,7 @@ def _add(sums: _CloudCounts, cloud: PointCloud, *, lengths: bool) -> None:
 
 
 def _count_duplicates(xyz: NDArray[np.float64]) -> int:
-    """Returns how many points (N, 3) lie where another one of them does."""
+    """How many points (N, 3) lie where another one does."""
     steps = np.round((xyz - xyz[0]) / STEP_M)
     keys = np.bitwise_xor.reduce(np.where(np.abs(steps) < 1e15, steps, 0).astype(np.int64) * PRIMES, axis=1)
     keys.sort()
@@ -178,7 +172,7 @@ def _describe_extent(result: Inspection, file: CloudFile, sums: _CloudCounts, ce
 
 
 def _is_stale(header: NDArray[np.float64] | None, points: NDArray[np.float64], withheld: int) -> bool:
-    """Whether the bounds (2, 3) of a header are not those of its points; withheld ones may lie beyond the others."""
+    """Whether the bounds (2, 3) of a header are not those of its points; withheld ones may lie beyond."""
     if header is None:
         return False
     beyond = (points - header) * np.array([[1], [-1]])  # below 0: points outside; above: a header that is too wide

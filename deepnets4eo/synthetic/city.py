@@ -55,10 +55,10 @@ class City:
 
     Parameters
     ----------
-    seed : start of all random numbers; the same seed is the same city
+    seed : start of all random numbers
     size_px : side of a square image, or (height, width); at least 32 pixels a side
     gsd_m : ground size of a pixel in metres, 0.05 to 2
-    event : what happens between the two dates; None draws an event from the seed
+    event : what happens between the two dates; None draws one from the seed
 
     Examples
     --------
@@ -82,7 +82,7 @@ class City:
         self._margin = self._spare_pixels()
 
     def _spare_pixels(self) -> int:
-        """Width of the margin around the image; without it, the displaced post image would have empty edges."""
+        """Width of the margin, without which the displaced post image would have empty edges."""
         corner = float(np.hypot(*self.shape)) / 2
         turn = corner * abs(np.radians(self.event.rotation_deg)) + corner * abs(self.event.scale - 1)
         return int(np.ceil(turn + max(abs(value) for value in self.event.shift_px))) + SPARE_PX
@@ -124,7 +124,7 @@ class City:
 
     @cached_property
     def post(self) -> Acquisition:
-        """The acquisition after the event: other light, season and sensor; its pixels are displaced, its georeference is not."""
+        """The acquisition after the event: its pixels are displaced, its georeference is not."""
         event = self.event
         season, light, sensor = event.season, event.light, event.sensor
         assert season, "the constructor completes the event"
@@ -170,23 +170,20 @@ class City:
         return self.pre.dtm
 
     def labels(self, legend: str | Legend = "isprs") -> np.ndarray:
-        """The class (H, W) uint8 of every pixel before the event, values of the legend (or of the one of that
-        name)."""
+        """The class (H, W) uint8 of every pixel before the event, values of the legend."""
         return self.pre.labels(legend)
 
     def points(self, density: float = 8.0) -> PointCloud:
-        """A LiDAR point cloud of the city before the event, with `density` pulses a square metre."""
+        """A LiDAR cloud of the city before the event, with `density` pulses a square metre."""
         return self.pre.points(density)
 
     def spectra(self, wavelengths_nm: np.ndarray) -> MaterialSpectra:
-        """The material of every pixel before the event, with reflectance spectra at wavelengths (B,) of 350 to
-        2500 nm."""
+        """The material of every pixel before the event, with reflectance at wavelengths (B,) of 350 to 2500 nm."""
         return self.pre.spectra(wavelengths_nm)
 
     def cube(self, date: Literal["pre", "post"] = "post", *, bands: int = 105, factor: int = 4) -> MadeUpCube:
-        """A cube of at least 4 evenly spread bands, 400 to 2500 nm, before or after the event, with the
-        materials that its pixels show; each is `factor` pixels of the image wide. Raises InputError for fewer bands,
-        and a factor that leaves no pixel."""
+        """A cube of at least 4 bands, 400 to 2500 nm, before or after the event, with the materials of its pixels, which are
+        `factor` pixels of the image wide. Raises InputError for fewer bands, and a factor that leaves no pixel."""
         buildings, acquisition = self.base.plan.buildings, self.pre
         if date == "post":
             acquisition, outcome = self.post, self.outcome
@@ -195,8 +192,7 @@ class City:
         return acquire_cube(acquisition, coverings, self.tags, bands=bands, factor=factor)
 
     def series(self, dates: Iterable[datetime.date]) -> Iterator[tuple[datetime.date, np.ndarray]]:
-        """Yield date and image (4, H, W) uint8 of the undamaged city at several dates; the day of the year sets the
-        season."""
+        """Yield date and image (4, H, W) uint8 of the undamaged city; the day of the year sets the season."""
         for date in dates:
             day = date.timetuple().tm_yday
             yield date, self._acquire(Season.of_day(day), day=date.toordinal()).image
@@ -226,19 +222,19 @@ class City:
     def footprints(
         self, offset_m: float = 1.5, missing_share: float = 0.06, extra_share: float = 0.03
     ) -> gpd.GeoDataFrame:
-        """Return building outlines (id, geometry) with the errors of real files: a common offset in metres, a share
-        without outline (0–1), and as a share of the buildings outlines without one, whose ids start with "x"."""
+        """Return building outlines (id, geometry) with the errors of real files: a common offset in metres, a share of
+        buildings without outline, and of outlines without building, whose ids start with "x"."""
         rng = np.random.default_rng([self.seed, 41])
         return footprint_layer(self.buildings, rng, offset_m, missing_share, extra_share)
 
     def to_post(self, frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-        """Return geometries, given at their true position in the city's CRS, where they appear in the post image."""
+        """Return geometries of the city's CRS where they appear in the post image."""
         moved = transform_shapes(~self.post.to_pre, frame.geometry.to_numpy())
         return frame.set_geometry(gpd.GeoSeries(moved, frame.index, frame.crs))
 
     def osm(self, offset_m: float = 2.0, missing_share: float = 0.25) -> dict[str, gpd.GeoDataFrame]:
-        """Return layers `buildings`, `roads` and `water` like those of OpenStreetMap: each shifted (standard deviation
-        in metres), and incomplete by a share 0–1, in the city's CRS."""
+        """Return layers `buildings`, `roads` and `water` as of OpenStreetMap: each shifted (standard deviation in metres),
+        and incomplete by a share 0–1."""
         water = water_frame(self.base.plan, self.canvas, self.gsd_m, self.extent)
         layers = {"buildings": self.buildings[["id", "geometry"]], "roads": self.roads, "water": water}
         return osm_layers(layers, np.random.default_rng([self.seed, 42]), offset_m, missing_share)
@@ -250,8 +246,7 @@ class City:
 
     def write(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write all layers to a folder and return it: pre.tif post.tif dsm_pre.tif dsm_post.tif dtm.tif labels.tif
-        labels_post.tif footprints.gpkg osm.gpkg truth.gpkg city.json. Raises OutputError where it holds a city and
-        `overwrite` is off."""
+        labels_post.tif footprints.gpkg osm.gpkg truth.gpkg city.json. Raises OutputError where it holds a city."""
         vectors = {
             "truth": {"buildings": self.buildings, "roads": self.roads},
             "footprints": {"footprints": self.footprints()},
@@ -283,20 +278,10 @@ class City:
 
 
 def building_volumes(city: City) -> pd.DataFrame:
-    """Compute the volumes of the planned buildings.
+    """Return a table with the rows of `city.buildings`: id; area_m2 of the plan; volume_pre_m3 and volume_post_m3, what
+    stands or lies on the plan; lost_m3, the fall of the surface; debris_m3, rubble or burnt remains on the plan, without
+    walls that stand; roof_height_loss_m, mean fall of the surface; rubble_share of the plan, 0–1.
 
-    Parameters
-    ----------
-    city : the city
-
-    Returns
-    -------
-    Table with the rows of `city.buildings`: id; area_m2 of the plan; volume_pre_m3 and volume_post_m3, what stands or
-    lies on the plan above the ground; lost_m3, the fall of the surface on the plan; debris_m3, what lies on the plan as
-    rubble or burnt remains, without walls that stand; roof_height_loss_m, mean fall of the surface; rubble_share, of the plan's area, 0–1.
-
-    Examples
-    --------
     >>> table = building_volumes(City(seed=1, size_px=96))
     >>> bool((table["volume_pre_m3"] >= 0).all())
     True

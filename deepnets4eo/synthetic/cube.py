@@ -66,9 +66,9 @@ class MadeUpCube:
 
     Parameters
     ----------
-    grid : georeference, `factor` times coarser than the image
+    grid : `factor` times coarser than the image
     wavelengths_nm : (B,) centres of the bands, nanometres
-    data : (B, h, w) uint16: reflectance as seen under the image's light and shadow, times 10,000
+    data : (B, h, w) uint16: reflectance under the image's light and shadow, times 10,000
     shares : (M, h, w) float32: share of each material of `CUBE_MATERIALS` in a pixel, 0–1
     tags : mark every file as synthetic
 
@@ -93,8 +93,7 @@ class MadeUpCube:
 
     def write(self, folder: str | Path, name: str = "post", *, overwrite: bool = False) -> Path:
         """Write cube_NAME.tif and materials_NAME.tif into a folder, which may be that of a city, and return it; bands
-        are called by their wavelength, as "450.0 nm", in their tags as well. Raises OutputError where the files are
-        there and `overwrite` is off."""
+        are called by their wavelength, as "450.0 nm". Raises OutputError where the files are there."""
         folder = Path(folder)
         cube, materials = folder / f"cube_{name}.tif", folder / f"materials_{name}.tif"
         with output_lock(folder):
@@ -134,7 +133,7 @@ def acquire_cube(
 
 
 def _materials_and_light(acquisition: Acquisition, coverings: Sequence[str]) -> tuple[np.ndarray, FloatImage]:
-    """Code of `CUBE_MATERIALS` and light about 1 with the surface's own texture, of every fine pixel."""
+    """Code of `CUBE_MATERIALS`, and light about 1 with the surface's texture, of every fine pixel."""
     plain = acquisition.spectra(np.array([450.0, 550.0, 650.0, 830.0]))
     codes, building = plain.material, acquisition.building_ids()
     roof_codes = [CUBE_MATERIALS.index(covering) for covering in coverings]
@@ -172,7 +171,7 @@ def cube_spectra(wavelengths_nm: np.ndarray) -> FloatImage:
 
 
 def light_left(wavelengths_nm: np.ndarray) -> np.ndarray:
-    """Sunlight that reaches the sensor relative to that at 550 nm, (B,): a black body's, less what water vapour takes."""
+    """Sunlight at the sensor relative to that at 550 nm, (B,): a black body's, less what water vapour takes."""
 
     def black_body(nm: np.ndarray) -> np.ndarray:
         return np.asarray(nm**-5.0 / np.expm1(1.4388e7 / (nm * SUN_K)))

@@ -88,7 +88,7 @@ def _minor(patch: Patch, building: Building, rng: np.random.Generator, tarped: f
 
 
 def _major(patch: Patch, building: Building, rng: np.random.Generator) -> None:
-    """Roof gone on 25–65 % of the plan: rafters, rooms and wreckage show, the height there falls; the rest is torn."""
+    """Roof gone on 25–65 % of the plan: rafters, rooms and wreckage show, the height falls; the rest is torn."""
     roof = patch.inside > 0
     if not roof.any():
         return
@@ -198,7 +198,7 @@ def _ash(patch: Patch, building: Building, rng: np.random.Generator) -> None:
 
 
 def paint_mud_and_ash(surface: CitySurface, outcome: EventOutcome, textures: Textures) -> None:
-    """Turn lawns in the damaged area to mud or char, covered with splinters or ash, by the type of the event."""
+    """Turn lawns in the damaged area to mud or char, covered with splinters or ash."""
     event_type = outcome.event.event_type
     if not event_type.churn:
         return

@@ -1,6 +1,6 @@
 """The event between the two dates, and what it did to every object: damage grades, harmless changes, fallen trees.
 
-An `Event` sets misregistration, damage, season, light and sensor of the post image; open ones are drawn from the seed."""
+What an `Event` leaves open is drawn from the seed."""
 
 from __future__ import annotations
 
@@ -53,16 +53,11 @@ class Event:
     damage_shares : shares of buildings by grade, in the order of `GRADES`; scaled to sum to one
     clustering : 0 to 1: at 0 damage is random, at 1 it follows the path of the event
     kind
-        "tornado" (a track across the city, debris everywhere), "quake" (clusters of collapsed buildings), "fire"
-        (ash and burnt lawns) or "hurricane" (wide and scattered, trees down).
-    burnt_share : share of the destroyed buildings that burnt down
-    swept_share : share of the destroyed buildings of which only the slab is left; not for fires
-    lookalike_share
-        Share of undamaged buildings with harmless changes: new roofs, extensions, solar panels; new sheds, pools and
-        earthworks are as frequent.
-    season : state of the vegetation in the post image; None draws one from the seed, also for `light` and `sensor`
-    light : sun of the post image
-    sensor : sensor of the post image
+        "tornado" (a track across the city, debris everywhere), "quake" (clusters of collapsed buildings), "fire" (ash and
+        burnt lawns) or "hurricane" (wide and scattered, trees down)
+    burnt_share, swept_share : of the destroyed buildings that burnt down, or left only the slab (not in fires)
+    lookalike_share : of undamaged buildings with harmless changes; new sheds, pools and earthworks are as frequent
+    season, light, sensor : of the post image; None draws one from the seed
     cloud_shadows : number of soft cloud shadows over the post image
 
     Examples
@@ -163,7 +158,7 @@ class Intensity:
 def grade_buildings(
     rng: np.random.Generator, event: Event, intensity: Intensity, positions: np.ndarray, frail: np.ndarray
 ) -> np.ndarray:
-    """The grade (N,) uint8 of buildings at `positions` (N, 2), `frail` (N,), so that the shares of the event hold."""
+    """The grade (N,) uint8 of buildings at `positions` (N, 2) of frailty `frail` (N,) by the shares of the event."""
     count = len(positions)
     if not count:
         return np.zeros(0, np.uint8)
@@ -178,7 +173,7 @@ def grade_buildings(
 
 @dataclass
 class EventOutcome:
-    """Grades (N,) and looks of buildings, what only the post date has, earthworks (x, y, length, width, angle), fallen and stripped trees."""
+    """Grades (N,) and looks of buildings, what only the post date has, fallen and stripped trees."""
 
     event: Event
     intensity: Intensity
@@ -223,7 +218,7 @@ def _mode(rng: np.random.Generator, event: Event) -> str:
 
 
 def apply_harmless_change(building: Building, change: str) -> Building:
-    """The building after a harmless change: another roof, an extension, solar panels (`panels` through its key)."""
+    """The building after a harmless change: another roof or an extension; solar panels are painted."""
     rng = np.random.default_rng([building.key, 9])
     if change == "reroofed":
         covering = "membrane" if building.roof == "flat" else "shingle"
@@ -259,7 +254,7 @@ def _new_sheds_and_pools(
 
 
 def _earthworks(rng: np.random.Generator, event: Event, plan: CityPlan) -> list[Row]:
-    """Ground broken for building since the first date, anywhere off the houses: change that is no damage."""
+    """Ground broken for building, off the houses: change that is no damage."""
     width, height = plan.extent_m
     count = int(rng.poisson(event.lookalike_share * width * height / 1.5e4))
     positions = np.array([(building.x, building.y) for building in plan.buildings]).reshape(-1, 2)

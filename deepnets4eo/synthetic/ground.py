@@ -1,6 +1,4 @@
-"""Paints the ground: lawns, fields, soil, streets with markings, pavements, car parks, ponds and the river.
-
-Works in bands of rows, so memory beyond the surface itself stays at a few float32 bands of 256 rows."""
+"""Paints the ground: lawns, fields, soil, streets with markings, pavements, car parks, ponds and the river."""
 
 from __future__ import annotations
 
@@ -136,7 +134,7 @@ class GroundPainter:
 def ground_materials(
     shape: tuple[int, int], gsd_m: float, plan: CityPlan, textures: Textures, key: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The ground material (H, W) uint8 before ponds and paving, and the lawn tone (H, W) int8 in hundredths."""
+    """The ground material (H, W) uint8 before ponds and paving, and the lawn tone in hundredths (H, W) int8."""
     painter = GroundPainter(plan, gsd_m, key)
     height, width = shape
     x = ((np.arange(width, dtype=np.float32) + np.float32(0.5)) * np.float32(gsd_m))[None]
@@ -155,7 +153,7 @@ def ground_materials(
 
 
 def paint_ground(surface: CitySurface, plan: CityPlan, textures: Textures, pools: list[Pond]) -> None:
-    """Put ponds, `pools` and paving on the ground materials that the surface has already."""
+    """Put ponds, `pools` and paving on the ground materials."""
     for x0, y0, radius_x, radius_y, angle, name in [*plan.ponds, *pools]:
         _ellipse(surface, (x0, y0, radius_x, radius_y, angle), CODE[name], textures)
     rows = [(row, name) for row, name in plan.paving]
@@ -177,7 +175,7 @@ def break_ground(surface: CitySurface, rows: list[Row]) -> None:
 def _ellipse(
     surface: CitySurface, shape: tuple[float, float, float, float, float], code: int, textures: Textures
 ) -> None:
-    """Paint one pond or pool, with an uneven bank when it is natural water."""
+    """Paint one pond or pool; natural water has an uneven bank."""
     x0, y0, radius_x, radius_y, angle = shape
     gsd, reach = surface.gsd_m, max(radius_x, radius_y) * 1.4
     top, left = max(int((y0 - reach) / gsd), 0), max(int((x0 - reach) / gsd), 0)

@@ -25,7 +25,7 @@ Colour = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Material:
-    """A material between the colours `low` and `high`, with weights of textures, reflectance at 1650 and 2200 nm and class `kind`."""
+    """A material between two colours, with weights of textures, reflectance at 1650 and 2200 nm and class."""
 
     name: str
     low: Colour
@@ -85,14 +85,14 @@ KIND: tuple[str, ...] = tuple(material.kind for material in _MATERIALS)
 
 @lru_cache(maxsize=1)
 def poles() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return look-up tables by material code: low and high display colours (M, 4) and texture weights (M, 3), float32."""
+    """Low and high display colours (M, 4) and texture weights (M, 3) by material code, float32."""
     low = np.array([material.low for material in _MATERIALS], np.float32)
     high = np.array([material.high for material in _MATERIALS], np.float32)
     return low, high, np.array([material.texture for material in _MATERIALS], np.float32)
 
 
 def spectra(wavelengths_nm: np.ndarray) -> np.ndarray:
-    """The mean reflectance (M, B) of the materials `NAMES` at wavelengths of 350–2500 nm, with red edge and water bands."""
+    """The mean reflectance (M, B) of the materials `NAMES` at wavelengths of 350–2500 nm."""
     curves = []
     for material in _MATERIALS:
         colour = tuple((a / 510 + b / 510) ** 2 for a, b in zip(material.low, material.high, strict=True))
@@ -104,7 +104,7 @@ def spectra(wavelengths_nm: np.ndarray) -> np.ndarray:
 def curve(
     reflectance: tuple[float, ...], swir: tuple[float, float], wavelengths_nm: np.ndarray, *, plant: bool
 ) -> np.ndarray:
-    """Reflectance spectrum between that at red, green, blue and near infrared and at 1650 and 2200 nm, (B,) float32."""
+    """Spectrum (B,) float32 from reflectance at red, green, blue and near infrared, and at 1650 and 2200 nm."""
     nodes = np.array([350, 450, 550, 650, 690, 760, 830, 1300, 1400, 1450, 1650, 1870, 1940, 2200, 2500], float)
     red, green, blue, infrared = reflectance
     shortwave, far = swir
@@ -146,7 +146,7 @@ class MaterialSpectra:
 def material_spectra(
     surface: CitySurface, wavelengths_nm: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Return material codes seen from above (H, W), their reflectance (M, B) and names; crowns are foliage or branches."""
+    """Material codes seen from above (H, W), their reflectance (M, B) and names."""
     codes = surface.material.copy()
     crown = surface.cover > OPAQUE
     leafy = surface.leaf[3] > surface.leaf[0] * np.float32(1.5)
@@ -159,7 +159,7 @@ def material_spectra(
 def sample_points(
     surface: CitySurface, canvas: Grid, extent: Any, density: float, rng: np.random.Generator
 ) -> PointCloud:
-    """Sample `density` pulses per square metre over an extent (left, bottom, right, top in ground coordinates)."""
+    """Sample `density` pulses per square metre over an extent in ground coordinates."""
     left, bottom, right, top = extent.left, extent.bottom, extent.right, extent.top
     count = int(rng.poisson(density * (right - left) * (top - bottom)))
     x, y = rng.uniform(left, right, count), rng.uniform(bottom, top, count)

@@ -73,7 +73,7 @@ class Building:
         return cos * right + sin * down, -sin * right + cos * down
 
     def profile(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """The roof over a grid of (a, b): height, distance inward from the edge (m, negative outside), gradients along a and b."""
+        """Over a grid of (a, b): height, distance inward from the edge (m, negative outside), gradients along a and b."""
         if self.roof == "dome":
             radius = self.parts[0].length / 2
             distance = radius - np.hypot(a, b)
@@ -148,7 +148,7 @@ ARTERIAL_M = 14.0  # streets at least this wide carry markings
 
 @dataclass
 class Streets:
-    """Lines u = const (always open) and v = const (open cell by cell), their widths and paving, and the blocks' uses."""
+    """Lines u = const (always open) and v = const (open by cell), their widths and paving, and the blocks' uses."""
 
     centre: tuple[float, float]
     angle: float
@@ -175,7 +175,7 @@ class Streets:
         return u, v
 
     def to_xy(self, u: float, v: float) -> tuple[float, float]:
-        """Bent coordinates (u, v) to local metres, by fixed-point iteration (the bend's slope is below one)."""
+        """Bent coordinates (u, v) to local metres, by fixed-point iteration."""
         (a, length_a, phase_a), (b, length_b, phase_b) = self.bend
         wave_a, wave_b = 2 * math.pi / length_a, 2 * math.pi / length_b
         across, along = u, v = float(u), float(v)

@@ -1,6 +1,4 @@
-"""Paints the city at one date: before the event as planned, after it with damage, debris and harmless changes.
-
-Takes plan, ground and textures and, for the post date, the outcome of the event; returns a `CitySurface`."""
+"""Paints the city at one date: before the event as planned, after it with damage, debris and harmless changes."""
 
 from __future__ import annotations
 
@@ -75,7 +73,7 @@ def paint_surface(base: CityBase, season: Season, outcome: EventOutcome | None) 
 
 
 def _paint_buildings(surface: CitySurface, base: CityBase, outcome: EventOutcome | None) -> None:
-    """All buildings in order, then those that exist only at the post date, with further numbers."""
+    """All buildings in order, then those of the post date alone, with further numbers."""
     for index, planned in enumerate(base.plan.buildings):
         change = outcome.changes[index] if outcome else ""
         grade = int(outcome.grades[index]) if outcome else 0
@@ -114,7 +112,7 @@ def _car_positions(plan: CityPlan, outcome: EventOutcome | None, rng: np.random.
 def paint_trees(
     surface: CitySurface, trees: list[Tree], stripped: np.ndarray, textures: Textures, season: Season
 ) -> None:
-    """Draw all crowns (x, y, crown radius, height, kind); the event left those that `stripped` (N,) marks without leaves."""
+    """Draw all crowns; those that `stripped` (N,) marks have no leaves."""
     for index, tree in enumerate(trees):
         rng = np.random.default_rng([int(tree[0] * 100) & 0xFFFFFF, int(tree[1] * 100) & 0xFFFFFF])
         leaf = 0.0 if stripped[index] else 1.0 if tree[4] else season.leaf

@@ -34,7 +34,7 @@ DEBRIS_SHARES = (0.22, 0.18, 0.12, 0.10, 0.10, 0.08, 0.09, 0.02, 0.01, 0.08)
 
 @dataclass
 class Patch:
-    """The window of one building while it is painted, in its frame (h, w), and pixels to write back (`drawn`)."""
+    """The window of one building while it is painted, and pixels to write back (`drawn`)."""
 
     rows: slice
     cols: slice
@@ -262,7 +262,7 @@ def debris_pieces(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Rec
 
 
 def scatter_debris(surface: CitySurface, pieces: Rectangles, rng: np.random.Generator, intact: np.ndarray) -> None:
-    """Draw debris on the ground, on rubble and under trees, but not on roofs that `intact` marks by number."""
+    """Draw debris, but not on roofs that `intact` marks by number."""
     if not len(pieces):
         return
     colour = DEBRIS[rng.choice(len(DEBRIS), size=len(pieces), p=DEBRIS_SHARES)]

@@ -33,21 +33,21 @@ TREE = 5
 def aerial_scan(
     acquisition: Acquisition, density: float = 8.0, *, max_angle_deg: float = 15.0, strips: int = 2, seed: int = 0
 ) -> PointCloud:
-    """Scan the city from the air, in strips whose scan angles reach from the nadir to the largest one.
+    """Scan the city from the air, in strips.
 
     Errors: InputError (a density that is not above 0, an angle out of range, or no strip).
 
     Parameters
     ----------
-    acquisition : `city.pre` or `city.post`; its extent is covered
+    acquisition : `city.pre` or `city.post`
     density : pulses per square metre, of all strips together
     max_angle_deg : largest angle from the nadir, 0 to 60 degrees
-    strips : number of flight lines, spread evenly from the western to the eastern edge; one lies in the middle
-    seed : the seed of the random numbers
+    strips : flight lines, spread evenly from the western to the eastern edge; one lies in the middle
+    seed : of the random numbers
 
     Returns
     -------
-    PointCloud with colour, near infrared, intensity, returns and classes. A pulse that passes a crown has two returns.
+    With colour, near infrared, intensity, returns and classes. A pulse that passes a crown has two returns.
 
     Examples
     --------
@@ -96,14 +96,14 @@ def terrestrial_scan(
     ----------
     acquisition : `city.pre` or `city.post`
     positions : (K, 2) ground coordinates of the scanners, as in `scanner_positions`
-    rays : rays of each scanner, even in azimuth and elevation (−60° to 75°)
+    rays : of each scanner, even in azimuth and elevation (−60° to 75°)
     range_m : farthest point that is measured, metres
     eye_m : height of the scanners above the ground, or what stands on it, metres; 1.8 is that of a tripod
-    seed : the seed of the random numbers
+    seed : of the random numbers
 
     Returns
     -------
-    PointCloud of all scanners, with colour, near infrared, intensity, returns and classes.
+    As of `aerial_scan`, of all scanners.
     """
     surface = acquisition.surface
     local = apply_affine(~acquisition.canvas.affine, np.asarray(positions, float).reshape(-1, 2)) * surface.gsd_m
@@ -125,17 +125,7 @@ def terrestrial_scan(
 
 
 def scanner_positions(city: City, spacing_m: float = 25.0) -> NDArray[np.float64]:
-    """Positions for tripods along the streets, in ground coordinates.
-
-    Parameters
-    ----------
-    city : the city
-    spacing_m : distance between neighbours on a street, metres
-
-    Returns
-    -------
-    (K, 2) float64.
-    """
+    """Return positions (K, 2) float64 for tripods along the streets, `spacing_m` metres apart, in ground coordinates."""
     import shapely
 
     lines = city.roads.geometry.to_numpy()
@@ -157,7 +147,7 @@ def _local_extent(acquisition: Acquisition) -> tuple[float, float, float, float]
 def _measure(
     acquisition: Acquisition, rays: Rays, range_m: float, rng: np.random.Generator, *, two_returns: bool = False
 ) -> PointCloud:
-    """The cloud of all hits; with `two_returns`, some of the pulses stopped by a crown go on to what is below."""
+    """The cloud of all hits; with `two_returns`, some pulses go on below a crown."""
     surface = acquisition.surface
     distance = hit_distances(surface, rays, range_m)
     hit = np.isfinite(distance)
@@ -188,7 +178,7 @@ def _cloud(
     total: NDArray[np.uint8],
     rng: np.random.Generator,
 ) -> PointCloud:
-    """Points in ground coordinates with what the surface shows where each ray hit it (`exact`)."""
+    """Points in ground coordinates with what the surface shows at the hits (`exact`)."""
     surface = acquisition.surface
     row, col = _pixel(surface, exact)
     crown = _in_crown(surface, exact)
@@ -240,14 +230,14 @@ class Rays:
 
 
 def hit_distances(surface: CitySurface, rays: Rays, range_m: float) -> NDArray[np.float64]:
-    """The distance (N,) in metres to each ray's first hit, infinite without one; 200 bytes for each of 131,072 rays."""
+    """The distance (N,) in metres to each ray's first hit, infinite without one."""
     chunks = (slice(first, first + CHUNK) for first in range(0, len(rays.origins), CHUNK))
     parts = [_march(surface, rays.subset(chunk), range_m) for chunk in chunks]
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def _march(surface: CitySurface, rays: Rays, range_m: float) -> NDArray[np.float64]:
-    """Distances of one chunk: rays that have hit or left the canvas are dropped as the march goes on."""
+    """Distances of one chunk; rays that have hit or left the canvas are dropped."""
     distance = np.full(len(rays.origins), np.inf)
     level = np.hypot(rays.directions[:, 0], rays.directions[:, 1])
     step = np.minimum(0.5 * surface.gsd_m / np.maximum(level, 1e-6), range_m / 4)
@@ -266,7 +256,7 @@ def _march(surface: CitySurface, rays: Rays, range_m: float) -> NDArray[np.float
 def _halve(
     surface: CitySurface, rays: Rays, free: NDArray[np.float64], hit: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The distance between the last free and the first blocked one at which the ray is stopped."""
+    """The distance at which the ray is stopped, between the last free and the first blocked one."""
     for _ in range(HALVINGS):
         middle = (free + hit) / 2
         _, blocked = _blocked(surface, rays, rays.at(middle))

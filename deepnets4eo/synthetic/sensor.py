@@ -1,6 +1,6 @@
 """From surface to image: light and shadows, radiance, relief displacement, resampling, blur, noise, tone; one acquisition.
 
-Radiance is linear; display values 0–255 are its square root. An `Acquisition` computes each product at first use.
+Radiance is linear; display values 0–255 are its square root.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SKY_TINT = np.array([0.92, 0.98, 1.14, 0.85], np.float32)  # light from the sky 
 
 
 def radiance(surface: CitySurface, light: Light, dimming: np.ndarray | None = None) -> np.ndarray:
-    """The light (4, H, W) float32 that leaves the surface, the square root of radiance; `dimming`: direct light less, by clouds."""
+    """The square root of radiance (4, H, W) float32; `dimming`: the share of direct light that clouds leave."""
     lit = sunlit(surface, light)
     level = np.float32(light.direct) + np.float32(1 - light.direct) * SKY_TINT  # the white balance is set for it
     if dimming is not None:
@@ -49,7 +49,7 @@ def radiance(surface: CitySurface, light: Light, dimming: np.ndarray | None = No
 
 
 def relief_displacement(image: np.ndarray, height: np.ndarray, sensor: Sensor, gsd_m: float) -> np.ndarray:
-    """Displace objects by their `height` above ground away from the nadir and show their walls."""
+    """Displace objects by their `height` away from the nadir and show their walls."""
     tilt = float(np.hypot(*sensor.view))
     farthest = min(int(np.ceil(float(height.max()) * tilt / gsd_m)), 40)
     if farthest < 1:
@@ -70,29 +70,19 @@ def relief_displacement(image: np.ndarray, height: np.ndarray, sensor: Sensor, g
     return out
 
 
-def resample(layer: np.ndarray, matrix: Affine, shape: tuple[int, int], order: int) -> np.ndarray:
-    """A layer (H, W) seen on another lattice; `matrix` takes the new (col, row) pixel centres to old ones."""
+def view(layer: np.ndarray, matrix: Affine, shape: tuple[int, int], order: int) -> np.ndarray:
+    """A layer (H, W) seen on another lattice; `matrix` takes the new (col, row) pixel centres to old ones. A shift by whole
+    pixels crops it."""
+    row, col = round(matrix.f), round(matrix.c)
+    if matrix[:6] == (1, 0, matrix.c, 0, 1, matrix.f) and max(abs(matrix.c - col), abs(matrix.f - row)) < 1e-9:
+        return layer[row : row + shape[0], col : col + shape[1]].copy()
     linear = np.array([[matrix.e, matrix.d], [matrix.b, matrix.a]])
     offset = np.array([matrix.f, matrix.c])
     return ndimage.affine_transform(layer, linear, offset, output_shape=shape, order=order, mode="nearest")
 
 
-def is_crop(matrix: Affine) -> bool:
-    """Whether the matrix is a shift by whole pixels."""
-    whole = abs(matrix.c - round(matrix.c)) < 1e-9 and abs(matrix.f - round(matrix.f)) < 1e-9
-    return whole and matrix.a == 1 and matrix.e == 1 and matrix.b == 0 and matrix.d == 0
-
-
-def view(layer: np.ndarray, matrix: Affine, shape: tuple[int, int], order: int) -> np.ndarray:
-    """Does the same as `resample`, by cropping where the matrix is a shift by whole pixels."""
-    if is_crop(matrix):
-        row, col = round(matrix.f), round(matrix.c)
-        return layer[row : row + shape[0], col : col + shape[1]].copy()
-    return resample(layer, matrix, shape, order)
-
-
 def blur(plane: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur of a (H, W) float32 plane with repeated edges; taps summed in bands of rows, which stay in cache."""
+    """Gaussian blur of a (H, W) float32 plane with repeated edges, in bands of rows that stay in cache."""
     radius = max(int(2.5 * sigma + 0.5), 1)
     taps = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
     taps = (taps / (taps[0] + 2 * taps[1:].sum())).astype(np.float32)
@@ -118,7 +108,7 @@ def blur(plane: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def simulate_sensor_image(scene: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np.ndarray:
-    """The scene (4, H, W), the square root of radiance, after blur, sharpening, tone and noise as uint8."""
+    """The scene (4, H, W) of `radiance` after blur, sharpening, tone and noise as uint8."""
     height, width = scene.shape[1:]
     tiles = [noise_tile(rng, period, (1.0, 6.0), 0.35) for period in (401, 467, 523, 601)]
     blurred = [blur(band, sensor.blur_px) for band in scene]
@@ -196,16 +186,16 @@ class Acquisition:
         return labels if target.name == source.name else source.remap_to(target)[labels]
 
     def building_ids(self) -> np.ndarray:
-        """(H, W) int32: k where row k − 1 of `City.all_buildings` covers the pixel, larger for buildings of the post date alone."""
+        """(H, W) int32: k for row k − 1 of `City.all_buildings`, larger for buildings of the post date alone."""
         return view(self.surface.building, self.matrix, self.shape, 0)
 
     def points(self, density: float = 8.0) -> PointCloud:
-        """An airborne LiDAR cloud at true coordinates, `density` pulses per square metre over this image's extent."""
+        """An airborne LiDAR cloud at true coordinates, `density` pulses per square metre."""
         extent = self.grid.extent.boundingbox
         return sample_points(self.surface, self.canvas, extent, density, np.random.default_rng([self.seed, 31]))
 
     def spectra(self, wavelengths_nm: np.ndarray) -> MaterialSpectra:
-        """Material of each pixel with reflectance spectra, from which a hyperspectral cube can be made."""
+        """Material of each pixel with reflectance spectra."""
         codes, spectra, names = material_spectra(self.surface, np.asarray(wavelengths_nm, float))
         brightness = self._brightness()
         seen = view(codes, self.matrix, self.shape, 0)
@@ -219,7 +209,7 @@ class Acquisition:
 
 
 def horizon(top: np.ndarray, light: Light, gsd_m: float) -> np.ndarray:
-    """The height (H, W) of the shadow's edge, -inf where nothing is up-sun: a running maximum along sheared columns."""
+    """The height (H, W) of the shadow's edge: a running maximum along sheared columns."""
     azimuth = np.radians(light.azimuth_deg)
     right, down = float(np.sin(azimuth)), float(-np.cos(azimuth))  # towards the sun
     if abs(right) > abs(down):
@@ -228,7 +218,7 @@ def horizon(top: np.ndarray, light: Light, gsd_m: float) -> np.ndarray:
 
 
 def _sweep(top: np.ndarray, minor: float, major: float, light: Light, gsd_m: float) -> np.ndarray:
-    """The pass along rows; `minor`, `major` point to the sun along columns and rows."""
+    """The pass along rows; `minor`, `major` point to the sun."""
     height, width = top.shape
     slope = minor / abs(major)
     drop = np.float32(gsd_m * np.hypot(1.0, slope) * np.tan(np.radians(light.elevation_deg)))
@@ -257,7 +247,7 @@ def sunlit(surface: CitySurface, light: Light) -> np.ndarray:
 
 
 def openness(surface: CitySurface) -> np.ndarray:
-    """Share of the sky that a pixel sees, approximately: lower beside higher objects, (H, W) float32 0.5–1."""
+    """Approximate share of the sky that a pixel sees, (H, W) float32 0.5–1."""
     top = np.maximum(surface.height, np.where(surface.cover > OPAQUE, surface.canopy, 0))
     around = top
     for radius_m in (1.5, 3.0):

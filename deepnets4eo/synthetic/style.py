@@ -61,7 +61,7 @@ class Season:
 
     Parameters
     ----------
-    greenness : the greenness of lawns, 0 (straw) to 1 (fresh green)
+    greenness : of lawns, 0 (straw) to 1 (fresh green)
     leaf : leaves on deciduous trees, 0 (bare) to 1 (full)
     tint : autumn colour of leaves, 0 to 1
     """
@@ -106,7 +106,7 @@ class Light:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Light:
-        """Draw a late-morning to afternoon sun; one time in four the sky is overcast and shadows are faint."""
+        """Draw a late-morning to afternoon sun; one time in four the sky is overcast."""
         direct = rng.uniform(0.08, 0.35) if rng.random() < 0.25 else rng.uniform(0.55, 0.8)
         return cls(float(rng.uniform(110, 250)), float(rng.uniform(30, 66)), float(direct))
 
@@ -118,14 +118,14 @@ class Sensor:
     Parameters
     ----------
     blur_px : standard deviation of the point spread function, in pixels of the image
-    noise : standard deviation of the noise, in display units 0–255
+    noise : standard deviation, in display units 0–255
     gain : factors of red, green, blue and near infrared
     haze : offsets of the same bands, in display units
     gamma : exponent of the tone curve
     contrast : stretch about the mean of the image
-    sharpening : weight of the unsharp mask, 0 for none
+    sharpening : weight of the unsharp mask
     saturation : factor of the distance from grey
-    view : (right, down) displacement in metres per metre of height; (0, 0) looks straight down
+    view : (right, down) displacement in metres per metre of height
     """
 
     blur_px: float

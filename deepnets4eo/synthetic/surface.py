@@ -132,7 +132,7 @@ class CitySurface:
 def noise_tile(
     rng: np.random.Generator, size_px: int, wavelengths_px: tuple[float, float], exponent: float
 ) -> np.ndarray:
-    """Return periodic noise (size_px, size_px), mean 0, deviation 1, clipped to ±3, with frequency^-exponent between wavelengths."""
+    """Periodic noise (size_px, size_px), mean 0, deviation 1, clipped to ±3, frequency^-exponent between wavelengths."""
     white = rng.standard_normal((size_px, size_px), dtype=np.float32)
     noise = fft.irfft2(fft.rfft2(white) * _gain(size_px, wavelengths_px, exponent), s=white.shape)
     return np.clip((noise - noise.mean()) / (noise.std() + 1e-9), -3, 3).astype(np.float32)
@@ -140,7 +140,7 @@ def noise_tile(
 
 @lru_cache(maxsize=16)  # 2.7 MB each at most: seven for one pixel size
 def _gain(size_px: int, wavelengths_px: tuple[float, float], exponent: float) -> np.ndarray:
-    """Amplitude by frequency, (size_px, size_px // 2 + 1) float32; the same for all tiles of one kind."""
+    """Amplitude by frequency, (size_px, size_px // 2 + 1) float32."""
     rows = fft.fftfreq(size_px).astype(np.float32)[:, None]
     cols = fft.rfftfreq(size_px).astype(np.float32)[None]
     frequency = np.hypot(rows, cols)
@@ -162,7 +162,7 @@ class Textures:
         }
 
     def window(self, name: str, row: int, height: int, width: int, col: int = 0) -> np.ndarray:
-        """A window of one field, wrapped around as needed: (height, width) float32."""
+        """A window of one field, wrapped around: (height, width) float32."""
         tile = self._tiles[name]
         period = tile.shape[0]
         rows = np.arange(row, row + height) % period
@@ -170,6 +170,6 @@ class Textures:
         return tile[rows[:, None], cols[None]] if width < period else tile[rows].take(cols, axis=1)
 
     def at(self, name: str, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-        """Values at pixel positions (any integers, broadcast together): float32."""
+        """Values at pixel positions, broadcast together."""
         tile = self._tiles[name]
         return tile[rows % tile.shape[0], cols % tile.shape[0]]

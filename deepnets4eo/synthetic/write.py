@@ -46,7 +46,7 @@ def write_layers(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Write rasters, GeoPackages (file → layer → geometries) and `city.json`; the folder appears when all is written."""
+    """Write rasters, GeoPackages (file → layer → geometries) and `city.json`; a new folder appears when all is written."""
     with output_lock(folder):
         check_overwrite(folder / DESCRIPTION, overwrite=overwrite)
         if folder.exists():
@@ -81,7 +81,7 @@ def write_raster(
     *,
     wavelengths_nm: Sequence[float] = (),
 ) -> None:
-    """Write a raster in bands of rows; the bands of an image (C, H, W) are named, those of a cube by their wavelength."""
+    """Write a raster; the bands of an image (C, H, W) are named, those of a cube by their wavelength."""
     layers = data if data.ndim == 3 else data[None]
     names = BAND_NAMES[: len(layers)] if data.ndim == 3 else ()
     names = tuple(f"{nm:.1f} nm" for nm in wavelengths_nm) or names
@@ -146,7 +146,7 @@ def building_frame(plan: CityPlan, outcome: EventOutcome, canvas: Grid, gsd_m: f
 def footprint_layer(
     buildings: gpd.GeoDataFrame, rng: np.random.Generator, offset_m: float, missing_share: float, extra_share: float
 ) -> gpd.GeoDataFrame:
-    """Return footprints as mapped by others: shifted, some turned, simplified, missing or invented (ids "x…")."""
+    """Footprints as mapped by others: shifted, some turned, simplified, missing or invented (ids "x…")."""
     heading = rng.uniform(0, 2 * np.pi)
     common = offset_m * np.array([np.cos(heading), np.sin(heading)])
     keep = rng.random(len(buildings)) >= missing_share

@@ -59,14 +59,14 @@ def composite_raster(
 
     Parameters
     ----------
-    dsm : surface model: raster of one band, metres; see `ndsm`. A CRS in feet is refused, as its heights may be feet.
+    dsm : surface model in metres, one band; a CRS in feet is refused, as its heights may be feet
     out : the file to write: float32, NaN for no data
-    image : image that NDVI is computed from; warped where it lies on another grid
-    dtm : terrain model: raster of one band, metres; warped where it lies on another grid
-    channels : bands to write, in this order: dsm (m), ndsm (height above ground, m), ndvi (−1…1), slope (°)
+    image : image that NDVI is computed from
+    dtm : terrain model in metres, one band
+    channels : bands to write: dsm (m), ndsm (height above ground, m), ndvi (−1…1), slope (°)
     bands : what the image's bands show ("nir", "red" …), where its file does not name them
     max_building_m : width of the largest building in metres, where there is no dtm, see `ground`
-    gsd_m : size of a pixel in metres, for rasters without CRS; without it a pixel counts as one metre
+    gsd_m : size of a pixel in metres, for rasters without CRS; by default 1
     block_px : side of the blocks, pixels
     overwrite : whether an existing file is replaced
     progress : called with the share done, 0–1
@@ -81,8 +81,8 @@ def composite_raster(
     OutputError
         Where `out` exists and is not to be overwritten.
     InputError
-        For several bands of heights, heights that may be in feet, channels that are unknown or cannot be made, inputs
-        that no channel needs, and channels of no data alone.
+        For several bands of heights, heights that may be in feet, channels that cannot be made, inputs that no channel
+        needs, and channels of no data alone.
     GridError
         For an image or dtm of another site.
 
@@ -260,7 +260,7 @@ def _check_units(layers: dict[str, Layer]) -> None:
 
 
 def _fit_for_warp(layer: Layer, grid: Grid) -> Layer:
-    """The same terrain model; refuses one to be warped that has impossible heights, as they would mix into others."""
+    """The same terrain model; refuses to warp impossible heights, which would mix into others."""
     if same_grid(layer.grid, grid) or (layer.grid.crs is None) != (grid.crs is None):
         return layer
     part = window_under(layer.grid, grid)

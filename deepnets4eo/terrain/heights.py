@@ -27,20 +27,18 @@ def ndsm(
 
     Parameters
     ----------
-    dsm : (h, w) surface heights, metres; NaN where unknown
-        Heights of no site on Earth count as NaN, with a warning.
+    dsm : (h, w) surface heights, metres; impossible ones count as NaN, with a warning
     dtm : (h, w) terrain heights, metres; without them the ground is estimated
     gsd_m, max_building_m : how the ground is estimated, see `ground`
 
     Returns
     -------
-    (h, w) float32 metres; NaN where surface or terrain is NaN
-        Nothing lies below 0 where the ground is estimated.
+    (h, w) float32 metres, NaN where unknown; at least 0 where the ground is estimated
 
     Raises
     ------
     InputError
-        For shapes that differ, arrays with a mask, or a surface that is unknown everywhere and has no terrain model.
+        For shapes that differ, arrays with a mask, or a surface unknown everywhere without terrain.
 
     Examples
     --------
@@ -59,8 +57,7 @@ def ndsm(
 
 
 def impossible(heights: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Return where heights are known but none of this Earth, below -500 m or above 9000 m: spikes, and untagged no
-    data.
+    """Return where heights are known but below -500 m or above 9000 m: spikes, and untagged no data.
 
     >>> impossible(np.array([-9999.0, -430.0, 8849.0, 12000.0, np.nan])).tolist()
     [True, False, False, True, False]"""
@@ -68,8 +65,7 @@ def impossible(heights: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 def check_above_ground(heights: NDArray[np.floating], source: str, remedy: str) -> None:
-    """Refuse heights (n,) that seem to be above the sea (DSM) where heights above ground (nDSM) are expected. Raises InputError that ends
-    in the remedy."""
+    """Refuse heights (n,) that seem to be above the sea, not above ground. Raises InputError that ends in the remedy."""
     low = float(np.percentile(heights, 5)) if heights.size else 0.0
     if low > SURFACE_M:
         raise InputError(
@@ -94,19 +90,9 @@ def _drop_impossible(heights: NDArray[np.floating], name: str) -> NDArray[np.flo
 
 
 def slope_deg(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> FloatImage:
-    """Return the steepness of a surface, see `surface_gradient`.
+    """Return the steepness of a surface (h, w) float32 in degrees, NaN where the height is unknown; arguments as of
+    `surface_gradient`.
 
-    Parameters
-    ----------
-    heights : (h, w) metres, NaN where unknown
-    gsd_m : ground size of a pixel along rows' step and columns' step, metres, as from `grid.gsd_m`
-
-    Returns
-    -------
-    (h, w) float32 degrees, 0 flat, below 90; NaN where the height is unknown
-
-    Examples
-    --------
     >>> slope_deg(np.arange(9.0).reshape(3, 3) % 3, (1.0, 1.0))[1].tolist()
     [45.0, 45.0, 45.0]
     """
@@ -117,8 +103,7 @@ def surface_gradient(heights: NDArray[np.floating], gsd_m: tuple[float, float]) 
     """Return the rise of a surface per metre, to the right and down.
 
     Horn (1981), Hill shading and the reflectance map, Proc. IEEE 69(1): differences over three rows or columns,
-    weighted 1, 2, 1. At edges and beside gaps the known neighbours are used, from one side where the other is missing,
-    so that a plane has its slope everywhere; a single pixel is flat.
+    weighted 1, 2, 1. At edges and beside gaps the known neighbours count, so that a plane has its slope everywhere.
 
     Parameters
     ----------
@@ -127,7 +112,7 @@ def surface_gradient(heights: NDArray[np.floating], gsd_m: tuple[float, float]) 
 
     Returns
     -------
-    (2, h, w) float32, along columns (to the right) and along rows (down); NaN where the height is unknown
+    (2, h, w) float32, to the right and down; NaN where the height is unknown
 
     Examples
     --------

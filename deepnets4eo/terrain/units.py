@@ -58,9 +58,8 @@ def _srs(crs: Any) -> str:
 
 
 def check_height_unit(crs: Any, position: tuple[float, float], source: str) -> None:
-    """Refuse a surface model whose heights are, or may be, in another unit than the metre, by its CRS at a position (x,
-    y). Without a vertical part, heights may be in its horizontal unit. Errors: InputError with the commands that
-    convert it."""
+    """Refuse a surface model whose heights are, or may be, no metres, by its CRS at a position (x, y). Without a vertical
+    part, heights may be in its horizontal unit. Errors: InputError with the commands that convert it."""
     axis = _height_axis(crs)
     if axis is None or axis.unit_conversion_factor == 1:
         return
@@ -74,16 +73,14 @@ def check_height_unit(crs: Any, position: tuple[float, float], source: str) -> N
 
 
 def check_layer_unit(layer: Layer) -> None:
-    """Refuse a layer of heights that are, or may be, in another unit than the metre, by its CRS; see
-    `check_height_unit`."""
+    """Refuse a layer of heights that are, or may be, no metres, see `check_height_unit`."""
     if layer.grid.crs is not None:
         box = layer.grid.extent.boundingbox
         check_height_unit(layer.height_crs, ((box.left + box.right) / 2, (box.bottom + box.top) / 2), layer.source)
 
 
 def check_stated_unit(layer: Layer) -> None:
-    """Refuse a layer of heights in another unit than the metre, as its file says of its band. Errors: InputError with
-    the command that converts it."""
+    """Refuse a layer whose band states another unit than the metre. Errors: InputError with the command."""
     stored = layer.stored_values[0]
     if stored.unit.lower() in METRE_NAMES:
         return
@@ -97,8 +94,7 @@ def check_stated_unit(layer: Layer) -> None:
 
 
 def check_ground_metres(crs: Any, position: tuple[float, float], source: str) -> None:
-    """Refuse a surface model whose coordinates are no metres on the ground, such as those of web maps (Mercator).
-    Errors: InputError with the command that converts it."""
+    """Refuse coordinates that are no metres on the ground, such as those of web maps. Errors: InputError with the command."""
     unit_m = metres_on_the_ground(crs, position)
     if not abs(unit_m - 1) <= SAME:
         raise InputError(
@@ -122,7 +118,7 @@ def _metres_of(unit: str) -> str:
 
 
 def _height_axis(crs: Any) -> Any:
-    """The axis of a CRS that has the unit of heights; None where none does: without CRS, and in degrees alone."""
+    """The axis of a CRS that has the unit of heights; None without CRS, and in degrees alone."""
     axes = [] if crs is None else crs.axis_info
     vertical = [axis for axis in axes if _is_vertical(axis)]
     if vertical:

@@ -1,7 +1,7 @@
 """A scikit-learn classifier over features of points; it is a `PointLabeller`. And the labelled points that it learns from.
 
-Takes a cloud; needs the measurements that its features are made of. Memory: some 500 bytes a point. Samples are drawn at random
-from clouds that are seen one after the other, equally many of each class: those that are kept, and those of one cloud, take memory.
+Memory: some 500 bytes a point. Samples are drawn at random, equally many of each class, from clouds that are seen one after the
+other.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class FeatureLabeller:
 
     Parameters
     ----------
-    estimator : a classifier of scikit-learn's interface, fitted or not, as `baselines.build_estimator` makes it
+    estimator : fitted or not, as `baselines.build_estimator` makes it
     legend : the classes
     features : scales and measurements
-    shares : (K,) shares of the classes on the ground, to which probabilities are adjusted; none: as the samples were
+    shares : (K,) shares of the classes on the ground, to which probabilities are adjusted
     smooth_m : radius in which scores are averaged, metres; 0: they are not
-    workers : threads, by default one a core; scores do not depend on them
+    workers : threads, by default one a core
 
     Examples
     --------
@@ -76,7 +76,7 @@ class FeatureLabeller:
 
     @property
     def halo_m(self) -> float:
-        """How far around a tile points matter, in metres; for heights above ground: hardly matter further away."""
+        """How far around a tile points matter, in metres."""
         reach_m = self.features.reach_m + self.smooth_m
         return max(reach_m, GROUND_HALO_M) if self.features.above_ground else reach_m
 
@@ -90,8 +90,7 @@ class FeatureLabeller:
         return point_features(cloud, self.features, workers=self.workers)
 
     def fit(self, samples: PointSamples) -> FeatureLabeller:
-        """Fit the classifier to samples and return itself; the log names classes without samples. Raises InputError for
-        samples of fewer than two classes."""
+        """Fit the classifier; the log names classes without samples. Raises InputError for fewer than two classes."""
         present = np.flatnonzero(samples.counts)
         if present.size < 2:
             raise InputError(
@@ -105,8 +104,8 @@ class FeatureLabeller:
         return self
 
     def scores(self, cloud: PointCloud) -> NDArray[np.float32]:
-        """Return probabilities (N, K) float32 of the classes at N points: rows sum to 1, 0 for classes without samples,
-        NaN at points that do not count. Raises InputError where a measurement of `needs` is missing or not finite."""
+        """Return probabilities (N, K) float32: 0 for classes without samples, NaN at points that do not count. Raises
+        InputError where a measurement of `needs` is missing or not finite."""
         return at_counted(cloud, self._scores, np.nan)
 
     def _scores(self, cloud: PointCloud) -> NDArray[np.float32]:
@@ -120,7 +119,7 @@ class FeatureLabeller:
         return smooth_scores(cloud.xyz, scores, self.smooth_m, workers=self.workers) if self.smooth_m else scores
 
     def describe(self) -> dict[str, Any]:
-        """Return plain values from which `restore` makes the same labeller again."""
+        """Return plain values for `restore`."""
         return {
             "features": plain_options(self.features),
             "columns": feature_names(self.features),
@@ -135,7 +134,7 @@ class FeatureLabeller:
 
     @classmethod
     def restore(cls, folder: Path, description: Mapping[str, Any], legend: Legend) -> FeatureLabeller:
-        """Make the labeller that `save` wrote. Errors: RunError for a file, types or columns that this version does not have."""
+        """Make the labeller that `save` wrote. Errors: RunError for a file or columns that this version does not have."""
         features = options_from(FeatureOptions, description["features"], str(folder))
         if feature_names(features) != description["columns"]:
             raise RunError(f"{folder} was trained on features that this version computes differently. Train it again.")
@@ -156,8 +155,7 @@ class FeatureLabeller:
 
 
 def save_feature_labeller(labeller: FeatureLabeller, folder: Path, recipe: Recipe, notes: Mapping[str, Any]) -> Path:
-    """Write a fitted labeller with its recipe and notes for the card into a folder, which may hold logs and metrics
-    already; the card is written last."""
+    """Write a fitted labeller with its recipe and notes for the card into a folder; the card is written last."""
     folder.mkdir(parents=True, exist_ok=True)
     write_yaml(folder / LEGEND, labeller.legend.to_dict())
     recipe.save(folder / RECIPE)
@@ -175,8 +173,7 @@ def save_feature_labeller(labeller: FeatureLabeller, folder: Path, recipe: Recip
 
 
 def load_feature_labeller(folder: Path) -> FeatureLabeller:
-    """Read the labeller of a run after checking every file against its card. Raises RunError where the folder is no
-    such run, or is truncated or changed."""
+    """Read the labeller of a run. Raises RunError where the folder is no such run, or is truncated or changed."""
     card = open_sealed(folder)
     if card.get("kind") != FeatureLabeller.kind or "labeller" not in card or LEGEND not in card["files"]:
         raise RunError(
@@ -194,9 +191,8 @@ def load_feature_labeller(folder: Path) -> FeatureLabeller:
 
 
 class PointSamples:
-    """The points with the lowest random numbers of each class, a sample without knowing how many there are. Each class
-    that occurs has an equal part of `most_samples`, or all its points where these are fewer; `counts` (K,) are the
-    points seen.
+    """The points with the lowest random numbers of each class that occurs, an equal part of `most_samples` or all of them;
+    `counts` (K,) are the points seen.
 
     >>> samples = PointSamples(2, 4)
     >>> samples.add(np.eye(6, dtype=np.float32), np.array([0, 0, 0, 1, 1, 255], np.uint8), np.arange(6))
@@ -213,8 +209,7 @@ class PointSamples:
         ]
 
     def add(self, vectors: Vectors, classes: NDArray[np.uint8], blocks: Indices) -> None:
-        """Take further points: features (n, F), class indices (n,) with void 255, and the number (n,) of their block of
-        ground."""
+        """Take points: features (n, F), class indices (n,) with void 255, and the number (n,) of their block of ground."""
         order = self._rng.random(len(classes))
         self.counts += np.bincount(classes[classes != VOID], minlength=len(self.counts))
         for index, (lowest, before, ground) in enumerate(self._kept):

@@ -1,7 +1,7 @@
 """A cloud thinned to voxels, and sums over all voxels within a radius, by blocks that fit into memory.
 
-Takes coordinates; refuses extents that no voxel index can count. Memory beside the result: a block's pairs, at most about
-200 MB a thread in dense clouds, 20 MB on surfaces."""
+Refuses extents that no voxel index can count. Memory beside the result: a block's pairs, 20 MB a thread on surfaces, at most about
+200 MB in dense clouds."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ LARGEST_INDEX = 1 << 20  # of a voxel along an axis: three of them fit into 64 b
 
 @dataclass(frozen=True, eq=False)
 class Voxels:
-    """A cloud thinned to one point a voxel: means of the points (V, D), the voxel of each point (N,), and points of
-    each voxel (V,)."""
+    """Means of the points of each voxel (V, D), the voxel of each point (N,), and points of each voxel (V,)."""
 
     centres: Floats
     voxel: Indices
@@ -38,9 +37,8 @@ class Voxels:
 
 
 def voxelise(points: Floats, side_m: float, source: str = "the cloud") -> Voxels:
-    """Return a cloud (N, D) thinned to the mean of the points in each voxel, in the order of their position, x varying
-    slowest. The grid goes through the origin, so that tiles of one cloud have the same voxels. Raises InputError for
-    more than a million voxels along an axis."""
+    """Return the voxels of a cloud (N, D) by position, x varying slowest. The grid goes through the origin, so that tiles
+    of one cloud have the same voxels. Raises InputError for more than a million voxels along an axis."""
     cells = np.floor(points / side_m)
     cells -= cells.min(axis=0)
     corner = points.min(axis=0)
@@ -60,8 +58,7 @@ def voxelise(points: Floats, side_m: float, source: str = "the cloud") -> Voxels
 
 
 def blocks_with_halo(centres: Floats, radius: float, most: int = BLOCK_VOXELS) -> Iterator[tuple[Indices, Indices]]:
-    """Yield boxes of at most `most` voxels (V, D): indices of the voxels in a box, each in one box only, and of those
-    nearer than the radius along each axis."""
+    """Yield indices of the voxels (V, D) in boxes of at most `most`, and of those nearer than the radius along each axis."""
     every = np.arange(len(centres))
     waiting = [(every, every[:0])]
     while waiting:
@@ -81,8 +78,8 @@ def blocks_with_halo(centres: Floats, radius: float, most: int = BLOCK_VOXELS) -
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """Pairs of voxels within a radius of each other. `index` (M,) are the voxels of the block, which are the first
-    `cores`, and its halo; `first` and `second` (P,) are positions in it, every pair once with the core first."""
+    """Pairs of voxels within a radius. `index` (M,) are the voxels of the block, which are the first `cores`, and its
+    halo; `first` and `second` (P,) are positions in it."""
 
     index: Indices
     cores: int
@@ -126,8 +123,7 @@ def for_all_blocks(
     work: Callable[[Neighbours], NDArray[np.floating]],
     workers: int | None = None,
 ) -> NDArray[np.float32]:
-    """Return (V, width) float32 of what `work` computes from the neighbours of each voxel in threads; the values do not
-    depend on their number."""
+    """Return (V, width) float32 of what `work` computes from the neighbours of each voxel in threads."""
     from deepnets4eo.prefetch import in_order
 
     def of_block(block: tuple[Indices, Indices]) -> tuple[Indices, NDArray[np.floating]]:
@@ -142,9 +138,9 @@ def for_all_blocks(
 def smooth_scores(
     xyz: Floats, scores: NDArray[np.float32], radius_m: float, *, workers: int | None = None
 ) -> NDArray[np.float32]:
-    """Return the mean scores (N, K) float32 of all points in voxels, a third of the radius wide, whose middles lie
-    within `radius_m` metres of that of the point's own; rows of NaN where nothing is known there. Raises InputError for
-    a radius that is not above 0, or another number of scores than of points.
+    """Return the mean scores (N, K) float32 of all points in voxels, a third of the radius wide, within `radius_m` metres
+    of the point's own; NaN where nothing is known. Raises InputError for a radius that is not above 0, or another number
+    of scores.
 
     >>> line = np.column_stack([np.arange(3.0), np.zeros((3, 2))])
     >>> (6 * smooth_scores(line, np.array([[1, 0], [0, 1], [1, 0]], np.float32), 1.5)).round().tolist()

@@ -1,6 +1,4 @@
-"""Which features are computed, and what they are called.
-
-Takes radii and the measurements to use; refuses radii that are not above 0 or not in order."""
+"""Which features are computed, and what they are called."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ MEANS: dict[str, tuple[str, ...]] = {
     "intensity": ("intensity",), "returns": ("return_ratio",), "colour": ("red", "green", "blue"),
     "near_infrared": ("near_infrared",),
 }  # fmt: skip
-LOWEST_REACH = 1.3  # of wide cylinders: the columns at their edge, and the point's own, reach further than the radius
+LOWEST_REACH = 1.3  # of wide cylinders, whose columns reach further than the radius
 COLUMNS = ("height_range", "height_std", "above_lowest", "below_highest", "density_2d")
 OWN: dict[str, tuple[str, ...]] = {
     "intensity": ("intensity",), "returns": ("return_number", "number_of_returns"), "colour": ("red", "green", "blue"),
@@ -72,7 +70,7 @@ class FeatureOptions(Section):
 
     @property
     def reach_m(self) -> float:
-        """How far around a point others matter for its features, in metres; for heights above ground: further."""
+        """How far around a point others matter for its features but the height above ground, in metres."""
         return max(*self.radii_m, *self.cylinder_radii_m, LOWEST_REACH * self.lowest_radius_m)
 
     @property
@@ -82,18 +80,9 @@ class FeatureOptions(Section):
 
 
 def feature_names(options: FeatureOptions) -> list[str]:
-    """Return the names of the columns that `point_features` computes, in order.
+    """Return the names of the columns that `point_features` computes: as `linearity@1m`, for features of a neighbourhood; as
+    `intensity`, for those of the point itself.
 
-    Parameters
-    ----------
-    options : scales and measurements
-
-    Returns
-    -------
-    As `linearity@1m`, for features of a neighbourhood; as `intensity`, for those of the point itself.
-
-    Examples
-    --------
     >>> feature_names(FeatureOptions(radii_m=(0.5,), measured=()))[:2]
     ['linearity@0.5m', 'planarity@0.5m']
     """

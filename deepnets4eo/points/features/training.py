@@ -1,7 +1,6 @@
 """The task `points-features`: classified clouds and a recipe in, a run folder out.
 
-Points of validation blocks are never learnt from, nor are points within the buffer around them. Memory: a tile of points with its
-halo, its features and the samples."""
+Memory: a tile of points with its halo, its features and the samples."""
 
 from __future__ import annotations
 
@@ -54,9 +53,7 @@ class FeatureClouds(CloudData):
 
 
 class PointModel(ModelSection):
-    """What is learnt from, and what becomes of the probabilities: at most `max_samples` points, equally many of each
-    class; `priors` for equal or observed shares of the classes; `smooth_m`, the radius in which probabilities are
-    averaged."""
+    """What is learnt from, and what becomes of the probabilities."""
 
     max_samples: int = Field(
         default=20_000, ge=10, description="points that are learnt from, equally many of each class"
@@ -87,8 +84,8 @@ class FeatureRecipe(Recipe):
 
 
 def train_on_features(recipe: FeatureRecipe, out: Path, options: TrainOptions) -> Path:
-    """Train a classifier on features of points and write its run. Raises InputError for no cloud, an unknown code, a
-    missing measurement, or fewer than two classes."""
+    """Train on features of points and write the run. Raises InputError for no cloud, an unknown code, a missing
+    measurement, or fewer than two classes."""
     started = time.perf_counter()
     legend = load_legend(recipe)
     clouds = find_clouds(recipe.data, CELL_M)
@@ -161,8 +158,8 @@ def _notes(
 
 @dataclass(frozen=True)
 class CloudPart:
-    """The points of a tile, then those around it; for the points of the tile class indices (n,) with void 255, which
-    are learnt from, which are validated on, and the number of their block of ground."""
+    """The points of a tile, then those around it; for the former class indices (n,) with void 255, which are learnt from,
+    which are validated on, and the number of their block of ground."""
 
     cloud: PointCloud
     classes: NDArray[np.uint8]
@@ -174,8 +171,8 @@ class CloudPart:
 def parts_of_cloud(
     split: DataSplit[LabelledCloud], number: int, legend: Legend, data: CloudData, halo_m: float
 ) -> Iterator[CloudPart]:
-    """Yield the labelled points of cloud `number` with those within `halo_m` around them, tile by tile; every point is
-    in one part. Raises InputError where the file has no classification, or codes that the legend does not have."""
+    """Yield the labelled points of cloud `number` with those within `halo_m` around them, tile by tile. Raises InputError
+    where the file has no classification, or codes that the legend lacks."""
     named, of_cloud = split.scenes[number], split.splits[number]
     assert isinstance(of_cloud, BlockSplit)
     across = -(-of_cloud.shape[1] // of_cloud.block_px)

@@ -1,12 +1,8 @@
 """One RGB-D frame: colours, depth and labels on one grid of pixels, the camera's intrinsics and pose; and its files.
 
-Posed frames as 7-Scenes has them: NAME.color.jpg or .png, NAME.depth.png in millimetres, NAME.pose.txt, and camera-intrinsics.txt
-beside them or their sequence, which scenes of 7-Scenes need not; labels are NAME.labels.png, and without poses cameras are level. Organised clouds
-in .npz files, as from a Kinect: rgb, x, y, z in metres for every pixel, and label; their intrinsics follow from x / z and y / z,
-which are linear in columns and rows where one pinhole camera measured them.
-
-Refuses depth without intrinsics, images of different sizes, depth that is unknown everywhere, and files that are missing, damaged or
-of another kind, naming the file."""
+Posed frames as 7-Scenes has them: NAME.color.jpg or .png, NAME.depth.png in millimetres, NAME.pose.txt, NAME.labels.png, and
+camera-intrinsics.txt beside them or their sequence, which scenes of 7-Scenes need not. Organised clouds in .npz files, as from a
+Kinect: rgb, x, y, z in metres for every pixel, and label; their intrinsics follow from x / z and y / z."""
 
 from __future__ import annotations
 
@@ -55,8 +51,8 @@ class Frame:
     colour : (3, h, w) uint8, red, green, blue
     depth_m : (h, w) float32, metres along the viewing direction; 0, NaN or inf where unknown
     intrinsics : (fx, fy, cx, cy), pixels; the middle of the first pixel is (0, 0)
-    pose : (4, 4), from camera (x right, y down, z forward) to coordinates whose z is up; by default the camera is level
-    labels : (h, w) uint8, codes of a legend; none for frames without
+    pose : (4, 4), from camera (x right, y down, z forward) to coordinates whose z is up; by default level
+    labels : (h, w) uint8, codes of a legend
 
     Raises
     ------
@@ -111,7 +107,7 @@ class Frame:
 
     @property
     def pivot_m(self) -> float:
-        """Median depth, metres: how far the middle of the scene is, about which views are turned."""
+        """Median depth, metres: the middle of the scene, about which views are turned."""
         return float(np.median(self.depth_m[self.known]))
 
     @property
@@ -121,14 +117,12 @@ class Frame:
         return Camera.from_pose(self.intrinsics, self.pose, width, height, near_m=NEAR_M, far_m=FAR_M)
 
     def surface(self) -> Surface:
-        """Return triangles between the pixels of known depth; its classes are the labels, its `point_index` counts
-        pixels. Memory: some 400 bytes a pixel."""
+        """Return triangles between the pixels of known depth. Memory: some 400 bytes a pixel."""
         return surface_of_depth(self.depth_m, self.intrinsics, pose=self.pose, colour=self.colour, classes=self.labels)
 
     def resize(self, height: int, width: int) -> Frame:
-        """Return the frame in other pixels, itself where it has that size: colours are averaged, depth and labels are
-        those of the nearest pixel, intrinsics change with each axis. Raises InputError where no pixel of known depth is
-        left."""
+        """Return the frame in other pixels: colours are averaged, depth and labels are those of the nearest pixel. Raises
+        InputError where no pixel of known depth is left."""
         if (height, width) == self.shape:
             return self
         from skimage.transform import resize
@@ -147,8 +141,7 @@ class Frame:
 
 
 def nearest_pixels(shape: tuple[int, int], size: tuple[int, int]) -> tuple[NDArray[np.intp], ...]:
-    """Return rows (size[0], 1) and columns (1, size[1]) that take the nearest pixels of an image of `shape` brought to
-    `size`."""
+    """Return rows and columns that take the nearest pixels of an image of `shape` brought to `size`."""
     rows, columns = (((np.arange(new) + 0.5) * old / new).astype(np.intp) for old, new in zip(shape, size, strict=True))
     return np.ix_(rows, columns)
 
@@ -161,17 +154,16 @@ class FrameSource(Protocol):
         """The name of the frame, unique within its dataset."""
 
     def read(self) -> Frame:
-        """The frame, with its labels where there are any. Errors: InputError for files that do not fit together."""
+        """The frame. Errors: InputError for files that do not fit together."""
 
 
 def depth_of_mm(stored: NDArray[np.uint16]) -> FloatImage:
-    """Return the depth (h, w) in metres of millimetres in 16 bits; 0 and 65535 are unknown and become 0."""
+    """Return metres (h, w) of millimetres; 0 and 65535 are unknown and become 0."""
     return np.where(np.isin(stored, UNKNOWN_MM), 0, stored / MM).astype(np.float32)
 
 
 def depth_of_sun(stored: NDArray[np.uint16]) -> FloatImage:
-    """Return the depth (h, w) in metres of what SUN RGB-D stores: millimetres, each word of 16 bits turned left by
-    three; 0 where unknown.
+    """Return metres (h, w) of what SUN RGB-D stores: millimetres, each word of 16 bits turned left by three.
 
     >>> depth_of_sun(np.array([[0, 1500 << 3, 7]], np.uint16)).tolist()
     [[0.0, 1.5, 57.34400177001953]]
@@ -181,8 +173,7 @@ def depth_of_sun(stored: NDArray[np.uint16]) -> FloatImage:
 
 
 def read_colour(path: Path) -> ByteImage:
-    """Return the colours (3, h, w) uint8 of an image of three or four bands. Raises InputError for no image, or other
-    bands or values."""
+    """Return the colours (3, h, w) uint8 of an image. Raises InputError for no image, or other bands or values."""
     values = _read(path)
     if len(values) not in (3, 4) or values.dtype != np.uint8:
         raise InputError(
@@ -192,8 +183,7 @@ def read_colour(path: Path) -> ByteImage:
 
 
 def read_depth(path: Path, metres: Depth = depth_of_mm) -> FloatImage:
-    """Return the depth (h, w) in metres of a PNG of 16 bits and one band, 0 where unknown; `metres` converts what is
-    stored. Raises InputError for anything else."""
+    """Return the depth (h, w) in metres of a PNG of 16 bits and one band. Raises InputError for anything else."""
     values = _read(path)
     if len(values) != 1 or values.dtype != np.uint16:
         raise InputError(
@@ -204,8 +194,7 @@ def read_depth(path: Path, metres: Depth = depth_of_mm) -> FloatImage:
 
 
 def read_labels(path: Path) -> ByteImage:
-    """Return the codes (h, w) uint8 of a label image of one band. Raises InputError for no image, several bands or
-    codes above 255."""
+    """Return the codes (h, w) uint8 of a label image. Raises InputError for no image, several bands or codes above 255."""
     values = _read(path)
     if len(values) != 1 or values.dtype.kind not in "ui" or values.max(initial=0) > MOST_CODE:
         raise InputError(
@@ -216,8 +205,7 @@ def read_labels(path: Path) -> ByteImage:
 
 
 def read_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Return a matrix of a shape from a text file. Raises InputError where it is missing, or holds no such matrix of
-    finite numbers."""
+    """Return a matrix of a shape from a text file. Raises InputError where it holds no such finite numbers."""
     try:
         numbers = np.array(path.read_text(encoding="utf-8").split(), np.float64)
     except (OSError, ValueError) as error:
@@ -228,8 +216,7 @@ def read_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
 
 
 def read_intrinsics(path: Path) -> Intrinsics:
-    """Return (fx, fy, cx, cy) in pixels from a text file with the 3 x 3 matrix of the camera. Raises InputError where
-    it is missing: depth without intrinsics is no cloud."""
+    """Return (fx, fy, cx, cy) from a text file with the 3 x 3 matrix of the camera. Raises InputError without it."""
     if not path.is_file():
         raise InputError(
             f"{path} does not exist: depth without intrinsics cannot be turned into points. Write the camera's 3 x 3 matrix "
@@ -327,7 +314,7 @@ class PosedFrame:
 
 
 def _intrinsics_of(folder: Path) -> Intrinsics:
-    """Those beside the frames or their sequence, else those of 7-Scenes where a scene of it has the lists of its split."""
+    """Those beside the frames or their sequence, else those of 7-Scenes where its lists are."""
     path = next(
         (path for home in (folder, folder.parent) if (path := home / INTRINSICS).is_file()), folder / INTRINSICS
     )

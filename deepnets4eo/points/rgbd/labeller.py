@@ -1,7 +1,6 @@
 """SnapNet-R on a frame: its own image and views around its camera, which agree with it in 3D, are labelled, and vote for its pixels.
 
-Takes a run of the task `snapnet-r` and a frame; returns probabilities at its pixels. Labels and colours of views are looked up by the
-ids of faces."""
+Labels and colours of views are looked up by the ids of faces."""
 
 from __future__ import annotations
 
@@ -61,8 +60,7 @@ class FrameLabeller(ViewLabeller):
 
     @classmethod
     def from_run(cls, run: str | Path | Run) -> FrameLabeller:
-        """Return the labeller of a run of the task `snapnet-r` (a folder, or the run itself), its network on a GPU
-        where there is one. Raises RunError for no run or another task."""
+        """Return the labeller of a run of the task `snapnet-r`. Raises RunError for no run or another task."""
         loaded = open_view_run(run, TASK_NAME, "label RGB-D frames")
         recipe = loaded.recipe
         section = {key: value for key, value in (recipe.get("views") or {}).items() if key not in LEFT}
@@ -71,9 +69,8 @@ class FrameLabeller(ViewLabeller):
         return cls(loaded.segmenter, views, size_px)
 
     def scores(self, frame: Frame) -> FloatImage:
-        """Return probabilities (K, h, w) float32 of the classes at the pixels of a frame, summing to 1 over K; pixels
-        that no view shows, and those without depth, have the scores of its own image. Memory: about 500 bytes a pixel
-        of the network's size, and one batch of views."""
+        """Return probabilities (K, h, w) float32 at the pixels of a frame; those that no view shows have the scores of its
+        own image. Memory: about 500 bytes a pixel of the network's size, and a batch of views."""
         small = frame.resize(*self.size_px)
         surface = small.surface()
         make_own = rendered_own_layers if self.views.render_test else own_layers
@@ -102,23 +99,8 @@ class FrameLabeller(ViewLabeller):
 def score_frames(
     labeller: FrameLabeller, frames: Iterable[FrameSource], *, unknown_is_void: bool = False
 ) -> dict[str, Any]:
-    """Label frames, and count all their labelled pixels.
-
-    Parameters
-    ----------
-    labeller : the labeller of the frames
-    frames : with labels, read one at a time
-    unknown_is_void : whether codes that the legend does not have are void
-
-    Returns
-    -------
-    All scores, fractions; NaN where nothing was counted.
-
-    Raises
-    ------
-    InputError
-        Frames without labels, or with codes that the legend does not have.
-    """
+    """Label frames that have labels, read one at a time, and return all scores of their labelled pixels, fractions; NaN where
+    nothing was counted. Raises InputError for no labels, or codes that the legend lacks (void with `unknown_is_void`)."""
     legend = labeller.legend
     matrix = ConfusionMatrix(legend.num_classes)
     for source in frames:
@@ -129,8 +111,7 @@ def score_frames(
 
 
 def place_views(frame: Frame, views: ResampledViewSection, count: int, *, seed: int = 0) -> list[Camera]:
-    """Return `count` cameras around that of a frame, turned about the middle of its scene; `seed` keeps the draws of
-    frames apart."""
+    """Return `count` cameras around that of a frame; `seed` keeps the draws of frames apart."""
     return cameras_near(
         frame.camera, count, seed=views.seed + seed, pivot_m=frame.pivot_m, turn_deg=views.turn_deg, shift=views.shift
     )

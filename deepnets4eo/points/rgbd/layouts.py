@@ -1,16 +1,11 @@
 """The frames of a recipe by layout, and which of them are learnt from and which withheld.
 
-Takes the data section; returns frames that are read when they are needed. Refuses folders without frames, and splits that
-leave a part empty.
-
-NYUv2: nyu_depth_v2_labeled.mat (1,449 frames, MATLAB 7.3), and splits.mat beside it. Its labels are 894 objects. What turns
-them into 40 and 13 classes are the files classMapping40.mat (mapClass) and class13Mapping.mat (classMapping13) of the
-repository ankurhanda/nyuv2-meta-data: beside the images they are used, and without them nothing is guessed.
+NYUv2: nyu_depth_v2_labeled.mat (1,449 frames, MATLAB 7.3) of 894 objects, and splits.mat. classMapping40.mat (mapClass) and
+class13Mapping.mat (classMapping13) of the repository ankurhanda/nyuv2-meta-data turn them into 40 and 13 classes.
 
 SUN RGB-D: a folder a frame with image, depth_bfx (holes filled) or depth, and intrinsics.txt. The official split is two lists
-of paths, test and train; label images of the 37 classes are numbered in the order of both: img-000001.png … of the 5,050 test
-frames first, then of the 5,285 to train on (the lists and labels that the repository ankurhanda/sunrgbd-meta-data gives out).
-Cameras are taken as level: extrinsics are not read."""
+of paths, test and train; label images of the 37 classes are numbered in the order of both, test first: img-000001.png …
+(repository ankurhanda/sunrgbd-meta-data). Cameras are taken as level."""
 
 from __future__ import annotations
 
@@ -83,22 +78,8 @@ class NamedFrame:
 
 
 def find_frames(data: FrameSection, legend: Legend) -> list[FrameSource]:
-    """The frames of a recipe, in the order of their names, or of the lists.
-
-    Parameters
-    ----------
-    data : the section data of the recipe; its folders and layout are used
-    legend : the legend of the labels; for NYUv2 it decides on the mapping of objects to classes: 40 or 13
-
-    Returns
-    -------
-    Frames, read when needed.
-
-    Raises
-    ------
-    InputError
-        No folder was given, or there are no frames in one.
-    """
+    """Return the frames of a recipe, in the order of their names, or of the lists. The legend decides for NYUv2 on 40 or 13
+    classes. Raises InputError where no folder was given, or there are no frames in one."""
     if not data.folders:
         raise InputError("no frames were given. Pass --data FOLDER.")
     frames: list[FrameSource] = []
@@ -111,8 +92,8 @@ def find_frames(data: FrameSection, legend: Legend) -> list[FrameSource]:
 
 
 def split_frames(frames: Sequence[FrameSource], data: FrameSection) -> DataSplit[NamedFrame]:
-    """Split whole frames; with official lists, frames in neither are left out. Raises InputError where a split would
-    stay empty, or the official lists are not given."""
+    """Split whole frames; frames in neither official list are left out. Raises InputError for an empty split, or without
+    the lists."""
 
     def with_names(chosen: Sequence[FrameSource]) -> list[NamedFrame]:
         return [NamedFrame(one, data.height_px, data.width_px) for one in chosen]
@@ -129,9 +110,8 @@ def split_frames(frames: Sequence[FrameSource], data: FrameSection) -> DataSplit
 
 
 def frame_classes(frame: Frame, legend: Legend, *, unknown_is_void: bool = False) -> ByteImage:
-    """Return the labels of a frame as class indices (h, w) uint8, void 255, by the file and void values of the legend.
-    Raises LabelError where the frame has no labels, or codes that the legend does not have (void with
-    `unknown_is_void`)."""
+    """Return the labels of a frame as class indices (h, w) uint8, void 255. Raises LabelError for no labels, or codes that
+    the legend lacks (void with `unknown_is_void`)."""
     if frame.labels is None:
         raise LabelError(f"frame {frame.name} has no labels. Give labelled frames to learn from and to score.")
     table = legend.to_index()
@@ -199,8 +179,7 @@ def _number(sequence: str) -> int | None:
 
 @dataclass(frozen=True)
 class NyuFrame:
-    """A frame of the labelled set, by its number from 1 (0001) as in splits.mat. `classes` maps objects to codes, 0
-    unlabelled; None reads frames without labels."""
+    """A frame by its number from 1 (0001) as in splits.mat; `classes` maps objects to codes, 0 unlabelled."""
 
     name: str
     path: Path
@@ -208,7 +187,7 @@ class NyuFrame:
     classes: tuple[int, ...] | None
 
     def read(self) -> Frame:
-        """The frame: colours, depth with holes filled, and labels. Errors: InputError for a damaged file."""
+        """The frame, its holes filled. Errors: InputError for a damaged file."""
         colour = _one(self.path, "images", self.number, 4)
         labels = None
         if self.classes is not None:
@@ -226,8 +205,7 @@ class NyuFrame:
 
 
 def find_nyu(folder: Path, num_classes: int) -> list[NyuFrame]:
-    """Return the frames of nyu_depth_v2_labeled.mat in the labels of 40 or 13 classes. Raises InputError for another
-    number, or a file that is missing."""
+    """Return the frames in the labels of 40 or 13 classes. Raises InputError for another number, or a missing file."""
     classes = class_table(folder, num_classes)
     path = folder / IMAGES
     shape = _open(path, "depths").shape
@@ -235,16 +213,14 @@ def find_nyu(folder: Path, num_classes: int) -> list[NyuFrame]:
 
 
 def official_split(folder: Path) -> dict[str, list[str]]:
-    """Return the names of the frames of each split (train, test) of splits.mat. Raises InputError where it is missing,
-    or no such file."""
+    """Return the names of the frames of each split (train, test) of splits.mat. Raises InputError without it."""
     numbers = {part: _numbers(folder / SPLITS, variable) for part, variable in PARTS.items()}
     return {part: [f"{number:04d}" for number in of_part] for part, of_part in numbers.items()}
 
 
 def class_table(folder: Path, num_classes: int) -> tuple[int, ...]:
-    """Return the code of each object of NYUv2 in one of 40 or 13 classes from classMapping40.mat and
-    class13Mapping.mat; 0 is unlabelled. Raises InputError for another number, or a mapping that is missing or of
-    another kind."""
+    """Return the code of each object of NYUv2 in 40 or 13 classes; 0 is unlabelled. Raises InputError for another number,
+    or without the mappings."""
     if num_classes not in (13, 40):
         raise InputError(
             f"the legend has {num_classes} classes; expected 13 or 40, which NYUv2 has. Set legend to nyuv2-40 or nyuv2-13."
@@ -317,8 +293,7 @@ def _one(path: Path, name: str, number: int, axes: int) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class SunFrame:
-    """A frame in a folder of its own, named by its path below the root, with its label image of codes 1 to 37 (0 void)
-    where it has one."""
+    """A frame in a folder of its own, named by its path below the root, and its label image of codes 1 to 37 (0 void)."""
 
     name: str
     folder: Path
@@ -350,8 +325,7 @@ def find_sun_rgbd(root: Path) -> list[SunFrame]:
 
 
 def read_frame_list(path: Path) -> list[str]:
-    """Return the names of the frames that a list of the split has, one path of an image or a folder a line. Raises
-    InputError where it is missing or empty."""
+    """Return the frames of a list, one path of an image or a folder a line. Raises InputError for none."""
     lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     if not lines:
         raise InputError(f"{path} is empty; expected one path of a frame a line.")
@@ -359,8 +333,8 @@ def read_frame_list(path: Path) -> list[str]:
 
 
 def number_labels(frames: Sequence[SunFrame], order: Sequence[str], folder: Path) -> list[SunFrame]:
-    """Return the frames of the lists (test frames first) with their label images img-000001.png … in that order; others
-    are left out. Raises InputError where a frame or its label image is missing."""
+    """Return the frames of the lists (test frames first) with their label images img-000001.png …. Raises InputError where
+    a frame or its label image is missing."""
     by_name = {frame.name: frame for frame in frames}
     numbered = []
     for number, name in enumerate(order, start=1):

@@ -1,6 +1,4 @@
-"""The recipe of the task `snapnet-r`: RGB-D frames instead of clouds, views around each frame's camera.
-
-Takes the sections of any recipe, and `views`; refuses unknown keys, naming the nearest."""
+"""The recipe of the task `snapnet-r`: RGB-D frames instead of clouds, views around each frame's camera."""
 
 from __future__ import annotations
 
