@@ -65,13 +65,6 @@ def load_labeller(source: str | Path) -> PointLabeller:
         There is no such folder or name.
     RunError
         The folder is no run, or one that labels no points.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        labeller = load_labeller("rules")
-        print(labeller.legend.names, labeller.halo_m)
     """
     known = plugins_of(POINT_LABELLERS)
     folder = Path(source)

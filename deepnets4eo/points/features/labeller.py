@@ -47,15 +47,6 @@ class FeatureLabeller:
     shares : (K,) shares of the classes on the ground, to which probabilities are adjusted
     smooth_m : radius in which scores are averaged, metres; 0: they are not
     workers : threads, by default one a core
-
-    Examples
-    --------
-    ::
-
-        labeller = FeatureLabeller(build_estimator(EstimatorOptions()), legend)
-        samples = PointSamples(legend.num_classes, 20_000)
-        samples.add(labeller.vectors(cloud), legend.to_index()[cloud.classification], blocks)
-        probabilities = labeller.fit(samples).scores(other_cloud)
     """
 
     kind = "points-features"

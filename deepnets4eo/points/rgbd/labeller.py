@@ -43,13 +43,6 @@ class FrameLabeller(ViewLabeller):
     views : how many views vote (`test`), where their cameras stand, and what they show
     size_px : rows and columns that the network sees, as in training
     batch_size : views that are labelled at once
-
-    Examples
-    --------
-    .. code-block:: python
-
-        labeller = FrameLabeller.from_run("runs/snapnet-r")
-        best = labeller.scores(frame).argmax(axis=0)
     """
 
     def __init__(

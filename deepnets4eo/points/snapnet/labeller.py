@@ -42,13 +42,6 @@ class SnapNetLabeller(ViewLabeller):
     segmenter : its inputs are layers of snapshots, its legend's values the codes of points
     surface, views : as in training
     batch_size : views that are labelled at once; memory grows with it
-
-    Examples
-    --------
-    .. code-block:: python
-
-        labeller = SnapNetLabeller.from_run("runs/snapnet")
-        best = labeller.scores(cloud).argmax(axis=1)
     """
 
     def __init__(

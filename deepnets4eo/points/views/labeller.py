@@ -103,7 +103,7 @@ def grid_scores(
     surface: Surface, vertex_scores: NDArray[np.floating], shape: tuple[int, int]
 ) -> tuple[FloatImage, Mask]:
     """Return the scores (K, h, w) of vertices, NaN where unknown, and where they are known (h, w), on the grid of a depth
-    image. Raises InputError for another number of vertices or pixels.
+    image.
 
     >>> from deepnets4eo.points.views.surface_construction import surface_of_depth
     >>> surface = surface_of_depth(np.array([[1, np.nan], [3, 4.0]]), (1, 1, 0, 0))
@@ -112,11 +112,6 @@ def grid_scores(
     (3, False)
     """
     pixels = shape[0] * shape[1]
-    if len(vertex_scores) != len(surface.vertices) or surface.point_index.max(initial=0) >= pixels:
-        raise InputError(
-            f"{len(vertex_scores):,} rows of scores for {len(surface.vertices):,} vertices on a grid of {shape} pixels; expected "
-            "one row each, and the grid that the surface was made of"
-        )
     scores = np.full((vertex_scores.shape[1], pixels), np.nan, np.float32)
     scores[:, surface.point_index] = vertex_scores.T
     seen = ~np.isnan(scores).any(axis=0)
@@ -144,15 +139,6 @@ class Votes:
     kind : what is added: "probabilities", or "logits", as published, in which confident views count more
 
     Memory: 8·K bytes a vertex.
-
-    Examples
-    --------
-    ::
-
-        votes = Votes(surface, num_classes=8)
-        for view in in_order(ZBuffer(surface).view, cameras_around(surface, seed=0)):
-            votes.add(view, predict(snapshot(surface, view)))
-        scores, seen = to_points(surface, votes.vertex_scores(), cloud)
     """
 
     def __init__(self, surface: Surface, num_classes: int, kind: VoteKind = "probabilities") -> None:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from deepnets4eo.arrays import Floats, Indices, Vectors
-from deepnets4eo.errors import InputError
 from deepnets4eo.options import option_group
 from deepnets4eo.prefetch import in_order
 
@@ -70,11 +69,6 @@ class Surface:
     intensity : (V,) float32
     classes : (V,) uint8, codes of the cloud
     corners : (F, 3, 3) float32, of splats
-
-    Raises
-    ------
-    InputError
-        Faces of vertices which are not there, or attributes of another length.
     """
 
     origin: NDArray[np.float64]
@@ -88,25 +82,6 @@ class Surface:
     intensity: NDArray[np.float32] | None = None
     classes: NDArray[np.uint8] | None = None
     corners: NDArray[np.float32] | None = None
-
-    def __post_init__(self) -> None:
-        if self.faces.size and not 0 <= int(self.faces.min()) <= int(self.faces.max()) < len(self.vertices):
-            raise InputError(
-                f"faces name vertices {self.faces.min()} to {self.faces.max()}, but there are {len(self.vertices):,}; "
-                "expected numbers from 0 to one less than there are"
-            )
-        for name in ("point_index", "verticality", "noise", "height_m", "colour", "intensity", "classes"):
-            values = getattr(self, name)
-            if values is not None and len(values) != len(self.vertices):
-                raise InputError(
-                    f"{len(values):,} values of {name} for {len(self.vertices):,} vertices; expected one each"
-                )
-        if self.corners is not None and self.corners.shape != (len(self.faces), 3, 3):
-            raise InputError(f"corners have the shape {self.corners.shape}; expected ({len(self.faces)}, 3, 3)")
-
-    def triangles(self) -> NDArray[np.float32]:
-        """(F, 3, 3) float32: the corners of every face, metres from the origin."""
-        return self.vertices[self.faces] if self.corners is None else self.corners
 
 
 class Attributes(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,41 +146,30 @@ def surface_of_depth(
     jump: float = 0.05,
 ) -> Surface:
     """Make a surface of a depth image (h, w) in metres (0, NaN, inf: unknown): a vertex for each known pixel, triangles
-    between neighbours whose depths differ by at most the share `jump`, heights above the lowest hundredth. Errors:
-    InputError for no known depth.
+    between neighbours whose depths differ by at most the share `jump`, heights above the lowest hundredth.
 
     >>> surface = surface_of_depth(np.array([[2, 2, 5.0], [2, 2, 5.0]]), (2, 2, 1, 0.5))
     >>> len(surface.vertices), len(surface.faces)
     (6, 2)
     """
     known = np.isfinite(depth_m) & (depth_m > 0)
-    _check(known, "the depth image", colour, classes)
     fx, fy, cx, cy = intrinsics
     rows, columns = np.nonzero(known)
     forward = depth_m[known].astype(np.float64)
     inside = np.column_stack([(columns - cx) / fx * forward, (rows - cy) / fy * forward, forward])
     points = inside @ np.asarray(pose, np.float64)[:3, :3].T + np.asarray(pose, np.float64)[:3, 3]
-    height = (points[:, 2] - np.percentile(points[:, 2], FLOOR_PERCENTILE)).astype(np.float32)
-    surface = _surface(points, np.zeros(3), known, height, colour, classes)
-    of_corners = forward[surface.faces]
+    vertices = points.astype(np.float32)
+    attributes, faces = surface_attributes(vertices), _faces(known)
+    of_corners = forward[faces]
     near = of_corners.min(axis=1)
-    return replace(surface, faces=surface.faces[of_corners.max(axis=1) - near <= jump * near])
-
-
-def _surface(
-    points: Floats, origin: Floats, known: Mask, height: NDArray[np.float32], colour: NDArray[np.uint8] | None,
-    classes: NDArray[np.uint8] | None,
-) -> Surface:  # fmt: skip
-    vertices = (points - origin).astype(np.float32)
-    attributes = surface_attributes(vertices)
     return Surface(
-        origin=origin,
+        origin=np.zeros(3),
         vertices=vertices,
-        faces=_faces(known),
+        faces=faces[of_corners.max(axis=1) - near <= jump * near],
         point_index=np.flatnonzero(known),
         verticality=attributes.verticality,
         noise=attributes.noise,
-        height_m=height,
+        height_m=(points[:, 2] - np.percentile(points[:, 2], FLOOR_PERCENTILE)).astype(np.float32),
         colour=None if colour is None else np.ascontiguousarray(colour[:, known].T),
         classes=None if classes is None else classes[known],
     )
@@ -195,11 +183,3 @@ def _faces(known: Mask) -> NDArray[np.int32]:
     halves = ((upper_left, lower_left, upper_right), (upper_right, lower_left, lower_right))
     faces = np.concatenate([np.stack(half, axis=-1).reshape(-1, 3) for half in halves])
     return faces[(faces >= 0).all(axis=1)]
-
-
-def _check(known: Mask, name: str, colour: NDArray[np.uint8] | None, classes: NDArray[np.uint8] | None) -> None:
-    if known.ndim != 2 or not known.any():
-        raise InputError(f"{name} has the shape {known.shape} and no known value; expected (h, w) and at least one")
-    for layer, values, shape in (("colour", colour, (3, *known.shape)), ("classes", classes, known.shape)):
-        if values is not None and values.shape != shape:
-            raise InputError(f"{layer} has the shape {values.shape}; expected {shape}, as {name} has it")

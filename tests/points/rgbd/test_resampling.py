@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_up_room import BOX, COLOURS, LEGEND, WALL, make_frame
 
-from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.errors import RunError
 from deepnets4eo.points.rgbd.frame import FrameSource
 from deepnets4eo.points.rgbd.labeller import (
     FrameLabeller,
@@ -17,7 +17,6 @@ from deepnets4eo.points.rgbd.labeller import (
     score_frames,
 )
 from deepnets4eo.points.rgbd.recipe import ResampledViewSection
-from deepnets4eo.points.views.labeller import grid_scores
 from deepnets4eo.points.views.snapshots import snapshot_inputs
 
 FRAME = make_frame()
@@ -114,15 +113,6 @@ def test_scores_are_counted_at_the_pixels_of_the_frame_without_void():
     assert scores["pixels"] == (FRAME.labels > 0).sum()
     assert scores["average_accuracy"] > 0.95
     assert scores["mean_iou"] > 0.9
-
-
-def test_scores_of_another_grid_are_refused():
-    with pytest.raises(InputError, match="the grid that the surface was made of"):
-        grid_scores(FRAME.surface(), np.zeros((5, 2)), FRAME.shape)
-    surface = FRAME.surface()
-    one_pixel_less = (1, int(surface.point_index.max()))
-    with pytest.raises(InputError, match="the grid that the surface was made of"):
-        grid_scores(surface, np.zeros((len(surface.vertices), 2)), one_pixel_less)
 
 
 def test_folders_that_are_no_run_are_refused(tmp_path):

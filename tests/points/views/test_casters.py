@@ -22,7 +22,7 @@ def plane(z, side=20.0):
 
 def plain_way(surface, camera):
     """For each pixel the depths at which its ray meets each face, by solving for the crossing point."""
-    corners = surface.triangles().astype(np.float64)
+    corners = (surface.vertices[surface.faces] if surface.corners is None else surface.corners).astype(np.float64)
     depths = np.full((camera.height_px, camera.width_px, len(corners)), np.inf)
     margins = np.zeros_like(depths)
     for row, column in np.ndindex(camera.height_px, camera.width_px):

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from deepnets4eo.errors import InputError
 from deepnets4eo.points.views import Camera
 from deepnets4eo.points.views.casters import ZBuffer
 from deepnets4eo.points.views.surface_construction import surface_of_depth
@@ -57,12 +56,3 @@ def test_colours_of_depth_pixels_are_kept(depth):
     colour = np.random.default_rng(0).integers(0, 256, (3, 24, 32), np.uint8)
     surface = surface_of_depth(depth, INTRINSICS, colour=colour)
     np.testing.assert_array_equal(surface.colour, colour.reshape(3, -1).T[surface.point_index])
-
-
-def test_images_that_do_not_fit_and_unknown_ones_are_refused(depth):
-    with pytest.raises(InputError, match=r"the depth image has the shape \(4, 5\) and no known value"):
-        surface_of_depth(np.zeros((4, 5)), INTRINSICS)
-    with pytest.raises(InputError, match=r"colour has the shape \(24, 32, 3\); expected \(3, 24, 32\)"):
-        surface_of_depth(depth, INTRINSICS, colour=np.zeros((24, 32, 3), np.uint8))
-    with pytest.raises(InputError, match=r"classes has the shape \(2, 2\)"):
-        surface_of_depth(depth, INTRINSICS, classes=np.zeros((2, 2), np.uint8))
