@@ -61,8 +61,8 @@ def evaluate_cloud(
     Returns
     -------
     dict
-        As `evaluate` returns for rasters. Points that are void in the reference or withheld are left out, and where `pred_class` is scored those
-        that the reference calls noise, which labelling leaves alone; points without label count as errors.
+        As `evaluate` returns for rasters. Points that are void in the reference or withheld are left out, and where
+        `pred_class` is scored those that the reference calls noise; points without label count as errors.
 
     Raises
     ------
@@ -71,8 +71,14 @@ def evaluate_cloud(
     """
     predicted_file = _open_predicted(labelled)
     reference_file = open_cloud(reference)
-    _check_reference(reference_file)
-    chosen = legend or _stored_legend(predicted_file)
+    with name_missing_extra():
+        from deepnets4eo.points.files.las_writer import is_predicted, stored_legend
+    if is_predicted(reference_file):
+        raise InputError(
+            f"the classification of {reference} was overwritten with a prediction (label-points --replace), expected one "
+            "that is independent of it. Give the file as it was before."
+        )
+    chosen = legend or stored_legend(predicted_file)
     if chosen is None:
         raise InputError(f"{labelled} holds no legend and none was given. Give one: --legend ign_lidar_hd.")
     if predicted_file.point_count != reference_file.point_count:
@@ -127,20 +133,3 @@ def _scored(predicted: PointCloud, truth: PointCloud, *, noise_left_alone: bool)
         if cloud.withheld is not None:
             used &= ~cloud.withheld
     return used & ~truth.noise if noise_left_alone else used
-
-
-def _check_reference(reference: CloudFile) -> None:
-    """Raises InputError where the classification of the reference is itself a prediction."""
-    with name_missing_extra():
-        from deepnets4eo.points.files.las_writer import is_predicted
-    if is_predicted(reference):
-        raise InputError(
-            f"the classification of {reference.path} was overwritten with a prediction (label-points --replace), expected one "
-            "that is independent of it. Give the file as it was before."
-        )
-
-
-def _stored_legend(file: CloudFile) -> Legend | None:
-    with name_missing_extra():
-        from deepnets4eo.points.files.las_writer import stored_legend
-    return stored_legend(file)
