@@ -1,9 +1,9 @@
 """Recipes beside plain ways on real crops: networks beside loops of as many steps, superpixels beside SLIC and an SVC.
 
-Usage: python experiments/equal_steps.py --data ROOT --out FOLDER [--ways balanced random …] [--seeds 0 1] [--smoke]
+Usage: python experiments/equal_steps.py --data ROOT --out FOLDER [--ways balanced …] [--seeds 0 1] [--smoke]
 
-ROOT is the folder of samples, with isprs_vaihingen_crop and isprs_potsdam_crop (halves, both ways), dubai (tiles 1 and 4 left out) and levir_cd.
-The weights after the last epoch and those of the best one are scored on the other half or tile. Writes table.md; what is finished is not run again.
+ROOT is the folder of samples, with isprs_vaihingen_crop and isprs_potsdam_crop (halves, both ways) and levir_cd.
+The weights after the last epoch and those of the best one are scored on the other half. Writes table.md; what is finished is not run again.
 """
 
 from __future__ import annotations
@@ -51,10 +51,6 @@ REGION_PX = 64
 WAYS: dict[str, tuple[str, ...]] = {
     "balanced": (WITHHELD,),
     "balanced, nothing withheld": ("data.val_share=0",),
-    "random": (WITHHELD, "data.sampling=random"),
-    "random, nothing withheld": ("data.val_share=0", "data.sampling=random"),
-    "random, without Dice": (WITHHELD, "data.sampling=random", "train.losses={cross_entropy: 1.0}"),
-    "random, float32": (WITHHELD, "data.sampling=random", "train.precision=float32"),
 }
 DUBAI = Legend.from_dict({"name": "dubai", "void_values": [0], "classes": [
     {"value": value, "name": name, "color": color} for value, (name, color) in enumerate({
@@ -112,7 +108,7 @@ def dubai_tiles(folder: Path, out: Path) -> dict[str, dict[str, str]]:
 
 
 def folds_of(root: Path, out: Path) -> Iterator[Fold]:
-    """Both halves of the crops, two tiles of Dubai, and windows of LEVIR-CD."""
+    """Both halves of the crops, and windows of LEVIR-CD."""
     for name, (legend, folds) in tile_folds(root, out / "tiles", ["vaihingen", "potsdam"]).items():
         for number, fold in enumerate(folds, start=1):
             yield Fold(
@@ -122,10 +118,6 @@ def folds_of(root: Path, out: Path) -> Iterator[Fold]:
                 fold.test,
                 overrides=("data.block_px=64", "data.buffer_px=0"),
             )
-    parts = dubai_tiles(root / "dubai", out / "dubai")
-    for tile in ("tile_1", "tile_4"):
-        rest, left_out = ({n: p for n, p in parts.items() if n.startswith(tile) == out_} for out_ in (False, True))
-        yield Fold(f"dubai, {tile} left out", DUBAI, rest, left_out, tile_px=256)
     learnt, tested = samples(root / "levir_cd")
     yield Fold(
         "LEVIR-CD", Legend.load("change"), learnt, tested, ("image_pre", "image_post"), "change/fc-siam-diff", ("fc-siam-diff",), 96,

@@ -1,27 +1,24 @@
 """Water and floods in radar images beside plain ways: IoU of water on chips of Sen1Floods11, κ of change on Ottawa.
 
-Usage: python experiments/radar_floods.py --data FOLDER [--method otsu] [--speckle refined-lee] [--speed-px 2000]
+Usage: python experiments/radar_floods.py --data FOLDER
 
 FOLDER holds chips CHIP_S1Hand.tif with CHIP_LabelHand.tif in sen1floods11*/ and below, and sar_change/ (ottawa_1.bmp, ottawa_2.bmp,
 ottawa_gt.bmp). Plain ways: Otsu on all pixels of the unfiltered image; VH below −22 dB after the refined Lee filter; 2-means on the unfiltered logarithm of the ratio. Nothing is trained; all options are the
-defaults, if none is named. Labels without data are left out. Speed: filters beside the same Lee filter by scipy's uniform_filter, SYNTHETIC.
+defaults. Labels without data are left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from script import plain_errors, require_files
 
-from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.arrays import Mask
 from deepnets4eo.floods import RadarImage, RadarOptions, radar_water
 from deepnets4eo.floods.radar import COMPARISONS, FLOOD, PERMANENT_WATER
-from deepnets4eo.floods.speckle import FILTERS, equivalent_looks, log_ratio, refined_lee_filter, to_decibel
+from deepnets4eo.floods.speckle import equivalent_looks, log_ratio, refined_lee_filter, to_decibel
 from deepnets4eo.grid import Window
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters.scene import Layer
@@ -40,7 +37,7 @@ def counts(mask: Mask, reference: Mask, seen: Mask) -> ConfusionMatrix:
     return ConfusionMatrix(2).update(reference.astype(np.uint8), mask.astype(np.uint8), seen)
 
 
-def chips(folder: Path, options: RadarOptions) -> None:
+def chips(folder: Path) -> None:
     """IoU of water in each chip and in all pixels together, by VV and VH."""
     from skimage.filters import threshold_otsu
 
@@ -53,7 +50,7 @@ def chips(folder: Path, options: RadarOptions) -> None:
         bands = dict(zip(("VV", "VH"), read(radar).astype(np.float32), strict=True))
         mean = np.mean(list(bands.values()), axis=0)
         image = RadarImage(name, bands)
-        water = radar_water(None, image, options)
+        water = radar_water(None, image, RadarOptions())
         smooth = to_decibel(refined_lee_filter(image.power()["VH"], equivalent_looks(image.power()["VH"])))
         masks = (mean < threshold_otsu(mean[np.isfinite(mean)]), smooth < FIXED_DB, water.classes == PERMANENT_WATER)
         scores = [counts(mask, labels == 1, labels >= 0) for mask in masks]
@@ -67,7 +64,7 @@ def chips(folder: Path, options: RadarOptions) -> None:
     print(f"| all | | {' | '.join(f'{pooled[way].iou[1]:.3f}' for way in ways)} | |")
 
 
-def ottawa(folder: Path, options: RadarOptions) -> None:
+def ottawa(folder: Path) -> None:
     """κ of change between two dates, of which the first is flooded; the numbers are amplitudes of 8 bits."""
     from sklearn.cluster import KMeans
 
@@ -77,52 +74,19 @@ def ottawa(folder: Path, options: RadarOptions) -> None:
     groups = KMeans(2, n_init=10, random_state=0).fit_predict(ratio.reshape(-1, 1)).reshape(ratio.shape)
     plain = groups == np.argmax([ratio[groups == group].mean() for group in range(2)])
     pair = [RadarImage(f"ottawa_{date}.bmp", {"HH": power}) for date, power in ((2, dry), (1, flooded))]
-    ways = {way: radar_water(*pair, replace(options, comparison=way)).classes == FLOOD for way in COMPARISONS}
+    ways = {way: radar_water(*pair, RadarOptions(comparison=way)).classes == FLOOD for way in COMPARISONS}
     print("\n| Ottawa | κ | overall accuracy |\n|---|---|---|")
     for name, mask in {"log-ratio + 2-means": plain, **ways}.items():
         matrix = counts(mask, reference, np.ones_like(reference))
         print(f"| {name} | {matrix.kappa:.3f} | {matrix.overall_accuracy:.3f} |")
 
 
-def plain_lee(power: FloatImage, looks: float) -> FloatImage:
-    """The Lee filter by means over windows of scipy, without care of nodata."""
-    from scipy.ndimage import uniform_filter
-
-    mean = uniform_filter(power, 7)
-    variance = np.maximum(uniform_filter(power * power, 7) - mean * mean, 1e-30)
-    signal = np.maximum(variance - mean * mean / looks, 0) / (1 + 1 / looks)
-    return mean + signal / variance * (power - mean)
-
-
-def speed(side_px: int) -> None:
-    """Megapixels a second of each filter on made-up speckle of four looks."""
-    power = np.random.default_rng(0).gamma(4, 0.25, (side_px, side_px)).astype(np.float32)
-    ways: dict[str, Callable[[FloatImage, float], FloatImage]] = {"plain scipy Lee": plain_lee, **FILTERS}
-    print("\n| filter (SYNTHETIC speckle) | MPix/s | seconds of processor a MPix |\n|---|---|---|")
-    for name, way in ways.items():
-        way(power[:64, :64], 4.0)  # compiles
-        walls, works = [], []
-        for _ in range(3):
-            start, work = time.perf_counter(), time.process_time()
-            way(power, 4.0)
-            walls.append(time.perf_counter() - start)
-            works.append(time.process_time() - work)
-        megapixels = power.size / 1e6
-        print(f"| {name} | {megapixels / min(walls):.1f} | {min(works) / megapixels:.3f} |")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--method", default=RadarOptions.method)
-    parser.add_argument("--speckle", default=RadarOptions.speckle)
-    parser.add_argument("--speed-px", type=int, default=0, help="side of the image on which filters are timed; 0: none")
     arguments = parser.parse_args()
-    options = RadarOptions(speckle=arguments.speckle, method=arguments.method)
-    chips(arguments.data, options)
-    ottawa(arguments.data / "sar_change", options)
-    if arguments.speed_px:
-        speed(arguments.speed_px)
+    chips(arguments.data)
+    ottawa(arguments.data / "sar_change")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""Train the networks for one image, `models/buildings` and `models/landcover`, on made-up sites, and on real ones with --real.
+"""Train the networks for one image, `models/buildings` and `models/landcover`, on made-up sites.
 
-Usage: python experiments/world_train.py --out runs/world --minutes 120 [--resume] [--world both|city] [--leave-out STYLE …] [--heights] [--real DUBAI]
+Usage: python experiments/world_train.py --out runs/world --minutes 120 [--resume] [--world both|city] [--leave-out STYLE …] [--heights]
        python experiments/world_train.py --out runs/world --resume --minutes 0 --models models
        python experiments/world_train.py --out runs/tried --smoke
 Ends with the epoch in which the minutes are over, counted over all resumptions; Ctrl-C keeps what was learnt up to the
 step. Then writes the runs OUT/buildings and OUT/landcover; with --models also into that folder, to be shipped.
 The log OUT/log.csv has the scores on sites that are never trained on: iou.STYLE of building pixels, mean_iou of land cover.
 With --heights the network of land cover alone, which then also takes heights above ground where a scene has a layer `ndsm`.
---real is the folder of Dubai (CC0), of which a third of the sites are then drawn.
 Hours on two cores; on a GPU minutes, if enough threads make the sites (data.num_workers).
 """
 
@@ -32,8 +31,6 @@ def overrides_of(arguments: argparse.Namespace) -> list[str]:
     changed = [f"data.world={arguments.world}", f"train.seed={arguments.seed}", f"data.heights={arguments.heights}"]
     if arguments.leave_out:
         changed.append(f"data.left_out_styles=[{', '.join(arguments.leave_out)}]")
-    if arguments.real:
-        changed.append(f"data.real={arguments.real.resolve()}")
     return [*changed, *arguments.set, *(SMOKE if arguments.smoke else ())]
 
 
@@ -54,7 +51,6 @@ def main() -> None:
     parser.add_argument("--world", choices=("both", "world", "city"), default="world")
     parser.add_argument("--leave-out", nargs="*", default=[], metavar="STYLE")
     parser.add_argument("--heights", action="store_true", help="land cover with heights, buildings not")
-    parser.add_argument("--real", type=Path, help="folder of Dubai's tiles")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value")
     parser.add_argument("--models", type=Path, help="folder to ship the runs into, e.g. models")

@@ -52,12 +52,6 @@ class WorldSection(Section):
         le=1,
         description="of the sites, share whose roofs and ground have the colours of other styles",
     )
-    real: str | None = Field(
-        default=None, description="folder of tile_*/images/*.jpg and tile_*/masks/*.png of Dubai, learnt from as well"
-    )
-    real_share: float = Field(
-        default=0.33, ge=0, le=1, description="of the sites, share that is real where `real` is set"
-    )
     size_px: int = Field(default=512, ge=128, description="side of the images of a pair")
     tile_px: int = Field(default=256, ge=32, multiple_of=32, description="side of a training window")
     windows_per_epoch: int = Field(default=512, ge=1)

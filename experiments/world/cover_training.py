@@ -50,8 +50,6 @@ def train_cover(recipe: WorldRecipe, out: Path, options: TrainOptions) -> Path:
     it learns with heights. Raises InputError for unknown styles, and where all of them are left out."""
     cutter = _cutter(recipe.data, HEIGHTS_SHARE)
     pairs = training_pairs(recipe.data)
-    if recipe.data.real is not None:
-        pairs = with_real_images(pairs, recipe.data, out)
     return train_cover_on(pairs, cutter, recipe, out, options)
 
 
@@ -121,21 +119,6 @@ def training_pairs(data: WorldSection) -> Callable[[int], PairWithTruth]:
         return make_pair(seed, data, (CITY,) if is_city(seed, data.world) else styles, data.mixed_share)
 
     return make_training_pair
-
-
-def with_real_images(
-    make_training_pair: Callable[[int], PairWithTruth], data: WorldSection, out: Path
-) -> Callable[[int], PairWithTruth]:
-    """Return the function that makes the pair of a seed, or in a share of the seeds draws a real image."""
-    from world.real_windows import read_real_images
-
-    draw = read_real_images(Path(str(data.real)), out / "real")
-
-    def make(seed: int) -> PairWithTruth:
-        is_real = np.random.default_rng([seed, 0]).random() < data.real_share
-        return draw(seed) if is_real else make_training_pair(seed)
-
-    return make
 
 
 def make_pair(seed: int, data: WorldSection, styles: tuple[str, ...], mixed_share: float = 0.0) -> PairWithTruth:
