@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from configparser import ConfigParser
 from importlib import import_module
 from pathlib import Path
 
@@ -99,6 +100,36 @@ def test_the_names_of_ours_in_all_pages_exist() -> None:
         if not hasattr(import_module(module), last):
             missing.append(name)
     assert missing == []
+
+
+PAGES = [ROOT / "README.md", *DOCS.rglob("*.md"), *(ROOT / "models").rglob("card.md")]
+
+
+def test_experiments_on_all_pages_exist_with_their_options() -> None:
+    """An option stands in the script, or in one of those that it imports."""
+    lines = {
+        line
+        for page in PAGES
+        for line in re.findall(r"python (experiments/[^`\n#]+)", page.read_text(encoding="utf-8"))
+    }
+    assert len(lines) > 20
+    missing = []
+    for line in sorted(lines):
+        script, *words = line.split()
+        text = (ROOT / script).read_text(encoding="utf-8")
+        modules = [ROOT / "experiments" / f"{name}.py" for name in re.findall(r"(?m)^from (\w+) import", text)]
+        text += "".join(path.read_text(encoding="utf-8") for path in modules if path.is_file())
+        missing += [f"{script} {word}" for word in words if word.startswith("--") and f'"{word}"' not in text]
+    assert missing == []
+
+
+def test_extras_on_all_pages_exist() -> None:
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    names = {name for page in PAGES for found in re.findall(r"deepnets4eo\[([\w,]+)\]", page.read_text(encoding="utf-8")) for name in found.split(",")}  # fmt: skip
+    index = (DOCS / "index.md").read_text(encoding="utf-8").partition("Single extras: ")[2].partition("Where a part")[0]
+    names |= set(re.findall(r"`(\w+)` \(", index))
+    assert {"deep", "dask", "h3"} <= names <= set(setup["options.extras_require"])
 
 
 GALLERY = sorted((DOCS / "gallery").glob("*.ipynb"))
