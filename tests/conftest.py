@@ -11,7 +11,7 @@ from _pytest.doctest import DoctestModule
 from hypothesis import settings
 
 # The same examples every time, however slow the machine: a test that fails here fails everywhere.
-settings.register_profile("deepnets4eo", deadline=None, derandomize=True, database=None)
+settings.register_profile("deepnets4eo", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.load_profile("deepnets4eo")
 
 MUCH_BYTES = 100 * 2**20
@@ -61,9 +61,13 @@ def _least_bytes() -> list[int]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _freed_memory_goes_back(_least_bytes):
-    """Where modules grew their worker much, what was freed goes back to the system: else workers only ever grow."""
+def _freed_memory_goes_back(_least_bytes, request):
+    """A module's functions forget what they remember after it. Where modules grew their worker much, what was freed goes
+    back to the system: else workers only ever grow."""
     yield
+    for value in vars(request.module).values():
+        if hasattr(value, "cache_clear") and value.__module__ == request.module.__name__:
+            value.cache_clear()
     if _resident_bytes() - _least_bytes[0] > MUCH_BYTES:  # a look at all objects takes a second: not each time
         gc.collect()
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

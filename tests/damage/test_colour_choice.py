@@ -1,6 +1,7 @@
 """All evidence and the network look at the red, green and blue that each image declares, wherever they stand in its file."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,14 @@ from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import ImagePair
 from deepnets4eo.synthetic import City
 
-CITY = City(seed=3, size_px=192)
-BEFORE, AFTER = CITY.pre.image[:3], CITY.post.image[:3]
 BAND_OF = {"red": 0, "green": 1, "blue": 2}
 SETTINGS = Settings(workers=1, network=False)
 NRGB, BGRN = ("nir", "red", "green", "blue"), ("blue", "green", "red", "nir")
+
+
+@cache
+def city() -> City:
+    return City(seed=3, size_px=192)
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def write(path: Path, image: np.ndarray, order: tuple[str, ...], **declared: obj
     infrared = np.random.default_rng(0).integers(1, 255, image.shape[1:], np.uint8)
     bands = np.stack([image[BAND_OF[name]] if name in BAND_OF else infrared for name in order])
     write_geotiff(
-        path, bands, crs=CITY.post.grid.crs, transform=CITY.post.grid.affine, photometric="minisblack", alpha="NO"
+        path, bands, crs=city().post.grid.crs, transform=city().post.grid.affine, photometric="minisblack", alpha="NO"
     )
     with rasterio.open(path, "r+") as file:
         if "names" in declared:
@@ -60,8 +64,8 @@ def write(path: Path, image: np.ndarray, order: tuple[str, ...], **declared: obj
 def pair(folder: Path, order: tuple[str, ...], *, post_alone: bool = False, **declared: object) -> tuple[str, str]:
     pre = ("red", "green", "blue") if post_alone else order
     return (
-        write(folder / "pre.tif", BEFORE, pre, **({} if post_alone else declared)),
-        write(folder / "post.tif", AFTER, order, **declared),
+        write(folder / "pre.tif", city().pre.image[:3], pre, **({} if post_alone else declared)),
+        write(folder / "post.tif", city().post.image[:3], order, **declared),
     )
 
 
@@ -69,7 +73,7 @@ def pair(folder: Path, order: tuple[str, ...], *, post_alone: bool = False, **de
 def expected(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """The table of the images as red, green and blue."""
     images = pair(tmp_path_factory.mktemp("rgb"), ("red", "green", "blue"))
-    return assess(*images, CITY.footprints(), settings=SETTINGS).buildings
+    return assess(*images, city().footprints(), settings=SETTINGS).buildings
 
 
 @pytest.mark.parametrize(
@@ -83,7 +87,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 )
 def test_the_order_of_declared_bands_changes_no_bit_of_the_table(expected, tmp_path, order, declared, post_alone):
     images = pair(tmp_path, order, post_alone=post_alone, **declared)
-    found = assess(*images, CITY.footprints(), settings=SETTINGS)
+    found = assess(*images, city().footprints(), settings=SETTINGS)
     pd.testing.assert_frame_equal(pd.DataFrame(found.buildings), pd.DataFrame(expected), check_exact=True)
     assert not [finding for finding in found.findings if "colours" in finding.code]
 
@@ -93,8 +97,8 @@ def test_the_order_of_declared_bands_changes_no_bit_of_the_table(expected, tmp_p
     [{"names": NRGB}, {"colours": ("undefined", "red", "green", "blue")}, {"waves": (830, 660, 545, 480)}],
 )
 def test_evidence_networks_and_building_finder_get_the_same_three_bands(tmp_path, declared):
-    four = Layer.open(write(tmp_path / "four.tif", AFTER, NRGB, **declared))
-    three = Layer.open(AFTER, grid=CITY.post.grid)
+    four = Layer.open(write(tmp_path / "four.tif", city().post.image[:3], NRGB, **declared))
+    three = Layer.open(city().post.image[:3], grid=city().post.grid)
     for make in (
         in_colour,
         lambda image: check_images(ImagePair(None, image)).post,
@@ -108,7 +112,7 @@ def test_evidence_networks_and_building_finder_get_the_same_three_bands(tmp_path
 
 
 def test_bands_that_say_nothing_are_the_first_three_and_a_finding_says_how_to_name_them(tmp_path):
-    image = AFTER
+    image = city().post.image[:3]
     path = write(tmp_path / "four.tif", image, BGRN)
     checked = check_images(ImagePair(None, Layer.open(path)))
     np.testing.assert_array_equal(checked.post.read()[0], image[::-1])
@@ -126,9 +130,9 @@ def test_bands_that_say_nothing_are_the_first_three_and_a_finding_says_how_to_na
 @pytest.mark.parametrize("names", [BGRN, None])
 def test_a_band_that_is_marked_as_alpha_and_is_no_mask_is_a_finding(tmp_path, names):
     named = {"names": names} if names else {}
-    path = write(tmp_path / "four.tif", AFTER, BGRN, colours=("blue", "green", "red", "alpha"), **named)
+    path = write(tmp_path / "four.tif", city().post.image[:3], BGRN, colours=("blue", "green", "red", "alpha"), **named)
     checked = check_images(ImagePair(None, Layer.open(path)))
-    np.testing.assert_array_equal(checked.post.read()[0], AFTER)
+    np.testing.assert_array_equal(checked.post.read()[0], city().post.image[:3])
     assert checked.post.read()[1].all()
     (finding,) = checked.findings
     assert finding.code == "unmasked_band_post"
@@ -140,30 +144,32 @@ def test_a_band_that_is_marked_as_alpha_and_is_no_mask_is_a_finding(tmp_path, na
         file.colorinterp = [ColorInterp[name] for name in ("blue", "green", "red", "undefined")]
     checked = check_images(ImagePair(None, Layer.open(path)))
     assert checked.findings == ()
-    np.testing.assert_array_equal(checked.post.read()[0], AFTER)
+    np.testing.assert_array_equal(checked.post.read()[0], city().post.image[:3])
 
 
 def test_three_bands_chosen_by_number_are_red_green_and_blue_whatever_the_interpretation_says(tmp_path):
-    path = write(tmp_path / "bgr.tif", AFTER, ("blue", "green", "red"), colours=("red", "green", "blue"))
+    path = write(
+        tmp_path / "bgr.tif", city().post.image[:3], ("blue", "green", "red"), colours=("red", "green", "blue")
+    )
     chosen = Layer.open(path, bands=[3, 2, 1])
-    np.testing.assert_array_equal(in_colour(chosen).read()[0], AFTER)
+    np.testing.assert_array_equal(in_colour(chosen).read()[0], city().post.image[:3])
     assert unknown_colours({"pre": None, "post": chosen}) == []
 
 
 def test_an_array_has_no_names_to_declare_and_needs_no_word():
-    layer = Layer.open(CITY.post.image, grid=CITY.post.grid)
+    layer = Layer.open(city().post.image, grid=city().post.grid)
     assert layer.count == 4
     assert check_images(ImagePair(None, layer)).findings == ()
-    np.testing.assert_array_equal(in_colour(layer).read()[0], AFTER)
+    np.testing.assert_array_equal(in_colour(layer).read()[0], city().post.image[:3])
 
 
 def test_images_of_one_and_two_bands_stay_as_they_are():
     for count in (1, 2):
-        layer = Layer.open(AFTER[:count])
+        layer = Layer.open(city().post.image[:count])
         assert in_colour(layer) is layer
 
 
 def test_the_job_sees_red_green_and_blue_alone(tmp_path):
-    path = write(tmp_path / "four.tif", AFTER, BGRN, names=BGRN)
-    inputs = open_inputs(None, path, CITY.footprints(), SETTINGS)
+    path = write(tmp_path / "four.tif", city().post.image[:3], BGRN, names=BGRN)
+    inputs = open_inputs(None, path, city().footprints(), SETTINGS)
     assert inputs.post.bands == [3, 2, 1]

@@ -1,6 +1,7 @@
 """Water around buildings: found in a flooded pair, given as a raster, counted apart from the structure (SYNTHETIC places)."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,26 +25,37 @@ from deepnets4eo.synthetic import City
 from deepnets4eo.zonal import class_counts
 
 pytestmark = pytest.mark.usefixtures("registered_once")
-CITY = City(seed=1, size_px=512)
-PRE = Layer.open(CITY.pre.image, grid=CITY.grid)
 WATER = Settings(network=False)
 
 
+@cache
+def city() -> City:
+    return City(seed=1, size_px=512)
+
+
+@cache
+def pre_layer() -> Layer:
+    return Layer.open(city().pre.image, grid=city().grid)
+
+
+@cache
 def flooded_post() -> tuple[Layer, np.ndarray]:
     """The post image, whose lower half is smooth, brown water up to the walls; (H, W) where that is."""
-    image, flood = np.array(CITY.post.image), np.zeros(CITY.post.image.shape[1:], np.uint8)
+    image, flood = np.array(city().post.image), np.zeros(city().post.image.shape[1:], np.uint8)
     houses = class_image()
     flood[256:] = 1
     flood[houses > 0] = 0
     noise = np.random.default_rng(0).normal(0, 1, image.shape)
     water = np.array([120.0, 105, 80, 60])[:, None, None] + noise
-    return Layer.open(np.where(flood == 1, water, image).clip(0, 255).astype(np.uint8), grid=CITY.post.grid), flood
+    return Layer.open(np.where(flood == 1, water, image).clip(0, 255).astype(np.uint8), grid=city().post.grid), flood
 
 
 def class_image() -> np.ndarray:
     from rasterio.features import rasterize
 
-    return rasterize([(shape, 1) for shape in CITY.footprints().geometry], CITY.grid.shape, transform=CITY.grid.affine)
+    return rasterize(
+        [(shape, 1) for shape in city().footprints().geometry], city().grid.shape, transform=city().grid.affine
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +63,14 @@ def maps(tmp_path_factory):
     """A map with its water by a raster, one of the same job without water, and the raster."""
     post, flood = flooded_post()
     path = tmp_path_factory.mktemp("water") / "water.tif"
-    with CogWriter(path, CITY.grid, nodata=255) as writer:
+    with CogWriter(path, city().grid, nodata=255) as writer:
         from deepnets4eo.grid import whole
 
-        writer.write(whole(CITY.grid), flood)
+        writer.write(whole(city().grid), flood)
     settings = Settings(network=False, water=str(path))
     return [
-        assess(PRE, post, CITY.footprints(), settings=one) for one in (settings, Settings(network=False, water="none"))
+        assess(pre_layer(), post, city().footprints(), settings=one)
+        for one in (settings, Settings(network=False, water="none"))
     ], path
 
 
@@ -105,19 +118,21 @@ def test_structure_and_water_are_counted_apart_and_together(maps) -> None:
 
 def test_water_is_seen_in_the_images_themselves(monkeypatch) -> None:
     monkeypatch.setattr("deepnets4eo.floods.optical.LEAST_M2", 300.0)  # the miniature city is small
-    found = assess(PRE, flooded_post()[0], CITY.footprints(), settings=WATER).buildings
-    dry = assess(PRE, Layer.open(CITY.post.image, grid=CITY.post.grid), CITY.footprints(), settings=WATER).buildings
+    found = assess(pre_layer(), flooded_post()[0], city().footprints(), settings=WATER).buildings
+    dry = assess(
+        pre_layer(), Layer.open(city().post.image, grid=city().post.grid), city().footprints(), settings=WATER
+    ).buildings
     assert (found["inundated"] == "yes").sum() >= 2
     assert not (dry["inundated"] == "yes").any()
 
 
 def test_under_clouds_it_is_not_known_whether_a_building_stands_in_water(monkeypatch) -> None:
     monkeypatch.setattr("deepnets4eo.floods.optical.LEAST_M2", 300.0)
-    mask = np.zeros((1, *CITY.grid.shape), np.uint8)
+    mask = np.zeros((1, *city().grid.shape), np.uint8)
     mask[..., 256:] = 1
-    cloud = Layer.open(mask, grid=CITY.post.grid)
-    found = assess(PRE, flooded_post()[0], CITY.footprints(), settings=WATER, cloud_mask=cloud).buildings
-    edge = (CITY.grid.affine @ (256, 0))[0]
+    cloud = Layer.open(mask, grid=city().post.grid)
+    found = assess(pre_layer(), flooded_post()[0], city().footprints(), settings=WATER, cloud_mask=cloud).buildings
+    edge = (city().grid.affine @ (256, 0))[0]
     hidden = found.geometry.bounds["minx"] > edge + 12  # the whole ring, which is 12 m wide
     assert hidden.sum() >= 2
     assert set(found["inundated"][hidden]) == {"not known"}
@@ -130,7 +145,7 @@ def test_what_water_counts_as_is_a_setting(maps) -> None:
     grades = {}
     for counts_as in ("possibly-damaged", "shown"):
         settings = Settings(network=False, water=str(path), inundation=counts_as)
-        rows = assess(PRE, post, CITY.footprints(), settings=settings).buildings
+        rows = assess(pre_layer(), post, city().footprints(), settings=settings).buildings
         grades[counts_as] = rows.loc[(rows["inundated"] == "yes") & (rows["status"] == "assessed"), "damage"]
     assert grades["possibly-damaged"].isin(GRADES[1:]).all()
     assert (grades["possibly-damaged"] == GRADES[1]).any()
@@ -181,15 +196,15 @@ def test_outlines_of_unknown_place_have_a_grade_where_water_is_all_around(maps, 
     """A job whose footprints cannot be aligned: only houses with new water wherever they may stand within 8 m have a grade."""
     _, path = maps
     post, flood = flooded_post()
-    aligned = align_footprints(PRE, CITY.footprints())
+    aligned = align_footprints(pre_layer(), city().footprints())
     failed = replace(
         aligned, status="failed", reason="too few agree", in_place=0.0, offsets_m=0 * aligned.offsets_m, voters=50
     )
     monkeypatch.setattr(prepared_scene, "measure_alignments", lambda *_, **__: {"pre": failed})
-    found = assess(PRE, post, CITY.footprints(), settings=Settings(network=False, water=str(path)))
+    found = assess(pre_layer(), post, city().footprints(), settings=Settings(network=False, water=str(path)))
     rows = found.buildings
     rings = rows.geometry.buffer(20).difference(rows.geometry.buffer(2))
-    counts = class_counts(Layer.open(np.ascontiguousarray(flood), grid=CITY.grid), rings.to_numpy(), 2).counts
+    counts = class_counts(Layer.open(np.ascontiguousarray(flood), grid=city().grid), rings.to_numpy(), 2).counts
     share = counts[:, 1] / counts.sum(axis=1)
     graded = (rows["status"] == "assessed").to_numpy()
     clear = abs(share - 0.5) > 0.03
@@ -211,8 +226,8 @@ def test_outlines_of_unknown_place_have_a_grade_where_water_is_all_around(maps, 
 
 def test_without_an_image_before_water_is_named_and_grades_stay(monkeypatch) -> None:
     monkeypatch.setattr("deepnets4eo.floods.optical.LEAST_M2", 300.0)
-    found = assess(None, flooded_post()[0], CITY.footprints(), settings=WATER)
-    plain = assess(None, flooded_post()[0], CITY.footprints(), settings=Settings(network=False, water="none"))
+    found = assess(None, flooded_post()[0], city().footprints(), settings=WATER)
+    plain = assess(None, flooded_post()[0], city().footprints(), settings=Settings(network=False, water="none"))
     assert found.inundation["since_unknown"] >= 2
     assert "buildings_in_old_or_new_water" in {finding.code for finding in found.findings}
     assert not (found.buildings["inundated"] == "yes").any()
@@ -225,9 +240,12 @@ def test_a_raster_that_is_no_map_of_water_is_refused(tmp_path: Path) -> None:
         from geotiff import write_geotiff
 
         path = write_geotiff(
-            tmp_path / "rgb.tif", np.array(CITY.post.image), crs=CITY.grid.crs.to_wkt(), transform=CITY.grid.affine
+            tmp_path / "rgb.tif",
+            np.array(city().post.image),
+            crs=city().grid.crs.to_wkt(),
+            transform=city().grid.affine,
         )
-        assess(PRE, post, CITY.footprints(), settings=Settings(water=str(path)))
+        assess(pre_layer(), post, city().footprints(), settings=Settings(water=str(path)))
 
 
 def test_water_whose_dry_ground_has_no_data_is_refused_and_depths_are_water(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A raster of scores becomes a column, and decides only as far as its card or its user lets it."""
 
 import json
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,27 +26,47 @@ from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
 
 pytestmark = pytest.mark.usefixtures("registered_once")
-CITY = City(seed=3, size_px=256)
-PRE, POST = (Layer.open(date.image, grid=date.grid) for date in (CITY.pre, CITY.post))
-SCORE = np.random.default_rng(0).random(POST.shape).astype(np.float32)
-SCORE[150:] = np.nan
 CARD = EvidenceCard(intercept=-8.0, slope=8.0, auc_major_or_worse=0.9, buildings=200)
 HALF = Settings(damaged_share=0.5)
 
 
-def write(path: Path, values: np.ndarray, grid: Grid = POST.grid, **how) -> Path:
+@cache
+def city() -> City:
+    return City(seed=3, size_px=256)
+
+
+@cache
+def pre_layer() -> Layer:
+    return Layer.open(city().pre.image, grid=city().pre.grid)
+
+
+@cache
+def post_layer() -> Layer:
+    return Layer.open(city().post.image, grid=city().post.grid)
+
+
+@cache
+def scores() -> np.ndarray:
+    """Random ones, unknown below row 150."""
+    values = np.random.default_rng(0).random(post_layer().shape).astype(np.float32)
+    values[150:] = np.nan
+    return values
+
+
+def write(path: Path, values: np.ndarray, grid: Grid | None = None, **how) -> Path:
+    grid = post_layer().grid if grid is None else grid
     with CogWriter(path, grid, count=len(values), dtype=str(values.dtype), **how) as cog:
         cog.write(whole(grid), values)
     return path
 
 
 def run(*evidence: RasterEvidence, **more):
-    return assess(PRE, POST, CITY.footprints(), evidence=evidence, settings=HALF, **more)
+    return assess(pre_layer(), post_layer(), city().footprints(), evidence=evidence, settings=HALF, **more)
 
 
 @pytest.fixture(scope="module")
 def raster(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("score") / "score.tif", SCORE[None])
+    return write(tmp_path_factory.mktemp("score") / "score.tif", scores()[None])
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +86,8 @@ def test_the_column_is_the_mean_score_in_the_outline(decided):
     assessed = decided.buildings[decided.buildings["status"] == "assessed"]
     assert 0 < assessed["ev_change"].notna().sum() < len(assessed)  # some lie where there is no score
     for _, row in assessed.iterrows():
-        inside = geometry_mask([row.geometry], SCORE.shape, POST.grid.affine, invert=True)
-        values = SCORE[inside][np.isfinite(SCORE[inside])]
+        inside = geometry_mask([row.geometry], scores().shape, post_layer().grid.affine, invert=True)
+        values = scores()[inside][np.isfinite(scores()[inside])]
         expected = values.mean() if len(values) else np.nan
         assert row["ev_change"] == pytest.approx(expected, abs=1e-6, nan_ok=True)
 
@@ -96,7 +117,7 @@ def test_with_a_card_the_log_odds_are_averaged_by_weight_and_skill(decided, plai
 def test_findings_and_products_say_what_was_used(decided, tmp_path):
     (finding,) = [finding for finding in decided.findings if finding.code == "evidence_used"]
     assert "weight of 0.40: its skill is 0.80 (AUC 0.90 on 200 graded buildings)" in finding.message
-    paths = decided.save(tmp_path / "damage", pre=PRE, post=POST)
+    paths = decided.save(tmp_path / "damage", pre=pre_layer(), post=post_layer())
     manifest = json.loads(paths["manifest.json"].read_text())
     assert manifest["parameters"]["evidence"]["change"]["weight_in_decision"] == pytest.approx(0.4)
     assert {"ev_change", "ev_change_card"} <= decided.inputs.keys()
@@ -115,7 +136,7 @@ def decide_alone(layer, score):
 
 
 def test_a_weight_without_card_takes_the_mean_as_a_probability_and_warns(raster):
-    (layer,) = open_raster_evidence([RasterEvidence("change", raster, weight=1.0)], POST)
+    (layer,) = open_raster_evidence([RasterEvidence("change", raster, weight=1.0)], post_layer())
     before, after, finding = decide_alone(layer, [0.05, 0.9, np.nan])
     np.testing.assert_allclose(after[:2, 2:].sum(axis=1), [0.05, 0.9])
     np.testing.assert_array_equal(after[2], before[2])
@@ -126,7 +147,7 @@ def test_a_weight_without_card_takes_the_mean_as_a_probability_and_warns(raster)
 
 def test_a_card_without_skill_does_not_decide(raster):
     evidence = RasterEvidence("change", raster, weight=1.0, card=EvidenceCard(0, 1, 0.9, 20))
-    (layer,) = open_raster_evidence([evidence], POST)
+    (layer,) = open_raster_evidence([evidence], post_layer())
     before, after, finding = decide_alone(layer, [0.05, 0.9, 0.3])
     np.testing.assert_array_equal(after, before)
     assert (finding.code, finding.severity) == ("evidence_without_skill", "caution")
@@ -134,26 +155,26 @@ def test_a_card_without_skill_does_not_decide(raster):
 
 
 def test_a_raster_in_another_crs_and_pixel_size_is_warped(tmp_path):
-    buildings = CITY.footprints().to_crs(POST.grid.crs.to_wkt()).geometry
-    inside = buildings[buildings.within(POST.grid.extent.geom)]
-    west, _, _, north = gpd.GeoSeries([POST.grid.extent.geom], crs=buildings.crs).to_crs(4326).total_bounds
+    buildings = city().footprints().to_crs(post_layer().grid.crs.to_wkt()).geometry
+    inside = buildings[buildings.within(post_layer().grid.extent.geom)]
+    west, _, _, north = gpd.GeoSeries([post_layer().grid.extent.geom], crs=buildings.crs).to_crs(4326).total_bounds
     step = 1e-5  # degrees: 0.7 m by 1.1 m
     grid = Grid((120, 160), Affine(step, 0, west - 10 * step, 0, -step, north + 10 * step), "EPSG:4326")
     east = np.broadcast_to(np.arange(160, dtype=np.float32) + 0.5, (1, 120, 160)).copy()
-    (layer,) = open_raster_evidence([RasterEvidence("east", write(tmp_path / "e.tif", east, grid))], POST)
+    (layer,) = open_raster_evidence([RasterEvidence("east", write(tmp_path / "e.tif", east, grid))], post_layer())
     means = mean_scores([layer], inside.to_numpy(), 1)["ev_east"]
     np.testing.assert_allclose(means, (inside.centroid.to_crs(4326).x - west) / step + 10, atol=0.3)
 
 
 def test_probabilities_as_bytes_are_read_from_the_band_of_that_name(tmp_path):
-    bands = np.stack([np.full(POST.shape, 200, np.uint8), np.full(POST.shape, 54, np.uint8)])
+    bands = np.stack([np.full(post_layer().shape, 200, np.uint8), np.full(post_layer().shape, 54, np.uint8)])
     how = {"band_names": ("no change", "change"), "nodata": 255, "tags": {"PACKED_ONE": "254"}}
     path = write(tmp_path / "probabilities.tif", bands, **how)
-    (layer,) = open_raster_evidence([RasterEvidence("change", path)], POST)
-    outline = CITY.footprints().to_crs(POST.grid.crs.to_wkt()).geometry.to_numpy()[:3]
+    (layer,) = open_raster_evidence([RasterEvidence("change", path)], post_layer())
+    outline = city().footprints().to_crs(post_layer().grid.crs.to_wkt()).geometry.to_numpy()[:3]
     np.testing.assert_allclose(mean_scores([layer], outline, 1)["ev_change"], 54 / 254)
     with pytest.raises(InputError, match="has 2 bands, no change, change; expected one, or one called flood"):
-        open_raster_evidence([RasterEvidence("flood", path)], POST)
+        open_raster_evidence([RasterEvidence("flood", path)], post_layer())
 
 
 def test_an_interrupted_job_does_not_measure_again(raster, tmp_path, monkeypatch):
@@ -161,8 +182,14 @@ def test_an_interrupted_job_does_not_measure_again(raster, tmp_path, monkeypatch
     measure = mean_scores
     monkeypatch.setattr(job, "mean_scores", lambda *words: calls.append(1) or measure(*words))
     first, again, other = (
-        assess(None, POST, CITY.footprints(), evidence=[RasterEvidence("change", source)], work=JobControl(tmp_path))
-        for source in (raster, raster, Layer.open(SCORE + 1, grid=POST.grid))
+        assess(
+            None,
+            post_layer(),
+            city().footprints(),
+            evidence=[RasterEvidence("change", source)],
+            work=JobControl(tmp_path),
+        )
+        for source in (raster, raster, Layer.open(scores() + 1, grid=post_layer().grid))
     )
     assert calls == [1, 1]
     assert first.buildings.equals(again.buildings)
@@ -170,16 +197,16 @@ def test_an_interrupted_job_does_not_measure_again(raster, tmp_path, monkeypatch
 
 
 def test_a_raster_of_another_site_is_refused():
-    away = Grid(POST.shape, POST.grid.affine * Affine.translation(5000, 0), POST.grid.crs)
+    away = Grid(post_layer().shape, post_layer().grid.affine * Affine.translation(5000, 0), post_layer().grid.crs)
     with pytest.raises(GridError, match="'ev_change'.*does not overlap"):
-        open_raster_evidence([RasterEvidence("change", Layer.open(SCORE, grid=away))], POST)
+        open_raster_evidence([RasterEvidence("change", Layer.open(scores(), grid=away))], post_layer())
 
 
 @pytest.mark.parametrize(("value", "word"), [(np.inf, "infinite"), (np.nan, "no")])
 def test_values_that_are_not_finite_are_refused(value, word):
-    layer = Layer.open(np.full(POST.shape, value, np.float32), grid=POST.grid)
+    layer = Layer.open(np.full(post_layer().shape, value, np.float32), grid=post_layer().grid)
     with pytest.raises(InputError, match=f"holds {word} values"):
-        open_raster_evidence([RasterEvidence("change", layer)], POST)
+        open_raster_evidence([RasterEvidence("change", layer)], post_layer())
 
 
 @pytest.mark.parametrize("name", ["Change", "a b", "", "texture", "net_destroyed", "class_rubble"])
@@ -190,14 +217,16 @@ def test_names_of_own_columns_and_names_that_are_none_are_refused(name):
 
 def test_names_and_weights_that_do_not_go_together_are_refused(raster):
     with pytest.raises(InputError, match="each needs its own name"):
-        open_raster_evidence([RasterEvidence("a", raster)] * 2, POST)
+        open_raster_evidence([RasterEvidence("a", raster)] * 2, post_layer())
     with pytest.raises(InputError, match="weight of 1.20 in the decision"):
-        open_raster_evidence([RasterEvidence(name, raster, weight=0.6) for name in "ab"], POST)
+        open_raster_evidence([RasterEvidence(name, raster, weight=0.6) for name in "ab"], post_layer())
     with pytest.raises(InputError, match="weight of evidence 'a' is 2"):
         RasterEvidence("a", raster, weight=2)
 
 
 def test_scores_that_are_no_probabilities_need_a_card_to_decide():
-    (layer,) = open_raster_evidence([RasterEvidence("a", Layer.open(SCORE * 9, grid=POST.grid), weight=0.2)], POST)
+    (layer,) = open_raster_evidence(
+        [RasterEvidence("a", Layer.open(scores() * 9, grid=post_layer().grid), weight=0.2)], post_layer()
+    )
     with pytest.raises(InputError, match="without a card they must be probabilities"):
-        mean_scores([layer], CITY.footprints().to_crs(POST.grid.crs.to_wkt()).geometry.to_numpy(), 1)
+        mean_scores([layer], city().footprints().to_crs(post_layer().grid.crs.to_wkt()).geometry.to_numpy(), 1)

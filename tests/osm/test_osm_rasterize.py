@@ -1,5 +1,7 @@
 """Vectors to raster layers: against rasterio and scipy, unknown apart from absent, and what is refused."""
 
+from functools import cache
+
 import geopandas as gpd
 import numpy as np
 import pytest
@@ -16,11 +18,19 @@ from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import write_raster
 
-CITY = City(3, 200, 0.5)
-OSM = CITY.osm()
 NAMES = ["roads", "buildings", "vegetation", "water"]
 ROADS, BUILDINGS, VEGETATION, WATER = range(4)
 PLAIN = Grid((60, 80), Affine(1, 0, 0, 0, -1, 60), "EPSG:32633")
+
+
+@cache
+def city():
+    return City(3, 200, 0.5)
+
+
+@cache
+def osm():
+    return city().osm()
 
 
 def values(path):
@@ -38,10 +48,10 @@ def burnt(shapes, grid):
 
 
 def test_classes_are_those_rasterio_draws_with_the_topmost_on_top(tmp_path):
-    found = values(rasterize_osm(OSM, CITY.grid, tmp_path / "osm.tif", coverage="everywhere"))
-    half_m = OsmRules.load().match(OSM["roads"], "roads")["roads"].line_m / 2
-    buildings = burnt(OSM["buildings"].geometry, CITY.grid)
-    roads = burnt(shapely.buffer(OSM["roads"].geometry.to_numpy(), half_m, quad_segs=4), CITY.grid) & ~buildings
+    found = values(rasterize_osm(osm(), city().grid, tmp_path / "osm.tif", coverage="everywhere"))
+    half_m = OsmRules.load().match(osm()["roads"], "roads")["roads"].line_m / 2
+    buildings = burnt(osm()["buildings"].geometry, city().grid)
+    roads = burnt(shapely.buffer(osm()["roads"].geometry.to_numpy(), half_m, quad_segs=4), city().grid) & ~buildings
     assert buildings.any()
     assert roads.any()
     assert np.array_equal(found[BUILDINGS] == 1, buildings)
@@ -50,16 +60,16 @@ def test_classes_are_those_rasterio_draws_with_the_topmost_on_top(tmp_path):
 
 
 def test_distances_are_scipys_and_blocks_leave_no_seams(tmp_path):
-    layers = {"buildings": OSM["buildings"]}
+    layers = {"buildings": osm()["buildings"]}
     options = {"coverage": "everywhere", "clip_m": 12, "block_px": 48}
-    found = values(rasterize_osm(layers, CITY.grid, tmp_path / "d.tif", encoding="distance", **options))
+    found = values(rasterize_osm(layers, city().grid, tmp_path / "d.tif", encoding="distance", **options))
     margin = 40
-    around = CITY.grid.pad(margin)
-    mask = burnt(OSM["buildings"].geometry, around)
+    around = city().grid.pad(margin)
+    mask = burnt(osm()["buildings"].geometry, around)
     expected = 0.5 * (distance_transform_edt(mask) - distance_transform_edt(~mask)).clip(-24, 24)
     assert np.allclose(found[BUILDINGS], expected[margin:-margin, margin:-margin], atol=1e-5)
     assert (found[ROADS] == 0).all()
-    binary = values(rasterize_osm(layers, CITY.grid, tmp_path / "b.tif", **options))
+    binary = values(rasterize_osm(layers, city().grid, tmp_path / "b.tif", **options))
     assert np.array_equal(np.sign(found), binary)
 
 
@@ -84,7 +94,7 @@ def test_classes_of_which_nothing_is_there_are_unknown_unless_said_to_be_complet
     assert (found[ROADS] == 0).all()
     assert (found[WATER] == -1).all()
     assert "roads, vegetation" in caplog.text
-    dropped = values(rasterize_osm(OSM, CITY.grid, tmp_path / "b.tif", unknown=["roads"]))
+    dropped = values(rasterize_osm(osm(), city().grid, tmp_path / "b.tif", unknown=["roads"]))
     assert (dropped[ROADS] == 0).all()
     assert (dropped[BUILDINGS] == 1).any()
 
@@ -111,11 +121,11 @@ def test_widths_are_metres_on_the_ground_on_any_grid(tmp_path):
 
 
 def test_a_file_of_layers_named_like_classes_and_a_raster_as_target(tmp_path):
-    for name, table in OSM.items():
+    for name, table in osm().items():
         table.to_file(tmp_path / "osm.gpkg", layer=name)
-    write_raster(tmp_path / "pre.tif", CITY.grid, CITY.image, CITY.tags)
+    write_raster(tmp_path / "pre.tif", city().grid, city().image, city().tags)
     out = rasterize_osm(tmp_path / "osm.gpkg", tmp_path / "pre.tif", tmp_path / "osm.tif")
-    assert np.array_equal(values(out), values(rasterize_osm(OSM, CITY.grid, tmp_path / "b.tif")))
+    assert np.array_equal(values(out), values(rasterize_osm(osm(), city().grid, tmp_path / "b.tif")))
     layer = Layer.open(out)
     assert layer.band_names == NAMES
     assert layer.synthetic
@@ -275,12 +285,12 @@ def test_options_without_sense_and_files_in_the_way_are_refused(tmp_path):
         ({"unknown": ["sea"]}, r"not \['sea'\]"),
     ):
         with pytest.raises(InputError, match=message):
-            rasterize_osm(OSM, CITY.grid, tmp_path / "a.tif", **options)
+            rasterize_osm(osm(), city().grid, tmp_path / "a.tif", **options)
     with pytest.raises(InputError, match=r"given for \['sea'\].*as in roads=FILE"):
-        rasterize_osm({"sea": OSM["water"]}, CITY.grid, tmp_path / "a.tif")
+        rasterize_osm({"sea": osm()["water"]}, city().grid, tmp_path / "a.tif")
     (tmp_path / "a.tif").write_text("mine")
     with pytest.raises(OutputError, match="exists already"):
-        rasterize_osm(OSM, CITY.grid, tmp_path / "a.tif")
+        rasterize_osm(osm(), city().grid, tmp_path / "a.tif")
 
 
 def test_under_a_house_that_lies_on_a_road_the_road_is_unknown(tmp_path):
