@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from deepnets4eo.errors import InputError, name_hint
@@ -12,7 +13,11 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 def recipes() -> list[str]:
     """The names of the models that come with a recipe or ready weights: the folders of models/, as in "baselines/hog-svm"."""
-    root = _root("models")
+    return list(_recipes(_root("models")))
+
+
+@cache
+def _recipes(root: Path) -> list[str]:
     files = (file for file in root.rglob("*") if file.name in {"recipe.yaml", "card.md"})
     return sorted({file.parent.relative_to(root).as_posix() for file in files})
 

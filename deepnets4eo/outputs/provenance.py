@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import datetime, timezone
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,7 @@ def describe(source: str) -> dict[str, Any]:
     return {"path": source, "sha256": None, "bytes": None}
 
 
+@lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Versions of this package, of Python, of the system and of the libraries that shape the result."""
     versions = {"deepnets4eo": __version__, "python": platform.python_version(), "system": platform.platform()}

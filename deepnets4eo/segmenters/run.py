@@ -10,6 +10,7 @@ import platform
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,6 +204,7 @@ def segmenter_kind(name: str) -> Any:
     return load_plugin(kinds[name])
 
 
+@lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Versions of Python, this package and the libraries that results depend on."""
     from deepnets4eo.version import __version__

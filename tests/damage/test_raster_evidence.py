@@ -209,7 +209,7 @@ def test_values_that_are_not_finite_are_refused(value, word):
         open_raster_evidence([RasterEvidence("change", layer)], post_layer())
 
 
-@pytest.mark.parametrize("name", ["Change", "a b", "", "texture", "net_destroyed", "class_rubble"])
+@pytest.mark.parametrize("name", ["Change", "a b", "", "texture", "net_destroyed"])
 def test_names_of_own_columns_and_names_that_are_none_are_refused(name):
     with pytest.raises(InputError, match="expected small letters|own column"):
         RasterEvidence(name, "score.tif")
