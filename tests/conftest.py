@@ -14,6 +14,9 @@ from hypothesis import settings
 settings.register_profile("deepnets4eo", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.load_profile("deepnets4eo")
 
+# Processes that tests start, those of pytest-xdist among them, would compile the whole package again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 MUCH_BYTES = 100 * 2**20
 
 

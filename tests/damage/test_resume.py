@@ -110,21 +110,22 @@ def products(folder: Path) -> dict[str, bytes]:
 def test_a_job_that_is_killed_at_every_step_does_nothing_twice(
     place: Path, tmp_path: Path, exists: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each job goes on where the one before was killed, and is killed at the step that follows."""
-    out, done = tmp_path / "out", []
+    """Each job goes on where the one before was killed; it is killed at the step that follows, in a folder that exists at a later one."""
+    out, steps, done = tmp_path / "out", list(STEPS), -1
     if exists:
         out.mkdir()
-    for step in STEPS:
+    for step in ["block", "damage.parquet", "manifest.json"] if exists else steps:
         with monkeypatch.context() as patch, pytest.raises(KilledError):
             calls = count_calls(patch)
             kill_at(patch, step)
-            run(place, out, *["--resume"] * bool(done))
-        assert [name for name in STEPS if calls[name]] == done[-1:]
+            run(place, out, *["--resume"] * (done >= 0))
+        killed = steps.index(step)
+        assert [name for name in STEPS if calls[name]] == steps[max(done, 0) : killed]
         assert not exists or not [path for path in out.iterdir() if not path.name.startswith(".partial-")]
-        done.append(step)
+        done = killed
     calls = count_calls(monkeypatch)
     assert run(place, out, "--resume") == 0
-    assert [name for name in STEPS if calls[name]] == done[-1:]
+    assert [name for name in STEPS if calls[name]] == steps[done:]
     assert products(out) == products(place / "whole")
     assert {path.name for path in out.iterdir()} == FILES
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -19,7 +19,7 @@ def by_scipy(mask, clip_m, step_m):
     return np.clip(inside - outside, -clip_m, clip_m)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(MASKS, st.floats(0.3, 9), st.sampled_from([(1.0, 1.0), (0.5, 0.5), (0.3, 0.7)]))
 def test_it_is_scipys_distance_inside_minus_outside_clipped(mask, clip_m, step_m):
     assert np.allclose(signed_distance(mask, clip_m, step_m), by_scipy(mask, clip_m, step_m), rtol=1e-5)

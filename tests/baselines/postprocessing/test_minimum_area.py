@@ -22,7 +22,7 @@ def regions(labels, connectivity):
             yield value, numbers == number
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(LABELS, st.integers(1, 9), st.sampled_from([4, 8]))
 def test_no_small_region_is_left_but_where_void_alone_surrounds_it(labels, area, connectivity):
     found = minimum_area(labels, area, connectivity=connectivity)
