@@ -60,9 +60,8 @@ def density_map(
     objects : outlines or points, counted by their centre
     cells : grid of the cells, as from `density_grid`
     radius_m
-        0 counts the objects in a cell; else each object is spread over a disc of this radius in metres by the quartic
-        kernel (Silverman, Density Estimation, 1986, eq. 4.5), evaluated at the cells' centres. Near the grid's edge the
-        map is too low, as objects beyond it are missing.
+        0 counts the objects in a cell; else each is spread over a disc of this radius in metres by the quartic kernel
+        (Silverman, Density Estimation, 1986, eq. 4.5) at the cells' centres; near the grid's edge the map is too low.
     window : window of `cells`, by default all
 
     Returns

@@ -107,10 +107,9 @@ def extract_objects(
 
     Returns
     -------
-    In the raster's CRS, in the order of the regions' first pixels: `id` text, `class` text, `area_m2` float64 as
-    counted in pixels, `length_m` and `width_m` float64 of the smallest rectangle, `heading_deg` float64 of its long
-    side, clockwise from north (without a CRS: from the top), 0–180, `cut` bool, whether the raster's edge cuts it,
-    and `geometry`.
+    In the raster's CRS, by the regions' first pixels: `id` text, `class` text, `area_m2` float64 as counted in pixels,
+    `length_m` and `width_m` float64 of the smallest rectangle, `heading_deg` float64 of its long side, clockwise from
+    north (without a CRS: from the top), 0–180, `cut` bool, whether the raster's edge cuts it, and `geometry`.
 
     Peak memory: per worker 80 bytes a pixel of a block; all outlines; and 60 bytes a pixel of the box of one region.
 
@@ -215,7 +214,7 @@ def open_mask(mask: NDArray[np.bool_], radius_m: float, sides_m: tuple[float, fl
 
 
 def object_table(polygons: NDArray[Any], grid: Grid, class_name: str, *, boxes: bool) -> gpd.GeoDataFrame:
-    """Return objects of polygons (N,) with their measures; `boxes`: the smallest rectangles, of outlines without stairs."""
+    """Return objects of polygons (N,) with their measures, as outlines or smallest rectangles (`boxes`)."""
     import geopandas as gpd
 
     row_m, col_m = gsd_m(grid)

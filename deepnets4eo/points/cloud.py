@@ -144,8 +144,7 @@ def legend_codes(cloud: PointCloud, legend: Legend, *, unknown_is_void: bool = F
 
     Parameters
     ----------
-    cloud : points with a classification
-    legend : its `file_values` say which codes stand for another, its `void_values` which mean nothing
+    cloud, legend : points with a classification, and its legend
     unknown_is_void : whether codes that the legend lacks are void
 
     Returns

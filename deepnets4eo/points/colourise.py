@@ -95,12 +95,8 @@ def colourise_cloud(
 
     Parameters
     ----------
-    path : any file that `open_cloud` reads
+    path, out, crs, overwrite, progress : as of `label_cloud` and `LabelOptions`
     orthophoto : the colours
-    out : .laz or .las
-    crs : CRS of the file, instead of its own
-    overwrite : whether a result that exists is replaced
-    progress : called with the share done, 0–1
 
     Returns
     -------

@@ -184,7 +184,7 @@ def heights_above_ground(
     ----------
     cloud : N points; withheld points and noise shape no ground
     gsd_m : side of the cells whose lowest points are filtered, metres
-    max_building_m : width of the largest building, metres; wider ones stay in the ground
+    max_building_m : as of `terrain.ground`
 
     Returns
     -------

@@ -174,7 +174,7 @@ class City:
         return self.pre.labels(legend)
 
     def points(self, density: float = 8.0) -> PointCloud:
-        """A LiDAR cloud of the city before the event, with `density` pulses a square metre."""
+        """A LiDAR cloud before the event, with `density` pulses a square metre."""
         return self.pre.points(density)
 
     def spectra(self, wavelengths_nm: np.ndarray) -> MaterialSpectra:

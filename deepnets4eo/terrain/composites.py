@@ -81,16 +81,10 @@ def composite_raster(
     OutputError
         Where `out` exists and is not to be overwritten.
     InputError
-        For several bands of heights, heights that may be in feet, channels that cannot be made, inputs that no channel
-        needs, and channels of no data alone.
+        For several bands of heights, heights that may be in feet, channels that cannot be made or are of no data alone,
+        and inputs that no channel needs.
     GridError
         For an image or dtm of another site.
-
-    Examples
-    --------
-    ::
-
-        composite_raster("dsm.tif", "heights.tif", image="ortho.tif", bands=("red", "green", "blue", "nir"))
     """
     _check_channels(channels, image=image, dtm=dtm)
     if not 0 < max_building_m < math.inf:

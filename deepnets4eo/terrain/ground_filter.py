@@ -27,7 +27,6 @@ def ground(
     *,
     max_building_m: float = MAX_BUILDING_M,
     slope: float = SLOPE,
-    min_height_m: float = MIN_HEIGHT_M,
 ) -> FloatImage:
     """Estimate terrain heights from surface heights: the progressive morphological filter (Zhang et al. 2003), whose
     threshold grows with the step between windows. Memory: about 40 bytes a pixel.
@@ -38,7 +37,6 @@ def ground(
     gsd_m : ground size of a pixel, metres
     max_building_m : width of the largest building, metres
     slope : rise of the terrain per metre that is still ground
-    min_height_m : objects lower than this are ground, metres
 
     Returns
     -------
@@ -62,7 +60,7 @@ def ground(
     known = known & ~_pits(surface)
     surface = without_gaps(surface, known)
     limits = _limits(gsd_m, max_building_m, slope, max(surface.shape))
-    terrain = without_gaps(surface, known & ~_objects(surface, limits, min_height_m))
+    terrain = without_gaps(surface, known & ~_objects(surface, limits))
     return np.minimum(terrain, surface)
 
 
@@ -101,7 +99,7 @@ def _halve(heights: FloatImage, known: NDArray[np.bool_]) -> tuple[FloatImage, N
     return total.reshape(shape).sum(axis=(1, 3)) / np.maximum(number, 1), number > 0
 
 
-def _objects(surface: FloatImage, limits: list[tuple[int, float]], min_height_m: float) -> NDArray[np.bool_]:
+def _objects(surface: FloatImage, limits: list[tuple[int, float]]) -> NDArray[np.bool_]:
     """Pixels that an opening with one of the growing squares lowers by more than its limit in metres."""
     from scipy import ndimage
 
@@ -111,7 +109,7 @@ def _objects(surface: FloatImage, limits: list[tuple[int, float]], min_height_m:
         side = 2 * radius + 1
         lowest = ndimage.minimum_filter(surface, side, mode="nearest")
         opened = ndimage.maximum_filter(lowest, side, mode="nearest")
-        objects |= before - opened > limit + min_height_m
+        objects |= before - opened > limit + MIN_HEIGHT_M
         before = opened
     return objects
 

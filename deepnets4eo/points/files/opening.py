@@ -39,15 +39,6 @@ def open_cloud(
         The file is missing, of another format or damaged.
     MissingExtraError
         laspy is not installed.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        cloud = open_cloud("tile.laz")
-        print(cloud.point_count, cloud.crs, cloud.measurements)
-        for points in cloud.chunks():
-            print(points.xyz.mean(axis=0))
     """
     path, own = Path(path), parse_crs(crs)
     suffix = path.suffix.lower()

@@ -57,7 +57,7 @@ class Frame:
     Raises
     ------
     InputError
-        No intrinsics, sizes that differ, or no pixel of known depth.
+        No intrinsics, sizes that differ, or no known depth.
 
     Examples
     --------

@@ -65,9 +65,8 @@ def save_rubble(
 
     Parameters
     ----------
-    rubble : what `debris_volumes` returned
+    rubble, post : what `debris_volumes` returned and took
     out_dir : the folder
-    post : the heights after the event, as of `debris_volumes`
     also
         "laz" (points.laz, all points of a file with the class of rubble), "cityjson" (buildings.city.json, prisms of the
         height before the event with the columns as attributes)

@@ -147,7 +147,7 @@ def cameras_around(
     distances_m: Sequence[float] = PUBLISHED_DISTANCES_M,
     elevation_deg: tuple[float, float] = (70, 90),
 ) -> list[Camera]:
-    """Cameras above random vertices, several in each direction: the published sampler of SnapNet.
+    """Cameras above random vertices: the published sampler of SnapNet.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def cameras_around(
 def cameras_above(
     surface: Surface, *, gsd_m: float = 0.2, overlap: float = 0.5, tilt_deg: float = 45, headings: int = 4
 ) -> list[Camera]:
-    """A grid of cameras that look straight down, and of oblique ones, as aerial surveys have them.
+    """A grid of cameras that look down, and of oblique ones, as in aerial surveys.
 
     Parameters
     ----------
