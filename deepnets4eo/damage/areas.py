@@ -1,7 +1,7 @@
-"""Damage by area: counts, shares and people, of districts from a file or of squares that are laid over the map.
+"""Damage by area: counts, shares and people, of districts from a file or of cells that are laid over the map.
 
-The expected number of an area comes from its buildings' probabilities, shifted together to the number of the whole
-map; its interval holds the doubt about the whole map, a shift of the area, and the chance of single buildings."""
+The number expected in an area is the sum of its buildings' probabilities, shifted together to the number of the whole map;
+its interval holds the doubt about the whole map, a shift of the area, and the chance of single buildings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GRID, H3 = "grid", "h3"  # in place of a file: squares, hexagons
 SIDE_M = 500.0
 RESOLUTION = 8  # of hexagons: .7 km²
 OUTSIDE = "outside all areas"
-LOCAL_SPREAD = 1.0  # standard deviation of the log-odds of an area against those of its map: see `count_areas`
+LOCAL_SPREAD = 1.0  # standard deviation of an area's log-odds against the map's: intervals of squares hold 96 % (SYNTHETIC), 92 % without
 DRAWS = 500
 DECIMALS = 4
 SHIFTS = np.linspace(-12, 12, 97)  # log-odds between which sums are interpolated
@@ -42,7 +42,7 @@ CHUNK = 1000  # areas that are drawn at the same time
 
 @dataclass(frozen=True)
 class Areas:
-    """Areas (`frame`) and the buildings in them: pairs (P,) of rows of both tables, and the number of buildings."""
+    """Areas (`frame`) and the buildings in them: pairs (P,) of rows of both tables."""
 
     frame: gpd.GeoDataFrame
     area: Indices
@@ -61,7 +61,7 @@ class Areas:
         return np.bincount(self.building, minlength=self.buildings)
 
     def findings(self) -> tuple[Finding, ...]:
-        """Where areas overlap or leave gaps, as notes with the number of buildings."""
+        """Notes where areas overlap or leave gaps."""
         times, notes = self.times, []
         if several := int((times > 1).sum()):
             notes.append(
@@ -81,8 +81,7 @@ class Areas:
 
 
 def find_areas(source: str | Path | gpd.GeoDataFrame, buildings: gpd.GeoDataFrame) -> Areas:
-    """The areas of a file or table, or "grid" (500 m), "grid:250", "h3" (resolution 8) or "h3:9", and the buildings
-    in each. Errors: InputError."""
+    """The areas of a file or table, or of "grid" (500 m), "grid:250", "h3" or "h3:9", and the buildings in each. Errors: InputError."""
     points = buildings.geometry.representative_point()
     if _is_laid(source, GRID):
         return _laid(*_squares(_side_m(str(source)), points), points)
@@ -106,13 +105,13 @@ def find_areas(source: str | Path | gpd.GeoDataFrame, buildings: gpd.GeoDataFram
 
 
 def _laid(frame: gpd.GeoDataFrame, area: Indices, known: NDArray[np.bool_], points: gpd.GeoSeries) -> Areas:
-    """Areas of cells; area : (K,) that of each building with a known place."""
+    """Areas of cells; area : (K,) of each building with a position."""
     order = np.argsort(area, kind="stable")
     return Areas(frame.to_crs(points.crs), area[order], np.flatnonzero(known)[order], len(points))
 
 
 def read_areas(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """The polygons of a file or table with their names as column `area`. Errors: InputError where there are none."""
+    """The polygons of a file or table with their names as column `area`. Errors: InputError."""
     if isinstance(source, (str, Path)):
         if not Path(source).exists():
             raise InputError(f"{source} with the areas does not exist. Check the path, or give {GRID} for squares.")
@@ -134,7 +133,7 @@ def read_areas(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 
 def _name_column(table: gpd.GeoDataFrame) -> str | None:
-    """The first text column of which each row has another value, else the one with the most values, if not all are the same."""
+    """The first text column with different values in each row, else the one with the most values."""
     values = {
         name: table[name].nunique(dropna=False)
         for name in table.columns
@@ -145,7 +144,7 @@ def _name_column(table: gpd.GeoDataFrame) -> str | None:
 
 
 def check_areas(source: str) -> None:
-    """Refuse what cannot be areas before long work: a file without polygons, or squares of no size. Errors: InputError."""
+    """Refuse what cannot be areas before long work. Errors: InputError."""
     if _is_laid(source, GRID):
         _side_m(source)
     elif _is_laid(source, H3):
@@ -155,12 +154,12 @@ def check_areas(source: str) -> None:
 
 
 def _is_laid(source: Any, kind: str) -> bool:
-    """Whether areas are cells that are laid over the map: "grid", "h3:9"."""
+    """Whether areas are cells: "grid", "h3:9"."""
     return isinstance(source, str) and source.partition(":")[0] == kind
 
 
 def _resolution(source: str) -> int:
-    """Resolution of the hexagons of "h3:9"; refuses them where H3 is not installed."""
+    """Resolution of the hexagons of "h3:9"."""
     text = source.partition(":")[2] or str(RESOLUTION)
     if not text.isdecimal() or int(text) > 15:
         raise InputError(
@@ -184,8 +183,7 @@ def _side_m(source: str) -> float:
 
 
 def _squares(side: float, points: gpd.GeoSeries) -> tuple[gpd.GeoDataFrame, Indices, NDArray[np.bool_]]:
-    """Squares with a building in them, named by their south-western corner; the square of each building whose place
-    is known."""
+    """Squares with a building in them, named by their south-western corner; the square of each with a position."""
     if points.crs is None:
         raise InputError("the areas are squares, but the buildings have no CRS, so metres are not known. Give a file.")
     crs = metric_crs(points.crs, np.column_stack([points.x, points.y]))
@@ -219,12 +217,9 @@ def count_areas(
     population: LayerLike | None = None,
     seed: int = 0,
 ) -> gpd.GeoDataFrame:
-    """Count damage by area, a row each, and last the buildings outside; `estimates` adds the doubt about the whole
-    map. Errors: InputError.
+    """Count damage by area, a row each, and last the buildings outside; people are exposed in the share of damaged buildings.
 
-    At five made-up sites (SYNTHETIC) the intervals held the true number in 96 % of 185 squares with ten or more
-    assessed buildings, and with no `LOCAL_SPREAD` in 92 %. People are exposed in the share of their area's buildings
-    that are damaged."""
+    estimates : of the whole map. Errors: InputError."""
     rest = np.flatnonzero(areas.times == 0)
     frame = areas.frame.copy()
     if len(rest):
@@ -238,14 +233,8 @@ def count_areas(
         frame[name.replace("-", "_")] = np.bincount(area[chosen[row]], minlength=len(frame))
     graded = assessed[row]
     position = np.cumsum(assessed) - 1  # of a building among the assessed
-    damaged = _damaged(
-        buildings.loc[assessed, "damage_prob"].to_numpy(float),
-        area[graded],
-        position[row[graded]],
-        len(frame),
-        estimates,
-        seed,
-    )
+    prob = buildings.loc[assessed, "damage_prob"].to_numpy(float)
+    damaged = _damaged(prob, area[graded], position[row[graded]], len(frame), estimates, seed)
     with np.errstate(invalid="ignore"):
         shares = damaged / frame["assessed"].to_numpy(float)
     for name, values in (("damaged", damaged), ("share", shares)):
@@ -268,7 +257,7 @@ def count_areas(
 def _damaged(
     prob: Floats, area: Indices, position: Indices, number: int, estimates: dict[str, Any] | None, seed: int
 ) -> Floats:
-    """(3, A) expected number of damaged buildings and its 95 % interval. position : (P,) of the buildings in `prob`."""
+    """(3, A) expected number of damaged buildings and its 95 % interval. position : (P,) in `prob`."""
     if not len(prob):
         return np.zeros((3, number))
     site = (estimates or {}).get("buildings", {}).get("damaged") or expected_count(prob)
@@ -297,7 +286,7 @@ def _damaged(
 
 
 def _between(table: Floats, at: Floats, some: Indices) -> Floats:
-    """Sums (K, A) at shifts (D, a) of some areas (a,), between those of `SHIFTS`."""
+    """Sums (K, A) of some areas (a,) at shifts (D, a)."""
     position = np.clip((at - SHIFTS[0]) / (SHIFTS[1] - SHIFTS[0]), 0, len(SHIFTS) - 1.001)
     step = position.astype(np.intp)
     part = position - step

@@ -54,42 +54,38 @@ class MapImages(NamedTuple):
 
 
 class DamageMap(WithSummary, DamageMapContent):
-    """Buildings with their damage, the extent that was assessed, and the inputs and settings behind them.
+    """Buildings with their damage, and the inputs and settings behind it.
 
     Parameters
     ----------
     buildings
         N rows in the post image's CRS with the columns of `COLUMNS`, any number of `ev_…` float columns, and geometry.
-        `damage` is one of `GRADES`, or None where `status` is not_assessed (`reason` then says why); `damage_prob` is the
-        probability of major damage or worse, in [0, 1].
+        `damage` is one of `GRADES`, or None where `status` is not_assessed (`reason` says why); `damage_prob` is the
+        probability of major damage or worse, 0–1.
     assessed_extent : one row: imaged ground near an assessed building
     registration
         `Registration.to_dict()`; its `matrix` (2x3) maps post pixels (col, row) to those whose ground coordinates show the
         same thing in the pre image.
-    meaning : what each `ev_…` column measures, in one line with its unit
+    meaning : what each `ev_…` column measures, with its unit
     synthetic : whether an image is made up
     parameters : settings of the job by name
-    inputs : role to path, hashed into the manifest
+    inputs : role to path
     findings : what limits the worth of the map, worst first
-    damaged_share
-        `ShareEstimate.to_dict()`: the share of damaged buildings that is expected, how it was found, and its
-        interval; empty where not known.
+    damaged_share : `ShareEstimate.to_dict()`; empty where not known
     estimates
-        Expected numbers of buildings and built areas (m²) of every grade and of major damage or worse ("damaged"), with
-        95 % intervals that hold the grading error: see `site_estimates`; empty where not known.
-    footprints : `Footprints.account()`, what became of the rows of the footprints' file; empty where not known
+        Numbers of buildings and built areas (m²) of every grade and of major damage or worse ("damaged"), each expected
+        and with a 95 % interval; empty where not known.
+    footprints : `Footprints.account()`; empty where not known
     extent_without_outlines : one row: imaged ground without an outline near by; None where not known
-    inundation
-        `Inundation.to_dict()`: how many buildings stand in new water, what they count as, and how many are damaged by their
-        structure alone and together; empty where water was not looked for.
-    areas : counts of damage by area, as `add_areas` makes them; None without areas
-    priors : what priors change, as `add_priors` makes it; empty without priors
-    event : what the map is of: event, place, dates, sensors, credit, producer; every product has it
+    inundation : `Inundation.to_dict()`; empty where water was not looked for
+    areas : counts of damage by area, by `add_areas`
+    priors : what priors change, by `add_priors`
+    event : event, place, dates, sensors, credit, producer
 
     Raises
     ------
     InputError
-        Columns are missing, or values are outside these sets.
+        Columns are missing, or values are not among these.
 
     Examples
     --------
@@ -100,11 +96,11 @@ class DamageMap(WithSummary, DamageMapContent):
         damage_map.save("damage")
     """
 
-    images: MapImages | None = None  # what it was made of, for `save`; a map from elsewhere has none
+    images: MapImages | None = None  # for `save`; a map from elsewhere has none
 
     @classmethod
     def load(cls, folder: str | Path) -> DamageMap:
-        """Read a map from the folder that `save` wrote; it does not hold its images.
+        """Read a map from the folder that `save` wrote, without its images.
 
         Parameters
         ----------
@@ -161,28 +157,22 @@ class DamageMap(WithSummary, DamageMapContent):
         options: ProductOptions = ProductOptions(),
         kept: Sequence[str] = (),
     ) -> dict[str, Path]:
-        """Write damage.gpkg, damage.parquet, summary.json, report.html, damage.qgz, tables in further formats and manifest.json.
+        """Write damage.gpkg, damage.parquet, summary.json, report.html, damage.qgz, further formats and manifest.json.
 
-        A new folder appears only when everything in it is written. In a folder that exists, each file is replaced whole,
-        files of other names are left alone; manifest.json is removed first and written last, so a folder that has one is
-        complete. Memory: the table, plus the report's two image panels (at most ~200 MB each while encoding).
+        A new folder appears only when it is complete. In a folder that exists, each file is replaced whole, and others
+        are left alone; manifest.json is removed first and written last. Memory: the table, plus two images of at most
+        200 MB each.
 
         Parameters
         ----------
         out_dir : folder to write
-        post, pre
-            The images, for the panels of the report; pre None where the job had none. Without post, both and the scores are
-            those that the map was made of.
-        scores : rasters that can be laid over the images of the report: those of the evidence, `Inputs.scores`
+        post, pre : the images, by default with the scores those that the map was made of; pre None where the job had none
+        scores : rasters of the evidence, for the report
         overwrite : whether files of an existing folder are replaced
-        scratch
-            Folder in which finished products wait for the others, so that an interrupted job need not write them again.
-        also
-            Further formats, keys of `FURTHER`; by default "csv", "geojson" and "kml", where the post image has a CRS. Those that
-            an earlier map left in the folder are removed.
-
-        options : language of the report and of the map sheet, "pdf" and "png", paper of the latter, and the name of "cems"
-        kept : names of files in the folder that are of this very map, and stay as they are
+        scratch : folder in which finished products wait, so that an interrupted job need not write them again
+        also : further formats, keys of `FURTHER`, by default "csv", "geojson" and "kml"; those of an earlier map are removed
+        options : languages, paper of the sheet, name of "cems"
+        kept : files in the folder that are of this map, and stay as they are
 
         Returns
         -------
@@ -192,8 +182,7 @@ class DamageMap(WithSummary, DamageMapContent):
         Raises
         ------
         InputError
-            A further format does not exist, or needs a CRS that the post image has not; post is not given, and the map was
-            not made by `assess`.
+            A further format does not exist, or needs a CRS; or there are no images.
         OutputError
             The folder holds something already, another job writes it, or the disk refuses.
         """
@@ -223,17 +212,17 @@ class DamageMap(WithSummary, DamageMapContent):
         return {name: out_dir / name for name in names}
 
     def add_areas(self, areas: str | Path | gpd.GeoDataFrame, population: LayerLike | None = None) -> None:
-        """Count damage by area, into `areas`; every product has it from then on.
+        """Count damage by area, into `areas`, which products show from then on.
 
         Parameters
         ----------
-        areas : polygons, a vector file or a table; or "grid" for squares of 500 m, "grid:250" for others
-        population : raster of people a pixel, for the people exposed
+        areas : polygons, a vector file or a table; or cells: "grid" (500 m), "grid:250", "h3", "h3:9"
+        population : raster of people a pixel
 
         Raises
         ------
         InputError
-            There is no such file, it holds no polygons, or the raster is not one of people.
+            There are no polygons, or the raster is not one of people.
         """
         from deepnets4eo.damage.areas import count_areas, find_areas
 
@@ -244,11 +233,11 @@ class DamageMap(WithSummary, DamageMapContent):
         self.findings = worst_first((*self.findings, *counted.findings()))
 
     def add_priors(self, layers: Sequence[PriorLayer]) -> None:
-        """Combine the map with priors such as shaking or wind, into columns and `priors`; grades and counts stay those of the images.
+        """Combine the map with priors such as shaking or wind, into columns and `priors`; grades and counts stay.
 
         Parameters
         ----------
-        layers : what `damage.priors.reading.open_priors` opened on the post image's grid
+        layers : what `open_priors` opened
 
         Raises
         ------
@@ -262,13 +251,11 @@ class DamageMap(WithSummary, DamageMapContent):
         self.findings = worst_first((*self.findings, prior_finding(self.priors)))
 
     def plot(self, image: LayerLike | None = None, *, axes: Axes | None = None, max_px: int = MAX_PX) -> Axes:
-        """Draw the outlines in the colours of their grades, with a key and the count of each.
+        """Draw the outlines in the colours of their grades, with a key and counts.
 
         Parameters
         ----------
-        image
-            Drawn below the outlines, at reduced resolution: the post image, as a layer or a path. Without, the outlines
-            are filled.
+        image : drawn below the outlines: the post image, as a layer or a path; without it, outlines are filled
         axes : where to draw, by default in a new figure
         max_px : longer side of what is read of the image
 
@@ -287,17 +274,16 @@ class DamageMap(WithSummary, DamageMapContent):
         return plot_content(self, None if image is None else Layer.open(image), axes, max_px)
 
     def explore(self, tiles: str | None = None) -> folium.Map:
-        """Show the buildings on a page for a notebook, in the colours of their grades, with what is known of each.
+        """Show the buildings on a page for a notebook, in the colours of their grades.
 
         Parameters
         ----------
-        tiles : background by the name of its tile server, e.g. "OpenStreetMap", which the browser loads from there; by default none
+        tiles : background by the name of its tile server, e.g. "OpenStreetMap", which the browser loads
 
         Returns
         -------
         folium.Map
-            Made without network; the browser that shows it loads Leaflet from the network. For more than some 20,000 buildings
-            take `to_lonboard`.
+            Its page loads Leaflet from the network. For more than some 20,000 buildings take `to_lonboard`.
 
         Raises
         ------
@@ -318,7 +304,7 @@ class DamageMap(WithSummary, DamageMapContent):
         Returns
         -------
         lonboard.PolygonLayer
-            A row a building, in WGS 84; a million are shown smoothly.
+            A row a building, in WGS 84.
 
         Raises
         ------

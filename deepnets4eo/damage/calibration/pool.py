@@ -1,8 +1,6 @@
-"""Opinions of a network and of scores beside the weight-free model's: how far each may decide, and how all become
-one.
+"""A network and scores beside the weight-free model: how far each may decide, and how all become one.
 
-Weights follow from the skill that a card names; log-odds are averaged (logarithmic opinion pool, Genest & Zidek
-1986)."""
+Weights follow from the skill in a card; log-odds are averaged (logarithmic opinion pool, Genest & Zidek 1986)."""
 
 from __future__ import annotations
 
@@ -39,15 +37,14 @@ SUFFIX = ".evidence.yaml"
 
 @dataclass(frozen=True)
 class NetworkSkill:
-    """Skill of a run, 0–1 (of 2 · AUC − 1 and κ the smaller; 0 below 0.1 or 30 buildings), and the reason why it is
-    0, else ''."""
+    """Skill of a run, 0–1 (the smaller of 2 · AUC − 1 and κ), and the reason why it is 0, else ''."""
 
     value: float
     reason: str = ""
 
 
 def validated_skill(card: Mapping[str, Any], head: str | None = None) -> NetworkSkill:
-    """Skill of a damage network's run from its card's `notes`; head : "post_alone" for that from the post image alone."""
+    """Skill of a damage network's run from the `notes` of its card, or from those of a head in them."""
     notes = card.get("notes", {})
     own = notes if head is None else notes.get(head, {})
     share = _number(own.get(SHARE))
@@ -64,8 +61,7 @@ def validated_skill(card: Mapping[str, Any], head: str | None = None) -> Network
 
 
 def skill_of(value: float, buildings: int, scores: str) -> NetworkSkill:
-    """A measured skill; 0 with the reason where it is too small or rests on too few buildings. scores : what it
-    follows from."""
+    """A measured skill; 0 with the reason where it is too small or rests on few buildings. scores : what it follows from."""
     if buildings < LEAST_VALIDATED:
         return NetworkSkill(
             0.0, f"it was validated on {count_of(buildings, 'building')}, at least {LEAST_VALIDATED} are needed"
@@ -88,13 +84,13 @@ class EvidenceCard:
     ----------
     intercept, slope
         Log-odds of major damage or worse where half of the buildings are damaged: intercept + slope · mean score.
-    auc_major_or_worse : area under the ROC curve of these log-odds, 0–1
+    auc_major_or_worse : area under their ROC curve, 0–1
     buildings : graded buildings that it was measured on
 
     Raises
     ------
     InputError
-        For numbers that are not finite, or an area beyond 0–1.
+        A number is not finite, or the area not in 0–1.
 
     Examples
     --------
@@ -119,7 +115,7 @@ class EvidenceCard:
 
     @property
     def skill(self) -> NetworkSkill:
-        """2 · AUC − 1, 0–1; 0 below 0.1, and where fewer than 30 buildings were graded, as for networks."""
+        """2 · AUC − 1, 0–1; 0 below 0.1, and for fewer than 30 buildings."""
         return skill_of(2 * self.auc_major_or_worse - 1, self.buildings, f"its AUC is {self.auc_major_or_worse:.2f}")
 
     @classmethod
@@ -128,7 +124,7 @@ class EvidenceCard:
 
         Parameters
         ----------
-        scores : (N,) mean scores: the column `ev_NAME` of a damage map. NaN are left out.
+        scores : (N,) mean scores: the column `ev_NAME` of a damage map; NaN are left out
         damaged : (N,) bool, True for major damage or worse
 
         Raises
@@ -180,7 +176,7 @@ class EvidenceCard:
             raise InputError(f"{path} is no evidence card: expected numbers {names}. Fit it again.") from error
 
     def write(self, raster: str | Path) -> Path:
-        """Write the card beside a raster, under the name by which the damage job knows it; returns its path."""
+        """Write the card beside a raster, under the name by which the damage job knows it; its path."""
         content: dict[str, Any] = asdict(self)
         return write_yaml(card_path(raster), content)
 
@@ -190,16 +186,12 @@ class EvidenceCard:
 
 
 def card_path(raster: str | Path) -> Path:
-    """Where the card of a raster lies: `score.evidence.yaml` beside `score.tif`.
-
-    >>> card_path("runs/score.tif").name
-    'score.evidence.yaml'
-    """
+    """Where the card of a raster lies: `score.evidence.yaml` beside `score.tif`."""
     return Path(raster).with_suffix(SUFFIX)
 
 
 class Score(Protocol):
-    """A number per building that can take part in the decision: the mean of a raster, or a measure of points."""
+    """A number per building that can take part in the decision."""
 
     @property
     def name(self) -> str:
@@ -226,8 +218,7 @@ class Score(Protocol):
 def pool_log_odds(
     weight_free: NDArray[np.float64], frame: pd.DataFrame, weight: float | NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(N, 4) probabilities whose log-odds at each border are averaged, `weight` of the network's; without the
-    network's, the model's stay."""
+    """(N, 4) probabilities whose log-odds at each border are averaged with the network's, where it has some."""
     network = frame[list(NETWORK_COLUMNS.values())].to_numpy(float)
     share = np.broadcast_to(weight, len(network))[:, None]
     odds = (1 - share) * border_log_odds(weight_free) + share * border_log_odds(network)
@@ -236,8 +227,7 @@ def pool_log_odds(
 
 
 def pool_scores(judgement: Judgement, frame: pd.DataFrame, scores: Sequence[Score]) -> Judgement:
-    """The judgement with scores that have a weight: log-odds of major damage become the weighted average, other
-    borders move as far."""
+    """The judgement with scores: log-odds of major damage become the weighted average, other borders move as far."""
     odds = border_log_odds(judgement.probabilities)
     shift = np.zeros(len(odds))
     for score in scores:
@@ -254,26 +244,23 @@ def pool_scores(judgement: Judgement, frame: pd.DataFrame, scores: Sequence[Scor
 
 @dataclass(frozen=True)
 class NetworkReliability:
-    """Measured reliability by method: of model and network together, and of the network alone beyond the model's
-    range; empty if unmeasured."""
+    """Measured reliability by method: of model and network together, and of the network alone beyond the model's range."""
 
     together: dict[str, Reliability] = field(default_factory=dict)
     alone: dict[str, Reliability] = field(default_factory=dict)
 
     @classmethod
     def of_card(cls, card: dict[str, Any], run: str, weight: float, post_weight: float) -> NetworkReliability:
-        """Read the notes of a card, without what was measured with other weights. Errors: RunError for notes that
-        cannot be read."""
+        """Read the notes of a card that were measured with these weights. Errors: RunError."""
         weights = {PRE_POST: weight, POST_ONLY: post_weight}
         return cls(_of_note(card, run, RELIABILITY, weights), _of_note(card, run, ALONE, dict.fromkeys(weights, 1.0)))
 
     def gradable_alone(self, frame: pd.DataFrame, weights: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """(N,) buildings that the network may grade alone. frame : the evidence; weights : (N,) of the network."""
+        """(N,) buildings that the network may grade alone. weights : (N,) of the network."""
         return graded_by_network(frame) & frame["method"].isin(list(self.alone)).to_numpy() & (weights > 0)
 
     def pool_network(self, model_alone: Judgement, frame: pd.DataFrame, weights: NDArray[np.float64]) -> Judgement:
-        """The judgement with the network: by its measured reliability, elsewhere as of an unknown site. model_alone :
-        NaN where the network grades alone."""
+        """The judgement with the network. model_alone : NaN where the network grades alone."""
         method, known = frame["method"].to_numpy(), np.isfinite(model_alone.probabilities[:, 0])
         graded = graded_by_network(frame) & (model_alone.whose != "")
         judgement, open_rows = model_alone, graded & known & (weights > 0)
@@ -295,7 +282,7 @@ class NetworkReliability:
 
 
 def graded_by_network(frame: pd.DataFrame) -> NDArray[np.bool_]:
-    """(N,) buildings for which the evidence has the network's probabilities; none without its columns."""
+    """(N,) buildings with the network's probabilities."""
     if not set(NETWORK) <= set(frame.columns):
         return np.zeros(len(frame), bool)
     return np.asarray(frame[NETWORK].notna().all(axis=1))

@@ -1,5 +1,4 @@
-"""Probabilities of the four grades, of what lies beyond each of three borders, and by sides (damaged or intact, then
-the worse grade)."""
+"""Probabilities of the four grades, of lying beyond each border, and by sides (damaged or intact, then the worse grade)."""
 
 from __future__ import annotations
 
@@ -10,18 +9,12 @@ from scipy.special import expit, logit
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.vocabulary import MAJOR
 
-LEAST_PROBABILITY = (
-    1e-4  # where opinions are pooled, none counts as nearer to 0 or 1, so that none outweighs all others
-)
+LEAST_PROBABILITY = 1e-4  # where opinions are pooled: none is nearer to 0 or 1, and so outweighs all others
 MOST_LOG_ODDS = 9.2  # where the evidence of a site is weighed, log-odds count as no farther from 0
 
 
 def grade_probabilities(beyond: Floats) -> Floats:
-    """(N, 4) probabilities of the grades from (N, 3) probabilities of lying beyond each border, made to decrease.
-
-    >>> grade_probabilities(np.array([[0.9, 0.6, 0.7]])).round(2).tolist()
-    [[0.1, 0.25, 0.0, 0.65]]
-    """
+    """(N, 4) probabilities of the grades from (N, 3) probabilities of lying beyond each border, made to decrease."""
     ordered = np.minimum.accumulate(beyond, axis=1)
     raised = np.maximum.accumulate(beyond[:, ::-1], axis=1)[:, ::-1]
     limits = np.column_stack([np.ones(len(beyond)), (ordered + raised) / 2, np.zeros(len(beyond))])
@@ -35,14 +28,13 @@ def border_log_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def border_probabilities(probabilities: Floats) -> Floats:
-    """(N, 3) probabilities of minor among intact grades, of major damage or worse, and of destroyed among damaged
-    grades."""
+    """(N, 3) probabilities of minor among intact grades, of damage, and of destroyed among damaged grades."""
     damaged, minor, destroyed = expit(side_log_odds(probabilities)).T
     return np.stack([minor, damaged, destroyed], axis=1)
 
 
 def side_log_odds(probabilities: Floats) -> Floats:
-    """(N, 3) log-odds of damage, of minor damage where intact, and of destroyed where damaged, from (N, 4) probabilities."""
+    """(N, 3) log-odds of damage, of minor where intact, and of destroyed where damaged, from (N, 4) probabilities."""
     none, minor, major, destroyed = np.clip(probabilities, 1e-9, 1).T
     pairs = ((major + destroyed, none + minor), (minor, none), (destroyed, major))
     return np.clip(np.stack([np.log(over / under) for over, under in pairs], axis=1), -MOST_LOG_ODDS, MOST_LOG_ODDS)
@@ -56,8 +48,7 @@ def grades_of_sides(log_odds: Floats) -> Floats:
 
 
 def adjust_to_share(probabilities: Floats, damaged_share: float) -> Floats:
-    """(N, 4) probabilities for a site with this share of damaged buildings, by Bayes' rule from those for one half;
-    NaN rows stay NaN."""
+    """(N, 4) probabilities for a site with this share of damaged buildings, from those for one half."""
     if damaged_share == 0.5:
         return probabilities
     damaged = probabilities[:, MAJOR:].sum(axis=1)
@@ -65,8 +56,7 @@ def adjust_to_share(probabilities: Floats, damaged_share: float) -> Floats:
 
 
 def set_damaged_probability(probabilities: Floats, wanted: Floats) -> Floats:
-    """(N, 4) probabilities whose damaged grades together have the probability `wanted`; each side keeps its
-    proportions."""
+    """(N, 4) probabilities with `wanted` for damage; each side keeps its proportions."""
     damaged = probabilities[:, MAJOR:].sum(axis=1)
     factor = np.stack([(1 - wanted) / np.clip(1 - damaged, 1e-9, 1), wanted / np.clip(damaged, 1e-9, 1)], axis=1)
     moved = probabilities * np.repeat(factor, MAJOR, axis=1)

@@ -1,7 +1,4 @@
-"""How far a model's probabilities hold at a new site, measured on sites that its fit left out.
-
-Probabilities are those of a site where half of the buildings are damaged, and grades within a side as common as in
-the fit."""
+"""How far probabilities hold at a new site, where half of the buildings are damaged, measured on sites that the fit left out."""
 
 from __future__ import annotations
 
@@ -45,8 +42,7 @@ COVERAGE = 0.9
 
 @dataclass(frozen=True)
 class BetaCalibration:
-    """Log-odds a · ln p − b · ln(1 − p) + c with p = expit(score) and a, b ≥ 0 (Kull, Silva Filho & Flach 2017); a =
-    b is Platt's."""
+    """Log-odds a · ln p − b · ln(1 − p) + c with p = expit(score) and a, b ≥ 0 (Kull, Silva Filho & Flach 2017)."""
 
     a: float = 1.0
     b: float = 1.0
@@ -62,22 +58,20 @@ class BetaCalibration:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> BetaCalibration:
-        """Read what `to_dict` wrote. Errors: KeyError, TypeError or ValueError for anything else."""
+        """Read what `to_dict` wrote. Errors: KeyError, TypeError, ValueError."""
         return cls(float(content["a"]), float(content["b"]), float(content["c"]))
 
 
 @dataclass(frozen=True)
 class GradeSets:
-    """Limits (4,) of `exclusion_scores` within which a grade stays in a set, so that nine of ten buildings of a new
-    site are held.
+    """Limits (4,) of `exclusion_scores` of grades in a set, so that nine of ten buildings of a new site are held.
 
-    Sources: Vovk et al. 2005 (class-conditional conformal prediction); Lee, Barber & Willett 2023 (a site is one
-    draw)."""
+    Sources: Vovk et al. 2005 (class-conditional conformal prediction); Lee, Barber & Willett 2023 (a site is one draw)."""
 
     limits: Floats
 
     def members(self, probabilities: Floats) -> NDArray[np.bool_]:
-        """(N, 4) grades that cannot be excluded: contiguous, never empty, with the median grade. probabilities : (N, 4)."""
+        """(N, 4) grades that cannot be excluded: contiguous, with the median grade. probabilities : (N, 4)."""
         scores = exclusion_scores(probabilities)
         inside = (scores <= self.limits) | (scores == scores.min(axis=1, keepdims=True))
         return fill_between(inside)
@@ -88,22 +82,16 @@ class GradeSets:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> GradeSets:
-        """Read what `to_dict` wrote. Errors: KeyError, TypeError or ValueError for anything else."""
+        """Read what `to_dict` wrote. Errors: KeyError, TypeError, ValueError."""
         return cls(np.array([float(content[grade]) for grade in GRADES]))
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Measured reliability of one variant of a model, or of a model together with a network.
+    """Measured reliability of a variant of a model, or of a model with a network, for probabilities of `fit_to_site`.
 
-    calibration : one per border of `BORDERS`, of its log-odds; thresholds : (2,) least share of minor damage among the intact grades, and
-    of destroyed among the damaged ones, for a building to have that grade of its side; spread : (3,) standard deviations between sites of
-    `side_log_odds`; sets : limits of the sets of grades, None where they were not measured; site : how far whole sites are shifted. Spread
-    and sets hold for probabilities that `fit_to_site` has fitted.
-
-    >>> Reliability().thresholds
-    (0.5, 0.5)
-    """
+    calibration : of the log-odds of each of `BORDERS`; thresholds : (2,) least share of minor damage among intact grades and of
+    destroyed among damaged ones; spread : (3,) standard deviations between sites of `side_log_odds`; site : how far sites are shifted."""
 
     calibration: tuple[BetaCalibration, ...] = (BetaCalibration(),) * len(BORDERS)
     thresholds: tuple[float, ...] = (HALF,) * len(WITHIN_SIDES)
@@ -112,7 +100,7 @@ class Reliability:
     site: SiteShift = UNKNOWN_SITE
 
     def probabilities(self, log_odds: Floats) -> Floats:
-        """(N, 4) probabilities of the grades from (N, 3) log-odds of lying beyond each border, before calibration."""
+        """(N, 4) probabilities of the grades from (N, 3) log-odds of lying beyond each border."""
         calibrated = [scale(log_odds[:, k]) for k, scale in enumerate(self.calibration)]
         return grade_probabilities(expit(np.stack(calibrated, axis=1)))
 
@@ -128,7 +116,7 @@ class Reliability:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Reliability:
-        """Read what `to_dict` wrote. Errors: KeyError, TypeError or ValueError for anything else."""
+        """Read what `to_dict` wrote. Errors: KeyError, TypeError, ValueError."""
         thresholds = tuple(float(content["thresholds"][grade]) for grade in WITHIN_SIDES)
         spread = tuple(float(content["spread"][name]) for name in SPREADS)
         if not all(0 < value < 1 for value in thresholds) or not all(0 <= sd < 100 for sd in spread):
@@ -144,8 +132,7 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is thought of N buildings where half of a site are damaged: (N, 4) probabilities or NaN, and whose
-    reliability holds for each."""
+    """What is thought of N buildings: (N, 4) probabilities or NaN, and whose reliability holds for each."""
 
     probabilities: Floats
     whose: NDArray[np.object_]
@@ -154,7 +141,7 @@ class Judgement:
     def with_rows(
         self, rows: NDArray[np.bool_], name: str, reliability: Reliability, probabilities: Floats
     ) -> Judgement:
-        """The same where some rows (N,) are assessed otherwise; probabilities : of these rows."""
+        """The same with other probabilities of some rows (N,)."""
         changed = self.probabilities.copy()
         changed[rows] = probabilities
         table = {**self.reliabilities, name: reliability}
@@ -166,14 +153,14 @@ class Judgement:
         return fit_to_site(self.probabilities, self.whose, shifts, damaged_share, apart)
 
     def values(self, of: Callable[[Reliability], tuple[float, ...]]) -> Floats:
-        """(N, K) values of the reliability that holds for each building; those of an unknown one for others."""
+        """(N, K) values of the reliability that holds for each building; without one, of an unknown one."""
         out = np.tile(np.array(of(Reliability())), (len(self.whose), 1))
         for name, fitted in self.reliabilities.items():
             out[self.whose == name] = of(fitted)
         return out
 
     def members(self, even: Floats) -> NDArray[np.bool_]:
-        """(N, 4) grades that cannot be excluded by probabilities (N, 4) fitted to the site; all where no sets were measured."""
+        """(N, 4) grades that cannot be excluded by probabilities (N, 4) fitted to the site."""
         members = np.ones(even.shape, bool)
         for name, fitted in self.reliabilities.items():
             rows = self.whose == name
@@ -188,16 +175,7 @@ def fit_reliability(
     site: NDArray[np.generic],
     most_information: float = MOST_INFORMATION,
 ) -> Reliability:
-    """Reliability from left-out log-odds (N, 3) beyond each border, true grades (N,) and sites (N,): a whole site is one draw.
-
-    most_information : buildings of a site that say something of its shift.
-
-    >>> rng = np.random.default_rng(0)
-    >>> grade = rng.integers(0, 4, 2000)
-    >>> log_odds = 2 * (grade[:, None] + rng.normal(size=(2000, 1)) - [0.5, 1.5, 2.5])
-    >>> fit_reliability(log_odds, grade, np.arange(2000) % 20).thresholds[1] < 0.7
-    True
-    """
+    """Reliability from left-out log-odds (N, 3) beyond each border, true grades (N,) and sites (N,): a whole site is one draw."""
     damaged = grade >= MAJOR
     weight = side_weights(damaged, site)
     minor = fit_beta(log_odds[:, 0], grade > 0, weight)
@@ -225,8 +203,7 @@ def _straight(log_odds: Floats, beyond: NDArray[np.bool_], weight: Floats) -> Be
 
 
 def platt(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = None) -> tuple[float, float]:
-    """Slope and intercept that calibrate a score (N,), with one pseudo-count per class, so that separable data stay
-    finite (Platt 1999)."""
+    """Slope and intercept that calibrate a score (N,), with one pseudo-count a class (Platt 1999)."""
     check_same_number(score, truth)
     weight = np.ones(len(score)) if weight is None else weight
     positive, negative = float(weight[truth].sum()), float(weight[~truth].sum())
@@ -235,8 +212,7 @@ def platt(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = None)
 
 
 def fit_beta(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = None) -> BetaCalibration:
-    """The beta calibration of least log loss; one building of either kind at a score of 0 keeps separable data
-    finite."""
+    """The beta calibration of least log loss; one building of either kind at a score of 0 keeps it finite."""
     check_same_number(score, truth)
     weight = np.ones(len(score)) if weight is None else weight * len(weight) / weight.sum()
     score, target = np.append(score, [0.0, 0.0]), np.append(truth, [True, False])
@@ -255,7 +231,7 @@ def fit_beta(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = No
 
 
 def side_weights(damaged: NDArray[np.bool_], site: NDArray[np.generic]) -> Floats:
-    """(N,) weights, mean 1, by which damaged and intact buildings count the same, and so do the sites in each side."""
+    """(N,) weights, mean 1: damaged and intact buildings count the same, and sites in each side."""
     weight = np.zeros(len(damaged))
     for side in (True, False):
         rows = damaged == side
@@ -265,7 +241,7 @@ def side_weights(damaged: NDArray[np.bool_], site: NDArray[np.generic]) -> Float
 
 
 def _thresholds(probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.generic]) -> tuple[float, float]:
-    """One a side, where a building of the other side is wrong anyway."""
+    """One a side: a building of the other side is wrong anyway."""
     minor, beyond, destroyed = border_probabilities(probabilities).T
     damaged = beyond >= HALF
     return (
@@ -281,8 +257,7 @@ def _balanced_threshold(
     reached: NDArray[np.bool_],
     site: NDArray[np.generic],
 ) -> float:
-    """Threshold within a side with the best sum of the mean accuracy of both grades over sites and the accuracy over
-    all buildings."""
+    """Threshold within a side with the best mean accuracy of both grades over sites plus that over all buildings."""
     of_side, scores = better | worse, []
     for threshold in GRID:
         right = np.where(probability >= threshold, worse, better) & reached
@@ -297,8 +272,7 @@ def _mean_over_sites(right: NDArray[np.bool_], site: NDArray[np.generic]) -> flo
 
 
 def _spread(probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.generic]) -> tuple[float, ...]:
-    """Standard deviations between sites of the shifts that would make each site's log-odds right, without the scatter
-    of single buildings."""
+    """Standard deviations between sites of the shifts that make their log-odds right, without the scatter of buildings."""
     log_odds = side_log_odds(probabilities)
     damaged = grade >= MAJOR
     everything = np.ones(len(grade), bool)
@@ -320,8 +294,7 @@ def _between(shift: Floats, variance: Floats) -> float:
 
 
 def _site_shift(log_odds: Floats, beyond: NDArray[np.bool_], *, even: bool) -> tuple[float, float]:
-    """Shift (at most 6 either way) that makes a site's log-odds right on average, and its variance. even : both sides
-    count the same."""
+    """Shift (at most 6 either way) that makes a site's log-odds right, and its variance. even : both sides count alike."""
     number = len(beyond)
     weight = np.full(number, 1 / number)
     target = float((beyond.sum() + 0.5) / (number + 1))
@@ -346,13 +319,8 @@ def fit_sets(
 
 
 def site_quantile(scores: Floats, site: NDArray[np.generic], coverage: float = COVERAGE) -> float:
-    """The limit that the score of a building of a new site keeps with a probability of `coverage`, from scores (N,) of true grades and
-    their sites (N,), all of the same weight; one site more, whose scores could be anything, counts with them, and 1 is the limit where too
-    few are known. Where each building is a site, it is the score number ⌈(n + 1) · coverage⌉ of split conformal prediction.
-
-    >>> site_quantile(np.array([0.05, 0.1, 0.12, 0.2, 0.25, 0.3, 0.4, 0.55, 0.7]), np.arange(9), 0.8)
-    0.55
-    """
+    """The limit that the score of a building of a new site keeps with a probability of `coverage`, from scores (N,) of true
+    grades and their sites (N,), which weigh the same; one more site counts, whose scores could be anything."""
     _, index, number = np.unique(site, return_inverse=True, return_counts=True)
     weight = 1.0 / (number[index] * (len(number) + 1))
     order = np.argsort(scores, kind="stable")
@@ -361,12 +329,7 @@ def site_quantile(scores: Floats, site: NDArray[np.generic], coverage: float = C
 
 
 def exclusion_scores(probabilities: Floats) -> Floats:
-    """(N, 4) how far each grade lies from the median of a building's probabilities (N, 4): the larger of the
-    probabilities that the true grade is a better one and that it is a worse one, 0–1.
-
-    >>> exclusion_scores(np.array([[0.1, 0.2, 0.3, 0.4]])).round(2).tolist()
-    [[0.9, 0.7, 0.4, 0.6]]
-    """
+    """(N, 4) the larger of the probabilities that the true grade is better and that it is worse, 0–1."""
     up_to = np.cumsum(probabilities, axis=1)
     return np.asarray(np.clip(np.maximum(up_to - probabilities, 1 - up_to), 0, 1))
 
@@ -379,11 +342,7 @@ def fill_between(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def set_names(members: NDArray[np.bool_]) -> NDArray[np.object_]:
-    """(N,) text of sets (N, 4): the names of the grades with commas between, the mildest first.
-
-    >>> set_names(np.array([[False, True, True, False]])).tolist()
-    ['minor-damage,major-damage']
-    """
+    """(N,) names of the grades in sets (N, 4), with commas between, the mildest first."""
     codes = members @ (1 << np.arange(len(GRADES)))
     names = [",".join(g for k, g in enumerate(GRADES) if code >> k & 1) for code in range(1 << len(GRADES))]
     return np.array(names, dtype=object)[codes]

@@ -1,9 +1,7 @@
-"""One site as a whole: how far its evidence is shifted, how many of its buildings are damaged, and what each building
-is then.
+"""One site as a whole: how far its evidence is shifted, how many of its buildings are damaged, and what each building is.
 
-The shifts of intact and damaged buildings and the share are unknown together; each combination is weighed by how well
-it explains the site and by how likely it is beforehand (two normal distributions with an empirical prior, Efron
-2010). A known share is kept."""
+Shifts and share are unknown together; each combination is weighed by how well it explains the site and by how likely it is
+beforehand (two normal distributions with an empirical prior, Efron 2010). A known share is kept."""
 
 from __future__ import annotations
 
@@ -40,15 +38,10 @@ GIVEN_SHARE, ESTIMATED_SHARE = "given", "estimated"
 
 @dataclass(frozen=True)
 class SiteShift:
-    """How log-odds of damage lie at sites that were left out: normal within a site, around levels that differ from site to site.
+    """How log-odds of damage lie at sites: normal within a site, around levels that differ from site to site.
 
-    level : (2,) mean levels of the intact and of the damaged buildings, where half are damaged; between : (2,) their standard deviations
-    between sites; correlation : of both levels; within : standard deviation in a site; most_information : see `MOST_INFORMATION`.
-
-    >>> shift = SiteShift((-1.0, 1.0), (0.6, 0.8), 0.4, 1.0)
-    >>> SiteShift.from_dict(shift.to_dict()) == shift
-    True
-    """
+    level, between : mean and standard deviation of the levels of intact and of damaged buildings, where half are damaged; correlation : of
+    both levels; within : standard deviation in a site."""
 
     level: tuple[float, float]
     between: tuple[float, float]
@@ -69,7 +62,7 @@ class SiteShift:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> SiteShift:
-        """Read what `to_dict` wrote. Errors: KeyError, TypeError or ValueError for anything else."""
+        """Read what `to_dict` wrote. Errors: KeyError, TypeError, ValueError."""
         pairs = [(float(content[name]["intact"]), float(content[name]["damaged"])) for name in ("level", "between")]
         correlation, within, most = (float(content[name]) for name in ("correlation", "within", "most_information"))
         shift = cls(pairs[0], pairs[1], correlation, within, most)
@@ -86,8 +79,7 @@ class SiteShift:
         return theta[apart], -0.5 * (intact**2 + other**2)[apart]
 
     def evidence(self, log_odds: Floats, information: float) -> Floats:
-        """(P, T) logarithms of how well each of `SHARES` and of `levels` explain some buildings. information : at
-        most 1, on what each says."""
+        """(P, T) logarithms of how well each of `SHARES` and of `levels` explain buildings. information : of each, at most 1."""
         theta, weight = self.levels()
         steps, number = np.unique(np.rint(log_odds / STEP), return_counts=True)
         intact, damaged = (-0.5 * ((steps * STEP - theta[:, [kind]]) / self.within) ** 2 for kind in (0, 1))
@@ -97,7 +89,7 @@ class SiteShift:
         return np.asarray(mixed @ number * information + weight)
 
     def probabilities(self, weights: Floats, log_odds: Floats) -> Floats:
-        """(N,) probabilities of damage of buildings, averaged over shares and levels by (P, T) weights."""
+        """(N,) probabilities of damage, averaged over shares and levels by (P, T) weights."""
         theta, _ = self.levels()
         share, level = np.nonzero(weights > weights.max() * 1e-4)
         intact, damaged = theta[level].T
@@ -119,8 +111,7 @@ def fit_site_shift(
     site: NDArray[np.generic],
     most_information: float = MOST_INFORMATION,
 ) -> SiteShift:
-    """How far sites differ, by moments of left-out log-odds; `UNKNOWN_SITE` where fewer than two sites have eight
-    buildings of a kind."""
+    """How far sites differ, by moments of left-out log-odds; `UNKNOWN_SITE` for too few sites."""
     names, number = np.unique(site, return_inverse=True)
     log_odds = np.clip(log_odds, -MOST_LOG_ODDS, MOST_LOG_ODDS)
     kinds = [_levels_of_sites(log_odds[rows], number[rows], len(names)) for rows in (~damaged, damaged)]
@@ -140,7 +131,7 @@ def fit_site_shift(
 
 
 def _levels_of_sites(log_odds: Floats, number: NDArray[np.intp], sites: int) -> tuple[Floats, Floats]:
-    """(S,) mean of each site, and (2, S) its variance and the variance of its mean; NaN for sites with few buildings."""
+    """(S,) mean of each site, and (2, S) its variance and that of its mean; NaN for few buildings."""
     count = np.bincount(number, minlength=sites).astype(float)
     count[count < LEAST_AT_SITE] = np.nan
     mean = np.bincount(number, log_odds, sites) / count
@@ -156,15 +147,7 @@ def site_posterior(
 ) -> tuple[Floats, list[Floats]]:
     """Weights (P,) of `SHARES` at a site, sum 1, and for each part the probabilities (N,) of damage of its buildings.
 
-    parts : the shift and the log-odds (N,) of the buildings of each variant of a model; damaged_share : where it is known beforehand;
-    counted : (N,) bool of each part, the buildings that the weights rest on; all of them where None.
-
-    >>> shift = SiteShift((-1.0, 1.0), (0.6, 0.8), 0.4, 0.7)
-    >>> shifted = np.repeat([-0.5, 3.0], 50)  # half of the buildings, and both kinds rougher than usual
-    >>> weights, (p,) = site_posterior([(shift, shifted)])
-    >>> bool(0.4 < weights @ SHARES < 0.6), bool(p[0] < 0.1), bool(p[-1] > 0.9)
-    (True, True, True)
-    """
+    parts : shift and log-odds (N,) of each variant of a model; damaged_share : if known; counted : (N,) that the weights rest on."""
     if counted is None:
         counted = [np.ones(len(log_odds), bool) for _, log_odds in parts]
     total = sum(int(rows.sum()) for rows in counted)
@@ -186,13 +169,13 @@ def site_posterior(
 
 
 def _prior() -> Floats:
-    """(P,) weights of `SHARES` beforehand: sites without damage, and all shares alike."""
+    """(P,) weights of `SHARES` beforehand."""
     edges = np.concatenate([[0.0], (SHARES[1:] + SHARES[:-1]) / 2, [1.0]])
     return (1 - INTACT_SITES) * np.diff(edges) + INTACT_SITES * (SHARES[0] == SHARES)
 
 
 def _around(share: float) -> Floats:
-    """(P,) weights of `SHARES` whose mean is a share that is known: of its two neighbours."""
+    """(P,) weights of `SHARES` whose mean is a known share."""
     share = float(np.clip(share, SHARES[0], SHARES[-1]))
     weights = np.zeros(len(SHARES))
     high = min(max(int(np.searchsorted(SHARES, share)), 1), len(SHARES) - 1)
@@ -203,8 +186,7 @@ def _around(share: float) -> Floats:
 
 @dataclass(frozen=True)
 class SiteFit:
-    """What the buildings of a site say together: weights (P,) of `SHARES`, probabilities `even` (N, 4) where half are
-    damaged, and the prior."""
+    """A site's weights (P,) of `SHARES`, probabilities `even` (N, 4) where half are damaged, and prior share."""
 
     weights: Floats
     even: Floats
@@ -221,7 +203,7 @@ class SiteFit:
         return adjust_to_share(self.even, self.prior)
 
     def median_number(self, counted: NDArray[np.bool_]) -> float:
-        """Number of damaged buildings among some (N,) that the site has more of as probably as fewer; 0 where the share was given."""
+        """Median number of damaged buildings among some (N,); 0 where the share was given."""
         if self.status == GIVEN_SHARE:
             return 0.0
         share = SHARES[int(np.searchsorted(np.cumsum(self.weights), 0.5))]
@@ -240,8 +222,7 @@ def fit_to_site(
     damaged_share: float | None = None,
     apart: NDArray[np.bool_] | None = None,
 ) -> SiteFit:
-    """Fit probabilities to the site of their buildings. kind : (N,) keys of the shifts; apart : (N,) buildings that
-    say nothing of the share."""
+    """Fit probabilities to the site of their buildings. kind : (N,) keys of the shifts; apart : (N,) that say nothing of the share."""
     rows = [(name, np.flatnonzero((kind == name) & np.isfinite(probabilities[:, 0]))) for name in shifts]
     rows = [(name, index) for name, index in rows if len(index)]
     counts = np.isfinite(probabilities[:, 0]) & (True if apart is None else ~apart)
@@ -258,13 +239,7 @@ def fit_to_site(
 
 
 def prior_of_mean(even: Floats, share: float) -> float:
-    """The share to which probabilities (N, 4), right where half are damaged, are adjusted so that their mean is a given share.
-
-    >>> prior = prior_of_mean(np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.2, 0.6]]), 0.3)
-    >>> p = adjust_to_share(np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.2, 0.6]]), prior)[:, 2:].sum(axis=1)
-    >>> round(float(p.mean()), 6)
-    0.3
-    """
+    """The share to which probabilities (N, 4), right where half are damaged, are adjusted so that their mean is a given one."""
     if len(even) == 0:
         return share
     low, high = -3 * MOST_LOG_ODDS, 3 * MOST_LOG_ODDS
@@ -277,8 +252,7 @@ def prior_of_mean(even: Floats, share: float) -> float:
 
 @dataclass(frozen=True)
 class ShareEstimate:
-    """The share of damaged among assessed buildings, given or estimated, with its interval. intact : probability that
-    none is damaged."""
+    """The share of damaged among assessed buildings with its interval. intact : probability that none is damaged."""
 
     value: float
     status: str

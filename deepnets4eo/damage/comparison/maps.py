@@ -1,6 +1,4 @@
-"""Damage maps of several tools read alike, and two of them compared building by building.
-
-What the columns of `TOOLS` mean was read in the public documentation and code of each tool."""
+"""Damage maps of several tools read alike (columns as their documentation and code have them), and two compared."""
 
 from __future__ import annotations
 
@@ -72,8 +70,7 @@ TOOLS = (
 
 @dataclass(frozen=True)
 class OneMap:
-    """A damage map of any tool; `table`: id, damage (words), value (0–1), grade (0–3, or as `damaged` where `two`), damaged (0, 1; NaN for no
-    grade), geometry."""
+    """A damage map of any tool; `table`: id, damage (words), value (0–1), grade (0–3, or as `damaged` where `two`), damaged (0, 1; NaN)."""
 
     tool: Tool
     source: str
@@ -92,10 +89,10 @@ class MapComparison:
     table : geopandas.GeoDataFrame
         One row a building of either, those that differ most first: `id_a`, `id_b`, `damage_a`, `damage_b` (own grades), `value_a`, `value_b`
         (probability of damage, else grade, 0–1), `damaged_a`, `damaged_b` (0, 1), `level_a`, `level_b` (index in `classes`), `match`
-        ("both", "a", "b"), `agree`, `difference`, and `x`, `y` of a point inside (longitude and latitude, where there is a CRS).
+        ("both", "a", "b"), `agree`, `difference`, and `x`, `y` of a point inside (degrees, where there is a CRS).
     classes : four grades, or intact and damaged where one map has no more
     matrix : buildings with a grade in both, the first map in rows
-    intervals : "kappa" and "overall_accuracy" with 95 % intervals from blocks of neighbours; empty for fewer than two blocks
+    intervals : 95 % intervals of "kappa" and "overall_accuracy" from blocks of neighbours; empty for fewer than two blocks
     matched_by : "id" or "overlap"
     """
 
@@ -109,7 +106,7 @@ class MapComparison:
 
     @property
     def shares(self) -> tuple[float, float]:
-        """The share of damaged buildings in each map, of those that have a grade in both."""
+        """The share of damaged buildings in each map, of those with a grade in both."""
         known = self.table[self.table["agree"].notna()]
         return float(known["damaged_a"].mean()), float(known["damaged_b"].mean())
 
@@ -125,14 +122,17 @@ def read_damage_map(
 ) -> OneMap:
     """Read a damage map of a known tool, or of any whose columns are named.
 
-    Raises InputError for columns of no known tool, and ones that are missing or say nothing of damage.
-
     Parameters
     ----------
     source : folder of a damage map, a vector file, or a CSV with the columns longitude and latitude
-    grade : column of grades, a yes and no, or numbers; by default that of the tool
+    grade : column of grades, a yes and no, or numbers; by default the tool's
     id : column of ids
     above : numbers above it are damaged
+
+    Raises
+    ------
+    InputError
+        No tool is known, columns are missing, or say nothing of damage.
     """
     import geopandas as gpd
 
@@ -185,10 +185,7 @@ def _rows(source: str) -> gpd.GeoDataFrame:
 
 
 def compare_maps(first: OneMap, second: OneMap) -> MapComparison:
-    """Match the buildings of two maps, by id where the outlines of one id touch, else by overlap, and compare them.
-
-    Raises InputError where only one has a CRS, and where no building has a grade in both.
-    """
+    """Match the buildings of two maps, by id where outlines of one id touch, else by overlap, and compare them. Errors: InputError."""
     two = first.two or second.two
     ours, theirs = (one.table.assign(level=one.table["damaged" if two else "grade"]) for one in (first, second))
     if (ours.crs is None) != (theirs.crs is None):
@@ -222,7 +219,7 @@ def compare_maps(first: OneMap, second: OneMap) -> MapComparison:
 
 
 def _grades(column: pd.Series, where: str, above: float | None) -> tuple[pd.Series, tuple[str, ...]]:
-    """Grades 0–3, or 0 and 1, NaN for all that is neither, and their words."""
+    """Grades 0–3, or 0 and 1, NaN for others, and their words."""
     import pandas as pd
 
     if above is not None:
@@ -270,7 +267,7 @@ def _match(ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame) -> tuple[Indices, I
 
 
 def _agreement(table: gpd.GeoDataFrame, count: int) -> tuple[ConfusionMatrix, dict[str, Interval]]:
-    """The matrix of all, and intervals from blocks of neighbours, which are not independent of each other."""
+    """The matrix of all, and intervals from blocks of neighbours."""
     a, b = (table[f"level_{side}"].to_numpy(np.uint8) for side in "ab")
     xy = table[["x", "y"]].to_numpy()
     side = max(1, min(BLOCKS, math.isqrt(len(a) // BLOCK_BUILDINGS)))

@@ -76,8 +76,7 @@ INTACT = 0.5  # probability that a site has no damage, above which none of its b
 
 @dataclass(frozen=True)
 class Decision:
-    """The decision of a job: the evidence with the network's columns, grades, share, findings and estimates (empty
-    where nothing was assessed).
+    """The decision of a job: evidence with the network's columns, grades, share, findings and estimates.
 
     unlike : (N,) buildings unlike those of the fit, whose confidence is capped."""
 
@@ -91,11 +90,9 @@ class Decision:
 
 @dataclass(frozen=True)
 class DecisionModel:
-    """The weight-free model, and a network with its weights on pairs and on the post image alone, its skill and its
-    measured reliability.
+    """The weight-free model, and a network with its weights on pairs and on the post image alone, skill and reliability.
 
-    damaged_share : None where it is to be estimated; findings : why the default network is not used; reads_pre :
-    whether it can read pre."""
+    damaged_share : if known; findings : why the default network is not used; reads_pre : whether it can read pre."""
 
     model: DamageModel
     grader: NetworkGrader | None = None
@@ -109,8 +106,7 @@ class DecisionModel:
 
     @classmethod
     def load(cls, model: str, weight: float = 0.5, damaged_share: float | None = None) -> DecisionModel:
-        """Open a model of models/ or a run. weight : of a run with perfect skill. Errors: RunError for a run that
-        grades no buildings; InputError."""
+        """Open a model of models/ or a run. weight : of a run with perfect skill. Errors: RunError, InputError."""
         if not 0 <= weight <= 1:
             raise InputError(
                 f"the network's weight is {weight}, expected 0 (the network is not used) to 1 (it decides alone)."
@@ -132,8 +128,7 @@ class DecisionModel:
         return cls(DamageModel.load(), grader if skill.value else None, *weights, damaged_share, skill, measured)
 
     def with_shipped(self, pre: Layer | None, post: Layer) -> DecisionModel:
-        """The same with the network that comes with the toolbox, or with the finding why it is not used; unchanged
-        where a run was given."""
+        """The same with the default network, or with the finding why it is not used; unchanged with another run."""
         if self.skill is not None or self.weight == 0:
             return self
         grader, finding = open_shipped()
@@ -156,7 +151,7 @@ class DecisionModel:
         )  # fmt: skip
 
     def fitted_to(self, pre: Layer | None, post: Layer) -> DecisionModel:
-        """The same, whose network sees these images as 8-bit ones where it was trained on such (`NetworkGrader.fitted_to`)."""
+        """The same, whose network sees these images as `NetworkGrader.fitted_to` shows them."""
         if self.grader is None:
             return self
         return replace(self, grader=self.grader.fitted_to(pre if self.reads_pre else None, post))
@@ -168,16 +163,15 @@ class DecisionModel:
 
     @property
     def box_decides(self) -> bool:
-        """Whether the network that comes with the toolbox takes part."""
+        """Whether the default network takes part."""
         return self.grader is not None and self.skill is None
 
     def paths(self) -> dict[str, str]:
-        """Role to path of the run that decides, for the manifest: the card of a run names all its files with their hashes."""
+        """Role to path of the run that decides: its card names all its files with their hashes."""
         return {} if self.grader is None else {"run": str(self.grader.run.folder / CARD)}
 
     def network_probabilities(self, scene: RegisteredScene, work: TileWork) -> pd.DataFrame | None:
-        """The network's probabilities, one row a footprint; None without a network or a registered pair. Errors:
-        RunError for unfit images."""
+        """The network's probabilities, one row a footprint; None without a network or a registered pair. Errors: RunError."""
         pre, post, position = scene.registered_pre, scene.inputs.post, scene.position
         if self.grader is None:
             return None
@@ -198,7 +192,7 @@ class DecisionModel:
     def post_probabilities(
         self, scene: RegisteredScene, evidence: EvidenceTable, work: TileWork
     ) -> pd.DataFrame | None:
-        """The network's probabilities from the post image alone, for buildings assessed so; None where there is no such head."""
+        """The network's probabilities for buildings assessed from the post image alone; None without such a head."""
         if self.grader is None or self.grader.post_temperature is None or self.post_weight == 0:
             return None
         rows = np.flatnonzero((evidence.frame["method"] == POST_ONLY).to_numpy())
@@ -208,7 +202,7 @@ class DecisionModel:
         )
 
     def require_pair(self, evidence: EvidenceTable) -> None:
-        """Refuse images that seem to be swapped, or copies of one: see `pair_checks`. Errors: InputError."""
+        """Refuse images that seem to be swapped, or copies of one. Errors: InputError."""
         if evidence.before is None:
             return
         frame = evidence.frame
@@ -231,10 +225,7 @@ class DecisionModel:
         inundated: InundatedBuildings | None = None,
     ) -> Decision:
         """The evidence with the network's where it decides, and the decision. network, post : its probabilities from
-        both images and from post alone.
-
-        What the model does not know is graded by the network alone where its reliability there was measured.
-        Buildings in water get grades by it and say nothing of the share of damaged ones among the others."""
+        both images and from post alone. Buildings in water say nothing of the share of damaged ones among the others."""
         seen = evidence
         if network is not None or post is not None:
             seen = with_network(evidence, network, post, leaves_displaced=self.weight < 1)
@@ -261,7 +252,7 @@ class DecisionModel:
     def _unknown_evidence(
         self, frame: pd.DataFrame, *, by_network_alone: bool
     ) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
-        """(N,) why the model does not know the evidence of a building, '' where it does; (N,) whether the whole site is unlike its fit."""
+        """(N,) why the model does not know a building's evidence, else ''; (N,) whether the whole site is unlike its fit."""
         if by_network_alone:
             return np.full(len(frame), "", object), np.zeros(len(frame), bool)
         outside = self.model.outside_range(frame)
@@ -270,7 +261,7 @@ class DecisionModel:
     def _pool_judgements(
         self, frame: pd.DataFrame, by_network: NDArray[np.bool_], scores: Sequence[Score]
     ) -> Judgement:
-        """What model, network and scores together think of each building. by_network : (N,) graded by the network alone."""
+        """What model, network and scores together think. by_network : (N,) graded by the network alone."""
         weight_free = np.where(by_network[:, None], np.nan, self.model.probabilities(frame))
         judgement = Judgement(weight_free, self.model.variant_names(frame), self.model.reliabilities)
         return pool_scores(self.reliability.pool_network(judgement, frame, self._weights(frame)), frame, scores)
@@ -286,7 +277,7 @@ def _with_reasons(
     by_network: NDArray[np.bool_],
     inundated: InundatedBuildings | None,
 ) -> EvidenceTable:
-    """The table that says which buildings are not assessed since the model does not know them, and which by network or water alone."""
+    """The table with the reasons of buildings that are not assessed, or by network or water alone."""
     known = set_not_assessed(evidence, np.where(by_network, "", outside))
     noted = set_by_network(known, np.where(by_network, outside, ""))
     return noted if inundated is None else set_by_water(noted, inundated.rows)
@@ -303,8 +294,8 @@ def _grade(
 
 
 def name_damaged(site: SiteFit, wet: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-    """(N,) the most probable buildings, as many as are expected to be damaged at a site that has damage, but beyond the plain mean no more
-    than the median; where the site is probably intact, the clear ones alone."""
+    """(N,) the most probable buildings, as many as are expected to be damaged at a site that has damage, above the plain mean at
+    most the median; where the site is probably intact, the clear ones alone."""
     p = site.probabilities[:, MAJOR:].sum(axis=1)
     counted = np.isfinite(p) & (True if wet is None else ~wet)
     if site.intact > INTACT:
@@ -318,8 +309,7 @@ def name_damaged(site: SiteFit, wet: NDArray[np.bool_] | None = None) -> NDArray
 
 
 def with_sets(graded: pd.DataFrame, members: NDArray[np.bool_]) -> pd.DataFrame:
-    """The decision with `damage_set`: the grades (N, 4) that cannot be excluded, the one named and those between,
-    mildest first."""
+    """The decision with `damage_set`: the grades (N, 4) that cannot be excluded, the one named and those between."""
     assessed = graded["damage"].notna().to_numpy()
     named = graded["damage"].to_numpy()[:, None] == np.array(GRADES, dtype=object)
     names = set_names(fill_between(members | named))
@@ -328,7 +318,7 @@ def with_sets(graded: pd.DataFrame, members: NDArray[np.bool_]) -> pd.DataFrame:
 
 
 def _apart(number: int, wet: InundatedBuildings | None, ground: BuildingGround | None) -> NDArray[np.bool_]:
-    """(N,) buildings that say nothing of the share of damaged ones: in water, and those that are there twice."""
+    """(N,) buildings that say nothing of the share of damaged ones: in water, and repeated ones."""
     apart = np.zeros(number, bool) if wet is None else wet.rows
     return apart if ground is None else apart | ground.repeated
 
@@ -336,7 +326,7 @@ def _apart(number: int, wet: InundatedBuildings | None, ground: BuildingGround |
 def _estimates(
     site: SiteFit, spread: NDArray[np.float64], ground: BuildingGround | None, wet: InundatedBuildings | None
 ) -> tuple[ShareEstimate, dict[str, Any]]:
-    """Share and estimates of the assessed buildings; areas are not known without their ground."""
+    """Share and estimates of the assessed buildings."""
     assessed = np.isfinite(site.even[:, 0]) | (False if wet is None else wet.rows)
     area_m2 = np.full(len(assessed), np.nan) if ground is None else ground.area_m2
     return site_estimates(
@@ -351,8 +341,7 @@ def with_network(
     *,
     leaves_displaced: bool = False,
 ) -> EvidenceTable:
-    """The table with the network's columns. leaves_displaced : not of roofs beside their place, since the network
-    compares the same place."""
+    """The table with the network's columns. leaves_displaced : not of roofs beside their place."""
     method = evidence.frame["method"].to_numpy()
     graded = np.full((len(method), len(NETWORK_COLUMNS)), np.nan)
     for used, table in ((PRE_POST, probabilities), (POST_ONLY, post)):

@@ -1,7 +1,4 @@
-"""How many buildings of each grade a site has, and how much built area, with one 95 % interval each.
-
-Each draw takes the share by its weights, shifts all log-odds as another site would, and adds the chance of single
-buildings."""
+"""How many buildings of each grade a site has, and how much built area, each with a 95 % interval from draws."""
 
 from __future__ import annotations
 
@@ -40,23 +37,21 @@ IN_WATER_MEAN = 0.9  # its mean, rounded
 
 @dataclass(frozen=True)
 class BuildingGround:
-    """N buildings on the ground: area_m2 (N,), NaN where not known; repeated (N,) whether an outline stands there a
-    second time."""
+    """N buildings: area_m2 (N,), NaN where not known; repeated (N,) whether an outline stands there a second time."""
 
     area_m2: Floats
     repeated: NDArray[np.bool_]
 
     @classmethod
     def of(cls, outlines: NDArray[np.object_], crs: Any) -> BuildingGround:
-        """Make it from outlines (N,); crs : None for plain pixels."""
+        """Make it from outlines (N,)."""
         frame = gpd.GeoDataFrame(geometry=outlines, crs=None if crs is None else crs.to_wkt())
         return cls(outline_areas_m2(frame), repeated_outlines(outlines))
 
 
 @dataclass(frozen=True)
 class InundatedBuildings:
-    """Buildings in new water: (N,) surrounded or covered (rows), roof under water (covered), and the chance that they
-    stand in it."""
+    """Buildings in new water: (N,) surrounded or covered (rows), covered, and the chance that they stand in it."""
 
     rows: NDArray[np.bool_]
     covered: NDArray[np.bool_]
@@ -68,8 +63,7 @@ class InundatedBuildings:
         return replace(self, rows=self.rows[keep], covered=self.covered[keep], chance=self.chance[keep])
 
     def grades(self, structure: Floats, rate: float) -> Floats:
-        """(N, 5) probabilities of the grades and of damage where the share `rate` in water is damaged. structure :
-        (N, 4), can only worsen it."""
+        """(N, 5) probabilities of the grades and of damage where the share `rate` in water is damaged. structure : (N, 4)."""
         none, minor, major, destroyed = np.where(np.isfinite(structure), structure, [1.0, 0, 0, 0]).T
         damaged = np.maximum(rate * self.chance, major + destroyed)
         minor_share = np.divide(minor, none + minor, out=np.zeros(len(minor)), where=none + minor > 0)
@@ -80,8 +74,7 @@ class InundatedBuildings:
 
 @dataclass(frozen=True)
 class Cells:
-    """Buildings of like log-odds (M, 3) and spread (M, 3) counted together: their number, areas and squared areas
-    (M,); cell : (N,)."""
+    """Buildings of like log-odds (M, 3) and spread (M, 3) counted together: number, areas, squared areas (M,); cell : (N,)."""
 
     log_odds: Floats
     spread: Floats
@@ -92,7 +85,7 @@ class Cells:
 
     @staticmethod
     def of(probabilities: Floats, spread: Floats, area_m2: Floats) -> Cells:
-        """Cells of buildings: probabilities (N, 4) where half are damaged, spread (N, 3), area_m2 (N,)."""
+        """Cells of buildings: probabilities (N, 4), spread (N, 3), area_m2 (N,)."""
         exact = side_log_odds(probabilities)
         steps = np.rint((exact + MOST_LOG_ODDS) / np.array(FINE)).astype(np.int64)
         distinct, kind = np.unique(spread, axis=0, return_inverse=True)
@@ -108,11 +101,9 @@ class Cells:
 def site_estimates(
     site: SiteFit, spread: Floats, area_m2: Floats, inundated: InundatedBuildings | None = None, seed: int = 0
 ) -> tuple[ShareEstimate, dict[str, Any]]:
-    """The share, and numbers and built areas of each grade, expected and with interval; areas are None where those of
-    outlines are not known.
+    """The share, and numbers and built areas (None where not known) of each grade, expected and with interval.
 
-    spread : (N, 3) standard deviations between sites; inundated : buildings whose numbers rest on the share of
-    damaged houses in water."""
+    spread : (N, 3) standard deviations between sites; inundated : buildings whose numbers rest on houses in water."""
     total = len(area_m2)
     if total == 0:
         return ShareEstimate(site.prior, site.status, prior=site.prior), {}
@@ -152,7 +143,7 @@ def confusion_of_grades(
 def _structure_totals(
     site: SiteFit, spread: Floats, area_m2: Floats, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Expected (2, 5) and drawn (2, D, 5) numbers and areas of buildings by their structure."""
+    """Expected (2, 5) and drawn (2, D, 5) numbers and areas by structure."""
     weights = np.stack([np.ones(len(area_m2)), area_m2])
     normal = rng.standard_normal((DRAWS, 3))
     if site.status == GIVEN_SHARE:  # how many are damaged is known, not which
@@ -167,7 +158,7 @@ def _structure_totals(
 def _water_totals(
     wet: InundatedBuildings, structure: Floats, area_m2: Floats, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Expected (2, 5) and drawn (2, D, 5) numbers and areas of buildings in water: the share of damaged ones is that of another site."""
+    """The same of buildings in water, where the share of damaged ones is that of another site."""
     weights = np.stack([np.ones(len(area_m2)), area_m2])
     drawn = np.zeros((2, DRAWS, len(GRADES) + 1))
     for number, rate in enumerate(rng.beta(*IN_WATER, DRAWS)):
@@ -200,9 +191,7 @@ def _append_damaged(p: Floats) -> Floats:
 
 
 def _rows(expected: Floats, drawn: Floats, most: float, *, counted: bool = True) -> dict[str, Any]:
-    """Expected values with their intervals; an end that is nearly none or all becomes that, and the other leaves 4 % instead of 2.5 %.
-
-    counted : numbers of buildings, whose intervals end at whole ones."""
+    """Expected values with their intervals; an end that is nearly none or all becomes that. counted : intervals end at whole numbers."""
     low, part, rest, high = np.quantile(drawn, [0.025, BESIDE_LIMIT, 1 - BESIDE_LIMIT, 0.975], axis=0)
     none = low <= LEAST_PART * most
     whole = ~none & (high >= most - LEAST_PART * most)
@@ -221,12 +210,6 @@ def _chunks(draws: int) -> list[NDArray[np.intp]]:
 
 
 def expected_count(prob: Floats) -> dict[str, Any]:
-    """Expected number of positives and its interval, from calibrated independent probabilities.
-
-    E = Σp, variance = Σp(1−p): only the doubt about each building, so a lower bound of the doubt about the sum.
-
-    >>> [round(bound, 1) for bound in expected_count(np.repeat([0.9, 0.05], [100, 900]))["interval_95"]]
-    [120.9, 149.1]
-    """
+    """Expected number of positives and its interval, from independent probabilities: a lower bound of the doubt."""
     total, sd = float(prob.sum()), float(np.sqrt((prob * (1 - prob)).sum()))
     return {"expected": total, "interval_95": [max(total - Z95 * sd, 0.0), min(total + Z95 * sd, float(len(prob)))]}

@@ -29,15 +29,14 @@ COARSE_POST_M = 1.0  # beyond that, roofs have too few pixels for what the model
 
 
 def join_findings(inputs: Sequence[Finding], result: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Findings of inputs and result, worst first; that nothing was assessed is left out where another one says why."""
+    """Findings of inputs and result, worst first, without `nothing_assessed` where another one says why."""
     explained = any(finding.severity == "worthless" for finding in inputs)
     kept = (finding for finding in result if not (explained and finding.code == NOTHING))
     return worst_first((*inputs, *kept))
 
 
 def segmenter_findings(segmenter: str | None, *, after: bool) -> tuple[Finding, ...]:
-    """Findings where a network found the buildings. segmenter : its run, None for a file; after : whether it saw the
-    image after the event."""
+    """Findings where a network (segmenter) found the buildings. after : whether in the image after the event."""
     if segmenter is None:
         return ()
     outlines = Finding(
@@ -58,7 +57,7 @@ def segmenter_findings(segmenter: str | None, *, after: bool) -> tuple[Finding, 
 
 
 def evidence_findings(pre: Layer | None, post: Layer, evidence: EvidenceTable) -> tuple[Finding, ...]:
-    """Findings of a job whose outlines are known to lie on buildings. pre : the pre image that was registered, or None."""
+    """Findings of a job whose outlines lie on buildings. pre : the registered pre image, or None."""
     frame = evidence.frame
     findings = []
     if mean_gsd(post) > COARSE_POST_M:
@@ -107,7 +106,7 @@ def evidence_findings(pre: Layer | None, post: Layer, evidence: EvidenceTable) -
 
 
 def block_findings(failures: Mapping[str, Mapping[str, str]]) -> tuple[Finding, ...]:
-    """What blocks of the job that could not be done mean for the map. failures : step → block → reason."""
+    """What blocks that could not be done mean for the map. failures : step → block → reason."""
     failed = [(step, block, reason) for step, blocks in failures.items() for block, reason in blocks.items()]
     if not failed:
         return ()
@@ -123,7 +122,7 @@ def block_findings(failures: Mapping[str, Mapping[str, str]]) -> tuple[Finding, 
 
 
 def unbuilt_findings(unbuilt: UnbuiltOutlines) -> tuple[Finding, ...]:
-    """That outlines without a building in the pre image were not looked for, where no open ground is there to compare with."""
+    """That outlines without a building were not looked for, without open ground to compare with."""
     if unbuilt.few_copies is None:
         return ()
     copies = f"{unbuilt.few_copies} {one_or_many(unbuilt.few_copies, 'copy', 'copies')}"
@@ -138,8 +137,7 @@ def unbuilt_findings(unbuilt: UnbuiltOutlines) -> tuple[Finding, ...]:
 
 
 def empty_outline_findings(evidence: EvidenceTable, unbuilt: UnbuiltOutlines | None) -> tuple[Finding, ...]:
-    """That outlines without a building look destroyed, where post is seen alone and none was looked for (unbuilt
-    None)."""
+    """That outlines without a building look destroyed from post alone, where none was looked for."""
     frame = evidence.frame
     graded = frame.loc[(frame["status"] == ASSESSED) & (frame["method"] != BY_WATER), "method"]
     looked = unbuilt is not None and (unbuilt.auc >= LEAST_AUC or unbuilt.few_copies is not None)
@@ -156,8 +154,7 @@ def empty_outline_findings(evidence: EvidenceTable, unbuilt: UnbuiltOutlines | N
 
 
 def result_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_], skill: NetworkSkill | None) -> tuple[Finding, ...]:
-    """Findings of the result, from status and reason of N buildings. unlike : (N,) of `unlike_the_fit`; skill : of
-    the run given, or None."""
+    """Findings of the result. unlike : (N,) of `unlike_the_fit`; skill : of the run given, or None."""
     findings = [*_range_findings(frame, unlike), *_unbuilt_findings(frame)]
     if not any(finding.severity == "worthless" for finding in findings):
         findings += _nothing_assessed(frame)
@@ -236,7 +233,7 @@ def _nothing_assessed(frame: pd.DataFrame) -> list[Finding]:
 
 
 def share_findings(share: ShareEstimate, assessed: int) -> tuple[Finding, ...]:
-    """That the images do not show how many buildings are damaged, where the interval of the share is wide."""
+    """That the images do not show how many buildings are damaged."""
     low, high = share.interval_95 or (0.0, 0.0)
     if high - low <= WIDE:
         return ()
@@ -250,7 +247,7 @@ def share_findings(share: ShareEstimate, assessed: int) -> tuple[Finding, ...]:
 
 
 def minor_findings(confusion: Mapping[str, Mapping[str, Any]]) -> tuple[Finding, ...]:
-    """That minor damage cannot be distinguished from major or none here. confusion : of `confusion_of_grades`."""
+    """That minor damage cannot be distinguished here. confusion : of `confusion_of_grades`."""
     row = confusion.get(GRADES[1], {})
     named, right = row.get("named", 0), row.get("truly", {}).get(GRADES[1], {"interval_95": [0.0, 0.0]})
     if named < LEAST_NAMED or right["interval_95"][0] > named / 2:

@@ -1,7 +1,6 @@
 """Fits the evidence model: per variant and grade border a sign-constrained ridge regression, then its calibration.
 
-Every site counts the same, and so do both sides of a border in it; all scores come from buildings whose group was
-left out."""
+Sites count the same, and both sides of a border in each; all scores are of buildings whose group was left out."""
 
 from __future__ import annotations
 
@@ -50,8 +49,7 @@ LEAST_AT_SITE = 30  # buildings for a site to say what share of its buildings ma
 
 @dataclass(frozen=True)
 class GradedEvidence:
-    """Evidence of N graded buildings: grade 0–3, domain (the site), group (left out together), and style and event
-    where these are left out.
+    """Evidence of N graded buildings: grade 0–3, domain (the site), group, style and event, which are left out together.
 
     calibrates, bounds, teaches : (N,) buildings from which reliability, range and weights are measured; None for all."""
 
@@ -74,8 +72,7 @@ class GradedEvidence:
         return self.calibrates, self.style, self.event, self.bounds, self.teaches
 
     def folds(self) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-        """Pairs of (N,) bool: buildings to score, and those of the fit that scores them; eight folds of groups or
-        styles, each event by itself."""
+        """Pairs of (N,) bool: buildings to score, and those of the fit that scores them."""
         fold = np.unique(self.group if self.style is None else self.style, return_inverse=True)[1] % FOLDS
         event = np.zeros(len(fold), np.intp) if self.event is None else np.unique(self.event, return_inverse=True)[1]
         for number, struck in np.unique(np.stack([fold, event]), axis=1).T:
@@ -94,7 +91,7 @@ class GradedEvidence:
 
 
 def fit_model(data: GradedEvidence, ridge: float = RIDGE) -> dict[str, Any]:
-    """All variants for which the data have evidence, ready for `coefficients.yaml`."""
+    """All variants for which there is evidence, for `coefficients.yaml`."""
     variants = {}
     for name, columns in VARIANTS.items():
         if set(columns) <= set(data.evidence.columns):
@@ -103,7 +100,7 @@ def fit_model(data: GradedEvidence, ridge: float = RIDGE) -> dict[str, Any]:
 
 
 def fit_variant(data: GradedEvidence, columns: tuple[str, ...], ridge: float = RIDGE) -> dict[str, Any]:
-    """Fit and calibrate one variant: the content of a variant in a model file."""
+    """Fit and calibrate one variant."""
     known = _with_all(data, columns)
     values = known.evidence[list(columns)].to_numpy(float)
     centre, scale = np.nanmean(values, axis=0), np.nanstd(values, axis=0) + 1e-9
@@ -137,7 +134,7 @@ def fit_variant(data: GradedEvidence, columns: tuple[str, ...], ridge: float = R
 def left_out_scores(
     evidence: Floats, data: GradedEvidence, beyond: NDArray[np.bool_], points: NDArray[np.integer], ridge: float
 ) -> Floats:
-    """Log-odds of each building from a fit to the others that `GradedEvidence.folds` names."""
+    """Log-odds of each building from a fit to the others."""
     score = np.zeros(len(beyond))
     for tested, taught in data.folds():
         if len(np.unique(beyond[taught])) < 2:
@@ -159,8 +156,7 @@ class Border:
 def fit_border(
     evidence: Floats, beyond: NDArray[np.bool_], weight: Floats, points: NDArray[np.integer], ridge: float
 ) -> Border:
-    """Ridge logistic regression with weights held to the signs `points`; evidence (N, K) standardised. Errors:
-    InputError for one side alone."""
+    """Ridge logistic regression with weights held to the signs `points`; evidence (N, K) standardised. Errors: InputError."""
     if beyond.all() or not beyond.any():
         raise InputError(
             f"all {len(beyond)} buildings lie on one side of the border. Give both damaged and intact ones."
@@ -180,7 +176,7 @@ def fit_border(
 
 
 def balance_weights(beyond: NDArray[np.bool_], domain: NDArray[np.generic]) -> Floats:
-    """Weights by which every domain counts the same, and in each both sides of the border do; (N,), mean 1."""
+    """Weights (N,), mean 1, by which domains count the same, and in each both sides of the border."""
     weight = np.zeros(len(beyond))
     for name in np.unique(domain):
         for side in (True, False):
@@ -190,7 +186,7 @@ def balance_weights(beyond: NDArray[np.bool_], domain: NDArray[np.generic]) -> F
 
 
 def _validity(standard: Floats, known: GradedEvidence, log_odds: Floats) -> dict[str, Any]:
-    """Range and reliability of a variant from left-out (N, 3) log-odds, each from the sites that serve for it."""
+    """Range and reliability of a variant from left-out (N, 3) log-odds."""
     damaged = known.grade >= MAJOR
     right = (Reliability().probabilities(log_odds)[:, MAJOR:].sum(axis=1) >= 0.5) == damaged
     bounds = np.ones_like(right) if known.bounds is None else known.bounds
@@ -210,8 +206,7 @@ def fit_range(
     damaged: NDArray[np.bool_],
     site: NDArray[np.object_],
 ) -> FittedRange:
-    """Range of the evidence of a fit. standard : (N, K); right : (N,) whether the left-out grade was on the right
-    side; damaged : truth."""
+    """Range of the evidence of a fit. standard : (N, K); right : (N,) whether the left-out grade was right; damaged : truth."""
     covariance = np.cov(standard.T).reshape(standard.shape[1], -1)
     limits = {}
     for column, end in ENDS.items():
@@ -228,8 +223,7 @@ def fit_range(
 
 
 def reliable_limit(value: Floats, right: NDArray[np.bool_], damaged: NDArray[np.bool_]) -> float | None:
-    """Value above which windows of 200 buildings have sensitivity and specificity of less than 0.8 on average; None
-    where there is none."""
+    """Value above which windows of 200 buildings have sensitivity and specificity of less than 0.8 on average, or None."""
     order = np.argsort(-np.nan_to_num(value, nan=-np.inf), kind="stable")
     limit = None
     for start in range(0, len(order) - WINDOW, WINDOW):
@@ -242,7 +236,7 @@ def reliable_limit(value: Floats, right: NDArray[np.bool_], damaged: NDArray[np.
 
 
 def _most_outside(outside: NDArray[np.bool_], site: NDArray[np.object_]) -> float:
-    """Greatest share of a site's buildings that lie outside; small sites do not count."""
+    """Greatest share outside of a site with enough buildings."""
     shares = pd.Series(outside).groupby(np.asarray(site, dtype=object)).agg(["mean", "size"])
     shares = shares[shares["size"] >= LEAST_AT_SITE]["mean"]
     return float(shares.max()) if len(shares) else float(np.mean(outside))
@@ -254,6 +248,6 @@ def grade_numbers(names: pd.Series) -> NDArray[np.int64]:
 
 
 def _with_all(data: GradedEvidence, columns: tuple[str, ...]) -> GradedEvidence:
-    """Buildings that have the variant's inputs: those without heights do not teach what heights mean."""
+    """Buildings that have the variant's inputs."""
     needed = [column for column in ("ev_roof_match", HEIGHT[0]) if column in columns]
     return data.rows(data.evidence[needed].notna().all(axis=1).to_numpy())

@@ -1,5 +1,4 @@
-"""Water around buildings as evidence of damage: found in the images of the job, or taken from a raster that the user
-has.
+"""Water around buildings as evidence of damage, seen in the images or from a raster of the user.
 
 The roof of a flooded house looks whole; by official grades, surrounded is major damage and covered is destroyed (xBD,
 Gupta et al. 2019)."""
@@ -59,11 +58,9 @@ EVERYTHING = ",".join(GRADES)  # what cannot be excluded of a structure that is 
 
 @dataclass(frozen=True)
 class Inundation:
-    """Numbers of buildings by water: known, inundated, damaged by structure alone and together, graded by water
-    alone, not assessed.
+    """Numbers of buildings by water: known, inundated, damaged by structure alone and together, by water alone, not assessed.
 
-    counts_as : what a building in new water counts as; since_unknown : in water that may be old; source : where the
-    water is from."""
+    counts_as : what a building in new water counts as; since_unknown : in water that may be old; source : of the water."""
 
     counts_as: CountsAs
     known: int
@@ -87,7 +84,7 @@ class Inundation:
         return f"; of {self.by_water:,} only the water is known, since their structure could not be assessed"
 
     def findings(self) -> tuple[Finding, ...]:
-        """How many buildings stand in water, and what they count as."""
+        """How many buildings stand in water, and as what they count."""
         findings = []
         if self.not_assessed:
             findings.append(
@@ -139,10 +136,9 @@ class Inundation:
 
 @dataclass(frozen=True)
 class WaterAround:
-    """Water in and around each building, its source and whether it is known to be new; none is inundated by other
-    water.
+    """Water in and around each building, its source and whether it is new.
 
-    since_unknown : number of buildings in such water; reach_m : how far from its outline a building may stand."""
+    since_unknown : number of buildings in water that may be old; reach_m : how far from its outline a building may stand."""
 
     around: BuildingWater
     source: str
@@ -154,8 +150,7 @@ class WaterAround:
 def find_water(
     scene: RegisteredScene, outlines: NDArray[np.object_], scratch: Path | None = None
 ) -> WaterAround | None:
-    """Water in and around each building; None where it is not sought or POST cannot show it. outlines : (N,), where
-    POST shows the buildings."""
+    """Water in and around each building; None where it is not sought or POST cannot show it. outlines : (N,) on POST."""
     settings, post = scene.settings, scene.inputs.post
     if settings.water == NOT_SOUGHT or (settings.water is None and not _shows_water(scene, "post")):
         return None
@@ -178,8 +173,7 @@ def find_water(
 def inundated_buildings(
     frame: pd.DataFrame, water: WaterAround | None, settings: Settings
 ) -> InundatedBuildings | None:
-    """Buildings in new water that get a grade by it; None where there are none, or water is only to be shown. frame :
-    before the decision."""
+    """Buildings in new water that get a grade by it; None without any. frame : before the decision."""
     if water is None or settings.inundation == "shown":
         return None
     around = water.around
@@ -200,7 +194,7 @@ def _shows_water(scene: RegisteredScene, role: Literal["pre", "post"]) -> bool:
 
 
 def _seen_water(scene: RegisteredScene, folder: Path) -> Layer:
-    """The map of water in the images of the job; where PRE could not be registered, it is taken by its coordinates."""
+    """The map of water in the images of the job."""
     mapped, labels = folder / "water.tif", folder / "water_seen.tif"
     if not labels.is_file():
         inputs, registration = scene.inputs, scene.registration
@@ -226,7 +220,7 @@ def _pixel_m(grid: Any, post: Layer) -> float:
 
 
 def _given_water(source: str, post: Layer, folder: Path) -> Layer:
-    """A map on the grid of POST: 2 where the raster of the user says flood, 0 elsewhere, 255 where it has no data."""
+    """A map on POST's grid: 2 where the raster says flood, 0 elsewhere, 255 without data."""
     labels, on_post = folder / "water.tif", open_new_water(source, post.grid)
     with CogWriter(labels, post.grid, nodata=255) as writer:
         for window in blocks(post.shape, BLOCK_PX):
@@ -238,7 +232,7 @@ def _given_water(source: str, post: Layer, folder: Path) -> Layer:
 def with_inundation(
     decision: Decision, water: WaterAround, inundated: InundatedBuildings | None, settings: Settings
 ) -> tuple[Decision, Inundation]:
-    """The decision with the columns of water, and with the grades that buildings in new water have by the crosswalk."""
+    """The decision with the columns of water, and the grades that buildings in new water have by the crosswalk."""
     frame, graded, around = decision.evidence.frame, decision.graded, water.around
     assessed = (frame["status"] == ASSESSED).to_numpy()
     by_water = (frame["method"] == BY_WATER).to_numpy()
@@ -278,8 +272,7 @@ def with_inundation(
 
 
 def _regraded(graded: pd.DataFrame, inundated: InundatedBuildings, share: float) -> pd.DataFrame:
-    """The decision in which buildings in water have at least the crosswalk's grade. share : probability where water
-    is possible damage alone."""
+    """The decision in which buildings in water have at least the crosswalk's grade. share : probability where only water is known."""
     rank = {grade: number for number, grade in enumerate(GRADES)}
     now = graded["damage"].map(rank).fillna(-1).to_numpy(int)
     wet, by_water = inundated.rows, inundated.rows & (now < 0)

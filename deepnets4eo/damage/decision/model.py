@@ -1,6 +1,4 @@
-"""From evidence to a grade with its probability: a small calibrated model, one variant per kind of evidence at hand.
-
-Buildings beyond the evidence of the fit (99 % of its distances, roof width, greenness) are named by `outside_range`."""
+"""From evidence to a grade with its probability: a small calibrated model, one variant per kind of evidence at hand."""
 
 from __future__ import annotations
 
@@ -48,7 +46,7 @@ ENDS = {NARROW: "least", GREEN: "most"}
 
 @dataclass(frozen=True)
 class DamageModel:
-    """The variants of a model, by name: post_only, pre_post, and each with _height."""
+    """The variants of a model by name: post_only, pre_post, and each with _height."""
 
     name: str
     variants: dict[str, Variant]
@@ -56,8 +54,7 @@ class DamageModel:
 
     @classmethod
     def load(cls, folder: str | Path | None = None) -> DamageModel:
-        """Read a model by its folder or name, by default the toolbox's. Errors: RunError for other files; InputError
-        for unknown names."""
+        """Read a model by its folder or name, by default the toolbox's. Errors: RunError, InputError."""
         path = (shipped_path(DEFAULT_MODEL) if folder is None else model_path(folder)) / COEFFICIENTS
         content = read_yaml(path)
         parts = content.get("variants") if isinstance(content, dict) else None
@@ -69,8 +66,7 @@ class DamageModel:
         return cls(path.parent.name, variants, {key: value for key, value in content.items() if key != "variants"})
 
     def decide(self, evidence: EvidenceTable | pd.DataFrame) -> pd.DataFrame:
-        """Grade every assessed building of a table: grade or None, probability of major damage or worse, and
-        confidence of the grade."""
+        """Grade every assessed building: grade or None, probability of major damage or worse, confidence."""
         frame = evidence.frame if isinstance(evidence, EvidenceTable) else evidence
         judgement = Judgement(self.probabilities(frame), self.variant_names(frame), self.reliabilities)
         return to_decision_table(
@@ -78,7 +74,7 @@ class DamageModel:
         )
 
     def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
-        """(N, 4) probabilities of the grades; NaN rows for buildings that are not assessed."""
+        """(N, 4) probabilities of the grades; NaN where not assessed."""
         out = np.full((len(frame), len(GRADES)), np.nan)
         kind = self.variant_names(frame)
         for name, variant in self.variants.items():
@@ -93,7 +89,7 @@ class DamageModel:
         return {name: variant.reliability for name, variant in self.variants.items()}
 
     def outside_range(self, frame: pd.DataFrame) -> NDArray[np.object_]:
-        """(N,) why the evidence of a building lies outside the range its variant was fitted on; '' inside, and where not assessed."""
+        """(N,) why a building's evidence lies outside the range of its variant's fit, '' where it does not."""
         reason = np.full(len(frame), "", dtype=object)
         kind = self.variant_names(frame)
         for name, variant in self.variants.items():
@@ -104,7 +100,7 @@ class DamageModel:
         return reason
 
     def variant_names(self, frame: pd.DataFrame) -> NDArray[np.object_]:
-        """Name of the variant to use for each building, '' where it is not assessed by its structure."""
+        """Variant for each building, '' where it is not assessed by its structure."""
         by_structure = (frame["status"] == ASSESSED) & (frame["method"] != BY_WATER)
         kind = np.where(by_structure, frame["method"], "").astype(object)
         if HEIGHT_COLUMN in frame.columns:
@@ -115,8 +111,7 @@ class DamageModel:
 
 @dataclass(frozen=True)
 class Variant:
-    """Logistic regressions on standardised evidence: K columns, centre and scale (K,), intercepts (3,) and weights
-    (3, K) per border."""
+    """Logistic regressions on K standardised columns: centre and scale (K,), intercepts (3,) and weights (3, K) per border."""
 
     columns: tuple[str, ...]
     centre: NDArray[np.float64]
@@ -132,14 +127,13 @@ class Variant:
         return np.clip(np.nan_to_num((values - self.centre) / self.scale), -FARTHEST, FARTHEST)
 
     def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
-        """(N, 4) probabilities of the grades where half of the buildings are damaged, summing to 1."""
+        """(N, 4) probabilities of the grades where half of the buildings are damaged."""
         return self.reliability.probabilities(self.standardise(frame) @ self.weights.T + self.intercepts)
 
 
 @dataclass(frozen=True)
 class FittedRange:
-    """Range of a variant's evidence: 99 % quantile of distances, covariance (K, K), limits of columns, greatest share
-    outside at a site."""
+    """Range of a variant's evidence: 99 % of distances, covariance (K, K), limits of columns, greatest share outside at a site."""
 
     farthest: float
     covariance: Floats
@@ -147,13 +141,11 @@ class FittedRange:
     place_share: float
 
     def distance(self, standard: Floats) -> Floats:
-        """(N,) Mahalanobis distances of (N, K) standardised evidence cut at ± 3, so that only unusual combinations
-        are far off."""
+        """(N,) Mahalanobis distances of (N, K) standardised evidence cut at ± 3."""
         return np.sqrt(np.einsum("ij,ji->i", standard, np.linalg.solve(self.covariance, standard.T)))
 
     def reasons(self, standard: Floats, frame: pd.DataFrame) -> NDArray[np.object_]:
-        """(N,) why each building lies outside, '' where inside. standard : (N, K); frame : with the columns of the
-        limits."""
+        """(N,) why each building lies outside, else ''. standard : (N, K)."""
         reason = np.where(self.distance(standard) > self.farthest, UNLIKE, "").astype(object)
         for column, limit in self.limits.items():
             if column in frame:
@@ -172,7 +164,7 @@ class FittedRange:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> FittedRange:
-        """Read what `to_dict` wrote. Errors: KeyError, TypeError, AttributeError or ValueError otherwise."""
+        """Read what `to_dict` wrote. Errors: KeyError, TypeError, AttributeError, ValueError."""
         limits = {str(column): float(limit) for column, limit in content["limits"].items() if column in ENDS}
         covariance = np.array([row.split() for row in content["covariance"]], float)
         np.linalg.cholesky(covariance)  # refuses what is no covariance, by a ValueError
@@ -217,8 +209,7 @@ def to_decision_table(
     thresholds: NDArray[np.float64] | float = 0.5,
     named: NDArray[np.bool_] | None = None,
 ) -> pd.DataFrame:
-    """The decision from (N, 4) probabilities. named : (N,) damaged ones; of two grades on a side the worse where it
-    reaches its threshold."""
+    """The decision from (N, 4) probabilities. named : (N,) damaged ones; thresholds : of the worse grade on a side."""
     known = np.isfinite(probabilities[:, 0])
     minor, damaged, destroyed = border_probabilities(np.nan_to_num(probabilities)).T
     named = damaged >= 0.5 if named is None else named
@@ -237,7 +228,7 @@ def to_decision_table(
 
 
 def set_not_assessed(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> EvidenceTable:
-    """The table where assessed buildings with a reason (N,), '' for none, are not assessed; their evidence stays."""
+    """The table where assessed buildings with a reason (N,), else '', are not assessed."""
     frame = evidence.frame
     rows = (frame["status"] == ASSESSED).to_numpy() & (reasons != "")
     changed = frame.assign(
@@ -249,13 +240,13 @@ def set_not_assessed(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> E
 
 
 def set_by_network(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> EvidenceTable:
-    """The table with the reason why the network alone grades a building. reasons : (N,) text, '' for the others."""
+    """The table with the reasons (N,), else '', why the network alone grades a building."""
     reason = np.where(reasons != "", BY_NETWORK + reasons, evidence.frame["reason"])
     return replace(evidence, frame=evidence.frame.assign(reason=reason))
 
 
 def set_by_water(evidence: EvidenceTable, rows: NDArray[np.bool_]) -> EvidenceTable:
-    """The table where buildings in water (rows) that are not assessed by their structure are assessed by the water."""
+    """The table where buildings in water (rows) that have no other grade are assessed by the water."""
     frame = evidence.frame
     alone = rows & (frame["status"] == NOT_ASSESSED).to_numpy()
     status, method = np.where(alone, ASSESSED, frame["status"]), np.where(alone, BY_WATER, frame["method"])
@@ -263,8 +254,7 @@ def set_by_water(evidence: EvidenceTable, rows: NDArray[np.bool_]) -> EvidenceTa
 
 
 def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: NDArray[np.object_]) -> NDArray[np.bool_]:
-    """(N,) whether more of this site's buildings of a variant lie outside its range than of any site it was fitted
-    on."""
+    """(N,) whether more of the site's buildings of a variant lie outside its range than of any site of its fit."""
     unlike = np.zeros(len(frame), bool)
     names = model.variant_names(frame)
     for name, variant in model.variants.items():
@@ -275,6 +265,6 @@ def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: NDArray[np.
 
 
 def cap_confidence(decided: pd.DataFrame, rows: NDArray[np.bool_]) -> pd.DataFrame:
-    """The decision with a confidence of at most 0.6 in some rows; grades and probabilities stay."""
+    """The decision with a confidence of at most 0.6 in some rows."""
     capped = decided["confidence"].clip(upper=MOST_CONFIDENT)
     return decided.assign(confidence=np.where(rows, capped, decided["confidence"]))

@@ -1,5 +1,4 @@
-"""Outlines where the pre image shows no building: compared with copies of themselves on open ground of the same
-image."""
+"""Outlines where the pre image shows no building: compared with copies of themselves on open ground of the image."""
 
 from __future__ import annotations
 
@@ -53,8 +52,7 @@ POINTS = np.array([-1, -1, -1, -1, -1, 1])  # sign with which each of `ground_li
 
 @dataclass(frozen=True)
 class UnbuiltOutlines:
-    """Which of N outlines show no building; auc : of the comparison, NaN if not made; few_copies : their number where
-    too few for it."""
+    """Which of N outlines show no building; auc : of the comparison; few_copies : their number where too few for it."""
 
     flags: NDArray[np.bool_]
     auc: float = float("nan")
@@ -75,8 +73,7 @@ def find_unbuilt(
     tiles: TileWork = TileWork(),
     steps: Steps | None = None,
 ) -> UnbuiltOutlines:
-    """Outlines that look like the open ground around them. alignment : onto the roofs of the pre image; network :
-    looks within outlines, too."""
+    """Outlines that look like the open ground around them. alignment : onto the roofs of the pre image."""
     nothing = UnbuiltOutlines(np.zeros(len(footprints), bool))
     if pre.grid.crs is not None and max(gsd_m(pre.grid)) > (COARSEST_M if network is None else COARSEST_BY_NETWORK_M):
         return nothing
@@ -91,15 +88,8 @@ def find_unbuilt(
     geometry = building_geometry(together, working_grid, np.zeros(len(together), bool))
     journal = block_journal(scratch, working_grid, geometry)
     sums = collect(
-        working_grid,
-        geometry,
-        workers=workers,
-        progress=progress,
-        journal=journal,
-        part=part,
-        steps=steps,
-        step=UNBUILT,
-    )
+        working_grid, geometry, workers=workers, progress=progress, journal=journal, part=part, steps=steps, step=UNBUILT
+    )  # fmt: skip
     seen_built = None if network is None else network.log_odds(pre, together, tiles)
     if part != WHOLE or not sums:  # the sums are kept for the whole job; or no block could be measured
         return nothing
@@ -129,8 +119,7 @@ def _possible_buildings(outlines: Geometries, image: Layer) -> Geometries:
 
 
 def place_decoys(outlines: Geometries, image: Layer, rng: np.random.Generator) -> Geometries:
-    """At most 400 copies (D,) of the outlines (N,), in pixels of the image, on ground that no outline and no other
-    copy takes."""
+    """At most 400 copies (D,) of the outlines (N,), in pixels, on ground that nothing else takes."""
     size_m = np.array(known_or_assumed_gsd_m(image.grid)[::-1])
     wanted = min(MOST_DECOYS, len(outlines))
     sources = outlines[rng.integers(0, len(outlines), wanted * DRAWS)]
@@ -152,8 +141,7 @@ def place_decoys(outlines: Geometries, image: Layer, rng: np.random.Generator) -
 
 
 def ground_likeness(sums: dict[str, Floats]) -> Floats:
-    """(N, 6) measures that differ between roofs and open ground: edges, right angles, texture, contrast, colour and
-    greenness."""
+    """(N, 6) measures in which roofs and open ground differ: edges, right angles, texture, contrast, colour, greenness."""
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = image_means(sums, "post")
         colour = [mean[band] - mean[f"near_{band}"] for band in ("red", "green", "blue")]
@@ -170,7 +158,7 @@ def ground_likeness(sums: dict[str, Floats]) -> Floats:
 
 
 def _compare(values: Floats, ground: NDArray[np.bool_], points: NDArray[np.int64]) -> tuple[Floats, float]:
-    """Probability of each row to be open ground where outlines and copies are as many, and AUC of rows left out."""
+    """Probability of each row to be open ground where both are as many, and AUC of rows left out."""
     from sklearn.metrics import roc_auc_score  # takes half a second, which a dry run need not wait
 
     scale = values.std(axis=0) + 1e-9

@@ -50,11 +50,9 @@ Read = dict[str, tuple[NDArray[Any], NDArray[np.bool_]]]
 
 @dataclass(frozen=True)
 class BuildingGeometry:
-    """The buildings of a job in working pixels: sides of outlines, pixels within (own), and grown by a metre (body);
-    centres (N, 2), row and col.
+    """The buildings of a job in working pixels: sides, pixels within (own), and grown by a metre (body); centres (N, 2).
 
-    left_out : (N,) why one is not measured, else ''; moved : (N, 2) rows and columns from the pre image's roof;
-    searched : if looked for."""
+    left_out : (N,) why one is not measured, else ''; moved : (N, 2) from the pre image's roof; searched : if looked for."""
 
     sides: Sides
     own: Outlines
@@ -82,7 +80,7 @@ class BuildingGeometry:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of some buildings, several named arrays (M, K) of them; `buildings` : (M,) ascending numbers."""
+    """Named arrays (M, K) of some buildings, whose numbers (M,) ascend."""
 
     buildings: Indices
     rows: dict[str, BuildingSums]
@@ -99,15 +97,14 @@ class Table:
 
     @classmethod
     def concatenate(cls, parts: list[Table]) -> Table:
-        """One table of the buildings of several, whose rows it takes away: they never stand in memory twice."""
+        """One table of several, whose rows it takes away: they never stand in memory twice."""
         rows = {name: np.concatenate([part.rows.pop(name) for part in parts]) for name in list(parts[0].rows)}
         return cls(np.concatenate([part.buildings for part in parts]), rows)
 
 
 @dataclass(frozen=True)
 class BlockSums:
-    """Sums of one block by building: to be added (sums), best of all shifts (best), of each shift if cut (shifted),
-    of the surroundings (context)."""
+    """Sums of a block by building: to be added, best of all shifts, of each shift where cut, of the surroundings."""
 
     sums: Table
     best: Table
@@ -122,7 +119,7 @@ class BlockSums:
 
 @dataclass(frozen=True)
 class BlockWithMargin:
-    """A block with its margin: `window` is what is summed over, `around` what was read."""
+    """A block: `window` is what is summed over, `around` what was read."""
 
     working_grid: WorkingGrid
     window: Window
@@ -134,17 +131,17 @@ class BlockWithMargin:
         return (row + MARGIN_PX) * self.around.width + col + MARGIN_PX
 
     def back(self, name: str, moved: Indices) -> Indices:
-        """(M,) what flat pixel numbers of what was read must be changed by, from where post shows a roof to where image `name` does."""
+        """(M,) from flat pixel numbers where post shows a roof to those where image `name` does."""
         return -(moved @ (self.around.width, 1)) if name == "pre" else np.zeros(len(moved), np.int64)
 
     def pixel_indices(self, at: NDArray[np.float64]) -> Indices:
-        """Flat pixel numbers of (row, col) positions in what was read; those beyond are put on its border."""
+        """Flat pixel numbers of (row, col) positions in what was read, clipped to it."""
         row = np.clip(np.floor(at[:, 0]).astype(np.int64) - self.around.row, 0, self.around.height - 1)
         col = np.clip(np.floor(at[:, 1]).astype(np.int64) - self.around.col, 0, self.around.width - 1)
         return row * self.around.width + col
 
     def offsets(self) -> Indices:
-        """(S,) what each shift adds to flat pixel numbers of what was read."""
+        """(S,) what shifts add to flat pixel numbers of what was read."""
         return np.asarray(shifts_px(self.working_grid.gsd_m) @ (self.around.width, 1))
 
 
@@ -178,7 +175,7 @@ def spread_over_blocks(body: Outlines, block_px: int) -> NDArray[np.bool_]:
 def _measure(
     block: BlockWithMargin, geometry: BuildingGeometry, buildings: Indices, maps: dict[str, Maps], others: Read
 ) -> tuple[Table, Table, Table]:
-    """Sums, best of the shifts, and sums for every shift, of some buildings: see `BlockSums`."""
+    """Sums, best of the shifts, and sums for every shift, of some buildings."""
     moved = geometry.moved[buildings]
     sums = _inside_sums(block, geometry, buildings, maps, others)
     shifted: dict[str, BuildingSums] = {}
@@ -229,7 +226,7 @@ def _inside_sums(
 
 
 def _inside_values(maps: Maps, flat: Indices) -> Iterator[NDArray[np.generic]]:
-    """The value arrays summed inside an outline, in the order of INSIDE."""
+    """The value arrays summed inside an outline, as INSIDE."""
     yield np.ones(len(flat), np.float32)
     for band in (maps.light, maps.rough, maps.log_floor):
         yield band.ravel()[flat]
@@ -248,14 +245,14 @@ def _inside_values(maps: Maps, flat: Indices) -> Iterator[NDArray[np.generic]]:
 
 
 def _colours(maps: Maps) -> tuple[int, int, int]:
-    """Numbers of the red, green and blue band; an image with fewer is grey."""
+    """The red, green and blue band; an image with fewer is grey."""
     return (0, 1, 2) if len(maps.bands) >= 3 else (0, 0, 0)
 
 
 def _outline_sums(
     block: BlockWithMargin, sides: Sides, buildings: Indices, maps: Maps, back: Indices
 ) -> tuple[BuildingSums, BuildingSums]:
-    """Edge strength across the outline for each shift, and shadow outside the walls by the way they face."""
+    """Edge strength across the outline for each shift, and shadow outside the walls by their direction."""
     traced = sides.subset(buildings).trace(STEP_PX, block.window.box)
     at = traced.points[:, ::-1]  # row, col
     inside = block.window.holds(at)
@@ -293,7 +290,7 @@ def _pair_sums(
 
 
 def _context(block: BlockWithMargin, geometry: BuildingGeometry, maps: dict[str, Maps]) -> Table:
-    """Means over the open ground around the buildings centred in the block, and how well their roofs are found again in place."""
+    """Means over the open ground around buildings centred in the block, and how well roofs are found again in place."""
     centred = np.flatnonzero(block.window.holds(geometry.centres))
     around = block.around
     built = np.zeros(around.height * around.width, bool)
@@ -323,7 +320,7 @@ def _context(block: BlockWithMargin, geometry: BuildingGeometry, maps: dict[str,
 
 
 def block_journal(folder: Path | None, working_grid: WorkingGrid, geometry: BuildingGeometry) -> Journal:
-    """The journal of finished blocks in a folder, of these very images and outlines; one that keeps nothing without a folder."""
+    """The journal of finished blocks of these images and outlines in a folder; it keeps nothing without one."""
     outlines = geometry.centres, geometry.sides.begin, geometry.sides.end, geometry.moved
     name = "" if folder is None else identity_hash(working_grid.grid, working_grid.gsd_m, working_grid.layers, outlines)
     return Journal(None if folder is None else folder / name, kinds=(BlockSums, Table))
@@ -347,11 +344,9 @@ def collect(
     step: str = "evidence",
     images: dict[str, Radiometry] | None = None,
 ) -> dict[str, BuildingSums]:
-    """Sums per building by name, (N, K) float64; NaN context for centres outside the grid. images : radiometry by
-    role, if measured already.
+    """Sums per building by name, (N, K) float64, whatever block_px; NaN context for centres outside the grid.
 
-    The result does not depend on block_px; buildings of blocks that other processes (steps) fail to do are left out
-    with the reason."""
+    Buildings of blocks that other processes (steps) fail to do are left out with the reason."""
     radiometry = radiometries(working_grid, geometry) if images is None else images
     height, width = (
         -(-side // CELL_PX) * CELL_PX for side in working_grid.shape
@@ -396,7 +391,7 @@ def _leave_out(geometry: BuildingGeometry, window: Window, reason: str) -> None:
 
 
 class _Totals:
-    """Sums of N buildings in the making; those for every shift only of buildings on the border of a block."""
+    """Sums of N buildings in the making."""
 
     def __init__(self, count: int, spread: NDArray[np.bool_]) -> None:
         self._count = count

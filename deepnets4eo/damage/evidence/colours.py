@@ -1,4 +1,4 @@
-"""Which bands of an image are its red, green and blue, and what is wrong with bands that are none."""
+"""Which bands of an image are its red, green and blue."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from deepnets4eo.rasters.scene import Layer
 
 
 def in_colour(image: Layer) -> Layer:
-    """Red, green and blue of an image by its names, wavelengths or colour interpretation, else its first three bands;
-    fewer as they are."""
+    """Red, green and blue of an image by its names, wavelengths or colour interpretation, else its first three bands."""
     if image.count < len(COLOURS):
         return image
     declared = declared_colours(image)
@@ -23,7 +22,7 @@ def in_colour(image: Layer) -> Layer:
 
 
 def unmasked_bands(images: Mapping[str, Layer | None]) -> list[Finding]:
-    """A finding for each image, by role, of which a band with the name of what it shows serves as mask."""
+    """A finding for each image, by role, with a band that serves as mask though its name says otherwise."""
     described = [
         (role, image.source, describe_unmasked_band(image)) for role, image in images.items() if image is not None
     ]
@@ -35,8 +34,7 @@ def unmasked_bands(images: Mapping[str, Layer | None]) -> list[Finding]:
 
 
 def unknown_colours(images: Mapping[str, Layer | None]) -> list[Finding]:
-    """A finding for each file of more than three bands that does not say which are red, green and blue; none for
-    arrays in memory."""
+    """A finding for each file of more than three bands that does not say which are red, green and blue."""
     return [
         Finding(
             f"unknown_colours_{role}", "caution",

@@ -1,5 +1,4 @@
-"""The evidence columns: what each measures, and how it comes from the sums of the pass; NaN where that cannot be
-known."""
+"""The evidence columns: what each measures, and how it comes from the sums of the pass; NaN where not known."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from deepnets4eo.damage.evidence.block import CONTEXT, DIRECTIONS, INSIDE
 
 @dataclass(frozen=True)
 class Evidence:
-    """One column: its meaning in a line with its unit, and which way it points."""
+    """One column: its meaning with its unit, and which way it points."""
 
     name: str
     meaning: str
@@ -69,7 +68,7 @@ USUAL_AGREEMENT, LEAST_AGREEMENT = (
 
 
 def evidence_columns(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]) -> pd.DataFrame:
-    """All evidence of N buildings that has inputs; columns that need the pre image are NaN where `paired` is False."""
+    """All evidence of N buildings that has inputs; NaN where the pre image is needed but `paired` is False."""
     with np.errstate(invalid="ignore", divide="ignore"):
         columns = _of_post(image_means(sums, "post"))
         if "pre_inside" in sums:
@@ -85,7 +84,7 @@ def evidence_columns(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]) -
 
 
 def post_columns_of_pre(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]) -> pd.DataFrame | None:
-    """The columns that need one image alone, measured on the pre image where `paired`; None where there is none."""
+    """The columns that need one image alone, of the pre image where `paired`; None without one."""
     if "pre_inside" not in sums:
         return None
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -118,7 +117,7 @@ def _of_post(post: dict[str, Floats]) -> dict[str, Floats]:
 
 
 def _support(sums: dict[str, BuildingSums]) -> dict[str, Floats]:
-    """What says how much of the roof the image shows: the width that it has for the filters, and vegetation over it."""
+    """How much of the roof the image shows: its width in pixels, and vegetation over it."""
     inside = sums["post_inside"]
     samples = sums["post_shadow"][:, DIRECTIONS:].sum(axis=1)  # one a pixel along the outline
     return {
@@ -155,14 +154,14 @@ def _similarity(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]) -> dic
 
 
 def _of_site(agreement: Floats, paired: NDArray[np.bool_]) -> Floats:
-    """Agreements over that of the site's best roofs: seasons and sensors lower those of all roofs alike."""
+    """Agreements over that of the site's best roofs: seasons and sensors lower all alike."""
     known = agreement[paired & np.isfinite(agreement)]
     best = float(np.quantile(known, BEST_ROOFS)) if len(known) >= LEAST_ROOFS else USUAL_AGREEMENT
     return agreement / max(best, LEAST_AGREEMENT)
 
 
 def _shadow(sums: BuildingSums) -> Floats:
-    """Share of shadow outside the walls that face away from the sun: the direction in which the scene has most."""
+    """Share of shadow outside the walls that face away from the sun, where the scene has most."""
     dark, samples = sums[:, :DIRECTIONS], sums[:, DIRECTIONS:]
     share = dark.sum(axis=0) / np.maximum(samples.sum(axis=0), 1)
     sides = np.array([-1, 0, 1])

@@ -23,8 +23,7 @@ NEAR_M = 50.0  # ground farther from every outline than that was not looked at
 
 @dataclass(frozen=True)
 class Extents:
-    """One row each in the post image's CRS: clear ground within 50 m of an assessed outline, and ground farther from
-    every outline."""
+    """Clear ground within 50 m of an assessed outline, and ground farther from every outline, a row each."""
 
     assessed: gpd.GeoDataFrame
     without_outlines: gpd.GeoDataFrame
@@ -33,7 +32,7 @@ class Extents:
 def map_extents(
     post: Layer, cloud_mask: Layer | None, outlines: NDArray[np.object_], assessed: NDArray[np.bool_]
 ) -> Extents:
-    """What of the post image was assessed, and what has no outline. outlines : (N,) in its CRS; assessed : (N,)."""
+    """What of the post image was assessed, and what has no outline. outlines : (N,); assessed : (N,)."""
     data, valid, coarse = post.thumbnail(OVERVIEW_PX)
     seen = nonzero_valid(data, valid)
     if cloud_mask is not None:

@@ -1,5 +1,4 @@
-"""Evidence per building: footprints, two registered images and what else is there become one table, in one streaming
-pass."""
+"""Evidence per building: footprints, two registered images and what else is there become one table."""
 
 from __future__ import annotations
 
@@ -57,12 +56,10 @@ def gather(
     block_px: int = BLOCK_PX,
     steps: Steps | None = None,
 ) -> EvidenceTable:
-    """The evidence of every building, one row per footprint in their order, in one streaming pass; the result does
-    not depend on workers.
+    """The evidence of every building, one row per footprint, in one streaming pass.
 
-    aligned_on : the image on whose roofs `alignment` lays the outlines. part : whose blocks are measured, and steps :
-    by which processes. Memory: some 150 MB a worker and 5 kB a building. Errors: GridError where footprints and image
-    cannot be put on one grid."""
+    aligned_on : the image on whose roofs `alignment` lays the outlines; part : whose blocks are measured, and steps : by which
+    processes. Memory: some 150 MB a worker and 5 kB a building. Errors: GridError."""
     working_grid = make_working_grid(
         pre, post, registration, coarsest_pre=COARSEST_PRE, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud=cloud_mask
     )
@@ -93,8 +90,7 @@ def gather(
 
 
 def roofs_in_place(pre: Layer, post: Layer, outlines_px: Geometries, registration: Registration) -> tuple[float, float]:
-    """How well roofs are found again where a registration puts them. outlines_px : (N,) in post pixels, right on the
-    pre image."""
+    """How well roofs are found again where a registration puts them. outlines_px : (N,), right on the pre image."""
     working_grid = make_working_grid(pre, post, registration, coarsest_pre=COARSEST_PRE)
     if "pre" not in working_grid.layers:
         return float("nan"), float("nan")
@@ -107,7 +103,7 @@ def _roofs_beside(
     working_grid: WorkingGrid, geometry: BuildingGeometry, images: dict[str, Radiometry], workers: int,
     scratch: Path | None,
 ) -> RoofPlaces | None:  # fmt: skip
-    """Where roofs stand beside their place in the post image, in scenes where they do; heights lead where they are given."""
+    """Where roofs stand beside their place in the post image, in scenes without heights where they do."""
     if "pre" not in working_grid.layers or {"dsm_pre", "dsm_post"} & set(working_grid.layers):
         return None
     views = Views(working_grid, geometry.body, geometry.centres, images)
@@ -123,8 +119,7 @@ def _move_buildings(
     registration: Registration | None,
     beside: Indices | None = None,
 ) -> tuple[BuildingGeometry, Points]:
-    """Buildings where the post image shows them, and how far (N, 2) each was moved. beside : (N, 2) by which roofs
-    were found beside."""
+    """Buildings where the post image shows them, and how far (N, 2) each was moved. beside : (N, 2) of roofs."""
     parts, shifts, enclosing = [], [], encloses_others(outlines)
     for rows in chunks(len(outlines)):
         moved = on_post(outlines[rows], grid, alignment, registration, rows)
@@ -147,8 +142,7 @@ def on_post(
     registration: Registration | None,
     rows: slice = slice(None),
 ) -> Geometries:
-    """Outlines in post pixels, moved to where the post image shows the buildings. registration : None where they lie
-    on post already."""
+    """Outlines in post pixels, where the post image shows the buildings. registration : None where they lie on post."""
     coordinates, owner = shapely.get_coordinates(outlines, return_index=True)
     if alignment is not None:
         coordinates = coordinates + alignment.offsets_px(grid, _centres(outlines), rows)[owner]
@@ -160,8 +154,7 @@ def on_post(
 def building_geometry(
     outlines: Geometries, working_grid: WorkingGrid, enclosing: NDArray[np.bool_]
 ) -> BuildingGeometry:
-    """Outlines from post pixels to working pixels without those that can be no buildings. enclosing : (N,) around
-    many others."""
+    """Outlines from post pixels to working pixels, without those that can be no buildings. enclosing : (N,)."""
     on_working_grid = transform_shapes(working_grid.post_to_work, outlines)
     larger = larger_than_buildings(on_working_grid, working_grid.gsd_m)
     on_working_grid = without(on_working_grid, larger | enclosing)
@@ -176,7 +169,7 @@ def building_geometry(
 
 
 def _inside_share(outlines: Geometries, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """(N,) share of the area of outlines in pixels that lies in an image; 1 for empty ones."""
+    """(N,) share of the area of outlines that lies in an image; 1 for empty ones."""
     size, share = shape[::-1], np.ones(len(outlines))
     bounds = shapely.bounds(outlines)
     crossing = np.flatnonzero((bounds[:, :2] < 0).any(axis=1) | (bounds[:, 2:] > size).any(axis=1))

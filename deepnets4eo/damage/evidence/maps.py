@@ -1,7 +1,6 @@
-"""What is measured at every pixel of an image: light, its derivatives and its roughness, in the image's own contrast
-unit.
+"""What is measured at every pixel of an image: light, its derivatives and its roughness, in the image's contrast unit.
 
-The floor of the roughness is the smoothest spot nearby: a roof has smooth planes everywhere, rubble has none."""
+The floor of the roughness is the smoothest spot nearby: roofs have smooth planes everywhere, rubble has none."""
 
 from __future__ import annotations
 
@@ -23,16 +22,12 @@ FEW_ROWS = 64  # at once: they stay in the cache of the processor
 
 
 def box(values: FloatImage, size_px: int) -> FloatImage:
-    """Mean over a square window of an odd side.
-
-    >>> box(np.eye(3, dtype="float32"), 3)[1, 1].round(4)
-    np.float32(0.3333)
-    """
+    """Mean over a square window of an odd side."""
     return _means(_means(values, size_px, 0), size_px, 1)
 
 
 def deviation(values: FloatImage) -> FloatImage:
-    """Standard deviation in 3 × 3 pixels, from differences: exact also where the mean is large against it."""
+    """Standard deviation in 3 × 3 pixels, from differences: exact also for large means."""
     out = np.zeros_like(values)
     for top in range(0, len(values) - 2, FEW_ROWS):
         rows = values[top : top + FEW_ROWS + 2]
@@ -70,7 +65,7 @@ def minimum(values: NDArray[Any], size_px: int) -> NDArray[Any]:
 
 
 def gradient(values: FloatImage) -> tuple[FloatImage, FloatImage]:
-    """Derivatives along rows and columns (Sobel: smoothed across, central differences along), per pixel; 0 at the rim."""
+    """Derivatives along rows and columns (Sobel), per pixel; 0 at the rim."""
     along_row, along_col = np.zeros_like(values), np.zeros_like(values)
     smooth = values[:, :-2] + values[:, 2:] + 2 * values[:, 1:-1]
     np.multiply(smooth[2:] - smooth[:-2], np.float32(1 / 8), out=along_row[1:-1, 1:-1])
@@ -97,7 +92,7 @@ def _means(values: FloatImage, size_px: int, axis: int) -> FloatImage:
 
 
 def _squares(steps: FloatImage, axis: int) -> FloatImage:
-    """Squared deviations of three neighbours from their mean, summed, from the two steps between them."""
+    """Squared deviations of three neighbours from their mean, summed, from their two steps."""
     length = steps.shape[axis] - 1
     first, second = _part(steps, axis, 0, length), _part(steps, axis, 1, length)
     total = first * second
@@ -121,8 +116,7 @@ BLANK_PX = 31  # side of a square of one single value that no ground shows, not 
 
 @dataclass(frozen=True)
 class Radiometry:
-    """Median luminance of an image in its counts, contrast unit (median spread of windows), and noise of gradients in
-    squared units."""
+    """Median luminance of an image, contrast unit (median spread of windows), and noise of gradients in squared units."""
 
     level: float
     unit: float
@@ -130,7 +124,7 @@ class Radiometry:
 
 
 def luminance(data: NDArray[Any]) -> FloatImage:
-    """Mean of the (at most three) bands (C, h, w): (h, w) float32."""
+    """Mean of the bands (C, h, w): (h, w) float32."""
     total = data[0].astype(np.float32)
     for band in data[1:]:  # a third of the time of the mean along an axis
         np.add(total, band, out=total, dtype=np.float32, casting="unsafe")
@@ -139,13 +133,12 @@ def luminance(data: NDArray[Any]) -> FloatImage:
 
 
 def nonzero_valid(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Valid pixels that are not exactly 0 in every band: collars are often left without a nodata value."""
+    """Valid pixels that are not 0 in every band, as collars without a nodata value are."""
     return valid & (data != 0).any(axis=0)
 
 
 def blank(data: NDArray[Any]) -> NDArray[np.bool_]:
-    """Pixels (h, w) in a square of 31 × 31 pixels of one single value in every band: undeclared nodata, or a
-    saturated or lost block."""
+    """Pixels (h, w) in a square of 31 × 31 pixels of one single value: undeclared nodata, or a saturated or lost block."""
     same = np.ones(data.shape[1:], bool)
     same[1:] &= (data[:, 1:] == data[:, :-1]).all(axis=0)
     same[:, 1:] &= (data[:, :, 1:] == data[:, :, :-1]).all(axis=0)
@@ -159,8 +152,7 @@ def blank(data: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def measure(layer: Layer, centres: NDArray[np.float64]) -> Radiometry:
-    """Radiometry of a layer from up to 32 windows around (row, col) positions, whatever their order. Peak memory: one
-    window of 256² pixels."""
+    """Radiometry of a layer from up to 32 windows of 256² pixels around (row, col) positions, whatever their order."""
     chosen = order_by_place(centres)[spread_indices(len(centres), MAX_SAMPLES, round_down=True)]
     spreads, levels, powers = [], [], []
     for row, col in centres[chosen]:
@@ -180,7 +172,7 @@ def measure(layer: Layer, centres: NDArray[np.float64]) -> Radiometry:
 
 
 def light_of(data: NDArray[Any], radiometry: Radiometry) -> FloatImage:
-    """Luminance (h, w) of bands (C, h, w) above the image's typical level, in its contrast units."""
+    """Luminance (h, w) of bands (C, h, w) above the typical level, in contrast units."""
     light = luminance(data)
     light -= np.float32(radiometry.level)
     light *= np.float32(1 / radiometry.unit)
@@ -188,8 +180,7 @@ def light_of(data: NDArray[Any], radiometry: Radiometry) -> FloatImage:
 
 
 def edge_directions(light: FloatImage, valid: NDArray[np.bool_], radiometry: Radiometry) -> Spectrum:
-    """Doubled directions of edges (h, w) complex64, the same for light from the other side, weighted 0–1 against the
-    image's noise."""
+    """Doubled directions of edges (h, w) complex64, the same for light from the other side, weighted 0–1 against noise."""
     return orientation_field(light, valid, ROOF_SIGMA_PX, radiometry.noise)
 
 
@@ -206,8 +197,7 @@ SMALLEST_ROUGHNESS = np.float32(0.003)  # contrast units; about the step of an 8
 
 @dataclass(frozen=True)
 class Maps:
-    """Per-pixel measures (h, w) of a block in contrast units; log_floor : log2 of the least `rough` within 3.5 m;
-    blank : one value, not valid."""
+    """Per-pixel measures (h, w) of a block in contrast units; log_floor : log2 of the least `rough` within 3.5 m."""
 
     light: FloatImage
     along_row: FloatImage
@@ -221,12 +211,12 @@ class Maps:
 
     @cached_property
     def directions(self) -> Spectrum:
-        """`edge_directions` of the block: what roofs are found again by."""
+        """`edge_directions` of the block."""
         return edge_directions(self.light, self.valid, self.radiometry)
 
 
 def measure_maps(data: NDArray[Any], valid: NDArray[np.bool_], radiometry: Radiometry, gsd_m: float) -> Maps:
-    """All maps of a block (C, h, w); peak memory some 10 × the block in float32. The outer 8 pixels are not to be used."""
+    """All maps of a block (C, h, w), without the outer 8 pixels; peak memory 10 × the block in float32."""
     valid = nonzero_valid(data, valid)
     empty = blank(data) & valid
     valid &= ~empty

@@ -1,8 +1,6 @@
-"""The same roof found again: how well its pattern in the pre image agrees with the post image, and where the post
-image shows it.
+"""The same roof found again: how well its pattern in the pre image agrees with the post image, and where.
 
-In views from the side roofs lie beside their ground by their height; a sample says along which line, and only there
-each is looked for."""
+In views from the side roofs lie beside their ground by their height, along a line that a sample shows."""
 
 from __future__ import annotations
 
@@ -40,8 +38,7 @@ ALONG_M, ACROSS_M = 1.0, 1.5  # added to the ends, and to the sides
 
 @dataclass(frozen=True)
 class RoofPlaces:
-    """Where the post image shows N roofs: (N, 2) int64 rows and columns moved, and the agreement (N,) there, NaN if
-    not measurable."""
+    """Where the post image shows N roofs: (N, 2) rows and columns moved, and the agreement (N,) there, or NaN."""
 
     moved: Indices
     match: Floats
@@ -49,7 +46,7 @@ class RoofPlaces:
 
 @dataclass(frozen=True)
 class Views:
-    """Both images of a place, and N buildings in them: outlines with their edge in working pixels, and centres (N, 2), row and col."""
+    """Both images, and N buildings in them: outlines in working pixels, and centres (N, 2), row and col."""
 
     working_grid: WorkingGrid
     body: Outlines
@@ -71,8 +68,7 @@ class Views:
 
 @dataclass(frozen=True)
 class Roof:
-    """The pattern of a roof in the pre image: edge directions (h, w), 0 outside, its pixels as 0 and 1, and its upper
-    left corner."""
+    """A roof in the pre image: edge directions (h, w), 0 outside, its pixels as 0 and 1, and its upper left corner."""
 
     pattern: Spectrum
     mask: NDArray[np.float32]
@@ -80,7 +76,7 @@ class Roof:
     col: int
 
     def beside(self, directions: Spectrum, reach: int) -> Spectrum:
-        """What a map of edge directions shows around the roof's place, `reach` pixels farther on every side."""
+        """A map of edge directions around the roof, `reach` pixels farther on every side."""
         rows, cols = (
             slice(at - reach, at + size + reach) for at, size in zip((self.row, self.col), self.mask.shape, strict=True)
         )
@@ -88,8 +84,7 @@ class Roof:
 
 
 def agreements(roofs: Sequence[Roof], around: Sequence[Spectrum]) -> Iterator[Floats]:
-    """Agreement of each roof with every place of its surroundings (h + 2 r, w + 2 r): (2 r + 1, 2 r + 1), 1 for the same pattern, about
-    0 for another. Transforms of one size are computed together."""
+    """Agreement of each roof with every place of its surroundings (h + 2 r, w + 2 r): (2 r + 1, 2 r + 1), 1 for the same pattern."""
     shape = _transform_shape(around[0])
     there, patterns = np.zeros((2, len(roofs), *shape), np.complex64)
     masks = np.zeros((len(roofs), *shape), np.float32)
@@ -112,7 +107,7 @@ def _transform_shape(around: Spectrum) -> tuple[int, int]:
 
 
 def cut_roofs(body: Outlines, members: Indices, around: Window, before: Spectrum) -> Iterator[Roof | None]:
-    """The roofs of some buildings in a map of the window `around`; None for those that own no pixel of it."""
+    """The roofs of some buildings in a map of the window `around`; None without a pixel in it."""
     for part in (members[first : first + FEW] for first in range(0, len(members), FEW)):
         yield from _cut_some(body, part, around, before)
 
@@ -134,7 +129,7 @@ def _cut_some(body: Outlines, members: Indices, around: Window, before: Spectrum
 
 
 def _middle(low: int, high: int) -> tuple[int, int]:
-    """The middle of a range, at most the widest side of a roof."""
+    """The middle of a range, at most the widest roof."""
     spare = max(high - low - WIDEST_PX, 0)
     return low + spare // 2, high - (spare - spare // 2)
 
@@ -142,8 +137,7 @@ def _middle(low: int, high: int) -> tuple[int, int]:
 def match_roofs(
     body: Outlines, members: Indices, around: Window, fields: tuple[Spectrum, Spectrum], reach: int
 ) -> Floats:
-    """(M,) best agreement of roofs within `reach` pixels, NaN without anything to compare. fields : of pre and post
-    in `around`."""
+    """(M,) best agreement of roofs within `reach` pixels, or NaN. fields : of pre and post in `around`."""
     before, after = fields
     return _best(list(cut_roofs(body, members, around, before)), [after] * len(members), reach, None)[1]
 
@@ -151,8 +145,8 @@ def match_roofs(
 def _best(
     roofs: Sequence[Roof | None], after: Sequence[Spectrum], reach: int, where: NDArray[np.bool_] | None
 ) -> tuple[Indices, Floats]:
-    """Places (N, 2) of the best agreement within `reach`, and the agreement (N,), NaN without anything to compare. after : the map of
-    each roof; where : (2 r + 1, 2 r + 1) places that count."""
+    """Places (N, 2) of the best agreement within `reach`, and the agreement (N,), or NaN. after : the map of each roof;
+    where : (2 r + 1, 2 r + 1) places that count."""
     moved, match = np.zeros((len(roofs), 2), np.int64), np.full(len(roofs), np.nan)
     by_shape: dict[tuple[int, int], list[tuple[int, Roof, Spectrum]]] = {}
     for number, (roof, directions) in enumerate(zip(roofs, after, strict=True)):
@@ -196,8 +190,7 @@ def find_roofs(views: Views, workers: int = 2) -> RoofPlaces | None:
 
 
 def _search(views: Views, reach: int) -> tuple[NDArray[np.bool_] | None, Indices, float]:
-    """Places (2 r + 1, 2 r + 1) to look for roofs, or None; the usual place (row, col); the agreement that chance
-    reaches."""
+    """Places (2 r + 1, 2 r + 1) to look for roofs, or None; the usual place; the agreement that chance reaches."""
     offsets, best, elsewhere = _sample(views, reach)
     gsd_m = views.working_grid.gsd_m
     none = np.zeros(2, np.int64)
@@ -212,7 +205,7 @@ def _search(views: Views, reach: int) -> tuple[NDArray[np.bool_] | None, Indices
 
 
 def _sample(views: Views, reach: int) -> tuple[Indices, Floats, Floats]:
-    """Best places and agreement of a sample of roofs, and their best agreement with the surroundings of other roofs."""
+    """Best places and agreement of a sample of roofs, and their agreement with other roofs' surroundings."""
     body, centres, inside = views.body, views.centres, views.inside
     large = inside[(body.box[inside, 2:] - body.box[inside, :2]).prod(axis=1) >= LEAST_PX]
     drawn = large[order_by_place(centres[large])][spread_indices(len(large), SAMPLE)]
@@ -231,8 +224,7 @@ def _sample(views: Views, reach: int) -> tuple[Indices, Floats, Floats]:
 
 
 def roof_agreement(views: Views) -> tuple[float, float]:
-    """Median agreement of a sample of roofs within 2 m, and the 0.9 quantile of that with other surroundings; NaN for
-    too few roofs."""
+    """Median agreement of a sample of roofs within 2 m, and the 0.9 quantile of that with other surroundings."""
     _, best, elsewhere = _sample(views, round(IN_PLACE_M / views.working_grid.gsd_m))
     if len(elsewhere) < LEAST_FOUND:
         return float("nan"), float("nan")
@@ -240,8 +232,7 @@ def roof_agreement(views: Views) -> tuple[float, float]:
 
 
 def lean_line(offsets: Indices, reach: int, gsd_m: float) -> NDArray[np.bool_]:
-    """Places (2 r + 1, 2 r + 1) along the line on which roofs lie by their heights, or within 2 m. offsets : (M, 2)
-    of a sample."""
+    """Places (2 r + 1, 2 r + 1) along the line on which roofs of a sample (M, 2) lie, or within 2 m."""
     middle = np.median(offsets, axis=0)
     away = offsets - middle
     near = away[np.hypot(*away.T) <= np.quantile(np.hypot(*away.T), 0.9)]  # a few are always found elsewhere by chance

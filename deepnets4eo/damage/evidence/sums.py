@@ -1,5 +1,4 @@
-"""Sums per building over pixels and outline samples, what they come to for every shift, and means over the ground
-around."""
+"""Sums per building over pixels and outline samples, for every shift, and means over the ground around."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ class Groups:
         object.__setattr__(self, "_present", self.owner[new])
 
     def where(self, usable: NDArray[np.bool_], flat: Indices) -> tuple[Groups, Indices]:
-        """The groups of usable positions, and their flat pixel numbers; itself where all are."""
+        """The groups of usable positions, and their flat pixel numbers."""
         if usable.all():
             return self, flat
         return Groups(self.owner[usable], self.count), flat[usable]
@@ -45,8 +44,7 @@ class Groups:
 
 
 def at_offsets(values: NDArray[Any], flat: Indices, offsets: Indices) -> Iterator[NDArray[Any]]:
-    """(P,) values at flat pixel numbers that each of the offsets is added to, in one array, which the next ones
-    replace."""
+    """(P,) values at flat pixel numbers plus each offset, in one array, which the next ones replace."""
     least, line = int(offsets.min()), values.ravel()
     first, moved = flat + least, np.empty(len(flat), values.dtype)
     for offset in offsets:
@@ -56,8 +54,7 @@ def at_offsets(values: NDArray[Any], flat: Indices, offsets: Indices) -> Iterato
 def correlation_sums(
     groups: Groups, pixels: tuple[Indices, Indices], first: FloatImage, second: FloatImage, offsets: Indices
 ) -> BuildingSums:
-    """(count, 2 + 3 S) per building: Σx, Σx², then Σy, Σy², Σxy for each shift. pixels : flat numbers in both maps;
-    offsets : (S,)."""
+    """(count, 2 + 3 S): Σx, Σx², then Σy, Σy², Σxy for each of offsets (S,). pixels : flat numbers in both maps."""
     x = first.ravel()[pixels[0]]
     product = np.empty_like(x)
 
@@ -73,8 +70,7 @@ def correlation_sums(
 
 
 def structural_similarity(pixels: NDArray[np.float64], sums: BuildingSums, floor: float) -> BuildingSums:
-    """(N, S) structural similarity (2 σxy + floor) / (σx² + σy² + floor) from `correlation_sums`. pixels : (N,)
-    number of positions."""
+    """(N, S) structural similarity (2 σxy + floor) / (σx² + σy² + floor) from `correlation_sums` of pixels (N,)."""
     count = np.maximum(pixels, 1)[:, None]
     x, xx = sums[:, :1] / count, sums[:, 1:2] / count
     y, yy, xy = (sums[:, 2 + part :: 3] / count for part in range(3))
@@ -86,8 +82,7 @@ FLAT_LIGHT = 1e-2  # variance below which there is nothing to correlate, contras
 
 
 def best_of_shifts(sums: dict[str, BuildingSums]) -> dict[str, BuildingSums]:
-    """Per building and name one number (M, 1): the largest edge strength, and the largest structural similarity of a
-    pair."""
+    """Per building and name one number (M, 1): the largest edge strength, or structural similarity."""
     best = {name: rows.max(axis=1, keepdims=True) for name, rows in sums.items() if name.endswith("_outline")}
     if "pair" in sums:
         structure = structural_similarity(sums["pair"][:, 0], sums["pair_light"], FLAT_LIGHT)
@@ -104,8 +99,7 @@ NO_GROUND = np.float32(1e9)
 def open_means(
     values: Sequence[NDArray[np.generic]], open_ground: NDArray[np.bool_], cells: tuple[Indices, Indices], gsd_m: float
 ) -> NDArray[np.float64]:
-    """(N, K) means over open ground in squares around N cells, NaN where there is none; sides are multiples of 8
-    pixels."""
+    """(N, K) means over open ground in squares around N cells, NaN where there is none."""
     side = window_cells(gsd_m)
     share = box(cell_sums(open_ground, CELL_PX), side)[cells].astype(np.float64)
     columns = [box(cell_sums(value * open_ground, CELL_PX), side)[cells] for value in values]
@@ -124,5 +118,5 @@ def lowest_ground(
 
 
 def window_cells(gsd_m: float) -> int:
-    """Odd number of cells across a square that reaches 20 m to either side."""
+    """Odd number of cells across a square that reaches 20 m."""
     return 2 * max(1, round(NEAR_M / (CELL_PX * gsd_m))) + 1

@@ -1,5 +1,4 @@
-"""The evidence table: one row per building, its evidence, and whether enough of it is visible and it is large enough
-to assess it."""
+"""The evidence table: one row per building, its evidence, and whether it can be assessed."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ LARGE, ENCLOSING = "footprint larger than any building", "footprint encloses oth
 
 @dataclass(frozen=True)
 class Coverage:
-    """Per building: `reason` ('' when it can be assessed) and `method` ('pre_post', 'post_only' or '')."""
+    """Per building: `reason` ('' when it can be assessed) and `method` ('' when not)."""
 
     reason: NDArray[np.object_]
     method: NDArray[np.object_]
@@ -37,15 +36,9 @@ class Coverage:
 
 @dataclass(frozen=True)
 class EvidenceTable:
-    """Evidence of N buildings, in the order of the footprints. frame : N rows: id, `ev_…` float columns (NaN where
-    unknown), status, reason, method, dx_px, dy_px (how far the footprint was moved on the post image, in its pixels to
-    the right and down); meaning : what each `ev_…` column measures, with its unit; before : The columns that need one
-    image alone, measured on the pre image, for buildings assessed from both (NaN for others); None without a pre image.
-    displaced : (N,) bool, roofs that the post image shows beside their place by more than 3 m; None where none was looked for.
-
-    >>> EvidenceTable.empty(np.array(["a", "b"], object), "under cloud").frame["status"].tolist()
-    ['not_assessed', 'not_assessed']
-    """
+    """Evidence of N buildings. frame : id, `ev_…` float columns, status, reason, method, dx_px, dy_px (how far the footprint was moved
+    on the post image, pixels right and down); meaning : of each `ev_…` column; before : the columns that need one image alone, measured
+    on the pre image; displaced : (N,) roofs more than 3 m beside their place in the post image."""
 
     frame: pd.DataFrame
     meaning: dict[str, str]
@@ -62,7 +55,7 @@ class EvidenceTable:
         before: pd.DataFrame | None = None,
         displaced: NDArray[np.bool_] | None = None,
     ) -> EvidenceTable:
-        """Put together the table; evidence of buildings that are not assessed is blanked."""
+        """Put together the table, without evidence of buildings that are not assessed."""
         assessed = coverage.reason == ""
         frame = evidence.where(pd.Series(assessed, evidence.index), np.nan)
         frame.insert(0, "id", ids)
@@ -73,14 +66,14 @@ class EvidenceTable:
 
     @classmethod
     def empty(cls, ids: NDArray[np.object_], reason: str | NDArray[np.object_]) -> EvidenceTable:
-        """A table without evidence: no building can be assessed, all for one reason, or each for its own."""
+        """A table of buildings that cannot be assessed, for one reason or each for its own."""
         frame = pd.DataFrame(
             {"id": ids, "status": NOT_ASSESSED, "reason": reason, "method": "", "dx_px": 0.0, "dy_px": 0.0}
         )
         return cls(frame.astype(dict.fromkeys(("status", "reason", "method"), object)), {})
 
     def without_pre(self) -> EvidenceTable:
-        """The same where the pre image is no evidence: all buildings are assessed from the post image alone."""
+        """The same where all buildings are assessed from the post image alone."""
         method = self.frame["method"].where(self.frame["method"] != PRE_POST, POST_ONLY)
         meaning = {name: text for name, text in self.meaning.items() if name not in COMPARED}
         frame = self.frame.drop(columns=[name for name in self.meaning if name in COMPARED])

@@ -1,7 +1,6 @@
-"""The working grid and every input seen on it: post as it is, pre through the registration, heights and clouds
-warped.
+"""The working grid and every input on it: post as it is, pre through the registration, heights and clouds warped.
 
-The resolution is that of the coarser of the two images, at least 0.5 m; a much coarser pre image is left out instead."""
+Its resolution is that of the coarser image, at least 0.5 m; a much coarser pre image is left out."""
 
 from __future__ import annotations
 
@@ -60,8 +59,7 @@ def make_working_grid(
     coarsest_pre: float = float("inf"),
     **others: Layer | None,
 ) -> WorkingGrid:
-    """See all layers on one working grid. coarsest_pre : a pre image coarser by more than this is left out; others :
-    dsm_pre, dsm_post, cloud.
+    """All layers on one working grid. coarsest_pre : a pre image coarser by more is left out; others : dsm_pre, dsm_post, cloud.
 
     Errors: GridError where one layer has a CRS and another has none; InputError for an unknown role."""
     unknown = set(others) - {"dsm_pre", "dsm_post", "cloud"}
@@ -86,12 +84,12 @@ def make_working_grid(
 
 
 def pre_ratio(pre: Layer, post: Layer, finest_m: float = FINEST_GSD_M) -> float:
-    """Size of the pre image's pixels over that of the working pixels which the post image alone would have."""
+    """Size of the pre image's pixels over that of the working pixels of post alone."""
     return mean_gsd(pre) / max(finest_m, mean_gsd(post))
 
 
 def _working_grid(post: Layer, size_m: float) -> Grid:
-    """The post image's own grid where its pixels are nearly square ones of the working size, else one that is."""
+    """The post image's grid where its pixels are nearly square ones of the working size, else one that is."""
     along_row, along_col = known_or_assumed_gsd_m(post.grid)
     ratios = along_row / size_m, along_col / size_m
     if all(1 / SAME_GRID_RATIO < ratio < SAME_GRID_RATIO for ratio in ratios):
@@ -102,12 +100,12 @@ def _working_grid(post: Layer, size_m: float) -> Grid:
 
 
 def known_or_assumed_gsd_m(grid: Grid) -> tuple[float, float]:
-    """Ground size of a pixel along rows and columns, metres; 0.5 m is assumed where the grid has no CRS."""
+    """Ground size of a pixel along rows and columns, metres; 0.5 m without a CRS."""
     return gsd_m(grid) if grid.crs is not None else (UNKNOWN_GSD_M, UNKNOWN_GSD_M)
 
 
 def mean_gsd(layer: Layer) -> float:
-    """Ground size of a layer's pixels, metres; 0.5 m is assumed where it has no CRS."""
+    """Ground size of a layer's pixels, metres; 0.5 m without a CRS."""
     return UNKNOWN_GSD_M if layer.grid.crs is None else mean_gsd_m(layer.grid)
 
 

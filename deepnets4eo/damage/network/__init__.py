@@ -1,6 +1,4 @@
-"""The damage network, which grades buildings from an image before and one after, and its evidence for the main job.
-
-`train` a run with `deepnets4eo train damage-pairs`; pass the run to `deepnets4eo damage --model RUN`."""
+"""The damage network, which grades buildings from an image before and one after, and its training."""
 
 from deepnets4eo.lazy import lazy_names
 

@@ -1,5 +1,4 @@
-"""The damage network: bands of pre and post, or of post alone, to logits of the grades per pixel; and what its
-training minimises."""
+"""The damage network: bands of pre and post, or of post alone, to logits of grades per pixel; and its losses."""
 
 from __future__ import annotations
 
@@ -29,27 +28,24 @@ Batch = Mapping[str, Tensor]
 class DamageNet(nn.Module):
     """One U-Net for both dates and small heads at each pixel (after the winner of xView2, Durnov 2020; Daudt et al. 2018).
 
-    The head of pairs reads the features of pre, of post and the size of their difference; the second head reads those of
-    post alone. Each has one hidden layer: a single linear one would add up the two dates and never compare them.
+    The head of pairs reads the features of pre, of post and the size of their difference; the second head those of post alone.
 
     Parameters
     ----------
     in_channels : bands of both dates together, an even number
     num_classes : grades
     unet
-        "light-unet": that of `models/buildings`, so that its weights are a start. It scales each date by its own values and
-        ends at half the resolution, since logits are averaged over buildings anyway. "unet": that of smp, at full resolution.
-    post_head : whether there is a second head, which grades where there is no pre image
+        "light-unet": that of `models/buildings`, so that its weights are a start; it scales each date by its own values and
+        ends at half the resolution. "unet": that of smp, at full resolution.
+    post_head : whether there is a second head, which grades without a pre image
     encoder : name of an smp encoder; a ResNet with the light U-Net
-    weights : the weights of the encoder, e.g. "imagenet", which is downloaded; none: random.
-    decoder_channels
-        Widths of the decoder's stages, coarsest first: two or three of the light U-Net, three to five of the other; none: as
-        `DECODER_CHANNELS` has them.
+    weights : of the encoder, e.g. "imagenet", which is downloaded
+    decoder_channels : widths of the decoder's stages, coarsest first: two or three of the light U-Net, three to five of the other
 
     Raises
     ------
     InputError
-        For an odd number of bands, an encoder or U-Net that does not exist, or stages that the U-Net does not have.
+        An odd number of bands, or an encoder, U-Net or stages that do not exist.
 
     Examples
     --------
@@ -94,7 +90,7 @@ class DamageNet(nn.Module):
         return self.both(dates)[0]
 
     def both(self, dates: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Logits of both heads, (N, K, H, W) each, from (N, 2 C, H, W): of the pair, and of post as if it were alone."""
+        """Logits (N, K, H, W) of the pair, and of post as if it were alone, from (N, 2 C, H, W)."""
         pre, post = self.twin(torch.cat(dates.chunk(2, dim=1))).chunk(2)
         pair = _full_size(self.head(torch.cat([pre, post, (pre - post).abs()], dim=1)), dates)
         return pair, None if self.post_head is None else _full_size(self.post_head(post), dates)
@@ -111,8 +107,7 @@ def _full_size(logits: Tensor, dates: Tensor) -> Tensor:
 
 
 class DamageCriterion:
-    """The sum of up to three losses of a batch, of pixels and of whole buildings by either head. counts : (K,) for
-    class weights."""
+    """The sum of up to three losses of a batch, of pixels and of whole buildings by either head."""
 
     def __init__(self, train: DamageTraining, legend: Legend, counts: Sequence[int] = ()) -> None:
         weights = class_weights(train, legend, counts)
@@ -134,7 +129,7 @@ class DamageCriterion:
         return of_pixels + self.of_buildings(pair, post, batch)
 
     def of_buildings(self, pair: Tensor, post: Tensor | None, batch: Batch) -> Tensor:
-        """The weighted losses of mean logits over each building, from those of the head of pairs and, if any, of post alone."""
+        """The weighted losses of mean logits over each building, from those of each head."""
         building = batch["building"] * (batch["mask"] != VOID) * batch["valid"]
         inside = building > 0
         heads = [(pair, self.train.building_loss)] + ([] if post is None else [(post, self.train.post_loss)])
@@ -147,7 +142,7 @@ class DamageCriterion:
         return torch.stack([weight * cost(mean) for (mean, _), (_, weight) in zip(means, heads, strict=True)]).sum()
 
     def _cost_of(self, grades: Tensor, window: Tensor) -> Callable[[Tensor], Tensor]:
-        """Function from mean logits (B, K) of buildings to their loss; `window` (B,) is that in which each one lies."""
+        """Function from mean logits (B, K) of buildings to their loss; `window` (B,) : in which each lies."""
         if not self.train.ordinal:
             return lambda means: torch.as_tensor(self.cross_entropy.to(means.device)(means, grades))
         weight = self._evening(grades) / window.bincount()[window].sqrt()  # a dense town is not all that is learnt
@@ -161,14 +156,14 @@ class DamageCriterion:
 
 
 def _of_each(values: Tensor, index: Tensor, count: int) -> Tensor:
-    """Values (B,) int64 of buildings from those of their pixels (n,), which are equal within a building."""
+    """Values (B,) of buildings from those of their pixels (n,), which are equal within a building."""
     out = torch.zeros(count, dtype=torch.int64, device=values.device)
     out[index] = values
     return out
 
 
 def ordinal_loss(logits: Tensor, grades: Tensor, weight: Tensor) -> Tensor:
-    """Mean binary cross-entropy at all borders between the grades, from logits (B, K), grades (B,) and weights (B,)."""
+    """Mean binary cross-entropy at all borders between grades, from logits (B, K), grades (B,) and weights (B,)."""
     odds = border_odds(logits)
     beyond = grades[:, None] > torch.arange(odds.shape[1], device=grades.device)
     losses = F.binary_cross_entropy_with_logits(odds, beyond.to(odds.dtype), reduction="none").sum(dim=1)
@@ -176,10 +171,6 @@ def ordinal_loss(logits: Tensor, grades: Tensor, weight: Tensor) -> Tensor:
 
 
 def border_odds(logits: Tensor) -> Tensor:
-    """Log-odds (B, K − 1) of lying beyond each border, from (B, K) logits of the grades; they never rise.
-
-    >>> border_odds(torch.zeros(1, 4)).exp().round(decimals=2).tolist()
-    [[3.0, 1.0, 0.33000001311302185]]
-    """
+    """Log-odds (B, K − 1) of lying beyond each border, from (B, K) logits; they never rise."""
     borders = range(1, logits.shape[1])
     return torch.stack([logits[:, k:].logsumexp(dim=1) - logits[:, :k].logsumexp(dim=1) for k in borders], dim=1)

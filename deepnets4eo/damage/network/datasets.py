@@ -1,5 +1,4 @@
-"""Folders of labelled pairs in three layouts (xBD, BRIGHT, images with a graded vector file), read as one kind of
-pair."""
+"""Folders of labelled pairs in three layouts: xBD, BRIGHT, images with a graded vector file."""
 
 from __future__ import annotations
 
@@ -42,13 +41,9 @@ SUFFIXES = (".png", ".tif", ".tiff", ".jpg")
 
 
 def read_pairs(data: DamageData, seed: int = 0) -> list[LabelledPair]:
-    """Read all pairs of the recipe's folders that show a building. data : folders and their layout; seed : the seed of
-    the registration, in the layout "vector". Returns Pairs, sorted by name; labels are read, images opened when they
-    are used. Errors: InputError for folders, images or labels that are missing or not as the layout has them.
+    """Read the pairs of the recipe's folders that show a building, sorted by name; images are opened when they are used.
 
-    ```python
-    pairs = read_pairs(DamageData(folders=("xbd/train",)))
-    ```
+    seed : of the registration, in the layout "vector". Errors: InputError.
     """
     if not data.folders:
         raise InputError("no data were given. Pass --data FOLDER: an xBD or BRIGHT folder, or images and labels.")
@@ -69,7 +64,7 @@ def read_pairs(data: DamageData, seed: int = 0) -> list[LabelledPair]:
 
 
 def read_ungraded(data: DamageData, seed: int = 0) -> list[LabelledPair]:
-    """The pairs of the folders `data.unlabelled`, all their buildings without a grade. Errors: InputError, as in `read_pairs`."""
+    """The pairs of `data.unlabelled`, all buildings without a grade. Errors: InputError."""
     if not data.unlabelled:
         return []
     pairs = read_pairs(data.model_copy(update={"folders": data.unlabelled, "grade_column": ""}), seed)
@@ -77,8 +72,7 @@ def read_ungraded(data: DamageData, seed: int = 0) -> list[LabelledPair]:
 
 
 def read_xbd(folder: Path) -> Iterator[LabelledPair]:
-    """Pairs of a folder with images/*_{pre,post}_disaster.png and labels/*_post_disaster.json; un-classified
-    buildings are ignored."""
+    """Pairs of a folder with images/*_{pre,post}_disaster.png and labels/*_post_disaster.json."""
     labels = sorted((folder / "labels").glob("*_post_disaster.json"))
     if not labels:
         raise InputError(f"{folder / 'labels'} has no *_post_disaster.json, expected the label files of xBD.")
@@ -92,8 +86,7 @@ def read_xbd(folder: Path) -> Iterator[LabelledPair]:
 
 
 def read_bright(folder: Path) -> Iterator[LabelledPair]:
-    """Pairs of a folder with pre-event/, post-event/ and instance labels or masks, in which connected pixels of a
-    class are a building."""
+    """Pairs of a folder with pre-event/, post-event/ and instance labels or masks, whose connected pixels are a building."""
     outlined = (folder / INSTANCES).is_dir()
     kept, suffix = (INSTANCES, "_instance_damage.json") if outlined else ("target", "_building_damage.tif")
     targets = sorted((folder / kept).glob(f"*{suffix}"))
@@ -113,7 +106,7 @@ def read_bright(folder: Path) -> Iterator[LabelledPair]:
 
 
 def instances(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Buildings of a file of BRIGHT's instance challenge, in COCO's form: outlines (N,) in pixels, grades (N,)."""
+    """Outlines (N,) in pixels and grades (N,) of a file of BRIGHT's instance challenge, in COCO's form."""
     bright = Legend.load("bright")
     to_grade = bright.remap_to(Legend.load(LEGEND), missing="void")
     card = read_json(path)
@@ -132,7 +125,7 @@ def instances(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def components(target: Layer) -> tuple[np.ndarray, np.ndarray]:
-    """Buildings of a mask in the legend "bright": outlines (N,) in pixels along their pixels' edges, grades (N,)."""
+    """Outlines (N,) in pixels and grades (N,) of a mask in the legend "bright"."""
     from rasterio.features import shapes
 
     bright = Legend.load("bright")
@@ -197,7 +190,7 @@ def _register(pre: Layer, post: Layer, seed: int) -> Registration:
 
 
 def _in_crs_of(footprints: Footprints, post: Layer) -> GeoDataFrame:
-    """Footprints in the coordinates of post: those of xBD in pixels where the image has no CRS."""
+    """Footprints in the coordinates of post."""
     frame = footprints.frame
     if frame.crs is None or post.grid.crs is not None:
         return frame
@@ -209,7 +202,7 @@ def _gsd_m(layer: Layer) -> float | None:
 
 
 def _by_layout(folders: Sequence[Path], layout: str) -> dict[str, list[Path]]:
-    """Folders by layout; a folder of such folders stands for those."""
+    """Folders by layout; a folder of such folders stands for them."""
     by_layout: dict[str, list[Path]] = {}
     for folder in folders:
         if not folder.is_dir():

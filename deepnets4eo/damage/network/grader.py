@@ -61,15 +61,8 @@ EVEN_GRADES = "even_grades"  # note of the card of a run in whose training every
 
 @dataclass(frozen=True)
 class NetworkGrader:
-    """A run that grades buildings. run : the run of the task `damage`; `NetworkGrader.load` reads one and moves it to a
-    device; gsd_factor : by which pixels may be larger or smaller than those of the training; stretches : how images
-    that are not of 8 bits are shown to it, by role; see `fitted_to`.
-
-    ```python
-    grader = NetworkGrader.load("runs/grader")
-    table = grader.probabilities(pre, post, outlines_px, registration, alignment)
-    ```
-    """
+    """A run that grades buildings. gsd_factor : by which pixels may differ in size from those of the training; stretches : by role,
+    how images that are not of 8 bits are shown to it."""
 
     run: Run
     gsd_factor: float = GSD_FACTOR
@@ -79,8 +72,7 @@ class NetworkGrader:
     def load(
         cls, folder: str | Path, *, device: str = "auto", precision: str = "float32", gsd_factor: float = GSD_FACTOR
     ) -> NetworkGrader:
-        """Read a run and check that it grades buildings. Errors: RunError for another run; InputError for a device
-        that is not there."""
+        """Read a run and check that it grades buildings. Errors: RunError, InputError."""
         run = load_run(folder)
         notes = run.card.get("notes")
         temperature = notes.get("temperature") if isinstance(notes, dict) else None
@@ -94,7 +86,7 @@ class NetworkGrader:
         return cls(run, gsd_factor)
 
     def fitted_to(self, pre: Layer | None, post: Layer) -> NetworkGrader:
-        """The same grader, which gets these images stretched to 8 bits where it was trained on such and they are not."""
+        """The same grader, which gets these images stretched to 8 bits where it was trained on such."""
         return replace(self, stretches=image_stretches(self.run.inputs.layers, pre, post))
 
     @property
@@ -104,14 +96,13 @@ class NetworkGrader:
 
     @property
     def post_temperature(self) -> float | None:
-        """The same of the head that grades from the post image alone; None where the run has no such head."""
+        """The same of the head of the post image alone; None without it."""
         alone = self.run.card["notes"].get(POST_ALONE)
         return float(alone["temperature"]) if isinstance(alone, dict) else None
 
     @property
     def grade_odds(self) -> NDArray[np.float64]:
-        """(4,) added to the logits of a run that learnt all grades as equally common: half-way to their shares in its
-        validation."""
+        """(4,) added to the logits of a run that learnt all grades as equally common: half-way to their validated shares."""
         notes = self.run.card["notes"]
         if not notes.get(EVEN_GRADES):
             return np.zeros(len(GRADES))
@@ -129,17 +120,9 @@ class NetworkGrader:
         aligned_on: Literal["pre", "post"] = "pre",
         work: TileWork = TileWork(),
     ) -> pd.DataFrame:
-        """Probabilities of the grades, one row a footprint; NaN where no pixel is shown by both images. Errors:
-        RunError if these do not fit."""
-        training_gsd_m = self.run.inputs.gsd_m if post.grid.crs is not None else None
-        work_grid = make_working_grid(pre, post, registration, finest_m=training_gsd_m or FINEST_GSD_M)
-        bands = len(self.run.inputs.layers[PRE].bands)
-        scene = make_scene(with_bands(work_grid.layers[PRE], bands), with_bands(work_grid.layers[POST], bands))
-        scene = show_scene(scene, self.stretches)
-        registered = registration if aligned_on == "pre" else None
-        outlines = in_pixels(on_working_grid(outlines_px, post, work_grid, alignment, registered), work_grid.shape)
-        scene = self.run.inputs.as_trained(scene)
-        self.run.inputs.check(scene, gsd_factor=self.gsd_factor)
+        """Probabilities of the grades, one row a footprint; NaN where not both images show a pixel. Errors: RunError."""
+        carried = registration if aligned_on == "pre" else None
+        scene, outlines = self._prepare(pre, post, registration, outlines_px, alignment, carried)
         return pd.DataFrame(self.grade(scene, outlines, work), columns=list(NETWORK_COLUMNS.values()))
 
     def post_probabilities(
@@ -152,25 +135,32 @@ class NetworkGrader:
         rows: NDArray[np.int64],
         work: TileWork = TileWork(),
     ) -> pd.DataFrame:
-        """Probabilities of the grades of some buildings (rows) from the post image alone; NaN for others, and where
-        the run has no such head."""
+        """Probabilities of the grades of some buildings (rows) from the post image alone; NaN for others."""
         graded = np.full((len(outlines_px), len(NETWORK_COLUMNS)), np.nan)
         if self.post_temperature is not None and len(rows):
-            training_gsd_m = self.run.inputs.gsd_m if post.grid.crs is not None else None
-            work_grid = make_working_grid(None, post, None, finest_m=training_gsd_m or FINEST_GSD_M)
-            inputs = post_inputs(self.run.inputs)
-            scene = Scene({POST: with_bands(work_grid.layers[POST], len(inputs.layers[POST].bands))}, work_grid.grid)
-            scene = show_scene(scene, self.stretches)
-            registered = registration if aligned_on == "pre" else None
-            outlines = in_pixels(on_working_grid(outlines_px, post, work_grid, alignment, registered), work_grid.shape)
-            scene = inputs.as_trained(scene)
-            inputs.check(scene, gsd_factor=self.gsd_factor)
-            pooled = self._pool(scene, outlines, inputs, rows, work)
+            carried = registration if aligned_on == "pre" else None
+            scene, outlines = self._prepare(None, post, None, outlines_px, alignment, carried)
+            pooled = self._pool(scene, outlines, post_inputs(self.run.inputs), rows, work)
             graded[rows] = softmax(pooled.mean[rows] / self.post_temperature + self.grade_odds, axis=1)
         return pd.DataFrame(graded, columns=list(NETWORK_COLUMNS.values()))
 
+    def _prepare(
+        self, pre: Layer | None, post: Layer, registration: Registration | None, outlines_px: NDArray[np.object_],
+        alignment: FootprintAlignment | None, carried: Registration | None,
+    ) -> tuple[Scene, Outlines]:  # fmt: skip
+        """The scene as the network takes it, and the outlines on it. carried : by which outlines of pre move to post."""
+        inputs = post_inputs(self.run.inputs) if pre is None else self.run.inputs
+        training_gsd_m = inputs.gsd_m if post.grid.crs is not None else None
+        work_grid = make_working_grid(pre, post, registration, finest_m=training_gsd_m or FINEST_GSD_M)
+        seen = {role: with_bands(work_grid.layers[role], len(each.bands)) for role, each in inputs.layers.items()}
+        scene = Scene(seen, work_grid.grid) if pre is None else make_scene(seen[PRE], seen[POST])
+        scene = inputs.as_trained(show_scene(scene, self.stretches))
+        inputs.check(scene, gsd_factor=self.gsd_factor)
+        outlines = in_pixels(on_working_grid(outlines_px, post, work_grid, alignment, carried), work_grid.shape)
+        return scene, outlines
+
     def grade(self, scene: Scene, outlines: Outlines, work: TileWork = TileWork()) -> NDArray[np.float64]:
-        """(N, 4) calibrated probabilities of buildings on a scene with the layers pre and post; NaN where unseen."""
+        """(N, 4) calibrated probabilities on a scene with the layers pre and post; NaN where unseen."""
         return softmax(self.pool(scene, outlines, work).mean / self.temperature + self.grade_odds, axis=1)
 
     def pool(self, scene: Scene, outlines: Outlines, work: TileWork = TileWork()) -> Pooled:
@@ -186,13 +176,12 @@ class NetworkGrader:
 
 
 def shipped_folder() -> Path | None:
-    """Return the folder of the network's run; None where this copy of the toolbox comes without its weights."""
+    """Folder of the network's run; None where this copy comes without its weights."""
     return shipped_run(SHIPPED)
 
 
 def open_shipped() -> tuple[NetworkGrader | None, Finding | None]:
-    """The shipped network in this machine's fastest precision, or the finding why it is not used; neither without
-    weights."""
+    """The shipped network in the fastest precision, or the finding why it is not used; neither without weights."""
     folder = shipped_folder()
     if folder is None:
         return None, None
@@ -204,7 +193,7 @@ def open_shipped() -> tuple[NetworkGrader | None, Finding | None]:
 
 
 def not_used(reason: str) -> Finding:
-    """Return the finding that the network did not take part; `reason` is a sentence, or the start of one."""
+    """The finding that the network did not take part; `reason` is the start of a sentence."""
     return Finding(
         "network_not_used",
         "note",
@@ -213,7 +202,7 @@ def not_used(reason: str) -> Finding:
 
 
 def pre_not_read(reason: str) -> Finding:
-    """Return the finding that the network grades from the post image alone, because it does not know such a pre image."""
+    """The finding that the network grades from the post image alone, since it does not know such a pre image."""
     return Finding(
         "pre_not_read",
         "note",
@@ -224,7 +213,7 @@ def pre_not_read(reason: str) -> Finding:
 
 
 def why_unfit(grader: NetworkGrader, role: str, layer: Layer | None) -> str:
-    """Why the network does not read an image, by a few of its windows; '' where it does, and without an image."""
+    """Why the network does not read an image, else ''."""
     reason = "" if layer is None else _why_unfit(grader, role, layer)
     return reason and f"the {role} image {reason}"
 
@@ -252,7 +241,7 @@ def _why_unfit(grader: NetworkGrader, role: str, layer: Layer) -> str:
 
 
 def off_nadir_deg(layer: Layer) -> float | None:
-    """The angle off nadir, degrees, that an image's tags hold; None without such a tag."""
+    """The angle off nadir, degrees, of an image's tags, or None."""
     for name, text in layer.tags.items():
         if OFF_NADIR.search(name.upper()):
             try:

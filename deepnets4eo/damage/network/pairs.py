@@ -38,7 +38,7 @@ MOST_PAIRS = 64  # evenly spread, the statistics of all training are made of
 
 @dataclass(frozen=True)
 class LabelledPair:
-    """One site at two dates with graded buildings. Make one with `LabelledPair.of`.
+    """One site at two dates with graded buildings, by `LabelledPair.of`.
 
     Parameters
     ----------
@@ -48,18 +48,12 @@ class LabelledPair:
     grid : the grid of post
     outlines : N buildings in the pixels of post
     grades : (N,) uint8, indices in the legend xbd, 255 for buildings that are not learnt from
-    gsd_m : ground size of a pixel in metres; none: unknown
+    gsd_m : ground size of a pixel in metres
     ignored : how many buildings have each class that the legend lacks
     sources : layer → file
     synthetic : whether the images are simulated
-    truth : (N,) uint8, grades of the buildings themselves, whatever is visible of them; none: unknown
+    truth : (N,) uint8, grades of the buildings themselves, whatever is visible
     groups : what the pair is scored together with, such as its hazard
-
-    Examples
-    --------
-    ```python
-    pair = LabelledPair.of("7", lambda: make_scene(pre, post), outlines, grades, gsd_m=0.5)
-    ```
     """
 
     name: str
@@ -87,7 +81,7 @@ class LabelledPair:
         gsd_m: float | None = None,
         ignored: dict[str, int] | None = None,
     ) -> LabelledPair:
-        """A pair of outlines given in pixels; opens its images once, to see where they lie and what they are."""
+        """A pair of outlines in pixels; opens its images once."""
         scene = opener()
         return cls(
             name=name, event=name if event is None else event, opener=opener, grid=scene.grid,
@@ -97,7 +91,7 @@ class LabelledPair:
 
     @property
     def scene(self) -> Scene:
-        """The two images, opened; of thousands of pairs only those used last stay open."""
+        """The two images; only those used last stay open."""
         return _open_cached(self.opener)
 
     @property
@@ -113,7 +107,7 @@ class LabelledPair:
 
     @property
     def centres(self) -> NDArray[np.int64]:
-        """(N, 2) row and column of the middle of each building, held inside the image."""
+        """(N, 2) row and column of the middle of each building, inside the image."""
         return box_centres(self.outlines, self.shape)
 
 
@@ -123,8 +117,7 @@ def _open_cached(opener: Callable[[], Scene]) -> Scene:
 
 
 def make_scene(pre: Layer, post: Layer) -> Scene:
-    """Both dates on the grid of post, red, green and blue as each declares them; one band is repeated, else common
-    bands are kept."""
+    """Both dates in colour on the grid of post, with the same bands; one band is repeated."""
     pre, post = in_colour(pre), in_colour(post)
     counts = pre.count, post.count
     bands = max(counts) if 1 in counts else min(counts)
@@ -137,19 +130,17 @@ def with_bands(layer: Layer, bands: int) -> Layer:
 
 
 def box_centres(outlines: Outlines, shape: tuple[int, int]) -> NDArray[np.int64]:
-    """(N, 2) row and column of the middle of each outline's box, held inside an image of `shape`."""
+    """(N, 2) row and column of the middle of each outline's box, inside an image of `shape`."""
     return np.clip((outlines.box[:, :2] + outlines.box[:, 2:]) // 2, 0, np.array(shape) - 1)
 
 
 def in_pixels(geometries: NDArray[Any], shape: tuple[int, int]) -> Outlines:
-    """Outlines given in pixels, x = column, y = row; Z values are dropped."""
+    """Outlines of shapes in pixels, x = column, y = row, without Z."""
     return Outlines.on(shapely.force_2d(geometries), shape=shape)
 
 
 def grades_of(names: Sequence[Any], where: str) -> tuple[NDArray[np.uint8], dict[str, int]]:
-    """Indices in the legend xbd of class names, 255 for all else; and how often each name is ignored.
-
-    Errors: LabelError when no name is a grade.
+    """Indices in the legend xbd of class names, 255 for others, and how often each is ignored. Errors: LabelError.
 
     >>> grades_of(["destroyed", "Major Damage", "un-classified", None], "labels")
     (array([  3,   2, 255, 255], dtype=uint8), {'un-classified': 1, 'None': 1})
@@ -178,7 +169,7 @@ def on_working_grid(
     alignment: FootprintAlignment | None,
     registration: Registration | None,
 ) -> NDArray[Any]:
-    """Outlines (N,), given in pixels of the post image, where the post image shows them, in pixels of the working grid."""
+    """Outlines (N,) in pixels of post, where post shows them, in pixels of the working grid."""
     moved = on_post(outlines_px, post.grid, alignment, registration)
     outlines: NDArray[Any] = transform_shapes(work.post_to_work, moved)
     return outlines
@@ -262,8 +253,7 @@ def _resized(image: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uin
 
 
 def measure_pairs(pairs: Sequence[LabelledPair], *, most_pairs: int = MOST_PAIRS) -> InputSpec:
-    """Bands, range, scaling and ground size near the buildings of some training pairs. Errors: InputError where bands
-    differ."""
+    """Bands, range, scaling and ground size near the buildings of some training pairs. Errors: InputError."""
     chosen = [pairs[index] for index in spread_indices(len(pairs), most_pairs)]
     layers = {name: _measure(chosen, name) for name in (PRE, POST)}
     known = [pair.gsd_m for pair in pairs if pair.gsd_m is not None]
@@ -271,8 +261,7 @@ def measure_pairs(pairs: Sequence[LabelledPair], *, most_pairs: int = MOST_PAIRS
 
 
 def scaled_to(inputs: InputSpec, scene: Scene, centres: NDArray[np.int64]) -> InputSpec:
-    """The same inputs with mean and deviation of one scene around its buildings (N, 2); a layer without valid pixels
-    keeps its own."""
+    """The same inputs with mean and deviation of one scene around its buildings (N, 2), if there are valid pixels."""
     layers = {}
     for name, expected in inputs.layers.items():
         moments = BandMoments(len(expected.bands))
@@ -311,7 +300,7 @@ def _scaling(moments: BandMoments) -> tuple[tuple[float, ...], tuple[float, ...]
 
 
 def _sample_around_buildings(scene: Scene, name: str, centres: NDArray[np.int64]) -> list[NDArray[np.float32]]:
-    """Valid pixels (C, n) of windows around evenly spread buildings, whatever their order."""
+    """Valid pixels (C, n) of windows around evenly spread buildings."""
     pixels = []
     for row, col in centres[order_by_place(centres)[spread_indices(len(centres), WINDOWS)]]:
         window = Window(int(row) - WINDOW_PX // 2, int(col) - WINDOW_PX // 2, WINDOW_PX, WINDOW_PX)

@@ -1,5 +1,4 @@
-"""Pixels to buildings: sums of logits over each footprint, which add up over the windows of a batch or the tiles of a
-scene."""
+"""Pixels to buildings: sums of logits over footprints, which add up over windows of a batch or tiles of a scene."""
 
 from __future__ import annotations
 
@@ -32,8 +31,7 @@ GPU_READERS = 6  # on an H200 with 16 cores 43 million pixels of pairs a second;
 
 @dataclass(frozen=True)
 class TileSums:
-    """Sums (M, K) of the logits of the buildings in a tile's core, over `pixels` (M,); `buildings` (M,) are their
-    numbers."""
+    """Sums (M, K) of logits of the buildings (M,) in a tile's core, over `pixels` (M,)."""
 
     buildings: NDArray[np.int64]
     sums: NDArray[np.float64]
@@ -53,8 +51,7 @@ class TileSums:
 
 @dataclass(frozen=True)
 class TileWork:
-    """What a pass over tiles keeps in a journal, which part of them it computes, and by which processes; failed :
-    building → why."""
+    """What a pass over tiles keeps in a journal, and which part of them it computes by which processes; failed : building → why."""
 
     journal: Journal = Journal()
     part: Part = WHOLE
@@ -64,7 +61,7 @@ class TileWork:
     failed: dict[int, str] = field(default_factory=dict)
 
     def get(self, tile: Tile, count: int) -> TileSums | None:
-        """Return the sums of a finished tile, of some of `count` buildings; None where it is not finished."""
+        """The sums of a finished tile, of some of `count` buildings; None where it is not finished."""
         arrays = self.journal.get(_name(tile))
         if arrays is None or set(arrays) != {field.name for field in fields(TileSums)}:
             return None
@@ -72,7 +69,7 @@ class TileWork:
         return sums if sums.fit(count) else None
 
     def put(self, tile: Tile, sums: TileSums) -> None:
-        """Keep the sums of a finished tile. Raises OutputError where they cannot be written."""
+        """Keep the sums of a finished tile. Errors: OutputError."""
         self.journal.put(_name(tile), vars(sums))
 
 
@@ -82,7 +79,7 @@ def _name(tile: Tile) -> str:
 
 @dataclass(frozen=True)
 class Pooled:
-    """Logits of N buildings: their sums (N, K) float64 over `pixels` (N,) int64 valid pixels each."""
+    """Logits of N buildings: sums (N, K) over `pixels` (N,) valid pixels."""
 
     sums: NDArray[np.float64]
     pixels: NDArray[np.int64]
@@ -95,8 +92,7 @@ class Pooled:
 
 
 def pool_batch(logits: Tensor, building: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean logits (B, K) of every building of a batch, and (P,) the building of each pixel. building : (N, H, W), 0
-    for none."""
+    """Mean logits (B, K) of every building of a batch, and (P,) the building of each pixel. building : (N, H, W), 0 for none."""
     import torch
 
     inside = building > 0
@@ -119,8 +115,7 @@ def pool_scene(
     only: NDArray[np.int64] | None = None,
     work: TileWork = TileWork(),
 ) -> Pooled:
-    """One pass over the tiles that hold buildings; each pixel counts once, in the tile whose core it lies in. only :
-    buildings to pool."""
+    """One pass over the tiles that hold buildings; each pixel counts in the tile whose core it lies in. only : buildings to pool."""
     sums = np.zeros((len(outlines), segmenter.legend.num_classes))
     pixels = np.zeros(len(outlines), np.int64)
 
@@ -131,9 +126,8 @@ def pool_scene(
         return part
 
     device = getattr(segmenter, "compute", Compute()).device
-    for tile, done in _tiles(
-        scene, outlines, inputs, tiling, only, work, compute, readers_for(device, on_cpu=1, on_gpu=GPU_READERS)
-    ):
+    readers = readers_for(device, on_cpu=1, on_gpu=GPU_READERS)
+    for tile, done in _tiles(scene, outlines, inputs, tiling, only, work, compute, readers):
         part = done if isinstance(done, TileSums) else compute(tile, done)
         sums[part.buildings] += part.sums
         pixels[part.buildings] += part.pixels
@@ -163,8 +157,7 @@ def _tiles(
     scene: Scene, outlines: Outlines, inputs: InputSpec, tiling: Tiling, only: NDArray[np.int64] | None, work: TileWork,
     compute: Callable[[Tile, _NetworkTile], TileSums], readers: int,
 ) -> Iterator[tuple[Tile, _NetworkTile | TileSums]]:  # fmt: skip
-    """Tiles with buildings in their core, in order: their sums where kept, else prepared; read while earlier ones are
-    used."""
+    """Tiles with buildings in their core, in order: their sums where kept, else prepared; read ahead."""
     abutting = Tiling(tiling.tile_px, tiling.halo_px)
     halo_px = tiling.halo_px
 

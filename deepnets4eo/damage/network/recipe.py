@@ -166,28 +166,12 @@ class DamageTraining(TrainSection):
 
 
 class DamageRecipe(Recipe):
-    """All that decides the training of a damage network.
-
-    Parameters
-    ----------
-    task : "damage"
-    data : which pairs, and which of their buildings are trained and validated on
-    legend : "xbd": the four grades
-    model : the network and its encoder
-    train : optimisation and augmentation
-    unlabelled : how buildings without a grade are learnt from
-    predict : how images are cut into tiles
+    """All that decides the training of a damage network; each section describes its keys.
 
     Raises
     ------
     ValidationError
         For unknown keys and bad values; `resolve` turns it into an `InputError`.
-
-    Examples
-    --------
-    >>> recipe = DamageRecipe()
-    >>> recipe.data.split, "styles" in recipe.to_dict()["data"]
-    ('blocks', False)
     """
 
     task: str = "damage"

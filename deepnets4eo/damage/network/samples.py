@@ -58,7 +58,7 @@ class BuildingSplit(DataSplit[LabelledPair]):
 
 
 def split_buildings(pairs: Sequence[LabelledPair], data: DamageData, seed: int) -> BuildingSplit:
-    """Split pairs as the recipe says. Errors: InputError when a part has no graded building."""
+    """Split pairs as the recipe says. Errors: InputError."""
     rule = SplitRule(
         data.split, data.val_share, seed, val_names=data.val_names, names_key="data.val_names",
         block_px=data.block_px, buffer_px=data.buffer_px, narrow_buffer=True,
@@ -82,7 +82,7 @@ def split_buildings(pairs: Sequence[LabelledPair], data: DamageData, seed: int) 
 
 @dataclass(frozen=True)
 class PairWindow:
-    """A window of a pair, and how far (rows, columns) its pre image is read beside it; `pair` is a number among several."""
+    """A window of a pair (by its number), and how far (rows, columns) its pre image is read beside it."""
 
     pair: int
     window: Window
@@ -97,7 +97,7 @@ class PairWindow:
 def draw_window(
     centre: NDArray[Any], shape: tuple[int, int], data: DamageData, rng: np.random.Generator, pair: int = 0
 ) -> PairWindow:
-    """A window around a building, whose `centre` (2,) is its row and column, that lies in images of `shape` where it can."""
+    """A window around a building whose `centre` (2,) is its row and column, inside images of `shape` where it can."""
     side, reach_px = data.tile_px, data.misregistration_px
     corner = (centre - rng.integers(side // 8, side - side // 8, 2)).astype(int)
     row, col = np.clip(corner, 0, np.maximum(np.array(shape) - side, 0)).tolist()
@@ -106,8 +106,7 @@ def draw_window(
 
 
 class PairSamples:
-    """Windows of training pairs, scaled: around a building of each grade in turn, or of any. inputs : scaling over
-    all training."""
+    """Windows of training pairs, scaled: around a building of each grade in turn, or of any."""
 
     def __init__(self, split: BuildingSplit, inputs: InputSpec, recipe: DamageRecipe) -> None:
         self.split, self.inputs, self.data = split, inputs, recipe.data
@@ -125,7 +124,7 @@ class PairSamples:
         return [self._draw(rng) for _ in range(self.data.windows_per_epoch)]
 
     def read(self, window: PairWindow) -> Sample:
-        """One sample: images (C, h, w) float32, mask (grades, void 255) and building (0 none) int64, valid bool."""
+        """One sample: images (C, h, w), mask (grades, void 255) and building (0 none) int64, valid bool."""
         pair = self.split.scenes[window.pair]
         post, pre = pair.scene.read(window.window, [POST]), pair.scene.read(window.pre_window, [PRE])
         valid = post["valid"] & pre["valid"]
@@ -153,7 +152,7 @@ class PairSamples:
         return draw_window(labelled.centres[building], labelled.shape, self.data, rng, int(pair))
 
     def _labels(self, window: PairWindow, valid: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Grades by pixel, and numbers from 1 on of the buildings that the window shows well enough."""
+        """Grades by pixel, and numbers from 1 on of the buildings that the window shows well."""
         pair, grades = self.split.scenes[window.pair], self.split.train[window.pair]
         painted = pair.outlines.paint(window.window)
         inside = valid & (painted >= 0)
@@ -168,8 +167,7 @@ class PairSamples:
 def ungraded_samples(
     split: BuildingSplit, further: Sequence[LabelledPair], inputs: InputSpec, recipe: DamageRecipe
 ) -> PairSamples:
-    """Windows around buildings without a grade; `mask` means nothing. Errors: InputError where there is none, or
-    bands differ."""
+    """Windows around buildings without a grade; `mask` means nothing. Errors: InputError."""
     for pair in further:
         counts = {name: pair.scene.layers[name].count for name in inputs.layers}
         if wrong := [name for name, count in counts.items() if count != len(inputs.layers[name].bands)]:
@@ -214,13 +212,6 @@ class MadeUpPairs:
     make_pair : seed → pair with a graded building
     validation : pairs that are never learnt from
     variation : how another sensor would show an image: (C, h, w) uint8 and a generator → (3, h, w) uint8
-
-    Examples
-    --------
-    ```python
-    made_up = MadeUpPairs(make_pair, [make_pair(2**32)], lambda image, rng: image[:3])
-    train_damage(recipe, Path("runs/pair"), TrainOptions(minutes=30), made_up)
-    ```
     """
 
     make_pair: Callable[[int], GradedPair]
@@ -243,8 +234,7 @@ def made_up_samples(made_up: MadeUpPairs, recipe: DamageRecipe) -> StreamSamples
 
 
 def read_window(pair: GradedPair, data: DamageData, variation: Variation, rng: np.random.Generator) -> Sample:
-    """One sample around a building, of each grade of the pair as often; `variation` is drawn for each date on its
-    own."""
+    """One sample around a building, of each grade of the pair as often; `variation` is drawn for each date."""
     grade = rng.choice(np.unique(pair.grades[pair.grades != VOID]))
     centre = shapely.centroid(pair.outlines[rng.choice(np.flatnonzero(pair.grades == grade))])
     drawn = draw_window(np.array([centre.y, centre.x]), pair.shape, data, rng)
@@ -277,7 +267,7 @@ def _labels_of_made_up(
 def _moved(
     outlines: NDArray[np.object_], corner: NDArray[np.int64], error_px: float, rng: np.random.Generator
 ) -> NDArray[np.object_]:
-    """Outlines in pixels of a window: all off by one vector, small as a rule; each a little on its own, and in its size."""
+    """Outlines in pixels of a window: all off by one vector; each a little on its own, and in its size."""
     angle, length = rng.uniform(0, 2 * np.pi), error_px * rng.uniform() ** 2
     shared = length * np.array([np.cos(angle), np.sin(angle)])
     own = rng.normal(0, error_px / 8, (len(outlines), 2))

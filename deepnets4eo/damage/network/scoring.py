@@ -1,5 +1,4 @@
-"""How well buildings are graded: confusion over the four grades, F1, and area under the curve of major damage or
-worse."""
+"""How well buildings are graded: confusion over the four grades, F1, and area under the curve of damage."""
 
 from __future__ import annotations
 
@@ -50,7 +49,7 @@ class LogitsAndGrades:
 
     @property
     def auc(self) -> float:
-        """Area under the ROC curve of major damage or worse; NaN where all buildings are damaged, or none."""
+        """Area under the ROC curve of major damage or worse; NaN for one side alone."""
         from sklearn.metrics import roc_auc_score
 
         damaged = self.grades >= MAJOR
@@ -60,7 +59,7 @@ class LogitsAndGrades:
 
     @property
     def temperature(self) -> float:
-        """What the logits must be divided by to be calibrated on these buildings; 1 where there are none."""
+        """The divisor that calibrates the logits on these buildings."""
         return temperature(self.logits, self.grades.astype(np.int64)) if len(self.grades) else 1.0
 
 
@@ -71,8 +70,7 @@ def damage_probability(probabilities: NDArray[np.float64]) -> NDArray[np.float64
 
 @dataclass(frozen=True)
 class Validation:
-    """What a network is scored on: grades of each pair, 255 for those that do not count; one_tile : small pairs are
-    seen whole."""
+    """What a network is scored on: grades of each pair, 255 for those that do not count; one_tile : small pairs are seen whole."""
 
     pairs: Sequence[LabelledPair]
     grades: Sequence[NDArray[np.uint8]]
@@ -91,8 +89,7 @@ class Validation:
 
 @dataclass(frozen=True)
 class GradedHeads:
-    """Validated buildings with the logits of each head; truth : (N,) their own grades; groups : (N, G) scored
-    together; or None."""
+    """Validated buildings with the logits of each head; truth : (N,) their own grades; groups : (N, G) scored together."""
 
     pair: LogitsAndGrades
     post: LogitsAndGrades | None
@@ -101,7 +98,7 @@ class GradedHeads:
 
 
 def grade_validation(segmenter: Segmenter, validation: Validation) -> GradedHeads:
-    """Pool the logits of the validation buildings of all pairs, whole, as the main job does."""
+    """Pool the logits of the validation buildings of all pairs, as the main job does."""
     counted = [number for number, grades in enumerate(validation.grades) if (grades != VOID).any()]
     graded = [_grade_pair(segmenter, validation, number) for number in counted]
     if not graded:
@@ -160,8 +157,7 @@ def epoch_scores(graded: GradedHeads, even: bool) -> dict[str, float]:
 
 
 def full_scores(graded: GradedHeads, even: bool, described: dict[str, Any]) -> dict[str, Any]:
-    """All scores, counted in buildings: of both heads, of groups of pairs, and the share worse than visible where
-    known."""
+    """All scores, counted in buildings: of both heads, of groups of pairs, and the share worse than visible."""
     protocol = {"name": "validation buildings, one count each", "leaky": False, "split": described}
     scores = head_scores(graded.pair, even) | {"legend": LEGEND, "protocol": protocol}
     if graded.post is not None:
@@ -174,7 +170,7 @@ def full_scores(graded: GradedHeads, even: bool, described: dict[str, Any]) -> d
 
 
 def head_scores(graded: LogitsAndGrades, even: bool) -> dict[str, Any]:
-    """Scores of one head of all buildings; `even` : calibration is that of grades drawn evenly, as the training's."""
+    """Scores of one head; `even` : calibration is that of grades drawn evenly, as in training."""
     from sklearn.metrics import cohen_kappa_score
 
     scores = report.scores(graded.matrix, Legend.load(LEGEND).names)
@@ -189,7 +185,7 @@ def head_scores(graded: LogitsAndGrades, even: bool) -> dict[str, Any]:
 
 
 def group_scores(graded: GradedHeads) -> dict[str, dict[str, Any]]:
-    """Scores by group: buildings, AUC of both heads, share of intact ones called damaged."""
+    """Scores by group: buildings, AUC of both heads, false alarms, recall."""
     out: dict[str, dict[str, Any]] = {}
     for name in sorted(set(graded.groups.ravel())):
         rows = (graded.groups == name).any(axis=1)
@@ -209,7 +205,7 @@ def group_scores(graded: GradedHeads) -> dict[str, dict[str, Any]]:
 
 
 def evenly_graded(graded: LogitsAndGrades, seed: int = 0) -> LogitsAndGrades:
-    """Weights that make all grades equally frequent: the prior that the logits are trained for."""
+    """Buildings drawn so that all grades are equally frequent, the prior that the logits are trained for."""
     rng = np.random.default_rng(seed)
     counts = np.bincount(graded.grades, minlength=Legend.load(LEGEND).num_classes)
     most = int(counts.max(initial=0))

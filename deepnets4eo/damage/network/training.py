@@ -66,16 +66,16 @@ def train_damage(recipe: DamageRecipe, out: Path, options: TrainOptions, made_up
     recipe : all that decides the training
     out : the run folder
     options : device, resume, minutes
-    made_up : pairs to learn from where the recipe has `data.source: made-up`; none: those of the miniature world
+    made_up : pairs to learn from with `data.source: made-up`, by default those of the miniature world
 
     Returns
     -------
-    The run folder: weights, card, metrics, log, checkpoints.
+    The run folder.
 
     Raises
     ------
     InputError
-        For pairs that cannot be read, made or split, and networks that do not take two dates.
+        Pairs cannot be read, made or split, or a network does not take two dates.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def train_damage(recipe: DamageRecipe, out: Path, options: TrainOptions, made_up
 def add_ungraded(
     material: TrainingPairs, recipe: DamageRecipe, segmenter: NetworkSegmenter, step: Callable[..., Any]
 ) -> tuple[Samples, UnlabelledCriterion]:
-    """Buildings without a grade beside those with one: samples, and the criterion that adds the loss of the pair's head on them."""
+    """Buildings without a grade beside those with one: samples, and the criterion with the loss on them."""
     from deepnets4eo.damage.network.pooling import pool_batch
     from deepnets4eo.training.unlabelled import BEFORE, UnlabelledCriterion, WithUnlabelled
 
@@ -176,7 +176,7 @@ def made_up_validation(recipe: DamageRecipe, inputs: InputSpec, pairs: Sequence[
 
 
 def _plugin_pairs(recipe: DamageRecipe) -> MadeUpPairs:
-    """The pairs of the entry point "made-up". Errors: InputError where no package has it, or it refuses the recipe."""
+    """The pairs of the entry point "made-up". Errors: InputError."""
     sources = plugins_of(DAMAGE_PAIRS)
     if MADE_UP not in sources:
         raise InputError(
@@ -190,7 +190,7 @@ def _plugin_pairs(recipe: DamageRecipe) -> MadeUpPairs:
 def score_as_stored(
     segmenter: NetworkSegmenter, validation: Validation, recipe: DamageRecipe
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Round the weights as they are stored and score them: metrics of the run, and what its card holds of them."""
+    """Round the weights as they are stored and score them: metrics of the run, and notes of its card."""
     from deepnets4eo.damage.network.scoring import full_scores, grade_validation
 
     segmenter.stored = recipe.model.stored
@@ -211,7 +211,7 @@ def _validated(scores: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_untrained(recipe: DamageRecipe, inputs: InputSpec) -> NetworkSegmenter:
-    """The segmenter before its first step, from the weights of the recipe's `start` where that is set. Errors: RunError."""
+    """The segmenter before its first step, from the weights of `start` where that is set. Errors: RunError."""
     model, predict = recipe.model, recipe.predict
     network: dict[str, Any] = {
         "name": model.network, "unet": model.unet, "post_head": recipe.train.post_loss > 0, "encoder": model.encoder,

@@ -50,7 +50,7 @@ COLUMNS = ("id", "damage", "damage_prob", "confidence", "damage_set", "status", 
 
 @dataclass
 class DamageMapContent:
-    """The fields of a `DamageMap`, which says what each holds, and their checks."""
+    """The fields of a `DamageMap`, and their checks."""
 
     buildings: gpd.GeoDataFrame
     assessed_extent: gpd.GeoDataFrame
@@ -78,11 +78,11 @@ class DamageMapContent:
 
     @property
     def title(self) -> str:
-        """Title of its products: what is mapped, and of which event."""
+        """What is mapped, and of which event."""
         return self.event.title(SUBJECT)
 
     def headline(self) -> str:
-        """The result in one line: how many are named damaged, how many are expected with the interval, and a warning where that is too wide."""
+        """The result in one line, with a warning where the interval is too wide."""
         assessed = int((self.buildings["status"] == ASSESSED).sum())
         of_all = f"of {assessed:,} assessed {'building' if assessed == 1 else 'buildings'}"
         wet = self.inundation.get("inundated", 0)
@@ -92,7 +92,7 @@ class DamageMapContent:
         return f"{UNKNOWN_COUNT}: {counted}. {LOOK}" if self.is_wide else counted
 
     def count_words(self) -> tuple[str, tuple[float, ...]]:
-        """The one sentence on the number of damaged buildings that every product has: its words, and the numbers for their places."""
+        """The sentence on the number of damaged buildings that every product has: its words, and the numbers in it."""
         named = int(self.buildings["damage"].isin(DAMAGED).sum())
         expected = (self.estimates.get("buildings") or {}).get("damaged")
         if expected is None:
@@ -103,13 +103,13 @@ class DamageMapContent:
 
     @property
     def is_wide(self) -> bool:
-        """Whether the interval of the number of damaged buildings is wider than half of the assessed ones."""
+        """Whether the interval of the number of damaged buildings is too wide."""
         low, high = self.damaged_share.get("interval_95") or (0.0, 0.0)
         return bool(high - low > WIDE)
 
     @property
     def evidence(self) -> list[str]:
-        """Names of the evidence columns and of what priors make of them, in table order."""
+        """Names of the evidence columns and of those of priors."""
         return [name for name in self.buildings.columns if name.startswith("ev_") or name in PRIOR_COLUMNS]
 
 

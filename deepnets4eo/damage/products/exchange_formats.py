@@ -43,7 +43,7 @@ class BuildingRows:
 
 
 def has_position(crs: Any) -> bool:
-    """Whether coordinates in this CRS have a longitude and latitude: false for plain pixels and local engineering CRSs."""
+    """Whether a CRS has longitude and latitude: not plain pixels and local engineering CRSs."""
     if crs is None:
         return False
     try:
@@ -54,8 +54,7 @@ def has_position(crs: Any) -> bool:
 
 
 def pieces(buildings: gpd.GeoDataFrame, rows: int = ROWS) -> Iterator[BuildingRows]:
-    """The buildings in order, `rows` at a time, outlines as RFC 7946 has them. Errors: InputError without a position
-    on the earth."""
+    """The buildings in order, `rows` at a time, outlines as RFC 7946 has them. Errors: InputError without a position."""
     if not has_position(buildings.crs):
         raise InputError("the buildings have no CRS, so they have no longitude and latitude. Give images with a CRS.")
     to_lonlat = pyproj.Transformer.from_crs(buildings.crs, 4326, always_xy=True)
@@ -67,7 +66,7 @@ def pieces(buildings: gpd.GeoDataFrame, rows: int = ROWS) -> Iterator[BuildingRo
 
 
 def middles(shapes: NDArray[np.object_]) -> NDArray[np.float64]:
-    """Centroids of outlines as `pieces` gives them: (N, 2) float64, longitude −180 to 180 and latitude, NaN for no shape."""
+    """(N, 2) longitude −180 to 180 and latitude of the centroids of outlines of `pieces`, NaN for no shape."""
     left, _, right, _ = shapely.bounds(shapes).T
     halves = right - left > 180  # cut at the antimeridian: both parts side by side again
     whole = shapes.copy()
@@ -77,7 +76,7 @@ def middles(shapes: NDArray[np.object_]) -> NDArray[np.float64]:
 
 
 def lonlat_bounds(shape: Any) -> list[float]:
-    """West, south, east and north of a shape as `in_lonlat` returns it; across the antimeridian west is greater than east (RFC 7946).
+    """West, south, east and north of a shape as `in_lonlat` returns it; across the antimeridian west is greater (RFC 7946).
 
     >>> lonlat_bounds(shapely.MultiPolygon([shapely.box(179, -17, 180, -16), shapely.box(-180, -17, -178, -16)]))
     [179.0, -17.0, -178.0, -16.0]
@@ -91,13 +90,13 @@ def lonlat_bounds(shape: Any) -> list[float]:
 
 
 def xml_text(value: Any) -> str:
-    """Text for XML 1.0: escaped, characters that it cannot hold replaced by a question mark."""
+    """Text for XML 1.0: escaped, other characters replaced by a question mark."""
     text = NOT_IN_XML.sub("?", str(value))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def in_lonlat(shapes: NDArray[np.object_], to_lonlat: pyproj.Transformer) -> NDArray[np.object_]:
-    """Outlines (N,) as RFC 7946 has them: in longitude and latitude, cut at the antimeridian, counterclockwise, 7 decimals."""
+    """Outlines (N,) in longitude and latitude, cut at the antimeridian, counterclockwise, 7 decimals (RFC 7946)."""
     outlines = map_shapes(shapes, lambda xy: np.column_stack(to_lonlat.transform(xy[:, 0], xy[:, 1])))
     outlines = cut_at_antimeridian(outlines)
     outlines = shapely.orient_polygons(outlines, exterior_cw=False)
@@ -108,7 +107,7 @@ def in_lonlat(shapes: NDArray[np.object_], to_lonlat: pyproj.Transformer) -> NDA
 
 
 def _values(column: Any) -> list[Any]:
-    """Plain values; None for what is missing, "" where the map has an empty text."""
+    """Plain values; None for what is missing."""
     if column.dtype.kind == "f":
         rounded = np.round(column.to_numpy(float), SHARE_DECIMALS)
         return [None if missing else value for value, missing in zip(rounded.tolist(), np.isnan(rounded), strict=True)]
@@ -116,8 +115,7 @@ def _values(column: Any) -> list[Any]:
 
 
 def write_csv(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write id, latitude, longitude, the grade's columns and those of the event. Errors: as of `pieces`; OutputError
-    by the disk."""
+    """Write id, latitude, longitude, the grade's columns and those of the event. Errors: InputError, OutputError."""
     path = Path(path)
     first, *others = PROPERTIES
     event = damage_map.event.columns_of_rows(synthetic=damage_map.synthetic)
@@ -137,7 +135,7 @@ def write_csv(damage_map: DamageMapContent, path: str | Path) -> Path:
 
 
 def write_areas_csv(areas: gpd.GeoDataFrame, path: Path) -> Path:
-    """Write the counts of areas, a row each; empty where something is not known."""
+    """Write the counts of areas, a row each."""
     rows = area_rows(areas)
     with atomic_write(path) as partial:
         text = csv_text([list(areas.columns.drop(areas.geometry.name)), *(list(row.values()) for row in rows)])
@@ -146,8 +144,7 @@ def write_areas_csv(areas: gpd.GeoDataFrame, path: Path) -> Path:
 
 
 def write_geojson(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write a feature a line, with event, findings and caveats of the collection. Errors: as of `pieces`; OutputError
-    by the disk."""
+    """Write a feature a line, with event, findings and caveats of the collection. Errors: InputError, OutputError."""
     path = Path(path)
     head = {
         "type": "FeatureCollection",
@@ -181,8 +178,7 @@ ZOOMS = {"MINZOOM": 14, "MAXZOOM": 15}
 
 
 def write_tiles(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write vector tiles, PMTiles or MBTiles by the suffix, at zooms 14 and 15. Errors: as of `pieces`; OutputError
-    by the disk."""
+    """Write vector tiles, PMTiles or MBTiles by the suffix, at zooms 14 and 15. Errors: InputError, OutputError."""
     import geopandas as gpd
     import pyogrio
 
@@ -206,8 +202,7 @@ POINT = f"%.{DECIMALS}f,%.{DECIMALS}f "
 
 
 def write_kml(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write KML 2.2, with event, findings and caveats as description. Errors: as of `pieces`; OutputError by the
-    disk."""
+    """Write KML 2.2, with event, findings and caveats as description. Errors: InputError, OutputError."""
     path = Path(path)
     grades = damage_map.buildings["damage"].fillna(UNGRADED).to_numpy(str)
     with atomic_write(path) as partial, partial.open("w", encoding="utf-8", errors="backslashreplace") as stream:

@@ -25,7 +25,7 @@ MANY = 500  # buildings from which on outlines are thin, or they hide each other
 
 
 def summarize_content(content: DamageMapContent) -> Summary:
-    """Returns the counts by grade, the registration, and the worst finding."""
+    """The counts by grade, the registration, and the worst finding."""
     counts = class_counts(content)
     assessed = sum(counts[grade] for grade in GRADES)
     shares = {grade: f"{counts[grade] / assessed:.0%}" if assessed else "" for grade in GRADES}
@@ -66,9 +66,7 @@ def plot_content(content: DamageMapContent, image: Layer | None, axes: Axes | No
         if image.grid.crs is not None and buildings.crs is not None:
             buildings = buildings.to_crs(image.grid.crs)
     width = LINE_POINTS if len(buildings) < MANY else THIN_POINTS
-    casing = [
-        withStroke(linewidth=width + CASING_POINTS, foreground="black")
-    ]  # red outlines stand out from red roofs too
+    casing = [withStroke(linewidth=width + CASING_POINTS, foreground="black")]  # outlines stand out from red roofs too
     view = (axes.get_xlim(), axes.get_ylim()) if image is not None else None
     palette = {name: tuple(value / 255 for value in color) for name, color in colors().items()}
     grades = buildings["damage"].fillna(UNGRADED)
@@ -80,13 +78,7 @@ def plot_content(content: DamageMapContent, image: Layer | None, axes: Axes | No
             rows.plot(ax=axes, facecolor=palette[name], edgecolor="0.3", linewidth=0.3)
     if view is not None:
         axes.set(xlim=view[0], ylim=view[1])
-    axes.set(
-        xticks=[],
-        yticks=[],
-        xlabel="",
-        ylabel="",
-        title=f"Building damage{SYNTHETIC_MARK if content.synthetic else ''}",
-    )
+    axes.set(xticks=[], yticks=[], xlabel="", ylabel="", title=f"Building damage{SYNTHETIC_MARK if content.synthetic else ''}")  # fmt: skip
     return add_key(axes, [(colors()[name], f"{TITLES[name]} ({counts[name]})") for name in CLASSES if counts[name]])
 
 
@@ -96,7 +88,7 @@ FILL_ALPHA = 115  # of 255
 
 
 def explore_content(content: DamageMapContent, tiles: str | None) -> folium.Map:
-    """The buildings as a map of folium, see `DamageMap.explore`."""
+    """The buildings as a map of folium."""
     check_extra("notebook")
     palette = {TITLES[name]: "#" + "".join(f"{value:02x}" for value in colors()[name]) for name in CLASSES}
     buildings = content.buildings[[*TOOLTIP, "geometry"]].assign(
@@ -111,7 +103,7 @@ def explore_content(content: DamageMapContent, tiles: str | None) -> folium.Map:
 
 @name_missing_extra()
 def lonboard_layer(content: DamageMapContent) -> lonboard.PolygonLayer:
-    """The buildings as a layer of lonboard, see `DamageMap.to_lonboard`."""
+    """The buildings as a layer of lonboard."""
     import lonboard
 
     if content.buildings.crs is None:
@@ -127,6 +119,6 @@ def lonboard_layer(content: DamageMapContent) -> lonboard.PolygonLayer:
 
 
 def class_counts(content: DamageMapContent) -> dict[str, int]:
-    """Returns the number of buildings of every grade, and of those without one."""
+    """The number of buildings of every grade, and without one."""
     counts = content.buildings["damage"].fillna(UNGRADED).value_counts()
     return {name: int(counts.get(name, 0)) for name in CLASSES}

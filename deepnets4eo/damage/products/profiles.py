@@ -1,8 +1,6 @@
-"""The buildings as mapping offices write them (Copernicus EMS, UNOSAT, xBD, OpenStreetMap), by one crosswalk of
-grades.
+"""The buildings as mapping offices write them (Copernicus EMS, UNOSAT, xBD, OpenStreetMap), by one crosswalk of grades.
 
-No profile says EMS-98 grades as measured, since vertical images cannot show them; notes hold the range that
-corresponds."""
+EMS-98 grades cannot be seen from above; notes hold the range that corresponds."""
 
 from __future__ import annotations
 
@@ -64,9 +62,9 @@ SOURCES = {"pre": 1, "post": 2}  # keys of the source table
 def write_cems(
     damage_map: DamageMapContent, path: str | Path, images: Mapping[str, Grid] = MappingProxyType({})
 ) -> Path:
-    """Write a GeoPackage as Copernicus EMS Rapid Mapping does, in WGS 84, with the version of the file's name.
+    """Write a GeoPackage as Copernicus EMS Rapid Mapping does, in WGS 84. images : grids of "pre" and "post".
 
-    images : grids of "pre" and "post". Errors: as of `pieces`; OutputError when the disk refuses."""
+    Errors: InputError, OutputError."""
     ids, classes, shapes = _rows(damage_map)
     buildings = gpd.GeoDataFrame(
         {
@@ -88,7 +86,7 @@ def write_cems(
 
 
 def _cems_summary(classes: Sequence[str]) -> Any:
-    """The table of consequences: buildings by damage, and how many are affected."""
+    """The table of consequences: buildings by damage."""
     import pandas as pd
 
     counts = {CROSSWALK[name].cems: classes.count(name) for name in reversed(CLASSES)}
@@ -100,14 +98,14 @@ def _cems_summary(classes: Sequence[str]) -> Any:
 
 
 def _cems_footprints(sources: Any, images: Mapping[str, Grid]) -> gpd.GeoDataFrame:
-    """The rows of the source table with the ground that each image covers."""
+    """The rows of the source table with the ground of each image."""
     rows = sources[sources["src_id"].isin([SOURCES[role] for role in images])]
     shapes = [gpd.GeoSeries([grid.extent.geom], crs=str(grid.crs)).to_crs(4326).iloc[0] for grid in images.values()]
     return gpd.GeoDataFrame(rows.reset_index(drop=True), geometry=shapes, crs=4326)
 
 
 def _cems_sources(damage_map: DamageMapContent, images: Mapping[str, Grid]) -> Any:
-    """The source table: one row an image; the mission is its file's name where the event does not name it."""
+    """The source table: one row an image; its file's name where no mission is known."""
     import pandas as pd
 
     event, rows = damage_map.event, []
@@ -123,8 +121,7 @@ def _cems_sources(damage_map: DamageMapContent, images: Mapping[str, Grid]) -> A
 
 
 def write_unosat(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write a GeoPackage as UNOSAT does: `damage_sites` with a point and a code for each assessed building. Errors:
-    as `write_cems`."""
+    """Write a GeoPackage as UNOSAT does: `damage_sites`, a point and a code for each assessed building. Errors: as `write_cems`."""
     event = damage_map.event
     ids, classes, shapes = _rows(damage_map, assessed_only=True)
     confidence = damage_map.buildings.loc[damage_map.buildings["status"] == ASSESSED, "confidence"].fillna(0).to_numpy()
@@ -148,8 +145,7 @@ def _unosat(name: str) -> tuple[int, str]:
 
 
 def write_osm(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write GeoJSON of assessed buildings with the tags `damage:EVENT` and others; it is never uploaded. Errors: as
-    `write_cems`."""
+    """Write GeoJSON of assessed buildings with tags such as `damage:EVENT`, never uploaded. Errors: as `write_cems`."""
     path, event = Path(path), damage_map.event
     key = f"damage:{re.sub(r'[^a-z0-9]+', '_', event.name.lower()).strip('_') or 'event'}"
     source = event.producer or "deepnets4eo, automatic, not validated in the field"
@@ -179,8 +175,7 @@ def _gone(name: str) -> dict[str, str]:
 
 
 def write_xbd(damage_map: DamageMapContent, path: str | Path, grid: Grid) -> Path:
-    """Write a label file of xBD: outlines in pixels of the post image, and in longitude and latitude if known.
-    Errors: OutputError."""
+    """Write a label file of xBD: outlines in pixels of post, and in degrees if known. Errors: OutputError."""
     path, event = Path(path), damage_map.event
     georeferenced = has_position(damage_map.buildings.crs)
     ids, classes, shapes = _rows(damage_map, georeferenced=georeferenced)
@@ -233,7 +228,7 @@ def _rows(
 
 
 def _notes(one: str, name: str) -> str:
-    """What stands in a field for notes: the id, and what EMS-98 would call such damage."""
+    """The id, and what EMS-98 would call such damage."""
     ems98 = CROSSWALK[name].ems98
     return "; ".join(text for text in (one, f"EMS-98 equivalent {ems98}" if ems98 else "") if text)
 
