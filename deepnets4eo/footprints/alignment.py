@@ -1,7 +1,4 @@
-"""Footprints to the pre image: one offset for all buildings, then a small one for each that its neighbours confirm.
-
-Where no small offset is confirmed, larger ones are tried against a stricter limit.
-"""
+"""Footprints to an image: one offset for all buildings (a larger one is tried last), then a small one where neighbours agree."""
 
 from __future__ import annotations
 
@@ -53,7 +50,7 @@ WIDE_SHARE, WIDE_COUNT, WIDE_RATIO = 0.05, 5, 1.5
 
 
 class BuildingSides(NamedTuple):
-    """Outlines of N buildings in working pixels: their outer sides, and the middles (N, 2) of their bounding boxes."""
+    """N buildings in working pixels: their outer sides, and the middles (N, 2) of their boxes."""
 
     sides: Sides
     centres: Points
@@ -65,12 +62,12 @@ class BuildingSides(NamedTuple):
         return cls(Sides.of(polygons, holes=False), 0.5 * (bounds[:, :2] + bounds[:, 2:]))
 
     def subset(self, buildings: NDArray[np.intp]) -> BuildingSides:
-        """Some buildings, (M,) numbers of them, in that order."""
+        """Some buildings (M,), in that order."""
         return BuildingSides(self.sides.subset(buildings), self.centres[buildings])
 
 
 class _Common(NamedTuple):
-    """The offset that most footprints agree with, metres, and how reliable it is."""
+    """The offset that most footprints agree with, and how reliable it is."""
 
     status: Literal["ok", "failed"]
     reason: str
@@ -93,19 +90,16 @@ def align_footprints(
 ) -> FootprintAlignment:
     """Find how footprints must move to follow the edges of an image.
 
-    Peak memory: a block of 1,700² pixels and 250,000 points a thread, and 2 kB a building.
-
-    Errors: GridError where only one of the two has a CRS; InputError for a table without rows.
+    Peak memory: a block of 1,700² pixels and 250,000 points a thread, and 2 kB a building. Errors: GridError where only one of the
+    two has a CRS; InputError for a table without rows.
 
     Parameters
     ----------
-    image : the image whose roofs the footprints should follow; any CRS, resolution and bands
-    footprints : (N,) polygons in any CRS; without one where the image has none, in pixels then
-    max_shift_m, wide_shift_m
-        Largest common offset tried at first, and where that fails, metres; many more buildings must agree with the
-        latter.
+    image : whose roofs the footprints should follow; any CRS, resolution and bands
+    footprints : (N,) polygons in any CRS; in pixels where the image has none
+    max_shift_m, wide_shift_m : largest common offset tried at first, and where that fails, metres; more buildings must agree with the latter
     local : refine each building by up to 3.5 m where its neighbours agree
-    seed : draws the buildings sampled for the common offset
+    seed : draws the buildings behind the common offset
 
     Returns
     -------
@@ -145,7 +139,7 @@ def align_footprints(
 
 
 def _slivers(sides: Sides) -> NDArray[np.bool_]:
-    """(N,) which outlines are slivers, by the rectangles of their areas and perimeters: both long sides follow one edge, of anything."""
+    """(N,) which outlines are slivers, whose long sides both follow one edge, of anything."""
     half = sides.perimeters / 2
     width = (half - np.sqrt(np.maximum(half**2 - 4 * sides.areas, 0))) / 2
     return np.asarray((width < 1) & (width < SLIVER * (half - width)))
@@ -154,7 +148,7 @@ def _slivers(sides: Sides) -> NDArray[np.bool_]:
 def _refine(
     base: FootprintAlignment, sampler: LayerSampler, buildings: BuildingSides, inside: NDArray[np.intp], gsd_m: float
 ) -> FootprintAlignment:
-    """Each building's own offset around the common one, where the neighbours agree."""
+    """Each building's own offset around the common one."""
     common = np.array([base.dx_m, base.dy_m])
     start = np.rint(common / gsd_m) * gsd_m  # whole pixels: nothing needs to be resampled
     radius_px = max(2, round(LOCAL_RADIUS_M / gsd_m))
@@ -172,7 +166,7 @@ def _refine(
 
 
 def in_place_score(scores: NDArray[np.float32]) -> float:
-    """Return by how many deviations edges follow outlines better unmoved: ranks of the middle in scores (N, 2r + 1, 2r + 1)."""
+    """By how many deviations edges follow outlines better unmoved, from scores (N, 2r + 1, 2r + 1)."""
     scores = scores[np.ptp(scores, axis=(1, 2)) > 0] if len(scores) else scores
     if not len(scores):
         return float("nan")
@@ -190,7 +184,7 @@ def _far_offset(
     wide_shift_m: float,
     gsd_m: float,
 ) -> NDArray[np.float64] | None:
-    """A large offset (x, y) in metres that many of the sampled buildings agree with; None where there is none."""
+    """A large offset (x, y) in metres that many sampled buildings agree with, or None."""
     gsd_m *= WIDE_COARSER
     chosen = sampled[:: -(-len(sampled) // WIDE_SAMPLED)]
     buildings = _building_sides(grid, MetricFrame.of(grid), footprints.iloc[chosen], gsd_m)
@@ -203,7 +197,7 @@ def _far_offset(
 
 
 def _common(scores: NDArray[np.float32], radius_px: int, gsd_m: float) -> _Common:
-    """The common offset from the agreement of buildings at all shifts, (N, 2r + 1, 2r + 1)."""
+    """The common offset from agreements (N, 2r + 1, 2r + 1)."""
     if len(scores) < LEAST_FOOTPRINTS:
         return _Common("failed", f"{count_of(len(scores), 'footprint')} on the image (at least {LEAST_FOOTPRINTS})")
     total = scores.mean(axis=0, keepdims=True)
@@ -227,7 +221,7 @@ def _common(scores: NDArray[np.float32], radius_px: int, gsd_m: float) -> _Commo
 def _building_sides(
     grid: Grid, frame: MetricFrame, footprints: GeoDataFrame, gsd_m: float, chunk: int = CHUNK
 ) -> BuildingSides:
-    """Outlines in working pixels of the image's frame; those larger than any building have no sides."""
+    """Outlines in working pixels of the image's frame; too large ones have no sides."""
     forth, _ = crs_maps(footprints.crs, grid)
     to_working = Affine.scale(1.0 / gsd_m) * ~(grid.affine * frame.to_pixel)
     polygons = np.asarray(footprints.geometry.values, object)
@@ -249,7 +243,7 @@ def _scores(
     start: NDArray[np.float64],
     most_points: int = MOST_POINTS,
 ) -> NDArray[np.float32]:
-    """Edge agreement of some buildings at all shifts around `start` (metres), each block of the image read once."""
+    """Edge agreement of some buildings at all shifts around `start` (metres)."""
     scores = np.zeros((len(numbers), 2 * radius_px + 1, 2 * radius_px + 1), np.float32)
 
     def score_block(members: NDArray[np.intp]) -> None:
@@ -274,7 +268,7 @@ def _scores(
 
 
 def _sample_buildings(centres: Points, inside: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
-    """Some buildings of each of some blocks, in random order of the blocks, until there are enough; ordered as `inside`."""
+    """Some buildings of each of some blocks, drawn until there are enough; ordered as `inside`."""
     blocks = _by_block(centres[inside])
     chosen: list[NDArray[np.intp]] = []
     share = max(SAMPLED_PER_BLOCK, -(-SAMPLED // max(len(blocks), 1)))
@@ -286,7 +280,7 @@ def _sample_buildings(centres: Points, inside: NDArray[np.intp], rng: np.random.
 
 
 def _by_block(centres: Points) -> list[NDArray[np.intp]]:
-    """Buildings grouped by the block their centre lies in, in row order."""
+    """Buildings grouped by the block of their centre, in row order."""
     if not len(centres):
         return []
     cell = np.floor(centres / BLOCK_PX).astype(np.intp)
@@ -299,13 +293,13 @@ TIE_PX = 1e-4  # points on a border of pixels belong to the later one, however t
 
 
 def squared_normals(outlines: OutlinePoints) -> NDArray[np.complex64]:
-    """(P,) normals as complex numbers, squared as `orientation_field` squares gradients: either side is the same."""
+    """(P,) normals as complex numbers, squared as gradients in `orientation_field`."""
     normals = outlines.normals[:, 0] + 1j * outlines.normals[:, 1]
     return (normals * normals).astype(np.complex64)
 
 
 def edge_agreement(field: Spectrum, outlines: OutlinePoints, radius_px: int) -> NDArray[np.float32]:
-    """How well edges of a field (h, w) follow N outlines at every shift, (N, 2r + 1, 2r + 1): 1 all along, −1 across."""
+    """How well edges of a field (h, w) follow N outlines at every shift, (N, 2r + 1, 2r + 1), −1 to 1."""
     height, width = field.shape
     side = 2 * radius_px + 1
     padded = np.zeros((height + side - 1, width + side - 1), np.complex64)

@@ -26,10 +26,7 @@ KEYED = ("GPKG", "SQLite", "OpenFileGDB")  # drivers of files that keep a key of
 
 
 def read_table(source: str | Path, layer: str | None = None) -> gpd.GeoDataFrame:
-    """Every row and column of a vector file; the index is `ids.ROW_KEY` where the file has keys, xBD has `xbd_pixels`.
-
-    InputError for a file that cannot be read, unpacks to too much, or leaves the layer open.
-    """
+    """Every row and column of a vector file; the index is `ids.ROW_KEY` where the file has keys, xBD has `xbd_pixels`. Errors: InputError."""
     name = str(source)
     if not is_remote(name) and not Path(name).exists():
         raise InputError(f"footprints {name} do not exist. Check the path; expected {FORMATS}.")
@@ -44,7 +41,7 @@ def read_table(source: str | Path, layer: str | None = None) -> gpd.GeoDataFrame
 
 
 def _check_shapefile_length(path: Path) -> None:
-    """GDAL reads the rows behind the end of a cut Shapefile as empty; its header knows the true length."""
+    """Refuse a cut Shapefile, whose last rows GDAL reads as empty."""
     if not path.is_file():  # a folder of that name: GDAL says what it is
         return
     with path.open("rb") as file:
@@ -72,7 +69,7 @@ def _read_parquet(path: Path, name: str) -> gpd.GeoDataFrame:
 
 
 def _native_geometry(path: Path) -> tuple[str, str] | None:
-    """Column and CRS of a geometry in Parquet's own type, where no `geo` metadata says more; None elsewhere."""
+    """Column and CRS of a geometry in Parquet's own type, without `geo` metadata, or None."""
     import pyarrow.parquet
 
     file = pyarrow.parquet.ParquetFile(path)
@@ -115,7 +112,7 @@ def _read_ogr(path: Path, name: str, layer: str | None) -> gpd.GeoDataFrame:
 
 
 def _with_row_keys(table: gpd.GeoDataFrame, path: Path, about: dict[str, Any]) -> gpd.GeoDataFrame:
-    """The table indexed by the keys that the file gives its rows; by row numbers where GDAL made the keys up."""
+    """The table indexed by the file's keys of its rows, else by row numbers."""
     if about["driver"] in KEYED and about["fid_column"]:
         return table.rename_axis(index=ROW_KEY)
     ids = None
@@ -127,7 +124,7 @@ def _with_row_keys(table: gpd.GeoDataFrame, path: Path, about: dict[str, Any]) -
 
 
 def _feature_ids(path: Path) -> list[str | int | float | None] | None:
-    """The `id` beside each GeoJSON feature's properties, None without; GDAL keeps only whole numbers."""
+    """The `id` beside each GeoJSON feature's properties; GDAL keeps only whole numbers."""
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     if '"id"' not in text:
         return None
@@ -142,7 +139,7 @@ def _feature_ids(path: Path) -> list[str | int | float | None] | None:
 
 
 def _without_geometry(text: str) -> Any:
-    """JSON, or a sequence of JSON texts as a list, with (id,) in the place of each feature, which saves memory."""
+    """JSON, or a sequence of JSON texts as a list, with (id,) in place of each feature, which saves memory."""
     decoder = json.JSONDecoder(object_hook=lambda item: (item.get("id"),) if item.get("type") == "Feature" else item)
     texts, start = [], 0
     while start < len(text):
@@ -180,7 +177,7 @@ def _is_xbd(path: Path) -> bool:
 
 
 def _read_xbd(path: Path) -> gpd.GeoDataFrame:
-    """Rows joined on `uid`; geographic geometry where the file has it, else pixels without a CRS."""
+    """Rows joined on `uid`, in degrees where the file has them, else in pixels."""
     features = read_json(path)["features"]
     try:
         ground = _by_uid(features.get("lng_lat", []))

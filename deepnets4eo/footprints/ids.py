@@ -1,4 +1,4 @@
-"""Ids of footprints: the file's own where it has usable ones, as unique text; row numbers where it has none."""
+"""Ids of footprints: the file's own where usable, as unique text, else row numbers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ROW_KEY = "row_key"  # name of a table's index that holds keys or feature ids wh
 
 
 class Ids(NamedTuple):
-    """Unique ids (N,) of all rows: whether row numbers (`made`), how many `renamed`, why a column was not used."""
+    """Unique ids (N,): whether row numbers (`made`), how many `renamed`, why a column was not used."""
 
     texts: np.ndarray
     made: bool
@@ -42,7 +42,7 @@ class Ids(NamedTuple):
 
 
 def make_ids(table: gpd.GeoDataFrame, id_column: str | None, source: str) -> Ids:
-    """Unique text ids: of the column named, of the first usable column, the file's row keys, or else row numbers."""
+    """Unique text ids of the column named, of the first usable column, the file's row keys, or row numbers."""
     if id_column is not None:
         ids, renamed = _unique(_named(table, id_column, source))
         return Ids(ids, False, renamed, "")
@@ -62,10 +62,8 @@ def make_ids(table: gpd.GeoDataFrame, id_column: str | None, source: str) -> Ids
 
 
 def usable_column(table: gpd.GeoDataFrame) -> tuple[Any, str]:
-    """The first of `ID_COLUMNS` of which more than half the values differ; and why the first that exists does not serve.
-
-    Without one, the first other column whose name ends with "id" and whose values all differ, such as `egid`.
-    """
+    """The first of `ID_COLUMNS` of which more than half the values differ, else another whose name ends with "id" and whose values
+    all differ, such as `egid`; and why the first that exists does not serve."""
     names = {str(column).lower(): column for column in reversed(table.columns)}
     passed_over = ""
     for column in (names[name] for name in ID_COLUMNS if name in names):
@@ -84,12 +82,12 @@ def usable_column(table: gpd.GeoDataFrame) -> tuple[Any, str]:
 
 
 def _values(table: gpd.GeoDataFrame, column: Any) -> pd.Series:
-    """A column of ids; that of OpenStreetMap's areas holds relations alone, closed ways have theirs in another column."""
+    """A column of ids; "osm_id" holds relations alone, closed ways have theirs in another column."""
     return with_way_ids(table) if column == "osm_id" else table[column]
 
 
 def _named(table: gpd.GeoDataFrame, column: str, source: str) -> list[str]:
-    """Values of the column that the user named, as text."""
+    """Values of the column that the user named."""
     if column not in table.columns or column == table.geometry.name:
         raise InputError(f"footprints {source} have no column {column!r} for ids; they have {_columns(table)}.")
     fault = _fault(table[column])
@@ -102,7 +100,7 @@ def _named(table: gpd.GeoDataFrame, column: str, source: str) -> list[str]:
 
 
 def _fault(values: pd.Series) -> str:
-    """Why no id can be made of some of the values, as the end of a sentence; "" where all are fit."""
+    """Why some values are no ids, as the end of a sentence, else ""."""
     if any(pd.api.types.is_list_like(value) for value in values):
         return "holds lists"
     limit = 2.0 ** (24 if values.dtype == np.float32 else 53)  # from here on, floats leave out whole numbers
@@ -113,7 +111,7 @@ def _fault(values: pd.Series) -> str:
 
 
 def _scarcity(values: pd.Series) -> str:
-    """Why too few rows differ in the values, as the end of a sentence; "" where more than half do."""
+    """Why too few values differ, as the end of a sentence, else ""."""
     different = len(set(_text(values)) - {""})
     if different * 2 > len(values):
         return ""
@@ -125,7 +123,7 @@ def _scarcity(values: pd.Series) -> str:
 
 
 def _text(column: pd.Series) -> list[str]:
-    """Values as text, missing ones ''; whole numbers lose the '.0' that a missing neighbour gave them."""
+    """Values as text, missing ones ''; whole numbers without '.0'."""
     texts = []
     for value in column:
         missing = value is None or value is pd.NA or value is pd.NaT or value != value
@@ -136,7 +134,7 @@ def _text(column: pd.Series) -> list[str]:
 
 
 def _unique(values: list[str]) -> tuple[np.ndarray, int]:
-    """Missing values become 'row-<number>'; a repeated id gets '-2', '-3', … from its second time on."""
+    """Missing values become 'row-<number>'; a repeated id gets '-2', '-3', …."""
     taken, seen, ids, renamed = set(values), set(), [], 0
     turns: dict[str, int] = {}  # the last number tried of each id: from 1 again, many equal ids would take hours
     for row, value in enumerate(values, start=1):

@@ -1,7 +1,4 @@
-"""The result of laying footprints on an image: an offset for each, its own where its neighbours agree, and how reliable.
-
-A failed alignment moves nothing.
-"""
+"""The result of laying footprints on an image: an offset for each, its own where its neighbours agree; none if that failed."""
 
 from __future__ import annotations
 
@@ -39,18 +36,16 @@ class FootprintAlignment:
     ----------
     status, reason : "ok", or "failed" and why; all offsets are 0 then
     dx_m, dy_m : the common offset, along the image's columns (right) and rows (down), metres
-    peak, ratio : Mean agreement at the common offset above the median over all offsets, and how many times the second best's.
-    agreeing, chance
-        Share of the sampled buildings whose own best offset is near the common one, and the share expected by chance,
-        0–1.
-    offsets_m : (N, 2) float64, the offset to use for each footprint, metres, axes like those of dx_m and dy_m
-    own : (N,) bool, True where it is the building's own best match, not the neighbours' or the common one
-    agreement : (N,) float64, how well the image's edges follow the outline there, −1 to 1; NaN outside the image
-    grid : the grid of the image
-    voters : number of footprints sampled for the common offset
+    peak, ratio : mean agreement at the common offset above the median of all offsets, and how many times the second best's
+    agreeing, chance : share of the sampled buildings whose own best offset is near the common one, and by chance, 0–1
+    offsets_m : (N, 2), the offset of each footprint, metres, axes like those of dx_m and dy_m
+    own : (N,) bool, where it is the building's own best match
+    agreement : (N,), how well the image's edges follow the outline there, −1 to 1; NaN outside the image
+    grid : of the image
+    voters : number of footprints behind the common offset
     in_place
         How much better the image's edges follow the outlines without any offset than with others, in standard
-        deviations of what chance gives; NaN where no footprint lies on the image.
+        deviations of chance; NaN where no footprint lies on the image.
     """
 
     status: Literal["ok", "failed"]
@@ -83,7 +78,7 @@ class FootprintAlignment:
         ]
 
     def apply(self, footprints: GeoDataFrame) -> GeoDataFrame:
-        """The same footprints, each moved by its offset; those that the image's CRS does not reach stay. CRS, ids and order are kept."""
+        """The footprints moved by their offsets; those that the image's CRS does not reach stay."""
         polygons = np.asarray(footprints.geometry.values, object)
         coords, owner = shapely.get_coordinates(polygons, return_index=True)
         forth, back = crs_maps(footprints.crs, self.grid)
@@ -96,10 +91,9 @@ class FootprintAlignment:
         return result
 
     def offsets_px(self, grid: Grid, points: Points, rows: slice = slice(None)) -> Points:
-        """The offsets as another grid sees them, whose axes, pixels and CRS may differ from those of the image.
+        """The offsets as another grid sees them. points : (M, 2) where the footprints of `rows` lie, pixels (col, row) of `grid`.
 
-        points : (M, 2) where the footprints of `rows` lie, pixels (col, row) of `grid`. Returns (M, 2) in its pixels, 0
-        where a footprint lies beyond the reach of the image's CRS. Errors: GridError where only one grid has a CRS."""
+        Returns (M, 2) in its pixels, 0 beyond the reach of the image's CRS. Errors: GridError where only one grid has a CRS."""
         forth, back = crs_change(grid, self.grid), crs_change(self.grid, grid)
         to_ground, offsets = self._to_ground, self.offsets_m[rows]
         if grid.crs == self.grid.crs:  # the same everywhere, without the rounding of large coordinates
@@ -112,11 +106,11 @@ class FootprintAlignment:
 
     @property
     def _to_ground(self) -> Affine:
-        """Metres of the offsets' axes → ground coordinates of the image's grid."""
+        """Metres of the offsets' axes → ground coordinates."""
         return self.grid.affine * MetricFrame.of(self.grid).to_pixel
 
     def to_dict(self) -> dict[str, Any]:
-        """The common part and how many buildings follow it, ready for JSON."""
+        """The common part, ready for JSON."""
         return {
             "status": self.status,
             "reason": self.reason,
@@ -133,7 +127,7 @@ class FootprintAlignment:
 
 
 def crs_maps(crs: CRS | None, grid: Grid) -> tuple[Any, Any]:
-    """Maps of coordinates (N, 2) from the footprints' CRS to the image's and back. Errors: GridError where one has none."""
+    """Maps of coordinates (N, 2) from the footprints' CRS to the image's and back. Errors: GridError."""
     if (crs is None) != (grid.crs is None):
         raise GridError(
             f"the footprints have {'no CRS' if crs is None else 'a CRS'} and the image has "
@@ -161,8 +155,7 @@ def regularise(
 ) -> tuple[Points, NDArray[np.bool_]]:
     """Keep an offset (N, 2) that is reliable and agrees with the neighbours' median, else take that, else `fallback`.
 
-    Returns offsets (N, 2), and whether a building's own was kept (N,); within `tolerance_m` or twice the spread all agree.
-    """
+    Returns offsets (N, 2), and whether a building's own was kept (N,)."""
     first, copy_of = _distinct(points, offsets)
     if len(first) < len(points):
         around = np.array(np.broadcast_to(fallback, offsets.shape), float)[first]
@@ -189,14 +182,14 @@ def regularise(
 
 
 def _distinct(points: Points, offsets: Points) -> tuple[Indices, Indices]:
-    """Rows that differ in their position or offset, and for each row which of them it is a copy of."""
+    """Rows that differ in position or offset, and of which of them each row is a copy."""
     rows = np.round(np.nan_to_num(np.hstack([points, offsets])), SAME_DIGITS)
     _, first, copy_of = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     return first, copy_of.reshape(-1)
 
 
 def _median(offsets: NDArray[np.float64], known: NDArray[np.bool_]) -> tuple[Points, NDArray[np.float64]]:
-    """Median over the neighbours, (n, 2), and their median distance from it, (n,); 0 where there are none."""
+    """Median over the neighbours, (n, 2), and their median distance from it, (n,)."""
     filled = np.where(np.expand_dims(known.any(axis=1), (1, 2)), offsets, 0.0)
     middle = np.nanmedian(filled, axis=1)
     away = np.hypot(*(filled - middle[:, None, :]).transpose(2, 0, 1))

@@ -1,4 +1,4 @@
-"""Outlines as shapes on the ground: which can be buildings, in an order by place, how large and where they are."""
+"""Outlines as shapes on the ground: which can be buildings, their order and their areas."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_FILLED = 0.5  # share of an outline's area that all the outlines in it take
 
 
 def larger_than_buildings(outlines: NDArray[np.object_], pixel_m: float) -> NDArray[np.bool_]:
-    """(N,) bool: which outlines, polygons in pixels of `pixel_m` metres, cover more than any building does."""
+    """(N,) bool: which outlines, in pixels of `pixel_m` metres, cover more than any building."""
     too_large: NDArray[np.bool_] = shapely.area(outlines) * pixel_m**2 > LARGEST_M2
     return too_large
 
@@ -53,7 +53,7 @@ def encloses_others(outlines: NDArray[np.object_]) -> NDArray[np.bool_]:
 
 
 def _inside(outlines: NDArray[np.object_], large: Indices) -> tuple[Indices, Indices]:
-    """Pairs (P,) of a position in `large`, ascending, and the number of an outline that has a point of its inside in that one."""
+    """Pairs (P,) of a position in `large`, ascending, and the number of an outline inside that one."""
     near, position = shapely.STRtree(outlines[large]).query(outlines)  # by bounding boxes
     numbers, of_point = np.unique(near, return_inverse=True)
     x, y = shapely.get_coordinates(shapely.point_on_surface(outlines[numbers])).T
@@ -64,7 +64,7 @@ def _inside(outlines: NDArray[np.object_], large: Indices) -> tuple[Indices, Ind
 
 
 def repeated_outlines(outlines: NDArray[np.object_]) -> NDArray[np.bool_]:
-    """(N,) bool: which outlines are the same, point by point, as one before them; empty ones are not."""
+    """(N,) bool: which outlines are the same, point by point, as one before them."""
     repeated = np.zeros(len(outlines), bool)
     boxes = pd.DataFrame(shapely.bounds(outlines).reshape(-1, 4)).dropna()
     several = boxes.index[boxes.duplicated(keep=False)].to_numpy(np.intp)
@@ -78,13 +78,13 @@ def without(outlines: NDArray[np.object_], unwanted: NDArray[np.bool_]) -> NDArr
 
 
 def order_by_place(*keys: NDArray[np.number[Any]]) -> Indices:
-    """Numbers (N,) of outlines in the order of their keys, each (N,) or (N, K), NaN last."""
+    """Numbers (N,) of outlines in the order of their keys, (N,) or (N, K)."""
     order: Indices = np.lexsort(np.column_stack(keys).T[::-1])
     return order
 
 
 def outline_areas_m2(frame: gpd.GeoDataFrame) -> Floats:
-    """(N,) ground area of each row: geodesic where the CRS is geographic, scaled at its centre where projected, NaN without a CRS."""
+    """(N,) ground area of each row: geodesic or scaled at its centre, NaN without a CRS."""
     if frame.crs is None:
         return np.full(len(frame), np.nan)
     if frame.crs.is_geographic:

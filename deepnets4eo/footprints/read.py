@@ -1,4 +1,4 @@
-"""Building outlines from any source, made fit for work: polygons, valid, flat, with a CRS and unique text ids."""
+"""Building outlines from any source, made fit for work: valid flat polygons with unique text ids."""
 
 from __future__ import annotations
 
@@ -47,14 +47,12 @@ class Footprints:
     Parameters
     ----------
     frame : N rows with the columns `id` (unique text) and `geometry` (valid 2-D Polygon or MultiPolygon)
-    repaired, dropped, renamed
-        Number of geometries that were repaired, of rows left out by reason, and of ids that occurred twice or were
-        missing.
-    made_ids : whether no usable id column was found, so that ids are row numbers
-    source : file or other origin, for messages
-    attributes : the other columns of the source, row by row with `frame`
-    pixels : (N,) outlines in image pixels (x = column, y = row) where the source has them (xBD), else None
-    passed_over : Why the most trusted id column was not used, as the end of a sentence; "" where a column was, or there is none.
+    repaired, dropped, renamed : numbers of geometries repaired, of rows left out by reason, of ids that were missing or there twice
+    made_ids : whether ids are row numbers
+    source : file or other origin
+    attributes : the other columns of the source
+    pixels : (N,) outlines in image pixels (x = column, y = row) where the source has them (xBD)
+    passed_over : why the most trusted id column was not used, as the end of a sentence
 
     Examples
     --------
@@ -77,7 +75,7 @@ class Footprints:
         return len(self.frame)
 
     def account(self) -> dict[str, Any]:
-        """What became of the rows of the source: read, used, repaired, renamed, made_ids, dropped by reason."""
+        """What became of the rows of the source, as numbers."""
         return {
             "read": len(self) + sum(self.dropped.values()),
             "used": len(self),
@@ -93,9 +91,7 @@ class Footprints:
         return self.frame.crs
 
     def to(self, crs: Any) -> Footprints:
-        """The same footprints in another CRS; outlines beyond its reach become empty.
-
-        Errors: GridError where the footprints have no CRS, or none of them can be expressed in `crs`."""
+        """The footprints in another CRS; outlines beyond its reach become empty. Errors: GridError."""
         if self.frame.crs is None:
             raise GridError(f"footprints {self.source} have no CRS, so they cannot be put in {crs}. {ASSIGN_CRS}")
         try:
@@ -112,10 +108,7 @@ class Footprints:
         return replace(self, frame=moved.set_geometry(mend_polygons(outlines)[0], crs=moved.crs))
 
     def in_pixels(self, grid: Grid) -> np.ndarray:
-        """The outlines (N,) in the pixel coordinates of `grid`: x = column, y = row, (0, 0) the outer corner.
-
-        xBD outlines come from the label file itself when the grid has no CRS. Errors: GridError where only one of the
-        two has a CRS."""
+        """The outlines (N,) in pixels of `grid` (x = column, y = row), those of xBD labels where it has no CRS. Errors: GridError."""
         if not is_placed(grid) and self.pixels is not None:
             return self.pixels
         if grid.crs is None and self.frame.crs is not None:
@@ -127,7 +120,7 @@ class Footprints:
         return transform_shapes(~grid.affine, frame.geometry.to_numpy())
 
     def check_inside(self, grid: Grid, image: str) -> None:
-        """Refuse footprints of which none lies on an image. image : its name. Errors: GridError."""
+        """Refuse footprints of which none lies on an image of this name. Errors: GridError."""
         bounds = shapely.bounds(self.in_pixels(grid))
         height, width = grid.shape
         with np.errstate(invalid="ignore"):
@@ -141,7 +134,7 @@ class Footprints:
         raise GridError(f"{message}. Check their CRS with `deepnets4eo check`.")
 
     def frame_beside(self, grid: Grid) -> gpd.GeoDataFrame:
-        """The table in its own CRS; where `grid` has none, outlines in the coordinates of the grid. Errors: as `in_pixels`."""
+        """The table in its own CRS; in coordinates of `grid` where that has none. Errors: GridError."""
         if grid.crs is not None:
             return self.frame
         return self.frame.set_geometry(transform_shapes(grid.affine, self.in_pixels(grid)))
@@ -157,8 +150,7 @@ def read_footprints(
 ) -> Footprints:
     """Read building footprints and make them fit for use.
 
-    Errors: InputError for what is neither path nor GeoDataFrame, no such file, not readable, empty, without polygons or CRS, or has
-    coordinates beyond its range.
+    Errors: InputError for what cannot be read, is empty, or has no polygons, no CRS, or coordinates beyond its range.
 
     Parameters
     ----------
@@ -167,13 +159,10 @@ def read_footprints(
         are returned as they are.
     layer : layer name, for files with several
     id_column : column with the ids; by default `footprints.ids.usable_column`
-    assume_crs
-        CRS to take instead of the file's own, for files that state none or a wrong one; "pixels" for outlines in the
-        image's pixel coordinates.
+    assume_crs : CRS in place of the file's own; "pixels" for outlines in the image's pixels
     image
-        Grid of the image that they are laid over. Where it has no CRS, outlines of a file that states none are in its
-        pixels, as are those of xBD labels, and of a GeoJSON (which always says degrees) whose coordinates are no
-        degrees.
+        Grid of the image below. Where it has no CRS, outlines of a file without one are in its pixels, as are those of xBD
+        labels, and of a GeoJSON whose coordinates are no degrees.
 
     Returns
     -------
@@ -238,14 +227,14 @@ def read_footprints(
 
 
 def _in_pixels(table: gpd.GeoDataFrame, name: str) -> bool:
-    """Whether outlines for an image without CRS are in its pixels, since they cannot be in what their file states."""
+    """Whether outlines for an image without CRS are in its pixels."""
     if table.crs is None or PIXEL_COLUMN in table:
         return True
     return GEOJSON.search(name) is not None and _no_degrees(table)
 
 
 def _no_degrees(table: gpd.GeoDataFrame) -> bool:
-    """Whether most of the outlines are not in the degrees that their CRS says."""
+    """Whether most outlines are not in the degrees of their CRS."""
     known = int((~table.geometry.isna()).sum())
     beyond = farther_than(table.geometry.to_numpy(), FARTHEST_DEGREES)
     return bool(table.crs.is_geographic and beyond.sum() * 2 > known)
@@ -277,7 +266,7 @@ def _with_crs(
 
 
 def check_degrees(table: gpd.GeoDataFrame, name: str, remedy: str) -> None:
-    """Refuse outlines that are not in the degrees of their CRS, as metres or exchanged axes; `name`: the sentence's subject."""
+    """Refuse outlines that are not in the degrees of their CRS. name : the sentence's subject. Errors: InputError."""
     if table.crs is None or not _no_degrees(table):
         return
     west, south, east, north = table.total_bounds
@@ -296,7 +285,7 @@ def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
 
     Returns
     -------
-    One where rows were dropped, one where outlines are there twice, one where outlines or ids were changed, one where a column of ids was not used.
+    Findings where rows were dropped, are there twice, or were changed, and where a column of ids was not used.
 
     Examples
     --------
@@ -352,7 +341,7 @@ def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
 
 
 def outline_date_findings(footprints: Footprints, day_pre: str, day_post: str) -> tuple[Finding, ...]:
-    """Cautions where outlines were changed after the image after, a note where most are OLD_YEARS older than the one before."""
+    """A caution where outlines were changed after the image after, a note where most are OLD_YEARS older than the one before."""
     others = footprints.attributes
     column = None if others is None else next((name for name in DATE_COLUMNS if name in others), None)
     if others is None or column is None:
@@ -390,5 +379,4 @@ def parse_days(values: pd.Series) -> pd.Series:
 
 
 def _end_of(day: str) -> pd.Timestamp:
-    """The end of a day."""
     return pd.Timestamp(day[:10], tz="UTC") + pd.Timedelta(days=1)

@@ -1,4 +1,4 @@
-"""Geometries made polygons that are valid, flat and on the Earth; with the reason for each row that cannot be."""
+"""Geometries made valid, flat polygons on the Earth, with the reason for each row that cannot be."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FARTHEST = 1e9  # map units or pixels: no place on Earth is as far off, and geom
 
 
 def usable_polygons(geometries: np.ndarray, crs: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Outlines (N,), the reason each row is unusable ('' where it is usable), and which were mended."""
+    """Outlines (N,), the reason each row is unusable, else '', and which were mended."""
     geographic = crs is not None and crs.is_geographic
     reasons = np.full(len(geometries), "", dtype=object)
     outlines, high = geometries.copy(), shapely.get_coordinate_dimension(geometries) > 2
@@ -36,7 +36,7 @@ def usable_polygons(geometries: np.ndarray, crs: Any) -> tuple[np.ndarray, np.nd
 
 
 def mend_polygons(outlines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Valid Polygons and MultiPolygons, and which were not; lines and points that repair leaves over are dropped."""
+    """Valid Polygons and MultiPolygons, without lines and points that repair leaves over, and which were not."""
     outlines = outlines.copy()
     collections = shapely.get_type_id(outlines) == shapely.GeometryType.GEOMETRYCOLLECTION
     broken = ~shapely.is_valid(outlines) | collections

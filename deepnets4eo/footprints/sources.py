@@ -1,7 +1,4 @@
-"""Outlines of buildings in a box of degrees, with origin and date: from files on disk, OpenStreetMap or Overture Maps.
-
-The two services are used only where going online was allowed. Columns: id, source, source_date, building.
-"""
+"""Outlines of buildings in a box of degrees, with origin and date: from files, or online from OpenStreetMap or Overture Maps."""
 
 from __future__ import annotations
 
@@ -45,7 +42,7 @@ STANDING = ("building", "location")  # tags that say whether a building stands a
 
 @dataclass(frozen=True)
 class BuildingOutlines:
-    """Outlines as rows of COLUMNS and geometry in degrees (EPSG:4326), and whom to name as their source."""
+    """Outlines as rows of COLUMNS and geometry in degrees, and whom to name as their source."""
 
     frame: gpd.GeoDataFrame
     credit: str
@@ -56,18 +53,17 @@ def find_buildings(
 ) -> BuildingOutlines:
     """Return the outlines of buildings that meet a box.
 
-    Errors: InputError for a box that is none, or too large for a server; a service without `online`, or that does not answer in
-    full; no building.
+    Errors: InputError for a wrong or too large box; a service without `online`, or that does not answer in full; no building.
 
     Parameters
     ----------
     source
         A file: OpenStreetMap (.osm, .osm.bz2, .pbf), GeoParquet of Overture Maps, or any other vector file of outlines. With `online`
-        also "osm" for OpenStreetMap by its Overpass server, the address of another such server (it ends in /interpreter), or "overture"
+        also "osm" for OpenStreetMap by its Overpass server, another such server (its address ends in /interpreter), or "overture"
         for the latest release of Overture Maps (extra `overture`).
-    box : West, south, east and north, degrees.
-    online : Whether a service on the internet may be used.
-    progress : Called with the share (0-1) of squares that have come.
+    box : west, south, east and north, degrees
+    online : whether a service on the internet may be used
+    progress : called with the share (0-1) of squares that have come
 
     Returns
     -------
@@ -98,13 +94,13 @@ def find_buildings(
 
 
 def _read(reader: Callable[..., gpd.GeoDataFrame], name: str, *how: Any) -> gpd.GeoDataFrame:
-    """The table of a source, whatever its rows and elements hold. Errors: InputError naming the source."""
+    """The table of a source. Errors: InputError naming it."""
     with vector_errors(f"buildings of {name}", FORMATS):
         return reader(name, *how)
 
 
 def write_buildings(outlines: BuildingOutlines, out: str | Path, *, overwrite: bool = False) -> Path:
-    """Write outlines as GeoPackage, GeoJSON, FlatGeobuf or GeoParquet, by the suffix. Errors: OutputError where the file exists."""
+    """Write outlines, in the format of the suffix. Errors: OutputError where the file exists."""
     check_overwrite(Path(out), overwrite=overwrite)
     return write_vector(outlines.frame, out, layer="buildings")
 
@@ -124,7 +120,7 @@ def _from_file(name: str, box: Box) -> gpd.GeoDataFrame:
 
 
 def _from_osm_file(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
-    """Areas with a tag `building` of an OpenStreetMap file, each with the time of its last change."""
+    """Areas with a tag `building` of an OpenStreetMap file."""
     settings = f"closed_ways_are_polygons={AREA_TAGS}\n[multipolygons]\nosm_id=yes\nosm_timestamp=yes\nattributes=building,location\n"
     with tempfile.TemporaryDirectory() as folder, vector_errors(name, FORMATS):
         file = Path(folder) / "osm.ini"
@@ -141,7 +137,7 @@ def _from_osm_file(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
 
 
 def _from_parquet(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
-    """Rows of a GeoParquet file that meet a box; those of Overture Maps with what they are taken from."""
+    """Rows of a GeoParquet file that meet a box."""
     table = read_table(path)
     if table.crs is None:
         raise InputError(f"{name} has no CRS. Assign the one its coordinates are in, for instance with ogr2ogr -a_srs.")
@@ -159,7 +155,7 @@ def _overture_table(table: gpd.GeoDataFrame, name: str, box: Box) -> gpd.GeoData
 
 
 def _first_source(value: Any) -> Mapping[str, Any]:
-    """What an outline of Overture Maps itself is taken from: the entry of no single property, else the first."""
+    """What an outline of Overture Maps is taken from: the entry of no single property, else the first."""
     listed = value if isinstance(value, (list, tuple, np.ndarray)) else ()
     entries = [one for one in listed if isinstance(one, Mapping)]
     whole = [one for one in entries if not one.get("property")]
@@ -215,7 +211,7 @@ def _squares(box: Box) -> Iterator[Box]:
 
 
 def _ask(server: str, square: Box) -> list[Mapping[str, Any]]:
-    """The elements of one square. Errors: InputError where the server does not answer, or not in full."""
+    """The elements of one square. Errors: InputError."""
     west, south, east, north = square
     within = f"({south:.7f},{west:.7f},{north:.7f},{east:.7f})"
     query = f'[out:json][timeout:{SERVER_S}];(way["building"]{within};relation["building"]["type"="multipolygon"]{within};);out meta geom;'
@@ -239,7 +235,7 @@ def _ask(server: str, square: Box) -> list[Mapping[str, Any]]:
 
 
 def _shape(element: Mapping[str, Any]) -> shapely.Geometry | None:
-    """The area of a closed way or of a relation of ways; None where it is none."""
+    """The area of a closed way or of a relation of ways, or None."""
     if element.get("type") == "way":
         line = _line(element)
         closed = line is not None and len(line) >= 4 and (line[0] == line[-1]).all()
@@ -260,7 +256,7 @@ def _line(item: Mapping[str, Any]) -> np.ndarray | None:
 
 
 def _table(ids: Any, shapes: np.ndarray, source: Any, dates: Any, kinds: Any) -> gpd.GeoDataFrame:
-    """One row an outline; days as text YYYY-MM-DD, None where none is known."""
+    """One row an outline; days as text YYYY-MM-DD, or None."""
     days = parse_days(pd.Series(list(dates) if dates is not None else [None] * len(shapes), dtype=object))
     days = days.where(days >= FIRST_DAY)
     text = days.dt.strftime("%Y-%m-%d").astype(object)

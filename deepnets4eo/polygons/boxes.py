@@ -1,4 +1,4 @@
-"""Oriented boxes (N, 5): row and column of the middle, length, width (pixels), heading (0 to π, from columns towards rows)."""
+"""Oriented boxes (N, 5): row and column of the middle, length, width (pixels), heading (0 to π, columns to rows)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def boxes_around(polygons: NDArray[np.object_]) -> Boxes:
 
 
 def suppress(polygons: NDArray[np.object_], scores: Floats, max_iou: float) -> Indices:
-    """Numbers of the polygons kept, best first: none overlaps a better kept one by more than `max_iou`; ties: the first."""
+    """Numbers of the polygons kept, best first: none overlaps a better one by more than `max_iou`."""
     order = np.argsort(-scores, kind="stable")
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
@@ -64,7 +64,7 @@ def suppress(polygons: NDArray[np.object_], scores: Floats, max_iou: float) -> I
 
 
 def paint(boxes: Boxes, values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """(h, w) float32: the largest value of the boxes that hold a pixel's middle, 0 where there is none."""
+    """(h, w) the largest value of the boxes that hold a pixel's middle, else 0."""
     out = np.zeros(shape, np.float32)
     for (row, col, length, width, heading), value in zip(boxes, values, strict=True):
         reach = math.hypot(length, width) / 2

@@ -1,7 +1,4 @@
-"""Label rasters to polygons: one per connected region, with its class and area, simplified or right-angled on demand.
-
-Areas and tolerances are in metres. Refuses rasters that are no labels, values without a class, and numbers below zero.
-"""
+"""Label rasters to polygons: one per connected region, with its class and area, simplified or right-angled on demand."""
 
 from __future__ import annotations
 
@@ -45,11 +42,9 @@ class Shaping:
     ----------
     min_area_m2 : regions below this area in square metres are left out
     simplify_m
-        Tolerance of the outline in metres, after staircases of single pixels were cut at mid-side; 0 keeps every pixel
-        corner. A distance (Douglas-Peucker); for several classes the root of an area (Visvalingam-Whyatt).
-    right_angles
-        Square outlines whose squared form stays similar (intersection over union of at least 0.85) and that the
-        raster's edge does not cut.
+        Tolerance of the outline in metres, after staircases of single pixels were cut at mid-side: a distance
+        (Douglas-Peucker), for several classes the root of an area (Visvalingam-Whyatt); 0 keeps every pixel corner.
+    right_angles : square outlines that stay similar (intersection over union of at least 0.85) and that the raster's edge does not cut
 
     Examples
     --------
@@ -80,18 +75,15 @@ def polygonize(
     classes : label value → class name of what is traced, by default every value under its own number
     shaping : how outlines are simplified, by default not at all
     legend
-        What the values in the file mean; by default none is needed. Where all of its classes are traced, other values than
-        those and void are refused.
-    block_px : side of the blocks that are read at once, pixels; the result does not depend on it
-    workers : threads that trace, by default one per core
+        What the values in the file mean. Where all of its classes are traced, other values than those and void are refused.
+    block_px : side of the blocks that are read at once, pixels
+    workers : threads, by default one per core
     progress : called with the share of blocks done, 0–1
 
     Returns
     -------
-    GeoDataFrame in the raster's CRS, in the order of the regions' first pixels: `id` text, `class` text, `value`
-    int64, `area_m2` float64 (as counted in pixels), `geometry` valid Polygon, holes kept.
-    Where several classes are simplified, common borders stay common, without gap or overlap. Right angles are made
-    building by building.
+    GeoDataFrame in the raster's CRS, in the order of the regions' first pixels: `id` text, `class` text, `value`,
+    `area_m2` (as counted in pixels), `geometry` valid Polygon, holes kept. Simplified classes keep common borders.
 
     Raises
     ------
@@ -126,12 +118,12 @@ def write_polygons(
 
     Parameters
     ----------
-    path : the file; its suffix (.gpkg, .geojson, .fgb, .parquet, .geoparquet) names the format
+    path : the file; its suffix (.gpkg, .geojson, .fgb, .parquet, .geoparquet) is the format
     labels, classes, shaping, legend, progress : those of `polygonize`
 
     Returns
     -------
-    How many polygons each class has.
+    Number of polygons of each class.
 
     Raises
     ------
@@ -140,8 +132,7 @@ def write_polygons(
     OutputError
         The file cannot be written.
 
-    Peak memory: per worker 40 bytes a pixel of a block, and 13 bytes a corner of the outlines; where they are shaped,
-    all polygons.
+    Peak memory: per worker 40 bytes a pixel of a block, and 13 bytes a corner; where outlines are shaped, all polygons.
     """
     counts: Counter[str] = Counter()
     tables = _tables(labels, classes, shaping, legend=legend, progress=progress)
@@ -163,7 +154,7 @@ def _tables(
     legend: Legend | None,
     **tracing: Any,
 ) -> Iterator[gpd.GeoDataFrame]:
-    """The table of `polygonize` in parts; in one where outlines are shaped, which depends on their neighbours."""
+    """The table of `polygonize` in parts; in one where outlines are shaped."""
     shaping = shaping or Shaping()
     if classes is not None and not (isinstance(classes, Mapping) and all(isinstance(key, Integral) for key in classes)):
         raise InputError(f'classes are {classes!r}, expected label values as whole numbers, such as {{1: "building"}}.')
@@ -204,14 +195,14 @@ def _table(
 
 
 def _pixel_areas_m2(polygons: NDArray[Any], labels: Layer) -> NDArray[np.float64]:
-    """Ground area of a pixel at each polygon; by the corners of the raster, so that other polygons do not change it."""
+    """Ground area of a pixel at each polygon, whatever the others."""
     height, width = labels.shape
     corners = [(0, 0), (width, 0), (0, height), (width, height)]
     return pixel_areas_m2(labels.grid, np.vstack([corners, shapely.get_coordinates(shapely.centroid(polygons))]))[4:]
 
 
 def _warn_of_hidden_class(labels: Layer, classes: Mapping[int, str] | None, legend: Legend | None) -> None:
-    """Warn where the value of a class that is to be traced is the raster's nodata value."""
+    """Warn where the value of a traced class is the raster's nodata value."""
     value = labels.nodata
     if classes is None or value is None or not float(value).is_integer():
         return
@@ -227,7 +218,7 @@ def _warn_of_hidden_class(labels: Layer, classes: Mapping[int, str] | None, lege
 def _read_in_legend(
     labels: Layer, legend: Legend, window: Window, *, complete: bool
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Labels of the legend in a window (1, h, w), and where they are valid; complete : refuse values that the legend lacks."""
+    """Labels of the legend in a window (1, h, w), and where they are valid; complete : refuse other values."""
     written, valid = labels.read(window)
     data = legend.from_file(written)
     if not complete:
@@ -240,7 +231,7 @@ def _read_in_legend(
 
 
 def _on_the_ground(regions: Regions, labels: Layer, shaping: Shaping) -> NDArray[Any]:
-    """Outlines in the raster's CRS, shaped. Takes the place of those in pixels, so that both are not held at once."""
+    """Outlines in the raster's CRS, shaped, in place of those in pixels, so that both are not held at once."""
     if shaping.simplify_m or shaping.right_angles:
         return _shaped(regions, labels, shaping)
     polygons, rows_run_down = (
@@ -269,7 +260,7 @@ def _shaped(regions: Regions, labels: Layer, shaping: Shaping) -> NDArray[Any]:
 
 
 def _uncut(polygons: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """(N,) whether a region lies clear of the raster's edge: what is cut there has no corners of its own."""
+    """(N,) whether a region lies clear of the raster's edge, which makes no corners."""
     left, top, right, bottom = shapely.bounds(polygons).T
     return (left > 0) & (top > 0) & (right < shape[1]) & (bottom < shape[0])
 
@@ -289,7 +280,7 @@ def _shape(polygons: NDArray[Any], scale: Affine, shaping: Shaping, uncut: NDArr
 
 
 def selected_classes(layer: Layer, classes: str | None, known: Legend | None) -> dict[int, str] | None:
-    """Returns label value → class name of the selected classes; None for all, named by their numbers."""
+    """Label value → class name of the selected classes; None for all, named by their numbers."""
     if classes is None:
         return None if known is None else dict(zip(known.values, known.names, strict=True))
     chosen = {}
@@ -309,7 +300,7 @@ def selected_classes(layer: Layer, classes: str | None, known: Legend | None) ->
 
 
 def find_legend(layer: Layer, legend: str | None) -> Legend:
-    """The given legend, else the one in the raster's tags; LabelError where there is neither."""
+    """The given legend, else that in the raster's tags. Errors: LabelError."""
     known = legend_or_none(layer, legend)
     if known is None:
         raise LabelError(f"{layer.source} has no legend in its tags. Give it with --legend.")
@@ -317,5 +308,5 @@ def find_legend(layer: Layer, legend: str | None) -> Legend:
 
 
 def legend_or_none(layer: Layer, legend: str | None) -> Legend | None:
-    """The given legend, else the one in the raster's tags, else None."""
+    """The given legend, else that in the raster's tags, or None."""
     return Legend.load(legend) if legend else layer.legend

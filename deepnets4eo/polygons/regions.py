@@ -1,9 +1,8 @@
 """Connected regions of equal labels, numbered block by block and outlined from their corners, as if traced at once.
 
 Where four pixels meet, a region has a corner if it holds one of them, three, or two across. Sorted along rows and columns,
-corners that follow each other are ends of a side, and a ring is walked from side to side; where a region touches itself,
-the walk crosses over, so that what it encloses becomes a hole.
-"""
+corners that follow each other are ends of a side; where a region touches itself, the walk along a ring crosses over, so that
+what it encloses becomes a hole."""
 
 from __future__ import annotations
 
@@ -41,10 +40,8 @@ class Regions(NamedTuple):
 
 
 class _Corners(NamedTuple):
-    """Corners of regions (n,): position y * LINE + x, region and kind: which of four pixels stands alone (RIGHT, LOWER).
-
-    INSIDE: it belongs to the region; CROSSING: each of the four differs from those beside it.
-    """
+    """Corners of regions (n,): position y * LINE + x, region and kind: which of four pixels stands alone (RIGHT, LOWER), INSIDE:
+    it belongs to the region; CROSSING: each of the four differs from those beside it."""
 
     position: NDArray[np.int64]
     region: NDArray[np.int32]
@@ -52,7 +49,7 @@ class _Corners(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """Regions of one block, numbered from 1 on (0 is none): their labels, the corners within it, the pixels at its edges."""
+    """Regions of one block, numbered from 1 on (0 is none): labels, the corners within it, the pixels at its edges."""
 
     values: NDArray[np.int64]
     corners: _Corners
@@ -71,9 +68,7 @@ def trace_regions(
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Regions:
-    """Trace the 4-connected regions of equal label (all but void), at once; `read` replaces the layer's own values.
-
-    Peak memory: per worker 40 bytes a pixel of a block; 13 bytes a corner; and all polygons.
+    """The 4-connected regions of equal label (all but void), at once; `read` replaces the layer's own values.
 
     >>> regions = trace_regions(Layer.open(np.array([[1, 1, 0], [0, 1, 0]], np.uint8)), [1])
     >>> regions.polygons[0].wkt, regions.values.tolist()
@@ -97,7 +92,7 @@ def trace_outlines(
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[Regions]:
-    """Yield the regions of `trace_regions` in groups, at least one, in the same order, never all in memory."""
+    """Yield the regions of `trace_regions` in groups, at least one, in the same order."""
     layer = layer.as_stored()
     if layer.count != 1 or layer.dtype.kind not in "biu":
         raise InputError(
@@ -128,7 +123,7 @@ def trace_outlines(
 
 
 class _Seams:
-    """Numbers of the regions on both sides of the lines between blocks, the raster's edges included."""
+    """Numbers of the regions on both sides of the lines between blocks and of the raster's edges."""
 
     def __init__(self, shape: tuple[int, int], block_px: int) -> None:
         self.shape, self.block_px = shape, block_px
@@ -149,7 +144,7 @@ class _Seams:
             line[position] = np.where(numbers > 0, numbers + count, 0)
 
     def join(self, labels: Indices) -> NDArray[np.int32]:
-        """For each number of a region in its block, the number of the whole region; 0 is none."""
+        """For each number of a region in its block, that of the whole region."""
         one, other = (
             np.concatenate([a.ravel(), b.ravel()]) for a, b in ((self.above, self.left), (self.below, self.right))
         )
@@ -186,7 +181,7 @@ def _number(read: Read, window: Window, values: Sequence[int] | None) -> _Block:
 
 
 def _small_codes(labels: Indices) -> Indices:
-    """A number from 1 on for each label, the same for equal ones."""
+    """A number from 1 on for each label."""
     low = int(labels.min(initial=0))
     if int(labels.max(initial=0)) - low < 2**31 - 1:
         return labels - (low - 1)
@@ -194,7 +189,7 @@ def _small_codes(labels: Indices) -> Indices:
 
 
 def _corners_within(numbers: NDArray[np.int32], row: int, col: int) -> _Corners:
-    """Corners where four pixels of `numbers` (h, w) meet, whose first pixel lies at this row and column."""
+    """Corners where four pixels of `numbers` (h, w) meet, the first of them at this row and column."""
     upper, lower = numbers[:, :-1] != numbers[:, 1:], numbers[:-1] != numbers[1:]
     top, bottom, left, right = upper[:-1], upper[1:], lower[:, :-1], lower[:, 1:]
     all_differ = top & left & bottom & right
@@ -223,7 +218,7 @@ def _together(parts: Sequence[_Corners]) -> _Corners:
 
 
 def _by_first_corner(parts: Sequence[_Corners], count: int) -> NDArray[np.int32]:
-    """The place of each region (count,) in the order of their first corners, which are those of their first pixels."""
+    """The place of each region (count,) in the order of their first corners."""
     first = np.full(count, np.iinfo(np.int64).max)
     for part in parts:
         np.minimum.at(first, part.region, part.position)
@@ -233,7 +228,7 @@ def _by_first_corner(parts: Sequence[_Corners], count: int) -> NDArray[np.int32]
 
 
 def _grouped(parts: list[_Corners], rank: NDArray[np.int32]) -> Iterator[_Corners]:
-    """The corners in groups of some regions, numbered by `rank`, taken out of `parts`, so that they are not held twice."""
+    """The corners in groups of some regions, numbered by `rank`, taken out of `parts` to save memory."""
     counts = np.zeros(len(rank), np.int64)
     for part in parts:
         counts += np.bincount(part.region, minlength=len(rank))
@@ -255,7 +250,7 @@ def _grouped(parts: list[_Corners], rank: NDArray[np.int32]) -> Iterator[_Corner
 
 
 def _outlines(corners: _Corners) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    """Polygons (N,), every ring from the same start, and the region that each is."""
+    """Polygons (N,), every ring from the same start, and their regions."""
     following = _following(corners)
     count, ring = connected_components(_steps(following), directed=False)
     start = _leftmost(corners.position, ring, count)
@@ -279,7 +274,7 @@ def _outlines(corners: _Corners) -> tuple[NDArray[Any], NDArray[np.int32]]:
 
 
 def _leftmost(position: Indices, ring: NDArray[np.int32], count: int) -> NDArray[np.int32]:
-    """The corner of each ring that is farthest to the left, of several the uppermost: where its spelling starts."""
+    """The corner of each ring that is farthest to the left, then up, where its spelling starts."""
     key = position % LINE * LINE + position // LINE
     there = np.flatnonzero(key == _least(key, ring, count)[ring])
     start = np.empty(count, np.int32)
@@ -301,7 +296,7 @@ def _steps(following: NDArray[np.int32]) -> csr_array:
 
 
 def _following(corners: _Corners) -> NDArray[np.int32]:
-    """For each corner the next one of its ring, with the region on the left hand as seen on the raster."""
+    """For each corner the next one of its ring, with the region on the left hand."""
     y, x = np.divmod(corners.position, LINE)
     lower, right, inside = ((corners.kind & bit) > 0 for bit in (LOWER, RIGHT, INSIDE))
     above, beside = lower != inside, right != inside  # whether the region lies above one side, to the left of the other
@@ -318,7 +313,7 @@ def _following(corners: _Corners) -> NDArray[np.int32]:
 
 
 def _crossed_over(corners: _Corners) -> NDArray[np.int32]:
-    """Numbers of the corners, where two of one region lie in one place each in the place of the other."""
+    """Numbers of the corners, exchanged where two of one region lie in one place."""
     number = np.arange(len(corners.position), dtype=np.int32)
     several = np.flatnonzero(corners.kind & CROSSING)
     order = several[np.lexsort((corners.region[several], corners.position[several]))]

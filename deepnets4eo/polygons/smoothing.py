@@ -24,11 +24,7 @@ Point = tuple[float, float]
 
 
 def without_stairs(polygons: NDArray[Any]) -> NDArray[Any]:
-    """Pixel outlines with steps of one pixel cut at mid-side; true corners and meetings of three regions stay.
-
-    >>> without_stairs(np.array([shapely.Polygon([(0, 0), (0, 4), (1, 4), (1, 3), (4, 3), (4, 0)])]))[0].wkt
-    'POLYGON ((0 0, 0 2, 0.5 4, 1 3.5, 2.5 3, 4 3, 4 0, 0 0))'
-    """
+    """Pixel outlines with steps of one pixel cut at mid-side; true corners and meetings of three regions stay."""
     if not len(polygons):
         return polygons
     parts = vertices(polygons)
@@ -42,7 +38,7 @@ def without_stairs(polygons: NDArray[Any]) -> NDArray[Any]:
 
 
 def with_shared_corners(polygons: NDArray[Any]) -> NDArray[Any]:
-    """The same regions, each also with the corners of touching ones on its sides, so that borders are the same points."""
+    """The same regions, each also with the corners of touching ones on its sides."""
     if not len(polygons):
         return polygons
     xy, ring, _, after, owner = vertices(polygons)
@@ -68,7 +64,7 @@ def with_shared_corners(polygons: NDArray[Any]) -> NDArray[Any]:
 
 
 def simplify_together(polygons: NDArray[Any], tolerance: float) -> NDArray[Any]:
-    """Simplify regions with shared corners, common borders alike (Visvalingam-Whyatt): triangles below tolerance² go."""
+    """Simplify regions with shared corners, borders alike (Visvalingam-Whyatt): triangles below tolerance² go."""
     return shapely.coverage_simplify(polygons, tolerance)
 
 
@@ -120,7 +116,7 @@ def grow_into_borders(outlines: NDArray[Any], borders: NDArray[Any], reach_m: fl
 
 
 def _largest(shape: Any, instead: Any) -> Any:
-    """The largest polygon of a shape, valid; where there is none, what it grew from."""
+    """The largest polygon of a shape, valid, or what it grew from."""
     # A polygon that shrank can touch itself: a union with it would fail. Made valid, parts can have parts of their own.
     pieces = shapely.get_parts(shapely.get_parts(shapely.make_valid(shape)))
     pieces = pieces[(shapely.get_type_id(pieces) == shapely.GeometryType.POLYGON) & ~shapely.is_empty(pieces)]
@@ -135,12 +131,7 @@ def make_right_angled(
 ) -> shapely.Polygon:
     """The polygon (metres) with right angles alone, as it is where they would not overlap by `min_iou`.
 
-    Jogs below `min_side_m` go; sides fit all points of `traced`, in the direction of its sides or its smallest rectangle.
-
-    >>> leaning = shapely.Polygon([(0, 0), (10, 0.4), (9.7, 6.2), (0.2, 6)])
-    >>> len(make_right_angled(leaning, 0.5).exterior.coords) - 1
-    4
-    """
+    Jogs below `min_side_m` go; sides fit all points of `traced`, in the direction of its sides or its smallest rectangle."""
     traced = simple if traced is None else traced
     walls = [_walls(*rings) for rings in zip(_rings(simple), _rings(traced), strict=True)]
     best, best_iou = simple, min_iou
@@ -161,7 +152,7 @@ def _rings(polygon: shapely.Polygon) -> list[list[Point]]:
 
 
 def _walls(simple: list[Point], traced: list[Point]) -> list[list[Point]]:
-    """The traced ring cut at the corners of the simple one: a list of points for each wall, ends included."""
+    """The traced ring cut at the corners of the simple one: the points of each wall, ends included."""
     corners = set(simple)
     begin = next((position for position, point in enumerate(traced) if point in corners), None)
     if begin is None:
@@ -177,7 +168,7 @@ def _walls(simple: list[Point], traced: list[Point]) -> list[list[Point]]:
 
 
 def _dominant_angle(polygon: shapely.Polygon) -> float:
-    """Mean direction of the sides modulo 90°, in radians, weighted by length."""
+    """Mean direction of the sides modulo 90°, radians, by length."""
     dx, dy = np.diff(shapely.get_coordinates(polygon.exterior), axis=0).T
     return float(np.angle(np.sum(np.hypot(dx, dy) * np.exp(4j * np.arctan2(dy, dx)))) / 4)
 
@@ -189,7 +180,7 @@ def _rectangle_angle(polygon: shapely.Polygon) -> float:
 
 
 def _square_polygon(walls: list[list[list[Point]]], angle: float, min_side_m: float) -> shapely.Polygon | None:
-    """Right-angled polygon of rings given as walls, its sides along and across `angle`."""
+    """Right-angled polygon of rings of walls, its sides along and across `angle`."""
     cos, sin = math.cos(angle), math.sin(angle)
     rings = []
     for ring in walls:
@@ -203,7 +194,7 @@ def _square_polygon(walls: list[list[list[Point]]], angle: float, min_side_m: fl
 
 
 def _square_ring(walls: list[list[Point]], min_side_m: float) -> list[Point]:
-    """An upright ring from leaning walls, empty without four sides; a side lies at the weighted mean of walls in its direction."""
+    """An upright ring from leaning walls, empty without four sides; a side lies at the weighted mean of its walls."""
     levels: list[bool] = []
     positions: list[float] = []
     weights: list[float] = []
@@ -245,7 +236,7 @@ def _merge(positions: list[float], weights: list[float], side: int, position: fl
 
 
 def _without_jogs(positions: list[float], weights: list[float], min_side_m: float) -> list[float]:
-    """Sides alternate level and upright; the shortest below the limit goes, its neighbours become one, in pairs."""
+    """Sides alternate level and upright; while the shortest is below the limit, it goes and its neighbours become one."""
     while (count := len(positions)) > 4:
         # A side runs between its two neighbours.
         length, shortest = min(

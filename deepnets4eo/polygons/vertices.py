@@ -1,4 +1,4 @@
-"""Polygons as flat arrays of vertices and back, so that NumPy can work on all of them at once; centres and maps of shapes."""
+"""Polygons as flat arrays of vertices and back; centres and maps of shapes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deepnets4eo.grid import transformer
 
 
 class Vertices(NamedTuple):
-    """Vertices of polygons without the closing ones: xy (V, 2), ring (V,), neighbours before and after (V,), owner (R,)."""
+    """Vertices without the closing ones: xy (V, 2), ring (V,), neighbours before and after (V,), owner (R,)."""
 
     xy: NDArray[np.float64]
     ring: NDArray[np.int64]
@@ -38,12 +38,12 @@ def vertices(polygons: NDArray[Any]) -> Vertices:
 
 
 def from_rings(xy: NDArray[np.float64], ring: NDArray[np.int64], owner: NDArray[np.int64]) -> NDArray[Any]:
-    """Put polygons together from vertices (V, 2) in order, their rings (V,) and each ring's polygon (R,)."""
+    """Polygons from vertices (V, 2) in order, their rings (V,) and each ring's polygon (R,)."""
     return shapely.polygons(shapely.linearrings(xy, indices=ring), indices=owner)
 
 
 def centres(shapes: NDArray[Any]) -> NDArray[np.float64]:
-    """Centroids (N, 2) of shapes (N,), NaN where a shape is missing or empty."""
+    """Centroids (N, 2) of shapes (N,), or NaN."""
     points = shapely.centroid(shapes)
     xy = np.full((len(points), 2), np.nan)
     present = ~(shapely.is_missing(points) | shapely.is_empty(points))
@@ -52,7 +52,7 @@ def centres(shapes: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def map_shapes(shapes: NDArray[Any], forth: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
-    """Shapes (N,) whose coordinates (V, 2) a function maps; empty where it has no place for one of them."""
+    """Shapes (N,) whose coordinates (V, 2) a function maps; empty where one becomes not finite."""
     xy, owner = shapely.get_coordinates(shapes, return_index=True)
     mapped = forth(xy)
     nowhere = np.zeros(len(shapes), bool)
@@ -62,7 +62,7 @@ def map_shapes(shapes: NDArray[Any], forth: Callable[[NDArray[Any]], NDArray[Any
 
 
 def off_the_earth(shapes: NDArray[Any], crs: Any) -> NDArray[np.bool_]:
-    """(N,) bool: the projection has no longitude and latitude for a coordinate; none of a CRS without a position on the Earth."""
+    """(N,) bool: the projection has no longitude and latitude for a coordinate."""
     lost = np.zeros(len(shapes), bool)
     try:
         to_degrees = transformer(crs, 4326)

@@ -1,4 +1,4 @@
-"""Points along the outlines of many polygons, in the middle of equal pieces of each side, also those near a window alone."""
+"""Points along the outlines of many polygons, in the middle of equal pieces of each side."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SLACK_PX = 1.0  # around a box, so that rounding loses no piece
 
 @dataclass(frozen=True)
 class OutlinePoints:
-    """Points (P, 2) along N outlines, normals (P, 2) outwards; outline i has starts[i] … starts[i + 1], of `whole` points."""
+    """Points (P, 2) along N outlines, normals (P, 2) outwards; those of outline i: starts[i] … starts[i + 1], of `whole`."""
 
     points: Points
     normals: Points
@@ -52,7 +52,7 @@ class Sides:
 
     @property
     def areas(self) -> Points:
-        """(N,) area that each outline encloses, pixels; 0 for empty ones. Holes count only if their sides are here."""
+        """(N,) area that the sides of each outline enclose, pixels."""
         middle = (self.begin + self.end) / 2
         away = (middle[:, 1] * self.normals[:, 1] + middle[:, 0] * self.normals[:, 0]) / 2
         owner = np.repeat(np.arange(len(self)), np.diff(self.starts))
@@ -60,7 +60,7 @@ class Sides:
 
     @property
     def perimeters(self) -> Points:
-        """(N,) length of all sides of each outline, pixels; 0 for empty ones."""
+        """(N,) length of all sides of each outline, pixels."""
         owner = np.repeat(np.arange(len(self)), np.diff(self.starts))
         return np.bincount(owner, self.lengths, minlength=len(self)).astype(np.float64)
 
@@ -77,7 +77,7 @@ class Sides:
 
     @classmethod
     def of(cls, polygons: NDArray[np.object_], *, holes: bool = True) -> Sides:
-        """Take (N,) Polygons and MultiPolygons in pixels apart; others and empty ones have no sides."""
+        """Take (N,) polygons in pixels apart; other shapes have no sides."""
         parts, owner = shapely.get_parts(polygons, return_index=True)
         rings, polygon = shapely.get_rings(parts, return_index=True)
         exterior = np.ones(len(rings), bool)
@@ -98,7 +98,7 @@ class Sides:
 
     @classmethod
     def concatenate(cls, parts: list[Sides]) -> Sides:
-        """The sides of the outlines of several parts, one part after the other."""
+        """The sides of several parts, one after the other."""
         counts = np.concatenate([np.diff(part.starts) for part in parts])
         begin, end, normals = (
             np.concatenate([getattr(part, name) for part in parts]) for name in ("begin", "end", "normals")
@@ -106,13 +106,13 @@ class Sides:
         return cls(_starts(counts), begin, end, normals)
 
     def subset(self, outlines: NDArray[np.integer[Any]]) -> Sides:
-        """The sides of some outlines, (M,) numbers of them, in that order."""
+        """The sides of some outlines (M,), in that order."""
         counts = self.starts[outlines + 1] - self.starts[outlines]
         index = ranges(self.starts[outlines], counts)
         return Sides(_starts(counts), self.begin[index], self.end[index], self.normals[index])
 
     def trace(self, step_px: float, box: Box | None = None) -> OutlinePoints:
-        """Points in the middle of pieces of at most `step_px`; with a box the same ones, those in it and a few around."""
+        """Points in the middle of pieces of at most `step_px`; with a box those in it and a few around."""
         pieces = self._pieces(step_px)
         first, made = self._pieces_in(pieces, box)
         side = np.repeat(np.arange(len(pieces)), made)
@@ -122,7 +122,7 @@ class Sides:
         )
 
     def reach(self, step_px: float) -> Box:
-        """Lowest and highest (x, y) of the points that `trace` makes: a side's outermost are its first and last."""
+        """Lowest and highest (x, y) of the points that `trace` makes."""
         pieces = self._pieces(step_px)
         every = np.arange(len(pieces))
         outer = [self._middles(every, number, pieces) for number in (np.zeros_like(pieces), pieces - 1)]
@@ -138,18 +138,18 @@ class Sides:
         return np.maximum(np.ceil(self.lengths / step_px), 1).astype(np.int64)
 
     def _pieces_in(self, pieces: Indices, box: Box | None) -> tuple[Indices, Indices]:
-        """Number of the first piece of each side that may meet the box, and how many do, (E,) each."""
+        """Number of the first piece of each side that may meet the box, and how many do, (E,)."""
         return (np.zeros_like(pieces), pieces) if box is None else pieces_near(self.begin, self.end, pieces, *box)
 
     def _middles(self, side: NDArray[np.integer[Any]], number: Indices, pieces: Indices) -> Points:
-        """Middles of some pieces, given by their side and their number on it."""
+        """Middles of some pieces, by their side and their number on it."""
         along = ((number + 0.5) / pieces[side])[:, None]
         middles: Points = self.begin[side] + along * (self.end - self.begin)[side]
         return middles
 
 
 def pieces_near(begin: Points, end: Points, count: Indices, low: Points, high: Points) -> tuple[Indices, Indices]:
-    """Which of `count` (E,) equal pieces of sides may meet a box low, high (2,): first (E,), how many (E,)."""
+    """Which of `count` (E,) equal pieces of sides may meet a box: first (E,), how many (E,)."""
     low, high = low - SLACK_PX, high + SLACK_PX
     first, number = np.zeros(len(count), np.int64), np.array(count, np.int64)
     beyond = ((np.minimum(begin, end) < low) | (np.maximum(begin, end) > high)).any(axis=1)
@@ -173,5 +173,5 @@ def pieces_near(begin: Points, end: Points, count: Indices, low: Points, high: P
 
 
 def _starts(counts: NDArray[np.integer[Any]]) -> Indices:
-    """(N + 1,) where the items of each of N owners begin, from how many each has."""
+    """(N + 1,) where the items of each of N owners begin, from their counts."""
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

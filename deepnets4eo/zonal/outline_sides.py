@@ -1,4 +1,4 @@
-"""Sides of polygons in pixels, as GDAL's pixel-centre rule needs them; missing, empty and not finite ones have none."""
+"""Sides of polygons in pixels, as GDAL's pixel-centre rule needs them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Edges:
 
 @dataclass(frozen=True)
 class Ledges:
-    """Level sides exactly along a row of pixel centres, leftwards in a clockwise ring: GDAL fills these too."""
+    """Level sides along a row of pixel centres, leftwards in a clockwise ring: GDAL fills these too."""
 
     owner: NDArray[np.int64]
     row: NDArray[np.int64]
@@ -39,7 +39,7 @@ class Ledges:
 
 
 def inverse_geotransform(grid: Grid | None) -> NDArray[np.float64]:
-    """Coefficients (2, 3) constant, x, y of column and row, in the arithmetic GDAL uses to invert a geotransform."""
+    """Coefficients (2, 3) constant, x, y of column and row, as GDAL inverts a geotransform."""
     if grid is None:
         return np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     x0, ax, bx, y0, ay, by = grid.affine.to_gdal()
@@ -62,7 +62,7 @@ Decomposed = tuple[Edges, Ledges, NDArray[np.int64]]
 
 
 def concatenate(pieces: list[Decomposed]) -> Decomposed:
-    """Sides, ledges and boxes of all outlines from those of several runs of them."""
+    """Sides, ledges and boxes of several runs of outlines."""
     edges, ledges, boxes = zip(*pieces, strict=True)
     first = np.cumsum([0, *(len(box) for box in boxes)])
     counts = np.concatenate([np.diff(piece.of) for piece in edges])
@@ -74,7 +74,7 @@ def concatenate(pieces: list[Decomposed]) -> Decomposed:
 
 
 def decompose(geometries: NDArray[Any], coefficients: NDArray[np.float64]) -> Decomposed:
-    """Sides, ledges and boxes (N, 4) of polygons, in pixels by coefficients of `inverse_geotransform`."""
+    """Sides, ledges and boxes (N, 4) of polygons in pixels; missing, empty and not finite ones have none."""
     rings, xy, ring_start, ring_owner = _rings(geometries)
     x, y = to_pixels(coefficients, xy).T
     inner = np.ones(len(x), bool)  # every vertex but the last of its ring begins a side
@@ -99,7 +99,7 @@ def decompose(geometries: NDArray[Any], coefficients: NDArray[np.float64]) -> De
 def _leftward(
     rings: NDArray[Any], owner: NDArray[np.int64], x0: NDArray[Any], x1: NDArray[Any], y: NDArray[Any]
 ) -> Ledges:
-    """The level sides on centres that run leftwards once GDAL has turned their ring clockwise."""
+    """The level sides on centres that run leftwards in clockwise rings."""
     clockwise = ~shapely.is_ccw(rings)
     right, left = np.where(clockwise, x0, x1), np.where(clockwise, x1, x0)
     keep = right > left
@@ -108,7 +108,7 @@ def _leftward(
 
 
 def _rings(geometries: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Rings (R,), their vertices (V, 2), where each ring starts (R + 1,), and the polygon each belongs to (R,)."""
+    """Rings (R,), their vertices (V, 2), where each ring starts (R + 1,), and its polygon (R,)."""
     usable = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
     every_xy, of = shapely.get_coordinates(geometries, return_index=True)
     usable[of[~np.isfinite(every_xy).all(axis=1)]] = False
@@ -124,7 +124,7 @@ def _rings(geometries: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64],
 
 
 def _boxes(x: NDArray[Any], y: NDArray[Any], owner: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """(N, 4) rows and columns whose centres an outline may own; empty (0, 0, 0, 0) where it has no vertex."""
+    """(N, 4) rows and columns whose centres an outline may own, 0 without a vertex."""
     box = np.zeros((count, 4), np.int64)
     if len(owner):
         first = np.flatnonzero(np.diff(owner, prepend=-1))

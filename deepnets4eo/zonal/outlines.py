@@ -1,6 +1,4 @@
-"""Polygons as pixels: which pixel centres lie inside which outline, window by window, by GDAL's rule to the last tie.
-
-Overlapping polygons keep all their pixels. Outlines that are missing, empty or not finite own no pixel."""
+"""Polygons as pixels: which pixel centres lie inside which outline, by GDAL's rule to the last tie; overlapping ones keep theirs."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ CHUNK = 16_384  # shapes that are parts and rings at the same time: these take f
 
 
 class Spans(NamedTuple):
-    """Runs of a window's pixels by outline, row and column: owner (S,) in `numbers` (M,), row, start, stop (exclusive)."""
+    """Runs of a window's pixels: owner (S,) in `numbers` (M,), row, start, stop (exclusive)."""
 
     numbers: NDArray[np.int64]
     owner: NDArray[np.int64]
@@ -31,7 +29,7 @@ class Spans(NamedTuple):
     stop: NDArray[np.int64]
 
     def total(self, per_span: NDArray[Any]) -> NDArray[Any]:
-        """Sum (M,) of a number per span over each outline; integers stay exact."""
+        """Sum (M,) of a number per span over each outline."""
         sums = np.zeros(len(self.numbers), per_span.dtype)
         if len(self.owner):
             first = np.flatnonzero(np.diff(self.owner, prepend=-1))
@@ -39,20 +37,19 @@ class Spans(NamedTuple):
         return sums
 
     def pixels(self, width: int, part: slice = slice(None)) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Owner and flat number (row · width + col) of every pixel of some spans, (P,) each."""
+        """Owner and flat number (row · width + col) of every pixel of some spans, (P,)."""
         lengths = self.stop[part] - self.start[part]
         flat = ranges(self.row[part] * width + self.start[part], lengths)
         return np.repeat(self.owner[part], lengths), flat
 
 
 class Outlines:
-    """Polygons on the pixels of a grid. Make them with `Outlines.on`, once for all polygons. Memory: about 60 bytes a
-    vertex.
+    """Polygons on the pixels of a grid, by `Outlines.on`. Memory: about 60 bytes a vertex.
 
     Parameters
     ----------
     geometries : (N,) shapely Polygons and MultiPolygons
-    coefficients : (2, 3) float64, of the map from their coordinates to pixels: constant, x, y of column and row
+    coefficients : (2, 3), of the map from their coordinates to pixels: constant, x, y of column and row
     shape : (h, w) of the raster, pixels
 
     Examples
@@ -72,11 +69,10 @@ class Outlines:
 
     @classmethod
     def on(cls, geometries: Any, grid: Grid | None = None, *, shape: tuple[int, int] | None = None) -> Outlines:
-        """Make the outlines of polygons (N,), a GeoSeries or GeoDataFrame on a grid.
+        """The outlines of polygons (N,), a GeoSeries or GeoDataFrame on a grid.
 
-        Geometries with a CRS are transformed to the grid's; arrays are taken to be in it already, without a grid in
-        pixels (x = column, y = row) of a raster of `shape` (h, w). Errors: InputError for anything but polygons, or
-        neither grid nor shape; GridError where only one of both has a CRS."""
+        Geometries with a CRS are transformed to the grid's; arrays are taken to be in it, without a grid in pixels
+        (x = column, y = row) of a raster of `shape` (h, w). Errors: InputError, GridError."""
         if hasattr(geometries, "geometry"):
             geometries = _in_crs_of(geometries.geometry, grid)
         outlines = np.asarray(geometries, dtype=object)
@@ -88,7 +84,7 @@ class Outlines:
 
     @classmethod
     def concatenate(cls, parts: list[Outlines]) -> Outlines:
-        """The outlines of several parts on one raster, one part after the other."""
+        """The outlines of several parts on one raster."""
         whole = cls.__new__(cls)
         whole.shape, whole.count = parts[0].shape, sum(part.count for part in parts)
         whole._edges, whole._ledges, whole._box = concatenate(
@@ -102,7 +98,7 @@ class Outlines:
 
     @property
     def box(self) -> NDArray[np.int64]:
-        """(N, 4) first row, first column, row after the last and column after the last that an outline may own."""
+        """(N, 4) first row, first column, row after the last and column after the last of each outline."""
         return self._box
 
     def touching(self, window: Window) -> NDArray[np.int64]:
@@ -120,10 +116,9 @@ class Outlines:
         return np.unique(near[meets])
 
     def spans(self, window: Window, only: NDArray[np.int64] | None = None) -> Spans:
-        """All runs of inside pixels in a window, which may reach beyond the raster. Memory: 100 bytes an outline
-        and row.
+        """Runs of inside pixels in a window, which may reach beyond the raster. Memory: 100 bytes an outline and row.
 
-        only : (M,) ascending numbers of the outlines to use, by default those that touch the window."""
+        only : (M,) ascending numbers of outlines, by default those that touch the window."""
         index = self.touching(window) if only is None else only
         keys = np.sort(self._crossings(window, index))
         stride = window.width + 1
@@ -136,17 +131,11 @@ class Outlines:
     def pixels(
         self, window: Window, only: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The pixels of a window whose centres the outlines enclose, each outline separately.
-
-        That is (P,) position in `only`, ascending, and (P,) flat pixel number in the window, row · width + col. only :
-        as in `spans`."""
+        """The pixels of a window whose centres outlines enclose: (P,) position in `only`, ascending, and (P,) flat pixel number."""
         return self.spans(window, only).pixels(window.width)
 
     def some_at_a_time(self, window: Window, most_pixels: int = MOST_PIXELS) -> list[NDArray[np.int64]]:
-        """Numbers of the outlines that touch a window, in runs that own at most so many pixels of it, or of one
-        outline.
-
-        What is made per pixel is bounded so, however many outlines lie over each other."""
+        """Numbers of the outlines that touch a window, in runs that own at most so many pixels of it, or of one outline."""
         touching = self.touching(window)
         corner = np.array([window.row, window.col])
         low = np.maximum(self._box[touching, :2], corner)
@@ -154,7 +143,7 @@ class Outlines:
         return [touching[run] for run in groups(sides.prod(axis=1), most_pixels)] or [touching]
 
     def paint(self, window: Window, background: int = -1) -> NDArray[np.int32]:
-        """(h, w) int32 raster of outline numbers, `background` where there is none; of overlapping ones the last."""
+        """(h, w) raster of outline numbers, `background` where there is none; of overlapping ones the last."""
         spans = self.spans(window)
         flat = np.full(window.height * window.width, background, np.int32)
         for first in range(0, len(spans.owner), PIECE):
@@ -163,7 +152,7 @@ class Outlines:
         return flat.reshape(window.height, window.width)
 
     def _crossings(self, window: Window, index: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where sides cross the centres of rows: keys that order by outline, row and column; always pairs."""
+        """Where sides cross the centres of rows: pairs of keys that order by outline, row and column."""
         edges = self._edges
         counts = edges.of[index + 1] - edges.of[index]
         sides = ranges(edges.of[index], counts)
@@ -187,7 +176,7 @@ class Outlines:
     def _with_ledges(
         self, window: Window, index: NDArray[np.int64], start: NDArray[np.int64], stop: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Spans united with those of level sides on centres; rare, so only the rows concerned are reworked."""
+        """Spans united with those of level sides on centres."""
         ledges = self._ledges
         owner = np.searchsorted(index, ledges.owner)
         here = np.isin(ledges.owner, index) & (ledges.row >= window.row) & (ledges.row < window.row + window.height)
@@ -220,12 +209,12 @@ def ranges(start: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.in
 
 
 def chunks(count: int, most: int = CHUNK) -> list[slice]:
-    """Return runs of at most `most` of `count` items; one empty run where there are none."""
+    """Runs of at most `most` of `count` items; one empty run where there are none."""
     return [slice(first, min(first + most, count)) for first in range(0, max(count, 1), most)]
 
 
 def groups(cost: NDArray[np.int64], most: int) -> list[slice]:
-    """Return runs of neighbours that cost at most `most` together; one that costs more is a run by itself."""
+    """Runs of neighbours that cost at most `most` together, or of one that costs more."""
     total = np.concatenate([[0], np.cumsum(cost, dtype=np.float64)])
     cuts, begin = [], 0
     while begin < len(cost):
@@ -250,7 +239,7 @@ def _in_crs_of(series: Any, grid: Grid | None) -> Any:
 
 
 def _bucket(box: NDArray[np.int64], shape: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """Outlines by cell of CELL_PX: start of each cell in the list, the list, and the number of cells across."""
+    """Outlines by cell of CELL_PX: start of each cell in the list, the list, and cells across."""
     height, width = shape
     rows, cols = -(-height // CELL_PX), -(-width // CELL_PX)
     inside = (box[:, 0] < height) & (box[:, 2] > 0) & (box[:, 1] < width) & (box[:, 3] > 0)
@@ -267,7 +256,7 @@ def _bucket(box: NDArray[np.int64], shape: tuple[int, int]) -> tuple[NDArray[np.
 
 
 def patch_centres(polygons: NDArray[Any], grid: Grid) -> NDArray[np.float64]:
-    """Return the centres of the bounding boxes of polygons, in pixels.
+    """Centres of the bounding boxes of polygons, in pixels.
 
     Parameters
     ----------
@@ -276,7 +265,7 @@ def patch_centres(polygons: NDArray[Any], grid: Grid) -> NDArray[np.float64]:
 
     Returns
     -------
-    (N, 2) float64, column and row; NaN for missing and empty ones
+    (N, 2) column and row; NaN for missing and empty ones
 
     Examples
     --------

@@ -1,6 +1,4 @@
-"""Zonal engine: one row of numbers per polygon, from rasters of any size, each block read once.
-
-Pixels belong to a polygon by their centre, to the last tie as in rasterio.mask; overlapping polygons all count theirs."""
+"""Zonal engine: one row of numbers per polygon, from rasters of any size, each block read once; pixels count by their centre."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ Parts: TypeAlias = tuple[NDArray[Any], ...]  # numbers of some outlines in one b
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """Pixels of each class in each polygon: counts (N, K), and pixels (N,), void and nodata too."""
+    """Pixels of each class in each polygon: counts (N, K), and pixels (N,), void and nodata, too."""
 
     counts: NDArray[np.int64]
     pixels: NDArray[np.int64]
@@ -40,14 +38,14 @@ class ClassCounts:
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """(N, K) share of each class among the counted pixels; NaN where there are none."""
+        """(N, K) share of each class among the counted pixels, or NaN."""
         total = self.counts.sum(axis=1, keepdims=True)
         return np.divide(self.counts, total, out=np.full(self.counts.shape, np.nan), where=total > 0)
 
 
 @dataclass(frozen=True)
 class BandSums:
-    """Sums of each band over each polygon: count, total and squared deviations (N, C) of valid pixels, and all pixels (N,)."""
+    """Sums of each band over each polygon: count, total and squared deviations (N, C) of valid pixels; pixels (N,)."""
 
     count: NDArray[np.int64]
     total: NDArray[np.float64]
@@ -56,12 +54,12 @@ class BandSums:
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """(N, C) mean of the valid pixels; NaN where there are none."""
+        """(N, C) mean of the valid pixels, or NaN."""
         return _ratio(self.total, self.count)
 
     @property
     def std(self) -> NDArray[np.float64]:
-        """(N, C) standard deviation (of the population) of the valid pixels; NaN where there are none."""
+        """(N, C) standard deviation (of the population) of the valid pixels, or NaN."""
         return np.sqrt(_ratio(self.deviations, self.count))
 
 
@@ -76,23 +74,22 @@ def class_counts(
 ) -> ClassCounts:
     """Count the pixels of each class 0 … num_classes − 1 in each polygon.
 
-    Peak memory: per worker 30 bytes a pixel of a block; about 60 bytes per vertex of all polygons.
-
-    Errors: InputError for several bands or fractions, more than 255 classes, zones that are no polygons, Outlines on another
-    raster; LabelError for labels that are neither a class nor void; GridError where only one of polygons and layer has a CRS.
+    Errors: InputError for other rasters than labels, zones that are no polygons, Outlines on another raster; LabelError for other
+    labels; GridError where only one of polygons and layer has a CRS. Peak memory: per worker 30 bytes a pixel of a block; about
+    60 bytes a vertex.
 
     Parameters
     ----------
     layer : one band of whole numbers
     polygons : (N,) Outlines, GeoDataFrame, GeoSeries, or array of shapely polygons in the layer's CRS
     num_classes : K, 1 to 255
-    void : label that means no class; nodata means the same
-    block_px : side of the blocks that are read at once, pixels
-    workers : threads that read and count, by default one per core
+    void : label that means no class, as nodata does
+    block_px : side of the blocks that are read at once
+    workers : threads, by default one per core
 
     Returns
     -------
-    ClassCounts; polygons beyond the raster have zeros everywhere
+    ClassCounts; 0 for polygons beyond the raster
 
     Examples
     --------
@@ -125,10 +122,8 @@ def class_counts(
 def band_sums(layer: Layer, polygons: Any, *, block_px: int = READ_PX, workers: int | None = None) -> BandSums:
     """Count, sum and spread of every band in each polygon, without nodata and NaN.
 
-    Peak memory: per worker 60 bytes a pixel of a block and the bands read; about 60 bytes per vertex.
-
-    Errors: InputError for zones that are no polygons, Outlines on another raster; GridError where only one of polygons and layer
-    has a CRS.
+    Errors: InputError, GridError, as in `class_counts`. Peak memory: per worker 60 bytes a pixel of a block and the bands read;
+    about 60 bytes a vertex.
 
     Parameters
     ----------
@@ -137,7 +132,7 @@ def band_sums(layer: Layer, polygons: Any, *, block_px: int = READ_PX, workers: 
 
     Returns
     -------
-    BandSums; polygons beyond the raster have zeros everywhere
+    BandSums; 0 for polygons beyond the raster
 
     Examples
     --------
@@ -174,12 +169,12 @@ def sum_bands(
     Parameters
     ----------
     spans : runs of pixels of M outlines in the window
-    data : (C, h, w) values of the window; whole numbers of up to 16 bits are summed exactly
-    valid : (h, w) bool, True where known
+    data : (C, h, w) values; whole numbers of up to 16 bits are summed exactly
+    valid : (h, w) bool
 
     Returns
     -------
-    (M, C) int64 count, (M, C) float64 sum, and (M, C) float64 sum of squared deviations from the mean, of valid values
+    (M, C) count, sum, and sum of squared deviations from the mean, of valid values
 
     Examples
     --------
@@ -212,7 +207,7 @@ def sum_bands(
 
 
 def _sum_groups(values: NDArray[Any], size: NDArray[np.int64]) -> NDArray[Any]:
-    """Sum (M,) of consecutive groups of values, of `size` values each; 0 for an empty group."""
+    """Sum (M,) of consecutive groups of `size` values."""
     sums = np.zeros(len(size), values.dtype)
     if len(values):
         sums[size > 0] = np.add.reduceat(values, (np.cumsum(size) - size)[size > 0])
@@ -226,13 +221,13 @@ def _ratio(part: NDArray[Any], whole: NDArray[np.int64]) -> NDArray[np.float64]:
 def _between(
     count: NDArray[np.int64], total: NDArray[np.float64], more: NDArray[np.int64], more_total: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Squared deviations that two sets have together beyond the sum of their own: Chan et al., COMPSTAT 1982, eq. 2.1."""
+    """Squared deviations of two sets together beyond the sum of their own: Chan et al., COMPSTAT 1982, eq. 2.1."""
     apart = np.nan_to_num(_ratio(total, count) - _ratio(more_total, more))
     return apart**2 * count * _ratio(more, np.maximum(count + more, 1))
 
 
 def _sum(spans: Spans, values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sum (M,) of (h, w) whole numbers over each outline: differences of running sums along the rows, no pixel lists."""
+    """Sum (M,) of (h, w) whole numbers over each outline, by running sums along the rows."""
     running = np.empty((values.shape[0], values.shape[1] + 1), values.dtype)
     running[:, 0] = 0
     np.cumsum(values, axis=1, out=running[:, 1:])
@@ -241,7 +236,7 @@ def _sum(spans: Spans, values: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _count_classes(spans: Spans, labels: NDArray[np.uint8], num_classes: int) -> NDArray[np.int64]:
-    """(M, K) counts; as many classes share one 64-bit sum as have room in it, so few passes do for all."""
+    """(M, K) counts; as many classes share one 64-bit sum as have room in it."""
     bits = max(1, int(labels.size).bit_length())
     together = 63 // bits
     counts = np.empty((len(spans.numbers), num_classes), np.int64)
@@ -258,7 +253,7 @@ def _count_classes(spans: Spans, labels: NDArray[np.uint8], num_classes: int) ->
 def _compact(
     labels: NDArray[Any], valid: NDArray[np.bool_], num_classes: int, void: int, source: str
 ) -> NDArray[np.uint8]:
-    """Labels as uint8 with 255 for what does not count; LabelError lists values that are no class."""
+    """Labels as uint8 with 255 for what does not count. Errors: LabelError."""
     counted = valid & (labels != void)
     known = labels < num_classes
     if labels.dtype.kind == "i":
@@ -287,7 +282,7 @@ def _counted(
     block_px: int,
     workers: int | None,
 ) -> Iterator[tuple[NDArray[np.int64], Parts]]:
-    """Numbers of outlines and what `count` returns for them, block by block; blocks without polygons are never read."""
+    """Numbers of outlines and what `count` returns for them, block by block, without blocks that have none."""
 
     def work(window: Window) -> list[tuple[NDArray[np.int64], Parts]]:
         results, pixels = [], None
@@ -309,7 +304,7 @@ WEST, NORTH, EAST, SOUTH = range(4)  # of a box: first column and row, and those
 def sums_by_share(layer: Layer, polygons: gpd.GeoDataFrame) -> Floats:
     """Sum the first band of a raster over polygons, each pixel by the share of its area that lies in the polygon.
 
-    Peak memory: 24 bytes a pixel of a block; a few hundred bytes for each pixel that an edge crosses.
+    Peak memory: 24 bytes a pixel of a block; some hundred bytes a pixel that an edge crosses.
 
     Parameters
     ----------
@@ -342,7 +337,7 @@ def sums_by_share(layer: Layer, polygons: gpd.GeoDataFrame) -> Floats:
 
 
 def _covered_boxes(shapes: NDArray[np.object_], size: tuple[int, int]) -> tuple[Indices, Indices, Floats]:
-    """Boxes of pixels (B, 4) that lie in a shape, or single pixels that do in part; whose they are, and their share."""
+    """Boxes of pixels (B, 4) in a shape, or single pixels in part; whose they are, and their share."""
     height, width = size
     bounds = np.nan_to_num(shapely.bounds(shapes).reshape(-1, 4), posinf=0, neginf=0)
     low = np.clip(np.floor(bounds[:, :2]), 0, [width, height])
@@ -365,7 +360,7 @@ def _covered_boxes(shapes: NDArray[np.object_], size: tuple[int, int]) -> tuple[
 
 
 def _halves(owner: Indices, shapes: NDArray[np.object_], boxes: Indices) -> tuple[Any, Any, Any]:
-    """Each box cut across its longer side, at the edge of a block where it lies in several."""
+    """Each box cut across its longer side, at the edge of a block if there is one."""
     rows, axis = (
         np.arange(len(boxes)),
         (boxes[:, SOUTH] - boxes[:, NORTH] > boxes[:, EAST] - boxes[:, WEST]).astype(int),
@@ -380,7 +375,7 @@ def _halves(owner: Indices, shapes: NDArray[np.object_], boxes: Indices) -> tupl
 
 
 def _by_block(boxes: Indices) -> Iterator[tuple[Window, Indices]]:
-    """Windows around the boxes of each block of the raster, and the numbers of those boxes."""
+    """Windows around the boxes of each block, and the numbers of those."""
     block = boxes[:, [NORTH, WEST]] // READ_PX
     for number in np.unique(block, axis=0):
         rows = np.flatnonzero((block == number).all(axis=1))

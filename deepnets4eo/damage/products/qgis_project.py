@@ -71,8 +71,7 @@ class _MapLayer:
 def write_project(
     damage_map: DamageMapContent, path: str | Path, *, home: Path, post: Layer, pre: Layer | None = None
 ) -> Path:
-    """Write the project, to lie in `home` beside damage.gpkg; the pre image is drawn as it is georeferenced, its
-    offset in its title."""
+    """Write the project, to lie in `home` beside damage.gpkg; the pre image is drawn as georeferenced, its offset in the title."""
     path = Path(path)
     text = DOCTYPE + ET.tostring(_project(damage_map, home, post, pre), encoding="unicode")
     return _write_archive(path, {NAME: text.encode("utf-8", "replace")})
@@ -88,8 +87,7 @@ def _write_archive(path: Path, members: Mapping[str, bytes]) -> Path:
 
 
 def write_review_project(project: Path, sample: Path, layer: str, style: Sequence[ET.Element]) -> Path:
-    """Write a copy of the map's project with the sample on top and without what the map says of buildings. Errors:
-    InputError."""
+    """Write a copy of the map's project with the sample on top, without what the map says of buildings. Errors: InputError."""
     path = sample.with_suffix(".qgz")
     try:
         with zipfile.ZipFile(project) as archive:
@@ -167,7 +165,7 @@ def _vector_layers(damage_map: DamageMapContent, crs: ET.Element) -> list[_MapLa
 
 
 def _image_layers(role: str, image: Layer, home: Path) -> list[_MapLayer]:
-    """One layer a file; none for arrays, for images in plain pixels, which QGIS draws upside down, and for web addresses."""
+    """One layer a file; none for arrays, web addresses, and images in plain pixels, which QGIS draws upside down."""
     if image.grid.crs is None and image.grid.affine.e > 0:
         return []
     paths = [path for path in image.paths if not is_remote(path)]
@@ -192,7 +190,7 @@ def _pre_title(damage_map: DamageMapContent) -> str:
 
 
 def _source_of(path: str, home: Path) -> str:
-    """The file as the project names it: relative where it lies in or beside the folder of the project."""
+    """The file, relative where it lies in or beside the folder of the project."""
     full, folder = os.path.abspath(path), os.path.abspath(home)
     if Path(full).is_relative_to(Path(folder).parent) and Path(folder).parent != Path(folder):
         relative = Path(os.path.relpath(full, folder)).as_posix()
@@ -205,7 +203,7 @@ def _crs_of(grid: Grid) -> pyproj.CRS | None:
 
 
 def _view_crs(grid: Grid) -> pyproj.CRS | None:
-    """What the project is drawn in: the CRS of the image where it has metres, else the UTM zone of its middle."""
+    """The CRS of the image where it has metres, else the UTM zone of its middle."""
     if grid.crs is None or (not grid.crs.geographic and grid.crs.proj.to_epsg() != WEB_MERCATOR):
         return _crs_of(grid)
     code = utm_code(grid.crs.proj, grid.affine * (grid.shape[1] / 2, grid.shape[0] / 2))
@@ -245,7 +243,7 @@ def _tree_node(layer: _MapLayer) -> ET.Element:
 
 
 def _view_extent(grid: Grid, view: pyproj.CRS | None) -> tuple[float, float, float, float]:
-    """Left, bottom, right and top of the whole post image with a margin, in the CRS of the project."""
+    """Left, bottom, right and top of the post image with a margin, in the CRS of the project."""
     left, bottom, right, top = grid.extent.boundingbox
     if grid.crs is not None and view is not None and view != grid.crs.proj:
         left, bottom, right, top = transformer(grid.crs, view).transform_bounds(left, bottom, right, top)
@@ -266,7 +264,7 @@ def _add_canvas(root: ET.Element, extent: tuple[float, float, float, float], vie
 
 
 def _add_themes(root: ET.Element, keys: set[str]) -> None:
-    """Themes of the map: each shows one layer of what was found over extents and images."""
+    """Themes: each shows one layer over extents and images."""
     subjects = {KEY.format(layer) for layer in THEMES.values()}
     themes = ET.SubElement(root, "visibility-presets")
     for name, subject in THEMES.items():
@@ -293,15 +291,12 @@ def _add_layer(projectlayers: ET.Element, layer: _MapLayer) -> None:
 
 def _add_properties(root: ET.Element, title: str, damage_map: DamageMapContent) -> None:
     """Relative paths, a CRS that is used, and title, event, findings and caveats as metadata."""
-    values: dict[str, dict[str, tuple[str, str]]] = {
-        "SpatialRefSys": {"ProjectionsEnabled": ("int", "1")},  # without it QGIS opens the project without its CRS
-        "Paths": {"Absolute": ("bool", "false")},
-    }
     properties = ET.SubElement(root, "properties")
-    for group, items in values.items():
-        parent = ET.SubElement(properties, group)
-        for name, (kind, value) in items.items():
-            ET.SubElement(parent, name, type=kind).text = value
+    for group, name, kind, value in (
+        ("SpatialRefSys", "ProjectionsEnabled", "int", "1"),  # without it QGIS opens the project without its CRS
+        ("Paths", "Absolute", "bool", "false"),
+    ):
+        ET.SubElement(ET.SubElement(properties, group), name, type=kind).text = value
     metadata = ET.SubElement(root, "projectMetadata")
     for name, value in {
         "identifier": "",
@@ -318,7 +313,7 @@ def _clean(value: Any) -> str:
 
 
 def _add_layout(root: ET.Element, extent: tuple[float, float, float, float], title: str, sentence: str) -> None:
-    """Add the layout, whose map follows the theme `damage`. extent : left, bottom, right and top, metres."""
+    """Add the layout, whose map follows the theme `damage`."""
     layout = ET.SubElement(
         ET.SubElement(root, "Layouts"), "Layout", name=LAYOUT_NAME, units="mm", printResolution="300"
     )

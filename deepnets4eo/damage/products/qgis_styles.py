@@ -1,5 +1,4 @@
-"""How QGIS draws the buildings (outlines with a light hatch, by which grades differ without colour), the extents and
-the images."""
+"""How QGIS draws the buildings (a light hatch distinguishes grades without colour), the extents and the images."""
 
 from __future__ import annotations
 
@@ -57,23 +56,8 @@ _WATER = (0, 170, 255), _Fill(width=0.9, angles=(0,), distance=1.2)
 _WITHOUT_OUTLINES = _VIOLET, _Fill(outline="dot", width=0.26, angles=(135,), distance=4.0)
 
 
-def buildings_qml() -> str:
-    """Categorised by `damage`, buildings without a grade drawn as not assessed."""
-    return _qml(*buildings_style())
-
-
-def extent_qml() -> str:
-    """A dashed outline without fill."""
-    return _qml(extent_style())
-
-
-def without_outlines_qml() -> str:
-    """Hatched: the image shows the ground, but has no outline."""
-    return _qml(without_outlines_style())
-
-
 def buildings_style() -> list[ET.Element]:
-    """Elements of the buildings' layer: renderer, map tip, and what names a building in lists."""
+    """Renderer of the buildings, map tip, and what names a building in lists."""
     renderer = _renderer("categorizedSymbol", attr=f"coalesce(\"damage\", '{UNGRADED}')")
     categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
     palette = colors()
@@ -101,18 +85,13 @@ def without_outlines_style() -> ET.Element:
     return _single(*_WITHOUT_OUTLINES)
 
 
-def areas_qml() -> str:
-    """Coloured by the share of damaged buildings."""
-    return _qml(areas_style())
-
-
 def water_style() -> ET.Element:
     """Renderer of buildings in new water."""
     return _single(*_WATER)
 
 
 def areas_style() -> ET.Element:
-    """Renderer of areas: five steps of the share of damaged buildings, light, so that the ground stays visible."""
+    """Renderer of areas: five light steps of the share of damaged buildings."""
     renderer = _renderer("graduatedSymbol", attr="share", graduatedMethod="GraduatedColor")
     ranges, symbols = ET.SubElement(renderer, "ranges"), ET.SubElement(renderer, "symbols")
     for number, (low, high, color) in enumerate(zip(_SHARES[:-1], _SHARES[1:], _REDS, strict=True)):
@@ -125,13 +104,8 @@ def areas_style() -> ET.Element:
     return renderer
 
 
-def sample_qml(answers: Sequence[str]) -> str:
-    """Buildings to look at, and a form in which the answer is chosen from a list."""
-    return _qml(*sample_style(answers), categories="Symbology|Fields|Forms|MapTips")
-
-
 def sample_style(answers: Sequence[str]) -> list[ET.Element]:
-    """Elements of a sample's layer: what has no answer yet stands out; lists name a building by its place in the order."""
+    """Renderer of a sample (what has no answer yet stands out), a list of answers, and what names a building in lists."""
     renderer = _renderer("categorizedSymbol", attr="if(coalesce(\"answer\", '') = '', 'open', 'answered')")
     categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
     for number, (value, label, color, width) in enumerate(
@@ -152,7 +126,8 @@ def sample_style(answers: Sequence[str]) -> list[ET.Element]:
     return [renderer, fields, expression]
 
 
-def _qml(*elements: ET.Element, categories: str = "Symbology|MapTips") -> str:
+def qml(*elements: ET.Element, categories: str = "Symbology|MapTips") -> str:
+    """A style of these elements."""
     root = ET.Element("qgis", version=VERSION, styleCategories=categories, labelsEnabled="0")
     root.extend(elements)
     ET.indent(root)
@@ -241,7 +216,7 @@ def raster_pipe(image: Layer) -> ET.Element:
 
 
 def _limits(image: Layer) -> NDArray[np.float64]:
-    """(C, 2): per band, the values that become black and white, from windows spread over the image."""
+    """(C, 2) values that become black and white, from windows spread over the image."""
     height, width = image.shape
     values = []
     for row in np.linspace(0, max(height - WINDOW_PX, 0), ALONG).astype(int):

@@ -1,4 +1,4 @@
-"""report.html: one page that works offline, with both images, every building and the evidence behind its grade."""
+"""report.html: a page that works offline, with both images, every building and the evidence behind its grade."""
 
 from __future__ import annotations
 
@@ -58,8 +58,7 @@ def write_report(
     scores: Sequence[ScoreLayer] = (),
     language: Language = "en",
 ) -> Path:
-    """Write the page, at most about 14 MB up to 200,000 buildings. summary : of `summarize`; scores : rasters to lay
-    over the images."""
+    """Write the page, at most about 14 MB up to 200,000 buildings. summary : of `summarize`; scores : rasters over the images."""
     payload, words = encode(damage_map, post.grid), page_language(language)
     layers = (
         {} if pre is None else {"pre": on_post_grid(pre, post.grid, damage_map.registration.get("matrix", UNMOVED))}
@@ -103,7 +102,7 @@ EVIDENCE_VALUES = 1_200_000  # most probable buildings first; what lies beyond i
 
 
 def encode(damage_map: DamageMapContent, grid: Grid) -> Payload:
-    """Pack all buildings; `described` holds ids, dictionaries and the distribution of every evidence column."""
+    """Pack all buildings; `described` has the distribution of every evidence column."""
     frame = most_damaged_first(damage_map.buildings)
     assessed = (frame["status"] == ASSESSED).to_numpy(bool)
     reasons, reason = np.unique(frame["reason"].fillna("").to_numpy(str), return_inverse=True)
@@ -145,13 +144,13 @@ def _share(column: Any, assessed: NDArray[np.bool_]) -> NDArray[np.uint16]:
 
 
 def _set_codes(column: Any) -> NDArray[np.uint8]:
-    """Sets of grades as bits, the mildest grade first; 0 where there is none."""
+    """Sets of grades as bits, the mildest first."""
     parts = column.fillna("").str.split(",")
     return np.array([sum(1 << k for k, grade in enumerate(GRADES) if grade in names) for names in parts], np.uint8)
 
 
 def _rank(values: NDArray[np.float64], grade: NDArray[np.uint8]) -> tuple[NDArray[np.uint16], dict[str, Any]]:
-    """Ranks 0 … 65534 among the finite values, the quantiles that undo them, a histogram and each grade's median."""
+    """Ranks 0 … 65534 among finite values, quantiles that undo them, a histogram and each grade's median."""
     finite = np.isfinite(values)
     if not finite.any():
         return np.full(len(values), MISSING, np.uint16), {"knots": [], "histogram": [], "range": [], "medians": []}

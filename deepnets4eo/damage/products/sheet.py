@@ -1,7 +1,4 @@
-"""sheet.pdf and sheet.png: one page of paper with the image after, caveats first, legend and counts, areas, sources
-and a locator.
-
-Words come from one table (`words`), the land of the locator from Natural Earth (public domain)."""
+"""sheet.pdf and sheet.png: one page of paper with the image after, caveats, legend and counts, areas, sources and a locator."""
 
 from __future__ import annotations
 
@@ -49,8 +46,7 @@ def write_sheet(
     post: Layer,
     options: ProductOptions = ProductOptions(),
 ) -> Path:
-    """Write the sheet, PDF or PNG by the suffix. Errors: InputError for a matplotlib too old for the language;
-    OutputError."""
+    """Write the sheet, PDF or PNG by the suffix. Errors: InputError for a matplotlib too old for the language; OutputError."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -78,7 +74,7 @@ def _check_shaping(language: Language) -> None:
 
 @dataclass(frozen=True)
 class _Page:
-    """A page that is laid out in millimetres of A4 from its left upper corner; mirrored where its language is."""
+    """A page laid out in millimetres of A4 from its left upper corner; mirrored where its language is."""
 
     figure: Figure
     language: Language
@@ -131,7 +127,7 @@ class _Panel:
             self.cells([(0.0, line, "start")], size, bold=bold, color=color)
 
     def fact(self, label: str, value: str, size: float, *, bold: bool = False) -> None:
-        """A line of a label and what it is of, set apart: their letters may run in other directions."""
+        """A line of a label and its value, set apart: their letters may run in other directions."""
         value = value.strip()
         label = f"{label}:" if value and not value.startswith("(") else label
         begin = _width_mm(f"{label} ", size, bold) + size * 0.1
@@ -142,7 +138,7 @@ class _Panel:
     def cells(
         self, cells: Sequence[tuple[float, str, str]], size: float = 6.0, *, bold: bool = False, color: str = "black"
     ) -> bool:
-        """A line of texts at positions (mm) that begin or end there ("start", "end"); whether it fitted."""
+        """A line of texts that begin or end at positions (mm); whether it fitted."""
         step = size * 0.50
         if self.y + step > self.height:
             return False
@@ -158,7 +154,7 @@ class _Panel:
         return True
 
     def swatch(self, color: str, *, dashed: bool = False) -> None:
-        """A frame, or a dashed line, before the line that was written last."""
+        """A frame, or a dashed line, before the last line."""
         left = self.width - 3.5 if self.page.mirrored else 0.3
         right, low, high = left + 3.2, self.y, self.y - 2.0
         if dashed:
@@ -188,7 +184,7 @@ def _width_mm(text: str, size: float, bold: bool = False) -> float:
 
 
 def _shortened(text: str, size: float, width: float) -> str:
-    """The text, its end replaced by an ellipsis where it is wider than so many millimetres."""
+    """The text, with an ellipsis where it is wider than so many millimetres."""
     if _width_mm(text, size) <= width:
         return text
     while text and _width_mm(text + "…", size) > width:
@@ -197,7 +193,7 @@ def _shortened(text: str, size: float, width: float) -> str:
 
 
 def _compose(page: _Page, damage_map: DamageMapContent, post: Layer) -> None:
-    """Title and caveats, one large map of the image after, and a column of panels beside it."""
+    """Title and caveats, a map of the image after, and a column of panels."""
     event = damage_map.event
     known = ", ".join(text for text in (event.name, event.location) if text)
     head = page.panel(EDGE, 6, 281, 30)
@@ -222,7 +218,7 @@ def _compose(page: _Page, damage_map: DamageMapContent, post: Layer) -> None:
 
 
 def _furnish(axes: Axes, grid: Grid, page: _Page) -> float:
-    """Scale bar and north arrow; how many metres of ground a metre of paper shows."""
+    """Scale bar and north arrow; the scale, metres by metre of paper."""
     axes.apply_aspect()
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     georeferenced = is_placed(grid)
@@ -270,7 +266,7 @@ def _draw_north(axes: Axes, grid: Grid, page: _Page) -> None:
 
 
 def _column(page: _Page, damage_map: DamageMapContent, post: Layer, top: float, height: float, scale: float) -> None:
-    """Legend and counts, areas where there are some, sources, and the place on the globe, from the top down."""
+    """Legend and counts, areas, sources, and the place on the globe."""
     left, bottom = EDGE + 281 - COLUMN, top + height
     _legend(page.panel(left, top, COLUMN, LEGEND, "Legend and counts"), damage_map)
     top += LEGEND
@@ -308,7 +304,7 @@ def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
 
 
 def _areas(panel: _Panel, areas: Any) -> None:
-    """The areas with most damage first, as many as there is room for."""
+    """The areas with most damage, as many as there is room for."""
     say, number, people = panel.page.say, panel.page.number, "people" in areas
     head = [
         (0.0, say("Area"), "start"),
@@ -350,7 +346,7 @@ def _sources(panel: _Panel, damage_map: DamageMapContent, post: Layer, scale: fl
 
 
 def _locator(axes: Axes, grid: Grid) -> None:
-    """Half of the globe around the site, with land and a mark."""
+    """Half of the globe around the site."""
     from matplotlib.collections import PolyCollection
     from matplotlib.patches import Circle
 
@@ -375,7 +371,7 @@ def _locator(axes: Axes, grid: Grid) -> None:
 
 
 def _orthographic(lonlat: NDArray[Any], lon: float, lat: float) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """(N, 2) positions on the disc of a globe seen from above a place, and which of them are in front."""
+    """(N, 2) positions on the disc of a globe seen from above, and which are in front."""
     east, north = np.radians(lonlat[:, 0] - lon), np.radians(lonlat[:, 1])
     middle = math.radians(lat)
     x = np.cos(north) * np.sin(east)

@@ -1,4 +1,4 @@
-"""What a map sheet draws over its images: buildings, one by one or together, the assessed extent, meridians and parallels."""
+"""What a map sheet draws over its images: buildings, the assessed extent, meridians and parallels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def hex_colors() -> dict[str, str]:
 
 
 def draw_damage(axes: Axes, damage_map: DamageMapContent, zoom: float) -> None:
-    """Outlines in the colours of their grades, the worst on top; very many are shown by their shares."""
+    """Outlines in the colours of their grades, the worst on top; very many as shares."""
     from matplotlib.collections import LineCollection, PolyCollection
 
     view = axes.get_xlim(), axes.get_ylim()
@@ -61,7 +61,7 @@ def is_together(damage_map: DamageMapContent) -> bool:
 
 
 def _draw_squares(axes: Axes, shapes: NDArray[Any], grades: NDArray[np.str_]) -> None:
-    """Squares within squares: each covers the share of its grade and of the worse ones; with fewer buildings they are smaller."""
+    """Squares within squares: each covers the share of its grade and of worse ones; smaller with fewer buildings."""
     from matplotlib.collections import PolyCollection
 
     (left, right), low, palette = axes.get_xlim(), min(axes.get_ylim()), hex_colors()
@@ -83,7 +83,7 @@ def _draw_squares(axes: Axes, shapes: NDArray[Any], grades: NDArray[np.str_]) ->
 
 
 def draw_graticule(axes: Axes, grid: Grid, zoom: float) -> None:
-    """Meridians and parallels with their degrees at the edges, of a grid with a place on the Earth."""
+    """Meridians and parallels with their degrees at the edges, of a grid on the Earth."""
     if not is_placed(grid):
         return
     there = transformer(grid.crs, 4326)

@@ -1,4 +1,4 @@
-"""summary.json: how many buildings of which grade, how sure, and how much of the ground was looked at."""
+"""summary.json: how many buildings of which grade, how sure, and how much ground was looked at."""
 
 from __future__ import annotations
 
@@ -34,8 +34,7 @@ INTERVALS = {  # what a row's interval_95 is of, by its `method`
 
 
 def summarize(damage_map: DamageMapContent, grid: Grid | None = None) -> dict[str, Any]:
-    """Counts, shares of assessed buildings, areas (null without a CRS), registration and caveats as plain values.
-    grid : of post."""
+    """Counts, shares, areas (null without a CRS), registration and caveats as plain values. grid : of post."""
     buildings = damage_map.buildings
     assessed = buildings[buildings["status"] == ASSESSED]
     rest = buildings[buildings["status"] != ASSESSED]
@@ -68,19 +67,18 @@ def summarize(damage_map: DamageMapContent, grid: Grid | None = None) -> dict[st
 
 
 def caveats(damage_map: DamageMapContent) -> list[str]:
-    """What every reader of a product must know, one sentence each."""
+    """What every reader must know, a sentence each."""
     return [*([SYNTHETIC_CAVEAT] if damage_map.synthetic else []), *CAVEATS]
 
 
 def area_rows(areas: gpd.GeoDataFrame) -> list[dict[str, Any]]:
-    """The columns of counted areas, a dictionary each; None where something is not known."""
+    """The columns of counted areas, a dictionary each."""
     rows = areas.drop(columns=areas.geometry.name)
     return [{name: None if value != value else value for name, value in row.items()} for row in rows.to_dict("records")]
 
 
 def description_lines(damage_map: DamageMapContent) -> list[str]:
-    """What a product says of itself: the number of damaged buildings, the event, the findings and the caveats, a line
-    each."""
+    """What a product says of itself: number of damaged buildings, event, findings and caveats, a line each."""
     findings = [f"{item.severity.upper()}: {item.message} {item.remedy}".strip() for item in damage_map.findings]
     return [damage_map.headline(), *damage_map.event.lines, *findings, *caveats(damage_map)]
 
@@ -90,7 +88,7 @@ def _tally(column: Any) -> dict[str, int]:
 
 
 def _grades(assessed: gpd.GeoDataFrame, damage_map: DamageMapContent) -> dict[str, Any]:
-    """How many buildings of each grade, and damaged, are named and expected, and one interval with its method."""
+    """Buildings of each grade, and damaged ones, named and expected, with an interval and its method."""
     estimated = damage_map.estimates.get("buildings") or {}
     damaged = assessed["damage"].isin(DAMAGED)
     return {
@@ -100,14 +98,14 @@ def _grades(assessed: gpd.GeoDataFrame, damage_map: DamageMapContent) -> dict[st
 
 
 def _damaged_estimate(assessed: gpd.GeoDataFrame, estimated: dict[str, Any]) -> dict[str, Any] | None:
-    """The estimate of damaged buildings: of the site, else as if every building were independent; None without buildings."""
+    """The estimate of damaged buildings of the site, else as if they were independent; None without buildings."""
     if "damaged" in estimated or not len(assessed):
         return estimated.get("damaged")
     return {**expected_count(assessed["damage_prob"].to_numpy(float)), "method": "independent"}
 
 
 def _row(assessed: gpd.GeoDataFrame, named: Any, estimate: dict[str, Any] | None) -> dict[str, Any]:
-    """Count, share, estimate and interval of the buildings that are named so. named : (N,) bool, of the assessed ones."""
+    """Count, share, estimate and interval of buildings. named : (N,) bool."""
     count, total = int(named.sum()), len(assessed)
     counted = {"count": count, "share": count / total if total else None, "expected": None, "interval_95": None}
     if estimate is not None:
@@ -137,5 +135,5 @@ def _areas(damage_map: DamageMapContent, grid: Grid | None) -> dict[str, float |
 
 
 def area_km2(frame: gpd.GeoDataFrame) -> float | None:
-    """Ground area of all rows: geodesic where the CRS is geographic, planar where projected, None without a CRS."""
+    """Ground area of all rows; None without a CRS."""
     return None if frame.crs is None else float(outline_areas_m2(frame).sum()) / 1e6

@@ -1,5 +1,4 @@
-"""The buildings with all their columns: damage.gpkg (with the extent, the findings and the QGIS styles) and
-damage.parquet."""
+"""The buildings with all their columns: damage.gpkg (with findings and styles) and damage.parquet."""
 
 from __future__ import annotations
 
@@ -12,7 +11,13 @@ from typing import TYPE_CHECKING
 import geopandas as gpd
 import pyogrio
 
-from deepnets4eo.damage.products.qgis_styles import areas_qml, buildings_qml, extent_qml, without_outlines_qml
+from deepnets4eo.damage.products.qgis_styles import (
+    areas_style,
+    buildings_style,
+    extent_style,
+    qml,
+    without_outlines_style,
+)
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, NOT_ASSESSED, POST_ONLY, PRE_POST, SUBJECT
 from deepnets4eo.files import atomic_write
 from deepnets4eo.outputs.provenance import add_event, add_styles, register_table
@@ -56,10 +61,7 @@ _ESTIMATES_TABLE = """CREATE TABLE estimates (
 
 
 def write_gpkg(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write the layers that are known and the tables `event`, `findings`, `estimates` and `layer_styles`; a missing
-    CRS stays undefined.
-
-    Errors: OutputError when GDAL or SQLite cannot write, a full disk most of all."""
+    """Write the known layers and the tables `event`, `findings`, `estimates` and `layer_styles`. Errors: OutputError."""
     path = Path(path)
     with atomic_write(path) as partial:
         _write_layer(damage_map.buildings, partial, "buildings")
@@ -96,14 +98,14 @@ def _write_layer(frame: gpd.GeoDataFrame, path: Path, layer: str) -> None:
 
 def _add_styles(database: sqlite3.Connection, damage_map: DamageMapContent) -> None:
     rows = [
-        ("buildings", "damage", buildings_qml(), "Visible damage by building"),
-        ("assessed_extent", "assessed extent", extent_qml(), "Where buildings could be assessed"),
+        ("buildings", "damage", qml(*buildings_style()), "Visible damage by building"),
+        ("assessed_extent", "assessed extent", qml(extent_style()), "Where buildings could be assessed"),
     ]
     if damage_map.extent_without_outlines is not None:
-        words = "without outlines", without_outlines_qml(), "Imaged ground without a footprint near by"
+        words = "without outlines", qml(without_outlines_style()), "Imaged ground without a footprint near by"
         rows.append((WITHOUT_OUTLINES, *words))
     if damage_map.areas is not None:
-        rows.append((AREAS, "share damaged", areas_qml(), "Share of damaged buildings by area"))
+        rows.append((AREAS, "share damaged", qml(areas_style()), "Share of damaged buildings by area"))
     add_styles(database, rows, GEOMETRY)
 
 
@@ -154,7 +156,7 @@ _ROWS_PER_GROUP = 65_536  # small enough that a city quarter reads a few groups,
 
 
 def write_parquet(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write GeoParquet 1.1.0: WKB, zstd, `covering.bbox`, CRS as PROJJSON; the event is in the table's `attrs`."""
+    """Write GeoParquet 1.1.0: WKB, zstd, `covering.bbox`; the event is in the table's `attrs`."""
     path = Path(path)
     buildings = damage_map.buildings
     if buildings.geometry.name != "geometry":

@@ -1,5 +1,4 @@
-"""What the page and the sheet of a damage map say in other languages, from assets/words.yaml and, of
-findings, findings.yaml; a test names what is missing."""
+"""What the page and the sheet say in other languages: assets/words.yaml and, of findings, findings.yaml."""
 
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ def words_of(language: Language) -> dict[str, str]:
 
 
 def translate(text: str, language: Language) -> str:
-    """What a sheet says instead of English words. Errors: KeyError for words that the table has not."""
+    """What a sheet says instead of English words. Errors: KeyError."""
     return text if language == "en" else words_of(language)[text]
 
 
@@ -45,7 +44,7 @@ def number_text(value: float, language: Language, form: str = ",.0f") -> str:
 
 
 def count_sentence(damage_map: DamageMapContent, language: Language) -> str:
-    """How many buildings are named damaged, and how many are expected, in one sentence."""
+    """How many buildings are named damaged and expected, in a sentence."""
     text, numbers = damage_map.count_words()
     counted = translate(text, language).format(*(number_text(value, language) for value in numbers))
     return f"{translate(UNKNOWN_COUNT, language)}: {counted}" if damage_map.is_wide else counted
@@ -58,7 +57,7 @@ def page_language(language: Language) -> PageLanguage:
 
 
 def sentences_html(text: str, language: Language) -> str:
-    """The sentences of a finding as HTML in the language; those without a template, and words within the others, stay English."""
+    """The sentences of a finding as HTML in the language; those without a template stay English."""
     return " ".join(_sentence(each, language) for each in re.split(r"(?<=[.!?]) (?=[A-Z0-9])", text))
 
 
@@ -78,7 +77,7 @@ def _value(text: str, language: Language) -> str:
 
 @cache
 def _templates(language: Language) -> list[tuple[re.Pattern[str], str]]:
-    """Patterns of English sentences, and the sentences of the language; none for English."""
+    """Patterns of English sentences, and those of the language."""
     if language == "en":
         return []
     parts = {"{": "(.+?)", "[": "(?:%s)"}

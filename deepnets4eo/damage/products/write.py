@@ -1,4 +1,4 @@
-"""All products of one damage map into one folder, the manifest last."""
+"""All products of one damage map into one folder."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 def write_manifest(damage_map: DamageMapContent, folder: Path, outputs: list[str]) -> Path:
-    """Write `folder`/manifest.json; `outputs` are the names of the other files in it."""
+    """Write `folder`/manifest.json; outputs : names of the other files."""
     summary = {
         "product": "deepnets4eo damage map",
         "synthetic": damage_map.synthetic,
@@ -77,8 +77,7 @@ SHA256 = "1220"  # of a multihash: which hash it is, and its length in bytes
 
 
 def write_stac_item(damage_map: DamageMapContent, path: Path, grid: Grid, files: Sequence[Path]) -> Path:
-    """Write a STAC item 1.0.0 with counts by grade and every other product with its checksum. Errors: InputError
-    without a position."""
+    """Write a STAC item 1.1.0 with counts by grade and other products with checksums. Errors: InputError without a position."""
     event = damage_map.event
     outline = shapely.segmentize(grid.extent.geom, shapely.length(grid.extent.geom) / 64)
     frame = in_lonlat(np.array([outline], object), transformer(grid.crs, 4326))[0]
@@ -147,7 +146,7 @@ WRITERS: dict[str, Callable[[DamageMapContent, Path], Path]] = {
 def products_folder(
     scratch: Path, damage_map: DamageMapContent, post: Layer, pre: Layer | None, options: ProductOptions
 ) -> Path:
-    """Return the folder where the products of this very map, which look so, are kept until all of them are there."""
+    """Folder where the products of this map with these options are kept until all are there."""
     values = {field.name: getattr(damage_map, field.name) for field in fields(damage_map)}
     content = {name: hash_table(one) if isinstance(one, gpd.GeoDataFrame) else one for name, one in values.items()}
     return scratch / f"products-{identity_hash(post, pre, options, content)}"
@@ -164,8 +163,7 @@ def write_products(
     options: ProductOptions = ProductOptions(),
     home: Path | None = None,
 ) -> list[str]:
-    """Write the six files and further formats (also) into `folder`, without those of an interrupted job; returns
-    names, manifest last."""
+    """Write the six files and further formats (also), but what an interrupted job left; returns names, manifest last."""
     also = formats_of(also, damage_map.buildings.crs)
     summary = summarize(damage_map, post.grid)
     writers: dict[str, Callable[[Path], Path]] = {
@@ -211,8 +209,7 @@ def named_before(folder: Path) -> set[str]:
 
 
 def formats_of(also: Sequence[str] | None, crs: Any) -> tuple[str, ...]:
-    """The further formats requested for buildings in `crs`, or the usual ones that can be written. Errors: InputError
-    for others."""
+    """The further formats requested, or the usual ones that can be written in `crs`. Errors: InputError."""
     if also is None:
         return USUAL if has_position(crs) else ()
     check_formats(also)
@@ -226,7 +223,7 @@ def formats_of(also: Sequence[str] | None, crs: Any) -> tuple[str, ...]:
 
 
 def check_formats(also: Sequence[str]) -> None:
-    """Raise an InputError for a format that does not exist."""
+    """Refuse a format that does not exist. Errors: InputError."""
     for name in also:
         if name not in FURTHER:
             raise InputError(f"{name!r} is no further format of a damage map. {name_hint(name, FURTHER)}")

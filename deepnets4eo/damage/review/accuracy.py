@@ -1,5 +1,4 @@
-"""How well grades agree with a reference: ranking, detection of major or worse, the grades themselves, and the
-probabilities."""
+"""How well grades agree with a reference."""
 
 from __future__ import annotations
 
@@ -17,8 +16,7 @@ from deepnets4eo.metrics import ConfusionMatrix
 
 @dataclass(frozen=True)
 class DamageAccuracy:
-    """Agreement on N buildings; auc, f1, precision and recall of major damage or worse, grades with the reference in
-    rows."""
+    """Agreement on N buildings; auc, f1, precision and recall of major damage or worse; grades: reference in rows."""
 
     buildings: int
     damaged: int
@@ -47,8 +45,7 @@ class DamageAccuracy:
 
 
 def compare_with_reference(buildings: pd.DataFrame, reference: pd.DataFrame) -> DamageAccuracy:
-    """Compare a map's buildings with a graded reference, joined by id. Errors: InputError where no assessed building
-    is in it."""
+    """Compare a map's buildings with a graded reference, joined by id. Errors: InputError."""
     graded = reference[reference["damage"].isin(GRADES)]
     joined = graded.assign(id=graded["id"].astype(str))[["id", "damage"]].merge(
         buildings[["id", "damage", "damage_prob", "status"]], on="id", suffixes=("_reference", "")

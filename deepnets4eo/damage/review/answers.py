@@ -1,6 +1,4 @@
-"""The sample as a GeoPackage that is filled in QGIS or by any other program, and its answers read back.
-
-It says nothing of what the map says, so that the map leads no answer; the table `drawn` names the map it belongs to."""
+"""The sample as a GeoPackage that is filled in QGIS or elsewhere, without what the map says, and its answers."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ import pyogrio
 from deepnets4eo.arrays import Indices
 from deepnets4eo.damage.areas import OUTSIDE, find_areas
 from deepnets4eo.damage.products.qgis_project import write_review_project
-from deepnets4eo.damage.products.qgis_styles import sample_qml, sample_style
+from deepnets4eo.damage.products.qgis_styles import qml, sample_style
 from deepnets4eo.damage.review.counts import ANSWERS, CANNOT_TELL, Reviewed, review_counts
 from deepnets4eo.damage.review.sample import Sample, draw_sample
 from deepnets4eo.errors import InputError
@@ -39,16 +37,13 @@ GEOMETRY, LAYER, DRAWN = "geom", "sample", "drawn"
 
 
 def write_sample(path: Path, table: Path, looks: int = 100, seed: int = 0) -> int:
-    """Draw a sample and write it to be filled, with a project of QGIS that shows it over the map's, where that is there.
+    """Draw a sample and write it to be filled, with a project of QGIS where the map has one.
 
     Parameters
     ----------
-    path : Path
-        The GeoPackage, which must not exist yet.
-    table : Path
-        damage.parquet of the map.
-    looks, seed : int
-        See `draw_sample`.
+    path : the GeoPackage, which must not exist yet
+    table : damage.parquet of the map
+    looks, seed : the same as in `draw_sample`
 
     Returns
     -------
@@ -58,7 +53,7 @@ def write_sample(path: Path, table: Path, looks: int = 100, seed: int = 0) -> in
     Raises
     ------
     InputError
-        The file exists, so that its answers would be lost; the folder holds no damage map.
+        The file exists, or the folder holds no damage map.
     """
     buildings = _read_map(table)
     rows = draw_sample(buildings, looks, seed).rows
@@ -67,7 +62,7 @@ def write_sample(path: Path, table: Path, looks: int = 100, seed: int = 0) -> in
 
 
 def write_looks(path: Path, table: Path, buildings: gpd.GeoDataFrame, rows: Indices, seed: int | None) -> None:
-    """Write buildings of a map to be filled. rows : in the order of the looks; seed : of the draw, None for chosen buildings."""
+    """Write buildings to be filled. rows : in the order of the looks; seed : of the draw, None for chosen buildings."""
     if path.exists():
         raise InputError(f"{path} exists and may hold answers. Move it away to draw another sample.")
     frame = gpd.GeoDataFrame(
@@ -85,7 +80,8 @@ def write_looks(path: Path, table: Path, buildings: gpd.GeoDataFrame, rows: Indi
             SPATIAL_INDEX="NO",
         )
         with closing(sqlite3.connect(partial)) as database, database:
-            add_styles(database, [(LAYER, "sample", sample_qml(ANSWERS), "Buildings to look at")], GEOMETRY)
+            style = qml(*sample_style(ANSWERS), categories="Symbology|Fields|Forms|MapTips")
+            add_styles(database, [(LAYER, "sample", style, "Buildings to look at")], GEOMETRY)
             database.execute(
                 f"CREATE TABLE {DRAWN} (fid INTEGER PRIMARY KEY NOT NULL, looks INTEGER, seed INTEGER, sha256 TEXT)"
             )
@@ -100,7 +96,7 @@ def write_looks(path: Path, table: Path, buildings: gpd.GeoDataFrame, rows: Indi
 
 
 def open_sample(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
-    """Open a sample that exists. mode : to read, or to read and write. Errors: sqlite3.Error where there is none."""
+    """Open a sample that exists. Errors: sqlite3.Error."""
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
 
 
@@ -109,20 +105,18 @@ def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.G
 
     Parameters
     ----------
-    path : Path
-        The GeoPackage of `write_sample`.
-    table : Path
-        damage.parquet of the map.
+    path : the GeoPackage of `write_sample`
+    table : damage.parquet of the map
 
     Returns
     -------
     (Sample, dict, GeoDataFrame)
-        The sample as it was drawn, row of the map → answer, and the map's table.
+        The sample as drawn, row of the map → answer, and the map's table.
 
     Raises
     ------
     InputError
-        The file is no sample, or of another map; a building is double, or not of the map; an answer does not exist.
+        The file is no sample, or of another map; a building or an answer is wrong.
     """
     filled = read_filled(path, table)
     if filled.seed is None:
@@ -134,8 +128,7 @@ def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.G
 
 @dataclass(frozen=True)
 class Filled:
-    """A file of looks: the map's table, the rows that it shows, row → answer, and the seed of the draw (None where
-    chosen)."""
+    """A file of looks: the map's table, the rows that it shows, row → answer, and the seed of the draw (None where chosen)."""
 
     buildings: gpd.GeoDataFrame
     rows: Indices
@@ -194,12 +187,9 @@ def write_review(folder: Path, files: Sequence[Path], areas: Path | None = None)
 
     Parameters
     ----------
-    folder : Path
-        Folder of the damage map.
-    files : Sequence[Path]
-        Samples of one or more reviewers; the counts are those of the first, and how far the others agree with it is written, too.
-    areas : Path | None
-        Polygons that are counted each: a vector file.
+    folder : folder of the damage map
+    files : samples of one or more reviewers; the first is counted, and how far the others agree with it is written, too
+    areas : polygons that are counted each
 
     Returns
     -------
@@ -209,7 +199,7 @@ def write_review(folder: Path, files: Sequence[Path], areas: Path | None = None)
     Raises
     ------
     InputError
-        See `read_answers` and `review_counts`.
+        As in `read_answers` and `review_counts`.
     """
     check_not_inputs([folder / "review.json"], [*files, areas])
     table = folder / "damage.parquet"
@@ -239,13 +229,13 @@ def write_review(folder: Path, files: Sequence[Path], areas: Path | None = None)
 
 
 def _skipped(sample: Sample, answers: dict[int, str]) -> int:
-    """How many looks before the last that was answered have no answer."""
+    """How many looks before the last answered one have no answer."""
     answered = np.isin(sample.rows, list(answers))
     return int((~answered[: np.flatnonzero(answered).max(initial=-1) + 1]).sum())
 
 
 def _kappa(first: dict[int, str], second: dict[int, str]) -> dict[str, Any]:
-    """Cohen's kappa of two reviewers over what both looked at; None where their answers are all one."""
+    """Cohen's kappa of two reviewers; None where their answers are all one."""
     from sklearn.metrics import cohen_kappa_score
 
     both = sorted(first.keys() & second.keys())
@@ -257,7 +247,7 @@ def _kappa(first: dict[int, str], second: dict[int, str]) -> dict[str, Any]:
 def _count_areas(
     path: Path, sample: Sample, answers: dict[int, str], buildings: gpd.GeoDataFrame
 ) -> list[dict[str, Any]]:
-    """The counts of each polygon, and of what lies in none; where none was looked at only how many buildings there are."""
+    """The counts of each polygon, and of what lies in none."""
     areas = find_areas(str(path), buildings)
     for finding in areas.findings():
         log.warning("%s", finding.message)

@@ -1,9 +1,7 @@
-"""How many buildings are damaged, from those that a person looked at: numbers, shares and built areas with 95 %
-intervals.
+"""How many buildings are damaged, from those that a person looked at: numbers, shares and built areas with 95 % intervals.
 
 What was seen counts as it is; the others of a stratum are drawn from the beta-binomial distribution of what was seen
-in it, with a prior of one building: half the recalibrated map, half nothing (Jeffreys 1946). Buildings added by
-people stand for themselves alone."""
+in it, with a prior of one building: half the recalibrated map, half nothing (Jeffreys 1946)."""
 
 from __future__ import annotations
 
@@ -42,19 +40,12 @@ class Reviewed:
 
     Attributes
     ----------
-    looked_at, left_out, cannot_tell : int
-        Answers that name a grade, those that say that there is no building or that a cloud hides it, and those that name none.
-    added : int
-        How many of the former are of buildings that were not drawn.
-    buildings, built_area_m2 : dict
-        Grade, or "damaged" for major damage or worse, to its "expected" number or area and its "interval_95".
-    population : dict
-        The same for the number of buildings that there are and can be seen: of all outlines, those that are left out are taken off.
-    share : dict
-        The same for the share of damaged buildings among these, as "expected" and "interval_95".
-    agreement : dict
-        "share" of buildings whose grade the map has as the person, by the weights of the sample, and "table", map's grade → person's
-        grade → how many were looked at.
+    looked_at, left_out, cannot_tell : answers that name a grade, that say no building or cloud, and that name none
+    added : answers of buildings that were not drawn, which stand for themselves alone
+    buildings, built_area_m2 : grade, or "damaged", to its "expected" number or area and its "interval_95"
+    population : the same for the number of buildings that can be seen
+    share : the same for the share of damaged buildings among these
+    agreement : "share" of buildings whose grade the map has as the person, and "table", map's grade → person's grade → number
     """
 
     looked_at: int
@@ -87,16 +78,11 @@ def review_counts(
 
     Parameters
     ----------
-    sample : Sample
-        What was drawn.
-    answers : Mapping[int, str]
-        Row of the map → one of `ANSWERS`; rows without an answer are absent, those that were not drawn count as they were seen.
-    grades : Series
-        The map's grade of every building, missing where not assessed.
-    inside : (N,) bool | None
-        The buildings of an area that are counted; all where None.
-    seed : int
-        Seed of the draws behind the intervals.
+    sample : what was drawn
+    answers : row of the map → one of `ANSWERS`; rows that were not drawn count as they were seen
+    grades : the map's grade of every building, missing where not assessed
+    inside : (N,) bool, the buildings of an area that are counted
+    seed : of the draws behind the intervals
 
     Returns
     -------
@@ -105,16 +91,16 @@ def review_counts(
     Raises
     ------
     InputError
-        For other answers, or no answer that names a grade and is of a building that was drawn.
+        Another answer, or none that names a grade of a building that was drawn.
 
     Notes
     -----
-    At 300 made-up sites for each of seven shares from 0 to 95 %, with 100 and 200 looks, the intervals hold the true number in 94 %
-    at least; at 100 looks their mean width is 5 % of the buildings where none is damaged and 13 % where half are (SYNTHETIC).
+    At 300 made-up sites (SYNTHETIC) for each of seven shares from 0 to 95 %, the intervals hold the true number in 94 % at least.
     """
     counted = np.ones(len(grades), bool) if inside is None else inside
     known = {row: answer for row, answer in answers.items() if counted[row]}
-    _check(known)
+    if wrong := [answer for answer in known.values() if answer not in ANSWERS]:
+        raise InputError(f"{wrong[0]!r} is no answer; expected one of {', '.join(ANSWERS)}. Correct it in the sample.")
     graded = np.array([row for row, answer in known.items() if answer != CANNOT_TELL], np.intp)
     was_drawn = np.isin(graded, sample.rows)
     rows, added = graded[was_drawn], graded[~was_drawn]
@@ -161,17 +147,8 @@ def _share_of_all(number: dict[str, Any], of: float) -> dict[str, Any]:
     return {"expected": min(number["expected"] / max(of, 1.0), 1.0), "interval_95": [low, high]}
 
 
-def _check(answers: Mapping[int, str]) -> None:
-    """Refuse answers that do not exist."""
-    for answer in answers.values():
-        if answer not in ANSWERS:
-            raise InputError(
-                f"{answer!r} is no answer; expected one of {', '.join(ANSWERS)}. Correct it in the sample."
-            )
-
-
 def _share_of(grades: pd.Series, grade: str, stratum: Indices) -> Floats:
-    """(N,) share of each building's stratum that has a grade by the map."""
+    """(N,) share of each building's stratum with a grade by the map."""
     size = np.bincount(stratum)
     return np.asarray((np.bincount(stratum, (grades == grade).to_numpy(float)) / size)[stratum])
 
@@ -179,7 +156,7 @@ def _share_of(grades: pd.Series, grade: str, stratum: Indices) -> Floats:
 def _estimate(
     sample: Sample, counted: Mask, rows: Indices, hits: Mask, by_map: Floats, rng: np.random.Generator
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Number and area of one kind with their intervals. rows : that were looked at; hits : which of them are of the kind."""
+    """Number and area of one kind with intervals. rows : looked at; hits : which of them are of the kind."""
     count, by_map = int(sample.stratum.max()) + 1, _recalibrated(by_map, rows, hits)
 
     def sums(of: Indices | Mask, weights: Floats | None = None) -> Floats:
@@ -211,7 +188,7 @@ def _estimate(
 
 
 def _recalibrated(by_map: Floats, rows: Indices, hits: Mask) -> Floats:
-    """(N,) what the map says, its log-odds shifted and stretched towards what was seen in all strata together."""
+    """(N,) what the map says, its log-odds shifted and stretched towards what was seen."""
     odds, unchanged = logit(np.clip(by_map, RAREST, 1 - RAREST)), np.array([0.0, 1.0])
     seen = np.column_stack([np.ones(len(rows)), odds[rows]])
 
@@ -232,7 +209,7 @@ def _with_interval(expected: float, drawn: list[NDArray[Any]]) -> dict[str, Any]
 def _agreement(
     sample: Sample, counted: Mask, rows: Indices, answered: NDArray[np.object_], grades: pd.Series
 ) -> dict[str, Any]:
-    """How often the map's grade is the person's, each look weighing as many buildings as it stands for, and the table of both."""
+    """How often the map's grade is the person's, by the weights of the sample, and the table of both."""
     by_map = grades.to_numpy(object)[rows]
     graded = pd.notna(by_map) & np.isin(answered, GRADES)
     if not graded.any():

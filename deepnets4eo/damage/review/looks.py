@@ -1,7 +1,6 @@
-"""What the page of a review shows of each building, and what was answered: chips of both images, and a row of the
-sample.
+"""What the page of a review shows of each building, and its answers: chips of both images, and a row of the sample.
 
-An answer is one transaction of SQLite, refused where the row is no longer as the person saw it."""
+An answer is a transaction of SQLite, refused where the row is no longer as the person saw it."""
 
 from __future__ import annotations
 
@@ -37,7 +36,7 @@ MEASURED = 24  # chips over which brightness is stretched
 
 @dataclass(frozen=True)
 class Row:
-    """A building of the sample: number of the row, place in the order, its id, and what was answered."""
+    """A building of the sample: number of the row, place in the order, id, and answer."""
 
     fid: int
     look: int
@@ -48,20 +47,19 @@ class Row:
 
 
 class Answers:
-    """The rows of a sample, answered one by one. path : the GeoPackage. reviewer : who answers, None for no name."""
+    """The rows of a sample (GeoPackage), answered one by one by a reviewer."""
 
     def __init__(self, path: Path, reviewer: str | None = None) -> None:
         self.path, self.reviewer = path, reviewer
 
     def rows(self) -> list[Row]:
-        """All rows in the order in which they are to be looked at. Errors: sqlite3.Error."""
+        """All rows in their order. Errors: sqlite3.Error."""
         columns = ", ".join(Row.__dataclass_fields__)
         with closing(open_sample(self.path, "ro")) as database:
             return [Row(*row) for row in database.execute(f"SELECT {columns} FROM {LAYER} ORDER BY look, fid")]
 
     def commit(self, fid: int, answer: str | None, note: str | None, seen: tuple[str | None, str | None]) -> bool:
-        """Whether the answer of a row was written: not where it is no longer as the person saw it (seen). Errors:
-        sqlite3.Error."""
+        """Whether an answer was written: not where the row is no longer as seen. Errors: sqlite3.Error."""
         with closing(open_sample(self.path, "rw")) as database, database:
             done = database.execute(
                 f"UPDATE {LAYER} SET answer = ?, note = ?, reviewer = ?"
@@ -72,8 +70,7 @@ class Answers:
 
 
 class Chips:
-    """Both images of a map around outlines (n,) in its CRS. Errors: InputError for images that are gone, or others
-    than the map's."""
+    """Both images of a map around outlines (n,). Errors: InputError for images that are gone, or others."""
 
     def __init__(self, folder: Path, shapes: NDArray[np.object_]) -> None:
         manifest, summary = (_read_json(folder / name) for name in ("manifest.json", "summary.json"))
@@ -99,7 +96,7 @@ class Chips:
         self._stretch = {role: self._measure(layer) for role, layer in self.layers.items()}
 
     def window(self, number: int, *, wide: bool = False) -> Window:
-        """Pixels of the image after around a building: a square on the ground, MOST_PX at most."""
+        """Pixels of the image after around a building: a square on the ground."""
         row_m, col_m = gsd_m(self.grid)
         across, down = self._high[number] - self._low[number]
         side_m = max(LEAST_M, LEAST_PX * max(row_m, col_m), AROUND * max(across * col_m, down * row_m))
@@ -113,13 +110,13 @@ class Chips:
         return rings_in_pixels(self._shapes[[number]], self.grid)
 
     def webp(self, role: str, number: int, *, wide: bool = False) -> bytes:
-        """The picture of a building. role : "pre" or "post". Memory: MOST_PX² pixels at most, six times."""
+        """The picture of a building. Memory: six times MOST_PX² pixels."""
         window = self.window(number, wide=wide)
         step_px = -(-max(window.height, window.width) // SHOWN_PX)
         return render_window(self.layers[role], window, step_px, self._stretch[role], QUALITY).webp
 
     def _measure(self, layer: Layer) -> NDArray[np.float32]:
-        """What becomes black and white, the same in all chips of an image, by pixels around some buildings."""
+        """What becomes black and white in all chips of an image, by pixels around some buildings."""
         seen = [np.zeros((3, 0))]
         for number in range(min(MEASURED, len(self._shapes))):
             data, valid = layer.read(self.window(number))
@@ -138,7 +135,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _files_of(role: str, inputs: dict[str, Any], folder: Path) -> list[str]:
-    """The files of an image as they lie now. Paths that were typed from another folder are looked for above the map's."""
+    """The files of an image. Paths from another folder are looked for above the map's."""
     named = sorted(
         (int(match[1] or 0), facts)
         for name, facts in inputs.items()

@@ -23,8 +23,7 @@ OTHERS = {NO_BUILDING: "No building", CLOUD: "Under cloud", CANNOT_TELL: "Cannot
 
 
 class ReviewServer(PageServer):
-    """The page of a sample (GeoPackage) of the map in a folder; `reviewer` is written beside each answer. Errors: as
-    of `read_filled`."""
+    """The page of a sample (GeoPackage) of the map in a folder; `reviewer` is written beside each answer. Errors: InputError."""
 
     def __init__(self, folder: Path, sample: Path, reviewer: str | None = None) -> None:
         buildings = read_filled(sample, folder / "damage.parquet").buildings
@@ -79,7 +78,7 @@ class ReviewServer(PageServer):
         return f"{sum(bool(row.answer) for row in rows):,} of {len(rows):,} answered"
 
     def content(self) -> dict[str, Any]:
-        """What the page is made of: answers to choose from, rows of the sample, and where their chips lie."""
+        """Answers to choose from, rows of the sample, and where their chips lie."""
         palette, chips = colors(), self.chips
         choices = [{"key": grade, "title": TITLES[grade], "color": list(palette[grade])} for grade in GRADES]
         at = {fid: number for number, fid in enumerate(self.fids)}
@@ -92,7 +91,7 @@ class ReviewServer(PageServer):
         }  # fmt: skip
 
     def _where(self, number: int) -> dict[str, Any]:
-        """Outline of a building, and what its chips show: left, top, width and height in pixels of the image after, and metres."""
+        """Outline of a building, and left, top, width and height of its chips in pixels of the image after, and metres."""
         windows = [self.chips.window(number, wide=wide) for wide in (False, True)]
         col_m = gsd_m(self.chips.grid)[1]
         return {

@@ -1,5 +1,4 @@
-"""Which buildings of a damage map a person looks at: a random sample of strata (probability in five steps, size), in
-random order."""
+"""Which buildings of a damage map a person looks at: a random sample of strata (probability, size), in random order."""
 
 from __future__ import annotations
 
@@ -25,14 +24,10 @@ class Sample:
 
     Attributes
     ----------
-    rows : (n,) int
-        Rows of the map's table, in the random order in which they are to be looked at.
-    stratum : (N,) int
-        Stratum of every building of the map, 0 … H − 1.
-    prob : (N,) float
-        Probability of major damage or worse by the map; of buildings that were not assessed the mean of the others.
-    area_m2 : (N,) float
-        Built area; 1 everywhere where it is not known.
+    rows : (n,) int, of the map's table, in the order in which they are to be looked at
+    stratum : (N,) int, of every building of the map
+    prob : (N,) float, probability of major damage or worse; of buildings that were not assessed the mean of the others
+    area_m2 : (N,) float, built area; 1 where it is not known
     """
 
     rows: Indices
@@ -46,22 +41,19 @@ def draw_sample(buildings: gpd.GeoDataFrame, looks: int = 100, seed: int = 0) ->
 
     Parameters
     ----------
-    buildings : GeoDataFrame
-        The map's table, with the columns `status` and `damage_prob`.
-    looks : int
-        How many buildings are drawn, at most all.
-    seed : int
-        Which draw it is; the same seed draws the same buildings.
+    buildings : the map's table, with the columns `status` and `damage_prob`
+    looks : how many buildings are drawn, at most all
+    seed : of the draw
 
     Returns
     -------
     Sample
-        In random order, so that any first part of it is a sample, too.
+        Any first part of it is a sample, too.
 
     Raises
     ------
     InputError
-        For a map without buildings, or fewer than one look.
+        There is no building, or fewer than one look.
 
     Examples
     --------
@@ -89,7 +81,7 @@ def draw_sample(buildings: gpd.GeoDataFrame, looks: int = 100, seed: int = 0) ->
 
 
 def _looks_by_stratum(size: NDArray[np.integer], prob: Floats, looks: int) -> Indices:
-    """(H,) looks at each stratum: LEAST, the others by its size times the spread of damage that is expected in it (Neyman 1934)."""
+    """(H,) looks at each stratum: LEAST, the others by its size times the expected spread of damage in it (Neyman 1934)."""
     chance = (1 - DOUBT) / 2 + DOUBT * prob
     wanted = size * np.sqrt(chance * (1 - chance))
     count = np.minimum(size, LEAST).astype(float)

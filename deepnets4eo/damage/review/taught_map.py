@@ -1,4 +1,4 @@
-"""The files of corrections that teach: buildings chosen to be looked at next, and the map that answers have moved."""
+"""Files of corrections that teach: buildings to look at next, and the map that answers have moved."""
 
 from __future__ import annotations
 
@@ -27,26 +27,23 @@ COLUMNS = ("damage", "damage_prob", "confidence", "damage_set")
 
 
 def write_next(folder: Path, files: Sequence[Path], count: int) -> tuple[int, Path]:
-    """Choose the buildings whose answers help most, and write them to be filled into the first next-….gpkg that is not there.
+    """Choose the buildings whose answers help most, and write them into the first next-….gpkg that is not there.
 
     Parameters
     ----------
-    folder : Path
-        Folder of the damage map.
-    files : Sequence[Path]
-        Samples and chosen buildings that people have.
-    count : int
-        How many are chosen.
+    folder : folder of the damage map
+    files : samples and chosen buildings that people have
+    count : how many are chosen
 
     Returns
     -------
     (int, Path)
-        How many there were to choose, and the file.
+        How many were chosen, and the file.
 
     Raises
     ------
     InputError
-        See `read_answers`; or no building is left.
+        As in `read_answers`; or no building is left.
     """
     table = folder / "damage.parquet"
     buildings, answers, listed = _read_all(files, table)
@@ -61,14 +58,12 @@ def write_next(folder: Path, files: Sequence[Path], count: int) -> tuple[int, Pa
 
 
 def write_taught(folder: Path, files: Sequence[Path]) -> tuple[Taught, Path]:
-    """Write the map with what people answered, and with the grades of the others moved where that helped, as taught.gpkg.
+    """Write the map with what people answered, and the grades of the others moved where that helped, as taught.gpkg.
 
     Parameters
     ----------
-    folder : Path
-        Folder of the damage map, which stays.
-    files : Sequence[Path]
-        Samples and chosen buildings; of two answers the later file's holds.
+    folder : folder of the damage map, which stays
+    files : samples and chosen buildings; of two answers the later file's holds
 
     Returns
     -------
@@ -77,7 +72,7 @@ def write_taught(folder: Path, files: Sequence[Path]) -> tuple[Taught, Path]:
     Raises
     ------
     InputError
-        See `read_answers` and `teach`; or the folder has no damage.gpkg.
+        As in `read_answers` and `teach`; or the folder has no damage.gpkg.
     """
     buildings, answers, _ = _read_all(files, folder / "damage.parquet")
     source, path = folder / "damage.gpkg", folder / TAUGHT
@@ -95,7 +90,7 @@ def write_taught(folder: Path, files: Sequence[Path]) -> tuple[Taught, Path]:
 
 
 def _update(database: sqlite3.Connection, buildings: pd.DataFrame) -> None:
-    """Put the grades of a table into the layer of a copied map; its estimates, which rest on the old ones, are taken out."""
+    """Put grades into the layer of a copied map, and take out the estimates, which rest on the old ones."""
     for name in ("ST_IsEmpty", "ST_MinX", "ST_MaxX", "ST_MinY", "ST_MaxY"):
         database.create_function(
             name, 1, lambda _: None
@@ -109,7 +104,7 @@ def _update(database: sqlite3.Connection, buildings: pd.DataFrame) -> None:
 
 
 def _with_answers(buildings: pd.DataFrame, answers: dict[int, str]) -> pd.DataFrame:
-    """The table in which assessed buildings have the grades that people gave them, and every grade is in its set."""
+    """The table in which buildings have the grades that people gave them, and every grade is in its set."""
     members = np.stack(
         [buildings["damage_set"].fillna("").str.contains(grade).to_numpy(bool) for grade in GRADES], axis=1
     )

@@ -1,8 +1,7 @@
-"""Corrections that teach: the grades of one map moved by what people answered there, and which buildings to look at
-next.
+"""Corrections that teach: the grades of one map moved by what people answered there, and which buildings to look at next.
 
-To each of three log-odds a weighted sum of the map's evidence is added (logistic regression with an offset, ridge
-chosen by cross-validation); it moves only where answers gained that it has not seen."""
+A weighted sum of the map's evidence is added to each of three log-odds (logistic regression with an offset, ridge by
+cross-validation), where that gained on answers that it has not seen."""
 
 from __future__ import annotations
 
@@ -37,8 +36,7 @@ SIDES = {
 
 @dataclass(frozen=True)
 class Scores:
-    """How good the grades of answered buildings are: log loss, AUC of major damage or worse (None for one side
-    alone), mean F1."""
+    """How good the grades of answered buildings are: log loss, AUC of major damage or worse or None, mean F1."""
 
     log_loss: float
     auc: float | None
@@ -47,7 +45,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Taught:
-    """A map's decision after a step, its scores before and after on unseen answers, and which of `SIDES` moved."""
+    """A map's decision after a step, its scores before and after, and which of `SIDES` moved."""
 
     buildings: pd.DataFrame
     before: Scores
@@ -56,7 +54,7 @@ class Taught:
     answers: int
 
     def gain(self) -> str:
-        """What the step gained on answers that it had not seen, in one line."""
+        """What the step gained on unseen answers, in one line."""
         if not self.moved:
             return "nothing was gained on answers that were left out, so that all others keep the grades of the map"
         scores = ", ".join(
@@ -76,12 +74,9 @@ def teach(buildings: pd.DataFrame, answers: Mapping[int, str], seed: int = 0) ->
 
     Parameters
     ----------
-    buildings : DataFrame
-        The map's table of N buildings, with its evidence.
-    answers : Mapping[int, str]
-        Row of the table → one of `ANSWERS`. Chosen buildings teach as drawn ones do.
-    seed : int
-        How the answers are divided to measure the step.
+    buildings : the map's table of N buildings, with its evidence
+    answers : row of the table → one of `ANSWERS`, drawn or chosen
+    seed : how the answers are divided to measure the step
 
     Returns
     -------
@@ -125,12 +120,9 @@ def choose_next(
 
     Parameters
     ----------
-    buildings, answers, seed
-        See `teach`; fewer than 20 answers do not move the map yet.
-    listed : (n,) int
-        Rows that people have seen or will see.
-    count : int
-        How many are chosen, at most all others that are assessed.
+    buildings, answers, seed : the same as in `teach`; fewer than 20 answers do not move the map yet
+    listed : (n,) rows that people have seen or will see
+    count : how many are chosen, at most all others that are assessed
 
     Returns
     -------
@@ -171,7 +163,7 @@ def _graded(buildings: pd.DataFrame, answers: Mapping[int, str]) -> dict[int, st
 
 @dataclass(frozen=True)
 class _Side:
-    """Answers on one of the three questions: evidence (n, K), which lie beyond (n,), and the map's log-odds (n,)."""
+    """Answers on one question: evidence (n, K), which lie beyond (n,), and the map's log-odds (n,)."""
 
     evidence: Floats
     beyond: Mask
@@ -208,7 +200,7 @@ class _Side:
         return min(RIDGES, key=lambda ridge: self.losses(self.with_ridge(ridge, seed)).mean())
 
     def left_out(self, seed: int) -> Floats:
-        """(n,) log-odds of each by weights, and a penalty, that did not see its fold."""
+        """(n,) log-odds of each by weights and a penalty that did not see its fold."""
         fold, out = self.folds(seed), self.start.copy()
         for number in range(FOLDS):
             others = self.rows(fold != number)
@@ -220,8 +212,7 @@ class _Side:
         return np.asarray(np.logaddexp(0, log_odds) - self.beyond * log_odds)
 
     def gains(self, left_out: Floats) -> bool:
-        """Whether left-out log-odds lose less than the map's by more than a standard error, and neither rank worse
-        nor err more."""
+        """Whether left-out log-odds lose clearly less than the map's, and neither rank worse nor err more."""
         errors, own = (int(((odds > 0) != self.beyond).sum()) for odds in (left_out, self.start))
         ranks, own_ranks = (_auc(self.beyond, odds) for odds in (left_out, self.start))
         gain = self.losses(self.start) - self.losses(left_out)
@@ -235,7 +226,7 @@ def _auc(beyond: Mask, log_odds: Floats) -> float:
 
 
 def _log_odds(buildings: pd.DataFrame) -> Floats:
-    """(N, 3) log-odds of `side_log_odds`; buildings that are not named on a side get the mean of those that are."""
+    """(N, 3) log-odds of `side_log_odds`; of sides on which a building is not, the mean of those on it."""
     damaged, sure = (buildings[name].to_numpy(float) for name in ("damage_prob", "confidence"))
     grade, within = buildings["damage"].map(NUMBER).to_numpy(), (LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     out = [logit(np.clip(damaged, *within))]
@@ -248,7 +239,7 @@ def _log_odds(buildings: pd.DataFrame) -> Floats:
 
 
 def _cuts(buildings: pd.DataFrame) -> Floats:
-    """(N, 3) log-odds at which the map divides grades, from the grades that it names; by method, since each has its own."""
+    """(N, 3) log-odds at which the map divides grades, from the grades that it names, by method."""
     odds, grade = _log_odds(buildings), buildings["damage"].map(NUMBER).to_numpy()
     cuts = np.zeros_like(odds)
     for method in buildings["method"].unique():
@@ -262,8 +253,7 @@ def _cuts(buildings: pd.DataFrame) -> Floats:
 
 
 def _evidence(buildings: pd.DataFrame, log_odds: Floats) -> Floats:
-    """(N, K) evidence and the map's log-odds in standard deviations of this site, 0 where not known, and a column of
-    ones."""
+    """(N, K) evidence and log-odds in standard deviations of this site, 0 where not known, and a column of ones."""
     names = [name for name in buildings.columns if name.startswith("ev_") and name not in NETWORK]
     parts = [buildings[names].to_numpy(float), log_odds]
     if PRIOR_COLUMNS[0] in buildings:  # answers say what weight a prior deserves
