@@ -1,13 +1,10 @@
 """Spectra brought to other numbers: normalised one by one (unit length, standard normal variate, continuum removal, first
-derivative), or reduced to fewer (principal components, minimum noise fraction, non-negative factors).
+derivative), or reduced to fewer (principal components, minimum noise fraction).
 
-Spectra come in physical scale, not standardised band by band. A normalisation fits nothing, so no pixel of a test area can
-enter. `spectral_input.SpectralInput` does the same in torch. Memory: O(B²) for "pca" and "mnf"; at most `SAMPLE` spectra
-more for "nmf"."""
+Spectra come in physical scale, not standardised band by band. `spectral_input.SpectralInput` does the same in torch."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,13 +16,7 @@ from deepnets4eo.arrays import FloatImage, Floats, Mask, Vectors
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.rasters.moments import MomentSums
 
-SAMPLE = 10_000  # spectra that non-negative factors are fitted on
-ITERATIONS = 200  # of fitting non-negative factors
 NOISE_FLOOR = 1e-10  # of the largest noise variance: directions without any noise would count infinitely
-CHUNK_VALUES = 2**20  # of the systems solved at once
-EXCHANGES = 200  # at most; a handful is usual
-TRIALS = 3  # exchanges of all wrong factors that may fail to leave fewer of them
-TOLERANCE = 1e-9
 
 FLAT = 1e-6  # spectra whose standard deviation is less than this share of their largest value are flat
 CHUNK_HULL_VALUES = 2**19  # of continuum removal: what a processor's cache holds
@@ -171,17 +162,16 @@ NORMALISATIONS = tuple(_FUNCTIONS)
 
 @dataclass(frozen=True, eq=False)
 class SpectralReduction:
-    """What was fitted: the scores of a spectrum x are (x − mean) · basisᵀ, of "nmf" the best ones that are not
-    negative.
+    """What was fitted: the scores of a spectrum x are (x − mean) · basisᵀ.
 
     Parameters
     ----------
-    kind : "pca", "mnf" or "nmf"
-    mean : (B,) float32, subtracted first; zero for "nmf"
+    kind : "pca" or "mnf"
+    mean : (B,) float32, subtracted first
     basis : (n, B) float32, one row a component, the most important first
         The entry of the largest size in each is positive.
     importance : (n,) float32
-        "pca": share of the variance. "mnf": variance in units of the noise. "nmf": share of the squared sum.
+        "pca": share of the variance. "mnf": variance in units of the noise.
 
     Examples
     --------
@@ -204,14 +194,7 @@ class SpectralReduction:
     def transform(self, spectra: NDArray[Any]) -> NDArray[np.float32]:
         """Scores. spectra : (…, B) → (…, n) float32"""
         rows = np.asarray(spectra, np.float32).reshape(-1, self.basis.shape[1])
-        scores = nonnegative_scores(rows, self.basis) if self.kind == "nmf" else (rows - self.mean) @ self.basis.T
-        return scores.reshape(*spectra.shape[:-1], self.components)
-
-    def inverse_transform(self, scores: NDArray[Any]) -> NDArray[np.float32]:
-        """The spectra that scores stand for. scores : (…, n) → (…, B) float32"""
-        rows = np.asarray(scores, np.float32)
-        back = self.basis if self.kind == "nmf" else np.linalg.pinv(self.basis.astype(np.float64)).T
-        return rows @ back.astype(np.float32) + self.mean
+        return ((rows - self.mean) @ self.basis.T).reshape(*spectra.shape[:-1], self.components)
 
 
 def fit_reduction(
@@ -220,36 +203,29 @@ def fit_reduction(
     components: int,
     *,
     whiten: bool = False,
-    seed: int = 0,
 ) -> SpectralReduction:
-    """Fit on training pixels, window by window.
+    """Fit on training pixels, window by window. Memory: O(B²).
 
     Parameters
     ----------
     kind
         "pca"; "mnf": the noise is half the mean square of the differences between neighbouring training pixels of a
-        window (Green et al. 1988); "nmf": on at most 10,000 pixels, drawn at random.
-    windows : pairs of a cube's window, (B, h, w) float, and its training pixels, (h, w) bool. They are read once.
+        window (Green et al. 1988)
+    windows : pairs of a cube's window, (B, h, w) float, and its training pixels, (h, w) bool, which are read once
     components : n, 1 … B
-    whiten
-        Scale scores to unit variance over the training pixels ("pca", "mnf"). Those of "nmf" always have a mean square
-        of 1.
-    seed : the seed of the sample for "nmf"
+    whiten : scale scores to unit variance over the training pixels
 
     Returns
     -------
     SpectralReduction
-        The same for the same windows and seed.
 
     Raises
     ------
     InputError
-        For an unknown kind, more components than bands, values that are not finite, too few training pixels or
-        neighbours, and negative values for "nmf".
+        For an unknown kind, more components than bands, values that are not finite, and too few training pixels or
+        neighbours.
     """
     check_kind(kind)
-    if kind == "nmf":
-        return _fit_nmf(_sample(windows, seed), components, seed)
     signal, noise = MomentSums(), MomentSums()
     for cube, mask in windows:
         signal.add(_spectra(cube, mask).T)
@@ -297,36 +273,6 @@ def _with_sign(rows: Floats) -> Floats:
     return rows * np.where(largest < 0, -1.0, 1.0)
 
 
-def _fit_nmf(spectra: Vectors, components: int, seed: int) -> SpectralReduction:
-    from sklearn.decomposition import NMF
-    from sklearn.exceptions import ConvergenceWarning
-
-    _check_count("nmf", len(spectra), spectra.shape[1], components)
-    if spectra.min() < 0:
-        raise InputError(
-            f"non-negative factors were to be fitted on values down to {spectra.min():.4g}. Leave out what makes values "
-            "negative (standardised bands, snv, derivative), mask such pixels, or use pca."
-        )
-    fitted = NMF(components, init="nndsvda", max_iter=ITERATIONS, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # what is left to gain after them is below a percent
-        scores, basis = fitted.fit_transform(spectra.astype(np.float64)), fitted.components_
-    size = np.sqrt(np.square(scores).mean(axis=0))
-    basis = basis * size[:, None]
-    energy = np.square(basis).sum(axis=1)
-    order = np.argsort(-energy, kind="stable")
-    importance = energy / max(float(np.square(spectra, dtype=np.float64).sum(axis=1).mean()), np.finfo(np.float64).tiny)
-    zeros = np.zeros(spectra.shape[1])
-    return SpectralReduction("nmf", *(_float32(one) for one in (zeros, basis[order], importance[order])))
-
-
-def _sample(windows: Iterable[tuple[FloatImage, Mask]], seed: int) -> Vectors:
-    sample = SpectraSample(SAMPLE, seed)
-    for cube, mask in windows:
-        sample.add(_spectra(cube, mask))
-    return sample.spectra()
-
-
 def _spectra(cube: FloatImage, mask: Mask) -> Vectors:
     spectra = np.asarray(cube[:, mask].T, np.float32)
     if not np.isfinite(spectra).all():
@@ -361,30 +307,7 @@ def _float32(values: Floats) -> NDArray[np.float32]:
     return np.ascontiguousarray(values, np.float32)
 
 
-REDUCTIONS = ("pca", "mnf", "nmf")
-
-
-class SpectraSample:
-    """At most `size` spectra, each of those added with the same chance, by random keys; the same for the same seed."""
-
-    def __init__(self, size: int, seed: int) -> None:
-        self.size = size
-        self._rng = np.random.default_rng(seed)
-        self._rows: list[Vectors] = []
-        self._keys: list[NDArray[np.float64]] = []
-
-    def add(self, spectra: Vectors) -> None:
-        """Take a portion into account. spectra : (n, B)"""
-        rows = np.concatenate([*self._rows, spectra])
-        keys = np.concatenate([*self._keys, self._rng.random(len(spectra))])
-        if len(keys) > self.size:
-            smallest = np.sort(np.argpartition(keys, self.size)[: self.size])
-            rows, keys = rows[smallest], keys[smallest]
-        self._rows, self._keys = [rows], [keys]
-
-    def spectra(self) -> Vectors:
-        """(n, B), n at most `size`."""
-        return self._rows[0] if self._rows else np.zeros((0, 0), np.float32)
+REDUCTIONS = ("pca", "mnf")
 
 
 def neighbour_differences(cube: FloatImage, mask: Mask) -> Vectors:
@@ -392,45 +315,3 @@ def neighbour_differences(cube: FloatImage, mask: Mask) -> Vectors:
     right = (cube[:, :, 1:] - cube[:, :, :-1])[:, mask[:, 1:] & mask[:, :-1]]
     lower = (cube[:, 1:] - cube[:, :-1])[:, mask[1:] & mask[:-1]]
     return np.concatenate([right, lower], axis=1).T
-
-
-def nonnegative_scores(spectra: Vectors, basis: NDArray[np.float32]) -> Vectors:
-    """Scores w ≥ 0 that minimise |x − w · basis| for each spectrum x. (m, B), (n, B) → (m, n)"""
-    exact = basis.astype(np.float64)
-    gram, products = exact @ exact.T, spectra.astype(np.float64) @ exact.T
-    chunk = max(1, CHUNK_VALUES // gram.size)
-    parts = [_solve_chunk(gram, products[start : start + chunk]) for start in range(0, len(products), chunk)]
-    return np.concatenate([np.zeros((0, len(gram))), *parts]).astype(np.float32)
-
-
-def _solve_chunk(gram: Floats, products: Floats) -> Floats:
-    """A factor that is used must have a positive score, an unused one must not lower the error by growing."""
-    count, size = products.shape
-    scores, passive = np.zeros_like(products), np.zeros(products.shape, np.bool_)
-    fewest, trials = np.full(count, size + 1), np.full(count, TRIALS)
-    active = np.arange(count)
-    for _ in range(EXCHANGES):
-        used = passive[active]
-        scores[active] = solved = _solve_passive(gram, products[active], used)
-        slope = solved @ gram - products[active]
-        limit = TOLERANCE * np.abs(products[active]).max(axis=1, keepdims=True)
-        wrong = np.where(used, solved < -TOLERANCE, slope < -limit)
-        counts = wrong.sum(axis=1)
-        keep = counts > 0
-        active, wrong, counts = active[keep], wrong[keep], counts[keep]
-        if not len(active):
-            break
-        better = counts < fewest[active]
-        last = (wrong[:, ::-1].cumsum(axis=1)[:, ::-1] == 1) & wrong
-        all_of_them = better | (trials[active] > 0)
-        passive[active] ^= np.where(all_of_them[:, None], wrong, last)
-        trials[active] = np.where(better, TRIALS, trials[active] - 1)
-        fewest[active] = np.minimum(fewest[active], counts)
-    return np.maximum(scores, 0)
-
-
-def _solve_passive(gram: Floats, products: Floats, used: Mask) -> Floats:
-    """Least squares with the factors in use, zero for the others."""
-    systems = np.where(used[:, :, None] & used[:, None, :], gram, np.eye(len(gram)))
-    solved: Floats = np.linalg.solve(systems, np.where(used, products, 0)[:, :, None])[:, :, 0]
-    return solved

@@ -14,11 +14,7 @@ from torch import Tensor, nn
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.hyperspectral.reduction import (
-    CHUNK_VALUES,
-    EXCHANGES,
     FLAT,
-    TOLERANCE,
-    TRIALS,
     SpectralReduction,
     band_positions,
     check_kind,
@@ -38,7 +34,7 @@ class SpectralInput(nn.Module):
     ----------
     bands : number of bands B, at least 1
     normalisations : names of `normalise`: "l2", "snv", "continuum", "derivative"
-    reduction : "pca", "mnf" or "nmf"; None: none
+    reduction : "pca" or "mnf"; None: none
     components : bands that the reduction returns
     wavelengths_nm : wavelengths of the B bands, increasing; None: bands are one unit apart
 
@@ -87,22 +83,19 @@ class SpectralInput(nn.Module):
     def forward(self, cube: Tensor) -> Tensor:
         """Return (N, B', h, w) of the same precision as a cube (N, B, h, w).
 
-        Errors: InputError where a graph is traced through "continuum" or "nmf", whose steps depend on the values."""
-        endless = {"continuum", "nmf"} & {*self.normalisations, self.reduction}
-        if endless and torch.compiler.is_compiling():
+        Errors: InputError where a graph is traced through "continuum", whose steps depend on the values."""
+        if "continuum" in self.normalisations and torch.compiler.is_compiling():
             raise InputError(
-                f"{' and '.join(sorted(endless))} take as many steps as the spectra need, so that no fixed graph can be "
-                "written. Export a network with l2, snv, derivative, pca or mnf."
+                "continuum takes as many steps as the spectra need, so that no fixed graph can be written. Export a network "
+                "with l2, snv or derivative."
             )
         with torch.autocast(cube.device.type, enabled=False):
             spectra = self._normalise(cube.float())
-            if self.reduction == "nmf":
-                spectra = _nonnegative_scores(spectra, self.basis)
-            elif self.reduction is not None:
+            if self.reduction is not None:
                 spectra = F.conv2d(spectra - self.mean[:, None, None], self.basis[:, :, None, None])
             return spectra.to(cube.dtype)
 
-    def fit(self, windows: Iterable[tuple[FloatImage, Mask]], *, seed: int = 0) -> SpectralReduction | None:
+    def fit(self, windows: Iterable[tuple[FloatImage, Mask]]) -> SpectralReduction | None:
         """Fit the reduction on training pixels, read once, and keep it; whitened, so that the network's inputs have one
         size.
 
@@ -110,9 +103,7 @@ class SpectralInput(nn.Module):
         fitted; None without a reduction. Errors: those of `fit_reduction`."""
         if self.reduction is None:
             return None
-        fitted = fit_reduction(
-            self.reduction, map(self._normalise_window, windows), self.out_bands, whiten=True, seed=seed
-        )
+        fitted = fit_reduction(self.reduction, map(self._normalise_window, windows), self.out_bands, whiten=True)
         self.set_reduction(fitted)
         return fitted
 
@@ -215,49 +206,6 @@ def _mark_hull_points(rows: Tensor, positions: Tensor, on_hull: Tensor) -> None:
         on_hull[active, current] = True
         going_on = current < rows.shape[1] - 1
         active, current = active[going_on], current[going_on]
-
-
-def _nonnegative_scores(spectra: Tensor, basis: Tensor) -> Tensor:
-    """See `nonnegative.nonnegative_scores`. (N, B, h, w) → (N, n, h, w)"""
-    exact = basis.double()
-    rows = spectra.movedim(1, -1)
-    products = rows.reshape(-1, rows.shape[-1]).double() @ exact.T
-    gram = exact @ exact.T
-    chunks = products.split(max(1, CHUNK_VALUES // gram.numel()))
-    scores = torch.cat([_solve_chunk(gram, one) for one in chunks])
-    return scores.reshape(*rows.shape[:-1], len(basis)).movedim(-1, 1).float()
-
-
-def _solve_chunk(gram: Tensor, products: Tensor) -> Tensor:
-    count, size = products.shape
-    scores, passive = torch.zeros_like(products), torch.zeros_like(products, dtype=torch.bool)
-    fewest = torch.full((count,), size + 1, device=products.device)
-    trials = torch.full_like(fewest, TRIALS)
-    active = torch.arange(count, device=products.device)
-    for _ in range(EXCHANGES):
-        used = passive[active]
-        scores[active] = solved = _solve_passive(gram, products[active], used)
-        slope = solved @ gram - products[active]
-        limit = TOLERANCE * products[active].abs().amax(dim=1, keepdim=True)
-        wrong = torch.where(used, solved < -TOLERANCE, slope < -limit)
-        counts = wrong.sum(dim=1)
-        keep = counts > 0
-        active, wrong, counts = active[keep], wrong[keep], counts[keep]
-        if not len(active):
-            break
-        better = counts < fewest[active]
-        last = (wrong.flip(1).cumsum(dim=1).flip(1) == 1) & wrong
-        all_of_them = better | (trials[active] > 0)
-        passive[active] ^= torch.where(all_of_them[:, None], wrong, last)
-        trials[active] = torch.where(better, TRIALS, trials[active] - 1)
-        fewest[active] = torch.minimum(fewest[active], counts)
-    return scores.clamp(min=0)
-
-
-def _solve_passive(gram: Tensor, products: Tensor, used: Tensor) -> Tensor:
-    identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    systems = torch.where(used[:, :, None] & used[:, None, :], gram, identity)
-    return torch.linalg.solve(systems, torch.where(used, products, 0))
 
 
 _FUNCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -101,7 +101,7 @@ class SpectraSection(Section):
     normalise: tuple[Literal["l2", "snv", "continuum", "derivative"], ...] = Field(
         default=(), description="one after the other; none: only data.scaling"
     )
-    reduce: Literal["none", "pca", "mnf", "nmf"] = Field(default="none", description="to data of fewer bands")
+    reduce: Literal["none", "pca", "mnf"] = Field(default="none", description="to data of fewer bands")
     components: int = Field(default=30, ge=1, description="reduce: bands that are left")
 
     def to_options(self) -> dict[str, Any]:
@@ -198,7 +198,7 @@ def train_patches(
     segmenter = build_segmenter(recipe, _without_sizes(spec), prepared.inputs, prepared.legend)
     module: Any = segmenter.module
     if hasattr(module, "spectra"):
-        module.spectra.fit(_training_windows(prepared), seed=seed)
+        module.spectra.fit(_training_windows(prepared))
     halo_px = max(module.halo_px, recipe.predict.halo_px)
     segmenter.tiling = Tiling(**recipe.predict.model_dump() | {"halo_px": halo_px})
     learnt = labelled_pixels(prepared.split)

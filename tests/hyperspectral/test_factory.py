@@ -118,11 +118,10 @@ def test_a_graph_holds_the_spectra_and_takes_any_size() -> None:
         np.testing.assert_allclose(session.run(None, {"image": batch})[0], segmenter.predict_raw(batch), atol=1e-4)
 
 
-@pytest.mark.parametrize("steps", [{"normalisations": ["continuum"]}, {"reduction": "nmf", "components": 3}])
-def test_steps_that_depend_on_values_are_not_exported(steps: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    module = SpectralInput(9, **steps)
+def test_steps_that_depend_on_values_are_not_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = SpectralInput(9, ["continuum"])
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    with pytest.raises(InputError, match="take as many steps as the spectra need"):
+    with pytest.raises(InputError, match="takes as many steps as the spectra need"):
         module(torch.rand(1, 9, 2, 2))
 
 

@@ -40,7 +40,7 @@ def test_the_continuum_removed_spectrum_is_at_most_one_and_one_at_both_ends(spec
 
 def test_parts_of_many_spectra_are_put_together_in_order(monkeypatch: pytest.MonkeyPatch, spectra: np.ndarray) -> None:
     whole = normalise(spectra, "continuum")
-    monkeypatch.setattr("deepnets4eo.hyperspectral.reduction.CHUNK_VALUES", 7 * spectra.shape[1])
+    monkeypatch.setattr("deepnets4eo.hyperspectral.reduction.CHUNK_HULL_VALUES", 7 * spectra.shape[1])
     np.testing.assert_array_equal(normalise(spectra, "continuum"), whole)
 
 
