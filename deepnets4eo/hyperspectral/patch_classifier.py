@@ -29,8 +29,7 @@ class PatchClassifier(nn.Module):
     """Base of networks that label the centre of a patch.
 
     A subclass computes `patch_scores`, with strides and poolings as published, and `inner_scores`: the same weights on
-    a whole cube, without padding at its edges and with dilations instead of strides. Both agree at every pixel. Without
-    an `inner_scores` of its own it computes the patches of all pixels together.
+    a whole cube, without padding at its edges and with dilations instead of strides, by default patch by patch.
 
     Parameters
     ----------

@@ -28,16 +28,32 @@ CHEN_SPREAD = 0.001  # of first weights
 
 
 class FlattenedPatch(PatchClassifier):
-    """Convolutions `features` of a patch, and a layer `output` over all that they leave of it."""
+    """Convolutions `features` of a patch, the last of `maps` maps, and a layer `output` over all that they leave of it."""
 
-    features: nn.Sequential
-    output: nn.Linear
+    def __init__(
+        self, name: str, layers: list[nn.Module], sizes: tuple[int, int], patch_px: int, maps: int, held: int
+    ) -> None:
+        in_channels, num_classes = sizes
+        check_bands(name, in_channels, lambda bands: out_length(layers, bands, -3))
+        geometry = measure_patch(layers, patch_px)
+        super().__init__(patch_px, geometry.before_px, geometry.after_px, held * in_channels)
+        self.geometry, self.features = geometry, nn.Sequential(*layers)
+        self.output = nn.Linear(maps * out_length(layers, in_channels, -3) * geometry.side_px**2, num_classes)
 
     def patch_scores(self, patches: Tensor) -> Tensor:
         """Logits of centre pixels. patches : (N, B, P, P) → (N, K)"""
         self.check_patches(patches)
-        scores: Tensor = self.output(self.features(patches[:, None]).flatten(1))
+        scores: Tensor = self.output(self.drop(self.features(patches[:, None]).flatten(1)))
         return scores
+
+    def inner_scores(self, cube: Tensor) -> Tensor:
+        """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − b, w − b), b = before_px + after_px"""
+        maps = self.drop(apply_dense(self.features, cube[:, None]))
+        return apply_linear(self.output, maps, self.geometry.side_px, self.geometry.dilation)
+
+    def drop(self, values: Tensor) -> Tensor:
+        """Values before the last layer, as they are."""
+        return values
 
 
 class Chen(FlattenedPatch):
@@ -54,18 +70,8 @@ class Chen(FlattenedPatch):
             nn.Conv3d(CHEN_MAPS, CHEN_MAPS, CHEN_KERNEL), nn.ReLU(inplace=True), nn.MaxPool3d((1, 2, 2)), nn.Dropout(CHEN_DROPOUT),
             nn.Conv3d(CHEN_MAPS, CHEN_MAPS, CHEN_KERNEL), nn.ReLU(inplace=True), nn.Dropout(CHEN_DROPOUT),
         ]  # fmt: skip
-        check_bands("Chen et al. 2016", in_channels, lambda bands: out_length(layers, bands, -3))
-        geometry = measure_patch(layers, patch_px)
-        super().__init__(patch_px, geometry.before_px, geometry.after_px, CHEN_MAPS * in_channels)
-        self.geometry, self.features = geometry, nn.Sequential(*layers)
-        flat = CHEN_MAPS * out_length(layers, in_channels, -3) * self.geometry.side_px**2
-        self.output = nn.Linear(flat, num_classes)
+        super().__init__("Chen et al. 2016", layers, (in_channels, num_classes), patch_px, CHEN_MAPS, CHEN_MAPS)
         initialise(self.modules(), partial(nn.init.normal_, std=CHEN_SPREAD), zero_bias=True)
-
-    def inner_scores(self, cube: Tensor) -> Tensor:
-        """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − b, w − b), b = before_px + after_px"""
-        maps = apply_dense(self.features, cube[:, None])
-        return apply_linear(self.output, maps, self.geometry.side_px, self.geometry.dilation)
 
 
 class Li(FlattenedPatch):
@@ -84,18 +90,8 @@ class Li(FlattenedPatch):
             nn.Conv3d(1, planes, (7, 3, 3), padding=(1, 0, 0)), nn.ReLU(inplace=True),
             nn.Conv3d(planes, 2 * planes, 3, padding=(1, 0, 0)), nn.ReLU(inplace=True),
         ]  # fmt: skip
-        check_bands("Li et al. 2017", in_channels, lambda bands: out_length(layers, bands, -3))
-        geometry = measure_patch(layers, patch_px)
-        super().__init__(patch_px, geometry.before_px, geometry.after_px, 4 * planes * in_channels)
-        self.geometry, self.features = geometry, nn.Sequential(*layers)
-        flat = 2 * planes * out_length(layers, in_channels, -3) * geometry.side_px**2
-        self.output = nn.Linear(flat, num_classes)
+        super().__init__("Li et al. 2017", layers, (in_channels, num_classes), patch_px, 2 * planes, 4 * planes)
         initialise(self.modules(), nn.init.xavier_uniform_, zero_bias=True)
-
-    def inner_scores(self, cube: Tensor) -> Tensor:
-        """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − P + 1, w − P + 1)"""
-        maps = apply_dense(self.features, cube[:, None])
-        return apply_linear(self.output, maps, self.geometry.side_px)
 
 
 HE_MAPS = 16
@@ -103,7 +99,7 @@ HE_SCALES = (1, 3, 5, 11)
 HE_DROPOUT = 0.6
 
 
-class He(PatchClassifier):
+class He(FlattenedPatch):
     """He, Li and Chen, ICIP 2017: twice the sum of four convolutions along the spectrum, of 1, 3, 5 and 11 bands.
 
     At least 17 bands and patches of 4 px.
@@ -118,24 +114,14 @@ class He(PatchClassifier):
             _MultiScale(), nn.ReLU(inplace=True),
             nn.Conv3d(HE_MAPS, HE_MAPS, (3, 2, 2)), nn.ReLU(inplace=True),
         ]  # fmt: skip
-        check_bands("He et al. 2017", in_channels, lambda bands: out_length(layers, bands, -3))
-        geometry = measure_patch(layers, patch_px)
-        super().__init__(patch_px, geometry.before_px, geometry.after_px, HE_MAPS * in_channels)
-        self.geometry, self.features = geometry, nn.Sequential(*layers)
+        super().__init__("He et al. 2017", layers, (in_channels, num_classes), patch_px, HE_MAPS, HE_MAPS)
         self.dropout = nn.Dropout(HE_DROPOUT)
-        self.output = nn.Linear(HE_MAPS * out_length(layers, in_channels, -3) * geometry.side_px**2, num_classes)
         initialise(self.modules(), nn.init.kaiming_uniform_)
 
-    def patch_scores(self, patches: Tensor) -> Tensor:
-        """Logits of centre pixels. patches : (N, B, P, P) → (N, K)"""
-        self.check_patches(patches)
-        scores: Tensor = self.output(self.dropout(self.features(patches[:, None]).flatten(1)))
-        return scores
-
-    def inner_scores(self, cube: Tensor) -> Tensor:
-        """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − P + 1, w − P + 1)"""
-        maps = self.dropout(apply_dense(self.features, cube[:, None]))
-        return apply_linear(self.output, maps, self.geometry.side_px)
+    def drop(self, values: Tensor) -> Tensor:
+        """Values before the last layer, in training without some."""
+        kept: Tensor = self.dropout(values)
+        return kept
 
 
 class _MultiScale(nn.Module):
@@ -172,18 +158,14 @@ class Hamida(FlattenedPatch):
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 5, dilation: int = 1) -> None:
         _check_hamida(patch_px, dilation)
         layers = _hamida_layers(1 if patch_px == 3 else 0, dilation)
-        check_bands("Ben Hamida et al. 2018", in_channels, lambda bands: out_length(layers, bands, -3))
-        geometry = measure_patch(layers, patch_px)
-        super().__init__(patch_px, patch_px // 2, patch_px // 2, 2 * HAMIDA_FIRST * in_channels)
-        self.side_px, self.features = geometry.side_px, nn.Sequential(*layers)
-        self.output = nn.Linear(HAMIDA_LATER * out_length(layers, in_channels, -3) * geometry.side_px**2, num_classes)
+        sizes = in_channels, num_classes
+        super().__init__("Ben Hamida et al. 2018", layers, sizes, patch_px, HAMIDA_LATER, 2 * HAMIDA_FIRST)
+        self.before_px = self.after_px = patch_px // 2  # zeros around patches of 3 px are no context
         initialise(self.modules(), nn.init.kaiming_normal_, zero_bias=True)
 
     def inner_scores(self, cube: Tensor) -> Tensor:
         """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − P + 1, w − P + 1)"""
-        if self.patch_px == 3:
-            return super().inner_scores(cube)
-        return apply_linear(self.output, apply_dense(self.features, cube[:, None]), self.side_px)
+        return PatchClassifier.inner_scores(self, cube) if self.patch_px == 3 else super().inner_scores(cube)
 
 
 def _check_hamida(patch_px: int, dilation: int) -> None:
