@@ -9,7 +9,6 @@ _HOMES = {
     "SpectralReduction": "deepnets4eo.hyperspectral.reduction",
     "build": "deepnets4eo.hyperspectral.factory",
     "fit_reduction": "deepnets4eo.hyperspectral.reduction",
-    "normalise": "deepnets4eo.hyperspectral.reduction",
     "find_bad_bands": "deepnets4eo.hyperspectral.cube",
     "report": "deepnets4eo.hyperspectral.run_report",
     "remove_bad_bands": "deepnets4eo.hyperspectral.cube",

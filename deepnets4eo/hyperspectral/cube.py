@@ -1,5 +1,4 @@
-"""A hyperspectral cube: a layer of many bands whose wavelengths are known, or may be, and its bands that serve no
-purpose.
+"""A hyperspectral cube: a layer of many bands, maybe with wavelengths, and its bands that serve no purpose.
 
 Bands count from 1, as in the source, whichever of them a cube holds."""
 
@@ -75,7 +74,7 @@ class Cube(WithSummary):
 
     @property
     def bands(self) -> list[int]:
-        """Numbers of the bands, 1-based, of the source."""
+        """Numbers of the bands."""
         return self.layer.bands
 
     def read(self, window: Window | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -83,30 +82,27 @@ class Cube(WithSummary):
         return self.layer.read(window)
 
     def subset(self, bands: Iterable[int]) -> Cube:
-        """The cube with these bands (1-based, of the source) and no others. Errors: InputError for bands that it lacks."""
+        """The cube with these bands and no others. Errors: InputError for bands that it lacks."""
         chosen = list(bands)
         self._check_bands(chosen)
-        indices = [self.bands.index(band) for band in chosen]
-        known = None if self.wavelengths_nm is None else self.wavelengths_nm[indices]
         cube = Cube(self.layer.subset(chosen))
-        cube.wavelengths_nm = known
+        if self.wavelengths_nm is not None:
+            cube.wavelengths_nm = self.wavelengths_nm[[self.bands.index(band) for band in chosen]]
         return cube
 
     def without_bands(self, bands: Iterable[int]) -> Cube:
-        """The cube without these bands (1-based, of the source). Errors: InputError for bands that it lacks, or where none is left."""
+        """The cube without these bands. Errors: InputError for bands that it lacks, or where none is left."""
         removed = list(bands)
         if removed:
             self._check_bands(removed)
         return self.subset(band for band in self.bands if band not in set(removed))
 
     def nearest_bands(self, wavelengths_nm: Iterable[float]) -> list[int]:
-        """The bands (1-based, of the source) nearest to each wavelength in nanometres. Errors: InputError without wavelengths."""
+        """The bands nearest to each wavelength in nanometres. Errors: InputError without wavelengths."""
         return [self.bands[index] for index in nearest_indices(self._known_wavelengths(), wavelengths_nm)]
 
     def bands_between(self, low_nm: float, high_nm: float) -> list[int]:
-        """Return the bands (1-based, of the source) whose centre lies from low to high; none is an empty list.
-
-        `without_bands(cube.bands_between(1350, 1450))` takes them out. Errors: InputError without wavelengths."""
+        """Return the bands whose centre lies from low to high. Errors: InputError without wavelengths."""
         centres = self._known_wavelengths()
         return [band for band, nm in zip(self.bands, centres, strict=True) if low_nm <= nm <= high_nm]
 
@@ -177,21 +173,15 @@ def _check_wavelengths(wavelengths_nm: NDArray[np.float64], layer: Layer) -> Non
 
 
 def find_bad_bands(cube: Cube) -> dict[int, str]:
-    """Find bands that serve no purpose, of which at most 16 windows are read.
+    """Find bands that serve no purpose; at most 16 windows are read.
 
     They are empty, constant, called bad in an ENVI header (bbl), in 1350–1430 or 1800–1950 nm, where water vapour
-    absorbs, or mostly noise: neighbouring pixels correlate by less than 0.3 (on AVIRIS scenes the bands usually
-    removed, and a few beside).
-
-    Parameters
-    ----------
-    cube : the cube
+    absorbs, or mostly noise: neighbouring pixels correlate by less than 0.3.
 
     Returns
     -------
     dict of int to str
-        Band number (1-based, of the source) → "empty", "constant", "water vapour", "noise" or "called bad by the
-        header".
+        Band number (1-based, of the source) → the reason.
 
     Examples
     --------
@@ -203,21 +193,7 @@ def find_bad_bands(cube: Cube) -> dict[int, str]:
 
 
 def remove_bad_bands(cube: Cube) -> Cube:
-    """Leave out the bands that `find_bad_bands` finds.
-
-    Parameters
-    ----------
-    cube : the cube
-
-    Returns
-    -------
-    Cube
-
-    Raises
-    ------
-    InputError
-        Where no band would be left.
-    """
+    """The cube without the bands that `find_bad_bands` finds. Errors: InputError where none would be left."""
     bad = find_bad_bands(cube)
     if len(bad) == len(cube.bands):
         raise InputError(

@@ -1,7 +1,4 @@
-"""What a hyperspectral run learnt and how well: maps, spectra of the classes, confusion matrix and leakage on one page.
-
-The mean and spread of the spectra of each class, of what was learnt from and of what was withheld, are counted by windows.
-"""
+"""What a hyperspectral run learnt and how well: maps, spectra of the classes, confusion matrix and leakage on one page."""
 
 from __future__ import annotations
 
@@ -30,6 +27,7 @@ from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.safe_text import csv_text, image_address
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.display import coarse_labels
+from deepnets4eo.rasters.moments import MomentSums
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.training.job import load_recipe
@@ -76,19 +74,18 @@ def report(
     options: PredictOptions | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write the report of a run: report.html, which works offline, and its figures beside it.
+    """Write the report of a run: report.html, which works offline, and beside it figures, spectra.csv and confusion.csv.
 
-    Maps of the training's scenes (12 at most) with their reference, legend and parts; mean spectra of each class with
-    their spread; confusion matrix, scores by class and leakage, of withheld pixels alone. The maps are predicted here
-    and stay in the folder, with spectra.csv and confusion.csv.
+    It has maps of the training's scenes (12 at most), which are predicted here; mean spectra of each class with their
+    spread; confusion matrix, scores by class and leakage, of withheld pixels alone.
 
     Parameters
     ----------
     run : folder that a training of the task `hyperspectral` wrote
     out : folder to write; made where it is missing
     data : where the training's files lie now, as `train` takes them; by default where they lay then
-    options : the options of the predictions, such as their memory
-    overwrite : whether a report that is there already is replaced
+    options : options of the predictions, such as their memory
+    overwrite : whether a report that exists is replaced
 
     Returns
     -------
@@ -100,13 +97,13 @@ def report(
     InputError
         For a run of another task, or data whose pixels are not those of the training.
     OutputError
-        Where the page is there already.
+        Where the page exists.
 
     Examples
     --------
-    ```python
-    page = report("runs/hamida", "runs/hamida/report")
-    ```
+    ::
+
+        report("runs/hamida", "runs/hamida/report")
     """
     folder, out = Path(run), Path(out)
     path = out / PAGE
@@ -346,7 +343,7 @@ class ClassSpectra:
     def measure(cls, split: DataSplit[LabelledScene], layer: str) -> ClassSpectra:
         """Read each labelled window of a layer once, by windows of 128 px."""
         first, legend = split.scenes[0].scene.layers[layer], split.scenes[0].labels.legend
-        sums = [[_SpectrumSums() for _ in range(legend.num_classes)] for _ in range(2)]
+        sums = [[MomentSums() for _ in range(legend.num_classes)] for _ in range(2)]
         for number, named in enumerate(split.scenes):
             cube = named.scene.layers[layer]
             for window in blocks(cube.shape, READ_PX):
@@ -357,14 +354,13 @@ class ClassSpectra:
                 for part, of_part in zip((TRAIN, VAL), sums, strict=True):
                     inside = np.where(valid & split.mask(number, part, window), labels, VOID)
                     for index in np.unique(inside[inside != VOID]):
-                        of_part[index].add(data[:, inside == index].T)
-        nothing = np.full(first.count, np.nan)
-        return cls(
-            legend, first.bands, first.wavelengths_nm,
-            np.array([[one.count for one in of_part] for of_part in sums]),
-            np.array([[one.mean if one.count else nothing for one in of_part] for of_part in sums]),
-            np.array([[one.deviation if one.count else nothing for one in of_part] for of_part in sums]),
-        )  # fmt: skip
+                        of_part[index].add(data[:, inside == index])
+        count = np.array([[one.count for one in of_part] for of_part in sums])
+        mean, deviation = np.full((2, *count.shape, first.count), np.nan)
+        for at in np.argwhere(count):
+            moments = sums[at[0]][at[1]].moments()
+            mean[tuple(at)], deviation[tuple(at)] = moments.mean, np.sqrt(np.maximum(np.diag(moments.covariance), 0))
+        return cls(legend, first.bands, first.wavelengths_nm, count, mean, deviation)
 
     @property
     def has_wavelengths(self) -> bool:
@@ -425,30 +421,6 @@ class ClassSpectra:
         x = np.asarray(values, np.float64)
         order = np.argsort(x, kind="stable")
         return x[order], order
-
-
-class _SpectrumSums:
-    """Count, mean and sum of squares of spectra that come in portions (Chan, Golub and LeVeque 1983)."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.mean: Any = 0.0
-        self._squares: Any = 0.0
-
-    def add(self, spectra: NDArray[Any]) -> None:
-        """spectra : (n, B)"""
-        own = spectra.mean(axis=0, dtype=np.float64)
-        total = self.count + len(spectra)
-        step = own - self.mean
-        self._squares = self._squares + np.square(spectra - own).sum(axis=0)
-        self._squares = self._squares + step**2 * self.count * len(spectra) / total
-        self.mean, self.count = self.mean + step * len(spectra) / total, total
-
-    @property
-    def deviation(self) -> Floats:
-        """(B,), of a population."""
-        spread: Floats = np.sqrt(self._squares / self.count)
-        return spread
 
 
 def _with_gaps(x: Floats, *lines: Floats) -> list[Floats]:

@@ -1,6 +1,5 @@
-"""The first module of a hyperspectral network: spectra normalised and reduced, with what was fitted in its buffers.
-
-It does what `normalisation` and `reduction` do in NumPy, in float32 whatever the precision of the network."""
+"""The first module of a hyperspectral network: spectra normalised one by one and reduced, in float32 whatever the precision
+of the network, with what was fitted in its buffers."""
 
 from __future__ import annotations
 
@@ -9,19 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deepnets4eo.arrays import FloatImage, Mask
-from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral.reduction import (
-    FLAT,
-    SpectralReduction,
-    band_positions,
-    check_kind,
-    check_normalisation,
-    fit_reduction,
-    normalise,
-)
+from deepnets4eo.errors import InputError, name_hint
+from deepnets4eo.hyperspectral.reduction import SpectralReduction, check_kind, fit_reduction
+
+FLAT = 1e-6  # spectra whose standard deviation is less than this share of their largest value are flat
 
 
 class SpectralInput(nn.Module):
@@ -33,7 +27,11 @@ class SpectralInput(nn.Module):
     Parameters
     ----------
     bands : number of bands B, at least 1
-    normalisations : names of `normalise`: "l2", "snv", "continuum", "derivative"
+    normalisations
+        "l2": divided by its length. "snv": less its mean, divided by its standard deviation (Barnes et al. 1989).
+        "continuum": divided by its upper convex hull (Clark and Roush 1984). "derivative": differences of neighbouring
+        bands divided by the distance of their wavelengths. Zeros stay zero under "l2", flat spectra become zero under
+        "snv"; "continuum" is 1 where the hull is not positive.
     reduction : "pca" or "mnf"; None: none
     components : bands that the reduction returns
     wavelengths_nm : wavelengths of the B bands, increasing; None: bands are one unit apart
@@ -64,9 +62,10 @@ class SpectralInput(nn.Module):
     ) -> None:
         super().__init__()
         for name in normalisations:
-            check_normalisation(name)
+            if name not in NORMALISATIONS:
+                raise InputError(f"normalisation {name!r} is unknown. {name_hint(name, NORMALISATIONS)}")
         self.normalisations, self.reduction = tuple(normalisations), reduction
-        positions = band_positions(bands, wavelengths_nm)
+        positions = _band_positions(bands, wavelengths_nm)
         self.register_buffer("positions", torch.tensor(positions.tolist()), persistent=False)
         width = bands - self.normalisations.count("derivative")
         self.out_bands = width if reduction is None else components
@@ -122,16 +121,12 @@ class SpectralInput(nn.Module):
         positions = self.positions
         for name in self.normalisations:
             spectra = _FUNCTIONS[name](spectra, positions)
-            positions = _middles(positions) if name == "derivative" else positions
+            positions = (positions[1:] + positions[:-1]) / 2 if name == "derivative" else positions
         return spectra
 
     def _normalise_window(self, window: tuple[FloatImage, Mask]) -> tuple[FloatImage, Mask]:
-        cube, mask = window
-        spectra, positions = np.moveaxis(cube, 0, -1), self.positions.cpu()
-        for name in self.normalisations:
-            spectra = normalise(spectra, name, positions.tolist())
-            positions = _middles(positions) if name == "derivative" else positions
-        return np.moveaxis(spectra, -1, 0), mask
+        cube = torch.tensor(window[0], dtype=torch.float32, device=self.positions.device)
+        return self._normalise(cube[None])[0].cpu().numpy(), window[1]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SpectralInput:
         """Moves to another device, but stays in float32 where the network becomes bfloat16: means need their digits."""
@@ -156,8 +151,23 @@ def _group_means(groups: int, bands: int) -> Tensor:
     return rows / rows.sum(dim=1, keepdim=True)
 
 
-def _middles(positions: Tensor) -> Tensor:
-    return (positions[1:] + positions[:-1]) / 2
+def _band_positions(bands: int, wavelengths_nm: Sequence[float] | None) -> NDArray[np.float32]:
+    """Wavelengths, or numbers of bands. Errors: InputError where they do not increase or are not as many as bands."""
+    if wavelengths_nm is None:
+        return np.arange(bands, dtype=np.float32)
+    positions = np.asarray(wavelengths_nm, np.float32)
+    if positions.shape != (bands,):
+        raise InputError(
+            f"{positions.size} wavelengths were given for spectra of {bands} bands. Give one each, in nanometres."
+        )
+    falling = np.flatnonzero(~(np.diff(positions) > 0))
+    if falling.size:
+        first = falling[0]
+        raise InputError(
+            f"wavelengths must increase, but band {first + 1} has {positions[first]:g} nm and band {first + 2} "
+            f"{positions[first + 1]:g} nm. Sort the bands, or leave the wavelengths out."
+        )
+    return positions
 
 
 def _l2(spectra: Tensor, positions: Tensor) -> Tensor:
@@ -182,7 +192,7 @@ def _continuum(spectra: Tensor, positions: Tensor) -> Tensor:
 
 
 def _upper_hull(rows: Tensor, positions: Tensor) -> Tensor:
-    """See `normalisation.upper_hull`; all at once, as devices other than processors need it. (n, B) → (n, B)"""
+    """The least concave curve that no band exceeds, for all spectra at once. (n, B) → (n, B)"""
     bands = torch.arange(rows.shape[1], device=rows.device)
     on_hull = (bands == 0) | (bands == bands[-1])
     on_hull = on_hull.expand(rows.shape).clone()
@@ -196,6 +206,7 @@ def _upper_hull(rows: Tensor, positions: Tensor) -> Tensor:
 
 
 def _mark_hull_points(rows: Tensor, positions: Tensor, on_hull: Tensor) -> None:
+    """From each hull point the next is the one of the steepest ascent to the right."""
     distance = positions - positions[:, None]
     active = torch.arange(len(rows), device=rows.device)
     current = torch.zeros_like(active)
@@ -214,3 +225,4 @@ _FUNCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "continuum": _continuum,
     "derivative": _derivative,
 }
+NORMALISATIONS = tuple(_FUNCTIONS)
