@@ -117,14 +117,11 @@ def _unit(spectra: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class RbfSvm(ClassifierMixin, BaseEstimator):
-    """f_m(x) = Σ_s coef[s, m] · exp(−γ ‖x − s‖²) + intercept[m]. gamma : in units of 1 / (features × their variance), so
-    that 1 is a sound start. components : 0, exact support vectors (libsvm; up to some 10 000 samples), a machine m for each
-    pair of classes, or landmarks of a Nyström approximation (Williams and Seeger, NIPS 2000), one for each class."""
+    """f_m(x) = Σ_s coef[s, m] · exp(−γ ‖x − s‖²) + intercept[m], a machine m for each pair of classes (libsvm; up to some
+    10 000 samples). gamma : in units of 1 / (features × their variance), so that 1 is a sound start."""
 
-    def __init__(
-        self, C: float = 1.0, gamma: float = 1.0, components: int = 0, class_weight: str | None = None, seed: int = 0
-    ) -> None:
-        self.C, self.gamma, self.components, self.class_weight, self.seed = C, gamma, components, class_weight, seed
+    def __init__(self, C: float = 1.0, gamma: float = 1.0, class_weight: str | None = None) -> None:
+        self.C, self.gamma, self.class_weight = C, gamma, class_weight
 
     def fit(self, vectors: NDArray[np.float32], classes: ArrayLike) -> RbfSvm:
         """Fit to vectors (n, F) and their classes (n,), at least two."""
@@ -134,14 +131,14 @@ class RbfSvm(ClassifierMixin, BaseEstimator):
         centred = vectors - self.centre_
         variance = float(centred.var(dtype=np.float64))
         self.gamma_ = self.gamma / (vectors.shape[1] * variance) if variance > 0 else 1.0
-        (self._fit_landmarks if self.components else self._fit_exactly)(centred, index)
+        self._fit_machines(centred, index)
         return self
 
     def decision_function(
         self, vectors: NDArray[np.float32], *, kernel_values: int = KERNEL_VALUES
     ) -> NDArray[np.float32]:
-        """Return decision values (n, K), of exact machines the pairs won and, below a third, how clearly; for two classes
-        (n,), positive for the second. kernel_values : in memory at once."""
+        """Return the pairs that each class wins and, below a third, how clearly, (n, K); for two classes the decision
+        values (n,), positive for the second. kernel_values : in memory at once."""
         centred = np.asarray(vectors, np.float32) - self.centre_
         rows = max(32, kernel_values // len(self.vectors_))
         parts = [
@@ -149,16 +146,14 @@ class RbfSvm(ClassifierMixin, BaseEstimator):
             for start in range(0, max(len(centred), 1), rows)
         ]
         values = np.concatenate(parts) + self.intercept_
-        if len(self.classes_) == 2:
-            return values[:, 0]
-        return values if self.components else pairs_won(values, len(self.classes_))
+        return values[:, 0] if len(self.classes_) == 2 else pairs_won(values, len(self.classes_))
 
     def predict(self, vectors: NDArray[np.float32]) -> NDArray[Any]:
         """Return the class of the highest decision value, (n,)."""
         values = self.decision_function(vectors)
         return self.classes_[(values > 0).astype(int) if values.ndim == 1 else values.argmax(axis=1)]
 
-    def _fit_exactly(self, centred: NDArray[np.float32], index: NDArray[np.intp]) -> None:
+    def _fit_machines(self, centred: NDArray[np.float32], index: NDArray[np.intp]) -> None:
         from sklearn.svm import SVC
 
         shared = len(centred) <= SHARED_KERNEL
@@ -174,30 +169,9 @@ class RbfSvm(ClassifierMixin, BaseEstimator):
             + np.where(of_class == second, machine.dual_coef_[first], 0)
             for first, second in combinations(range(count), 2)
         ]  # fmt: skip
-        self._store(centred[used], np.stack(columns, axis=1), machine.intercept_)
-
-    def _fit_landmarks(self, centred: NDArray[np.float32], index: NDArray[np.intp]) -> None:
-        targets = range(1, 2) if len(self.classes_) == 2 else range(len(self.classes_))
-        positive = [index == target for target in targets]
-        rng = np.random.default_rng(self.seed)
-        chosen = np.sort(rng.choice(len(centred), min(self.components, len(centred)), replace=False))
-        landmarks = centred[chosen]
-        values, directions = np.linalg.eigh(gaussian_kernel(landmarks, landmarks, self.gamma_).astype(np.float64))
-        kept = values > values[-1] * 1e-6  # coinciding landmarks; float32 is not more exact
-        root = directions[:, kept] / np.sqrt(values[kept])
-        mapped = np.concatenate(
-            [
-                gaussian_kernel(part, landmarks, self.gamma_) @ root
-                for part in np.array_split(centred, len(centred) // 4096 + 1)
-            ]
-        )
-        weights, intercepts = fit_linear_machines(mapped, np.stack(positive, axis=1), self.C, self.class_weight)
-        self._store(landmarks, root @ weights, intercepts)
-
-    def _store(self, vectors: NDArray[np.float32], coefficients: NDArray[np.float64], intercepts: ArrayLike) -> None:
-        self.vectors_ = np.ascontiguousarray(vectors, np.float32)
-        self.coef_ = coefficients.astype(np.float32)
-        self.intercept_ = np.asarray(intercepts, np.float32)
+        self.vectors_ = np.ascontiguousarray(centred[used], np.float32)
+        self.coef_ = np.stack(columns, axis=1).astype(np.float32)
+        self.intercept_ = np.asarray(machine.intercept_, np.float32)
 
 
 def pairs_won(values: NDArray[np.float32], count: int) -> NDArray[np.float32]:
@@ -222,30 +196,3 @@ def gaussian_kernel(first: NDArray[np.float32], second: NDArray[np.float32], gam
     right = np.column_stack([second, ones[1], squares[1]])
     exponent = left @ right.T
     return np.exp(np.minimum(exponent, 0, out=exponent), out=exponent)
-
-
-def fit_linear_machines(
-    vectors: NDArray[np.floating], positive: NDArray[np.bool_], penalty: float, class_weight: str | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return weights (F, K) and intercepts (K,) that minimise ½‖w‖² + C Σ max(0, 1 − y f)², one machine a column of
-    `positive`. L-BFGS on all at once takes seconds where liblinear takes minutes."""
-    from scipy.optimize import minimize
-
-    design = np.column_stack([vectors, np.ones(len(vectors))]).astype(np.float32)
-    signs = np.where(positive, 1, -1).astype(np.float32)
-    costs = np.full(positive.shape, penalty, np.float32)
-    if class_weight == "balanced":
-        shares = positive.mean(axis=0)
-        costs *= np.where(positive, 0.5 / shares, 0.5 / (1 - shares)).astype(np.float32)
-
-    def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        weights = flat.reshape(design.shape[1], -1)
-        short = np.maximum(1 - signs * (design @ weights.astype(np.float32)), 0)
-        gradient = weights - 2 * (design.T @ (costs * signs * short))
-        value = 0.5 * (weights**2).sum() + (costs * short * short).sum(dtype=np.float64)
-        return float(value), gradient.ravel()
-
-    start = np.zeros(design.shape[1] * positive.shape[1])
-    solution = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300, "ftol": 1e-7}).x
-    solution = solution.reshape(design.shape[1], -1)
-    return solution[:-1], solution[-1]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
@@ -12,17 +13,16 @@ from pydantic import Field, model_validator
 from deepnets4eo.options import Section
 
 EstimatorName = Literal[
-    "extra_trees", "hist_gradient_boosting", "knn", "lda", "linear_svm", "logistic", "nystroem_svm", "random_forest",
-    "rbf_svm", "sam", "sgd_svm", "som",
+    "extra_trees", "hist_gradient_boosting", "knn", "lda", "linear_svm", "logistic", "random_forest", "rbf_svm", "sam", "sgd_svm", "som",
 ]  # fmt: skip
-SCORED = ("linear_svm", "nystroem_svm", "rbf_svm", "sgd_svm")  # these have decision values, no probabilities
+SCORED = ("linear_svm", "rbf_svm", "sgd_svm")  # these have decision values, no probabilities
 DENSITIES = ("lda", "sam")  # the softmax of their decision values are probabilities
 UNWEIGHTED = ("knn", "sam")  # have no class_weight
 UNSCALED = ("lda", "sam")  # one does not depend on the columns' scales, the other needs spectra as they are
 SEARCHED: dict[str, tuple[str, ...]] = {
     "knn": ("n_neighbors",), "linear_svm": ("C",), "logistic": ("C",), "sgd_svm": ("C",), "rbf_svm": ("C", "gamma"),
-    "nystroem_svm": ("C", "gamma"),
 }  # fmt: skip
+OWN = "deepnets4eo.baselines.array_estimators"
 SGD_ALPHA = 1e-4  # weight of SGD's penalty at C = 1: that of 10 000 samples
 
 
@@ -35,7 +35,7 @@ class EstimatorOptions(Section):
     """
 
     name: EstimatorName = "random_forest"
-    scaling: Literal["standard", "minmax", "robust", "none"] = Field(
+    scaling: Literal["standard", "none"] = Field(
         default="standard",
         description="of each feature, not for lda and sam; none: unscaled metres beside grey values, bad for SVMs and k-NN",
     )
@@ -43,10 +43,7 @@ class EstimatorOptions(Section):
         default="balanced", description="balanced: rare classes weigh more"
     )
     C: float = Field(default=1.0, gt=0, description="svm, logistic: the higher, the closer to the samples")
-    gamma: float = Field(
-        default=1.0, gt=0, description="rbf_svm, nystroem_svm: of the kernel, in units of 1 / (features x variance)"
-    )
-    components: int = Field(default=500, ge=2, description="nystroem_svm: landmarks; the more, the closer to rbf_svm")
+    gamma: float = Field(default=1.0, gt=0, description="rbf_svm: of the kernel, in units of 1 / (features x variance)")
     trees: int = Field(default=200, ge=1, description="of a forest; rounds of hist_gradient_boosting")
     leaf_samples: int = Field(default=1, ge=1, description="fewest samples of a leaf; 5 makes forests a third as big")
     split_features: int | None = Field(
@@ -63,7 +60,7 @@ class EstimatorOptions(Section):
     search_neighbours: tuple[int, ...] = Field(default=(1, 3, 5, 10, 20), min_length=1, description="tried for knn")
     search_samples: int = Field(default=4000, ge=10, description="samples that are searched on, at most")
     folds: int = Field(default=3, ge=2, description="of the search and of the calibration; no block is in two of them")
-    calibration: Literal["auto", "none", "sigmoid", "isotonic"] = Field(
+    calibration: Literal["auto", "none", "sigmoid"] = Field(
         default="auto", description="auto: sigmoid for svm, none for others; none for svm: softmax of decision values"
     )
 
@@ -82,107 +79,55 @@ class EstimatorOptions(Section):
         return self
 
 
-def _boosting(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    return HistGradientBoostingClassifier(  # early stopping would set samples aside that may be the only ones of a class
-        max_iter=options.trees, early_stopping=False, class_weight=weight, random_state=seed,
-        min_samples_leaf=max(options.leaf_samples, 5),
-    )  # fmt: skip
+def _forest(options: EstimatorOptions) -> dict[str, Any]:
+    features = options.split_features or "sqrt"
+    return {
+        "n_estimators": options.trees, "min_samples_leaf": options.leaf_samples, "max_features": features, "n_jobs": -1,
+    }  # fmt: skip
 
 
-def _forest(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
-    from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
-
-    made = RandomForestClassifier if options.name == "random_forest" else ExtraTreesClassifier
-    return made(
-        options.trees, min_samples_leaf=options.leaf_samples, max_features=options.split_features or "sqrt",
-        class_weight=weight, random_state=seed, n_jobs=-1,
-    )  # fmt: skip
-
-
-def _knn(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
-    from sklearn.neighbors import KNeighborsClassifier
-
-    # a tree of scikit-learn's is not safe to load, and is no faster for more than a few features
-    return KNeighborsClassifier(options.neighbours, weights="distance", algorithm="brute")
-
-
-def _lda(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
-    from deepnets4eo.baselines.array_estimators import LinearDiscriminant
-
-    return LinearDiscriminant(class_weight=weight)
-
-
-def _linear(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
-    from sklearn.svm import LinearSVC
-
-    return LinearSVC(C=options.C, class_weight=weight, dual="auto", max_iter=3000, random_state=seed)
+ESTIMATORS: dict[str, tuple[str, Callable[[EstimatorOptions], dict[str, Any]]]] = {  # class, its arguments
+    "extra_trees": ("sklearn.ensemble:ExtraTreesClassifier", _forest),
+    "hist_gradient_boosting": (
+        "sklearn.ensemble:HistGradientBoostingClassifier",  # early stopping might set the only samples of a class aside
+        lambda o: {"max_iter": o.trees, "early_stopping": False, "min_samples_leaf": max(o.leaf_samples, 5)},
+    ),
+    "knn": (
+        "sklearn.neighbors:KNeighborsClassifier",  # its trees are not safe to load, and no faster beyond a few features
+        lambda o: {"n_neighbors": o.neighbours, "weights": "distance", "algorithm": "brute"},
+    ),
+    "lda": (f"{OWN}:LinearDiscriminant", lambda _: {}),
+    "linear_svm": ("sklearn.svm:LinearSVC", lambda o: {"C": o.C, "dual": "auto", "max_iter": 3000}),
+    "logistic": ("sklearn.linear_model:LogisticRegression", lambda o: {"C": o.C, "max_iter": 1000}),
+    "random_forest": ("sklearn.ensemble:RandomForestClassifier", _forest),
+    "rbf_svm": (f"{OWN}:RbfSvm", lambda o: {"C": o.C, "gamma": o.gamma}),
+    "sam": (f"{OWN}:SpectralAngleMapper", lambda _: {}),
+    "sgd_svm": (
+        "sklearn.linear_model:SGDClassifier",
+        lambda o: {"alpha": SGD_ALPHA / o.C, "average": True, "max_iter": 50, "tol": 1e-2},
+    ),
+    "som": (
+        "deepnets4eo.baselines.som:SelfOrganizingMap",
+        lambda o: {"rows": o.som_shape[0], "cols": o.som_shape[1], "epochs": o.som_epochs},
+    ),
+}  # fmt: skip
 
 
-def _logistic(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
-    from sklearn.linear_model import LogisticRegression
-
-    return LogisticRegression(C=options.C, class_weight=weight, max_iter=1000, random_state=seed)
-
-
-def _rbf(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
-    from deepnets4eo.baselines.array_estimators import RbfSvm
-
-    components = options.components if options.name == "nystroem_svm" else 0
-    return RbfSvm(C=options.C, gamma=options.gamma, components=components, class_weight=weight, seed=seed)
-
-
-def _sam(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
-    from deepnets4eo.baselines.array_estimators import SpectralAngleMapper
-
-    return SpectralAngleMapper()
-
-
-def _sgd(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
-    from sklearn.linear_model import SGDClassifier
-
-    return SGDClassifier(
-        alpha=SGD_ALPHA / options.C, average=True, class_weight=weight, max_iter=50, tol=1e-2, random_state=seed
-    )
-
-
-def _som(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
-    from deepnets4eo.baselines.som import SelfOrganizingMap
-
-    rows, cols = options.som_shape
-    return SelfOrganizingMap(rows, cols, epochs=options.som_epochs, class_weight=weight, seed=seed)
-
-
-ESTIMATORS: dict[str, Callable[[EstimatorOptions, str | None, int], Any]] = {
-    "extra_trees": _forest,
-    "hist_gradient_boosting": _boosting,
-    "knn": _knn,
-    "lda": _lda,
-    "linear_svm": _linear,
-    "logistic": _logistic,
-    "nystroem_svm": _rbf,
-    "random_forest": _forest,
-    "rbf_svm": _rbf,
-    "sam": _sam,
-    "sgd_svm": _sgd,
-    "som": _som,
-}
+def _make_classifier(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
+    home, arguments = ESTIMATORS[options.name]
+    module, name = home.split(":")
+    made = getattr(import_module(module), name)(**arguments(options))
+    common = {"class_weight": weight, "random_state": seed, "seed": seed}
+    return made.set_params(**{key: common[key] for key in common.keys() & made.get_params().keys()})
 
 
 def build_estimator(options: EstimatorOptions, seed: int = 0) -> Any:
-    """Make an unfitted classifier with `predict_proba`; the same bits for the same seed and samples.
+    """Return an unfitted classifier with `predict_proba`; the same bits for the same seed and samples.
 
     Parameters
     ----------
     options : name and settings
-    seed : int
-        Decides all that is drawn at random.
-
-    Returns
-    -------
-    Any
-        The classifier.
+    seed : seed of all that is drawn at random
 
     Examples
     --------
@@ -191,14 +136,15 @@ def build_estimator(options: EstimatorOptions, seed: int = 0) -> Any:
     array([5])
     """
     from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
 
     from deepnets4eo.baselines.tuned_classifier import TunedClassifier
 
     weight = "balanced" if options.class_weight == "balanced" else None
-    classifier = ESTIMATORS[options.name](options, weight, seed)
-    scaler = [] if options.name in UNSCALED else _scaler(options.scaling)
+    scaled = options.scaling == "standard" and options.name not in UNSCALED
+    steps = [("scale", StandardScaler())] if scaled else []
     return TunedClassifier(
-        Pipeline([*scaler, ("classify", classifier)]),
+        Pipeline([*steps, ("classify", _make_classifier(options, weight, seed))]),
         grid=_grid(options) if options.search else None,
         folds=options.folds,
         calibration=_calibration(options),
@@ -211,7 +157,7 @@ def build_estimator(options: EstimatorOptions, seed: int = 0) -> Any:
 def fit_estimator(
     estimator: Any, vectors: NDArray[np.float32], classes: NDArray[np.uint8], blocks: NDArray[np.int64] | None = None
 ) -> Any:
-    """Fit a classifier, ours or any of scikit-learn's, to samples.
+    """Fit a classifier, ours or any of scikit-learn's, to samples, and return it.
 
     Parameters
     ----------
@@ -220,11 +166,6 @@ def fit_estimator(
     classes : (n,) class indices
     blocks : (n,) int64, block of ground of each sample
         Ours chooses its settings and calibrates its probabilities by them.
-
-    Returns
-    -------
-    Any
-        The classifier.
 
     Raises
     ------
@@ -255,11 +196,3 @@ def _grid(options: EstimatorOptions) -> dict[str, list[float]]:
         return {"classify__alpha": [SGD_ALPHA / tried for tried in options.search_c]}
     tried = {"C": options.search_c, "gamma": options.search_gamma, "n_neighbors": options.search_neighbours}
     return {f"classify__{key}": list(tried[key]) for key in SEARCHED[options.name]}
-
-
-def _scaler(scaling: str) -> Sequence[tuple[str, Any]]:
-    """Return the pipeline's step that scales, or none."""
-    from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
-
-    scalers = {"standard": StandardScaler, "minmax": MinMaxScaler, "robust": RobustScaler}
-    return [("scale", scalers[scaling]())] if scaling in scalers else []

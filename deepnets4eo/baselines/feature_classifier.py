@@ -115,7 +115,10 @@ class FeatureClassifier(TileSegmenter):
     def describe(self) -> dict[str, Any]:
         """Return plain values from which `restore` makes the same segmenter again."""
         return super().describe() | {
-            "features": describe_features(self.features),
+            "features": [
+                {"kind": feature.kind} | feature.describe() if isinstance(feature, LearnedFeature) else feature.name
+                for feature in self.features
+            ],
             "columns": self.columns,
             "shares": self.shares,
         }
@@ -123,7 +126,8 @@ class FeatureClassifier(TileSegmenter):
     def save(self, folder: str | Path) -> list[str]:
         """Write the estimator through skops, and features with learned weights; returns the files' names."""
         save_estimator(self.estimator, Path(folder) / ESTIMATOR)
-        return [ESTIMATOR, *save_features(self.features, Path(folder))]
+        learned = [feature for feature in self.features if isinstance(feature, LearnedFeature)]
+        return [ESTIMATOR, *(name for feature in learned for name in feature.save(Path(folder)))]
 
     @classmethod
     def restore(
@@ -131,18 +135,11 @@ class FeatureClassifier(TileSegmenter):
     ) -> FeatureClassifier:
         """Make the segmenter that `save` wrote. Errors: RunError for a file, types or columns that this version does not have."""
         estimator = load_estimator(folder / ESTIMATOR)
-        features = restore_features(description["features"], folder)
-        own = cls.extra_init_kwargs(description)
+        features = [_restore(one, folder) for one in description["features"]]
         made = cls(
-            estimator,
-            inputs,
-            legend,
-            features=features,
-            bands=description["bands"],
-            shares=description["shares"],
-            tiling=tiling,
-            **own,
-        )
+            estimator, inputs, legend, features=features, bands=description["bands"], shares=description["shares"],
+            tiling=tiling, **cls.extra_init_kwargs(description),
+        )  # fmt: skip
         classes, width = np.asarray(estimator.classes_), getattr(estimator, "n_features_in_", len(made.columns))
         whole = classes.ndim == 1 and classes.dtype.kind in "iu" and classes.size > 0
         if not whole or classes.min() < 0 or classes.max() >= legend.num_classes or width != len(made.columns):
@@ -206,25 +203,8 @@ class LearnedFeature(Feature, Protocol):
         """Write the weights; returns the files' names."""
 
 
-def describe_features(features: Sequence[Feature]) -> list[str | dict[str, Any]]:
-    """Return names, and for learned features descriptions with their kind."""
-    return [
-        {"kind": feature.kind} | feature.describe() if isinstance(feature, LearnedFeature) else feature.name
-        for feature in features
-    ]
-
-
-def save_features(features: Sequence[Feature], folder: Path) -> list[str]:
-    """Write the files of learned features; returns their names."""
-    return [name for feature in features if isinstance(feature, LearnedFeature) for name in feature.save(folder)]
-
-
-def restore_features(described: Sequence[str | Mapping[str, Any]], folder: Path) -> tuple[Feature, ...]:
-    """Make the features that were described and saved. Errors: RunError for a kind that this version does not have."""
-    return tuple(_restore(one, folder) for one in described)
-
-
 def _restore(described: str | Mapping[str, Any], folder: Path) -> Feature:
+    """Make a feature that was described and saved. Errors: RunError for a kind that this version does not have."""
     if isinstance(described, str):
         return build_features([described])[0]
     description = dict(described)

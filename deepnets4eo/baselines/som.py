@@ -18,8 +18,6 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     Each epoch finds the best unit c(i) of each sample and sets every unit to the mean of all samples weighted by
     exp(−d(c(i), u)² / 2σ²), d being the distance on the grid; σ falls geometrically from `sigma_start` to `sigma_end`.
-    MiniSom updates sample after sample in Python; this class needs one matrix product an epoch, and its state is
-    arrays.
 
     Parameters
     ----------
@@ -28,12 +26,7 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
     sigma_start, sigma_end : first σ in units (None: half the longer side), and last
     init : "pca": units start on the plane of the first two principal components; "samples": on samples drawn by `seed`
     class_weight : "balanced" weighs samples of rare classes more, None all the same
-    seed : int
-
-    Raises
-    ------
-    InputError
-        By `predict_proba` and `predict`, where the map was fitted without classes.
+    seed : seed of the draws
 
     Examples
     --------
@@ -61,8 +54,7 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
     def fit(
         self, vectors: ArrayLike, classes: ArrayLike | None = None, *, chunk_vectors: int = CHUNK_VECTORS
     ) -> SelfOrganizingMap:
-        """Fit the units to vectors (n, F), then set the classes of the units; returns itself. Memory: O(n F + n +
-        units²).
+        """Fit the units to vectors (n, F), then set the classes of the units; returns itself. Memory: O(n F + units²).
 
         classes : (n,); −1 is unlabelled, used for the units only. chunk_vectors : vectors whose distances are in memory
         at once. quantisation_errors_ : the mean distance to the best unit, before each epoch and after the last."""
@@ -92,10 +84,8 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
         return self.units_[self.predict_unit(vectors)]
 
     def predict_proba(self, vectors: ArrayLike) -> NDArray[np.float32]:
-        """Return probabilities (n, K) float32 in the order of `classes_`: shares of the classes among the unit's
-        samples.
-
-        Errors: InputError where the map was fitted without classes."""
+        """Return shares of the classes among the samples of each vector's unit, (n, K) float32 in the order of
+        `classes_`. Errors: InputError where the map was fitted without classes."""
         if not hasattr(self, "proba_"):
             raise InputError(
                 "the self-organising map was fitted without classes; fit it with some, or use `predict_unit`."

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
+from scipy.special import expit, logit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.linear_model import SGDClassifier
+from sklearn.metrics import f1_score
 from sklearn.model_selection import ParameterGrid, StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -27,7 +28,7 @@ MIN_SAMPLES = 3  # samples of a class, and of the others, needed for a curve of 
 
 class TunedClassifier(ClassifierMixin, BaseEstimator):
     """Grid search and calibration by spatially disjoint folds around a classifier. grid : parameter → values; the best macro F1 out of fold wins.
-    calibration : "sigmoid", "isotonic", "softmax" of decision values, or "none". balanced : classes weigh the same in it."""
+    calibration : "sigmoid", "softmax" of decision values, or "none". balanced : classes weigh the same in it."""
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class TunedClassifier(ClassifierMixin, BaseEstimator):
         chosen = self._search(vectors, index, blocks)
         self.estimator_ = fit_single_threaded(clone(self.estimator).set_params(**chosen), vectors, index)
         self.calibrators_ = Calibrators("none")
-        if self.calibration in ("sigmoid", "isotonic"):
+        if self.calibration == "sigmoid":
             folds = block_folds(index, blocks, self.folds, self.seed)
             template = clone(self.estimator).set_params(**chosen)
             scores = out_of_fold_scores(template, vectors, index, folds)
@@ -90,7 +91,9 @@ class TunedClassifier(ClassifierMixin, BaseEstimator):
         best = -1.0
         for tried in ParameterGrid(dict(self.grid)):
             scores = out_of_fold_scores(clone(self.estimator).set_params(**tried), vectors, index, folds)
-            score = macro_f1(scores, index)
+            known = np.isfinite(scores).any(axis=1)
+            guess = np.nan_to_num(scores[known], nan=-np.inf).argmax(axis=1)
+            score = float(f1_score(index[known], guess, average="macro"))
             log.info("%s: macro F1 %.3f in %d folds", tried, score, len(folds))
             if score > best:
                 best, self.best_params_ = score, dict(tried)
@@ -139,8 +142,8 @@ def class_scores(estimator: Any, vectors: NDArray[np.float32]) -> NDArray[np.flo
         if values is None:
             values = np.asarray(estimator.decision_function(vectors), np.float32)
         return np.stack([-values, values], axis=1) if values.ndim == 1 else values
-    proba = np.clip(np.asarray(estimator.predict_proba(vectors), np.float64), 1e-6, 1 - 1e-6)
-    return np.log(proba / (1 - proba)).astype(np.float32)
+    proba = np.asarray(estimator.predict_proba(vectors), np.float64)
+    return np.asarray(logit(np.clip(proba, 1e-6, 1 - 1e-6)), np.float32)
 
 
 def _linear_scores(estimator: Any, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
@@ -167,18 +170,6 @@ def fit_single_threaded(estimator: Any, vectors: NDArray[np.float32], index: NDA
         log.warning("%s: %s", type(estimator).__name__, message)
     parallel = [key for key in params if key.split("__")[-1] == "n_jobs" and params[key] not in (None, 1)]
     return estimator.set_params(**dict.fromkeys(parallel, 1))
-
-
-def macro_f1(scores: NDArray[np.floating], index: NDArray[np.intp]) -> float:
-    """Return the mean F1 over the classes of samples that have scores."""
-    known = np.isfinite(scores).any(axis=1)
-    if not known.any():
-        return 0.0
-    best, true = np.nan_to_num(scores[known], nan=-np.inf).argmax(axis=1), index[known]
-    count = scores.shape[1]
-    hits = np.bincount(true[best == true], minlength=count)
-    either = np.bincount(true, minlength=count) + np.bincount(best, minlength=count)
-    return float((2 * hits[either > 0] / either[either > 0]).mean())
 
 
 def _random_folds(index: NDArray[np.intp], folds: int, seed: int) -> NDArray[np.intp]:
@@ -214,8 +205,7 @@ def _check_samples(vectors: NDArray[np.float32], classes: NDArray[Any]) -> None:
 
 class Calibrators:
     """A curve a class, score → probability, and their normalisation; rare classes take the curve of all together.
-    method : "sigmoid" (Platt, 1999), "isotonic" (Zadrozny and Elkan, 2002) or "none", the softmax of the scores. Each
-    curve is kept as knots (x, y): a sigmoid's are slope and intercept."""
+    method : "sigmoid" (Platt, 1999; slope and intercept are kept) or "none", the softmax of the scores."""
 
     def __init__(self, method: str) -> None:
         self.method = method
@@ -230,43 +220,28 @@ class Calibrators:
             weights = 1 / np.bincount(index, minlength=count).clip(1)[index]
         positive = index[:, None] == np.arange(count)
         known = np.isfinite(scores)
-        pooled = self._fit_curve(scores[known], positive[known], np.broadcast_to(weights[:, None], scores.shape)[known])
+        exact = scores.astype(np.float64)
+        pooled = platt(exact[known], positive[known], np.broadcast_to(weights[:, None], scores.shape)[known])
         self.curves = []
         for class_index in range(count):
             own = known[:, class_index]
             target = positive[own, class_index]
             curve = pooled
             if min(target.sum(), (~target).sum()) >= MIN_SAMPLES:
-                curve = self._fit_curve(scores[own, class_index], target, weights[own])
-            self.curves.append(curve if _is_increasing(curve) else pooled)
+                curve = platt(exact[own, class_index], target, weights[own])
+            self.curves.append(curve if curve[0] > 0 else pooled)  # higher scores mean higher probabilities
         return self
 
     def __call__(self, scores: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return probabilities (n, K) of scores (n, K)."""
         if self.method == "none":
-            return softmax(scores)
-        probabilities = np.stack(
-            [self._apply_curve(curve, scores[:, class_index]) for class_index, curve in enumerate(self.curves)], axis=1
-        )
+            return np.asarray(softmax(scores, axis=1), np.float32)
+        slope, intercept = np.transpose(self.curves)
+        probabilities = expit(slope * scores + intercept)
         total = probabilities.sum(axis=1, keepdims=True)
         nothing = total[:, 0] <= 1e-12  # all curves are 0 there: the softmax of the scores is used
-        probabilities[nothing], total[nothing] = softmax(scores[nothing]), 1
+        probabilities[nothing], total[nothing] = softmax(scores[nothing], axis=1), 1
         return (probabilities / total).astype(np.float32)
-
-    def _fit_curve(
-        self, scores: NDArray[np.floating], positive: NDArray[np.bool_], weights: NDArray[np.floating]
-    ) -> NDArray[np.float64]:
-        if self.method == "isotonic" and positive.any():
-            from sklearn.isotonic import IsotonicRegression
-
-            rising = IsotonicRegression(y_min=0, y_max=1).fit(scores, positive, sample_weight=weights)
-            return np.stack([rising.X_thresholds_, rising.y_thresholds_]).astype(np.float64)
-        return platt(scores.astype(np.float64), positive, weights)
-
-    def _apply_curve(self, curve: NDArray[np.float64], scores: NDArray[np.floating]) -> NDArray[np.float64]:
-        if curve.ndim == 2:
-            return np.interp(scores, curve[0], curve[1])
-        return np.asarray(expit(curve[0] * scores + curve[1]))
 
 
 def keep_labels(probabilities: NDArray[np.float32], best: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -288,14 +263,3 @@ def platt(
         return np.array([1.0, 0.0])
     target = np.where(positive, 1 - 1 / (positive.sum() + 2), 1 / ((~positive).sum() + 2))
     return np.array(fit_sigmoid(scores, target, weights))
-
-
-def softmax(scores: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return exp(score) over their sum, (n, K) float32."""
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-
-
-def _is_increasing(curve: NDArray[np.float64]) -> bool:
-    """Return whether higher scores mean higher probabilities; other curves are not used for new data."""
-    return bool(curve[0] > 0) if curve.ndim == 1 else bool(curve[1, -1] > curve[1, 0])

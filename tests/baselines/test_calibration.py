@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.calibration import _sigmoid_calibration
-from sklearn.isotonic import IsotonicRegression
 
-from deepnets4eo.baselines.tuned_classifier import Calibrators, keep_labels, platt, softmax
+from deepnets4eo.baselines.tuned_classifier import Calibrators, keep_labels, platt
 
 
 def scored(count=3000, classes=3, seed=0):
@@ -37,36 +37,20 @@ def test_equal_scores_give_the_share_of_positives():
     assert np.isfinite(slope)
 
 
-def test_isotonic_curve_equals_scikit_learns():
-    scores, index = scored()
-    made = Calibrators("isotonic").fit(scores, index, balanced=False)
-    raw = np.stack(
-        [
-            IsotonicRegression(out_of_bounds="clip").fit(scores[:, k], index == k).predict(scores[:, k])
-            for k in range(3)
-        ],
-        axis=1,
-    )
-    some = raw.sum(axis=1) > 1e-12
-    np.testing.assert_allclose(made(scores)[some], (raw / raw.sum(axis=1, keepdims=True))[some], atol=1e-5)
-
-
-@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
-def test_scores_that_are_twice_too_sure_are_brought_back_to_the_truth(method):
+def test_scores_that_are_twice_too_sure_are_brought_back_to_the_truth():
     rng = np.random.default_rng(0)
     truth = rng.dirichlet([0.5, 0.5, 0.5], 20_000).clip(1e-4, 1 - 1e-4)
     index = (truth.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1).clip(0, 2)
     scores = 2 * np.log(truth / (1 - truth)) + [1, -1, 3]
-    proba = Calibrators(method).fit(scores[:10_000], index[:10_000], balanced=False)(scores[10_000:])
+    proba = Calibrators("sigmoid").fit(scores[:10_000], index[:10_000], balanced=False)(scores[10_000:])
     assert np.abs(proba - truth[10_000:]).mean() < 0.03
 
 
-@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
-def test_classes_without_samples_take_the_curve_of_all(method):
+def test_classes_without_samples_take_the_curve_of_all():
     scores, index = scored(classes=4)
     scores[index == 3, 3] = np.nan
-    made = Calibrators(method).fit(scores, index, balanced=True)
-    own = Calibrators(method).fit(np.nan_to_num(scores), index, balanced=True)
+    made = Calibrators("sigmoid").fit(scores, index, balanced=True)
+    own = Calibrators("sigmoid").fit(np.nan_to_num(scores), index, balanced=True)
     assert not np.array_equal(made.curves[3], own.curves[3])
     assert made.curves[3] is not made.curves[2]
     proba = made(np.nan_to_num(scores))
@@ -80,18 +64,17 @@ def test_curves_that_fall_are_not_believed():
     assert all(curve[0] > 0 for curve in made.curves)
 
 
-@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
-def test_nothing_known_gives_the_plain_sigmoid(method):
-    made = Calibrators(method).fit(np.full((10, 2), np.nan), np.arange(10) % 2, balanced=True)
+def test_nothing_known_gives_the_plain_sigmoid():
+    made = Calibrators("sigmoid").fit(np.full((10, 2), np.nan), np.arange(10) % 2, balanced=True)
     scores = np.array([[2.0, -2.0], [0.0, 0.0]])
     np.testing.assert_allclose(made(scores), [[1 / (1 + np.exp(-2)), 1 - 1 / (1 + np.exp(-2))], [0.5, 0.5]], rtol=1e-5)
 
 
 def test_what_no_class_wants_goes_by_its_scores():
     scores, index = scored()
-    made = Calibrators("isotonic").fit(scores, index, balanced=False)
-    low = np.array([[-50.0, -49.0, -60.0]])
-    np.testing.assert_allclose(made(low), softmax(low))
+    made = Calibrators("sigmoid").fit(scores, index, balanced=False)
+    low = np.array([[-500.0, -499.0, -600.0]])
+    np.testing.assert_allclose(made(low), softmax(low).astype(np.float32))
 
 
 def test_without_a_curve_the_order_is_that_of_the_scores():
@@ -100,13 +83,12 @@ def test_without_a_curve_the_order_is_that_of_the_scores():
     np.testing.assert_array_equal(proba.argmax(axis=1), scores.argmax(axis=1))
 
 
-@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
-def test_calibration_never_changes_the_label(method: str) -> None:
+def test_calibration_never_changes_the_label() -> None:
     """Classes whose scores mean different things: by curves of their own another class would often be the most probable."""
     rng = np.random.default_rng(0)
     index = rng.integers(0, 3, 3000)
     scores = rng.normal(size=(3000, 3)) + 1.5 * (index[:, None] == np.arange(3)) * np.array([3, 1, 0.3])
-    made = Calibrators(method).fit(scores, index, balanced=False)
+    made = Calibrators("sigmoid").fit(scores, index, balanced=False)
     fresh = rng.normal(size=(2000, 3))
     apart = made(fresh)
     proba = keep_labels(apart.copy(), fresh.argmax(axis=1))

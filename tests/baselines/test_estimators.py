@@ -12,12 +12,11 @@ from deepnets4eo.baselines.tuned_classifier import (
     TunedClassifier,
     _subsample,
     block_folds,
-    macro_f1,
     out_of_fold_scores,
 )
 from deepnets4eo.errors import InputError
 
-SMALL = {"trees": 12, "components": 40, "som_shape": (5, 5), "som_epochs": 8}
+SMALL = {"trees": 12, "som_shape": (5, 5), "som_epochs": 8}
 
 
 def make_samples(count=150, features=6, classes=(0, 2, 5), seed=0):
@@ -90,7 +89,7 @@ def test_each_takes_fewer_samples_than_features(name):
 def test_each_takes_constant_columns_and_constant_samples(name):
     vectors, places, blocks = make_samples(60)
     for constant in (vectors * np.array([1, 0, 1, 1, 0, 1], np.float32) + 5, np.full_like(vectors, 7)):
-        for scaling in ("standard", "minmax", "robust", "none"):
+        for scaling in ("standard", "none"):
             proba = fit_estimator(build(name, scaling=scaling), constant, places, blocks).predict_proba(constant)
             np.testing.assert_allclose(proba.sum(axis=1), 1, atol=1e-5)
 
@@ -111,7 +110,7 @@ def test_estimators_of_scikit_learn_are_fitted_as_they_are():
     np.testing.assert_array_equal(forest.classes_, [0, 2, 5])
 
 
-@pytest.mark.parametrize("method", ["sigmoid", "isotonic", "none"])
+@pytest.mark.parametrize("method", ["sigmoid", "none"])
 @pytest.mark.parametrize("name", ["rbf_svm", "random_forest"])
 def test_calibrations_keep_the_order_of_clear_cases(name, method):
     vectors, places, blocks = make_samples(200)
@@ -174,7 +173,7 @@ def test_one_block_gives_random_folds_and_a_warning(blocks, caplog):
 def test_blocks_of_one_class_each_leave_folds_of_two_classes_or_none():
     vectors, places, _ = make_samples(40, classes=(0, 1))
     assert block_folds(places.astype(int), places, 3, seed=0) == []
-    for calibration in ("sigmoid", "isotonic"):
+    for calibration in ("none", "sigmoid"):
         estimator = fit_estimator(build("rbf_svm", search=True, calibration=calibration), vectors, places, places)
         assert estimator.best_params_ == {}
         assert (estimator.predict(vectors) == places).all()
@@ -192,16 +191,6 @@ def test_out_of_fold_scores_equal_those_of_machines_trained_by_hand():
     blocks[np.isin(blocks, [0, 1])] = 0
     scores = out_of_fold_scores(template, vectors, index, block_folds(index, blocks, 3, seed=0))
     assert np.isnan(scores[index == 3, 3]).all()
-
-
-def test_macro_f1_equals_scikit_learns():
-    from sklearn.metrics import f1_score
-
-    rng = np.random.default_rng(0)
-    scores, index = rng.normal(size=(50, 4)), rng.integers(0, 4, 50)
-    scores[:5] = np.nan
-    assert macro_f1(scores, index) == pytest.approx(f1_score(index[5:], scores[5:].argmax(axis=1), average="macro"))
-    assert macro_f1(np.full((3, 2), np.nan), np.array([0, 1, 1])) == 0
 
 
 def test_thinning_keeps_rare_classes_whole():

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from sklearn.kernel_approximation import Nystroem
 from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.svm import SVC, LinearSVC
+from sklearn.svm import SVC
 
 from deepnets4eo.baselines.array_estimators import RbfSvm, gaussian_kernel
 
@@ -35,21 +34,3 @@ def test_decision_values_equal_those_of_a_machine_for_each_pair(classes, weight)
     sure = slice(None) if classes == 2 else np.abs(expected % 1 - 0.5) > 0.02  # a pair next to 0 may be rounded
     np.testing.assert_allclose(values[sure], expected[sure], atol=5e-3)
     assert (machine.predict(vectors) == pairs.predict(vectors)).mean() > 0.99
-
-
-def test_landmarks_equal_nystroem_and_a_linear_machine():
-    vectors, places = samples(3)
-    machine = RbfSvm(components=30, seed=4).fit(vectors, places)
-    mapping = Nystroem(gamma=machine.gamma_, n_components=30)
-    mapping.components_ = machine.vectors_ + machine.centre_
-    values, directions = np.linalg.eigh(rbf_kernel(machine.vectors_, gamma=machine.gamma_))
-    mapped = rbf_kernel(vectors, mapping.components_, gamma=machine.gamma_) @ (directions / np.sqrt(values))
-    linear = LinearSVC(C=1, dual="auto").fit(mapped, places)
-    np.testing.assert_allclose(machine.decision_function(vectors), linear.decision_function(mapped), atol=2e-2)
-
-
-def test_as_many_landmarks_as_samples_come_near_the_exact_machine():
-    vectors, places = samples(4)
-    exact, near = RbfSvm().fit(vectors, places), RbfSvm(components=10_000).fit(vectors, places)
-    assert len(near.vectors_) == len(vectors)
-    assert (exact.predict(vectors) == near.predict(vectors)).mean() > 0.95

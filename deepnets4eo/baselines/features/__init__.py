@@ -34,8 +34,7 @@ __all__ = [
 
 
 def build_features(names: Sequence[str]) -> tuple[Feature, ...]:
-    """Make the features of these names. names : names as in `HOMES`, at least one. Returns tuple of Feature, in the
-    same order. Errors: InputError for an unknown name, with the nearest, and for no name at all.
+    """Return the features of one or more names of `HOMES`. Errors: InputError for an unknown name, with the nearest.
 
     >>> [feature.name for feature in build_features(["hsv", "hog16"])]
     ['hsv', 'hog16']
@@ -46,8 +45,7 @@ def build_features(names: Sequence[str]) -> tuple[Feature, ...]:
 
 
 def as_features(features: Sequence[str | Feature]) -> tuple[Feature, ...]:
-    """Make features of which some are named. features : names as in `HOMES`, or features, at least one. Returns tuple
-    of Feature, in the same order. Errors: InputError for an unknown name, with the nearest, and for an empty sequence.
+    """Return features of which some are named, as by `build_features`.
 
     >>> len(as_features(["hsv", *build_features(["hog16"])]))
     2
@@ -58,8 +56,7 @@ def as_features(features: Sequence[str | Feature]) -> tuple[Feature, ...]:
 
 
 def stack(features: Sequence[Feature], bands: Bands, stride_px: int = 1) -> NDArray[np.float32]:
-    """Compute all features side by side at the sites of a stride. features : what is computed; bands : image (C, h, w);
-    stride_px : distance of the sites in pixels. Returns (F, rows of sites, columns of sites) float32. Errors:
+    """Return all features side by side at the sites of a stride in pixels, (F, rows and columns of sites) float32. Errors:
     InputError where a band that a feature needs is missing.
 
     >>> bands = Bands(np.zeros((3, 8, 8), np.float32), ("image.red", "image.green", "image.blue"))
@@ -71,9 +68,8 @@ def stack(features: Sequence[Feature], bands: Bands, stride_px: int = 1) -> NDAr
 
 
 def column_names(features: Sequence[Feature], bands: Bands) -> list[str]:
-    """Return the names of the columns of `stack`, "feature.column". features : what `stack` computes; bands : an image
-    with the same bands; one pixel is enough. Returns list of F names. Errors: InputError where a band that a feature
-    needs is missing.
+    """Return the names of the columns of `stack`, "feature.column"; of the bands one pixel is enough. Errors: InputError
+    where a band that a feature needs is missing.
 
     >>> bands = Bands(np.zeros((3, 1, 1), np.float32), ("image.red", "image.green", "image.blue"))
     >>> column_names(build_features(["hsv"]), bands)
@@ -83,8 +79,7 @@ def column_names(features: Sequence[Feature], bands: Bands) -> list[str]:
 
 
 def halo_px(features: Sequence[Feature]) -> int:
-    """Return the distance in pixels around a site on which the features depend. features : at least one. Returns int,
-    the largest halo.
+    """Return the distance in pixels around a site on which one or more features depend.
 
     >>> halo_px(build_features(["pixels", "hog16"]))
     21

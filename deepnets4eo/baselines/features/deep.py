@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
+from deepnets4eo.baselines.features.hog import region_centres
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write
@@ -189,7 +190,7 @@ class DeepFeatures:
         means. Superpixels without pixels get the value at the corner, or 0."""
         if self.looks == "dense" and self.patch_px is None:
             return np.concatenate([self._means(maps, scale, ids, count) for scale, maps in self._maps(bands)], axis=1)
-        rows, cols = _centroids(ids, count)
+        rows, cols = region_centres(ids, count, 1)
         if self.looks == "patch":
             return self.at_indices(bands, rows, cols)
         return np.concatenate([self._around(maps, scale, rows, cols) for scale, maps in self._maps(bands)], axis=1)
@@ -371,15 +372,6 @@ def _projection(components: int | None, channels: int, seed: int) -> FloatImage 
         raise InputError(f"components={components}, but the encoder's level has {channels} channels. Leave it out.")
     drawn = np.random.default_rng([seed, channels]).standard_normal((channels, components))
     return np.ascontiguousarray(np.linalg.qr(drawn)[0].T, np.float32)
-
-
-def _centroids(ids: NDArray[np.int32], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return rows and columns of the centroids of superpixels, rounded."""
-    inside = ids >= 0
-    which = ids[inside]
-    sizes = np.maximum(np.bincount(which, minlength=count), 1)
-    rows, cols = (np.rint(np.bincount(which, axis, count) / sizes).astype(np.int64) for axis in np.nonzero(inside))
-    return rows, cols
 
 
 def _round_up(length: float, unit: float) -> int:

@@ -52,9 +52,8 @@ class FittedFeature(Feature, Protocol):
 
 @dataclass(frozen=True)
 class DenseFeature:
-    """A feature that is computed on all pixels and then read at the sites. name : the name in recipes; halo_px : pixels
-    around a site on which a value depends; names : function: bands → F names of columns; raises InputError where a band
-    is missing; dense : function: bands → (F, h, w) float32.
+    """A feature that is computed on all pixels and then read at the sites. names : bands → F names of columns, or
+    InputError where a band is missing; dense : bands → (F, h, w) float32.
 
     >>> grey = DenseFeature("grey", 0, lambda bands: ["grey"], lambda bands: bands.grey()[None])
     >>> grey.compute(Bands(np.full((1, 4, 4), 255, np.float32), ("image.pan",)), stride_px=2).tolist()
@@ -76,9 +75,7 @@ class DenseFeature:
 
 
 def at_sites(image: NDArray[Number], stride_px: int) -> NDArray[Number]:
-    """Return a view of the pixels at the sites of a stride s: rows and columns s // 2, s // 2 + s, …. image : (…, h, w)
-    of any type; stride_px : distance of the sites in pixels. Returns (…, rows of sites, columns of sites) of the same
-    type.
+    """Return a view of the pixels of an image (…, h, w) at the sites of a stride s: rows and columns s // 2, s // 2 + s, ….
 
     >>> at_sites(np.arange(25.0).reshape(5, 5), 3).tolist()
     [[6.0, 9.0], [21.0, 24.0]]

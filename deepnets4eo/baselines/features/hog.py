@@ -24,11 +24,6 @@ CLIP = 0.2
 FLOOR = 1e-4
 
 
-def site_places(length: int, stride_px: int) -> Indices:
-    """Return rows (or columns) of the sites of a stride along an edge of `length` pixels."""
-    return np.arange(stride_px // 2, length, stride_px)
-
-
 def region_centres(ids: NDArray[np.int32], count: int, step_px: int) -> tuple[Indices, Indices]:
     """Return rows and columns (count,) of the regions' centres, rounded to whole steps so that few cells are distinct;
     else 0."""
@@ -40,45 +35,14 @@ def region_centres(ids: NDArray[np.int32], count: int, step_px: int) -> tuple[In
     return rows, cols
 
 
-def central_differences(padded: FloatImage) -> tuple[FloatImage, FloatImage]:
-    """Return differences of the next and the previous pixel, down and right; both lose the border of one pixel."""
-    return padded[2:, 1:-1] - padded[:-2, 1:-1], padded[1:-1, 2:] - padded[1:-1, :-2]
-
-
-def tents(starts: Indices, cell_px: int, length: int) -> sparse.csr_array:
+def _cell_weights(starts: Indices, cell_px: int, length: int) -> sparse.csr_array:
     """Return (len(starts), length) weights of pixels in cells: 1 in a cell's centre, falling to 0 one cell further."""
     distance = np.arange(2 * cell_px) - cell_px + (0.5 if cell_px % 2 == 0 else 0)
     weights = np.broadcast_to(1 - np.abs(distance) / cell_px, (len(starts), 2 * cell_px))
-    return bands_of(starts - (cell_px + 1) // 2, weights, length)
-
-
-def bands_of(first: Indices, weights: NDArray[np.float64] | NDArray[np.bool_], length: int) -> sparse.csr_array:
-    """Return a (n, length) matrix whose row k has weights[k] from column first[k] on; what would lie outside is left out."""
-    at = first[:, None] + np.arange(weights.shape[1])
+    at = (starts - (cell_px + 1) // 2)[:, None] + np.arange(2 * cell_px)
     inside = (at >= 0) & (at < length) & (weights != 0)
     counts = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
-    return sparse.csr_array((weights[inside].astype(np.float32), at[inside], counts), shape=(len(first), length))
-
-
-def weighted_sums(image: FloatImage, rows: sparse.csr_array, cols: sparse.csr_array) -> FloatImage:
-    """Return sums over rows and columns, (R, C): rows (R, h) and cols (C, w) are weights."""
-    across: FloatImage = cols @ (rows @ image).T
-    return across.T
-
-
-def histograms(
-    direction: NDArray[np.uint8],
-    magnitude: FloatImage,
-    rows: sparse.csr_array,
-    cols: sparse.csr_array,
-    num_directions: int,
-) -> FloatImage:
-    """Return sums of magnitude (h, w) over cells for each direction (h, w), (num_directions, R, C) float32. rows : (R,
-    h) and cols : (C, w) weights. Numbers from num_directions on are left out. Memory: one plane (h, w)."""
-    sums = np.empty((num_directions, rows.shape[0], cols.shape[0]), np.float32)
-    for one in range(num_directions):
-        sums[one] = weighted_sums(np.where(direction == one, magnitude, np.float32(0)), rows, cols)
-    return sums
+    return sparse.csr_array((weights[inside].astype(np.float32), at[inside], counts), shape=(len(starts), length))
 
 
 def felzenszwalb_cells(grey: FloatImage, cell_px: int = 8) -> FloatImage:
@@ -97,13 +61,15 @@ def _cells_at(grey: FloatImage, rows: Indices, cols: Indices, cell_px: int) -> F
     ]
     margins = [_margin(positions, cell_px, length) for positions, length in zip(around, grey.shape, strict=True)]
     padded = np.pad(grey.astype(np.float32, copy=False), margins, mode="edge")
-    down, right = central_differences(padded)
-    direction = _nearest_direction(down, right)
-    weights = [
-        tents(positions + before - 1, cell_px, length)
+    down, right = padded[2:, 1:-1] - padded[:-2, 1:-1], padded[1:-1, 2:] - padded[1:-1, :-2]
+    direction, magnitude = _nearest_direction(down, right), np.hypot(down, right)
+    by_row, by_col = [
+        _cell_weights(positions + before - 1, cell_px, length)
         for positions, (before, _), length in zip(around, margins, down.shape, strict=True)
     ]
-    signed = histograms(direction, np.hypot(down, right), weights[0], weights[1], SIGNED)
+    signed = np.empty((SIGNED, len(around[0]), len(around[1])), np.float32)
+    for one in range(SIGNED):
+        signed[one] = (by_col @ (by_row @ np.where(direction == one, magnitude, np.float32(0))).T).T
     return _normalise(
         signed, _neighbour_indices(around[0], rows, cell_px), _neighbour_indices(around[1], cols, cell_px)
     )
@@ -170,7 +136,7 @@ class FelzenszwalbHog:
 
     def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """(31 · cells, rows of sites, columns of sites) float32. Memory: 30 bytes a pixel, 300 a distinct cell."""
-        rows, cols = (site_places(length, stride_px) for length in bands.shape)
+        rows, cols = (np.arange(stride_px // 2, length, stride_px) for length in bands.shape)
         return self._around(bands.grey(), rows[:, None], cols)
 
     def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> FloatImage:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from deepnets4eo.arrays import FloatImage
-from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.parts.detection import Detections, detect_scene, find_objects, to_geodataframe
 from deepnets4eo.baselines.parts.learning import train_templates
 from deepnets4eo.baselines.parts.references import references, training_windows
@@ -22,7 +22,6 @@ from deepnets4eo.baselines.tile_segmenter import TileSegmenter
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write
-from deepnets4eo.grid import Grid
 from deepnets4eo.polygons.boxes import paint
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec, scene_gsd_m
@@ -50,9 +49,8 @@ class PartDetector(TileSegmenter):
 
     Objects are sorted into sub-categories by aspect ratio; each has a template at evenly spread headings, a linear SVM
     over HOG cells of objects rotated to that heading and of background from its false alarms. As a segmenter: inside a
-    detected box the class has the box's probability, elsewhere 0; the other classes share the rest equally, so only the
-    scores of the class itself are meaningful. Sources: Randrianarivo, Le Saux, Crucianu, Ferecatu, 2015; Felzenszwalb
-    et al., PAMI 32(9), 2010.
+    detected box the class has the box's probability, elsewhere 0; the other classes share the rest equally. Sources:
+    Randrianarivo, Le Saux, Crucianu, Ferecatu, 2015; Felzenszwalb et al., PAMI 32(9), 2010.
 
     Parameters
     ----------
@@ -107,7 +105,7 @@ class PartDetector(TileSegmenter):
         """Learn from the scenes' `labels`, or from a layer of outlines for each scene; returns itself.
 
         Errors: InputError where the scenes show nothing of the class, or nothing whole. Memory: `max_windows` windows
-        of about 500² pixels with their HOG, some 8 bytes a pixel and scale; 1 MB a thing."""
+        of about 500² pixels, some 8 bytes a pixel and scale; 1 MB an object."""
         if class_name is not None:
             self.class_name = self.legend.names[self.legend.index(class_name)]
         reference_boxes = references(scenes, self.legend, self.class_name, outlines)
@@ -119,14 +117,9 @@ class PartDetector(TileSegmenter):
             )
         reach_px = self._plan(boxes)
         windows = training_windows(
-            scenes,
-            reference_boxes,
-            self.inputs,
-            self.grey,
-            margin_px=reach_px,
-            max_windows=self.settings.max_windows,
-            rng=np.random.default_rng(seed),
-        )
+            scenes, reference_boxes, self.inputs, self.grey, margin_px=reach_px,
+            max_windows=self.settings.max_windows, rng=np.random.default_rng(seed),
+        )  # fmt: skip
         trained = train_templates(windows, self.settings, self._cell_px(boxes), seed)
         self.bank, self.history = trained.bank, trained.history
         return self
@@ -143,14 +136,12 @@ class PartDetector(TileSegmenter):
         found_gsd, own_gsd = scene_gsd_m(scene), self.inputs.gsd_m
         scale = found_gsd / own_gsd if found_gsd and own_gsd else 1.0
         detections = detect_scene(
-            scene,
-            self.inputs,
-            self.tiling,
-            lambda image: self._find(self.grey(image), min_score, scale),
-            max_iou=self.settings.max_iou,
-            progress=progress,
-        )
-        return self._frame(detections, scene.grid)
+            scene, self.inputs, self.tiling, lambda image: self._find(self.grey(image), min_score, scale),
+            max_iou=self.settings.max_iou, progress=progress,
+        )  # fmt: skip
+        component = self._trained().shapes.component[detections.template]
+        score = _probabilities(detections).astype(np.float64)
+        return to_geodataframe(detections, score, component, self.class_name, scene.grid)
 
     def label(self, image: FloatImage, margin_px: int) -> FloatImage:
         """Return probabilities of one prepared image, from the boxes detected in it."""
@@ -166,8 +157,7 @@ class PartDetector(TileSegmenter):
 
     def grey(self, image: FloatImage) -> FloatImage:
         """Return the grey image that templates are applied to, (h, w) float32, 0 to 1, of a prepared one (C, h, w)."""
-        bands: Bands = self.to_physical_units(image)
-        return bands.grey()
+        return self.to_physical_units(image).grey()
 
     def describe(self) -> dict[str, Any]:
         """Return plain values from which `restore` makes the same detector again."""
@@ -197,13 +187,7 @@ class PartDetector(TileSegmenter):
 
     def _find(self, grey: FloatImage, min_score: float | None, scale: float) -> Detections:
         least = self.settings.min_score if min_score is None else min_score
-        return find_objects(grey, self._trained(), self.settings, least=_logit(least), scale=scale)
-
-    def _frame(self, detections: Detections, grid: Grid) -> gpd.GeoDataFrame:
-        component = self._trained().shapes.component[detections.template]
-        return to_geodataframe(
-            detections, _probabilities(detections).astype(np.float64), component, self.class_name, grid
-        )
+        return find_objects(grey, self._trained(), self.settings, least=float(logit(np.clip(least, 0, 1))), scale=scale)
 
     def _cell_px(self, boxes: NDArray[np.float64]) -> int:
         if self.settings.cell_px is not None:
@@ -227,13 +211,7 @@ class PartDetector(TileSegmenter):
 
 def _probabilities(detections: Detections) -> FloatImage:
     """Return probabilities (N,) float32 of logits."""
-    return np.asarray(1 / (1 + np.exp(-detections.score.astype(np.float64))), np.float32)
-
-
-def _logit(probability: float) -> float:
-    if probability <= 0 or probability >= 1:
-        return -math.inf if probability <= 0 else math.inf
-    return math.log(probability / (1 - probability))
+    return np.asarray(expit(detections.score.astype(np.float64)), np.float32)
 
 
 def save_bank(bank: TemplateBank, path: Path) -> None:

@@ -71,7 +71,8 @@ class TemplateTrainer:
                 for instance, which in zip(objects, component, strict=True)
                 if which == shapes.component[template]
             ]
-            cells = group_by_side(positive_cells(own, shapes, template, seed))
+            cells = positive_cells(own, shapes, template, seed)
+            cells = cells.reshape(len(cells), len(SIDES), len(SIZES), *cells.shape[2:])
             self.examples.append(Examples(cells, self._random_negatives(template)))
 
     def fit(self, bank: TemplateBank | None = None) -> TemplateBank:
@@ -173,11 +174,6 @@ class TemplateTrainer:
             self.examples[template].negatives = self.examples[template].negatives[hardest]
 
 
-def group_by_side(cells: NDArray[np.float16]) -> NDArray[np.float16]:
-    """Return (N, V, …) views as (N, sides, sizes, …)."""
-    return cells.reshape(len(cells), len(SIDES), len(SIZES), *cells.shape[2:])
-
-
 def best_alignments(positives: NDArray[np.float16], weights: NDArray[np.float32] | None) -> Vectors:
     """Return one vector (N · sides, F) an object and side: the size and shift that score best under weights (31, h, w); centred
     without. positives : (N, sides, sizes, 31, h + 2, w + 2)."""
@@ -222,11 +218,6 @@ def linear_svm(
     return solution[:-1].astype(np.float32), float(solution[-1])
 
 
-def views() -> list[tuple[float, int, float]]:
-    """Return turn, mirror (±1) and size of every view of an object; views of one (turn, mirror) are next to each other."""
-    return [(turn, mirror, size) for turn, mirror in SIDES for size in SIZES]
-
-
 def positive_cells(
     objects: Sequence[tuple[FloatImage, Boxes]], shapes: Shapes, template: int, seed: int
 ) -> NDArray[np.float16]:
@@ -235,7 +226,7 @@ def positive_cells(
     rows, cols = (int(side) + 2 * (ROOM + SPARE) for side in shapes.sizes[template])
     patch = rows * shapes.cell_px, cols * shapes.cell_px
     step = math.pi / max(1, len(np.unique(shapes.things[:, 2])))
-    every = views()
+    every = [(turn, mirror, size) for turn, mirror in SIDES for size in SIZES]
     rng = np.random.default_rng([seed, template])
     out = np.empty((len(objects), len(every), 31, rows - 2 * SPARE, cols - 2 * SPARE), np.float16)
     for number, (grey, box) in enumerate(objects):

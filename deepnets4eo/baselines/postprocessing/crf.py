@@ -31,11 +31,6 @@ class CrfSettings:
     ----------
     iterations : steps of mean field, 1 to 50
 
-    Raises
-    ------
-    InputError
-        For a value out of range.
-
     Examples
     --------
     >>> CrfSettings(iterations=3, radius_px=4).reach_px
@@ -115,10 +110,6 @@ def mean_field(proba: FloatImage, guide: FloatImage, settings: CrfSettings | Non
     guide : (C, h, w) float32, 0 to 1
         Differences are root mean squares over the C bands; pairs with a NaN have no appearance term.
     settings : range and weights of the kernels
-
-    Returns
-    -------
-    (K, h, w) float32, sums to 1 over K; NaN where not known
 
     Examples
     --------

@@ -143,9 +143,8 @@ STEPS: dict[str, type[Majority] | type[MinimumArea] | type[SuperpixelVote] | typ
 
 
 def build_steps(listed: Sequence[Mapping[str, Any] | str]) -> tuple[Step, ...]:
-    """Make checked steps from a list. listed : a list of {name: settings}, or of names alone for the defaults; names
-    are those of `STEPS`. Returns tuple of Step, in the same order. Errors: InputError naming the step's number, the key
-    and the nearest one.
+    """Make checked steps from a list of {name: settings}, or of names of `STEPS` alone for the defaults. Errors:
+    InputError naming the step's number, the key and the nearest one.
 
     >>> build_steps([{"majority": {"radius_px": 3}}, "crf"])[0].radius_px
     3

@@ -24,22 +24,12 @@ Connectivity = Literal[4, 8]
 def majority_filter(values: NDArray[Any], radius_px: int) -> NDArray[Any]:
     """Replace each pixel by the majority of the (2 r + 1)² pixels around it; probabilities by their mean.
 
-    Memory: about 20 bytes a pixel beside values and result.
+    A tie keeps the pixel's own label if it is among the winners. Memory: about 20 bytes a pixel beside values and result.
 
     Parameters
     ----------
     values : (h, w) uint8 labels, void 255; or (K, h, w) float32 probabilities, NaN where not known
-    radius_px : half side r of the window in pixels, 1 to 1000
-
-    Returns
-    -------
-    array of the same shape and type
-        Labels, where a tie keeps the pixel's own label if it is among the winners; or mean probabilities.
-
-    Raises
-    ------
-    InputError
-        For a radius out of range.
+    radius_px : half side r of the window, 1 to 1000; InputError for others
 
     Examples
     --------
@@ -148,25 +138,14 @@ def _running_sums(values: Codes, radius_px: int, axis: int) -> Codes:
 
 
 def superpixel_vote(values: NDArray[Any], ids: NDArray[np.integer]) -> NDArray[Any]:
-    """Replace labels by the majority in each superpixel, or probabilities by their mean.
+    """Replace labels by the majority in each superpixel (the lowest of equals), or probabilities by their mean.
 
-    Memory: about 24 bytes a pixel, 8 K bytes a superpixel. Pixels without an id keep their value.
+    Memory: about 24 bytes a pixel, 8 K bytes a superpixel.
 
     Parameters
     ----------
     values : (h, w) uint8 labels, void 255; or (K, h, w) float32 probabilities, NaN where not known
-    ids : (h, w) whole numbers, negative for none
-        Best without gaps, as memory grows with the largest.
-
-    Returns
-    -------
-    array of the same shape and type
-        Labels, the lowest of equals, or probabilities.
-
-    Raises
-    ------
-    InputError
-        Where the numbers of pixels differ.
+    ids : (h, w) whole numbers, negative for none: these pixels keep their value. InputError for another shape.
 
     Examples
     --------
@@ -216,25 +195,17 @@ def _superpixel_means(proba: NDArray[np.float32], region_numbers: NDArray[np.int
 
 
 def minimum_area(labels: NDArray[np.uint8], area_px: int, *, connectivity: Connectivity = 4) -> NDArray[np.uint8]:
-    """Merge regions below an area into their neighbours. Memory: about 60 bytes a pixel.
+    """Merge regions below an area into their neighbours, except those that only void surrounds.
+
+    A small region takes the label with which it shares the longest border, among regions that stay in that round: large
+    ones, and the largest of small ones without a large neighbour. A tie goes to the lowest label. Memory: about 60 bytes
+    a pixel.
 
     Parameters
     ----------
     labels : (h, w) uint8, void 255
-    area_px : smallest area in pixels, at least 1
+    area_px : smallest area in pixels, at least 1; InputError for others
     connectivity : 4, or 8 where touching corners connect pixels of a region
-
-    Returns
-    -------
-    (h, w) uint8
-        Labels whose regions all have `area_px` pixels at least, except those that only void surrounds. A small region
-        takes the label with which it shares the longest border, among regions that stay in that round: large ones, and
-        the largest of small ones without a large neighbour. A tie goes to the lowest label.
-
-    Raises
-    ------
-    InputError
-        For an area below 1.
 
     Examples
     --------

@@ -102,10 +102,10 @@ def segment_scene(
     halo_px: int | None = None,
     workers: int | None = None,
 ) -> Path:
-    """Cut a scene into superpixels and write their ids as a COG of int32, −1 where a layer is not valid.
+    """Cut a scene into superpixels and write their ids as a COG of int32, −1 where a layer is not valid; returns `out`.
 
-    Peak memory: 300 bytes a pixel of a block and its halo for each worker, 15 bytes a pixel of a row of blocks, 100
-    bytes a region. On the disk the ids are stored twice, compressed, during the work.
+    The tag REGIONS is N. Peak memory: 300 bytes a pixel of a block and its halo for each worker, 15 bytes a pixel of a
+    row of blocks, 100 bytes a region.
 
     Parameters
     ----------
@@ -113,15 +113,8 @@ def segment_scene(
     out : file to write
     superpixels : how the image is cut
     bands : layer → names of its bands, for files without names
-    block_px, halo_px
-        Side of a block, and pixels around it that are used too: less than block_px, by default enough for most regions,
-        at least 64.
+    block_px, halo_px : side of a block, and pixels around it that are used too, by default at least 64
     workers : threads, by default one per core
-
-    Returns
-    -------
-    Path
-        `out`, whose tag REGIONS is N.
 
     Raises
     ------

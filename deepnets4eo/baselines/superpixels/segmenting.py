@@ -1,4 +1,4 @@
-"""Superpixels of one image in memory: three methods, one kind of result; the same image has the same ids.
+"""Superpixels of one image in memory: two methods, one kind of result; the same image has the same ids.
 
 Values are scaled by the bands' span, never by the image itself, so that neighbouring blocks of a scene agree. Connected
 regions of a large raster of keys are found block by block and numbered as if at once: ids are 0 … N − 1 in the order of
@@ -32,30 +32,27 @@ warnings.filterwarnings(
     "ignore", message="Got image with third dimension of", category=RuntimeWarning, module=re.escape(__name__)
 )
 
-Method = Literal["felzenszwalb", "slic", "quickshift"]
-METHODS: tuple[Method, ...] = ("felzenszwalb", "slic", "quickshift")
+Method = Literal["felzenszwalb", "slic"]
+METHODS: tuple[Method, ...] = ("felzenszwalb", "slic")
 HEIGHTS = ("ndsm", "height")  # the first one found is the extra channel
-LIGHTNESS = 100.0  # range of the colours for SLIC and quickshift, as in CIELAB
-QUICKSHIFT_PX = 0.25  # standard deviation of quickshift's kernel as a share of the side of a region
+LIGHTNESS = 100.0  # range of the colours for SLIC, as in CIELAB
 
 Line = NDArray[np.int64]  # (2, n): piece and group of the pixels along an edge; −1 is none
 
 
 @option_group
 class Superpixels:
-    """How an image is cut into superpixels. Peak memory: Felzenszwalb 250 bytes a pixel, the others 80.
+    """How an image is cut into superpixels. Peak memory: Felzenszwalb 250 bytes a pixel, SLIC 80.
 
     Parameters
     ----------
     method
-        "felzenszwalb" (Felzenszwalb and Huttenlocher, IJCV 2004), "slic" (Achanta et al., PAMI 2012) or "quickshift"
-        (Vedaldi and Soatto, ECCV 2008).
+        "felzenszwalb" (Felzenszwalb and Huttenlocher, IJCV 2004) or "slic" (Achanta et al., PAMI 2012)
     area_px, area_m2
-        Desired area of a region, in square metres where the ground size of a pixel is known. SLIC and quickshift come
+        Desired area of a region, in square metres where the ground size of a pixel is known. SLIC comes
         near it; for Felzenszwalb a quarter of it is the smallest area and `scale` decides.
     scale : Felzenszwalb's preference for large regions, 10 to 1000, on a logarithmic scale
     compactness : SLIC's weight of distance against colour, 1 (ragged regions) to 100 (squares)
-    colour_weight : Quickshift's weight of colour against distance, above 0, up to 1
     sigma_px : standard deviation in pixels of the Gaussian smoothing beforehand; 0 for none
     height_weight : weight of the height as an extra channel; 0 for none, 1 counts its range as much as black to white
 
@@ -76,7 +73,6 @@ class Superpixels:
     area_m2: float | None = Field(default=None, gt=0)
     scale: float = Field(default=100.0, gt=0)
     compactness: float = Field(default=10.0, gt=0)
-    colour_weight: float = Field(default=0.5, gt=0, le=1)
     sigma_px: float = Field(default=0.8, ge=0)
     height_weight: float = Field(default=0.0, ge=0)
 
@@ -86,7 +82,7 @@ class Superpixels:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Superpixels:
-        """Make superpixels from plain values. Errors: InputError for a wrong value or an unknown name, with the nearest."""
+        """Make superpixels from plain values. Errors: InputError for a wrong value or an unknown name."""
         return options_from(cls, values, "superpixels")
 
     def check_bands(self, bands: Bands) -> None:
@@ -117,9 +113,12 @@ class Superpixels:
         """Return (h, w, channels): spectral bands, 0–1 or CIELAB, and the height where height_weight is above 0."""
         colours = np.moveaxis(bands.spectral_unit(), 0, -1)
         unit = 1.0
-        if self.method != "felzenszwalb":
+        if self.method == "slic":
+            from skimage.color import rgb2lab  # false colours are treated as red, green and blue
+
             unit = LIGHTNESS
-            colours = _lab(colours) if colours.shape[-1] == 3 else colours * np.float32(unit)
+            three = colours.shape[-1] == 3
+            colours = rgb2lab(colours).astype(np.float32) if three else colours * np.float32(unit)
         if not self.height_weight:
             return np.ascontiguousarray(colours)
         role = next((role for role in HEIGHTS if bands.has(role)), HEIGHTS[-1])
@@ -144,24 +143,6 @@ class Superpixels:
             convert2lab=False, channel_axis=-1,
         )  # fmt: skip
         return regions
-
-    def _quickshift(self, image: NDArray[np.float32], target_px: int) -> NDArray[np.int_]:
-        from skimage.segmentation import quickshift
-
-        side = math.sqrt(target_px)
-        regions: NDArray[np.int_] = quickshift(
-            image, ratio=self.colour_weight, kernel_size=max(1.0, QUICKSHIFT_PX * side), max_dist=side,
-            sigma=self.sigma_px, convert2lab=False, channel_axis=-1, rng=0,
-        )  # fmt: skip
-        return regions
-
-
-def _lab(colours: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return CIELAB of three bands; false colours are treated as red, green and blue."""
-    from skimage.color import rgb2lab
-
-    lab: NDArray[np.float32] = rgb2lab(colours).astype(np.float32)
-    return lab
 
 
 def connected_regions(codes: NDArray[np.integer]) -> RegionIds:

@@ -1,10 +1,11 @@
-"""Statistics per region: counts, means, deviations, ranges, majority labels and pooled features, one row per region.
+"""Statistics of regions: means, deviations, ranges, majority labels and pooled features, one row a region.
 
-Sums of parts of a scene add up. Inputs are not checked: ids must be below `count`."""
+All take ids (h, w) int32, 0 … count − 1, −1 for none, and the number of regions `count` or N. They are not checked.
+Regions without pixels have NaN."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,43 +17,35 @@ from deepnets4eo.cards.legend import VOID
 
 
 def region_deviations(values: NDArray[np.floating], ids: RegionIds, count: int) -> NDArray[np.float64]:
-    """Return the standard deviation of the population of each band in each region. Peak memory: 24 bytes a pixel. values :
-    (F, h, w) floats; ids : (h, w) int32, 0 … count − 1, −1 for none; count : number of regions N. Returns (N, F) float64,
-    NaN for regions without pixels.
+    """Return the standard deviation of the population of each band (F, h, w) in each region, (N, F). Peak memory: 24
+    bytes a pixel.
 
     >>> region_deviations(np.float32([[[1, 3, 8]]]), np.int32([[0, 0, 1]]), 2).tolist()
     [[1.0], [0.0]]
     """
-    indices = _flat_indices(ids)
-    pixels = np.bincount(indices, minlength=count + 1)[1:]
-    total, squares = np.empty((count, len(values))), np.empty((count, len(values)))
-    for column, band in enumerate(values):
-        weights = band.ravel().astype(np.float64)
-        total[:, column] = np.bincount(indices, weights, count + 1)[1:]
-        np.multiply(weights, weights, out=weights)
-        squares[:, column] = np.bincount(indices, weights, count + 1)[1:]
-    return np.sqrt(np.maximum(_divide_by_pixels(squares, pixels) - _divide_by_pixels(total, pixels) ** 2, 0))
+    values = np.asarray(values, np.float64)
+    mean = _region_means(values, ids, count)
+    return np.sqrt(np.maximum(_region_means((band * band for band in values), ids, count) - mean**2, 0))
 
 
 def region_means(values: NDArray[np.floating], ids: RegionIds, count: int) -> Vectors:
-    """Return the mean of each band in each region. values : (F, h, w) floats; ids : (h, w) int32, 0 … count − 1, −1 for
-    none; count : number of regions N. Returns (N, F) float32, NaN for regions without pixels.
+    """Return the mean of each band (F, h, w) in each region, (N, F) float32.
 
     >>> region_means(np.float32([[[1, 3, 8]]]), np.int32([[0, 0, 1]]), 2).tolist()
     [[2.0], [8.0]]
     """
+    return _region_means(values, ids, count).astype(np.float32)
+
+
+def _region_means(bands: Iterable[NDArray[np.floating]], ids: RegionIds, count: int) -> NDArray[np.float64]:
     indices = _flat_indices(ids)
-    pixels = np.bincount(indices, minlength=count + 1)[1:]
-    total = np.empty((count, len(values)))
-    for column, band in enumerate(values):
-        total[:, column] = np.bincount(indices, band.ravel(), count + 1)[1:]
-    return _divide_by_pixels(total, pixels).astype(np.float32)
+    pixels = np.bincount(indices, minlength=count + 1)[1:].astype(float)
+    sums = [np.bincount(indices, band.ravel(), count + 1)[1:] for band in bands]
+    return np.stack(sums, axis=1) / np.where(pixels > 0, pixels, np.nan)[:, None]
 
 
 def region_ranges(values: NDArray[np.floating], ids: RegionIds, count: int) -> tuple[Vectors, Vectors]:
-    """Return the lowest and the highest value of each band in each region. values : (F, h, w) floats; ids : (h, w)
-    int32, 0 … count − 1, −1 for none; count : number of regions N. Returns tuple of two (N, F) float32, NaN for regions
-    without pixels.
+    """Return the lowest and the highest value of each band (F, h, w) in each region, both (N, F) float32.
 
     >>> low, high = region_ranges(np.float32([[[1, 3, 8]]]), np.int32([[0, 0, 1]]), 2)
     >>> low.tolist(), high.tolist()
@@ -72,10 +65,8 @@ def region_ranges(values: NDArray[np.floating], ids: RegionIds, count: int) -> t
 def majority(
     labels: NDArray[np.uint8], ids: RegionIds, count: int, num_classes: int, *, min_labelled: float = 0.5
 ) -> NDArray[np.uint8]:
-    """Return the most frequent label of each region, the lowest of equals. labels : (h, w) uint8 class indices 0 … K −
-    1; void (255) does not count; ids : (h, w) int32, 0 … count − 1, −1 for none; count, num_classes : number of regions
-    N and of classes K; min_labelled : share of a region's pixels, 0 to 1, that must have a label. Returns (N,) uint8
-    class indices; void where fewer pixels have a label.
+    """Return the most frequent label of each region, (N,) uint8, the lowest of equals. labels : (h, w) uint8 class
+    indices, void 255 not counted; min_labelled : share of a region's pixels, 0 to 1, that must have a label, else void.
 
     >>> majority(np.uint8([[1, 1, 0, 255]]), np.int32([[0, 0, 0, 1]]), 2, 2).tolist()
     [1, 255]
@@ -91,9 +82,8 @@ def majority(
 
 
 def pool(feature: Feature, bands: Bands, ids: RegionIds, count: int) -> Vectors:
-    """Return a feature's value for each region: by its own pooling where it has one, else the mean. feature : what is
-    computed; bands : image (C, h, w); ids : (h, w) int32, 0 … count − 1, −1 for none; count : number of regions N.
-    Returns (N, F) float32. Errors: InputError where a band that the feature needs is missing.
+    """Return a feature's values of regions, (N, F) float32: by its own pooling where it has one, else the mean. Errors:
+    InputError where a band that it needs is missing.
 
     >>> from deepnets4eo.baselines.features import build_features
     >>> bands = Bands(np.float32([[[1, 3, 8]]]), ("image.pan",))
@@ -108,9 +98,7 @@ def pool(feature: Feature, bands: Bands, ids: RegionIds, count: int) -> Vectors:
 
 
 def pool_stack(features: Sequence[Feature], bands: Bands, ids: RegionIds, count: int) -> Vectors:
-    """Return all features of each region side by side, each as by `pool`. features : what is computed, at least one;
-    bands : image (C, h, w); ids : (h, w) int32, 0 … count − 1, −1 for none; count : number of regions N. Returns (N, F)
-    float32. Errors: InputError where a band that a feature needs is missing.
+    """Return one or more features side by side, each as by `pool`, (N, F) float32.
 
     >>> from deepnets4eo.baselines.features import build_features
     >>> bands = Bands(np.float32([[[1, 3, 8]]]), ("image.pan",))
@@ -121,9 +109,8 @@ def pool_stack(features: Sequence[Feature], bands: Bands, ids: RegionIds, count:
 
 
 def pooled_columns(features: Sequence[Feature], bands: Bands) -> list[str]:
-    """Return the names of the columns of `pool_stack`, "feature.column". features : what `pool_stack` computes; bands :
-    an image with the same bands; one pixel is enough. Returns list of F names. Errors: InputError where a band that a
-    feature needs is missing.
+    """Return the names of the columns of `pool_stack`, "feature.column"; of the bands one pixel is enough. Errors:
+    InputError where a band that a feature needs is missing.
 
     >>> from deepnets4eo.baselines.features import build_features
     >>> pooled_columns(build_features(["pixels"]), Bands(np.zeros((1, 1, 1), np.float32), ("image.pan",)))
@@ -141,8 +128,3 @@ def _flat_indices(ids: RegionIds) -> NDArray[np.intp]:
     indices = ids.ravel().astype(np.intp)
     indices += 1
     return indices
-
-
-def _divide_by_pixels(sums: NDArray[np.float64], pixels: NDArray[np.int64]) -> NDArray[np.float64]:
-    present = pixels[:, None] > 0
-    return np.divide(sums, pixels[:, None], out=np.full(sums.shape, np.nan), where=present)
