@@ -1,10 +1,8 @@
 """OpenStreetMap vectors as raster layers on an image's grid, a band a class, where unknown is not the same as absent.
 
 Takes vector files, tables or a mapping from class to either, and a grid or raster; refuses sources off the image.
-Values are the signed distance to the border of a class, truncated: exact within the truncation, and fast because of it;
-positive inside, negative outside and 0 where unknown: beyond what the source covers, and in bands of
-classes of which the source holds nothing near the image. 0 is an ordinary value to a scene, so that the other layers'
-pixels stay valid and are predicted; the network gets it as it is."""
+Values are positive inside a class, negative outside and 0 where unknown: beyond what the source covers, and in bands of
+classes of which it holds nothing near the image. 0 is an ordinary value to a scene, so that these pixels stay valid."""
 
 from __future__ import annotations
 
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import check_overwrite
@@ -48,10 +47,6 @@ ATTRIBUTION = "© OpenStreetMap contributors"
 LICENSE = "ODbL 1.0, https://opendatacommons.org/licenses/odbl/"
 
 _log = logging.getLogger(__name__)
-
-STRIP_PX = 1 << 16  # pixels computed at once: they fit the processor's cache
-FAR = 1 << 30  # rows, more than any raster has
-SAME = 1e-4  # share by which the sides of square pixels may differ
 
 
 @dataclass(frozen=True)
@@ -116,7 +111,7 @@ def rasterize_osm(
     overwrite: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Path:
-    """Write OpenStreetMap classes as a COG on an image's grid, one band a class in the order of the rules.
+    """Write OpenStreetMap classes as a COG on an image's grid, one band a class in the order of the rules; returns its path.
 
     Parameters
     ----------
@@ -126,25 +121,19 @@ def rasterize_osm(
     target : the grid, or a raster on it
     out : the file to write
     encoding
-        "binary": int8, 1 inside and −1 outside; "distance": float32 metres, positive inside and negative outside,
-        between pixel centres, ± clip_m at most (never 0). 0 is unknown in both.
+        "binary": int8, 1 inside and −1 outside; "distance": float32 metres between pixel centres, positive inside and
+        negative outside, ± clip_m at most. 0 is unknown in both.
     clip_m : largest distance, metres
-    rules
-        Table of tags, widths in metres and priority (see `osm_rules.yaml`), or its file; by default the package's own.
+    rules : table of tags, widths and priority, or its file; by default `osm_rules.yaml` of the package
     coverage
         Polygons, or a file of them, within which the source is complete; "everywhere"; by default the bounds stated in
-        the file, else the box around its features (a narrow one across 180° of longitude where they lie on both its sides).
+        the file, else the box around its features (two narrow ones where they lie on both sides of 180° of longitude).
     unknown : classes that are unknown everywhere
     complete : classes that are absent, not unknown, where none is near the image
-    attribution
-        Written into the file beside the licence of OpenStreetMap (ODbL), which requires it; "" for other sources.
-    block_px : side of the blocks, pixels; the result does not depend on it
+    attribution : for the file's tags, as the licence of OpenStreetMap (ODbL) requires it; "" for other sources
+    block_px : side of the blocks; the result does not depend on it
     overwrite : whether an existing file is replaced
     progress : called with the share done, 0–1
-
-    Returns
-    -------
-    The path of the file.
 
     Raises
     ------
@@ -155,7 +144,7 @@ def rasterize_osm(
     OutputError
         `out` exists and is not to be overwritten.
 
-    Memory: the features near the image, about three times, and 60·block² bytes a core, whatever the raster's size.
+    Memory: the features near the image, about three times, and 60·block² bytes a core.
 
     Examples
     --------
@@ -338,7 +327,7 @@ def signed_distance(
     """Distance in metres (h, w) float32 from pixel centre to the nearest centre of the other kind, ± clip_m at most.
 
     Positive inside, negative outside; never 0, it jumps across the border. step_m : along rows and columns.
-    A mask without a border is ± clip_m throughout. Memory: 20 bytes a pixel; time grows with clip_m / step_m.
+    A mask without a border is ± clip_m throughout. Memory: 40 bytes a pixel.
 
     >>> mask = np.zeros((7, 7), bool)
     >>> mask[2:5, 2:5] = True
@@ -347,48 +336,5 @@ def signed_distance(
     """
     if mask.all() or not mask.any():
         return np.full(mask.shape, clip_m if mask.any() else -clip_m, np.float32)
-    unit_m, steps, dtype = _units(clip_m, step_m)
-    limit = clip_m / unit_m
-    squared = _squared_runs(mask, steps[0], limit, dtype)
-    least = np.minimum(_squared_runs(mask.T, steps[1], limit, dtype).T, squared)
-    distance = np.empty(mask.shape, np.float32)
-    rows = max(1, STRIP_PX // mask.shape[1])
-    for top in range(0, mask.shape[0], rows):
-        strip = slice(top, top + rows)
-        squares = _across(np.ascontiguousarray(squared[strip]), np.ascontiguousarray(least[strip]), steps[1])
-        distance[strip] = np.minimum(np.sqrt(squares, dtype=np.float32) * np.float32(unit_m), np.float32(clip_m))
-    return np.negative(distance, out=distance, where=~mask)
-
-
-def _units(clip_m: float, step_m: tuple[float, float]) -> tuple[float, tuple[float, float], type[np.generic]]:
-    """Unit in metres, steps along rows and columns in it, and the type of squares: small integers where they do."""
-    square = abs(step_m[0] - step_m[1]) <= SAME * step_m[0]
-    if square and 2 * math.ceil(clip_m / step_m[0]) ** 2 <= np.iinfo(np.uint16).max:
-        return math.sqrt(step_m[0] * step_m[1]), (1, 1), np.uint16
-    return 1.0, step_m, np.float32
-
-
-def _squared_runs(mask: NDArray[np.bool_], step: float, limit: float, dtype: type[np.generic]) -> NDArray[Any]:
-    """Squared distance to the nearest pixel of the other kind in the same column, about limit² at most."""
-    row = np.arange(len(mask), dtype=np.int32)[:, None]
-    change = np.zeros(mask.shape, bool)
-    np.not_equal(mask[1:], mask[:-1], out=change[1:])
-    above = np.maximum.accumulate(np.where(change, row, -FAR), axis=0)  # the row where its run began
-    change[:-1], change[-1] = change[1:].copy(), False
-    below = np.minimum.accumulate(np.where(change, row, FAR)[::-1], axis=0)[::-1]  # … and where it ends
-    nearest = np.minimum(row - above, below - row) + 1
-    return (np.minimum(nearest, math.ceil(limit / step)) * step).astype(dtype) ** 2
-
-
-def _across(squared: NDArray[Any], least: NDArray[Any], step: float) -> NDArray[Any]:
-    """Smallest squared distance over each row: one along it, then one along a column. Of which kind the pixel at the
-    turn is does not matter: were it of the other kind, it would be nearer itself."""
-    total = np.empty_like(squared)
-    for offset in range(1, squared.shape[1]):
-        along = squared.dtype.type((offset * step) ** 2)
-        if along >= least.max():
-            break
-        np.add(squared, along, out=total)
-        np.minimum(least[:, offset:], total[:, :-offset], out=least[:, offset:])
-        np.minimum(least[:, :-offset], total[:, offset:], out=least[:, :-offset])
-    return least
+    inside, outside = (distance_transform_edt(side, sampling=step_m) for side in (mask, ~mask))
+    return np.asarray(np.clip(inside - outside, -clip_m, clip_m), np.float32)

@@ -49,7 +49,7 @@ def class_shapes(features: Sequence[Features], rules: OsmRules, grid: Grid) -> d
     for part in features:
         if not len(part.table):
             continue
-        shapes = _on_grid(part, grid, plane)
+        shapes = _in_plane(part.table.geometry, grid, plane)
         for name, matched in rules.match(part.table, part.known_class).items():
             polygons[name].append(_draw(shapes, matched, size_m))
     return {name: np.concatenate([*parts, np.zeros(0, object)]) for name, parts in polygons.items()}
@@ -68,10 +68,6 @@ def metre_outlines(shapes: NDArray[Any], grid: Grid) -> Outlines:
     along_rows, along_cols = gsd_m(grid)
     coefficients = np.array([[0, 1 / along_cols, 0], [0, 0, 1 / along_rows]])
     return Outlines(shapes, coefficients, (grid.shape[0], grid.shape[1]))
-
-
-def _on_grid(part: Features, grid: Grid, plane: _PixelPlane) -> NDArray[Any]:
-    return _in_plane(part.table.geometry, grid, plane)
 
 
 def _in_plane(series: Any, grid: Grid, plane: _PixelPlane) -> NDArray[Any]:
