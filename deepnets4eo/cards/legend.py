@@ -47,18 +47,17 @@ class LegendClass:
 class Legend(WithSummary):
     """An ordered list of classes; class index k is channel k of a network and row k of a confusion matrix.
 
-    Errors: InputError where there is neither class nor quantity, two classes share a value, a name or a colour, or a value is out
-    of range.
+    Errors: InputError for neither class nor quantity, two classes of one value, name or colour, and values out of range.
 
     Parameters
     ----------
     name, title, source : name of the legend, the legend in words, and where it comes from
-    classes : the classes in order: label value (0–254), name, colour, aliases
+    classes : the classes in order
     void_color : (R, G, B) 0–255
     void_values, void_names : label values that files use for void beside 255, and words for void in vector files
     remaps : name of another legend → class here → class there, where the names differ
-    file_values : value in files → label value that it stands for, as 255 → 1 of masks; 255 is void otherwise
-    quantity : what a network estimates beside the classes, or alone where there are none, such as heights in metres
+    file_values : value in files → label value that it stands for, as 255 → 1 of masks
+    quantity : what a network estimates beside the classes, or alone, such as heights in metres
 
     Examples
     --------
@@ -107,9 +106,7 @@ class Legend(WithSummary):
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str], where: str = "the raster") -> Legend | None:
-        """The legend in the tag LEGEND, which this toolbox writes into label rasters; None without the tag.
-
-        Errors: InputError for a tag that cannot be read; the message names `where` it is from."""
+        """The legend in the tag LEGEND of a label raster; None without. InputError names `where` a wrong one is from."""
         if "LEGEND" not in tags:
             return None
         name = f"the tag LEGEND of {where}"
@@ -175,9 +172,8 @@ class Legend(WithSummary):
     def encode(self, image: np.ndarray, unknown: Unknown = "error") -> np.ndarray:
         """Convert colours (3, H, W) uint8 to label values (H, W) uint8; 255 where the colour is that of void.
 
-        unknown : "error" raises for colours that the legend does not have; "void" makes them void. Memory: the output
-        and 16 MiB for the table of all colours, built once per palette. Errors: LabelError that lists such colours with
-        their counts."""
+        unknown : "error" or "void", for colours that the legend lacks. Memory: the output and 16 MiB. Errors: LabelError
+        lists such colours with their counts."""
         check_choice("unknown", unknown, get_args(Unknown))
         colors = {c.color: c.value for c in self.classes} | {self.void_color: VOID}
         if unknown == "void":
@@ -186,7 +182,7 @@ class Legend(WithSummary):
         labels = _color_values(image, tuple(colors.items()), marker)
         others = labels == marker
         if marker == VOID:  # 255 classes leave no value of its own for unknown colours
-            others &= ~_has_color(image, self.void_color)
+            others &= (image != np.array(self.void_color, np.uint8)[:, None, None]).any(axis=0)
         if others.any():
             strange = _count_colors(image, others)
             raise LabelError(
@@ -227,8 +223,7 @@ class Legend(WithSummary):
             )
 
     def remap_to(self, other: Legend, missing: Unknown = "error") -> np.ndarray:
-        """The look-up table (256,) uint8 from this legend's label values to another's, by name:
-        `lookup[labels]`.
+        """The look-up table (256,) uint8 from this legend's label values to another's, by name.
 
         A class without counterpart raises LabelError, or becomes void with missing="void"."""
         check_choice("missing", missing, get_args(Unknown))
@@ -348,12 +343,7 @@ def _class(item: Any, where: str) -> dict[str, Any]:
     if not str(item["name"]).isprintable():
         raise InputError(f"{where}: the class name {item['name']!r} holds control characters. Write it without.")
     aliases = tuple(_list_of(str, item, "aliases", where))
-    return {
-        "value": item["value"],
-        "name": str(item["name"]),
-        "color": _color(item["color"], where),
-        "aliases": aliases,
-    }
+    return {**item, "name": str(item["name"]), "color": _color(item["color"], where), "aliases": aliases}
 
 
 def _list_of(kind: type, card: Mapping[str, Any], key: str, where: str) -> list[Any]:
@@ -402,14 +392,6 @@ def _color_values(image: np.ndarray, colors: ColorValues, unknown: int) -> np.nd
         # keys are below 2**24 by construction; "clip" spares NumPy the range check and a copy
         np.take(table, keys, out=values[row : row + ROWS], mode="clip")
     return values
-
-
-def _has_color(image: np.ndarray, color: Color) -> np.ndarray:
-    """Where an image (3, H, W) uint8 has a colour, (H, W) bool."""
-    same = image[0] == color[0]
-    for band, value in zip(image[1:], color[1:], strict=True):
-        same &= band == value
-    return same
 
 
 def colour_problem(strange: Mapping[Color, int], known: Sequence[Color], pixels: int) -> str:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from deepnets4eo.cards.dataset_card import PublishedScores
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.report import BY_CLASS, OVERALL, Report, percent, text_table
+from deepnets4eo.evaluation.value_tables import align_columns
 from deepnets4eo.files import read_json
 
 SHARES = (*OVERALL, *BY_CLASS)  # 0 to 1, in percent in tables
@@ -180,28 +181,14 @@ def _number(value: float | None) -> str:
     return "–" if value is None or np.isnan(value) else f"{value:.2f}"
 
 
-def align_columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as text: the first column left, the others right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for first, *others in rows:
-        cells = [first.ljust(widths[0]), *(text.rjust(width) for text, width in zip(others, widths[1:], strict=True))]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines) + "\n"
-
-
 def spread(values: ArrayLike, digits: int = 1, sign: str = "") -> str:
-    """Write mean ± sample standard deviation of several values.
+    """Write mean ± sample standard deviation; a single value alone, "–" where nothing is known.
 
     Parameters
     ----------
     values : (n,) numbers; those that are not finite are left out
     digits : decimals
     sign : "+": in front of positive means, too
-
-    Returns
-    -------
-    The text; a single value alone, "–" where nothing is known.
 
     Examples
     --------
@@ -245,15 +232,9 @@ def mean_scores(reports: Mapping[str, Report]) -> dict[str, Any]:
 
 
 def seeds_table(table: Mapping[str, Any]) -> str:
-    """Write what `mean_scores` returns as text.
+    """Write what `mean_scores` returns as text: one line a score, mean ± sd and the value of each run.
 
-    Parameters
-    ----------
-    table : as `mean_scores` returns it
-
-    Returns
-    -------
-    One line a score: mean ± sd and the value of each run. Shares are in percent; of scores by class the F1 alone.
+    Shares are in percent; of scores by class the F1 alone is in it.
 
     Examples
     --------

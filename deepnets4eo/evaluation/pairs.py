@@ -124,17 +124,7 @@ class DatasetPairs:
 
 
 def card_protocol(name: str, scoring: ScoringProtocol) -> Protocol:
-    """Returns the rules of a card's protocol as `evaluate` takes them.
-
-    Parameters
-    ----------
-    name : DATASET/PROTOCOL, for the report
-    scoring : the protocol in the card
-
-    Returns
-    -------
-    Erosion and ignored classes of the card, and its entry for the report.
-    """
+    """Returns the rules of a card's protocol as `evaluate` takes them; name : DATASET/PROTOCOL, for the report."""
     card = scoring.model_dump(mode="json", exclude_none=True)
     return Protocol(name=name, erode_px=scoring.erode_px, ignored=scoring.ignored_classes, card=card)
 
@@ -152,13 +142,9 @@ def evaluate_files(
             _check_value_rules(first.source, quantity, scored, changes, intervals)
             withheld = None if changes.withheld is None else Withheld.of_run(changes.withheld)
             return evaluate_values(
-                pairs,
-                quantity,
-                levels=values.edges(quantity.unit),
-                class_map=values.class_map,
-                withheld=withheld,
+                pairs, quantity, levels=values.edges(quantity.unit), class_map=values.class_map, withheld=withheld,
                 progress=progress,
-            )
+            )  # fmt: skip
     if values != BY_TAGS:
         raise InputError(
             f"{pairs[0][0]} holds classes: --set quantity, levels and class_map are for heights and depth. Leave them out."
@@ -198,24 +184,21 @@ def evaluate_dataset(
 ) -> dict[str, Any]:
     """Scores predicted tiles on the test part of a dataset.
 
-    Errors: InputError (a tile has no prediction, several predictions or no reference); LabelError (a raster has labels that the
-    legend does not have).
+    Errors: InputError (a tile has no prediction, several predictions or no reference); LabelError (labels that the legend
+    lacks).
 
     Parameters
     ----------
-    card : dataset card: an object, a name or the path of a YAML file
-    root : folder of the dataset
-    predictions : folder of the predicted tiles, named as in `dataset_pairs`
+    card : dataset card: an object, a name or a YAML file
+    root, predictions, layout : the same as in `dataset_pairs`
     protocol : name of a protocol of the card; by default its first
-    layout : layer → path pattern, where files lie elsewhere than in the card
-    rules : function that changes the card's protocol, for example the legend of the files
+    rules : changes the card's protocol, for example the legend of the files
     intervals : bootstrap over tiles; by default none
-    progress : function that is called with the share of the work that is done, 0–1
+    progress : called with the share that is done, 0–1
 
     Returns
     -------
-    The JSON report, with the matrices of the tiles summed. `published` holds the card's figures under the protocol,
-    method → scores.
+    The JSON report, with the matrices of the tiles summed; `published` has the card's figures, method → scores.
     """
     card = card if isinstance(card, DatasetCard) else DatasetCard.load(card)
     name = protocol or next(iter(card.protocols), "")
@@ -244,8 +227,7 @@ def dataset_pairs(
 ) -> DatasetPairs:
     """Pairs the predictions of a part's tiles with the reference of a protocol.
 
-    Errors: InputError: a tile has no prediction, several predictions or no reference; the card does not have the split of the
-    protocol.
+    Errors: InputError for a tile without reference or one prediction, and a card without the split of the protocol.
 
     Parameters
     ----------
@@ -257,12 +239,8 @@ def dataset_pairs(
     protocol
         The protocol in the card. Where it scores without borders and has no radius, the eroded label files are the
         reference.
-    part : part of the protocol's split, such as "test"
+    part : part of the protocol's split
     layout : layer → path pattern, where files lie elsewhere than in the card
-
-    Returns
-    -------
-    (prediction, reference) of each tile.
     """
     reference = ERODED if protocol.reference == "eroded" and not protocol.erode_px else LABELS
     card = card.with_layout(layout or {})

@@ -44,15 +44,8 @@ def text_table(report: Report) -> str:
         return value_tables.text_table(report)
     parts = []
     for title, part in _sections(report):
-        rows = [list(row) for row in _class_rows(part)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = [
-            title,
-            *(_align_row(row, widths) for row in rows),
-            "",
-            *_overall_lines(part, report.get("intervals"), title),
-        ]
-        parts.append("\n".join([*lines, *_remarks(part)]))
+        table = value_tables.align_columns(list(_class_rows(part)))
+        parts.append("\n".join([title, table, *_overall_lines(part, report.get("intervals"), title), *_remarks(part)]))
     parts += ["\n".join(lines) for lines in _boundary_lines(report)]
     return "\n\n".join([*parts, *(f"Note: {note}" for note in report.get("notes", []))]) + "\n"
 
@@ -70,19 +63,11 @@ def markdown_table(report: Report) -> str:
         return value_tables.markdown_table(report)
     parts = []
     for title, part in _sections(report):
-        head, *rows = [[markdown_text(cell) for cell in row] for row in _class_rows(part)]
-        rule = ["---", *["---:"] * (len(head) - 1)]
-        table = "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
         lines = [*_overall_lines(part, report.get("intervals"), title), *_remarks(part)]
-        parts.append("\n".join([f"### {markdown_text(title)}", "", table, "", *_markdown_items(lines)]))
+        parts.append(value_tables.markdown_section(title, list(_class_rows(part)), lines))
     for first, *rest in _boundary_lines(report):
-        parts.append("\n".join([f"### {markdown_text(first)}", "", *_markdown_items(rest)]))
+        parts.append("\n".join([f"### {markdown_text(first)}", "", *(f"- {markdown_text(line)}" for line in rest)]))
     return "\n\n".join([*parts, *(f"Note: {markdown_text(note)}" for note in report.get("notes", []))]) + "\n"
-
-
-def _markdown_items(lines: Sequence[str]) -> list[str]:
-    """Lines as items of a list."""
-    return [f"- {markdown_text(line)}" for line in lines]
 
 
 def csv_table(report: Report) -> str:
@@ -200,12 +185,6 @@ def _remarks(part: Report) -> list[str]:
             f"{missed:,} of {part['pixels']:,} reference {part.get('unit', 'pixels')} have no prediction and count as errors."
         )
     return remarks
-
-
-def _align_row(row: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = (text.ljust(width) if column == 0 else text.rjust(width)
-                      for column, (text, width) in enumerate(zip(row, widths, strict=True)))  # fmt: skip
-    return "  ".join([first, *others]).rstrip()
 
 
 def percent(value: float | None) -> str:

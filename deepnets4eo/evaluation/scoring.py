@@ -36,21 +36,20 @@ SYNTHETIC_NOTE = "Synthetic: the rasters show a made-up place, the scores say no
 class Protocol:
     """The rules of a score; results are only compared under the same protocol.
 
-    Errors: InputError (a radius is below 0, or `unknown` is neither "error" nor "void").
+    Errors: InputError for a radius below 0, or another `unknown`.
 
     Parameters
     ----------
     name : DATASET/PROTOCOL where the rules come from a dataset card, else empty
-    erode_px : radius of the disc for the eroded scores in pixels; 0 for none
-    boundary_px : largest distance of matching class borders for the boundary scores in pixels; 0 for none
-    ignored : names of the classes whose reference pixels are left out
+    erode_px : radius of the disc for the eroded scores; 0 for none
+    boundary_px : largest distance of matching class borders for the boundary scores; 0 for none
+    ignored : classes whose reference pixels are left out
     prediction_legend, reference_legend
-        Legends that the files are stored in, where they differ from the one scored and the files have no legend tag. The
-        reference's is by default the one that the run of `withheld` learnt with.
-    unknown
-        "error" or "void", for colours and values that are in no legend; None: as the run of `withheld` learnt, else "error".
-    card : the protocol's entry in the dataset card (split, reference, window, averaging)
-    withheld : pixels that a training did not learn from: no others are scored. None: all are.
+        Legends that the files are stored in, where they differ from the one scored and the files have no legend tag; the
+        reference's is by default that of the run of `withheld`.
+    unknown : "error" or "void", for labels that are in no legend; None: as the run of `withheld` learnt, else "error"
+    card : the protocol's entry in the dataset card
+    withheld : the only pixels that are scored, which a training did not learn from; None: all
 
     Examples
     --------
@@ -116,11 +115,9 @@ class Evaluation:
 
     Parameters
     ----------
-    legend : the legend that was scored in
-    protocol : the rules
+    legend, protocol : legend and rules of the scores
     matrix : confusion matrix of the full reference, without the ignored classes
-    eroded : the same of the eroded reference; None where the protocol has none
-    boundaries : counts of class borders; None where the protocol has none
+    eroded, boundaries : the same of the eroded reference, and counts of class borders, where the protocol has them
     intervals : score → interval; empty without a bootstrap
     inputs : paths of each prediction and its reference
     notes : sentences about what was done to the inputs
@@ -166,20 +163,16 @@ def evaluate(
     that it does not cover count as errors. Peak memory: some 20 bytes × (2048 + 2 · erode_px)² and GDAL's cache of
     128 MiB, for rasters of any size.
 
-    Errors: GridError (the rasters do not overlap, or only one has a CRS and the sizes differ); LabelError (a raster has labels that
-    the legend does not have); InputError (the reference has no labelled pixel).
+    Errors: GridError (the rasters do not overlap, or only one has a CRS and the sizes differ); LabelError (labels that
+    the legend lacks); InputError (no labelled pixel).
 
     Parameters
     ----------
     prediction, reference : path, array or Layer: label values in one band, or colours in three
-    legend : legend to score in: an object, a name or the path of a YAML card
+    legend : legend to score in: an object, a name or a YAML card
     protocol : rules; by default all classes count and nothing is eroded
     intervals : bootstrap; by default none
-    progress : function that is called with the share of the work that is done, 0–1
-
-    Returns
-    -------
-    Confusion matrices, scores and notes.
+    progress : called with the share that is done, 0–1
 
     Examples
     --------
@@ -199,19 +192,15 @@ def evaluate_pairs(
     progress: Callable[[float], None] | None = None,
     block_px: int = LABELS_READ_PX,
 ) -> Evaluation:
-    """Scores several pairs of rasters as one; see `evaluate`.
+    """Scores several pairs of rasters as one.
 
-    Errors: GridError (the rasters of a pair do not overlap, or only one has a CRS and the sizes differ); LabelError (a raster has
-    labels that the legend does not have); InputError (the references have no labelled pixel, or block_px is below 1).
+    Errors: those of `evaluate`; InputError for a block_px below 1.
 
     Parameters
     ----------
-    pairs : (prediction, reference), each a path, array or Layer; each prediction is resampled to its reference's grid
-    legend : legend to score in: an object, a name or the path of a YAML card
-    protocol : rules; by default all classes count and nothing is eroded
-    intervals : bootstrap over the tiles of all pairs; by default none
-    progress : function that is called with the share of the work that is done, 0–1
-    block_px : side of the blocks in which the rasters are read, in pixels; the result does not depend on it
+    pairs : (prediction, reference), each as `evaluate` takes it
+    legend, protocol, intervals, progress : the same as in `evaluate`; intervals are over the tiles of all pairs
+    block_px : side of the blocks that are read; the result does not depend on it
 
     Returns
     -------

@@ -97,17 +97,10 @@ def rank_wrong_labels(probabilities: NDArray[np.floating[Any]], labels: NDArray[
     known = np.flatnonzero((labels >= 0) & (labels < probabilities.shape[1]))
     counter = _Counter(probabilities.shape[1])
     counter.add_own(probabilities[known].T, labels[known])
-    suspected = counter.suspect(probabilities[known].T, labels[known])
-    margin = suspected.margin
+    suggested, margin = counter.suspect(probabilities[known].T, labels[known])
     order = np.flatnonzero(margin > 0)
     order = order[np.argsort(-margin[order], kind="stable")]
-    return Suspects(known[order], suspected.suggested[order], margin[order], counter.joint)
-
-
-@dataclass(frozen=True)
-class _Suspected:
-    suggested: ByteImage  # (...), void where the label stands
-    margin: NDArray[np.float64]  # (...), 0 there
+    return Suspects(known[order], suggested[order], margin[order], counter.joint)
 
 
 class _Counter:
@@ -124,8 +117,10 @@ class _Counter:
         self.sums += np.bincount(labels.ravel(), own.ravel().astype(float), minlength=num_classes)
         self.samples += np.bincount(labels.ravel(), minlength=num_classes)
 
-    def suspect(self, probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]) -> _Suspected:
-        """Suspected labels among (...) without void, counted."""
+    def suspect(
+        self, probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]
+    ) -> tuple[ByteImage, NDArray[np.float64]]:
+        """Suggestions (...) for labels (...) without void, void where the label stands, and their margins; counted."""
         num_classes = len(self.sums)
         sure = confident_classes(probabilities, class_thresholds(self.sums, self.samples))
         seen = sure != VOID
@@ -137,7 +132,7 @@ class _Counter:
             np.take_along_axis(probabilities, index[None].astype(np.int64), axis=0)[0]
             for index in (labels, np.where(other, sure, 0))
         )
-        return _Suspected(suggested, np.where(other, np.maximum(best - own, 1e-9), 0))
+        return suggested, np.where(other, np.maximum(best - own, 1e-9), 0)
 
 
 def find_wrong_labels(
@@ -156,7 +151,7 @@ def find_wrong_labels(
     probabilities
         K bands packed as bytes, as `predict` with `probabilities` writes them, of a network that did not learn from these
         labels.
-    labels : the labels, of values or colours; brought onto the grid of the probabilities by nearest neighbour
+    labels : values or colours; brought onto the grid of the probabilities by nearest neighbour
     legend : classes of the bands, in their order; by default as the bands are called. Labels of other classes are left out.
     labels_legend : what the labels are stored in, by default `legend`
     least_px : smaller regions are left out, pixels
@@ -166,8 +161,7 @@ def find_wrong_labels(
     -------
     GeoDataFrame in the raster's CRS: `rank` 1 for the region with the largest sum of margins, `labelled` and `suggested`
     text, `margin` (mean difference of their probabilities, 0 to 1), `area_m2`, `geometry`.
-        `attrs["shares"]` has, for each class, the share of its labelled pixels that the network is sure are another's, of
-        those that it is sure of; NaN where it is sure of none.
+        `attrs["shares"]`: class → share that is sure to be another's among its labelled pixels that are sure; or NaN.
 
     Raises
     ------
@@ -192,10 +186,10 @@ def find_wrong_labels(
         ):
             for number, (window, packed, indices, known) in enumerate(_samples(scores, reader, windows), start=1):
                 codes, bytes_ = np.zeros(known.shape, np.uint16), np.zeros(known.shape, np.uint8)
-                one = counter.suspect(packed[:, known] / PACKED_ONE, indices[known])
-                other = one.suggested != VOID
-                codes[known] = np.where(other, indices[known] * np.uint16(scores.count) + one.suggested + 1, 0)
-                bytes_[known] = np.where(other, np.maximum(one.margin * PACKED_ONE, 1), 0)
+                suggested, margin = counter.suspect(packed[:, known] / PACKED_ONE, indices[known])
+                other = suggested != VOID
+                codes[known] = np.where(other, indices[known] * np.uint16(scores.count) + suggested + 1, 0)
+                bytes_[known] = np.where(other, np.maximum(margin * PACKED_ONE, 1), 0)
                 of_pairs.write(window, codes[None])
                 of_margins.write(window, bytes_[None])
                 report(0.4 + 0.4 * number / len(windows))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,18 +32,27 @@ TITLES = {
 
 def text_table(report: Mapping[str, Any]) -> str:
     """The scores of a report as text: all pixels, then those by class and by level."""
-    rows = _table(report)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-    return "\n".join([_title(report), *lines, *_remarks(report)]) + "\n"
+    table = align_columns(_table(report)).rstrip("\n")
+    return "\n".join([_title(report), table, *_remarks(report)]) + "\n"
+
+
+def align_columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as text: the first column left, the others right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
+    return "\n".join(lines) + "\n"
 
 
 def markdown_table(report: Mapping[str, Any]) -> str:
     """The same table as Markdown."""
-    head, *rows = [[markdown_text(cell) for cell in row] for row in _table(report)]
-    lines = [f"| {' | '.join(row)} |" for row in (head, ["---", *["---:"] * (len(head) - 1)], *rows)]
-    remarks = [f"- {markdown_text(remark)}" for remark in _remarks(report)]
-    return "\n".join([f"### {markdown_text(_title(report))}", "", *lines, "", *remarks]) + "\n"
+    return markdown_section(_title(report), _table(report), _remarks(report)) + "\n"
+
+
+def markdown_section(title: str, rows: Sequence[Sequence[str]], items: Sequence[str]) -> str:
+    """A heading, a table whose first row is its head, and a list."""
+    head, *body = [[markdown_text(cell) for cell in row] for row in rows]
+    lines = [f"| {' | '.join(row)} |" for row in (head, ["---", *["---:"] * (len(head) - 1)], *body)]
+    return "\n".join([f"### {markdown_text(title)}", "", *lines, "", *(f"- {markdown_text(one)}" for one in items)])
 
 
 def csv_table(report: Mapping[str, Any]) -> str:

@@ -99,25 +99,24 @@ def evaluate_values(
 
     Peak memory: some 40 bytes × 2048², and GDAL's cache of 128 MiB, for rasters of any size.
 
-    Errors: GridError (the rasters of a pair do not overlap, or only one has a CRS and the sizes differ); InputError (no pixel of
-    the references has a value, or they are in another unit or above the sea).
+    Errors: GridError (a pair does not overlap, or only one has a CRS and the sizes differ); InputError (no pixel of the
+    references has a value, or they are in another unit or above the sea).
 
     Parameters
     ----------
     pairs
         (prediction, reference), each a path, array or Layer in the unit of the quantity; the first band is scored, and a second one
         that is called "standard deviation". Each prediction is resampled to its reference's grid by nearest neighbour.
-    quantity : its limits and its zero say which pixels of the reference have a value
-    levels : ascending edges of the reference's values between which scores are given, too; by default 2, 5, 10 and 20 of a quantity in metres
-    class_map : label raster with its legend in its tags, by whose classes scores are given, too
-    withheld : pixels that a training did not learn from: no others are scored
-    progress : function that is called with the share of the work that is done, 0–1
+    quantity : its limits and its zero decide which pixels of the reference have a value
+    levels : ascending edges of the reference's values between which there are scores, too; 2, 5, 10 and 20 of metres by default
+    class_map : label raster with its legend in its tags, by whose classes there are scores, too
+    withheld : the only pixels that are scored, which a training did not learn from
+    progress : called with the share that is done, 0–1
 
     Returns
     -------
-    `values`: `rmse`, `mae`, `bias`, `nmad` and `le90` in the unit; `r2`, `rel`, `rms_log`, `log10` and `delta1` … `delta3`, see
-    `ValueScores`, and numbers of pixels. The same in `by_class` and `by_level`; the quantity, notes and inputs; `deviations`, see
-    `metrics.DeviationScores`.
+    `values`, the scores of `metrics.ValueScores`; the same in `by_class` and `by_level`; the quantity, notes and inputs;
+    `deviations`, see `metrics.DeviationScores`.
 
     Examples
     --------

@@ -22,18 +22,7 @@ SCORES = ("overall_accuracy", "kappa", "average_accuracy", "mean_f1", "mean_iou"
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and the interval around it.
-
-    Parameters
-    ----------
-    estimate : the value that was estimated
-    low, high : limits of the interval, in the unit of the estimate
-
-    Examples
-    --------
-    >>> Interval(0.5, 0.4, 0.6).high
-    0.6
-    """
+    """An estimate and the limits of the interval around it, in one unit."""
 
     estimate: float
     low: float
@@ -42,20 +31,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class AreaEstimate:
-    """Accuracy and areas of a map, estimated from a stratified sample.
-
-    Arrays are float64 in the order of the map classes.
+    """Accuracy and areas of a map, estimated from a stratified sample; a margin is half the width of an interval.
 
     Parameters
     ----------
     overall_accuracy : share of the map's area that has the right class, 0–1
-    overall_accuracy_margin : half width of its interval
     users_accuracy : (K,) share of the area mapped as a class that is of this class, 0–1
-    users_accuracy_margin : (K,) half widths of their intervals
     producers_accuracy : (K,) share of a class's area that is mapped as this class, 0–1
-    producers_accuracy_margin : (K,) half widths of their intervals
     area : (K,) area of each class in the unit of the mapped areas
-    area_margin : (K,) half widths of their intervals, in the same unit
     """
 
     overall_accuracy: float
@@ -88,11 +71,11 @@ def bootstrap(
     Whole tiles are drawn, because neighbouring pixels are not independent. Source: Efron & Tibshirani, An Introduction
     to the Bootstrap, 1993.
 
-    Errors: InputError (there are fewer than two tiles, or draws or level is out of range).
+    Errors: InputError for fewer than two tiles, or draws or a level out of range.
 
     Parameters
     ----------
-    tiles : confusion matrices of the tiles, two or more
+    tiles : confusion matrices of two or more tiles
     scores : names of properties of ConfusionMatrix that are one number
     draws : number of resamples, 1 or more
     level : share of the draws inside the interval, between 0 and 1
@@ -100,7 +83,7 @@ def bootstrap(
 
     Returns
     -------
-    Name of the score → its value over all tiles, and the interval; fractions.
+    Name of the score → its value over all tiles, and the interval.
 
     Examples
     --------
@@ -137,18 +120,13 @@ def area_adjusted(
 
     Source: Olofsson et al., Remote Sensing of Environment 148, 2014, equations 1 to 11.
 
-    Errors: InputError (the shapes do not fit, a number is negative or not finite, no area is above 0, or a stratum has fewer than
-    two samples).
+    Errors: InputError for shapes that do not fit, negative or infinite numbers, areas of 0, or strata of fewer than two samples.
 
     Parameters
     ----------
     sample : (K, K) counts, **rows = map class** (the strata), columns = reference: the transpose of ConfusionMatrix.matrix.
     mapped_area : (K,) area of each map class in any unit (pixels, hectares)
     level : probability of the intervals, between 0 and 1
-
-    Returns
-    -------
-    Accuracies as fractions, areas in the unit of `mapped_area`.
 
     Examples
     --------
@@ -162,7 +140,8 @@ def area_adjusted(
     if not areas.any():
         raise InputError("Got mapped areas of 0 only, expected at least one above 0.")
     drawn = counts.sum(axis=1)
-    _check_strata(drawn)
+    if (drawn < 2).any():
+        raise InputError(f"Got {drawn.astype(int).tolist()} samples by stratum, each needs 2 or more. Draw more there.")
     z = _z(level)
     weight, share = areas / areas.sum(), counts / drawn[:, None]
     proportion = (weight[:, None] * share).sum(axis=0)
@@ -186,21 +165,14 @@ def area_adjusted(
 
 
 def wilson_interval(positive: int, total: int, *, level: float = 0.95) -> Interval:
-    """Returns the interval of a share; unlike Wald's it is valid for shares of 0 and 1.
-
-    Source: Wilson, JASA 22, 1927.
+    """Returns a share, 0–1, and its interval, which is valid for shares of 0 and 1, too (Wilson, JASA 22, 1927).
 
     Errors: InputError (not 0 ≤ positive ≤ total, or total is 0).
 
     Parameters
     ----------
-    positive : number of positive trials
-    total : number of independent trials, 1 or more
+    positive, total : number of positive trials, and of all independent trials
     level : probability of the interval, between 0 and 1
-
-    Returns
-    -------
-    The share and its limits, 0–1.
 
     Examples
     --------
@@ -215,11 +187,6 @@ def wilson_interval(positive: int, total: int, *, level: float = 0.95) -> Interv
     margin = z / scale * float(np.sqrt(share * (1 - share) / total + z * z / (4 * total * total)))
     low = 0.0 if positive == 0 else centre - margin
     return Interval(share, low, 1.0 if positive == total else centre + margin)
-
-
-def _check_strata(drawn: np.ndarray) -> None:
-    if (drawn < 2).any():
-        raise InputError(f"Got {drawn.astype(int).tolist()} samples by stratum, each needs 2 or more. Draw more there.")
 
 
 def _check_amounts(**amounts: np.ndarray) -> None:

@@ -23,21 +23,15 @@ def erode_boundaries(labels: np.ndarray, radius_px: int) -> np.ndarray:
     """Sets every pixel to void that has another class within a disc: the ISPRS reference without object borders.
 
     The disc is dx² + dy² ≤ radius_px². Void neighbours and the image's edge are no border. A straight border loses
-    2 · radius_px pixels (6 for 3); the eroded files of ISPRS lose 5 (Vaihingen) and 7 (Potsdam, both measured on a
-    crop), so use those files where you have them. Memory: the output and one band of rows. Source: ISPRS 2D semantic
-    labelling; radius from Audebert et al., GRETSI 2017.
+    2 · radius_px pixels (6 for 3); the eroded files of ISPRS lose 5 (Vaihingen) and 7 (Potsdam): use them where you have
+    them. Memory: the output and one band of rows. Source: ISPRS 2D semantic labelling; Audebert et al., GRETSI 2017.
 
     Errors: InputError (the radius is negative).
 
     Parameters
     ----------
     labels : (H, W) uint8, void is 255
-    radius_px : radius of the disc in pixels, 0 or more; 3 in the ISPRS papers
-
-    Returns
-    -------
-    ndarray
-        (H, W) uint8, the labels with void along the borders.
+    radius_px : 0 or more; 3 in the ISPRS papers
 
     Examples
     --------
@@ -92,16 +86,15 @@ class BoundaryScores:
     """Counts of border pixels by class, and of those near a border pixel of the same class on the other side.
 
     A pixel of a class is on its border where one of its four neighbours has another class; void is no class. Pixels
-    within radius_px of void in the reference, or of its edge, are not counted: the border there is not known.
-    Therefore use full references; those without borders leave nothing to count. Source: boundary F1 of Csurka et al.,
-    BMVC 2013, by class, with dx² + dy² ≤ radius_px² as "near", counts summed over all images.
+    within radius_px of void in the reference, or of its edge, are not counted, so that eroded references leave nothing.
+    Source: boundary F1 of Csurka et al., BMVC 2013, by class, counts summed over all images.
 
     Errors: InputError (the radius is below one pixel).
 
     Parameters
     ----------
     num_classes : K, without void
-    radius_px : largest distance of matching border pixels, 1 or more
+    radius_px : largest distance of matching border pixels, dx² + dy² ≤ radius_px², 1 or more
 
     Examples
     --------
@@ -124,17 +117,10 @@ class BoundaryScores:
         return self.radius_px + 1
 
     def update(self, reference: NDArray[np.uint8], prediction: NDArray[np.uint8], *, margin_px: int = 0) -> None:
-        """Adds the counts of a window.
+        """Adds the counts of a window of class indices (H, W) uint8, void 255. Memory: some 10 bytes a pixel.
 
-        Errors: InputError (the shapes differ, labels are not uint8, or the margin is too narrow).
-
-        Parameters
-        ----------
-        reference, prediction : (H, W) uint8, class indices; void is 255
-        margin_px
-            Pixels on each side that are read but not counted: 0 for a whole image, else at least `self.margin_px`.
-            Memory: some 10 bytes a pixel.
-        """
+        margin_px : pixels on each side that are not counted: 0 for a whole image, else at least `self.margin_px`. Errors:
+        InputError (the shapes differ, labels are not uint8, or the margin is too narrow)."""
         if not reference.dtype == prediction.dtype == np.uint8:
             raise InputError(
                 f"Got a reference of {reference.dtype} and a prediction of {prediction.dtype}, expected uint8 with void 255."

@@ -81,10 +81,6 @@ def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int 
     correct : (N,) whether the choice was right
     bins : number of bins between 0 and 1
 
-    Returns
-    -------
-    The error, a fraction.
-
     Examples
     --------
     >>> confidence = np.array([0.95, 0.9, 0.8, 0.7, 0.6, 0.55])
@@ -98,7 +94,7 @@ def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int 
 
 
 def temperature(logits: Floats, truth: NDArray[np.integer]) -> float:
-    """Temperature T > 0 that minimises the log loss of softmax(logits / T) (Guo et al. 2017).
+    """Temperature T > 0 that minimises the log loss of softmax(logits / T) (Guo et al. 2017); above 1 for scores that are too sure.
 
     Errors: InputError for arrays of different lengths, or empty ones.
 
@@ -106,10 +102,6 @@ def temperature(logits: Floats, truth: NDArray[np.integer]) -> float:
     ----------
     logits : (N, K) scores before normalisation
     truth : (N,) class indices
-
-    Returns
-    -------
-    T; above 1 where the scores are surer than they are right.
 
     Examples
     --------

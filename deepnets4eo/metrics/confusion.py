@@ -65,19 +65,10 @@ class ConfusionMatrix:
         return result
 
     def update(self, reference: np.ndarray, prediction: np.ndarray, valid: np.ndarray | None = None) -> ConfusionMatrix:
-        """Counts a pair of arrays; the pixels are counted in blocks, so that memory does not grow with them.
+        """Counts a pair of arrays of class indices 0 … K − 1, all else being void, of any shape; returns itself.
 
-        Errors: InputError (the shapes differ, an array holds no integers, or an array has a mask).
-
-        Parameters
-        ----------
-        reference, prediction : integers of any equal shape: class indices 0 … K − 1; all else is void
-        valid : bool of the same shape; pixels where it is False are ignored
-
-        Returns
-        -------
-        This object.
-        """
+        valid : bool of the same shape; pixels where it is False are ignored. Errors: InputError (the shapes differ, or
+        an array has a mask or no integers). Memory does not grow with the arrays."""
         check_no_mask(reference, "reference")
         check_no_mask(prediction, "prediction")
         reference, prediction = np.asarray(reference), np.asarray(prediction)
@@ -113,8 +104,7 @@ class ConfusionMatrix:
     def ignoring(self, classes: Iterable[int]) -> ConfusionMatrix:
         """The counts without the reference pixels of `classes`; predicting one of them elsewhere stays an error.
 
-        The ignored classes are no longer among the classes of the result: K − len(classes) rows and columns.
-        InputError for an index that is not 0 … K − 1, and where no class would be left."""
+        The result has K − len(classes) rows and columns. InputError for other indices, and where no class would be left."""
         ignored = set(classes)
         if strange := sorted(ignored - set(range(self.num_classes))):
             raise InputError(f"Got the classes {strange} to ignore, expected indices 0 to {self.num_classes - 1}.")

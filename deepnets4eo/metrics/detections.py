@@ -34,10 +34,9 @@ class DetectionScores:
 
     Parameters
     ----------
-    precision, recall, f1 : the precision, recall and f1 of all detections, 0–1
+    precision, recall, f1 : of all detections, 0–1
     average_precision : area under the curve of precision over recall, 0–1; NaN without scores
-    hits : number of detections that are right
-    false_alarms : number of detections that are wrong
+    hits, false_alarms : numbers of detections that are right, and wrong
     missed : number of reference objects without a detection
     """
 
@@ -73,21 +72,15 @@ def evaluate_detections(
 
     Source: Randrianarivo et al., 2015; Everingham et al., IJCV 88(2), 2010, all points for the average precision.
 
-    Errors: GridError (only one of the two has a CRS); InputError (a limit is outside its range, `difficult` holds anything but yes
-    and no, or an outline is not valid).
+    Errors: GridError (only one has a CRS); InputError (a limit out of range, other values in `difficult`, invalid outlines).
 
     Parameters
     ----------
     detections : polygons, with a column `score` where they have scores
     reference
-        Polygons; a bool column `difficult` marks those that count neither way, such as objects cut by the edge; an
-        object without a value is not difficult.
+        Polygons; a bool column `difficult` marks those that count neither way, such as objects cut by the edge.
     min_iou : a hit overlaps its object by more than this share of their union, 0 ≤ min_iou < 1
-    max_distance_m : If given, the centre of a hit lies within this distance of the object's centre instead; metres, above 0.
-
-    Returns
-    -------
-    Scores as fractions, and the counts.
+    max_distance_m : largest distance in metres of the centres of a hit and its object, instead of an overlap
 
     Examples
     --------
@@ -227,8 +220,8 @@ class InstanceScores:
 
     Parameters
     ----------
-    mean_ap : mean over overlaps of 0.5, 0.55 … 0.95 and over the classes of the reference
-    ap50, ap75 : the same at an overlap of 0.5, and of 0.75
+    mean_ap, ap50, ap75
+        Mean over the classes of the reference, and over overlaps of 0.5, 0.55 … 0.95; at 0.5; at 0.75.
     by_class : class → mean over the overlaps
     """
 
@@ -241,19 +234,14 @@ class InstanceScores:
 def score_instances(images: Sequence[tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]], *, most: int = 1500) -> InstanceScores:
     """Scores outlined instances with classes by COCO's average precision, as BRIGHT's instance challenge does.
 
-    Outlines that follow the edges of pixels have the overlaps of their masks. Of each image and class the `most` detections with
-    the highest scores count. Source: Lin et al., ECCV 2014; cvprw26/src/eval.py of ChenHongruixuan/BRIGHT (1,500 detections).
+    Source: Lin et al., ECCV 2014; cvprw26/src/eval.py of ChenHongruixuan/BRIGHT.
 
     Errors: InputError (a table lacks a column, or an outline is not valid).
 
     Parameters
     ----------
-    images : of each image, detections with the columns `label` and `score`, and the reference with `label`
-    most : number of detections of an image and class that count
-
-    Returns
-    -------
-    Over all images together.
+    images : for each image, detections with the columns `label` and `score`, and the reference with `label`
+    most : detections of an image and class that count, those with the highest scores
     """
     for detections, reference in images:
         for table, columns in ((detections, {"label", "score"}), (reference, {"label"})):

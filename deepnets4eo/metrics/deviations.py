@@ -53,18 +53,8 @@ class DeviationScores:
     def update(
         self, reference: NDArray[np.floating], estimate: NDArray[np.floating], deviation: NDArray[np.floating]
     ) -> DeviationScores:
-        """Count pixels.
-
-        Errors: InputError (the shapes differ).
-
-        Parameters
-        ----------
-        reference, estimate, deviation : of one shape and unit; NaN where there is none
-
-        Returns
-        -------
-        Itself.
-        """
+        """Count pixels of arrays of one shape and unit, NaN where there is none; returns itself. Errors: InputError (the
+        shapes differ)."""
         if not reference.shape == estimate.shape == deviation.shape:
             raise InputError(
                 f"the reference is {reference.shape}, the estimate {estimate.shape}, its deviation {deviation.shape}; expected one shape."
