@@ -33,10 +33,11 @@ def _mean_around(image, row, col, half):  # type: ignore[no-untyped-def]
     return total / count if count else np.nan
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"})  # the sums of a window in any order
 def refined_strip(image, out, first, last, noise, windows):  # type: ignore[no-untyped-def]
     """The steepest of four gradients between 3 × 3 means chooses the edge, the mean nearer to that of the middle its side."""
     cols = out.shape[1]
+    flat, offsets = image.ravel(), (windows[:, :, 0] + 3) * image.shape[1] + windows[:, :, 1] + 3
     means = np.empty((5, cols + 4))  # 3 × 3 means of rows −2 … 2 around the pixel, in turn
     for row in range(first - 2, first + 2):
         for col in range(cols + 4):
@@ -67,12 +68,14 @@ def refined_strip(image, out, first, last, noise, windows):  # type: ignore[no-u
             if gradient > steepest:
                 steepest, side = gradient, 6 if abs(c - middle) < abs(f - middle) else 7
             total, square, count = 0.0, 0.0, 0
-            for k in range(windows.shape[1]):
-                other = np.float64(image[row + 3 + windows[side, k, 0], col + 3 + windows[side, k, 1]])
-                if other == other:
-                    total += other
-                    square += other * other
-                    count += 1
+            corner = row * image.shape[1] + col
+            for k in range(offsets.shape[1]):
+                other = np.float64(flat[corner + offsets[side, k]])
+                seen = other == other
+                other = other if seen else 0.0
+                total += other
+                square += other * other
+                count += seen
             mean = total / count
             out[row, col] = _weigh(value, mean, square / count - mean * mean, noise)
 

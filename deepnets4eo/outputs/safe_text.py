@@ -9,6 +9,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal
 
 from deepnets4eo.files import plain
@@ -24,6 +25,8 @@ NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 MARKDOWN = re.compile(
     r"([\\`*\[\]|])"
 )  # what begins code, emphasis, links and cells; an underscore within a word is none
+
+COLOURS = "colours.css"  # of all pages
 
 
 def markdown_text(text: Any) -> str:
@@ -87,6 +90,21 @@ def fill_template(template: str, parts: Mapping[str, str]) -> str:
     """
     pieces = template.split("%%")
     return "".join(parts[piece] if number % 2 else piece for number, piece in enumerate(pieces))
+
+
+def asset_text(package: str, name: str) -> str:
+    """Return the text of an asset of a package."""
+    return (files(package) / "assets" / name).read_text(encoding="utf-8")
+
+
+def document_head(title: str) -> str:
+    """Return the head of a page without scripts, open for further styles, in the colours of all pages, light and dark."""
+    style = "".join(asset_text("deepnets4eo.outputs", name) for name in (COLOURS, "document.css"))
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="color-scheme" content="light dark">\n'
+        f"<title>{html.escape(title)}</title>\n<style>\n{style}</style>"
+    )
 
 
 def script_safe(value: Any) -> str:

@@ -43,20 +43,21 @@ class MomentSums:
         self._weight = 0.0
 
     def add(self, values: NDArray[np.floating], weights: NDArray[np.floating] | None = None) -> None:
-        """Count pixels. values : (B, n); weights : (n,), none: 1 each"""
+        """Count pixels. values : (B, n); weights : (n,) from 0, none: 1 each"""
         if not values.shape[1]:
             return
-        values = np.asarray(values, float)
         if not self.count:
             self.bands = len(values)
-            self._centre = values.mean(axis=1)
+            self._centre = values.mean(axis=1, dtype=float)
             self._sum, self._products = np.zeros(self.bands), np.zeros((self.bands, self.bands))
         centred = values - self._centre[:, None]
-        weighted = centred if weights is None else centred * weights
+        roots = np.ones(values.shape[1]) if weights is None else np.sqrt(weights, dtype=float)
+        if weights is not None:
+            centred *= roots  # a matrix by its own transpose costs BLAS half
         self.count += values.shape[1]
         self._weight += values.shape[1] if weights is None else float(np.sum(weights, dtype=float))
-        self._sum += weighted.sum(axis=1)
-        self._products += weighted @ centred.T
+        self._sum += centred @ roots
+        self._products += centred @ centred.T
 
     def moments(self) -> Moments:
         """Mean and covariance of all that was counted. Errors: InputError where nothing was, or all weights are 0."""

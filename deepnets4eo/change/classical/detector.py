@@ -139,7 +139,8 @@ class ChangeDetector(ProbabilitySegmenter):
 
         _check_differ(read_blocks)
         counted = _without_few_far(read_blocks)
-        self._measure(counted if _largest_difference(counted) >= SAME else read_blocks)
+        usable = counted is read_blocks or _largest_difference(counted) >= SAME
+        self._measure(counted if usable else read_blocks)
         return self
 
     def _measure(self, read_blocks: Blocks) -> None:
@@ -214,14 +215,12 @@ def _check_differ(read_blocks: Blocks) -> None:
 
 def _largest_difference(read_blocks: Blocks) -> float:
     """Between both dates in any band, in standard deviations; -1 where no pixel is valid."""
-    return max(
-        (
-            float(np.abs(np.subtract(*np.split(values[:, valid], 2))).max())
-            for values, valid in read_blocks()
-            if valid.any()
-        ),
-        default=-1.0,
-    )
+    largest = -1.0
+    for values, valid in read_blocks():
+        if valid.any():
+            pre, post = np.split(values, 2)
+            largest = max(largest, float(np.abs(pre - post).max(axis=0)[valid].max()))
+    return largest
 
 
 def _without_few_far(read_blocks: Blocks) -> Blocks:

@@ -11,7 +11,6 @@ from contextlib import suppress
 from datetime import date
 from functools import lru_cache
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
@@ -27,7 +26,7 @@ from deepnets4eo.errors import GridError
 from deepnets4eo.files import write_text
 from deepnets4eo.grid import Window, transform_shapes, transformer
 from deepnets4eo.outputs.event import SeriesEvent
-from deepnets4eo.outputs.safe_text import csv_text, fill_template, image_address
+from deepnets4eo.outputs.safe_text import asset_text, csv_text, document_head, fill_template, image_address
 from deepnets4eo.polygons.vertices import centres
 from deepnets4eo.rasters.band_roles import COLOURS, role_indices
 from deepnets4eo.tiling.sampling import spread_windows
@@ -45,9 +44,6 @@ STRIP_PX = 1 << 22  # pixels read at a time for it
 SAMPLE_PX, SAMPLES = 256, 3
 LEAST_SHOWN = 0.5  # of a date, to be the picture of the whole place
 QUALITY = 75
-
-
-TEMPLATE = files("deepnets4eo.change.series") / "assets" / "page.html"
 WIDTH, HEIGHT, MARGIN = 960, 240, 56  # of the timeline
 LEAST_DATES_PX = 54  # from label to label along it
 MOST_MAPPED = 2000  # changes with an outline on the overview, and in what is saved
@@ -63,7 +59,7 @@ def write_page(
     chips = SeriesChips(series)
     title = event.title(f"Changes of {len(series)} dates, {series.dates[0]} to {series.dates[-1]}")
     parts = {
-        "TITLE": escape(("SYNTHETIC " if series.synthetic else "") + title),
+        "HEAD": document_head(("SYNTHETIC " if series.synthetic else "") + title),
         "HEADLINE": escape(title),
         "BANNER": SYNTHETIC if series.synthetic else "",
         "EVENT": _facts(event, series),
@@ -75,7 +71,7 @@ def write_page(
         "CHANGES": "\n".join(_cards(rows, series, chips)),
         "VERSION": escape(__version__),
     }
-    return write_text(path, fill_template(TEMPLATE.read_text(encoding="utf-8"), parts))
+    return write_text(path, fill_template(asset_text("deepnets4eo.change.series", "page.html"), parts))
 
 
 def _facts(event: SeriesEvent, series: ImageSeries) -> str:

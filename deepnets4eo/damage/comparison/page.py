@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from deepnets4eo.damage.comparison.maps import MapComparison
 from deepnets4eo.files import plain, write_json, write_text
-from deepnets4eo.outputs.safe_text import fill_template, table_csv
+from deepnets4eo.outputs.safe_text import asset_text, document_head, fill_template, table_csv
 from deepnets4eo.polygons.vector_files import write_vector
 from deepnets4eo.version import __version__
 
@@ -81,8 +80,9 @@ def _page(comparison: MapComparison, summary: dict[str, Any]) -> str:
         .round({"value_a": 2, "value_b": 2})
     )
     listed = rows[[f"{name}_{side}" for name in ("id", "damage", "value") for side in "ab"]]
+    title = f"{mark}{summary['a']['file']} beside {summary['b']['file']}"
     parts = {
-        "TITLE": escape(f"{mark}{summary['a']['file']} beside {summary['b']['file']}"),
+        "HEAD": document_head(title), "TITLE": escape(title),
         "BANNER": mark and f'<p class="synthetic"><b>{mark}</b>The map is of a made-up town.</p>',
         "HEADLINE": escape(comparison.headline()), "MAPS": _table(maps), "MAP": _map(comparison),
         "FIGURES": _table(pd.Series(facts).to_frame(), header=False),
@@ -90,8 +90,7 @@ def _page(comparison: MapComparison, summary: dict[str, Any]) -> str:
         "ROWS": _table(listed.assign(latitude=rows["y"], longitude=rows["x"]), index=False),
         "FORMAT": f"{FORMAT} {FORMAT_VERSION}, deepnets4eo {escape(__version__)}",
     }  # fmt: skip
-    template = files("deepnets4eo.damage.comparison") / "assets" / "comparison.html"
-    return fill_template(template.read_text(encoding="utf-8"), parts)
+    return fill_template(asset_text("deepnets4eo.damage.comparison", "comparison.html"), parts)
 
 
 def _table(frame: pd.DataFrame, **how: bool) -> str:

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from html import escape
-from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,7 +28,7 @@ from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import Grid, apply_affine, gsd_m
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.map_page.panels import Panel, PanelTile
-from deepnets4eo.outputs.safe_text import fill_template, script_safe
+from deepnets4eo.outputs.safe_text import COLOURS, asset_text, fill_template, script_safe
 from deepnets4eo.polygons.vertices import centres
 from deepnets4eo.version import __version__
 from deepnets4eo.zonal.outlines import CHUNK, chunks
@@ -135,7 +134,10 @@ def write_map_page(
         "LANGUAGE": language.code, "DIRECTION": "rtl" if language.right_to_left else "ltr", "TITLE": escape(title),
         "MADE_UP": escape(language.say(kind.made_up)), "TAB": escape(language.say(kind.many.capitalize())),
         "FILTER": language.fill(kind.choice, kind), "IN_ENGLISH": language.in_english and f'<p class="event">{escape(language.in_english)}</p>',
-        "STYLE": "\n".join([*(_asset(ASSETS, name) for name in STYLES), *(_asset(kind.package, name) for name in kind.styles)]),
+        "STYLE": "\n".join([
+            asset_text("deepnets4eo.outputs", COLOURS), *(asset_text(ASSETS, name) for name in STYLES),
+            *(asset_text(kind.package, name) for name in kind.styles),
+        ]),
         "FINDINGS": banner,
         "PAGE": script_safe(page),
         "PANELS": script_safe([_tiles(panel) for panel in panels]),
@@ -143,12 +145,12 @@ def write_map_page(
         "PACKED": payload.packed,
         "SCRIPT": "\n".join(
             [
-                *(_asset(ASSETS, name) for name in SCRIPTS), *(_asset(kind.package, name) for name in kind.scripts),
-                _asset(ASSETS, LAST_SCRIPT),
+                *(asset_text(ASSETS, name) for name in SCRIPTS), *(asset_text(kind.package, name) for name in kind.scripts),
+                asset_text(ASSETS, LAST_SCRIPT),
             ]
         ),
     }  # fmt: skip
-    return write_text(path, fill_template(language.fill(_asset(ASSETS, "report.html"), kind), parts))
+    return write_text(path, fill_template(language.fill(asset_text(ASSETS, "report.html"), kind), parts))
 
 
 def image_budget(payload: Payload) -> int:
@@ -209,10 +211,6 @@ def _tiles(panel: Panel) -> dict[str, Any]:
 def _tile(tile: PanelTile) -> list[float | str]:
     rectangle = (round(value, 2) for value in (tile.col, tile.row, tile.width, tile.height))
     return [*rectangle, base64.b64encode(tile.webp).decode()]
-
-
-def _asset(package: str, name: str) -> str:
-    return (files(package) / "assets" / name).read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import write_text
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import count_of
-from deepnets4eo.outputs.safe_text import fill_template
+from deepnets4eo.outputs.safe_text import document_head, fill_template
 from deepnets4eo.points.height_grid import NoHeightsError
 from deepnets4eo.points.rubble.job import debris_volumes, read_outlines
 from deepnets4eo.points.rubble.rubble_map import (
@@ -185,15 +185,11 @@ def _history(table: pd.DataFrame, ids: NDArray[Any], dates: Sequence[str]) -> pd
     return every[COLUMNS].reset_index(drop=True)
 
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>%%TITLE%%</title><style>
-body { font: 14px/1.45 system-ui, sans-serif; color: #16202c; background: #f6f7f9; max-width: 1240px; margin: 0 auto; padding: 16px; }
-table { border-collapse: collapse; margin: 12px 0; } th, td { padding: 3px 10px; text-align: right; border-bottom: 1px solid #d9dee6; }
-main { display: grid; grid-template-columns: repeat(auto-fill, minmax(340px, 1fr)); gap: 12px; }
-article { background: #fff; border: 1px solid #d9dee6; border-radius: 8px; padding: 10px; break-inside: avoid; } h2 { font-size: 15px; margin: 0; }
-p { color: #566273; margin: 4px 0; } polyline { fill: none; stroke: #566273; } text { font-size: 10px; fill: #566273; text-anchor: middle; }
-</style></head><body><h1>%%TITLE%%</h1><p>%%ABOUT%%</p>%%TABLE%%<main>%%BUILDINGS%%</main><footer><p>deepnets4eo %%VERSION%%</p></footer></body></html>
+PAGE = """%%HEAD%%<style>
+table { margin: 12px 0; } th, td { text-align: right; } article h2 { margin: 0; } article p { margin: 4px 0; }
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(340px, 100%), 1fr)); gap: 12px; }
+polyline { fill: none; stroke: var(--soft); } text { font-size: 10px; fill: var(--soft); text-anchor: middle; }
+</style></head><body><h1>%%TITLE%%</h1><p>%%ABOUT%%</p><div class="wide">%%TABLE%%</div><main>%%BUILDINGS%%</main><footer><p>deepnets4eo %%VERSION%%</p></footer></body></html>
 """
 
 
@@ -206,8 +202,9 @@ def write_history_page(rubble: RubbleMap, path: Path) -> Path:
     cards = [_card(rubble.buildings.loc[row], of_building[rubble.buildings.loc[row, "id"]]) for row in order]
     rest = f"; the {len(order)} that lost most are below" * (len(order) < len(rubble.buildings))
     about = f"{count_of(len(rubble.buildings), 'building')}{rest}. Heights are means above the terrain; volumes have 95 % intervals."
+    title = f"{'SYNTHETIC ' if rubble.synthetic else ''}{rubble.title}: buildings by date"
     parts = {
-        "TITLE": escape(f"{'SYNTHETIC ' if rubble.synthetic else ''}{rubble.title}: buildings by date"),
+        "HEAD": document_head(title), "TITLE": escape(title),
         "ABOUT": escape("; ".join(f"{name}: {text}" for name, text in rubble.event.facts) + ". " * bool(rubble.event.facts) + about),
         "TABLE": _sums(history),
         "BUILDINGS": "\n".join(cards),
@@ -242,8 +239,8 @@ def _card(building: pd.Series[Any], dates: pd.DataFrame) -> str:
     for right, down, day, state, height in zip(x, y, dates["date"], dates["state"], heights, strict=True):
         marks += f'<text x="{right:.1f}" y="{HEIGHT - 4}">{escape(str(day))}</text>'
         if np.isfinite(height):
-            colour = STATE_COLOURS.get(state, (22, 32, 44))
-            marks += f'<circle cx="{right:.1f}" cy="{down:.1f}" r="5" fill="rgb{colour}"/>'
+            colour = f"rgb{STATE_COLOURS[state]}" if state in STATE_COLOURS else "currentColor"
+            marks += f'<circle cx="{right:.1f}" cy="{down:.1f}" r="5" fill="{colour}"/>'
             marks += f'<text x="{right:.1f}" y="{down - 8:.1f}">{round(height, 1) + 0:.1f} m</text>'
     return (
         f"<article><h2>{escape(str(building['id']))}: {escape(str(building['state']))}, {escape(loss)}</h2>"
