@@ -150,7 +150,9 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     measured = steps.gather_evidence()
     model.require_pair(measured)
     unbuilt = steps.find_unbuilt()
-    built = _of_buildings(measured if model.reads_pre else measured.without_pre(), unbuilt)
+    built = measured if model.reads_pre else measured.without_pre()
+    if unbuilt is not None:
+        built = set_not_assessed(built, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
     outlines = _outlines_on_post(inputs, built)
     scored, scores = _with_further_evidence(built, scene, outlines, journal)
     post_alone = steps.grade_post(scored)
@@ -167,13 +169,6 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     if work.remote is not None:
         damage_map.findings = worst_first((*damage_map.findings, *block_findings(work.remote.failures)))
     return damage_map
-
-
-def _of_buildings(evidence: EvidenceTable, unbuilt: UnbuiltOutlines | None) -> EvidenceTable:
-    """The evidence in which outlines without a building are not assessed."""
-    if unbuilt is None:
-        return evidence
-    return set_not_assessed(evidence, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
 
 
 def _with_further_evidence(

@@ -239,49 +239,26 @@ def registration_findings(registration: Registration | None, settings: Settings 
     """What a registration that failed, is doubtful or was not measured means for the map."""
     if registration is None:
         return ()
-    return (*_doubtful(registration), *_as_requested(registration, settings))
-
-
-def _as_requested(registration: Registration, settings: Settings) -> tuple[Finding, ...]:
-    """What the user took upon himself."""
-    if settings.assume_registered:
-        return (
-            Finding(
-                "registration_assumed", "caution",
-                "The pre image was assumed to lie in the right place (--assume-registered); nothing was measured. An offset of a few "
-                "pixels would look like damage.",
-                "Look whether pre and post agree on the page, or leave --assume-registered out.",
-            ),
-        )  # fmt: skip
-    turn = abs(registration.measured.rotation_deg)
-    if registration.usable and turn > NEAR_ROTATION_DEG:
-        return (
-            Finding(
-                "registration_turned", "caution",
-                f"The pre image is turned by {turn:.1f}°; georeferenced images are seldom turned by more than "
-                f"{NEAR_ROTATION_DEG:g}°.",
-                "Look whether pre and post agree on the page.",
-            ),
-        )  # fmt: skip
-    return ()
-
-
-def _doubtful(registration: Registration) -> tuple[Finding, ...]:
-    if registration.status == "ok":
-        return ()
+    findings, look = [], "Look whether pre and post agree on the page."
     if not registration.usable:
-        return (
-            Finding(
-                "registration_failed", "caution",
-                f"The pre image could not be registered and was not used ({registration.reason}): every building is "
-                "assessed from the post image alone.",
-                f"Check that both images show one site. {FARTHER} Or give - for PRE.",
-            ),
-        )  # fmt: skip
-    return (
-        Finding(
-            "registration_degraded", "caution",
-            f"The registration is doubtful: {registration.reason}.",
-            "Look whether pre and post agree on the page.",
-        ),
-    )  # fmt: skip
+        text = (
+            f"The pre image could not be registered and was not used ({registration.reason}): every building is assessed from "
+            "the post image alone."
+        )
+        remedy = f"Check that both images show one site. {FARTHER} Or give - for PRE."
+        findings.append(Finding("registration_failed", "caution", text, remedy))
+    elif registration.status != "ok":
+        text = f"The registration is doubtful: {registration.reason}."
+        findings.append(Finding("registration_degraded", "caution", text, look))
+    turn = abs(registration.measured.rotation_deg)
+    if settings.assume_registered:
+        text = (
+            "The pre image was assumed to lie in the right place (--assume-registered); nothing was measured. An offset of a "
+            "few pixels would look like damage."
+        )
+        remedy = "Look whether pre and post agree on the page, or leave --assume-registered out."
+        findings.append(Finding("registration_assumed", "caution", text, remedy))
+    elif registration.usable and turn > NEAR_ROTATION_DEG:
+        text = f"The pre image is turned by {turn:.1f}°; georeferenced images are seldom turned by more than {NEAR_ROTATION_DEG:g}°."
+        findings.append(Finding("registration_turned", "caution", text, look))
+    return tuple(findings)

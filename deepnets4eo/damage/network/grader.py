@@ -161,11 +161,8 @@ class NetworkGrader:
 
     def grade(self, scene: Scene, outlines: Outlines, work: TileWork = TileWork()) -> NDArray[np.float64]:
         """(N, 4) calibrated probabilities on a scene with the layers pre and post; NaN where unseen."""
-        return softmax(self.pool(scene, outlines, work).mean / self.temperature + self.grade_odds, axis=1)
-
-    def pool(self, scene: Scene, outlines: Outlines, work: TileWork = TileWork()) -> Pooled:
-        """Logits of the buildings, in one pass over the scene."""
-        return self._pool(scene, outlines, self.run.inputs, None, work)
+        pooled = self._pool(scene, outlines, self.run.inputs, None, work)
+        return softmax(pooled.mean / self.temperature + self.grade_odds, axis=1)
 
     def _pool(
         self, scene: Scene, outlines: Outlines, inputs: InputSpec, only: NDArray[np.int64] | None, work: TileWork

@@ -181,16 +181,12 @@ class DamageRecipe(Recipe):
     train: DamageTraining = DamageTraining()
 
     @model_validator(mode="after")
-    def _buildings_without_grades(self) -> DamageRecipe:
+    def _possible_with_made_up_pairs(self) -> DamageRecipe:
         if self.data.source == MADE_UP and self.unlabelled.method != "none":
             raise ValueError(
                 f"has unlabelled.method={self.unlabelled.method}, but all made-up buildings have a grade. Set data.source={PAIRS}, or leave "
                 "the method out"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _known_counts(self) -> DamageRecipe:
         if self.data.source == MADE_UP and self.train.class_weighting != "none":
             raise ValueError(
                 f"has train.class_weighting={self.train.class_weighting}, but made-up buildings cannot be counted beforehand. Set "
