@@ -216,7 +216,7 @@ def grading(words: list[str]) -> None:
         forward(grader, tile_px)
         for _ in range(arguments.repeats):
             times["forward"].append(seconds(lambda: forward(grader, tile_px)))
-            times["scene"].append(seconds(lambda: grader.pool(scene, outlines)))
+            times["scene"].append(seconds(lambda: grader.grade(scene, outlines)))
             times["crops"].append(seconds(lambda: forward(grader, CROP_PX, BATCH, CROPS // BATCH)))
     best = {way: min(taken) for way, taken in times.items()}
     bare, whole = tile_px**2 / best["forward"] / 1e6, arguments.size**2 / best["scene"] / 1e6

@@ -159,8 +159,6 @@ def ground_likeness(sums: dict[str, Floats]) -> Floats:
 
 def _compare(values: Floats, ground: NDArray[np.bool_], points: NDArray[np.int64]) -> tuple[Floats, float]:
     """Probability of each row to be open ground where both are as many, and AUC of rows left out."""
-    from sklearn.metrics import roc_auc_score  # takes half a second, which a dry run need not wait
-
     scale = values.std(axis=0) + 1e-9
     standard = np.clip((values - values.mean(axis=0)) / scale, -3, 3)
     fold = np.arange(len(ground)) % FOLDS
@@ -168,7 +166,9 @@ def _compare(values: Floats, ground: NDArray[np.bool_], points: NDArray[np.int64
     for number in range(FOLDS):
         out = fold == number
         left_out[out] = _log_odds(_fit(standard[~out], ground[~out], points), standard[out])
-    return expit(_log_odds(_fit(standard, ground, points), standard)), float(roc_auc_score(ground, left_out))
+    others, own = np.sort(left_out[~ground]), left_out[ground]  # scikit-learn's AUC would take 0.7 s to import
+    wins = np.searchsorted(others, own, "left") + np.searchsorted(others, own, "right")  # a tie is half a win
+    return expit(_log_odds(_fit(standard, ground, points), standard)), float(wins.mean() / (2 * len(others)))
 
 
 def _fit(standard: Floats, ground: NDArray[np.bool_], points: NDArray[np.int64]) -> Border:

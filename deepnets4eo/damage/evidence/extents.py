@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import geopandas as gpd
@@ -38,8 +39,8 @@ def map_extents(
     if cloud_mask is not None:
         cloud, known = cloud_mask.on(coarse, "nearest").read()
         seen = seen & known & (cloud[0] == 0)
-    near_any = _near(outlines, coarse)
-    near_assessed = near_any if assessed.all() else _near(outlines[assessed], coarse)
+    near_assessed = _near(outlines[assessed], coarse)
+    near_any = near_assessed | _near(outlines[~assessed], coarse)
     crs = None if post.grid.crs is None else post.grid.crs.to_wkt()
     return Extents(
         *(
@@ -54,7 +55,8 @@ def _near(outlines: NDArray[np.object_], grid: Grid) -> NDArray[np.bool_]:
     present = outlines[~shapely.is_empty(outlines)]
     if len(present) == 0:
         return np.zeros(tuple(grid.shape), bool)
-    touched = rasterio.features.rasterize(present, out_shape=tuple(grid.shape), transform=grid.affine, all_touched=True)
+    shapes = map(json.loads, shapely.to_geojson(present))  # twice as fast as the shapes themselves
+    touched = rasterio.features.rasterize(shapes, out_shape=tuple(grid.shape), transform=grid.affine, all_touched=True)
     if not touched.any():
         return np.zeros(tuple(grid.shape), bool)
     size_m = known_or_assumed_gsd_m(grid)
