@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 from hyperspectral_cubes import SAMPLES, RealCube, card_cube, sample_cubes
 from score_table import Outcome, contact_sheet
-from script import NOTE, add_smoke, plain_errors, title_of
+from script import NOTE, add_smoke, number_or_nan, plain_errors, title_of
 
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
@@ -211,20 +211,16 @@ def run_cube(cube: RealCube, trial: Trial, out: Path) -> tuple[Outcomes, dict[st
     return outcomes, left_out
 
 
-def markdown(cube: RealCube, outcomes: Outcomes, title: str, *, classes: bool = False) -> str:
-    """The table of a cube in Markdown, mean ± sd over the seeds, scores in percent; published rows above.
-
-    classes : the F1 of each class as well.
-    """
+def markdown(cube: RealCube, outcomes: Outcomes, title: str) -> str:
+    """The table of a cube in Markdown, mean ± sd over the seeds, scores in percent; published rows above."""
     lines = [HEAD, ("---", "---", *["---:"] * (len(HEAD) - 2)), *_published_lines(cube)]
     for (method, split), of_seeds in outcomes.items():
-        percents = [[100 * _number(one["scores"][score]) for one in of_seeds] for score in SCORES]
+        percents = [[100 * number_or_nan(one["scores"][score]) for one in of_seeds] for score in SCORES]
         learnt, tested = (spread([one[key] for one in of_seeds], 0) for key in ("learnt", "tested"))
-        train_s, map_s = ([_number(one[key]) for one in of_seeds] for key in ("train_seconds", "map_seconds"))
+        train_s, map_s = ([number_or_nan(one[key]) for one in of_seeds] for key in ("train_seconds", "map_seconds"))
         leakage = spread([100 * one["leakage"] for one in of_seeds])
         lines.append((method, split, *map(spread, percents), leakage, learnt, tested, spread(train_s), spread(map_s)))
-    text = f"## {title}\n\n" + _table(lines)
-    return text + ("\n" + _class_table(cube.legend, outcomes) if classes else "")
+    return f"## {title}\n\n" + _table(lines)
 
 
 def _published_lines(cube: RealCube) -> list[tuple[str, ...]]:
@@ -234,18 +230,6 @@ def _published_lines(cube: RealCube) -> list[tuple[str, ...]]:
         cells = ["–" if value is None else f"{value:.1f}" for value in values]
         rows.append((name, f"published: {scores.protocol}", *cells, *["–"] * (len(HEAD) - 6)))
     return rows
-
-
-def _class_table(legend: Legend, outcomes: Outcomes) -> str:
-    head = ("F1", *(f"{method}, {split}" for method, split in outcomes))
-    rows = [
-        (
-            name,
-            *(spread([100 * _number(one["scores"]["f1"][name]) for one in of_seeds]) for of_seeds in outcomes.values()),
-        )
-        for name in legend.names
-    ]
-    return _table([head, ("---", *["---:"] * len(outcomes)), *rows])
 
 
 def leakage_worth(outcomes: Outcomes) -> str:
@@ -260,10 +244,6 @@ def leakage_worth(outcomes: Outcomes) -> str:
 
 def _mean_accuracy(of_seeds: Sequence[Mapping[str, Any]]) -> float | None:
     return 100 * float(np.mean([one["scores"]["overall_accuracy"] for one in of_seeds])) if of_seeds else None
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
 
 
 def _table(lines: Sequence[Sequence[str]]) -> str:
@@ -318,7 +298,7 @@ def _write(path: Path, like: Layer, data: np.ndarray) -> None:
         cog.write(whole(like.grid), data)
 
 
-def write_tables(cubes: Sequence[RealCube], trial: Trial, out: Path, *, smoke: bool, classes: bool) -> str:
+def write_tables(cubes: Sequence[RealCube], trial: Trial, out: Path, *, smoke: bool) -> str:
     """Run all cubes; table.md and table.json grow with each of them. Returns the Markdown."""
     texts, tables = [], {}
     rates = f"one cycle up to {SHORT_LR}, of " + ", ".join(f"{name} {rate}" for name, rate in SHORT_LRS.items())
@@ -344,7 +324,7 @@ def write_tables(cubes: Sequence[RealCube], trial: Trial, out: Path, *, smoke: b
             **({"labels": cube.notes} if cube.notes else {}),
             **{f"{name} is left out": reason for name, reason in left_out.items()},
         }
-        table = markdown(cube, outcomes, title, classes=classes) + "\n" + leakage_worth(outcomes)
+        table = markdown(cube, outcomes, title) + "\n" + leakage_worth(outcomes)
         texts.append(table + "\n" + "".join(f"- {key}: {value}\n" for key, value in notes.items()))
         tables[cube.name] = {f"{method}, {split}": of_seeds for (method, split), of_seeds in outcomes.items()}
         write_text(out / "table.md", "\n".join(texts))
@@ -374,7 +354,6 @@ def main() -> None:
         "--presentations", type=int, default=0, help="of pixels at most, by fewer epochs; 0: as in the recipes"
     )
     parser.add_argument("--every-band", type=int, default=1, metavar="N", help="use every N-th band, to save time")
-    parser.add_argument("--classes", action="store_true", help="the F1 of each class, too")
     add_smoke(parser)
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
@@ -396,7 +375,7 @@ def main() -> None:
     if options.smoke:
         print(NOTE)
         cubes, trial = cubes[:1], Trial(trial.methods, trial.splits, (0,), 2)
-    print(write_tables(cubes, trial, options.out, smoke=options.smoke, classes=options.classes))
+    print(write_tables(cubes, trial, options.out, smoke=options.smoke))
 
 
 def _name_and_folder(text: str) -> tuple[str, Path]:

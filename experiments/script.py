@@ -82,6 +82,11 @@ def add_smoke(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--smoke", action="store_true", help=f"{NOTE.lower()}; tries all of the program in minutes")
 
 
+def number_or_nan(value: float | None) -> float:
+    """A score, NaN where it is None: a class that does not occur has none."""
+    return float("nan") if value is None else float(value)
+
+
 def title_of(title: str, *, smoke: bool) -> str:
     """A table's title, which says what the figures are worth."""
     return f"{title} ({NOTE})" if smoke else title

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from score_table import BenchmarkScenes, Outcome, Row, missing_layers, run_row
 from score_table.folds import check_not_empty
-from script import SIDE_PX, shorten
+from script import SIDE_PX, number_or_nan, shorten
 
 from deepnets4eo.cards.dataset_card import PublishedScores
 from deepnets4eo.cards.legend import Legend
@@ -93,7 +93,7 @@ def mean_f1(outcome: Outcome) -> float:
 
 def f1_of(name: str) -> Score:
     """F1 of a class, 0 to 1; NaN where it is nowhere."""
-    return lambda outcome: _number(outcome.scores["f1"].get(name))
+    return lambda outcome: number_or_nan(outcome.scores["f1"].get(name))
 
 
 def choose_rows(table: Sequence[NetworkRow], names: Sequence[str] | None) -> list[NetworkRow]:
@@ -268,7 +268,3 @@ def _city(city: City, folder: Path, bands: Sequence[int]) -> dict[str, str]:
 
 def _means(f1: np.ndarray) -> np.ndarray:
     return np.array([np.mean(row[~np.isnan(row)]) if (~np.isnan(row)).any() else np.nan for row in f1])
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from change_pairs import publish, table
 from places.view_rows import AERIAL, SMALL, SMOKE, write_las
-from script import add_smoke, plain_errors, title_of
+from script import add_smoke, number_or_nan, plain_errors, title_of
 
 import deepnets4eo
 from deepnets4eo.files import read_json
@@ -135,11 +135,7 @@ def train_row(recipe: str, overrides: Sequence[str], clouds: Path, test: Sequenc
 def cells(scores: Sequence[Mapping[str, Any]], classes: Sequence[str], by_class: str) -> list[list[float]]:
     """Mean IoU, overall accuracy, share of points seen, then a score by class: one value a seed, 0 to 1."""
     overall = [[float(one[name]) for one in scores] for name in ("mean_iou", "overall_accuracy", "seen_share")]
-    return overall + [[_number(one[by_class][name]) for one in scores] for name in classes]
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
+    return overall + [[number_or_nan(one[by_class][name]) for one in scores] for name in classes]
 
 
 def small_table(
