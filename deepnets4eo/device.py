@@ -124,7 +124,7 @@ def count_devices(device: str) -> int:
 
 @contextmanager
 def torch_settings(compute: Compute) -> Iterator[None]:
-    """Within the context PyTorch, where it is loaded, uses the threads of `compute` and repeatable kernels, and keeps its memory."""
+    """Within the context PyTorch, if loaded, uses the threads of `compute` and repeatable kernels, and keeps its memory."""
     torch = sys.modules.get("torch")
     if torch is None:
         with keep_freed_memory():
@@ -158,7 +158,7 @@ def keep_freed_memory() -> Iterator[None]:
 
 
 def return_freed_memory() -> None:
-    """Return to the system what is free in the process, also between what is in use; with other C libraries nothing is done."""
+    """Return free memory to the system, also between what is in use; by glibc alone."""
     if (library := _glibc()) is not None:
         library.malloc_trim(0)
 
@@ -235,7 +235,7 @@ def _fastest_precision(device: str) -> str:
 
 
 def bytes_taken(device: str, work: Callable[[], object]) -> int:
-    """The most bytes that `work` holds at a time on a GPU, beside what was held before, workspaces included."""
+    """The most bytes that `work` holds on a GPU beside what was held before, workspaces included."""
     import torch
 
     before = torch.cuda.memory_allocated(device)

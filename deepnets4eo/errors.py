@@ -38,7 +38,7 @@ class OutputError(DeepNets4EOError, OSError):
 
 
 class CompleteError(OutputError):
-    """A job that is to be resumed and whose output `out` is complete already; the command line ends as that job did."""
+    """A job to resume whose output `out` is complete; the command line ends as that job did."""
 
     def __init__(self, message: str, out: Path | None = None) -> None:
         super().__init__(message)

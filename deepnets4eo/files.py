@@ -46,9 +46,8 @@ ARCHIVE_ERRORS = (
 
 # A partial file: eight letters or digits, or `stream` in earlier versions, then the name. Files that a job can resume with are named otherwise.
 LEFTOVER = re.compile(rf"{re.escape(PARTIAL)}(?:[0-9a-z_]{{8}}|stream)-(?P<name>.+)")
-OWN_FOLDER = re.compile(
-    rf"{re.escape(PARTIAL)}(?:scratch|rows(?:-\d+-of-\d+)?)-(?P<name>.+)"
-)  # what a job into `name` goes on from
+# what a job into `name` goes on from
+OWN_FOLDER = re.compile(rf"{re.escape(PARTIAL)}(?:scratch|rows(?:-\d+-of-\d+)?)-(?P<name>.+)")
 SIDE_FILES = ("", ".aux.xml", "-journal", "-wal", "-shm", ".ovr.tmp", ".msk.ovr.tmp")  # of GDAL and SQLite
 
 # Errors of libraries that cannot write, beside OSError. A library that is not loaded raises none.
@@ -87,7 +86,7 @@ def writer_errors() -> tuple[type[Exception], ...]:
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Raise OutputError, always in the same words, for every error of failed writing within the context, such as a full disk."""
+    """Raise OutputError, in the same words, for every error of failed writing within the context."""
     try:
         yield
     except OutputError:
@@ -100,7 +99,7 @@ def writing(path: str | Path) -> Iterator[None]:
 
 
 def system_error(error: OSError | MemoryError) -> str:
-    """An error of the system that no reader or writer has named, as a sentence with its file and a remedy."""
+    """An error of the system as a sentence with its file and a remedy."""
     if isinstance(error, MemoryError):
         return f"the memory does not suffice: {_reason(error)}. Close other programs, or lower --memory."
     where = f"{error.filename}: " if error.filename is not None else ""
@@ -108,7 +107,7 @@ def system_error(error: OSError | MemoryError) -> str:
 
 
 def partial_path(path: Path) -> Path:
-    """A new name beside `path` for what is not finished, which cannot be foretold, so that no link is there."""
+    """A new name beside `path` for what is not finished; no link can wait at it, as it cannot be foretold."""
     return path.with_name(f"{PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
 
 
@@ -132,7 +131,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def open_own(path: str | Path, flags: int) -> int:
-    """Open a job's own file with flags of `os.open`; OutputError for a link or no plain file, which may have been planted."""
+    """Open a job's own file with flags of `os.open`; OutputError for a link or no plain file."""
     try:
         if os.path.islink(path):  # where the system has no O_NOFOLLOW
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
@@ -175,7 +174,7 @@ def remove_leftovers(out: Path) -> None:
 
 
 def check_overwrite(path: str | Path, *, overwrite: bool, resume: bool | None = None, complete: bool = False) -> Path:
-    """`path` if it may be written, else raise OutputError (CompleteError for a `complete` job), which names the flags."""
+    """`path` if it may be written, else OutputError (CompleteError for a `complete` job), which names the flags."""
     path = Path(path)
     if path.is_dir():  # half-written files of killed jobs do not count
         occupied = any(not item.name.startswith(PARTIAL) for item in path.iterdir())
@@ -208,29 +207,29 @@ def write_yaml(path: str | Path, value: Any) -> Path:
 
 
 def read_yaml(path: str | Path, *, max_bytes: int = MAX_YAML_BYTES) -> Any:
-    """The value of a YAML file. Raises InputError, which names the file and what does not parse."""
+    """The value of a YAML file. Errors: InputError."""
     return parse_yaml(read_text(path, max_bytes), str(path))
 
 
 def parse_yaml(text: str, name: str) -> Any:
-    """The value of YAML text. Raises InputError, which begins with `name` and says what does not parse."""
+    """The value of YAML text. Errors: InputError, which begins with `name`."""
     try:
         value = load_yaml(text, name)
-    except InputError:
-        raise
     except (yaml.YAMLError, RecursionError, *TAG_ERRORS) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{name} is not valid YAML: {_parser_reason(error)}") from error
     _check_values(value, name)
     return value
 
 
 def read_json(path: str | Path) -> Any:
-    """The value of a JSON file. Raises InputError, which names the file and what does not parse."""
+    """The value of a JSON file. Errors: InputError."""
     return parse_json(read_text(path), str(path))
 
 
 def parse_json(text: str, name: str) -> Any:
-    """The value of JSON text. Raises InputError, which begins with `name` and says what does not parse."""
+    """The value of JSON text. Errors: InputError, which begins with `name`."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError also for integers of thousands of digits
@@ -264,7 +263,7 @@ def plain(value: Any) -> Any:
 
 
 def read_text(path: str | Path, max_bytes: int | None = None) -> str:
-    """The text of a UTF-8 file, with or without a byte order mark, of at most `max_bytes`. Raises InputError for any other."""
+    """The text of a UTF-8 file of at most `max_bytes`. Errors: InputError."""
     try:
         size = Path(path).stat().st_size
         text = Path(path).read_text(encoding="utf-8-sig") if max_bytes is None or size <= max_bytes else None
@@ -303,7 +302,6 @@ def _has_utf8(text: str) -> bool:
 
 
 def _parser_reason(error: Exception) -> str:
-    """A parser's reason without its advice to programmers."""
     if isinstance(error, RecursionError):
         return "it nests lists and mappings too deep."
     if isinstance(error, KeyError):
@@ -330,7 +328,6 @@ def _new_file_mode(probe: Path) -> int:
 
 
 def _with_side_files(partial: Path) -> list[Path]:
-    """The files whose names begin with that of a partial file."""
     try:
         return [Path(item.path) for item in os.scandir(partial.parent) if item.name.startswith(partial.name)]
     except OSError:  # the folder itself could not be made
@@ -360,7 +357,7 @@ def remove(path: Path) -> None:
 
 
 def load_yaml(text: str, name: str, most_characters: int = MOST_CHARACTERS) -> Any:
-    """The value of a YAML text. Errors: InputError, naming `name`, for too much of it; yaml.YAMLError for no YAML."""
+    """The value of YAML. Errors: InputError, naming `name`, for too much of it; yaml.YAMLError for no YAML."""
     if len(text) > most_characters:
         raise InputError(f"{name} has {len(text):,} characters, more than {most_characters:,}: no table of settings.")
     quick = getattr(yaml, "CSafeLoader", None)  # ten times as fast, but the process ends where values nest without end

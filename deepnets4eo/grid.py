@@ -172,14 +172,14 @@ def pixel_areas_m2(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def coarse_grid(grid: Grid, max_px: int) -> Grid:
-    """The same ground in larger pixels, so that neither side has more than `max_px` of them; never finer than `grid`."""
+    """The same ground in pixels no finer, at most `max_px` along a side."""
     factor = max(1.0, max(grid.shape) / max_px)
     height, width = (max(1, round(side / factor)) for side in grid.shape)
     return grid.zoom_to((height, width))
 
 
 def mean_gsd_m(grid: Grid) -> float:
-    """Ground size of a pixel in metres, one for rows and columns: the square root of its area; map units without CRS."""
+    """The square root of a pixel's area on the ground, metres; map units without CRS."""
     if grid.crs is None:
         return math.sqrt(abs(grid.affine.determinant))
     return math.sqrt(_pixel_m(grid.crs, grid.affine, (grid.shape[0], grid.shape[1]))[2])
@@ -279,7 +279,7 @@ def transformer(source: Any, target: Any) -> Transformer:
 
 
 def projected_extent(extent: Geometry, crs: CRS) -> Geometry | None:
-    """An extent, with points along its sides, in another CRS; None where that does not reach so far; GridError without a way."""
+    """An extent in another CRS; None where that does not reach so far; GridError without a way."""
     box = extent.boundingbox
     try:
         projected: Geometry = extent.to_crs(crs, resolution=max(box.span_x, box.span_y) / 16)
@@ -307,7 +307,7 @@ def window_under(grid: Grid, other: Grid) -> Window:
 
 
 def only_one_placed(a: Grid, b: Grid) -> bool:
-    """Whether one of two grids is plain pixels and the other has a CRS or world file, so that only pixel numbers pair them."""
+    """Whether one of two grids is plain pixels and the other has a CRS or world file."""
     if a.crs is not None or b.crs is not None:
         return a.crs is None or b.crs is None
     return any(one.affine.is_identity and other.affine.e < 0 for one, other in ((a, b), (b, a)))
@@ -351,7 +351,7 @@ def axes_exchanged(bounds: tuple[float, ...], crs: Any, grid: Grid) -> bool:
 
 
 def check_grid(grid: Grid, name: str) -> None:
-    """Refuse a grid, of the raster `name`, whose pixels have no size on the ground, or that `check_affine` refuses."""
+    """Refuse the grid of raster `name` where its pixels have no size on the ground, or `check_affine` does."""
     check_affine(grid.affine, (grid.shape[0], grid.shape[1]), name)
     try:
         sides = gsd_m(grid)

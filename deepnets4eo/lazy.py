@@ -23,7 +23,6 @@ EXTRAS = {
     "onnx_ir": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
-    "cryptography": "dask",
     "dask": "dask",
     "distributed": "dask",
     "laspy": "points",
@@ -60,7 +59,7 @@ def name_missing_extra() -> Iterator[None]:
 
 
 def check_extra(*extras: str, install: str | None = None) -> None:
-    """Refuse work whose extras (`install`: all that it needs) are not installed, by one MissingExtraError with its command."""
+    """Refuse work whose extras are not installed, by one MissingExtraError; install : the extra to name."""
     missing = {extra: module for extra in extras if (module := _missing_module(extra)) is not None}
     if missing:
         raise MissingExtraError(_how_to_install(list(missing.values()), [install] if install else list(missing)))
@@ -89,23 +88,10 @@ def _how_to_install(modules: Sequence[str], extras: Sequence[str]) -> str:
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return a `__getattr__` for a package.
+    """Return a `__getattr__` for a package, which imports a name's module; `dir` of the package lists the names, too.
 
-    Parameters
-    ----------
-    package : full name of the package
-    homes : public name → module that defines it
-
-    Returns
-    -------
-    Callable[[str], Any]
-        Imports a name's module and returns the name's value. Raises AttributeError for names not in `homes`, and
-        MissingExtraError where the module needs a package that is not installed. `dir` of the package lists the names, too.
-
-    Raises
-    ------
-    ValueError
-        For a name that is called as its own module is: importing that module would put it in the name's place.
+    homes : public name → module that defines it. Errors: ValueError for a name that is called as its own module is, whose import
+    would take its place. The function raises AttributeError for other names, MissingExtraError where a package is missing.
 
     >>> lazy_names("deepnets4eo", {"Legend": "deepnets4eo.cards.legend"})("Legend").__name__
     'Legend'

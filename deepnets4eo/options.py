@@ -31,12 +31,12 @@ UNKNOWN_NAMES = (
 
 
 def option_error(error: ValidationError, kind: type[Any], where: str) -> InputError:
-    """The `InputError` for what pydantic refused in options of a `kind`, a line a value, each beginning with `where`."""
+    """The `InputError` for what pydantic refused, a line a value, each beginning with `where`."""
     return InputError("\n".join(_explain(detail, kind, where) for detail in error.errors()))
 
 
 def refused_value(detail: Any, key: str, where: str) -> str:
-    """In a sentence why pydantic refused a value; detail : one of `ValidationError.errors()`, of `key` in the file `where`."""
+    """Why pydantic refused the value of `key` in `where`; detail : one of `ValidationError.errors()`."""
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "value_error":
         return f"{where}: {key + ' ' if key else ''}{message}."
@@ -105,7 +105,7 @@ def _add_rows(kind: type[Any], fields: Mapping[str, Any]) -> None:
 
 
 def options_from(kind: type[Options], values: Mapping[str, Any], where: str) -> Options:
-    """Make options of a kind from plain values by name; InputError, beginning with `where`, for unknown names and wrong values."""
+    """Make options from plain values by name; InputError, beginning with `where`, for unknown names and wrong values."""
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:

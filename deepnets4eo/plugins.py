@@ -32,6 +32,6 @@ def _installed(group: str) -> tuple[EntryPoint, ...]:
 
 
 def load_plugin(entry: EntryPoint) -> Any:
-    """Import what an entry point names. Raises MissingExtraError where a package is missing that an extra installs."""
+    """Import what an entry point names; MissingExtraError where a package of an extra is missing."""
     with name_missing_extra():
         return entry.load()

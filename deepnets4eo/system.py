@@ -16,7 +16,7 @@ MOST_SHARED = 1 << 20  # processes on Windows that share a lock
 
 
 def lock_at_once(file: int, *, shared: bool) -> None:
-    """Take the lock of an open file (its descriptor) without waiting. Raises OSError where another process has it."""
+    """Lock an open file (its descriptor) without waiting; OSError where another process has it."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -35,14 +35,14 @@ def cores() -> int:
 
 
 def take_share_of_cores(number: int, workers: int) -> None:
-    """Keep this process, the `number`-th of `workers` (from 0), to its share of the cores, where the system can."""
+    """Keep this process, the `number`-th of `workers` (from 0), to its share of the cores, if possible."""
     if hasattr(os, "sched_setaffinity"):
         allowed = os.sched_getaffinity(0)
         os.sched_setaffinity(0, sorted(allowed)[number % workers :: workers] or allowed)
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has held so far; where the system keeps no such count, what it holds now."""
+    """The most memory that this process has held, or else what it holds now."""
     memory = psutil.Process().memory_info()
     if hasattr(memory, "peak_wset"):  # Windows
         return int(memory.peak_wset)
@@ -55,7 +55,7 @@ def peak_bytes() -> int:
 
 
 def leave_terminal() -> None:
-    """Put this process into a group of its own, so that a terminal's Ctrl-C reaches its caller alone, which passes it on."""
+    """Put this process into a group of its own, so that Ctrl-C reaches its caller alone, which passes it on."""
     if os.name == "posix":
         os.setpgrp()
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it

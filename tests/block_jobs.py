@@ -11,6 +11,15 @@ from pathlib import Path
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs.blocks import BlockWork, DoBlock, Receipt, do_block, leave_work, versions
 
+CLUSTER = {  # settings of Dask for the clusters of tests
+    "distributed.scheduler.allowed-failures": 0,  # `jobs.blocks` says what is tried again
+    "distributed.scheduler.worker-ttl": "30 minutes",
+    "distributed.worker.multiprocessing-method": "spawn",
+    "distributed.worker.profile.enabled": False,
+    "distributed.scheduler.http.routes": [],  # no pages
+    "distributed.worker.http.routes": [],
+}
+
 
 @contextmanager
 def open_blocks(folder: Path, faults: dict[str, str]) -> Iterator[DoBlock]:

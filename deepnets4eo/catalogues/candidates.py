@@ -37,7 +37,7 @@ Rejected: TypeAlias = tuple[str, Any]  # a line with the reason; footprint or No
 
 
 class PlannedImage(Section):
-    """One image: files or addresses of tiles of one pass, and what its catalogue states; cloud and covered in percent of the box."""
+    """Tiles of one pass, files or addresses, and what the catalogue states; cloud and covered in percent of the box."""
 
     files: list[str]
     name: str = ""
@@ -57,7 +57,7 @@ class PlannedImage(Section):
 
 @dataclass(frozen=True)
 class Candidate:
-    """An image with its time, its footprint in degrees, its CRS, and the name of the pass where its items state one."""
+    """An image with its time, footprint in degrees, CRS, and the name of its pass, if stated."""
 
     image: PlannedImage
     when: datetime
@@ -238,11 +238,9 @@ def _footprint(content: Mapping[str, Any]) -> Any:
 
 
 def _number(values: Mapping[str, Any], low: float, high: float, *keys: str) -> float | None:
-    """The first value that is a number within limits."""
     numbers = (one for one in map(values.get, keys) if isinstance(one, (int, float)) and not isinstance(one, bool))
     return next((float(one) for one in numbers if low <= one <= high), None)
 
 
 def _line(value: Any) -> str:
-    """One line of printable text."""
     return "".join(letter for letter in str(value or "") if letter.isprintable())[:200]

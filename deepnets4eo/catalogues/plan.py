@@ -74,7 +74,7 @@ class Plan(Section):
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:
-        """Read a plan, its paths as seen from here. Errors: InputError for another file, or values that cannot be."""
+        """Read a plan, its paths as seen from here. Errors: InputError."""
         content = read_yaml(path)
         if not isinstance(content, dict) or "box" not in content:
             raise InputError(f"{path} is no plan, which has a box and images. Make one with `deepnets4eo find`.")
@@ -172,11 +172,11 @@ def make_plan(
 
     Parameters
     ----------
-    catalogues : Addresses or paths, see `search.read_items`.
-    box : West, south, east and north, degrees.
-    date : Day of the event (UTC), or day and time: 2023-02-06T01:17Z.
-    event : Keys of `EventInfo`.
-    options : Which images are candidates.
+    catalogues : addresses or paths, see `search.read_items`
+    box : west, south, east and north, degrees
+    date : day of the event (UTC), or day and time: 2023-02-06T01:17Z
+    event : keys of `EventInfo`
+    options : which images are candidates
 
     Returns
     -------
@@ -243,7 +243,7 @@ def draw_coverage(plan: Plan, shapes: Sequence[Shape], path: Path) -> Path:
 
 
 def describe_plan(path: str) -> tuple[dict[str, Any], list[str]]:
-    """Facts and problems of a plan, for `check`; images at addresses are not opened. Errors: InputError for another file."""
+    """Facts and problems of a plan, for `check`; opens no image. Errors: InputError for another file."""
     plan = Plan.load(path)
     facts = {"box": f"{box_text(plan.box)} (west, south, east, north)", "date": plan.date, "outlines": plan.outlines}
     facts |= {role: f"{one.name}, {one.time}, {count_of(len(one.files), 'file')}" for role, one in plan.images.items()}

@@ -148,7 +148,6 @@ def _read_or_reason(address: str) -> tuple[Mapping[str, Any] | None, str]:
 
 
 def _links(content: Mapping[str, Any], *relations: str) -> Iterator[str]:
-    """What the links of some relations refer to, those of the first relation first."""
     listed = content.get("links")
     links = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     for relation in relations:

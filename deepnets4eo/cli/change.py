@@ -59,7 +59,7 @@ def change(
         echo(describe(pre, post, out, options, overwrite=overwrite, resume=resume))
         return
     check_outputs(pre, post, out, options)
-    with who.executor(options.memory_bytes) as executor, progress("change") as advance:
+    with who.executor() as executor, progress("change") as advance:
         result = map_change(
             pre, post, out, options, event=about, resume=resume, overwrite=overwrite, progress=advance, executor=executor,
         )  # fmt: skip

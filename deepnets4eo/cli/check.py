@@ -88,7 +88,6 @@ def check(
 
 
 def _check_machine(json: Path | None) -> None:
-    """Describe this installation."""
     from deepnets4eo.inspection.machine import inspect_machine
     from deepnets4eo.outputs.findings import count_of
 

@@ -42,7 +42,7 @@ def card_names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def protocol_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The protocols `DATASET/PROTOCOL` that start with `incomplete`; with `--dataset` those of its card alone."""
+    """The protocols `DATASET/PROTOCOL`, with `--dataset` of its card alone, that start with `incomplete`."""
     from deepnets4eo.cards import catalog
     from deepnets4eo.cards.dataset_card import DatasetCard
     from deepnets4eo.errors import InputError
@@ -79,7 +79,6 @@ def choices(*names: str) -> Callable[[str], list[str]]:
 
 
 def _cards_of(incomplete: str, names: Sequence[str]) -> list[str]:
-    """The cards that a protocol of this beginning can belong to."""
     dataset, slash, _ = incomplete.partition("/")
     return [name for name in names if (name == dataset if slash else name.startswith(dataset))]
 

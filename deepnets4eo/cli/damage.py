@@ -78,11 +78,8 @@ def damage(
     deepnets4eo damage pre.tif post.tif footprints.gpkg --out damage
     deepnets4eo damage - post_tiles/ footprints.geojson --out damage --cloud-mask clouds.tif
     deepnets4eo damage pre.tif post.tif - --out damage --event event.yaml
-    deepnets4eo damage pre.tif post.tif footprints.gpkg --points-pre pre.laz --points-post post.laz --out damage
-    deepnets4eo damage pre.tif post.tif footprints.gpkg --prior shakemap=grid.xml --out damage
-    deepnets4eo damage pre.tif post.tif footprints.gpkg --out damage --part 3/16
-    deepnets4eo damage pre.tif post.tif - --out damage --also pdf --set language=fr --set products_only=yes
-    deepnets4eo damage plan.yaml --out damage
+    deepnets4eo damage pre.tif post.tif footprints.gpkg --prior shakemap=grid.xml --out damage --part 3/16
+    deepnets4eo damage plan.yaml --out damage --also pdf --set language=fr
     deepnets4eo damage --set help
 
     Exit status: 0 where a map was written that can be used; 3 where it was written, but must not be used."""

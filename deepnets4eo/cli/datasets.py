@@ -61,13 +61,11 @@ def _kind(name: str, *, legends: bool) -> tuple[Callable[[str], Any], Callable[[
 
 
 def _titles(*, legends: bool) -> dict[str, str]:
-    """The title of each card, those of embeddings last."""
     kinds = [_kind(name, legends=legends) for name in (("",) if legends else ("", "alphaearth"))]
     return {known: load(known).title for load, _, names in kinds for known in names}
 
 
 def _plain(card: Any) -> dict[str, Any]:
-    """A card as plain values for JSON."""
     value: dict[str, Any] = (
         card.to_dict() if hasattr(card, "to_dict") else card.model_dump(mode="json", exclude_defaults=True)
     )

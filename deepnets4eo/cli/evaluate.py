@@ -36,8 +36,7 @@ def evaluate(
 
     \b
     deepnets4eo evaluate labels.tif reference.tif --legend isprs --erode 3 --json scores.json
-    deepnets4eo evaluate predicted/ reference/ --protocol isprs_vaihingen/deepnetsforeo --bootstrap 1000
-    deepnets4eo evaluate predicted/ vaihingen/ --dataset isprs_vaihingen --protocol deepnetsforeo
+    deepnets4eo evaluate predicted/ vaihingen/ --dataset isprs_vaihingen --protocol deepnetsforeo --bootstrap 1000
     deepnets4eo evaluate heights.tif ndsm.tif --set class_map=labels.tif
     deepnets4eo evaluate labelled.laz reference.laz --legend ign_lidar_hd"""
     from deepnets4eo.evaluation import comparison, report
@@ -78,7 +77,6 @@ def _scores(
     values: ValueRules,
     intervals: Intervals,
 ) -> dict[str, Any]:
-    """Scores of a dataset's tiles, of points, or of rasters, by what is given."""
     from deepnets4eo.evaluation.pairs import evaluate_dataset, evaluate_files
     from deepnets4eo.points.evaluation import evaluate_by_options
     from deepnets4eo.points.files import CLOUD_SUFFIXES

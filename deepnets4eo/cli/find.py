@@ -79,7 +79,6 @@ def find(
 
 
 def _extent(site: str) -> list[float]:
-    """The box of degrees around a vector file. Errors: InputError."""
     from deepnets4eo.osm.reading import read_area
 
     shapes = read_area(site)

@@ -77,7 +77,7 @@ def label_points(
     if dry_run:
         echo(points.describe_labelling(cloud, labeller, out, options, orthophoto=orthophoto))
         return
-    with who.executor(options.memory_bytes) as executor, progress("label-points") as advance:
+    with who.executor() as executor, progress("label-points") as advance:
         result = points.label_cloud(
             cloud, labeller, out, options, orthophoto=orthophoto, progress=advance, executor=executor
         )

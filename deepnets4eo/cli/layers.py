@@ -1,5 +1,4 @@
-"""`deepnets4eo layers`: further layers of a scene: heights above ground, vectors as rasters, colours in the detail of a finer band,
-outlines of buildings, scores fitted to edges, and hectares of land cover that became another."""
+"""`deepnets4eo layers`: further layers of a scene, one sub-verb each."""
 
 from __future__ import annotations
 
@@ -17,10 +16,8 @@ from deepnets4eo.osm.options import OsmOptions
 
 
 def layers() -> None:
-    """Write further layers of a scene: heights from a surface model, vectors drawn on an image's grid, its bands in the detail of a
-    panchromatic band, or the outlines of buildings.
-
-    Scenes take the result as a further layer, such as dsm=FILE or osm=FILE.
+    """Write further layers of a scene, which it takes as dsm=FILE or osm=FILE: heights from a surface model, vectors drawn on an
+    image's grid, its bands in the detail of a panchromatic band, or the outlines of buildings.
 
     \b
     deepnets4eo layers heights dsm.tif --out ndsm.tif
@@ -139,7 +136,6 @@ def footprints(
 
     \b
     deepnets4eo layers footprints turkey-latest.osm.pbf --bbox 36.1 36.2 36.2 36.3 --out buildings.gpkg
-    deepnets4eo layers footprints osm --bbox 36.1 36.2 36.2 36.3 --online --out buildings.gpkg
     deepnets4eo layers footprints overture --bbox 36.1 36.2 36.2 36.3 --online --out buildings.gpkg"""
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.footprints.sources import find_buildings, write_buildings

@@ -202,7 +202,7 @@ def unknown_verb(name: str, verbs: Iterable[str]) -> str:
 
 
 def unknown_option(error: Exception) -> str | None:
-    """The message for an option that its verb lacks; Typer's class is not public, so it is known by two attributes."""
+    """The message for an option that its verb lacks; Typer's error is not public, but has two attributes."""
     name, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
     if name is None or context is None or not hasattr(error, "possibilities"):
         return None

@@ -61,7 +61,6 @@ def models(
 
 
 def _show(name: str) -> None:
-    """Print the folder of a recipe and its card."""
     from deepnets4eo.cards import catalog
 
     folder = catalog.shipped_path(name)

@@ -65,7 +65,6 @@ def with_options(*classes: type) -> Callable[[Callable[..., Result]], Callable[.
 
 
 def _settings(kind: type, values: dict[str, Any], texts: dict[str, str]) -> Any:
-    """Settings of a class from values of options and texts of keys. Errors: InputError."""
     settings = kind(**values)  # also names a value of an option that is wrong, without --set
     if not texts:
         return settings
@@ -99,7 +98,6 @@ def _set_values(
 
 
 def _flag(parameter: inspect.Parameter) -> str:
-    """How an option is written on the command line."""
     names = get_args(parameter.annotation)[1].param_decls
     return str(names[0]) if names else f"--{parameter.name.replace('_', '-')}"
 
@@ -167,7 +165,6 @@ def _described(hint: Any) -> Any:
 
 
 def _extra(field: Any) -> dict[str, Any]:
-    """Group, flag and key of a pydantic field."""
     return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
@@ -190,7 +187,7 @@ def _option(name: str, hint: Any) -> Any:
 
 
 class GroupedCommand(typer.core.TyperCommand):
-    """A verb whose help shows its options under the headings of their `rich_help_panel`, in plain text."""
+    """A verb whose help has options under their `rich_help_panel`, in plain text."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, the options without a group, and the groups in order of their first option."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,40 +33,24 @@ Memory = Annotated[
 Workers = Annotated[
     int, typer.Option("--workers", help="Threads that read and compute in parallel.", min=1, rich_help_panel=RESOURCES)
 ]
-WhoWorks = Annotated[
-    str,
-    typer.Option(
-        "--workers",
-        metavar="N|WHO",
-        help="Threads that read and compute in parallel; or processes:N, dask:N, or the address of a Dask scheduler.",
-        rich_help_panel=RESOURCES,
-    ),
-]
-ReadersOrOthers = Annotated[
-    str | None,
-    typer.Option(
-        "--workers",
-        metavar="N|WHO",
-        help="Threads that read: by default 2, for a GPU one a core; or processes:N, dask:N, or the address of a Dask scheduler.",
-        rich_help_panel=RESOURCES,
-        show_default=False,
-    ),
-]
-WhoElse = Annotated[
-    str | None,
-    typer.Option(
-        "--workers",
-        metavar="WHO",
-        help="Other processes that work: processes:N, dask:N, or the address of a Dask scheduler.",
-        rich_help_panel=RESOURCES,
-        show_default=False,
-    ),
-]
-complete_device = choices("auto", "cpu", "cuda")
+
+
+def _who(threads: str, *, show_default: bool = False) -> Any:
+    """The option of who works, beside threads of this process or in place of them."""
+    text = f"{threads}processes:N, or the address of a Dask scheduler."
+    metavar = "WHO" if threads.startswith("Other") else "N|WHO"
+    return typer.Option("--workers", metavar=metavar, help=text, rich_help_panel=RESOURCES, show_default=show_default)
+
+
+WhoWorks = Annotated[str, _who("Threads that read and compute in parallel; or ", show_default=True)]
+ReadersOrOthers = Annotated[str | None, _who("Threads that read: by default 2, for a GPU one a core; or ")]
+WhoElse = Annotated[str | None, _who("Other processes that work: ")]
 complete_precision = choices("auto", "float32", "bfloat16", "float16")
 Device = Annotated[
     str,
-    typer.Option("--device", help="auto, cpu or cuda.", autocompletion=complete_device, rich_help_panel=RESOURCES),
+    typer.Option(
+        "--device", help="auto, cpu or cuda.", autocompletion=choices("auto", "cpu", "cuda"), rich_help_panel=RESOURCES
+    ),
 ]
 Precision = Annotated[
     str,
@@ -132,7 +116,7 @@ def memory_bytes(text: str) -> int:
 
 
 def threads_alone(workers: str) -> int:
-    """The number of threads of --workers; InputError for other processes, where a verb has no blocks for them."""
+    """The threads of --workers; InputError for processes, for which a verb has no blocks."""
     from deepnets4eo.jobs.executors import Workers as Who
 
     who = Who.parse(workers)
@@ -142,7 +126,7 @@ def threads_alone(workers: str) -> int:
 
 
 def others_alone(workers: str | None) -> Who:
-    """Returns who works besides this process; InputError for threads, where a verb has none to choose."""
+    """Who works besides this process; InputError for threads, of which a verb has none to choose."""
     from deepnets4eo.jobs.executors import Workers as Who
 
     who = Who() if workers is None else Who.parse(workers)

@@ -44,7 +44,7 @@ def visible(text: Any, *, one_line: bool = False) -> str:
 
 
 def echo(message: Any, *, err: bool = False, nl: bool = True) -> None:
-    """Print a line, to stderr with `err`; all verbs use it. OutputError where it cannot go; a lost line of stderr ends no job."""
+    """Print a line, to stderr with `err`. OutputError where it cannot go; a lost line of stderr ends no job."""
     try:
         typer.echo(visible(message), err=err, nl=nl)
     except OSError as error:
@@ -56,7 +56,7 @@ def echo(message: Any, *, err: bool = False, nl: bool = True) -> None:
 
 
 def open_closed_streams() -> None:
-    """Give closed streams (`2>&-`) to the null device, so that no file of the job takes their number and gets their text."""
+    """Open closed streams (`2>&-`) on the null device, so that no file of the job gets their text."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             file = os.open(os.devnull, os.O_RDWR)
@@ -81,7 +81,7 @@ def visible_warning(*parts: Any, **named: Any) -> str:
 
 
 def show_result(line: str, *paths: Any, err: bool = False) -> None:
-    """The end of a verb: its result in one line on stderr, then its files on stdout (with `err` on stderr, too)."""
+    """The result of a verb: one line on stderr, then its files on stdout (with `err` on stderr, too)."""
     echo(line, err=True)
     for path in paths:
         echo(path, err=err)
@@ -115,7 +115,7 @@ def end_with_findings(findings: Sequence[Finding]) -> None:
 
 
 def show_findings(findings: Sequence[Finding]) -> int:
-    """Write every finding to stderr, worst last, so that it is the last line; returns the exit status: 3 where one is "worthless"."""
+    """Write findings to stderr, worst last; returns the exit status: 3 where one is "worthless"."""
     for finding in reversed(findings):
         label = {"note": "note", "caution": "CAUTION", "worthless": "DO NOT USE THIS MAP"}[finding.severity]
         echo(f"{label}: {finding.message}{f' {finding.remedy}' if finding.remedy else ''}", err=True)
@@ -123,7 +123,7 @@ def show_findings(findings: Sequence[Finding]) -> int:
 
 
 def findings_of(out: Path | None) -> list[Finding]:
-    """The findings that the manifest of a finished job lists; none where it has no manifest that can be read."""
+    """The findings in the manifest of a finished job; none where it cannot be read."""
     from deepnets4eo.outputs.findings import Finding
 
     try:
@@ -147,7 +147,7 @@ def progress(title: str) -> Iterator[Callable[[float], None]]:
 
 
 def _log_progress(title: str) -> Callable[[float], None]:
-    """Log lines with the share that is done and the time left, by the pace since the first share (that of a resumed job is not 0)."""
+    """Log lines with the share that is done and the time left, by the pace since the first share."""
     from deepnets4eo.outputs.findings import duration_text
 
     last = began = time.monotonic()

@@ -71,7 +71,6 @@ def predict(
     each image of folders, tables (.csv) or archives (.npz) into a table.
 
     \b
-    deepnets4eo predict runs/first city.tif --out labels.tif
     deepnets4eo predict runs/fused image=city.tif dsm=heights.tif --out labels.tif --probabilities proba.tif --resume
     deepnets4eo predict runs/a city.tif --ensemble runs/b --ensemble runs/c --augment flips --out labels.tif
     deepnets4eo predict runs/first city.tif --clicks clicks.gpkg --out corrected.tif
@@ -112,7 +111,7 @@ def predict(
         if clicks is not None:
             check_not_inputs([out], [clicks])
             loaded, opened = stack.enter_context(prediction.show_clicks(loaded, opened, clicks))
-        executor = stack.enter_context(who.executor(options.memory_bytes))
+        executor = stack.enter_context(who.executor())
         advance = stack.enter_context(progress("predict"))
         result = prediction.predict(loaded, opened, out, replace(options, executor=executor), progress=advance)
     if options.part is not None:

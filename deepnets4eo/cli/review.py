@@ -45,10 +45,8 @@ def review(
     \b
     deepnets4eo review damage --looks 200
     deepnets4eo review damage --serve --reviewer Anna
-    deepnets4eo review damage --areas districts.gpkg
-    deepnets4eo review damage anna.gpkg ben.gpkg
-    deepnets4eo review damage --next 20
-    deepnets4eo review damage --update"""
+    deepnets4eo review damage anna.gpkg ben.gpkg --areas districts.gpkg
+    deepnets4eo review damage --next 20 --update"""
     from deepnets4eo.damage.review import write_next, write_review, write_sample, write_taught
     from deepnets4eo.files import writing
 

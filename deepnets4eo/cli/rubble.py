@@ -40,7 +40,6 @@ def rubble(
 
     \b
     deepnets4eo rubble post.laz --pre pre.laz --footprints footprints.gpkg --out rubble
-    deepnets4eo rubble post.laz --footprints footprints.gpkg --set height_column=height_m --out rubble
     deepnets4eo rubble dsm_post.tif --pre dsm_pre.tif --footprints footprints.gpkg --set least_loss_m=2.5 --out rubble
     deepnets4eo rubble 2023=c.laz --pre 2010=a.laz --pre 2016=b.laz --footprints footprints.gpkg --out rubble"""
     from deepnets4eo.files import check_overwrite

@@ -52,7 +52,6 @@ def series(
     \b
     deepnets4eo series images/ --out changes --bands blue,green,red,nir --masks clouds/
     deepnets4eo series items.json --out changes --set assets=red,nir --masks scl --set mask_values=3,8,9,10
-    deepnets4eo series images/ --out changes --set breaks_from=2019-01-01 --set date_pattern=%Y%j
     deepnets4eo series changes --like 3
     deepnets4eo series embeddings/ --like 12.49,41.89 --like-in embeddings/2020.tif --out alike.tif"""
     if like is None and like_in is not None:

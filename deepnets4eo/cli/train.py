@@ -74,9 +74,7 @@ def train(
 
     \b
     deepnets4eo train unet-resnet34 --data city/ --set legend=minicity --out runs/first
-    deepnets4eo train hyperspectral/hamida --data pavia_university=FOLDER --out runs/pavia
     deepnets4eo train hyperspectral/svm --data pavia_university=FOLDER --seeds 3 --out runs/svm
-    deepnets4eo train my.yaml --set train.epochs=20 --seed 1 --out runs/second --resume
     deepnets4eo train my.yaml --set train.epochs=20 --seed 1 --out runs/second --resume --finish
     deepnets4eo train unet-resnet34 --data tiles/ --set legend=isprs --out runs/third --devices all"""
     from deepnets4eo.training import train as train_recipe

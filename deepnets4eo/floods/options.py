@@ -130,7 +130,7 @@ class FloodOptions:
     processes: Annotated[
         str | None,
         Field(
-            description="Who computes the tiles instead: processes:N, dask:N, or the address of a Dask scheduler.",
+            description="Who computes the tiles instead: processes:N, or the address of a Dask scheduler.",
             json_schema_extra=KEY,
         ),
     ] = None

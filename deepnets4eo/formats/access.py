@@ -25,11 +25,9 @@ _user_files: list[Path] = []  # of the whole process: threads see them, too
 
 @contextmanager
 def allow_user_files(arguments: Iterable[str]) -> Iterator[None]:
-    """Files and folders among these words of a command line may be what a VRT refers to, wherever they lie."""
+    """Let a VRT refer to files and folders among these words of a command line, wherever they lie."""
     before = list(_user_files)
-    words = [
-        word for argument in arguments for word in (argument, argument.partition("=")[2])
-    ]  # image=FILE, --legend=FILE
+    words = [word for text in arguments for word in (text, text.partition("=")[2])]  # image=FILE, --legend=FILE
     _user_files.extend(Path(word).resolve() for word in words if _exists(word))
     try:
         yield
@@ -38,7 +36,7 @@ def allow_user_files(arguments: Iterable[str]) -> Iterator[None]:
 
 
 def limit_waiting() -> None:
-    """Let GDAL, which else waits for ever, give up an address that sends nothing; in the environment, for workers too."""
+    """Let GDAL give up an address that sends nothing; in the environment, for workers too."""
     for name, value in GDAL_LIMITS.items():
         os.environ.setdefault(name, str(value))
 
@@ -54,7 +52,7 @@ def is_user_file(path: Path) -> bool:
 
 
 def check_beside(file: Path, target: Path, remedy: str) -> None:
-    """Refuse what a file refers to outside its own folder, unless the user named it; target : resolved. Errors: InputError."""
+    """Refuse (InputError) what a file refers to outside its folder, unless the user named it; target : resolved."""
     folder = file.resolve().parent
     if folder not in target.parents and not is_user_file(target):
         raise InputError(f"{file} refers to {target}, outside its own folder {folder}. {remedy}")
@@ -83,7 +81,7 @@ def is_remote(text: str) -> bool:
 
 
 def check_exist(sources: Iterable[str]) -> None:
-    """Refuse files and folders that are not there with one InputError; what may be no plain path passes."""
+    """Refuse missing files and folders with one InputError; what may be no plain path passes."""
     missing = [
         text for text in sources
         if text != "-" and not is_remote(text) and not set(text) & set("*?[#") and not _exists(text)

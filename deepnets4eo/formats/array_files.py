@@ -69,7 +69,7 @@ class ImageArray:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the values as read: truth values as bytes, and the order of bytes that this computer has."""
+        """Type of the values as read: truth values as bytes, in this computer's order of bytes."""
         dtype = np.dtype(self.array.dtype).newbyteorder("=")
         return np.dtype({"b": "uint8", "e": "float32"}.get(dtype.char if dtype.char == "e" else dtype.kind, dtype))
 
@@ -83,13 +83,12 @@ class ImageArray:
         return replace(self, axes=axes, guess="")
 
     def read(self, bands: Sequence[int], rows: slice, cols: slice) -> NDArray[Any]:
-        """Values (C, h, w) of bands (0-based) in a window; reads no more than that from the file, or whole chunks."""
-        each = (
-            dict(zip(self.axes, self.array.shape, strict=True)).get("b", 1) if "t" in self.axes else 1
-        )  # bands of a date
+        """Values (C, h, w) of bands (0-based) in a window; reads no more, or whole chunks."""
+        sizes = dict(zip(self.axes, self.array.shape, strict=True))
+        each = sizes.get("b", 1) if "t" in sizes else 1  # bands of a date
         first, last = min(bands) // each, max(bands) // each + 1
         index = {"b": slice(first, last), "h": rows, "w": cols}
-        index |= {"t": slice(first, last), "b": slice(None)} if "t" in self.axes else {}
+        index |= {"t": slice(first, last), "b": slice(None)} if "t" in sizes else {}
         low, high = first * each, last * each
         try:
             values = np.asarray(self.array[tuple(index[letter] for letter in self.axes)])
@@ -129,7 +128,7 @@ def list_arrays(path: Path) -> list[ArrayInfo]:
 
 
 def open_array(reference: ArrayReference, *, labels: bool = False) -> ImageArray:
-    """Open the array of a reference, or the only one that can be meant (`labels`: with two axes); else InputError lists all."""
+    """Open an array, without a name the only one that can be meant (`labels`: with two axes); else InputError lists all."""
     path, arrays = reference.path, list_arrays(reference.path)
     kind = _format(path)
     assert kind is not None
@@ -155,11 +154,8 @@ def open_array(reference: ArrayReference, *, labels: bool = False) -> ImageArray
 
 
 def other_axes(image: ImageArray, shape: tuple[int, int]) -> str | None:
-    """The order of axes nearest to the present one in which rows and columns have the sizes `shape`; None without one."""
-    for axes in all_axes(image.axes):
-        if image.with_axes(axes).shape[1:] == tuple(shape):
-            return axes
-    return None
+    """The nearest order of axes in which rows and columns have the sizes `shape`; None without one."""
+    return next((axes for axes in all_axes(image.axes) if image.with_axes(axes).shape[1:] == tuple(shape)), None)
 
 
 def _format(path: Path) -> ArrayFormat | None:
@@ -177,7 +173,6 @@ def _format(path: Path) -> ArrayFormat | None:
 
 @lru_cache(maxsize=256)
 def _listed(path: Path, mtime_ns: int, size: int) -> tuple[ArrayInfo, ...]:
-    """The arrays of a file as it is; each thread opens it anew, it is listed once."""
     kind = _format(path)
     assert kind is not None
     return tuple(kind.list_arrays(path))
@@ -227,7 +222,6 @@ def _list(arrays: Sequence[ArrayInfo]) -> str:
 
 
 def _whole(path: Path, info: ArrayInfo, kind: ArrayFormat) -> NDArray[Any]:
-    """All values of a small array."""
     if math.prod(info.shape) > MOST_WAVELENGTHS:
         raise InputError(f"{path}#{info} has more than {MOST_WAVELENGTHS:,} values. Rename it.")
     return np.asarray(kind.open_array(path, info.name)[(slice(None),) * len(info.shape)])

@@ -49,7 +49,7 @@ _REFUSED: tuple[tuple[bytes, str], ...] = (
 
 
 def raster_driver(path: Path) -> str:
-    """GDAL's name of the format. Errors: InputError for a format that is not read, or a file that cannot be."""
+    """GDAL's name of the format. Errors: InputError for what is not read."""
     head = read_head(path)
     for start, driver in _BY_START:
         if head.startswith(start):
@@ -102,7 +102,6 @@ def is_tiff(path: Path) -> bool:
 
 
 def _header_beside(path: Path) -> Path | None:
-    """The .hdr of a file of plain numbers."""
     if path.suffix.lower() == ".hdr":
         return None
     names = (f"{path.stem}.hdr", f"{path.name}.hdr", f"{path.stem}.HDR", f"{path.name}.HDR")

@@ -31,7 +31,7 @@ def is_header(path: Path) -> bool:
 
 
 def image_file(header: Path) -> Path:
-    """The file of numbers of an image. Errors: InputError where there is none, or where the header is that of a spectral library."""
+    """The file of numbers of an image. Errors: InputError without one, and for a spectral library."""
     if "library" in read_header(header).get("file type", "").lower():
         raise InputError(
             f"{header} belongs to a spectral library, not to an image. Read it with spectral.io.envi of the package spectral."
@@ -40,7 +40,7 @@ def image_file(header: Path) -> Path:
 
 
 def data_file(header: Path) -> Path:
-    """The file of numbers that a header belongs to: without .hdr, or with .img, .dat, .raw …; else InputError."""
+    """The file of numbers of a header: without .hdr, or with .img, .dat, .raw …; else InputError."""
     stem = header.with_suffix("")  # of a.hdr, or of a.img.hdr
     for suffix in (*DATA_SUFFIXES, *(suffix.upper() for suffix in DATA_SUFFIXES[1:])):
         path = stem.with_name(stem.name + suffix)
@@ -53,7 +53,7 @@ def data_file(header: Path) -> Path:
 
 
 def header_of(data: Path) -> Path:
-    """The header beside a file of numbers: with .hdr instead of its suffix, or after it. Errors: InputError without one."""
+    """The header beside a file of numbers: with .hdr instead of its suffix, or after it; else InputError."""
     for suffix in (SUFFIX, SUFFIX.upper()):
         for path in (data.with_suffix(suffix), data.with_name(data.name + suffix)):
             if path.is_file():
@@ -92,7 +92,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def check_image(data: Path) -> None:
-    """Refuse an image whose header is wrong, or whose file is shorter: GDAL reads what is missing as zeros."""
+    """Refuse a wrong header, and a file that is too short: GDAL reads what is missing as zeros."""
     header = header_of(data)
     entries = read_header(header)
     for line in _lines(header):  # GDAL reads a list there, up to the next closing brace

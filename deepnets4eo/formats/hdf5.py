@@ -51,7 +51,7 @@ def list_arrays(path: Path) -> list[ArrayInfo]:
 
 
 def open_array(path: Path, name: str) -> Any:
-    """One data set, read from the file where it is indexed; InputError for external data, large chunks and damaged files."""
+    """One data set, read where it is indexed; InputError for external data, large chunks and damage."""
     import h5py
 
     try:
@@ -68,7 +68,7 @@ def open_array(path: Path, name: str) -> Any:
 
 
 def _check_chunks(path: Path, name: str, data: Any) -> None:
-    """Refuse large chunks, as each is unpacked whole for every window that touches it. Errors: InputError."""
+    """Refuse large chunks (InputError): each is unpacked whole for every window that touches it."""
     chunk_bytes = math.prod(data.chunks or ()) * data.dtype.itemsize
     if chunk_bytes <= PLAUSIBLE_BYTES:
         return
@@ -85,7 +85,7 @@ def _check_chunks(path: Path, name: str, data: Any) -> None:
 
 
 def _check_written(path: Path, name: str, data: Any) -> None:
-    """Refuse a large array that is declared and hardly written: its fill values would be read for days. Errors: InputError."""
+    """Refuse (InputError) a large array that is hardly written: its fill values would be read for days."""
     declared, stored = math.prod(data.shape) * data.dtype.itemsize, data.id.get_storage_size()
     if declared > max(MOST_DECLARED_BYTES, MOST_TIMES_STORED * stored):
         raise InputError(
@@ -95,8 +95,6 @@ def _check_written(path: Path, name: str, data: Any) -> None:
 
 
 class _Reversed:
-    """A data set with its axes in reverse order."""
-
     def __init__(self, data: Any) -> None:
         self._data = data
         self.shape, self.dtype, self.ndim = data.shape[::-1], data.dtype, data.ndim

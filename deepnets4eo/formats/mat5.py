@@ -56,7 +56,7 @@ def list_arrays(path: Path) -> list[ArrayInfo]:
 
 
 def open_array(path: Path, name: str) -> Any:
-    """One variable in the order of MATLAB, unpacked or memory-mapped; InputError for damaged files and too much to unpack."""
+    """One variable in the order of MATLAB, unpacked or mapped; InputError for damage and too much to unpack."""
     element = next(one for one in _elements(path) if one.info.name == name)
     shape, dtype = element.info.shape, element.info.dtype
     if dtype is None or element.number_bytes < math.prod(shape) * dtype.itemsize:
@@ -108,7 +108,7 @@ def _read_elements(path: Path, file: IO[bytes], order: str) -> Iterator[_Element
 
 
 def _content(path: Path, element: _Element, order: str, head: bytes) -> memoryview:
-    """All bytes of a variable, unpacked; mapped where they are not packed. Errors: InputError for too many of them."""
+    """All bytes of a variable, unpacked or mapped; InputError for too many of them."""
     if not element.packed:
         return np.memmap(path, np.uint8, "r", element.start, (element.packed_bytes,)).data
     size = 8 + int(struct.unpack_from(f"{order}2I", head)[1])

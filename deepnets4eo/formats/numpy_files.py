@@ -15,7 +15,7 @@ import numpy as np
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.array_info import ArrayInfo, damage_error, is_number
-from deepnets4eo.formats.unpacking import ARCHIVE_DAMAGED, check_unpacked_size
+from deepnets4eo.formats.unpacking import ARCHIVE_DAMAGED, check_unpacked_size, read_npy_header
 
 MAGIC = b"\x93NUMPY"
 SUFFIX = ".npy"
@@ -58,7 +58,7 @@ def list_npz(path: Path) -> list[ArrayInfo]:
 
 
 def open_npz(path: Path, name: str) -> Any:
-    """One array of a .npz file, memory-mapped or unpacked; InputError for damaged files and too much to unpack."""
+    """One array of a .npz file, mapped or unpacked; InputError for damage and too much to unpack."""
     try:
         with zipfile.ZipFile(path) as archive:
             item = archive.getinfo(name + SUFFIX)
@@ -87,10 +87,8 @@ def _map(path: Path, info: ArrayInfo, in_columns: bool, offset: int) -> Any:
 
 
 def _describe(name: str, file: IO[bytes]) -> tuple[ArrayInfo, bool]:
-    """The array whose header the file begins with, and whether its first axis runs fastest; the file is then at its numbers."""
-    version = np.lib.format.read_magic(file)
-    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, in_columns, dtype = reader(file)
+    """The array of a .npy file, and whether its first axis runs fastest; see `read_npy_header`."""
+    shape, in_columns, dtype = read_npy_header(file)
     if any(size < 0 for size in shape):
         raise ValueError(f"{name} has the shape {shape}")
     readable = is_number(dtype)

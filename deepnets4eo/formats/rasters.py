@@ -70,7 +70,7 @@ _SCHEME = re.compile(r"[A-Za-z][\w+.-]+:")  # of two letters at least: C: is a d
 
 
 def open_raster(target: str | Path, most_block_bytes: int = MOST_BLOCK_BYTES) -> DatasetReader:
-    """Open a path, URL or archive by the one driver of its format; the caller closes it; beside a URL no files are looked for."""
+    """Open a path, URL or archive by the one driver of its format; nothing is looked for beside a URL."""
     _check_proj(*(os.environ.get(variable, "") for variable in PROJ_VARIABLES))
     name = str(target)
     if name.startswith(MEMORY):  # made by this very process
@@ -93,7 +93,7 @@ def open_raster(target: str | Path, most_block_bytes: int = MOST_BLOCK_BYTES) ->
 
 @lru_cache(maxsize=8)
 def _check_proj(*folders: str) -> None:
-    """Refuse an environment that makes GDAL look for CRSs in the files of another PROJ; once a process. Errors: InputError."""
+    """Refuse (InputError) an environment that makes GDAL look for CRSs in the files of another PROJ."""
     try:
         CRS.from_epsg(4326)
     except (CRSError, *READ_ERRORS) as error:
@@ -104,7 +104,7 @@ def _check_proj(*folders: str) -> None:
 
 
 def rpc_advice(dataset: DatasetReader) -> str:
-    """What to do with an image whose place is known by rational polynomial coefficients (RPC) alone; "" for any other."""
+    """What to do with an image that only rational polynomial coefficients (RPC) place; "" for any other."""
     if dataset.crs or dataset.gcps[0] or not dataset.transform.is_identity or dataset.rpcs is None:
         return ""
     return (

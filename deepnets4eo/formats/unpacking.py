@@ -36,7 +36,7 @@ ARCHIVE_DAMAGED = (*DAMAGED, zlib.error, zipfile.BadZipFile)
 def unpack(
     path: Path, limit_bytes: int = MOST_UNPACKED_BYTES, plausible_bytes: int = PLAUSIBLE_BYTES
 ) -> Iterator[Path]:
-    """The file, or what it holds, within the context; InputError if damaged, too large, or if several files may be meant."""
+    """The file, or the one that it holds, within the context; InputError if damaged, too large or ambiguous."""
     head = b"" if path.is_dir() else read_head(path)
     packed = head.startswith((b"BZh", b"\x1f\x8b", b"PK\x03\x04"))
     if not packed:
@@ -61,7 +61,7 @@ def unpack(
 def check_array_sizes(
     path: Path, limit_bytes: int = MOST_UNPACKED_BYTES, plausible_bytes: int = PLAUSIBLE_BYTES
 ) -> None:
-    """Refuse a ZIP of NumPy arrays whose headers, also in archives within, announce too much or more than a member holds."""
+    """Refuse a ZIP of arrays whose headers, also in archives within, announce too much or more than they hold."""
     with zipfile.ZipFile(path) as archive:
         _check_members(archive, path, limit_bytes, plausible_bytes)
 
@@ -73,8 +73,8 @@ def _check_members(archive: zipfile.ZipFile, path: Path, limit_bytes: int, plaus
     for item in members:
         if item.filename.endswith(".npy"):
             with archive.open(item) as file:
-                announced = _announced_bytes(file)
-            if announced > item.file_size:
+                shape, _, dtype = read_npy_header(file)
+            if (announced := math.prod(shape) * dtype.itemsize) > item.file_size:
                 raise InputError(
                     f"{path} holds an array, {item.filename}, that announces {announced:,} bytes and has "
                     f"{item.file_size:,}. It is damaged, or not to be trusted."
@@ -84,11 +84,12 @@ def _check_members(archive: zipfile.ZipFile, path: Path, limit_bytes: int, plaus
                 _check_members(inner, path, limit_bytes, plausible_bytes)
 
 
-def _announced_bytes(file: IO[bytes]) -> int:
+def read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether the first axis runs fastest, and type of a .npy file, which is then at its numbers."""
     version = np.lib.format.read_magic(file)
     reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = reader(file)
-    return math.prod(shape) * dtype.itemsize
+    shape, in_columns, dtype = reader(file)
+    return shape, in_columns, dtype
 
 
 def check_unpacked_size(
@@ -98,7 +99,7 @@ def check_unpacked_size(
     limit_bytes: int = MOST_UNPACKED_BYTES,
     plausible_bytes: int = PLAUSIBLE_BYTES,
 ) -> None:
-    """InputError for content that is larger than the limit, or that no honest packing makes so small."""
+    """Refuse content larger than the limit, or that no honest packing makes so small. Errors: InputError."""
     times = unpacked_bytes / max(packed_bytes, 1)
     if unpacked_bytes > limit_bytes:
         problem = f"more than {limit_bytes:,} bytes"

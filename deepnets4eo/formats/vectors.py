@@ -73,9 +73,8 @@ OFFLINE = {
 }  # fmt: skip
 
 FORMATS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf or GeoParquet"
-OPTION_ADVICE = re.compile(
-    r"[^.;]*\b(config|configuration|open) option\b[^.;]*[.;]?"
-)  # sentences of GDAL's that no user can follow
+# sentences of GDAL's that no user can follow
+OPTION_ADVICE = re.compile(r"[^.;]*\b(config|configuration|open) option\b[^.;]*[.;]?")
 FALLBACK = "ISO-8859-1"  # takes any byte
 UNDEFINED = ("Undefined Cartesian SRS", "Undefined SRS")
 ROUNDED_FROM = 2.0**53  # from here on, 64-bit floats leave out whole numbers
@@ -122,7 +121,7 @@ def _wkt_columns(path: Path) -> list[str]:
 
 
 def _typed_table(path: Path, folder: Path) -> Path:
-    """A copy whose column of WKT has the name that GDAL knows, with the types of the columns and, of Open Buildings, the CRS beside it."""
+    """A copy whose column of WKT has GDAL's name, with the types of columns and, of Open Buildings, the CRS beside it."""
     names, copy = _wkt_columns(path), folder / path.name
     shape = next(name for name in names if name.lower() in WKT_NAMES)
     with path.open("rb") as file, copy.open("wb") as out:
@@ -304,7 +303,7 @@ def _local(name: str, limit_bytes: int) -> Iterator[Path]:
 
 
 class _Offline:
-    """The vector library's own GDAL without network while any thread reads: for what a format fetches although it looks harmless."""
+    """The vector library's own GDAL without network while any thread reads: some harmless formats fetch things."""
 
     def __init__(self) -> None:
         self._lock, self._count, self._before = threading.Lock(), 0, dict[str, Any]()
@@ -332,7 +331,7 @@ _gdal_offline = _Offline()
 
 @contextmanager
 def vector_errors(name: str, expected: str = FORMATS) -> Iterator[None]:
-    """Turn what reading a vector file may raise into an InputError; open rings, which GDAL closes, are not reported."""
+    """Turn what reading a vector file may raise into an InputError; open rings are not reported."""
     import pyarrow
     import pyogrio
     import pyproj
@@ -349,8 +348,7 @@ def vector_errors(name: str, expected: str = FORMATS) -> Iterator[None]:
         UnboundLocalError,
         ValueError,
         TypeError,
-        KeyError,
-        IndexError,
+        LookupError,
         AttributeError,
         OverflowError,
         RecursionError,
@@ -386,7 +384,7 @@ def read_ogr(path: Path, name: str, **how: Any) -> gpd.GeoDataFrame:
 
 
 def without_undefined_crs(table: Any) -> Any:
-    """The table, without the CRS that GDAL gives those that state an undefined one (GeoPackages with the SRS −1)."""
+    """The table, without a CRS that says that it is undefined (GeoPackages with the SRS −1)."""
     undefined = table.crs is not None and is_undefined(table.crs) if hasattr(table, "crs") else False
     return table.set_crs(None, allow_override=True) if undefined else table
 
@@ -399,7 +397,7 @@ def is_undefined(crs: Any) -> bool:
 def keep_whole_numbers(
     table: gpd.GeoDataFrame, integers: Iterable[str], read: Callable[[list[str]], pyarrow.Table]
 ) -> gpd.GeoDataFrame:
-    """The table whose columns `integers`, floats because of gaps, have exact numbers again, where `read` finds rounded ones."""
+    """The table, with the exact numbers of columns `integers` that are floats because of gaps."""
     import pandas as pd
     import pyarrow
 

@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
-NM_PER_UNIT = {
-    "nanometers": 1.0, "nanometer": 1.0, "nanometres": 1.0, "nanometre": 1.0, "nm": 1.0,
-    "micrometers": 1e3, "micrometer": 1e3, "micrometres": 1e3, "micrometre": 1e3, "microns": 1e3, "micron": 1e3,
-    "um": 1e3, "µm": 1e3, "μm": 1e3, "millimeters": 1e6, "mm": 1e6, "centimeters": 1e7, "cm": 1e7, "meters": 1e9, "m": 1e9,
-    "angstroms": 0.1, "angstrom": 0.1,
+NM_PER_UNIT = {  # in the singular, as Americans write it
+    "nanometer": 1.0, "nm": 1.0, "micrometer": 1e3, "micron": 1e3, "um": 1e3, "millimeter": 1e6, "mm": 1e6, "centimeter": 1e7, "cm": 1e7,
+    "meter": 1e9, "m": 1e9, "angstrom": 0.1,
 }  # fmt: skip
 NOT_LENGTHS = {"index", "wavenumber", "ghz", "mhz"}
 MOST_MICROMETRES = 100.0  # numbers without a unit are micrometres where none is above
@@ -47,7 +45,7 @@ def to_nm(values: Any, units: str = "") -> NDArray[np.float64] | None:
         numbers = np.asarray(values, np.float64).ravel()
     except (TypeError, ValueError):
         return None
-    unit = units.strip().lower()
+    unit = re.sub("[µμ]", "u", units.strip().lower()).replace("metre", "meter").removesuffix("s")
     if unit in NOT_LENGTHS or not numbers.size or not np.isfinite(numbers).all():
         return None
     by_size = 1e3 if numbers.max() <= MOST_MICROMETRES else 1.0
@@ -67,7 +65,7 @@ def named_nm(name: str) -> float | None:
 
 
 def raster_wavelengths_nm(dataset: Any) -> list[float | None] | None:
-    """Wavelength of each band by tags, else names; None where none has one, or the bands of a unit hold an impossible one."""
+    """Wavelength of each band by tags, else names; None where no band has a possible one."""
     stated = [_stated(dataset, band) for band in range(1, dataset.count + 1)]
     values: list[float | None] = [None] * len(stated)
     for unit in dict.fromkeys(one.unit for one in stated if one is not None):
@@ -107,7 +105,6 @@ def _stated(dataset: Any, band: int) -> _Stated | None:
 
 
 def _first(tags: Mapping[str, str], names: Sequence[str], unit: str) -> _Stated | None:
-    """The first of the tags that is a number above 0."""
     for name in names:
         try:
             number = float(tags.get(name, ""))

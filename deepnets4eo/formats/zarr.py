@@ -1,7 +1,7 @@
 """Zarr stores of version 2 and 3 in a folder: known by their metadata, and checked before GDAL's driver opens them.
 
-Takes `FOLDER.zarr`, or `FOLDER.zarr#ARRAY` where several arrays can be meant. Refuses links, which GDAL would follow out of the store, and
-chunks that unpack to too much, since each is unpacked whole."""
+Takes `FOLDER.zarr`, or `FOLDER.zarr#ARRAY` where several arrays can be meant. Refuses links, which lead out of the store, and chunks
+that unpack to too much."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def parse_zarr(text: str) -> ZarrReference | None:
     >>> parse_zarr("image.tif") is None
     True
     """
+    if is_zarr(Path(text)):
+        return ZarrReference(Path(text), "")
     path, mark, array = text.rpartition("#")
-    if is_zarr(Path(text)) or not mark:
-        return ZarrReference(Path(text), "") if is_zarr(Path(text)) else None
-    return ZarrReference(Path(path), array) if is_zarr(Path(path)) else None
+    return ZarrReference(Path(path), array) if mark and is_zarr(Path(path)) else None
 
 
 def is_zarr(path: Path) -> bool:
@@ -45,8 +45,7 @@ def is_zarr(path: Path) -> bool:
 
 
 def gdal_name(store: ZarrReference) -> str:
-    """What GDAL's Zarr driver opens, after a check of the store: the named array, or the only one of two or three axes.
-    Errors: InputError for another name, several arrays, links, huge chunks and damaged metadata."""
+    """What GDAL opens of a checked store: the named array, or the only one of two or three axes; else InputError."""
     path = os.path.abspath(store.path)
     axes = _axes_of(Path(path), store.path.stat().st_mtime_ns)
     images = [name for name, count in axes.items() if count in (2, 3)]

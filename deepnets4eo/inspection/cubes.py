@@ -76,8 +76,8 @@ class BandStatistics:
 
 
 def measure_bands(layer: Layer, wavelengths_nm: Values | None = None) -> BandStatistics:
-    """Read evenly spread windows (a small raster whole) and describe each band, with wavelengths (B,)."""
-    bands, numbers = layer.count, layer.as_stored()  # nodata and its usual values are told by the numbers
+    """Read evenly spread windows (a small raster whole) and describe each band."""
+    bands, numbers = layer.count, layer.as_stored()  # by the numbers values without data are known
     sums = _BandSums(layer.scaling)
     side_px = max(2, math.isqrt(WINDOW_VALUES // bands))
     per_axis = min(WINDOWS_PER_AXIS, math.ceil(max(layer.shape) / side_px))
@@ -125,9 +125,9 @@ class _BandSums:
         self.sum[band] += plane.sum()
         self.squares[band] += np.square(plane).sum()
         for axis in (0, 1):
-            both = np.take(valid, range(1, valid.shape[axis]), axis) & np.take(
-                valid, range(valid.shape[axis] - 1), axis
-            )
+            ends = (slice(1, None), slice(None, -1))
+            first, second = (valid[end] if axis == 0 else valid[:, end] for end in ends)
+            both = first & second
             self.differences[band] += np.square(np.diff(plane, axis=axis)[both]).sum()
             self.pairs[band] += int(both.sum())
 
@@ -198,7 +198,7 @@ def describe_cube(facts: dict[str, Any], problems: list[str], layer: Layer) -> N
 
 
 def describe_embedding(facts: dict[str, Any], problems: list[str], layer: Layer, card: EmbeddingCard) -> None:
-    """Add what vectors of a card are, their lengths, and what is wrong with them; noise and negative values are as they should be."""
+    """Add what vectors of a card are, their lengths, and what is wrong with them."""
     facts["embeddings"] = card.title
     facts["licence"] = card.licence
     if (statistics := _describe_range(facts, problems, layer)) is None:
@@ -232,18 +232,16 @@ def _describe_range(facts: dict[str, Any], problems: list[str], layer: Layer) ->
 
 
 def bad_bands(layer: Layer, statistics: BandStatistics) -> dict[int, str]:
-    """Band number (1-based, of the source) → why it serves no purpose: what the header of an ENVI file says comes first."""
+    """Band number (1-based, of the source) → why it serves no purpose, first by an ENVI header."""
     marked = set(marked_bands(Path(layer.paths[0]))) if len(layer.paths) == 1 else set()
     reasons = statistics.bad_bands() | dict.fromkeys(marked & set(layer.bands), MARKED)
     return dict(sorted(reasons.items()))
 
 
 def _report_bad_bands(problems: list[str], bad: Mapping[int, str]) -> None:
-    by_reason: Mapping[str, list[int]] = {
-        reason: [band for band, its in bad.items() if its == reason] for reason in dict.fromkeys(bad.values())
-    }
     if bad:
-        kinds = "; ".join(f"{reason}: {number_ranges(bands)}" for reason, bands in by_reason.items())
+        reasons = dict.fromkeys(bad.values())
+        kinds = "; ".join(f"{why}: {number_ranges(band for band in bad if bad[band] == why)}" for why in reasons)
         problems.append(
             f"{count_text(len(bad), 'band')} without use ({kinds}). Leave them out: data.bands in a recipe, or "
             "hyperspectral.remove_bad_bands in Python."
@@ -272,7 +270,7 @@ def _report_negative(problems: list[str], statistics: BandStatistics) -> None:
 
 
 def describe_negative(share: float, bands: Sequence[int]) -> str:
-    """One sentence on the negative values of a cube: their share of all values, and the numbers of the bands with any."""
+    """One sentence on the negative values of a cube: their share, and the numbers of the bands with any."""
     return (
         f"{_percent(share)} of the values are negative, in {_count(bands)}: no reflectance or radiance is. Noise and the "
         "correction of the atmosphere leave some; a large share is an undeclared nodata value or a wrong type."

@@ -54,7 +54,7 @@ def inspect_dataset(
     thorough: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Inspection:
-    """Describes a dataset's folder, or a split's, by a card; parts of `split` must be complete; `thorough`: read every pixel."""
+    """Describes the folder of a dataset, or of a split, by a card; parts of `split` must be complete; `thorough`: read all pixels."""
     result = Inspection(path, f"dataset {card.name}")
     result.facts |= {"title": card.title, "licence": card.licence, "legend": card.legend}
     tiles = tiles_of_folder(card, Path(path))
@@ -65,7 +65,8 @@ def inspect_dataset(
     if not tiles:
         nearby = nearby_folder(card, Path(path))
         remedy = f"Check the folder. {card.access}".rstrip() if nearby is None else f"Did you mean the folder {nearby}?"
-        result.problems.append(f"no file lies where the card expects it, e.g. {_example(card)}. {remedy}")
+        example = next((pattern for patterns in card.layout.values() for pattern in patterns), "no layout")
+        result.problems.append(f"no file lies where the card expects it, e.g. {example}. {remedy}")
         return result
     _inspect_splits(result, card, tiles, needed, split)
     _inspect_files(result, card, tiles, thorough=thorough, progress=progress or (lambda share: None))
@@ -197,7 +198,7 @@ def _cut_off(path: Path) -> bool:
 
 
 def _windows(raster: Layer, path: Path, *, thorough: bool) -> Iterator[Window]:
-    """Yields all blocks; or the first, the middle and the last window, where an incomplete file shows it."""
+    """All blocks; or the first, middle and last window, where an incomplete file shows it."""
     height, width = raster.shape
     if path.suffix.lower() not in STREAMED:
         yield Window(0, 0, height, width)
@@ -223,7 +224,7 @@ def _strange_labels(data: np.ndarray, valid: np.ndarray, legend: Legend) -> list
 
 
 def _misfits(grids: Mapping[str, Grid]) -> list[str]:
-    """Returns layers that do not fit the first one, as a scene of them would not: other sizes without place, little overlap."""
+    """Layers that do not fit the first one: other sizes without place, little overlap."""
     lines = []
     names = list(grids)
     for name in names[1:]:
@@ -231,7 +232,7 @@ def _misfits(grids: Mapping[str, Grid]) -> list[str]:
         by_pixels = only_one_placed(base, other)
         if tuple(base.shape) == tuple(other.shape) and by_pixels:
             continue
-        sizes = f"{name} is {_size(other)} px, {names[0]} {_size(base)}"
+        sizes = f"{name} is {other.shape[0]} × {other.shape[1]} px, {names[0]} {base.shape[0]} × {base.shape[1]}"
         if by_pixels or (base.crs is None and tuple(base.shape) != tuple(other.shape) and base.affine == other.affine):
             what = "CRS" if base.crs != other.crs or base.affine == other.affine else "world file"
             lines.append(f"{sizes}, and not both have a {what}.")
@@ -246,12 +247,7 @@ def _misfits(grids: Mapping[str, Grid]) -> list[str]:
     return lines
 
 
-def _size(grid: Grid) -> str:
-    return " × ".join(str(side) for side in grid.shape)
-
-
 def _compare_checksums(result: Inspection, card: DatasetCard, root: Path) -> None:
-    """Adds whether the files of the folder have the checksums of the card."""
     for pattern, expected in card.checksums.items():
         kind, _, checksum = expected.partition(":")
         for path in sorted(path for path in root.glob(pattern) if path.is_file()):
@@ -267,12 +263,8 @@ def _compare_checksums(result: Inspection, card: DatasetCard, root: Path) -> Non
                 )
 
 
-def _example(card: DatasetCard) -> str:
-    return next((pattern for patterns in card.layout.values() for pattern in patterns), "no layout")
-
-
 def tiles_of_folder(card: DatasetCard, folder: Path) -> Tiles:
-    """The tiles of a dataset's folder, or of the folder of one of its splits, such as xbd/train; {} for none."""
+    """The tiles of a dataset's folder, or of that of a split, such as xbd/train."""
     return find_tiles(card, folder) or find_split_tiles(card, folder)
 
 
@@ -299,7 +291,6 @@ def nearby_folder(card: DatasetCard, folder: Path) -> Path | None:
 
 
 def _inside(folder: Path, tiles: Tiles) -> Tiles:
-    """The tiles with a file in the folder, and only these files."""
     inside = {
         tile: {layer: path for layer, path in sources.items() if folder in path.parents}
         for tile, sources in tiles.items()

@@ -78,7 +78,7 @@ class Inspection:
 
 
 def inspect(path: str, legend: Legend | None = None) -> Inspection:
-    """Describes one file or folder; the kind is "unreadable" where it cannot be opened.
+    """Describes one file or folder.
 
     Parameters
     ----------
@@ -86,6 +86,10 @@ def inspect(path: str, legend: Legend | None = None) -> Inspection:
         A raster, a folder or glob of tiles, a file of arrays (`FILE#NAME` for one of several), a vector file, a run, a
         JSON file, or what a branch describes, such as points (`plugins.INSPECTIONS`).
     legend : whose label values a raster is compared with; by default that in its tags
+
+    Returns
+    -------
+    Facts and problems; the kind is "unreadable" where it cannot be opened.
 
     >>> inspect("nowhere.tif").kind
     'unreadable'
@@ -116,7 +120,7 @@ def inspect(path: str, legend: Legend | None = None) -> Inspection:
 
 
 def overlaps(inspections: Sequence[Inspection]) -> list[str]:
-    """How much each file with a position covers each other one; one line where three or more have one grid."""
+    """How much each placed file covers each other; one line where three or more have one grid."""
     with_grid = [item for item in inspections if item.grid is not None]
     if len(with_grid) > 2 and all(item.grid == with_grid[0].grid for item in with_grid):
         return [f"{', '.join(item.path for item in with_grid)} lie on one grid."]
@@ -374,7 +378,7 @@ NAMED = 8
 
 
 def describe_masks(folder: Path) -> tuple[dict[str, str], list[str]]:
-    """Facts and problems of the masks in folders below one. Errors: InputError for a classes.json that holds no classes."""
+    """Facts and problems of masks in folders below one. Errors: InputError for a classes.json without classes."""
     named = class_colours(folder / CLASSES)
     masks = sorted(
         path for path in folder.rglob("*.*") if path.suffix.lower() in SUFFIXES and FOLDERS.search(path.parent.name)
@@ -409,7 +413,7 @@ def describe_masks(folder: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def class_colours(path: Path) -> Mapping[str, Color]:
-    """Class → colour of a classes.json: a list `classes` of `title` (or `name`) and `color`, as #RRGGBB. Errors: InputError."""
+    """Class → colour by the `title` or `name` and `color` (#RRGGBB) of a classes.json. Errors: InputError."""
     content = read_json(path)
     entries = content.get("classes") if isinstance(content, dict) else content
     named: dict[str, Color] = {}

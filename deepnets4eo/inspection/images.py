@@ -44,7 +44,7 @@ def sample_windows(shape: tuple[int, int]) -> list[Window]:
 
 
 def check_no_colour_table(image: Layer, role: str) -> None:
-    """Refuse an image whose numbers stand for colours (InputError); `role` is "pre", "post" or its date."""
+    """Refuse an image with a colour table (InputError); `role` is "pre", "post" or its date."""
     if image.colour_roles == ["palette"]:
         raise InputError(
             f"the {role} image {image.source} has a colour table: its numbers are no brightness. Write its colours: "
@@ -53,7 +53,7 @@ def check_no_colour_table(image: Layer, role: str) -> None:
 
 
 def check_two_images(pre: Layer, post: Layer, otherwise: str = "") -> None:
-    """Refuse the same files or values given twice (InputError); `otherwise` says what else the user can do."""
+    """Refuse one image for both (InputError); `otherwise` says what else the user can do."""
     files = [{str(Path(path).resolve()) for path in layer.paths} for layer in (pre, post)]
     one_file = bool(files[0]) and files[0] == files[1] and pre.bands == post.bands
     if one_file or (same_grid(pre.grid, post.grid) and _same_values(pre, post)):
@@ -99,8 +99,7 @@ class Undeclared(NamedTuple):
 
 
 def declare_nodata(layer: Layer, role: str, findings: list[Finding], *, hides_collars: bool = True) -> Layer:
-    """The layer with the nodata value that its file does not declare; wide parts of several values are `without_collar`'s, where the job
-    calls it: hides_collars."""
+    """The layer with the nodata value that its file does not declare. hides_collars : whether the job calls `without_collar`."""
     undeclared = undeclared_nodata(layer)
     if undeclared is None:
         return layer
@@ -117,13 +116,13 @@ def declare_nodata(layer: Layer, role: str, findings: list[Finding], *, hides_co
 
 
 def without_collar(layer: Layer) -> Layer:
-    """The layer, not valid in wide parts of several values without data, as lossy compression leaves; not warped any more."""
+    """The layer, not valid in wide parts of several values without data, as lossy compression leaves; not warped."""
     undeclared = undeclared_nodata(layer)
     return layer if undeclared is None or undeclared.largest is None else Layer(CollarSource(layer, undeclared.largest))
 
 
 def undeclared_nodata(layer: Layer) -> Undeclared | None:
-    """What means no data without being declared: a value by custom, far from others, else zeros alone; or None. Each image is looked at once."""
+    """What means no data without being declared: a usual value far from others, else zeros alone; or None."""
     known = _KNOWN.setdefault(layer.reader, {})
     bands = tuple(layer.bands)
     if bands not in known:
@@ -132,7 +131,6 @@ def undeclared_nodata(layer: Layer) -> Undeclared | None:
 
 
 def _look_for_nodata(layer: Layer) -> Undeclared | None:
-    """What `undeclared_nodata` returns, of an image that it did not look at before."""
     looked = [_reduced(*layer.as_stored().read(window)) for window in sample_windows(layer.shape)]
     some, sizes, highest = (np.concatenate(parts) for parts in zip(*looked, strict=True))
     far = find_outliers(some)
@@ -153,7 +151,7 @@ def _look_for_nodata(layer: Layer) -> Undeclared | None:
 
 
 def _solid(layer: Layer, undeclared: Undeclared) -> bool:
-    """Whether most pixels without data lie in squares of them, as in collars and stripes; of shadows that a stretch cut at 0 few do."""
+    """Whether most pixels without data lie in squares of them, as in collars and stripes, but not in shadows that a stretch cut at 0."""
     from scipy.ndimage import binary_opening
 
     inside, every, square = 0, 0, np.ones((SOLID_PX, SOLID_PX), bool)
@@ -166,7 +164,7 @@ def _solid(layer: Layer, undeclared: Undeclared) -> bool:
 
 
 def _reduced(data: NDArray[Any], valid: Mask) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64]]:
-    """Some values of the valid pixels of a window, with all that are the same in every band; the largest size and value of all bands."""
+    """Some values of a window's valid pixels, with all that are the same in every band; their largest size and value of all bands."""
     pixels = data.reshape(len(data), -1) if valid.all() else data[:, valid]
     highest, lowest = pixels.max(axis=0), pixels.min(axis=0)
     same = highest == lowest  # no data is no data in every band
@@ -175,7 +173,7 @@ def _reduced(data: NDArray[Any], valid: Mask) -> tuple[NDArray[Any], NDArray[np.
 
 
 def _apart(values: NDArray[np.float64], most: float, hidden: Mask, *, whole: bool) -> float:
-    """The share of values of at most `most`; 0.0 where those that are hidden are few, or others lie near them: then they may be ground."""
+    """The share of values of at most `most`; 0.0 where those that are hidden are few, or others near them: they may be ground."""
     share, beyond = float(hidden.mean()), values > most
     if share < LEAST_SHARE or not beyond.any():
         return 0.0
@@ -185,7 +183,7 @@ def _apart(values: NDArray[np.float64], most: float, hidden: Mask, *, whole: boo
 
 
 def bright_value(image: Layer) -> float | None:
-    """What 95 % of a uint8 image's values do not reach (below `DARKEST`: night); None without valid pixels."""
+    """The 95th percentile of a uint8 image (below `DARKEST`: night); None without valid pixels."""
     values = [data[:, valid].ravel()[::STEP] for data, valid in map(image.read, sample_windows(image.shape))]
     pixels = np.concatenate(values)
     return float(np.percentile(pixels, BRIGHT_PERCENTILE)) if pixels.size else None

@@ -26,22 +26,8 @@ from deepnets4eo.version import __version__
 
 PACKAGE = "deepnets4eo"
 RASTER_DRIVERS = [
-    "GTiff",
-    "COG",
-    "VRT",
-    "PNG",
-    "JPEG",
-    "JP2OpenJPEG",
-    "WEBP",
-    "HFA",
-    "ENVI",
-    "EHdr",
-    "AAIGrid",
-    "DTED",
-    "SRTMHGT",
-    "BMP",
-    "GIF",
-]
+    "GTiff", "COG", "VRT", "PNG", "JPEG", "JP2OpenJPEG", "WEBP", "HFA", "ENVI", "EHdr", "AAIGrid", "DTED", "SRTMHGT", "BMP", "GIF",
+]  # fmt: skip
 VECTOR_DRIVERS = ["GPKG", "GeoJSON", "FlatGeobuf", "ESRI Shapefile", "KML", "OSM", "PMTiles", "MBTiles"]
 DISTURBING = ("PYTHONPATH", "PYTHONHOME", "GDAL_DATA", "GDAL_DRIVER_PATH", "PROJ_LIB", "PROJ_DATA", "LD_LIBRARY_PATH")
 LEAST_MEMORY, LEAST_DISK = 2e9, 2e9  # bytes
@@ -80,7 +66,6 @@ def _system() -> Inspection:
 
 
 def _libraries() -> Inspection:
-    """The libraries that every installation needs, and those of extras that are installed."""
     versions, problems = {}, []
     there = {extra for extra, missing in _missing().items() if not missing}
     for name, least, extra in REQUIREMENT.findall("\n".join(requires(PACKAGE) or ())):
@@ -98,7 +83,6 @@ def _libraries() -> Inspection:
 
 
 def _missing() -> dict[str, list[str]]:
-    """Extra → modules of it that are not installed."""
     missing: dict[str, list[str]] = {extra: [] for extra in EXTRAS.values()}
     for module, extra in EXTRAS.items():
         if not is_installed(module):

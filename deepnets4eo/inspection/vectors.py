@@ -23,10 +23,11 @@ from deepnets4eo.osm.elements import no_buildings
 from deepnets4eo.polygons.vertices import off_the_earth
 
 EQUAL_AREA = "EPSG:6933"
+AREAS = ("Polygon", "MultiPolygon")
 
 
 def describe_vector(facts: dict[str, Any], problems: list[str], path: str) -> Grid | None:
-    """Add what the first layer of polygons holds, and what is wrong; returns a grid over its extent where that is known."""
+    """Add what the first layer of polygons holds, and what is wrong; returns a grid over its extent, if known."""
     import geopandas as gpd
     import pyogrio
 
@@ -59,7 +60,8 @@ def describe_vector(facts: dict[str, Any], problems: list[str], path: str) -> Gr
 
 
 def _describe_features(facts: dict[str, Any], problems: list[str], frame: Any) -> Grid | None:
-    kinds = frame.geometry.geom_type.value_counts(dropna=False).to_dict()
+    types = frame.geometry.geom_type
+    kinds, areas = types.value_counts(dropna=False).to_dict(), types.isin(AREAS)
     facts["features"] = f"{len(frame)}: " + ", ".join(
         f"{n} {kind if isinstance(kind, str) else 'without geometry'}" for kind, n in kinds.items()
     )
@@ -80,9 +82,9 @@ def _describe_features(facts: dict[str, Any], problems: list[str], frame: Any) -
         problems.append(f"{invalid} geometries are invalid (they are repaired when read as footprints).")
     if empty:
         problems.append(f"{empty} features have no geometry (they are dropped when read as footprints).")
-    if others := int((no_buildings(frame) & frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"])).sum()):
+    if others := int((no_buildings(frame) & areas).sum()):
         problems.append(f"{others} areas have no building tag (they are left out when read as footprints).")
-    if not frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"]).any():
+    if not areas.any():
         problems.append("it holds no polygons: it cannot serve as footprints.")
     if frame.geometry.has_z.any():
         facts["dimensions"] = "3D (heights are dropped where footprints are needed)"
@@ -104,7 +106,7 @@ def _describe_extent(facts: dict[str, Any], problems: list[str], frame: Any) -> 
         grid = GeoBox.from_bbox(
             BoundingBox(bounds[0], bounds[1], bounds[2], bounds[3], frame.crs.to_wkt()), shape=(256, 256), tight=True
         )
-    polygons = frame[frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"])]
+    polygons = frame[frame.geometry.geom_type.isin(AREAS)]
     if len(polygons):
         areas = polygons.to_crs(EQUAL_AREA).area
         facts["area"] = f"median {areas.median():.1f} m², {areas.min():.1f} to {areas.max():.1f} m²"
@@ -127,9 +129,8 @@ def _on_the_earth(problems: list[str], frame: Any) -> Any:
         )
         return frame[~beyond]
     west, south, east, north = frame.total_bounds
-    what = (
-        "says degrees, but its coordinates are none" if frame.crs.is_geographic else "has no place for its coordinates"
-    )
+    degrees = frame.crs.is_geographic
+    what = "says degrees, but its coordinates are none" if degrees else "has no place for its coordinates"
     problems.append(
         f"its CRS {what}: they reach from ({west:.6g}, {south:.6g}) to "
         f"({east:.6g}, {north:.6g}). As footprints it needs --footprints-crs EPSG:…, or pixels; or write the true CRS "

@@ -24,11 +24,8 @@ from deepnets4eo.jobs.parts import Progress
 from deepnets4eo.version import code_version
 
 TRIES = 3  # of a block that raises an error
-MOST_DEATHS = 10  # of workers that had a block: each block that was merely waiting at a dying worker is blamed, too
-MOST_FAILED, LEAST_FAILED = (
-    0.1,
-    3,
-)  # share of a step's blocks, or number, that may fail: more are no accident of single places
+MOST_DEATHS = 10  # of workers that had a block, or at which it was waiting
+MOST_FAILED, LEAST_FAILED = 0.1, 3  # share of a step's blocks, or number, that may fail: more are no accident
 POLL_S = 0.5  # between two looks at whether the executor works
 LOST = (futures.BrokenExecutor, futures.CancelledError)  # errors of blocks whose executor is gone
 AHEAD = 4  # blocks a worker that are handed out before the first of them is needed
@@ -43,7 +40,7 @@ class WorkerRefusedError(RunError):
 
 @dataclass(frozen=True)
 class BlockWork:
-    """What any process needs for blocks of a step: small picklable `arguments`, with which `open` yields what does a block."""
+    """Blocks of a step for any process: picklable `arguments`, with which `open` yields what does a block."""
 
     open: Callable[..., AbstractContextManager[DoBlock]]
     arguments: tuple[Any, ...]
@@ -72,7 +69,7 @@ class Steps(Protocol):
     def finish(
         self, step: str, blocks: Sequence[str], do: DoBlock, finished: Iterable[str], progress: Progress | None
     ) -> dict[str, str]:
-        """Do the blocks of a step that are not finished; returns why some of them cannot be had, by their names."""
+        """Do the unfinished blocks of a step; returns block → why it cannot be had."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ class RemoteSteps:
     def finish(
         self, step: str, blocks: Sequence[str], do: DoBlock, finished: Iterable[str], progress: Progress | None
     ) -> dict[str, str]:
-        """Have the blocks done, and return those that failed with the reason. Errors: RunError where too many failed."""
+        """See `Steps.finish`. Errors: RunError where too many failed."""
         kept = set(finished)
         missing = [block for block in blocks if block not in kept]
         work, failed = BlockWork(self.open, (*self.arguments, step)), dict[str, str]()
@@ -121,7 +118,7 @@ class StepFinder:
         return dict.fromkeys(blocks, "done by others")
 
     def find(self, job: Callable[[], object]) -> DoBlock:
-        """What does the blocks of the step in a job. Errors: WorkerRefusedError where the job does not come to it here."""
+        """What does the blocks of the step in a job; WorkerRefusedError where the job does not come to it."""
         job()
         if self.do is None:
             raise WorkerRefusedError(
@@ -132,7 +129,7 @@ class StepFinder:
 
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
-    """Versions of the code and of the packages that shape results, "" of those that are not installed."""
+    """Versions of the code and of the packages that shape results, "" where not installed."""
     return {"deepnets4eo": code_version(), **{name: _version(name) for name in SHAPING}}
 
 
@@ -151,7 +148,7 @@ class _Opened:
         self._do: DoBlock | None = None
 
     def do(self, work: BlockWork, block: str) -> None:
-        """Do a block of some work, which is opened where it was not. Errors: WorkerRefusedError where it cannot be opened."""
+        """Do a block of some work. Errors: WorkerRefusedError where it cannot be opened."""
         with self._lock:
             if self._do is None or self._key != work.key:
                 self.leave()
@@ -174,7 +171,7 @@ atexit.register(leave_work)  # before the interpreter takes apart what the work 
 
 
 def do_block(work: BlockWork, block: str, expected: dict[str, str]) -> Receipt:
-    """In a worker: do a block and return its receipt. Errors: WorkerRefusedError where versions differ; whatever the block raises."""
+    """In a worker: do a block. Errors: WorkerRefusedError where versions differ; whatever the block raises."""
     own = versions()
     differing = [f"{name} {own[name] or 'missing'}, not {text or 'missing'}" for name, text in expected.items()
                  if own.get(name) != text]  # fmt: skip
@@ -187,7 +184,7 @@ def do_block(work: BlockWork, block: str, expected: dict[str, str]) -> Receipt:
 
 
 class Workplace(Protocol):
-    """Where blocks are done: what hands them out is a `concurrent.futures.Executor`, which may have to be started anew."""
+    """Where blocks are done, by a `concurrent.futures.Executor` that may have to be started anew."""
 
     killed: tuple[type[Exception], ...]  # errors of a block whose worker has died, while the others go on
 
@@ -273,7 +270,7 @@ def _error_of(future: futures.Future[Receipt]) -> BaseException | None:
 
 
 def failed_receipt(block: str, error: BaseException, *, last: bool) -> list[Receipt]:
-    """The receipt of a block that raised an error, none for another try; raises errors that stop any worker, as a full disk."""
+    """The receipt of a block that raised an error, none for another try; raises what stops any worker, as a full disk."""
     if isinstance(error, ImportError):
         raise WorkerRefusedError(
             f"a worker cannot import the code of the job: {error}. Install the same version there."

@@ -1,12 +1,11 @@
-"""The workers of a Dask cluster as an executor (`jobs.blocks`); a scheduler unpickles code, so it is here or behind TLS."""
+"""The workers of a Dask cluster as an executor (`jobs.blocks`); a scheduler unpickles code, so it is on this computer or behind TLS."""
 
 from __future__ import annotations
 
 import ipaddress
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,34 +14,18 @@ from deepnets4eo.jobs.blocks import POLL_S, BlockPool
 from deepnets4eo.lazy import name_missing_extra
 
 if TYPE_CHECKING:
-    from distributed import Client, LocalCluster
+    from distributed import Client
     from distributed.cfexecutor import ClientExecutor
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S, OWN_PATIENCE_S = (
-    300.0,
-    60.0,
-)  # without a scheduler, or without any worker; without any that was started here
+PATIENCE_S = 300.0  # without a scheduler, or without any worker
 WARN_S = 5.0
-QUIET = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)"  # in a worker: Ctrl-C ends it without a trace
 COUNT_S = 1.0  # between two looks at how many workers there are
-CLUSTER = {
-    "distributed.scheduler.allowed-failures": 0,  # `jobs.blocks` says what is tried again
-    "distributed.scheduler.worker-ttl": "30 minutes",  # native code holds the interpreter, so that a worker seems silent
-    "distributed.scheduler.work-stealing": True,
-    "distributed.worker.multiprocessing-method": "spawn",
-    "distributed.worker.memory.target": False,  # nothing is kept in memory that could be spilled
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.worker.profile.enabled": False,
-    "distributed.scheduler.http.routes": [],  # no pages
-    "distributed.worker.http.routes": [],
-}
 
 
 def check_address(address: str) -> str:
-    """The address of a scheduler that only this computer reaches, or that requires certificates. Errors: InputError."""
+    """The address of a scheduler on this computer or behind TLS, else InputError."""
     parts = urlsplit(address)
     if parts.scheme == "tls" or parts.hostname == "localhost":
         return address
@@ -55,36 +38,16 @@ def check_address(address: str) -> str:
     )
 
 
-@contextmanager
-def local_cluster(count: int, memory_bytes: int) -> Iterator[LocalCluster]:
-    """Start a scheduler with workers of `memory_bytes` here, with keys of its own, so that no other user can send code."""
-    with name_missing_extra():
-        import cryptography  # noqa: F401 - makes the keys
-        import dask
-        from distributed import LocalCluster, Security
-    # a worker that takes more than its limit is ended and its block done again; of what it holds Dask knows nothing, GDAL's cache and
-    # networks: so no limit is near what the job itself keeps to
-    with (
-        dask.config.set(CLUSTER),
-        LocalCluster(
-            n_workers=count, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0",
-            protocol="tls://", security=Security.temporary(), memory_limit=2 * memory_bytes, silence_logs=logging.CRITICAL, preload=[QUIET],
-        ) as cluster,
-    ):  # fmt: skip
-        yield cluster
-
-
 class DaskCluster:
     """The workers of a scheduler as a workplace; one that is restarted is connected to again, after a wait."""
 
-    def __init__(self, scheduler: str | LocalCluster) -> None:
+    def __init__(self, address: str) -> None:
         with name_missing_extra():
             from distributed import Client, KilledWorker
         for chatty in ("distributed", "tornado.application"):  # what concerns the user is said here
             logging.getLogger(chatty).setLevel(logging.CRITICAL)
         self.killed: tuple[type[Exception], ...] = (KilledWorker,)
-        self._scheduler, self._client_type = scheduler, Client
-        self._address = scheduler if isinstance(scheduler, str) else scheduler.scheduler_address
+        self._address, self._client_type = address, Client
         self._client: Client | None = None
         self._counted, self._workers, self._seen, self._warned = 0.0, 1, time.monotonic(), False
 
@@ -107,7 +70,7 @@ class DaskCluster:
         began = time.monotonic()
         while True:
             try:
-                self._client = self._client_type(self._scheduler, timeout=min(5.0, PATIENCE_S), set_as_default=False)
+                self._client = self._client_type(self._address, timeout=min(5.0, PATIENCE_S), set_as_default=False)
                 break
             except (OSError, TimeoutError) as error:
                 if time.monotonic() - began > PATIENCE_S:
@@ -130,22 +93,16 @@ class DaskCluster:
         except (OSError, TimeoutError):  # lost
             return False
         missing_s = 0.0 if self._workers else now - self._seen
-        patience_s = PATIENCE_S if isinstance(self._scheduler, str) else OWN_PATIENCE_S
         if not missing_s:
             self._seen, self._warned = now, False
-        elif missing_s > patience_s:
-            own = "Give fewer workers: memory may have run out"
-            remedy = f"Start some (dask worker {self._address})" if isinstance(self._scheduler, str) else own
+        elif missing_s > PATIENCE_S:
             raise RunError(
-                f"the scheduler at {self._address} had no worker for {patience_s:.0f} s. {remedy}; what is finished is kept: go on with "
-                "--resume."
+                f"the scheduler at {self._address} had no worker for {PATIENCE_S:.0f} s. Start some (dask worker {self._address}); what is "
+                "finished is kept: go on with --resume."
             )
         elif missing_s > WARN_S and not self._warned:
-            log.warning(
-                "the scheduler at %s has no worker; the job waits %.0f s for one …",
-                self._address,
-                patience_s - missing_s,
-            )
+            left_s = PATIENCE_S - missing_s
+            log.warning("the scheduler at %s has no worker; the job waits %.0f s for one …", self._address, left_s)
             self._warned = True
         return self._client.status == "running"
 

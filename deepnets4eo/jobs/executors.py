@@ -1,33 +1,26 @@
 """Who does the blocks of a job: threads of this process, processes of this computer, or the workers of a Dask cluster.
 
-Takes `4`, `processes:4`, `dask:4`, or the address of a scheduler. No process is forked; they end with the job.
+Takes `4`, `processes:4`, or the address of a scheduler. No process is forked; they end with the job.
 """
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import re
 import signal
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs.blocks import BlockPool
-from deepnets4eo.jobs.dask_cluster import DaskCluster, check_address, local_cluster
-
-log = logging.getLogger(__name__)
-
-WORKER_BYTES = 3_000_000_000  # of a worker at most where the job states no limit
+from deepnets4eo.jobs.dask_cluster import DaskCluster, check_address
 
 
 def _begin_process() -> None:
-    """In a worker process: end when the process that started it ends, however that is; and at Ctrl-C, without a trace."""
+    """In a worker process: end with the process that started it, and at Ctrl-C, without a trace."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -40,7 +33,7 @@ def _begin_process() -> None:
 
 
 class LocalProcesses:
-    """Processes of this computer as a workplace, started afresh (none is forked); those of which one died are replaced."""
+    """Processes of this computer as a workplace; none is forked, those that died are replaced."""
 
     killed: tuple[type[Exception], ...] = ()
 
@@ -74,9 +67,9 @@ class LocalProcesses:
 
 @dataclass(frozen=True)
 class Workers:
-    """Who works: `threads` of this process, or also `count` "processes" or "dask" ones, or a "scheduler" at an `address`.
+    """Who works: `threads` of this process, or also `count` "processes", or a "scheduler" at an `address`.
 
-    >>> Workers.parse("4").threads, Workers.parse("dask:4").count
+    >>> Workers.parse("4").threads, Workers.parse("processes:4").count
     (4, 4)
     """
 
@@ -87,34 +80,18 @@ class Workers:
 
     @classmethod
     def parse(cls, text: str) -> Workers:
-        """What `4`, `processes:4`, `dask:4` or `tcp://127.0.0.1:8786` says; InputError for addresses open to others."""
-        if match := re.fullmatch(r"(?:(processes|dask):)?(\d{1,6})", text.strip()):
-            kind, count = match[1], int(match[2])
-            if count >= 1:
-                return cls(count) if kind is None else cls(kind=kind, count=count)
+        """What `4`, `processes:4` or `tcp://127.0.0.1:8786` says; InputError for addresses open to others."""
+        if (match := re.fullmatch(r"(processes:)?(\d{1,6})", text.strip())) and int(match[2]):
+            return cls(kind="processes", count=int(match[2])) if match[1] else cls(int(match[2]))
         if re.fullmatch(r"(tcp|tls)://\S+:\d+", text.strip()):
             return cls(kind="scheduler", address=check_address(text.strip()))
         raise InputError(
-            f"--workers {text} is no number of threads. Give one, such as 4; or processes:4, dask:4, or the address of a Dask "
-            "scheduler, such as tcp://127.0.0.1:8786."
+            f"--workers {text} is no number of threads. Give one, such as 4; or processes:4, or the address of a Dask scheduler, such as "
+            "tcp://127.0.0.1:8786."
         )
 
-    @contextmanager
-    def executor(self, memory_bytes: int = WORKER_BYTES) -> Iterator[BlockPool | None]:
-        """Yield what does blocks in other processes; None where this process does all. memory_bytes : of one of them at most."""
-        kind = self.kind
-        if kind == "dask" and find_spec("cryptography") is None:
-            log.warning(
-                "cryptography, which keeps other users from a scheduler, is not installed (pip install deepnets4eo[dask]): %d processes "
-                "work without a scheduler, to the same result.", self.count,
-            )  # fmt: skip
-            kind = "processes"
-        with ExitStack() as stack:
-            if kind == "threads":
-                yield None
-            elif kind == "processes":
-                yield stack.enter_context(LocalProcesses(self.count))
-            elif kind == "dask":
-                yield stack.enter_context(DaskCluster(stack.enter_context(local_cluster(self.count, memory_bytes))))
-            else:
-                yield stack.enter_context(DaskCluster(self.address))
+    def executor(self) -> AbstractContextManager[BlockPool | None]:
+        """What does blocks in other processes, as a context; None where this process does all."""
+        if self.kind == "processes":
+            return LocalProcesses(self.count)
+        return DaskCluster(self.address) if self.kind == "scheduler" else nullcontext()

@@ -18,13 +18,13 @@ from deepnets4eo.version import code_version
 
 
 def identity_hash(*values: Any) -> str:
-    """Return 16 hexadecimal digits that differ where the identity of a value or the code of the package does."""
+    """16 hexadecimal digits that differ where the identity of a value or the code does."""
     text = json.dumps([code_version(), identity(values)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def identity(value: Any) -> Any:
-    """Plain values that say that a value is the same: of files size and time, of layers grid and files, of arrays a hash."""
+    """Plain values that tell a value from others: of files size and time, of layers grid and files, of arrays a hash."""
     if isinstance(value, Path):
         return (
             [str(value.resolve()), value.stat().st_size, value.stat().st_mtime_ns] if value.is_file() else [str(value)]

@@ -83,7 +83,7 @@ class Journal:
         return sorted(file.stem for file in files if not file.name.startswith(PARTIAL))
 
     def get(self, name: str, keys: Collection[str] | None = None) -> dict[str, NDArray[Any]] | None:
-        """The arrays of a finished block of work, or those of some keys; None where it is not finished, or damaged."""
+        """The arrays of a finished block, or those of some keys; None where it is not finished, or damaged."""
         if self.folder is None:
             return None
         try:
@@ -110,9 +110,8 @@ class Journal:
         if self.folder is None:
             return
         anew = f"or remove {self.folder.parent} and begin all parts again."
-        others = sum(
-            len(_parts_done(other)) for other in self.folder.parent.glob("*/") if other.name != self.folder.name
-        )
+        beside = (other for other in self.folder.parent.glob("*/") if other.name != self.folder.name)
+        others = sum(len(_parts_done(other)) for other in beside)
         if others:
             raise OutputError(
                 f"{count_of(others, 'part')} beside this one {one_or_many(others, 'was', 'were')} done with other inputs, options "
@@ -135,7 +134,7 @@ class Journal:
                 logger.warning("of %d parts these are not done: %s; their work is done now", total, names)
 
     def keep(self, name: str, value: Any) -> None:
-        """Keep a value: plain ones, arrays, tables, grids and dataclasses of the journal, in tuples and mappings by text."""
+        """Keep plain values, arrays, tables, grids and dataclasses of the journal, in tuples and mappings by text."""
         if self.folder is None:
             return
         arrays: dict[str, NDArray[Any]] = {}
@@ -174,7 +173,6 @@ class Journal:
         raise TypeError(f"a {type(value).__name__} cannot be kept")
 
     def _unpack(self, tree: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
-        """What `_pack` took; see there."""
         if not isinstance(tree, dict):
             return tree
         kind = next(iter(tree), "")
@@ -202,6 +200,5 @@ def _is_table(value: Any) -> bool:
 
 
 def _parts_done(folder: Path) -> list[Part]:
-    """The parts that are done, of a job whose journal lies in this folder."""
     marks = (re.fullmatch(rf"{PART_MARK}(\d+)-of-(\d+)", path.name) for path in folder.glob(f"{PART_MARK}*"))
     return [Part(int(mark[1]), int(mark[2])) for mark in marks if mark is not None]

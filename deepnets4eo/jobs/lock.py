@@ -30,22 +30,15 @@ _locked: ContextVar[frozenset[Path]] = ContextVar("outputs that this job has loc
 
 @contextmanager
 def output_lock(*outputs: str | Path | None, shared: bool = False) -> Iterator[None]:
-    """Lock outputs for this job as long as the context lasts; half-written files of killed jobs are removed first.
+    """Lock outputs for this job within the context; half-written files of killed jobs are removed first.
 
-    A job may lock an output twice, so that its parts can lock what the whole does. On a file system without locks there
-    is a warning, and no protection.
+    A job may lock an output twice, as its parts do. On a file system without locks there is a warning, and no protection.
+    Errors: OutputError where another job writes one of them, or nothing can be written there.
 
     Parameters
     ----------
-    outputs : Files or folders that may not exist yet. None is ignored.
-    shared
-        Whether other jobs that share it may have the lock as well, as parts of one job; one that does not share it is refused
-        meanwhile, and removes the lock's file when it is done itself.
-
-    Raises
-    ------
-    OutputError
-        Where another job writes one of them, or nothing can be written there.
+    outputs : files or folders that may not exist yet; None is ignored
+    shared : whether other jobs that share the lock may have it as well, as parts of one job do
 
     >>> with output_lock("labels.tif"):
     ...     pass  # write labels.tif

@@ -16,17 +16,8 @@ PART_MARK = "part-"  # of files in a journal: part-3-of-16 is done
 
 @dataclass(frozen=True)
 class Part:
-    """One of `total` parts of about the same size.
+    """One, 1 to `total`, of parts of about the same size. Errors: InputError (there is no such part).
 
-    Errors: InputError (there is no such part).
-
-    Parameters
-    ----------
-    number : Which one, 1 to `total`.
-    total : How many there are.
-
-    Examples
-    --------
     >>> [Part(number, 3).share("abcdefg") for number in (1, 2, 3)]
     ['ab', 'cd', 'efg']
     """
@@ -36,9 +27,9 @@ class Part:
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.total:
+            most = max(self.total, 1)
             raise InputError(
-                f"there is no part {self.number} of {self.total}; parts are counted from 1. Give 1/{max(self.total, 1)} to "
-                f"{max(self.total, 1)}/{max(self.total, 1)}."
+                f"there is no part {self.number} of {self.total}; parts are counted from 1. Give 1/{most} to {most}/{most}."
             )
 
     @classmethod

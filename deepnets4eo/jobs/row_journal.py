@@ -71,7 +71,7 @@ class RowJournal:
 
     @classmethod
     def parts(cls, out: Path) -> list[Part]:
-        """The parts of a divided job into `out`, begun or not; none where no part was begun; OutputError for several ways."""
+        """The parts of a job into `out` of which any was begun; OutputError where it was divided in several ways."""
         totals = sorted(set(_folders_of_parts(out).values()))
         if len(totals) > 1:
             raise OutputError(
@@ -82,12 +82,12 @@ class RowJournal:
 
     @classmethod
     def remove_parts(cls, out: Path) -> None:
-        """Remove the journals of all parts of a divided job into `out`. Errors: OutputError where one cannot be removed."""
+        """Remove the journals of all parts of a job into `out`. Errors: OutputError."""
         for folder in _folders_of_parts(out):
             _remove_folder(folder)
 
     def check_kept(self, *, overwrite: bool, resume: bool) -> None:
-        """Refuse to begin again where finished rows would be lost. Errors: OutputError naming the options that allow it."""
+        """Refuse (OutputError) to begin again where finished rows would be lost."""
         if not (overwrite or resume) and set(self._journal.names()) - {JOB}:
             raise OutputError(
                 f"{self.folder} exists already: an interrupted job recorded its finished rows there. Pass --overwrite to "
@@ -156,14 +156,13 @@ class RowJournal:
 
 
 def _folders_of_parts(out: Path) -> dict[Path, int]:
-    """The folders of the parts of a job into `out` that were begun, and into how many it was divided."""
+    """The folders of the parts of a job into `out` that were begun → into how many it was divided."""
     names = re.compile(rf"{re.escape(PARTIAL)}rows-\d+-of-(\d+)-{re.escape(out.name)}")
     matches = {path: names.fullmatch(path.name) for path in out.parent.glob(f"{PARTIAL}*-of-*")}
     return {path: int(match[1]) for path, match in matches.items() if match is not None}
 
 
 def _remove_folder(folder: Path) -> None:
-    """Remove a folder; of a link the link itself. Errors: OutputError."""
     try:
         with writing(folder):
             remove(folder)

@@ -33,19 +33,19 @@ def was_interrupted(out: Path) -> bool:
 
 
 def is_complete(out: Path) -> bool:
-    """Whether a job into `out` has written all its products, the manifest last, and left nothing to go on with."""
+    """Whether a job into `out` has written all its products, the manifest last."""
     return (out / "manifest.json").exists() and not scratch_folder(out).is_dir()
 
 
 def check_job_output(out: Path, *, overwrite: bool, resume: bool) -> bool:
-    """Whether products in `out` may be replaced, on request or to resume; else OutputError, CompleteError when all is done."""
+    """Whether products in `out` are replaced; OutputError where they may not, CompleteError when all is done."""
     replaced = overwrite or (resume and was_interrupted(out))
     check_overwrite(out, overwrite=replaced, complete=resume and is_complete(out))
     return replaced
 
 
 def check_parts(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Raises OutputError where a new job into `out` would remove the parts that are done, or their map an older one."""
+    """Refuse (OutputError) a new job into `out` that would remove parts that are done, or their map an older one."""
     done = len(list(scratch_folder(out).glob(f"*/{PART_MARK}*")))
     if not done or overwrite or (resume and was_interrupted(out)):
         return
@@ -57,7 +57,7 @@ def check_parts(out: Path, *, resume: bool, overwrite: bool) -> None:
 
 @contextmanager
 def part_scratch(out: Path) -> Iterator[Path]:
-    """Yield the scratch folder of a job into `out` that several processes share; it stays, whatever happens."""
+    """Yield the scratch folder of a job that several processes share; it stays."""
     scratch = scratch_folder(out)
     check_own_folder(scratch)
     try:

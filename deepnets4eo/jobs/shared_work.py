@@ -31,7 +31,7 @@ class SharedWork:
         arguments: tuple[Any, ...],
         names: Sequence[str],
     ) -> Iterator[Arrays]:
-        """Yield the arrays of every block in order; what `open` yields returns them; RunError names a block that failed."""
+        """Yield the arrays of every block in order; RunError names a block that failed."""
         journal, work = Journal(self.folder), (open, arguments, self.folder)
         kept = set(journal.names())
         if self.executor is None:

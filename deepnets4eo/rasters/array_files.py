@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import re
 import threading
-import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,9 +27,9 @@ from deepnets4eo.formats.array_files import ArrayReference, ImageArray, open_arr
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.band_subset import subset_bands
-from deepnets4eo.rasters.datasets import Read, check_gdal_type, rasterio_crs
-from deepnets4eo.rasters.sources import FileSource, Source
-from deepnets4eo.rasters.values import StoredValues, check_stated, storable_nodata, valid_values
+from deepnets4eo.rasters.datasets import Read
+from deepnets4eo.rasters.sources import FileSource, Source, memory_file
+from deepnets4eo.rasters.values import StoredValues, check_stated, valid_values
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +61,7 @@ class ArrayFileSource:
         self.paths, self.tags = [str(image.path)], dict[str, str]()
         self.bands = list(range(1, count + 1))
         self.band_names = [f"band_{band}" for band in self.bands]
-        self.wavelengths_nm: list[float | None] | None = (
-            list(image.wavelengths_nm) if image.wavelengths_nm is not None else None
-        )
+        self.wavelengths_nm: list[float | None] | None = list(image.wavelengths_nm or ()) or None
         self.colour_roles: list[str] | None = None
         info = image.info
         self.stored_values = [StoredValues(info.scale, info.offset, info.units.strip())] * count
@@ -72,13 +69,6 @@ class ArrayFileSource:
         self._handles = threading.local()
         self._handles.image = image
         self._file: MemoryFile | None = None
-
-    @classmethod
-    def open(
-        cls, reference: ArrayReference, grid: Grid | None, nodata: float | None, *, labels: bool = False
-    ) -> ArrayFileSource:
-        """Open the array that a reference names, or the only one that can be meant; see `formats.array_files`."""
-        return cls(open_array(reference, labels=labels), grid, nodata)
 
     def with_nodata(self, value: float) -> ArrayFileSource:
         """The same array, of which pixels with `value` in every band are not valid."""
@@ -117,19 +107,10 @@ class ArrayFileSource:
                     f"{self.name} is too large to be warped as it is (more than {MOST_COPY_BYTES:,} bytes). "
                     "Write it as a GeoTIFF or ENVI file first."
                 )
-            check_gdal_type(self.dtype, self.name)
-            self._file = MemoryFile()
-            weakref.finalize(self, self._file.close)
-            array = self.read(Window(0, 0, height, width), self.bands)[0]
-            nodata = storable_nodata(array.dtype, self.nodata)
-            profile: dict[str, Any] = dict(driver="GTiff", count=count, height=height, width=width, dtype=array.dtype)
-            profile |= dict(nodata=nodata, crs=rasterio_crs(self.grid), BIGTIFF="IF_SAFER")
-            with self._file.open(transform=self.grid.affine, **profile) as dataset:
-                dataset.write(array)
+            self._file = memory_file(self, self.read(Window(0, 0, height, width), self.bands)[0])
         return subset_bands(open_raster(self._file.name), bands or self.bands)
 
     def _own_image(self) -> ImageArray:
-        """This thread's own handle."""
         if not hasattr(self._handles, "image"):
             image = self.image
             self._handles.image = open_array(ArrayReference(image.path, image.info.name, image.axes))
@@ -138,7 +119,7 @@ class ArrayFileSource:
 
 
 class ScaledArraySource(ArrayFileSource):
-    """Embeddings of TESSERA: whole numbers (h, w, b) in one file, scales (h, w) or (h, w, b) in another; a value is their product."""
+    """Embeddings of TESSERA: the product of whole numbers (h, w, b) in one file and scales (h, w) or (h, w, b) in another."""
 
     def __init__(self, image: ImageArray, scales: ImageArray, grid: Grid | None, nodata: float | None = None) -> None:
         super().__init__(image, grid, nodata)
@@ -153,7 +134,7 @@ class ScaledArraySource(ArrayFileSource):
 
     @classmethod
     def beside(cls, path: Path, grid: Grid | None, nodata: float | None) -> ScaledArraySource | None:
-        """The tile of a file that has its scales beside it, on the grid of its land mask; None of any other file."""
+        """A file with its scales beside it, on the grid of its land mask; None of any other file."""
         if (scales := scales_beside(path)) is None:
             return None
         image, factors = open_array(ArrayReference(path, axes="hwb")), open_array(ArrayReference(scales))
@@ -173,7 +154,7 @@ class ScaledArraySource(ArrayFileSource):
 
 
 def scales_beside(path: Path) -> Path | None:
-    """The file of the scales of a tile of TESSERA; None of any other file. Errors: InputError for a tile without them."""
+    """The file of the scales of a tile of TESSERA, else None. Errors: InputError for a tile without them."""
     scales = path.with_name(f"{path.stem}{SCALES}")
     if path.suffix == ".npy" and scales.is_file():
         return scales
@@ -207,7 +188,7 @@ def open_reference(
 
 
 def _patch_grid(image: ImageArray) -> Grid | None:
-    """Where an array of an EOPatch lies: the box that eo-learn wrote beside its folders; None of any other. Errors: InputError."""
+    """Where an array of an EOPatch lies, by the box beside its folders; None of any other. Errors: InputError."""
     path = image.path.parent.parent / BOX
     if image.path.parent.name not in PATCH_FOLDERS or not path.is_file():
         return None
@@ -238,10 +219,9 @@ def _average(
 
 
 def transposed_sources(sources: Mapping[str, Source], labels: str) -> dict[str, ArrayFileSource]:
-    """The arrays of files whose axes must be read in another order to fit `labels`; GridError where none fits."""
-    arrays = {
-        name: source for name, source in sources.items() if type(source) is ArrayFileSource
-    }  # tiles of TESSERA have one order
+    """The arrays whose axes must be read in another order to fit `labels`; GridError where none fits."""
+    # tiles of TESSERA have one order
+    arrays = {name: source for name, source in sources.items() if type(source) is ArrayFileSource}
     if not any(_is_plain(source.grid) for source in arrays.values()):
         return {}
     leader = _leader(sources, labels)

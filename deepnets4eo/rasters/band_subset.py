@@ -51,7 +51,7 @@ def subset_bands(
 
 
 def without_alpha(dataset: DatasetReader) -> str:
-    """A virtual raster, as text, in which all bands of `dataset` are bands like the others and none is marked as alpha."""
+    """A virtual raster, as text, in which no band of `dataset` is marked as alpha."""
     text = _vrt(dataset, _described(dataset, dataset.indexes, dataset.nodatavals))
     return text.replace("<ColorInterp>Alpha<", "<ColorInterp>Undefined<")
 
@@ -67,7 +67,6 @@ def as_power(dataset: DatasetReader) -> str:
 
 
 def _open(dataset: DatasetReader, bands: str) -> DatasetReader:
-    """A virtual raster of the size and place of `dataset`."""
     with MemoryFile(_vrt(dataset, bands).encode(), ext=".vrt") as file:
         return open_raster(file.name)
 
@@ -78,7 +77,6 @@ def _vrt(dataset: DatasetReader, bands: str) -> str:
 
 
 def _described(dataset: DatasetReader, bands: Sequence[int], nodata: Sequence[float | None]) -> str:
-    """Bands of a virtual raster, with one nodata value each."""
     return "".join(
         _band(dataset, str(band), band, number, value)
         for number, (band, value) in enumerate(zip(bands, nodata, strict=True), start=1)
@@ -111,13 +109,11 @@ def _masked(dataset: DatasetReader, bands: Sequence[int], nodata: Sequence[float
 
 
 def _has_mask(dataset: DatasetReader) -> bool:
-    """Whether a mask of its own, and no alpha band, says what is valid."""
     flags = dataset.mask_flag_enums[0]
     return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
 
 
 def _georeference(dataset: DatasetReader) -> str:
-    """CRS and georeference, or ground control points."""
     points, points_crs = dataset.gcps
     if points and dataset.transform.is_identity:
         each = "".join(
@@ -171,7 +167,6 @@ def _is_mask(dataset: DatasetReader, band: int) -> bool:
 
 
 def _look(dataset: DatasetReader, band: int) -> NDArray[Any]:
-    """Values of a band in windows spread over the raster, (n,)."""
     tops, lefts = (
         np.linspace(0, max(size - WINDOW_PX, 0), PER_AXIS).astype(int) for size in (dataset.height, dataset.width)
     )

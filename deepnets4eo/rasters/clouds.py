@@ -24,7 +24,6 @@ Rule = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
 
 
 def _bits(*numbers: int) -> Rule:
-    """Whether one of these bits is set."""
     mask = sum(1 << number for number in numbers)
     return lambda values: (values & mask) != 0
 
@@ -67,7 +66,7 @@ class CloudBand(LayerView):
 
 
 def cloud_band(layer: Layer) -> Layer | None:
-    """The mask of clouds that an image, or a mask of several bands, holds in a band with a name for it; None without one."""
+    """The mask of clouds in a band of an image with a name for it; None without one."""
     names = [name.strip().casefold() for name in layer.band_names]
     for name, rule in RULES.items():
         if name in names:
@@ -80,7 +79,7 @@ def cloud_band(layer: Layer) -> Layer | None:
 def open_cloud_mask(
     mask: LayerLike, image: Layer, flag: str, *, zero_is_clear: bool = True, by_name: bool = True
 ) -> Layer:
-    """Open a mask of clouds (0 clear) of an image on its own grid; `flag` names it in messages. GridError where it does not fit."""
+    """Open a mask of clouds (0 clear) on its own grid; `flag` names it in messages. GridError where it does not fit the image."""
     layer = Layer.open(mask, labels=True)
     named = cloud_band(layer) if by_name else None
     if named is None and layer.count != 1:
@@ -97,7 +96,7 @@ def open_cloud_mask(
 
 
 def check_zero_is_value(layer: Layer, flag: str, meaning: str) -> None:
-    """Refuse a map of one thing, named by `flag`, that declares 0 as nodata though 0 has a meaning in it (InputError)."""
+    """Refuse a map, named by `flag`, that declares 0 as nodata though 0 has a meaning in it (InputError)."""
     if layer.nodata == 0:
         raise InputError(
             f"{flag} {layer.source} declares 0 as nodata, but 0 is {meaning}. Remove that, e.g. with gdal_edit.py -unsetnodata."

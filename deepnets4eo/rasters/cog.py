@@ -120,7 +120,6 @@ class CogWriter:
         return self._dataset
 
     def _discard(self) -> None:
-        """Close the stream, whatever its state, and remove it."""
         if self._dataset is not None:
             with suppress(*writer_errors()), _gdal_errors():
                 self._dataset.close()
@@ -166,7 +165,6 @@ class CogWriter:
 
 
 def _crs_text(grid: Grid) -> str | None:
-    """The CRS of a grid as a GeoTIFF can hold it."""
     if grid.crs is None:
         return None
     flat = flat_crs(grid.crs.proj)

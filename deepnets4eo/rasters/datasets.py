@@ -120,7 +120,7 @@ def rasterio_crs(grid: Grid) -> str | None:
 
 
 class Handles:
-    """Handles of one source; as many are open as threads have read it at once. None of them goes to another process."""
+    """Handles of one source, one for each thread that has read it at once. None goes to another process."""
 
     def __init__(self) -> None:
         self._idle: list[DatasetReader] = []
@@ -131,7 +131,7 @@ class Handles:
 
     @contextmanager
     def lend(self, open_dataset: Callable[[], DatasetReader]) -> Iterator[DatasetReader]:
-        """Lend a handle that no other thread uses within the `with` block; a new one is opened where all are lent."""
+        """Lend a handle that no other thread uses within the context; a new one where all are lent."""
         if os.getpid() != self._process:  # a forked process shares the position in the files of handles it inherited
             self._process, self._inherited, self._idle = os.getpid(), [*self._inherited, self._idle], []
         idle = self._idle

@@ -24,13 +24,12 @@ WINDOW_PX, WINDOW_M = 1200, 600.0  # rows of a window with its margins: at least
 
 
 def cache_bytes(*images: Layer | None) -> int:
-    """Return GDAL's block cache for images read window by window: `CACHE_BYTES`, for strips a row of windows, to avoid decoding again."""
+    """GDAL's block cache for images read window by window: `CACHE_BYTES`, for strips a row of windows."""
     needed = sum(_row_bytes(image) * _window_rows(image) for image in images if image is not None)
     return max(CACHE_BYTES, min(needed, MOST_CACHE_BYTES))
 
 
 def _window_rows(image: Layer) -> int:
-    """Most rows of the image that a window has."""
     rows = WINDOW_PX if image.grid.crs is None else max(WINDOW_PX, round(WINDOW_M / mean_gsd_m(image.grid)))
     return min(rows, image.shape[0])
 

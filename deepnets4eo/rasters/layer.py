@@ -47,20 +47,15 @@ LayerLike: TypeAlias = "Layer | str | Path | Sequence[str | Path] | NDArray[Any]
 class Layer(WithSummary):
     """One raster of bands on a grid, read by window; thread-safe.
 
-    Make one with `Layer.open`. Values are physical: where the file states a scale or an offset, its numbers are brought to them
-    in floating point, else they have the raster's own type. Validity is an array of its own: nodata, alpha, internal masks, NaN,
-    infinite values and everything beyond the edge are not valid.
+    Make one with `Layer.open`. Values are physical, in floating point where the file states a scale or an offset, else of the
+    raster's own type. Nodata, alpha, internal masks, NaN, infinite values and everything beyond the edge are not valid.
+    Errors: InputError (bands that the source does not have).
 
     Parameters
     ----------
     source : what is read from
-    bands : 1-based numbers of the bands, by default all but alpha
-    as_stored : whether the numbers are read as they are stored, whatever scale and offset the file states
-
-    Raises
-    ------
-    InputError
-        Bands that the source does not have.
+    bands : 1-based, by default all but alpha
+    as_stored : whether numbers are read as they are stored, whatever scale and offset the file states
 
     >>> import numpy as np
     >>> layer = Layer.open(np.arange(12, dtype="uint8").reshape(3, 4))
@@ -95,17 +90,15 @@ class Layer(WithSummary):
         Parameters
         ----------
         source
-            Path, URL (http, https, s3, gs, az), folder, glob, list of tiles, (C, H, W) or (H, W) array, or a Layer. Pixels
-            that the mask of a masked array hides in any band are not valid.
-            `FILE#CARD` is a raster of embeddings with their card, a name of the catalog or a YAML file.
-            `FILE#NAME` is an array of a MATLAB, HDF5 or NumPy file (see `formats.array_files`), `FOLDER#bands` the files
-            of a folder as bands of one layer. `ITEM.json#ASSET` is a raster of a STAC item, also at an address (see
-            `formats.stac_items`).
-        bands : 1-based numbers of the bands, by default all but alpha
+            Path, URL (http, https, s3, gs, az), folder, glob, list of tiles, (C, H, W) or (H, W) array, or a Layer. What the
+            mask of a masked array hides in any band is not valid.
+            `FILE#CARD` is a raster of embeddings with their card, `FILE#NAME` an array of a MATLAB, HDF5 or NumPy file (see
+            `formats.array_files`), `FOLDER#bands` the files of a folder as bands of one layer, `ITEM.json#ASSET` a raster of a
+            STAC item, also at an address (see `formats.stac_items`).
+        bands : 1-based, by default all but alpha
         nodata : value that means no data, as it is stored; replaces the file's own
         grid : where an array or a Layer lies, by default plain pixels without CRS, and the layer's own
-        labels
-            Whether categories are read: numbers as they are stored, and of a file of several arrays the only one with two axes.
+        labels : whether categories are read: numbers as stored, and of a file of several arrays the only one with two axes
         """
         if isinstance(source, Layer):
             layer = source if bands is None else source.subset(bands)
@@ -128,7 +121,7 @@ class Layer(WithSummary):
 
     @classmethod
     def stack(cls, files: Sequence[str | Path]) -> Layer:
-        """Open files of one size, georeference and type as bands of one layer, in this order; GridError where they differ."""
+        """Open files as bands of one layer, in this order; GridError where size, georeference or type differ."""
         return cls(FileSource.stack([str(file) for file in files], None))
 
     @property
@@ -143,7 +136,7 @@ class Layer(WithSummary):
 
     @property
     def height_crs(self) -> pyproj.CRS | None:
-        """The CRS of the file with what heights refer to, which a grid may lack; also where the layer lies on another grid."""
+        """The CRS of the file with what heights refer to, which a grid may lack."""
         own: pyproj.CRS | None = getattr(self._source, "height_crs", None)
         return own or (None if self.grid.crs is None else self.grid.crs.proj)
 
@@ -170,7 +163,7 @@ class Layer(WithSummary):
 
     @property
     def nodata(self) -> float | None:
-        """The value that means no data in all bands read, as it is stored; None without, and where bands have several."""
+        """The stored value that means no data in all bands read; None without, and where bands have several."""
         return common_nodata(self.band_nodata)
 
     @property
@@ -185,7 +178,7 @@ class Layer(WithSummary):
 
     @property
     def wavelengths_nm(self) -> NDArray[np.float64] | None:
-        """Centre wavelength of each band read, (C,) in nanometres, NaN where a band has none; None where no band has one."""
+        """Centre wavelengths of the bands read, (C,) in nanometres, NaN where a band has none; None where all have none."""
         if self._source.wavelengths_nm is None:
             return None
         return np.array([self._source.wavelengths_nm[band - 1] for band in self._bands], np.float64)
@@ -194,8 +187,7 @@ class Layer(WithSummary):
     def colour_roles(self) -> list[str] | None:
         """What the file's colour interpretation says of each band: "red", "gray", "undefined" …; None where it has none.
 
-        Also None where bands were chosen by number: most files of 8 bits are called red, green, blue by the program that
-        wrote them, and another choice is the way to say that they are not."""
+        Also None where bands were chosen by number: writers call the bands of most 8-bit files red, green, blue, whatever they show."""
         roles = self._source.colour_roles
         if roles is None or self._bands != self._source.bands:
             return None
@@ -209,7 +201,7 @@ class Layer(WithSummary):
 
     @property
     def unmasked_band(self) -> str | None:
-        """Name of the band that the file marks as alpha, but that shows something and is read as a band; None without one."""
+        """Name of a band that is marked as alpha, but shows something and is read as a band; None without one."""
         return next(iter(getattr(self._source, "unmasked_bands", [])), None)
 
     @property
@@ -219,7 +211,7 @@ class Layer(WithSummary):
 
     @property
     def scaling(self) -> list[StoredValues]:
-        """What is done to the numbers of each band as they are read: nothing where they are read as they are stored."""
+        """What is done to the numbers of each band as they are read."""
         return [StoredValues()] * self.count if self._as_stored else self.stored_values
 
     @property
@@ -255,7 +247,7 @@ class Layer(WithSummary):
 
     @property
     def embedding(self) -> EmbeddingCard | None:
-        """The card of embeddings, by the names of bands, the tags, or as it was named; None of any other raster."""
+        """The card of embeddings; None of any other raster."""
         return EmbeddingCard.from_tags(self.tags, self.source)
 
     def subset(self, bands: Sequence[int]) -> Layer:
@@ -263,7 +255,7 @@ class Layer(WithSummary):
         return self._of(self._source, bands)
 
     def as_stored(self) -> Layer:
-        """The same layer in numbers as they are stored, for categories, and for models that were trained on them."""
+        """The same layer in numbers as they are stored, for categories, and models trained on them."""
         if self._as_stored:
             return self
         other = copy(self)
@@ -271,11 +263,11 @@ class Layer(WithSummary):
         return other
 
     def as_shown(self) -> Layer:
-        """The same layer for eyes and for networks of photos: numbers of 8 bits are brightness, whatever scale the file states."""
+        """The same layer for eyes and networks of photos: numbers of 8 bits as they are stored."""
         return self.as_stored() if self._source.dtype.itemsize == 1 else self
 
     def with_nodata(self, value: float) -> Layer:
-        """The same layer, of which pixels with `value`, as it is stored, in every band are not valid; replaces the file's own."""
+        """The same layer, not valid where every band holds the stored `value`; replaces the file's own."""
         return self._of(with_nodata(self._source, value))
 
     def with_names(self, names: Sequence[str]) -> Layer:
@@ -294,17 +286,11 @@ class Layer(WithSummary):
         return Layer(source, self._bands if bands is None else bands, as_stored=self._as_stored)
 
     def read(self, window: Window | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Read a window, also one that reaches beyond the edge.
-
-        Parameters
-        ----------
-        window : the window, by default the whole raster
+        """Read a window, by default the whole raster; it may reach beyond the edge. Peak memory: twice the window.
 
         Returns
         -------
         (C, h, w) of type `dtype`, 0 beyond the edge; (h, w) bool, True where valid.
-
-        Peak memory: twice the window.
         """
         window = window or whole(self.grid)
         inside = window.clip(self.shape)
@@ -339,12 +325,8 @@ class Layer(WithSummary):
     def on(self, grid: Grid, resampling: str = "bilinear") -> Layer:
         """This layer on another grid, warped window by window as it is read.
 
-        Errors: InputError (unknown resampling); GridError (only one of the two has a CRS and the shapes differ).
-
-        Parameters
-        ----------
-        grid : the other grid
-        resampling : "nearest" for categories, else "bilinear", "cubic" or "average"
+        resampling : "nearest" for categories, else "bilinear", "cubic" or "average". Errors: InputError (another resampling);
+        GridError (only one of the two has a CRS and the shapes differ).
         """
         check_choice("resampling", resampling, RESAMPLINGS)
         if same_grid(self.grid, grid):
@@ -361,9 +343,7 @@ class Layer(WithSummary):
     ) -> Axes:
         """Draw the layer: bands stretched between their 2nd and 98th percentile, labels in the colours of a legend.
 
-        Reads at reduced resolution; pixels that are not valid stay empty.
-
-        Errors: InputError (neither one band nor three).
+        Pixels that are not valid stay empty. Errors: InputError (neither one band nor three).
 
         Parameters
         ----------
@@ -373,10 +353,6 @@ class Layer(WithSummary):
             else the first three, else the first.
         legend : draws the values as labels; by default the legend in the raster's tags, unless `bands` is given
         max_px : longer side of what is read
-
-        Returns
-        -------
-        matplotlib.axes.Axes
         """
         return plot_layer(self, axes, bands, legend, max_px)
 

@@ -71,7 +71,7 @@ class MomentSums:
 def moving_variance(
     values: NDArray[Any], side_px: int | tuple[int, ...], mode: str = "reflect"
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return mean and variance of `values` (…, h, w) in a moving square of `side_px`; take values about their mean for precision."""
+    """Mean and variance of `values` (…, h, w) in a moving square of `side_px`; take values about their mean for precision."""
     from scipy.ndimage import uniform_filter
 
     mean = uniform_filter(values, side_px, mode=mode)
@@ -81,6 +81,6 @@ def moving_variance(
 def moving_moments(
     values: FloatImage, side_px: int | tuple[int, ...], mode: str = "reflect"
 ) -> tuple[FloatImage, FloatImage]:
-    """Return mean and standard deviation of `values` (…, h, w) in a moving square; see `moving_variance`."""
+    """Mean and standard deviation of `values` (…, h, w) in a moving square."""
     mean, variance = moving_variance(values, side_px, mode)
     return mean, np.sqrt(np.maximum(variance, 0))

@@ -207,7 +207,7 @@ def _gdal_name(path: str) -> str:
 
 
 def _in_order_of(first: MosaicTile, tile: MosaicTile) -> MosaicTile:
-    """A tile with its bands in the order of another's where their names, or else their colours, say that they are the same bands."""
+    """A tile with its bands in the order of another's with the same names, or else the same colours."""
     for mine, other in ((_usual_names(tile.names), _usual_names(first.names)), (tile.roles, first.roles)):
         if mine != other and len(set(mine)) == len(mine) == len(other) and set(mine) == set(other):
             positions = [mine.index(one) for one in other]
@@ -232,7 +232,6 @@ def _without_alpha(tile: MosaicTile) -> MosaicTile:
 
 
 def _check_placed(tiles: Sequence[MosaicTile]) -> None:
-    """Refuse tiles of which nothing says where they lie. Errors: GridError."""
     unplaced = [tile.path for tile in tiles if tile.transform.is_identity and not tile.crs]
     if len(tiles) > 1 and unplaced:
         raise GridError(
@@ -288,7 +287,7 @@ def _band(first: MosaicTile, band: int, offset_tiles: Sequence[tuple[MosaicTile,
 
 
 def _mask(offset_tiles: Sequence[tuple[MosaicTile, int, int]], band: int) -> str:
-    """What the tiles' masks show; the mask of a band without nodata value, which would say nothing between tiles."""
+    """What the tiles' masks show; by a band without nodata value, which says nothing between tiles."""
     sources = "".join(_source(tile, f"mask,{tile.order[band - 1]}", col, row, 0) for tile, col, row in offset_tiles)
     return f'<MaskBand><VRTRasterBand dataType="Byte">{sources}</VRTRasterBand></MaskBand>'
 
@@ -318,7 +317,7 @@ def stack_files(source: str) -> list[str]:
 
 
 def stack_vrt(paths: Sequence[str]) -> tuple[str, list[float | None] | None]:
-    """A GDAL virtual raster of all bands of the files, and their wavelengths; GridError for files that differ in size or place."""
+    """A GDAL virtual raster of all bands of files, and their wavelengths; GridError where size or place differ."""
     if not paths:
         raise InputError("the list of bands is empty. Give at least one raster.")
     bands, wavelengths = list[str](), list[float | None]()

@@ -31,7 +31,7 @@ def flat_crs(crs: Any) -> Any:
 
 
 def without_heights(frame: Any) -> Any:
-    """A table of outlines (geopandas) in its CRS without an axis of ellipsoidal heights; coordinates stay as they are."""
+    """A geopandas table whose CRS has no axis of ellipsoidal heights; coordinates stay."""
     flat = flat_crs(frame.crs)
     return frame if flat is frame.crs else frame.set_crs(flat, allow_override=True)
 

@@ -49,10 +49,7 @@ class Scene(WithSummary):
 
     Raises
     ------
-    InputError
-        No layer.
-    GridError
-        A layer that does not overlap the grid; one (but labels) that covers only a part of it is logged as a warning.
+    InputError (no layer); GridError (a layer that does not overlap the grid; one that covers a part of it is logged).
 
     >>> scene = Scene.open(image=np.ones((3, 4, 5), np.uint8), labels=np.zeros((4, 5), np.uint8))
     >>> {name: values.shape for name, values in scene.read().items()}
@@ -74,7 +71,7 @@ class Scene(WithSummary):
     @classmethod
     @name_missing_extra()
     def from_xarray(cls, dataset: xarray.Dataset) -> Scene:
-        """Take the variables of a Dataset as layers; the contrary of `to_xarray`.
+        """Take the variables of a Dataset as layers over the same memory; the contrary of `to_xarray`.
 
         Errors: GridError (coordinates that are no even grid); InputError (a variable with more axes).
 
@@ -83,10 +80,6 @@ class Scene(WithSummary):
         dataset
             Variables of (y, x) or (bands, y, x), in any order; axes of length 1 are left out. Coordinates and CRS as rioxarray
             and odc-geo write them; NaN and the stated value without data are not valid.
-
-        Returns
-        -------
-        Over the same memory, on the grid of the dataset.
         """
         import odc.geo.xr  # noqa: F401, which adds `.odc`
 
@@ -100,13 +93,9 @@ class Scene(WithSummary):
 
     @name_missing_extra()
     def to_xarray(self, window: Window | None = None) -> xarray.Dataset:
-        """Read the layers into a Dataset, with coordinates and CRS (`spatial_ref`) as rioxarray and odc-geo expect them.
+        """Read a window, by default all, into a Dataset, with coordinates and CRS (`spatial_ref`) as rioxarray and odc-geo expect them.
 
         Errors: MissingExtraError (xarray is not installed).
-
-        Parameters
-        ----------
-        window : the window, by default the whole scene
 
         Returns
         -------
@@ -151,31 +140,18 @@ class Scene(WithSummary):
 
         Parameters
         ----------
-        window : the window, by default the whole scene; it may reach beyond the edge
+        window : by default the whole scene; it may reach beyond the edge
         names : the layers, by default all
 
         Returns
         -------
-        {name: (C, h, w) float32}, `labels` as (h, w) uint8 with void 255, and `valid` (h, w) bool: True where every layer
-        other than the labels is valid.
+        {name: (C, h, w) float32}, `labels` (h, w) uint8 with void 255, and `valid` (h, w) bool, True where every other layer is.
         """
         sample = self.read_stored(window, names)
         return {name: data if name in (LABELS, "valid") else data.astype(np.float32) for name, data in sample.items()}
 
     def read_stored(self, window: Window | None = None, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
-        """Read as `read` does, with each layer in its own type (`Layer.dtype`): less memory, for values that are scaled anyway.
-
-        Errors: InputError (a layer that the scene does not have); LabelError (`labels` hold a valid value that is no whole number
-        0–255).
-
-        Parameters
-        ----------
-        window, names : the same as in `read`
-
-        Returns
-        -------
-        {name: (C, h, w)}, `labels` and `valid` as in `read`.
-        """
+        """Read as `read` does, with each layer in its own type (`Layer.dtype`): less memory, for values that are scaled anyway."""
         window = window or whole(self.grid)
         sample: dict[str, NDArray[Any]] = {}
         valid = np.ones((window.height, window.width), bool)
@@ -190,17 +166,7 @@ class Scene(WithSummary):
         return sample
 
     def plot(self, *, legend: Legend | None = None, max_px: int = MAX_PX) -> list[Axes]:
-        """Draw the layers beside each other in a new figure, as `Layer.plot` does.
-
-        Parameters
-        ----------
-        legend : the legend of the layer `labels`, by default the one in its tags
-        max_px : longer side of what is read of each layer
-
-        Returns
-        -------
-        One a layer, in their order.
-        """
+        """Draw the layers beside each other in a new figure, as `Layer.plot` does; returns the Axes of each. legend : of `labels`."""
         return plot_layers(self.layers, {LABELS: legend}, max_px)
 
     def _summary(self) -> Summary:
@@ -245,7 +211,7 @@ def _layer_of(array: xarray.DataArray, grid: Grid) -> Layer:
 
 
 def fit_axes(layers: Mapping[str, Layer]) -> dict[str, Layer]:
-    """The layers, arrays with their axes in the order that fits the labels (else the first layer); GridError where none fits."""
+    """The layers, arrays with their axes in the order that fits the labels, else the first layer; GridError where none does."""
     transposed = transposed_sources({name: layer.reader for name, layer in layers.items()}, LABELS)
     fitted = dict(layers)
     for name, source in transposed.items():

@@ -119,27 +119,32 @@ class ArraySource:
 
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
         if self._file is None:
-            self._file = MemoryFile()
-            weakref.finalize(self, self._file.close)  # GDAL's memory would keep the pixels
             array = np.asarray(self._array.astype(np.uint8) if self._array.dtype == bool else self._array)
-            check_gdal_type(array.dtype, self.name)
-            nodata = storable_nodata(array.dtype, self.nodata)
-            if self._hidden is not None and nodata is not None:
-                array = np.where(self._hidden, array.dtype.type(nodata), array)
-            profile = dict(driver="GTiff", count=array.shape[0], height=array.shape[1], width=array.shape[2])
-            profile |= dict(dtype=array.dtype, nodata=nodata, crs=rasterio_crs(self.grid), BIGTIFF="IF_SAFER")
-            with (
-                rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-                self._file.open(transform=self.grid.affine, **profile) as dataset,
-            ):
-                dataset.write(array)
-                if self._hidden is not None and nodata is None:
-                    dataset.write_mask(~self._hidden)
+            self._file = memory_file(self, array, self._hidden)
         return subset_bands(open_raster(self._file.name), bands or self.bands)
 
 
+def memory_file(source: Source, array: NDArray[Any], hidden: NDArray[np.bool_] | None = None) -> MemoryFile:
+    """A copy of a source in GDAL's memory, freed with the source; hidden : (h, w), not valid."""
+    check_gdal_type(array.dtype, source.name)
+    file = MemoryFile()
+    weakref.finalize(source, file.close)
+    nodata = storable_nodata(array.dtype, source.nodata)
+    if hidden is not None and nodata is not None:
+        array = np.where(hidden, array.dtype.type(nodata), array)
+    profile = dict(
+        driver="GTiff", count=array.shape[0], height=array.shape[1], width=array.shape[2], BIGTIFF="IF_SAFER"
+    )
+    profile |= dict(dtype=array.dtype, nodata=nodata, crs=rasterio_crs(source.grid), transform=source.grid.affine)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), file.open(**profile) as dataset:
+        dataset.write(array)
+        if hidden is not None and nodata is None:
+            dataset.write_mask(~hidden)
+    return file
+
+
 class FileSource:
-    """A raster file, a URL, or a mosaic of tiles through a VRT made in memory. Sent to another process, it is opened anew there."""
+    """A raster file, a URL, or a mosaic of tiles; another process opens it anew."""
 
     def __init__(self, name: str, target: str, paths: list[str], nodata: float | None) -> None:
         self.name, self.paths = name, paths
@@ -155,7 +160,6 @@ class FileSource:
             self._target, self._handles = self._translated.name, Handles()
 
     def _describe(self, dataset: DatasetReader, nodata: float | None) -> None:
-        """Take all but the pixels from the file."""
         if not (dataset.count and dataset.width and dataset.height):
             raise InputError(
                 f"{self.name} has {dataset.count} bands of {dataset.height} × {dataset.width} pixels: nothing to read."
@@ -176,9 +180,7 @@ class FileSource:
         if self.complex:
             self.band_nodata = [None if value is None else value**2 for value in self.band_nodata]
         self.nodata = common_nodata([self.band_nodata[band - 1] for band in self.bands])
-        self.tags = dict(dataset.tags(ns="IMAGERY")) | dict(
-            dataset.tags()
-        )  # IMAGERY: satellite and time, of side files
+        self.tags = dict(dataset.tags(ns="IMAGERY")) | dict(dataset.tags())  # satellite and time, of side files
         self.wavelengths_nm = raster_wavelengths_nm(dataset)
         card = EmbeddingCard.from_tags(self.tags, self.name) or EmbeddingCard.of_names(self.band_names)
         roles = enumerate(dataset.colorinterp, start=1)
@@ -191,7 +193,7 @@ class FileSource:
 
     @classmethod
     def open(cls, source: str | Path | Sequence[str | Path], nodata: float | None) -> FileSource:
-        """Open one file, the tiles of a folder, glob or list as one, or the files of `FOLDER#bands` as bands of one."""
+        """Open a file, tiles of a folder, glob or list, or the files of `FOLDER#bands` as bands."""
         if isinstance(source, (str, Path)) and str(source).endswith(MARK):
             return cls.stack(stack_files(str(source)), nodata)
         tiles = find_tiles(source)
@@ -222,7 +224,7 @@ class FileSource:
         return opened
 
     def with_stated(self, bands: Sequence[Mapping[str, Any]]) -> FileSource:
-        """The same file with scale, offset, nodata and unit of each band stated elsewhere; what the file states itself holds."""
+        """The same file with what is stated elsewhere of its bands; what the file states itself holds."""
         count = len(self.band_names)
         if bands and len(bands) not in (1, count):
             raise InputError(f"{self.name} has {count} bands, its STAC item describes {len(bands)}. Correct the item.")
@@ -238,7 +240,7 @@ class FileSource:
         return self
 
     def with_card(self, card: EmbeddingCard) -> FileSource:
-        """The same file as embeddings of a card, by which its numbers are brought to values where they are of the type it states."""
+        """The same file as embeddings of a card, which scales its numbers where they are of the type that it states."""
         card.check_bands(len(self.bands), self.name)
         self.tags |= card.to_tags()
         if self.dtype.name == card.stored and all(one.plain for one in self.stored_values):
@@ -292,7 +294,6 @@ class FileSource:
 
 
 def _cause(name: str) -> str:
-    """Why pixels cannot be read, and what to do."""
     if "://" in name:
         return "the connection broke off, or nothing came for a while. Start again, or download it."
     return "the file is truncated or damaged. Fetch it again."
@@ -315,17 +316,24 @@ def _open_again(
     return source
 
 
-class WarpedSource:
-    """Another source resampled to a grid of its own, window by window."""
+class _OnGrid:
+    """What another source says of itself, on a grid of its own."""
 
-    def __init__(self, origin: Source, grid: Grid, resampling: str) -> None:
+    def __init__(self, origin: Source, grid: Grid) -> None:
         self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
         self.wavelengths_nm, self.colour_roles = origin.wavelengths_nm, origin.colour_roles
         self.dtype, self.nodata = origin.dtype, origin.nodata
         self.band_nodata = nodata_of(origin, range(1, len(origin.band_names) + 1))
         self.stored_values, self.height_crs = stored_values_of(origin), getattr(origin, "height_crs", None)
-        self.bands, self.band_names, self.grid = origin.bands, origin.band_names, grid
-        self._origin, self._resampling = origin, Resampling[resampling]
+        self.bands, self.band_names, self.grid, self._origin = origin.bands, origin.band_names, grid, origin
+
+
+class WarpedSource(_OnGrid):
+    """Another source resampled to a grid, window by window."""
+
+    def __init__(self, origin: Source, grid: Grid, resampling: str) -> None:
+        super().__init__(origin, grid)
+        self._resampling = Resampling[resampling]
         self._handles: dict[tuple[int, ...], Handles] = {}  # by the bands that are read
         zoom = _zoom_factor(origin.grid, grid) if resampling == Resampling.average.name else 0
         by_means = zoom and not getattr(origin, "complex", False) and self._means_leave_out_nodata()
@@ -333,7 +341,7 @@ class WarpedSource:
 
     @classmethod
     def view(cls, origin: Source, grid: Grid, resampling: str) -> Source:
-        """A view of `origin` on `grid`; pixel for pixel where only one of the two has a place but the shapes agree."""
+        """A view of `origin` on `grid`; pixel for pixel where only one has a place and the shapes agree."""
         if hasattr(origin, "warp"):  # a view that knows how
             return origin.warp(grid)
         if not only_one_placed(origin.grid, grid):
@@ -378,7 +386,7 @@ class WarpedSource:
             return all(same_nodata(nodata_of(self, [band])[0], dataset.nodatavals[band - 1]) for band in self.bands)
 
     def _warp_overview(self, fine: tuple[int, int], shape: tuple[int, int], bands: Sequence[int]) -> Read:
-        """The whole grid from the origin averaged down to `fine`, for which its overviews serve; warped as it is, all its pixels are read."""
+        """The whole grid from the origin averaged down to `fine`, by its overviews, where warping would read all pixels."""
         values, valid = self._origin.read_coarse(fine, bands)
         hidden = np.ma.MaskedArray(values, np.broadcast_to(~valid, values.shape))
         nodata = common_nodata(nodata_of(self, bands))
@@ -415,22 +423,18 @@ class WarpedSource:
 
 
 def _zoom_factor(fine: Grid, coarse: Grid) -> int:
-    """How many pixels of a grid make one of a coarser grid that covers the same ground; 0 where they are no whole number, or it does not."""
+    """How many pixels of a grid make one of a coarser grid over the same ground; 0 for no whole number, or other ground."""
     factor = fine.shape[0] // coarse.shape[0]
     same = fine.crs == coarse.crs and tuple(fine.shape) == tuple(factor * side for side in coarse.shape)
     return factor if same and (fine.affine * Affine.scale(factor)).almost_equals(coarse.affine) else 0
 
 
-class _PixelForPixel:
-    """A source whose pixels are taken as lying on another grid of the same shape, its bands by other names if given."""
+class _PixelForPixel(_OnGrid):
+    """A source whose pixels lie on another grid of the same shape, its bands by other names if given."""
 
     def __init__(self, origin: Source, grid: Grid, band_names: list[str] | None = None) -> None:
-        self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
-        self.dtype, self.nodata, self._origin = origin.dtype, origin.nodata, origin
-        self.band_nodata = nodata_of(origin, range(1, len(origin.band_names) + 1))
-        self.wavelengths_nm, self.colour_roles = origin.wavelengths_nm, origin.colour_roles
-        self.stored_values, self.height_crs = stored_values_of(origin), getattr(origin, "height_crs", None)
-        self.bands, self.band_names, self.grid = origin.bands, band_names or origin.band_names, grid
+        super().__init__(origin, grid)
+        self.band_names = band_names or origin.band_names
         self.read, self.read_coarse, self.open_dataset = origin.read, origin.read_coarse, origin.open_dataset
 
 

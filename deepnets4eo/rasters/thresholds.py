@@ -36,7 +36,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class TwoGaussians:
-    """Shares, means and variances (2,) of two Gaussians, the lower mean first, and their share of each bin (2, n)."""
+    """Shares, means and variances (2,), the lower mean first, and the shares of each bin (2, n)."""
 
     amounts: NDArray[np.float64]
     means: NDArray[np.float64]
@@ -135,7 +135,7 @@ def _two_means(histogram: Histogram) -> float:
 
 
 def fit_two_gaussians(histogram: Histogram) -> TwoGaussians:
-    """Two Gaussians that share the histogram, by expectation maximisation from both sides of Otsu's threshold."""
+    """Two Gaussians by expectation maximisation from both sides of Otsu's threshold."""
     values, weights = histogram.centres, histogram.counts / histogram.counts.sum()
     below = values < _otsu(histogram)
     shares = np.stack([below, ~below]).astype(float)

@@ -58,7 +58,7 @@ class StoredValues(NamedTuple):
 
 
 def stored_values_of(source: object) -> list[StoredValues] | None:
-    """How the numbers of all bands of a source are meant, in the order of the file; None where nothing says it, as for arrays."""
+    """How the numbers of all bands of a source are meant; None where nothing says it, as for arrays."""
     return getattr(source, "stored_values", None)
 
 
@@ -83,7 +83,7 @@ def _envi_scale(dataset: DatasetReader) -> float:
 
 
 def check_stated(stated: Sequence[StoredValues], name: str) -> None:
-    """Refuse scales that leave no values, and offsets that are no numbers, of each band. Errors: InputError."""
+    """Refuse scales that leave no values, and offsets that are no numbers (InputError)."""
     for band, (scale, offset, *_) in enumerate(stated, start=1):
         if scale == 0 or not math.isfinite(scale) or not math.isfinite(offset):
             raise InputError(
@@ -105,12 +105,12 @@ def describe_vrt(stored: StoredValues) -> str:
 
 
 def physical_dtype(dtype: np.dtype[Any], stated: Sequence[StoredValues]) -> np.dtype[Any]:
-    """The type of physical values: that of the numbers where these are the values, else one of floating point that holds both."""
+    """The type of physical values: that of the numbers where these are the values, else a floating one."""
     return dtype if all(one.plain for one in stated) else np.result_type(dtype, np.float32)
 
 
 def to_physical(data: NDArray[Any], stated: Sequence[StoredValues]) -> NDArray[Any]:
-    """Physical values of numbers (C, h, w) as they are stored; the same array where these are the values."""
+    """Physical values of stored numbers (C, h, w); the same array where these are the values."""
     if all(one.plain for one in stated):
         return data
     values = np.empty(data.shape, physical_dtype(data.dtype, stated))
@@ -198,7 +198,7 @@ def whole_numbers(values: NDArray[Any], valid: NDArray[np.bool_], source: str) -
 
 
 def label_bytes(values: NDArray[Any], valid: NDArray[np.bool_], source: str) -> NDArray[np.uint8]:
-    """Return label values (h, w) uint8, void where not valid. Raises LabelError for what is no whole number 0–255."""
+    """Label values (h, w) uint8, void where not valid; LabelError for what is no whole number 0–255."""
     if values.dtype == np.uint8:
         return np.where(valid, values, np.uint8(VOID))
     labels = whole_numbers(values, valid, source)

@@ -79,12 +79,12 @@ def plausible(data: NDArray[Any], valid: Mask) -> Mask:
 
 
 def without_implausible(layer: Layer) -> Layer:
-    """The layer, of which pixels with a value beyond `MOST` are not valid, and 0; the first ones that are read are named in the log."""
+    """The layer, whose pixels with a value beyond `MOST` are not valid, and 0; the log names the first. Not warped any more."""
     return Layer(PlausibleSource(layer)) if np.issubdtype(layer.dtype, np.floating) else layer
 
 
 class PlausibleSource(LayerView):
-    """A layer of floating point whose pixels with a value beyond `MOST` are not valid; it is not warped any more."""
+    """See `without_implausible`."""
 
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer, layer.dtype, layer.nodata)
@@ -145,7 +145,7 @@ def is_small(data: NDArray[Any], largest: float) -> Mask:
 
 
 def hidden_class(labels: Layer, legend: Legend) -> str | None:
-    """The class whose value or colour a label raster declares as nodata, so that its pixels are void; None without one."""
+    """The class whose value or colour a label raster declares as nodata; None without one."""
     stored = labels.band_nodata
     if any(value is None or not 0 <= value <= VOID or value != int(value) for value in stored):
         return None
@@ -174,7 +174,7 @@ def warn_of_hidden_class(labels: Layer, legend: Legend) -> None:
 
 
 def with_gsd(layer: Layer, gsd_m: float | None) -> Layer:
-    """A raster without CRS on a plane in metres with pixels of this size (None: in pixels); InputError where it has a CRS."""
+    """A raster without CRS on a plane in metres with pixels of this size, if any; InputError where it has a CRS."""
     if gsd_m is None:
         return layer
     grid = layer.grid

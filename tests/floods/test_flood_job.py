@@ -212,7 +212,7 @@ def test_parts_and_resumed_jobs_give_the_same_map(folder: Path, result, monkeypa
 def test_tiles_by_other_processes_make_the_same_map(folder: Path, result, monkeypatch) -> None:
     executor = OneByOne()
     monkeypatch.setattr("deepnets4eo.floods.job.Workers.executor", lambda *_: nullcontext(executor))
-    options = FloodOptions(processes="dask:2")
+    options = FloodOptions(processes="processes:2")
     again = map_flood([str(folder / "pre.tif")], str(folder / "post.tif"), folder / "blocks", options)
     assert executor.done
     for name in ("flood.tif", "probability.tif"):

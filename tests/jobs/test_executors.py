@@ -172,7 +172,6 @@ def test_a_full_disk_ends_the_job_and_is_not_tried_again() -> None:
     [
         ("3", Workers(3)),
         ("processes:2", Workers(kind="processes", count=2)),
-        ("dask:4", Workers(kind="dask", count=4)),
         ("tcp://localhost:8786", Workers(kind="scheduler", address="tcp://localhost:8786")),
         ("tcp://127.0.0.1:1", Workers(kind="scheduler", address="tcp://127.0.0.1:1")),
         ("tls://cluster:8786", Workers(kind="scheduler", address="tls://cluster:8786")),
@@ -182,19 +181,13 @@ def test_who_works_is_told_in_one_word(text: str, expected: Workers) -> None:
     assert Workers.parse(text) == expected
 
 
-def test_where_a_scheduler_cannot_be_closed_to_others_processes_work_without_one(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("deepnets4eo.jobs.executors.find_spec", lambda name: None)
-    with Workers.parse("dask:3").executor() as pool:
-        assert isinstance(pool._workplace, LocalProcesses)
-        assert pool._workplace.workers == 3
-    assert "cryptography, which keeps other users from a scheduler, is not installed" in caplog.text
-
-
-@pytest.mark.parametrize("text", ["0", "many", "dask", "dask:0", "-1", "tcp://localhost", "http://localhost:1"])
+@pytest.mark.parametrize(
+    "text", ["0", "many", "dask", "dask:4", "processes:0", "-1", "tcp://localhost", "http://localhost:1"]
+)
 def test_other_words_are_refused_with_examples(text: str) -> None:
-    with pytest.raises(InputError, match=r"is no number of threads. Give one, such as 4; or processes:4, dask:4"):
+    with pytest.raises(
+        InputError, match=r"is no number of threads. Give one, such as 4; or processes:4, or the address"
+    ):
         Workers.parse(text)
 
 

@@ -5,10 +5,10 @@ import logging
 from pathlib import Path
 
 import pytest
-from block_jobs import open_blocks, results
+from block_jobs import CLUSTER, open_blocks, results
 
 from deepnets4eo.jobs.blocks import BlockWork, Receipt
-from deepnets4eo.jobs.dask_cluster import CLUSTER, DaskCluster, check_address
+from deepnets4eo.jobs.dask_cluster import DaskCluster, check_address
 
 distributed = pytest.importorskip("distributed", reason="distributed is not installed: pip install deepnets4eo[dask]")
 pytest.importorskip("cryptography", reason="cryptography, which makes the certificate, is not installed")
