@@ -141,10 +141,7 @@ def torch_settings(compute: Compute) -> Iterator[None]:
 
 @contextmanager
 def keep_freed_memory() -> Iterator[None]:
-    """Within the context, freed memory stays with the process for the next pass; elsewhere than with glibc nothing is done.
-
-    Returned after each pass and handed out again page by page, it took 10 to 25 % of the networks' processor time.
-    """
+    """Within the context, freed memory stays with the process for the next pass, which saves processor time; with glibc alone."""
     library = _glibc()
     if library is None:
         yield

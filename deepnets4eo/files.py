@@ -285,20 +285,12 @@ def _check_values(value: Any, name: str) -> None:
         node, depth = waiting.pop()
         if depth > MAX_DEPTH:
             raise InputError(f"{name} nests lists and mappings more than {MAX_DEPTH} deep. Is it the right file?")
-        if isinstance(node, str) and not node.isascii() and not _has_utf8(node):
+        if isinstance(node, str) and not node.isascii() and re.search("[\ud800-\udfff]", node):
             raise InputError(
                 f"{name} holds text with half of a surrogate pair (\\ud800 …). Write the character itself."
             )
         inner = [*node, *node.values()] if isinstance(node, dict) else node if isinstance(node, list) else ()
         waiting.extend((item, depth + 1) for item in inner)
-
-
-def _has_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _parser_reason(error: Exception) -> str:

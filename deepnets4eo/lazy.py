@@ -23,7 +23,6 @@ EXTRAS = {
     "onnx_ir": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
-    "dask": "dask",
     "distributed": "dask",
     "laspy": "points",
     "lazrs": "points",

@@ -1,6 +1,6 @@
 """Images that show a box before or after an event, from items of catalogues: tiles of one pass as one image, and its score.
 
-Values that cannot be are taken as not stated. What cannot serve has one reason.
+Values that cannot be are taken as not stated.
 """
 
 from __future__ import annotations

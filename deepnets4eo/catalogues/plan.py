@@ -1,6 +1,6 @@
 """The plan of a damage map: box, event, images before and after, outlines, and what was rejected; a YAML file that people change.
 
-`make_plan` chooses the images from catalogues; `Plan.crop` reads only the blocks that the box needs. Refuses a plan without an image after.
+`make_plan` chooses the images; `Plan.crop` reads only the blocks that the box needs.
 """
 
 from __future__ import annotations
@@ -114,9 +114,9 @@ class Plan(Section):
         return EventInfo.parse([f"{key}={value}" for key, value in (values | self.event).items() if value])
 
     def crop(self, role: str, path: Path) -> str:
-        """The image "before" or "after" within the box and a margin as a file beside the plan at `path`, which is made once; "-" without one.
+        """The image "before" or "after" in the box and a margin as a file beside the plan at `path`, made once; "-" without one.
 
-        Errors: InputError, GridError where it cannot be read; OutputError where another file is there.
+        Errors: InputError, GridError; OutputError where another file is there.
         """
         from deepnets4eo.rasters.layer import Layer
         from deepnets4eo.rasters.mosaic import copy_box
@@ -248,22 +248,23 @@ def describe_plan(path: str) -> tuple[dict[str, Any], list[str]]:
     facts = {"box": f"{box_text(plan.box)} (west, south, east, north)", "date": plan.date, "outlines": plan.outlines}
     facts |= {role: f"{one.name}, {one.time}, {count_of(len(one.files), 'file')}" for role, one in plan.images.items()}
     names = [*(name for one in plan.images.values() for name in one.files), plan.outlines]
-    problems = [
-        f"{name} does not exist. Correct the plan."
-        for name in names
-        if name != NONE and not is_remote(name) and not Path(name).exists()
-    ]
+    missing = [name for name in names if _is_path(name) and not Path(name).exists()]
+    problems = [f"{name} does not exist. Correct the plan." for name in missing]
     problems += [f"{one.message} {one.remedy}" for one in plan.findings()]
     return facts | {"credit": plan.event_info().credit or "none"}, problems
 
 
 def relative_path(name: str, folder: Path) -> str:
     """A path below a folder as seen from there; other paths whole, addresses and "-" as they are."""
-    if name == NONE or is_remote(name):
+    if not _is_path(name):
         return name
     whole, folder = Path(name).resolve(), folder.resolve()
     return whole.relative_to(folder).as_posix() if folder in whole.parents else str(whole)
 
 
 def _from(name: str, folder: Path) -> str:
-    return name if name == NONE or is_remote(name) else os.path.normpath(folder / name)
+    return os.path.normpath(folder / name) if _is_path(name) else name
+
+
+def _is_path(name: str) -> bool:
+    return name != NONE and not is_remote(name)

@@ -1,6 +1,6 @@
 """Items of a STAC catalogue that may show a box: a static catalogue by address or path, or the search of a STAC API.
 
-Follows links within limits of documents and time. A catalogue that cannot be read is refused; what cannot be read within it is noted.
+Follows links within limits of documents and time. What cannot be read within a catalogue is noted.
 """
 
 from __future__ import annotations
@@ -37,10 +37,9 @@ class Item(NamedTuple):
 
 
 def read_items(catalogue: str, box: Box, times: Times) -> tuple[list[Item], Counter[str]]:
-    """Read the items of a catalogue whose collections meet a box and a time, and count by reason what was not read.
+    """The items of a catalogue whose collections meet a box and a time, and counts of what was not read by reason.
 
-    catalogue : catalogue, collection, list of items, or root of a STAC API; times : first and last. Errors: InputError where it
-    cannot be read, or is none."""
+    catalogue : catalogue, collection, list of items, or root of a STAC API; times : first and last. Errors: InputError."""
     if is_web_address(catalogue):
         check_online(f"the catalogue {catalogue}")
     check_exist([catalogue])
@@ -120,9 +119,9 @@ class _Walk:
 
 
 def link_target(base: str, href: str, root: str, *, asset: bool = False) -> str:
-    """Return the address or path that a document refers to; root : the catalogue, whose folder holds all its files.
+    """The address or path that a document refers to; root : the catalogue, whose folder holds all its files.
 
-    Errors: InputError for what it must not lead to: from an address to a file, and from a file to an address, unless of an `asset`.
+    Errors: InputError for ways from an address to a file, and from a file to an address, unless of an `asset`.
     """
     if is_web_address(base):
         target = urljoin(base, href).partition("#")[0]

@@ -8,7 +8,7 @@ import typer
 
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Json, Out, Overwrite
-from deepnets4eo.cli.output import progress, show_json, show_result
+from deepnets4eo.cli.output import new_output, show_json, show_result
 from deepnets4eo.damage.comparison.options import CompareOptions
 
 
@@ -30,13 +30,10 @@ def compare(
     deepnets4eo compare damage/ other.geojson --out comparison --set grade=state --set id=building"""
     from deepnets4eo.damage.comparison.maps import compare_maps, read_damage_map
     from deepnets4eo.damage.comparison.page import PRODUCTS, summary_of, write_comparison
-    from deepnets4eo.files import check_overwrite
-    from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.input_files import check_not_inputs
 
     check_not_inputs([out, json, *(out / name for name in PRODUCTS)], [first, second])
-    with output_lock(out), progress("compare"):
-        check_overwrite(out, overwrite=overwrite)
+    with new_output("compare", out, overwrite=overwrite):
         other = read_damage_map(second, grade=options.grade, id=options.id, above=options.above)
         comparison = compare_maps(read_damage_map(first), other)
         paths = write_comparison(comparison, out)

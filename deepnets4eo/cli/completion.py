@@ -7,29 +7,18 @@ from collections.abc import Callable, Sequence
 import typer
 
 
-def recipe_names(incomplete: str) -> list[str]:
-    """The recipes that start with `incomplete`.
+def _of_catalog(kind: str) -> Callable[[str], list[str]]:
+    """A function that completes the recipes, datasets or legends of the catalog."""
 
-    >>> recipe_names("unet-resnet3")
-    ['unet-resnet34']
-    """
-    from deepnets4eo.cards import catalog
+    def complete(incomplete: str) -> list[str]:
+        from deepnets4eo.cards import catalog
 
-    return _starting_with(incomplete, catalog.recipes())
+        return _starting_with(incomplete, getattr(catalog, kind)())
 
-
-def dataset_names(incomplete: str) -> list[str]:
-    """The dataset cards that start with `incomplete`."""
-    from deepnets4eo.cards import catalog
-
-    return _starting_with(incomplete, catalog.datasets())
+    return complete
 
 
-def legend_names(incomplete: str) -> list[str]:
-    """The legends that start with `incomplete`."""
-    from deepnets4eo.cards import catalog
-
-    return _starting_with(incomplete, catalog.legends())
+recipe_names, dataset_names, legend_names = map(_of_catalog, ("recipes", "datasets", "legends"))
 
 
 def card_names(ctx: typer.Context, incomplete: str) -> list[str]:

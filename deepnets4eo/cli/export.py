@@ -31,9 +31,8 @@ def export(
     a page that works offline.
 
     The network of the ONNX file takes prepared images and returns logits; the metadata entry "deepnets4eo" holds bands, scaling,
-    legend and tiling as JSON. Needs pip install "deepnets4eo[onnx]". The folder has README.md, config.json, model.safetensors and a
-    STAC item; every verb takes it as a run, so nothing is needed to come back. The page is of a run of the task hyperspectral: maps,
-    spectra, scores of withheld pixels, and leakage.
+    legend and tiling as JSON. Needs pip install "deepnets4eo[onnx]". The folder has a STAC item, and every verb takes it as a run. The
+    page is of a run of the task hyperspectral: maps, spectra, scores of withheld pixels, and leakage.
 
     \b
     deepnets4eo export runs/first --onnx first.onnx

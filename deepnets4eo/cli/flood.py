@@ -18,7 +18,7 @@ from deepnets4eo.cli.options import (
     ResumeParts,
     part_is_done,
 )
-from deepnets4eo.cli.output import echo
+from deepnets4eo.cli.output import echo, end_with_findings, progress, show_result
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.outputs.event import EventInfo
 
@@ -48,6 +48,7 @@ def flood(
     deepnets4eo flood s1_before.tif s1_after.tif --out flood
     deepnets4eo flood before.tif after.tif --footprints houses.gpkg --out flood
     deepnets4eo flood s2_before.tif s1_after.tif --permanent-water water.tif --set cover=cover.tif --out flood"""
+    from deepnets4eo.floods.job import map_flood
     from deepnets4eo.jobs.parts import Part
 
     share = None if part is None else Part.parse(part)
@@ -57,7 +58,17 @@ def flood(
     if dry_run:
         echo(_foreseen(pres, post, out, options, overwrite=overwrite, resume=resume))
         return
-    _map_flood(pres, post, out, options, about, overwrite=overwrite, resume=resume)
+    with progress("flood") as advance:
+        result = map_flood(
+            pres, post, out, options, event=about, resume=resume, overwrite=overwrite, progress=advance
+        )  # fmt: skip
+    if result is None:
+        assert share is not None
+        echo(part_is_done(share, out))
+        return
+    echo("Open report.html in a browser, flood.gpkg in QGIS.")
+    show_result(result.headline(), *result.paths.values())
+    end_with_findings(result.findings)
 
 
 def _foreseen(pres: list[str], post: str, out: Path, options: FloodOptions, *, overwrite: bool, resume: bool) -> str:
@@ -73,23 +84,3 @@ def _foreseen(pres: list[str], post: str, out: Path, options: FloodOptions, *, o
     rows, cols = dates.scene.shape
     kinds = ", ".join(f"{name} {kind}" for name, kind in dates.kinds.items())
     return f"{rows} x {cols} px would be mapped into {out}; {kinds}"
-
-
-def _map_flood(
-    pres: list[str], post: str, out: Path, options: FloodOptions, event: EventInfo, *,
-    overwrite: bool, resume: bool,
-) -> None:  # fmt: skip
-    from deepnets4eo.cli.output import end_with_findings, progress, show_result
-    from deepnets4eo.floods.job import map_flood
-
-    with progress("flood") as advance:
-        result = map_flood(
-            pres, post, out, options, event=event, resume=resume, overwrite=overwrite, progress=advance
-        )  # fmt: skip
-    if result is None:
-        assert options.part is not None
-        echo(part_is_done(options.part, out))
-        return
-    echo("Open report.html in a browser, flood.gpkg in QGIS.")
-    show_result(result.headline(), *result.paths.values())
-    end_with_findings(result.findings)

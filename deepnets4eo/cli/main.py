@@ -8,7 +8,6 @@ import io
 import logging
 import sys
 import warnings
-from collections.abc import Iterable
 from typing import Any
 
 import typer
@@ -67,9 +66,7 @@ PANELS = {
     },
 }  # fmt: skip
 VERBS = {verb: line for panel in PANELS.values() for verb, line in panel.items()}
-PARTS = {
-    "layers": ("heights", "osm", "pansharpen", "footprints", "refine", "transitions")
-}  # verbs of several sub-verbs
+PARTS = {"layers": ("heights", "osm", "pansharpen", "footprints", "refine", "transitions")}  # verbs of sub-verbs
 
 # Typer has its own copy of click or uses the installed one, by version; this is the public way to its base error.
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
@@ -88,12 +85,12 @@ class NamedVerbs(typer.core.TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         names = self.list_commands(ctx)
         if args[0] not in names and not args[0].startswith("-") and not ctx.resilient_parsing:
-            ctx.fail(unknown_verb(args[0], names))
+            ctx.fail(f"No such verb {args[0]!r}. {name_hint(args[0], names)}")
         return super().resolve_command(ctx, args)
 
 
 class Verbs(NamedVerbs):
-    """Loads a verb's module when the verb is called; `--help` needs only the table."""
+    """Loads a verb's module when it is called."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(VERBS)
@@ -192,43 +189,19 @@ def main(arguments: list[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
-def unknown_verb(name: str, verbs: Iterable[str]) -> str:
-    """The message for a verb that does not exist.
-
-    >>> unknown_verb("damge", ["demo", "damage"])
-    "No such verb 'damge'. Did you mean 'damage'?"
-    """
-    return f"No such verb {name!r}. {name_hint(name, verbs)}"
-
-
 def unknown_option(error: Exception) -> str | None:
     """The message for an option that its verb lacks; Typer's error is not public, but has two attributes."""
     name, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
     if name is None or context is None or not hasattr(error, "possibilities"):
         return None
-    keys = {f"--{key.replace('_', '-')}": f"--set {key}=…" for key in set_keys(context)}
-    near = nearest_name(name, [*option_names(context), *keys])
+    parameters = context.command.get_params(context)
+    options = [
+        word for one in parameters if one.param_type_name == "option" for word in (*one.opts, *one.secondary_opts)
+    ]
+    completed = (item.value for one in parameters if one.name == "set_keys" for item in one.shell_complete(context, ""))
+    keys = {f"--{key.rstrip('=').replace('_', '-')}": f"--set {key}…" for key in completed}
+    near = nearest_name(name, [*options, *keys])
     return f"No such option {name}." + ("" if near is None else f" Did you mean '{keys.get(near, near)}'?")
-
-
-def set_keys(context: Any) -> list[str]:
-    """The keys of --set of the verb, as the shell completes them; none where the verb completes none."""
-    return [
-        item.value.removesuffix("=")
-        for parameter in context.command.get_params(context)
-        if parameter.name == "set_keys"
-        for item in parameter.shell_complete(context, "")
-    ]
-
-
-def option_names(context: Any) -> list[str]:
-    """The names of all options of the verb that a context of the parser belongs to, such as `--out`."""
-    return [
-        name
-        for parameter in context.command.get_params(context)
-        if parameter.param_type_name == "option"
-        for name in (*parameter.opts, *parameter.secondary_opts)
-    ]
 
 
 def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:

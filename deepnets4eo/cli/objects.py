@@ -9,7 +9,7 @@ import typer
 
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Gsd, Labels, LabelsLegend, Out, Overwrite, Workers
-from deepnets4eo.cli.output import progress, show_result
+from deepnets4eo.cli.output import new_output, show_result
 from deepnets4eo.objects.options import ObjectOptions
 
 
@@ -37,8 +37,6 @@ def objects(
     \b
     deepnets4eo objects labels.tif car --out cars.gpkg --min-area 2 --set opening_m=0.5
     deepnets4eo objects labels.tif car --out cars.gpkg --density cars_per_ha.tif --set radius_m=50"""
-    from deepnets4eo.files import check_overwrite
-    from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.objects import density_grid, extract_objects, write_density_map
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.polygons import write_vector
@@ -53,10 +51,7 @@ def objects(
     check_ground(layer, out)
     cells = density_grid(layer.grid, rules.cell_m) if density is not None else None
     named, extraction = find_legend(layer, legend), rules.rules(min_area)
-    with output_lock(out, density), progress("objects") as advance:
-        for path in (out, density):
-            if path is not None:
-                check_overwrite(path, overwrite=overwrite)
+    with new_output("objects", out, density, overwrite=overwrite) as advance:
         extracted = extract_objects(layer, name, named, extraction, workers=workers, progress=advance)
         paths = [write_vector(extracted, out)]
         if density is not None and cells is not None:

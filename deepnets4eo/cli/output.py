@@ -146,6 +146,19 @@ def progress(title: str) -> Iterator[Callable[[float], None]]:
         yield lambda share: bar.update(task, completed=share)
 
 
+@contextmanager
+def new_output(title: str, *outputs: Path | None, overwrite: bool) -> Iterator[Callable[[float], None]]:
+    """Lock the outputs of a verb, refuse those that exist, and show its progress."""
+    from deepnets4eo.files import check_overwrite
+    from deepnets4eo.jobs.lock import output_lock
+
+    with output_lock(*outputs), progress(title) as advance:
+        for path in outputs:
+            if path is not None:
+                check_overwrite(path, overwrite=overwrite)
+        yield advance
+
+
 def _log_progress(title: str) -> Callable[[float], None]:
     """Log lines with the share that is done and the time left, by the pace since the first share."""
     from deepnets4eo.outputs.findings import duration_text

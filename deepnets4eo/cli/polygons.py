@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from deepnets4eo.cli.options import Gsd, Labels, LabelsLegend, Out, Overwrite
-from deepnets4eo.cli.output import progress, show_result
+from deepnets4eo.cli.output import new_output, show_result
 
 
 def polygons(
@@ -33,8 +33,6 @@ def polygons(
     \b
     deepnets4eo polygons labels.tif --out buildings.gpkg --classes building --min-area 10 --simplify 0.5 --right-angles
     deepnets4eo polygons labels.tif --out cover.parquet --legend isprs"""
-    from deepnets4eo.files import check_overwrite
-    from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.polygons import Shaping, write_polygons
     from deepnets4eo.polygons.extraction import legend_or_none, selected_classes
@@ -49,8 +47,7 @@ def polygons(
     shaping = Shaping(min_area_m2=min_area, simplify_m=simplify, right_angles=right_angles)
     known = legend_or_none(layer, legend)
     chosen = selected_classes(layer, classes, known)
-    with output_lock(out), progress("polygons") as advance:
-        check_overwrite(out, overwrite=overwrite)
+    with new_output("polygons", out, overwrite=overwrite) as advance:
         counts = write_polygons(layer, out, chosen, shaping, legend=known, progress=advance)
     figures = ", ".join(f"{count:,} {name}" for name, count in counts.most_common()) or "no"
     show_result(f"{figures} polygons", out)

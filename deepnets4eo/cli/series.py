@@ -10,7 +10,7 @@ import typer
 from deepnets4eo.change.series.options import NoveltyOptions, SeriesInputs, SeriesProducts
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Event, Json, Overwrite, WhoWorks
-from deepnets4eo.cli.output import echo, progress, show_json, show_result
+from deepnets4eo.cli.output import echo, new_output, show_json, show_result
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.outputs.event import SeriesEvent
 
@@ -84,9 +84,7 @@ def _rank(
     from deepnets4eo.change.series.job import PRODUCTS, write_series
     from deepnets4eo.change.series.ranking import NoveltyRanking
     from deepnets4eo.change.series.stack import ImageSeries
-    from deepnets4eo.files import check_overwrite
     from deepnets4eo.jobs.executors import Workers
-    from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.input_files import check_not_inputs
 
     who = Workers.parse(workers)
@@ -95,8 +93,7 @@ def _rank(
     _check_apart(out, source, inputs.masks)
     stack = ImageSeries.from_words(source, inputs)
     check_not_inputs([json, *(out / name for name in PRODUCTS)], [stack.paths])
-    with output_lock(out), who.executor() as executor, progress("series") as advance:
-        check_overwrite(out, overwrite=overwrite)
+    with who.executor() as executor, new_output("series", out, overwrite=overwrite) as advance:
         paths = write_series(
             stack, out, options, top=products.top, breaks_from=start, break_of=products.break_of, workers=who.threads,
             event=event, progress=advance, executor=executor,
@@ -111,8 +108,6 @@ def _map_similar(
     source: str, like: str, like_in: str | None, out: Path | None, inputs: SeriesInputs, *, overwrite: bool
 ) -> None:
     from deepnets4eo.change.series.likeness import ALIKE, open_searched, parse_point, write_likeness
-    from deepnets4eo.files import check_overwrite
-    from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.input_files import check_not_inputs
 
     point = parse_point(like)
@@ -125,8 +120,7 @@ def _map_similar(
     check_not_inputs([out], [source, like_in, inputs.masks, series.paths])
     if like_in is None and len(series) > 1:
         raise InputError(f"{source} has {len(series)} dates. Name the raster that holds the example: --like-in FILE.")
-    with output_lock(out), progress("series") as advance:
-        check_overwrite(out, overwrite=overwrite)
+    with new_output("series", out, overwrite=overwrite) as advance:
         shares = write_likeness(series, like_in or source, point, out, advance)
     show_result(f"cosine above {ALIKE:g} on {', '.join(f'{share:.2%}' for share in shares)} of the pixels", out)
 

@@ -1,6 +1,4 @@
-"""What the program may reach on behalf of a file: the network only where the user named an address, and files the user named.
-
-Takes the files that the user named, and reasons to stay offline; refuses to download where there is such a reason."""
+"""What the program may reach on behalf of a file: the network only where the user named an address, and files the user named."""
 
 from __future__ import annotations
 
@@ -46,15 +44,11 @@ def user_files() -> tuple[Path, ...]:
     return tuple(_user_files)
 
 
-def is_user_file(path: Path) -> bool:
-    """Whether the user named this file (resolved), or a folder that it lies in."""
-    return any(path == one or one in path.parents for one in _user_files)
-
-
 def check_beside(file: Path, target: Path, remedy: str) -> None:
     """Refuse (InputError) what a file refers to outside its folder, unless the user named it; target : resolved."""
     folder = file.resolve().parent
-    if folder not in target.parents and not is_user_file(target):
+    named = any(target == one or one in target.parents for one in _user_files)
+    if folder not in target.parents and not named:
         raise InputError(f"{file} refers to {target}, outside its own folder {folder}. {remedy}")
 
 

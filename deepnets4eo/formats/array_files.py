@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.formats import hdf5, mat5, numpy_files
-from deepnets4eo.formats.array_info import DAMAGED, ArrayFormat, ArrayInfo, damage_error
+from deepnets4eo.formats.array_info import ArrayFormat, ArrayInfo, damage_errors
 from deepnets4eo.formats.drivers import read_head
 from deepnets4eo.formats.wavelengths import to_nm
 
@@ -90,10 +90,8 @@ class ImageArray:
         index = {"b": slice(first, last), "h": rows, "w": cols}
         index |= {"t": slice(first, last), "b": slice(None)} if "t" in sizes else {}
         low, high = first * each, last * each
-        try:
+        with damage_errors(self.path):
             values = np.asarray(self.array[tuple(index[letter] for letter in self.axes)])
-        except DAMAGED as error:
-            raise damage_error(self.path, error) from error
         order = [self.axes.index(letter) for letter in "tbhw" if letter in self.axes]
         values = values.transpose(order)
         values = values.reshape(-1, *values.shape[-2:])

@@ -4,7 +4,8 @@ An opened array is anything that NumPy indexes: an array, a memory map, a data s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.errors import InputError
-
-DAMAGED = (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, RuntimeError, OverflowError, MemoryError)
+from deepnets4eo.files import ARCHIVE_ERRORS
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,17 @@ class ArrayFormat:
 def damage_error(path: Path, error: BaseException) -> InputError:
     """The error for a file of arrays that cannot be read."""
     return InputError(f"{path} cannot be read: {error or type(error).__name__}. Is it whole? Write it again.")
+
+
+@contextmanager
+def damage_errors(path: Path) -> Iterator[None]:
+    """Turn what reading a damaged file of arrays raises into an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except ARCHIVE_ERRORS as error:
+        raise damage_error(path, error) from error
 
 
 def is_number(dtype: np.dtype[Any]) -> bool:

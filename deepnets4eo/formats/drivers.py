@@ -1,6 +1,6 @@
 """Which raster format a file is, by its first bytes, and the one GDAL driver that reads it.
 
-Takes a local file; returns the driver's name. Refuses every format that is not in the list, and names it where it can."""
+Refuses every format that is not in the list, and names it where it can."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""ENVI: the text header (.hdr) and the file of plain numbers beside it.
-
-Refuses headers that are too long or describe no image, and numbers that are missing.
-"""
+"""ENVI: the text header (.hdr) and the file of plain numbers beside it."""
 
 from __future__ import annotations
 
@@ -11,7 +8,6 @@ from pathlib import Path
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.drivers import read_head
-from deepnets4eo.formats.wavelengths import list_entries
 
 MOST_BYTES = 64 << 20
 MOST_DIGITS = 15
@@ -137,7 +133,7 @@ def marked_bands(data: Path) -> list[int]:
         entries = read_header(header) if is_header(header) else {}
     except InputError:  # no ENVI file
         return []
-    return [band for band, entry in enumerate(_list(entries, "bbl"), start=1) if ZERO.fullmatch(entry.strip())]
+    return [band for band, entry in enumerate(_list(entries, "bbl"), start=1) if ZERO.fullmatch(entry)]
 
 
 def _number(header: Path, entries: Mapping[str, str], key: str, least: int, default: str | None = None) -> int:
@@ -152,4 +148,5 @@ def _number(header: Path, entries: Mapping[str, str], key: str, least: int, defa
 
 
 def _list(entries: Mapping[str, str], key: str) -> list[str]:
-    return [entry for entry in list_entries(entries.get(key, "")) if entry]
+    entries_of_list = entries.get(key, "").strip().strip("{}").split(",")
+    return [entry.strip() for entry in entries_of_list if entry.strip()]

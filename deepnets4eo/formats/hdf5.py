@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.array_info import DAMAGED, ArrayInfo, damage_error, is_number
+from deepnets4eo.files import ARCHIVE_ERRORS
+from deepnets4eo.formats.array_info import ArrayInfo, damage_errors, is_number
 from deepnets4eo.formats.drivers import read_head
 from deepnets4eo.formats.unpacking import MOST_TIMES_LARGER, PLAUSIBLE_BYTES
 
@@ -42,11 +43,8 @@ def list_arrays(path: Path) -> list[ArrayInfo]:
             arrays.append(_describe(name, item, _written_by_matlab(path, item)))
         return True if len(arrays) >= MOST_ARRAYS else None
 
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(add)
-    except DAMAGED as error:
-        raise damage_error(path, error) from error
+    with damage_errors(path), h5py.File(path, "r") as file:
+        file.visititems(add)
     return arrays
 
 
@@ -54,17 +52,13 @@ def open_array(path: Path, name: str) -> Any:
     """One data set, read where it is indexed; InputError for external data, large chunks and damage."""
     import h5py
 
-    try:
+    with damage_errors(path):
         data = h5py.File(path, "r")[name]
         if data.external or data.is_virtual:
             raise InputError(f"{path}: {name} lies in other files, which are not opened. Copy it into one file.")
         _check_chunks(path, name, data)
         _check_written(path, name, data)
         return _Reversed(data) if _written_by_matlab(path, data) else data
-    except InputError:
-        raise
-    except DAMAGED as error:
-        raise damage_error(path, error) from error
 
 
 def _check_chunks(path: Path, name: str, data: Any) -> None:
@@ -111,7 +105,7 @@ def _written_by_matlab(path: Path, data: Any) -> bool:
 def _describe(name: str, data: Any, reverse: bool) -> ArrayInfo:
     try:
         shape, dtype = data.shape, data.dtype
-    except DAMAGED:  # a type that NumPy does not have
+    except ARCHIVE_ERRORS:  # a type that NumPy does not have
         return ArrayInfo(name, (), None, "of a type that is not read")
     if shape is None:
         return ArrayInfo(name, (), None, "empty")

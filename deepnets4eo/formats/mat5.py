@@ -15,8 +15,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from deepnets4eo.errors import InputError
-from deepnets4eo.formats.array_info import DAMAGED, ArrayInfo, damage_error
+from deepnets4eo.formats.array_info import ArrayInfo, damage_error, damage_errors
 from deepnets4eo.formats.unpacking import check_unpacked_size
 
 MOST_BYTES = 4 << 30  # the format holds no larger array
@@ -61,7 +60,7 @@ def open_array(path: Path, name: str) -> Any:
     shape, dtype = element.info.shape, element.info.dtype
     if dtype is None or element.number_bytes < math.prod(shape) * dtype.itemsize:
         raise damage_error(path, ValueError(f"{name} has fewer numbers than its size {shape} says"))
-    try:
+    with damage_errors(path):
         if not element.packed:
             start = element.start + element.offset
             return np.memmap(path, dtype, "r", start, shape, "F") if math.prod(shape) else np.empty(shape, dtype)
@@ -71,19 +70,12 @@ def open_array(path: Path, name: str) -> Any:
             file.seek(element.start)
             content = zlib.decompressobj().decompress(file.read(element.packed_bytes), size)
         return np.frombuffer(content, dtype, math.prod(shape), element.offset).reshape(shape, order="F")
-    except InputError:
-        raise
-    except (*DAMAGED, zlib.error) as error:
-        raise damage_error(path, error) from error
 
 
 def _elements(path: Path) -> list[_Element]:
-    try:
-        with path.open("rb") as file:
-            order = "<" if file.read(HEADER_BYTES)[126:128] == b"IM" else ">"
-            return list(_read_elements(path, file, order))
-    except (*DAMAGED, zlib.error, struct.error) as error:
-        raise damage_error(path, error) from error
+    with damage_errors(path), path.open("rb") as file:
+        order = "<" if file.read(HEADER_BYTES)[126:128] == b"IM" else ">"
+        return list(_read_elements(path, file, order))
 
 
 def _read_elements(path: Path, file: IO[bytes], order: str) -> Iterator[_Element]:

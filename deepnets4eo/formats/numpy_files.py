@@ -1,83 +1,66 @@
 """Arrays of NumPy's files: .npy and members of .npz that are not packed are memory-mapped, packed members unpacked.
 
-Takes a path; returns arrays. No pickled objects. Announced sizes are checked before unpacking."""
+No pickled objects. Announced sizes are checked before unpacking."""
 
 from __future__ import annotations
 
 import math
 import struct
-import tokenize
 import zipfile
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from deepnets4eo.errors import InputError
-from deepnets4eo.formats.array_info import ArrayInfo, damage_error, is_number
-from deepnets4eo.formats.unpacking import ARCHIVE_DAMAGED, check_unpacked_size, read_npy_header
+from deepnets4eo.formats.array_info import ArrayInfo, damage_errors, is_number
+from deepnets4eo.formats.unpacking import check_unpacked_size, read_npy_header
 
 MAGIC = b"\x93NUMPY"
 SUFFIX = ".npy"
 MOST_BYTES = 4 << 30
 LOCAL_HEADER_BYTES = 30
-READ_ERRORS = (*ARCHIVE_DAMAGED, struct.error, SyntaxError, tokenize.TokenError)
 
 
 def list_npy(path: Path) -> list[ArrayInfo]:
     """The one array of a .npy file, called as the file is. Errors: InputError for a damaged file."""
-    try:
-        with path.open("rb") as file:
-            return [_describe(path.stem, file)[0]]
-    except READ_ERRORS as error:
-        raise damage_error(path, error) from error
+    with damage_errors(path), path.open("rb") as file:
+        return [_describe(path.stem, file)[0]]
 
 
 def open_npy(path: Path, name: str) -> Any:
     """The array of a .npy file, memory-mapped. Errors: InputError for a damaged file."""
-    try:
-        with path.open("rb") as file:
-            info, in_columns = _describe(name, file)
-            return _map(path, info, in_columns, file.tell())
-    except READ_ERRORS as error:
-        raise damage_error(path, error) from error
+    with damage_errors(path), path.open("rb") as file:
+        info, in_columns = _describe(name, file)
+        return _map(path, info, in_columns, file.tell())
 
 
 def list_npz(path: Path) -> list[ArrayInfo]:
     """All arrays of a .npz file; reads no numbers. Errors: InputError for a damaged file."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            arrays = []
-            for item in archive.infolist():
-                if item.filename.endswith(SUFFIX):
-                    with archive.open(item) as file:
-                        arrays.append(_describe(item.filename.removesuffix(SUFFIX), file)[0])
-            return arrays
-    except READ_ERRORS as error:
-        raise damage_error(path, error) from error
+    arrays = []
+    with damage_errors(path), zipfile.ZipFile(path) as archive:
+        for item in archive.infolist():
+            if item.filename.endswith(SUFFIX):
+                with archive.open(item) as file:
+                    arrays.append(_describe(item.filename.removesuffix(SUFFIX), file)[0])
+    return arrays
 
 
 def open_npz(path: Path, name: str) -> Any:
     """One array of a .npz file, mapped or unpacked; InputError for damage and too much to unpack."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            item = archive.getinfo(name + SUFFIX)
-            with archive.open(item) as file:
-                info, in_columns = _describe(name, file)
-                header_bytes = file.tell()
-                size = math.prod(info.shape) * info.dtype.itemsize if info.dtype is not None else 0
-                if header_bytes + size > item.file_size:
-                    raise ValueError(f"{name} announces {size:,} bytes and has {item.file_size - header_bytes:,}")
-                if item.compress_type == zipfile.ZIP_STORED:
-                    return _map(path, info, in_columns, _data_offset(path, item) + header_bytes)
-                check_unpacked_size(path, item.file_size, item.compress_size, MOST_BYTES)
-                content = file.read(size)
+    with damage_errors(path), zipfile.ZipFile(path) as archive:
+        item = archive.getinfo(name + SUFFIX)
+        with archive.open(item) as file:
+            info, in_columns = _describe(name, file)
+            header_bytes = file.tell()
+            size = math.prod(info.shape) * info.dtype.itemsize if info.dtype is not None else 0
+            if header_bytes + size > item.file_size:
+                raise ValueError(f"{name} announces {size:,} bytes and has {item.file_size - header_bytes:,}")
+            if item.compress_type == zipfile.ZIP_STORED:
+                return _map(path, info, in_columns, _data_offset(path, item) + header_bytes)
+            check_unpacked_size(path, item.file_size, item.compress_size, MOST_BYTES)
+            content = file.read(size)
         order: Any = "F" if in_columns else "C"
         return np.frombuffer(content, info.dtype).reshape(info.shape, order=order)
-    except InputError:
-        raise
-    except READ_ERRORS as error:
-        raise damage_error(path, error) from error
 
 
 def _map(path: Path, info: ArrayInfo, in_columns: bool, offset: int) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -177,19 +176,16 @@ def _check_described(dataset: DatasetReader, name: str) -> None:
 
 def _check_block_sizes(dataset: DatasetReader, name: str, limit_bytes: int) -> None:
     """The smallest window takes a block of each band: a strip as large as the image may be a million times packed."""
-    most = max((math.prod(shape) * np.dtype(kind).itemsize for shape, kind in _blocks(dataset)), default=0)
+    # NumPy has no complex integers
+    kinds = (np.dtype(kind if kind != "complex_int16" else "complex64") for kind in dataset.dtypes)
+    blocks = zip(dataset.block_shapes, kinds, strict=True)
+    most = max((math.prod(shape) * kind.itemsize for shape, kind in blocks), default=0)
     if most > limit_bytes:
         dataset.close()
         raise InputError(
             f"{name} has blocks of {most:,} bytes, more than {limit_bytes:,}; each is unpacked whole. Cut it into "
             "tiles where you trust it: gdal_translate -co TILED=YES IN OUT.tif"
         )
-
-
-def _blocks(dataset: DatasetReader) -> Iterator[tuple[tuple[int, int], str]]:
-    """Shape and type of each band's blocks; complex integers, which NumPy does not have, count as complex numbers."""
-    kinds = (kind if kind != "complex_int16" else "complex64" for kind in dataset.dtypes)
-    yield from zip(dataset.block_shapes, kinds, strict=True)
 
 
 def _stored_bytes(dataset: DatasetReader) -> int:

@@ -67,10 +67,7 @@ def asset_of(text: str) -> Asset | None:
 
 
 def read_document(source: str) -> tuple[Mapping[str, Any] | None, str]:
-    """Return the JSON object at an address or in a file, None where it is none, and where it was read, behind redirects.
-
-    Errors: InputError where nothing can be read, or it does not come to an end.
-    """
+    """The JSON object at an address or in a file, None for other content, and where it was read, behind redirects; else InputError."""
     base, pieces, size = source, list[bytes](), 0
     try:
         with _open(source) as answer:
@@ -109,14 +106,9 @@ def _bands(content: Mapping[str, Any], asset: Mapping[str, Any], item: str) -> t
     for band in listed if isinstance(listed, list) else [{}]:
         every = {**asset, **band} if isinstance(band, dict) else asset
         stated = {key: every.get(f"raster:{key}", every.get(key)) for key in ("scale", "offset", "nodata", "unit")}
+        known = {key: value for key, value in stated.items() if value is not None}
         try:
-            bands.append(
-                {
-                    key: str(value) if key == "unit" else float(value)
-                    for key, value in stated.items()
-                    if value is not None
-                }
-            )
+            bands.append({key: str(value) if key == "unit" else float(value) for key, value in known.items()})
         except (TypeError, ValueError) as error:
             raise InputError(f"{item} has {stated} for a band; expected numbers. Correct the item.") from error
     properties = content.get("properties")

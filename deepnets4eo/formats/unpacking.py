@@ -1,7 +1,6 @@
 """Packed files unpacked into a temporary folder, never to more than a limit: a few hundred bytes can hold gigabytes.
 
-Takes .bz2, .gz and .zip, known by their first bytes; returns the file within. Refuses what unpacks to too much, and archives
-with no file, or several, to choose from."""
+.bz2, .gz and .zip are known by their first bytes. Refuses archives with no file, or several, to choose from."""
 
 from __future__ import annotations
 
@@ -11,7 +10,6 @@ import io
 import math
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.array_info import DAMAGED
+from deepnets4eo.files import ARCHIVE_ERRORS
 from deepnets4eo.formats.drivers import read_head
 
 MOST_UNPACKED_BYTES = 2 << 30
@@ -29,7 +27,6 @@ PLAUSIBLE_BYTES = 64 << 20  # never too large, however small the packed file is
 MOST_FILES = 10_000  # in an archive
 CHUNK_BYTES = 1 << 20
 READABLE = (".shp", ".gpkg", ".geojson", ".json", ".fgb", ".parquet", ".geoparquet", ".kml", ".gml", ".osm", ".pbf")
-ARCHIVE_DAMAGED = (*DAMAGED, zlib.error, zipfile.BadZipFile)
 
 
 @contextmanager
@@ -51,7 +48,7 @@ def unpack(
                 opener: Any = bz2.open if head.startswith(b"BZh") else gzip.open
                 with opener(path) as file:
                     _copy(file, inner, path, limit_bytes, plausible_bytes)
-        except ARCHIVE_DAMAGED as error:
+        except ARCHIVE_ERRORS as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path} could not be unpacked: {error}. Is it whole?") from error

@@ -82,10 +82,7 @@ ROUNDED_FROM = 2.0**53  # from here on, 64-bit floats leave out whole numbers
 
 @contextmanager
 def vector_file(source: str | Path, limit_bytes: int = MOST_UNPACKED_BYTES) -> Iterator[Path]:
-    """A local file that GDAL or pyarrow may read, within the context: a path, packed or not, or a web address, downloaded.
-
-    InputError for other formats, references elsewhere, and what unpacks to too much.
-    """
+    """A local file that GDAL or pyarrow may read, within the context: a path, packed or not, or a web address; else InputError."""
     with _local(str(source), limit_bytes) as path, unpack(path, limit_bytes) as inner:
         _check(inner, str(source), limit_bytes)
         with _gdal_offline(), _by_content(inner) as named:

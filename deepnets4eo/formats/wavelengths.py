@@ -1,7 +1,4 @@
-"""Wavelengths of bands in nanometres, whatever their unit in a file.
-
-Takes numbers and the name of their unit, a band's name, or an opened raster; returns nanometres, or None where bands have no wavelength.
-"""
+"""Wavelengths of bands in nanometres, whatever their unit in a file."""
 
 from __future__ import annotations
 
@@ -81,15 +78,6 @@ def raster_wavelengths_nm(dataset: Any) -> list[float | None] | None:
                 dataset.name, min(numbers.values()), max(numbers.values()), unit or "without unit",
             )  # fmt: skip
     return values if any(value is not None for value in values) else None
-
-
-def list_entries(text: str) -> list[str]:
-    """The entries of a list in braces of an ENVI header.
-
-    >>> list_entries("{ 1.0, 2.0 }")
-    ['1.0', '2.0']
-    """
-    return [entry.strip() for entry in text.strip().strip("{}").split(",")]
 
 
 def _stated(dataset: Any, band: int) -> _Stated | None:

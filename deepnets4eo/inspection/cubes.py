@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.formats.array_files import ArrayReference, list_arrays, open_array
 from deepnets4eo.formats.envi import marked_bands
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.values import StoredValues, find_outliers, is_nodata, to_physical
+from deepnets4eo.rasters.values import find_outliers, is_nodata, to_physical
 from deepnets4eo.tiling.sampling import spread_windows
 
 MOST_NAMED = 6  # bands in a sentence
@@ -37,67 +37,48 @@ UNIT_TOLERANCE = 0.1  # of the length of vectors; rounding to 8 bits changes it 
 Values = NDArray[np.float64]
 
 
-@dataclass
 class BandStatistics:
-    """What the read windows show per band (B,), in stored numbers: counts, missing and negative shares, range, samples (B, n).
+    """What windows show per band (B,), in stored numbers: counts, range (NaN without values), shares, samples (B, n).
 
-    `autocorrelation` of neighbours is 0 for noise; `missing_pixels`: in any band.
+    `autocorrelation` of neighbours is 0 for noise; `missing_pixels`: in any band; squares are about the first value, for precision.
     """
 
-    numbers: list[int]
-    count: NDArray[np.int64]
-    missing: Values
-    negative: Values
-    low: Values
-    high: Values
-    autocorrelation: Values
-    samples: Values
-    missing_pixels: float
-    wavelengths_nm: Values | None = None
+    def __init__(self, layer: Layer, wavelengths_nm: Values | None) -> None:
+        self.numbers, self.scaling, self.wavelengths_nm = layer.bands, layer.scaling, wavelengths_nm
+        self._pixels, self._all_pixels, self._samples = 0, 0, list[Values]()
+        self.count, self._negative, self._pairs = (np.zeros(layer.count, np.int64) for _ in range(3))
+        self._sum, self._squares, self._differences = (np.zeros(layer.count) for _ in range(3))
+        self.low, self.high, self._origin = (np.full(layer.count, np.nan) for _ in range(3))
 
-    def bad_bands(self) -> dict[int, str]:
-        """Band number (1-based, of the source) → why it serves no purpose: empty, constant, noise, water vapour."""
-        reasons: dict[int, str] = {}
-        for index, number in enumerate(self.numbers):
-            if not self.count[index]:
-                reasons[number] = "empty"
-            elif self.low[index] == self.high[index]:
-                reasons[number] = "constant"
-            elif self._in_water_vapour(index):
-                reasons[number] = "water vapour"
-            elif self.autocorrelation[index] < LEAST_AUTOCORRELATION:
-                reasons[number] = "noise"
-        return reasons
+    @cached_property
+    def samples(self) -> Values:
+        """Numbers of pixels spread over the windows, NaN where missing."""
+        return np.concatenate(self._samples, axis=1)
 
-    def _in_water_vapour(self, index: int) -> bool:
-        if self.wavelengths_nm is None:
-            return False
-        return any(low <= self.wavelengths_nm[index] <= high for low, high in WATER_VAPOUR_NM)
+    @property
+    def missing(self) -> Values:
+        """Share of the pixels with data in any band."""
+        return np.asarray(1 - self.count / max(self._pixels, 1))
 
+    @property
+    def missing_pixels(self) -> float:
+        """Share of the pixels without data in all bands."""
+        return 1 - self._pixels / max(self._all_pixels, 1)
 
-def measure_bands(layer: Layer, wavelengths_nm: Values | None = None) -> BandStatistics:
-    """Read evenly spread windows (a small raster whole) and describe each band."""
-    bands, numbers = layer.count, layer.as_stored()  # by the numbers values without data are known
-    sums = _BandSums(layer.scaling)
-    side_px = max(2, math.isqrt(WINDOW_VALUES // bands))
-    per_axis = min(WINDOWS_PER_AXIS, math.ceil(max(layer.shape) / side_px))
-    for window in spread_windows(layer.shape, (side_px, side_px), per_axis):
-        sums.add(numbers.read(window)[0], layer.band_nodata)
-    known = wavelengths_nm if wavelengths_nm is not None else layer.wavelengths_nm
-    return sums.result(layer.bands, known)
+    @property
+    def negative(self) -> Values:
+        """Share of the values."""
+        return np.asarray(self._negative / np.maximum(self.count, 1))
 
-
-class _BandSums:
-    """Sums over windows, (B,) each; `squares` about the first value of each band, for precision."""
-
-    def __init__(self, scaling: Sequence[StoredValues]) -> None:
-        self.scaling, bands = scaling, len(scaling)
-        self.pixels, self.all_pixels = 0, 0
-        self.samples: list[Values] = []
-        self.count, self.negative, self.pairs = (np.zeros(bands, np.int64) for _ in range(3))
-        self.sum, self.squares, self.differences = (np.zeros(bands) for _ in range(3))
-        self.low, self.high = np.full(bands, np.inf), np.full(bands, -np.inf)
-        self.origin = np.full(bands, np.nan)
+    @cached_property
+    def autocorrelation(self) -> Values:
+        """Correlation of neighbouring pixels; NaN where nothing varies."""
+        count = np.maximum(self.count, 1)
+        variance = self._squares / count - (self._sum / count) ** 2
+        scale = np.nan_to_num(np.fmax(np.abs(self.high), np.abs(self.low)) ** 2, nan=1.0, posinf=1.0)
+        steady = (variance <= FLAT * scale) | (self._pairs == 0)
+        differences = self._differences / np.maximum(self._pairs, 1)
+        return np.where(steady, np.nan, 1 - differences / (2 * np.where(steady, 1, variance)))
 
     def add(self, data: NDArray[np.generic], nodata: Sequence[float | None]) -> None:
         """data : (B, h, w); nodata : the value of each band."""
@@ -105,10 +86,10 @@ class _BandSums:
         for band, value, own in zip(data, nodata, known, strict=True):
             if value is not None:
                 own &= ~is_nodata(band, value)
-        self.pixels += int(known.any(axis=0).sum())
-        self.all_pixels += known[0].size
+        self._pixels += int(known.any(axis=0).sum())
+        self._all_pixels += known[0].size
         flat = np.where(known, data, np.nan).reshape(len(data), -1)
-        self.samples.append(flat[:, :: max(1, flat.shape[1] // WINDOW_SAMPLES)].astype(np.float32))
+        self._samples.append(flat[:, :: max(1, flat.shape[1] // WINDOW_SAMPLES)].astype(np.float32))
         for band, (plane, valid) in enumerate(zip(data, known, strict=True)):
             self._add_band(band, plane.astype(np.float64), valid)
 
@@ -116,42 +97,46 @@ class _BandSums:
         values = plane[valid]
         if not values.size:
             return
-        if np.isnan(self.origin[band]):
-            self.origin[band] = values[0]
-        plane = np.where(valid, plane - self.origin[band], 0)
+        if np.isnan(self._origin[band]):
+            self._origin[band] = values[0]
+        plane = np.where(valid, plane - self._origin[band], 0)
         self.count[band] += values.size
-        self.negative[band] += int((self.scaling[band].values(values) < 0).sum())
-        self.low[band], self.high[band] = min(self.low[band], values.min()), max(self.high[band], values.max())
-        self.sum[band] += plane.sum()
-        self.squares[band] += np.square(plane).sum()
+        self._negative[band] += int((self.scaling[band].values(values) < 0).sum())
+        self.low[band] = np.fmin(self.low[band], values.min())
+        self.high[band] = np.fmax(self.high[band], values.max())
+        self._sum[band] += plane.sum()
+        self._squares[band] += np.square(plane).sum()
         for axis in (0, 1):
             ends = (slice(1, None), slice(None, -1))
             first, second = (valid[end] if axis == 0 else valid[:, end] for end in ends)
             both = first & second
-            self.differences[band] += np.square(np.diff(plane, axis=axis)[both]).sum()
-            self.pairs[band] += int(both.sum())
+            self._differences[band] += np.square(np.diff(plane, axis=axis)[both]).sum()
+            self._pairs[band] += int(both.sum())
 
-    def result(self, numbers: list[int], wavelengths_nm: Values | None) -> BandStatistics:
-        """The statistics of all windows."""
-        count = np.maximum(self.count, 1)
-        variance = self.squares / count - (self.sum / count) ** 2
-        scale = np.maximum(np.abs(self.high), np.abs(self.low)) ** 2
-        steady = (variance <= FLAT * np.where(np.isfinite(scale), scale, 1)) | (self.pairs == 0)
-        differences = self.differences / np.maximum(self.pairs, 1)
-        autocorrelation = np.where(steady, np.nan, 1 - differences / (2 * np.where(steady, 1, variance)))
-        empty = self.count == 0
-        return BandStatistics(
-            numbers=list(numbers),
-            count=self.count,
-            missing=1 - self.count / max(self.pixels, 1),
-            negative=self.negative / count,
-            low=np.where(empty, np.nan, self.low),
-            high=np.where(empty, np.nan, self.high),
-            autocorrelation=autocorrelation,
-            samples=np.concatenate(self.samples, axis=1),
-            missing_pixels=1 - self.pixels / max(self.all_pixels, 1),
-            wavelengths_nm=wavelengths_nm,
-        )
+    def bad_bands(self) -> dict[int, str]:
+        """Band number (1-based, of the source) → why it serves no purpose: empty, constant, noise, water vapour."""
+        reasons, waves = dict[int, str](), self.wavelengths_nm
+        for index, number in enumerate(self.numbers):
+            if not self.count[index]:
+                reasons[number] = "empty"
+            elif self.low[index] == self.high[index]:
+                reasons[number] = "constant"
+            elif waves is not None and any(low <= waves[index] <= high for low, high in WATER_VAPOUR_NM):
+                reasons[number] = "water vapour"
+            elif self.autocorrelation[index] < LEAST_AUTOCORRELATION:
+                reasons[number] = "noise"
+        return reasons
+
+
+def measure_bands(layer: Layer, wavelengths_nm: Values | None = None) -> BandStatistics:
+    """Read evenly spread windows (a small raster whole) and describe each band."""
+    numbers = layer.as_stored()  # by the numbers values without data are known
+    statistics = BandStatistics(layer, layer.wavelengths_nm if wavelengths_nm is None else wavelengths_nm)
+    side_px = max(2, math.isqrt(WINDOW_VALUES // layer.count))
+    per_axis = min(WINDOWS_PER_AXIS, math.ceil(max(layer.shape) / side_px))
+    for window in spread_windows(layer.shape, (side_px, side_px), per_axis):
+        statistics.add(numbers.read(window)[0], layer.band_nodata)
+    return statistics
 
 
 def describe_arrays(facts: dict[str, Any], problems: list[str], reference: ArrayReference) -> bool:
@@ -193,7 +178,9 @@ def describe_cube(facts: dict[str, Any], problems: list[str], layer: Layer) -> N
         return
     _report_bad_bands(problems, bad_bands(layer, statistics))
     _report_missing(problems, layer, statistics)
-    _report_negative(problems, statistics)
+    negative = [number for number, share in zip(statistics.numbers, statistics.negative, strict=True) if share > 0]
+    if negative:
+        problems.append(describe_negative(float(statistics.negative.mean()), negative))
     _report_outliers(problems, statistics)
 
 
@@ -261,12 +248,6 @@ def _report_missing(problems: list[str], layer: Layer, statistics: BandStatistic
         problems.append(
             f"{_count(some)}: {what} where others have values, in up to {_percent(most)} of the pixels. Set these pixels to nodata in all bands, or leave the bands out."
         )
-
-
-def _report_negative(problems: list[str], statistics: BandStatistics) -> None:
-    bands = [number for number, share in zip(statistics.numbers, statistics.negative, strict=True) if share > 0]
-    if bands:
-        problems.append(describe_negative(float(statistics.negative.mean()), bands))
 
 
 def describe_negative(share: float, bands: Sequence[int]) -> str:

@@ -57,7 +57,7 @@ def inspect_dataset(
     """Describes the folder of a dataset, or of a split, by a card; parts of `split` must be complete; `thorough`: read all pixels."""
     result = Inspection(path, f"dataset {card.name}")
     result.facts |= {"title": card.title, "licence": card.licence, "legend": card.legend}
-    tiles = tiles_of_folder(card, Path(path))
+    tiles = find_tiles(card, Path(path)) or find_split_tiles(card, Path(path))
     needed = _needed_layers(card, tiles)
     for layer, patterns in card.layout.items():
         count = sum(layer in sources for sources in tiles.values())
@@ -172,8 +172,11 @@ def _read(
     if path.suffix.lower() not in RASTERS:
         return None, []
     raster = Layer.open(path)
-    if _cut_off(path):
-        raise InputError(f"{path} is cut off: it ends before its image does.")
+    if (end := ENDS.get(path.suffix.lower())) is not None:
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            if end not in file.read():
+                raise InputError(f"{path} is cut off: it ends before its image does.")
     strange = []
     try:
         check_same_bands(card, layer, path.name, raster.count)
@@ -186,15 +189,6 @@ def _read(
         if layer in LABELLED and not strange:
             strange += _strange_labels(data, valid, legend)
     return raster.grid, strange
-
-
-def _cut_off(path: Path) -> bool:
-    end = ENDS.get(path.suffix.lower())
-    if end is None:
-        return False
-    with open(path, "rb") as file:
-        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-        return end not in file.read()
 
 
 def _windows(raster: Layer, path: Path, *, thorough: bool) -> Iterator[Window]:
@@ -261,11 +255,6 @@ def _compare_checksums(result: Inspection, card: DatasetCard, root: Path) -> Non
                 result.problems.append(
                     f"{path}: {kind} is {digest.hexdigest()}, the card says {checksum}. Download it again."
                 )
-
-
-def tiles_of_folder(card: DatasetCard, folder: Path) -> Tiles:
-    """The tiles of a dataset's folder, or of that of a split, such as xbd/train."""
-    return find_tiles(card, folder) or find_split_tiles(card, folder)
 
 
 def find_split_tiles(card: DatasetCard, folder: Path) -> Tiles:

@@ -59,9 +59,8 @@ class Inspection:
     Parameters
     ----------
     path
-    kind
-        "raster", "mosaic", "cube", "embeddings", "arrays", "vector", "run", "dataset NAME", "masks by colour", "xBD labels", "JSON", "plan", "points" or "unreadable".
-    facts : title → value, in the order in which they are printed
+    kind : such as "raster", "vector", "run", "dataset NAME" or "unreadable"
+    facts : title → value
     problems : sentences, each with its remedy
     grid : grid of a raster, or extent of a vector file; None without a position
     """

@@ -1,6 +1,4 @@
-"""What a vector file holds: its layers, features, extent and areas, and what is wrong with it as footprints.
-
-Takes a path; adds facts and problems. Memory: all features of a layer."""
+"""What a vector file holds: its layers, features, extent and areas, and what is wrong with it as footprints. Memory: all features of a layer."""
 
 from __future__ import annotations
 

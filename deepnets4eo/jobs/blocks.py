@@ -1,7 +1,7 @@
 """Blocks of a job that other processes do (`jobs.executors` says which).
 
-A block has a name and is idempotent, its result goes into a file (`jobs.journal`), a small receipt comes back: a lost
-block is done again, and no result depends on workers or their order.
+A block has a name, its result goes into a file (`jobs.journal`), a small receipt comes back: a lost block is done again,
+and no result depends on workers or their order.
 """
 
 from __future__ import annotations
@@ -240,7 +240,8 @@ class BlockPool:
         ended = futures.wait(self._pending, POLL_S, futures.FIRST_COMPLETED).done
         again, receipts, lost = list[str](), list[Receipt](), not self._workplace.works()
         for future in ended:
-            block, error = self._pending.pop(future), _error_of(future)
+            block = self._pending.pop(future)
+            error = futures.CancelledError() if future.cancelled() else future.exception()
             if error is None:
                 receipts.append(future.result())
             elif isinstance(error, (*LOST, *self._workplace.killed)):
@@ -263,10 +264,6 @@ class BlockPool:
             else:
                 self._submit(work, block)
         return receipts
-
-
-def _error_of(future: futures.Future[Receipt]) -> BaseException | None:
-    return futures.CancelledError() if future.cancelled() else future.exception()
 
 
 def failed_receipt(block: str, error: BaseException, *, last: bool) -> list[Receipt]:

@@ -61,7 +61,7 @@ class LocalProcesses:
         return self._pool
 
     def works(self) -> bool:
-        """See `Workplace.works`: that it does not is an error of the blocks."""
+        """See `Workplace.works`: where it does not, blocks raise an error."""
         return True
 
 

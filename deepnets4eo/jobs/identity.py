@@ -24,7 +24,7 @@ def identity_hash(*values: Any) -> str:
 
 
 def identity(value: Any) -> Any:
-    """Plain values that tell a value from others: of files size and time, of layers grid and files, of arrays a hash."""
+    """Plain values that say that a value is the same: of files size and time, of layers grid and files, of arrays a hash."""
     if isinstance(value, Path):
         return (
             [str(value.resolve()), value.stat().st_size, value.stat().st_mtime_ns] if value.is_file() else [str(value)]

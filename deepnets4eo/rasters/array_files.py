@@ -1,6 +1,6 @@
 """Arrays of MATLAB, HDF5 and NumPy files as sources of layers, read by window; each thread opens the file anew.
 
-Axes in another order than the labels' are transposed; sizes that differ in every order are refused.
+Axes in another order than the labels' are transposed; other sizes are refused.
 """
 
 from __future__ import annotations

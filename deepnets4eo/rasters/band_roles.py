@@ -1,6 +1,6 @@
 """What a band shows (red, nir, height …), whatever a file calls it, and the index that two such bands give.
 
-Takes names of bands; files that name none get the usual names of their layer. Refuses another number of names than bands.
+Bands without names get the usual ones of their layer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Masks of clouds, 0 where clear: rasters, and bands of products that say it in their own way.
-
-Refuses several bands of which none is known by its name, and nodata 0 where 0 has a meaning.
-"""
+"""Masks of clouds, 0 where clear: rasters, and bands of products that say it in their own way."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Writing big rasters: streamed to a tiled GeoTIFF, turned into a Cloud-Optimized GeoTIFF at the end.
 
-The COG driver cannot stream, so the stream goes to a file beside the target; no file has the final name
-before it is whole. Peak memory: one window and GDAL's block cache, whatever the raster's size."""
+The COG driver cannot stream; no file has the final name before it is whole. Peak memory: one window and GDAL's block cache."""
 
 from __future__ import annotations
 
@@ -48,8 +47,8 @@ def check_raster_suffix(path: str | Path) -> Path:
 class CogWriter:
     """Context manager that writes one COG window by window; nothing stands at `path` before it is whole.
 
-    Whole blocks of 512 pixels compress once; others are written twice. A `legend` is kept in the file and a `.qml` beside it.
-    With `categorical` overviews never average. Raises OutputError where the file cannot be written.
+    Whole blocks of 512 pixels compress once. A `legend` is kept in the file and a `.qml` beside it; with `categorical` overviews
+    never average. Raises OutputError where the file cannot be written.
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""Open GDAL datasets: their grid, windows of them or all of them averaged down, handles that threads lend, what may go wrong.
-
-Refuses files whose own words cannot be read, and types that GDAL lacks.
-"""
+"""Open GDAL datasets: their grid, windows of them or all of them averaged down, handles that threads lend, what may go wrong."""
 
 from __future__ import annotations
 

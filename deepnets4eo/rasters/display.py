@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,24 +21,53 @@ from deepnets4eo.rasters.band_roles import COLOURS, COLOURS_NM, nearest_indices,
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from deepnets4eo.rasters.layer import Layer
+
+class Readable(Protocol):
+    """What of a `Layer` is used here."""
+
+    @property
+    def grid(self) -> Grid: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def nodata(self) -> float | None: ...
+    @property
+    def synthetic(self) -> bool: ...
+    @property
+    def legend(self) -> Legend | None: ...
+    @property
+    def bands(self) -> list[int]: ...
+    @property
+    def band_names(self) -> list[str]: ...
+    @property
+    def wavelengths_nm(self) -> NDArray[np.float64] | None: ...
+    @property
+    def colour_roles(self) -> list[str] | None: ...
+    def subset(self, bands: Sequence[int]) -> Readable: ...
+    def thumbnail(self, max_px: int) -> tuple[NDArray[Any], NDArray[np.bool_], Grid]: ...
+    def on(self, grid: Grid, resampling: str = "bilinear") -> Readable: ...
+    def read(self) -> tuple[NDArray[Any], NDArray[np.bool_]]: ...
 
 
-def layer_summary(layer: Layer) -> Summary:
+def layer_summary(layer: Readable) -> Summary:
     """Returns size, bands, CRS and ground size of a pixel; reads no pixel."""
     grid = grid_facts(layer.grid)
     head = {"size": grid.pop("size"), "bands": band_text(layer), **grid}
     return Summary(f"Layer {layer.source}", head | ({"synthetic": "SYNTHETIC"} if layer.synthetic else {}))
 
 
-def scene_summary(grid: Grid, layers: Mapping[str, Layer]) -> Summary:
+def scene_summary(grid: Grid, layers: Mapping[str, Readable]) -> Summary:
     """The grid, and bands and source of each layer; reads no pixel."""
     marks = {name: SYNTHETIC_MARK if layer.synthetic else "" for name, layer in layers.items()}
     facts = {name: f"{band_text(layer)}, {layer.source}{marks[name]}" for name, layer in layers.items()}
     return Summary("Scene", grid_facts(grid), facts)
 
 
-def band_text(layer: Layer) -> str:
+def band_text(layer: Readable) -> str:
     """Returns number, type and names of the bands, and the value that means no data, in words."""
     names = layer.band_names
     unnamed = all(name == f"band_{band}" for name, band in zip(names, layer.bands, strict=True))
@@ -46,7 +75,7 @@ def band_text(layer: Layer) -> str:
     return text if layer.nodata is None else f"{text} with nodata {layer.nodata:g}"
 
 
-def plot_layers(layers: Mapping[str, Layer], legends: Mapping[str, Legend | None], max_px: int) -> list[Axes]:
+def plot_layers(layers: Mapping[str, Readable], legends: Mapping[str, Legend | None], max_px: int) -> list[Axes]:
     """Draw layers beside each other in a new figure, each under its name; returns the Axes of each."""
     row = make_row(len(layers), with_key=any(legends.get(name) or layer.legend for name, layer in layers.items()))
     for (name, layer), axes in zip(layers.items(), row, strict=True):
@@ -56,7 +85,7 @@ def plot_layers(layers: Mapping[str, Layer], legends: Mapping[str, Legend | None
 
 
 def plot_layer(
-    layer: Layer, axes: Axes | None, bands: Sequence[int] | None, legend: Legend | None, max_px: int
+    layer: Readable, axes: Axes | None, bands: Sequence[int] | None, legend: Legend | None, max_px: int
 ) -> Axes:
     """See `Layer.plot`."""
     title = f"{Path(layer.source).name}{SYNTHETIC_MARK if layer.synthetic else ''}"
@@ -66,7 +95,7 @@ def plot_layer(
     return plot_bands(layer, title, bands, axes, max_px)
 
 
-def plot_bands(layer: Layer, title: str, bands: Sequence[int] | None, axes: Axes | None, max_px: int) -> Axes:
+def plot_bands(layer: Readable, title: str, bands: Sequence[int] | None, axes: Axes | None, max_px: int) -> Axes:
     """Draw one band in grey or three in colour, each stretched; by default `colour_bands`."""
     chosen = list(bands) if bands is not None else colour_bands(layer)
     if len(chosen) not in (1, 3):
@@ -77,7 +106,7 @@ def plot_bands(layer: Layer, title: str, bands: Sequence[int] | None, axes: Axes
     return draw_image(make_axes(axes), stretch(data, valid), coarse, title)
 
 
-def plot_labels(layer: Layer, title: str, legend: Legend, axes: Axes | None, max_px: int) -> Axes:
+def plot_labels(layer: Readable, title: str, legend: Legend, axes: Axes | None, max_px: int) -> Axes:
     """Draw label values, or colours, in the colours of a legend, with a key of its classes in the picture."""
     values, coarse = coarse_labels(layer, max_px, legend)
     axes = draw_image(make_axes(axes, WITH_KEY), legend.decode(values).transpose(1, 2, 0), coarse, title)
@@ -85,7 +114,7 @@ def plot_labels(layer: Layer, title: str, legend: Legend, axes: Axes | None, max
     return add_key(axes, [(one.color, one.name) for one in legend.classes if one.value in present])
 
 
-def colour_bands(layer: Layer) -> list[int]:
+def colour_bands(layer: Readable) -> list[int]:
     """The bands (1-based, of the source) that show a layer best."""
     declared = declared_colours(layer)
     if declared is not None:
@@ -93,7 +122,7 @@ def colour_bands(layer: Layer) -> list[int]:
     return layer.bands[:3] if len(layer.bands) >= 3 else layer.bands[:1]
 
 
-def declared_colours(layer: Layer) -> list[int] | None:
+def declared_colours(layer: Readable) -> list[int] | None:
     """The 1-based bands that are red, green and blue by names, wavelengths or colour interpretation, else None."""
     roles = role_indices(layer.band_names)
     if all(role in roles for role in COLOURS):
@@ -108,7 +137,7 @@ def declared_colours(layer: Layer) -> list[int] | None:
     return None
 
 
-def coarse_labels(layer: Layer, max_px: int, legend: Legend) -> tuple[NDArray[np.uint8], Grid]:
+def coarse_labels(layer: Readable, max_px: int, legend: Legend) -> tuple[NDArray[np.uint8], Grid]:
     """Label values (h, w) of nearest pixels, void where not valid or not in the legend, and the coarse grid."""
     coarse = coarse_grid(layer.grid, max_px)
     data, valid = layer.on(coarse, "nearest").read()

@@ -308,12 +308,7 @@ class Layer(WithSummary):
         return to_physical(stored, self.scaling), valid
 
     def thumbnail(self, max_px: int) -> tuple[NDArray[Any], NDArray[np.bool_], Grid]:
-        """The whole layer, averaged down so that neither side exceeds `max_px`; uses overviews where there are some.
-
-        Returns
-        -------
-        (C, h, w) values, (h, w) bool valid, and the coarse grid.
-        """
+        """The whole layer averaged down to `max_px` along a side at most: (C, h, w) values, (h, w) bool valid, and the grid."""
         coarse = coarse_grid(self.grid, max_px)
         return *self.read_coarse((coarse.shape[0], coarse.shape[1])), coarse
 

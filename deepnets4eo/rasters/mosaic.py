@@ -1,6 +1,6 @@
 """Several files as one raster, described in memory: tiles side by side as a mosaic, or files of one size as its bands.
 
-Refuses tiles of other CRS, bands, type or resolution, and bands of other size, place or type, naming both files.
+Refuses files that do not fit, naming both.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ MARK = "#bands"  # after a folder or pattern: its files are bands, not tiles
 
 
 class MosaicTile(NamedTuple):
-    """One tile of a mosaic: what GDAL opens (`target`, `plain` without alpha), its grid, types, nodata values, names and `order` of bands."""
+    """One tile of a mosaic: what GDAL opens (`target`, `plain` without alpha), its grid and its bands, in an `order`."""
 
     path: str
     target: str
@@ -97,8 +97,7 @@ def mosaic_vrt(
 ) -> tuple[str, bool]:
     """A GDAL virtual raster over tiles, later ones on top; tiles of other scales become physical values: the second result is True.
 
-    box : in degrees, to which the mosaic is cropped. Errors: GridError for tiles that differ in CRS, bands, type, resolution or
-    rotation, have no place, or do not reach into the box.
+    box : in degrees, to crop to. Errors: GridError for tiles that differ in kind, have no place, or do not reach into the box.
     """
     tiles = [_describe(path) for path in paths]
     if nodata is not None:
@@ -154,10 +153,7 @@ def _window_of_box(grid: Grid, box: Box, name: str) -> Window:
 
 
 def copy_box(paths: Sequence[str], box: Box, tags: Mapping[str, str], out: Path) -> None:
-    """Write the mosaic of tiles, cropped to a box of degrees, as a COG with tags; only the blocks that are needed are read.
-
-    Errors: as of `mosaic_vrt`; InputError where the tiles cannot be read to their end, or the COG not written.
-    """
+    """Write the mosaic of tiles, cropped to a box of degrees, as a COG with tags; reads the blocks in it. Errors: see `mosaic_vrt`; InputError."""
     vrt, _ = mosaic_vrt(paths, None, box, tags)
     with MemoryFile(vrt.encode(), ext=".vrt") as file, open_raster(file.name) as dataset, atomic_write(out) as partial:
         try:

@@ -1,7 +1,4 @@
-"""Co-registered layers of one site, read by window.
-
-A scene is a dict of layers on one grid. Refuses layers that do not lie where the grid lies, naming the file and the reason.
-"""
+"""Layers of one site on one grid, read by window. Refuses layers that do not lie there, naming the file and the reason."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What a layer reads from: a file, a mosaic of tiles, an array, or any of these warped to another grid.
 
-No two threads share a dataset handle at a time. Refuses what `formats.rasters` does not open, and what has no pixels.
+No two threads share a dataset handle at a time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Thresholds between two classes from a histogram: Otsu 1979; Kittler and Illingworth 1986; two Gaussians; 2-means.
-
-Refuses histograms with a single value.
-"""
+"""Thresholds between two classes from a histogram: Otsu 1979; Kittler and Illingworth 1986; two Gaussians; 2-means."""
 
 from __future__ import annotations
 

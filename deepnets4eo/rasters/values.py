@@ -1,7 +1,4 @@
-"""What the numbers of a band mean: physical values, which pixels hold data, outliers, and labels (bytes, void 255).
-
-Refuses fractions and strange values of labels, naming the raster.
-"""
+"""What the numbers of a band mean: physical values, which pixels hold data, outliers, and labels (bytes, void 255)."""
 
 from __future__ import annotations
 
@@ -123,10 +120,9 @@ def to_physical(data: NDArray[Any], stated: Sequence[StoredValues]) -> NDArray[A
 def valid_values(data: NDArray[Any], nodata: Nodata) -> NDArray[np.bool_]:
     """Which pixels of data (C, h, w) are valid: no band is NaN or infinite, not all bands hold their nodata value."""
     valid = np.ones(data.shape[1:], bool)
+    every = nodata if isinstance(nodata, Sequence) else [nodata] * len(data)
     stated = [
-        (band, value)
-        for band, value in zip(data, nodata_of_bands(nodata, len(data)), strict=True)
-        if value is not None and holds(data.dtype, value)
+        (band, value) for band, value in zip(data, every, strict=True) if value is not None and holds(data.dtype, value)
     ]
     if stated:
         hidden = np.ones_like(valid)
@@ -149,11 +145,6 @@ def is_nodata(values: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
     number = as_stored(values.dtype, nodata)
     with np.errstate(over="ignore"):  # near the end of the type the sum is infinite, and every value of its size near
         return np.asarray((values == number) | (np.abs(values - number) < NEAR * np.abs(values + number)))
-
-
-def nodata_of_bands(nodata: Nodata, count: int) -> list[float | None]:
-    """The value without data of each of `count` bands."""
-    return list(nodata) if isinstance(nodata, Sequence) else [nodata] * count
 
 
 def common_nodata(values: Sequence[float | None]) -> float | None:

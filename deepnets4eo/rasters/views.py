@@ -1,6 +1,6 @@
 """Layers seen otherwise than their files say: pixels worked on as read, a stated size of pixels, collars without data.
 
-A view's subclass adds `read`; it is not warped. Values that no instrument measures are masked: their squares are infinite.
+Values that no instrument measures are masked: their squares are infinite.
 """
 
 from __future__ import annotations

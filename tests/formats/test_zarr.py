@@ -2,11 +2,13 @@
 
 import json
 import os
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+from geotiff import write_geotiff
 from pyproj import CRS
 
 from deepnets4eo.cli.main import main
@@ -116,3 +118,13 @@ def test_links_huge_chunks_and_damaged_metadata_are_refused(tmp_path) -> None:
         os.utime(store, (1, version))
         with pytest.raises(InputError, match="is no metadata of a Zarr array"):
             Layer.open(store)
+
+
+def test_a_raster_becomes_a_store_as_the_docs_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_geotiff(tmp_path / "labels.tif", VALUES[0] % 5)
+    page = (Path(__file__).parents[2] / "docs/howto/data/large_scenes.md").read_text(encoding="utf-8")
+    exec(textwrap.dedent(page.partition("```python\n")[2].partition("  ```")[0]))
+    raster, store = Layer.open("labels.tif"), Layer.open("labels.zarr")
+    assert (store.read()[0] == raster.read()[0]).all()
+    assert (store.grid.affine, store.grid.crs.proj) == (raster.grid.affine, raster.grid.crs.proj)
