@@ -71,11 +71,8 @@ class FeatureClassifier(TileSegmenter):
             scenes,
             self.legend,
             lambda sample: self.to_physical_units(self.inputs.prepare(sample)).values,
-            max_pixels=FEATURE_PIXELS,
-            names=self.inputs.names,
-            seed=seed,
-            balanced=False,
-        )
+            max_pixels=FEATURE_PIXELS, names=self.inputs.names, seed=seed, balanced=False,
+        )  # fmt: skip
         pixels = Bands(samples.vectors.T[:, :, None], self.band_names, self.inputs.gsd_m)
         self.features = tuple(
             feature.fit(pixels) if isinstance(feature, FittedFeature) else feature for feature in self.features
@@ -161,24 +158,13 @@ class FeatureClassifier(TileSegmenter):
 
     def _use_one_thread(self) -> None:
         """Let the estimator use one thread: a forest sums its trees in the order in which threads end, which changes the last bits."""
-        parallel = {key: value for key, value in self.estimator.get_params().items() if key.split("__")[-1] == "n_jobs"}
-        if any(value not in (None, 1) for value in parallel.values()):
-            self.estimator.set_params(**dict.fromkeys(parallel, 1))
+        parallel = [key for key, value in self.estimator.get_params().items() if key.endswith("n_jobs") and value]
+        self.estimator.set_params(**dict.fromkeys(parallel, 1))
 
 
 def adjust_to_priors(proba: NDArray[np.float32], shares: Sequence[float]) -> NDArray[np.float32]:
-    """Return probabilities of classes in equal shares, adjusted to classes in other shares by Bayes' rule.
-
-    Parameters
-    ----------
-    proba : (n, K) float32
-    shares : K shares of the classes on the ground
-
-    Returns
-    -------
-    (n, K) float32
-        Rows sum to 1; rows without any class of a share above 0 stay as they are.
-    """
+    """Return probabilities (n, K) float32 of classes in equal shares, adjusted to K other shares by Bayes' rule; rows
+    without any class of a share above 0 stay as they are."""
     weighted = proba * np.asarray(shares, np.float32)
     total = weighted.sum(axis=1, keepdims=True)
     return np.where(total > 0, weighted / np.maximum(total, np.finfo(np.float32).tiny), proba)

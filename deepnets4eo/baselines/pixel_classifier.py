@@ -98,15 +98,9 @@ class PixelClassifier(FeatureClassifier):
             scenes,
             self.legend,
             lambda sample: stack(self.features, self.to_physical_units(self.inputs.prepare(sample)), self.stride_px),
-            max_pixels=max_pixels,
-            halo_px=self.context_px,
-            stride_px=self.stride_px,
-            names=self.inputs.names,
-            seed=seed,
-            window_px=LARGE_PX if self.context_px > WIDE_PX else WINDOW_PX,
-            balanced=balanced,
-            max_share=max_share,
-        )
+            max_pixels=max_pixels, halo_px=self.context_px, stride_px=self.stride_px, names=self.inputs.names, seed=seed,
+            window_px=LARGE_PX if self.context_px > WIDE_PX else WINDOW_PX, balanced=balanced, max_share=max_share,
+        )  # fmt: skip
         self.fit_samples(samples.vectors, samples.class_indices, samples.blocks)
         return self
 

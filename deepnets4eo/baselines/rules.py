@@ -72,7 +72,12 @@ class ExpertRules(TileSegmenter):
         self._quantities = {key: quantity(key, table.ndvi_band) for rule in table.rules for key in rule.keys}
         super().__init__(inputs, legend, bands=bands, tiling=Tiling() if tiling is None else tiling)
         blank = Bands(np.zeros((len(self.band_names), 1, 1), np.float32), self.band_names, inputs.gsd_m)
-        self._check_bands(blank)
+        for number, rule in enumerate(table.rules, start=1):
+            for key in rule.keys:
+                try:
+                    _check_quantity(self._quantities[key], key, blank)
+                except InputError as error:
+                    raise InputError(f"rule {number} ({rule.name}) cannot use {key}: {error}") from error
         if tiling is None:
             halo_px = max(one.halo_px(blank) for one in self._quantities.values())
             self.tiling = Tiling(512 + 2 * halo_px, halo_px)
@@ -128,14 +133,6 @@ class ExpertRules(TileSegmenter):
             if rule.any_of:
                 holds &= np.any([_all_hold(group, measured, bands.shape) for group in rule.any_of], axis=0)
             yield rule, holds
-
-    def _check_bands(self, bands: Bands) -> None:
-        for number, rule in enumerate(self.table.rules, start=1):
-            for key in rule.keys:
-                try:
-                    _check_quantity(self._quantities[key], key, bands)
-                except InputError as error:
-                    raise InputError(f"rule {number} ({rule.name}) cannot use {key}: {error}") from error
 
 
 def _check_quantity(measured: RuleQuantity, key: str, bands: Bands) -> None:
@@ -325,10 +322,10 @@ def quantity(name: str, ndvi_band: Sequence[str]) -> RuleQuantity:
     """Return the quantity of a name; ndvi_band : roles that may serve as near infrared, the first one found is used.
     Errors: InputError for an unknown name, with the nearest."""
     own = {
-        "colour_range": RuleQuantity(_no_halo, lambda _: COLOURS, colour_range),
-        "brightness": RuleQuantity(_no_halo, lambda _: (), lambda bands: bands.grey()),
+        "colour_range": RuleQuantity(lambda _: 0, lambda _: COLOURS, colour_range),
+        "brightness": RuleQuantity(lambda _: 0, lambda _: (), lambda bands: bands.grey()),
         "ndvi": RuleQuantity(
-            _no_halo, lambda bands: ("red", infrared_role(bands, ndvi_band)), lambda bands: ndvi(bands, ndvi_band)
+            lambda _: 0, lambda bands: ("red", infrared_role(bands, ndvi_band)), lambda bands: ndvi(bands, ndvi_band)
         ),
         "ndsm": RuleQuantity(
             lambda bands: ground_px(bands) - 1 if ground_px(bands) else 0, height_roles, height_above_ground
@@ -338,14 +335,14 @@ def quantity(name: str, ndvi_band: Sequence[str]) -> RuleQuantity:
     if name in own:
         return own[name]
     if name in ROLES:
-        return RuleQuantity(_no_halo, lambda _: (name,), lambda bands: bands.pick(name)[0])
+        return RuleQuantity(lambda _: 0, lambda _: (name,), lambda bands: bands.pick(name)[0])
     feature_name, dot, column = name.partition(".")
     if dot and feature_name in HOMES:
         (feature,) = build_features([feature_name])
         return RuleQuantity(lambda _: feature.halo_px, lambda bands: _check_column(feature, column, bands), lambda bands: _feature_column(feature, column, bands))  # fmt: skip
     if dot:
         return RuleQuantity(
-            _no_halo, lambda bands: _check_band(name, bands), lambda bands: bands.values[bands.names.index(name)]
+            lambda _: 0, lambda bands: _check_band(name, bands), lambda bands: bands.values[bands.names.index(name)]
         )
     known = sorted({*own, *ROLES, *(f"{feature}.COLUMN" for feature in HOMES)})
     hint = name_hint(name, known, f"Choose from {', '.join(known)}, or a band as LAYER.BAND.")
@@ -396,11 +393,6 @@ def slope(bands: Bands) -> FloatImage:
             "slope needs the ground size of a pixel, which is not known for scenes without CRS. Leave it out."
         )
     return slope_deg(bands)
-
-
-def _no_halo(_: Bands) -> int:
-    """Return 0: only the pixel itself is used."""
-    return 0
 
 
 def _check_column(feature: Feature, column: str, bands: Bands) -> Sequence[str]:

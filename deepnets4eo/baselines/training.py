@@ -107,7 +107,11 @@ def _fit(
     started = time.perf_counter()
     notes: dict[str, Any] = {"method": recipe.model.method}
     if recipe.model.method == "network":
-        network, training_notes = _network(prepared, out, options)
+        if not recipe.model.network:
+            raise InputError(
+                "the recipe's method is network, but has no network. Set model.network, e.g. patch-alexnet."
+            )
+        network, training_notes = train_network(prepared, out, options)
         segmenter = _with_post(network, recipe)
         notes |= training_notes
     else:
@@ -119,20 +123,8 @@ def _fit(
 def fit_baseline(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
     """Fit the method of a recipe that needs no network, with its post-processing.
 
-    Parameters
-    ----------
-    recipe : the recipe
-    prepared : split scenes and what was measured of their training part, from `training.segmentation.prepare`
-
-    Returns
-    -------
-    Segmenter
-
-    Raises
-    ------
-    InputError
-        For options or labels that the method cannot use.
-    """
+    prepared : split scenes and what was measured of their training part, from `training.segmentation.prepare`. Errors:
+    InputError for options or labels that the method cannot use."""
     return _with_post(METHODS[recipe.model.method](recipe, prepared), recipe)
 
 
@@ -144,50 +136,31 @@ def _with_post(segmenter: Segmenter, recipe: BaselineRecipe) -> Segmenter:
     return PostProcessed(segmenter, recipe.post, bands=recipe.model.bands)
 
 
-def _network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple[Segmenter, dict[str, Any]]:
-    if not prepared.recipe.model.network:
-        raise InputError("the recipe's method is network, but has no network. Set model.network, e.g. patch-alexnet.")
-    return train_network(prepared, out, options)
-
-
 def _pixels(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
     from deepnets4eo.baselines.pixel_classifier import PixelClassifier
 
-    classifier = PixelClassifier(
-        build_estimator(recipe.estimator, recipe.train.seed),
-        prepared.inputs,
-        prepared.legend,
-        features=_features(recipe),
-        bands=recipe.model.bands,
-        shares=_shares(recipe, prepared),
-        stride_px=recipe.model.stride_px,
-    )
     model, seed = recipe.model, recipe.train.seed
+    classifier = PixelClassifier(
+        build_estimator(recipe.estimator, seed), prepared.inputs, prepared.legend, features=_features(recipe),
+        bands=model.bands, shares=_shares(recipe, prepared), stride_px=model.stride_px,
+    )  # fmt: skip
     return classifier.fit(
-        _scenes(prepared),
-        max_pixels=model.max_samples,
-        seed=seed,
-        balanced=model.sampling == "balanced",
+        _scenes(prepared), max_pixels=model.max_samples, seed=seed, balanced=model.sampling == "balanced",
         max_share=model.max_share,
-    )
+    )  # fmt: skip
 
 
 def _superpixels(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
     from deepnets4eo.baselines.superpixel_classifier import SuperpixelClassifier
     from deepnets4eo.baselines.superpixels import Superpixels
 
+    model, seed = recipe.model, recipe.train.seed
     classifier = SuperpixelClassifier(
-        build_estimator(recipe.estimator, recipe.train.seed),
-        prepared.inputs,
-        prepared.legend,
-        features=_features(recipe),
-        superpixels=Superpixels.from_dict(recipe.superpixels),
-        bands=recipe.model.bands,
-        shares=_shares(recipe, prepared),
-    )
-    balanced = recipe.model.sampling == "balanced"
+        build_estimator(recipe.estimator, seed), prepared.inputs, prepared.legend, features=_features(recipe),
+        superpixels=Superpixels.from_dict(recipe.superpixels), bands=model.bands, shares=_shares(recipe, prepared),
+    )  # fmt: skip
     return classifier.fit(
-        _scenes(prepared), max_regions=recipe.model.max_samples, seed=recipe.train.seed, balanced=balanced
+        _scenes(prepared), max_regions=model.max_samples, seed=seed, balanced=model.sampling == "balanced"
     )
 
 
@@ -203,12 +176,9 @@ def _parts(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
     from deepnets4eo.baselines.parts import PartDetector, PartSettings
 
     detector = PartDetector(
-        prepared.inputs,
-        prepared.legend,
-        settings=PartSettings.from_dict(recipe.parts),
-        class_name=recipe.model.target,
+        prepared.inputs, prepared.legend, settings=PartSettings.from_dict(recipe.parts), class_name=recipe.model.target,
         bands=recipe.model.bands,
-    )
+    )  # fmt: skip
     return detector.fit(_scenes(prepared), seed=recipe.train.seed)
 
 

@@ -177,10 +177,5 @@ def _first_problem(error: ValidationError) -> str:
     location = ".".join(str(part) for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
         return f"{location}: {problem['msg']}."
-    known = {
-        **DatasetCard.model_fields,
-        **CubeFacts.model_fields,
-        **ScoringProtocol.model_fields,
-        **PublishedScores.model_fields,
-    }
+    known = [name for card in (DatasetCard, CubeFacts, ScoringProtocol, PublishedScores) for name in card.model_fields]
     return f"{location} is unknown. {name_hint(problem['loc'][-1], known)}"

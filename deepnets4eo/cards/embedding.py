@@ -73,14 +73,8 @@ class EmbeddingCard(BaseModel):
     @classmethod
     def of_names(cls, names: Sequence[str]) -> EmbeddingCard | None:
         """The card of the catalog whose band names these are; None without one."""
-        return next(
-            (
-                card
-                for card in _known()
-                if len(names) == card.components and all(re.fullmatch(card.band_names, one) for one in names)
-            ),
-            None,
-        )
+        cards = (card for card in _known() if len(names) == card.components)
+        return next((card for card in cards if all(re.fullmatch(card.band_names, one) for one in names)), None)
 
     @classmethod
     def likely(cls, count: int, dtype: str) -> EmbeddingCard | None:

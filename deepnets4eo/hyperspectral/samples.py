@@ -1,8 +1,7 @@
 """Which pixels are learnt from, watched, shown without a label and tested on, and the patches around them in batches.
 
-Spectra are read once, and stay in memory, or beyond a limit in a temporary file. The epoch alone decides which batches
-there are: an epoch shows every labelled pixel once. How much of the test is known from training is measured: scores of a
-leaky split are those of an exam whose questions were in the lessons."""
+Spectra are read once, and stay in memory, or beyond a limit in a temporary file. An epoch shows every labelled pixel once.
+How much of the test is known from training is measured."""
 
 from __future__ import annotations
 
@@ -172,7 +171,7 @@ def describe_parts(split: DataSplit[LabelledScene]) -> dict[str, dict[str, int]]
     counts = np.zeros((2, len(names)), np.int64)
     for number, named in enumerate(split.scenes):
         labels = named.labels.reader.read(whole(named.grid))
-        counts += [_counts(labels, part, names) for part in _parts(split, number)]
+        counts += [count_classes([labels[part]], len(names)) for part in _parts(split, number)]
     return {name: {"train": int(a), "test": int(b)} for name, a, b in zip(names, *counts, strict=True)}
 
 
@@ -182,10 +181,6 @@ def _parts(split: DataSplit[LabelledScene], number: int) -> tuple[NDArray[np.boo
     window = whole(named.grid)
     labelled = named.labels.reader.read(window) != VOID
     return split.mask(number, TRAIN, window) & labelled, split.mask(number, VAL, window) & labelled
-
-
-def _counts(labels: NDArray[np.uint8], mask: NDArray[np.bool_], names: Sequence[str]) -> NDArray[np.int64]:
-    return count_classes([labels[mask]], len(names))
 
 
 def _warn(split: DataSplit[LabelledScene], total: Leakage) -> None:
@@ -355,7 +350,9 @@ class PatchLoader:
         if self.augment.radiation_noise:
             noisy = rng.random(len(patches)) < self.augment.radiation_noise
             gain = rng.uniform(*GAINS, (int(noisy.sum()), 1, 1, 1)).astype(np.float32)
-            patches[noisy] = gain * patches[noisy] + _noise(patches[noisy].shape, rng)
+            patches[noisy] = gain * patches[noisy] + np.float32(NOISE) * rng.standard_normal(
+                patches[noisy].shape, np.float32
+            )
         if self.augment.mixture:
             self._mix(patches, pixels, rng)
         if self.unlabelled is not None and len(self.unlabelled) and self.unlabelled_share:
@@ -381,12 +378,8 @@ class PatchLoader:
         partners = self.pixels.take(np.array([rng.choice(self._of_class[pixels.mask[index]]) for index in mixed]))
         first, second = rng.uniform(*SHARES, (2, len(mixed), 1, 1, 1)).astype(np.float32)
         mixture = first * patches[mixed] + second * self._patches(partners, rng)
-        patches[mixed] = mixture / (first + second) + _noise(mixture.shape, rng)
+        patches[mixed] = mixture / (first + second) + np.float32(NOISE) * rng.standard_normal(mixture.shape, np.float32)
 
     @cached_property
     def _of_class(self) -> dict[int, NDArray[np.int64]]:
         return {int(index): np.flatnonzero(self.pixels.mask == index) for index in np.unique(self.pixels.mask)}
-
-
-def _noise(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
-    return np.float32(NOISE) * rng.standard_normal(shape, np.float32)

@@ -45,7 +45,7 @@ from deepnets4eo.training.splits import TRAIN
 from deepnets4eo.training.tasks import Task, TrainOptions
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
 
@@ -195,7 +195,8 @@ def train_patches(
 
     recipe: Any = prepared.recipe
     data, train, seed = recipe.data, recipe.train, recipe.train.seed
-    segmenter = build_segmenter(recipe, _without_sizes(spec), prepared.inputs, prepared.legend)
+    without_sizes = {key: value for key, value in spec.items() if key not in ("in_channels", "num_classes")}
+    segmenter = build_segmenter(recipe, without_sizes, prepared.inputs, prepared.legend)
     module: Any = segmenter.module
     if hasattr(module, "spectra"):
         module.spectra.fit(_training_windows(prepared))
@@ -233,11 +234,6 @@ def _network_spec(recipe: HyperspectralRecipe, bands: int, legend: Legend) -> di
 
     described: dict[str, Any] = network_spec(name, bands, legend.num_classes, spectra=spectra, **recipe.model.options)
     return described
-
-
-def _without_sizes(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The same without bands and classes, which inputs and legend have."""
-    return {key: value for key, value in spec.items() if key not in ("in_channels", "num_classes")}
 
 
 def _patch_px(spec: Mapping[str, Any]) -> int:
@@ -293,25 +289,23 @@ class PatchCriterion:
 
         self.loss = SumOfLosses(losses, class_weights)
 
-    def step(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    def step(self, network: Any, batch: Mapping[str, Tensor]) -> Tensor:
         """The loss of one batch, () float32."""
         from torch.nn.functional import mse_loss
 
         patches: Any = batch["patches"]
         if not hasattr(network, "reconstruct"):
-            return self._classify(_call(network, "patch_scores", patches), batch["mask"])
-        scores, reconstruction = _call(network, "reconstruct", patches)
-        weight = float(network.reconstruction_weight)  # type: ignore[arg-type]
-        return self._classify(scores, batch["mask"]) + weight * mse_loss(
-            reconstruction.float(), _middle_spectra(network, patches)
-        )
+            return self._classify(network.patch_scores(patches), batch["mask"])
+        scores, reconstruction = network.reconstruct(patches)
+        difference = mse_loss(reconstruction.float(), _middle_spectra(network, patches))
+        return self._classify(scores, batch["mask"]) + float(network.reconstruction_weight) * difference
 
-    def watch(self, network: nn.Module, num_classes: int, batches: Iterable[Mapping[str, Tensor]]) -> dict[str, float]:
+    def watch(self, network: Any, num_classes: int, batches: Iterable[Mapping[str, Tensor]]) -> dict[str, float]:
         """Mean loss and overall scores on watched pixels, NaN without any; called without gradients."""
         device = next(network.parameters()).device
         matrix, total, count = ConfusionMatrix(num_classes), 0.0, 0
         for batch in batches:
-            scores, mask = _call(network, "patch_scores", batch["patches"].to(device)), batch["mask"].to(device)
+            scores, mask = network.patch_scores(batch["patches"].to(device)), batch["mask"].to(device)
             total += float(self._classify(scores, mask)) * len(mask)
             count += len(mask)
             matrix.update(batch["mask"].numpy(), scores.argmax(dim=1).byte().cpu().numpy())
@@ -324,13 +318,9 @@ class PatchCriterion:
         return loss
 
 
-def _middle_spectra(network: nn.Module, patches: Tensor) -> Tensor:
+def _middle_spectra(network: Any, patches: Tensor) -> Tensor:
     """(N, B) spectra of the middle pixels, as the network takes them: normalised and reduced where its first part does that."""
     middle = patches.shape[-1] // 2
     pixels = patches[:, :, middle : middle + 1, middle : middle + 1]
-    spectra: Tensor = network.spectra(pixels) if hasattr(network, "spectra") else pixels  # type: ignore[operator]
+    spectra: Tensor = network.spectra(pixels) if hasattr(network, "spectra") else pixels
     return spectra[:, :, 0, 0]
-
-
-def _call(network: nn.Module, method: str, patches: Tensor) -> Any:
-    return getattr(network, method)(patches)
