@@ -150,14 +150,14 @@ def score_change(
 ) -> ChangeScore:
     """Predict the test scenes and score change, of all pixels pooled.
 
-    post : layer that is the later date. stored : legend that the files of the labels are in. light : "none", or as of
-    `change.normalisation.normalise`.
+    post : layer that is the later date. stored : legend that the files of the labels are in. light : "none" or
+    "training", see `change.normalisation`.
     """
     loaded = load_run(run) if isinstance(run, Path) else run
     maps = {}
     for name, sources in scenes.items():
         scene = Scene.open(None, **_dates(sources, post))
-        seen = scene if light == "none" else normalise(scene, light, loaded.inputs)[0]
+        seen = scene if light == "none" else normalise(scene, loaded.inputs)[0]
         maps[name] = _predict_change(loaded, seen, out / name)
     return _pooled(maps, scenes, stored)
 

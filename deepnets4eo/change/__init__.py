@@ -24,7 +24,6 @@ _HOMES = {
     "from_to_legend": "deepnets4eo.change.transitions",
     "guided_anisotropic_diffusion": "deepnets4eo.change.diffusion",
     "map_change": "deepnets4eo.change.job",
-    "measure_transitions": "deepnets4eo.change.transitions",
     "merge_labels": "deepnets4eo.change.cleansing",
     "NoveltyOptions": "deepnets4eo.change.series.options",
     "NoveltyRanking": "deepnets4eo.change.series.ranking",

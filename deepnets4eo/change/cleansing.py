@@ -1,10 +1,8 @@
 """The task `change-cleansing`: a network of change that corrects the labels it learns from (Daudt et al., EarthVision 2019).
 
 Each hyperepoch trains, predicts the training scenes, fits the scores to image edges by guided anisotropic diffusion, and
-merges the result with the ORIGINAL labels; the next one goes on from the weights. Labels of which few seem wrong stay as they
-are: a label counts as wrong where the network is as sure of the other class as it is, on average, where that class is labelled
-(confident learning, Northcutt, Jiang and Chuang, JAIR 70, 2021). Takes pairs with change labels; returns a run. Refuses other legends
-than no change and change."""
+merges the result with the ORIGINAL labels. A label counts as wrong where the network is as sure of the other class as it is, on
+average, where that class is labelled (confident learning, Northcutt, Jiang and Chuang, JAIR 70, 2021)."""
 
 from __future__ import annotations
 
@@ -95,23 +93,14 @@ def merge_labels(original: ByteImage, predicted: ByteImage, rule: Merge) -> Byte
 
     Parameters
     ----------
-    original
-        Class indices as they were labelled: 0 no change, 1 change, void 255. Never labels that were merged before.
-    predicted
-        Class indices of the network, of the same shape; where it has none, or is not sure enough for the rule (255), the original
-        label stays.
-    rule
-        "intersection", "ignore-missed", "ignore-differing", or "ignore-confident", which does the same as the last one.
+    original : class indices as they were labelled: 0 no change, 1 change, void 255; never merged ones
+    predicted : class indices of the network, of the same shape; where 255, the original label stays
+    rule : "intersection", "ignore-missed", "ignore-differing", or "ignore-confident", which does the same as the last one
 
     Returns
     -------
     ByteImage
         Class indices, void 255.
-
-    Raises
-    ------
-    InputError
-        Unknown rule.
 
     Examples
     --------

@@ -1,7 +1,6 @@
 """What became what between two maps of land cover: the table of areas from → to with its intervals.
 
-Takes two label rasters with one set of classes; reads them block by block on the grid of the later one. Refuses maps of
-other classes, of other ground, and without a CRS."""
+Reads both block by block on the grid of the later one."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.change.options import TransitionOptions
-from deepnets4eo.change.transitions import BLOCK_PX, Transitions, hectares_on_the_ground, transitions_of_counts
+from deepnets4eo.change.transitions import Transitions, hectares_on_the_ground, transitions_of_counts
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader, Remedies
 from deepnets4eo.evaluation.options import load_legend
@@ -26,7 +25,7 @@ from deepnets4eo.rasters.scene import covered_share
 
 log = logging.getLogger(__name__)
 
-LEAST_BLOCK_PX = 16
+LEAST_BLOCK_PX, BLOCK_PX = 16, 256  # side of the blocks that are drawn with replacement
 
 
 def compare_covers(
@@ -39,9 +38,8 @@ def compare_covers(
     block_px: int | None = None,
     seed: int = 0,
 ) -> Transitions:
-    """Areas of all pairs from → to of two maps, with intervals of how much they vary over the site.
-
-    Blocks of the site are drawn with replacement (Efron and Tibshirani 1993); errors of the maps are not in the intervals.
+    """Areas of all pairs from → to of two maps, with intervals by blocks of the site that are drawn with replacement (Efron and
+    Tibshirani 1993); errors of the maps are not in them.
 
     Parameters
     ----------
@@ -111,26 +109,14 @@ def write_cover_table(
 
 
 def write_transitions(path: str | Path, transitions: Transitions, about: Mapping[str, str] | None = None) -> Path:
-    """Write the table as CSV: from, to, hectares, low, high, one row a pair.
-
-    Parameters
-    ----------
-    path : the file
-    transitions : areas
-    about : further columns with one value each, such as the event
-
-    Returns
-    -------
-    Path
-        The file.
-    """
+    """Write the table as CSV: from, to, hectares, low, high, one row a pair, and what it is `about` in further columns;
+    returns the file."""
     table = transitions.table().round(6).assign(**(about or {}))
     return write_text(path, csv_text([list(table.columns), *table.itertuples(index=False, name=None)]))
 
 
 def _legend_of(layer: Layer, legend: Legend | None) -> Legend:
-    """Return the legend in the tags, which says how the file stores its classes, else the one given. Raises InputError
-    without any, and where the tags name other classes than the one given."""
+    """The legend in the tags, which says how the file stores its classes, else `legend`."""
     own = layer.legend or legend
     if own is None:
         raise InputError(f"{layer.source} has no legend in its tags. Give one, e.g. --legend hrscd.")

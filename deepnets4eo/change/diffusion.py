@@ -77,12 +77,10 @@ def guided_anisotropic_diffusion(
     Parameters
     ----------
     scores : (C, H, W), e.g. probabilities of change.
-    guides
-        One image or several, (B, H, W) each, in grey levels of 0 to 255; several must have equally many bands. They stay
-        as they are.
+    guides : images (B, H, W) of equally many bands, in grey levels of 0 to 255
     diffusion : steps, edge level and rate; by default as published
     valid : (H, W) bool; nothing flows into other pixels or out of them
-    workers : threads. The result does not depend on them.
+    workers : threads
 
     Returns
     -------
@@ -91,8 +89,7 @@ def guided_anisotropic_diffusion(
     Raises
     ------
     InputError
-        For sizes that differ or are 0, values that are no real numbers or not finite where valid, and a `valid` that is
-        not bool.
+        For sizes that differ or are 0, values that are not finite where valid, and a `valid` that is not bool.
 
     Examples
     --------

@@ -1,7 +1,6 @@
 """The change job: two images in, a folder of products out: labels, scores, polygons, summary, page, manifest.
 
-Takes paths or layers of any CRS and resolution (see `change.pair` for what is refused). Without a run, a classical method is
-fitted to the pair itself; with one, its network decides. Streamed and resumable: an interrupted job goes on where it was.
+Without a run, a classical method is fitted to the pair itself; with one, its network decides. Streamed and resumable.
 """
 
 from __future__ import annotations
@@ -102,22 +101,21 @@ def map_change(
 
     Parameters
     ----------
-    pre, post : image before and after: paths, folders of tiles, or layers, with the same bands
+    pre, post : paths, folders of tiles, or layers, with the same bands
     out
-        Folder to write: change.tif (labels of the legend `change`), score.tif (probability of change, without a run a score), change.gpkg,
-        summary.json, report.html, manifest.json, all on the grid of the post image. Where land cover is known, by a run of
-        classes from → to or by options, also transitions.csv, and of such a run cover_pre.tif and cover_post.tif.
+        Folder to write: change.tif (labels of the legend `change`), score.tif (probability of change, without a run a rank), change.gpkg,
+        summary.json, report.html, manifest.json, on the grid of the post image; where land cover is known also transitions.csv, and
+        by a run of classes from → to cover_pre.tif and cover_post.tif.
     options : method, threshold, run and alignment
-    event : what the map is of, for its products; dates that are not given are taken from the images' tags
-    resume : go on with an interrupted job of the same inputs and options
-    overwrite : replace the products in a folder that exists
+    event : what the map is of; dates that are not given are taken from the images' tags
+    resume, overwrite : go on with an interrupted job; replace the products in a folder that exists
     progress : called with the share of the prediction that is done, 0–1
-    executor : computes the tiles in other processes, see `jobs.executors`; None computes them in this one
+    executor : computes the tiles in other processes, see `jobs.executors`
 
     Returns
     -------
     ChangeMap
-        Files, polygons and figures. Probabilities of methods without training rank pixels; they are not calibrated.
+        Files, polygons and figures.
 
     Raises
     ------
@@ -130,7 +128,7 @@ def map_change(
     OutputError
         The folder holds something already, or cannot be written.
 
-    Peak memory: some 0.8 GB with a method without training, whatever the size of the images (and all polygons); more with a run.
+    Peak memory: some 0.8 GB and all polygons with a method without training; more with a run.
 
     Examples
     --------
@@ -248,7 +246,7 @@ def _prepare(
     if trained is not None:
         if options.normalise == "none":
             return trained, pair.scene, {"method": f"run {options.model}", "threshold": FINAL}
-        scene, values = normalise(trained.inputs.as_trained(pair.scene), options.normalise, trained.inputs)
+        scene, values = normalise(trained.inputs.as_trained(pair.scene), trained.inputs)
         return trained, scene, {"method": f"run {options.model}", "threshold": FINAL, "normalisation": values}
 
     def fit() -> ChangeDetector:

@@ -24,9 +24,9 @@ INPUTS: dict[str, Any] = {"group": "Inputs"}
 
 MANIFEST = "manifest.json"  # written last
 
-ChangeMethod: TypeAlias = Literal["ir-mad", "mad", "cva", "difference", "slow-features", "pca-kmeans", "cosine"]
+ChangeMethod: TypeAlias = Literal["ir-mad", "mad", "cva", "difference", "pca-kmeans", "cosine"]
 ThresholdMethod: TypeAlias = Literal["two-means", "otsu", "kittler", "em"]
-Normalisation: TypeAlias = Literal["none", "regression", "histogram", "training"]
+Normalisation: TypeAlias = Literal["none", "training"]
 
 
 @option_group
@@ -101,8 +101,7 @@ class ChangeOptions:
     normalise: Annotated[
         Normalisation,
         Field(
-            description="Light of the images for a --model: PRE in that of POST by regression on unchanged pixels or by "
-            "histograms; or training: both in that of its training images.",
+            description="Light of the images for a --model: training is that of its training images.",
             json_schema_extra=KEY,
         ),
     ] = "none"

@@ -1,7 +1,4 @@
-"""report.html of a change map: the page that all maps share, with polygons of change as its objects and the scores to lay over.
-
-Takes the scene, the scores and the polygons; reads each raster at reduced resolution, and in full where most has changed.
-"""
+"""report.html of a change map: the page that all maps share, with polygons of change as its objects and the scores to lay over."""
 
 from __future__ import annotations
 
@@ -65,22 +62,13 @@ class RegionPage:
 
     Attributes
     ----------
-    kind : MapKind
-        Titles, names and scripts.
-    noun, score : str
-        What a region is of, and what its score is called.
-    headline : tuple of str
-        The result and what it is a part of.
-    facts : list of (str, str)
-        What was measured, and how.
-    caveats : tuple of str
-        What to beware of.
-    classes : list of dict
-        Key, title, colour, count and area_ha of each class.
-    numbers : (N,) int
-        The class of each polygon.
-    images : dict of str to Layer
-        Role → image, "pre" and "post" or "post" alone.
+    kind : titles, names and scripts
+    noun, score : what a region is of, and what its score is called
+    headline : the result and what it is a part of
+    facts, caveats : what was measured, and what to beware of
+    classes : key, title, colour, count and area_ha of each class
+    numbers : (N,) int, the class of each polygon
+    images : "pre" and "post", or "post" alone → image
     """
 
     kind: MapKind
@@ -121,32 +109,11 @@ def write_region_page(
     event: EventInfo,
     findings: Sequence[Finding],
 ) -> Path:
-    """Write the page of a map of regions.
+    """Write the page of a map of regions, about 14 MB at most; returns the file.
 
-    Size: about 14 MB at most. Memory: the listed polygons and one averaged image at a time.
-
-    Parameters
-    ----------
-    path : str | Path
-        The HTML file.
-    page : RegionPage
-        What it says.
-    score : Layer
-        The score of every pixel, in bytes, to lay over the images; its grid is that of the page.
-    polygons : GeoDataFrame
-        The regions with the columns `id`, `area_m2` and `score`, the largest first.
-    summary : dict
-        With `synthetic`, `area`, `registration`, `findings` and the sources of the images by their roles.
-    event : EventInfo
-        What the map is of.
-    findings : Sequence[Finding]
-        What limits the worth of the map, worst first.
-
-    Returns
-    -------
-    Path
-        The file.
-    """
+    score : of every pixel, in bytes, to lay over the images; its grid is that of the page. polygons : with the columns `id`,
+    `area_m2` and `score`, the largest first. summary : with `synthetic`, `area`, `registration`, `findings` and the sources
+    of the images by their roles. findings : worst first. Memory: the listed polygons and one averaged image at a time."""
     listed, grid = polygons.head(MOST_LISTED), score.grid
     payload = _encode(listed, page.numbers[: len(listed)], grid)
     attention = patch_centres(listed.geometry.to_numpy(), grid), listed["score"].to_numpy(float)
@@ -268,22 +235,7 @@ def _unit(areas: dict[str, Any]) -> str:
 
 
 def area_in_words(areas: dict[str, Any], name: str, interval: Sequence[float] | None = None) -> str:
-    """Say an area of a summary in words.
-
-    Parameters
-    ----------
-    areas : dict
-        The areas of a summary in hectares, or in pixels where the images have no CRS.
-    name : str
-        Which one, such as "changed".
-    interval : Sequence[float] | None
-        An interval of the area, written in brackets behind it.
-
-    Returns
-    -------
-    str
-        Number, unit and interval.
-    """
+    """Number and unit of an area of a summary, such as "changed", with its interval in brackets."""
     return _size(areas[f"{name}_{_unit(areas)}"], _unit(areas), interval)
 
 

@@ -222,24 +222,8 @@ class CloudedArea:
 
 
 def hide_clouds(image: Layer, mask: Layer, grid: Grid, motion: Motion = UNMOVED) -> Layer:
-    """Return an image on the grid of the post image that is not valid under the clouds of its mask.
-
-    Parameters
-    ----------
-    image : Layer
-        On the grid of the post image.
-    mask : Layer
-        0 where the image is clear; on any grid.
-    grid : Grid
-        That of the post image.
-    motion : (2, 3)
-        How the mask moves, as in `Registration`; by default not at all.
-
-    Returns
-    -------
-    Layer
-        The image, valid where its mask is 0.
-    """
+    """Return an image on the grid of the post image, valid where its mask of clouds, on any grid, is 0. motion : (2, 3), how the mask
+    moves, as in `Registration`."""
     return Layer(CloudMaskedSource(image, on_post_grid(mask, grid, motion, resampling="nearest")))
 
 

@@ -1,8 +1,6 @@
 """Score maps fitted to the edges of images by guided anisotropic diffusion, tile by tile, on the CPU or a GPU.
 
-Takes one band of scores and one image or several of any size; writes a raster of the same kind. Each tile is diffused with
-as much context as flows into it, so that tiles do not show; an interrupted job can go on. Refuses score maps of several
-bands, labels and values outside 0–1, and sizes that differ."""
+Each tile is diffused with as much context as flows into it, so that tiles do not show; an interrupted job can go on."""
 
 from __future__ import annotations
 
@@ -82,16 +80,13 @@ def refine_scores(
     Parameters
     ----------
     scores : one band: fractions, or bytes with the tag PACKED_ONE as `deepnets4eo predict` writes them
-    images
-        One or several on the grid of the scores, or on others, to which they are then warped; equally many bands each.
+    images : one or several, warped to the grid of the scores; equally many bands each
     out : the raster to write: packed as the scores are, else float32 with NaN where not valid
     diffusion : steps, edge level and rate; by default as published
     device : "auto" computes on a GPU where there is one
     tile_px : side of a tile
     workers : threads on the CPU
-    resume
-        Go on with an interrupted job of the same files and settings, whose finished tiles lie beside `out`; without one,
-        all tiles are computed.
+    resume : go on with an interrupted job, whose finished tiles lie beside `out`
     tags : further tags of the raster
     progress : called with the share done
 
@@ -108,7 +103,7 @@ def refine_scores(
     RunError
         The interrupted job had other files or settings.
 
-    Peak memory: some 20 values of 4 bytes a pixel of a tile with its context, and band; nothing grows with the raster.
+    Peak memory: some 20 values of 4 bytes a pixel of a tile with its context, and band.
     """
     diffusion = diffusion or Diffusion()
     check_raster_suffix(out)

@@ -1,7 +1,6 @@
 """What became what: classes from → to of two maps of land cover, and their areas with intervals.
 
-Takes the classes of land cover and maps; returns one legend, one map from → to, and a table of areas.
-Refuses more than 15 classes of land cover, which make more pairs than a byte holds."""
+More than 15 classes of land cover make more pairs than a byte holds."""
 
 from __future__ import annotations
 
@@ -33,7 +32,6 @@ log = logging.getLogger(__name__)
 
 MOST_COVERS = 15
 ARROW = " → "
-BLOCK_PX = 256  # side of the blocks that are drawn with replacement
 CHANGE, COVER_PRE, COVER_POST = "change", "cover_pre", "cover_post"
 
 
@@ -122,12 +120,6 @@ def split_from_to(source: Path | str, folder: Path | str, *, tags: Mapping[str, 
     ------
     InputError
         For a raster without such a legend.
-
-    Examples
-    --------
-    ```python
-    split_from_to(predict(run, scene, "from_to.tif").paths["labels"], "maps")
-    ```
     """
     layer, legend = _open_from_to(source)
     cover, folder = cover_legend(legend), Path(folder)
@@ -175,49 +167,6 @@ class Transitions:
         return pd.DataFrame({"from": [one[0] for one in pairs], "to": [one[1] for one in pairs], **values})
 
 
-def measure_transitions(
-    source: Path | str, *, level: float = 0.95, draws: int = 1000, block_px: int = BLOCK_PX, seed: int = 0
-) -> Transitions:
-    """Areas as mapped, with intervals of how much they vary over the site: blocks of it are drawn with replacement.
-
-    Errors of the map are not in these intervals; `adjust_transitions` estimates areas from a sample of references.
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993.
-
-    Parameters
-    ----------
-    source : a raster that a run of classes from → to predicted, in a CRS
-    level : share of the draws inside the interval, between 0 and 1
-    draws : number of resamples
-    block_px : side of a block
-    seed : seed of the draws
-
-    Returns
-    -------
-    Transitions
-        Hectares.
-
-    Raises
-    ------
-    InputError
-        For a raster without such a legend or without a CRS, or of fewer than two blocks.
-
-    Examples
-    --------
-    ```python
-    measure_transitions("from_to.tif").table().to_csv("transitions.csv", index=False)
-    ```
-    """
-    layer, legend = _open_from_to(source)
-    cover, windows = cover_legend(legend), blocks(layer.shape, block_px)
-    pixel_ha = hectares_on_the_ground(layer.grid, windows, layer.source)
-    counts = np.stack([np.bincount(_read(layer, one).ravel(), minlength=256) for one in windows])[
-        :, : legend.num_classes
-    ]
-    return transitions_of_counts(
-        counts, cover.names, pixel_ha, level=level, draws=draws, seed=seed, where=(str(source), block_px)
-    )
-
-
 def transitions_of_counts(
     counts: NDArray[np.int64],
     names: Sequence[str],
@@ -249,7 +198,7 @@ def adjust_transitions(
 
     Parameters
     ----------
-    mapped : areas as mapped, of `measure_transitions`
+    mapped : areas as mapped, of `compare_covers`
     sample
         (L², L²) counts, rows = mapped pair, columns = reference pair, both in the order i · L + j. Pairs that are nowhere
         on the map have no stratum: their rows stay empty.

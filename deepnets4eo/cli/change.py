@@ -45,7 +45,7 @@ def change(
     \b
     deepnets4eo change pre.tif post.tif --out change
     deepnets4eo change pre.tif post.tif --out change --method cva --set threshold=otsu --min-area 100
-    deepnets4eo change pre.tif post.tif --out change --model runs/fc-siam-diff --set normalise=regression"""
+    deepnets4eo change pre.tif post.tif --out change --model runs/fc-siam-diff --set normalise=training"""
     from deepnets4eo.outputs.input_files import check_not_inputs
 
     about, silent = EventInfo.parse(event or []), str(json) == "-"

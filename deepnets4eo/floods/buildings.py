@@ -76,19 +76,14 @@ def water_around(
 
     Parameters
     ----------
-    water : Layer
-        Labels 0 dry, 1 permanent water, 2 flood, 255 not seen.
-    outlines : (N,) polygons
-        In the CRS of the raster.
-    any_water : bool
-        Count permanent water, too: where there is no date before, it is not known which water is new.
-    reach_m : float
-        How far from its outline a building may stand, where that could not be measured: the ring is wider by that much, and its share of
-        water is the probability that the building stands in the water.
-    pixel_m : float
-        Side of a pixel of a raster without CRS, metres.
-    workers : int | None
-        Threads.
+    water : labels 0 dry, 1 permanent water, 2 flood, 255 not seen
+    outlines : (N,) polygons in the CRS of the raster
+    any_water : whether permanent water counts, too
+    reach_m
+        How far from its outline a building may stand: the ring is wider by that much, and its share of water is the probability that
+        the building stands in the water.
+    pixel_m : side of a pixel of a raster without CRS, metres
+    workers : threads
 
     Returns
     -------

@@ -201,16 +201,10 @@ def surface_scene(
 
     Parameters
     ----------
-    pre : Layer | None
-        Red, green and blue before; None where there is no such image.
-    post : Layer
-        Red, green and blue after.
-    gsd_m : float
-        Side of a pixel of POST, metres.
-    motion : (2, 3)
-        How PRE lies, as in `Registration`.
-    surfaces_alone : bool
-        No network looks for water: PRE is read only where POST may show a surface of water.
+    pre, post : red, green and blue before, if there is such an image, and after
+    gsd_m : side of a pixel of POST, metres
+    motion : (2, 3), how PRE lies, as in `Registration`
+    surfaces_alone : no network looks for water: PRE is read only where POST may show a surface of water
 
     Returns
     -------

@@ -1,7 +1,6 @@
 """The flood job: images before and after in, a folder of products out: labels, probability, polygons, summary, page, manifest.
 
-Takes paths or layers of radar or optical images, each date possibly of another sensor (see `floods.dates` for what is refused).
-Streamed and resumable: an interrupted job goes on where it was, and computers can share the work.
+Each date may be of another sensor (see `floods.dates`). Streamed and resumable, and computers can share the work.
 """
 
 from __future__ import annotations
@@ -48,15 +47,12 @@ class FloodMap:
 
     Attributes
     ----------
-    paths : dict
-        File name → file.
-    polygons : GeoDataFrame
-        One row a region of flood, the largest first: id, area_m2 with area_low_m2 and area_high_m2, score. Without a date
-        before the regions are those of water.
-    summary : dict
-        The same as in summary.json.
-    findings : tuple of Finding
-        What limits the worth of the map, worst first.
+    paths : file name → file
+    polygons
+        One row a region of flood (without a date before of water), the largest first: id, area_m2 with area_low_m2 and
+        area_high_m2, score.
+    summary : the same as in summary.json
+    findings : what limits the worth of the map, worst first
     """
 
     paths: dict[str, Path]
@@ -88,23 +84,16 @@ def map_flood(
 
     Parameters
     ----------
-    pres : Sequence
-        Images before, radar or optical, as paths or layers; none where there is none. With several, what is flood by more than
-        half of them is flood.
-    post : LayerLike
-        The image of the flood, radar or optical; its grid is that of the map. Optical images of pixels finer than 1 m are
-        averaged to about that.
-    out : str | Path
+    pres : images before, radar or optical, or none. What more than half of several say is flood is flood
+    post
+        The image of the flood, whose grid is that of the map. Optical images of pixels finer than 1 m are averaged to about that.
+    out
         Folder to write: flood.tif (legend `water`: dry, permanent water, flood, 255 not seen), probability.tif (of water),
         flood.gpkg, summary.json, report.html, manifest.json.
-    options : FloodOptions | None
-        How the map is made.
-    event : EventInfo | None
-        What the map is of, for its products; dates that are not given are taken from the images' tags.
-    resume, overwrite : bool
-        Go on with an interrupted job of the same inputs and options; replace the products in a folder that exists.
-    progress : callable | None
-        Called with the share of the prediction that is done, 0–1.
+    options : how the map is made
+    event : what the map is of; dates that are not given are taken from the images' tags
+    resume, overwrite : go on with an interrupted job; replace the products in a folder that exists
+    progress : called with the share of the prediction that is done, 0–1
 
     Returns
     -------

@@ -1,8 +1,7 @@
 """Water at each date and which of it is new, as a segmenter: measured on the scene itself, then predicted by tiles.
 
-Each date may be of another sensor: radar, an optical image with infrared bands, an optical image of fine pixels, or a map of
-permanent water. Two dates of one sensor are compared by what that sensor measures; two of different sensors by their water.
-Takes a scene with the layers `pre_1`, `pre_2`, … and `post`; returns probabilities of dry ground, permanent water and flood.
+Two dates of one sensor are compared by what that sensor measures; two of different sensors by their water. Takes a scene with
+the layers `pre_1`, `pre_2`, … and `post`; returns probabilities of dry ground, permanent water and flood.
 """
 
 from __future__ import annotations
@@ -130,17 +129,11 @@ class WaterMapper(ProbabilitySegmenter):
 
     Parameters
     ----------
-    inputs : InputSpec
-        The layers `pre_1`, …, `post`; also `permanent_water` and `above_drainage` where they are given. Values are read as
-        they are.
-    dates : Mapping[str, WaterDate]
-        Layer → how its water is found.
-    options : RadarOptions
-        How water is found.
-    tiling : Tiling | None
-        How scenes are cut for prediction.
-    network : WaterNetwork | None
-        Finds water in fine optical images together with their surfaces; None: surfaces alone.
+    inputs : the layers `pre_1`, …, `post`, also `permanent_water` and `above_drainage`, with values as they are
+    dates : layer → how its water is found
+    options : how water is found in radar
+    tiling : how scenes are cut for prediction
+    network : finds water in fine optical images together with their surfaces; None: surfaces alone
 
     Examples
     --------
@@ -181,18 +174,12 @@ class WaterMapper(ProbabilitySegmenter):
 
         Parameters
         ----------
-        scene : Scene
-            With the layers `pre_1`, … and `post`.
-        options : RadarOptions | None
-            How water is found.
-        sensor : str
-            "auto", "optical" or "radar".
-        gsd_m : float | None
-            Side of a pixel, metres, of a scene without CRS.
-        surfaces_alone : bool
-            Whether the network that comes with the toolbox is left out.
-        days : Mapping[str, str]
-            Layer → its day (ISO 8601) where a person states it, which counts before the tags of the file.
+        scene : with the layers `pre_1`, … and `post`
+        options : how water is found in radar
+        sensor : "auto", "optical" or "radar"
+        gsd_m : side of a pixel, metres, of a scene without CRS
+        surfaces_alone : whether the network that comes with the toolbox is left out
+        days : layer → its day (ISO 8601), which counts before the tags of the file
 
         Returns
         -------
@@ -378,20 +365,7 @@ class WaterMapper(ProbabilitySegmenter):
 
 
 def new_water(before: FloatImage, after: FloatImage, least_px: int) -> ByteImage:
-    """Classes of water by the probabilities (h, w) of two dates, whatever their sensors.
-
-    Parameters
-    ----------
-    before, after : (H, W) float32
-        Probability of water at each date, NaN where it is not seen.
-    least_px : int
-        Regions with fewer pixels are left out.
-
-    Returns
-    -------
-    (H, W) uint8
-        0 dry, 1 permanent water, 2 flood, 255 not seen.
-    """
+    """Classes of water (h, w) by its probabilities (h, w) at two dates, NaN where it is not seen; regions of fewer pixels are left out."""
     water = grow_water(after, least_px)
     new = np.where(water & (before < WATER_PROBABILITY), after, np.float32(0))
     classes = np.where(grow_water(new, least_px), FLOOD, np.where(water, PERMANENT_WATER, DRY))

@@ -1,12 +1,10 @@
 """Water in optical images of 0.3 to 1 m pixels, and which of it is new: a large surface of one colour, with a network or without.
 
 Roofs, crowns, fields and roads are mottled at the scale of metres, or small. Open water, clear or muddy, keeps its chroma (the
-differences of its bands) over tens of metres even where waves and glint change its brightness. Such surfaces are the seeds, and
-grow into what has the colour of the water beside it. A surface that had one colour before, too, such as a river or a car park, is no
-flood. Surfaces as green as a lawn or as bright and bluish as smoke are no flood either. Water that is sure gives a colour: smaller
-patches of it between trees, where the ground had another colour before, are the same flood. An image too small for a large surface
-shows new water where smooth ground has one colour now and had several before. Where a network gives its probability of water (`water_network`), it
-confirms or refuses the surfaces, and adds dark and mottled water and narrow water between trees.
+differences of its bands) over tens of metres. Such surfaces grow into what has the colour of the water beside them. A surface that
+had one colour before, too, is no flood, nor is one as green as a lawn or as bright and bluish as smoke. Smaller patches of the colour of
+sure water, where the ground had another one before, are the same flood. A small image shows new water where smooth ground has one
+colour now and had several before. A network (`water_network`) confirms or refuses the surfaces, and adds dark, mottled and narrow water.
 """
 
 from __future__ import annotations
@@ -85,27 +83,21 @@ def optical_water(
 
     Parameters
     ----------
-    pre : (3, H, W) uint8 | None
-        Red, green and blue before, on the grid of POST; None where there is no such image.
-    post : (3, H, W) uint8
-        Red, green and blue after.
-    gsd_m : float
-        Side of a pixel, metres, at most 2.
-    valid : (H, W) bool | None
-        Where both images are seen; everywhere where None.
-    before_water : (H, W) float32 | Callable | None
-        Probability of water in PRE by a network, or a function that returns it, which is called only where POST shows water that may
-        be new. It must be given where PRE and `after_water` are.
-    after_water : (H, W) float32 | None
-        Probability of water in POST by a network; surfaces need its consent, and what it is sure of is water whatever its surface.
-    whole_m2 : float | None
-        Surface of the scene of which the images are a tile with its surroundings, square metres; that of the images where None.
+    pre : (3, H, W) uint8, red, green and blue before, on the grid of POST; None where there is no such image
+    post : (3, H, W) uint8, red, green and blue after
+    gsd_m : side of a pixel, metres, at most 2
+    valid : (H, W) bool, where both images are seen; everywhere where None
+    before_water
+        Probability (H, W) of water in PRE by a network, or a function that returns it, called only where POST shows water that may
+        be new. It is needed with PRE and `after_water`.
+    after_water : (H, W) float32, probability of water in POST by a network: surfaces need its consent, and where it is sure is water
+    whole_m2 : m² of the scene of which the images are a tile with its surroundings; those of the images where None
 
     Returns
     -------
     (H, W) uint8
         0 dry, 1 permanent water, or another large surface of one colour at both dates, 2 flood, 255 not seen. Without PRE,
-        all water is 1: it is not known since when it is there.
+        all water is 1.
 
     Raises
     ------

@@ -44,19 +44,13 @@ class RadarOptions:
 
     Parameters
     ----------
-    speckle : str
-        Filter: "refined-lee", "lee-sigma" or "none".
-    looks : float | None
-        Equivalent number of looks; measured in each image where None.
-    method : str
-        Threshold: "otsu", "kittler", "em" or "two-means".
-    least_px : int
-        The fewest pixels of a water body.
-    least_drop_db : float
-        By how much a flood is darker than its ground was: half the power.
-    highest_m : float
-        Ground higher than this above its nearest drainage is dry.
-    comparison : str
+    speckle : filter: "refined-lee", "lee-sigma" or "none"
+    looks : equivalent number of looks; measured in each image where None
+    method : threshold: "otsu", "kittler", "em" or "two-means"
+    least_px : the fewest pixels of a water body
+    least_drop_db : by how much a flood is darker than its ground was
+    highest_m : ground higher than this above its nearest drainage is dry
+    comparison
         What is new: water in POST that was dry and is darker by `least_drop_db` ("drop"), or ground that was dry and whose vector of changes
         is long and points to darkness ("change-vector").
     """
@@ -76,13 +70,10 @@ class RadarStatistics:
 
     Attributes
     ----------
-    looks : dict
-        Polarisation → equivalent number of looks.
-    thresholds : dict
+    looks : polarisation → equivalent number of looks
+    thresholds
         Polarisation → threshold in dB; fixed, or None of values that are not calibrated, where no part of the image has two modes.
-    change : WaterThreshold | None
-        The threshold of the change vector from a date before to POST, negative where it became darker; None where it is not needed, or has
-        not two modes.
+    change : threshold of the change vector to POST, negative where it became darker; None where it is not needed, or has not two modes
     """
 
     looks: dict[str, float]
@@ -96,12 +87,9 @@ class RadarWater:
 
     Attributes
     ----------
-    classes : (H, W) uint8
-        0 dry, 1 permanent water, 2 flood, 255 not seen; without PRE, all water is 1: water, not known since when.
-    probability : (H, W) float32
-        Probability of water in POST, NaN where not seen.
-    statistics : RadarStatistics
-        Looks and thresholds of POST.
+    classes : (H, W) uint8: 0 dry, 1 permanent water (all water without PRE), 2 flood, 255 not seen
+    probability : (H, W) float32, of water in POST, NaN where not seen
+    statistics : looks and thresholds of POST
     """
 
     classes: ByteImage
@@ -137,20 +125,7 @@ class FilteredRadar:
 
 
 def measure_radar(image: RadarImage, options: RadarOptions | None = None) -> RadarStatistics:
-    """Measure looks and thresholds of one date.
-
-    Parameters
-    ----------
-    image : RadarImage
-        A whole scene, or pieces of it that hold water and land.
-    options : RadarOptions | None
-        How water is found.
-
-    Returns
-    -------
-    RadarStatistics
-        To map windows of the scene by `radar_water`.
-    """
+    """Return looks and thresholds of one date: a whole scene, or pieces of it that hold water and land."""
     return filter_radar(image, options or RadarOptions(), None).statistics
 
 
@@ -166,13 +141,10 @@ def radar_water(
 
     Parameters
     ----------
-    pre : RadarImage | None
-        The date before on the same grid; None where there is none.
-    post : RadarImage
-        The date of the flood.
-    options : RadarOptions | None
-        How water is found.
-    pre_statistics, post_statistics : RadarStatistics | None
+    pre : the date before on the same grid; None where there is none
+    post : the date of the flood
+    options : how water is found
+    pre_statistics, post_statistics
         Those of the whole scene, whose dates were checked, where the images are windows of it; measured here where None.
 
     Returns

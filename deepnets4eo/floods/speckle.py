@@ -25,27 +25,10 @@ FLOOR = 1e-10  # the least power of which a logarithm is taken (−100 dB)
 
 
 def equivalent_looks(power: FloatImage, block_px: int = BLOCK_PX) -> float:
-    """Measure the equivalent number of looks: the commonest mean² / variance of small blocks.
+    """Return the equivalent number of looks of linear power (H, W) float32: the commonest mean² / variance of small blocks, at least 1.
 
-    Blocks of texture or with an edge have lower ratios that scatter; those of even ground agree, and make the mode.
-
-    Parameters
-    ----------
-    power : (H, W) float32
-        Linear power, NaN where nothing was seen.
-    block_px : int
-        Side of the blocks.
-
-    Returns
-    -------
-    float
-        The looks, at least 1, which no image of power has fewer of: between bright walls the ground itself varies more than speckle.
-
-    Raises
-    ------
-    InputError
-        Where fewer than nine whole blocks were seen.
-    """
+    Blocks of texture or with an edge have lower ratios that scatter; those of even ground agree, and make the mode. Raises
+    InputError where fewer than nine whole blocks were seen."""
     rows, cols = (side // block_px for side in power.shape)
     by_block = power[: rows * block_px, : cols * block_px].reshape(rows, block_px, cols, block_px)
     row, col = np.divmod(np.arange(0, rows * cols, max(1, rows * cols // MOST_BLOCKS)), max(1, cols))
@@ -61,24 +44,12 @@ def equivalent_looks(power: FloatImage, block_px: int = BLOCK_PX) -> float:
 
 
 def log_ratio(pre: FloatImage, post: FloatImage) -> FloatImage:
-    """Return how much brighter POST is than PRE.
-
-    Parameters
-    ----------
-    pre, post : (H, W) float32
-        Linear power of both dates, NaN where nothing was seen.
-
-    Returns
-    -------
-    (H, W) float32
-        The ratio in dB: negative where the ground became darker; NaN where one date saw nothing.
-    """
+    """Return how many dB brighter POST is than PRE, (H, W) float32, of linear power; NaN where one date saw nothing."""
     return to_decibel(post) - to_decibel(pre)
 
 
 def to_decibel(power: FloatImage) -> FloatImage:
-    """Return 10 · log10 of linear power; zero and below count as −100 dB, NaN stays. power : (…, H, W) float32,
-    linear power. Returns (…, H, W) float32: decibel."""
+    """Return 10 · log10 of linear power, float32; zero and below count as −100 dB, NaN stays."""
     return np.asarray(10 * np.log10(np.maximum(power, FLOOR)), np.float32)
 
 
@@ -87,12 +58,9 @@ def refined_lee_filter(power: FloatImage, looks: float, workers: int | None = No
 
     Parameters
     ----------
-    power : (H, W) float32
-        Linear power, NaN where nothing was seen.
-    looks : float
-        Equivalent number of looks.
-    workers : int | None
-        Threads; one a core where None.
+    power : (H, W) float32, linear, NaN where nothing was seen
+    looks : equivalent number of looks
+    workers : threads; one a core where None
 
     Returns
     -------
@@ -114,16 +82,11 @@ def lee_sigma_filter(
 
     Parameters
     ----------
-    power : (H, W) float32
-        Linear power, NaN where nothing was seen.
-    looks : float
-        Equivalent number of looks.
-    window_px, target_px : int
-        Sides of the window, and of the smaller one that finds point targets and a first mean; odd.
-    sigma : float
-        The share of speckle within the range of values that are averaged, above 0 and below 1.
-    workers : int | None
-        Threads; one a core where None.
+    power : (H, W) float32, linear, NaN where nothing was seen
+    looks : equivalent number of looks
+    window_px, target_px : sides of the window, and of the smaller one that finds point targets and a first mean; odd
+    sigma : the share of speckle within the range of values that are averaged, above 0 and below 1
+    workers : threads; one a core where None
 
     Returns
     -------

@@ -24,10 +24,8 @@ def water_indices(bands: Mapping[str, FloatImage], land_nir: float = 0.0) -> tup
 
     Parameters
     ----------
-    bands : Mapping[str, (H, W) float32]
-        "green" with "nir", "swir" or both, in one unit.
-    land_nir : float
-        Near infrared of land, see `measure_land_nir`, which snow exceeds; muddy water has its indices, but is darker.
+    bands : "green" with "nir", "swir" or both → (H, W) float32, in one unit
+    land_nir : near infrared of land, see `measure_land_nir`, which snow exceeds; muddy water has its indices, but is darker
 
     Returns
     -------

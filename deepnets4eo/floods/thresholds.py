@@ -59,14 +59,10 @@ class WaterThreshold:
 
     Attributes
     ----------
-    value : float
-        The threshold: as probable water as land.
-    classes : TwoGaussians
-        Distributions of water, which is the lower, and land.
-    tiles : list of Window
-        Where they were measured.
-    measured : bool
-        Whether they were, and are not what physics says.
+    value : the threshold: as probable water as land
+    classes : distributions of water, which is the lower, and land
+    tiles : where they were measured
+    measured : whether they were, and are not what physics says
     """
 
     value: float

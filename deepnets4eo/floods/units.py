@@ -44,12 +44,9 @@ class RadarImage:
 
     Parameters
     ----------
-    name : str
-        The file, as messages name it.
-    bands : Mapping[str, (H, W) float32]
-        Polarisation ("VV", "VH", …) → values, NaN where nothing was seen.
-    tags : Mapping[str, str]
-        What the file says of itself; unit, direction of flight and date are read from it where they stand there.
+    name : the file, as messages name it
+    bands : polarisation ("VV", "VH", …) → values (H, W) float32, NaN where nothing was seen
+    tags : unit, direction of flight and date are read from them where they stand there
     """
 
     name: str
@@ -97,19 +94,8 @@ class RadarImage:
 
 
 def check_radar_pair(pre: RadarImage, post: RadarImage) -> None:
-    """Refuse two dates of which a comparison would mean nothing.
-
-    Parameters
-    ----------
-    pre, post : RadarImage
-        The dates before and after the flood.
-
-    Raises
-    ------
-    InputError
-        Where units, polarisations, shapes or directions of flight differ, PRE is later than POST, or one date is another
-        quantity by its median.
-    """
+    """Raise InputError for dates before and after whose units, polarisations, shapes or directions of flight differ, of which PRE is later
+    than POST, or one is another quantity by its median."""
     _check_bands(pre, post)
     units = pre.unit(), post.unit()
     if units[0] != units[1]:

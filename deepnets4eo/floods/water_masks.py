@@ -56,10 +56,8 @@ def open_new_water(source: str, grid: Grid) -> Layer:
 
     Parameters
     ----------
-    source : str
-        `flood` of a legend that has it is new water, else all but 0, such as depths.
-    grid : Grid
-        Where it is read.
+    source : `flood` of a legend that has it is new water, else all but 0, such as depths
+    grid : where it is read
 
     Returns
     -------

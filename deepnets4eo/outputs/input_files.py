@@ -25,15 +25,9 @@ def check_not_inputs(outputs: Iterable[str | Path | None], inputs: Iterable[Any]
 
     Parameters
     ----------
-    outputs : every file that is written, with side files and files of a folder, or the folder itself. None is ignored.
+    outputs : every file that is written, with side files and files of a folder, or the folder itself; None is ignored
     inputs
-        Paths, folders of tiles or of a run, patterns, layers, and lists or mappings of these. What is no file here
-        (None, "-", a URL, an array) is ignored.
-
-    Raises
-    ------
-    OutputError
-        Names the output and the input.
+        Paths, folders of tiles or of a run, patterns, layers, and lists or mappings of these; what is no file here is ignored.
 
     >>> check_not_inputs(["labels.tif"], ["image.tif"])
     >>> check_not_inputs(["labels.tif", "labels.tif"], [])

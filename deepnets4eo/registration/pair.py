@@ -164,13 +164,7 @@ def grid_in_pre(
     ----------
     post_grid : Grid of the post image.
     matrix : (2, 3), as in `Registration`.
-    shape, scale
-        The shape and scale of a grid in other pixels over the same ground, and the map from post pixels to these; by
-        default the post image's own.
-
-    Returns
-    -------
-    A grid in the CRS of the post image.
+    shape, scale : of a grid in other pixels over the same ground, and the map from post pixels to these
     """
     moved = post_grid.affine * Affine(*np.asarray(matrix, float).ravel())
     return GeoBox(
@@ -181,19 +175,8 @@ def grid_in_pre(
 def on_post_grid(pre: Layer, post_grid: Grid, matrix: Motion = UNMOVED, *, resampling: str = "bilinear") -> Layer:
     """The pre image on the pixels of the post image, moved as a registration says; read window by window.
 
-    Errors: GridError (only one of both images has a place, and their sizes differ).
-
-    Parameters
-    ----------
-    pre : The pre image.
-    post_grid : Grid of the post image.
-    matrix : (2, 3), as in `Registration`; by default nothing moves.
-    resampling : The same as in `Layer.on`.
-
-    Returns
-    -------
-    A layer on `post_grid`. Where only one of both images has a place, they are paired pixel by pixel, and then moved.
-    """
+    matrix : (2, 3), as in `Registration`; by default nothing moves. resampling : as in `Layer.on`. Where only one of both images
+    has a place, they are paired pixel by pixel, and then moved. Errors: GridError where their sizes differ then."""
     if only_one_placed(pre.grid, post_grid):
         pre = pre.on(post_grid)
     return pre.on(grid_in_pre(post_grid, matrix), resampling).with_grid(post_grid)

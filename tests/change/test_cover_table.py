@@ -9,8 +9,7 @@ from affine import Affine
 from geotiff import write_geotiff
 
 from deepnets4eo.cards.legend import VOID, Legend, LegendClass
-from deepnets4eo.change import compare_covers, measure_transitions
-from deepnets4eo.change.transitions import from_to_legend, join_covers
+from deepnets4eo.change import compare_covers
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.grid import Grid, Window
@@ -52,15 +51,6 @@ def test_areas_are_those_counted_by_hand_and_lie_in_their_intervals(maps, files)
             assert found.hectares[i, j] == pytest.approx(pixels * GSD_M**2 / 1e4)
             assert found.low[i, j] < found.hectares[i, j] < found.high[i, j]
     assert found.names == ("built", "field", "water")
-
-
-def test_two_maps_have_the_table_of_their_map_from_to(tmp_path: Path, maps, files) -> None:
-    index = np.full(256, VOID, np.uint8)
-    index[VALUES] = range(3)
-    joined = write_map(tmp_path / "ft.tif", join_covers(index[maps[0]], index[maps[1]], 3), from_to_legend(COVER))
-    one, two = measure_transitions(joined, block_px=20), compare_covers(*files, block_px=20)
-    for name in ("hectares", "low", "high"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
 
 
 def test_a_map_of_another_grid_is_read_on_that_of_the_later_one(tmp_path: Path, maps) -> None:

@@ -8,7 +8,7 @@ from affine import Affine
 from pyproj import Geod
 
 from deepnets4eo.cards.legend import VOID, Legend, LegendClass
-from deepnets4eo.change import adjust_transitions, from_to_legend, measure_transitions, split_from_to
+from deepnets4eo.change import adjust_transitions, compare_covers, from_to_legend, split_from_to
 from deepnets4eo.change.transitions import Transitions, cover_legend, join_covers
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
@@ -18,6 +18,12 @@ from deepnets4eo.rasters.scene import Layer
 COVER = Legend("three", tuple(LegendClass(v, n, (v, 9, 9)) for v, n in [(3, "built"), (5, "field"), (8, "water")]))
 LEGEND = from_to_legend(COVER)
 GSD_M = 2.0
+
+
+def measured_areas(path: Path, **how: int) -> Transitions:
+    """Areas of a map from → to by its two maps of land cover."""
+    parts = split_from_to(path, path.with_suffix(""))
+    return compare_covers(parts["cover_pre"], parts["cover_post"], **how)
 
 
 def write_map(path: Path, labels: np.ndarray, crs: str | None = "EPSG:32631") -> Path:
@@ -67,7 +73,7 @@ def test_a_map_from_to_splits_into_the_maps_it_was_joined_from(tmp_path: Path, m
 
 def test_areas_are_pixels_times_their_ground(tmp_path: Path, maps) -> None:
     pre, post = maps
-    measured = measure_transitions(write_map(tmp_path / "map.tif", join_covers(pre, post, 3)), block_px=20)
+    measured = measured_areas(write_map(tmp_path / "map.tif", join_covers(pre, post, 3)), block_px=20)
     for i in range(3):
         for j in range(3):
             assert measured.hectares[i, j] == pytest.approx(((pre == i) & (post == j)).sum() * 4 / 10_000, rel=2e-3)
@@ -87,7 +93,7 @@ def test_areas_of_a_map_in_degrees_are_those_of_each_latitude(tmp_path: Path) ->
     ) as cog:
         cog.write(Window(0, 0, 60, 8), join_covers(pre, post, 3)[None])
     zone = Geod(ellps="WGS84").polygon_area_perimeter(np.r_[0:9, 8:-1:-1], np.repeat([50, 60], 9))[0]
-    hectares = measure_transitions(tmp_path / "map.tif", block_px=4).hectares
+    hectares = measured_areas(tmp_path / "map.tif", block_px=4).hectares
     assert hectares[0, 1] == pytest.approx(zone / 10_000, rel=0.01)
 
 
@@ -96,15 +102,15 @@ def test_intervals_are_those_of_a_bootstrap_over_blocks(tmp_path: Path) -> None:
     labels = np.zeros((20, 20), np.uint8)
     labels[:10, :10] = 1
     path = write_map(tmp_path / "map.tif", labels)
-    measured = measure_transitions(path, block_px=10, draws=4000)
+    measured = measured_areas(path, block_px=10, draws=4000)
     block_ha = 100 * 4 / 10_000
     assert measured.low[0, 1] == 0
     assert measured.high[0, 1] == pytest.approx(3 * block_ha, rel=2e-3)  # P(4) = 0.4 %, P(≥ 3) = 5 %
     assert measured.high[2, 2] == 0
     with pytest.raises(InputError, match="is one block of 256 px"):
-        measure_transitions(path)
+        measured_areas(path, block_px=256)
     with pytest.raises(InputError, match="has no CRS"):
-        measure_transitions(write_map(tmp_path / "plain.tif", labels, None), block_px=10)
+        measured_areas(write_map(tmp_path / "plain.tif", labels, None), block_px=10)
 
 
 def test_a_sample_of_references_moves_areas_as_olofsson_does() -> None:

@@ -51,7 +51,7 @@ class ChangeDetector(ProbabilitySegmenter):
 
     Parameters
     ----------
-    method : "ir-mad", "mad", "cva", "difference", "slow-features", "pca-kmeans" or "cosine"
+    method : "ir-mad", "mad", "cva", "difference", "pca-kmeans" or "cosine"
     inputs : the inputs of both dates, with the same number of bands; each band is standardised at its own date
     threshold_method : "two-means", "otsu", "kittler" or "em"; pca-kmeans has its own threshold
     tiling : how scenes are cut for prediction

@@ -1,8 +1,7 @@
 """Scores of change from a pair's own statistics: one class a method, fitted block by block, applied tile by tile.
 
-Takes standardised pairs (2 p, h, w), pre before post; returns a score (h, w) from 0: the larger, the likelier a change. Linear
-combinations of two dates that agree or differ most: MAD and its re-weighted form IR-MAD (Nielsen et al. 1998, Nielsen 2007), slow feature
-analysis (Wu, Du and Zhang 2014); they do not depend on affine changes of one date's values."""
+Takes standardised pairs (2 p, h, w), pre before post; returns a score (h, w) from 0: the larger, the likelier a change. MAD
+and its re-weighted form IR-MAD (Nielsen et al. 1998, Nielsen 2007) do not depend on affine changes of one date's values."""
 
 from __future__ import annotations
 
@@ -180,19 +179,6 @@ class IrMad(Mad):
                 break
 
 
-class SlowFeatures(VariateScore):
-    """Slow feature analysis (Wu, Du and Zhang 2014) of both dates, each standardised."""
-
-    name = "slow-features"
-
-    def fit(self, blocks: Blocks) -> None:
-        """Goes over the pair once."""
-        sums = MomentSums()
-        for values, valid in blocks():
-            sums.add(_valid_pixels(values, valid))
-        self.variates = slow_variates(sums.moments(), self.penalty)
-
-
 class PcaKMeans(PairScore):
     """PCA and k-means (Celik 2009) on the length of the change vector: blocks of pixels in two clusters. The score is
     how much nearer a block lies to the cluster of large differences: 1 at its centre, 0 at that of the other."""
@@ -287,7 +273,7 @@ def _two_clusters(samples: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 METHODS: dict[str, type[PairScore]] = {
-    kind.name: kind for kind in (IrMad, Mad, ChangeVector, Difference, SlowFeatures, PcaKMeans, CosineDistance)
+    kind.name: kind for kind in (IrMad, Mad, ChangeVector, Difference, PcaKMeans, CosineDistance)
 }
 
 
@@ -354,20 +340,6 @@ def mad_variates(moments: Moments, penalty: float = PENALTY) -> PairVariates:
     size = len(correlation)
     offset = pre @ moments.mean[:size] - post @ moments.mean[size:]
     return PairVariates(pre, post, offset, np.maximum(2 * (1 - correlation), SMALLEST), correlation)
-
-
-def slow_variates(moments: Moments, penalty: float = PENALTY) -> PairVariates:
-    """Return p combinations, the same for both standardised dates, whose difference varies least against their own
-    variance, the one that differs most first. Raises InputError for an odd number of bands, or a date of one value."""
-    first, cross, second = _split(moments, penalty)
-    common, difference = (first + second) / 2, first + second - cross - cross.T
-    eigenvalues, vectors = scipy.linalg.eigh(difference, common)
-    weights = vectors.T[::-1]
-    weights = weights * np.where(weights.sum(axis=1) < 0, -1, 1)[:, None]
-    size = len(eigenvalues)
-    offset = weights @ (moments.mean[:size] - moments.mean[size:])
-    variance = np.maximum(eigenvalues[::-1], SMALLEST)
-    return PairVariates(weights, weights, offset, variance, 1 - variance / 2)
 
 
 def _split(moments: Moments, penalty: float) -> tuple[Matrix, Matrix, Matrix]:

@@ -1,10 +1,9 @@
 """Deltas of cells against their own past: standardised by date, without what all cells have in common, whitened.
 
-Takes features (T, N, F) and where they are valid. Every date is standardised by its median and spread; the baseline of a
-cell is the median of its valid dates before; where several earlier years have dates of the season, their median as well,
-and the smaller delta counts. What the baseline predicts of a
-date, by a linear fit to the half of the cells that changed least, is season and light: it is subtracted. The rest is
-whitened by its covariance on that half. Cells that differ at a single date from all around it do not count."""
+Every date is standardised by its median and spread; the baseline of a cell is the median of its valid dates before, and where several
+earlier years have dates of the season, their median as well: the smaller delta counts. What the baseline predicts of a date, by a
+linear fit to the half of the cells that changed least, is season and light and is subtracted. The rest is whitened by its covariance
+on that half. Cells that differ at a single date from all around it do not count."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
 """Breaks of seasonal curves, pixel by pixel, in the manner of BFAST Monitor (Verbesselt et al. 2012).
 
-A curve of season and trend is fitted to a stable history by robust least squares. Later values are compared with what the
-curve predicts: recursive residuals (Brown, Durbin and Evans 1975), which are independent and of one variance as long as
-the curve holds, in sums over a moving window. A break is where such a sum exceeds its critical value, the quantile of
-the largest sum of a series without break. Single residuals are cut at `CLIP` standard deviations, so that one cloud that
-the mask has missed is no break. Values that depend on the one before (autocorrelation) alarm more often than stated."""
+A curve of season and trend is fitted to a stable history by robust least squares. A break is where the sum of later recursive
+residuals (Brown, Durbin and Evans 1975) over a moving window exceeds its critical value, the quantile of the largest sum of a
+series without break. Single residuals are cut at `CLIP` standard deviations, so that one cloud is no break. Values that depend on
+the one before (autocorrelation) alarm more often than stated."""
 
 from __future__ import annotations
 

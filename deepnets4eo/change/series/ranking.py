@@ -47,12 +47,10 @@ class NoveltyRanking:
 
     Parameters
     ----------
-    table : geopandas.GeoDataFrame
+    table
         One row a change: `id` (1 is the first), `rank`, `date`, `before` (the date it is compared with on pages), `cluster`, `score`, `magnitude`, `rarity`, `cells`, outline.
-    vectors : (n, F) float32
-        Whitened delta of each change, in the order of the table.
-    names : tuple of str
-        Names of the features; empty of results of earlier versions.
+    vectors : (n, F) float32, whitened delta of each change, in the order of the table
+    names : of the features; empty of results of earlier versions
 
     Examples
     --------
@@ -81,12 +79,9 @@ class NoveltyRanking:
 
         Parameters
         ----------
-        id : int
-            The id of the change, as in the table.
-        number : int
-            How many are returned at most.
-        example : NoveltyRanking, optional
-            The ranking that has the change, of another series with the same features; by default this one.
+        id : of the change, as in the table
+        number : how many are returned at most
+        example : the ranking that has the change, of another series with the same features; by default this one
 
         Returns
         -------
@@ -198,10 +193,8 @@ def rank_novelty(series: CellSeries, options: NoveltyOptions | None = None) -> N
 
     Parameters
     ----------
-    series : CellSeries
-        Features of cells by date.
-    options : NoveltyOptions, optional
-        How they are compared and ranked.
+    series : features of cells by date
+    options : how they are compared and ranked
 
     Returns
     -------
