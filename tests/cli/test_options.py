@@ -505,7 +505,7 @@ def test_change(reach, tmp_path) -> None:
         "--set",
         "cover_post=d",
     ]
-    more = keys("--set", threshold="em", pre_bands="1,2", post_bands="3,4", normalise="histogram", motion="affine",
+    more = keys("--set", threshold="em", pre_bands="1,2", post_bands="3,4", normalise="training", motion="affine",
                 max_shift_m=5, max_rotation_deg=1, seed=4)  # fmt: skip
     last = ["--assume-registered", "--memory", "1GB"]
     limits = ["--device", "cpu", "--workers", 3, "--resume", "--overwrite"]
@@ -513,7 +513,7 @@ def test_change(reach, tmp_path) -> None:
     found = reach(function, *start, *words, *more, *clouds, *last, *limits, *EVENT)
     assert found.words[3] == ChangeOptions(
         method="cva", threshold="em", model="run", refine=True, min_area_m2=9.0, cover_pre="c", cover_post="d",
-        cloud_mask_pre="e", cloud_mask_post="f", pre_bands="1,2", post_bands="3,4", normalise="histogram", motion="affine", max_shift_m=5.0, max_rotation_deg=1.0,
+        cloud_mask_pre="e", cloud_mask_post="f", pre_bands="1,2", post_bands="3,4", normalise="training", motion="affine", max_shift_m=5.0, max_rotation_deg=1.0,
         assume_registered=True, gsd_m=0.5, memory_bytes=10**9, device="cpu", workers=3, seed=4,
     )  # fmt: skip
     assert found.options == {"event": GIVEN, "resume": True, "overwrite": True, "executor": None}
