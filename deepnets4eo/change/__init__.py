@@ -6,6 +6,7 @@ _HOMES = {
     "area_in_words": "deepnets4eo.change.page",
     "changed_area": "deepnets4eo.change.areas",
     "hectares_by_window": "deepnets4eo.change.areas",
+    "scored_polygons": "deepnets4eo.change.areas",
     "hide_clouds": "deepnets4eo.change.pair",
     "RegionPage": "deepnets4eo.change.page",
     "write_region_page": "deepnets4eo.change.page",

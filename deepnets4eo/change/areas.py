@@ -39,8 +39,7 @@ LEAST_HA = 0.1  # smaller areas are read in square metres
 @dataclass(frozen=True)
 class ChangedArea:
     """Hectares that changed, of those that both images show. `interval` is a percentile interval over resampled blocks
-    of `block_px`, None for fewer than 8 blocks: it says how much the figure depends on which blocks are counted,
-    nothing about errors of the map."""
+    of `block_px`, None for fewer than 8; it says nothing about errors of the map."""
 
     changed_ha: float
     seen_ha: float
@@ -66,12 +65,9 @@ def changed_area(labels: Layer, *, seed: int = 0, value: int = CHANGE) -> Change
 
     Parameters
     ----------
-    labels : Layer
-        Labels of the whole scene, void where nothing was seen. Memory: one block, and two numbers a block.
-    seed : int
-        Seed of the blocks that are drawn with replacement for the interval (Efron 1979).
-    value : int
-        The label.
+    labels : of the whole scene, void where nothing was seen. Memory: one block, and two numbers a block
+    seed : of the blocks that are drawn with replacement for the interval (Efron 1979)
+    value : the label
 
     Returns
     -------
@@ -105,18 +101,7 @@ def _three_digits(value: float) -> str:
 
 
 def hectares_by_window(grid: Grid, windows: Sequence[Window]) -> NDArray[np.float64]:
-    """Return the hectares of a pixel on the ground at the centre of each window.
-
-    Parameters
-    ----------
-    grid : the raster's grid
-    windows : parts of it, in its pixels
-
-    Returns
-    -------
-    (windows,) float64
-        Hectares; without a CRS a pixel counts as 1 m².
-    """
+    """Return the hectares of a pixel on the ground at the centre of each window (windows,) of a grid; without a CRS a pixel is 1 m²."""
     centres = [(window.col + window.width / 2, window.row + window.height / 2) for window in windows]
     return pixel_areas_m2(grid, np.array(centres)) / SQUARE_METRES
 
@@ -133,7 +118,14 @@ def change_polygons(
 ) -> gpd.GeoDataFrame:
     """Return polygons of connected changed pixels, the largest first: `id` text, `area_m2` (at least `min_area_m2`),
     mean `score` 0–1 (bytes value / 254 in the raster), and geometry in the CRS of the raster."""
-    frame = polygonize(labels, {CHANGE: "change"}, Shaping(min_area_m2=min_area_m2), workers=workers)
+    return scored_polygons(labels, CHANGE, score, min_area_m2, workers)
+
+
+def scored_polygons(
+    labels: Layer, value: int, score: Layer, min_area_m2: float, workers: int | None
+) -> gpd.GeoDataFrame:
+    """Return polygons of connected pixels of a label as `change_polygons` does."""
+    frame = polygonize(labels, {value: "region"}, Shaping(min_area_m2=min_area_m2), workers=workers)
     frame = frame.drop(columns=["class", "value"])
     means = band_sums(score, frame.geometry.to_numpy(), workers=workers).mean[:, 0] if len(frame) else np.zeros(0)
     frame.insert(2, "score", means / PACKED_ONE)

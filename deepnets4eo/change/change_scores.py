@@ -1,7 +1,6 @@
 """The probability of change of a prediction, whether its classes are no change and change, or pairs from → to.
 
-Takes the probabilities of all classes as bytes, and the classes where these decide; returns one band. Refuses legends
-without change."""
+Takes probabilities as bytes, and the classes where these decide; returns one band. Refuses legends without change."""
 
 from __future__ import annotations
 

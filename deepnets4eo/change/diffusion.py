@@ -32,9 +32,7 @@ class Diffusion:
     Parameters
     ----------
     steps : at least 0; values travel about √(2 · rate · steps) pixels: 35 for 2,500
-    edge_level
-        K, above 0: grey levels between neighbours at which half of the flow is stopped. Too large a level, and objects
-        leak away.
+    edge_level : K, above 0: grey levels between neighbours at which half of the flow is stopped
     rate : λ, above 0 and below 0.25
 
     Raises

@@ -36,22 +36,7 @@ class SemanticChangeScore:
         self._binary, self._semantic = ConfusionMatrix(2), ConfusionMatrix(num_classes)
 
     def update(self, reference: NDArray[np.integer], prediction: NDArray[np.integer]) -> SemanticChangeScore:
-        """Count the maps of one site.
-
-        Parameters
-        ----------
-        reference, prediction : (T, H, W) class indices by date, T at least 2
-
-        Returns
-        -------
-        SemanticChangeScore
-            This object.
-
-        Raises
-        ------
-        InputError
-            Other shapes, or one date alone.
-        """
+        """Count the maps (T, H, W) of class indices of one site; returns this object. Raises InputError for other shapes, or one date."""
         reference, prediction = np.asarray(reference), np.asarray(prediction)
         if reference.shape != prediction.shape or reference.ndim != 3 or len(reference) < 2:
             raise InputError(

@@ -38,10 +38,8 @@ class BuildingWater:
 
     Attributes
     ----------
-    share, ring_share : (N,) float64
-        Share of water in the outline and in its ring, 0–1, NaN where nothing was seen.
-    inundated : (N,) object
-        "yes", "no" or "not known".
+    share, ring_share : (N,) float64, share of water in the outline and in its ring, 0–1, NaN where nothing was seen
+    inundated : (N,) object, "yes", "no" or "not known"
     """
 
     share: NDArray[np.float64]
@@ -136,14 +134,7 @@ def _shares(
 def write_seen_water(water: Layer, post: Layer, pixel_m: float, path: Path) -> None:
     """Write a map of water without the ground that crowns and shadows hide beside new water, where it cannot be seen whether it is dry.
 
-    Parameters
-    ----------
-    water, post : Layer
-        Labels of water; red, green and blue after, on the same grid.
-    pixel_m : float
-        Side of a pixel, metres.
-    path : Path
-        The raster that is written.
+    water : its labels; post : red, green and blue after on the same grid; pixel_m : side of a pixel, metres.
     """
     halo = round(NEAR_M / pixel_m) + 1
     with CogWriter(path, water.grid, nodata=NOT_SEEN) as writer:

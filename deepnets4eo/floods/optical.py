@@ -159,8 +159,7 @@ def hidden_ground(wet: Mask, image: FloatImage, pixel_m: float) -> Mask:
 
 def may_show_surface(image: ByteImage | FloatImage, least_px: float) -> bool:
     """Whether an image (3, h, w) in pixels of about 1 m may hold a surface of one colour of so many pixels: a much faster look, which
-    misses none. A surface is made of squares that overlap or touch; of squares side by side, each of them holds the middle of one, and
-    these are neighbours."""
+    misses none: each of the squares that make a surface holds the middle of one of those side by side."""
     red, green, blue = (_squares_side_by_side(band) for band in image)
     inner = np.s_[:, 1:-1, :, 1:-1]
     rough = ((red[inner] + green[inner] + blue[inner]) / 3).std(axis=(1, 3))

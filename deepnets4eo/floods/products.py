@@ -15,7 +15,14 @@ import shapely
 from scipy import ndimage
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
-from deepnets4eo.change import RegionPage, area_in_words, changed_area, hectares_by_window, write_region_page
+from deepnets4eo.change import (
+    RegionPage,
+    area_in_words,
+    changed_area,
+    hectares_by_window,
+    scored_polygons,
+    write_region_page,
+)
 from deepnets4eo.files import write_json
 from deepnets4eo.floods.buildings import NOT_KNOWN, YES, water_around
 from deepnets4eo.floods.dates import FIRST, FloodScene
@@ -30,13 +37,10 @@ from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, worst_first
 from deepnets4eo.outputs.map_page.page import MapKind, file_name
 from deepnets4eo.outputs.provenance import describe, filled_qml, manifest, write_event, write_styles
-from deepnets4eo.polygons import Shaping, polygonize
 from deepnets4eo.polygons.vector_files import write_layers
 from deepnets4eo.rasters.plane_crs import areas_in_pixels
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.tiling.sampling import spread_windows
-from deepnets4eo.tiling.scores import PACKED_ONE
-from deepnets4eo.zonal import band_sums
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -125,21 +129,16 @@ def write_products(
 def flood_polygons(labels: Layer, probability: Layer, value: int, options: FloodOptions) -> gpd.GeoDataFrame:
     """Polygons of a class, the largest first: `id`, `area_m2`, what it is half a pixel farther in and out (`area_low_m2`,
     `area_high_m2`), and the mean probability of water `score`, 0–1."""
-    shaping = Shaping(min_area_m2=options.min_area_m2)
-    frame = polygonize(labels, {value: LAYER}, shaping, workers=options.workers)
-    frame = frame.drop(columns=["class", "value"])
+    frame = scored_polygons(labels, value, probability, options.min_area_m2, options.workers)
     shapes = frame.geometry.to_numpy()
-    means = band_sums(probability, shapes, workers=options.workers).mean[:, 0] if len(frame) else np.zeros(0)
     half = np.sqrt(abs(labels.grid.affine.determinant)) / 2
     areas = shapely.area(shapes)
     for column, distance in (("area_low_m2", -half), ("area_high_m2", half)):
         ratio = np.divide(
             shapely.area(shapely.buffer(shapes, distance)), areas, out=np.ones(len(frame)), where=areas > 0
         )
-        frame.insert(len(frame.columns) - 1, column, frame["area_m2"] * ratio)
-    frame.insert(len(frame.columns) - 1, "score", means / PACKED_ONE)
-    frame = frame.sort_values("area_m2", ascending=False, kind="stable", ignore_index=True)
-    return frame.assign(id=[str(number) for number in range(1, len(frame) + 1)])
+        frame.insert(len(frame.columns) - 2, column, frame["area_m2"] * ratio)
+    return frame
 
 
 def buildings_in_water(footprints: Footprints, labels: Layer, dates: FloodScene, workers: int) -> gpd.GeoDataFrame:

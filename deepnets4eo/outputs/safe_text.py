@@ -41,15 +41,6 @@ def markdown_text(text: Any) -> str:
 def csv_text(rows: Iterable[Sequence[Any]]) -> str:
     """Return rows as CSV text; text that a spreadsheet would run as a formula gets an apostrophe in front.
 
-    Parameters
-    ----------
-    rows : sequences of text and numbers, one per line
-
-    Returns
-    -------
-    str
-        Comma-separated, each row ended by a newline.
-
     >>> csv_text([["class", "value"], ["=1+1", -2.5], ["-3", "roof, flat"]])
     'class,value\\n\\'=1+1,-2.5\\n-3,"roof, flat"\\n'
     """
@@ -60,17 +51,7 @@ def csv_text(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def table_csv(table: pd.DataFrame) -> str:
-    """Return a table as CSV text, as `csv_text` does; cells that are not known are empty.
-
-    Parameters
-    ----------
-    table : without geometry
-
-    Returns
-    -------
-    str
-        Names of the columns, then the rows.
-    """
+    """Return a table without geometry as CSV text, as `csv_text` does; cells that are not known are empty."""
     return csv_text([list(table.columns), *table.astype(object).where(table.notna(), "").to_numpy().tolist()])
 
 

@@ -103,15 +103,7 @@ def register(
 def assume_registered(pre: Layer, post: Layer) -> Registration:
     """Take two images as registered already, without measuring: for pairs that were registered by other means.
 
-    Errors: GridError (the images do not overlap, or only one of them has a CRS).
-
-    Parameters
-    ----------
-    pre, post : The two images, of any CRS, resolution and band count.
-
-    Returns
-    -------
-    Registration with status "ok" and no displacement.
+    Returns status "ok" and no displacement. Errors: GridError (the images do not overlap, or only one of them has a CRS).
     """
     pair = make_pair(pre, post, least_px=0)
     search = fine_search(pair)

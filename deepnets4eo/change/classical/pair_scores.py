@@ -279,9 +279,8 @@ METHODS: dict[str, type[PairScore]] = {
 
 @dataclass(frozen=True)
 class PairVariates:
-    """p differences of linear combinations of two dates, in order of their variance, the largest first: combinations
-    (p, p) a row, mean and variance of each difference where nothing changed, and ascending correlations; where these
-    are low, most has changed."""
+    """p differences of linear combinations of two dates, the largest variance first: combinations (p, p) a row, mean and
+    variance of each difference where nothing changed, and ascending correlations."""
 
     pre: Matrix
     post: Matrix
@@ -305,8 +304,7 @@ class PairVariates:
 
     def no_change(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the probability (n,) of a larger χ² without change for values (2 p, n). After re-weighting it is far
-        too low: a weight and a rank, but no level of significance (with p < 0.01 converged IR-MAD calls a quarter of
-        unchanged noise changed)."""
+        too low: a weight and a rank, but no level of significance."""
         return chi_square_tail(len(self.variance), self.chi_square(values))
 
 

@@ -141,8 +141,7 @@ def _held(
     left: NDArray[np.int64],
 ) -> NDArray[np.float32]:
     """Return the least share (N,) of each change, along its own direction, that the next `left` valid dates still show
-    against the same baseline. Where there are fewer, the median share of all later dates counts: what is new may
-    scatter more than most cells do, as dark water does in its indices."""
+    against the same baseline. Where there are fewer, the median share of all later dates counts."""
     valid, spikes = seen
     least = np.ones(len(whitened), np.float32)
     changed = whitened.any(axis=1)

@@ -115,20 +115,7 @@ class NoveltyRanking:
         return self.table.iloc[order].assign(similarity=np.round(similarity[order].astype(float), 4))
 
     def write(self, folder: str | Path, event: SeriesEvent = SeriesEvent()) -> list[Path]:
-        """Write the table as GeoPackage, and the vectors.
-
-        Parameters
-        ----------
-        folder : path
-            Where they go.
-        event : SeriesEvent
-            What the changes are of, for the GeoPackage.
-
-        Returns
-        -------
-        list of Path
-            Both files.
-        """
+        """Write the table as GeoPackage, with the event, and the vectors into a folder; returns both files."""
         folder = Path(folder)
         table = write_vector(self.table, folder / TABLE, LAYER)
         write_event(table, event, SUBJECT, LAYER)
@@ -140,22 +127,7 @@ class NoveltyRanking:
 
     @classmethod
     def read(cls, folder: str | Path) -> NoveltyRanking:
-        """Read what `write` wrote.
-
-        Parameters
-        ----------
-        folder : path
-            The folder.
-
-        Returns
-        -------
-        NoveltyRanking
-
-        Raises
-        ------
-        InputError
-            For a folder without a ranking, or files that do not fit each other.
-        """
+        """Read what `write` wrote. Raises InputError for a folder without a ranking, or files that do not fit each other."""
         import geopandas as gpd
 
         from deepnets4eo.formats.vectors import vector_file
