@@ -38,8 +38,8 @@ class TrainingLight:
         """image : (C, h, w) → (C, h, w) float32"""
         gain = self.trained_std / self.std
         offset = self.trained_mean - gain * self.mean
-        gain, offset = (values.astype(np.float32)[:, None, None] for values in (gain, offset))
-        return np.asarray(image * gain + offset, np.float32)
+        slope, level = (values.astype(np.float32)[:, None, None] for values in (gain, offset))
+        return np.asarray(image * slope + level, np.float32)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for manifests."""
