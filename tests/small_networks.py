@@ -53,7 +53,6 @@ def _cube(*bands: int, side_px: int = 4, unused: str = "nothing") -> SmallNetwor
 NETWORKS: dict[str, SmallNetwork] = {
     "change-encoder": SmallNetwork(TINY | {"decoder_channels": [16, 16, 8, 8, 8]}, bands=(2, 8, 206)),
     "changeformer": SmallNetwork({"width": 8}, bands=(2, 8, 206)),
-    "co-teaching": SmallNetwork({"network": "light-unet", "decoder_channels": [16, 8, 8]}, side_px=32),
     "conv-lstm": SmallNetwork({"widths": [4, 8]}, bands=(3, 6, 309), side_px=32),
     "d3net": SmallNetwork({"blocks": [1, 1, 1, 1], "growth": 8}, side_px=32),
     "damage-network": SmallNetwork({"decoder_channels": [16, 8, 8]}, bands=(2, 4, 206), unused=r"post_head\..*"),

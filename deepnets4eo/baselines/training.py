@@ -70,7 +70,7 @@ class BaselineRecipe(Recipe):
 
     Parameters
     ----------
-    task, data, legend, train, unlabelled, predict : the same as in any recipe
+    task, data, legend, train, predict : the same as in any recipe
     model : the method, and its inputs
     estimator : the classifier of pixels and superpixels
     deep, profile : options of the features of a frozen encoder, and of the feature extended_profile

@@ -37,7 +37,7 @@ from deepnets4eo.options import Section
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.training.consistency import Consistency
+from deepnets4eo.training.batch_changes import Consistency, UnlabelledSection
 from deepnets4eo.training.data import read_ahead, to_tensors
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
 from deepnets4eo.training.recipe import (
@@ -47,7 +47,6 @@ from deepnets4eo.training.recipe import (
     Recipe,
     RecipeType,
     TrainSection,
-    UnlabelledSection,
 )
 from deepnets4eo.training.segmentation import load_legend
 from deepnets4eo.training.tasks import Task, TrainOptions
@@ -59,16 +58,13 @@ log = logging.getLogger(__name__)
 
 GB = 1 << 30
 LEAST_IMAGES = 512  # of an epoch that follows from the number of labelled images
-CO_TEACHING = "co-teaching"
 WATCHED = ("overall_accuracy", "macro_f1", "micro_f1", "macro_ap", "micro_ap", "ece")
 
 
 class ImageModel(ModelSection):
     """A network of whole images."""
 
-    network: str | None = Field(
-        default="image-classifier", description="image-classifier, wide-resnet-eca, or co-teaching of two of these"
-    )
+    network: str | None = Field(default="image-classifier", description="image-classifier or wide-resnet-eca")
     encoder: str | None = Field(
         default=None, description="of image-classifier: any name of timm.list_models(); none: resnet18"
     )
@@ -99,12 +95,6 @@ class ImageSplitSection(Section):
     block_deg: float = Field(default=0.02, gt=0, description="side of a block of places, degrees")
 
 
-class ImageUnlabelled(UnlabelledSection):
-    """How images without labels are learnt from: `data.unlabelled`, labels not drawn, and the labelled ones once more."""
-
-    ratio: int = Field(default=7, ge=1, description="unlabelled images to each labelled one of a step")
-
-
 class TeacherSection(Section):
     """A run of another sensor whose embeddings of the same places the network learns to have, behind the same last layer."""
 
@@ -128,7 +118,7 @@ class ImageRecipe(Recipe):
     data: ImageData = ImageData()  # type: ignore[assignment]
     model: ImageModel = ImageModel()
     train: ImageTrain = ImageTrain()
-    unlabelled: ImageUnlabelled = ImageUnlabelled()
+    unlabelled: UnlabelledSection = UnlabelledSection()
     teacher: TeacherSection = TeacherSection()
     split: ImageSplitSection = ImageSplitSection()
     predict: ImagePredict = ImagePredict()
@@ -140,16 +130,12 @@ class ImageRecipe(Recipe):
                 f"has unlabelled.method={self.unlabelled.method}, which chooses one class an image, with data.labels=several. Set one "
                 "of them to its default"
             )
-        if self.data.labels == "several" and (set(self.train.losses) != {"cross_entropy"} or self._chooses_one_class):
+        if self.data.labels == "several" and (
+            set(self.train.losses) != {"cross_entropy"} or "head" in self.model.options
+        ):
             raise ValueError(
-                f"has data.labels=several, train.losses={self.train.losses}, model.network={self.model.network} and model.options="
-                f"{self.model.options}; several labels are learnt by cross_entropy of each alone, without heteroscedastic head or "
-                "co-teaching. Leave the others out"
-            )
-        if self.unlabelled.method != "none" and self.model.network == CO_TEACHING:
-            raise ValueError(
-                f"has unlabelled.method={self.unlabelled.method}, which teaches one network, with model.network={CO_TEACHING}. Choose one "
-                "of them"
+                f"has data.labels=several, train.losses={self.train.losses} and model.options={self.model.options}; several labels are learnt by cross_entropy of each alone, without heteroscedastic head. "
+                "Leave the others out"
             )
         if self.teacher.run and self.unlabelled.method != "none":
             raise ValueError(
@@ -159,10 +145,6 @@ class ImageRecipe(Recipe):
         if ON_FEATURES in self.train.losses:
             raise ValueError(f"has train.losses={self.train.losses}; {ON_FEATURES} compares two dates. Leave it out")
         return self
-
-    @property
-    def _chooses_one_class(self) -> bool:
-        return self.model.network == CO_TEACHING or "head" in self.model.options
 
 
 def train_images(recipe: ImageRecipe, out: Path, options: TrainOptions) -> Path:

@@ -3,7 +3,6 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
-    "CoTeaching": "deepnets4eo.segmentation.wrong_labels",
     "DistanceHead": "deepnets4eo.segmentation.heads",
     "HeteroscedasticHead": "deepnets4eo.segmentation.wrong_labels",
     "MultiKernelHead": "deepnets4eo.segmentation.heads",

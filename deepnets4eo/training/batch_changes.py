@@ -1,16 +1,20 @@
-"""How images (N, C, P, P) without labels are changed while a network learns, each by draws of its own: weakly or strongly.
+"""Learning from images (N, C, P, P) without labels: how each is changed, weakly or strongly, and what it weighs in the loss.
 
-What needs three channels, or would give each image a scale of its own, is left out: reflectance is kept.
+Changes that need three channels, or would give each image a scale of its own, are left out: reflectance is kept. Weights
+are those of FixMatch (Sohn 2020) and FlexMatch (Zhang 2021), whose memory is in a buffer.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from pydantic import Field
+from torch import Tensor, nn
+
+from deepnets4eo.options import Section
 
 SHIFT = 0.125  # of the side, weak
 TURN, SHEAR, MOVE = math.radians(30), 0.3, 0.3  # strong: angle, slope, share of the side
@@ -55,21 +59,6 @@ def strong(images: Tensor) -> Tensor:
     chosen = torch.zeros(count, len(CHANGES)).scatter_(1, order, 1.0)
     size = {name: (2 * torch.rand(count) - 1) * chosen[:, number] for number, name in enumerate(CHANGES)}
     return _cut(_toned(_warped(images, size), size["sharpness"], size["gain"]))
-
-
-def strong_in_place(images: Tensor) -> Tensor:
-    """Sharper or blurred, brighter or darker, every pixel where it was. (N, C, H, W) → the same."""
-    return _toned(images, *(2 * torch.rand(2, len(images)) - 1))
-
-
-def cut_mix(images: Tensor) -> Callable[[Tensor], Tensor]:
-    """A function that puts a square of the next image into each image (N, C, H, W) and its labels (French et al. 2020)."""
-    inside = _squares(images)
-
-    def mix(values: Tensor) -> Tensor:
-        return torch.where(inside[:, None] if values.ndim == 4 else inside, values.roll(1, 0), values)
-
-    return mix
 
 
 CHANGES = ("identity", "rotate", "shear_x", "shear_y", "move_x", "move_y", "sharpness", "gain")
@@ -133,3 +122,65 @@ def _coins(images: Tensor) -> Tensor:
 
 def _normal(shape: tuple[int, ...], like: Tensor) -> Tensor:
     return torch.randn(shape).to(like)
+
+
+class UnlabelledSection(Section):
+    """How images without labels are learnt from: `data.unlabelled`, labels not drawn, and the labelled ones once more."""
+
+    method: Literal["none", "fixmatch", "flexmatch"] = Field(default="none", description="none: labels alone")
+    ratio: int = Field(default=7, ge=1, description="unlabelled images to each labelled one of a step")
+    weight: float = Field(default=1.0, ge=0, description="on the loss without labels")
+    threshold: float = Field(default=0.95, gt=0, lt=1, description="probability from which a label counts")
+
+
+class FixedThreshold(nn.Module):
+    """FixMatch: an image counts where its largest probability is at least τ."""
+
+    def __init__(self, section: UnlabelledSection, num_classes: int, images: int) -> None:
+        super().__init__()
+        self.threshold = section.threshold
+
+    def forward(self, q: Tensor, rows: Tensor) -> Tensor:
+        """q : (U, K) probabilities, rows : (U,) numbers of the images → weights (U,)"""
+        return (q.amax(dim=1) >= self.threshold).to(q.dtype)
+
+
+class FlexibleThreshold(FixedThreshold):
+    """FlexMatch: τ · M(β(c)), M(x) = x / (2 − x); β(c) is the number of images surely of class c, by the most of any class or the unsure."""
+
+    def __init__(self, section: UnlabelledSection, num_classes: int, images: int) -> None:
+        super().__init__(section, num_classes, images)
+        self.num_classes = num_classes
+        self.register_buffer("sure", torch.full((images,), num_classes))  # the class of each image; K: none yet
+        self.sure: Tensor
+
+    def forward(self, q: Tensor, rows: Tensor) -> Tensor:
+        """The weights, from and to what `FixedThreshold` takes and returns; what is noted counts from the next step on."""
+        counts = torch.bincount(self.sure, minlength=self.num_classes + 1)
+        beta = counts[:-1] / counts.max().clamp_min(1)
+        probability, label = q.max(dim=1)
+        threshold = self.threshold * beta / (2 - beta)
+        weights = (probability >= threshold[label]).to(q.dtype)
+        passed = probability >= self.threshold
+        self.sure[rows[passed]] = label[passed]
+        return weights
+
+
+WEIGHTS: dict[str, type[nn.Module]] = {"fixmatch": FixedThreshold, "flexmatch": FlexibleThreshold}
+
+
+class Consistency(nn.Module):
+    """The loss of unlabelled images, and what it remembers of `images` images; a part of the network in training."""
+
+    def __init__(self, section: UnlabelledSection, num_classes: int, images: int) -> None:
+        super().__init__()
+        self.factor = section.weight
+        self.weigh = WEIGHTS[section.method](section, num_classes, images)
+
+    def loss(self, compared: Tensor, q: Tensor, rows: Tensor) -> Tensor:
+        """The weighted loss of logits (U, K) of strong views, by probabilities q (U, K) of weak ones, of images with the numbers `rows` (U,)."""
+        if not len(q):
+            return compared.sum() * 0
+        each = F.cross_entropy(compared, q.argmax(dim=1), reduction="none")
+        loss: Tensor = self.factor * (self.weigh(q, rows) * each).mean()
+        return loss

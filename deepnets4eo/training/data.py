@@ -35,7 +35,6 @@ Sample = dict[str, NDArray[Any]]
 Batch = TypeVar("Batch")
 
 TRIES = 8  # to find a window that shows nothing of the validation part, before its pixels are blanked
-OTHER_DRAWS = 1 << 20  # added to the seed of windows without labels, which are not drawn where the labelled ones are
 AHEAD = 2  # batches a reading thread may be ahead of the network
 
 

@@ -1,7 +1,7 @@
 """What segmentation minimises: named losses, weighted and summed, in which void and invalid pixels never enter.
 
 Takes logits (N, K, H, W), also several, main ones first, and mask (N, H, W), void 255; batches without pixels cost 0.
-A part with `extra_loss(mask)` adds to them; one with `masks_for(scores, mask)` chooses what each learns from.
+A part with `extra_loss(mask)` adds to them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
-import segmentation_models_pytorch as smp
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -71,11 +70,7 @@ def loss_of_scores(network: nn.Module, loss: nn.Module, output: Tensor | tuple[T
     """The loss () of all scores (N, K[, H, W]) of a network by mask (N[, H, W]), void 255, and its `extra_loss`."""
     several = output if isinstance(output, tuple) else (output,)
     loss.to(several[0].device)
-    masks = [mask] * len(several)
-    if network.training:
-        teachers: list[Any] = [part for part in network.modules() if hasattr(part, "masks_for")]
-        masks = teachers[0].masks_for(several, mask) if teachers else masks
-    losses = [loss(*pair) for pair in zip(several, masks, strict=True)]
+    losses = [loss(scores, mask) for scores in several]
     if network.training:
         extra: list[Any] = [part for part in network.modules() if hasattr(part, "extra_loss")]
         losses += [part.extra_loss(mask) for part in extra]
@@ -195,7 +190,10 @@ def _mean_over(losses: Tensor, counted: Tensor) -> Tensor:
 
 
 def _dice(class_weights: Tensor | None) -> nn.Module:
-    """Dice from smp; its weights become a buffer, else each step would copy them to the device and wait."""
+    """Dice from smp, which takes seconds to import; its weights become a buffer, else each step would copy them to the
+    device and wait."""
+    import segmentation_models_pytorch as smp
+
     dice = smp.losses.DiceLoss(smp.losses.MULTICLASS_MODE, ignore_index=VOID)
     del dice.class_weights
     dice.register_buffer("class_weights", class_weights, persistent=False)

@@ -1,6 +1,6 @@
 """A recipe: all that decides how a model is trained, as one flat YAML of seven sections.
 
-Takes YAML (`task / data / legend / model / train / unlabelled / predict`) and `section.key=value` overrides; returns a frozen value.
+Takes YAML (`task / data / legend / model / train / predict`) and `section.key=value` overrides; returns a frozen value.
 Refuses unknown keys and bad values, naming the key and the nearest one that exists."""
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ LossName = Literal["cross_entropy", "dice", "lovasz", "focal", "uniform", "entro
 ON_FEATURES = "contrastive"  # a loss of features, not of scores
 USUAL_BATCH = 8  # windows
 REFITTED = ("segmentation", "baseline")  # tasks that can train once more on everything
-WITHOUT_LABELS = ("segmentation", "damage", "images", "self-supervised")  # tasks that read the section unlabelled
 
 
 class DataSection(Section):
@@ -54,10 +53,6 @@ class DataSection(Section):
     labels_legend: str | None = Field(default=None, description="legend the label files are stored in, if another")
     unknown_labels: Literal["error", "void"] = Field(default="error", description="values that the legend lacks")
     tile_px: int = Field(default=256, ge=32, multiple_of=32, description="side of a training window")
-    unlabelled: tuple[str, ...] = Field(
-        default=(),
-        description="folders of further scenes, found by the patterns of the inputs in `layers`; their labels are not read",
-    )
     windows_per_epoch: int = Field(
         default=1000, ge=0,
         description="an epoch has as many whole batches of them; 0: so many that each training pixel is in 16 of them, 1000 at most",
@@ -226,17 +221,6 @@ class PredictSection(Section):
     )
 
 
-class UnlabelledSection(Section):
-    """How images, windows or buildings of `data.unlabelled`, and without a label in the training part, are learnt from."""
-
-    method: Literal["none", "fixmatch", "flexmatch"] = Field(
-        default="none", description="none: labels alone; flexmatch: for whole images"
-    )
-    ratio: int = Field(default=1, ge=1, description="unlabelled windows to each labelled one of a step")
-    weight: float = Field(default=1.0, ge=0, description="on the loss without labels")
-    threshold: float = Field(default=0.95, gt=0, lt=1, description="probability from which a label counts")
-
-
 class Recipe(Section):
     """All that decides a training. Branches add tasks with their own sections by subclassing."""
 
@@ -245,7 +229,6 @@ class Recipe(Section):
     legend: str | dict[str, Any] = Field(default="", description="a name, a YAML file, or the classes themselves")
     model: ModelSection = ModelSection()
     train: TrainSection = TrainSection()
-    unlabelled: UnlabelledSection = UnlabelledSection()
     predict: PredictSection = PredictSection()
 
     @model_validator(mode="after")
@@ -278,23 +261,6 @@ class Recipe(Section):
     def _clickable(self) -> Recipe:
         if self.train.clicks and (self.task != "segmentation" or not self.model.network):
             raise ValueError("has train.clicks, which only networks of the task segmentation learn with")
-        return self
-
-    @model_validator(mode="after")
-    def _learns_without_labels(self) -> Recipe:
-        method, train = self.unlabelled.method, self.train
-        if method == "none":
-            return self
-        if self.task not in WITHOUT_LABELS or not self.model.network:
-            raise ValueError(
-                f"has unlabelled.method={method}, which networks of {', '.join(WITHOUT_LABELS[:3])} alone learn by"
-            )
-        if method == "flexmatch" and self.task != "images":
-            raise ValueError("has unlabelled.method=flexmatch, which remembers a label for each image. Set fixmatch")
-        if train.clicks or train.modality_dropout:
-            raise ValueError(
-                f"has unlabelled.method={method} with train.clicks or train.modality_dropout. Choose one of them"
-            )
         return self
 
     @model_validator(mode="after")

@@ -34,7 +34,7 @@ from deepnets4eo.training.statistics import class_cells, measure_inputs, warn_of
 from deepnets4eo.training.tasks import Task, TrainOptions
 
 if TYPE_CHECKING:
-    from deepnets4eo.training.data import ClassSamples, Samples, ValidationLoader
+    from deepnets4eo.training.data import ClassSamples, ValidationLoader
 
 log = logging.getLogger(__name__)
 
@@ -174,17 +174,6 @@ def fit_classes(
     criterion = SegmentationCriterion(recipe.train, prepared.legend, prepared.inputs.names, prepared.pixels)
     halo_px = min(recipe.predict.halo_px, recipe.data.tile_px // 8)
     withheld = samples if validated is prepared else validated.samples()
-    step: Callable[..., Any] = criterion.step
-    windows: Samples = samples
-    if recipe.unlabelled.method != "none":
-        from deepnets4eo.training.unlabelled import UnlabelledCriterion, WithUnlabelled, further_windows
-
-        further = further_windows(prepared.split, prepared.inputs, recipe, sum(prepared.pixels))
-        windows = WithUnlabelled(samples, further, recipe.unlabelled.ratio)
-        unlabelled = UnlabelledCriterion(
-            step, recipe, prepared.inputs.names, segmenter.module, prepared.legend.num_classes
-        )
-        step = unlabelled.step
     most = recipe.data.windows_per_epoch  # after an epoch; at the end all is scored
     validation = validated.validation(withheld, recipe.data.tile_px - 2 * halo_px, halo_px, most=most)
 
@@ -193,10 +182,7 @@ def fit_classes(
             return {recipe.train.monitor: float("nan")}  # undefined, so that the last epoch's weights are kept
         return criterion.validate(segmenter.module, validation)
 
-    notes = fit_segmenter(segmenter, windows, step, score, recipe, out, options)
-    if recipe.unlabelled.method != "none":
-        unlabelled.detach(segmenter.module)
-    return notes
+    return fit_segmenter(segmenter, samples, criterion.step, score, recipe, out, options)
 
 
 def untrained_segmenter(prepared: Prepared) -> NetworkSegmenter:

@@ -1,4 +1,4 @@
-"""Wrong labels of whole images: the heads, losses and pairs of networks of pixels, by hand, in one recipe and in runs."""
+"""Wrong labels of whole images: the heads and losses of pixels, by hand, in one recipe and in runs."""
 
 import json
 from dataclasses import replace
@@ -27,7 +27,6 @@ from deepnets4eo.training.tasks import TrainOptions
 from .conftest import SIDE_PX, SMALL
 
 HEAD = {"head": "heteroscedastic", "head_options": {"rank": 2, "samples": 4}}
-PAIR = {"network": "wide-resnet-eca", "wrong_share": 0.25, "ramp_steps": 1}
 UNCHANGED = ("train.flips=false", "train.rotations=false", "train.photometric=0")
 LOGITS = torch.tensor([[2.0, 0, -1], [0, 1, 0], [3, 0, 0], [0.5, 0, 2]])
 TARGETS = np.eye(3, dtype=bool)[[0, 1, 2, 2]]
@@ -97,28 +96,8 @@ def test_scores_of_the_head_are_the_log_of_the_mean_of_its_samples_and_are_divid
     assert not torch.equal(one.train().patch_scores(patches), one.patch_scores(patches)), "noise is drawn anew"
 
 
-def test_two_networks_answer_together_also_in_scenes_and_each_learns_from_what_the_other_one_is_sure_of() -> None:
-    torch.manual_seed(0)
-    pair = network("co-teaching", **PAIR).eval()
-    scene = torch.randn(1, 4, 40, 40)
-    patch = scene[:, :, 12:28, 12:28]
-    first, second = (one.patch_scores(patch).softmax(dim=1) for one in pair.averaged)
-    pair.divide_scores(2.0)
-    expected = ((first + second) / 2).log() / 2
-    torch.testing.assert_close(pair.patch_scores(patch), expected)
-    torch.testing.assert_close(pair(scene)[:, :, 16, 16], expected)
-    sure = torch.tensor([[4.0, 0, 0], [0, 4, 0], [0, 0, -4], [0, 0, 4]])  # the third label is wrong
-    other = torch.tensor([[-4.0, 0, 0], [0, 4, 0], [0, 0, 4], [0, 0, 4]])  # the first one is
-    taught = Fixed(sure, other)
-    taught.masks_for = pair.masks_for
-    criterion().step(taught, {"image": torch.zeros(4, 1, 2, 2), "target": torch.from_numpy(TARGETS)}).backward()
-    learnt = taught.scores.grad.abs().sum(dim=2) > 0
-    assert learnt.tolist() == [[False, True, True, True], [True, True, False, True]]
-
-
-@pytest.mark.parametrize("model", [{"network": "wide-resnet-eca", "options": HEAD}, {"network": "co-teaching", "options": PAIR}])  # fmt: skip
-def test_such_networks_are_trained_calibrated_and_read_again(model: dict, patches: Path, tmp_path: Path) -> None:  # type: ignore[type-arg]
-    model["options"] = model["options"] | {"stride_px": 8}
+def test_such_networks_are_trained_calibrated_and_read_again(patches: Path, tmp_path: Path) -> None:
+    model = {"network": "wide-resnet-eca", "options": HEAD | {"stride_px": 8}}
     recipe = tmp_path / "recipe.yaml"
     train = SMALL["train"] | {"epochs": 1}  # type: ignore[operator]
     recipe.write_text(json.dumps(SMALL | {"model": model, "train": train}), encoding="utf-8")
@@ -136,7 +115,6 @@ def test_such_networks_are_trained_calibrated_and_read_again(model: dict, patche
     [
         (["data.labels=several", "model.options={head: heteroscedastic}"], "several labels are learnt by cross_entropy"),
         (["data.labels=several", "train.losses={focal: 1}"], "several labels are learnt by cross_entropy"),
-        (["model.network=co-teaching", "unlabelled.method=fixmatch"], "fixmatch, which teaches one network"),
         (["train.losses={cross_entropy: 1, contrastive: 1}"], "contrastive compares two dates"),
     ],
 )  # fmt: skip

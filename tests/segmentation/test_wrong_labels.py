@@ -1,18 +1,15 @@
 """Networks that learn from labels of which some are wrong: against their equations by hand, on any network, and what is refused."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from small_networks import NETWORKS
-from torch import nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmentation import CoTeaching, HeteroscedasticHead
+from deepnets4eo.segmentation import HeteroscedasticHead
 from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.training.losses import SegmentationCriterion, SumOfLosses
+from deepnets4eo.training.losses import SumOfLosses
 
 VOID = 255
 
@@ -97,25 +94,6 @@ def test_noise_grows_where_labels_contradict_each_other() -> None:
     assert 0.4 < probability[:, 20:].mean() < 0.6
 
 
-def test_each_network_learns_where_the_other_ones_loss_is_small() -> None:
-    pair = CoTeaching(1, 2, network="light-unet", wrong_share=0.5, ramp_steps=1, **NETWORKS["light-unet"].options)
-    mask = torch.tensor([[[0, 0, 1, 1, VOID]]])
-    sure = torch.tensor([[[[4.0, -4, 4, -4, 0]], [[-4.0, 4, -4, 4, 0]]]])  # right at the first and the fourth pixel
-    other = sure.flip(1)
-    masks = pair.masks_for([sure, other], mask)
-    assert masks[0].tolist() == [[[VOID, 0, 1, VOID, VOID]]]
-    assert masks[1].tolist() == [[[0, VOID, VOID, 1, VOID]]]
-
-
-def test_nothing_is_left_out_at_first() -> None:
-    pair = CoTeaching(1, 2, network="light-unet", wrong_share=0.5, **NETWORKS["light-unet"].options)
-    mask, scores = torch.randint(0, 2, (1, 4, 4)), torch.randn(1, 2, 4, 4)
-    first = pair.masks_for([scores, scores], mask)[0]
-    assert (first == VOID).sum() <= 1
-    pair.steps += 1000
-    assert (pair.masks_for([scores, scores], mask)[0] == VOID).sum() == 8
-
-
 def test_label_smoothing_and_bootstrapping_are_sums_of_losses() -> None:
     torch.manual_seed(0)
     logits, mask = torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4))
@@ -127,38 +105,7 @@ def test_label_smoothing_and_bootstrapping_are_sums_of_losses() -> None:
     torch.testing.assert_close(bootstrapped, -(target * logits[1].log_softmax(dim=0)).sum(dim=0).mean())
 
 
-def test_the_criterion_gives_each_network_its_labels(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Pair(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.scores = nn.Parameter(torch.zeros(2, 1, 2, 1, 2))
-
-        def forward(self, _image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            return tuple(self.scores)
-
-        def masks_for(self, _scores: tuple[torch.Tensor, ...], mask: torch.Tensor) -> list[torch.Tensor]:
-            return [mask, torch.full_like(mask, VOID)]
-
-    criterion = object.__new__(SegmentationCriterion)
-    criterion.layers, criterion.loss = ["image"], SumOfLosses({"cross_entropy": 1.0})
-    batch = {
-        "image": torch.zeros(1, 1, 1, 2),
-        "mask": torch.zeros(1, 1, 2, dtype=torch.uint8),
-        "valid": torch.ones(1, 1, 2) > 0,
-    }
-    network = Pair()
-    loss = criterion.step(network, batch)
-    assert float(loss.detach()) == pytest.approx(math.log(2))
-    loss.backward()
-    assert [bool(one.any()) for one in network.scores.grad] == [True, False]
-
-
 @pytest.mark.parametrize("wrong", [{"rank": -1}, {"temperature": 0.0}, {"samples": 3}])
 def test_heads_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError, match="expected a rank of at least 0"):
         HeteroscedasticHead(4, 2, **wrong)
-
-
-def test_a_share_of_all_labels_is_refused() -> None:
-    with pytest.raises(InputError, match="wrong_share=1"):
-        CoTeaching(3, 2, wrong_share=1)

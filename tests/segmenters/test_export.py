@@ -76,7 +76,6 @@ ALIKE = (
     "from-to",
     "change-",
     "changeformer",
-    "co-teaching",
     "fc-",
     "fresunet",
     "hrscd",

@@ -24,7 +24,7 @@ def make(*overrides: str, **values: object) -> Recipe:
         ("train.epoch=3", r"unknown key 'train.epoch'. Did you mean 'train.epochs'\?"),
         ("data.lr=3", r"unknown key 'data.lr'. Did you mean 'train.lr'\?"),
         ("datas.tile_px=64", r"unknown key 'datas'. Did you mean 'data'\?"),
-        ("xyz=3", "Choose from task, data, legend, model, train, unlabelled, predict"),
+        ("xyz=3", "Choose from task, data, legend, model, train, predict"),
         ("train.epochs=abc", "train.epochs is 'abc'. Input should be a valid integer"),
         ("train.epochs=0", "train.epochs is 0. Input should be greater than or equal to 1"),
         (

@@ -6,7 +6,6 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,14 +60,6 @@ def read_pairs(data: DamageData, seed: int = 0) -> list[LabelledPair]:
         )
     _log_counts(pairs, len(labelled))
     return pairs
-
-
-def read_ungraded(data: DamageData, seed: int = 0) -> list[LabelledPair]:
-    """The pairs of `data.unlabelled`, all buildings without a grade. Errors: InputError."""
-    if not data.unlabelled:
-        return []
-    pairs = read_pairs(data.model_copy(update={"folders": data.unlabelled, "grade_column": ""}), seed)
-    return [replace(pair, grades=np.full(len(pair.outlines), VOID, np.uint8)) for pair in pairs]
 
 
 def read_xbd(folder: Path) -> Iterator[LabelledPair]:

@@ -26,9 +26,6 @@ class PairKeys(Section):
     )
     labels_layer: str | None = Field(default=None, description="layer of the labelled vector file, if it has several")
     grade_column: str = Field(default="damage", description="column of the vector file with the names of the grades")
-    unlabelled: tuple[str, ...] = Field(
-        default=(), description="folders of further pairs with outlines, whose grades are not read"
-    )
     register_images: bool = Field(
         default=True, description="of layout vector: register pre, and outlines, to post first"
     )
@@ -181,12 +178,7 @@ class DamageRecipe(Recipe):
     train: DamageTraining = DamageTraining()
 
     @model_validator(mode="after")
-    def _possible_with_made_up_pairs(self) -> DamageRecipe:
-        if self.data.source == MADE_UP and self.unlabelled.method != "none":
-            raise ValueError(
-                f"has unlabelled.method={self.unlabelled.method}, but all made-up buildings have a grade. Set data.source={PAIRS}, or leave "
-                "the method out"
-            )
+    def _known_counts(self) -> DamageRecipe:
         if self.data.source == MADE_UP and self.train.class_weighting != "none":
             raise ValueError(
                 f"has train.class_weighting={self.train.class_weighting}, but made-up buildings cannot be counted beforehand. Set "

@@ -16,7 +16,7 @@ from deepnets4eo.damage.network.recipe import DamageData, DamageRecipe
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
-from deepnets4eo.training.data import OTHER_DRAWS, Sample
+from deepnets4eo.training.data import Sample
 from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, SplitRule, assign_blocks
 from deepnets4eo.training.streams import StreamSamples
 from deepnets4eo.zonal.outlines import Outlines
@@ -162,33 +162,6 @@ class PairSamples:
         whole = present[_shown_share(pair.boxes[present], window.window) >= SHOWN_SHARE]
         number[whole] = np.arange(1, len(whole) + 1)
         return mask, np.where(inside, number[painted], 0)
-
-
-def ungraded_samples(
-    split: BuildingSplit, further: Sequence[LabelledPair], inputs: InputSpec, recipe: DamageRecipe
-) -> PairSamples:
-    """Windows around buildings without a grade; `mask` means nothing. Errors: InputError."""
-    for pair in further:
-        counts = {name: pair.scene.layers[name].count for name in inputs.layers}
-        if wrong := [name for name, count in counts.items() if count != len(inputs.layers[name].bands)]:
-            raise InputError(
-                f"the {wrong[0]} image of {pair.name}, in data.unlabelled, has {counts[wrong[0]]} bands, those of training have "
-                f"{len(inputs.layers[wrong[0]].bands)}. Give pairs of the same kind."
-            )
-    left_out = []
-    for number, pair in enumerate(split.scenes):
-        learnt, _ = split.objects_in(number, pair.centres, pair.boxes)
-        left_out.append(np.where(learnt & (pair.grades == VOID), 0, VOID).astype(np.uint8))
-    left_out += [np.zeros(len(pair.grades), np.uint8) for pair in further]
-    if not any((grades != VOID).any() for grades in left_out):
-        raise InputError(
-            f"unlabelled.method={recipe.unlabelled.method} learns from buildings without a grade, and there is none. Name folders of pairs "
-            "with outlines in data.unlabelled, or leave the method out."
-        )
-    splits = [*split.splits, *assign_blocks(further, SplitRule(split.kind, 0.0, 0))]
-    samples = PairSamples(BuildingSplit([*split.scenes, *further], splits, split.kind, train=left_out), inputs, recipe)
-    samples.seed += OTHER_DRAWS
-    return samples
 
 
 def _shown_share(boxes: NDArray[np.int64], window: Window) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.damage.network.datasets import read_pairs, read_ungraded
+from deepnets4eo.damage.network.datasets import read_pairs
 from deepnets4eo.damage.network.grader import EVEN_GRADES, POST_ALONE
 from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, GradedPair, measure_pairs
 from deepnets4eo.damage.network.recipe import MADE_UP, DamageRecipe
@@ -21,7 +21,6 @@ from deepnets4eo.damage.network.samples import (
     PairSamples,
     made_up_samples,
     split_buildings,
-    ungraded_samples,
 )
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.evaluation import report
@@ -36,11 +35,7 @@ from deepnets4eo.training.streams import StreamSamples
 from deepnets4eo.training.tasks import Task, TrainOptions
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from deepnets4eo.damage.network.scoring import Validation
-    from deepnets4eo.training.data import Samples
-    from deepnets4eo.training.unlabelled import UnlabelledCriterion
 
 SHARED = "twin."  # what names of the U-Net of both dates begin with
 VALIDATED = (*report.OVERALL, "kappa_quadratic", "auc_major_or_worse", "calibration_error", "temperature")
@@ -96,40 +91,12 @@ def train_damage(recipe: DamageRecipe, out: Path, options: TrainOptions, made_up
     def score(segmenter: NetworkSegmenter) -> dict[str, float]:
         return epoch_scores(grade_validation(segmenter, material.validation), recipe.train.ordinal)
 
-    samples: Samples = material.samples
-    step: Callable[..., Any] = criterion.step
-    learns_unlabelled = recipe.unlabelled.method != "none" and material.split is not None
-    if learns_unlabelled:
-        samples, unlabelled = add_ungraded(material, recipe, segmenter, step)
-        step = unlabelled.step
-    fitted = fit_segmenter(segmenter, samples, step, score, recipe, out, options)
-    if learns_unlabelled:
-        unlabelled.detach(segmenter.module)
+    fitted = fit_segmenter(segmenter, material.samples, criterion.step, score, recipe, out, options)
     if isinstance(material.samples, StreamSamples):
         fitted["windows"] = material.samples.learnt(fitted.get("epochs", 0), recipe.model.start)
     scores, notes = score_as_stored(segmenter, material.validation, recipe)
     scores["synthetic"] = material.notes["synthetic"]
     return write_run(segmenter, recipe, out, split=material.split, scores=scores, notes=notes | material.notes | fitted)
-
-
-def add_ungraded(
-    material: TrainingPairs, recipe: DamageRecipe, segmenter: NetworkSegmenter, step: Callable[..., Any]
-) -> tuple[Samples, UnlabelledCriterion]:
-    """Buildings without a grade beside those with one: samples, and the criterion with the loss on them."""
-    from deepnets4eo.damage.network.pooling import pool_batch
-    from deepnets4eo.training.unlabelled import BEFORE, UnlabelledCriterion, WithUnlabelled
-
-    assert material.split is not None
-    further = read_ungraded(recipe.data, recipe.train.seed)
-    ungraded = ungraded_samples(material.split, further, material.inputs, recipe)
-
-    def pool(logits: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-        building = batch[BEFORE + "building"] * batch[BEFORE + "valid"]
-        return pool_batch(logits, building.flatten(0, 1))[0]
-
-    layers, num_classes = ("image_pre", "image_post"), segmenter.legend.num_classes
-    criterion = UnlabelledCriterion(step, recipe, layers, segmenter.module, num_classes, pool)
-    return WithUnlabelled(material.samples, ungraded, recipe.unlabelled.ratio), criterion
 
 
 def labelled_material(recipe: DamageRecipe) -> TrainingPairs:
