@@ -4,9 +4,7 @@ from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "ImageList": "deepnets4eo.classification.images",
-    "check_band_order": "deepnets4eo.classification.bands",
     "classify_images": "deepnets4eo.classification.labelling",
-    "draw_labelled": "deepnets4eo.classification.images",
     "embed_images": "deepnets4eo.classification.labelling",
     "find_wrong_images": "deepnets4eo.classification.labelling",
     "interpolate_weights": "deepnets4eo.classification.embeddings",

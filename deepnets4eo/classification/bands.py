@@ -25,20 +25,7 @@ BAND_ORDERS: dict[str, tuple[str, ...]] = {
 
 
 def check_band_order(bands: Sequence[str], expected: Sequence[str], where: str) -> None:
-    """Refuse bands in another order than expected, naming whose order it is.
-
-    Errors: InputError for other bands, or the same in another order.
-
-    Parameters
-    ----------
-    bands : names of the bands of a file or of weights, in their order
-    expected : names in the order that is needed
-    where : the file, or what else has these bands
-
-    Examples
-    --------
-    >>> check_band_order(["b2", "B3"], ["B02", "B03"], "image.tif")
-    """
+    """Refuse bands in another order than expected, by InputError that names whose order it is; `where`: what has them."""
     ours, theirs = tuple(map(name_band, expected)), tuple(map(name_band, bands))
     if ours == theirs:
         return

@@ -171,25 +171,9 @@ def draw_share(targets: Mask, share: float, rng: np.random.Generator, rows: Indi
 
 
 def draw_labelled(targets: Mask, per_class: int, seed: int) -> Indices:
-    """Draw images that keep their labels: `per_class` of each class, rare classes first, each image once.
+    """Positions of images that keep their labels (N, K) bool: `per_class` of each class at least, rare classes first.
 
-    Errors: InputError for a class that has labels, but of fewer images.
-
-    Parameters
-    ----------
-    targets : (N, K) bool, the labels
-    per_class : images that each class has at least
-    seed : other seeds draw other images
-
-    Returns
-    -------
-    Positions of the images, in increasing order. With several labels an image counts for each of them.
-
-    Examples
-    --------
-    >>> draw_labelled(np.eye(2, dtype=bool)[[0, 0, 1, 1]], 2, seed=0).tolist()
-    [0, 1, 2, 3]
-    """
+    With several labels an image counts for each. Errors: InputError for a class that has labels, but of fewer images."""
     counts, rng, chosen = targets.sum(axis=0), np.random.default_rng([seed, 2]), np.zeros(len(targets), bool)
     for column in np.argsort(counts, kind="stable"):
         members = np.flatnonzero(targets[:, column])

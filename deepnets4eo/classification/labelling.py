@@ -71,8 +71,8 @@ def label_images(
     Parameters
     ----------
     run : a run of the task images
-    sources : folders, tables or archives of images, of the bands, size and unit of training; labels in them are not read
-    out : the table (.csv): `image`, `label` (several with `;` between them), `probability` of the likeliest, and one column a class
+    sources : folders, tables or archives of images as in training; labels in them are not read
+    out : the table (.csv): `image`, `label` (several with `;` between), `probability` of the likeliest, and a column a class
     device : see `device.choose`
     num_workers : threads that read ahead
     overwrite : replace a table that exists
@@ -147,9 +147,9 @@ def image_outputs(
 def find_wrong_images(run: Run, sources: Sequence[str | Path], *, num_workers: int = 2) -> pd.DataFrame:
     """Images whose labels are probably wrong, ranked.
 
-    Images from which the run learnt with their labels are left out, by their names: a network repeats the errors of its labels.
+    Images whose labels the run learnt are left out, by their names: a network repeats the errors of its labels.
 
-    Errors: InputError: as `list_images` and `classify_images`; also where no image with a label is left.
+    Errors: InputError, as `list_images` and `classify_images`; also where no image with a label is left.
 
     Parameters
     ----------
@@ -159,8 +159,8 @@ def find_wrong_images(run: Run, sources: Sequence[str | Path], *, num_workers: i
 
     Returns
     -------
-    Table with `rank` (1 is the surest), `image`, `labelled`, `suggested` and `margin`, by how much that is more probable, 0 to 1. With
-    several labels an image, each label that should be added ("no CLASS" is labelled) or removed has a row.
+    Table with `rank` (1 is the surest), `image`, `labelled`, `suggested` and `margin` of their probabilities. With several
+    labels an image, each label to be added ("no CLASS" is labelled) or removed has a row.
     """
     import pandas as pd
 

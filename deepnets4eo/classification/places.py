@@ -21,11 +21,7 @@ COORDINATES = re.compile(r"(?<![\d.])(-?\d{1,3}\.\d+)_(-?\d{1,2}\.\d+)(?![\d.])"
 
 
 def place_of(name: str) -> tuple[float, float] | None:
-    """Longitude and latitude (degrees) that a file is named by; None for other names.
-
-    >>> place_of("damage/-95.636_29.76.jpeg")
-    (-95.636, 29.76)
-    """
+    """Longitude and latitude (degrees) that a file is named by; None for other names."""
     match = COORDINATES.search(Path(name).stem)
     if match is None:
         return None

@@ -114,9 +114,8 @@ class VFuseNet(SegNetFusion):
 
     The first virtual stage takes the sensors' first maps side by side, the others the pooled sums. After each stage the
     maps of the virtual encoder and of the sensors are added, then pooled; the decoder uses those pooling indices. Each
-    sensor's encoder pools its own maps. No sensor comes first: swapped with their encoders, and with their halves of
-    the first virtual convolution, they return the same logits. 58,964,742 weights for 3 + 3 bands and 6 classes.
-    Source: Audebert, Le Saux, Lefèvre, ISPRS J. 2018.
+    sensor's encoder pools its own maps. 58,964,742 weights for 3 + 3 bands and 6 classes. Source: Audebert, Le Saux,
+    Lefèvre, ISPRS J. 2018.
 
     Errors: InputError for streams that do not add up, and weights that do not fit.
 

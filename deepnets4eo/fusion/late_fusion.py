@@ -77,9 +77,8 @@ class DualStream(LateFusion):
     in_channels, num_classes, streams : bands of each sensor, or their sum beside `streams`; classes K
     network, encoder, weights, options : arguments of the networks of the streams, see `MemberSpec`
     of
-        "scores": the mean before the softmax, a geometric mean of the probabilities; "probabilities": their arithmetic
-        mean, of which the network returns the logarithm.
-    frozen : the streams are not trained, nor the statistics of their normalisation: for networks trained before
+        "scores": the mean before the softmax; "probabilities": their mean, of which the network returns the logarithm
+    frozen : the streams are not trained, nor their statistics of normalisation: for networks trained before
     absent : what replaces an absent stream, see `Streams`; "silent": the mean is over the sensors present
 
     Examples

@@ -22,7 +22,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import blocks, whole
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.tiling import reflect_indices
+from deepnets4eo.tiling.lattice import reflect_indices
 from deepnets4eo.tiling.pixel_splits import count_classes
 from deepnets4eo.training.data import read_ahead, to_tensors
 from deepnets4eo.training.scenes import LabelledScene

@@ -14,7 +14,6 @@ _HOMES = {
     "next_click": "deepnets4eo.prediction.click_session",
     "open_scene": "deepnets4eo.prediction.preparation",
     "predict": "deepnets4eo.prediction.job",
-    "read_clicks": "deepnets4eo.prediction.clicked_scene",
 }
 
 __all__ = list(_HOMES)

@@ -34,20 +34,9 @@ BLOCK_PX = 256
 
 
 def read_clicks(path: str | Path, grid: Grid, legend: Legend) -> Clicks:
-    """Read points that a person set.
+    """Read points whose column `class` has names or values of the legend, in order; rows without a class are left out.
 
-    Errors: InputError (the file does not exist, has no such column, or a point has no such class or lies outside the grid).
-
-    Parameters
-    ----------
-    path : A vector file of points, with the column `class`: names or values of the legend. Rows without a class are left out.
-    grid : The grid of the scene.
-    legend : The run's classes.
-
-    Returns
-    -------
-    In the order of the file.
-    """
+    Errors: InputError (the file does not exist, has no such column, or a point has no such class or lies outside the grid)."""
     name = str(path)
     if not Path(path).exists():
         raise InputError(

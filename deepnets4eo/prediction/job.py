@@ -66,7 +66,7 @@ class Prediction:
     skipped : tiles without a valid pixel, which are not computed
     computed : tiles computed by this call; fewer than the rest where a job was resumed
     seconds : duration of this call
-    network_s : seconds of this call in the network; on a GPU those that this thread took to hand the work over
+    network_s : seconds of this call in the network; on a GPU those of handing the work over
     """
 
     paths: dict[str, Path]
@@ -102,8 +102,8 @@ def predict(
     run : a run or its folder, or any segmenter
     scene : a Scene, one raster (the run's first layer), or layer → raster
     out
-        The label raster: uint8 values of the legend, void 255 where a layer is not valid. Of a run without classes its quantity, such
-        as heights: float32 in its unit, nodata NaN, a second band with the standard deviation where the run estimates it.
+        The label raster: uint8 values of the legend, void 255 where a layer is not valid. Without classes the run's quantity:
+        float32 in its unit, nodata NaN, a second band with the standard deviation where the run estimates it.
     options : further outputs, tiling and limits
     progress : called with the finished share, 0 … 1
 
@@ -218,8 +218,8 @@ def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | 
     ----------
     run : a loaded run
     scene : an open scene
-    options : as given to `predict`
-    out : the label raster, where an interrupted job that `options` resume is looked for beside it
+    options : of `predict`
+    out : the label raster, beside which an interrupted job is looked for
 
     Returns
     -------

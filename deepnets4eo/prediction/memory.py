@@ -40,11 +40,7 @@ def network_bytes(compute_tile: Callable[[], None]) -> int:
 
 
 def strip_width(width: int, bytes_per_column: int, block_px: int, stitch_bytes: int) -> int:
-    """Columns of a strip: the whole width where it fits, else whole output blocks.
-
-    >>> strip_width(20_000, 1_000, 512, 4_000_000)
-    3584
-    """
+    """Columns of a strip: the whole width where it fits, else whole output blocks."""
     if width * bytes_per_column <= stitch_bytes:
         return width
     return min(width, max(stitch_bytes // bytes_per_column // block_px, 1) * block_px)
@@ -78,10 +74,6 @@ def batch_size(segmenter: Segmenter, compute: Compute, tile_px: int) -> int:
 
 
 def tiles_that_fit(gpu_bytes: int, tile_bytes: int) -> int:
-    """The largest power of two of tiles that take a quarter of the memory at most; 1 to 32.
-
-    >>> tiles_that_fit(16 * 10**9, 500 * 10**6)
-    8
-    """
+    """The largest power of two of tiles that take a quarter of the memory at most; 1 to 32."""
     fit = int(gpu_bytes * SHARE) // max(tile_bytes, 1)
     return 1 << (min(max(fit, 1), MOST_TILES).bit_length() - 1)

@@ -35,25 +35,23 @@ class PredictOptions:
 
     Parameters
     ----------
-    probabilities : file for the probability of each class, K bands packed as bytes: value / 254, 255 nodata
-    entropy : file for the entropy over classes, packed likewise; 1 where all classes are equally probable
-    values : file for the quantity of a run that has classes as well, float32 in its unit; of a run without classes `out` is that file
+    probabilities : file for the probability of each class, K bands of bytes: value / 254, 255 nodata
+    entropy : file for the entropy over classes, likewise; 1 where all are equally probable
+    values : file for the quantity of a run with classes, float32 in its unit; without classes `out` has it
     tile_px, halo_px, overlap_px, scores, blending : replace the run's own tiling where given, see `Tiling`; pixels
-    memory_bytes : Limit of the whole process; data that it held before, beyond 1 GB of Python and its libraries, are not counted.
-    workers : threads that read tiles; None: 2, and where a GPU waits for them one a core, 16 at most
+    memory_bytes : limit of the whole process, without data that it held before
+    workers : threads that read tiles; None: 2, for a GPU one a core, 16 at most
     device, precision : see `device.choose`
-    threads
-        The threads of the network on a CPU; by default those of `device.choose`, of an executor one, and on resuming those
-        of the interrupted job.
-    batch_tiles : Tiles computed together; by default 1 on a CPU, on a GPU as many as take a quarter of its memory (at most 32).
+    threads : of the network on a CPU; by default those of `device.choose` or of the job that is resumed, of an executor one
+    batch_tiles : tiles computed together; by default 1 on a CPU, on a GPU up to 32 in a quarter of its memory
     block_px : rows that are finished, and written, together; by default those of a block of the file
     strip_px : columns that are finished together; by default as many as the memory allows
     part
-        One of the parts of a job that several computers share: only its rows are computed, and kept beside the output; a job that
-        resumes it writes the output, when all parts are done. A part that is started again goes on by itself.
+        One of the parts of a job that several computers share: its rows alone are computed, and kept beside the output, which a
+        job with `resume` writes when all parts are done. A part that is started again goes on by itself.
     resume : continue an interrupted job of the same inputs and options, or complete one whose parts are done
     overwrite : replace outputs that exist, and begin again where a job was interrupted
-    executor : computes the tiles in other processes, see `jobs.executors`; None computes them in this one. The scene is of files
+    executor : computes the tiles of a scene of files in other processes, see `jobs.executors`; None: in this one
 
     Examples
     --------
@@ -184,11 +182,7 @@ class VoteOptions:
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """The numbers of `0.75,1`; InputError for other text.
-
-    >>> numbers("0.75, 1")
-    (0.75, 1.0)
-    """
+    """The numbers of `0.75,1`; InputError for other text."""
     try:
         return tuple(float(word) for word in text.split(","))
     except ValueError as error:

@@ -40,8 +40,8 @@ def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Se
 
     Returns
     -------
-    Not yet checked against the segmenter's inputs. Of each layer the bands that training had, by their names, the nodata
-    value that its recipe gave, and physical values or numbers as they are stored, whichever training had.
+    Not yet checked against the segmenter's inputs. Each layer has the bands (by name), nodata value and kind of values
+    (physical or as stored) of training.
     """
     if isinstance(scene, Scene):
         return segmenter.inputs.as_trained(scene)
@@ -55,11 +55,7 @@ def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Se
 
 
 def named_layers(arguments: Sequence[str], read: Sequence[str]) -> dict[str, str]:
-    """`image=a.tif dsm=b.tif` as a mapping; one without a name is the first layer that runs read.
-
-    >>> named_layers(["a.tif", "dsm=b.tif"], ["image", "dsm"])
-    {'image': 'a.tif', 'dsm': 'b.tif'}
-    """
+    """`image=a.tif dsm=b.tif` as a mapping; one without a name is the first layer that runs read."""
     layers: dict[str, str] = {}
     for argument in arguments:
         match = re.fullmatch(r"([a-z_][a-z0-9_]*)=(.+)", argument)

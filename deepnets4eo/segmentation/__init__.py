@@ -17,7 +17,6 @@ _HOMES = {
     "load_encoder": "deepnets4eo.segmentation.weights",
     "load_notebook": "deepnets4eo.segmentation.notebook",
     "max_pool": "deepnets4eo.segmentation.blocks",
-    "max_unpool": "deepnets4eo.segmentation.blocks",
     "notebook_segmenter": "deepnets4eo.segmentation.notebook",
     "pad_to_stride": "deepnets4eo.segmentation.blocks",
     "read_tensors": "deepnets4eo.segmenters.pretrained",

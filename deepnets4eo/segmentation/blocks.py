@@ -74,23 +74,7 @@ def max_pool(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def max_unpool(maps: Tensor, pool_indices: Tensor) -> Tensor:
-    """Put pooled maps back to where their maxima were, zeros elsewhere.
-
-    Parameters
-    ----------
-    maps : (N, C, h, w)
-    pool_indices : (N, C, h, w) int64, from `max_pool`
-
-    Returns
-    -------
-    (N, C, 2h, 2w)
-
-    Examples
-    --------
-    >>> maps = torch.tensor([[[[1.0, 5.0], [2.0, 3.0]]]])
-    >>> max_unpool(*max_pool(maps)).tolist()
-    [[[[0.0, 5.0], [0.0, 0.0]]]]
-    """
+    """Put pooled maps (N, C, h, w) back to where their maxima were, zeros elsewhere: (N, C, 2h, 2w)."""
     if torch.compiler.is_compiling():  # exporters lack F.max_unpool2d; in eager mode it is twice as fast
         count, channels, height, width = maps.shape
         plane = maps.new_zeros(count, channels, 4 * height * width)

@@ -29,8 +29,7 @@ SHORT_SIDE_PX = 30_000
 class MultiKernelHead(nn.Module):
     """Convolutions of 3 × 3, 5 × 5 and 7 × 7 pixels side by side, averaged (Audebert et al., ACCV 2016).
 
-    28,428 weights more than one 3 × 3 layer from 64 channels to 6 classes. Convolution is linear, so the mean of the
-    layers is computed as one layer with the mean of their weights: 49 products a pixel instead of 83.
+    Convolution is linear, so their mean is computed as one layer with the mean of their weights.
 
     Errors: InputError for kernels that are not odd, or none.
 

@@ -24,10 +24,9 @@ class HeteroscedasticHead(nn.Module):
     """Scores with noise whose size and direction depend on the pixel or image: where labels contradict each other, it grows.
 
     A label is the class of the largest score u = μ + d ⊙ ε + V η, with ε and η from the normal distribution. The head
-    returns log p, p the mean of softmax(u / τ) over the samples, so that cross-entropy of it is −log of the mean.
-    Training draws noise anew at each step, one draw an image, shared by its pixels; otherwise it is the same always. Noise
-    comes in pairs of opposite sign. Samples are computed one after another, again in the backward pass: memory does not
-    grow with their number. Source: Collier, Mustafa, Kokiopoulou, Jenatton, Berent, CVPR 2021.
+    returns log p, p the mean of softmax(u / τ) over the samples. Training draws noise anew at each step, one draw an image,
+    in pairs of opposite sign; otherwise it is always the same. Memory does not grow with the number of samples. Source:
+    Collier, Mustafa, Kokiopoulou, Jenatton, Berent, CVPR 2021.
 
     Errors: InputError for settings outside these ranges.
 

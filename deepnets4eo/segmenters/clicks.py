@@ -23,12 +23,7 @@ LARGEST = 8  # areas of error, among which a person picks one
 
 @dataclass(frozen=True)
 class Clicks:
-    """Clicks at pixels rows, cols (n,) of a scene on classes (n,), in the order in which they were made.
-
-    >>> clicks = Clicks.none().with_click(3, 4, 1)
-    >>> clicks.channels(2, Window(0, 0, 8, 8))[:, 3, 4].tolist()
-    [0, 255]
-    """
+    """Clicks at pixels rows, cols (n,) of a scene on classes (n,), in the order in which they were made."""
 
     rows: Indices
     cols: Indices

@@ -93,12 +93,7 @@ def dropouts_of(network: nn.Module) -> list[Any]:
 
 
 class DropoutPasses(nn.Module):
-    """A network (N, C, H, W) → (N, K, H, W) with the mean of its passes in place of its output; InputError without dropout.
-
-    >>> network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Dropout2d(0.5), nn.Conv2d(8, 1, 1))
-    >>> DropoutPasses(network, passes=4)(torch.ones(2, 3, 16, 16)).shape
-    torch.Size([2, 2, 16, 16])
-    """
+    """A network (N, C, H, W) → (N, K, H, W) with the mean of its passes in place of its output; InputError without dropout."""
 
     def __init__(self, network: nn.Module, *, passes: int, num_classes: int = 0, seed: int = 0) -> None:
         super().__init__()
@@ -122,13 +117,6 @@ class DropoutPasses(nn.Module):
         for number in range(1, self.passes):
             with start.replay():
                 total.add(self._outputs(image, number))
-        return total.result(self.passes)
-
-    def whole_passes(self, image: Tensor) -> Tensor:
-        """What `forward` does, computed T times from the beginning; to compare with."""
-        total = _PassSums(self._outputs(image, 0), self.num_classes)
-        for number in range(1, self.passes):
-            total.add(self._outputs(image, number))
         return total.result(self.passes)
 
     def _outputs(self, image: Tensor, number: int) -> Tensor:

@@ -143,8 +143,7 @@ class TestTimeAugmentation(WrappedSegmenter):
         "none"; "half-turn": as it is and turned by half, 2 views; "flips": as it is and mirrored along either side or both,
         4 views; "turns": all 8 of the square.
     scales
-        Factors on the size of the image, 0.25 … 4, each with all views. A network has more context around each pixel
-        in smaller images, so the halo widens by 1 / the smallest scale.
+        Factors on the size of the image, 0.25 … 4, each with all views; the halo widens by 1 / the smallest.
     tiling : by default that of the segmenter, with the wider halo and as large a core
     """
 
@@ -200,11 +199,7 @@ def _wider_halo_px(halo_px: int, scales: Sequence[float]) -> int:
 
 
 def resize(images: FloatImage, shape: tuple[int, int]) -> FloatImage:
-    """(N, C, H, W) float32 resampled to another number of pixels over the same ground: bilinear, averaged on smaller images.
-
-    >>> resize(np.arange(4, dtype=np.float32).reshape(1, 1, 1, 4), (1, 2)).shape
-    (1, 1, 1, 2)
-    """
+    """(N, C, H, W) float32 resampled to another number of pixels over the same ground: bilinear, averaged on smaller images."""
     import torch
     import torch.nn.functional as F
 

@@ -67,8 +67,8 @@ def plot_runs(folders: Sequence[str | Path]) -> list[Axes]:
 
     Returns
     -------
-    The loss on validation (without validation that of training) by epoch, and the first of overall accuracy, mean F1, mean IoU
-    and kappa that all runs have, or else the first score of their own that they share.
+    The loss on validation (else that of training) by epoch, and the first of overall accuracy, mean F1, mean IoU and kappa, or
+    else of other scores, that all runs have.
     """
     import matplotlib.pyplot as plt
 

@@ -45,7 +45,7 @@ def save_hub_folder(run: Run | str | Path, folder: str | Path, *, overwrite: boo
 
     Returns
     -------
-    The folder. It is a run as well, wherever it lies and after a download too: `load_run` takes it.
+    The folder, which `load_run` takes as well.
     """
     folder = Path(folder)
     check_not_inputs([folder], [run.folder if isinstance(run, Run) else run_path(run)])

@@ -51,8 +51,7 @@ def create_model(
     in_channels, num_classes : bands and classes, at least 1
     encoder : encoder of smp's architectures, by default "resnet34"
     weights
-        First weights: "imagenet", which smp downloads, or a .safetensors file or run with those of the encoder, see
-        `load_pretrained`.
+        First weights: "imagenet", which smp downloads, or a .safetensors file or run, see `load_pretrained`.
     head : computes the scores instead of the network's own last layer, e.g. "multi-kernel"; see `list_heads()`.
     head_options : further arguments of the head, e.g. {"clip_px": 16} of "distance".
     bands : what the bands show, e.g. "B04" or "red": where weights of a file belong to other ones
@@ -283,8 +282,7 @@ def replace_last_layer(
 ) -> nn.Module:
     """Replace the last convolution by `build(last convolution)`.
 
-    A network that is the mean of others has one last convolution in each: it lists them in `averaged`, and each of
-    them is changed.
+    In a network that is the mean of others, each of these (`averaged`) is changed.
 
     Errors: InputError (there is no last convolution).
 

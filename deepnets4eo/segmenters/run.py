@@ -76,7 +76,7 @@ class Run(WithSummary):
     def plot(self) -> list[Axes]:
         """Draw what the log of the training holds, in a new figure: losses, and scores of the validation.
 
-        Errors: RunError (the folder has no log, as that of a model that comes with weights, or one that cannot be read).
+        Errors: RunError (the folder has no log that can be read).
 
         Returns
         -------

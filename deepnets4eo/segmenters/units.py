@@ -14,11 +14,7 @@ MOST_LOG = 10.0  # of a variance, either way: e⁵ = 148 scales
 
 
 class InUnits(nn.Module):
-    """A network whose last channels are a quantity: value = offset + scale · output, deviation = scale · exp(output / 2).
-
-    >>> InUnits(nn.Identity(), offset=3.0, scale=2.0)(torch.ones(1, 1, 1, 1)).item()
-    5.0
-    """
+    """A network whose last channels are a quantity: value = offset + scale · output, deviation = scale · exp(output / 2)."""
 
     def __init__(
         self,

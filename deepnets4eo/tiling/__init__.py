@@ -3,18 +3,11 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
-    "BLENDING": "deepnets4eo.tiling.lattice",
-    "Blending": "deepnets4eo.tiling.lattice",
     "Lattice": "deepnets4eo.tiling.lattice",
     "SCORES": "deepnets4eo.tiling.lattice",
     "Scores": "deepnets4eo.tiling.lattice",
     "Tile": "deepnets4eo.tiling.lattice",
     "Tiling": "deepnets4eo.tiling.lattice",
-    "core_weights": "deepnets4eo.tiling.lattice",
-    "hann_weights": "deepnets4eo.tiling.lattice",
-    "mirror_window": "deepnets4eo.tiling.lattice",
-    "reflect_indices": "deepnets4eo.tiling.lattice",
-    "weight_sums": "deepnets4eo.tiling.lattice",
 }
 
 __all__ = list(_HOMES)

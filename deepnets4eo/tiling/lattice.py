@@ -32,13 +32,12 @@ class Tiling:
 
     Parameters
     ----------
-    tile_px, halo_px : Side of a tile as the segmenter gets it, and context cut off on each side afterwards; the rest is the core.
+    tile_px, halo_px : side of a tile, and context cut off on each side afterwards; the rest is the core
     overlap_px : how far neighbouring cores overlap, and are blended; 0 means that cores abut (centre crop)
     scores : what is summed where cores overlap: "probabilities", "log-probabilities" or "raw"
     blending
-        "hann" fades each core out towards its edges, and mirrors the scene where the last one reaches beyond it.
-        "uniform" weighs all pixels of a core alike and moves the last one inwards, as published sliding windows do: an
-        axis of 100 px has windows of 64 px, 32 px apart, at 0, 32 and 36.
+        "hann" fades each core out towards its edges, and mirrors the scene where the last one reaches beyond it. "uniform"
+        weighs all pixels of a core alike and moves the last one inwards, as published sliding windows do.
 
     Examples
     --------
@@ -91,13 +90,7 @@ class Tiling:
         return self.core_px if self.blending == UNIFORM else self.overlap_px
 
     def least_work(self, shape: tuple[int, int], sides_px: Iterable[int]) -> Tiling:
-        """Return this tiling, or that of another side of tiles which computes the fewest pixels of a scene (h, w).
-
-        Examples
-        --------
-        >>> Tiling(tile_px=576, halo_px=32, overlap_px=16).least_work((2500, 2500), [544, 608]).tile_px
-        608
-        """
+        """Return this tiling, or that of another side of tiles which computes the fewest pixels of a scene (h, w)."""
         tilings = [self, *(replace(self, tile_px=side_px) for side_px in sides_px)]
         return min(tilings, key=lambda tiling: len(Lattice(shape, tiling)) * tiling.tile_px**2)
 
@@ -227,23 +220,9 @@ class Lattice:
 
 
 def hann_weights(tiling: Tiling) -> NDArray[np.float32]:
-    """Return blending weights along one axis of a core: Hann ramps over the overlap, 1 between.
+    """Hann ramps over the overlap, 1 between: weights (core_px,) float32 in (0, 1] along one axis of a core.
 
-    Two neighbours' ramps sum to 1; where more than two cores overlap, or at the scene's edge, the sum is divided out.
-
-    Parameters
-    ----------
-    tiling : sizes of tiles
-
-    Returns
-    -------
-    (core_px,) float32 in (0, 1]
-
-    Examples
-    --------
-    >>> print(hann_weights(Tiling(tile_px=6, halo_px=0, overlap_px=2)).round(2))
-    [0.15 0.85 1.   1.   0.85 0.15]
-    """
+    The ramps of two neighbours sum to 1; where more cores overlap, or at the scene's edge, the sum is divided out."""
     position = np.arange(tiling.core_px) + 0.5
     distance = np.minimum(position, tiling.core_px - position)
     ramp = np.minimum(distance / max(tiling.overlap_px, 1), 1.0) if tiling.overlap_px else np.ones(tiling.core_px)
@@ -251,42 +230,12 @@ def hann_weights(tiling: Tiling) -> NDArray[np.float32]:
 
 
 def core_weights(tiling: Tiling) -> NDArray[np.float32]:
-    """Return blending weights along one axis of a core: all 1 under "uniform", else `hann_weights`.
-
-    Parameters
-    ----------
-    tiling : sizes of tiles, and how they are blended
-
-    Returns
-    -------
-    (core_px,) float32
-
-    Examples
-    --------
-    >>> core_weights(Tiling(tile_px=6, halo_px=2, blending="uniform")).tolist()
-    [1.0, 1.0]
-    """
+    """Blending weights (core_px,) float32 along one axis of a core: all 1 under "uniform", else `hann_weights`."""
     return np.ones(tiling.core_px, np.float32) if tiling.blending == UNIFORM else hann_weights(tiling)
 
 
 def weight_sums(lattice: Lattice, start: int, stop: int, length: int) -> NDArray[np.float32]:
-    """Return the sum of all tiles' weights along one axis of a scene.
-
-    Parameters
-    ----------
-    lattice : the tiles
-    start, stop : the pixels start ≤ p < stop of the axis
-    length : of the whole axis, pixels
-
-    Returns
-    -------
-    (stop − start,) float32
-
-    Examples
-    --------
-    >>> weight_sums(Lattice((9, 9), Tiling(tile_px=6, halo_px=0, overlap_px=2)), 3, 6, 9).round(3).tolist()
-    [1.0, 1.0, 1.0]
-    """
+    """The sum of the weights of all tiles at the pixels start ≤ p < stop of an axis of `length` pixels, float32."""
     weights = core_weights(lattice.tiling)
     total = np.zeros(stop - start, np.float32)
     for step in lattice.touching(start, stop, length):
@@ -297,22 +246,7 @@ def weight_sums(lattice: Lattice, start: int, stop: int, length: int) -> NDArray
 
 
 def reflect_indices(length: int, start: int, stop: int) -> NDArray[np.intp]:
-    """Return indices into an axis for positions beyond its ends, mirrored there as often as needed.
-
-    Parameters
-    ----------
-    length : of the axis, pixels
-    start, stop : the positions start ≤ p < stop; they may be negative or beyond the length
-
-    Returns
-    -------
-    (stop − start,) indices, 0 … length − 1
-
-    Examples
-    --------
-    >>> reflect_indices(3, -2, 5).tolist()
-    [2, 1, 0, 1, 2, 1, 0]
-    """
+    """Indices 0 … length − 1 for positions start ≤ p < stop of an axis, mirrored beyond its ends as often as needed."""
     if length == 1:
         return np.zeros(stop - start, np.intp)
     period = 2 * (length - 1)
@@ -321,17 +255,7 @@ def reflect_indices(length: int, start: int, stop: int) -> NDArray[np.intp]:
 
 
 def mirror_window(part: NDArray[Any], window: Window) -> NDArray[Any]:
-    """Return a window that reaches beyond an image, filled by mirroring the image at its edges.
-
-    Parameters
-    ----------
-    part : (C, h, w)
-    window : in pixels of the image; it may begin before and end after it
-
-    Returns
-    -------
-    (C, window.height, window.width), of the type of the image
-    """
+    """A window (C, window.height, window.width) of an image (C, h, w), mirrored at its edges where it reaches beyond it."""
     rows = reflect_indices(part.shape[1], window.row, window.row + window.height)
     cols = reflect_indices(part.shape[2], window.col, window.col + window.width)
     result = np.empty((len(part), window.height, window.width), part.dtype)

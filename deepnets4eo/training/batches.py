@@ -122,11 +122,7 @@ def with_batch_size(
 
 
 def largest_batch(bytes_of: Callable[[int], int], limit_bytes: int, most: int) -> int:
-    """The largest power of two of windows, 2 to `most`, whose step keeps within the limit.
-
-    >>> largest_batch(lambda windows: 100 + 10 * windows, 1000, 128)
-    64
-    """
+    """The largest power of two of windows, 2 to `most`, whose step keeps within the limit."""
     count = FEWEST
     while 2 * count <= most and 2 * bytes_of(count) <= limit_bytes:
         count *= 2

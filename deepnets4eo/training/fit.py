@@ -4,14 +4,12 @@ Adding a task
 -------------
 A task is one short module and one line in `setup.cfg` under `deepnets4eo.training.tasks`. It has
 
-- *samples* (`training.data.Samples`): which windows an epoch shows, and each of them as tensors. Windows of scenes with
-  any raster as target: subclass `training.data.SceneSamples` and return the target of one window. A float target is NaN
-  where it is void; the target of a whole image is (1, 1), so that it turns with the images; two dates are two inputs,
-  `image_pre` and `image_post`.
+- *samples* (`training.data.Samples`): the windows of an epoch, and each as tensors. With a raster as target subclass
+  `training.data.SceneSamples`. A float target is NaN where it is void; that of a whole image is (1, 1); two dates are two
+  inputs, `image_pre` and `image_post`.
 - a *criterion*: `criterion(network, batch)` returns the loss of a batch, () float32.
 - a *scorer*: `scorer(segmenter)` returns the scores of the validation part after an epoch; the larger, the better.
-- a *recipe* (`training.recipe.Recipe`, or a subclass with sections of its own), and in it `train.monitor`: the score
-  that decides which epoch is kept.
+- a *recipe* (`training.recipe.Recipe`, or a subclass) whose `train.monitor` is the score that decides which epoch is kept.
 
 The module ends in a function that calls the four steps, and in the `Task` that the entry point names:
 
@@ -27,8 +25,7 @@ The module ends in a function that calls the four steps, and in the `Task` that 
     TASK = Task(train_share, ShareRecipe)
 
 `train` locks and checks the folder, and `--resume`, `--overwrite` and `--set` work, before the task is called.
-`training.regression` is such a module, whole, for heights and other values; `tests/training/test_example_task.py` has a short one, with
-one number an image.
+`training.regression` is such a module; `tests/training/test_example_task.py` has a short one, with one number an image.
 """
 
 from __future__ import annotations
@@ -81,8 +78,8 @@ def build_segmenter(
 
     Parameters
     ----------
-    recipe : the recipe; its `train.seed`, `model.encoder_weights` and, without `tiling`, its section `predict` are used
-    network : arguments of `create_model`: the name and options of a registered network, without channels and classes
+    recipe : its `train.seed`, `model.encoder_weights` and, without `tiling`, section `predict` are used
+    network : arguments of `create_model`, without channels and classes
     inputs : layers and scaling; the network takes their bands, concatenated
     legend : the network has one output per class, then those of its quantity
     tiling : how prediction cuts scenes; none: as the recipe's section `predict` says
@@ -134,9 +131,8 @@ def fit_segmenter(
 ) -> dict[str, Any]:
     """Train the network of a segmenter in place; the kept epoch's weights stay in it.
 
-    The same seed, samples and device give the same bits, also when the training is interrupted and resumed; on a GPU where
-    all operations of the network do. Every epoch writes `checkpoints/`, `log.csv` and `curves.png`. A network in which
-    nothing learns stays as it is.
+    The same seed, samples and device give the same bits, also after an interruption; on a GPU where all operations do.
+    Every epoch writes `checkpoints/`, `log.csv` and `curves.png`. A network in which nothing learns stays as it is.
 
     Errors: InputError when an epoch has no full batch, or `train.monitor` is none of the scores; RunError when the loss is not
     finite, or the checkpoint to resume from is of another recipe.
@@ -144,22 +140,17 @@ def fit_segmenter(
     Parameters
     ----------
     segmenter : with an untrained network, as in `build_segmenter`
-    samples : Windows of each epoch, and how they are read; or a loader of whole batches, which augments them itself
-    criterion : (network, batch) → loss, () float32; a batch is what `samples` returns, stacked: (N, …) on the network's device.
-    scorer
-        segmenter → scores by name, the larger the better; it is called without gradients after each epoch.
-        `train.monitor` is one of the names; `val_loss` is drawn beside the loss.
-    recipe
-        The recipe; its section `train` says how to optimise; `data.windows_per_epoch` and `data.num_workers` are used
-        as well.
+    samples : windows of each epoch; or a loader of whole batches, which augments them itself
+    criterion : (network, batch) → loss, () float32; a batch is what `samples` returns, (N, …) on the network's device
+    scorer : segmenter → scores by name, after each epoch; one is `train.monitor`; `val_loss` is drawn beside the loss
+    recipe : its section `train`, `data.windows_per_epoch` and `data.num_workers` are used
     out : the run folder
     options : device, and whether to resume
 
     Returns
     -------
-    Notes for the run's card: epochs, best_epoch, kept, batch_size, compute, devices, seconds; `finished_after` where the
-    training was ended before its time. Of several processes that train
-    together (`training.ranks`) only the first one returns; the others end here, unless `options.followed`.
+    Notes for the run's card: epochs, best_epoch, kept, batch_size, compute, devices, seconds; `finished_after` where it was
+    ended early. Of several processes (`training.ranks`) only the first returns, unless `options.followed`.
     """
 
     from deepnets4eo.training.batches import Loader, with_batch_size
@@ -247,13 +238,11 @@ def write_run(
     segmenter : what was trained
     recipe : as resolved
     out : the run folder; `fit_segmenter` has written its log there
-    split
-        Which part of the data was validated on, for `split.geojson`; of a `DataSplit` also maps, see `write_split_maps`. None:
-        data that lie nowhere.
-    scores : Final scores on the validation part, for `metrics.json`; with a matrix `confusion`, and `confusion.csv` is written.
+    split : for `split.geojson`; of a `DataSplit` also maps, see `write_split_maps`; None: data that lie nowhere
+    scores : of the validation part, for `metrics.json`; a matrix `confusion` is also written as `confusion.csv`
     notes
-        For the card: what `fit_segmenter` returned, and what the segmenter was trained on. Without `epochs` it was fitted
-        in one go: then `log.csv` and `curves.png` have one epoch, with the overall scores and `seconds`.
+        For the card: what `fit_segmenter` returned, and what was trained on. Without `epochs` `log.csv` and `curves.png` have
+        one epoch, with the overall scores and `seconds`.
 
     Returns
     -------

@@ -349,13 +349,7 @@ def _gpus(device: str) -> list[int]:
 
 
 class Interruption:
-    """Whether a training is to stop: `requested` is True once Ctrl-C was pressed within `watch`.
-
-    >>> interruption = Interruption()
-    >>> with interruption.watch():
-    ...     interruption.requested
-    False
-    """
+    """Whether a training is to stop: `requested` is True once Ctrl-C was pressed within `watch`."""
 
     def __init__(self) -> None:
         self.requested = False

@@ -224,13 +224,7 @@ def _build(name: str, class_weights: Tensor | None) -> nn.Module:
 
 
 class SumOfLosses(nn.Module):
-    """Weighted sum of named losses over the pixels that are valid and not void.
-
-    >>> criterion = SumOfLosses({"cross_entropy": 1.0, "dice": 0.5})
-    >>> logits, mask = torch.zeros(1, 2, 4, 4), torch.full((1, 4, 4), 255)
-    >>> float(criterion(logits, mask))
-    0.0
-    """
+    """Weighted sum of named losses over the pixels that are valid and not void."""
 
     def __init__(self, losses: Mapping[Any, float], class_weights: Sequence[float] | None = None) -> None:
         super().__init__()
@@ -247,11 +241,7 @@ class SumOfLosses(nn.Module):
 
 
 def median_frequency(pixels: Sequence[int] | Tensor) -> list[float]:
-    """Class weights median(f)/f_c from pixel counts (Eigen and Fergus 2015); classes never met weigh 0.
-
-    >>> median_frequency([100, 50, 0])
-    [0.75, 1.5, 0.0]
-    """
+    """Class weights median(f)/f_c from pixel counts (Eigen and Fergus 2015); classes never met weigh 0."""
     counts = torch.as_tensor(pixels, dtype=torch.float64)
     present = counts > 0
     if not bool(present.any()):
@@ -261,13 +251,7 @@ def median_frequency(pixels: Sequence[int] | Tensor) -> list[float]:
 
 
 class FeatureContrast(nn.Module):
-    """Measures how far the features of two dates are apart in training, and the loss of that; it has no weights.
-
-    >>> contrast = FeatureContrast(weight=1.0, margin=2.0)
-    >>> contrast([(torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2))])
-    >>> contrast.extra_loss(torch.zeros(1, 2, 2, dtype=torch.int64))
-    tensor(1.5000)
-    """
+    """Measures how far the features of two dates are apart in training, and the loss of that; it has no weights."""
 
     def __init__(self, weight: float = 1.0, margin: float = 2.0, change_index: int = 1) -> None:
         super().__init__()
@@ -297,12 +281,7 @@ class FeatureContrast(nn.Module):
 
 
 def contrastive_loss(distances: Tensor, mask: Tensor, *, margin: float = 2.0, change_index: int = 1) -> Tensor:
-    """The batch-balanced contrastive loss of distances (N, H, W) and a mask of 0, 1 and void.
-
-    >>> mask = torch.tensor([[[0, 0, 1, 255]]])
-    >>> contrastive_loss(torch.tensor([[[1.0, 0.0, 0.5, 9.0]]]), mask, margin=2.0)
-    tensor(1.3750)
-    """
+    """The batch-balanced contrastive loss of distances (N, H, W) and a mask of 0, 1 and void."""
     changed = (mask == change_index).to(distances.dtype)
     unchanged = ((mask != change_index) & (mask != VOID)).to(distances.dtype)
     near = (unchanged * distances.square()).sum() / counted_pixels(unchanged)

@@ -40,11 +40,7 @@ LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 
 @dataclass(frozen=True)
 class Rank:
-    """One of the processes that train together, by number from 0 and count, in all and on this computer; by default the only one.
-
-    >>> Rank(1, 4).share(8)
-    range(2, 4)
-    """
+    """One of the processes that train together, by number from 0 and count, in all and on this computer; by default the only one."""
 
     index: int = 0
     count: int = 1
@@ -67,11 +63,7 @@ class Rank:
         return range(self.index * size, (self.index + 1) * size)
 
     def own_device(self, device: str) -> str:
-        """The device of this process: each has a GPU of its own.
-
-        >>> Rank(1, 2, 1, 2).own_device("cuda"), Rank(1, 2, 1, 2).own_device("cpu"), Rank().own_device("cuda")
-        ('cuda:1', 'cpu', 'cuda')
-        """
+        """The device of this process: each has a GPU of its own."""
         return f"cuda:{self.local_index}" if self.count > 1 and device == "cuda" else device
 
     @contextmanager

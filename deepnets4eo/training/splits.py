@@ -227,9 +227,8 @@ def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]
     ----------
     scenes : scenes with a name and a grid, e.g. of `open_scenes` or `open_layers`.
     data
-        `split`: blocks of each scene, whole scenes, or tiles at random (leaky); and its keys `val_share`, `val_scenes`,
-        `split_seed`, `block_px`, `buffer_px`. With `val_share` 0 and no `val_scenes` all is learnt from. Of labelled
-        scenes also single pixels (leaky), components, and folds of blocks; see `split_by_labels`.
+        `split`: blocks of each scene, whole scenes, or tiles at random (leaky), by `val_share`, `val_scenes`, `split_seed`,
+        `block_px` and `buffer_px`; without the first two all is learnt from. Of labelled scenes see also `split_by_labels`.
 
     Returns
     -------

@@ -74,10 +74,10 @@ def measure_inputs(
     split : scenes and their parts
     layers : inputs of the segmenter, in order
     scaling
-        "standard": by mean and deviation. "unit": to 0 … 1, integers by the largest of their type (bytes by 255),
-        floats from their 1st to their 99th percentile. "range": from the lowest to the highest value of all bands of the
-        training part to 0 … 1, as cubes are scaled; shapes of spectra stay. "none": values as they are.
-    most_windows : so many windows at most are read, evenly spread; of more than 16 bands as many values as of 16
+        "standard": by mean and deviation. "unit": to 0 … 1, integers by the largest of their type, floats from their 1st to
+        their 99th percentile. "range": from the lowest to the highest value of all bands to 0 … 1, as cubes are scaled.
+        "none": values as they are.
+    most_windows : that are read, evenly spread; of more than 16 bands as many values as of 16
 
     Returns
     -------

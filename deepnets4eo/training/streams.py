@@ -35,17 +35,7 @@ class StreamWindow:
 
 @dataclass
 class StreamSamples(Generic[SceneType]):
-    """Samples that `cut_window` cuts from scenes that `make_scene` makes of a seed. Peak memory: 64 scenes.
-
-    >>> def cut(scene, rng):
-    ...     return {"image": np.full((1, 2, 2), scene, np.float32), "valid": np.ones((2, 2), bool)}
-    >>> samples = StreamSamples(lambda seed: seed % 7, cut, windows_per_epoch=6, windows_per_scene=2)
-    >>> windows = samples.windows(epoch=0)
-    >>> len(windows), len({window.scene_seed for window in windows})
-    (6, 3)
-    >>> samples.read(windows[0])["image"].shape
-    (1, 2, 2)
-    """
+    """Samples that `cut_window` cuts from scenes that `make_scene` makes of a seed. Peak memory: 64 scenes."""
 
     make_scene: Callable[[int], SceneType]
     cut_window: Callable[[SceneType, np.random.Generator], Sample]

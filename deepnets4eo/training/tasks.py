@@ -29,13 +29,10 @@ class TrainOptions:
     resume : whether to go on with what the run folder has: the last complete epoch, or the last step before Ctrl-C
     overwrite : whether to replace a run that is in the folder
     online : whether to download what the recipe names: first weights ("imagenet"), rasters at web addresses
-    devices : GPUs that train one network together, each with its share of every batch; on a CPU: processes
-    minutes : time after which the training ends with the epoch that runs, over all resumptions; None: after all epochs
-    epochs
-        Epochs after which the training ends, over all resumptions; the learning rate falls as for all those of the recipe. None: all.
-    finish : With `resume`: train no more, and write the run with the best weights so far. The run's card says how far it came.
-    followed
-        Whether the task trains once more afterwards: then all of several processes return from this training, not the first alone.
+    devices : GPUs (on a CPU: processes) that train one network together, each with its share of every batch
+    minutes, epochs : after which the training ends, over all resumptions; the learning rate falls as without them. None: no limit
+    finish : with `resume`: train no more, and write the run with the best weights so far
+    followed : whether the task trains once more afterwards, so that all of several processes return
 
     Examples
     --------

@@ -21,12 +21,7 @@ LEAST = 0.03  # of the mean of an image: below, logarithms go on as straight lin
 
 
 class SumOfValueLosses(nn.Module):
-    """Weighted sum of losses by name.
-
-    >>> criterion = SumOfValueLosses({"l1": 1.0, "l2": 0.5})
-    >>> float(criterion(torch.tensor([[[[3.0, 9.0]]]]), torch.tensor([[[1.0, torch.nan]]])))
-    4.0
-    """
+    """Weighted sum of losses by name."""
 
     def __init__(self, losses: Mapping[ValueLossName, float]) -> None:
         super().__init__()

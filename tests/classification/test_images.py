@@ -10,11 +10,12 @@ from geotiff import write_geotiff
 
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.classification import check_band_order, draw_labelled, list_images
-from deepnets4eo.classification.bands import BAND_ORDERS
+from deepnets4eo.classification import list_images
+from deepnets4eo.classification.bands import BAND_ORDERS, check_band_order
 from deepnets4eo.classification.images import (
     check_learnable,
     check_unit,
+    draw_labelled,
     measure_pixels,
     prepare_images,
     read_pixels,

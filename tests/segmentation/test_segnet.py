@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmentation import SegNet, SegNetDecoder, SegNetEncoder, max_pool, max_unpool, pad_to_stride
+from deepnets4eo.segmentation import SegNet, SegNetDecoder, SegNetEncoder, max_pool, pad_to_stride
+from deepnets4eo.segmentation.blocks import max_unpool
 from deepnets4eo.segmenters.networks import create_model
 
 

@@ -13,7 +13,7 @@ from deepnets4eo.prediction.stitching import Blender, RowBuffer, Strip
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.tiling import (
+from deepnets4eo.tiling.lattice import (
     BLENDING,
     Lattice,
     Tiling,
