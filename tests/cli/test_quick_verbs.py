@@ -21,6 +21,8 @@ TABLES = {"geopandas", "pandas", "pyogrio", "pyarrow", "sqlite3", "deepnets4eo.p
 # PyTorch takes two seconds of processor time, scipy.stats and scikit-learn one each
 NEVER = NETWORKS | {"sklearn", "matplotlib", "scipy.stats", "xarray", "h5py", "numba", "open3d", "laspy", "distributed"}
 NEVER |= {"deepnets4eo.catalogues"}
+ESTIMATORS = RASTERS | TABLES | {"numba", "sklearn", "scipy.stats", "matplotlib", "xarray"}
+CUBE = "--data . --set 'data.layers={image: cube.tif, labels: labels.tif}' --set legend=minicity"
 IMPORTS = {  # verb → what it may import of these
     "--help": set(),
     "models": set(),
@@ -29,6 +31,8 @@ IMPORTS = {  # verb → what it may import of these
     "damage pre.tif image.tif houses.gpkg --out new --dry-run": RASTERS | TABLES,
     "flood dry.tif wet.tif --out flood": RASTERS | TABLES | {"numba"},
     "change dry.tif wet.tif --assume-registered --out change": RASTERS | TABLES | {"numba"},  # of flood, before it
+    f"train hyperspectral/knn {CUBE} --out knn": ESTIMATORS,
+    "predict knn cube.tif --out knn.tif": ESTIMATORS,
 }
 
 
@@ -43,14 +47,18 @@ def test_quick_verbs_import_what_they_use_alone(tmp_path: Path) -> None:
         grid = GeoBox((96, 96), Affine(10, 0, 500_000, 0, -10, 4_000_000), "EPSG:32615")
         with CogWriter(tmp_path / f"{name}.tif", grid, dtype="float32", band_names=["VV"]) as file:
             file.write(whole(grid), (10 * np.log10(power)).astype(np.float32))
+    labels = np.kron(rng.integers(1, 5, (8, 8)), np.ones((12, 12), int)).astype(np.uint8)
+    write_geotiff(tmp_path / "labels.tif", labels)
+    write_geotiff(tmp_path / "cube.tif", (labels + rng.normal(0, 0.1, (8, 96, 96))).astype(np.float32))
     gpd.GeoDataFrame(geometry=[box(500_010, 4_999_980, 500_020, 4_999_990)], crs=32631).to_file(
         tmp_path / "houses.gpkg"
     )
     code = f"""
+import shlex
 import sys
 from deepnets4eo.cli.main import main
 for verb in {list(IMPORTS)}:
-    print("\\nseen:", main(verb.split()), *{{".".join(name.split(".")[:n]) for name in sys.modules for n in (1, 2)}})
+    print("\\nseen:", main(shlex.split(verb)), *{{".".join(name.split(".")[:n]) for name in sys.modules for n in (1, 2)}})
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     seen = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("seen:")]
