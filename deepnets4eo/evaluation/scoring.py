@@ -174,6 +174,10 @@ def evaluate(
     intervals : bootstrap; by default none
     progress : called with the share that is done, 0–1
 
+    Returns
+    -------
+    Confusion matrix, scores and notes.
+
     Examples
     --------
     >>> truth = np.array([[0, 0, 1, 255]], np.uint8)
