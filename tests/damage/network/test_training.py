@@ -16,6 +16,8 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage.network import DamageRecipe, NetworkGrader, read_pairs
 from deepnets4eo.damage.network.architecture import DamageCriterion
+from deepnets4eo.damage.network.pairs import box_centres, scaled_to
+from deepnets4eo.damage.network.pooling import pool_scene
 from deepnets4eo.damage.network.recipe import DamageData
 from deepnets4eo.damage.network.scoring import LogitsAndGrades
 from deepnets4eo.errors import RunError
@@ -63,7 +65,9 @@ def test_a_loaded_run_gives_the_scores_that_training_wrote(trained):
     metrics, grader = json.loads((run / "metrics.json").read_text()), NetworkGrader.load(run, device="cpu")
     validated = metrics["protocol"]["split"]["validated"]
     pair = next(p for p in read_pairs(DamageData(folders=(str(folder),))) if p.name in validated)
-    pooled, known = grader.pool(pair.scene, pair.outlines).mean, pair.grades != 255
+    scaled = scaled_to(grader.run.inputs, pair.scene, box_centres(pair.outlines, pair.scene.shape))
+    pooled = pool_scene(grader.run.segmenter, pair.scene, pair.outlines, scaled, grader.run.tiling).mean
+    known = pair.grades != 255
     graded = LogitsAndGrades(pooled[known], pair.grades[known])
     assert metrics["confusion"] == graded.matrix.matrix.tolist()
     assert metrics["auc_major_or_worse"] == pytest.approx(graded.auc, abs=1e-9)
