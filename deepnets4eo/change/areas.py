@@ -101,7 +101,18 @@ def _three_digits(value: float) -> str:
 
 
 def hectares_by_window(grid: Grid, windows: Sequence[Window]) -> NDArray[np.float64]:
-    """Return the hectares of a pixel on the ground at the centre of each window (windows,) of a grid; without a CRS a pixel is 1 m²."""
+    """Return the hectares of a pixel on the ground at the centre of each window.
+
+    Parameters
+    ----------
+    grid : the raster's grid
+    windows : parts of it, in its pixels
+
+    Returns
+    -------
+    (windows,) float64
+        Hectares; without a CRS a pixel is 1 m².
+    """
     centres = [(window.col + window.width / 2, window.row + window.height / 2) for window in windows]
     return pixel_areas_m2(grid, np.array(centres)) / SQUARE_METRES
 
@@ -124,7 +135,20 @@ def change_polygons(
 def scored_polygons(
     labels: Layer, value: int, score: Layer, min_area_m2: float, workers: int | None
 ) -> gpd.GeoDataFrame:
-    """Return polygons of connected pixels of a label as `change_polygons` does."""
+    """Return polygons of connected pixels of a label with their mean score.
+
+    Parameters
+    ----------
+    labels, score : rasters of one grid; scores are bytes, value / 254
+    value : the label
+    min_area_m2 : smaller regions are left out
+    workers : threads; one a core where None
+
+    Returns
+    -------
+    GeoDataFrame
+        In the CRS of the raster, the largest first: `id` text, `area_m2`, `score` 0–1, geometry.
+    """
     frame = polygonize(labels, {value: "region"}, Shaping(min_area_m2=min_area_m2), workers=workers)
     frame = frame.drop(columns=["class", "value"])
     means = band_sums(score, frame.geometry.to_numpy(), workers=workers).mean[:, 0] if len(frame) else np.zeros(0)

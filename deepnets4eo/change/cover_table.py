@@ -109,8 +109,19 @@ def write_cover_table(
 
 
 def write_transitions(path: str | Path, transitions: Transitions, about: Mapping[str, str] | None = None) -> Path:
-    """Write the table as CSV: from, to, hectares, low, high, one row a pair, and what it is `about` in further columns;
-    returns the file."""
+    """Write the table as CSV: from, to, hectares, low, high, one row a pair.
+
+    Parameters
+    ----------
+    path : the file
+    transitions : areas
+    about : further columns with one value each, such as the event
+
+    Returns
+    -------
+    Path
+        The file.
+    """
     table = transitions.table().round(6).assign(**(about or {}))
     return write_text(path, csv_text([list(table.columns), *table.itertuples(index=False, name=None)]))
 

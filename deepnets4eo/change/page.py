@@ -109,11 +109,23 @@ def write_region_page(
     event: EventInfo,
     findings: Sequence[Finding],
 ) -> Path:
-    """Write the page of a map of regions, about 14 MB at most; returns the file.
+    """Write the page of a map of regions, about 14 MB at most. Memory: the listed polygons and one averaged image at a time.
 
-    score : of every pixel, in bytes, to lay over the images; its grid is that of the page. polygons : with the columns `id`,
-    `area_m2` and `score`, the largest first. summary : with `synthetic`, `area`, `registration`, `findings` and the sources
-    of the images by their roles. findings : worst first. Memory: the listed polygons and one averaged image at a time."""
+    Parameters
+    ----------
+    path : the HTML file
+    page : what it says
+    score : of every pixel, in bytes, to lay over the images; its grid is that of the page
+    polygons : with the columns `id`, `area_m2` and `score`, the largest first
+    summary : with `synthetic`, `area`, `registration`, `findings` and the sources of the images by their roles
+    event : what the map is of
+    findings : what limits the worth of the map, worst first
+
+    Returns
+    -------
+    Path
+        The file.
+    """
     listed, grid = polygons.head(MOST_LISTED), score.grid
     payload = _encode(listed, page.numbers[: len(listed)], grid)
     attention = patch_centres(listed.geometry.to_numpy(), grid), listed["score"].to_numpy(float)
@@ -235,7 +247,19 @@ def _unit(areas: dict[str, Any]) -> str:
 
 
 def area_in_words(areas: dict[str, Any], name: str, interval: Sequence[float] | None = None) -> str:
-    """Number and unit of an area of a summary, such as "changed", with its interval in brackets."""
+    """Return an area of a summary in words.
+
+    Parameters
+    ----------
+    areas : of a summary, in hectares, or in pixels where the images have no CRS
+    name : which one, such as "changed"
+    interval : of the area, written in brackets behind it
+
+    Returns
+    -------
+    str
+        Number, unit and interval.
+    """
     return _size(areas[f"{name}_{_unit(areas)}"], _unit(areas), interval)
 
 

@@ -222,8 +222,20 @@ class CloudedArea:
 
 
 def hide_clouds(image: Layer, mask: Layer, grid: Grid, motion: Motion = UNMOVED) -> Layer:
-    """Return an image on the grid of the post image, valid where its mask of clouds, on any grid, is 0. motion : (2, 3), how the mask
-    moves, as in `Registration`."""
+    """Return an image that is not valid under the clouds of its mask.
+
+    Parameters
+    ----------
+    image : on the grid of the post image
+    mask : 0 where the image is clear; on any grid
+    grid : that of the post image
+    motion : (2, 3), how the mask moves, as in `Registration`; by default not at all
+
+    Returns
+    -------
+    Layer
+        The image, valid where its mask is 0.
+    """
     return Layer(CloudMaskedSource(image, on_post_grid(mask, grid, motion, resampling="nearest")))
 
 

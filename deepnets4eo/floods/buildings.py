@@ -134,7 +134,11 @@ def _shares(
 def write_seen_water(water: Layer, post: Layer, pixel_m: float, path: Path) -> None:
     """Write a map of water without the ground that crowns and shadows hide beside new water, where it cannot be seen whether it is dry.
 
-    water : its labels; post : red, green and blue after on the same grid; pixel_m : side of a pixel, metres.
+    Parameters
+    ----------
+    water, post : labels of water; red, green and blue after, on the same grid
+    pixel_m : side of a pixel, metres
+    path : the raster that is written
     """
     halo = round(NEAR_M / pixel_m) + 1
     with CogWriter(path, water.grid, nodata=NOT_SEEN) as writer:

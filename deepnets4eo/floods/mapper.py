@@ -365,7 +365,18 @@ class WaterMapper(ProbabilitySegmenter):
 
 
 def new_water(before: FloatImage, after: FloatImage, least_px: int) -> ByteImage:
-    """Classes of water (h, w) by its probabilities (h, w) at two dates, NaN where it is not seen; regions of fewer pixels are left out."""
+    """Return classes of water by its probabilities at two dates, whatever their sensors.
+
+    Parameters
+    ----------
+    before, after : (H, W) float32, probability of water at each date, NaN where it is not seen
+    least_px : regions with fewer pixels are left out
+
+    Returns
+    -------
+    (H, W) uint8
+        0 dry, 1 permanent water, 2 flood, 255 not seen.
+    """
     water = grow_water(after, least_px)
     new = np.where(water & (before < WATER_PROBABILITY), after, np.float32(0))
     classes = np.where(grow_water(new, least_px), FLOOD, np.where(water, PERMANENT_WATER, DRY))

@@ -125,7 +125,18 @@ class FilteredRadar:
 
 
 def measure_radar(image: RadarImage, options: RadarOptions | None = None) -> RadarStatistics:
-    """Return looks and thresholds of one date: a whole scene, or pieces of it that hold water and land."""
+    """Measure looks and thresholds of one date.
+
+    Parameters
+    ----------
+    image : a whole scene, or pieces of it that hold water and land
+    options : how water is found
+
+    Returns
+    -------
+    RadarStatistics
+        To map windows of the scene by `radar_water`.
+    """
     return filter_radar(image, options or RadarOptions(), None).statistics
 
 

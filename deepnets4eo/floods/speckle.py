@@ -25,10 +25,25 @@ FLOOR = 1e-10  # the least power of which a logarithm is taken (−100 dB)
 
 
 def equivalent_looks(power: FloatImage, block_px: int = BLOCK_PX) -> float:
-    """Return the equivalent number of looks of linear power (H, W) float32: the commonest mean² / variance of small blocks, at least 1.
+    """Measure the equivalent number of looks: the commonest mean² / variance of small blocks.
 
-    Blocks of texture or with an edge have lower ratios that scatter; those of even ground agree, and make the mode. Raises
-    InputError where fewer than nine whole blocks were seen."""
+    Blocks of texture or with an edge have lower ratios that scatter; those of even ground agree, and make the mode.
+
+    Parameters
+    ----------
+    power : (H, W) float32, linear, NaN where nothing was seen
+    block_px : side of the blocks
+
+    Returns
+    -------
+    float
+        The looks, at least 1: between bright walls the ground itself varies more than speckle.
+
+    Raises
+    ------
+    InputError
+        Fewer than nine whole blocks were seen.
+    """
     rows, cols = (side // block_px for side in power.shape)
     by_block = power[: rows * block_px, : cols * block_px].reshape(rows, block_px, cols, block_px)
     row, col = np.divmod(np.arange(0, rows * cols, max(1, rows * cols // MOST_BLOCKS)), max(1, cols))
@@ -44,7 +59,17 @@ def equivalent_looks(power: FloatImage, block_px: int = BLOCK_PX) -> float:
 
 
 def log_ratio(pre: FloatImage, post: FloatImage) -> FloatImage:
-    """Return how many dB brighter POST is than PRE, (H, W) float32, of linear power; NaN where one date saw nothing."""
+    """Return how much brighter POST is than PRE.
+
+    Parameters
+    ----------
+    pre, post : (H, W) float32, linear power, NaN where nothing was seen
+
+    Returns
+    -------
+    (H, W) float32
+        The ratio in dB: negative where the ground became darker; NaN where one date saw nothing.
+    """
     return to_decibel(post) - to_decibel(pre)
 
 

@@ -94,8 +94,17 @@ class RadarImage:
 
 
 def check_radar_pair(pre: RadarImage, post: RadarImage) -> None:
-    """Raise InputError for dates before and after whose units, polarisations, shapes or directions of flight differ, of which PRE is later
-    than POST, or one is another quantity by its median."""
+    """Refuse two dates of which a comparison would mean nothing.
+
+    Parameters
+    ----------
+    pre, post : the dates before and after the flood
+
+    Raises
+    ------
+    InputError
+        Units, polarisations, shapes or directions of flight differ, PRE is later than POST, or one date is another quantity by its median.
+    """
     _check_bands(pre, post)
     units = pre.unit(), post.unit()
     if units[0] != units[1]:

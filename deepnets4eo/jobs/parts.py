@@ -16,8 +16,15 @@ PART_MARK = "part-"  # of files in a journal: part-3-of-16 is done
 
 @dataclass(frozen=True)
 class Part:
-    """One, 1 to `total`, of parts of about the same size. Errors: InputError (there is no such part).
+    """One of parts of about the same size. Errors: InputError (there is no such part).
 
+    Parameters
+    ----------
+    number : which one, 1 to `total`
+    total : how many there are
+
+    Examples
+    --------
     >>> [Part(number, 3).share("abcdefg") for number in (1, 2, 3)]
     ['ab', 'cd', 'efg']
     """

@@ -165,6 +165,15 @@ class DamageTraining(TrainSection):
 class DamageRecipe(Recipe):
     """All that decides the training of a damage network; each section describes its keys.
 
+    Parameters
+    ----------
+    task : "damage"
+    data : which pairs, and which of their buildings are trained and validated on
+    legend : "xbd": the four grades
+    model : the network and its encoder
+    train : optimisation and augmentation
+    predict : how images are cut into tiles
+
     Raises
     ------
     ValidationError
