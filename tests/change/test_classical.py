@@ -11,7 +11,7 @@ from scipy.stats import chi2
 from skimage.filters import threshold_otsu
 
 from deepnets4eo.change.classical.detector import ChangeDetector
-from deepnets4eo.change.classical.pair_scores import METHODS, IrMad, Mad, mad_variates
+from deepnets4eo.change.classical.pair_scores import METHODS, IrMad, Mad, chi_square_tail, mad_variates
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters.moments import Moments, MomentSums
@@ -59,6 +59,14 @@ def test_mad_solves_the_generalised_eigenproblem():
     np.testing.assert_allclose(variates.pre @ first @ variates.pre.T, np.eye(4), atol=1e-6)
     np.testing.assert_allclose(variates.post @ second @ variates.post.T, np.eye(4), atol=1e-6)
     np.testing.assert_allclose(np.diag(variates.pre @ cross @ variates.post.T), variates.correlation, atol=1e-6)
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 13, 103, 400])
+def test_the_tail_of_chi_square_is_that_of_scipy(degrees: int) -> None:
+    values = np.concatenate([[0, 1e-8, 1e6, np.inf], np.linspace(0, 3 * degrees + 50, 500)]).astype(np.float32)
+    np.testing.assert_allclose(
+        chi_square_tail(degrees, values), chi2.sf(values.astype(float), degrees), rtol=1e-9, atol=1e-200
+    )
 
 
 def test_variates_have_the_variance_that_chi_square_divides_by():
