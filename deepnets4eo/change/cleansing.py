@@ -102,6 +102,11 @@ def merge_labels(original: ByteImage, predicted: ByteImage, rule: Merge) -> Byte
     ByteImage
         Class indices, void 255.
 
+    Raises
+    ------
+    InputError
+        Unknown rule.
+
     Examples
     --------
     >>> original, predicted = np.array([0, 0, 1, 1], np.uint8), np.array([0, 1, 0, 1], np.uint8)

@@ -133,7 +133,7 @@ def read_areas(source: str | Path | gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 
 def _name_column(table: gpd.GeoDataFrame) -> str | None:
-    """The first text column with different values in each row, else the one with the most values."""
+    """The first text column with another value in each row, else the one with the most values; None where all are the same."""
     values = {
         name: table[name].nunique(dropna=False)
         for name in table.columns

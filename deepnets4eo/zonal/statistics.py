@@ -74,9 +74,9 @@ def class_counts(
 ) -> ClassCounts:
     """Count the pixels of each class 0 … num_classes − 1 in each polygon.
 
-    Errors: InputError for other rasters than labels, zones that are no polygons, Outlines on another raster; LabelError for other
-    labels; GridError where only one of polygons and layer has a CRS. Peak memory: per worker 30 bytes a pixel of a block; about
-    60 bytes a vertex.
+    Errors: InputError for other rasters than labels, zones that are no polygons, Outlines on another raster; LabelError for labels
+    that are neither a class nor void; GridError where only one of polygons and layer has a CRS. Peak memory: per worker 30 bytes a
+    pixel of a block; about 60 bytes a vertex.
 
     Parameters
     ----------
@@ -304,7 +304,7 @@ WEST, NORTH, EAST, SOUTH = range(4)  # of a box: first column and row, and those
 def sums_by_share(layer: Layer, polygons: gpd.GeoDataFrame) -> Floats:
     """Sum the first band of a raster over polygons, each pixel by the share of its area that lies in the polygon.
 
-    Peak memory: 24 bytes a pixel of a block; some hundred bytes a pixel that an edge crosses.
+    Peak memory: 24 bytes a pixel of a block; a few hundred bytes for each pixel that an edge crosses.
 
     Parameters
     ----------

@@ -216,7 +216,7 @@ class Maps:
 
 
 def measure_maps(data: NDArray[Any], valid: NDArray[np.bool_], radiometry: Radiometry, gsd_m: float) -> Maps:
-    """All maps of a block (C, h, w), without the outer 8 pixels; peak memory 10 × the block in float32."""
+    """All maps of a block (C, h, w), whose outer 8 pixels are not to be used; peak memory 10 × the block in float32."""
     valid = nonzero_valid(data, valid)
     empty = blank(data) & valid
     valid &= ~empty

@@ -163,7 +163,7 @@ def write_products(
     options: ProductOptions = ProductOptions(),
     home: Path | None = None,
 ) -> list[str]:
-    """Write the six files and further formats (also), but what an interrupted job left; returns names, manifest last."""
+    """Write the six files and further formats (also), without those that an interrupted job has written; returns names, manifest last."""
     also = formats_of(also, damage_map.buildings.crs)
     summary = summarize(damage_map, post.grid)
     writers: dict[str, Callable[[Path], Path]] = {
