@@ -47,7 +47,18 @@ UNREADABLE = (*ARCHIVE_ERRORS, ImportError)  # what skops raises for damaged fil
 
 
 def save_estimator(estimator: Any, path: str | Path) -> Path:
-    """Write a fitted estimator through skops, the same bytes for the same estimator; returns the path."""
+    """Write an estimator through skops, the same bytes for the same estimator.
+
+    Parameters
+    ----------
+    estimator : fitted, as `build_estimator` makes it
+    path : the file, which is replaced
+
+    Returns
+    -------
+    Path
+        The file.
+    """
     io = _skops_io()
     with atomic_write(path) as partial:
         io.dump(estimator, partial)
@@ -56,8 +67,22 @@ def save_estimator(estimator: Any, path: str | Path) -> Path:
 
 
 def load_estimator(path: str | Path) -> Any:
-    """Return the estimator that `save_estimator` wrote. Errors: RunError for a file that cannot be read or unpacks to too
-    much, types not in `TRUSTED`, and indices outside their arrays."""
+    """Read the estimator that `save_estimator` wrote.
+
+    Parameters
+    ----------
+    path : the file
+
+    Returns
+    -------
+    Any
+        The classifier.
+
+    Raises
+    ------
+    RunError
+        For a file that cannot be read or unpacks to too much, types not in `TRUSTED`, and indices outside their arrays.
+    """
     io, path = _skops_io(), Path(path)
     try:
         check_array_sizes(path, MAX_UNPACKED_BYTES)

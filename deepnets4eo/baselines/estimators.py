@@ -129,6 +129,11 @@ def build_estimator(options: EstimatorOptions, seed: int = 0) -> Any:
     options : name and settings
     seed : seed of all that is drawn at random
 
+    Returns
+    -------
+    Any
+        The classifier.
+
     Examples
     --------
     >>> samples, classes = np.array([[0.0], [0.1], [0.9], [1.0]]), [2, 2, 5, 5]
@@ -166,6 +171,11 @@ def fit_estimator(
     classes : (n,) class indices
     blocks : (n,) int64, block of ground of each sample
         Ours chooses its settings and calibrates its probabilities by them.
+
+    Returns
+    -------
+    Any
+        The classifier.
 
     Raises
     ------

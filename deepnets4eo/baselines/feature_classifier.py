@@ -163,8 +163,18 @@ class FeatureClassifier(TileSegmenter):
 
 
 def adjust_to_priors(proba: NDArray[np.float32], shares: Sequence[float]) -> NDArray[np.float32]:
-    """Return probabilities (n, K) float32 of classes in equal shares, adjusted to K other shares by Bayes' rule; rows
-    without any class of a share above 0 stay as they are."""
+    """Return probabilities of classes in equal shares, adjusted to classes in other shares by Bayes' rule.
+
+    Parameters
+    ----------
+    proba : (n, K) float32
+    shares : K shares of the classes on the ground
+
+    Returns
+    -------
+    (n, K) float32
+        Rows sum to 1; rows without any class of a share above 0 stay as they are.
+    """
     weighted = proba * np.asarray(shares, np.float32)
     total = weighted.sum(axis=1, keepdims=True)
     return np.where(total > 0, weighted / np.maximum(total, np.finfo(np.float32).tiny), proba)

@@ -123,8 +123,20 @@ def _fit(
 def fit_baseline(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
     """Fit the method of a recipe that needs no network, with its post-processing.
 
-    prepared : split scenes and what was measured of their training part, from `training.segmentation.prepare`. Errors:
-    InputError for options or labels that the method cannot use."""
+    Parameters
+    ----------
+    recipe : the recipe
+    prepared : split scenes and what was measured of their training part, from `training.segmentation.prepare`
+
+    Returns
+    -------
+    Segmenter
+
+    Raises
+    ------
+    InputError
+        For options or labels that the method cannot use.
+    """
     return _with_post(METHODS[recipe.model.method](recipe, prepared), recipe)
 
 

@@ -190,6 +190,10 @@ def spread(values: ArrayLike, digits: int = 1, sign: str = "") -> str:
     digits : decimals
     sign : "+": in front of positive means, too
 
+    Returns
+    -------
+    The text; a single value alone, "–" where nothing is known.
+
     Examples
     --------
     >>> spread([1.0, 2.0, 3.0])
@@ -232,9 +236,15 @@ def mean_scores(reports: Mapping[str, Report]) -> dict[str, Any]:
 
 
 def seeds_table(table: Mapping[str, Any]) -> str:
-    """Write what `mean_scores` returns as text: one line a score, mean ± sd and the value of each run.
+    """Write what `mean_scores` returns as text.
 
-    Shares are in percent; of scores by class the F1 alone is in it.
+    Parameters
+    ----------
+    table : as `mean_scores` returns it
+
+    Returns
+    -------
+    One line a score: mean ± sd and the value of each run. Shares are in percent; of scores by class the F1 alone.
 
     Examples
     --------

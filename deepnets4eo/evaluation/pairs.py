@@ -124,7 +124,17 @@ class DatasetPairs:
 
 
 def card_protocol(name: str, scoring: ScoringProtocol) -> Protocol:
-    """Returns the rules of a card's protocol as `evaluate` takes them; name : DATASET/PROTOCOL, for the report."""
+    """Returns the rules of a card's protocol as `evaluate` takes them.
+
+    Parameters
+    ----------
+    name : DATASET/PROTOCOL, for the report
+    scoring : the protocol in the card
+
+    Returns
+    -------
+    Erosion and ignored classes of the card, and its entry for the report.
+    """
     card = scoring.model_dump(mode="json", exclude_none=True)
     return Protocol(name=name, erode_px=scoring.erode_px, ignored=scoring.ignored_classes, card=card)
 
@@ -241,6 +251,10 @@ def dataset_pairs(
         reference.
     part : part of the protocol's split
     layout : layer → path pattern, where files lie elsewhere than in the card
+
+    Returns
+    -------
+    (prediction, reference) of each tile.
     """
     reference = ERODED if protocol.reference == "eroded" and not protocol.erode_px else LABELS
     card = card.with_layout(layout or {})

@@ -173,15 +173,21 @@ def _check_wavelengths(wavelengths_nm: NDArray[np.float64], layer: Layer) -> Non
 
 
 def find_bad_bands(cube: Cube) -> dict[int, str]:
-    """Find bands that serve no purpose; at most 16 windows are read.
+    """Find bands that serve no purpose, of which at most 16 windows are read.
 
     They are empty, constant, called bad in an ENVI header (bbl), in 1350–1430 or 1800–1950 nm, where water vapour
-    absorbs, or mostly noise: neighbouring pixels correlate by less than 0.3.
+    absorbs, or mostly noise: neighbouring pixels correlate by less than 0.3 (on AVIRIS scenes the bands usually
+    removed, and a few beside).
+
+    Parameters
+    ----------
+    cube : the cube
 
     Returns
     -------
     dict of int to str
-        Band number (1-based, of the source) → the reason.
+        Band number (1-based, of the source) → "empty", "constant", "water vapour", "noise" or "called bad by the
+        header".
 
     Examples
     --------
@@ -193,7 +199,21 @@ def find_bad_bands(cube: Cube) -> dict[int, str]:
 
 
 def remove_bad_bands(cube: Cube) -> Cube:
-    """The cube without the bands that `find_bad_bands` finds. Errors: InputError where none would be left."""
+    """Leave out the bands that `find_bad_bands` finds.
+
+    Parameters
+    ----------
+    cube : the cube
+
+    Returns
+    -------
+    Cube
+
+    Raises
+    ------
+    InputError
+        Where no band would be left.
+    """
     bad = find_bad_bands(cube)
     if len(bad) == len(cube.bands):
         raise InputError(

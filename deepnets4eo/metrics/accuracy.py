@@ -22,7 +22,18 @@ SCORES = ("overall_accuracy", "kappa", "average_accuracy", "mean_f1", "mean_iou"
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and the limits of the interval around it, in one unit."""
+    """An estimate and the interval around it.
+
+    Parameters
+    ----------
+    estimate : the value that was estimated
+    low, high : limits of the interval, in the unit of the estimate
+
+    Examples
+    --------
+    >>> Interval(0.5, 0.4, 0.6).high
+    0.6
+    """
 
     estimate: float
     low: float
@@ -31,14 +42,20 @@ class Interval:
 
 @dataclass(frozen=True)
 class AreaEstimate:
-    """Accuracy and areas of a map, estimated from a stratified sample; a margin is half the width of an interval.
+    """Accuracy and areas of a map, estimated from a stratified sample.
+
+    Arrays are float64 in the order of the map classes.
 
     Parameters
     ----------
     overall_accuracy : share of the map's area that has the right class, 0–1
+    overall_accuracy_margin : half width of its interval
     users_accuracy : (K,) share of the area mapped as a class that is of this class, 0–1
+    users_accuracy_margin : (K,) half widths of their intervals
     producers_accuracy : (K,) share of a class's area that is mapped as this class, 0–1
+    producers_accuracy_margin : (K,) half widths of their intervals
     area : (K,) area of each class in the unit of the mapped areas
+    area_margin : (K,) half widths of their intervals, in the same unit
     """
 
     overall_accuracy: float
@@ -128,6 +145,10 @@ def area_adjusted(
     mapped_area : (K,) area of each map class in any unit (pixels, hectares)
     level : probability of the intervals, between 0 and 1
 
+    Returns
+    -------
+    Accuracies as fractions, areas in the unit of `mapped_area`.
+
     Examples
     --------
     >>> area_adjusted(np.array([[9, 1], [2, 8]]), [100, 300]).area.round(1).tolist()
@@ -173,6 +194,10 @@ def wilson_interval(positive: int, total: int, *, level: float = 0.95) -> Interv
     ----------
     positive, total : number of positive trials, and of all independent trials
     level : probability of the interval, between 0 and 1
+
+    Returns
+    -------
+    The share and its limits, 0–1.
 
     Examples
     --------

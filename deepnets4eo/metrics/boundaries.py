@@ -33,6 +33,11 @@ def erode_boundaries(labels: np.ndarray, radius_px: int) -> np.ndarray:
     labels : (H, W) uint8, void is 255
     radius_px : 0 or more; 3 in the ISPRS papers
 
+    Returns
+    -------
+    ndarray
+        (H, W) uint8, the labels with void along the borders.
+
     Examples
     --------
     >>> erode_boundaries(np.array([[0, 0, 0, 1, 1, 1]], np.uint8), 1).tolist()

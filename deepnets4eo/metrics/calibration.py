@@ -81,6 +81,10 @@ def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int 
     correct : (N,) whether the choice was right
     bins : number of bins between 0 and 1
 
+    Returns
+    -------
+    The error, a fraction.
+
     Examples
     --------
     >>> confidence = np.array([0.95, 0.9, 0.8, 0.7, 0.6, 0.55])
@@ -102,6 +106,10 @@ def temperature(logits: Floats, truth: NDArray[np.integer]) -> float:
     ----------
     logits : (N, K) scores before normalisation
     truth : (N,) class indices
+
+    Returns
+    -------
+    T; above 1 where the scores are surer than they are right.
 
     Examples
     --------

@@ -82,6 +82,10 @@ def evaluate_detections(
     min_iou : a hit overlaps its object by more than this share of their union, 0 ≤ min_iou < 1
     max_distance_m : largest distance in metres of the centres of a hit and its object, instead of an overlap
 
+    Returns
+    -------
+    Scores as fractions, and the counts.
+
     Examples
     --------
     >>> import geopandas as gpd
@@ -242,6 +246,10 @@ def score_instances(images: Sequence[tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]],
     ----------
     images : for each image, detections with the columns `label` and `score`, and the reference with `label`
     most : detections of an image and class that count, those with the highest scores
+
+    Returns
+    -------
+    Over all images together.
     """
     for detections, reference in images:
         for table, columns in ((detections, {"label", "score"}), (reference, {"label"})):

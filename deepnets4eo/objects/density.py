@@ -26,8 +26,18 @@ MOST_IN_PIXEL = 16  # cells along a side
 
 
 def density_grid(grid: Grid, cell_m: float) -> Grid:
-    """Return the grid of whole cells of about `cell_m` metres, above 0, that cover a grid from its first corner on, in
-    its CRS. Raises InputError for a side that is not above 0, or less than a sixteenth of a pixel.
+    """Return cells of about `cell_m` metres that cover a grid from its first corner on, in its CRS.
+
+    Errors: InputError for a side that is not above 0, or less than a sixteenth of a pixel.
+
+    Parameters
+    ----------
+    grid : what is covered
+    cell_m : side of a cell in metres, above 0
+
+    Returns
+    -------
+    The grid of whole cells.
 
     Examples
     --------
@@ -85,8 +95,22 @@ def write_density_map(
     *,
     radius_m: float = 0.0,
 ) -> Path:
-    """Write `density_map` as a float32 COG, strip by strip, so that the whole map is never in memory; returns the path.
-    Raises the errors of `density_map`, and OutputError where the file cannot be written."""
+    """Write `density_map` as a float32 COG, strip by strip, so that the whole map is never in memory.
+
+    Errors: GridError where only one of objects and cells has a CRS; InputError for a radius that does not fit the cells;
+    OutputError where the file cannot be written.
+
+    Parameters
+    ----------
+    objects : outlines or points, counted by their centre
+    cells : grid of the cells, as from `density_grid`
+    path : file to write
+    radius_m : the same as in `density_map`, in metres
+
+    Returns
+    -------
+    `path`.
+    """
     positions = apply_affine(~cells.affine, _centroids(objects, cells))
     with (
         output_lock(path),

@@ -135,6 +135,10 @@ def rasterize_osm(
     overwrite : whether an existing file is replaced
     progress : called with the share done, 0–1
 
+    Returns
+    -------
+    The path of the file.
+
     Raises
     ------
     InputError

@@ -59,6 +59,10 @@ def load_labeller(source: str | Path) -> PointLabeller:
     ----------
     source : a run folder, or the name of a labeller that needs no training: `rules`
 
+    Returns
+    -------
+    Ready to give scores.
+
     Raises
     ------
     InputError

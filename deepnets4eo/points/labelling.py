@@ -130,7 +130,21 @@ def describe_labelling(
     *,
     orthophoto: Orthophoto | None = None,
 ) -> str:
-    """Check the inputs of `label_cloud`, which has the same arguments and errors, and return in lines what it would do."""
+    """Checks the inputs of `label_cloud` and returns what it would do.
+
+    Parameters
+    ----------
+    path, labeller, out, options, orthophoto : the same as in `label_cloud`
+
+    Returns
+    -------
+    Lines of text.
+
+    Raises
+    ------
+    InputError, OutputError
+        The same as in `label_cloud`.
+    """
     with name_missing_extra():
         from deepnets4eo.points.files.las_writer import check_suffix
 

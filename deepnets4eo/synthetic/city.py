@@ -278,10 +278,20 @@ class City:
 
 
 def building_volumes(city: City) -> pd.DataFrame:
-    """Return a table with the rows of `city.buildings`: id; area_m2 of the plan; volume_pre_m3 and volume_post_m3, what
-    stands or lies on the plan; lost_m3, the fall of the surface; debris_m3, rubble or burnt remains on the plan, without
-    walls that stand; roof_height_loss_m, mean fall of the surface; rubble_share of the plan, 0–1.
+    """Compute the volumes of the planned buildings.
 
+    Parameters
+    ----------
+    city : the city
+
+    Returns
+    -------
+    Table with the rows of `city.buildings`: id; area_m2 of the plan; volume_pre_m3 and volume_post_m3, what stands or
+    lies on the plan above the ground; lost_m3, the fall of the surface on the plan; debris_m3, what lies on the plan as
+    rubble or burnt remains, without walls that stand; roof_height_loss_m, mean fall of the surface; rubble_share, of the plan's area, 0–1.
+
+    Examples
+    --------
     >>> table = building_volumes(City(seed=1, size_px=96))
     >>> bool((table["volume_pre_m3"] >= 0).all())
     True

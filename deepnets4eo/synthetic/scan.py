@@ -125,7 +125,17 @@ def terrestrial_scan(
 
 
 def scanner_positions(city: City, spacing_m: float = 25.0) -> NDArray[np.float64]:
-    """Return positions (K, 2) float64 for tripods along the streets, `spacing_m` metres apart, in ground coordinates."""
+    """Positions for tripods along the streets, in ground coordinates.
+
+    Parameters
+    ----------
+    city : the city
+    spacing_m : distance between neighbours on a street, metres
+
+    Returns
+    -------
+    (K, 2) float64.
+    """
     import shapely
 
     lines = city.roads.geometry.to_numpy()

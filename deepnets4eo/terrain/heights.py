@@ -90,9 +90,19 @@ def _drop_impossible(heights: NDArray[np.floating], name: str) -> NDArray[np.flo
 
 
 def slope_deg(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> FloatImage:
-    """Return the steepness of a surface (h, w) float32 in degrees, NaN where the height is unknown; arguments as of
-    `surface_gradient`.
+    """Return the steepness of a surface, see `surface_gradient`.
 
+    Parameters
+    ----------
+    heights : (h, w) metres, NaN where unknown
+    gsd_m : ground size of a pixel along rows' step and columns' step, metres, as from `grid.gsd_m`
+
+    Returns
+    -------
+    (h, w) float32 degrees, 0 flat, below 90; NaN where the height is unknown
+
+    Examples
+    --------
     >>> slope_deg(np.arange(9.0).reshape(3, 3) % 3, (1.0, 1.0))[1].tolist()
     [45.0, 45.0, 45.0]
     """

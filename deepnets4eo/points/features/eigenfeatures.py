@@ -145,9 +145,25 @@ def eigen_3x3(entries: Floats) -> tuple[Floats, Floats]:
 def point_features(
     cloud: PointCloud, options: FeatureOptions | None = None, *, workers: int | None = None
 ) -> NDArray[np.float32]:
-    """Return all features of points (N, F) float32, the columns of `feature_names`; 0 at points that do not count. They do
-    not depend on `workers`. Raises InputError where a measurement is missing or not finite, or the cloud is too wide.
+    """Return all features of points.
 
+    Parameters
+    ----------
+    cloud : N points
+    options : scales and measurements
+    workers : threads, by default one a core; the values do not depend on them
+
+    Returns
+    -------
+    (N, F) float32, finite; the columns of `feature_names`. 0 at withheld points and noise, which take no part.
+
+    Raises
+    ------
+    InputError
+        A measurement is missing or not finite, or the cloud is too wide for its voxels.
+
+    Examples
+    --------
     >>> point_features(PointCloud(np.eye(3)), FeatureOptions(measured=(), above_ground=False)).shape
     (3, 62)
     """

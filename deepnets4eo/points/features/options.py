@@ -80,9 +80,18 @@ class FeatureOptions(Section):
 
 
 def feature_names(options: FeatureOptions) -> list[str]:
-    """Return the names of the columns that `point_features` computes: as `linearity@1m`, for features of a neighbourhood; as
-    `intensity`, for those of the point itself.
+    """Return the names of the columns that `point_features` computes, in order.
 
+    Parameters
+    ----------
+    options : scales and measurements
+
+    Returns
+    -------
+    As `linearity@1m`, for features of a neighbourhood; as `intensity`, for those of the point itself.
+
+    Examples
+    --------
     >>> feature_names(FeatureOptions(radii_m=(0.5,), measured=()))[:2]
     ['linearity@0.5m', 'planarity@0.5m']
     """

@@ -92,8 +92,23 @@ class FrameLabeller(ViewLabeller):
 def score_frames(
     labeller: FrameLabeller, frames: Iterable[FrameSource], *, unknown_is_void: bool = False
 ) -> dict[str, Any]:
-    """Label frames that have labels, read one at a time, and return all scores of their labelled pixels, fractions; NaN where
-    nothing was counted. Raises InputError for no labels, or codes that the legend lacks (void with `unknown_is_void`)."""
+    """Label frames, and count all their labelled pixels.
+
+    Parameters
+    ----------
+    labeller : the labeller of the frames
+    frames : with labels, read one at a time
+    unknown_is_void : whether codes that the legend does not have are void
+
+    Returns
+    -------
+    All scores, fractions; NaN where nothing was counted.
+
+    Raises
+    ------
+    InputError
+        Frames without labels, or with codes that the legend does not have.
+    """
     legend = labeller.legend
     matrix = ConfusionMatrix(legend.num_classes)
     for source in frames:

@@ -78,8 +78,22 @@ class NamedFrame:
 
 
 def find_frames(data: FrameSection, legend: Legend) -> list[FrameSource]:
-    """Return the frames of a recipe, in the order of their names, or of the lists. The legend decides for NYUv2 on 40 or 13
-    classes. Raises InputError where no folder was given, or there are no frames in one."""
+    """The frames of a recipe, in the order of their names, or of the lists.
+
+    Parameters
+    ----------
+    data : the section data of the recipe; its folders and layout are used
+    legend : the legend of the labels; for NYUv2 it decides on the mapping of objects to classes: 40 or 13
+
+    Returns
+    -------
+    Frames, read when needed.
+
+    Raises
+    ------
+    InputError
+        No folder was given, or there are no frames in one.
+    """
     if not data.folders:
         raise InputError("no frames were given. Pass --data FOLDER.")
     frames: list[FrameSource] = []

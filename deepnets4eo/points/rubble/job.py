@@ -159,8 +159,20 @@ def _measure_blocks(
 
 
 def check_heights(post: HeightSource, footprints: Footprints, pre: HeightSource | None = None) -> None:
-    """Check that heights can be read and lie under the footprints, without reading all of them; arguments and errors as
-    of `debris_volumes`."""
+    """Check that heights can be read and lie under the footprints, without reading all of them.
+
+    Parameters
+    ----------
+    post, pre : heights of both dates, as for `debris_volumes`
+    footprints : the buildings
+
+    Raises
+    ------
+    InputError
+        What cannot be read; surface models in feet; heights in degrees or in the units of web maps.
+    GridError
+        Heights of both dates in different CRS, or no footprint on the heights.
+    """
     after, before = Heights.open(post), None if pre is None else Heights.open(pre)
     crs = _common_crs(after, before)
     _bounds(after, before, _frame_on(footprints, crs, after, before))

@@ -10,9 +10,20 @@ from deepnets4eo.points.views.surface import Surface
 
 
 class ZBuffer:
-    """Tests, for every face, the pixels of the box around its image, in float64. The middle of a pixel belongs to a face
-    when it lies inside or on its edge; of faces at the same distance the first is taken. Errors: MissingExtraError
-    without numba."""
+    """Tests, for every face, the pixels of the box around its image.
+
+    Parameters
+    ----------
+    surface : the surface
+
+    The middle of a pixel belongs to a face when it lies inside or on its edge. Of faces at the same distance the first is
+    taken, which is also the rule along edges that faces share. Computed in float64.
+
+    Raises
+    ------
+    MissingExtraError
+        numba is not installed.
+    """
 
     def __init__(self, surface: Surface) -> None:
         self._positions, self._faces = surface.vertices, surface.faces
