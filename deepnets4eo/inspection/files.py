@@ -307,10 +307,10 @@ def _as_labels(data: NDArray[Any], legend: Legend) -> tuple[NDArray[np.uint8], s
             return legend.encode(data[:3].astype(np.uint8)), ""
         except InputError as error:
             return np.zeros(data.shape[1:], np.uint8), f"it is no label raster of {legend.name}: {error}"
-    problem = ""
     if not np.issubdtype(data.dtype, np.integer) or data.min() < 0 or data.max() > VOID:
         problem = f"labels must be whole numbers 0–255; it holds {data.dtype} {data.min()}–{data.max()}."
-    return data[0].astype(np.uint8), problem
+        return np.zeros(data.shape[1:], np.uint8), problem
+    return data[0].astype(np.uint8), ""
 
 
 def _inspect_vector(path: str) -> Inspection:

@@ -29,7 +29,7 @@ from deepnets4eo.tiling.scores import probabilities
 TASK_NAME = "snapnet-r"
 VALID = "valid"
 GEOMETRY = 2  # bands of the composite that are looked up at vertices: verticality and noise
-LEFT = ("holes", "third")  # keys of runs of before; their defaults are what is done
+LEFT = {"holes": "void", "third": "depth"}  # keys of earlier runs, and what is still done
 
 Layers = dict[str, NDArray[Any]]
 
@@ -56,7 +56,7 @@ class FrameLabeller(ViewLabeller):
         """Return the labeller of a run of the task `snapnet-r`. Raises RunError for no run or another task."""
         loaded = open_view_run(run, TASK_NAME, "label RGB-D frames")
         recipe = loaded.recipe
-        section = {key: value for key, value in (recipe.get("views") or {}).items() if key not in LEFT}
+        section = dict(item for item in (recipe.get("views") or {}).items() if item not in LEFT.items())
         views = options_from(ResampledViewSection, section, str(loaded.folder))
         size_px = int(recipe["data"]["height_px"]), int(recipe["data"]["width_px"])
         return cls(loaded.segmenter, views, size_px)

@@ -1,5 +1,6 @@
 """The task `snapnet-r` from frames to a run that labels frames, its recipe, and the experiment's rows."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from deepnets4eo.points.rgbd import FrameLabeller
 from deepnets4eo.points.rgbd.recipe import RgbdRecipe
 from deepnets4eo.points.snapnet import SnapNetLabeller
 from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.training import load_recipe, train
 from deepnets4eo.training.tasks import TrainOptions
 
@@ -53,6 +55,15 @@ def test_the_run_labels_frames_of_any_size(run):
     np.testing.assert_allclose(scores.sum(axis=0), 1, atol=1e-5)
     with pytest.raises(RunError, match="does not label points by views"):
         SnapNetLabeller.from_run(run)
+
+
+def test_earlier_runs_that_filled_holes_are_refused_and_others_label_as_before(run):
+    loaded = load_run(run)
+    earlier = loaded.recipe | {"views": loaded.recipe["views"] | {"holes": "void", "third": "depth"}}
+    assert FrameLabeller.from_run(replace(loaded, recipe=earlier)).views == FrameLabeller.from_run(run).views
+    earlier["views"]["holes"] = "nearest"
+    with pytest.raises(InputError, match="holes"):
+        FrameLabeller.from_run(replace(loaded, recipe=earlier))
 
 
 def test_labels_outside_the_legend_stop_the_training(tmp_path):
