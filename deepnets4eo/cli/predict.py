@@ -71,6 +71,7 @@ def predict(
     each image of folders, tables (.csv) or archives (.npz) into a table.
 
     \b
+    deepnets4eo predict runs/first city.tif --out labels.tif
     deepnets4eo predict runs/fused image=city.tif dsm=heights.tif --out labels.tif --probabilities proba.tif --resume
     deepnets4eo predict runs/a city.tif --ensemble runs/b --ensemble runs/c --augment flips --out labels.tif
     deepnets4eo predict runs/first city.tif --clicks clicks.gpkg --out corrected.tif

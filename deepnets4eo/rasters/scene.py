@@ -142,7 +142,7 @@ class Scene(WithSummary):
 
         Returns
         -------
-        {name: (C, h, w) float32}, `labels` (h, w) uint8 with void 255, and `valid` (h, w) bool, True where every other layer is.
+        {name: (C, h, w) float32}, `labels` (h, w) uint8 with void 255, and `valid` (h, w) bool: True where all layers but the labels are.
         """
         sample = self.read_stored(window, names)
         return {name: data if name in (LABELS, "valid") else data.astype(np.float32) for name, data in sample.items()}
