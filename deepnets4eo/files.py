@@ -37,7 +37,8 @@ MAX_YAML_BYTES = 4 * MOST_CHARACTERS  # larger files are not read, as they canno
 MAX_DEPTH = 100  # of lists and mappings within each other; cards and recipes have six
 # raised by YAML's constructors for values that do not fit their tag or form: 2020-13-45, !!int x, !!bool x
 TAG_ERRORS = (ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError)
-UNUSUAL_YAML = re.compile("[\t\x85\u2028\u2029\ufeff]|^[ ?:-]{200}", re.M)  # PyYAML's two parsers may differ on it
+# not for libyaml: signs on which it may differ from PyYAML, and lines that begin many lists or mappings in each other
+UNUSUAL_YAML = re.compile("[\t\x85\u2028\u2029\ufeff]|^[ ?:-]{200}", re.M)
 # raised by zipfile, zlib and NumPy's reader of headers for a damaged archive of arrays
 ARCHIVE_ERRORS = (
     BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, EOFError, OSError, ValueError, KeyError, TypeError,

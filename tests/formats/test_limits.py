@@ -13,7 +13,7 @@ from sklearn.naive_bayes import GaussianNB
 
 from deepnets4eo.baselines.estimator_file import load_estimator, save_estimator
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.files import load_yaml, read_yaml
+from deepnets4eo.files import load_yaml, parse_yaml, read_yaml
 from deepnets4eo.formats import unpacking
 
 RNG = np.random.default_rng(0)
@@ -99,6 +99,32 @@ def test_yaml_with_names_that_stand_for_little_is_read(tmp_path):
     assert json.dumps(read_yaml(path))
     path.write_text("")
     assert read_yaml(path) is None
+
+
+@pytest.mark.parametrize("begin", ["[", "{a: ", "- ", "? ", "-\n"])
+def test_yaml_that_nests_without_end_is_refused_and_ends_no_process(begin):
+    text = "".join(" " * k + begin for k in range(2000)) if "\n" in begin else begin * 10**5
+    with pytest.raises(InputError, match="nests lists and mappings|not valid YAML"):
+        parse_yaml(text, "recipe.yaml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: 1\na: 2", "1: x\n2.5: [y]\n2020-01-01: z", "? [1, 2]\n: x", "a: [1, 2\nb: 3", "a:\n - b\n  - c", "\ta: 1",
+        "a: !foo 1", "a: 2020-13-45", "a: *b", "<<: {a: 1}\nb: 012", "a: 1\n---\nb: 2", "a: \"\\ud800\"", "a: b\x00", "# none",
+    ],
+)  # fmt: skip
+def test_yaml_has_the_values_and_errors_of_plain_pyyaml(text, monkeypatch):
+    def read():
+        try:
+            return repr(parse_yaml(text, "recipe.yaml"))
+        except InputError as error:
+            return str(error)
+
+    quick = read()
+    monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
+    assert read() == quick
 
 
 def test_yaml_of_endless_length_is_refused():

@@ -200,7 +200,10 @@ def test_the_shares_of_classes_are_those_of_valid_pixels(tmp_path: Path) -> None
         (np.array([[[0, 256]]], np.int16), "labels must be whole numbers 0–255; it holds int16 0–256."),
         (np.array([[[0, -1]]], np.int16), "labels must be whole numbers 0–255; it holds int16 -1–0."),
         (np.array([[[0, 1]]], np.float32), "labels must be whole numbers 0–255; it holds float32 0.0–1.0."),
-        (np.array([[[-9e9, 1]]], np.float64), "labels must be whole numbers 0–255; it holds float64 -9000000000.0–1.0."),
+        (
+            np.array([[[-9e9, 1]]], np.float64),
+            "labels must be whole numbers 0–255; it holds float64 -9000000000.0–1.0.",
+        ),
     ],
 )
 @pytest.mark.filterwarnings("error::RuntimeWarning")
