@@ -40,7 +40,7 @@ Values = NDArray[np.float64]
 class BandStatistics:
     """What windows show per band (B,), in stored numbers: counts, range (NaN without values), shares, samples (B, n).
 
-    `autocorrelation` of neighbours is 0 for noise; `missing_pixels`: in any band; squares are about the first value, for precision.
+    `autocorrelation` of neighbours is 0 for noise; squares are about the first value, for precision.
     """
 
     def __init__(self, layer: Layer, wavelengths_nm: Values | None) -> None:
@@ -57,17 +57,17 @@ class BandStatistics:
 
     @property
     def missing(self) -> Values:
-        """Share of the pixels with data in any band."""
+        """Share without a value, of the pixels with one in any band."""
         return np.asarray(1 - self.count / max(self._pixels, 1))
 
     @property
     def missing_pixels(self) -> float:
-        """Share of the pixels without data in all bands."""
+        """Share of the pixels that have a value in no band."""
         return 1 - self._pixels / max(self._all_pixels, 1)
 
     @property
     def negative(self) -> Values:
-        """Share of the values."""
+        """Share of the values below 0."""
         return np.asarray(self._negative / np.maximum(self.count, 1))
 
     @cached_property

@@ -63,7 +63,7 @@ def density_map(
     """Return objects per hectare in each cell of a grid.
 
     Errors: GridError where only one of objects and cells has a CRS; InputError for a radius smaller than a cell, or of more
-    than 200.
+    than 200 cells.
 
     Parameters
     ----------

@@ -147,8 +147,8 @@ class CloudFile(ABC):
             yield self._prepare(cloud)
 
     def read(self, bounds: Bounds | None = None) -> PointCloud:
-        """Return all points, or those within bounds, edges included. Raises InputError where none lies there or the file
-        cannot be read. Memory: the points within bounds, and one chunk."""
+        """Return all points, or those within bounds (x_min, y_min, x_max, y_max, metres), edges included. Raises InputError
+        where none lies there or the file cannot be read. Memory: the points within bounds, and one chunk."""
         chunks = [
             kept for chunk in self.chunks() if (kept := chunk if bounds is None else _crop(chunk, bounds)) is not None
         ]

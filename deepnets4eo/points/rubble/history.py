@@ -130,7 +130,7 @@ def _compare(
     heights: Sequence[HeightSource], pair: tuple[int, int], outlines: Footprints, rows: NDArray[np.int64],
     options: RubbleOptions, event: EventInfo,
 ) -> RubbleMap | None:  # fmt: skip
-    """The map of some buildings at a pair of dates; None where none has heights, but for the first date."""
+    """The map of some buildings at a pair of dates; None where they have no heights, an error for the first date."""
     attributes = None if outlines.attributes is None else outlines.attributes.iloc[rows].reset_index(drop=True)
     frame = outlines.frame.iloc[rows].reset_index(drop=True)
     compared = replace(outlines, frame=frame, attributes=attributes, pixels=None)
