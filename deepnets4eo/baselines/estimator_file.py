@@ -117,19 +117,33 @@ def _skops_io() -> Any:
 
 
 def check_estimator(estimator: Any, path: str | Path) -> None:
-    """Check the indices of all trees and support vectors in an estimator. Errors: RunError for one outside its array."""
+    """Check the indices of all trees and support vectors in an estimator. Errors: RunError for one outside its array, and
+    for methods that are gone."""
     try:
         for part, width in _nested_objects(estimator, None, set()):
+            if name := _left_method(part):
+                raise RunError(f"{path} holds an estimator with {name}, which is gone. Train the run again.")
             if hasattr(part, "tree_"):
                 _check_tree(part, width)
             elif hasattr(part, "_predictors"):
                 _check_predictors(part)
             elif hasattr(part, "_n_support"):
                 _check_support_vectors(part)
+    except RunError:
+        raise
     except _InvalidIndexError as error:
         raise RunError(f"{path} {error}. Copy the run again.") from error
     except UNREADABLE as error:
         raise RunError(f"{path} has an estimator with parts missing: {error}. Copy the run again.") from error
+
+
+def _left_method(part: Any) -> str:
+    """How a recipe called what this part was fitted by, where that is gone and would be scored by another rule; else ""."""
+    if not type(part).__module__.startswith("deepnets4eo."):
+        return ""
+    if type(part).__name__ == "RbfSvm" and getattr(part, "components", 0):
+        return "name=nystroem_svm"
+    return "calibration=isotonic" if getattr(part, "method", "") == "isotonic" else ""
 
 
 class _InvalidIndexError(Exception):

@@ -135,8 +135,9 @@ class SuperpixelClassifier(FeatureClassifier):
 
     @classmethod
     def extra_init_kwargs(cls, description: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the superpixels."""
-        return {"superpixels": Superpixels.from_dict(description["superpixels"])}
+        """Return the superpixels; those of earlier versions have a weight of quickshift, too."""
+        values = {key: value for key, value in description["superpixels"].items() if key != "colour_weight"}
+        return {"superpixels": Superpixels.from_dict(values)}
 
     def _labelled_regions(
         self, scene: Scene, window: Window, quota: NDArray[np.int64]

@@ -172,7 +172,8 @@ def _restore(folder: Path) -> Run:
         raise
     except UNFIT as error:
         raise RunError(
-            f"{folder} cannot be rebuilt: {error if isinstance(error, InputError) else repr(error)}"
+            f"{folder} cannot be rebuilt: {error if isinstance(error, InputError) else f'{error!r}.'} Train the run again, or "
+            "use it with the version that wrote it."
         ) from error
     if not isinstance(recipe, dict):
         raise RunError(

@@ -211,6 +211,23 @@ def test_changed_bytes_are_refused_or_give_an_estimator_and_never_crash(tmp_path
     assert refused > 0
 
 
+def of_landmarks(estimator):
+    estimator.estimator_.named_steps["classify"].components = 500
+
+
+def by_isotonic_curves(estimator):
+    estimator.calibrators_.method = "isotonic"
+
+
+@pytest.mark.parametrize(("change", "method"), [(of_landmarks, "nystroem_svm"), (by_isotonic_curves, "isotonic")])
+def test_methods_that_are_gone_are_not_scored_by_another_rule(change, method, tmp_path):
+    estimator = build_estimator(EstimatorOptions(name="rbf_svm")).fit(VECTORS, PLACES)
+    change(estimator)
+    path = save_estimator(estimator, tmp_path / "estimator.skops")
+    with pytest.raises(RunError, match=f"estimator.skops holds an estimator with .*{method}.*Train the run again"):
+        load_estimator(path)
+
+
 @pytest.mark.parametrize("loaded", [False, True])
 def test_an_estimator_is_written_without_loading_torch(monkeypatch, loaded):
     """skops asks scikit-learn for all its modules, also those that import torch, which takes seconds."""

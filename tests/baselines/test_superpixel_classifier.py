@@ -87,6 +87,14 @@ def test_saved_and_loaded_it_gives_the_same_bits(segmenter, batch, tmp_path):
     np.testing.assert_array_equal(loaded.predict_raw(batch), segmenter.predict_raw(batch))
 
 
+def test_superpixels_of_an_earlier_version_are_made_again_but_not_by_quickshift():
+    kept = {"superpixels": CUT.to_dict() | {"colour_weight": 0.5}}
+    assert SuperpixelClassifier.extra_init_kwargs(kept) == {"superpixels": CUT}
+    kept["superpixels"]["method"] = "quickshift"
+    with pytest.raises(InputError, match="method is 'quickshift'"):
+        SuperpixelClassifier.extra_init_kwargs(kept)
+
+
 def test_a_scene_gives_the_same_bits_however_it_is_cut_up(segmenter, tmp_path):
     """Narrow strips, more readers and threads; and each tile is what the segmenter makes of the tile alone."""
     one = predict(segmenter, SCENE, tmp_path / "one.tif", PredictOptions(threads=1, workers=1))

@@ -118,7 +118,7 @@ def seal_with(folder, **values):
         (lambda run: edit_card(run, format_version=99), "has format version 99"),
         (lambda run: seal_with(run, kind="oracle"), "segmenter of kind 'oracle'"),
         (lambda run: seal_with(run, kind="points-features"), "labels the points of a cloud .*deepnets4eo label-points CLOUD --model RUN"),
-        (lambda run: seal_with(run, segmenter={"network": {"name": "no-such-net"}}), "cannot be rebuilt: network 'no-such-net'"),
+        (lambda run: seal_with(run, segmenter={"network": {"name": "no-such-net"}}), "cannot be rebuilt: network 'no-such-net'.*Train the run again"),
         (lambda run: seal_with(run, segmenter={"network": {"name": "fpn", "encoder": "resnet18"}}), "does not belong to the network"),
         (lambda run: seal_with(run, inputs={"layers": 3}), "describes its inputs"),
         (lambda run: seal_with(run, tiling={"tile": 3}), "cannot be rebuilt"),
