@@ -25,6 +25,13 @@ LossName = Literal["cross_entropy", "dice", "lovasz", "focal", "uniform", "entro
 ON_FEATURES = "contrastive"  # a loss of features, not of scores
 USUAL_BATCH = 8  # windows
 REFITTED = ("segmentation", "baseline")  # tasks that can train once more on everything
+LEFT = {  # keys that are gone, and the values with which recipes of earlier versions stay what they were
+    "unlabelled": {"method": "none", "ratio": 1, "weight": 1.0, "threshold": 0.95},
+    "data.unlabelled": [],
+    "estimator.components": 500,
+    "views.holes": "void",
+    "views.third": "depth",
+}
 
 
 class DataSection(Section):
@@ -306,10 +313,15 @@ RecipeType = TypeVar("RecipeType", bound=Recipe)
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
-    """The mapping in a recipe file, not yet checked. Errors: InputError when the file holds anything else."""
+    """The mapping in a recipe file, not yet checked, without `LEFT`. Errors: InputError when the file holds anything else."""
     values = read_yaml(path)
     if not isinstance(values, dict):
         raise InputError(f"{path} holds a {type(values).__name__}, expected the sections of a recipe: {_keys(Recipe)}.")
+    for name, usual in LEFT.items():
+        section, _, key = name.rpartition(".")
+        place = values.get(section) if section else values
+        if isinstance(place, dict) and place.get(key) == usual:
+            del place[key]
     return values
 
 

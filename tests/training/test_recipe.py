@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -95,6 +96,18 @@ def test_a_saved_recipe_loads_as_the_same(
     assert again == recipe
     assert again.hash == recipe.hash
     assert recipe.hash in path.read_text(encoding="utf-8").splitlines()[0]
+
+
+def test_a_recipe_of_an_earlier_version_loads_where_it_did_not_use_what_is_gone(tmp_path: Path) -> None:
+    values, path = make().to_dict(), tmp_path / "recipe.yaml"
+    values["data"]["unlabelled"] = []
+    values["unlabelled"] = {"method": "none", "ratio": 1, "weight": 1.0, "threshold": 0.95}
+    path.write_text(yaml.safe_dump(values), "utf-8")
+    assert load_recipe(path)[0] == make()
+    values["unlabelled"]["method"] = "fixmatch"
+    path.write_text(yaml.safe_dump(values), "utf-8")
+    with pytest.raises(InputError, match="unknown key 'unlabelled'"):
+        load_recipe(path)
 
 
 def test_the_hash_does_not_depend_on_the_order_of_keys_but_on_values() -> None:
