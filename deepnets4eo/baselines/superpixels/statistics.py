@@ -23,9 +23,9 @@ def region_deviations(values: NDArray[np.floating], ids: RegionIds, count: int) 
     >>> region_deviations(np.float32([[[1, 3, 8]]]), np.int32([[0, 0, 1]]), 2).tolist()
     [[1.0], [0.0]]
     """
-    values = np.asarray(values, np.float64)
     mean = _region_means(values, ids, count)
-    return np.sqrt(np.maximum(_region_means((band * band for band in values), ids, count) - mean**2, 0))
+    squares = (np.square(band, dtype=np.float64) for band in values)  # band by band
+    return np.sqrt(np.maximum(_region_means(squares, ids, count) - mean**2, 0))
 
 
 def region_means(values: NDArray[np.floating], ids: RegionIds, count: int) -> Vectors:
