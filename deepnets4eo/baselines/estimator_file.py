@@ -141,7 +141,7 @@ def _left_method(part: Any) -> str:
     """How a recipe called what this part was fitted by, where that is gone and would be scored by another rule; else ""."""
     if not type(part).__module__.startswith("deepnets4eo."):
         return ""
-    if type(part).__name__ == "RbfSvm" and getattr(part, "components", 0):
+    if type(part).__name__ == "RbfSvm" and getattr(part, "components", None):
         return "name=nystroem_svm"
     return "calibration=isotonic" if getattr(part, "method", "") == "isotonic" else ""
 
