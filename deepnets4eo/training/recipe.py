@@ -1,4 +1,4 @@
-"""A recipe: all that decides how a model is trained, as one flat YAML of seven sections.
+"""A recipe: all that decides how a model is trained, as one flat YAML of six sections.
 
 Takes YAML (`task / data / legend / model / train / predict`) and `section.key=value` overrides; returns a frozen value.
 Refuses unknown keys and bad values, naming the key and the nearest one that exists."""
@@ -319,9 +319,9 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path} holds a {type(values).__name__}, expected the sections of a recipe: {_keys(Recipe)}.")
     for name, usual in LEFT.items():
         section, _, key = name.rpartition(".")
-        place = values.get(section) if section else values
-        if isinstance(place, dict) and place.get(key) == usual:
-            del place[key]
+        target = values.get(section) if section else values
+        if isinstance(target, dict) and target.get(key) == usual:
+            del target[key]
     return values
 
 
