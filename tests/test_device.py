@@ -108,7 +108,8 @@ def test_without_torch_the_processor_is_chosen_and_a_gpu_needs_the_extra(monkeyp
         pass
 
 
-def test_threads_of_torch_are_set_for_a_while():
+def test_threads_of_torch_are_set_for_a_while(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
     before, inside = torch.get_num_threads(), torch.get_num_threads() + 1
     with torch_settings(Compute(threads=inside)):
         assert (torch.get_num_threads(), torch.backends.cudnn.deterministic) == (inside, True)

@@ -90,14 +90,14 @@ def test_a_job_waits_for_workers_and_a_scheduler_that_were_lost_and_does_what_is
         assert done == [Receipt(name) for name in NAMES[:4]]
         assert begun_blocks(tmp_path) == NAMES[:4]
         more[0].scale(0)
-        monkeypatch.setattr(dask_cluster, "PATIENCE_S", 2.0)
+        monkeypatch.setattr(dask_cluster, "PATIENCE_S", 6.0)  # longer than a busy computer takes from one look to the next
         monkeypatch.setattr(dask_cluster, "WARN_S", 0.5)
         began = time.monotonic()
         with pytest.raises(
-            RunError, match=r"had no worker for 2 s. Start some \(dask worker tcp://127.0.0.1:.*--resume"
+            RunError, match=r"had no worker for 6 s. Start some \(dask worker tcp://127.0.0.1:.*--resume"
         ):
             list(receipts)
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 19
         assert "has no worker; the job waits" in caplog.text
     more[0].close()
     with pytest.raises(RunError, match="no Dask scheduler answers at tcp://127.0.0.1:"):
