@@ -90,7 +90,7 @@ def test_a_job_waits_for_workers_and_a_scheduler_that_were_lost_and_does_what_is
         assert done == [Receipt(name) for name in NAMES[:4]]
         assert begun_blocks(tmp_path) == NAMES[:4]
         more[0].scale(0)
-        monkeypatch.setattr(dask_cluster, "PATIENCE_S", 6.0)  # longer than a busy computer takes from one look to the next
+        monkeypatch.setattr(dask_cluster, "PATIENCE_S", 6.0)  # more than one look takes on a busy computer
         monkeypatch.setattr(dask_cluster, "WARN_S", 0.5)
         began = time.monotonic()
         with pytest.raises(
