@@ -36,7 +36,7 @@ class CloudTile(NamedTuple):
     points: int
 
     def bounds(self, margin_m: float = 0.0) -> Bounds:
-        """Its edges, further out by a margin."""
+        """The edges of the tile, further out by a margin."""
         return (
             self.x_m - margin_m,
             self.y_m - margin_m,

@@ -103,7 +103,7 @@ def terrestrial_scan(
 
     Returns
     -------
-    As of `aerial_scan`, of all scanners.
+    The same as those of `aerial_scan`, for all scanners.
     """
     surface = acquisition.surface
     local = apply_affine(~acquisition.canvas.affine, np.asarray(positions, float).reshape(-1, 2)) * surface.gsd_m

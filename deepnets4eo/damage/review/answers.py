@@ -199,7 +199,7 @@ def write_review(folder: Path, files: Sequence[Path], areas: Path | None = None)
     Raises
     ------
     InputError
-        As in `read_answers` and `review_counts`.
+        The same as in `read_answers` and `review_counts`.
     """
     check_not_inputs([folder / "review.json"], [*files, areas])
     table = folder / "damage.parquet"

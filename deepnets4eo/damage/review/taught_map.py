@@ -43,7 +43,7 @@ def write_next(folder: Path, files: Sequence[Path], count: int) -> tuple[int, Pa
     Raises
     ------
     InputError
-        As in `read_answers`; or no building is left.
+        The same as in `read_answers`; or no building is left.
     """
     table = folder / "damage.parquet"
     buildings, answers, listed = _read_all(files, table)
@@ -72,7 +72,7 @@ def write_taught(folder: Path, files: Sequence[Path]) -> tuple[Taught, Path]:
     Raises
     ------
     InputError
-        As in `read_answers` and `teach`; or the folder has no damage.gpkg.
+        The same as in `read_answers` and `teach`; or the folder has no damage.gpkg.
     """
     buildings, answers, _ = _read_all(files, folder / "damage.parquet")
     source, path = folder / "damage.gpkg", folder / TAUGHT
