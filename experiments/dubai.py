@@ -48,12 +48,14 @@ def folds_of(folder: Path, out: Path, split: str, count: int) -> Iterator[Fold]:
     for name, files in parts.items():
         files["image"] = str(_tiff(Path(files["image"]), out / "images" / f"{name}.tif"))
     for number in range(count):
-        name = f"{split}-{number + 1}"
+        name = f"{split}-{number + 1}-of-{count}"
         if split == "tiles":
             tiles = tuple(f"tile_{tile + 1}-" for tile in range(TILES) if tile * count // TILES == number)
             rest, left_out = ({n: p for n, p in parts.items() if n.startswith(tiles) is one} for one in (False, True))
         else:
-            rest, left_out = (_squares(parts, out / split, number, count, tested=one) for one in (False, True))
+            rest, left_out = (
+                _squares(parts, out / f"{split}-{count}", number, count, tested=one) for one in (False, True)
+            )
         yield Fold(name, DUBAI, rest, left_out, tile_px=SQUARE_PX)
 
 
@@ -130,6 +132,7 @@ def main() -> None:
     add_smoke(parser)
     options = parser.parse_args()
     smoke, out = options.smoke, options.out / "smoke" if options.smoke else options.out
+    steps = 2 if smoke else options.steps
     names = ["overall accuracy", "mean IoU", *(f"F1 {name}" for name in DUBAI.names)]
     text = (
         title_of("# Dubai", smoke=smoke)
@@ -142,11 +145,9 @@ def main() -> None:
             for seed in options.seeds[: 1 if smoke else None]:
                 counts = np.zeros((DUBAI.num_classes,) * 2, np.int64)
                 for fold in folds:
-                    run = out / way / str(seed) / fold.name
+                    run = out / way / f"{seed}-{steps}" / fold.name
                     if not run.with_suffix(".json").exists():
-                        write_json(
-                            run.with_suffix(".json"), matrix_of(fold, way, seed, 2 if smoke else options.steps, run)
-                        )
+                        write_json(run.with_suffix(".json"), matrix_of(fold, way, seed, steps, run))
                         shutil.rmtree(run, ignore_errors=True)
                     counts += np.array(read_json(run.with_suffix(".json")))
                 matrices.append(ConfusionMatrix.from_matrix(counts))
