@@ -317,12 +317,18 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     values = read_yaml(path)
     if not isinstance(values, dict):
         raise InputError(f"{path} holds a {type(values).__name__}, expected the sections of a recipe: {_keys(Recipe)}.")
+    return without_left(values)
+
+
+def without_left(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections of a recipe of an earlier version without the keys of `LEFT` that have their usual values."""
+    kept = {name: dict(section) if isinstance(section, dict) else section for name, section in values.items()}
     for name, usual in LEFT.items():
         section, _, key = name.rpartition(".")
-        target = values.get(section) if section else values
+        target = kept.get(section) if section else kept
         if isinstance(target, dict) and target.get(key) == usual:
             del target[key]
-    return values
+    return kept
 
 
 def resolve(

@@ -25,11 +25,11 @@ from deepnets4eo.points.views.snapshots import COLOUR, COMPOSITE, LABELS, invert
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.tiling.scores import probabilities
+from deepnets4eo.training.recipe import without_left
 
 TASK_NAME = "snapnet-r"
 VALID = "valid"
 GEOMETRY = 2  # bands of the composite that are looked up at vertices: verticality and noise
-LEFT = {"holes": "void", "third": "depth"}  # keys of earlier runs, and what is still done
 
 Layers = dict[str, NDArray[Any]]
 
@@ -55,9 +55,8 @@ class FrameLabeller(ViewLabeller):
     def from_run(cls, run: str | Path | Run) -> FrameLabeller:
         """Return the labeller of a run of the task `snapnet-r`. Raises RunError for no run or another task."""
         loaded = open_view_run(run, TASK_NAME, "label RGB-D frames")
-        recipe = loaded.recipe
-        section = dict(item for item in (recipe.get("views") or {}).items() if item not in LEFT.items())
-        views = options_from(ResampledViewSection, section, str(loaded.folder))
+        recipe = without_left(loaded.recipe)
+        views = options_from(ResampledViewSection, recipe.get("views") or {}, str(loaded.folder))
         size_px = int(recipe["data"]["height_px"]), int(recipe["data"]["width_px"])
         return cls(loaded.segmenter, views, size_px)
 
