@@ -17,7 +17,7 @@ Vectors: TypeAlias = NDArray[np.float32]  # (n, F): one row of features a sample
 ByteImage: TypeAlias = NDArray[np.uint8]  # (…, H, W): labels or packed fractions
 Codes: TypeAlias = NDArray[np.unsignedinteger]  # (H, W): whole numbers of any unsigned dtype
 RegionIds: TypeAlias = NDArray[np.int32]  # (H, W): number of the region of each pixel
-Mask: TypeAlias = NDArray[np.bool_]  # (…, H, W)
+Mask: TypeAlias = NDArray[np.bool_]  # (n,) or (…, H, W)
 Spectrum: TypeAlias = NDArray[np.complex64]  # (…, H, W): a Fourier transform
 
 Points: TypeAlias = NDArray[np.float64]  # (n, 2)

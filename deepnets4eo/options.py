@@ -21,13 +21,25 @@ from deepnets4eo.errors import InputError, name_hint
 Options = TypeVar("Options")
 
 Unknown: TypeAlias = Literal["error", "void"]  # what becomes of colours and classes that a legend lacks
-KEY: dict[str, Any] = {"key": True}  # json_schema_extra of a field that the command line takes as --set KEY=VALUE
-SeedKey: TypeAlias = Annotated[int, Field(description="Seed of all randomness.", ge=0, json_schema_extra=KEY)]
+KEY: dict[str, Any] = {"key": True}  # json_schema_extra of `key`
 ROWS = "Parameters\n----------"
 UNKNOWN_NAMES = (
     "extra_forbidden",
     "unexpected_keyword_argument",
 )  # how pydantic calls unknown names: models, dataclasses
+
+
+def option(text: str, group: str | None = None, flag: str = "", metavar: str | None = None, **limits: Any) -> Any:
+    """A field that is an option of the command line, in a group of its help: what it means, and limits such as `ge=0`."""
+    return Field(description=text, json_schema_extra={"group": group, "flag": flag, "metavar": metavar}, **limits)
+
+
+def key(text: str, **limits: Any) -> Any:
+    """A field that the command line takes as --set KEY=VALUE: what it means, and limits such as `ge=0`."""
+    return Field(description=text, json_schema_extra=KEY, **limits)
+
+
+SeedKey: TypeAlias = Annotated[int, key("Seed of all randomness.", ge=0)]
 
 
 def option_error(error: ValidationError, kind: type[Any], where: str) -> InputError:

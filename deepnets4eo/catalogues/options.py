@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
-from deepnets4eo.options import KEY, option_group
+from deepnets4eo.options import key, option_group
 
 
 @option_group
 class FindOptions:
     """Which images are candidates."""
 
-    days_before: Annotated[int, Field(description="Most days before the event.", ge=1, json_schema_extra=KEY)] = 1095
-    days_after: Annotated[int, Field(description="Most days after the event.", ge=1, json_schema_extra=KEY)] = 90
-    max_cloud: Annotated[float, Field(description="Most cloud, percent.", ge=0, le=100, json_schema_extra=KEY)] = 60.0
-    max_gsd_m: Annotated[float, Field(description="Largest pixel, metres.", gt=0, json_schema_extra=KEY)] = 2.0
+    days_before: Annotated[int, key("Most days before the event.", ge=1)] = 1095
+    days_after: Annotated[int, key("Most days after the event.", ge=1)] = 90
+    max_cloud: Annotated[float, key("Most cloud, percent.", ge=0, le=100)] = 60.0
+    max_gsd_m: Annotated[float, key("Largest pixel, metres.", gt=0)] = 2.0

@@ -1,7 +1,6 @@
 """Options of a verb from the fields of a settings class, rarer ones as keys of `--set`, and help in groups.
 
-A field with a pydantic `Field(description=…)` is an option; its `json_schema_extra` takes `group`, `flag`, `metavar`, and
-`key`: True for a key of `--set KEY=VALUE`. `--set help` lists the keys.
+A field of `options.option` is an option, one of `options.key` a key of `--set KEY=VALUE`; `--set help` lists the keys.
 """
 
 from __future__ import annotations
@@ -175,7 +174,7 @@ def _option(name: str, hint: Any) -> Any:
         return None
     limits = {name: getattr(each, name) for each in field.metadata for name in ("ge", "le") if hasattr(each, name)}
     option = typer.Option(
-        *([extra["flag"]] if "flag" in extra else []),
+        *([extra["flag"]] if extra.get("flag") else []),
         help=field.description,
         min=limits.get("ge"),
         max=limits.get("le"),

@@ -14,10 +14,9 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from deepnets4eo.arrays import Floats, Indices
+from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.damage.decision.estimates import Z95, expected_count
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, PRIOR_COLUMNS
 from deepnets4eo.errors import InputError
@@ -49,7 +48,7 @@ class Areas:
     building: Indices
     buildings: int
 
-    def inside(self, area: int) -> NDArray[np.bool_]:
+    def inside(self, area: int) -> Mask:
         """(N,) which buildings lie in an area."""
         inside = np.zeros(self.buildings, bool)
         inside[self.building[self.area == area]] = True
@@ -104,7 +103,7 @@ def find_areas(source: str | Path | gpd.GeoDataFrame, buildings: gpd.GeoDataFram
     return Areas(frame, area[order], building[order], len(buildings))
 
 
-def _laid(frame: gpd.GeoDataFrame, area: Indices, known: NDArray[np.bool_], points: gpd.GeoSeries) -> Areas:
+def _laid(frame: gpd.GeoDataFrame, area: Indices, known: Mask, points: gpd.GeoSeries) -> Areas:
     """Areas of cells; area : (K,) of each building with a position."""
     order = np.argsort(area, kind="stable")
     return Areas(frame.to_crs(points.crs), area[order], np.flatnonzero(known)[order], len(points))
@@ -182,7 +181,7 @@ def _side_m(source: str) -> float:
     return side
 
 
-def _squares(side: float, points: gpd.GeoSeries) -> tuple[gpd.GeoDataFrame, Indices, NDArray[np.bool_]]:
+def _squares(side: float, points: gpd.GeoSeries) -> tuple[gpd.GeoDataFrame, Indices, Mask]:
     """Squares with a building in them, named by their south-western corner; the square of each with a position."""
     if points.crs is None:
         raise InputError("the areas are squares, but the buildings have no CRS, so metres are not known. Give a file.")
@@ -196,7 +195,7 @@ def _squares(side: float, points: gpd.GeoSeries) -> tuple[gpd.GeoDataFrame, Indi
     return gpd.GeoDataFrame({"area": names}, geometry=shapes, crs=crs), square.ravel(), known
 
 
-def _hexagons(resolution: int, points: gpd.GeoSeries) -> tuple[gpd.GeoDataFrame, Indices, NDArray[np.bool_]]:
+def _hexagons(resolution: int, points: gpd.GeoSeries) -> tuple[gpd.GeoDataFrame, Indices, Mask]:
     """Cells of H3 with a building in them, named by their index; the cell of each building whose place is known."""
     import h3
 

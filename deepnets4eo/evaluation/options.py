@@ -8,21 +8,19 @@ import itertools
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from deepnets4eo.errors import InputError, check_choice
-from deepnets4eo.options import KEY, SeedKey, Unknown, option_group
+from deepnets4eo.options import SeedKey, Unknown, key, option, option_group
 
 if TYPE_CHECKING:
     from deepnets4eo.cards.legend import Legend
     from deepnets4eo.cards.quantity import Quantity
 
-LEGENDS: dict[str, Any] = {"group": "Legends"}
-PROTOCOL: dict[str, Any] = {"group": "Protocol"}
-INTERVALS: dict[str, Any] = {"group": "Intervals"}
-RESULTS: dict[str, Any] = {"group": "Results"}
+PROTOCOL = "Protocol"
+RESULTS = "Results"
 LEVELS = (2.0, 5.0, 10.0, 20.0)  # of a quantity in metres; others have none unless they are named
 LEVELS_TEXT = ",".join(f"{level:g}" for level in LEVELS)
 
@@ -31,38 +29,20 @@ LEVELS_TEXT = ",".join(f"{level:g}" for level in LEVELS)
 class ProtocolChanges:
     """What replaces the rules of a protocol (None: its own); "unknown" is by default as the run of `withheld` learnt, else "error"."""
 
-    prediction_legend: Annotated[
-        str | None, Field(description="Legend the prediction is stored in.", json_schema_extra=KEY)
-    ] = None
-    reference_legend: Annotated[
-        str | None, Field(description="Legend the reference is stored in.", json_schema_extra=KEY)
-    ] = None
-    erode: Annotated[
-        int | None,
-        Field(description="Score also without this many px along borders.", ge=0, json_schema_extra=PROTOCOL),
-    ] = None
-    boundary_px: Annotated[
-        int | None,
-        Field(
-            description="Score class borders, too: right within so many px.",
-            ge=0,
-            json_schema_extra=KEY,
-        ),
-    ] = None
-    ignore: Annotated[
-        list[str] | None, Field(description="Class whose reference pixels are left out.", json_schema_extra=PROTOCOL)
-    ] = None
+    prediction_legend: Annotated[str | None, key("Legend the prediction is stored in.")] = None
+    reference_legend: Annotated[str | None, key("Legend the reference is stored in.")] = None
+    erode: Annotated[int | None, option("Score also without this many px along borders.", PROTOCOL, ge=0)] = None
+    boundary_px: Annotated[int | None, key("Score class borders, too: right within so many px.", ge=0)] = None
+    ignore: Annotated[list[str] | None, option("Class whose reference pixels are left out.", PROTOCOL)] = None
     unknown: Annotated[
         Unknown | None,
-        Field(
-            description="What labels that the legend lacks become; by default error, or as the run of --withheld learnt.",
-            json_schema_extra=PROTOCOL,
+        option(
+            "What labels that the legend lacks become; by default error, or as the run of --withheld learnt.", PROTOCOL
         ),
     ] = None
-    withheld: Annotated[
-        Path | None,
-        Field(description="Run folder: score only pixels that its training withheld.", json_schema_extra=PROTOCOL),
-    ] = None
+    withheld: Annotated[Path | None, option("Run folder: score only pixels that its training withheld.", PROTOCOL)] = (
+        None
+    )
 
 
 @option_group
@@ -80,17 +60,9 @@ class Intervals:
     """
 
     draws: Annotated[
-        int,
-        Field(
-            description="Draws for intervals over tiles; 0 for none.",
-            ge=0,
-            json_schema_extra={**INTERVALS, "flag": "--bootstrap"},
-        ),
+        int, option("Draws for intervals over tiles; 0 for none.", "Intervals", flag="--bootstrap", ge=0)
     ] = 0
-    tile_px: Annotated[
-        int,
-        Field(description="Side of the tiles of --bootstrap in px.", ge=16, json_schema_extra=KEY),
-    ] = 512
+    tile_px: Annotated[int, key("Side of the tiles of --bootstrap in px.", ge=16)] = 512
     seed: SeedKey = 0
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
 
@@ -104,20 +76,11 @@ def default_levels(unit: str) -> list[float]:
 class ValueRules:
     """How rasters of a quantity, such as heights, are scored."""
 
-    quantity: Annotated[
-        str | None,
-        Field(description="PREDICTION holds height or depth; by default what its tags say.", json_schema_extra=KEY),
-    ] = None
+    quantity: Annotated[str | None, key("PREDICTION holds height or depth; by default what its tags say.")] = None
     levels: Annotated[
-        str | None,
-        Field(
-            description=f"Scores between these levels of the reference, too; in metres {LEVELS_TEXT} by default.",
-            json_schema_extra=KEY,
-        ),
+        str | None, key(f"Scores between these levels of the reference, too; in metres {LEVELS_TEXT} by default.")
     ] = None
-    class_map: Annotated[
-        Path | None, Field(description="Label raster: scores by its classes, too.", json_schema_extra=KEY)
-    ] = None
+    class_map: Annotated[Path | None, key("Label raster: scores by its classes, too.")] = None
 
     def edges(self, unit: str) -> list[float]:
         """The levels as numbers, by default those of the unit. Raises InputError for others, or where they do not ascend."""
@@ -144,50 +107,27 @@ class ValueRules:
 class ScoredFiles:
     """What is scored; layer: LAYER=PATTERN of a dataset's labels; against: an earlier report of the same protocol."""
 
-    legend: Annotated[
-        str | None, Field(description="Legend to score in: a name or a YAML card.", json_schema_extra=LEGENDS)
-    ] = None
+    legend: Annotated[str | None, option("Legend to score in: a name or a YAML card.", "Legends")] = None
     protocol: Annotated[
-        str | None,
-        Field(
-            description="DATASET/PROTOCOL of a dataset card: legend, erosion, ignored classes.",
-            json_schema_extra=PROTOCOL,
-        ),
+        str | None, option("DATASET/PROTOCOL of a dataset card: legend, erosion, ignored classes.", PROTOCOL)
     ] = None
     dataset: Annotated[
-        str | None,
-        Field(
-            description="Score predicted tiles on this dataset's test part; REFERENCE is its folder.",
-            json_schema_extra=PROTOCOL,
-        ),
+        str | None, option("Score predicted tiles on this dataset's test part; REFERENCE is its folder.", PROTOCOL)
     ] = None
     layer: Annotated[
-        list[str] | None,
-        Field(
-            description="Where its labels lie, e.g. labels=gt/{id}.tif.",
-            json_schema_extra={**PROTOCOL, "metavar": "LAYER=PATTERN"},
-        ),
+        list[str] | None, option("Where its labels lie, e.g. labels=gt/{id}.tif.", PROTOCOL, metavar="LAYER=PATTERN")
     ] = None
-    against: Annotated[
-        Path | None,
-        Field(description="An earlier --json of the same protocol: show the difference.", json_schema_extra=KEY),
-    ] = None
+    against: Annotated[Path | None, key("An earlier --json of the same protocol: show the difference.")] = None
 
 
 @option_group
 class ReportFiles:
     """Files that the scores are written to; None writes none. `json` may be `-` for stdout."""
 
-    json: Annotated[
-        Path | None,
-        Field(description="Write the scores here as JSON; - for stdout.", json_schema_extra=RESULTS),
-    ] = None
-    csv: Annotated[Path | None, Field(description="Write the scores here as CSV.", json_schema_extra=RESULTS)] = None
-    markdown: Annotated[Path | None, Field(description="Write the table here.", json_schema_extra=RESULTS)] = None
-    figure: Annotated[
-        Path | None,
-        Field(description="Draw the confusion matrix here (PNG, PDF, SVG).", json_schema_extra=RESULTS),
-    ] = None
+    json: Annotated[Path | None, option("Write the scores here as JSON; - for stdout.", RESULTS)] = None
+    csv: Annotated[Path | None, option("Write the scores here as CSV.", RESULTS)] = None
+    markdown: Annotated[Path | None, option("Write the table here.", RESULTS)] = None
+    figure: Annotated[Path | None, option("Draw the confusion matrix here (PNG, PDF, SVG).", RESULTS)] = None
 
     def paths(self) -> list[Path]:
         """The files that are written."""
@@ -198,13 +138,9 @@ class ReportFiles:
 class SuspectOptions:
     """How labels that are probably wrong are looked for."""
 
-    legend: Annotated[str | None, Field(description="Legend of both: a name or a YAML card; by default their own.")] = (
-        None
-    )
-    reference_legend: Annotated[
-        str | None, Field(description="Legend the labels are stored in.", json_schema_extra=KEY)
-    ] = None
-    least_px: Annotated[int, Field(description="Smaller regions are left out, px.", ge=1, json_schema_extra=KEY)] = 16
+    legend: Annotated[str | None, option("Legend of both: a name or a YAML card; by default their own.")] = None
+    reference_legend: Annotated[str | None, key("Legend the labels are stored in.")] = None
+    least_px: Annotated[int, key("Smaller regions are left out, px.", ge=1)] = 16
 
 
 def load_legend(name: str | None) -> Legend | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import ByteImage
+from deepnets4eo.arrays import ByteImage, Floats, Indices, Mask
 from deepnets4eo.cards.legend import VOID, Legend, LegendClass
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
@@ -31,13 +31,13 @@ ROUNDING = 1e-9  # samples that all have one probability reach their mean
 LEAST_PX = 16  # of a region: single pixels along borders are nearly always in doubt
 
 
-def class_thresholds(sums: NDArray[np.floating[Any]], counts: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+def class_thresholds(sums: NDArray[np.floating[Any]], counts: NDArray[np.integer[Any]]) -> Floats:
     """The mean probability (K,) of a class over samples labelled so, by sums and counts; infinite without samples."""
     mean = sums / np.maximum(counts, 1)
     return np.where(counts > 0, mean - ROUNDING, np.inf)
 
 
-def confident_classes(probabilities: NDArray[np.floating[Any]], thresholds: NDArray[np.float64]) -> ByteImage:
+def confident_classes(probabilities: NDArray[np.floating[Any]], thresholds: Floats) -> ByteImage:
     """The most probable class (K, ...) that reaches its threshold (K,), void where none does.
 
     >>> confident_classes(np.array([[0.9, 0.5, 0.3], [0.1, 0.5, 0.7]]), np.array([0.8, 0.6])).tolist()
@@ -55,10 +55,10 @@ class Suspects:
     `counts` (K, K): samples by labelled class and the class that is sure.
     """
 
-    order: NDArray[np.int64]
+    order: Indices
     suggested: ByteImage
-    margin: NDArray[np.float64]
-    counts: NDArray[np.int64]
+    margin: Floats
+    counts: Indices
 
 
 def rank_wrong_labels(probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]) -> Suspects:
@@ -119,7 +119,7 @@ class _Counter:
 
     def suspect(
         self, probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]
-    ) -> tuple[ByteImage, NDArray[np.float64]]:
+    ) -> tuple[ByteImage, Floats]:
         """Suggestions (...) for labels (...) without void, void where the label stands, and their margins; counted."""
         num_classes = len(self.sums)
         sure = confident_classes(probabilities, class_thresholds(self.sums, self.samples))
@@ -221,7 +221,7 @@ def _open(
 
 def _samples(
     scores: Layer, labels: LabelReader, windows: list[Window]
-) -> Iterator[tuple[Window, ByteImage, ByteImage, NDArray[np.bool_]]]:
+) -> Iterator[tuple[Window, ByteImage, ByteImage, Mask]]:
     """Each window, packed probabilities (K, h, w), class indices and where both are known, (h, w)."""
     for window in windows:
         packed, valid = scores.read(window)

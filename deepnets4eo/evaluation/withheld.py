@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from deepnets4eo.arrays import Mask
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import read_json, read_yaml
@@ -84,14 +82,14 @@ class Withheld:
             data.get("unknown_labels", "error"), data.get("labels_legend"), data.get("nodata", {}).get("labels"),
         )  # fmt: skip
 
-    def on(self, reference: Layer) -> Callable[[Window], NDArray[np.bool_]]:
+    def on(self, reference: Layer) -> Callable[[Window], Mask]:
         """A function window → (h, w) bool on the grid of a reference, True where it was withheld.
 
         The scene is the one whose labels the reference is, else the only one, else all that lie where it lies.
         Errors: InputError or GridError where it shows none."""
         layer = self._map_of(reference).on(reference.grid, "nearest")
 
-        def mask(window: Window) -> NDArray[np.bool_]:
+        def mask(window: Window) -> Mask:
             parts, valid = layer.read(window)
             return valid & (parts[0] == WITHHELD)
 

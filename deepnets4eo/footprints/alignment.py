@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 from scipy.sparse import csr_matrix
 
-from deepnets4eo.arrays import Points, Spectrum
+from deepnets4eo.arrays import Floats, Mask, Points, Spectrum
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.offsets import FootprintAlignment, crs_maps, regularise
 from deepnets4eo.footprints.outlines import encloses_others, larger_than_buildings, order_by_place, without
@@ -138,7 +138,7 @@ def align_footprints(
     return _refine(base, sampler, buildings, inside, gsd_m) if base.status == "ok" and local else base
 
 
-def _slivers(sides: Sides) -> NDArray[np.bool_]:
+def _slivers(sides: Sides) -> Mask:
     """(N,) which outlines are slivers, whose long sides both follow one edge, of anything."""
     half = sides.perimeters / 2
     width = (half - np.sqrt(np.maximum(half**2 - 4 * sides.areas, 0))) / 2
@@ -183,7 +183,7 @@ def _far_offset(
     sampled: NDArray[np.intp],
     wide_shift_m: float,
     gsd_m: float,
-) -> NDArray[np.float64] | None:
+) -> Floats | None:
     """A large offset (x, y) in metres that many sampled buildings agree with, or None."""
     gsd_m *= WIDE_COARSER
     chosen = sampled[:: -(-len(sampled) // WIDE_SAMPLED)]
@@ -240,7 +240,7 @@ def _scores(
     numbers: NDArray[np.intp],
     gsd_m: float,
     radius_px: int,
-    start: NDArray[np.float64],
+    start: Floats,
     most_points: int = MOST_POINTS,
 ) -> NDArray[np.float32]:
     """Edge agreement of some buildings at all shifts around `start` (metres)."""

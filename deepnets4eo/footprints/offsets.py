@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import shapely
 from affine import Affine
-from numpy.typing import NDArray
 from pyproj import CRS
 from scipy.spatial import cKDTree
 
-from deepnets4eo.arrays import Indices, Points
+from deepnets4eo.arrays import Floats, Indices, Mask, Points
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import Grid, apply_affine, transformer
 from deepnets4eo.registration.ground import MetricFrame, crs_change
@@ -57,8 +56,8 @@ class FootprintAlignment:
     agreeing: float
     chance: float
     offsets_m: Points = field(repr=False)
-    own: NDArray[np.bool_] = field(repr=False)
-    agreement: NDArray[np.float64] = field(repr=False)
+    own: Mask = field(repr=False)
+    agreement: Floats = field(repr=False)
     grid: Grid = field(repr=False)
     voters: int = 0
     in_place: float = float("nan")
@@ -148,11 +147,11 @@ def crs_maps(crs: CRS | None, grid: Grid) -> tuple[Any, Any]:
 def regularise(
     points: Points,
     offsets: Points,
-    reliable: NDArray[np.bool_],
+    reliable: Mask,
     fallback: Points,
     tolerance_m: float,
     chunk: int = CHUNK,
-) -> tuple[Points, NDArray[np.bool_]]:
+) -> tuple[Points, Mask]:
     """Keep an offset (N, 2) that is reliable and agrees with the neighbours' median, else take that, else `fallback`.
 
     Returns offsets (N, 2), and whether a building's own was kept (N,)."""
@@ -188,7 +187,7 @@ def _distinct(points: Points, offsets: Points) -> tuple[Indices, Indices]:
     return first, copy_of.reshape(-1)
 
 
-def _median(offsets: NDArray[np.float64], known: NDArray[np.bool_]) -> tuple[Points, NDArray[np.float64]]:
+def _median(offsets: Floats, known: Mask) -> tuple[Points, Floats]:
     """Median over the neighbours, (n, 2), and their median distance from it, (n,)."""
     filled = np.where(np.expand_dims(known.any(axis=1), (1, 2)), offsets, 0.0)
     middle = np.nanmedian(filled, axis=1)

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from deepnets4eo.arrays import Floats
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class _Stated(NamedTuple):
     unit: str
 
 
-def to_nm(values: Any, units: str = "") -> NDArray[np.float64] | None:
+def to_nm(values: Any, units: str = "") -> Floats | None:
     """Wavelengths (B,) in nanometres, without a unit micrometres up to 100; None for what cannot be wavelengths.
 
     >>> to_nm([0.45, 2.4]).tolist(), to_nm([450, 2400], "Unknown").tolist(), to_nm([1, 2], "Index")

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Mask
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.outputs.findings import Finding
@@ -163,7 +163,7 @@ def _solid(layer: Layer, undeclared: Undeclared) -> bool:
     return inside >= every / 2
 
 
-def _reduced(data: NDArray[Any], valid: Mask) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64]]:
+def _reduced(data: NDArray[Any], valid: Mask) -> tuple[NDArray[Any], Floats, Floats]:
     """Some values of a window's valid pixels, with all that are the same in every band; their largest size and value of all bands."""
     pixels = data.reshape(len(data), -1) if valid.all() else data[:, valid]
     highest, lowest = pixels.max(axis=0), pixels.min(axis=0)
@@ -172,7 +172,7 @@ def _reduced(data: NDArray[Any], valid: Mask) -> tuple[NDArray[Any], NDArray[np.
     return np.concatenate([pixels[0][::7], np.unique(pixels[0][same])]), sizes, highest.astype(np.float64)
 
 
-def _apart(values: NDArray[np.float64], most: float, hidden: Mask, *, whole: bool) -> float:
+def _apart(values: Floats, most: float, hidden: Mask, *, whole: bool) -> float:
     """The share of values of at most `most`; 0.0 where those that are hidden are few, or others near them: they may be ground."""
     share, beyond = float(hidden.mean()), values > most
     if share < LEAST_SHARE or not beyond.any():

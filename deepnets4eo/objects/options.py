@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
-
-from deepnets4eo.options import KEY, option_group
+from deepnets4eo.options import key, option_group
 
 if TYPE_CHECKING:
     from deepnets4eo.objects.extraction import ObjectRules
@@ -16,27 +14,16 @@ if TYPE_CHECKING:
 class ObjectOptions:
     """The values of `ObjectRules` but the least area, and how a map of the objects' density is made."""
 
-    opening_m: Annotated[
-        float, Field(description="Remove what is thinner than this many metres.", ge=0, json_schema_extra=KEY)
-    ] = 0.0
+    opening_m: Annotated[float, key("Remove what is thinner than this many metres.", ge=0)] = 0.0
     split: Annotated[
-        Literal["distance", "area", "none"],
-        Field(description="Split touching objects: at necks, also by object_area_m2, or not.", json_schema_extra=KEY),
+        Literal["distance", "area", "none"], key("Split touching objects: at necks, also by object_area_m2, or not.")
     ] = "distance"
-    object_area_m2: Annotated[
-        float | None, Field(description="Area of an object in m², for split=area.", json_schema_extra=KEY)
-    ] = None
+    object_area_m2: Annotated[float | None, key("Area of an object in m², for split=area.")] = None
     shape: Annotated[
-        Literal["oriented_box", "polygon"],
-        Field(description="The smallest rectangle around each (oriented_box), or its outline.", json_schema_extra=KEY),
+        Literal["oriented_box", "polygon"], key("The smallest rectangle around each (oriented_box), or its outline.")
     ] = "oriented_box"
-    cell_m: Annotated[
-        float, Field(description="Side of a cell of --density in metres.", ge=0, json_schema_extra=KEY)
-    ] = 10.0
-    radius_m: Annotated[
-        float,
-        Field(description="Spread each object over this many metres in --density.", ge=0, json_schema_extra=KEY),
-    ] = 0.0
+    cell_m: Annotated[float, key("Side of a cell of --density in metres.", ge=0)] = 10.0
+    radius_m: Annotated[float, key("Spread each object over this many metres in --density.", ge=0)] = 0.0
 
     def rules(self, min_area_m2: float) -> ObjectRules:
         """The rules of extraction with a least area in m². Errors: InputError."""

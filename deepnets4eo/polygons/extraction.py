@@ -15,6 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from pydantic import Field
 
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Window, gsd_m, pixel_areas_m2, transform_shapes
@@ -194,7 +195,7 @@ def _table(
     )
 
 
-def _pixel_areas_m2(polygons: NDArray[Any], labels: Layer) -> NDArray[np.float64]:
+def _pixel_areas_m2(polygons: NDArray[Any], labels: Layer) -> Floats:
     """Ground area of a pixel at each polygon, whatever the others."""
     height, width = labels.shape
     corners = [(0, 0), (width, 0), (0, height), (width, height)]
@@ -215,9 +216,7 @@ def _warn_of_hidden_class(labels: Layer, classes: Mapping[int, str] | None, lege
         )  # fmt: skip
 
 
-def _read_in_legend(
-    labels: Layer, legend: Legend, window: Window, *, complete: bool
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def _read_in_legend(labels: Layer, legend: Legend, window: Window, *, complete: bool) -> tuple[NDArray[Any], Mask]:
     """Labels of the legend in a window (1, h, w), and where they are valid; complete : refuse other values."""
     written, valid = labels.read(window)
     data = legend.from_file(written)
@@ -259,13 +258,13 @@ def _shaped(regions: Regions, labels: Layer, shaping: Shaping) -> NDArray[Any]:
     return shapely.orient_polygons(ground)
 
 
-def _uncut(polygons: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.bool_]:
+def _uncut(polygons: NDArray[Any], shape: tuple[int, int]) -> Mask:
     """(N,) whether a region lies clear of the raster's edge, which makes no corners."""
     left, top, right, bottom = shapely.bounds(polygons).T
     return (left > 0) & (top > 0) & (right < shape[1]) & (bottom < shape[0])
 
 
-def _shape(polygons: NDArray[Any], scale: Affine, shaping: Shaping, uncut: NDArray[np.bool_]) -> NDArray[Any]:
+def _shape(polygons: NDArray[Any], scale: Affine, shaping: Shaping, uncut: Mask) -> NDArray[Any]:
     """Outlines in metres, simplified and made right-angled each by itself."""
     gsd = (scale.a + scale.e) / 2
     tolerance = shaping.simplify_m or gsd

@@ -36,14 +36,14 @@ class Regions(NamedTuple):
     """Regions in the order of their first pixels: polygons (N,) in pixels, values (N,) their labels."""
 
     polygons: NDArray[Any]
-    values: NDArray[np.int64]
+    values: Indices
 
 
 class _Corners(NamedTuple):
     """Corners of regions (n,): position y * LINE + x, region and kind: which of four pixels stands alone (RIGHT, LOWER), INSIDE:
     it belongs to the region; CROSSING: each of the four differs from those beside it."""
 
-    position: NDArray[np.int64]
+    position: Indices
     region: NDArray[np.int32]
     kind: NDArray[np.uint8]
 
@@ -51,7 +51,7 @@ class _Corners(NamedTuple):
 class _Block(NamedTuple):
     """Regions of one block, numbered from 1 on (0 is none): labels, the corners within it, the pixels at its edges."""
 
-    values: NDArray[np.int64]
+    values: Indices
     corners: _Corners
     top: NDArray[np.int32]
     bottom: NDArray[np.int32]

@@ -9,6 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import transformer
 
@@ -16,11 +17,11 @@ from deepnets4eo.grid import transformer
 class Vertices(NamedTuple):
     """Vertices without the closing ones: xy (V, 2), ring (V,), neighbours before and after (V,), owner (R,)."""
 
-    xy: NDArray[np.float64]
-    ring: NDArray[np.int64]
-    before: NDArray[np.int64]
-    after: NDArray[np.int64]
-    owner: NDArray[np.int64]
+    xy: Floats
+    ring: Indices
+    before: Indices
+    after: Indices
+    owner: Indices
 
 
 def vertices(polygons: NDArray[Any]) -> Vertices:
@@ -37,12 +38,12 @@ def vertices(polygons: NDArray[Any]) -> Vertices:
     return Vertices(xy, ring, before, after, owner)
 
 
-def from_rings(xy: NDArray[np.float64], ring: NDArray[np.int64], owner: NDArray[np.int64]) -> NDArray[Any]:
+def from_rings(xy: Floats, ring: Indices, owner: Indices) -> NDArray[Any]:
     """Polygons from vertices (V, 2) in order, their rings (V,) and each ring's polygon (R,)."""
     return shapely.polygons(shapely.linearrings(xy, indices=ring), indices=owner)
 
 
-def centres(shapes: NDArray[Any]) -> NDArray[np.float64]:
+def centres(shapes: NDArray[Any]) -> Floats:
     """Centroids (N, 2) of shapes (N,), or NaN."""
     points = shapely.centroid(shapes)
     xy = np.full((len(points), 2), np.nan)
@@ -61,7 +62,7 @@ def map_shapes(shapes: NDArray[Any], forth: Callable[[NDArray[Any]], NDArray[Any
     return np.asarray(shapely.set_coordinates(kept, mapped[~nowhere[owner]]))
 
 
-def off_the_earth(shapes: NDArray[Any], crs: Any) -> NDArray[np.bool_]:
+def off_the_earth(shapes: NDArray[Any], crs: Any) -> Mask:
     """(N,) bool: the projection has no longitude and latitude for a coordinate."""
     lost = np.zeros(len(shapes), bool)
     try:

@@ -7,14 +7,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from pydantic import Field, InstanceOf
+from pydantic import InstanceOf
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs.blocks import Executor
 from deepnets4eo.jobs.parts import Part
-from deepnets4eo.options import KEY, option_group
+from deepnets4eo.options import key, option, option_group
 
 if TYPE_CHECKING:
     from deepnets4eo.segmenters.run import Run
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
 # how a person's next click is chosen, see `next_click`
 Measure: TypeAlias = Literal["entropy", "margin"]
-RESULTS: dict[str, Any] = {"group": "Further results"}
-TILES: dict[str, Any] = {"group": "Tiles"}
-VOTES: dict[str, Any] = {"group": "Several views or runs"}
+RESULTS = "Further results"
+VOTES = "Several views or runs"
 
 
 @dataclass(frozen=True)
@@ -60,59 +59,23 @@ class PredictOptions:
     192
     """
 
-    probabilities: Annotated[
-        Path | None, Field(description="Write one band per class here, 0–254.", json_schema_extra=RESULTS)
-    ] = None
-    entropy: Annotated[
-        Path | None, Field(description="Write the entropy over classes here, 0–254.", json_schema_extra=RESULTS)
-    ] = None
+    probabilities: Annotated[Path | None, option("Write one band per class here, 0–254.", RESULTS)] = None
+    entropy: Annotated[Path | None, option("Write the entropy over classes here, 0–254.", RESULTS)] = None
     values: Annotated[
-        Path | None,
-        Field(
-            description="Write what the run estimates beside its classes here, e.g. heights.", json_schema_extra=RESULTS
-        ),
+        Path | None, option("Write what the run estimates beside its classes here, e.g. heights.", RESULTS)
     ] = None
-    tile_px: Annotated[
-        int | None,
-        Field(
-            description="Side of a tile in px; by default the run's.",
-            ge=16,
-            json_schema_extra=KEY,
-        ),
-    ] = None
-    halo_px: Annotated[
-        int | None,
-        Field(description="Context cut off each tile in px; by default the run's.", ge=0, json_schema_extra=KEY),
-    ] = None
-    overlap_px: Annotated[
-        int | None,
-        Field(
-            description="Blend tiles over this many px; 0 does not.",
-            ge=0,
-            json_schema_extra=KEY,
-        ),
-    ] = None
-    scores: Annotated[
-        str | None,
-        Field(
-            description="Summed where tiles overlap: probabilities, log-probabilities or raw.", json_schema_extra=KEY
-        ),
-    ] = None
+    tile_px: Annotated[int | None, key("Side of a tile in px; by default the run's.", ge=16)] = None
+    halo_px: Annotated[int | None, key("Context cut off each tile in px; by default the run's.", ge=0)] = None
+    overlap_px: Annotated[int | None, key("Blend tiles over this many px; 0 does not.", ge=0)] = None
+    scores: Annotated[str | None, key("Summed where tiles overlap: probabilities, log-probabilities or raw.")] = None
     blending: Annotated[
-        str | None,
-        Field(
-            description="Where tiles overlap: hann fades them out, uniform weighs them alike; by default the run's.",
-            json_schema_extra=KEY,
-        ),
+        str | None, key("Where tiles overlap: hann fades them out, uniform weighs them alike; by default the run's.")
     ] = None
     memory_bytes: int = 4 * 10**9
     workers: int | None = None
     device: str = "auto"
     precision: str = "auto"
-    threads: Annotated[
-        int | None,
-        Field(description="CPU threads of the network; by default all cores.", ge=1, json_schema_extra=KEY),
-    ] = None
+    threads: Annotated[int | None, key("CPU threads of the network; by default all cores.", ge=1)] = None
     part: Part | None = None
     resume: bool = False
     overwrite: bool = False
@@ -141,34 +104,21 @@ class VoteOptions:
 
     augment: Annotated[
         str | None,
-        Field(
-            description="Average over views: none, half-turn (2), flips (4) or turns (8); by default the run's.",
-            json_schema_extra=VOTES,
-        ),
+        option("Average over views: none, half-turn (2), flips (4) or turns (8); by default the run's.", VOTES),
     ] = None
-    scales: Annotated[
-        str, Field(description="Average over sizes of the image, e.g. 0.75,1,1.25.", json_schema_extra=KEY)
-    ] = "1"
-    ensemble: Annotated[
-        list[str] | None, Field(description="A further run that votes; may be repeated.", json_schema_extra=VOTES)
-    ] = None
-    vote: Annotated[str, Field(description="How several runs vote: mean or majority.", json_schema_extra=KEY)] = "mean"
+    scales: Annotated[str, key("Average over sizes of the image, e.g. 0.75,1,1.25.")] = "1"
+    ensemble: Annotated[list[str] | None, option("A further run that votes; may be repeated.", VOTES)] = None
+    vote: Annotated[str, key("How several runs vote: mean or majority.")] = "mean"
     dropout_passes: Annotated[
         int,
-        Field(
-            description="Average so many passes of a network whose dropout stays on, e.g. 30; of values their standard deviation is "
+        key(
+            "Average so many passes of a network whose dropout stays on, e.g. 30; of values their standard deviation is "
             "written, too.",
             ge=0,
-            json_schema_extra=KEY,
         ),
     ] = 0
     deviation_factor: Annotated[
-        float,
-        Field(
-            description="Multiply standard deviations by it: the factor that evaluate names.",
-            gt=0,
-            json_schema_extra=KEY,
-        ),
+        float, key("Multiply standard deviations by it: the factor that evaluate names.", gt=0)
     ] = 1.0
 
     def combine(self, runs: Sequence[Run]) -> Run:

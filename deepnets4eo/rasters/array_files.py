@@ -20,6 +20,7 @@ from pyproj import CRS
 from pyproj.exceptions import ProjError
 from rasterio.io import DatasetReader, MemoryFile
 
+from deepnets4eo.arrays import Indices, Mask
 from deepnets4eo.cards.embedding import EmbeddingCard
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import read_json
@@ -205,9 +206,7 @@ def _patch_grid(image: ImageArray) -> Grid | None:
         ) from error
 
 
-def _average(
-    values: NDArray[Any], valid: NDArray[np.bool_], tops: NDArray[np.int64], lefts: NDArray[np.int64]
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def _average(values: NDArray[Any], valid: Mask, tops: Indices, lefts: Indices) -> tuple[NDArray[Any], Mask]:
     """Means (C, h, w) of valid values in cells that begin at rows `tops` and columns `lefts`, and which cells have any."""
     counts = np.add.reduceat(np.add.reduceat(valid.astype(np.int64), tops, axis=0), lefts, axis=1)
     means = np.empty((len(values), *counts.shape), values.dtype)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Mask
+from deepnets4eo.arrays import Indices, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.layer import Layer, LayerLike
@@ -17,7 +17,7 @@ from deepnets4eo.rasters.views import LayerView
 
 LOOK_PX = 512  # side of the overview in which a band is looked at for any value
 
-Rule = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
+Rule = Callable[[Indices], Mask]
 
 
 def _bits(*numbers: int) -> Rule:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.cards.embedding import EmbeddingCard, split_card
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.display.figures import MAX_PX
@@ -177,7 +178,7 @@ class Layer(WithSummary):
         return [self._source.band_names[band - 1] for band in self._bands]
 
     @property
-    def wavelengths_nm(self) -> NDArray[np.float64] | None:
+    def wavelengths_nm(self) -> Floats | None:
         """Centre wavelengths of the bands read, (C,) in nanometres, NaN where a band has none; None where all have none."""
         if self._source.wavelengths_nm is None:
             return None
@@ -285,7 +286,7 @@ class Layer(WithSummary):
         """A layer of another view of the source, read in the same way."""
         return Layer(source, self._bands if bands is None else bands, as_stored=self._as_stored)
 
-    def read(self, window: Window | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    def read(self, window: Window | None = None) -> tuple[NDArray[Any], Mask]:
         """Read a window, by default the whole raster; it may reach beyond the edge. Peak memory: twice the window.
 
         Returns
@@ -303,16 +304,16 @@ class Layer(WithSummary):
             data[:, rows, cols], valid[rows, cols] = self._read(inside)
         return data, valid
 
-    def _read(self, inside: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    def _read(self, inside: Window) -> tuple[NDArray[Any], Mask]:
         stored, valid = self._source.read(inside, self._bands)
         return to_physical(stored, self.scaling), valid
 
-    def thumbnail(self, max_px: int) -> tuple[NDArray[Any], NDArray[np.bool_], Grid]:
+    def thumbnail(self, max_px: int) -> tuple[NDArray[Any], Mask, Grid]:
         """The whole layer averaged down to `max_px` along a side at most: (C, h, w) values, (h, w) bool valid, and the grid."""
         coarse = coarse_grid(self.grid, max_px)
         return *self.read_coarse((coarse.shape[0], coarse.shape[1])), coarse
 
-    def read_coarse(self, shape: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    def read_coarse(self, shape: tuple[int, int]) -> tuple[NDArray[Any], Mask]:
         """The whole layer averaged down to `shape`: (C, h, w) values, and (h, w) bool valid."""
         stored, valid = self._source.read_coarse(shape, self._bands)
         return to_physical(stored, self.scaling), valid

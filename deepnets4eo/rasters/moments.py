@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage
+from deepnets4eo.arrays import FloatImage, Floats
 from deepnets4eo.errors import InputError
 
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
+Vector = Floats
+Matrix = Floats
 
 
 @dataclass(frozen=True)

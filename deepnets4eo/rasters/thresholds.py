@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import InputError, name_hint
 
 BINS = 4096
@@ -20,12 +21,12 @@ EM_TOLERANCE = 1e-8
 class Histogram:
     """Counts (n,) of a score, and the lower edge of the first and the upper edge of the last bin."""
 
-    counts: NDArray[np.float64]
+    counts: Floats
     low: float
     high: float
 
     @property
-    def centres(self) -> NDArray[np.float64]:
+    def centres(self) -> Floats:
         """(n,), the middle of each bin."""
         width = (self.high - self.low) / len(self.counts)
         return np.asarray(self.low + width * (np.arange(len(self.counts)) + 0.5))
@@ -35,10 +36,10 @@ class Histogram:
 class TwoGaussians:
     """Shares, means and variances (2,), the lower mean first, and the shares of each bin (2, n)."""
 
-    amounts: NDArray[np.float64]
-    means: NDArray[np.float64]
-    variances: NDArray[np.float64]
-    shares: NDArray[np.float64]
+    amounts: Floats
+    means: Floats
+    variances: Floats
+    shares: Floats
 
     @property
     def separation(self) -> float:
@@ -81,7 +82,7 @@ def separation(histogram: Histogram, cut: float) -> tuple[float, float]:
     return share, share * (1 - share) * apart**2 / variance
 
 
-def _class_sums(histogram: Histogram) -> tuple[NDArray[np.float64], ...]:
+def _class_sums(histogram: Histogram) -> tuple[Floats, ...]:
     """For a cut after each bin but the last: shares, means and variances of both sides. Each (n − 1,)"""
     shares, values = histogram.counts / histogram.counts.sum(), histogram.centres
     share, first, second = (np.cumsum(shares * values**power) for power in range(3))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError, LabelError
 
@@ -48,7 +49,7 @@ class StoredValues(NamedTuple):
         """Whether the numbers are the values."""
         return self.scale == 1 and self.offset == 0 and self.power == 1
 
-    def values(self, numbers: NDArray[Any]) -> NDArray[np.float64]:
+    def values(self, numbers: NDArray[Any]) -> Floats:
         """The physical values of numbers of any shape."""
         values = numbers * np.float64(self.scale) + self.offset
         return values if self.power == 1 else np.copysign(np.abs(values) ** self.power, values)
@@ -117,7 +118,7 @@ def to_physical(data: NDArray[Any], stated: Sequence[StoredValues]) -> NDArray[A
     return values
 
 
-def valid_values(data: NDArray[Any], nodata: Nodata) -> NDArray[np.bool_]:
+def valid_values(data: NDArray[Any], nodata: Nodata) -> Mask:
     """Which pixels of data (C, h, w) are valid: no band is NaN or infinite, not all bands hold their nodata value."""
     valid = np.ones(data.shape[1:], bool)
     every = nodata if isinstance(nodata, Sequence) else [nodata] * len(data)
@@ -136,7 +137,7 @@ def valid_values(data: NDArray[Any], nodata: Nodata) -> NDArray[np.bool_]:
     return valid
 
 
-def is_nodata(values: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
+def is_nodata(values: NDArray[Any], nodata: float) -> Mask:
     """Where `values` (...) are the value without data: the same number, or NaN; floats as near as GDAL takes them for it."""
     if not holds(values.dtype, nodata):
         return np.zeros(values.shape, bool)
@@ -178,7 +179,7 @@ def holds(dtype: np.dtype[Any], value: float) -> bool:
     return bool(limits.min <= value <= limits.max and float(value).is_integer())
 
 
-def whole_numbers(values: NDArray[Any], valid: NDArray[np.bool_], source: str) -> NDArray[np.int64]:
+def whole_numbers(values: NDArray[Any], valid: Mask, source: str) -> Indices:
     """Values (h, w) as integers, void where not valid; LabelError for fractions and numbers beyond 2³¹."""
     if values.dtype.kind in "biu":
         return np.where(valid, values.astype(np.int64), VOID)
@@ -188,7 +189,7 @@ def whole_numbers(values: NDArray[Any], valid: NDArray[np.bool_], source: str) -
     return numbers.astype(np.int64)
 
 
-def label_bytes(values: NDArray[Any], valid: NDArray[np.bool_], source: str) -> NDArray[np.uint8]:
+def label_bytes(values: NDArray[Any], valid: Mask, source: str) -> NDArray[np.uint8]:
     """Label values (h, w) uint8, void where not valid; LabelError for what is no whole number 0–255."""
     if values.dtype == np.uint8:
         return np.where(valid, values, np.uint8(VOID))
@@ -258,7 +259,7 @@ def find_outliers(values: NDArray[Any]) -> Outliers | None:
     return Outliers(float(far.min()), float(far.max()), float(others.min()), float(others.max()))
 
 
-def _gap(end: float, rest: NDArray[np.float64]) -> float:
+def _gap(end: float, rest: Floats) -> float:
     """Distance from the end to the nearest of the rest, in spans of the rest; 0 where they are all alike."""
     low, high = np.percentile(rest, (1, 99))
     nearest = rest.min() if end < rest.min() else rest.max()

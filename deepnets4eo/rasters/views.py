@@ -55,10 +55,10 @@ class LayerView(ABC):
         return self.layer.subset([self.layer.bands[band - 1] for band in bands])
 
     @abstractmethod
-    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
         """Values (C, h, w) and validity (h, w) of a window inside the grid."""
 
-    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
         """The whole grid averaged down to `shape`."""
         raise TypeError(f"{type(self).__name__} of {self.name} is read in full resolution")
 

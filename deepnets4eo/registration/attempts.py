@@ -12,6 +12,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.registration.fit import (
     FOLDS,
@@ -118,19 +119,19 @@ class FittedModel:
     model: ModelName
     affine: Affine
     matches: Matches
-    holdout: NDArray[np.bool_]
+    holdout: Mask
     tolerance_m: float
-    held_out_errors_m: NDArray[np.float64] | None = None  # where each match was held out from a model of the others
+    held_out_errors_m: Floats | None = None  # where each match was held out from a model of the others
 
     @property
-    def errors(self) -> NDArray[np.float64]:
+    def errors(self) -> Floats:
         """Residual of each match, metres."""
         if self.held_out_errors_m is not None:
             return self.held_out_errors_m
         return residuals(self.affine, self.matches.points, self.matches.targets)
 
     @property
-    def inlier(self) -> NDArray[np.bool_]:
+    def inlier(self) -> Mask:
         """Reliable matches within the tolerance."""
         return np.asarray(self.matches.reliable & (self.errors <= self.tolerance_m))
 
@@ -224,7 +225,7 @@ def measure_fit(
 
 def _before_and_after(
     pair: SampledPair, search: Search, fitted: FittedModel, seed: int, most: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Floats, Floats]:
     """Gradient correlation of hold-out windows as georeferenced and through the model, where both can be read."""
     points = fitted.matches.points[fitted.holdout]
     if len(points) > most:
@@ -252,7 +253,7 @@ def tie_columns(fitted: FittedModel, to_pixel: Affine) -> dict[str, NDArray[Any]
     }
 
 
-def _cells(points: NDArray[np.float64], box: tuple[float, float, float, float]) -> int:
+def _cells(points: Floats, box: tuple[float, float, float, float]) -> int:
     """How many of 4 × 4 cells of the box hold a point."""
     size = np.array([box[2] - box[0], box[3] - box[1]]) / 4
     cell = np.clip(((points - box[:2]) / size).astype(int), 0, 3)

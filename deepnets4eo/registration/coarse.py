@@ -7,7 +7,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from deepnets4eo.arrays import Points
+from deepnets4eo.arrays import Floats, Points
 from deepnets4eo.registration.fit import draw_samples, exact_models, predict
 from deepnets4eo.registration.tiepoints import (
     IDENTITY,
@@ -91,15 +91,13 @@ def _best_similarity(
     return Affine(*models[int(scores.argmax())].ravel())
 
 
-def _scores(
-    models: NDArray[np.float64], points: Points, surfaces: NDArray[np.float32], search: Search
-) -> NDArray[np.float64]:
+def _scores(models: Floats, points: Points, surfaces: NDArray[np.float32], search: Search) -> Floats:
     """For each model the sum over the windows of their surface at the shift it predicts there, (T,)."""
     shift = np.rint((predict(models, points) - points) / search.gsd_m).astype(int) + search.radius_px
     inside = ((shift >= 0) & (shift < surfaces.shape[-1])).all(axis=2)
     at = np.clip(shift, 0, surfaces.shape[-1] - 1)
     values = surfaces[np.arange(len(points)), at[..., 1], at[..., 0]]
-    total: NDArray[np.float64] = np.where(inside, values, 0.0).sum(axis=1, dtype=np.float64)
+    total: Floats = np.where(inside, values, 0.0).sum(axis=1, dtype=np.float64)
     return total
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Points
+from deepnets4eo.arrays import Floats, Points
 from deepnets4eo.grid import apply_affine
 
 ModelName: TypeAlias = Literal["translation", "similarity", "affine"]
@@ -21,7 +21,7 @@ FOLDS = 5
 WORTH = 0.9  # a richer model must bring the held-out cost below this share of the simpler one's
 
 
-def least_squares(model: ModelName, points: Points, targets: Points, weights: NDArray[np.float64]) -> Affine:
+def least_squares(model: ModelName, points: Points, targets: Points, weights: Floats) -> Affine:
     """The model that maps points to targets (N, 2) with the least squared error, weighted by (N,) ≥ 0."""
     share = weights / weights.sum()
     middle, goal = share @ points, share @ targets
@@ -40,7 +40,7 @@ def least_squares(model: ModelName, points: Points, targets: Points, weights: ND
     return Affine(linear[0, 0], linear[0, 1], offset[0], linear[1, 0], linear[1, 1], offset[1])
 
 
-def residuals(model: Affine, points: Points, targets: Points) -> NDArray[np.float64]:
+def residuals(model: Affine, points: Points, targets: Points) -> Floats:
     """Distance of each target from where the model puts its point, (N,) metres."""
     off = apply_affine(model, points) - targets
     return np.hypot(off[:, 0], off[:, 1])
@@ -79,7 +79,7 @@ def draw_samples(count: int, size: int, trials: int, rng: np.random.Generator) -
     )
 
 
-def exact_models(model: ModelName, points: Points, targets: Points, samples: NDArray[np.intp]) -> NDArray[np.float64]:
+def exact_models(model: ModelName, points: Points, targets: Points, samples: NDArray[np.intp]) -> Floats:
     """The models that go exactly through minimal samples, (T, 2, 3); degenerate samples are left out."""
     a, b = points[samples], targets[samples]
     if model == "translation":
@@ -100,13 +100,13 @@ def exact_models(model: ModelName, points: Points, targets: Points, samples: NDA
     return np.concatenate((linear, offset[:, :, None]), axis=2)
 
 
-def predict(models: NDArray[np.float64], points: Points) -> NDArray[np.float64]:
+def predict(models: Floats, points: Points) -> Floats:
     """Where each model puts each point, (T, N, 2)."""
-    moved: NDArray[np.float64] = np.einsum("tij,nj->tni", models[:, :, :2], points) + models[:, None, :, 2]
+    moved: Floats = np.einsum("tij,nj->tni", models[:, :, :2], points) + models[:, None, :, 2]
     return moved
 
 
-def truncated_cost(error: NDArray[np.float64], tolerance: float) -> float:
+def truncated_cost(error: Floats, tolerance: float) -> float:
     """Mean squared error in which no point counts for more than the tolerance squared."""
     return float(np.minimum(error * error, tolerance * tolerance).mean())
 
@@ -132,7 +132,7 @@ def held_out_cost(model: ModelName, points: Points, targets: Points, tolerance: 
 
 def held_out_errors(
     model: ModelName, points: Points, targets: Points, tolerance: float, fold: NDArray[np.int_]
-) -> NDArray[np.float64]:
+) -> Floats:
     """Residual of each point, (N,) metres, seen from a fit without its fold; infinite where too few are left for one."""
     error = np.full(len(points), np.inf)
     for k in range(FOLDS):

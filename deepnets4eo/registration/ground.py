@@ -15,7 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from deepnets4eo.arrays import Points
+from deepnets4eo.arrays import Mask, Points
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, gsd_m, transformer
 from deepnets4eo.rasters.scene import Layer
@@ -117,12 +117,12 @@ class LayerSampler:
         (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
         return float(left), float(top), float(right), float(bottom)
 
-    def covers(self, points: Points) -> NDArray[np.bool_]:
+    def covers(self, points: Points) -> Mask:
         """Which points of the frame fall on the layer's pixels."""
         pixels = self.pixels(points)
         return np.asarray(((pixels >= 0) & (pixels <= self.shape[::-1])).all(axis=1))
 
-    def shows(self, points: Points) -> NDArray[np.bool_]:
+    def shows(self, points: Points) -> Mask:
         """At which points of the frame the layer has data, seen coarsely; the first call reads all of it."""
         height, width = self._seen.shape
         cells = np.floor(self.pixels(points) / self.shape[::-1] * (width, height)).astype(int)
@@ -131,11 +131,11 @@ class LayerSampler:
         return np.asarray(inside & self._seen[row, col])
 
     @cached_property
-    def _seen(self) -> NDArray[np.bool_]:
+    def _seen(self) -> Mask:
         """(h, w) where the layer has data, of at most `SEEN_PX` a side."""
         return self._layer.thumbnail(SEEN_PX)[1]
 
-    def read(self, window: Affine, shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def read(self, window: Affine, shape: tuple[int, int]) -> tuple[NDArray[np.float32], Mask]:
         """Grey values (h, w) float32 of a window, pixel → frame metres, holes filled with the mean; and (h, w) which are valid."""
         local = self._local(window, shape)
         factor = max(1, int(math.sqrt(abs(local.determinant)) + 0.25))
@@ -155,7 +155,7 @@ class LayerSampler:
 
     def _native(
         self, local: Affine, shape: tuple[int, int], factor: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[int, int]]:
+    ) -> tuple[NDArray[np.float32], Mask, tuple[int, int]]:
         """Grey values around the window, in boxes of `factor` that start where the window starts; (top, left)."""
         corners = apply_affine(local, CONTROL * shape[::-1])
         start = np.rint((local.c, local.f)).astype(int)
@@ -168,9 +168,7 @@ class LayerSampler:
         return grey, valid, (top, left)
 
 
-def _average(
-    grey: NDArray[np.float32], valid: NDArray[np.bool_], factor: int
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _average(grey: NDArray[np.float32], valid: Mask, factor: int) -> tuple[NDArray[np.float32], Mask]:
     """Mean of factor × factor boxes over valid pixels; a box is valid when half of it is."""
     height, width = (side // factor * factor for side in grey.shape)
     boxes = (height // factor, factor, width // factor, factor)
@@ -180,8 +178,8 @@ def _average(
 
 
 def _resample(
-    grey: NDArray[np.float32], valid: NDArray[np.bool_], local: Affine, shape: tuple[int, int]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    grey: NDArray[np.float32], valid: Mask, local: Affine, shape: tuple[int, int]
+) -> tuple[NDArray[np.float32], Mask]:
     """Bilinear values at the centres of the output pixels; what touches a hole is not valid."""
     whole = _whole_pixels(local, shape)
     if whole is not None:

@@ -13,7 +13,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from deepnets4eo.arrays import FloatImage, Mask, Spectrum
+from deepnets4eo.arrays import FloatImage, Floats, Mask, Spectrum
 from deepnets4eo.registration.tiepoints import SampledPair, correlate_spectra, orientation_field, taper
 
 VIEW_PX = 512  # longest side of the coarse view
@@ -79,7 +79,7 @@ class _Windows(NamedTuple):
 
     corners: list[tuple[int, int]]
     side: int
-    from_middle: NDArray[np.float64]
+    from_middle: Floats
 
     @classmethod
     def over(cls, shape: tuple[int, int]) -> _Windows:
@@ -115,7 +115,7 @@ def _turn_field(field: Spectrum, turn_deg: float, scale: float) -> Spectrum:
     return turned
 
 
-def _best_small_motion(surfaces: NDArray[np.float32], from_middle: NDArray[np.float64]) -> tuple[float, Affine]:
+def _best_small_motion(surfaces: NDArray[np.float32], from_middle: Floats) -> tuple[float, Affine]:
     """The highest sum of the surfaces, each moved as a small turn and stretch move its window, and that motion in pixels."""
     radius = surfaces.shape[-1] // 2
     best, motion = -np.inf, Affine.identity()

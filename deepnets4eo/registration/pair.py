@@ -12,9 +12,9 @@ from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from affine import Affine
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, only_one_placed
 from deepnets4eo.inspection.images import check_no_colour_table, check_two_images, declare_nodata
@@ -24,7 +24,7 @@ from deepnets4eo.rasters.views import with_gsd
 from deepnets4eo.registration.align import ModelChoice, assume_registered, register
 from deepnets4eo.registration.result import Registration
 
-Motion = NDArray[np.float64] | Sequence[Sequence[float]]
+Motion = Floats | Sequence[Sequence[float]]
 UNMOVED: Motion = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
 
 logger = logging.getLogger(__name__)

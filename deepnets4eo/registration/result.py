@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.special import betainc
 
-from deepnets4eo.arrays import Points
+from deepnets4eo.arrays import Floats, Points
 from deepnets4eo.grid import Grid, apply_affine
 from deepnets4eo.rasters.plane_crs import length_unit
 from deepnets4eo.registration.ground import crs_change
@@ -178,7 +178,7 @@ class Registration:
     status: Status
     reason: str
     model: str
-    matrix: NDArray[np.float64]
+    matrix: Floats
     dx_m: float
     dy_m: float
     measured: RegistrationQuality
@@ -237,7 +237,7 @@ class Registration:
         points = geopandas.points_from_xy(ground[:, 0], ground[:, 1], crs=crs)
         return geopandas.GeoDataFrame({name: self.ties[name] for name in TIE_COLUMNS}, geometry=points)
 
-    def error_m(self, pixels: Points) -> NDArray[np.float64]:
+    def error_m(self, pixels: Points) -> Floats:
         """How far the pre image may lie off at places of the post image: what half of the nearest tie points there exceed.
 
         pixels : (N, 2) float64, (col, row) of the post image.

@@ -16,7 +16,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from deepnets4eo.arrays import FloatImage, Mask, Points, Spectrum
+from deepnets4eo.arrays import FloatImage, Floats, Mask, Points, Spectrum
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import apply_affine, mean_gsd_m
 from deepnets4eo.prefetch import in_order
@@ -139,9 +139,9 @@ class Matches:
 
     points: Points  # (N, 2) centres in the post image
     targets: Points  # (N, 2) where the same thing lies in the pre image
-    values: NDArray[np.float64]
-    ratios: NDArray[np.float64]
-    reliable: NDArray[np.bool_]
+    values: Floats
+    ratios: Floats
+    reliable: Mask
     surfaces: NDArray[np.float32]
 
 
@@ -232,11 +232,11 @@ def _match_chunk(
     return points, correlate_spectra(pre, post, search.radius_px), decoys
 
 
-def gradient_correlation(pair: SampledPair, search: Search, centres: Points, model: Affine) -> NDArray[np.float64]:
+def gradient_correlation(pair: SampledPair, search: Search, centres: Points, model: Affine) -> Floats:
     """Gradient correlation of the windows around `centres` without any search, (N,); NaN where data are missing."""
     weight = taper((search.side_px, search.side_px)) ** 2
 
-    def correlation(centre: NDArray[np.float64]) -> float:
+    def correlation(centre: Floats) -> float:
         patches = _fields(pair, search, centre, model)
         if patches is None:
             return float("nan")
@@ -247,9 +247,7 @@ def gradient_correlation(pair: SampledPair, search: Search, centres: Points, mod
     return np.array(list(in_order(correlation, centres, READERS)), float)
 
 
-def _fields(
-    pair: SampledPair, search: Search, centre: NDArray[np.float64], model: Affine
-) -> tuple[Spectrum, Spectrum] | None:
+def _fields(pair: SampledPair, search: Search, centre: Floats, model: Affine) -> tuple[Spectrum, Spectrum] | None:
     """Orientation fields of the pre and the post image in one window; None where too little of it is valid."""
     corner = centre - search.side_m / 2
     window = Affine(search.gsd_m, 0, corner[0], 0, search.gsd_m, corner[1])
@@ -282,10 +280,10 @@ def _no_matches(search: Search) -> Matches:
 class Peaks(NamedTuple):
     """Best shift of each of N correlation surfaces, sub-pixel, and two measures of how reliable it is."""
 
-    rows: NDArray[np.float64]
-    cols: NDArray[np.float64]
-    values: NDArray[np.float64]  # height of the peak, 1 for identical patches
-    ratios: NDArray[np.float64]  # peak over the second peak; large when there is one clear answer
+    rows: Floats
+    cols: Floats
+    values: Floats  # height of the peak, 1 for identical patches
+    ratios: Floats  # peak over the second peak; large when there is one clear answer
 
 
 def orientation_field(
@@ -345,7 +343,7 @@ def taper(shape: tuple[int, int]) -> FloatImage:
     return np.outer(rows, cols).astype(np.float32)
 
 
-def _tukey(side: int) -> NDArray[np.float64]:
+def _tukey(side: int) -> Floats:
     position = (np.arange(side) + 0.5) / side
     edge = np.minimum(position, 1 - position)
     return np.where(edge < 0.25, 0.5 - 0.5 * np.cos(np.pi * edge / 0.25), 1.0)
@@ -397,7 +395,7 @@ def _parabola(
     row: NDArray[np.intp],
     col: NDArray[np.intp],
     step: tuple[int, int],
-) -> NDArray[np.float64]:
+) -> Floats:
     """Offset of the vertex of the parabola through the maximum and its two neighbours; 0 on the rim."""
     height, width = surface.shape[1:]
     inside = (row >= step[0]) & (col >= step[1]) & (row < height - step[0]) & (col < width - step[1])

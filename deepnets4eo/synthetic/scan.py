@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.points import RUBBLE_CLASS, PointCloud
@@ -81,7 +82,7 @@ def aerial_scan(
 
 def terrestrial_scan(
     acquisition: Acquisition,
-    positions: NDArray[np.float64],
+    positions: Floats,
     rays: int = 100_000,
     *,
     range_m: float = 60.0,
@@ -124,7 +125,7 @@ def terrestrial_scan(
     return _measure(acquisition, Rays(np.repeat(eyes, rays, axis=0), directions, stopped), range_m, rng)
 
 
-def scanner_positions(city: City, spacing_m: float = 25.0) -> NDArray[np.float64]:
+def scanner_positions(city: City, spacing_m: float = 25.0) -> Floats:
     """Positions for tripods along the streets, in ground coordinates.
 
     Parameters
@@ -182,8 +183,8 @@ def _measure(
 
 def _cloud(
     acquisition: Acquisition,
-    exact: NDArray[np.float64],
-    local: NDArray[np.float64],
+    exact: Floats,
+    local: Floats,
     number: NDArray[np.uint8],
     total: NDArray[np.uint8],
     rng: np.random.Generator,
@@ -210,12 +211,12 @@ def _cloud(
     )
 
 
-def _pixel(surface: CitySurface, local: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _pixel(surface: CitySurface, local: Floats) -> tuple[Indices, Indices]:
     col, row = np.floor(local[:, :2] / surface.gsd_m).astype(np.int64).T
     return np.clip(row, 0, surface.shape[0] - 1), np.clip(col, 0, surface.shape[1] - 1)
 
 
-def _in_crown(surface: CitySurface, local: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _in_crown(surface: CitySurface, local: Floats) -> Mask:
     """Whether positions lie in a crown, above everything solid."""
     row, col = _pixel(surface, local)
     above = local[:, 2] - surface.ground[row, col]
@@ -226,27 +227,27 @@ def _in_crown(surface: CitySurface, local: NDArray[np.float64]) -> NDArray[np.bo
 class Rays:
     """N rays: origins (N, 3) and unit directions (N, 3), metres; stopped_by_crowns (N,) bool."""
 
-    origins: NDArray[np.float64]
-    directions: NDArray[np.float64]
-    stopped_by_crowns: NDArray[np.bool_]
+    origins: Floats
+    directions: Floats
+    stopped_by_crowns: Mask
 
     def subset(self, index: NDArray[np.intp] | slice) -> Rays:
         """Some of the rays."""
         return Rays(self.origins[index], self.directions[index], self.stopped_by_crowns[index])
 
-    def at(self, distance_m: NDArray[np.float64]) -> NDArray[np.float64]:
+    def at(self, distance_m: Floats) -> Floats:
         """(N, 3) positions after distances (N,)."""
         return self.origins + self.directions * distance_m[:, None]
 
 
-def hit_distances(surface: CitySurface, rays: Rays, range_m: float) -> NDArray[np.float64]:
+def hit_distances(surface: CitySurface, rays: Rays, range_m: float) -> Floats:
     """The distance (N,) in metres to each ray's first hit, infinite without one."""
     chunks = (slice(first, first + CHUNK) for first in range(0, len(rays.origins), CHUNK))
     parts = [_march(surface, rays.subset(chunk), range_m) for chunk in chunks]
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def _march(surface: CitySurface, rays: Rays, range_m: float) -> NDArray[np.float64]:
+def _march(surface: CitySurface, rays: Rays, range_m: float) -> Floats:
     """Distances of one chunk; rays that have hit or left the canvas are dropped."""
     distance = np.full(len(rays.origins), np.inf)
     level = np.hypot(rays.directions[:, 0], rays.directions[:, 1])
@@ -263,9 +264,7 @@ def _march(surface: CitySurface, rays: Rays, range_m: float) -> NDArray[np.float
     return distance
 
 
-def _halve(
-    surface: CitySurface, rays: Rays, free: NDArray[np.float64], hit: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _halve(surface: CitySurface, rays: Rays, free: Floats, hit: Floats) -> Floats:
     """The distance at which the ray is stopped, between the last free and the first blocked one."""
     for _ in range(HALVINGS):
         middle = (free + hit) / 2
@@ -274,7 +273,7 @@ def _halve(
     return hit
 
 
-def _blocked(surface: CitySurface, rays: Rays, xyz: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _blocked(surface: CitySurface, rays: Rays, xyz: Floats) -> tuple[Mask, Mask]:
     """Whether positions (N, 3) lie over the canvas, and whether they lie in something that stops the ray."""
     col, row = (np.floor(xyz[:, axis] / surface.gsd_m).astype(np.int64) for axis in (0, 1))
     height, width = surface.shape

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Indices, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.tiling.splits import outline
@@ -39,7 +40,7 @@ class PixelSplit:
         """Names of the parts; the first is trained on."""
         return list(PARTS)
 
-    def mask(self, part: str, window: Window) -> NDArray[np.bool_]:
+    def mask(self, part: str, window: Window) -> Mask:
         """(h, w) bool: pixels of the window that belong to a part; none beyond the edge."""
         inside = np.zeros((window.height, window.width), bool)
         clipped = window.clip(self.shape)
@@ -66,11 +67,11 @@ class PixelSplit:
         corners = np.clip(centres - window_px // 2, 0, last)
         return [Window(int(row), int(col), window_px, window_px) for row, col in corners]
 
-    def contains(self, part: str, pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def contains(self, part: str, pixels: Indices) -> Mask:
         """(N,) bool: which pixels, (N, 2) row and column inside the scene, are of a part."""
         return np.asarray(self.part_map[pixels[:, 0], pixels[:, 1]] == self._value(part))
 
-    def near(self, part: str, boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def near(self, part: str, boxes: Indices) -> Mask:
         """(N,) which boxes (rows and columns: first, after the last) lie nearer to a part than the buffer."""
         windows = [Window(row, col, below - row, right - col) for row, col, below, right in boxes.tolist()]
         return np.array([self.intersects_part(part, window.grow(self.buffer_px)) for window in windows], bool)
@@ -150,7 +151,7 @@ def split_components(
     return splits
 
 
-def assign_folds(counts: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
+def assign_folds(counts: Indices, folds: int, seed: int) -> Indices:
     """The fold (N,) of each block so that each class, by counts (N, K), is in many folds alike; rare ones first."""
     rng = np.random.default_rng(seed)
     fold_of = np.full(len(counts), -1)
@@ -166,7 +167,7 @@ def assign_folds(counts: NDArray[np.int64], folds: int, seed: int) -> NDArray[np
     return fold_of
 
 
-def count_classes(labels: Labels, num_classes: int) -> NDArray[np.int64]:
+def count_classes(labels: Labels, num_classes: int) -> Indices:
     """(K,) labelled pixels of each class in all scenes."""
     return np.sum([np.bincount(one.ravel(), minlength=256)[:num_classes] for one in labels], axis=0, dtype=np.int64)
 
@@ -185,7 +186,7 @@ def _draw(labels: Labels, learnt: Sequence[int], seed: int) -> list[PixelSplit]:
     return [PixelSplit(part_map) for part_map in part_maps]
 
 
-def _components(labels: Labels, class_index: int) -> tuple[list[NDArray[np.int32]], NDArray[np.int64]]:
+def _components(labels: Labels, class_index: int) -> tuple[list[NDArray[np.int32]], Indices]:
     """Numbers of the components of a class, counted from 1 over all scenes, (h, w) int32 each; pixels of each component."""
     from scipy import ndimage
 
@@ -199,7 +200,7 @@ def _components(labels: Labels, class_index: int) -> tuple[list[NDArray[np.int32
     return regions, sizes
 
 
-def _choose(sizes: NDArray[np.int64], val_share: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _choose(sizes: Indices, val_share: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     """(n,) part of each component of a class: at random, as near to the share as whole components come; both parts have one."""
     values, missing = np.full(len(sizes), IN_TRAINING, np.uint8), val_share * sizes.sum()
     for component in rng.permutation(len(sizes)):

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Indices, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, apply_affine, blocks
 
@@ -31,7 +32,7 @@ class SceneSplit(Protocol):
     def parts(self) -> list[str]:
         """Names of the parts."""
 
-    def mask(self, part: str, window: Window) -> NDArray[np.bool_]:
+    def mask(self, part: str, window: Window) -> Mask:
         """(h, w) bool: pixels of the window that belong to a part; none beyond the edge."""
 
     def area(self, part: str) -> int:
@@ -46,10 +47,10 @@ class SceneSplit(Protocol):
     def random_windows(self, part: str, window_px: int, count: int, rng: np.random.Generator) -> list[Window]:
         """`count` windows centred in a part."""
 
-    def contains(self, part: str, pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def contains(self, part: str, pixels: Indices) -> Mask:
         """(N,) bool: which pixels, (N, 2) row and column inside the scene, lie in a part."""
 
-    def near(self, part: str, boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def near(self, part: str, boxes: Indices) -> Mask:
         """(N,) bool: which boxes (N, 4) reach into a part, or into the buffer around it."""
 
     def describe(self) -> dict[str, int]:
@@ -102,7 +103,7 @@ class BlockSplit:
         order = np.repeat(np.arange(len(self.shares), dtype=np.int8), sizes)
         return np.random.default_rng(self.seed).permutation(order).reshape(rows, cols)
 
-    def mask(self, part: str, window: Window) -> NDArray[np.bool_]:
+    def mask(self, part: str, window: Window) -> Mask:
         """(h, w) bool: pixels of the window that belong to `part`, the buffer left out; none beyond the edge."""
         index = self._index(part)
         reach = self.buffer_px if index == 0 else 0
@@ -152,14 +153,14 @@ class BlockSplit:
             windows.append(Window(row, col, window_px, window_px))
         return windows
 
-    def contains(self, part: str, pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def contains(self, part: str, pixels: Indices) -> Mask:
         """(N,) bool: which pixels, (N, 2) row and column inside the scene, lie in a block of a part; any without one."""
         if part not in self.shares:
             return np.zeros(len(pixels), bool)
         row, col = (pixels // self.block_px).T
         return np.asarray(self.block_assignment[row, col] == self._index(part))
 
-    def near(self, part: str, boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def near(self, part: str, boxes: Indices) -> Mask:
         """(N,) which boxes (rows and columns: first, after the last) reach into a part's blocks or their buffer."""
         near = np.zeros(len(boxes), bool)
         for block in self.blocks(part) if part in self.shares else []:

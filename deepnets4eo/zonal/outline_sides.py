@@ -9,6 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 
@@ -19,26 +20,26 @@ POLYGON, MULTIPOLYGON = 3, 6  # shapely type ids
 class Edges:
     """Slanted sides, each from its upper end (x, y) by (dx, dy > 0), with the rows whose centres it crosses."""
 
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
-    dx: NDArray[np.float64]
-    dy: NDArray[np.float64]
-    first: NDArray[np.int64]  # row
-    last: NDArray[np.int64]  # row after the last
-    of: NDArray[np.int64]  # (N + 1,) sides of outline i are of[i] … of[i + 1]
+    x: Floats
+    y: Floats
+    dx: Floats
+    dy: Floats
+    first: Indices  # row
+    last: Indices  # row after the last
+    of: Indices  # (N + 1,) sides of outline i are of[i] … of[i + 1]
 
 
 @dataclass(frozen=True)
 class Ledges:
     """Level sides along a row of pixel centres, leftwards in a clockwise ring: GDAL fills these too."""
 
-    owner: NDArray[np.int64]
-    row: NDArray[np.int64]
-    start: NDArray[np.int64]
-    stop: NDArray[np.int64]
+    owner: Indices
+    row: Indices
+    start: Indices
+    stop: Indices
 
 
-def inverse_geotransform(grid: Grid | None) -> NDArray[np.float64]:
+def inverse_geotransform(grid: Grid | None) -> Floats:
     """Coefficients (2, 3) constant, x, y of column and row, as GDAL inverts a geotransform."""
     if grid is None:
         return np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
@@ -51,14 +52,14 @@ def inverse_geotransform(grid: Grid | None) -> NDArray[np.float64]:
     return np.array([column, row])
 
 
-def to_pixels(coefficients: NDArray[np.float64], xy: NDArray[np.float64]) -> NDArray[np.float64]:
+def to_pixels(coefficients: Floats, xy: Floats) -> Floats:
     """Pixels (N, 2) of ground coordinates in GDAL's order of sums: another one flips pixels on ties."""
     x, y = xy[:, 0], xy[:, 1]
     return np.column_stack([constant + x * of_x + y * of_y for constant, of_x, of_y in coefficients])
 
 
 SIDE = ("x", "y", "dx", "dy", "first", "last")
-Decomposed = tuple[Edges, Ledges, NDArray[np.int64]]
+Decomposed = tuple[Edges, Ledges, Indices]
 
 
 def concatenate(pieces: list[Decomposed]) -> Decomposed:
@@ -73,7 +74,7 @@ def concatenate(pieces: list[Decomposed]) -> Decomposed:
     return Edges(of=of, **sides), Ledges(owner=owner, **level), np.concatenate(boxes)
 
 
-def decompose(geometries: NDArray[Any], coefficients: NDArray[np.float64]) -> Decomposed:
+def decompose(geometries: NDArray[Any], coefficients: Floats) -> Decomposed:
     """Sides, ledges and boxes (N, 4) of polygons in pixels; missing, empty and not finite ones have none."""
     rings, xy, ring_start, ring_owner = _rings(geometries)
     x, y = to_pixels(coefficients, xy).T
@@ -96,9 +97,7 @@ def decompose(geometries: NDArray[Any], coefficients: NDArray[np.float64]) -> De
     return edges, ledges, box
 
 
-def _leftward(
-    rings: NDArray[Any], owner: NDArray[np.int64], x0: NDArray[Any], x1: NDArray[Any], y: NDArray[Any]
-) -> Ledges:
+def _leftward(rings: NDArray[Any], owner: Indices, x0: NDArray[Any], x1: NDArray[Any], y: NDArray[Any]) -> Ledges:
     """The level sides on centres that run leftwards in clockwise rings."""
     clockwise = ~shapely.is_ccw(rings)
     right, left = np.where(clockwise, x0, x1), np.where(clockwise, x1, x0)
@@ -107,7 +106,7 @@ def _leftward(
     return Ledges(owner[keep], np.floor(y[keep]).astype(np.int64), start, stop)
 
 
-def _rings(geometries: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+def _rings(geometries: NDArray[Any]) -> tuple[NDArray[Any], Floats, Indices, Indices]:
     """Rings (R,), their vertices (V, 2), where each ring starts (R + 1,), and its polygon (R,)."""
     usable = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
     every_xy, of = shapely.get_coordinates(geometries, return_index=True)
@@ -123,7 +122,7 @@ def _rings(geometries: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64],
     return rings, xy, ring_start, numbers[part_owner[ring_part]].astype(np.int64)
 
 
-def _boxes(x: NDArray[Any], y: NDArray[Any], owner: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def _boxes(x: NDArray[Any], y: NDArray[Any], owner: Indices, count: int) -> Indices:
     """(N, 4) rows and columns whose centres an outline may own, 0 without a vertex."""
     box = np.zeros((count, 4), np.int64)
     if len(owner):

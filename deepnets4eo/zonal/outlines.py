@@ -9,6 +9,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 
+from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, apply_affine
 from deepnets4eo.zonal.outline_sides import concatenate, decompose, inverse_geotransform
@@ -22,11 +23,11 @@ CHUNK = 16_384  # shapes that are parts and rings at the same time: these take f
 class Spans(NamedTuple):
     """Runs of a window's pixels: owner (S,) in `numbers` (M,), row, start, stop (exclusive)."""
 
-    numbers: NDArray[np.int64]
-    owner: NDArray[np.int64]
-    row: NDArray[np.int64]
-    start: NDArray[np.int64]
-    stop: NDArray[np.int64]
+    numbers: Indices
+    owner: Indices
+    row: Indices
+    start: Indices
+    stop: Indices
 
     def total(self, per_span: NDArray[Any]) -> NDArray[Any]:
         """Sum (M,) of a number per span over each outline."""
@@ -36,7 +37,7 @@ class Spans(NamedTuple):
             sums[self.owner[first]] = np.add.reduceat(per_span, first)
         return sums
 
-    def pixels(self, width: int, part: slice = slice(None)) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def pixels(self, width: int, part: slice = slice(None)) -> tuple[Indices, Indices]:
         """Owner and flat number (row · width + col) of every pixel of some spans, (P,)."""
         lengths = self.stop[part] - self.start[part]
         flat = ranges(self.row[part] * width + self.start[part], lengths)
@@ -60,7 +61,7 @@ class Outlines:
     [[-1, 0, 0, -1], [-1, 0, 0, -1], [-1, -1, -1, -1]]
     """
 
-    def __init__(self, geometries: NDArray[Any], coefficients: NDArray[np.float64], shape: tuple[int, int]) -> None:
+    def __init__(self, geometries: NDArray[Any], coefficients: Floats, shape: tuple[int, int]) -> None:
         self.shape = shape
         self.count = len(geometries)
         pieces = [decompose(geometries[rows], coefficients) for rows in chunks(self.count)]
@@ -97,11 +98,11 @@ class Outlines:
         return self.count
 
     @property
-    def box(self) -> NDArray[np.int64]:
+    def box(self) -> Indices:
         """(N, 4) first row, first column, row after the last and column after the last of each outline."""
         return self._box
 
-    def touching(self, window: Window) -> NDArray[np.int64]:
+    def touching(self, window: Window) -> Indices:
         """Numbers (M,) of the outlines whose box meets the window, ascending."""
         area = window.clip(self.shape)
         if not (area.height and area.width):
@@ -115,7 +116,7 @@ class Outlines:
         meets &= (box[:, 1] < area.col + area.width) & (box[:, 3] > area.col)
         return np.unique(near[meets])
 
-    def spans(self, window: Window, only: NDArray[np.int64] | None = None) -> Spans:
+    def spans(self, window: Window, only: Indices | None = None) -> Spans:
         """Runs of inside pixels in a window, which may reach beyond the raster. Memory: 100 bytes an outline and row.
 
         only : (M,) ascending numbers of outlines, by default those that touch the window."""
@@ -128,13 +129,11 @@ class Outlines:
         owner, row = np.divmod(line, window.height)
         return Spans(index, owner, row, first_col, first_col + stop - start)
 
-    def pixels(
-        self, window: Window, only: NDArray[np.int64] | None = None
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def pixels(self, window: Window, only: Indices | None = None) -> tuple[Indices, Indices]:
         """The pixels of a window whose centres outlines enclose: (P,) position in `only`, ascending, and (P,) flat pixel number."""
         return self.spans(window, only).pixels(window.width)
 
-    def some_at_a_time(self, window: Window, most_pixels: int = MOST_PIXELS) -> list[NDArray[np.int64]]:
+    def some_at_a_time(self, window: Window, most_pixels: int = MOST_PIXELS) -> list[Indices]:
         """Numbers of the outlines that touch a window, in runs that own at most so many pixels of it, or of one outline."""
         touching = self.touching(window)
         corner = np.array([window.row, window.col])
@@ -151,7 +150,7 @@ class Outlines:
             flat[pixels] = spans.numbers[owner]
         return flat.reshape(window.height, window.width)
 
-    def _crossings(self, window: Window, index: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _crossings(self, window: Window, index: Indices) -> Indices:
         """Where sides cross the centres of rows: pairs of keys that order by outline, row and column."""
         edges = self._edges
         counts = edges.of[index + 1] - edges.of[index]
@@ -173,9 +172,7 @@ class Outlines:
         line = np.repeat(owner * window.height - window.row, rows) + row
         return line * (window.width + 1) + column
 
-    def _with_ledges(
-        self, window: Window, index: NDArray[np.int64], start: NDArray[np.int64], stop: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _with_ledges(self, window: Window, index: Indices, start: Indices, stop: Indices) -> tuple[Indices, Indices]:
         """Spans united with those of level sides on centres."""
         ledges = self._ledges
         owner = np.searchsorted(index, ledges.owner)
@@ -193,7 +190,7 @@ class Outlines:
         return start[order], stop[order]
 
 
-def _unite(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _unite(start: Indices, stop: Indices) -> tuple[Indices, Indices]:
     """Union of intervals, as disjoint ones in order."""
     order = np.argsort(start, kind="stable")
     start, reach = start[order], np.maximum.accumulate(stop[order])
@@ -201,7 +198,7 @@ def _unite(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[n
     return start[fresh], reach[np.concatenate([fresh[1:] - 1, [len(reach) - 1]])]
 
 
-def ranges(start: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+def ranges(start: Indices, counts: Indices) -> Indices:
     """arange(start[i], start[i] + counts[i]) for every i, one after the other."""
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
@@ -213,7 +210,7 @@ def chunks(count: int, most: int = CHUNK) -> list[slice]:
     return [slice(first, min(first + most, count)) for first in range(0, max(count, 1), most)]
 
 
-def groups(cost: NDArray[np.int64], most: int) -> list[slice]:
+def groups(cost: Indices, most: int) -> list[slice]:
     """Runs of neighbours that cost at most `most` together, or of one that costs more."""
     total = np.concatenate([[0], np.cumsum(cost, dtype=np.float64)])
     cuts, begin = [], 0
@@ -238,7 +235,7 @@ def _in_crs_of(series: Any, grid: Grid | None) -> Any:
         ) from error
 
 
-def _bucket(box: NDArray[np.int64], shape: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+def _bucket(box: Indices, shape: tuple[int, int]) -> tuple[Indices, Indices, int]:
     """Outlines by cell of CELL_PX: start of each cell in the list, the list, and cells across."""
     height, width = shape
     rows, cols = -(-height // CELL_PX), -(-width // CELL_PX)
@@ -255,7 +252,7 @@ def _bucket(box: NDArray[np.int64], shape: tuple[int, int]) -> tuple[NDArray[np.
     return start, np.repeat(number, wide)[order], cols
 
 
-def patch_centres(polygons: NDArray[Any], grid: Grid) -> NDArray[np.float64]:
+def patch_centres(polygons: NDArray[Any], grid: Grid) -> Floats:
     """Centres of the bounding boxes of polygons, in pixels.
 
     Parameters

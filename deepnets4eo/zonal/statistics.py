@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Floats, Indices
+from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import READ_PX, Window, blocks, transform_shapes
@@ -28,16 +28,16 @@ Parts: TypeAlias = tuple[NDArray[Any], ...]  # numbers of some outlines in one b
 class ClassCounts:
     """Pixels of each class in each polygon: counts (N, K), and pixels (N,), void and nodata, too."""
 
-    counts: NDArray[np.int64]
-    pixels: NDArray[np.int64]
+    counts: Indices
+    pixels: Indices
 
     @property
-    def excluded(self) -> NDArray[np.int64]:
+    def excluded(self) -> Indices:
         """(N,) pixels of the polygon that are void or nodata."""
         return self.pixels - self.counts.sum(axis=1)
 
     @property
-    def shares(self) -> NDArray[np.float64]:
+    def shares(self) -> Floats:
         """(N, K) share of each class among the counted pixels, or NaN."""
         total = self.counts.sum(axis=1, keepdims=True)
         return np.divide(self.counts, total, out=np.full(self.counts.shape, np.nan), where=total > 0)
@@ -47,18 +47,18 @@ class ClassCounts:
 class BandSums:
     """Sums of each band over each polygon: count, total and squared deviations (N, C) of valid pixels; pixels (N,)."""
 
-    count: NDArray[np.int64]
-    total: NDArray[np.float64]
-    deviations: NDArray[np.float64]
-    pixels: NDArray[np.int64]
+    count: Indices
+    total: Floats
+    deviations: Floats
+    pixels: Indices
 
     @property
-    def mean(self) -> NDArray[np.float64]:
+    def mean(self) -> Floats:
         """(N, C) mean of the valid pixels, or NaN."""
         return _ratio(self.total, self.count)
 
     @property
-    def std(self) -> NDArray[np.float64]:
+    def std(self) -> Floats:
         """(N, C) standard deviation (of the population) of the valid pixels, or NaN."""
         return np.sqrt(_ratio(self.deviations, self.count))
 
@@ -108,7 +108,7 @@ def class_counts(
         raise InputError(f"Got num_classes={num_classes}, expected 1 to {VOID}. Count fewer classes at a time.")
     outlines = _outlines(layer, polygons)
 
-    def count(spans: Spans, data: NDArray[Any], valid: NDArray[np.bool_]) -> Parts:
+    def count(spans: Spans, data: NDArray[Any], valid: Mask) -> Parts:
         labels = _compact(data[0], valid, num_classes, void, layer.source)
         return _count_classes(spans, labels, num_classes), spans.total(spans.stop - spans.start)
 
@@ -143,7 +143,7 @@ def band_sums(layer: Layer, polygons: Any, *, block_px: int = READ_PX, workers: 
     """
     outlines = _outlines(layer, polygons)
 
-    def count(spans: Spans, data: NDArray[Any], valid: NDArray[np.bool_]) -> Parts:
+    def count(spans: Spans, data: NDArray[Any], valid: Mask) -> Parts:
         return *sum_bands(spans, data, valid), spans.total(spans.stop - spans.start)
 
     each_band = len(outlines), layer.count
@@ -159,9 +159,7 @@ def band_sums(layer: Layer, polygons: Any, *, block_px: int = READ_PX, workers: 
     return sums
 
 
-def sum_bands(
-    spans: Spans, data: NDArray[Any], valid: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+def sum_bands(spans: Spans, data: NDArray[Any], valid: Mask) -> tuple[Indices, Floats, Floats]:
     """Count, sum and squared deviations of the bands of one window over the outlines in it.
 
     Each outline is summed from its own values alone: an extreme value elsewhere changes nothing.
@@ -206,7 +204,7 @@ def sum_bands(
     return count, total, deviations
 
 
-def _sum_groups(values: NDArray[Any], size: NDArray[np.int64]) -> NDArray[Any]:
+def _sum_groups(values: NDArray[Any], size: Indices) -> NDArray[Any]:
     """Sum (M,) of consecutive groups of `size` values."""
     sums = np.zeros(len(size), values.dtype)
     if len(values):
@@ -214,19 +212,17 @@ def _sum_groups(values: NDArray[Any], size: NDArray[np.int64]) -> NDArray[Any]:
     return sums
 
 
-def _ratio(part: NDArray[Any], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+def _ratio(part: NDArray[Any], whole: Indices) -> Floats:
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
-def _between(
-    count: NDArray[np.int64], total: NDArray[np.float64], more: NDArray[np.int64], more_total: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _between(count: Indices, total: Floats, more: Indices, more_total: Floats) -> Floats:
     """Squared deviations of two sets together beyond the sum of their own: Chan et al., COMPSTAT 1982, eq. 2.1."""
     apart = np.nan_to_num(_ratio(total, count) - _ratio(more_total, more))
     return apart**2 * count * _ratio(more, np.maximum(count + more, 1))
 
 
-def _sum(spans: Spans, values: NDArray[np.int64]) -> NDArray[np.int64]:
+def _sum(spans: Spans, values: Indices) -> Indices:
     """Sum (M,) of (h, w) whole numbers over each outline, by running sums along the rows."""
     running = np.empty((values.shape[0], values.shape[1] + 1), values.dtype)
     running[:, 0] = 0
@@ -235,7 +231,7 @@ def _sum(spans: Spans, values: NDArray[np.int64]) -> NDArray[np.int64]:
     return spans.total(flat[line + spans.stop] - flat[line + spans.start])
 
 
-def _count_classes(spans: Spans, labels: NDArray[np.uint8], num_classes: int) -> NDArray[np.int64]:
+def _count_classes(spans: Spans, labels: NDArray[np.uint8], num_classes: int) -> Indices:
     """(M, K) counts; as many classes share one 64-bit sum as have room in it."""
     bits = max(1, int(labels.size).bit_length())
     together = 63 // bits
@@ -250,9 +246,7 @@ def _count_classes(spans: Spans, labels: NDArray[np.uint8], num_classes: int) ->
     return counts
 
 
-def _compact(
-    labels: NDArray[Any], valid: NDArray[np.bool_], num_classes: int, void: int, source: str
-) -> NDArray[np.uint8]:
+def _compact(labels: NDArray[Any], valid: Mask, num_classes: int, void: int, source: str) -> NDArray[np.uint8]:
     """Labels as uint8 with 255 for what does not count. Errors: LabelError."""
     counted = valid & (labels != void)
     known = labels < num_classes
@@ -278,13 +272,13 @@ def _outlines(layer: Layer, polygons: Any) -> Outlines:
 def _counted(
     layer: Layer,
     outlines: Outlines,
-    count: Callable[[Spans, NDArray[Any], NDArray[np.bool_]], Parts],
+    count: Callable[[Spans, NDArray[Any], Mask], Parts],
     block_px: int,
     workers: int | None,
-) -> Iterator[tuple[NDArray[np.int64], Parts]]:
+) -> Iterator[tuple[Indices, Parts]]:
     """Numbers of outlines and what `count` returns for them, block by block, without blocks that have none."""
 
-    def work(window: Window) -> list[tuple[NDArray[np.int64], Parts]]:
+    def work(window: Window) -> list[tuple[Indices, Parts]]:
         results, pixels = [], None
         for numbers in outlines.some_at_a_time(window):
             spans = outlines.spans(window, numbers)

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.damage.calibration.probabilities import LEAST_PROBABILITY, border_log_odds, grade_probabilities
 from deepnets4eo.damage.calibration.reliability import Judgement, Reliability
 from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS, POST_ONLY, PRE_POST
@@ -180,7 +181,7 @@ class EvidenceCard:
         content: dict[str, Any] = asdict(self)
         return write_yaml(card_path(raster), content)
 
-    def log_odds(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    def log_odds(self, scores: Floats) -> Floats:
         """(N,) log-odds of major damage or worse of mean scores; NaN stay."""
         return self.intercept + self.slope * scores
 
@@ -205,7 +206,7 @@ class Score(Protocol):
     def weight(self) -> float:
         """Share of its log-odds in the decision."""
 
-    def log_odds(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    def log_odds(self, scores: Floats) -> Floats:
         """(N,) log-odds of major damage or worse of scores (N,)."""
 
     def finding(self, frame: pd.DataFrame) -> Finding:
@@ -215,9 +216,7 @@ class Score(Protocol):
         """Plain values for the manifest."""
 
 
-def pool_log_odds(
-    weight_free: NDArray[np.float64], frame: pd.DataFrame, weight: float | NDArray[np.float64]
-) -> NDArray[np.float64]:
+def pool_log_odds(weight_free: Floats, frame: pd.DataFrame, weight: float | Floats) -> Floats:
     """(N, 4) probabilities whose log-odds at each border are averaged with the network's, where it has some."""
     network = frame[list(NETWORK_COLUMNS.values())].to_numpy(float)
     share = np.broadcast_to(weight, len(network))[:, None]
@@ -255,11 +254,11 @@ class NetworkReliability:
         weights = {PRE_POST: weight, POST_ONLY: post_weight}
         return cls(_of_note(card, run, RELIABILITY, weights), _of_note(card, run, ALONE, dict.fromkeys(weights, 1.0)))
 
-    def gradable_alone(self, frame: pd.DataFrame, weights: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def gradable_alone(self, frame: pd.DataFrame, weights: Floats) -> Mask:
         """(N,) buildings that the network may grade alone. weights : (N,) of the network."""
         return graded_by_network(frame) & frame["method"].isin(list(self.alone)).to_numpy() & (weights > 0)
 
-    def pool_network(self, model_alone: Judgement, frame: pd.DataFrame, weights: NDArray[np.float64]) -> Judgement:
+    def pool_network(self, model_alone: Judgement, frame: pd.DataFrame, weights: Floats) -> Judgement:
         """The judgement with the network. model_alone : NaN where the network grades alone."""
         method, known = frame["method"].to_numpy(), np.isfinite(model_alone.probabilities[:, 0])
         graded = graded_by_network(frame) & (model_alone.whose != "")
@@ -281,7 +280,7 @@ class NetworkReliability:
         return judgement.with_rows(unmeasured, UNMEASURED, Reliability(), both[unmeasured])
 
 
-def graded_by_network(frame: pd.DataFrame) -> NDArray[np.bool_]:
+def graded_by_network(frame: pd.DataFrame) -> Mask:
     """(N,) buildings with the network's probabilities."""
     if not set(NETWORK) <= set(frame.columns):
         return np.zeros(len(frame), bool)

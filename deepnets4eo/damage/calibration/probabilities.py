@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats
@@ -21,7 +20,7 @@ def grade_probabilities(beyond: Floats) -> Floats:
     return limits[:, :-1] - limits[:, 1:]
 
 
-def border_log_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+def border_log_odds(probabilities: Floats) -> Floats:
     """(N, 3) log-odds of lying beyond each border."""
     beyond = np.cumsum(probabilities[:, ::-1], axis=1)[:, -2::-1]
     return logit(np.clip(beyond, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))

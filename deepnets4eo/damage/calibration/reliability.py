@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from deepnets4eo.arrays import Floats
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.damage.calibration.probabilities import (
     border_probabilities,
     grade_probabilities,
@@ -70,7 +70,7 @@ class GradeSets:
 
     limits: Floats
 
-    def members(self, probabilities: Floats) -> NDArray[np.bool_]:
+    def members(self, probabilities: Floats) -> Mask:
         """(N, 4) grades that cannot be excluded: contiguous, with the median grade. probabilities : (N, 4)."""
         scores = exclusion_scores(probabilities)
         inside = (scores <= self.limits) | (scores == scores.min(axis=1, keepdims=True))
@@ -139,16 +139,14 @@ class Judgement:
     whose: NDArray[np.object_]
     reliabilities: Mapping[str, Reliability]
 
-    def with_rows(
-        self, rows: NDArray[np.bool_], name: str, reliability: Reliability, probabilities: Floats
-    ) -> Judgement:
+    def with_rows(self, rows: Mask, name: str, reliability: Reliability, probabilities: Floats) -> Judgement:
         """The same with other probabilities of some rows (N,)."""
         changed = self.probabilities.copy()
         changed[rows] = probabilities
         table = {**self.reliabilities, name: reliability}
         return Judgement(changed, np.where(rows, name, self.whose).astype(object), table)
 
-    def at_site(self, damaged_share: float | None = None, apart: NDArray[np.bool_] | None = None) -> SiteFit:
+    def at_site(self, damaged_share: float | None = None, apart: Mask | None = None) -> SiteFit:
         """The site that the buildings make up: see `fit_to_site`."""
         shifts = {name: fitted.site for name, fitted in self.reliabilities.items()}
         return fit_to_site(self.probabilities, self.whose, shifts, damaged_share, apart)
@@ -160,7 +158,7 @@ class Judgement:
             out[self.whose == name] = of(fitted)
         return out
 
-    def members(self, even: Floats) -> NDArray[np.bool_]:
+    def members(self, even: Floats) -> Mask:
         """(N, 4) grades that cannot be excluded by probabilities (N, 4) fitted to the site."""
         members = np.ones(even.shape, bool)
         for name, fitted in self.reliabilities.items():
@@ -197,13 +195,13 @@ def fit_reliability(
     )
 
 
-def _straight(log_odds: Floats, beyond: NDArray[np.bool_], weight: Floats) -> BetaCalibration:
+def _straight(log_odds: Floats, beyond: Mask, weight: Floats) -> BetaCalibration:
     """Platt scaling. A bend would hide how far the evidence of a whole site is shifted."""
     slope, shift = platt(log_odds, beyond, weight)
     return BetaCalibration(max(slope, 0.0), max(slope, 0.0), shift)
 
 
-def platt(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = None) -> tuple[float, float]:
+def platt(score: Floats, truth: Mask, weight: Floats | None = None) -> tuple[float, float]:
     """Slope and intercept that calibrate a score (N,), with one pseudo-count a class (Platt 1999)."""
     check_same_number(score, truth)
     weight = np.ones(len(score)) if weight is None else weight
@@ -212,7 +210,7 @@ def platt(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = None)
     return fit_sigmoid(score, target, weight)
 
 
-def fit_beta(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = None) -> BetaCalibration:
+def fit_beta(score: Floats, truth: Mask, weight: Floats | None = None) -> BetaCalibration:
     """The beta calibration of least log loss; one building of either kind at a score of 0 keeps it finite."""
     check_same_number(score, truth)
     weight = np.ones(len(score)) if weight is None else weight * len(weight) / weight.sum()
@@ -231,7 +229,7 @@ def fit_beta(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = No
     return BetaCalibration(*map(float, best))
 
 
-def side_weights(damaged: NDArray[np.bool_], site: NDArray[np.generic]) -> Floats:
+def side_weights(damaged: Mask, site: NDArray[np.generic]) -> Floats:
     """(N,) weights, mean 1: damaged and intact buildings count the same, and sites in each side."""
     weight = np.zeros(len(damaged))
     for side in (True, False):
@@ -253,9 +251,9 @@ def _thresholds(probabilities: Floats, grade: NDArray[np.integer], site: NDArray
 
 def _balanced_threshold(
     probability: Floats,
-    better: NDArray[np.bool_],
-    worse: NDArray[np.bool_],
-    reached: NDArray[np.bool_],
+    better: Mask,
+    worse: Mask,
+    reached: Mask,
     site: NDArray[np.generic],
 ) -> float:
     """Threshold within a side with the best mean accuracy of both grades over sites plus that over all buildings."""
@@ -267,7 +265,7 @@ def _balanced_threshold(
     return float(GRID[int(np.argmax(scores))])
 
 
-def _mean_over_sites(right: NDArray[np.bool_], site: NDArray[np.generic]) -> float:
+def _mean_over_sites(right: Mask, site: NDArray[np.generic]) -> float:
     names, index = np.unique(site, return_inverse=True)
     return float(np.mean(np.bincount(index, right, len(names)) / np.bincount(index))) if len(names) else 0.0
 
@@ -294,7 +292,7 @@ def _between(shift: Floats, variance: Floats) -> float:
     return float(np.sqrt(max(np.var(shift, ddof=1) - np.mean(variance), LEAST_SPREAD**2)))
 
 
-def _site_shift(log_odds: Floats, beyond: NDArray[np.bool_], *, even: bool) -> tuple[float, float]:
+def _site_shift(log_odds: Floats, beyond: Mask, *, even: bool) -> tuple[float, float]:
     """Shift (at most 6 either way) that makes a site's log-odds right, and its variance. even : both sides count alike."""
     number = len(beyond)
     weight = np.full(number, 1 / number)
@@ -335,14 +333,14 @@ def exclusion_scores(probabilities: Floats) -> Floats:
     return np.asarray(np.clip(np.maximum(up_to - probabilities, 1 - up_to), 0, 1))
 
 
-def fill_between(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def fill_between(inside: Mask) -> Mask:
     """(N, 4) with the grades between two of a set in it too."""
     from_left = np.logical_or.accumulate(inside, axis=1)
     from_right = np.logical_or.accumulate(inside[:, ::-1], axis=1)[:, ::-1]
     return np.asarray(from_left & from_right)
 
 
-def set_names(members: NDArray[np.bool_]) -> NDArray[np.object_]:
+def set_names(members: Mask) -> NDArray[np.object_]:
     """(N,) names of the grades in sets (N, 4), with commas between, the mildest first."""
     codes = members @ (1 << np.arange(len(GRADES)))
     names = [",".join(g for k, g in enumerate(GRADES) if code >> k & 1) for code in range(1 << len(GRADES))]

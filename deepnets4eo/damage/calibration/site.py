@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from deepnets4eo.arrays import Floats
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.damage.calibration.probabilities import (
     MOST_LOG_ODDS,
     adjust_to_share,
@@ -107,7 +107,7 @@ UNKNOWN_SITE = SiteShift((-1.0, 1.0), (1.0, 1.0), 0.0, 2**0.5, 3.0)
 
 def fit_site_shift(
     log_odds: Floats,
-    damaged: NDArray[np.bool_],
+    damaged: Mask,
     site: NDArray[np.generic],
     most_information: float = MOST_INFORMATION,
 ) -> SiteShift:
@@ -143,7 +143,7 @@ def _levels_of_sites(log_odds: Floats, number: NDArray[np.intp], sites: int) -> 
 def site_posterior(
     parts: Sequence[tuple[SiteShift, Floats]],
     damaged_share: float | None = None,
-    counted: Sequence[NDArray[np.bool_]] | None = None,
+    counted: Sequence[Mask] | None = None,
 ) -> tuple[Floats, list[Floats]]:
     """Weights (P,) of `SHARES` at a site, sum 1, and for each part the probabilities (N,) of damage of its buildings.
 
@@ -193,7 +193,7 @@ class SiteFit:
     prior: float
     status: str = ESTIMATED_SHARE
 
-    def rows(self, keep: NDArray[np.bool_]) -> SiteFit:
+    def rows(self, keep: Mask) -> SiteFit:
         """Some of the buildings."""
         return replace(self, even=self.even[keep])
 
@@ -202,7 +202,7 @@ class SiteFit:
         """(N, 4) of the grades at this site."""
         return adjust_to_share(self.even, self.prior)
 
-    def median_number(self, counted: NDArray[np.bool_]) -> float:
+    def median_number(self, counted: Mask) -> float:
         """Median number of damaged buildings among some (N,); 0 where the share was given."""
         if self.status == GIVEN_SHARE:
             return 0.0
@@ -220,7 +220,7 @@ def fit_to_site(
     kind: NDArray[np.generic],
     shifts: Mapping[str, SiteShift],
     damaged_share: float | None = None,
-    apart: NDArray[np.bool_] | None = None,
+    apart: Mask | None = None,
 ) -> SiteFit:
     """Fit probabilities to the site of their buildings. kind : (N,) keys of the shifts; apart : (N,) that say nothing of the share."""
     rows = [(name, np.flatnonzero((kind == name) & np.isfinite(probabilities[:, 0]))) for name in shifts]

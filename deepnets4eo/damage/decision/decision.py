@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.damage.calibration.pool import (
     NetworkReliability,
@@ -85,7 +86,7 @@ class Decision:
     share: ShareEstimate
     findings: tuple[Finding, ...] = ()
     estimates: dict[str, Any] = field(default_factory=dict)
-    unlike: NDArray[np.bool_] | None = None
+    unlike: Mask | None = None
 
 
 @dataclass(frozen=True)
@@ -249,24 +250,20 @@ class DecisionModel:
         estimates = {**totals, "confusion": confusion} if totals else {}
         return Decision(full, graded, share, findings, estimates, unlike)
 
-    def _unknown_evidence(
-        self, frame: pd.DataFrame, *, by_network_alone: bool
-    ) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
+    def _unknown_evidence(self, frame: pd.DataFrame, *, by_network_alone: bool) -> tuple[NDArray[np.object_], Mask]:
         """(N,) why the model does not know a building's evidence, else ''; (N,) whether the whole site is unlike its fit."""
         if by_network_alone:
             return np.full(len(frame), "", object), np.zeros(len(frame), bool)
         outside = self.model.outside_range(frame)
         return outside, unlike_the_fit(frame, self.model, outside)
 
-    def _pool_judgements(
-        self, frame: pd.DataFrame, by_network: NDArray[np.bool_], scores: Sequence[Score]
-    ) -> Judgement:
+    def _pool_judgements(self, frame: pd.DataFrame, by_network: Mask, scores: Sequence[Score]) -> Judgement:
         """What model, network and scores together think. by_network : (N,) graded by the network alone."""
         weight_free = np.where(by_network[:, None], np.nan, self.model.probabilities(frame))
         judgement = Judgement(weight_free, self.model.variant_names(frame), self.model.reliabilities)
         return pool_scores(self.reliability.pool_network(judgement, frame, self._weights(frame)), frame, scores)
 
-    def _weights(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+    def _weights(self, frame: pd.DataFrame) -> Floats:
         """(N,) weight of the network, by the images that show a building."""
         return np.where(frame["method"] == PRE_POST, self.weight, self.post_weight)
 
@@ -274,7 +271,7 @@ class DecisionModel:
 def _with_reasons(
     evidence: EvidenceTable,
     outside: NDArray[np.object_],
-    by_network: NDArray[np.bool_],
+    by_network: Mask,
     inundated: InundatedBuildings | None,
 ) -> EvidenceTable:
     """The table with the reasons of buildings that are not assessed, or by network or water alone."""
@@ -284,7 +281,7 @@ def _with_reasons(
 
 
 def _grade(
-    site: SiteFit, judgement: Judgement, index: pd.Index, unlike: NDArray[np.bool_], wet: InundatedBuildings | None
+    site: SiteFit, judgement: Judgement, index: pd.Index, unlike: Mask, wet: InundatedBuildings | None
 ) -> pd.DataFrame:
     """Grade, probability, confidence and set of every building at this site."""
     named = name_damaged(site, None if wet is None else wet.rows)
@@ -293,7 +290,7 @@ def _grade(
     return with_sets(cap_confidence(to_decision_table(site.probabilities, index, thresholds, named), unlike), members)
 
 
-def name_damaged(site: SiteFit, wet: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+def name_damaged(site: SiteFit, wet: Mask | None = None) -> Mask:
     """(N,) the most probable buildings, as many as are expected to be damaged at a site that has damage, above the plain mean at
     most the median; where the site is probably intact, the clear ones alone."""
     p = site.probabilities[:, MAJOR:].sum(axis=1)
@@ -308,7 +305,7 @@ def name_damaged(site: SiteFit, wet: NDArray[np.bool_] | None = None) -> NDArray
     return named
 
 
-def with_sets(graded: pd.DataFrame, members: NDArray[np.bool_]) -> pd.DataFrame:
+def with_sets(graded: pd.DataFrame, members: Mask) -> pd.DataFrame:
     """The decision with `damage_set`: the grades (N, 4) that cannot be excluded, the one named and those between."""
     assessed = graded["damage"].notna().to_numpy()
     named = graded["damage"].to_numpy()[:, None] == np.array(GRADES, dtype=object)
@@ -317,14 +314,14 @@ def with_sets(graded: pd.DataFrame, members: NDArray[np.bool_]) -> pd.DataFrame:
     return graded.assign(damage_set=pd.Series(names, graded.index, dtype=object))
 
 
-def _apart(number: int, wet: InundatedBuildings | None, ground: BuildingGround | None) -> NDArray[np.bool_]:
+def _apart(number: int, wet: InundatedBuildings | None, ground: BuildingGround | None) -> Mask:
     """(N,) buildings that say nothing of the share of damaged ones: in water, and repeated ones."""
     apart = np.zeros(number, bool) if wet is None else wet.rows
     return apart if ground is None else apart | ground.repeated
 
 
 def _estimates(
-    site: SiteFit, spread: NDArray[np.float64], ground: BuildingGround | None, wet: InundatedBuildings | None
+    site: SiteFit, spread: Floats, ground: BuildingGround | None, wet: InundatedBuildings | None
 ) -> tuple[ShareEstimate, dict[str, Any]]:
     """Share and estimates of the assessed buildings."""
     assessed = np.isfinite(site.even[:, 0]) | (False if wet is None else wet.rows)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from deepnets4eo.arrays import Floats
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.damage.calibration.probabilities import MOST_LOG_ODDS, grades_of_sides, side_log_odds
 from deepnets4eo.damage.calibration.site import GIVEN_SHARE, SHARES, ShareEstimate, SiteFit
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
@@ -40,7 +40,7 @@ class BuildingGround:
     """N buildings: area_m2 (N,), NaN where not known; repeated (N,) whether an outline stands there a second time."""
 
     area_m2: Floats
-    repeated: NDArray[np.bool_]
+    repeated: Mask
 
     @classmethod
     def of(cls, outlines: NDArray[np.object_], crs: Any) -> BuildingGround:
@@ -53,12 +53,12 @@ class BuildingGround:
 class InundatedBuildings:
     """Buildings in new water: (N,) surrounded or covered (rows), covered, and the chance that they stand in it."""
 
-    rows: NDArray[np.bool_]
-    covered: NDArray[np.bool_]
+    rows: Mask
+    covered: Mask
     chance: Floats
     damaged: bool = True
 
-    def subset(self, keep: NDArray[np.bool_]) -> InundatedBuildings:
+    def subset(self, keep: Mask) -> InundatedBuildings:
         """Some of the buildings."""
         return replace(self, rows=self.rows[keep], covered=self.covered[keep], chance=self.chance[keep])
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Mask
 from deepnets4eo.damage.calibration.pool import NetworkSkill
 from deepnets4eo.damage.calibration.site import ShareEstimate
 from deepnets4eo.damage.decision.model import BY_NETWORK, MOST_CONFIDENT, REASONS, UNLIKE
@@ -153,7 +152,7 @@ def empty_outline_findings(evidence: EvidenceTable, unbuilt: UnbuiltOutlines | N
     )  # fmt: skip
 
 
-def result_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_], skill: NetworkSkill | None) -> tuple[Finding, ...]:
+def result_findings(frame: pd.DataFrame, unlike: Mask, skill: NetworkSkill | None) -> tuple[Finding, ...]:
     """Findings of the result. unlike : (N,) of `unlike_the_fit`; skill : of the run given, or None."""
     findings = [*_range_findings(frame, unlike), *_unbuilt_findings(frame)]
     if not any(finding.severity == "worthless" for finding in findings):
@@ -170,7 +169,7 @@ def result_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_], skill: Netwo
     return tuple(findings)
 
 
-def _range_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> list[Finding]:
+def _range_findings(frame: pd.DataFrame, unlike: Mask) -> list[Finding]:
     assessed = frame["status"] == ASSESSED
     set_aside, by_network = (
         {reason: int(counts[lead + reason]) for reason in OUTSIDE if lead + reason in counts}

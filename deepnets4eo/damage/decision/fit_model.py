@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from deepnets4eo.arrays import Floats
+from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.damage.calibration.reliability import Reliability, fit_reliability, platt
 from deepnets4eo.damage.decision.model import ENDS, FARTHEST, WITH_HEIGHT, FittedRange
 from deepnets4eo.damage.evidence.columns import POINTS
@@ -57,13 +57,13 @@ class GradedEvidence:
     grade: NDArray[np.integer]
     domain: NDArray[np.object_]
     group: NDArray[np.object_]
-    calibrates: NDArray[np.bool_] | None = None
+    calibrates: Mask | None = None
     style: NDArray[np.object_] | None = None
     event: NDArray[np.object_] | None = None
-    bounds: NDArray[np.bool_] | None = None
-    teaches: NDArray[np.bool_] | None = None
+    bounds: Mask | None = None
+    teaches: Mask | None = None
 
-    def rows(self, keep: NDArray[np.bool_]) -> GradedEvidence:
+    def rows(self, keep: Mask) -> GradedEvidence:
         """Some of the buildings."""
         optional = (None if of is None else of[keep] for of in self._optional())
         return GradedEvidence(self.evidence[keep], self.grade[keep], self.domain[keep], self.group[keep], *optional)
@@ -71,7 +71,7 @@ class GradedEvidence:
     def _optional(self) -> tuple[NDArray[Any] | None, ...]:
         return self.calibrates, self.style, self.event, self.bounds, self.teaches
 
-    def folds(self) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    def folds(self) -> Iterator[tuple[Mask, Mask]]:
         """Pairs of (N,) bool: buildings to score, and those of the fit that scores them."""
         fold = np.unique(self.group if self.style is None else self.style, return_inverse=True)[1] % FOLDS
         event = np.zeros(len(fold), np.intp) if self.event is None else np.unique(self.event, return_inverse=True)[1]
@@ -132,7 +132,7 @@ def fit_variant(data: GradedEvidence, columns: tuple[str, ...], ridge: float = R
 
 
 def left_out_scores(
-    evidence: Floats, data: GradedEvidence, beyond: NDArray[np.bool_], points: NDArray[np.integer], ridge: float
+    evidence: Floats, data: GradedEvidence, beyond: Mask, points: NDArray[np.integer], ridge: float
 ) -> Floats:
     """Log-odds of each building from a fit to the others."""
     score = np.zeros(len(beyond))
@@ -153,9 +153,7 @@ class Border:
     weights: Floats
 
 
-def fit_border(
-    evidence: Floats, beyond: NDArray[np.bool_], weight: Floats, points: NDArray[np.integer], ridge: float
-) -> Border:
+def fit_border(evidence: Floats, beyond: Mask, weight: Floats, points: NDArray[np.integer], ridge: float) -> Border:
     """Ridge logistic regression with weights held to the signs `points`; evidence (N, K) standardised. Errors: InputError."""
     if beyond.all() or not beyond.any():
         raise InputError(
@@ -175,7 +173,7 @@ def fit_border(
     return Border(float(best[0]), best[1:])
 
 
-def balance_weights(beyond: NDArray[np.bool_], domain: NDArray[np.generic]) -> Floats:
+def balance_weights(beyond: Mask, domain: NDArray[np.generic]) -> Floats:
     """Weights (N,), mean 1, by which domains count the same, and in each both sides of the border."""
     weight = np.zeros(len(beyond))
     for name in np.unique(domain):
@@ -202,8 +200,8 @@ def _validity(standard: Floats, known: GradedEvidence, log_odds: Floats) -> dict
 def fit_range(
     standard: Floats,
     evidence: pd.DataFrame,
-    right: NDArray[np.bool_],
-    damaged: NDArray[np.bool_],
+    right: Mask,
+    damaged: Mask,
     site: NDArray[np.object_],
 ) -> FittedRange:
     """Range of the evidence of a fit. standard : (N, K); right : (N,) whether the left-out grade was right; damaged : truth."""
@@ -222,7 +220,7 @@ def fit_range(
     return FittedRange(farthest, covariance, limits, _most_outside(outside, site))
 
 
-def reliable_limit(value: Floats, right: NDArray[np.bool_], damaged: NDArray[np.bool_]) -> float | None:
+def reliable_limit(value: Floats, right: Mask, damaged: Mask) -> float | None:
     """Value above which windows of 200 buildings have sensitivity and specificity of less than 0.8 on average, or None."""
     order = np.argsort(-np.nan_to_num(value, nan=-np.inf), kind="stable")
     limit = None
@@ -235,14 +233,14 @@ def reliable_limit(value: Floats, right: NDArray[np.bool_], damaged: NDArray[np.
     return limit
 
 
-def _most_outside(outside: NDArray[np.bool_], site: NDArray[np.object_]) -> float:
+def _most_outside(outside: Mask, site: NDArray[np.object_]) -> float:
     """Greatest share outside of a site with enough buildings."""
     shares = pd.Series(outside).groupby(np.asarray(site, dtype=object)).agg(["mean", "size"])
     shares = shares[shares["size"] >= LEAST_AT_SITE]["mean"]
     return float(shares.max()) if len(shares) else float(np.mean(outside))
 
 
-def grade_numbers(names: pd.Series) -> NDArray[np.int64]:
+def grade_numbers(names: pd.Series) -> Indices:
     """Grades 0–3 from their names."""
     return names.map({name: number for number, name in enumerate(GRADES)}).to_numpy(np.int64)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Floats
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.cards.catalog import model_path, shipped_path
 from deepnets4eo.damage.calibration.probabilities import border_probabilities
 from deepnets4eo.damage.calibration.reliability import Judgement, Reliability
@@ -73,7 +73,7 @@ class DamageModel:
             judgement.probabilities, frame.index, judgement.values(lambda fitted: fitted.thresholds)
         )
 
-    def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+    def probabilities(self, frame: pd.DataFrame) -> Floats:
         """(N, 4) probabilities of the grades; NaN where not assessed."""
         out = np.full((len(frame), len(GRADES)), np.nan)
         kind = self.variant_names(frame)
@@ -114,19 +114,19 @@ class Variant:
     """Logistic regressions on K standardised columns: centre and scale (K,), intercepts (3,) and weights (3, K) per border."""
 
     columns: tuple[str, ...]
-    centre: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    intercepts: NDArray[np.float64]
-    weights: NDArray[np.float64]
+    centre: Floats
+    scale: Floats
+    intercepts: Floats
+    weights: Floats
     known: FittedRange | None = None
     reliability: Reliability = Reliability()
 
-    def standardise(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+    def standardise(self, frame: pd.DataFrame) -> Floats:
         """(N, K) evidence in standard units, cut at ± 3; 0 where it is not known."""
         values = frame.reindex(columns=self.columns).to_numpy(float)
         return np.clip(np.nan_to_num((values - self.centre) / self.scale), -FARTHEST, FARTHEST)
 
-    def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+    def probabilities(self, frame: pd.DataFrame) -> Floats:
         """(N, 4) probabilities of the grades where half of the buildings are damaged."""
         return self.reliability.probabilities(self.standardise(frame) @ self.weights.T + self.intercepts)
 
@@ -204,10 +204,10 @@ def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:
 
 
 def to_decision_table(
-    probabilities: NDArray[np.float64],
+    probabilities: Floats,
     index: pd.Index,
-    thresholds: NDArray[np.float64] | float = 0.5,
-    named: NDArray[np.bool_] | None = None,
+    thresholds: Floats | float = 0.5,
+    named: Mask | None = None,
 ) -> pd.DataFrame:
     """The decision from (N, 4) probabilities. named : (N,) damaged ones; thresholds : of the worse grade on a side."""
     known = np.isfinite(probabilities[:, 0])
@@ -245,7 +245,7 @@ def set_by_network(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> Evi
     return replace(evidence, frame=evidence.frame.assign(reason=reason))
 
 
-def set_by_water(evidence: EvidenceTable, rows: NDArray[np.bool_]) -> EvidenceTable:
+def set_by_water(evidence: EvidenceTable, rows: Mask) -> EvidenceTable:
     """The table where buildings in water (rows) that have no other grade are assessed by the water."""
     frame = evidence.frame
     alone = rows & (frame["status"] == NOT_ASSESSED).to_numpy()
@@ -253,7 +253,7 @@ def set_by_water(evidence: EvidenceTable, rows: NDArray[np.bool_]) -> EvidenceTa
     return replace(evidence, frame=frame.assign(status=status, method=method))
 
 
-def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: NDArray[np.object_]) -> NDArray[np.bool_]:
+def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: NDArray[np.object_]) -> Mask:
     """(N,) whether more of the site's buildings of a variant lie outside its range than of any site of its fit."""
     unlike = np.zeros(len(frame), bool)
     names = model.variant_names(frame)
@@ -264,7 +264,7 @@ def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: NDArray[np.
     return unlike
 
 
-def cap_confidence(decided: pd.DataFrame, rows: NDArray[np.bool_]) -> pd.DataFrame:
+def cap_confidence(decided: pd.DataFrame, rows: Mask) -> pd.DataFrame:
     """The decision with a confidence of at most 0.6 in some rows."""
     capped = decided["confidence"].clip(upper=MOST_CONFIDENT)
     return decided.assign(confidence=np.where(rows, capped, decided["confidence"]))

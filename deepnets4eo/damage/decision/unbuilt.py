@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from scipy.special import expit
 
-from deepnets4eo.arrays import Floats, Geometries
+from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
 from deepnets4eo.damage.decision.fit_model import Border, balance_weights, fit_border
 from deepnets4eo.damage.evidence.block import block_journal, collect
 from deepnets4eo.damage.evidence.columns import image_means
@@ -54,7 +53,7 @@ POINTS = np.array([-1, -1, -1, -1, -1, 1])  # sign with which each of `ground_li
 class UnbuiltOutlines:
     """Which of N outlines show no building; auc : of the comparison; few_copies : their number where too few for it."""
 
-    flags: NDArray[np.bool_]
+    flags: Mask
     auc: float = float("nan")
     few_copies: int | None = None
 
@@ -157,7 +156,7 @@ def ground_likeness(sums: dict[str, Floats]) -> Floats:
         )
 
 
-def _compare(values: Floats, ground: NDArray[np.bool_], points: NDArray[np.int64]) -> tuple[Floats, float]:
+def _compare(values: Floats, ground: Mask, points: Indices) -> tuple[Floats, float]:
     """Probability of each row to be open ground where both are as many, and AUC of rows left out."""
     scale = values.std(axis=0) + 1e-9
     standard = np.clip((values - values.mean(axis=0)) / scale, -3, 3)
@@ -171,7 +170,7 @@ def _compare(values: Floats, ground: NDArray[np.bool_], points: NDArray[np.int64
     return expit(_log_odds(_fit(standard, ground, points), standard)), float(wins.mean() / (2 * len(others)))
 
 
-def _fit(standard: Floats, ground: NDArray[np.bool_], points: NDArray[np.int64]) -> Border:
+def _fit(standard: Floats, ground: Mask, points: Indices) -> Border:
     return fit_border(standard, ground, balance_weights(ground, np.zeros(len(ground))), points, RIDGE)
 
 

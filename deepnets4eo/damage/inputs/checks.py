@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.damage.evidence.colours import in_colour, unknown_colours, unmasked_bands
 from deepnets4eo.damage.evidence.working_grid import UNKNOWN_GSD_M
 from deepnets4eo.errors import InputError
@@ -109,7 +110,7 @@ def _require_structure(layer: Layer, role: str) -> None:
             )
 
 
-def neighbour_correlations(image: NDArray[np.float64]) -> NDArray[np.float64]:
+def neighbour_correlations(image: Floats) -> Floats:
     """Correlation of neighbouring means over squares of 1 and 4 pixels; NaN where flat or too small."""
     out = np.full(len(SCALES_PX), np.nan)
     for k, side in enumerate(SCALES_PX):
@@ -141,13 +142,13 @@ def _variation(layer: Layer, window: Window) -> float:
     return _smoothest(np.where(valid, bands[0], 0), valid)
 
 
-def _smoothest(image: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
+def _smoothest(image: NDArray[np.float32], valid: Mask) -> float:
     mean, spread = moving_moments(image, SIDE_PX)
     usable = (uniform_filter(valid.astype(np.float32), SIDE_PX) > 0.999) & (mean > DARK * image.max())
     return float(np.percentile(spread[usable] / mean[usable], SMOOTHEST)) if usable.any() else float("nan")
 
 
-def require_order(before: NDArray[np.float64], after: NDArray[np.float64]) -> None:
+def require_order(before: Floats, after: Floats) -> None:
     """Refuse a pair in which many buildings are damaged before alone, by (N,) probabilities of each image. Errors: InputError."""
     known = np.isfinite(before) & np.isfinite(after)
     worse_before = int(((before >= 0.5) & (after < 0.5))[known].sum())
@@ -160,7 +161,7 @@ def require_order(before: NDArray[np.float64], after: NDArray[np.float64]) -> No
         )
 
 
-def require_two_pictures(similarity: NDArray[np.float64]) -> None:
+def require_two_pictures(similarity: Floats) -> None:
     """Refuse an image and its copy, by (N,) correlations of edges at buildings. Errors: InputError."""
     known = similarity[np.isfinite(similarity)]
     if len(known) < LEAST_BUILDINGS:

@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 import shapely
 from affine import Affine
-from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from deepnets4eo.arrays import Floats, Geometries
+from deepnets4eo.arrays import Floats, Geometries, Mask
 from deepnets4eo.cards.catalog import shipped_path
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.calibration.probabilities import MOST_LOG_ODDS
@@ -195,7 +194,7 @@ def _reshaped(
     return shaped.assign(area_m2=shapely.area(np.where(valid, after, before)))
 
 
-def join_pieces(outlines: Geometries) -> tuple[Geometries, NDArray[np.bool_]]:
+def join_pieces(outlines: Geometries) -> tuple[Geometries, Mask]:
     """Outlines (N,) in metres, each joined with the smaller ones along it, and (N,) which ones are such pieces."""
     area, near = shapely.area(outlines), shapely.buffer(outlines, PIECE_REACH_M)
     piece, roof = shapely.STRtree(outlines).query(outlines, "dwithin", PIECE_REACH_M)

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from deepnets4eo.options import KEY, option_group
-from deepnets4eo.registration.options import (
-    MAX_ROTATION_DEG,
-    MAX_SHIFT_M,
-    AssumeRegistered,
-    MaxShift,
-    PixelSize,
-)
+from deepnets4eo.options import key, option, option_group
+from deepnets4eo.registration.options import MAX_ROTATION_DEG, MAX_SHIFT_M, AssumeRegistered, MaxShift, PixelSize
 
-INPUTS: dict[str, Any] = {"group": "Inputs"}
+INPUTS = "Inputs"
 Language = Literal["en", "fr", "es", "ar", "pt"]  # of the page and the map sheet
 NOT_SOUGHT = "none"  # value of `water`
-DECISION: dict[str, Any] = {"group": "Decision"}
+DECISION = "Decision"
 
 
 @option_group
@@ -41,63 +35,41 @@ class Settings:
     """
 
     model: Annotated[
-        str,
-        Field(
-            description="Model of the decision, see `deepnets4eo models`; or the run of a damage network.",
-            json_schema_extra=DECISION,
-        ),
+        str, option("Model of the decision, see `deepnets4eo models`; or the run of a damage network.", DECISION)
     ] = "damage-evidence"
-    network: Annotated[
-        bool,
-        Field(
-            description="Let the default damage network decide, too, where PyTorch is installed.",
-            json_schema_extra=KEY,
-        ),
-    ] = True
+    network: Annotated[bool, key("Let the default damage network decide, too, where PyTorch is installed.")] = True
     network_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
     damaged_share: Annotated[
         float | None,
-        Field(
-            description="Share of buildings expected with major damage or worse; estimated from the buildings by default.",
-            json_schema_extra=KEY,
-        ),
+        key("Share of buildings expected with major damage or worse; estimated from the buildings by default."),
     ] = None
     gsd_m: PixelSize = None
     motion: Literal["auto", "translation", "similarity", "affine"] = "auto"
     max_shift_m: MaxShift = MAX_SHIFT_M
     max_rotation_deg: Annotated[float, Field(ge=0, le=45)] = MAX_ROTATION_DEG
     assume_registered: AssumeRegistered = False
-    align: Annotated[bool, Field(description="Move footprints onto the roofs.", json_schema_extra=KEY)] = True
-    sensor: Annotated[
-        Literal["auto", "optical"],
-        Field(description="auto refuses radar, which only a --model RUN can read.", json_schema_extra=KEY),
-    ] = "auto"
+    align: Annotated[bool, key("Move footprints onto the roofs.")] = True
+    sensor: Annotated[Literal["auto", "optical"], key("auto refuses radar, which only a --model RUN can read.")] = (
+        "auto"
+    )
     water: Annotated[
         str | None,
-        Field(
-            description="Raster that is not 0 where water is new; by default it is looked for in fine optical images; or none.",
-            json_schema_extra=INPUTS,
+        option(
+            "Raster that is not 0 where water is new; by default it is looked for in fine optical images; or none.",
+            INPUTS,
         ),
     ] = None
     inundation: Annotated[
         Literal["damaged", "possibly-damaged", "shown"],
-        Field(
-            description="What a building in new water counts as: damaged (xBD), possibly-damaged (Copernicus EMS), or shown.",
-            json_schema_extra=KEY,
-        ),
+        key("What a building in new water counts as: damaged (xBD), possibly-damaged (Copernicus EMS), or shown."),
     ] = "damaged"
-    layer: Annotated[str | None, Field(description="Layer of the footprints' file.", json_schema_extra=KEY)] = None
+    layer: Annotated[str | None, key("Layer of the footprints' file.")] = None
     id_column: str | None = None
     footprints_crs: Annotated[
-        str | None,
-        Field(description="CRS of the footprints, e.g. EPSG:4326; or pixels (of POST).", json_schema_extra=INPUTS),
+        str | None, option("CRS of the footprints, e.g. EPSG:4326; or pixels (of POST).", INPUTS)
     ] = None
     segmenter: Annotated[
-        str | None,
-        Field(
-            description="Run that finds the buildings in PRE (else POST) where FOOTPRINTS is -; by default buildings.",
-            json_schema_extra=KEY,
-        ),
+        str | None, key("Run that finds the buildings in PRE (else POST) where FOOTPRINTS is -; by default buildings.")
     ] = None
     workers: int = 2
     seed: Annotated[int, Field(ge=0)] = 0
@@ -107,63 +79,52 @@ class Settings:
 class FurtherInputs:
     """What a damage job reads beside images and footprints, as the command line takes it: paths. `areas` and `population` change no grade."""
 
-    dsm_pre: Annotated[
-        str | None, Field(description="Surface model before, for height loss.", json_schema_extra=INPUTS)
-    ] = None
-    dsm_post: Annotated[str | None, Field(description="Surface model after.", json_schema_extra=INPUTS)] = None
-    cloud_mask: Annotated[
-        str | None, Field(description="Raster that is not 0 under clouds.", json_schema_extra=INPUTS)
-    ] = None
-    points_pre: Annotated[
-        str | None,
-        Field(description="Cloud of points before (LAS, LAZ, …), with --points-post.", json_schema_extra=INPUTS),
-    ] = None
-    points_post: Annotated[
-        str | None,
-        Field(description="Cloud of points after: height loss and debris as evidence.", json_schema_extra=INPUTS),
-    ] = None
+    dsm_pre: Annotated[str | None, option("Surface model before, for height loss.", INPUTS)] = None
+    dsm_post: Annotated[str | None, option("Surface model after.", INPUTS)] = None
+    cloud_mask: Annotated[str | None, option("Raster that is not 0 under clouds.", INPUTS)] = None
+    points_pre: Annotated[str | None, option("Cloud of points before (LAS, LAZ, …), with --points-post.", INPUTS)] = (
+        None
+    )
+    points_post: Annotated[str | None, option("Cloud of points after: height loss and debris as evidence.", INPUTS)] = (
+        None
+    )
     evidence: Annotated[
         list[str] | None,
-        Field(
-            description="Raster of scores, such as change, as evidence ev_NAME; it decides by its card, else is shown only. "
+        option(
+            "Raster of scores, such as change, as evidence ev_NAME; it decides by its card, else is shown only. "
             "Repeatable.",
-            json_schema_extra={**DECISION, "metavar": "NAME=RASTER"},
+            DECISION,
+            metavar="NAME=RASTER",
         ),
     ] = None
     evidence_weight: Annotated[
         str | None,
-        Field(
-            description="Shares of such scores, or of points, in the decision, 0-1, times the skill in their card: change=0.3,points=0.2.",
-            json_schema_extra=KEY,
+        key(
+            "Shares of such scores, or of points, in the decision, 0-1, times the skill in their card: change=0.3,points=0.2."
         ),
     ] = None
     prior: Annotated[
         list[str] | None,
-        Field(
-            description="Intensities of the event, counted apart: shakemap=grid.xml, wind:mph=swath.tif, flood:m=depth.tif, dpm=dpm.tif. "
+        option(
+            "Intensities of the event, counted apart: shakemap=grid.xml, wind:mph=swath.tif, flood:m=depth.tif, dpm=dpm.tif. "
             "Repeatable.",
-            json_schema_extra={**DECISION, "metavar": "KIND[:UNIT]=FILE"},
+            DECISION,
+            metavar="KIND[:UNIT]=FILE",
         ),
     ] = None
     prior_curves: Annotated[
-        str | None,
-        Field(
-            description="YAML of your own curves from intensities of --prior to probabilities.", json_schema_extra=KEY
-        ),
+        str | None, key("YAML of your own curves from intensities of --prior to probabilities.")
     ] = None
     areas: Annotated[
         str | None,
-        Field(
-            description="Polygons, e.g. districts, that are counted each; or grid for squares of 500 m, grid:250 for others, h3:8 for hexagons.",
-            json_schema_extra=INPUTS,
+        option(
+            "Polygons, e.g. districts, that are counted each; or grid for squares of 500 m, grid:250 for others, h3:8 for hexagons.",
+            INPUTS,
         ),
     ] = None
-    population: Annotated[
-        str | None,
-        Field(
-            description="Raster of people a pixel, for the people exposed in each of --areas.", json_schema_extra=KEY
-        ),
-    ] = None
+    population: Annotated[str | None, key("Raster of people a pixel, for the people exposed in each of --areas.")] = (
+        None
+    )
 
     @property
     def layers(self) -> dict[str, str | None]:
@@ -197,16 +158,14 @@ class ProductOptions:
     """
 
     paper: Literal["a4", "a3"] = "a4"
-    language: Annotated[
-        Language | None,
-        Field(description="Language of report.html and --also pdf,png: en, fr, es, ar or pt.", json_schema_extra=KEY),
-    ] = None
+    language: Annotated[Language | None, key("Language of report.html and --also pdf,png: en, fr, es, ar or pt.")] = (
+        None
+    )
     cems: Annotated[str | None, AfterValidator(_whole_cems_name)] = None
     products_only: Annotated[
         bool,
-        Field(
-            description="Assess nothing: write the formats of --also, or page and sheets in another language, of the map in --out.",
-            json_schema_extra=KEY,
+        key(
+            "Assess nothing: write the formats of --also, or page and sheets in another language, of the map in --out."
         ),
     ] = False
 

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.damage.evidence.colours import in_colour
 from deepnets4eo.damage.evidence.working_grid import FINEST_GSD_M, make_working_grid
 from deepnets4eo.damage.network.pairs import (
@@ -101,13 +102,13 @@ class NetworkGrader:
         return float(alone["temperature"]) if isinstance(alone, dict) else None
 
     @property
-    def grade_odds(self) -> NDArray[np.float64]:
+    def grade_odds(self) -> Floats:
         """(4,) added to the logits of a run that learnt all grades as equally common: half-way to their validated shares."""
         notes = self.run.card["notes"]
         if not notes.get(EVEN_GRADES):
             return np.zeros(len(GRADES))
         counts = np.array([notes["split"]["buildings"]["val"][grade] for grade in GRADES], float).reshape(2, 2) + 1
-        odds: NDArray[np.float64] = 0.5 * np.log(2 * counts / counts.sum(axis=1, keepdims=True)).ravel()
+        odds: Floats = 0.5 * np.log(2 * counts / counts.sum(axis=1, keepdims=True)).ravel()
         return odds
 
     def probabilities(
@@ -132,7 +133,7 @@ class NetworkGrader:
         registration: Registration | None,
         alignment: FootprintAlignment | None,
         aligned_on: Literal["pre", "post"],
-        rows: NDArray[np.int64],
+        rows: Indices,
         work: TileWork = TileWork(),
     ) -> pd.DataFrame:
         """Probabilities of the grades of some buildings (rows) from the post image alone; NaN for others."""
@@ -159,13 +160,13 @@ class NetworkGrader:
         outlines = in_pixels(on_working_grid(outlines_px, post, work_grid, alignment, carried), work_grid.shape)
         return scene, outlines
 
-    def grade(self, scene: Scene, outlines: Outlines, work: TileWork = TileWork()) -> NDArray[np.float64]:
+    def grade(self, scene: Scene, outlines: Outlines, work: TileWork = TileWork()) -> Floats:
         """(N, 4) calibrated probabilities on a scene with the layers pre and post; NaN where unseen."""
         pooled = self._pool(scene, outlines, self.run.inputs, None, work)
         return softmax(pooled.mean / self.temperature + self.grade_odds, axis=1)
 
     def _pool(
-        self, scene: Scene, outlines: Outlines, inputs: InputSpec, only: NDArray[np.int64] | None, work: TileWork
+        self, scene: Scene, outlines: Outlines, inputs: InputSpec, only: Indices | None, work: TileWork
     ) -> Pooled:
         if self.run.card["notes"].get("scaling") == "scene":
             inputs = scaled_to(inputs, scene, box_centres(outlines, scene.shape))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.device import Compute, readers_for
 from deepnets4eo.jobs.blocks import Steps
 from deepnets4eo.jobs.journal import Journal
@@ -33,9 +34,9 @@ GPU_READERS = 6  # on an H200 with 16 cores 43 million pixels of pairs a second;
 class TileSums:
     """Sums (M, K) of logits of the buildings (M,) in a tile's core, over `pixels` (M,)."""
 
-    buildings: NDArray[np.int64]
-    sums: NDArray[np.float64]
-    pixels: NDArray[np.int64]
+    buildings: Indices
+    sums: Floats
+    pixels: Indices
 
     def fit(self, count: int) -> bool:
         """Whether these are sums of some of `count` buildings."""
@@ -81,11 +82,11 @@ def _name(tile: Tile) -> str:
 class Pooled:
     """Logits of N buildings: sums (N, K) over `pixels` (N,) valid pixels."""
 
-    sums: NDArray[np.float64]
-    pixels: NDArray[np.int64]
+    sums: Floats
+    pixels: Indices
 
     @property
-    def mean(self) -> NDArray[np.float64]:
+    def mean(self) -> Floats:
         """(N, K) mean logits; NaN for buildings without a pixel."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(self.pixels[:, None] > 0, self.sums / self.pixels[:, None], np.nan)
@@ -112,7 +113,7 @@ def pool_scene(
     inputs: InputSpec,
     tiling: Tiling,
     *,
-    only: NDArray[np.int64] | None = None,
+    only: Indices | None = None,
     work: TileWork = TileWork(),
 ) -> Pooled:
     """One pass over the tiles that hold buildings; each pixel counts in the tile whose core it lies in. only : buildings to pool."""
@@ -140,10 +141,10 @@ class _NetworkTile:
     """A tile's bands (C, H, W) as the network takes them, and the validity of its core."""
 
     bands: NDArray[np.float32]
-    valid: NDArray[np.bool_]
+    valid: Mask
 
 
-def _sum_tile(outlines: Outlines, tile: Tile, logits: NDArray[np.float32], valid: NDArray[np.bool_]) -> TileSums:
+def _sum_tile(outlines: Outlines, tile: Tile, logits: NDArray[np.float32], valid: Mask) -> TileSums:
     """Sums of the buildings in a tile's core."""
     parts = []
     for some in outlines.some_at_a_time(tile.core):
@@ -154,7 +155,7 @@ def _sum_tile(outlines: Outlines, tile: Tile, logits: NDArray[np.float32], valid
 
 
 def _tiles(
-    scene: Scene, outlines: Outlines, inputs: InputSpec, tiling: Tiling, only: NDArray[np.int64] | None, work: TileWork,
+    scene: Scene, outlines: Outlines, inputs: InputSpec, tiling: Tiling, only: Indices | None, work: TileWork,
     compute: Callable[[Tile, _NetworkTile], TileSums], readers: int,
 ) -> Iterator[tuple[Tile, _NetworkTile | TileSums]]:  # fmt: skip
     """Tiles with buildings in their core, in order: their sums where kept, else prepared; read ahead."""

@@ -10,6 +10,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, GradedPair, LabelledPair, scaled_to
 from deepnets4eo.damage.network.recipe import DamageData, DamageRecipe
@@ -33,7 +34,7 @@ class BuildingSplit(DataSplit[LabelledPair]):
     train: Grades = field(default_factory=list)
     val: Grades = field(default_factory=list)
 
-    def counts(self, grades: Grades) -> NDArray[np.int64]:
+    def counts(self, grades: Grades) -> Indices:
         """(K,) buildings of each grade in a part."""
         num_classes = Legend.load(LEGEND).num_classes
         return np.sum([np.bincount(of_pair, minlength=256)[:num_classes] for of_pair in grades], axis=0)
@@ -151,7 +152,7 @@ class PairSamples:
         labelled = self.split.scenes[pair]
         return draw_window(labelled.centres[building], labelled.shape, self.data, rng, int(pair))
 
-    def _labels(self, window: PairWindow, valid: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _labels(self, window: PairWindow, valid: Mask) -> tuple[Indices, Indices]:
         """Grades by pixel, and numbers from 1 on of the buildings that the window shows well."""
         pair, grades = self.split.scenes[window.pair], self.split.train[window.pair]
         painted = pair.outlines.paint(window.window)
@@ -164,7 +165,7 @@ class PairSamples:
         return mask, np.where(inside, number[painted], 0)
 
 
-def _shown_share(boxes: NDArray[np.int64], window: Window) -> NDArray[np.float64]:
+def _shown_share(boxes: Indices, window: Window) -> Floats:
     """(N,) share of each building's box that lies in the window."""
     low = np.maximum(boxes[:, :2], [window.row, window.col])
     high = np.minimum(boxes[:, 2:], [window.row + window.height, window.col + window.width])
@@ -222,8 +223,8 @@ def read_window(pair: GradedPair, data: DamageData, variation: Variation, rng: n
 
 
 def _labels_of_made_up(
-    pair: GradedPair, window: Window, data: DamageData, valid: NDArray[np.bool_], rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    pair: GradedPair, window: Window, data: DamageData, valid: Mask, rng: np.random.Generator
+) -> tuple[Indices, Indices]:
     """Grades and numbers of the buildings in a window, their outlines as wrong as those of real files."""
     row, col, side, _ = window
     bounds = shapely.bounds(pair.outlines)
@@ -238,7 +239,7 @@ def _labels_of_made_up(
 
 
 def _moved(
-    outlines: NDArray[np.object_], corner: NDArray[np.int64], error_px: float, rng: np.random.Generator
+    outlines: NDArray[np.object_], corner: Indices, error_px: float, rng: np.random.Generator
 ) -> NDArray[np.object_]:
     """Outlines in pixels of a window: all off by one vector; each a little on its own, and in its size."""
     angle, length = rng.uniform(0, 2 * np.pi), error_px * rng.uniform() ** 2
@@ -252,7 +253,7 @@ def _moved(
     return moved
 
 
-def _crop(image: NDArray[np.uint8], window: Window) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def _crop(image: NDArray[np.uint8], window: Window) -> tuple[NDArray[np.uint8], Mask]:
     """A window of an image, 0 and not valid beyond it."""
     out, valid = np.zeros((len(image), *window[2:]), np.uint8), np.zeros(window[2:], bool)
     inside = window.clip(image.shape[1:])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
+from deepnets4eo.arrays import Floats
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.network.pairs import LEGEND, POST, LabelledPair, post_inputs
 from deepnets4eo.damage.network.pooling import Pooled, pool_scene
@@ -29,7 +30,7 @@ LEAST_OF_A_KIND = 3  # damaged and intact buildings of a group, for an area unde
 class LogitsAndGrades:
     """Buildings with their reference: mean logits (N, 4), grades (N,) uint8."""
 
-    logits: NDArray[np.float64]
+    logits: Floats
     grades: NDArray[np.uint8]
 
     @property
@@ -63,7 +64,7 @@ class LogitsAndGrades:
         return temperature(self.logits, self.grades.astype(np.int64)) if len(self.grades) else 1.0
 
 
-def damage_probability(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+def damage_probability(probabilities: Floats) -> Floats:
     """(N,) probability of major damage or worse from (N, 4) probabilities of the grades."""
     return np.asarray(probabilities[:, MAJOR:].sum(axis=1))
 

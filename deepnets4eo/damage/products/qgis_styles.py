@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.vocabulary import CLASSES, GRADES, TITLES, UNGRADED, colors
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.band_roles import COLOURS
@@ -215,7 +215,7 @@ def raster_pipe(image: Layer) -> ET.Element:
     return pipe
 
 
-def _limits(image: Layer) -> NDArray[np.float64]:
+def _limits(image: Layer) -> Floats:
     """(C, 2) values that become black and white, from windows spread over the image."""
     height, width = image.shape
     values = []

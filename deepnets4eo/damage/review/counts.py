@@ -71,7 +71,7 @@ def review_counts(
     sample: Sample,
     answers: Mapping[int, str],
     grades: pd.Series,
-    inside: NDArray[np.bool_] | None = None,
+    inside: Mask | None = None,
     seed: int = 0,
 ) -> Reviewed:
     """Estimate numbers and built areas by grade.

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from deepnets4eo.options import KEY, option_group
+from deepnets4eo.options import key, option, option_group
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, count_of
 
@@ -208,8 +207,7 @@ def _offset_findings(fits: list[dict[str, Any]]) -> list[Finding]:
     return [Finding("stated_heights_off", "caution", text, "Check what the column measures, and from where.")]
 
 
-MEASURING: dict[str, Any] = {"group": "Measuring"}
-FOOTPRINTS: dict[str, Any] = {"group": "Footprints"}
+MEASURING = "Measuring"
 
 
 @option_group
@@ -231,35 +229,14 @@ class RubbleOptions:
     0.5
     """
 
-    cell_m: Annotated[
-        float,
-        Field(description="Side of a cell of heights, metres.", ge=0.05, le=10, json_schema_extra=KEY),
-    ] = 0.5
-    align: Annotated[bool, Field(description="Move footprints onto the buildings.", json_schema_extra=KEY)] = True
-    height_column: Annotated[
-        str | None,
-        Field(description="Column with heights before the event, metres.", json_schema_extra=KEY),
-    ] = None
-    least_loss_m: Annotated[
-        float, Field(description="Smallest fall that counts, metres.", ge=0.05, le=20, json_schema_extra=KEY)
-    ] = 0.5
-    least_heap_m: Annotated[
-        float, Field(description="Debris is at least so high, metres.", ge=0.05, le=5, json_schema_extra=KEY)
-    ] = 0.3
-    correlation_m: Annotated[
-        float,
-        Field(description="Distance over which errors are alike, metres.", ge=0, le=1000, json_schema_extra=KEY),
-    ] = 5.0
-    bias_m: Annotated[
-        float,
-        Field(description="Error that a whole building shares, metres.", ge=0, le=10, json_schema_extra=KEY),
-    ] = 0.1
-    least_known_share: Annotated[
-        float,
-        Field(description="Share of a footprint that needs heights.", ge=0.01, le=1, json_schema_extra=KEY),
-    ] = 0.3
-    layer: Annotated[str | None, Field(description="Layer of the footprints' file.", json_schema_extra=KEY)] = None
+    cell_m: Annotated[float, key("Side of a cell of heights, metres.", ge=0.05, le=10)] = 0.5
+    align: Annotated[bool, key("Move footprints onto the buildings.")] = True
+    height_column: Annotated[str | None, key("Column with heights before the event, metres.")] = None
+    least_loss_m: Annotated[float, key("Smallest fall that counts, metres.", ge=0.05, le=20)] = 0.5
+    least_heap_m: Annotated[float, key("Debris is at least so high, metres.", ge=0.05, le=5)] = 0.3
+    correlation_m: Annotated[float, key("Distance over which errors are alike, metres.", ge=0, le=1000)] = 5.0
+    bias_m: Annotated[float, key("Error that a whole building shares, metres.", ge=0, le=10)] = 0.1
+    least_known_share: Annotated[float, key("Share of a footprint that needs heights.", ge=0.01, le=1)] = 0.3
+    layer: Annotated[str | None, key("Layer of the footprints' file.")] = None
     id_column: str | None = None
-    footprints_crs: Annotated[
-        str | None, Field(description="CRS of the footprints, e.g. EPSG:4326.", json_schema_extra=FOOTPRINTS)
-    ] = None
+    footprints_crs: Annotated[str | None, option("CRS of the footprints, e.g. EPSG:4326.", "Footprints")] = None
