@@ -9,16 +9,15 @@ from deepnets4eo.lazy import lazy_names
 from deepnets4eo.version import __version__
 
 _HOMES = {
-    "Legend": "deepnets4eo.cards.legend",
-    "Layer": "deepnets4eo.rasters.layer",
-    "Scene": "deepnets4eo.rasters.scene",
-    "Segmenter": "deepnets4eo.segmenters.segmenter",
-    "load_run": "deepnets4eo.segmenters.run",
-    "train": "deepnets4eo.training",
-    "predict": "deepnets4eo.prediction",
-    "evaluate": "deepnets4eo.evaluation",
-    "create_model": "deepnets4eo.segmenters.networks",
-    "list_models": "deepnets4eo.segmenters.networks",
+    ".cards.legend": "Legend",
+    ".rasters.layer": "Layer",
+    ".rasters.scene": "Scene",
+    ".segmenters.segmenter": "Segmenter",
+    ".segmenters.run": "load_run",
+    ".training": "train",
+    ".prediction": "predict",
+    ".evaluation": "evaluate",
+    ".segmenters.networks": "create_model list_models",
 }
 
 _MODULES = (
@@ -34,7 +33,7 @@ _MODULES = (
     "terrain",
 )  # reached as deepnets4eo.metrics.ConfusionMatrix
 
-__all__ = ["__version__", *_HOMES, *_MODULES]
+__all__ = ["__version__", *" ".join(_HOMES.values()).split(), *_MODULES]
 
 
 _find = lazy_names(__name__, _HOMES)

@@ -87,25 +87,28 @@ def _how_to_install(modules: Sequence[str], extras: Sequence[str]) -> str:
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return a `__getattr__` for a package, which imports a name's module; `dir` of the package lists the names, too.
+    """Return a `__getattr__` for a package, which imports a name's module; `__all__` and `dir` of the package have the names.
 
-    homes : public name → module that defines it. Errors: ValueError for a name that is called as its own module is, whose import
-    would take its place. The function raises AttributeError for other names, MissingExtraError where a package is missing.
+    homes : module, in the package where it begins with a dot → its public names, with spaces between. Errors: ValueError for a name
+    that is called as its own module is, whose import would take its place. The function raises AttributeError for other names,
+    MissingExtraError where a package is missing.
 
-    >>> lazy_names("deepnets4eo", {"Legend": "deepnets4eo.cards.legend"})("Legend").__name__
+    >>> lazy_names("deepnets4eo", {".cards.legend": "Legend"})("Legend").__name__
     'Legend'
     """
-    hidden = [name for name, module in homes.items() if module == f"{package}.{name}"]
+    modules = {name: module for module, names in homes.items() for name in names.split()}
+    hidden = [name for name, module in modules.items() if module == f".{name}"]
     if hidden:
         raise ValueError(f"{package} has modules called {hidden}, as names in them are. Rename the modules.")
 
     own = vars(sys.modules[package])
-    own.setdefault("__dir__", lambda: sorted({*own, *homes}))
+    own.setdefault("__all__", list(modules))
+    own.setdefault("__dir__", lambda: sorted({*own, *modules}))
 
     def find(name: str) -> Any:
-        if name not in homes:
+        if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         with name_missing_extra():
-            return getattr(import_module(homes[name]), name)
+            return getattr(import_module(modules[name], package), name)
 
     return find

@@ -44,4 +44,4 @@ def test_unknown_names_are_attribute_errors():
 
 def test_a_name_that_a_module_would_hide_is_refused():
     with pytest.raises(ValueError, match=r"has modules called \['ensemble'\]"):
-        lazy_names("deepnets4eo.segmenters", {"ensemble": "deepnets4eo.segmenters.ensemble"})
+        lazy_names("deepnets4eo.segmenters", {".ensemble": "ensemble"})

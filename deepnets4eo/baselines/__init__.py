@@ -2,26 +2,19 @@
 
 from deepnets4eo.lazy import lazy_names
 
-_HOMES = {
-    "BaselineRecipe": "deepnets4eo.baselines.training",
-    "BaselineSection": "deepnets4eo.baselines.training",
-    "EstimatorOptions": "deepnets4eo.baselines.estimators",
-    "ExpertRules": "deepnets4eo.baselines.rules",
-    "FrozenEncoder": "deepnets4eo.baselines.features.encoders",
-    "SelfOrganizingMap": "deepnets4eo.baselines.som",
-    "PartDetector": "deepnets4eo.baselines.parts",
-    "PixelClassifier": "deepnets4eo.baselines.pixel_classifier",
-    "adjust_to_priors": "deepnets4eo.baselines.feature_classifier",
-    "build_estimator": "deepnets4eo.baselines.estimators",
-    "fit_baseline": "deepnets4eo.baselines.training",
-    "fit_estimator": "deepnets4eo.baselines.estimators",
-    "load_estimator": "deepnets4eo.baselines.estimator_file",
-    "PostProcessed": "deepnets4eo.baselines.postprocessing.segmenter",
-    "SuperpixelClassifier": "deepnets4eo.baselines.superpixel_classifier",
-    "save_estimator": "deepnets4eo.baselines.estimator_file",
-}
-
-__all__ = list(_HOMES)
-
-
-__getattr__ = lazy_names(__name__, _HOMES)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        ".training": "BaselineRecipe BaselineSection fit_baseline",
+        ".estimators": "EstimatorOptions build_estimator fit_estimator",
+        ".rules": "ExpertRules",
+        ".features.encoders": "FrozenEncoder",
+        ".som": "SelfOrganizingMap",
+        ".parts": "PartDetector",
+        ".pixel_classifier": "PixelClassifier",
+        ".feature_classifier": "adjust_to_priors",
+        ".estimator_file": "load_estimator save_estimator",
+        ".postprocessing.segmenter": "PostProcessed",
+        ".superpixel_classifier": "SuperpixelClassifier",
+    },
+)

@@ -2,12 +2,10 @@
 
 from deepnets4eo.lazy import lazy_names
 
-_HOMES = {
-    "DatasetCard": "deepnets4eo.cards.dataset_card",
-    "Legend": "deepnets4eo.cards.legend",
-}
-
-__all__ = list(_HOMES)
-
-
-__getattr__ = lazy_names(__name__, _HOMES)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        ".dataset_card": "DatasetCard",
+        ".legend": "Legend",
+    },
+)

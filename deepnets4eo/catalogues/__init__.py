@@ -2,12 +2,9 @@
 
 from deepnets4eo.lazy import lazy_names
 
-_HOMES = {
-    "Plan": "deepnets4eo.catalogues.plan",
-    "make_plan": "deepnets4eo.catalogues.plan",
-}
-
-__all__ = list(_HOMES)
-
-
-__getattr__ = lazy_names(__name__, _HOMES)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        ".plan": "Plan make_plan",
+    },
+)

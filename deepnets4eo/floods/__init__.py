@@ -2,36 +2,20 @@
 
 from deepnets4eo.lazy import lazy_names
 
-_HOMES = {
-    "BuildingWater": "deepnets4eo.floods.buildings",
-    "COARSEST_M": "deepnets4eo.floods.optical",
-    "check_radar_pair": "deepnets4eo.floods.units",
-    "equivalent_looks": "deepnets4eo.floods.speckle",
-    "FloodMap": "deepnets4eo.floods.job",
-    "FloodOptions": "deepnets4eo.floods.options",
-    "lee_sigma_filter": "deepnets4eo.floods.speckle",
-    "log_ratio": "deepnets4eo.floods.speckle",
-    "map_flood": "deepnets4eo.floods.job",
-    "measure_radar": "deepnets4eo.floods.radar",
-    "new_water": "deepnets4eo.floods.mapper",
-    "OUTER_M": "deepnets4eo.floods.buildings",
-    "open_new_water": "deepnets4eo.floods.water_masks",
-    "optical_water": "deepnets4eo.floods.optical",
-    "radar_water": "deepnets4eo.floods.radar",
-    "RadarImage": "deepnets4eo.floods.units",
-    "RadarOptions": "deepnets4eo.floods.radar",
-    "RadarStatistics": "deepnets4eo.floods.radar",
-    "RadarWater": "deepnets4eo.floods.radar",
-    "refined_lee_filter": "deepnets4eo.floods.speckle",
-    "surface_scene": "deepnets4eo.floods.dates",
-    "water_around": "deepnets4eo.floods.buildings",
-    "water_indices": "deepnets4eo.floods.spectrum",
-    "WaterMapper": "deepnets4eo.floods.mapper",
-    "WaterThreshold": "deepnets4eo.floods.thresholds",
-    "write_seen_water": "deepnets4eo.floods.buildings",
-}
-
-__all__ = list(_HOMES)
-
-
-__getattr__ = lazy_names(__name__, _HOMES)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        ".buildings": "BuildingWater OUTER_M water_around write_seen_water",
+        ".optical": "COARSEST_M optical_water",
+        ".units": "check_radar_pair RadarImage",
+        ".speckle": "equivalent_looks lee_sigma_filter log_ratio refined_lee_filter",
+        ".job": "FloodMap map_flood",
+        ".options": "FloodOptions",
+        ".radar": "measure_radar radar_water RadarOptions RadarStatistics RadarWater",
+        ".mapper": "new_water WaterMapper",
+        ".water_masks": "open_new_water",
+        ".dates": "surface_scene",
+        ".spectrum": "water_indices",
+        ".thresholds": "WaterThreshold",
+    },
+)

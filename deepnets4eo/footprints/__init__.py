@@ -2,17 +2,12 @@
 
 from deepnets4eo.lazy import lazy_names
 
-_HOMES = {
-    "Footprints": "deepnets4eo.footprints.read",
-    "read_footprints": "deepnets4eo.footprints.read",
-    "find_buildings": "deepnets4eo.footprints.sources",
-    "write_buildings": "deepnets4eo.footprints.sources",
-    "footprint_findings": "deepnets4eo.footprints.read",
-    "FootprintAlignment": "deepnets4eo.footprints.offsets",
-    "align_footprints": "deepnets4eo.footprints.alignment",
-}
-
-__all__ = list(_HOMES)
-
-
-__getattr__ = lazy_names(__name__, _HOMES)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        ".read": "Footprints read_footprints footprint_findings",
+        ".sources": "find_buildings write_buildings",
+        ".offsets": "FootprintAlignment",
+        ".alignment": "align_footprints",
+    },
+)

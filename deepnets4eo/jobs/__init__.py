@@ -2,12 +2,10 @@
 
 from deepnets4eo.lazy import lazy_names
 
-_HOMES = {
-    "output_lock": "deepnets4eo.jobs.lock",
-    "Part": "deepnets4eo.jobs.parts",
-}
-
-__all__ = list(_HOMES)
-
-
-__getattr__ = lazy_names(__name__, _HOMES)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        ".lock": "output_lock",
+        ".parts": "Part",
+    },
+)

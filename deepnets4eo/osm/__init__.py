@@ -2,12 +2,10 @@
 
 from deepnets4eo.lazy import lazy_names
 
-_HOMES = {
-    "OsmRules": "deepnets4eo.osm.rules",
-    "rasterize_osm": "deepnets4eo.osm.rasterize",
-}
-
-__all__ = list(_HOMES)
-
-
-__getattr__ = lazy_names(__name__, _HOMES)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        ".rules": "OsmRules",
+        ".rasterize": "rasterize_osm",
+    },
+)

@@ -6,16 +6,11 @@
 
 from deepnets4eo.lazy import lazy_names
 
-_HOMES = {
-    "ImagePair": "deepnets4eo.registration.pair",
-    "Registration": "deepnets4eo.registration.result",
-    "assume_registered": "deepnets4eo.registration.align",
-    "grid_in_pre": "deepnets4eo.registration.pair",
-    "on_post_grid": "deepnets4eo.registration.pair",
-    "register": "deepnets4eo.registration.align",
-}
-
-__all__ = list(_HOMES)
-
-
-__getattr__ = lazy_names(__name__, _HOMES)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        ".pair": "ImagePair grid_in_pre on_post_grid",
+        ".result": "Registration",
+        ".align": "assume_registered register",
+    },
+)

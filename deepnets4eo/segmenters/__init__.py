@@ -2,22 +2,14 @@
 
 from deepnets4eo.lazy import lazy_names
 
-_HOMES = {
-    "TestTimeAugmentation": "deepnets4eo.segmenters.ensemble",
-    "Ensemble": "deepnets4eo.segmenters.ensemble",
-    "Run": "deepnets4eo.segmenters.run",
-    "Segmenter": "deepnets4eo.segmenters.segmenter",
-    "create_model": "deepnets4eo.segmenters.networks",
-    "last_layer": "deepnets4eo.segmenters.networks",
-    "list_models": "deepnets4eo.segmenters.networks",
-    "load_run": "deepnets4eo.segmenters.run",
-    "replace_last_layer": "deepnets4eo.segmenters.networks",
-    "ensemble_run": "deepnets4eo.segmenters.ensemble",
-    "plot_runs": "deepnets4eo.segmenters.history",
-    "save_hub_folder": "deepnets4eo.segmenters.hub",
-}
-
-__all__ = list(_HOMES)
-
-
-__getattr__ = lazy_names(__name__, _HOMES)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        ".ensemble": "TestTimeAugmentation Ensemble ensemble_run",
+        ".run": "Run load_run",
+        ".segmenter": "Segmenter",
+        ".networks": "create_model last_layer list_models replace_last_layer",
+        ".history": "plot_runs",
+        ".hub": "save_hub_folder",
+    },
+)

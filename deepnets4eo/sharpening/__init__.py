@@ -2,12 +2,9 @@
 
 from deepnets4eo.lazy import lazy_names
 
-_HOMES = {
-    "SharpeningQuality": "deepnets4eo.sharpening.pansharpening",
-    "pansharpen_raster": "deepnets4eo.sharpening.pansharpening",
-}
-
-__all__ = list(_HOMES)
-
-
-__getattr__ = lazy_names(__name__, _HOMES)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        ".pansharpening": "SharpeningQuality pansharpen_raster",
+    },
+)

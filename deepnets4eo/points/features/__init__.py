@@ -2,15 +2,12 @@
 
 from deepnets4eo.lazy import lazy_names
 
-_HOMES = {
-    "FeatureLabeller": "deepnets4eo.points.features.labeller",
-    "FeatureOptions": "deepnets4eo.points.features.options",
-    "RuleLabeller": "deepnets4eo.points.features.rules",
-    "feature_names": "deepnets4eo.points.features.options",
-    "point_features": "deepnets4eo.points.features.eigenfeatures",
-}
-
-__all__ = list(_HOMES)
-
-
-__getattr__ = lazy_names(__name__, _HOMES)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        ".labeller": "FeatureLabeller",
+        ".options": "FeatureOptions feature_names",
+        ".rules": "RuleLabeller",
+        ".eigenfeatures": "point_features",
+    },
+)

@@ -2,13 +2,10 @@
 
 from deepnets4eo.lazy import lazy_names
 
-_HOMES = {
-    "CLOUD_SUFFIXES": "deepnets4eo.points.files.opening",
-    "CloudFile": "deepnets4eo.points.files.cloud_file",
-    "open_cloud": "deepnets4eo.points.files.opening",
-}
-
-__all__ = list(_HOMES)
-
-
-__getattr__ = lazy_names(__name__, _HOMES)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        ".opening": "CLOUD_SUFFIXES open_cloud",
+        ".cloud_file": "CloudFile",
+    },
+)

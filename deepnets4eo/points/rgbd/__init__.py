@@ -4,14 +4,11 @@
 
 from deepnets4eo.lazy import lazy_names
 
-_HOMES = {
-    "Frame": "deepnets4eo.points.rgbd.frame",
-    "FrameLabeller": "deepnets4eo.points.rgbd.labeller",
-    "find_frames": "deepnets4eo.points.rgbd.layouts",
-    "score_frames": "deepnets4eo.points.rgbd.labeller",
-}
-
-__all__ = list(_HOMES)
-
-
-__getattr__ = lazy_names(__name__, _HOMES)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        ".frame": "Frame",
+        ".labeller": "FrameLabeller score_frames",
+        ".layouts": "find_frames",
+    },
+)

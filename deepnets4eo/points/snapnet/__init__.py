@@ -5,11 +5,9 @@ points with a run of that task."""
 
 from deepnets4eo.lazy import lazy_names
 
-_HOMES = {
-    "SnapNetLabeller": "deepnets4eo.points.snapnet.labeller",
-}
-
-__all__ = list(_HOMES)
-
-
-__getattr__ = lazy_names(__name__, _HOMES)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        ".labeller": "SnapNetLabeller",
+    },
+)
