@@ -14,31 +14,19 @@ True
 
 from deepnets4eo.lazy import lazy_names
 
-_HOMES = {
-    "Hazard": "world.hazard",
-    "Outcome": "world.outcome",
-    "PairSample": "world.pair",
-    "Plan": "world.plan",
-    "RadarLook": "world.radar",
-    "RadarView": "world.radar",
-    "WorldSeason": "world.style",
-    "WorldStyle": "world.style",
-    "WorldSurface": "world.surface",
-    "change": "world.harmless",
-    "draw_outcome": "world.outcome",
-    "draw_pair": "world.pair",
-    "draw_radar_flood": "world.radar",
-    "hazard_names": "world.hazard",
-    "lay_out": "world.layouts",
-    "paint": "world.paint_world",
-    "pair_stream": "world.pair",
-    "plant": "world.vegetation",
-    "render_pair": "world.pair",
-    "see_by_radar": "world.radar",
-    "style_names": "world.style",
-    "surface_of": "world.surface",
-}
-
-__all__ = list(_HOMES)
-
-__getattr__ = lazy_names(__name__, _HOMES)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        ".hazard": "Hazard hazard_names",
+        ".outcome": "Outcome draw_outcome",
+        ".pair": "PairSample draw_pair pair_stream render_pair",
+        ".plan": "Plan",
+        ".radar": "RadarLook RadarView draw_radar_flood see_by_radar",
+        ".style": "WorldSeason WorldStyle style_names",
+        ".surface": "WorldSurface surface_of",
+        ".harmless": "change",
+        ".layouts": "lay_out",
+        ".paint_world": "paint",
+        ".vegetation": "plant",
+    },
+)
