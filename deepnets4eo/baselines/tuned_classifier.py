@@ -18,6 +18,7 @@ from sklearn.model_selection import ParameterGrid, StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import fit_sigmoid
 
@@ -123,9 +124,7 @@ def block_folds(index: NDArray[np.intp], blocks: ArrayLike | None, folds: int, s
     return [(train, test) for train, test in parts if len(test) and np.unique(index[train]).size > 1]
 
 
-def out_of_fold_scores(
-    estimator: Any, vectors: NDArray[np.float32], index: NDArray[np.intp], folds: Folds
-) -> NDArray[np.float64]:
+def out_of_fold_scores(estimator: Any, vectors: NDArray[np.float32], index: NDArray[np.intp], folds: Folds) -> Floats:
     """Return scores (n, K) of samples by the estimator fitted to the other folds; NaN for classes not in these."""
     scores = np.full((len(index), int(index.max()) + 1), np.nan)
     for train, test in folds:
@@ -209,7 +208,7 @@ class Calibrators:
 
     def __init__(self, method: str) -> None:
         self.method = method
-        self.curves: list[NDArray[np.float64]] = []
+        self.curves: list[Floats] = []
 
     def fit(self, scores: NDArray[np.floating], index: NDArray[np.intp], *, balanced: bool) -> Calibrators:
         """Fit the curves to scores (n, K), NaN where not known, and each sample's class 0 … K − 1; returns itself.
@@ -254,9 +253,7 @@ def keep_labels(probabilities: NDArray[np.float32], best: NDArray[np.intp]) -> N
     return probabilities
 
 
-def platt(
-    scores: NDArray[np.float64], positive: NDArray[np.bool_], weights: NDArray[np.floating]
-) -> NDArray[np.float64]:
+def platt(scores: Floats, positive: Mask, weights: NDArray[np.floating]) -> Floats:
     """Return slope and intercept (2,) of the sigmoid that fits best which samples are positive. Targets are moved away
     from 0 and 1 as Platt does; samples of one sign only get the plain sigmoid of the score."""
     if not positive.any() or positive.all():

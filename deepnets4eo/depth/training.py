@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from deepnets4eo.arrays import Mask
 from deepnets4eo.depth.defocus import ThinLens
 from deepnets4eo.training.data import Sample, SampleWindow
 from deepnets4eo.training.regression import RegressionRecipe, RegressionTrain, ValueSamples, train_regression
@@ -59,9 +58,7 @@ class DefocusedSamples(ValueSamples):
         super().__init__(split, inputs, recipe)
         self.lens = recipe.train.defocus or ThinLens()
 
-    def _read(
-        self, window: SampleWindow, labelled: NDArray[np.bool_], hidden: NDArray[np.bool_] | None = None
-    ) -> Sample:
+    def _read(self, window: SampleWindow, labelled: Mask, hidden: Mask | None = None) -> Sample:
         sample = super()._read(window, labelled, hidden)
         layers: Mapping[str, Any] = self.split.scenes[window.scene].scene.read(window.window, self.target_layers)
         depth = torch.from_numpy(self._values(layers, layers["valid"]))[None]

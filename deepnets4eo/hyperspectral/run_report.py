@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Floats
+from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.display.figures import SYNTHETIC_MARK, color_patches, draw_image
@@ -334,8 +333,8 @@ class ClassSpectra:
 
     legend: Legend
     bands: Sequence[int]
-    wavelengths_nm: NDArray[np.float64] | None
-    count: NDArray[np.int64]
+    wavelengths_nm: Floats | None
+    count: Indices
     mean: Floats
     deviation: Floats
 
@@ -415,7 +414,7 @@ class ClassSpectra:
             figure.suptitle(title, fontsize=10, x=0.01, ha="left")
         return figure
 
-    def _axis(self) -> tuple[Floats, NDArray[np.int64]]:
+    def _axis(self) -> tuple[Floats, Indices]:
         """Values of the x axis, ascending, and the order of the bands along it."""
         values = self.wavelengths_nm if self.wavelengths_nm is not None and self.has_wavelengths else self.bands
         x = np.asarray(values, np.float64)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage
+from deepnets4eo.arrays import FloatImage, Indices, Mask
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import blocks, whole
@@ -38,7 +38,7 @@ READ_PX = 128
 NOISE = 1 / 25  # deviation of the noise that published augmentations add, in scaled values 0–1
 GAINS = 0.9, 1.1
 SHARES = 0.01, 1.0  # of the two pixels of a mixture, before they are divided by their sum
-Offsets = tuple[NDArray[np.int64], NDArray[np.int64]]
+Offsets = tuple[Indices, Indices]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Pixels:
     def __len__(self) -> int:
         return len(self.row)
 
-    def take(self, indices: NDArray[np.integer] | NDArray[np.bool_]) -> Pixels:
+    def take(self, indices: NDArray[np.integer] | Mask) -> Pixels:
         """Some of the pixels, by index or (n,) bool."""
         return Pixels(self.scene[indices], self.row[indices], self.col[indices], self.mask[indices])
 
@@ -65,7 +65,7 @@ class Pixels:
         return cls(*(np.concatenate(column) for column in columns))
 
     @classmethod
-    def of_mask(cls, scene: int, mask: NDArray[np.bool_], labels: NDArray[np.uint8]) -> Pixels:
+    def of_mask(cls, scene: int, mask: Mask, labels: NDArray[np.uint8]) -> Pixels:
         """The pixels of a scene where `mask` (h, w) bool is True, with their labels (h, w) uint8."""
         row, col = (axis.astype(np.int32) for axis in np.nonzero(mask))
         return cls(np.full(len(row), scene, np.int32), row, col, labels[row, col])
@@ -142,7 +142,7 @@ class Leakage:
         }  # fmt: skip
 
 
-def leakage(train_mask: NDArray[np.bool_], test_mask: NDArray[np.bool_], patch_px: int) -> Leakage:
+def leakage(train_mask: Mask, test_mask: Mask, patch_px: int) -> Leakage:
     """Count the test pixels (h, w) whose patch is known from training pixels (h, w). Peak memory: some 10 bytes a
     pixel."""
     from scipy.ndimage import distance_transform_cdt
@@ -175,7 +175,7 @@ def describe_parts(split: DataSplit[LabelledScene]) -> dict[str, dict[str, int]]
     return {name: {"train": int(a), "test": int(b)} for name, a, b in zip(names, *counts, strict=True)}
 
 
-def _parts(split: DataSplit[LabelledScene], number: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _parts(split: DataSplit[LabelledScene], number: int) -> tuple[Mask, Mask]:
     """Labelled pixels of a scene that are learnt from, and tested on; (h, w) bool."""
     named = split.scenes[number]
     window = whole(named.grid)
@@ -240,14 +240,14 @@ class PatchStore:
             self.valid[self._lookup(pixels, np.zeros((1, 1, 1), int), np.zeros((1, 1, 1), int))[:, 0, 0]]
         )
 
-    def patches(self, pixels: Pixels, down: NDArray[np.int64], right: NDArray[np.int64]) -> FloatImage:
+    def patches(self, pixels: Pixels, down: Indices, right: Indices) -> FloatImage:
         """Return the patches (N, C, P, P) around pixels, a view of (N, P, P, C); `down` and `right` (1 or N, P, P) say
         which pixel each element shows."""
         at = self._lookup(pixels, down, right)
         taken = self.spectra.take(at.ravel(), axis=0).reshape(*at.shape, -1)
         return np.moveaxis(taken, 3, 1)
 
-    def _lookup(self, pixels: Pixels, down: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int32]:
+    def _lookup(self, pixels: Pixels, down: Indices, right: Indices) -> NDArray[np.int32]:
         """(N, P, P) rows of `spectra`."""
         row, col = (axis[:, None, None] + self.patch_px for axis in (pixels.row, pixels.col))
         row, col = row + down, col + right
@@ -261,9 +261,7 @@ class PatchStore:
             at[of_scene] = self._rows[number][down_mirror[row[of_scene]], right_mirror[col[of_scene]]]
         return at
 
-    def _read(
-        self, scene: Scene, inputs: InputSpec, needed: NDArray[np.bool_], rows: NDArray[np.int32], start: int
-    ) -> int:
+    def _read(self, scene: Scene, inputs: InputSpec, needed: Mask, rows: NDArray[np.int32], start: int) -> int:
         """Read the spectra of a scene by windows, from row `start` on; returns the row after the last."""
         for window in blocks(scene.shape, READ_PX):
             mask = needed[window.slices]
@@ -278,13 +276,13 @@ class PatchStore:
         return start
 
 
-def patch_offsets(patch_px: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def patch_offsets(patch_px: int) -> tuple[Indices, Indices]:
     """Return rows and columns from the middle of a patch to its elements, (1, P, P) each; the middle is number P // 2."""
     down, right = np.mgrid[:patch_px, :patch_px] - patch_px // 2
     return down[None], right[None]
 
 
-def _surroundings(shape: tuple[int, int], pixels: Pixels, patch_px: int) -> NDArray[np.bool_]:
+def _surroundings(shape: tuple[int, int], pixels: Pixels, patch_px: int) -> Mask:
     """(h, w) bool: what the patches around the pixels show."""
     from scipy.ndimage import maximum_filter
 
@@ -344,7 +342,7 @@ class PatchLoader:
 
         return read_ahead(batch, range(self.first_batch, len(self)), self.workers)
 
-    def _batch(self, chosen: NDArray[np.int64], rng: np.random.Generator) -> dict[str, Tensor]:
+    def _batch(self, chosen: Indices, rng: np.random.Generator) -> dict[str, Tensor]:
         pixels = self.pixels.take(chosen)
         patches = self._patches(pixels, rng)
         if self.augment.radiation_noise:
@@ -381,5 +379,5 @@ class PatchLoader:
         patches[mixed] = mixture / (first + second) + np.float32(NOISE) * rng.standard_normal(mixture.shape, np.float32)
 
     @cached_property
-    def _of_class(self) -> dict[int, NDArray[np.int64]]:
+    def _of_class(self) -> dict[int, Indices]:
         return {int(index): np.flatnonzero(self.pixels.mask == index) for index in np.unique(self.pixels.mask)}

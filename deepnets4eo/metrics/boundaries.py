@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 
@@ -166,17 +167,17 @@ class BoundaryScores:
             counts[class_indices] = 0
 
     @property
-    def precision(self) -> NDArray[np.float64]:
+    def precision(self) -> Floats:
         """(K,) share of predicted border pixels near a reference one; NaN where none was predicted."""
         return _ratio(self.counts["predicted_near"], self.counts["predicted"])
 
     @property
-    def recall(self) -> NDArray[np.float64]:
+    def recall(self) -> Floats:
         """(K,) share of reference border pixels near a predicted one; NaN where the reference has none."""
         return _ratio(self.counts["reference_near"], self.counts["reference"])
 
     @property
-    def f1(self) -> NDArray[np.float64]:
+    def f1(self) -> Floats:
         """(K,) harmonic mean of both; 0 where only one side has borders, NaN where neither has."""
         both = self.counts["predicted"] + self.counts["reference"] > 0
         precision, recall = np.nan_to_num(self.precision), np.nan_to_num(self.recall)
@@ -198,7 +199,7 @@ class BoundaryScores:
         return {"radius_px": self.radius_px, "mean_f1": self.mean_f1, **by_class, "reference_boundary_px": pixels}
 
 
-def boundary_pixels(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def boundary_pixels(labels: NDArray[np.uint8]) -> Mask:
     """True for pixels with another class, not void, above, below, left or right of them.
 
     >>> boundary_pixels(np.array([[0, 0, 1, 1, 255, 2]], np.uint8)).tolist()
@@ -217,5 +218,5 @@ def _along(array: NDArray[Any], axis: int, part: slice) -> NDArray[Any]:
     return array[part] if axis == 0 else array[:, part]
 
 
-def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)

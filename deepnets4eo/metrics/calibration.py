@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_softmax
 
-from deepnets4eo.arrays import Floats
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.errors import InputError
 
 STEPS, HALVINGS = 100, 30
@@ -43,7 +43,7 @@ def fit_sigmoid(
     centre, spread = score.mean(), score.std() or 1.0
     design = np.stack([(score - centre) / spread, np.ones_like(score)], axis=1)
 
-    def loss(line: NDArray[np.float64]) -> float:
+    def loss(line: Floats) -> float:
         margin = design @ line
         return float(weight @ (np.logaddexp(0, margin) - target * margin))
 
@@ -58,9 +58,7 @@ def fit_sigmoid(
     return float(line[0] / spread), float(line[1] - line[0] * centre / spread)
 
 
-def _step_down(
-    loss: Callable[[NDArray[np.float64]], float], line: NDArray[np.float64], step: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _step_down(loss: Callable[[Floats], float], line: Floats, step: Floats) -> Floats:
     """The line after a step, halved until the loss falls: far from the best line Newton's steps are too long."""
     before = loss(line)
     for _ in range(HALVINGS):
@@ -70,7 +68,7 @@ def _step_down(
     return line
 
 
-def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = 10) -> float:
+def calibration_error(confidence: Floats, correct: Mask, bins: int = 10) -> float:
     """Expected calibration error: mean over equal-width bins (low, high] of |accuracy − confidence|, by bin size.
 
     Errors: InputError for arrays of different lengths, or empty ones.

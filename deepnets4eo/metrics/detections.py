@@ -14,7 +14,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Floats, Indices
+from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import metric_crs
 
@@ -57,8 +57,8 @@ class DetectionScores:
 class Match:
     """Two flags of each detection, (N,) bool: it is a hit; it is ignored, because its object is a difficult one."""
 
-    hit: NDArray[np.bool_]
-    ignored: NDArray[np.bool_]
+    hit: Mask
+    ignored: Mask
 
 
 def evaluate_detections(
@@ -116,9 +116,9 @@ def evaluate_detections(
 
 def match(
     detections: NDArray[np.object_],
-    scores: NDArray[np.float64],
+    scores: Floats,
     reference: NDArray[np.object_],
-    difficult: NDArray[np.bool_],
+    difficult: Mask,
     *,
     min_iou: float = MIN_IOU,
     max_distance: float | None = None,
@@ -162,7 +162,7 @@ def _pairs_within(
     return one, other, -shapely.distance(centres[one], others[other])
 
 
-def _difficult(reference: gpd.GeoDataFrame) -> NDArray[np.bool_]:
+def _difficult(reference: gpd.GeoDataFrame) -> Mask:
     """Which objects are marked as difficult (N,); a missing mark means no."""
     if DIFFICULT not in reference.columns:
         return np.zeros(len(reference), bool)
@@ -199,7 +199,7 @@ def _on_one_plane(
     return one, other
 
 
-def scores_of(hit: NDArray[np.bool_], scores: NDArray[np.float64], total: int) -> DetectionScores:
+def scores_of(hit: Mask, scores: Floats, total: int) -> DetectionScores:
     """The scores from hits (N,) and the number of reference objects.
 
     >>> scores_of(np.array([True, False, True]), np.array([0.9, 0.8, 0.7]), 4).average_precision.__round__(4)

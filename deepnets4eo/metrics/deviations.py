@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.errors import InputError
 
 LEAST, MOST, STEP = 1e-12, 1e12, 0.01  # of deviations and errors, in any unit, and of their ratio
@@ -19,7 +20,7 @@ INTERVALS = {50: 0.674490, 90: 1.644854}  # % of a normal distribution within so
 REMOVED = np.arange(100) / 100  # shares of the pixels that are left out
 
 
-def _zeros() -> NDArray[np.float64]:
+def _zeros() -> Floats:
     return np.zeros(BINS)
 
 
@@ -43,11 +44,11 @@ class DeviationScores:
     (True, True)
     """
 
-    count: NDArray[np.float64] = field(default_factory=_zeros)
-    squared: NDArray[np.float64] = field(default_factory=_zeros)
-    error_count: NDArray[np.float64] = field(default_factory=_zeros)
-    error_squared: NDArray[np.float64] = field(default_factory=_zeros)
-    ratio_count: NDArray[np.float64] = field(default_factory=_zeros)
+    count: Floats = field(default_factory=_zeros)
+    squared: Floats = field(default_factory=_zeros)
+    error_count: Floats = field(default_factory=_zeros)
+    error_squared: Floats = field(default_factory=_zeros)
+    ratio_count: Floats = field(default_factory=_zeros)
     within: dict[int, int] = field(default_factory=lambda: dict.fromkeys(INTERVALS, 0))
 
     def update(
@@ -95,7 +96,7 @@ class DeviationScores:
         return float(LEAST * (1 + STEP) ** (np.searchsorted(reached, 0.9) + 0.5) / INTERVALS[90])
 
     @property
-    def sparsification(self) -> NDArray[np.float64]:
+    def sparsification(self) -> Floats:
         """(100, 3): the share of the pixels left out, 0–0.99, and the root mean squared error of the others where those of the
         greatest deviation, and where those of the greatest error, go first."""
         return np.stack(
@@ -121,11 +122,11 @@ class DeviationScores:
         return scores | {"sparsification": self.sparsification.tolist()}
 
 
-def _bin(size: NDArray[np.float64]) -> NDArray[np.int64]:
+def _bin(size: Floats) -> Indices:
     return (np.log(np.clip(size, LEAST, MOST) / LEAST) / np.log1p(STEP)).astype(np.int64)
 
 
-def _kept_error(count: NDArray[np.float64], squared: NDArray[np.float64]) -> NDArray[np.float64]:
+def _kept_error(count: Floats, squared: Floats) -> Floats:
     """(100,) root mean squared error of what is kept; a bin that is cut loses pixels of its mean error."""
     kept = (1 - REMOVED) * count.sum()
     sums = np.interp(kept, np.append(0, np.cumsum(count)), np.append(0, np.cumsum(squared)))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from scipy.ndimage import distance_transform_edt
 
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, gsd_m, transform_shapes
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Read = Callable[[Window], tuple[NDArray[Any], NDArray[np.bool_]]]
+Read = Callable[[Window], tuple[NDArray[Any], Mask]]
 
 MAX_SPLIT_PX = 4096**2  # of a region's bounding box; larger regions are not split
 WITHOUT_NECK = 0.95  # share of its convex hull that a region without a neck fills
@@ -191,7 +192,7 @@ def class_mask(labels: Layer, value: int, opening_m: float = 0.0, legend: Legend
     radius_m = (opening_m - float(np.mean(sides_m))) / 2  # a disc of d pixels reaches (d - 1) / 2 from its middle
     halo_px = int(np.ceil(2 * max(radius_m, 0) / min(sides_m))) + 1 if radius_m >= min(sides_m) else 0
 
-    def read(window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    def read(window: Window) -> tuple[NDArray[Any], Mask]:
         around = window.grow(halo_px)
         data, valid = labels.read(around)
         mask = valid & ((data[0] if legend is None else legend.from_file(data[0])) == value)
@@ -203,13 +204,13 @@ def class_mask(labels: Layer, value: int, opening_m: float = 0.0, legend: Legend
     return read
 
 
-def open_mask(mask: NDArray[np.bool_], radius_m: float, sides_m: tuple[float, float]) -> NDArray[np.bool_]:
+def open_mask(mask: Mask, radius_m: float, sides_m: tuple[float, float]) -> Mask:
     """The opening of (h, w) bool by the disc within `radius_m`; beyond the array nothing is set."""
     near = radius_m + 1e-6 * min(sides_m)  # centres exactly on the circle belong to the disc
     eroded = distance_transform_edt(np.pad(mask, 1), sides_m)[1:-1, 1:-1] > near
     if not eroded.any():
         return eroded
-    grown: NDArray[np.bool_] = distance_transform_edt(~eroded, sides_m) <= near
+    grown: Mask = distance_transform_edt(~eroded, sides_m) <= near
     return grown
 
 
@@ -239,7 +240,7 @@ def object_table(polygons: NDArray[Any], grid: Grid, class_name: str, *, boxes: 
     )
 
 
-def heading_deg(radians: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
+def heading_deg(radians: Floats, grid: Grid) -> Floats:
     """Return clockwise angles from north, 0–180, of directions in pixels from columns towards rows.
 
     >>> from deepnets4eo.rasters.scene import Layer

@@ -10,6 +10,8 @@ from skimage.measure import label
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
+from deepnets4eo.arrays import Floats, Indices, Mask
+
 Pieces = NDArray[np.int32]  # (h, w): 0 outside, then 1, 2 … without gaps
 
 DEPTH = 0.3  # a neck is one that narrows the distance map by this share of the region's largest distance
@@ -19,7 +21,7 @@ LEVELS = 1000  # steps of the distance map
 
 
 def split_at_necks(
-    mask: NDArray[np.bool_],
+    mask: Mask,
     sides_m: tuple[float, float],
     *,
     min_area_m2: float = 0.0,
@@ -51,7 +53,7 @@ def split_at_necks(
 
 
 def split_by_area(
-    mask: NDArray[np.bool_], sides_m: tuple[float, float], object_area_m2: float, *, min_area_m2: float = 0.0
+    mask: Mask, sides_m: tuple[float, float], object_area_m2: float, *, min_area_m2: float = 0.0
 ) -> Pieces:
     """Cut a region into as many equal pieces as objects of `object_area_m2` fit, by k-means from slices of its long axis.
 
@@ -71,7 +73,7 @@ def split_by_area(
 
 
 def split_both(
-    mask: NDArray[np.bool_],
+    mask: Mask,
     sides_m: tuple[float, float],
     object_area_m2: float,
     *,
@@ -89,7 +91,7 @@ def split_both(
     return out
 
 
-def _kmeans_from_slices(points: NDArray[np.float64], parts: int) -> NDArray[np.int64]:
+def _kmeans_from_slices(points: Floats, parts: int) -> Indices:
     """The cluster (N,) of each point (N, 2)."""
     _, axes = np.linalg.eigh(points.T @ points)
     along = points @ axes[:, -1]
@@ -104,9 +106,7 @@ def _kmeans_from_slices(points: NDArray[np.float64], parts: int) -> NDArray[np.i
     return of
 
 
-def _merge_small(
-    points: NDArray[np.float64], of: NDArray[np.int64], parts: int, smallest_px: float
-) -> NDArray[np.int64]:
+def _merge_small(points: Floats, of: Indices, parts: int, smallest_px: float) -> Indices:
     """Return clusters where the points of too small ones belong to the nearest of the others; one is large enough."""
     small = np.bincount(of, minlength=parts) < smallest_px
     if not small.any() or small.all():
@@ -117,7 +117,7 @@ def _merge_small(
     return of
 
 
-def _cluster_centres(points: NDArray[np.float64], of: NDArray[np.int64], parts: int) -> NDArray[np.float64]:
+def _cluster_centres(points: Floats, of: Indices, parts: int) -> Floats:
     """The centres of the clusters, (parts, 2)."""
     count = np.maximum(np.bincount(of, minlength=parts), 1)
     return np.column_stack([np.bincount(of, points[:, axis], parts) / count for axis in (0, 1)])

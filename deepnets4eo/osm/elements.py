@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from deepnets4eo.arrays import Mask
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +60,7 @@ def tag_values(table: pd.DataFrame, key: str) -> Any:
     return column.fillna("")
 
 
-def closed_ways(table: pd.DataFrame) -> NDArray[np.bool_]:
+def closed_ways(table: pd.DataFrame) -> Mask:
     """(N,) bool: rows that say that they are ways, so that a polygon is a closed way and its tags say whether it is an area."""
     ways = np.zeros(len(table), bool)
     for name in WAY_COLUMNS:
@@ -69,7 +70,7 @@ def closed_ways(table: pd.DataFrame) -> NDArray[np.bool_]:
     return ways
 
 
-def makes_area(table: pd.DataFrame, key: str) -> NDArray[np.bool_]:
+def makes_area(table: pd.DataFrame, key: str) -> Mask:
     """(N,) bool: rows whose value of a tag makes a closed way an area; area=yes and area=no decide where they are given."""
     values, area = tag_values(table, key), tag_values(table, "area")
     if key in AREA_VALUES:
@@ -79,7 +80,7 @@ def makes_area(table: pd.DataFrame, key: str) -> NDArray[np.bool_]:
     return np.asarray((says & (area != "no")) | (area == "yes"), bool)
 
 
-def no_buildings(table: pd.DataFrame) -> NDArray[np.bool_]:
+def no_buildings(table: pd.DataFrame) -> Mask:
     """(N,) bool: rows that are something else than a building, or one that is gone or below ground, in a table that says
     which rows are buildings. Rows of OpenStreetMap without a `building` tag where others have one, or that are tagged as something
     else; rows of any other table only where it has both kinds. A table without tags holds what its giver says."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml
 from deepnets4eo.osm.elements import NONE, TEXT_TAGS, closed_ways, makes_area, tag_values
@@ -30,10 +30,10 @@ class ClassMembers(NamedTuple):
     """Which features (N,) belong to a class, and how wide they are drawn in metres (N,): NaN where not at all. outline
     : (N,) areas that are closed ways of line features, such as a road around a block: drawn along their outline"""
 
-    member: NDArray[np.bool_]
-    line_m: NDArray[np.float64]
-    point_m: NDArray[np.float64]
-    outline: NDArray[np.bool_]
+    member: Mask
+    line_m: Floats
+    point_m: Floats
+    outline: Mask
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class OsmRule:
     line_m: float = np.nan
     point_m: float = np.nan
 
-    def match(self, table: pd.DataFrame) -> NDArray[np.bool_]:
+    def match(self, table: pd.DataFrame) -> Mask:
         """(N,) bool, features with one of its values."""
         return _tagged(table, self.key, self.values)
 
@@ -145,7 +145,7 @@ class OsmRules:
 
 
 def _match_class(
-    each: OsmClass, table: pd.DataFrame, drawn: NDArray[np.bool_], stated_m: NDArray[np.float64], ways: NDArray[np.bool_],
+    each: OsmClass, table: pd.DataFrame, drawn: Mask, stated_m: Floats, ways: Mask,
     *, known_class: bool,
 ) -> ClassMembers:  # fmt: skip
     member, lines, areas = np.full(len(table), known_class), np.zeros(len(table), bool), np.zeros(len(table), bool)
@@ -161,7 +161,7 @@ def _match_class(
     return ClassMembers(member & drawn, line_m, point_m, ways & lines & ~areas)
 
 
-def _tagged(table: pd.DataFrame, key: str, values: Sequence[str]) -> NDArray[np.bool_]:
+def _tagged(table: pd.DataFrame, key: str, values: Sequence[str]) -> Mask:
     if key not in table.columns:
         return np.zeros(len(table), bool)
     column = table[key]
@@ -171,7 +171,7 @@ def _tagged(table: pd.DataFrame, key: str, values: Sequence[str]) -> NDArray[np.
     return column.isin(list(values)).to_numpy(bool)
 
 
-def _stated_widths(table: pd.DataFrame, keys: Sequence[str]) -> NDArray[np.float64]:
+def _stated_widths(table: pd.DataFrame, keys: Sequence[str]) -> Floats:
     """Widths in metres that the features state themselves, NaN where none does: "6.5", "6,5 m", 6.5."""
     import pandas as pd
 

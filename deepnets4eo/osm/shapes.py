@@ -12,6 +12,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.grid import FARTHEST, Grid, gsd_m
 from deepnets4eo.osm.reading import Features
 from deepnets4eo.osm.rules import ClassMembers, OsmRules
@@ -28,15 +29,15 @@ ARC_SIDES = 4  # sides of a quarter circle: round ends are true to 2 % of the wi
 class _PixelPlane(NamedTuple):
     """From ground coordinates to (x, y) metres from the grid's corner, along its columns and rows."""
 
-    coefficients: NDArray[np.float64]
-    step_m: NDArray[np.float64]
+    coefficients: Floats
+    step_m: Floats
 
     @classmethod
     def of(cls, grid: Grid) -> _PixelPlane:
         along_rows, along_cols = gsd_m(grid)
         return cls(inverse_geotransform(grid), np.array([along_cols, along_rows]))
 
-    def __call__(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    def __call__(self, xy: Floats) -> Floats:
         return to_pixels(self.coefficients, xy) * self.step_m
 
 
@@ -88,7 +89,7 @@ def _near(shapes: NDArray[Any]) -> NDArray[Any]:
     return shapes
 
 
-def _draw(shapes: NDArray[Any], matched: ClassMembers, size_m: NDArray[np.float64]) -> NDArray[Any]:
+def _draw(shapes: NDArray[Any], matched: ClassMembers, size_m: Floats) -> NDArray[Any]:
     """Polygons of one class's features, those that meet the grid."""
     owner = np.flatnonzero(matched.member)
     parts = shapes[owner]
@@ -110,17 +111,17 @@ def _draw(shapes: NDArray[Any], matched: ClassMembers, size_m: NDArray[np.float6
     return np.concatenate(drawn)
 
 
-def _pieces(parts: NDArray[Any], half_m: NDArray[np.float64]) -> list[tuple[NDArray[Any], NDArray[np.float64]]]:
+def _pieces(parts: NDArray[Any], half_m: Floats) -> list[tuple[NDArray[Any], Floats]]:
     cuts = np.arange(PIECE, len(parts), PIECE)
     return list(zip(np.split(parts, cuts), np.split(half_m, cuts), strict=True))
 
 
-def _widen(piece: tuple[NDArray[Any], NDArray[np.float64]]) -> NDArray[Any]:
+def _widen(piece: tuple[NDArray[Any], Floats]) -> NDArray[Any]:
     parts, half_m = piece
     return np.asarray(shapely.buffer(parts, half_m, quad_segs=ARC_SIDES))
 
 
-def _meets(parts: NDArray[Any], margin_m: Any, size_m: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _meets(parts: NDArray[Any], margin_m: Any, size_m: Floats) -> Mask:
     """Which are finite and reach into the grid."""
     left, top, right, bottom = shapely.bounds(parts).T
     meets = (right >= -margin_m) & (bottom >= -margin_m)

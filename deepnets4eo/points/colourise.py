@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Window, apply_affine, transformer
@@ -143,7 +144,7 @@ def _stored(cloud: PointCloud, names: tuple[str, ...]) -> dict[str, NDArray[np.u
     return stored
 
 
-def _sample(layer: Layer, cloud: PointCloud) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def _sample(layer: Layer, cloud: PointCloud) -> tuple[NDArray[np.uint8], Mask]:
     """Values (N, bands) of the pixels that points lie on, and which points have any (N,)."""
     rows, cols = _pixels(layer, cloud)
     values = np.zeros((len(cloud), layer.count), np.uint8)
@@ -156,7 +157,7 @@ def _sample(layer: Layer, cloud: PointCloud) -> tuple[NDArray[np.uint8], NDArray
     return values, seen
 
 
-def _pixels(layer: Layer, cloud: PointCloud) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _pixels(layer: Layer, cloud: PointCloud) -> tuple[Indices, Indices]:
     xy = cloud.xyz[:, :2]
     if cloud.crs is not None and layer.grid.crs is not None and cloud.crs.to_2d() != layer.grid.crs.proj:
         xy = np.column_stack(transformer(cloud.crs, layer.grid.crs.proj).transform(*xy.T))
@@ -164,15 +165,13 @@ def _pixels(layer: Layer, cloud: PointCloud) -> tuple[NDArray[np.int64], NDArray
     return _whole(rows, layer.shape[0]), _whole(cols, layer.shape[1])
 
 
-def _whole(axis: NDArray[np.float64], size_px: int) -> NDArray[np.int64]:
+def _whole(axis: Floats, size_px: int) -> Indices:
     """Pixels (N,) of positions; on the outer edges the outer pixels, beyond −1."""
     near = np.isfinite(axis) & (axis >= -EDGE_PX) & (axis <= size_px + EDGE_PX)
     return np.where(near, np.clip(np.floor(np.where(near, axis, 0)), 0, size_px - 1), -1).astype(np.int64)
 
 
-def _windows(
-    rows: NDArray[np.int64], cols: NDArray[np.int64], shape: tuple[int, int]
-) -> Iterator[tuple[NDArray[np.int64], Window]]:
+def _windows(rows: Indices, cols: Indices, shape: tuple[int, int]) -> Iterator[tuple[Indices, Window]]:
     """Yield the points of each block of the raster, and the window around them."""
     inside = np.flatnonzero((rows >= 0) & (cols >= 0))
     if not len(inside):

@@ -15,7 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.arrays import FloatImage, Floats
+from deepnets4eo.arrays import FloatImage, Floats, Indices
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, apply_affine
 from deepnets4eo.points.cloud import PointCloud
@@ -156,7 +156,7 @@ def _top(chunks: Chunks, grid: Grid, leave_out: Sequence[int], highest: NDArray[
         return (total / count).astype(np.float32)
 
 
-def _add(total: NDArray[np.float64], count: NDArray[np.int32], cell: NDArray[np.int64], z: NDArray[np.float32]) -> None:
+def _add(total: Floats, count: NDArray[np.int32], cell: Indices, z: NDArray[np.float32]) -> None:
     """Add heights to the sums of their cells; arrays reach over the cells of these points alone."""
     if len(cell):
         first = int(cell.min())
@@ -165,7 +165,7 @@ def _add(total: NDArray[np.float64], count: NDArray[np.int32], cell: NDArray[np.
         count[first : first + len(number)] += number.astype(np.int32)
 
 
-def _cells(cloud: PointCloud, grid: Grid, leave_out: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _cells(cloud: PointCloud, grid: Grid, leave_out: Sequence[int]) -> tuple[Indices, NDArray[np.float32]]:
     """Flat cell (P,) and height (P,) of the points that lie on the grid and count."""
     col, row = np.floor(apply_affine(~grid.affine, cloud.xyz[:, :2])).T
     counted = cloud.counted & (row >= 0) & (row < grid.shape[0]) & (col >= 0) & (col < grid.shape[1])

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 from pyproj import Transformer
 
+from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection.files import Inspection
@@ -33,9 +33,9 @@ class _CloudCounts:
 
     points: int = 0
     withheld: int = 0
-    classes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
-    low: NDArray[np.float64] = field(default_factory=lambda: np.full(3, np.inf))
-    high: NDArray[np.float64] = field(default_factory=lambda: np.full(3, -np.inf))
+    classes: Indices = field(default_factory=lambda: np.zeros(256, np.int64))
+    low: Floats = field(default_factory=lambda: np.full(3, np.inf))
+    high: Floats = field(default_factory=lambda: np.full(3, -np.inf))
     duplicates: int = 0
     wrong_returns: int = 0
     intensity_high: float = -np.inf
@@ -106,7 +106,7 @@ def _describe_crs(result: Inspection, file: CloudFile) -> bool:
 class _Cells:
     """Which square metres have a point, for the density where there are points."""
 
-    def __init__(self, bounds: NDArray[np.float64]) -> None:
+    def __init__(self, bounds: Floats) -> None:
         self._low = bounds[0, :2]
         size = bounds[1, :2] - self._low
         self._shape = (
@@ -117,7 +117,7 @@ class _Cells:
         counted = 0 < int(self._shape[0]) * int(self._shape[1]) <= MOST_CELLS
         self.has_point = np.zeros(int(self._shape.prod()) if counted else 0, bool)
 
-    def add(self, xyz: NDArray[np.float64]) -> None:
+    def add(self, xyz: Floats) -> None:
         """Marks the cells of points (N, 3)."""
         if len(self.has_point):
             cells = np.clip(((xyz[:, :2] - self._low) / CELL_M).astype(np.int64), 0, self._shape - 1)
@@ -140,7 +140,7 @@ def _add(sums: _CloudCounts, cloud: PointCloud, *, lengths: bool) -> None:
         sums.coloured += int(cloud.colour.any(axis=1).sum())
 
 
-def _count_duplicates(xyz: NDArray[np.float64]) -> int:
+def _count_duplicates(xyz: Floats) -> int:
     """How many points (N, 3) lie where another one does."""
     steps = np.round((xyz - xyz[0]) / STEP_M)
     keys = np.bitwise_xor.reduce(np.where(np.abs(steps) < 1e15, steps, 0).astype(np.int64) * PRIMES, axis=1)
@@ -171,7 +171,7 @@ def _describe_extent(result: Inspection, file: CloudFile, sums: _CloudCounts, ce
     _describe_area_of_use(result, file, sums)
 
 
-def _is_stale(header: NDArray[np.float64] | None, points: NDArray[np.float64], withheld: int) -> bool:
+def _is_stale(header: Floats | None, points: Floats, withheld: int) -> bool:
     """Whether the bounds (2, 3) of a header are not those of its points; withheld ones may lie beyond."""
     if header is None:
         return False

@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deepnets4eo.arrays import Batch, Mask
+from deepnets4eo.arrays import Batch, Floats, Mask
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write, plain
@@ -277,7 +276,7 @@ def probe_images(inputs: InputSpec, shape: Sequence[int], rng: np.random.Generat
     return np.stack(images)
 
 
-def _values(layer: LayerInput, shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
+def _values(layer: LayerInput, shape: tuple[int, int], rng: np.random.Generator) -> Floats:
     """(C, h, w) with the layer's mean and scatter, folded back at both ends of its range."""
     from scipy.ndimage import zoom
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from deepnets4eo.arrays import FloatImage
+from deepnets4eo.arrays import FloatImage, Floats, Mask
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters.scene import Layer, Scene
@@ -202,12 +202,12 @@ def scene_gsd_m(scene: Scene) -> float | None:
     return None if scene.grid.crs is None else mean_gsd_m(scene.grid)
 
 
-def is_flat(spread: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.bool_]:
+def is_flat(spread: Floats, size: Floats) -> Mask:
     """Where a spread is rounding alone, of values of this size: as good as constant."""
     return np.asarray(spread <= FLAT * np.minimum(np.abs(size), 1.0))
 
 
-def scaling_of(mean: NDArray[np.float64], std: NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def scaling_of(mean: Floats, std: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """`mean` and `std` of a `LayerInput`, (C,) each, rounded; constant bands are divided by 1. Small values keep their digits."""
     std = np.where(is_flat(std, mean), 1.0, std)
     digits = max(0, -math.floor(math.log10(max(float(std.max()), 1e-30)))) if std.max() < SMALL else 0
@@ -232,7 +232,7 @@ def _column(values: Sequence[float]) -> NDArray[np.float32]:
     return np.asarray(values, np.float32)[:, None, None]
 
 
-def _probe(layer: Layer, *, probe_px: int = PROBE_PX, probe_values: int = PROBE_VALUES) -> NDArray[np.float64]:
+def _probe(layer: Layer, *, probe_px: int = PROBE_PX, probe_values: int = PROBE_VALUES) -> Floats:
     """Valid pixels (C, n) of evenly spread windows. probe_values : of all bands, in a window at most."""
     side_px = min(probe_px, math.ceil(math.sqrt(probe_values / layer.count)))
     pixels = []
@@ -242,7 +242,7 @@ def _probe(layer: Layer, *, probe_px: int = PROBE_PX, probe_values: int = PROBE_
     return np.concatenate(pixels, axis=1)
 
 
-def _range(layer: Layer, pixels: NDArray[np.float64] | None = None) -> list[float]:
+def _range(layer: Layer, pixels: Floats | None = None) -> list[float]:
     """Between which values nearly all of `_probe` lie, by default read for it; [] without any. Each layer is looked at once."""
     known = _RANGES.setdefault(layer.reader, {})
     key = layer.reads_stored, *layer.bands
@@ -277,7 +277,7 @@ def _measure_layer(scenes: Sequence[Scene], name: str, units: str, far_spans: fl
     )  # fmt: skip
 
 
-def _mean_and_deviation(values: NDArray[np.float64], far_spans: float) -> tuple[float, float]:
+def _mean_and_deviation(values: Floats, far_spans: float) -> tuple[float, float]:
     """The mean and deviation of the values (n,) of a band without those far off, or of all where most have one value."""
     if math.isfinite(far_spans):
         low, high = np.percentile(values, (1, 99))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage
+from deepnets4eo.arrays import FloatImage, Floats, Mask
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.layer import Layer
 from deepnets4eo.rasters.scene import Scene
@@ -65,12 +65,12 @@ class StretchedLayer(LayerView):
         super().__init__(layer, np.float32, None)
         self._stretch = stretch
 
-    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
         """Values (C, h, w), 0–255, and validity (h, w)."""
         data, valid = self.layer.read(window)
         return self._stretch.apply(data)[[band - 1 for band in bands]], valid
 
-    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
         data, valid = self.layer.read_coarse(shape)
         return self._stretch.apply(data)[[band - 1 for band in bands]], valid
 
@@ -121,7 +121,7 @@ def needed_stretch(expected: LayerInput, layer: Layer) -> Stretch | None:
     return Stretch(*(tuple(values.round(9).tolist()) for values in (low, high, *targets)))
 
 
-def _sample(layer: Layer) -> NDArray[np.float64]:
+def _sample(layer: Layer) -> Floats:
     """Pixels (C, n) of spread windows that are valid and not 0 in every band."""
     pixels = []
     for window in spread_windows(layer.shape, (SAMPLE_PX, SAMPLE_PX), SAMPLES):
@@ -130,13 +130,13 @@ def _sample(layer: Layer) -> NDArray[np.float64]:
     return np.concatenate(pixels, axis=1)
 
 
-def _is_display(pixels: NDArray[np.float64], dtype: np.dtype[Any]) -> bool:
+def _is_display(pixels: Floats, dtype: np.dtype[Any]) -> bool:
     """Whether values of a type wider than 8 bits are display values all the same; fractions are not."""
     low, high = np.percentile(pixels, ENDS)
     return bool(high <= BYTE and (dtype.kind != "f" or high - low >= BYTE / RANGE_SHRUNK))
 
 
-def _without_outliers(band: NDArray[np.float64]) -> NDArray[np.float64]:
+def _without_outliers(band: Floats) -> Floats:
     outliers = find_outliers(band)
     return band if outliers is None else np.asarray(outliers.usual_values(band))
 

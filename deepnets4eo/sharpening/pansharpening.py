@@ -13,10 +13,9 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from affine import Affine
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.arrays import FloatImage, Floats, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import READ_PX, Grid, Window, blocks, gsd_m
@@ -125,9 +124,9 @@ class Sharpener:
     """Numbers of a method: weights · bands + offset is the coarse intensity that the band, scaled and shifted, replaces by gains."""
 
     method: Method
-    weights: NDArray[np.float64]
+    weights: Floats
     offset: float
-    gains: NDArray[np.float64]
+    gains: Floats
     scale: float
     shift: float
 
@@ -135,7 +134,7 @@ class Sharpener:
     def fit(cls, image: Layer, pan: Layer, method: Method) -> Sharpener:
         """Fit to means and covariances over the coarse grid. Errors: InputError where no pixel has values in both."""
         count, total, products = 0, np.zeros(image.count + 1), np.zeros((image.count + 1, image.count + 1))
-        origin: NDArray[np.float64] | None = None
+        origin: Floats | None = None
         for values, low, known in _coarse_blocks(image, pan):
             rows = np.vstack((values[:, known], low[known])).astype(np.float64)
             if rows.shape[1]:
@@ -150,7 +149,7 @@ class Sharpener:
         return cls.from_moments(method, origin + total / count, covariance)
 
     @classmethod
-    def from_moments(cls, method: Method, mean: NDArray[np.float64], covariance: NDArray[np.float64]) -> Sharpener:
+    def from_moments(cls, method: Method, mean: Floats, covariance: Floats) -> Sharpener:
         """Make one from the mean (K + 1,) and covariance (K + 1, K + 1) of the bands and, last, the degraded panchromatic band."""
         bands, with_pan = covariance[:-1, :-1], covariance[:-1, -1]
         if method == "gsa":
@@ -236,12 +235,12 @@ def _degraded_quality(image: Layer, pan: Layer, method: Method, ratio: float) ->
     return errors[0], angle / count, errors[1]
 
 
-def ergas(mean_square_error: NDArray[np.float64], mean: NDArray[np.float64], pixel_ratio: float) -> float:
+def ergas(mean_square_error: Floats, mean: Floats, pixel_ratio: float) -> float:
     """Relative global error of synthesis (Wald 2000). mean_square_error, mean : (K,); pixel_ratio : fine over coarse pixel size."""
     return float(100 * pixel_ratio * np.sqrt((mean_square_error / mean**2).mean()))
 
 
-def spectral_angle_deg(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+def spectral_angle_deg(a: Floats, b: Floats) -> Floats:
     """Angle between the spectra (K, N) of each pixel, degrees; 0 where one of them is all zero."""
     length = np.sqrt((a * a).sum(axis=0) * (b * b).sum(axis=0))
     cosine = np.divide((a * b).sum(axis=0), length, out=np.ones_like(length), where=length > 0)

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage
+from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import READ_PX, Grid, Window, blocks, gsd_m, window_under
@@ -170,7 +169,7 @@ class _Composite:
         }
         return _HeightBlock(np.stack([measures[channel]() for channel in self.channels]), counts)
 
-    def check_known(self, known: NDArray[np.bool_]) -> None:
+    def check_known(self, known: Mask) -> None:
         """Refuse channels that have no value anywhere, after the fact."""
         for channel, has_values in zip(self.channels, known, strict=True):
             if not has_values and channel == "ndvi" and self.colours is not None:
@@ -282,7 +281,7 @@ def _infrared_and_red(image: Layer, names: Sequence[str] | None) -> Layer:
     return image.subset([image.bands[indices[role]] for role in ("nir", "red")])
 
 
-def _heights(layer: Layer, window: Window) -> tuple[FloatImage, NDArray[np.bool_]]:
+def _heights(layer: Layer, window: Window) -> tuple[FloatImage, Mask]:
     """Heights (h, w) with NaN for no data and for impossible ones, and where these are."""
     data, valid = layer.read(window)
     heights = np.where(valid, data[0], np.nan).astype(np.float32)

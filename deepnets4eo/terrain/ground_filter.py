@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage
+from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.errors import InputError
 
 MAX_BUILDING_M = 50.0
@@ -69,7 +69,7 @@ def reach_px(gsd_m: float, max_building_m: float) -> int:
     return 4 * _widest(gsd_m, max_building_m)
 
 
-def without_gaps(heights: NDArray[np.floating], known: NDArray[np.bool_]) -> FloatImage:
+def without_gaps(heights: NDArray[np.floating], known: Mask) -> FloatImage:
     """Return heights (h, w) float32 with unknown ones filled smoothly, from coarse to fine; known ones stay. Gaps solve
     nearly Laplace's equation: a plane around a gap continues inside it."""
     filled = np.where(known, heights, 0).astype(np.float32)
@@ -89,7 +89,7 @@ def without_gaps(heights: NDArray[np.floating], known: NDArray[np.bool_]) -> Flo
     return filled
 
 
-def _halve(heights: FloatImage, known: NDArray[np.bool_]) -> tuple[FloatImage, NDArray[np.bool_]]:
+def _halve(heights: FloatImage, known: Mask) -> tuple[FloatImage, Mask]:
     """Means of what is known in squares of two pixels, and where there is anything known."""
     odd = [(0, side % 2) for side in heights.shape]
     count = np.pad(known, odd).astype(np.float32)
@@ -99,7 +99,7 @@ def _halve(heights: FloatImage, known: NDArray[np.bool_]) -> tuple[FloatImage, N
     return total.reshape(shape).sum(axis=(1, 3)) / np.maximum(number, 1), number > 0
 
 
-def _objects(surface: FloatImage, limits: list[tuple[int, float]]) -> NDArray[np.bool_]:
+def _objects(surface: FloatImage, limits: list[tuple[int, float]]) -> Mask:
     """Pixels that an opening with one of the growing squares lowers by more than its limit in metres."""
     from scipy import ndimage
 
@@ -129,7 +129,7 @@ def _widest(gsd_m: float, max_building_m: float) -> int:
     return max(math.ceil(min(max_building_m / gsd_m / 2, WIDEST_PX)), 1)
 
 
-def _pits(surface: FloatImage) -> NDArray[np.bool_]:
+def _pits(surface: FloatImage) -> Mask:
     from scipy import ndimage
 
     around = np.ones((3, 3), bool)
@@ -137,7 +137,7 @@ def _pits(surface: FloatImage) -> NDArray[np.bool_]:
     return surface < ndimage.minimum_filter(surface, footprint=around, mode="nearest") - PIT_M
 
 
-def _check(known: NDArray[np.bool_], **sizes: float) -> None:
+def _check(known: Mask, **sizes: float) -> None:
     if known.ndim != 2:
         raise InputError(f"the surface model has the shape {known.shape}, expected (h, w). Give one band of heights.")
     if not known.any():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
@@ -74,7 +75,7 @@ class SceneSamples:
         self.split, self.inputs = split, inputs
         self.data, self.seed = recipe.data, recipe.train.seed
 
-    def target(self, layers: Mapping[str, NDArray[Any]], labelled: NDArray[np.bool_]) -> Sample:
+    def target(self, layers: Mapping[str, NDArray[Any]], labelled: Mask) -> Sample:
         """The target of a window, by name.
 
         layers : what `Scene.read` returned of `target_layers`, with "valid" (h, w) bool. labelled : (h, w) bool, where the
@@ -110,9 +111,7 @@ class SceneSamples:
                 break
         return window
 
-    def _read(
-        self, window: SampleWindow, labelled: NDArray[np.bool_], hidden: NDArray[np.bool_] | None = None
-    ) -> Sample:
+    def _read(self, window: SampleWindow, labelled: Mask, hidden: Mask | None = None) -> Sample:
         """The sample of a window, mirrored beyond the scene; its target only where `labelled`, pixels blanked where `hidden`."""
         named = self.split.scenes[window.scene]
         layers = named.scene.read(window.window, self.inputs.present(named.scene))
@@ -130,7 +129,7 @@ class SceneSamples:
         return sample
 
     @cached_property
-    def _shares(self) -> NDArray[np.float64]:
+    def _shares(self) -> Floats:
         areas = self.split.areas(TRAIN)
         if self.data.sampling == "scenes":
             areas = (areas > 0).astype(float)
@@ -151,7 +150,7 @@ class ClassSamples(SceneSamples):
         self._counts = np.array([[len(cells_of_class) for cells_of_class in one.cells] for one in cells], float)
         self._present = np.flatnonzero(self._counts.sum(axis=0))
 
-    def target(self, layers: Mapping[str, NDArray[Any]], labelled: NDArray[np.bool_]) -> Sample:
+    def target(self, layers: Mapping[str, NDArray[Any]], labelled: Mask) -> Sample:
         """mask (h, w) uint8."""
         labels = np.where(labelled, layers[LABELS], np.uint8(VOID))
         return {"mask": self._to_index[labels]}
@@ -173,7 +172,7 @@ class ClassSamples(SceneSamples):
         return SampleWindow(scene, balanced_windows(cells, self.data.tile_px, 1, rng)[0])
 
     @cached_property
-    def _by_class(self) -> NDArray[np.float64]:
+    def _by_class(self) -> Floats:
         return np.asarray(self._counts / np.maximum(self._counts.sum(axis=0), 1))
 
 

@@ -98,7 +98,7 @@ class ValueSamples(SceneSamples):
         super().__init__(split, inputs, recipe)
         self.target_layers, self._values = recipe.target.layers, _values_of(recipe)
 
-    def target(self, layers: Mapping[str, NDArray[Any]], labelled: NDArray[np.bool_]) -> Sample:
+    def target(self, layers: Mapping[str, NDArray[Any]], labelled: Mask) -> Sample:
         """The values."""
         return {VALUES: self._values(layers, labelled & layers["valid"])}
 
@@ -111,7 +111,7 @@ class ValueAndClassSamples(ClassSamples):
         self.target_layers = (*ClassSamples.target_layers, *recipe.target.layers)
         self._values = _values_of(recipe)
 
-    def target(self, layers: Mapping[str, NDArray[Any]], labelled: NDArray[np.bool_]) -> Sample:
+    def target(self, layers: Mapping[str, NDArray[Any]], labelled: Mask) -> Sample:
         """The mask and the values."""
         return super().target(layers, labelled) | {VALUES: self._values(layers, labelled & layers["valid"])}
 

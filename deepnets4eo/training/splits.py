@@ -18,6 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.cards.dataset_card import TRAIN, VAL, DatasetCard
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
@@ -90,7 +91,7 @@ class DataSplit(Generic[SceneT]):
         """A function window -> (h, w) bool: the pixels of a part."""
         return lambda window: self.mask(scene, part, window)
 
-    def mask(self, scene: int, part: str, window: Window) -> NDArray[np.bool_]:
+    def mask(self, scene: int, part: str, window: Window) -> Mask:
         """(h, w) bool, True for the pixels of the part in a window of that scene; none beyond the edge."""
         split = self.splits[scene]
         if part not in split.parts:
@@ -102,7 +103,7 @@ class DataSplit(Generic[SceneT]):
         split = self.splits[scene]
         return not self.leaky and VAL in split.parts and split.intersects_part(VAL, window)
 
-    def hidden_mask(self, scene: int, window: Window) -> NDArray[np.bool_] | None:
+    def hidden_mask(self, scene: int, window: Window) -> Mask | None:
         """(h, w) bool, the pixels of a window that training must not see; None where it may see all."""
         return self.mask(scene, VAL, window) if self.touches_validation(scene, window) else None
 
@@ -122,13 +123,11 @@ class DataSplit(Generic[SceneT]):
             return SampleWindow(scene, random_windows(split.shape, window_px, 1, rng)[0])
         return SampleWindow(scene, self.splits[scene].random_windows(TRAIN, window_px, 1, rng)[0])
 
-    def areas(self, part: str) -> NDArray[np.float64]:
+    def areas(self, part: str) -> Floats:
         """Pixels of the part in each scene, the buffer of blocks included."""
         return np.array([split.area(part) if part in split.parts else 0 for split in self.splits], float)
 
-    def objects_in(
-        self, scene: int, centres: NDArray[np.int64], boxes: NDArray[np.int64]
-    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def objects_in(self, scene: int, centres: Indices, boxes: Indices) -> tuple[Mask, Mask]:
         """Which objects of a scene are learnt from and validated on, by their centres (N, 2) and reach."""
         split = self.splits[scene]
         return split.contains(TRAIN, centres) & ~split.near(VAL, boxes), split.contains(VAL, centres)
@@ -376,12 +375,12 @@ def _largest_px(labels: Sequence[NDArray[np.uint8]], number: int) -> int:
     return next(side for side in sides if side == 1 or sum(len(blocks(one.shape, side)) for one in labels) >= number)
 
 
-def _counts(labels: NDArray[np.uint8], windows: Sequence[Window], num_classes: int) -> NDArray[np.int64]:
+def _counts(labels: NDArray[np.uint8], windows: Sequence[Window], num_classes: int) -> Indices:
     """(blocks, K) pixels of each class."""
     return np.stack([np.bincount(labels[at.slices].ravel(), minlength=256)[:num_classes] for at in windows])
 
 
-def _warn_of_few(counts: NDArray[np.int64], fold_of: NDArray[np.int64], names: Sequence[str], folds: int) -> None:
+def _warn_of_few(counts: Indices, fold_of: Indices, names: Sequence[str], folds: int) -> None:
     """Warn of classes that are not in every fold: they are missing where such a fold is validated on, or from training."""
     few = [
         f"{name} in {len(set(fold_of[showing]))}"

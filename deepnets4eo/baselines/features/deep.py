@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from deepnets4eo.arrays import FloatImage
+from deepnets4eo.arrays import FloatImage, Indices
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.hog import region_centres
 from deepnets4eo.device import Compute
@@ -268,7 +268,7 @@ class DeepFeatures:
                 # one image at a time: the same bits whatever the inputs, and a third of the memory
                 yield scale, torch.cat([self._project(encoder(one[None])) for one in resized])
 
-    def _dense(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Iterator[FloatImage]:
+    def _dense(self, bands: Bands, rows: Indices, cols: Indices) -> Iterator[FloatImage]:
         import torch
 
         for scale, maps in self._maps(bands):
@@ -317,11 +317,11 @@ class DeepFeatures:
 
     # patches: each by itself
 
-    def _at_patches(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> FloatImage:
+    def _at_patches(self, bands: Bands, rows: Indices, cols: Indices) -> FloatImage:
         down, across = (axis.ravel() for axis in np.meshgrid(rows, cols, indexing="ij"))
         return np.ascontiguousarray(self.at_indices(bands, down, across).T).reshape(-1, len(rows), len(cols))
 
-    def at_indices(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> FloatImage:
+    def at_indices(self, bands: Bands, rows: Indices, cols: Indices) -> FloatImage:
         """Return values of the patches around n pixels, (n, F) float32; beyond its edges the image is mirrored."""
         images = encoder_images(bands, self.inputs)
         parts = []
@@ -332,9 +332,7 @@ class DeepFeatures:
             parts += [self._patch_values(image, side, *first) for image in padded]
         return np.concatenate(parts, axis=1)
 
-    def _patch_values(
-        self, image: FloatImage, side: int, rows: NDArray[np.int64], cols: NDArray[np.int64]
-    ) -> FloatImage:
+    def _patch_values(self, image: FloatImage, side: int, rows: Indices, cols: Indices) -> FloatImage:
         """Return values of the patches of one image that begin at n rows and columns, (n, width)."""
         import torch
         import torch.nn.functional as F

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Indices
+from deepnets4eo.arrays import Indices, Mask
 
 COMPRESS_EVERY = 16  # levels; bounds how many steps lead from an old node to the top of its branch
 
@@ -49,13 +49,13 @@ class MaxTree:
         level[node_of_zone] = zone_level
         return cls(level, parent[: starts[-1]], node_of_zone[zones], np.array(starts))
 
-    def max_over_parts(self, values: NDArray[Any]) -> NDArray[np.int64]:
+    def max_over_parts(self, values: NDArray[Any]) -> Indices:
         """Return the highest whole number among the pixels of each node and of all above it, (m,)."""
         maxima = np.full(len(self.level), np.iinfo(np.int64).min)
         np.maximum.at(maxima, self.node_of.ravel(), values.ravel().astype(np.int64))
         return self._accumulate(np.maximum, maxima)
 
-    def extent(self) -> NDArray[np.int64]:
+    def extent(self) -> Indices:
         """Return the longer side of each part's upright bounding box in pixels, (m,)."""
         sides = []
         for axis in (0, 1):
@@ -65,7 +65,7 @@ class MaxTree:
             sides.append(self.max_over_parts(position) + self.max_over_parts(-position) + 1)
         return np.maximum(*sides)
 
-    def reconstruct(self, marker: NDArray[Any], keep: NDArray[np.bool_] | None = None) -> Indices:
+    def reconstruct(self, marker: NDArray[Any], keep: Mask | None = None) -> Indices:
         """Return levels (m,) after reconstruction by dilation of a marker (h, w) that is nowhere above the image. keep
         : (m,) parts that stay unchanged, whatever the marker."""
         reach = np.minimum(self.max_over_parts(marker), self.level)

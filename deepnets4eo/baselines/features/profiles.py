@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from deepnets4eo.arrays import FloatImage
+from deepnets4eo.arrays import FloatImage, Indices
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.feature import at_sites
 from deepnets4eo.baselines.features.max_tree import MaxTree
@@ -31,8 +31,8 @@ FILE = "extended_profile.safetensors"
 
 
 def open_by_disks(
-    levels: NDArray[np.int64], radii_px: Sequence[int], *, largest_px: int | None = LARGEST_PX, stride_px: int = 1
-) -> NDArray[np.int64]:
+    levels: Indices, radii_px: Sequence[int], *, largest_px: int | None = LARGEST_PX, stride_px: int = 1
+) -> Indices:
     """Return the levels (h, w), then their openings by reconstruction with disks, at the sites, (1 + radii, h, w).
     largest_px : regions of this length and more stay whether a disk fits into them or not; None: the plain opening."""
     tree = MaxTree.build(levels)
@@ -61,7 +61,7 @@ def erode_by_disks(image: NDArray[Any], radii_px: Sequence[int]) -> list[NDArray
     return eroded
 
 
-def _at_sites(tree: MaxTree, levels: NDArray[np.int64], stride_px: int) -> NDArray[np.int64]:
+def _at_sites(tree: MaxTree, levels: Indices, stride_px: int) -> Indices:
     """Return levels of the nodes (m, F) as images of the sites, (F, h, w)."""
     return np.moveaxis(np.take(levels, at_sites(tree.node_of, stride_px), axis=0), -1, 0)
 

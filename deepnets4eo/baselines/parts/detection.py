@@ -12,7 +12,7 @@ import shapely
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from deepnets4eo.arrays import Boxes, FloatImage, Indices
+from deepnets4eo.arrays import Boxes, FloatImage, Floats, Indices, Mask
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
 from deepnets4eo.baselines.parts.templates import PartSettings, TemplateBank, correlate, pad_half_frame
 from deepnets4eo.grid import Grid, apply_affine, gsd_m
@@ -42,7 +42,7 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Detections:
+    def take(self, rows: Indices | Mask) -> Detections:
         """Return some of them."""
         return Detections(self.boxes[rows], self.score[rows], self.template[rows])
 
@@ -154,7 +154,7 @@ def _detections_of_tile(detections: Detections, read: ReadTile, shape: tuple[int
 
 
 def to_geodataframe(
-    detections: Detections, score: NDArray[np.float64], component: NDArray[np.int64], class_name: str, grid: Grid
+    detections: Detections, score: Floats, component: Indices, class_name: str, grid: Grid
 ) -> gpd.GeoDataFrame:
     """Return detections as polygons in map coordinates."""
     import geopandas as gpd

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from deepnets4eo.arrays import FloatImage
+from deepnets4eo.arrays import FloatImage, Floats
 from deepnets4eo.baselines.parts.detection import Detections, detect_scene, find_objects, to_geodataframe
 from deepnets4eo.baselines.parts.learning import train_templates
 from deepnets4eo.baselines.parts.references import references, training_windows
@@ -189,13 +188,13 @@ class PartDetector(TileSegmenter):
         least = self.settings.min_score if min_score is None else min_score
         return find_objects(grey, self._trained(), self.settings, least=float(logit(np.clip(least, 0, 1))), scale=scale)
 
-    def _cell_px(self, boxes: NDArray[np.float64]) -> int:
+    def _cell_px(self, boxes: Floats) -> int:
         if self.settings.cell_px is not None:
             return self.settings.cell_px
         smallest, largest = CELLS_PX
         return min(max(round(float(np.median(boxes[:, 3])) / WIDTH_CELLS), smallest), largest)
 
-    def _plan(self, boxes: NDArray[np.float64]) -> int:
+    def _plan(self, boxes: Floats) -> int:
         """Return the reach of the templates, and set a tiling whose halo suffices for it where none was given."""
         diagonal = float(np.median(np.hypot(boxes[:, 2], boxes[:, 3]))) * LARGEST
         reach_px = math.ceil((diagonal / 2 + 2 * self._cell_px(boxes)) / min(self.settings.scales))

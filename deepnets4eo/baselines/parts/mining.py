@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from deepnets4eo.arrays import Boxes, FloatImage, Indices, Vectors
+from deepnets4eo.arrays import Boxes, FloatImage, Floats, Indices, Mask, Vectors
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
 from deepnets4eo.baselines.parts.detection import local_maxima, logits
 from deepnets4eo.baselines.parts.references import TrainingWindow
@@ -130,7 +130,7 @@ class TemplateTrainer:
 
     def _is_background(
         self, number: int, template: int, positions: Indices, cells: tuple[NDArray[np.float32], tuple[float, float]]
-    ) -> NDArray[np.bool_]:
+    ) -> Mask:
         """Return whether frames that begin at these cells lie completely in the window and overlap no object by half."""
         which = np.full(len(positions), template)
         boxes = self.shapes.boxes(which, positions[:, 0], positions[:, 1], cells[1])
@@ -138,7 +138,7 @@ class TemplateTrainer:
         inside = (begin >= 0).all(axis=1) & (begin + self.shapes.sizes[template] <= cells[0].shape[1:]).all(axis=1)
         return inside & self.windows[number].in_core(boxes) & self._overlaps_nothing(number, boxes)
 
-    def _overlaps_nothing(self, number: int, boxes: Boxes) -> NDArray[np.bool_]:
+    def _overlaps_nothing(self, number: int, boxes: Boxes) -> Mask:
         one, _, iou = overlapping_pairs(outlines(boxes), self.polygons[number])
         free = np.ones(len(boxes), bool)
         free[one[iou >= MAX_OVERLAP]] = False
@@ -205,7 +205,7 @@ def linear_svm(
     cost = np.where(target > 0, WEIGHT * penalty, penalty).astype(np.float32)
     cost[-1] *= FLAT
 
-    def loss(both: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def loss(both: Floats) -> tuple[float, Floats]:
         weight = both[:-1].astype(np.float32)
         short = np.maximum(0, 1 - target * (vectors @ weight + np.float32(both[-1])))
         pull = -2 * cost * short * target
@@ -243,8 +243,8 @@ def positive_cells(
 
 def _rotated_patch(
     grey: FloatImage,
-    box: NDArray[np.float64],
-    target: NDArray[np.float64],
+    box: Floats,
+    target: Floats,
     patch: tuple[int, int],
     view: tuple[float, int, float],
 ) -> FloatImage:

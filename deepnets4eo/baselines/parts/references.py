@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Boxes, FloatImage
+from deepnets4eo.arrays import Boxes, FloatImage, Floats, Indices, Mask
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
 from deepnets4eo.baselines.parts.detection import resize
 from deepnets4eo.cards.legend import Legend
@@ -41,7 +41,7 @@ class References:
     """Boxes (N, 5) of one scene, and whether each is usable for training; unusable ones are not background either."""
 
     boxes: Boxes
-    usable: NDArray[np.bool_]
+    usable: Mask
 
 
 def references(
@@ -93,9 +93,7 @@ def _to_pixels(frame: gpd.GeoDataFrame, scene: Scene) -> NDArray[np.object_]:
     return polygons[~(shapely.is_missing(polygons) | shapely.is_empty(polygons))]
 
 
-def _usable_boxes(
-    polygons: NDArray[np.object_], area: NDArray[np.float64], median: float, shape: tuple[int, int]
-) -> References:
+def _usable_boxes(polygons: NDArray[np.object_], area: Floats, median: float, shape: tuple[int, int]) -> References:
     boxes = boxes_around(polygons)
     left, top, right, bottom = shapely.bounds(polygons).reshape(-1, 4).T
     whole = (left >= EDGE_PX) & (top >= EDGE_PX) & (right <= shape[1] - EDGE_PX) & (bottom <= shape[0] - EDGE_PX)
@@ -113,7 +111,7 @@ class TrainingWindow:
     margin_px: int
     core: tuple[int, int]
     boxes: Boxes
-    usable: NDArray[np.bool_]
+    usable: Mask
     cells: dict[tuple[float, int], tuple[NDArray[np.float32], tuple[float, float]]] = field(
         default_factory=dict, repr=False
     )
@@ -125,7 +123,7 @@ class TrainingWindow:
             self.cells[scale, cell_px] = felzenszwalb_cells(image, cell_px), exact
         return self.cells[scale, cell_px]
 
-    def in_core(self, boxes: Boxes) -> NDArray[np.bool_]:
+    def in_core(self, boxes: Boxes) -> Mask:
         """Return whether the centre of each box lies in the core."""
         return _inside(boxes[:, :2] - self.margin_px, np.array(self.core))
 
@@ -189,5 +187,5 @@ def _lattice(scene: Scene, margin_px: int) -> Lattice:
     return Lattice(scene.shape, Tiling(min(CORE_PX, max(scene.shape)) + 2 * margin_px, margin_px))
 
 
-def _inside(positions: NDArray[np.float64], shape: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _inside(positions: Floats, shape: Indices) -> Mask:
     return np.asarray(((positions >= 0) & (positions < shape)).all(axis=1))

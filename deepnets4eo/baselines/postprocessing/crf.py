@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from deepnets4eo.arrays import FloatImage
+from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.options import option_group
 
 BLOCK_PX = 1 << 13  # whose messages are computed at once: they fit into the processor's cache
@@ -142,7 +141,7 @@ def mean_field(proba: FloatImage, guide: FloatImage, settings: CrfSettings | Non
     return result
 
 
-def _kernels(plane: _FramedLine, guide: FloatImage, known: NDArray[np.bool_], settings: CrfSettings) -> _Kernels:
+def _kernels(plane: _FramedLine, guide: FloatImage, known: Mask, settings: CrfSettings) -> _Kernels:
     framed = plane.empty(len(guide), np.nan)  # NaN is similar to nothing, so entries beyond the edge have weight 0
     plane.view(framed)[:] = np.where(known, guide, np.nan)
     reach = settings.radius_px // settings.step_px

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import label as connected_regions
 
-from deepnets4eo.arrays import Codes
+from deepnets4eo.arrays import Codes, Indices, Mask
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.tiling.scores import best_class
@@ -170,7 +170,7 @@ def region_shares(labels: NDArray[np.uint8], ids: NDArray[np.integer], num_class
     return np.asarray(superpixel_vote(own, ids), np.float32)
 
 
-def _superpixel_majority(labels: NDArray[np.uint8], region_numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+def _superpixel_majority(labels: NDArray[np.uint8], region_numbers: Indices) -> NDArray[np.uint8]:
     flat = labels.ravel()
     voting = (flat != VOID) & (region_numbers > 0)
     classes, code = np.unique(flat[voting], return_inverse=True)
@@ -182,7 +182,7 @@ def _superpixel_majority(labels: NDArray[np.uint8], region_numbers: NDArray[np.i
     return np.where(voting, winner[region_numbers], flat).reshape(labels.shape).astype(np.uint8)
 
 
-def _superpixel_means(proba: NDArray[np.float32], region_numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+def _superpixel_means(proba: NDArray[np.float32], region_numbers: Indices) -> NDArray[np.float32]:
     known = ~np.isnan(proba).any(axis=0).ravel()
     voting = known & (region_numbers > 0)
     pixels = np.maximum(np.bincount(region_numbers[voting], minlength=int(region_numbers.max()) + 1), 1)
@@ -252,7 +252,7 @@ def _merge_small_regions(labels: NDArray[np.uint8], area_px: int, connectivity: 
     return True
 
 
-def _borders(regions: NDArray[np.int64], small: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _borders(regions: Indices, small: Mask) -> tuple[Indices, Indices]:
     """Return pairs (small region, its neighbour), one for each pixel side between them; never void, number 0."""
     pairs = [(regions[:-1], regions[1:]), (regions[:, :-1], regions[:, 1:])]
     one, other = [], []
@@ -264,9 +264,7 @@ def _borders(regions: NDArray[np.int64], small: NDArray[np.bool_]) -> tuple[NDAr
     return np.concatenate(one), np.concatenate(other)
 
 
-def _is_kept(
-    one: NDArray[np.int64], other: NDArray[np.int64], sizes: NDArray[np.int64], small: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def _is_kept(one: Indices, other: Indices, sizes: Indices, small: Mask) -> Mask:
     """Return whether a region stays: large ones, and small ones larger than all their neighbours, or as large with a lower number."""
     rank = np.empty(sizes.size, np.int64)
     rank[np.lexsort([-np.arange(sizes.size), sizes])] = np.arange(sizes.size)
@@ -275,7 +273,7 @@ def _is_kept(
     return ~small | (rank > highest)
 
 
-def _longest_border(one: NDArray[np.int64], label: NDArray[np.uint8], label_of: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _longest_border(one: Indices, label: NDArray[np.uint8], label_of: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the label of each region, where regions `one` take the label with which they share most sides."""
     keys, lengths = np.unique(one * 256 + label, return_counts=True)
     region, neighbour_label = keys // 256, (keys % 256).astype(np.uint8)

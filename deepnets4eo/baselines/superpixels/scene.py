@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from rasterio.windows import Window as RasterioWindow
 
-from deepnets4eo.arrays import Indices, RegionIds
+from deepnets4eo.arrays import Indices, Mask, RegionIds
 from deepnets4eo.baselines.bands import Bands, band_names, unstandardise
 from deepnets4eo.baselines.superpixels.segmenting import KeyFile, Superpixels, group_pairs, number_pieces
 from deepnets4eo.errors import InputError
@@ -55,7 +55,7 @@ class SceneBands:
         inputs = InputSpec.measure([scene], layers)
         return cls(scene, inputs, band_names(inputs, bands))
 
-    def read(self, window: Window) -> tuple[Bands, NDArray[np.bool_]]:
+    def read(self, window: Window) -> tuple[Bands, Mask]:
         """Return bands of a window, and (h, w) where all layers are valid."""
         sample = self.scene.read(window, self.inputs.names)
         return unstandardise(self.inputs.prepare(sample), self.inputs, self.names), sample["valid"]
@@ -148,10 +148,10 @@ def segment_scene(
 
 def _segment_blocks(
     reader: SceneBands, superpixels: Superpixels, plan: BlockPlan, workers: int | None
-) -> Iterator[tuple[Window, RegionIds, NDArray[np.bool_]]]:
+) -> Iterator[tuple[Window, RegionIds, Mask]]:
     """Yield cores in order, with the ids of their windows and the validity of the cores."""
 
-    def segment(core: Window) -> tuple[Window, RegionIds, NDArray[np.bool_]]:
+    def segment(core: Window) -> tuple[Window, RegionIds, Mask]:
         window = plan.window(core)
         bands, valid = reader.read(window)
         inner = valid[core.within(window).slices]
@@ -160,9 +160,7 @@ def _segment_blocks(
     yield from in_order(segment, plan.cores, workers)
 
 
-def _write_keys(
-    path: Path, segmented: Iterator[tuple[Window, RegionIds, NDArray[np.bool_]]], plan: BlockPlan
-) -> NDArray[np.int32]:
+def _write_keys(path: Path, segmented: Iterator[tuple[Window, RegionIds, Mask]], plan: BlockPlan) -> NDArray[np.int32]:
     """Write the key of every pixel; returns the group of every key. Keeps three rows of blocks."""
     height, width = plan.shape
     same: list[Indices] = [np.zeros((0, 2), np.int64)]
@@ -182,7 +180,7 @@ def _write_keys(
 
 
 def _block_rows(
-    segmented: Iterator[tuple[Window, RegionIds, NDArray[np.bool_]]], plan: BlockPlan, same: list[Indices]
+    segmented: Iterator[tuple[Window, RegionIds, Mask]], plan: BlockPlan, same: list[Indices]
 ) -> Iterator[list[Block]]:
     """Yield rows of blocks; the pairs of keys of the same region are added to `same`."""
     above: list[Block] = []
@@ -219,14 +217,14 @@ class Block:
     core: Window
     window: Window
     ids: RegionIds
-    valid: NDArray[np.bool_]
+    valid: Mask
     first: int
-    whole: NDArray[np.bool_]
-    own: NDArray[np.bool_]
+    whole: Mask
+    own: Mask
 
     @classmethod
     def build(
-        cls, core: Window, window: Window, ids: RegionIds, valid: NDArray[np.bool_], first: int, shape: tuple[int, int]
+        cls, core: Window, window: Window, ids: RegionIds, valid: Mask, first: int, shape: tuple[int, int]
     ) -> Block:
         """Make the block and find its whole and its own regions. shape : of the scene."""
         flat = ids.ravel().astype(np.intp)

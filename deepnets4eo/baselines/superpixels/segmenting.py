@@ -37,7 +37,7 @@ METHODS: tuple[Method, ...] = ("felzenszwalb", "slic")
 HEIGHTS = ("ndsm", "height")  # the first one found is the extra channel
 LIGHTNESS = 100.0  # range of the colours for SLIC, as in CIELAB
 
-Line = NDArray[np.int64]  # (2, n): piece and group of the pixels along an edge; −1 is none
+Line = Indices  # (2, n): piece and group of the pixels along an edge; −1 is none
 
 
 @option_group
@@ -166,7 +166,7 @@ def renumber(ids: RegionIds) -> tuple[RegionIds, int]:
 
 def count_pairs(
     one: NDArray[np.integer], other: NDArray[np.integer], times: Indices | None = None
-) -> tuple[NDArray[np.int64], Indices]:
+) -> tuple[Indices, Indices]:
     """Return unordered pairs of different ids ≥ 0, (n, 2) sorted, and how often each occurs, (n,). times : how often
     each entry counts, by default once."""
     meets = (one != other) & (one >= 0) & (other >= 0)
@@ -177,14 +177,14 @@ def count_pairs(
     return np.stack([codes >> 32, codes & 0xFFFFFFFF], axis=1), counts
 
 
-def shared_borders(ids: RegionIds) -> tuple[NDArray[np.int64], Indices]:
+def shared_borders(ids: RegionIds) -> tuple[Indices, Indices]:
     """Return pairs of regions that share sides of pixels, and how many sides each pair shares."""
     across, down = (ids[:, :-1], ids[:, 1:]), (ids[:-1], ids[1:])
     one, other = (np.concatenate([across[side].ravel(), down[side].ravel()]) for side in (0, 1))
     return count_pairs(one, other)
 
 
-def group_pairs(count: int, pairs: NDArray[np.int64]) -> Indices:
+def group_pairs(count: int, pairs: Indices) -> Indices:
     """Return the group 0 … of each of `count` items, (count,) int64: both items of a pair have the same group."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -193,7 +193,7 @@ def group_pairs(count: int, pairs: NDArray[np.int64]) -> Indices:
     return connected_components(links, directed=False)[1].astype(np.int64)
 
 
-def small_region_groups(sizes: Indices, pairs: NDArray[np.int64], sides: Indices, min_px: int) -> Indices:
+def small_region_groups(sizes: Indices, pairs: Indices, sides: Indices, min_px: int) -> Indices:
     """Return the group (N,) of each region, after regions below `min_px` joined the neighbour with most shared sides.
     sizes : (N,) pixels. pairs, sides : as `shared_borders` returns them; those of small regions suffice."""
     group = np.arange(len(sizes))
@@ -241,7 +241,7 @@ class _BlockPieces(NamedTuple):
     """Pieces of one block: their pixels, sides they share where one is small, and the edges of the block."""
 
     sizes: Indices
-    pairs: NDArray[np.int64]
+    pairs: Indices
     sides: Indices
     edges: dict[str, Line]
 
@@ -272,9 +272,9 @@ class _AllPieces:
 
     count: int = 0
     sizes: list[Indices] = field(default_factory=list)
-    pairs: list[NDArray[np.int64]] = field(default_factory=list)
+    pairs: list[Indices] = field(default_factory=list)
     sides: list[Indices] = field(default_factory=list)
-    links: list[NDArray[np.int64]] = field(default_factory=list)
+    links: list[Indices] = field(default_factory=list)
 
     def add(self, pieces: _BlockPieces) -> None:
         """Add the next block."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import ABOUT, MOST_COORDINATE, PointCloud
 
@@ -69,7 +70,7 @@ class CloudFile(ABC):
 
     @property
     @abstractmethod
-    def file_bounds(self) -> NDArray[np.float64]:
+    def file_bounds(self) -> Floats:
         """(2, 3) least and greatest x, y and z of points that are not withheld, in the units of the file."""
 
     @property
@@ -103,7 +104,7 @@ class CloudFile(ABC):
         return self.units.crs
 
     @property
-    def bounds(self) -> NDArray[np.float64]:
+    def bounds(self) -> Floats:
         """(2, 3) least and greatest x, y and z in metres; InputError for what can be no coordinates."""
         if not (np.abs(self.file_bounds) <= MOST_COORDINATE).all():
             low, high = self.file_bounds
@@ -157,7 +158,7 @@ class CloudFile(ABC):
         return join_clouds(chunks)
 
     @property
-    def _to_metres(self) -> NDArray[np.float64]:
+    def _to_metres(self) -> Floats:
         return np.array([self.units.horizontal_m, self.units.horizontal_m, self.units.vertical_m])
 
     def _prepare(self, cloud: PointCloud) -> PointCloud:
@@ -198,11 +199,11 @@ def without_withheld(cloud: PointCloud) -> PointCloud | None:
     return replace(cloud.subset(used), withheld=None) if len(used) else None
 
 
-def _withheld(cloud: PointCloud) -> NDArray[np.bool_]:
+def _withheld(cloud: PointCloud) -> Mask:
     return np.zeros(len(cloud), bool) if cloud.withheld is None else cloud.withheld
 
 
-def within(xyz: NDArray[np.float64], bounds: Bounds) -> NDArray[np.bool_]:
+def within(xyz: Floats, bounds: Bounds) -> Mask:
     """(N,) which points (N, 3) lie within bounds, edges included."""
     x_min, y_min, x_max, y_max = bounds
     x, y = xyz[:, 0], xyz[:, 1]
@@ -288,7 +289,7 @@ def cloud_units(crs: CRS | None, source: str) -> CloudUnits:
     return CloudUnits(horizontal_m, vertical_m, _in_metres(crs))
 
 
-def check_no_degrees(bounds: NDArray[np.float64], source: str) -> None:
+def check_no_degrees(bounds: Floats, source: str) -> None:
     """Raise InputError where bounds (2, 3) without CRS can only be degrees: x and y within ±180 and ±90, and heights more
     than 100 times as far apart. Objects in coordinates of their own and poles pass."""
     size, farthest = bounds[1] - bounds[0], np.abs(bounds[:, :2]).max(axis=0)

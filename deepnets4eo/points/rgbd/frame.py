@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
-from deepnets4eo.arrays import ByteImage, FloatImage, Mask
+from deepnets4eo.arrays import ByteImage, FloatImage, Floats, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.numpy_files import list_npz, open_npz
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
@@ -70,7 +70,7 @@ class Frame:
     colour: ByteImage
     depth_m: FloatImage
     intrinsics: Intrinsics
-    pose: NDArray[np.float64] = field(default_factory=lambda: LEVEL)
+    pose: Floats = field(default_factory=lambda: LEVEL)
     labels: ByteImage | None = None
 
     def __post_init__(self) -> None:
@@ -204,7 +204,7 @@ def read_labels(path: Path) -> ByteImage:
     return values[0].astype(np.uint8)
 
 
-def read_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
+def read_matrix(path: Path, shape: tuple[int, int]) -> Floats:
     """Return a matrix of a shape from a text file. Raises InputError where it holds no such finite numbers."""
     try:
         numbers = np.array(path.read_text(encoding="utf-8").split(), np.float64)
@@ -270,7 +270,7 @@ class OrganisedFrame:
         )  # fmt: skip
 
 
-def _fit(slope: NDArray[np.float64], pixel: NDArray[np.intp], path: Path) -> tuple[float, float]:
+def _fit(slope: Floats, pixel: NDArray[np.intp], path: Path) -> tuple[float, float]:
     """Focal length and principal point of an axis: pixel = focal · slope + middle."""
     if not np.isfinite(slope).all():
         raise InputError(f"{path} has coordinates too large for points of a camera. Check their unit: metres.")
@@ -322,9 +322,9 @@ def _intrinsics_of(folder: Path) -> Intrinsics:
     return SEVEN_SCENES if of_seven and not path.is_file() else read_intrinsics(path)
 
 
-def _upright(pose: NDArray[np.float64]) -> NDArray[np.float64]:
+def _upright(pose: Floats) -> Floats:
     """The world of a reconstruction is its first camera's, y down; here z is up."""
-    turned: NDArray[np.float64] = LEVEL @ pose
+    turned: Floats = LEVEL @ pose
     return turned
 
 

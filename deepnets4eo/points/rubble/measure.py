@@ -14,7 +14,7 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage
+from deepnets4eo.arrays import FloatImage, Floats, Indices, Mask
 from deepnets4eo.grid import Grid
 from deepnets4eo.points.rubble.plans import (
     NMADS,
@@ -133,8 +133,8 @@ def _plan_alone(
     inputs: BlockInputs,
     cells: BuildingCells,
     above: FloatImage,
-    rough: NDArray[np.bool_],
-    area: NDArray[np.float64],
+    rough: Mask,
+    area: Floats,
     options: RubbleOptions,
 ) -> tuple[HeightLoss, float]:
     """The plans by heights after the event alone, and the offset of stated heights that was taken out."""
@@ -146,7 +146,7 @@ def _plan_alone(
     return plan, offset_m
 
 
-def _low_share(plan: HeightLoss, cells: BuildingCells) -> NDArray[np.float64]:
+def _low_share(plan: HeightLoss, cells: BuildingCells) -> Floats:
     """(N,) share of each plan whose surface is no higher than a heap can be."""
     with np.errstate(invalid="ignore"):
         return plan.mean(cells, plan.after <= plan.limit[cells.owner])
@@ -162,13 +162,13 @@ def _stated_offset_m(plan: HeightLoss, cells: BuildingCells) -> float:
 
 def _around(
     inputs: BlockInputs,
-    nearest: tuple[NDArray[np.int64], FloatImage],
+    nearest: tuple[Indices, FloatImage],
     above: FloatImage,
-    rough: NDArray[np.bool_],
+    rough: Mask,
     plan: HeightLoss,
-    collapsed: NDArray[np.float64],
+    collapsed: Floats,
     options: RubbleOptions,
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+) -> tuple[Floats, Indices]:
     """Debris (N,) m³ around buildings that have come down, and its flat cells (building plus one, else 0)."""
     owner, distance = nearest
     reach = np.clip(np.nan_to_num(REACH * plan.height, nan=STOREY_M), NEAREST_M, FARTHEST_M) / inputs.cell_m
@@ -183,7 +183,7 @@ def _around(
     return volume.astype(np.float64), np.where(counted, owner + 1, 0).reshape(-1).astype(np.int64)
 
 
-def _is_rough(post: BlockHeights, above: FloatImage) -> NDArray[np.bool_]:
+def _is_rough(post: BlockHeights, above: FloatImage) -> Mask:
     """(h, w) cells of a rough surface, without ridges, or of points classified as rubble."""
     from scipy.ndimage import binary_opening
 
@@ -192,12 +192,12 @@ def _is_rough(post: BlockHeights, above: FloatImage) -> NDArray[np.bool_]:
 
 
 def states_of(
-    collapsed_share: NDArray[np.float64],
-    rubble_share: NDArray[np.float64],
-    loss_m: NDArray[np.float64],
-    height_m: NDArray[np.float64],
-    known: NDArray[np.bool_],
-    low_share: NDArray[np.float64] | None = None,
+    collapsed_share: Floats,
+    rubble_share: Floats,
+    loss_m: Floats,
+    height_m: Floats,
+    known: Mask,
+    low_share: Floats | None = None,
 ) -> NDArray[np.object_]:
     """Return the state (N,) of each building from shares 0–1 of the plan that has fallen, holds debris, or is no higher
     than a heap, mean fall and former height in metres, and whether enough was measured. A mean fall alone collapses
@@ -218,11 +218,11 @@ def states_of(
 
 
 def destroyed_share(
-    collapsed_share: NDArray[np.float64],
-    loss_m: NDArray[np.float64],
-    height_m: NDArray[np.float64],
+    collapsed_share: Floats,
+    loss_m: Floats,
+    height_m: Floats,
     state: NDArray[np.object_],
-) -> NDArray[np.float64]:
+) -> Floats:
     """Return the share (N,) 0–1 of each building that came down: that of the plan, and of collapsed ones at least that
     of the height, since smooth heaps of post alone are no part of the plan.
 

@@ -17,7 +17,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage
+from deepnets4eo.arrays import FloatImage, Floats, Indices, Mask
 from deepnets4eo.points.height_grid import NoHeightsError
 from deepnets4eo.points.rubble.rubble_map import RubbleOptions
 from deepnets4eo.points.rubble.surfaces import (
@@ -50,7 +50,7 @@ class VerticalFit:
     cells: int = 0
 
 
-def terrain_under(heights: BlockHeights, built: NDArray[np.bool_], cell_m: float) -> FloatImage:
+def terrain_under(heights: BlockHeights, built: Mask, cell_m: float) -> FloatImage:
     """Return terrain heights (h, w); `built` are cells of footprints with a margin. Raises NoHeightsError."""
     open_ground = np.where(built, np.nan, heights.lowest)
     if not np.isfinite(open_ground).any():
@@ -58,7 +58,7 @@ def terrain_under(heights: BlockHeights, built: NDArray[np.bool_], cell_m: float
     return ground(open_ground, cell_m, slope=0.3)
 
 
-def fit_vertically(pre: BlockHeights, post: BlockHeights, terrain: FloatImage, built: NDArray[np.bool_]) -> VerticalFit:
+def fit_vertically(pre: BlockHeights, post: BlockHeights, terrain: FloatImage, built: Mask) -> VerticalFit:
     """Measure how much higher post is than pre on stable ground that is not `built`."""
     difference = post.mean - pre.mean
     with np.errstate(invalid="ignore"):
@@ -90,7 +90,7 @@ class BlockInputs:
     pre: BlockHeights | None
     terrain: FloatImage
     outlines: NDArray[Any]
-    heights_m: NDArray[np.float64]
+    heights_m: Floats
     fit: VerticalFit
 
     @property
@@ -107,33 +107,31 @@ class HeightLoss:
 
     after: NDArray[Any]
     before: NDArray[Any] | None
-    known: NDArray[np.bool_]
-    gone: NDArray[np.bool_]
-    doubtful: NDArray[np.bool_]
-    inner: NDArray[np.bool_]
-    area: NDArray[np.float64]
-    limit: NDArray[np.float64]
-    height: NDArray[np.float64]
-    loss: NDArray[np.float64]
-    before_m3: NDArray[np.float64]
-    lost_m3: NDArray[np.float64]
+    known: Mask
+    gone: Mask
+    doubtful: Mask
+    inner: Mask
+    area: Floats
+    limit: Floats
+    height: Floats
+    loss: Floats
+    before_m3: Floats
+    lost_m3: Floats
 
-    def mean(self, cells: BuildingCells, values: NDArray[Any]) -> NDArray[np.float64]:
+    def mean(self, cells: BuildingCells, values: NDArray[Any]) -> Floats:
         """(N,) means of values (P,) by `mean_of_parts`."""
         return cells.mean_of_parts(values, self.known, self.inner)
 
-    def volume(self, cells: BuildingCells, heights: NDArray[Any], where: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def volume(self, cells: BuildingCells, heights: NDArray[Any], where: Mask) -> Floats:
         """(N,) m³: area · mean of heights (P,) where they count, and 0 elsewhere."""
         return self.area * self.mean(cells, np.where(where, heights, 0))
 
-    def roof_seen_share(self, cells: BuildingCells) -> NDArray[np.float64]:
+    def roof_seen_share(self, cells: BuildingCells) -> Floats:
         """(N,) share of the cells away from the edge that are known; of all cells without such."""
         within = self.inner | (cells.total(self.inner) == 0)[cells.owner]
         return cells.mean(self.known, within)
 
-    def volume_unseen(
-        self, cells: BuildingCells, heights: NDArray[Any], where: NDArray[np.bool_], known_share: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def volume_unseen(self, cells: BuildingCells, heights: NDArray[Any], where: Mask, known_share: Floats) -> Floats:
         """(N,) m³ of cells without heights if they were as high as the highest (P,) that count."""
         highest = cells.quantile(np.where(where & self.known, heights, np.nan), HIGH_SHARE)
         return (1 - known_share) * self.area * np.maximum(np.nan_to_num(highest), 0)
@@ -143,7 +141,7 @@ def plan_of_both(
     inputs: BlockInputs,
     pre: BlockHeights,
     cells: BuildingCells,
-    area: NDArray[np.float64],
+    area: Floats,
     options: RubbleOptions,
 ) -> HeightLoss:
     """The plans by the difference of heights: of tops at the edge, of means within."""
@@ -170,8 +168,8 @@ def plan_alone(
     inputs: BlockInputs,
     cells: BuildingCells,
     above: FloatImage,
-    rough: NDArray[np.bool_],
-    area: NDArray[np.float64],
+    rough: Mask,
+    area: Floats,
     options: RubbleOptions,
 ) -> HeightLoss:
     """The plans by heights after the event alone."""
@@ -195,7 +193,7 @@ def plan_alone(
     )
 
 
-def inner_cells(inputs: BlockInputs, cells: BuildingCells) -> NDArray[np.bool_]:
+def inner_cells(inputs: BlockInputs, cells: BuildingCells) -> Mask:
     """(P,) whether a cell of a plan lies away from its edge."""
     inner = np.zeros(inputs.terrain.shape, bool)
     inner.reshape(-1)[BuildingCells.from_outlines(shrink(inputs.outlines, MARGIN_M), inputs.post.grid).flat] = True
@@ -212,7 +210,7 @@ def sigma_m(fit: VerticalFit) -> float:
     return fit.nmad_m if np.isfinite(fit.nmad_m) else 2 * LEAST_SIGMA_M
 
 
-def heap_limit(height_m: NDArray[np.float64]) -> NDArray[np.float64]:
+def heap_limit(height_m: Floats) -> Floats:
     """(N,) highest that a heap can be: one storey, or 0.35 of the building's height before."""
     return np.maximum(STOREY_M, np.nan_to_num(PANCAKE * height_m))
 
@@ -221,23 +219,23 @@ def heap_limit(height_m: NDArray[np.float64]) -> NDArray[np.float64]:
 class Doubt:
     """Volumes (N,) m³ that were counted in doubt (`less`), and that were not (`more`)."""
 
-    less: NDArray[np.float64]
-    more: NDArray[np.float64]
+    less: Floats
+    more: Floats
 
 
 @dataclass(frozen=True)
 class Measured:
     """A volume (N,) m³, its cells, the factor of its error of heights, and what is doubtful."""
 
-    volume: NDArray[np.float64]
-    cells: NDArray[np.float64]
+    volume: Floats
+    cells: Floats
     factor: float
     doubt: Doubt
 
 
 def interval(
-    name: str, measured: Measured, known_share: NDArray[np.float64], inputs: BlockInputs, options: RubbleOptions
-) -> dict[str, NDArray[np.float64]]:
+    name: str, measured: Measured, known_share: Floats, inputs: BlockInputs, options: RubbleOptions
+) -> dict[str, Floats]:
     """The volume with its 95 % interval."""
     cell_m2, number, volume = inputs.cell_m**2, measured.cells, measured.volume
     error = NORMAL_95 * volume_sigma(number, cell_m2, measured.factor * sigma_m(inputs.fit), options.correlation_m)
@@ -260,10 +258,10 @@ class Doubts:
     inputs: BlockInputs
     cells: BuildingCells
     plan: HeightLoss
-    owner: NDArray[np.int64]
+    owner: Indices
     distance: FloatImage
     least_m: float
-    known_share: NDArray[np.float64]
+    known_share: Floats
 
     def of_loss(self) -> Doubt:
         """Falls at edges alone, and what rose there by the same chance; roofs beyond the outline that have gone."""
@@ -277,7 +275,7 @@ class Doubts:
         more = self._beyond(fall) + self._unseen(self.plan.before, self.plan.known)
         return Doubt(by_chance - self.plan.volume(self.cells, rise, self._at_edge_alone()), more)
 
-    def of_debris(self, counted: NDArray[np.bool_], standing: NDArray[np.bool_]) -> Doubt:
+    def of_debris(self, counted: Mask, standing: Mask) -> Doubt:
         """What is doubtful of cells that count (P,): edges alone, buildings that stand (N,), heaps beside walls, litter taken for a slab,
         heaps where a roof was beyond the outline, and uneven heaps under few points."""
         after = np.maximum(self.plan.after, 0)
@@ -292,16 +290,16 @@ class Doubts:
         uneven = self._by_few_points(lying, counted)
         return Doubt(less + uneven, more + uneven)
 
-    def _by_few_points(self, lying: FloatImage, counted: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def _by_few_points(self, lying: FloatImage, counted: Mask) -> Floats:
         """(N,) m³: error of heaps under few points, by how uneven (h, w) heights are."""
         variance = self.cells.of_image(roughness(lying)) ** 2
         return NORMAL_95 * np.sqrt(self.plan.volume(self.cells, variance, counted) * self.inputs.cell_m**2)
 
-    def _unseen(self, heights: NDArray[np.float64], where: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def _unseen(self, heights: Floats, where: Mask) -> Floats:
         """(N,) m³ by `volume_unseen`."""
         return self.plan.volume_unseen(self.cells, heights, where, self.known_share)
 
-    def _at_edge_alone(self) -> NDArray[np.bool_]:
+    def _at_edge_alone(self) -> Mask:
         """(P,) cells that have come down at an edge alone."""
         from scipy.ndimage import distance_transform_edt
 
@@ -312,7 +310,7 @@ class Doubts:
         to_inner_m = self.cells.of_image(distance_transform_edt(~inner)) * self.inputs.cell_m
         return np.asarray(self.plan.gone & (to_inner_m > MARGIN_M + self.inputs.cell_m))
 
-    def _beyond(self, heights: FloatImage) -> NDArray[np.float64]:
+    def _beyond(self, heights: FloatImage) -> Floats:
         """(N,) m³ of cells close to an outline where a roof has come down."""
         if self.inputs.pre is None:
             return np.zeros(self.cells.count)

@@ -20,7 +20,7 @@ import pandas as pd
 import shapely
 from numpy.typing import ArrayLike, NDArray
 
-from deepnets4eo.arrays import FloatImage
+from deepnets4eo.arrays import FloatImage, Floats, Indices, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, crop, metres_on_the_ground, utm_code, whole, window_under
 from deepnets4eo.outputs.findings import Finding, count_of
@@ -208,7 +208,7 @@ def _mean_heights(layer: Layer, grid: Grid) -> FloatImage:
     return np.where(valid, data[0], np.nan).astype(np.float32)
 
 
-def stated_heights(outlines: Footprints, column: str | None) -> tuple[NDArray[np.float64], tuple[Finding, ...]]:
+def stated_heights(outlines: Footprints, column: str | None) -> tuple[Floats, tuple[Finding, ...]]:
     """Return the heights (N,) above ground of a column in metres, NaN where unknown, and a finding where values are words,
     0 or less. Raises InputError for no such column, or no height in it."""
     table = outlines.attributes
@@ -236,7 +236,7 @@ def stated_heights(outlines: Footprints, column: str | None) -> tuple[NDArray[np
     return np.where(usable, heights_m, np.nan), (Finding("heights_unusable", "caution", text, REMEDY),)
 
 
-def systematic_offset_m(above_roofs_m: NDArray[np.float64]) -> float:
+def systematic_offset_m(above_roofs_m: Floats) -> float:
     """Return the median of how far stated heights lie above roofs that stand (N,), metres; 0 below 0.5 m and for fewer
     than 5 buildings.
 
@@ -248,7 +248,7 @@ def systematic_offset_m(above_roofs_m: NDArray[np.float64]) -> float:
     return offset_m if abs(offset_m) >= LEAST_OFFSET_M else 0.0
 
 
-def without_offset(heights_m: NDArray[np.float64], offset_m: float) -> NDArray[np.float64]:
+def without_offset(heights_m: Floats, offset_m: float) -> Floats:
     """(N,) stated heights less an offset; unknown where nothing is left."""
     left = heights_m - offset_m
     with np.errstate(invalid="ignore"):
@@ -259,8 +259,8 @@ def without_offset(heights_m: NDArray[np.float64], offset_m: float) -> NDArray[n
 class BuildingCells:
     """Pairs (P,) of a building (`owner`) and a cell whose centre it encloses (`flat`), of `count` buildings."""
 
-    owner: NDArray[np.int64]
-    flat: NDArray[np.int64]
+    owner: Indices
+    flat: Indices
     count: int
 
     @classmethod
@@ -289,19 +289,17 @@ class BuildingCells:
         filled = np.where(~known & (number >= LEAST_BESIDE), total / np.maximum(number, 1), image)
         return np.asarray(self.of_image(filled))
 
-    def total(self, values: NDArray[Any]) -> NDArray[np.float64]:
+    def total(self, values: NDArray[Any]) -> Floats:
         """(N,) sums of (P,) values, NaN left out."""
         known = np.nan_to_num(np.asarray(values, float))
         return np.bincount(self.owner, weights=known, minlength=self.count).astype(np.float64)
 
-    def mean(self, values: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def mean(self, values: NDArray[Any], known: Mask) -> Floats:
         """(N,) means of (P,) values where known; NaN where there is none."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.total(np.where(known, values, 0)) / self.total(known)
 
-    def mean_of_parts(
-        self, values: NDArray[Any], known: NDArray[np.bool_], inner: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
+    def mean_of_parts(self, values: NDArray[Any], known: Mask, inner: Mask) -> Floats:
         """(N,) means of known values (P,); inner part and edge of a plan count by their cells, as a scan from the street
         sees more of the edge. A part without known cells takes the mean of the other."""
         plain = self.mean(values, known)
@@ -310,7 +308,7 @@ class BuildingCells:
         share = self.mean(inner, np.ones(len(inner), bool))
         return share * means[0] + (1 - share) * means[1]
 
-    def quantile(self, values: NDArray[Any], share: float) -> NDArray[np.float64]:
+    def quantile(self, values: NDArray[Any], share: float) -> Floats:
         """(N,) quantile of the known (P,) values of each building, NaN without any."""
         known = np.isfinite(values)
         owner, value = self.owner[known], np.asarray(values, float)[known]
@@ -332,7 +330,7 @@ def shrink(outlines: NDArray[Any], by_m: float) -> NDArray[Any]:
     return np.where(shapely.is_empty(shrunk), outlines, shrunk)
 
 
-def nearest_building(cells: BuildingCells, shape: tuple[int, int]) -> tuple[NDArray[np.int64], FloatImage]:
+def nearest_building(cells: BuildingCells, shape: tuple[int, int]) -> tuple[Indices, FloatImage]:
     """(h, w) number of the nearest building, −1 without any, and its distance in cells, 0 inside."""
     from scipy.ndimage import distance_transform_edt
 
@@ -369,9 +367,9 @@ def roughness(heights: FloatImage, window_px: int = WINDOW_PX) -> FloatImage:
 class VolumeRange(NamedTuple):
     """The least, the likely and the greatest volume, (N,) m³ each."""
 
-    low: NDArray[np.float64]
-    mid: NDArray[np.float64]
-    high: NDArray[np.float64]
+    low: Floats
+    mid: Floats
+    high: Floats
 
 
 def rule_of_thumb(area_m2: ArrayLike, height_m: ArrayLike, destroyed_share: ArrayLike = 1.0) -> VolumeRange:
@@ -384,7 +382,7 @@ def rule_of_thumb(area_m2: ArrayLike, height_m: ArrayLike, destroyed_share: Arra
     return VolumeRange(LOW * enclosed, MID * enclosed, HIGH * enclosed)
 
 
-def volume_sigma(cells: ArrayLike, cell_area_m2: float, sigma_m: float, correlation_m: float) -> NDArray[np.float64]:
+def volume_sigma(cells: ArrayLike, cell_area_m2: float, sigma_m: float, correlation_m: float) -> Floats:
     """Return the standard error (N,) in m³ of sums over n cells: cell area · sigma · sqrt(n · n_corr) with n_corr =
     pi · correlation_m² / (5 · cell area), from 1 to n.
 

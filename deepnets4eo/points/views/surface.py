@@ -71,10 +71,10 @@ class Surface:
     corners : (F, 3, 3) float32, of splats
     """
 
-    origin: NDArray[np.float64]
+    origin: Floats
     vertices: NDArray[np.float32]
     faces: NDArray[np.int32]
-    point_index: NDArray[np.int64]
+    point_index: Indices
     verticality: NDArray[np.float32]
     noise: NDArray[np.float32]
     height_m: NDArray[np.float32]
