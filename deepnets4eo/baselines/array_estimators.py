@@ -25,12 +25,7 @@ class LinearDiscriminant(ClassifierMixin, BaseEstimator):
     """δ_k(x) = x · Σ⁻¹m_k − ½ m_k · Σ⁻¹m_k + log π_k, with Σ the covariance within all classes (Fisher 1936; Rao 1948).
 
     class_weight : "balanced", equal π_k; None, the shares of the samples. Directions without variance within the classes
-    are left out. The scale of the columns does not matter.
-
-    >>> points = np.array([[0, 0], [0, 1], [1, 0], [3, 3], [3, 4], [4, 3]], np.float32)
-    >>> LinearDiscriminant().fit(points, [0, 0, 0, 7, 7, 7]).predict([[0.2, 0.3], [2.8, 3.9]])
-    array([0, 7])
-    """
+    are left out. The scale of the columns does not matter."""
 
     def __init__(self, class_weight: str | None = None) -> None:
         self.class_weight = class_weight

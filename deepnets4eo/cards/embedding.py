@@ -30,11 +30,6 @@ class EmbeddingCard(BaseModel):
     nodata : number of pixels without data
     unit_length : whether vectors have length 1
     gsd_m : ground size of a pixel in metres
-
-    Examples
-    --------
-    >>> EmbeddingCard.of_names([f"A{band:02}" for band in range(64)]).name
-    'alphaearth'
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -22,11 +22,7 @@ TAG = "QUANTITY"
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a network estimates at every pixel: name, unit, the possible values, what zero means, with or without deviation.
-
-    >>> Quantity("depth", low=0, high=10, zero="void").known_mask(np.array([0.0, 2.5, 11.0, np.nan])).tolist()
-    [False, True, False, False]
-    """
+    """What a network estimates at every pixel: name, unit, the possible values, what zero means, with or without deviation."""
 
     name: str
     unit: str = "m"

@@ -111,11 +111,7 @@ class ImageClassifier(SlidingClassifier):
 
 
 def eca_kernel(channels: int) -> int:
-    """Size of the kernel of efficient channel attention, odd, by the number of channels (Wang et al. 2020).
-
-    >>> [eca_kernel(channels) for channels in (64, 128, 256, 512, 1024, 2048)]
-    [3, 5, 5, 5, 5, 7]
-    """
+    """Size of the kernel of efficient channel attention, odd, by the number of channels (Wang et al. 2020)."""
     size = int(abs((math.log2(channels) + 1) / 2))
     return size if size % 2 else size + 1
 
@@ -143,11 +139,7 @@ class WideSizes:
 
 
 def scale_wide(phi: float) -> WideSizes:
-    """Depth, width and resolution by one exponent: depth × 1.4^φ, width × 1.8^φ, side × 1.4^φ from 60 px.
-
-    >>> scale_wide(0), scale_wide(1)
-    (WideSizes(blocks=1, widths=(32, 64, 128), side_px=60), WideSizes(blocks=2, widths=(56, 116, 232), side_px=84))
-    """
+    """Depth, width and resolution by one exponent: depth × 1.4^φ, width × 1.8^φ, side × 1.4^φ from 60 px."""
     blocks = max(1, round((DEPTH * ALPHA**phi - 4) / 6))
     widths = tuple(SCALED_TO * round(STEM * 2**group * WIDTH * BETA**phi / SCALED_TO) for group in range(3))
     return WideSizes(blocks, widths, round(SIDE_PX * GAMMA**phi))

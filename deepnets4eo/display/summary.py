@@ -26,12 +26,7 @@ class ColorRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """What an object shows of itself: title, `head` of the first line, `facts` a line each, and coloured rows (`in_colors`).
-
-    >>> print(Summary("Scene", {"size": "2 rows × 3 columns"}, {"image": "3 bands"}).text())
-    <Scene: 2 rows × 3 columns>
-      image: 3 bands
-    """
+    """What an object shows of itself: title, `head` of the first line, `facts` a line each, and coloured rows (`in_colors`)."""
 
     title: str
     head: Mapping[str, str] = field(default_factory=dict)

@@ -200,11 +200,7 @@ def _on_one_plane(
 
 
 def scores_of(hit: Mask, scores: Floats, total: int) -> DetectionScores:
-    """The scores from hits (N,) and the number of reference objects.
-
-    >>> scores_of(np.array([True, False, True]), np.array([0.9, 0.8, 0.7]), 4).average_precision.__round__(4)
-    0.4167
-    """
+    """The scores from hits (N,) and the number of reference objects."""
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(hit[order])
     number = int(hits[-1]) if len(hits) else 0

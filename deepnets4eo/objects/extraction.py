@@ -178,12 +178,7 @@ def _outlines(pieces: Pieces, shift: Affine) -> NDArray[Any]:
 def class_mask(labels: Layer, value: int, opening_m: float = 0.0, legend: Legend | None = None) -> Read:
     """A reader of windows (1, h, w): 1 where the label is `value` after an opening by a disc of `opening_m`.
 
-    Peak memory: 40 bytes a pixel of a window.
-
-    >>> labels = Layer.open(np.array([[1, 1, 0], [0, 1, 2]], np.uint8))
-    >>> class_mask(labels, 1)(Window(0, 0, 2, 3))[0][0].tolist()
-    [[1, 1, 0], [0, 1, 0]]
-    """
+    Peak memory: 40 bytes a pixel of a window."""
     sides_m = gsd_m(labels.grid)
     if opening_m > max(labels.shape) * max(sides_m) + 1:
         raise InputError(
@@ -241,12 +236,7 @@ def object_table(polygons: NDArray[Any], grid: Grid, class_name: str, *, boxes: 
 
 
 def heading_deg(radians: Floats, grid: Grid) -> Floats:
-    """Return clockwise angles from north, 0–180, of directions in pixels from columns towards rows.
-
-    >>> from deepnets4eo.rasters.scene import Layer
-    >>> heading_deg(np.array([0.0, math.pi / 2, math.pi / 4]), Layer.open(np.zeros((9, 9))).grid).tolist()
-    [90.0, 0.0, 135.0]
-    """
+    """Return clockwise angles from north, 0–180, of directions in pixels from columns towards rows."""
     row_m, col_m = gsd_m(grid)
     cols, rows = np.cos(radians) / col_m, np.sin(radians) / row_m
     if grid.crs is None:

@@ -29,13 +29,7 @@ def split_at_necks(
 ) -> Pieces:
     """The watershed of the distance in a region (h, w), from maxima `depth` of the largest distance above saddles.
 
-    Soille, Morphological Image Analysis, 2003, chapters 6 and 9. Pieces below `min_area_m2` are merged.
-
-    >>> two = np.zeros((7, 15), bool)
-    >>> two[1:6, 1:6] = two[1:6, 9:14] = two[3, 6:9] = True
-    >>> split_at_necks(two, (1.0, 1.0)).max()
-    np.int32(2)
-    """
+    Soille, Morphological Image Analysis, 2003, chapters 6 and 9. Pieces below `min_area_m2` are merged."""
     distance = distance_transform_edt(np.pad(mask, 1), sides_m)[1:-1, 1:-1]
     height = max(depth * float(distance.max()), 0.5 * min(sides_m))
     levels = np.round(distance * (LEVELS / distance.max())).astype(np.int32)  # whole numbers are compared exactly
@@ -55,11 +49,7 @@ def split_at_necks(
 def split_by_area(
     mask: Mask, sides_m: tuple[float, float], object_area_m2: float, *, min_area_m2: float = 0.0
 ) -> Pieces:
-    """Cut a region into as many equal pieces as objects of `object_area_m2` fit, by k-means from slices of its long axis.
-
-    >>> split_by_area(np.ones((4, 12), bool), (1.0, 1.0), 16.0)[0].tolist()
-    [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]
-    """
+    """Cut a region into as many equal pieces as objects of `object_area_m2` fit, by k-means from slices of its long axis."""
     rows, cols = np.nonzero(mask)
     count = len(rows) * sides_m[0] * sides_m[1] / object_area_m2
     smallest_px = min_area_m2 / (sides_m[0] * sides_m[1])

@@ -129,11 +129,7 @@ def at_counted(cloud: PointCloud, compute: Callable[[PointCloud], NDArray[Any]],
 
 
 def has_asprs_noise(legend: Legend) -> bool:
-    """Return whether 7 and 18 are noise in files of a legend, as ASPRS has it: no class of another name has these codes.
-
-    >>> [has_asprs_noise(Legend.load(name)) for name in ("asprs_las", "ign_lidar_hd", "dales", "h3d")]
-    [True, True, False, False]
-    """
+    """Return whether 7 and 18 are noise in files of a legend, as ASPRS has it: no class of another name has these codes."""
     names = {one.value: one.name for one in legend.classes}
     names |= {stored: names.get(value, "") for stored, value in legend.file_values.items()}
     return all(NOISE in names.get(code, NOISE) for code in NOISE_CODES)

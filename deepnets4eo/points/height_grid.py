@@ -57,11 +57,7 @@ class HeightGrid:
 
 def grid_around(bounds: Sequence[float], cell_m: float, crs: Any = None) -> Grid:
     """Return a north-up grid of square cells, on multiples of their side, that holds bounds (left, bottom, right, top),
-    border included. Raises InputError for a side not above 0, wrong bounds, or more than 268 million cells.
-
-    >>> grid_around((0.2, 0.2, 2.9, 1.9), 0.5).shape, grid_around((0.2, 0.2, 3.0, 1.9), 0.5).shape
-    (Shape2d(x=6, y=4), Shape2d(x=7, y=4))
-    """
+    border included. Raises InputError for a side not above 0, wrong bounds, or more than 268 million cells."""
     left, bottom, right, top = (float(value) for value in bounds)
     if not (cell_m > 0 and all(map(math.isfinite, bounds)) and right >= left and top >= bottom):
         raise InputError(f"bounds {tuple(bounds)} with cells of {cell_m}; expected finite bounds and a side above 0.")
@@ -86,13 +82,7 @@ def _first_cell(left: float, top: float, cell_m: float) -> Affine:
 
 def height_grid(chunks: Chunks, grid: Grid, *, leave_out: Sequence[int] = ()) -> HeightGrid:
     """Return the heights of the points of each cell. `chunks()` is called twice; the classes `leave_out` do not count.
-    Raises NoHeightsError where no point that counts lies on the grid.
-
-    >>> cloud = PointCloud(np.array([[0.2, 0.2, 5.0], [0.3, 0.3, 4.5], [0.4, 0.1, 1.0]]))
-    >>> heights = height_grid(lambda: [cloud], grid_around((0.1, 0.1, 0.4, 0.3), 1.0))
-    >>> heights.highest.item(), heights.mean.item(), heights.top.item()
-    (5.0, 3.5, 4.75)
-    """
+    Raises NoHeightsError where no point that counts lies on the grid."""
     size = grid.shape[0] * grid.shape[1]
     highest, lowest = np.full(size, -np.inf, np.float32), np.full(size, np.inf, np.float32)
     total, count = np.zeros(size), np.zeros(size, np.int32)

@@ -335,12 +335,7 @@ def resolve(
     values: Mapping[str, Any], overrides: Sequence[str] = (), *, kind: type[RecipeType], where: str = "recipe"
 ) -> RecipeType:
     """Check a mapping with its `section.key=value` overrides (`section.key.name=value` sets one name) and return the recipe.
-
-    >>> resolve({"legend": "isprs"}, ["train.epochs=20"], kind=Recipe).train.epochs
-    20
-
-    Errors: InputError naming the key, its value and what was expected.
-    """
+    Errors: InputError naming the key, its value and what was expected."""
     merged = {key: deepcopy(dict(value)) if isinstance(value, Mapping) else value for key, value in values.items()}
     for override in overrides:
         _apply(merged, override)

@@ -29,15 +29,7 @@ def neighbourhood_features(
     cloud: PointCloud, options: FeatureOptions, workers: int | None = None
 ) -> NDArray[np.float32]:
     """Return features (N, F) float32 of the spheres around points, one radius after the other; 0 with fewer than two
-    voxels in the sphere. Errors: InputError for missing measurements or too wide a cloud.
-
-    >>> from deepnets4eo.points.features import feature_names
-    >>> wall = np.stack(np.meshgrid(0, np.arange(0, 4, 0.1), np.arange(0, 4, 0.1)), axis=-1).reshape(-1, 3)
-    >>> options = FeatureOptions(radii_m=(1.0,), measured=())
-    >>> features = neighbourhood_features(PointCloud(wall.astype(float)), options)
-    >>> dict(zip(feature_names(options), features.mean(axis=0).round(2).tolist()))["verticality@1m"]
-    1.0
-    """
+    voxels in the sphere. Errors: InputError for missing measurements or too wide a cloud."""
     measured, cells = measured_values(cloud, options), options.cells_per_radius
     return np.concatenate(
         [scale_features(cloud, radius, cells, measured, workers) for radius in options.radii_m], axis=1

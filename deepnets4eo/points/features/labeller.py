@@ -183,13 +183,7 @@ def load_feature_labeller(folder: Path) -> FeatureLabeller:
 
 class PointSamples:
     """The points with the lowest random numbers of each class that occurs, an equal part of `most_samples` or all of them;
-    `counts` (K,) are the points seen.
-
-    >>> samples = PointSamples(2, 4)
-    >>> samples.add(np.eye(6, dtype=np.float32), np.array([0, 0, 0, 1, 1, 255], np.uint8), np.arange(6))
-    >>> samples.counts.tolist(), samples.classes.tolist()
-    ([3, 2], [0, 0, 1, 1])
-    """
+    `counts` (K,) are the points seen."""
 
     def __init__(self, num_classes: int, most_samples: int, seed: int = 0) -> None:
         self.counts = np.zeros(num_classes, np.int64)

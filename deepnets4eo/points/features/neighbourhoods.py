@@ -140,12 +140,7 @@ def smooth_scores(
 ) -> NDArray[np.float32]:
     """Return the mean scores (N, K) float32 of all points in voxels, a third of the radius wide, within `radius_m` metres
     of the point's own; NaN where nothing is known. Raises InputError for a radius that is not above 0, or another number
-    of scores.
-
-    >>> line = np.column_stack([np.arange(3.0), np.zeros((3, 2))])
-    >>> (6 * smooth_scores(line, np.array([[1, 0], [0, 1], [1, 0]], np.float32), 1.5)).round().tolist()
-    [[3.0, 3.0], [4.0, 2.0], [3.0, 3.0]]
-    """
+    of scores."""
     if not radius_m > 0 or len(scores) != len(xyz):
         raise InputError(
             f"radius_m={radius_m} with {len(scores):,} scores of {len(xyz):,} points; expected a radius above 0, and scores of "

@@ -25,13 +25,7 @@ CELLS_PER_RADIUS = 5.0
 class RuleOptions(Section):
     """Thresholds of the rules.
 
-    Heights of vegetation are those of IGN LiDAR HD; the others were chosen on one file of AHN3 Delft and one of IGN LiDAR HD.
-
-    Examples
-    --------
-    >>> RuleOptions(high_m=2.0).medium_m
-    0.5
-    """
+    Heights of vegetation are those of IGN LiDAR HD; the others were chosen on one file of AHN3 Delft and one of IGN LiDAR HD."""
 
     ground_m: float = Field(
         default=0.25, gt=0, description="points lower than this above the filtered ground are ground"

@@ -64,12 +64,7 @@ class ResampledViewSection(Section):
 
 
 class RgbdRecipe(Recipe):
-    """All that decides a training of SnapNet-R; `predict` is not used, as frames are predicted whole.
-
-    >>> recipe = RgbdRecipe()
-    >>> recipe.views.train, recipe.views.test, recipe.views.turn_deg
-    (4, 4, 15.0)
-    """
+    """All that decides a training of SnapNet-R; `predict` is not used, as frames are predicted whole."""
 
     task: str = "snapnet-r"
     data: FrameSection = FrameSection()  # type: ignore[assignment]

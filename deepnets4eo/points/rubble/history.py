@@ -51,11 +51,7 @@ WIDTH, HEIGHT, MARGIN = 320, 110, 24  # of a drawing
 
 
 def parse_dated(text: str) -> tuple[str, str]:
-    """Return the date and the file of DATE=FILE; the name of the file stands for a missing date.
-
-    >>> parse_dated("2010-05=a/b.laz"), parse_dated("a/b.laz")
-    (('2010-05', 'a/b.laz'), ('b', 'a/b.laz'))
-    """
+    """Return the date and the file of DATE=FILE; the name of the file stands for a missing date."""
     match = DATED.fullmatch(text)
     return (match[1], match[2]) if match else (Path(text).stem, text)
 

@@ -344,12 +344,7 @@ def nearest_building(cells: BuildingCells, shape: tuple[int, int]) -> tuple[Indi
 
 def roughness(heights: FloatImage, window_px: int = WINDOW_PX) -> FloatImage:
     """Return the standard deviation (h, w) of heights about the best plane in a square around each cell, metres; gaps are
-    filled first.
-
-    >>> rows, cols = np.mgrid[:9, :9]
-    >>> float(roughness((0.5 * rows + 0.2 * cols).astype(np.float32))[4, 4].round(3))
-    0.0
-    """
+    filled first."""
     from scipy.ndimage import correlate1d
 
     z = without_gaps(heights, np.isfinite(heights)).astype(np.float64)
@@ -373,33 +368,21 @@ class VolumeRange(NamedTuple):
 
 
 def rule_of_thumb(area_m2: ArrayLike, height_m: ArrayLike, destroyed_share: ArrayLike = 1.0) -> VolumeRange:
-    """Estimate the debris of buildings: 0.33 (0.25 to 0.40) · area · mean height before the event · destroyed share.
-
-    >>> rule_of_thumb(100, 6).mid.round(1).item()
-    198.0
-    """
+    """Estimate the debris of buildings: 0.33 (0.25 to 0.40) · area · mean height before the event · destroyed share."""
     enclosed = np.asarray(area_m2, float) * np.maximum(np.asarray(height_m, float), 0) * np.asarray(destroyed_share)
     return VolumeRange(LOW * enclosed, MID * enclosed, HIGH * enclosed)
 
 
 def volume_sigma(cells: ArrayLike, cell_area_m2: float, sigma_m: float, correlation_m: float) -> Floats:
     """Return the standard error (N,) in m³ of sums over n cells: cell area · sigma · sqrt(n · n_corr) with n_corr =
-    pi · correlation_m² / (5 · cell area), from 1 to n.
-
-    >>> volume_sigma(400, 0.25, 0.1, 0).item()  # independent cells
-    0.5
-    """
+    pi · correlation_m² / (5 · cell area), from 1 to n."""
     number = np.asarray(cells, float)
     together = max(np.pi * correlation_m**2 / (SPHERICAL * cell_area_m2), 1.0)
     return cell_area_m2 * sigma_m * np.sqrt(number * np.minimum(together, np.maximum(number, 1.0)))
 
 
 def nmad(values: ArrayLike) -> float:
-    """Return 1.4826 · median of the distances from the median, without NaN.
-
-    >>> nmad([0.0, 1.0, 2.0, 3.0, 1000.0])
-    1.4826
-    """
+    """Return 1.4826 · median of the distances from the median, without NaN."""
     known = np.asarray(values, float)
     known = known[np.isfinite(known)]
     return float(1.4826 * np.median(np.abs(known - np.median(known)))) if len(known) else float("nan")

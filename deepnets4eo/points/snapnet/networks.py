@@ -24,12 +24,7 @@ MAPS = (8, 8, 4, 2, 1)  # channels of the maps that join in the decoder, relativ
 
 class SnapNetUNet(nn.Module):
     """The U-Net of SnapNet: VGG-16-BN's five stages, and five that double the size and take the encoder's maps (40,435,722
-    weights for 3 bands and 10 classes). `weights` : of the encoder, see `segmentation.load_encoder`. Errors: InputError.
-
-    >>> network = SnapNetUNet(3, 10, width=4).eval()
-    >>> network(torch.zeros(1, 3, 50, 70)).shape
-    torch.Size([1, 10, 50, 70])
-    """
+    weights for 3 bands and 10 classes). `weights` : of the encoder, see `segmentation.load_encoder`. Errors: InputError."""
 
     def __init__(
         self, in_channels: int, num_classes: int, *, width: int = WIDTH, weights: str | Path | None = None
@@ -65,12 +60,7 @@ class SnapNetUNet(nn.Module):
 
 class SnapNetFusion(ResidualCorrection):
     """P = P_a + P_b + C(Z_a, Z_b) on scores, with Z the maps before each network's last layer; arguments as in
-    `fusion.ResidualCorrection`. Unlike in SnapNet's code, C may be negative. Published: `weights="RUN,RUN"`, `frozen=True`.
-
-    >>> network = SnapNetFusion((3, 3), 10, options={"width": 4}).eval()
-    >>> network(torch.zeros(1, 6, 50, 70)).shape
-    torch.Size([1, 10, 50, 70])
-    """
+    `fusion.ResidualCorrection`. Unlike in SnapNet's code, C may be negative. Published: `weights="RUN,RUN"`, `frozen=True`."""
 
     usual_network = "snapnet-unet"
 

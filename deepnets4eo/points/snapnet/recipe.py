@@ -97,12 +97,7 @@ class SnapNetTrain(TrainSection):
 
 
 class SnapNetRecipe(Recipe):
-    """All that decides a training of SnapNet; `predict` is not used, as snapshots are predicted whole.
-
-    >>> recipe = SnapNetRecipe()
-    >>> recipe.surface.voxel_m, recipe.views.directions, recipe.views.distances_m
-    (0.1, 500, (5.0, 10.0, 20.0))
-    """
+    """All that decides a training of SnapNet; `predict` is not used, as snapshots are predicted whole."""
 
     task: str = "snapnet"
     data: ViewData = ViewData()  # type: ignore[assignment]

@@ -98,13 +98,7 @@ def surface_attributes(
     points: NDArray[np.floating], neighbours: int = 16, noise: NoiseKind = "variances"
 ) -> Attributes:
     """Estimate normals and roughness of points (V, 3) by the principal axes of the nearest points. Memory: 100 bytes a
-    point, and a few MiB a thread.
-
-    >>> flat = np.column_stack([*np.divmod(np.arange(100.0), 10), np.zeros(100)])
-    >>> attributes = surface_attributes(flat)
-    >>> float(attributes.verticality.max()), float(attributes.noise.max().round(9)), float(attributes.spacing_m[55])
-    (0.0, 0.0, 1.0)
-    """
+    point, and a few MiB a thread."""
     from scipy.spatial import cKDTree
 
     count = min(neighbours, len(points))
@@ -148,12 +142,7 @@ def _covariances(columns: NDArray[np.floating], index: NDArray[np.integer]) -> F
 
 def normal_disagreement(columns: NDArray[np.floating], index: NDArray[np.integer]) -> NDArray[np.float32]:
     """Return (n,) (1 − m) / 0.05, at most 1; m is the mean of |cos| over the 10 pairs of 5 normals (after Boulch and Marlet 2012).
-    A normal is the mean of the largest group of similar normals among 24 planes through three nearby points; 0 without a plane.
-
-    >>> flat = np.stack([*np.divmod(np.arange(16.0), 4), np.zeros(16)])
-    >>> normal_disagreement(flat, np.arange(16)[None]).tolist()
-    [0.0]
-    """
+    A normal is the mean of the largest group of similar normals among 24 planes through three nearby points; 0 without a plane."""
     noise = np.empty(len(index), np.float32)
     for start in range(0, len(index), AT_ONCE):
         part = slice(start, start + AT_ONCE)

@@ -85,12 +85,7 @@ def splats(
     points: NDArray[np.floating], normal: Vectors, spacing_m: NDArray[np.floating], max_edge_m: float
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Make a square of two triangles at each point, along the surface: faces (2V, 3), each three times its point, and
-    corners (2V, 3, 3) in metres; the diagonal is at most `max_edge_m`.
-
-    >>> faces, corners = splats(np.zeros((1, 3)), np.array([[0, 0, 1]], np.float32), np.array([1.0]), 2)
-    >>> faces.tolist(), np.rint(corners[0, 0] * 100).tolist()
-    ([[0, 0, 0], [0, 0, 0]], [-65.0, -65.0, 0.0])
-    """
+    corners (2V, 3, 3) in metres; the diagonal is at most `max_edge_m`."""
     half = np.minimum(SPLAT * spacing_m, max_edge_m / np.sqrt(8)).astype(np.float32)
     first, second = (half[:, None] * tangent for tangent in _tangents(normal))
     sides = HALVES[None, :, :, 0, None] * first[:, None, None] + HALVES[None, :, :, 1, None] * second[:, None, None]
@@ -113,11 +108,7 @@ def _tangents(normal: Vectors) -> tuple[Vectors, Vectors]:
 
 def decimate(xyz: Floats, voxel_m: float = 0.1, source: str = "points in memory") -> Indices:
     """Return the points (V,) nearest to the middles of voxels, which count from coordinate 0, in their order. Raises
-    InputError for coordinates too far apart. Memory: 60 bytes a point.
-
-    >>> decimate(np.array([[-0.01, 0, 0], [0.01, 0, 0], [0.04, 0.05, 0.05]])).tolist()
-    [0, 2]
-    """
+    InputError for coordinates too far apart. Memory: 60 bytes a point."""
     low, high = (np.floor(limit(xyz, axis=0) / voxel_m) for limit in (np.min, np.max))
     sizes = [int(side) + 1 for side in high - low]
     if math.prod(sizes) > MOST_VOXELS:
@@ -146,12 +137,7 @@ def surface_of_depth(
     jump: float = 0.05,
 ) -> Surface:
     """Make a surface of a depth image (h, w) in metres (0, NaN, inf: unknown): a vertex for each known pixel, triangles
-    between neighbours whose depths differ by at most the share `jump`, heights above the lowest hundredth.
-
-    >>> surface = surface_of_depth(np.array([[2, 2, 5.0], [2, 2, 5.0]]), (2, 2, 1, 0.5))
-    >>> len(surface.vertices), len(surface.faces)
-    (6, 2)
-    """
+    between neighbours whose depths differ by at most the share `jump`, heights above the lowest hundredth."""
     known = np.isfinite(depth_m) & (depth_m > 0)
     fx, fy, cx, cy = intrinsics
     rows, columns = np.nonzero(known)

@@ -133,14 +133,7 @@ class RenderedViews:
 
 
 class ViewStore:
-    """Records of arrays in a file below an existing folder; the file disappears with the process.
-
-    >>> store = ViewStore(Path(tempfile.gettempdir()))
-    >>> store.append({"labels": np.full((2, 2), 7, np.uint8)})
-    0
-    >>> store.read(0)["labels"].tolist()
-    [[7, 7], [7, 7]]
-    """
+    """Records of arrays in a file below an existing folder; the file disappears with the process."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
