@@ -66,12 +66,13 @@ def save_estimator(estimator: Any, path: str | Path) -> Path:
     return Path(path)
 
 
-def load_estimator(path: str | Path) -> Any:
+def load_estimator(path: str | Path, sizes: tuple[int, int] | None = None) -> Any:
     """Read the estimator that `save_estimator` wrote.
 
     Parameters
     ----------
     path : the file
+    sizes : how many classes the legend has, and how many features the run; by default these are not checked
 
     Returns
     -------
@@ -81,7 +82,8 @@ def load_estimator(path: str | Path) -> Any:
     Raises
     ------
     RunError
-        For a file that cannot be read or unpacks to too much, types not in `TRUSTED`, and indices outside their arrays.
+        For a file that cannot be read or unpacks to too much, types not in `TRUSTED`, indices outside their arrays, and
+        other sizes.
     """
     io, path = _skops_io(), Path(path)
     try:
@@ -98,7 +100,20 @@ def load_estimator(path: str | Path) -> Any:
     except UNREADABLE as error:
         raise RunError(f"{path} cannot be read: {error}. Copy the run again.") from error
     check_estimator(estimator, path)
+    if sizes is not None:
+        check_sizes(estimator, path, *sizes)
     return estimator
+
+
+def check_sizes(estimator: Any, path: Path, num_classes: int, features: int) -> None:
+    """Check that an estimator has class indices of a legend, and as many features as its run. Errors: RunError."""
+    classes, width = np.asarray(estimator.classes_), getattr(estimator, "n_features_in_", features)
+    whole = classes.ndim == 1 and classes.dtype.kind in "iu" and classes.size > 0
+    if not whole or classes.min() < 0 or classes.max() >= num_classes or width != features:
+        raise RunError(
+            f"{path} has the classes {classes.tolist()} and {width} features; the legend has {num_classes} classes and the "
+            f"run {features} features. Copy the run again."
+        )
 
 
 def _skops_io() -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.estimator_file import ESTIMATOR, load_estimator, save_estimator
+from deepnets4eo.baselines.estimator_file import ESTIMATOR, check_sizes, load_estimator, save_estimator
 from deepnets4eo.baselines.estimators import fit_estimator
 from deepnets4eo.baselines.features import Feature, as_features, build_features, column_names
 from deepnets4eo.baselines.features.feature import FittedFeature
@@ -98,7 +98,9 @@ class FeatureClassifier(TileSegmenter):
                 "%d samples for %d features: results will be poor; label more, or use fewer features.", *vectors.shape
             )
         self.estimator = fit_estimator(self.estimator, vectors, classes, blocks)
-        self._use_one_thread()
+        # one thread: a forest sums its trees in the order in which threads end, which changes the last bits
+        parallel = [key for key, value in self.estimator.get_params().items() if key.endswith("n_jobs") and value]
+        self.estimator.set_params(**dict.fromkeys(parallel, 1))
 
     def predict_vectors(self, vectors: NDArray[np.float32], *, chunk_pixels: int = CHUNK_PIXELS) -> NDArray[np.float32]:
         """Return probabilities (n, K) of vectors (n, F), the same whatever the number of threads; chunk_pixels :
@@ -137,17 +139,12 @@ class FeatureClassifier(TileSegmenter):
             estimator, inputs, legend, features=features, bands=description["bands"], shares=description["shares"],
             tiling=tiling, **cls.extra_init_kwargs(description),
         )  # fmt: skip
-        classes, width = np.asarray(estimator.classes_), getattr(estimator, "n_features_in_", len(made.columns))
-        whole = classes.ndim == 1 and classes.dtype.kind in "iu" and classes.size > 0
-        if not whole or classes.min() < 0 or classes.max() >= legend.num_classes or width != len(made.columns):
-            raise RunError(
-                f"{folder / ESTIMATOR} has the classes {classes.tolist()} and {width} features; the legend has "
-                f"{legend.num_classes} classes and the run {len(made.columns)} features. Copy the run again."
-            )
+        check_sizes(estimator, folder / ESTIMATOR, legend.num_classes, len(made.columns))
         if made.columns != description["columns"]:
+            lost = [name for name in description["columns"] if name not in made.columns]
             raise RunError(
-                f"{folder} was trained on the columns {_name_differences(description['columns'], made.columns)}, which this "
-                "version computes differently. Train it again."
+                f"{folder} was trained on the columns {', '.join(lost[:5]) or 'in another order'}, which this version "
+                "computes differently. Train it again."
             )
         return made
 
@@ -155,11 +152,6 @@ class FeatureClassifier(TileSegmenter):
     def extra_init_kwargs(cls, description: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments that only the subclass has, from its description."""
         return {}
-
-    def _use_one_thread(self) -> None:
-        """Let the estimator use one thread: a forest sums its trees in the order in which threads end, which changes the last bits."""
-        parallel = [key for key, value in self.estimator.get_params().items() if key.endswith("n_jobs") and value]
-        self.estimator.set_params(**dict.fromkeys(parallel, 1))
 
 
 def adjust_to_priors(proba: NDArray[np.float32], shares: Sequence[float]) -> NDArray[np.float32]:
@@ -178,12 +170,6 @@ def adjust_to_priors(proba: NDArray[np.float32], shares: Sequence[float]) -> NDA
     weighted = proba * np.asarray(shares, np.float32)
     total = weighted.sum(axis=1, keepdims=True)
     return np.where(total > 0, weighted / np.maximum(total, np.finfo(np.float32).tiny), proba)
-
-
-def _name_differences(first: Sequence[str], second: Sequence[str]) -> str:
-    """Return a few of the names that only the first list has, or a phrase about their order."""
-    lost = [name for name in first if name not in second]
-    return ", ".join(lost[:5]) or "in another order"
 
 
 @runtime_checkable

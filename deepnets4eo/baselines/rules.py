@@ -339,7 +339,10 @@ def quantity(name: str, ndvi_band: Sequence[str]) -> RuleQuantity:
     feature_name, dot, column = name.partition(".")
     if dot and feature_name in HOMES:
         (feature,) = build_features([feature_name])
-        return RuleQuantity(lambda _: feature.halo_px, lambda bands: _check_column(feature, column, bands), lambda bands: _feature_column(feature, column, bands))  # fmt: skip
+        return RuleQuantity(
+            lambda _: feature.halo_px, lambda bands: _check_column(feature, column, bands),
+            lambda bands: feature.compute(bands)[feature.columns(bands).index(column)],
+        )  # fmt: skip
     if dot:
         return RuleQuantity(
             lambda _: 0, lambda bands: _check_band(name, bands), lambda bands: bands.values[bands.names.index(name)]
@@ -401,10 +404,6 @@ def _check_column(feature: Feature, column: str, bands: Bands) -> Sequence[str]:
     if column not in columns:
         raise InputError(f"feature {feature.name!r} has no column {column!r}. {name_hint(column, columns)}")
     return ()
-
-
-def _feature_column(feature: Feature, column: str, bands: Bands) -> FloatImage:
-    return feature.compute(bands)[feature.columns(bands).index(column)]
 
 
 def _check_band(name: str, bands: Bands) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -176,14 +177,9 @@ def _matches(root: Path, pattern: str) -> dict[str, Path]:
     names = list(dict.fromkeys(seen))
     matches = (
         (re.fullmatch(expression, path.relative_to(root).as_posix()), path)
-        for path in sorted(root.glob("*".join(glob_escape(part) for part in parts[::2])))
+        for path in sorted(root.glob("*".join(glob.escape(part) for part in parts[::2])))
     )
     return {"/".join(match[name] for name in names): path for match, path in matches if match}
-
-
-def glob_escape(text: str) -> str:
-    """Returns text whose wildcards a glob reads as characters."""
-    return re.sub(r"([*?[])", r"[\1]", text)
 
 
 def _fill_pattern(pattern: str, tile: str) -> str:

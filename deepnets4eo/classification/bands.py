@@ -33,14 +33,11 @@ def check_band_order(bands: Sequence[str], expected: Sequence[str], where: str) 
     if missing or len(ours) != len(theirs):
         lacking = f"lacks {', '.join(missing)}" if missing else f"has {len(theirs)} bands, expected {len(ours)}"
         raise InputError(f"{where} {lacking}. It has {', '.join(theirs)}; expected {', '.join(ours)}.")
-    whose = [owner for owner, order in BAND_ORDERS.items() if _is_part(theirs, order)]
+    whose = [
+        owner for owner, order in BAND_ORDERS.items() if [band for band in order if band in theirs] == list(theirs)
+    ]
     order = f", the order of {' and of '.join(whose)}" if whose else ""
     raise InputError(
         f"{where} has its bands as {', '.join(theirs)}{order}; expected {', '.join(ours)}. Reorder them: the number of "
         "channels is the same, so nothing else would show the mistake."
     )
-
-
-def _is_part(bands: tuple[str, ...], order: tuple[str, ...]) -> bool:
-    """Whether the bands lie in an order, which may have further ones."""
-    return [band for band in order if band in bands] == list(bands)

@@ -101,7 +101,9 @@ def fit_reduction(
     if whiten:
         basis = basis / np.sqrt(np.maximum(values, np.finfo(np.float32).eps * values[0]))[:, None]
     chosen = slice(components)
-    return SpectralReduction(kind, *(_float32(one) for one in (moments.mean, basis[chosen], importance[chosen])))
+    return SpectralReduction(
+        kind, *(np.ascontiguousarray(one, np.float32) for one in (moments.mean, basis[chosen], importance[chosen]))
+    )
 
 
 def check_kind(kind: str) -> None:
@@ -158,10 +160,6 @@ def _check_neighbours(pairs: int, bands: int) -> None:
             f"the noise of mnf comes from neighbouring training pixels, of which there are {pairs} pairs for {bands} "
             "bands; at least one more than bands are needed. Split by blocks, so that training pixels touch, or use pca."
         )
-
-
-def _float32(values: Floats) -> NDArray[np.float32]:
-    return np.ascontiguousarray(values, np.float32)
 
 
 REDUCTIONS = ("pca", "mnf")

@@ -186,7 +186,9 @@ def _prepare(
     shapes = class_shapes(features, table, around)
     del features
     missing = [name for name, polygons in shapes.items() if name in unknown or not (len(polygons) or name in complete)]
-    _report(missing, table)
+    if missing:
+        every = "Nothing at all is known. " if len(missing) == len(table.names) else ""
+        _log.warning("%s%s: no feature near the image; the band is unknown.", every, ", ".join(missing))
     known = [name for name in table.names if name not in missing]
     laid = in_order(lambda name: metre_outlines(shapes.pop(name), around), known)
     outlines = dict.fromkeys(table.names) | dict(zip(known, laid, strict=True))
@@ -304,12 +306,6 @@ def _grid_and_tags(target: Grid | LayerLike) -> tuple[Grid, dict[str, str]]:
 
 def _on_grown_grid(window: Window, margin_px: int) -> Window:
     return window._replace(row=window.row + margin_px, col=window.col + margin_px)
-
-
-def _report(missing: Sequence[str], rules: OsmRules) -> None:
-    if missing:
-        every = "Nothing at all is known. " if len(missing) == len(rules.names) else ""
-        _log.warning("%s%s: no feature near the image; the band is unknown.", every, ", ".join(missing))
 
 
 def _check(rules: OsmRules, encoding: str, clip_m: float, named: Sequence[str]) -> None:

@@ -56,7 +56,7 @@ def read_features(source: OsmSource, rules: OsmRules, area: Grid) -> list[Featur
     features = [part for known_class, item in _items(source, rules) for part in _read(item, known_class, rules, area)]
     for part in features:
         _check_crs(part, area)
-    if not any(_mentions_rules(part, rules) for part in features):
+    if not any(part.known_class is not None or {*rules.class_keys} & {*part.table.columns} for part in features):
         names = ", ".join(dict.fromkeys(part.name for part in features)) or "the source"
         columns = sorted({str(key) for part in features for key in part.table.columns if key != "geometry"})
         raise InputError(
@@ -170,10 +170,6 @@ def _read_vector(path: Path, name: str, known_class: str | None, rules: OsmRules
             table = read_ogr(path, name, layer=layer, columns=columns, bbox=box)
             known = known_class or (layer if layer in rules.names else None)
             yield Features(rules.spread_tags(table), known, _boxes_of_layer(path, layer, info), name)
-
-
-def _mentions_rules(part: Features, rules: OsmRules) -> bool:
-    return part.known_class is not None or any(key in part.table.columns for key in rules.class_keys)
 
 
 def _boxes_of_layer(path: Path, layer: str, info: Mapping[str, Any]) -> Boxes:

@@ -155,9 +155,6 @@ def _pieces(cloud: PointCloud, own: int, legend: Legend, data: CloudData) -> Ite
     counted = replace(cloud, asprs=cloud.asprs and has_asprs_noise(legend)).counted
     if counted[:own].any():
         part = cloud if counted.all() else cloud.subset(counted)
-        yield CloudPiece(_with_indices(part, legend, data), int(counted[:own].sum()))
-
-
-def _with_indices(cloud: PointCloud, legend: Legend, data: CloudData) -> PointCloud:
-    codes = legend_codes(cloud, legend, unknown_is_void=data.unknown_labels == "void")
-    return replace(cloud, classification=legend.to_index()[codes], asprs=False)
+        codes = legend_codes(part, legend, unknown_is_void=data.unknown_labels == "void")
+        part = replace(part, classification=legend.to_index()[codes], asprs=False)
+        yield CloudPiece(part, int(counted[:own].sum()))

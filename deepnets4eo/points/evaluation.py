@@ -17,7 +17,7 @@ from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, ScoredFil
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.points.cloud import PointCloud, has_asprs_noise, legend_codes
-from deepnets4eo.points.files import CloudFile, open_cloud
+from deepnets4eo.points.files import open_cloud
 
 PREDICTED = "pred_class"
 NEAR_M = 0.002  # files store millimetres at the coarsest that is usual for laser scans, rounding included
@@ -69,7 +69,10 @@ def evaluate_cloud(
     InputError
         Different points, codes that the legend lacks, or no classified point in the reference.
     """
-    predicted_file = _open_predicted(labelled)
+    predicted_file = open_cloud(labelled)
+    has_labels = PREDICTED in getattr(predicted_file, "extra_dimensions", ())
+    if has_labels:
+        predicted_file = open_cloud(labelled, classes=PREDICTED)
     reference_file = open_cloud(reference)
     with name_missing_extra():
         from deepnets4eo.points.files.las_writer import is_predicted, stored_legend
@@ -88,7 +91,7 @@ def evaluate_cloud(
         )
     for name in ignored:
         chosen.index(name)
-    noise_left_alone = PREDICTED in getattr(predicted_file, "extra_dimensions", ()) and has_asprs_noise(chosen)
+    noise_left_alone = has_labels and has_asprs_noise(chosen)
     matrix, indices, done = ConfusionMatrix(chosen.num_classes), chosen.to_index(), 0
     for predicted, truth in zip(predicted_file.whole_chunks(), reference_file.whole_chunks(), strict=True):
         if not np.allclose(predicted.xyz, truth.xyz, rtol=0, atol=NEAR_M):
@@ -119,11 +122,6 @@ def evaluate_cloud(
         inputs=[{"prediction": str(labelled), "reference": str(reference)}],
     )
     return result.to_dict() | {"unit": "points"}
-
-
-def _open_predicted(path: str | Path) -> CloudFile:
-    file = open_cloud(path)
-    return open_cloud(path, classes=PREDICTED) if PREDICTED in getattr(file, "extra_dimensions", ()) else file
 
 
 def _scored(predicted: PointCloud, truth: PointCloud, *, noise_left_alone: bool) -> NDArray[np.bool_]:

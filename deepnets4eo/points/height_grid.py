@@ -189,6 +189,8 @@ def heights_above_ground(
     >>> float(np.abs(heights_above_ground(cloud)).max())
     0.0
     """
+    from scipy import ndimage
+
     counted = cloud.counted if cloud.counted.any() else np.ones(len(cloud), bool)
     low = cloud.xyz[counted, :2].min(axis=0)
     cells = (cloud.xyz[:, :2] - low) / gsd_m
@@ -200,7 +202,8 @@ def heights_above_ground(
         )
     lowest = _lowest(cells[counted], cloud.xyz[counted, 2], (shape[0], shape[1]))
     terrain = ground(lowest, gsd_m, max_building_m=max_building_m)
-    return (cloud.xyz[:, 2] - _interpolate(terrain, cells - 0.5)).astype(np.float32)
+    below = ndimage.map_coordinates(terrain, (cells - 0.5).T, output=np.float64, order=1, mode="nearest")
+    return (cloud.xyz[:, 2] - below).astype(np.float32)
 
 
 def _remedy(cloud: PointCloud) -> str:
@@ -230,11 +233,3 @@ def _lowest(cells: Floats, height: Floats, shape: tuple[int, int]) -> FloatImage
     column = cells.astype(np.int64)
     np.minimum.at(lowest, column[:, 0] * shape[1] + column[:, 1], height)
     return np.where(np.isfinite(lowest), lowest, np.nan).reshape(shape).astype(np.float32)
-
-
-def _interpolate(terrain: FloatImage, position: Floats) -> Floats:
-    """Heights (N,) float64 between the middles of cells."""
-    from scipy import ndimage
-
-    heights: Floats = ndimage.map_coordinates(terrain, position.T, output=np.float64, order=1, mode="nearest")
-    return heights

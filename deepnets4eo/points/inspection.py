@@ -109,11 +109,8 @@ class _Cells:
     def __init__(self, bounds: Floats) -> None:
         self._low = bounds[0, :2]
         size = bounds[1, :2] - self._low
-        self._shape = (
-            np.floor(size / CELL_M).astype(np.int64) + 1
-            if np.isfinite(size).all() and (size >= 0).all()
-            else np.zeros(2, np.int64)
-        )
+        known = np.isfinite(size).all() and (size >= 0).all()
+        self._shape = np.floor(size / CELL_M).astype(np.int64) + 1 if known else np.zeros(2, np.int64)
         counted = 0 < int(self._shape[0]) * int(self._shape[1]) <= MOST_CELLS
         self.has_point = np.zeros(int(self._shape.prod()) if counted else 0, bool)
 

@@ -60,7 +60,7 @@ class TiledPoints:
         plan = read_json(folder / PLAN)
         self.own_points, self._asprs = int(plan["own_points"]), asprs
         self.tiles = tuple(CloudTile(*tile) for tile in plan["tiles"])
-        self._dtype = np.dtype([tuple(field) if len(field) == 2 else (*field[:2], tuple(field[2])) for field in plan["fields"]])  # fmt: skip
+        self._dtype = np.dtype([(name, kind, *map(tuple, shape)) for name, kind, *shape in plan["fields"]])
         self._folder, self._crs, self._source = folder, crs, source
         self._edges = np.array([tile.bounds() for tile in self.tiles]).reshape(-1, 4)
 
@@ -141,8 +141,8 @@ def sort_in_tiles(
             for (col, row), number in numbers.items()
         ]
         tiles = _divide(folder, tiles, dtype, most_points)
-        fields = [[name, *_field(dtype[name])] for name in dtype.names or ()]
-        write_json(folder / PLAN, {"tiles": [list(tile) for tile in tiles], "fields": fields, "own_points": own})
+        plan = {"tiles": [list(tile) for tile in tiles], "fields": dtype.descr, "own_points": own}
+        write_json(folder / PLAN, plan)
 
 
 def _side(file: CloudFile, most_points: int, halo_m: float) -> float:
@@ -156,16 +156,9 @@ def _side(file: CloudFile, most_points: int, halo_m: float) -> float:
 
 
 def _record_type(file: CloudFile) -> np.dtype[Any]:
-    known: dict[str, Any] = {"colour": (np.uint8, (3,)), "intensity": np.float32}
-    fields: list[Any] = [("xyz", np.float64, (3,)), ("index", np.uint64)]
-    for name in file.measurements:
-        kind = known.get(name, np.uint8)
-        fields.append((name, *kind) if isinstance(kind, tuple) else (name, kind))
-    return np.dtype(fields)
-
-
-def _field(kind: np.dtype[Any]) -> list[Any]:
-    return [kind.base.str, list(kind.shape)] if kind.shape else [kind.str]
+    known: dict[str, tuple[Any, ...]] = {"colour": (np.uint8, (3,)), "intensity": (np.float32,)}
+    measured = [(name, *known.get(name, (np.uint8,))) for name in file.measurements]
+    return np.dtype([("xyz", np.float64, (3,)), ("index", np.uint64), *measured])
 
 
 def _spill(

@@ -87,11 +87,6 @@ class DropoutSegmenter(WrappedSegmenter):
         return cls(segmenter, description["passes"], description["factor"], tiling=tiling)
 
 
-def dropouts_of(network: nn.Module) -> list[Any]:
-    """The layers of a network that leave something out in training, in the order of registration."""
-    return [part for part in network.modules() if isinstance(part, (nn.Dropout, *WHOLE_MAPS)) and part.p > 0]
-
-
 class DropoutPasses(nn.Module):
     """A network (N, C, H, W) → (N, K, H, W) with the mean of its passes in place of its output; InputError without dropout."""
 
@@ -102,7 +97,8 @@ class DropoutPasses(nn.Module):
                 f"dropout_passes={passes}; expected at least 2, such as 30, or 0 for one pass without dropout."
             )
         self.network, self.passes, self.num_classes, self.seed = network, passes, num_classes, seed
-        self.dropouts = dropouts_of(network)
+        kinds = (nn.Dropout, *WHOLE_MAPS)
+        self.dropouts: list[Any] = [part for part in network.modules() if isinstance(part, kinds) and part.p > 0]
         if not self.dropouts:
             raise InputError(
                 f"dropout_passes={passes}, but the network {type(network).__name__} has no dropout. Train one that has, such as d3net "

@@ -193,9 +193,8 @@ def turned_proba(
 
 def _wider_halo_px(halo_px: int, scales: Sequence[float]) -> int:
     """Halo of the views, where the segmenter needs `halo_px` in each of them."""
-    smallest = min(scales)
-    reach_px = 0 if set(scales) == {1.0} else math.ceil(REACH_PX / min(smallest, 1.0))
-    return math.ceil(halo_px / min(smallest, 1.0)) + reach_px
+    smallest = min(*scales, 1.0)
+    return math.ceil(halo_px / smallest) + (0 if set(scales) == {1.0} else math.ceil(REACH_PX / smallest))
 
 
 def resize(images: FloatImage, shape: tuple[int, int]) -> FloatImage:

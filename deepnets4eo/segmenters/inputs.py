@@ -320,7 +320,8 @@ def _check_range(source: str, expected: LayerInput, layer: Layer) -> list[str]:
     too_wide = high > expected.high + RANGE_FACTOR * span or low < expected.low - RANGE_FACTOR * span
     other_type = str(layer.dtype) != expected.dtype
     too_narrow = other_type and high - low < span / RANGE_SHRUNK
-    most = _most_stored(expected.dtype)
+    stored = np.dtype(expected.dtype)
+    most = float(np.iinfo(stored).max) if stored.kind in "iu" else math.inf
     too_large = other_type and high > most
     if not too_wide and not too_narrow and not too_large:
         return []
@@ -330,12 +331,6 @@ def _check_range(source: str, expected: LayerInput, layer: Layer) -> list[str]:
         f"{source} has {layer.dtype} values from {low:.4g} to {high:.4g}, training had {expected.dtype} values from "
         f"{expected.low:.4g} to {expected.high:.4g}{unit}; convert them to the same kind{scaled}"
     ]
-
-
-def _most_stored(dtype: str) -> float:
-    """The largest value of a type of whole numbers; infinite for others."""
-    kind = np.dtype(dtype)
-    return float(np.iinfo(kind).max) if kind.kind in "iu" else math.inf
 
 
 def _list_names(names: Sequence[str]) -> str:

@@ -39,7 +39,10 @@ class Transfers:
         downloads, done = self._streams[1], torch.cuda.Event(blocking=True)
         downloads.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(downloads):
-            copies = {name: _copy_to_host(tensor) for name, tensor in tensors.items()}
+            copies = {
+                name: torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+                for name, tensor in tensors.items()
+            }
             done.record(downloads)
         for tensor in tensors.values():
             tensor.record_stream(downloads)
@@ -49,8 +52,3 @@ class Transfers:
             return {name: copy.numpy() for name, copy in copies.items()}
 
         return wait
-
-
-def _copy_to_host(tensor: Tensor) -> Tensor:
-    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-    return pinned.copy_(tensor, non_blocking=True)

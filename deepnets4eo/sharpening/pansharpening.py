@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
@@ -102,7 +103,7 @@ def pansharpen_raster(
         sharpener = Sharpener.fit(coarse, fine, chosen)
         index = _QualityIndex(coarse.count)
         for values, low, known in _coarse_blocks(coarse, fine):
-            index.add_coarse(np.where(known, values, np.nan), np.where(known, low, np.nan))
+            index.add(COARSE, np.where(known, values, np.nan), np.where(known, low, np.nan), INDEX_PX)
         tags = {"PANSHARPENING": method} | ({"SYNTHETIC": "yes"} if coarse.synthetic or fine.synthetic else {})
         names = [name or f"band_{number}" for number, name in enumerate(coarse.band_names, start=1)]
         with CogWriter(
@@ -113,7 +114,7 @@ def pansharpen_raster(
             for done, window in enumerate(windows, start=1):
                 sharp, band = sharpener.block(upsampled, fine, window)
                 writer.write(window, sharp)
-                index.add_fine(sharp, band, round(INDEX_PX * ratio))
+                index.add(SHARPENED, sharp, band, round(INDEX_PX * ratio))
                 if progress is not None:
                     progress(done / len(windows))
     return SharpeningQuality(*index.without_reference(), *quality)
@@ -260,23 +261,18 @@ def index_sums(a: FloatImage, b: FloatImage, side: int) -> tuple[float, int]:
     return float(((4 * both * mean_x * mean_y)[known] / divisor[known]).sum()), int(known.sum())
 
 
+COARSE, SHARPENED = 0, 1
+
+
 class _QualityIndex:
     """Sums of the index between all bands, and between each and the panchromatic band, coarse and sharpened."""
 
     def __init__(self, count: int) -> None:
-        self._pairs = [
-            (k, m) for k in range(count) for m in range(k + 1, count + 1)
-        ]  # the last is the panchromatic band
+        self._pairs = list(combinations(range(count + 1), 2))  # the last is the panchromatic band
         self._count = count
         self._sums = np.zeros((2, len(self._pairs), 2))
 
-    def add_coarse(self, bands: FloatImage, pan: FloatImage) -> None:
-        self._add(0, bands, pan, INDEX_PX)
-
-    def add_fine(self, bands: FloatImage, pan: FloatImage, side: int) -> None:
-        self._add(1, bands, pan, side)
-
-    def _add(self, which: int, bands: FloatImage, pan: FloatImage, side: int) -> None:
+    def add(self, which: int, bands: FloatImage, pan: FloatImage, side: int) -> None:
         every = [*bands, pan]
         for number, (k, m) in enumerate(self._pairs):
             self._sums[which, number] += index_sums(every[k], every[m], side)

@@ -99,8 +99,9 @@ def composite_raster(
         layers["dtm"] = _fit_for_warp(_one_band(opened["dtm"], "dtm"), layers["dsm"].grid)
     if image is not None:
         layers["image"] = _infrared_and_red(opened["image"], bands)
-    if set(channels) != {"ndvi"}:
-        _check_units(layers)
+    for name in ("dsm", "dtm"):
+        if name in layers and set(channels) != {"ndvi"}:
+            check_layer_unit(layers[name])
     if "dtm" in layers and "ndsm" in channels:
         surface, terrain = layers["dsm"], layers["dtm"]
         check_same_datum(surface.height_crs, terrain.height_crs, (surface.source, terrain.source))
@@ -243,13 +244,6 @@ def _one_band(layer: Layer, name: str) -> Layer:
         )
     check_stated_unit(layer)
     return layer
-
-
-def _check_units(layers: dict[str, Layer]) -> None:
-    """Refuse heights in feet. Errors: InputError with the commands that convert them."""
-    for name in ("dsm", "dtm"):
-        if name in layers:
-            check_layer_unit(layers[name])
 
 
 def _fit_for_warp(layer: Layer, grid: Grid) -> Layer:

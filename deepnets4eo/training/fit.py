@@ -165,11 +165,13 @@ def fit_segmenter(
         segmenter.to(at_rest)
         return {"compute": at_rest.to_dict(), "seconds": 0.0}
     device = rank.own_device(compute.device)
-    segmenter.send_batches_to(
-        replace(at_rest, device=device)
-    )  # those of scorers that predict; the loop moves the network
+    segmenter.send_batches_to(replace(at_rest, device=device))  # of scorers that predict; the loop moves the network
     if isinstance(samples, Loader):
-        loader = _whole_batches(samples, rank)
+        if rank.count > 1:
+            raise InputError(
+                f"this task makes its own batches, which {rank.count} devices cannot share. Leave out --devices."
+            )
+        loader = samples
     else:
         recipe = with_batch_size(recipe, segmenter.module, criterion, samples, compute)
         loader = _load_windows(samples, recipe, rank)
@@ -191,15 +193,6 @@ def fit_segmenter(
 def _end_others(rank: Rank, options: TrainOptions) -> None:
     if not options.followed:
         rank.end_unless_first()
-
-
-def _whole_batches(loader: Loader, rank: Rank) -> Loader:
-    """A loader that makes its own batches, which several processes cannot share. Errors: InputError."""
-    if rank.count > 1:
-        raise InputError(
-            f"this task makes its own batches, which {rank.count} devices cannot share. Leave out --devices."
-        )
-    return loader
 
 
 def _load_windows(samples: Samples, recipe: Recipe, rank: Rank) -> Loader:

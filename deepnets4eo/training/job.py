@@ -355,7 +355,8 @@ def train_seeds(
     first = resolved.train.seed
     runs = {f"seed-{seed}": seed for seed in range(first, first + count)}
     if options.finish:
-        runs = {name: seed for name, seed in runs.items() if _is_begun(out / name)}
+        begun = (name for name in runs if (out / name / CARD).exists() or any((out / name).rglob(LAST)))
+        runs = {name: runs[name] for name in begun}
         if len(runs) < 2:
             raise InputError(
                 f"{len(runs)} of {count} seeds have begun in {out}; their spread takes two. Go on with --resume alone."
@@ -370,10 +371,6 @@ def train_seeds(
         draw_runs(out / "curves.png", logged)
     write_json(out / SEEDS, mean_scores({name: read_json(out / name / METRICS) for name in runs}))
     return out
-
-
-def _is_begun(run: Path) -> bool:
-    return (run / CARD).exists() or any(run.rglob(LAST))
 
 
 def _part_of_seed(data: Any, seed: int, overrides: Sequence[str]) -> list[str]:

@@ -71,7 +71,8 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
     if left > 0:
         deterministic = cudnn_settings(deterministic=train.deterministic)
         normalisation = synchronised_normalisation(network, shared=fit.rank.count > 1 and fit.device.startswith("cuda"))
-        draws = torch.random.fork_rng(devices=_gpus(fit.device))
+        gpus = [torch.device(fit.device).index or 0] if fit.device.startswith("cuda") else []
+        draws = torch.random.fork_rng(devices=gpus)
         with quiet_processes(), draws, deterministic, normalisation, keep_freed_memory():
             loop.run(left)
     if fit.rank.is_first:
@@ -86,11 +87,6 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
             set_mean_weights(network, loop.optimizer)
     network.eval()
     return progress
-
-
-def step_seed(*numbers: int) -> int:
-    """An independent 32-bit seed for each step of a training: of its seed, epoch, step and rank."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def seed_torch(seed: int, device: torch.device) -> None:
@@ -186,7 +182,8 @@ class _Loop:
 
     def _learn(self, batch: Batch) -> None:
         """One step; the learning rate and everything random are functions of its number."""
-        seed_torch(step_seed(self.plan.train.seed, self.epoch, self.steps, self.plan.rank.index), self.device)
+        numbers = self.plan.train.seed, self.epoch, self.steps, self.plan.rank.index
+        seed_torch(int(np.random.SeedSequence(numbers).generate_state(1)[0]), self.device)
         self._set_rate(self.steps)
         with self._precision():
             loss = self._loss(batch)
@@ -306,7 +303,7 @@ class _Loop:
             progress.best = now
             if self.plan.rank.is_first:
                 with self._kept_weights():
-                    save_state(self.plan.path(BEST), self.network, None, {"epoch": now, "identity": self._identity})
+                    save_state(self.plan.path(BEST), self.network, None, {"epoch": now, "identity": self.plan.identity})
         if not self.plan.rank.is_first:
             return
         self._save_last({})
@@ -318,7 +315,7 @@ class _Loop:
     def _save_last(self, within: dict[str, Any]) -> None:
         if self.scaler is not None:
             within = within | {"scaler": self.scaler.state_dict()}
-        scalars = {"identity": self._identity, "history": self.progress.history, "best": self.progress.best}
+        scalars = {"identity": self.plan.identity, "history": self.progress.history, "best": self.progress.best}
         save_state(self.plan.path(LAST), self.network, self.optimizer, scalars | {"within": within})
         self.kept = self._describe()
 
@@ -329,10 +326,6 @@ class _Loop:
             return f"everything up to step {self.steps} of {len(self.loader)} in epoch {done + 1}"
         return f"epochs 1 to {done}" if done > 1 else "epoch 1"
 
-    @property
-    def _identity(self) -> str:
-        return self.plan.identity
-
 
 def _draw(fit: Fit, progress: Progress) -> None:
     kept = progress.best_epoch if fit.train.keep == "best" else None
@@ -342,10 +335,6 @@ def _draw(fit: Fit, progress: Progress) -> None:
 def _scaler(fit: Fit) -> torch.amp.GradScaler | None:
     """What keeps gradients of float16 within its range."""
     return torch.amp.GradScaler(torch.device(fit.device).type) if fit.precision == "float16" else None
-
-
-def _gpus(device: str) -> list[int]:
-    return [torch.device(device).index or 0] if device.startswith("cuda") else []
 
 
 class Interruption:

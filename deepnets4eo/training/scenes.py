@@ -301,7 +301,9 @@ def _has_wildcard(pattern: str) -> bool:
 
 def _matches(folder: Path, pattern: str) -> dict[str, str]:
     """What the wildcards matched -> path."""
-    expression = re.compile("".join(_as_regex(piece) for piece in re.split(r"(\*\*/|\*|\?)", pattern)))
+    wildcards = {"**/": "((?:.*/)?)", "*": "([^/]*)", "?": "([^/])"}
+    pieces = re.split(r"(\*\*/|\*|\?)", pattern)
+    expression = re.compile("".join(wildcards.get(piece, re.escape(piece)) for piece in pieces))
     paths: dict[str, str] = {}
     for path in sorted(glob.glob(pattern.replace("[", "[[]"), root_dir=folder, recursive=True)):
         match = expression.fullmatch(path.replace(os.sep, "/"))
@@ -310,10 +312,6 @@ def _matches(folder: Path, pattern: str) -> dict[str, str]:
     return paths
 
 
-def _as_regex(piece: str) -> str:
-    return {"**/": "((?:.*/)?)", "*": "([^/]*)", "?": "([^/])"}.get(piece, re.escape(piece))
-
-
-def _first_names(folder: Path, most: int = 5) -> str:
+def _first_names(folder: Path) -> str:
     names = sorted(entry.name for entry in folder.iterdir())
-    return ", ".join(names[:most]) + (" …" if len(names) > most else "") if names else "nothing"
+    return ", ".join(names[:5]) + " …" * (len(names) > 5) if names else "nothing"

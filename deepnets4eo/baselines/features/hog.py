@@ -62,7 +62,8 @@ def _cells_at(grey: FloatImage, rows: Indices, cols: Indices, cell_px: int) -> F
     margins = [_margin(positions, cell_px, length) for positions, length in zip(around, grey.shape, strict=True)]
     padded = np.pad(grey.astype(np.float32, copy=False), margins, mode="edge")
     down, right = padded[2:, 1:-1] - padded[:-2, 1:-1], padded[1:-1, 2:] - padded[1:-1, :-2]
-    direction, magnitude = _nearest_direction(down, right), np.hypot(down, right)
+    turns = np.arctan2(down, right) * (SIGNED / (2 * math.pi))
+    direction, magnitude = np.floor(turns + 0.5).astype(np.int8) % SIGNED, np.hypot(down, right)
     by_row, by_col = [
         _cell_weights(positions + before - 1, cell_px, length)
         for positions, (before, _), length in zip(around, margins, down.shape, strict=True)
@@ -79,12 +80,6 @@ def _margin(starts: Indices, cell_px: int, length: int) -> tuple[int, int]:
     """Return pixels to add before and after, so that cells, the pixels they share and gradients lie inside."""
     reach = cell_px // 2 + 1
     return max(reach - int(starts[0]), 1), max(int(starts[-1]) + cell_px + reach + 1 - length, 1)
-
-
-def _nearest_direction(down: FloatImage, right: FloatImage) -> NDArray[np.uint8]:
-    """Return the number of the direction nearest to each gradient."""
-    turns = np.arctan2(down, right) * (SIGNED / (2 * math.pi))
-    return (np.floor(turns + 0.5).astype(np.int8) % SIGNED).astype(np.uint8)
 
 
 def _neighbour_indices(around: Indices, starts: Indices, cell_px: int) -> tuple[Indices, Indices, Indices]:

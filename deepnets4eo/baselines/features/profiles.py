@@ -39,7 +39,8 @@ def open_by_disks(
     keep = None if largest_px is None else tree.extent() >= largest_px
     narrow = levels.astype(np.min_scalar_type(int(levels.max())))  # bytes are compared ten times as fast
     opened = [tree.reconstruct(marker, keep) for marker in erode_by_disks(narrow, radii_px)]
-    return _at_sites(tree, np.stack([tree.level, *opened], axis=1), stride_px)
+    of_nodes = np.stack([tree.level, *opened], axis=1)
+    return np.moveaxis(np.take(of_nodes, at_sites(tree.node_of, stride_px), axis=0), -1, 0)
 
 
 def erode_by_disks(image: NDArray[Any], radii_px: Sequence[int]) -> list[NDArray[Any]]:
@@ -59,11 +60,6 @@ def erode_by_disks(image: NDArray[Any], radii_px: Sequence[int]) -> list[NDArray
             np.minimum(lowest[:-down], row[down:], out=lowest[:-down])
         eroded.append(lowest)
     return eroded
-
-
-def _at_sites(tree: MaxTree, levels: Indices, stride_px: int) -> Indices:
-    """Return levels of the nodes (m, F) as images of the sites, (F, h, w)."""
-    return np.moveaxis(np.take(levels, at_sites(tree.node_of, stride_px), axis=0), -1, 0)
 
 
 class ProfileOptions(Section):

@@ -62,7 +62,7 @@ def _votes(labels: NDArray[np.uint8], label: int, radius_px: int) -> Codes:
 
 
 def _votes_type(radius_px: int) -> type[np.unsignedinteger]:
-    return counting_type(2 * (2 * radius_px + 1) ** 2 + 1)
+    return np.uint16 if 2 * (2 * radius_px + 1) ** 2 + 1 < 2**16 else np.uint32
 
 
 def _majority_labels(labels: NDArray[np.uint8], radius_px: int) -> NDArray[np.uint8]:
@@ -99,11 +99,6 @@ def window_sums(values: Codes, radius_px: int) -> Codes:
     fits in."""
     along = _shifted_sums if radius_px <= SHIFTED_PX else _running_sums
     return along(along(values, radius_px, -1), radius_px, -2)
-
-
-def counting_type(largest: int) -> type[np.unsignedinteger]:
-    """Return the smaller of two types that can represent a number."""
-    return np.uint16 if largest < 2**16 else np.uint32
 
 
 def fraction_bits(radius_px: int) -> int:

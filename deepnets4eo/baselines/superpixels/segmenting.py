@@ -255,7 +255,10 @@ def number_pieces(keys: KeyFile, cores: list[Window], min_px: int, workers: int 
     for core, pieces in zip(
         cores, in_order(lambda core: _block_pieces(keys, core, min_px), cores, workers), strict=True
     ):
-        edges = {side: _number_edge(line, all_pieces.count) for side, line in pieces.edges.items()}
+        edges = {
+            side: np.stack([np.where(line[0] < 0, -1, line[0] + all_pieces.count), line[1]])
+            for side, line in pieces.edges.items()
+        }
         all_pieces.add(pieces)
         columns = slice(core.col, core.col + core.width)
         all_pieces.link_edges(below[:, columns], edges["top"])
@@ -311,8 +314,3 @@ def _block_pieces(keys: KeyFile, core: Window, min_px: int) -> _BlockPieces:
     }  # fmt: skip
     edges = {side: np.stack([pieces[cut], groups[cut]]).astype(np.int64) for side, cut in cuts.items()}
     return _BlockPieces(sizes, pairs[small], sides[small], edges)
-
-
-def _number_edge(line: Line, first: int) -> Line:
-    """Number the pieces of an edge from `first`."""
-    return np.stack([np.where(line[0] < 0, -1, line[0] + first), line[1]])

@@ -129,19 +129,7 @@ class FeatureLabeller:
         features = options_from(FeatureOptions, description["features"], str(folder))
         if feature_names(features) != description["columns"]:
             raise RunError(f"{folder} was trained on features that this version computes differently. Train it again.")
-        estimator = load_estimator(folder / ESTIMATOR)
-        classes, width = np.asarray(estimator.classes_), estimator.n_features_in_
-        whole = classes.ndim == 1 and classes.dtype.kind in "iu" and classes.size > 0
-        if (
-            not whole
-            or classes.min() < 0
-            or classes.max() >= legend.num_classes
-            or width != len(description["columns"])
-        ):
-            raise RunError(
-                f"{folder / ESTIMATOR} has the classes {classes.tolist()} and {width} features; the legend has "
-                f"{legend.num_classes} classes and the run {len(description['columns'])} features. Copy the run again."
-            )
+        estimator = load_estimator(folder / ESTIMATOR, (legend.num_classes, len(description["columns"])))
         return cls(estimator, legend, features, shares=description["shares"], smooth_m=description["smooth_m"])
 
 

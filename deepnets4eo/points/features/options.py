@@ -21,16 +21,10 @@ SHAPES = (
 )  # fmt: skip
 MOMENTS = ("moment_1", "moment_2", "moment_3", "vertical_moment", "vertical_moment_squared")
 GEOMETRY = (*SHAPES, *MOMENTS, "ratio_2d", "density")
-MEANS: dict[str, tuple[str, ...]] = {
-    "intensity": ("intensity",), "returns": ("return_ratio",), "colour": ("red", "green", "blue"),
-    "near_infrared": ("near_infrared",),
-}  # fmt: skip
+MEANS = NEEDS | {"returns": ("return_ratio",), "colour": ("red", "green", "blue")}
 LOWEST_REACH = 1.3  # of wide cylinders, whose columns reach further than the radius
 COLUMNS = ("height_range", "height_std", "above_lowest", "below_highest", "density_2d")
-OWN: dict[str, tuple[str, ...]] = {
-    "intensity": ("intensity",), "returns": ("return_number", "number_of_returns"), "colour": ("red", "green", "blue"),
-    "near_infrared": ("near_infrared",),
-}  # fmt: skip
+OWN = MEANS | {"returns": NEEDS["returns"]}
 
 
 class FeatureOptions(Section):

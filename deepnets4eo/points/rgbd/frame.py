@@ -304,7 +304,7 @@ class PosedFrame:
         labels, pose = folder / f"{stem}.labels.png", folder / f"{stem}.pose.txt"
         return Frame(
             self.name, read_colour(colour), read_depth(self.depth), _intrinsics_of(folder),
-            _upright(read_matrix(pose, (4, 4))) if pose.is_file() else LEVEL,
+            LEVEL @ read_matrix(pose, (4, 4)) if pose.is_file() else LEVEL,  # the world is the first camera's, y down
             read_labels(labels) if labels.is_file() else None,
         )  # fmt: skip
 
@@ -316,12 +316,6 @@ def _intrinsics_of(folder: Path) -> Intrinsics:
     )
     of_seven = any((folder.parent / name).is_file() for name in SPLIT_LISTS.values())
     return SEVEN_SCENES if of_seven and not path.is_file() else read_intrinsics(path)
-
-
-def _upright(pose: Floats) -> Floats:
-    """The world of a reconstruction is its first camera's, y down; here z is up."""
-    turned: Floats = LEVEL @ pose
-    return turned
 
 
 def find_posed_frames(folder: Path) -> list[PosedFrame]:

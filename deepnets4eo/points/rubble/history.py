@@ -104,7 +104,9 @@ def debris_history(
             if progress is not None:
                 progress(done / pairs)
         if len(rows):
-            start[rows[~_ever_seen(parts, rows, first)]] = first + 1
+            own = pd.concat([part for part in parts if part["first"].iloc[0] == first] or parts[:1])
+            seen = np.isin(rows, own.loc[own["height_pre_m"].notna(), "row"])  # at the first date
+            start[rows[~seen]] = first + 1
     table = pd.concat(parts).drop_duplicates(["row", "later"], keep="last")
     return _joined(table, maps, outlines, dates)
 
@@ -136,12 +138,6 @@ def _compare(
         if pair[0] == 0:
             raise
         return None
-
-
-def _ever_seen(parts: list[Any], rows: NDArray[np.int64], first: int) -> NDArray[np.bool_]:
-    """(n,) whether the first date of a comparison has heights of each building."""
-    own = pd.concat([part for part in parts if part["first"].iloc[0] == first] or parts[:1])
-    return np.isin(rows, own.loc[own["height_pre_m"].notna(), "row"])
 
 
 def _joined(table: pd.DataFrame, maps: dict[int, RubbleMap], outlines: Footprints, dates: Sequence[str]) -> RubbleMap:

@@ -201,12 +201,7 @@ def _frame_on(footprints: Footprints, crs: Any, after: Heights, before: Heights 
 def _common_crs(after: Heights, before: Heights | None) -> Any:
     """The CRS of the heights; of two, one may lack it."""
     crs = after.crs if before is None or after.crs is not None else before.crs
-    if (
-        before is not None
-        and before.crs is not None
-        and after.crs is not None
-        and not _same_plane(after.crs, before.crs)
-    ):
+    if before is not None and None not in (before.crs, after.crs) and not _same_plane(after.crs, before.crs):
         raise GridError(
             f"{after.source} is in {after.crs.name}, {before.source} in {before.crs.name}. Bring both to one CRS."
         )

@@ -102,7 +102,8 @@ def save_rubble(
                     lambda rows: dict(zip(rows["date"], rows["height_m"], strict=True))
                 )
                 buildings = buildings.assign(heights_m=buildings["id"].map(heights_m))
-            names.append(write_cityjson(buildings, hidden / CITY, title, _day(rubble)).name)
+            day = iso_day(rubble.event.date_post)
+            names.append(write_cityjson(buildings, hidden / CITY, title, None if day is None else day.isoformat()).name)
         if rubble.history is not None:
             write_text(hidden / "history.csv", table_csv(rubble.history))
             write_history_page(rubble, hidden / "history.html")
@@ -111,12 +112,6 @@ def save_rubble(
         names.append("manifest.json")
         publish(hidden, out_dir, names, obsolete=[name for name in PRODUCTS if name not in names])
     return {name: out_dir / name for name in names}
-
-
-def _day(rubble: RubbleMap) -> str | None:
-    """The day after the event."""
-    day = iso_day(rubble.event.date_post)
-    return None if day is None else day.isoformat()
 
 
 def _write_gpkg(rubble: RubbleMap, path: Path) -> None:

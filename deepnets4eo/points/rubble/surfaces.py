@@ -342,17 +342,17 @@ def nearest_building(cells: BuildingCells, shape: tuple[int, int]) -> tuple[Indi
     return painted[row, col], distance.astype(np.float32)
 
 
-def roughness(heights: FloatImage, window_px: int = WINDOW_PX) -> FloatImage:
+def roughness(heights: FloatImage) -> FloatImage:
     """Return the standard deviation (h, w) of heights about the best plane in a square around each cell, metres; gaps are
     filled first."""
     from scipy.ndimage import correlate1d
 
     z = without_gaps(heights, np.isfinite(heights)).astype(np.float64)
     z -= z.mean()
-    step = np.arange(window_px) - window_px // 2
+    step = np.arange(WINDOW_PX) - WINDOW_PX // 2
     spread = float((step**2).mean())
-    variance = moving_variance(z, window_px, "nearest")[1]
-    even, ramp = np.full(window_px, 1 / window_px), step / window_px
+    variance = moving_variance(z, WINDOW_PX, "nearest")[1]
+    even, ramp = np.full(WINDOW_PX, 1 / WINDOW_PX), step / WINDOW_PX
     for axis in (0, 1):
         along = correlate1d(correlate1d(z, ramp, axis=axis, mode="nearest"), even, axis=1 - axis, mode="nearest")
         variance -= along**2 / spread

@@ -245,7 +245,7 @@ def cameras_near(
     return cameras
 
 
-def _towards(target: Floats, azimuth_deg: float, elevation_deg: float, distance_m: float, near_m: float = 1) -> Camera:
+def _towards(target: Floats, azimuth_deg: float, elevation_deg: float, distance_m: float) -> Camera:
     """A camera at an azimuth (counterclockwise from east) and an elevation seen from its target; up stays defined where
     it looks straight down."""
     azimuth, elevation = math.radians(azimuth_deg), math.radians(elevation_deg)
@@ -253,23 +253,18 @@ def _towards(target: Floats, azimuth_deg: float, elevation_deg: float, distance_
     vertical = np.array([0, 0, 1.0])
     away = level * math.cos(elevation) + vertical * math.sin(elevation)
     up = vertical * math.cos(elevation) - level * math.sin(elevation)
-    return Camera(target + distance_m * away, target, up, near_m=min(near_m, distance_m / 2))
+    return Camera(target + distance_m * away, target, up, near_m=min(1, distance_m / 2))
 
 
 def _grid(surface: Surface, step_m: float) -> Iterator[Floats]:
     """The middle of each square cell that has vertices, at the height of the middle one of these."""
-    for cell in _cells(surface, step_m):
-        heights = surface.vertices[cell, 2]
-        low = np.floor(surface.vertices[cell[0], :2] / step_m)
-        yield np.append((low + 0.5) * step_m, np.median(heights)).astype(np.float64)
-
-
-def _cells(surface: Surface, step_m: float) -> list[np.ndarray]:
     column = np.floor(surface.vertices[:, :2] / step_m).astype(np.int64)
     column -= column.min(axis=0)
     number = column[:, 0] * (int(column[:, 1].max()) + 1) + column[:, 1]
     order = np.argsort(number, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
+    for cell in np.split(order, np.flatnonzero(np.diff(number[order])) + 1):
+        low = np.floor(surface.vertices[cell[0], :2] / step_m)
+        yield np.append((low + 0.5) * step_m, np.median(surface.vertices[cell, 2])).astype(np.float64)
 
 
 def _check(

@@ -5,13 +5,14 @@ Returns votes, and scores of vertices, of the points of a cloud, or on the grid 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage, Floats, Indices, Mask, Vectors
+from deepnets4eo.arrays import FloatImage, Indices, Mask, Vectors
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, RunError
@@ -87,7 +88,8 @@ def vote_views(
     another surface. Memory grows with `batch_size`, not with the number of views."""
     votes = Votes(surface, segmenter.legend.num_classes, kind)
     predict = predictor(segmenter, kind)
-    for batch in _batches(views, batch_size):
+    waiting = iter(views)
+    while batch := list(islice(waiting, batch_size)):
         prepared = np.stack([segmenter.inputs.prepare(layers) for _, layers in batch])
         for (view, _), scores in zip(batch, predict(prepared), strict=True):
             votes.add(view, scores)
@@ -116,17 +118,6 @@ def grid_scores(
     scores[:, surface.point_index] = vertex_scores.T
     seen = ~np.isnan(scores).any(axis=0)
     return scores.reshape(-1, *shape), seen.reshape(shape)
-
-
-def _batches(views: Iterable[tuple[FaceView, Layers]], size: int) -> Iterator[list[tuple[FaceView, Layers]]]:
-    batch: list[tuple[FaceView, Layers]] = []
-    for view in views:
-        batch.append(view)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 class Votes:
@@ -181,17 +172,13 @@ class Votes:
 
     def vertex_scores(self) -> Vectors:
         """Return probabilities (V, K) float32, means over all pixels (of logits: their softmax); NaN where unseen."""
+        from scipy.special import softmax
+
         seen = self._pixels > 0
         means = np.full(self._sums.shape, np.nan, np.float32)
         rows = self._sums[seen] / self._pixels[seen, None]
-        means[seen] = _softmax(rows) if self._kind == "logits" else rows
+        means[seen] = softmax(rows, axis=1) if self._kind == "logits" else rows
         return means
-
-
-def _softmax(logits: Floats) -> Floats:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: Floats = powers / powers.sum(axis=1, keepdims=True)
-    return shares
 
 
 def to_points(surface: Surface, vertex_scores: NDArray[np.floating], cloud: PointCloud) -> tuple[Vectors, Mask]:
@@ -217,16 +204,11 @@ def to_points(surface: Surface, vertex_scores: NDArray[np.floating], cloud: Poin
             f"{len(vertex_scores):,} rows of scores for {len(surface.vertices):,} vertices; expected one each"
         )
     known = ~np.isnan(vertex_scores).any(axis=1)
-    filled = _fill_from_nearest(surface, np.array(vertex_scores, np.float32), known)
+    filled = np.array(vertex_scores, np.float32)
+    if not known.all() and known.any():
+        filled[~known] = filled[known][_nearest(surface.vertices[known], surface.vertices[~known])]
     nearest = _nearest(surface.vertices, cloud.xyz - surface.origin)
     return filled.take(nearest, axis=0), known.take(nearest)
-
-
-def _fill_from_nearest(surface: Surface, scores: Vectors, known: Mask) -> Vectors:
-    """Scores (V, K) in which vertices without any have those of the nearest vertex with some."""
-    if not known.all() and known.any():
-        scores[~known] = scores[known][_nearest(surface.vertices[known], surface.vertices[~known])]
-    return scores
 
 
 def _nearest(vertices: NDArray[np.float32], xyz: NDArray[np.floating]) -> Indices:

@@ -103,7 +103,9 @@ def _vertex_layers(surface: Surface, third: Third) -> dict[str, ByteImage]:
     if surface.colour is not None:
         layers[COLOUR] = surface.colour.T
     if surface.intensity is not None:
-        layers[INTENSITY] = _bytes(surface.intensity / _bright(surface.intensity))[None]
+        finite = surface.intensity[np.isfinite(surface.intensity)]
+        bright = np.percentile(finite, INTENSITY_PERCENTILE) if finite.size else 0  # shown white
+        layers[INTENSITY] = _bytes(surface.intensity / (float(bright) or 1.0))[None]
     if surface.classes is not None:
         layers[LABELS] = surface.classes[None]
     return layers
@@ -121,12 +123,6 @@ def inverted_depth(view: FaceView, third: Third) -> ByteImage:
     return _bytes(1 - (view.depth_m - np.float32(near)) / np.float32(far - near))
 
 
-def _bright(intensity: NDArray[np.float32]) -> float:
-    """The intensity that is shown white; 1 where none is known or all are 0."""
-    finite = intensity[np.isfinite(intensity)]
-    return float(np.percentile(finite, INTENSITY_PERCENTILE)) or 1.0 if finite.size else 1.0
-
-
 def _bytes(share: NDArray[np.floating]) -> ByteImage:
     """0 to 1 as 0 to 255; values beyond are cut off, NaN is 0."""
     return np.rint(np.clip(np.where(np.isnan(share), 0, share), 0, 1) * 255).astype(np.uint8)
@@ -135,9 +131,7 @@ def _bytes(share: NDArray[np.floating]) -> ByteImage:
 def snapshot_inputs(layers: Sequence[str], third: Third) -> InputSpec:
     """Return how layers are scaled for a network: bytes to -0.5 … 0.5, as published; what shows nothing is 0."""
     bands = {**BANDS, COMPOSITE: (*BANDS[COMPOSITE][:2], third.partition("_")[0])}
-    return InputSpec({name: _byte_layer(bands[name]) for name in layers})
-
-
-def _byte_layer(bands: Sequence[str]) -> LayerInput:
-    count = len(bands)
-    return LayerInput(tuple(bands), (MIDDLE,) * count, (SPAN,) * count, 0.0, SPAN)
+    sizes = {name: len(bands[name]) for name in layers}
+    return InputSpec(
+        {name: LayerInput(bands[name], (MIDDLE,) * n, (SPAN,) * n, 0.0, SPAN) for name, n in sizes.items()}
+    )

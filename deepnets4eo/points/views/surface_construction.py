@@ -52,7 +52,10 @@ def make_surface(cloud: PointCloud, options: SurfaceOptions = DEFAULTS) -> Surfa
     >>> surface.vertices.shape, surface.faces.shape
     ((324, 3), (648, 3))
     """
-    kept = _decimated(cloud, options.voxel_m)
+    counted = np.flatnonzero(cloud.counted)
+    if not len(counted):
+        raise InputError(f"{cloud.source}: no point is left without noise and withheld points. Check its classes")
+    kept = counted[decimate(cloud.xyz[counted], options.voxel_m, cloud.source)]
     part = cloud.subset(kept)
     origin = np.floor(part.xyz.min(axis=0))
     vertices = (part.xyz - origin).astype(np.float32)
@@ -71,14 +74,6 @@ def make_surface(cloud: PointCloud, options: SurfaceOptions = DEFAULTS) -> Surfa
         classes=part.classification,
         corners=corners,
     )
-
-
-def _decimated(cloud: PointCloud, voxel_m: float) -> Indices:
-    """The points that are kept, one of each voxel."""
-    counted = np.flatnonzero(cloud.counted)
-    if not len(counted):
-        raise InputError(f"{cloud.source}: no point is left without noise and withheld points. Check its classes")
-    return counted[decimate(cloud.xyz[counted], voxel_m, cloud.source)]
 
 
 def splats(
