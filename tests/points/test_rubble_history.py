@@ -13,8 +13,8 @@ from geotiff import write_geotiff
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.points import RubbleOptions, debris_history
-from deepnets4eo.points.rubble.cityjson import write_cityjson
 from deepnets4eo.points.rubble.history import parse_dated
+from deepnets4eo.points.rubble.products import write_cityjson
 from deepnets4eo.rasters.scene import Layer
 
 CRS = "EPSG:32633"

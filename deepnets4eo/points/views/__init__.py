@@ -5,10 +5,9 @@ from deepnets4eo.lazy import lazy_names
 __getattr__ = lazy_names(
     __name__,
     {
-        ".camera": "Camera cameras_above cameras_around",
+        ".camera": "Camera ZBuffer cameras_above cameras_around",
         ".surface": "Surface SurfaceOptions",
         ".labeller": "Votes to_points",
-        ".casters": "ZBuffer",
         ".surface_construction": "make_surface",
         ".snapshots": "snapshot",
     },

@@ -1,4 +1,5 @@
-"""Pinhole cameras, and where they stand: in a cone over random vertices, on a grid over aerial clouds, near another one.
+"""Pinhole cameras, the faces that they see by a depth buffer, and where they stand: in a cone over random vertices, on a grid
+over aerial clouds, near another one.
 
 Coordinates are those of the surface, relative to its origin. Images are as the eye sees them: the camera's right is right.
 """
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Floats, Mask, RegionIds
 from deepnets4eo.errors import InputError
+from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.points.views.surface import Surface
 
 PUBLISHED_DISTANCES_M = (5.0, 10.0, 20.0)
@@ -137,6 +139,42 @@ def check_of_surface(view: FaceView, faces: int) -> None:
             f"the view shows faces {lowest} to {highest} of a surface of {faces:,}; expected -1 to {faces - 1}. Give the "
             "surface that the view is of"
         )
+
+
+class ZBuffer:
+    """Tests, for every face, the pixels of the box around its image.
+
+    Parameters
+    ----------
+    surface : the surface
+
+    The middle of a pixel belongs to a face when it lies inside or on its edge. Of faces at the same distance the first is
+    taken, which is also the rule along edges that faces share. Computed in float64.
+
+    Raises
+    ------
+    MissingExtraError
+        numba is not installed.
+    """
+
+    def __init__(self, surface: Surface) -> None:
+        self._positions, self._faces = surface.vertices, surface.faces
+        if surface.corners is not None:
+            self._positions = surface.corners.reshape(-1, 3)
+            self._faces = np.arange(len(self._positions), dtype=np.int32).reshape(-1, 3)
+
+    @name_missing_extra()
+    def view(self, camera: Camera) -> FaceView:
+        """Return the face and the depth of each pixel that a camera sees, between its near and far limits."""
+        from deepnets4eo.points.views.caster_kernels import draw_faces
+
+        face = np.full((camera.height_px, camera.width_px), BACKGROUND, np.int32)
+        depth = np.full(face.shape, np.inf)
+        draw_faces(
+            self._positions, self._faces, np.asarray(camera.eye, np.float64), camera.axes(), np.array(camera.focal()),
+            camera.near_m, camera.far_m, face, depth,
+        )  # fmt: skip
+        return FaceView(face, depth.astype(np.float32), camera)
 
 
 def cameras_around(

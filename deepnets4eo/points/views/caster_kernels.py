@@ -1,4 +1,4 @@
-"""The depth buffer of `casters`, compiled."""
+"""The depth buffer of `ZBuffer`, compiled."""
 
 from __future__ import annotations
 

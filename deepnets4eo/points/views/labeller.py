@@ -17,8 +17,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.views.camera import Camera, FaceView, check_of_surface
-from deepnets4eo.points.views.casters import ZBuffer
+from deepnets4eo.points.views.camera import Camera, FaceView, ZBuffer, check_of_surface
 from deepnets4eo.points.views.snapshots import Third, snapshot
 from deepnets4eo.points.views.surface import Surface
 from deepnets4eo.prefetch import in_order

@@ -12,8 +12,10 @@ from deepnets4eo.points.views import (
     cameras_around,
     make_surface,
 )
-from deepnets4eo.points.views.camera import cameras_near
-from deepnets4eo.points.views.casters import ZBuffer  # fmt: skip
+from deepnets4eo.points.views.camera import (
+    ZBuffer,  # fmt: skip
+    cameras_near,
+)
 
 SOUTH_TO_NORTH = {"eye": np.array([0, -10.0, 0]), "target": np.zeros(3), "up": np.array([0, 0, 1.0])}
 

@@ -11,7 +11,7 @@ from deepnets4eo.points.views import (
     cameras_above,
     make_surface,
 )
-from deepnets4eo.points.views.casters import ZBuffer
+from deepnets4eo.points.views.camera import ZBuffer
 
 DOWN = {"eye": np.array([0, 0, 10.0]), "target": np.zeros(3), "up": np.array([0, 1.0, 0])}
 

@@ -5,7 +5,7 @@ import pytest
 
 from deepnets4eo.points import PointCloud
 from deepnets4eo.points.views import SurfaceOptions, cameras_above, make_surface
-from deepnets4eo.points.views.casters import ZBuffer
+from deepnets4eo.points.views.camera import ZBuffer
 from deepnets4eo.points.views.surface_construction import splats
 
 

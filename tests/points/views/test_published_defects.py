@@ -7,8 +7,10 @@ from made_up_surface import hill_with_house, triangles
 from deepnets4eo.errors import InputError
 from deepnets4eo.points import PointCloud
 from deepnets4eo.points.views import Camera, SurfaceOptions, Votes, cameras_around, make_surface, snapshot, to_points
-from deepnets4eo.points.views.camera import FaceView
-from deepnets4eo.points.views.casters import ZBuffer  # fmt: skip
+from deepnets4eo.points.views.camera import (
+    FaceView,
+    ZBuffer,  # fmt: skip
+)
 from deepnets4eo.points.views.surface_construction import decimate
 
 DOWN = {"eye": np.array([0, 0, 10.0]), "target": np.zeros(3), "up": np.array([0, 1.0, 0])}
