@@ -23,6 +23,7 @@ Spectrum: TypeAlias = NDArray[np.complex64]  # (…, H, W): a Fourier transform
 Points: TypeAlias = NDArray[np.float64]  # (n, 2)
 Boxes: TypeAlias = NDArray[np.float64]  # (n, 5): middle row and column, length, width, heading
 Geometries: TypeAlias = NDArray[np.object_]  # (n,): shapely geometries
+Texts: TypeAlias = NDArray[np.object_]  # (n,): words, or None
 Floats: TypeAlias = NDArray[np.float64]  # (n,) or (n, k): measurements
 BuildingSums: TypeAlias = NDArray[np.float64]  # (buildings, columns): sums of pixels over buildings
 Indices: TypeAlias = NDArray[np.int64]  # (n,): positions in another array, or counts

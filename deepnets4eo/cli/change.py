@@ -9,18 +9,7 @@ import typer
 
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.cli.option_groups import with_options
-from deepnets4eo.cli.options import (
-    Device,
-    DryRun,
-    Event,
-    Json,
-    Memory,
-    Out,
-    Overwrite,
-    Resume,
-    WhoWorks,
-    memory_bytes,
-)
+from deepnets4eo.cli.options import Device, DryRun, Event, Json, Memory, Out, Overwrite, Resume, WhoWorks, memory_bytes
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_json, show_result
 from deepnets4eo.outputs.event import EventInfo
 

@@ -18,8 +18,7 @@ def clicks(
         typer.Argument(metavar="SCENE...", help="A raster, or layer=raster for each layer.", show_default=False),
     ],
     out: Annotated[
-        Path | None,
-        typer.Option(help="Folder of labels and clicks; by default SCENE-clicks.", show_default=False),
+        Path | None, typer.Option(help="Folder of labels and clicks; by default SCENE-clicks.", show_default=False)
     ] = None,
     measure: Annotated[Measure, typer.Option(help="What the next click is chosen by.")] = "entropy",
     browser: Annotated[bool, typer.Option(help="Open the browser, or only print the address.")] = True,

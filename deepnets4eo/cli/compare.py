@@ -9,7 +9,16 @@ import typer
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Json, Out, Overwrite
 from deepnets4eo.cli.output import new_output, show_json, show_result
-from deepnets4eo.damage.comparison.options import CompareOptions
+from deepnets4eo.options import key, option_group
+
+
+@option_group
+class CompareOptions:
+    """Columns of the second map; by default those of the tool that wrote it."""
+
+    grade: Annotated[str | None, key("Column of B with grades, a yes and no, or numbers.")] = None
+    id: Annotated[str | None, key("Column of B with the ids of buildings.")] = None
+    above: Annotated[float | None, key("Numbers above it are damaged.")] = None
 
 
 @with_options(CompareOptions)

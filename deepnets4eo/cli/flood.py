@@ -9,15 +9,7 @@ from typing import Annotated
 import typer
 
 from deepnets4eo.cli.option_groups import with_options
-from deepnets4eo.cli.options import (
-    DryRun,
-    Event,
-    Out,
-    Overwrite,
-    PartOption,
-    ResumeParts,
-    part_is_done,
-)
+from deepnets4eo.cli.options import DryRun, Event, Out, Overwrite, PartOption, ResumeParts, part_is_done
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_result
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.outputs.event import EventInfo

@@ -20,8 +20,7 @@ Infrared = Annotated[
     Path | None, typer.Option(help="Orthophoto whose first band is near infrared.", rich_help_panel=COLOURS)
 ]
 AllReturns = Annotated[
-    bool,
-    typer.Option("--all-returns", help="Colour later returns, too, not only the first.", rich_help_panel=COLOURS),
+    bool, typer.Option("--all-returns", help="Colour later returns, too, not only the first.", rich_help_panel=COLOURS)
 ]
 
 

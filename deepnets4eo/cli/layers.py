@@ -11,8 +11,18 @@ from deepnets4eo.change.options import RefineOptions, TransitionOptions
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Device, Gsd, Json, Out, Overwrite, Resume, Workers
 from deepnets4eo.cli.output import echo, progress, show_json, show_result
-from deepnets4eo.options import split_names
-from deepnets4eo.osm.options import OsmOptions
+from deepnets4eo.options import key, option_group, split_names
+
+
+@option_group
+class OsmOptions:
+    """Rarer values of `layers osm`; `osm.rasterize_osm` says what they mean."""
+
+    clip_m: Annotated[float, key("Largest distance in metres; farther ones become this.")] = 20.0
+    unknown: Annotated[str, key("Classes that are unknown everywhere, with commas between.")] = ""
+    complete: Annotated[
+        str, key("Classes that are absent, not unknown, outside their objects, with commas between.")
+    ] = ""
 
 
 def layers() -> None:

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Gsd, Labels, LabelsLegend, Out, Overwrite, Workers
 from deepnets4eo.cli.output import new_output, show_result
-from deepnets4eo.objects.options import ObjectOptions
+from deepnets4eo.options import key, option_group
+
+
+@option_group
+class ObjectOptions:
+    """The values of `ObjectRules` but the least area, and how a map of the objects' density is made."""
+
+    opening_m: Annotated[float, key("Remove what is thinner than this many metres.", ge=0)] = 0.0
+    split: Annotated[
+        Literal["distance", "area", "none"], key("Split touching objects: at necks, also by object_area_m2, or not.")
+    ] = "distance"
+    object_area_m2: Annotated[float | None, key("Area of an object in m², for split=area.")] = None
+    shape: Annotated[
+        Literal["oriented_box", "polygon"], key("The smallest rectangle around each (oriented_box), or its outline.")
+    ] = "oriented_box"
+    cell_m: Annotated[float, key("Side of a cell of --density in metres.", ge=0)] = 10.0
+    radius_m: Annotated[float, key("Spread each object over this many metres in --density.", ge=0)] = 0.0
 
 
 @with_options(ObjectOptions)
@@ -37,7 +53,7 @@ def objects(
     \b
     deepnets4eo objects labels.tif car --out cars.gpkg --min-area 2 --set opening_m=0.5
     deepnets4eo objects labels.tif car --out cars.gpkg --density cars_per_ha.tif --set radius_m=50"""
-    from deepnets4eo.objects import density_grid, extract_objects, write_density_map
+    from deepnets4eo.objects import ObjectRules, density_grid, extract_objects, write_density_map
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.polygons import write_vector
     from deepnets4eo.polygons.extraction import find_legend
@@ -50,7 +66,8 @@ def objects(
     layer = with_gsd(Layer.open(labels), gsd)
     check_ground(layer, out)
     cells = density_grid(layer.grid, rules.cell_m) if density is not None else None
-    named, extraction = find_legend(layer, legend), rules.rules(min_area)
+    named = find_legend(layer, legend)
+    extraction = ObjectRules(rules.opening_m, min_area, rules.split, rules.object_area_m2, shape=rules.shape)
     with new_output("objects", out, density, overwrite=overwrite) as advance:
         extracted = extract_objects(layer, name, named, extraction, workers=workers, progress=advance)
         paths = [write_vector(extracted, out)]

@@ -16,8 +16,7 @@ def polygons(
     legend: LabelsLegend = None,
     min_area: Annotated[float, typer.Option(help="Leave out polygons below this many m².", min=0)] = 0.0,
     classes: Annotated[
-        str | None,
-        typer.Option(help="Classes to trace, by name or label value, with commas between; all by default."),
+        str | None, typer.Option(help="Classes to trace, by name or label value, with commas between; all by default.")
     ] = None,
     simplify: Annotated[float, typer.Option(help="Simplify outlines to this many metres.", min=0)] = 0.0,
     right_angles: Annotated[

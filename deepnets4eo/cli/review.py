@@ -16,8 +16,7 @@ LOOKS = 100
 def review(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a damage map.")],
     answers: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Filled samples of one or more reviewers; by default DIR/review.gpkg."),
+        list[Path] | None, typer.Argument(help="Filled samples of one or more reviewers; by default DIR/review.gpkg.")
     ] = None,
     looks: Annotated[int, typer.Option(help="How many buildings are drawn.", min=1)] = LOOKS,
     areas: Annotated[

@@ -30,8 +30,7 @@ def rubble(
     options: RubbleOptions = RubbleOptions(),
     event: Event = None,
     also: Annotated[
-        str | None,
-        typer.Option(metavar="FORMATS", help="Which of laz,cityjson to write too, or none; all by default."),
+        str | None, typer.Option(metavar="FORMATS", help="Which of laz,cityjson to write too, or none; all by default.")
     ] = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,

@@ -109,10 +109,7 @@ def assess(
 
 
 def assess_inputs(
-    inputs: Inputs,
-    settings: Settings = Settings(),
-    work: JobControl = JobControl(),
-    event: EventInfo = EventInfo(),
+    inputs: Inputs, settings: Settings = Settings(), work: JobControl = JobControl(), event: EventInfo = EventInfo()
 ) -> DamageMap:
     """Assess every building, as `assess` does, from open inputs; what is in the scratch folder is not done again.
 

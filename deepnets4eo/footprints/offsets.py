@@ -145,12 +145,7 @@ def crs_maps(crs: CRS | None, grid: Grid) -> tuple[Any, Any]:
 
 
 def regularise(
-    points: Points,
-    offsets: Points,
-    reliable: Mask,
-    fallback: Points,
-    tolerance_m: float,
-    chunk: int = CHUNK,
+    points: Points, offsets: Points, reliable: Mask, fallback: Points, tolerance_m: float, chunk: int = CHUNK
 ) -> tuple[Points, Mask]:
     """Keep an offset (N, 2) that is reliable and agrees with the neighbours' median, else take that, else `fallback`.
 

@@ -11,7 +11,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Floats, Indices, Mask
+from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
 from deepnets4eo.grid import Grid, pixel_areas_m2
 
 LARGEST_M2 = 2e6  # the largest buildings on Earth cover a little over one square kilometre
@@ -23,13 +23,13 @@ LEAST_WIDTH = 1e-3  # area by squared length of an outline that counts for the m
 MOST_FILLED = 0.5  # share of an outline's area that all the outlines in it take
 
 
-def larger_than_buildings(outlines: NDArray[np.object_], pixel_m: float) -> Mask:
+def larger_than_buildings(outlines: Geometries, pixel_m: float) -> Mask:
     """(N,) bool: which outlines, in pixels of `pixel_m` metres, cover more than any building."""
     too_large: Mask = shapely.area(outlines) * pixel_m**2 > LARGEST_M2
     return too_large
 
 
-def encloses_others(outlines: NDArray[np.object_]) -> Mask:
+def encloses_others(outlines: Geometries) -> Mask:
     """(N,) bool: outlines around many others with open ground between, as those of districts."""
     area = shapely.area(outlines)
     enclosing = np.zeros(len(outlines), bool)
@@ -52,7 +52,7 @@ def encloses_others(outlines: NDArray[np.object_]) -> Mask:
     return enclosing
 
 
-def _inside(outlines: NDArray[np.object_], large: Indices) -> tuple[Indices, Indices]:
+def _inside(outlines: Geometries, large: Indices) -> tuple[Indices, Indices]:
     """Pairs (P,) of a position in `large`, ascending, and the number of an outline inside that one."""
     near, position = shapely.STRtree(outlines[large]).query(outlines)  # by bounding boxes
     numbers, of_point = np.unique(near, return_inverse=True)
@@ -63,7 +63,7 @@ def _inside(outlines: NDArray[np.object_], large: Indices) -> tuple[Indices, Ind
     return position[holds][order], near[holds][order]
 
 
-def repeated_outlines(outlines: NDArray[np.object_]) -> Mask:
+def repeated_outlines(outlines: Geometries) -> Mask:
     """(N,) bool: which outlines are the same, point by point, as one before them."""
     repeated = np.zeros(len(outlines), bool)
     boxes = pd.DataFrame(shapely.bounds(outlines).reshape(-1, 4)).dropna()
@@ -72,7 +72,7 @@ def repeated_outlines(outlines: NDArray[np.object_]) -> Mask:
     return repeated
 
 
-def without(outlines: NDArray[np.object_], unwanted: Mask) -> NDArray[np.object_]:
+def without(outlines: Geometries, unwanted: Mask) -> Geometries:
     """The outlines (N,), empty where they are unwanted."""
     return np.where(unwanted, shapely.Polygon(), outlines) if unwanted.any() else outlines
 

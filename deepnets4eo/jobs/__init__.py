@@ -2,10 +2,4 @@
 
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        ".lock": "output_lock",
-        ".parts": "Part",
-    },
-)
+__getattr__ = lazy_names(__name__, {".lock": "output_lock", ".parts": "Part"})

@@ -8,15 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.files import (
-    PARTIAL,
-    atomic_write,
-    check_overwrite,
-    check_own_folder,
-    partial_path,
-    remove,
-    writing,
-)
+from deepnets4eo.files import PARTIAL, atomic_write, check_overwrite, check_own_folder, partial_path, remove, writing
 from deepnets4eo.jobs.lock import scratch_home
 from deepnets4eo.jobs.parts import PART_MARK
 from deepnets4eo.outputs.findings import count_of, one_or_many

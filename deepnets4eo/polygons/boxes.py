@@ -8,7 +8,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Boxes, Floats, Indices
+from deepnets4eo.arrays import Boxes, Floats, Geometries, Indices
 from deepnets4eo.metrics.detections import overlapping_pairs
 
 UNIT = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])  # corners along and across the heading
@@ -27,12 +27,12 @@ def corners(boxes: Boxes) -> Floats:
     return np.stack([cols, rows], axis=2)
 
 
-def outlines(boxes: Boxes) -> NDArray[np.object_]:
+def outlines(boxes: Boxes) -> Geometries:
     """Shapely polygons (N,) in pixels."""
     return np.asarray(shapely.polygons(corners(boxes)), object).reshape(-1)
 
 
-def boxes_around(polygons: NDArray[np.object_]) -> Boxes:
+def boxes_around(polygons: Geometries) -> Boxes:
     """The smallest rectangle around each polygon (pixels)."""
     if not len(polygons):
         return np.zeros((0, 5))
@@ -46,7 +46,7 @@ def boxes_around(polygons: NDArray[np.object_]) -> Boxes:
     return np.column_stack([middle[:, 1], middle[:, 0], lengths.max(axis=1), lengths.min(axis=1), heading])
 
 
-def suppress(polygons: NDArray[np.object_], scores: Floats, max_iou: float) -> Indices:
+def suppress(polygons: Geometries, scores: Floats, max_iou: float) -> Indices:
     """Numbers of the polygons kept, best first: none overlaps a better one by more than `max_iou`."""
     order = np.argsort(-scores, kind="stable")
     rank = np.empty(len(order), np.int64)

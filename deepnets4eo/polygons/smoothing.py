@@ -124,10 +124,7 @@ def _largest(shape: Any, instead: Any) -> Any:
 
 
 def make_right_angled(
-    simple: shapely.Polygon,
-    min_side_m: float,
-    traced: shapely.Polygon | None = None,
-    min_iou: float = MIN_IOU,
+    simple: shapely.Polygon, min_side_m: float, traced: shapely.Polygon | None = None, min_iou: float = MIN_IOU
 ) -> shapely.Polygon:
     """The polygon (metres) with right angles alone, as it is where they would not overlap by `min_iou`.
 

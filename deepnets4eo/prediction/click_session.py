@@ -187,14 +187,7 @@ class ClickSession:
         windows = [how.window(*pixel, shape) for pixel in self.clicks.pixels[: -how.windows - 1 : -1]]
         start = np.stack([self._start[:, rows, cols] for rows, cols in (window.slices for window in windows)])
         masks = np.stack([self.clicks.mask(window) for window in windows])
-        adapt(
-            self.segmenter,
-            self._weights,
-            np.stack([self._tile(window) for window in windows]),
-            masks,
-            start,
-            how,
-        )
+        adapt(self.segmenter, self._weights, np.stack([self._tile(window) for window in windows]), masks, start, how)
 
 
 def adapted_weights(module: nn.Module, num_classes: int) -> list[Tensor]:

@@ -101,12 +101,7 @@ class Blender:
     """
 
     def __init__(
-        self,
-        lattice: Lattice,
-        cols: range,
-        num_classes: int,
-        emit: Callable[[int, int, Any], None],
-        arrays: Any = HOST,
+        self, lattice: Lattice, cols: range, num_classes: int, emit: Callable[[int, int, Any], None], arrays: Any = HOST
     ) -> None:
         tiling = lattice.tiling
         self._lattice, self._cols, self._emit, self._arrays = lattice, cols, emit, arrays

@@ -25,10 +25,9 @@ from deepnets4eo.registration.attempts import (
     stricter,
     tie_columns,
 )
-from deepnets4eo.registration.coarse import coarse_model, coarse_shift, shift_by_halves
+from deepnets4eo.registration.coarse import PART_PX, coarse_model, coarse_shift, shift_by_halves, similarity_hypotheses
 from deepnets4eo.registration.fit import MODELS, scale_and_turn
 from deepnets4eo.registration.ground import MetricFrame
-from deepnets4eo.registration.hypotheses import PART_PX, similarity_hypotheses
 from deepnets4eo.registration.options import MAX_ROTATION_DEG, MAX_SHIFT_M, NEAR_ROTATION_DEG
 from deepnets4eo.registration.result import QualityThresholds, Registration, RegistrationQuality, halves_agree
 from deepnets4eo.registration.tiepoints import IDENTITY, Matches, SampledPair, Search, make_pair, match_spread

@@ -1,21 +1,29 @@
-"""A first model from wide windows: the peak of the sum of all correlation surfaces, also of similarities."""
+"""First models from wide windows, by the peak of the sum of all correlation surfaces; where that fails, from every turn and scale.
+
+There, each surface is moved by what a small further turn and stretch would move its window."""
 
 from __future__ import annotations
+
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import fft, ndimage
 
-from deepnets4eo.arrays import Floats, Points
+from deepnets4eo.arrays import FloatImage, Floats, Mask, Points, Spectrum
 from deepnets4eo.registration.fit import draw_samples, exact_models, predict
 from deepnets4eo.registration.tiepoints import (
     IDENTITY,
     Matches,
     SampledPair,
     Search,
+    correlate_spectra,
     find_peaks,
     match_spread,
+    orientation_field,
+    taper,
 )
 
 SIDE_PX = 128
@@ -72,10 +80,7 @@ def _best_shift(surfaces: NDArray[np.float32], search: Search) -> Affine:
 
 
 def _best_similarity(
-    matches: Matches,
-    surfaces: NDArray[np.float32],
-    search: Search,
-    rng: np.random.Generator,
+    matches: Matches, surfaces: NDArray[np.float32], search: Search, rng: np.random.Generator
 ) -> Affine | None:
     candidates = np.flatnonzero(matches.reliable)
     if len(candidates) < 4:
@@ -126,3 +131,132 @@ def _height(searched: NDArray[np.float32], tested: NDArray[np.float32]) -> float
     middle = float(np.median(tested))
     spread = 1.4826 * float(np.median(np.abs(tested - middle)))
     return (float(tested[at]) - middle) / max(spread, 1e-9)
+
+
+VIEW_PX = 512  # longest side of the coarse view
+PART_PX = 1024  # side of the part around the middle that is seen, pixels of the coarser image
+NATIVE_PX = 4096  # and of the finer one, so that the memory is bounded
+WINDOW_PX = 128
+TURN_STEP_DEG, SCALES = 3.0, (0.95, 1.0, 1.05)  # within a window a turn of half a step moves less than two pixels
+SMALL_TURNS_DEG, SMALL_STRETCHES = (-1.5, -0.75, 0.0, 0.75, 1.5), (-0.025, 0.0, 0.025)
+MOST_MODELS = 3
+
+
+class Hypothesis(NamedTuple):
+    """A model, the sum of the windows' correlations as its score, and the turn and scale it was found at."""
+
+    score: float
+    turn_deg: float
+    scale: float
+    model: Affine
+
+
+def similarity_hypotheses(pair: SampledPair, max_shift_m: float, max_rotation_deg: float) -> list[Affine]:
+    """At most `MOST_MODELS` similarities from post to pre, frame metres, of different turns or scales, the best first."""
+    (pre, pre_valid), (post, post_valid), gsd_m = middle_views(pair, VIEW_PX)
+    fields = orientation_field(pre, pre_valid), orientation_field(post, post_valid)
+    windows = _Windows.over(pre.shape)
+    radius_px = min(int(np.ceil(max_shift_m / gsd_m)) + 1, windows.side // 2 - 1)
+    spectra = windows.spectra(fields[1])
+    count = int(max_rotation_deg // TURN_STEP_DEG)
+    turns = [TURN_STEP_DEG * step for step in range(-count, count + 1)]
+    hypotheses = []
+    for turn_deg, scale in product(turns, SCALES):
+        turned = windows.spectra(_turn_field(fields[0], turn_deg, scale))
+        surfaces = ndimage.gaussian_filter(correlate_spectra(turned, spectra, radius_px), (0, 1.0, 1.0))
+        score, small = _best_small_motion(surfaces, windows.from_middle)
+        middle = Affine.translation(*pair.middle[0])
+        model = middle * Affine.rotation(turn_deg) * Affine.scale(scale) * _in_metres(small, gsd_m) * ~middle
+        hypotheses.append(Hypothesis(score, turn_deg, scale, model))
+    hypotheses.sort(key=lambda one: -one.score)
+    different: list[Hypothesis] = []
+    for one in hypotheses:
+        if not any(abs(one.turn_deg - other.turn_deg) <= TURN_STEP_DEG for other in different):
+            different.append(one)
+    return [one.model for one in different[:MOST_MODELS]]
+
+
+def middle_views(pair: SampledPair, longest_px: int) -> tuple[tuple[FloatImage, Mask], tuple[FloatImage, Mask], float]:
+    """Pre and post around the middle on one coarse grid with what is valid, holes filled; the size of its pixels."""
+    largest_m = min(PART_PX * pair.gsd_m, NATIVE_PX * min(pair.pre.gsd_m, pair.post.gsd_m))
+    width_m, height_m = (min(side, largest_m) for side in pair.sides)
+    gsd_m = max(pair.gsd_m, max(width_m, height_m) / longest_px)
+    shape = max(16, int(height_m / gsd_m)), max(16, int(width_m / gsd_m))
+    x, y = pair.middle[0] - np.array(shape[::-1]) * gsd_m / 2
+    views = []
+    for sampler in (pair.pre, pair.post):
+        grey, valid = sampler.read(Affine(gsd_m, 0, x, 0, gsd_m, y), shape)
+        valid = valid & np.isfinite(grey)
+        views.append((np.where(valid, grey, grey[valid].mean() if valid.any() else 0).astype(np.float32), valid))
+    return views[0], views[1], gsd_m
+
+
+class _Windows(NamedTuple):
+    """Square windows of a view: their upper left corners, side, and (N, 2) x and y of their centres from the middle."""
+
+    corners: list[tuple[int, int]]
+    side: int
+    from_middle: Floats
+
+    @classmethod
+    def over(cls, shape: tuple[int, int]) -> _Windows:
+        """Windows that overlap by half where few fit."""
+        side = min(WINDOW_PX, int(min(shape) / 1.5) // 2 * 2)
+        axes = []
+        for length in shape:
+            fitting = length // side
+            count = fitting if fitting > 3 else max(1, 2 * fitting - 1)
+            axes.append(np.linspace(0, length - side, count).round().astype(int))
+        corners = [(int(row), int(col)) for row in axes[0] for col in axes[1]]
+        middles = np.array(corners)[:, ::-1] + side / 2 - np.array(shape[::-1]) / 2
+        return cls(corners, side, middles)
+
+    def spectra(self, field: Spectrum) -> Spectrum:
+        """Fourier transforms of the windows of a field."""
+        weight = taper((self.side, self.side))
+        cut = np.stack([field[row : row + self.side, col : col + self.side] * weight for row, col in self.corners])
+        spectra: Spectrum = fft.fft2(cut)
+        return spectra
+
+
+def _turn_field(field: Spectrum, turn_deg: float, scale: float) -> Spectrum:
+    """The orientation field of the view seen through a turn and scale about its middle; directions turn along, doubled."""
+    turn = Affine.rotation(turn_deg) * Affine.scale(scale)
+    matrix = np.array([[turn.e, turn.d], [turn.b, turn.a]])
+    middle = np.array(field.shape) / 2 - 0.5
+    parts = [
+        ndimage.affine_transform(np.ascontiguousarray(part), matrix, middle - matrix @ middle, order=1)
+        for part in (field.real, field.imag)
+    ]
+    turned: Spectrum = ((parts[0] + 1j * parts[1]) * np.exp(-2j * np.radians(turn_deg))).astype(np.complex64)
+    return turned
+
+
+def _best_small_motion(surfaces: NDArray[np.float32], from_middle: Floats) -> tuple[float, Affine]:
+    """The highest sum of the surfaces, each moved as a small turn and stretch move its window, and that motion in pixels."""
+    radius = surfaces.shape[-1] // 2
+    best, motion = -np.inf, Affine.identity()
+    for turn_deg, stretch in product(SMALL_TURNS_DEG, SMALL_STRETCHES):
+        turn = np.radians(turn_deg)
+        x, y = (stretch * from_middle + turn * from_middle[:, ::-1] * (-1, 1)).T
+        total = np.zeros_like(surfaces[0])
+        for surface, right, down in zip(surfaces, np.rint(x).astype(int), np.rint(y).astype(int), strict=True):
+            _add_moved(total, surface, int(down), int(right))
+        row, col = np.unravel_index(int(total.argmax()), total.shape)
+        if total[row, col] > best:
+            best = float(total[row, col])
+            motion = Affine(1 + stretch, -turn, int(col) - radius, turn, 1 + stretch, int(row) - radius)
+    return best, motion
+
+
+def _add_moved(total: NDArray[np.float32], surface: NDArray[np.float32], down: int, right: int) -> None:
+    """Add a surface, so that its value at (row + down, col + right) counts at (row, col)."""
+    side = len(total)
+    rows, cols = (slice(max(0, -move), side - max(0, move)) for move in (down, right))
+    source = tuple(slice(max(0, move), side - max(0, -move)) for move in (down, right))
+    if abs(down) < side and abs(right) < side:
+        total[rows, cols] += surface[source]
+
+
+def _in_metres(motion: Affine, gsd_m: float) -> Affine:
+    return Affine.scale(gsd_m) * motion * ~Affine.scale(gsd_m)

@@ -14,10 +14,7 @@ from deepnets4eo.synthetic.surface import CitySurface, Rectangles, Textures
 
 PER_M2 = {"minor": 0.01, "major": 0.22, "rubble": 1.1, "rooms": 0.45, "swept": 0.2, "burnt": 0.15, "ash": 0.25}
 # Colours that lawns turn to: churned earth, char; and the fine stuff on them: splinters, ash.
-CHURN = {
-    "mud": ((100, 88, 72, 118), (140, 118, 104, 140)),
-    "scorch": ((66, 60, 54, 76), (112, 104, 94, 112)),
-}
+CHURN = {"mud": ((100, 88, 72, 118), (140, 118, 104, 140)), "scorch": ((66, 60, 54, 76), (112, 104, 94, 112))}
 GRID_M = 4.0
 
 DECKING = (166.0, 136.0, 112.0, 168.0)  # bare roof boards

@@ -66,10 +66,7 @@ class GroundPainter:
         material = self.base[kind]
         tone = self._lot_tone(u, v, cell_u, cell_v)
         self._river(material, kind, u, v, cell_u)
-        for line, cells, across, along, family in (
-            (line_v, cell_u, v, u, "v"),
-            (line_u, None, u, v, "u"),
-        ):
+        for line, cells, across, along, family in ((line_v, cell_u, v, u, "v"), (line_u, None, u, v, "u")):
             self._street(material, line, cells, across, along, family)
         if np.isfinite(streets.diagonal[2]):
             normal_u, normal_v, offset = streets.diagonal

@@ -3,11 +3,4 @@
 from deepnets4eo.zonal.outlines import Outlines, patch_centres
 from deepnets4eo.zonal.statistics import band_sums, class_counts, sum_bands, sums_by_share
 
-__all__ = [
-    "Outlines",
-    "band_sums",
-    "class_counts",
-    "patch_centres",
-    "sum_bands",
-    "sums_by_share",
-]
+__all__ = ["Outlines", "band_sums", "class_counts", "patch_centres", "sum_bands", "sums_by_share"]

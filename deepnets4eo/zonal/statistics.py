@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Floats, Indices, Mask
+from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import READ_PX, Window, blocks, transform_shapes
@@ -330,7 +330,7 @@ def sums_by_share(layer: Layer, polygons: gpd.GeoDataFrame) -> Floats:
     return np.where(known, sums, np.nan)
 
 
-def _covered_boxes(shapes: NDArray[np.object_], size: tuple[int, int]) -> tuple[Indices, Indices, Floats]:
+def _covered_boxes(shapes: Geometries, size: tuple[int, int]) -> tuple[Indices, Indices, Floats]:
     """Boxes of pixels (B, 4) in a shape, or single pixels in part; whose they are, and their share."""
     height, width = size
     bounds = np.nan_to_num(shapely.bounds(shapes).reshape(-1, 4), posinf=0, neginf=0)
@@ -353,7 +353,7 @@ def _covered_boxes(shapes: NDArray[np.object_], size: tuple[int, int]) -> tuple[
     return np.concatenate(owners), np.concatenate(ready_boxes), np.concatenate(weights)
 
 
-def _halves(owner: Indices, shapes: NDArray[np.object_], boxes: Indices) -> tuple[Any, Any, Any]:
+def _halves(owner: Indices, shapes: Geometries, boxes: Indices) -> tuple[Any, Any, Any]:
     """Each box cut across its longer side, at the edge of a block if there is one."""
     rows, axis = (
         np.arange(len(boxes)),

@@ -11,12 +11,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from deepnets4eo.arrays import Floats, Mask
-from deepnets4eo.damage.calibration.probabilities import (
-    border_probabilities,
-    grade_probabilities,
-    side_log_odds,
-)
+from deepnets4eo.arrays import Floats, Mask, Texts
+from deepnets4eo.damage.calibration.probabilities import border_probabilities, grade_probabilities, side_log_odds
 from deepnets4eo.damage.calibration.site import (
     HALVINGS,
     MOST_INFORMATION,
@@ -136,7 +132,7 @@ class Judgement:
     """What is thought of N buildings: (N, 4) probabilities or NaN, and whose reliability holds for each."""
 
     probabilities: Floats
-    whose: NDArray[np.object_]
+    whose: Texts
     reliabilities: Mapping[str, Reliability]
 
     def with_rows(self, rows: Mask, name: str, reliability: Reliability, probabilities: Floats) -> Judgement:
@@ -169,10 +165,7 @@ class Judgement:
 
 
 def fit_reliability(
-    log_odds: Floats,
-    grade: NDArray[np.integer],
-    site: NDArray[np.generic],
-    most_information: float = MOST_INFORMATION,
+    log_odds: Floats, grade: NDArray[np.integer], site: NDArray[np.generic], most_information: float = MOST_INFORMATION
 ) -> Reliability:
     """Reliability from left-out log-odds (N, 3) beyond each border, true grades (N,) and sites (N,): a whole site is one draw."""
     damaged = grade >= MAJOR
@@ -187,11 +180,7 @@ def fit_reliability(
         fitted = fit_to_site(probabilities[here], np.full(here.sum(), ""), {"": shift})
         even[here], final[here] = fitted.even, fitted.probabilities
     return Reliability(
-        calibration,
-        _thresholds(final, grade, site),
-        _spread(even, grade, site),
-        fit_sets(even, grade, site),
-        shift,
+        calibration, _thresholds(final, grade, site), _spread(even, grade, site), fit_sets(even, grade, site), shift
     )
 
 
@@ -250,11 +239,7 @@ def _thresholds(probabilities: Floats, grade: NDArray[np.integer], site: NDArray
 
 
 def _balanced_threshold(
-    probability: Floats,
-    better: Mask,
-    worse: Mask,
-    reached: Mask,
-    site: NDArray[np.generic],
+    probability: Floats, better: Mask, worse: Mask, reached: Mask, site: NDArray[np.generic]
 ) -> float:
     """Threshold within a side with the best mean accuracy of both grades over sites plus that over all buildings."""
     of_side, scores = better | worse, []
@@ -340,7 +325,7 @@ def fill_between(inside: Mask) -> Mask:
     return np.asarray(from_left & from_right)
 
 
-def set_names(members: Mask) -> NDArray[np.object_]:
+def set_names(members: Mask) -> Texts:
     """(N,) names of the grades in sets (N, 4), with commas between, the mildest first."""
     codes = members @ (1 << np.arange(len(GRADES)))
     names = [",".join(g for k, g in enumerate(GRADES) if code >> k & 1) for code in range(1 << len(GRADES))]

@@ -106,10 +106,7 @@ UNKNOWN_SITE = SiteShift((-1.0, 1.0), (1.0, 1.0), 0.0, 2**0.5, 3.0)
 
 
 def fit_site_shift(
-    log_odds: Floats,
-    damaged: Mask,
-    site: NDArray[np.generic],
-    most_information: float = MOST_INFORMATION,
+    log_odds: Floats, damaged: Mask, site: NDArray[np.generic], most_information: float = MOST_INFORMATION
 ) -> SiteShift:
     """How far sites differ, by moments of left-out log-odds; `UNKNOWN_SITE` for too few sites."""
     names, number = np.unique(site, return_inverse=True)
@@ -141,9 +138,7 @@ def _levels_of_sites(log_odds: Floats, number: NDArray[np.intp], sites: int) -> 
 
 
 def site_posterior(
-    parts: Sequence[tuple[SiteShift, Floats]],
-    damaged_share: float | None = None,
-    counted: Sequence[Mask] | None = None,
+    parts: Sequence[tuple[SiteShift, Floats]], damaged_share: float | None = None, counted: Sequence[Mask] | None = None
 ) -> tuple[Floats, list[Floats]]:
     """Weights (P,) of `SHARES` at a site, sum 1, and for each part the probabilities (N,) of damage of its buildings.
 

@@ -9,17 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Floats, Mask
+from deepnets4eo.arrays import Floats, Mask, Texts
 from deepnets4eo.cards.catalog import run_path
-from deepnets4eo.damage.calibration.pool import (
-    NetworkReliability,
-    NetworkSkill,
-    Score,
-    pool_scores,
-    validated_skill,
-)
+from deepnets4eo.damage.calibration.pool import NetworkReliability, NetworkSkill, Score, pool_scores, validated_skill
 from deepnets4eo.damage.calibration.reliability import UNKNOWN_SPREAD, Judgement, fill_between, set_names
 from deepnets4eo.damage.calibration.site import ShareEstimate, SiteFit
 from deepnets4eo.damage.decision.estimates import (
@@ -250,7 +243,7 @@ class DecisionModel:
         estimates = {**totals, "confusion": confusion} if totals else {}
         return Decision(full, graded, share, findings, estimates, unlike)
 
-    def _unknown_evidence(self, frame: pd.DataFrame, *, by_network_alone: bool) -> tuple[NDArray[np.object_], Mask]:
+    def _unknown_evidence(self, frame: pd.DataFrame, *, by_network_alone: bool) -> tuple[Texts, Mask]:
         """(N,) why the model does not know a building's evidence, else ''; (N,) whether the whole site is unlike its fit."""
         if by_network_alone:
             return np.full(len(frame), "", object), np.zeros(len(frame), bool)
@@ -269,10 +262,7 @@ class DecisionModel:
 
 
 def _with_reasons(
-    evidence: EvidenceTable,
-    outside: NDArray[np.object_],
-    by_network: Mask,
-    inundated: InundatedBuildings | None,
+    evidence: EvidenceTable, outside: Texts, by_network: Mask, inundated: InundatedBuildings | None
 ) -> EvidenceTable:
     """The table with the reasons of buildings that are not assessed, or by network or water alone."""
     known = set_not_assessed(evidence, np.where(by_network, "", outside))

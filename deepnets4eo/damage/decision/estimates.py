@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from deepnets4eo.arrays import Floats, Mask
+from deepnets4eo.arrays import Floats, Geometries, Mask, Texts
 from deepnets4eo.damage.calibration.probabilities import MOST_LOG_ODDS, grades_of_sides, side_log_odds
 from deepnets4eo.damage.calibration.site import GIVEN_SHARE, SHARES, ShareEstimate, SiteFit
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
@@ -43,7 +43,7 @@ class BuildingGround:
     repeated: Mask
 
     @classmethod
-    def of(cls, outlines: NDArray[np.object_], crs: Any) -> BuildingGround:
+    def of(cls, outlines: Geometries, crs: Any) -> BuildingGround:
         """Make it from outlines (N,)."""
         frame = gpd.GeoDataFrame(geometry=outlines, crs=None if crs is None else crs.to_wkt())
         return cls(outline_areas_m2(frame), repeated_outlines(outlines))
@@ -124,9 +124,7 @@ def site_estimates(
     return share, {"buildings": buildings, "built_area_m2": areas}
 
 
-def confusion_of_grades(
-    site: SiteFit, spread: Floats, graded: NDArray[np.object_], seed: int = 0
-) -> dict[str, dict[str, Any]]:
+def confusion_of_grades(site: SiteFit, spread: Floats, graded: Texts, seed: int = 0) -> dict[str, dict[str, Any]]:
     """How many of the buildings named with each grade truly have which, expected and with 95 % interval."""
     table = {}
     for grade in GRADES:
@@ -176,10 +174,7 @@ def _draw_totals(cells: Cells, normal: Floats, shares: Floats, rng: np.random.Ge
         moved[..., 0] += logit(np.clip(shares[rows], 1e-6, 1 - 1e-6))[:, None]
         p = _append_damaged(grades_of_sides(moved))
         chance = p * (1 - p)
-        for out, weight, squares in (
-            (numbers, cells.number, cells.number),
-            (areas, cells.area, cells.area_squares),
-        ):
+        for out, weight, squares in ((numbers, cells.number, cells.number), (areas, cells.area, cells.area_squares)):
             total = np.einsum("m,dmk->dk", weight, p)
             noise = np.sqrt(np.einsum("m,dmk->dk", squares, chance))
             out[rows] = np.clip(total + rng.standard_normal(total.shape) * noise, 0, weight.sum())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from deepnets4eo.arrays import Floats, Indices, Mask
+from deepnets4eo.arrays import Floats, Indices, Mask, Texts
 from deepnets4eo.damage.calibration.reliability import Reliability, fit_reliability, platt
 from deepnets4eo.damage.decision.model import ENDS, FARTHEST, WITH_HEIGHT, FittedRange
 from deepnets4eo.damage.evidence.columns import POINTS
@@ -55,11 +55,11 @@ class GradedEvidence:
 
     evidence: pd.DataFrame
     grade: NDArray[np.integer]
-    domain: NDArray[np.object_]
-    group: NDArray[np.object_]
+    domain: Texts
+    group: Texts
     calibrates: Mask | None = None
-    style: NDArray[np.object_] | None = None
-    event: NDArray[np.object_] | None = None
+    style: Texts | None = None
+    event: Texts | None = None
     bounds: Mask | None = None
     teaches: Mask | None = None
 
@@ -197,13 +197,7 @@ def _validity(standard: Floats, known: GradedEvidence, log_odds: Floats) -> dict
     return {"range": known_range.to_dict(), "reliability": reliability.to_dict()}
 
 
-def fit_range(
-    standard: Floats,
-    evidence: pd.DataFrame,
-    right: Mask,
-    damaged: Mask,
-    site: NDArray[np.object_],
-) -> FittedRange:
+def fit_range(standard: Floats, evidence: pd.DataFrame, right: Mask, damaged: Mask, site: Texts) -> FittedRange:
     """Range of the evidence of a fit. standard : (N, K); right : (N,) whether the left-out grade was right; damaged : truth."""
     covariance = np.cov(standard.T).reshape(standard.shape[1], -1)
     limits = {}
@@ -233,7 +227,7 @@ def reliable_limit(value: Floats, right: Mask, damaged: Mask) -> float | None:
     return limit
 
 
-def _most_outside(outside: Mask, site: NDArray[np.object_]) -> float:
+def _most_outside(outside: Mask, site: Texts) -> float:
     """Greatest share outside of a site with enough buildings."""
     shares = pd.Series(outside).groupby(np.asarray(site, dtype=object)).agg(["mean", "size"])
     shares = shares[shares["size"] >= LEAST_AT_SITE]["mean"]

@@ -8,24 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Floats, Mask
+from deepnets4eo.arrays import Floats, Mask, Texts
 from deepnets4eo.cards.catalog import model_path, shipped_path
 from deepnets4eo.damage.calibration.probabilities import border_probabilities
 from deepnets4eo.damage.calibration.reliability import Judgement, Reliability
 from deepnets4eo.damage.evidence.columns import MEANING
 from deepnets4eo.damage.evidence.table import EvidenceTable
-from deepnets4eo.damage.vocabulary import (
-    ASSESSED,
-    BORDERS,
-    BY_WATER,
-    GRADES,
-    MAJOR,
-    NOT_ASSESSED,
-    POST_ONLY,
-    PRE_POST,
-)
+from deepnets4eo.damage.vocabulary import ASSESSED, BORDERS, BY_WATER, GRADES, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import read_yaml
 
@@ -88,7 +78,7 @@ class DamageModel:
         """Reliability of each variant."""
         return {name: variant.reliability for name, variant in self.variants.items()}
 
-    def outside_range(self, frame: pd.DataFrame) -> NDArray[np.object_]:
+    def outside_range(self, frame: pd.DataFrame) -> Texts:
         """(N,) why a building's evidence lies outside the range of its variant's fit, '' where it does not."""
         reason = np.full(len(frame), "", dtype=object)
         kind = self.variant_names(frame)
@@ -99,7 +89,7 @@ class DamageModel:
                 reason[rows] = variant.known.reasons(variant.standardise(part), part)
         return reason
 
-    def variant_names(self, frame: pd.DataFrame) -> NDArray[np.object_]:
+    def variant_names(self, frame: pd.DataFrame) -> Texts:
         """Variant for each building, '' where it is not assessed by its structure."""
         by_structure = (frame["status"] == ASSESSED) & (frame["method"] != BY_WATER)
         kind = np.where(by_structure, frame["method"], "").astype(object)
@@ -144,7 +134,7 @@ class FittedRange:
         """(N,) Mahalanobis distances of (N, K) standardised evidence cut at ± 3."""
         return np.sqrt(np.einsum("ij,ji->i", standard, np.linalg.solve(self.covariance, standard.T)))
 
-    def reasons(self, standard: Floats, frame: pd.DataFrame) -> NDArray[np.object_]:
+    def reasons(self, standard: Floats, frame: pd.DataFrame) -> Texts:
         """(N,) why each building lies outside, else ''. standard : (N, K)."""
         reason = np.where(self.distance(standard) > self.farthest, UNLIKE, "").astype(object)
         for column, limit in self.limits.items():
@@ -204,10 +194,7 @@ def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:
 
 
 def to_decision_table(
-    probabilities: Floats,
-    index: pd.Index,
-    thresholds: Floats | float = 0.5,
-    named: Mask | None = None,
+    probabilities: Floats, index: pd.Index, thresholds: Floats | float = 0.5, named: Mask | None = None
 ) -> pd.DataFrame:
     """The decision from (N, 4) probabilities. named : (N,) damaged ones; thresholds : of the worse grade on a side."""
     known = np.isfinite(probabilities[:, 0])
@@ -227,7 +214,7 @@ def to_decision_table(
     )
 
 
-def set_not_assessed(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> EvidenceTable:
+def set_not_assessed(evidence: EvidenceTable, reasons: Texts) -> EvidenceTable:
     """The table where assessed buildings with a reason (N,), else '', are not assessed."""
     frame = evidence.frame
     rows = (frame["status"] == ASSESSED).to_numpy() & (reasons != "")
@@ -239,7 +226,7 @@ def set_not_assessed(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> E
     return replace(evidence, frame=changed)
 
 
-def set_by_network(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> EvidenceTable:
+def set_by_network(evidence: EvidenceTable, reasons: Texts) -> EvidenceTable:
     """The table with the reasons (N,), else '', why the network alone grades a building."""
     reason = np.where(reasons != "", BY_NETWORK + reasons, evidence.frame["reason"])
     return replace(evidence, frame=evidence.frame.assign(reason=reason))
@@ -253,7 +240,7 @@ def set_by_water(evidence: EvidenceTable, rows: Mask) -> EvidenceTable:
     return replace(evidence, frame=frame.assign(status=status, method=method))
 
 
-def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: NDArray[np.object_]) -> Mask:
+def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: Texts) -> Mask:
     """(N,) whether more of the site's buildings of a variant lie outside its range than of any site of its fit."""
     unlike = np.zeros(len(frame), bool)
     names = model.variant_names(frame)

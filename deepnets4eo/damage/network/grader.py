@@ -11,10 +11,9 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import softmax
 
-from deepnets4eo.arrays import Floats, Indices
+from deepnets4eo.arrays import Floats, Geometries, Indices
 from deepnets4eo.damage.evidence.colours import in_colour
 from deepnets4eo.damage.evidence.working_grid import FINEST_GSD_M, make_working_grid
 from deepnets4eo.damage.network.pairs import (
@@ -115,7 +114,7 @@ class NetworkGrader:
         self,
         pre: Layer,
         post: Layer,
-        outlines_px: NDArray[np.object_],
+        outlines_px: Geometries,
         registration: Registration,
         alignment: FootprintAlignment | None,
         aligned_on: Literal["pre", "post"] = "pre",
@@ -129,7 +128,7 @@ class NetworkGrader:
     def post_probabilities(
         self,
         post: Layer,
-        outlines_px: NDArray[np.object_],
+        outlines_px: Geometries,
         registration: Registration | None,
         alignment: FootprintAlignment | None,
         aligned_on: Literal["pre", "post"],
@@ -146,7 +145,7 @@ class NetworkGrader:
         return pd.DataFrame(graded, columns=list(NETWORK_COLUMNS.values()))
 
     def _prepare(
-        self, pre: Layer | None, post: Layer, registration: Registration | None, outlines_px: NDArray[np.object_],
+        self, pre: Layer | None, post: Layer, registration: Registration | None, outlines_px: Geometries,
         alignment: FootprintAlignment | None, carried: Registration | None,
     ) -> tuple[Scene, Outlines]:  # fmt: skip
         """The scene as the network takes it, and the outlines on it. carried : by which outlines of pre move to post."""

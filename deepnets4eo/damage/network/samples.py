@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Floats, Indices, Mask
+from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, GradedPair, LabelledPair, scaled_to
 from deepnets4eo.damage.network.recipe import DamageData, DamageRecipe
@@ -238,9 +238,7 @@ def _labels_of_made_up(
     return grade[painted], painted + 1
 
 
-def _moved(
-    outlines: NDArray[np.object_], corner: Indices, error_px: float, rng: np.random.Generator
-) -> NDArray[np.object_]:
+def _moved(outlines: Geometries, corner: Indices, error_px: float, rng: np.random.Generator) -> Geometries:
     """Outlines in pixels of a window: all off by one vector; each a little on its own, and in its size."""
     angle, length = rng.uniform(0, 2 * np.pi), error_px * rng.uniform() ** 2
     shared = length * np.array([np.cos(angle), np.sin(angle)])
@@ -249,7 +247,7 @@ def _moved(
     points, owner = shapely.get_coordinates(outlines, return_index=True)
     middle = shapely.get_coordinates(shapely.centroid(outlines))
     points = (points - middle[owner]) * size[owner, None] + middle[owner] + own[owner] + shared - corner
-    moved: NDArray[np.object_] = shapely.set_coordinates(outlines.copy(), points)
+    moved: Geometries = shapely.set_coordinates(outlines.copy(), points)
     return moved
 
 

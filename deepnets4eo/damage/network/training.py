@@ -15,13 +15,7 @@ from deepnets4eo.damage.network.datasets import read_pairs
 from deepnets4eo.damage.network.grader import EVEN_GRADES, POST_ALONE
 from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, GradedPair, measure_pairs
 from deepnets4eo.damage.network.recipe import MADE_UP, DamageRecipe
-from deepnets4eo.damage.network.samples import (
-    BuildingSplit,
-    MadeUpPairs,
-    PairSamples,
-    made_up_samples,
-    split_buildings,
-)
+from deepnets4eo.damage.network.samples import BuildingSplit, MadeUpPairs, PairSamples, made_up_samples, split_buildings
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.evaluation import report
 from deepnets4eo.lazy import check_extra

@@ -14,6 +14,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Geometries
 from deepnets4eo.damage.products.summary import area_rows, caveats, description_lines
 from deepnets4eo.damage.vocabulary import GRADES, TITLES, UNGRADED, colors
 from deepnets4eo.errors import InputError
@@ -39,7 +40,7 @@ class BuildingRows:
     """Some buildings: column name to values (None where missing), and their outlines in longitude and latitude."""
 
     columns: dict[str, list[Any]]
-    shapes: NDArray[np.object_]
+    shapes: Geometries
 
 
 def has_position(crs: Any) -> bool:
@@ -65,7 +66,7 @@ def pieces(buildings: gpd.GeoDataFrame, rows: int = ROWS) -> Iterator[BuildingRo
         )
 
 
-def middles(shapes: NDArray[np.object_]) -> NDArray[np.float64]:
+def middles(shapes: Geometries) -> NDArray[np.float64]:
     """(N, 2) longitude −180 to 180 and latitude of the centroids of outlines of `pieces`, NaN for no shape."""
     left, _, right, _ = shapely.bounds(shapes).T
     halves = right - left > 180  # cut at the antimeridian: both parts side by side again
@@ -95,14 +96,12 @@ def xml_text(value: Any) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def in_lonlat(shapes: NDArray[np.object_], to_lonlat: pyproj.Transformer) -> NDArray[np.object_]:
+def in_lonlat(shapes: Geometries, to_lonlat: pyproj.Transformer) -> Geometries:
     """Outlines (N,) in longitude and latitude, cut at the antimeridian, counterclockwise, 7 decimals (RFC 7946)."""
     outlines = map_shapes(shapes, lambda xy: np.column_stack(to_lonlat.transform(xy[:, 0], xy[:, 1])))
     outlines = cut_at_antimeridian(outlines)
     outlines = shapely.orient_polygons(outlines, exterior_cw=False)
-    rounded: NDArray[np.object_] = shapely.set_coordinates(
-        outlines, np.round(shapely.get_coordinates(outlines), DECIMALS)
-    )
+    rounded: Geometries = shapely.set_coordinates(outlines, np.round(shapely.get_coordinates(outlines), DECIMALS))
     return rounded
 
 
@@ -251,7 +250,7 @@ def _words(
     return f"{TITLES[grade]}. Probability of major damage or worse {prob}, confidence {confidence}{possible}, method {method}."
 
 
-def _geometries(shapes: NDArray[np.object_]) -> list[str]:
+def _geometries(shapes: Geometries) -> list[str]:
     """A Polygon each, or a MultiGeometry of several."""
     parts, shape_of_part = shapely.get_parts(shapes, return_index=True)
     rings, part_of_ring = shapely.get_rings(parts, return_index=True)
@@ -265,7 +264,7 @@ def _geometries(shapes: NDArray[np.object_]) -> list[str]:
     return [own[0] if len(own) == 1 else f"<MultiGeometry>{''.join(own)}</MultiGeometry>" for own in polygons]
 
 
-def _rings(rings: NDArray[np.object_]) -> Iterator[str]:
+def _rings(rings: Geometries) -> Iterator[str]:
     points = shapely.get_coordinates(rings).ravel().tolist()
     ends = np.cumsum(shapely.get_num_coordinates(rings) * 2).tolist()
     for start, end in zip([0, *ends], ends, strict=False):

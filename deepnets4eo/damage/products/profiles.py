@@ -15,8 +15,8 @@ import geopandas as gpd
 import numpy as np
 import pyogrio
 import shapely
-from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Geometries
 from deepnets4eo.damage.products.exchange_formats import has_position, pieces
 from deepnets4eo.damage.products.summary import caveats
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, UNGRADED
@@ -198,7 +198,7 @@ def write_xbd(damage_map: DamageMapContent, path: str | Path, grid: Grid) -> Pat
     return path
 
 
-def _xbd_features(ids: Sequence[str], classes: Sequence[str], shapes: NDArray[np.object_]) -> Iterator[str]:
+def _xbd_features(ids: Sequence[str], classes: Sequence[str], shapes: Geometries) -> Iterator[str]:
     for one, name, wkt in zip(ids, classes, shapely.to_wkt(shapes, rounding_precision=7), strict=True):
         properties = {"feature_type": "building", "subtype": CROSSWALK[name].xbd, "uid": one}
         yield json.dumps({"properties": properties, "wkt": wkt}, ensure_ascii=False)
@@ -214,7 +214,7 @@ def _write_list(stream: IO[str], items: Iterator[str]) -> None:
 
 def _rows(
     damage_map: DamageMapContent, *, assessed_only: bool = False, georeferenced: bool = True
-) -> tuple[list[str], list[str], NDArray[np.object_]]:
+) -> tuple[list[str], list[str], Geometries]:
     """Ids, classes and outlines, in longitude and latitude unless they have no place."""
     buildings = damage_map.buildings
     if assessed_only:

@@ -124,12 +124,7 @@ def encode(damage_map: DamageMapContent, grid: Grid) -> Payload:
         ranks, distribution = _rank(values[assessed], grade[assessed])
         columns[f"rank:{name}"] = ranks[:rows]
         evidence.append({"name": name, "meaning": damage_map.meaning.get(name, ""), **distribution})
-    described = {
-        "reasons": reasons.tolist(),
-        "methods": methods.tolist(),
-        "evidence": evidence,
-        "evidenceRows": rows,
-    }
+    described = {"reasons": reasons.tolist(), "methods": methods.tolist(), "evidence": evidence, "evidenceRows": rows}
     return pack_objects(frame["id"].astype(str), frame.geometry.to_numpy(), grid, columns, described)
 
 

@@ -40,11 +40,7 @@ STEPS = [one * 10.0**power for power in range(-5, 8) for one in (1, 2, 5)]
 
 
 def write_sheet(
-    damage_map: DamageMapContent,
-    path: str | Path,
-    *,
-    post: Layer,
-    options: ProductOptions = ProductOptions(),
+    damage_map: DamageMapContent, path: str | Path, *, post: Layer, options: ProductOptions = ProductOptions()
 ) -> Path:
     """Write the sheet, PDF or PNG by the suffix. Errors: InputError for a matplotlib too old for the language; OutputError."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

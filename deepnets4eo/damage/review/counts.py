@@ -68,11 +68,7 @@ class Reviewed:
 
 
 def review_counts(
-    sample: Sample,
-    answers: Mapping[int, str],
-    grades: pd.Series,
-    inside: Mask | None = None,
-    seed: int = 0,
+    sample: Sample, answers: Mapping[int, str], grades: pd.Series, inside: Mask | None = None, seed: int = 0
 ) -> Reviewed:
     """Estimate numbers and built areas by grade.
 
