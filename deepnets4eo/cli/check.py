@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
 from deepnets4eo.cli.completion import dataset_names, legend_names
 from deepnets4eo.cli.options import Json, patterns
@@ -21,26 +22,25 @@ if TYPE_CHECKING:
 
 IMAGES = (".npz", ".csv")  # that may hold whole images, beside folders
 Split = Annotated[
-    str | None, typer.Option("--split", help="Split of the dataset that must be complete; by default the first.")
+    str | None, Option("--split", help="Split of the dataset that must be complete; by default the first.")
 ]
-Layers = Annotated[list[str] | None, typer.Option("--layer", help="Where a layer lies, e.g. image=rgb/{id}.tif.")]
-Thorough = Annotated[bool, typer.Option("--thorough", help="Read all pixels of datasets, not samples.")]
+Layers = Annotated[list[str] | None, Option("--layer", help="Where a layer lies, e.g. image=rgb/{id}.tif.")]
+Thorough = Annotated[bool, Option("--thorough", help="Read all pixels of datasets, not samples.")]
 
 
 def check(
     paths: Annotated[
         list[str] | None,
-        typer.Argument(
+        Argument(
             metavar="[FILE]...",
             help="Rasters, vectors, point clouds, runs, datasets, folders of tiles; without any, this installation.",
         ),
     ] = None,
     legend: Annotated[
-        str | None,
-        typer.Option("--legend", help="Check label values against this legend.", autocompletion=legend_names),
+        str | None, Option("--legend", help="Check label values against this legend.", autocompletion=legend_names)
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option("--dataset", help="Check folders against this card.", autocompletion=dataset_names)
+        str | None, Option("--dataset", help="Check folders against this card.", autocompletion=dataset_names)
     ] = None,
     split: Split = None,
     layer: Layers = None,

@@ -5,23 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from deepnets4eo.cli.output import progress, serve, show_result
 from deepnets4eo.prediction.options import Measure
 
 
 def clicks(
-    run: Annotated[str, typer.Argument(help="Run folder, or a model with weights.", show_default=False)],
+    run: Annotated[str, Argument(help="Run folder, or a model with weights.", show_default=False)],
     scene: Annotated[
-        list[str],
-        typer.Argument(metavar="SCENE...", help="A raster, or layer=raster for each layer.", show_default=False),
+        list[str], Argument(metavar="SCENE...", help="A raster, or layer=raster for each layer.", show_default=False)
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of labels and clicks; by default SCENE-clicks.", show_default=False)
+        Path | None, Option(help="Folder of labels and clicks; by default SCENE-clicks.", show_default=False)
     ] = None,
-    measure: Annotated[Measure, typer.Option(help="What the next click is chosen by.")] = "entropy",
-    browser: Annotated[bool, typer.Option(help="Open the browser, or only print the address.")] = True,
+    measure: Annotated[Measure, Option(help="What the next click is chosen by.")] = "entropy",
+    browser: Annotated[bool, Option(help="Open the browser, or only print the address.")] = True,
 ) -> None:
     """Label a scene by a run, and correct the labels by clicks on a page, tile by tile; a run that learnt with clicks sees them.
 

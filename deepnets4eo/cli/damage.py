@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import (
@@ -36,20 +36,16 @@ if TYPE_CHECKING:
 def damage(
     pre: Annotated[
         str,
-        typer.Argument(
-            metavar="PRE", help="Image before the event, or - to assess from post alone; or a plan of `find`."
-        ),
+        Argument(metavar="PRE", help="Image before the event, or - to assess from post alone; or a plan of `find`."),
     ],
     out: Out,
     post: Annotated[
         str | None,
-        typer.Argument(
-            metavar="POST", help="Image after the event: a raster or a folder of tiles.", show_default=False
-        ),
+        Argument(metavar="POST", help="Image after the event: a raster or a folder of tiles.", show_default=False),
     ] = None,
     footprints: Annotated[
         str | None,
-        typer.Argument(
+        Argument(
             metavar="FOOTPRINTS",
             help="Building outlines, any vector format; or - to find them in PRE.",
             show_default=False,
@@ -61,7 +57,7 @@ def damage(
     event: Event = None,
     also: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="FORMATS",
             help=f"Which of {','.join(FURTHER)} to write too, or none; {','.join(USUAL)} by default. cems=EMSR884_AOI06 names its file.",
         ),

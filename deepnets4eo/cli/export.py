@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from deepnets4eo.cli.options import Overwrite
 from deepnets4eo.cli.output import echo, show_result
@@ -13,17 +13,15 @@ from deepnets4eo.errors import InputError
 
 
 def export(
-    run: Annotated[str, typer.Argument(help="Run folder that 'deepnets4eo train' made.", show_default=False)],
-    onnx: Annotated[Path | None, typer.Option("--onnx", help="Where an ONNX file goes.")] = None,
+    run: Annotated[str, Argument(help="Run folder that 'deepnets4eo train' made.", show_default=False)],
+    onnx: Annotated[Path | None, Option("--onnx", help="Where an ONNX file goes.")] = None,
     hub: Annotated[
-        Path | None, typer.Option("--hub", help="Where a folder goes that can be uploaded to Hugging Face.")
+        Path | None, Option("--hub", help="Where a folder goes that can be uploaded to Hugging Face.")
     ] = None,
-    page: Annotated[
-        Path | None, typer.Option("--page", help="Where the page of a hyperspectral run goes, a folder.")
-    ] = None,
+    page: Annotated[Path | None, Option("--page", help="Where the page of a hyperspectral run goes, a folder.")] = None,
     data: Annotated[
         list[Path] | None,
-        typer.Option(help="Where the files of that run's training lie now; by default where they lay then."),
+        Option(help="Where the files of that run's training lie now; by default where they lay then."),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from deepnets4eo.catalogues.options import FindOptions
 from deepnets4eo.cli.option_groups import with_options
@@ -16,20 +16,20 @@ from deepnets4eo.errors import InputError
 @with_options(FindOptions)
 def find(
     catalogue: Annotated[
-        list[str], typer.Option(help="STAC catalogue, collection or API; repeatable.", metavar="ADDRESS|FILE")
+        list[str], Option(help="STAC catalogue, collection or API; repeatable.", metavar="ADDRESS|FILE")
     ],
-    date: Annotated[str, typer.Option(help="Day of the event (UTC), or day and time: 2023-02-06T01:17Z.")],
+    date: Annotated[str, Option(help="Day of the event (UTC), or day and time: 2023-02-06T01:17Z.")],
     out: Out,
     bbox: Annotated[
         tuple[float, float, float, float] | None,
-        typer.Option(help="West, south, east and north, in degrees.", metavar="W S E N", show_default=False),
+        Option(help="West, south, east and north, in degrees.", metavar="W S E N", show_default=False),
     ] = None,
     site: Annotated[
-        str | None, typer.Option("--place", help="Vector file whose extent is the box.", show_default=False)
+        str | None, Option("--place", help="Vector file whose extent is the box.", show_default=False)
     ] = None,
     outlines: Annotated[
         str | None,
-        typer.Option(
+        Option(
             help="Outlines of buildings, any vector format; osm or overture downloads them. By default a network detects the buildings.",
             show_default=False,
         ),

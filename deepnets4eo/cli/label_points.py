@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from deepnets4eo.cli.options import DryRun, Json, Memory, Out, Overwrite, Resume, WhoElse, memory_bytes, others_alone
 from deepnets4eo.cli.output import echo, progress, show_result
@@ -14,31 +14,28 @@ COLOURS = "Colours"
 
 
 Colour = Annotated[
-    Path | None, typer.Option(help="Orthophoto of red, green, blue (and near infrared).", rich_help_panel=COLOURS)
+    Path | None, Option(help="Orthophoto of red, green, blue (and near infrared).", rich_help_panel=COLOURS)
 ]
-Infrared = Annotated[
-    Path | None, typer.Option(help="Orthophoto whose first band is near infrared.", rich_help_panel=COLOURS)
-]
+Infrared = Annotated[Path | None, Option(help="Orthophoto whose first band is near infrared.", rich_help_panel=COLOURS)]
 AllReturns = Annotated[
-    bool, typer.Option("--all-returns", help="Colour later returns, too, not only the first.", rich_help_panel=COLOURS)
+    bool, Option("--all-returns", help="Colour later returns, too, not only the first.", rich_help_panel=COLOURS)
 ]
 
 
 def label_points(
-    cloud: Annotated[Path, typer.Argument(help="LAS, LAZ, COPC, PLY or text of points.", show_default=False)],
+    cloud: Annotated[Path, Argument(help="LAS, LAZ, COPC, PLY or text of points.", show_default=False)],
     model: Annotated[
-        str, typer.Option("--model", help="Run folder that was trained on points, or rules.", show_default=False)
+        str, Option("--model", help="Run folder that was trained on points, or rules.", show_default=False)
     ],
     out: Out,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Overwrite the classification, too, not only add pred_class.")
+        bool, Option("--replace", help="Overwrite the classification, too, not only add pred_class.")
     ] = False,
     neighbour: Annotated[
-        list[Path] | None,
-        typer.Option(help="A file of the same scene whose points count near the edges; may be repeated."),
+        list[Path] | None, Option(help="A file of the same scene whose points count near the edges; may be repeated.")
     ] = None,
     crs: Annotated[
-        str | None, typer.Option(help="CRS of the points, where the file has none or a wrong one, e.g. EPSG:2154.")
+        str | None, Option(help="CRS of the points, where the file has none or a wrong one, e.g. EPSG:2154.")
     ] = None,
     colour: Colour = None,
     infrared: Infrared = None,

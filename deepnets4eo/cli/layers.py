@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from deepnets4eo.change.options import RefineOptions, TransitionOptions
 from deepnets4eo.cli.option_groups import with_options
@@ -36,18 +36,16 @@ def layers() -> None:
 
 
 def heights(
-    dsm: Annotated[Path, typer.Argument(help="Surface model: one band, in metres.")],
+    dsm: Annotated[Path, Argument(help="Surface model: one band, in metres.")],
     out: Out,
-    dtm: Annotated[Path | None, typer.Option(help="Terrain model; without it the ground is estimated.")] = None,
-    image: Annotated[Path | None, typer.Option(help="Image with near infrared and red, for ndvi.")] = None,
-    channels: Annotated[
-        str, typer.Option(help="Bands to write: dsm, ndsm, ndvi, slope, with commas between.")
-    ] = "ndsm",
+    dtm: Annotated[Path | None, Option(help="Terrain model; without it the ground is estimated.")] = None,
+    image: Annotated[Path | None, Option(help="Image with near infrared and red, for ndvi.")] = None,
+    channels: Annotated[str, Option(help="Bands to write: dsm, ndsm, ndvi, slope, with commas between.")] = "ndsm",
     bands: Annotated[
-        str | None, typer.Option(help="What the image's bands show, with commas between, as in nir,red,green.")
+        str | None, Option(help="What the image's bands show, with commas between, as in nir,red,green.")
     ] = None,
     max_building_m: Annotated[
-        float, typer.Option(help="Width of the largest building, where the ground is estimated.")
+        float, Option(help="Width of the largest building, where the ground is estimated.")
     ] = 50.0,
     gsd: Gsd = None,
     overwrite: Overwrite = False,
@@ -72,17 +70,15 @@ def heights(
 
 @with_options(OsmOptions)
 def osm(
-    image: Annotated[Path, typer.Argument(help="Raster whose grid the layers use.")],
+    image: Annotated[Path, Argument(help="Raster whose grid the layers use.")],
     vectors: Annotated[
-        list[str], typer.Argument(metavar="VECTORS...", help="Files with tags, or class=file for vectors without.")
+        list[str], Argument(metavar="VECTORS...", help="Files with tags, or class=file for vectors without.")
     ],
     out: Out,
-    encoding: Annotated[
-        str, typer.Option(help="binary (1 inside, -1 outside) or distance (signed, metres).")
-    ] = "binary",
-    rules: Annotated[Path | None, typer.Option(help="YAML table of tags and widths.")] = None,
+    encoding: Annotated[str, Option(help="binary (1 inside, -1 outside) or distance (signed, metres).")] = "binary",
+    rules: Annotated[Path | None, Option(help="YAML table of tags and widths.")] = None,
     coverage: Annotated[
-        str | None, typer.Option(help="Polygons inside which the vectors are complete; or everywhere.")
+        str | None, Option(help="Polygons inside which the vectors are complete; or everywhere.")
     ] = None,
     options: OsmOptions = OsmOptions(),
     overwrite: Overwrite = False,
@@ -107,10 +103,10 @@ def osm(
 
 
 def pansharpen(
-    image: Annotated[Path, typer.Argument(help="Image with the colours.")],
-    pan: Annotated[Path, typer.Argument(help="Panchromatic band: finer, of the same date.")],
+    image: Annotated[Path, Argument(help="Image with the colours.")],
+    pan: Annotated[Path, Argument(help="Panchromatic band: finer, of the same date.")],
     out: Out,
-    method: Annotated[str, typer.Argument(help="gsa, brovey or pca.")] = "gsa",
+    method: Annotated[str, Argument(help="gsa, brovey or pca.")] = "gsa",
     overwrite: Overwrite = False,
 ) -> None:
     """Write an image's bands in the detail of a finer panchromatic band, and say how good they are.
@@ -132,14 +128,14 @@ def pansharpen(
 
 def footprints(
     source: Annotated[
-        str, typer.Argument(help="An extract (.osm.pbf, .osm, GeoParquet, …); with --online also osm or overture.")
+        str, Argument(help="An extract (.osm.pbf, .osm, GeoParquet, …); with --online also osm or overture.")
     ],
     bbox: Annotated[
         tuple[float, float, float, float],
-        typer.Option(help="West, south, east and north, in degrees.", metavar="W S E N", show_default=False),
+        Option(help="West, south, east and north, in degrees.", metavar="W S E N", show_default=False),
     ],
     out: Out,
-    online: Annotated[bool, typer.Option("--online", help="Download the outlines from the service.")] = False,
+    online: Annotated[bool, Option("--online", help="Download the outlines from the service.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Write the outlines of the buildings in a box of degrees, with their source and the day of their last change.
@@ -161,8 +157,8 @@ def footprints(
 
 @with_options(RefineOptions)
 def refine(
-    scores: Annotated[str, typer.Argument(help="Scores of 0–1, or bytes as predict and change write them.")],
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Images whose edges stop the scores.")],
+    scores: Annotated[str, Argument(help="Scores of 0–1, or bytes as predict and change write them.")],
+    images: Annotated[list[str], Argument(metavar="IMAGE...", help="Images whose edges stop the scores.")],
     out: Out,
     refining: RefineOptions = RefineOptions(),
     device: Device = "auto",
@@ -189,8 +185,8 @@ def refine(
 
 @with_options(TransitionOptions)
 def transitions(
-    pre: Annotated[str, typer.Argument(metavar="PRE", help="Map of land cover before.")],
-    post: Annotated[str, typer.Argument(metavar="POST", help="Map of land cover after.")],
+    pre: Annotated[str, Argument(metavar="PRE", help="Map of land cover before.")],
+    post: Annotated[str, Argument(metavar="POST", help="Map of land cover after.")],
     out: Out,
     options: TransitionOptions = TransitionOptions(),
     json: Json = None,

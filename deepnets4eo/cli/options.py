@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from deepnets4eo.cli.completion import choices, legend_names
 from deepnets4eo.errors import InputError
@@ -16,22 +16,20 @@ if TYPE_CHECKING:
     from deepnets4eo.jobs.executors import Workers as Who
     from deepnets4eo.jobs.parts import Part
 
-Out = Annotated[Path, typer.Option("--out", help="Where the result goes.", show_default=False)]
-Labels = Annotated[Path, typer.Argument(help="Label raster.", show_default=False)]
+Out = Annotated[Path, Option("--out", help="Where the result goes.", show_default=False)]
+Labels = Annotated[Path, Argument(help="Label raster.", show_default=False)]
 LabelsLegend = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--legend",
         help="Legend of the labels, a name or a YAML card; by default the raster's own.",
         autocompletion=legend_names,
     ),
 ]
 RESOURCES = "Resources"  # the group of options in help texts
-Memory = Annotated[
-    str, typer.Option("--memory", help="How much memory may be used, e.g. 4GB.", rich_help_panel=RESOURCES)
-]
+Memory = Annotated[str, Option("--memory", help="How much memory may be used, e.g. 4GB.", rich_help_panel=RESOURCES)]
 Workers = Annotated[
-    int, typer.Option("--workers", help="Threads that read and compute in parallel.", min=1, rich_help_panel=RESOURCES)
+    int, Option("--workers", help="Threads that read and compute in parallel.", min=1, rich_help_panel=RESOURCES)
 ]
 
 
@@ -39,7 +37,7 @@ def _who(threads: str, *, show_default: bool = False) -> Any:
     """The option of who works, beside threads of this process or in place of them."""
     text = f"{threads}processes:N, or the address of a Dask scheduler."
     metavar = "WHO" if threads.startswith("Other") else "N|WHO"
-    return typer.Option("--workers", metavar=metavar, help=text, rich_help_panel=RESOURCES, show_default=show_default)
+    return Option("--workers", metavar=metavar, help=text, rich_help_panel=RESOURCES, show_default=show_default)
 
 
 WhoWorks = Annotated[str, _who("Threads that read and compute in parallel; or ", show_default=True)]
@@ -48,13 +46,13 @@ WhoElse = Annotated[str | None, _who("Other processes that work: ")]
 complete_precision = choices("auto", "float32", "bfloat16", "float16")
 Device = Annotated[
     str,
-    typer.Option(
+    Option(
         "--device", help="auto, cpu or cuda.", autocompletion=choices("auto", "cpu", "cuda"), rich_help_panel=RESOURCES
     ),
 ]
 Precision = Annotated[
     str,
-    typer.Option(
+    Option(
         "--precision",
         help="auto, float32, bfloat16 or float16 (GPU).",
         autocompletion=complete_precision,
@@ -63,21 +61,21 @@ Precision = Annotated[
 ]
 Gsd = Annotated[
     float | None,
-    typer.Option(
+    Option(
         "--gsd",
         help="Size of a pixel in metres, for rasters without CRS; without it lengths and areas are in pixels.",
         min=1e-6,
         show_default=False,
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of all randomness.", min=0)]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted job.")]
+Seed = Annotated[int, Option("--seed", help="Seed of all randomness.", min=0)]
+Resume = Annotated[bool, Option("--resume", help="Continue an interrupted job.")]
 ResumeParts = Annotated[
-    bool, typer.Option("--resume", help="Continue an interrupted job, or complete one whose parts are done.")
+    bool, Option("--resume", help="Continue an interrupted job, or complete one whose parts are done.")
 ]
 PartOption = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--part",
         metavar="K/N",
         help="Do only this part of the work, such as 3/16, and write no result; see --resume.",
@@ -85,11 +83,11 @@ PartOption = Annotated[
         show_default=False,
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only check the inputs and print what would be done.")]
+Overwrite = Annotated[bool, Option("--overwrite", help="Replace results that exist.")]
+DryRun = Annotated[bool, Option("--dry-run", help="Only check the inputs and print what would be done.")]
 Event = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--event",
         metavar="FILE|KEY=VALUE",
         help="What the map is of, for titles and captions: a YAML or JSON file, or one key; repeatable. "
@@ -98,10 +96,10 @@ Event = Annotated[
     ),
 ]
 Json = Annotated[
-    Path | None, typer.Option("--json", help="Write the result as JSON here, over an older file.", show_default=False)
+    Path | None, Option("--json", help="Write the result as JSON here, over an older file.", show_default=False)
 ]
 Online = Annotated[
-    bool, typer.Option("--online", help="Download files of the recipe: first weights, rasters at web addresses.")
+    bool, Option("--online", help="Download files of the recipe: first weights, rasters at web addresses.")
 ]
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

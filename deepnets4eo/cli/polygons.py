@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from deepnets4eo.cli.options import Gsd, Labels, LabelsLegend, Out, Overwrite
 from deepnets4eo.cli.output import new_output, show_result
@@ -14,14 +14,12 @@ def polygons(
     labels: Labels,
     out: Out,
     legend: LabelsLegend = None,
-    min_area: Annotated[float, typer.Option(help="Leave out polygons below this many m².", min=0)] = 0.0,
+    min_area: Annotated[float, Option(help="Leave out polygons below this many m².", min=0)] = 0.0,
     classes: Annotated[
-        str | None, typer.Option(help="Classes to trace, by name or label value, with commas between; all by default.")
+        str | None, Option(help="Classes to trace, by name or label value, with commas between; all by default.")
     ] = None,
-    simplify: Annotated[float, typer.Option(help="Simplify outlines to this many metres.", min=0)] = 0.0,
-    right_angles: Annotated[
-        bool, typer.Option("--right-angles", help="Make outlines right-angled where that fits.")
-    ] = False,
+    simplify: Annotated[float, Option(help="Simplify outlines to this many metres.", min=0)] = 0.0,
+    right_angles: Annotated[bool, Option("--right-angles", help="Make outlines right-angled where that fits.")] = False,
     gsd: Gsd = None,
     overwrite: Overwrite = False,
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from deepnets4eo.cli.output import echo, serve, show_result
 from deepnets4eo.errors import InputError
@@ -14,26 +14,24 @@ LOOKS = 100
 
 
 def review(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a damage map.")],
+    folder: Annotated[Path, Argument(metavar="DIR", help="Folder of a damage map.")],
     answers: Annotated[
-        list[Path] | None, typer.Argument(help="Filled samples of one or more reviewers; by default DIR/review.gpkg.")
+        list[Path] | None, Argument(help="Filled samples of one or more reviewers; by default DIR/review.gpkg.")
     ] = None,
-    looks: Annotated[int, typer.Option(help="How many buildings are drawn.", min=1)] = LOOKS,
+    looks: Annotated[int, Option(help="How many buildings are drawn.", min=1)] = LOOKS,
     areas: Annotated[
-        Path | None, typer.Option(help="Polygons, e.g. districts, that are counted each.", show_default=False)
+        Path | None, Option(help="Polygons, e.g. districts, that are counted each.", show_default=False)
     ] = None,
-    serve: Annotated[bool, typer.Option("--serve", help="Grade the sample on a page in the browser.")] = False,
+    serve: Annotated[bool, Option("--serve", help="Grade the sample on a page in the browser.")] = False,
     reviewer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Who grades on the page; kept with each answer.")
+        str | None, Option(metavar="NAME", help="Who grades on the page; kept with each answer.")
     ] = None,
-    browser: Annotated[bool, typer.Option(help="Open the browser with --serve, or only print the address.")] = True,
+    browser: Annotated[bool, Option(help="Open the browser with --serve, or only print the address.")] = True,
     next_looks: Annotated[
         int | None,
-        typer.Option(
-            "--next", metavar="N", help="Choose N buildings that help the map most.", min=1, show_default=False
-        ),
+        Option("--next", metavar="N", help="Choose N buildings that help the map most.", min=1, show_default=False),
     ] = None,
-    update: Annotated[bool, typer.Option("--update", help="Write the map that the answers have moved.")] = False,
+    update: Annotated[bool, Option("--update", help="Write the map that the answers have moved.")] = False,
 ) -> None:
     """Count damaged buildings from a random sample that people look at, with reliable intervals.
 

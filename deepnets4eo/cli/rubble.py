@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import DryRun, Event, Out, Overwrite, formats
@@ -16,13 +16,13 @@ from deepnets4eo.points.rubble.rubble_map import RubbleOptions
 @with_options(RubbleOptions)
 def rubble(
     post: Annotated[
-        str, typer.Argument(metavar="POST", help="Heights after the event: LAS, LAZ or other points; or a raster.")
+        str, Argument(metavar="POST", help="Heights after the event: LAS, LAZ or other points; or a raster.")
     ],
-    footprints: Annotated[str, typer.Option(help="Building outlines, any vector format.", show_default=False)],
+    footprints: Annotated[str, Option(help="Building outlines, any vector format.", show_default=False)],
     out: Out,
     pre: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             help="Heights before the event; without them, rubble is what is low and rough. Several, as DATE=FILE and the oldest "
             "first, also write the history of each building; then POST may be DATE=FILE, too."
         ),
@@ -30,7 +30,7 @@ def rubble(
     options: RubbleOptions = RubbleOptions(),
     event: Event = None,
     also: Annotated[
-        str | None, typer.Option(metavar="FORMATS", help="Which of laz,cityjson to write too, or none; all by default.")
+        str | None, Option(metavar="FORMATS", help="Which of laz,cityjson to write too, or none; all by default.")
     ] = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from deepnets4eo.change.series.options import NoveltyOptions, SeriesInputs, SeriesProducts
 from deepnets4eo.cli.option_groups import with_options
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 def series(
     source: Annotated[
         str,
-        typer.Argument(
+        Argument(
             metavar="SERIES",
             help="Folder of rasters, a STAC ItemCollection (.json); with --like a result, or a raster too.",
         ),
     ],
-    out: Annotated[Path | None, typer.Option(help="Folder of the result.", show_default=False)] = None,
+    out: Annotated[Path | None, Option(help="Folder of the result.", show_default=False)] = None,
     like: Annotated[
         str | None,
-        typer.Option(
+        Option(
             help="An id: list the changes of a result that are most like it. Longitude,latitude: map the cosine with the pixel there.",
             show_default=False,
         ),
     ] = None,
     like_in: Annotated[
         str | None,
-        typer.Option(help="Result or raster that holds the example of --like; by default SERIES.", show_default=False),
+        Option(help="Result or raster that holds the example of --like; by default SERIES.", show_default=False),
     ] = None,
     inputs: SeriesInputs = SeriesInputs(),
     options: NoveltyOptions = NoveltyOptions(),

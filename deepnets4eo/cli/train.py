@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from deepnets4eo.cli.completion import choices, recipe_names
 from deepnets4eo.cli.options import RESOURCES, Device, Online, Out, Overwrite, Resume, complete_precision
@@ -14,7 +14,7 @@ from deepnets4eo.errors import InputError
 
 Seeds = Annotated[
     int | None,
-    typer.Option(
+    Option(
         "--seeds",
         help="Train with so many seeds, each with another part withheld; writes mean ± sd to seeds.json.",
         show_default=False,
@@ -22,7 +22,7 @@ Seeds = Annotated[
 ]
 TrainPrecision = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--precision",
         help="auto, float32, bfloat16 or float16 (GPU); by default the recipe's.",
         autocompletion=complete_precision,
@@ -31,7 +31,7 @@ TrainPrecision = Annotated[
 ]
 Devices = Annotated[
     str,
-    typer.Option(
+    Option(
         "--devices",
         help="GPUs that train together: a number, or all; on a CPU: processes.",
         autocompletion=choices("1", "2", "4", "8", "all"),
@@ -39,26 +39,25 @@ Devices = Annotated[
     ),
 ]
 Finish = Annotated[
-    bool, typer.Option("--finish", help="With --resume: train no more, write the run with the best weights so far.")
+    bool, Option("--finish", help="With --resume: train no more, write the run with the best weights so far.")
 ]
 
 
 def train(
     recipe: Annotated[
-        str,
-        typer.Argument(help="Name of a recipe (see `deepnets4eo models`) or a YAML file.", autocompletion=recipe_names),
+        str, Argument(help="Name of a recipe (see `deepnets4eo models`) or a YAML file.", autocompletion=recipe_names)
     ],
     out: Out,
     data: Annotated[
         list[Path] | None,
-        typer.Option(
+        Option(
             "--data", help="Folder that the recipe's file patterns start from, or DATASET=FOLDER of a dataset card."
         ),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a value of the recipe, e.g. train.epochs=20.")
+        list[str] | None, Option("--set", help="Change a value of the recipe, e.g. train.epochs=20.")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of all randomness; by default the recipe's.")] = None,
+    seed: Annotated[int | None, Option("--seed", help="Seed of all randomness; by default the recipe's.")] = None,
     seeds: Seeds = None,
     device: Device = "auto",
     precision: TrainPrecision = None,
