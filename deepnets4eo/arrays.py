@@ -4,7 +4,7 @@ A function that takes several shapes names the shape in its docstring; the dtype
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ ByteImage: TypeAlias = NDArray[np.uint8]  # (…, H, W): labels or packed fracti
 Codes: TypeAlias = NDArray[np.unsignedinteger]  # (H, W): whole numbers of any unsigned dtype
 RegionIds: TypeAlias = NDArray[np.int32]  # (H, W): number of the region of each pixel
 Mask: TypeAlias = NDArray[np.bool_]  # (n,) or (…, H, W)
+Pixels: TypeAlias = tuple[NDArray[Any], Mask]  # values (C, h, w), and where they are valid (h, w)
 Spectrum: TypeAlias = NDArray[np.complex64]  # (…, H, W): a Fourier transform
 
 Points: TypeAlias = NDArray[np.float64]  # (n, 2)

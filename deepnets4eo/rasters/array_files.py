@@ -20,7 +20,7 @@ from pyproj import CRS
 from pyproj.exceptions import ProjError
 from rasterio.io import DatasetReader, MemoryFile
 
-from deepnets4eo.arrays import Indices, Mask
+from deepnets4eo.arrays import Indices, Mask, Pixels
 from deepnets4eo.cards.embedding import EmbeddingCard
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import read_json
@@ -28,7 +28,6 @@ from deepnets4eo.formats.array_files import ArrayReference, ImageArray, open_arr
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.band_subset import subset_bands
-from deepnets4eo.rasters.datasets import Read
 from deepnets4eo.rasters.sources import FileSource, Source, memory_file
 from deepnets4eo.rasters.values import StoredValues, check_stated, valid_values
 
@@ -79,11 +78,11 @@ class ArrayFileSource:
         """The same array with its axes read in another order."""
         return ArrayFileSource(self.image.with_axes(axes), None, self.nodata)
 
-    def read(self, window: Window, bands: Sequence[int]) -> Read:
+    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         data = self._own_image().read([band - 1 for band in bands], *window.slices)
         return data, valid_values(data, self.nodata)
 
-    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
         """The whole grid averaged down over valid pixels; reads strips of some 64 MB."""
         height, width = self.grid.shape
         tops, lefts = (np.arange(n) * size // n for n, size in zip(shape, (height, width), strict=True))
@@ -147,7 +146,7 @@ class ScaledArraySource(ArrayFileSource):
         """The same tile, of which pixels with `value` in every band are not valid."""
         return ScaledArraySource(self.image, self.scales, self.grid, value)
 
-    def read(self, window: Window, bands: Sequence[int]) -> Read:
+    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         chosen = [band - 1 for band in bands]
         scales = self.scales.read([0] if self.scales.shape[0] == 1 else chosen, *window.slices)
         data = self._own_image().read(chosen, *window.slices) * scales.astype(np.float32)
@@ -206,7 +205,7 @@ def _patch_grid(image: ImageArray) -> Grid | None:
         ) from error
 
 
-def _average(values: NDArray[Any], valid: Mask, tops: Indices, lefts: Indices) -> tuple[NDArray[Any], Mask]:
+def _average(values: NDArray[Any], valid: Mask, tops: Indices, lefts: Indices) -> Pixels:
     """Means (C, h, w) of valid values in cells that begin at rows `tops` and columns `lefts`, and which cells have any."""
     counts = np.add.reduceat(np.add.reduceat(valid.astype(np.int64), tops, axis=0), lefts, axis=1)
     means = np.empty((len(values), *counts.shape), values.dtype)

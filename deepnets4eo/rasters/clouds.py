@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Indices, Mask
+from deepnets4eo.arrays import Indices, Mask, Pixels
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.layer import Layer, LayerLike
@@ -52,12 +50,12 @@ class CloudBand(LayerView):
         """The same on another grid: its classes and bits are never averaged."""
         return CloudBand(self.layer.on(grid, "nearest"), self.rule)
 
-    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         values, valid = self.layer.read(window)
         known = np.where(valid, values[0], 0).astype(np.int64)
         return self.rule(known)[None].astype(np.uint8), valid
 
-    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
         coarse = Layer(self.warp(self.grid.zoom_to(shape)))
         return coarse.read()
 

@@ -20,6 +20,7 @@ from rasterio.transform import guard_transform
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
+from deepnets4eo.arrays import Pixels
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.rasters import READ_ERRORS
 from deepnets4eo.grid import Grid, Window, blocks
@@ -28,8 +29,6 @@ from deepnets4eo.rasters.values import Nodata, valid_values
 
 STRIP_ROWS = 256  # of a file that are averaged at once: GDAL would decode all of it anew for each band
 
-Read = tuple[NDArray[Any], NDArray[np.bool_]]
-
 
 def read_dataset(
     dataset: DatasetReader,
@@ -37,7 +36,7 @@ def read_dataset(
     bands: Sequence[int],
     nodata: Nodata,
     shape: tuple[int, int] | None = None,
-) -> Read:
+) -> Pixels:
     """Values (C, h, w) of a window, or averaged down to `shape`, and which pixels are valid; `nodata`: one, or one a band."""
     part = None if window is None else RasterioWindow(window.col, window.row, window.width, window.height)
     how: dict[str, Any] = {"window": part}

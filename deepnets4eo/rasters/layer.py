@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Floats, Mask
+from deepnets4eo.arrays import Floats, Mask, Pixels
 from deepnets4eo.cards.embedding import EmbeddingCard, split_card
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.display.figures import MAX_PX
@@ -286,7 +286,7 @@ class Layer(WithSummary):
         """A layer of another view of the source, read in the same way."""
         return Layer(source, self._bands if bands is None else bands, as_stored=self._as_stored)
 
-    def read(self, window: Window | None = None) -> tuple[NDArray[Any], Mask]:
+    def read(self, window: Window | None = None) -> Pixels:
         """Read a window, by default the whole raster; it may reach beyond the edge. Peak memory: twice the window.
 
         Returns
@@ -304,7 +304,7 @@ class Layer(WithSummary):
             data[:, rows, cols], valid[rows, cols] = self._read(inside)
         return data, valid
 
-    def _read(self, inside: Window) -> tuple[NDArray[Any], Mask]:
+    def _read(self, inside: Window) -> Pixels:
         stored, valid = self._source.read(inside, self._bands)
         return to_physical(stored, self.scaling), valid
 
@@ -313,7 +313,7 @@ class Layer(WithSummary):
         coarse = coarse_grid(self.grid, max_px)
         return *self.read_coarse((coarse.shape[0], coarse.shape[1])), coarse
 
-    def read_coarse(self, shape: tuple[int, int]) -> tuple[NDArray[Any], Mask]:
+    def read_coarse(self, shape: tuple[int, int]) -> Pixels:
         """The whole layer averaged down to `shape`: (C, h, w) values, and (h, w) bool valid."""
         stored, valid = self._source.read_coarse(shape, self._bands)
         return to_physical(stored, self.scaling), valid

@@ -23,6 +23,7 @@ from rasterio.enums import ColorInterp, Resampling
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.vrt import WarpedVRT
 
+from deepnets4eo.arrays import Pixels
 from deepnets4eo.cards.embedding import EmbeddingCard
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster, rpc_advice
@@ -31,7 +32,6 @@ from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, check_gr
 from deepnets4eo.rasters.band_subset import alpha_bands, as_power, false_alpha, subset_bands, without_alpha
 from deepnets4eo.rasters.datasets import (
     Handles,
-    Read,
     check_gdal_type,
     dataset_grid,
     description_errors,
@@ -72,10 +72,10 @@ class Source(Protocol):
     wavelengths_nm: list[float | None] | None
     colour_roles: list[str] | None
 
-    def read(self, window: Window, bands: Sequence[int]) -> Read:
+    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         """Values (C, h, w) and validity (h, w) of a window inside the grid."""
 
-    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
         """The whole grid averaged down to `shape`."""
 
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
@@ -107,13 +107,13 @@ class ArraySource:
             self._hidden = np.asarray(np.ma.getmaskarray(array).any(axis=0))
         self._file: MemoryFile | None = None
 
-    def read(self, window: Window, bands: Sequence[int]) -> Read:
+    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         rows, cols = window.slices
         data = np.asarray(self._array[[band - 1 for band in bands], rows, cols])
         valid = valid_values(data, self.nodata)
         return data, valid if self._hidden is None else valid & ~self._hidden[rows, cols]
 
-    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
         with self.open_dataset() as dataset:
             return read_dataset(dataset, None, bands, self.nodata, shape)
 
@@ -257,7 +257,7 @@ class FileSource:
     def __reduce__(self) -> tuple[Any, ...]:
         return _open_again, (self._open_again, self.nodata, self.band_nodata, self.stored_values)
 
-    def read(self, window: Window, bands: Sequence[int]) -> Read:
+    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         try:
             with self._handles.lend(self.open_dataset) as dataset:
                 return read_dataset(dataset, window, bands, nodata_of(self, bands))
@@ -267,7 +267,7 @@ class FileSource:
                 f"{window.col}–{window.col + window.width}: {_cause(self.name)}"
             ) from error
 
-    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
         if self.complex:  # GDAL would take means of complex numbers, whose phases cancel
             coarse = WarpedSource(self, self.grid.zoom_to(shape), Resampling.average.name)
             return coarse.read(whole(coarse.grid), bands)
@@ -356,7 +356,7 @@ class WarpedSource(_OnGrid):
             )
         return _PixelForPixel(origin, grid)
 
-    def read(self, window: Window, bands: Sequence[int]) -> Read:
+    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         handles = self._handles.setdefault(tuple(bands), Handles())
         try:
             if self._zoomed:
@@ -369,7 +369,7 @@ class WarpedSource(_OnGrid):
         except READ_ERRORS as error:
             raise self._unreadable(error) from error
 
-    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
         step = 2 ** int(math.log2(max(1.0, min(np.divide(self.grid.shape, shape)))))
         fine = [-(-side // step) for side in self._origin.grid.shape]
         if step > 1 and math.prod(fine) <= FINER * math.prod(shape):
@@ -385,7 +385,7 @@ class WarpedSource(_OnGrid):
         with self._origin.open_dataset() as dataset:
             return all(same_nodata(nodata_of(self, [band])[0], dataset.nodatavals[band - 1]) for band in self.bands)
 
-    def _warp_overview(self, fine: tuple[int, int], shape: tuple[int, int], bands: Sequence[int]) -> Read:
+    def _warp_overview(self, fine: tuple[int, int], shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
         """The whole grid from the origin averaged down to `fine`, by its overviews, where warping would read all pixels."""
         values, valid = self._origin.read_coarse(fine, bands)
         hidden = np.ma.MaskedArray(values, np.broadcast_to(~valid, values.shape))

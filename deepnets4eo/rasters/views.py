@@ -17,7 +17,7 @@ from affine import Affine
 from numpy.typing import DTypeLike, NDArray
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.arrays import Mask
+from deepnets4eo.arrays import Mask, Pixels
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
@@ -55,10 +55,10 @@ class LayerView(ABC):
         return self.layer.subset([self.layer.bands[band - 1] for band in bands])
 
     @abstractmethod
-    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         """Values (C, h, w) and validity (h, w) of a window inside the grid."""
 
-    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
         """The whole grid averaged down to `shape`."""
         raise TypeError(f"{type(self).__name__} of {self.name} is read in full resolution")
 
@@ -89,14 +89,14 @@ class PlausibleSource(LayerView):
     def __init__(self, layer: Layer) -> None:
         super().__init__(layer, layer.dtype, layer.nodata)
 
-    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         return self._kept(*self.choose(bands).read(window))
 
-    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
         chosen = self.choose(bands)
         return self._kept(*chosen.reader.read_coarse(shape, chosen.bands))
 
-    def _kept(self, data: NDArray[Any], valid: Mask) -> tuple[NDArray[Any], Mask]:
+    def _kept(self, data: NDArray[Any], valid: Mask) -> Pixels:
         kept = plausible(data, valid)
         if (kept != valid).any():
             values = data[:, valid & ~kept]
@@ -122,7 +122,7 @@ class CollarSource(LayerView):
         super().__init__(numbers, numbers.dtype, layer.nodata)
         self.largest, self.stored_values = largest, layer.scaling
 
-    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         from scipy.ndimage import binary_opening
 
         inner = slice(SQUARE_PX, -SQUARE_PX)
@@ -132,7 +132,7 @@ class CollarSource(LayerView):
             valid = valid & ~binary_opening(small, np.ones((SQUARE_PX, SQUARE_PX), bool))
         return data[:, inner, inner], valid[inner, inner]
 
-    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
         chosen = self.choose(bands)
         data, valid = chosen.reader.read_coarse(shape, chosen.bands)
         return data, valid & ~is_small(data, self.largest)

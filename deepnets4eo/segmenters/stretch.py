@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage, Floats, Mask
+from deepnets4eo.arrays import FloatImage, Floats, Pixels
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.layer import Layer
 from deepnets4eo.rasters.scene import Scene
@@ -65,12 +65,12 @@ class StretchedLayer(LayerView):
         super().__init__(layer, np.float32, None)
         self._stretch = stretch
 
-    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         """Values (C, h, w), 0–255, and validity (h, w)."""
         data, valid = self.layer.read(window)
         return self._stretch.apply(data)[[band - 1 for band in bands]], valid
 
-    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
         data, valid = self.layer.read_coarse(shape)
         return self._stretch.apply(data)[[band - 1 for band in bands]], valid
 

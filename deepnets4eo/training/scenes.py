@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 
+from deepnets4eo.arrays import Pixels
 from deepnets4eo.cards.dataset_card import TRAIN, DatasetCard
 from deepnets4eo.cards.dataset_reader import check_same_bands, open_dataset
 from deepnets4eo.cards.legend import VOID, Legend
@@ -73,14 +73,14 @@ class LegendLabels(LayerView):
         super().__init__(reader.layer, np.uint8, VOID, [LABELS])
         self.reader, self.legend, self._keep, self._values = reader, legend, keep, legend.from_index()
 
-    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         """Label values (1, h, w) uint8, and where they are not void."""
         labels = self._values[self.reader.read(window)]
         if self._keep is not None:
             labels = np.where(self._keep(window), labels, np.uint8(VOID))
         return labels[None], labels != VOID
 
-    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
         """Label values on a coarser grid, by nearest neighbour."""
         coarse = LegendLabels(self.reader.on(self.grid.zoom_to(shape)), self.legend)
         return coarse.read(whole(coarse.grid), bands)
