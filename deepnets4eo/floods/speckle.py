@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 from deepnets4eo.prefetch import in_order
 
@@ -92,7 +92,7 @@ def refined_lee_filter(power: FloatImage, looks: float, workers: int | None = No
     (H, W) float32
         Filtered power.
     """
-    return _by_strips("refined_strip", power, REFINED_PX // 2, (1 / looks, _EDGE_WINDOWS), workers)
+    return _by_strips("refined_strip", power, REFINED_PX // 2, (1 / looks, _EDGE_WINDOWS, _COLUMN_SUMS), workers)
 
 
 def lee_sigma_filter(
@@ -180,17 +180,19 @@ def _by_strips(
     return out
 
 
-def _edge_windows() -> NDArray[np.int64]:
-    """(8, 28, 2) rows and columns, from the pixel, of the halves of a window beside an edge through the pixel; those of
-    one edge follow each other: left and right, above and below, and both sides of the two diagonals."""
+def _edge_sides() -> NDArray[np.bool_]:
+    """(8, 7, 7), the halves of a window beside an edge through the pixel; those of one edge follow each other: left and right,
+    above and below, and both sides of the two diagonals."""
     half = REFINED_PX // 2
     row, col = np.mgrid[-half : half + 1, -half : half + 1]
-    sides: list[Mask] = [col <= 0, col >= 0, row <= 0, row >= 0,
-                         row + col <= 0, row + col >= 0, row - col <= 0, row - col >= 0]  # fmt: skip
-    return np.array([np.stack([row[side], col[side]], axis=1) for side in sides], np.int64)
+    down, up = row + col, row - col
+    return np.stack([col <= 0, col >= 0, row <= 0, row >= 0, down <= 0, down >= 0, up <= 0, up >= 0])
 
 
-_EDGE_WINDOWS = _edge_windows()
+_SIDES = _edge_sides()
+_EDGE_WINDOWS = np.argwhere(_SIDES)[:, 1:].reshape(len(_SIDES), -1, 2)  # (8, 28, 2) rows and columns of each half
+_ROWS = _SIDES.sum(axis=1)  # of a half in each column of the window, its first or its last ones
+_COLUMN_SUMS = np.where(_SIDES[:, 0] | (_ROWS == 0), _ROWS, REFINED_PX + _ROWS)  # their numbers in `refined_strip`
 
 
 FILTERS: dict[str, Callable[[FloatImage, float], FloatImage]] = {

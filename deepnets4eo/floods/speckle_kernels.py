@@ -14,10 +14,9 @@ TARGET_PIXELS = 5  # so many of a target window above it are a point target
 @njit(cache=True, nogil=True, error_model="numpy")
 def _weigh(value: float, mean: float, variance: float, noise: float) -> float:
     """The linear estimate with the least mean square error, of speckle with variance `noise` around a mean of 1."""
-    if variance <= 0.0:
-        return mean
     signal = (variance - mean * mean * noise) / (1.0 + noise)
-    return mean + max(signal, 0.0) / variance * (value - mean)
+    gain = max(signal, 0.0) / variance if variance > 0.0 else 0.0
+    return mean + gain * (value - mean)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -33,51 +32,96 @@ def _mean_around(image, row, col, half):  # type: ignore[no-untyped-def]
     return total / count if count else np.nan
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"})  # the sums of a window in any order
-def refined_strip(image, out, first, last, noise, windows):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True, error_model="numpy")
+def _means_of_row(image, row, sums, means):  # type: ignore[no-untyped-def]
+    """The 3 × 3 means along a row; those beside a gap one by one."""
+    above, here, below = image[row - 1], image[row], image[row + 1]
+    for col in range(sums.size):
+        sums[col] = np.float64(above[col]) + np.float64(here[col]) + np.float64(below[col])
+    for col in range(means.size):
+        means[col] = (sums[col] + sums[col + 1] + sums[col + 2]) / 9.0
+    for col in range(means.size):
+        if means[col] != means[col]:
+            means[col] = _mean_around(image, row, col + 1, 1)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _choose_sides(above, here, below, sides):  # type: ignore[no-untyped-def]
     """The steepest of four gradients between 3 × 3 means chooses the edge, the mean nearer to that of the middle its side."""
-    cols = out.shape[1]
-    flat, offsets = image.ravel(), (windows[:, :, 0] + 3) * image.shape[1] + windows[:, :, 1] + 3
-    means = np.empty((5, cols + 4))  # 3 × 3 means of rows −2 … 2 around the pixel, in turn
+    for col in range(sides.size):
+        a, b, c = above[col], above[col + 2], above[col + 4]
+        d, middle, e = here[col], here[col + 2], here[col + 4]
+        f, g, h = below[col], below[col + 2], below[col + 4]
+        steepest, side = -1.0, 0
+        gradient = abs(a + d + f - c - e - h)
+        if gradient > steepest:
+            steepest, side = gradient, 0 if abs(d - middle) < abs(e - middle) else 1
+        gradient = abs(a + b + c - f - g - h)
+        if gradient > steepest:
+            steepest, side = gradient, 2 if abs(b - middle) < abs(g - middle) else 3
+        gradient = abs(a + b + d - e - g - h)
+        if gradient > steepest:
+            steepest, side = gradient, 4 if abs(a - middle) < abs(h - middle) else 5
+        gradient = abs(b + c + e - d - f - g)
+        if gradient > steepest:
+            steepest, side = gradient, 6 if abs(c - middle) < abs(f - middle) else 7
+        sides[col] = side
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sum_columns(image, row, sums):  # type: ignore[no-untyped-def]
+    """Sums (2, 14, W + 6) of values and squares, in each column of a window of 7 rows: of none, of its first 1 … 7 rows, of its last 1 … 6."""
+    for k in range(13):
+        line = image[row + (k if k < 7 else 13 - k)]
+        before = 0 if k == 7 else k
+        values, squares, more_values, more_squares = sums[0, before], sums[1, before], sums[0, k + 1], sums[1, k + 1]
+        for col in range(line.size):
+            value = np.float64(line[col])
+            more_values[col] = values[col] + value
+            more_squares[col] = squares[col] + value * value
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _estimate_row(values, means, squares, noise, out):  # type: ignore[no-untyped-def]
+    for col in range(out.size):
+        out[col] = _weigh(np.float64(values[col]), means[col], squares[col] - means[col] * means[col], noise)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def refined_strip(image, out, first, last, noise, windows, columns):  # type: ignore[no-untyped-def]
+    """Half a window is summed from sums of its columns, which all pixels of a row share; beside a gap value by value."""
+    cols, width = out.shape[1], image.shape[1]
+    flat, offsets = image.ravel(), windows[:, :, 0] * width + windows[:, :, 1]
+    row_means, some = np.empty((5, cols + 4)), np.empty(width)  # means of rows −2 … 2 around the pixel, in turn
+    sums, sides = np.zeros((2, 14, width)), np.empty(cols, np.int64)
+    flat_values, flat_squares = sums[0].ravel(), sums[1].ravel()
+    starts = (columns * width + np.arange(7)).astype(np.uint64)
+    means, squares = np.empty(cols), np.empty(cols)
     for row in range(first - 2, first + 2):
-        for col in range(cols + 4):
-            means[(row + 5) % 5, col] = _mean_around(image, row + 3, col + 1, 1)
+        _means_of_row(image, row + 3, some, row_means[(row + 5) % 5])
     for row in range(first, last):
-        for col in range(cols + 4):
-            means[(row + 2) % 5, col] = _mean_around(image, row + 5, col + 1, 1)
-        above, here, below = (row + 3) % 5, row % 5, (row + 2) % 5
+        _means_of_row(image, row + 5, some, row_means[(row + 2) % 5])
+        _choose_sides(row_means[(row + 3) % 5], row_means[row % 5], row_means[(row + 2) % 5], sides)
+        _sum_columns(image, row, sums)
+        values = image[row + 3, 3:-3]
         for col in range(cols):
-            value = np.float64(image[row + 3, col + 3])
-            if value != value:
-                continue
-            middle = means[here, col + 2]
-            a, b, c = means[above, col], means[above, col + 2], means[above, col + 4]
-            d, e = means[here, col], means[here, col + 4]
-            f, g, h = means[below, col], means[below, col + 2], means[below, col + 4]
-            steepest, side = -1.0, 0
-            gradient = abs(a + d + f - c - e - h)
-            if gradient > steepest:
-                steepest, side = gradient, 0 if abs(d - middle) < abs(e - middle) else 1
-            gradient = abs(a + b + c - f - g - h)
-            if gradient > steepest:
-                steepest, side = gradient, 2 if abs(b - middle) < abs(g - middle) else 3
-            gradient = abs(a + b + d - e - g - h)
-            if gradient > steepest:
-                steepest, side = gradient, 4 if abs(a - middle) < abs(h - middle) else 5
-            gradient = abs(b + c + e - d - f - g)
-            if gradient > steepest:
-                steepest, side = gradient, 6 if abs(c - middle) < abs(f - middle) else 7
-            total, square, count = 0.0, 0.0, 0
-            corner = row * image.shape[1] + col
-            for k in range(offsets.shape[1]):
-                other = np.float64(flat[corner + offsets[side, k]])
-                seen = other == other
-                other = other if seen else 0.0
-                total += other
-                square += other * other
-                count += seen
-            mean = total / count
-            out[row, col] = _weigh(value, mean, square / count - mean * mean, noise)
+            total, square, count, side = 0.0, 0.0, 28.0, sides[col]
+            for k in range(7):
+                at = starts[side, k] + np.uint64(col)
+                total += flat_values[at]
+                square += flat_squares[at]
+            if total != total and values[col] == values[col]:
+                total, square, count = 0.0, 0.0, 0.0
+                corner = row * width + col
+                for k in range(offsets.shape[1]):
+                    other = np.float64(flat[corner + offsets[side, k]])
+                    seen = other == other
+                    other = other if seen else 0.0
+                    total += other
+                    square += other * other
+                    count += seen
+            means[col], squares[col] = total / count, square / count
+        _estimate_row(values, means, squares, noise, out[row])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
