@@ -102,7 +102,7 @@ class SmpFusion(EncoderFusion):
 
 
 def _stages(network: nn.Module, architecture: str, encoder: str) -> tuple[list[nn.Module], bool]:
-    if not all(hasattr(network, part) for part in ("encoder", "decoder", "segmentation_head")):
+    if not hasattr(network, "segmentation_head") or not hasattr(network.encoder, "out_channels"):
         raise InputError(f"{architecture!r} is no architecture of segmentation-models-pytorch. Take unet, fpn …")
     return encoder_stages(network.get_submodule("encoder"), encoder)
 

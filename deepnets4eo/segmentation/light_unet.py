@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -13,8 +15,9 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.any_size import LEAST_SPREAD
 from deepnets4eo.segmenters.networks import create_model
 
+ENCODER_CHANNELS = (64, 64, 128, 256)  # of its first convolution and of its layers, as many as the decoder has stages
+ENCODER_BLOCKS = {"resnet18": (2, 2, 2), "resnet34": (3, 4, 6)}  # of each layer
 DECODER_CHANNELS = (128, 64, 48)
-LAYERS = ("layer3", "layer4")  # of the encoder; the first is left out with two stages of the decoder, the second always
 
 
 class ScaledConv(nn.Conv2d):
@@ -33,25 +36,82 @@ class ScaledConv(nn.Conv2d):
         return super().forward(torch.cat([centred / (spread + LEAST_SPREAD), kept], dim=1))
 
 
-class DecoderBlock(nn.Module):
-    """A block of smp's decoder as a transposed convolution by 4 x 4 of undoubled pixels: 1.13 to 1.21 times as fast (AVX2)."""
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a short way (He et al. 2016), at half the size where there are more channels after than before."""
 
-    def __init__(self, block: Any) -> None:
+    def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.conv1, self.conv2 = block.conv1, block.conv2
+        stride = 1 if before == after else 2
+        self.conv1 = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(after)
+        self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(after)
+        shrink = [] if stride == 1 else [nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)]
+        self.downsample = nn.Sequential(*shrink)
 
-    def forward(self, feature_map: Tensor, target_height: int, target_width: int, skip_connection: Tensor) -> Tensor:
-        """(N, C, H / 2, W / 2) and (N, D, H, W) → (N, channels, H, W); the target is H, W."""
-        if feature_map.dtype != torch.float32:  # transposed convolutions are slow where bfloat16 is emulated
-            doubled = F.interpolate(feature_map, (target_height, target_width))
-            return self.conv2(self.conv1(torch.cat([doubled, skip_connection], dim=1)))
-        conv, *others = self.conv1
-        of_map, of_skip = conv.weight.split([feature_map.shape[1], skip_connection.shape[1]], dim=1)
-        mixed = F.conv_transpose2d(feature_map, _kernel_of_doubled(of_map), stride=2, padding=1)
-        mixed = mixed + F.conv2d(skip_connection, of_skip, padding=1)
-        for layer in others:
-            mixed = layer(mixed)
-        return self.conv2(mixed)
+    def forward(self, maps: Tensor) -> Tensor:
+        """(N, before, H, W) → (N, after, H', W')."""
+        inner = F.relu(self.bn1(self.conv1(maps)), inplace=True)
+        return F.relu(self.bn2(self.conv2(inner)).add_(self.downsample(maps)), inplace=True)
+
+
+class Encoder(nn.Module):
+    """The first layers of a ResNet, named as in torchvision and smp, whose weights fit."""
+
+    def __init__(self, in_channels: int, blocks: Sequence[int]) -> None:
+        super().__init__()
+        self.conv1 = ScaledConv(in_channels, ENCODER_CHANNELS[0], 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(ENCODER_CHANNELS[0])
+        for number, count in enumerate(blocks):
+            before, after = ENCODER_CHANNELS[number : number + 2]
+            steps = pairwise([before, *count * [after]])
+            self.add_module(f"layer{number + 1}", nn.Sequential(*(ResidualBlock(*step) for step in steps)))
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(N, C, H, W) → (N, 64, H / 2, W / 2), and maps of each layer."""
+        conv1, bn1, *layers = self.children()
+        levels = [F.relu(bn1(conv1(image)), inplace=True)]
+        maps = F.max_pool2d(levels[0], 3, stride=2, padding=1)
+        for layer in layers:
+            maps = layer(maps)
+            levels.append(maps)
+        return levels
+
+
+class DecoderBlock(nn.Module):
+    """Two convolutions, the first a transposed one by 4 x 4 of undoubled pixels: 1.13 to 1.21 times as fast (AVX2)."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = _conv_norm_relu(before, after), _conv_norm_relu(after, after)
+
+    def forward(self, maps: Tensor, skip: Tensor) -> Tensor:
+        """(N, C, H / 2, W / 2) and (N, before − C, H, W) → (N, after, H, W)."""
+        if maps.dtype != torch.float32:  # transposed convolutions are slow where bfloat16 is emulated
+            return self.conv2(self.conv1(torch.cat([F.interpolate(maps, skip.shape[2:]), skip], dim=1)))
+        of_maps, of_skip = self.conv1[0].get_parameter("weight").split([maps.shape[1], skip.shape[1]], dim=1)
+        mixed = F.conv_transpose2d(maps, _kernel_of_doubled(of_maps), stride=2, padding=1)
+        return self.conv2(self.conv1[1:](mixed + F.conv2d(skip, of_skip, padding=1)))
+
+
+class Decoder(nn.Module):
+    """Blocks from the coarsest maps of the encoder to the finest."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        *skips, deepest = ENCODER_CHANNELS[: len(channels) + 1]
+        steps = pairwise([deepest, *channels])
+        self.blocks = nn.ModuleList(DecoderBlock(before + skips.pop(), after) for before, after in steps)
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        """Maps of the encoder, the finest first → (N, C, H / 2, W / 2)."""
+        *skips, maps = levels
+        for block in self.blocks:
+            maps = block(maps, skips.pop())
+        return maps
 
 
 def light_unet(
@@ -63,9 +123,9 @@ def light_unet(
     unscaled_bands: int = 0,
     weights: str | None = None,
 ) -> nn.Module:
-    """U-Net (Ronneberger et al. 2015) of three or four scales of an encoder, whose windows are scaled first.
+    """U-Net (Ronneberger et al. 2015) of three or four scales of "resnet18" or "resnet34", whose windows are scaled first.
 
-    The decoder ends at half the resolution, and the logits are interpolated. InputError for other decoders.
+    The decoder ends at half the resolution, and the logits are interpolated. InputError for other encoders and decoders.
 
     >>> sum(parameter.numel() for parameter in light_unet(3, 10).parameters())
     3601386
@@ -77,18 +137,33 @@ def light_unet(
         raise InputError(f"decoder_channels is {list(decoder_channels)}, expected 2 or 3 numbers of channels.")
     if not 0 <= unscaled_bands < in_channels:
         raise InputError(f"unscaled_bands is {unscaled_bands}, expected 0 to {in_channels - 1} of {in_channels} bands.")
-    network: Any = create_model(
-        "unet", in_channels=in_channels, num_classes=num_classes, encoder=encoder, weights=weights,
-        encoder_depth=stages + 1, decoder_channels=[*decoder_channels, 1],
-    )  # fmt: skip
-    network.decoder.blocks = nn.ModuleList([DecoderBlock(block) for block in network.decoder.blocks[:-1]])
-    network.segmentation_head = nn.Sequential(
-        nn.Conv2d(decoder_channels[-1], num_classes, 3, padding=1), nn.Upsample(scale_factor=2, mode="bilinear")
-    )
-    for name in LAYERS[stages - 2 :]:
-        setattr(network.encoder, name, nn.Identity())
-    network.encoder.conv1 = _scaled(network.encoder.conv1, unscaled_bands)
-    return network
+    if encoder not in ENCODER_BLOCKS:
+        raise InputError(f"encoder {encoder!r} is unknown to light-unet. Choose from {', '.join(ENCODER_BLOCKS)}.")
+    first = Encoder(in_channels, ENCODER_BLOCKS[encoder][:stages])
+    first.conv1.unscaled_bands = unscaled_bands
+    if weights is not None:
+        _load_weights(first, encoder, weights)
+    scores = nn.Conv2d(decoder_channels[-1], num_classes, 3, padding=1)
+    head = nn.Sequential(scores, nn.Upsample(scale_factor=2, mode="bilinear"))
+    return nn.Sequential(OrderedDict(encoder=first, decoder=Decoder(decoder_channels), segmentation_head=head))
+
+
+def _load_weights(module: Encoder, encoder: str, weights: str) -> None:
+    """Load a file, or what smp downloads by a name."""
+    from deepnets4eo.segmenters.pretrained import is_local, load_pretrained
+
+    if is_local(weights):
+        load_pretrained(module, weights)
+        return
+    bands = module.conv1.in_channels
+    whole: Any = create_model("unet", in_channels=bands, num_classes=1, encoder=encoder, weights=weights)
+    module.load_state_dict(whole.encoder.state_dict(), strict=False)  # it has further layers
+
+
+def _conv_norm_relu(before: int, after: int) -> nn.Sequential:
+    conv = nn.Conv2d(before, after, 3, padding=1, bias=False)
+    nn.init.kaiming_uniform_(conv.weight, nonlinearity="relu")
+    return nn.Sequential(conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True))
 
 
 def _kernel_of_doubled(weight: Tensor) -> Tensor:
@@ -96,11 +171,3 @@ def _kernel_of_doubled(weight: Tensor) -> Tensor:
     padded = F.pad(weight, (1, 1, 1, 1))
     rows = padded[..., 1:, :] + padded[..., :-1, :]
     return (rows[..., 1:] + rows[..., :-1]).flip(2, 3).transpose(0, 1)
-
-
-def _scaled(conv: nn.Conv2d, unscaled_bands: int) -> ScaledConv:
-    """The same convolution of windows whose first bands are scaled."""
-    scaled = ScaledConv(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, bias=False)  # type: ignore[arg-type]
-    scaled.weight = conv.weight
-    scaled.unscaled_bands = unscaled_bands
-    return scaled

@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band
@@ -56,6 +58,16 @@ NAMES = (  # of CLIP and of DINOv3, as published and of Hugging Face → as timm
     (r"(?:\bembeddings\.patch_embeddings?|(?<=visual\.)conv1)\.", "patch_embed.proj."),
     (r"\b(?:embeddings\.position_embedding\.weight|positional_embedding)$", POSITIONS),
 )
+DRAWS = ("normal_", "uniform_", "kaiming_uniform_")  # as PyTorch names them to a mode
+
+
+class NoRandomWeights(TorchFunctionMode):
+    """Within it no first weights are drawn, as a file replaces them; on the device "meta" a draw imports a compiler, in 1.5 s."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.__name__ in DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs or {})
 
 
 @dataclass

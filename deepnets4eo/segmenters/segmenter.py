@@ -198,11 +198,14 @@ class NetworkSegmenter:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
+        from deepnets4eo.segmenters.pretrained import NoRandomWeights
+
         path = weights_file(folder)
         described = {"in_channels": inputs.in_channels, "num_classes": legend.num_channels}
         stored = description.get("stored", "float32")
-        _check_size(described | description["network"], path, stored)
-        segmenter = cls(description["network"], inputs, legend, tiling=tiling, stored=stored)
+        with NoRandomWeights():
+            _check_size(described | description["network"], path, stored)
+            segmenter = cls(description["network"], inputs, legend, tiling=tiling, stored=stored)
         try:
             segmenter.module.load_state_dict(load_file(path))
         except (SafetensorError, OSError) as error:

@@ -14,7 +14,7 @@ from shapely.geometry import box
 from deepnets4eo.grid import whole
 from deepnets4eo.rasters.cog import CogWriter
 
-NETWORKS = {"torch", "segmentation_models_pytorch", "timm", "torchvision", "huggingface_hub"}
+NETWORKS = {"torch", "torch._dynamo", "segmentation_models_pytorch", "timm", "torchvision", "huggingface_hub"}
 FILES = {"rasterio", "odc", "shapely"}
 RASTERS = FILES | {"scipy", "scipy.ndimage", "skimage"}
 TABLES = {"geopandas", "pandas", "pyogrio", "pyarrow", "sqlite3", "deepnets4eo.polygons"}
@@ -33,6 +33,9 @@ IMPORTS = {  # verb → what it may import of these
     "change dry.tif wet.tif --assume-registered --out change": RASTERS | TABLES | {"numba"},  # of flood, before it
     f"train hyperspectral/knn {CUBE} --out knn": ESTIMATORS,
     "predict knn cube.tif --out knn.tif": ESTIMATORS,
+    "predict buildings rgb.tif --out buildings.tif": ESTIMATORS | {"torch"},
+    "predict landcover rgb.tif --out cover.tif": ESTIMATORS | {"torch"},
+    "damage --assume-registered rgb.tif later.tif houses.gpkg --out damage": ESTIMATORS | {"torch"},
 }
 
 
@@ -41,6 +44,8 @@ def test_quick_verbs_import_what_they_use_alone(tmp_path: Path) -> None:
     image = np.tile(np.arange(64, dtype=np.uint8), (64, 1))
     write_geotiff(tmp_path / "image.tif", image)
     write_geotiff(tmp_path / "pre.tif", image.T)
+    write_geotiff(tmp_path / "rgb.tif", np.stack([image, image.T, image]))
+    write_geotiff(tmp_path / "later.tif", np.stack([image, image, image.T]))
     rng = np.random.default_rng(0)
     for name, water in (("dry", 8), ("wet", 40)):
         power = rng.gamma(4.4, 1 / 4.4, (1, 96, 96)) * np.where(np.arange(96) < water, 0.01, 0.15)

@@ -1,11 +1,15 @@
 """The light U-Net sees no light: windows that differ in brightness, tint and contrast alone have the same scores."""
 
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from deepnets4eo.cards.catalog import run_path  # noqa: E402
 from deepnets4eo.errors import InputError  # noqa: E402
 from deepnets4eo.segmentation.light_unet import DecoderBlock, ScaledConv, light_unet  # noqa: E402
+from deepnets4eo.segmenters.run import load_run  # noqa: E402
 
 
 def test_brightness_tint_and_contrast_do_not_change_the_scores():
@@ -51,17 +55,57 @@ def test_a_block_of_the_decoder_computes_what_it_does_from_doubled_pixels() -> N
 
     torch.manual_seed(0)
     plain = UnetDecoderBlock(24, 8, 16)
-    block = DecoderBlock(plain)
-    assert list(block.state_dict()) == list(plain.state_dict())
+    block = DecoderBlock(24 + 8, 16)
+    block.load_state_dict(plain.state_dict())
     feature_map, skip = torch.randn(2, 24, 5, 7), torch.randn(2, 8, 10, 14)
     for training in (True, False):
         plain.train(training)
+        block.train(training)
         expected = plain(feature_map, 10, 14, skip)
-        torch.testing.assert_close(block(feature_map, 10, 14, skip), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(block(feature_map, skip), expected, rtol=1e-4, atol=1e-5)
     expected.sum().backward()
-    of_plain = plain.conv1[0].weight.grad.clone()
-    plain.conv1[0].weight.grad = None
-    block(feature_map, 10, 14, skip).sum().backward()
-    torch.testing.assert_close(block.conv1[0].weight.grad, of_plain, rtol=1e-4, atol=1e-4)
+    block(feature_map, skip).sum().backward()
+    torch.testing.assert_close(block.conv1[0].weight.grad, plain.conv1[0].weight.grad, rtol=1e-4, atol=1e-4)
     half, halved_map, halved_skip = plain.bfloat16(), feature_map.bfloat16(), skip.bfloat16()
-    torch.testing.assert_close(block(halved_map, 10, 14, halved_skip), half(halved_map, 10, 14, halved_skip))
+    torch.testing.assert_close(block.bfloat16()(halved_map, halved_skip), half(halved_map, 10, 14, halved_skip))
+
+
+@pytest.mark.parametrize("encoder", ["resnet18", "resnet34"])
+def test_the_encoder_is_that_of_torchvision(encoder: str) -> None:
+    """Weights have the same names, so that those of others fit; and the maps are the same, bit for bit."""
+    from segmentation_models_pytorch.encoders import get_encoder
+
+    torch.manual_seed(0)
+    for stages in (2, 3):
+        ours, theirs = light_unet(4, 2, encoder=encoder, decoder_channels=[8] * stages).encoder, get_encoder(encoder, 4)
+        own = ours.state_dict()
+        assert list(own) == list(theirs.state_dict())[: len(own)]
+        theirs.load_state_dict(own, strict=False)
+        ours.conv1.scaled_beforehand = True
+        image = torch.randn(2, 4, 32, 64)
+        for training in (True, False):
+            levels = ours.train(training)(image)
+            assert [level.shape[1:] for level in levels] == [(64, 16, 32), (64, 8, 16), (128, 4, 8), (256, 2, 4)][
+                : stages + 1
+            ]
+            for level, expected in zip(levels, theirs.train(training)(image)[1:], strict=False):
+                assert torch.equal(level, expected)
+
+
+def test_other_encoders_are_refused() -> None:
+    with pytest.raises(InputError, match="encoder 'resnet50' is unknown to light-unet. Choose from resnet18, resnet34"):
+        light_unet(3, 2, encoder="resnet50")
+
+
+def test_first_weights_come_from_a_file_a_run_or_smp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import segmentation_models_pytorch as smp
+    from safetensors.torch import save_file
+
+    of_smp = smp.create_model("unet", "resnet18", encoder_weights=None, classes=1)
+    save_file(of_smp.encoder.state_dict(), tmp_path / "resnet18.safetensors")
+    monkeypatch.setattr(smp, "create_model", lambda *_, encoder_weights, **__: {"imagenet": of_smp}[encoder_weights])
+    run = run_path("buildings")
+    of_run = load_run(run).segmenter.module
+    for weights, theirs in {tmp_path / "resnet18.safetensors": of_smp, "imagenet": of_smp, run: of_run}.items():
+        for name, value in light_unet(3, 2, weights=str(weights)).encoder.named_parameters():
+            assert torch.equal(value, theirs.encoder.get_parameter(name)), (weights, name)

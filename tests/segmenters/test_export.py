@@ -23,7 +23,7 @@ from deepnets4eo.plugins import plugins_of
 from deepnets4eo.points.snapnet import networks as snapnet
 from deepnets4eo.prediction import predict
 from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmentation import blocks
+from deepnets4eo.segmentation import blocks, light_unet
 from deepnets4eo.segmenters import export
 from deepnets4eo.segmenters.export import Reference, RoundingRange, export_onnx, probe_images
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
@@ -164,6 +164,7 @@ def fewer_layers():
     """
     resnet = encoders["resnet18"]
     with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(light_unet.ENCODER_BLOCKS, "resnet10", (1, 1, 1))
         patch.setitem(encoders, "resnet10", resnet | {"params": resnet["params"] | {"layers": [1, 1, 1, 1]}})
         patch.setattr(blocks, "STAGES", ((1, 1), (2,)))
         patch.setattr(snapnet, "MAPS", (2, 1))

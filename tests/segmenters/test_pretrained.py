@@ -13,7 +13,7 @@ from torch import nn
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.checksums import seal
 from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.segmenters.pretrained import load_pretrained
+from deepnets4eo.segmenters.pretrained import NoRandomWeights, load_pretrained
 
 RESNET, VIT = "test_resnet", "test_vit"
 SMALL = {"embed_dim": 32, "depth": 2, "num_heads": 2, "num_classes": 0}
@@ -234,3 +234,16 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     file = write(timm.create_model(VIT, num_classes=0), tmp_path / "theirs.safetensors")
     with pytest.raises(InputError, match=r"lack \d+ of the \d+ tensors .* they are of another network"):
         create_model("unet", in_channels=3, num_classes=2, encoder=f"tu-{RESNET}", weights=str(file))
+
+
+@pytest.mark.parametrize("name", ["light-unet", "segnet", "d3net", "residual-unet", "image-classifier"])
+def test_random_weights_that_a_file_replaces_are_not_drawn(name: str) -> None:
+    options = {"encoder": RESNET, "patch_px": 32} if name == "image-classifier" else {}
+    before = torch.get_rng_state()
+    with NoRandomWeights():
+        network = create_model(name, in_channels=3, num_classes=2, **options)
+    assert torch.equal(torch.get_rng_state(), before)
+    expected = create_model(name, in_channels=3, num_classes=2, **options)
+    assert {key: value.shape for key, value in network.state_dict().items()} == {
+        key: value.shape for key, value in expected.state_dict().items()
+    }

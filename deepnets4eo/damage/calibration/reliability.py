@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from deepnets4eo.arrays import Floats, Mask, Texts
@@ -201,6 +200,8 @@ def platt(score: Floats, truth: Mask, weight: Floats | None = None) -> tuple[flo
 
 def fit_beta(score: Floats, truth: Mask, weight: Floats | None = None) -> BetaCalibration:
     """The beta calibration of least log loss; one building of either kind at a score of 0 keeps it finite."""
+    from scipy.optimize import minimize  # takes a third of a second
+
     check_same_number(score, truth)
     weight = np.ones(len(score)) if weight is None else weight * len(weight) / weight.sum()
     score, target = np.append(score, [0.0, 0.0]), np.append(truth, [True, False])

@@ -38,7 +38,7 @@ class DamageNet(nn.Module):
         "light-unet": that of `models/buildings`, so that its weights are a start; it scales each date by its own values and
         ends at half the resolution. "unet": that of smp, at full resolution.
     post_head : whether there is a second head, which grades without a pre image
-    encoder : name of an smp encoder; a ResNet with the light U-Net
+    encoder : name of an smp encoder; resnet18 or resnet34 with the light U-Net
     weights : of the encoder, e.g. "imagenet", which is downloaded
     decoder_channels : widths of the decoder's stages, coarsest first: two or three of the light U-Net, three to five of the other
 

@@ -112,7 +112,9 @@ def test_it_starts_from_the_unet_that_labels_pixels(tmp_path):
     for name, value in twin.items():
         torch.testing.assert_close(value, known[name], msg=name)
     with pytest.raises(RunError, match="Start from a run of the same"):
-        build_untrained(recipe_of(f"model.start={tmp_path / 'unet'}", "model.encoder=resnet50"), BOTH)
+        build_untrained(
+            recipe_of(f"model.start={tmp_path / 'unet'}", "model.unet=unet", "model.encoder=resnet50"), BOTH
+        )
 
 
 def test_it_goes_on_from_a_run_of_its_own_kind_with_both_heads(run):
