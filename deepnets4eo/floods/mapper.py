@@ -32,7 +32,6 @@ from deepnets4eo.floods.radar import (
     compare_radar,
     filter_radar,
     find_change_threshold,
-    measure_radar,
 )
 from deepnets4eo.floods.sensors import Kind, recognise
 from deepnets4eo.floods.spectrum import PLAIN_WIDTH, index_odds, measure_land_nir, water_indices
@@ -90,12 +89,12 @@ class WaterDate:
         """Looks and thresholds of radar."""
         return RadarStatistics(self.looks, self.thresholds, self.change)
 
-    def radar(self, values: FloatImage, seen: Mask) -> RadarImage:
-        """The bands (C, h, w) as power; what noise removal left below zero is zero."""
+    def power(self, values: FloatImage, seen: Mask) -> dict[str, FloatImage]:
+        """The bands (C, h, w) of radar as power; what noise removal left below zero is zero."""
         assert self.unit is not None
-        known = np.where(seen, np.maximum(to_power(values, self.unit), 0), np.float32(np.nan))
-        bands = dict(zip(self.bands, known.astype(np.float32, copy=False), strict=True))
-        return RadarImage(self.kind, bands, {"unit": "power"})  # also where a window shows nothing
+        known = np.maximum(to_power(values, self.unit), 0)
+        known[:, ~seen] = np.nan
+        return dict(zip(self.bands, known, strict=True))
 
     def towards_water(self, values: FloatImage) -> FloatImage:
         """How far each pixel (h, w) lies on the way from land, 0, to water, 1, by the mean of its indices."""
@@ -269,7 +268,7 @@ class WaterMapper(ProbabilitySegmenter):
     def _filtered(self, name: str, values: FloatImage, seen: Mask) -> FilteredRadar:
         """A date of radar without speckle."""
         date = self.dates[name]
-        return filter_radar(date.radar(values, seen), self.options, date.statistics)
+        return filter_radar(date.power(values, seen), self.options, date.statistics)
 
     def _pair(
         self, name: str, parts: dict[str, FloatImage], seen: Mask, filtered: FilteredRadar | None
@@ -432,7 +431,7 @@ def _measure(kind: Kind, layer: Layer, sample: tuple[FloatImage, Mask] | None, o
         return WaterDate(kind, bands, tone=SceneTone.measure(data, valid))
     if kind == "radar":
         date = WaterDate(kind, bands, _radar_sample(layer, sample).unit())
-        measured = measure_radar(date.radar(data, valid), options)
+        measured = filter_radar(date.power(data, valid), options, None).statistics
         return replace(date, looks=measured.looks, thresholds=measured.thresholds)
     named = dict(zip(bands, data, strict=True))
     land_nir = measure_land_nir(named, valid)
@@ -461,7 +460,7 @@ def _with_change(
         return dates[name]
     seen = samples[name][1] & samples[POST][1]
     before, after = (
-        filter_radar(dates[each].radar(samples[each][0], seen), options, dates[each].statistics)
+        filter_radar(dates[each].power(samples[each][0], seen), options, dates[each].statistics)
         for each in (name, POST)
     )
     return replace(dates[name], change=find_change_threshold(before, after, options.method))

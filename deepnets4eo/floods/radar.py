@@ -8,7 +8,9 @@ vector of changes of all polarisations (Malila 1980) can say what is new, whose 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
@@ -116,12 +118,13 @@ class FilteredRadar:
         if at_most is not None:
             thresholds = {name: _lower(one, at_most.thresholds[name]) for name, one in thresholds.items()}
         usable = {name: one for name, one in thresholds.items() if one is not None}
-        seen = np.logical_and.reduce([np.isfinite(band) for band in self.bands.values()])
+        seen = reduce(np.logical_and, map(np.isfinite, self.bands.values()))
         if not usable:
             return np.where(seen, 0, np.nan).astype(np.float32)
-        together = np.max if at_most is None else np.mean
-        odds = together([one.log_odds(self.bands[name]) for name, one in usable.items()], axis=0)
-        return np.asarray(expit(np.where(seen, odds, np.nan)), np.float32)
+        each = (one.log_odds(self.bands[name]) for name, one in usable.items())
+        odds = reduce(np.maximum, each) if at_most is None else reduce(np.add, each) / len(usable)
+        odds[~seen] = np.nan
+        return np.asarray(expit(odds, out=odds))
 
 
 def measure_radar(image: RadarImage, options: RadarOptions | None = None) -> RadarStatistics:
@@ -137,7 +140,7 @@ def measure_radar(image: RadarImage, options: RadarOptions | None = None) -> Rad
     RadarStatistics
         To map windows of the scene by `radar_water`.
     """
-    return filter_radar(image, options or RadarOptions(), None).statistics
+    return filter_radar(image.power(), options or RadarOptions(), None).statistics
 
 
 def radar_water(
@@ -171,10 +174,10 @@ def radar_water(
     options = options or RadarOptions()
     if pre is not None and post_statistics is None:
         check_radar_pair(pre, post)
-    after = filter_radar(post, options, post_statistics)
+    after = filter_radar(post.power(), options, post_statistics)
     if pre is None:
         return compare_radar(None, after, options)
-    before = filter_radar(pre, options, pre_statistics)
+    before = filter_radar(pre.power(), options, pre_statistics)
     if options.comparison == CHANGE_VECTOR and pre_statistics is None:
         change = find_change_threshold(before, after, options.method)
         before = replace(before, statistics=replace(before.statistics, change=change))
@@ -194,7 +197,8 @@ def compare_radar(before: FilteredRadar | None, after: FilteredRadar, options: R
             new = _new_by_vector(_signed_change(before, after), before.statistics.change, options)
         else:
             new = np.where(water & (drop >= options.least_drop_db), probability, np.float32(0))
-        classes[grow_water(np.where(dry, new, np.float32(0)), options.least_px)] = FLOOD
+        new[~dry] = 0
+        classes[grow_water(new, options.least_px)] = FLOOD
         probability[np.isnan(drop)] = np.nan
     classes[np.isnan(probability)] = NOT_SEEN
     return RadarWater(classes, probability, after.statistics)
@@ -205,14 +209,16 @@ def find_change_threshold(before: FilteredRadar, after: FilteredRadar, method: s
     return find_water_threshold(_signed_change(before, after), method)
 
 
-def filter_radar(image: RadarImage, options: RadarOptions, statistics: RadarStatistics | None) -> FilteredRadar:
-    """A date without speckle in dB, and its statistics, measured where there are none."""
+def filter_radar(
+    power: Mapping[str, FloatImage], options: RadarOptions, statistics: RadarStatistics | None
+) -> FilteredRadar:
+    """A date without speckle in dB, and its statistics, measured where there are none. power : polarisation → linear power (H, W)."""
     check_choice("speckle", options.speckle, [*FILTERS, UNFILTERED])
     check_choice("method", options.method, THRESHOLDS)
     known = statistics.looks if statistics is not None else {}
     looks: dict[str, float] = {}
     bands: dict[str, FloatImage] = {}
-    for name, band in image.power().items():
+    for name, band in power.items():
         if options.speckle != UNFILTERED:
             looks[name] = options.looks or known.get(name) or equivalent_looks(band)
             bands[name] = to_decibel(FILTERS[options.speckle](band, looks[name]))
@@ -243,7 +249,9 @@ def _new_by_vector(change: FloatImage, threshold: WaterThreshold | None, options
 
 def _drop(before: FilteredRadar, after: FilteredRadar) -> FloatImage:
     """By how many dB the ground (H, W) became darker, the mean of all polarisations."""
-    return np.asarray(np.mean([before.bands[name] - after.bands[name] for name in after.bands], axis=0))
+    return np.asarray(
+        reduce(np.add, (before.bands[name] - after.bands[name] for name in after.bands)) / len(after.bands)
+    )
 
 
 def _signed_change(before: FilteredRadar, after: FilteredRadar) -> FloatImage:

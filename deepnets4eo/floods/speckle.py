@@ -75,7 +75,10 @@ def log_ratio(pre: FloatImage, post: FloatImage) -> FloatImage:
 
 def to_decibel(power: FloatImage) -> FloatImage:
     """Return 10 · log10 of linear power, float32; zero and below count as −100 dB, NaN stays."""
-    return np.asarray(10 * np.log10(np.maximum(power, FLOOR)), np.float32)
+    decibel = np.maximum(power, FLOOR)
+    np.log10(decibel, out=decibel)
+    decibel *= 10
+    return np.asarray(decibel, np.float32)
 
 
 def refined_lee_filter(power: FloatImage, looks: float, workers: int | None = None) -> FloatImage:

@@ -72,7 +72,9 @@ class WaterThreshold:
 
     def log_odds(self, values: FloatImage) -> FloatImage:
         """Return the logarithm of the odds of water (H, W): 0 at the threshold, constant beyond both means."""
-        return np.asarray(self._odds(values) - self._odds(np.array(self.value)), np.float32)
+        odds = self._odds(values)
+        at_threshold = self._odds(np.array([self.value]))[0]
+        return np.asarray(np.subtract(odds, at_threshold, out=odds, dtype=np.float64, casting="same_kind"), np.float32)
 
     def to_dict(self) -> dict[str, float | bool | list[float]]:
         """Return plain values: the threshold, and both distributions without their shares of each bin."""
@@ -89,9 +91,16 @@ class WaterThreshold:
     def _odds(self, values: FloatImage) -> FloatImage:
         """Clipped at the means, since beyond them the wider of two Gaussians would win on both sides."""
         means, variances = self.classes.means.tolist(), self.classes.variances.tolist()
-        inside = np.clip(values, means[0], means[1])
-        water, land = ((inside - means[k]) ** 2 / variances[k] / 2 + math.log(variances[k]) / 2 for k in (0, 1))
-        return land - water
+        inside, both = np.clip(values, means[0], means[1]), []
+        for mean, variance in zip(means, variances, strict=True):
+            distance = inside - mean
+            np.square(distance, out=distance)
+            distance /= variance
+            distance /= 2
+            distance += math.log(variance) / 2
+            both.append(distance)
+        water, land = both
+        return np.subtract(land, water, out=land)
 
 
 def find_water_threshold(
@@ -143,8 +152,9 @@ def grow_water(probability: FloatImage, least_px: int) -> Mask:
     """Water from its seeds on. probability : (H, W) float32, probability of water, NaN where nothing was seen;
     least_px : regions with fewer pixels are left out. Returns (H, W) bool: connected pixels that are rather water
     than not and hold one that surely is."""
-    known = np.nan_to_num(probability)
-    return parts_with(known >= WATER_PROBABILITY, known >= SEED_PROBABILITY, least_px, np.ones((3, 3), bool))
+    return parts_with(
+        probability >= WATER_PROBABILITY, probability >= SEED_PROBABILITY, least_px, np.ones((3, 3), bool)
+    )
 
 
 def parts_with(mask: Mask, seeds: Mask, least_px: float = 1, structure: Mask | None = None) -> Mask:
@@ -152,11 +162,12 @@ def parts_with(mask: Mask, seeds: Mask, least_px: float = 1, structure: Mask | N
     from scipy.ndimage import label
 
     parts, count = label(mask, structure)
-    sizes = np.bincount(parts.ravel(), minlength=count + 1)
-    seeded = np.bincount(parts[seeds], minlength=count + 1)
-    keep = (sizes >= least_px) & (seeded > 0)
-    keep[0] = False
-    return np.asarray(keep[parts])
+    inside = parts[mask]
+    sizes = np.bincount(inside, minlength=count + 1)
+    seeded = np.bincount(inside[seeds[mask]], minlength=count + 1)
+    kept = np.zeros(mask.shape, bool)
+    kept[mask] = ((sizes >= least_px) & (seeded > 0))[inside]
+    return kept
 
 
 def _quarters(tile: Window) -> list[Window]:

@@ -153,8 +153,9 @@ def _negative_share(image: RadarImage) -> float | None:
     """The share of values below zero; None where nothing was seen."""
     negative = seen = 0
     for band in image.bands.values():
-        values = band[np.isfinite(band)]
-        negative, seen = negative + int((values < 0).sum()), seen + values.size
+        finite = np.isfinite(band)
+        seen += np.count_nonzero(finite)
+        negative += np.count_nonzero(np.logical_and(finite, band < 0, out=finite))
     return negative / seen if seen else None
 
 

@@ -217,7 +217,8 @@ class StripStitcher:
                 kind = self._tiling.scores if self._tiling.blends else "raw"
                 proba = blended_probabilities(part, kind)
                 self._put(PROBABILITIES, row + top, col, proba, valid)
-                self._put(ENTROPY, row + top, col, entropy(proba)[None], valid)
+                if ENTROPY in self._buffers:
+                    self._put(ENTROPY, row + top, col, entropy(proba)[None], valid)
 
     def _put_finished(self, finished: FinishedBytes) -> None:
         for product, pixels in finished.wait().items():
