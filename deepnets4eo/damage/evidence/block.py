@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,18 @@ class BuildingGeometry:
     inside_share: NDArray[np.float64]
     moved: Indices
     searched: bool = False
+
+    @cached_property
+    def _by_row(self) -> tuple[Indices, NDArray[np.float64]]:
+        """(N,) buildings by the row of their centres, and these rows; NaN last."""
+        order = np.argsort(self.centres[:, 0], kind="stable")
+        return order, self.centres[order, 0]
+
+    def centred(self, window: Window) -> Indices:
+        """(M,) buildings whose centres lie in a window, ascending; without a look at those of all other rows."""
+        order, rows = self._by_row
+        near = order[slice(*np.searchsorted(rows, (window.row, window.row + window.height)))]
+        return np.sort(near[window.holds(self.centres[near])])
 
     @classmethod
     def concatenate(cls, parts: list[BuildingGeometry]) -> BuildingGeometry:
@@ -291,7 +304,7 @@ def _pair_sums(
 
 def _context(block: BlockWithMargin, geometry: BuildingGeometry, maps: dict[str, Maps]) -> Table:
     """Means over the open ground around buildings centred in the block, and how well roofs are found again in place."""
-    centred = np.flatnonzero(block.window.holds(geometry.centres))
+    centred = geometry.centred(block.window)
     around = block.around
     built = np.zeros(around.height * around.width, bool)
     for members in geometry.body.some_at_a_time(around):
@@ -386,7 +399,7 @@ def radiometries(working_grid: WorkingGrid, geometry: BuildingGeometry) -> dict[
 
 def _leave_out(geometry: BuildingGeometry, window: Window, reason: str) -> None:
     """Leave out the buildings that a block would have measured."""
-    rows = np.union1d(geometry.body.touching(window), np.flatnonzero(window.holds(geometry.centres)))
+    rows = np.union1d(geometry.body.touching(window), geometry.centred(window))
     geometry.left_out[rows[geometry.left_out[rows] == ""]] = reason
 
 

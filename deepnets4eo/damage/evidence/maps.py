@@ -67,10 +67,13 @@ def minimum(values: NDArray[Any], size_px: int) -> NDArray[Any]:
 def gradient(values: FloatImage) -> tuple[FloatImage, FloatImage]:
     """Derivatives along rows and columns (Sobel), per pixel; 0 at the rim."""
     along_row, along_col = np.zeros_like(values), np.zeros_like(values)
-    smooth = values[:, :-2] + values[:, 2:] + 2 * values[:, 1:-1]
-    np.multiply(smooth[2:] - smooth[:-2], np.float32(1 / 8), out=along_row[1:-1, 1:-1])
-    smooth = values[:-2] + values[2:] + 2 * values[1:-1]
-    np.multiply(smooth[:, 2:] - smooth[:, :-2], np.float32(1 / 8), out=along_col[1:-1, 1:-1])
+    for top in range(0, len(values) - 2, FEW_ROWS):
+        rows = values[top : top + FEW_ROWS + 2]
+        inner = np.s_[top + 1 : top + len(rows) - 1, 1:-1]
+        smooth = rows[:, :-2] + rows[:, 2:] + 2 * rows[:, 1:-1]
+        np.multiply(smooth[2:] - smooth[:-2], np.float32(1 / 8), out=along_row[inner])
+        smooth = rows[:-2] + rows[2:] + 2 * rows[1:-1]
+        np.multiply(smooth[:, 2:] - smooth[:, :-2], np.float32(1 / 8), out=along_col[inner])
     return along_row, along_col
 
 
