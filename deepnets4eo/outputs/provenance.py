@@ -19,6 +19,7 @@ from typing import Any
 from deepnets4eo.files import sha256
 from deepnets4eo.outputs.event import EventTexts
 from deepnets4eo.polygons.vector_files import set_fixed_times
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.version import __version__
 
 _EVENT_TABLE = "CREATE TABLE event (fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, field TEXT NOT NULL, value TEXT)"
@@ -54,7 +55,7 @@ def manifest(
         "seed": parameters.get("seed"),
         **further,
         "inputs": inputs,
-        "outputs": {name: file_facts(folder / name) for name in names},
+        "outputs": dict(zip(names, in_order(file_facts, [folder / name for name in names]), strict=True)),
         "versions": versions(),
     }
 

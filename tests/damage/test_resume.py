@@ -112,6 +112,7 @@ def test_a_job_that_is_killed_at_every_step_does_nothing_twice(
 ) -> None:
     """Each job goes on where the one before was killed; it is killed at the step that follows, in a folder that exists at a later one."""
     out, steps, done = tmp_path / "out", list(STEPS), -1
+    monkeypatch.setattr(write, "WRITERS_AT_ONCE", 1)  # in the order of the steps
     if exists:
         out.mkdir()
     for step in ["block", "damage.parquet", "manifest.json"] if exists else steps:

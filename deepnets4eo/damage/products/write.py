@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ from deepnets4eo.grid import transformer
 from deepnets4eo.jobs.identity import identity_hash
 from deepnets4eo.outputs.event import iso_time
 from deepnets4eo.outputs.provenance import describe, file_facts, manifest
+from deepnets4eo.prefetch import in_order
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.evidence.raster_evidence import ScoreLayer
@@ -55,7 +57,7 @@ def write_manifest(damage_map: DamageMapContent, folder: Path, outputs: list[str
         "event": damage_map.event.to_dict(),
         "findings": [finding.to_dict() for finding in damage_map.findings],
     }
-    inputs = {role: describe(source) for role, source in damage_map.inputs.items()}
+    inputs = dict(zip(damage_map.inputs, in_order(describe, damage_map.inputs.values()), strict=True))
     content = manifest(
         summary, damage_map.parameters, inputs, folder, outputs,
         damaged_share=damage_map.damaged_share, footprints=damage_map.footprints,
@@ -129,7 +131,7 @@ def _asset(path: Path) -> dict[str, Any]:
 
 DATA = (".gpkg", ".parquet", ".csv", ".geojson", ".kml", ".pmtiles", ".mbtiles")
 IN_PIXELS = ("xbd", "pdf", "png")  # need no position on the earth
-AS_ASKED = ("stac",)  # an interrupted job's is written anew, since it depends on which others are written
+WRITERS_AT_ONCE = 2  # GDAL, Arrow and compression work beside the formats that are text
 log = logging.getLogger(__name__)
 
 WRITERS: dict[str, Callable[[DamageMapContent, Path], Path]] = {
@@ -175,25 +177,29 @@ def write_products(
         ),
         "damage.qgz": lambda path: write_project(damage_map, path, home=home or folder, post=post, pre=pre),
     }
-    written = [folder / name if (folder / name).is_file() else write(folder / name) for name, write in writers.items()]
     if damage_map.areas is not None:
-        written.append(write_areas_csv(damage_map.areas, folder / AREAS_FILE))
+        areas = damage_map.areas
+        writers[AREAS_FILE] = lambda path: write_areas_csv(areas, path)
     grids = {role: layer.grid for role, layer in (("pre", pre), ("post", post)) if layer is not None}
     further = WRITERS | {
         "xbd": lambda content, path: write_xbd(content, path, post.grid),
         "cems": lambda content, path: write_cems(content, path, grids),
     }
-    further |= dict.fromkeys(
-        ("pdf", "png"), lambda content, path: write_sheet(content, path, post=post, options=options)
-    )
-    further["stac"] = lambda content, path: write_stac_item(content, path, post.grid, written)
     files = FURTHER if options.cems is None else FURTHER | {"cems": f"{options.cems}.gpkg"}
-    for name, file in files.items():
+    for name in set(files) - set(also):
+        (folder / files[name]).unlink(missing_ok=True)  # of the interrupted job, which wrote other formats
+    writers |= {files[name]: partial(further[name], damage_map) for name in files if name in also and name in further}
+
+    def write(name: str) -> Path:
+        return folder / name if (folder / name).is_file() else writers[name](folder / name)
+
+    written = list(in_order(write, writers, WRITERS_AT_ONCE))
+    for name in ("pdf", "png"):  # drawn by one thread alone
         if name in also:
-            is_kept = (folder / file).is_file() and name not in AS_ASKED
-            written.append(folder / file if is_kept else further[name](damage_map, folder / file))
-        else:
-            (folder / file).unlink(missing_ok=True)  # of the interrupted job, which wrote other formats
+            sheet = folder / files[name]
+            written.append(sheet if sheet.is_file() else write_sheet(damage_map, sheet, post=post, options=options))
+    if "stac" in also:  # an interrupted job's is written anew, since it depends on which others are written
+        written.append(write_stac_item(damage_map, folder / files["stac"], post.grid, written))
     names = [path.name for path in written]
     written.append(write_manifest(damage_map, folder, names))
     return [path.name for path in written]
