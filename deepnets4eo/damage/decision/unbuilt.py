@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
 from deepnets4eo.damage.decision.fit_model import Border, balance_weights, fit_border
-from deepnets4eo.damage.evidence.block import block_journal, collect
+from deepnets4eo.damage.evidence.block import BuildingGeometry, block_journal, collect
 from deepnets4eo.damage.evidence.columns import image_means
 from deepnets4eo.damage.evidence.gather import building_geometry, on_post
 from deepnets4eo.damage.evidence.table import assess_coverage
@@ -26,7 +26,9 @@ from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.jobs.blocks import Steps
 from deepnets4eo.jobs.parts import WHOLE, Part
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.zonal.outlines import chunks
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +86,11 @@ def find_unbuilt(
     outlines, working_grid = _possible_buildings(outlines[order], pre), make_working_grid(None, pre, None)
     copies = place_decoys(outlines[~shapely.is_empty(outlines)], pre, np.random.default_rng(seed))
     together = np.concatenate([outlines, copies])
-    geometry = building_geometry(together, working_grid, np.zeros(len(together), bool))
+    enclosing = np.zeros(len(together), bool)
+    parts = in_order(
+        lambda rows: building_geometry(together[rows], working_grid, enclosing[rows]), chunks(len(together)), workers
+    )
+    geometry = BuildingGeometry.concatenate(list(parts))
     journal = block_journal(scratch, working_grid, geometry)
     sums = collect(
         working_grid, geometry, workers=workers, progress=progress, journal=journal, part=part, steps=steps, step=UNBUILT

@@ -24,6 +24,7 @@ from deepnets4eo.footprints.outlines import encloses_others, larger_than_buildin
 from deepnets4eo.grid import Grid, apply_affine, transform_shapes
 from deepnets4eo.jobs.blocks import Steps
 from deepnets4eo.jobs.parts import WHOLE, Part
+from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.outline_points import Sides
 from deepnets4eo.zonal.outlines import Outlines, chunks
@@ -66,11 +67,13 @@ def gather(
     carried = registration if aligned_on == "pre" and pre is not None else None
     outlines = footprints.in_pixels(post.grid) if outlines_px is None else outlines_px
     unreachable = shapely.is_empty(outlines) & ~shapely.is_empty(footprints.frame.geometry.to_numpy())
-    geometry, shift_px = _move_buildings(outlines, working_grid, post.grid, alignment, carried)
+    geometry, shift_px = _move_buildings(outlines, working_grid, post.grid, alignment, carried, None, workers)
     images = radiometries(working_grid, geometry)
     roofs = _roofs_beside(working_grid, geometry, images, workers, scratch)
     if roofs is not None:
-        geometry, shift_px = _move_buildings(outlines, working_grid, post.grid, alignment, carried, roofs.moved)
+        geometry, shift_px = _move_buildings(
+            outlines, working_grid, post.grid, alignment, carried, roofs.moved, workers
+        )
         images = radiometries(working_grid, geometry)
     geometry.left_out[unreachable] = OUTSIDE
     journal = block_journal(scratch, working_grid, geometry)
@@ -118,18 +121,21 @@ def _move_buildings(
     alignment: FootprintAlignment | None,
     registration: Registration | None,
     beside: Indices | None = None,
+    workers: int = 2,
 ) -> tuple[BuildingGeometry, Points]:
     """Buildings where the post image shows them, and how far (N, 2) each was moved. beside : (N, 2) of roofs."""
-    parts, shifts, enclosing = [], [], encloses_others(outlines)
-    for rows in chunks(len(outlines)):
+    enclosing = encloses_others(outlines)
+
+    def part(rows: slice) -> tuple[BuildingGeometry, Points]:
         moved = on_post(outlines[rows], grid, alignment, registration, rows)
         if beside is not None:
             coordinates, owner = shapely.get_coordinates(moved, return_index=True)
             step = beside[rows, ::-1] / (working_grid.post_to_work.a, working_grid.post_to_work.e)
             moved = shapely.set_coordinates(moved, coordinates + step[owner])
-        parts.append(building_geometry(moved, working_grid, enclosing[rows]))
-        shifts.append(_centres(moved) - _centres(outlines[rows]))
-    geometry = BuildingGeometry.concatenate(parts)
+        return building_geometry(moved, working_grid, enclosing[rows]), _centres(moved) - _centres(outlines[rows])
+
+    parts, shifts = zip(*in_order(part, chunks(len(outlines)), workers), strict=True)
+    geometry = BuildingGeometry.concatenate(list(parts))
     if beside is not None:
         geometry = replace(geometry, moved=beside, searched=True)
     return geometry, np.concatenate(shifts)
