@@ -23,7 +23,13 @@ from deepnets4eo.damage.decision.findings import (
     segmenter_findings,
     unbuilt_findings,
 )
-from deepnets4eo.damage.decision.inundation import Inundation, find_water, inundated_buildings, with_inundation
+from deepnets4eo.damage.decision.inundation import (
+    Inundation,
+    find_water,
+    inundated_buildings,
+    water_looked_for,
+    with_inundation,
+)
 from deepnets4eo.damage.decision.model import set_not_assessed
 from deepnets4eo.damage.decision.passes import ImageSteps, load_model
 from deepnets4eo.damage.decision.unbuilt import NO_BUILDING, UnbuiltOutlines
@@ -39,6 +45,7 @@ from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.map import DamageMap, MapImages
 from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, PRE_POST
+from deepnets4eo.device import return_freed_memory
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.read import Footprints, footprint_findings, outline_date_findings
 from deepnets4eo.grid import apply_affine
@@ -144,9 +151,11 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     scene = RegisteredScene.prepare(inputs, settings, journal)
     steps = ImageSteps.plan(scene, model, journal, work.progress, remote=work.remote)
     network = steps.grade_pair()
-    measured = steps.gather_evidence()
+    with water_looked_for(scene, journal.folder_of("water")):
+        measured = steps.gather_evidence()
     model.require_pair(measured)
     unbuilt = steps.find_unbuilt()
+    return_freed_memory()  # of the blocks
     built = measured if model.reads_pre else measured.without_pre()
     if unbuilt is not None:
         built = set_not_assessed(built, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ import pytest
 
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.calibration.site import SHARES, ShareEstimate, SiteFit, SiteShift, fit_to_site
+from deepnets4eo.damage.decision import inundation
 from deepnets4eo.damage.decision.decision import Decision
 from deepnets4eo.damage.decision.estimates import InundatedBuildings, site_estimates
 from deepnets4eo.damage.decision.inundation import WaterAround, inundated_buildings, with_inundation
@@ -124,6 +127,26 @@ def test_water_is_seen_in_the_images_themselves(monkeypatch) -> None:
     ).buildings
     assert (found["inundated"] == "yes").sum() >= 2
     assert not (dry["inundated"] == "yes").any()
+
+
+def test_a_job_that_fails_ends_the_search_for_water_beside_it(tmp_path: Path, monkeypatch) -> None:
+    begun, seen = Event(), []
+
+    def search(_scene, folder: Path, progress) -> None:
+        begun.set()
+        try:
+            while True:
+                progress(0.5)
+        finally:
+            seen.append(folder)
+
+    monkeypatch.setattr(inundation, "_seen_water", search)
+    monkeypatch.setattr(inundation, "_shows_water", lambda _scene, _role: True)
+    scene = SimpleNamespace(settings=Settings())
+    with pytest.raises(InputError, match="swapped"), inundation.water_looked_for(scene, tmp_path):
+        begun.wait()
+        raise InputError("swapped")
+    assert seen == [tmp_path]
 
 
 def test_under_clouds_it_is_not_known_whether_a_building_stands_in_water(monkeypatch) -> None:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from contextlib import nullcontext
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -34,6 +37,7 @@ from deepnets4eo.floods import (
     write_seen_water,
 )
 from deepnets4eo.grid import blocks
+from deepnets4eo.jobs.parts import Progress
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.band_roles import COLOURS
@@ -170,6 +174,28 @@ def find_water(
     return WaterAround(around.of_unknown_date(), source, is_new, int(around.surrounded.sum()), reach_m)
 
 
+@contextmanager
+def water_looked_for(scene: RegisteredScene, scratch: Path | None) -> Iterator[None]:
+    """Water in the images is looked for beside the work of the context, and kept for `find_water`; ends when both are done, or either failed."""
+    if scratch is None or scene.settings.water is not None or not _shows_water(scene, "post"):
+        yield
+        return
+    ended = Event()
+
+    def go_on(_: float) -> None:
+        if ended.is_set():
+            raise CancelledError
+
+    with ThreadPoolExecutor(1) as pool:
+        search = pool.submit(_seen_water, scene, scratch, go_on)
+        try:
+            yield
+        except BaseException:
+            ended.set()
+            raise
+    search.result()
+
+
 def inundated_buildings(
     frame: pd.DataFrame, water: WaterAround | None, settings: Settings
 ) -> InundatedBuildings | None:
@@ -193,8 +219,9 @@ def _shows_water(scene: RegisteredScene, role: Literal["pre", "post"]) -> bool:
     return image is not None and image.count >= len(COLOURS) and mean_gsd(image) <= COARSEST_M and optical
 
 
-def _seen_water(scene: RegisteredScene, folder: Path) -> Layer:
+def _seen_water(scene: RegisteredScene, folder: Path, progress: Progress | None = None) -> Layer:
     """The map of water in the images of the job."""
+    folder.mkdir(parents=True, exist_ok=True)
     mapped, labels = folder / "water.tif", folder / "water_seen.tif"
     if not labels.is_file():
         inputs, registration = scene.inputs, scene.registration
@@ -210,7 +237,7 @@ def _seen_water(scene: RegisteredScene, folder: Path) -> Layer:
         logger.info("looking for water around buildings …")
         mapper = WaterMapper.of_scene(dates, gsd_m=_pixel_m(dates.grid, inputs.post), surfaces_alone=alone)
         run = load_run(save_run(mapper, folder / "run"))
-        predict(run, dates, mapped, PredictOptions(workers=scene.settings.workers, resume=True))
+        predict(run, dates, mapped, PredictOptions(workers=scene.settings.workers, resume=True), progress=progress)
         write_seen_water(Layer.open(mapped), dates.layers["post"], mapper.inputs.gsd_m or 1.0, labels)
     return Layer.open(labels)
 
