@@ -192,7 +192,7 @@ def _predict_scene(
     images = Scene({layer: scene.layers[layer] for layer in segmenter.inputs.names}, scene.grid)
     predict(
         segmenter, images, labels,
-        PredictOptions(probabilities=scores, device=device, precision="float32", overwrite=True),
+        PredictOptions(probabilities=scores, device=device, precision="float32", overwrite=True, scratch=True),
     )  # fmt: skip
     return _Predicted(original, images, Layer.open(scores), folder, learnt)
 

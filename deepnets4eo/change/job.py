@@ -222,7 +222,7 @@ def _write(
         log.info("predicting change …")
         work = PredictOptions(
             probabilities=probabilities, memory_bytes=options.memory_bytes, workers=options.workers,
-            device=options.device, resume=True, overwrite=True, executor=executor,
+            device=options.device, resume=True, overwrite=True, scratch=True, executor=executor,
         )  # fmt: skip
         predict(run, scene, labels, work, progress=progress)
     findings = [*event_findings(event), *pair.findings, *_method_findings(pair, run)]

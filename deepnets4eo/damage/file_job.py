@@ -238,7 +238,7 @@ class FileJob:
         with progress("buildings") as advance:
             try:
                 buildings = buildings_of(
-                    segmenter, image, labels, options=PredictOptions(resume=True), progress=advance
+                    segmenter, image, labels, options=PredictOptions(resume=True, scratch=True), progress=advance
                 )
             except (MissingExtraError, RunError) as error:
                 raise InputError(

@@ -137,7 +137,7 @@ def map_flood(
             work = PredictOptions(
                 probabilities=folder / PROBABILITY, memory_bytes=options.memory_bytes, workers=options.workers,
                 part=options.part, resume=options.part is None, overwrite=options.part is None,
-                executor=stack.enter_context(who.executor()),
+                scratch=True, executor=stack.enter_context(who.executor()),
             )  # fmt: skip
             predict(run, dates.scene, folder / LABELS, work, progress=progress)
         return None if options.part is not None else _write(dates, run, folder, out, options, event)

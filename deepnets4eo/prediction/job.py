@@ -32,7 +32,7 @@ from deepnets4eo.prediction.preparation import PreparedScene, open_scene, prepar
 from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
 from deepnets4eo.prediction.tile_blocks import TILES, TileBlocks, TileTask
 from deepnets4eo.prediction.tile_reader import SceneScaling, TileReader
-from deepnets4eo.rasters.cog import BLOCK_PX, check_raster_suffix
+from deepnets4eo.rasters.cog import BLOCK_PX, LEVEL, check_raster_suffix
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import LayerLike, Scene
 from deepnets4eo.segmenters.any_size import scaled_beforehand, window_scalers
@@ -124,7 +124,7 @@ def predict(
         plan = _plan(segmenter, prepared.labelled, options, _begun_job(Path(out), options, journals, resumed))
         compute, lattice = plan.compute, plan.lattice
         tags = _tags(segmenter, identity, prepared, lattice.tiling) | {PRECISION: compute.precision}
-        outputs = Outputs(paths, scene.grid, segmenter.legend, tags)
+        outputs = Outputs(paths, scene.grid, segmenter.legend, tags, 0 if options.scratch else LEVEL)
         scalers = window_scalers(segmenter)
         scaling = SceneScaling(prepared.labelled, segmenter.inputs, scalers[0].unscaled_bands) if scalers else None
         reader = TileReader(prepared.labelled, segmenter.inputs, lattice, scaling)

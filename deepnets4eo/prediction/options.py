@@ -50,6 +50,7 @@ class PredictOptions:
         job with `resume` writes when all parts are done. A part that is started again goes on by itself.
     resume : continue an interrupted job of the same inputs and options, or complete one whose parts are done
     overwrite : replace outputs that exist, and begin again where a job was interrupted
+    scratch : whether the files are read again and thrown away: written fast, without overviews
     executor : computes the tiles of a scene of files in other processes, see `jobs.executors`; None: in this one
 
     Examples
@@ -82,6 +83,7 @@ class PredictOptions:
     batch_tiles: int | None = None
     block_px: int | None = None
     strip_px: int | None = None
+    scratch: bool = False
     executor: InstanceOf[Executor] | None = None
 
     def __post_init__(self) -> None:

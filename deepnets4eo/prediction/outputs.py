@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.cog import LEVEL, CogWriter
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE
 
 LABELS = "labels"
@@ -26,12 +27,13 @@ NOTHING = 255  # byte of void and of nodata
 
 @dataclass(frozen=True)
 class Outputs:
-    """Files of a prediction, product → path, first `labels` or `values`, with `tags`; InputError for one file of two products."""
+    """Files of a prediction, product → path, first `labels` or `values`, with `tags`, and a `level` of compression. InputError for one file of two products."""
 
     paths: Mapping[str, Path]
     grid: Grid
     legend: Legend
     tags: Mapping[str, str]
+    level: int = LEVEL
 
     def __post_init__(self) -> None:
         if len({path.resolve() for path in self.paths.values()}) < len(self.paths):
@@ -50,21 +52,26 @@ class Outputs:
                 writer.write(window, part)
 
     def _writer(self, product: str) -> CogWriter:
-        path, names, quantity = self.paths[product], self.legend.names, self.legend.quantity
+        names, quantity = self.legend.names, self.legend.quantity
+        writer = partial(CogWriter, self.paths[product], self.grid, level=self.level)
         if product == LABELS:
-            return CogWriter(path, self.grid, nodata=VOID, legend=replace(self.legend, quantity=None), tags=self.tags)
+            return writer(nodata=VOID, legend=replace(self.legend, quantity=None), tags=self.tags)
         if product == VALUES and quantity is not None:
             tags = dict(self.tags) | {"MEANING": f"{quantity.name} in {quantity.unit}"} | quantity.to_tags()
-            return CogWriter(
-                path, self.grid, count=quantity.num_channels, dtype="float32", nodata=math.nan, band_names=quantity.band_names,
-                tags=tags, unit=quantity.unit,
-            )  # fmt: skip
+            return writer(
+                count=quantity.num_channels,
+                dtype="float32",
+                nodata=math.nan,
+                band_names=quantity.band_names,
+                tags=tags,
+                unit=quantity.unit,
+            )
         meaning = "probability of each class"
         if product == ENTROPY:
             meaning, names = "entropy over classes; 1: all are equally probable", ("entropy",)
         tags = dict(self.tags) | {"MEANING": f"{meaning}; value / {PACKED_ONE}", "PACKED_ONE": str(PACKED_ONE)}
         count = bands_of(product, self.legend)
-        return CogWriter(path, self.grid, count=count, nodata=PACKED_NODATA, band_names=names, tags=tags)
+        return writer(count=count, nodata=PACKED_NODATA, band_names=names, tags=tags)
 
 
 def bands_of(product: str, legend: Legend) -> int:

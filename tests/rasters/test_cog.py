@@ -54,6 +54,16 @@ def test_windows_of_any_size_make_the_same_raster(tmp_path: Path, labels: np.nda
             assert (file.read(1) == labels).all()
 
 
+def test_a_file_that_is_read_once_is_left_as_it_was_streamed(tmp_path: Path, labels: np.ndarray) -> None:
+    with CogWriter(tmp_path / "a.tif", GRID, legend=Legend.load("isprs"), level=0) as writer:
+        writer.write(Window(0, 0, *GRID.shape), labels)
+    with rasterio.open(tmp_path / "a.tif") as file:
+        assert (file.read(1) == labels).all()
+        assert not file.overviews(1)
+        assert "impervious" in file.tags()["LEGEND"]
+    assert {path.name for path in tmp_path.iterdir()} == {"a.tif", "a.qml", "a.tif.aux.xml"}
+
+
 def test_nothing_stands_under_the_final_name_when_writing_fails(tmp_path: Path, labels: np.ndarray) -> None:
     path = tmp_path / "labels.tif"
     with pytest.raises(RuntimeError, match="boom"), CogWriter(path, GRID) as writer:
