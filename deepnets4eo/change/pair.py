@@ -20,9 +20,10 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import READ_PX, Grid, blocks, only_one_placed
 from deepnets4eo.inspection.images import without_collar
 from deepnets4eo.outputs.findings import Finding, one_or_many
+from deepnets4eo.outputs.map_page.panels import picture_px
 from deepnets4eo.rasters.clouds import open_cloud_mask
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
-from deepnets4eo.rasters.views import LayerView, with_gsd, without_implausible
+from deepnets4eo.rasters.views import LayerView, PictureSource, with_gsd, without_implausible
 from deepnets4eo.registration import ImagePair, Registration, on_post_grid
 from deepnets4eo.registration.pair import UNMOVED, Motion, RegisteredPair
 
@@ -59,6 +60,8 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
     images = {PRE: registered.pre_on_post, POST: registered.post}
     layers = {name: without_implausible(without_collar(image)) for name, image in images.items()}
     motions = {PRE: registration.matrix, POST: UNMOVED}
+    if options.model is None:  # networks take longer than the page, which decodes its images then
+        layers = {name: Layer(PictureSource(image, picture_px(image))) for name, image in layers.items()}
     for name, mask in clouds.items():
         layers[name] = hide_clouds(layers[name], mask, grid, motions[name])
     scene = Scene(layers, grid)

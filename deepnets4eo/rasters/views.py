@@ -20,16 +20,20 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.arrays import Mask, Pixels
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Window
+from deepnets4eo.grid import Window, coarse_grid
+from deepnets4eo.rasters.display import colour_bands
 from deepnets4eo.rasters.layer import Layer
 from deepnets4eo.rasters.plane_crs import PLAIN_METRES, is_placed
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
+    from scipy.sparse import csr_array
 
 
 log = logging.getLogger(__name__)
 
+LEAST_SHARE = 1e-6  # of a pixel of a picture that is valid: less is rounding
+CELL_PX = 256  # side of the squares in which a picture is averaged; tiles are cut at multiples of it
 SQUARE_PX = 15  # side of the squares without data; shadows are seldom as wide and as dark
 MOST = 1e15  # squares of a hundred million such values still have a sum in float32
 
@@ -136,6 +140,66 @@ class CollarSource(LayerView):
         chosen = self.choose(bands)
         data, valid = chosen.reader.read_coarse(shape, chosen.bands)
         return data, valid & ~is_small(data, self.largest)
+
+
+class PictureSource(LayerView):
+    """A layer that averages its colours down as it is read, so that a picture of it decodes nothing again; it is not warped.
+    Memory: the picture, at most `longest_px` along a side."""
+
+    def __init__(self, layer: Layer, longest_px: int) -> None:
+        numbers = layer.as_stored()
+        super().__init__(numbers, numbers.dtype, layer.nodata)
+        self.stored_values, self.colours = layer.scaling, colour_bands(Layer(self))
+        shape = coarse_grid(self.grid, longest_px).shape
+        self._picture, self._valid = np.zeros((len(self.colours), *shape), self.dtype), np.zeros(shape, bool)
+        self._shares = [_cell_shares(*sides) for sides in zip(self.grid.shape, shape, strict=True)]
+        self._kept = np.zeros([len(shares) for shares in self._shares], bool)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PictureSource, (self.layer, 1)  # another process shows no picture
+
+    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+        data, valid = self.choose(bands).read(window)
+        if not self._kept.all() and {*self.colours} <= {*bands}:
+            self._keep(window, [data[[*bands].index(band)] for band in self.colours], valid)
+        return data, valid
+
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+        if self._kept.all() and [*bands] == self.colours and tuple(shape) == self._valid.shape:
+            return self._picture, self._valid
+        chosen = self.choose(bands)
+        return chosen.reader.read_coarse(shape, chosen.bands)
+
+    def _keep(self, window: Window, data: Sequence[NDArray[Any]], valid: Mask) -> None:
+        """Average the cells that lie in a window and are not kept: each gives the same pixels, whatever it was read with."""
+        rows, cols = (
+            range(-(-start // CELL_PX), (start + length) // CELL_PX if start + length < side else -(-side // CELL_PX))
+            for start, length, side in zip(window[:2], window[2:], self.grid.shape, strict=True)
+        )
+        for row, col in ((row, col) for row in rows for col in cols if not self._kept[row, col]):
+            inner = Window(row * CELL_PX, col * CELL_PX, CELL_PX, CELL_PX).clip(self.grid.shape).within(window).slices
+            (top, down), (left, across) = self._shares[0][row], self._shares[1][col]
+            inside = valid[inner]
+            weight = (across @ (down @ inside.astype(np.float32)).T).T
+            for band, values in zip(self._picture, data, strict=True):
+                seen = values[inner] if inside.all() else np.where(inside, values[inner], 0)
+                mean = (across @ (down @ seen).T).T / np.maximum(weight, LEAST_SHARE)
+                band[top, left] = np.rint(mean) if self.dtype.kind in "iu" else mean
+            self._valid[top, left], self._kept[row, col] = weight > LEAST_SHARE, True
+
+
+def _cell_shares(side: int, coarse: int) -> list[tuple[slice, csr_array]]:
+    """The pixels of a picture whose centres lie in each cell of an axis, and the share (n, CELL_PX) that each of its pixels has in them."""
+    from scipy.sparse import csr_array
+
+    shares, step = [], side / coarse
+    for start in range(0, side, CELL_PX):
+        pixels = np.arange(start, min(start + CELL_PX, side))
+        first, last = (math.ceil(edge / step - 0.5) for edge in (start, start + len(pixels)))
+        edges = np.clip(np.arange(first, last + 1)[:, None] * step, start, start + len(pixels))
+        common = np.maximum(np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels), 0)
+        shares.append((slice(first, last), csr_array((common / common.sum(axis=1, keepdims=True)).astype(np.float32))))
+    return shares
 
 
 def is_small(data: NDArray[Any], largest: float) -> Mask:

@@ -77,7 +77,7 @@ def render(
     """
     layers = {role: layer.subset(colour_bands(layer)) for role, layer in layers.items()}
     first = next(iter(layers.values()))
-    base_px = max(first.shape) if max(first.shape) <= longest_px * NATIVE_BELOW else longest_px
+    base_px = picture_px(first, longest_px)
     panels, stretches = [], {}
     for role, layer in layers.items():
         data, valid, coarse = layer.thumbnail(base_px)
@@ -102,6 +102,11 @@ def render(
             if left < tile_bytes:
                 break
     return panels
+
+
+def picture_px(layer: Layer, longest_px: int = BASE_PX) -> int:
+    """The longer side of the whole scene on the page."""
+    return max(layer.shape) if max(layer.shape) <= longest_px * NATIVE_BELOW else longest_px
 
 
 def _by_worth(
@@ -161,11 +166,14 @@ def _encode(
 ) -> bytes:
     """WebP of a (3, h, w) tile; pixels without data become transparent."""
     low, high = stretch[:, :, None, None]
-    values = np.where(valid, data.astype(np.float32), low)
-    image = np.clip((values - low) / (high - low) * 255, 0, 255).astype(np.uint8)
-    if not valid.all():
-        image = np.concatenate([image, valid[None].astype(np.uint8) * 255])
-    return _webp(np.ascontiguousarray(np.moveaxis(image, 0, 2)), quality)
+    values = data.astype(np.float32)
+    for step, number in ((np.subtract, low), (np.divide, high - low), (np.multiply, np.float32(255))):
+        step(values, number, out=values)
+    seen = valid.all()
+    if not seen:
+        values[:, ~valid] = 0
+    image = np.moveaxis(np.clip(values, 0, 255, out=values), 0, 2).astype(np.uint8, order="C")
+    return _webp(image if seen else np.dstack([image, valid * np.uint8(255)]), quality)
 
 
 def _webp(image: NDArray[np.uint8], quality: int = QUALITY) -> bytes:
