@@ -27,6 +27,7 @@ from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.rasters.cog import CogWriter, check_raster_suffix
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.values import valid_pixels
 from deepnets4eo.tiling.sampling import spread_windows
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, PACKED_TAG, to_bytes
 from deepnets4eo.version import code_version
@@ -234,7 +235,7 @@ def grey_range(image: Layer) -> NDArray[np.float32]:
     pixels = []
     for window in spread_windows(image.shape, (PROBE_PX, PROBE_PX), PROBES):
         data, valid = image.read(window)
-        pixels.append(data[:, valid].astype(np.float32))
+        pixels.append(valid_pixels(data, valid).astype(np.float32))
     values = np.concatenate(pixels, axis=1)
     if not values.size:
         raise InputError(f"{image.source} has no valid pixel on the ground of the scores. Give an image that shows it.")

@@ -18,7 +18,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.sources import Source, same_grid
-from deepnets4eo.rasters.values import find_outliers
+from deepnets4eo.rasters.values import find_outliers, valid_pixels
 from deepnets4eo.rasters.views import CollarSource, is_small
 from deepnets4eo.tiling.sampling import spread_windows
 
@@ -165,7 +165,7 @@ def _solid(layer: Layer, undeclared: Undeclared) -> bool:
 
 def _reduced(data: NDArray[Any], valid: Mask) -> tuple[NDArray[Any], Floats, Floats]:
     """Some values of a window's valid pixels, with all that are the same in every band; their largest size and value of all bands."""
-    pixels = data.reshape(len(data), -1) if valid.all() else data[:, valid]
+    pixels = valid_pixels(data, valid)
     highest, lowest = pixels.max(axis=0), pixels.min(axis=0)
     same = highest == lowest  # no data is no data in every band
     sizes = np.maximum(highest.astype(np.float64), -lowest.astype(np.float64))

@@ -17,6 +17,7 @@ from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.grid import Window
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.rasters.values import valid_pixels
 from deepnets4eo.segmenters.any_size import LEAST_SPREAD
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.tiling.lattice import Lattice, Tile, mirror_window
@@ -166,7 +167,7 @@ class SceneScaling:
         thin = (..., slice(None, None, STEP_PX), slice(None, None, STEP_PX))
         thinned = {name: layer[thin] for name, layer in sample.items()}
         prepared, valid = self._inputs.prepare(thinned)[: self._bands], thinned["valid"]
-        pixels = prepared.reshape(len(prepared), -1) if valid.all() else prepared[:, valid]  # picking pixels is slow
+        pixels = valid_pixels(prepared, valid)
         if not pixels.size:
             return np.zeros(len(self._values), np.float32)
         means = pixels.mean(axis=1, dtype=np.float64)

@@ -137,6 +137,11 @@ def valid_values(data: NDArray[Any], nodata: Nodata) -> Mask:
     return valid
 
 
+def valid_pixels(data: NDArray[Any], valid: Mask) -> NDArray[Any]:
+    """The valid pixels (C, n) of data (C, h, w); a view where all are, as picking them is slow."""
+    return data.reshape(len(data), -1) if valid.all() else data[:, valid]
+
+
 def is_nodata(values: NDArray[Any], nodata: float) -> Mask:
     """Where `values` (...) are the value without data: the same number, or NaN; floats as near as GDAL takes them for it."""
     if not holds(values.dtype, nodata):

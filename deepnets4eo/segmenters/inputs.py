@@ -21,6 +21,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.rasters.sources import Source
+from deepnets4eo.rasters.values import valid_pixels
 from deepnets4eo.tiling.sampling import spread_windows
 
 log = logging.getLogger(__name__)
@@ -232,17 +233,17 @@ def _column(values: Sequence[float]) -> NDArray[np.float32]:
     return np.asarray(values, np.float32)[:, None, None]
 
 
-def _probe(layer: Layer, *, probe_px: int = PROBE_PX, probe_values: int = PROBE_VALUES) -> Floats:
-    """Valid pixels (C, n) of evenly spread windows. probe_values : of all bands, in a window at most."""
+def _probe(layer: Layer, *, probe_px: int = PROBE_PX, probe_values: int = PROBE_VALUES) -> NDArray[Any]:
+    """Valid pixels (C, n), unsigned or float64, of evenly spread windows. probe_values : of all bands, in a window at most."""
     side_px = min(probe_px, math.ceil(math.sqrt(probe_values / layer.count)))
     pixels = []
     for window in spread_windows(layer.shape, (side_px, side_px), PROBES):
         data, valid = layer.read(window)
-        pixels.append(data[:, valid].astype(np.float64))
+        pixels.append(valid_pixels(data, valid).astype(data.dtype if data.dtype.kind == "u" else np.float64))
     return np.concatenate(pixels, axis=1)
 
 
-def _range(layer: Layer, pixels: Floats | None = None) -> list[float]:
+def _range(layer: Layer, pixels: NDArray[Any] | None = None) -> list[float]:
     """Between which values nearly all of `_probe` lie, by default read for it; [] without any. Each layer is looked at once."""
     known = _RANGES.setdefault(layer.reader, {})
     key = layer.reads_stored, *layer.bands
@@ -266,7 +267,7 @@ def _measure_layer(scenes: Sequence[Scene], name: str, units: str, far_spans: fl
         raise InputError(
             f"layer {name!r} ({layers[0].source}) has no valid pixel in the windows that were read. Check nodata."
         )
-    means, deviations = zip(*(_mean_and_deviation(band, far_spans) for band in pixels), strict=True)
+    means, deviations = zip(*(_mean_and_deviation(band.astype(np.float64), far_spans) for band in pixels), strict=True)
     mean, std = np.array(means), np.array(deviations)
     low, high = _range(layers[0], pixels) if len(layers) == 1 else np.percentile(pixels, (1, 99))
     mean_rounded, std_rounded = scaling_of(mean, std)

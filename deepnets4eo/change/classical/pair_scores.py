@@ -19,6 +19,7 @@ from scipy.special import erfc
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.moments import Matrix, Moments, MomentSums, Vector
+from deepnets4eo.rasters.values import valid_pixels
 
 PENALTY = 1e-9  # of each variance; keeps bands that repeat others from making the problem singular
 SMALLEST = 1e-12
@@ -138,11 +139,6 @@ class VariateScore(PairScore):
         self.variates = PairVariates(**arrays)
 
 
-def _valid_pixels(values: FloatImage, valid: Mask) -> NDArray[np.float32]:
-    """Valid pixels (B, n) of a block, without a copy where all are."""
-    return values.reshape(len(values), -1) if valid.all() else values[:, valid]
-
-
 class Mad(VariateScore):
     """Multivariate alteration detection (Nielsen et al. 1998): one estimate, all pixels weighed alike."""
 
@@ -156,7 +152,7 @@ class Mad(VariateScore):
         """Estimate the variates, pixels weighed by those known so far; returns the number of values of valid pixels."""
         sums, count = MomentSums(), 0
         for values, valid in blocks():
-            pixels = _valid_pixels(values, valid)
+            pixels = valid_pixels(values, valid)
             sums.add(pixels, None if self.variates is None else self.variates.no_change(pixels))
             count += pixels.size
         self.variates = mad_variates(sums.moments(), self.penalty)
