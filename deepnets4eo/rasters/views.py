@@ -177,7 +177,8 @@ class PictureSource(LayerView):
             for start, length, side in zip(window[:2], window[2:], self.grid.shape, strict=True)
         )
         for row, col in ((row, col) for row in rows for col in cols if not self._kept[row, col]):
-            inner = Window(row * CELL_PX, col * CELL_PX, CELL_PX, CELL_PX).clip(self.grid.shape.yx).within(window).slices
+            cell = Window(row * CELL_PX, col * CELL_PX, CELL_PX, CELL_PX).clip(self.grid.shape.yx)
+            inner = cell.within(window).slices
             (top, down), (left, across) = self._shares[0][row], self._shares[1][col]
             inside = valid[inner]
             weight = (across @ (down @ inside.astype(np.float32)).T).T

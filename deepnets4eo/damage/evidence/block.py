@@ -70,7 +70,7 @@ class BuildingGeometry:
         order = np.argsort(self.centres[:, 0], kind="stable")
         return order, self.centres[order, 0]
 
-    def centred(self, window: Window) -> Indices:
+    def centres_in(self, window: Window) -> Indices:
         """(M,) buildings whose centres lie in a window, ascending; without a look at those of all other rows."""
         order, rows = self._by_row
         near = order[slice(*np.searchsorted(rows, (window.row, window.row + window.height)))]
@@ -304,7 +304,7 @@ def _pair_sums(
 
 def _context(block: BlockWithMargin, geometry: BuildingGeometry, maps: dict[str, Maps]) -> Table:
     """Means over the open ground around buildings centred in the block, and how well roofs are found again in place."""
-    centred = geometry.centred(block.window)
+    centred = geometry.centres_in(block.window)
     around = block.around
     built = np.zeros(around.height * around.width, bool)
     for members in geometry.body.some_at_a_time(around):
@@ -399,7 +399,7 @@ def radiometries(working_grid: WorkingGrid, geometry: BuildingGeometry) -> dict[
 
 def _leave_out(geometry: BuildingGeometry, window: Window, reason: str) -> None:
     """Leave out the buildings that a block would have measured."""
-    rows = np.union1d(geometry.body.touching(window), geometry.centred(window))
+    rows = np.union1d(geometry.body.touching(window), geometry.centres_in(window))
     geometry.left_out[rows[geometry.left_out[rows] == ""]] = reason
 
 
