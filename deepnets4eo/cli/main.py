@@ -24,6 +24,7 @@ from deepnets4eo.cli.output import (
     visible,
     visible_warning,
 )
+from deepnets4eo.device import share_heaps
 from deepnets4eo.errors import CompleteError, DeepNets4EOError, name_hint, nearest_name
 from deepnets4eo.files import system_error
 from deepnets4eo.formats.access import allow_user_files
@@ -140,6 +141,7 @@ def root(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0 done, 1 failed, 2 wrong input, 3 a map not to be used, 130 interrupted."""
     open_closed_streams()
+    share_heaps()
     arguments = sys.argv[1:] if arguments is None else arguments
     debug, arguments = "--debug" in arguments, [word for word in arguments if word != "--debug"]
     for stream in (sys.stdout, sys.stderr):

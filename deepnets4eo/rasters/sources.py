@@ -28,8 +28,9 @@ from deepnets4eo.cards.embedding import EmbeddingCard
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster, rpc_advice
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
-from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, check_grid, only_one_placed, whole
+from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, blocks, check_grid, only_one_placed, whole
 from deepnets4eo.rasters.band_subset import alpha_bands, as_power, false_alpha, subset_bands, without_alpha
+from deepnets4eo.rasters.bilinear import interpolate, interpolates
 from deepnets4eo.rasters.datasets import (
     Handles,
     check_gdal_type,
@@ -55,6 +56,7 @@ from deepnets4eo.rasters.values import (
 WARP_TOLERANCE_PX = 0.02  # GDAL's default of 0.125 px would show in sub-pixel registration
 FINER = 16  # times as many pixels as are asked for are read at most where an image is averaged down before it is warped
 PLAIN_CRS = "EPSG:3857"  # stands in where neither side has a CRS: pixels are warped as plane coordinates
+PIECE_PX = 1024  # that are interpolated at once, so that little is held beside the result
 FLIP = Affine.scale(1, -1)  # GDAL takes an identity transform for none; flipped, it is one
 
 
@@ -338,6 +340,7 @@ class WarpedSource(_OnGrid):
         zoom = _zoom_factor(origin.grid, grid) if resampling == Resampling.average.name else 0
         by_means = zoom and not getattr(origin, "complex", False) and self._means_leave_out_nodata()
         self._zoomed = zoom if by_means else 0  # else 0: the pixels are warped
+        self._interpolates = interpolates(origin, grid, self._resampling)
 
     @classmethod
     def view(cls, origin: Source, grid: Grid, resampling: str) -> Source:
@@ -357,6 +360,20 @@ class WarpedSource(_OnGrid):
         return _PixelForPixel(origin, grid)
 
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
+        if not self._interpolates:
+            return self._warp(window, bands)
+        data = np.empty((len(bands), window.height, window.width), self.dtype)
+        valid = np.empty(data.shape[1:], bool)
+        for piece in blocks((window.height, window.width), PIECE_PX):
+            part = piece._replace(row=window.row + piece.row, col=window.col + piece.col)
+            rows, cols = piece.slices
+            data[:, rows, cols], valid[rows, cols] = interpolate(
+                self._origin, self.grid, part, bands, nodata_of(self, bands)
+            ) or self._warp(part, bands)
+        return data, valid
+
+    def _warp(self, window: Window, bands: Sequence[int]) -> Pixels:
+        """A window by GDAL."""
         handles = self._handles.setdefault(tuple(bands), Handles())
         try:
             if self._zoomed:

@@ -35,6 +35,7 @@ from deepnets4eo.damage.products.sheet import write_sheet
 from deepnets4eo.damage.products.summary import description_lines, summarize
 from deepnets4eo.damage.products.tables import write_gpkg, write_parquet
 from deepnets4eo.damage.vocabulary import GRADES
+from deepnets4eo.device import return_freed_memory
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import sha256, write_json
 from deepnets4eo.grid import transformer
@@ -191,7 +192,9 @@ def write_products(
     writers |= {files[name]: partial(further[name], damage_map) for name in files if name in also and name in further}
 
     def write(name: str) -> Path:
-        return folder / name if (folder / name).is_file() else writers[name](folder / name)
+        path = folder / name if (folder / name).is_file() else writers[name](folder / name)
+        return_freed_memory()  # before the next one takes as much again
+        return path
 
     written = list(in_order(write, writers, WRITERS_AT_ONCE))
     for name in ("pdf", "png"):  # drawn by one thread alone

@@ -1,0 +1,78 @@
+"""Large bilinear views by an affine: the values and the validity of GDAL's warper."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from deepnets4eo.arrays import Pixels
+from deepnets4eo.grid import Window
+from deepnets4eo.rasters import bilinear
+from deepnets4eo.rasters.scene import Layer
+
+SHAPE = (300, 420)
+GRID = GeoBox(SHAPE, Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000), "EPSG:32633")
+MOTIONS = {
+    "similarity": Affine.translation(5.3, -2.7) * Affine.rotation(0.2) * Affine.scale(1.0001),
+    "half a pixel": Affine.translation(0.5, 0.25),
+    "whole pixels": Affine.translation(-4, 7),
+    "finer": Affine.translation(-20, -20) * Affine.scale(0.6),
+    "mostly beside": Affine.translation(300.3, 200.2),
+    "all beside": Affine.translation(5000, 0),
+    "turned over": Affine.translation(0, SHAPE[0]) * Affine.scale(1, -1),
+}
+
+
+def read_both(
+    monkeypatch: pytest.MonkeyPatch, image: np.ndarray, motion: Affine, nodata: float | None
+) -> tuple[Pixels, Pixels]:
+    """What the compiled function and GDAL read."""
+    grid = GeoBox(SHAPE, GRID.affine * motion, GRID.crs)
+    read = []
+    for largest in (1, 10**12):
+        monkeypatch.setattr(bilinear, "LARGE_PX", largest)
+        layer = Layer.open(image, grid=GRID, nodata=nodata).on(grid)
+        parts = [layer.read(Window(row, 0, 100, SHAPE[1])) for row in range(0, SHAPE[0], 100)]
+        read.append(tuple(np.concatenate(each, axis=-2) for each in zip(*parts, strict=True)))
+    return read[0], read[1]
+
+
+@pytest.mark.parametrize("motion", MOTIONS.values(), ids=MOTIONS)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_values_and_validity_are_those_of_gdal(monkeypatch: pytest.MonkeyPatch, motion: Affine, dtype: str) -> None:
+    image = np.random.default_rng(0).integers(1, 250, (3, *SHAPE)).astype(dtype)
+    if dtype == "float32":
+        image /= np.float32(7)
+    ours, theirs = read_both(monkeypatch, image, motion, None)
+    np.testing.assert_array_equal(ours[1], theirs[1])
+    np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("gap", ["of all bands", "of one band"])
+def test_gaps_are_left_to_gdal(monkeypatch: pytest.MonkeyPatch, gap: str) -> None:
+    image = np.random.default_rng(0).integers(1, 250, (3, *SHAPE)).astype(np.uint8)
+    image[:: 1 if gap == "of all bands" else 3, 120:140, 200:260] = 0
+    ours, theirs = read_both(monkeypatch, image, MOTIONS["similarity"], 0)
+    np.testing.assert_array_equal(ours[1], theirs[1])
+    np.testing.assert_array_equal(ours[0], theirs[0])
+
+
+@pytest.mark.parametrize(
+    ("grid", "resampling"),
+    [
+        (GeoBox(SHAPE, GRID.affine * Affine.rotation(2), GRID.crs), "bilinear"),
+        (GeoBox(SHAPE, GRID.affine * Affine.scale(1.2), GRID.crs), "bilinear"),
+        (GeoBox(SHAPE, GRID.affine, "EPSG:32634"), "bilinear"),
+        (GeoBox(SHAPE, GRID.affine * Affine.translation(0.5, 0), GRID.crs), "cubic"),
+    ],
+    ids=["turned", "coarser", "another CRS", "cubic"],
+)
+def test_what_gdal_does_in_another_way_is_left_to_it(
+    monkeypatch: pytest.MonkeyPatch, grid: GeoBox, resampling: str
+) -> None:
+    """Of the first two GDAL would take more than four pixels."""
+    monkeypatch.setattr(bilinear, "LARGE_PX", 1)
+    monkeypatch.setattr(bilinear, "_compiled", lambda: pytest.fail("was called"))
+    Layer.open(np.ones((1, *SHAPE), np.uint8), grid=GRID).on(grid, resampling).read(Window(0, 0, 50, 50))
