@@ -15,8 +15,9 @@ from shapely.geometry import MultiPolygon, shape
 
 from deepnets4eo.damage.evidence.maps import nonzero_valid
 from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m
-from deepnets4eo.grid import Grid
+from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.zonal.outlines import CHUNK
 
 OVERVIEW_PX = 1024
 NEAR_M = 50.0  # ground farther from every outline than that was not looked at
@@ -52,13 +53,22 @@ def map_extents(
 
 def _near(outlines: NDArray[np.object_], grid: Grid) -> NDArray[np.bool_]:
     """(h, w) cells of the grid within 50 m of an outline."""
-    present = outlines[~shapely.is_empty(outlines)]
-    if len(present) == 0:
-        return np.zeros(tuple(grid.shape), bool)
-    shapes = map(json.loads, shapely.to_geojson(present))  # twice as fast as the shapes themselves
-    touched = rasterio.features.rasterize(shapes, out_shape=tuple(grid.shape), transform=grid.affine, all_touched=True)
+    present, touched = outlines[~shapely.is_empty(outlines)], np.zeros(tuple(grid.shape), np.uint8)
+    boxes = np.floor(shapely.bounds(transform_shapes(~grid.affine, present))).astype(int)
+    first, last = boxes[:, 1::-1], boxes[:, :1:-1]
+    inside = ((first >= 0) & (last < touched.shape)).all(axis=1)
+    one_piece = shapely.get_type_id(present) == shapely.GeometryType.POLYGON
+    small = inside & one_piece & (np.prod(last - first + 1, axis=1) <= 2)  # in one cell or two, which it touches
+    for cells in (first[small], last[small]):
+        touched[tuple(cells.T)] = 1
+    larger = present[~small]
+    for start in range(0, len(larger), CHUNK):
+        shapes = map(
+            json.loads, shapely.to_geojson(larger[start : start + CHUNK])
+        )  # twice as fast as the shapes themselves
+        rasterio.features.rasterize(shapes, out=touched, transform=grid.affine, all_touched=True)
     if not touched.any():
-        return np.zeros(tuple(grid.shape), bool)
+        return np.zeros(touched.shape, bool)
     size_m = known_or_assumed_gsd_m(grid)
     return np.asarray(distance_transform_edt(touched == 0, sampling=size_m) <= NEAR_M)
 
