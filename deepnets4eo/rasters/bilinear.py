@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,12 +30,12 @@ EDGE = 1e-10  # pixels by which a centre lies inside the lower and the right edg
 
 
 def interpolates(origin: Source, grid: Grid, resampling: Resampling) -> bool:
-    """Whether GDAL would take the four pixels around each centre, in a large grid with the same CRS."""
+    """Whether GDAL would take the four pixels around each centre, in a large grid with the same CRS, and numba is installed."""
     if resampling != Resampling.bilinear or origin.grid.crs != grid.crs or math.prod(grid.shape) < LARGE_PX:
         return False
     step = ~origin.grid.affine * grid.affine
     widest = max(abs(step.a) + BLOCK_RATIO * abs(step.b), abs(step.e) + BLOCK_RATIO * abs(step.d))
-    return widest <= WIDEST_STEP and origin.dtype.kind in "iuf"
+    return widest <= WIDEST_STEP and origin.dtype.kind in "iuf" and find_spec("numba") is not None
 
 
 def interpolate(

@@ -13,6 +13,7 @@ from deepnets4eo.rasters import bilinear
 from deepnets4eo.rasters.scene import Layer
 
 SHAPE = (300, 420)
+pytest.importorskip("numba", reason="without numba GDAL reads such views itself")
 GRID = GeoBox(SHAPE, Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000), "EPSG:32633")
 MOTIONS = {
     "similarity": Affine.translation(5.3, -2.7) * Affine.rotation(0.2) * Affine.scale(1.0001),
@@ -66,8 +67,9 @@ def test_gaps_are_left_to_gdal(monkeypatch: pytest.MonkeyPatch, gap: str) -> Non
         (GeoBox(SHAPE, GRID.affine * Affine.scale(1.2), GRID.crs), "bilinear"),
         (GeoBox(SHAPE, GRID.affine, "EPSG:32634"), "bilinear"),
         (GeoBox(SHAPE, GRID.affine * Affine.translation(0.5, 0), GRID.crs), "cubic"),
+        (GeoBox(SHAPE, GRID.affine * Affine.translation(0.5, 0), GRID.crs), ""),
     ],
-    ids=["turned", "coarser", "another CRS", "cubic"],
+    ids=["turned", "coarser", "another CRS", "cubic", "without numba"],
 )
 def test_what_gdal_does_in_another_way_is_left_to_it(
     monkeypatch: pytest.MonkeyPatch, grid: GeoBox, resampling: str
@@ -75,4 +77,6 @@ def test_what_gdal_does_in_another_way_is_left_to_it(
     """Of the first two GDAL would take more than four pixels."""
     monkeypatch.setattr(bilinear, "LARGE_PX", 1)
     monkeypatch.setattr(bilinear, "_compiled", lambda: pytest.fail("was called"))
-    Layer.open(np.ones((1, *SHAPE), np.uint8), grid=GRID).on(grid, resampling).read(Window(0, 0, 50, 50))
+    if not resampling:
+        monkeypatch.setattr(bilinear, "find_spec", lambda name: None)
+    Layer.open(np.ones((1, *SHAPE), np.uint8), grid=GRID).on(grid, resampling or "bilinear").read(Window(0, 0, 50, 50))
