@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,6 @@ from deepnets4eo.arrays import Pixels
 from deepnets4eo.grid import Grid, Window, apply_affine
 from deepnets4eo.rasters.values import valid_values
 
-if TYPE_CHECKING:
-    from deepnets4eo.rasters.sources import Source
-
 LARGE_PX = 2**22  # in a grid, from which a compiled function is worth its import
 # Pixels of the origin to one pixel up to which GDAL takes four of them: on average over a block, four times as wide as high.
 WIDEST_STEP, BLOCK_RATIO = 1 / 0.95, 4
@@ -29,29 +26,29 @@ CORNERS = np.array([(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)])
 EDGE = 1e-10  # pixels by which a centre lies inside the lower and the right edge at least, as in GDAL
 
 
-def interpolates(origin: Source, grid: Grid, resampling: Resampling) -> bool:
+def interpolates(origin: Grid, dtype: np.dtype[Any], grid: Grid, resampling: Resampling) -> bool:
     """Whether GDAL would take the four pixels around each centre, in a large grid with the same CRS, and numba is installed."""
-    if resampling != Resampling.bilinear or origin.grid.crs != grid.crs or math.prod(grid.shape) < LARGE_PX:
+    if resampling != Resampling.bilinear or origin.crs != grid.crs or math.prod(grid.shape) < LARGE_PX:
         return False
-    step = ~origin.grid.affine * grid.affine
+    step = ~origin.affine * grid.affine
     widest = max(abs(step.a) + BLOCK_RATIO * abs(step.b), abs(step.e) + BLOCK_RATIO * abs(step.d))
-    return widest <= WIDEST_STEP and origin.dtype.kind in "iuf" and find_spec("numba") is not None
+    return widest <= WIDEST_STEP and dtype.kind in "iuf" and find_spec("numba") is not None
 
 
 def interpolate(
-    origin: Source, grid: Grid, window: Window, bands: Sequence[int], nodata: Sequence[float | None]
+    read: Callable[[Window], Pixels], origin: Grid, grid: Grid, window: Window, nodata: Sequence[float | None]
 ) -> Pixels | None:
-    """A window of a view of the origin on a grid; None where GDAL has to do it. nodata : of each band"""
-    to_origin, (height, width) = ~origin.grid.affine * grid.affine, origin.grid.shape
+    """A window of a view on a grid; None where GDAL has to do it. read : the raster on the grid `origin`; nodata : of each band"""
+    to_origin, (height, width) = ~origin.affine * grid.affine, origin.shape
     corners = apply_affine(to_origin, CORNERS * (window.width, window.height) + (window.col, window.row))
     (left, top), (right, bottom) = np.floor(corners.min(axis=0) - 1), np.ceil(corners.max(axis=0) + 1)
     around = Window(int(top), int(left), int(bottom - top), int(right - left)).clip((height, width))
     if not around.height * around.width:
         return None
-    data, valid = origin.read(around, bands)
+    data, valid = read(around)
     if not valid.all() or _has_gaps(data, nodata):
         return None
-    values, inside = np.empty((len(bands), window.height, window.width), data.dtype), np.empty(window[2:], bool)
+    values, inside = np.empty((len(data), window.height, window.width), data.dtype), np.empty(window[2:], bool)
     place = np.array((around.row, around.col, height, width, window.row, window.col))
     _compiled()(data, place, np.array(to_origin[:6]), data.dtype.kind != "f", values, inside)
     return None if _has_gaps(values, nodata) else (values, inside)

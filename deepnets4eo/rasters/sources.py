@@ -340,7 +340,7 @@ class WarpedSource(_OnGrid):
         zoom = _zoom_factor(origin.grid, grid) if resampling == Resampling.average.name else 0
         by_means = zoom and not getattr(origin, "complex", False) and self._means_leave_out_nodata()
         self._zoomed = zoom if by_means else 0  # else 0: the pixels are warped
-        self._interpolates = interpolates(origin, grid, self._resampling)
+        self._interpolates = interpolates(origin.grid, origin.dtype, grid, self._resampling)
 
     @classmethod
     def view(cls, origin: Source, grid: Grid, resampling: str) -> Source:
@@ -363,13 +363,14 @@ class WarpedSource(_OnGrid):
         if not self._interpolates:
             return self._warp(window, bands)
         data = np.empty((len(bands), window.height, window.width), self.dtype)
-        valid = np.empty(data.shape[1:], bool)
+        valid, nodata = np.empty(data.shape[1:], bool), nodata_of(self, bands)
         for piece in blocks((window.height, window.width), PIECE_PX):
             part = piece._replace(row=window.row + piece.row, col=window.col + piece.col)
+            pixels = interpolate(
+                lambda around: self._origin.read(around, bands), self._origin.grid, self.grid, part, nodata
+            )
             rows, cols = piece.slices
-            data[:, rows, cols], valid[rows, cols] = interpolate(
-                self._origin, self.grid, part, bands, nodata_of(self, bands)
-            ) or self._warp(part, bands)
+            data[:, rows, cols], valid[rows, cols] = pixels or self._warp(part, bands)
         return data, valid
 
     def _warp(self, window: Window, bands: Sequence[int]) -> Pixels:
