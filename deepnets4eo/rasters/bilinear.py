@@ -49,8 +49,8 @@ def interpolate(
     if not valid.all() or _has_gaps(data, nodata):
         return None
     values, inside = np.empty((len(data), window.height, window.width), data.dtype), np.empty(window[2:], bool)
-    place = np.array((around.row, around.col, height, width, window.row, window.col))
-    _compiled()(data, place, np.array(to_origin[:6]), data.dtype.kind != "f", values, inside)
+    position = np.array((around.row, around.col, height, width, window.row, window.col))
+    _compiled()(data, position, np.array(to_origin[:6]), data.dtype.kind != "f", values, inside)
     return None if _has_gaps(values, nodata) else (values, inside)
 
 
@@ -68,13 +68,13 @@ def _compiled() -> Callable[..., None]:
     return compiled
 
 
-def _resample(data, place, affine, whole, values, inside):  # type: ignore[no-untyped-def]
+def _resample(data, position, affine, whole, values, inside):  # type: ignore[no-untyped-def]
     """Fill `values` (C, h, w), and (h, w) whether a centre lies on the raster; others are 0.
 
-    place : row and column of `data` in the raster, its rows and columns, row and column of the window; affine : of the window's
+    position : row and column of `data` in the raster, its rows and columns, row and column of the window; affine : of the window's
     raster, (6,); whole : whether values are rounded
     """
-    top, left, height, width, first_row, first_col = place
+    top, left, height, width, first_row, first_col = position
     last_row, last_col = data.shape[1] - 1, data.shape[2] - 1
     cols = np.empty((2, values.shape[2]), np.int64)
     rows, weights = np.empty_like(cols), np.empty(cols.shape)
