@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
-
-from deepnets4eo.options import KEY, SeedKey, option_group
+from deepnets4eo.options import SeedKey, key, option, option_group
 from deepnets4eo.registration.options import (
     MAX_ROTATION_DEG,
     MAX_SHIFT_M,
@@ -19,8 +17,8 @@ from deepnets4eo.registration.options import (
     PixelSize,
 )
 
-DECISION: dict[str, Any] = {"group": "Decision"}
-INPUTS: dict[str, Any] = {"group": "Inputs"}
+DECISION = "Decision"
+INPUTS = "Inputs"
 
 MANIFEST = "manifest.json"  # written last
 
@@ -48,62 +46,26 @@ class ChangeOptions:
     """
 
     method: Annotated[
-        ChangeMethod,
-        Field(
-            description="Method without training, where no --model is given; cosine for embeddings.",
-            json_schema_extra=DECISION,
-        ),
+        ChangeMethod, option("Method without training, where no --model is given; cosine for embeddings.", DECISION)
     ] = "ir-mad"
-    threshold: Annotated[
-        ThresholdMethod,
-        Field(description="How that method's threshold between no change and change is found.", json_schema_extra=KEY),
-    ] = "two-means"
-    model: Annotated[
-        str | None,
-        Field(description="Run of a change network (layers image_pre, image_post).", json_schema_extra=DECISION),
-    ] = None
+    threshold: Annotated[ThresholdMethod, key("How that method's threshold between no change and change is found.")] = (
+        "two-means"
+    )
+    model: Annotated[str | None, option("Run of a change network (layers image_pre, image_post).", DECISION)] = None
     refine: Annotated[
-        bool | None,
-        Field(
-            description="Fit the scores to edges of both images; by default without --model.",
-            json_schema_extra=DECISION,
-        ),
+        bool | None, option("Fit the scores to edges of both images; by default without --model.", DECISION)
     ] = None
-    min_area_m2: Annotated[
-        float,
-        Field(
-            description="Leave out polygons below this many m².",
-            ge=0,
-            json_schema_extra={**DECISION, "flag": "--min-area"},
-        ),
-    ] = 0.0
-    cover_pre: Annotated[
-        str | None,
-        Field(
-            description="Label raster of land cover before: polygons get their class from it.", json_schema_extra=KEY
-        ),
-    ] = None
-    cover_post: Annotated[str | None, Field(description="Label raster of land cover after.", json_schema_extra=KEY)] = (
-        None
-    )
+    min_area_m2: Annotated[float, option("Leave out polygons below this many m².", DECISION, "--min-area", ge=0)] = 0.0
+    cover_pre: Annotated[str | None, key("Label raster of land cover before: polygons get their class from it.")] = None
+    cover_post: Annotated[str | None, key("Label raster of land cover after.")] = None
     cloud_mask_pre: Annotated[
-        str | None,
-        Field(description="Mask of clouds in PRE: pixels other than 0 are not looked at.", json_schema_extra=INPUTS),
+        str | None, option("Mask of clouds in PRE: pixels other than 0 are not looked at.", INPUTS)
     ] = None
-    cloud_mask_post: Annotated[str | None, Field(description="Mask of clouds in POST.", json_schema_extra=INPUTS)] = (
-        None
-    )
-    pre_bands: Annotated[
-        str | None,
-        Field(description="Bands of PRE, such as 1,2,3; by default those that POST has too.", json_schema_extra=KEY),
-    ] = None
-    post_bands: Annotated[str | None, Field(description="Bands of POST.", json_schema_extra=KEY)] = None
+    cloud_mask_post: Annotated[str | None, option("Mask of clouds in POST.", INPUTS)] = None
+    pre_bands: Annotated[str | None, key("Bands of PRE, such as 1,2,3; by default those that POST has too.")] = None
+    post_bands: Annotated[str | None, key("Bands of POST.")] = None
     normalise: Annotated[
-        Normalisation,
-        Field(
-            description="Light of the images for a --model: training is that of its training images.",
-            json_schema_extra=KEY,
-        ),
+        Normalisation, key("Light of the images for a --model: training is that of its training images.")
     ] = "none"
     gsd_m: PixelSize = None
     motion: Motion = "auto"
@@ -134,18 +96,8 @@ class ChangeOptions:
 class TransitionOptions:
     """How two maps of land cover are compared."""
 
-    legend: Annotated[
-        str | None,
-        Field(description="Legend of rasters that name none, a name or a YAML card."),
-    ] = None
-    block_px: Annotated[
-        int | None,
-        Field(
-            description="Side of the blocks that are drawn for the intervals, pixels.",
-            ge=1,
-            json_schema_extra=KEY,
-        ),
-    ] = None
+    legend: Annotated[str | None, option("Legend of rasters that name none, a name or a YAML card.")] = None
+    block_px: Annotated[int | None, key("Side of the blocks that are drawn for the intervals, pixels.", ge=1)] = None
     seed: SeedKey = 0
 
 
@@ -153,26 +105,10 @@ class TransitionOptions:
 class RefineOptions:
     """How `layers refine` fits scores to edges, see `change.Diffusion`."""
 
-    band: Annotated[
-        int,
-        Field(description="Band of the scores, where there are several.", ge=1, json_schema_extra=KEY),
-    ] = 1
-    steps: Annotated[
-        int,
-        Field(
-            description="Steps of diffusion; values travel some √(steps/2) pixels.",
-            ge=0,
-            json_schema_extra=KEY,
-        ),
-    ] = 2500
-    edge_level: Annotated[
-        float,
-        Field(
-            description="Grey levels (0–255) between neighbours that stop half of the flow.",
-            json_schema_extra=KEY,
-        ),
-    ] = 5.0
-    rate: Annotated[float, Field(description="Share that flows in a step, below 0.25.", json_schema_extra=KEY)] = 0.24
+    band: Annotated[int, key("Band of the scores, where there are several.", ge=1)] = 1
+    steps: Annotated[int, key("Steps of diffusion; values travel some √(steps/2) pixels.", ge=0)] = 2500
+    edge_level: Annotated[float, key("Grey levels (0–255) between neighbours that stop half of the flow.")] = 5.0
+    rate: Annotated[float, key("Share that flows in a step, below 0.25.")] = 0.24
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
-
 from deepnets4eo.jobs.parts import Part
-from deepnets4eo.options import KEY, SeedKey, option_group
+from deepnets4eo.options import SeedKey, key, option, option_group
 from deepnets4eo.registration.options import PixelSize
 
 if TYPE_CHECKING:
     from deepnets4eo.floods.radar import RadarOptions
 
-INPUTS = {"group": "Inputs"}
+INPUTS = "Inputs"
 LABELS, PROBABILITY, POLYGONS = "flood.tif", "probability.tif", "flood.gpkg"  # of the folder of a map
 MANIFEST = "manifest.json"  # written last
 
@@ -37,102 +35,49 @@ class FloodOptions:
     """
 
     sensor: Annotated[
-        Literal["auto", "radar", "optical"],
-        Field(description="What all dates are, where their bands do not say it.", json_schema_extra=INPUTS),
+        Literal["auto", "radar", "optical"], option("What all dates are, where their bands do not say it.", INPUTS)
     ] = "auto"
-    permanent_water: Annotated[
-        str | None,
-        Field(description="Raster of water that is always there (0: none).", json_schema_extra=INPUTS),
-    ] = None
-    footprints: Annotated[
-        str | None, Field(description="Buildings: count those in the flood.", json_schema_extra=INPUTS)
-    ] = None
-    cover: Annotated[
-        str | None,
-        Field(description="Label raster of land cover: count flooded hectares by class.", json_schema_extra=KEY),
-    ] = None
-    dem: Annotated[
-        str | None,
-        Field(description="Heights of the ground: steep slopes are not looked at in radar.", json_schema_extra=KEY),
-    ] = None
-    above_drainage: Annotated[
-        str | None,
-        Field(description="Raster of metres above the nearest drainage: high ground is dry.", json_schema_extra=KEY),
-    ] = None
-    cloud_mask_pre: Annotated[
-        str | None,
-        Field(description="Mask of clouds in the first PRE: what is not 0 is not looked at.", json_schema_extra=KEY),
-    ] = None
-    cloud_mask_post: Annotated[str | None, Field(description="Mask of clouds in POST.", json_schema_extra=KEY)] = None
-    pre_bands: Annotated[
-        str | None,
-        Field(description="What the bands of every PRE show, such as green,nir,swir or vv,vh.", json_schema_extra=KEY),
-    ] = None
-    post_bands: Annotated[str | None, Field(description="What the bands of POST show.", json_schema_extra=KEY)] = None
-    min_area_m2: Annotated[
-        float,
-        Field(description="Leave out polygons below this many m².", ge=0, json_schema_extra=KEY),
-    ] = 0.0
+    permanent_water: Annotated[str | None, option("Raster of water that is always there (0: none).", INPUTS)] = None
+    footprints: Annotated[str | None, option("Buildings: count those in the flood.", INPUTS)] = None
+    cover: Annotated[str | None, key("Label raster of land cover: count flooded hectares by class.")] = None
+    dem: Annotated[str | None, key("Heights of the ground: steep slopes are not looked at in radar.")] = None
+    above_drainage: Annotated[str | None, key("Raster of metres above the nearest drainage: high ground is dry.")] = (
+        None
+    )
+    cloud_mask_pre: Annotated[str | None, key("Mask of clouds in the first PRE: what is not 0 is not looked at.")] = (
+        None
+    )
+    cloud_mask_post: Annotated[str | None, key("Mask of clouds in POST.")] = None
+    pre_bands: Annotated[str | None, key("What the bands of every PRE show, such as green,nir,swir or vv,vh.")] = None
+    post_bands: Annotated[str | None, key("What the bands of POST show.")] = None
+    min_area_m2: Annotated[float, key("Leave out polygons below this many m².", ge=0)] = 0.0
     threshold: Annotated[
-        Literal["otsu", "kittler", "em", "two-means"],
-        Field(description="How the threshold between water and land is found.", json_schema_extra=KEY),
+        Literal["otsu", "kittler", "em", "two-means"], key("How the threshold between water and land is found.")
     ] = "otsu"
-    speckle: Annotated[
-        Literal["refined-lee", "lee-sigma", "none"],
-        Field(description="Filter of speckle in radar images.", json_schema_extra=KEY),
-    ] = "refined-lee"
-    looks: Annotated[
-        float | None,
-        Field(description="Equivalent number of looks; measured if not given.", gt=0, json_schema_extra=KEY),
-    ] = None
-    least_px: Annotated[int, Field(description="The fewest pixels of a water body.", ge=1, json_schema_extra=KEY)] = 10
-    least_drop_db: Annotated[
-        float, Field(description="By how many dB a flood is darker than its ground was.", ge=0, json_schema_extra=KEY)
-    ] = 3.0
-    steepest_deg: Annotated[
-        float, Field(description="Steeper ground is not looked at in radar.", gt=0, le=90, json_schema_extra=KEY)
-    ] = 15.0
-    highest_m: Annotated[
-        float, Field(description="Higher ground above its drainage is dry.", ge=0, json_schema_extra=KEY)
-    ] = 20.0
+    speckle: Annotated[Literal["refined-lee", "lee-sigma", "none"], key("Filter of speckle in radar images.")] = (
+        "refined-lee"
+    )
+    looks: Annotated[float | None, key("Equivalent number of looks; measured if not given.", gt=0)] = None
+    least_px: Annotated[int, key("The fewest pixels of a water body.", ge=1)] = 10
+    least_drop_db: Annotated[float, key("By how many dB a flood is darker than its ground was.", ge=0)] = 3.0
+    steepest_deg: Annotated[float, key("Steeper ground is not looked at in radar.", gt=0, le=90)] = 15.0
+    highest_m: Annotated[float, key("Higher ground above its drainage is dry.", ge=0)] = 20.0
     comparison: Annotated[
         Literal["drop", "change-vector"],
-        Field(
-            description="What is new between two dates of radar: by each band, or by their vector.",
-            json_schema_extra=KEY,
-        ),
+        key("What is new between two dates of radar: by each band, or by their vector."),
     ] = "drop"
     incidence_deg: Annotated[
-        float | None,
-        Field(
-            description="How far from the vertical radar looks at POST: for layover and shadow.",
-            gt=0,
-            lt=90,
-            json_schema_extra=KEY,
-        ),
+        float | None, key("How far from the vertical radar looks at POST: for layover and shadow.", gt=0, lt=90)
     ] = None
     look_deg: Annotated[
-        float | None,
-        Field(
-            description="Where radar looks, clockwise from north: for layover and shadow.",
-            ge=0,
-            lt=360,
-            json_schema_extra=KEY,
-        ),
+        float | None, key("Where radar looks, clockwise from north: for layover and shadow.", ge=0, lt=360)
     ] = None
     gsd_m: PixelSize = None
-    assume_registered: Annotated[
-        bool,
-        Field(description="Take optical images as lying on each other, unmeasured.", json_schema_extra=KEY),
-    ] = False
+    assume_registered: Annotated[bool, key("Take optical images as lying on each other, unmeasured.")] = False
     memory_bytes: int = 4 * 10**9
-    workers: Annotated[int, Field(description="Threads.", ge=1, json_schema_extra=KEY)] = 2
+    workers: Annotated[int, key("Threads.", ge=1)] = 2
     processes: Annotated[
-        str | None,
-        Field(
-            description="Who computes the tiles instead: processes:N, or the address of a Dask scheduler.",
-            json_schema_extra=KEY,
-        ),
+        str | None, key("Who computes the tiles instead: processes:N, or the address of a Dask scheduler.")
     ] = None
     part: Part | None = None
     seed: SeedKey = 0

@@ -64,7 +64,11 @@ def _has_gaps(values: NDArray[Any], nodata: Sequence[float | None]) -> bool:
 def _compiled() -> Callable[..., None]:
     from numba import njit  # jobs on small images start sooner
 
-    compiled: Callable[..., None] = njit(cache=True, nogil=True, error_model="numpy")(_resample)
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    try:
+        compiled: Callable[..., None] = njit(cache=True, **options)(_resample)
+    except RuntimeError:  # there is no folder to keep it in
+        compiled = njit(**options)(_resample)
     return compiled
 
 

@@ -27,14 +27,14 @@ MOTIONS = {
 
 
 def read_both(
-    monkeypatch: pytest.MonkeyPatch, image: np.ndarray, motion: Affine, nodata: float | None
+    monkeypatch: pytest.MonkeyPatch, image: np.ndarray, motion: Affine, nodata: float | None, own: GeoBox = GRID
 ) -> tuple[Pixels, Pixels]:
     """What the compiled function and GDAL read."""
-    grid = GeoBox(SHAPE, GRID.affine * motion, GRID.crs)
+    grid = GeoBox(SHAPE, own.affine * motion, own.crs)
     read = []
     for largest in (1, 10**12):
         monkeypatch.setattr(bilinear, "LARGE_PX", largest)
-        layer = Layer.open(image, grid=GRID, nodata=nodata).on(grid)
+        layer = Layer.open(image, grid=own, nodata=nodata).on(grid)
         parts = [layer.read(Window(row, 0, 100, SHAPE[1])) for row in range(0, SHAPE[0], 100)]
         read.append(tuple(np.concatenate(each, axis=-2) for each in zip(*parts, strict=True)))
     return read[0], read[1]
@@ -49,6 +49,28 @@ def test_values_and_validity_are_those_of_gdal(monkeypatch: pytest.MonkeyPatch, 
     ours, theirs = read_both(monkeypatch, image, motion, None)
     np.testing.assert_array_equal(ours[1], theirs[1])
     np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-6, atol=1e-6)
+
+
+def test_no_folder_for_compiled_code_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def njit(**options: object) -> object:
+        if "cache" in options:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr("numba.njit", njit)
+    bilinear._compiled.cache_clear()
+    try:
+        assert bilinear._compiled() is bilinear._resample
+    finally:
+        bilinear._compiled.cache_clear()
+
+
+def test_without_a_crs_pixels_are_those_of_gdal(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.random.default_rng(0).integers(1, 250, (1, *SHAPE)).astype(np.uint8)
+    plain = GeoBox(SHAPE, Affine(0.5, 0, 10, 0, 0.5, 20), None)
+    ours, theirs = read_both(monkeypatch, image, MOTIONS["similarity"], None, plain)
+    np.testing.assert_array_equal(ours[0], theirs[0])
+    np.testing.assert_array_equal(ours[1], theirs[1])
 
 
 @pytest.mark.parametrize("gap", ["of all bands", "of one band"])

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
-
 from deepnets4eo.errors import InputError
-from deepnets4eo.options import KEY, SeedKey, option_group, split_names
+from deepnets4eo.options import SeedKey, key, option, option_group, split_names
 
-INPUTS: dict[str, Any] = {"group": "Inputs"}
+INPUTS = "Inputs"
 CELLS: dict[str, Any] = {"group": "Cells"}
 BASELINE: dict[str, Any] = {"group": "Baseline"}
 RANKING: dict[str, Any] = {"group": "Ranking"}
@@ -20,36 +18,16 @@ BREAKS: dict[str, Any] = {"group": "Breaks"}
 class SeriesInputs:
     """Where dates, bands and clouds of a series are found, in the words of the command line: names between commas."""
 
-    dates: Annotated[
-        str | None,
-        Field(
-            description="Dates between commas, of images and masks in the order of the names.", json_schema_extra=KEY
-        ),
-    ] = None
-    bands: Annotated[
-        str | None,
-        Field(description="Names of all bands, or those to use: nir=4,red=3.", json_schema_extra=INPUTS),
-    ] = None
-    assets: Annotated[str | None, Field(description="STAC assets to use, between commas.", json_schema_extra=KEY)] = (
-        None
-    )
+    dates: Annotated[str | None, key("Dates between commas, of images and masks in the order of the names.")] = None
+    bands: Annotated[str | None, option("Names of all bands, or those to use: nir=4,red=3.", INPUTS)] = None
+    assets: Annotated[str | None, key("STAC assets to use, between commas.")] = None
     masks: Annotated[
-        str | None,
-        Field(
-            description="Folder of masks of clouds, one a date or several that are joined; or a STAC asset.",
-            json_schema_extra=INPUTS,
-        ),
+        str | None, option("Folder of masks of clouds, one a date or several that are joined; or a STAC asset.", INPUTS)
     ] = None
-    mask_values: Annotated[
-        str | None, Field(description="Values of masks that are clouds; by default above 0.", json_schema_extra=KEY)
-    ] = None
-    date_pattern: Annotated[
-        str | None, Field(description="How dates stand in the names, e.g. %Y%j.", json_schema_extra=KEY)
-    ] = None
-    mask_band: Annotated[
-        int | None, Field(description="Band of the images that is their mask.", ge=1, json_schema_extra=KEY)
-    ] = None
-    mask_above: Annotated[float, Field(description="Values above this are clouds.", json_schema_extra=KEY)] = 0.0
+    mask_values: Annotated[str | None, key("Values of masks that are clouds; by default above 0.")] = None
+    date_pattern: Annotated[str | None, key("How dates stand in the names, e.g. %Y%j.")] = None
+    mask_band: Annotated[int | None, key("Band of the images that is their mask.", ge=1)] = None
+    mask_above: Annotated[float, key("Values above this are clouds.")] = 0.0
 
     def check(self) -> None:
         """Refuse options of masks that would have no effect. Errors: InputError."""
@@ -92,47 +70,20 @@ class SeriesInputs:
 class NoveltyOptions:
     """How cells are described, compared with earlier dates, and ranked."""
 
-    cell_px: Annotated[int, Field(description="Side of a cell, pixels.", ge=4, le=4096, json_schema_extra=KEY)] = 32
-    stride_px: Annotated[
-        int | None,
-        Field(description="Distance of cells, pixels; by default their side.", ge=4, json_schema_extra=KEY),
-    ] = None
-    min_valid: Annotated[
-        float, Field(description="Share of a cell that must be valid at a date.", gt=0, le=1, json_schema_extra=KEY)
-    ] = 0.7
-    encoder: Annotated[
-        str | None,
-        Field(description="Describe cells by this encoder of timm, e.g. resnet18.", json_schema_extra=KEY),
-    ] = None
-    weights: Annotated[
-        str | None, Field(description="Weights of the encoder, a .safetensors file or a run.", json_schema_extra=KEY)
-    ] = None
-    history: Annotated[
-        int,
-        Field(description="The baseline is the median of so many valid dates before.", ge=3, json_schema_extra=KEY),
-    ] = 3
-    season_days: Annotated[
-        int,
-        Field(
-            description="Compare with dates within so many days of the season, where two earlier years have them.",
-            ge=0, le=183, json_schema_extra=KEY,
-        ),
-    ] = 30  # fmt: skip
-    persistence: Annotated[
-        int,
-        Field(description="A change must hold at so many later valid dates.", ge=0, json_schema_extra=KEY),
-    ] = 2
-    candidates: Annotated[
-        float,
-        Field(description="Share of the cells of a date that are clustered.", gt=0, le=1, json_schema_extra=KEY),
-    ] = 0.05
-    clusters: Annotated[int, Field(description="Clusters of k-means.", ge=1, json_schema_extra=KEY)] = 16
-    clustering: Annotated[
-        Literal["k-means", "hdbscan"], Field(description="How changes are grouped.", json_schema_extra=KEY)
-    ] = "k-means"
+    cell_px: Annotated[int, key("Side of a cell, pixels.", ge=4, le=4096)] = 32
+    stride_px: Annotated[int | None, key("Distance of cells, pixels; by default their side.", ge=4)] = None
+    min_valid: Annotated[float, key("Share of a cell that must be valid at a date.", gt=0, le=1)] = 0.7
+    encoder: Annotated[str | None, key("Describe cells by this encoder of timm, e.g. resnet18.")] = None
+    weights: Annotated[str | None, key("Weights of the encoder, a .safetensors file or a run.")] = None
+    history: Annotated[int, key("The baseline is the median of so many valid dates before.", ge=3)] = 3
+    season_days: Annotated[int, key("Compare with dates within so many days of the season, where two earlier years have them.", ge=0, le=183)] = 30  # fmt: skip
+    persistence: Annotated[int, key("A change must hold at so many later valid dates.", ge=0)] = 2
+    candidates: Annotated[float, key("Share of the cells of a date that are clustered.", gt=0, le=1)] = 0.05
+    clusters: Annotated[int, key("Clusters of k-means.", ge=1)] = 16
+    clustering: Annotated[Literal["k-means", "hdbscan"], key("How changes are grouped.")] = "k-means"
     rank_by: Annotated[
         Literal["rarity", "isolation", "magnitude"],
-        Field(description="What multiplies the magnitude: rarity, isolation, or nothing.", json_schema_extra=KEY),
+        key("What multiplies the magnitude: rarity, isolation, or nothing."),
     ] = "rarity"
     seed: SeedKey = 0
 
@@ -141,17 +92,11 @@ class NoveltyOptions:
 class SeriesProducts:
     """What is written beside the ranking."""
 
-    top: Annotated[int, Field(description="Changes with pictures in the report.", ge=0, json_schema_extra=KEY)] = 30
+    top: Annotated[int, key("Changes with pictures in the report.", ge=0)] = 30
     breaks_from: Annotated[
-        str | None,
-        Field(
-            description="Also write breaks of the seasonal curve of each pixel from this date on.",
-            json_schema_extra=KEY,
-        ),
+        str | None, key("Also write breaks of the seasonal curve of each pixel from this date on.")
     ] = None
-    break_of: Annotated[
-        str | None, Field(description="Band whose breaks are detected, or ndvi.", json_schema_extra=KEY)
-    ] = None
+    break_of: Annotated[str | None, key("Band whose breaks are detected, or ndvi.")] = None
 
     def check(self) -> None:
         """Refuse a band of breaks without breaks. Errors: InputError."""

@@ -237,7 +237,7 @@ def _seen_water(scene: RegisteredScene, folder: Path, progress: Progress | None 
         logger.info("looking for water around buildings …")
         mapper = WaterMapper.of_scene(dates, gsd_m=_pixel_m(dates.grid, inputs.post), surfaces_alone=alone)
         run = load_run(save_run(mapper, folder / "run"))
-        options = PredictOptions(workers=1, resume=True, scratch=True)
+        options = PredictOptions(workers=max(1, scene.settings.workers // 2), resume=True, scratch=True)
         predict(run, dates, mapped, options, progress=progress)
         write_seen_water(Layer.open(mapped), dates.layers["post"], mapper.inputs.gsd_m or 1.0, labels)
     return Layer.open(labels)
