@@ -155,7 +155,7 @@ def keep_freed_memory() -> Iterator[None]:
 
 
 def share_heaps() -> None:
-    """Let threads share one heap a core, not eight: what is free in one serves all, a tenth of a job's memory; by glibc alone."""
+    """Let threads share one heap a core instead of eight: memory that one frees serves the others. With glibc alone."""
     if (library := _glibc()) is not None:
         library.mallopt(M_ARENA_MAX, cores())
 

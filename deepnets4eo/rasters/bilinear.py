@@ -1,6 +1,7 @@
-"""Bilinear views of large rasters whose pixels an affine maps to those of the view: what GDAL's warper returns, several times as fast.
+"""Bilinear views of large rasters in one CRS: the values of GDAL's warper, several times as fast.
 
-The sums are those of GDAL in its order. Where the raster has gaps, or a value becomes that of gaps, GDAL is left to do it.
+The sums are those of GDAL in its order; as it rounds positions in another way, whole numbers halfway between two may differ by one, and
+the last digits of fractions. Where pixels have no data, or a result equals the value without data, GDAL does the work.
 """
 
 from __future__ import annotations
@@ -8,31 +9,36 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
 from deepnets4eo.arrays import Pixels
 from deepnets4eo.grid import Grid, Window, apply_affine
-from deepnets4eo.rasters.values import valid_values
+from deepnets4eo.rasters.values import common_nodata, storable_nodata, valid_values
 
 LARGE_PX = 2**22  # in a grid, from which a compiled function is worth its import
-# Pixels of the origin to one pixel up to which GDAL takes four of them: on average over a block, four times as wide as high.
-WIDEST_STEP, BLOCK_RATIO = 1 / 0.95, 4
+DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+# GDAL takes four pixels for each of a block as long as the block covers at most so many times its own rows and columns of the origin.
+WIDEST_STEP, BLOCK_ROWS, BLOCK_COLS = 1 / 0.95, 128, 512
 CORNERS = np.array([(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)])
-EDGE = 1e-10  # pixels by which a centre lies inside the lower and the right edge at least, as in GDAL
+EDGE = 1e-6  # pixels around the edge of the raster within which rounding decides whether a centre lies on it
 
 
 def interpolates(origin: Grid, dtype: np.dtype[Any], grid: Grid, resampling: Resampling) -> bool:
-    """Whether GDAL would take the four pixels around each centre, in a large grid with the same CRS, and numba is installed."""
+    """Whether GDAL would take the four pixels around each centre, in a large grid with the same CRS."""
     if resampling != Resampling.bilinear or origin.crs != grid.crs or math.prod(grid.shape) < LARGE_PX:
         return False
-    step = ~origin.affine * grid.affine
-    widest = max(abs(step.a) + BLOCK_RATIO * abs(step.b), abs(step.e) + BLOCK_RATIO * abs(step.d))
-    return widest <= WIDEST_STEP and dtype.kind in "iuf" and find_spec("numba") is not None
+    return dtype.isnative and dtype.name in DTYPES and _takes_four(~origin.affine * grid.affine)
+
+
+def _takes_four(step: Affine, rows: int = BLOCK_ROWS, cols: int = BLOCK_COLS) -> bool:
+    """Whether GDAL takes four pixels for each of a block of so many rows or columns. step : from its pixels to those of the origin"""
+    down, across = abs(step.e) + abs(step.d) * BLOCK_COLS / rows, abs(step.a) + abs(step.b) * BLOCK_ROWS / cols
+    return bool(max(down, across) <= WIDEST_STEP)
 
 
 def interpolate(
@@ -40,43 +46,65 @@ def interpolate(
 ) -> Pixels | None:
     """A window of a view on a grid; None where GDAL has to do it. read : the raster on the grid `origin`; nodata : of each band"""
     to_origin, (height, width) = ~origin.affine * grid.affine, origin.shape
+    rows, cols = (
+        grid.shape[0] % BLOCK_ROWS or BLOCK_ROWS,
+        grid.shape[1] % BLOCK_COLS or BLOCK_COLS,
+    )  # of the last blocks
+    rows = rows if window.row + window.height > grid.shape[0] - rows else BLOCK_ROWS
+    cols = cols if window.col + window.width > grid.shape[1] - cols else BLOCK_COLS
     corners = apply_affine(to_origin, CORNERS * (window.width, window.height) + (window.col, window.row))
     (left, top), (right, bottom) = np.floor(corners.min(axis=0) - 1), np.ceil(corners.max(axis=0) + 1)
     around = Window(int(top), int(left), int(bottom - top), int(right - left)).clip((height, width))
-    if not around.height * around.width:
+    if _njit() is None or not _takes_four(to_origin, rows, cols) or not around.height * around.width:
         return None
     data, valid = read(around)
     if not valid.all() or _has_gaps(data, nodata):
         return None
     values, inside = np.empty((len(data), window.height, window.width), data.dtype), np.empty(window[2:], bool)
     position = np.array((around.row, around.col, height, width, window.row, window.col))
-    _compiled()(data, position, np.array(to_origin[:6]), data.dtype.kind != "f", values, inside)
-    return None if _has_gaps(values, nodata) else (values, inside)
+    outside = storable_nodata(data.dtype, common_nodata(nodata)) or 0
+    known = _fill(data, position, np.array(to_origin[:6]), data.dtype.kind != "f", float(outside), values, inside)
+    return None if not known or _has_gaps(values if inside.all() else values[:, inside], nodata) else (values, inside)
 
 
 def _has_gaps(values: NDArray[Any], nodata: Sequence[float | None]) -> bool:
-    """Whether any band has its nodata value somewhere, which GDAL leaves out band by band and does not write."""
+    """Whether any band holds its nodata value. GDAL leaves such pixels out, band by band, and never writes that value."""
     stated = ((band, value) for band, value in zip(values, nodata, strict=True) if value is not None)
     return not all(valid_values(band[None], value).all() for band, value in stated)
 
 
-@cache
-def _compiled() -> Callable[..., None]:
-    from numba import njit  # jobs on small images start sooner
-
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+def _fill(*arguments: Any) -> bool:
+    """`_resample`, compiled, and kept for the next process if there is a folder with room for it."""
     try:
-        compiled: Callable[..., None] = njit(cache=True, **options)(_resample)
-    except RuntimeError:  # there is no folder to keep it in
-        compiled = njit(**options)(_resample)
+        return bool(_compiled(keep=True)(*arguments))
+    except (OSError, RuntimeError):
+        return bool(_compiled(keep=False)(*arguments))
+
+
+@cache
+def _compiled(*, keep: bool) -> Callable[..., bool]:
+    njit = _njit()
+    assert njit is not None
+    compiled: Callable[..., bool] = njit(cache=keep, nogil=True, error_model="numpy")(_resample)
     return compiled
 
 
-def _resample(data, position, affine, whole, values, inside):  # type: ignore[no-untyped-def]
-    """Fill `values` (C, h, w), and (h, w) whether a centre lies on the raster; others are 0.
+@cache
+def _njit() -> Callable[..., Any] | None:
+    """The compiler, which jobs on small images do not import; None where it is not installed, or not for this NumPy."""
+    try:
+        from numba import njit
+    except ImportError:
+        return None
+    decorate: Callable[..., Any] = njit
+    return decorate
 
-    position : row and column of `data` in the raster, its rows and columns, row and column of the window; affine : of the window's
-    raster, (6,); whole : whether values are rounded
+
+def _resample(data, position, affine, whole, outside, values, inside):  # type: ignore[no-untyped-def]
+    """Fill `values` (C, h, w), and (h, w) whether a centre lies on the raster; others become `outside`. False where rounding decides that.
+
+    position : row and column of `data` in the raster, rows and columns of the raster, row and column of the window; affine : (6,), from
+    pixels of the grid to those of the raster; whole : whether values are rounded
     """
     top, left, height, width, first_row, first_col = position
     last_row, last_col = data.shape[1] - 1, data.shape[2] - 1
@@ -87,7 +115,10 @@ def _resample(data, position, affine, whole, values, inside):  # type: ignore[no
             across, down = first_col + col + 0.5, first_row + row + 0.5
             x = affine[0] * across + affine[1] * down + affine[2]
             y = affine[3] * across + affine[4] * down + affine[5]
-            inside[row, col] = x >= 0.0 and y >= 0.0 and x + EDGE <= width and y + EDGE <= height
+            lies_on = EDGE < x < width - EDGE and EDGE < y < height - EDGE
+            if not lies_on and -EDGE <= x <= width + EDGE and -EDGE <= y <= height + EDGE:
+                return False
+            inside[row, col] = lies_on
             j, i = math.floor(x - 0.5), math.floor(y - 0.5)
             weights[0, col], weights[1, col] = 1.5 - (x - j), 1.5 - (y - i)
             j, i = j - left, i - top
@@ -100,5 +131,6 @@ def _resample(data, position, affine, whole, values, inside):  # type: ignore[no
                 of_here, of_above = weights[0, col], weights[1, col]
                 upper = source[above, here] * of_here + source[above, beside] * (1.0 - of_here)
                 lower = source[below, here] * of_here + source[below, beside] * (1.0 - of_here)
-                value = upper * of_above + lower * (1.0 - of_above) if inside[row, col] else 0.0
+                value = upper * of_above + lower * (1.0 - of_above) if inside[row, col] else outside
                 values[band, row, col] = math.floor(value + 0.5) if whole else value
+    return True

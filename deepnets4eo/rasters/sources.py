@@ -56,7 +56,7 @@ from deepnets4eo.rasters.values import (
 WARP_TOLERANCE_PX = 0.02  # GDAL's default of 0.125 px would show in sub-pixel registration
 FINER = 16  # times as many pixels as are asked for are read at most where an image is averaged down before it is warped
 PLAIN_CRS = "EPSG:3857"  # stands in where neither side has a CRS: pixels are warped as plane coordinates
-PIECE_PX = 1024  # that are interpolated at once, so that little is held beside the result
+PIECE_PX = 1024  # side of the pieces that are interpolated at a time, so that little memory is held beside the result
 FLIP = Affine.scale(1, -1)  # GDAL takes an identity transform for none; flipped, it is one
 
 

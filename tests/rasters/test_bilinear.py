@@ -30,12 +30,12 @@ def read_both(
     monkeypatch: pytest.MonkeyPatch, image: np.ndarray, motion: Affine, nodata: float | None, own: GeoBox = GRID
 ) -> tuple[Pixels, Pixels]:
     """What the compiled function and GDAL read."""
-    grid = GeoBox(SHAPE, own.affine * motion, own.crs)
+    grid = GeoBox(own.shape, own.affine * motion, own.crs)
     read = []
     for largest in (1, 10**12):
         monkeypatch.setattr(bilinear, "LARGE_PX", largest)
         layer = Layer.open(image, grid=own, nodata=nodata).on(grid)
-        parts = [layer.read(Window(row, 0, 100, SHAPE[1])) for row in range(0, SHAPE[0], 100)]
+        parts = [layer.read(Window(row, 0, 100, own.shape[1]).clip(layer.shape)) for row in range(0, own.shape[0], 100)]
         read.append(tuple(np.concatenate(each, axis=-2) for each in zip(*parts, strict=True)))
     return read[0], read[1]
 
@@ -51,18 +51,37 @@ def test_values_and_validity_are_those_of_gdal(monkeypatch: pytest.MonkeyPatch, 
     np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-6, atol=1e-6)
 
 
-def test_no_folder_for_compiled_code_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def njit(**options: object) -> object:
-        if "cache" in options:
-            raise RuntimeError("cannot cache function: no locator available")
-        return lambda function: function
+@pytest.mark.parametrize("error", [OSError("no room"), RuntimeError("cannot cache function: no locator available")])
+def test_no_folder_for_compiled_code_is_needed(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def compiled(*, keep: bool) -> object:
+        if keep:
+            raise error
+        return lambda *_: True
 
-    monkeypatch.setattr("numba.njit", njit)
-    bilinear._compiled.cache_clear()
-    try:
-        assert bilinear._compiled() is bilinear._resample
-    finally:
-        bilinear._compiled.cache_clear()
+    monkeypatch.setattr(bilinear, "_compiled", compiled)
+    assert bilinear._fill()
+
+
+@pytest.mark.parametrize("nodata", [0, 255])
+@pytest.mark.parametrize("shape", [(300, 420), (257, 513)])  # the last blocks of GDAL's view have 1 row and 1 column
+def test_beyond_the_raster_and_in_its_last_blocks(
+    monkeypatch: pytest.MonkeyPatch, nodata: float, shape: tuple[int, int]
+) -> None:
+    image = np.random.default_rng(0).integers(1, 250, (3, *shape)).astype(np.uint8)
+    motion = Affine.translation(4, 3) * Affine.rotation(0.5)
+    ours, theirs = read_both(monkeypatch, image, motion, nodata, GeoBox(shape, GRID.affine, GRID.crs))
+    np.testing.assert_array_equal(ours[1], theirs[1])
+    np.testing.assert_array_equal(ours[0], theirs[0])
+
+
+@pytest.mark.parametrize("shift", [-0.5, 0.5])
+def test_whether_a_centre_on_the_edge_is_seen_is_as_gdal_says(monkeypatch: pytest.MonkeyPatch, shift: float) -> None:
+    """Of the values those halfway between two whole numbers may differ by one."""
+    image = np.random.default_rng(0).integers(1, 250, (1, *SHAPE)).astype(np.uint8)
+    thirds = GeoBox(SHAPE, Affine(1 / 3, 0, 500_000, 0, -1 / 3, 4_000_000), GRID.crs)
+    ours, theirs = read_both(monkeypatch, image, Affine.translation(shift, shift), None, thirds)
+    np.testing.assert_array_equal(ours[1], theirs[1])
+    np.testing.assert_allclose(ours[0], theirs[0], atol=1)
 
 
 def test_without_a_crs_pixels_are_those_of_gdal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +117,7 @@ def test_what_gdal_does_in_another_way_is_left_to_it(
 ) -> None:
     """Of the first two GDAL would take more than four pixels."""
     monkeypatch.setattr(bilinear, "LARGE_PX", 1)
-    monkeypatch.setattr(bilinear, "_compiled", lambda: pytest.fail("was called"))
+    monkeypatch.setattr(bilinear, "_fill", lambda *_: pytest.fail("was called"))
     if not resampling:
-        monkeypatch.setattr(bilinear, "find_spec", lambda name: None)
+        monkeypatch.setattr(bilinear, "_njit", lambda: None)
     Layer.open(np.ones((1, *SHAPE), np.uint8), grid=GRID).on(grid, resampling or "bilinear").read(Window(0, 0, 50, 50))
