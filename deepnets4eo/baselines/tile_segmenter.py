@@ -30,12 +30,7 @@ class TileSegmenter(ProbabilitySegmenter):
     any_tile = False  # whether scores of a pixel follow from the halo around it, whatever the tile that it lies in
 
     def __init__(
-        self,
-        inputs: InputSpec,
-        legend: Legend,
-        *,
-        bands: Mapping[str, Sequence[str]] | None = None,
-        tiling: Tiling,
+        self, inputs: InputSpec, legend: Legend, *, bands: Mapping[str, Sequence[str]] | None = None, tiling: Tiling
     ) -> None:
         self.inputs, self.legend, self.tiling = inputs, legend, tiling
         self.bands = {layer: list(names) for layer, names in (bands or {}).items()}

@@ -2,9 +2,4 @@
 
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        ".plan": "Plan make_plan",
-    },
-)
+__getattr__ = lazy_names(__name__, {".plan": "Plan make_plan"})

@@ -66,10 +66,7 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
         layers[name] = hide_clouds(layers[name], mask, grid, motions[name])
     scene = Scene(layers, grid)
     check_common_pixels(scene)
-    findings = (
-        *pair.findings,
-        *_registration_findings(registration, options),
-    )
+    findings = (*pair.findings, *_registration_findings(registration, options))
     return ChangePair(scene, registration, findings, covers)
 
 

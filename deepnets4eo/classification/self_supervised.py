@@ -57,8 +57,7 @@ class PretextTrain(ImageTrain):
     batch_size: int = Field(default=64, ge=2, description="images a step, which are compared")
     photometric: float = Field(default=0.3, ge=0, le=1, description="strength of light and contrast changes; 0: none")
     monitor: Literal["agreement"] = Field(
-        default="agreement",
-        description="share of validation images whose other view is the nearest of 256",
+        default="agreement", description="share of validation images whose other view is the nearest of 256"
     )
     keep: Literal["best", "last"] = Field(default="last", description="which epoch's weights become the run's")
 

@@ -40,14 +40,7 @@ from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.training.batch_changes import Consistency, UnlabelledSection
 from deepnets4eo.training.data import read_ahead, to_tensors
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
-from deepnets4eo.training.recipe import (
-    ON_FEATURES,
-    ModelSection,
-    PredictSection,
-    Recipe,
-    RecipeType,
-    TrainSection,
-)
+from deepnets4eo.training.recipe import ON_FEATURES, ModelSection, PredictSection, Recipe, RecipeType, TrainSection
 from deepnets4eo.training.segmentation import load_legend
 from deepnets4eo.training.tasks import Task, TrainOptions
 

@@ -2,10 +2,4 @@
 
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        ".defocus": "BlurNet ThinLens",
-        ".d3net": "D3Net",
-    },
-)
+__getattr__ = lazy_names(__name__, {".defocus": "BlurNet ThinLens", ".d3net": "D3Net"})

@@ -88,13 +88,7 @@ class FloodOptions:
         from deepnets4eo.floods.radar import RadarOptions
 
         return RadarOptions(
-            self.speckle,
-            self.looks,
-            self.threshold,
-            self.least_px,
-            self.least_drop_db,
-            self.highest_m,
-            self.comparison,
+            self.speckle, self.looks, self.threshold, self.least_px, self.least_drop_db, self.highest_m, self.comparison
         )
 
     @property

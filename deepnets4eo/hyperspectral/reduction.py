@@ -55,11 +55,7 @@ class SpectralReduction:
 
 
 def fit_reduction(
-    kind: str,
-    windows: Iterable[tuple[FloatImage, Mask]],
-    components: int,
-    *,
-    whiten: bool = False,
+    kind: str, windows: Iterable[tuple[FloatImage, Mask]], components: int, *, whiten: bool = False
 ) -> SpectralReduction:
     """Fit on training pixels, window by window. Memory: O(B²).
 

@@ -34,13 +34,7 @@ from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
 from deepnets4eo.training.recipe import DataSection, PredictSection, TrainSection
-from deepnets4eo.training.segmentation import (
-    Prepared,
-    open_labelled,
-    prepare_split,
-    run_notes,
-    score_segmenter,
-)
+from deepnets4eo.training.segmentation import Prepared, open_labelled, prepare_split, run_notes, score_segmenter
 from deepnets4eo.training.splits import TRAIN
 from deepnets4eo.training.tasks import Task, TrainOptions
 

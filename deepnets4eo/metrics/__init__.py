@@ -1,21 +1,10 @@
 """Scores from one confusion matrix, eroded borders, boundaries, intervals, areas, detections, continuous values, calibration."""
 
-from deepnets4eo.metrics.accuracy import (
-    AreaEstimate,
-    Interval,
-    area_adjusted,
-    bootstrap,
-    wilson_interval,
-)
+from deepnets4eo.metrics.accuracy import AreaEstimate, Interval, area_adjusted, bootstrap, wilson_interval
 from deepnets4eo.metrics.boundaries import BoundaryScores, erode_boundaries
 from deepnets4eo.metrics.calibration import calibration_error, fit_sigmoid, temperature
 from deepnets4eo.metrics.confusion import ConfusionMatrix
-from deepnets4eo.metrics.detections import (
-    DetectionScores,
-    InstanceScores,
-    evaluate_detections,
-    score_instances,
-)
+from deepnets4eo.metrics.detections import DetectionScores, InstanceScores, evaluate_detections, score_instances
 from deepnets4eo.metrics.deviations import DeviationScores
 from deepnets4eo.metrics.values import ValueScores
 

@@ -3,9 +3,5 @@
 from deepnets4eo.lazy import lazy_names
 
 __getattr__ = lazy_names(
-    __name__,
-    {
-        ".extraction": "ObjectRules extract_objects",
-        ".density": "density_grid density_map write_density_map",
-    },
+    __name__, {".extraction": "ObjectRules extract_objects", ".density": "density_grid density_map write_density_map"}
 )

@@ -88,13 +88,7 @@ def density_map(
     return _density(apply_affine(~cells.affine, _centroids(objects, cells)), cells, radius_m, window)
 
 
-def write_density_map(
-    objects: gpd.GeoDataFrame,
-    cells: Grid,
-    path: str | Path,
-    *,
-    radius_m: float = 0.0,
-) -> Path:
+def write_density_map(objects: gpd.GeoDataFrame, cells: Grid, path: str | Path, *, radius_m: float = 0.0) -> Path:
     """Write `density_map` as a float32 COG, strip by strip, so that the whole map is never in memory.
 
     Errors: GridError where only one of objects and cells has a CRS; InputError for a radius that does not fit the cells;

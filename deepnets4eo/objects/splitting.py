@@ -21,11 +21,7 @@ LEVELS = 1000  # steps of the distance map
 
 
 def split_at_necks(
-    mask: Mask,
-    sides_m: tuple[float, float],
-    *,
-    min_area_m2: float = 0.0,
-    depth: float = DEPTH,
+    mask: Mask, sides_m: tuple[float, float], *, min_area_m2: float = 0.0, depth: float = DEPTH
 ) -> Pieces:
     """The watershed of the distance in a region (h, w), from maxima `depth` of the largest distance above saddles.
 
@@ -63,12 +59,7 @@ def split_by_area(
 
 
 def split_both(
-    mask: Mask,
-    sides_m: tuple[float, float],
-    object_area_m2: float,
-    *,
-    min_area_m2: float = 0.0,
-    depth: float = DEPTH,
+    mask: Mask, sides_m: tuple[float, float], object_area_m2: float, *, min_area_m2: float = 0.0, depth: float = DEPTH
 ) -> Pieces:
     """Split at necks first; then cut pieces that are still several objects large by their area."""
     pieces = split_at_necks(mask, sides_m, min_area_m2=min_area_m2, depth=depth)

@@ -2,10 +2,4 @@
 
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        ".rules": "OsmRules",
-        ".rasterize": "rasterize_osm",
-    },
-)
+__getattr__ = lazy_names(__name__, {".rules": "OsmRules", ".rasterize": "rasterize_osm"})

@@ -22,11 +22,7 @@ WIDEST_PX = 10**6  # radius of an opening; rasters are cut to their own side lon
 
 
 def ground(
-    dsm: NDArray[np.floating],
-    gsd_m: float = 1.0,
-    *,
-    max_building_m: float = MAX_BUILDING_M,
-    slope: float = SLOPE,
+    dsm: NDArray[np.floating], gsd_m: float = 1.0, *, max_building_m: float = MAX_BUILDING_M, slope: float = SLOPE
 ) -> FloatImage:
     """Estimate terrain heights from surface heights: the progressive morphological filter (Zhang et al. 2003), whose
     threshold grows with the step between windows. Memory: about 40 bytes a pixel.

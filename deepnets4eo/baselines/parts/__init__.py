@@ -4,8 +4,4 @@ from deepnets4eo.baselines.parts.detector import PartDetector
 from deepnets4eo.baselines.parts.references import reference_polygons
 from deepnets4eo.baselines.parts.templates import PartSettings
 
-__all__ = [
-    "PartDetector",
-    "PartSettings",
-    "reference_polygons",
-]
+__all__ = ["PartDetector", "PartSettings", "reference_polygons"]

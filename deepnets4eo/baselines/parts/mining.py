@@ -53,12 +53,7 @@ class TemplateTrainer:
     the order of the windows' usable boxes."""
 
     def __init__(
-        self,
-        windows: Sequence[TrainingWindow],
-        component: Indices,
-        shapes: Shapes,
-        settings: PartSettings,
-        seed: int,
+        self, windows: Sequence[TrainingWindow], component: Indices, shapes: Shapes, settings: PartSettings, seed: int
     ) -> None:
         self.windows, self.shapes, self.settings, self.seed = windows, shapes, settings, seed
         self.rng = np.random.default_rng([seed, 1])
@@ -189,10 +184,7 @@ def best_alignments(positives: NDArray[np.float16], weights: NDArray[np.float32]
 
 
 def linear_svm(
-    positives: Vectors,
-    negatives: Vectors,
-    penalty: float,
-    start: NDArray[np.floating] | None = None,
+    positives: Vectors, negatives: Vectors, penalty: float, start: NDArray[np.floating] | None = None
 ) -> tuple[Vectors, float]:
     """Return weights and bias that minimise ½‖w‖² + C Σ c max(0, 1 − y (w·x + b))²; c is `WEIGHT` for positives, else
     1. L-BFGS on all vectors in float32 is several times as fast as liblinear on dense vectors. Textureless ground is a
@@ -242,11 +234,7 @@ def positive_cells(
 
 
 def _rotated_patch(
-    grey: FloatImage,
-    box: Floats,
-    target: Floats,
-    patch: tuple[int, int],
-    view: tuple[float, int, float],
+    grey: FloatImage, box: Floats, target: Floats, patch: tuple[int, int], view: tuple[float, int, float]
 ) -> FloatImage:
     """Return the box's surroundings, as if it had the template's heading and area, times the view's size."""
     turn, mirror, size = view

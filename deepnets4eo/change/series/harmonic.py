@@ -63,11 +63,7 @@ def decimal_years(dates: Sequence[date]) -> Floats:
 
 
 def detect_breaks(
-    values: NDArray[np.floating],
-    valid: Mask,
-    times: Floats,
-    start: float,
-    options: HarmonicOptions | None = None,
+    values: NDArray[np.floating], valid: Mask, times: Floats, start: float, options: HarmonicOptions | None = None
 ) -> Breaks:
     """Detect the first break of each pixel in values (T, P) at decimal years (T,), from `start` on; all before is the
     stable history. Raises InputError for too few dates before or after the start. Memory: 8 · P · p² bytes for p

@@ -44,10 +44,7 @@ SOURCES = dict(
 )
 LEAST_ROOF_SEEN = 0.5  # share of a roof from which what has come down of it is known; walls and edges do not show it
 # Fitted by experiments/rubble.py on scans from the air of miniature cities that no test uses
-CARDS = {
-    PRE_POST: EvidenceCard(-4.761, 14.636, 1.0, 808),
-    POST_ONLY: EvidenceCard(-2.661, 7.007, 0.986, 653),
-}
+CARDS = {PRE_POST: EvidenceCard(-4.761, 14.636, 1.0, 808), POST_ONLY: EvidenceCard(-2.661, 7.007, 0.986, 653)}
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,4 @@
 
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        ".opening": "CLOUD_SUFFIXES open_cloud",
-        ".cloud_file": "CloudFile",
-    },
-)
+__getattr__ = lazy_names(__name__, {".opening": "CLOUD_SUFFIXES open_cloud", ".cloud_file": "CloudFile"})

@@ -87,10 +87,7 @@ def check_header(path: Path) -> LasHeaderFacts:
         (first_point <= size, f"points that begin at byte {first_point:,}"),
         (header_bytes + records * VLR_BYTES <= max(first_point, header_bytes), f"{records:,} variable length records"),
         (not evlrs or evlr_start + evlrs * EVLR_BYTES <= size, f"{evlrs:,} extended records"),
-        (
-            is_compressed or first_point + points * record_bytes <= size,
-            f"{points:,} points of {record_bytes} bytes",
-        ),
+        (is_compressed or first_point + points * record_bytes <= size, f"{points:,} points of {record_bytes} bytes"),
         (not points or size > first_point, f"{points:,} points"),
     ]
     for holds, what in needed:

@@ -5,10 +5,5 @@
 from deepnets4eo.lazy import lazy_names
 
 __getattr__ = lazy_names(
-    __name__,
-    {
-        ".frame": "Frame",
-        ".labeller": "FrameLabeller score_frames",
-        ".layouts": "find_frames",
-    },
+    __name__, {".frame": "Frame", ".labeller": "FrameLabeller score_frames", ".layouts": "find_frames"}
 )

@@ -130,12 +130,7 @@ def measure_block(inputs: BlockInputs, options: RubbleOptions) -> BlockMeasures:
 
 
 def _plan_alone(
-    inputs: BlockInputs,
-    cells: BuildingCells,
-    above: FloatImage,
-    rough: Mask,
-    area: Floats,
-    options: RubbleOptions,
+    inputs: BlockInputs, cells: BuildingCells, above: FloatImage, rough: Mask, area: Floats, options: RubbleOptions
 ) -> tuple[HeightLoss, float]:
     """The plans by heights after the event alone, and the offset of stated heights that was taken out."""
     plan = plan_alone(inputs, cells, above, rough, area, options)
@@ -217,12 +212,7 @@ def states_of(
     return state
 
 
-def destroyed_share(
-    collapsed_share: Floats,
-    loss_m: Floats,
-    height_m: Floats,
-    state: NDArray[np.object_],
-) -> Floats:
+def destroyed_share(collapsed_share: Floats, loss_m: Floats, height_m: Floats, state: NDArray[np.object_]) -> Floats:
     """Return the share (N,) 0–1 of each building that came down: that of the plan, and of collapsed ones at least that
     of the height, since smooth heaps of post alone are no part of the plan.
 

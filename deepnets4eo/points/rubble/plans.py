@@ -138,11 +138,7 @@ class HeightLoss:
 
 
 def plan_of_both(
-    inputs: BlockInputs,
-    pre: BlockHeights,
-    cells: BuildingCells,
-    area: Floats,
-    options: RubbleOptions,
+    inputs: BlockInputs, pre: BlockHeights, cells: BuildingCells, area: Floats, options: RubbleOptions
 ) -> HeightLoss:
     """The plans by the difference of heights: of tops at the edge, of means within."""
     inner = inner_cells(inputs, cells)
@@ -165,12 +161,7 @@ def plan_of_both(
 
 
 def plan_alone(
-    inputs: BlockInputs,
-    cells: BuildingCells,
-    above: FloatImage,
-    rough: Mask,
-    area: Floats,
-    options: RubbleOptions,
+    inputs: BlockInputs, cells: BuildingCells, above: FloatImage, rough: Mask, area: Floats, options: RubbleOptions
 ) -> HeightLoss:
     """The plans by heights after the event alone."""
     after = cells.of_heights(above)

@@ -31,12 +31,7 @@ from deepnets4eo.points.rubble.rubble_map import RUBBLE_CLASS, VEGETATION_CLASSE
 from deepnets4eo.rasters.moments import moving_variance
 from deepnets4eo.terrain.ground_filter import without_gaps
 from deepnets4eo.terrain.heights import impossible, warn_of_impossible
-from deepnets4eo.terrain.units import (
-    SAME,
-    check_ground_metres,
-    check_height_unit,
-    check_stated_unit,
-)
+from deepnets4eo.terrain.units import SAME, check_ground_metres, check_height_unit, check_stated_unit
 from deepnets4eo.zonal import Outlines
 
 if TYPE_CHECKING:

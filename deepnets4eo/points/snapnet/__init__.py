@@ -5,9 +5,4 @@ points with a run of that task."""
 
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        ".labeller": "SnapNetLabeller",
-    },
-)
+__getattr__ = lazy_names(__name__, {".labeller": "SnapNetLabeller"})

@@ -32,9 +32,7 @@ class ViewSection(Section):
         "aerial clouds",
     )
     directions: int = Field(
-        default=500,
-        ge=1,
-        description="around: for each area_m2 of ground; a camera each at every distance",
+        default=500, ge=1, description="around: for each area_m2 of ground; a camera each at every distance"
     )
     area_m2: float = Field(
         default=10_000.0,

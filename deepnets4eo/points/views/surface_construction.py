@@ -95,10 +95,7 @@ def _tangents(normal: Vectors) -> tuple[Vectors, Vectors]:
     sign = np.where(z < 0, np.float32(-1), np.float32(1))
     a = -1 / (sign + z)
     b = x * y * a
-    return (
-        np.stack([1 + sign * x * x * a, sign * b, -sign * x], axis=1),
-        np.stack([b, sign + y * y * a, -y], axis=1),
-    )
+    return (np.stack([1 + sign * x * x * a, sign * b, -sign * x], axis=1), np.stack([b, sign + y * y * a, -y], axis=1))
 
 
 def decimate(xyz: Floats, voxel_m: float = 0.1, source: str = "points in memory") -> Indices:
