@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 CHUNK = 2**16  # polygons that are mapped at once
+SURELY = 0.9  # of the least area: pixels are not all of one size
 
 
 @option_group
@@ -164,7 +165,7 @@ def _tables(
     complete = legend is not None and (values is None or set(legend.values) <= set(values))
     read = None if legend is None else lambda window: _read_in_legend(labels, legend, window, complete=complete)
     _warn_of_hidden_class(labels, classes, legend)
-    groups = trace_outlines(labels, values, read=read, **tracing)
+    groups = trace_outlines(labels, values, read=read, least_px=_least_px(labels, shaping), **tracing)
     if shaping.simplify_m or shaping.right_angles:
         groups = iter([join_groups(groups)])
     count = 0
@@ -193,6 +194,13 @@ def _table(
         geometry=_on_the_ground(regions, labels, shaping),
         crs=labels.grid.crs.proj if labels.grid.crs is not None else None,
     )
+
+
+def _least_px(labels: Layer, shaping: Shaping) -> int:
+    """Pixels that a region has at least, however large those pixels are that the raster's middle and corners do not show."""
+    height, width = labels.shape
+    points = np.array([(0, 0), (width, 0), (0, height), (width, height), (width / 2, height / 2)])
+    return max(1, int(SURELY * shaping.min_area_m2 / pixel_areas_m2(labels.grid, points).max()))
 
 
 def _pixel_areas_m2(polygons: NDArray[Any], labels: Layer) -> Floats:

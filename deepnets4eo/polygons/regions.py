@@ -88,11 +88,12 @@ def trace_outlines(
     values: Sequence[int] | None = None,
     *,
     read: Read | None = None,
+    least_px: int = 1,
     block_px: int = TRACE_PX,
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[Regions]:
-    """Yield the regions of `trace_regions` in groups, at least one, in the same order."""
+    """Yield the regions of `trace_regions` in groups, at least one, in the same order; without most of those below `least_px` pixels."""
     layer = layer.as_stored()
     if layer.count != 1 or layer.dtype.kind not in "biu":
         raise InputError(
@@ -100,7 +101,7 @@ def trace_outlines(
         )
     windows = blocks(layer.shape, block_px)
     seams, of_region, parts, count = _Seams(layer.shape, block_px), [], [], 0
-    numbered = in_order(lambda window: _number(read or layer.read, window, values), windows, workers)
+    numbered = in_order(lambda window: _number(read or layer.read, window, values, least_px), windows, workers)
     for done, (window, block) in enumerate(zip(windows, numbered, strict=True), start=1):
         seams.add(window, block, count)
         parts.append(_Corners(block.corners.position.copy(), block.corners.region + count, block.corners.kind.copy()))
@@ -165,7 +166,7 @@ class _Seams:
         return parts
 
 
-def _number(read: Read, window: Window, values: Sequence[int] | None) -> _Block:
+def _number(read: Read, window: Window, values: Sequence[int] | None, least_px: int) -> _Block:
     data, valid = read(window)
     labels = data[0].astype(np.int64)
     traced = valid & (np.isin(labels, list(values)) if values is not None else labels != VOID)
@@ -176,8 +177,18 @@ def _number(read: Read, window: Window, values: Sequence[int] | None) -> _Block:
     numbers = numbers.astype(np.int32)
     value_of = np.zeros(count + 1, np.int64)
     value_of[numbers[traced]] = known_labels
+    if least_px > 1:
+        numbers, value_of = _without_small(numbers, value_of, least_px)
     corners = _corners_within(numbers, window.row, window.col)
     return _Block(value_of[1:], corners, numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1])
+
+
+def _without_small(numbers: NDArray[np.int32], value_of: Indices, least_px: int) -> tuple[NDArray[np.int32], Indices]:
+    """The regions of a block without small ones, numbered anew, and their values; those at its edges may go on beyond."""
+    kept = np.bincount(numbers.ravel(), minlength=len(value_of)) >= least_px
+    for edge in (np.zeros(1, np.int32), numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]):
+        kept[edge] = True
+    return np.where(kept, np.cumsum(kept) - 1, 0).astype(np.int32)[numbers], value_of[kept]
 
 
 def _small_codes(labels: Indices) -> Indices:

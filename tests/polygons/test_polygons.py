@@ -16,7 +16,7 @@ from pyproj import Geod
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.polygons import Shaping, polygonize
+from deepnets4eo.polygons import Shaping, extraction, polygonize
 from deepnets4eo.rasters.scene import Layer
 
 UTM = "EPSG:32615"
@@ -183,3 +183,19 @@ def test_a_class_whose_value_is_nodata_is_named_before_it_is_left_out(caplog: py
     polygonize(labels, {1: "building"}, legend=isprs)  # of which all is there
     polygonize(Layer.open(np.array([[0, 1]], np.uint8), nodata=np.nan), {1: "building"}, legend=isprs)
     assert not caplog.text
+
+
+@pytest.mark.parametrize("crs", [None, "EPSG:32633", "EPSG:4326"])
+@pytest.mark.parametrize("shaping", [Shaping(min_area_m2=4), Shaping(min_area_m2=4, simplify_m=1.0)])
+def test_small_regions_left_out_early_are_those_left_out_by_their_area(
+    monkeypatch: pytest.MonkeyPatch, crs: str | None, shaping: Shaping
+) -> None:
+    """Of several classes, some within others and across the seams of blocks; in degrees pixels of the south are larger."""
+    values = np.random.default_rng(0).integers(0, 3, (150, 140)).astype(np.uint8)
+    side = 1e-5 if crs == "EPSG:4326" else 1.0
+    grid = GeoBox(values.shape, Affine(side, 0, 10, 0, -side, 50), crs)
+    early = polygonize(Layer.open(values, grid=grid), None, shaping, block_px=32)
+    monkeypatch.setattr(extraction, "SURELY", 0.0)
+    late = polygonize(Layer.open(values, grid=grid), None, shaping, block_px=32)
+    assert len(early) > 100
+    assert early.equals(late)
