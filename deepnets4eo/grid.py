@@ -81,9 +81,13 @@ class Window(NamedTuple):
         bottom, right = min(self.row + self.height, shape[0]), min(self.col + self.width, shape[1])
         return Window(row, col, max(bottom - row, 0), max(right - col, 0))
 
+    def move(self, rows: int, cols: int) -> Window:
+        """The window so many rows lower and columns farther to the right."""
+        return Window(self.row + rows, self.col + cols, self.height, self.width)
+
     def within(self, outer: Window) -> Window:
         """This window in the pixel coordinates of `outer`."""
-        return Window(self.row - outer.row, self.col - outer.col, self.height, self.width)
+        return self.move(-outer.row, -outer.col)
 
 
 def apply_affine(affine: Affine, points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,8 +9,6 @@ import signal
 import sys
 from importlib import import_module
 
-import psutil
-
 LOCKED_BYTE = 1 << 20  # far behind the file's text: on Windows others cannot read bytes that are locked
 MOST_SHARED = 1 << 20  # processes on Windows that share a lock
 
@@ -43,6 +41,8 @@ def take_share_of_cores(number: int, workers: int) -> None:
 
 def peak_bytes() -> int:
     """The most memory that this process has held, or else what it holds now."""
+    import psutil  # the start of the command line needs the number of cores alone
+
     memory = psutil.Process().memory_info()
     if hasattr(memory, "peak_wset"):  # Windows
         return int(memory.peak_wset)

@@ -4,6 +4,7 @@ import os
 import sys
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from deepnets4eo import system
@@ -31,9 +32,9 @@ def test_workers_share_the_cores_that_are_allowed(monkeypatch: pytest.MonkeyPatc
 
 def test_the_peak_is_read_where_windows_has_it_and_is_what_is_held_where_no_system_counts(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "resource", None)
-    assert system.peak_bytes() == pytest.approx(system.psutil.Process().memory_info().rss, rel=0.1)
+    assert system.peak_bytes() == pytest.approx(psutil.Process().memory_info().rss, rel=0.1)
     windows = SimpleNamespace(rss=1 << 20, peak_wset=3 << 20)
-    monkeypatch.setattr(system.psutil, "Process", lambda: SimpleNamespace(memory_info=lambda: windows))
+    monkeypatch.setattr(psutil, "Process", lambda: SimpleNamespace(memory_info=lambda: windows))
     assert system.peak_bytes() == 3 << 20
 
 

@@ -17,8 +17,7 @@ from deepnets4eo.registration.options import (
     PixelSize,
 )
 
-DECISION = "Decision"
-INPUTS = "Inputs"
+DECISION, INPUTS = "Decision", "Inputs"  # groups of the help
 
 MANIFEST = "manifest.json"  # written last
 

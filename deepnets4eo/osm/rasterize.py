@@ -305,7 +305,7 @@ def _grid_and_tags(target: Grid | LayerLike) -> tuple[Grid, dict[str, str]]:
 
 
 def _on_grown_grid(window: Window, margin_px: int) -> Window:
-    return window._replace(row=window.row + margin_px, col=window.col + margin_px)
+    return window.move(margin_px, margin_px)
 
 
 def _check(rules: OsmRules, encoding: str, clip_m: float, named: Sequence[str]) -> None:

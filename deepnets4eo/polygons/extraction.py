@@ -198,16 +198,20 @@ def _table(
 
 def _least_px(labels: Layer, shaping: Shaping) -> int:
     """Pixels that a region has at least, however large those pixels are that the raster's middle and corners do not show."""
-    height, width = labels.shape
-    points = np.array([(0, 0), (width, 0), (0, height), (width, height), (width / 2, height / 2)])
+    corners = _corners(labels)
+    points = np.vstack([corners, corners.mean(axis=0)])
     return max(1, int(SURELY * shaping.min_area_m2 / pixel_areas_m2(labels.grid, points).max()))
 
 
 def _pixel_areas_m2(polygons: NDArray[Any], labels: Layer) -> Floats:
     """Ground area of a pixel at each polygon, whatever the others."""
+    centres = shapely.get_coordinates(shapely.centroid(polygons))
+    return pixel_areas_m2(labels.grid, np.vstack([_corners(labels), centres]))[4:]
+
+
+def _corners(labels: Layer) -> Floats:
     height, width = labels.shape
-    corners = [(0, 0), (width, 0), (0, height), (width, height)]
-    return pixel_areas_m2(labels.grid, np.vstack([corners, shapely.get_coordinates(shapely.centroid(polygons))]))[4:]
+    return np.array([(0, 0), (width, 0), (0, height), (width, height)], float)
 
 
 def _warn_of_hidden_class(labels: Layer, classes: Mapping[int, str] | None, legend: Legend | None) -> None:

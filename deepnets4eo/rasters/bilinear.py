@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
 from deepnets4eo.arrays import Pixels
-from deepnets4eo.grid import Grid, Window, apply_affine
+from deepnets4eo.grid import Grid, Window, crop, window_under
 from deepnets4eo.rasters.values import common_nodata, storable_nodata, valid_values
 
 LARGE_PX = 2**22  # in a grid, from which a compiled function is worth its import
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 # GDAL takes four pixels for each of a block as long as the block covers at most so many times its own rows and columns of the origin.
 WIDEST_STEP, BLOCK_ROWS, BLOCK_COLS = 1 / 0.95, 128, 512
-CORNERS = np.array([(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)])
 EDGE = 1e-6  # pixels around the edge of the raster within which rounding decides whether a centre lies on it
 
 
@@ -41,27 +40,27 @@ def _takes_four(step: Affine, rows: int = BLOCK_ROWS, cols: int = BLOCK_COLS) ->
     return bool(max(down, across) <= WIDEST_STEP)
 
 
+def _side_of_block(end: int, side: int, usual: int) -> int:
+    """Rows of the block in which a window ends, or columns: the last block of a side is smaller than usual."""
+    last = side % usual or usual
+    return last if end > side - last else usual
+
+
 def interpolate(
     read: Callable[[Window], Pixels], origin: Grid, grid: Grid, window: Window, nodata: Sequence[float | None]
 ) -> Pixels | None:
     """A window of a view on a grid; None where GDAL has to do it. read : the raster on the grid `origin`; nodata : of each band"""
-    to_origin, (height, width) = ~origin.affine * grid.affine, origin.shape
-    rows, cols = (
-        grid.shape[0] % BLOCK_ROWS or BLOCK_ROWS,
-        grid.shape[1] % BLOCK_COLS or BLOCK_COLS,
-    )  # of the last blocks
-    rows = rows if window.row + window.height > grid.shape[0] - rows else BLOCK_ROWS
-    cols = cols if window.col + window.width > grid.shape[1] - cols else BLOCK_COLS
-    corners = apply_affine(to_origin, CORNERS * (window.width, window.height) + (window.col, window.row))
-    (left, top), (right, bottom) = np.floor(corners.min(axis=0) - 1), np.ceil(corners.max(axis=0) + 1)
-    around = Window(int(top), int(left), int(bottom - top), int(right - left)).clip((height, width))
+    to_origin = ~origin.affine * grid.affine
+    rows = _side_of_block(window.row + window.height, grid.shape[0], BLOCK_ROWS)
+    cols = _side_of_block(window.col + window.width, grid.shape[1], BLOCK_COLS)
+    around = window_under(origin, crop(grid, window))
     if _njit() is None or not _takes_four(to_origin, rows, cols) or not around.height * around.width:
         return None
     data, valid = read(around)
     if not valid.all() or _has_gaps(data, nodata):
         return None
     values, inside = np.empty((len(data), window.height, window.width), data.dtype), np.empty(window[2:], bool)
-    position = np.array((around.row, around.col, height, width, window.row, window.col))
+    position = np.array((around.row, around.col, *origin.shape, window.row, window.col))
     outside = storable_nodata(data.dtype, common_nodata(nodata)) or 0
     known = _fill(data, position, np.array(to_origin[:6]), data.dtype.kind != "f", float(outside), values, inside)
     return None if not known or _has_gaps(values if inside.all() else values[:, inside], nodata) else (values, inside)

@@ -365,7 +365,7 @@ class WarpedSource(_OnGrid):
         data = np.empty((len(bands), window.height, window.width), self.dtype)
         valid, nodata = np.empty(data.shape[1:], bool), nodata_of(self, bands)
         for piece in blocks((window.height, window.width), PIECE_PX):
-            part = piece._replace(row=window.row + piece.row, col=window.col + piece.col)
+            part = piece.move(window.row, window.col)
             pixels = interpolate(
                 lambda around: self._origin.read(around, bands), self._origin.grid, self.grid, part, nodata
             )

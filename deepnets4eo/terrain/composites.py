@@ -252,7 +252,7 @@ def _fit_for_warp(layer: Layer, grid: Grid) -> Layer:
         return layer
     part = window_under(layer.grid, grid)
     for block in blocks((part.height, part.width), READ_PX):
-        _, wrong = _heights(layer, block._replace(row=block.row + part.row, col=block.col + part.col))
+        _, wrong = _heights(layer, block.move(part.row, part.col))
         if wrong.any():
             raise InputError(
                 f"dtm: {layer.source} has heights outside {LOWEST_M:g} to {HIGHEST_M:g} m and lies on another grid than "

@@ -130,7 +130,7 @@ class BlockSplit:
     def windows(self, part: str, window_px: int) -> list[Window]:
         """Non-overlapping windows that cover the blocks of a part, e.g. to validate on."""
         return [
-            Window(block.row + window.row, block.col + window.col, window.height, window.width)
+            window.move(block.row, block.col)
             for block in self.blocks(part)
             for window in blocks((block.height, block.width), window_px)
         ]

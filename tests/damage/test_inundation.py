@@ -132,7 +132,7 @@ def test_water_is_seen_in_the_images_themselves(monkeypatch) -> None:
 def test_a_job_that_fails_ends_the_search_for_water_beside_it(tmp_path: Path, monkeypatch) -> None:
     begun, seen = Event(), []
 
-    def search(_scene, folder: Path, progress) -> None:
+    def search(_scene, folder: Path, _workers, progress) -> None:
         begun.set()
         try:
             while True:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.options import SeedKey, key, option, option_group, split_names
 
 INPUTS = "Inputs"
-CELLS: dict[str, Any] = {"group": "Cells"}
-BASELINE: dict[str, Any] = {"group": "Baseline"}
-RANKING: dict[str, Any] = {"group": "Ranking"}
-BREAKS: dict[str, Any] = {"group": "Breaks"}
 
 
 @option_group
@@ -76,7 +72,10 @@ class NoveltyOptions:
     encoder: Annotated[str | None, key("Describe cells by this encoder of timm, e.g. resnet18.")] = None
     weights: Annotated[str | None, key("Weights of the encoder, a .safetensors file or a run.")] = None
     history: Annotated[int, key("The baseline is the median of so many valid dates before.", ge=3)] = 3
-    season_days: Annotated[int, key("Compare with dates within so many days of the season, where two earlier years have them.", ge=0, le=183)] = 30  # fmt: skip
+    season_days: Annotated[
+        int,
+        key("Compare with dates within so many days of the season, where two earlier years have them.", ge=0, le=183),
+    ] = 30
     persistence: Annotated[int, key("A change must hold at so many later valid dates.", ge=0)] = 2
     candidates: Annotated[float, key("Share of the cells of a date that are clustered.", gt=0, le=1)] = 0.05
     clusters: Annotated[int, key("Clusters of k-means.", ge=1)] = 16

@@ -9,7 +9,7 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Event
@@ -165,7 +165,8 @@ def find_water(
         if settings.water is not None:
             water, source, is_new = _given_water(settings.water, post, folder), Path(settings.water).name, True
         else:
-            water, source, is_new = _seen_water(scene, folder), "seen in the images", _shows_water(scene, "pre")
+            water, source = _seen_water(scene, folder, settings.workers), "seen in the images"
+            is_new = _shows_water(scene, "pre")
         around = water_around(
             water, outlines, any_water=not is_new, reach_m=reach_m, pixel_m=_pixel_m(water.grid, post), workers=settings.workers
         )  # fmt: skip
@@ -186,13 +187,11 @@ def water_looked_for(scene: RegisteredScene, scratch: Path | None) -> Iterator[N
         if ended.is_set():
             raise CancelledError
 
-    with ThreadPoolExecutor(1) as pool:
-        search = pool.submit(_seen_water, scene, scratch, go_on)
-        try:
-            yield
-        except BaseException:
-            ended.set()
-            raise
+    with ThreadPoolExecutor(1) as pool, ExitStack() as failed:
+        failed.callback(ended.set)
+        search = pool.submit(_seen_water, scene, scratch, max(1, scene.settings.workers // 2), go_on)
+        yield
+        failed.pop_all()  # the work of the context ended well
     search.result()
 
 
@@ -219,8 +218,8 @@ def _shows_water(scene: RegisteredScene, role: Literal["pre", "post"]) -> bool:
     return image is not None and image.count >= len(COLOURS) and mean_gsd(image) <= COARSEST_M and optical
 
 
-def _seen_water(scene: RegisteredScene, folder: Path, progress: Progress | None = None) -> Layer:
-    """The map of water in the images of the job."""
+def _seen_water(scene: RegisteredScene, folder: Path, workers: int, progress: Progress | None = None) -> Layer:
+    """The map of water in the images of the job. workers : threads that read"""
     folder.mkdir(parents=True, exist_ok=True)
     mapped, labels = folder / "water.tif", folder / "water_seen.tif"
     if not labels.is_file():
@@ -237,7 +236,7 @@ def _seen_water(scene: RegisteredScene, folder: Path, progress: Progress | None 
         logger.info("looking for water around buildings …")
         mapper = WaterMapper.of_scene(dates, gsd_m=_pixel_m(dates.grid, inputs.post), surfaces_alone=alone)
         run = load_run(save_run(mapper, folder / "run"))
-        options = PredictOptions(workers=max(1, scene.settings.workers // 2), resume=True, scratch=True)
+        options = PredictOptions(workers=workers, resume=True, scratch=True)
         predict(run, dates, mapped, options, progress=progress)
         write_seen_water(Layer.open(mapped), dates.layers["post"], mapper.inputs.gsd_m or 1.0, labels)
     return Layer.open(labels)

@@ -63,10 +63,8 @@ def _near(outlines: NDArray[np.object_], grid: Grid) -> NDArray[np.bool_]:
         touched[tuple(cells.T)] = 1
     larger = present[~small]
     for start in range(0, len(larger), CHUNK):
-        shapes = map(
-            json.loads, shapely.to_geojson(larger[start : start + CHUNK])
-        )  # twice as fast as the shapes themselves
-        rasterio.features.rasterize(shapes, out=touched, transform=grid.affine, all_touched=True)
+        texts = shapely.to_geojson(larger[start : start + CHUNK])  # twice as fast as the shapes themselves
+        rasterio.features.rasterize(map(json.loads, texts), out=touched, transform=grid.affine, all_touched=True)
     if not touched.any():
         return np.zeros(touched.shape, bool)
     size_m = known_or_assumed_gsd_m(grid)

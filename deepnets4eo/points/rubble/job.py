@@ -263,7 +263,7 @@ def _with_halo(window: Window, grid: Grid, halo: int, bounds: tuple[float, float
     (col, row), (last_col, last_row) = np.floor(corners).astype(int).tolist()
     cells = Window(row, col, last_row - row + 1, last_col - col + 1)
     part = wide.within(cells).clip((cells.height, cells.width))
-    return part._replace(row=part.row + row, col=part.col + col)
+    return part.move(row, col)
 
 
 def _measure(
