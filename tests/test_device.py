@@ -116,13 +116,15 @@ def test_threads_of_torch_are_set_for_a_while(monkeypatch):
     assert (torch.get_num_threads(), torch.backends.cudnn.deterministic) == (before, False)
 
 
-@pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16", "bf16"])
-def test_any_unit_of_the_cpu_counts(monkeypatch, flag):
+@pytest.mark.parametrize(("flag", "fast"), [("amx_bf16", True), ("avx512_bf16", False), ("bf16", False)])
+def test_matrix_units_alone_make_bfloat16_the_choice_of_a_processor(monkeypatch, flag, fast):
     flags = dict.fromkeys(("avx512_bf16", "amx_bf16", "bf16"), False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags, raising=False)
-    assert device.cpu_has_bfloat16_units() is False
+    assert choose().precision == "float32"
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags | {flag: True}, raising=False)
-    assert device.cpu_has_bfloat16_units() is True
+    assert choose().precision == ("bfloat16" if fast else "float32")
+    assert choose(precision="bfloat16").precision == "bfloat16"  # the user's word counts
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
