@@ -247,6 +247,13 @@ print(deepnets4eo.metrics.ConfusionMatrix.__name__, deepnets4eo.Legend.__name__)
     assert names == "ConfusionMatrix Legend"
 
 
+@pytest.mark.parametrize("job", ["damage.file_job", "floods.job", "points.rubble.job"])
+def test_a_map_job_loads_nothing_of_the_training(job):
+    code = f"import sys, deepnets4eo.{job}; print(*(name for name in sys.modules if name.startswith('deepnets4eo.training')))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not loaded.stdout.split()
+
+
 def test_imports_in_functions_and_relative_ones_are_seen(tmp_path):
     """A reader of imports that misses these would let the tests above pass on anything."""
     path = PACKAGE / "damage" / "imaginary.py"

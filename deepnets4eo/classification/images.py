@@ -21,8 +21,8 @@ from deepnets4eo.cards.dataset_card import TEST, TRAIN, VAL
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.prefetch import in_order
+from deepnets4eo.rasters.moments import BandMoments
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, scaling_of
-from deepnets4eo.training.statistics import BandMoments
 
 LAYER = "image"
 LEFT_OUT = "left out"  # unlabelled images of a place that is validated or tested on

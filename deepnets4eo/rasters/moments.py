@@ -68,6 +68,32 @@ class MomentSums:
         return Moments(self._weight, self._centre + offset, covariance)
 
 
+class BandMoments:
+    """Mean and variance per band of values that come in pieces (Chan, Golub and LeVeque 1979)."""
+
+    def __init__(self, bands: int) -> None:
+        self.count = 0
+        self.mean: NDArray[np.float64] = np.zeros(bands)
+        self._squares: NDArray[np.float64] = np.zeros(bands)
+
+    def update(self, pixels: NDArray[np.float32]) -> None:
+        """pixels : (C, n)."""
+        count = pixels.shape[1]
+        if not count:
+            return
+        mean = pixels.mean(axis=1, dtype=np.float64)
+        squares = np.square(pixels - mean[:, None]).sum(axis=1)
+        delta, total = mean - self.mean, self.count + count
+        self._squares += squares + delta**2 * self.count * count / total
+        self.mean += delta * count / total
+        self.count = total
+
+    @property
+    def std(self) -> NDArray[np.float64]:
+        """Standard deviation of all values so far."""
+        return np.sqrt(self._squares / max(self.count, 1))
+
+
 def moving_variance(
     values: NDArray[Any], side_px: int | tuple[int, ...], mode: str = "reflect"
 ) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -17,6 +17,7 @@ from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.inspection.cubes import describe_negative
 from deepnets4eo.inspection.files import LEAST_BANDS
+from deepnets4eo.rasters.moments import BandMoments
 from deepnets4eo.rasters.scene import LABELS, Layer
 from deepnets4eo.rasters.values import Outliers, find_outliers
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, is_flat, scaling_of, scene_gsd_m
@@ -32,32 +33,6 @@ KEPT_PIXELS = 1000  # a window, for the percentiles
 MANY_BANDS = 16  # of layers of more bands, no more values are read and kept than of these
 
 Scaling = Literal["standard", "unit", "range", "none"]
-
-
-class BandMoments:
-    """Mean and variance per band of values that come in pieces (Chan, Golub and LeVeque 1979)."""
-
-    def __init__(self, bands: int) -> None:
-        self.count = 0
-        self.mean: NDArray[np.float64] = np.zeros(bands)
-        self._squares: NDArray[np.float64] = np.zeros(bands)
-
-    def update(self, pixels: NDArray[np.float32]) -> None:
-        """pixels : (C, n)."""
-        count = pixels.shape[1]
-        if not count:
-            return
-        mean = pixels.mean(axis=1, dtype=np.float64)
-        squares = np.square(pixels - mean[:, None]).sum(axis=1)
-        delta, total = mean - self.mean, self.count + count
-        self._squares += squares + delta**2 * self.count * count / total
-        self.mean += delta * count / total
-        self.count = total
-
-    @property
-    def std(self) -> NDArray[np.float64]:
-        """Standard deviation of all values so far."""
-        return np.sqrt(self._squares / max(self.count, 1))
 
 
 def measure_inputs(

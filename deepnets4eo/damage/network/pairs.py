@@ -20,11 +20,11 @@ from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.footprints.outlines import order_by_place
 from deepnets4eo.grid import Grid, Window, transform_shapes
+from deepnets4eo.rasters.moments import BandMoments
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.registration import Registration
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.tiling.sampling import spread_indices
-from deepnets4eo.training.statistics import BandMoments
 from deepnets4eo.zonal.outlines import Outlines
 
 PRE, POST = "pre", "post"
