@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.formats.access import check_online
 from deepnets4eo.hyperspectral import PatchClassifier
+from deepnets4eo.segmenters.networks import LITE0, LITE0_OF_TIMM
 from deepnets4eo.segmenters.pretrained import is_local, load_pretrained
 
 FIXED_KERNELS = (3, 5, 5, 7)  # of the stages of published ResNets with channel attention ("3557")
@@ -82,11 +83,14 @@ class ImageClassifier(SlidingClassifier):
         super().__init__(patch_px, stride_px, 64)
         import timm
 
+        encoder = LITE0_OF_TIMM if encoder == LITE0 else encoder
         if not timm.is_model(encoder):  # timm itself also takes addresses and folders
             raise InputError(f"encoder {encoder!r} is unknown to timm. {name_hint(encoder, timm.list_models())}")
         local = is_local(weights)
         if weights not in (None, "imagenet") and not local:
-            raise InputError(f"weights={weights!r} are unknown; expected imagenet, a .safetensors file, or none.")
+            raise InputError(
+                f"weights={weights!r} are unknown; expected {LITE0}, imagenet, a .safetensors file, or none."
+            )
         if weights and not local:
             check_online(f"the weights {weights!r} of {encoder!r}")
         download = bool(weights) and not local

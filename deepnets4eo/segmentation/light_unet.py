@@ -1,4 +1,4 @@
-"""A light U-Net for machines without a GPU: the first stages of a ResNet encoder, a narrow decoder of half resolution."""
+"""A light U-Net for machines without a GPU: the first stages of an encoder, a narrow decoder of half resolution."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.any_size import LEAST_SPREAD
-from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.efficientnet import LEVEL_CHANNELS, EfficientNetLite0, SameConv
+from deepnets4eo.segmenters.networks import LITE0, create_model
 
 ENCODER_CHANNELS = (64, 64, 128, 256)  # of its first convolution and of its layers, as many as the decoder has stages
 ENCODER_BLOCKS = {"resnet18": (2, 2, 2), "resnet34": (3, 4, 6)}  # of each layer
@@ -34,6 +35,10 @@ class ScaledConv(nn.Conv2d):
         centred = image - image.mean(dim=(2, 3), keepdim=True)
         spread = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
         return super().forward(torch.cat([centred / (spread + LEAST_SPREAD), kept], dim=1))
+
+
+class ScaledSameConv(ScaledConv, SameConv):
+    """The same with the padding of EfficientNet-Lite0."""
 
 
 class ResidualBlock(nn.Module):
@@ -100,9 +105,9 @@ class DecoderBlock(nn.Module):
 class Decoder(nn.Module):
     """Blocks from the coarsest maps of the encoder to the finest."""
 
-    def __init__(self, channels: Sequence[int]) -> None:
+    def __init__(self, levels: Sequence[int], channels: Sequence[int]) -> None:
         super().__init__()
-        *skips, deepest = ENCODER_CHANNELS[: len(channels) + 1]
+        *skips, deepest = levels[: len(channels) + 1]
         steps = pairwise([deepest, *channels])
         self.blocks = nn.ModuleList(DecoderBlock(before + skips.pop(), after) for before, after in steps)
 
@@ -122,41 +127,64 @@ def light_unet(
     decoder_channels: Sequence[int] = DECODER_CHANNELS,
     unscaled_bands: int = 0,
     weights: str | None = None,
+    bands: Sequence[str] = (),
 ) -> nn.Module:
-    """U-Net (Ronneberger et al. 2015) of three or four scales of "resnet18" or "resnet34", whose windows are scaled first.
+    """U-Net (Ronneberger et al. 2015) of three to five scales of an encoder, whose windows are scaled first.
 
+    `encoder` is "resnet18" or "resnet34", of three or four scales, or "efficientnet-lite0", whose weights come with the toolbox.
     The decoder ends at half the resolution, and the logits are interpolated. InputError for other encoders and decoders.
 
     >>> sum(parameter.numel() for parameter in light_unet(3, 10).parameters())
     3601386
     >>> sum(parameter.numel() for parameter in light_unet(3, 3, decoder_channels=(64, 48)).parameters())
     908307
+    >>> sum(parameter.numel() for parameter in light_unet(3, 3, encoder="efficientnet-lite0").parameters())
+    1205299
     """
-    stages = len(decoder_channels)
-    if stages not in (2, 3):
-        raise InputError(f"decoder_channels is {list(decoder_channels)}, expected 2 or 3 numbers of channels.")
     if not 0 <= unscaled_bands < in_channels:
         raise InputError(f"unscaled_bands is {unscaled_bands}, expected 0 to {in_channels - 1} of {in_channels} bands.")
-    if encoder not in ENCODER_BLOCKS:
-        raise InputError(f"encoder {encoder!r} is unknown to light-unet. Choose from {', '.join(ENCODER_BLOCKS)}.")
-    first = Encoder(in_channels, ENCODER_BLOCKS[encoder][:stages])
-    first.conv1.unscaled_bands = unscaled_bands
+    if encoder not in (known := [*ENCODER_BLOCKS, LITE0]):
+        raise InputError(f"encoder {encoder!r} is unknown to light-unet. Choose from {', '.join(known)}.")
+    levels = LEVEL_CHANNELS if encoder == LITE0 else ENCODER_CHANNELS
+    if not 2 <= len(decoder_channels) < len(levels):
+        raise InputError(
+            f"decoder_channels is {list(decoder_channels)}, expected {' or '.join(map(str, range(2, len(levels))))} numbers of "
+            f"channels with {encoder}."
+        )
+    first = _encoder(encoder, in_channels, len(decoder_channels), unscaled_bands)
     if weights is not None:
-        _load_weights(first, encoder, weights)
+        _load_weights(first, encoder, weights, bands)
     scores = nn.Conv2d(decoder_channels[-1], num_classes, 3, padding=1)
     head = nn.Sequential(scores, nn.Upsample(scale_factor=2, mode="bilinear"))
-    return nn.Sequential(OrderedDict(encoder=first, decoder=Decoder(decoder_channels), segmentation_head=head))
+    decoder = Decoder(levels, decoder_channels)
+    return nn.Sequential(OrderedDict(encoder=first, decoder=decoder, segmentation_head=head))
 
 
-def _load_weights(module: Encoder, encoder: str, weights: str) -> None:
+def _encoder(name: str, in_channels: int, stages: int, unscaled_bands: int) -> nn.Module:
+    """The encoder of this name with maps for so many stages of a decoder, and those it begins with."""
+    encoder: Any
+    if name == LITE0:
+        encoder = EfficientNetLite0(in_channels, stages + 1, ScaledSameConv)
+        first = encoder.conv_stem
+    else:
+        encoder = Encoder(in_channels, ENCODER_BLOCKS[name][:stages])
+        first = encoder.conv1
+    first.unscaled_bands = unscaled_bands
+    return encoder
+
+
+def _load_weights(module: Any, encoder: str, weights: str, bands: Sequence[str]) -> None:
     """Load a file, or what smp downloads by a name."""
     from deepnets4eo.segmenters.pretrained import is_local, load_pretrained
 
     if is_local(weights):
-        load_pretrained(module, weights)
+        load_pretrained(module, weights, bands=bands)
         return
-    bands = module.conv1.in_channels
-    whole: Any = create_model("unet", in_channels=bands, num_classes=1, encoder=encoder, weights=weights)
+    if encoder == LITE0:
+        raise InputError(f"weights {weights!r} of {encoder} are unknown. Take {LITE0}, or a .safetensors file.")
+    whole: Any = create_model(
+        "unet", in_channels=module.conv1.in_channels, num_classes=1, encoder=encoder, weights=weights
+    )
     module.load_state_dict(whole.encoder.state_dict(), strict=False)  # it has further layers
 
 

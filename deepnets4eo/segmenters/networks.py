@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SMP_LIST = re.compile(r"^_MODEL_ARCHITECTURES = \[([\w\s,]*)\]", re.MULTILINE)
 DEFAULT_ENCODER = "resnet34"
+LITE0 = "efficientnet-lite0"  # an encoder of ours, whose weights come with the toolbox under the same name
+LITE0_OF_TIMM = "tf_efficientnet_lite0"  # the same network, for what takes timm's encoders alone
 
 
 @name_missing_extra()
@@ -49,9 +51,12 @@ def create_model(
     ----------
     name : an entry of `list_models()`; smp's may have their encoder after a slash, as in "unet/resnet34"
     in_channels, num_classes : bands and classes, at least 1
-    encoder : encoder of smp's architectures, by default "resnet34"
+    encoder
+        Encoder of smp's architectures, by default "resnet34". "efficientnet-lite0" is the toolbox's own: "unet" with it is
+        `light-unet`, unless further options of smp's are given.
     weights
-        First weights: "imagenet", which smp downloads, or a .safetensors file or run, see `load_pretrained`.
+        First weights: "efficientnet-lite0", which come with the toolbox, "imagenet", which smp downloads, or a .safetensors
+        file or run, see `load_pretrained`.
     head : computes the scores instead of the network's own last layer, e.g. "multi-kernel"; see `list_heads()`.
     head_options : further arguments of the head, e.g. {"clip_px": 16} of "distance".
     bands : what the bands show, e.g. "B04" or "red": where weights of a file belong to other ones
@@ -86,6 +91,8 @@ def create_model(
         )
         return add_head(plain, num_classes)
     registered = _registered()
+    if name not in registered and LITE0 in (encoder, name.partition("/")[2]):
+        name, encoder = _with_lite0(name, encoder, options)
     if name in registered:
         return _build_registered(
             registered[name], in_channels, num_classes, bands, _without_none(encoder=encoder, weights=weights) | options
@@ -163,6 +170,13 @@ def check_encoder(encoder: str, weights: str | None) -> None:
 
     if not timm.is_model(encoder.removeprefix("tu-")):  # timm itself also takes addresses, as of hf-hub:, and folders
         raise InputError(f"encoder {encoder!r} is unknown to timm itself. timm.list_models() lists what follows tu-.")
+
+
+def _with_lite0(name: str, encoder: str | None, options: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Network and encoder by which EfficientNet-Lite0 is built: ours in the light U-Net, else that of timm."""
+    if encoder in (None, LITE0) and name in ("unet", f"unet/{LITE0}") and options.keys() <= {"decoder_channels"}:
+        return "light-unet", LITE0
+    return name.replace(LITE0, f"tu-{LITE0_OF_TIMM}"), encoder and encoder.replace(LITE0, f"tu-{LITE0_OF_TIMM}")
 
 
 def _head(name: str, options: Mapping[str, Any]) -> Callable[[nn.Module, int], nn.Module]:

@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band
-from deepnets4eo.segmenters.checksums import is_run, open_sealed, weights_file
+from deepnets4eo.segmenters.checksums import is_run, open_sealed, shipped_run, weights_file
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ IMAGENET = "imagenet"
 SUFFIX = ".safetensors"
 COUNTER = "num_batches_tracked"  # which inference does not use
 BANDS = "bands"  # of a file's metadata: names with commas between
+DEVIATION = "deviation"  # of a file's metadata: that of the values which its first layer took, where it was not 1
 PREFIXES = (
     "", "encoder.", "network.encoder.", "encoder.model.", "backbone.", "module.", "model.", "visual.", "visual.trunk.", "trunk.",
     "vision_model.",
@@ -92,10 +94,10 @@ class Loaded:
 
 
 def is_local(weights: str | Path | None) -> bool:
-    """Whether first weights are a file or a run here, not a name such as "imagenet"."""
-    return (
-        weights is not None and str(weights) != IMAGENET and (str(weights).endswith(SUFFIX) or Path(weights).is_dir())
-    )
+    """Whether first weights are a file or a run here, or come with the toolbox; not a name such as "imagenet"."""
+    if weights is None or str(weights) == IMAGENET:
+        return False
+    return str(weights).endswith(SUFFIX) or shipped_run(str(weights)) is not None or Path(weights).is_dir()
 
 
 def read_tensors(path: str | Path, patterns: Sequence[re.Pattern[str]] | None = None) -> dict[str, Tensor]:
@@ -105,23 +107,25 @@ def read_tensors(path: str | Path, patterns: Sequence[re.Pattern[str]] | None = 
 
     Parameters
     ----------
-    path : the file, or the folder of a run
+    path : the file, the folder of a run, or the name of a model that comes with weights
     patterns : regular expressions, of which one fits the whole name; None: all tensors
 
     Returns
     -------
     Name → tensor, on the CPU.
     """
-    return _read(path, patterns)[0]
+    return _read(run_path(path), patterns)[0]
 
 
 def load_pretrained(
     module: nn.Module, path: str | Path, *, bands: Sequence[str] = (), complete: bool = False
 ) -> Loaded:
-    """Load weights of a safetensors file or a run into an encoder, by name and shape; the first layer is fitted to its `bands`.
+    """Load weights of a safetensors file, a run, or of a name in the box into an encoder, by name and shape.
 
-    `complete`: all weights must be in the file. InputError for less than nine tenths of them: another network's.
+    The first layer is fitted to its `bands`, and to standardised values. `complete`: all weights must be in the file, and
+    stay as they are. InputError for less than nine tenths of them: another network's.
     """
+    path = run_path(path)
     tensors, metadata = _read(path, None)
     tensors = _as_timm(tensors)
     expected = {name: value for name, value in module.state_dict().items() if not name.endswith(COUNTER)}
@@ -129,10 +133,10 @@ def load_pretrained(
     report, state, used = Loaded(str(path)), {}, set()
     first = next((name for name, value in expected.items() if value.ndim == 4), "")
     own = first in names and len(bands) == expected[first].shape[1]  # else the layer takes something made of the bands
-    theirs = _bands_of(Path(path), metadata, tensors[names[first]].shape[1], bands) if own else []
+    theirs = _bands_of(path, metadata, tensors[names[first]].shape[1], bands) if own else []
     for name, value in expected.items():
         source = names.get(name)
-        weight = None if source is None else tensors[source]
+        weight = None if source is None else tensors[source].to(value.dtype)
         if weight is not None and weight.shape != value.shape:
             weight, how = (None, "") if complete else _fit(name, weight, value, first, theirs, bands)
             if weight is not None:
@@ -143,7 +147,9 @@ def load_pretrained(
         if weight is None:
             report.missing.append(name)
             continue
-        state[name] = weight.to(value.dtype)
+        state[name] = weight
+        if name == first and not complete:
+            state[name] = weight * float(metadata.get(DEVIATION, 1))
         used.add(source)
         if name not in report.fitted:
             report.loaded.append(name)
@@ -170,10 +176,9 @@ def fit_bands(weight: Tensor, in_channels: int) -> Tensor:
     return torch.cat([kept, more], dim=1) * (bands / in_channels)
 
 
-def _read(path: str | Path, patterns: Sequence[re.Pattern[str]] | None) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read(path: Path, patterns: Sequence[re.Pattern[str]] | None) -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
     path = weights_file(path) if path.is_dir() else path
     if path.suffix != SUFFIX:
         raise InputError(
@@ -238,13 +243,14 @@ def _with_joint_attention(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _bands_of(path: Path, metadata: Mapping[str, str], count: int, ours: Sequence[str]) -> list[str]:
-    """Names of a file's bands, from its metadata or the card of a run; else red, green and blue of three, where ours have wavelengths."""
+    """Names of a file's bands, from its metadata or the card of a run; red, green and blue of three where ours have wavelengths."""
     if BANDS in metadata:
         return metadata[BANDS].split(",")
+    names: Sequence[str] = COLOURS
     if is_run(path):
         names = [band for layer in open_sealed(path)["inputs"]["layers"].values() for band in layer["bands"]]
-        return names if len(names) == count and all(name_band(name) in CENTRES_NM for name in names) else []
-    return list(COLOURS) if count == len(COLOURS) and all(name_band(name) in CENTRES_NM for name in ours) else []
+    known = all(name_band(name) in CENTRES_NM for name in (ours if tuple(names) == COLOURS else names))
+    return list(names) if len(names) == count and known else []
 
 
 def _match(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], prefix: str) -> dict[str, str]:

@@ -104,9 +104,10 @@ class ModelSection(Section):
     """A network by name, and the layers it takes."""
 
     network: str | None = Field(default=None, description="a name of list_models()")
-    encoder: str | None = Field(default=None, description="encoder of an smp network")
+    encoder: str | None = Field(default=None, description="encoder of an smp network, or efficientnet-lite0")
     encoder_weights: str | None = Field(
-        default=None, description="imagenet: downloaded on demand only; or a file or run, several by commas"
+        default=None,
+        description="efficientnet-lite0: in the box; a file or run, several by commas; imagenet: downloaded on demand only",
     )
     options: dict[str, Any] = Field(default={}, description="further arguments of the network, e.g. {patch_px: 64}")
     layers: tuple[str, ...] = Field(default=("image",), min_length=1, description="inputs, concatenated in this order")

@@ -35,8 +35,6 @@ IMAGE_KINDS: dict[str, tuple[str, ...]] = {
     "rgbd": ("colours", "height"),
     "rgbd+": ("colours", "height", "normals"),
 }
-MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]  # of ImageNet's photographs, red, green, blue
-STD = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
 HEIGHT_SPAN_M = (0.0, 50.0)  # where bands have no span
 NORMALS_REACH_PX = 1
 Looks = Literal["dense", "patch"]
@@ -48,11 +46,12 @@ CHUNK = 256  # superpixels at once
 PROJECTION = "projection"
 
 
-def encoder_images(bands: Bands, inputs: Inputs) -> FloatImage:
-    """Return the images that an encoder gets, (M, 3, h, w) float32 in ImageNet's scaling: colours, height, normals.
+def encoder_images(bands: Bands, encoder: FrozenEncoder, inputs: Inputs) -> FloatImage:
+    """Return the images that an encoder gets, (M, 3, h, w) float32 in its scaling: colours, height, normals.
     Errors: InputError where no band is a height."""
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (encoder.mean, encoder.std))
     makers = {"colours": _colours, "height": _height, "normals": _normals}
-    return np.stack([(makers[name](bands) - MEAN) / STD for name in IMAGE_KINDS[inputs]])
+    return np.stack([(makers[name](bands) - mean) / std for name in IMAGE_KINDS[inputs]])
 
 
 def _colours(bands: Bands) -> FloatImage:
@@ -86,9 +85,10 @@ def _height_role(bands: Bands) -> str:
 class DeepOptions(Section):
     """Which frozen encoder is used, on which inputs, and how."""
 
-    encoder: str | None = Field(default=None, description="a name of timm, e.g. resnet18")
+    encoder: str | None = Field(default=None, description="a name of timm, e.g. resnet18, or efficientnet-lite0")
     weights: str | Path | None = Field(
-        default=None, description="a safetensors file, or imagenet: downloaded; none: random"
+        default=None,
+        description="efficientnet-lite0: in the box; a safetensors file; or imagenet: downloaded; none: random",
     )
     inputs: Inputs = Field(default="rgb", description="d: the height, too; +: its normals, too")
     scales: tuple[Scale, ...] = Field(default=(1.0,), min_length=1, description="factors by which tiles are resized")
@@ -256,7 +256,7 @@ class DeepFeatures:
         import torch.nn.functional as F
 
         encoder = self._encoder
-        whole = torch.from_numpy(encoder_images(bands, self.inputs)).to(encoder.device)
+        whole = torch.from_numpy(encoder_images(bands, self._encoder, self.inputs)).to(encoder.device)
         for scale in cast(tuple[float, ...], self.scales):
             with torch.inference_mode():
                 resized = whole
@@ -323,7 +323,7 @@ class DeepFeatures:
 
     def at_indices(self, bands: Bands, rows: Indices, cols: Indices) -> FloatImage:
         """Return values of the patches around n pixels, (n, F) float32; beyond its edges the image is mirrored."""
-        images = encoder_images(bands, self.inputs)
+        images = encoder_images(bands, self._encoder, self.inputs)
         parts = []
         for side in self._footprints:
             margin = side // 2 + self.step_px

@@ -13,8 +13,13 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.formats.access import check_online
+from deepnets4eo.segmenters.efficientnet import LEVEL_CHANNELS, EfficientNetLite0, SameConv
+from deepnets4eo.segmenters.networks import LITE0
 from deepnets4eo.segmenters.pretrained import IMAGENET, load_pretrained
 
+MEAN = (0.485, 0.456, 0.406)  # of ImageNet's photographs, red, green, blue
+STD = (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5)  # mean and deviation that EfficientNet-Lite0 was trained with
 TRIAL_PX = 256  # side of the image from which the geometry is measured; a multiple of every reduction
 BUILD_ERRORS = (
     RuntimeError,
@@ -31,11 +36,11 @@ class FrozenEncoder:
 
     Parameters
     ----------
-    name : the name of timm ("resnet18", "convnext_atto") or of smp ("mit_b0")
+    name : the name of timm ("resnet18", "convnext_atto") or of smp ("mit_b0"), or "efficientnet-lite0"
     reduction : pixels per cell along a side; None: the deepest level
     weights
-        None (random), "imagenet" (downloaded), or a .safetensors file of the encoder, of a network that contains it, or
-        of a run.
+        None (random), "efficientnet-lite0" (comes with the toolbox), "imagenet" (downloaded), or a .safetensors file of the
+        encoder, of a network that contains it, or of a run.
     seed : int, for random weights
 
     Raises
@@ -63,6 +68,7 @@ class FrozenEncoder:
             _enable_residual_branches(self.module)
         elif not download:
             load_pretrained(self.module, weights, complete=True)
+        self.mean, self.std = (HALF, HALF) if name == LITE0 else (MEAN, STD)
         self.module.to(memory_format=torch.channels_last)  # 1.3 times as fast on CPUs
         self.device = "cpu"
         self._geometry: tuple[float, float] | None = None
@@ -114,6 +120,9 @@ def _levels(name: str) -> tuple[Build, list[tuple[int, int]]]:
     import timm
     from segmentation_models_pytorch.encoders import get_encoder, get_encoder_names
 
+    if name == LITE0:
+        levels = [(2**depth, width) for depth, width in enumerate(LEVEL_CHANNELS, start=1)]
+        return lambda reduction, _: EfficientNetLite0(levels=reduction.bit_length() - 1), levels
     if timm.is_model(name):
         with torch.device("meta"):  # only the list: no memory, no time
             info: Any = timm.create_model(name, pretrained=False, features_only=True).feature_info
@@ -128,7 +137,7 @@ def _levels(name: str) -> tuple[Build, list[tuple[int, int]]]:
         return lambda reduction, download: get_encoder(
             name, depth=reduction.bit_length() - 1, weights=IMAGENET if download else None
         ), levels
-    hint = name_hint(name, [*timm.list_models(), *get_encoder_names()], "timm.list_models() lists them.")
+    hint = name_hint(name, [LITE0, *timm.list_models(), *get_encoder_names()], "timm.list_models() lists them.")
     raise InputError(f"encoder {name!r} is unknown to timm and to smp. {hint}")
 
 
@@ -183,6 +192,9 @@ def _geometry(encoder: FrozenEncoder) -> tuple[float, float]:
         )
         step = TRIAL_PX / images[0].shape[-2]
         half = (kernel - 1) * dilation / 2
+        padding = (
+            (kernel - stride) // 2 if isinstance(module, SameConv) else padding
+        )  # above and left, of whole strides
         reach += half * step
         if stride > 1:
             moves[step].append(half - padding if isinstance(padding, int) else 0.0)

@@ -116,8 +116,12 @@ class DamageNetworkChoice(Section):
     unet: Literal["light-unet", "unet"] = Field(
         default="light-unet", description="of both dates; unet: that of smp, slower and at full resolution"
     )
-    encoder: str = Field(default="resnet18", description="encoder of smp; of a light U-Net, resnet18 or resnet34")
-    encoder_weights: str | None = Field(default=None, description="imagenet: downloaded on the user's demand only")
+    encoder: str = Field(
+        default="resnet18", description="encoder of smp; of a light U-Net, resnet18, resnet34 or efficientnet-lite0"
+    )
+    encoder_weights: str | None = Field(
+        default=None, description="efficientnet-lite0: in the box; imagenet: downloaded on the user's demand only"
+    )
     start: str | None = Field(
         default=None, description="run to start from: of this network, or of a light U-Net that labels pixels"
     )

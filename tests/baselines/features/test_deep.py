@@ -7,12 +7,14 @@ from safetensors.torch import load_file, save_file
 
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import Feature
-from deepnets4eo.baselines.features.deep import MEAN, STD, DeepFeatures, bilinear_weights, box_weights, encoder_images
+from deepnets4eo.baselines.features.deep import DeepFeatures, bilinear_weights, box_weights, encoder_images
 from deepnets4eo.baselines.features.encoders import FrozenEncoder
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.segmenters.networks import create_model
 
 RGB = ("image.red", "image.green", "image.blue")
+SHOWN_TO = FrozenEncoder("resnet18", 8)
+MEAN, STD = (np.float32(values)[:, None, None] for values in (SHOWN_TO.mean, SHOWN_TO.std))
 TINY = "test_resnet"  # timm's own, of half a million weights
 
 
@@ -53,7 +55,10 @@ def test_they_are_features(dense):
 # where cells lie
 
 
-@pytest.mark.parametrize(("name", "reduction", "offset_px"), [("resnet18", 8, 0.0), ("test_convnext", 8, 3.5)])
+@pytest.mark.parametrize(
+    ("name", "reduction", "offset_px"),
+    [("resnet18", 8, 0.0), ("test_convnext", 8, 3.5), ("efficientnet-lite0", 8, 7.0)],
+)
 def test_the_middle_of_a_cell_is_the_middle_of_what_it_depends_on(name, reduction, offset_px):
     encoder = FrozenEncoder(name, reduction)
     assert encoder.offset_px == offset_px
@@ -136,7 +141,7 @@ def test_coarse_scales_see_larger_patches_resized_to_one_size():
     feature = DeepFeatures(TINY, looks="patch", patch_px=16, scales=(1, 0.5), input_px=32, reduction=8)
     bands = make_bands(64, 64)
     values = feature.compute(bands, 32)
-    shown = torch.from_numpy(encoder_images(bands, "rgb"))
+    shown = torch.from_numpy(encoder_images(bands, SHOWN_TO, "rgb"))
     encoder = FrozenEncoder(TINY, 8)
     found = [
         torch.nn.functional.interpolate(
@@ -151,7 +156,7 @@ def test_coarse_scales_see_larger_patches_resized_to_one_size():
 def test_patches_that_share_one_pass_are_means_of_the_map():
     feature = DeepFeatures("resnet18", reduction=8, patch_px=24)
     bands = make_bands(64, 64)
-    maps = FrozenEncoder("resnet18", 8)(torch.from_numpy(encoder_images(bands, "rgb")))[0].numpy()
+    maps = SHOWN_TO(torch.from_numpy(encoder_images(bands, SHOWN_TO, "rgb")))[0].numpy()
     # the site at pixel 32 lies on cell 4, as ResNets' cells begin at pixel 0; three cells a side
     expected = maps[:, 3:6, 3:6].mean((1, 2))
     np.testing.assert_allclose(feature.compute(bands)[:, 32, 32], expected, rtol=1e-4, atol=1e-6)
@@ -199,25 +204,25 @@ def test_height_and_normals_are_looked_at_too():
 
 def test_heights_are_scaled_by_the_span_seen_in_training_not_as_bytes():
     bands = make_bands(32, 32, dsm=True)
-    height = (encoder_images(bands, "rgbd")[1] * STD + MEAN)[0]
+    height = (encoder_images(bands, SHOWN_TO, "rgbd")[1] * STD + MEAN)[0]
     np.testing.assert_allclose(height, bands.values[-1] / 20, atol=1e-5)
 
 
 def test_normals_of_a_slope_are_those_of_a_plane():
     height = np.tile(np.arange(32, dtype=np.float32) * 0.5, (32, 1))  # rises by 1 m per metre to the east
     bands = Bands(np.stack([height] * 4), (*RGB, "dsm.height"), 0.5)
-    normals = (encoder_images(bands, "rgbd+")[2] * STD + MEAN) * 2 - 1
+    normals = (encoder_images(bands, SHOWN_TO, "rgbd+")[2] * STD + MEAN) * 2 - 1
     np.testing.assert_allclose(normals[:, 5, 5], [-np.sqrt(0.5), 0, np.sqrt(0.5)], atol=1e-5)
 
 
 def test_without_blue_infrared_is_shown_as_in_aerial_photographs():
     bands = make_bands(names=("image.nir", "image.red", "image.green"))
-    shown = encoder_images(bands, "rgb")[0] * STD + MEAN
+    shown = encoder_images(bands, SHOWN_TO, "rgb")[0] * STD + MEAN
     np.testing.assert_allclose(shown, bands.values / 255, atol=1e-5)
 
 
 def test_one_band_is_shown_in_grey():
-    shown = encoder_images(make_bands(names=("image.pan",)), "rgb")[0] * STD + MEAN
+    shown = encoder_images(make_bands(names=("image.pan",)), SHOWN_TO, "rgb")[0] * STD + MEAN
     np.testing.assert_allclose(shown[0], shown[2], atol=1e-6)
 
 
@@ -334,3 +339,14 @@ def test_boxes_are_integrals_of_the_cells_they_cover():
     found = box_weights(np.array([5.0]), 3.3, 12) @ cells
     low, high = round((5.5 - 1.65) * 100), round((5.5 + 1.65) * 100)
     np.testing.assert_allclose(found[0], fine[low:high].mean(), rtol=1e-5)
+
+
+def test_the_encoder_in_the_box_gets_colours_from_minus_one_to_one_and_a_run_restores_it(tmp_path):
+    feature = DeepFeatures("efficientnet-lite0", weights="efficientnet-lite0", reduction=8)
+    bands = make_bands()
+    shown = encoder_images(bands, feature._encoder, "rgb")[0]
+    np.testing.assert_allclose(shown, bands.values / 127.5 - 1, atol=1e-6)
+    feature.save(tmp_path)
+    description = {"encoder": "efficientnet-lite0", "weights": "efficientnet-lite0", "reduction": 8, "name": "deep"}
+    restored = DeepFeatures.restore(tmp_path, description)
+    np.testing.assert_array_equal(restored.compute(bands, 8), feature.compute(bands, 8))
