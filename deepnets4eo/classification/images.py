@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.cards.dataset_card import TEST, TRAIN, VAL
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.classification.scores import check_one_label
 from deepnets4eo.errors import InputError
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.moments import BandMoments
@@ -110,6 +111,8 @@ def check_learnable(images: ImageList, legend: Legend, *, several: bool) -> None
     many = np.flatnonzero(images.targets.sum(axis=1) > 1)
     if len(many):
         raise InputError(f"{images.names[many[0]]} has several labels. Set data.labels=several.")
+    scored = np.flatnonzero([part in (VAL, TEST) for part in images.parts])
+    check_one_label(images.targets[scored], [images.names[row] for row in scored])
     if (counts > 0).sum() < 2:
         only = legend.names[int(counts.argmax())]
         raise InputError(

@@ -19,7 +19,7 @@ THRESHOLD = 0.5  # of the probability of one of several labels, as published
 def score_images(logits: Floats, targets: Mask, names: Sequence[str], *, several: bool) -> dict[str, Any]:
     """Score labelled images.
 
-    Errors: InputError for arrays that do not belong together.
+    Errors: InputError for arrays that do not belong together, and without `several` for an image that has not one label.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def score_images(logits: Floats, targets: Mask, names: Sequence[str], *, several
     -------
     Fractions by name: macro_f1, micro_f1, macro_ap, micro_ap (average precision), ece (expected calibration error); by class f1,
     precision, recall, average_precision, support (images). One label an image: also the scores of one confusion matrix. NaN where
-    nothing is defined.
+    nothing is defined; macro_f1 is the mean over all classes that are true or predicted.
 
     Examples
     --------
@@ -44,6 +44,8 @@ def score_images(logits: Floats, targets: Mask, names: Sequence[str], *, several
         raise InputError(
             f"got logits {logits.shape}, targets {targets.shape} and {len(names)} names; expected (N, K) twice and K."
         )
+    if not several:
+        check_one_label(targets)
     probabilities = expit(logits) if several else softmax(logits, axis=1)
     scores: dict[str, Any]
     if several:
@@ -63,6 +65,19 @@ def score_images(logits: Floats, targets: Mask, names: Sequence[str], *, several
     return scores
 
 
+def check_one_label(targets: Mask, names: Sequence[str] | None = None) -> None:
+    """Refuse images (N, K) that have not one label each, by InputError that names the first; `names`: of the images."""
+    wrong = np.flatnonzero(targets.sum(axis=1) != 1)
+    if not len(wrong):
+        return
+    image = f"image {wrong[0]}" if names is None else names[wrong[0]]
+    labels = int(targets[wrong[0]].sum())
+    raise InputError(
+        f"{len(wrong):,} of {len(targets):,} images have not one label to be scored by, e.g. {image} has {labels or 'none'}. Label them, leave them "
+        "out, or set data.labels=several (several=True)."
+    )
+
+
 def fit_temperature(logits: Floats, targets: Mask, *, several: bool) -> float:
     """What divides the logits so that probabilities hold, of one label or of all labels alike."""
     if not several:
@@ -78,7 +93,7 @@ def _label_scores(chosen: Mask, targets: Mask, names: Sequence[str]) -> dict[str
         name: dict(zip(names, map(float, _ratio(part, whole)), strict=True)) for name, (part, whole) in by_class.items()
     }
     f1 = _ratio(2 * right, predicted + true)
-    scores["macro_f1"] = _mean(f1[targets.any(axis=0)])
+    scores["macro_f1"] = _mean(f1[np.isfinite(f1)])  # a class that is only predicted counts, with 0
     scores["micro_f1"] = float(_ratio(2 * right.sum(keepdims=True), (predicted + true).sum(keepdims=True))[0])
     scores["overall_accuracy"] = float((chosen == targets).mean()) if targets.size else float("nan")
     return scores

@@ -77,13 +77,18 @@ class Progress:
         return any(math.isnan(row.get(monitor, math.nan)) for row in self.history)
 
     def last_is_best(self, monitor: str) -> bool:
-        """Whether to keep the epoch that just ended: by its score, else by the withheld loss, else always."""
+        """Whether to keep the epoch that just ended: by its score, else by the withheld loss, else always; none that lacks what another has."""
         if self.best < 0:
             return True
-        last, best = self.history[-1], self.history[self.best]
-        if self.lacks(monitor):
-            return not last.get(WITHHELD_LOSS, math.nan) >= best.get(WITHHELD_LOSS, math.nan)
-        return last[monitor] > best[monitor]
+        last, best = len(self.history) - 1, self.best
+        loss, least = (self.history[epoch].get(WITHHELD_LOSS, math.nan) for epoch in (last, best))
+        if math.isnan(loss) and not math.isnan(least):
+            return False
+        if self.lacks(monitor) and not math.isnan(loss):
+            return not loss >= least
+        score, highest = self.score(last, monitor), self.score(best, monitor)
+        undefined_is_no_worse = highest in (0, -math.inf)  # a zero beside undefined scores is of false alarms
+        return score > highest or (score == -math.inf and undefined_is_no_worse)
 
 
 def say_how_far(progress: Progress, fit: Fit) -> str:

@@ -1,6 +1,8 @@
 """Images with labels are read from every layout, drawn by class, and refused by name where they do not fit."""
 
 import json
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -281,3 +283,13 @@ def test_two_folders_are_two_classes_around_the_circle_and_one_is_none(tmp_path:
     classes = folder_legend(tmp_path).classes
     assert [(one.value, one.name) for one in classes] == [(0, "forest"), (1, "water")]
     assert [tuple(one.color) for one in classes] == [(230, 57, 57), (57, 230, 230)]  # 180 degrees apart
+
+
+def test_images_to_score_by_need_a_label_before_anything_is_learnt(patches: Path) -> None:
+    images, legend = list_images(data(patches))
+    targets = images.targets.copy()
+    targets[1] = False
+    for part, refused in (("val", True), ("test", True), ("train", False)):
+        parts = ("train", part, *("train",) * (len(images) - 2))
+        with pytest.raises(InputError, match=f"{images.names[1]} has none") if refused else nullcontext():
+            check_learnable(replace(images, targets=targets, parts=parts), legend, several=False)

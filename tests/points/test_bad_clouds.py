@@ -240,3 +240,39 @@ def test_points_far_apart_are_refused_despite_honest_looking_bounds(tmp_path: Pa
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"a\.las spans 3\d,\d+ × 0 × 0 km; expected at most 1,000 km"):
         label_cloud(path, NeighbourCount(), tmp_path / "out.las")
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("\tx\ty\tz\n0\t1\t2\t3\n1\t4\t5\t6\n", None),  # pandas, with its index
+        ('"x" "y" "z"\n"1" 1 2 3\n"2" 4 5 6\n', None),  # R, with its row names
+        ("x;y;z\n1;2;3\n4;5;6;7\n", None),
+        ("1 2 3 4\n5 6 7 8\n", "x y z"),
+        ("1 2 3\n" * 2000 + "4 5 6 7\n", None),
+    ],
+)
+def test_lines_with_more_fields_than_columns_are_refused(tmp_path: Path, text: str, columns: str | None) -> None:
+    (tmp_path / "a.txt").write_text(text)
+    with pytest.raises(InputError, match=r"a\.txt has lines with more fields than the 3 columns x, y, z"):
+        open_cloud(tmp_path / "a.txt", columns=columns).read()
+
+
+@pytest.mark.parametrize(
+    "text", [",x,y,z\n0,1,2,3\n1,4,5,6\n", "x,,y,z,\n1,9,2,3,\n4,9,5,6,\n", '"";"x";"y";"z"\n"a";1;2;3\n"b";4;5;6\n']
+)
+def test_columns_without_a_name_keep_their_place(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.txt").write_text(text)
+    assert open_cloud(tmp_path / "a.txt").read().xyz.tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+@pytest.mark.parametrize(("kind", "codes"), [("int16", [2, 258]), ("int16", [2, -1]), ("float32", [2, 2.5])])
+def test_codes_in_a_dimension_of_las_are_whole_numbers_0_to_255(tmp_path: Path, kind: str, codes: list[float]) -> None:
+    cloud = laspy.LasData(laspy.LasHeader(point_format=6, version="1.4"))
+    cloud.add_extra_dim(laspy.ExtraBytesParams("pred_class", kind))
+    cloud.x, cloud.y, cloud.z = np.arange(6.0).reshape(3, 2)
+    cloud.pred_class = np.array(codes, kind)
+    cloud.write(tmp_path / "a.las")
+    message = f"1 values of the dimension pred_class are not whole numbers 0–255, such as {codes[1]}"
+    with pytest.raises(InputError, match=message):
+        open_cloud(tmp_path / "a.las", classes="pred_class").read()

@@ -261,3 +261,33 @@ def test_scores_of_a_wrong_shape_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match=r"scores \(20, 2\), expected \(20, 3\)"):
         label_cloud(write_las(tmp_path / "a.laz", scattered(20)), Wrong(), tmp_path / "out.laz")
+
+
+@pytest.mark.parametrize(
+    ("intensities", "stored", "how"),
+    [
+        ([-2048, -1, 0, 2047], [0, 2047, 2048, 4095], "shifted so that they begin at 0"),
+        ([0, 0.25, 0.5, 1], [0, 16384, 32768, 65535], "scaled to 0–65,535"),
+        ([0, 7, 65536, 131070], [0, 4, 32768, 65535], "scaled to 0–65,535"),
+    ],
+)
+def test_intensities_that_las_does_not_hold_are_kept_beside_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, intensities: list[float], stored: list[int], how: str
+) -> None:
+    lines = [f"{at} {at % 2} 3 {value}" for at, value in enumerate(intensities)]
+    (tmp_path / "a.txt").write_text("\n".join(["x y z intensity", *lines]))
+    label_cloud(tmp_path / "a.txt", NeighbourCount(), tmp_path / "out.laz")
+    written = laspy.read(tmp_path / "out.laz")
+    assert np.asarray(written.intensity).tolist() == stored
+    assert np.asarray(written.measured_intensity).tolist() == intensities
+    assert f"a.txt has intensities from {intensities[0]} to {intensities[-1]}" in caplog.text
+    assert how in caplog.text
+
+
+def test_intensities_that_las_holds_stay_as_they_are(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.txt").write_text("0 0 3 0\n1 1 3 65535\n2 0 3 12\n")
+    label_cloud(tmp_path / "a.txt", NeighbourCount(), tmp_path / "out.laz")
+    written = laspy.read(tmp_path / "out.laz")
+    assert np.asarray(written.intensity).tolist() == [0, 65535, 12]
+    assert "measured_intensity" not in written.point_format.dimension_names
+    assert not caplog.messages

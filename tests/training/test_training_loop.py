@@ -16,6 +16,8 @@ from deepnets4eo.training.epochs import Fit, Progress
 from deepnets4eo.training.loop import fit_network, seed_torch
 from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
 
+NAN = float("nan")
+
 
 @pytest.fixture(autouse=True)
 def quick_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,6 +142,26 @@ def test_where_the_monitored_class_is_not_withheld_the_loss_decides(
     said = "the epoch of the lowest loss there" if losses else "the last epoch"
     assert caplog.text.count("f1.change is undefined: what is withheld shows nothing that it counts") == 1
     assert f"so {said} is kept" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("history", "best"),
+    [
+        ([{"f1.town": NAN, "val_loss": 0.5}, {"f1.town": NAN, "val_loss": NAN}], 0),
+        ([{"f1.town": NAN, "val_loss": NAN}, {"f1.town": NAN, "val_loss": 0.5}, {"f1.town": NAN, "val_loss": NAN}], 1),
+        ([{"f1.town": 0.3, "val_loss": 0.5}, {"f1.town": 0.4, "val_loss": NAN}], 0),
+        ([{"f1.town": 0.9}, {"f1.town": NAN}, {"f1.town": 0.8}], 0),
+        ([{"f1.town": NAN}, {"f1.town": 0.8}, {"f1.town": 0.3}], 1),
+        ([{"f1.town": NAN}, {"f1.town": NAN}], 1),
+    ],
+)
+def test_what_is_no_number_never_replaces_what_is(history: list[dict[str, float]], best: int) -> None:
+    progress = Progress()
+    for row in history:
+        progress.history.append(row)
+        if progress.last_is_best("f1.town"):
+            progress.best = progress.epochs_done - 1
+    assert progress.best == best
 
 
 def test_scores_that_are_all_undefined_keep_the_last_epoch(tmp_path: Path) -> None:

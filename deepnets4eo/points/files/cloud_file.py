@@ -233,6 +233,8 @@ def to_words(values: NDArray[np.uint8]) -> NDArray[np.uint16]:
 
 def as_bytes(values: NDArray[Any], name: str, source: str) -> NDArray[np.uint8]:
     """Return whole numbers 0–255 as uint8. Raises InputError for other values, naming what they are and their source."""
+    if values.dtype == np.uint8:
+        return values
     with np.errstate(invalid="ignore"):
         wrong = ~((values >= 0) & (values <= BYTE) & (values % 1 == 0))
     if wrong.any():

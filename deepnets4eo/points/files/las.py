@@ -18,7 +18,15 @@ from pyproj import CRS
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, Bounds, CloudFile, holds_bytes, to_bytes, without_withheld
+from deepnets4eo.points.files.cloud_file import (
+    CHUNK_POINTS,
+    Bounds,
+    CloudFile,
+    as_bytes,
+    holds_bytes,
+    to_bytes,
+    without_withheld,
+)
 from deepnets4eo.points.files.las_header import TAGS, check_chunks, check_header, crs_of_keys, las_errors
 
 CLASSIFICATION = "classification"
@@ -189,7 +197,9 @@ class LasFile(CloudFile):
             intensity=self._field(record, "intensity", np.float32),
             return_number=self._field(record, "return_number", np.uint8),
             number_of_returns=self._field(record, "number_of_returns", np.uint8),
-            classification=np.asarray(record[self._classes]).astype(np.uint8),
+            classification=as_bytes(
+                np.asarray(record[self._classes]), f"the dimension {self._classes}", str(self.path)
+            ),
             withheld=_withheld(record),
             source=str(self.path),
         )

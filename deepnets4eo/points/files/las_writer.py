@@ -8,9 +8,10 @@ from __future__ import annotations
 import copy
 import io
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,16 @@ from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, CloudFile, to_words
 from deepnets4eo.points.files.las import RGB, LasFile
 
+log = logging.getLogger(__name__)
+
 Values = Mapping[str, NDArray[Any]]
 MODERN = {0: 6, 1: 6, 2: 7, 3: 7, 4: 9, 5: 10}  # point formats of LAS 1.4 that hold what older ones do
 WITH_COLOUR = {0: 2, 1: 3, 4: 5, 6: 7, 9: 10}
 WITH_INFRARED = {6: 8, 7: 8, 9: 10}
 DEGREES = 0.006  # unit of the scan angle of point formats 6 to 10; older ones store whole degrees
 MOST_OLD_CODE = 31  # five bits
+MOST_INTENSITY = 65_535  # LAS holds whole numbers from 0
+MEASURED = "measured_intensity"  # dimension of intensities that are no such numbers
 SCALE_M = 0.001
 MOST_STEPS = 2**31 - 1  # coordinates are stored as 32-bit whole numbers
 OWN_RECORD = "deepnets4eo"  # user id of the variable length record that holds the legend
@@ -81,10 +86,15 @@ def write_points(
     """Write the points of a file in their order; `values` maps the numbers of a chunk (and, with `with_clouds`, its
     points in metres) to stored values, `classes` names the dimension of codes and the code that changes no class.
     Raises InputError for a dimension of another type, OutputError where it cannot be written."""
+    measured = None if isinstance(file, LasFile) else _other_intensities(file)
+    if measured is not None:
+        kept = ExtraDimension(MEASURED, "float32", "intensity as in the source file")
+        additions = replace(additions, dimensions=(*additions.dimensions, kept))
+        log.warning("%s", measured)
     header = make_header(file, additions)
     done = 0
     with atomic_write(out) as partial, _writer(partial, header) as writer:
-        for record, cloud in _chunks(file, header, with_clouds=with_clouds):
+        for record, cloud in _chunks(file, header, measured, with_clouds=with_clouds):
             points = slice(done, done + len(record))
             for name, column in values(points, cloud).items():
                 record.array[name] = column
@@ -102,6 +112,42 @@ def write_points(
                 vlr.description = vlr.description.decode("ascii", errors="ignore")
         if evlrs:
             writer.write_evlrs(laspy.vlrs.vlrlist.VLRList(evlrs))
+
+
+@dataclass(frozen=True)
+class _Intensities:
+    """Intensities from `low` to `high` that LAS does not hold as they are, and the steps of its whole numbers."""
+
+    source: Path
+    low: float
+    high: float
+    step: float
+
+    def __str__(self) -> str:
+        """What becomes of them, in a sentence."""
+        how = "shifted so that they begin at 0" if self.step == 1 else f"scaled to 0–{MOST_INTENSITY:,}"
+        return (
+            f"{self.source} has intensities from {self.low:.6g} to {self.high:.6g}, and LAS holds whole numbers 0–{MOST_INTENSITY:,}: "
+            f"its field intensity has them {how}, the added dimension {MEASURED} as they are."
+        )
+
+    def to_las(self, values: NDArray[Any]) -> NDArray[np.uint16]:
+        """Intensities (N,) as whole numbers of LAS."""
+        steps = np.round((values.astype(np.float64) - self.low) / self.step)
+        return np.clip(steps, 0, MOST_INTENSITY).astype(np.uint16)
+
+
+def _other_intensities(file: CloudFile) -> _Intensities | None:
+    """What the intensities of a file are that are negative, above 65,535 or no whole numbers; None where LAS holds them. Reads all points."""
+    low, high, whole = np.inf, -np.inf, True
+    for cloud in file.chunks():
+        if cloud.intensity is not None:
+            low, high = min(low, float(cloud.intensity.min())), max(high, float(cloud.intensity.max()))
+            whole = whole and not (cloud.intensity % 1).any()
+    if whole and low >= 0 and high <= MOST_INTENSITY:
+        return None
+    fits = whole and high - low <= MOST_INTENSITY
+    return _Intensities(file.path, low, high, 1.0 if fits else max(high - low, 1e-30) / MOST_INTENSITY)
 
 
 def check_suffix(out: Path) -> Path:
@@ -238,7 +284,7 @@ def _legend_record(legend: Legend) -> list[laspy.VLR]:
 
 
 def _chunks(
-    file: CloudFile, header: laspy.LasHeader, *, with_clouds: bool
+    file: CloudFile, header: laspy.LasHeader, measured: _Intensities | None, *, with_clouds: bool
 ) -> Iterator[tuple[laspy.ScaleAwarePointRecord, PointCloud | None]]:
     """Yield the points in the layout of the header, and where needed in metres."""
     if isinstance(file, LasFile):
@@ -254,10 +300,12 @@ def _chunks(
             yield record, file.to_cloud(stored) if with_clouds else None
         return
     for cloud in file.chunks(CHUNK_POINTS):
-        yield _from_cloud(file, cloud, header), cloud if with_clouds else None
+        yield _from_cloud(file, cloud, header, measured), cloud if with_clouds else None
 
 
-def _from_cloud(file: CloudFile, cloud: PointCloud, header: laspy.LasHeader) -> laspy.ScaleAwarePointRecord:
+def _from_cloud(
+    file: CloudFile, cloud: PointCloud, header: laspy.LasHeader, measured: _Intensities | None
+) -> laspy.ScaleAwarePointRecord:
     record = laspy.ScaleAwarePointRecord.zeros(len(cloud), header=header)
     for axis, name in enumerate("xyz"):
         unit_m = file.units.vertical_m if name == "z" else file.units.horizontal_m
@@ -268,8 +316,8 @@ def _from_cloud(file: CloudFile, cloud: PointCloud, header: laspy.LasHeader) -> 
                 record[band] = to_words(values[:, channel])
         elif name == "near_infrared":
             record["nir"] = to_words(values)
-        elif name == "intensity":
-            record["intensity"] = np.clip(np.round(values), 0, np.iinfo(np.uint16).max).astype(np.uint16)
+        elif name == "intensity" and measured is not None:
+            record["intensity"], record[MEASURED] = measured.to_las(values), values
         else:
             record[name] = values
     return record

@@ -35,6 +35,7 @@ ORDERS = {3: XYZ, 4: (*XYZ, "intensity"), 6: (*XYZ, *RGB), 7: (*XYZ, "intensity"
 ISPRS = (*XYZ, "intensity", *RETURNS, LABEL)
 MOST_RETURNS = 15
 HEAD_BYTES = 1 << 16
+BEYOND = "beyond"  # what stands in a line behind its last column
 LABELS_SUFFIX = ".labels"
 NAME_COLUMNS = (
     "Name them in its first line, as in 'x y z intensity', without lines of other text (in Python: columns='x y z …')."
@@ -52,10 +53,10 @@ class TextFile(CloudFile):
         lines = _first_lines(path)
         self._skipped = 1 if lines and re.fullmatch(r"\s*\d+\s*", lines[0]) else 0  # PTS files begin with a count
         header = lines[self._skipped] if len(lines) > self._skipped else ""
-        named = _column_names(header)
+        self._separator = _separator(lines[-1]) if lines else " "
+        named = _column_names(header, self._separator)
         self._skipped += named is not None
         rows = [_split(line) for line in lines[self._skipped :]]
-        self._separator = _separator(lines[-1]) if lines else " "
         self._columns = _column_names(columns) if columns else named
         self._labels = path.with_suffix(LABELS_SUFFIX) if path.with_suffix(LABELS_SUFFIX).is_file() else None
         if self._columns is None and rows:
@@ -110,13 +111,25 @@ class TextFile(CloudFile):
 
         if self._columns is None:
             return
-        names = [name if name in NAMES else f"_{index}" for index, name in enumerate(self._columns)]
+        names = [*(name if name in NAMES else f"_{index}" for index, name in enumerate(self._columns)), BEYOND]
         with _text_errors(self.path):
-            tables = pd.read_csv(
+            tables = pd.read_csv(  # with usecols it would drop what lines have beyond their columns without a word
                 self.path, sep=self._separator, header=None, names=names, skiprows=self._skipped, chunksize=points,
-                dtype=np.float64, usecols=[name for name in names if name in NAMES], index_col=False,
+                dtype={name: np.float64 if name in {*NAMES, BEYOND} else str for name in names}, index_col=False,
             )  # fmt: skip
-            yield from (table for table in tables if len(table))  # of a file with nothing but names pandas makes one
+            for table in tables:
+                if table.pop(BEYOND).notna().any():
+                    raise self._too_many_fields()
+                if len(table):  # of a file with nothing but names pandas makes one
+                    yield table
+
+    def _too_many_fields(self) -> InputError:
+        names = [name or "one without a name" for name in self._columns or ()]
+        return InputError(
+            f"{self.path} has lines with more fields than the {len(names)} columns {', '.join(names)}, so that it is unknown which "
+            "field is which. Name every column in the first line; tables of pandas are written with index=False, those of R with "
+            "row.names=FALSE."
+        )
 
 
 def _to_cloud(values: dict[str, Any], source: str) -> PointCloud:
@@ -150,9 +163,10 @@ def _separator(line: str) -> str:
     return next((mark for mark in ",;" if mark in line), r"\s+")
 
 
-def _column_names(line: str) -> tuple[str, ...] | None:
-    """The names in a line; None where it holds numbers."""
-    words = [word.strip("'\"").lower() for word in _split(line)]
+def _column_names(line: str, separator: str = r"\s+") -> tuple[str, ...] | None:
+    """The names in a line; None where it holds numbers. Between marks as they separate the values a name may be missing."""
+    cells = line.strip().lstrip("/#").split(separator) if separator in line else _split(line)
+    words = [cell.strip().strip("'\"").lower() for cell in cells]
     if not words or not any(re.fullmatch(r"[a-z_]+", word) and word not in ("nan", "inf") for word in words):
         return None
     return tuple(ALIASES.get(word, word) for word in words)
