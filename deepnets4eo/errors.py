@@ -6,11 +6,16 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
+from deepnets4eo.addresses import shown_address
+
 PROJ_REMEDY = "Unset PROJ_DATA and PROJ_LIB where they name the files of another installation of PROJ."
 
 
 class DeepNets4EOError(Exception):
-    """Root of all errors of this package."""
+    """Root of all errors of this package; their messages hold no password and no signature of an address."""
+
+    def __str__(self) -> str:
+        return shown_address(super().__str__())
 
 
 class InputError(DeepNets4EOError, ValueError):

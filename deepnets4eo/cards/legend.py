@@ -270,11 +270,11 @@ class Legend(WithSummary):
 
     def plot(self, axes: Axes | None = None) -> Axes:
         """Draw the colours and names of the classes, and void; returns the Axes, by default those of a new figure."""
-        from deepnets4eo.display.figures import color_patches, make_axes
+        from deepnets4eo.display.figures import color_patches, drawn_text, make_axes
 
         entries = [*((c.color, f"{c.value} {c.name}") for c in self.classes), (self.void_color, f"{VOID} void")]
         axes = make_axes(axes, size_in=(3.0, 0.6 + 0.25 * len(entries)))
-        axes.legend(handles=color_patches(entries), loc="upper left", frameon=False, title=self.name)
+        axes.legend(handles=color_patches(entries), loc="upper left", frameon=False, title=drawn_text(self.name))
         axes.set_axis_off()
         return axes
 

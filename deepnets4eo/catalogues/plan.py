@@ -6,27 +6,33 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import Field
 
-from deepnets4eo.catalogues.candidates import PlannedImage, best_pair, candidates_of, lean_difference
+from deepnets4eo.addresses import shown_address
+from deepnets4eo.catalogues.candidates import ELSEWHERE, PlannedImage, best_pair, candidates_of, lean_difference
 from deepnets4eo.catalogues.options import FindOptions
-from deepnets4eo.catalogues.search import parse_time, read_items
+from deepnets4eo.catalogues.search import read_items
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, check_overwrite, plain, read_yaml, write_text
-from deepnets4eo.formats.access import is_remote
+from deepnets4eo.formats.access import is_remote, lies_beside
+from deepnets4eo.formats.stac_items import parse_time
 from deepnets4eo.grid import box_text, check_box
+from deepnets4eo.jobs.identity import file_state, name_hash
 from deepnets4eo.options import Section, options_from
 from deepnets4eo.outputs.event import LONGEST, EventInfo
 from deepnets4eo.outputs.findings import Finding, count_of
+
+log = logging.getLogger(__name__)
 
 MOST_REJECTED = 100  # lines
 WHOLE = 99.0  # percent of the box
@@ -34,9 +40,10 @@ STOREY_M = 3.0
 SEEN_PX, FAR_PX = 1.0, 5.0  # by which a storey's roof lies apart: mentioned, and a caution
 STEEP_DEG = 20.0  # from which on hidden facades are mentioned
 UNKNOWN_GSD_M = 0.5
+MOST_NAMED, LABEL_LETTERS = 8, 90  # of rejected images in the picture
 MOST_SIDES = 4  # of the box, that the picture reaches from its middle
 NONE = "-"
-COPY = "COPY_OF"  # tag
+COPY, STATE = "COPY_OF", "COPY_STATE"  # tags: hash of what was copied; sizes, times and ETags of its files
 MARGIN_DEG = 0.0003  # about 30 m, for buildings that reach beyond the box
 HEAD = "# A plan for `deepnets4eo damage {} --out DIR`. Change what is wrong; paths are relative to this file.\n"
 LOOKS = {
@@ -124,19 +131,25 @@ class Plan(Section):
         image, out = self.images.get(role), path.with_name(f"{path.stem}_{role}.tif")
         if image is None:
             return NONE
-        tags = {COPY: json.dumps([self.box, image.files, image.off_nadir_deg])}
+        states = [None if (state := file_state(name)) is None else name_hash(json.dumps(state)) for name in image.files]
+        tags = {COPY: name_hash(json.dumps([self.box, image.files, image.off_nadir_deg])), STATE: json.dumps(states)}
         tags |= {} if image.off_nadir_deg is None else {"OFF_NADIR": f"{image.off_nadir_deg:g}"}
-        there = Layer.open(out).tags.get(COPY) if out.is_file() else None
-        if there != tags[COPY]:
-            check_overwrite(out, overwrite=there is not None)
+        there = Layer.open(out).tags if out.is_file() else {}
+        if there.get(COPY) != tags[COPY] or _differ(there.get(STATE, ""), states):
+            check_overwrite(out, overwrite=COPY in there)
             west, south, east, north = check_box(self.box)
             around = (west - MARGIN_DEG, south - MARGIN_DEG, east + MARGIN_DEG, north + MARGIN_DEG)
             copy_box(image.files, around, tags, out)
+        elif None in states:
+            log.warning(
+                "It is not known whether the image %s is still the one of which %s is a copy: its file is gone, or the server does not say. "
+                "The copy is used; remove it to copy the image anew.", role, out,
+            )  # fmt: skip
         return str(out)
 
     def findings(self) -> list[Finding]:
         """What the views hide, by how much roofs lie apart, and images that cover a part of the box."""
-        findings, images = list[Finding](), [*self.images.values()]
+        findings = list[Finding]()
         for role, image in self.images.items():
             angle = image.off_nadir_deg or 0.0
             if image.covered < WHOLE:
@@ -148,19 +161,46 @@ class Plan(Section):
                     f"{STOREY_M * math.tan(math.radians(angle)):.1f} m of ground behind each storey of {STOREY_M:g} m."
                 )
                 findings.append(Finding(f"{role}_off_nadir", "note", text, "Damage there cannot be seen."))
-        lean = lean_difference(*images) if len(images) == 2 else None
-        apart_m = (lean or 0.0) * STOREY_M
-        apart_px = apart_m / (max(one.gsd_m or 0 for one in images) or UNKNOWN_GSD_M)
-        if apart_px >= SEEN_PX:
-            angles = " and ".join(f"{one.off_nadir_deg:.0f}" for one in images)
-            up_to = "up to " * any(one.azimuth_deg is None for one in images)
+        return findings + self._findings_of_pair()
+
+    def _findings_of_pair(self) -> list[Finding]:
+        """By how much roofs lie apart in both images, or that it is not known."""
+        images = [*self.images.values()]
+        if len(images) < 2:
+            return []
+        angles = [one.off_nadir_deg for one in images]
+        lean = lean_difference(*images)
+        if lean is None:
+            unknown = " and ".join(role for role, one in self.images.items() if one.off_nadir_deg is None)
+            text = f"The angle of view of the image {unknown} is not stated: how far roofs lie apart in both images is not known."
+            return [Finding("views_not_known", "note", text, "Compare high buildings by eye.")]
+        steep = " and ".join(f"{angle:.0f}" for angle in angles)
+        least_m, apart_m = (one * STOREY_M for one in lean)
+        gsd_m = max(one.gsd_m or 0 for one in images) or UNKNOWN_GSD_M
+        apart_px = apart_m / gsd_m
+        if apart_px < SEEN_PX:
+            return []
+        if apart_m - least_m >= SEEN_PX * gsd_m:
             text = (
-                f"The views differ ({angles} degrees off nadir): with each storey of {STOREY_M:g} m a roof lies {up_to}{apart_m:.1f} m "
-                f"({apart_px:.0f} px) farther apart in both images, and other facades are visible."
+                f"The images were taken {steep} degrees off nadir, from directions that are not stated: how far roofs lie apart is not known, "
+                f"{least_m:.1f} to {apart_m:.1f} m ({apart_px:.0f} px) with each storey of {STOREY_M:g} m."
             )
-            remedy = "Compare high buildings by eye, or choose similar views."
-            findings.append(Finding("views_differ", "caution" if apart_px >= FAR_PX else "note", text, remedy))
-        return findings
+            remedy = "Compare high buildings by eye, or state azimuth_deg of both images in the plan."
+            far = least_m >= FAR_PX * gsd_m
+            return [Finding("views_not_known", "caution" if far else "note", text, remedy)]
+        text = (
+            f"The views differ ({steep} degrees off nadir): with each storey of {STOREY_M:g} m a roof lies {apart_m:.1f} m "
+            f"({apart_px:.0f} px) farther apart in both images, and other facades are visible."
+        )
+        remedy = "Compare high buildings by eye, or choose similar views."
+        return [Finding("views_differ", "caution" if apart_px >= FAR_PX else "note", text, remedy)]
+
+    def foreign_files(self, path: str | Path) -> list[str]:
+        """What the plan at `path` reads outside its folder and the user did not name: other files, and hosts."""
+        names = [*(name for one in self.images.values() for name in one.files), self.outlines]
+        files = [name for name in names if _is_path(name) and not lies_beside(Path(path), Path(name).resolve())]
+        hosts = {shown_address(name).partition("://")[2].partition("/")[0] or name for name in names if is_remote(name)}
+        return [*files, *sorted(hosts)]
 
 
 def make_plan(
@@ -185,13 +225,15 @@ def make_plan(
     sides, when = check_box(box), parse_time(date)
     if when is None:
         raise InputError(f"--date is {date!r}, expected a day such as 2023-02-06, or with time 2023-02-06T01:17Z.")
-    times = when - timedelta(options.days_before), when + timedelta(options.days_after + 1)
+    times = _days_from(when, -options.days_before), _days_from(when, options.days_after + 1)
     answers = {name: read_items(name, sides, times) for name in catalogues}
     items = [(name, item) for name, (listed, _) in answers.items() for item in listed]
-    images, failed, elsewhere = candidates_of(items, sides, when, options, whole_day="T" not in date)
+    images, failed, counts = candidates_of(items, sides, when, options, whole_day=":" not in date)
     before, after, value = best_pair(images)
-    notes = [f"{name}: {note} ({count} x)" for name, (_, counts) in answers.items() for note, count in counts.items()]
-    notes.insert(0, f"{count_of(len(items), 'item')} read, {elsewhere} outside of the box")
+    elsewhere = counts.pop(ELSEWHERE, 0)
+    notes = [f"{name}: {note} ({count} x)" for name, (_, seen) in answers.items() for note, count in seen.items()]
+    notes += [f"{note} ({count} x)" for note, count in counts.most_common(5)]
+    notes.insert(0, f"{count_of(len(items), 'item')} read, {elsewhere} {ELSEWHERE}")
     if after is None:
         reasons = Counter(line.partition(": ")[2] for line, _ in failed).most_common(5)
         why = "; ".join([*notes[:4], *(f"{count} x {reason}" for reason, count in reasons)])
@@ -203,9 +245,11 @@ def make_plan(
         notes.append("no image before the event: buildings are assessed from the image after it alone")
     chosen = [one for one in (before, after) if one is not None]
     others = sorted((one for one in images if one is not before and one is not after), key=lambda one: -one.image.score)
-    rejected = [(f"{one.line}: score {one.image.score:.3f} {one.role}", one.footprint) for one in others]
+    rejected = [(f"{one.line}: score {one.score}, {one.role}", one.footprint) for one in others]
     rejected += failed
-    notes.append(f"score of the pair {value:.3f}; {count_of(len(rejected), 'image')} rejected")
+    notes += [f"score of {one.image.name} ({one.role}): {one.score}" for one in chosen]
+    both = " = both scores x likeness of the views" if before is not None else ""
+    notes.append(f"score of the pair {value:.3f}{both}; {count_of(len(rejected), 'image')} rejected")
     plan = Plan(
         box=list(sides), date=date, event=dict(event), before=None if before is None else before.image, after=after.image,
         notes=notes, rejected=[line for line, _ in rejected][:MOST_REJECTED],
@@ -214,10 +258,20 @@ def make_plan(
     return plan, shapes + [("", line, shape) for line, shape in rejected[:MOST_REJECTED] if shape is not None]
 
 
+def _days_from(when: datetime, days: int) -> datetime:
+    """A time so many days later, within the years that there are."""
+    try:
+        return when + timedelta(days)
+    except OverflowError:
+        return (datetime.max if days > 0 else datetime.min).replace(tzinfo=timezone.utc)
+
+
 def draw_coverage(plan: Plan, shapes: Sequence[Shape], path: Path) -> Path:
-    """Draw the box, the footprints of the chosen images and those of rejected ones into a PNG."""
+    """Draw the box, the footprints of the chosen images and those of rejected ones, the first with their names, into a PNG."""
     import shapely
     from matplotlib.figure import Figure
+
+    from deepnets4eo.display.figures import drawn_text
 
     figure = Figure((7, 7), layout="constrained")
     axes = figure.subplots()
@@ -225,15 +279,25 @@ def draw_coverage(plan: Plan, shapes: Sequence[Shape], path: Path) -> Path:
     west, south, east, north = shapely.union_all([box, *(shape for role, _, shape in shapes if role)]).bounds
     side, middle = max(plan.box[2] - plan.box[0], plan.box[3] - plan.box[1]), shapely.centroid(box)
     reach = min(1.1 * max(middle.x - west, east - middle.x, middle.y - south, north - middle.y), MOST_SIDES * side)
+    view = shapely.box(middle.x - reach, middle.y - reach, middle.x + reach, middle.y + reach)
     for role, label, shape in [*reversed(shapes), ("box", "", box)]:
         colour, style, width = LOOKS[role]
         for number, part in enumerate(shapely.get_parts(shape)):
-            text = f"{role}: {label}".removesuffix(": ") if role and not number else None
+            text = drawn_text(f"{role}: {label}".removesuffix(": ")) if role and not number else None
             corners = shapely.get_coordinates(shapely.get_exterior_ring(part)).T
             axes.plot(*corners, style, color=colour, linewidth=width, label=text)
             axes.fill(*corners, color=colour, alpha=0.12 if role else 0)
+    dotted = [(label, shapely.intersection(shape, view)) for role, label, shape in shapes if not role]
+    named = [(label, shape) for label, shape in dotted if shape.area > 0]
+    for number, (label, shape) in enumerate(named[:MOST_NAMED], start=1):
+        at = shapely.point_on_surface(shape)
+        axes.annotate(f"{number}", (at.x, at.y), color="0.3", fontsize="small", ha="center")
+        axes.plot([], [], ":", color="0.5", label=drawn_text(f"{number}: {label[:LABEL_LETTERS]}"))
     axes.set(xlim=(middle.x - reach, middle.x + reach), ylim=(middle.y - reach, middle.y + reach))
-    axes.set(title=f"Images around {plan.date}; dotted: rejected", xlabel="longitude", ylabel="latitude")
+    more = f"; {len(named) - MOST_NAMED} more are in the plan" * (len(named) > MOST_NAMED)
+    axes.set(
+        title=drawn_text(f"Images around {plan.date}; dotted: rejected{more}"), xlabel="longitude", ylabel="latitude"
+    )
     axes.set_aspect(1 / max(0.05, math.cos(math.radians(middle.y))))
     axes.locator_params(axis="x", nbins=4)
     figure.legend(loc="outside lower center", fontsize="small")
@@ -252,6 +316,15 @@ def describe_plan(path: str) -> tuple[dict[str, Any], list[str]]:
     problems = [f"{name} does not exist. Correct the plan." for name in missing]
     problems += [f"{one.message} {one.remedy}" for one in plan.findings()]
     return facts | {"credit": plan.event_info().credit or "none"}, problems
+
+
+def _differ(before: str, states: Sequence[Any]) -> bool:
+    """Whether files are others than before, by what is known of both."""
+    try:
+        known = json.loads(before)
+        return any(None not in (old, new) and old != new for old, new in zip(known, states, strict=True))
+    except (ValueError, TypeError):
+        return True
 
 
 def relative_path(name: str, folder: Path) -> str:

@@ -1,6 +1,6 @@
 """Items of a STAC catalogue that may show a box: a static catalogue by address or path, or the search of a STAC API.
 
-Follows links within limits of documents and time. What cannot be read within a catalogue is noted.
+Follows links within limits of documents, bytes and time, and keeps of items what is used. What cannot be read within a catalogue is noted.
 """
 
 from __future__ import annotations
@@ -9,31 +9,55 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urljoin
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import check_beside, check_exist, check_online, is_remote
-from deepnets4eo.formats.stac_items import is_web_address, read_document
+from deepnets4eo.formats.stac_footprints import footprint
+from deepnets4eo.formats.stac_items import (
+    ITEM_ERRORS,
+    fetch_document,
+    parse_document,
+    parse_time,
+    read_document,
+)
+from deepnets4eo.formats.web import Session, failure_text, is_web_address
 from deepnets4eo.grid import Box
-from deepnets4eo.outputs.event import iso_time
 from deepnets4eo.prefetch import in_order
 
 MOST_DOCUMENTS, MOST_ITEMS, MOST_SEARCH_S = 3_000, 10_000, 900  # of one catalogue
 AT_ONCE = 8  # documents
 PAGE = 100  # items of an answer
+OF_COLLECTION = ("license", "providers", "gsd")
+OF_PROPERTIES = (
+    "datetime",
+    "start_datetime",
+    "end_datetime",
+    "platform",
+    "catalog_id",
+    "gsd",
+    "license",
+    "providers",
+    "bands",
+)
+OF_ASSET = ("href", "type", "roles", "alternate", "bands", "raster:bands", "data_type", "gsd", "license", "providers")
+EXTENSIONS = ("proj:", "eo:", "view:", "tile:")
 
 Times = tuple[datetime, datetime]
 
 
 class Item(NamedTuple):
-    """An item, where it was read, and the collection that it belongs to (empty without one)."""
+    """What is used of an item, where it was read, its collection (empty without one), its area or why it has none, and who read it."""
 
     content: Mapping[str, Any]
     base: str
     collection: Mapping[str, Any]
+    area: Any
+    session: Session | None
 
 
 def read_items(catalogue: str, box: Box, times: Times) -> tuple[list[Item], Counter[str]]:
@@ -43,20 +67,21 @@ def read_items(catalogue: str, box: Box, times: Times) -> tuple[list[Item], Coun
     if is_web_address(catalogue):
         check_online(f"the catalogue {catalogue}")
     check_exist([catalogue])
-    content, base = read_document(catalogue)
+    session = Session(catalogue) if is_web_address(catalogue) else None
+    content, base = read_document(catalogue, session)
     if content is None or not ("stac_version" in content or content.get("type") == "FeatureCollection"):
         raise InputError(
             f"{catalogue} is no STAC catalogue (JSON with stac_version). Give its catalog.json, or its API."
         )
-    walk = _Walk(catalogue, base, box, times)
+    walk = _Walk(catalogue, base, session, box, times)
     query = next(_links(content, "search", "items"), None)
     if query is None or not is_web_address(base):
         walk.take(content, base, {})
     else:
-        span = "/".join(f"{when:%Y-%m-%dT%H:%M:%SZ}" for when in times)
+        span = "/".join(f"{when.replace(tzinfo=None).isoformat(timespec='seconds')}Z" for when in times)
         words = {"bbox": ",".join(f"{value:.6f}" for value in box), "datetime": span, "limit": PAGE}
         start = f"{urljoin(base, query)}{'&' if '?' in query else '?'}{urlencode(words, safe=',/:')}"
-        walk.add(start, content if content.get("type") == "Collection" else {})
+        walk.add(start, _keep(content, OF_COLLECTION) if content.get("type") == "Collection" else {})
     walk.read_all()
     if query is not None and not walk.items and walk.notes:
         raise InputError(f"{catalogue} did not answer its search: {', '.join(walk.notes)}. Check it, and the network.")
@@ -66,8 +91,8 @@ def read_items(catalogue: str, box: Box, times: Times) -> tuple[list[Item], Coun
 class _Walk:
     """The documents behind a catalogue, level by level; each is read once."""
 
-    def __init__(self, root: str, base: str, box: Box, times: Times) -> None:
-        self.root, self.box, self.times = root, box, times
+    def __init__(self, root: str, base: str, session: Session | None, box: Box, times: Times) -> None:
+        self.root, self.session, self.box, self.times = root, session, box, times
         self.items, self.notes = list[Item](), Counter[str]()
         self.waiting: deque[tuple[str, Mapping[str, Any]]] = deque()
         self.seen = {base if is_web_address(base) else str(Path(base).resolve())}
@@ -76,18 +101,21 @@ class _Walk:
         """Read what waits, and what that refers to."""
         latest, documents = time.monotonic() + MOST_SEARCH_S, 0
         while self.waiting:
-            if time.monotonic() > latest or documents >= MOST_DOCUMENTS or len(self.items) >= MOST_ITEMS:
+            full = self.session is not None and self.session.exhausted
+            if full or time.monotonic() > latest or documents >= MOST_DOCUMENTS or len(self.items) >= MOST_ITEMS:
                 self.notes[
                     f"not read to its end after {documents:,} documents and {len(self.items):,} items; give the collection of the event, or "
                     "a smaller box"
                 ] += 1
                 return
             batch = [self.waiting.popleft() for _ in range(min(AT_ONCE, len(self.waiting)))]
-            answers = in_order(_read_or_reason, [address for address, _ in batch], workers=len(batch))
-            for (_, collection), (content, base) in zip(batch, answers, strict=True):
+            fetch = partial(_fetch_or_reason, session=self.session)
+            answers = in_order(fetch, [address for address, _ in batch], workers=len(batch))
+            for (_, collection), (text, base) in zip(batch, answers, strict=True):
                 documents += 1
+                content = None if text is None else parse_document(text)  # one at a time: it takes ten times the bytes
                 if content is None:
-                    self.notes[base] += 1
+                    self.notes[base if text is None else "a document is no JSON of STAC"] += 1
                 else:
                     self.take(content, base, collection)
 
@@ -97,16 +125,18 @@ class _Walk:
         if kind in ("Feature", "FeatureCollection"):
             features = content.get("features") if kind == "FeatureCollection" else [content]
             listed = features if isinstance(features, list) else []
-            self.items += [Item(one, base, collection) for one in listed if isinstance(one, dict)]
+            self.items += [_used(one, base, collection, self.session) for one in listed if isinstance(one, dict)]
             links = _links(content, "next") if kind == "FeatureCollection" and listed else iter(())
         else:
-            collection = content if kind == "Collection" else collection
+            collection = _keep(content, OF_COLLECTION) if kind == "Collection" else collection
             meets = kind != "Collection" or _may_meet(content.get("extent"), self.box, self.times)
             links = _links(content, "child", "item") if meets else iter(())
         for href in links:
             try:
                 target = link_target(base, href, self.root)
-            except (InputError, ValueError, OSError):
+                if self.session is not None:
+                    self.session.check(target)
+            except ITEM_ERRORS:
                 self.notes["a link leads outside of the catalogue and was not followed"] += 1
                 continue
             self.add(target, collection)
@@ -137,13 +167,33 @@ def link_target(base: str, href: str, root: str, *, asset: bool = False) -> str:
     return str(path)
 
 
-def _read_or_reason(address: str) -> tuple[Mapping[str, Any] | None, str]:
+def _fetch_or_reason(address: str, session: Session | None) -> tuple[bytes | None, str]:
     """A document and where it was read; or None and why there is none."""
     try:
-        content, base = read_document(address)
+        return fetch_document(address, session)
     except InputError as error:
-        return None, f"a document could not be read ({error.__cause__})"
-    return (None, "a document is no JSON of STAC") if content is None else (content, base)
+        return None, f"a document could not be read ({failure_text(error.__cause__ or error)})"
+
+
+def _used(content: Mapping[str, Any], base: str, collection: Mapping[str, Any], session: Session | None) -> Item:
+    """An item without what is not used: thousands of them are held."""
+    properties, assets = content.get("properties"), content.get("assets")
+    kept = _keep(content, ("id", "type"))
+    kept["properties"] = _keep(properties, OF_PROPERTIES) if isinstance(properties, dict) else {}
+    kept["assets"] = {
+        name: _keep(one, OF_ASSET)
+        for name, one in (assets if isinstance(assets, dict) else {}).items()
+        if isinstance(one, dict)
+    }
+    try:
+        area = footprint(content)
+    except ITEM_ERRORS as error:
+        area = error
+    return Item(kept, base, collection, area, session)
+
+
+def _keep(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key in names or key.startswith(EXTENSIONS)}
 
 
 def _links(content: Mapping[str, Any], *relations: str) -> Iterator[str]:
@@ -156,20 +206,12 @@ def _links(content: Mapping[str, Any], *relations: str) -> Iterator[str]:
 def _may_meet(extent: Any, box: Box, times: Times) -> bool:
     """Whether a collection's extent meets the box and the time; True where it cannot be understood."""
     near = then = True
-    with suppress(TypeError, KeyError, IndexError, ValueError):
+    with suppress(*ITEM_ERRORS):
         boxes = [(one[0], one[1], *one[len(one) // 2 :][:2]) for one in extent["spatial"]["bbox"]]
-        near = any(w > e or (w <= box[2] and box[0] <= e and s <= box[3] and box[1] <= n) for w, s, e, n in boxes)
-    with suppress(TypeError, KeyError, IndexError, ValueError):
+        near = any(
+            w > e or not (w > box[2] or box[0] > e or s > box[3] or box[1] > n) for w, s, e, n in boxes
+        )  # also with NaN
+    with suppress(*ITEM_ERRORS):
         spans = [(parse_time(first), parse_time(last)) for first, last in extent["temporal"]["interval"]]
         then = any((a is None or a <= times[1]) and (b is None or b >= times[0]) for a, b in spans)
     return near and then
-
-
-def parse_time(text: Any) -> datetime | None:
-    """Return the time of RFC 3339 text, UTC where it names no zone; None for anything else.
-
-    >>> parse_time("2023-02-06T01:17:34.342Z")
-    datetime.datetime(2023, 2, 6, 1, 17, 34, tzinfo=datetime.timezone.utc)
-    """
-    when = iso_time(str(text).strip().partition(".")[0])
-    return when if when is None or when.tzinfo else when.replace(tzinfo=timezone.utc)

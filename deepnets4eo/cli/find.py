@@ -70,8 +70,8 @@ def find(
             buildings = find_buildings(outlines, box, online=True, progress=advance)
         write_buildings(buildings, written[2], overwrite=overwrite)
         plan = plan.model_copy(update={"outlines": str(written[2]), "outlines_credit": buildings.credit})
+    plan.save(out)  # first: no picture that fails takes it along
     draw_coverage(plan, shapes, written[1])
-    plan.save(out)
     for note in plan.notes:
         echo(f"note: {note}", err=True)
     show_result("; ".join(f"{role} {one.name} ({one.time})" for role, one in plan.images.items()), *written)

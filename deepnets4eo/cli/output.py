@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from deepnets4eo.addresses import shown_address
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import plain, read_json, write_json
 
@@ -34,13 +35,13 @@ _CONTROL_OR_BREAKING = re.compile(_CONTROL.pattern[:-1] + "\t\n]")
 
 
 def visible(text: Any, *, one_line: bool = False) -> str:
-    """Returns text whose control characters are escaped as in JSON; with `one_line` also tabs and newlines.
+    """Returns text whose control characters are escaped as in JSON, and addresses without secrets; with `one_line` also tabs and newlines.
 
     >>> visible("red\\x1b[31m\\nroof"), visible("a\\nb", one_line=True)
     ('red\\\\u001b[31m\\nroof', 'a\\\\nb')
     """
     pattern = _CONTROL_OR_BREAKING if one_line else _CONTROL
-    return pattern.sub(lambda match: json.dumps(match[0])[1:-1], str(text))
+    return pattern.sub(lambda match: json.dumps(match[0])[1:-1], shown_address(str(text)))
 
 
 def echo(message: Any, *, err: bool = False, nl: bool = True) -> None:

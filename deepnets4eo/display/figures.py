@@ -23,6 +23,15 @@ WITH_KEY = (SIDE_IN + 2.0, SIDE_IN)  # inches of a figure with a key of colours
 SYNTHETIC_MARK = " (SYNTHETIC)"
 
 
+def drawn_text(text: str) -> str:
+    """Text of users and files as matplotlib draws it letter by letter: a pair of $ would make a formula, or an error, of it.
+
+    >>> print(drawn_text("tile $1_$2"))
+    tile \\$1_\\$2
+    """
+    return text.replace("$", r"\$")
+
+
 def make_axes(axes: Axes | None = None, size_in: tuple[float, float] = (SIDE_IN, SIDE_IN)) -> Axes:
     """The given Axes, or those of a new figure of (width, height) inches."""
     if axes is not None:
@@ -73,7 +82,7 @@ def draw_image(axes: Axes, image: ByteImage, grid: Grid, title: str = "") -> Axe
     corners = apply_affine(a, np.array([(0, 0), (width, 0), (0, height), (width, height)], np.float64))
     (left, low), (right, high) = corners.min(axis=0), corners.max(axis=0)
     axes.set(xlim=(left, right), ylim=(high, low) if a.e > 0 else (low, high), aspect=aspect_ratio(grid))
-    axes.set(xticks=[], yticks=[], title=title)
+    axes.set(xticks=[], yticks=[], title=drawn_text(title))
     return axes
 
 
@@ -90,7 +99,7 @@ def color_patches(entries: Iterable[tuple[tuple[int, int, int], str]]) -> list[P
     from matplotlib.patches import Patch
 
     return [
-        Patch(facecolor=(red / 255, green / 255, blue / 255), edgecolor="0.5", label=name)
+        Patch(facecolor=(red / 255, green / 255, blue / 255), edgecolor="0.5", label=drawn_text(name))
         for (red, green, blue), name in entries
     ]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from deepnets4eo.display.figures import drawn_text
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import value_tables
 from deepnets4eo.evaluation.options import ReportFiles
@@ -131,12 +132,13 @@ def confusion_figure(report: Report, path: str | Path, title: str = "") -> Path:
         if np.isfinite(value):
             color = "white" if value > 0.5 else "black"
             axes.text(col, row, f"{100 * value:.1f}", ha="center", va="center", color=color, fontsize=8)
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-    axes.set_yticks(range(len(names)), names)
+    drawn = [drawn_text(name) for name in names]
+    axes.set_xticks(range(len(names)), drawn, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), drawn)
     axes.set_xlabel("prediction")
     axes.set_ylabel("reference")
     overall = f"OA {percent(report['overall_accuracy'])} %, mean F1 {percent(report['mean_f1'])} %"
-    axes.set_title(f"{title}\n{overall}" if title else overall, fontsize=9)
+    axes.set_title(f"{drawn_text(title)}\n{overall}" if title else overall, fontsize=9)
     return value_tables.save_figure(figure, path)
 
 

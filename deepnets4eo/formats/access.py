@@ -44,12 +44,15 @@ def user_files() -> tuple[Path, ...]:
     return tuple(_user_files)
 
 
+def lies_beside(file: Path, target: Path) -> bool:
+    """Whether what a file refers to lies in its folder, or the user named it; target : resolved."""
+    return file.resolve().parent in target.parents or any(target == one or one in target.parents for one in _user_files)
+
+
 def check_beside(file: Path, target: Path, remedy: str) -> None:
     """Refuse (InputError) what a file refers to outside its folder, unless the user named it; target : resolved."""
-    folder = file.resolve().parent
-    named = any(target == one or one in target.parents for one in _user_files)
-    if folder not in target.parents and not named:
-        raise InputError(f"{file} refers to {target}, outside its own folder {folder}. {remedy}")
+    if not lies_beside(file, target):
+        raise InputError(f"{file} refers to {target}, outside its own folder {file.resolve().parent}. {remedy}")
 
 
 @contextmanager

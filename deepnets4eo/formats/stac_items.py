@@ -1,31 +1,40 @@
-"""Assets of STAC items: the raster that ITEM or ITEM#ASSET refers to, and what the item says of its numbers.
+"""The one reader of STAC items: their time, projection, and assets, and what they say of the bands of a raster.
 
-A file on disk refers to files alone: it never makes the program go online.
+A file on disk refers to files alone: it never makes the program go online. Values that cannot be are taken as not stated.
 """
 
 from __future__ import annotations
 
 import json
-import time
-import urllib.request
-from collections.abc import Mapping
-from http.client import HTTPException
-from pathlib import Path
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
+from deepnets4eo.addresses import shown_address
 from deepnets4eo.errors import InputError, name_hint
-from deepnets4eo.formats.access import TIMEOUT_S, check_beside, is_remote
+from deepnets4eo.formats.access import check_beside, is_remote
+from deepnets4eo.formats.web import MOST_BYTES, WEB_ERRORS, Session, failure_text, is_web_address
 
 SUFFIXES = (".json", ".geojson")
-MOST_BYTES = 16 << 20
-MOST_S = 120  # until a document that goes on and on is given up
 RASTERS = ("image/tiff", "image/jp2", "image/png", "image/jpeg", "image/vnd.stac.geotiff")
+RASTER_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}  # of assets without a media type
 MAIN_ROLES = ("visual", "data")  # what an item is about, rather than its thumbnail; the first that it has counts
+NO_IMAGE = {"thumbnail", "overview", "metadata"}  # roles
+TIMES = ("datetime", "start_datetime", "end_datetime")
+PROJECTIONS = ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson")
+TIME = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*([Zz]|[+-]\d\d(?::?\d\d)?)?)?"
+)
+LONGEST = 200  # characters of a name
+# of items that are no items: whatever kind of value stands anywhere in them
+ITEM_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError, OSError)
 
 
 class Asset(NamedTuple):
-    """Where an asset lies (path or address), and what the item says of each band: `scale`, `offset`, `nodata` and `unit` where it does."""
+    """Where an asset lies (path or address), and what the item says of each band: `scale`, `offset`, `nodata`, `unit` and `name` where it does."""
 
     target: str
     bands: tuple[dict[str, Any], ...] = ()
@@ -40,9 +49,9 @@ def asset_of(text: str) -> Asset | None:
     True
     """
     item, mark, asset = text.partition("#")
-    address = urlsplit(item)
     is_address = is_web_address(item)
-    if not (address.path.lower().endswith(SUFFIXES) or (is_address and mark)):
+    path = urlsplit(item).path if is_address else item
+    if not (path.lower().endswith(SUFFIXES) or (is_address and mark)):
         return None
     if not is_address and (is_remote(item) or not Path(item).is_file()):
         return None
@@ -51,98 +60,237 @@ def asset_of(text: str) -> Asset | None:
         if is_address and mark:
             raise InputError(f"{item} is no STAC item. Give the address of a raster, or of an item with #ASSET.")
         return None
-    chosen = choose_asset(content, item, asset)
-    href, bands = str(chosen["href"]), _bands(content, chosen, item)
-    if is_address:
-        return Asset(urljoin(base, href), bands)
+    try:
+        chosen = choose_asset(content, item, asset, readable_from(base))[0]
+        href, bands = href_of(chosen, readable_from(base)), stated_bands(content, chosen, item)
+        return Asset(
+            urljoin(base, href) if is_address else str(beside(Path(item), href, "Give the raster itself.")), bands
+        )
+    except ITEM_ERRORS as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{item} is no STAC item that can be read: {error}. Correct it.") from error
+
+
+def beside(item: Path, href: str, remedy: str) -> Path:
+    """The file that an item on this computer refers to. Errors: InputError for an address, and, with the remedy, for a file elsewhere."""
     if is_remote(href):
         raise InputError(f"{item} on this computer refers to {href}. Give that address itself where it is to be read.")
     if not href.isprintable():
         raise InputError(
             f"{item} refers to {href!r}, which no file is called. Correct the item, or give the raster itself."
         )
-    target = (Path(item).parent / href).resolve()
-    check_beside(Path(item), target, "Give the raster itself.")
-    return Asset(str(target), bands)
+    target = (item.parent / href).resolve()
+    check_beside(item, target, remedy)
+    return target
 
 
-def read_document(source: str) -> tuple[Mapping[str, Any] | None, str]:
+def read_document(source: str, session: Session | None = None) -> tuple[dict[str, Any] | None, str]:
     """The JSON object at an address or in a file, None for other content, and where it was read, behind redirects; else InputError."""
-    base, pieces, size = source, list[bytes](), 0
+    content, base = fetch_document(source, session)
+    return parse_document(content), base
+
+
+def fetch_document(source: str, session: Session | None = None) -> tuple[bytes, str]:
+    """The bytes of a document, and where they were read. Errors: InputError."""
+    if is_web_address(source):
+        try:
+            answer = (session or Session(source)).read(source)
+        except WEB_ERRORS as error:
+            reason = failure_text(error)
+            raise InputError(f"{source} could not be read: {reason}. Check the address and the network.") from error
+        return answer.content, answer.address
     try:
-        with _open(source) as answer:
-            base = getattr(answer, "url", source)
-            latest = time.monotonic() + MOST_S
-            while size <= MOST_BYTES and (piece := answer.read1(1 << 16)):
-                pieces.append(piece)
-                size += len(piece)
-                if time.monotonic() > latest:
-                    raise TimeoutError(f"it had not come to an end after {MOST_S} seconds")
-        content = json.loads(b"".join(pieces)) if size <= MOST_BYTES else None
-    except (HTTPException, OSError) as error:
-        what = "address and the network" if is_web_address(source) else "file"
-        raise InputError(f"{source} could not be read: {error}. Check the {what}.") from error
+        with Path(source).open("rb") as file:
+            return file.read(MOST_BYTES + 1), source
+    except OSError as error:
+        raise InputError(f"{source} could not be read: {error}. Check the file.") from error
+
+
+def parse_document(content: bytes) -> dict[str, Any] | None:
+    """The JSON object of a document; None for other content, and more than MOST_BYTES."""
+    try:
+        value = json.loads(content) if len(content) <= MOST_BYTES else None
     except (ValueError, RecursionError):
-        return None, base
-    return content if isinstance(content, dict) else None, base
+        return None
+    return value if isinstance(value, dict) else None
 
 
-def _open(source: str) -> Any:
-    if not is_web_address(source):
-        return Path(source).open("rb")
-    request = urllib.request.Request(source, headers={"User-Agent": "deepnets4eo"})
-    return urllib.request.urlopen(request, timeout=TIMEOUT_S)
+def parse_time(text: Any) -> datetime | None:
+    """Return the time of RFC 3339 text in UTC, which is its zone where it names none; None for anything else.
+
+    >>> parse_time("2023-02-06T02:30:00.500+03:00")
+    datetime.datetime(2023, 2, 5, 23, 30, 0, 500000, tzinfo=datetime.timezone.utc)
+    """
+    match = TIME.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None:
+        return None
+    *whole, fraction, zone = match.groups()
+    year, month, day, hour, minute, second = (int(part or 0) for part in whole)
+    try:
+        when = datetime(year, month, day, hour, minute, min(second, 59), int((fraction or "0")[:6].ljust(6, "0")))
+        return (when - _zone(zone)).replace(tzinfo=timezone.utc)
+    except (ValueError, OverflowError):  # 30 February; the year 0
+        return None
 
 
-def is_web_address(text: str) -> bool:
-    """Whether a text is an address of http or https."""
-    return urlsplit(text).scheme in ("http", "https")
+def _zone(text: str | None) -> timedelta:
+    if text is None or text in "Zz":
+        return timedelta(0)
+    hours, minutes = int(text[1:3]), int(text[3:].lstrip(":") or 0)
+    return (-1 if text[0] == "-" else 1) * timedelta(hours=hours, minutes=minutes)
 
 
-def _bands(content: Mapping[str, Any], asset: Mapping[str, Any], item: str) -> tuple[dict[str, Any], ...]:
-    """What STAC 1.1 or the raster extension says of an asset's bands; offsets already applied ("…:boa_offset_applied") are none."""
-    listed = asset.get("raster:bands") or asset.get("bands") or [{}]
-    bands = []
-    for band in listed if isinstance(listed, list) else [{}]:
-        every = {**asset, **band} if isinstance(band, dict) else asset
+def times_of(content: Mapping[str, Any]) -> tuple[datetime, datetime]:
+    """When an item was taken: first and last moment, which are one where it states no range. Errors: InputError for none."""
+    when, start, end = (parse_time(properties_of(content).get(key)) for key in TIMES)
+    first, last = start or when or end, end or when or start
+    if first is None or last is None:
+        raise InputError("it has no time")
+    return (first, last) if first <= last else (when or first, when or first)
+
+
+def projection_of(content: Mapping[str, Any], asset: Mapping[str, Any]) -> str:
+    """A name of an asset's CRS, by its code, WKT or PROJJSON; "" where nothing is stated. Errors: InputError where it has none."""
+    every = {**properties_of(content), **asset}
+    stated = {key: every[key] for key in PROJECTIONS if key in every}
+    for key, value in stated.items():
+        if value:
+            text = value if isinstance(value, (str, int)) else json.dumps(value, sort_keys=True)
+            return f"EPSG:{text}" if key == "proj:epsg" else str(text)
+    if stated:
+        raise InputError("it has no projection; put it on the ground first, e.g. with gdalwarp -rpc")
+    return ""
+
+
+def properties_of(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The properties of an item; none where they are no mapping."""
+    properties = content.get("properties")
+    return properties if isinstance(properties, dict) else {}
+
+
+def assets_of(content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Name to asset, those that lie somewhere."""
+    listed = content.get("assets")
+    return {
+        str(name): one for name, one in (listed if isinstance(listed, dict) else {}).items()
+        if isinstance(one, dict) and isinstance(one.get("href"), str)
+    }  # fmt: skip
+
+
+def readable_from(base: str) -> Callable[[str], bool]:
+    """Whether what an item at `base` refers to can be read: files that exist, and from an address those of http."""
+    if is_web_address(base):
+        return lambda href: is_web_address(urljoin(base, href))
+
+    def exists(href: str) -> bool:
+        try:
+            path = href.removeprefix("file://")
+            return not is_remote(path) and (Path(base).parent / path).is_file()
+        except (OSError, ValueError):
+            return False
+
+    return exists
+
+
+def href_of(asset: Mapping[str, Any], readable: Callable[[str], bool]) -> str:
+    """Where an asset lies; one of its alternates where that alone can be read."""
+    alternates = asset.get("alternate")
+    others = alternates.values() if isinstance(alternates, dict) else ()
+    listed = [str(asset["href"]), *(str(one["href"]) for one in others if isinstance(one, dict) and "href" in one)]
+    return next(filter(readable, listed), listed[0]).removeprefix("file://")
+
+
+def choose_asset(
+    content: Mapping[str, Any], item: str, asset: str, readable: Callable[[str], bool]
+) -> tuple[Mapping[str, Any], list[str]]:
+    """The named asset, or the only raster that can be meant, of those that can be read; and those that cannot. Errors: InputError lists the names."""
+    if content.get("type") != "Feature":
+        raise InputError(f"{item} is a STAC {content.get('type')}, expected an item. Give one of its items.")
+    assets = assets_of(content)
+    if asset:
+        if asset not in assets:
+            raise InputError(f"{item} has no asset {asset!r}. {name_hint(asset, assets)}")
+        return assets[asset], []
+    chosen = raster_names(content, readable)
+    away = [
+        f"{name} at {shown_address(str(one['href']))}" for name, one in assets.items()
+        if _is_raster(one) and not readable(href_of(one, readable))
+    ]  # fmt: skip
+    if len(chosen) != 1:
+        raise InputError(
+            f"{item} has {len(chosen) or 'no'} rasters{': ' if chosen else ''}{', '.join(chosen)}. Name one as {item}#ASSET; its "
+            f"assets are {', '.join(assets) or 'none'}{', and cannot be read: ' if away else ''}{', '.join(away)}."
+        )
+    return assets[chosen[0]], away
+
+
+def raster_names(content: Mapping[str, Any], readable: Callable[[str], bool]) -> list[str]:
+    """Names of the assets that may be an item's image: of the first main role of which one can be read, else of the first; else all but thumbnails."""
+    rasters = {name: one for name, one in assets_of(content).items() if _is_raster(one)}
+    roles = {name: {name, *_words(one.get("roles"))} for name, one in rasters.items()}
+    groups = [[name for name in rasters if role in roles[name]] for role in MAIN_ROLES]
+    groups = [group for group in groups if group]
+    if not groups:
+        groups = [[name for name in rasters if not NO_IMAGE & roles[name]] or [*rasters]]
+    known = [[name for name in group if readable(href_of(rasters[name], readable))] for group in groups]
+    return next(filter(None, known), groups[0])
+
+
+def _is_raster(asset: Mapping[str, Any]) -> bool:
+    if isinstance(asset.get("type"), str):
+        return str(asset["type"]).lower().startswith(RASTERS)
+    return PurePosixPath(str(asset["href"]).partition("?")[0]).suffix.lower() in RASTER_SUFFIXES
+
+
+def _words(value: Any) -> set[str]:
+    return set(map(str, value)) if isinstance(value, list) else set()
+
+
+def band_records(content: Mapping[str, Any], asset: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What STAC 1.1 or the extensions for rasters and optical images say of each band of an asset, else the item's own bands."""
+    properties, lists = properties_of(content), list[list[Any]]()
+    for key in ("bands", "eo:bands", "raster:bands"):
+        listed, shared = asset.get(key), properties.get(key)
+        if isinstance(listed, list) and isinstance(shared, list):  # before STAC 0.9 numbers of those of the item
+            listed = [shared[one] if isinstance(one, int) and 0 <= one < len(shared) else one for one in listed]
+        if isinstance(listed, list) and listed:
+            lists.append(listed)
+    count = max(map(len, lists), default=0)
+    same = [listed * (count // len(listed)) for listed in lists if len(listed) in (1, count)]  # one stands for all
+    rows: Iterator[tuple[Any, ...]] = zip(*same, strict=True)
+    return [
+        {key: value for band in row if isinstance(band, dict) for key, value in band.items() if value is not None}
+        for row in rows
+    ]
+
+
+def stated_bands(content: Mapping[str, Any], asset: Mapping[str, Any], item: str) -> tuple[dict[str, Any], ...]:
+    """Scale, offset, nodata, unit and name of each band; offsets already applied ("…:boa_offset_applied") are none."""
+    records, bands = band_records(content, asset), list[dict[str, Any]]()
+    names = _names(records)
+    for number, record in enumerate(records or [{}]):
+        every = {**asset, **record}
         stated = {key: every.get(f"raster:{key}", every.get(key)) for key in ("scale", "offset", "nodata", "unit")}
         known = {key: value for key, value in stated.items() if value is not None}
         try:
             bands.append({key: str(value) if key == "unit" else float(value) for key, value in known.items()})
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{item} has {stated} for a band; expected numbers. Correct the item.") from error
-    properties = content.get("properties")
-    applied = {**(properties if isinstance(properties, dict) else {}), **asset}
+        bands[-1] |= {"name": names[number]} if names else {}
+    applied = {**properties_of(content), **asset}
     if any(str(key).endswith(":boa_offset_applied") and value is True for key, value in applied.items()):
         bands = [{key: value for key, value in band.items() if key != "offset"} for band in bands]
     return tuple(bands) if any(bands) else ()
 
 
-def choose_asset(content: Mapping[str, Any], item: str, asset: str) -> Mapping[str, Any]:
-    """The named asset, or the only raster that can be meant. Errors: InputError lists the names."""
-    if content.get("type") != "Feature":
-        raise InputError(f"{item} is a STAC {content.get('type')}, expected an item. Give one of its items.")
-    listed = content.get("assets")
-    assets = {
-        str(name): one for name, one in (listed if isinstance(listed, dict) else {}).items()
-        if isinstance(one, dict) and isinstance(one.get("href"), str)
-    }  # fmt: skip
-    if asset:
-        if asset not in assets:
-            raise InputError(f"{item} has no asset {asset!r}. {name_hint(asset, assets)}")
-        return assets[asset]
-    rasters = {name: one for name, one in assets.items() if str(one.get("type", "")).lower().startswith(RASTERS)}
-    main = [
-        {name: one for name, one in rasters.items() if role in (name, *_words(one.get("roles")))} for role in MAIN_ROLES
-    ]
-    chosen = next(filter(None, main), rasters)
-    if len(chosen) != 1:
-        raise InputError(
-            f"{item} has {len(chosen) or 'no'} rasters{': ' if chosen else ''}{', '.join(chosen)}. Name one as {item}#ASSET; its "
-            f"assets are {', '.join(assets) or 'none'}."
-        )
-    return next(iter(chosen.values()))
+def _names(records: list[dict[str, Any]]) -> list[str]:
+    """The name of each band: what it shows ("red") where no other shows it, too, else its own; none where one has neither."""
+    shows = [_text(record.get("eo:common_name") or record.get("common_name")) for record in records]
+    own = [_text(record.get("name")) for record in records]
+    names = [one if one and shows.count(one) == 1 else other or one for one, other in zip(shows, own, strict=True)]
+    return names if all(names) and len(set(names)) == len(names) else []
 
 
-def _words(value: Any) -> set[str]:
-    return set(map(str, value)) if isinstance(value, list) else set()
+def _text(value: Any) -> str:
+    return value.strip()[:LONGEST] if isinstance(value, str) and value.isprintable() else ""

@@ -14,7 +14,7 @@ import numpy as np
 from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.display.figures import SYNTHETIC_MARK, color_patches, draw_image
+from deepnets4eo.display.figures import SYNTHETIC_MARK, color_patches, draw_image, drawn_text
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.evaluation.report import BY_CLASS, OVERALL, confusion_csv, confusion_figure, percent
 from deepnets4eo.evaluation.withheld import LEARNT, PARTS_LEGEND, WITHHELD
@@ -189,11 +189,11 @@ def _map_figure(
         (parts, _parts_layer(split, number), PARTS_LEGEND, "learnt and withheld"),
     ):
         values, coarse = coarse_labels(layer, SIDE_PX, own)
-        draw_image(axes, own.decode(values).transpose(1, 2, 0), coarse).set_title(title, fontsize=9)
+        draw_image(axes, own.decode(values).transpose(1, 2, 0), coarse).set_title(drawn_text(title), fontsize=9)
     key = [*((one.color, one.name) for one in legend.classes), (legend.void_color, "no label")]
     key += [*((one.color, one.name) for one in PARTS_LEGEND.classes), (PARTS_LEGEND.void_color, "neither")]
     figure.legend(handles=color_patches(key), loc="outside lower center", ncols=6, fontsize=8, frameon=False)
-    figure.suptitle(f"{named.name}{mark}", fontsize=10)
+    figure.suptitle(drawn_text(f"{named.name}{mark}"), fontsize=10)
     return figure
 
 
@@ -400,7 +400,9 @@ class ClassSpectra:
             withheld = self.mean[1, index][order]
             axes.plot(x, _with_gaps(x, withheld)[0], color="0.25", linewidth=0.9, linestyle="--", label="withheld")
             learnt, tested = self.count[:, index]
-            axes.set_title(f"{self.legend.names[index]}\n{learnt:,} learnt, {tested:,} withheld px", fontsize=8)
+            axes.set_title(
+                f"{drawn_text(self.legend.names[index])}\n{learnt:,} learnt, {tested:,} withheld px", fontsize=8
+            )
             axes.grid(alpha=0.25)
             axes.tick_params(labelsize=7)
         for axes in panels[len(classes) :]:
@@ -411,7 +413,7 @@ class ClassSpectra:
             *panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=8, frameon=False
         )
         if title:
-            figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+            figure.suptitle(drawn_text(title), fontsize=10, x=0.01, ha="left")
         return figure
 
     def _axis(self) -> tuple[Floats, Indices]:

@@ -12,8 +12,12 @@ from typing import Any
 import numpy as np
 from odc.geo.geobox import GeoBox
 
+from deepnets4eo.errors import InputError
 from deepnets4eo.files import plain
+from deepnets4eo.formats.access import check_online, is_remote
+from deepnets4eo.formats.web import WEB_ERRORS, Session, is_web_address
 from deepnets4eo.grid import READ_PX, blocks
+from deepnets4eo.outputs.input_files import files_behind
 from deepnets4eo.version import code_version
 
 
@@ -26,6 +30,8 @@ def identity_hash(*values: Any) -> str:
 def identity(value: Any) -> Any:
     """Plain values that say that a value is the same: of files size and time, of layers grid and files, of arrays a hash."""
     if isinstance(value, Path):
+        if value.is_dir():
+            return [str(value.resolve()), [identity(file) for file in sorted(value.rglob("*")) if file.is_file()]]
         return (
             [str(value.resolve()), value.stat().st_size, value.stat().st_mtime_ns] if value.is_file() else [str(value)]
         )
@@ -33,7 +39,7 @@ def identity(value: Any) -> Any:
         crs = None if value.crs is None else value.crs.to_wkt()
         return {"shape": list(value.shape), "affine": list(value.affine)[:6], "crs": crs}
     if hasattr(value, "paths") and hasattr(value, "grid"):  # a layer
-        files = [identity(Path(path)) for path in value.paths] or _hash_values(value)
+        files = [file_state(path) or name_hash(path) for path in value.paths] or _hash_values(value)
         return [str(value.source), identity(value.grid), value.bands, repr(value.nodata), files]
     if isinstance(value, np.ndarray) and value.dtype.kind != "O":
         return [value.dtype.str, list(value.shape), hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
@@ -46,6 +52,25 @@ def identity(value: Any) -> Any:
     if isinstance(value, (list, tuple, np.ndarray)):
         return [identity(item) for item in value]
     return plain(value) if value is None or isinstance(value, (bool, int, float, str, np.generic)) else repr(value)
+
+
+def file_state(name: str) -> Any:
+    """What says that a file is the same as before: size and time of it, its side files, those a VRT refers to and those in a folder;
+    of an address what its server says. None where nothing is known: no such file, or no answer."""
+    if is_web_address(name):
+        try:
+            check_online(name)
+            state = Session(name).state(name)
+        except (InputError, *WEB_ERRORS):
+            return None
+        return state and [name_hash(name), *state]
+    paths = set() if is_remote(name) else {path for path in files_behind(name) if path.exists()}
+    return [identity(path) for path in sorted(paths)] or None
+
+
+def name_hash(name: str) -> str:
+    """16 hexadecimal digits for a path or an address, which may hold a signature."""
+    return hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _hash_values(layer: Any) -> str:

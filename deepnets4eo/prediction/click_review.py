@@ -15,7 +15,7 @@ import shapely
 from deepnets4eo.arrays import ByteImage, Floats, Mask
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import check_overwrite, read_json, write_json
+from deepnets4eo.files import check_overwrite, read_json, sha256, write_json
 from deepnets4eo.grid import Grid, Window, apply_affine, crop
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.polygons.vector_files import write_vector
@@ -72,11 +72,11 @@ class ClickReview:
 
     def _check_folder(self, run: Run, scene: Scene) -> None:
         """Write of which run and scene the folder is, or compare with that."""
-        paths = {name: Path(str(layer.source)) for name, layer in scene.layers.items()}
-        sizes = {name: path.stat().st_size for name, path in paths.items() if path.is_file()}
+        files = {name: [Path(path) for path in layer.paths] for name, layer in scene.layers.items()}
+        hashes = {name: [sha256(path) for path in paths if path.is_file()] for name, paths in files.items()}
         about = {
             "run": hash_of(run.card),
-            "scene": {"grid": [*self.grid.shape, *self.grid.affine[:6], str(self.grid.crs)], "bytes": sizes},
+            "scene": {"grid": [*self.grid.shape, *self.grid.affine[:6], str(self.grid.crs)], "sha256": hashes},
         }
         if (self.out / ABOUT).exists():
             known = read_json(self.out / ABOUT)

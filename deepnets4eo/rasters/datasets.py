@@ -139,3 +139,10 @@ class Handles:
             yield handle
         finally:
             idle.append(handle)
+
+
+def failure_cause(name: str) -> str:
+    """Why a file that was opened cannot be read, and what to do."""
+    if "://" in name:
+        return "the connection broke off, or nothing came for a while. Start again, or download it."
+    return "the file is truncated or damaged. Fetch it again."

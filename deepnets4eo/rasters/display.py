@@ -12,7 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.display.figures import SYNTHETIC_MARK, WITH_KEY, add_key, draw_image, make_axes, make_row, stretch
+from deepnets4eo.display.figures import (
+    SYNTHETIC_MARK,
+    WITH_KEY,
+    add_key,
+    draw_image,
+    drawn_text,
+    make_axes,
+    make_row,
+    stretch,
+)
 from deepnets4eo.display.summary import Summary, count_text, grid_facts, list_names
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, coarse_grid
@@ -80,7 +89,7 @@ def plot_layers(layers: Mapping[str, Readable], legends: Mapping[str, Legend | N
     row = make_row(len(layers), with_key=any(legends.get(name) or layer.legend for name, layer in layers.items()))
     for (name, layer), axes in zip(layers.items(), row, strict=True):
         plot_layer(layer, axes, None, legends.get(name), max_px)
-        axes.set_title(f"{name}{SYNTHETIC_MARK if layer.synthetic else ''}")
+        axes.set_title(f"{drawn_text(name)}{SYNTHETIC_MARK if layer.synthetic else ''}")
     return row
 
 

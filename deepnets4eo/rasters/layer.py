@@ -19,7 +19,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.display.figures import MAX_PX
 from deepnets4eo.display.summary import Summary, WithSummary
 from deepnets4eo.errors import InputError, check_choice
-from deepnets4eo.formats.stac_items import asset_of
+from deepnets4eo.formats.stac_items import Asset, asset_of
 from deepnets4eo.grid import Grid, Window, coarse_grid, whole
 from deepnets4eo.rasters.array_files import open_reference
 from deepnets4eo.rasters.display import layer_summary, plot_layer
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
 
-LayerLike: TypeAlias = "Layer | str | Path | Sequence[str | Path] | NDArray[Any]"
+LayerLike: TypeAlias = "Layer | Asset | str | Path | Sequence[str | Path] | NDArray[Any]"
 
 
 class Layer(WithSummary):
@@ -112,8 +112,10 @@ class Layer(WithSummary):
             raise InputError(
                 f"a layer cannot be opened from {type(source).__name__}. Give a path, a list of paths, an array or a Layer."
             )
-        if isinstance(source, (str, Path)) and (asset := asset_of(str(source))) is not None:
-            file = FileSource.open(asset.target, nodata).with_stated(asset.bands)
+        if isinstance(source, (str, Path)):
+            source = asset_of(str(source)) or source
+        if isinstance(source, Asset):
+            file = FileSource.open(source.target, nodata).with_stated(source.bands)
             return cls(file, bands, as_stored=labels)
         array = open_reference(source, grid, nodata, labels=labels) if isinstance(source, (str, Path)) else None
         if array is None and isinstance(source, (str, Path)) and (named := split_card(str(source))) is not None:

@@ -23,6 +23,7 @@ from rasterio.enums import ColorInterp, Resampling
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.vrt import WarpedVRT
 
+from deepnets4eo.addresses import shown_address
 from deepnets4eo.arrays import Pixels
 from deepnets4eo.cards.embedding import EmbeddingCard
 from deepnets4eo.errors import GridError, InputError
@@ -36,6 +37,7 @@ from deepnets4eo.rasters.datasets import (
     check_gdal_type,
     dataset_grid,
     description_errors,
+    failure_cause,
     pyproj_crs,
     rasterio_crs,
     read_dataset,
@@ -149,7 +151,7 @@ class FileSource:
     """A raster file, a URL, or a mosaic of tiles; another process opens it anew."""
 
     def __init__(self, name: str, target: str, paths: list[str], nodata: float | None) -> None:
-        self.name, self.paths = name, paths
+        self.name, self.paths = shown_address(name), paths
         self._open_again = partial(FileSource, name, _from_anywhere(target), paths, nodata)
         self._target, self._handles = target, Handles()
         self._translated: MemoryFile | None = None
@@ -228,15 +230,20 @@ class FileSource:
     def with_stated(self, bands: Sequence[Mapping[str, Any]]) -> FileSource:
         """The same file with what is stated elsewhere of its bands; what the file states itself holds."""
         count = len(self.band_names)
-        if bands and len(bands) not in (1, count):
+        numbers = [band - 1 for band in self.bands] if len(bands) == len(self.bands) else range(count)  # without alpha
+        if not (fits := len(bands) in (0, 1, len(numbers))) and any(set(band) - {"name"} for band in bands):
             raise InputError(f"{self.name} has {count} bands, its STAC item describes {len(bands)}. Correct the item.")
-        for band, stated in enumerate([*bands] * count if len(bands) == 1 else bands):
+        for band, stated in zip(
+            numbers, ([*bands] * count if len(bands) == 1 else bands) if fits else (), strict=False
+        ):
             own = self.stored_values[band]
             if own.plain:
                 scale, offset = stated.get("scale", 1.0), stated.get("offset", 0.0)
                 self.stored_values[band] = StoredValues(scale, offset, own.unit or stated.get("unit", ""))
             if self.band_nodata[band] is None and "nodata" in stated:
                 self.band_nodata[band] = storable_nodata(self.dtype, stated["nodata"])
+            if len(bands) == len(numbers) and self.band_names[band] == f"band_{band + 1}":
+                self.band_names[band] = stated.get("name", self.band_names[band])
         check_stated(self.stored_values, self.name)
         self.nodata = common_nodata([self.band_nodata[band - 1] for band in self.bands])
         return self
@@ -257,7 +264,8 @@ class FileSource:
         return other
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _open_again, (self._open_again, self.nodata, self.band_nodata, self.stored_values)
+        stated = {name: getattr(self, name) for name in ("nodata", "band_nodata", "stored_values", "band_names")}
+        return _open_again, (self._open_again, stated)
 
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         try:
@@ -266,7 +274,7 @@ class FileSource:
         except READ_ERRORS as error:
             raise InputError(
                 f"{self.name} cannot be read at rows {window.row}–{window.row + window.height}, columns "
-                f"{window.col}–{window.col + window.width}: {_cause(self.name)}"
+                f"{window.col}–{window.col + window.width}: {failure_cause(self.name)}"
             ) from error
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
@@ -284,7 +292,7 @@ class FileSource:
                 with subset_bands(dataset, bands, [nodata] * len(bands)) as declared:
                     return read_dataset(declared, None, range(1, len(bands) + 1), values, shape)
         except READ_ERRORS as error:
-            raise InputError(f"{self.name} cannot be read: {_cause(self.name)}") from error
+            raise InputError(f"{self.name} cannot be read: {failure_cause(self.name)}") from error
 
     def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
         dataset = open_raster(self._target)
@@ -295,26 +303,15 @@ class FileSource:
         return warp_by_points(dataset) if crooked else dataset
 
 
-def _cause(name: str) -> str:
-    if "://" in name:
-        return "the connection broke off, or nothing came for a while. Start again, or download it."
-    return "the file is truncated or damaged. Fetch it again."
-
-
 def _from_anywhere(path: str) -> str:
     """The path of a file whatever the current folder is; other names, such as URLs, as they are."""
     return os.path.abspath(path) if os.path.exists(path) else path
 
 
-def _open_again(
-    open_file: Callable[[], FileSource],
-    nodata: float | None,
-    band_nodata: list[float | None],
-    stored_values: list[StoredValues],
-) -> FileSource:
-    """The file of another process, opened in this one, with the nodata and scale that it was read with there."""
+def _open_again(open_file: Callable[[], FileSource], stated: Mapping[str, Any]) -> FileSource:
+    """The file of another process, opened in this one, with the nodata, scale and names that it was read with there."""
     source = open_file()
-    source.nodata, source.band_nodata, source.stored_values = nodata, band_nodata, stored_values
+    source.__dict__.update(stated)
     return source
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deepnets4eo.display.figures import drawn_text
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import atomic_write, write_text
 from deepnets4eo.outputs.safe_text import csv_text
@@ -85,7 +86,7 @@ def _plot_runs(row: Sequence[Axes], folders: Sequence[str | Path]) -> None:
     columns = [name for name in (*SCORES, *shared) if all(name in names for names in own)]
     loss = "val_loss" if all("val_loss" in names for names in own) else "loss"
     for axes, names in ((losses, [loss]), (scores, columns[:1])):
-        axes.set(xlabel="epoch", ylabel=" ".join(names).replace("_", " ") or "no score in common")
+        axes.set(xlabel="epoch", ylabel=drawn_text(" ".join(names)).replace("_", " ") or "no score in common")
         for folder, history in histories.items():
             _plot_columns(axes, history, names, Path(folder).name)
     if losses.get_legend_handles_labels()[0]:
@@ -124,7 +125,7 @@ def _plot_columns(axes: Axes, history: History, names: Sequence[str], label: str
     for name in names:
         points = [(row["epoch"], row[name]) for row in history if math.isfinite(row.get(name, math.nan))]
         if points:
-            axes.plot(*zip(*points, strict=True), label=label or name.replace("_", " "), marker=marker)
+            axes.plot(*zip(*points, strict=True), label=drawn_text(label or name.replace("_", " ")), marker=marker)
     axes.grid(alpha=0.3)
     axes.locator_params(axis="x", integer=True)
 

@@ -17,10 +17,10 @@ import shapely
 
 from deepnets4eo.catalogues import candidates, search
 from deepnets4eo.catalogues.options import FindOptions
-from deepnets4eo.catalogues.plan import Plan, make_plan
+from deepnets4eo.catalogues.plan import Plan, draw_coverage, make_plan
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats import stac_items
+from deepnets4eo.formats import web
 
 BOX = (3.0, 45.0, 3.01, 45.01)
 DAY = "2023-02-06"
@@ -212,7 +212,7 @@ def test_of_many_images_only_the_best_are_paired_and_a_hundred_rejected_ones_lis
     ]  # fmt: skip
     pairs: list[float] = []
     monkeypatch.setattr(candidates, "MOST_PAIRED", 5)
-    monkeypatch.setattr(candidates, "lean_difference", lambda *_: pairs.append(0.0) or 0.0)
+    monkeypatch.setattr(candidates, "lean_difference", lambda *_: pairs.append(0.0) or (0.0, 0.0))
     plan = choose(tmp_path, *many)
     assert len(pairs) == 5 * 5 + 1
     assert plan.before is not None
@@ -311,8 +311,8 @@ def test_a_catalogue_that_cannot_be_read_is_refused(
     page: Any, message: str, site: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, pages = site
-    monkeypatch.setattr(stac_items, "TIMEOUT_S", 0.3)
-    monkeypatch.setattr(stac_items, "MOST_S", 0.2)
+    monkeypatch.setattr(web, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(web.Session.read, "__kwdefaults__", web.Session.read.__kwdefaults__ | {"seconds": 0.4})
     pages["/catalog.json"] = page
     with pytest.raises(InputError, match=message):
         find_at(f"{root}/catalog.json")
@@ -352,7 +352,7 @@ def views(before: tuple[float, float | None], after: tuple[float, float | None])
         (views((20, 90), (20, 90)), 0, None),
         (views((20, 90), (20, 270)), 6 * math.tan(math.radians(20)), "note"),
         (views((30, 0), (30, 90)), 3 * math.tan(math.radians(30)) * math.sqrt(2), "note"),
-        (views((30, None), (20, 0)), 3 * (math.tan(math.radians(30)) + math.tan(math.radians(20))), "caution"),
+        (views((0, None), (45, None)), 3, "caution"),  # from straight above no direction is needed
     ],
 )
 def test_findings_say_how_far_the_views_put_roofs_apart(
@@ -365,6 +365,17 @@ def test_findings_say_how_far_the_views_put_roofs_apart(
         return
     assert findings["views_differ"].severity == severity
     assert f"{apart_m:.1f} m ({apart_m / 0.5:.0f} px)" in findings["views_differ"].message
+
+
+def test_views_whose_directions_are_not_stated_are_not_said_to_differ(tmp_path: Path) -> None:
+    """Two views of 12 degrees may be the same, or lie on both sides."""
+    findings = {one.code: one for one in views((12, None), (12, None))(tmp_path).findings()}
+    assert "views_differ" not in findings
+    text = findings["views_not_known"].message
+    assert "directions that are not stated" in text
+    assert f"0.0 to {6 * math.tan(math.radians(12)):.1f} m" in text
+    unknown = {one.code: one for one in views((12, 0), (None, None))(tmp_path).findings()}  # type: ignore[arg-type]
+    assert "The angle of view of the image after is not stated" in unknown["views_not_known"].message
 
 
 def test_the_verb_writes_a_plan_a_picture_and_outlines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -436,3 +447,172 @@ def test_a_plan_with_mistakes_is_refused_by_name(
     assert message in error
     assert "plan.yaml" in error
     assert main(["check", str(path)]) == 2
+
+
+def test_a_time_with_a_fraction_keeps_its_zone(tmp_path: Path) -> None:
+    """23:30 UTC of the day before is before the event, whatever the day is called there."""
+    evening = item("evening", "2023-02-06T02:30:00.500+03:00")
+    plan = choose(tmp_path, evening, AFTER, date="2023-02-06T01:17Z")
+    assert plan.before is not None
+    assert (plan.before.name, plan.before.time, plan.after.name) == ("evening", "2023-02-05T23:30Z", "after")
+
+
+def test_an_image_of_a_span_of_time_is_before_or_after_the_event_as_a_whole(tmp_path: Path) -> None:
+    def span(name: str, start: str, end: str) -> dict[str, Any]:
+        return item(name, None, start_datetime=f"{start}T00:00:00Z", end_datetime=f"{end}T00:00:00Z")
+
+    around = span("around", "2023-02-01", "2023-02-09")
+    plan = choose(tmp_path, around, span("b", "2023-01-01", "2023-01-31"), span("a", "2023-02-10", "2023-02-20"))
+    assert plan.before is not None
+    assert (plan.before.name, plan.after.name) == ("b", "a")
+    assert [line for line in plan.rejected if "around" in line and "from before the event to after it" in line]
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"proj:epsg": 32631},
+        {"proj:epsg": None, "proj:code": "EPSG:32631"},
+        {"proj:epsg": None, "proj:wkt2": 'PROJCRS["x"]'},
+        {"proj:code": None, "proj:projjson": {"type": "ProjectedCRS"}},
+        {},
+    ],
+)
+def test_any_of_the_ways_to_state_a_projection_is_one(stated: dict[str, Any], tmp_path: Path) -> None:
+    assert choose(tmp_path, item("before", **stated), AFTER).before is not None
+    of_asset = item("before", **dict.fromkeys(stated))
+    of_asset["assets"]["visual"] |= stated
+    assert choose(tmp_path, of_asset, AFTER).before is not None
+
+
+def test_an_image_over_180_degrees_lies_on_both_sides_and_nowhere_between(tmp_path: Path) -> None:
+    over = {"type": "Polygon", "coordinates": [[[179.5, 44], [-179.5, 44], [-179.5, 46], [179.5, 46], [179.5, 44]]]}
+    with pytest.raises(InputError, match="1 outside of the box"):
+        choose(tmp_path, AFTER | {"geometry": over, "bbox": [179.5, 44, -179.5, 46]})
+
+
+ODD: dict[str, Any] = {
+    "year 1": {"datetime": "0001-01-01T00:00:00Z"},
+    "year 1 east": {"datetime": "0001-01-01T00:00:00+01:00"},
+    "year 9999": {"datetime": "9999-12-31T23:59:59.9Z"},
+    "infinite": {"view:azimuth": math.inf, "gsd": math.inf, "eo:cloud_cover": math.nan},
+    "huge": {"view:azimuth": 10**400, "view:off_nadir": -(10**400)},
+    "lists": {"view:azimuth": [1], "platform": {"a": 1}, "providers": 3, "datetime": [1], "proj:epsg": [[]]},
+}
+
+
+@pytest.mark.parametrize("days", [1095, 999_999_999])
+@pytest.mark.parametrize("odd", ODD)
+def test_an_item_with_odd_values_is_chosen_or_left_out_with_a_reason(odd: str, days: int, tmp_path: Path) -> None:
+    plan = choose(tmp_path, item("odd", **ODD[odd]) | {"id": "a $x_y$ z"}, item("good"), AFTER, days_before=days)
+    assert plan.before is not None
+    assert plan.event_info().date_post
+    plan.save(tmp_path / "plan.yaml")
+    assert Plan.load(tmp_path / "plan.yaml").after.name == "after"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bbox": [math.nan] * 4, "geometry": None}, {"assets": {"visual": 7}}, {"assets": [1]}, {"properties": 7}, {"id": None},
+        {"assets": {"visual": {"href": "http://[", "type": TIFF}}}, {"geometry": {"type": "Polygon", "coordinates": {}}, "bbox": 3},
+        {"assets": {"visual": {"href": "x.tif", "type": TIFF, "eo:bands": 3, "raster:bands": [4], "roles": {}}}},
+        {"assets": {"visual": {"href": "s3://bucket/x.tif", "type": TIFF}}},
+    ],
+)  # fmt: skip
+def test_items_that_are_none_end_no_search(change: dict[str, Any], tmp_path: Path) -> None:
+    plan = choose(tmp_path, item("odd") | change, item("good"), AFTER)
+    assert plan.after.name == "after"
+
+
+def test_the_plan_is_there_whatever_becomes_of_its_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = [item("before") | {"id": "a $\\frac{1}$ b"}, AFTER | {"id": "$x_y^z_$"}, item("r") | {"id": "$$"}]
+    (tmp_path / "items.json").write_text(json.dumps(collection(*odd)))
+    words = ["find", "--catalogue", str(tmp_path / "items.json"), "--bbox", *map(str, BOX), "--date", DAY]
+    assert main([*words, "--out", str(tmp_path / "plan.yaml")]) == 0
+    assert (tmp_path / "plan.png").read_bytes()[:4] == b"\x89PNG"
+
+    def fail(*_: Any) -> None:
+        raise InputError("no picture")
+
+    monkeypatch.setattr("deepnets4eo.catalogues.plan.draw_coverage", fail)
+    assert main([*words, "--out", str(tmp_path / "other.yaml")]) == 2
+    assert Plan.load(tmp_path / "other.yaml").after.name == "$x_y^z_$"
+    assert "no picture" in capsys.readouterr().err
+
+
+def test_the_picture_names_the_rejected_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    drawn: list[str] = []
+
+    def look(figure: Any, *_: Any, **__: Any) -> None:
+        drawn.extend(text.get_text() for text in figure.legends[0].get_texts())
+        drawn.extend(text.get_text() for text in figure.axes[0].texts)
+
+    monkeypatch.setattr(Figure, "savefig", look)
+    (tmp_path / "items.json").write_text(json.dumps(collection(item("bad", gsd=1), item("good"), AFTER)))
+    plan, shapes = make_plan([str(tmp_path / "items.json")], BOX, DAY, {}, FindOptions())
+    with pytest.raises(OSError, match="could not write"):  # as nothing was drawn
+        draw_coverage(plan, shapes, tmp_path / "plan.png")
+    assert any(text.startswith("1: bad, 2023-02-01T10:00Z: score 0.") for text in drawn)
+    assert "1" in drawn
+
+
+def test_the_score_says_what_it_is_made_of(tmp_path: Path) -> None:
+    plan = choose(tmp_path, item("before", gsd=1, **{"eo:cloud_cover": None}), AFTER)
+    line = next(note for note in plan.notes if note.startswith("score of before"))
+    shares = [float(part.split()[-1]) for part in line.replace(" (not stated)", "").partition(" = ")[2].split(" x ")]
+    assert plan.before is not None
+    assert math.prod(shares) == pytest.approx(plan.before.score, rel=0.03)
+    assert "clear 0.70 (not stated)" in line
+    assert "fine 0.50" in line
+
+
+def test_an_image_that_can_be_read_is_chosen_and_the_other_named(site: Any) -> None:
+    root, pages = site
+    twice = item("before")
+    twice["assets"] = {
+        "bucket": {"href": "s3://bucket/a.tif", "type": TIFF, "roles": ["visual"]},
+        "web": {"href": "a.tif", "type": TIFF, "roles": ["visual"]},
+    }
+    pages["/items.json"] = collection(twice, AFTER)
+    plan = find_at(f"{root}/items.json")
+    assert plan.before is not None
+    assert plan.before.files == [f"{root}/a.tif"]
+    assert "an image that cannot be read from here: bucket at s3://bucket/a.tif (1 x)" in plan.notes
+
+
+def test_of_items_only_what_is_used_is_held_and_all_answers_are_bounded(
+    site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, pages = site
+    fat = item("before") | {"summary": "x" * 200_000}
+    fat["properties"]["notes"] = fat["assets"]["visual"]["notes"] = "x" * 200_000
+    pages["/api"] = catalogue([("search", "/s0")])
+    for number in range(20):
+        pages[f"/s{number}"] = collection(fat, AFTER) | {"links": [{"rel": "next", "href": f"/s{number + 1}"}]}
+    times = search.parse_time("2020-01-01"), search.parse_time("2024-01-01")
+    monkeypatch.setattr(web.Session.__init__, "__defaults__", (3_000_000,))
+    items, notes = search.read_items(f"{root}/api", BOX, times)  # type: ignore[arg-type]
+    assert sum(len(json.dumps([one.content, one.collection])) for one in items) < 1_000 * len(items)
+    assert 4 <= len(items) <= 10
+    assert "all answers together have more than 3,000,000 bytes" in "".join(notes)
+    assert len(pages["asked"]) < 8
+
+
+def test_what_a_catalogue_on_the_open_network_refers_to_in_a_private_one_is_left_out(
+    site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, pages = site
+    is_private = web._is_private_number
+    monkeypatch.setattr(web, "_is_private_number", lambda number: number != "127.0.0.1" and is_private(number))
+    inside = item("before")
+    inside["assets"]["visual"]["href"] = "http://169.254.169.254/a.tif"
+    pages["/items.json"] = collection(inside, AFTER) | {"links": [{"rel": "next", "href": "http://10.0.0.1/items"}]}
+    plan = find_at(f"{root}/items.json")
+    assert plan.before is None
+    assert any("in a private network" in line for line in plan.rejected)
+    assert any("leads outside of the catalogue" in note for note in plan.notes)

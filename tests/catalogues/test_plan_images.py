@@ -80,6 +80,29 @@ def test_the_copy_of_tiles_is_one_raster_of_the_box_and_made_once(tiles: list[st
         crop(tiles, tmp_path / "own.yaml")
 
 
+def test_an_image_that_was_replaced_under_its_name_is_copied_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of the same size and grid: the copy is known by more than names. One that is gone leaves the copy, which is said."""
+    path, out = tmp_path / "image.tif", tmp_path / "plan.yaml"
+    for image in (NOISE, 255 - NOISE):
+        write_geotiff(path, image, crs=CRS, origin=(LEFT, TOP))
+        values, _ = crop([str(path)], out).read()
+        row, col = (round(value) for value in reversed(~Layer.open(path).grid.affine * _corner(tmp_path)))
+        np.testing.assert_array_equal(values, image[:, row : row + values.shape[1], col : col + values.shape[2]])
+    assert caplog.text == ""
+    path.unlink()
+    np.testing.assert_array_equal(crop([str(path)], out).read()[0], values)
+    assert "It is not known whether the image after is still the one" in caplog.text
+    tags = json.dumps(Layer.open(tmp_path / "plan_after.tif").tags)
+    assert "image.tif" not in tags
+
+
+def _corner(folder: Path) -> tuple[float, float]:
+    affine = Layer.open(folder / "plan_after.tif").grid.affine
+    return affine.c, affine.f
+
+
 def test_gaps_between_tiles_stay_without_data(tmp_path: Path) -> None:
     files = [
         str(write_geotiff(tmp_path / f"{k}.tif", NOISE[:, :200, :200], crs=CRS, origin=(LEFT + k * 200, TOP - k * 200)))

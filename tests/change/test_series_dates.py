@@ -195,7 +195,7 @@ def test_stac_assets_outside_the_folder_of_the_items_are_read_only_where_the_use
 
 
 def test_stac_files_that_are_none_and_assets_elsewhere_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"lies at https://far\.org/a\.tif, expected a file here"):
+    with pytest.raises(InputError, match=r"refers to https://far\.org/a\.tif\. Give that address itself"):
         find_images(stac(tmp_path, red="https://far.org/a.tif"))
     path = tmp_path / "other.json"
     for text, message in (

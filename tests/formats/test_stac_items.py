@@ -16,7 +16,7 @@ import rasterio.shutil
 from geotiff import write_geotiff
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.stac_items import asset_of
+from deepnets4eo.formats.stac_items import asset_of, parse_time
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.layer import Layer
 
@@ -170,3 +170,94 @@ def test_of_an_item_at_an_address_only_the_blocks_that_are_needed_are_read(tmp_p
     served = [line.split() for line in (site / "served.txt").read_text().splitlines()]
     of_image = [int(count) for name, count in served if name == "image.tif"][:-1]  # the last one was taken for an item
     assert 0 < sum(of_image) < (site / "image.tif").stat().st_size / 4
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2023-02-06T02:30:00.500+03:00", "2023-02-05T23:30:00.500000"),
+        ("2023-02-06T01:17:34.342Z", "2023-02-06T01:17:34.342000"),
+        ("2023-02-05T20:00:00.123456789-0530", "2023-02-06T01:30:00.123456"),
+        ("2023-02-06 01:17:34,5z", "2023-02-06T01:17:34.500000"),
+        ("2023-02-06t04:17+03", "2023-02-06T01:17:00"),
+        ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59"),
+        ("2023-02-06", "2023-02-06T00:00:00"),
+        ("0001-01-01T00:00:00+01:00", None),
+        ("9999-12-31T23:59:59-01:00", None),
+        ("2023-02-30T00:00:00Z", None),
+        ("soon", None),
+        (20230206, None),
+        (None, None),
+    ],
+)
+def test_a_time_is_in_utc_whatever_its_fraction_and_zone(text: Any, utc: str | None) -> None:
+    when = parse_time(text)
+    assert (when and when.replace(tzinfo=None).isoformat()) == utc
+
+
+NAMES = ["blue", "green", "red", "nir"]
+OLD_NAMES = {"eo:bands": [{"name": f"B{k}", "common_name": name} for k, name in enumerate(NAMES, 1)]}
+NEW_NAMES = {"bands": [{"name": f"B{k}", "eo:common_name": name} for k, name in enumerate(NAMES, 1)]}
+NUMBERED = {"eo:bands": [0, 1, 2, 3]}
+
+
+@pytest.mark.parametrize(
+    ("stated", "properties"),
+    [(OLD_NAMES, {}), (NEW_NAMES, {}), (NUMBERED, OLD_NAMES), (OLD_NAMES | {"raster:bands": [{"nodata": 0}]}, {})],
+)
+def test_bands_without_names_have_those_of_the_item(
+    stated: dict[str, Any], properties: dict[str, Any], tmp_path: Path
+) -> None:
+    write_geotiff(tmp_path / "image.tif", np.ones((4, 3, 4), np.uint16))
+    item = write_item(tmp_path / "item.json", {"image": asset("image.tif") | stated}, properties=properties)
+    layer = Layer.open(item)
+    assert layer.band_names == NAMES
+    assert pickle.loads(pickle.dumps(layer)).band_names == NAMES  # noqa: S301
+
+
+def test_names_of_an_item_fit_the_bands_or_are_left_out(tmp_path: Path) -> None:
+    """The file's own names hold; alpha has none; of two bands that show the same each has its own name."""
+    with_alpha = np.full((4, 3, 4), 255, np.uint8)
+    write_geotiff(tmp_path / "image.tif", with_alpha, photometric="RGB", alpha="YES")
+    three = {"eo:bands": OLD_NAMES["eo:bands"][:3]}
+    layer = Layer.open(write_item(tmp_path / "item.json", {"image": asset("image.tif") | three}))
+    assert layer.band_names == NAMES[:3]
+    write_geotiff(tmp_path / "image.tif", np.ones((2, 3, 4), np.uint8))
+    assert Layer.open(tmp_path / "item.json").band_names == ["band_1", "band_2"]
+    edges = {"eo:bands": [{"name": "B05", "common_name": "rededge"}, {"name": "B06", "common_name": "rededge"}]}
+    assert Layer.open(write_item(tmp_path / "item.json", {"image": asset("image.tif") | edges})).band_names == [
+        "B05",
+        "B06",
+    ]
+    with rasterio.open(tmp_path / "image.tif", "r+") as file:
+        file.descriptions = ("own", "names")
+    assert Layer.open(tmp_path / "item.json").band_names == ["own", "names"]
+
+
+def test_of_several_rasters_the_one_that_can_be_read_is_meant(tmp_path: Path) -> None:
+    write_geotiff(tmp_path / "image.tif", NUMBERS)
+    away, here = asset("s3://bucket/a.tif", TIFF, "data"), asset("image.tif", TIFF, "data")
+    for assets in (
+        {"a": away, "b": here},
+        {"a": asset("gone.tif", TIFF, "data"), "b": here},
+        {"a": asset("gone.tif", TIFF, "visual"), "b": here},
+        {"a": away | {"alternate": {"file": {"href": "image.tif"}}}},
+        {"a": {"href": "image.tif"}, "b": {"href": "gone.xml"}, "c": 7},  # without media types
+    ):
+        layer = Layer.open(write_item(tmp_path / "item.json", assets))
+        assert layer.paths == [str(tmp_path / "image.tif")]
+    mask = {"visual": asset("gone.tif", TIFF, "visual"), "clouds": asset("image.tif")}
+    with pytest.raises(InputError, match=r"gone\.tif does not exist"):  # a mask is not taken for the image
+        Layer.open(write_item(tmp_path / "item.json", mask))
+    with pytest.raises(InputError, match=r"and cannot be read: a at s3://bucket/a\.tif, b at"):
+        Layer.open(
+            write_item(tmp_path / "item.json", {"a": asset("s3://bucket/a.tif?sig=x"), "b": asset("s3://b.tif")})
+        )
+
+
+@pytest.mark.parametrize("bands", [7, "x", {"a": 1}, [7, None], [[]], [{"name": 3}], [{"name": "a\nb"}]])
+def test_bands_of_an_item_that_are_none_count_as_not_stated(bands: Any, tmp_path: Path) -> None:
+    write_geotiff(tmp_path / "image.tif", NUMBERS[:1])
+    for key in ("bands", "eo:bands", "raster:bands"):
+        layer = Layer.open(write_item(tmp_path / "item.json", {"a": asset("image.tif") | {key: bands}}))
+        assert layer.band_names == ["band_1"]

@@ -1,17 +1,23 @@
 """What a job is known by: another file, grid, value or option is another job; the same ones are the same, in any process."""
 
+import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import rasterio.shutil
 from affine import Affine
 from geotiff import write_geotiff
+from small_site import small_site
 
+from deepnets4eo.formats.access import offline
 from deepnets4eo.grid import Grid
 from deepnets4eo.jobs import identity as module
-from deepnets4eo.jobs.identity import identity, identity_hash
+from deepnets4eo.jobs.identity import file_state, identity, identity_hash
 from deepnets4eo.rasters.scene import Layer
 
 
@@ -35,7 +41,7 @@ def test_layers_are_known_by_their_files_and_those_of_arrays_by_their_values(tmp
     values = np.arange(48, dtype=np.uint8).reshape(1, 6, 8)
     path = write_geotiff(tmp_path / "a.tif", values)
     layer = Layer.open(path)
-    assert identity(layer)[-1] == [identity(Path(path))]
+    assert identity(layer)[-1] == [[identity(Path(path))]]
     grid = layer.grid
     same, other = values.copy(), values.copy()
     other[0, 5, 7] += 1
@@ -66,3 +72,45 @@ def test_the_hash_is_that_of_the_values_and_of_the_code_alone(monkeypatch: pytes
     assert first == identity_hash({"a": {"y", "z"}, "b": Options(1, ("x",))}, (None, 0.5))
     monkeypatch.setattr(module, "code_version", lambda: "another")
     assert first != identity_hash({"b": Options(1, ("x",)), "a": {"z", "y"}}, [None, 0.5])
+
+
+def test_a_file_is_another_once_what_belongs_to_it_is(tmp_path: Path) -> None:
+    """A world file, the files of a VRT and of a folder are replaced under their names."""
+    path = write_geotiff(tmp_path / "a.tif", np.zeros((1, 4, 4), np.uint8))
+    vrt, folder = tmp_path / "a.vrt", tmp_path / "cube.zarr"
+    rasterio.shutil.copy(path, vrt, driver="VRT")
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner" / "0.0").write_bytes(b"x")
+    before = [file_state(str(one)) for one in (path, vrt, folder, f"{folder}#band")]
+    assert None not in before
+    assert [file_state(str(one)) for one in (path, vrt, folder, f"{folder}#band")] == before
+    (tmp_path / "a.tfw").write_text("1\n0\n0\n-1\n5\n5\n")
+    assert file_state(str(path)) != before[0]
+    (tmp_path / "a.tfw").unlink()
+    os.utime(path, ns=(1, 2_000_000_001))
+    (folder / "inner" / "0.0").write_bytes(b"yy")
+    assert all(
+        file_state(str(one)) != old for one, old in zip((path, vrt, folder, f"{folder}#band"), before, strict=True)
+    )
+    assert file_state(str(tmp_path / "none.tif")) is None
+
+
+def test_a_file_at_an_address_is_another_once_its_server_says_so() -> None:
+    def page(tag: str) -> Callable[[Any], None]:
+        def answer(handler: Any) -> None:
+            handler.send_response(200)
+            handler.send_header("ETag", tag)
+            handler.end_headers()
+
+        return answer
+
+    with small_site() as (root, pages):
+        pages["/a.tif"] = page("one")
+        before = file_state(f"{root}/a.tif?sig=SECRET")
+        assert before == file_state(f"{root}/a.tif?sig=SECRET") != file_state(f"{root}/a.tif?sig=other")
+        assert "SECRET" not in json.dumps(before)
+        pages["/a.tif"] = page("two")
+        assert file_state(f"{root}/a.tif?sig=SECRET") != before
+        with offline("no."):
+            assert file_state(f"{root}/a.tif") is None
+        assert file_state(f"{root}/none.tif") is None

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from geotiff import write_geotiff
 from made_up_clicks import HOSTILE, NAMES, write_clickable
 from served import answering
@@ -174,9 +175,14 @@ def test_clicks_of_other_scenes_and_labels_of_other_runs_are_refused(
     moved = write_geotiff(tmp_path / "moved.tif", Layer.open(place / "scene.tif").read()[0], gsd=0.5, origin=(0, 0))
     scene, run = str(place / "scene.tif"), str(place / "run")
     shutil.copytree(place / "new", tmp_path / "out")
+    shutil.copy(scene, tmp_path / "same_size.tif")
+    with rasterio.open(tmp_path / "same_size.tif", "r+") as file:
+        file.write(255 - file.read())
+    assert (tmp_path / "same_size.tif").stat().st_size == Path(scene).stat().st_size
     refused = {
         "labels of another run": [str(other), scene],
         "labels of another scene": [run, str(moved)],
+        "labels of another scene. Give": [run, str(tmp_path / "same_size.tif")],
         "the scene does not fit the run": [run, str(write_geotiff(tmp_path / "grey.tif", np.ones((9, 9), np.uint8)))],
         "exists already": [run, scene, "--out", str(place)],
     }  # fmt: skip

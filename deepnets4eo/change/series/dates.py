@@ -15,13 +15,25 @@ from typing import Any
 
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import read_json
-from deepnets4eo.formats.access import check_beside, is_remote
+from deepnets4eo.formats.stac_items import (
+    ITEM_ERRORS,
+    TIMES,
+    Asset,
+    assets_of,
+    beside,
+    href_of,
+    parse_time,
+    properties_of,
+    raster_names,
+    readable_from,
+    stated_bands,
+)
 from deepnets4eo.outputs.event import iso_day
 from deepnets4eo.rasters.mosaic import TILE_SUFFIXES, find_tiles
 from deepnets4eo.rasters.scene import Layer, LayerLike
 
 STAC_SUFFIXES = {".json", ".geojson"}
-NO_IMAGE = {"thumbnail", "overview", "metadata"}  # roles of STAC assets
+REMEDY = "Put the collection into a folder that holds its files, or name their folder with --masks or as SERIES."
 DATE_TAGS = ("acquisitiondatetime", "acquisition_date", "datetime", "date", "tiff:datetime", "tifftag_datetime")
 YEAR = r"(?:19|20)\d\d"
 DAY_OF_YEAR = r"(?:[0-2]\d\d|3[0-5]\d|36[0-6])(?![0-9A-Za-z])"
@@ -208,6 +220,8 @@ def _parse(text: str, pattern: str) -> date | None:
 def _name(raster: LayerLike) -> str:
     if isinstance(raster, (str, Path)):
         return str(raster)
+    if isinstance(raster, Asset):
+        return raster.target
     return raster.source if isinstance(raster, Layer) else "an array"
 
 
@@ -222,40 +236,36 @@ def _stac_images(path: Path, assets: Sequence[str], mask: str | None) -> list[Da
 
 
 def _stac_image(path: Path, item: Mapping[str, Any], assets: Sequence[str], mask: str | None) -> DatedImage:
-    properties = item.get("properties") or {}
-    text = str(properties.get("datetime") or properties.get("start_datetime") or "")
-    day = _given_day(text[: len("2020-06-30")])
-    if day is None:
-        what = f"the datetime {text!r}, expected one like" if text else "no datetime such as"
-        raise InputError(f"{path}: item {item.get('id')!r} has {what} 2020-06-30T10:00:00Z. Set it in its properties.")
-    names = list(assets) or [name for name in _image_assets(item["assets"]) if name != mask]
-    if len(names) != 1 and not assets:
-        raise InputError(
-            f"{path}: item {item.get('id')!r} has the raster assets {names}. Choose those to use with --set assets."
-        )
-    sources = tuple(_href(path, item, name) for name in names)
-    masks = () if mask is None else (_href(path, item, mask),)
+    where = f"{path}: item {item.get('id')!r}"
+    try:
+        text = next((str(properties_of(item)[key]) for key in TIMES if properties_of(item).get(key)), "")
+        time = parse_time(text)
+        day = _given_day(text[: len("2020-06-30")]) if time is None else time.date()
+        if day is None:
+            what = f"the datetime {text!r}, expected one like" if text else "no datetime such as"
+            raise InputError(f"{where} has {what} 2020-06-30T10:00:00Z. Set it in its properties.")
+        images = {
+            **item,
+            "type": "Feature",
+            "assets": {name: one for name, one in item["assets"].items() if name != mask},
+        }
+        names = list(assets) or raster_names(images, readable_from(str(path)))
+        if len(names) != 1 and not assets:
+            raise InputError(f"{where} has the raster assets {names}. Choose those to use with --set assets.")
+        sources = tuple(_source(path, item, name, where) for name in names)
+        masks = () if mask is None else (_source(path, item, mask, where),)
+    except ITEM_ERRORS as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{where} cannot be read: {error}. Correct it.") from error
     return DatedImage(day, sources, masks, year_alone=len(text) == len("2020"))
 
 
-def _image_assets(assets: Mapping[str, Any]) -> list[str]:
-    return [
-        name
-        for name, asset in assets.items()
-        if Path(str(asset.get("href"))).suffix.lower() in TILE_SUFFIXES and not NO_IMAGE & set(asset.get("roles") or ())
-    ]
-
-
-def _href(path: Path, item: Mapping[str, Any], name: str) -> str:
-    if name not in item["assets"]:
-        raise InputError(f"{path}: item {item.get('id')!r} has no asset {name!r}. {name_hint(name, item['assets'])}")
-    href = str(item["assets"][name].get("href")).removeprefix("file://")
-    if is_remote(href):
-        raise InputError(
-            f"{path}: asset {name!r} lies at {href}, expected a file here. Download it, and give its path."
-        )
-    check_beside(
-        path, (path.parent / href).resolve(),
-        "Put the collection into a folder that holds its files, or name their folder with --masks or as SERIES.",
-    )  # fmt: skip
-    return str(path.parent / href)
+def _source(path: Path, item: Mapping[str, Any], name: str, where: str) -> LayerLike:
+    """The file of an asset, with what the item states of its bands where it does."""
+    listed = assets_of(item)
+    if name not in listed:
+        raise InputError(f"{where} has no asset {name!r}. {name_hint(name, listed)}")
+    target = beside(path, href_of(listed[name], readable_from(str(path))), REMEDY)
+    bands = stated_bands(item, listed[name], str(path))
+    return Asset(str(target), bands) if bands else str(target)

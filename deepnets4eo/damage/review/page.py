@@ -23,6 +23,7 @@ from deepnets4eo.damage.review.answers import LAYER, open_sample, read_filled
 from deepnets4eo.damage.review.counts import ANSWERS, CANNOT_TELL, CLOUD, NO_BUILDING
 from deepnets4eo.damage.vocabulary import GRADES, TITLES, colors
 from deepnets4eo.errors import InputError
+from deepnets4eo.files import sha256
 from deepnets4eo.grid import Window, apply_affine, gsd_m
 from deepnets4eo.outputs.map_page.page import rings_in_pixels
 from deepnets4eo.outputs.map_page.panels import render_window, stretch_of, three_bands
@@ -153,9 +154,12 @@ def _files_of(role: str, inputs: dict[str, Any], folder: Path) -> list[str]:
 def _file_of(role: str, facts: dict[str, Any], folder: Path) -> str:
     paths = [base / facts["path"] for base in (Path(), *folder.resolve().parents)]
     there = [path for path in paths if path.is_file()]
-    same = [path for path in there if facts.get("bytes") in (None, path.stat().st_size)]
+    same = [
+        path for path in there
+        if facts.get("bytes") in (None, path.stat().st_size) and facts.get("sha256") in (None, sha256(path))
+    ]  # fmt: skip
     if not same:
-        wrong = "has another size by now" if there else "is not on this machine"
+        wrong = "is another file by now" if there else "is not on this machine"
         raise InputError(
             f"{facts['path']}, the {role} image of this map, {wrong}. Put it back, or fill the sample in QGIS instead."
         )
