@@ -28,7 +28,10 @@ PRIOR_COLUMNS = ("prior_probability", "damage_prob_with_prior")
 
 WIDE = 0.5  # an interval of the share of damaged buildings that is wider says nothing
 UNKNOWN_COUNT = "The images do not tell how many"
-LOOK = "Look at 40 buildings that `deepnets4eo review` draws, or give a share known from elsewhere (damaged_share)."
+LOOK = (
+    "Look at 40 buildings that `deepnets4eo review` draws, or give the share of damaged buildings where a survey or report tells it: "
+    "--set damaged_share=0.02 for 2 in 100."
+)
 
 
 _GREY = (140, 140, 140)

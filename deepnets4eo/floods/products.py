@@ -53,6 +53,8 @@ TITLES = {FLOOD: "Flood", PERMANENT_WATER: "Water, not known since when"}
 MOST_FLOODED = 0.5  # share beyond which a map says more about the images than about the ground
 KIND = MapKind(
     title=SUBJECT, subject=SUBJECT, one="polygon", many="polygons", file="flood", made_up="This place and its flood are made up.",
+    empty="No new water of the least size was recognised. Muddy or shallow water, water under trees and between houses is often not seen: an "
+    "empty list is no proof that the ground is dry. Look at both images, and lay the probability of water over them.",
     package="deepnets4eo.change", scripts=("classes.js", "summary.js"), styles=("columns.css",),
 )  # fmt: skip
 CAVEATS = (

@@ -20,7 +20,7 @@ from deepnets4eo.footprints.outlines import repeated_outlines
 from deepnets4eo.footprints.repair import FARTHEST, farther_than, finite, mend_polygons, usable_polygons
 from deepnets4eo.grid import EXCHANGED, FARTHEST_DEGREES, Grid, axes_exchanged, transform_shapes
 from deepnets4eo.osm.elements import no_buildings
-from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
+from deepnets4eo.outputs.findings import Finding, count_of, one_or_many, reasons_text
 from deepnets4eo.rasters.plane_crs import is_placed
 
 GEOJSON = re.compile(r"\.(geo)?json(\.(gz|bz2|zip))?$", re.IGNORECASE)
@@ -297,7 +297,7 @@ def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
     account, findings = footprints.account(), []
     dropped = sum(account["dropped"].values())
     if dropped:
-        reasons = "; ".join(f"{count} × {reason}" for reason, count in account["dropped"].items())
+        reasons = reasons_text(account["dropped"], "row")
         findings.append(
             Finding(
                 "footprints_dropped",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any, Literal, get_args
@@ -38,6 +38,15 @@ def count_of(number: int, noun: str) -> str:
     ('1 building', '0 buildings', '12 outlines')
     """
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def reasons_text(counts: Mapping[str, int], noun: str) -> str:
+    """How many things have each reason.
+
+    >>> reasons_text({"under cloud": 2, "too small": 1}, "building")
+    '2 buildings: under cloud; 1 building: too small'
+    """
+    return "; ".join(f"{count_of(count, noun)}: {reason}" for reason, count in counts.items())
 
 
 def one_or_many(number: int, one: str, many: str) -> str:

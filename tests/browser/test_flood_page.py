@@ -40,3 +40,20 @@ def test_a_map_without_a_date_before_opens_too(flood, visit, tmp_path):
     one = visit(alone.paths["report.html"])
     assert "of water, not known since when" in one.page.locator("#headline").inner_text()
     assert len(one.pixels()) == 1
+
+
+def test_an_empty_list_says_what_it_means_and_one_that_is_filtered_says_that(flood, visit, tmp_path):
+    folder = flood.paths["flood.tif"].parent.parent
+    rng = np.random.default_rng(1)
+    noise = np.kron(rng.integers(40, 200, (3, 50, 50)), np.ones((1, 4, 4)))
+    write_geotiff(tmp_path / "dry.tif", noise.astype(np.uint8))
+    dry = map_flood(
+        [str(folder / "pre.tif")], str(tmp_path / "dry.tif"), tmp_path / "dry", FloodOptions(assume_registered=True)
+    )
+    one = visit(dry.paths["report.html"])
+    assert one.listed() == []
+    assert "an empty list is no proof that the ground is dry" in one.page.locator("#empty").inner_text()
+    full = visit(flood.paths["report.html"])
+    assert full.page.locator("#empty").is_hidden()
+    full.page.locator("#search").fill("no such id")
+    assert full.page.locator("#empty").inner_text() == "No polygon fits what is searched and shown."

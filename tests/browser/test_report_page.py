@@ -265,8 +265,8 @@ def test_values_that_are_missing_are_the_same_in_the_saved_geojson_and_in_that_o
     assert rows_of(download.value.path()) == rows_of(write_geojson(damage_map, tmp_path / "damage.geojson"))
 
 
-def test_keys_that_zoom_work_without_focus_on_an_image_and_once_with_it(report, visit):
-    one = visit(report[1])
+def test_keys_that_zoom_work_without_focus_on_an_image_and_once_with_it(visit, tmp_path):
+    one = visit(write(make_map(25), tmp_path / "report.html", grid=make_grid(512)))  # in a corner of the scene
     start = one.pixels()
     one.page.evaluate("document.activeElement.blur()")
     one.page.keyboard.press("+")

@@ -68,11 +68,11 @@ def test_the_whole_scene_is_the_whole_image_and_buildings_are_a_view_of_their_ow
     assert min(metres_across(one), metres_down(one)) < 256, "at first the buildings alone fill the panels"
     one.page.locator("#fit").click()
     whole = one.pixels()
-    assert min(metres_across(one), metres_down(one)) == pytest.approx(256 / 0.94, rel=0.02)
+    assert min(metres_across(one), metres_down(one)) == pytest.approx(256, rel=0.02)
     one.page.set_viewport_size({"width": 1100, "height": 700})
     one.page.wait_for_function("innerWidth === 1100")
     one.rest()
-    assert min(metres_across(one), metres_down(one)) == pytest.approx(256 / 0.94, rel=0.02), "kept in sight"
+    assert min(metres_across(one), metres_down(one)) == pytest.approx(256, rel=0.02), "kept in sight"
     one.page.set_viewport_size({"width": 1400, "height": 900})
     one.page.wait_for_function("innerWidth === 1400")
     one.page.locator("#fit-objects").click()

@@ -12,7 +12,7 @@ from deepnets4eo.damage.calibration.site import SiteShift
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.estimates import BuildingGround
 from deepnets4eo.damage.decision.findings import join_findings, result_findings
-from deepnets4eo.damage.decision.model import BY_NETWORK, MOST_CONFIDENT, REASONS, cap_confidence
+from deepnets4eo.damage.decision.model import BY_NETWORK, MOST_CONFIDENT, NARROW, REASONS, UNLIKE, cap_confidence
 from deepnets4eo.damage.decision.unbuilt import NO_BUILDING
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.vocabulary import GRADES
@@ -142,9 +142,29 @@ def test_the_findings_name_numbers_and_grow_worse_with_the_share_outside() -> No
         for finding in findings:
             assert finding.code == "evidence_outside_range"
             assert f"{green} of 40 visible buildings" in finding.message
-            assert f"{green} × {GREEN}" in finding.message
+            assert f"({green} buildings are greener than the roofs that the model knows)" in finding.message
+            assert finding.remedy.startswith("Look at the greener ones: trees, moss or a green tint")
             severities[green] = finding.severity
     assert severities == {4: "note", 12: "caution", 38: "worthless"}
+
+
+def test_the_remedy_of_evidence_out_of_range_fits_its_reasons() -> None:
+    def found(*reasons: str) -> Finding:
+        frame = pd.DataFrame({"status": "not_assessed", "reason": reasons})
+        return result_findings(
+            pd.concat([frame, *[pd.DataFrame({"status": ["assessed"], "reason": [""]})] * 9]), np.zeros(1, bool), None
+        )[0]
+
+    narrow, unlike = found(REASONS[NARROW]), found(UNLIKE, UNLIKE, REASONS[NARROW])
+    assert "(1 building has a roof too narrow for the image resolution)" in narrow.message
+    assert narrow.remedy == "Give finer images: the roofs are too narrow for the pixels."
+    assert (
+        "(1 building has a roof too narrow for the image resolution; 2 buildings have evidence unlike any"
+        in unlike.message
+    )
+    assert unlike.remedy.startswith(narrow.remedy)
+    assert "haze, snow, water" in unlike.remedy
+    assert "green" not in unlike.remedy
 
 
 def test_unbuilt_outlines_unskilled_runs_and_empty_maps_are_findings() -> None:
@@ -156,7 +176,7 @@ def test_unbuilt_outlines_unskilled_runs_and_empty_maps_are_findings() -> None:
     assert result_findings(frame[:1], np.zeros(1, bool), NetworkSkill(0.7)) == ()
     nothing = result_findings(frame.assign(status="not_assessed", reason="under cloud"), np.zeros(2, bool), None)
     assert [(finding.code, finding.severity) for finding in nothing] == [("nothing_assessed", "worthless")]
-    assert "2 × under cloud" in nothing[0].message
+    assert "(2 buildings: under cloud)" in nothing[0].message
     failed, coarse = Finding("alignment_failed", "worthless", "…"), Finding("pre_coarse", "caution", "…")
     assert join_findings((failed,), nothing) == (failed,), "one reason is enough"
     assert join_findings((coarse,), nothing) == (*nothing, coarse)

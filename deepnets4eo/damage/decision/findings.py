@@ -4,24 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from deepnets4eo.arrays import Mask
 from deepnets4eo.damage.calibration.pool import NetworkSkill
 from deepnets4eo.damage.calibration.site import ShareEstimate
-from deepnets4eo.damage.decision.model import BY_NETWORK, MOST_CONFIDENT, REASONS, UNLIKE
+from deepnets4eo.damage.decision.model import BY_NETWORK, GREEN, MOST_CONFIDENT, NARROW, REASONS, UNLIKE
 from deepnets4eo.damage.decision.unbuilt import LEAST_AUC, LEAST_DECOYS, NO_BUILDING, UnbuiltOutlines
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.table import BLANK
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, GRADES, LOOK, POST_ONLY, PRE_POST, UNKNOWN_COUNT, WIDE
-from deepnets4eo.outputs.findings import Finding, count_of, one_or_many, worst_first
+from deepnets4eo.outputs.findings import Finding, count_of, one_or_many, reasons_text, worst_first
 from deepnets4eo.rasters.scene import Layer
 
 NOTHING = "nothing_assessed"
-OUTSIDE = (*REASONS.values(), UNLIKE)
+
+
+class OutsideReason(NamedTuple):
+    """What a reason why evidence lies outside the fitted range says of one building and of many, and its remedy."""
+
+    one: str
+    many: str
+    remedy: str
+
+    def clause(self, count: int) -> str:
+        """So many buildings, in a clause."""
+        return f"{count_of(count, 'building')} {one_or_many(count, self.one, self.many)}"
+
+
+OUTSIDE = {
+    REASONS[NARROW]: OutsideReason(
+        "has a roof too narrow for the image resolution", "have roofs too narrow for the image resolution",
+        "Give finer images: the roofs are too narrow for the pixels.",
+    ),
+    REASONS[GREEN]: OutsideReason(
+        "is greener than the roofs that the model knows", "are greener than the roofs that the model knows",
+        "Look at the greener ones: trees, moss or a green tint of the image may hide their roofs; images without leaves show more.",
+    ),
+    UNLIKE: OutsideReason(
+        "has evidence unlike any that the model knows", "have evidence unlike any that the model knows",
+        "Look at those unlike any: haze, snow, water or another season or view may be why; clearer images or surface models of both "
+        "dates tell more.",
+    ),
+}  # fmt: skip
 MANY = 0.9  # share of the visible buildings outside the range from which the map is worthless
 LEAST_NAMED = 5  # buildings with a grade, fewer say nothing of it
 COARSE_POST_M = 1.0  # beyond that, roofs have too few pixels for what the model was fitted on
@@ -192,7 +220,7 @@ def _range_findings(frame: pd.DataFrame, unlike: Mask) -> list[Finding]:
             "evidence_outside_range",
             severity,  # type: ignore[arg-type]
             message,
-            "Remove haze or a green tint, use sharper images without trees over the roofs, or give surface models of both dates.",
+            " ".join(OUTSIDE[reason].remedy for reason in OUTSIDE if reason in {*set_aside, *by_network}),
             number + sum(by_network.values()),
         )
     ]
@@ -200,7 +228,7 @@ def _range_findings(frame: pd.DataFrame, unlike: Mask) -> list[Finding]:
 
 def _outside_sentence(of_reason: dict[str, int], seen: int, done: str) -> str:
     number = sum(of_reason.values())
-    parts = "; ".join(f"{count} × {reason}" for reason, count in of_reason.items())
+    parts = "; ".join(OUTSIDE[reason].clause(count) for reason, count in of_reason.items())
     return (
         f"{number} of {count_of(seen, 'visible building')} {one_or_many(number, 'was', 'were')} {done}, because the model "
         f"was not fitted on such evidence ({parts})."
@@ -227,7 +255,7 @@ def _unbuilt_findings(frame: pd.DataFrame) -> list[Finding]:
 def _nothing_assessed(frame: pd.DataFrame) -> list[Finding]:
     if len(frame) == 0 or (frame["status"] == ASSESSED).any():
         return []
-    reasons = "; ".join(f"{count} × {reason}" for reason, count in frame["reason"].value_counts().items())
+    reasons = reasons_text(frame["reason"].value_counts().to_dict(), "building")
     return [Finding(NOTHING, "worthless", f"No building could be assessed ({reasons}).")]
 
 

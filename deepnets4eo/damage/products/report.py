@@ -43,7 +43,8 @@ STATUS = (
 )
 DAMAGE = MapKind(
     title="Building damage map", subject=SUBJECT, one="building", many="buildings", file="damage",
-    made_up="This place and its damage are made up.", package="deepnets4eo.damage.products",
+    made_up="This place and its damage are made up.",
+    empty="There are no outlines of buildings here, so that nothing was assessed: damage that the images show is not in this map.", package="deepnets4eo.damage.products",
     scripts=("grades.js", "building.js", "summary.js"), styles=("columns.css",), choice=STATUS,
 )  # fmt: skip
 

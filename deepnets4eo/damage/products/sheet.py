@@ -1,4 +1,4 @@
-"""sheet.pdf and sheet.png: one page of paper with the image after, caveats, legend and counts, areas, sources and a locator."""
+"""sheet.pdf and sheet.png: one page of paper with both images, findings, caveats, legend and counts, areas, sources and a locator."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from deepnets4eo.damage.products.words import ASSETS, RIGHT_TO_LEFT, count_sente
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, LOOK, SUBJECT, TITLES, UNGRADED
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, read_json
-from deepnets4eo.grid import Grid, transformer
+from deepnets4eo.grid import Grid, gsd_m, transformer
 from deepnets4eo.rasters.plane_crs import is_placed, length_unit
+from deepnets4eo.registration.pair import UNMOVED, on_post_grid
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
@@ -29,20 +30,34 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from deepnets4eo.damage.products.content import DamageMapContent
+    from deepnets4eo.outputs.findings import Finding
     from deepnets4eo.rasters.scene import Layer
 
 PAPERS = {"a4": (297.0, 210.0), "a3": (420.0, 297.0)}  # millimetres, landscape
 DPI = 200
 MM = 1 / 25.4
 EDGE = 8.0  # of the page, millimetres on A4; all lengths grow with the paper
-COLUMN, LEGEND, GLOBE = 98.0, 46.0, 34.0  # width of the panels beside the map, height of the first, side of the last
+WIDTH, GAP, GLOBE = 281.0, 5.0, 38.0  # inside the edges, between maps and panels, of the globe
+COLUMN = 68.0  # width of the panels beside the maps at least
+MAP_LEFT, MAP_EDGES, LEAST_MAP = 5.0, 10.0, 20.0  # room for degrees and titles; the least height of a map
+MAP_PX = 1400  # along the longer side of an image on A4
+CAUTION_PT, CAVEAT_PT, NOTE_PT = 9.0, 8.5, 7.0  # points
+LINE_MM, SKIP_MM = 0.54, 1.0  # millimetres of a line by point, and between paragraphs
+MOST_CAUTIONS, MOST_BELOW = 3, 0.45  # that room is kept for below the maps; share of the height for words
+AREA_COLUMNS = (0.42, 0.64, 0.80, 1.0)  # right edges, of the width
+RED = "#b00000"
 STEPS = [one * 10.0**power for power in range(-5, 8) for one in (1, 2, 5)]
 
 
 def write_sheet(
-    damage_map: DamageMapContent, path: str | Path, *, post: Layer, options: ProductOptions = ProductOptions()
+    damage_map: DamageMapContent,
+    path: str | Path,
+    *,
+    post: Layer,
+    pre: Layer | None = None,
+    options: ProductOptions = ProductOptions(),
 ) -> Path:
-    """Write the sheet, PDF or PNG by the suffix. Errors: InputError for a matplotlib too old for the language; OutputError."""
+    """Write the sheet, PDF or PNG by the suffix. pre : the image before, as it was read. Errors: InputError for a matplotlib too old for the language; OutputError."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -51,7 +66,9 @@ def write_sheet(
     figure = Figure((width * MM, height * MM))
     FigureCanvasAgg(figure)
     page = _Page(figure, options.words, options.paper)
-    _compose(page, damage_map, post)
+    if pre is not None:
+        pre = on_post_grid(pre, post.grid, damage_map.registration.get("matrix", UNMOVED))
+    _compose(page, damage_map, post, pre)
     path = Path(path)
     nothing = {"CreationDate": None} if path.suffix == ".pdf" else {"Software": None}
     with atomic_write(path) as partial:
@@ -119,7 +136,7 @@ class _Panel:
 
     def write(self, text: str, size: float = 6.0, *, bold: bool = False, color: str = "black") -> None:
         """A paragraph, wrapped."""
-        for line in self._wrapped(text, size, bold):
+        for line in _wrapped(text, size, bold, self.width):
             self.cells([(0.0, line, "start")], size, bold=bold, color=color)
 
     def fact(self, label: str, value: str, size: float, *, bold: bool = False) -> None:
@@ -158,15 +175,16 @@ class _Panel:
         x, y = [left, right, right, left, left], [low, low, high, high, low]
         self.axes.plot(x, y, color=color, linewidth=1.3 * self.page.zoom, linestyle="--" if dashed else "-")
 
-    def _wrapped(self, text: str, size: float, bold: bool) -> list[str]:
-        lines, line = [], ""
-        for word in text.split():
-            longer = f"{line} {word}".strip()
-            if line and _width_mm(longer, size, bold) > self.width:
-                lines.append(line)
-                longer = word
-            line = longer
-        return [*lines, line]
+
+def _wrapped(text: str, size: float, bold: bool, width: float) -> list[str]:
+    lines, line = [], ""
+    for word in text.split():
+        longer = f"{line} {word}".strip()
+        if line and _width_mm(longer, size, bold) > width:
+            lines.append(line)
+            longer = word
+        line = longer
+    return [*lines, line]
 
 
 def _width_mm(text: str, size: float, bold: bool = False) -> float:
@@ -188,29 +206,88 @@ def _shortened(text: str, size: float, width: float) -> str:
     return text + "…"
 
 
-def _compose(page: _Page, damage_map: DamageMapContent, post: Layer) -> None:
-    """Title and caveats, a map of the image after, and a column of panels."""
-    event = damage_map.event
+def _compose(page: _Page, damage_map: DamageMapContent, post: Layer, pre: Layer | None) -> None:
+    """Title and the worst finding, maps of both images, findings and caveats below them, and a column of panels beside."""
+    event, images = damage_map.event, {"post": post} if pre is None else {"pre": pre, "post": post}
     known = ", ".join(text for text in (event.name, event.location) if text)
-    head = page.panel(EDGE, 6, 281, 30)
+    head = page.panel(EDGE, 6, WIDTH, 30)
     head.fact(page.say(SUBJECT), known + (" (SYNTHETIC)" if damage_map.synthetic else ""), 14, bold=True)
-    head.write(f"{page.say('Read this before use')}: " + " ".join(page.say(text) for text in caveats(damage_map)), 6)
-    for finding in damage_map.findings[:2]:
-        if finding.severity != "note":
-            words = _shortened(f"{finding.severity.upper()}: {finding.message}", 6, 520)
-            head.write(words, 6, color="#b00000")
-    top = 6 + head.y + 6
-    height = 210 - EDGE - top - 4
-    axes = page.axes(EDGE + 4, top, 281 - COLUMN - 10, height)
-    post.plot(axes, max_px=int(2000 * page.zoom))
+    cautions = [finding for finding in damage_map.findings if finding.severity != "note"]
+    for finding in cautions[:1]:
+        head.write(_shortened(_in_words(finding), CAUTION_PT, 2.5 * WIDTH), CAUTION_PT, color=RED)
+    top = 6 + head.y + 7
+    words = _words_below(page, damage_map, cautions[1:])
+    room = 210 - EDGE - top
+    below = min(_height_mm(words, WIDTH - COLUMN - GAP), MOST_BELOW * room)
+    layout = _layout(post.grid, len(images), (WIDTH - COLUMN - GAP, room - below))
+    column = max(WIDTH - layout.width - GAP, COLUMN)
+    scale = math.nan
+    for (role, image), (left, upper) in zip(images.items(), layout.corners, strict=True):
+        axes = page.axes(EDGE + left, top + upper, layout.map_width, layout.map_height)
+        scale = _draw_map(page, axes, damage_map, image, role)
+    text = page.panel(EDGE, top + layout.height, WIDTH - column - GAP, room - layout.height)
+    for line, size, color in words:
+        text.write(line, size, color=color)
+        text.y += SKIP_MM
+    _column(page, damage_map, post, (top, column, room), scale)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the maps lie in their part of the page, millimetres: left upper corners, the size of each and of all."""
+
+    corners: list[tuple[float, float]]
+    map_width: float
+    map_height: float
+    width: float
+    height: float
+
+
+def _layout(grid: Grid, count: int, room: tuple[float, float]) -> _Layout:
+    """Maps side by side or one above the other, whichever shows them larger."""
+    row_m, col_m = gsd_m(grid)
+    aspect = grid.shape[1] * col_m / (grid.shape[0] * row_m)
+
+    def height(across: int) -> float:
+        return min((room[0] / across - MAP_LEFT) / aspect, room[1] / (count / across) - MAP_EDGES)
+
+    across = max((count, 1), key=height)
+    high = max(height(across), LEAST_MAP)
+    wide = min(high * aspect, room[0] / across - MAP_LEFT)
+    cell_width, cell_height = wide + MAP_LEFT, high + MAP_EDGES
+    corners = [(index % across * cell_width + MAP_LEFT, index // across * cell_height) for index in range(count)]
+    return _Layout(corners, wide, high, across * cell_width, count / across * cell_height)
+
+
+def _in_words(finding: Finding) -> str:
+    return f"{finding.severity.upper()}: {finding.message}"
+
+
+def _words_below(
+    page: _Page, damage_map: DamageMapContent, cautions: Sequence[Finding]
+) -> list[tuple[str, float, str]]:
+    """Further findings and what to know before use: text, size in points and colour."""
+    caveat_text = f"{page.say('Read this before use')}: " + " ".join(page.say(text) for text in caveats(damage_map))
+    lines = [(_shortened(_in_words(finding), CAUTION_PT, 380), CAUTION_PT, RED) for finding in cautions[:MOST_CAUTIONS]]
+    return [*lines, (caveat_text, CAVEAT_PT, "black")]
+
+
+def _height_mm(words: Sequence[tuple[str, float, str]], width: float) -> float:
+    return sum(len(_wrapped(text, size, False, width)) * size * LINE_MM + SKIP_MM for text, size, _ in words)
+
+
+def _draw_map(page: _Page, axes: Axes, damage_map: DamageMapContent, image: Layer, role: str) -> float:
+    """An image with its title; buildings, scale bar and arrow on the one after. Returns the scale, metres by metre of paper."""
+    image.plot(axes, max_px=int(MAP_PX * page.zoom))
     axes.set_title("")
-    named = (event.date_post, page.say("After")) if page.mirrored else (page.say("After"), event.date_post)
-    axes.set_title(named[0], loc="left", size=8 * page.zoom, weight="bold", pad=3)
-    axes.set_title(named[1], loc="right", size=8 * page.zoom, weight="bold", pad=3)
-    draw_damage(axes, damage_map, page.zoom)
-    draw_graticule(axes, post.grid, page.zoom)
-    scale = _furnish(axes, post.grid, page)
-    _column(page, damage_map, post, top, height, scale)
+    event, after = damage_map.event, role == "post"
+    named = [page.say("After" if after else "Before"), event.date_post if after else event.date_pre]
+    for text, side in zip(reversed(named) if page.mirrored else named, ("left", "right"), strict=True):
+        axes.set_title(text or "", loc=side, size=8 * page.zoom, weight="bold", pad=3)
+    if after:
+        draw_damage(axes, damage_map, page.zoom)
+    draw_graticule(axes, image.grid, page.zoom)
+    return _furnish(axes, image.grid, page) if after else math.nan
 
 
 def _furnish(axes: Axes, grid: Grid, page: _Page) -> float:
@@ -261,18 +338,25 @@ def _draw_north(axes: Axes, grid: Grid, page: _Page) -> None:
     )  # fmt: skip
 
 
-def _column(page: _Page, damage_map: DamageMapContent, post: Layer, top: float, height: float, scale: float) -> None:
-    """Legend and counts, areas, sources, and the place on the globe."""
-    left, bottom = EDGE + 281 - COLUMN, top + height
-    _legend(page.panel(left, top, COLUMN, LEGEND, "Legend and counts"), damage_map)
-    top += LEGEND
+def _column(
+    page: _Page, damage_map: DamageMapContent, post: Layer, position: tuple[float, float, float], scale: float
+) -> None:
+    """Legend and counts, areas, sources, and the place on the globe. position : top, width and height, millimetres."""
+    top, width, height = position
+    left, bottom = EDGE + WIDTH - width, top + height
+    globe = GLOBE if is_placed(post.grid) else 0.0
+    legend = page.panel(left, top, width, height - globe, "Legend and counts")
+    _legend(legend, damage_map)
+    top += legend.y + 4
     if damage_map.areas is not None:
-        room = (bottom - top - GLOBE) * 0.55
-        _areas(page.panel(left, top, COLUMN, room - 2, "By area"), damage_map.areas)
+        room = (bottom - top - globe) * 0.55
+        _areas(page.panel(left, top, width, room - 2, "By area"), damage_map.areas)
         top += room
-    _sources(page.panel(left, top, COLUMN, bottom - GLOBE - top, "Sources"), damage_map, post, scale)
-    if is_placed(post.grid):
-        _locator(page.axes(left + (COLUMN - GLOBE) / 2, bottom - GLOBE, GLOBE, GLOBE), post.grid)
+    last = page.panel(left, top, width, bottom - globe - top, "Sources")
+    _sources(last, damage_map, post, scale)
+    _notes(last, damage_map.findings)
+    if globe:
+        _locator(page.axes(left + (width - globe) / 2, bottom - globe, globe, globe), post.grid)
 
 
 def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
@@ -283,46 +367,49 @@ def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
     )
     assessed = int((damage_map.buildings["status"] == ASSESSED).sum())
     palette = hex_colors()
-    panel.cells([(50, say("Buildings"), "end"), (66, say("Share"), "end")], bold=True)
+    ends = (0.74 * panel.width, 0.95 * panel.width)
+    panel.cells([(ends[0], say("Buildings"), "end"), (ends[1], say("Share"), "end")], 7, bold=True)
     for name in (*reversed(GRADES), UNGRADED):
         count = int(counts.get(name, 0))
         share = number(count / assessed, ".1%") if assessed and name != UNGRADED else ""
-        panel.cells([(5, say(TITLES[name]), "start"), (50, number(count), "end"), (66, share, "end")])
+        panel.cells([(5, say(TITLES[name]), "start"), (ends[0], number(count), "end"), (ends[1], share, "end")], 7)
         panel.swatch(palette[name])
-    panel.cells([(5, say("Assessed extent"), "start")])
+    panel.cells([(5, say("Assessed extent"), "start")], 7)
     panel.swatch(VIOLET, dashed=True)
     if is_together(damage_map):
-        panel.write(say("Squares: shares of the classes; the larger, the more buildings."))
+        panel.write(say("Squares: shares of the classes; the larger, the more buildings."), 7)
     panel.y += 1.5
-    panel.write(f"{say('Major damage or worse')}: {count_sentence(damage_map, panel.page.language)}", 6.5, bold=True)
+    panel.write(f"{say('Major damage or worse')}: {count_sentence(damage_map, panel.page.language)}", 7.5, bold=True)
     if damage_map.is_wide:
-        panel.write(say(LOOK))
+        panel.write(say(LOOK), 7)
 
 
 def _areas(panel: _Panel, areas: Any) -> None:
     """The areas with most damage, as many as there is room for."""
     say, number, people = panel.page.say, panel.page.number, "people" in areas
+    damaged, interval, share, exposed = (edge * panel.width for edge in AREA_COLUMNS)
     head = [
         (0.0, say("Area"), "start"),
-        (41.0, say("Damaged"), "end"),
-        (63.0, say("95 % interval"), "end"),
-        (78.0, say("Share"), "end"),
+        (damaged, _shortened(say("Damaged"), 6, 0.2 * panel.width), "end"),
+        (interval, _shortened(say("95 % interval"), 6, 0.2 * panel.width), "end"),
+        (share, _shortened(say("Share"), 6, 0.14 * panel.width), "end"),
+        *([(exposed, _shortened(say("Exposed people"), 6, 0.18 * panel.width), "end")] if people else []),
     ]
-    panel.cells([*head, *([(98.0, say("Exposed people"), "end")] if people else [])], 5.5, bold=True)
+    panel.cells(head, 6, bold=True)
     rows = areas.sort_values("damaged", ascending=False, kind="stable")
-    room = int((panel.height - panel.y) / (5.5 * 0.54)) - 1
+    room = int((panel.height - panel.y) / (6 * LINE_MM)) - 1
     for row in rows.head(room).to_dict("records"):
         name = say(OUTSIDE) if row["area"] == OUTSIDE else row["area"]
         cells = [
-            (0.0, _shortened(name, 5.5, 27), "start"), (41.0, number(row["damaged"]), "end"),
-            (63.0, f"{number(row['damaged_low'])}–{number(row['damaged_high'])}", "end"),
-            (78.0, "" if math.isnan(row["share"]) else number(row["share"], ".0%"), "end"),
+            (0.0, _shortened(name, 6, 0.27 * panel.width), "start"), (damaged, number(row["damaged"]), "end"),
+            (interval, f"{number(row['damaged_low'])}–{number(row['damaged_high'])}", "end"),
+            (share, "" if math.isnan(row["share"]) else number(row["share"], ".0%"), "end"),
         ]  # fmt: skip
         if people and not math.isnan(row["people_exposed"]):
-            cells.append((98.0, number(row["people_exposed"]), "end"))
-        panel.cells(cells, 5.5)
+            cells.append((exposed, number(row["people_exposed"]), "end"))
+        panel.cells(cells, 6)
     if len(rows) > room:
-        panel.cells([(0.0, f"+ {number(len(rows) - room)} {say('more areas in')} {AREAS_FILE}", "start")], 5.5)
+        panel.cells([(0.0, f"+ {number(len(rows) - room)} {say('more areas in')} {AREAS_FILE}", "start")], 6)
 
 
 def _sources(panel: _Panel, damage_map: DamageMapContent, post: Layer, scale: float) -> None:
@@ -338,7 +425,17 @@ def _sources(panel: _Panel, damage_map: DamageMapContent, post: Layer, scale: fl
         facts.append((say("Scale"), f"1:{panel.page.number(float(f'{scale:.3g}'))} ({panel.page.paper.upper()})"))
     facts.append((say("Made with"), f"deepnets4eo {__version__}"))
     for label, value in facts:
-        panel.fact(label, value, 5.8)
+        panel.fact(label, value, 7)
+
+
+def _notes(panel: _Panel, findings: Sequence[Finding]) -> None:
+    """The findings that are notes, with their remedies, as many as fit wholly."""
+    panel.y += 4
+    for finding in findings:
+        words = (f"{_in_words(finding)} {finding.remedy}", NOTE_PT, "black")
+        if finding.severity == "note" and panel.y + _height_mm([words], panel.width) <= panel.height:
+            panel.write(*words[:2])
+            panel.y += SKIP_MM
 
 
 def _locator(axes: Axes, grid: Grid) -> None:

@@ -200,7 +200,9 @@ def write_products(
     for name in ("pdf", "png"):  # drawn by one thread alone
         if name in also:
             sheet = folder / files[name]
-            written.append(sheet if sheet.is_file() else write_sheet(damage_map, sheet, post=post, options=options))
+            if not sheet.is_file():
+                write_sheet(damage_map, sheet, post=post, pre=pre, options=options)
+            written.append(sheet)
     if "stac" in also:  # an interrupted job's is written anew, since it depends on which others are written
         written.append(write_stac_item(damage_map, folder / files["stac"], post.grid, written))
     names = [path.name for path in written]

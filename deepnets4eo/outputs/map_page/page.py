@@ -30,12 +30,24 @@ from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.map_page.panels import Panel, PanelTile
 from deepnets4eo.outputs.safe_text import COLOURS, asset_text, fill_template, script_safe
 from deepnets4eo.polygons.vertices import centres
+from deepnets4eo.rasters.plane_crs import is_placed
 from deepnets4eo.version import __version__
 from deepnets4eo.zonal.outlines import CHUNK, chunks
 
 ASSETS = "deepnets4eo.outputs.map_page"
 SCRIPTS = (
-    *("data.js", "view.js", "squares.js", "outlines.js", "panels.js", "swipe.js", "list.js", "card.js"),
+    *(
+        "data.js",
+        "view.js",
+        "squares.js",
+        "outlines.js",
+        "room.js",
+        "panels.js",
+        "swipe.js",
+        "list.js",
+        "card.js",
+        "strip.js",
+    ),
     *("antimeridian.js", "save.js", "parts.js", "sheet.js"),
 )
 LAST_SCRIPT = "main.js"  # starts the page
@@ -56,7 +68,7 @@ SHARE_STEPS = 10_000
 
 @dataclass(frozen=True)
 class MapKind:
-    """What a kind of map adds to the page: titles, nouns, `assets` of a package, HTML beside the search.
+    """What a kind of map adds to the page: titles, nouns, what a map without objects means, `assets` of a package, HTML beside the search.
 
     The scripts define `STYLES`, `DRAWN`, `LIST`, `STORED`, `COLUMNS`, `decode`, `isWanted`, `cardParts`, `headline`, `chipOf`,
     `summaryBoxes`, `legendParts` and `sheetNotes` for the shared ones.
@@ -68,6 +80,7 @@ class MapKind:
     many: str
     file: str
     made_up: str
+    empty: str
     package: str
     scripts: Sequence[str]
     styles: Sequence[str]
@@ -75,7 +88,7 @@ class MapKind:
 
     def words(self) -> dict[str, str]:
         """What the scripts call things."""
-        return {"one": self.one, "many": self.many, "file": self.file}
+        return {"one": self.one, "many": self.many, "file": self.file, "empty": self.empty}
 
 
 @dataclass(frozen=True)
@@ -165,13 +178,15 @@ def frame_of(grid: Grid) -> dict[str, Any]:
     frame: dict[str, Any] = {"width": width, "height": height, "gsd": [row_m, col_m], "crs": None, "lonlat": None}
     if grid.crs is None:
         return {**frame, "north": None}
+    if not is_placed(grid):  # a plane of its own has no north
+        return {**frame, "north": None, "crs": str(grid.crs)}
     back = ~grid.affine
     north = math.degrees(math.atan2(back.b * col_m, -back.e * row_m))
     sides = (np.linspace(0, side, FIT_POINTS) for side in (width, height))
     cols, rows = (axis.ravel() for axis in np.meshgrid(*sides))
     try:
         to_lonlat = pyproj.Transformer.from_crs(grid.crs.proj, 4326, always_xy=True)
-    except pyproj.exceptions.ProjError:  # a local engineering CRS without a position on the earth
+    except pyproj.exceptions.ProjError:  # of another celestial body
         return {**frame, "north": north, "crs": str(grid.crs)}
     lon, lat = to_lonlat.transform(*apply_affine(grid.affine, np.column_stack([cols, rows])).T)
     for axis in (1, 0):  # without the jump at the 180th meridian

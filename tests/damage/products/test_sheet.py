@@ -154,3 +154,36 @@ def test_a_title_without_an_event_has_no_colon(drawn, tmp_path):
     (figure,) = drawn
     words = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert words[:2] == [SUBJECT, "(SYNTHETIC)"]
+
+
+def maps_of(figure):
+    return {axes.get_title(loc="left"): axes for axes in figure.axes if axes.images}
+
+
+@pytest.mark.parametrize(("height", "width"), [(256, 256), (128, 384), (384, 128)])
+def test_both_images_are_shown_as_large_as_each_other_and_the_buildings_after(height, width, drawn, tmp_path):
+    grid = GeoBox((height, width), Affine(0.5, 0, 360_000, 0, -0.5, 4_100_000), "EPSG:32615")
+    damage_map = make_map(20, grid=make_grid(128))
+    damage_map.findings = (
+        Finding("a", "caution", "The images lie apart."), Finding("b", "caution", "The images are dark."), Finding("c", "note", "Trees hide roofs."),
+    )  # fmt: skip
+    pre, post = (Layer.open(np.full((3, height, width), value, np.uint8), grid=grid) for value in (60, 90))
+    write_sheet(damage_map, tmp_path / "sheet.png", post=post, pre=pre)
+    (figure,) = drawn
+    maps = maps_of(figure)
+    assert list(maps) == ["Before", "After"]
+    for axes in maps.values():
+        axes.apply_aspect()
+    before, after = (axes.get_position() for axes in maps.values())
+    assert (before.width, before.height) == pytest.approx((after.width, after.height), rel=1e-6)
+    assert not before.overlaps(after)
+    assert len(maps["Before"].collections) == 0
+    assert len(maps["After"].collections) == 6
+    area = (before.width * before.height + after.width * after.height) / (0.95 * 0.85)
+    assert area > (0.2 if height > width else 0.35), "of the page inside its edges and below the title"
+    sizes = {text.get_text(): text.get_size() for text in figure.findobj(Text)}
+    for said in ("CAUTION: The images lie apart.", "CAUTION: The images are dark."):
+        assert sizes[said] >= 9
+    assert any(text.startswith("Read this before use") and size >= 8 for text, size in sizes.items())
+    right = [text for text in figure.findobj(Text) if text.get_text().startswith("NOTE: Trees hide roofs.")]
+    assert right[0].get_window_extent().x0 > after.x1 * figure.bbox.width, "in the column beside the maps"

@@ -7,7 +7,6 @@ class Card {
     this.outlines = outlines;
     this.host = document.getElementById("card");
     this.onstep = () => {};
-    panels.onimage = () => this.drawChips();
   }
 
   show(i) {
@@ -39,7 +38,7 @@ class Card {
   }
 
   chips() {
-    this.chipCanvases = this.panels.sources.map((source) => make("canvas", { width: 300, height: 220, role: "img", "aria-label": t`${imageTitle(source)}, close up` }));
+    this.chipCanvases = this.panels.sources.map((source) => make("canvas", { ...CLOSE_PX, role: "img", "aria-label": t`${imageTitle(source)}, close up` }));
     return make("div", { class: "close-up" }, ...this.chipCanvases.map((canvas, k) => make("figure", {}, canvas, make("figcaption", {}, this.caption(this.panels.sources[k])))));
   }
 
@@ -50,28 +49,27 @@ class Card {
     return imageTitle(source) + (close ? "" : ` · ${t`coarse preview`}`);
   }
 
-  // The same drawing as the panels, through a small view of its own.
   drawChips() {
-    const i = this.shown;
-    if (!(i >= 0)) return;
-    const view = new View(page.frame, null), [left, top, right, bottom] = this.store.boxes.subarray(4 * i, 4 * i + 4);
-    view.width = 300;
-    view.height = 220;
-    if (!(right >= left)) return;
-    [view.x, view.y] = centre(this.store, i);
-    view.scale = Math.min(view.width / ((right - left) * view.aspectX), view.height / ((bottom - top) * view.aspectY), 20) * 0.5;
-    this.chipCanvases.forEach((canvas, k) => {
-      const context = canvas.getContext("2d");
-      context.clearRect(0, 0, 300, 220);
-      this.panels.drawTiles(context, this.panels.sources[k], view);
-      const path = new Path2D();
-      this.outlines.trace(path, view, i);
-      for (const [width, style] of [[3.5, "rgba(0,0,0,.5)"], [1.5, rgba(this.store.class[i], 1)]]) {
-        context.lineWidth = width;
-        context.strokeStyle = style;
-        context.stroke(path);
-      }
-    });
+    if (!(this.shown >= 0)) return;
+    this.chipCanvases.forEach((canvas, k) => drawCloseUp(canvas, this.store, this.panels, this.panels.sources[k], this.outlines, this.shown));
+  }
+}
+
+// The same drawing as the panels, through a small view of its own around one object.
+function drawCloseUp(canvas, store, panels, source, outlines, i) {
+  const view = new View(page.frame, null), [left, top, right, bottom] = store.boxes.subarray(4 * i, 4 * i + 4);
+  Object.assign(view, { width: canvas.width, height: canvas.height });
+  if (!(right >= left)) return;
+  [view.x, view.y] = centre(store, i);
+  view.scale = Math.min(view.width / ((right - left) * view.aspectX), view.height / ((bottom - top) * view.aspectY), 20) * 0.5;
+  const context = canvas.getContext("2d"), path = new Path2D();
+  context.clearRect(0, 0, view.width, view.height);
+  panels.drawTiles(context, source, view);
+  outlines.trace(path, view, i);
+  for (const [width, style] of [[3.5, "rgba(0,0,0,.5)"], [1.5, rgba(store.class[i], 1)]]) {
+    context.lineWidth = width;
+    context.strokeStyle = style;
+    context.stroke(path);
   }
 }
 

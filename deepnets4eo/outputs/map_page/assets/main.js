@@ -8,7 +8,7 @@ async function start() {
   if (overview()) await panels.appear(); // very many objects take seconds to be unpacked
   const store = await loadObjects();
   outlines.load(store);
-  const list = new List(store, outlines), card = new Card(store, panels, outlines);
+  const list = new List(store, outlines), card = new Card(store, panels, outlines), strip = new Strip(store, panels, outlines);
   fillChips(list);
 
   const select = (i, fly) => {
@@ -28,7 +28,15 @@ async function start() {
     panels.request();
   };
   list.onselect = select;
-  list.onfilter = () => panels.refresh();
+  strip.onselect = select;
+  list.onfilter = () => {
+    strip.fill(list.rows);
+    panels.refresh();
+  };
+  panels.onimage = () => {
+    card.drawChips();
+    strip.draw();
+  };
   card.onstep = (by) => (by ? list.step(by) : select(-1));
   panels.panels.forEach((panel, number) => steer(panel.canvas, number, { view, panels, outlines, select }));
   wireTools(view, panels);

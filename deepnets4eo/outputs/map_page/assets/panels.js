@@ -19,9 +19,10 @@ class Panels {
     this.overlayView = null;
     this.overlayMs = 0;
     this.host = document.getElementById("panels");
-    this.host.classList.toggle("single", this.sources.length < 2);
     this.panels = this.sources.map((source, number) => this.add(source, number));
+    this.room = new Room(this.host, view, this.sources.length);
     new ResizeObserver(() => this.resize()).observe(this.host);
+    new ResizeObserver(() => this.room.arrange()).observe(document.querySelector("main"));
     view.changed = () => this.request();
   }
 
@@ -40,6 +41,7 @@ class Panels {
   }
 
   resize() {
+    this.room.arrange();
     const { clientWidth, clientHeight } = this.panels.at(-1).figure;
     if (!clientWidth || !clientHeight) return; // folded away, or printed: the view stays
     const ratio = Math.min(devicePixelRatio || 1, 2);

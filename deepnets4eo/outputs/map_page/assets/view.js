@@ -7,6 +7,8 @@ function objectsBox({ box }, frame) {
   return { x: (left + right) / 2, y: (top + bottom) / 2, width: Math.max(right - left, 32), height: Math.max(bottom - top, 32) };
 }
 
+const FILLED = 0.94; // of a panel, by the part of the scene that is shown
+
 class View {
   constructor(frame, objects) {
     this.frame = frame;
@@ -31,8 +33,12 @@ class View {
   toCol(x) { return (x - this.width / 2) / this.scaleX + this.x; }
   toRow(y) { return (y - this.height / 2) / this.scaleY + this.y; }
 
-  limited(scale) { return Math.min(Math.max(scale, this.scaleFor(this.frame) * 0.5), 24); }
-  scaleFor({ width, height }) { return Math.min(this.width / (width * this.aspectX), this.height / (height * this.aspectY)) * 0.94; }
+  limited(scale) { return Math.min(Math.max(scale, this.scaleFor(this.whole) * 0.5), 24); }
+  // Round a part of the scene a little of its neighbourhood is shown; the whole of it has none.
+  scaleFor(rectangle) {
+    const { width, height } = rectangle, filled = rectangle === this.whole ? 1 : FILLED;
+    return Math.min(this.width / (width * this.aspectX), this.height / (height * this.aspectY)) * filled;
+  }
 
   resize(width, height) {
     this.width = Math.max(width, 1);
@@ -41,10 +47,13 @@ class View {
     else this.set(this.x, this.y, this.scale);
   }
 
+  // Never smaller than the whole scene fits, and no room is lost beyond the image's edge.
   fit(rectangle) {
     this.stop();
     this.fitted = rectangle;
-    this.set(rectangle.x, rectangle.y, this.scaleFor(rectangle));
+    const scale = Math.max(this.scaleFor(rectangle), this.scaleFor(this.whole)), { width, height } = this.frame;
+    const inside = (at, side, half) => (2 * half >= side ? side / 2 : Math.min(Math.max(at, half), side - half));
+    this.set(inside(rectangle.x, width, this.width / scale / this.aspectX / 2), inside(rectangle.y, height, this.height / scale / this.aspectY / 2), scale);
   }
 
   set(x, y, scale) {

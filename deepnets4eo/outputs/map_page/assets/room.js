@@ -1,0 +1,38 @@
+// How the panels share the window: in the shape of the scene, side by side or one above the other, whichever shows it larger. What a square
+// scene leaves below is for the tools and for the first listed objects, what a tall one leaves at the side is for the list.
+
+const SIDE_PX = 392, NARROW_PX = 860; // of the list beside the images; of a window that has it below them
+const LEAST_PX = { width: 480, height: 120 };
+const TOOLS_PX = 46, STRIP_PX = 76; // heights below the panels: of the tools, and the least of the strip
+const STACKED = 1.1; // times larger, to be one above the other
+
+class Room {
+  constructor(host, view, count) {
+    this.host = host;
+    this.count = count;
+    this.shape = (view.whole.width * view.aspectX) / (view.whole.height * view.aspectY);
+    this.main = document.querySelector("main");
+    this.maps = document.getElementById("maps");
+  }
+
+  // The height of the scene in a panel, of so many side by side and one above the other.
+  sceneHeight(width, height, [across, down]) {
+    return Math.min(width / across / this.shape, height / down);
+  }
+
+  arrange() {
+    const { main, maps, host, shape } = this, narrow = innerWidth <= NARROW_PX;
+    const width = main.clientWidth - (narrow ? 0 : SIDE_PX), height = narrow ? 0.54 * innerHeight : main.clientHeight;
+    if (!(width > 0) || !(height > 0)) return; // folded away, or printed
+    const count = host.classList.contains("swipe") ? 1 : this.count, high = (ways) => this.sceneHeight(width, height, ways);
+    const stacked = count > 1 && high([1, 2]) > STACKED * high([2, 1]), [across, down] = stacked ? [1, 2] : [count, 1];
+    const scene = high([across, down]), used = Math.max(down * scene, down * LEAST_PX.height), free = height - used;
+    const roomy = free >= TOOLS_PX, left = width - Math.max(across * scene * shape, LEAST_PX.width);
+    host.style.gridTemplate = `repeat(${down}, minmax(0, 1fr)) / repeat(${across}, minmax(0, 1fr))`;
+    host.style.height = roomy ? `${used}px` : "";
+    maps.classList.toggle("roomy", roomy);
+    maps.classList.toggle("stacked", stacked);
+    main.style.gridTemplateColumns = !narrow && left > 0 ? `minmax(0, 1fr) ${SIDE_PX + left}px` : "";
+    document.getElementById("strip").hidden = narrow || free < TOOLS_PX + STRIP_PX;
+  }
+}
