@@ -4,6 +4,7 @@ The latter becomes a table without geometry in a GeoPackage that GDAL wrote; its
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 import sqlite3
@@ -16,12 +17,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from deepnets4eo.errors import InputError
 from deepnets4eo.files import sha256
+from deepnets4eo.formats.access import is_remote
 from deepnets4eo.outputs.event import EventTexts
 from deepnets4eo.polygons.vector_files import set_fixed_times
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.version import __version__
 
+RUN = "run"  # role of a network among the inputs
 _EVENT_TABLE = "CREATE TABLE event (fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, field TEXT NOT NULL, value TEXT)"
 
 LIBRARIES = ("numpy", "rasterio", "pyogrio", "geopandas", "shapely", "pyproj", "pyarrow", "scikit-image", "torch")
@@ -38,6 +42,33 @@ _FILLED = """<symbol type="fill" name="{0}" alpha="0.6">
 </Option></layer></symbol>"""
 
 
+def product_time(inputs: Mapping[str, str]) -> datetime | None:
+    """The time that a product states, so that equal inputs make equal files at any clock.
+
+    Errors: InputError (SOURCE_DATE_EPOCH is no time).
+
+    Parameters
+    ----------
+    inputs : role → file that the product is made from; addresses, what does not exist, and a network, whose time is that of its
+        installation, have no time
+
+    Returns
+    -------
+    SOURCE_DATE_EPOCH of the environment, else the newest time of the inputs, in UTC and whole seconds; None where neither is known.
+    """
+    stated = os.environ.get("SOURCE_DATE_EPOCH")
+    if stated:
+        try:
+            return datetime.fromtimestamp(int(stated), timezone.utc)
+        except (ValueError, OverflowError, OSError):
+            raise InputError(
+                f"SOURCE_DATE_EPOCH is {stated!r}, expected whole seconds since 1970, such as 1700000000. Set it so, or unset it."
+            ) from None
+    files = [Path(source) for role, source in inputs.items() if role != RUN and not is_remote(source)]
+    times = [file.stat().st_mtime for file in files if file.exists()]
+    return datetime.fromtimestamp(int(max(times)), timezone.utc) if times else None
+
+
 def manifest(
     summary: Mapping[str, Any],
     parameters: Mapping[str, Any],
@@ -49,7 +80,7 @@ def manifest(
     """How a map was made, for manifest.json: `summary`, `inputs` by role, `names` of its files, `further` of its kind."""
     return {
         **{name: summary[name] for name in ("product", "synthetic", "event", "findings")},
-        "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "created_utc": (product_time({}) or datetime.now(timezone.utc)).isoformat(timespec="seconds"),
         "command": shlex.join(sys.argv),
         "parameters": parameters,
         "seed": parameters.get("seed"),

@@ -282,8 +282,9 @@ def _draw_map(page: _Page, axes: Axes, damage_map: DamageMapContent, image: Laye
     axes.set_title("")
     event, after = damage_map.event, role == "post"
     named = [page.say("After" if after else "Before"), event.date_post if after else event.date_pre]
-    for text, side in zip(reversed(named) if page.mirrored else named, ("left", "right"), strict=True):
-        axes.set_title(text or "", loc=side, size=8 * page.zoom, weight="bold", pad=3)
+    left, right = reversed(named) if page.mirrored else named
+    axes.set_title(left or "", loc="left", size=8 * page.zoom, weight="bold", pad=3)
+    axes.set_title(right or "", loc="right", size=8 * page.zoom, weight="bold", pad=3)
     if after:
         draw_damage(axes, damage_map, page.zoom)
     draw_graticule(axes, image.grid, page.zoom)

@@ -41,7 +41,7 @@ from deepnets4eo.files import sha256, write_json
 from deepnets4eo.grid import transformer
 from deepnets4eo.jobs.identity import identity_hash
 from deepnets4eo.outputs.event import iso_time
-from deepnets4eo.outputs.provenance import describe, file_facts, manifest
+from deepnets4eo.outputs.provenance import describe, file_facts, manifest, product_time
 from deepnets4eo.prefetch import in_order
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def write_stac_item(damage_map: DamageMapContent, path: Path, grid: Grid, files:
     properties = {
         "title": damage_map.title,
         "description": "\n".join(description_lines(damage_map)),
-        "datetime": days[-1] if days else datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "datetime": days[-1] if days else _made(damage_map).isoformat(timespec="seconds"),
         **({"start_datetime": days[0], "end_datetime": days[1]} if len(days) == 2 else {}),
         "label:type": "vector",
         "label:properties": ["damage"],
@@ -113,6 +113,11 @@ def write_stac_item(damage_map: DamageMapContent, path: Path, grid: Grid, files:
         "links": [], "assets": assets,
     }  # fmt: skip
     return write_json(path, item)
+
+
+def _made(damage_map: DamageMapContent) -> datetime:
+    """The time of a map whose dates are not known; only one of arrays or addresses has that of the clock."""
+    return product_time(damage_map.inputs) or datetime.now(timezone.utc)
 
 
 def _rfc_3339(day: str) -> str:

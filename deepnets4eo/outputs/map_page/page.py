@@ -12,7 +12,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from html import escape
 from pathlib import Path, PurePath
 from typing import Any
@@ -28,6 +27,7 @@ from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import Grid, apply_affine, gsd_m
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.map_page.panels import Panel, PanelTile
+from deepnets4eo.outputs.provenance import product_time
 from deepnets4eo.outputs.safe_text import COLOURS, asset_text, fill_template, script_safe
 from deepnets4eo.polygons.vertices import centres
 from deepnets4eo.rasters.plane_crs import is_placed
@@ -124,8 +124,9 @@ def write_map_page(
     language: PageLanguage = PageLanguage(),
 ) -> Path:
     """Write the page as HTML: `content` for its scripts, rasters `over` the panels, `banner` of findings, `inputs` role → file."""
+    state = product_time(inputs)
     page = {
-        "created": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "state": None if state is None else state.strftime("%Y-%m-%d %H:%M UTC"),
         "version": __version__,
         "words": kind.words(),
         "language": language.code,

@@ -18,7 +18,7 @@ function wirePrinting(store, panels) {
 }
 
 function sheetParts(store, panels) {
-  const view = paperView(panels), facts = [...eventFacts(), ...(page.frame.lonlat ? [[t`Middle (latitude, longitude)`, middleOf(view)]] : []), [t`Map made`, `${page.created}, deepnets4eo ${page.version}`]];
+  const view = paperView(panels), facts = [...eventFacts(), ...(page.frame.lonlat ? [[t`Middle (latitude, longitude)`, middleOf(view)]] : []), [t`State of`, page.state], [t`Made with`, `deepnets4eo ${page.version}`]];
   const shown = panels.outlines.shown.reduce((sum, one) => sum + one, 0);
   return [
     make("div", { class: "sheet-images" }, ...panels.sources.map((source, number) => paperImage(panels, source, view, number === panels.sources.length - 1))),
