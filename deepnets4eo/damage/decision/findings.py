@@ -255,7 +255,7 @@ def _unbuilt_findings(frame: pd.DataFrame) -> list[Finding]:
 def _nothing_assessed(frame: pd.DataFrame) -> list[Finding]:
     if len(frame) == 0 or (frame["status"] == ASSESSED).any():
         return []
-    reasons = reasons_text(frame["reason"].value_counts().to_dict(), "building")
+    reasons = reasons_text({str(reason): count for reason, count in frame["reason"].value_counts().items()}, "building")
     return [Finding(NOTHING, "worthless", f"No building could be assessed ({reasons}).")]
 
 
