@@ -26,7 +26,8 @@ from deepnets4eo.grid import metric_crs
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.rasters.scene import Layer, LayerLike
-from deepnets4eo.zonal import sums_by_share
+from deepnets4eo.terrain.further_rasters import open_further
+from deepnets4eo.zonal import known_shares, sums_by_share
 
 GRID, H3 = "grid", "h3"  # in place of a file: squares, hexagons
 SIDE_M = 500.0
@@ -36,6 +37,7 @@ LOCAL_SPREAD = 1.0  # standard deviation of an area's log-odds against the map's
 DRAWS = 500
 DECIMALS = 4
 SHIFTS = np.linspace(-12, 12, 97)  # log-odds between which sums are interpolated
+LEAST_UNKNOWN = 0.01  # of the ground of an area, to be named
 CHUNK = 1000  # areas that are drawn at the same time
 
 
@@ -294,10 +296,7 @@ def _between(table: Floats, at: Floats, some: Indices) -> Floats:
 
 def open_people(population: LayerLike) -> Layer:
     """The raster of people a pixel. Errors: InputError where it has several bands."""
-    layer = Layer.open(population)
-    if layer.count != 1:
-        raise InputError(f"{layer.source} has {layer.count} bands; expected one, of people a pixel. Extract it first.")
-    return layer
+    return open_further(population, "--set population", "people")
 
 
 def _people(population: LayerLike, frame: gpd.GeoDataFrame) -> Floats:
@@ -309,3 +308,21 @@ def _people(population: LayerLike, frame: gpd.GeoDataFrame) -> Floats:
     if (people < 0).any():
         raise InputError(f"{layer.source} has negative numbers of people; expected none. State its nodata value.")
     return people
+
+
+def people_findings(population: LayerLike, frame: gpd.GeoDataFrame) -> list[Finding]:
+    """In how many areas the people are counted in a part alone, as the raster has no value in the rest."""
+    some = frame[frame.geometry.notna()]
+    shares = known_shares(open_people(population), some)
+    short = int((shares < 1 - LEAST_UNKNOWN).sum())
+    if not short:
+        return []
+    text = (
+        f"The raster of people has no value for {1 - np.nanmean(shares):.0%} of the ground of the areas: in {count_of(short, 'area')} of "
+        f"{len(some)} the people are those of the rest alone."
+    )
+    return [
+        Finding(
+            "people_in_part", "caution", text, "Where no value means that nobody lives there, the numbers are whole."
+        )
+    ]

@@ -224,13 +224,14 @@ class DamageMap(WithSummary, DamageMapContent):
         InputError
             There are no polygons, or the raster is not one of people.
         """
-        from deepnets4eo.damage.areas import count_areas, find_areas
+        from deepnets4eo.damage.areas import count_areas, find_areas, people_findings
 
         counted = find_areas(areas, self.buildings)
         self.areas = count_areas(
             self.buildings, counted, self.estimates, population, seed=int(self.parameters.get("seed") or 0)
         )
-        self.findings = worst_first((*self.findings, *counted.findings()))
+        of_people = () if population is None else people_findings(population, self.areas)
+        self.findings = worst_first((*self.findings, *counted.findings(), *of_people))
 
     def add_priors(self, layers: Sequence[PriorLayer]) -> None:
         """Combine the map with priors such as shaking or wind, into columns and `priors`; grades and counts stay.

@@ -25,7 +25,7 @@ from deepnets4eo.metrics.values import ValueScores
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike
 from deepnets4eo.terrain.heights import check_above_ground
-from deepnets4eo.terrain.units import check_layer_unit, check_stated_unit
+from deepnets4eo.terrain.units import check_metres
 
 THUMBNAIL_PX = 512  # of a reference, to see whether it holds heights above the sea
 
@@ -157,8 +157,7 @@ def _open_pair(
 ) -> Callable[[Window], tuple[NDArray[Any], ...]]:
     """What reads reference, prediction and maybe deviation (h, w) of a window, NaN without value; and notes for the report."""
     for layer in (predicted, truth) if quantity.unit == "m" else ():
-        check_layer_unit(layer)
-        check_stated_unit(layer)
+        check_metres(layer)
     if quantity.name == "height":
         data, valid, _ = truth.thumbnail(THUMBNAIL_PX)
         check_above_ground(data[0][valid], truth.source, "Score against an nDSM: deepnets4eo layers heights.")

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -32,7 +32,6 @@ from deepnets4eo.inspection.images import (
     check_no_colour_table,
     check_two_images,
     declare_nodata,
-    sample_windows,
     without_collar,
 )
 from deepnets4eo.options import split_names
@@ -45,6 +44,7 @@ from deepnets4eo.registration import Registration, assume_registered, register
 from deepnets4eo.registration.pair import UNMOVED, Motion, grid_in_pre
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB
 from deepnets4eo.segmenters.stretch import needed_stretch, show
+from deepnets4eo.terrain.further_rasters import open_further, place_further, unknown_share
 
 log = logging.getLogger(__name__)
 
@@ -117,8 +117,10 @@ def open_flood_scene(
     check_radar_view(options)
     findings += _hide_clouds(layers, images, clouds, motions, kinds, options)
     if options.dem is not None and scratch is not None and kinds[POST] == "radar":
-        layers[POST], hidden = hide_relief(layers[POST], _further(options.dem, "--set dem", grid), options, scratch)
+        heights = _heights(options.dem, "--set dem", grid)
+        layers[POST], hidden = hide_relief(layers[POST], heights, options, scratch)
         findings.append(hidden)
+        findings += _gap_findings("no_relief", layers[POST], [heights])
     if options.permanent_water is not None:
         layers[PERMANENT] = open_water_mask(options.permanent_water, grid, "--permanent-water", PERMANENT_NAMES)
         kinds[PERMANENT] = "map"
@@ -129,7 +131,7 @@ def open_flood_scene(
             for name, layer in before.items()
         }
     if options.above_drainage is not None:
-        heights = _further(options.above_drainage, "--set above_drainage", grid)
+        heights = _heights(options.above_drainage, "--set above_drainage", grid)
         layers[DRAINAGE] = Layer(WithGaps(heights, [layers[POST]]))
         findings += _gap_findings("no_drainage", layers[POST], [heights])
     findings += _gap_findings("not_seen_before", layers[POST], list(before.values()))
@@ -311,38 +313,34 @@ def _hide_clouds(
     return [finding for finding in findings if finding is not None]
 
 
-def _further(source: str, flag: str, grid: Grid, resampling: str = "bilinear") -> Layer:
-    """A raster of one band on the working grid. Errors: InputError, GridError."""
-    layer = Layer.open(source)
-    if layer.count != 1:
-        raise InputError(
-            f"{flag} {layer.source} has {layer.count} bands; expected one. Extract one: gdal_translate -b 1."
-        )
-    covered_share(grid, layer, flag)
-    return layer.on(grid, resampling)
+def _heights(source: str, flag: str, grid: Grid) -> Layer:
+    """A raster of metres on the working grid. Errors: InputError, GridError."""
+    return place_further(open_further(source, flag, "metres"), grid, flag)
 
 
-GAPS: dict[str, tuple[Literal["note", "caution"], str, str]] = {
+GAPS = {
     "no_drainage": (
-        "note", "has no height above drainage, as over water, and is taken as low.", "Give heights without gaps where high ground is among it."
+        "has no height above drainage, as over water, and is taken as low.", "Give heights without gaps where high ground is among it."
+    ),
+    "no_relief": (
+        "has no height in the DEM: whether relief hides it is not known, and water there is mapped as anywhere.",
+        "Give heights without gaps; over water that is still there before, gaps are harmless.",
     ),
     "not_seen_before": (
-        "caution", "was not seen by any date before, nor by the permanent water, and is left out of the map.", "Give one more image from before."
+        "was not seen by any date before, nor by the permanent water, and is left out of the map.", "Give one more image from before."
     ),
 }  # fmt: skip
 
 
 def _gap_findings(code: str, post: Layer, others: Sequence[Layer]) -> list[Finding]:
-    """How much of what POST shows none of some layers knows, in windows spread over the scene; nothing below a hundredth."""
-    seen = missing = 0
-    for window in sample_windows(post.shape) if others else ():
-        valid = post.read(window)[1]
-        known = np.logical_or.reduce([other.read(window)[1] for other in others])
-        seen, missing = seen + int(valid.sum()), missing + int((valid & ~known).sum())
-    if missing < LEAST_GAP * max(seen, 1):
-        return []
-    severity, what, remedy = GAPS[code]
-    return [Finding(code, severity, f"{missing / seen:.0%} of the ground that POST shows {what}", remedy)]
+    """How much of what POST shows none of some layers knows; nothing below a hundredth."""
+    share = unknown_share(post, others) if others else 0.0
+    what, remedy = GAPS[code]
+    return (
+        []
+        if share < LEAST_GAP
+        else [Finding(code, "caution", f"{share:.0%} of the ground that POST shows {what}", remedy)]
+    )
 
 
 def _open_cover(source: str, grid: Grid) -> Layer:

@@ -1,4 +1,5 @@
-"""What radar cannot see for the relief: steep ground, layover and shadow, left out of a map of water and counted.
+"""What radar cannot see for the relief: steep ground, layover and shadow, left out of a map of water and counted. Ground without a height
+is seen: water often has none.
 
 Takes heights of the ground on a grid whose rows run east, the angle of incidence and the direction in which the radar looks. A plane wave is
 taken, which holds over a scene: ground is in shadow where other ground hides it from the sensor, and in layover where nearer or
@@ -20,12 +21,12 @@ from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.terrain import slope_deg
-from deepnets4eo.terrain.units import check_layer_unit
+from deepnets4eo.terrain.heights import impossible
 
 if TYPE_CHECKING:
     from deepnets4eo.floods.options import FloodOptions
 
-CLEAR, STEEP, LAYOVER, SHADOW, UNKNOWN = 0, 1, 2, 3, 4  # why ground is not seen; height not known
+CLEAR, STEEP, LAYOVER, SHADOW = 0, 1, 2, 3  # why ground is not seen
 HIDDEN = "relief.tif"  # in the scratch folder
 REACH_PX = 256  # how far a mountain throws its shadow at most
 
@@ -49,7 +50,7 @@ def hide_relief(image: Layer, heights: Layer, options: FloodOptions, scratch: Pa
     """
     from deepnets4eo.change import hide_clouds
 
-    path, counts = scratch / HIDDEN, np.zeros(UNKNOWN + 1, np.int64)
+    path, counts = scratch / HIDDEN, np.zeros(SHADOW + 1, np.int64)
     if not path.is_file():
         _write_mask(path, heights, options)
     hidden = Layer.open(path)
@@ -59,7 +60,6 @@ def hide_relief(image: Layer, heights: Layer, options: FloodOptions, scratch: Pa
 
 
 def _write_mask(path: Path, heights: Layer, options: FloodOptions) -> None:
-    check_layer_unit(heights)
     grid, sizes = heights.grid, gsd_m(heights.grid)
     if options.look_deg is not None and (grid.affine.b or grid.affine.d):
         raise InputError(
@@ -71,14 +71,12 @@ def _write_mask(path: Path, heights: Layer, options: FloodOptions) -> None:
         for window in blocks(heights.shape, BLOCK_PX):
             around = window.grow(margin).clip(heights.shape)
             data, valid = heights.read(around)
-            known = np.where(valid, data[0], np.nan).astype(np.float32)
+            known = np.where(valid & ~impossible(data[0]), data[0], np.nan).astype(np.float32)
             slope = slope_deg(known, sizes)
-            classes = np.where(np.isnan(slope), UNKNOWN, np.where(slope > options.steepest_deg, STEEP, CLEAR)).astype(
-                np.uint8
-            )
+            classes = np.where(slope > options.steepest_deg, STEEP, CLEAR).astype(np.uint8)
             if options.incidence_deg is not None and options.look_deg is not None:
                 seen = layover_and_shadow(known, sizes, options.incidence_deg, options.look_deg)
-                classes = np.where((seen > CLEAR) & (classes != UNKNOWN), seen, classes)
+                classes = np.where((seen > CLEAR) & np.isfinite(known), seen, classes)
             writer.write(window, classes[window.within(around).slices])
 
 
@@ -121,7 +119,7 @@ def _overlapping(shape: tuple[int, ...], offset: np.ndarray) -> tuple[tuple[slic
 def _finding(counts: np.ndarray, options: FloodOptions) -> Finding:
     """The share of the ground that the relief hides, by reason."""
     shares = counts / max(counts.sum(), 1)
-    named = {f"steeper than {options.steepest_deg:g}°": STEEP, "without a height": UNKNOWN}
+    named = {f"steeper than {options.steepest_deg:g}°": STEEP}
     if options.look_deg is not None:
         named |= {"in layover": LAYOVER, "in shadow": SHADOW}
     parts = ", ".join(f"{shares[kind]:.1%} {words}" for words, kind in named.items())

@@ -5,7 +5,6 @@ Takes a layer; returns its kind and the bands that are read. Refuses images with
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -15,11 +14,12 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.floods.optical import COARSEST_M
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters.band_roles import COLOURS, nearest_indices, role_indices
+from deepnets4eo.rasters.length_units import metres_of
+from deepnets4eo.rasters.polarisations import polarisations, words_of
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.values import METRE_NAMES
 
 Kind = Literal["radar", "spectrum", "surface", "map"]
-POLARISATIONS = ("vv", "vh", "hh", "hv")
+ANGLES = ("deg", "degree", "degrees", "°", "rad", "radian", "radians")
 SENTINEL_2 = {"b3": "green", "b03": "green", "b8": "nir", "b08": "nir", "b11": "swir", "b4": "red", "b04": "red", "b2": "blue",
               "b02": "blue"}  # fmt: skip
 GEOMETRY = {"angle", "incidence", "lia", "dem", "dsm", "dtm", "ndsm", "height", "heights", "elevation", "hand", "slope", "aspect", "mask",
@@ -35,12 +35,12 @@ def recognise(layer: Layer, sensor: str = "auto") -> tuple[Kind, Layer]:
     """
     layer = _without_geometry(layer)
     names = [name.strip().casefold() for name in layer.band_names]
-    polarised = [name for name in POLARISATIONS if name in names]
-    few = layer.count <= 2 and (polarised or layer.dtype.kind == "f")
-    if sensor == "radar" or (sensor == "auto" and few):
-        chosen = layer.subset([layer.bands[names.index(name)] for name in polarised]) if polarised else layer
-        return "radar", chosen.with_names([name.upper() for name in polarised] or names)
     roles = _roles(layer, names)
+    polarised = {} if sensor == "optical" else polarisations(layer.band_names, layer.tags, layer.source)
+    of_radar = bool(polarised) and not {"green", "nir", "swir"} & _roles_by_name(names).keys()
+    if sensor == "radar" or (sensor == "auto" and (of_radar or (layer.count <= 2 and layer.dtype.kind == "f"))):
+        chosen = layer.subset([layer.bands[index] for index in polarised.values()]) if polarised else layer
+        return "radar", chosen.with_names(list(polarised) or names)
     infrared = [role for role in ("nir", "swir") if role in roles]
     if "green" in roles and infrared and (layer.grid.crs is None or mean_gsd_m(layer.grid) > COARSEST_M):
         return "spectrum", _by_roles(layer, roles, ["green", *infrared])
@@ -55,8 +55,8 @@ def recognise(layer: Layer, sensor: str = "auto") -> tuple[Kind, Layer]:
 
 def _without_geometry(layer: Layer) -> Layer:
     """The bands that show how the ground looked: without angles, heights and masks, by their names and units. Errors: InputError for none."""
-    words = [set(re.split(r"[^a-z]+", name.casefold())) for name in layer.band_names]
-    metres = [stored.unit.lower() in METRE_NAMES[1:] for stored in layer.scaling]
+    words = [{*words_of(name)} for name in layer.band_names]
+    metres = [metres_of(stored.unit) is not None or stored.unit.casefold() in ANGLES for stored in layer.scaling]
     image_bands = [
         band for band, own, high in zip(layer.bands, words, metres, strict=True) if not (own & GEOMETRY or high)
     ]
@@ -76,18 +76,23 @@ def in_colours(layer: Layer) -> Layer | None:
 
 def _roles(layer: Layer, names: Sequence[str]) -> dict[str, int]:
     """Role → index of the band, by names, else by wavelengths; of three or four bands without either by their order."""
-    roles = role_indices(names)
-    if {"b8", "b08"} & set(names):
-        roles |= {SENTINEL_2[name]: index for index, name in enumerate(names) if name in SENTINEL_2}
-    short_wave = [index for index, name in enumerate(names) if name in SHORT_WAVE]
-    if short_wave:
-        roles["swir"] = short_wave[0]
+    roles = _roles_by_name(names)
     wavelengths = layer.wavelengths_nm
     if not roles and wavelengths is not None and np.isfinite(wavelengths).any():
         nearest = zip(WAVELENGTHS_NM.items(), nearest_indices(wavelengths, WAVELENGTHS_NM.values()), strict=True)
         roles = {role: index for (role, centre), index in nearest if abs(wavelengths[index] - centre) <= centre / 10}
     if not roles and layer.count in (3, 4):
         return dict(zip((*COLOURS, "nir"), range(layer.count), strict=False))
+    return roles
+
+
+def _roles_by_name(names: Sequence[str]) -> dict[str, int]:
+    roles = role_indices(names)
+    if {"b8", "b08"} & set(names):
+        roles |= {SENTINEL_2[name]: index for index, name in enumerate(names) if name in SENTINEL_2}
+    short_wave = [index for index, name in enumerate(names) if name in SHORT_WAVE]
+    if short_wave:
+        roles["swir"] = short_wave[0]
     return roles
 
 

@@ -16,8 +16,9 @@ from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.array_source import Source
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.sources import Source, same_grid
+from deepnets4eo.rasters.sources import same_grid
 from deepnets4eo.rasters.values import find_outliers, valid_pixels
 from deepnets4eo.rasters.views import CollarSource, is_small
 from deepnets4eo.tiling.sampling import spread_windows

@@ -27,8 +27,9 @@ from deepnets4eo.files import read_json
 from deepnets4eo.formats.array_files import ArrayReference, ImageArray, open_array, other_axes, parse_reference
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import Grid, Window
+from deepnets4eo.rasters.array_source import Source, memory_file
 from deepnets4eo.rasters.band_subset import subset_bands
-from deepnets4eo.rasters.sources import FileSource, Source, memory_file
+from deepnets4eo.rasters.sources import FileSource
 from deepnets4eo.rasters.values import StoredValues, check_stated, valid_values
 
 log = logging.getLogger(__name__)

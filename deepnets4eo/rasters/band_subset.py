@@ -56,6 +56,23 @@ def without_alpha(dataset: DatasetReader) -> str:
     return text.replace("<ColorInterp>Alpha<", "<ColorInterp>Undefined<")
 
 
+def with_columns_first(dataset: DatasetReader, column: int) -> str:
+    """A virtual raster, as text, in which the columns of `dataset` from `column` on come before the others; without a place."""
+    height, width = dataset.shape
+    parts = [(column, 0, width - column), (0, width - column, column)]
+    whole = _described(dataset, dataset.indexes, dataset.nodatavals) + _own_mask(dataset)
+
+    def cut(source: re.Match[str]) -> str:
+        return "".join(
+            f'<SimpleSource>{source[1]}<SrcRect xOff="{start}" yOff="0" xSize="{columns}" ySize="{height}"/>'
+            f'<DstRect xOff="{first}" yOff="0" xSize="{columns}" ySize="{height}"/></SimpleSource>'
+            for start, first, columns in parts
+        )
+
+    bands = re.sub(r"<SimpleSource>(.*?)</SimpleSource>", cut, whole)
+    return f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{bands}</VRTDataset>'
+
+
 def as_power(dataset: DatasetReader) -> str:
     """A virtual raster, as text, of the squared modulus of complex numbers: the power of radar."""
     bands = _described(dataset, dataset.indexes, [None if value is None else value**2 for value in dataset.nodatavals])

@@ -22,17 +22,18 @@ from deepnets4eo.errors import InputError, check_choice
 from deepnets4eo.formats.stac_items import Asset, asset_of
 from deepnets4eo.grid import Grid, Window, coarse_grid, whole
 from deepnets4eo.rasters.array_files import open_reference
+from deepnets4eo.rasters.array_source import ArraySource, Source
 from deepnets4eo.rasters.display import layer_summary, plot_layer
+from deepnets4eo.rasters.longitudes import turned_towards
 from deepnets4eo.rasters.sources import (
-    ArraySource,
     FileSource,
-    Source,
     WarpedSource,
     nodata_of,
     same_grid,
     with_grid,
     with_names,
     with_nodata,
+    with_stored_values,
 )
 from deepnets4eo.rasters.values import StoredValues, common_nodata, physical_dtype, stored_values_of, to_physical
 
@@ -280,6 +281,12 @@ class Layer(WithSummary):
             every[band - 1] = name
         return self if every == self._source.band_names else self._of(with_names(self._source, every))
 
+    def with_factor(self, factor: float, unit: str) -> Layer:
+        """The same layer, whose values are multiplied as they are read, and then are in a unit."""
+        every = stored_values_of(self._source) or [StoredValues()] * len(self._source.band_names)
+        scaled = [one._replace(scale=one.scale * factor, offset=one.offset * factor, unit=unit) for one in every]
+        return self._of(with_stored_values(self._source, scaled))
+
     def with_grid(self, grid: Grid) -> Layer:
         """The same pixels, taken as lying on another grid of the same shape; nothing is resampled."""
         return self if self.grid == grid else self._of(with_grid(self._source, grid))
@@ -329,7 +336,8 @@ class Layer(WithSummary):
         check_choice("resampling", resampling, RESAMPLINGS)
         if same_grid(self.grid, grid):
             return self
-        return self._of(WarpedSource.view(self._source, grid, resampling))
+        turned = self.with_grid(turned_towards(self.grid, grid))
+        return self._of(WarpedSource.view(turned.reader, grid, resampling))
 
     def plot(
         self,

@@ -16,9 +16,11 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, crop, only_one_placed, overlap_share, whole
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.rasters.array_files import transposed_sources
+from deepnets4eo.rasters.array_source import ArraySource
 from deepnets4eo.rasters.display import plot_layers, scene_summary
 from deepnets4eo.rasters.layer import Layer, LayerLike
-from deepnets4eo.rasters.sources import ArraySource, same_grid
+from deepnets4eo.rasters.longitudes import turned_towards
+from deepnets4eo.rasters.sources import same_grid
 from deepnets4eo.rasters.values import label_bytes
 
 if TYPE_CHECKING:
@@ -222,7 +224,7 @@ def covered_share(grid: Grid, layer: Layer, name: str) -> float:
     """The share of a scene's grid that a layer covers; GridError where it covers nothing."""
     if same_grid(layer.grid, grid) or only_one_placed(layer.grid, grid):
         return 1.0
-    share = overlap_share(grid, layer.grid)
+    share = overlap_share(grid, turned_towards(layer.grid, grid))
     if not share:
         raise GridError(
             f"layer {name!r} ({layer.source}) does not overlap the scene's grid. Give one of the same site, and check "

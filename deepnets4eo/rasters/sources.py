@@ -8,17 +8,13 @@ from __future__ import annotations
 import copy
 import math
 import os
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import rasterio
 from affine import Affine
-from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.vrt import WarpedVRT
@@ -30,11 +26,18 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster, rpc_advice
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, blocks, check_grid, only_one_placed, whole
-from deepnets4eo.rasters.band_subset import alpha_bands, as_power, false_alpha, subset_bands, without_alpha
+from deepnets4eo.rasters.array_source import ArraySource, Source
+from deepnets4eo.rasters.band_subset import (
+    alpha_bands,
+    as_power,
+    false_alpha,
+    subset_bands,
+    with_columns_first,
+    without_alpha,
+)
 from deepnets4eo.rasters.bilinear import interpolate, interpolates
 from deepnets4eo.rasters.datasets import (
     Handles,
-    check_gdal_type,
     dataset_grid,
     description_errors,
     failure_cause,
@@ -43,6 +46,7 @@ from deepnets4eo.rasters.datasets import (
     read_dataset,
     warp_by_points,
 )
+from deepnets4eo.rasters.longitudes import first_column_to_roll, roll, usual_longitudes
 from deepnets4eo.rasters.mosaic import MARK, find_tiles, mosaic_vrt, stack_files, stack_vrt
 from deepnets4eo.rasters.values import (
     StoredValues,
@@ -52,99 +56,14 @@ from deepnets4eo.rasters.values import (
     stated_values,
     storable_nodata,
     stored_values_of,
-    valid_values,
 )
 
 WARP_TOLERANCE_PX = 0.02  # GDAL's default of 0.125 px would show in sub-pixel registration
 FINER = 16  # times as many pixels as are asked for are read at most where an image is averaged down before it is warped
 PLAIN_CRS = "EPSG:3857"  # stands in where neither side has a CRS: pixels are warped as plane coordinates
 PIECE_PX = 1024  # side of the pieces that are interpolated at a time, so that little memory is held beside the result
+POLARISATION_TAGS = ("polarimetric_interp", "polarisation", "polarization")  # of bands of radar
 FLIP = Affine.scale(1, -1)  # GDAL takes an identity transform for none; flipped, it is one
-
-
-class Source(Protocol):
-    """What a Layer reads from; `nodata` is None where bands have none or several (`band_nodata`)."""
-
-    name: str
-    grid: Grid
-    dtype: np.dtype[Any]
-    nodata: float | None
-    bands: list[int]
-    band_names: list[str]
-    paths: list[str]
-    tags: dict[str, str]
-    wavelengths_nm: list[float | None] | None
-    colour_roles: list[str] | None
-
-    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
-        """Values (C, h, w) and validity (h, w) of a window inside the grid."""
-
-    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
-        """The whole grid averaged down to `shape`."""
-
-    def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
-        """A new GDAL handle for warped views: of all bands, or of these, which are its first then."""
-
-
-class ArraySource:
-    """An array in memory: (C, H, W) or (H, W); what the mask of a masked array hides in any band is not valid."""
-
-    def __init__(self, array: NDArray[Any], grid: Grid | None, nodata: float | None) -> None:
-        array = array[None] if array.ndim == 2 else array
-        if array.ndim != 3 or 0 in array.shape:
-            raise InputError(
-                f"the array has shape {array.shape}, expected (C, H, W) or (H, W) with at least one pixel."
-            )
-        shape = (array.shape[1], array.shape[2])
-        if grid is not None and tuple(grid.shape) != shape:
-            raise GridError(f"the array has {shape} pixels and its grid {tuple(grid.shape)}. They must agree.")
-        self.name = "array"
-        self.grid = grid if grid is not None else GeoBox(shape, Affine.identity(), None)
-        self.dtype, self.nodata, self.tags, self.paths = array.dtype, nodata, dict[str, str](), list[str]()
-        self.wavelengths_nm: list[float | None] | None = None
-        self.colour_roles: list[str] | None = None
-        self.bands = list(range(1, array.shape[0] + 1))
-        self.band_names = [f"band_{band}" for band in self.bands]
-        self._array = array
-        self._hidden: NDArray[np.bool_] | None = None
-        if np.ma.is_masked(array):
-            self._hidden = np.asarray(np.ma.getmaskarray(array).any(axis=0))
-        self._file: MemoryFile | None = None
-
-    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
-        rows, cols = window.slices
-        data = np.asarray(self._array[[band - 1 for band in bands], rows, cols])
-        valid = valid_values(data, self.nodata)
-        return data, valid if self._hidden is None else valid & ~self._hidden[rows, cols]
-
-    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
-        with self.open_dataset() as dataset:
-            return read_dataset(dataset, None, bands, self.nodata, shape)
-
-    def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
-        if self._file is None:
-            array = np.asarray(self._array.astype(np.uint8) if self._array.dtype == bool else self._array)
-            self._file = memory_file(self, array, self._hidden)
-        return subset_bands(open_raster(self._file.name), bands or self.bands)
-
-
-def memory_file(source: Source, array: NDArray[Any], hidden: NDArray[np.bool_] | None = None) -> MemoryFile:
-    """A copy of a source in GDAL's memory, freed with the source; hidden : (h, w), not valid."""
-    check_gdal_type(array.dtype, source.name)
-    file = MemoryFile()
-    weakref.finalize(source, file.close)
-    nodata = storable_nodata(array.dtype, source.nodata)
-    if hidden is not None and nodata is not None:
-        array = np.where(hidden, array.dtype.type(nodata), array)
-    profile = dict(
-        driver="GTiff", count=array.shape[0], height=array.shape[1], width=array.shape[2], BIGTIFF="IF_SAFER"
-    )
-    profile |= dict(dtype=array.dtype, nodata=nodata, crs=rasterio_crs(source.grid), transform=source.grid.affine)
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), file.open(**profile) as dataset:
-        dataset.write(array)
-        if hidden is not None and nodata is None:
-            dataset.write_mask(~hidden)
-    return file
 
 
 class FileSource:
@@ -154,12 +73,17 @@ class FileSource:
         self.name, self.paths = shown_address(name), paths
         self._open_again = partial(FileSource, name, _from_anywhere(target), paths, nodata)
         self._target, self._handles = target, Handles()
+        self.grid: Grid
         self._translated: MemoryFile | None = None
         with description_errors(name), self._handles.lend(self.open_dataset) as dataset:
             self._describe(dataset, nodata)
+            rolled = first_column_to_roll(self.grid)
             if self.unmasked_bands or self.complex:
                 text = as_power(dataset) if self.complex else without_alpha(dataset)
                 self._translated = MemoryFile(text.encode(), ext=".vrt")
+            elif rolled:
+                self.grid = roll(self.grid, rolled)
+                self._translated = MemoryFile(with_columns_first(dataset, rolled).encode(), ext=".vrt")
         if self._translated is not None:
             self._target, self._handles = self._translated.name, Handles()
 
@@ -176,7 +100,9 @@ class FileSource:
                 f"{self.name} has bands of several types ({', '.join(dict.fromkeys(dataset.dtypes))}). Write it in one: gdal_translate -ot "
                 "Float32 IN OUT.tif"
             )
-        self.band_names = [text or f"band_{i + 1}" for i, text in enumerate(dataset.descriptions)]
+        self.band_names = [
+            text or _polarisation(dataset, i + 1) or f"band_{i + 1}" for i, text in enumerate(dataset.descriptions)
+        ]
         self.unmasked_bands = [self.band_names[band - 1] for band in unmasked]  # marked as alpha, read as bands
         self.complex = dataset.dtypes[0].startswith("complex")  # read as power
         self.dtype = np.dtype(np.float32 if self.complex else dataset.dtypes[0])
@@ -192,7 +118,8 @@ class FileSource:
         self.stored_values = list(stated_values(dataset, self.name))
         if card is not None:
             self.with_card(card)
-        self.grid, self.place_advice, self.height_crs = dataset_grid(dataset), rpc_advice(dataset), pyproj_crs(dataset)
+        self.grid, self.place_advice = usual_longitudes(dataset_grid(dataset)), rpc_advice(dataset)
+        self.height_crs = pyproj_crs(dataset)
         check_grid(self.grid, self.name)
 
     @classmethod
@@ -301,6 +228,12 @@ class FileSource:
             bands = dataset.indexes
         dataset = dataset if bands is None else subset_bands(dataset, bands)
         return warp_by_points(dataset) if crooked else dataset
+
+
+def _polarisation(dataset: DatasetReader, band: int) -> str:
+    """What the tags of a radar band call its polarisation, "" of any other."""
+    tags = {name.casefold(): value for name, value in dataset.tags(band).items()}
+    return next((tags[name].strip() for name in POLARISATION_TAGS if name in tags), "")
 
 
 def _from_anywhere(path: str) -> str:
@@ -445,11 +378,14 @@ def _zoom_factor(fine: Grid, coarse: Grid) -> int:
 
 
 class _PixelForPixel(_OnGrid):
-    """A source whose pixels lie on another grid of the same shape, its bands by other names if given."""
+    """A source whose pixels lie on another grid of the same shape; its bands by other names, its numbers meant otherwise, if given."""
 
-    def __init__(self, origin: Source, grid: Grid, band_names: list[str] | None = None) -> None:
+    def __init__(
+        self, origin: Source, grid: Grid, band_names: list[str] | None = None, stored: list[StoredValues] | None = None
+    ) -> None:
         super().__init__(origin, grid)
-        self.band_names = band_names or origin.band_names
+        self.band_names, self._stored = band_names or origin.band_names, stored
+        self.stored_values = stored or self.stored_values
         self.read, self.read_coarse, self.open_dataset = origin.read, origin.read_coarse, origin.open_dataset
 
 
@@ -467,6 +403,11 @@ def with_names(source: Source, names: Sequence[str]) -> Source:
     return _PixelForPixel(source, source.grid, list(names))
 
 
+def with_stored_values(source: Source, stored: Sequence[StoredValues]) -> Source:
+    """The same source, whose numbers are meant in another way, one for each band."""
+    return _PixelForPixel(source, source.grid, stored=list(stored))
+
+
 def with_nodata(source: Source, value: float) -> Source:
     """The same source, of which pixels with `value` in every band are not valid."""
     if isinstance(source, ArraySource):
@@ -477,7 +418,7 @@ def with_nodata(source: Source, value: float) -> Source:
     if isinstance(source, WarpedSource):
         return WarpedSource(with_nodata(source._origin, value), source.grid, source._resampling.name)
     if isinstance(source, _PixelForPixel):
-        return _PixelForPixel(with_nodata(source._origin, value), source.grid, source.band_names)
+        return _PixelForPixel(with_nodata(source._origin, value), source.grid, source.band_names, source._stored)
     declared = copy.copy(source)  # of a file, whose handles serve both: nodata is applied to what they return
     declared.nodata, declared.band_nodata = value, [value] * len(source.band_names)  # type: ignore[attr-defined]
     return declared

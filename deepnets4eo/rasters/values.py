@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError, LabelError
+from deepnets4eo.rasters.length_units import metres_of
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
-
-METRE_NAMES = ("", "m", "metre", "meter", "metres", "meters")
 
 Nodata = float | None | Sequence[float | None]  # one value of all bands, or one for each
 
@@ -28,6 +27,7 @@ Nodata = float | None | Sequence[float | None]  # one value of all bands, or one
 NEAR = 2.0 * float(np.finfo(np.float32).eps)
 
 MOST_LABEL = 2**31
+UNIT_TAGS = ("unit", "units", "unittype", "unit_type")
 
 FLOAT32 = np.finfo(np.float32)
 SENTINELS = (-9999.0, -99999.0, -32767.0, -32768.0, float(FLOAT32.min), float(FLOAT32.max))  # usual nodata values
@@ -62,13 +62,25 @@ def stored_values_of(source: object) -> list[StoredValues] | None:
 
 def stated_values(dataset: DatasetReader, name: str) -> tuple[StoredValues, ...]:
     """How a file says that the numbers of each band are meant. Errors: those of `check_stated`."""
-    units = ((unit or "").strip() for unit in dataset.units)
+    units = (_stated_unit(dataset, band) for band in dataset.indexes)
     stated = tuple(StoredValues(*each) for each in zip(dataset.scales, dataset.offsets, units, strict=True))
     if all(one.plain for one in stated):
         scale = _envi_scale(dataset)
         stated = tuple(StoredValues(scale, unit=one.unit) for one in stated)
     check_stated(stated, name)
     return stated
+
+
+def _stated_unit(dataset: DatasetReader, band: int) -> str:
+    """The unit of a band, of GDAL's own or of a tag; "" where none is named."""
+    own = (dataset.units[band - 1] or "").strip()
+    return own or unit_tag(dataset.tags(band)) or ""
+
+
+def unit_tag(tags: Mapping[str, str]) -> str | None:
+    """What tags of a file or a band call the unit of its values, in any case of letters."""
+    lower = {name.lower(): value for name, value in tags.items()}
+    return next((str(lower[name]).strip() for name in UNIT_TAGS if name in lower), None)
 
 
 def _envi_scale(dataset: DatasetReader) -> float:
@@ -92,7 +104,7 @@ def check_stated(stated: Sequence[StoredValues], name: str) -> None:
 
 def same_unit(one: str, other: str) -> bool:
     """Whether two units are the same; a band without one counts as metres, as heights do."""
-    first, second = ("" if unit.lower() in METRE_NAMES else unit.lower() for unit in (one, other))
+    first, second = ((metres_of(unit) if unit else 1.0) or unit.lower() for unit in (one, other))
     return first == second
 
 

@@ -19,8 +19,8 @@ from pydantic import TypeAdapter
 from deepnets4eo.arrays import FloatImage, Floats, Mask
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import mean_gsd_m
+from deepnets4eo.rasters.array_source import Source
 from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.rasters.sources import Source
 from deepnets4eo.rasters.values import valid_pixels
 from deepnets4eo.tiling.sampling import spread_windows
 

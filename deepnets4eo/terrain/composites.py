@@ -24,9 +24,10 @@ from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.rasters.sources import same_grid
 from deepnets4eo.rasters.views import with_gsd
+from deepnets4eo.terrain.further_rasters import Measure, open_further
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, reach_px
 from deepnets4eo.terrain.heights import HIGHEST_M, LOWEST_M, impossible, ndsm, slope_deg, warn_of_impossible
-from deepnets4eo.terrain.units import check_layer_unit, check_same_datum, check_stated_unit
+from deepnets4eo.terrain.units import check_same_datum
 
 Channel = Literal["dsm", "ndsm", "ndvi", "slope"]
 
@@ -58,10 +59,10 @@ def composite_raster(
 
     Parameters
     ----------
-    dsm : surface model in metres, one band; a CRS in feet is refused, as its heights may be feet
+    dsm : surface model, one band, in metres or in the unit that it states; a CRS in feet alone is refused, as its heights may be feet
     out : the file to write: float32, NaN for no data
     image : image that NDVI is computed from
-    dtm : terrain model in metres, one band
+    dtm : terrain model, one band, as `dsm`
     channels : bands to write: dsm (m), ndsm (height above ground, m), ndvi (−1…1), slope (°)
     bands : what the image's bands show ("nir", "red" …), where its file does not name them
     max_building_m : width of the largest building in metres, where there is no dtm, see `ground`
@@ -89,19 +90,13 @@ def composite_raster(
     if not 0 < max_building_m < math.inf:
         raise InputError(f"max_building_m is {max_building_m}, expected metres above 0.")
     check_not_inputs([out], [dsm, dtm, image])
-    opened = {
-        name: with_gsd(Layer.open(source), gsd_m)
-        for name, source in (("dsm", dsm), ("dtm", dtm), ("image", image))
-        if source is not None
-    }
-    layers = {"dsm": _one_band(opened["dsm"], "dsm")}
+    measure: Measure | None = None if set(channels) == {"ndvi"} else "metres"
+    layers = {"dsm": with_gsd(open_further(dsm, "dsm", measure), gsd_m)}
     if dtm is not None:
-        layers["dtm"] = _fit_for_warp(_one_band(opened["dtm"], "dtm"), layers["dsm"].grid)
+        terrain = with_gsd(open_further(dtm, "dtm", measure), gsd_m)
+        layers["dtm"] = _fit_for_warp(terrain, layers["dsm"].grid)
     if image is not None:
-        layers["image"] = _infrared_and_red(opened["image"], bands)
-    for name in ("dsm", "dtm"):
-        if name in layers and set(channels) != {"ndvi"}:
-            check_layer_unit(layers[name])
+        layers["image"] = _infrared_and_red(with_gsd(Layer.open(image), gsd_m), bands)
     if "dtm" in layers and "ndsm" in channels:
         surface, terrain = layers["dsm"], layers["dtm"]
         check_same_datum(surface.height_crs, terrain.height_crs, (surface.source, terrain.source))
@@ -234,16 +229,6 @@ def _check_channels(channels: Sequence[str], *, image: LayerLike | None, dtm: La
             raise InputError(
                 f"{name} is given, but no channel needs it. Add {channel} to the channels, or leave it out."
             )
-
-
-def _one_band(layer: Layer, name: str) -> Layer:
-    if layer.count != 1:
-        raise InputError(
-            f"{name}: {layer.source} has {layer.count} bands, expected one of heights. Choose one of them, e.g. with "
-            "gdal_translate -b 1."
-        )
-    check_stated_unit(layer)
-    return layer
 
 
 def _fit_for_warp(layer: Layer, grid: Grid) -> Layer:

@@ -6,9 +6,12 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from odc.geo.geobox import GeoBox
+
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import metres_on_the_ground, utm_code
-from deepnets4eo.rasters.values import METRE_NAMES
+from deepnets4eo.rasters.length_units import metres_of
+from deepnets4eo.rasters.values import unit_tag
 
 if TYPE_CHECKING:
     from deepnets4eo.rasters.layer import Layer
@@ -57,6 +60,66 @@ def _srs(crs: Any) -> str:
     return f"EPSG:{'+'.join(map(str, codes))}" if codes and None not in codes else shlex.quote(crs.name)
 
 
+def in_metres(layer: Layer) -> Layer:
+    """The layer of heights in metres: a unit that its band, its tags or its vertical CRS state is converted.
+
+    Errors: InputError for a unit that is no length, and for heights that may be in the unit of the coordinates, with the commands.
+    """
+    unit, metres = _stated_unit(layer)
+    if not unit:
+        check_height_unit(layer.height_crs, _middle(layer), layer.source)
+    if metres == 1:
+        return layer
+    grid = layer.grid
+    if grid.crs is not None and grid.crs.proj.is_compound:  # the unit of its heights is that of the values no more
+        layer = layer.with_grid(GeoBox(grid.shape, grid.affine, grid.crs.proj.to_2d()))
+    return layer.with_factor(metres, "m")
+
+
+def check_metres(layer: Layer) -> None:
+    """Refuse a layer of heights that are, or may be, no metres. Errors: InputError with the commands."""
+    unit, metres = _stated_unit(layer)
+    if metres == 1 and unit:
+        return
+    check_height_unit(layer.height_crs, _middle(layer), layer.source)
+    if metres == 1:
+        return
+    stored = layer.stored_values[0]
+    first = layer.paths[0] if layer.paths else layer.source
+    calc = "A" if stored.plain else f"(A*{stored.scale:.10g}+{stored.offset:.10g})"
+    raise InputError(
+        f"{layer.source} says that its heights are in {unit!r}; expected metres. Multiply them: `gdal_calc.py -A "
+        f'{shlex.quote(first)} --type Float32 --calc="{calc}*{_metres_of(unit)}" --outfile=metres.tif`, or correct the '
+        "unit: gdal_edit.py -units m."
+    )
+
+
+def _stated_unit(layer: Layer) -> tuple[str, float]:
+    """The unit of heights that the band states, else the tags, else the vertical CRS, "" for none, and its metres. Errors: InputError."""
+    unit = layer.stored_values[0].unit or unit_tag(layer.tags) or ""
+    axis = _height_axis(layer.height_crs)
+    if not unit and axis is not None and _is_vertical(axis):
+        return axis.unit_name, float(axis.unit_conversion_factor)
+    metres = metres_of(unit) if unit else 1.0
+    if metres is None:
+        raise InputError(
+            f"{layer.source} says that its heights are in {unit!r}; expected metres, or another unit of length. Give another raster, or "
+            "correct the unit: gdal_edit.py -units m."
+        )
+    return unit, metres
+
+
+def _metres_of(unit: str) -> str:
+    """Metres of a unit in digits; "…" for an unknown one."""
+    metres = metres_of(unit)
+    return "…" if metres is None else f"{metres:.10g}"
+
+
+def _middle(layer: Layer) -> tuple[float, float]:
+    box = layer.grid.extent.boundingbox
+    return (box.left + box.right) / 2, (box.bottom + box.top) / 2
+
+
 def check_height_unit(crs: Any, position: tuple[float, float], source: str) -> None:
     """Refuse a surface model whose heights are, or may be, no metres, by its CRS at a position (x, y). Without a vertical
     part, heights may be in its horizontal unit. Errors: InputError with the commands that convert it."""
@@ -68,28 +131,7 @@ def check_height_unit(crs: Any, position: tuple[float, float], source: str) -> N
     raise InputError(
         f"{source} ({crs.name}) {stated} {axis.unit_name}; expected heights in metres, in a CRS in metres. Bring it to one "
         f"with `{_warp(crs, position, source, 'warped.tif')}`, and where its heights are no metres, multiply them: "
-        f'`gdal_calc.py -A warped.tif --calc="A*{metres}" --outfile=metres.tif`.'
-    )
-
-
-def check_layer_unit(layer: Layer) -> None:
-    """Refuse a layer of heights that are, or may be, no metres, see `check_height_unit`."""
-    if layer.grid.crs is not None:
-        box = layer.grid.extent.boundingbox
-        check_height_unit(layer.height_crs, ((box.left + box.right) / 2, (box.bottom + box.top) / 2), layer.source)
-
-
-def check_stated_unit(layer: Layer) -> None:
-    """Refuse a layer whose band states another unit than the metre. Errors: InputError with the command."""
-    stored = layer.stored_values[0]
-    if stored.unit.lower() in METRE_NAMES:
-        return
-    first = layer.paths[0] if layer.paths else layer.source
-    calc = "A" if stored.plain else f"(A*{stored.scale:.10g}+{stored.offset:.10g})"
-    raise InputError(
-        f"{layer.source} says that its heights are in {stored.unit!r}; expected metres. Multiply them: `gdal_calc.py -A "
-        f'{shlex.quote(first)} --type Float32 --calc="{calc}*{_metres_of(stored.unit)}" --outfile=metres.tif`, or correct the '
-        "unit: gdal_edit.py -units m."
+        f'`gdal_calc.py -A warped.tif --calc="A*{metres}" --outfile=metres.tif`. Where they are metres: gdal_edit.py -units m.'
     )
 
 
@@ -106,15 +148,6 @@ def check_ground_metres(crs: Any, position: tuple[float, float], source: str) ->
 def _warp(crs: Any, position: tuple[float, float], source: str, out: str) -> str:
     # GDAL converts heights of some CRS with a vertical part, not of others: so it shall convert none
     return f"gdalwarp -novshift -t_srs {utm_code(crs, position)} {shlex.quote(source)} {out}"
-
-
-def _metres_of(unit: str) -> str:
-    """Metres of a unit by its name or short name, such as "US survey foot", "ft" or "cm"; "…" for an unknown one."""
-    from pyproj.database import get_units_map
-
-    name = "foot" if unit.lower() == "feet" else unit.lower()
-    known = get_units_map(category="linear").values()
-    return next((f"{one.conv_factor:.10g}" for one in known if name in (one.name.lower(), one.proj_short_name)), "…")
 
 
 def _height_axis(crs: Any) -> Any:

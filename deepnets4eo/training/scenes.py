@@ -26,8 +26,8 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import OF_TRAINING, LabelReader
 from deepnets4eo.formats.access import check_online, is_remote
 from deepnets4eo.grid import Grid, Window, whole
+from deepnets4eo.rasters.array_source import ArraySource
 from deepnets4eo.rasters.scene import LABELS, Layer, Scene, covered_share, fit_axes
-from deepnets4eo.rasters.sources import ArraySource
 from deepnets4eo.rasters.views import LayerView
 from deepnets4eo.training.recipe import DataSection
 

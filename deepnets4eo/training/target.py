@@ -20,7 +20,7 @@ from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.options import Section
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.terrain.heights import check_above_ground, ndsm
-from deepnets4eo.terrain.units import check_layer_unit, check_stated_unit
+from deepnets4eo.terrain.units import check_metres
 from deepnets4eo.tiling.sampling import spread_indices
 from deepnets4eo.training.recipe import DataSection
 from deepnets4eo.training.scenes import NamedScene
@@ -115,8 +115,7 @@ def measure_target(split: DataSplit[Any], target: TargetSection, quantity: Quant
     """Measure the scaling of a target over the training part, 1 where all are equal; InputError for values that are wrong."""
     if quantity.unit == "m" and target.factor == 1:
         for layer in (named.scene.layers[name] for named in split.scenes for name in target.layers):
-            check_layer_unit(layer)
-            check_stated_unit(layer)
+            check_metres(layer)
     kept, infinite, windows = [np.zeros(0, np.float32)], 0, split.windows(TRAIN, WINDOW_PX)
     for at in [windows[index] for index in spread_indices(len(windows), MOST_WINDOWS)]:
         sample = split.scenes[at.scene].scene.read(at.window, target.layers)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
@@ -15,7 +16,9 @@ from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import READ_PX, Window, blocks, transform_shapes
 from deepnets4eo.prefetch import in_order
+from deepnets4eo.rasters.longitudes import columns_of_turns
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.views import LayerView
 from deepnets4eo.zonal.outlines import Outlines, Spans, ranges
 
 if TYPE_CHECKING:
@@ -316,9 +319,13 @@ def sums_by_share(layer: Layer, polygons: gpd.GeoDataFrame) -> Floats:
     >>> sums_by_share(people, gpd.GeoDataFrame(geometry=[shapely.box(0.5, 0, 1.25, 1)])).tolist()
     [60.0]
     """
-    outlines = polygons.geometry if layer.grid.crs is None else polygons.geometry.to_crs(layer.grid.crs.proj)
-    owner, boxes, weights = _covered_boxes(transform_shapes(~layer.grid.affine, outlines.to_numpy()), layer.shape)
-    sums, known = np.zeros(len(outlines)), np.zeros(len(outlines), bool)
+    shapes = _in_pixels(layer, polygons)
+    sides = [
+        _covered_boxes(transform_shapes(Affine.translation(columns, 0), shapes), layer.shape)
+        for columns in columns_of_turns(layer.grid)
+    ]
+    owner, boxes, weights = map(np.concatenate, zip(*sides, strict=True))
+    sums, known = np.zeros(len(shapes)), np.zeros(len(shapes), bool)
     known[owner] = True
     for window, rows in _by_block(boxes):
         data, valid = layer.read(window)
@@ -328,6 +335,42 @@ def sums_by_share(layer: Layer, polygons: gpd.GeoDataFrame) -> Floats:
         total = upto[south, east] - upto[north, east] - upto[south, west] + upto[north, west]
         np.add.at(sums, owner[rows], total * weights[rows])
     return np.where(known, sums, np.nan)
+
+
+def known_shares(layer: Layer, polygons: gpd.GeoDataFrame) -> Floats:
+    """Measure in which share of each polygon the first band of a raster has a value.
+
+    Parameters
+    ----------
+    layer, polygons : the same as for `sums_by_share`
+
+    Returns
+    -------
+    (N,) float64, 0–1; NaN of polygons without an area
+
+    Examples
+    --------
+    >>> import geopandas as gpd
+    >>> people = Layer.open(np.array([[100.0, np.nan]]))
+    >>> known_shares(people, gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 4, 1)])).tolist()
+    [0.25]
+    """
+    area = shapely.area(_in_pixels(layer, polygons))
+    known = np.nan_to_num(sums_by_share(Layer(_KnownPixels(layer, np.float32, None)), polygons))
+    return np.divide(known, area, out=np.full(len(area), np.nan), where=area > 0)
+
+
+class _KnownPixels(LayerView):
+    """1 where a layer has a value, else 0."""
+
+    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+        data, valid = self.layer.read(window)
+        return (valid & np.isfinite(data[:1])).astype(self.dtype), np.ones_like(valid)
+
+
+def _in_pixels(layer: Layer, polygons: gpd.GeoDataFrame) -> Geometries:
+    outlines = polygons.geometry if layer.grid.crs is None else polygons.geometry.to_crs(layer.grid.crs.proj)
+    return transform_shapes(~layer.grid.affine, outlines.to_numpy())
 
 
 def _covered_boxes(shapes: Geometries, size: tuple[int, int]) -> tuple[Indices, Indices, Floats]:

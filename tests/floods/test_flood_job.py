@@ -4,6 +4,7 @@ import json
 import re
 from contextlib import nullcontext
 from pathlib import Path
+from typing import ClassVar
 
 import geopandas as gpd
 import numpy as np
@@ -464,7 +465,8 @@ def test_bands_are_known_by_their_wavelengths() -> None:
         band_names, bands, count, dtype = [f"x{k}" for k in range(6)], list(range(1, 7)), 6, np.dtype("uint8")
         wavelengths_nm = np.array([482.5, 565, 660, 825, 1650, 2220])
         grid = Layer.open(np.zeros((2, 2), np.uint8)).grid
-        scaling = [StoredValues()] * 6
+        scaling, source = [StoredValues()] * 6, "x.tif"
+        tags: ClassVar[dict[str, str]] = {}
 
         def subset(self, bands):
             self.chosen = bands

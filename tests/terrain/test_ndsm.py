@@ -56,7 +56,7 @@ def test_the_raster_knows_its_band_its_ground_and_where_nothing_was_seen(tmp_pat
 
 
 def test_rasters_of_several_bands_and_files_in_the_way_are_refused(tmp_path):
-    with pytest.raises(InputError, match="4 bands, expected one"):
+    with pytest.raises(InputError, match="4 bands; expected one"):
         composite_raster(CITY.image, tmp_path / "a.tif", channels=NDSM)
     (tmp_path / "b.tif").write_text("mine")
     with pytest.raises(OutputError, match="exists already"):

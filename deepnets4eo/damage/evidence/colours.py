@@ -6,19 +6,30 @@ from collections.abc import Mapping
 
 from deepnets4eo.inspection.images import describe_unmasked_band
 from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.band_roles import COLOURS
+from deepnets4eo.rasters.band_roles import COLOURS, role_indices
 from deepnets4eo.rasters.display import declared_colours
+from deepnets4eo.rasters.polarisations import polarisations
 from deepnets4eo.rasters.scene import Layer
 
 
 def in_colour(image: Layer) -> Layer:
-    """Red, green and blue of an image by its names, wavelengths or colour interpretation, else its first three bands."""
+    """Red, green and blue of an image by its names, wavelengths or colour interpretation, else its first three bands; one band of radar."""
     if image.count < len(COLOURS):
         return image
+    if (grey := _radar_band(image)) is not None:
+        return image.subset([grey])
     declared = declared_colours(image)
     if declared is None:
         return image.subset(image.bands[: len(COLOURS)])
     return image.subset(declared).with_names(COLOURS)
+
+
+def _radar_band(image: Layer) -> int | None:
+    """The first polarisation of radar; None of an optical image."""
+    if all(role in role_indices(image.band_names) for role in COLOURS):
+        return None
+    polarised = polarisations(image.band_names, image.tags, image.source)
+    return image.bands[next(iter(polarised.values()))] if polarised else None
 
 
 def unmasked_bands(images: Mapping[str, Layer | None]) -> list[Finding]:
@@ -43,5 +54,6 @@ def unknown_colours(images: Mapping[str, Layer | None]) -> list[Finding]:
             "Where they are others, say so with one word a band: rio edit-info --colorinterp undefined,red,green,blue FILE",
         )
         for role, image in images.items()
-        if image is not None and image.paths and image.count > len(COLOURS) and declared_colours(image) is None
+        if image is not None and image.paths and image.count > len(COLOURS)
+        and declared_colours(image) is None and _radar_band(image) is None
     ]  # fmt: skip

@@ -22,6 +22,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.rasters.scene import Layer, LayerLike, covered_share
+from deepnets4eo.terrain.further_rasters import without_usual_nodata
 from deepnets4eo.zonal import band_sums
 
 logger = logging.getLogger(__name__)
@@ -168,7 +169,7 @@ def open_raster_evidence(evidence: Sequence[RasterEvidence], post: Layer) -> tup
 
 
 def _open(evidence: RasterEvidence, post: Layer) -> ScoreLayer:
-    layer = _one_band(Layer.open(evidence.source), evidence.name)
+    layer = without_usual_nodata(_one_band(Layer.open(evidence.source), evidence.name), evidence.column)
     covered_share(post.grid, layer, evidence.column)
     values, valid, _ = layer.thumbnail(LOOK_PX)
     infinite = np.isinf(values[0]).any() and not np.isinf(layer.nodata or 0.0)

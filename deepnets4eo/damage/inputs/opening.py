@@ -25,7 +25,10 @@ from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.clouds import cloud_band, open_cloud_mask
 from deepnets4eo.rasters.scene import WHOLE, Layer, LayerLike, covered_share
 from deepnets4eo.registration import ImagePair
-from deepnets4eo.terrain.units import check_layer_unit, check_same_datum, check_stated_unit
+from deepnets4eo.terrain.further_rasters import open_further, unknown_share
+from deepnets4eo.terrain.units import check_same_datum
+
+LEAST_GAP = 0.01  # of the ground without a height, to be named
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,10 @@ def open_inputs(
     ```
     """
     check_exist(one for one in (pre, post, footprints, dsm_pre, dsm_post, cloud_mask) if isinstance(one, str))
-    heights_pre, heights_post = (None if source is None else Layer.open(source) for source in (dsm_pre, dsm_post))
+    heights_pre, heights_post = (
+        None if source is None else open_further(source, flag, "metres")
+        for source, flag in ((dsm_pre, "--dsm-pre"), (dsm_post, "--dsm-post"))
+    )
     if (heights_pre is None) != (heights_post is None):
         raise GridError("one surface model is given, height loss needs both: --dsm-pre and --dsm-post.")
     pair = open_pair(pre, post, settings)
@@ -150,15 +156,16 @@ def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Findi
         if layer is None:
             continue
         if role.startswith("dsm"):
-            check_stated_unit(layer)
-            check_layer_unit(layer)
             findings += _of_estimate(role, layer)
-        layer.on(post.grid)  # which refuses another size where only pixel numbers pair them
+        on_post = layer.on(post.grid)  # which refuses another size where only pixel numbers pair them
         share = covered_share(post.grid, layer, role)
         if share < WHOLE:
             beyond = "what lies beyond counts as clouded" if role == "cloud_mask" else "beyond it heights are unknown"
             text = f"{layer.source} covers {share:.0%} of the post image; {beyond}."
             findings.append(Finding(f"{role}_covers_a_part", "caution", text, "Give one that covers the image."))
+        elif role.startswith("dsm") and (gaps := unknown_share(post, [on_post])) >= LEAST_GAP:
+            text = f"{layer.source} has no height for {gaps:.0%} of what the post image shows; there height loss is unknown."
+            findings.append(Finding(f"{role}_has_gaps", "caution", text, "Give one without gaps at buildings."))
     return findings
 
 

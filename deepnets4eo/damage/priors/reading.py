@@ -17,6 +17,7 @@ from deepnets4eo.damage.priors.shakemap import ShakeMapGrid
 from deepnets4eo.errors import GridError, InputError, name_hint
 from deepnets4eo.files import read_yaml
 from deepnets4eo.options import option_group, options_from
+from deepnets4eo.rasters.length_units import metres_of
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal import band_sums
 
@@ -31,6 +32,16 @@ UNITS = {  # name → unit of curves, and how many of it one is
     "m/s": ("m/s", 1.0), "mph": ("m/s", 0.44704), "kt": ("m/s", 0.514444), "km/h": ("m/s", 1 / 3.6),
     "m": ("m", 1.0), "cm": ("m", 0.01), "ft": ("m", 0.3048), "share": ("share", 1.0), "byte": ("share", 1 / 255),
 }  # fmt: skip
+SPELLINGS = {
+    "m s-1": "m/s",
+    "mi/h": "mph",
+    "kts": "kt",
+    "knot": "kt",
+    "knots": "kt",
+    "kph": "km/h",
+    "kmh": "km/h",
+    "km h-1": "km/h",
+}
 MOST = {"%g": 500.0, "mmi": 12.0, "m/s": 150.0, "m": 60.0, "share": 1.0}  # more is another unit, or no such intensity
 
 
@@ -98,7 +109,7 @@ def parse_priors(texts: Iterable[str]) -> list[tuple[str, str | None, str]]:
         kind, _, unit = name.partition(":")
         if not kind or not file:
             raise InputError(f"--prior is {text}; expected KIND=FILE or KIND:UNIT=FILE, such as wind:mph=swath.tif.")
-        if unit and unit.lower() not in UNITS:
+        if unit and not _unit(unit)[0]:
             raise InputError(f"--prior is {text}; the unit {unit!r} is not known. {name_hint(unit, list(UNITS))}")
         parsed.append((kind, unit.lower() or None, file))
     return parsed
@@ -135,7 +146,7 @@ def open_priors(texts: Sequence[str], post: Layer, curves: str | Path | None = N
             raise InputError(f"--prior names {kind!r}, of which there is no curve. {name_hint(kind, list(card))}")
         layer, stated = _open(file)
         unit = unit or stated or (("byte" if layer.dtype == np.uint8 else "share") if kind == "dpm" else "")
-        by_unit, scale = UNITS.get(unit.lower(), ("", 1.0))
+        by_unit, scale = _unit(unit)
         if by_unit not in card[kind]:
             known = [name for name, (base, _) in UNITS.items() if base in card[kind]]
             raise InputError(
@@ -162,4 +173,13 @@ def _open(file: str) -> tuple[Layer, str | None]:
         return grid.layer(name), unit
     layer = Layer.open(file)
     units = {one.unit.lower() for one in layer.stored_values if one.unit}
-    return layer, units.pop() if len(units) == 1 and units <= UNITS.keys() else None
+    return layer, units.pop() if len(units) == 1 and all(_unit(unit)[0] for unit in units) else None
+
+
+def _unit(name: str) -> tuple[str, float]:
+    """The unit of curves, "" where none is known, and how many of it one of this name is."""
+    plain = name.lower()
+    if (known := UNITS.get(SPELLINGS.get(plain, plain))) is not None:
+        return known
+    metres = metres_of(name)
+    return ("", 1.0) if metres is None else ("m", metres)

@@ -13,6 +13,7 @@ from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import check_exist
 from deepnets4eo.inspection.files import Inspection
+from deepnets4eo.rasters.longitudes import usual_longitudes
 from deepnets4eo.rasters.scene import Layer
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class ShakeMapGrid:
         rows, cols = values.shape
         dx, dy = (east - west) / (cols - 1), (north - south) / (rows - 1)
         grid = GeoBox((rows, cols), Affine(dx, 0, west - dx / 2, 0, -dy, north + dy / 2), "EPSG:4326")
-        return Layer.open(values.astype(np.float32)[None], grid=grid)
+        return Layer.open(values.astype(np.float32)[None], grid=usual_longitudes(grid))
 
 
 def _read_xml(path: Path) -> tuple[dict[str, dict[str, str]], dict[str, str], Floats]:

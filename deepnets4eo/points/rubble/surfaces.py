@@ -29,9 +29,10 @@ from deepnets4eo.points.files.cloud_file import without_withheld
 from deepnets4eo.points.height_grid import class_share, height_grid
 from deepnets4eo.points.rubble.rubble_map import RUBBLE_CLASS, VEGETATION_CLASSES
 from deepnets4eo.rasters.moments import moving_variance
+from deepnets4eo.terrain.further_rasters import open_further
 from deepnets4eo.terrain.ground_filter import without_gaps
 from deepnets4eo.terrain.heights import impossible, warn_of_impossible
-from deepnets4eo.terrain.units import SAME, check_ground_metres, check_height_unit, check_stated_unit
+from deepnets4eo.terrain.units import SAME, check_ground_metres
 from deepnets4eo.zonal import Outlines
 
 if TYPE_CHECKING:
@@ -89,7 +90,6 @@ class Heights:
     def open(cls, source: HeightSource) -> Heights:
         """Open a source. Errors: InputError for what holds no points or heights."""
         from deepnets4eo.points.files import open_cloud
-        from deepnets4eo.rasters.scene import Layer
 
         if isinstance(source, PointCloud):
             used = without_withheld(source)
@@ -101,11 +101,7 @@ class Heights:
             if not cloud.point_count:
                 raise InputError(f"{source} has no points. Give a cloud of the buildings.")
             return cls(cloud, None)
-        layer = Layer.open(source)
-        if layer.count != 1:
-            raise InputError(f"{layer.source} has {layer.count} bands; a surface model has one, of heights in metres.")
-        check_stated_unit(layer)
-        return cls(None, layer)
+        return cls(None, open_further(source, "the surface model", "metres"))
 
     @property
     def source(self) -> str:
@@ -152,7 +148,6 @@ class Heights:
             raise InputError(f"{self.source} has coordinates in degrees. Bring it to a CRS in metres, such as UTM.")
         position = (left + right) / 2, (bottom + top) / 2
         if self.layer is not None:
-            check_height_unit(crs, position, self.source)
             check_ground_metres(crs, position, self.source)
         elif not abs((unit_m := metres_on_the_ground(crs, position)) - 1) <= SAME:
             raise InputError(

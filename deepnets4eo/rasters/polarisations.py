@@ -1,0 +1,65 @@
+"""Which bands of radar show which polarisation, by the names that SNAP, GDAL and others give them, or by the tags of a file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from deepnets4eo.errors import InputError
+
+POLARISATIONS = ("vv", "vh", "hh", "hv")
+TAGS = ("polarisations", "polarizations", "polarisation", "polarization", "sar:polarizations")  # of a file
+WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+DERIVED = {"ratio", "difference", "diff", "sum", "span", "phase", "coherence", "coh", "rvi", "index", "std", "texture"}
+QUANTITIES = (("gamma", "sigma", "beta"), ("intensity", "power"), ("amplitude",))  # in names of bands, the best first
+
+
+def words_of(name: str) -> list[str]:
+    """The words in the name of a band, in small letters.
+
+    >>> words_of("Sigma0_VV_db"), words_of("incidenceAngleFromEllipsoid")
+    (['sigma', '0', 'vv', 'db'], ['incidence', 'angle', 'from', 'ellipsoid'])
+    """
+    return [word.casefold() for word in WORDS.findall(name)]
+
+
+def polarisations(names: Sequence[str], tags: Mapping[str, str], source: str) -> dict[str, int]:
+    """Polarisation → index of its band, by names of bands, else by tags of the file; ratios and phases are none.
+
+    Of several bands of one polarisation those of the best quantity count. Errors: InputError where none is the best.
+
+    >>> polarisations(["Sigma0_VV", "Sigma0_VH", "Sigma0_VH/Sigma0_VV", "localIncidenceAngle"], {}, "s1.tif")
+    {'VV': 0, 'VH': 1}
+    """
+    groups: dict[str, dict[str, int]] = {}
+    for index, words in enumerate(_words_of_bands(names, tags)):
+        its = [word for word in words if word in POLARISATIONS]
+        if len(its) == 1 and not DERIVED & {*words}:
+            stem = " ".join(word for word in words if word not in POLARISATIONS)
+            groups.setdefault(stem, {}).setdefault(its[0].upper(), index)
+    ranks = {stem: _rank(stem) for stem in groups}
+    best = [stem for stem in groups if ranks[stem] == min(ranks.values())]
+    known = {name: index for stem in best for name, index in groups[stem].items()}
+    if len(known) < sum(map(len, (groups[stem] for stem in best))):
+        raise InputError(
+            f"{source} has several bands of one polarisation: {', '.join(name[:30] for name in names[:8])}; one date has each once. Give the "
+            "bands of one date and one quantity, e.g. by gdal_translate -b."
+        )
+    return {name: known[name] for name in map(str.upper, POLARISATIONS) if name in known}
+
+
+def _words_of_bands(names: Sequence[str], tags: Mapping[str, str]) -> list[list[str]]:
+    """The words in the name of each band; where none has a name, the polarisations that a tag of the file lists in their order."""
+    words = [words_of(name) for name in names]
+    lower = {name.casefold(): value for name, value in tags.items()}
+    listed = next((lower[tag].casefold() for tag in TAGS if tag in lower), "")
+    stated = [word for word in re.findall(r"[a-z]+", listed) if word in POLARISATIONS]
+    if len(stated) > len(names) or not all(name.startswith("band_") for name in names):
+        return words
+    return [[word] for word in stated] + words[len(stated) :]
+
+
+def _rank(stem: str) -> tuple[int, bool]:
+    """Place of a quantity, by the words in the names of its bands: calibrated ones first, those in decibels behind the others."""
+    words = {*stem.split()}
+    return next((rank for rank, known in enumerate(QUANTITIES) if words & {*known}), 1), "db" in words

@@ -1,0 +1,88 @@
+"""Rasters that help a job beside its images: heights of the ground, heights above drainage, people, intensities of an event.
+
+Brought to the unit that the job needs, or refused by name; usual values without data that are not declared are taken as none; where they
+lack a value is known apart from what they say.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid
+from deepnets4eo.inspection.images import sample_windows, undeclared_nodata
+from deepnets4eo.rasters.scene import Layer, LayerLike, covered_share
+from deepnets4eo.rasters.values import unit_tag
+from deepnets4eo.terrain.units import in_metres
+
+log = logging.getLogger(__name__)
+
+Measure = Literal["metres", "people"]
+DENSITY = re.compile(r"/|\bper\b|[-^]\s?[12]|\b(km|m)2\b|²|\bdensity\b|\bha\b")
+
+
+def open_further(source: LayerLike, role: str, measure: Measure | None = None) -> Layer:
+    """Open a raster of one band that helps a job.
+
+    Parameters
+    ----------
+    source : what is read from
+    role : how messages call it, such as its option
+    measure : what the job takes its values as: "metres", "people" a pixel, or None as they are
+
+    Returns
+    -------
+    Layer
+        On its own grid; a unit of length that it states is brought to metres.
+
+    Raises
+    ------
+    InputError
+        It has several bands, or states another unit.
+    """
+    layer = Layer.open(source)
+    if layer.count != 1:
+        raise InputError(
+            f"{role}: {layer.source} has {layer.count} bands; expected one. Extract one: gdal_translate -b 1."
+        )
+    layer = without_usual_nodata(layer, role)
+    if measure == "metres":
+        return in_metres(layer)
+    unit = layer.stored_values[0].unit or unit_tag(layer.tags) or ""
+    if measure == "people" and DENSITY.search(unit.casefold()):
+        raise InputError(
+            f"{role}: {layer.source} says that its values are in {unit!r}; expected people a pixel. Multiply each by the area of its pixel, or "
+            "give a raster of counts."
+        )
+    return layer
+
+
+def without_usual_nodata(layer: Layer, role: str) -> Layer:
+    """The raster without a usual value of no data, such as -9999, that it does not declare; zeros are values as others."""
+    undeclared = undeclared_nodata(layer)
+    if undeclared is None or not undeclared.value:
+        return layer
+    log.warning("%s: %s holds %g, far from all others, which was taken as no data. %s", role, layer.source, undeclared.value,
+                undeclared.remedy(layer.source))  # fmt: skip
+    return layer.with_nodata(undeclared.value)
+
+
+def place_further(layer: Layer, grid: Grid, role: str, resampling: str = "bilinear") -> Layer:
+    """The raster on the grid of a job. Errors: GridError where it does not reach there."""
+    covered_share(grid, layer, role)
+    return layer.on(grid, resampling)
+
+
+def unknown_share(image: Layer, others: Sequence[Layer]) -> float:
+    """Which share of what an image shows no other layer on its grid has a value for, in windows spread over it."""
+    seen = missing = 0
+    for window in sample_windows(image.shape):
+        unknown = image.read(window)[1]
+        seen += int(unknown.sum())
+        for other in others:
+            unknown = unknown & ~other.read(window)[1]
+        missing += int(unknown.sum())
+    return missing / max(seen, 1)
