@@ -154,6 +154,30 @@ def _pixel_m(crs: CRS, affine: Affine, shape: tuple[int, int]) -> tuple[float, f
     return down, right, abs(float(np.linalg.det(steps)))
 
 
+def pixel_sides_m(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
+    """Ground sizes (N, 2) of a pixel down and to the right at positions (N, 2), x before y; one pair where they hardly differ, as of a
+    grid in metres; 1 m without a CRS.
+
+    >>> degrees = GeoBox((60, 1), Affine(1, 0, 0, 0, -1, 60), "EPSG:4326")  # 60° north to the equator
+    >>> (pixel_sides_m(degrees, np.array([(0.5, 0.5), (0.5, 59.5)])) / 1000).round().tolist()  # km
+    [[111.0, 57.0], [111.0, 111.0]]
+    """
+    crs = grid.crs
+    if crs is None:
+        return np.ones((len(pixels), 2))
+    middle = np.broadcast_to(gsd_m(grid), (len(pixels), 2))
+    corners = np.array([(x, y) for x in (0, grid.shape[1]) for y in (0, grid.shape[0])], float)
+    steps = np.array([[grid.affine.a, grid.affine.b], [grid.affine.d, grid.affine.e]])
+
+    def sides(positions: NDArray[Any]) -> NDArray[np.float64]:
+        on_map = apply_affine(grid.affine, np.asarray(positions, float))
+        return np.hypot(*np.moveaxis(_metres_of_units(crs, on_map) @ steps, 1, 0))[:, ::-1]
+
+    if not len(pixels) or (np.abs(sides(corners) / gsd_m(grid) - 1) <= SAME_AREA).all():
+        return middle
+    return sides(pixels)
+
+
 def pixel_areas_m2(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
     """Ground area (N,) of a pixel at positions (N, 2), x before y; one figure where it hardly differs; 1 m² without a CRS.
 

@@ -14,6 +14,7 @@ import shapely
 from pyproj.exceptions import ProjError
 
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.footprints.days import parse_days, two_days
 from deepnets4eo.footprints.files import PIXEL_COLUMN, read_table
 from deepnets4eo.footprints.ids import make_ids
 from deepnets4eo.footprints.outlines import repeated_outlines
@@ -346,8 +347,20 @@ def outline_date_findings(footprints: Footprints, day_pre: str, day_post: str) -
     column = None if others is None else next((name for name in DATE_COLUMNS if name in others), None)
     if others is None or column is None:
         return ()
-    days = parse_days(others[column]).dropna()
+    days, stated = parse_days(others[column]).dropna(), int(others[column].replace("", None).notna().sum())
     findings = []
+    if len(days) < stated:
+        unclear = two_days(others[column])
+        why = "are no dates" if unclear is None else f"may be two days each, such as {unclear}"
+        findings.append(
+            Finding(
+                "outline_dates_unread",
+                "caution",
+                f"{stated - len(days):,} of {count_of(stated, 'value')} in the column {column!r} of the footprints {why}: whether these "
+                "outlines are older or newer than the images is not known.",
+                "Write the dates as YYYY-MM-DD.",
+            )
+        )
     later = int((days > _end_of(day_post)).sum()) if day_post else 0
     if later:
         findings.append(
@@ -371,11 +384,6 @@ def outline_date_findings(footprints: Footprints, day_pre: str, day_post: str) -
             )
         )
     return tuple(findings)
-
-
-def parse_days(values: pd.Series) -> pd.Series:
-    """Times in UTC of ISO 8601 texts; NaT where a value is none."""
-    return pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601")
 
 
 def _end_of(day: str) -> pd.Timestamp:

@@ -20,8 +20,9 @@ import shapely
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
+from deepnets4eo.footprints.days import parse_days
 from deepnets4eo.footprints.files import read_table
-from deepnets4eo.footprints.read import DATE_COLUMNS, parse_days, read_footprints
+from deepnets4eo.footprints.read import DATE_COLUMNS, read_footprints
 from deepnets4eo.formats.access import TIMEOUT_S, check_online
 from deepnets4eo.formats.vectors import is_parquet, read_ogr, vector_errors, vector_file
 from deepnets4eo.grid import Box, box_text, check_box

@@ -34,7 +34,7 @@ from deepnets4eo.grid import (
     overlap_share,
 )
 from deepnets4eo.inspection.clouds import describe_clouds
-from deepnets4eo.inspection.images import describe_unmasked_band, undeclared_nodata
+from deepnets4eo.inspection.images import describe_unmasked_band, undeclared_in_bands, undeclared_nodata
 from deepnets4eo.plugins import INSPECTIONS, load_plugin, plugins_of
 from deepnets4eo.rasters.array_files import scales_beside
 from deepnets4eo.rasters.mosaic import TILE_SUFFIXES
@@ -190,6 +190,11 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
         result.problems.append(
             f"it holds {hidden} at {hidden.share:.1%} of the pixels looked at, far from all others, as where it has no data. "
             f"{hidden.remedy(path)}"
+        )
+    for band in undeclared_in_bands(layer):
+        result.problems.append(
+            f"it holds {band} at {band.share:.1%} of the pixels looked at, in wide parts where other bands have data. Write these parts as no "
+            "data in every band, or as NaN."
         )
     if (clouds := describe_clouds(layer)) is not None:
         result.problems.append(clouds)

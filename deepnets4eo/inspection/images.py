@@ -5,6 +5,7 @@ Zeros count as undeclared nodata where many pixels are 0 in every band and hardl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -12,15 +13,15 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Floats, Mask
+from deepnets4eo.arrays import Floats, Mask, Pixels
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.array_source import Source
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.sources import same_grid
-from deepnets4eo.rasters.values import find_outliers, valid_pixels
-from deepnets4eo.rasters.views import CollarSource, is_small
+from deepnets4eo.rasters.values import SENTINELS, find_outliers, valid_pixels
+from deepnets4eo.rasters.views import BandGapsSource, CollarSource, is_small
 from deepnets4eo.tiling.sampling import spread_windows
 
 WINDOW_PX, WINDOWS = 256, 4  # side of a window, and how many along each side of the image
@@ -36,6 +37,8 @@ RARE = 0.1  # of the zeros: more pixels near 0 than that, and 0 is a value like 
 SOLID_PX = 7  # side of squares without data, in which most of it lies
 LOSSY = 3.0  # bytes that lossy compression makes of zeros
 _KNOWN: WeakKeyDictionary[Source, dict[tuple[int, ...], Undeclared | None]] = WeakKeyDictionary()  # by source and bands
+_KNOWN_BANDS: WeakKeyDictionary[Source, dict[tuple[int, ...], tuple[UndeclaredBand, ...]]] = WeakKeyDictionary()
+MOST_BANDS = 16  # of images of which each is looked at
 FAINT = 1e-3  # of the 90th percentile: less is noise, even beside calm water (30 dB)
 
 
@@ -99,9 +102,22 @@ class Undeclared(NamedTuple):
         return f"Write a mask of it, e.g. with nearblack -setmask -near {max(1, round(self.largest or 0))} -o OUT.tif {file}"
 
 
+class UndeclaredBand(NamedTuple):
+    """A value without data that one band alone holds in wide parts, where others have data: its number from 0, name and share."""
+
+    number: int
+    name: str
+    value: float
+    share: float
+
+    def __str__(self) -> str:
+        return f"{self.value:g} in {self.name} alone"
+
+
 def declare_nodata(layer: Layer, role: str, findings: list[Finding], *, hides_collars: bool = True) -> Layer:
     """The layer with the nodata value that its file does not declare. hides_collars : whether the job calls `without_collar`."""
     undeclared = undeclared_nodata(layer)
+    findings += _band_findings(layer, role, hides_collars=hides_collars)
     if undeclared is None:
         return layer
     taken = "it was taken as no data" if undeclared.value is not None or hides_collars else "it counts as data here"
@@ -116,10 +132,28 @@ def declare_nodata(layer: Layer, role: str, findings: list[Finding], *, hides_co
     return layer if undeclared.value is None else layer.with_nodata(undeclared.value)
 
 
+def _band_findings(layer: Layer, role: str, *, hides_collars: bool) -> list[Finding]:
+    """A finding where one band alone holds a value without data."""
+    bands = undeclared_in_bands(layer)
+    if not bands:
+        return []
+    parts = " and ".join(f"{band} ({band.share:.0%} of its pixels)" for band in bands)
+    taken = "there nothing is taken as seen" if hides_collars else "it counts as data here"
+    return [
+        Finding(
+            f"undeclared_nodata_in_band_{role}", "caution",
+            f"The {role} image {layer.source} holds {parts} in wide parts where other bands have data; {taken}.",
+            "Write these parts as no data in every band, or as NaN.",
+        )
+    ]  # fmt: skip
+
+
 def without_collar(layer: Layer) -> Layer:
-    """The layer, not valid in wide parts of several values without data, as lossy compression leaves; not warped."""
-    undeclared = undeclared_nodata(layer)
-    return layer if undeclared is None or undeclared.largest is None else Layer(CollarSource(layer, undeclared.largest))
+    """The layer, not valid in wide parts of several values without data, as lossy compression leaves, nor where one band has none; not warped."""
+    undeclared, bands = undeclared_nodata(layer), undeclared_in_bands(layer)
+    if undeclared is not None and undeclared.largest is not None:
+        layer = Layer(CollarSource(layer, undeclared.largest))
+    return Layer(BandGapsSource(layer, {band.number: band.value for band in bands}, SOLID_PX)) if bands else layer
 
 
 def undeclared_nodata(layer: Layer) -> Undeclared | None:
@@ -129,6 +163,44 @@ def undeclared_nodata(layer: Layer) -> Undeclared | None:
     if bands not in known:
         known[bands] = _look_for_nodata(layer)
     return known[bands]
+
+
+def undeclared_in_bands(layer: Layer) -> tuple[UndeclaredBand, ...]:
+    """What means no data in one band alone: zeros or a usual value in wide parts, far from the others of that band."""
+    known, bands = _KNOWN_BANDS.setdefault(layer.reader, {}), tuple(layer.bands)
+    if layer.count < 2 or layer.count > MOST_BANDS:
+        return ()
+    if bands not in known:
+        read = [layer.as_stored().read(window) for window in sample_windows(layer.shape)]
+        candidates = (_look_at_band(layer, index, read) for index in range(layer.count))
+        known[bands] = tuple(band for band in candidates if band is not None)
+    return known[bands]
+
+
+def _look_at_band(layer: Layer, index: int, read: Sequence[Pixels]) -> UndeclaredBand | None:
+    alone = [valid & ~is_small(data, 0.0) for data, valid in read]
+    values = np.concatenate([data[index][own].astype(np.float64) for (data, _), own in zip(read, alone, strict=True)])
+    seen = values[values != 0]
+    if len(np.unique(seen)) < LEAST_VALUES:
+        return None
+    far = find_outliers(values.astype(layer.dtype if layer.dtype.kind == "f" else np.float64))
+    value = 0.0 if far is None or far.nodata is None else far.nodata
+    hidden = values == value
+    share = float(hidden.mean()) if value else _apart(np.abs(values), 0.0, hidden, whole=layer.dtype.kind in "iu")
+    if share < LEAST_SHARE or not _in_squares(
+        [(data[index] == value) & own for (data, _), own in zip(read, alone, strict=True)]
+    ):
+        return None
+    return UndeclaredBand(index, layer.band_names[index], value, share)
+
+
+def _in_squares(masks: Sequence[Mask]) -> bool:
+    """Whether most pixels of masks lie in squares of them."""
+    from scipy.ndimage import binary_opening
+
+    square = np.ones((SOLID_PX, SOLID_PX), bool)
+    inside = sum(np.count_nonzero(mask & binary_opening(mask, square)) for mask in masks)
+    return bool(inside >= sum(map(np.count_nonzero, masks)) / 2)
 
 
 def _look_for_nodata(layer: Layer) -> Undeclared | None:
@@ -170,7 +242,10 @@ def _reduced(data: NDArray[Any], valid: Mask) -> tuple[NDArray[Any], Floats, Flo
     highest, lowest = pixels.max(axis=0), pixels.min(axis=0)
     same = highest == lowest  # no data is no data in every band
     sizes = np.maximum(highest.astype(np.float64), -lowest.astype(np.float64))
-    return np.concatenate([pixels[0][::7], np.unique(pixels[0][same])]), sizes, highest.astype(np.float64)
+    kept = same | ~np.isin(
+        lowest.astype(np.float64), SENTINELS
+    )  # one band without data says nothing of the others' size
+    return np.concatenate([pixels[0][::7], np.unique(pixels[0][same])]), sizes[kept], highest.astype(np.float64)[kept]
 
 
 def _apart(values: Floats, most: float, hidden: Mask, *, whole: bool) -> float:

@@ -6,7 +6,6 @@ Length, width, heading and area are in metres, whatever the CRS; without one a p
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,11 +20,12 @@ from scipy.ndimage import distance_transform_edt
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, gsd_m, transform_shapes
+from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, apply_affine, gsd_m, pixel_sides_m, transform_shapes
 from deepnets4eo.jobs.parts import between
 from deepnets4eo.objects.splitting import DEPTH, Pieces, split_at_necks, split_both
 from deepnets4eo.options import option_group
 from deepnets4eo.polygons.boxes import boxes_around, outlines
+from deepnets4eo.polygons.extraction import areas_m2
 from deepnets4eo.polygons.regions import trace_regions
 from deepnets4eo.polygons.smoothing import without_stairs
 from deepnets4eo.rasters.scene import Layer, LayerLike
@@ -129,30 +129,26 @@ def extract_objects(
     mask = class_mask(layer, value, rules.opening_m, legend)
     regions = trace_regions(layer, [1], read=mask, block_px=block_px, workers=workers, progress=region_progress)
     polygons = regions.polygons
-    row_m, col_m = gsd_m(layer.grid)
-    polygons = polygons[shapely.area(polygons).astype(float) * row_m * col_m >= rules.min_area_m2]
+    polygons = polygons[areas_m2(polygons, layer.grid) >= rules.min_area_m2]
     if rules.split != "none":
-        polygons = _split_regions(polygons, (row_m, col_m), rules, max_split_px)
+        polygons = _split_regions(polygons, layer.grid, rules, max_split_px)
     if progress is not None:
         progress(1.0)
     return object_table(polygons, layer.grid, legend.names[legend.index(class_name)], boxes=rules.shape != "polygon")
 
 
-def _split_regions(
-    polygons: NDArray[Any], sides_m: tuple[float, float], rules: ObjectRules, max_split_px: int
-) -> NDArray[Any]:
+def _split_regions(polygons: NDArray[Any], grid: Grid, rules: ObjectRules, max_split_px: int) -> NDArray[Any]:
     """Return regions (N,) on pixel corners, each replaced by the objects it consists of."""
-    area = shapely.area(polygons).astype(float)
+    area, area_m2 = shapely.area(polygons).astype(float), areas_m2(polygons, grid)
     left, top, right, bottom = shapely.bounds(polygons).reshape(-1, 4).T
     divisible = area < WITHOUT_NECK * shapely.area(shapely.convex_hull(polygons))
     if rules.object_area_m2 is not None and rules.split == "area":
-        divisible |= area * sides_m[0] * sides_m[1] > rules.object_area_m2
-    divisible &= (area * sides_m[0] * sides_m[1] >= 2 * rules.min_area_m2) & (
-        (bottom - top) * (right - left) <= max_split_px
-    )
+        divisible |= area_m2 > rules.object_area_m2
+    divisible &= (area_m2 >= 2 * rules.min_area_m2) & ((bottom - top) * (right - left) <= max_split_px)
     parts: list[NDArray[Any]] = []
-    for polygon, divide in zip(polygons, divisible, strict=True):
-        parts.append(_split_region(polygon, sides_m, rules) if divide else np.array([polygon], object))
+    sides_m = pixel_sides_m(grid, shapely.get_coordinates(shapely.centroid(polygons))).tolist()
+    for polygon, (row_m, col_m), divide in zip(polygons, sides_m, divisible, strict=True):
+        parts.append(_split_region(polygon, (row_m, col_m), rules) if divide else np.array([polygon], object))
     return np.concatenate([np.zeros(0, object), *parts])
 
 
@@ -213,10 +209,10 @@ def object_table(polygons: NDArray[Any], grid: Grid, class_name: str, *, boxes: 
     """Return objects of polygons (N,) with their measures, as outlines or smallest rectangles (`boxes`)."""
     import geopandas as gpd
 
-    row_m, col_m = gsd_m(grid)
-    metric = transform_shapes(Affine.scale(col_m, row_m), _smooth(polygons))
-    around = boxes_around(metric)
-    shapes = transform_shapes(Affine.scale(1 / col_m, 1 / row_m), outlines(around)) if boxes else polygons
+    centres = shapely.get_coordinates(shapely.centroid(polygons))
+    sides_m = pixel_sides_m(grid, centres)
+    around = boxes_around(_scaled(_smooth(polygons), sides_m))
+    shapes = _scaled(outlines(around), 1 / sides_m) if boxes else polygons
     ground = transform_shapes(grid.affine, shapes)
     left, top, right, bottom = shapely.bounds(polygons).reshape(-1, 4).T
     height, width = grid.shape
@@ -224,10 +220,10 @@ def object_table(polygons: NDArray[Any], grid: Grid, class_name: str, *, boxes: 
         {
             "id": np.array([str(number) for number in range(1, len(polygons) + 1)], object),
             "class": np.full(len(polygons), class_name, object),
-            "area_m2": shapely.area(polygons).astype(float) * row_m * col_m,
+            "area_m2": areas_m2(polygons, grid),
             "length_m": around[:, 2],
             "width_m": around[:, 3],
-            "heading_deg": heading_deg(around[:, 4], grid),
+            "heading_deg": heading_deg(around[:, 4], grid, centres),
             "cut": (left <= 0) | (top <= 0) | (right >= width) | (bottom >= height),
         },
         geometry=ground,
@@ -235,9 +231,15 @@ def object_table(polygons: NDArray[Any], grid: Grid, class_name: str, *, boxes: 
     )
 
 
-def heading_deg(radians: Floats, grid: Grid) -> Floats:
-    """Return clockwise angles from north, 0–180, of directions in pixels from columns towards rows."""
-    row_m, col_m = gsd_m(grid)
+def _scaled(shapes: NDArray[Any], sides: Floats) -> NDArray[Any]:
+    """Shapes (N,), each multiplied by its own sides (N, 2), down and to the right."""
+    xy, owner = shapely.get_coordinates(shapes, return_index=True)
+    return np.asarray(shapely.set_coordinates(shapes.copy(), xy * sides[owner, ::-1]))
+
+
+def heading_deg(radians: Floats, grid: Grid, centres: Floats) -> Floats:
+    """Return clockwise angles from north (N,), 0–180, of directions from columns towards rows at pixels (N, 2), x before y."""
+    row_m, col_m = pixel_sides_m(grid, centres).T
     cols, rows = np.cos(radians) / col_m, np.sin(radians) / row_m
     if grid.crs is None:
         east, north = cols, -rows
@@ -245,8 +247,8 @@ def heading_deg(radians: Floats, grid: Grid) -> Floats:
         a = grid.affine
         east, north = a.a * cols + a.b * rows, a.d * cols + a.e * rows
         if grid.crs.geographic:
-            _, latitude = a * (grid.shape[1] / 2, grid.shape[0] / 2)
-            east = east * math.cos(math.radians(latitude))
+            angle = float(grid.crs.proj.axis_info[0].unit_conversion_factor)
+            east = east * np.cos(angle * apply_affine(a, centres)[:, 1])
     return np.asarray(np.round(np.degrees(np.arctan2(east, north)), 6) % 180.0, np.float64)
 
 

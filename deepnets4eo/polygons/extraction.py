@@ -18,7 +18,7 @@ from pydantic import Field
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, LabelError
-from deepnets4eo.grid import Window, gsd_m, pixel_areas_m2, transform_shapes
+from deepnets4eo.grid import Grid, Window, gsd_m, pixel_areas_m2, transform_shapes
 from deepnets4eo.options import option_group
 from deepnets4eo.polygons.regions import TRACE_PX, Regions, join_groups, trace_outlines
 from deepnets4eo.polygons.smoothing import make_right_angled, simplify_together, with_shared_corners, without_stairs
@@ -181,7 +181,7 @@ def _table(
     """The table of some regions, of which `count` come before."""
     import geopandas as gpd
 
-    area_m2 = shapely.area(regions.polygons).astype(float) * _pixel_areas_m2(regions.polygons, labels)
+    area_m2 = areas_m2(regions.polygons, labels.grid)
     large = area_m2 >= shaping.min_area_m2
     regions, area_m2 = Regions(regions.polygons[large], regions.values[large]), area_m2[large]
     return gpd.GeoDataFrame(
@@ -198,19 +198,19 @@ def _table(
 
 def _least_px(labels: Layer, shaping: Shaping) -> int:
     """Pixels that a region has at least, however large those pixels are that the raster's middle and corners do not show."""
-    corners = _corners(labels)
+    corners = _corners(labels.grid)
     points = np.vstack([corners, corners.mean(axis=0)])
     return max(1, int(SURELY * shaping.min_area_m2 / pixel_areas_m2(labels.grid, points).max()))
 
 
-def _pixel_areas_m2(polygons: NDArray[Any], labels: Layer) -> Floats:
-    """Ground area of a pixel at each polygon, whatever the others."""
+def areas_m2(polygons: NDArray[Any], grid: Grid) -> Floats:
+    """Ground area of each region (N,) on pixel corners, by the size of the pixels where it lies, whatever the others."""
     centres = shapely.get_coordinates(shapely.centroid(polygons))
-    return pixel_areas_m2(labels.grid, np.vstack([_corners(labels), centres]))[4:]
+    return shapely.area(polygons).astype(float) * pixel_areas_m2(grid, np.vstack([_corners(grid), centres]))[4:]
 
 
-def _corners(labels: Layer) -> Floats:
-    height, width = labels.shape
+def _corners(grid: Grid) -> Floats:
+    height, width = grid.shape
     return np.array([(0, 0), (width, 0), (0, height), (width, height)], float)
 
 

@@ -17,7 +17,7 @@ from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
-from deepnets4eo.rasters.band_roles import role_indices
+from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band, role_indices
 from deepnets4eo.rasters.values import common_nodata, same_nodata, storable_nodata
 
 GDAL_TYPES = {
@@ -30,7 +30,7 @@ MASK_NAMES = ("alpha", "mask", "opacity", "transparency")
 PER_AXIS, WINDOW_PX = 3, 64
 # Share of the pixels above 0 that lie below the largest value; soft edges have less, what a camera saw more.
 MOST_SOFT = 0.5
-LEAST_VALUES = 16  # different values of what a camera saw
+LOSSY = 0.97  # of the largest value: what lossy compression makes of it
 
 
 def subset_bands(
@@ -71,6 +71,12 @@ def with_columns_first(dataset: DatasetReader, column: int) -> str:
 
     bands = re.sub(r"<SimpleSource>(.*?)</SimpleSource>", cut, whole)
     return f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{bands}</VRTDataset>'
+
+
+def with_alpha_as_mask(dataset: DatasetReader) -> str:
+    """A virtual raster, as text, whose mask is the alpha band of `dataset`, of which GDAL makes one only as the last of two or four bands."""
+    alpha = _band(dataset, str(alpha_bands(dataset)[0]), None, 1, None)
+    return _vrt(dataset, _described(dataset, dataset.indexes, dataset.nodatavals) + f"<MaskBand>{alpha}</MaskBand>")
 
 
 def as_power(dataset: DatasetReader) -> str:
@@ -171,16 +177,18 @@ def _is_mask(dataset: DatasetReader, band: int) -> bool:
     name = dataset.descriptions[band - 1] or ""
     if any(word in name.casefold() for word in MASK_NAMES):
         return True
-    if role_indices([name]):
+    if role_indices([name]) or name_band(name) in CENTRES_NM:
         return False
     try:
         values = _look(dataset, band)
     except READ_ERRORS:  # whoever reads it names the window
         return True
     seen = values[values > 0]
-    if not seen.size or len(np.unique(seen)) < LEAST_VALUES:
+    if not seen.size or (seen == seen[0]).all():
         return True
-    return float((seen < seen.max()).mean()) <= MOST_SOFT
+    top = float(seen.max())
+    whole = {1.0, 100.0, 255.0} | ({float(np.iinfo(values.dtype).max)} if values.dtype.kind in "iu" else set())
+    return any(LOSSY * full <= top <= full for full in whole) and float((seen < LOSSY * top).mean()) <= MOST_SOFT
 
 
 def _look(dataset: DatasetReader, band: int) -> NDArray[Any]:

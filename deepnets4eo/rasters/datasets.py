@@ -91,7 +91,8 @@ def warp_by_points(dataset: DatasetReader) -> DatasetReader:
     """A raster with ground control points alone, warped to a regular grid."""
     _, crs = dataset.gcps
     # without a transform: with one, WarpedVRT uses that of the pixels and leaves out the points
-    return WarpedVRT(dataset, crs=crs, add_alpha=dataset.nodata is None)
+    own_mask = ColorInterp.alpha in dataset.colorinterp
+    return WarpedVRT(dataset, crs=crs, add_alpha=dataset.nodata is None and not own_mask)
 
 
 def dataset_grid(dataset: DatasetReader) -> Grid:

@@ -6,9 +6,11 @@ Refuses files that do not fit, naming both.
 from __future__ import annotations
 
 import glob
+import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +32,7 @@ from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.formats.zarr import parse_zarr
 from deepnets4eo.grid import NO_CRS_REMEDY, Box, Grid, Window, box_text, check_affine, window_under
 from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band
-from deepnets4eo.rasters.band_subset import GDAL_TYPES, alpha_bands, false_alpha, without_alpha
+from deepnets4eo.rasters.band_subset import GDAL_TYPES, alpha_bands, false_alpha, with_alpha_as_mask, without_alpha
 from deepnets4eo.rasters.values import (
     StoredValues,
     describe_vrt,
@@ -42,6 +44,8 @@ from deepnets4eo.rasters.values import (
 
 TILE_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}
 
+log = logging.getLogger(__name__)
+LEAST_MOVE = 0.05  # pixels by which a tile is moved, to be named
 MARK = "#bands"  # after a folder or pattern: its files are bands, not tiles
 
 
@@ -114,6 +118,7 @@ def mosaic_vrt(
         _check_same_kind(first, tile)
     scale = (first.transform.a, first.transform.e)
     offsets = [~first.transform * (tile.transform.c, tile.transform.f) for tile in tiles]
+    _name_moved_tiles(tiles, offsets)
     left, top = round(min(col for col, _ in offsets)), round(min(row for _, row in offsets))
     offset_tiles = [
         (tile, round(col) - left, round(row) - top) for tile, (col, row) in zip(tiles, offsets, strict=True)
@@ -139,6 +144,25 @@ def mosaic_vrt(
         f"<GeoTransform>{x!r}, {scale[0]!r}, {first.transform.b!r}, {y!r}, {first.transform.d!r}, {scale[1]!r}</GeoTransform>{bands}{mask}</VRTDataset>"
     )
     return vrt, _differ(tiles)
+
+
+def _name_moved_tiles(tiles: Sequence[MosaicTile], offsets: Sequence[tuple[float, float]]) -> None:
+    """Say by how much tiles are moved that do not lie on the pixels of the first one."""
+    parts = np.array([(col - round(col), row - round(row)) for col, row in offsets])
+    moved = np.hypot(*parts.T)
+    if moved.max() > LEAST_MOVE:
+        number = int(moved.argmax())
+        _warn_of_move(tiles[number].path, tiles[0].path, *(round(abs(float(part)), 2) for part in parts[number]),
+                      int((moved > LEAST_MOVE).sum()), len(tiles))  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _warn_of_move(tile: str, first: str, across: float, down: float, count: int, tiles: int) -> None:
+    """Once for each mosaic, which several steps of a job open."""
+    log.warning(
+        "%d of %d tiles do not lie on the pixels of %s; they are moved to them, %s the farthest: by %g pixels across and %g down. Where that "
+        "matters, bring them to one grid: gdalwarp -tap -tr X Y.", count, tiles, first, tile, across, down,
+    )  # fmt: skip
 
 
 def _window_of_box(grid: Grid, box: Box, name: str) -> Window:
@@ -172,9 +196,11 @@ def _differ(tiles: Sequence[MosaicTile]) -> bool:
 def _describe(path: str) -> MosaicTile:
     with open_raster(path) as tile:
         check_affine(tile.transform, (tile.height, tile.width), path)
+        known_mask = MaskFlags.per_dataset in tile.mask_flag_enums[0]
+        hidden_by_alpha = bool(alpha_bands(tile)) and not known_mask
         return MosaicTile(
             path,
-            _gdal_name(path),
+            with_alpha_as_mask(tile) if hidden_by_alpha else _gdal_name(path),
             without_alpha(tile) if alpha_bands(tile) else "",
             bool(false_alpha(tile)),
             tile.height,
@@ -184,7 +210,7 @@ def _describe(path: str) -> MosaicTile:
             tile.dtypes,
             tile.nodatavals,
             tile.colorinterp,
-            MaskFlags.per_dataset in tile.mask_flag_enums[0],
+            known_mask or hidden_by_alpha,
             tile.descriptions,
             stated_values(tile, path),
             tile.indexes,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 LEAST_SHARE = 1e-6  # of a pixel of a picture that is valid: less is rounding
 CELL_PX = 256  # side of the squares in which a picture is averaged; tiles are cut at multiples of it
 SQUARE_PX = 15  # side of the squares without data; shadows are seldom as wide and as dark
+BESIDE_PX = 2  # beside parts without data, where resampling mixed them with others
 MOST = 1e15  # squares of a hundred million such values still have a sum in float32
 
 
@@ -140,6 +141,40 @@ class CollarSource(LayerView):
         chosen = self.choose(bands)
         data, valid = chosen.reader.read_coarse(shape, chosen.bands)
         return data, valid & ~is_small(data, self.largest)
+
+
+class BandGapsSource(LayerView):
+    """A layer that is not valid in and beside squares of `side_px` in which one band holds its value without data; it is not warped.
+
+    values : index of a band → its value without data.
+    """
+
+    def __init__(self, layer: Layer, values: Mapping[int, float], side_px: int) -> None:
+        numbers = layer.as_stored()
+        super().__init__(numbers, numbers.dtype, layer.nodata)
+        self.values, self.side_px, self.stored_values = dict(values), side_px, layer.scaling
+
+    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
+        from scipy.ndimage import binary_dilation, binary_opening
+
+        margin, square = self.side_px + BESIDE_PX, np.ones((self.side_px, self.side_px), bool)
+        inner = slice(margin, -margin)
+        numbers, seen = self.layer.read(window.grow(margin))
+        hidden = np.zeros_like(seen)
+        for index, value in self.values.items():
+            gaps = (numbers[index] == value) | ~seen
+            if (gaps & seen).any():
+                hidden |= binary_opening(gaps, square)
+        if hidden.any():
+            hidden = binary_dilation(hidden, iterations=BESIDE_PX)
+        rows = [band - 1 for band in bands]
+        return numbers[rows][:, inner, inner], (seen & ~hidden)[inner, inner]
+
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
+        data, valid = self.layer.reader.read_coarse(shape, self.layer.bands)
+        for index, value in self.values.items():
+            valid = valid & (data[index] != value)
+        return data[[band - 1 for band in bands]], valid
 
 
 class PictureSource(LayerView):

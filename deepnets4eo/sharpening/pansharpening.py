@@ -20,7 +20,9 @@ from deepnets4eo.arrays import FloatImage, Floats, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import READ_PX, Grid, Window, blocks, gsd_m
+from deepnets4eo.inspection.images import declare_nodata, without_collar
 from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.layer import Layer, LayerLike
@@ -37,7 +39,8 @@ class SharpeningQuality(NamedTuple):
 
     At full resolution: `qnr` = (1 − `d_lambda`)(1 − `d_s`), 1 is best (Alparone et al. 2008). By Wald's protocol,
     both inputs degraded by their ratio and the result compared with the image itself: `ergas`, good below 3, `sam_deg` (degrees), and
-    `ergas_cubic` of cubic convolution alone: where that is lower, the detail does not belong to the image.
+    `ergas_cubic` of cubic convolution alone: where that is lower, the detail does not belong to the image. `cautions`: what the inputs
+    do not say of themselves, such as values without data.
     """
 
     qnr: float
@@ -46,6 +49,7 @@ class SharpeningQuality(NamedTuple):
     ergas: float
     sam_deg: float
     ergas_cubic: float
+    cautions: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """The figures in words, and what they mean where plain interpolation is better."""
@@ -57,7 +61,7 @@ class SharpeningQuality(NamedTuple):
             lines.append(
                 "The detail does not fit the colours: the band may lie off the image by part of a pixel, or be of another date."
             )
-        return lines
+        return [*lines, *self.cautions]
 
 
 def pansharpen_raster(
@@ -95,7 +99,11 @@ def pansharpen_raster(
         raise InputError(f"method is {method!r}, expected one of {', '.join(METHODS)}.")
     chosen: Method = method
     check_not_inputs([out], [image, pan])
-    coarse, fine = Layer.open(image), Layer.open(pan)
+    findings: list[Finding] = []
+    coarse, fine = (
+        declare_nodata(Layer.open(source), role, findings)
+        for source, role in ((image, "coarse"), (pan, "panchromatic"))
+    )
     ratio = _check_pair(coarse, fine)
     with output_lock(out):
         check_overwrite(out, overwrite=overwrite)
@@ -109,15 +117,15 @@ def pansharpen_raster(
         with CogWriter(
             out, fine.grid, count=coarse.count, dtype="float32", nodata=math.nan, band_names=names, tags=tags
         ) as writer:
-            upsampled = coarse.on(fine.grid, "cubic")
+            upsampled, detail = without_collar(coarse.on(fine.grid, "cubic")), without_collar(fine)
             windows = blocks(fine.shape, READ_PX)
             for done, window in enumerate(windows, start=1):
-                sharp, band = sharpener.block(upsampled, fine, window)
+                sharp, band = sharpener.block(upsampled, detail, window)
                 writer.write(window, sharp)
                 index.add(SHARPENED, sharp, band, round(INDEX_PX * ratio))
                 if progress is not None:
                     progress(done / len(windows))
-    return SharpeningQuality(*index.without_reference(), *quality)
+    return SharpeningQuality(*index.without_reference(), *quality, tuple(finding.message for finding in findings))
 
 
 @dataclass(frozen=True)
@@ -202,7 +210,7 @@ def _check_pair(image: Layer, pan: Layer) -> float:
 
 def _coarse_blocks(image: Layer, pan: Layer) -> Iterator[tuple[FloatImage, FloatImage, Mask]]:
     """Blocks of the image (K, h, w), of the panchromatic band averaged onto its grid (h, w), and where both are known."""
-    averaged = pan.on(image.grid, "average")
+    averaged, image = without_collar(pan.on(image.grid, "average")), without_collar(image)
     for window in blocks(image.shape, COARSE_PX):
         (values, valid), (low, low_valid) = image.read(window), averaged.read(window)
         yield values.astype(np.float32), low[0].astype(np.float32), valid & low_valid

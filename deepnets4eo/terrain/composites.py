@@ -26,12 +26,22 @@ from deepnets4eo.rasters.sources import same_grid
 from deepnets4eo.rasters.views import with_gsd
 from deepnets4eo.terrain.further_rasters import Measure, open_further
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, reach_px
-from deepnets4eo.terrain.heights import HIGHEST_M, LOWEST_M, impossible, ndsm, slope_deg, warn_of_impossible
+from deepnets4eo.terrain.heights import (
+    HIGHEST_M,
+    LOWEST_M,
+    check_above_ground,
+    impossible,
+    ndsm,
+    slope_deg,
+    warn_of_impossible,
+    warn_of_shifted_ground,
+)
 from deepnets4eo.terrain.units import check_same_datum
 
 Channel = Literal["dsm", "ndsm", "ndvi", "slope"]
 
 PUBLISHED: tuple[Channel, ...] = ("dsm", "ndsm", "ndvi")
+SAMPLE_PX = 4096  # heights of a block by which it is seen where the ground lies
 ALIGNED_PX = 64  # coarse steps of the terrain's bridging fall on the same pixels in all blocks
 
 _log = logging.getLogger(__name__)
@@ -109,10 +119,11 @@ def composite_raster(
 
 
 class _HeightBlock(NamedTuple):
-    """Values (C, h, w) float32 of a window, and how many heights of each raster in it are impossible."""
+    """Values (C, h, w) float32 of a window, how many heights of each raster in it are impossible, and some of those above ground (n,)."""
 
     values: FloatImage
     impossible: Counter[str]
+    above: FloatImage
 
 
 @dataclass(frozen=True)
@@ -163,7 +174,21 @@ class _Composite:
             "ndvi": lambda: self._ndvi(window),
             "slope": lambda: slope_deg(upper, gsd_m(self.surface.grid))[inner],
         }
-        return _HeightBlock(np.stack([measures[channel]() for channel in self.channels]), counts)
+        values = np.stack([measures[channel]() for channel in self.channels])
+        above = (
+            values[self.channels.index("ndsm")]
+            if "ndsm" in self.channels and self.terrain is not None
+            else values[0, :0]
+        )
+        known = above[np.isfinite(above)]
+        return _HeightBlock(values, counts, known[:: max(1, known.size // SAMPLE_PX)])
+
+    def check_ground(self, above: FloatImage) -> None:
+        """Refuse a terrain model of which nearly all ground lies far below or above 0; some of it is named."""
+        assert self.terrain is not None, "it has heights"
+        pair = f"dsm {self.surface.source} less dtm {self.terrain.source}"
+        check_above_ground(above, pair, UNLIKE)
+        warn_of_shifted_ground(above, pair)
 
     def check_known(self, known: Mask) -> None:
         """Refuse channels that have no value anywhere, after the fact."""
@@ -200,6 +225,7 @@ def _write(composite: _Composite, out: Path, block_px: int, progress: Callable[[
         )
     wrong: Counter[str] = Counter()
     known = np.zeros(len(channels), bool)
+    above = list[FloatImage]()
     windows = blocks(composite.surface.shape, block_px)
     with CogWriter(
         out, grid, count=len(channels), dtype="float32", nodata=math.nan, band_names=channels, tags=composite.tags
@@ -207,14 +233,21 @@ def _write(composite: _Composite, out: Path, block_px: int, progress: Callable[[
         for done, (window, block) in enumerate(zip(windows, in_order(composite.block, windows), strict=True), start=1):
             writer.write(window, block.values)
             wrong += block.impossible
+            above.append(block.above)
             known |= np.isfinite(block.values).any(axis=(1, 2))
             if progress is not None:
                 progress(done / len(windows))
         for name, count in wrong.items():
             warn_of_impossible(count, name)
         composite.check_known(known)
+        if (heights := np.concatenate(above)).size:
+            composite.check_ground(heights)
 
 
+UNLIKE = (
+    "Surface and terrain model seem to be in two units, or to refer to two vertical datums. State a unit: gdal_edit.py -units ft FILE; bring "
+    "them to one datum with gdalwarp."
+)
 _SAME_SITE = "Give one of the same site; `deepnets4eo check` shows where a raster lies."
 
 

@@ -12,6 +12,9 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, ground
 
 LOWEST_M, HIGHEST_M = -500.0, 9000.0  # from below the shore of the Dead Sea (-430 m) to above Everest (8849 m)
+BELOW_M = 2.0  # no ground lies farther below its terrain
+MOST_BELOW = 0.05  # of the pixels so far below, to be named
+LOWEST_GROUND_M = 3.0  # above which 95 % of a site seldom lies
 SURFACE_M = 30.0  # no site has 95 % of its ground under buildings or trees of this height
 _log = logging.getLogger(__name__)
 
@@ -65,13 +68,33 @@ def impossible(heights: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 def check_above_ground(heights: NDArray[np.floating], source: str, remedy: str) -> None:
-    """Refuse heights (n,) that seem to be above the sea, not above ground. Raises InputError that ends in the remedy."""
-    low = float(np.percentile(heights, 5)) if heights.size else 0.0
+    """Refuse heights (n,) that seem to be above the sea, or below the ground. Raises InputError that ends in the remedy."""
+    low, high = np.percentile(heights, (5, 95)).tolist() if heights.size else (0.0, 0.0)
     if low > SURFACE_M:
         raise InputError(
             f"{source}: 95 % of the heights are above {low:.0f} m; they seem to be above the sea (DSM), expected above ground "
             f"(nDSM). {remedy}"
         )
+    if high < -BELOW_M:
+        raise InputError(
+            f"{source}: 95 % of the heights are below {high:.0f} m; expected heights above ground (nDSM), which are 0 and more. {remedy}"
+        )
+
+
+def warn_of_shifted_ground(heights: NDArray[np.floating], name: str) -> None:
+    """Log where much of the heights above ground (n,) lies below it, or hardly any is as low as ground."""
+    if not heights.size:
+        return
+    below, low = float((heights < -BELOW_M).mean()), float(np.percentile(heights, 5))
+    if below > MOST_BELOW or low > LOWEST_GROUND_M:
+        what = (
+            f"{below:.0%} of the heights above ground are below -{BELOW_M:g} m"
+            if below > MOST_BELOW
+            else f"95 % of the heights above ground are more than {low:.1f} m"
+        )
+        _log.warning(
+            "%s: %s. Check that surface and terrain model are given in this order, in one unit, and refer to one vertical datum.", name, what
+        )  # fmt: skip
 
 
 def warn_of_impossible(count: int, name: str) -> None:

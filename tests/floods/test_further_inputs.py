@@ -104,3 +104,22 @@ def quad(power):
 def test_radar_of_several_bands_is_radar_by_their_names(tmp_path, names, bands):
     classes, _ = flooded(tmp_path, bands(BEFORE), bands(AFTER), names)
     assert agreement(classes) > 0.97
+
+
+@pytest.mark.parametrize("fill", [0.0, -9999.0])
+@pytest.mark.parametrize("declared", [False, True])
+def test_a_part_without_data_in_one_polarisation_is_not_seen_and_no_water(tmp_path, fill, declared):
+    after = AFTER.copy()
+    after[1, 60:90] = fill
+    images = [
+        written(tmp_path / name, values, ("VV", "VH"), nodata=fill if declared else None)
+        for name, values in (("a.tif", BEFORE), ("b.tif", after))
+    ]
+    map_flood([images[0]], images[1], tmp_path / "out", FloodOptions())
+    classes = Layer.open(tmp_path / "out" / "flood.tif", labels=True).read()[0][0]
+    assert (classes[60:90] == 255).all()
+    seen = classes != 255
+    assert ((classes == 2) & FLOODED).sum() / (((classes == 2) | FLOODED) & seen).sum() > 0.99
+    findings = json.loads((tmp_path / "out" / "summary.json").read_text())["findings"]
+    (named,) = (one for one in findings if one["code"] == "undeclared_nodata_in_band_post")
+    assert f"{fill:g} in VH alone (19% of its pixels)" in named["message"]

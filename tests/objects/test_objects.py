@@ -9,6 +9,7 @@ import shapely
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyproj import Geod
 from scipy.ndimage import label
 from skimage.draw import polygon as fill
 
@@ -196,3 +197,21 @@ def test_a_class_whose_value_is_nodata_is_named(caplog: pytest.LogCaptureFixture
     caplog.clear()
     extract_objects(labels, "tree", "isprs")
     assert not caplog.text
+
+
+def test_each_object_is_measured_in_the_metres_of_its_own_latitude():
+    """A raster in degrees from 54° to 60° north, against the geodesic of pyproj."""
+    labels = np.zeros((300, 60), np.uint8)
+    labels[5:10, 5:15] = labels[290:295, 5:15] = 4
+    layer = Layer.open(labels, grid=Grid((300, 60), Affine(0.01, 0, 25, 0, -0.02, 60), "EPSG:4326"))
+    cars = extract_objects(layer, "car", "isprs")
+    geod = Geod(ellps="WGS84")
+    right = [abs(geod.geometry_area_perimeter(shape)[0]) for shape in cars.geometry]
+    np.testing.assert_allclose(cars.area_m2, right, rtol=2e-3)
+    for row, north in ((0, 60 - 7.5 * 0.02), (1, 60 - 292.5 * 0.02)):
+        across, down = geod.inv(25, north, 25.1, north)[2], geod.inv(25, north - 0.05, 25, north + 0.05)[2]
+        np.testing.assert_allclose(
+            cars.loc[row, ["length_m", "width_m"]].astype(float), [max(across, down), min(across, down)], rtol=2e-3
+        )
+    least = float(cars.area_m2.mean())
+    assert len(extract_objects(layer, "car", "isprs", ObjectRules(min_area_m2=least))) == 1

@@ -352,3 +352,16 @@ def test_an_image_that_only_rpcs_place_is_told_how_to_be_put_on_the_ground(tmp_p
     assert "only RPCs" in problem
     assert "gdalwarp -rpc" in problem
     assert not Layer.open(VALUES).place_advice
+
+
+def test_tiles_beside_the_pixels_of_the_first_are_moved_with_a_warning_that_says_how_far(tmp_path, caplog):
+    for name, east in (("1.tif", 0.0), ("2.tif", 20.5), ("3.tif", 40.01)):
+        write_geotiff(
+            tmp_path / name,
+            np.ones((20, 20), np.uint8),
+            crs="EPSG:32633",
+            transform=Affine(1, 0, 500_000 + east, 0, -1, 4_000_000),
+        )
+    Layer.open(tmp_path)
+    assert "1 of 3 tiles do not lie on the pixels of" in caplog.text
+    assert "the farthest: by 0.5 pixels across and 0 down" in caplog.text

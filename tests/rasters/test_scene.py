@@ -12,6 +12,7 @@ from geotiff import write_geotiff
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
+from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp, MaskFlags
 
 from deepnets4eo.errors import GridError, InputError, LabelError
@@ -137,13 +138,60 @@ def test_a_band_marked_as_alpha_is_a_mask_only_if_its_values_are_those_of_one(tm
     assert in_all_ways(tmp_path / "mixed") == [(4, "band_4", pytest.approx(240 / 260, abs=0.02))] * 3
 
 
-@pytest.mark.parametrize(("count", "bands"), [(15, 3), (16, 4)])
-def test_a_band_marked_as_alpha_is_shown_from_sixteen_values_above_zero_on(
-    tmp_path: Path, count: int, bands: int
-) -> None:
+@pytest.mark.parametrize(
+    ("last", "bands"),
+    [
+        (np.arange(2400) % 11 + 60, 4),  # near infrared of narrow range
+        (np.where(np.arange(2400) % 5, 61, 62), 4),
+        (np.where(np.arange(2400) < 800, 0, 255), 3),
+        (np.where(np.arange(2400) < 800, 0, 250 + np.arange(2400) % 6), 3),  # a mask in a lossy file
+        (np.arange(2400) % 2, 3),
+        (np.full(2400, 128), 3),
+    ],
+)
+def test_narrow_values_marked_as_alpha_are_no_mask(tmp_path: Path, last: np.ndarray, bands: int) -> None:
     image = np.zeros((4, 40, 60), np.uint8)
-    image[3] = np.arange(2400).reshape(40, 60) % (count + 1)  # 0 to 15, 0 to 16
+    image[3] = last.reshape(40, 60)
     assert Layer.open(write(tmp_path / "a.tif", image, photometric="RGB", alpha="YES")).count == bands
+
+
+@pytest.mark.parametrize("name", ["nir08", "B8A", "B08", "rededge1"])
+def test_a_band_marked_as_alpha_that_is_named_as_infrared_is_no_mask(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "a.tif", np.full((4, 40, 60), 255, np.uint8), photometric="RGB", alpha="YES")
+    with rasterio.open(path, "r+") as file:
+        file.set_band_description(4, name)
+    layer = Layer.open(path)
+    assert (layer.count, layer.unmasked_band) == (4, name)
+
+
+@pytest.mark.parametrize("at", [0, 2, 4, 6])
+def test_alpha_hides_at_any_place_among_the_bands(tmp_path: Path, at: int) -> None:
+    """Also in tiles, where what is transparent shows the tile below, and where ground control points place the image."""
+    rng, count = np.random.default_rng(0), max(at + 1, 4)
+    image = rng.integers(60, 120, (count, 40, 40)).astype(np.uint8)
+    image[at] = 255
+    over = image.copy()
+    over[:, :, :20] = 0
+    roles = [ColorInterp.alpha if band == at else ColorInterp.undefined for band in range(count)]
+    for name, values, east in (("m/1.tif", image, 0), ("m/2.tif", over, 20)):
+        (tmp_path / "m").mkdir(exist_ok=True)
+        grid = GeoBox((40, 40), Affine.translation(east, 0) * Affine(1, 0, 500_000, 0, -1, 4_000_000), UTM.crs)
+        with rasterio.open(write(tmp_path / name, values, grid), "r+") as file:
+            file.colorinterp = roles
+    mosaic, shown = Layer.open(tmp_path / "m"), [band for band in range(count) if band != at]
+    data, valid = mosaic.read()
+    assert (mosaic.count, valid.all()) == (count - 1, True)
+    np.testing.assert_array_equal(data[:, :, :40], image[shown])
+    np.testing.assert_array_equal(data[:, :, 40:], over[shown][:, :, 20:])
+    points = [GroundControlPoint(row, col, 500_000 + col, 4_000_000 - row) for row in (0, 40) for col in (0, 40)]
+    with rasterio.open(tmp_path / "gcp.tif", "w", driver="GTiff", height=40, width=40, count=count, dtype="uint8", crs=UTM.crs.to_wkt(),
+                       gcps=points) as file:  # fmt: skip
+        file.write(over)
+    with rasterio.open(tmp_path / "gcp.tif", "r+") as file:
+        file.colorinterp = roles
+    placed = Layer.open(tmp_path / "gcp.tif")
+    assert placed.count == count - 1
+    assert placed.read()[1].mean() == pytest.approx(0.5, abs=0.03)
 
 
 def test_an_internal_mask_counts(tmp_path: Path) -> None:

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from geotiff import write_geotiff
 from scipy import ndimage
+from scipy.ndimage import gaussian_filter
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.sharpening.pansharpening import Sharpener, ergas, index_sums, pansharpen_raster, spectral_angle_deg
 
 RATIO, SIDE = 4, 256
@@ -144,3 +147,22 @@ def test_the_verb_says_how_good_the_result_is_and_refuses_what_cannot_be_sharpen
     far = write(tmp_path / "far.tif", np.stack([np.full((SIDE, SIDE), np.nan)]), 0.5)
     with pytest.raises(InputError, match="no common pixels"):
         pansharpen_raster(image_path, far, tmp_path / "none.tif")
+
+
+def test_zeros_that_nothing_declares_as_no_data_stay_out_and_are_named(tmp_path):
+    rng = np.random.default_rng(0)
+    detail = np.stack([gaussian_filter(rng.normal(0, 1, (200, 200)), 1.5) * 300 + 800 + 50 * k for k in range(3)])
+    coarse = np.round(detail.reshape(3, 100, 2, 100, 2).mean((2, 4))).astype(np.uint16)
+    fine = np.round(detail.mean(0) * 0.8 + 60).astype(np.uint16)
+    coarse[:, :20], fine[:40] = 0, 0
+    qualities = []
+    for name, nodata in (("declared", 0), ("not", None)):
+        image = write_geotiff(tmp_path / f"{name}_m.tif", coarse, gsd=2.0, nodata=nodata)
+        pan = write_geotiff(tmp_path / f"{name}_p.tif", fine, gsd=1.0, nodata=nodata)
+        qualities.append(pansharpen_raster(image, pan, tmp_path / f"{name}.tif"))
+    declared, found = (Layer.open(tmp_path / f"{name}.tif").read() for name in ("declared", "not"))
+    np.testing.assert_array_equal(found[1], declared[1])
+    np.testing.assert_array_equal(found[0][:, found[1]], declared[0][:, declared[1]])
+    assert qualities[1][:6] == qualities[0][:6]
+    assert (len(qualities[0].cautions), len(qualities[1].cautions)) == (0, 2)
+    assert all("holds 0 in every band where it has no data (20%" in line for line in qualities[1].lines()[-2:])

@@ -295,3 +295,23 @@ def test_the_size_of_a_pixel_can_be_stated_where_there_is_no_crs(tmp_path):
     assert found[0, 20, 20] == pytest.approx(45)
     with pytest.raises(InputError, match="--gsd.*has a CRS, which says how large its pixels are"):
         composite_raster(placed(slope), tmp_path / "b.tif", channels=("slope",), gsd_m=0.5)
+
+
+@pytest.mark.parametrize(("shift", "words"), [(-45, "below -4"), (45, "above 4"), (-228, "below -22"), (-3, "below -")])
+def test_ground_far_from_its_terrain_is_refused_on_both_sides(tmp_path, shift, words):
+    surface = PLAIN.copy()
+    surface[10:20, 10:20] += 6
+    with pytest.raises(
+        InputError, match=rf"95 % of the heights are {words}.*in two units, or to refer to two vertical datums"
+    ):
+        composite_raster(placed(surface), tmp_path / "a.tif", dtm=placed(PLAIN - shift), channels=("ndsm",))
+    assert not (tmp_path / "a.tif").exists()
+
+
+def test_some_ground_below_its_terrain_is_named(tmp_path, caplog):
+    composite_raster(placed(PLAIN), tmp_path / "a.tif", dtm=placed(PLAIN), channels=("ndsm",))
+    assert "heights above ground" not in caplog.text
+    terrain = PLAIN.copy()
+    terrain[:8] += 30  # a fifth
+    composite_raster(placed(PLAIN), tmp_path / "b.tif", dtm=placed(terrain), channels=("ndsm",))
+    assert "20% of the heights above ground are below -2 m" in caplog.text
