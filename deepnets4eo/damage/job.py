@@ -164,7 +164,7 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     post_alone = steps.grade_post(scored)
     evidence = set_not_assessed(scored, steps.not_graded(len(scored.frame)))
     ground = BuildingGround.of(outlines, inputs.post.grid.crs)
-    water = find_water(scene, outlines, journal.folder_of("water"))
+    water = find_water(scene, outlines, journal.folder_of("water"), event)
     inundated = inundated_buildings(evidence.frame, water, settings)
     decision, inundation = model.decide(evidence, network, scores, post_alone, ground, inundated), None
     decision = replace(decision, evidence=with_outline_probability(decision.evidence, inputs.footprints))

@@ -15,6 +15,7 @@ __getattr__ = lazy_names(
         ".mapper": "new_water WaterMapper",
         ".water_masks": "open_new_water",
         ".dates": "surface_scene",
+        ".recognition": "measure_recognition Recognition write_sure_water",
         ".spectrum": "water_indices",
         ".thresholds": "WaterThreshold",
     },

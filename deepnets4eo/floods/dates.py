@@ -26,7 +26,7 @@ from deepnets4eo.floods.relief import check_radar_view, hide_relief
 from deepnets4eo.floods.sensors import Kind, in_colours, recognise
 from deepnets4eo.floods.water_masks import open_water_mask
 from deepnets4eo.footprints import Footprints, footprint_findings, read_footprints
-from deepnets4eo.grid import Grid, Window, mean_gsd_m, only_one_placed
+from deepnets4eo.grid import Grid, Window, mean_gsd_m, only_one_placed, transform_shapes
 from deepnets4eo.inspection.clouds import cloud_finding, clouds_in_image
 from deepnets4eo.inspection.images import (
     check_no_colour_table,
@@ -79,6 +79,13 @@ class FloodScene:
     def knows_before(self) -> bool:
         """Whether flood and permanent water are distinguished."""
         return any(name != POST for name in self.kinds)
+
+    @property
+    def outlines(self) -> NDArray[np.object_] | None:
+        """Outlines (N,) of the buildings in the CRS of the map; None where none are given."""
+        if self.footprints is None:
+            return None
+        return transform_shapes(self.post_grid.affine, self.footprints.in_pixels(self.post_grid))
 
 
 def open_flood_scene(

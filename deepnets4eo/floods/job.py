@@ -18,6 +18,7 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.floods.dates import FIRST, FloodScene, open_flood_scene
 from deepnets4eo.floods.mapper import POST, WaterMapper
 from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
+from deepnets4eo.floods.recognition import measure_recognition, write_sure_water
 from deepnets4eo.grid import blocks
 from deepnets4eo.jobs.executors import Workers
 from deepnets4eo.jobs.identity import identity_hash
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SURE = "sure.tif"  # labels of a scene in which water is not recognised
+REMEDY = "Look at the page for water that the map does not show; give radar, infrared, or an image of another day."
 PRODUCTS = (LABELS, "flood.qml", f"{LABELS}.aux.xml", PROBABILITY, POLYGONS, "summary.json", "report.html", MANIFEST)
 
 
@@ -166,10 +169,19 @@ def _write(dates: FloodScene, run: Run, folder: Path, out: Path, options: FloodO
 
     mapper = run.segmenter
     assert isinstance(mapper, WaterMapper)
-    findings = [*event_findings(event), *dates.findings, *_mode_findings(mapper)]
+    labels, dry = Layer.open(folder / LABELS), Layer.open(folder / PROBABILITY)
+    recognition = measure_recognition(dates.scene, mapper, labels)
+    doubt = recognition.finding(event.is_flood, REMEDY)
+    first = [] if doubt is None else [doubt]
+    findings = [*first, *event_findings(event), *dates.findings, *_mode_findings(mapper)]
+    sure = labels
+    if doubt is not None:
+        sure = write_sure_water(labels, folder / SURE, dates.scene, mapper, dates.outlines, dry)
     with hidden_folder(out) as hidden:
-        _write_rasters(Layer.open(folder / LABELS), Layer.open(folder / PROBABILITY), hidden, event)
-        polygons, summary, names, findings = write_products(dates, mapper, hidden, options, event, findings)
+        _write_rasters(sure, dry, hidden, event)
+        polygons, summary, names, findings = write_products(
+            dates, mapper, hidden, options, event, findings, labels if doubt else None
+        )
         publish(hidden, out, names)
     return FloodMap({name: out / name for name in names}, polygons, summary, tuple(findings))
 
@@ -208,7 +220,7 @@ def _write_rasters(labels: Layer, probabilities: Layer, folder: Path, event: Eve
             classes, valid = labels.read(window)
             writer.write(window, np.where(valid, classes[0], VOID).astype(np.uint8))
             shares, known = probabilities.read(window)
-            packed.write(window, np.where(known, PACKED_ONE - shares[0], PACKED_NODATA).astype(np.uint8))
+            packed.write(window, np.where(known & valid, PACKED_ONE - shares[0], PACKED_NODATA).astype(np.uint8))
 
 
 def _identity(dates: FloodScene, options: FloodOptions) -> str:

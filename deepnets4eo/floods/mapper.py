@@ -16,13 +16,14 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Batch, ByteImage, FloatImage, Mask
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import read_json, write_json
-from deepnets4eo.floods.optical import optical_water
+from deepnets4eo.floods.optical import SURE, optical_water
 from deepnets4eo.floods.radar import (
     CHANGE_VECTOR,
     DROP,
@@ -212,6 +213,24 @@ class WaterMapper(ProbabilitySegmenter):
     def before(self) -> list[str]:
         """The layers of the dates before."""
         return [name for name in self.dates if name != POST]
+
+    def known_water(self, sample: Mapping[str, NDArray[Any]]) -> tuple[Mask, Mask]:
+        """Where a sample of the scene shows water at any date before (h, w), and where that is sure. Of infrared and radar nothing: such water
+        falls dry and rises, and is recognised alike at every date."""
+        known, sure = np.zeros((2, *sample["valid"].shape), bool)
+        for name in self.before:
+            if self.dates[name].kind not in ("surface", "map"):
+                continue
+            values = sample[name].astype(np.float32, copy=False)
+            seen = sample["valid"] & ~np.isnan(values[0])
+            water = self._water(name, np.where(seen, values, np.float32(0)), seen)
+            known, sure = known | (water > WATER_PROBABILITY), sure | (water >= SURE)
+        return known, sure
+
+    @property
+    def pixel_m2(self) -> float:
+        """Area of a pixel."""
+        return self._gsd() ** 2
 
     def swap_dates(self) -> WaterMapper | None:
         """The mapper of the first date and POST in each other's place, whose flood is what fell dry; None where an image is fine, of

@@ -46,6 +46,10 @@ LAWN, HALF = (
 # floods at three places −0.15 to −0.02, ice 0.01.
 BLUISH = 0.02
 ALIKE = 11.3  # squared distance from the colour of sure water: χ² of 99 % in three dimensions
+WIDEST, WIDEST_STREAKED = (
+    (3.0, 3.0, 6.0),
+    (8.0, 8.0, 15.0),
+)  # deviations of a colour, of 255, at most; the latter in wind and haze
 SURE_M2 = 10_000.0  # of one part of new water, from which its colour is sure: a burnt field that was taken for water had 4,800
 CORE_PX = 3  # how deep in sure water its colour is taken
 CHANGED, PATCH_M2 = 15.0, 40.0  # least change of colour, of 255, since PRE, and least surface of a patch between trees
@@ -113,6 +117,8 @@ def optical_water(
     (np.uint8(2), np.uint8(0))
     """
     _check(pre, post, gsd_m)
+    if valid is not None:
+        pre, post = None if pre is None else mirror_unseen(pre, valid), mirror_unseen(post, valid)
     factor = max(1, round(WORKING_M / gsd_m))
     pixel_m2 = (factor * gsd_m) ** 2
     later = _averaged(post, factor)
@@ -142,6 +148,19 @@ def optical_water(
     return full if valid is None else np.where(valid, full, np.uint8(NOT_SEEN))
 
 
+def mirror_unseen(image: NDArray[Any], seen: Mask) -> NDArray[Any]:
+    """An image (C, h, w) whose pixels that are not seen (h, w) show the ground on the other side of the nearest one that is, so that the
+    edge of a moved or cut image looks like the ground beside it, and no surface of one colour begins there."""
+    if seen.all() or not seen.any():
+        return image
+    here = np.indices(seen.shape)
+    nearest = ndimage.distance_transform_edt(~seen, return_distances=False, return_indices=True)
+    last = np.array(seen.shape)[:, None, None] - 1
+    row, col = across = np.clip(2 * nearest - here, 0, last)
+    row, col = np.where(seen[row, col], across, nearest)
+    return np.asarray(np.where(seen, image, image[:, row, col]))
+
+
 def hidden_ground(wet: Mask, image: FloatImage, pixel_m: float) -> Mask:
     """Dry pixels near new water that do not show whether the ground is dry: crowns, and what is not brighter than the water.
 
@@ -149,12 +168,16 @@ def hidden_ground(wet: Mask, image: FloatImage, pixel_m: float) -> Mask:
     """
     if not wet.any():
         return wet
-    red, green, blue = image
     brightness = image.mean(axis=0)
     near = _nearby(wet.astype(np.float32), round(NEAR_M / pixel_m) + 1) > 1e-6
-    crowns = (_deviation(brightness, ROUGH_PX) > ROUGH_SD) & (2 * green - red - blue > GREEN)
     dark = brightness < np.median(brightness[wet]) + BRIGHTER
-    return np.asarray(ndimage.binary_opening((crowns | dark) & ~wet & near, np.ones((3, 3))), bool)
+    return np.asarray(ndimage.binary_opening((crowns(image) | dark) & ~wet & near, np.ones((3, 3))), bool)
+
+
+def crowns(image: FloatImage) -> Mask:
+    """Rough, green pixels of an image (3, h, w): trees."""
+    red, green, blue = image
+    return np.asarray((_deviation(image.mean(axis=0), ROUGH_PX) > ROUGH_SD) & (2 * green - red - blue > GREEN))
 
 
 def may_show_surface(image: ByteImage | FloatImage, least_px: float) -> bool:
@@ -235,12 +258,25 @@ def _same_colour(new: Mask, before: FloatImage, after: FloatImage, pixel_m2: flo
     if new.all() or not core.any() or np.median(later[2][core]) > np.median(later[2][~new]) + BRIGHTER:
         return new
     earlier += np.median((later - earlier)[:, ~new], axis=1)[:, None, None]
-    colour = np.median(later[:, core], axis=1)[:, None, None]
-    spread = np.clip(_spread(later[:, core]), (1.0, 1.0, 2.0), (3.0, 3.0, 6.0))[:, None, None]
-    far, was_far = ((((image - colour) / spread) ** 2).sum(axis=0) for image in (later, earlier))
+    far, was_far = (_from_colour(later[:, core], image, WIDEST) for image in (later, earlier))
     like = (far < ALIKE) & (was_far > 2 * ALIKE) & (np.abs(later - earlier).sum(axis=0) > CHANGED)
     like = ndimage.binary_opening(like, np.ones((3, 3)))
     return parts_with(like, like, PATCH_M2 / pixel_m2) | new
+
+
+def looks_like(part: Mask, image: FloatImage, others: Mask) -> float:
+    """The share of other pixels of an image (3, h, w) that have the colour of a part of it, however streaked that is."""
+    core = ndimage.binary_erosion(part, iterations=CORE_PX)
+    colours = _colours(image, 5)
+    far = _from_colour(colours[:, core if core.any() else part], colours, WIDEST_STREAKED)
+    return float((far < ALIKE)[others].mean()) if others.any() else 0.0
+
+
+def _from_colour(colours: FloatImage, image: FloatImage, widest: tuple[float, ...]) -> FloatImage:
+    """Squared distance (h, w) of each pixel of an image from the middle of some colours (3, n), in their deviations, at most `widest`."""
+    middle = np.median(colours, axis=1)[:, None, None]
+    spread = np.clip(_spread(colours), (1.0, 1.0, 2.0), widest)[:, None, None]
+    return np.asarray((((image - middle) / spread) ** 2).sum(axis=0), np.float32)
 
 
 def _one_colour_now(before: FloatImage, after: FloatImage, seen: Mask) -> Mask:

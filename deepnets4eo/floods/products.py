@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
@@ -31,7 +32,6 @@ from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, 
 from deepnets4eo.floods.sensors import Kind
 from deepnets4eo.floods.spectrum import measure_land_nir, water_indices
 from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER
-from deepnets4eo.footprints import Footprints
 from deepnets4eo.grid import Grid, blocks, coarse_grid, mean_gsd_m, transform_shapes
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, worst_first
@@ -89,19 +89,26 @@ def write_products(
     options: FloodOptions,
     event: EventInfo,
     findings: Sequence[Finding],
+    mapped_all: Layer | None = None,
 ) -> tuple[gpd.GeoDataFrame, dict[str, Any], list[str], list[Finding]]:
-    """Write what follows from flood.tif and probability.tif; returns polygons, summary, the names of all files, and all findings."""
+    """Write what follows from flood.tif and probability.tif; returns polygons, summary, the names of all files, and all findings.
+
+    mapped_all : the labels before ground that is not surely dry was left out, where water is not recognised."""
     labels, probability = Layer.open(folder / LABELS), Layer.open(folder / PROBABILITY)
     mapped = FLOOD if dates.knows_before else PERMANENT_WATER
     polygons = flood_polygons(labels, probability, mapped, options)
     layers, buildings = {LAYER: polygons}, None
-    if dates.footprints is not None:
-        buildings = buildings_in_water(dates.footprints, labels, dates, options.workers)
+    if dates.footprints is not None and (outlines := dates.outlines) is not None:
+        buildings = buildings_in_water(
+            dates.footprints.frame["id"].to_numpy(), outlines, labels, dates, options.workers
+        )
         layers[BUILDINGS] = buildings
     path = write_layers(layers, folder / POLYGONS)
     write_event(path, event, SUBJECT, LAYER)
     write_styles(path, [(LAYER, "flood", filled_qml(COLOURS[mapped]), TITLES[mapped])])
     figures = _figures(labels, dates, buildings, options)
+    if mapped_all is not None:
+        figures["area"] = _with_unknown(figures["area"], changed_area(mapped_all).seen_ha)
     if dates.knows_before:
         findings = [*findings, *_order_findings(labels, dates.scene, mapper)]
         findings += lookalike_findings(labels, dates.scene.layers[POST], dates.kinds[POST], polygons)
@@ -143,18 +150,19 @@ def flood_polygons(labels: Layer, probability: Layer, value: int, options: Flood
     return frame
 
 
-def buildings_in_water(footprints: Footprints, labels: Layer, dates: FloodScene, workers: int) -> gpd.GeoDataFrame:
-    """The footprints with the columns `water_share`, `water_ring_share` and `inundated`, in the CRS of the map."""
+def buildings_in_water(
+    ids: NDArray[Any], outlines: NDArray[np.object_], labels: Layer, dates: FloodScene, workers: int
+) -> gpd.GeoDataFrame:
+    """The buildings with the columns `water_share`, `water_ring_share` and `inundated`, in the CRS of the map."""
     import geopandas as gpd
 
-    shapes = transform_shapes(dates.post_grid.affine, footprints.in_pixels(dates.post_grid))
-    water = water_around(labels, shapes, any_water=not dates.knows_before, workers=workers)
+    water = water_around(labels, outlines, any_water=not dates.knows_before, workers=workers)
     columns = {
-        "id": footprints.frame["id"].to_numpy(), "inundated": water.inundated,
+        "id": ids, "inundated": water.inundated,
         "water_share": water.share, "water_ring_share": water.ring_share,
     }  # fmt: skip
     crs = None if labels.grid.crs is None else labels.grid.crs.proj
-    return gpd.GeoDataFrame(columns, geometry=shapes, crs=crs)
+    return gpd.GeoDataFrame(columns, geometry=outlines, crs=crs)
 
 
 def headline(summary: dict[str, Any]) -> str:
@@ -169,10 +177,21 @@ def _headline(summary: dict[str, Any]) -> tuple[str, str]:
         return "", "Nothing could be compared."
     knows = any(name != POST for name in summary["sensors"])
     name, word = ("flood", "flooded") if knows else ("permanent_water", "of water, not known since when")
-    text = f"{area_in_words(area, name, area[f'{name}_{unit}_interval'])} {word}"
-    rest = f", {100 * area[f'{name}_share']:.1f} % of {area_in_words(area, 'seen')} that was seen"
+    if f"unknown_{unit}" in area:
+        text = f"It is not told how much is flooded: {area_in_words(area, name, area[f'{name}_{unit}_interval'])}"
+        rest = f", of which {area_in_words(area, 'unknown')} are not known; {area_in_words(area, 'seen')} are surely wet or dry"
+    elif not area[f"{name}_{unit}"]:
+        text, rest = (
+            "No flood was found" if knows else "No water was found",
+            f" in {area_in_words(area, 'seen')} that was seen",
+        )
+    else:
+        text = f"{area_in_words(area, name, area[f'{name}_{unit}_interval'])} {word}"
+        rest = f", {100 * area[f'{name}_share']:.1f} % of {area_in_words(area, 'seen')} that was seen"
     if buildings is not None:
-        rest += f"; {buildings['inundated']:,} of {buildings['known']:,} buildings stand in it"
+        unknown, stand = buildings["count"] - buildings["known"], f"{buildings['inundated']:,} of "
+        stand += f"{buildings['count']:,} buildings are known to" if unknown else f"{buildings['known']:,} buildings"
+        rest += f"; {stand} stand in it" + (f", of {unknown:,} it is not known" if unknown else "")
     return text, rest
 
 
@@ -185,7 +204,7 @@ def _figures(
         measured = changed_area(labels, seed=options.seed, value=value)
         area |= {
             f"{name}_ha": measured.changed_ha,
-            f"{name}_ha_interval": measured.interval,
+            f"{name}_ha_interval": measured.interval if measured.changed_ha else None,
             f"{name}_share": measured.share,
         }
         area["seen_ha"] = measured.seen_ha
@@ -206,6 +225,17 @@ def _figures(
     if dates.cover is not None:
         figures["cover"] = _flooded_cover(dates.cover, labels)
     return figures
+
+
+def _with_unknown(area: dict[str, Any], looked_at_ha: float) -> dict[str, Any]:
+    """Areas where water is not recognised: the flood may be as large as all ground that is not known, and its least is what was found."""
+    unknown_ha = looked_at_ha - area["seen_ha"]
+    low = (area["flood_ha_interval"] or (area["flood_ha"],))[0]
+    what = f"{area['interval_of']}; the upper end of the flood holds all ground that is not known"
+    return area | {
+        "not_seen_ha": area["not_seen_ha"] - unknown_ha, "unknown_ha": unknown_ha, "interval_of": what,
+        "flood_share": None, "flood_ha_interval": (low, area["flood_ha"] + unknown_ha),
+    }  # fmt: skip
 
 
 def _total_hectares(labels: Layer) -> float:
@@ -231,7 +261,7 @@ def _flooded_cover(cover: Layer, labels: Layer) -> list[dict[str, Any]]:
 
 def _figure_findings(figures: dict[str, Any]) -> list[Finding]:
     area = figures["area"]
-    if area["seen_ha"] and area["flood_ha"] > MOST_FLOODED * area["seen_ha"]:
+    if "unknown_ha" not in area and area["seen_ha"] and area["flood_ha"] > MOST_FLOODED * area["seen_ha"]:
         return [
             Finding(
                 "most_flooded", "caution",
@@ -279,8 +309,12 @@ def _page(dates: FloodScene, polygons: gpd.GeoDataFrame, summary: dict[str, Any]
     if dates.knows_before:
         facts.append(("Permanent water", area_in_words(area, "permanent_water")))
     facts.append(("Not seen", area_in_words(area, "not_seen")))
+    facts += [
+        ("Not told", area_in_words(area, name)) for name in ("unknown",) if {"unknown_ha", "unknown_px"} & area.keys()
+    ]
     if (buildings := summary.get("buildings")) is not None:
         text = f"{buildings['inundated']:,} of {buildings['known']:,}, {area_in_words(buildings | area, 'built_inundated')} of roofs"
+        text += f"; {unknown:,} not known" if (unknown := buildings["count"] - buildings["known"]) else ""
         facts.append(("Buildings in the flood", text))
     for entry in summary.get("cover", []):
         facts.append((f"Flooded {entry['class']}", area_in_words(entry | {"seen_ha": 0}, "flood")))

@@ -16,6 +16,7 @@ import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.errors import RunError
+from deepnets4eo.floods.optical import mirror_unseen
 from deepnets4eo.lazy import is_installed
 from deepnets4eo.segmenters.any_size import LEAST_SPREAD, window_scalers
 from deepnets4eo.segmenters.checksums import WEIGHTS, shipped_run
@@ -72,11 +73,11 @@ class WaterNetwork:
 
     def probability(self, image: FloatImage, valid: Mask, tone: SceneTone) -> FloatImage:
         """Return the probability of water. image : (3, h, w) float32, red, green and blue, 0–255, in pixels of about
-        1 m; valid : (h, w) bool, where the image is seen; elsewhere it has the mean colour; tone : the
+        1 m; valid : (h, w) bool, where the image is seen; elsewhere it is mirrored; tone : the
         tone of the whole scene. Returns (h, w) float32."""
         scaled = _standardised(image) - np.array(tone.means, np.float32)[:, None, None]
         scaled /= np.float32(tone.spread + LEAST_SPREAD)
-        scaled[:, ~valid] = 0
+        scaled = mirror_unseen(scaled, valid)
         return np.asarray(self.run.segmenter.predict_proba(scaled[None])[0, self.water], np.float32)
 
 

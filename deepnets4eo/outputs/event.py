@@ -27,6 +27,10 @@ DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?")
 TAG_DATE = re.compile(r"(\d{4})[-:/]?(\d\d)[-:/]?(\d\d)(?:\d{4}|\d{6})?(?!\d)")  # also with hours, minutes and seconds
 DATE_TAGS = ("ACQUISITIONDATETIME", "ACQUISITION_DATETIME", "ACQUISITION_DATE", "ACQUISITIONDATE", "DATE_ACQUIRED", "ACQUIRED",
              "EXIF_DATETIMEORIGINAL", "NITF_IDATIM", "TIFFTAG_DATETIME")  # fmt: skip
+FLOODS = ("flood", "tsunami", "storm surge", "dam break", "dam failure", "hochwasser", "überschwemmung", "inondation", "crue", "inundaci",
+          "inundaç", "riada", "enchente", "cheia", "alluvion", "banjir", "فيضان", "سيول")  # fmt: skip
+DRY_HAZARDS = ("tornado", "earthquake", "quake", "wildfire", "fire", "incend", "séisme", "sismo", "terremoto", "erdbeben", "deprem", "زلزال",
+               "volcan", "eruption", "explosion")  # fmt: skip
 SENSOR_TAGS = ("SATELLITEID", "SATELLITE", "SENSOR")
 KEYS = {"name": "event", "location": "place"}  # in products where fields stand by themselves
 
@@ -183,6 +187,13 @@ class EventInfo(EventTexts):
         if pre.tzinfo is not None and post.tzinfo is not None:
             return pre > post
         return pre.date() > post.date()
+
+    @property
+    def is_flood(self) -> bool | None:
+        """Whether the event is a flood, by the words of its name; None where these do not say."""
+        words = self.name.casefold()
+        wet, dry = (bool(re.search(rf"\b(?:{'|'.join(names)})", words)) for names in (FLOODS, DRY_HAZARDS))
+        return True if wet else False if dry else None
 
     @property
     def facts(self) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods import BuildingWater, open_new_water
 from deepnets4eo.footprints import align_footprints
+from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
@@ -316,3 +317,41 @@ def test_buildings_that_are_covered_are_destroyed_and_sets_hold_what_lies_betwee
     capped = replace(decision, unlike=np.array([True, False, True, True]))  # a finding says "confidence is at most 0.6"
     after, _ = with_inundation(capped, water, wet, Settings())
     np.testing.assert_allclose(after.graded["confidence"].to_numpy(float), [0.6, 0.9, 0.6, 0.6])
+
+
+def test_of_houses_whose_water_is_not_told_none_and_all_may_be_damaged() -> None:
+    """Forty houses that look whole, thirty of them where water is not recognised, beside the probabilities of the ten others."""
+    structure = np.tile([0.97, 0.02, 0.005, 0.005], (40, 1))
+    nobody, unsure = np.zeros(40, bool), np.arange(40) < 30
+    wet = InundatedBuildings(nobody, nobody, np.zeros(40), unknown=unsure)
+    site, area = SiteFit(np.eye(len(SHARES))[0], structure, 0.5), np.full(40, 100.0)
+    share, found = site_estimates(site, np.full((40, 3), 0.1), area, wet)
+    row = found["buildings"]["damaged"]
+    assert row["expected"] == pytest.approx(10 * 0.01 + 30 * (1 - 0.99 * 0.55))
+    assert row["interval_95"][0] <= 1
+    assert row["interval_95"][1] >= 28
+    assert share.interval_95[1] - share.interval_95[0] > 0.5
+
+
+def test_a_flood_that_is_not_found_leaves_it_open_which_houses_stand_in_it() -> None:
+    post = Layer.open(city().post.image, grid=city().post.grid)
+    plain, found = (
+        assess(pre_layer(), post, city().footprints(), settings=WATER, event=EventInfo(name=name))
+        for name in ("Tornado", "Flood")
+    )
+    first = found.findings[0]
+    assert first.code == "water_not_told"
+    assert "no new water was found" in first.message
+    assert "--water" in first.remedy
+    assert "water_not_told" not in {one.code for one in plain.findings}
+    unknown = (found.buildings["inundated"] == "not known") & (found.buildings["status"] == "assessed")
+    assert unknown.sum() > 0.3 * len(unknown)
+    assert found.inundation["unknown"] == (found.buildings["inundated"] == "not known").sum()
+    assert found.buildings.loc[unknown, "damage_set"].str.endswith(GRADES[3]).all()
+    assert found.buildings.loc[unknown, "reason"].str.startswith("not told whether it stands in water").all()
+    assert (found.buildings["damage"].fillna("") == plain.buildings["damage"].fillna("")).all()
+    before, after = (one.estimates["buildings"]["damaged"]["interval_95"] for one in (plain, found))
+    assert after[1] >= unknown.sum()
+    assert after[1] > before[1]
+    expected = found.estimates["buildings"]["damaged"]["expected"]
+    assert expected == pytest.approx(found.buildings["damage_prob"].sum())

@@ -33,6 +33,8 @@ Z95 = 1.959963984540054
 # Beta distribution of the share of damaged houses in new water: uniform before 9 of 9 of xBD Midwest 00 and 06.
 IN_WATER = (10.0, 1.0)
 IN_WATER_MEAN = 0.9  # its mean, rounded
+# Share in water where water is not recognised: none or all is the likeliest, so that neither is left out of an interval.
+FLOODED, FLOODED_MEAN = (0.3, 0.3), 0.5
 
 
 @dataclass(frozen=True)
@@ -51,25 +53,41 @@ class BuildingGround:
 
 @dataclass(frozen=True)
 class InundatedBuildings:
-    """Buildings in new water: (N,) surrounded or covered (rows), covered, and the chance that they stand in it."""
+    """Buildings in new water: (N,) surrounded or covered (rows), covered, and the chance that they stand in it; unknown : (N,) of which
+    it is not known whether they do."""
 
     rows: Mask
     covered: Mask
     chance: Floats
     damaged: bool = True
+    unknown: Mask | None = None
+
+    @property
+    def unsure(self) -> Mask:
+        """(N,) buildings of which it is not known whether they stand in water."""
+        return np.zeros(len(self.rows), bool) if self.unknown is None else self.unknown
 
     def subset(self, keep: Mask) -> InundatedBuildings:
         """Some of the buildings."""
-        return replace(self, rows=self.rows[keep], covered=self.covered[keep], chance=self.chance[keep])
+        return replace(
+            self, rows=self.rows[keep], covered=self.covered[keep], chance=self.chance[keep], unknown=self.unsure[keep]
+        )
 
-    def grades(self, structure: Floats, rate: float) -> Floats:
-        """(N, 5) probabilities of the grades and of damage where the share `rate` in water is damaged. structure : (N, 4)."""
+    def grades(self, structure: Floats, rate: float, flooded: float = FLOODED_MEAN) -> Floats:
+        """(N, 5) probabilities of the grades and of damage where the share `rate` in water is damaged. structure : (N, 4); flooded : the
+        share in water of those of which it is not known."""
         none, minor, major, destroyed = np.where(np.isfinite(structure), structure, [1.0, 0, 0, 0]).T
         damaged = np.maximum(rate * self.chance, major + destroyed)
+        damaged = np.where(self.unsure, with_unknown_water(major + destroyed, rate * flooded), damaged)
         minor_share = np.divide(minor, none + minor, out=np.zeros(len(minor)), where=none + minor > 0)
         gone = np.where(self.covered, damaged, destroyed)
         parts = ((1 - damaged) * (1 - minor_share), (1 - damaged) * minor_share, damaged - gone, gone, damaged)
         return np.stack(parts, axis=-1)
+
+
+def with_unknown_water(by_structure: Floats, by_water: float = IN_WATER_MEAN * FLOODED_MEAN) -> Floats:
+    """Probabilities (N,) of damage by structure or by water, of which it is not known where it stands."""
+    return np.asarray(1 - (1 - by_structure) * (1 - by_water))
 
 
 @dataclass(frozen=True)
@@ -109,7 +127,7 @@ def site_estimates(
         return ShareEstimate(site.prior, site.status, prior=site.prior), {}
     rng = np.random.default_rng(seed)
     area = np.nan_to_num(area_m2)
-    dry = np.ones(total, bool) if inundated is None else ~inundated.rows
+    dry = np.ones(total, bool) if inundated is None else ~(inundated.rows | inundated.unsure)
     expected, drawn = np.zeros((2, len(GRADES) + 1)), np.zeros((2, DRAWS, len(GRADES) + 1))
     if dry.any():
         expected, drawn = _structure_totals(site.rows(dry), spread[dry], area[dry], rng)
@@ -159,8 +177,9 @@ def _water_totals(
     """The same of buildings in water, where the share of damaged ones is that of another site."""
     weights = np.stack([np.ones(len(area_m2)), area_m2])
     drawn = np.zeros((2, DRAWS, len(GRADES) + 1))
+    flooded = rng.beta(*FLOODED, DRAWS) if wet.unsure.any() else np.zeros(DRAWS)
     for number, rate in enumerate(rng.beta(*IN_WATER, DRAWS)):
-        p = wet.grades(structure, rate)
+        p = wet.grades(structure, rate, flooded[number])
         noise = np.sqrt(weights**2 @ (p * (1 - p)))
         drawn[:, number] = weights @ p + rng.standard_normal(len(GRADES) + 1) * noise
     return weights @ wet.grades(structure, IN_WATER_MEAN), np.clip(drawn, 0, weights.sum(axis=1)[:, None, None])

@@ -19,25 +19,30 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.decision.estimates import IN_WATER_MEAN, InundatedBuildings
+from deepnets4eo.damage.decision.estimates import IN_WATER_MEAN, InundatedBuildings, with_unknown_water
 from deepnets4eo.damage.decision.model import cap_confidence
 from deepnets4eo.damage.evidence.colours import in_colour
 from deepnets4eo.damage.evidence.working_grid import mean_gsd
 from deepnets4eo.damage.inputs.registered_scene import FAR_M, NOT_ON_BUILDINGS
 from deepnets4eo.damage.inputs.settings import NOT_SOUGHT, Settings
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, DAMAGED, GRADES, MAJOR
+from deepnets4eo.files import read_json, write_json
 from deepnets4eo.floods import (
     COARSEST_M,
     OUTER_M,
     BuildingWater,
+    Recognition,
     WaterMapper,
+    measure_recognition,
     open_new_water,
     surface_scene,
     water_around,
     write_seen_water,
+    write_sure_water,
 )
 from deepnets4eo.grid import blocks
 from deepnets4eo.jobs.parts import Progress
+from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.band_roles import COLOURS
@@ -53,9 +58,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CountsAs = Literal["damaged", "possibly-damaged", "shown"]
+RUN, RECOGNITION = "run", "recognition.json"  # of the folder in which water is looked for
+GIVE_WATER = "Give a map of the flood with --water, as from radar, or an image of another day; look at the page for water that the map does not show."
 COVERED = 0.5  # share of the outline under water, of a roof that is gone
 WATER, RING = "ev_water_share", "ev_water_ring_share"
-SURROUNDED, UNDER = "surrounded by water", "under water"
+SURROUNDED, UNDER, UNKNOWN_WATER = "surrounded by water", "under water", "not told whether it stands in water"
 POSSIBLY = GRADES[1]  # of a building in water that counts as possibly damaged
 EVERYTHING = ",".join(GRADES)  # what cannot be excluded of a structure that is not known
 
@@ -64,7 +71,8 @@ EVERYTHING = ",".join(GRADES)  # what cannot be excluded of a structure that is 
 class Inundation:
     """Numbers of buildings by water: known, inundated, damaged by structure alone and together, by water alone, not assessed.
 
-    counts_as : what a building in new water counts as; since_unknown : in water that may be old; source : of the water."""
+    counts_as : what a building in new water counts as; since_unknown : in water that may be old; unknown : of which it is not known, since
+    water is not recognised; source : of the water."""
 
     counts_as: CountsAs
     known: int
@@ -75,6 +83,7 @@ class Inundation:
     not_assessed: int
     since_unknown: int
     hidden: int
+    unknown: int
     source: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -115,7 +124,7 @@ class Inundation:
                     self.inundated,
                 )
             )  # fmt: skip
-        if self.inundated and self.hidden:
+        if self.inundated and self.hidden and not self.unknown:
             findings.append(
                 Finding(
                     "water_may_be_hidden", "note",
@@ -142,17 +151,22 @@ class Inundation:
 class WaterAround:
     """Water in and around each building, its source and whether it is new.
 
-    since_unknown : number of buildings in water that may be old; reach_m : how far from its outline a building may stand."""
+    since_unknown : number of buildings in water that may be old; reach_m : how far from its outline a building may stand; doubt : that
+    water is not recognised."""
 
     around: BuildingWater
     source: str
     is_new: bool
     since_unknown: int = 0
     reach_m: float = 0.0
+    doubt: Finding | None = None
 
 
 def find_water(
-    scene: RegisteredScene, outlines: NDArray[np.object_], scratch: Path | None = None
+    scene: RegisteredScene,
+    outlines: NDArray[np.object_],
+    scratch: Path | None = None,
+    event: EventInfo = EventInfo(),
 ) -> WaterAround | None:
     """Water in and around each building; None where it is not sought or POST cannot show it. outlines : (N,) on POST."""
     settings, post = scene.settings, scene.inputs.post
@@ -162,17 +176,23 @@ def find_water(
     with nullcontext(scratch) if scratch is not None else tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.mkdir(parents=True, exist_ok=True)
+        doubt = None
         if settings.water is not None:
             water, source, is_new = _given_water(settings.water, post, folder), Path(settings.water).name, True
         else:
             water, source = _seen_water(scene, folder, settings.workers), "seen in the images"
             is_new = _shows_water(scene, "pre")
+            recognition = Recognition(**read_json(folder / RECOGNITION))
+            doubt = recognition.finding(event.is_flood, GIVE_WATER)
+            if doubt is not None:
+                run = load_run(folder / RUN)
+                water = write_sure_water(water, folder / "water_sure.tif", _dates(scene), run.segmenter, outlines)
         around = water_around(
             water, outlines, any_water=not is_new, reach_m=reach_m, pixel_m=_pixel_m(water.grid, post), workers=settings.workers
         )  # fmt: skip
     if is_new:
-        return WaterAround(around, source, is_new, reach_m=reach_m)
-    return WaterAround(around.of_unknown_date(), source, is_new, int(around.surrounded.sum()), reach_m)
+        return WaterAround(around, source, is_new, reach_m=reach_m, doubt=doubt)
+    return WaterAround(around.of_unknown_date(), source, is_new, int(around.surrounded.sum()), reach_m, doubt)
 
 
 @contextmanager
@@ -204,11 +224,13 @@ def inundated_buildings(
     around = water.around
     visible = (frame["status"] == ASSESSED) | (frame["reason"] == NOT_ON_BUILDINGS)
     rows = visible.to_numpy() & around.surrounded
-    if not rows.any():
+    unsure = (frame["status"] == ASSESSED).to_numpy() & ~around.known & (water.doubt is not None)
+    if not (rows | unsure).any():
         return None
     chance = around.ring_share if water.reach_m else np.ones(len(rows))
     covered = rows & (np.nan_to_num(around.share) > COVERED) & (water.reach_m == 0)
-    return InundatedBuildings(rows, covered, np.where(rows, chance, 0.0), damaged=settings.inundation == "damaged")
+    counts = settings.inundation == "damaged"
+    return InundatedBuildings(rows, covered, np.where(rows, chance, 0.0), damaged=counts, unknown=unsure)
 
 
 def _shows_water(scene: RegisteredScene, role: Literal["pre", "post"]) -> bool:
@@ -218,26 +240,33 @@ def _shows_water(scene: RegisteredScene, role: Literal["pre", "post"]) -> bool:
     return image is not None and image.count >= len(COLOURS) and mean_gsd(image) <= COARSEST_M and optical
 
 
+def _dates(scene: RegisteredScene, *, surfaces_alone: bool = False) -> Scene:
+    """The images of the job, in which water is looked for; by surfaces alone PRE is read only where POST may show one."""
+    inputs, registration = scene.inputs, scene.registration
+    motion = registration.matrix if registration is not None and registration.usable else UNMOVED
+    pre = in_colour(inputs.pre) if inputs.pre is not None and _shows_water(scene, "pre") else None
+    post = in_colour(inputs.post)
+    dates = surface_scene(pre, post, mean_gsd(inputs.post), motion, surfaces_alone=surfaces_alone)
+    if inputs.cloud_mask is None:
+        return dates
+    from deepnets4eo.change import hide_clouds  # jobs without clouds start sooner
+
+    return Scene(dates.layers | {"post": hide_clouds(dates.layers["post"], inputs.cloud_mask, dates.grid)}, dates.grid)
+
+
 def _seen_water(scene: RegisteredScene, folder: Path, workers: int, progress: Progress | None = None) -> Layer:
-    """The map of water in the images of the job. workers : threads that read"""
+    """The map of water in the images of the job, and how well water is recognised beside it. workers : threads that read"""
     folder.mkdir(parents=True, exist_ok=True)
     mapped, labels = folder / "water.tif", folder / "water_seen.tif"
     if not labels.is_file():
-        inputs, registration = scene.inputs, scene.registration
-        motion = registration.matrix if registration is not None and registration.usable else UNMOVED
-        pre = in_colour(inputs.pre) if inputs.pre is not None and _shows_water(scene, "pre") else None
         alone = not scene.settings.network
-        dates = surface_scene(pre, in_colour(inputs.post), mean_gsd(inputs.post), motion, surfaces_alone=alone)
-        if inputs.cloud_mask is not None:
-            from deepnets4eo.change import hide_clouds  # jobs without clouds start sooner
-
-            seen = hide_clouds(dates.layers["post"], inputs.cloud_mask, dates.grid)
-            dates = Scene(dates.layers | {"post": seen}, dates.grid)
+        dates = _dates(scene, surfaces_alone=alone)
         logger.info("looking for water around buildings …")
-        mapper = WaterMapper.of_scene(dates, gsd_m=_pixel_m(dates.grid, inputs.post), surfaces_alone=alone)
-        run = load_run(save_run(mapper, folder / "run"))
+        mapper = WaterMapper.of_scene(dates, gsd_m=_pixel_m(dates.grid, scene.inputs.post), surfaces_alone=alone)
+        run = load_run(save_run(mapper, folder / RUN))
         options = PredictOptions(workers=workers, resume=True, scratch=True)
         predict(run, dates, mapped, options, progress=progress)
+        write_json(folder / RECOGNITION, measure_recognition(_dates(scene), mapper, Layer.open(mapped)).to_dict())
         write_seen_water(Layer.open(mapped), dates.layers["post"], mapper.inputs.gsd_m or 1.0, labels)
     return Layer.open(labels)
 
@@ -266,10 +295,12 @@ def with_inundation(
     wet = assessed & around.surrounded
     structure = graded["damage"].isin(DAMAGED).to_numpy()
     if inundated is not None:
-        prefix = np.where(inundated.covered, UNDER, SURROUNDED)
+        prefix = np.where(inundated.covered, UNDER, np.where(inundated.unsure, UNKNOWN_WATER, SURROUNDED))
         joined = [f"{word}; {reason}" if reason else word for word, reason in zip(prefix, frame["reason"], strict=True)]
-        frame = frame.assign(reason=np.where(inundated.rows, np.array(joined, object), frame["reason"]))
+        concerned = inundated.rows | (inundated.unsure & assessed)
+        frame = frame.assign(reason=np.where(concerned, np.array(joined, object), frame["reason"]))
         graded = _regraded(graded, inundated, decision.share.value)
+        graded = _with_unknown_water(graded, inundated) if inundated.damaged else graded
         graded = graded if decision.unlike is None else cap_confidence(graded, decision.unlike)
     shares = {WATER: np.where(assessed, around.share, np.nan), RING: np.where(assessed, around.ring_share, np.nan)}
     new, ring = "new " if water.is_new else "", f"2–{OUTER_M + water.reach_m:.0f} m"
@@ -292,9 +323,10 @@ def with_inundation(
         not_assessed=int((~assessed & around.surrounded).sum()),
         since_unknown=water.since_unknown,
         hidden=int((assessed & ~around.known).sum()),
+        unknown=0 if water.doubt is None else int((~around.known).sum()),
         source=water.source,
     )
-    findings = (*decision.findings, *inundation.findings())
+    findings = (*_doubt_first(water, inundation), *decision.findings, *inundation.findings())
     return replace(decision, evidence=evidence, graded=graded, findings=findings), inundation
 
 
@@ -320,3 +352,32 @@ def _regraded(graded: pd.DataFrame, inundated: InundatedBuildings, share: float)
     prob = np.where(wet, np.maximum(by_structure, probability), by_structure) if inundated.damaged else by_structure
     confidence = np.where(changed, probability, graded["confidence"])
     return graded.assign(damage=names, damage_set=sets, damage_prob=prob, confidence=confidence)
+
+
+def _with_unknown_water(graded: pd.DataFrame, inundated: InundatedBuildings) -> pd.DataFrame:
+    """The decision in which no damage by water is excluded of buildings of which it is not known whether they stand in it."""
+    unsure = inundated.unsure & graded["damage"].notna().to_numpy()
+    rank = {grade: number for number, grade in enumerate(GRADES)}
+    sets = [
+        ",".join(GRADES[min(rank[name] for name in names.split(",")) :]) if row else names
+        for row, names in zip(unsure, graded["damage_set"], strict=True)
+    ]
+    probability, confidence = (graded[name].to_numpy(float) for name in ("damage_prob", "confidence"))
+    intact = unsure & ~graded["damage"].isin(DAMAGED).to_numpy()
+    return graded.assign(
+        damage_set=pd.Series(sets, graded.index, dtype=object),
+        damage_prob=np.where(unsure, with_unknown_water(probability), probability),
+        confidence=np.where(intact, confidence * (1 - with_unknown_water(np.zeros(1))), confidence),
+    )
+
+
+def _doubt_first(water: WaterAround, inundation: Inundation) -> tuple[Finding, ...]:
+    """That water is not recognised, before all other findings of its severity: it concerns the whole map."""
+    if water.doubt is None:
+        return ()
+    total = len(water.around.inundated)
+    message = (
+        f"{water.doubt.message} It is not known whether {inundation.unknown:,} of {count_of(total, 'building')} stand in water; their "
+        "grades show the structure alone."
+    )
+    return (replace(water.doubt, message=message, affected=total),)

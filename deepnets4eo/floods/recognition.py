@@ -1,0 +1,192 @@
+"""Whether water is recognised at all in the image of a flood, and which ground is surely dry where it is not.
+
+A river or lake that is known from before and that the image of the flood does not show as water proves that water is not recognised there.
+So does a flood of which nothing is found. "Dry" then means nothing: ground counts as dry only where its pattern from before is found again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from rasterio.features import rasterize
+from scipy import ndimage
+
+from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.floods.mapper import POST, WaterMapper
+from deepnets4eo.floods.optical import LEAST_M2, crowns, looks_like
+from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, parts_with
+from deepnets4eo.grid import Window, blocks, crop, grow_shapes
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.registration.tiepoints import orientation_field
+from deepnets4eo.tiling.sampling import spread_windows
+from deepnets4eo.tiling.scores import PACKED_ONE
+
+WHOLE_PX, SAMPLE_PX, SAMPLES = 1024, 512, 3  # scenes up to the first are read whole, others in windows along each side
+LEAST_LOST = 0.5  # of known water that is not shown
+# Of known water that a network is sure of, and of other ground that looks as the lost water does now. A ploughed field that was taken for
+# water at Moore had 0 and 0.22; four floods made unrecognisable 0.04 to 0.26 and 0.71 to 0.81; no other of 14 pairs lost its water.
+LEAST_SURE, LEAST_ALIKE = 0.1, 0.4
+LEAST_FOUND = 0.002  # of the ground, to be a flood that was found
+PATTERN_PX, MOVED_PX = 21, 1  # window in which the pattern of the ground is compared, and how far it may lie off
+SAME_PATTERN = (
+    0.35  # agreement: exceeded by 1 to 6 % of flooded ground at four places, by 5 to 40 % of dry ground at twelve
+)
+LEAST_GROUND, EAVES_M = (
+    0.3,
+    3.0,
+)  # share of a window that is no roof and no crown; how far walls and eaves reach over outlines
+SURELY_DRY = 0.1  # most probability of water, where it is measured by infrared or radar
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """How well water is recognised after the event.
+
+    seen, new : pixels looked at, and new water among them; known, lost : of water known from before, and those that do not show as
+    water; sure : share of known water that is sure; alike : share of other ground that looks as the lost water does; mapped : whether
+    a map has the known water; pixel_m2 : area of a pixel, None where it is not known."""
+
+    seen: int = 0
+    new: int = 0
+    known: int = 0
+    lost: int = 0
+    sure: float = 0.0
+    alike: float = 0.0
+    mapped: bool = False
+    pixel_m2: float | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether known water is not recognised."""
+        proven = self.mapped or self.sure >= LEAST_SURE or self.alike >= LEAST_ALIKE
+        return self.known > 0 and self.lost > LEAST_LOST * self.known and proven
+
+    @property
+    def is_none_found(self) -> bool:
+        """Whether there is nearly no new water."""
+        return self.new < LEAST_FOUND * max(self.seen, 1)
+
+    def is_reliable(self, flooded: bool | None) -> bool:
+        """Whether dry ground is known to be dry. flooded : whether the event is a flood, None where it is not known."""
+        if flooded and self.is_none_found:
+            return False
+        return flooded is False or not self.is_lost
+
+    def finding(self, flooded: bool | None, remedy: str) -> Finding | None:
+        """That it is not known what is flooded; None where it is."""
+        if self.is_reliable(flooded):
+            return None
+        why = "The event is a flood, and no new water was found in the image after it"
+        if self.is_lost:
+            share = f"{self.lost / self.known:.0%} of the water that is known from before"
+            why = f"Water is not recognised in the image after the event: it shows {share} as dry ground"
+        return Finding(
+            "water_not_told", "caution",
+            f"{why}. It is not told what is flooded: ground counts as dry only where its pattern from before is found again, all else is not known.",
+            remedy,
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+def measure_recognition(scene: Scene, mapper: WaterMapper, labels: Layer) -> Recognition:
+    """Compare the water known from before with what the map shows there. labels : the map of water on the grid of the scene."""
+    small = max(labels.shape) <= WHOLE_PX
+    side = max(labels.shape) if small else SAMPLE_PX
+    windows = spread_windows(labels.shape, (side, side), 1 if small else SAMPLES)
+    counts, sure, alike = np.zeros(4, np.int64), 0, []
+    least_px = LEAST_M2 / mapper.pixel_m2
+    for window in windows:
+        sample = scene.read(window)
+        classes, valid = (part[0] if part.ndim > 2 else part for part in labels.read(window))
+        valid = valid & (classes != NOT_SEEN)
+        known, certain = mapper.known_water(sample)
+        known = parts_with(known & valid, known & valid, least_px)
+        lost = known & (classes == DRY)
+        flood = classes == FLOOD if mapper.before else classes != DRY
+        counts += [valid.sum(), (valid & flood).sum(), known.sum(), lost.sum()]
+        sure += int((certain & known).sum())
+        if mapper.dates[POST].kind == "surface" and lost.any():
+            alike.append(looks_like(lost, sample[POST].astype(np.float32), valid & ~known))
+    seen, new_px, known_px, lost_px = counts.tolist()
+    return Recognition(
+        seen, new_px, known_px, lost_px, sure / max(known_px, 1), float(np.mean(alike)) if alike else 0.0,
+        any(date.kind == "map" for name, date in mapper.dates.items() if name != POST), mapper.pixel_m2,
+    )  # fmt: skip
+
+
+def write_sure_water(
+    labels: Layer,
+    path: Path,
+    scene: Scene,
+    mapper: WaterMapper,
+    outlines: NDArray[np.object_] | None = None,
+    probability: Layer | None = None,
+) -> Layer:
+    """Write a map of water where water is not recognised, and return it: dry ground that is not surely dry has no data.
+
+    outlines : (N,) of buildings in the CRS of the map, which look the same in water and out of it; probability : of dry ground, as the
+    prediction packs it, where water was measured by infrared or radar."""
+    with CogWriter(path, labels.grid, nodata=NOT_SEEN) as writer:
+        for window in blocks(labels.shape, BLOCK_PX):
+            classes, valid = labels.read(window)
+            if mapper.dates[POST].kind != "surface":
+                sure = _measured_dry(window, probability)
+            else:
+                sure = _same_ground(scene, mapper, window, outlines)
+            writer.write(window, np.where(valid & ((classes[0] != DRY) | sure), classes[0], NOT_SEEN).astype(np.uint8))
+    return Layer.open(path)
+
+
+def _measured_dry(window: Window, probability: Layer | None) -> Mask:
+    """Where infrared or radar is sure of dry ground."""
+    if probability is None:
+        return np.zeros((window.height, window.width), bool)
+    shares, known = probability.read(window)
+    return np.asarray(known & (shares[0] >= (1 - SURELY_DRY) * PACKED_ONE))
+
+
+def _same_ground(scene: Scene, mapper: WaterMapper, window: Window, outlines: NDArray[np.object_] | None) -> Mask:
+    """Where the pattern of the ground (h, w) before is found again, beside crowns and buildings, which stand out of water."""
+    first = next((name for name in mapper.before if mapper.dates[name].kind == "surface"), None)
+    if first is None:
+        return np.zeros((window.height, window.width), bool)
+    wide = window.grow(PATTERN_PX)
+    sample = scene.read(wide, [first, POST])
+    before, after = (np.nan_to_num(sample[name]) for name in (first, POST))
+    ground = sample["valid"] & ~np.isnan(sample[first][0]) & ~crowns(after)
+    if outlines is not None:
+        grid = crop(scene.grid, wide)
+        near = outlines[shapely.intersects(outlines, grid.extent.geom)]
+        grown = grow_shapes(grid, near, EAVES_M, mapper.pixel_m2**0.5)
+        ground &= (
+            ~rasterize(grown, ground.shape, transform=grid.affine, default_value=1, fill=0).astype(bool)
+            if len(near)
+            else True
+        )
+    enough = ndimage.uniform_filter(ground.astype(np.float32), PATTERN_PX) > LEAST_GROUND
+    same = pattern_agreement(before.mean(axis=0), after.mean(axis=0), ground) > SAME_PATTERN
+    return np.asarray((same & ground & enough)[window.within(wide).slices])
+
+
+def pattern_agreement(before: FloatImage, after: FloatImage, valid: Mask) -> FloatImage:
+    """How well the directions of edges (h, w) agree around each pixel, at most 1, also where the images lie a pixel off each other."""
+    fields = [orientation_field(grey.astype(np.float32), valid) for grey in (before, after)]
+    power = ndimage.uniform_filter(np.square(np.abs(fields[0])), PATTERN_PX)
+    best = np.full(before.shape, -1.0, np.float32)
+    for down in range(-MOVED_PX, MOVED_PX + 1):
+        for right in range(-MOVED_PX, MOVED_PX + 1):
+            moved = np.roll(fields[1], (down, right), (0, 1))  # what comes in from the other side is in the halo
+            product = ndimage.uniform_filter((fields[0] * np.conj(moved)).real, PATTERN_PX)
+            both = power * ndimage.uniform_filter(np.square(np.abs(moved)), PATTERN_PX)
+            np.maximum(best, product / np.sqrt(np.maximum(both, 1e-9)), out=best)
+    return best

@@ -1,0 +1,154 @@
+"""Where water is not recognised, ground is not known to be dry; the edge of a moved image is no water."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from geotiff import write_geotiff
+from numpy.typing import NDArray
+
+from deepnets4eo.floods import (
+    FloodOptions,
+    WaterMapper,
+    map_flood,
+    measure_recognition,
+    surface_scene,
+    write_sure_water,
+)
+from deepnets4eo.floods.optical import mirror_unseen
+from deepnets4eo.floods.recognition import Recognition
+from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
+from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.prediction import predict
+from deepnets4eo.rasters.scene import Layer, Scene
+
+SIDE, MUD, LAKE = 200, np.array([110, 96, 70]), np.s_[:, :, :70]
+
+
+def land(seed: int = 0) -> NDArray[np.uint8]:
+    """Mottled ground of several colours, 1 m pixels, whose pattern stays; the noise of the sensor differs."""
+    ground = np.random.default_rng(0).normal([[[115]], [[100]], [[95]]], [[[12]], [[9]], [[8]]], (3, SIDE, SIDE))
+    image = ground + np.random.default_rng(seed).normal(0, 2, ground.shape)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def with_lake(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    changed = image.copy()
+    changed[LAKE] = np.array([60, 80, 50], np.uint8)[:, None, None]
+    return changed
+
+
+def drowned() -> NDArray[np.uint8]:
+    """Brown water everywhere, whose streaks are of several colours, so that no surface is seen."""
+    noise = np.kron(np.random.default_rng(5).normal(0, 5, (3, SIDE // 2, SIDE // 2)), np.ones((2, 2)))
+    return np.clip(MUD[:, None, None] + noise, 0, 255).astype(np.uint8)
+
+
+def mapped(pre: NDArray[np.uint8], post: NDArray[np.uint8], folder: Path) -> tuple[Scene, WaterMapper, Layer]:
+    scene = surface_scene(Layer.open(pre), Layer.open(post), 1.0)
+    mapper = WaterMapper.of_scene(scene, gsd_m=1.0, surfaces_alone=True)
+    predict(mapper, scene, folder / "water.tif")
+    return scene, mapper, Layer.open(folder / "water.tif")
+
+
+def test_pixels_that_are_not_seen_mirror_those_on_the_other_side_of_the_edge() -> None:
+    image = np.arange(6)[None, None] * np.ones((1, 3, 1), int)
+    seen = np.ones((3, 6), bool)
+    seen[:, 4:] = False
+    np.testing.assert_array_equal(mirror_unseen(image, seen)[0, 1], [0, 1, 2, 3, 2, 1])
+    np.testing.assert_array_equal(mirror_unseen(image, np.ones_like(seen)), image)
+    seen[:, 1:] = False  # farther off than what is seen is wide
+    np.testing.assert_array_equal(mirror_unseen(image, seen)[0, 1], [0] * 6)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_the_edge_of_a_moved_image_before_is_no_water(tmp_path: Path, alone: bool) -> None:
+    moved = np.array([[1, 0, 30.0], [0, 1, -17.0]])
+    scene = surface_scene(Layer.open(land()), Layer.open(land(1)), 1.0, moved)
+    mapper = WaterMapper.of_scene(scene, gsd_m=1.0, surfaces_alone=alone)
+    predict(mapper, scene, tmp_path / "water.tif")
+    classes, valid = Layer.open(tmp_path / "water.tif").read()
+    assert 0.6 < valid.mean() < 0.95
+    assert set(np.unique(classes[0][valid])) == {DRY}
+
+
+def test_a_lake_that_is_not_shown_proves_that_water_is_not_recognised(tmp_path: Path) -> None:
+    scene, mapper, labels = mapped(with_lake(land()), drowned(), tmp_path)
+    found = measure_recognition(scene, mapper, labels)
+    assert found.known == pytest.approx(70 * SIDE, rel=0.1)
+    assert found.lost == found.known
+    assert found.alike > 0.5
+    for flooded, reliable in ((None, False), (True, False), (False, True)):
+        assert found.is_reliable(flooded) is reliable
+    assert "100% of the water that is known from before as dry ground" in found.finding(None, "").message
+    sure = write_sure_water(labels, tmp_path / "sure.tif", scene, mapper).read()[0][0]
+    assert (sure == NOT_SEEN).mean() > 0.95
+
+
+def test_a_lake_that_stays_and_ground_that_is_found_again_are_told(tmp_path: Path) -> None:
+    scene, mapper, labels = mapped(with_lake(land()), with_lake(land(1)), tmp_path)
+    found = measure_recognition(scene, mapper, labels)
+    assert found.lost < 0.1 * found.known
+    assert found.is_reliable(None)
+    assert not found.is_reliable(flooded=True)
+    sure = write_sure_water(labels, tmp_path / "sure.tif", scene, mapper).read()[0][0]
+    assert (sure[40:-40, 100:-40] == DRY).mean() > 0.5
+    assert (sure[40:-40, 10:60] == PERMANENT_WATER).all()
+
+
+@pytest.mark.parametrize(
+    ("found", "reliable"),
+    [
+        (Recognition(1000, 0, 100, 60, sure=0.05, alike=0.22), True),  # as a ploughed field at Moore
+        (Recognition(1000, 0, 100, 60, sure=0.05, alike=0.7), False),
+        (Recognition(1000, 0, 100, 60, sure=0.5), False),
+        (Recognition(1000, 0, 100, 40, sure=0.5), True),
+        (Recognition(1000, 0, 100, 60, mapped=True), False),
+        (Recognition(), True),
+    ],
+)
+def test_lost_water_counts_where_it_was_sure_mapped_or_spread(found: Recognition, reliable: bool) -> None:
+    assert found.is_reliable(None) is reliable
+
+
+@pytest.mark.parametrize(
+    ("name", "flood"),
+    [("Flood 2024", True), ("Kachowka dam break", True), ("Inondations", True), ("Earthquake and tsunami", True), ("Überschwemmung", True),
+     ("Tornado", False), ("Santa Rosa wildfire", False), ("Hurricane Harvey", None), ("", None)],
+)  # fmt: skip
+def test_the_name_of_an_event_tells_whether_it_is_a_flood(name: str, flood: bool | None) -> None:
+    assert EventInfo(name=name).is_flood is flood
+
+
+OPTIONS = FloodOptions(assume_registered=True, pre_bands="green,nir,swir", post_bands="green,nir,swir")
+
+
+def dry_pair(folder: Path) -> list[str]:
+    paths = []
+    for seed, name in enumerate(("pre", "post")):
+        land = np.random.default_rng(seed).normal([[[800]], [[3000]], [[2500]]], 60, (3, 128, 128)).astype(np.uint16)
+        land[:, 10:40, 10:40] = np.array([700, 300, 200])[:, None, None]
+        paths.append(str(write_geotiff(folder / f"{name}.tif", land, gsd=10.0)))
+    return paths
+
+
+def test_a_flood_of_which_nothing_is_found_is_not_told_and_another_event_has_none(tmp_path: Path) -> None:
+    pre, post = dry_pair(tmp_path)
+    flood, plain = (
+        map_flood([pre], post, tmp_path / name, OPTIONS, event=EventInfo(name=name)) for name in ("Flood", "Storm")
+    )
+    assert flood.headline().startswith("It is not told how much is flooded: 0 ha (0–")
+    assert flood.findings[0].code == "water_not_told"
+    assert plain.headline().startswith("No flood was found in 16")
+    assert "water_not_told" not in {one.code for one in plain.findings}
+    assert plain.summary["area"]["flood_ha_interval"] is None
+    area = flood.summary["area"]
+    assert area["flood_share"] is None
+    assert area["flood_ha_interval"] == pytest.approx([0, area["unknown_ha"]])
+    assert area["seen_ha"] + area["unknown_ha"] == pytest.approx(plain.summary["area"]["seen_ha"])
+
+
+def test_a_flood_that_is_found_is_told_whatever_the_event(tmp_path: Path) -> None:
+    scene, mapper, labels = mapped(land(), with_lake(land(1)), tmp_path)
+    assert (labels.read()[0][0] == FLOOD).mean() > 0.2
+    assert measure_recognition(scene, mapper, labels).is_reliable(flooded=True)
