@@ -14,6 +14,7 @@ Averaging, residual correction and (with --data) V-FuseNet start from the two Se
 not trained and leaves them to the last bit, of the correction the rest alone learns. But for --data
 networks are small (width 16), take few steps, and see rare classes as often as others: these figures cannot be compared with
 the published ones.
+DLR_2 and DST_2 stand for what their tables name: FCN-8s alone and with a conditional random field; the random forest on further features beside DST_2 is left out.
 
 --protocol deepnetsforeo is that of the notebook SegNet_PyTorch_v2 of DeepNetsForEO, on Vaihingen: all 12 training tiles, none
 withheld, each as often; bytes divided by 255; VGG-16-BN's first weights; convolution, ReLU, normalisation in this order; all
@@ -65,6 +66,8 @@ IMAGE, HEIGHTS = "SegNet", "SegNet, heights"
 PLUS, AVERAGE, CORRECTION = "SegNet++ (multi-kernel)", "Averaging", "Residual correction"
 AT_RANDOM = "Residual correction, windows at random"
 FUSE, VIRTUAL = "FuseNet", "V-FuseNet"
+FCN_8, FCN_16, FCN_CRF = "FCN (DLR_2)", "FCN-16s", "FCN + RF + CRF (DST_2)"
+WITH_CRF = ("task=baseline", "model.method=network", "post=[{crf: {}}]")
 NDSM, COMPOSITE = "ndsm", "composite"
 IRRG_BANDS = (3, 0, 1)
 THREE_BANDS: dict[str, dict[str, str]] = {"isprs_vaihingen": {}, "isprs_potsdam": {"image": "image_irrg"}}
@@ -111,7 +114,12 @@ def rows(
     plus = f"model.options={{head: multi-kernel, deep_supervision: true{narrow}}}"
     corrected = f"model.options={{{two}, network: segnet, frozen: true{correction}}}"
     both = (IMAGE, HEIGHTS)
+    fcn = f"{{stride: %d, hidden: {64 if small else 1024}{f', width: {width}' if width else ''}}}"
+    eight, sixteen = (f"model.options={fcn % stride}" for stride in (8, 16))
     return [
+        NetworkRow(Row(FCN_8, "fcn", (*size, eight, *first))),
+        NetworkRow(Row(FCN_16, "fcn", (*size, sixteen, *first))),
+        NetworkRow(Row(FCN_CRF, "fcn", (*WITH_CRF, *size, eight, *first))),
         NetworkRow(Row(IMAGE, "segnet", (*size, one, *first))),
         NetworkRow(Row(HEIGHTS, "segnet", (*size, one, f"model.layers=[{second}]", *first))),
         NetworkRow(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from score_table import BenchmarkScenes, Row
 
 from deepnets4eo.cli.main import INTERRUPTED
 from deepnets4eo.errors import DeepNets4EOError, InputError
+from deepnets4eo.evaluation import spread
 from deepnets4eo.grid import Window, crop
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Scene
@@ -90,6 +91,27 @@ def number_or_nan(value: float | None) -> float:
 def title_of(title: str, *, smoke: bool) -> str:
     """A table's title, which says what the figures are worth."""
     return f"{title} ({NOTE})" if smoke else title
+
+
+def rows_beside(
+    scores: Mapping[str, Sequence[Mapping[str, float]]], plain: str, columns: Sequence[str]
+) -> Iterator[list[str]]:
+    """A row of each way: mean ± sd over the seeds, and the difference in the first column to the plain way seed by seed."""
+    for way, values in scores.items():
+        gains = [one[columns[0]] - other[columns[0]] for one, other in zip(values, scores[plain], strict=True)]
+        cells = [spread([one[column] for one in values]) for column in columns]
+        yield [way, *cells, "" if way == plain else spread(gains, sign="+")]
+
+
+def table_beside(title: str, plain: str, columns: Sequence[str], rows: Iterable[list[str]], *before: str) -> str:
+    """A table in Markdown of rows of `rows_beside`, after further columns of words."""
+    words = [*before, "way"]
+    lines = [
+        [*words, *columns, f"{columns[0]} − {plain}"],
+        ["---"] * len(words) + ["---:"] * (len(columns) + 1),
+        *rows,
+    ]
+    return "\n".join([f"## {title}", "", *(f"| {' | '.join(line)} |" for line in lines), ""])
 
 
 def shorten(row: Row) -> Row:

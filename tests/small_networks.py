@@ -72,6 +72,7 @@ NETWORKS: dict[str, SmallNetwork] = {
     "fc-ef": _pair(),
     "fc-siam-conc": _pair(),
     "fc-siam-diff": _pair(unused=r"encoder\.\d\.\d\.bias"),
+    "fcn": SmallNetwork({"width": 4, "hidden": 8}, pads=True),
     "fpn": SmallNetwork(TINY | {"decoder_pyramid_channels": 32, "decoder_segmentation_channels": 64}),
     "from-to": _pair(num_classes=4),
     "fresunet": _pair(),

@@ -8,6 +8,7 @@ __getattr__ = lazy_names(
         ".heads": "DistanceHead MultiKernelHead signed_distance",
         ".wrong_labels": "HeteroscedasticHead",
         ".blocks": "NORM_FIRST Order SegNetDecoder SegNetEncoder conv_block he_init max_pool pad_to_stride",
+        ".fcn": "FCN",
         ".segnet": "SegNet",
         "deepnets4eo.segmenters.networks": "last_layer replace_last_layer",
         ".weights": "load_encoder",

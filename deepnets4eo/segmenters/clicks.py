@@ -1,4 +1,4 @@
-"""Clicks, pixels whose class a person names, as a layer of a network, and where a person who sees errors would click.
+"""Clicks, pixels whose class a person names, as a layer of a network.
 
 A channel for each class, with full discs that fall from 1 to 0 around clicks (Lenczner et al. 2020, DISIR).
 """
@@ -18,7 +18,6 @@ from deepnets4eo.segmenters.inputs import CLICKS, InputSpec, LayerInput
 RADIUS_PX = 5
 MOST = 255  # in the middle of a disc, as it is stored
 WITHOUT = 0.3  # share of training windows without any click, so that scenes without them are labelled as well
-LARGEST = 8  # areas of error, among which a person picks one
 
 
 @dataclass(frozen=True)

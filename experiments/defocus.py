@@ -1,0 +1,257 @@
+"""Depth from one image, sharp or as a lens sees it: whether blur helps, and how far deviations can be trusted. Real frames, 3 seeds.
+
+Usage: python experiments/defocus.py --data FOLDER [--out runs/defocus] [--seeds 0 1 2] [--focus-m 0.7] [--steps 800] [--smoke]
+
+FOLDER holds `rgbd_7scenes` and `rgbd_tabletop`. A BlurNet, whose small context and grey images say little of the room, learns from
+eight frames of a kitchen, once from the sharp images and once from what `depth.ThinLens` makes of them (train.defocus), and is scored on
+four frames of other poses and on a table in another room, seen likewise. Beside it a plain loop of PyTorch with the same network,
+windows and steps. Then a small D3-Net with dropout learns from six sharp frames and estimates depth with its standard deviation: of the
+network alone, and with 30 passes with dropout; their factors come from two frames and are held against the middles of the four.
+Writes table.md; runs that are finished are not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from script import NOTE, add_smoke, plain_errors, require_files, title_of
+
+from deepnets4eo.depth import ThinLens
+from deepnets4eo.depth.training import DepthRecipe
+from deepnets4eo.files import write_text
+from deepnets4eo.metrics import DeviationScores
+from deepnets4eo.metrics.values import ValueScores
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters.dropout import DropoutSegmenter
+from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.synthetic.write import write_raster
+from deepnets4eo.training import TrainOptions, train
+from deepnets4eo.training.recipe import resolve
+
+log = logging.getLogger("defocus")
+
+HELD_OUT = ("000000", "000090", "000250", "000400")  # poses
+CALIBRATED_ON = ("000060", "000350")  # of the deviations; not learnt from there
+TILE_PX, BATCH, FARTHEST_M, PASSES = 96, 8, 5.0, 30
+RECIPE = (
+    f"data.tile_px={TILE_PX}", "data.split=scenes", "data.num_workers=0", f"train.batch_size={BATCH}",
+    "train.lr=0.002", "train.schedule=one_cycle", "train.keep=last", "train.rotations=false", "train.monitor=delta1",
+    "train.precision=bfloat16", "train.photometric=0.0", "data.sampling=random",
+)  # fmt: skip
+BLURNET = ("model.network=blur-net", "train.lr=0.004")
+D3NET = (
+    "model.network=d3net", "model.options={dropout: 0.3, blocks: [2, 4, 6, 4], growth: 16}", "target.deviation=true",
+    "train.losses={gaussian: 1, l1: 1}",
+)  # fmt: skip
+MIDDLE = slice(128, 352), slice(160, 480)  # rows and columns
+Frames = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def read_frames(folder: Path) -> Frames:
+    """Name → grey image (1, H, W) uint8 and depth (H, W) float32 in metres, 0 where nothing was measured."""
+    frames = {}
+    for path in require_files(folder / "rgbd_7scenes", "*.color.jpg"):
+        name = path.name.split(".")[0].removeprefix("frame-")
+        depth = (
+            np.asarray(Image.open(path.with_name(path.name.replace("color.jpg", "depth.png")))).astype(np.float32)
+            / 1000
+        )
+        frames[name] = np.asarray(Image.open(path).convert("L"))[None], depth
+    for path in require_files(folder / "rgbd_tabletop", "*.npz"):
+        cloud = np.load(path)
+        grey = np.asarray(Image.fromarray(cloud["rgb"]).convert("L"))[None]
+        frames[path.stem] = grey, np.nan_to_num(cloud["z"]).astype(np.float32)
+    return {name: (image, np.where(depth <= FARTHEST_M, depth, 0)) for name, (image, depth) in frames.items()}
+
+
+def see(lens: ThinLens | None, image: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """The image (1, H, W) float32 through a lens, or as it is."""
+    sharp = torch.from_numpy(image.astype(np.float32))
+    return (sharp if lens is None else lens.blur(sharp[None], torch.from_numpy(depth)[None])[0]).numpy()
+
+
+def write_scenes(frames: Frames, names: Iterable[str], folder: Path) -> list[dict[str, str]]:
+    """Layers of frames as files, which are not written again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scenes = []
+    for name in names:
+        paths = {layer: folder / f"{name}_{layer}.tif" for layer in ("image", "depth")}
+        for path, values in zip(paths.values(), frames[name], strict=True):
+            if not path.exists():
+                write_raster(path, Layer.open(values).grid, values, {})
+        scenes.append({layer: str(path) for layer, path in paths.items()})
+    return scenes
+
+
+def train_ours(scenes: list[dict[str, str]], out: Path, lens: ThinLens | None, more: Iterable[str]) -> Path:
+    """A run of the task `depth`."""
+    values: dict[str, Any] = {"task": "depth", "data": {"scenes": scenes, "val_share": 0.0}}
+    if lens is not None:
+        values["train"] = {"defocus": asdict(lens)}
+    return (
+        out
+        if (out / CARD).exists()
+        else train(resolve(values, [*RECIPE, *more], kind=DepthRecipe), out, options=TrainOptions(overwrite=True))
+    )
+
+
+def estimate(segmenter: Segmenter, image: np.ndarray) -> np.ndarray:
+    """Depth and its deviation, where there is one, of an image (1, H, W) float32."""
+    return segmenter.predict_raw(segmenter.inputs.prepare(Scene.open(image=image).read())[None])[0]
+
+
+def train_plain(
+    frames: Frames, learnt: list[str], lens: ThinLens | None, seed: int, steps: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The plain way: windows at random, absolute errors, one cycle; returns what estimates depth."""
+    torch.manual_seed(seed)
+    rng, network = np.random.default_rng(seed), create_model("blur-net", in_channels=1, num_classes=1)
+    images, depths = (torch.from_numpy(np.stack([frames[name][part] for name in learnt])).float() for part in (0, 1))
+    if lens is not None:
+        images = torch.cat([lens.blur(image[None], depth[None]) for image, depth in zip(images, depths, strict=True)])
+    mean, std = images.mean(dim=(0, 2, 3))[:, None, None], images.std(dim=(0, 2, 3))[:, None, None]
+    offset, scale = depths[depths > 0].mean(), depths[depths > 0].std()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=4e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
+    network.to(memory_format=torch.channels_last).train()
+    for _ in range(steps):
+        windows = []
+        for _ in range(BATCH):
+            at, row, col = rng.integers(len(learnt)), rng.integers(480 - TILE_PX), rng.integers(640 - TILE_PX)
+            part = torch.cat([(images[at] - mean) / std, depths[at][None]])[:, row : row + TILE_PX, col : col + TILE_PX]
+            windows.append(part.flip(2) if rng.random() < 0.5 else part)
+        batch = torch.stack(windows).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            estimated = offset + scale * network(batch[:, :1] * (1 + 0.5 * torch.rand(BATCH, 1, 1, 1)))[:, 0].float()
+        known = batch[:, 1] > 0
+        loss = (estimated - batch[:, 1])[known].abs().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    network.eval()
+
+    @torch.inference_mode()
+    def apply(image: np.ndarray) -> np.ndarray:
+        return (offset + scale * network(((torch.from_numpy(image) - mean) / std)[None])[0]).numpy()
+
+    return apply
+
+
+def errors(
+    estimator: Callable[[np.ndarray], np.ndarray], frames: Frames, names: Iterable[str], lens: ThinLens | None
+) -> dict[str, float]:
+    """Scores of depths on frames seen through a lens."""
+    scores = ValueScores()
+    for name in names:
+        image, depth = frames[name]
+        scores.update(np.where(depth > 0, depth, np.nan), estimator(see(lens, image, depth))[0])
+    return scores.to_dict()
+
+
+def blur_rows(frames: Frames, out: Path, seeds: Iterable[int], lens: ThinLens, steps: int) -> Iterator[str]:
+    """Rows of the first table: errors on other poses and in another room, with and without blur, ours and the plain way."""
+    room = [name for name in frames if name.isdigit()]
+    learnt, table = [name for name in room if name not in HELD_OUT], [name for name in frames if name not in room]
+    scenes, measured = write_scenes(frames, learnt, out / "frames"), defaultdict(list)
+    for seed in seeds:
+        for seen, glass in (("sharp", None), ("defocused", lens)):
+            more = (f"train.seed={seed}", f"data.windows_per_epoch={steps * BATCH}", "train.epochs=1", *BLURNET)
+            ours = partial(estimate, load_run(train_ours(scenes, out / f"{seen}-{seed}", glass, more)).segmenter)
+            for way, estimator in (("ours", ours), ("plain loop", train_plain(frames, learnt, glass, seed, steps))):
+                for site, names in (("other poses", HELD_OUT), ("another room", table)):
+                    measured[site, way, seen].append(errors(estimator, frames, names, glass))
+                    log.info(
+                        "seed %d, %s, %s, %s: RMSE %.3f m",
+                        seed,
+                        site,
+                        way,
+                        seen,
+                        measured[site, way, seen][-1]["rmse"],
+                    )
+    for key, scores in measured.items():
+        cells = [spread([one[name] for one in scores]) for name in ("rmse", "rel", "delta1")]
+        yield f"| {' | '.join([*key, *cells])} |"
+
+
+def deviation_rows(frames: Frames, out: Path, seeds: Iterable[int], steps: int) -> Iterator[str]:
+    """Rows of the second table: how far deviations on other poses hold, before and after their factor of two frames."""
+    learnt = [name for name in frames if name.isdigit() and name not in (*HELD_OUT, *CALIBRATED_ON)]
+    scenes, measured = write_scenes(frames, learnt, out / "frames"), defaultdict(list)
+    for seed in seeds:
+        more = (f"train.seed={seed}", f"data.windows_per_epoch={steps * BATCH}", "train.epochs=1", *D3NET)
+        segmenter = load_run(train_ours(scenes, out / f"d3net-{seed}", None, more)).segmenter
+        network, both = partial(estimate, segmenter), partial(estimate, DropoutSegmenter(segmenter, PASSES))
+        for name, estimator in (("of the network", network), (f"{PASSES} passes and the network", both)):
+            fitted, held = (estimate_middles(estimator, frames, names) for names in (CALIBRATED_ON, HELD_OUT))
+            factor = score_deviations(fitted).factor
+            for title, times in ((name, 1.0), (f"{name}, times the factor", factor)):
+                measured[title].append(score_deviations(held, times).to_dict() | {"times": times})
+            log.info("seed %d, %s: %s", seed, name, measured[title][-1] | {"sparsification": ...})
+    for title, scores in measured.items():
+        names = ("times", "coverage_50", "coverage_90", "ause", "ause_of_random")
+        yield f"| {' | '.join([title, *(spread([one[name] for one in scores]) for name in names)])} |"
+
+
+def estimate_middles(
+    estimator: Callable[[np.ndarray], np.ndarray], frames: Frames, names: Iterable[str]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Depth (h, w), NaN where unknown, and estimates with deviations (2, h, w) of the middles of sharp frames."""
+    middles = [(frames[name][0][:, MIDDLE[0], MIDDLE[1]], frames[name][1][MIDDLE]) for name in names]
+    return [(np.where(depth > 0, depth, np.nan), estimator(image.astype(np.float32))) for image, depth in middles]
+
+
+def score_deviations(estimates: list[tuple[np.ndarray, np.ndarray]], factor: float = 1.0) -> DeviationScores:
+    """Scores of deviations times a factor."""
+    scores = DeviationScores()
+    for depth, (values, deviation) in estimates:
+        scores.update(depth, values, factor * deviation)
+    return scores
+
+
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation over the seeds."""
+    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else f"{values[0]:.3f}"
+
+
+def main() -> None:
+    """Train, score, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--focus-m", type=float, default=0.7)
+    parser.add_argument("--steps", type=int, default=800)
+    add_smoke(parser)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if arguments.smoke:
+        print(NOTE)
+        arguments.seeds, arguments.steps = arguments.seeds[:1], 2
+    frames, lens = read_frames(arguments.data), ThinLens(focus_m=arguments.focus_m)
+    lines = [
+        f"# {title_of(f'Depth, sharp and defocused (focus {lens.focus_m} m), {arguments.steps} steps', smoke=arguments.smoke)}", "",
+        "| scored on | way | images | RMSE, m | rel | δ1 |", "|---|---|---|---:|---:|---:|",
+        *blur_rows(frames, arguments.out, arguments.seeds, lens, arguments.steps), "",
+        "| deviations on other poses | times | in 50 % | in 90 % | AUSE | at random |", "|---|---:|---:|---:|---:|---:|",
+        *deviation_rows(frames, arguments.out, arguments.seeds, arguments.steps), "",
+    ]  # fmt: skip
+    print(write_text(arguments.out / "table.md", "\n".join(lines)).read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
