@@ -40,7 +40,12 @@ ENCODERS = {  # over ResNet-34
     "U-Net, early fusion": ("change/unet-early-fusion", ()),
     **{f"Siamese U-Net, {fusion}": ("change/siamese-unet", (f"model.options.fusion={fusion}",)) for fusion in FUSIONS},
 }
-NETWORKS = {**ENCODERS, "FC-EF": ("change/fc-ef", ()), "FC-Siam-diff": ("change/fc-siam-diff", ())}
+NETWORKS = {
+    **ENCODERS,
+    "FC-EF": ("change/fc-ef", ()),
+    "FC-Siam-diff": ("change/fc-siam-diff", ()),
+    "ChangeFormer": ("change/changeformer", ()),
+}
 EPOCHS, SAMPLE_EPOCHS = 12, 6  # of 20 steps, of the small trainings: cities, windows of LEVIR-CD
 MASK = "data.labels_legend=change-mask"
 

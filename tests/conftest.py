@@ -32,6 +32,14 @@ class Collection:
         return collectors
 
 
+def pytest_collection_modifyitems(items):
+    """What is marked nightly runs where DEEPNETS4EO_NIGHTLY is set."""
+    if not os.environ.get("DEEPNETS4EO_NIGHTLY"):
+        for item in items:
+            if item.get_closest_marker("nightly"):
+                item.add_marker(pytest.mark.skip(reason="nightly: set DEEPNETS4EO_NIGHTLY=1"))
+
+
 def pytest_configure(config):
     config.pluginmanager.register(Collection())  # on all folders, not on that of this file alone
     if hasattr(config.option, "loadscopereorder"):  # pytest-xdist would end with files of few tests, however long

@@ -36,14 +36,16 @@ from deepnets4eo.rasters.sources import (
     with_stored_values,
 )
 from deepnets4eo.rasters.values import StoredValues, common_nodata, physical_dtype, stored_values_of, to_physical
+from deepnets4eo.rasters.xarray_sources import grid_of, is_data_array, source_of
 
 if TYPE_CHECKING:
     import pyproj
+    import xarray
     from matplotlib.axes import Axes
 
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "average")
 
-LayerLike: TypeAlias = "Layer | Asset | str | Path | Sequence[str | Path] | NDArray[Any]"
+LayerLike: TypeAlias = "Layer | Asset | str | Path | Sequence[str | Path] | NDArray[Any] | xarray.DataArray"
 
 
 class Layer(WithSummary):
@@ -92,7 +94,7 @@ class Layer(WithSummary):
         Parameters
         ----------
         source
-            Path, URL (http, https, s3, gs, az), folder, glob, list of tiles, (C, H, W) or (H, W) array, or a Layer. What the
+            Path, URL (http, https, s3, gs, az), folder, glob, list of tiles, (C, H, W) or (H, W) array, DataArray of xarray, or a Layer. What the
             mask of a masked array hides in any band is not valid.
             `FILE#CARD` is a raster of embeddings with their card, `FILE#NAME` an array of a MATLAB, HDF5 or NumPy file (see
             `formats.array_files`), `FOLDER#bands` the files of a folder as bands of one layer, `ITEM.json#ASSET` a raster of a
@@ -109,6 +111,11 @@ class Layer(WithSummary):
             return layer if grid is None else layer.with_grid(grid)
         if isinstance(source, np.ndarray):
             return cls(ArraySource(source, grid, nodata), bands)
+        if is_data_array(source):
+            array_source, names = source_of(source, grid_of(source) if grid is None else grid, nodata)  # type: ignore[arg-type]
+            layer = cls(array_source)
+            layer = layer.with_names(names) if names else layer
+            return layer if bands is None else layer.subset(bands)
         if isinstance(source, bytes) or not isinstance(source, (str, Path, Sequence)):
             raise InputError(
                 f"a layer cannot be opened from {type(source).__name__}. Give a path, a list of paths, an array or a Layer."

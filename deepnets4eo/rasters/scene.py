@@ -16,12 +16,12 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, crop, only_one_placed, overlap_share, whole
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.rasters.array_files import transposed_sources
-from deepnets4eo.rasters.array_source import ArraySource
 from deepnets4eo.rasters.display import plot_layers, scene_summary
 from deepnets4eo.rasters.layer import Layer, LayerLike
 from deepnets4eo.rasters.longitudes import turned_towards
 from deepnets4eo.rasters.sources import same_grid
 from deepnets4eo.rasters.values import label_bytes
+from deepnets4eo.rasters.xarray_sources import CONVENTION, grid_of
 
 if TYPE_CHECKING:
     import xarray
@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 
 LABELS = "labels"
 CRS_COORDINATE = "spatial_ref"  # of rioxarray and odc-geo
-CONVENTION = {"grid_mapping", "_FillValue", "missing_value", "scale_factor", "add_offset"}  # how others store values
-EVEN = 0.05  # of a step
 WHOLE = 0.99  # a layer that covers this share of a scene counts as covering all of it
 
 
@@ -80,15 +78,8 @@ class Scene(WithSummary):
             Variables of (y, x) or (bands, y, x), in any order; axes of length 1 are left out. Coordinates and CRS as rioxarray
             and odc-geo write them; NaN and the stated value without data are not valid.
         """
-        import odc.geo.xr  # noqa: F401, which adds `.odc`
-
-        grid = dataset.odc.geobox
-        if not isinstance(grid, Grid) or not all(_is_even(dataset[axis].values) for axis in dataset.odc.spatial_dims):
-            raise GridError(
-                f"the dataset with the coordinates {sorted(map(str, dataset.coords))} has no even grid of pixels. Give it "
-                "x and y (or longitude and latitude) at even distances."
-            )
-        return cls({str(name): _layer_of(array.squeeze(), grid) for name, array in dataset.data_vars.items()}, grid)
+        grid = grid_of(dataset)
+        return cls({str(name): Layer.open(array, grid=grid) for name, array in dataset.data_vars.items()}, grid)
 
     @name_missing_extra()
     def to_xarray(self, window: Window | None = None) -> xarray.Dataset:
@@ -187,26 +178,6 @@ class Scene(WithSummary):
         if name not in self.layers:
             raise InputError(f"the scene has the layers {sorted(self.layers)}, not {name!r}. Give it as {name}=FILE.")
         return self.layers[name]
-
-
-def _is_even(coordinates: NDArray[Any]) -> bool:
-    """Whether coordinates lie at one distance, up to the rounding of float32; odc-geo looks at the first and last ones."""
-    steps = np.diff(coordinates)
-    return not len(steps) or bool(np.ptp(steps) <= EVEN * abs(steps[0]))
-
-
-def _layer_of(array: xarray.DataArray, grid: Grid) -> Layer:
-    """A layer over a variable's memory, with its attributes as tags and the labels of its further axis as names of bands."""
-    plane = tuple(array.odc.spatial_dims)
-    further = [str(dim) for dim in array.dims if dim not in plane]
-    if len(further) > 1:
-        raise InputError(
-            f"{array.name!r} has the axes {array.dims}; a layer has bands, y and x. Choose one of {further[0]}."
-        )
-    source = ArraySource(array.transpose(*further, *plane).values, grid, array.odc.nodata)
-    source.tags = {str(key): str(value) for key, value in array.attrs.items() if key not in CONVENTION}
-    layer = Layer(source)
-    return layer.with_names([str(band) for band in array[further[0]].values]) if further else layer
 
 
 def fit_axes(layers: Mapping[str, Layer]) -> dict[str, Layer]:

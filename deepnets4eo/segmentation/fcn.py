@@ -74,11 +74,11 @@ class FCN(nn.Module):
 
     def _begin_as_published(self, num_classes: int) -> None:
         tent = torch.tensor([0.25, 0.75, 0.75, 0.25])
-        for layer in self.doubling:
-            kernel = torch.eye(num_classes)[:, :, None, None] * tent[:, None] * tent
-            layer.weight.data.copy_(kernel)
-        for layer in list(self.scores)[1:]:
-            nn.init.zeros_(layer.weight)
+        for name, weights in self.named_parameters():
+            if name.startswith("doubling."):
+                weights.data.copy_(torch.eye(num_classes)[:, :, None, None] * tent[:, None] * tent)
+            elif name in ("scores.1.weight", "scores.2.weight"):
+                nn.init.zeros_(weights)
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, C, H, W) float32, scaled as its inputs are → logits (N, K, H, W)."""

@@ -28,14 +28,15 @@ SMP_LIST = re.compile(r"^_MODEL_ARCHITECTURES = \[([\w\s,]*)\]", re.MULTILINE)
 DEFAULT_ENCODER = "resnet34"
 LITE0 = "efficientnet-lite0"  # an encoder of ours, whose weights come with the toolbox under the same name
 LITE0_OF_TIMM = "tf_efficientnet_lite0"  # the same network, for what takes timm's encoders alone
+NAMES_OF_SMP = {"classes": "num_classes", "encoder_name": "encoder", "encoder_weights": "weights"}
 
 
 @name_missing_extra()
 def create_model(
     name: str,
     *,
-    in_channels: int,
-    num_classes: int,
+    in_channels: int = 0,
+    num_classes: int = 0,
     encoder: str | None = None,
     weights: str | None = None,
     head: str | None = None,
@@ -72,6 +73,11 @@ def create_model(
     >>> sum(parameter.numel() for parameter in network.parameters())
     14332070
     """
+    if smp_names := [one for one in NAMES_OF_SMP if one in options]:
+        ours = ", ".join(f"{NAMES_OF_SMP[one]} for {one}" for one in smp_names)
+        raise InputError(
+            f"create_model got {', '.join(smp_names)}, which are names of segmentation-models-pytorch. Write {ours}."
+        )
     if in_channels < 1 or num_classes < 1:
         raise InputError(
             f"a network got in_channels={in_channels}, num_classes={num_classes}; both must be at least 1."

@@ -626,6 +626,25 @@ def test_a_scene_comes_back_from_xarray_as_it_was(crs: str | None, affine: Affin
     assert part.odc.geobox == grid[1:3, 2:5]
 
 
+def test_a_data_array_is_a_layer_with_its_grid_bands_and_nodata() -> None:
+    xarray = pytest.importorskip("xarray")
+    grid, values = GeoBox((3, 4), Affine(2, 0, 5e5, 0, -2, 4.1e6), "EPSG:32616"), np.arange(24, dtype=np.float32)
+    values[[5, 17]] = -99
+    layer = Layer.open(values.reshape(2, 3, 4), nodata=-99, grid=grid).with_names(["red", "nir"])
+    array = Scene({"image": layer}).to_xarray()["image"]
+    opened = Layer.open(array)
+    assert (opened.grid, opened.band_names) == (grid, ["red", "nir"])
+    data, valid = opened.read()
+    assert not valid[1, 1]
+    assert valid.sum() == 11
+    assert np.array_equal(data[:, valid], values.reshape(2, 3, 4)[:, valid])
+    assert Layer.open(array, bands=[2]).band_names == ["nir"]
+    lost = Layer.open(array.transpose("x", "image_band", "y")).read()[0]
+    assert np.array_equal(lost[:, valid], data[:, valid])
+    with pytest.raises(GridError, match="no even grid"):
+        Layer.open(xarray.DataArray(np.ones((2, 3)), {"y": [2.0, 1.0], "x": [0.0, 1.0, 9.0]}, ("y", "x")))
+
+
 def test_a_dataset_that_is_no_scene_is_refused() -> None:
     xarray = pytest.importorskip("xarray")
     plane = {"y": [3.0, 2.0, 1.0], "x": [1.0, 2.0, 9.0]}

@@ -1,0 +1,109 @@
+"""Writes docs/lineage.md from docs/lineage.yaml and the published rows of the dataset cards.
+
+Run: python scripts/lineage_page.py
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deepnets4eo.cards.dataset_card import DatasetCard, PublishedScores
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE, PAGE = ROOT / "docs" / "lineage.yaml", ROOT / "docs" / "lineage.md"
+KINDS = {
+    "real": "the whole data, or a real place",
+    "sample": "a few real tiles",
+    "made-up": "SYNTHETIC",
+    "by path": "bring the data; no figure of ours",
+}
+HEAD = """# The lineage
+
+What of the group's published systems is here, from support vector machines on histograms to SnapNet and damage maps: recipe or network, the script that prints the
+published rows beside ours, and what ours ran on. Every published table has a script; a test holds that each row, recipe and script stays. Made by
+`scripts/lineage_page.py` from `docs/lineage.yaml`. Scripts stand in `experiments/`. Figures are overall accuracy in percent where nothing else is said.
+
+Ours ran on: {kinds}. {counts}.
+"""
+
+
+def published_rows(system: Mapping[str, Any]) -> Iterator[tuple[str, str, PublishedScores]]:
+    """Card, name and scores of each published row that a system names."""
+    for card, names in system.get("rows", {}).items():
+        known = DatasetCard.load(card).published
+        for name in known if names == "all" else names:
+            yield card, name, known[name]
+
+
+def figure_of(scores: PublishedScores) -> str:
+    """The score of a published row that stands for it."""
+    overall = (
+        ("OA", scores.overall_accuracy), ("mean IoU", scores.mean_iou), ("mean F1", scores.mean_f1),
+    )  # fmt: skip
+    for name, value in overall:
+        if value is not None:
+            return f"{name} {value:g}"
+    name, value = list(scores.f1.items())[-1]
+    return f"F1 of {name} {value:g}"
+
+
+def published_cell(system: Mapping[str, Any]) -> str:
+    """The published figures of a system in one cell of a table."""
+    rows = [f"{name}: {figure_of(scores)}" for _, name, scores in published_rows(system)]
+    words = [system["published"]] if "published" in system else []
+    return "; ".join([*rows, *words])
+
+
+def page(lineage: Mapping[str, Any]) -> str:
+    """The whole page in Markdown."""
+    systems = [system for family in lineage["families"] for system in family["systems"]]
+    count = Counter(system["kind"] for system in systems)
+    told = ", ".join(f"{count[kind]} of {len(systems)} systems {kind}" for kind in KINDS)
+    parts = [HEAD.format(kinds="; ".join(f"{kind}: {meaning}" for kind, meaning in KINDS.items()), counts=told)]
+    for family in lineage["families"]:
+        parts.append(f"## {family['family']}\n\n{family['about']}\n")
+        if "picture" in family:
+            parts.append(f"![{family['caption']}]({family['picture']})\n\n*{family['caption']}*\n")
+        lines = ["| system | recipes, networks | script | published | ours | on |", "|---|---|---|---|---|---|"]
+        for system in family["systems"]:
+            built = [
+                *system.get("recipes", ()),
+                *(f"network {one}" for one in system.get("networks", ())),
+                *(f"head {one}" for one in system.get("heads", ())),
+            ]
+            name = f"[{system['system']}]({system['page']}) ({system['source']})"
+            cells = [
+                name,
+                ", ".join(f"`{one}`" for one in built),
+                f"`{system['script']}`",
+                published_cell(system),
+                system["ours"],
+                system["kind"],
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+        parts.append("\n".join(lines) + "\n")
+    parts.append(
+        "## Figures and their scripts\n\nRows and tables of the README and of [Methods and figures](methods.md), and what makes each again.\n"
+    )
+    lines = ["| page | figure | script |", "|---|---|---|"]
+    for one in lineage["figures"]:
+        figure = one.get("begins", one.get("text")).replace("|", "/").replace("[", "").replace("]", "")
+        lines.append(f"| {one['page']} | {figure.split('(')[0].strip()} | `{one['script']}` |")
+    return "\n".join([*parts, "\n".join(lines), ""])
+
+
+def main() -> int:
+    """Write the page."""
+    text = page(yaml.safe_load(SOURCE.read_text(encoding="utf-8")))
+    PAGE.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""The lineage is whole: every published row has a script, every recipe builds, every script answers, every figure says what makes it."""
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from source_trees import ROOT
+
+from deepnets4eo.cards.catalog import recipes
+from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.segmenters.networks import list_heads, list_models
+from deepnets4eo.training import load_recipe
+
+sys.path.insert(0, str(ROOT / "scripts"))
+import lineage_page
+
+EXPERIMENTS = ROOT / "experiments"
+LINEAGE: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "lineage.yaml").read_text(encoding="utf-8"))
+SYSTEMS = [system for family in LINEAGE["families"] for system in family["systems"]]
+NAMED_RECIPES = sorted({name for system in SYSTEMS for name in system.get("recipes", ())})
+OF_FIGURES = {one["script"] for one in LINEAGE["figures"]}
+SCRIPTS = sorted({system["script"] for system in SYSTEMS} | {one for one in OF_FIGURES if "/" not in one})
+WITH_SMOKE = [
+    name for name in SCRIPTS if "add_smoke(" in (text := (EXPERIMENTS / name).read_text(encoding="utf-8")) or "contest_options(" in text
+]  # fmt: skip
+LEAST_SYSTEMS, LEAST_ROWS = 52, 80
+
+
+def test_no_system_has_left_and_none_is_named_twice() -> None:
+    names = [system["system"] for system in SYSTEMS]
+    assert len(names) >= LEAST_SYSTEMS
+    assert len(set(names)) == len(names)
+    for system in SYSTEMS:
+        assert {"source", "script", "page", "ours", "kind"} <= system.keys(), system["system"]
+        assert system["kind"] in lineage_page.KINDS, system["system"]
+        assert lineage_page.published_cell(system), f"{system['system']} says nothing of what is published"
+        assert (ROOT / "docs" / system["page"]).is_file(), system["page"]
+
+
+def test_every_published_row_of_every_card_stands_once() -> None:
+    named = [(card, name) for system in SYSTEMS for card, name, _ in lineage_page.published_rows(system)]
+    cards = [path.stem for path in (ROOT / "datasets").glob("*.yaml")]
+    published = {(card, name) for card in cards for name in DatasetCard.load(card).published}
+    assert len(published) >= LEAST_ROWS
+    assert set(named) == published
+    assert len(named) == len(published)
+
+
+@pytest.mark.parametrize("name", NAMED_RECIPES)
+def test_every_recipe_of_the_lineage_builds(name: str) -> None:
+    assert name in recipes()
+    recipe, task = load_recipe(name)
+    assert isinstance(recipe, task.recipe)
+
+
+def test_every_network_and_head_of_the_lineage_is_registered() -> None:
+    networks = {one for system in SYSTEMS for one in system.get("networks", ())}
+    heads = {one for system in SYSTEMS for one in system.get("heads", ())}
+    assert networks <= set(list_models())
+    assert heads <= set(list_heads())
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_of_the_lineage_says_how_it_is_called(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    script = importlib.import_module(name.removesuffix(".py"))
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        script.main()
+    assert ended.value.code in (0, None)
+    assert "usage" in capsys.readouterr().out
+
+
+def test_every_figure_of_the_readme_and_of_the_methods_names_its_script() -> None:
+    readme, methods = ((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/methods.md"))
+    figures = readme.partition("## Methods and figures")[2].partition("\n## ")[0]
+    heads = re.findall(r"^\| (.*) \|\n\|-", methods.partition("## Speed")[0], re.MULTILINE)
+    rows = [rows_of(figures), heads + rows_of(methods.partition("## Speed")[2])]
+    for page, of_page in zip(("README.md", "docs/methods.md"), rows, strict=True):
+        begins = [one["begins"] for one in LINEAGE["figures"] if one["page"] == page and "begins" in one]
+        assert len(begins) > 15
+        for row in of_page:
+            assert sum(row.startswith(one) for one in begins) == 1, f"{page}: {row[:80]}"
+        for one in begins:
+            assert any(row.startswith(one) for row in of_page), f"{page} has no {one}"
+
+
+def rows_of(text: str) -> list[str]:
+    """Rows of Markdown tables without their head, as they stand between the outer bars."""
+    rows = re.findall(r"^\| (.*) \|$", text, re.MULTILINE)
+    return [row for row in rows if not row.startswith(("method |", "job |"))]
+
+
+def test_figures_in_running_text_stand_there_and_every_script_exists() -> None:
+    for one in LINEAGE["figures"]:
+        if "text" in one:
+            assert one["text"] in (ROOT / one["page"]).read_text(encoding="utf-8"), one["text"]
+        path = ROOT / one["script"] if one["script"].startswith("tests/") else EXPERIMENTS / one["script"]
+        assert path.is_file(), one["script"]
+
+
+def test_the_page_is_made_from_the_table() -> None:
+    written = lineage_page.PAGE.read_text(encoding="utf-8")
+    assert written == lineage_page.page(LINEAGE), "run: python scripts/lineage_page.py"
+
+
+def test_the_readme_says_what_this_test_proves() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "[Every published table has a script](docs/lineage.md)" in readme
+
+
+@pytest.mark.real_data
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", WITH_SMOKE)
+def test_every_script_of_the_lineage_answers_to_smoke(name: str, tmp_path: Path, real_data: Path) -> None:
+    words = LINEAGE["smoke"].get(name, "")
+    if words == "skip":
+        pytest.skip("needs files that are no part of the samples")
+    call = [
+        sys.executable,
+        str(EXPERIMENTS / name),
+        "--smoke",
+        "--out",
+        str(tmp_path),
+        *words.format(data=real_data).split(),
+    ]
+    done = subprocess.run(
+        call, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-500:] + done.stderr[-2000:]
