@@ -3,7 +3,7 @@
 Usage: python experiments/change_without_training.py --data SAMPLES --out OUT [--smoke]
 
 SAMPLES holds `landsat_taizhou` (Landsat 2000 and 2003, 4,227 changed and 17,163 unchanged pixels are known), `sar_change` (Ottawa, a flood in radar images of eight bits)
-and `levir_cd` (seven aerial pairs of half a metre, on which F1 of change is told as well). Each method is fitted to the pair itself, none sees a label. Published for Taizhou, by
+and `levir_cd` (seven aerial pairs of half a metre, for which F1 of change stands beside). Each method is fitted to the pair itself, none sees a label. Published for Taizhou, by
 other implementations: IR-MAD 0.933, change vectors 0.889, MAD 0.809, PCA and 2-means 0.910.
 """
 
@@ -93,8 +93,8 @@ def main() -> None:
     lines = [f"## {title_of('Change without training, κ (F1 of change)', smoke=options.smoke)}", ""]
     lines += [f"| pair | {' | '.join(WAYS)} |", f"|---|{'---:|' * len(WAYS)}"]
     for name, read in list(PAIRS.items())[: 1 if options.smoke else None]:
-        found = [matrix_of(read(options.data), way, options.out / name.partition(",")[0]) for way in WAYS]
-        lines.append(f"| {name} | {' | '.join(f'{one.kappa:.3f} ({one.f1[1]:.3f})' for one in found)} |")
+        matrices = [matrix_of(read(options.data), way, options.out / name.partition(",")[0]) for way in WAYS]
+        lines.append(f"| {name} | {' | '.join(f'{one.kappa:.3f} ({one.f1[1]:.3f})' for one in matrices)} |")
     print(write_text(options.out / "table.md", "\n".join([*lines, ""])).read_text(encoding="utf-8"))
 
 

@@ -66,14 +66,14 @@ def fragments(paths: Sequence[str | Path], legend: Legend) -> np.ndarray:
 
 def scores_of(pairs: Pairs, legend: Legend) -> Scores:
     """Percent: mean IoU and boundary F1; fragments over the reference's; and the last two by class."""
-    found = evaluate_pairs(list(pairs), legend, Protocol(boundary_px=RADIUS_PX)).to_dict()
+    evaluation = evaluate_pairs(list(pairs), legend, Protocol(boundary_px=RADIUS_PX)).to_dict()
     ours, truth = (fragments([pair[side] for pair in pairs], legend) for side in (0, 1))
-    iou = [value for value in found["iou"].values() if value is not None]
-    scores = {"mean IoU": 100 * float(np.mean(iou)), "boundary F1": 100 * found["boundaries"]["mean_f1"]}
+    iou = [value for value in evaluation["iou"].values() if value is not None]
+    scores = {"mean IoU": 100 * float(np.mean(iou)), "boundary F1": 100 * evaluation["boundaries"]["mean_f1"]}
     scores["fragments, times the reference"] = float(ours.sum() / max(truth.sum(), 1))
     for index, name in enumerate(legend.names):
         if truth[index]:
-            scores[f"border of {name}"] = 100 * (found["boundaries"]["f1"].get(name) or 0.0)
+            scores[f"border of {name}"] = 100 * (evaluation["boundaries"]["f1"].get(name) or 0.0)
             scores[f"parts of {name}"] = ours[index] / truth[index]
     return scores
 

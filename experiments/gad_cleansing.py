@@ -61,7 +61,7 @@ ROWS = {
     "labels-kept": ("cleansing.least_noise=1",),
     "labels-kept, twice": ("cleansing.least_noise=1", *TWICE),
 }
-SHOWN = [WITHOUT, "labels-kept", "intersection", "intersection, no diffusion", "ignore-missed", "guarded"]
+ROWS_BY_DEFAULT = [WITHOUT, "labels-kept", "intersection", "intersection, no diffusion", "ignore-missed", "guarded"]
 SIDE_PX = (6, 24)  # of labelled rectangles where nothing changed
 LEAST_PX = 20  # of objects that are drawn too wide
 SIDES = np.array(  # right, down, left, up
@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rates", type=float, nargs="+", default=list(RATES))
     parser.add_argument("--noise", default="objects", choices=list(NOISE))
-    parser.add_argument("--rows", nargs="+", default=SHOWN, choices=list(ROWS))
+    parser.add_argument("--rows", nargs="+", default=ROWS_BY_DEFAULT, choices=list(ROWS))
     parser.add_argument("--data", type=Path, help="folder of a few windows of LEVIR-CD, with A, B and label")
     add_smoke(parser)
     arguments = parser.parse_args()

@@ -116,10 +116,17 @@ def rows(
     both = (IMAGE, HEIGHTS)
     fcn = f"{{stride: %d, hidden: {64 if small else 1024}{f', width: {width}' if width else ''}}}"
     eight, sixteen = (f"model.options={fcn % stride}" for stride in (8, 16))
+    of_fcn = (
+        []
+        if published
+        else [
+            NetworkRow(Row(FCN_8, "fcn", (*size, eight, *first))),
+            NetworkRow(Row(FCN_16, "fcn", (*size, sixteen, *first))),
+            NetworkRow(Row(FCN_CRF, "fcn", (*WITH_CRF, *size, eight, *first))),
+        ]
+    )
     return [
-        NetworkRow(Row(FCN_8, "fcn", (*size, eight, *first))),
-        NetworkRow(Row(FCN_16, "fcn", (*size, sixteen, *first))),
-        NetworkRow(Row(FCN_CRF, "fcn", (*WITH_CRF, *size, eight, *first))),
+        *of_fcn,
         NetworkRow(Row(IMAGE, "segnet", (*size, one, *first))),
         NetworkRow(Row(HEIGHTS, "segnet", (*size, one, f"model.layers=[{second}]", *first))),
         NetworkRow(

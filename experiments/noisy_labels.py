@@ -1,10 +1,10 @@
 """What trainings take of wrong labels, and how many of these are found again: a deterministic, a heteroscedastic and a cleaned way, seed by seed.
 
-Usage: python experiments/noisy_labels.py --data SAMPLES --out OUT [--places kampala banepa] [--seeds 0 1 2]  (outlines of OpenStreetMap over drone images)
+Usage: python experiments/noisy_labels.py --data SAMPLES --out OUT [--sites kampala banepa] [--seeds 0 1 2]  (outlines of OpenStreetMap over drone images)
        python experiments/noisy_labels.py --out OUT                           (buildings of the miniature city, SYNTHETIC)
 
 Labels are buildings by their outlines: as they are, a third of them left out (one class errs, the other does not), each shifted by 1.5 m, each 1 m too wide; tested on the outlines
-as they are, whose own errors are in all figures. Two halves of a place with 16 pixels between, each trained and tested on. Cleaned: a network that learnt from the other half
+as they are, whose own errors are in all figures. Two halves of a site with 16 pixels between, each trained and tested on. Cleaned: a network that learnt from the other half
 says which labels are probably wrong (confident learning, `evaluation.rank_wrong_labels`); these become void, and the training begins anew. Heteroscedastic: scores with noise of low rank
 (Collier et al. 2020, 2021), whose figures are ImageNet's and not comparable. "Found" is the share of the wrong labels among the suspects, "right" the share of suspects that
 are wrong. All ways have the same network, windows and steps; nothing was chosen on the test areas. Finished trainings are not run again.
@@ -51,7 +51,7 @@ WAYS: dict[str, tuple[str, ...]] = {
 }
 ERRORS = ("none", "missing", "shifted", "wide")
 LEFT_OUT, SHIFT_M, WIDE_M = 1 / 3, 1.5, 1.0
-PLACES = {  # image, outlines, and how many of its pixels make one
+SITES = {  # image, outlines, and how many of its pixels make one
     "kampala": ("fair_kampala/block0_image.tif", "fair_kampala/labels.geojson", 4),
     "banepa": ("oam_banepa/banepa_1.tif", "oam_banepa/banepa_1_buildings.geojson", 4),
 }
@@ -98,8 +98,8 @@ class Area:
         return path
 
 
-def areas_of(place: str, samples: Path | None, out: Path, *, smoke: bool) -> tuple[Area, Area]:
-    """Two areas of a place: halves of an image, or two cities (SYNTHETIC)."""
+def areas_of(site: str, samples: Path | None, out: Path, *, smoke: bool) -> tuple[Area, Area]:
+    """Two areas of a site: halves of an image, or two cities (SYNTHETIC)."""
     out.mkdir(parents=True, exist_ok=True)
     parts = []
     if samples is None:
@@ -107,7 +107,7 @@ def areas_of(place: str, samples: Path | None, out: Path, *, smoke: bool) -> tup
             city = City(seed, 128 if smoke else 256, 0.5)
             parts.append((city.grid, city.image[:3], city.all_buildings))
     else:
-        image_file, outline_file, coarser = PLACES[place]
+        image_file, outline_file, coarser = SITES[site]
         require_all(samples, [image_file, outline_file])
         image = Layer.open(samples / image_file)
         coarse = image.on(image.grid.zoom_out(coarser), "average")
@@ -146,7 +146,7 @@ def read(path: Path) -> ByteImage:
     return BUILDING.to_index()[Layer.open(path, labels=True).read()[0][0]]
 
 
-def cleaned(area: Area, labels: Path, outcome: Outcome, path: Path) -> Path:
+def without_suspects(area: Area, labels: Path, outcome: Outcome, path: Path) -> Path:
     """The labels of an area without those that the network of the other area suspects."""
     values = read(labels)
     suspects = rank_wrong_labels(probabilities(outcome, area), values.ravel()).order
@@ -168,7 +168,9 @@ def measure(areas: tuple[Area, Area], errors: str, seed: int, out: Path, *, smok
         for number, (learnt, tested) in enumerate(folds):
             outcome, folder = plain[number], out / f"fold-{number}"
             if way == CLEANED:
-                labels = cleaned(learnt, learnt.draw(errors), plain[1 - number], folder / f"cleaned-{seed}.tif")
+                labels = without_suspects(
+                    learnt, learnt.draw(errors), plain[1 - number], folder / f"cleaned-{seed}.tif"
+                )
                 outcome = train_row(way, seed, learnt, labels, tested, folder, smoke=smoke)
             elif way != PLAIN:
                 outcome = train_row(way, seed, learnt, learnt.draw(errors), tested, folder, smoke=smoke)
@@ -203,7 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, help="folder of real samples, with fair_kampala and oam_banepa")
-    parser.add_argument("--places", nargs="+", choices=list(PLACES), default=["kampala"])
+    parser.add_argument("--sites", nargs="+", choices=list(SITES), default=["kampala"])
     parser.add_argument("--errors", nargs="+", choices=ERRORS, default=list(ERRORS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     add_smoke(parser)
@@ -211,15 +213,15 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     smoke, scores = arguments.smoke, {}
     errors, seeds = (arguments.errors[:2], arguments.seeds[:1]) if smoke else (arguments.errors, arguments.seeds)
-    for place in arguments.places if arguments.data else ["city (SYNTHETIC)"]:
-        out = arguments.out / place.partition(" ")[0]
-        areas = areas_of(place, arguments.data, out / "areas", smoke=smoke)
+    for site in arguments.sites if arguments.data else ["city (SYNTHETIC)"]:
+        out = arguments.out / site.partition(" ")[0]
+        areas = areas_of(site, arguments.data, out / "areas", smoke=smoke)
         for kind in errors:
             of_way: dict[str, list[Scores]] = {way: [] for way in WAYS}
             for seed in seeds:
                 for way, one in measure(areas, kind, seed, out / kind, smoke=smoke).items():
                     of_way[way].append(one)
-            scores[f"{place}, errors: {kind}"] = of_way
+            scores[f"{site}, errors: {kind}"] = of_way
             text = table_of(scores, title_of("Wrong labels", smoke=smoke))
             write_text(arguments.out / "table.md", text)
     print(text)
