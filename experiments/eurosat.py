@@ -1,10 +1,10 @@
-"""EuroSAT in red, green and blue: all labels and few, by networks of ours and a plain loop of ResNet-18, beside colour and texture.
+"""EuroSAT in red, green and blue: all labels and few, by networks of ours and a plain loop of ResNet-18, beside frozen features, colour and texture.
 
 Usage: python experiments/eurosat.py --data FOLDER --out OUT [--ways all few flexmatch …] [--networks wide-resnet-eca …] [--seeds 0 1 2] [--smoke]
 
 FOLDER has a zip or a folder of JPEG for each of the ten classes. `all`: 80/20 by seed. The others are the protocol of the challenge: 500 labelled, 1,500 validated on,
 5,000 without labels and 8,000 tested on, another draw by seed, in archives that `eurosat_few_labels.py --data OUT/parts-SEED` takes as they are. Networks learn in 2,000 steps
-of 16 labelled and 112 unlabelled patches (--steps); `simclr`: labels alone from first weights learnt in 40 epochs from the 5,500. Validation chooses the epoch, the test part is scored once.
+of 16 labelled and 112 unlabelled patches (--steps); `simclr`: labels alone from first weights learnt in 40 epochs from the 5,500; `frozen`: `models/images/frozen` as it is. Validation chooses the epoch, the test part is scored once.
 Writes table.md; what is finished is not run again.
 """
 
@@ -44,6 +44,7 @@ NETWORKS = {
     "resnet18": ("model.network=image-classifier", "model.encoder=resnet18", "model.options={stride_px: 16}"),
 }
 BY_NETWORK = ("all", "none", "fixmatch", "flexmatch", "simclr")
+FROZEN = "frozen"
 PLAIN = {"plain": "all", "few, plain": "few"}
 BY_FEATURES = {
     "5 nearest neighbours": KNeighborsClassifier(5), "logistic regression": LogisticRegression(max_iter=5000),
@@ -129,6 +130,14 @@ def by_features(way: str, parts: Path) -> float:
     return 100 * float(make_pipeline(StandardScaler(), BY_FEATURES[way]).fit(seen, labels).score(tested, truth))
 
 
+def by_frozen(parts: Path, out: Path) -> float:
+    """The same by features of ImageNet's weights, which do not learn, and a logistic regression of the few labels."""
+    named = (("folders", TRAIN), ("val", VAL), ("test", TEST))
+    keys = [*BANDS, "legend=eurosat", *(f"data.{key}=[{parts / name}.npz]" for key, name in named)]
+    run = train("images/frozen", out / "run", overrides=keys, options=TrainOptions(overwrite=True))
+    return 100 * float(read_json(run / "metrics.json")["overall_accuracy"])
+
+
 def by_plain_loop(way: str, parts: Path, seed: int, steps: int, *, smoke: bool) -> float:
     """The same of a loop of ResNet-18: quarter turns and mirror images, AdamW, one cycle."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -175,7 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with a zip or a folder of JPEG a class")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    every = (*BY_NETWORK, *PLAIN, *BY_FEATURES)
+    every = (*BY_NETWORK, FROZEN, *PLAIN, *BY_FEATURES)
     parser.add_argument("--ways", nargs="+", choices=every, default=list(every))
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=["wide-resnet-eca"])
     parser.add_argument("--steps", type=int, default=2000, help="of a training with few labels")
@@ -195,6 +204,7 @@ def main() -> None:
                 score = (
                     by_network(way, network, parts, seed, options.steps, run, smoke=smoke) if way in BY_NETWORK
                     else by_plain_loop(way, parts, seed, options.steps, smoke=smoke) if way in PLAIN
+                    else by_frozen(parts, run) if way == FROZEN
                     else by_features(way, parts)
                 )  # fmt: skip
                 write_json(done, score)

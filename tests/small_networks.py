@@ -75,6 +75,7 @@ NETWORKS: dict[str, SmallNetwork] = {
     "fcn": SmallNetwork({"width": 4, "hidden": 8}, pads=True),
     "fpn": SmallNetwork(TINY | {"decoder_pyramid_channels": 32, "decoder_segmentation_channels": 64}),
     "from-to": _pair(num_classes=4),
+    "frozen-images": SmallNetwork({"patch_px": 32, "stride_px": 16}, side_px=32, unused=r"encoder\..*"),
     "fresunet": _pair(),
     "fusenet": _fusion(width=4),
     "hrscd": _pair(unused=r"cover\.(decoder|encoder\.halves\.4).*"),

@@ -57,7 +57,9 @@ WATCHED = ("overall_accuracy", "macro_f1", "micro_f1", "macro_ap", "micro_ap", "
 class ImageModel(ModelSection):
     """A network of whole images."""
 
-    network: str | None = Field(default="image-classifier", description="image-classifier or wide-resnet-eca")
+    network: str | None = Field(
+        default="image-classifier", description="image-classifier, wide-resnet-eca or frozen-images"
+    )
     encoder: str | None = Field(
         default=None, description="of image-classifier: any name of timm.list_models(); none: resnet18"
     )
@@ -169,6 +171,10 @@ def train_images(recipe: ImageRecipe, out: Path, options: TrainOptions) -> Path:
     segmenter = build_segmenter(recipe, network, inputs, legend)
     if teacher is not None:
         _take_head(segmenter, teacher)
+    if (fit_head := getattr(segmenter.module, "fit_head", None)) is not None:  # nothing else of it learns
+        fit_head(
+            material.outputs(segmenter, split.labelled, "features"), images.targets[split.labelled], several=several
+        )
     loader = ImageLoader(material)
     criterion = ImageCriterion(material, legend, segmenter.module)
 
@@ -242,16 +248,17 @@ class TrainingImages:
         """(n, C, P, P) as the network takes them."""
         return prepare_images(self.pixels[rows], self.inputs)
 
-    def logits(self, segmenter: NetworkSegmenter, rows: Indices) -> NDArray[np.float32]:
-        """(n, K) of the images at these rows."""
+    def outputs(self, segmenter: NetworkSegmenter, rows: Indices, method: str = "patch_scores") -> NDArray[np.float64]:
+        """(n, K) logits of the images at these rows, or what another method of the network makes of them."""
         if not len(rows):
-            return np.zeros((0, self.targets.shape[1]), np.float32)
+            return np.zeros((0, self.targets.shape[1]))
         parts = np.split(rows, range(AT_ONCE, len(rows), AT_ONCE))
-        return np.concatenate([image_outputs(segmenter, self.prepare(part)) for part in parts])
+        outputs = [image_outputs(segmenter, self.prepare(part), method) for part in parts]
+        return np.concatenate(outputs).astype(np.float64)
 
     def scores(self, segmenter: NetworkSegmenter, rows: Indices) -> dict[str, Any]:
         """All scores of the images at these rows."""
-        logits = self.logits(segmenter, rows).astype(np.float64)
+        logits = self.outputs(segmenter, rows)
         return score_images(logits, self.targets[rows], segmenter.legend.names, several=self.several)
 
 
@@ -377,7 +384,7 @@ class ImageCriterion:
 def _calibrate(segmenter: NetworkSegmenter, material: TrainingImages) -> float:
     """Divide the network's scores by the temperature of the validation part, and return it."""
     rows, module = material.split.val, segmenter.module
-    logits = material.logits(segmenter, rows).astype(np.float64)
+    logits = material.outputs(segmenter, rows)
     divisor = fit_temperature(logits, material.targets[rows], several=material.several)
     module.divide_scores(divisor)  # type: ignore[operator]
     return divisor

@@ -1,0 +1,105 @@
+"""Images labelled by a frozen encoder: the means of its maps under a logistic regression, fitted in seconds to few labels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deepnets4eo.arrays import Floats, Indices, Mask
+from deepnets4eo.classification.networks import SlidingClassifier
+from deepnets4eo.errors import InputError
+from deepnets4eo.segmenters.efficientnet import LEVEL_CHANNELS, EfficientNetLite0
+from deepnets4eo.segmenters.pretrained import load_pretrained
+
+log = logging.getLogger(__name__)
+
+STRENGTHS = (0.003, 0.01, 0.03, 0.1)  # of the regression against its penalty, of which cross-validation takes one
+USUAL = 0.03  # where a class has too few images to be divided
+FOLDS = 3
+STEPS = 500
+NEVER = -30.0  # log-odds of a class without a labelled image
+
+
+class FrozenImages(SlidingClassifier):
+    """EfficientNet-Lite0, whose weights stay as they are, behind one linear layer that `fit_head` fits.
+
+    Features are the means of the maps of all five levels, 512 numbers. `input_px` : side to which patches are enlarged first, None
+    leaves them; `weights` : as of any encoder, those in the box by default.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        *,
+        weights: str | None = None,
+        bands: Sequence[str] = (),
+        patch_px: int = 64,
+        stride_px: int | None = None,
+        input_px: int | None = None,
+    ) -> None:
+        super().__init__(patch_px, stride_px, 64)
+        self.encoder = EfficientNetLite0(in_channels)
+        if weights is not None:
+            load_pretrained(self.encoder, weights, bands=bands)
+        self.input_px = input_px
+        self.head = nn.Linear(sum(LEVEL_CHANNELS), num_classes)
+        self.encoder.requires_grad_(requires_grad=False)
+
+    def patch_scores(self, patches: Tensor) -> Tensor:
+        """Logits of images. patches : (N, C, P, P) → (N, K)"""
+        scores: Tensor = self.head(self.features(patches))
+        return scores
+
+    def features(self, patches: Tensor) -> Tensor:
+        """What the last layer takes. patches : (N, C, P, P) → (N, 512)"""
+        if self.input_px is not None:
+            patches = F.interpolate(patches, (self.input_px, self.input_px), mode="bicubic", align_corners=False)
+        return torch.cat([level.mean(dim=(2, 3)) for level in self.encoder(patches)], dim=1)
+
+    @torch.no_grad()
+    def fit_head(self, features: Floats, targets: Mask, *, several: bool) -> None:
+        """Fit the last layer to features (n, 512) of labelled images and their labels (n, K). Errors: InputError without labels."""
+        if not len(targets) or not targets.any():
+            raise InputError(f"{len(targets)} images have a label, at least one of each class is needed. Label some.")
+        mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
+        scaled = (features - mean) / spread
+        weight, bias = np.zeros((targets.shape[1], features.shape[1])), np.full(targets.shape[1], NEVER)
+        if several:
+            for number, present in enumerate(targets.T):
+                if present.all():
+                    bias[number] = -NEVER
+                elif present.any():
+                    (_, weight[number]), (_, bias[number]) = _regression(scaled, present.astype(int))
+        else:
+            labels = targets.argmax(axis=1)
+            there = np.unique(labels)
+            bias[there] = 0.0
+            if len(there) > 1:
+                weight[there], bias[there] = _regression(scaled, labels)
+        self.head.weight.copy_(torch.from_numpy(weight / spread))
+        self.head.bias.copy_(torch.from_numpy(bias - (weight / spread) @ mean))
+        self.head.requires_grad_(requires_grad=False)  # no epoch follows
+
+
+def _regression(features: Floats, labels: Indices) -> tuple[Floats, Floats]:
+    """Weights (K, D) and intercepts (K,) of the classes that occur, two at least."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
+    model: Any = LogisticRegression(C=USUAL, max_iter=STEPS)
+    if np.unique(labels, return_counts=True)[1].min() >= FOLDS:
+        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+        model = GridSearchCV(model, {"C": STRENGTHS}, scoring="neg_log_loss", cv=folds)
+    fitted = model.fit(features, labels)
+    best = getattr(fitted, "best_estimator_", fitted)
+    log.info("the strength of the regression is %g", best.C)
+    if len(best.coef_) > 1:
+        return best.coef_, best.intercept_
+    return np.stack([0 * best.coef_[0], best.coef_[0]]), np.array([0.0, best.intercept_[0]])

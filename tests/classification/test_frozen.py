@@ -1,0 +1,86 @@
+"""Images labelled by a frozen encoder: one layer is fitted, the encoder stays, and the run labels images and scenes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+
+from sklearn.linear_model import LogisticRegression  # noqa: E402
+
+from deepnets4eo.classification.frozen import FrozenImages  # noqa: E402
+from deepnets4eo.errors import InputError  # noqa: E402
+from deepnets4eo.files import read_json  # noqa: E402
+from deepnets4eo.segmenters.pretrained import read_tensors  # noqa: E402
+from deepnets4eo.segmenters.run import load_run  # noqa: E402
+from deepnets4eo.training import train  # noqa: E402
+
+NAME = "efficientnet-lite0"
+
+
+def stripes(number: int, rng: np.random.Generator) -> np.ndarray:
+    """Stripes (32, 32, 3) across, down, or none, in any colour."""
+    wave = 60 * np.sin(np.arange(32) * 1.5 + rng.uniform(0, 6))
+    pattern = (wave[:, None], wave[None], 0.0)[number]
+    return np.clip(rng.uniform(70, 180, 3) + (pattern + rng.normal(0, 8, (32, 32)))[..., None], 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, rng = tmp_path_factory.mktemp("striped"), np.random.default_rng(0)
+    for number, name in enumerate(("across", "down", "plain")):
+        (folder / name).mkdir()
+        for image in range(16):
+            Image.fromarray(stripes(number, rng)).save(folder / name / f"{image}.png")
+    keys = ["data.val_share=0.25", "data.test_share=0.25", "data.num_workers=0"]
+    return train("images/frozen", folder.with_name("run"), data=folder, overrides=keys)
+
+
+def test_a_few_labels_are_learnt_without_an_epoch_and_the_encoder_stays(run: Path) -> None:
+    scores = read_json(run / "metrics.json")
+    assert scores["overall_accuracy"] > 0.8
+    encoder = load_run(run).segmenter.module.encoder
+    theirs = read_tensors(NAME)
+    assert torch.equal(encoder.blocks[6][0].bn3.running_mean, theirs["blocks.6.0.bn3.running_mean"])
+    torch.testing.assert_close(encoder.conv_stem.weight, 0.452 * theirs["conv_stem.weight"].float())
+    assert not any(value.requires_grad for value in encoder.parameters())
+
+
+def test_the_run_labels_a_scene(run: Path) -> None:
+    rng = np.random.default_rng(1)
+    segmenter = load_run(run).segmenter
+    scene = np.concatenate([np.tile(stripes(number, rng), (2, 2, 1)) for number in (0, 1)], axis=1)
+    layer = segmenter.inputs.layers["image"]
+    mean, std = (np.array(values, np.float32) for values in (layer.mean, layer.std))
+    scores = segmenter.predict_raw(np.moveaxis((scene - mean) / std, -1, 0)[None].astype(np.float32))[0]
+    assert scores[:, 16:48, 16:48].mean(axis=(1, 2)).argmax() == 0
+    assert scores[:, 16:48, 80:112].mean(axis=(1, 2)).argmax() == 1
+
+
+def test_the_layer_is_the_regression_of_standardised_features() -> None:
+    rng = np.random.default_rng(2)
+    network = FrozenImages(3, 3)
+    features, labels = rng.normal(3, 2, (8, 512)), np.array([0, 0, 1, 1, 2, 2, 0, 1])
+    network.fit_head(features, np.eye(3, dtype=bool)[labels], several=False)  # too few to be divided by class
+    mean, spread = features.mean(axis=0), features.std(axis=0)
+    expected = LogisticRegression(C=0.03, max_iter=500).fit((features - mean) / spread, labels)
+    given = network.head(torch.from_numpy(features).float()).softmax(dim=1).numpy()
+    np.testing.assert_allclose(given, expected.predict_proba((features - mean) / spread), atol=1e-4)
+
+
+def test_classes_without_an_image_and_labels_that_all_have_are_not_learnt() -> None:
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(12, 512))
+    network = FrozenImages(3, 3)
+    network.fit_head(features, np.eye(3, dtype=bool)[np.arange(12) % 2], several=False)
+    assert network.head(torch.from_numpy(features).float()).softmax(dim=1)[:, 2].max() < 1e-6
+    targets = np.stack([features[:, 0] > 0, np.ones(12, bool), np.zeros(12, bool)], axis=1)
+    network.fit_head(features, targets, several=True)
+    probabilities = network.head(torch.from_numpy(features).float()).sigmoid().numpy()
+    assert ((probabilities[:, 0] > 0.5) == targets[:, 0]).all()
+    assert probabilities[:, 1].min() > 0.99
+    assert probabilities[:, 2].max() < 0.01
+    with pytest.raises(InputError, match="at least one of each class is needed"):
+        network.fit_head(features[:0], np.zeros((0, 3), bool), several=False)
