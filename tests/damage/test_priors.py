@@ -16,6 +16,7 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.damage.areas import count_areas, find_areas
 from deepnets4eo.damage.decision.unbuilt import NO_BUILDING
 from deepnets4eo.damage.map import DamageMap, MapImages
+from deepnets4eo.damage.priors import combination
 from deepnets4eo.damage.priors.combination import combine
 from deepnets4eo.damage.priors.reading import CURVES, UNITS, open_priors
 from deepnets4eo.damage.priors.shakemap import ShakeMapGrid, inspect_grid
@@ -323,3 +324,15 @@ def test_answers_say_what_weight_a_prior_deserves():
 
     assert auc(table.assign(prior_probability=prior)) > auc(table) + 0.05
     assert auc(table.assign(prior_probability=1 - prior)) > auc(table) + 0.05, "also of a reversed one"
+
+
+def test_the_room_of_a_prior_is_one_where_images_say_nothing_and_none_where_they_are_sure() -> None:
+    probability = np.array([0.5, 0.2, 0.8, 0.05, 0.95, 0.01, 0.999])
+    room = combination._room(np.log(probability / (1 - probability)))
+    doubt = [p * (1 - p) for p in probability]
+    expected = [max((each - 0.05 * 0.95) / (0.25 - 0.05 * 0.95), 0.0) for each in doubt]
+    np.testing.assert_allclose(room, expected, atol=1e-12)
+    assert room[0] == 1
+    assert room[1] == pytest.approx((0.16 - 0.0475) / 0.2025)
+    assert room[3:].max() < 1e-9
+    assert room.min() >= 0

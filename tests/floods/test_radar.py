@@ -7,7 +7,8 @@ pytest.importorskip("numba")
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods import RadarImage, RadarOptions, equivalent_looks, measure_radar, radar_water
-from deepnets4eo.floods.radar import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
+from deepnets4eo.floods import radar as radar_maps
+from deepnets4eo.floods.radar import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, FilteredRadar, RadarStatistics
 from deepnets4eo.rasters.scene import Layer
 
 SIDE = 200
@@ -166,3 +167,15 @@ def test_real_chips_without_two_modes_have_the_usual_thresholds(real_data):
         mapped, truth = water.classes == PERMANENT_WATER, labels[0] == 1
         assert (mapped & ~truth & (labels[0] >= 0)).mean() < most
         assert (mapped & truth).sum() >= least * (mapped | truth)[labels[0] >= 0].sum()
+
+
+def test_the_drop_is_the_mean_of_what_all_polarisations_lost() -> None:
+    statistics = RadarStatistics(4.0, {})
+    before = FilteredRadar({"vv": np.array([[-8.0, -10.0]]), "vh": np.array([[-14.0, -16.0]])}, statistics)
+    after = FilteredRadar({"vv": np.array([[-18.0, -9.0]]), "vh": np.array([[-20.0, -19.0]])}, statistics)
+    np.testing.assert_allclose(radar_maps._drop(before, after), [[(10 + 6) / 2, (-1 + 3) / 2]])
+    alone = FilteredRadar({"vh": after.bands["vh"]}, statistics)
+    np.testing.assert_allclose(radar_maps._drop(before, alone), [[6.0, 3.0]])
+    np.testing.assert_allclose(
+        radar_maps._signed_change(before, after), [[-np.sqrt((100 + 36) / 2), -np.sqrt((1 + 9) / 2)]], rtol=1e-6
+    )

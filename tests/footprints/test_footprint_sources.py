@@ -149,6 +149,27 @@ def test_an_extract_of_openstreetmap_has_days_where_it_states_them(
     assert len(gpd.read_file(out)) == 1
 
 
+def test_buildings_of_an_extract_that_are_none_or_below_the_ground_are_left_out(tmp_path: Path) -> None:
+    def found(**tags: str) -> list[str]:
+        """Ids in an extract of a house beside an area with these tags."""
+        corners = [*square(10.01, 48.01)[:4], *square(10.02, 48.02)[:4]]
+        nodes = "".join(
+            f'<node id="{n}" lat="{p["lat"]}" lon="{p["lon"]}" version="1"/>' for n, p in enumerate(corners, 1)
+        )
+        ways = ""
+        for number, own in enumerate(({"building": "house"}, tags)):
+            ring = "".join(f'<nd ref="{4 * number + corner}"/>' for corner in (1, 2, 3, 4, 1))
+            own_tags = "".join(f'<tag k="{key}" v="{value}"/>' for key, value in own.items())
+            ways += f'<way id="{number + 1}" version="1">{ring}{own_tags}</way>'
+        path = tmp_path / "region.osm"
+        path.write_text(f'<?xml version="1.0"?><osm version="0.6">{nodes}{ways}</osm>', encoding="utf-8")
+        return find_buildings(str(path), (10.0, 48.0, 10.1, 48.1)).frame["id"].tolist()
+
+    assert found(building="garage") == ["way/1", "way/2"]
+    assert found(building="no") == ["way/1"]
+    assert found(building="yes", location="underground") == ["way/1"]
+
+
 def overture_table() -> gpd.GeoDataFrame:
     sources = [
         [

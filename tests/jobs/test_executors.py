@@ -25,6 +25,7 @@ from deepnets4eo.jobs.blocks import (
     failed_receipt,
     versions,
 )
+from deepnets4eo.jobs.dask_cluster import DaskCluster
 from deepnets4eo.jobs.executors import LocalProcesses, Workers
 
 NAMES = [f"block-{number}" for number in range(7)]
@@ -195,3 +196,16 @@ def test_other_words_are_refused_with_examples(text: str) -> None:
 def test_a_scheduler_that_others_can_reach_is_refused(address: str) -> None:
     with pytest.raises(InputError, match="neither on this computer nor behind TLS"):
         Workers.parse(address)
+
+
+def test_workers_are_threads_so_many_processes_or_a_scheduler() -> None:
+    processes = Workers.parse("processes:3").executor()
+    assert isinstance(processes, LocalProcesses)
+    assert processes._count == 3
+    assert isinstance(Workers.parse("tcp://127.0.0.1:8786").executor(), DaskCluster)
+    with Workers.parse("3").executor() as nobody:
+        assert nobody is None
+    assert Workers.parse("processes:1") == Workers(kind="processes", count=1)
+    for text in ("0", "processes:0", "four", "-1"):
+        with pytest.raises(InputError, match="is no number of threads"):
+            Workers.parse(text)
