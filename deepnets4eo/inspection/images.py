@@ -178,7 +178,7 @@ def undeclared_in_bands(layer: Layer) -> tuple[UndeclaredBand, ...]:
 
 
 def _look_at_band(layer: Layer, index: int, read: Sequence[Pixels]) -> UndeclaredBand | None:
-    alone = [valid & ~is_small(data, 0.0) for data, valid in read]
+    alone = [valid & (data != data[:1]).any(axis=0) for data, valid in read]
     values = np.concatenate([data[index][own].astype(np.float64) for (data, _), own in zip(read, alone, strict=True)])
     seen = values[values != 0]
     if len(np.unique(seen)) < LEAST_VALUES:
