@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 from pydantic import Field
 
-from deepnets4eo.addresses import shown_address
+from deepnets4eo.addresses import shown_address, without_secrets
 from deepnets4eo.catalogues.candidates import ELSEWHERE, PlannedImage, best_pair, candidates_of, lean_difference
 from deepnets4eo.catalogues.options import FindOptions
 from deepnets4eo.catalogues.search import read_items
@@ -46,6 +46,7 @@ NONE = "-"
 COPY, STATE = "COPY_OF", "COPY_STATE"  # tags: hash of what was copied; sizes, times and ETags of its files
 MARGIN_DEG = 0.0003  # about 30 m, for buildings that reach beyond the box
 HEAD = "# A plan for `deepnets4eo damage {} --out DIR`. Change what is wrong; paths are relative to this file.\n"
+SECRET = "# Its addresses have a password, a signature or a token: whoever has this file can use them. Nothing else that is written has them.\n"
 LOOKS = {
     "before": ("tab:blue", "--", 2.5),
     "after": ("tab:orange", "-", 2.5),
@@ -104,7 +105,8 @@ class Plan(Section):
             image["files"] = [relative_path(name, path.parent) for name in image["files"]]
         values["outlines"] = relative_path(self.outlines, path.parent)
         text = yaml.safe_dump(plain(values), sort_keys=False, allow_unicode=True, width=160)
-        return write_text(path, HEAD.format(path.name) + text)
+        head = HEAD.format(path.name) + (SECRET if without_secrets(plain(values)) != plain(values) else "")
+        return write_text(path, head + text)
 
     @property
     def images(self) -> dict[str, PlannedImage]:
@@ -195,12 +197,25 @@ class Plan(Section):
         remedy = "Compare high buildings by eye, or choose similar views."
         return [Finding("views_differ", "caution" if apart_px >= FAR_PX else "note", text, remedy)]
 
-    def foreign_files(self, path: str | Path) -> list[str]:
-        """What the plan at `path` reads outside its folder and the user did not name: other files, and hosts."""
-        names = [*(name for one in self.images.values() for name in one.files), self.outlines]
-        files = [name for name in names if _is_path(name) and not lies_beside(Path(path), Path(name).resolve())]
-        hosts = {shown_address(name).partition("://")[2].partition("/")[0] or name for name in names if is_remote(name)}
-        return [*files, *sorted(hosts)]
+
+def foreign_findings(plan: Plan, path: str | Path) -> list[Finding]:
+    """What the plan at `path` reads that neither lies in its folder nor was named by the user: it may have been made by others."""
+    names = [*(name for one in plan.images.values() for name in one.files), plan.outlines]
+    files = [name for name in names if _is_path(name) and not lies_beside(Path(path), Path(name).resolve())]
+    hosts = {shown_address(name).partition("://")[2].partition("/")[0] or name for name in names if is_remote(name)}
+    findings = []
+    if files:
+        text = (
+            f"The plan {path} reads files outside its folder: {', '.join(files[:5])}{' and others' * (len(files) > 5)}."
+        )
+        remedy = (
+            "Where the plan is of others, look whether it may read them; what it reads can be seen in the products."
+        )
+        findings.append(Finding("plan_reads_elsewhere", "caution", text, remedy))
+    if hosts:
+        text = f"The plan {path} reads images from {', '.join(sorted(hosts)[:5])}{' and others' * (len(hosts) > 5)}."
+        findings.append(Finding("plan_reads_addresses", "note", text, ""))
+    return findings
 
 
 def make_plan(
@@ -231,7 +246,11 @@ def make_plan(
     images, failed, counts = candidates_of(items, sides, when, options, whole_day=":" not in date)
     before, after, value = best_pair(images)
     elsewhere = counts.pop(ELSEWHERE, 0)
-    notes = [f"{name}: {note} ({count} x)" for name, (_, seen) in answers.items() for note, count in seen.items()]
+    notes = [
+        f"{shown_address(name)}: {note} ({count} x)"
+        for name, (_, seen) in answers.items()
+        for note, count in seen.items()
+    ]
     notes += [f"{note} ({count} x)" for note, count in counts.most_common(5)]
     notes.insert(0, f"{count_of(len(items), 'item')} read, {elsewhere} {ELSEWHERE}")
     if after is None:
@@ -314,7 +333,7 @@ def describe_plan(path: str) -> tuple[dict[str, Any], list[str]]:
     names = [*(name for one in plan.images.values() for name in one.files), plan.outlines]
     missing = [name for name in names if _is_path(name) and not Path(name).exists()]
     problems = [f"{name} does not exist. Correct the plan." for name in missing]
-    problems += [f"{one.message} {one.remedy}" for one in plan.findings()]
+    problems += [f"{one.message} {one.remedy}".strip() for one in [*foreign_findings(plan, path), *plan.findings()]]
     return facts | {"credit": plan.event_info().credit or "none"}, problems
 
 

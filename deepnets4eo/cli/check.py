@@ -60,6 +60,7 @@ def check(
     if not paths:
         _check_machine(json)
         return
+    from deepnets4eo.addresses import without_secrets
     from deepnets4eo.cards.legend import Legend
     from deepnets4eo.files import write_json
     from deepnets4eo.inspection.files import overlaps
@@ -79,7 +80,7 @@ def check(
     show_inspections(inspections, pairs)
     problems = sum(len(item.problems) for item in inspections)
     line = f"{count_of(len(inspections), 'file')} checked, {count_of(problems, 'problem')}"
-    content = {"files": [item.to_dict() for item in inspections], "overlap": pairs}
+    content = without_secrets({"files": [item.to_dict() for item in inspections], "overlap": pairs})
     show_result(line, *([] if json is None else [write_json(json, content)]))
     if any(item.kind == "unreadable" for item in inspections):
         raise typer.Exit(2)

@@ -21,7 +21,7 @@ from deepnets4eo.cli.options import (
     formats,
     part_is_done,
 )
-from deepnets4eo.cli.output import echo, end_with_findings, progress, show_footprints, show_result
+from deepnets4eo.cli.output import echo, end_with_findings, progress, show_findings, show_footprints, show_result
 from deepnets4eo.damage.inputs.settings import FurtherInputs, ProductOptions, Settings
 from deepnets4eo.damage.products.content import FURTHER, USUAL
 from deepnets4eo.errors import InputError
@@ -147,11 +147,13 @@ def damage(
 
 def _open_plan(path: str, out: Path, about: EventInfo) -> tuple[str, str, str, EventInfo, list[Finding]]:
     """The images of a plan cropped to its box, its outlines, event (what the command line says counts) and findings."""
-    from deepnets4eo.catalogues.plan import Plan
+    from deepnets4eo.catalogues.plan import Plan, foreign_findings
     from deepnets4eo.outputs.input_files import check_not_inputs
 
     check_not_inputs([out], [path])
     plan = Plan.load(path)
+    findings = foreign_findings(plan, path)
+    show_findings(findings)  # before anything is read
     before, after = (plan.crop(role, Path(path)) for role in ("before", "after"))
     stated = {name: value for name, value in vars(about).items() if value and name != "from_files"}
-    return before, after, plan.outlines, replace(plan.event_info(), **stated), plan.findings()
+    return before, after, plan.outlines, replace(plan.event_info(), **stated), [*findings, *plan.findings()]

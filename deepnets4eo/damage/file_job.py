@@ -15,6 +15,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.addresses import shown_address
 from deepnets4eo.cards.catalog import run_path, shipped_path
 from deepnets4eo.damage.areas import check_areas, open_people
 from deepnets4eo.damage.decision.passes import ImageSteps, load_model
@@ -183,7 +184,7 @@ class FileJob:
         result = DamageMap.load(self.out)
         pair = open_pair(self.pre, self.post, self.settings)
         for role, layer in (("pre", pair.pre), ("post", pair.post)):
-            paths = [] if layer is None else [str(path) for path in layer.paths]
+            paths = [] if layer is None else [shown_address(str(path)) for path in layer.paths]
             of_map = [path for name, path in result.inputs.items() if re.fullmatch(rf"{role}(_\d+)?", name)]
             if [Path(path).name for path in paths] != [Path(path).name for path in of_map]:
                 raise InputError(

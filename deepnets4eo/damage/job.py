@@ -12,6 +12,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.addresses import without_secrets
 from deepnets4eo.damage.calibration.pool import Score
 from deepnets4eo.damage.decision.decision import Decision, DecisionModel
 from deepnets4eo.damage.decision.estimates import BuildingGround
@@ -284,12 +285,12 @@ def make_map(
         | {"footprints": alignment.to_dict() if alignment else {"status": "not moved"}},
         meaning=evidence.meaning,
         synthetic=inputs.post.synthetic or (inputs.pre is not None and inputs.pre.synthetic),
-        parameters=asdict(settings)
+        parameters=without_secrets(asdict(settings))
         | {"damaged_share": settings.damaged_share or decision.share.value, "network": model.box_decides}
         | {"network_weight": model.weight if model.grader is not None else 0.0}
         | {"evidence": {score.name: score.to_dict() for score in _scores_of(inputs)}}
         | ({"stretch": {role: stretch.to_dict() for role, stretch in stretches.items()}} if stretches else {}),
-        inputs=inputs.paths | model.paths(),
+        inputs=without_secrets(inputs.paths | model.paths()),
         findings=join_findings(
             [
                 *_input_findings(scene, model, evidence),

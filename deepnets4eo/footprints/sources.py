@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise, product
@@ -23,8 +21,9 @@ from deepnets4eo.files import check_overwrite
 from deepnets4eo.footprints.days import parse_days
 from deepnets4eo.footprints.files import read_table
 from deepnets4eo.footprints.read import DATE_COLUMNS, read_footprints
-from deepnets4eo.formats.access import TIMEOUT_S, check_online
+from deepnets4eo.formats.access import check_online
 from deepnets4eo.formats.vectors import is_parquet, read_ogr, vector_errors, vector_file
+from deepnets4eo.formats.web import WEB_ERRORS, Session, failure_text
 from deepnets4eo.grid import Box, box_text, check_box
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.osm.elements import NONE, closed_ways, no_buildings, with_way_ids
@@ -35,6 +34,7 @@ OSM, OVERTURE = "osm", "overture"
 SERVER_ENDS = "/interpreter"
 OVERPASS = f"https://overpass-api.de/api{SERVER_ENDS}"
 SERVER_S = 180  # that the server may take for one square
+ANSWER_S, MOST_ANSWER_BYTES = 300, 1 << 30  # until its answer is here
 SQUARE_DEGREES, MOST_SQUARES = 0.1, 100  # of one request, and in all: a large city
 FIRST_DAY = pd.Timestamp("2004-08-09", tz="UTC")  # of OpenStreetMap; an earlier one stands where a file has none
 COLUMNS = ("id", "source", "source_date", "building")
@@ -216,15 +216,15 @@ def _ask(server: str, square: Box) -> list[Mapping[str, Any]]:
     west, south, east, north = square
     within = f"({south:.7f},{west:.7f},{north:.7f},{east:.7f})"
     query = f'[out:json][timeout:{SERVER_S}];(way["building"]{within};relation["building"]["type"="multipolygon"]{within};);out meta geom;'
-    request = urllib.request.Request(
-        server, urllib.parse.urlencode({"data": query}).encode(), {"User-Agent": "deepnets4eo"}
-    )
+    data = urllib.parse.urlencode({"data": query}).encode()
     try:
-        with urllib.request.urlopen(request, timeout=SERVER_S + TIMEOUT_S) as answer:
-            content = json.load(answer)
-    except (urllib.error.URLError, OSError, ValueError) as error:
+        answer = Session(server, MOST_ANSWER_BYTES).read(
+            server, seconds=SERVER_S + ANSWER_S, most_bytes=MOST_ANSWER_BYTES, data=data
+        )
+        content = json.loads(answer.content)
+    except (*WEB_ERRORS, RecursionError) as error:
         raise InputError(
-            f"{server} did not answer for {box_text(square)}: {error}. Try again later, give another server's address, or an extract."
+            f"{server} did not answer for {box_text(square)}: {failure_text(error)}. Try again later, give another server's address, or an extract."
         ) from error
     if not isinstance(content, dict) or not isinstance(content.get("elements"), list):
         raise InputError(f"{server} answered without a list of elements. Is it an Overpass server?")

@@ -14,8 +14,6 @@ import shutil
 import sqlite3
 import tempfile
 import threading
-import urllib.error
-import urllib.request
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -26,9 +24,10 @@ from urllib.parse import urlsplit
 from xml.parsers import expat
 
 from deepnets4eo.errors import DeepNets4EOError, InputError
-from deepnets4eo.formats.access import TIMEOUT_S, is_remote
+from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.drivers import describe_head, read_head
-from deepnets4eo.formats.unpacking import CHUNK_BYTES, MOST_UNPACKED_BYTES, check_unpacked_size, unpack
+from deepnets4eo.formats.unpacking import MOST_UNPACKED_BYTES, check_unpacked_size, unpack
+from deepnets4eo.formats.web import SCHEMES, WEB_ERRORS, download, failure_text
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -278,24 +277,17 @@ def _local(name: str, limit_bytes: int) -> Iterator[Path]:
         yield Path(name).absolute()  # absolute: no name can pass for a driver's prefix
         return
     address = urlsplit(name)
-    if address.scheme not in ("http", "https"):
+    if address.scheme not in SCHEMES:
         raise InputError(f"{name} is no address that vector files are read from: http(s) alone. Download it.")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / (PurePosixPath(address.path).name or "downloaded")
         try:
-            with urllib.request.urlopen(name, timeout=TIMEOUT_S) as answer, path.open("wb") as file:
-                written = 0
-                while chunk := answer.read(CHUNK_BYTES):
-                    written += len(chunk)
-                    check_unpacked_size(Path(name), written, written, limit_bytes)
-                    file.write(chunk)
-                length = answer.headers["Content-Length"]
-                if length is not None and written < int(length):
-                    raise OSError(f"the connection broke off after {written:,} of {int(length):,} bytes")
-        except (urllib.error.URLError, OSError, ValueError) as error:
+            download(name, path, lambda written: check_unpacked_size(Path(name), written, written, limit_bytes))
+        except WEB_ERRORS as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{name} could not be downloaded: {error}. Check the address and the network.") from error
+            reason = failure_text(error)
+            raise InputError(f"{name} could not be downloaded: {reason}. Check the address and the network.") from error
         yield path
 
 

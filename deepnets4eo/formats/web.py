@@ -13,7 +13,7 @@ import ssl
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
@@ -29,6 +29,7 @@ REQUEST_S = 60.0  # of a document, with its redirects
 CONNECT_S = 15.0  # of one of a host's addresses
 MOST_BYTES = 16 << 20  # of a document
 MOST_SESSION_BYTES = 256 << 20  # of all documents of a search
+FILE_S, MOST_FILE_BYTES = 6 * 3600.0, 1 << 40  # of a file that is downloaded
 HEAD_BYTES = 1 << 20  # of status lines, headers and the bodies of redirects
 STATE_HEADERS = ("ETag", "Last-Modified")
 WEB_ERRORS = (OSError, HTTPException, ValueError)  # of a request, whatever a server sends
@@ -58,7 +59,7 @@ class Session:
     def read(
         self, address: str, *, seconds: float = REQUEST_S, most_bytes: int = MOST_BYTES, data: bytes | None = None
     ) -> Answer:
-        """The document at an address, answered whole within `seconds`. Errors: WEB_ERRORS."""
+        """The document at an address, answered whole within `seconds`. data : is posted. Errors: WEB_ERRORS."""
         with self.open(address, seconds=seconds, most_bytes=most_bytes, data=data) as answer:
             return Answer(answer.read(), _with_user(answer.url, address), answer.headers)
 
@@ -129,12 +130,12 @@ class _Limits:
         self.session, self._seconds, self._most = session, seconds, most_bytes
         self._began = time.monotonic()
         self._latest, self._limit_s = self._began + head_s, head_s
-        self._count, self._limit = 0, HEAD_BYTES
+        self._count, self._limit, self._in_head = 0, HEAD_BYTES, True
 
     def begin_body(self) -> None:
         """Headers have come."""
         self._latest, self._limit_s = self._began + self._seconds, self._seconds
-        self._count, self._limit = 0, self._most + HEAD_BYTES
+        self._count, self._limit, self._in_head = 0, self._most + HEAD_BYTES, False
 
     def left_s(self) -> float:
         """Seconds that are left. Errors: TimeoutError for none."""
@@ -144,8 +145,8 @@ class _Limits:
         return left
 
     def wait_s(self) -> float:
-        """How long one read may wait."""
-        return min(self.left_s(), TIMEOUT_S)
+        """How long one read may wait; for the headers as long as they may take, as a server may have to think."""
+        return self.left_s() if self._in_head else min(self.left_s(), TIMEOUT_S)
 
     def take(self, count: int) -> None:
         self.session.take(count)
@@ -332,10 +333,11 @@ def failure_text(error: BaseException) -> str:
     return shown_address(str(reason if isinstance(reason, OSError) else error)) or type(error).__name__
 
 
-def download(address: str, path: Path, *, seconds: float, check_size: Any) -> None:
+def download(address: str, path: Path, check_size: Callable[[int], None]) -> None:
     """Write the file at an address, all of it. check_size : called with the bytes so far. Errors: WEB_ERRORS."""
+    session, most = Session(address, MOST_FILE_BYTES), MOST_FILE_BYTES
     with (
-        Session(address, 1 << 62).open(address, seconds=seconds, head_s=REQUEST_S, most_bytes=1 << 62) as answer,
+        session.open(address, seconds=FILE_S, head_s=REQUEST_S, most_bytes=most) as answer,
         path.open("wb") as file,
     ):
         written = 0

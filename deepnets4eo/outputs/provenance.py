@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from deepnets4eo.addresses import shown_address, without_secrets
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import sha256
 from deepnets4eo.formats.access import is_remote
@@ -77,15 +78,15 @@ def manifest(
     names: Sequence[str],
     **further: Any,
 ) -> dict[str, Any]:
-    """How a map was made, for manifest.json: `summary`, `inputs` by role, `names` of its files, `further` of its kind."""
+    """How a map was made, for manifest.json: `summary`, `inputs` by role, `names` of its files, `further` of its kind; no secrets."""
     return {
         **{name: summary[name] for name in ("product", "synthetic", "event", "findings")},
         "created_utc": (product_time({}) or datetime.now(timezone.utc)).isoformat(timespec="seconds"),
-        "command": shlex.join(sys.argv),
-        "parameters": parameters,
+        "command": shlex.join(map(shown_address, sys.argv)),
+        "parameters": without_secrets(parameters),
         "seed": parameters.get("seed"),
         **further,
-        "inputs": inputs,
+        "inputs": without_secrets(inputs),
         "outputs": dict(zip(names, in_order(file_facts, [folder / name for name in names]), strict=True)),
         "versions": versions(),
     }

@@ -23,6 +23,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window as RasterioWindow
 
+from deepnets4eo.addresses import without_secrets
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, partial_path, writer_errors, writing
@@ -74,7 +75,7 @@ class CogWriter:
         self._legend, self._band_names, self._level = legend, list(band_names), level
         self._wavelengths_nm, self._unit = list(wavelengths_nm), unit
         self._categorical = categorical or legend is not None
-        self._tags = dict(tags or {}) | ({"LEGEND": json.dumps(legend.to_dict())} if legend else {})
+        self._tags = without_secrets(dict(tags or {})) | ({"LEGEND": json.dumps(legend.to_dict())} if legend else {})
         self._profile: dict[str, Any] = dict(
             driver="GTiff", count=count, dtype=dtype, nodata=nodata, height=grid.shape[0], width=grid.shape[1],
             transform=grid.affine, crs=_crs_text(grid),

@@ -23,6 +23,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import MemoryFile
 
+from deepnets4eo.addresses import without_secrets
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.formats import envi
@@ -137,7 +138,7 @@ def mosaic_vrt(
     bands = "".join(_band(first, band, offset_tiles) for band in range(1, len(first.dtypes) + 1))
     unstated = [band for band, value in enumerate(first.nodata, start=1) if value is None]
     mask = _mask(offset_tiles, unstated[0]) if unstated and ColorInterp.alpha not in first.roles else ""
-    every = {name: value for tile in tiles for name, value in tile.tags.items()} | dict(tags or {})
+    every = {name: value for tile in tiles for name, value in tile.tags.items()} | without_secrets(dict(tags or {}))
     metadata = "".join(f'<MDI key="{escape(name)}">{escape(value)}</MDI>' for name, value in every.items())
     vrt = (
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(first.crs)}</SRS><Metadata>{metadata}</Metadata>'

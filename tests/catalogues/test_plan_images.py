@@ -16,9 +16,10 @@ from geotiff import write_geotiff
 from pyproj import Transformer
 
 from deepnets4eo.catalogues.candidates import PlannedImage
-from deepnets4eo.catalogues.plan import MARGIN_DEG, Plan
+from deepnets4eo.catalogues.plan import MARGIN_DEG, Plan, foreign_findings
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, OutputError
+from deepnets4eo.formats.access import allow_user_files
 from deepnets4eo.grid import Box
 from deepnets4eo.rasters.layer import Layer
 from deepnets4eo.synthetic import City
@@ -96,6 +97,30 @@ def test_an_image_that_was_replaced_under_its_name_is_copied_anew(
     assert "It is not known whether the image after is still the one" in caplog.text
     tags = json.dumps(Layer.open(tmp_path / "plan_after.tif").tags)
     assert "image.tif" not in tags
+
+
+def test_a_plan_says_what_it_reads_outside_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a VRT may not: a plan of others names any file. What the user named on the command line is no surprise."""
+    folder, secret = tmp_path / "plans", tmp_path / "private" / "image.tif"
+    folder.mkdir()
+    for path in (secret, folder / "image.tif"):
+        write_geotiff(path, NOISE, crs=CRS, origin=(LEFT, TOP))
+    (folder / "link.tif").symlink_to(secret)
+    for file, names in (("image.tif", ()), ("../private/image.tif", (secret,)), ("link.tif", (folder / "link.tif",))):
+        plan = Plan(box=list(BOX), date="2023-02-06", after=PlannedImage(files=[str(folder / file)]))
+        findings = foreign_findings(plan, folder / "plan.yaml")
+        assert [one.code for one in findings] == ["plan_reads_elsewhere"] * len(names)
+        with allow_user_files([str(secret.parent)]):
+            assert foreign_findings(plan, folder / "plan.yaml") == []
+    address = PlannedImage(files=["https://me:SECRET@far.org/a.tif?sig=x"])
+    plan = Plan(box=list(BOX), date="2023-02-06", after=address, outlines=str(secret))
+    text = " ".join(one.message for one in foreign_findings(plan, folder / "plan.yaml"))
+    assert f"reads files outside its folder: {secret}." in text
+    assert "reads images from far.org." in text
+    local = plan.model_copy(update={"after": PlannedImage(files=[str(secret)])})
+    local.save(folder / "plan.yaml")
+    assert main(["damage", str(folder / "plan.yaml"), "--out", str(tmp_path / "out")]) != 0  # outlines that are none
+    assert f"CAUTION: The plan {folder / 'plan.yaml'} reads files outside its folder" in capsys.readouterr().err
 
 
 def _corner(folder: Path) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from geotiff import write_geotiff
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints import read_footprints
-from deepnets4eo.formats import vectors
+from deepnets4eo.formats import web
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.layer import Layer
 
@@ -67,7 +67,7 @@ def test_footprints_whose_connection_fails_are_not_taken_for_fewer(
     boxes = shapely.box(np.arange(2000) * 20, 0, np.arange(2000) * 20 + 10, 10)
     path = tmp_path / "houses.fgb"
     gpd.GeoDataFrame({"id": range(2000)}, geometry=boxes, crs="EPSG:32631").to_file(path, SPATIAL_INDEX="NO")
-    monkeypatch.setattr(vectors, "TIMEOUT_S", 1)
+    monkeypatch.setattr(web, "TIMEOUT_S", 1)
     with (
         served(path, fault) as address,
         pytest.raises(InputError, match=rf"{address} could not be downloaded: .*(broke off after|timed out)"),

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.addresses import without_secrets
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.change.series.features import (
     CellFeatures,
@@ -128,7 +129,7 @@ def write_series(
         "bands_assumed": series.bands_assumed,
         "embedding": series.embedding,
         "breaks": breaks,
-        "options": plain_options(options),
+        "options": without_secrets(plain_options(options)),
         "changes": len(ranking),
     }
     return [*paths, write_json(out / MANIFEST, manifest)]

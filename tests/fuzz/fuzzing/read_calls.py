@@ -269,14 +269,17 @@ def outlines(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def overpass(main: Path, out: Path, sound: Seeds) -> object:
-    import io
-    import urllib.request
     from unittest import mock
 
     from deepnets4eo.footprints.sources import OSM, find_buildings
+    from deepnets4eo.formats.web import Answer, Session
 
-    answer = io.BytesIO(main.read_bytes() if main.is_file() else b"")
-    with mock.patch.object(urllib.request, "urlopen", return_value=answer):
+    answer = Answer(main.read_bytes() if main.is_file() else b"", "https://example.org", {})
+    # no network, and no name is looked up
+    with (
+        mock.patch.object(Session, "__init__", return_value=None),
+        mock.patch.object(Session, "read", return_value=answer),
+    ):
         return find_buildings(OSM, (-94.59, 37.03, -94.56, 37.05), online=True)
 
 
