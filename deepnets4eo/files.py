@@ -116,6 +116,7 @@ def partial_path(path: Path) -> Path:
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` with its suffix; on success it is renamed to `path`, on failure removed."""
     path = Path(path)
+    check_name(path)
     partial = partial_path(path)
     try:
         with writing(path):
@@ -174,9 +175,18 @@ def remove_leftovers(out: Path) -> None:
                 remove(Path(item.path))
 
 
+def check_name(path: str | Path) -> None:
+    """Refuse (OutputError) an output whose name is no UTF-8: GDAL and other libraries that write cannot take it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise OutputError(f"the name of the output {path} is not UTF-8. Choose another one.") from error
+
+
 def check_overwrite(path: str | Path, *, overwrite: bool, resume: bool | None = None, complete: bool = False) -> Path:
     """`path` if it may be written, else OutputError (CompleteError for a `complete` job), which names the flags."""
     path = Path(path)
+    check_name(path)
     if path.is_dir():  # half-written files of killed jobs do not count
         occupied = any(not item.name.startswith(PARTIAL) for item in path.iterdir())
     else:

@@ -11,7 +11,7 @@ from typer import Argument, Option
 
 from deepnets4eo.cli.completion import dataset_names, legend_names
 from deepnets4eo.cli.options import Json, patterns
-from deepnets4eo.cli.output import echo, progress, show_json, show_result, visible
+from deepnets4eo.cli.output import echo, progress, save_json, show_json, show_result, visible
 from deepnets4eo.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,7 +62,6 @@ def check(
         return
     from deepnets4eo.addresses import without_secrets
     from deepnets4eo.cards.legend import Legend
-    from deepnets4eo.files import write_json
     from deepnets4eo.inspection.files import overlaps
     from deepnets4eo.outputs.findings import count_of
     from deepnets4eo.outputs.input_files import check_not_inputs
@@ -81,7 +80,7 @@ def check(
     problems = sum(len(item.problems) for item in inspections)
     line = f"{count_of(len(inspections), 'file')} checked, {count_of(problems, 'problem')}"
     content = without_secrets({"files": [item.to_dict() for item in inspections], "overlap": pairs})
-    show_result(line, *([] if json is None else [write_json(json, content)]))
+    show_result(line, *([] if json is None else [save_json(content, json)]))
     if any(item.kind == "unreadable" for item in inspections):
         raise typer.Exit(2)
     if card is not None and problems:

@@ -9,7 +9,7 @@ import typer
 
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import patterns
-from deepnets4eo.cli.output import echo, progress, show_json, show_result
+from deepnets4eo.cli.output import STDOUT, echo, progress, show_json, show_result
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, ReportFiles, ScoredFiles, ValueRules
 from deepnets4eo.segmenters.checksums import is_run
@@ -40,6 +40,7 @@ def evaluate(
     deepnets4eo evaluate heights.tif ndsm.tif --set class_map=labels.tif
     deepnets4eo evaluate labelled.laz reference.laz --legend ign_lidar_hd"""
     from deepnets4eo.evaluation import comparison, report
+    from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.input_files import check_not_inputs
 
     if is_run(prediction):
@@ -65,8 +66,9 @@ def evaluate(
     show_result(report.headline(result))
     if files.json is not None:
         show_json(result, files.json)
-    for path in report.write_tables(result, files):
-        echo(path)
+    with output_lock(*(path for path in files.paths() if path != STDOUT)):
+        for path in report.write_tables(result, files):
+            echo(path)
 
 
 def _scores(

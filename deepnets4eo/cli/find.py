@@ -50,6 +50,7 @@ def find(
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.footprints.sources import find_buildings, write_buildings
     from deepnets4eo.grid import check_box
+    from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.event import EventInfo
     from deepnets4eo.outputs.input_files import check_not_inputs
 
@@ -64,14 +65,15 @@ def find(
     for path in written:
         check_overwrite(path, overwrite=overwrite)
     box = check_box(_extent(site) if site is not None else bbox or ())
-    plan, shapes = make_plan(catalogue, box, date, about, options)
-    if outlines is not None:
-        with progress("outlines") as advance:
-            buildings = find_buildings(outlines, box, online=True, progress=advance)
-        write_buildings(buildings, written[2], overwrite=overwrite)
-        plan = plan.model_copy(update={"outlines": str(written[2]), "outlines_credit": buildings.credit})
-    plan.save(out)  # first: no picture that fails takes it along
-    draw_coverage(plan, shapes, written[1])
+    with output_lock(*written):
+        plan, shapes = make_plan(catalogue, box, date, about, options)
+        if outlines is not None:
+            with progress("outlines") as advance:
+                buildings = find_buildings(outlines, box, online=True, progress=advance)
+            write_buildings(buildings, written[2], overwrite=overwrite)
+            plan = plan.model_copy(update={"outlines": str(written[2]), "outlines_credit": buildings.credit})
+        plan.save(out)  # first: no picture that fails takes it along
+        draw_coverage(plan, shapes, written[1])
     for note in plan.notes:
         echo(f"note: {note}", err=True)
     show_result("; ".join(f"{role} {one.name} ({one.time})" for role, one in plan.images.items()), *written)

@@ -8,7 +8,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from deepnets4eo.cli.options import DryRun, Json, Memory, Out, Overwrite, Resume, WhoElse, memory_bytes, others_alone
-from deepnets4eo.cli.output import echo, progress, show_result
+from deepnets4eo.cli.output import echo, progress, save_json, show_result
 
 COLOURS = "Colours"
 
@@ -57,7 +57,6 @@ def label_points(
     deepnets4eo label-points tile.laz --model runs/snapnet --colour ortho.tif --out labelled.laz --replace"""
     from deepnets4eo import points
     from deepnets4eo.errors import InputError
-    from deepnets4eo.files import write_json
     from deepnets4eo.outputs.input_files import check_not_inputs
 
     if infrared is not None and colour is None:
@@ -78,5 +77,5 @@ def label_points(
             cloud, labeller, out, options, orthophoto=orthophoto, progress=advance, executor=executor
         )
     if json is not None:
-        echo(write_json(json, result.to_dict()))
+        echo(save_json(result.to_dict(), json))
     show_result(result.summary(), result.path)

@@ -75,6 +75,8 @@ UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
 NUMPY_WARNINGS = (
     r"(overflow|underflow|divide by zero|invalid value) encountered|All-NaN|Mean of empty slice|Degrees of freedom"
 )
+NO_THREAD = "can't start new thread"  # of Python, where memory or the number of processes is limited
+THREAD_REMEDY = "Let the process have more memory or threads (ulimit -v, ulimit -u), or use fewer: --workers 1."
 INTERRUPTED = 130  # the shell's code for Ctrl-C
 
 SHORT_HELP = "Semantic segmentation of remote-sensing data, up to building-damage maps."
@@ -159,6 +161,10 @@ def main(arguments: list[str] | None = None) -> int:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     command = typer.main.get_command(app)
     before, sys.unraisablehook = sys.unraisablehook, _log_unraisable
+    raises, logging.raiseExceptions = (
+        logging.raiseExceptions,
+        debug,
+    )  # a record that cannot be written ends in no traceback
     try:
         with allow_user_files(arguments), name_missing_extra():
             result = command.main(arguments, prog_name="deepnets4eo", standalone_mode=False)
@@ -184,8 +190,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except (typer.Abort, KeyboardInterrupt):
         result = INTERRUPTED
+    except RuntimeError as error:
+        if debug or str(error) != NO_THREAD:
+            raise
+        echo(f"Error: the system starts no further thread: {error}. {THREAD_REMEDY}", err=True)
+        return 1
     finally:
-        sys.unraisablehook = before
+        sys.unraisablehook, logging.raiseExceptions = before, raises
     if result == INTERRUPTED:  # typer makes this exit code of Ctrl-C, and says nothing
         echo("Interrupted. Finished work is kept; continue with --resume where the verb has it.", err=True)
     return result if isinstance(result, int) else 0

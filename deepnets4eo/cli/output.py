@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,10 +70,13 @@ def open_closed_streams() -> None:
 
 
 class VisibleFormatter(logging.Formatter):
-    """Log lines whose control characters are escaped."""
+    """Log lines whose control characters are escaped; libraries' traces of errors are for debugging."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The message of a record."""
+        if not logging.getLogger().isEnabledFor(logging.DEBUG):
+            record = copy(record)
+            record.exc_info = record.exc_text = record.stack_info = None
         return visible(super().format(record))
 
 
@@ -93,7 +97,15 @@ def show_json(value: Any, target: Path) -> None:
     if target == STDOUT:
         echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        echo(write_json(target, value))
+        echo(save_json(value, target))
+
+
+def save_json(value: Any, target: Path) -> Path:
+    """Write JSON to a file and return it; what a killed job has left there goes."""
+    from deepnets4eo.jobs.lock import output_lock
+
+    with output_lock(target):
+        return write_json(target, value)
 
 
 def show_footprints(account: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from deepnets4eo.formats.access import check_online
 from deepnets4eo.formats.vectors import is_parquet, read_ogr, vector_errors, vector_file
 from deepnets4eo.formats.web import WEB_ERRORS, Session, failure_text
 from deepnets4eo.grid import Box, box_text, check_box
+from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.osm.elements import NONE, closed_ways, no_buildings, with_way_ids
 from deepnets4eo.osm.reading import AREA_TAGS, FORMATS, OSM_SUFFIXES
@@ -102,8 +103,9 @@ def _read(reader: Callable[..., gpd.GeoDataFrame], name: str, *how: Any) -> gpd.
 
 def write_buildings(outlines: BuildingOutlines, out: str | Path, *, overwrite: bool = False) -> Path:
     """Write outlines, in the format of the suffix. Errors: OutputError where the file exists."""
-    check_overwrite(Path(out), overwrite=overwrite)
-    return write_vector(outlines.frame, out, layer="buildings")
+    with output_lock(out):
+        check_overwrite(Path(out), overwrite=overwrite)
+        return write_vector(outlines.frame, out, layer="buildings")
 
 
 def _from_file(name: str, box: Box) -> gpd.GeoDataFrame:

@@ -27,7 +27,11 @@ from deepnets4eo.formats.drivers import REMEDY, VRT, is_tiff, raster_driver
 from deepnets4eo.formats.envi import check_image, check_size
 from deepnets4eo.formats.zarr import gdal_name, parse_zarr
 
-READ_ERRORS = (RasterioError, CPLE_BaseError)  # rasterio lets some of GDAL's errors through as they are
+READ_ERRORS = (
+    RasterioError,
+    CPLE_BaseError,
+    UnicodeError,
+)  # rasterio lets some of GDAL's errors through, and messages that are no text
 MEMORY = "/vsimem/"
 REMOTE = re.compile(r"(https?|s3|gs|az)://|/vsi(zip|gzip|tar|curl|s3|gs|az)/|/vsimem/")
 ARCHIVES = ("/vsizip/", "/vsigzip/", "/vsitar/")

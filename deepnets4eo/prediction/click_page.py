@@ -34,7 +34,7 @@ class ClickServer(PageServer):
         values = np.concatenate([three_bands(data)[:, valid] for data, valid in parts], axis=1)
         self._stretch = stretch_of(values, np.ones(values.shape[1], bool))
         self._version, self._one = 0, Lock()
-        super().__init__(__package__, "clicks", "deepnets4eo review")
+        super().__init__(__package__, "clicks", "deepnets4eo clicks")
 
     def get(self, path: str) -> Answer:
         """What the page is made of, its present state, the picture of a tile, or the labels of a state."""

@@ -543,6 +543,16 @@ def test_the_plan_is_there_whatever_becomes_of_its_picture(
     assert "no picture" in capsys.readouterr().err
 
 
+def test_what_a_kill_while_drawing_has_left_goes_with_the_next_plan(tmp_path: Path) -> None:
+    (tmp_path / "items.json").write_text(json.dumps(collection(AFTER)))
+    left = [tmp_path / f".partial-0123abcd-{name}" for name in ("plan.png", "plan.yaml", "other.png")]
+    for path in left:
+        path.write_text("")
+    words = ["find", "--catalogue", str(tmp_path / "items.json"), "--bbox", *map(str, BOX), "--date", DAY]
+    assert main([*words, "--out", str(tmp_path / "plan.yaml")]) == 0
+    assert [path.exists() for path in left] == [False, False, True]
+
+
 def test_the_picture_names_the_rejected_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from matplotlib.figure import Figure
 

@@ -155,6 +155,7 @@ def test_each_failure_has_its_status_and_one_line(error: BaseException, status: 
         (OSError(errno.EMFILE, "Too many open files", "a.tif"), "a.tif: Too many open files. Let a process open more files, e.g. ulimit -n 4096"),
         (PermissionError(errno.EACCES, "Permission denied", "a"), "a: Permission denied. Ask for the right"),
         (MemoryError(), "the memory does not suffice"),
+        (RuntimeError("can't start new thread"), "the system starts no further thread: can't start new thread. Let the process have more"),
     ],
 )  # fmt: skip
 def test_errors_of_the_system_are_one_line_with_a_remedy(error: Exception, message: str, monkeypatch, capsys) -> None:
@@ -164,6 +165,33 @@ def test_errors_of_the_system_are_one_line_with_a_remedy(error: Exception, messa
     monkeypatch.setattr("deepnets4eo.cards.catalog.recipes", fail)
     assert main(["models"]) == 1
     assert capsys.readouterr().err.startswith(f"Error: {message}")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["models", "--json"], ["demo", "--out"],
+        ["find", "--catalogue", "items.json", "--bbox", "1", "1", "2", "2", "--date", "2020-01-01", "--out"],
+    ],
+)  # fmt: skip
+def test_an_output_whose_name_is_no_utf_8_is_refused_in_one_line(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "items.json").write_text('{"type": "FeatureCollection", "features": []}')
+    assert main([*words, f"{tmp_path}/o\udcff.yaml"]) == 1
+    error = capsys.readouterr().err
+    assert "is not UTF-8. Choose another one." in error
+    assert len(error.splitlines()) == 1
+
+
+def test_another_runtime_error_is_a_bug_and_shows_its_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("a")
+
+    monkeypatch.setattr("deepnets4eo.cards.catalog.recipes", fail)
+    with pytest.raises(RuntimeError, match="^a$"):
+        main(["models"])
 
 
 def test_debug_shows_the_error_itself(monkeypatch) -> None:

@@ -157,3 +157,20 @@ def test_log_lines_of_progress_hold_the_time_left_by_the_pace_since_the_first_sh
         "predict: 75 %, about 50 min left",
         "predict: 100 %",
     ]
+
+
+def test_traces_that_libraries_log_are_for_debugging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rasterio logs errors of GDAL with a trace, e.g. of a damaged JPEG 2000, beside raising them."""
+    try:
+        raise ValueError("deep within")
+    except ValueError:
+        record = logging.LogRecord(
+            "rasterio", logging.ERROR, "", 0, "cannot decode %s", ("a.jp2",), sys.exc_info(), None, "stack"
+        )
+    levels = {logging.INFO: "cannot decode a.jp2", logging.DEBUG: "Traceback"}
+    for level, expected in levels.items():
+        monkeypatch.setattr(logging.getLogger(), "level", level)
+        logging.getLogger().manager._clear_cache()
+        text = VisibleFormatter("%(message)s").format(record)
+        assert expected in text
+        assert ("Traceback" in text) == (level == logging.DEBUG)

@@ -13,7 +13,7 @@ import shapely
 from sklearn.metrics import cohen_kappa_score
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage.comparison.maps import TWO, compare_maps, read_damage_map
+from deepnets4eo.damage.comparison.maps import TWO, _grades, compare_maps, read_damage_map
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError
 
@@ -193,3 +193,50 @@ def test_the_verb_writes_page_table_and_figures_with_a_version(ours: Path, tmp_p
     assert "<b>.gpkg" not in page
     assert page.count("matched by") == 1
     assert "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize("column", ["geometry", "", "shape", "missing"])
+@pytest.mark.parametrize("key", ["grade", "id"])
+def test_a_column_that_is_no_property_is_refused_in_one_line(
+    key: str, column: str, ours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = written(tmp_path / "other.parquet", damage=[GRADES[grade] for grade in TRUTH])
+    words = ["compare", str(ours), str(other), "--out", str(tmp_path / "out"), "--set", "grade=damage"]
+    assert main([*words, "--set", f"{key}={column}"]) == 2
+    error = capsys.readouterr().err
+    assert f"has no column {column!r}, only damage. Name one of them." in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("values", [[[1, 2]], [pd.Timestamp("2020-01-01")], [{"a": 1}], [b"x"], [10**400]])
+def test_values_that_are_no_grades_are_refused_by_name(values: list[object], tmp_path: Path) -> None:
+    frame = gpd.GeoDataFrame({"state": pd.Series(values * 3, dtype=object)}, geometry=outlines()[:3], crs=CRS)
+    with pytest.raises(InputError, match="holds no grades|holds no numbers"):
+        _grades(frame["state"], "x.gpkg, column 'state',", None)
+
+
+def test_outlines_that_lie_nowhere_are_left_out_and_counted(
+    ours: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shapes = [*outlines()[:-2], shapely.Polygon([(0, 0), (np.nan, 0), (1, 1)]), shapely.Point(np.inf, 1)]
+    other = written(tmp_path / "other.parquet", shapes, damage=[GRADES[grade] for grade in TRUTH])
+    comparison = compare_maps(read_damage_map(ours), read_damage_map(other, grade="damage"))
+    assert comparison.matrix.total == COUNT - 2
+    assert comparison.matrix.overall_accuracy == 1
+    assert "2 buildings of" in caplog.text
+    assert np.isfinite(comparison.table[["x", "y"]].to_numpy()).all()
+
+
+def test_infinite_longitudes_of_a_table_are_left_out(ours: Path, tmp_path: Path) -> None:
+    middles = gpd.GeoSeries(outlines(), crs=CRS).centroid.to_crs(4326)
+    table = pd.DataFrame({"longitude": middles.x, "latitude": middles.y, "damaged": (TRUTH >= 2).astype(int)})
+    table["score"], table["plus_code"] = table["damaged"].astype(object), "x"
+    table.loc[:3, "longitude"] = np.inf
+    table.loc[5, "score"] = "much"
+    table.to_csv(tmp_path / "skai.csv", index=False)
+    comparison = compare_maps(read_damage_map(ours), read_damage_map(tmp_path / "skai.csv"))
+    assert comparison.matrix.total == COUNT - 2 - 4
+    table["longitude"] = np.inf
+    table.to_csv(tmp_path / "skai.csv", index=False)
+    with pytest.raises(InputError, match="has no building with a geometry"):
+        read_damage_map(tmp_path / "skai.csv")

@@ -219,3 +219,9 @@ def test_a_process_that_is_killed_loses_no_click_and_the_next_one_goes_on(place:
     assert saved(again) == [(0, 5, 0), (9, 5, 1), (18, 5, 2)]
     assert [again.labels[9 * k, 5] for k in range(3)] == [0, 1, 2]
     assert len(again.session.clicks) == 3
+
+
+def test_the_page_of_clicks_names_its_own_verb(server: ClickServer) -> None:
+    assert server.verb == "deepnets4eo clicks"
+    assert b"deepnets4eo review" not in request(server.address, "clicks.js")[1]
+    assert b"deepnets4eo clicks" in request(server.address, "clicks.js")[1]

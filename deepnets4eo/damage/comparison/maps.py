@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,10 +22,13 @@ from deepnets4eo.footprints.files import read_table
 from deepnets4eo.formats.vectors import WKT_NAMES
 from deepnets4eo.metrics.accuracy import Interval, bootstrap
 from deepnets4eo.metrics.confusion import ConfusionMatrix
+from deepnets4eo.outputs.findings import count_of
 
 if TYPE_CHECKING:
     import geopandas as gpd
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 TABLE, MANIFEST = "damage.parquet", "manifest.json"  # of a damage map
 TWO = ("intact", "damaged")
@@ -138,8 +142,9 @@ def read_damage_map(
 
     folder = (Path(source) / TABLE).is_file()
     table = _rows(str(Path(source) / TABLE if folder else source))
-    columns = ", ".join(str(column) for column in table.columns if column != table.geometry.name)
-    tool = next((one for one in TOOLS if set(one.known_by) <= set(table.columns)), None)
+    known_columns = [column for column in table.columns if column != table.geometry.name]
+    columns = ", ".join(map(str, known_columns))
+    tool = next((one for one in TOOLS if set(one.known_by) <= set(known_columns)), None)
     if grade is not None:
         tool = Tool("other tool", (), grade, f"its column {grade}" + ("" if above is None else f" above {above:g}"))
     if tool is None:
@@ -147,15 +152,15 @@ def read_damage_map(
             f"{source} is of no known tool ({', '.join(one.name for one in TOOLS)}); it has the columns {columns}. Give it as the second map "
             "and name its column of damage: --set grade=COLUMN."
         )
-    for column in filter(None, (tool.grade, id)):
-        if column not in table.columns:
+    for column in (tool.grade, *(() if id is None else (id,))):
+        if column not in known_columns:
             raise InputError(f"{source} has no column {column!r}, only {columns}. Name one of them.")
     grades, words = _grades(table[tool.grade], f"{source}, column {tool.grade!r},", above)
     if tool.unseen:
-        grades = grades.mask(table[tool.unseen].astype(float) > MOST_UNSEEN)
+        grades = grades.mask(_numbers(table[tool.unseen]) > MOST_UNSEEN)
     values = grades / (len(words) - 1)
     if tool.probability:
-        values = table[tool.probability].astype(float).where(grades.notna()).fillna(values)
+        values = _numbers(table[tool.probability]).where(grades.notna()).fillna(values)
     ids = table.get(id or tool.id, table.index + 1).astype(str)
     damaged = grades if words == TWO else (grades >= MAJOR).astype(float).where(grades.notna())
     named = grades.map(dict(enumerate(words)))
@@ -178,10 +183,26 @@ def _rows(source: str) -> gpd.GeoDataFrame:
             if not {str(name).lower() for name in cells} & {*WKT_NAMES}:  # whose outlines say more than points
                 table = gpd.GeoDataFrame(cells, geometry=points, crs=4326)
     table = read_table(source) if table is None else table
-    table = table[~(table.geometry.isna() | table.geometry.is_empty)].reset_index(drop=True)
-    if table.empty:
-        raise InputError(f"{source} has no building with a geometry. Check that it was written to its end.")
-    return table
+    return _on_the_ground(table, source).reset_index(drop=True)
+
+
+def _on_the_ground(table: gpd.GeoDataFrame, source: str) -> gpd.GeoDataFrame:
+    """The rows whose geometry lies somewhere: none is empty, NaN or infinite. Errors: InputError for none."""
+    outlines = table.geometry.to_numpy()
+    there = ~(shapely.is_missing(outlines) | shapely.is_empty(outlines))
+    corners, owner = shapely.get_coordinates(outlines, return_index=True)
+    there[owner[~np.isfinite(corners).all(axis=1)]] = False  # bounds leave out NaN
+    if not there.any():
+        raise InputError(
+            f"{source} has no building with a geometry. Check that it was written to its end, and its CRS."
+        )
+    if not there.all():
+        log.warning(
+            "%s of %s lie nowhere: NaN or infinite coordinates. They are left out.",
+            count_of(int((~there).sum()), "building"),
+            source,
+        )
+    return table[there]
 
 
 def compare_maps(first: OneMap, second: OneMap) -> MapComparison:
@@ -190,7 +211,9 @@ def compare_maps(first: OneMap, second: OneMap) -> MapComparison:
     ours, theirs = (one.table.assign(level=one.table["damaged" if two else "grade"]) for one in (first, second))
     if (ours.crs is None) != (theirs.crs is None):
         raise InputError(f"only one of {first.source} and {second.source} has a CRS. Give the other one its own.")
-    theirs = theirs if ours.crs is None else theirs.to_crs(ours.crs)
+    theirs = (
+        theirs if ours.crs is None else _on_the_ground(theirs.to_crs(ours.crs), second.source).reset_index(drop=True)
+    )
     left, right, how = _match(ours, theirs)
     row = len(ours) + np.arange(len(theirs))
     row[right] = left
@@ -239,7 +262,18 @@ def _grades(column: pd.Series, where: str, above: float | None) -> tuple[pd.Seri
 
 
 def _word(value: Any) -> str:
-    return normalise_name(value if isinstance(value, str) else f"{float(value):g}")
+    """A value as a word, numbers without a point where they are whole."""
+    try:
+        return normalise_name(value if isinstance(value, str) else f"{float(value):g}")
+    except (TypeError, ValueError, OverflowError):  # a day, a list, another geometry
+        return normalise_name(str(value))
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """Finite numbers, NaN for others."""
+    import pandas as pd
+
+    return pd.to_numeric(column, errors="coerce").astype(float).replace([math.inf, -math.inf], math.nan)
 
 
 def _match(ours: gpd.GeoDataFrame, theirs: gpd.GeoDataFrame) -> tuple[Indices, Indices, str]:
@@ -270,6 +304,7 @@ def _agreement(table: gpd.GeoDataFrame, count: int) -> tuple[ConfusionMatrix, di
     """The matrix of all, and intervals from blocks of neighbours."""
     a, b = (table[f"level_{side}"].to_numpy(np.uint8) for side in "ab")
     xy = table[["x", "y"]].to_numpy()
+    xy = np.where(np.isfinite(xy), xy, np.nanmin(np.where(np.isfinite(xy), xy, np.nan), axis=0, initial=0.0))
     side = max(1, min(BLOCKS, math.isqrt(len(a) // BLOCK_BUILDINGS)))
     span = np.maximum(np.ptp(xy, axis=0), 1e-12)
     col, row = np.minimum((xy - xy.min(axis=0)) / span * side, side - 1).astype(int).T

@@ -88,7 +88,7 @@ const there = ([row, col]) => `Row ${row + 1}, column ${col + 1}: ${nameOf(label
 // Sends an act; a page that was behind another one shows the present state and does nothing.
 async function act(path, body = {}) {
   document.body.classList.add("working");
-  const sent = await send(path, { version: state.version, ...body }, "deepnets4eo review");
+  const sent = await send(path, { version: state.version, ...body }, "deepnets4eo clicks");
   document.body.classList.remove("working");
   if (!sent) return null;
   if (sent.status === 409) {
