@@ -61,7 +61,7 @@ def test_the_sheet_holds_what_a_reader_of_paper_needs_and_no_controls(printed, v
         "Not assessed",
         "not validated in the field",
         "before.tif",
-        "Map made",
+        "Made with",
         "buildings the images show",
     )
     for word in words:
