@@ -2,12 +2,14 @@
 
 Readers and the command line raise them before long work starts; array functions trust their input."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
 from deepnets4eo.addresses import shown_address
 
+LEAST_LETTERS, MOST_NEAR = 3, 8  # of a word that begins a name; names in a hint
 PROJ_REMEDY = "Unset PROJ_DATA and PROJ_LIB where they name the files of another installation of PROJ."
 
 
@@ -55,6 +57,18 @@ def nearest_name(wanted: object, known: Iterable[str]) -> str | None:
     return next(iter(get_close_matches(str(wanted), list(known), n=1, cutoff=0.6)), None)
 
 
+def names_with_word(wanted: object, known: Iterable[str]) -> list[str]:
+    """The known names that begin with `wanted`, of three letters at least, as "unet-resnet34" and "floods/unet" with "unet"; else those with such a word."""
+    names, word = list(known), re.escape(str(wanted))
+    if len(word) < LEAST_LETTERS:
+        return []
+    tiers = (
+        [name for name in names if re.search(rf"{begin}{word}", name, re.IGNORECASE)]
+        for begin in ("(?:^|/)", r"[_. -]")
+    )
+    return next(filter(None, tiers), [])
+
+
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
     """Raise InputError where an option is none of its choices.
 
@@ -72,11 +86,16 @@ def name_hint(wanted: object, known: Iterable[str], otherwise: str | None = None
 
     >>> name_hint("rooof", ["roof", "road"])
     "Did you mean 'roof'?"
+    >>> name_hint("unet", ["fusenet", "floods/unet", "unet-resnet34"])
+    'Did you mean one of floods/unet, unet-resnet34?'
     >>> name_hint("x", ["roof", "road"])
     'Choose from roof, road.'
     """
     names = list(known)
-    near = nearest_name(wanted, names)
+    begun = names_with_word(wanted, names)
+    if 1 < len(begun) <= MOST_NEAR:
+        return f"Did you mean one of {', '.join(begun)}?"
+    near = begun[0] if len(begun) == 1 else nearest_name(wanted, names)
     if near is not None:
         return f"Did you mean {near!r}?"
     return f"Choose from {', '.join(names)}." if otherwise is None else otherwise

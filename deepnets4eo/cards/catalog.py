@@ -85,6 +85,11 @@ def recipe_path(name: str | Path) -> Path:
         return Path(name)
     path = model_path(name) / "recipe.yaml"
     if not path.is_file():
+        if Path(name).is_dir() and str(name) not in recipes():
+            raise InputError(
+                f"{name} is a folder without recipe.yaml. The recipe comes first, the data are named by an option: deepnets4eo train RECIPE "
+                f"--data {name} …"
+            )
         raise InputError(f"{path.parent} has no recipe.yaml: this model is used as it is. Choose one with a recipe.")
     return path
 

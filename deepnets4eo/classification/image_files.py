@@ -17,7 +17,7 @@ from deepnets4eo.arrays import Mask
 from deepnets4eo.classification.bands import check_band_order, name_band
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.rasters import READ_ERRORS
-from deepnets4eo.grid import Window
+from deepnets4eo.grid import Grid, Window, crop
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.values import to_physical
 
@@ -76,12 +76,20 @@ def _colours(layer: Layer) -> list[str]:
     return sorted(layer.colour_roles or [])
 
 
-def read_cells(paths: Sequence[Path], cells: Sequence[Cell], first: Layer, bands: Sequence[int]) -> Read:
-    """A reader of images: position of a cell → its pixels; bands : numbers from 1, in order."""
+def read_cells(
+    paths: Sequence[Path],
+    cells: Sequence[Cell],
+    first: Layer,
+    bands: Sequence[int],
+    note_place: Callable[[int, Grid], object] = lambda *_: None,
+) -> Read:
+    """A reader of images: position of a cell → its pixels; bands : numbers from 1, in order. It notes where an image with a CRS lies."""
 
     def read(number: int) -> NDArray[Any]:
         row, part = cells[number]
         layer = open_image(paths[row], first)
+        if layer.grid.crs is not None and not layer.synthetic:
+            note_place(number, layer.grid if part is None else crop(layer.grid, part))
         return without_invalid(*layer.subset([layer.bands[band - 1] for band in bands]).read(part))
 
     return read

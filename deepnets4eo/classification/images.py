@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ from deepnets4eo.cards.dataset_card import TEST, TRAIN, VAL
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.classification.scores import check_one_label
 from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.moments import BandMoments
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, scaling_of
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, is_flat, scaling_of, warn_of_bands
+from deepnets4eo.segmenters.value_ranges import ValueRange, is_other_unit
 
 LAYER = "image"
 LEFT_OUT = "left out"  # unlabelled images of a place that is validated or tested on
@@ -45,6 +47,7 @@ class ImageList:
     parts : of each image "train", "val" or "test", as its publisher has it, or ""
     gsd_m : ground size of a pixel, metres
     dtype : type of the first image's numbers
+    grids : name → where an image lies, of images that were read and have a place
     """
 
     names: tuple[str, ...]
@@ -54,6 +57,7 @@ class ImageList:
     parts: tuple[str, ...] = ()
     gsd_m: float | None = None
     dtype: np.dtype[Any] = np.dtype(np.float32)
+    grids: MutableMapping[str, Grid] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -241,9 +245,14 @@ def measure_pixels(pixels: NDArray[Any], rows: Indices, images: ImageList) -> In
         kept.append(values[:, :: max(1, values.shape[1] // KEPT)])
     if not moments.count:
         raise InputError("no image to learn from has a valid pixel. Check what the files state as nodata.")
-    low, high = np.percentile(np.concatenate(kept, axis=1), (1, 99))
+    seen = ValueRange.of_pixels(np.concatenate(kept, axis=1))
+    assert seen is not None  # there are moments
     mean, std = scaling_of(moments.mean, moments.std)
-    layer = LayerInput(images.bands, mean, std, float(low), float(high), str(images.dtype), values="physical")
+    layer = LayerInput(
+        images.bands, mean, std, seen.low, seen.high, str(images.dtype), values="physical",
+        band_low=tuple(seen.lows.tolist()), band_high=tuple(seen.highs.tolist()),
+        constant=tuple(np.flatnonzero(is_flat(moments.std, moments.mean)).tolist()),
+    )  # fmt: skip
     return InputSpec({LAYER: layer}, images.gsd_m)
 
 
@@ -261,8 +270,8 @@ def prepare_images(pixels: NDArray[Any], inputs: InputSpec) -> NDArray[np.float3
     return np.ascontiguousarray(np.moveaxis(prepared, 0, 1))
 
 
-def check_unit(pixels: NDArray[Any], inputs: InputSpec) -> None:
-    """Refuse images whose values are of another unit than those of training. Errors: InputError."""
+def check_unit(pixels: NDArray[Any], inputs: InputSpec, *, first: bool = True) -> None:
+    """Refuse images whose values are of another unit than those of training; `first`: also say which bands are strange. Errors: InputError."""
     layer = inputs.layers[LAYER]
     top = float(np.nanmax(pixels[:STATISTICS]))
     if (top <= REFLECTANCE) != (layer.high <= REFLECTANCE):
@@ -270,6 +279,18 @@ def check_unit(pixels: NDArray[Any], inputs: InputSpec) -> None:
             f"the images have values up to {top:.4g}, those of training from {layer.low:.4g} to {layer.high:.4g}: reflectance from "
             "0 to 1 is not reflectance times 10,000. Bring them to the unit of training."
         )
+    usual = layer.range
+    spread = pixels[:: max(1, len(pixels) // STATISTICS)]
+    values = np.moveaxis(spread, 1, 0).reshape(pixels.shape[1], -1).astype(np.float32)
+    seen = ValueRange.of_pixels(values[:, is_valid(values)]) if first and usual is not None else None
+    if seen is None or usual is None:
+        return
+    if pixels.dtype.itemsize > 1 and is_other_unit(seen, usual):
+        raise InputError(
+            f"the images have values from {seen}, those of training from {usual}: these are of two units. Bring them to the unit of "
+            "training."
+        )
+    warn_of_bands("the images", layer, seen)
 
 
 def _sizes(image: NDArray[Any]) -> str:

@@ -121,10 +121,10 @@ def _outputs(run: Run, images: ImageList, method: str, num_workers: int) -> NDAr
     segmenter, bands = _network_of(run), run.inputs.layers["image"].bands
     if not any(name.startswith("band_") for name in (*bands, *images.bands)):
         check_band_order(images.bands, bands, images.names[0])
-    parts = []
+    parts: list[NDArray[np.float32]] = []
     for rows in np.split(np.arange(len(images)), range(AT_ONCE, len(images), AT_ONCE)):
         pixels = read_pixels(images.take(rows), memory_bytes=np.inf, folder=Path(), workers=num_workers)
-        check_unit(pixels, run.inputs)
+        check_unit(pixels, run.inputs, first=not parts)
         parts.append(image_outputs(segmenter, prepare_images(pixels, run.inputs), method))
     return np.concatenate(parts)
 

@@ -8,13 +8,15 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.classification.images import ImageSplit
 from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid
+from deepnets4eo.training.ground import overlapping_pairs
 
 LEARNT = {"labelled", "unlabelled"}
 COORDINATES = re.compile(r"(?<![\d.])(-?\d{1,3}\.\d+)_(-?\d{1,2}\.\d+)(?![\d.])")
@@ -72,3 +74,27 @@ def shared_between(parts: Mapping[str, Sequence[tuple[str, Hashable]]]) -> list[
                 f"{shared[0][1]}: what is learnt from one is tested on the other. Take them out of one of the two."
             )
     return lines
+
+
+class ImagePlace(NamedTuple):
+    """An image by its name, and where it lies."""
+
+    name: str
+    grid: Grid
+
+
+def shared_ground(parts: Mapping[str, Sequence[str]], grids: Mapping[str, Grid]) -> list[str]:
+    """Sentences that name how many images of one part lie on the ground of images of another one; parts : names of images."""
+    known = [ImagePlace(name, grids[name]) for names in parts.values() for name in names if name in grids]
+    part_of = {name: part for part, names in parts.items() for name in names}
+    order = list(parts)
+    on: dict[tuple[str, str], dict[str, str]] = {}
+    for one, other in overlapping_pairs(known):
+        first, second = sorted((known[one].name, known[other].name), key=lambda name: order.index(part_of[name]))
+        if part_of[first] != part_of[second]:
+            on.setdefault((part_of[first], part_of[second]), {}).setdefault(second, first)
+    return [
+        f"{len(names):,} of {len(parts[other]):,} images of {other} lie on ground that images of {one} show, e.g. {next(iter(names))} on that of "
+        f"{next(iter(names.values()))}: what is learnt from one is tested on the other. Draw parts by place (split.by=place), or name them."
+        for (one, other), names in on.items()
+    ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import logging
 import os
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +37,7 @@ from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.files import read_json, read_text
 from deepnets4eo.formats.access import check_beside
 from deepnets4eo.formats.vectors import vector_errors
-from deepnets4eo.grid import mean_gsd_m
+from deepnets4eo.grid import Grid, mean_gsd_m
 from deepnets4eo.options import Section
 
 log = logging.getLogger(__name__)
@@ -170,7 +170,8 @@ def join(lists: Sequence[ImageList], num_classes: int) -> ImageList:
     for start, one in zip(starts, lists, strict=False):
         targets[start : start + len(one), : one.targets.shape[1]] = one.targets
     parts = tuple(part for one in lists for part in (one.parts or [""] * len(one)))
-    return ImageList(names, targets, read, first.bands, parts, first.gsd_m, first.dtype)
+    grids = ChainMap(*(one.grids for one in lists))  # which fill as images are read
+    return ImageList(names, targets, read, first.bands, parts, first.gsd_m, first.dtype, grids)
 
 
 def _in_part(images: ImageList, part: str) -> ImageList:
@@ -197,8 +198,9 @@ def _list(folder: Path, data: ImageData, bands: Sequence[str], legend: Legend | 
     _, labels, parts = zip(*(files[row] for row, _ in cells), strict=True)
     targets = _targets(labels, legend, [str(paths[row]) for row, _ in cells])
     gsd_m = None if first.grid.crs is None else mean_gsd_m(first.grid)
-    read = read_cells(paths, cells, first, chosen)
-    return ImageList(tuple(named), targets, read, names, tuple(parts) if any(parts) else (), gsd_m, first.dtype)
+    grids: dict[str, Grid] = {}
+    read = read_cells(paths, cells, first, chosen, lambda number, grid: grids.setdefault(named[number], grid))
+    return ImageList(tuple(named), targets, read, names, tuple(parts) if any(parts) else (), gsd_m, first.dtype, grids)
 
 
 def _recognise(folder: Path) -> str:

@@ -28,7 +28,7 @@ from deepnets4eo.classification.images import (
     split_images,
 )
 from deepnets4eo.classification.labelling import AT_ONCE, embed_images, image_outputs
-from deepnets4eo.classification.places import digests_of, keep_together, place_blocks, shared_between
+from deepnets4eo.classification.places import digests_of, keep_together, place_blocks, shared_between, shared_ground
 from deepnets4eo.classification.readers import ImageData, list_images
 from deepnets4eo.classification.scores import fit_temperature, score_images
 from deepnets4eo.errors import InputError
@@ -213,6 +213,7 @@ def _apart(
     learnt = np.union1d(split.labelled, split.unlabelled)
     rows = {TRAIN: learnt, VAL: split.val, TEST: split.test}
     shared = shared_between({name: [(images.names[row], digests[row]) for row in each] for name, each in rows.items()})
+    shared += shared_ground({name: [images.names[row] for row in each] for name, each in rows.items()}, images.grids)
     for line in shared:
         log.warning("%s", line)
     return split, shared

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from deepnets4eo.cli.argument_order import check_run_first
 from deepnets4eo.cli.output import progress, serve, show_result
 from deepnets4eo.prediction.options import Measure
 
@@ -36,6 +37,7 @@ def clicks(
     from deepnets4eo.prediction.preparation import named_layers, open_scene
     from deepnets4eo.segmenters.run import load_run
 
+    check_run_first("clicks", run, scene)
     loaded = load_run(run)
     layers = named_layers(scene, loaded.inputs.names)
     opened = open_scene(layers, loaded.segmenter)

@@ -48,6 +48,11 @@ def evaluate(
             f"{prediction} is a run, whose own scores are in its metrics.json. Give labels that it made, with deepnets4eo predict, or rank "
             "the labels of whole images: deepnets4eo suspects."
         )
+    if is_run(reference):
+        raise InputError(
+            f"{reference} is a run, expected a reference. Score the labels that it made against the reference: deepnets4eo evaluate "
+            f"{prediction} REFERENCE --withheld {reference}, where only what it withheld is to count."
+        )
     legends = (changes.prediction_legend, changes.reference_legend)
     check_not_inputs(
         files.paths(), [prediction, reference, scored.legend, scored.protocol, scored.dataset, *legends, scored.against]

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from deepnets4eo.cli.argument_order import check_file_first
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Gsd, Labels, LabelsLegend, Out, Overwrite, Workers
 from deepnets4eo.cli.output import new_output, show_result
@@ -61,6 +62,7 @@ def objects(
     from deepnets4eo.rasters.scene import Layer
     from deepnets4eo.rasters.views import with_gsd
 
+    check_file_first("objects", str(labels), name, "the class")
     check_vector_suffix(out)
     check_not_inputs([out, density], [labels, legend])
     layer = with_gsd(Layer.open(labels), gsd)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from deepnets4eo.cli.argument_order import check_run_first
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import (
     Device,
@@ -76,6 +77,7 @@ def predict(
     deepnets4eo predict runs/a city.tif --ensemble runs/b --ensemble runs/c --augment flips --out labels.tif
     deepnets4eo predict runs/first city.tif --clicks clicks.gpkg --out corrected.tif
     deepnets4eo predict runs/eurosat patches --out labels.csv"""
+    check_run_first("predict", run, scene)
     if out.suffix.lower() == TABLE:
         if options != PredictOptions() or votes != VoteOptions() or clicks or part or resume or dry_run:
             raise InputError(

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from deepnets4eo.cli.argument_order import check_run_first
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Out, Overwrite
 from deepnets4eo.cli.output import echo, progress, show_result
@@ -41,6 +42,7 @@ def suspects(
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.segmenters.checksums import is_run
 
+    check_run_first("suspects", probabilities, [str(labels)])
     check_not_inputs([out], [probabilities, labels, options.legend, options.reference_legend])
     of_images = is_run(probabilities)
     if of_images and out.suffix.lower() != ".csv":

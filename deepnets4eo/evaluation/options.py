@@ -31,6 +31,9 @@ class ProtocolChanges:
 
     prediction_legend: Annotated[str | None, key("Legend the prediction is stored in.")] = None
     reference_legend: Annotated[str | None, key("Legend the reference is stored in.")] = None
+    reference_nodata: Annotated[
+        float | None, key("Value of the reference that is no data, as data.nodata of a training has it.")
+    ] = None
     erode: Annotated[int | None, option("Score also without this many px along borders.", PROTOCOL, ge=0)] = None
     boundary_px: Annotated[int | None, key("Score class borders, too: right within so many px.", ge=0)] = None
     ignore: Annotated[list[str] | None, option("Class whose reference pixels are left out.", PROTOCOL)] = None

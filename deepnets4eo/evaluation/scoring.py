@@ -17,7 +17,7 @@ from deepnets4eo.errors import GridError, InputError, check_choice
 from deepnets4eo.evaluation import report
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, load_legend
-from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION, Withheld
+from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION, RUN, Withheld
 from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, blocks, overlap_share
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
 from deepnets4eo.options import Unknown
@@ -47,6 +47,7 @@ class Protocol:
     prediction_legend, reference_legend
         Legends that the files are stored in, where they differ from the one scored and the files have no legend tag; the
         reference's is by default that of the run of `withheld`.
+    reference_nodata : value of the reference that is void; None: its own, or that of the run of `withheld`
     unknown : "error" or "void", for labels that are in no legend; None: as the run of `withheld` learnt, else "error"
     card : the protocol's entry in the dataset card
     withheld : the only pixels that are scored, which a training did not learn from; None: all
@@ -63,6 +64,7 @@ class Protocol:
     ignored: tuple[str, ...] = ()
     prediction_legend: Legend | None = None
     reference_legend: Legend | None = None
+    reference_nodata: float | None = None
     unknown: Unknown | None = None
     card: Mapping[str, Any] = field(default_factory=dict)
     withheld: Withheld | None = None
@@ -87,6 +89,7 @@ class Protocol:
             ignored=tuple(changes.ignore) if changes.ignore else self.ignored,
             prediction_legend=load_legend(changes.prediction_legend),
             reference_legend=load_legend(changes.reference_legend),
+            reference_nodata=changes.reference_nodata,
             unknown=changes.unknown or self.unknown,
             withheld=self.withheld if changes.withheld is None else Withheld.of_run(changes.withheld),
         )
@@ -102,6 +105,7 @@ class Protocol:
             "stored_in": {role: legend.name for role, legend in stored.items() if legend is not None},
             "unknown_labels": self.unknown_labels,
             "void_in_reference": "ignored",
+            **({} if self.reference_nodata is None else {"reference_nodata": self.reference_nodata}),
             "void_in_prediction": "counted as an error",
             "absent_classes": "NaN, left out of means",
             **({"card": dict(self.card)} if self.card else {}),
@@ -295,6 +299,7 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
     protocol, legend = result.protocol, result.legend
     withheld = protocol.withheld
     learnt, labels_nodata = (withheld.labels_legend, withheld.labels_nodata) if withheld is not None else (None, None)
+    labels_nodata = labels_nodata if protocol.reference_nodata is None else protocol.reference_nodata
     readers = []
     for source, own, usual, nodata in (
         (prediction, protocol.prediction_legend, None, None),
@@ -310,6 +315,11 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
     if (predicted.layer.synthetic or truth.layer.synthetic) and not result.synthetic:
         result.synthetic = True
         result.notes.append(SYNTHETIC_NOTE)
+    if RUN in truth.layer.tags and RUN not in predicted.layer.tags:
+        result.notes.append(
+            f"{truth.layer.source} was made by a run and {predicted.layer.source} was not, which looks like another order of the two: the "
+            f"prediction comes first, deepnets4eo evaluate {truth.layer.source} {predicted.layer.source}."
+        )
     result.inputs.append({"prediction": predicted.layer.source, "reference": truth.layer.source})
     if note := grid_note(predicted.layer.source, predicted.layer.grid, truth.layer.grid):
         result.notes.append(note)

@@ -21,6 +21,7 @@ from deepnets4eo.rasters.scene import Layer
 
 MAPS, SPLIT, CARD, RECIPE = "split", "split.geojson", "card.json", "recipe.yaml"  # of a run folder
 SCENE = "SCENE"  # tag of a map: the scene's name
+RUN = "RUN"  # tag of a predicted map: what made it
 PRECISION, FLOAT32 = "PRECISION", "float32"  # tag of a predicted map, and what runs are scored in
 LEARNT, WITHHELD = 1, 2  # values of a map; void where a pixel is in neither part
 PARTS_LEGEND = Legend(

@@ -145,7 +145,8 @@ def _open_remote(name: str) -> DatasetReader:
         try:
             with rasterio.Env(**alone):
                 dataset = rasterio.open(name, driver=driver)
-        except (*READ_ERRORS, UnicodeError):
+        except (*READ_ERRORS, UnicodeError) as error:
+            _check_answered(name, str(error))
             continue
         _check_described(dataset, name)
         beside = [file for file in dataset.files if file.lower().endswith((*SIDE_IMAGES, ".vrt"))]
@@ -157,6 +158,18 @@ def _open_remote(name: str) -> DatasetReader:
         f"{name} is not a raster that can be opened there as {', '.join(REMOTE_DRIVERS)}. Check the address and the "
         "network, or download it."
     )
+
+
+def _check_answered(name: str, reason: str) -> None:
+    """Refuse (InputError) an address at which no server answers, or whose server says that it does not give the file."""
+    if reason.startswith("CURL error"):
+        raise InputError(
+            f"no server answers at {name} ({reason.partition(':')[2].strip()}). Check the address and the network."
+        )
+    if code := re.match(r"HTTP response code: ([45]\d\d)", reason):
+        raise InputError(
+            f"the server of {name} answers that it does not give it (HTTP {code[1]}). Check the address and its access."
+        )
 
 
 def _check_described(dataset: DatasetReader, name: str) -> None:

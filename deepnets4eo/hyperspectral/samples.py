@@ -91,7 +91,7 @@ def unlabelled_pixels(split: DataSplit[LabelledScene], patch_px: int) -> Pixels:
     for number, named in enumerate(split.scenes):
         window = whole(named.grid)
         labels, tested = named.labels.reader.read(window), split.mask(number, VAL, window)
-        if not split.leaky and patch_px > 1:
+        if not split.mixes_neighbours and patch_px > 1:
             tested = maximum_filter(tested, 2 * (patch_px // 2) + 1, mode="constant")
         parts.append(Pixels.of_mask(number, (labels == VOID) & ~tested, labels))
     return Pixels.join(parts)
@@ -187,7 +187,7 @@ def _warn(split: DataSplit[LabelledScene], total: Leakage) -> None:
     if not total.overlapping:
         return
     share, patch_px = 100 * total.share, total.patch_px
-    if split.leaky and patch_px > 1:
+    if split.mixes_neighbours and patch_px > 1:
         log.warning(
             "data.split=%s with patches of %d px: the patches of %.1f %% of the test pixels overlap a training pixel's patch, "
             "so the scores say little about other sites. Use data.split=folds or components.",

@@ -100,6 +100,7 @@ def label_cloud(
         file = open_cloud(path, crs=options.crs)
         check_needs(file, labeller, orthophoto)
         file.check_not_empty()
+        _check_values(file, labeller)
         make_header(
             file, _additions(labeller.legend, replace=options.replace)
         )  # refuses what could not be written later
@@ -156,6 +157,7 @@ def describe_labelling(
     file = open_cloud(path, crs=options.crs)
     check_needs(file, labeller, orthophoto)
     next(file.chunks(1))  # refuses a file without points, and coordinates that are no lengths
+    _check_values(file, labeller)
     for neighbour in options.neighbours:
         next(open_cloud(neighbour, crs=options.crs).chunks(1))
     if orthophoto is not None:
@@ -183,6 +185,12 @@ def check_needs(file: CloudFile, labeller: PointLabeller, orthophoto: Orthophoto
         raise InputError(
             f"{file.path} has no {' and no '.join(name.replace('_', ' ') for name in missing)}, which the model needs. {remedy}"
         )
+
+
+def _check_values(file: CloudFile, labeller: PointLabeller) -> None:
+    """Let a labeller that knows the values of its training say where those of a file are of another kind."""
+    if (check := getattr(labeller, "check_values", None)) is not None:
+        check(file)
 
 
 class _Steps:

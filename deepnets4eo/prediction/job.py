@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.device import Compute, choose, readers_for, torch_settings
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION
+from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION, RUN
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.jobs.identity import identity
 from deepnets4eo.jobs.lock import output_lock
@@ -414,7 +414,7 @@ def _tags(segmenter: Segmenter, identity: str, prepared: PreparedScene, tiling: 
     made = {layer.tags[SYNTHETIC] for layer in prepared.scene.layers.values() if layer.synthetic}
     tags = {
         "SOFTWARE": f"deepnets4eo {__version__}",
-        "RUN": identity,
+        RUN: identity,
         "SEGMENTER": segmenter.kind,
         "TILING": ", ".join(f"{key}={value}" for key, value in tiling.to_dict().items()),
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -22,6 +22,7 @@ from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters.array_source import Source
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.rasters.values import valid_pixels
+from deepnets4eo.segmenters.value_ranges import ValueRange, is_other_unit, strange_bands
 from deepnets4eo.tiling.sampling import spread_windows
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ BYTE = 255
 FLAT = 1e-6  # of the size of values, up to 1: a smaller spread is rounding
 SMALL = 1e-4  # deviation below which values are rounded to more digits
 RANGE_SHRUNK = 50.0  # 0–1 where training had 0–255, but not a dark scene
-_RANGES: WeakKeyDictionary[Source, dict[tuple[int, ...], list[float]]] = (
+_RANGES: WeakKeyDictionary[Source, dict[tuple[int, ...], ValueRange | None]] = (
     WeakKeyDictionary()
 )  # by what is read of a source
 
@@ -45,7 +46,8 @@ _RANGES: WeakKeyDictionary[Source, dict[tuple[int, ...], list[float]]] = (
 class LayerInput:
     """One layer as a segmenter expects it, by band: `low`, `high`: 1st and 99th percentile in training; `mean`, `std`: scaling.
 
-    `optional`: scenes may lack it; `nodata`: the recipe's; `values`: whether physical values, not stored numbers, were learnt.
+    `optional`: scenes may lack it; `nodata`: the recipe's; `values`: whether physical values, not stored numbers, were learnt;
+    `band_low`, `band_high`: the percentiles of each band, where they are known; `constant`: bands, from 0, of one value in training.
     """
 
     bands: tuple[str, ...]
@@ -58,6 +60,17 @@ class LayerInput:
     optional: bool = False
     nodata: float | None = None
     values: Literal["stored", "physical"] = "stored"
+    band_low: tuple[float, ...] = field(default=(), compare=False)
+    band_high: tuple[float, ...] = field(default=(), compare=False)
+    constant: tuple[int, ...] = ()
+
+    @property
+    def range(self) -> ValueRange | None:
+        """Between which values each band lay in training; None where that is not known."""
+        if not self.band_low:
+            return None
+        constant = np.isin(np.arange(len(self.bands)), self.constant)
+        return ValueRange(np.array(self.band_low), np.array(self.band_high), self.low, self.high, constant)
 
 
 # Display values of 8 bits. One scaling for all networks that learn from made-up images, so that one can start from another.
@@ -123,6 +136,12 @@ class InputSpec:
             # in float32 whatever the stored type: the same bits as values converted before
             np.subtract(sample[name], _column(layer.mean), out=part, dtype=np.float32, casting="unsafe")
             np.divide(part, _column(layer.std), out=part)
+            for (
+                band
+            ) in layer.constant:  # nothing was learnt of other values, which would enter at thousands of deviations
+                part[band] = (np.float32(layer.band_low[band]) - np.float32(layer.mean[band])) / np.float32(
+                    layer.std[band]
+                )
         if not valid.all():
             prepared[:, ~valid] = 0
         return prepared
@@ -144,9 +163,14 @@ class InputSpec:
         return cls(specs, round(float(np.median(sizes_m)), 6) if sizes_m else None)
 
     def check(self, scene: Scene, *, gsd_factor: float = GSD_FACTOR) -> None:
-        """Refuse a scene that does not fit with a RunError that names every difference; a missing optional layer is a warning."""
+        """Refuse a scene that does not fit with a RunError that names every difference; strange bands and a missing optional layer are warnings."""
         if problems := self.problems(scene, gsd_factor=gsd_factor):
             raise RunError("the scene does not fit the run: " + "; ".join(problems) + ".")
+        for name, expected in self.layers.items():
+            if name in scene.layers:
+                warn_of_bands(
+                    f"layer {name!r} ({scene.layers[name].source})", expected, value_range(scene.layers[name])
+                )
 
     def problems(self, scene: Scene, *, gsd_factor: float = GSD_FACTOR) -> list[str]:
         """Why a scene does not fit, each difference in words; `check` has the details."""
@@ -170,6 +194,9 @@ class InputSpec:
         for described in layers.values():
             if described["nodata"] is None:
                 del described["nodata"]
+            for name in ("band_low", "band_high", "constant"):
+                if not described[name]:
+                    del described[name]
         return {"layers": layers, "gsd_m": self.gsd_m}
 
     @classmethod
@@ -223,6 +250,11 @@ def _layer_from(described: Mapping[str, Any]) -> LayerInput:
         raise ValueError(
             f"{len(layer.bands)} bands with {len(layer.mean)} means and {len(layer.std)} standard deviations"
         )
+    ends = {len(layer.band_low), len(layer.band_high)}
+    if ends not in ({0}, {len(layer.bands)}) or not {*layer.constant} <= {*range(max(ends))}:
+        raise ValueError(
+            f"{len(layer.bands)} bands with ranges of {sorted(ends)}, and the constant bands {layer.constant}"
+        )
     if not np.isfinite(numbers).all() or min(layer.std) <= 0:
         raise ValueError("means, standard deviations and ranges that are no numbers, or not above 0")
     np.dtype(layer.dtype)  # TypeError for a type that there is not
@@ -243,13 +275,12 @@ def _probe(layer: Layer, *, probe_px: int = PROBE_PX, probe_values: int = PROBE_
     return np.concatenate(pixels, axis=1)
 
 
-def _range(layer: Layer, pixels: NDArray[Any] | None = None) -> list[float]:
-    """Between which values nearly all of `_probe` lie, by default read for it; [] without any. Each layer is looked at once."""
+def value_range(layer: Layer, pixels: NDArray[Any] | None = None) -> ValueRange | None:
+    """Between which values nearly all of `_probe` lie, by default read for it; None without any. Each layer is looked at once."""
     known = _RANGES.setdefault(layer.reader, {})
     key = layer.reads_stored, *layer.bands
     if key not in known:
-        pixels = _probe(layer) if pixels is None else pixels
-        known[key] = np.percentile(pixels, (1, 99)).tolist() if pixels.size else []
+        known[key] = ValueRange.of_pixels(_probe(layer) if pixels is None else pixels)
     return known[key]
 
 
@@ -269,12 +300,13 @@ def _measure_layer(scenes: Sequence[Scene], name: str, units: str, far_spans: fl
         )
     means, deviations = zip(*(_mean_and_deviation(band.astype(np.float64), far_spans) for band in pixels), strict=True)
     mean, std = np.array(means), np.array(deviations)
-    low, high = _range(layers[0], pixels) if len(layers) == 1 else np.percentile(pixels, (1, 99))
+    seen = value_range(layers[0], pixels) if len(layers) == 1 else ValueRange.of_pixels(pixels)
+    assert seen is not None  # there are pixels
     mean_rounded, std_rounded = scaling_of(mean, std)
     return LayerInput(
         bands=tuple(layers[0].band_names),
         mean=mean_rounded, std=std_rounded,
-        low=float(low), high=float(high), dtype=str(layers[0].dtype), units=units, values="physical",
+        low=seen.low, high=seen.high, dtype=str(layers[0].dtype), units=units, values="physical",
     )  # fmt: skip
 
 
@@ -297,7 +329,9 @@ def _check_layer(name: str, expected: LayerInput, layer: Layer) -> list[str]:
         if "#" in layer.source and len(expected.bands) in layer.shape:
             return [f"{problem}its axes seem to be in another order: name them, e.g. {layer.source}:bhw"]
         return [f"{problem}give a file of these, e.g. taken out with gdal_translate -b 1 -b 2 …"]
-    return name_problems(source, expected.bands, layer.band_names) + _check_range(source, expected, layer)
+    return name_problems(source, expected.bands, layer.band_names) + range_problems(
+        source, expected, value_range(layer), layer.dtype
+    )
 
 
 def name_problems(source: str, expected: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -312,26 +346,49 @@ def name_problems(source: str, expected: Sequence[str], names: Sequence[str]) ->
     ]
 
 
-def _check_range(source: str, expected: LayerInput, layer: Layer) -> list[str]:
-    ends = _range(layer)
-    if not ends:
+def range_problems(source: str, expected: LayerInput, seen: ValueRange | None, dtype: np.dtype[Any]) -> list[str]:
+    """Why values of a type are of another kind than those of training, in words; nothing where none was seen."""
+    if seen is None:
         return []
-    low, high = ends
     span = max(expected.high - expected.low, 1e-9)
-    too_wide = high > expected.high + RANGE_FACTOR * span or low < expected.low - RANGE_FACTOR * span
-    other_type = str(layer.dtype) != expected.dtype
-    too_narrow = other_type and high - low < span / RANGE_SHRUNK
+    too_wide = seen.high > expected.high + RANGE_FACTOR * span or seen.low < expected.low - RANGE_FACTOR * span
+    other_type = str(dtype) != expected.dtype
+    too_narrow = other_type and seen.high - seen.low < span / RANGE_SHRUNK
     stored = np.dtype(expected.dtype)
     most = float(np.iinfo(stored).max) if stored.kind in "iu" else math.inf
-    too_large = other_type and high > most
-    if not too_wide and not too_narrow and not too_large:
+    too_large = other_type and seen.high > most
+    usual = expected.range
+    shrunk = dtype.itemsize > 1 and usual is not None and is_other_unit(seen, usual)
+    if not too_wide and not too_narrow and not too_large and not shrunk:
         return []
     unit = f" {expected.units}" if expected.units else ""
     scaled = f", e.g. scaled to 0–{most:.0f} with gdal_translate -ot Byte -scale" if too_large and most == BYTE else ""
     return [
-        f"{source} has {layer.dtype} values from {low:.4g} to {high:.4g}, training had {expected.dtype} values from "
+        f"{source} has {dtype} values from {seen}, training had {expected.dtype} values from "
         f"{expected.low:.4g} to {expected.high:.4g}{unit}; convert them to the same kind{scaled}"
     ]
+
+
+def warn_of_bands(source: str, expected: LayerInput, seen: ValueRange | None) -> None:
+    """Say which bands have values of another order of magnitude than in training, or one value alone, or had one value in training."""
+    usual = expected.range
+    if seen is None or usual is None or len(seen.lows) != len(usual.lows):
+        return
+    if strange := strange_bands(seen, usual, expected.bands):
+        log.warning(
+            "%s has values that the run did not learn from: %s. Its labels may be wrong there; check the unit and the order of the bands.",
+            source, "; ".join(strange),
+        )  # fmt: skip
+    flat = [
+        f"{expected.bands[band]} ({usual.lows[band]:.4g})"
+        for band in expected.constant
+        if not (seen.constant[band] and seen.lows[band] == usual.lows[band])
+    ]
+    if flat:
+        log.warning(
+            "%s: bands that had one value in training are taken as that value, as the run has learnt nothing of others: %s.",
+            source, ", ".join(flat),
+        )  # fmt: skip
 
 
 def _list_names(names: Sequence[str]) -> str:

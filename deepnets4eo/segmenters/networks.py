@@ -14,7 +14,9 @@ from functools import partial
 from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.formats.access import check_online
@@ -233,7 +235,31 @@ def _build_registered(
         options["bands"] = bands
     if unknown:
         raise InputError(f"network {entry.name!r} takes {sorted(parameters)}, not {unknown}. Leave them out.")
-    return factory(in_channels=in_channels, num_classes=num_classes, **options)
+    _check_option_types(entry.name, factory, options)
+    try:
+        return factory(in_channels=in_channels, num_classes=num_classes, **options)
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:  # of values that no annotation describes
+        raise InputError(f"network {entry.name!r} refused {options}: {error}") from error
+
+
+def _check_option_types(name: str, factory: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Refuse options of another type than the network's signature says. Errors: InputError with one line."""
+    try:
+        hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+    except NameError:  # of types that are only named for checkers
+        return
+    for option, value in options.items():
+        try:
+            adapter = TypeAdapter[Any](hints.get(option, Any))
+        except PydanticUserError:  # of types that are no plain values
+            continue
+        try:
+            adapter.validate_python(value)
+        except ValidationError as error:
+            expected = error.errors()[0]["msg"].removeprefix("Input should be ")
+            raise InputError(f"network {name!r} has {option}={value!r}; expected {expected}.") from error
 
 
 def _build_smp(architecture: str, encoder: str, weights: str | None, options: dict[str, Any]) -> nn.Module:

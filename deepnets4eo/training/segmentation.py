@@ -139,7 +139,7 @@ def prepare_split(recipe: Recipe, legend: Legend, scenes: Sequence[LabelledScene
     """Split scenes, and measure the training part."""
     split = make_split(scenes, recipe.data)
     recipe = windows_by_area(split, recipe)
-    if split.leaky:
+    if split.mixes_neighbours:
         log.warning(
             "data.split=%s: neighbours of training pixels are validated on, so the scores are leaky.", split.kind
         )

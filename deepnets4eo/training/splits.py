@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -28,6 +29,7 @@ from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.tiling.pixel_splits import assign_folds, split_components, split_per_class, split_share
 from deepnets4eo.tiling.sampling import random_windows
 from deepnets4eo.tiling.splits import BlockSplit, SceneSplit
+from deepnets4eo.training.ground import ground_groups, learnt_share, twins_of
 from deepnets4eo.training.recipe import DataSection, RecipeType
 from deepnets4eo.training.scenes import Keep
 
@@ -35,6 +37,7 @@ WHOLE = "none"  # kind of a split without validation part
 SMALLEST_BLOCK_PX, LARGEST_BLOCK_PX = 64, 512
 BLOCKS_ALONG = 5  # of the shorter side, unless that makes blocks too large or too small
 log = logging.getLogger(__name__)
+LEAST_LEARNT = 0.01  # of the validated ground: less are edges
 LEAKY_KINDS = ("random", "random_pixels", "per_class")  # neighbours may lie in different parts
 LABEL_KINDS = ("random_pixels", "per_class", "components", "folds")
 BUFFER_PX = 32
@@ -79,8 +82,18 @@ class DataSplit(Generic[SceneT]):
 
     @property
     def leaky(self) -> bool:
-        """Whether scores on the validation part are optimistic by construction."""
+        """Whether scores on the validation part are optimistic by construction: neighbours or the same ground are learnt from."""
+        return self.mixes_neighbours or self.learnt_ground > LEAST_LEARNT
+
+    @property
+    def mixes_neighbours(self) -> bool:
+        """Whether neighbours in one scene may lie in different parts."""
         return self.kind in LEAKY_KINDS
+
+    @cached_property
+    def learnt_ground(self) -> float:
+        """The share of the validated ground that other scenes let the training learn from."""
+        return learnt_share(self.scenes, self.splits, TRAIN, VAL) if self.validated else 0.0
 
     @property
     def validated(self) -> bool:
@@ -101,7 +114,7 @@ class DataSplit(Generic[SceneT]):
     def touches_validation(self, scene: int, window: Window) -> bool:
         """Whether training must not see all of a window: it reaches into a validation block, and the split is not leaky."""
         split = self.splits[scene]
-        return not self.leaky and VAL in split.parts and split.intersects_part(VAL, window)
+        return not self.mixes_neighbours and VAL in split.parts and split.intersects_part(VAL, window)
 
     def hidden_mask(self, scene: int, window: Window) -> Mask | None:
         """(h, w) bool, the pixels of a window that training must not see; None where it may see all."""
@@ -146,6 +159,7 @@ class DataSplit(Generic[SceneT]):
         return {
             "kind": self.kind,
             "leaky": self.leaky,
+            **({"learnt_ground": round(self.learnt_ground, 4)} if self.learnt_ground > LEAST_LEARNT else {}),
             **{name: sorted({one[name] for one in sizes}) for name in sizes[0] if name.endswith("_px")},
             **{name: sum(one[name] for one in sizes) for name in sizes[0] if name.endswith("_pixels")},
             "scenes": {named.name: split.parts for named, split in zip(self.scenes, self.splits, strict=True)},
@@ -206,15 +220,46 @@ def assign_blocks(
     if rule.whole:
         return [BlockSplit(shape, max(shape), 0, {TRAIN: 1.0}) for shape in shapes]
     if rule.kind in ("blocks", "random"):
-        pairs = zip(scenes, shapes, strict=True)
-        return [rule.split_scene(scene.name, shape, number) for number, (scene, shape) in enumerate(pairs)]
+        pairs = zip(twins_of(scenes), scenes, shapes, strict=True)  # the same pixels are in the same blocks
+        return [rule.split_scene(scene.name, shape, twin) for twin, scene, shape in pairs]
     names = list(dict.fromkeys(scene.name for scene in scenes)) if groups is None else sorted(set(groups))
-    chosen = rule.choose_validation(names)
+    chosen = (_choose_ground(scenes, rule) if groups is None else set()) or rule.choose_validation(names)
     group_of = [scene.name for scene in scenes] if groups is None else groups
     return [
         BlockSplit(shape, max(shape), 0, {VAL if group in chosen else TRAIN: 1.0})
         for shape, group in zip(shapes, group_of, strict=True)
     ]
+
+
+def _choose_ground(scenes: Sequence[SplitScene], rule: SplitRule) -> set[str]:
+    """The scenes to validate on where some show the ground of others, all of one ground together; none where that need not or cannot be."""
+    groups = [] if rule.val_names else ground_groups(scenes)
+    members: dict[int, list[str]] = {}
+    for scene, first in zip(scenes, groups, strict=False):
+        members.setdefault(first, []).append(scene.name)
+    if not 1 < len(members) < len(scenes):
+        return set()
+    wanted, chosen = max(1, round(rule.val_share * len(scenes))), list[str]()
+    drawn = [list(members)[at] for at in np.random.default_rng(rule.seed).permutation(len(members))]
+    for first in drawn:
+        if len(chosen) + len(members[first]) <= wanted:
+            chosen += members[first]
+    log.info(
+        "%d scenes show the ground of others, and are validated on or learnt from together with them.",
+        len(scenes) - len(members),
+    )
+    smallest: list[str] = min(members.values(), key=len)
+    return set(chosen or smallest)
+
+
+def say_learnt_ground(split: DataSplit[Any]) -> None:
+    """Warn where validated ground is learnt from in other scenes."""
+    if split.learnt_ground > LEAST_LEARNT:
+        log.warning(
+            "%.0f %% of the validated ground is learnt from in other scenes that overlap it or are the same under another name, so the scores are "
+            "leaky. Choose scenes apart from the others with data.split=scenes and data.val_scenes, or mosaic the tiles (gdalbuildvrt) "
+            "and split that in blocks.", 100 * split.learnt_ground,
+        )  # fmt: skip
 
 
 def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]:
@@ -242,7 +287,9 @@ def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]
         splits = split_by_labels(scenes, data)
     else:
         splits = assign_blocks(scenes, rule)
-    return DataSplit(scenes, splits, WHOLE if rule.whole else data.split, _dataset(data))
+    split = DataSplit(scenes, splits, WHOLE if rule.whole else data.split, _dataset(data))
+    say_learnt_ground(split)
+    return split
 
 
 def windows_by_area(split: DataSplit[Any], recipe: RecipeType) -> RecipeType:

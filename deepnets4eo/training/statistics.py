@@ -21,7 +21,9 @@ from deepnets4eo.rasters.moments import BandMoments
 from deepnets4eo.rasters.scene import LABELS, Layer
 from deepnets4eo.rasters.values import Outliers, find_outliers
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, is_flat, scaling_of, scene_gsd_m
+from deepnets4eo.segmenters.value_ranges import ValueRange
 from deepnets4eo.tiling.sampling import ClassCells, spread_indices
+from deepnets4eo.training.alike import check_alike
 from deepnets4eo.training.scenes import LabelledScene
 from deepnets4eo.training.splits import TRAIN, VAL, DataSplit
 
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 WINDOW_PX = 256
 MOST_WINDOWS = 1000  # the statistics are made of: 65 million pixels; of layers of many bands fewer, see MANY_BANDS
 KEPT_PIXELS = 1000  # a window, for the percentiles
+NAMED = 5  # bands in a message
 MANY_BANDS = 16  # of layers of more bands, no more values are read and kept than of these
 
 Scaling = Literal["standard", "unit", "range", "none"]
@@ -60,12 +63,14 @@ def measure_inputs(
     """
     moments = {layer: BandMoments(_bands(split, layer)) for layer in layers}
     kept: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}
+    scene_of: list[int] = []
     extremes: dict[tuple[str, int], list[NDArray[np.float32]]] = {}
     windows = split.windows(TRAIN, WINDOW_PX)
     most_windows = max(1, most_windows * MANY_BANDS // max(MANY_BANDS, *(len(one.mean) for one in moments.values())))
     for at in [windows[index] for index in spread_indices(len(windows), most_windows)]:
         sample = split.scenes[at.scene].scene.read(at.window, layers)
         counted = sample["valid"] & split.mask(at.scene, TRAIN, at.window)
+        scene_of.append(at.scene)
         for layer in layers:
             pixels = sample[layer][:, counted]
             moments[layer].update(pixels)
@@ -75,6 +80,7 @@ def measure_inputs(
                 extremes.setdefault((layer, at.scene), []).append(np.stack([pixels.min(1), pixels.max(1)], axis=1))
     if not all(moment.count for moment in moments.values()):
         raise InputError(_nothing_valid(split, layers))
+    check_alike(split.scenes, layers, {layer: _ranges(parts, scene_of) for layer, parts in kept.items()})
     seen = {layer: np.concatenate(parts, axis=1) for layer, parts in kept.items()}
     for layer in layers:
         _warn_of_outliers(split, layer, moments[layer].std, seen[layer], extremes, scaling)
@@ -87,6 +93,15 @@ def measure_inputs(
         ends = {layer: _extremes(extremes, layer) if scaling == "range" else (0.0, 1.0) for layer in layers}
         specs = {layer: _to_range(spec, *ends[layer]) for layer, spec in specs.items()}
     return InputSpec(specs, round(float(np.median(known)), 6) if known else None)
+
+
+def _ranges(parts: Sequence[NDArray[np.float32]], scene_of: Sequence[int]) -> dict[int, ValueRange]:
+    """Scene → the values that were kept of it; parts (C, n) of windows, and the scene of each."""
+    by_scene: dict[int, list[NDArray[np.float32]]] = {}
+    for scene, part in zip(scene_of, parts, strict=True):
+        by_scene.setdefault(scene, []).append(part)
+    ranges = {scene: ValueRange.of_pixels(np.concatenate(each, axis=1)) for scene, each in by_scene.items()}
+    return {scene: seen for scene, seen in ranges.items() if seen is not None}
 
 
 def class_cells(split: DataSplit[LabelledScene]) -> list[ClassCells]:
@@ -233,6 +248,9 @@ def _layer_input(split: DataSplit[Any], name: str, moments: BandMoments, pixels:
     layer = split.scenes[0].scene.layers[name]
     low, high = np.percentile(pixels, (1, 99))
     mean, std = scaling_of(moments.mean, moments.std)
+    lows, highs = np.percentile(pixels.astype(np.float64), (1, 99), axis=1)
+    constant = np.flatnonzero(is_flat(moments.std, moments.mean)).tolist()
+    _warn_of_constant(name, layer, constant, lows)
     return LayerInput(
         bands=tuple(layer.band_names),
         mean=mean,
@@ -241,4 +259,17 @@ def _layer_input(split: DataSplit[Any], name: str, moments: BandMoments, pixels:
         high=float(high),
         dtype=str(layer.dtype),
         values="physical",
+        band_low=tuple(lows.tolist()),
+        band_high=tuple(highs.tolist()),
+        constant=tuple(constant),
     )
+
+
+def _warn_of_constant(name: str, layer: Layer, bands: Sequence[int], values: NDArray[np.float64]) -> None:
+    """Say which bands have one value in all that is learnt from."""
+    if bands:
+        listed = ", ".join(f"{layer.band_names[band]} ({values[band]:.4g})" for band in bands[:NAMED])
+        log.warning(
+            "Layer %r has one value in all training pixels of %s%s: nothing is learnt from it, and where the run is used it is taken "
+            "as that value. Leave it out with data.bands.", name, listed, ", …" if len(bands) > NAMED else "",
+        )  # fmt: skip

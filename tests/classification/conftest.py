@@ -39,7 +39,8 @@ def patches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder a class, of GeoTIFF patches."""
     folder = tmp_path_factory.mktemp("patches")
     for number, (image, label) in enumerate(zip(*made_up_patches(), strict=True)):
-        write_geotiff(folder / CLASSES[label] / f"{number}.tif", image, gsd=10)
+        place = 500_000 + 10 * SIDE_PX * number, 5_000_000
+        write_geotiff(folder / CLASSES[label] / f"{number}.tif", image, gsd=10, origin=place)
     return folder
 
 

@@ -54,16 +54,17 @@ def has_position(crs: Any) -> bool:
     return True
 
 
-def pieces(buildings: gpd.GeoDataFrame, rows: int = ROWS) -> Iterator[BuildingRows]:
-    """The buildings in order, `rows` at a time, outlines as RFC 7946 has them. Errors: InputError without a position."""
-    if not has_position(buildings.crs):
+def pieces(buildings: gpd.GeoDataFrame, rows: int = ROWS, *, unplaced: bool = False) -> Iterator[BuildingRows]:
+    """The buildings in order, `rows` at a time, outlines as RFC 7946 has them, or as they are where they may be `unplaced`. Errors: InputError."""
+    has_degrees = has_position(buildings.crs)
+    if not has_degrees and not unplaced:
         raise InputError("the buildings have no CRS, so they have no longitude and latitude. Give images with a CRS.")
-    to_lonlat = pyproj.Transformer.from_crs(buildings.crs, 4326, always_xy=True)
+    to_lonlat = pyproj.Transformer.from_crs(buildings.crs, 4326, always_xy=True) if has_degrees else None
     for start in range(0, len(buildings), rows):
         part = buildings.iloc[start : start + rows]
-        yield BuildingRows(
-            {name: _values(part[name]) for name in PROPERTIES}, in_lonlat(part.geometry.to_numpy(), to_lonlat)
-        )
+        shapes = part.geometry.to_numpy()
+        shapes = shapes if to_lonlat is None else in_lonlat(shapes, to_lonlat)
+        yield BuildingRows({name: _values(part[name]) for name in PROPERTIES}, shapes)
 
 
 def middles(shapes: Geometries) -> NDArray[np.float64]:
@@ -114,7 +115,9 @@ def _values(column: Any) -> list[Any]:
 
 
 def write_csv(damage_map: DamageMapContent, path: str | Path) -> Path:
-    """Write id, latitude, longitude, the grade's columns and those of the event. Errors: InputError, OutputError."""
+    """Write id, position, the grade's columns and those of the event: latitude and longitude, or y and x of an image without a place.
+
+    The latter are row and column in pixels where nothing says more. Errors: OutputError."""
     path = Path(path)
     first, *others = PROPERTIES
     event = damage_map.event.columns_of_rows(synthetic=damage_map.synthetic)
@@ -122,9 +125,10 @@ def write_csv(damage_map: DamageMapContent, path: str | Path) -> Path:
         atomic_write(path) as partial,
         partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
     ):
-        stream.write(csv_text([[first, "latitude", "longitude", *others, *event]]))
-        for piece in pieces(damage_map.buildings):
-            lon, lat = middles(piece.shapes).T
+        has_degrees = has_position(damage_map.buildings.crs)
+        stream.write(csv_text([[first, *(("latitude", "longitude") if has_degrees else ("y", "x")), *others, *event]]))
+        for piece in pieces(damage_map.buildings, unplaced=True):
+            lon, lat = middles(piece.shapes).T if has_degrees else centres(piece.shapes).T
             degrees = (np.round(axis, DECIMALS).tolist() for axis in (lat, lon))
             known = ([None if value != value else value for value in values] for values in degrees)
             same = ([value] * len(piece.columns[first]) for value in event.values())

@@ -136,7 +136,7 @@ def _asset(path: Path) -> dict[str, Any]:
 
 
 DATA = (".gpkg", ".parquet", ".csv", ".geojson", ".kml", ".pmtiles", ".mbtiles")
-IN_PIXELS = ("xbd", "pdf", "png")  # need no position on the earth
+IN_PIXELS = ("csv", "xbd", "pdf", "png")  # need no position on the earth
 WRITERS_AT_ONCE = 2  # GDAL, Arrow and compression work beside the formats that are text
 log = logging.getLogger(__name__)
 
@@ -227,7 +227,7 @@ def named_before(folder: Path) -> set[str]:
 def formats_of(also: Sequence[str] | None, crs: Any) -> tuple[str, ...]:
     """The further formats requested, or the usual ones that can be written in `crs`. Errors: InputError."""
     if also is None:
-        return USUAL if has_position(crs) else ()
+        return USUAL if has_position(crs) else tuple(name for name in USUAL if name in IN_PIXELS)
     check_formats(also)
     unplaced = [name for name in also if name not in IN_PIXELS]
     if unplaced and not has_position(crs):

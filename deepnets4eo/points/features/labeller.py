@@ -22,16 +22,19 @@ from deepnets4eo.files import read_yaml, write_yaml
 from deepnets4eo.options import options_from, plain_options
 from deepnets4eo.points.cloud import PointCloud, at_counted
 from deepnets4eo.points.features.eigenfeatures import point_features
+from deepnets4eo.points.features.measured import check_values, with_constants
 from deepnets4eo.points.features.neighbourhoods import smooth_scores
 from deepnets4eo.points.features.options import FeatureOptions, feature_names
+from deepnets4eo.points.files import CloudFile
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.segmenters.checksums import open_sealed, seal
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.run import LEGEND, RECIPE, UNFIT, versions
 from deepnets4eo.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
-ESTIMATOR = "estimator.skops"
+ESTIMATOR, MEASURED = "estimator.skops", "points"
 CHUNK_POINTS = 1 << 15  # that an estimator gets at once
 GROUND_HALO_M = 50.0  # width of the largest building for the ground filter: further away, ground hardly matters
 
@@ -64,6 +67,7 @@ class FeatureLabeller:
         self.estimator, self.legend, self.features = estimator, legend, features or FeatureOptions()
         self.shares = None if shares is None else [float(share) for share in shares]
         self.smooth_m, self.workers = smooth_m, workers
+        self.measured: LayerInput | None = None  # between which values the points of training lay
 
     @property
     def halo_m(self) -> float:
@@ -99,8 +103,12 @@ class FeatureLabeller:
         InputError where a measurement of `needs` is missing or not finite."""
         return at_counted(cloud, self._scores, np.nan)
 
+    def check_values(self, file: CloudFile) -> None:
+        """Say where the values of a file are of another kind than in training."""
+        check_values(file, self.measured, self.features)
+
     def _scores(self, cloud: PointCloud) -> NDArray[np.float32]:
-        vectors = self.vectors(cloud)
+        vectors = self.vectors(with_constants(cloud, self.measured))
         chunks = [vectors[start : start + CHUNK_POINTS] for start in range(0, len(vectors), CHUNK_POINTS)]
         probabilities = np.concatenate(list(in_order(self.estimator.predict_proba, chunks, self.workers)))
         scores = np.zeros((len(vectors), self.legend.num_classes), np.float32)
@@ -116,6 +124,7 @@ class FeatureLabeller:
             "columns": feature_names(self.features),
             "shares": self.shares,
             "smooth_m": self.smooth_m,
+            **({} if self.measured is None else {"measured": InputSpec({MEASURED: self.measured}).to_dict()}),
         }
 
     def save(self, folder: str | Path) -> list[str]:
@@ -130,7 +139,10 @@ class FeatureLabeller:
         if feature_names(features) != description["columns"]:
             raise RunError(f"{folder} was trained on features that this version computes differently. Train it again.")
         estimator = load_estimator(folder / ESTIMATOR, (legend.num_classes, len(description["columns"])))
-        return cls(estimator, legend, features, shares=description["shares"], smooth_m=description["smooth_m"])
+        labeller = cls(estimator, legend, features, shares=description["shares"], smooth_m=description["smooth_m"])
+        if "measured" in description:
+            labeller.measured = InputSpec.from_dict(description["measured"]).layers[MEASURED]
+        return labeller
 
 
 def save_feature_labeller(labeller: FeatureLabeller, folder: Path, recipe: Recipe, notes: Mapping[str, Any]) -> Path:

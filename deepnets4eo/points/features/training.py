@@ -31,6 +31,7 @@ from deepnets4eo.points.cloud_data import (
     split_clouds,
 )
 from deepnets4eo.points.features.labeller import FeatureLabeller, PointSamples, save_feature_labeller
+from deepnets4eo.points.features.measured import KEPT, describe_values, own_values
 from deepnets4eo.points.features.options import FeatureOptions
 from deepnets4eo.tiling.splits import BlockSplit
 from deepnets4eo.training.fit import write_results
@@ -124,11 +125,15 @@ def _check_needs(clouds: list[LabelledCloud], labeller: FeatureLabeller) -> None
 def _draw_samples(labeller: FeatureLabeller, split: DataSplit[LabelledCloud], recipe: FeatureRecipe) -> PointSamples:
     """Samples of the training part, equally many of each class."""
     samples = PointSamples(labeller.legend.num_classes, recipe.model.max_samples, recipe.train.seed)
-    for number in range(len(split.scenes)):
+    values: dict[str, list[NDArray[np.float32]]] = {}
+    for number, named in enumerate(split.scenes):
         for part in parts_of_cloud(split, number, labeller.legend, recipe.data, labeller.halo_m):
             rows = np.flatnonzero(part.learnt)
             if len(rows):
                 samples.add(labeller.vectors(part.cloud)[rows], part.classes[rows], part.blocks[rows])
+                kept = part.cloud.subset(rows[:: max(1, len(rows) // KEPT)])
+                values.setdefault(named.name, []).append(own_values(kept, recipe.features))
+    labeller.measured = describe_values(values, recipe.features)
     return samples
 
 

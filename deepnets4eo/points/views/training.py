@@ -85,14 +85,14 @@ def warn_of_lacking(rendered: RenderedViews) -> None:
 
 def protocol_of(name: str, split: DataSplit[Any], validated: bool) -> dict[str, Any]:
     """Return how scores were made, as scores.json names it; `name` says what was counted."""
-    return {"name": name if validated else NOT_VALIDATED, "leaky": False, "split": split.describe()}
+    return {"name": name if validated else NOT_VALIDATED, "leaky": split.leaky, "split": split.describe()}
 
 
 def view_notes(rendered: RenderedViews, scores: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the card says about a training on views, beside what prediction needs."""
     return {
         "split": rendered.split.describe(),
-        "leaky": False,
+        "leaky": rendered.split.leaky,
         "training_views": len(rendered.learnt),
         "validation_views": len(rendered.withheld),
         "training_pixels": dict(zip(rendered.legend.names, rendered.training_pixels, strict=True)),

@@ -1,0 +1,32 @@
+"""Arguments in another order than a verb takes them: recognised by what they are, and the right order named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from deepnets4eo.cards.catalog import has_weights, recipes
+from deepnets4eo.errors import InputError
+from deepnets4eo.segmenters.checksums import is_run
+
+
+def check_run_first(verb: str, first: str, others: Sequence[str]) -> None:
+    """Refuse a run that stands behind what it works on. Errors: InputError with the command in its order."""
+    run = next((other for other in others if _names_run(other)), None)
+    if run is None or _names_run(first):
+        return
+    rest = " ".join([first, *(other for other in others if other != run)])
+    raise InputError(f"{run} is a run, and {first} is none. The run comes first: deepnets4eo {verb} {run} {rest} …")
+
+
+def check_file_first(verb: str, first: str, second: str, what: str) -> None:
+    """Refuse a file that stands behind a word; `what` the word is. Errors: InputError with the command in its order."""
+    if not Path(first).exists() and Path(second).is_file():
+        raise InputError(
+            f"{second} is a file, and there is no file {first}. The file comes first, then {what}: deepnets4eo {verb} {second} {first} …"
+        )
+
+
+def _names_run(word: str) -> bool:
+    """Whether a word is a run's folder, or the name of a model that can be used as it is."""
+    return is_run(word) or (word in recipes() and not Path(word).exists() and has_weights(word))

@@ -1,0 +1,78 @@
+"""Between which values the bands of an image lie, and whether two images can be of one unit; the only place where this is decided.
+
+Places differ, units differ more: what is dark, flat or under water passes, what is divided by 10,000 or 255 does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import Floats, Mask
+
+OTHER_UNIT = 50.0  # times smaller in every band: 0–1 where there was 0–255, but not a dark scene
+SUSPECT = 10.0  # times smaller in every band, or larger in any
+SUSPECT_BAND = 100.0  # times smaller in one band alone: near infrared over water is 50 times darker than over land
+ENOUGH_BANDS = 3  # that are smaller together; a height or a power of radar may be small by itself
+PERCENTILES = (1, 99)
+NAMED = 5  # bands in a message
+
+
+@dataclass(frozen=True)
+class ValueRange:
+    """The 1st and 99th percentile of each band, `lows` and `highs` (C,), and of all values together; `constant` (C,): bands of one value."""
+
+    lows: Floats
+    highs: Floats
+    low: float
+    high: float
+    constant: Mask
+
+    @classmethod
+    def of_pixels(cls, pixels: NDArray[Any]) -> ValueRange | None:
+        """The range of pixels (C, n); None without any."""
+        if not pixels.size:
+            return None
+        low, high = np.percentile(pixels, PERCENTILES).tolist()
+        lows, highs = np.percentile(pixels, PERCENTILES, axis=1)
+        return cls(lows, highs, low, high, np.asarray(pixels.min(axis=1) == pixels.max(axis=1)))
+
+    @property
+    def sizes(self) -> Floats:
+        """(C,) the larger end of each band, without its sign."""
+        return np.maximum(np.abs(self.lows), np.abs(self.highs))
+
+    def __str__(self) -> str:
+        return f"{self.low:.4g} to {self.high:.4g}"
+
+
+def times_smaller(seen: ValueRange, expected: ValueRange) -> float:
+    """How many times smaller the values of every band are than expected, at least; 1 where no band can be compared."""
+    known = (seen.sizes > 0) & (expected.sizes > 0)
+    return float((expected.sizes[known] / seen.sizes[known]).min()) if known.any() else 1.0
+
+
+def is_other_unit(seen: ValueRange, expected: ValueRange) -> bool:
+    """Whether so many bands are so much smaller than expected that no scene explains it."""
+    return len(seen.lows) >= ENOUGH_BANDS and times_smaller(seen, expected) >= OTHER_UNIT
+
+
+def strange_bands(seen: ValueRange, expected: ValueRange, names: Sequence[str]) -> list[str]:
+    """What each band has that is of another order of magnitude than expected, or of one value where it varied, in words."""
+    sizes, usual = seen.sizes, expected.sizes
+    varied = (expected.lows < expected.highs) & ~expected.constant
+    known = (sizes > 0) & (usual > 0) & varied
+    ratio = np.divide(sizes, usual, out=np.ones(len(sizes)), where=known)
+    all_smaller = len(sizes) >= ENOUGH_BANDS and times_smaller(seen, expected) >= SUSPECT
+    smallest = SUSPECT if all_smaller else OTHER_UNIT if len(sizes) == 1 else SUSPECT_BAND
+    words = []
+    for band, name in enumerate(names):
+        usually = f"{expected.lows[band]:.4g} to {expected.highs[band]:.4g}"
+        if seen.constant[band] and varied[band]:
+            words.append(f"{name} is {seen.highs[band]:.4g} everywhere that was looked at (in training {usually})")
+        elif ratio[band] >= SUSPECT or ratio[band] * smallest <= 1:
+            words.append(f"{name} has {seen.lows[band]:.4g} to {seen.highs[band]:.4g} (in training {usually})")
+    return words if len(words) <= NAMED else [*words[:NAMED], f"and {len(words) - NAMED} more"]

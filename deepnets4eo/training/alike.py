@@ -1,0 +1,205 @@
+"""Whether the scenes of one training are of one kind: number type, unit, bands, wavelengths and pixel size, compared layer by layer.
+
+What no network can learn from together is refused, what is doubtful is said; both name scenes and what to do. Places may differ:
+only orders of magnitude are another unit.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.band_roles import layer_names, name_band, role_indices
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.values import METRE_NAMES, same_unit
+from deepnets4eo.segmenters.inputs import BYTE, GSD_FACTOR, scene_gsd_m, value_range
+from deepnets4eo.segmenters.value_ranges import (
+    ENOUGH_BANDS,
+    OTHER_UNIT,
+    SUSPECT,
+    SUSPECT_BAND,
+    ValueRange,
+    times_smaller,
+)
+from deepnets4eo.tiling.sampling import spread_indices
+
+log = logging.getLogger(__name__)
+
+MOST_LOOKED_AT = 100  # scenes of which no training pixel was read that are opened for their values
+NAMED = 3  # scenes in a message
+OTHER_SCALE = 10.0  # times larger pixels: other objects
+LEAST_SHIFT_NM = 5.0  # of a wavelength; of wide bands half of what lies between them
+HEIGHTS = {"height", "ground", "ndsm"}
+
+Ranges = Mapping[int, ValueRange]  # scene → its values, where some were read
+
+
+def check_alike(scenes: Sequence[Any], layers: Sequence[str], ranges: Mapping[str, Ranges]) -> None:
+    """Refuse scenes of several kinds, and say where they may be of several.
+
+    Reads at most 100 scenes more, of those without a range. Errors: InputError that names scenes of both kinds.
+
+    Parameters
+    ----------
+    scenes : `training.scenes.NamedScene` each
+    layers : what is learnt from
+    ranges : layer → index of a scene → its values
+    """
+    names = [named.name for named in scenes]
+    _check_pixel_sizes([scene_gsd_m(named.scene) for named in scenes], names)
+    for layer in layers:
+        opened = [named.scene.layers[layer] for named in scenes]
+        what = f"layer {layer!r}"
+        _check_bands(opened, names, what)
+        _check_wavelengths(opened, names, what)
+        _check_units(opened, names, what)
+        known = dict(ranges.get(layer, {}))
+        unread = [number for number in range(len(scenes)) if number not in known]
+        for at in spread_indices(len(unread), MOST_LOOKED_AT) if unread else ():
+            if (seen := value_range(opened[unread[at]])) is not None:
+                known[unread[at]] = seen
+        _check_number_types(opened, known, names, what)
+        if not _is_height(layer, opened[0]):
+            _check_magnitudes(opened, known, names, what)
+
+
+def _is_height(name: str, layer: Layer) -> bool:
+    """Whether a layer holds heights, by its name or its bands': of flat ground they are as small as they like."""
+    return bool(role_indices([name, *layer_names(name, layer.band_names)]).keys() & HEIGHTS)
+
+
+def _say_scenes(names: Sequence[str], numbers: Sequence[int]) -> str:
+    """How many scenes, and which, in words."""
+    listed = ", ".join(names[number] for number in numbers[:NAMED]) + (", …" if len(numbers) > NAMED else "")
+    return f"{len(numbers)} scene{'s' * (len(numbers) != 1)} ({listed})"
+
+
+def _check_pixel_sizes(sizes_m: Sequence[float | None], names: Sequence[str]) -> None:
+    known = [number for number, size in enumerate(sizes_m) if size is not None]
+    if not known:
+        return
+    sizes = np.array([sizes_m[number] for number in known], float)
+    middle = float(np.sqrt(sizes.min() * sizes.max()))
+    ratio = float(sizes.max() / sizes.min())
+    if ratio <= GSD_FACTOR:
+        return
+    fine, coarse = ([known[at] for at in np.flatnonzero(part)] for part in (sizes <= middle, sizes > middle))
+    text = (
+        f"{_say_scenes(names, fine)} have pixels of {sizes.min():.3g} m and more, {_say_scenes(names, coarse)} of up to {sizes.max():.3g} m: "
+        "objects are of another size in them, and a run takes only scenes of about the pixels that most of its own had. Resample them to one "
+        "size (gdalwarp -tr), or train one run for each"
+    )
+    if ratio >= OTHER_SCALE:
+        raise InputError(f"{text}.")
+    log.warning("%s.", text)
+
+
+def _check_bands(layers: Sequence[Layer], names: Sequence[str], what: str) -> None:
+    """Refuse the same bands in another order, and say where they have other names."""
+    other: dict[tuple[str, ...], list[int]] = {}
+    for number, layer in enumerate(layers):
+        other.setdefault(_band_key(layer), []).append(number)
+    keys = [key for key in other if key]
+    for key in keys[1:]:
+        first, numbers = keys[0], other[key]
+        text = f"{what} has the bands {_band_text(layers[other[first][0]])} in {_say_scenes(names, other[first])} and {_band_text(layers[numbers[0]])} in {_say_scenes(names, numbers)}"
+        if sorted(first) == sorted(key):
+            raise InputError(
+                f"{text}: the number of channels is the same, so nothing else would show it. Choose them in one order with data.bands, or write "
+                "all files alike (gdal_translate -b …)."
+            )
+        log.warning(
+            "%s. They are learnt from as the same; where they are not, choose the right ones with data.bands.", text
+        )
+
+
+def _band_key(layer: Layer) -> tuple[str, ...]:
+    """What the bands of a layer are by their names or, without any, by their colours; () where neither is known."""
+    if _is_named(layer):
+        return tuple(map(name_band, layer.band_names))
+    roles = layer.colour_roles or []
+    return tuple(map(name_band, roles)) if "red" in roles and len(set(roles)) == len(roles) else ()
+
+
+def _is_named(layer: Layer) -> bool:
+    return not any(name.casefold().startswith("band_") for name in layer.band_names)
+
+
+def _check_wavelengths(layers: Sequence[Layer], names: Sequence[str], what: str) -> None:
+    known = [number for number, layer in enumerate(layers) if layer.wavelengths_nm is not None]
+    if len(known) < 2:
+        return
+    first = np.asarray(layers[known[0]].wavelengths_nm)
+    steps = np.abs(np.diff(first[np.isfinite(first)]))
+    most_nm = max(LEAST_SHIFT_NM, float(np.median(steps)) / 2 if len(steps) else LEAST_SHIFT_NM)
+    for number in known[1:]:
+        other = np.asarray(layers[number].wavelengths_nm)
+        shift = np.abs(other - first)
+        if (shift > most_nm).any():
+            band = int(np.nanargmax(shift))
+            raise InputError(
+                f"band {band + 1} of {what} is at {first[band]:.0f} nm in {names[known[0]]} and at {other[band]:.0f} nm in "
+                f"{names[number]}: cubes of other wavelengths are not learnt from together. Choose bands of the same wavelengths with data.bands, or "
+                "resample the spectra."
+            )
+
+
+def _check_units(layers: Sequence[Layer], names: Sequence[str], what: str) -> None:
+    stated = [(number, layer.scaling[0].unit) for number, layer in enumerate(layers) if layer.scaling[0].unit]
+    for number, unit in stated[1:]:
+        first, usual = stated[0]
+        if same_unit(unit, usual):
+            continue
+        text = f"{what} is in {usual} in {names[first]} and in {unit} in {names[number]}"
+        if {usual.lower(), unit.lower()} & set(METRE_NAMES):
+            raise InputError(f"{text}. Bring all scenes to one unit.")
+        log.warning("%s. Where these are two units, bring all scenes to one.", text)
+        return
+
+
+def _check_number_types(layers: Sequence[Layer], known: Ranges, names: Sequence[str], what: str) -> None:
+    """Refuse bytes beside wider numbers that are not the same brightness."""
+    bytes_ = [number for number, layer in enumerate(layers) if layer.dtype.itemsize == 1]
+    brightest = max((known[number].high for number in bytes_ if number in known), default=float(BYTE))
+    wider = [
+        number
+        for number, seen in known.items()
+        if layers[number].dtype.itemsize > 1 and (seen.high > BYTE or seen.high * OTHER_UNIT < brightest)
+    ]
+    if bytes_ and wider:
+        raise InputError(
+            f"{what} has bytes ({layers[bytes_[0]].dtype}) up to {brightest:.4g} in {_say_scenes(names, bytes_)} and {layers[wider[0]].dtype} values from "
+            f"{known[wider[0]]} in {_say_scenes(names, sorted(wider))}: these number types are of two units. Write all scenes in one, from the same product."
+        )
+
+
+def _check_magnitudes(layers: Sequence[Layer], known: Ranges, names: Sequence[str], what: str) -> None:
+    """Refuse values that are so much smaller in every band that they are of another unit, and say where they may be."""
+    sized = {number: seen for number, seen in known.items() if seen.sizes.max() > 0}
+    if not sized:
+        return
+    largest = max(sized, key=lambda number: sized[number].high)
+    times = {number: times_smaller(seen, sized[largest]) for number, seen in sized.items()}
+    enough = layers[0].count >= ENOUGH_BANDS
+    small = sorted(number for number, ratio in times.items() if ratio >= (SUSPECT if enough else SUSPECT_BAND))
+    if not small:
+        return
+    usual = sorted(set(sized) - set(small))
+    text = (
+        f"{what} has values from {sized[small[0]]} in {_say_scenes(names, small)} and from {sized[largest]} in {_say_scenes(names, usual)}, "
+        f"{min(times[number] for number in small):.0f} times larger in every band"
+    )
+    wide = min(layers[number].dtype.itemsize for number in small) > 1
+    if enough and wide and max(times[number] for number in small) >= OTHER_UNIT:
+        raise InputError(f"{text}: these are of two units. Bring all scenes to one unit, from the same product.")
+    log.warning("%s. Where these are two units, bring all scenes to one.", text)
+
+
+def _band_text(layer: Layer) -> str:
+    """Its bands as the file names them, or as their colours."""
+    names = layer.band_names if _is_named(layer) else layer.colour_roles or []
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

@@ -1,0 +1,142 @@
+"""Scenes of one training are of one kind, or the training says which are not."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from geotiff import write_geotiff
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.training import make_split, measure_inputs, open_layers
+from deepnets4eo.training.recipe import DataSection
+
+SIDE = 48
+
+
+def values(seed: int = 0, bands: int = 4, high: float = 3000, kind: str = "uint16") -> np.ndarray:
+    return (np.random.default_rng(seed).random((bands, SIDE, SIDE)) * high).astype(kind)
+
+
+def measure(folder: Path, *scenes: dict[str, Any], layer: str = "image") -> None:
+    """Write scenes beside each other, split them as a whole and measure the training part."""
+    listed = []
+    for number, scene in enumerate(scenes):
+        names, wavelengths = scene.pop("names", None), scene.pop("wavelengths", ())
+        units = scene.pop("units", None)
+        origin = scene.pop("origin", (500_000 + 100_000 * number, 5_000_000))
+        path = write_geotiff(folder / f"s{number}.tif", scene.pop("values"), origin=origin, **scene)
+        with rasterio.open(path, "r+") as file:
+            if names:
+                file.descriptions = names
+            if units:
+                file.units = units
+            for band, length in enumerate(wavelengths, start=1):
+                file.update_tags(band, wavelength=str(length), wavelength_units="nanometers")
+        listed.append({"name": path.stem, layer: str(path)})
+    data = DataSection(scenes=tuple(listed), val_share=0)
+    measure_inputs(make_split(open_layers(data, [layer]), data), [layer])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (
+            {},
+            {"values": values(1, high=255, kind="uint8"), "alpha": "NO"},
+            r"has bytes \(uint8\).*s1.*uint16 values.*s0",
+        ),
+        (
+            {},
+            {"values": values(1, high=1, kind="float32")},
+            r"s1\) and from .* in 1 scene \(s0\), .* these are of two units",
+        ),
+        ({}, {"gsd": 30.0}, r"1 scene \(s0\) have pixels of 1 m .* 1 scene \(s1\) of up to 30 m"),
+        (
+            {"names": ["red", "green", "blue", "nir"]},
+            {"names": ["blue", "green", "red", "nir"]},
+            r"red, green, blue, nir in 1 scene \(s0\) and blue, green, red, nir in 1 scene \(s1\)",
+        ),
+        (
+            {"wavelengths": [450, 550, 650, 850]},
+            {"wavelengths": [450, 550, 650, 1650]},
+            r"band 4 of layer 'image' is at 850 nm in s0 and at 1650 nm in s1",
+        ),
+        ({"units": ["m"] * 4}, {"units": ["ft"] * 4}, "is in m in s0 and in ft in s1. Bring all scenes to one unit"),
+    ],
+    ids=["bytes", "unit", "pixel", "order", "wavelengths", "feet"],
+)
+def test_scenes_of_two_kinds_are_refused_by_name(
+    tmp_path: Path, first: dict[str, Any], second: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        measure(tmp_path, {"values": values()} | first, {"values": values(1)} | second)
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({"gsd": 4.0}, "have pixels of 1 m and more"),
+        ({"values": values(1, high=200)}, r"15 times larger in every band|1[45] times larger in every band"),
+        ({"names": ["one", "two", "three", "four"]}, "They are learnt from as the same"),
+    ],
+    ids=["pixel", "dark", "names"],
+)
+def test_what_may_be_another_kind_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, second: dict[str, Any], message: str
+) -> None:
+    measure(tmp_path, {"values": values(), "names": ["a", "b", "c", "d"]}, {"values": values(1)} | second)
+    assert len([text for text in caplog.messages if "s1" in text]) == 1
+    assert re.search(message, caplog.text)
+
+
+def places() -> Sequence[tuple[str, tuple[dict[str, Any], dict[str, Any]], str]]:
+    """Pairs that differ as places and products of one kind do."""
+    water = values(1)
+    water[1:] //= 40
+    flat = values(1, bands=1, high=0.2, kind="float32")
+    return [
+        ("water", ({"values": values()}, {"values": water}), "image"),
+        ("display", ({"values": values(high=255, kind="uint8")}, {"values": values(1, high=255)}), "image"),
+        ("heights", ({"values": values(bands=1, high=60, kind="float32")}, {"values": flat}), "ndsm"),
+        (
+            "satellites",
+            (
+                {"values": values(), "wavelengths": [492, 559, 832.8, 2202]},
+                {"values": values(1), "wavelengths": [492, 559, 833, 2186]},
+            ),
+            "image",
+        ),
+        (
+            "degrees",
+            (
+                {"values": values(), "gsd": 10.0},
+                {"values": values(1), "crs": "EPSG:4326", "gsd": 1e-4, "origin": (9, 45)},
+            ),
+            "image",
+        ),
+    ]
+
+
+@pytest.mark.parametrize(("pair", "layer"), [pytest.param(*one[1:], id=one[0]) for one in places()])
+def test_other_places_are_no_other_kind(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, pair: tuple[dict[str, Any], ...], layer: str
+) -> None:
+    measure(tmp_path, *(dict(scene) for scene in pair), layer=layer)
+    assert not caplog.messages
+
+
+def test_a_scene_that_is_only_validated_on_is_looked_at_too(tmp_path: Path) -> None:
+    for number, kind in enumerate(("float32", "float32")):
+        write_geotiff(
+            tmp_path / f"s{number}.tif",
+            values(number, high=(3000, 0.3)[number], kind=kind),
+            origin=(500_000 + number * 1000, 0),
+        )
+    listed = tuple({"name": f"s{number}", "image": str(tmp_path / f"s{number}.tif")} for number in range(2))
+    data = DataSection(scenes=listed, split="scenes", val_scenes=("s1",))
+    with pytest.raises(InputError, match="two units"):
+        measure_inputs(make_split(open_layers(data, ["image"]), data), ["image"])
