@@ -15,7 +15,7 @@ import numpy as np
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.band_roles import layer_names, name_band, role_indices
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.values import METRE_NAMES, same_unit
+from deepnets4eo.rasters.values import metres_of, same_unit
 from deepnets4eo.segmenters.inputs import BYTE, GSD_FACTOR, scene_gsd_m, value_range
 from deepnets4eo.segmenters.value_ranges import (
     ENOUGH_BANDS,
@@ -155,7 +155,7 @@ def _check_units(layers: Sequence[Layer], names: Sequence[str], what: str) -> No
         if same_unit(unit, usual):
             continue
         text = f"{what} is in {usual} in {names[first]} and in {unit} in {names[number]}"
-        if {usual.lower(), unit.lower()} & set(METRE_NAMES):
+        if metres_of(usual) and metres_of(unit):
             raise InputError(f"{text}. Bring all scenes to one unit.")
         log.warning("%s. Where these are two units, bring all scenes to one.", text)
         return

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from affine import Affine
 from geotiff import write_geotiff
 
 from deepnets4eo.cards.dataset_card import DatasetCard
@@ -23,8 +24,10 @@ from deepnets4eo.classification.images import (
     read_pixels,
     split_images,
 )
+from deepnets4eo.classification.places import shared_ground
 from deepnets4eo.classification.readers import ImageData, folder_legend
 from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid
 
 from .conftest import CLASSES, made_up_patches
 
@@ -293,3 +296,31 @@ def test_images_to_score_by_need_a_label_before_anything_is_learnt(patches: Path
         parts = ("train", part, *("train",) * (len(images) - 2))
         with pytest.raises(InputError, match=f"{images.names[1]} has none") if refused else nullcontext():
             check_learnable(replace(images, targets=targets, parts=parts), legend, several=False)
+
+
+def test_images_of_another_unit_are_refused_and_strange_bands_are_named(
+    patches: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images, _ = list_images(data(patches))
+    pixels = pixels_of(images, tmp_path).astype(np.float32)
+    inputs = measure_pixels(pixels, np.arange(len(pixels)), images)
+    check_unit(pixels, inputs)
+    assert not caplog.messages
+    with pytest.raises(InputError, match="of two units"):
+        check_unit(pixels / 100, inputs)
+    zero = pixels.copy()
+    zero[:, 1] = 0
+    check_unit(zero, inputs)
+    (message,) = caplog.messages
+    assert "is 0 everywhere that was looked at" in message
+
+
+def test_images_of_two_parts_on_the_same_ground_are_named() -> None:
+    grids = {
+        f"{col}": Grid((16, 16), Affine(10, 0, 500_000 + 160 * col, 0, -10, 5_000_000), "EPSG:32633")
+        for col in range(3)
+    }
+    grids["half"] = Grid((16, 16), Affine(10, 0, 500_080, 0, -10, 5_000_000), "EPSG:32633")
+    (line,) = shared_ground({"train": ["0", "1", "far"], "val": ["2", "half"]}, grids)
+    assert line.startswith("1 of 2 images of val lie on ground that images of train show, e.g. half on that of 0")
+    assert not shared_ground({"train": ["0", "half"], "val": ["2"]}, grids)

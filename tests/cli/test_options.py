@@ -289,11 +289,12 @@ def test_evaluate_of_files(reach) -> None:
     assert found.words == ([(Path("p.tif"), Path("r.tif"))], Legend.load("isprs"), Protocol())
     assert found.options == {"intervals": Intervals(0, 512, 0)}
     words = ["--erode", 3, "--set", "boundary_px=2", "--ignore", "car", "--ignore", "tree", "--unknown", "void"]
-    stored = keys("--set", prediction_legend="isprs-mmseg", reference_legend="isprs-delta")
+    stored = keys("--set", prediction_legend="isprs-mmseg", reference_legend="isprs-delta", reference_nodata=0)
     found = reach(function, *start, *words, *stored, "--bootstrap", 40, *keys("--set", tile_px=64, seed=9))
     assert found.words[2] == Protocol(
         erode_px=3, boundary_px=2, ignored=("car", "tree"), unknown="void",
         prediction_legend=Legend.load("isprs-mmseg"), reference_legend=Legend.load("isprs-delta"),
+        reference_nodata=0.0,
     )  # fmt: skip
     assert found.options == {"intervals": Intervals(40, 64, 9)}
 

@@ -391,3 +391,13 @@ def test_masks_whose_palette_has_the_classes_at_other_numbers_are_read_by_colour
             file.write_colormap(1, {number: (*map(int, colour), 255) for number, colour in colours.items()})
         reader = LabelReader(Layer.open(path, labels=True), legend)
         np.testing.assert_array_equal(reader.read(whole(reader.layer.grid)), labels, err_msg=name)
+
+
+def test_a_value_of_the_reference_may_be_no_data() -> None:
+    truth = np.array([[0, 0, 1, 1]], np.uint8)
+    prediction = np.array([[1, 1, 1, 0]], np.uint8)
+    whole = evaluate(prediction, truth, "isprs")
+    void = evaluate(prediction, truth, "isprs", Protocol(reference_nodata=0))
+    assert (whole.matrix.total, void.matrix.total) == (4, 2)
+    assert void.matrix.overall_accuracy == 0.5
+    assert void.to_dict()["protocol"]["reference_nodata"] == 0

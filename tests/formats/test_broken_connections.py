@@ -1,5 +1,6 @@
 """Files at addresses whose connection breaks off or stalls: an error that names the address, nothing half, no hang."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -73,3 +74,10 @@ def test_footprints_whose_connection_fails_are_not_taken_for_fewer(
         pytest.raises(InputError, match=rf"{address} could not be downloaded: .*(broke off after|timed out)"),
     ):
         read_footprints(address)
+
+
+def test_an_address_at_which_no_server_answers_is_told_from_a_missing_file(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(InputError, match=r"no server answers at http.*Check the address and the network"):
+            Layer.open(f"http://127.0.0.1:{taken.getsockname()[1]}/a.tif")

@@ -86,3 +86,17 @@ def test_mapping_without_a_name_is_refused():
 def test_names_of_smp_are_answered_with_ours(theirs: str, ours: str) -> None:
     with pytest.raises(InputError, match=f"Write {ours} for {theirs}"):
         create_model("unet", in_channels=3, **{theirs: 2})
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("segnet", {"width": [8]}, r"network 'segnet' has width=\[8\]; expected a valid integer\."),
+        ("hyperspectral/hamida", {"patch_px": [5]}, r"has patch_px=\[5\]; expected a valid integer\."),
+        ("segnet", {"width": "8"}, r"network 'segnet' refused \{'width': '8'\}"),
+    ],
+)
+def test_options_of_another_type_are_refused_in_one_line(name, options, message):
+    with pytest.raises(InputError, match=message) as caught:
+        create_model(name, in_channels=30, num_classes=3, **options)
+    assert "\n" not in str(caught.value)

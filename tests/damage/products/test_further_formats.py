@@ -14,6 +14,7 @@ from made_up_map import make_grid, make_map
 
 from deepnets4eo.damage.products import exchange_formats
 from deepnets4eo.damage.products.exchange_formats import write_csv, write_geojson, write_kml, write_tiles
+from deepnets4eo.damage.products.write import formats_of
 from deepnets4eo.damage.vocabulary import GRADES, UNGRADED, colors
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.event import EventInfo
@@ -152,9 +153,22 @@ def test_pieces_do_not_change_the_file_and_buildings_without_crs_are_refused(nam
     whole = WRITERS[name](damage_map, tmp_path / name).read_bytes()
     monkeypatch.setattr(exchange_formats.pieces, "__defaults__", (7,))
     assert WRITERS[name](damage_map, tmp_path / name).read_bytes() == whole
+    if name == "damage.csv":  # which has pixels there
+        return
     with pytest.raises(InputError, match="have no CRS, so they have no longitude and latitude"):
         WRITERS[name](make_map(3, grid=make_grid(epsg=None)), tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_the_csv_of_a_picture_without_crs_is_in_pixels(tmp_path):
+    damage_map = make_map(3, grid=make_grid(epsg=None))
+    with write_csv(damage_map, tmp_path / "damage.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    middle = damage_map.buildings.geometry.centroid
+    np.testing.assert_allclose([float(row["y"]) for row in rows], middle.y, atol=1e-6)
+    np.testing.assert_allclose([float(row["x"]) for row in rows], middle.x, atol=1e-6)
+    assert "latitude" not in rows[0]
+    assert formats_of(None, None) == ("csv",)
 
 
 @pytest.mark.parametrize("name", WRITERS)

@@ -1,5 +1,7 @@
 """A classifier on features is trained by a recipe, stored sealed and without pickle, and labels as it did before."""
 
+import re
+
 import made_up_street
 import numpy as np
 import pytest
@@ -8,12 +10,14 @@ from deepnets4eo.baselines import EstimatorOptions, build_estimator
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_json
-from deepnets4eo.points import PointCloud, PointLabeller
+from deepnets4eo.points import PointCloud, PointLabeller, label_cloud
 from deepnets4eo.points.cloud_data import find_clouds, split_clouds
 from deepnets4eo.points.features import FeatureLabeller, FeatureOptions
 from deepnets4eo.points.features.labeller import PointSamples, load_feature_labeller
+from deepnets4eo.points.features.measured import with_constants
 from deepnets4eo.points.features.training import CELL_M, FeatureClouds, parts_of_cloud
 from deepnets4eo.points.labeller import load_labeller
+from deepnets4eo.segmenters.inputs import LayerInput
 from deepnets4eo.training import train
 
 laspy = pytest.importorskip("laspy")
@@ -146,3 +150,74 @@ def test_clouds_that_cannot_be_learnt_from_are_refused(folder, tmp_path):
         labeller.scores(bare)
     with pytest.raises(InputError, match="0 classes of legend 'ign_lidar_hd'; at least 2"):
         labeller.fit(PointSamples(7, 10))
+
+
+def measured(folder, seed, factor, name="cloud"):
+    """A street whose intensities are random numbers up to 255 times a factor."""
+    street = make_street(seed)
+    path = folder / f"{name}-{seed}.laz"
+    write_las(street, path)
+    las = laspy.read(path)
+    las.intensity = (np.random.default_rng(seed).integers(1, 256, len(street)) * factor).astype(np.uint16)
+    las.write(str(path))
+    return path
+
+
+WITH_INTENSITY = (*SMALL[:3], "features.measured=[intensity]", *SMALL[4:])
+
+
+@pytest.mark.parametrize(("factor", "refused"), [(257, True), (16, False)])
+def test_clouds_of_two_units_of_intensity_are_compared(tmp_path, caplog, factor, refused):
+    for seed, times in enumerate((1, factor)):
+        measured(tmp_path, seed, times)
+    message = "the intensities of the cloud cloud-0 reach 25[0-9], those of cloud-1"
+    if refused:
+        with pytest.raises(InputError, match=f"{message}.*these are of two units"):
+            train("points/eigen-forest", tmp_path / "run", data=tmp_path, overrides=WITH_INTENSITY)
+    else:
+        train("points/eigen-forest", tmp_path / "run", data=tmp_path, overrides=WITH_INTENSITY)
+        assert re.search(message, caplog.text)
+
+
+def test_a_cloud_of_another_unit_of_intensity_than_in_training_is_said(tmp_path, caplog):
+    (tmp_path / "data").mkdir()
+    for seed in range(2):
+        measured(tmp_path / "data", seed, 1)
+    run = train("points/eigen-forest", tmp_path / "run", data=tmp_path / "data", overrides=WITH_INTENSITY)
+    labeller = load_labeller(run)
+    for name, times, said in (("same", 1, False), ("words", 257, True), ("flat", 0, True)):
+        caplog.clear()
+        label_cloud(
+            measured(tmp_path, 2, times, name) if times else constant_cloud(tmp_path),
+            labeller,
+            tmp_path / f"{name}-out.laz",
+        )
+        assert ("has values that the run did not learn from: intensity" in caplog.text) == said, name
+
+
+def constant_cloud(folder):
+    path = measured(folder, 3, 1, "flat")
+    las = laspy.read(path)
+    las.intensity[:] = 40
+    las.write(str(path))
+    return path
+
+
+def test_what_had_one_value_in_training_stays_at_it():
+    description = LayerInput(
+        ("return_number", "number_of_returns"),
+        (1.0, 1.0),
+        (1.0, 1.0),
+        1.0,
+        1.0,
+        band_low=(1.0, 1.0),
+        band_high=(1.0, 3.0),
+        constant=(0,),
+    )
+    cloud = PointCloud(
+        np.zeros((3, 3)), return_number=np.array([1, 2, 3], np.uint8), number_of_returns=np.full(3, 3, np.uint8)
+    )
+    changed = with_constants(cloud, description)
+    assert changed.return_number.tolist() == [1, 1, 1]
+    assert changed.number_of_returns.tolist() == [3, 3, 3]
+    assert cloud.return_number.tolist() == [1, 2, 3]

@@ -1,0 +1,96 @@
+"""A scene whose values are of another order of magnitude than a run learnt is refused or named, band by band and both ways."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from geotiff import write_geotiff
+
+from deepnets4eo.errors import RunError
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.training import make_split, measure_inputs, open_layers
+from deepnets4eo.training.recipe import DataSection
+
+IMAGE = (
+    np.random.default_rng(0).random((4, 64, 64)).astype(np.float32)
+    * np.array([800, 2000, 2550, 3200], np.float32)[:, None, None]
+)
+
+
+def learn(folder: Path, values: np.ndarray) -> InputSpec:
+    """What a training learns of the values of one scene."""
+    data = DataSection(scenes=({"name": "s", "image": str(write_geotiff(folder / "s.tif", values))},), val_share=0)
+    return measure_inputs(make_split(open_layers(data, ["image"]), data), ["image"])
+
+
+def scaled(**factors: float) -> np.ndarray:
+    """The image with some bands b0 … b3 times a factor."""
+    return IMAGE * np.array([factors.get(f"b{band}", 1) for band in range(4)], np.float32)[:, None, None]
+
+
+@pytest.mark.parametrize("factor", [1e-4, 1 / 255, 1e4, 255])
+def test_a_scene_of_another_unit_is_refused(tmp_path: Path, factor: float) -> None:
+    inputs = learn(tmp_path, IMAGE)
+    with pytest.raises(
+        RunError, match="float32 values from .* training had float32 values from .* convert them to the same kind"
+    ):
+        inputs.check(Scene.open(image=IMAGE * np.float32(factor)))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (scaled(b0=15), ["band_1 has"]),
+        (scaled(b3=1e-4), ["band_4 has"]),
+        (scaled(b1=1 / 255, b2=0), ["band_2 has", "band_3 is 0 everywhere that was looked at"]),
+        (IMAGE / np.float32(20), ["band_1 has", "band_2 has", "band_3 has", "band_4 has"]),
+    ],
+    ids=["large", "small", "small and flat", "all smaller"],
+)
+def test_bands_of_another_magnitude_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, values: np.ndarray, said: list[str]
+) -> None:
+    inputs = learn(tmp_path, IMAGE)
+    inputs.check(Scene.open(image=values))
+    (message,) = caplog.messages
+    assert "has values that the run did not learn from" in message
+    for band in range(4):
+        assert (f"band_{band + 1} " in message) == any(f"band_{band + 1} " in words for words in said)
+    assert all(words in message for words in said)
+
+
+@pytest.mark.parametrize("values", [IMAGE, scaled(b3=1 / 40), IMAGE / np.float32(4), scaled(b0=4)])
+def test_other_places_are_labelled_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, values: np.ndarray
+) -> None:
+    learn(tmp_path, IMAGE).check(Scene.open(image=values))
+    assert not caplog.messages
+
+
+def test_a_band_of_one_value_in_training_stays_at_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    flat = IMAGE.copy()
+    flat[2] = 7
+    inputs = learn(tmp_path, flat)
+    assert "has one value in all training pixels of band_3 (7)" in caplog.text
+    valid = np.ones((64, 64), bool)
+    seen, learnt = (inputs.prepare({"image": values, "valid": valid}) for values in (IMAGE, flat))
+    assert (seen[2] == 0).all()
+    np.testing.assert_array_equal(seen, learnt)
+    caplog.clear()
+    inputs.check(Scene.open(image=IMAGE))
+    assert "bands that had one value in training are taken as that value" in caplog.text
+    assert "band_3 (7)" in caplog.text
+    caplog.clear()
+    inputs.check(Scene.open(image=flat))
+    assert not caplog.messages
+
+
+def test_what_a_run_learnt_of_its_bands_is_kept_in_its_card(tmp_path: Path) -> None:
+    flat = IMAGE.copy()
+    flat[0] = 7
+    layer = learn(tmp_path, flat).layers["image"]
+    assert InputSpec.from_dict(InputSpec({"image": layer}).to_dict()).layers["image"].range is not None
+    again = InputSpec.from_dict(InputSpec({"image": layer}).to_dict()).layers["image"]
+    assert (again.band_low, again.band_high, again.constant) == (layer.band_low, layer.band_high, (0,))
+    np.testing.assert_allclose(layer.band_high, np.percentile(flat.astype(float), 99, axis=(1, 2)), rtol=0.02)
