@@ -9,7 +9,7 @@ import hashlib
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from deepnets4eo.errors import GridError
 from deepnets4eo.files import sha256
 from deepnets4eo.grid import Grid, apply_affine, projected_extent, transformer
 from deepnets4eo.rasters.scene import LABELS
+from deepnets4eo.tiling.sampling import spread_indices
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ WGS84 = "EPSG:4326"
 LEAST_SHARE = 0.01  # of the smaller footprint: less is an edge
 FAR = 10.0  # times their own width from the origin: what has no CRS lies somewhere all the same
 SAMPLES_ALONG = 64  # of the pixels of a scene, along each side
+MOST_OTHERS = 16  # scenes that one is compared with: more lie there only where all have one false place
+MOST_LOOKED_AT = 200  # scenes whose ground is counted
 PIECE_BYTES = 1 << 16
 
 
@@ -53,48 +56,82 @@ def overlapping_pairs(scenes: Sequence[Any]) -> list[tuple[int, int]]:
     if len(systems) > 1:
         grids = [(number, grid) for number, grid in grids if grid.crs is not None]
     shapes = {number: _footprint(grid, in_degrees=len(systems) > 1) for number, grid in grids}
-    numbers = [number for number, shape in shapes.items() if shape is not None]
-    if len(numbers) < 2:
+    members: dict[bytes, list[int]] = {}
+    for number, shape in shapes.items():
+        if shape is not None:
+            members.setdefault(shapely.to_wkb(shape), []).append(number)
+    if not members:
         return []
-    outlines = np.array([shapes[number] for number in numbers], object)
+    outlines, same = np.array([shapes[numbers[0]] for numbers in members.values()], object), list(members.values())
     left, right = shapely.STRtree(outlines).query(outlines, predicate="intersects")
     left, right = left[left < right], right[left < right]
     areas = shapely.area(outlines)
     shared = shapely.area(shapely.intersection(outlines[left], outlines[right]))
     enough = shared >= LEAST_SHARE * np.minimum(areas[left], areas[right])
-    pairs = zip(left[enough].tolist(), right[enough].tolist(), strict=True)
-    return sorted((min(numbers[a], numbers[b]), max(numbers[a], numbers[b])) for a, b in pairs)
+    pairs = {pair for numbers in same for pair in _pairs_within(numbers)}
+    for one, other in zip(left[enough].tolist(), right[enough].tolist(), strict=True):
+        pairs |= {(a, b) for a in same[one][:MOST_OTHERS] for b in same[other][:MOST_OTHERS]}
+    return sorted((min(pair), max(pair)) for pair in pairs)
+
+
+def _pairs_within(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """All pairs of a few numbers, of many each with the next ones."""
+    for at, one in enumerate(numbers):
+        yield from ((one, other) for other in numbers[at + 1 : at + 1 + MOST_OTHERS])
 
 
 def ground_groups(scenes: Sequence[Any]) -> list[int]:
     """For each scene the first one of its group: scenes that show the same ground, or are linked by others that do."""
-    group = twins_of(scenes)
-    for one, other in overlapping_pairs(scenes):
-        joined, moved = sorted((group[one], group[other]))
-        group = [joined if of_scene == moved else of_scene for of_scene in group] if joined != moved else group
-    return group
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    count = len(scenes)
+    pairs = np.array([*enumerate(twins_of(scenes)), *overlapping_pairs(scenes)], np.int64).reshape(-1, 2)
+    _, group = connected_components(coo_array((np.ones(len(pairs)), pairs.T), (count, count)), directed=False)
+    first = np.unique(group, return_index=True)[1]
+    return [int(first[number]) for number in group]
 
 
 def learnt_share(scenes: Sequence[Any], splits: Sequence[Any], train: str, val: str) -> float:
-    """The share of the validated ground that is learnt from in another scene; of 4,096 places a scene."""
-    others = defaultdict[int, list[int]](list)
+    """The share of the validated ground that is learnt from in another scene; of 4,096 positions in each of at most 200 scenes."""
     twins = twins_of(scenes)
-    linked = [(first, number) for number, first in enumerate(twins) if first != number]
-    for one, other in {*overlapping_pairs(scenes), *linked, *_same_twins(twins)}:
+    others = defaultdict[int, list[int]](list)
+    for one, other in {*overlapping_pairs(scenes), *_same_twins(twins)}:
         others[one].append(other)
         others[other].append(one)
-    validated, learnt = 0.0, 0.0
-    for number, named in enumerate(scenes):
-        pixels = _spread_pixels(named.grid)
-        pixels = pixels[splits[number].contains(val, pixels)]
-        known = np.zeros(len(pixels), bool)
-        for other in others[number] if len(pixels) else ():
-            at = pixels if twins[number] == twins[other] else _pixels_on(named.grid, scenes[other].grid, pixels)
-            inside = ((at >= 0) & (at < np.array(scenes[other].grid.shape))).all(axis=1)
-            known[inside] |= splits[other].contains(train, at[inside])
-        area = float(np.prod(named.grid.shape)) / max(len(_spread_pixels(named.grid)), 1)
-        validated, learnt = validated + area * len(pixels), learnt + area * int(known.sum())
-    return learnt / validated if validated else 0.0
+    areas = {number: float(split.area(val)) for number, split in enumerate(splits) if val in split.parts}
+    shared = sorted(number for number in areas if others[number] and areas[number])
+    if not shared:
+        return 0.0
+    looked_at = [shared[at] for at in spread_indices(len(shared), MOST_LOOKED_AT)]
+    learnt = sum(
+        areas[number] * _learnt_of(number, others[number], scenes, splits, twins, (train, val)) for number in looked_at
+    )
+    seen = sum(areas[number] for number in looked_at)
+    return learnt / seen * sum(areas[number] for number in shared) / sum(areas.values())
+
+
+def _learnt_of(
+    number: int,
+    others: Sequence[int],
+    scenes: Sequence[Any],
+    splits: Sequence[Any],
+    twins: Sequence[int],
+    parts: tuple[str, str],
+) -> float:
+    """The share of what is validated of a scene that others of the same ground let the training learn from."""
+    grid, (train, val) = scenes[number].grid, parts
+    pixels = _spread_pixels(grid)
+    pixels = pixels[splits[number].contains(val, pixels)]
+    if not len(pixels):
+        return 0.0
+    known = np.zeros(len(pixels), bool)
+    for at in spread_indices(len(others), MOST_OTHERS):
+        other = others[at]
+        theirs = pixels if twins[number] == twins[other] else _pixels_on(grid, scenes[other].grid, pixels)
+        inside = ((theirs >= 0) & (theirs < np.array(scenes[other].grid.shape))).all(axis=1)
+        known[inside] |= splits[other].contains(train, theirs[inside])
+    return float(known.mean())
 
 
 def _same_twins(twins: Sequence[int]) -> set[tuple[int, int]]:
@@ -102,7 +139,7 @@ def _same_twins(twins: Sequence[int]) -> set[tuple[int, int]]:
     members = defaultdict[int, list[int]](list)
     for number, first in enumerate(twins):
         members[first].append(number)
-    return {(a, b) for numbers in members.values() for a in numbers for b in numbers if a < b}
+    return {pair for numbers in members.values() for pair in _pairs_within(numbers)}
 
 
 def _files_of(named: Any) -> list[Path]:
@@ -127,8 +164,9 @@ def _look(path: Path) -> tuple[int, bytes]:
 
 def _lies_somewhere(named: Any) -> bool:
     """Whether a scene has a place: a CRS, or coordinates far from the origin, and was not made up."""
-    made_up = getattr(named, "scene", None) or getattr(named, "file", None)
-    if getattr(made_up, "synthetic", False):
+    if any(
+        getattr(one, "synthetic", False) for one in (named, getattr(named, "scene", None), getattr(named, "file", None))
+    ):
         return False
     if named.grid.crs is not None:
         return True
