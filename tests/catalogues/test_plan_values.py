@@ -101,3 +101,14 @@ def test_a_collection_meets_the_box_of_the_search_where_both_touch(box: Any, nea
 def test_a_bbox_with_heights_has_the_same_sides_as_one_without() -> None:
     flat, high = (footprint({"bbox": sides}) for sides in ([1, 2, 3, 5], [1, 2, -100, 3, 5, 900]))
     assert flat.bounds == high.bounds == (1, 2, 3, 5)
+
+
+@pytest.mark.parametrize(("stated", "cloud"), [(0, 0.0), (30, 30.0), (100.5, None), (-0.5, None), ("10", None)])
+def test_a_cloud_cover_that_is_no_percentage_is_not_known(tmp_path: Path, stated: Any, cloud: float | None) -> None:
+    item = an_item("a0", "2023-02-08T10:00:00Z", stated)
+    (tmp_path / "items.json").write_text(
+        json.dumps({"type": "FeatureCollection", "features": [item]}), encoding="utf-8"
+    )
+    plan, _ = make_plan([str(tmp_path / "items.json")], BOX, "2023-02-06", {}, FindOptions())
+    assert plan.after.cloud == cloud
+    assert plan.before is None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepnets4eo.floods.thresholds import bimodal_tiles, find_water_threshold, grow_water, is_bimodal
+from deepnets4eo.floods.thresholds import bimodal_tiles, find_water_threshold, grow_water, is_bimodal, parts_with
 from deepnets4eo.grid import Window
 
 WATER, LAND, SPREAD = -20.0, -10.0, 1.5
@@ -81,3 +81,14 @@ def test_water_grows_from_sure_pixels_and_small_regions_are_left_out():
     grown = grow_water(probability, 3)
     assert np.argwhere(grown).tolist() == [[0, 0], [0, 1], [0, 2]]
     assert grow_water(probability, 2).sum() == 5
+
+
+def test_parts_without_a_seed_or_too_small_are_left_out_wherever_they_come_in_the_order() -> None:
+    mask = np.array([[1, 1, 0, 1, 0, 1, 1], [0, 0, 0, 1, 0, 1, 1]], bool)
+    seeds = np.zeros_like(mask)
+    seeds[0, 3] = True
+    expected = np.zeros_like(mask)
+    expected[:, 3] = True
+    assert parts_with(mask, seeds).tolist() == expected.tolist(), "the last part has no seed"
+    assert parts_with(mask, seeds, least_px=2).tolist() == expected.tolist()
+    assert not parts_with(mask, seeds, least_px=3).any()
