@@ -326,6 +326,7 @@ def test_a_real_reference_whose_borders_are_gone_loses_nothing_more_to_a_small_d
 def test_the_report_tells_every_rule_of_the_protocol(changed):
     others = {
         "name": "another", "erode_px": 2, "boundary_px": 2, "ignored": ("clutter",), "unknown": "void",
+        "reference_nodata": 0.0,
         "prediction_legend": ISPRS, "reference_legend": ISPRS, "card": {"stride_px": 32},
         "withheld": Withheld(Path("run"), {}, split={"kind": "blocks"}),
     }  # fmt: skip
