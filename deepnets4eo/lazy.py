@@ -24,6 +24,7 @@ EXTRAS = {
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
     "distributed": "dask",
+    "kornia": "match",
     "laspy": "points",
     "lazrs": "points",
     "lonboard": "notebook",

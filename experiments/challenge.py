@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -45,11 +46,13 @@ class SiteFiles(Section):
     footprints : name of the file in Annotations/All
     post : name of the folder of the scene after the event, wherever it lies
     pre : the same of the scene before it; None for a site with post alone
+    phase : of the challenge, 1 or 2
     """
 
     footprints: str
     post: str
     pre: str | None = None
+    phase: Literal[1, 2] = 1
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ def rows(weights: str | None, *, made_up: bool, vgg: Path | None = None) -> list
         Row("HSVDGr/SVM", "baselines/hsvdgr-svm"),
         Row("SOM", "baselines/som", scored=("boat",)),
         Row("DtMM", "baselines/dtmm", scored=("car",)),
+        Row("DPM", "baselines/deformable-parts", scored=("car",)),
         Row("RGB VGG/SVM", "baselines/deep-svm", encoder_weights),
         Row("RGBd VGG/SVM", "baselines/deep-svm", (*encoder_weights, *height, "deep.inputs=rgbd")),
         Row(

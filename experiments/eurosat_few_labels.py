@@ -5,7 +5,8 @@ Usage: python experiments/eurosat_few_labels.py --data FOLDER --out FOLDER [--me
 FOLDER has the challenge's archives eurosat_train (500 labelled), eurosat_valid (1,500), eurosat_unsup (5,000 of EuroSAT),
 bigearthnet_rgb (95,000) and test (20,000, images alone), red, green and blue in 64 × 64 px; each is NAME.npz of images and, in the first
 two, labels, a folder NAME of images, or a table NAME.csv. bigearthnet_rgb may be left out; `eurosat.py` writes such archives of a folder of EuroSAT. Writes
-submission.csv with the columns Id,Category: the number of each test image and the name of its class; it is checked for missing, double and unknown ids and classes.
+submission.csv with the columns Id,Category: the id of each test image and the name of its class; it is checked for missing, double and unknown ids and classes.
+Ids and their order are those of sampleSubmission.csv where the folder has it, whose categories may be numbers of classes in the order of their names; else numbers from 0 on.
 An interrupted training goes on.
 """
 
@@ -19,7 +20,6 @@ from pathlib import Path
 
 from script import add_smoke, plain_errors
 
-from deepnets4eo.cards.legend import Legend
 from deepnets4eo.classification import label_images
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_text
@@ -29,6 +29,7 @@ from deepnets4eo.training import TrainOptions, train
 
 RECIPE = "images/eurosat-few-labels"
 RGB = ("B04", "B03", "B02")
+SAMPLE = "sampleSubmission.csv"
 SMOKE = (
     "train.batch_size=10", "train.epochs=1", "data.windows_per_epoch=20", "data.num_workers=0", "model.options={phi: -1, stride_px: 8}",
 )  # fmt: skip
@@ -63,38 +64,55 @@ def enter_challenge(folder: Path, out: Path, method: str, further: Sequence[str]
     label_images(load_run(run), [str(test)], table, overwrite=True)
     with table.open(newline="", encoding="utf-8") as file:
         classes = [row["label"] for row in csv.DictReader(file)]
-    return write_submission(out / "submission.csv", classes, load_run(run).legend)
+    legend = load_run(run).legend
+    ids, numbered = read_sample(folder / SAMPLE, len(classes))
+    if numbered:
+        order = {name: str(number) for number, name in enumerate(sorted(legend.names))}
+        classes = [order[name] for name in classes]
+    return write_submission(out / "submission.csv", classes, sorted(order.values()) if numbered else legend.names, ids)
 
 
-def write_submission(path: Path, classes: Sequence[str], legend: Legend) -> Path:
+def read_sample(path: Path, images: int) -> tuple[list[str], bool]:
+    """Ids of the challenge's sample, and whether its categories are numbers; 0, 1, … and names without it. Errors: InputError."""
+    if not path.exists():
+        return [str(number) for number in range(images)], False
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or not {"Id", "Category"} <= rows[0].keys() or len(rows) != images:
+        raise InputError(
+            f"{path} has {len(rows)} rows of {', '.join(rows[0]) if rows else 'nothing'}; expected Id,Category for each of {images} test images."
+        )
+    return [row["Id"] for row in rows], all((row["Category"] or "").isdigit() for row in rows)
+
+
+def write_submission(path: Path, classes: Sequence[str], names: Sequence[str], ids: Sequence[str]) -> Path:
     """Write `Id,Category`, one row an image in its order, and check the file. Returns the file."""
-    write_text(path, csv_text([("Id", "Category"), *enumerate(classes)]))
-    check_submission(path, len(classes), legend)
+    write_text(path, csv_text([("Id", "Category"), *zip(ids, classes, strict=True)]))
+    check_submission(path, ids, names)
     return path
 
 
-def check_submission(path: Path, images: int, legend: Legend) -> None:
-    """Refuse a submission with missing, double or unknown ids, or classes that the legend lacks. Errors: InputError."""
+def check_submission(path: Path, ids: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse a submission with missing, double or unknown ids, or classes that are none of the names. Errors: InputError."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     if not rows or rows[0] != ["Id", "Category"]:
         raise InputError(f"{path} begins with {rows[:1]}; expected the columns Id,Category.")
     if short := next((number for number, row in enumerate(rows, 1) if len(row) != 2), None):
         raise InputError(f"{path}, line {short} has {len(rows[short - 1])} cells; expected an id and a class.")
-    ids = [row[0] for row in rows[1:]]
-    expected = {str(number) for number in range(images)}
+    written = [row[0] for row in rows[1:]]
     faults = {
-        "missing": sorted(expected - set(ids), key=int),
-        "double": sorted(one for one, count in Counter(ids).items() if count > 1),
-        "unknown": sorted(set(ids) - expected),
+        "missing": [one for one in ids if one not in set(written)],
+        "double": sorted(one for one, count in Counter(written).items() if count > 1),
+        "unknown": sorted(set(written) - set(ids)),
     }
     for kind, faulty in faults.items():
         if faulty:
             raise InputError(
-                f"{path} has {len(faulty)} {kind} ids, e.g. {faulty[0]}; expected 0 to {images - 1}, each once."
+                f"{path} has {len(faulty)} {kind} ids, e.g. {faulty[0]}; expected {ids[0]} to {ids[-1]}, each once."
             )
-    if wrong := sorted({row[1] for row in rows[1:]} - set(legend.names)):
-        raise InputError(f"{path} has the class {wrong[0]!r}; expected {', '.join(legend.names)}.")
+    if wrong := sorted({row[1] for row in rows[1:]} - set(names)):
+        raise InputError(f"{path} has the class {wrong[0]!r}; expected {', '.join(names)}.")
 
 
 def main() -> None:

@@ -48,6 +48,7 @@ from deepnets4eo.evaluation import evaluate_pairs, spread
 from deepnets4eo.osm import OsmRules, rasterize_osm
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import LABELS, Scene
+from deepnets4eo.segmenters.history import draw_runs
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.synthetic import City
 
@@ -228,6 +229,8 @@ def main() -> None:
     borderless = {name: without_borders(outcomes, scenes, legend) for name, outcomes in by_row.items()}
     text = mean_table(f"{title}: full labels", by_row, MAIN, card.published, notes)
     text += "\n" + mean_table(f"{title}: eroded labels", borderless, MAIN, card.published, [])
+    followed = [run_folder(one) for name in (IMAGE, FUSE) for one in by_row.get(name, ())]
+    draw_runs(out / "curves.png", followed)
     print(write_tables(out, text, by_row))
 
 

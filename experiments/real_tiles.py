@@ -44,6 +44,7 @@ FITTED: dict[str, tuple[str, ...]] = {
     "patch-cnn": ("data.windows_per_epoch=96", "train.epochs=8", "predict.tile_px=208"),
     "som": ("model.max_samples=20000",),
     "dtmm": ("parts={max_windows: 16}",),
+    "deformable-parts": ("parts={parts: 4, max_windows: 16}",),
 }
 COARSE = {"loveda": "model.stride_px=16"}  # tiles that are large enough for it
 FINER = ("rgb-svm", "rgbd-svm", "rgbdi-svm", "hsv-svm", "hsvdgr-svm")  # on superpixels

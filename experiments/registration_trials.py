@@ -1,7 +1,7 @@
 """Registration over ratio of pixel sizes, turn, light, season, damage and size, beside other methods, with the truth known.
 
 Usage: python experiments/registration_trials.py --out trials.csv [--data SAMPLES] [--trials 40] [--only ours sift …] [--seed 0]
-                                                 [--ratios 1 2 …] [--turns 0 3 …] [--sides 256 512 …]
+                                                 [--ratios 1 2 …] [--turns 0 3 …] [--sides 256 512 …] [--disk FILE --lightglue FILE] [--smoke]
 
 A trial takes one image (real ones where FOLDER is given: Joplin, LoveDA, xBD; otherwise made-up cities, SYNTHETIC, of two dates),
 cuts the post image out of it, and resamples the pre image through a known shift of up to 15 m each way, turn and stretch
@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import csv
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -29,9 +29,9 @@ import pandas as pd
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from registration_methods import METHODS, Estimate
+from registration_methods import METHODS, Estimate, Method, with_weights
 from scipy import ndimage
-from script import plain_errors, require_files
+from script import add_smoke, plain_errors, require_files, title_of
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
@@ -255,15 +255,19 @@ def error_px(estimate: Estimate, truth: Affine, trial: Trial) -> float:
 
 
 def run_trials(
-    trials: Sequence[Trial], sites: dict[str, Site], names: Sequence[str], seed: int, show: Callable[[str], None]
+    trials: Sequence[Trial],
+    sites: dict[str, Site],
+    methods: Mapping[str, Method],
+    seed: int,
+    show: Callable[[str], None],
 ) -> list[dict[str, Any]]:
     """One row a trial and method."""
     rows = []
     for trial in trials:
         pre, post, truth = make_pair(trial, sites, seed)
-        for name in names:
+        for name, method in methods.items():
             start = time.perf_counter()
-            estimate = METHODS[name](pre, post)
+            estimate = method(pre, post)
             seconds = time.perf_counter() - start
             error = error_px(estimate, truth, trial) if trial.related else float("nan")
             wrong = estimate.status == "ok" and not error < WRONG_PX
@@ -308,21 +312,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of real samples; none: made-up cities only")
     parser.add_argument("--trials", type=int, default=40)
-    parser.add_argument("--only", nargs="+", choices=sorted(METHODS), default=["ours"], help="methods to run")
+    parser.add_argument(
+        "--only", nargs="+", default=["ours"], help=f"methods: {', '.join([*METHODS, 'disk', 'ours with disk'])}"
+    )
+    parser.add_argument("--disk", type=Path, help="safetensors file of DISK, for disk and ours with disk")
+    parser.add_argument("--lightglue", type=Path, help="the same of LightGlue")
     parser.add_argument("--ratios", nargs="+", type=float, default=RATIOS)
     parser.add_argument("--turns", nargs="+", type=float, default=TURNS_DEG)
     parser.add_argument("--sides", nargs="+", type=int, default=SIDES_PX, help="pixels of the coarser image")
     parser.add_argument("--cities", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, help="CSV with a row a trial and method")
+    add_smoke(parser)
     options = parser.parse_args()
+    if options.smoke:
+        options.trials, options.cities, options.sides, options.ratios, options.data = 2, 1, [128], [1.0], None
+        options.out = options.out / "trials.csv" if options.out.is_dir() else options.out
+    methods = METHODS | (with_weights(options.disk, options.lightglue) if options.disk and options.lightglue else {})
+    if unknown := [name for name in options.only if name not in methods]:
+        raise InputError(
+            f"{unknown[0]!r} is no method of {', '.join(methods)}; disk and ours with disk need --disk and --lightglue."
+        )
     real = real_sites(options.data) if options.data else []
     sites = [*made_up_sites(options.cities), *real]
     trials = list(draw_trials(sites, options.trials, options.seed, options.ratios, options.turns, options.sides))
     rows = run_trials(
         trials,
         {site.name: site for site in sites},
-        options.only,
+        {name: methods[name] for name in options.only},
         options.seed,
         lambda line: print(line, flush=True),
     )
@@ -330,6 +347,7 @@ def main() -> None:
         writer = csv.DictWriter(target, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+    print(title_of("Registration", smoke=options.smoke))
     print(summary(pd.DataFrame(rows)).to_string(index=False))
 
 

@@ -11,7 +11,17 @@ import pytest
 import shapely
 from affine import Affine
 from challenge import ChallengeSite, read_labels
-from earthquake_response import RECIPE, VOTE, SiteResult, VoteRecipe, grade_site, hand_in, table, turn_layer
+from earthquake_response import (
+    RECIPE,
+    VOTE,
+    SiteResult,
+    VoteRecipe,
+    final_score,
+    grade_site,
+    hand_in,
+    table,
+    turn_layer,
+)
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml
@@ -107,3 +117,13 @@ def test_the_recipe_is_whole_and_voters_that_are_none_are_refused() -> None:
     for wrong in ({}, {"fallback": ["nowhere"]}):
         with pytest.raises(InputError, match="vote; expected names of voters, and in fallback such with pre: false"):
             options_from(VoteRecipe, values | wrong, "recipe")
+
+
+def test_the_final_score_weighs_the_second_phase_more_and_unlabelled_sites_not_at_all() -> None:
+    phases = {"a": 1, "b": 1, "c": 2, "d": 2}
+    assert final_score({"a": 0.8, "b": 0.6, "c": 0.5, "d": float("nan")}, phases) == pytest.approx(
+        0.4 * 0.7 + 0.6 * 0.5
+    )
+    assert np.isnan(final_score({"a": 0.8, "c": float("nan")}, phases))
+    recipe = options_from(VoteRecipe, read_yaml(RECIPE), str(RECIPE))
+    assert [name for name, files in recipe.sites.items() if files.phase == 2] == ["antakya_west", "mandalay"]

@@ -369,11 +369,22 @@ def test_experiments_take_their_data_by_data_and_write_where_out_says(program: s
 )
 def test_a_submission_of_few_labels_is_checked(rows: str, message: str, tmp_path: Path) -> None:
     legend = Legend.load("eurosat")
-    path = eurosat_few_labels.write_submission(tmp_path / "submission.csv", ["Forest", "River"], legend)
+    path = eurosat_few_labels.write_submission(
+        tmp_path / "submission.csv", ["Forest", "River"], legend.names, ["0", "1"]
+    )
     assert path.read_text(encoding="utf-8") == "Id,Category\n0,Forest\n1,River\n"
     path.write_text(f"Id,Category\n{rows}", encoding="utf-8")
     with pytest.raises(InputError, match=message):
-        eurosat_few_labels.check_submission(path, 2, legend)
+        eurosat_few_labels.check_submission(path, ["0", "1"], legend.names)
+
+
+def test_ids_and_numbers_of_classes_follow_the_sample_of_the_challenge(tmp_path: Path) -> None:
+    sample = tmp_path / "sampleSubmission.csv"
+    assert eurosat_few_labels.read_sample(sample, 2) == (["0", "1"], False)
+    sample.write_text("Id,Category\nimg_7,3\nimg_2,0\n", encoding="utf-8")
+    assert eurosat_few_labels.read_sample(sample, 2) == (["img_7", "img_2"], True)
+    with pytest.raises(InputError, match="2 rows"):
+        eurosat_few_labels.read_sample(sample, 3)
 
 
 def test_the_archives_of_the_challenge_are_learnt_from_and_a_submission_is_written(tmp_path: Path) -> None:

@@ -8,5 +8,10 @@ from deepnets4eo.lazy import lazy_names
 
 __getattr__ = lazy_names(
     __name__,
-    {".pair": "ImagePair grid_in_pre on_post_grid", ".result": "Registration", ".align": "assume_registered register"},
+    {
+        ".pair": "ImagePair grid_in_pre on_post_grid",
+        ".result": "Registration",
+        ".matchers": "disk_lightglue",
+        ".align": "assume_registered register",
+    },
 )

@@ -1,6 +1,6 @@
 """Pre to post: wide windows for a first model, fine windows twice, a model chosen and tested on hold-out tie points.
 
-Else models of every turn are tried, behind the same gate. Refuses pairs that do not overlap.
+Else models of every turn are tried, and those of a matcher's key points, behind the same gate. Refuses pairs that do not overlap.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from deepnets4eo.registration.attempts import (
 from deepnets4eo.registration.coarse import PART_PX, coarse_model, coarse_shift, shift_by_halves, similarity_hypotheses
 from deepnets4eo.registration.fit import MODELS, scale_and_turn
 from deepnets4eo.registration.ground import MetricFrame
+from deepnets4eo.registration.matchers import Matcher, matched_model
 from deepnets4eo.registration.options import MAX_ROTATION_DEG, MAX_SHIFT_M, NEAR_ROTATION_DEG
 from deepnets4eo.registration.result import QualityThresholds, Registration, RegistrationQuality, halves_agree
 from deepnets4eo.registration.tiepoints import IDENTITY, Matches, SampledPair, Search, make_pair, match_spread
@@ -45,6 +46,7 @@ def register(
     max_shift_m: float = MAX_SHIFT_M,
     max_rotation_deg: float = MAX_ROTATION_DEG,
     seed: int = 0,
+    matcher: Matcher | None = None,
 ) -> Registration:
     """Measure how the pre image lies against the post image, and how reliable that is.
 
@@ -58,6 +60,9 @@ def register(
     max_rotation_deg
         Largest rotation accepted, 0–45 degrees. Beyond 3, and where the first search finds nothing good, all turns are tried.
     seed : Draws hold-out points and samples.
+    matcher
+        Asked where nothing else is ok: takes two grey images (h, w) and returns where both show one thing, (N, 2) columns and rows in
+        each, e.g. `disk_lightglue`. What its points say is judged by the same windows.
 
     Returns
     -------
@@ -92,6 +97,8 @@ def register(
     attempt = _try_small_windows(task, attempt, first, near)
     if attempt.status != "ok" and model != "translation" and not attempt.unambiguous:
         attempt = _try_every_turn(task, attempt, max_rotation_deg)
+    if attempt.status != "ok" and model != "translation" and matcher is not None:
+        attempt = _try_matches(task, attempt, matcher, max_rotation_deg)
     if attempt.status == "failed":
         attempt = _try_halves(task, attempt)
     if attempt.status == "failed":
@@ -135,6 +142,17 @@ def _try_every_turn(task: AttemptTask, first: Attempt, max_rotation_deg: float) 
     limits = stricter(QualityThresholds(max_rotation_deg=max_rotation_deg))
     attempt = task.attempt(best, limits, turned=True)
     attempt = _try_small_windows(task, attempt, best, limits)
+    return attempt if attempt.better_than(first) else first
+
+
+def _try_matches(task: AttemptTask, first: Attempt, matcher: Matcher, max_rotation_deg: float) -> Attempt:
+    """The attempt from the place that a matcher's points agree on, where the gate thinks better of it."""
+    start = matched_model(task.pair, matcher, task.seed)
+    if start is None:
+        return first
+    limits = stricter(QualityThresholds(max_rotation_deg=max_rotation_deg))
+    turned = abs(scale_and_turn(start)[2]) > NEAR_ROTATION_DEG
+    attempt = _try_small_windows(task, task.attempt(start, limits, turned=turned), start, limits)
     return attempt if attempt.better_than(first) else first
 
 

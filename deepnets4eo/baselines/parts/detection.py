@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from deepnets4eo.arrays import Boxes, FloatImage, Floats, Indices, Mask
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
-from deepnets4eo.baselines.parts.templates import PartSettings, TemplateBank, correlate, pad_half_frame
+from deepnets4eo.baselines.parts.templates import PartSettings, TemplateBank, correlate, pad_half_frame, part_scores
 from deepnets4eo.grid import Grid, apply_affine, gsd_m
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.polygons.boxes import corners, outlines, suppress
@@ -73,12 +73,17 @@ def resize(grey: FloatImage, scale: float) -> tuple[FloatImage, tuple[float, flo
     return out[0, 0].numpy(), (shape[0] / grey.shape[0], shape[1] / grey.shape[1])
 
 
-def logits(cells: FloatImage, bank: TemplateBank, settings: PartSettings, *, threads: int = 1) -> FloatImage:
-    """Return the logit of each template, (T, rows, columns), for frames that begin half a frame before the cells."""
+def logits(
+    cells: FloatImage, bank: TemplateBank, settings: PartSettings, *, fine: FloatImage | None = None, threads: int = 1
+) -> FloatImage:
+    """Return the logit of each template, (T, rows, columns), for frames that begin half a frame before the cells. fine
+    : cells of half the side, needed where templates have parts."""
     room = pad_half_frame(cells, bank.shapes.frame)
     scores = correlate(room, bank.weights, normalised=settings.score == "ncc", threads=threads)
     if settings.score == "svm":
         scores += bank.bias[:, None, None]
+    if fine is not None:
+        scores += part_scores(fine, bank, (scores.shape[1], scores.shape[2]), threads)
     scores *= bank.slope[:, None, None]
     scores += bank.offset[:, None, None]
     return scores
@@ -103,7 +108,8 @@ def find_objects(
         cells = felzenszwalb_cells(image, shapes.cell_px)
         if not cells.size:
             continue
-        scores = logits(cells, bank, settings, threads=threads)
+        fine = felzenszwalb_cells(image, shapes.cell_px // 2) if bank.parts is not None else None
+        scores = logits(cells, bank, settings, fine=fine, threads=threads)
         template, rows, cols = local_maxima(scores, least)
         start = np.array(shapes.frame) // 2
         boxes = shapes.boxes(template, rows - start[0], cols - start[1], exact)

@@ -16,7 +16,7 @@ from deepnets4eo.arrays import FloatImage, Floats
 from deepnets4eo.baselines.parts.detection import Detections, detect_scene, find_objects, to_geodataframe
 from deepnets4eo.baselines.parts.learning import train_templates
 from deepnets4eo.baselines.parts.references import references, training_windows
-from deepnets4eo.baselines.parts.templates import PartSettings, Shapes, TemplateBank
+from deepnets4eo.baselines.parts.templates import PARTS, PartModels, PartSettings, Shapes, TemplateBank
 from deepnets4eo.baselines.tile_segmenter import TileSegmenter
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, RunError
@@ -172,10 +172,10 @@ class PartDetector(TileSegmenter):
         cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
     ) -> PartDetector:
         """Make the detector that `save` wrote. Errors: RunError for a file that is damaged or has no templates."""
-        values = dict(description["settings"])
-        if values.pop("parts", 0):
-            raise RunError(f"{folder} has templates with deformable parts, which are no longer known. Train it again.")
-        settings, bank = PartSettings.from_dict(values), load_bank(folder / BANK)
+        settings = PartSettings.from_dict(description["settings"])
+        bank = load_bank(folder / BANK)
+        if (bank.parts is None) != (settings.parts == 0):
+            raise RunError(f"{folder / BANK} does not have the {settings.parts} parts a template of its card.")
         own: dict[str, Any] = {"class_name": description["class_name"], "bands": description["bands"]}
         return cls(inputs, legend, settings=settings, tiling=tiling, bank=bank, **own)
 
@@ -192,7 +192,8 @@ class PartDetector(TileSegmenter):
         if self.settings.cell_px is not None:
             return self.settings.cell_px
         smallest, largest = CELLS_PX
-        return min(max(round(float(np.median(boxes[:, 3])) / WIDTH_CELLS), smallest), largest)
+        own = min(max(round(float(np.median(boxes[:, 3])) / WIDTH_CELLS), smallest), largest)
+        return own if not self.settings.parts else 2 * own  # the parts use finer cells
 
     def _plan(self, boxes: Floats) -> int:
         """Return the reach of the templates, and set a tiling whose halo suffices for it where none was given."""
@@ -223,6 +224,8 @@ def save_bank(bank: TemplateBank, path: Path) -> None:
         "cell_px": np.array([shapes.cell_px]), "weights": bank.weights, "bias": bank.bias, "slope": bank.slope,
         "offset": bank.offset,
     }  # fmt: skip
+    if bank.parts is not None:
+        arrays |= {f"parts.{name}": getattr(bank.parts, name) for name in PARTS}
     with atomic_write(path) as partial:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial)
 
@@ -249,5 +252,8 @@ def load_bank(path: Path) -> TemplateBank:
     )
     if not fits or arrays["weights"].shape != (count, HOG, *shapes.frame):
         raise RunError(f"{path} has templates that do not fit one another {wrong or ''}. Copy the run again.")
+    parts = None
+    if all(f"parts.{name}" in arrays for name in PARTS):
+        parts = PartModels(**{name: arrays[f"parts.{name}"] for name in PARTS})
     weights, bias, slope, offset = (arrays[name] for name in ("weights", "bias", "slope", "offset"))
-    return TemplateBank(shapes, weights, bias, slope, offset)
+    return TemplateBank(shapes, weights, bias, slope, offset, parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from deepnets4eo.arrays import Boxes, Indices
 from deepnets4eo.baselines.parts.detection import Detections, find_objects
 from deepnets4eo.baselines.parts.mining import TemplateTrainer
 from deepnets4eo.baselines.parts.references import TrainingWindow
-from deepnets4eo.baselines.parts.templates import PartSettings, Shapes, TemplateBank
+from deepnets4eo.baselines.parts.templates import PartSettings, Shapes, TemplateBank, first_parts
 from deepnets4eo.metrics.detections import Match, match, scores_of
 from deepnets4eo.polygons.boxes import outlines
 
@@ -24,6 +24,7 @@ HELD_OUT = 0.25  # of the windows with boxes, for the validation score and the c
 MIN_WINDOWS = 4  # with boxes, for any to be held out
 GAIN = 0.002  # of the validation score below which rounds end
 MIN_MARGIN = -1.2  # margin from which candidates are used for validation and calibration
+PART_ROUNDS = 2
 SLOPE, MIDDLE = 4.0, -0.25  # calibration without held-out windows
 
 
@@ -76,9 +77,22 @@ def train_templates(
         best = bank
         if not added:
             break
+    if settings.parts:
+        best = _add_parts(best, trainer, settings)
+        history.append(_held_out_precision(best, held_out, settings))
+        log.info("With %d parts: average precision held out %.3f.", settings.parts, history[-1])
     # margins are comparable, correlations are not: without held-out windows these are calibrated on the training set
     calibration_windows = held_out if held_out or settings.score == "svm" else training
     return TrainedTemplates(calibrate(best, calibration_windows, settings), tuple(history))
+
+
+def _add_parts(bank: TemplateBank, trainer: TemplateTrainer, settings: PartSettings) -> TemplateBank:
+    """Add parts to templates, and train both together: fitted, mined, fitted again."""
+    bank = replace(bank, parts=first_parts(bank, settings.parts))
+    for _ in range(PART_ROUNDS):
+        bank = trainer.fit(bank)
+        trainer.mine(bank)
+    return trainer.fit(bank)
 
 
 def calibrate(bank: TemplateBank, held_out: Sequence[TrainingWindow], settings: PartSettings) -> TemplateBank:

@@ -18,7 +18,7 @@ from deepnets4eo.arrays import Boxes, FloatImage, Floats, Indices, Mask, Vectors
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
 from deepnets4eo.baselines.parts.detection import local_maxima, logits
 from deepnets4eo.baselines.parts.references import TrainingWindow
-from deepnets4eo.baselines.parts.templates import PartSettings, Shapes, TemplateBank
+from deepnets4eo.baselines.parts.templates import REACH, PartSettings, Shapes, TemplateBank, in_used_frame, part_vectors
 from deepnets4eo.metrics.detections import overlapping_pairs
 from deepnets4eo.polygons.boxes import outlines
 
@@ -60,40 +60,79 @@ class TemplateTrainer:
         self.polygons = [outlines(window.boxes) for window in windows]
         objects = [(one.grey, one.boxes[[box]]) for one in windows for box in np.flatnonzero(one.usable)]
         self.examples = []
+        self.own = []
         for template in range(len(shapes)):
             own = [
                 instance
                 for instance, which in zip(objects, component, strict=True)
                 if which == shapes.component[template]
             ]
-            cells = positive_cells(own, shapes, template, seed)
-            cells = cells.reshape(len(cells), len(SIDES), len(SIZES), *cells.shape[2:])
+            cells = group_by_side(positive_cells(own, shapes, template, seed))
+            self.own.append(own)
             self.examples.append(Examples(cells, self._random_negatives(template)))
 
     def fit(self, bank: TemplateBank | None = None) -> TemplateBank:
-        """Align the objects to the templates (None: centred) and fit all templates anew."""
+        """Align the objects to the templates (None: centred) and fit all templates, with their parts, anew."""
         count, (height, width) = len(self.shapes), self.shapes.frame
         weights, bias = np.zeros((count, 31, height, width), np.float32), np.zeros(count, np.float32)
+        parts = None if bank is None or bank.parts is None else bank.parts.copy()
         for template, (row, col) in enumerate(self.shapes.corner):
             rows, cols = self.shapes.sizes[template]
             window_of = template, slice(None), slice(row, row + rows), slice(col, col + cols)
             before = None if bank is None else bank.weights[window_of]
-            positives = best_alignments(self.examples[template].positives, before)
-            negatives = self._negative_vectors(template, self.examples[template].negatives)
+            views = best_alignments(self.examples[template].positives, before)
+            positives, negatives = views.vectors, self._negative_vectors(template, self.examples[template].negatives)
             start = None if bank is None or before is None else np.append(before.ravel(), bank.bias[template])
-            weight, bias[template] = linear_svm(positives, negatives, self.settings.penalty, start)
-            weights[window_of] = weight.reshape(31, rows, cols)
+            lower = None
+            if parts is not None and start is not None and before is not None:
+                used = in_used_frame(parts, self.shapes.corner)
+                extra, lower = used.start(template), np.append(np.full(before.size, -np.inf), used.lower(template))
+                start = np.concatenate([start[:-1], extra, start[-1:]])
+                positives = np.concatenate(
+                    [positives, part_vectors(self._fine_views(template, views), used, template)], 1
+                )
+                crops = self._fine_negatives(template)
+                negatives = np.concatenate([negatives, part_vectors(crops, used, template)], 1)
+            weight, bias[template] = linear_svm(positives, negatives, self.settings.penalty, start, lower)
+            weights[window_of] = weight[: 31 * rows * cols].reshape(31, rows, cols)
+            if parts is not None:
+                parts.set(template, weight[31 * rows * cols :])
             self._drop_easy_negatives(template, negatives @ weight + bias[template])
         ones = np.ones(count, np.float32)
-        return TemplateBank(self.shapes, weights, bias, ones, np.zeros(count, np.float32))
+        return TemplateBank(self.shapes, weights, bias, ones, np.zeros(count, np.float32), parts)
+
+    def _fine_views(self, template: int, views: Alignments) -> Vectors:
+        """Return fine cells of the objects as they were aligned, (N · sides, 31, 2 h + 2 REACH, 2 w + 2 REACH)."""
+        fine = group_by_side(positive_cells(self.own[template], self.shapes, template, self.seed, fine_room=REACH))
+        rows, cols = 2 * self.shapes.sizes[template] + 2 * REACH
+        flat = fine.reshape(-1, *fine.shape[2:])
+        crops = [
+            one[size, :, 2 * down : 2 * down + rows, 2 * right : 2 * right + cols]
+            for one, size, down, right in zip(flat, *views.shifts, strict=True)
+        ]
+        return np.stack(crops).astype(np.float32)
+
+    def _fine_negatives(self, template: int) -> Vectors:
+        """Return fine cells of a template's negatives, with a margin; 0 beyond the window."""
+        rows, cols = 2 * self.shapes.sizes[template] + 2 * REACH
+        negatives = self.examples[template].negatives
+        out = np.zeros((len(negatives), 31, rows, cols), np.float32)
+        for index, (number, which, row, col) in enumerate(negatives):
+            cells, _ = self.windows[number].cells_at(self.settings.scales[which], self.shapes.cell_px // 2)
+            top, left = 2 * row - REACH, 2 * col - REACH
+            part = cells[:, max(top, 0) : top + rows, max(left, 0) : left + cols]
+            down, right = max(-top, 0), max(-left, 0)
+            out[index, :, down : down + part.shape[1], right : right + part.shape[2]] = part
+        return out
 
     def mine(self, bank: TemplateBank) -> int:
         """Add every window's strongest false alarms of each template; returns the number of new ones."""
         false_alarms: list[list[Indices]] = [[] for _ in range(len(self.shapes))]
         for number, window in enumerate(self.windows):
             for which, scale in enumerate(self.settings.scales):
+                fine = window.cells_at(scale, self.shapes.cell_px // 2)[0] if bank.parts is not None else None
                 cells, exact = window.cells_at(scale, self.shapes.cell_px)
-                scores = logits(cells, bank.without_calibration(), self.settings)
+                scores = logits(cells, bank.without_calibration(), self.settings, fine=fine)
                 self._add_hard_negatives(scores, number, which, (cells, exact), false_alarms)
         added = 0
         for template, parts in enumerate(false_alarms):
@@ -169,8 +208,21 @@ class TemplateTrainer:
             self.examples[template].negatives = self.examples[template].negatives[hardest]
 
 
-def best_alignments(positives: NDArray[np.float16], weights: NDArray[np.float32] | None) -> Vectors:
-    """Return one vector (N · sides, F) an object and side: the size and shift that score best under weights (31, h, w); centred
+@dataclass(frozen=True)
+class Alignments:
+    """vectors : (N · sides, F). shifts : of each the size, and the rows and columns it was shifted by (0 … 2 ROOM)."""
+
+    vectors: Vectors
+    shifts: tuple[Indices, Indices, Indices]
+
+
+def group_by_side(cells: NDArray[np.float16]) -> NDArray[np.float16]:
+    """Return (N, V, …) views as (N, sides, sizes, …)."""
+    return cells.reshape(len(cells), len(SIDES), len(SIZES), *cells.shape[2:])
+
+
+def best_alignments(positives: NDArray[np.float16], weights: NDArray[np.float32] | None) -> Alignments:
+    """Return one vector an object and side: the size and shift that score best under weights (31, h, w); centred
     without. positives : (N, sides, sizes, 31, h + 2, w + 2)."""
     objects, sides, sizes, _ = positives.shape[:4]
     rows, cols = positives.shape[4] - 2 * ROOM, positives.shape[5] - 2 * ROOM
@@ -180,16 +232,22 @@ def best_alignments(positives: NDArray[np.float16], weights: NDArray[np.float32]
     best = np.full(len(views), (sizes // 2) * shifts**2 + shifts**2 // 2)
     if weights is not None:
         best = np.array([(one.astype(np.float32) @ weights.reshape(-1)).argmax() for one in views])
-    return np.asarray(views[np.arange(len(views)), best], np.float32)
+    size, shift = np.divmod(best, shifts**2)
+    down, right = np.divmod(shift, shifts)
+    return Alignments(views[np.arange(len(views)), best].astype(np.float32), (size, down, right))
 
 
 def linear_svm(
-    positives: Vectors, negatives: Vectors, penalty: float, start: NDArray[np.floating] | None = None
+    positives: Vectors,
+    negatives: Vectors,
+    penalty: float,
+    start: NDArray[np.floating] | None = None,
+    lower: NDArray[np.floating] | None = None,
 ) -> tuple[Vectors, float]:
     """Return weights and bias that minimise ½‖w‖² + C Σ c max(0, 1 − y (w·x + b))²; c is `WEIGHT` for positives, else
     1. L-BFGS on all vectors in float32 is several times as fast as liblinear on dense vectors. Textureless ground is a
-    negative. start : (F + 1,) weights and bias of the last round."""
-    from scipy.optimize import minimize
+    negative. start : (F + 1,) weights and bias of the last round. lower : (F,) least weights."""
+    from scipy.optimize import Bounds, minimize
 
     vectors = np.concatenate([positives, negatives, np.zeros((1, positives.shape[1]), np.float32)])
     target = np.ones(len(vectors), np.float32)
@@ -205,31 +263,39 @@ def linear_svm(
         return 0.5 * float(both[:-1] @ both[:-1]) + float((cost * short * short).sum(dtype=np.float64)), gradient
 
     first = np.zeros(vectors.shape[1] + 1) if start is None else start.astype(np.float64)
+    bounds = None if lower is None else Bounds(np.append(lower, -np.inf), np.inf)
     options = {"maxiter": ITERATIONS, "ftol": 1e-5}
-    solution = minimize(loss, first, jac=True, method="L-BFGS-B", options=options).x
+    solution = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
     return solution[:-1].astype(np.float32), float(solution[-1])
 
 
 def positive_cells(
-    objects: Sequence[tuple[FloatImage, Boxes]], shapes: Shapes, template: int, seed: int
+    objects: Sequence[tuple[FloatImage, Boxes]],
+    shapes: Shapes,
+    template: int,
+    seed: int,
+    *,
+    fine_room: int | None = None,
 ) -> NDArray[np.float16]:
     """Return cells (N, V, 31, h + 2 ROOM, w + 2 ROOM) of N objects in V views, h × w the template's size; 2 bytes a value. objects : the window (h, w)
-    and the box (1, 5) in it. Views are turned by up to half a step between headings."""
+    and the box (1, 5) in it. Views are turned by up to half a step between headings. fine_room : cells of half the side, with so many more around."""
     rows, cols = (int(side) + 2 * (ROOM + SPARE) for side in shapes.sizes[template])
     patch = rows * shapes.cell_px, cols * shapes.cell_px
     step = math.pi / max(1, len(np.unique(shapes.things[:, 2])))
     every = [(turn, mirror, size) for turn, mirror in SIDES for size in SIZES]
+    times, cut = (1, SPARE) if fine_room is None else (2, 2 * SPARE - fine_room)
+    rows, cols = times * rows, times * cols
     rng = np.random.default_rng([seed, template])
-    out = np.empty((len(objects), len(every), 31, rows - 2 * SPARE, cols - 2 * SPARE), np.float16)
+    out = np.empty((len(objects), len(every), 31, rows - 2 * cut, cols - 2 * cut), np.float16)
     for number, (grey, box) in enumerate(objects):
         extra_turn = np.repeat(np.concatenate([[0], rng.uniform(-0.5, 0.5, len(SIDES) - 1)]), len(SIZES)) * step
         images = [
             _rotated_patch(grey, box[0], shapes.things[template], patch, (turn + float(angle), mirror, size))
             for (turn, mirror, size), angle in zip(every, extra_turn, strict=True)
         ]
-        cells = felzenszwalb_cells(np.concatenate(images), shapes.cell_px)
+        cells = felzenszwalb_cells(np.concatenate(images), shapes.cell_px // times)
         cells = cells.reshape(31, len(every), rows, cols).transpose(1, 0, 2, 3)
-        out[number] = cells[:, :, SPARE:-SPARE, SPARE:-SPARE]
+        out[number] = cells[:, :, cut:-cut, cut:-cut]
     return out
 
 

@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from safetensors.numpy import load_file, save_file
 
 from deepnets4eo.baselines import PartDetector
 from deepnets4eo.baselines.parts import PartSettings, reference_polygons
 from deepnets4eo.baselines.parts.detection import logits
-from deepnets4eo.baselines.parts.detector import load_bank
 from deepnets4eo.baselines.parts.references import references, training_windows
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, RunError
@@ -193,31 +191,6 @@ def test_a_damaged_file_of_templates_is_refused(tmp_path, detector, legend):
         PartDetector.restore(tmp_path, detector.describe(), detector.inputs, legend, detector.tiling)
 
 
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [("cell_px", np.int64(8)), ("things", np.ones(3)), ("bias", np.float32(1)), ("component", np.zeros(0, np.int64))],
-)
-def test_arrays_of_other_shapes_are_no_templates(tmp_path, detector, name, values):
-    detector.save(tmp_path)
-    arrays = load_file(tmp_path / "templates.safetensors") | {name: np.asarray(values)}
-    save_file(arrays, tmp_path / "damaged.safetensors")
-    with pytest.raises(RunError, match="do not fit one another"):
-        load_bank(tmp_path / "damaged.safetensors")
-
-
-def test_a_detector_of_before_without_parts_still_loads_and_one_with_parts_is_refused(tmp_path, detector, legend):
-    detector.save(tmp_path)
-    for parts in (0, 4):
-        described = detector.describe()
-        described["settings"] = described["settings"] | {"parts": parts}
-        make = (tmp_path, described, detector.inputs, legend, detector.tiling)
-        if parts:
-            with pytest.raises(RunError, match="no longer known"):
-                PartDetector.restore(*make)
-        else:
-            assert PartDetector.restore(*make).settings == SMALL
-
-
 def test_boxes_may_come_from_a_vector_layer(training, legend, detector):
     layers = [reference_polygons(scene, legend, "car").to_crs("EPSG:4326") for scene in training]
     bare = [Scene({"image": scene.layers["image"]}) for scene in training]
@@ -267,6 +240,7 @@ def test_nothing_is_detected_before_learning(legend, training):
     [
         ({"components": 0}, "components"),
         ({"scales": ()}, "scales"),
+        ({"score": "ncc", "parts": 4}, "parts"),
         ({"penalty": 0}, "penalty"),
     ],
 )

@@ -90,10 +90,10 @@ def test_alignment_finds_the_shift_that_fits_best():
     template = rng.standard_normal((31, 4, 3)).astype(np.float32)
     positives = np.zeros((1, 4, 3, 31, 6, 5), np.float16)
     positives[0, 0, 2, :, 2:6, 0:3] = template
-    found = best_alignments(positives, template)
+    found = best_alignments(positives, template).vectors
     assert found.shape == (4, 31 * 12)
     assert np.allclose(found[0], template.reshape(-1), atol=2e-3)
-    centred = best_alignments(positives, None)
+    centred = best_alignments(positives, None).vectors
     assert not centred.any()
 
 
