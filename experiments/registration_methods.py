@@ -139,14 +139,14 @@ def of_matcher(matcher: Matcher) -> Callable[[GreyImage, GreyImage], tuple[str, 
 
 
 def with_weights(disk: Path, lightglue: Path) -> dict[str, Method]:
-    """The methods that need files of weights: DISK and LightGlue alone, and ours that asks them where nothing else is ok."""
+    """The methods that need files of weights: DISK and LightGlue alone, and ours that takes them where nothing else is ok."""
     matcher = disk_lightglue(disk, lightglue)
 
-    def asked(pre: Layer, post: Layer) -> Estimate:
+    def with_key_points(pre: Layer, post: Layer) -> Estimate:
         registration = register(pre, post, matcher=matcher)
         return Estimate(registration.status, registration.to_pre)
 
-    return {"disk": on_one_grid(of_matcher(matcher)), "ours with disk": asked}
+    return {"disk": on_one_grid(of_matcher(matcher)), "ours with disk": with_key_points}
 
 
 def _affine_of_centres(matrix: NDArray[np.floating]) -> Affine:

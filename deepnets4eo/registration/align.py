@@ -61,8 +61,8 @@ def register(
         Largest rotation accepted, 0–45 degrees. Beyond 3, and where the first search finds nothing good, all turns are tried.
     seed : Draws hold-out points and samples.
     matcher
-        Asked where nothing else is ok: takes two grey images (h, w) and returns where both show one thing, (N, 2) columns and rows in
-        each, e.g. `disk_lightglue`. What its points say is judged by the same windows.
+        Used where nothing else is ok: takes two grey images (h, w) and returns where both show one thing, (N, 2) columns and rows in
+        each, e.g. `disk_lightglue`. The same windows decide what its points are worth.
 
     Returns
     -------
