@@ -16,10 +16,12 @@ import real_places  # noqa: E402
 from places import building_scores, damage_scores, results  # noqa: E402
 from places.building_scores import BuildingMap, score_buildings  # noqa: E402
 from places.damage_scores import at_half, intervals_of, ranges_of, scores_of  # noqa: E402
+from places.figures import Figure, figure_differences  # noqa: E402
 from places.working_grid import CRS, SourceImage, on_working_grid, regions_of  # noqa: E402
 
 from deepnets4eo.cards.legend import VOID  # noqa: E402
 from deepnets4eo.damage.calibration.probabilities import adjust_to_share  # noqa: E402
+from deepnets4eo.files import write_json  # noqa: E402
 
 
 def square_source(side_m: float = 0.25) -> SourceImage:
@@ -171,3 +173,20 @@ def difference(image: np.ndarray, mask: np.ndarray) -> float:
     """Greatest difference of mean band ratios inside and outside a mask."""
     share = image / np.maximum(image.sum(axis=0), 1)
     return float(np.abs(share[:, mask].mean(axis=1) - share[:, ~mask].mean(axis=1)).max())
+
+
+def test_a_figure_that_differs_by_more_than_rounding_or_is_gone_is_named(tmp_path: Path) -> None:
+    (tmp_path / "card.md").write_text("| Joplin | 0.99 | 83 % |\n", encoding="utf-8")
+    auc = Figure("card.md", r"Joplin \| ([\d.]+)", "shipped", "joplin", "auc")
+    grades = Figure("card.md", r"\| (\d+) %", "shipped", "joplin", "four_grades", 100)
+    gone = Figure("card.md", r"κ ([\d.]+)", "shipped", "joplin", "quadratic_kappa")
+    elsewhere = Figure("card.md", r"Joplin \| ([\d.]+)", "shipped", "moore", "auc")
+    for value, expected in ((0.9949, []), (0.9851, []), (0.9951, ["0.99 is written, 0.9951 was measured"])):
+        write_json(tmp_path / "damage-shipped.json", {"joplin": {"auc": value, "four_grades": 0.834}})
+        found = figure_differences(tmp_path, tmp_path, [auc, grades, elsewhere])
+        assert [text.split(": ")[-1] for text in found] == expected
+    assert figure_differences(tmp_path, tmp_path, [gone])[0].startswith("card.md: no figure at")
+
+
+def test_every_figure_that_is_checked_is_written() -> None:
+    assert figure_differences(Path("no scores"), EXPERIMENTS.parent) == []

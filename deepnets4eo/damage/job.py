@@ -154,7 +154,7 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     network = steps.grade_pair()
     with water_looked_for(scene, journal.folder_of("water")):
         measured = steps.gather_evidence()
-    model.require_pair(measured)
+    order = model.check_order(measured, scene.position)
     unbuilt = steps.find_unbuilt()
     return_freed_memory()  # of the blocks
     built = measured if model.reads_pre else measured.without_pre()
@@ -168,7 +168,8 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     water = find_water(scene, outlines, journal.folder_of("water"), event)
     inundated = inundated_buildings(evidence.frame, water, settings)
     decision, inundation = model.decide(evidence, network, scores, post_alone, ground, inundated), None
-    decision = replace(decision, evidence=with_outline_probability(decision.evidence, inputs.footprints))
+    probable = with_outline_probability(decision.evidence, inputs.footprints)
+    decision = replace(decision, evidence=probable, findings=(*order, *decision.findings))
     if water is not None:
         decision, inundation = with_inundation(decision, water, inundated, settings)
     tagged = event.with_tags(inputs.pre, inputs.post)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepnets4eo.damage.inputs.checks import require_order, require_two_pictures
+from deepnets4eo.damage.inputs.checks import order_finding, require_order, require_two_pictures
 from deepnets4eo.errors import InputError
 
 
@@ -23,6 +23,23 @@ def test_many_buildings_damaged_in_the_pre_image_alone_are_refused(before: int, 
 @pytest.mark.parametrize(("before", "after", "count"), [(9, 0, 60), (40, 11, 100), (99, 0, 1000), (0, 80, 100)])
 def test_fewer_or_mixed_ones_pass(before: int, after: int, count: int) -> None:
     require_order(*shown(before, after, count))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "code", "severity"),
+    [
+        (6, 2, "dates_swapped", "worthless"),
+        (2, 6, "outlines_fit_after", "caution"),
+        (0, 0, "outlines_fit_after", "caution"),
+    ],
+)
+def test_outlines_that_fit_the_image_after_alone_name_swapped_dates_where_more_looks_damaged_before(
+    before: int, after: int, code: str, severity: str
+) -> None:
+    finding = order_finding(*shown(before, after, 90), (0.0, 0.43))
+    assert (finding.code, finding.severity) == (code, severity)
+    assert f"{before} of 90 buildings look damaged in the image before alone, {after} in" in finding.message
+    assert "(43% agree on one offset)" in finding.message
 
 
 def test_buildings_that_one_image_does_not_show_do_not_count() -> None:

@@ -27,15 +27,23 @@ BAD = replace(GOOD, status="failed", reason="3% agree", dx_m=0.0, dy_m=0.0, in_p
 class Registered:
     """What is read of a registration."""
 
-    def __init__(self, status: str, turn: float = 0.0) -> None:
+    def __init__(
+        self, status: str, turn: float = 0.0, scale: tuple[float, float] = (1.0, 1.0), inliers: int = 9
+    ) -> None:
         self.status, self.usable, self.reason = status, status != "failed", "too few tie points"
-        self.measured = SimpleNamespace(rotation_deg=turn)
+        self.measured = SimpleNamespace(
+            rotation_deg=turn, scale_min=scale[0], scale_max=scale[1], inliers=inliers, reliable=10
+        )
 
 
 def test_the_first_image_on_which_footprints_align_is_used() -> None:
     assert outline_position({"pre": GOOD}, Registered("ok")).image == "pre"
     found = outline_position({"pre": BAD, "post": GOOD}, Registered("ok"))
     assert (found.image, found.known, found.findings) == ("post", True, ())
+    assert found.fit_after == (0.4, 0.4)
+    assert outline_position({"pre": replace(BAD, in_place=9.0), "post": GOOD}, Registered("ok")).fit_after is None
+    assert outline_position({"pre": replace(BAD, voters=2), "post": GOOD}, Registered("ok")).fit_after is None
+    assert outline_position({"post": GOOD}, Registered("failed")).fit_after is None
 
 
 def test_an_alignment_that_failed_everywhere_leaves_the_position_unknown() -> None:
@@ -117,6 +125,16 @@ def test_what_the_user_took_upon_himself_is_a_finding() -> None:
     assert (turned.code, turned.severity) == ("registration_turned", "caution")
     assert "turned by 4.2°; georeferenced images are seldom turned by more than 3°" in turned.message
     assert registration_findings(Registered("ok", 2.9), Settings(max_rotation_deg=6)) == ()
+
+
+def test_a_scale_and_few_places_found_again_are_findings() -> None:
+    (scaled,) = registration_findings(Registered("ok", scale=(0.95, 1.0)))
+    assert (scaled.code, scaled.severity) == ("registration_scaled", "caution")
+    assert "scaled by 0.950 to 1.000" in scaled.message
+    (few,) = registration_findings(Registered("ok", inliers=4))
+    assert (few.code, few.severity) == ("registration_few_matches", "note")
+    assert "40% of the places" in few.message
+    assert registration_findings(Registered("ok", scale=(0.985, 1.015), inliers=5)) == ()
 
 
 def test_outlines_are_aligned_on_images_with_a_world_file_and_no_crs() -> None:

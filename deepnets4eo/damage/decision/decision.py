@@ -37,7 +37,7 @@ from deepnets4eo.damage.decision.model import (
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.raster_evidence import score_findings
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
-from deepnets4eo.damage.inputs.checks import require_order, require_two_pictures
+from deepnets4eo.damage.inputs.checks import order_finding, require_order, require_two_pictures
 from deepnets4eo.damage.network.grader import (
     MEANING,
     POST_ALONE,
@@ -55,7 +55,7 @@ from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.segmenters.checksums import CARD, is_run
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.inputs.registered_scene import RegisteredScene
+    from deepnets4eo.damage.inputs.registered_scene import OutlinePosition, RegisteredScene
     from deepnets4eo.rasters.scene import Layer
     from deepnets4eo.segmenters.stretch import Stretch
 
@@ -195,10 +195,10 @@ class DecisionModel:
             inputs.post, inputs.outlines_px, scene.registration, position.alignment, position.image, rows, work
         )
 
-    def require_pair(self, evidence: EvidenceTable) -> None:
-        """Refuse images that seem to be swapped, or copies of one. Errors: InputError."""
+    def check_order(self, evidence: EvidenceTable, position: OutlinePosition) -> tuple[Finding, ...]:
+        """What the outlines say of the order of the images; refuses copies, and pairs that seem to be swapped. Errors: InputError."""
         if evidence.before is None:
-            return
+            return ()
         frame = evidence.frame
         require_two_pictures(frame["ev_roof_match"].to_numpy(float))
         both = (frame["method"] == PRE_POST).to_numpy()
@@ -208,6 +208,7 @@ class DecisionModel:
             for columns in (evidence.before, frame[evidence.before.columns])
         )
         require_order(before, after)
+        return () if position.fit_after is None else (order_finding(before, after, position.fit_after),)
 
     def decide(
         self,

@@ -24,6 +24,7 @@ from deepnets4eo.tiling.sampling import spread_windows
 LEAST_COUNT, LEAST_SHARE = 10, 0.1  # buildings that only the pre image shows damaged, and their share of all
 TIMES = 4.0  # as many as those that only the post image shows damaged
 LEAST_BUILDINGS = 5
+DAMAGED_AT = 0.5  # probability from which a building looks damaged
 # Edge similarity that all but a tenth of the buildings exceed: an image and its copy on another grid 0.85 and 0.92; real
 # pairs of two days 0.30 at most, in a scene where little was damaged.
 ONE_IMAGE, LEAST_ALIKE = 0.75, 10  # the latter a percentile
@@ -150,15 +151,36 @@ def _smoothest(image: NDArray[np.float32], valid: Mask) -> float:
 
 def require_order(before: Floats, after: Floats) -> None:
     """Refuse a pair in which many buildings are damaged before alone, by (N,) probabilities of each image. Errors: InputError."""
-    known = np.isfinite(before) & np.isfinite(after)
-    worse_before = int(((before >= 0.5) & (after < 0.5))[known].sum())
-    worse_after = int(((after >= 0.5) & (before < 0.5))[known].sum())
-    if worse_before >= max(LEAST_COUNT, LEAST_SHARE * known.sum()) and worse_before >= TIMES * worse_after:
+    worse_before, worse_after, known = _worse(before, after)
+    if worse_before >= max(LEAST_COUNT, LEAST_SHARE * known) and worse_before >= TIMES * worse_after:
         raise InputError(
-            f"{worse_before} of {known.sum()} buildings look damaged in PRE and intact in POST, {worse_after} the other way "
+            f"{worse_before} of {known} buildings look damaged in PRE and intact in POST, {worse_after} the other way "
             "round: the images seem to be swapped. Give the image from before the event first; or, where the damage in "
             "PRE is real and older, give - for PRE to assess from the post image alone."
         )
+
+
+def order_finding(before: Floats, after: Floats, agreeing: tuple[float, float]) -> Finding:
+    """What it means that outlines follow the image after and not the one before: swapped dates where more buildings look damaged before.
+
+    before, after : (N,) probabilities of damage by each image; agreeing : shares of the outlines that agree on one offset on each."""
+    worse_before, worse_after, known = _worse(before, after)
+    text = (
+        f"The outlines follow the image after the event ({agreeing[1]:.0%} agree on one offset) and not the one before it ({agreeing[0]:.0%}). "
+        f"{worse_before} of {known} buildings look damaged in the image before alone, {worse_after} in the image after alone."
+    )
+    if worse_before > worse_after:
+        remedy = "Give the image from before the event first."
+        return Finding("dates_swapped", "worthless", f"{text} The images seem to be swapped.", remedy)
+    remedy = "Look which image is the earlier one; give outlines and an image from before the event."
+    return Finding("outlines_fit_after", "caution", text, remedy)
+
+
+def _worse(before: Floats, after: Floats) -> tuple[int, int, int]:
+    """How many buildings look damaged before alone and after alone, and of how many both are known."""
+    known = np.isfinite(before) & np.isfinite(after)
+    pre, post = before[known] >= DAMAGED_AT, after[known] >= DAMAGED_AT
+    return int((pre & ~post).sum()), int((post & ~pre).sum()), int(known.sum())
 
 
 def require_two_pictures(similarity: Floats) -> None:

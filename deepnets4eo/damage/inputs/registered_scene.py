@@ -35,17 +35,23 @@ CHECK = (
     "Check that footprints and images show one site, and the CRS of each, with `deepnets4eo check`; where you know that "
     "the footprints lie on the buildings, give --set align=no."
 )
+FAR_SCALE = 0.02  # of georeferenced images
+LEAST_MATCHING = 0.5  # share of reliable matches that agree with the registration
 FARTHER = "Where the images lie farther apart, raise --set max_shift_m."
 
 
 @dataclass(frozen=True)
 class OutlinePosition:
-    """How the outlines must move, and on which image that was measured. known : whether they lie on buildings."""
+    """How the outlines must move, and on which image that was measured.
+
+    known : whether they lie on buildings; fit_after : where they follow the image after alone, the shares of them that agree on one offset
+    on the image before and on the one after."""
 
     alignment: FootprintAlignment | None
     image: Role
     known: bool = True
     findings: tuple[Finding, ...] = ()
+    fit_after: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -173,7 +179,10 @@ def outline_position(
     ]
     for role, alignment in images:
         if alignment.status == "ok":
-            return OutlinePosition(alignment, role, findings=_moved_far(alignment))
+            other = alignments.get("pre") if role == "post" else None
+            no_fit = other is not None and other.voters >= LEAST_FOOTPRINTS and not other.in_place >= IN_PLACE
+            fit_after = (other.agreeing, alignment.agreeing) if other is not None and no_fit else None
+            return OutlinePosition(alignment, role, findings=_moved_far(alignment), fit_after=fit_after)
     role, weak = max(images, key=lambda item: item[1].in_place if item[1].voters else -1.0)
     if weak.voters < LEAST_FOOTPRINTS:
         return OutlinePosition(weak, role, findings=(_too_few(weak),))
@@ -250,6 +259,8 @@ def registration_findings(registration: Registration | None, settings: Settings 
     elif registration.status != "ok":
         text = f"The registration is doubtful: {registration.reason}."
         findings.append(Finding("registration_degraded", "caution", text, look))
+    if registration.usable and not settings.assume_registered:
+        findings += _unusual_fit(registration)
     turn = abs(registration.measured.rotation_deg)
     if settings.assume_registered:
         text = (
@@ -262,3 +273,23 @@ def registration_findings(registration: Registration | None, settings: Settings 
         text = f"The pre image is turned by {turn:.1f}°; georeferenced images are seldom turned by more than {NEAR_ROTATION_DEG:g}°."
         findings.append(Finding("registration_turned", "caution", text, look))
     return tuple(findings)
+
+
+def _unusual_fit(registration: Registration) -> list[Finding]:
+    """That the images differ in scale, or that few of their places are found again."""
+    measured, findings, order = (
+        registration.measured,
+        [],
+        "Check that both images show one site, and which is the earlier one.",
+    )
+    if max(measured.scale_max - 1, 1 - measured.scale_min) > FAR_SCALE:
+        text = (
+            f"The pre image is scaled by {measured.scale_min:.3f} to {measured.scale_max:.3f}; georeferenced images are seldom scaled by more "
+            f"than {FAR_SCALE:.0%}."
+        )
+        findings.append(Finding("registration_scaled", "caution", text, order))
+    share = measured.inliers / measured.reliable if measured.reliable else 1.0
+    if share < LEAST_MATCHING:
+        text = f"{share:.0%} of the places that both images show in detail lie where the registration has them; good pairs have {LEAST_MATCHING:.0%} or more."
+        findings.append(Finding("registration_few_matches", "note", text, order))
+    return findings
