@@ -35,7 +35,7 @@ from deepnets4eo.damage.decision.model import set_not_assessed
 from deepnets4eo.damage.decision.passes import ImageSteps, load_model
 from deepnets4eo.damage.decision.unbuilt import NO_BUILDING, UnbuiltOutlines
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.evidence.extents import map_extents
+from deepnets4eo.damage.evidence.extents import NEAR_AFTER_M, NEAR_M, map_extents
 from deepnets4eo.damage.evidence.point_evidence import PointEvidence, PointScore, with_point_columns
 from deepnets4eo.damage.evidence.raster_evidence import RasterEvidence, mean_scores, with_scores
 from deepnets4eo.damage.inputs.find_buildings import with_outline_probability
@@ -277,7 +277,8 @@ def make_map(
         columns["inundated"] = frame["inundated"].to_numpy()
     crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()
     stretches = stretches_of_job(model.stretches, settings.segmenter, inputs.pre, inputs.post)
-    extents = map_extents(inputs.post, inputs.cloud_mask, outlines, (frame["status"] == ASSESSED).to_numpy())
+    near_m = NEAR_AFTER_M if settings.segmenter and inputs.pre is None else NEAR_M
+    extents = map_extents(inputs.post, inputs.cloud_mask, outlines, (frame["status"] == ASSESSED).to_numpy(), near_m)
     damage_map = DamageMap(
         buildings=gpd.GeoDataFrame(columns, geometry=outlines, crs=crs),
         assessed_extent=extents.assessed,

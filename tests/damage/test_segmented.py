@@ -79,8 +79,16 @@ def test_the_job_runs_without_footprints(case: Path, tmp_path: Path, capsys: pyt
 def test_a_map_from_the_image_after_alone_says_that_destroyed_buildings_are_missing(case: Path, tmp_path: Path) -> None:
     arguments = ["damage", "-", str(case / "post.tif"), "-", "--set", f"segmenter={case / 'run'}"]
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
-    findings = read_json(tmp_path / "out" / "summary.json")["findings"]
-    assert "outlines_after_event" in [finding["code"] for finding in findings]
+    summary = read_json(tmp_path / "out" / "summary.json")
+    assert "outlines_after_event" in [finding["code"] for finding in summary["findings"]]
+    assert "destroyed ones are not among them" in summary["headline"]
+    destroyed = summary["by_grade"]["destroyed"]
+    assert (destroyed["count"], destroyed["interval_95"], destroyed["expected"]) == (None, None, None)
+    assert "does not show destroyed buildings" in destroyed["reason"]
+    assert summary["estimates"]["buildings"]["destroyed"] is None
+    bare = gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="imaged_without_outlines").geometry.union_all()
+    outlines = gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings").geometry.union_all()
+    assert 5 < bare.distance(outlines) < 20  # rubble between buildings is hatched, too
 
 
 @pytest.mark.parametrize("options", [[], ["--dry-run"]])

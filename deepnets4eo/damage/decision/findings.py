@@ -77,7 +77,8 @@ def segmenter_findings(segmenter: str | None, *, after: bool) -> tuple[Finding, 
     destroyed = Finding(
         "outlines_after_event", "caution",
         "The outlines were found in the image after the event, which shows few of the destroyed buildings as buildings: more "
-        "is damaged than the map says.",
+        "is damaged than the map says. No number of destroyed buildings is given; ground without outlines, rubble among it, is hatched and "
+        "not counted.",
         "Give footprints, or an image from before the event.",
     )  # fmt: skip
     return (destroyed, outlines)

@@ -21,27 +21,32 @@ from deepnets4eo.zonal.outlines import CHUNK
 
 OVERVIEW_PX = 1024
 NEAR_M = 50.0  # ground farther from every outline than that was not looked at
+NEAR_AFTER_M = 10.0  # the same where outlines come from the image after: rubble stands between buildings that are left
 
 
 @dataclass(frozen=True)
 class Extents:
-    """Clear ground within 50 m of an assessed outline, and ground farther from every outline, a row each."""
+    """Clear ground near an assessed outline, and ground farther from every outline, a row each."""
 
     assessed: gpd.GeoDataFrame
     without_outlines: gpd.GeoDataFrame
 
 
 def map_extents(
-    post: Layer, cloud_mask: Layer | None, outlines: NDArray[np.object_], assessed: NDArray[np.bool_]
+    post: Layer,
+    cloud_mask: Layer | None,
+    outlines: NDArray[np.object_],
+    assessed: NDArray[np.bool_],
+    near_m: float = NEAR_M,
 ) -> Extents:
-    """What of the post image was assessed, and what has no outline. outlines : (N,); assessed : (N,)."""
+    """What of the post image was assessed, and what has no outline within `near_m`. outlines : (N,); assessed : (N,)."""
     data, valid, coarse = post.thumbnail(OVERVIEW_PX)
     seen = nonzero_valid(data, valid)
     if cloud_mask is not None:
         cloud, known = cloud_mask.on(coarse, "nearest").read()
         seen = seen & known & (cloud[0] == 0)
-    near_assessed = _near(outlines[assessed], coarse)
-    near_any = near_assessed | _near(outlines[~assessed], coarse)
+    near_assessed = _near(outlines[assessed], coarse, near_m)
+    near_any = near_assessed | _near(outlines[~assessed], coarse, near_m)
     crs = None if post.grid.crs is None else post.grid.crs.to_wkt()
     return Extents(
         *(
@@ -51,8 +56,8 @@ def map_extents(
     )
 
 
-def _near(outlines: NDArray[np.object_], grid: Grid) -> NDArray[np.bool_]:
-    """(h, w) cells of the grid within 50 m of an outline."""
+def _near(outlines: NDArray[np.object_], grid: Grid, near_m: float) -> NDArray[np.bool_]:
+    """(h, w) cells of the grid within some metres of an outline."""
     present, touched = outlines[~shapely.is_empty(outlines)], np.zeros(tuple(grid.shape), np.uint8)
     boxes = np.floor(shapely.bounds(transform_shapes(~grid.affine, present))).astype(int)
     first, last = boxes[:, 1::-1], boxes[:, :1:-1]
@@ -68,7 +73,7 @@ def _near(outlines: NDArray[np.object_], grid: Grid) -> NDArray[np.bool_]:
     if not touched.any():
         return np.zeros(touched.shape, bool)
     size_m = known_or_assumed_gsd_m(grid)
-    return np.asarray(distance_transform_edt(touched == 0, sampling=size_m) <= NEAR_M)
+    return np.asarray(distance_transform_edt(touched == 0, sampling=size_m) <= near_m)
 
 
 def _polygon(cells: NDArray[np.bool_], grid: Grid) -> shapely.Geometry:

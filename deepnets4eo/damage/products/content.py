@@ -45,6 +45,7 @@ USUAL = ("csv", "geojson", "kml")  # of these, where none are chosen
 NAMED_AND_EXPECTED, NONE_NAMED, NAMED = (
     "{} named; {} expected ({}–{})", "none named; {}–{} cannot be excluded", "{} named",
 )  # fmt: skip
+OF_AFTER = "that the image after the event still shows; destroyed ones are not among them"
 COLUMNS = ("id", "damage", "damage_prob", "confidence", "damage_set", "status", "reason", "method", "dx_px", "dy_px")
 
 
@@ -85,6 +86,7 @@ class DamageMapContent:
         """The result in one line, with a warning where the interval is too wide."""
         assessed = int((self.buildings["status"] == ASSESSED).sum())
         of_all = f"of {assessed:,} assessed {'building' if assessed == 1 else 'buildings'}"
+        of_all += f" {OF_AFTER}" if self.lacks_destroyed else ""
         wet = self.inundation.get("inundated", 0)
         in_water = f", {wet:,} {'stands' if wet == 1 else 'stand'} in new water" if wet else ""
         text, numbers = self.count_words()
@@ -106,6 +108,21 @@ class DamageMapContent:
         """Whether the interval of the number of damaged buildings is too wide."""
         low, high = self.damaged_share.get("interval_95") or (0.0, 0.0)
         return bool(high - low > WIDE)
+
+    @property
+    def lacks_destroyed(self) -> bool:
+        """Whether the outlines come from the image after the event, in which destroyed buildings are none any more."""
+        return bool(self.parameters.get("segmenter")) and "status" not in self.registration
+
+    @property
+    def known_estimates(self) -> dict[str, Any]:
+        """The estimates, without those of destroyed buildings where the outlines cannot hold any."""
+        if not self.lacks_destroyed:
+            return self.estimates
+        without = {
+            kind: {**rows, GRADES[3]: None} for kind, rows in self.estimates.items() if rows and kind != "confusion"
+        }
+        return self.estimates | without
 
     @property
     def evidence(self) -> list[str]:

@@ -24,6 +24,10 @@ CAVEATS = (
     "Outlines, names and boundaries imply no opinion on any legal status.",
 )
 SYNTHETIC_CAVEAT = "SYNTHETIC: the place and its damage are made up; nothing here describes a real event."
+NO_COUNT = {
+    "count": None, "share": None, "expected": None, "interval_95": None, "method": None, "share_interval_95": None,
+    "reason": "The outlines were found in the image after the event, which does not show destroyed buildings as buildings.",
+}  # fmt: skip
 INTERVALS = {  # what a row's interval_95 is of, by its `method`
     "site": "the true number of buildings: 500 draws of the share of damaged buildings by how well it explains the site, of the shift of "
     "the evidence as between sites left out of the fit, and of the chance of single buildings",
@@ -53,7 +57,7 @@ def summarize(damage_map: DamageMapContent, grid: Grid | None = None) -> dict[st
         "damaged_share": damage_map.damaged_share,
         "headline": damage_map.headline(),
         **_grades(assessed, damage_map),
-        "estimates": damage_map.estimates,
+        "estimates": damage_map.known_estimates,
         "inundation": damage_map.inundation or None,
         "priors": damage_map.priors or None,
         "areas": None if damage_map.areas is None else area_rows(damage_map.areas),
@@ -93,7 +97,13 @@ def _grades(assessed: gpd.GeoDataFrame, damage_map: DamageMapContent) -> dict[st
     damaged = assessed["damage"].isin(DAMAGED)
     return {
         "damaged": {**_row(assessed, damaged, _damaged_estimate(assessed, estimated)), "grades": list(DAMAGED)},
-        "by_grade": {grade: _row(assessed, assessed["damage"] == grade, estimated.get(grade)) for grade in GRADES},
+        "by_grade": {
+            grade: NO_COUNT
+            if grade == GRADES[3] and damage_map.lacks_destroyed
+            else _row(assessed, assessed["damage"] == grade, estimated.get(grade))
+            for grade in GRADES
+        },
+        "outlines_after_event": damage_map.lacks_destroyed,
     }
 
 

@@ -131,8 +131,10 @@ def _add_estimates(database: sqlite3.Connection, damage_map: DamageMapContent) -
     if share:
         rows.append(("share", "damaged", share["value"], *(share["interval_95"] or (None, None))))
     for quantity in ("buildings", "built_area_m2"):
-        for grade, row in (damage_map.estimates.get(quantity) or {}).items():
-            rows.append((quantity, grade, row["expected"], *row["interval_95"]))
+        known = {
+            grade: row for grade, row in (damage_map.known_estimates.get(quantity) or {}).items() if row is not None
+        }
+        rows += [(quantity, grade, row["expected"], *row["interval_95"]) for grade, row in known.items()]
     database.executemany("INSERT INTO estimates (quantity, of, value, low_95, high_95) VALUES (?, ?, ?, ?, ?)", rows)
     register_table(database, "estimates", "Share, numbers and built areas of damaged buildings, with 95 % intervals")
 

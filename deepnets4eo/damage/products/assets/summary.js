@@ -8,7 +8,8 @@ function headline() {
   const { buildings } = page.summary;
   if (!buildings.assessed) return [t`No building could be assessed.`];
   const all = buildings.assessed === 1 ? t`of ${number(1)} assessed building` : t`of ${number(buildings.assessed)} assessed buildings`;
-  return [make("b", {}, page.sentence), `, ${all}`, inWater() ? ` · ${inWater()}` : "", page.advice ? ` · ${page.advice}` : ""];
+  const after = page.summary.outlines_after_event ? ` ${t`that the image after the event still shows; destroyed ones are not among them`}` : "";
+  return [make("b", {}, page.sentence), `, ${all}${after}`, inWater() ? ` · ${inWater()}` : "", page.advice ? ` · ${page.advice}` : ""];
 }
 
 // Damage by structure and by water apart and together, where houses stand in new water.
@@ -21,7 +22,7 @@ function inWater() {
 
 function chipOf(grade) {
   const counts = grade === NOT_ASSESSED ? { count: page.summary.buildings.not_assessed } : page.summary.by_grade[classes[grade].key];
-  return { count: counts.count, range: bounds(counts.interval_95), told: counts.interval_95 ? t`${number(counts.count)}, 95 % interval ${bounds(counts.interval_95)}` : number(counts.count) };
+  return { count: counts.count, range: bounds(counts.interval_95), told: counts.count === null ? t`not known` : counts.interval_95 ? t`${number(counts.count)}, 95 % interval ${bounds(counts.interval_95)}` : number(counts.count) };
 }
 
 function summaryBoxes() {
@@ -50,7 +51,7 @@ function countsTable(legend = false) {
       bar.firstChild.style.cssText = `width:${100 * counts.share}%;background:${rgba(grade, 1)}`;
       bar.lastChild.style.cssText = `inset-inline-start:${100 * share[0]}%;width:${100 * (share[1] - share[0])}%`;
     }
-    return make("tr", {}, make("th", { scope: "row" }, pie(grade), SHORT[grade]), make("td", {}, number(counts.count)), make("td", {}, bounds(counts.interval_95)),
+    return make("tr", {}, make("th", { scope: "row" }, pie(grade), SHORT[grade]), make("td", {}, counts.count === null ? t`not known` : number(counts.count)), make("td", {}, bounds(counts.interval_95)),
       make("td", {}, counts.share === null ? "" : percent(counts.share, 1), bar));
   });
   if (legend) rows.push(make("tr", {}, make("th", { scope: "row" }, pie(NOT_ASSESSED), SHORT[NOT_ASSESSED]), make("td", {}, number(summary.buildings.not_assessed)), make("td", {}), make("td", {})));

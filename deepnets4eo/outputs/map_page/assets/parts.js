@@ -48,7 +48,7 @@ function fillChips(list) {
   for (const index of [...DRAWN].reverse()) {
     const { count, range, told } = chipOf(index);
     const chip = make("button", { class: "chip", "aria-pressed": "true", "data-class": classes[index].key, title: t`${classes[index].title}: ${told}. Press to show or hide.` },
-      pie(index), make("span", { class: "chip-title" }, classes[index].title), make("b", {}, number(count)), make("span", { class: "chip-range" }, range));
+      pie(index), make("span", { class: "chip-title" }, classes[index].title), make("b", {}, count === null ? "–" : number(count)), make("span", { class: "chip-range" }, range));
     chip.onclick = () => {
       list.toggle(index);
       chip.setAttribute("aria-pressed", String(!list.hidden.has(index)));
