@@ -44,6 +44,7 @@ from deepnets4eo.damage.inputs.opening import Inputs, open_inputs
 from deepnets4eo.damage.inputs.registered_scene import RegisteredScene, registration_findings
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.map import DamageMap, MapImages
+from deepnets4eo.damage.network.look_evidence import LookScore, with_look
 from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, PRE_POST
 from deepnets4eo.device import return_freed_memory
@@ -146,7 +147,7 @@ def assess_inputs(
 
 
 def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventInfo) -> DamageMap:
-    model = load_model(inputs, settings)
+    model, look = load_model(inputs, settings), _look_of(inputs, settings)
     journal = damage_journal(work.scratch, inputs, settings)
     journal.report_parts()
     scene = RegisteredScene.prepare(inputs, settings, journal)
@@ -162,6 +163,8 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
         built = set_not_assessed(built, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
     outlines = _outlines_on_post(inputs, built)
     scored, scores = _with_further_evidence(built, scene, outlines, journal)
+    if look is not None and scene.position.known:
+        scored, scores = with_look(scored, look.model, steps.look_at(look, outlines)), (*scores, look)
     post_alone = steps.grade_post(scored)
     evidence = set_not_assessed(scored, steps.not_graded(len(scored.frame)))
     ground = BuildingGround.of(outlines, inputs.post.grid.crs)
@@ -174,9 +177,23 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
         decision, inundation = with_inundation(decision, water, inundated, settings)
     tagged = event.with_tags(inputs.pre, inputs.post)
     damage_map = make_map(scene, outlines, model, decision, unbuilt, tagged, inundation)
+    if look is not None and scene.position.known:
+        damage_map.parameters["evidence"] |= {look.name: look.to_dict()}
     if work.remote is not None:
         damage_map.findings = worst_first((*damage_map.findings, *block_findings(work.remote.failures)))
     return damage_map
+
+
+def _look_of(inputs: Inputs, settings: Settings) -> LookScore | None:
+    """What buildings look like as a score, where it is asked for. Errors: those of `LookScore.load`, and InputError for radar."""
+    if settings.look is None:
+        return None
+    if settings.sensor == "auto" and "post" in inputs.radar:
+        raise InputError(
+            f"{inputs.post.source} looks like radar (speckle); what buildings look like is known of optical images only. Leave out "
+            "look, or --set sensor=optical if it is none."
+        )
+    return LookScore.load(settings.look, _scores_of(inputs))
 
 
 def _with_further_evidence(

@@ -103,7 +103,10 @@ class SmpFusion(EncoderFusion):
 
 def _stages(network: nn.Module, architecture: str, encoder: str) -> tuple[list[nn.Module], bool]:
     if not hasattr(network, "segmentation_head") or not hasattr(network.encoder, "out_channels"):
-        raise InputError(f"{architecture!r} is no architecture of segmentation-models-pytorch. Take unet, fpn …")
+        raise InputError(
+            f"{architecture!r} is no architecture of segmentation-models-pytorch with encoder {encoder!r}. Take unet, fpn …, with an encoder such "
+            f"as {EXAMPLES}."
+        )
     return encoder_stages(network.get_submodule("encoder"), encoder)
 
 

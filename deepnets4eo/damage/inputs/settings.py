@@ -39,6 +39,13 @@ class Settings:
     ] = "damage-evidence"
     network: Annotated[bool, key("Let the default damage network decide, too, where PyTorch is installed.")] = True
     network_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
+    look: Annotated[
+        float | None,
+        Field(ge=0, le=1),
+        key(
+            "Measure what buildings look like in POST (ev_look, see damage-look); its share in the decision, 0-1, times its skill, 0: shown."
+        ),
+    ] = None
     damaged_share: Annotated[
         float | None,
         key("Share of buildings expected with major damage or worse; estimated from the buildings by default."),

@@ -116,18 +116,42 @@ def pool_scene(
     only: Indices | None = None,
     work: TileWork = TileWork(),
 ) -> Pooled:
-    """One pass over the tiles that hold buildings; each pixel counts in the tile whose core it lies in. only : buildings to pool."""
-    sums = np.zeros((len(outlines), segmenter.legend.num_classes))
-    pixels = np.zeros(len(outlines), np.int64)
+    """Logits of buildings, as `pool_tiles` adds them up. only : buildings to pool."""
 
-    def compute(tile: Tile, prepared: _NetworkTile) -> TileSums:
+    def sum_tile(tile: Tile, prepared: NetworkTile) -> TileSums:
         logits = segmenter.predict_raw(prepared.bands[None], margin_px=tiling.halo_px)[0]
-        part = _sum_tile(outlines, tile, logits, prepared.valid)
-        work.put(tile, part)
-        return part
+        return _sum_tile(outlines, tile, logits, prepared.valid)
 
     device = getattr(segmenter, "compute", Compute()).device
     readers = readers_for(device, on_cpu=1, on_gpu=GPU_READERS)
+    columns = segmenter.legend.num_classes
+    return pool_tiles(scene, outlines, inputs, tiling, sum_tile, columns, only=only, work=work, readers=readers)
+
+
+def pool_tiles(
+    scene: Scene,
+    outlines: Outlines,
+    inputs: InputSpec,
+    tiling: Tiling,
+    sum_tile: Callable[[Tile, NetworkTile], TileSums],
+    columns: int,
+    *,
+    only: Indices | None = None,
+    work: TileWork = TileWork(),
+    readers: int = 1,
+) -> Pooled:
+    """One pass over the tiles that hold buildings; each pixel counts in the tile whose core it lies in.
+
+    sum_tile : sums (M, columns) over the buildings in a tile's core; only : buildings to pool; readers : threads.
+    """
+    sums = np.zeros((len(outlines), columns))
+    pixels = np.zeros(len(outlines), np.int64)
+
+    def compute(tile: Tile, prepared: NetworkTile) -> TileSums:
+        part = sum_tile(tile, prepared)
+        work.put(tile, part)
+        return part
+
     for tile, done in _tiles(scene, outlines, inputs, tiling, only, work, compute, readers):
         part = done if isinstance(done, TileSums) else compute(tile, done)
         sums[part.buildings] += part.sums
@@ -137,7 +161,7 @@ def pool_scene(
 
 
 @dataclass(frozen=True)
-class _NetworkTile:
+class NetworkTile:
     """A tile's bands (C, H, W) as the network takes them, and the validity of its core."""
 
     bands: NDArray[np.float32]
@@ -156,13 +180,13 @@ def _sum_tile(outlines: Outlines, tile: Tile, logits: NDArray[np.float32], valid
 
 def _tiles(
     scene: Scene, outlines: Outlines, inputs: InputSpec, tiling: Tiling, only: Indices | None, work: TileWork,
-    compute: Callable[[Tile, _NetworkTile], TileSums], readers: int,
-) -> Iterator[tuple[Tile, _NetworkTile | TileSums]]:  # fmt: skip
+    compute: Callable[[Tile, NetworkTile], TileSums], readers: int,
+) -> Iterator[tuple[Tile, NetworkTile | TileSums]]:  # fmt: skip
     """Tiles with buildings in their core, in order: their sums where kept, else prepared; read ahead."""
     abutting = Tiling(tiling.tile_px, tiling.halo_px)
     halo_px = tiling.halo_px
 
-    def read(tile: Tile) -> tuple[Tile, _NetworkTile | TileSums]:
+    def read(tile: Tile) -> tuple[Tile, NetworkTile | TileSums]:
         kept = work.get(tile, len(outlines))
         if kept is not None:
             return tile, kept
@@ -172,7 +196,7 @@ def _tiles(
         if inside != tile.window:  # mirrored beyond the scene's edge, as in prediction
             part = (slice(None), *inside.within(tile.window).slices)
             prepared = mirror_window(prepared[part], tile.window.within(inside))
-        return tile, _NetworkTile(prepared, np.ascontiguousarray(sample["valid"][core, core]))
+        return tile, NetworkTile(prepared, np.ascontiguousarray(sample["valid"][core, core]))
 
     def read_and_compute(tile: Tile) -> tuple[Tile, TileSums]:
         _, done = read(tile)

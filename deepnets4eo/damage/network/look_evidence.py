@@ -1,0 +1,178 @@
+"""Evidence `ev_look`: how damaged a building looks beside the others of its site, in the post image alone, as a score of the decision."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from deepnets4eo.arrays import Floats, Geometries
+from deepnets4eo.cards.catalog import run_path
+from deepnets4eo.damage.calibration.pool import EvidenceCard, Score
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.evidence.working_grid import make_working_grid
+from deepnets4eo.damage.network.look import INPUTS, LookEncoder
+from deepnets4eo.damage.network.pairs import POST, with_bands
+from deepnets4eo.damage.network.pooling import TileWork
+from deepnets4eo.damage.network.stretched_images import image_stretches
+from deepnets4eo.damage.vocabulary import ASSESSED
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.files import atomic_write, read_yaml, write_yaml
+from deepnets4eo.lazy import check_extra
+from deepnets4eo.outputs.findings import Finding, count_of
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.checksums import WEIGHTS
+from deepnets4eo.segmenters.stretch import show_scene
+from deepnets4eo.zonal.outlines import Outlines
+
+logger = logging.getLogger(__name__)
+
+SHIPPED = "damage-look"
+CARD = "look.yaml"
+NAME, COLUMN = "look", "ev_look"
+MEANING = "how damaged the building looks beside the others of the site, by features of photographs; standard deviations of the fit"
+LEAST_BUILDINGS = 20  # of a site, whose mean and deviation are those of few
+SMALLEST_SPREAD = 1e-3
+
+
+@dataclass(frozen=True)
+class LookModel:
+    """A regression of features that are standardised by site, and how far the fit knows such features.
+
+    Parameters
+    ----------
+    weights : (D,) of the standardised features
+    directions : (K, D), in which the fit's buildings vary most, each of deviation 1
+    limit : distance along them within which 99 % of the fit's buildings lie
+    card : what the score says about damage, at made-up hazards that were left out
+    """
+
+    weights: Floats
+    directions: Floats
+    limit: float
+    card: EvidenceCard
+
+    @classmethod
+    def load(cls, model: str | Path = SHIPPED) -> LookModel:
+        """Read a model of models/, or a folder. Errors: RunError where it cannot be read."""
+        from deepnets4eo.segmenters.pretrained import read_tensors
+
+        folder = run_path(model)
+        try:
+            numbers = read_yaml(folder / CARD)
+            tensors = {name: value.double().numpy() for name, value in read_tensors(folder / WEIGHTS).items()}
+            return cls(
+                tensors["weights"], tensors["directions"], float(numbers["limit"]), EvidenceCard(**numbers["card"])
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{folder} is no model of what buildings look like ({error}). Copy it again.") from error
+
+    def save(self, folder: Path) -> Path:
+        """Write the model into a folder, which `load` reads."""
+        import torch
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {name: torch.from_numpy(getattr(self, name)).float() for name in ("weights", "directions")}
+        with atomic_write(folder / WEIGHTS) as partial:
+            save_file(tensors, partial)
+        return write_yaml(
+            folder / CARD,
+            {"limit": round(self.limit, 4), "card": asdict(self.card)},
+        )
+
+    def scores(self, features: Floats) -> Floats:
+        """Scores (N,) of features (N, D) of one site; NaN where they are unknown or unlike those of the fit, or of few buildings."""
+        standard = by_site(features)
+        with np.errstate(invalid="ignore"):
+            far = np.linalg.norm(standard @ self.directions.T, axis=1) > self.limit
+        return np.where(far, np.nan, standard @ self.weights)
+
+
+def by_site(features: Floats) -> Floats:
+    """Features (N, D) less the mean of the site, by its deviation, so that light and sensor matter less; NaN of few buildings."""
+    known = np.isfinite(features).all(axis=1)
+    if known.sum() < LEAST_BUILDINGS:
+        return np.full(features.shape, np.nan)
+    here = features[known]
+    out: Floats = (features - here.mean(axis=0)) / (here.std(axis=0) + SMALLEST_SPREAD)
+    return out
+
+
+@dataclass(frozen=True)
+class LookScore:
+    """What buildings look like, as a score that the decision pools. share : of its log-odds, if its skill were perfect."""
+
+    model: LookModel
+    share: float = 0.0
+
+    name = NAME
+    column = COLUMN
+
+    @classmethod
+    def load(cls, share: float, others: Sequence[Score] = ()) -> LookScore:
+        """That of the model in the box, beside others. Errors: MissingExtraError without PyTorch, RunError, InputError."""
+        check_extra("deep")
+        score = cls(LookModel.load(), share)
+        total = sum(one.weight for one in (score, *others))
+        if total > 1:
+            raise InputError(
+                f"evidence and the look of buildings would have a weight of {total:.2f} in the decision, expected at most 1 together. Give "
+                "a smaller one, e.g. --set look=0.2."
+            )
+        return score
+
+    @property
+    def weight(self) -> float:
+        """Share of its log-odds in the decision."""
+        return self.share * self.model.card.skill.value
+
+    def log_odds(self, scores: Floats) -> Floats:
+        """(N,) log-odds of major damage or worse of scores (N,)."""
+        return self.model.card.log_odds(scores)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the manifest."""
+        return {"source": SHIPPED, "weight_in_decision": self.weight, "card": asdict(self.model.card)}
+
+    def finding(self, frame: pd.DataFrame) -> Finding:
+        """What it did in the decision."""
+        scores = frame.loc[frame["status"] == ASSESSED, COLUMN]
+        missing = int(scores.isna().sum())
+        lacking = (
+            f" {missing} of {count_of(len(scores), 'assessed building')} look like none of its fit, or are too few."
+            if missing
+            else ""
+        )
+        if not self.weight:
+            return Finding(
+                "look_shown", "note", f"What buildings look like is shown only; the decision does not use it.{lacking}"
+            )
+        return Finding(
+            "look_used", "note",
+            f"What buildings look like took part in the decision with a weight of {self.weight:.2f}. It was fitted on made-up places, and "
+            f"ranks the buildings of one site.{lacking}",
+        )  # fmt: skip
+
+    def measure(self, post: Layer, outlines: Geometries, work: TileWork = TileWork()) -> Floats:
+        """Features (N, 496) of outlines (N,) in the CRS of the post image, where it shows them."""
+        logger.info("looking at the buildings …")
+        working = make_working_grid(None, post, None)
+        layer = with_bands(working.layers[POST], len(INPUTS.layers[POST].bands))
+        scene = show_scene(Scene({POST: layer}, working.grid), image_stretches(INPUTS.layers, None, post))
+        on_grid = Outlines.on(outlines, working.grid)
+        return LookEncoder(working.gsd_m).pool(scene, on_grid, work)
+
+
+def with_look(evidence: EvidenceTable, model: LookModel, features: Floats) -> EvidenceTable:
+    """The table with the column of the score, by all assessed buildings; blank where a building is not assessed."""
+    assessed = (evidence.frame["status"] == ASSESSED).to_numpy()
+    scores = model.scores(np.where(assessed[:, None], features, np.nan))
+    return replace(
+        evidence, frame=evidence.frame.assign(**{COLUMN: scores}), meaning=evidence.meaning | {COLUMN: MEANING}
+    )
