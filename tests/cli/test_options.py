@@ -453,11 +453,11 @@ def test_rubble(reach, tmp_path, monkeypatch) -> None:
         "EPSG:4326",
     ]
     more = keys("--set", align="no", least_heap_m=0.4, correlation_m=9, bias_m=0.2, least_known_share=0.6, layer="l")
-    found = reach(function, *start, *out, *words, *more, *EVENT, "--also", "laz")
+    found = reach(function, *start, *out, *words, *more, *EVENT, "--also", "laz", "--assume-registered")
     named = {"layer": "l", "id_column": None, "assume_crs": "EPSG:4326"}
     assert found.words == ("b.laz", ("f.gpkg", named), "a.laz", RubbleOptions(
         cell_m=1.0, align=False, height_column="h", least_loss_m=2.0, least_heap_m=0.4, correlation_m=9.0, bias_m=0.2,
-        least_known_share=0.6, layer="l", footprints_crs="EPSG:4326",
+        least_known_share=0.6, layer="l", assume_registered=True, footprints_crs="EPSG:4326",
     ))  # fmt: skip
     assert found.options["event"] == GIVEN
     function, several = "deepnets4eo.points.debris_history", ["--pre", "2010=a.laz", "--pre", "b.laz"]

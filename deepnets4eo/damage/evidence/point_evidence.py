@@ -155,7 +155,7 @@ def check_point_evidence(points: PointEvidence, footprints: Footprints, rasters:
         raise InputError(
             f"footprints {footprints.source} lie in pixels; clouds of points need them in a CRS. Give georeferenced ones."
         )
-    check_heights(points.post, footprints, points.pre)
+    check_heights(points.post, footprints, points.pre, measured=True)
     total = PointScore(points).weight + sum(score.weight for score in rasters)
     if total > 1:
         raise InputError(

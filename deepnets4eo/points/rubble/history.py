@@ -22,7 +22,9 @@ from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.outputs.safe_text import document_head, fill_template
 from deepnets4eo.points.height_grid import NoHeightsError
-from deepnets4eo.points.rubble.job import debris_volumes, read_outlines
+from deepnets4eo.points.rubble.dates import OF_DATES, epoch_findings
+from deepnets4eo.points.rubble.epochs import EpochFit
+from deepnets4eo.points.rubble.job import lay_dates, measure_heights, read_outlines
 from deepnets4eo.points.rubble.rubble_map import (
     CLEARED,
     COLLAPSED,
@@ -33,7 +35,7 @@ from deepnets4eo.points.rubble.rubble_map import (
     RubbleMap,
     RubbleOptions,
 )
-from deepnets4eo.points.rubble.surfaces import WALL_M, HeightSource
+from deepnets4eo.points.rubble.surfaces import WALL_M, Heights, HeightSource
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
@@ -86,6 +88,7 @@ def debris_history(
     """
     check_dates(dates, len(heights))
     outlines = read_outlines(footprints, options)
+    opened, fits = _laid(heights, outlines, options)
     last, pairs = len(heights) - 1, len(heights) * (len(heights) - 1) // 2
     start = np.zeros(len(outlines), np.int64)  # the date that later ones are compared with
     parts, maps, done = [], dict[int, RubbleMap](), 0
@@ -93,7 +96,7 @@ def debris_history(
         rows = np.flatnonzero(start == first)
         for later in range(first + 1, last + 1):
             done += 1
-            result = _compare(heights, (first, later), outlines, rows, options, event) if len(rows) else None
+            result = _compare(opened, (first, later), outlines, rows, options, event, fits) if len(rows) else None
             if result is None:
                 continue
             parts.append(result.buildings.assign(row=rows, first=first, later=later))
@@ -108,7 +111,18 @@ def debris_history(
             seen = np.isin(rows, own.loc[own["height_pre_m"].notna(), "row"])  # at the first date
             start[rows[~seen]] = first + 1
     table = pd.concat(parts).drop_duplicates(["row", "later"], keep="last")
-    return _joined(table, maps, outlines, dates)
+    joined = _joined(table, maps, outlines, dates)
+    others = [one for one in joined.findings if not one.code.startswith(OF_DATES)]
+    return replace(joined, findings=(*epoch_findings(fits), *others), registrations=fits)
+
+
+def _laid(
+    heights: Sequence[HeightSource], outlines: Footprints, options: RubbleOptions
+) -> tuple[list[Heights], tuple[EpochFit, ...]]:
+    """The heights of all dates, later ones laid on the first, and how they lay."""
+    first, *later = (Heights.open(source) for source in heights)
+    laid = [lay_dates(one, first, outlines, options) for one in later]
+    return [first, *(one for one, _ in laid)], tuple(fit for _, fits in laid for fit in fits)
 
 
 def check_dates(dates: Sequence[str], number: int) -> None:
@@ -125,15 +139,16 @@ def check_dates(dates: Sequence[str], number: int) -> None:
 
 
 def _compare(
-    heights: Sequence[HeightSource], pair: tuple[int, int], outlines: Footprints, rows: NDArray[np.int64],
-    options: RubbleOptions, event: EventInfo,
+    heights: Sequence[Heights], pair: tuple[int, int], outlines: Footprints, rows: NDArray[np.int64],
+    options: RubbleOptions, event: EventInfo, fits: tuple[EpochFit, ...],
 ) -> RubbleMap | None:  # fmt: skip
     """The map of some buildings at a pair of dates; None where they have no heights, an error for the first date."""
     attributes = None if outlines.attributes is None else outlines.attributes.iloc[rows].reset_index(drop=True)
     frame = outlines.frame.iloc[rows].reset_index(drop=True)
     compared = replace(outlines, frame=frame, attributes=attributes, pixels=None)
     try:
-        return debris_volumes(heights[pair[1]], compared, heights[pair[0]], options, event=event)
+        own = tuple(fits[date - 1] for date in pair if date and fits)
+        return measure_heights(heights[pair[1]], heights[pair[0]], compared, options, own, event=event)
     except (GridError, NoHeightsError):
         if pair[0] == 0:
             raise

@@ -18,14 +18,24 @@ import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.errors import GridError
+from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, apply_affine, blocks, crop
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.points.height_grid import NoHeightsError, grid_around
+from deepnets4eo.points.rubble.dates import epoch_findings, lay_on_first
+from deepnets4eo.points.rubble.epochs import EpochFit
 from deepnets4eo.points.rubble.measure import BlockInputs, BlockMeasures, measure_block, rubble_polygons
 from deepnets4eo.points.rubble.plans import BUILT_MARGIN_M, VerticalFit, fit_vertically, terrain_under
-from deepnets4eo.points.rubble.rubble_map import MEANING, UNKNOWN, RubbleMap, RubbleOptions, findings_of, gap_findings
+from deepnets4eo.points.rubble.rubble_map import (
+    MEANING,
+    UNKNOWN,
+    RubbleMap,
+    RubbleOptions,
+    findings_of,
+    gap_findings,
+    without_losses,
+)
 from deepnets4eo.points.rubble.surfaces import BlockHeights, BuildingCells, Heights, HeightSource, stated_heights
 from deepnets4eo.rasters.plane_crs import PLAIN_METRES, flat_crs
 from deepnets4eo.terrain.units import check_same_datum
@@ -82,26 +92,62 @@ def debris_volumes(
     >>> bool((rubble.buildings["debris_m3"].dropna() >= 0).all())
     True
     """
+    after, before = Heights.open(post), None if pre is None else Heights.open(pre)
+    _common_crs(after, before)
+    outlines = read_outlines(footprints, options)
+    after, fits = lay_dates(after, before, outlines, options)
+    return measure_heights(after, before, outlines, options, fits, event=event, progress=progress)
+
+
+def lay_dates(
+    after: Heights, before: Heights | None, outlines: Footprints, options: RubbleOptions
+) -> tuple[Heights, tuple[EpochFit, ...]]:
+    """Heights after the event, laid on those before it, and how they lay; as they are where there is nothing to lay them on. Errors:
+    GridError, as `debris_volumes`."""
+    if before is None or options.assume_registered:
+        return after, ()
+    frame = _frame_on(outlines, _common_crs(after, before), after, before)
+    bounds = _bounds(after, before, frame)
+    low, high = shapely.bounds(frame.geometry.to_numpy()).reshape(-1, 2, 2).swapaxes(0, 1)
+    centres = (low + high) / 2
+    laid, fit = lay_on_first(after, before, bounds, centres[np.isfinite(centres).all(axis=1)], options.cell_m)
+    return laid, (fit,)
+
+
+def measure_heights(
+    after: Heights,
+    before: Heights | None,
+    outlines: Footprints,
+    options: RubbleOptions,
+    fits: tuple[EpochFit, ...] = (),
+    *,
+    event: EventInfo = EventInfo(),
+    progress: Callable[[float], None] | None = None,
+) -> RubbleMap:
+    """The map of heights that lie on each other; without any loss where one of the `fits` failed. Errors: as `debris_volumes`."""
     from deepnets4eo.footprints import footprint_findings
 
-    after, before = Heights.open(post), None if pre is None else Heights.open(pre)
     crs = _common_crs(after, before)
-    outlines = read_outlines(footprints, options)
     frame = _frame_on(outlines, crs, after, before)
     grid = grid_around(_bounds(after, before, frame), options.cell_m, crs)
     heights_m, unusable = stated_heights(outlines, options.height_column)
     blocks_of = _measure_blocks(after, before, frame, grid, heights_m, options, progress)
-    buildings = _all_rows(blocks_of.tables, frame, crs, pre is not None)
+    buildings = _all_rows(blocks_of.tables, frame, crs, before is not None)
+    rubble = gpd.GeoDataFrame(pd.concat(blocks_of.polygons, ignore_index=True), geometry="geometry", crs=crs)
+    measured = findings_of(buildings, blocks_of.fits, before is not None)
+    if any(fit.status == "failed" for fit in fits):
+        buildings, rubble, measured = without_losses(buildings), rubble.iloc[:0], ()
     event = event.with_tags(None if before is None else before.layer, after.layer)
     return RubbleMap(
         buildings=buildings,
-        rubble=gpd.GeoDataFrame(pd.concat(blocks_of.polygons, ignore_index=True), geometry="geometry", crs=crs),
+        rubble=rubble,
         fits=blocks_of.fits,
         findings=(
             *footprint_findings(outlines),
             *unusable,
             *gap_findings(blocks_of.gaps),
-            *findings_of(buildings, blocks_of.fits, before is not None),
+            *epoch_findings(fits),
+            *measured,
             *event_findings(event),
         ),
         inputs={role: heights.source for role, heights in (("post", after), ("pre", before)) if heights is not None}
@@ -109,6 +155,7 @@ def debris_volumes(
         parameters=asdict(options),
         synthetic=after.synthetic or (before is not None and before.synthetic),
         event=event,
+        registrations=fits,
     )
 
 
@@ -158,24 +205,32 @@ def _measure_blocks(
     return measured
 
 
-def check_heights(post: HeightSource, footprints: Footprints, pre: HeightSource | None = None) -> None:
+def check_heights(
+    post: HeightSource, footprints: Footprints, pre: HeightSource | None = None, *, measured: bool = False
+) -> None:
     """Check that heights can be read and lie under the footprints, without reading all of them.
 
     Parameters
     ----------
     post, pre : heights of both dates, as for `debris_volumes`
     footprints : the buildings
+    measured : whether to measure, too, that both dates fit each other
 
     Raises
     ------
     InputError
-        What cannot be read; surface models in feet; heights in degrees or in the units of web maps.
+        What cannot be read; surface models in feet; heights in degrees or in the units of web maps; dates that do not fit.
     GridError
         Heights of both dates in different CRS, or no footprint on the heights.
     """
     after, before = Heights.open(post), None if pre is None else Heights.open(pre)
     crs = _common_crs(after, before)
     _bounds(after, before, _frame_on(footprints, crs, after, before))
+    if measured:
+        _, fits = lay_dates(after, before, footprints, RubbleOptions())
+        for finding in epoch_findings(fits):
+            if finding.severity == "worthless":
+                raise InputError(f"{finding.message} Give the points after the event alone, or points that fit.")
 
 
 def read_outlines(footprints: str | Path | gpd.GeoDataFrame | Footprints, options: RubbleOptions) -> Footprints:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +42,6 @@ from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
     import geopandas as gpd
-
-    from deepnets4eo.points.files import CloudFile
 
 POINTS, CITY = "points.laz", "buildings.city.json"
 FURTHER = {"laz": POINTS, "cityjson": CITY}  # --also → file
@@ -98,6 +97,8 @@ def save_rubble(
     out_dir, also = Path(out_dir), check_products(also)
     check_overwrite(out_dir, overwrite=overwrite)
     heights = Heights.open(post)
+    if rubble.registrations:
+        heights = replace(heights, motion=rubble.registrations[-1].applied)
     with hidden_folder(out_dir) as hidden:
         names = ["rubble.gpkg", "rubble.csv"]
         _write_gpkg(rubble, hidden / "rubble.gpkg")
@@ -105,7 +106,7 @@ def save_rubble(
         write_text(hidden / "rubble.csv", table_csv(table))
         if "laz" in also and heights.from_points and not isinstance(heights.cloud, PointCloud):
             about = [rubble.title, *rubble.event.lines] if rubble.event.lines else []
-            names.append(write_rubble_points(heights.cloud, rubble.rubble, hidden / POINTS, about).name)
+            names.append(write_rubble_points(heights, rubble.rubble, hidden / POINTS, about).name)
         if "cityjson" in also:
             title = f"SYNTHETIC {rubble.title}" if rubble.synthetic else rubble.title
             buildings = rubble.buildings
@@ -142,6 +143,7 @@ def _manifest(rubble: RubbleMap, names: list[str]) -> dict[str, Any]:
         "inputs": rubble.inputs,
         "parameters": rubble.parameters,
         "totals": rubble.totals(),
+        "registrations": [fit.to_dict() for fit in rubble.registrations],
         "fits": rubble.fits,
         "findings": [finding.to_dict() for finding in rubble.findings],
         "columns": MEANING if rubble.history is None else MEANING | HISTORY_MEANING,
@@ -166,15 +168,16 @@ def rubble_classes(cloud: PointCloud, rubble: gpd.GeoDataFrame) -> NDArray[np.ui
     return classes
 
 
-def write_rubble_points(file: CloudFile, rubble: gpd.GeoDataFrame, out: Path, about: Sequence[str] = ()) -> Path:
-    """Write the points of a file again with the class of rubble inside polygons. Raises OutputError. Memory: one chunk."""
+def write_rubble_points(heights: Heights, rubble: gpd.GeoDataFrame, out: Path, about: Sequence[str] = ()) -> Path:
+    """Write the points of a file again, where they are, with the class of rubble inside polygons of the other date. Raises OutputError.
+    Memory: one chunk."""
     from deepnets4eo.points.files.las_writer import Additions, write_points
 
     def values(_: slice, cloud: PointCloud | None) -> dict[str, NDArray[Any]]:
         assert cloud is not None, "points are passed with_clouds"
-        return {"classification": rubble_classes(cloud, rubble)}
+        return {"classification": rubble_classes(heights.lay(cloud), rubble)}
 
-    write_points(file, out, values, Additions(highest_code=RUBBLE_CLASS, text=tuple(about)), with_clouds=True)
+    write_points(heights.cloud, out, values, Additions(highest_code=RUBBLE_CLASS, text=tuple(about)), with_clouds=True)
     return out
 
 

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from deepnets4eo.options import key, option, option_group
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, count_of
+from deepnets4eo.registration.options import AssumeRegistered
 
 if TYPE_CHECKING:
     import geopandas as gpd
     import pandas as pd
+
+    from deepnets4eo.points.rubble.epochs import EpochFit
 
 RUBBLE_CLASS = 70  # LAS 1.4 leaves the codes 64-255 to users; IGN has 64-67, so that both fit in one file
 STANDING, PARTLY, COLLAPSED, CLEARED = "standing", "partly-collapsed", "collapsed", "cleared"
@@ -68,6 +71,7 @@ MEANING = {
     "damage": "the state as a grade of damage maps; heights do not show minor damage",
     "method": "pre_post or post_only",
 }
+OF_FIRST_DATE = ("area_m2", "terrain_m", "height_pre_m", "volume_pre_m3", "method")
 HISTORY_MEANING = {"first_loss": "the first date at which the state is partly-collapsed, collapsed or cleared"}
 
 
@@ -86,6 +90,7 @@ class RubbleMap:
     synthetic : whether the heights are made up
     event : what the map is of
     history : of several dates, a row for each building and date
+    registrations : how each later date lay against the first, and whether it was moved
     """
 
     buildings: gpd.GeoDataFrame
@@ -97,6 +102,7 @@ class RubbleMap:
     synthetic: bool = False
     event: EventInfo = EventInfo()
     history: pd.DataFrame | None = None
+    registrations: tuple[EpochFit, ...] = ()
 
     @property
     def title(self) -> str:
@@ -107,6 +113,8 @@ class RubbleMap:
         """Numbers of collapsed buildings, and the volume of debris, in one line."""
         totals = self.totals()
         states = totals["states"]
+        if states.get(UNKNOWN, 0) == len(self.buildings):
+            return f"none of {count_of(len(self.buildings), 'building')} assessed"
         partly = f", {states[PARTLY]:,} partly" if states.get(PARTLY) else ""
         debris = totals.get("debris_m3")
         return f"{states.get(COLLAPSED, 0):,} collapsed{partly}, " + (
@@ -122,6 +130,12 @@ class RubbleMap:
             if name.endswith("_m3") and frame[name].notna().any()
         }
         return {"buildings": len(frame), "states": frame["state"].value_counts().to_dict(), **volumes}
+
+
+def without_losses(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Return the buildings not assessed, with what the first date alone says."""
+    changed = [name for name in MEANING if name not in (*OF_FIRST_DATE, "state", "damage")]
+    return buildings.assign(**dict.fromkeys(changed, np.nan), state=UNKNOWN, damage=GRADE_OF_STATE[UNKNOWN])
 
 
 def lost_unseen(buildings: gpd.GeoDataFrame) -> NDArray[np.bool_]:
@@ -239,4 +253,5 @@ class RubbleOptions:
     least_known_share: Annotated[float, key("Share of a footprint that needs heights.", ge=0.01, le=1)] = 0.3
     layer: Annotated[str | None, key("Layer of the footprints' file.")] = None
     id_column: str | None = None
+    assume_registered: AssumeRegistered = False
     footprints_crs: Annotated[str | None, option("CRS of the footprints, e.g. EPSG:4326.", "Footprints")] = None

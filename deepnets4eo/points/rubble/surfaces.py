@@ -11,7 +11,7 @@ doi:10.3189/002214309789470950: an area in which errors of heights are alike cou
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -27,6 +27,7 @@ from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files.cloud_file import without_withheld
 from deepnets4eo.points.height_grid import class_share, height_grid
+from deepnets4eo.points.rubble.motion import RigidMotion
 from deepnets4eo.points.rubble.rubble_map import RUBBLE_CLASS, VEGETATION_CLASSES
 from deepnets4eo.rasters.moments import moving_variance
 from deepnets4eo.terrain.further_rasters import open_further
@@ -81,10 +82,11 @@ class BlockHeights:
 
 @dataclass(frozen=True)
 class Heights:
-    """Heights of one date, from points (`cloud`) or a surface model (`layer`); one is None."""
+    """Heights of one date, from points (`cloud`) or a surface model (`layer`); one is None. `motion` brings them onto another date."""
 
     cloud: Any
     layer: Layer | None
+    motion: RigidMotion | None = None
 
     @classmethod
     def open(cls, source: HeightSource) -> Heights:
@@ -127,9 +129,13 @@ class Heights:
         """Left, bottom, right, top."""
         if self.layer is not None:
             box = self.layer.grid.extent.boundingbox
-            return box.left, box.bottom, box.right, box.top
-        xyz = self.cloud.xyz if isinstance(self.cloud, PointCloud) else self.cloud.bounds
+            xyz = np.array([[box.left, box.bottom], [box.right, box.top]])
+        else:
+            xyz = self.cloud.xyz if isinstance(self.cloud, PointCloud) else self.cloud.bounds
         (left, bottom), (right, top) = xyz[:, :2].min(axis=0), xyz[:, :2].max(axis=0)
+        if self.motion is not None:
+            corners = np.array([[x, y, self.motion.centre[2]] for x in (left, right) for y in (bottom, top)])
+            (left, bottom, _), (right, top, _) = (end(self.motion.apply(corners), axis=0) for end in (np.min, np.max))
         return float(left), float(bottom), float(right), float(top)
 
     @property
@@ -163,12 +169,17 @@ class Heights:
 
     def chunks(self) -> Iterable[PointCloud]:
         """The points, some at a time."""
-        return [self.cloud] if isinstance(self.cloud, PointCloud) else self.cloud.chunks()
+        chunks = [self.cloud] if isinstance(self.cloud, PointCloud) else self.cloud.chunks()
+        return chunks if self.motion is None else (self.lay(cloud) for cloud in chunks)
+
+    def lay(self, cloud: PointCloud) -> PointCloud:
+        """Points of this date where the other date has them."""
+        return cloud if self.motion is None else replace(cloud, xyz=self.motion.apply(cloud.xyz))
 
     def on(self, grid: Grid) -> BlockHeights:
         """Heights on the cells of a grid in their CRS. Errors: NoHeightsError where a cloud has none."""
         if self.layer is not None:
-            heights = _mean_heights(self.layer, grid)
+            heights = _mean_heights(self.layer, grid, self.motion)
             return BlockHeights(grid, heights, heights, heights)
         cells = height_grid(self.chunks, grid, leave_out=VEGETATION_CLASSES)
         rubble = class_share(self.chunks, grid, RUBBLE_CLASS)
@@ -183,17 +194,21 @@ def is_of_points(source: HeightSource) -> bool:
     return is_file or isinstance(source, PointCloud)
 
 
-def _mean_heights(layer: Layer, grid: Grid) -> FloatImage:
+def _mean_heights(layer: Layer, grid: Grid, motion: RigidMotion | None) -> FloatImage:
     """Means (h, w) over the cells of a grid, without impossible heights."""
     from deepnets4eo.rasters.scene import Layer
 
-    part = window_under(layer.grid, grid)
+    part = window_under(layer.grid if motion is None else motion.grid_of(layer.grid), grid)
     data, valid = layer.read(part)
     wrong = valid & impossible(data[0])
     if wrong.any():
         warn_of_impossible(int(wrong.sum()), layer.source)
+    if wrong.any() or motion is not None:
         known = np.where(valid & ~wrong, data, np.nan).astype(np.float32)
-        layer = Layer.open(known, grid=crop(layer.grid, part), nodata=np.nan)
+        own = crop(layer.grid, part)
+        if motion is not None:
+            known, own = motion.raise_heights(known[0], own)[None], motion.grid_of(own)
+        layer = Layer.open(known, grid=own, nodata=np.nan)
     data, valid = layer.on(grid, "average").read()
     return np.where(valid, data[0], np.nan).astype(np.float32)
 

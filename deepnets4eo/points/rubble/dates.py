@@ -1,0 +1,94 @@
+"""Heights of a later date laid on those of the first: measured, moved where that is sure, and what a reader must know about it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from deepnets4eo.arrays import Floats
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.points.rubble.epoch_points import MARGIN_M, sample_area, surface_points
+from deepnets4eo.points.rubble.epochs import EpochFit, register_points
+from deepnets4eo.points.rubble.motion import RigidMotion
+from deepnets4eo.points.rubble.surfaces import Heights
+
+logger = logging.getLogger(__name__)
+
+SIGMAS = 3.0  # a motion counts from so many times its standard error
+LEAST_CELLS = 0.25  # and from this share of a cell or pixel
+LEAST_TILT_M = 0.15
+LEAST_UP_M = 2.0  # a smaller difference in height alone is measured in each block on the ground
+OF_DATES = "dates_"  # how the codes of these findings begin
+REMEDY = (
+    "Bring both dates to each other, for example in CloudCompare, and check CRS, units and dates. --assume-registered compares them as "
+    "they lie; an offset then looks like damage."
+)
+
+
+def lay_on_first(
+    later: Heights, first: Heights, bounds: Sequence[float], centres: Floats, cell_m: float
+) -> tuple[Heights, EpochFit]:
+    """Measure how a later date lies against the first and return it moved, where it must be.
+
+    bounds : left, bottom, right, top of the area. centres : (K, 2) of the buildings. cell_m : side of the cells that are compared.
+    """
+    pixels = [max(map(abs, (one.layer.grid.affine.a, one.layer.grid.affine.e))) for one in (later, first) if one.layer]
+    finest_m = max([0.0, *pixels])
+    sampling = sample_area(bounds, centres, finest_m)
+    moving, fixed = surface_points(later, sampling.grow(MARGIN_M)), surface_points(first, sampling)
+    level = float(np.median(fixed.xyz[:, 2])) if len(fixed.xyz) else 0.0
+    corners = np.array([[x, y, level] for x in bounds[::2] for y in bounds[1::2]])
+    fit = register_points(moving, fixed, corners)
+    motion = motion_that_counts(fit, LEAST_CELLS * max(cell_m, finest_m))
+    logger.info("%s against %s: %s, residual %.2f m. %s",
+                later.source, first.source, describe(fit), fit.quality.residual_m, fit.reason)  # fmt: skip
+    return replace(later, motion=motion), replace(fit, applied=motion, sources=(later.source, first.source))
+
+
+def motion_that_counts(fit: EpochFit, least_m: float) -> RigidMotion | None:
+    """Return the motion to apply: None below its own standard error and `least_m` in the plane, or where the fit failed."""
+    if fit.status == "failed":
+        return None
+    plane_m, tilt_m, up_m = fit.off_m
+    known = np.nan_to_num(SIGMAS * np.array([fit.quality.sigma_m, fit.quality.sigma_up_m]))
+    if fit.in_plane and (plane_m > max(known[0], least_m) or tilt_m > max(known[1], LEAST_TILT_M)):
+        return fit.motion
+    return RigidMotion.upwards(-fit.shift_m[2], fit.motion.centre) if up_m > LEAST_UP_M else None
+
+
+def describe(fit: EpochFit) -> str:
+    """How a date lies off, in words."""
+    east, north, up = fit.shift_m
+    turned = f", turned by {-fit.motion.turn_deg:+.2f}°, tilted by {fit.motion.tilt_deg:.2f}°"
+    plane = f"{east:+.2f} m east, {north:+.2f} m north, " if fit.in_plane else ""
+    return f"{plane}{up:+.2f} m up{turned if fit.in_plane else ''}"
+
+
+def epoch_findings(fits: Sequence[EpochFit]) -> tuple[Finding, ...]:
+    """What limits the comparison of the dates, and which were moved."""
+    findings = []
+    all_failed = all(fit.status == "failed" for fit in fits)
+    for fit in fits:
+        later, first = (Path(source).name for source in fit.sources)
+        residual = f"hold-out residual {fit.quality.residual_m:.2f} m"
+        if fit.status == "failed":
+            text = f"The heights of {later} do not fit those of {first}: {fit.reason}. No loss is claimed, no building is assessed by them."
+            findings.append(Finding("dates_do_not_fit", "worthless" if all_failed else "caution", text, REMEDY))
+            continue
+        if fit.applied is not None:
+            text = f"{later} lay off {first} by {describe(fit)}: it was moved before they were compared, {residual}."
+            findings.append(Finding("dates_moved", "note", text))
+        if fit.status == "degraded" and not fit.in_plane:
+            text = (
+                f"How {later} lies against {first} in the plane could not be measured: {fit.reason}. Losses are right where their "
+                "coordinates are."
+            )
+            findings.append(Finding("dates_position_unknown", "caution", text, REMEDY))
+        elif fit.status == "degraded":
+            text = f"{later} fits {first} less well than it should: {fit.reason}."
+            findings.append(Finding("dates_fit_weakly", "caution", text, REMEDY))
+    return tuple(findings)

@@ -1,0 +1,372 @@
+"""How the heights of a later date lie against those of the first, measured on what both show: ground, roofs and walls that stand.
+
+Point-to-plane ICP (Chen and Medioni 1992) in three scales with Tukey's weights, which leave out what fell, grew or was built. Every
+fifth tile of points takes no part in the fit and says how well it holds; what stands says whether a fit of the ground alone was by
+chance, as flat ground fits anywhere; leaving out one part of the area at a time says how sure the motion is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from deepnets4eo.arrays import Floats, Indices, Mask
+from deepnets4eo.points.rubble.motion import RigidMotion
+from deepnets4eo.points.views.surface import surface_attributes
+
+MOST_SHIFT_M, MOST_ROTATION_DEG = 30.0, 5.0
+
+
+WALL_JUMP_M = 2.0  # between neighbours, from which a wall stands between them
+NEIGHBOURS, FARTHEST = 9, 3.0  # in the plane; distance in spacings of the points
+MOST_LEVELS = 12  # of points on a wall
+
+
+class Scale(NamedTuple):
+    """How far points look for their counterpart, the distance from which one does not count, and how many points take part."""
+
+    reach_m: float
+    tukey_m: float
+    points: int
+
+
+SCALES = (Scale(6.0, 2.0, 15_000), Scale(3.0, 1.0, 30_000), Scale(1.5, 0.4, 200_000))
+MOST_STEPS, STILL_M = 60, 1e-3
+ARM_M = 100.0  # at which a rotation counts as a shift
+
+WALL_WEIGHT = 0.1  # of points between two heights, whose place is known to about half their spacing
+LEAST_POINTS = 200  # on either date, from which they are compared
+TILE_M, HOLD_OUT = 5.0, 5  # one of so many tiles is held out
+PLACE_M, LEAST_IN_PLACE = 25.0, 5
+LEAST_STANDING = (
+    6  # such squares with walls at either date, from which they can be compared: one building may have lost a side
+)
+MOST_STANDING, MOST_SEARCHED = 3000, 1000  # that are looked at
+AWAY_M = (9.0, 14.0)  # how far off the agreement by chance is taken
+LEAST_SPREAD = 0.01  # of shares that agree by chance
+FAILED_SCORE, GOOD_SCORE = 4.0, 8.0  # spreads above chance
+LEAST_GAIN = 0.25  # other towns gain at most 0.18: share of what stands that must agree beyond chance
+GOOD_RESIDUAL_M, MOST_RESIDUAL_M = 0.5, 1.0
+GOOD_SIGMA_M, MOST_SIGMA_M = 0.25, 1.0
+LEAST_SHARE = 0.25  # of the held-out points that must fit
+SEARCH_STEP_M = 4.0
+
+
+class SurfacePoints(NamedTuple):
+    """Points (N, 3) of a surface, which of them are on walls (N,), and their spacing."""
+
+    xyz: Floats
+    wall: Mask
+    spacing_m: float
+
+
+def with_walls(tops: Floats) -> SurfacePoints:
+    """Return points (N, 3) of tops and, between neighbours in the plane of different height, points of a wall, which
+    scans from the air and surface models do not hold."""
+    if len(tops) <= NEIGHBOURS:
+        return SurfacePoints(tops, np.zeros(len(tops), bool), 0.0)
+    distance, around = cKDTree(tops[:, :2]).query(tops[:, :2], NEIGHBOURS)
+    spacing_m = float(np.median(distance[:, NEIGHBOURS // 2]))
+    heights = np.where(distance <= FARTHEST * spacing_m, tops[around, 2], np.inf)
+    lowest = heights.argmin(axis=1)
+    jump = tops[:, 2] - heights[np.arange(len(tops)), lowest]
+    high = np.flatnonzero(jump > WALL_JUMP_M)
+    low = around[high, lowest[high]]
+    levels = np.clip(np.ceil(jump[high] / max(spacing_m, 0.1)).astype(np.int64), 2, MOST_LEVELS)
+    column = np.repeat(np.arange(len(high)), levels)
+    share = (np.arange(len(column)) - np.repeat(np.cumsum(levels) - levels, levels) + 0.5) / levels[column]
+    positions = (tops[high, :2] + tops[low, :2])[column] / 2
+    wall = np.column_stack([positions, tops[low[column], 2] + share * jump[high[column]]])
+    if len(wall) > len(tops):
+        wall = wall[np.random.default_rng(0).choice(len(wall), len(tops), replace=False)]
+    return SurfacePoints(np.concatenate([tops, wall]), np.arange(len(tops) + len(wall)) >= len(tops), spacing_m)
+
+
+@dataclass(frozen=True)
+class EpochQuality:
+    """Measures of how two dates fit: held-out points compared, share that fits, root mean square of these before and after the motion;
+    squares of 25 m where something stands at both dates, share of it that agrees, share that agrees by chance and spreads above it; standard error of the position."""
+
+    tested: int = 0
+    share: float = float("nan")
+    residual_before_m: float = float("nan")
+    residual_m: float = float("nan")
+    standing: int = 0
+    standing_share: float = float("nan")
+    chance_share: float = float("nan")
+    score: float = float("nan")
+    sigma_m: float = float("nan")
+    sigma_up_m: float = float("nan")
+
+
+@dataclass(frozen=True)
+class EpochFit:
+    """How a later date lies against the first: status and why it is not "ok", the motion that brings its coordinates onto those of the
+    first, the measures, and the `corners` (K, 3) of the area."""
+
+    status: Literal["ok", "degraded", "failed"]
+    reason: str
+    motion: RigidMotion
+    quality: EpochQuality
+    corners: Floats
+    in_plane: bool = True  # whether the position in the plane was measured, not only the height
+    applied: RigidMotion | None = None  # what the later date was moved by before it was compared
+    sources: tuple[str, str] = ("", "")  # of the later and the first date
+
+    @property
+    def shift_m(self) -> Floats:
+        """(3,) metres east, north and up by which the date lies off in the middle of the corners."""
+        middle = self.corners.mean(axis=0, keepdims=True)
+        return np.asarray((middle - self.motion.apply(middle))[0])
+
+    @property
+    def off_m(self) -> tuple[float, float, float]:
+        """Farthest that the date lies off in the plane, by tilt, and in height, metres, at the corners."""
+        by = self.motion.apply(self.corners) - self.corners
+        tilt = by[:, 2] - by[:, 2].mean()
+        return float(np.hypot(by[:, 0], by[:, 1]).max()), float(np.abs(tilt).max()), float(abs(by[:, 2].mean()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the manifest; null for what could not be measured."""
+        numbers = {
+            "shift_east_m": self.shift_m[0], "shift_north_m": self.shift_m[1], "shift_up_m": self.shift_m[2],
+            "rotation_deg": -self.motion.turn_deg, "tilt_deg": self.motion.tilt_deg, **asdict(self.quality),
+        }  # fmt: skip
+        plain = {name: float(value) if np.isfinite(value) else None for name, value in numbers.items()}
+        about = {"source": self.sources[0], "onto": self.sources[1], "status": self.status, "reason": self.reason}
+        return {**about, "moved": self.applied is not None, **plain}
+
+
+class Surface(NamedTuple):
+    """Points (M, 3) of the first date, which are walls, their normals, and the tree that finds the nearest."""
+
+    points: Floats
+    wall: Mask
+    normals: Floats
+    tree: Any
+
+    @classmethod
+    def of(cls, fixed: SurfacePoints) -> Surface:
+        """Estimate the normals."""
+        local = fixed.xyz - fixed.xyz.mean(axis=0)
+        return cls(fixed.xyz, fixed.wall, surface_attributes(local).normal.astype(np.float64), cKDTree(fixed.xyz))
+
+    def match(self, moved: Floats, reach_m: float) -> Match:
+        """The nearest points of the surface within reach, and the distances from their planes."""
+        _, index = self.tree.query(moved, distance_upper_bound=reach_m)
+        matched = index < len(self.points)
+        index, near = index[matched], moved[matched]
+        normals = self.normals[index]
+        distance = ((near - self.points[index]) * normals).sum(axis=1)
+        return Match(matched, near, normals, distance, np.where(self.wall[index], WALL_WEIGHT, 1.0))
+
+
+class Match(NamedTuple):
+    """Which of the points have a counterpart (N,); these (n, 3), the normals there (n, 3), the distances (n,) and weights (n,)."""
+
+    matched: Mask
+    points: Floats
+    normals: Floats
+    distance: Floats
+    weight: Floats
+
+
+def register_points(moving: SurfacePoints, fixed: SurfacePoints, corners: Floats) -> EpochFit:
+    """Measure how points of a later date lie against those of the first.
+
+    Parameters
+    ----------
+    moving, fixed : surfaces of the later and the first date
+    corners : (K, 3) corners of the area, at which the motion counts
+
+    Returns
+    -------
+    The fit; "failed" where what stands at both dates lies nowhere on each other, "degraded" without a motion in the plane where too little
+    stands to say so.
+    """
+    centre = corners.mean(axis=0)
+    if (number := min(len(moving.xyz), len(fixed.xyz))) < LEAST_POINTS:
+        reason = f"only {number} points are known at both dates (at least {LEAST_POINTS})"
+        return EpochFit("degraded", reason, RigidMotion.upwards(0.0, centre), EpochQuality(), corners, in_plane=False)
+    surface = Surface.of(fixed)
+    raised = RigidMotion.upwards(_height_difference(moving.xyz, fixed.xyz), centre)
+    fit = _fit_from(raised, moving, surface, corners)
+    if fit.status == "failed":
+        other = _fit_from(_search(raised, moving, surface), moving, surface, corners)
+        return fit if other.status == "failed" else other
+    return fit
+
+
+def _height_difference(moving: Floats, fixed: Floats) -> float:
+    """By how much the first date is higher: the median over corners of the later one."""
+    some = moving[:: max(len(moving) // 20_000, 1)]
+    _, index = cKDTree(fixed[:, :2]).query(some[:, :2])
+    return float(np.median(fixed[index, 2] - some[:, 2]))
+
+
+def _fit_from(start: RigidMotion, later: SurfacePoints, surface: Surface, corners: Floats) -> EpochFit:
+    """The fit that iterations reach from a motion."""
+    moving = later.xyz
+    tile = np.floor(moving[:, :2] / TILE_M).astype(np.int64)
+    held = (tile[:, 0] + 2 * tile[:, 1]) % HOLD_OUT == 0
+    motion, tukey_m = _iterate(start, moving[~held], surface)
+    before, after = (surface.match(one.apply(moving[held]), SCALES[0].reach_m) for one in (start, motion))
+    fits = np.abs(after.distance) < tukey_m
+    sigma_m, sigma_up_m = _standard_error(motion, moving[~held], surface, tukey_m, corners)
+    standing = _standing_agreement(motion, later, surface, tukey_m)
+    quality = EpochQuality(
+        tested=len(after.distance),
+        share=float(fits.mean()) if len(fits) else 0.0,
+        residual_before_m=_rms(before.distance[np.abs(before.distance) < SCALES[0].tukey_m]),
+        residual_m=_rms(after.distance[fits]),
+        sigma_m=sigma_m,
+        sigma_up_m=sigma_up_m,
+        **standing,
+    )
+    return _graded(motion, quality, corners, start)
+
+
+def _iterate(motion: RigidMotion, moving: Floats, surface: Surface) -> tuple[RigidMotion, float]:
+    """The motion of the least weighted distances, scale by scale, and the distance from which a point does not count at the last."""
+    tukey_m = SCALES[-1].tukey_m
+    for scale in SCALES:
+        some = moving[_some(np.arange(len(moving)), scale.points)]
+        tukey_m = scale.tukey_m
+        if scale is SCALES[-1]:  # heights of satellite stereo are noisier than those of a laser
+            distance = np.abs(surface.match(motion.apply(some), scale.reach_m).distance)
+            spread = 3 * 1.4826 * float(np.median(distance)) if len(distance) else 0.0
+            tukey_m = float(np.clip(spread, tukey_m, SCALES[1].tukey_m))
+        for _ in range(MOST_STEPS):
+            normal, gradient = _equations(surface.match(motion.apply(some), scale.reach_m), motion, tukey_m)
+            step = np.asarray(np.linalg.lstsq(normal, gradient, rcond=1e-9)[0], np.float64)
+            motion = motion.then(step[:3], step[3:])
+            if ARM_M * np.linalg.norm(step[:3]) + np.linalg.norm(step[3:]) < STILL_M:
+                break
+    return motion, tukey_m
+
+
+def _equations(match: Match, motion: RigidMotion, tukey_m: float) -> tuple[Floats, Floats]:
+    """Normal matrix (6, 6) and right-hand side (6,) of a small rotation about the centre and a shift."""
+    weight = match.weight * np.maximum(1 - (match.distance / tukey_m) ** 2, 0) ** 2
+    lever = np.cross(match.points - motion.centre, match.normals)
+    design = np.concatenate([lever, match.normals], axis=1)
+    weighted = (design * weight[:, None]).T
+    return weighted @ design, -weighted @ match.distance
+
+
+def _standard_error(
+    motion: RigidMotion, moving: Floats, surface: Surface, tukey_m: float, corners: Floats
+) -> tuple[float, float]:
+    """Of the position in the plane and in height, metres, the largest at the corners: by leaving out each of 4 × 4 parts (jackknife)."""
+    low, size = moving[:, :2].min(axis=0), np.maximum(np.ptp(moving[:, :2], axis=0), 1e-9)
+    cell = np.minimum((4 * (moving[:, :2] - low) / size).astype(np.int64), 3) @ [4, 1]
+    sums = []
+    for part in np.unique(cell):
+        match = surface.match(motion.apply(moving[cell == part]), SCALES[-1].reach_m)
+        if len(match.distance):
+            sums.append(_equations(match, motion, tukey_m))
+    if len(sums) < 2:
+        return float("nan"), float("nan")
+    normal, gradient = (np.sum([one[which] for one in sums], axis=0) for which in (0, 1))
+    without = np.array([np.linalg.lstsq(normal - a, gradient - b, rcond=1e-9)[0] for a, b in sums])
+    spread = (without - without.mean(axis=0)) * np.sqrt((len(sums) - 1) / len(sums))
+    by = np.cross(spread[:, None, :3], (corners - motion.centre)[None]) + spread[:, None, 3:]  # (B, K, 3)
+    variance = (by**2).sum(axis=0)
+    return float(np.sqrt(variance[:, :2].sum(axis=1).max())), float(np.sqrt(variance[:, 2].max()))
+
+
+def _standing_agreement(motion: RigidMotion, moving: SurfacePoints, surface: Surface, tukey_m: float) -> dict[str, Any]:
+    """Whether walls of one date are found at the other, more often than where they are moved away by some metres."""
+    moved = motion.apply(moving.xyz)
+    tree, reach_m = cKDTree(moved), max(1.0, moving.spacing_m)
+    later, first = (_some(np.flatnonzero(wall), MOST_STANDING) for wall in (moving.wall, surface.wall))
+    number = min(_squares_with_walls(moved[later]), _squares_with_walls(surface.points[first]))
+    if number < LEAST_STANDING:
+        return {"standing": number}
+    angles = np.arange(8) * np.pi / 4
+    away = [np.zeros(3), *(r * np.array([np.cos(a), np.sin(a), 0]) for r in AWAY_M for a in angles)]
+    best: dict[str, Any] = {"standing": number, "score": -np.inf}
+    for shares in (
+        [_share_on(surface.match(moved[later] + by, reach_m), tukey_m) for by in away],
+        [_share_under(tree, moved, surface, first, by, reach_m, tukey_m) for by in away],
+    ):
+        chance = float(np.mean(shares[1:]))
+        score = (shares[0] - chance) / max(float(np.std(shares[1:])), LEAST_SPREAD)
+        if score > best["score"]:
+            best |= {"standing_share": shares[0], "chance_share": chance, "score": score}
+    return best
+
+
+def _squares_with_walls(walls: Floats) -> int:
+    """In how many squares of 25 m walls stand."""
+    _, counts = np.unique(np.floor(walls[:, :2] / PLACE_M), axis=0, return_counts=True)
+    return int((counts >= LEAST_IN_PLACE).sum())
+
+
+def _some(index: Indices, number: int) -> Indices:
+    """At most so many of an index, drawn."""
+    return index if len(index) <= number else np.random.default_rng(0).choice(index, number, replace=False)
+
+
+def _share_on(match: Match, tukey_m: float) -> float:
+    """The share of points that lie on planes of the surface."""
+    return float((np.abs(match.distance) < tukey_m).sum() / len(match.matched))
+
+
+def _share_under(
+    tree: Any, moved: Floats, surface: Surface, first: Indices, by: Floats, reach_m: float, tukey_m: float
+) -> float:
+    """The share of points of the surface on whose planes a moved point lies."""
+    positions = surface.points[first] + by
+    _, index = tree.query(positions, distance_upper_bound=reach_m)
+    matched = index < len(moved)
+    distance = ((moved[index[matched]] - positions[matched]) * surface.normals[first[matched]]).sum(axis=1)
+    return float((np.abs(distance) < tukey_m).sum() / len(first))
+
+
+def _search(start: RigidMotion, moving: SurfacePoints, surface: Surface) -> RigidMotion:
+    """The shift in the plane of up to 30 m at which most walls are found."""
+    some = start.apply(moving.xyz[_some(np.flatnonzero(moving.wall), MOST_SEARCHED)])
+    steps = np.arange(-MOST_SHIFT_M, MOST_SHIFT_M + 1, SEARCH_STEP_M)
+    shifts = np.array([(east, north, 0.0) for east in steps for north in steps])
+    matched = [
+        (np.abs(surface.match(some + by, SCALES[1].reach_m).distance) < SCALES[1].tukey_m).sum() for by in shifts
+    ]
+    return start.then(np.zeros(3), shifts[int(np.argmax(matched))])
+
+
+def _graded(motion: RigidMotion, quality: EpochQuality, corners: Floats, start: RigidMotion) -> EpochFit:
+    """The fit with its status."""
+    fit = EpochFit("ok", "", motion, quality, corners)
+    off_m, _, _ = fit.off_m
+    unknown = quality.standing < LEAST_STANDING
+    failures = {
+        f"{quality.share:.0%} of the held-out points fit (at least {LEAST_SHARE:.0%})": quality.share < LEAST_SHARE,
+        f"hold-out residual {quality.residual_m:.2f} m (at most {MOST_RESIDUAL_M} m)": not quality.residual_m <= MOST_RESIDUAL_M,
+        f"what stands lies on what stood in {quality.standing_share:.0%} of its points, by chance in {quality.chance_share:.0%}": (
+            not unknown and not (quality.score >= FAILED_SCORE and quality.standing_share - quality.chance_share >= LEAST_GAIN)
+        ),
+        f"the position in the plane is known to {quality.sigma_m:.1f} m alone": not unknown and quality.sigma_m > MOST_SIGMA_M,
+        f"shift {off_m:.1f} m (at most {MOST_SHIFT_M:.0f} m)": not unknown and np.hypot(*fit.shift_m[:2]) > MOST_SHIFT_M,
+        f"rotation {motion.turn_deg:.1f}° (at most {MOST_ROTATION_DEG:.0f}°)": abs(motion.turn_deg) > MOST_ROTATION_DEG,
+    }  # fmt: skip
+    for reason, wrong in failures.items():
+        if wrong:
+            return EpochFit("failed", reason, start, quality, corners)
+    if unknown:
+        reason = f"walls or trees stand in {quality.standing} squares of {PLACE_M:.0f} m at both dates (at least {LEAST_STANDING})"
+        return EpochFit("degraded", reason, start, quality, corners, in_plane=False)
+    degradations = {
+        f"hold-out residual {quality.residual_m:.2f} m (good up to {GOOD_RESIDUAL_M} m)": quality.residual_m > GOOD_RESIDUAL_M,
+        f"the position in the plane is known to {quality.sigma_m:.2f} m (good up to {GOOD_SIGMA_M} m)": quality.sigma_m > GOOD_SIGMA_M,
+        f"agreement of what stands is {quality.score:.1f} spreads above chance (good from {GOOD_SCORE:.0f})": quality.score < GOOD_SCORE,
+    }  # fmt: skip
+    reason = next((text for text, wrong in degradations.items() if wrong), "")
+    return EpochFit("degraded" if reason else "ok", reason, motion, quality, corners)
+
+
+def _rms(values: Floats) -> float:
+    """Root mean square, NaN without any."""
+    return float(np.sqrt((values**2).mean())) if len(values) else float("nan")
