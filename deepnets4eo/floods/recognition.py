@@ -50,8 +50,7 @@ class Recognition:
     """How well water is recognised after the event.
 
     seen, new : pixels looked at, and new water among them; known, lost : of water known from before, and those that do not show as
-    water; sure : share of known water that is sure; alike : share of other ground that looks as the lost water does; mapped : whether
-    a map has the known water; pixel_m2 : area of a pixel, None where it is not known."""
+    water; sure : share of known water that is sure, as that of a map; alike : share of other ground that looks as the lost water does."""
 
     seen: int = 0
     new: int = 0
@@ -59,13 +58,11 @@ class Recognition:
     lost: int = 0
     sure: float = 0.0
     alike: float = 0.0
-    mapped: bool = False
-    pixel_m2: float | None = None
 
     @property
     def is_lost(self) -> bool:
         """Whether known water is not recognised."""
-        proven = self.mapped or self.sure >= LEAST_SURE or self.alike >= LEAST_ALIKE
+        proven = self.sure >= LEAST_SURE or self.alike >= LEAST_ALIKE
         return self.known > 0 and self.lost > LEAST_LOST * self.known and proven
 
     @property
@@ -118,10 +115,8 @@ def measure_recognition(scene: Scene, mapper: WaterMapper, labels: Layer) -> Rec
         if mapper.dates[POST].kind == "surface" and lost.any():
             alike.append(looks_like(lost, sample[POST].astype(np.float32), valid & ~known))
     seen, new_px, known_px, lost_px = counts.tolist()
-    return Recognition(
-        seen, new_px, known_px, lost_px, sure / max(known_px, 1), float(np.mean(alike)) if alike else 0.0,
-        any(date.kind == "map" for name, date in mapper.dates.items() if name != POST), mapper.pixel_m2,
-    )  # fmt: skip
+    alike_share = float(np.mean(alike)) if alike else 0.0
+    return Recognition(seen, new_px, known_px, lost_px, sure / max(known_px, 1), alike_share)
 
 
 def write_sure_water(

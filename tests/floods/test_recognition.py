@@ -103,7 +103,6 @@ def test_a_lake_that_stays_and_ground_that_is_found_again_are_told(tmp_path: Pat
         (Recognition(1000, 0, 100, 60, sure=0.05, alike=0.7), False),
         (Recognition(1000, 0, 100, 60, sure=0.5), False),
         (Recognition(1000, 0, 100, 40, sure=0.5), True),
-        (Recognition(1000, 0, 100, 60, mapped=True), False),
         (Recognition(), True),
     ],
 )
