@@ -185,7 +185,7 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
 
 
 def _look_of(inputs: Inputs, settings: Settings) -> LookScore | None:
-    """What buildings look like as a score, where it is asked for. Errors: those of `LookScore.load`, and InputError for radar."""
+    """What buildings look like as a score, where the settings name one. Errors: those of `LookScore.load`, and InputError for radar."""
     if settings.look is None:
         return None
     if settings.sensor == "auto" and "post" in inputs.radar:
