@@ -14,6 +14,7 @@ from deepnets4eo.catalogues.candidates import HALF_AFTER
 from deepnets4eo.catalogues.options import FindOptions
 from deepnets4eo.catalogues.plan import make_plan, relative_path
 from deepnets4eo.catalogues.search import _may_meet
+from deepnets4eo.errors import InputError
 from deepnets4eo.formats.stac_footprints import footprint
 
 BOX = (3.0, 45.0, 3.01, 45.01)
@@ -43,7 +44,7 @@ def an_item(name: str, when: str, cloud: float) -> dict[str, Any]:
 def test_the_best_are_chosen_and_the_others_follow_by_falling_score(tmp_path: Path) -> None:
     clouds = {"b2": 20, "b0": 0, "b3": 28, "b1": 10}
     items = [an_item(name, "2023-02-01T10:00:00Z", cloud) for name, cloud in clouds.items()]
-    items += [an_item("a1", "2023-02-08T10:00:00Z", 9), an_item("a0", "2023-02-08T10:00:00Z", 1)]
+    items += [an_item("a1", "2023-02-08T10:00:00Z", 9), an_item("a0", "2023-02-08T10:00:00Z", 7)]
     for number, one in enumerate(items):  # each of a pass of its own
         day, hour = one["properties"]["datetime"].split("T")
         one["properties"] |= {"platform": f"sat-{number}", "datetime": f"{day}T{hour}"}
@@ -55,6 +56,8 @@ def test_the_best_are_chosen_and_the_others_follow_by_falling_score(tmp_path: Pa
     days = {"before": 4 + 14 / 24, "after": 2 + 10 / 24}
     scores = {name: (1 - cloud / 100) / (1 + days["before"] / HALF_AFTER["before"]) for name, cloud in clouds.items()}
     scores |= {"a1": 0.91 / (1 + days["after"] / HALF_AFTER["after"])}
+    best = 0.93 / (1 + days["after"] / HALF_AFTER["after"])
+    assert plan.after.score == round(best, 4) != round(best, 5)
     assert named == sorted(set(scores) - {"b0"}, key=lambda name: -scores[name]) == ["b1", "a1", "b2", "b3"]
     assert [role for role, _, _ in shapes] == ["before", "after", "", "", "", ""]
 
@@ -112,3 +115,28 @@ def test_a_cloud_cover_that_is_no_percentage_is_not_known(tmp_path: Path, stated
     plan, _ = make_plan([str(tmp_path / "items.json")], BOX, "2023-02-06", {}, FindOptions())
     assert plan.after.cloud == cloud
     assert plan.before is None
+
+
+@pytest.mark.parametrize(
+    ("roles", "served"),
+    [
+        (["visual"], True),
+        (["reflectance"], True),  # no role that is known
+        ([], True),
+        ("thumbnail", True),  # no list of roles
+        (["thumbnail"], False),
+        (["metadata", "reflectance"], False),
+        (["overview", "visual"], True),
+    ],
+)
+def test_only_an_asset_that_is_said_to_be_no_image_serves_none(roles: Any, served: bool, tmp_path: Path) -> None:
+    item = an_item("a0", "2023-02-08T10:00:00Z", 1)
+    item["assets"]["visual"]["roles"] = roles
+    item["assets"] = {"any": item["assets"]["visual"]}
+    path = tmp_path / "items.json"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [item]}), encoding="utf-8")
+    if served:
+        assert make_plan([str(path)], BOX, "2023-02-06", {}, FindOptions())[0].after.name == "a0"
+        return
+    with pytest.raises(InputError, match=f"it has only a {roles[0]}"):
+        make_plan([str(path)], BOX, "2023-02-06", {}, FindOptions())
