@@ -13,7 +13,7 @@ from scipy.stats import lognorm
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage.areas import count_areas, find_areas
+from deepnets4eo.damage.areas import LOCAL_SPREAD, count_areas, find_areas
 from deepnets4eo.damage.decision.unbuilt import NO_BUILDING
 from deepnets4eo.damage.map import DamageMap, MapImages
 from deepnets4eo.damage.priors import combination
@@ -336,3 +336,20 @@ def test_the_room_of_a_prior_is_one_where_images_say_nothing_and_none_where_they
     assert room[1] == pytest.approx((0.16 - 0.0475) / 0.2025)
     assert room[3:].max() < 1e-9
     assert room.min() >= 0
+
+
+def test_buildings_that_were_not_seen_scatter_by_one_in_log_odds_as_areas_do() -> None:
+    zero, one = np.zeros(combination.DRAWS), np.ones(combination.DRAWS)
+    rest = combination._unseen(np.zeros(10_000), one, zero, np.random.default_rng(0))
+    assert rest["expected"] == pytest.approx(5000, abs=150)
+    assert rest["interval_95"] == pytest.approx([10_000 * expit(-1.96), 10_000 * expit(1.96)], abs=300)
+    assert combination.LOCAL_SD == LOCAL_SPREAD
+
+
+def test_a_sum_by_steps_of_log_odds_is_near_that_of_each_building() -> None:
+    log_odds = np.linspace(-1, 1, 2001)
+    by_steps, exact = (
+        np.array([combination._sums(one)[30] for one in log_odds[:, None]]),
+        expit(log_odds),  # SHIFTS[30] is none
+    )
+    assert np.abs(by_steps - exact).max() == pytest.approx(0.1 / 2 / 4, rel=0.02)

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -180,3 +181,34 @@ def test_the_state_of_a_file_changes_with_its_etag_date_and_size(site: Any) -> N
         states.append(Session(root).state(f"{root}/a.tif"))
     assert states == [["", "a", ""], ["", "b", ""], ["", "", "c"], ["5", "", ""], None]
     assert pages["asked"][0][1]["Range"] == "bytes=0-0"
+
+
+def test_an_address_is_one_of_http_or_https_alone() -> None:
+    texts = (
+        "http://a/b.tif",
+        "HTTPS://a",
+        "http:",
+        "ftp://a/b.tif",
+        "file:///b.tif",
+        "C:/b.tif",
+        "b.tif",
+        "",
+        "http://[",
+    )
+    assert [text for text in texts if web.is_web_address(text)] == ["http://a/b.tif", "HTTPS://a", "http:"]
+
+
+def test_a_file_may_take_six_hours_and_a_terabyte_and_its_first_byte_a_minute(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def refuse(self: Session, address: str, **limits: Any) -> None:
+        asked.update(limits)
+        raise OSError(address)
+
+    monkeypatch.setattr(Session, "open", refuse)
+    with pytest.raises(OSError, match=r"127.0.0.1/a\.tif"):
+        web.download("http://127.0.0.1/a.tif", tmp_path / "a.tif", lambda _: None)
+    assert asked == {"seconds": 6 * 60 * 60, "head_s": 60, "most_bytes": 2**40}
+    assert not [*tmp_path.iterdir()]

@@ -261,7 +261,7 @@ def test_outlines_that_were_left_out_or_changed_are_findings(after):
         after, gpd.GeoDataFrame({"id": ["a", "b", "c", "c", "d"]}, geometry=moved, crs=CRS), options=PLAIN
     )
     said = {finding.code: finding for finding in result.findings}
-    assert said["footprints_dropped"].message.startswith("1 of 5 rows of the footprints could not be used (1 × ")
+    assert said["footprints_dropped"].message.startswith("1 of 5 rows of the footprints could not be used (1 row: ")
     assert said["footprints_dropped"].severity == "caution"
     changes = "Footprints: 1 outline was repaired; 1 id was missing or twice and renamed."
     assert said["footprints_changed"].message == changes

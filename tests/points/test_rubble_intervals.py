@@ -87,6 +87,21 @@ def test_litter_on_a_slab_and_heaps_beside_walls_may_be_debris():
     assert row["debris_high_m3"] > AREA * 0.2 + 10 * 1 * 2  # the wall's cells, up to the height of a heap
 
 
+def test_what_lay_beside_a_house_before_is_no_debris():
+    """A low shed at both dates, 2 m from a house that has come down."""
+    found = []
+    for shed_m in (0.0, 1.0):
+        rng = np.random.default_rng(7)
+        clouds = field(rng, HEIGHT), field(rng, HEAP)
+        for cloud in clouds:
+            x, y = (cloud.xyz[:, :2] - ORIGIN).T
+            cloud.xyz[(x > RIGHT + 2) & (x < RIGHT + 5) & (y > BOTTOM) & (y < TOP), 2] += shed_m
+        found.append(measured(*clouds, house())[1])
+    for row in found:
+        assert row["debris_around_m3"] < 0.1 * 3 * (TOP - BOTTOM)
+        assert row["debris_m3"] == pytest.approx(AREA * HEAP, rel=0.1)
+
+
 def test_where_the_roof_was_not_seen_the_interval_is_wide_and_a_finding_says_so():
     """As from the street: points on a rim of 1.5 m, nothing within. What came down there is unknown."""
 
