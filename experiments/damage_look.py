@@ -33,7 +33,7 @@ from sklearn.metrics import roc_auc_score
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.calibration.pool import EvidenceCard
 from deepnets4eo.damage.network.look import LookEncoder
-from deepnets4eo.damage.network.look_evidence import LookModel, LookScore, by_site
+from deepnets4eo.damage.network.look_evidence import LEAST_BUILDINGS, LookModel, LookScore, by_site
 from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.vocabulary import DAMAGED, GRADES
 from deepnets4eo.errors import DeepNets4EOError
@@ -53,7 +53,7 @@ Site = dict[str, Any]
 
 
 def make_pairs(out: Path, minutes: float) -> None:
-    """Make pairs for so many minutes, and keep the features of each in a file of its own."""
+    """Make pairs for so many minutes, two usable ones at least, and keep the features of each in a file of its own."""
     from world.damage_pairs import keep_graded, world_pairs
     from world.hazard import hazard_names
     from world.style import style_names
@@ -61,9 +61,9 @@ def make_pairs(out: Path, minutes: float) -> None:
     out.mkdir(parents=True, exist_ok=True)
     rng, end = np.random.default_rng(SEED), time.monotonic() + 60 * minutes
     hazards = [name for name in hazard_names() if name not in NOT_SEEN]
-    number = 0
+    number = usable = 0
     for pair in keep_graded(world_pairs((SEED,), SIZE_PX, list(style_names()), hazards)):
-        if time.monotonic() > end:
+        if time.monotonic() > end and usable > 1:
             break
         pair = pair.at_gsd(GSD_M)
         rows = np.flatnonzero((pair.grades < len(GRADES)) & ~shapely.is_empty(pair.outlines))
@@ -76,7 +76,7 @@ def make_pairs(out: Path, minutes: float) -> None:
         damaged = pair.grades[rows] >= GRADES.index(DAMAGED[0])
         path = out / f"{SEED}-{number:04d}.npz"
         np.savez(path, features=features.astype(np.float32), damaged=damaged, hazard=pair.hazard)
-        number += 1
+        number, usable = number + 1, usable + (len(rows) >= LEAST_BUILDINGS and 0 < damaged.sum() < len(rows))
 
 
 def read_pairs(out: Path) -> list[Site]:
@@ -103,7 +103,11 @@ def fit(sites: list[Site]) -> tuple[LookModel, pd.DataFrame]:
     scores: list[np.ndarray[Any, Any]] = [np.zeros(0)] * len(sites)
     rows = []
     for hazard in sorted({site["hazard"] for site in sites}):
-        weights = regress([site for site in sites if site["hazard"] != hazard])
+        others = [site for site in sites if site["hazard"] != hazard]
+        sides = {bool(one) for site in others for one in site["damaged"]}
+        weights = regress(
+            others if len(sides) > 1 else sites
+        )  # few pairs, as in a smoke test, may leave one side alone
         for number, site in enumerate(sites):
             if site["hazard"] == hazard:
                 scores[number] = site["standard"] @ weights
