@@ -7,7 +7,7 @@ ARG SOURCE_DATE_EPOCH
 # hadolint ignore=DL3008
 RUN sed -i -e '/^URIs:/d' -e 's/^# http/URIs: http/' /etc/apt/sources.list.d/debian.sources \
  && apt-get -o Acquire::Check-Valid-Until=false update \
- && apt-get install -y --no-install-recommends libexpat1 libgomp1 \
+ && apt-get install -y --no-install-recommends libegl1 libexpat1 libgl1 libgomp1 libusb-1.0-0 libx11-6 \
  && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/ldconfig/aux-cache
 RUN --mount=type=bind,target=/source,rw pip install --no-cache-dir -c /source/constraints.txt "/source[all]" \
  && useradd --create-home --no-log-init --uid 1000 user

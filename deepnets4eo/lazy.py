@@ -33,6 +33,7 @@ EXTRAS = {
     "h3": "h3",
     "mlflow": "mlflow",
     "numba": "radar",
+    "open3d": "open3d",
     "overturemaps": "overture",
     "tensorboardX": "tensorboard",
     "wandb": "wandb",

@@ -21,6 +21,7 @@ from deepnets4eo.lazy import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = {
+    "open3d-cpu": "open3d",
     "odc-geo": "odc",
     "Pillow": "PIL",
     "PyYAML": "yaml",
@@ -85,8 +86,9 @@ def test_values_of_the_project_stand_in_one_file() -> None:
 
 def _requirements(text: str) -> dict[str, str]:
     """Distribution → lowest version, of lines such as `laspy[lazrs]>=2.5`; references to own extras are left out."""
-    lines = [line for line in text.split() if not line.startswith("deepnets4eo[")]
-    return {re.split(r"[\[><=]", line)[0]: line.partition(">=")[2] for line in lines}
+    lines = [Requirement(line) for line in text.splitlines() if line]
+    lows = {line.name: str(line.specifier).removeprefix(">=") for line in lines}
+    return {name: low for name, low in lows.items() if name != "deepnets4eo"}
 
 
 def _module(distribution: str) -> str:
@@ -113,7 +115,7 @@ def test_every_import_is_required_at_base_or_by_an_extra() -> None:
     assert EXTRAS.keys() - IMPORTED_BY_OTHERS <= others
 
 
-@pytest.mark.parametrize("extra", ["dask", "deep", "onnx", "overture", "points"])
+@pytest.mark.parametrize("extra", ["dask", "deep", "onnx", "open3d", "overture", "points"])
 def test_every_requirement_is_imported(extra: str) -> None:
     setup = _setup()
     imported = _imported("deepnets4eo") | _imported("experiments")

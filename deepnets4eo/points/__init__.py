@@ -19,5 +19,6 @@ __getattr__ = lazy_names(
         ".labeller": "PointLabeller load_labeller",
         ".evaluation": "evaluate_cloud",
         ".files.opening": "open_cloud",
+        ".open3d_bridge": "from_open3d to_open3d",
     },
 )
