@@ -29,6 +29,7 @@ MOST_LIKELY, GAINED = (
     0.5,
     0.25,
 )  # share that agrees by another order of the classes, and how much more, for it to explain the confusion
+COVERED = 0.9999  # of the reference: all of it
 SYNTHETIC_NOTE = "Synthetic: the rasters show a made-up place, the scores say nothing about the real world."
 
 
@@ -106,7 +107,7 @@ class Protocol:
             "unknown_labels": self.unknown_labels,
             "void_in_reference": "ignored",
             **({} if self.reference_nodata is None else {"reference_nodata": self.reference_nodata}),
-            "void_in_prediction": "counted as an error",
+            "void_in_prediction": "counted as an error; left out in maps of runs, whose images have no data there",
             "absent_classes": "NaN, left out of means",
             **({"card": dict(self.card)} if self.card else {}),
             **({"withheld": self.withheld.to_dict()} if self.withheld is not None else {}),
@@ -125,6 +126,7 @@ class Evaluation:
     intervals : score → interval; empty without a bootstrap
     inputs : paths of each prediction and its reference
     notes : sentences about what was done to the inputs
+    no_data_pixels : labelled ones that maps of runs leave out, as their images have no data there
     synthetic : whether an input shows a synthetic scene
     """
 
@@ -136,6 +138,7 @@ class Evaluation:
     intervals: dict[str, Interval] = field(default_factory=dict)
     inputs: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    no_data_pixels: int = 0
     synthetic: bool = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -149,6 +152,8 @@ class Evaluation:
             result["boundaries"] = self.boundaries.to_dict(self.legend.names)
         if self.intervals:
             result["intervals"] = {score: [one.low, one.high] for score, one in self.intervals.items()}
+        if self.no_data_pixels:
+            result["no_data_pixels"] = self.no_data_pixels
         return result | {"inputs": self.inputs, "notes": self.notes, "synthetic": self.synthetic}
 
 
@@ -232,8 +237,9 @@ def evaluate_pairs(
             readers = _open_readers(prediction, reference, result)
             windows = blocks(readers.reference.layer.shape, intervals.tile_px if intervals.draws else block_px)
             for done, window in enumerate(windows, start=1):
-                full, eroded = _count(readers, window, legend.num_classes, protocol.erode_px)
+                full, eroded, no_data = _count(readers, window, legend.num_classes, protocol.erode_px)
                 result.matrix += full
+                result.no_data_pixels += no_data
                 if result.eroded is not None and eroded is not None:
                     result.eroded += eroded
                 if result.boundaries is not None and full.total:
@@ -250,6 +256,10 @@ def evaluate_pairs(
         where = " that the training withheld" if protocol.withheld is not None else ""
         raise InputError(
             f"The reference has no labelled pixel of legend {legend.name}{where}: all is void. Check the files."
+        )
+    if result.no_data_pixels:
+        result.notes.append(
+            f"{result.no_data_pixels:,} labelled pixels are left out, as in training: the images of the runs have no data there."
         )
     if note := order_note(result.matrix, legend):
         result.notes.append(note)
@@ -283,15 +293,23 @@ def order_note(matrix: ConfusionMatrix, legend: Legend) -> str:
 
 @dataclass(frozen=True)
 class _Readers:
-    """Prediction and reference on one grid; `withheld` has the pixels that are scored, None: all."""
+    """Prediction and reference on one grid; `withheld` has the pixels that are scored, None: all.
+
+    `by_run`: the prediction is a run's map of all the reference, void where the image has no data alone.
+    """
 
     prediction: LabelReader
     reference: LabelReader
     withheld: Callable[[Window], NDArray[np.bool_]] | None
+    by_run: bool
 
     def limit(self, labels: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
-        """Reference labels (h, w) of a window, void where they are not scored."""
+        """Reference labels (h, w) of a window, void where they are not to be scored."""
         return labels if self.withheld is None else np.where(self.withheld(window), labels, np.uint8(VOID))
+
+    def limit_to_seen(self, labels: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Reference labels (h, w), void where the image of a run has no data: nothing is learnt from or validated there either."""
+        return np.where(prediction == VOID, np.uint8(VOID), labels) if self.by_run else labels
 
 
 def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluation) -> _Readers:
@@ -332,7 +350,9 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
                 f"{predicted.layer.source} was computed in {precision}, metrics.json of the run in {FLOAT32}: their scores may "
                 f"differ a little. Predict with --precision {FLOAT32} for the same."
             )
-    return _Readers(predicted.on(truth.layer.grid), truth, withheld.on(truth.layer) if withheld is not None else None)
+    by_run = RUN in predicted.layer.tags and _covers(predicted.layer.grid, truth.layer.grid)
+    scored = withheld.on(truth.layer) if withheld is not None else None
+    return _Readers(predicted.on(truth.layer.grid), truth, scored, by_run)
 
 
 def grid_note(name: str, predicted: Grid, truth: Grid) -> str:
@@ -354,13 +374,21 @@ def grid_note(name: str, predicted: Grid, truth: Grid) -> str:
     share = overlap_share(truth, predicted)
     if not share:
         raise GridError(f"{name} does not overlap its reference. Check that both show the same area.")
-    covers = "" if share > 0.9999 else f"; it covers {share:.1%} of the reference, the rest counts as missed"
+    covers = "" if share > COVERED else f"; it covers {share:.1%} of the reference, the rest counts as missed"
     return f"{name} was brought onto the reference's grid by nearest neighbour{covers}."
+
+
+def _covers(predicted: Grid, truth: Grid) -> bool:
+    """Whether a prediction covers all of its reference; where only one has a CRS, they are of one size."""
+    if same_grid(predicted, truth) or (predicted.crs is None) != (truth.crs is None):
+        return True
+    return overlap_share(truth, predicted) > COVERED
 
 
 def _count(
     readers: _Readers, window: Window, num_classes: int, erode_px: int
-) -> tuple[ConfusionMatrix, ConfusionMatrix | None]:
+) -> tuple[ConfusionMatrix, ConfusionMatrix | None, int]:
+    """The confusion of a window, that of the eroded reference, and how many labelled pixels have no data."""
     # the halo holds the disc at the window's edge: the result is that of the whole image
     outer = window.grow(erode_px)
     around = readers.reference.read(outer)
@@ -368,17 +396,20 @@ def _count(
     reference = readers.limit(around[inner], window)
     full, eroded = ConfusionMatrix(num_classes), ConfusionMatrix(num_classes) if erode_px else None
     if (reference == VOID).all():
-        return full, eroded
+        return full, eroded, 0
     prediction = readers.prediction.read(window)
-    full.update(reference, prediction)
+    seen = readers.limit_to_seen(reference, prediction)
+    full.update(seen, prediction)
     if eroded is not None:
-        eroded.update(readers.limit(erode_boundaries(around, erode_px)[inner], window), prediction)
-    return full, eroded
+        kept = readers.limit(erode_boundaries(around, erode_px)[inner], window)
+        eroded.update(readers.limit_to_seen(kept, prediction), prediction)
+    return full, eroded, int(np.count_nonzero(reference != seen))
 
 
 def _count_boundaries(readers: _Readers, window: Window, ignored: list[int], scores: BoundaryScores) -> None:
     """Adds a window's borders; ignored classes, pixels not scored, and what lies beyond the reference's edge, are void."""
     outer = window.grow(scores.margin_px)
     prediction, reference = readers.prediction.read(outer), readers.limit(readers.reference.read(outer), outer)
+    reference = readers.limit_to_seen(reference, prediction)
     reference[np.isin(reference, ignored)] = VOID
     scores.update(reference, prediction, margin_px=scores.margin_px)

@@ -198,7 +198,8 @@ def _describe(graph: onnx.ModelProto, run: Run, side_px: int | None) -> None:
         "recipe_sha256": run.card.get("recipe_sha256"),
         "synthetic": run.card.get("notes", {}).get("synthetic"),
         "side_px": side_px,
-        "use": f"{INPUT}: bands of all layers in their order, (value - mean) / std, 0 where not valid; "
+        "use": f"{INPUT}: bands of all layers in their order, (value - mean) / std, 0 where not valid; bands in constant, from 0, "
+        "(band_low - mean) / std whatever they hold; "
         f"{OUTPUT}: the place of the largest is the place in the legend; after the classes its quantity, in its unit.",
     }
     onnx.helper.set_model_props(graph, {METADATA: json.dumps(plain(card))})

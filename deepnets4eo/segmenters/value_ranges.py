@@ -16,6 +16,7 @@ from deepnets4eo.arrays import Floats, Mask
 OTHER_UNIT = 50.0  # times smaller in every band: 0–1 where there was 0–255, but not a dark scene
 SUSPECT = 10.0  # times smaller in every band, or larger in any
 SUSPECT_BAND = 100.0  # times smaller in one band alone: near infrared over water is 50 times darker than over land
+SUSPECT_LEARNT = 1000.0  # times smaller in one band alone that was learnt to be as dark: infrared of 2 µm over water
 ENOUGH_BANDS = 3  # that are smaller together; a height or a power of radar may be small by itself
 PERCENTILES = (1, 99)
 NAMED = 5  # bands in a message
@@ -67,12 +68,14 @@ def strange_bands(seen: ValueRange, expected: ValueRange, names: Sequence[str]) 
     known = (sizes > 0) & (usual > 0) & varied
     ratio = np.divide(sizes, usual, out=np.ones(len(sizes)), where=known)
     all_smaller = len(sizes) >= ENOUGH_BANDS and times_smaller(seen, expected) >= SUSPECT
-    smallest = SUSPECT if all_smaller else OTHER_UNIT if len(sizes) == 1 else SUSPECT_BAND
+    as_dark = (expected.lows >= 0) & (seen.highs >= expected.lows)  # values that were learnt from
+    alone = np.where(as_dark, SUSPECT_LEARNT, SUSPECT_BAND)
+    smallest = np.full(len(sizes), SUSPECT if all_smaller else OTHER_UNIT) if all_smaller or len(sizes) == 1 else alone
     words = []
     for band, name in enumerate(names):
         usually = f"{expected.lows[band]:.4g} to {expected.highs[band]:.4g}"
         if seen.constant[band] and varied[band]:
             words.append(f"{name} is {seen.highs[band]:.4g} everywhere that was looked at (in training {usually})")
-        elif ratio[band] >= SUSPECT or ratio[band] * smallest <= 1:
+        elif ratio[band] >= SUSPECT or ratio[band] * smallest[band] <= 1:
             words.append(f"{name} has {seen.lows[band]:.4g} to {seen.highs[band]:.4g} (in training {usually})")
     return words if len(words) <= NAMED else [*words[:NAMED], f"and {len(words) - NAMED} more"]

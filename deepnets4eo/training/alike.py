@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 MOST_LOOKED_AT = 100  # scenes of which no training pixel was read that are opened for their values
 NAMED = 3  # scenes in a message
-OTHER_SCALE = 10.0  # times larger pixels: other objects
+OTHER_SCALE = 16.0  # times larger pixels: a field of one is a pixel of the other; sites of one class at 7 cm and 1 m are learnt from together
 LEAST_SHIFT_NM = 5.0  # of a wavelength; of wide bands half of what lies between them
 HEIGHTS = {"height", "ground", "ndsm"}
 
@@ -178,17 +179,21 @@ def _check_number_types(layers: Sequence[Layer], known: Ranges, names: Sequence[
 
 
 def _check_magnitudes(layers: Sequence[Layer], known: Ranges, names: Sequence[str], what: str) -> None:
-    """Refuse values that are so much smaller in every band that they are of another unit, and say where they may be."""
+    """Refuse values that are so much smaller in every band that they are of another unit, and say where they may be.
+
+    Units leave a gap; from a cloud over land to a dark lake there are scenes between."""
     sized = {number: seen for number, seen in known.items() if seen.sizes.max() > 0}
     if not sized:
         return
     largest = max(sized, key=lambda number: sized[number].high)
-    times = {number: times_smaller(seen, sized[largest]) for number, seen in sized.items()}
+    times = {number: max(1.0, times_smaller(seen, sized[largest])) for number, seen in sized.items()}
     enough = layers[0].count >= ENOUGH_BANDS
-    small = sorted(number for number, ratio in times.items() if ratio >= (SUSPECT if enough else SUSPECT_BAND))
-    if not small:
+    order = sorted(times, key=lambda number: times[number])
+    gaps = np.array([times[after] / times[before] for before, after in pairwise(order)])
+    if not len(gaps) or gaps.max() < (SUSPECT if enough else SUSPECT_BAND):
         return
-    usual = sorted(set(sized) - set(small))
+    above = int(gaps.argmax()) + 1
+    usual, small = sorted(order[:above]), sorted(order[above:])
     text = (
         f"{what} has values from {sized[small[0]]} in {_say_scenes(names, small)} and from {sized[largest]} in {_say_scenes(names, usual)}, "
         f"{min(times[number] for number in small):.0f} times larger in every band"

@@ -164,15 +164,26 @@ def _look(path: Path) -> tuple[int, bytes]:
 
 def _lies_somewhere(named: Any) -> bool:
     """Whether a scene has a place: a CRS, or coordinates far from the origin, and was not made up."""
-    if any(
-        getattr(one, "synthetic", False) for one in (named, getattr(named, "scene", None), getattr(named, "file", None))
-    ):
+    if _is_made_up(named):
         return False
     if named.grid.crs is not None:
         return True
     x, y = _corners(named.grid).T
     width = max(np.ptp(x), np.ptp(y))
     return bool(np.abs(x).min() > FAR * width or np.abs(y).min() > FAR * width)
+
+
+def _is_made_up(named: Any) -> bool:
+    """Whether a scene is synthetic; one that says so itself is not opened for it."""
+    holders = (
+        named,
+        *(
+            getattr(named, name)
+            for name in ("scene", "file")
+            if not hasattr(named, "synthetic") and hasattr(named, name)
+        ),
+    )
+    return any(getattr(one, "synthetic", False) for one in holders)
 
 
 def _corners(grid: Grid) -> NDArray[np.float64]:

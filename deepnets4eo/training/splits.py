@@ -95,6 +95,11 @@ class DataSplit(Generic[SceneT]):
         """The share of the validated ground that other scenes let the training learn from."""
         return learnt_share(self.scenes, self.splits, TRAIN, VAL) if self.validated else 0.0
 
+    def describe_leaks(self) -> dict[str, Any]:
+        """Whether the split is leaky and, where it is, the share of validated ground that is learnt from."""
+        learnt = {"learnt_ground": round(self.learnt_ground, 4)} if self.learnt_ground > LEAST_LEARNT else {}
+        return {"leaky": self.leaky, **learnt}
+
     @property
     def validated(self) -> bool:
         """Whether any part of the scenes is kept for validation."""
@@ -158,8 +163,7 @@ class DataSplit(Generic[SceneT]):
         sizes = [split.describe() for split in self.splits]
         return {
             "kind": self.kind,
-            "leaky": self.leaky,
-            **({"learnt_ground": round(self.learnt_ground, 4)} if self.learnt_ground > LEAST_LEARNT else {}),
+            **self.describe_leaks(),
             **{name: sorted({one[name] for one in sizes}) for name in sizes[0] if name.endswith("_px")},
             **{name: sum(one[name] for one in sizes) for name in sizes[0] if name.endswith("_pixels")},
             "scenes": {named.name: split.parts for named, split in zip(self.scenes, self.splits, strict=True)},

@@ -104,6 +104,33 @@ def test_the_scores_are_those_of_the_run_and_of_these_pixels_alone(scene: Path, 
     np.testing.assert_array_equal(other.matrix.matrix, result.matrix.matrix)
 
 
+def test_labels_where_the_image_has_no_data_are_left_out_as_in_training(tmp_path: Path) -> None:
+    write_scene(tmp_path, 3)
+    image = Layer.open(tmp_path / "image.tif").read()[0][0] + 1
+    image[:, 20:70] = 0  # all blocks have some
+    write_geotiff(tmp_path / "image.tif", image, origin=(3000.0, 5000.0), nodata=0)
+    run = train(tmp_path / "run", image=str(tmp_path / "image.tif"), labels=str(tmp_path / "labels.tif"))
+    deepnets4eo.predict(run, tmp_path / "image.tif", tmp_path / "map.tif")
+    legend, metrics = deepnets4eo.load_run(run).legend, read_json(run / "metrics.json")
+    result = evaluate(tmp_path / "map.tif", tmp_path / "labels.tif", legend, Protocol(withheld=Withheld.of_run(run)))
+    assert result.to_dict()["confusion"] == metrics["confusion"]
+    labels, predicted = (Layer.open(tmp_path / f"{name}.tif").read()[0][0] for name in ("labels", "map"))
+    whole_map = evaluate(tmp_path / "map.tif", tmp_path / "labels.tif", legend, Protocol(boundary_px=2))
+    seen = (labels != 0) & (image != 0)
+    assert whole_map.matrix.total == seen.sum()
+    assert whole_map.matrix.overall_accuracy == pytest.approx((labels == predicted)[seen].mean())
+    assert whole_map.to_dict()["no_data_pixels"] == ((labels != 0) & (image == 0)).sum()
+    assert f"{whole_map.no_data_pixels:,} labelled pixels are left out" in " ".join(whole_map.notes)
+    borders = BoundaryScores(2, 2)
+    borders.update(
+        np.where(seen, labels - 1, 255).astype(np.uint8), np.where(image != 0, predicted - 1, 255).astype(np.uint8)
+    )
+    assert whole_map.boundaries.to_dict(legend.names) == borders.to_dict(legend.names)
+    # what another program leaves void, or a run's map does not reach, is an error
+    write_geotiff(tmp_path / "other.tif", predicted, origin=(3000.0, 5000.0), nodata=255)
+    assert evaluate(tmp_path / "other.tif", tmp_path / "labels.tif", legend).matrix.total == (labels != 0).sum()
+
+
 def test_the_command_line_scores_withheld_pixels(scene: Path, run: Path, tmp_path: Path, capsys) -> None:
     deepnets4eo.predict(run, scene / "image.tif", tmp_path / "map.tif")
     files = [str(tmp_path / "map.tif"), str(scene / "labels.tif")]

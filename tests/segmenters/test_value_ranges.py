@@ -68,6 +68,17 @@ def test_other_places_are_labelled_without_a_word(
     assert not caplog.messages
 
 
+@pytest.mark.parametrize(("factor", "said"), [(1 / 150, False), (1 / 150 / 9, True)], ids=["sea", "other unit"])
+def test_a_band_as_dark_as_some_of_training_is_named_where_no_water_is_so_dark(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, factor: float, said: bool
+) -> None:
+    with_sea = IMAGE + 1
+    with_sea[3, :6] = 1 + IMAGE[3, :6] / 200
+    learn(tmp_path, with_sea).check(Scene.open(image=with_sea * np.array([1, 1, 1, factor], np.float32)[:, None, None]))
+    assert ("band_4 has" in caplog.text) == said
+    assert "band_1" not in caplog.text
+
+
 def test_a_band_of_one_value_in_training_stays_at_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     flat = IMAGE.copy()
     flat[2] = 7

@@ -80,10 +80,11 @@ def test_scenes_of_two_kinds_are_refused_by_name(
     ("second", "message"),
     [
         ({"gsd": 4.0}, "have pixels of 1 m and more"),
+        ({"gsd": 14.0}, "of up to 14 m"),
         ({"values": values(1, high=200)}, r"15 times larger in every band|1[45] times larger in every band"),
         ({"names": ["one", "two", "three", "four"]}, "They are learnt from as the same"),
     ],
-    ids=["pixel", "dark", "names"],
+    ids=["pixel", "coarse", "dark", "names"],
 )
 def test_what_may_be_another_kind_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, second: dict[str, Any], message: str
@@ -127,6 +128,18 @@ def test_other_places_are_no_other_kind(
 ) -> None:
     measure(tmp_path, *(dict(scene) for scene in pair), layer=layer)
     assert not caplog.messages
+
+
+def test_darker_and_darker_scenes_are_of_one_unit_and_a_gap_between_them_is_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    highs = 10_000 / np.array([1, 4, 9, 30, 90])  # from a cloud to a lake
+    measure(tmp_path, *({"values": values(number, high=high)} for number, high in enumerate(highs)))
+    assert not caplog.messages
+    with pytest.raises(
+        InputError, match=r"3 scenes \(s0, s1, s2\).* 2 scenes \(s3, s4\)|2 scenes \(s3, s4\).* 3 scenes"
+    ):
+        measure(tmp_path, *({"values": values(n, high=high)} for n, high in enumerate([*highs[:3], 60, 110])))
 
 
 def test_a_scene_that_is_only_validated_on_is_looked_at_too(tmp_path: Path) -> None:

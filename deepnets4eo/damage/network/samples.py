@@ -18,7 +18,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.training.data import Sample
-from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, SplitRule, assign_blocks
+from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, SplitRule, assign_blocks, say_learnt_ground
 from deepnets4eo.training.streams import StreamSamples
 from deepnets4eo.zonal.outlines import Outlines
 
@@ -53,7 +53,7 @@ class BuildingSplit(DataSplit[LabelledPair]):
         }
         validated = [pair.name for pair, split in zip(self.scenes, self.splits, strict=True) if VAL in split.parts]
         return {
-            "kind": self.kind, "leaky": self.leaky, "buildings": counts, "pairs": len(self.scenes),
+            "kind": self.kind, **self.describe_leaks(), "buildings": counts, "pairs": len(self.scenes),
             "validated": validated,
         }  # fmt: skip
 
@@ -64,7 +64,7 @@ def split_buildings(pairs: Sequence[LabelledPair], data: DamageData, seed: int) 
         data.split, data.val_share, seed, val_names=data.val_names, names_key="data.val_names",
         block_px=data.block_px, buffer_px=data.buffer_px, narrow_buffer=True,
     )  # fmt: skip
-    groups = [pair.event if data.split == "events" else pair.name for pair in pairs]
+    groups = [pair.event for pair in pairs] if data.split == "events" else None
     pixels = DataSplit(pairs, assign_blocks(pairs, rule, groups), data.split)
     parts = [pixels.objects_in(number, pair.centres, pair.boxes) for number, pair in enumerate(pairs)]
     train, val = (
@@ -78,6 +78,7 @@ def split_buildings(pairs: Sequence[LabelledPair], data: DamageData, seed: int) 
                 f"no graded building is left for the part {part!r} of {len(pairs)} pairs. Change data.val_share, "
                 "data.block_px or data.buffer_px, or split by scenes or events."
             )
+    say_learnt_ground(split)
     return split
 
 

@@ -159,7 +159,11 @@ def epoch_scores(graded: GradedHeads, even: bool) -> dict[str, float]:
 
 def full_scores(graded: GradedHeads, even: bool, described: dict[str, Any]) -> dict[str, Any]:
     """All scores, counted in buildings: of both heads, of groups of pairs, and the share worse than visible."""
-    protocol = {"name": "validation buildings, one count each", "leaky": False, "split": described}
+    protocol = {
+        "name": "validation buildings, one count each",
+        "leaky": described.get("leaky", False),
+        "split": described,
+    }
     scores = head_scores(graded.pair, even) | {"legend": LEGEND, "protocol": protocol}
     if graded.post is not None:
         scores["post_alone"] = head_scores(graded.post, even)

@@ -159,7 +159,7 @@ def score_as_stored(
         segmenter.module.half().float()  # what is scored is what is written
     even = recipe.train.ordinal
     scores = full_scores(grade_validation(segmenter, validation), even, validation.described)
-    notes = _validated(scores) | {"split": validation.described, "leaky": False}
+    notes = _validated(scores) | {"split": validation.described, "leaky": scores["protocol"]["leaky"]}
     if even:
         notes[EVEN_GRADES] = True
     if validation.post_alone:

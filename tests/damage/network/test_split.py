@@ -12,12 +12,15 @@ from deepnets4eo.damage.network import DamageRecipe, LabelledPair, read_pairs
 from deepnets4eo.damage.network.pairs import measure_pairs, scaled_to
 from deepnets4eo.damage.network.recipe import DamageData
 from deepnets4eo.damage.network.samples import PairSamples, PairWindow, split_buildings
+from deepnets4eo.damage.network.scoring import GradedHeads, LogitsAndGrades, full_scores
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.training.recipe import resolve
 from deepnets4eo.training.splits import VAL
 
 SEEDS = (3, 4, 5, 6)
+FEW = LogitsAndGrades(np.eye(4, dtype=np.float32), np.arange(4, dtype=np.uint8))
+HEADS = GradedHeads(FEW, None, None, np.zeros((4, 0), object))
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +58,20 @@ def test_events_stay_together(pairs):
         kept, empty = (val, train) if pair.event.endswith("1") else (train, val)
         assert (kept == pair.grades).all()
         assert (empty == VOID).all()
+
+
+def test_pairs_of_one_place_are_on_one_side_or_the_split_is_leaky(pairs, caplog):
+    twin = replace(pairs[0], name="another-name", event="another-event")
+    _, together = split_pairs([*pairs, twin], split="scenes", val_share=0.4)
+    sides = {pair.name: VAL in one.parts for pair, one in zip(together.scenes, together.splits, strict=True)}
+    assert sides[twin.name] == sides[pairs[0].name]
+    assert not together.describe()["leaky"]
+    assert full_scores(HEADS, False, together.describe())["protocol"]["leaky"] is False
+    assert "of the validated ground is learnt from" not in caplog.text
+    _, apart = split_pairs([*pairs, twin], split="scenes", val_names=[twin.name])
+    assert apart.describe()["learnt_ground"] == 1.0
+    assert full_scores(HEADS, False, apart.describe())["protocol"]["leaky"] is True
+    assert "100 % of the validated ground is learnt from" in caplog.text
 
 
 def test_splits_without_one_part_are_refused(pairs):
