@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
 import shapely
+from pyproj import Transformer
 from sklearn.metrics import cohen_kappa_score
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage.comparison.maps import TWO, _grades, compare_maps, read_damage_map
+from deepnets4eo.damage.comparison.page import _score
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError
 
@@ -240,3 +243,31 @@ def test_infinite_longitudes_of_a_table_are_left_out(ours: Path, tmp_path: Path)
     table.to_csv(tmp_path / "skai.csv", index=False)
     with pytest.raises(InputError, match="has no building with a geometry"):
         read_damage_map(tmp_path / "skai.csv")
+
+
+@pytest.mark.parametrize("crs", [CRS, None])
+def test_each_building_has_its_place_in_degrees_or_as_its_maps_state_it_without_a_crs(
+    crs: str | None, tmp_path: Path
+) -> None:
+    frame = gpd.GeoDataFrame(
+        {"id": [f"h{i}" for i in range(COUNT)], "state": ["yes", "no"] * (COUNT // 2)}, geometry=outlines(), crs=crs
+    )
+    frame.to_file(tmp_path / "a.gpkg")
+    read = read_damage_map(tmp_path / "a.gpkg", grade="state")
+    table = compare_maps(read, read).table.set_index("id_a").loc[frame["id"]]
+    middles = 500_005 + 25 * (np.arange(COUNT) % 12), 5_000_005 - 25 * (np.arange(COUNT) // 12)
+    expected = middles if crs is None else Transformer.from_crs(crs, 4326, always_xy=True).transform(*middles)
+    np.testing.assert_allclose(table[["x", "y"]].to_numpy().T, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("score", "text"),
+    [
+        ({"estimate": 0.25, "interval_95": [0.125, 0.5]}, "0.25 (0.12 to 0.50)"),
+        ({"estimate": 0.25, "interval_95": [None, 0.5]}, "0.25 (– to 0.50)"),
+        ({"estimate": 0.25, "interval_95": None}, "0.25"),
+        ({"estimate": None, "interval_95": [0, 1]}, "not defined: one map has a single class"),
+    ],
+)
+def test_a_score_stands_with_its_interval_where_it_has_one(score: dict[str, Any], text: str) -> None:
+    assert _score(score, ".2f") == text

@@ -353,3 +353,29 @@ def test_a_sum_by_steps_of_log_odds_is_near_that_of_each_building() -> None:
         expit(log_odds),  # SHIFTS[30] is none
     )
     assert np.abs(by_steps - exact).max() == pytest.approx(0.1 / 2 / 4, rel=0.02)
+
+
+def test_a_prior_moves_damage_between_buildings_and_leaves_the_number_as_it_is() -> None:
+    rng = np.random.default_rng(2)
+    images, offsets, free = rng.normal(0, 2, 80), rng.normal(1, 1, 80), rng.uniform(0, 1, 80)
+    moved = combination._balanced(images, offsets, free)
+    assert expit(moved).sum() == pytest.approx(expit(images).sum(), abs=0.1)
+    constant = (images + offsets - moved) / free
+    np.testing.assert_allclose(constant, constant[0])
+    assert constant[0] > 0, "offsets of more damage are taken back"
+
+
+def test_a_prior_that_says_what_the_images_say_leaves_their_probabilities() -> None:
+    frame, _, damaged, share, _, seen = made_up_site(4)
+    middle, low, high = damaged["expected"], *damaged["interval_95"]
+    alike = np.full(len(frame), middle / seen.sum())
+    probability, _ = combine(frame, alike, {"expected": middle, "interval_95": [low, high]}, share)
+    np.testing.assert_allclose(probability[seen], frame["damage_prob"][seen], atol=0.03)
+
+
+@pytest.mark.parametrize("byte", [0, 51, 102, 255])
+def test_a_byte_is_a_share_of_255(byte: int, tmp_path, damage_map) -> None:
+    places = damage_map.buildings.geometry.to_numpy()
+    stored = write_raster(tmp_path / "byte.tif", np.full((1, *GRID.shape), byte, "u1"))
+    (layer,) = open_priors([f"dpm={stored}"], damage_map.images.post)
+    np.testing.assert_allclose(layer.measure(places, 1), byte / 255, rtol=1e-6)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 pytest.importorskip("numba")
 
@@ -9,7 +10,9 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.floods import RadarImage, RadarOptions, equivalent_looks, measure_radar, radar_water
 from deepnets4eo.floods import radar as radar_maps
 from deepnets4eo.floods.radar import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, FilteredRadar, RadarStatistics
+from deepnets4eo.floods.thresholds import WaterThreshold
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.thresholds import TwoGaussians
 
 SIDE = 200
 LEVELS = {"VV": (0.006, 0.12), "VH": (0.0012, 0.025)}  # of water and land
@@ -178,4 +181,29 @@ def test_the_drop_is_the_mean_of_what_all_polarisations_lost() -> None:
     np.testing.assert_allclose(radar_maps._drop(before, alone), [[6.0, 3.0]])
     np.testing.assert_allclose(
         radar_maps._signed_change(before, after), [[-np.sqrt((100 + 36) / 2), -np.sqrt((1 + 9) / 2)]], rtol=1e-6
+    )
+
+
+def test_one_polarisation_decides_after_the_event_and_all_of_them_before() -> None:
+    """By hand: of two Gaussians of one variance, 10 dB apart, the odds change by exp(10 / 4) in each decibel."""
+
+    def threshold(value: float) -> WaterThreshold:
+        classes = TwoGaussians(np.full(2, 0.5), np.array([value - 5, value + 5]), np.full(2, 4.0), np.empty((2, 0)))
+        return WaterThreshold(value, classes, [])
+
+    bands = {
+        "VV": np.array([[-16, -15.2, -15, np.nan]], np.float32),
+        "VH": np.array([[-22.6, -23.4, -23, -30]], np.float32),
+    }
+    statistics = RadarStatistics({"VV": 4.4, "VH": 4.4}, {"VV": threshold(-15.0), "VH": threshold(-23.0)})
+    date = FilteredRadar(bands, statistics)
+    decibel = np.array([[(1, -0.4), (0.2, 0.4), (0, 0)]])
+    np.testing.assert_allclose(date.water_probability()[:, :3], expit(2.5 * decibel.max(axis=-1)), rtol=1e-5)
+    together = date.water_probability(at_most=statistics)
+    np.testing.assert_allclose(together[:, :3], expit(2.5 * decibel.mean(axis=-1)), rtol=1e-5)
+    assert np.isnan([date.water_probability()[0, 3], together[0, 3]]).all(), "one of the bands saw nothing"
+    lower = RadarStatistics(statistics.looks, {"VV": threshold(-17.0), "VH": threshold(-20.0)})
+    expected = expit(2.5 * np.mean([-1.0, -0.4]))
+    assert date.water_probability(at_most=lower)[0, 0] == pytest.approx(expected, rel=1e-5), (
+        "the lower thresholds count"
     )
