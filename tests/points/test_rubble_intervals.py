@@ -102,6 +102,16 @@ def test_what_lay_beside_a_house_before_is_no_debris():
         assert row["debris_m3"] == pytest.approx(AREA * HEAP, rel=0.1)
 
 
+@pytest.mark.parametrize("cell_m", [0.5, 1.0, 2.0])
+def test_a_heap_beside_a_house_has_its_cubic_metres_in_cells_of_any_size(cell_m):
+    rng = np.random.default_rng(8)
+    before, after = field(rng, HEIGHT), field(rng, HEAP)
+    x, y = (after.xyz[:, :2] - ORIGIN).T
+    after.xyz[(x > RIGHT) & (x < RIGHT + 2) & (y > BOTTOM) & (y < TOP), 2] += 1.2
+    result = debris_volumes(after, house(), before, RubbleOptions(align=False, cell_m=cell_m))
+    assert result.buildings["debris_m3"].item() == pytest.approx(AREA * HEAP + 1.2 * 2 * (TOP - BOTTOM), rel=0.06)
+
+
 def test_where_the_roof_was_not_seen_the_interval_is_wide_and_a_finding_says_so():
     """As from the street: points on a rim of 1.5 m, nothing within. What came down there is unknown."""
 

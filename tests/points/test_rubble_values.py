@@ -1,4 +1,6 @@
-"""Values of rubble on grounds that are known by hand: the part of the heights that is read, and the block of a building."""
+"""Values of rubble on grounds that are known by hand: the part of the heights that is read, the block of a building, intervals."""
+
+from types import SimpleNamespace
 
 import geopandas as gpd
 import numpy as np
@@ -7,8 +9,9 @@ import shapely
 from affine import Affine
 
 from deepnets4eo.grid import Grid
-from deepnets4eo.points import RubbleMap
-from deepnets4eo.points.rubble import job
+from deepnets4eo.points import RubbleMap, RubbleOptions
+from deepnets4eo.points.rubble import job, plans
+from deepnets4eo.points.rubble.rubble_map import STATE_COLOURS, UNKNOWN
 from deepnets4eo.points.rubble.surfaces import Heights
 from deepnets4eo.rasters.scene import Layer
 
@@ -46,3 +49,24 @@ def test_a_building_belongs_to_the_block_of_the_cell_nearest_to_its_middle():
 
 def test_a_map_that_says_nothing_of_its_heights_is_not_made_up():
     assert not RubbleMap(outlines((0, 0, 1, 1)), outlines()).synthetic
+
+
+def test_an_interval_adds_errors_of_heights_bias_gaps_and_outlines():
+    """By hand: 160 cells of 0.25 m², of an outline of 10 by 4 m."""
+    inputs = SimpleNamespace(
+        cell_m=0.5, outlines=np.array([shapely.box(0, 0, 10, 4)]), fit=SimpleNamespace(nmad_m=0.05)
+    )
+    volume = plans.Measured(np.array([100.0]), np.array([160.0]), 1.4, plans.Doubt(np.array([3.0]), np.array([np.nan])))
+    options = RubbleOptions(bias_m=0.2, correlation_m=3.0)
+    row = plans.interval("lost", volume, np.array([0.75]), inputs, options)
+    alike = np.pi * 3.0**2 / (5 * 0.25)  # cells whose errors are one
+    heights = 1.96 * 0.25 * 1.4 * 0.05 * np.sqrt(160 * alike)
+    error = heights + 160 * 0.25 * 0.2 + 0.25 * 100 + 1.96 * 100 * 0.2 * (28 / 2) / 40
+    assert row["lost_m3"] == [100]
+    assert row["lost_low_m3"] == pytest.approx(100 - error - 3, abs=0.01)
+    assert row["lost_high_m3"] == pytest.approx(100 + error, abs=0.01)
+
+
+def test_a_state_that_is_not_known_is_grey_and_no_other_is():
+    grey = [state for state, colour in STATE_COLOURS.items() if len(set(colour)) == 1]
+    assert grey == [UNKNOWN]
