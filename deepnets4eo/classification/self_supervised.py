@@ -30,8 +30,8 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import Section
-from deepnets4eo.segmenters.checksums import ENCODER, WEIGHTS, seal
-from deepnets4eo.segmenters.run import RECIPE, versions, write_recipe
+from deepnets4eo.segmenters.checksums import ENCODER, WEIGHTS, seal, write_recipe
+from deepnets4eo.segmenters.run import RECIPE, versions
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.training.batch_changes import crop, relight, weak
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_results

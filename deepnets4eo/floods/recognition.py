@@ -49,8 +49,13 @@ SURELY_DRY = 0.1  # most probability of water, where it is measured by infrared 
 class Recognition:
     """How well water is recognised after the event.
 
-    seen, new : pixels looked at, and new water among them; known, lost : of water known from before, and those that do not show as
-    water; sure : share of known water that is sure, as that of a map; alike : share of other ground that looks as the lost water does."""
+    Parameters
+    ----------
+    seen, new : pixels looked at, and new water among them
+    known, lost : pixels of water known from before, and those of them that do not show as water
+    sure : share of known water that is sure, as that of a map
+    alike : share of other ground that looks as the lost water does
+    """
 
     seen: int = 0
     new: int = 0
@@ -96,7 +101,18 @@ class Recognition:
 
 
 def measure_recognition(scene: Scene, mapper: WaterMapper, labels: Layer) -> Recognition:
-    """Compare the water known from before with what the map shows there. labels : the map of water on the grid of the scene."""
+    """Compare the water known from before with what the map shows there.
+
+    Parameters
+    ----------
+    scene : the dates and layers that the map was made of
+    mapper : what made it, which knows the water from before
+    labels : the map of water on the grid of the scene
+
+    Returns
+    -------
+    Counts and shares over the whole map, or over windows of a large one.
+    """
     small = max(labels.shape) <= WHOLE_PX
     side = max(labels.shape) if small else SAMPLE_PX
     windows = spread_windows(labels.shape, (side, side), 1 if small else SAMPLES)
@@ -129,8 +145,18 @@ def write_sure_water(
 ) -> Layer:
     """Write a map of water where water is not recognised, and return it: dry ground that is not surely dry has no data.
 
-    outlines : (N,) of buildings in the CRS of the map, which look the same in water and out of it; probability : of dry ground, as the
-    prediction packs it, where water was measured by infrared or radar."""
+    Parameters
+    ----------
+    labels : the map of water
+    path : the file that is written
+    scene, mapper : what the map was made of, and what made it
+    outlines : (N,) of buildings in the CRS of the map, which look the same in water and out of it
+    probability : of dry ground, as the prediction packs it, where water was measured by infrared or radar
+
+    Returns
+    -------
+    The map that was written.
+    """
     with CogWriter(path, labels.grid, nodata=NOT_SEEN) as writer:
         for window in blocks(labels.shape, BLOCK_PX):
             classes, valid = labels.read(window)

@@ -13,9 +13,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from deepnets4eo.addresses import without_secrets
 from deepnets4eo.cards.catalog import recipes, shipped_path
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.files import plain, read_json, sha256, write_json
+from deepnets4eo.files import plain, read_json, sha256, write_json, write_text
 
 CARD = "card.json"
 WEIGHTS = "weights.safetensors"
@@ -58,9 +59,9 @@ class _SealedFiles(BaseModel):
 
 
 def seal(folder: str | Path, card: dict[str, Any], files: Iterable[str]) -> Path:
-    """Write `card.json` with the sizes and hashes of `files` (names inside the folder); returns its path."""
+    """Write `card.json` with the sizes and hashes of `files` (names inside the folder), addresses without users and queries; returns its path."""
     folder = Path(folder)
-    sealed = {"format": FORMAT, "format_version": FORMAT_VERSION} | plain(card)
+    sealed = {"format": FORMAT, "format_version": FORMAT_VERSION} | without_secrets(plain(card))
     sealed["files"] = {
         name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)} for name in files
     }
@@ -78,6 +79,23 @@ def open_sealed(folder: str | Path) -> dict[str, Any]:
     for name, expected in card["files"].items():
         _check_file(folder, name, expected)
     return card
+
+
+def stored_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Plain values of a recipe as a run holds them: addresses have no user and no query, which may sign them."""
+    stored: dict[str, Any] = without_secrets(plain(recipe))
+    return stored
+
+
+def write_recipe(path: str | Path, recipe: dict[str, Any]) -> str:
+    """Write a run's recipe as YAML, its SHA-256 in the first line; returns the SHA-256."""
+    import yaml
+
+    stored = stored_recipe(recipe)
+    digest = hash_of(stored)
+    body = yaml.safe_dump(stored, sort_keys=False, allow_unicode=True)
+    write_text(path, f"# resolved recipe, sha256 {digest}\n{body}")
+    return digest
 
 
 def hash_of(value: Any) -> str:

@@ -18,10 +18,10 @@ from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.display.summary import Summary, WithSummary, list_names
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.files import plain, read_yaml, write_text, write_yaml
+from deepnets4eo.files import read_yaml, write_yaml
 from deepnets4eo.formats.access import offline
 from deepnets4eo.plugins import POINT_LABELLERS, SEGMENTERS, load_plugin, plugins_of
-from deepnets4eo.segmenters.checksums import ENCODER, hash_of, open_sealed, seal
+from deepnets4eo.segmenters.checksums import ENCODER, open_sealed, seal, write_recipe
 from deepnets4eo.segmenters.history import FIGURE_IN, LOG, plot_curves, read_log
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
@@ -217,15 +217,3 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def write_recipe(path: Path, recipe: dict[str, Any]) -> str:
-    """Write a run's recipe as YAML, its SHA-256 in the first line; returns the SHA-256."""
-    import yaml
-
-    resolved = plain(recipe)
-    digest = hash_of(resolved)
-    write_text(
-        path, f"# resolved recipe, sha256 {digest}\n{yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)}"
-    )
-    return digest

@@ -11,13 +11,12 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from deepnets4eo.errors import InputError, nearest_name
-from deepnets4eo.files import parse_yaml, plain, read_yaml, write_text
+from deepnets4eo.files import parse_yaml, plain, read_yaml
 from deepnets4eo.options import UNKNOWN_NAMES, Section, refused_value
-from deepnets4eo.segmenters.checksums import hash_of
+from deepnets4eo.segmenters.checksums import hash_of, stored_recipe, write_recipe
 
 log = logging.getLogger(__name__)
 
@@ -301,13 +300,13 @@ class Recipe(Section):
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the resolved recipe; equal recipes have equal hashes whatever the order of their keys."""
-        return hash_of(self.to_dict())
+        """SHA-256 of the resolved recipe; equal recipes have equal hashes whatever the order of their keys and who signed their addresses."""
+        return hash_of(stored_recipe(self.to_dict()))
 
     def save(self, path: str | Path) -> Path:
-        """Write the resolved recipe, its hash in the first line; it loads again as a recipe."""
-        body = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
-        return write_text(path, f"# resolved recipe, sha256 {self.hash}\n{body}")
+        """Write the resolved recipe, its hash in the first line; it loads again as a recipe, without users and queries of addresses."""
+        write_recipe(path, self.to_dict())
+        return Path(path)
 
 
 RecipeType = TypeVar("RecipeType", bound=Recipe)
@@ -347,8 +346,8 @@ def resolve(
 
 
 def differing_keys(first: Recipe, second: Recipe) -> list[str]:
-    """Names of the values in which two recipes differ, as `section.key`."""
-    left, right = _flat(first.to_dict()), _flat(second.to_dict())
+    """Names of the values in which two recipes differ, as `section.key`; addresses as runs store them."""
+    left, right = (_flat(stored_recipe(one.to_dict())) for one in (first, second))
     return sorted(key for key in left.keys() | right.keys() if left.get(key) != right.get(key))
 
 

@@ -69,6 +69,15 @@ def test_a_run_holds_all_that_prediction_needs_and_says_how_it_was_made(folder):
     assert (run.legend, run.inputs) == (LEGEND, INPUTS)
 
 
+def test_a_run_holds_no_user_and_no_signature_of_an_address(folder, tmp_path):
+    address = "https://me:word@example.org/a.tif?sig=abc"
+    recipe, notes = {"data": {"scenes": [{"image": address}]}}, {"scenes": {"a": {"image": address}}}
+    run = load_run(save_run(load_run(folder).segmenter, tmp_path / "signed", recipe=recipe, notes=notes))
+    assert run.card["notes"] == {"scenes": {"a": {"image": "https://example.org/a.tif"}}}
+    for path in run.folder.iterdir():
+        assert not [secret for secret in (b"word", b"sig=") if secret in path.read_bytes()]
+
+
 def test_the_files_of_a_run_follow_the_umask(tmp_path):
     segmenter = NetworkSegmenter({"name": "patch-alexnet", "width": 1}, INPUTS, LEGEND)
     before = os.umask(0o027)

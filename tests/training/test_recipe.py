@@ -80,6 +80,23 @@ def test_overrides_leave_the_given_mapping_alone() -> None:
     assert values == {"train": {"epochs": 3}}
 
 
+def test_a_run_holds_no_signature_of_an_address_and_resumes_with_another(tmp_path: Path) -> None:
+    def signed(user: str, query: str, host: str = "example.org") -> Recipe:
+        scene = {"name": "s", "image": f"https://{user}{host}/a.tif{query}", "labels": "s.tif"}
+        return make(data={"scenes": [scene]})
+
+    first, again = signed("me:word@", "?sig=abc"), signed("", "?sig=xyz")
+    stored = first.save(tmp_path / "recipe.yaml").read_text(encoding="utf-8")
+    assert not [secret for secret in ("word", "sig", "abc") if secret in stored]
+    assert "https://example.org/a.tif" in stored
+    assert stored.splitlines()[0].endswith(first.hash)
+    assert first.data.scenes[0]["image"] == "https://me:word@example.org/a.tif?sig=abc"
+    begun = resolve(read_recipe(tmp_path / "recipe.yaml"), kind=Recipe)
+    assert begun.hash == first.hash == again.hash
+    assert differing_keys(begun, again) == []
+    assert differing_keys(begun, signed("", "?sig=abc", "example.com")) == ["data.scenes"]
+
+
 def test_a_recipe_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         make().train.epochs = 3  # type: ignore[misc]
