@@ -1,6 +1,6 @@
 """Weights of a local safetensors file into an encoder of any recipe, its first layer fitted to other bands.
 
-Takes names of timm, torchvision, smp, CLIP, DINOv3 and Prithvi. Refuses pickled files, and weights of another network.
+Takes names of timm, torchvision, smp, CLIP, DINOv3, Prithvi, DOFA and Copernicus-FM. Refuses pickled files, and weights of another network.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band
+from deepnets4eo.segmenters.by_wavelength import make_patches
 from deepnets4eo.segmenters.checksums import is_run, open_sealed, shipped_run, weights_file
 
 log = logging.getLogger(__name__)
@@ -127,6 +128,9 @@ def load_pretrained(
     """
     path = run_path(path)
     tensors, metadata = _read(path, None)
+    made = None if complete else make_patches(tensors, bands)
+    if made is not None:  # in the order of ours, whatever the file names
+        tensors, metadata = made, metadata | {BANDS: ",".join(bands)}
     tensors = _as_timm(tensors)
     expected = {name: value for name, value in module.state_dict().items() if not name.endswith(COUNTER)}
     names = max((_match(expected, tensors, prefix) for prefix in PREFIXES), key=len)
@@ -143,6 +147,7 @@ def load_pretrained(
                 report.fitted[name] = how
         elif weight is not None and name == first and not complete and theirs:
             weight, how = _place_bands(weight, theirs, bands)
+            how = how if made is None else f"made for {', '.join(bands)} by wavelength"
             report.fitted |= {name: how} if how else {}
         if weight is None:
             report.missing.append(name)
