@@ -24,10 +24,11 @@ from scipy.ndimage import gaussian_filter
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, OutputError
-from deepnets4eo.floods import FloodOptions, WaterMapper, map_flood, water_around, water_indices
+from deepnets4eo.floods import FloodOptions, WaterMapper, map_flood, mapper, water_around, water_indices
 from deepnets4eo.floods.buildings import NO, NOT_KNOWN, YES
 from deepnets4eo.floods.dates import open_flood_scene
 from deepnets4eo.floods.products import flood_polygons
+from deepnets4eo.floods.radar import FilteredRadar, RadarOptions, RadarWater, compare_radar
 from deepnets4eo.floods.sensors import recognise
 from deepnets4eo.floods.spectrum import measure_land_nir
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
@@ -249,6 +250,24 @@ def test_of_several_dates_before_most_decide(folder: Path, tmp_path: Path) -> No
     one = open_labels([earlier[0]], folder, tmp_path / "one")
     assert (one == FLOOD).mean() < 0.01
     assert iou(one == PERMANENT_WATER, wet(RIVER, FLOODED)) > 0.93
+
+
+def test_radar_is_compared_with_radar_and_an_optical_date_by_its_own_water(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[FilteredRadar] = []
+
+    def compare(before: FilteredRadar, after: FilteredRadar, options: RadarOptions) -> RadarWater:
+        compared.extend((before, after))
+        return compare_radar(before, after, options)
+
+    monkeypatch.setattr(mapper, "compare_radar", compare)
+    labels = open_labels([str(folder / "pre.tif")], folder, tmp_path / "radar")
+    assert iou(labels == FLOOD, wet(FLOODED)) > 0.9
+    assert len(compared) >= 2
+    compared.clear()
+    open_labels([spectral(tmp_path / "optical.tif", RIVER)], folder, tmp_path / "optical")
+    assert not compared
 
 
 def open_labels(pres: list[str], folder: Path, out: Path, **options) -> np.ndarray:
