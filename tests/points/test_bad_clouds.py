@@ -62,6 +62,9 @@ def test_an_intensity_of_nothing_but_nan_is_not_measured(tmp_path: Path) -> None
     assert open_cloud(tmp_path / "b.xyz").read().intensity.tolist() == [0, 8]
 
 
+PCD = "VERSION 0.7\nFIELDS {}\nSIZE 4 4 4\nTYPE F F F\nWIDTH 2\nHEIGHT 1\nPOINTS 2\nDATA {}\n"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -79,7 +82,18 @@ def test_an_intensity_of_nothing_but_nan_is_not_measured(tmp_path: Path) -> None
         ("a.ply", PLY.format("ascii", "float i") + "1 2 3 0\n", "holds fewer than the 2 points"),
         ("a.ply", PLY.format("ascii", "float i") + "1 2 3 0\n1 2 3\n", "cannot be read"),
         ("a.ply", PLY.format("binary_little_endian", "float i") + "1 2 3 0\n", "holds fewer than the 2 points"),
-        ("a.pcd", "VERSION .7\nFIELDS x\n", "is a PCD file, which is not read here. Convert it"),
+        ("a.pcd", "VERSION .7\nFIELDS x\n", "is no PCD file: its header has no line DATA"),
+        ("a.pcd", PCD.format("x y z", "ascii") + "1 2 3\n", "holds fewer than the 2 points"),
+        ("a.pcd", PCD.format("x y z", "binary") + "1 2 3\n", "holds fewer than the 2 points"),
+        ("a.pcd", PCD.format("x y z", "binary_compressed") + "\x05\0\0\0\x18\0\0\0", "holds fewer than the 2 points"),
+        ("a.pcd", PCD.format("x y z", "binary_compressed") + "\x02\0\0\0\x18\0\0\0\xff\xff", "holds fewer than"),
+        ("a.pcd", PCD.format("x y z", "zipped") + "1 2 3\n", "expected the fields x, y and z, and DATA ascii"),
+        ("a.pcd", PCD.format("x y h", "ascii") + "1 2 3\n", "got x y h, and DATA ascii"),
+        ("a.pcd", PCD.format("x y x", "ascii") + "1 2 3\n", "describes no fields of numbers"),
+        ("a.pcd", PCD.format("x y z", "ascii").replace("F F F", "F F") + "1 2 3\n", "describes no fields of numbers"),
+        ("a.pcd", PCD.format("x y z", "ascii").replace("4 4 4", "4 4 3") + "1 2 3\n", "describes no fields of numbers"),
+        ("a.pcd", PCD.format("x y z", "ascii") + "nan 1 2\n1 nan 2\n", "has no point that counts: all 2 are withheld"),
+        ("a.xyzrgb", "1 2 3 0 0 1\n1 2 3 7 8 9\n", "has colours from 0 to 9; expected 0–1"),
         ("a.e57", "ASTM-E57", "is an E57 file, which is not read here. Convert it: pdal translate"),
         ("a.obj", "v 0 0 0", r"is no file of points that is known here\. Known are \.las, \.laz, \.ply"),
     ],

@@ -12,7 +12,8 @@ from deepnets4eo.points.files.cloud_file import CloudFile, parse_crs
 
 LAS_SUFFIXES = (".las", ".laz")
 TEXT_SUFFIXES = (".txt", ".xyz", ".pts")
-CLOUD_SUFFIXES = (*LAS_SUFFIXES, ".ply", *TEXT_SUFFIXES, ".e57", ".pcd")
+NORMALS, FRACTIONS = ".xyzn", ".xyzrgb"  # of Open3D
+CLOUD_SUFFIXES = (*LAS_SUFFIXES, ".ply", ".pcd", *TEXT_SUFFIXES, NORMALS, FRACTIONS, ".e57")
 
 
 def open_cloud(
@@ -22,7 +23,7 @@ def open_cloud(
 
     Parameters
     ----------
-    path : LAS, LAZ or COPC; PLY; text with one point a line
+    path : LAS, LAZ or COPC; PLY; PCD; text with one point a line; XYZN and XYZRGB, whose colours are 0–1
     crs : instead of the one of the file
     classes : for LAS, the dimension that is read as the classification; by default `classification`
     columns
@@ -53,12 +54,20 @@ def open_cloud(
         from deepnets4eo.points.files.ply import PlyFile
 
         return PlyFile(path, own)
-    if suffix in TEXT_SUFFIXES:
+    if suffix == ".pcd":
+        from deepnets4eo.points.files.pcd import PcdFile
+
+        return PcdFile(path, own)
+    if suffix in (*TEXT_SUFFIXES, NORMALS):
         from deepnets4eo.points.files.text import TextFile
 
-        return TextFile(path, own, columns)
-    if suffix in (kinds := {".e57": "an E57", ".pcd": "a PCD"}):
+        return TextFile(path, own, columns or ("x y z nx ny nz" if suffix == NORMALS else None))
+    if suffix == FRACTIONS:
+        from deepnets4eo.points.files.text import FractionFile
+
+        return FractionFile(path, own, columns or "x y z red green blue")
+    if suffix == ".e57":
         raise InputError(
-            f"{path} is {kinds[suffix]} file, which is not read here. Convert it: pdal translate {path} {path.with_suffix('.laz')}"
+            f"{path} is an E57 file, which is not read here. Convert it: pdal translate {path} {path.with_suffix('.laz')}"
         )
-    raise InputError(f"{path} is no file of points that is known here. Known are {', '.join(CLOUD_SUFFIXES[:-2])}.")
+    raise InputError(f"{path} is no file of points that is known here. Known are {', '.join(CLOUD_SUFFIXES[:-1])}.")

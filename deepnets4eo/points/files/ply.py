@@ -91,10 +91,13 @@ class PlyFile(CloudFile):
 
     def stored_chunks(self, points: int) -> Iterator[PointCloud]:
         """Yield chunks with the coordinates of the file."""
+        yield from map(self._to_cloud, self._row_chunks(points))
+
+    def _row_chunks(self, points: int) -> Iterator[NDArray[Any]]:
         with self.path.open("rb") as file:
             file.seek(self._start)
             for start in range(0, self._count, points):
-                yield self._to_cloud(self._rows(file, min(points, self._count - start)))
+                yield self._rows(file, min(points, self._count - start))
 
     @property
     def _names(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from pyproj import CRS
 
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, CloudFile, as_bytes, as_intensity
+from deepnets4eo.points.files.cloud_file import BYTE, CHUNK_POINTS, CloudFile, as_bytes, as_intensity
 
 XYZ, RGB = ("x", "y", "z"), ("red", "green", "blue")
 RETURNS = ("return_number", "number_of_returns")
@@ -130,6 +130,21 @@ class TextFile(CloudFile):
             "field is which. Name every column in the first line; tables of pandas are written with index=False, those of R with "
             "row.names=FALSE."
         )
+
+
+class FractionFile(TextFile):
+    """A text file whose colours are fractions 0–1, as XYZRGB of Open3D. Raises InputError for others."""
+
+    def _tables(self, points: int) -> Iterator[Any]:
+        for table in super()._tables(points):
+            colours = table[list(RGB)].to_numpy(np.float64)
+            if not ((colours >= 0) & (colours <= 1)).all():
+                raise InputError(
+                    f"{self.path} has colours from {colours.min():.6g} to {colours.max():.6g}; expected 0–1 in this format. "
+                    "Give bytes in a file of the suffix .xyz."
+                )
+            table[list(RGB)] = np.round(colours * BYTE)
+            yield table
 
 
 def _to_cloud(values: dict[str, Any], source: str) -> PointCloud:
