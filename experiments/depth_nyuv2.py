@@ -41,8 +41,9 @@ DEPTH = Quantity("depth", low=0.0, high=10.0, zero="void")
 RECIPE, PLAIN = "depth/d3net", "plain loop, L1"
 LOSSES = {
     "L1": "{l1: 1}", "L2": "{l2: 1}", "berHu": "{berhu: 1}", "Huber": "{huber: 1}", "Eigen": "{eigen: 1, l1: 0.1}",
-    "L1 + gradient": "{l1: 1, gradient: 1}",
+    "L1 + gradient": "{l1: 1, gradient: 1}", "L1 + LS-GAN": "{l1: 100}",
 }  # fmt: skip
+ADVERSARIAL = {"L1 + LS-GAN": 1.0}  # weight beside, as published
 TARGET = ("target.layer=depth", "target.quantity={name: depth, low: 0, high: 10, zero: void}", "target.zero=void")
 COLUMNS = {
     "rel": "rel",
@@ -161,6 +162,7 @@ def main() -> None:
                 *TARGET,
                 *own,
                 f"train.losses={LOSSES[name]}",
+                f"train.adversarial={ADVERSARIAL.get(name, 0.0)}",
                 f"train.seed={seed}",
                 "data.val_share=0",
             ]
