@@ -101,7 +101,7 @@ class _Walk:
         """Read what waits, and what that refers to."""
         latest, documents = time.monotonic() + MOST_SEARCH_S, 0
         while self.waiting:
-            full = self.session is not None and self.session.exhausted
+            full = self.session is not None and self.session.is_spent
             if full or time.monotonic() > latest or documents >= MOST_DOCUMENTS or len(self.items) >= MOST_ITEMS:
                 self.notes[
                     f"not read to its end after {documents:,} documents and {len(self.items):,} items; give the collection of the event, or "

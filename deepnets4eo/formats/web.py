@@ -111,7 +111,7 @@ class Session:
             raise _private(parts.hostname)
 
     @property
-    def exhausted(self) -> bool:
+    def is_spent(self) -> bool:
         """Whether no more bytes may come."""
         return self._left <= 0
 

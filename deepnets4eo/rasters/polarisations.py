@@ -26,7 +26,7 @@ def words_of(name: str) -> list[str]:
 def polarisations(names: Sequence[str], tags: Mapping[str, str], source: str) -> dict[str, int]:
     """Polarisation → index of its band, by names of bands, else by tags of the file; ratios and phases are none.
 
-    Of several bands of one polarisation those of the best quantity count. Errors: InputError where none is the best.
+    Where several bands show one polarisation, the one of the best quantity counts. Errors: InputError where none is the best.
 
     >>> polarisations(["Sigma0_VV", "Sigma0_VH", "Sigma0_VH/Sigma0_VV", "localIncidenceAngle"], {}, "s1.tif")
     {'VV': 0, 'VH': 1}

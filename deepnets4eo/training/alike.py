@@ -205,6 +205,6 @@ def _check_magnitudes(layers: Sequence[Layer], known: Ranges, names: Sequence[st
 
 
 def _band_text(layer: Layer) -> str:
-    """Its bands as the file names them, or as their colours."""
+    """The bands of a layer as the file names them, or as their colours."""
     names = layer.band_names if _is_named(layer) else layer.colour_roles or []
     return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

@@ -66,10 +66,10 @@ def test_the_bytes_of_one_answer_and_of_all_are_bounded(site: Any) -> None:
         Session(root).read(f"{root}/a", most_bytes=1_000_000)
     session = Session(root, most_bytes=7_000_000)
     assert [len(session.read(f"{root}/a").content) for _ in range(2)] == [3_000_000] * 2
-    assert not session.exhausted
+    assert not session.is_spent
     with pytest.raises(OSError, match="all answers together have more than 7,000,000 bytes"):
         session.read(f"{root}/a")
-    assert session.exhausted
+    assert session.is_spent
 
     def endless_head(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n")

@@ -148,7 +148,7 @@ class Surface(NamedTuple):
     tree: Any
 
     @classmethod
-    def of(cls, fixed: SurfacePoints) -> Surface:
+    def from_points(cls, fixed: SurfacePoints) -> Surface:
         """Estimate the normals."""
         local = fixed.xyz - fixed.xyz.mean(axis=0)
         return cls(fixed.xyz, fixed.wall, surface_attributes(local).normal.astype(np.float64), cKDTree(fixed.xyz))
@@ -190,7 +190,7 @@ def register_points(moving: SurfacePoints, fixed: SurfacePoints, corners: Floats
     if (number := min(len(moving.xyz), len(fixed.xyz))) < LEAST_POINTS:
         reason = f"only {number} points are known at both dates (at least {LEAST_POINTS})"
         return EpochFit("degraded", reason, RigidMotion.upwards(0.0, centre), EpochQuality(), corners, in_plane=False)
-    surface = Surface.of(fixed)
+    surface = Surface.from_points(fixed)
     raised = RigidMotion.upwards(_height_difference(moving.xyz, fixed.xyz), centre)
     fit = _fit_from(raised, moving, surface, corners)
     if fit.status == "failed":
@@ -241,7 +241,7 @@ def _iterate(motion: RigidMotion, moving: Floats, surface: Surface) -> tuple[Rig
         for _ in range(MOST_STEPS):
             normal, gradient = _equations(surface.match(motion.apply(some), scale.reach_m), motion, tukey_m)
             step = np.asarray(np.linalg.lstsq(normal, gradient, rcond=1e-9)[0], np.float64)
-            motion = motion.then(step[:3], step[3:])
+            motion = motion.followed_by(step[:3], step[3:])
             if ARM_M * np.linalg.norm(step[:3]) + np.linalg.norm(step[3:]) < STILL_M:
                 break
     return motion, tukey_m
@@ -259,7 +259,7 @@ def _equations(match: Match, motion: RigidMotion, tukey_m: float) -> tuple[Float
 def _standard_error(
     motion: RigidMotion, moving: Floats, surface: Surface, tukey_m: float, corners: Floats
 ) -> tuple[float, float]:
-    """Of the position in the plane and in height, metres, the largest at the corners: by leaving out each of 4 × 4 parts (jackknife)."""
+    """Standard errors of the position in the plane and in height, metres, the largest at the corners: by leaving out each of 4 × 4 parts (jackknife)."""
     low, size = moving[:, :2].min(axis=0), np.maximum(np.ptp(moving[:, :2], axis=0), 1e-9)
     cell = np.minimum((4 * (moving[:, :2] - low) / size).astype(np.int64), 3) @ [4, 1]
     sums = []
@@ -334,7 +334,7 @@ def _search(start: RigidMotion, moving: SurfacePoints, surface: Surface) -> Rigi
     matched = [
         (np.abs(surface.match(some + by, SCALES[1].reach_m).distance) < SCALES[1].tukey_m).sum() for by in shifts
     ]
-    return start.then(np.zeros(3), shifts[int(np.argmax(matched))])
+    return start.followed_by(np.zeros(3), shifts[int(np.argmax(matched))])
 
 
 def _graded(motion: RigidMotion, quality: EpochQuality, corners: Floats, start: RigidMotion) -> EpochFit:

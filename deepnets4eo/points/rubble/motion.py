@@ -29,7 +29,7 @@ class RigidMotion:
         """(N, 3) moved coordinates."""
         return (xyz - self.centre) @ self.rotation.T + (self.centre + self.shift)
 
-    def then(self, turn: Floats, shift: Floats) -> RigidMotion:
+    def followed_by(self, turn: Floats, shift: Floats) -> RigidMotion:
         """This motion, then a small one about the same centre: a rotation vector (3,) in radians and a shift (3,)."""
         own = rotation_of(turn)
         return RigidMotion(own @ self.rotation, own @ self.shift + shift, self.centre)
