@@ -33,6 +33,7 @@ LEAST_LOST = 0.5  # of known water that is not shown
 # Of known water that a network is sure of, and of other ground that looks as the lost water does now. A ploughed field that was taken for
 # water at Moore had 0 and 0.22; four floods made unrecognisable 0.04 to 0.26 and 0.71 to 0.81; no other of 14 pairs lost its water.
 LEAST_SURE, LEAST_ALIKE = 0.1, 0.4
+MOST_KNOWN = 0.9  # of the ground that is seen: more is no river and no lake, but an image as dark as water
 LEAST_FOUND = 0.002  # of the ground, to be a flood that was found
 PATTERN_PX, MOVED_PX = 21, 1  # window in which the pattern of the ground is compared, and how far it may lie off
 SAME_PATTERN = (
@@ -68,7 +69,8 @@ class Recognition:
     def is_lost(self) -> bool:
         """Whether known water is not recognised."""
         proven = self.sure >= LEAST_SURE or self.alike >= LEAST_ALIKE
-        return self.known > 0 and self.lost > LEAST_LOST * self.known and proven
+        is_part = 0 < self.known <= MOST_KNOWN * self.seen
+        return is_part and self.lost > LEAST_LOST * self.known and proven
 
     @property
     def is_none_found(self) -> bool:

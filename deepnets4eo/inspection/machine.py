@@ -31,7 +31,8 @@ RASTER_DRIVERS = [
 VECTOR_DRIVERS = ["GPKG", "GeoJSON", "FlatGeobuf", "ESRI Shapefile", "KML", "OSM", "PMTiles", "MBTiles"]
 DISTURBING = ("PYTHONPATH", "PYTHONHOME", "GDAL_DATA", "GDAL_DRIVER_PATH", "PROJ_LIB", "PROJ_DATA", "LD_LIBRARY_PATH")
 LEAST_MEMORY, LEAST_DISK = 2e9, 2e9  # bytes
-REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?>=([\d.]+)(?: *; *extra *== *[\"'](\w+)[\"'])?")
+REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?>=([\d.]+)(?: *;(.*))?")  # the last group: where it holds
+EXTRA = re.compile(r"extra *== *[\"'](\w+)[\"']")
 
 
 def inspect_machine() -> list[Inspection]:
@@ -68,12 +69,15 @@ def _system() -> Inspection:
 def _libraries() -> Inspection:
     versions, problems = {}, []
     there = {extra for extra, missing in _missing().items() if not missing}
-    for name, least, extra in REQUIREMENT.findall("\n".join(requires(PACKAGE) or ())):
-        if extra and extra not in there:
+    for name, least, marker in REQUIREMENT.findall("\n".join(requires(PACKAGE) or ())):
+        extra = EXTRA.search(marker)
+        if extra is not None and extra[1] not in there:
             continue
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
+            if "platform_" in marker:  # elsewhere the library has another name
+                continue
             problems.append(f"{name} is not installed. pip install '{name}>={least}'")
             continue
         if _numbers(versions[name]) < _numbers(least):

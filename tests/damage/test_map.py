@@ -69,12 +69,12 @@ def test_an_unknown_format_is_refused_before_anything_is_written(made, tmp_path)
     assert names(tmp_path) == set()
 
 
-def test_plain_pixels_have_no_further_formats(tmp_path):
+def test_plain_pixels_have_a_table_of_their_rows_and_columns_and_no_other_further_formats(tmp_path):
     grid = make_grid(epsg=None)
     damage_map = make_map(9, grid=grid)
     post = make_images(grid, damage_map)[1]
-    assert set(damage_map.save(tmp_path / "out", post=post)) == ALWAYS
-    with pytest.raises(InputError, match="need longitude and latitude.*or only --also xbd,pdf,png"):
+    assert set(damage_map.save(tmp_path / "out", post=post)) == ALWAYS | {"damage.csv"}
+    with pytest.raises(InputError, match="need longitude and latitude.*or only --also csv,xbd,pdf,png"):
         damage_map.save(tmp_path / "other", post=post, also=("geojson",))
 
 

@@ -145,7 +145,7 @@ def test_parts_that_touch_by_a_corner_alone_are_two():
         ({"area_m2": -1.0}, "area_m2 is -1.0"),
         ({"scale": float("nan")}, "scale is nan"),
         ({"sigma_px": -0.1}, "sigma_px is -0.1"),
-        ({"area": 3}, "superpixels: unknown key 'area'. Did you mean 'area_px'"),
+        ({"area": 3}, "superpixels: unknown key 'area'. Did you mean one of area_px, area_m2"),
     ],
 )
 def test_parameters_that_make_no_regions_are_refused(values, message):
