@@ -1,8 +1,8 @@
 """Ways to register two images that the trials compare, each as a function of two layers that says how one lies against the other.
 
 `register` takes the layers as they are; all others get grey images on one grid of the coarser pixel size, and their "ok" is theirs:
-a peak, a correlation or a number of agreeing points above a limit. OpenCV is imported where it is used (`pip install opencv-python-headless`); DISK and LightGlue come
-by files of weights (extra `match`).
+a peak, a correlation or a number of agreeing points above a limit. OpenCV is imported where it is used (`pip install opencv-python-headless`); DISK with LightGlue (extra `match`)
+and SuperPoint come by files of weights.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,7 +23,7 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.arrays import Points
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.registration import disk_lightglue, register
+from deepnets4eo.registration import disk_lightglue, register, superpoint
 from deepnets4eo.registration.matchers import Matcher
 
 GreyImage: TypeAlias = NDArray[np.float32]
@@ -138,15 +139,23 @@ def of_matcher(matcher: Matcher) -> Callable[[GreyImage, GreyImage], tuple[str, 
     return match
 
 
-def with_weights(disk: Path, lightglue: Path) -> dict[str, Method]:
-    """The methods that need files of weights: DISK and LightGlue alone, and ours that takes them where nothing else is ok."""
-    matcher = disk_lightglue(disk, lightglue)
+def with_weights(disk: Path | None, lightglue: Path | None, of_superpoint: Path | None) -> dict[str, Method]:
+    """The methods that need files of weights: key points alone, and ours that takes them where nothing else is ok."""
+    matchers: dict[str, Matcher] = {}
+    if disk and lightglue:
+        matchers["disk"] = disk_lightglue(disk, lightglue)
+    if of_superpoint:
+        matchers["superpoint"] = superpoint(of_superpoint)
+    methods: dict[str, Method] = {}
+    for name, matcher in matchers.items():
+        methods[name] = on_one_grid(of_matcher(matcher))
+        methods[f"ours with {name}"] = partial(_with_key_points, matcher)
+    return methods
 
-    def with_key_points(pre: Layer, post: Layer) -> Estimate:
-        registration = register(pre, post, matcher=matcher)
-        return Estimate(registration.status, registration.to_pre)
 
-    return {"disk": on_one_grid(of_matcher(matcher)), "ours with disk": with_key_points}
+def _with_key_points(matcher: Matcher, pre: Layer, post: Layer) -> Estimate:
+    registration = register(pre, post, matcher=matcher)
+    return Estimate(registration.status, registration.to_pre)
 
 
 def _affine_of_centres(matrix: NDArray[np.floating]) -> Affine:

@@ -1,7 +1,8 @@
 """Registration over ratio of pixel sizes, turn, light, season, damage and size, beside other methods, with the truth known.
 
 Usage: python experiments/registration_trials.py --out trials.csv [--data SAMPLES] [--trials 40] [--only ours sift …] [--seed 0]
-                                                 [--ratios 1 2 …] [--turns 0 3 …] [--sides 256 512 …] [--disk FILE --lightglue FILE] [--smoke]
+                                                 [--ratios 1 2 …] [--turns 0 3 …] [--sides 256 512 …] [--disk FILE --lightglue FILE]
+                                                 [--superpoint FILE] [--smoke]
 
 A trial takes one image (real ones where FOLDER is given: Joplin, LoveDA, xBD; otherwise made-up cities, SYNTHETIC, of two dates),
 cuts the post image out of it, and resamples the pre image through a known shift of up to 15 m each way, turn and stretch
@@ -47,6 +48,7 @@ LIGHTS, SEASONS, DAMAGES = ("same", "other"), ("same", "other"), (0.0, 0.1, 0.3)
 MAX_SHIFT_M, MAX_STRETCH = 15.0, 0.02
 ELSEWHERE = 0.1  # share of the trials whose images show different sites
 SUCCESS_PX, WRONG_PX = 1.0, 2.0
+BY_WEIGHTS = ("disk", "ours with disk", "superpoint", "ours with superpoint")
 FACTORS = ("kind", "ratio", "turn", "light", "season", "damage", "side")
 GreyImage: TypeAlias = NDArray[np.float32]
 
@@ -312,11 +314,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of real samples; none: made-up cities only")
     parser.add_argument("--trials", type=int, default=40)
-    parser.add_argument(
-        "--only", nargs="+", default=["ours"], help=f"methods: {', '.join([*METHODS, 'disk', 'ours with disk'])}"
-    )
+    parser.add_argument("--only", nargs="+", default=["ours"], help=f"methods: {', '.join([*METHODS, *BY_WEIGHTS])}")
     parser.add_argument("--disk", type=Path, help="safetensors file of DISK, for disk and ours with disk")
     parser.add_argument("--lightglue", type=Path, help="the same of LightGlue")
+    parser.add_argument(
+        "--superpoint", type=Path, help="the same of SuperPoint, for superpoint and ours with superpoint"
+    )
     parser.add_argument("--ratios", nargs="+", type=float, default=RATIOS)
     parser.add_argument("--turns", nargs="+", type=float, default=TURNS_DEG)
     parser.add_argument("--sides", nargs="+", type=int, default=SIDES_PX, help="pixels of the coarser image")
@@ -328,10 +331,10 @@ def main() -> None:
     if options.smoke:
         options.trials, options.cities, options.sides, options.ratios, options.data = 2, 1, [128], [1.0], None
         options.out = options.out / "trials.csv" if options.out.is_dir() else options.out
-    methods = METHODS | (with_weights(options.disk, options.lightglue) if options.disk and options.lightglue else {})
+    methods = METHODS | with_weights(options.disk, options.lightglue, options.superpoint)
     if unknown := [name for name in options.only if name not in methods]:
         raise InputError(
-            f"{unknown[0]!r} is no method of {', '.join(methods)}; disk and ours with disk need --disk and --lightglue."
+            f"{unknown[0]!r} is no method of {', '.join(methods)}; disk needs --disk and --lightglue, superpoint --superpoint."
         )
     real = real_sites(options.data) if options.data else []
     sites = [*made_up_sites(options.cities), *real]

@@ -11,7 +11,7 @@ __getattr__ = lazy_names(
     {
         ".pair": "ImagePair grid_in_pre on_post_grid",
         ".result": "Registration",
-        ".matchers": "disk_lightglue",
+        ".matchers": "disk_lightglue superpoint",
         ".align": "assume_registered register",
     },
 )

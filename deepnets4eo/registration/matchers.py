@@ -1,4 +1,4 @@
-"""First models from the key points of any matcher, such as DISK with LightGlue, by files of weights; the windows decide what they are worth.
+"""First models from the key points of any matcher, DISK with LightGlue or SuperPoint, by files of weights; the windows decide what they are worth.
 
 A matcher takes two grey images and returns where both show one thing. arXiv 2006.13566 (DISK), 2306.13643 (LightGlue).
 """
@@ -9,12 +9,12 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from affine import Affine
 
-from deepnets4eo.arrays import FloatImage, Points
+from deepnets4eo.arrays import FloatImage, Indices, Points
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.lazy import name_missing_extra
@@ -23,12 +23,13 @@ from deepnets4eo.registration.fit import residuals, robust_fit
 from deepnets4eo.registration.tiepoints import SampledPair
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor
 
 Matcher: TypeAlias = Callable[[FloatImage, FloatImage], tuple[Points, Points]]
 
 MOST_POINTS = 2048
 DESCRIPTORS = 128  # numbers of a descriptor of DISK
+FARTHEST = 0.7  # from one descriptor of SuperPoint to that of a match, as published
 NEAR_PX = 6.0  # roofs and trees lie that far from the ground's model where view angles differ
 LEAST_MATCHES, LEAST_SHARE = 30, 0.4  # that agree; of unrelated images some ten do
 
@@ -56,13 +57,46 @@ def disk_lightglue(disk: str | Path, lightglue: str | Path, *, most_points: int 
     register(pre, post, matcher=disk_lightglue("disk.safetensors", "disk_lightglue.safetensors"))
     ```
     """
-    from kornia.feature import DISK, LightGlue
+    from kornia.feature import DISK
 
-    networks = _loaded(DISK(DESCRIPTORS), disk), _loaded(LightGlue(None, input_dim=DESCRIPTORS), lightglue)
-    return partial(_match, *networks, most_points)
+    points_of = partial(_points_of_disk, _loaded(DISK(DESCRIPTORS), disk), most_points)
+    return partial(_match, points_of, partial(_pairs_of_lightglue, _load_lightglue(lightglue, DESCRIPTORS)))
 
 
-def _loaded(network: nn.Module, file: str | Path) -> nn.Module:
+@name_missing_extra()
+def superpoint(weights: str | Path, lightglue: str | Path | None = None, *, most_points: int = MOST_POINTS) -> Matcher:
+    """Key points of SuperPoint, matched where each is the other's nearest, or by LightGlue.
+
+    The published weights are for research alone: bring them, saved as safetensors.
+
+    Errors: MissingExtraError (extra `deep`, with LightGlue `match`); InputError (as `disk_lightglue`).
+
+    Parameters
+    ----------
+    weights : safetensors file of the weights under their published names
+    lightglue : the same of LightGlue for SuperPoint, under kornia's names
+    most_points : key points of an image, at most
+
+    Returns
+    -------
+    A matcher, see `register`. Memory: 1.5 GB at 1,024² pixels; time: some 10 s of one core.
+
+    Examples
+    --------
+    ```python
+    register(pre, post, matcher=superpoint("superpoint_v1.safetensors"))
+    ```
+    """
+    from deepnets4eo.registration.superpoint import DESCRIPTOR, SuperPoint
+
+    network = _loaded(SuperPoint(), weights)
+    pairs_of = (
+        _nearest_pairs if lightglue is None else partial(_pairs_of_lightglue, _load_lightglue(lightglue, DESCRIPTOR))
+    )
+    return partial(_match, partial(network.find_points, most=most_points), pairs_of)
+
+
+def _loaded(network: Any, file: str | Path) -> Any:
     """A network with the weights of a file, ready to be used."""
     from deepnets4eo.segmenters.pretrained import read_tensors
 
@@ -71,31 +105,71 @@ def _loaded(network: nn.Module, file: str | Path) -> nn.Module:
     odd = [name for name in learnt if name not in tensors or tensors[name].shape != own[name].shape]
     if odd:
         raise InputError(
-            f"{file} does not have the weights of {type(network).__name__}: {sorted(odd)[0]} is missing or of another shape. Give kornia's, saved as safetensors."
+            f"{file} does not have the weights of {type(network).__name__}: {sorted(odd)[0]} is missing or of another shape. Give its own, saved as safetensors."
         )
     network.load_state_dict({name: value for name, value in tensors.items() if name in own}, strict=False)
     return network.eval()
 
 
-def _match(disk: Any, lightglue: Any, most_points: int, first: FloatImage, second: FloatImage) -> tuple[Points, Points]:
+def _load_lightglue(file: str | Path, numbers: int) -> Any:
+    from kornia.feature import LightGlue
+
+    return _loaded(LightGlue(None, input_dim=numbers), file)
+
+
+def _points_of_disk(disk: Any, most_points: int, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    features = disk(pixels.repeat(1, 3, 1, 1), n=most_points, pad_if_not_divisible=True)[0]
+    return features.keypoints, features.descriptors
+
+
+def _pairs_of_lightglue(lightglue: Any, first: ImagePoints, second: ImagePoints) -> Indices:
+    import torch
+
+    sides = {
+        f"image{number}": {
+            "keypoints": side.points[None], "descriptors": side.descriptors[None], "image_size": torch.tensor([side.size]),
+        }
+        for number, side in enumerate((first, second))
+    }  # fmt: skip
+    return np.asarray(lightglue(sides)["matches"][0].numpy())
+
+
+def _nearest_pairs(first: ImagePoints, second: ImagePoints) -> Indices:
+    """Rows (N, 2) of descriptors that are each other's nearest, and near enough."""
+    alike = first.descriptors @ second.descriptors.T
+    there, back = alike.argmax(dim=1).numpy(), alike.argmax(dim=0).numpy()
+    rows = np.arange(len(there))
+    good = (back[there] == rows) & (alike.numpy()[rows, there] > 1 - FARTHEST**2 / 2)
+    return np.column_stack([rows, there])[good]
+
+
+class ImagePoints(NamedTuple):
+    """Key points (N, 2) of an image, from the centre of its first pixel, their descriptors (N, D), and its width and height."""
+
+    points: Tensor
+    descriptors: Tensor
+    size: tuple[int, int]
+
+
+def _match(
+    points_of: Callable[[Tensor], tuple[Tensor, Tensor]],
+    pairs_of: Callable[[ImagePoints, ImagePoints], Indices],
+    first: FloatImage,
+    second: FloatImage,
+) -> tuple[Points, Points]:
     """(N, 2) columns and rows, from the upper left corner, of what both images (h, w) show; brightness is stretched."""
     import torch
 
-    sides, positions = [], []
+    sides = []
     with torch.inference_mode():
         for image in (first, second):
             low, high = np.percentile(image, (1, 99))
             level = np.clip((image - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
-            pixels = torch.from_numpy(level)[None, None].repeat(1, 3, 1, 1)
-            features = disk(pixels, n=most_points, pad_if_not_divisible=True)[0]
-            positions.append(features.keypoints.numpy().astype(np.float64) + 0.5)
-            size = torch.tensor([image.shape[::-1]])
-            sides.append(
-                {"keypoints": features.keypoints[None], "descriptors": features.descriptors[None], "image_size": size}
-            )
-        if min(map(len, positions)) < LEAST_MATCHES:
+            sides.append(ImagePoints(*points_of(torch.from_numpy(level)[None, None]), (image.shape[1], image.shape[0])))
+        if min(len(side.points) for side in sides) < LEAST_MATCHES:
             return np.empty((0, 2)), np.empty((0, 2))
-        index = lightglue({"image0": sides[0], "image1": sides[1]})["matches"][0].numpy()
+        index = pairs_of(*sides)
+    positions = [side.points.numpy().astype(np.float64) + 0.5 for side in sides]
     return positions[0][index[:, 0]], positions[1][index[:, 1]]
 
 

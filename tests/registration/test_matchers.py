@@ -10,7 +10,7 @@ from moved_place import as_layer, moved, noisy, place
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.registration import align, disk_lightglue, register
+from deepnets4eo.registration import align, disk_lightglue, register, superpoint
 from deepnets4eo.registration.matchers import matched_model
 from deepnets4eo.registration.tiepoints import make_pair
 
@@ -69,3 +69,105 @@ def test_random_weights_of_a_file_run_and_those_of_another_network_are_refused(t
     assert points.shape == targets.shape
     with pytest.raises(InputError, match="does not have the weights of DISK"):
         disk_lightglue(files[1], files[0])
+
+
+@pytest.fixture
+def random_superpoint(tmp_path: Path) -> Path:
+    """A file of random weights under the published names, whose scores and descriptors vary."""
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    sizes = {"1a": (1, 64), "1b": (64, 64), "2a": (64, 64), "2b": (64, 64), "3a": (64, 128), "3b": (128, 128), "4a": (128, 128),
+             "4b": (128, 128), "Pa": (128, 256), "Da": (128, 256)}  # fmt: skip
+    tensors = {
+        f"conv{name}.weight": torch.randn(out, into, 3, 3) * (2 / (9 * into)) ** 0.5
+        for name, (into, out) in sizes.items()
+    }
+    tensors |= {"convPb.weight": torch.randn(65, 256, 1, 1) * 0.3, "convDb.weight": torch.randn(256, 256, 1, 1)}
+    tensors |= {name.replace("weight", "bias"): torch.zeros(len(value)) for name, value in tensors.items()}
+    save_file(tensors, tmp_path / "superpoint.safetensors")
+    return tmp_path / "superpoint.safetensors"
+
+
+def test_superpoint_follows_a_motion_by_cells_also_with_random_weights(random_superpoint: Path) -> None:
+    image = place(0, (200, 240))
+    points, targets = superpoint(random_superpoint)(image, moved(image, Affine.translation(16, -8)))
+    inner = ((points > 64) & (points < np.array((240, 200)) - 64)).all(axis=1)  # beyond the reach of borders
+    assert inner.sum() > 20
+    assert (np.abs(targets - points - (16, -8)).max(axis=1) < 0.01)[inner].mean() > 0.95
+    assert (points % 1 == 0.5).all()
+    assert (points < np.array((240, 200)) - 4).all()
+
+
+def test_a_channel_of_superpoint_is_a_pixel_of_each_cell(random_superpoint: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(random_superpoint)
+    tensors["convPb.weight"] *= 0.01
+    tensors["convPb.bias"][8 * 3 + 5] = 4.0  # the fourth row, the sixth column
+    save_file(tensors, random_superpoint)
+    points, targets = superpoint(random_superpoint, most_points=200)(place(0, (130, 150)), place(0, (130, 150)))
+    assert len(points) > 100
+    assert set((points % 8).ravel()) == {3.5, 5.5}
+    np.testing.assert_array_equal(points % 8, np.broadcast_to((5.5, 3.5), points.shape))
+    np.testing.assert_array_equal(points, targets)
+
+
+def test_scores_and_descriptors_of_superpoint_equal_a_second_computation(random_superpoint: Path) -> None:
+    import torch
+    import torch.nn.functional as F
+    from safetensors.torch import load_file
+
+    from deepnets4eo.registration.superpoint import SuperPoint
+
+    tensors, network = load_file(random_superpoint), SuperPoint().eval()
+    network.load_state_dict(tensors)
+    image = torch.from_numpy(place(1, (32, 40)))[None, None] / 255
+
+    def layer(values: torch.Tensor, name: str) -> torch.Tensor:
+        weight = tensors[f"conv{name}.weight"]
+        return F.conv2d(values, weight, tensors[f"conv{name}.bias"], padding=weight.shape[-1] // 2)
+
+    maps = image
+    for number in "1234":
+        maps = F.relu(layer(F.relu(layer(maps, f"{number}a")), f"{number}b"))
+        maps = F.max_pool2d(maps, 2) if number != "4" else maps
+    chances = layer(F.relu(layer(maps, "Pa")), "Pb").exp()
+    chances = (chances / chances.sum(dim=1, keepdim=True))[0, :64].numpy()
+    scores = chances.reshape(8, 8, 4, 5).transpose(2, 0, 3, 1).reshape(32, 40)
+    vectors = layer(F.relu(layer(maps, "Da")), "Db")
+    with torch.no_grad():
+        own_scores, own_vectors = network(image)
+        points, sampled = network.find_points(image, 50)
+    np.testing.assert_allclose(own_scores[0, 0], scores, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(own_vectors, vectors / vectors.norm(dim=1, keepdim=True))
+    for (column, row), vector in zip(points.int().tolist(), sampled, strict=True):
+        near = scores[max(row - 4, 0) : row + 5, max(column - 4, 0) : column + 5]
+        assert scores[row, column] == pytest.approx(near.max(), rel=1e-5)
+        x, y = (column - 3.5) / 8, (row - 3.5) / 8  # cells from the centre of the first one
+        left, top = int(np.floor(x)), int(np.floor(y))
+        corners = [(yy, xx, (1 - abs(y - yy)) * (1 - abs(x - xx))) for yy in (top, top + 1) for xx in (left, left + 1)]
+        mixed = sum(share * own_vectors[0, :, min(max(yy, 0), 3), min(max(xx, 0), 4)] for yy, xx, share in corners)
+        torch.testing.assert_close(vector, mixed / mixed.norm(), rtol=1e-4, atol=1e-5)
+
+
+def test_superpoint_refuses_weights_of_another_network_and_says_which(random_superpoint: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(random_superpoint)
+    del tensors["convDb.bias"]
+    save_file(tensors, random_superpoint)
+    with pytest.raises(InputError, match=r"does not have the weights of SuperPoint: convDb\.bias is missing"):
+        superpoint(random_superpoint)
+
+
+def test_superpoint_is_matched_by_lightglue_where_its_file_is_given(random_superpoint: Path, tmp_path: Path) -> None:
+    feature = pytest.importorskip("kornia.feature", reason="needs pip install deepnets4eo[match]")
+    from safetensors.torch import save_file
+
+    network = feature.LightGlue(None, input_dim=256)
+    save_file({name: value.clone() for name, value in network.state_dict().items()}, tmp_path / "glue.safetensors")
+    image = place(0, (96, 128))
+    points, targets = superpoint(random_superpoint, tmp_path / "glue.safetensors")(image, moved(image, MOTION))
+    assert points.shape == targets.shape
