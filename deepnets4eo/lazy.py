@@ -25,6 +25,7 @@ EXTRAS = {
     "onnxscript": "onnx",
     "distributed": "dask",
     "kornia": "match",
+    "open_clip": "clip",
     "laspy": "points",
     "lazrs": "points",
     "lonboard": "notebook",

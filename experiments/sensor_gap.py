@@ -1,6 +1,6 @@
 """The gap between the embeddings of two sensors, before and after a student follows a teacher; and weights between two trainings.
 
-Usage: python experiments/sensor_gap.py --out FOLDER [--data ROOT]
+Usage: python experiments/sensor_gap.py --out FOLDER [--data ROOT] [--clip FOLDER]
 
 SYNTHETIC: patches of made-up cities, 32 px of 0.5 m; the teacher sees the three bands of the image and learns whether buildings, trees
 and paved ground take at least a tenth of a patch; students see heights, or a radar look (VV and VH, speckle of 4.4 looks). They follow the teacher's embeddings of the
@@ -9,6 +9,8 @@ Beside the gap: how often a student's embedding finds its own place among the te
 and the AUC of the labels by the similarity to the teacher's classes, which the student learnt no head for.
 Patching: the teacher goes on with near infrared, red and green, blurred, of the same cities, as of another sensor; of the weights between before and after,
 those are chosen that are best on both sensors at validation cities, and all are tested on both.
+--clip: a CLIP as open_clip publishes it (extra `clip`). Its text tower says the classes ("{} seen from above" against its absence), its image tower
+is tuned for the other sensor while the texts stay, and weights between are tried likewise; α 0 is its zero-shot labelling, of both sensors.
 --data: bigearthnet, six places with Sentinel-1 and Sentinel-2: the figures of random encoders, which say how the measures work, not how good
 an encoder is. Writes table.md: mean ± sd over three seeds.
 """
@@ -27,11 +29,17 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from script import add_smoke, plain_errors, require_files, title_of
 from sklearn.metrics import roc_auc_score
-from torch import Tensor
+from torch import Tensor, nn
 from world import RadarLook, WorldSurface, see_by_radar
 
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.classification import interpolate_weights, measure_gap, recall_at
+from deepnets4eo.classification import (
+    ImageTextModel,
+    interpolate_weights,
+    measure_gap,
+    open_image_text_model,
+    recall_at,
+)
 from deepnets4eo.classification.networks import ImageClassifier
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_text
@@ -44,6 +52,9 @@ CLASSES = ("building", "tree", "impervious")
 LEAST = 0.1
 SEEDS = (0, 1, 2)
 EPOCHS, ALIGN_EPOCHS, BATCH = 20, 25, 48
+WORDS = {"building": "buildings", "tree": "trees", "impervious": "roads and paved ground"}
+WITH, WITHOUT = "a satellite image with {}.", "a satellite image without {}."
+TUNING_EPOCHS, TUNING_LR = 4, 1e-5
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SHIFTS = (-0.5, 0.5, 1.0)  # of the gap that is closed
 HEIGHT_M = 10.0
@@ -100,7 +111,7 @@ def batches(count: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
     return np.split(order[: count // BATCH * BATCH], count // BATCH)
 
 
-def fit(network: ImageClassifier, images: Tensor, labels: Tensor, seed: int, epochs: int, lr: float) -> None:
+def fit(network: ImageClassifier | ByWords, images: Tensor, labels: Tensor, seed: int, epochs: int, lr: float) -> None:
     """Learn to label patches."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=0.05)
     network.train()
@@ -120,7 +131,7 @@ def embed(network: ImageClassifier, images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def accuracy(network: ImageClassifier, images: Tensor, labels: Tensor) -> float:
+def accuracy(network: ImageClassifier | ByWords, images: Tensor, labels: Tensor) -> float:
     """Percent of the labels that are right."""
     return 100 * float(((network.patch_scores(images) > 0) == (labels > 0)).float().mean())
 
@@ -160,6 +171,30 @@ def compare(first: Tensor, second: Tensor) -> dict[str, float]:
     }  # fmt: skip
 
 
+class ByWords(nn.Module):
+    """An image tower whose labels are how much more alike an image is to a sentence with a class than to one without it."""
+
+    texts: Tensor
+
+    def __init__(self, model: ImageTextModel) -> None:
+        super().__init__()
+        self.tower, self.model = model.network.visual, model
+        described = [WORDS[name] for name in CLASSES]
+        with_class, without = (model.text_features(described, [one]) for one in (WITH, WITHOUT))
+        self.register_buffer("texts", model.scale * (with_class - without).T)
+
+    def patch_scores(self, patches: Tensor) -> Tensor:
+        """Log-odds of the labels (N, K); patches : (N, 3, P, P) from −1 to 1."""
+        return self.model.image_features((patches + 1) / 2) @ self.texts
+
+
+def by_words(folder: Path, seed: int, *, smoke: bool) -> dict[str, dict[str, float]]:
+    """Accuracy of labels by words on both sensors, with weights before and after tuning for the other one, and between."""
+    train, val, test = (city_patches(one) for one in (TRAIN[:1] if smoke else TRAIN, VAL, TEST))
+    network = ByWords(open_image_text_model(folder))
+    return patch(network, train, val, test, seed, 1 if smoke else TUNING_EPOCHS, TUNING_LR)
+
+
 def measure(seed: int, *, smoke: bool) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
     """Figures of one seed: of the gap before and after alignment, and of weights between two trainings."""
     cities, epochs, align_epochs = (TRAIN[:1], 1, 1) if smoke else (TRAIN, EPOCHS, ALIGN_EPOCHS)
@@ -183,13 +218,13 @@ def measure(seed: int, *, smoke: bool) -> tuple[dict[str, dict[str, float]], dic
 
 
 def patch(
-    teacher: ImageClassifier, train: Mapping[str, Tensor], val: Mapping[str, Tensor], test: Mapping[str, Tensor],
-    seed: int, epochs: int,
+    teacher: ImageClassifier | ByWords, train: Mapping[str, Tensor], val: Mapping[str, Tensor], test: Mapping[str, Tensor],
+    seed: int, epochs: int, lr: float = 1e-3,
 ) -> dict[str, dict[str, float]]:  # fmt: skip
     """Accuracy on both sensors at test cities of weights between those before and after training for the other sensor, and of those
     that are best at validation cities."""
     first = {name: value.clone() for name, value in teacher.state_dict().items()}
-    fit(teacher, train[OTHER], train["labels"], seed, epochs, 1e-3)
+    fit(teacher, train[OTHER], train["labels"], seed, epochs, lr)
     tuned = {name: value.clone() for name, value in teacher.state_dict().items()}
     rows, validated = {}, {}
     for alpha in ALPHAS:
@@ -234,6 +269,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, help="folder of real samples, with bigearthnet")
+    parser.add_argument("--clip", type=Path, help="folder of a CLIP as open_clip publishes it")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     add_smoke(parser)
     arguments = parser.parse_args()
@@ -245,6 +281,12 @@ def main() -> None:
             ("Image, heights and radar, SYNTHETIC", "Weights between two trainings, accuracy in percent, SYNTHETIC")
         )
     ]
+    if arguments.clip:
+        rows = [by_words(arguments.clip, seed, smoke=smoke) for seed in arguments.seeds[: 1 if smoke else None]]
+        title = title_of(
+            "Weights of a CLIP before and after tuning, labels by words, accuracy in percent, SYNTHETIC", smoke=smoke
+        )
+        texts.append(table({name: [one[name] for one in rows] for name in rows[0]}, title))
     if arguments.data:
         texts.append(
             table({name: [one] for name, one in real_pairs(arguments.data).items()}, "Sentinel-2 and Sentinel-1")

@@ -21,6 +21,7 @@ from deepnets4eo.lazy import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = {
+    "open-clip-torch": "open_clip",
     "open3d-cpu": "open3d",
     "odc-geo": "odc",
     "Pillow": "PIL",
@@ -134,6 +135,7 @@ def test_all_holds_every_extra_but_those_chosen_by_name_and_that_of_developers_w
     extras = _setup()["options.extras_require"]
     assert {"deepnets4eo", *extras} - {
         "all",
+        "clip",
         "dev",
         "match",
         "mlflow",

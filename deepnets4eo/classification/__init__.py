@@ -10,5 +10,6 @@ __getattr__ = lazy_names(
         ".embeddings": "interpolate_weights measure_gap recall_at",
         ".readers": "list_images",
         ".scores": "score_images",
+        ".words": "ImageTextModel classify_by_words label_by_words open_image_text_model",
     },
 )

@@ -89,11 +89,18 @@ def label_images(
     chosen = np.eye(len(names), dtype=bool)[probabilities.argmax(axis=1)]
     if run.card["notes"].get("labels") == "several":
         chosen = probabilities >= 0.5
+    return write_probabilities(out, images.names, names, probabilities, chosen)
+
+
+def write_probabilities(
+    out: str | Path, images: Sequence[str], classes: Sequence[str], probabilities: NDArray[np.float32], chosen: Mask
+) -> int:
+    """Write a row an image: the classes that are chosen (N, K), the largest probability, and those (N, K) of all; returns N."""
     rows = [
-        (image, BETWEEN.join(np.array(names)[row]), f"{each.max():.4f}", *(f"{one:.4f}" for one in each))
-        for image, row, each in zip(images.names, chosen, probabilities, strict=True)
+        (image, BETWEEN.join(np.array(classes)[row]), f"{each.max():.4f}", *(f"{one:.4f}" for one in each))
+        for image, row, each in zip(images, chosen, probabilities, strict=True)
     ]
-    write_text(out, csv_text([("image", "label", "probability", *names), *rows]))
+    write_text(out, csv_text([("image", "label", "probability", *classes), *rows]))
     return len(rows)
 
 

@@ -15,7 +15,6 @@ import numpy as np
 from affine import Affine
 
 from deepnets4eo.arrays import FloatImage, Indices, Points
-from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.registration.coarse import PART_PX, middle_views
@@ -59,7 +58,9 @@ def disk_lightglue(disk: str | Path, lightglue: str | Path, *, most_points: int 
     """
     from kornia.feature import DISK
 
-    points_of = partial(_points_of_disk, _loaded(DISK(DESCRIPTORS), disk), most_points)
+    from deepnets4eo.segmenters.pretrained import load_as_named
+
+    points_of = partial(_points_of_disk, load_as_named(DISK(DESCRIPTORS), disk), most_points)
     return partial(_match, points_of, partial(_pairs_of_lightglue, _load_lightglue(lightglue, DESCRIPTORS)))
 
 
@@ -87,34 +88,22 @@ def superpoint(weights: str | Path, lightglue: str | Path | None = None, *, most
     register(pre, post, matcher=superpoint("superpoint_v1.safetensors"))
     ```
     """
-    from deepnets4eo.registration.superpoint import DESCRIPTOR, SuperPoint
+    from deepnets4eo.registration.superpoint_network import DESCRIPTOR, SuperPoint
+    from deepnets4eo.segmenters.pretrained import load_as_named
 
-    network = _loaded(SuperPoint(), weights)
+    network = load_as_named(SuperPoint(), weights)
     pairs_of = (
         _nearest_pairs if lightglue is None else partial(_pairs_of_lightglue, _load_lightglue(lightglue, DESCRIPTOR))
     )
     return partial(_match, partial(network.find_points, most=most_points), pairs_of)
 
 
-def _loaded(network: Any, file: str | Path) -> Any:
-    """A network with the weights of a file, ready to be used."""
-    from deepnets4eo.segmenters.pretrained import read_tensors
-
-    tensors, own = read_tensors(file), network.state_dict()
-    learnt = {name for name, _ in network.named_parameters()}
-    odd = [name for name in learnt if name not in tensors or tensors[name].shape != own[name].shape]
-    if odd:
-        raise InputError(
-            f"{file} does not have the weights of {type(network).__name__}: {sorted(odd)[0]} is missing or of another shape. Give its own, saved as safetensors."
-        )
-    network.load_state_dict({name: value for name, value in tensors.items() if name in own}, strict=False)
-    return network.eval()
-
-
 def _load_lightglue(file: str | Path, numbers: int) -> Any:
     from kornia.feature import LightGlue
 
-    return _loaded(LightGlue(None, input_dim=numbers), file)
+    from deepnets4eo.segmenters.pretrained import load_as_named
+
+    return load_as_named(LightGlue(None, input_dim=numbers), file)
 
 
 def _points_of_disk(disk: Any, most_points: int, pixels: Tensor) -> tuple[Tensor, Tensor]:

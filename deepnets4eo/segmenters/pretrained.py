@@ -118,6 +118,23 @@ def read_tensors(path: str | Path, patterns: Sequence[re.Pattern[str]] | None = 
     return _read(run_path(path), patterns)[0]
 
 
+def load_as_named(network: Any, path: str | Path) -> Any:
+    """Load the weights of a safetensors file, which has all of a network's parameters under its own names, and return it ready to be used.
+
+    Errors: InputError (as `read_tensors`; a parameter is missing or has another shape).
+    """
+    tensors, own = read_tensors(path), network.state_dict()
+    odd = sorted(
+        name for name, _ in network.named_parameters() if name not in tensors or tensors[name].shape != own[name].shape
+    )
+    if odd:
+        raise InputError(
+            f"{path} does not have the weights of {type(network).__name__}: {odd[0]} is missing or of another shape. Give its own, saved as safetensors."
+        )
+    network.load_state_dict({name: value for name, value in tensors.items() if name in own}, strict=False)
+    return network.eval()
+
+
 def load_pretrained(
     module: nn.Module, path: str | Path, *, bands: Sequence[str] = (), complete: bool = False
 ) -> Loaded:

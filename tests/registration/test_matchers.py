@@ -119,7 +119,7 @@ def test_scores_and_descriptors_of_superpoint_equal_a_second_computation(random_
     import torch.nn.functional as F
     from safetensors.torch import load_file
 
-    from deepnets4eo.registration.superpoint import SuperPoint
+    from deepnets4eo.registration.superpoint_network import SuperPoint
 
     tensors, network = load_file(random_superpoint), SuperPoint().eval()
     network.load_state_dict(tensors)
