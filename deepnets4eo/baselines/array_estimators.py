@@ -5,12 +5,15 @@ their directions, or with a kernel matrix, for which all machines share one tabl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
+
+from deepnets4eo.baselines.checked_samples import ClassWeight, check_samples, check_vectors
 
 LEAST_VARIANCE = 1e-8  # of directions that are used, of the widest: narrower ones are rounding
 
@@ -21,19 +24,38 @@ SHARED_KERNEL = 6000  # samples whose kernel is computed once for all classes: 2
 KERNEL_VALUES = 1 << 17  # in memory at once: half a megabyte fits into the processor's cache
 
 
-class LinearDiscriminant(ClassifierMixin, BaseEstimator):
+class ScoredClassifier(ClassifierMixin, BaseEstimator):
+    """Base of classifiers with a score for each class, of which the highest decides."""
+
+    classes_: NDArray[Any]
+
+    def class_scores(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return a score a class, (n, K) float32, also for two."""
+        raise NotImplementedError
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return the scores (n, K) float32; for two classes by how much the second is higher, (n,)."""
+        scores = self.class_scores(X)
+        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the class of the highest score, (n,)."""
+        best = self.class_scores(X).argmax(axis=1)
+        return self.classes_[best]
+
+
+class LinearDiscriminant(ScoredClassifier):
     """δ_k(x) = x · Σ⁻¹m_k − ½ m_k · Σ⁻¹m_k + log π_k, with Σ the covariance within all classes (Fisher 1936; Rao 1948).
 
-    class_weight : "balanced", equal π_k; None, the shares of the samples. Directions without variance within the classes
+    class_weight : "balanced", equal π_k; None, the shares of the samples, which a mapping of classes multiplies. Directions without variance within the classes
     are left out. The scale of the columns does not matter."""
 
-    def __init__(self, class_weight: str | None = None) -> None:
+    def __init__(self, class_weight: ClassWeight = None) -> None:
         self.class_weight = class_weight
 
-    def fit(self, vectors: NDArray[np.float32], classes: ArrayLike) -> LinearDiscriminant:
+    def fit(self, X: ArrayLike, y: ArrayLike) -> LinearDiscriminant:
         """Fit to vectors (n, F) and their classes (n,). Memory: two copies of the vectors in float64."""
-        self.classes_, index = np.unique(np.asarray(classes), return_inverse=True)
-        self.n_features_in_ = vectors.shape[1]
+        vectors, index = check_samples(self, X, y)
         exact = np.asarray(vectors, np.float64)
         centre = exact.mean(axis=0)
         exact = exact - centre
@@ -47,31 +69,28 @@ class LinearDiscriminant(ClassifierMixin, BaseEstimator):
         whiten = axes[:, used] / np.sqrt(variances[used]) / scale[:, None]
         weights = whiten @ (whiten.T @ means.T)
         priors = np.full(len(counts), 1 / len(counts)) if self.class_weight == "balanced" else counts / len(index)
+        if isinstance(self.class_weight, Mapping):
+            priors = counts * [self.class_weight.get(name, 1) for name in self.classes_.tolist()]
+            priors = priors / priors.sum()
         self.centre_ = centre.astype(np.float32)
         self.coef_ = weights.astype(np.float32)
         offsets = (centre - self.centre_) @ weights  # what rounding moved the centre by
         self.intercept_ = (np.log(priors) - 0.5 * (means.T * weights).sum(axis=0) - offsets).astype(np.float32)
         return self
 
-    def decision_function(self, vectors: ArrayLike) -> NDArray[np.float32]:
-        """Return δ (n, K) float32, also for two classes; its softmax are the probabilities."""
-        return (np.asarray(vectors, np.float32) - self.centre_) @ self.coef_ + self.intercept_
-
-    def predict(self, vectors: ArrayLike) -> NDArray[Any]:
-        """Return the most probable class, (n,)."""
-        return self.classes_[self.decision_function(vectors).argmax(axis=1)]
+    def class_scores(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Return δ (n, K) float32; its softmax are the probabilities."""
+        return (check_vectors(self, X) - self.centre_) @ self.coef_ + self.intercept_
 
 
-class SpectralAngleMapper(ClassifierMixin, BaseEstimator):
+class SpectralAngleMapper(ScoredClassifier):
     """Class k of the smallest angle θ_k = arccos(x · m_k / ‖x‖‖m_k‖), m_k being the mean spectrum of the class as
     measured. Decision values are −θ² / 2σ², σ the root mean square of the training spectra's angles to their class;
     their softmax are probabilities. Source: Kruse et al., Remote Sensing of Environment 44, 1993."""
 
-    def fit(self, vectors: NDArray[np.float32], classes: ArrayLike) -> SpectralAngleMapper:
+    def fit(self, X: ArrayLike, y: ArrayLike) -> SpectralAngleMapper:
         """Fit to spectra (n, F) and their classes (n,); classes weigh the same in the spread."""
-        self.classes_, index = np.unique(np.asarray(classes), return_inverse=True)
-        self.n_features_in_ = vectors.shape[1]
-        vectors = np.asarray(vectors)
+        vectors, index = check_samples(self, X, y)
         rows = [index == number for number in range(len(self.classes_))]
         means = np.stack([vectors[row].mean(axis=0, dtype=np.float64) for row in rows])
         self.directions_ = _unit(means).astype(np.float32)
@@ -80,10 +99,10 @@ class SpectralAngleMapper(ClassifierMixin, BaseEstimator):
         self.spread_ = float(max(spread, LEAST_SPREAD))
         return self
 
-    def angles(self, vectors: ArrayLike) -> NDArray[np.float32]:
+    def angles(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return the angle of each spectrum (n, F) to each class, (n, K) float32 radians, 0 to π; zeros are at right
         angles to all."""
-        vectors = np.asarray(vectors, np.float32)
+        vectors = check_vectors(self, X)
         angles = np.empty((len(vectors), len(self.directions_)), np.float32)
         turned = np.ascontiguousarray(self.directions_.T)
         for start in range(0, len(vectors), CHUNK_VECTORS):
@@ -94,15 +113,16 @@ class SpectralAngleMapper(ClassifierMixin, BaseEstimator):
             np.arccos(np.clip(cosine, -1, 1, out=cosine), out=angles[part])
         return angles
 
-    def decision_function(self, vectors: ArrayLike) -> NDArray[np.float32]:
+    def class_scores(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return −θ² / 2σ² for each class, (n, K) float32."""
-        angles = self.angles(vectors)
+        angles = self.angles(X)
         angles *= np.float32(np.sqrt(0.5) / self.spread_)
         return -(angles * angles)
 
-    def predict(self, vectors: ArrayLike) -> NDArray[Any]:
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the class of the smallest angle, (n,)."""
-        return self.classes_[self.angles(vectors).argmin(axis=1)]
+        nearest = self.angles(X).argmin(axis=1)
+        return self.classes_[nearest]
 
 
 def _unit(spectra: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -115,13 +135,12 @@ class RbfSvm(ClassifierMixin, BaseEstimator):
     """f_m(x) = Σ_s coef[s, m] · exp(−γ ‖x − s‖²) + intercept[m], a machine m for each pair of classes (libsvm; up to some
     10 000 samples). gamma : in units of 1 / (features × their variance), so that 1 is a sound start."""
 
-    def __init__(self, C: float = 1.0, gamma: float = 1.0, class_weight: str | None = None) -> None:
+    def __init__(self, C: float = 1.0, gamma: float = 1.0, class_weight: ClassWeight = None) -> None:
         self.C, self.gamma, self.class_weight = C, gamma, class_weight
 
-    def fit(self, vectors: NDArray[np.float32], classes: ArrayLike) -> RbfSvm:
+    def fit(self, X: ArrayLike, y: ArrayLike) -> RbfSvm:
         """Fit to vectors (n, F) and their classes (n,), at least two."""
-        self.classes_, index = np.unique(np.asarray(classes), return_inverse=True)
-        self.n_features_in_ = vectors.shape[1]
+        vectors, index = check_samples(self, X, y)
         self.centre_ = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)  # distances lose fewer digits
         centred = vectors - self.centre_
         variance = float(centred.var(dtype=np.float64))
@@ -129,12 +148,10 @@ class RbfSvm(ClassifierMixin, BaseEstimator):
         self._fit_machines(centred, index)
         return self
 
-    def decision_function(
-        self, vectors: NDArray[np.float32], *, kernel_values: int = KERNEL_VALUES
-    ) -> NDArray[np.float32]:
+    def decision_function(self, X: ArrayLike, *, kernel_values: int = KERNEL_VALUES) -> NDArray[np.float32]:
         """Return the pairs that each class wins and, below a third, how clearly, (n, K); for two classes the decision
         values (n,), positive for the second. kernel_values : in memory at once."""
-        centred = np.asarray(vectors, np.float32) - self.centre_
+        centred = check_vectors(self, X) - self.centre_
         rows = max(32, kernel_values // len(self.vectors_))
         parts = [
             gaussian_kernel(centred[start : start + rows], self.vectors_, self.gamma_) @ self.coef_
@@ -143,18 +160,21 @@ class RbfSvm(ClassifierMixin, BaseEstimator):
         values = np.concatenate(parts) + self.intercept_
         return values[:, 0] if len(self.classes_) == 2 else pairs_won(values, len(self.classes_))
 
-    def predict(self, vectors: NDArray[np.float32]) -> NDArray[Any]:
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the class of the highest decision value, (n,)."""
-        values = self.decision_function(vectors)
+        values = self.decision_function(X)
         return self.classes_[(values > 0).astype(int) if values.ndim == 1 else values.argmax(axis=1)]
 
     def _fit_machines(self, centred: NDArray[np.float32], index: NDArray[np.intp]) -> None:
         from sklearn.svm import SVC
 
+        weight = self.class_weight
+        if isinstance(weight, Mapping):
+            weight = {number: weight.get(name, 1) for number, name in enumerate(self.classes_.tolist())}
         shared = len(centred) <= SHARED_KERNEL
         kernel = gaussian_kernel(centred, centred, self.gamma_).astype(np.float64) if shared else centred
         machine = SVC(
-            C=self.C, kernel="precomputed" if shared else "rbf", gamma=self.gamma_, class_weight=self.class_weight,
+            C=self.C, kernel="precomputed" if shared else "rbf", gamma=self.gamma_, class_weight=weight,
             cache_size=300,
         ).fit(kernel, index)  # fmt: skip
         count, used = len(self.classes_), machine.support_

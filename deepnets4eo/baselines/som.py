@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.utils.validation import check_array
 
+from deepnets4eo.baselines.checked_samples import ClassWeight, check_samples, check_vectors
 from deepnets4eo.errors import InputError
 
 CHUNK_VECTORS = 1 << 16  # vectors whose distances to all units are in memory at once
@@ -25,7 +28,7 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
     epochs : number of passes over all samples
     sigma_start, sigma_end : first σ in units (None: half the longer side), and last
     init : "pca": units start on the plane of the first two principal components; "samples": on samples drawn by `seed`
-    class_weight : "balanced" weighs samples of rare classes more, None all the same
+    class_weight : "balanced" weighs samples of rare classes more, None all the same, a mapping each class by its own
     seed : seed of the draws
 
     Examples
@@ -44,22 +47,29 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
         sigma_start: float | None = None,
         sigma_end: float = 0.5,
         init: str = "pca",
-        class_weight: str | None = "balanced",
+        class_weight: ClassWeight = "balanced",
         seed: int = 0,
     ) -> None:
         self.rows, self.cols, self.epochs = rows, cols, epochs
         self.sigma_start, self.sigma_end, self.init = sigma_start, sigma_end, init
         self.class_weight, self.seed = class_weight, seed
 
-    def fit(
-        self, vectors: ArrayLike, classes: ArrayLike | None = None, *, chunk_vectors: int = CHUNK_VECTORS
-    ) -> SelfOrganizingMap:
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]  # of the colour table
+        return tags
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, chunk_vectors: int = CHUNK_VECTORS) -> SelfOrganizingMap:
         """Fit the units to vectors (n, F), then set the classes of the units; returns itself. Memory: O(n F + units²).
 
-        classes : (n,); −1 is unlabelled, used for the units only. chunk_vectors : vectors whose distances are in memory
+        X : vectors (n, F). y : classes (n,); −1 is unlabelled, used for the units only. chunk_vectors : vectors whose distances are in memory
         at once. quantisation_errors_ : the mean distance to the best unit, before each epoch and after the last."""
-        samples = np.ascontiguousarray(vectors, np.float32)
-        self.n_features_in_ = samples.shape[1]
+        if y is None:
+            samples = np.ascontiguousarray(check_array(X, dtype=np.float32, estimator=self))
+            self.n_features_in_ = samples.shape[1]
+        else:
+            samples, index = check_samples(self, X, y)
+            samples, y = np.ascontiguousarray(samples), self.classes_[index]
         self.units_ = self._initial_units(samples)
         self.quantisation_errors_: list[float] = []
         start = max(self.rows, self.cols) / 2 if self.sigma_start is None else self.sigma_start
@@ -71,30 +81,33 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
             self.units_ = _updated_units(self.units_, samples, best, np.exp(-apart / (2 * sigma**2)))
         best, error = self._nearest_units(samples, chunk_vectors)
         self.quantisation_errors_.append(error)
-        if classes is not None:
-            self._set_class_shares(best, np.asarray(classes))
+        if y is not None:
+            self._set_class_shares(best, y)
         return self
 
-    def predict_unit(self, vectors: ArrayLike) -> NDArray[np.int32]:
+    def predict_unit(self, X: ArrayLike) -> NDArray[np.int32]:
         """Return the nearest unit of each vector, (n,), counted along the rows: row = unit // cols."""
-        return self._nearest_units(np.ascontiguousarray(vectors, np.float32))[0].astype(np.int32)
+        return self._nearest_units(np.ascontiguousarray(check_vectors(self, X)))[0].astype(np.int32)
 
-    def transform(self, vectors: ArrayLike) -> NDArray[np.float32]:
+    def transform(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return the vector of the nearest unit for each vector, (n, F): its colour in the table."""
-        return self.units_[self.predict_unit(vectors)]
+        units = self.predict_unit(X)
+        return self.units_[units]
 
-    def predict_proba(self, vectors: ArrayLike) -> NDArray[np.float32]:
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return shares of the classes among the samples of each vector's unit, (n, K) float32 in the order of
         `classes_`. Errors: InputError where the map was fitted without classes."""
+        units = self.predict_unit(X)
         if not hasattr(self, "proba_"):
             raise InputError(
                 "the self-organising map was fitted without classes; fit it with some, or use `predict_unit`."
             )
-        return self.proba_[self.predict_unit(vectors)]
+        return self.proba_[units]
 
-    def predict(self, vectors: ArrayLike) -> NDArray[Any]:
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most frequent class among the samples of each vector's unit, (n,)."""
-        return self.classes_[self.predict_proba(vectors).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
     def grid_distances(self) -> NDArray[np.float64]:
         """Return distances of all units on the grid, (units, units)."""
@@ -134,7 +147,7 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _set_class_shares(self, best: NDArray[np.intp], classes: NDArray[Any]) -> None:
         """Set the class shares of each unit; a unit without labelled samples takes those of the nearest one."""
-        labelled_samples = classes >= 0
+        labelled_samples = classes != -1
         self.classes_, index = np.unique(classes[labelled_samples], return_inverse=True)
         if not labelled_samples.any():
             return
@@ -144,6 +157,8 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
         )
         self.hits_ = hits.reshape(len(self.units_), count)
         votes = self.hits_ / self.hits_.sum(axis=0) if self.class_weight == "balanced" else self.hits_
+        if isinstance(self.class_weight, Mapping):
+            votes = votes * [self.class_weight.get(name, 1) for name in self.classes_.tolist()]
         labelled = np.flatnonzero(votes.any(axis=1))
         nearest = labelled[_squared_distances(self.units_, self.units_[labelled]).argmin(axis=1)]
         nearest[labelled] = labelled  # also where two units lie on each other

@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from deepnets4eo.arrays import Floats, Mask
+from deepnets4eo.baselines.checked_samples import check_samples, check_vectors
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import fit_sigmoid
 
@@ -45,13 +46,14 @@ class TunedClassifier(ClassifierMixin, BaseEstimator):
         self.estimator, self.grid, self.folds, self.calibration = estimator, grid, folds, calibration
         self.balanced, self.search_samples, self.seed = balanced, search_samples, seed
 
-    def fit(self, vectors: ArrayLike, classes: ArrayLike, blocks: ArrayLike | None = None) -> TunedClassifier:
+    def fit(self, X: ArrayLike, y: ArrayLike, blocks: ArrayLike | None = None) -> TunedClassifier:
         """Fit to vectors (n, F), classes (n,) and the block each sample comes from (n,), or None. Errors: InputError
         for samples of fewer than two classes, or with numbers that are not finite."""
-        vectors = np.ascontiguousarray(vectors, np.float32)
-        self.classes_, index = np.unique(np.asarray(classes), return_inverse=True)
-        _check_samples(vectors, self.classes_)
-        self.n_features_in_ = vectors.shape[1]
+        _check_finite(X)
+        vectors, index = check_samples(self, X, y)
+        vectors = np.ascontiguousarray(vectors)
+        if len(self.classes_) < 2:
+            raise InputError(f"the samples have {len(self.classes_)} classes; at least 2 are needed. Check the labels.")
         chosen = self._search(vectors, index, blocks)
         self.estimator_ = fit_single_threaded(clone(self.estimator).set_params(**chosen), vectors, index)
         self.calibrators_ = Calibrators("none")
@@ -62,17 +64,18 @@ class TunedClassifier(ClassifierMixin, BaseEstimator):
             self.calibrators_ = Calibrators(self.calibration).fit(scores, index, balanced=self.balanced)
         return self
 
-    def predict_proba(self, vectors: ArrayLike) -> NDArray[np.float32]:
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return probabilities (n, K) float32, in the order of `classes_`."""
-        vectors = np.asarray(vectors, np.float32)  # bands of a tile come turned; products do not need them copied
+        vectors = check_vectors(self, X)  # bands of a tile come turned; products do not need them copied
         if self.calibration == "none":
             return np.asarray(self.estimator_.predict_proba(vectors), np.float32)
         scores = class_scores(self.estimator_, vectors)
         return keep_labels(self.calibrators_(scores), scores.argmax(axis=1))
 
-    def predict(self, vectors: ArrayLike) -> NDArray[Any]:
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable class, (n,)."""
-        return self.classes_[self.predict_proba(vectors).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
     def _search(
         self, vectors: NDArray[np.float32], index: NDArray[np.intp], blocks: ArrayLike | None
@@ -136,6 +139,10 @@ def out_of_fold_scores(estimator: Any, vectors: NDArray[np.float32], index: NDAr
 
 def class_scores(estimator: Any, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return a score a class, (n, K): decision values, else log-odds of probabilities."""
+    if list(steps := getattr(estimator, "named_steps", {})) == ["classify"] and hasattr(
+        steps["classify"], "class_scores"
+    ):
+        return np.asarray(steps["classify"].class_scores(vectors), np.float32)
     if hasattr(estimator, "decision_function"):
         values = _linear_scores(estimator, vectors)
         if values is None:
@@ -191,14 +198,15 @@ def _subsample(index: NDArray[np.intp], at_most: int, seed: int) -> NDArray[np.i
     return np.sort(order[np.argsort(rank, kind="stable")[:at_most]])
 
 
-def _check_samples(vectors: NDArray[np.float32], classes: NDArray[Any]) -> None:
-    if len(classes) < 2:
-        raise InputError(f"the samples have {len(classes)} classes; at least 2 are needed. Check the labels.")
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=0))
+def _check_finite(X: ArrayLike) -> None:
+    """Say which columns are not finite; what is no plain table of numbers is scikit-learn's to check."""
+    columns = X if isinstance(X, np.ndarray) else np.empty((0, 0))
+    finite = np.isfinite(columns).all(axis=0) if columns.ndim == 2 and columns.dtype.kind == "f" else np.ones(0, bool)
+    bad = np.flatnonzero(~finite)
     if bad.size:
         raise InputError(
             f"{bad.size} columns of the samples have numbers that are not finite, the first of them column {bad[0]}. "
-            "Fill or mask the pixels they come from."
+            "Fill or mask the pixels they come from, which are NaN or inf."
         )
 
 
