@@ -29,7 +29,7 @@ from script import add_smoke, number_or_nan, plain_errors, title_of
 import deepnets4eo
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import apply_affine
-from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.lazy import is_installed, name_missing_extra
 from deepnets4eo.points import Orthophoto, colourise_cloud
 from deepnets4eo.synthetic import City
 from deepnets4eo.training import load_recipe
@@ -37,6 +37,7 @@ from deepnets4eo.training import load_recipe
 log = logging.getLogger(__name__)
 
 COMPOSITE, COLOURS, BOTH, FUSED = "composite", "colours", "colours and composite", "SmpFusion of both"
+BALLS, POISSON = "composite, mesh by ball pivoting", "composite, mesh by Poisson"  # need Open3D
 ROWS = {
     COMPOSITE: ["model.layers=[composite]"],
     COLOURS: ["model.layers=[image]"],
@@ -45,6 +46,8 @@ ROWS = {
         "model.layers=[image, composite]", "model.network=smp-fusion",
         "model.options={streams: [3, 3], architecture: unet}",
     ],
+    BALLS: ["model.layers=[composite]", "surface.mesh=ball_pivoting"],
+    POISSON: ["model.layers=[composite]", "surface.mesh=poisson"],
 }  # fmt: skip
 ALONE, SNAPNET = ("SnapNet, colours", "SnapNet, composite"), "SnapNet"
 PUBLISHED_RECIPES = {
@@ -54,7 +57,7 @@ PUBLISHED_RECIPES = {
     "SegNet, composite": "points/snapnet-segnet",
     "FuseNet": "points/snapnet-fusenet",
     "residual correction of SegNets": "points/snapnet-residual",
-}
+} | ({"SnapNet, textured mesh": "points/snapnet-mesh"} if is_installed("open3d") else {})
 PUBLISHED = {  # mean IoU, overall accuracy, IoU of the eight classes in percent
     "SnapNet, full test set (published, not verified)": (67.4, 91.0, 89.6, 79.5, 74.8, 56.1, 90.9, 36.5, 34.3, 77.2),
     "SEGCloud, reduced test set (published)": (61.3, 88.1, 83.9, 66.0, 86.0, 40.5, 91.1, 30.9, 27.5, 64.3),
@@ -160,6 +163,11 @@ def small_table(
     return "\n".join(parts)
 
 
+def has_scans_of_text(data: Path) -> bool:
+    """Whether a folder is one of Semantic3D: text beside clouds in LAS or LAZ says what they are."""
+    return any(data.glob("*.txt")) and not any(data.glob("*.la[sz]"))
+
+
 def run_folder(folder: Path, name: str) -> Path:
     """Where the run of a row is; without commas, which separate the runs that another starts from."""
     return folder / name.replace(", ", "-")
@@ -212,7 +220,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     out, seeds, smoke = arguments.out, arguments.seeds[: 1 if arguments.smoke else None], arguments.smoke
-    if arguments.data is not None and any(arguments.data.glob("*.txt")):
+    if arguments.data is not None and has_scans_of_text(arguments.data):
         publish(out, semantic3d_table(arguments.data, arguments.test, out, seeds, smoke=smoke))
         return
     title, clouds, test, legend = f"Clouds of {arguments.data}", arguments.data, arguments.test, arguments.legend

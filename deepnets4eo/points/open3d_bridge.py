@@ -39,7 +39,7 @@ def to_open3d(cloud: PointCloud) -> Any:
     MissingExtraError
         Open3D or a system library that it needs is not installed.
     """
-    o3d = _open3d()
+    o3d = import_open3d()
     points = o3d.t.geometry.PointCloud(o3d.core.Tensor(cloud.xyz))
     columns = cloud.measurements() | ({} if cloud.withheld is None else {"withheld": cloud.withheld})
     for name, values in columns.items():
@@ -69,7 +69,7 @@ def from_open3d(points: Any, crs: CRS | None = None, source: str = "points of Op
     MissingExtraError
         Open3D or a system library that it needs is not installed.
     """
-    o3d = _open3d()
+    o3d = import_open3d()
     if isinstance(points, o3d.geometry.PointCloud):
         points = o3d.t.geometry.PointCloud.from_legacy(points, o3d.core.float64)
     columns: dict[str, NDArray[Any]] = {name: values.cpu().numpy() for name, values in points.point.items()}
@@ -94,8 +94,8 @@ def from_open3d(points: Any, crs: CRS | None = None, source: str = "points of Op
     )
 
 
-def _open3d() -> Any:
-    """The package. Errors: MissingExtraError, which names the extra or the system libraries."""
+def import_open3d() -> Any:
+    """Return the package. Raises MissingExtraError, which names the extra or the libraries of the system."""
     try:
         with name_missing_extra():
             import open3d

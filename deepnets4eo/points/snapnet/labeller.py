@@ -16,6 +16,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import options_from
 from deepnets4eo.points.cloud import PointCloud, at_counted
+from deepnets4eo.points.open3d_bridge import import_open3d
 from deepnets4eo.points.snapnet.recipe import MEASURED, ViewSection
 from deepnets4eo.points.views import (
     Camera,
@@ -23,6 +24,7 @@ from deepnets4eo.points.views import (
     SurfaceOptions,
     cameras_above,
     cameras_around,
+    cameras_indoors,
     make_surface,
     to_points,
 )
@@ -58,11 +60,12 @@ class SnapNetLabeller(ViewLabeller):
         loaded = open_view_run(run, TASK_NAME, "label points by views")
         recipe, where = loaded.recipe, str(loaded.folder)
         section = dict(recipe.get("surface") or {})
-        if section.pop("mesh", "splats") != "splats":
-            raise RunError(f"{where} learned from triangles, which are no longer made. Train it again.")
+        if section.get("mesh") == "delaunay":
+            raise RunError(f"{where} learned from triangles seen from above, which are no longer made. Train it again.")
         for name in LEFT:
             section.pop(name, None)
         surface = options_from(SurfaceOptions, section, where)
+        check_mesh(surface)
         return cls(loaded.segmenter, surface, options_from(ViewSection, recipe.get("views") or {}, where))
 
     @property
@@ -100,11 +103,19 @@ def place_cameras(surface: Surface, views: ViewSection, *, seed: int = 0) -> lis
         return cameras_above(
             surface, gsd_m=views.gsd_m, overlap=views.overlap, tilt_deg=views.tilt_deg, headings=views.headings
         )
+    if views.cameras == "indoors":
+        return cameras_indoors(surface, views.directions, seed=views.seed + seed, distances_m=views.distances_m)
     directions = math.ceil(views.directions * covered_m2(surface) / views.area_m2)
     return cameras_around(
         surface, directions, seed=views.seed + seed, distances_m=views.distances_m,
         elevation_deg=views.elevation_deg,
     )  # fmt: skip
+
+
+def check_mesh(options: SurfaceOptions) -> None:
+    """Raise MissingExtraError where a mesh needs Open3D and that is not installed, or cannot be imported."""
+    if options.mesh != "splats":
+        import_open3d()
 
 
 def covered_m2(surface: Surface) -> float:

@@ -26,13 +26,15 @@ class ViewData(CloudData):
 class ViewSection(Section):
     """Where cameras stand, what they show, and how the votes of their pixels are counted."""
 
-    cameras: Literal["around", "above"] = Field(
+    cameras: Literal["around", "above", "indoors"] = Field(
         default="around",
         description="around: over random points, as published; above: a grid that looks down and in oblique directions, for "
-        "aerial clouds",
+        "aerial clouds; indoors: within a room",
     )
     directions: int = Field(
-        default=500, ge=1, description="around: for each area_m2 of ground; a camera each at every distance"
+        default=500,
+        ge=1,
+        description="around: for each area_m2 of ground; indoors: of a room, which is a cloud; a camera each at every distance",
     )
     area_m2: float = Field(
         default=10_000.0,
@@ -41,7 +43,7 @@ class ViewSection(Section):
         "proportion",
     )
     distances_m: tuple[float, ...] = Field(
-        default=(5.0, 10.0, 20.0), min_length=1, description="around: from the camera to the point it looks at"
+        default=(5.0, 10.0, 20.0), min_length=1, description="around, indoors: from the camera to the point it looks at"
     )
     elevation_deg: tuple[float, float] = Field(
         default=(70.0, 90.0), description="around: angle of the viewing direction to the ground, at least and at most"
@@ -64,7 +66,7 @@ class ViewSection(Section):
     votes: Literal["probabilities", "logits"] = Field(
         default="probabilities", description="what is averaged over pixels and views; published: logits"
     )
-    seed: int = Field(default=0, ge=0, description="of cameras around")
+    seed: int = Field(default=0, ge=0, description="of cameras around and indoors")
 
 
 class SnapNetModel(ModelSection):

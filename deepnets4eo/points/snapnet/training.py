@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from deepnets4eo.points.cloud_data import (
     split_clouds,
 )
 from deepnets4eo.points.labeller import label_tile
-from deepnets4eo.points.snapnet.labeller import SnapNetLabeller, check_measured, place_cameras, reach_m
+from deepnets4eo.points.snapnet.labeller import SnapNetLabeller, check_measured, check_mesh, place_cameras, reach_m
 from deepnets4eo.points.snapnet.recipe import HEIGHT_EXPONENTS, SnapNetRecipe
 from deepnets4eo.points.views import Surface, ZBuffer, make_surface, snapshot
 from deepnets4eo.points.views.camera import FaceView
@@ -58,6 +59,7 @@ PROTOCOL = "points of the validation part of the training clouds, by the votes o
 def train_snapnet(recipe: SnapNetRecipe, out: Path, options: TrainOptions) -> Path:
     """Train a network on snapshots of labelled clouds; returns the run folder."""
     check_extra("deep", install="deep,points")  # clouds are mostly LAS: one installation is enough
+    check_mesh(recipe.surface)
     legend = view_legend(recipe, "snapnet-unet")
     rendered = render_views(recipe, legend, find_clouds(recipe.data, recipe.surface.voxel_m), out)
     factor = recipe.views.height_factor ** HEIGHT_EXPONENTS.get(recipe.views.third, 0.0)
@@ -95,6 +97,14 @@ def part_of_faces(surface: Surface, parts: NDArray[np.uint8]) -> NDArray[np.uint
     return np.select(chosen, [WITHHELD, BORDER, LEARNT], NEITHER).astype(np.uint8)
 
 
+def without_mixed_faces(surface: Surface) -> Surface:
+    """A surface without triangles whose corners are of different classes, as published for training; splats have one class each."""
+    if surface.corners is not None or surface.classes is None:
+        return surface
+    corners = surface.classes[surface.faces]
+    return replace(surface, faces=surface.faces[(corners == corners[:, :1]).all(axis=1)])
+
+
 def part_of_pixels(view: FaceView, face_parts: NDArray[np.uint8]) -> ByteImage:
     """The split (H, W) of each pixel, NOTHING where it shows no face."""
     part = np.full(view.face.shape, NOTHING, np.uint8)
@@ -104,7 +114,7 @@ def part_of_pixels(view: FaceView, face_parts: NDArray[np.uint8]) -> ByteImage:
 
 def _render_piece(rendered: RenderedViews, recipe: SnapNetRecipe, number: int, cloud: PointCloud) -> None:
     check_measured(cloud, recipe.model.layers)
-    surface = make_surface(cloud, recipe.surface)
+    surface = without_mixed_faces(make_surface(cloud, recipe.surface))
     face_parts = part_of_faces(surface, point_parts(rendered.split, number, cloud.xyz[surface.point_index, :2]))
     caster = ZBuffer(surface)
     for camera in place_cameras(surface, recipe.views, seed=number):

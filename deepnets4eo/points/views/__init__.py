@@ -5,7 +5,7 @@ from deepnets4eo.lazy import lazy_names
 __getattr__ = lazy_names(
     __name__,
     {
-        ".camera": "Camera ZBuffer cameras_above cameras_around",
+        ".camera": "Camera ZBuffer cameras_above cameras_around cameras_indoors",
         ".surface": "Surface SurfaceOptions",
         ".labeller": "Votes to_points",
         ".surface_construction": "make_surface",

@@ -1,5 +1,5 @@
 """Pinhole cameras, the faces that they see by a depth buffer, and where they stand: in a cone over random vertices, on a grid
-over aerial clouds, near another one.
+over aerial clouds, within rooms, near another one.
 
 Coordinates are those of the surface, relative to its origin. Images are as the eye sees them: the camera's right is right.
 """
@@ -20,6 +20,11 @@ from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.points.views.surface import Surface
 
 PUBLISHED_DISTANCES_M = (5.0, 10.0, 20.0)
+
+TRIES = 1000  # for one camera that stands in a room
+NEAR_INDOORS_M = 0.1
+MARGIN_M = 0.2  # of cameras from walls, floor and ceiling
+LOWER = 2 / 3  # of the height of a room: what is looked at, since the ceiling shows little
 
 BACKGROUND = -1
 
@@ -257,6 +262,57 @@ def cameras_above(
         cameras += [_towards(target, 270 + 360 * one / headings, 90 - tilt_deg, distance) for one in range(headings)]
     reach = distance + float(np.ptp(surface.vertices[:, 2])) + 2 * gsd_m * model.width_px
     return [replace(camera, far_m=max(camera.far_m, reach)) for camera in cameras]
+
+
+def cameras_indoors(
+    surface: Surface,
+    directions: int = 500,
+    *,
+    seed: int,
+    distances_m: Sequence[float] = (1.0, 2.0, 3.0),
+    elevation_deg: tuple[float, float] = (-15, 45),
+) -> list[Camera]:
+    """Cameras in a room: they stand within its box, and look at what lies in its lower two thirds.
+
+    Parameters
+    ----------
+    surface : of a room; each camera looks at one of its vertices
+    directions : how many vertices are looked at
+    seed : of the random numbers
+    distances_m : of the cameras of one direction from its vertex, metres; nearer where a wall would be in the way
+    elevation_deg : lowest and highest angle of the cameras above the horizon, seen from the vertex, degrees
+
+    Returns
+    -------
+    directions x distances cameras
+
+    Raises
+    ------
+    InputError
+        No vertices, and a room in which no camera can stand; ranges as of `cameras_around`.
+    """
+    _check(surface, distances_m, elevation_deg)
+    rng = np.random.default_rng(seed)
+    low, high = surface.vertices.min(axis=0) + MARGIN_M, surface.vertices.max(axis=0) - MARGIN_M
+    lower = np.flatnonzero(surface.vertices[:, 2] <= low[2] + LOWER * (high[2] - low[2]))
+    cameras: list[Camera] = []
+    for _ in range(directions if len(lower) and (high > low).all() else 0):
+        for _ in range(TRIES):
+            target = surface.vertices[rng.choice(lower)].astype(np.float64)
+            azimuth, elevation = rng.uniform(0, 360), rng.uniform(*elevation_deg)
+            views = [_towards(target, azimuth, elevation, distance) for distance in distances_m]
+            inside = [view for view in views if (view.eye > low).all() and (view.eye < high).all()]
+            if inside:
+                cameras += [
+                    replace(view if view in inside else inside[-1], near_m=NEAR_INDOORS_M) for view in views
+                ]  # fmt: skip
+                break
+    if len(cameras) < directions * len(distances_m):
+        raise InputError(
+            f"the surface is {' x '.join(f'{side:.1f}' for side in np.ptp(surface.vertices, axis=0))} m large; expected a room in "
+            f"which a camera stands {min(distances_m)} m from what it looks at. Choose shorter distances_m, or cameras around."
+        )
+    return cameras
 
 
 def cameras_near(

@@ -18,6 +18,7 @@ from deepnets4eo.options import option_group
 from deepnets4eo.prefetch import in_order
 
 NoiseKind = Literal["variances", "normals"]
+MeshKind = Literal["splats", "ball_pivoting", "poisson"]
 BLOCK = 1 << 14
 FEWEST = 3  # points that make a plane
 RANK_ONE = 1e-7  # middle by largest variance: points on a line have no normal
@@ -40,13 +41,17 @@ class SurfaceOptions:
     noise
         "variances", smallest by largest variance of these points, as the papers have it; "normals", as the public code
         measures it (`normal_disagreement`).
-    max_edge_m : longest diagonal of the square along the surface at each point, metres
+    mesh
+        "splats", a small square along the surface at each point; "ball_pivoting", triangles between the points, and "poisson",
+        those of a smooth surface near them, both by Open3D (extra `open3d`) from normals towards the sky.
+    max_edge_m : longest edge of a triangle, and longest diagonal of a splat, metres
     ground_gsd_m, max_building_m : as of `heights_above_ground`, metres
     """
 
     voxel_m: float = Field(default=0.1, gt=0)
     neighbours: int = Field(default=16, ge=3)
     noise: NoiseKind = "variances"
+    mesh: MeshKind = "splats"
     max_edge_m: float = Field(default=2.0, gt=0)
     ground_gsd_m: float = Field(default=1.0, gt=0)
     max_building_m: float = Field(default=50.0, gt=0)
@@ -54,14 +59,14 @@ class SurfaceOptions:
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """Vertices, which are points of a cloud, and faces over them; coordinates are relative to `origin`.
+    """Vertices, which are points of a cloud or near them, and faces over them; coordinates are relative to `origin`.
 
     Parameters
     ----------
     origin : (3,) float64, whole metres in the CRS of the cloud
     vertices : (V, 3) float32, metres east, north and up of the origin
     faces : (F, 3) int32, the vertices whose triangle a face is; for splats three times the same
-    point_index : (V,) int64, which point of the cloud each vertex is
+    point_index : (V,) int64, which point of the cloud each vertex is, or is nearest to
     verticality : (V,) float32, 0 flat to 1 upright
     noise : (V,) float32, 0 on a plane to 1, see `Attributes`
     height_m : (V,) float32, metres above ground

@@ -11,7 +11,9 @@ from deepnets4eo.arrays import Floats, Indices, Mask, Vectors
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.height_grid import heights_above_ground
+from deepnets4eo.points.meshes import ball_pivoting, poisson, upward
 from deepnets4eo.points.views.surface import Surface, SurfaceOptions, surface_attributes
+from deepnets4eo.system import cores
 
 MOST_VOXELS = 1 << 62
 
@@ -20,6 +22,7 @@ SPLAT = 0.65
 HALVES = np.array([[[-1, -1], [1, -1], [1, 1]], [[-1, -1], [1, 1], [-1, 1]]], np.float32)
 
 DEFAULTS = SurfaceOptions()
+BALLS = (0.75, 1.0, 1.5, 2.0)  # radii by the side of a voxel
 
 FLOOR_PERCENTILE = 1
 LEVEL = np.array(
@@ -37,13 +40,15 @@ def make_surface(cloud: PointCloud, options: SurfaceOptions = DEFAULTS) -> Surfa
 
     Returns
     -------
-    A vertex for each voxel, with its attributes and the measurements of the point kept. Memory: about 60 bytes a point
-    and 350 a vertex.
+    A vertex for each voxel, with its attributes and the measurements of the point kept; of Poisson's vertices those of the nearest point.
+    Memory: about 60 bytes a point and 350 a vertex; Poisson's cells more.
 
     Raises
     ------
     InputError
         No point that counts; coordinates that lie too far apart.
+    MissingExtraError
+        A mesh of triangles without Open3D.
 
     Examples
     --------
@@ -60,20 +65,49 @@ def make_surface(cloud: PointCloud, options: SurfaceOptions = DEFAULTS) -> Surfa
     origin = np.floor(part.xyz.min(axis=0))
     vertices = (part.xyz - origin).astype(np.float32)
     attributes = surface_attributes(vertices, options.neighbours, options.noise)
-    faces, corners = splats(vertices, attributes.normal, attributes.spacing_m, options.max_edge_m)
+    height_m = heights_above_ground(part, gsd_m=options.ground_gsd_m, max_building_m=options.max_building_m)
+    corners, own = None, np.arange(len(vertices))
+    if options.mesh == "splats":
+        faces, corners = splats(vertices, attributes.normal, attributes.spacing_m, options.max_edge_m)
+    else:
+        vertices, faces, own = triangles(vertices, attributes.normal, options)
     return Surface(
         origin=origin,
         vertices=vertices,
         faces=faces,
-        point_index=kept,
-        verticality=attributes.verticality,
-        noise=attributes.noise,
-        height_m=heights_above_ground(part, gsd_m=options.ground_gsd_m, max_building_m=options.max_building_m),
-        colour=part.colour,
-        intensity=part.intensity,
-        classes=part.classification,
+        point_index=kept[own],
+        verticality=attributes.verticality[own],
+        noise=attributes.noise[own],
+        height_m=height_m[own],
+        colour=None if part.colour is None else part.colour[own],
+        intensity=None if part.intensity is None else part.intensity[own],
+        classes=None if part.classification is None else part.classification[own],
         corners=corners,
     )
+
+
+def triangles(
+    points: NDArray[np.float32], normal: Vectors, options: SurfaceOptions
+) -> tuple[NDArray[np.float32], NDArray[np.int32], Indices]:
+    """Return vertices (V, 3), triangles (F, 3) with edges of at most `max_edge_m`, and the point nearest to each vertex; of Poisson's surface
+    what is nearer than half of that to a point. Raises MissingExtraError without Open3D."""
+    from scipy.spatial import cKDTree
+
+    normal, own = upward(normal), np.arange(len(points))
+    if options.mesh == "poisson":
+        vertices, faces = poisson(points, normal, options.voxel_m)
+        away, nearest = (
+            cKDTree(points, balanced_tree=False).query(vertices, workers=cores()) if len(vertices) else ([], [])
+        )
+        faces = faces[(np.asarray(away) <= options.max_edge_m / 2)[faces].all(axis=1)]
+        if len(faces):
+            used, position = np.unique(faces, return_inverse=True)
+            points, own, faces = vertices[used], nearest[used], position.reshape(-1, 3).astype(np.int32)
+    else:
+        faces = ball_pivoting(points, normal, [one * options.voxel_m for one in BALLS])
+    corners = points[faces]
+    edges = np.linalg.norm(corners - corners[:, [1, 2, 0]], axis=2)
+    return points, faces[(edges <= options.max_edge_m).all(axis=1)], own
 
 
 def splats(

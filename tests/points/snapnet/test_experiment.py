@@ -50,6 +50,14 @@ def test_a_copy_of_a_cloud_has_the_colours_of_an_orthophoto(tmp_path):
     assert experiment.write_coloured(cloud, tmp_path / "none.tif", tmp_path / "out") == copy  # a copy is used again
 
 
+def test_text_beside_clouds_is_no_scan_of_semantic3d(tmp_path):
+    (tmp_path / "scan.txt").write_text("0 0 0 1 2 3 4\n")
+    assert experiment.has_scans_of_text(tmp_path)
+    write_cloud(tmp_path / "tile.las", scattered(20))
+    assert not experiment.has_scans_of_text(tmp_path)
+    assert not experiment.has_scans_of_text(tmp_path / "tile.las")
+
+
 def test_halves_share_no_point(tmp_path):
     cloud = make_cloud()
     experiment.write_halves(write_las(cloud, tmp_path / "field.las"), tmp_path / "halves")

@@ -1,5 +1,6 @@
 """Votes of views label points: what a network that knows better than any says arrives at the points it sees, and no others."""
 
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from made_up_field import BUILDING, COLOURS, GROUND, LEGEND, make_cloud, write_las
 
-from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.errors import InputError, MissingExtraError, RunError
 from deepnets4eo.points import LabelOptions, PointLabeller, label_cloud, labelling
 from deepnets4eo.points.labeller import label_tile
 from deepnets4eo.points.snapnet import labeller as labeller_module
@@ -117,7 +118,7 @@ def test_small_tiles_leave_hardly_more_points_unseen_than_one_large_tile(tmp_pat
     assert 0.03 < shares[1] < shares[0] + 0.08  # as draws differ; as many views for every tile would leave almost none
 
 
-@pytest.mark.parametrize("cameras", ["around", "above"])
+@pytest.mark.parametrize("cameras", ["around", "above", "indoors"])
 def test_cameras_of_every_kind_are_placed_anew_alike(cameras):
     views = ViewSection(cameras=cameras, directions=5, area_m2=AREA_M2, distances_m=(2.0, 3.0))
     surface = make_surface(make_cloud(), SURFACE)
@@ -162,5 +163,22 @@ def test_runs_of_before_load_where_their_surface_was_one_of_squares(monkeypatch)
         if mesh == "splats":
             assert SnapNetLabeller.from_run("run").surface.voxel_m == 0.3
         else:
-            with pytest.raises(RunError, match="learned from triangles, which are no longer made"):
+            with pytest.raises(RunError, match="learned from triangles seen from above, which are no longer made"):
                 SnapNetLabeller.from_run("run")
+
+
+@pytest.mark.parametrize("mesh", ["ball_pivoting", "poisson"])
+def test_votes_on_a_mesh_label_the_points(mesh):
+    pytest.importorskip("open3d", exc_type=ImportError)
+    cloud, surface = make_cloud(), SurfaceOptions(voxel_m=0.5, mesh=mesh)
+    one = SnapNetLabeller(KnowsColours(), surface, VIEWS)
+    codes = label_tile(one, cloud, len(cloud))[:, 0]
+    assert (codes == cloud.classification).mean() > 0.9
+
+
+def test_a_run_on_a_mesh_is_refused_without_open3d_before_any_work(monkeypatch):
+    run = SimpleNamespace(recipe={"surface": {"mesh": "ball_pivoting"}}, folder="run", segmenter=None)
+    monkeypatch.setattr(labeller_module, "open_view_run", lambda *_: run)
+    monkeypatch.setitem(sys.modules, "open3d", None)
+    with pytest.raises(MissingExtraError, match=r"deepnets4eo\[open3d\]"):
+        SnapNetLabeller.from_run("run")

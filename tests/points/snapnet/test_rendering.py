@@ -22,7 +22,8 @@ from deepnets4eo.points.cloud_data import (
 )
 from deepnets4eo.points.snapnet.labeller import check_measured
 from deepnets4eo.points.snapnet.recipe import SnapNetRecipe
-from deepnets4eo.points.snapnet.training import render_views
+from deepnets4eo.points.snapnet.training import render_views, without_mixed_faces
+from deepnets4eo.points.views import SurfaceOptions, make_surface
 from deepnets4eo.points.views.snapshots import LABELS
 from deepnets4eo.points.views.training import ValidationViews, ViewSamples, ViewStore, ViewWindow, read_view
 from deepnets4eo.training import load_recipe
@@ -108,6 +109,21 @@ def test_heights_of_views_to_learn_from_are_multiplied_by_factors_of_the_epoch(t
     np.testing.assert_allclose(high["composite"][2][shown], expected[shown], atol=1e-6)
     np.testing.assert_array_equal(high["composite"][:2], plain["composite"][:2])
     np.testing.assert_array_equal(high["image"], plain["image"])
+
+
+def test_triangles_of_several_classes_are_not_learnt_from():
+    pytest.importorskip("open3d", exc_type=ImportError)
+    cloud = make_cloud()
+    east = cloud.xyz[:, 0] > np.median(cloud.xyz[:, 0])
+    cloud = replace(cloud, classification=np.where(east, BUILDING, GROUND).astype(np.uint8))
+    surface = make_surface(cloud, SurfaceOptions(voxel_m=CELL_M, mesh="ball_pivoting"))
+    kept = without_mixed_faces(surface)
+    mixed = {tuple(face) for face in surface.faces.tolist()} - {tuple(face) for face in kept.faces.tolist()}
+    assert 0 < len(mixed) < len(kept.faces)
+    assert all(len(set(surface.classes[list(face)])) > 1 for face in mixed)
+    assert all(len(set(codes)) == 1 for codes in surface.classes[kept.faces])
+    splats = make_surface(cloud, SurfaceOptions(voxel_m=CELL_M))
+    assert without_mixed_faces(splats) is splats
 
 
 def test_heights_vary_only_where_the_third_band_shows_them():

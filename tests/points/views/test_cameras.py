@@ -5,11 +5,13 @@ import pytest
 from made_up_surface import hill_with_house, triangles
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.points import PointCloud
 from deepnets4eo.points.views import (
     Camera,
     SurfaceOptions,
     cameras_above,
     cameras_around,
+    cameras_indoors,
     make_surface,
 )
 from deepnets4eo.points.views.camera import (
@@ -145,3 +147,50 @@ def test_wrong_angles_distances_and_surfaces_are_refused(surface):
         cameras_above(surface, overlap=1)
     with pytest.raises(InputError, match="no vertices"):
         cameras_around(triangles(), 1, seed=0)
+
+
+def room(seed=0, size=(6.0, 5.0, 2.6), count=30_000):
+    """Points on floor, ceiling and walls of a room, and on a table of 0.8 m."""
+    rng = np.random.default_rng(seed)
+    xyz = rng.uniform(0, 1, (count, 3))
+    side = rng.integers(0, 6, count)
+    xyz[np.arange(count), side % 3] = side // 3
+    table = rng.uniform(0, 1, (2000, 3)) * (0.3, 0.2, 0) + (0.4, 0.4, 0.3)
+    return np.concatenate([xyz, table]) * size
+
+
+def test_cameras_indoors_stand_in_the_room_and_look_below_its_upper_third():
+    surface = make_surface(PointCloud(room()), SurfaceOptions(voxel_m=0.1))
+    cameras = cameras_indoors(surface, 50, seed=0)
+    assert len(cameras) == 50 * 3
+    low, high = surface.vertices.min(axis=0), surface.vertices.max(axis=0)
+    eyes, targets = (np.array([getattr(one, name) for one in cameras]) for name in ("eye", "target"))
+    assert (eyes > low + 0.19).all()
+    assert (eyes < high - 0.19).all()
+    assert targets[:, 2].max() <= 0.2 + (2.2 * 2 / 3) + 0.1
+    away = np.linalg.norm(eyes - targets, axis=1).reshape(-1, 3)
+    assert set(np.round(away.ravel(), 3)) == {1.0, 2.0, 3.0}
+
+
+def test_cameras_indoors_see_floor_and_table_that_those_above_a_room_do_not():
+    surface = make_surface(PointCloud(room()), SurfaceOptions(voxel_m=0.1))
+    caster, shares = ZBuffer(surface), []
+    for cameras in (cameras_indoors(surface, 20, seed=0), cameras_around(surface, 20, seed=0)):
+        pixels = np.zeros(len(surface.vertices), int)
+        for camera in cameras:
+            view = caster.view(camera)
+            pixels += np.bincount(surface.faces[view.face[view.seen], 0], minlength=len(pixels))
+        x, y, z = surface.vertices.T
+        inner = (np.abs(x - 3) < 2.5) & (np.abs(y - 2.5) < 2) & (z < 1.5)
+        shares.append((pixels[inner] >= 20).mean())  # a few pixels see through gaps between the points of the ceiling
+    assert shares[0] > 0.8
+    assert shares[1] < 0.5
+
+
+def test_a_room_too_small_to_stand_in_is_refused():
+    surface = make_surface(PointCloud(room(size=(0.3, 5, 2.6))), SurfaceOptions(voxel_m=0.1))
+    with pytest.raises(InputError, match="expected a room"):
+        cameras_indoors(surface, 5, seed=0)
+    surface = make_surface(PointCloud(room(size=(2.0, 2.0, 2.0))), SurfaceOptions(voxel_m=0.1))
+    with pytest.raises(InputError, match="stands 4.0 m from what it looks at"):
+        cameras_indoors(surface, 5, seed=0, distances_m=(4.0,))

@@ -1,8 +1,11 @@
 """Faces lie along the surface, keep to their limits, and cover it."""
 
+import sys
+
 import numpy as np
 import pytest
 
+from deepnets4eo.errors import MissingExtraError
 from deepnets4eo.points import PointCloud
 from deepnets4eo.points.views import SurfaceOptions, cameras_above, make_surface
 from deepnets4eo.points.views.camera import ZBuffer
@@ -32,3 +35,73 @@ def test_splats_cover_a_plane_from_which_points_were_decimated():
     surface = make_surface(PointCloud(np.column_stack([xy, np.zeros(len(xy))])), SurfaceOptions(voxel_m=0.5))
     camera = cameras_above(surface, gsd_m=0.2, overlap=0, headings=0)[0]
     assert ZBuffer(surface).view(camera).seen.mean() > 0.98
+
+
+def terrace(seed=0, count=6000):
+    """A field of 30 m with a flat roof, 4 m above it, and its walls."""
+    rng = np.random.default_rng(seed)
+    xy = rng.uniform(0, 30, (count, 2))
+    roof = ((xy > 10) & (xy < 20)).all(axis=1)
+    field = np.column_stack([xy, np.where(roof, 4.0, 0.0)])
+    side, along, z = rng.integers(0, 4, 600), rng.uniform(10, 20, 600), rng.uniform(0, 4, 600)
+    at = np.where(side % 2, 20.0, 10.0)
+    wall = np.where((side < 2)[:, None], np.column_stack([at, along]), np.column_stack([along, at]))
+    return np.concatenate([field, np.column_stack([wall, z])])
+
+
+def test_ball_pivoting_joins_the_points_themselves_and_covers_what_is_seen():
+    pytest.importorskip("open3d", exc_type=ImportError)
+    xyz, options = terrace(), SurfaceOptions(voxel_m=0.5, mesh="ball_pivoting")
+    surface, splat = make_surface(PointCloud(xyz), options), make_surface(PointCloud(xyz), SurfaceOptions(voxel_m=0.5))
+    np.testing.assert_allclose(surface.vertices + surface.origin, xyz[surface.point_index], atol=1e-5)
+    np.testing.assert_array_equal(surface.point_index, splat.point_index)
+    corners = surface.vertices[surface.faces]
+    assert np.linalg.norm(corners - corners[:, [1, 2, 0]], axis=2).max() <= options.max_edge_m
+    flat = np.ptp(corners[:, :, 2], axis=1) < 0.1
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+    assert area[flat].sum() == pytest.approx(900, rel=0.1)  # field and roof, once
+    camera = cameras_above(surface, gsd_m=0.1, overlap=0, headings=0)[0]
+    assert ZBuffer(surface).view(camera).seen.mean() > 0.95
+
+
+def test_poisson_stays_near_the_points_and_has_what_the_nearest_one_has():
+    pytest.importorskip("open3d", exc_type=ImportError)
+    xyz = terrace()
+    classes = np.where(xyz[:, 2] > 3.9, 6, 2).astype(np.uint8)
+    options = SurfaceOptions(voxel_m=0.5, mesh="poisson", max_edge_m=1.0)
+    surface = make_surface(PointCloud(xyz, classification=classes), options)
+    away = np.linalg.norm(surface.vertices[:, None] + surface.origin - xyz[None, ::1], axis=2).min(axis=1)
+    assert len(surface.faces) > 1000
+    assert away.max() <= options.max_edge_m / 2 + options.voxel_m
+    np.testing.assert_array_equal(surface.classes, classes[surface.point_index])
+    heights = surface.vertices[:, 2] + surface.origin[2]
+    inner = np.abs(surface.vertices[:, :2] + surface.origin[:2] - 15).max(axis=1) < 3
+    assert np.abs(heights[inner] - 4).max() < 0.1
+
+
+@pytest.mark.parametrize("mesh", ["ball_pivoting", "poisson"])
+def test_a_mesh_is_the_same_far_from_the_origin_of_the_coordinates(mesh):
+    pytest.importorskip("open3d", exc_type=ImportError)
+    xyz, far = np.round(terrace(), 3), np.array([700_000, 6_600_000, 2_000])
+    options = SurfaceOptions(voxel_m=0.5, mesh=mesh)
+    near, moved = make_surface(PointCloud(xyz), options), make_surface(PointCloud(xyz + far), options)
+    assert abs(len(near.faces) - len(moved.faces)) <= 0.01 * len(near.faces)
+    if mesh == "ball_pivoting":
+        np.testing.assert_allclose(moved.vertices + (moved.origin - far), near.vertices + near.origin, atol=2e-3)
+
+
+@pytest.mark.parametrize("mesh", ["ball_pivoting", "poisson"])
+def test_few_points_make_no_triangle_and_no_error(mesh):
+    pytest.importorskip("open3d", exc_type=ImportError)
+    for count in (1, 2, 3, 4):
+        surface = make_surface(
+            PointCloud(np.random.default_rng(0).uniform(0, 1, (count, 3)) * 9), SurfaceOptions(mesh=mesh)
+        )
+        assert len(surface.vertices) >= 1
+        assert surface.faces.shape[1] == 3
+
+
+def test_without_open3d_a_mesh_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "open3d", None)
+    with pytest.raises(MissingExtraError, match=r"deepnets4eo\[open3d\]"):
+        make_surface(PointCloud(terrace()), SurfaceOptions(mesh="poisson"))
