@@ -20,10 +20,21 @@ Infrared = Annotated[Path | None, Option(help="Orthophoto whose first band is ne
 AllReturns = Annotated[
     bool, Option("--all-returns", help="Colour later returns, too, not only the first.", rich_help_panel=COLOURS)
 ]
+View = Annotated[
+    bool,
+    Option(
+        "--view",
+        help="Show the result: in Open3D's window where there is a display, else write a page of up to 1 million points "
+        "beside it (.html).",
+    ),
+]
 
 
 def label_points(
-    cloud: Annotated[Path, Argument(help="LAS, LAZ, COPC, PLY or text of points.", show_default=False)],
+    cloud: Annotated[
+        Path,
+        Argument(help="LAS, LAZ, COPC, PLY, PCD, or text with a point a line (XYZ, XYZN, XYZRGB).", show_default=False),
+    ],
     model: Annotated[
         str, Option("--model", help="Run folder that was trained on points, or rules.", show_default=False)
     ],
@@ -40,6 +51,7 @@ def label_points(
     colour: Colour = None,
     infrared: Infrared = None,
     all_returns: AllReturns = False,
+    view: View = False,
     memory: Memory = "4GB",
     workers: WhoElse = None,
     json: Json = None,
@@ -57,6 +69,7 @@ def label_points(
     deepnets4eo label-points tile.laz --model runs/snapnet --colour ortho.tif --out labelled.laz --replace"""
     from deepnets4eo import points
     from deepnets4eo.errors import InputError
+    from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.input_files import check_not_inputs
 
     if infrared is not None and colour is None:
@@ -66,7 +79,10 @@ def label_points(
         replace=replace, crs=crs, neighbours=tuple(neighbour or ()), memory_bytes=memory_bytes(memory), resume=resume,
         overwrite=overwrite,
     )  # fmt: skip
-    check_not_inputs([out, json], [cloud, neighbour, colour, infrared, model])
+    page = out.with_suffix(".html")
+    check_not_inputs([out, json, *([page] if view else [])], [cloud, neighbour, colour, infrared, model])
+    if view:
+        check_overwrite(page, overwrite=overwrite or resume)
     labeller = points.load_labeller(model)
     orthophoto = points.Orthophoto(colour, infrared, all_returns=all_returns) if colour is not None else None
     if dry_run:
@@ -79,3 +95,5 @@ def label_points(
     if json is not None:
         echo(save_json(result.to_dict(), json))
     show_result(result.summary(), result.path)
+    if view and (written := points.show_cloud(result.path, page)) is not None:
+        echo(written)

@@ -1,4 +1,4 @@
-"""Point clouds: files, ground, views, SnapNet, features of neighbourhoods, RGB-D frames, rubble."""
+"""Point clouds: files, ground, views, SnapNet, features of neighbourhoods, a look at them, RGB-D frames, rubble."""
 
 from deepnets4eo.lazy import lazy_names
 
@@ -20,5 +20,8 @@ __getattr__ = lazy_names(
         ".evaluation": "evaluate_cloud",
         ".files.opening": "open_cloud",
         ".open3d_bridge": "from_open3d to_open3d",
+        ".look.window": "draw show_cloud",
+        ".look.page": "PointLook",
+        ".look.flight": "fly_around",
     },
 )

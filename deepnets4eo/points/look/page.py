@@ -1,0 +1,151 @@
+"""A cloud as one page that works offline, drawn in a canvas: at most a million points, about 10 bytes each before they are packed."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import write_text
+from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.outputs.safe_text import COLOURS, asset_text, fill_template, script_safe
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.evaluation import PREDICTED
+from deepnets4eo.points.files import open_cloud
+from deepnets4eo.points.files.cloud_file import join_clouds
+from deepnets4eo.version import __version__
+
+ASSETS = "deepnets4eo.points.look"
+SCRIPTS = ("renderer.js", "controls.js", "page.js")
+MOST_POINTS = 1_000_000
+IN_NOTEBOOK = 200_000  # points: a notebook keeps what it shows
+STEPS = 65_535  # of the longest side
+RAMP = (2, 98)  # percentiles of the heights between which colours change
+UNKNOWN = {"name": "no class of the legend", "colour": (90, 90, 90)}
+FRAME_PX = 560
+
+
+@dataclass(frozen=True, eq=False)
+class PointLook:
+    """Points to look at; shows itself in a notebook, and `save` writes the page.
+
+    Parameters
+    ----------
+    cloud : the points that are shown
+    legend : names and colours of their classes; None: no classes are shown
+    of_points : how many points there are
+    title : of the page
+    """
+
+    cloud: PointCloud
+    legend: Legend | None
+    of_points: int
+    title: str
+
+    def save(self, path: str | Path) -> Path:
+        """Write the page. Raises OutputError where it cannot be written."""
+        return write_text(Path(path), self.html())
+
+    def html(self) -> str:
+        """Return the page as text."""
+        low = self.cloud.xyz.min(axis=0)
+        size = np.ptp(self.cloud.xyz, axis=0)
+        step = max(float(size.max()), 1e-6) / STEPS
+        heights = np.percentile(self.cloud.xyz[:, 2] - low[2], RAMP)
+        classes, index = self._classes()
+        content = {
+            "count": len(self.cloud), "size": np.maximum(size, step).tolist(), "step": step, "classes": classes,
+            "coloured": self.cloud.colour is not None, "low": heights[0], "high": max(heights[1], heights[0] + step),
+        }  # fmt: skip
+        planes = [np.rint((self.cloud.xyz - low) / step).T.astype("<u2"), index]
+        if self.cloud.colour is not None:
+            planes.append(np.ascontiguousarray(self.cloud.colour.T))
+        packed = gzip.compress(b"".join(plane.tobytes() for plane in planes), 6, mtime=0)
+        facts = [
+            f"{len(self.cloud):,} of {self.of_points:,} points",
+            " × ".join(f"{side:,.0f}" for side in size) + " m",
+        ]
+        if self.cloud.crs is not None:
+            facts.append(self.cloud.crs.name)
+        return fill_template(
+            asset_text(ASSETS, "look.html"),
+            {
+                "TITLE": escape(self.title),
+                "FACTS": escape(", ".join(facts)),
+                "COLOURS": asset_text("deepnets4eo.outputs", COLOURS),
+                "CONTENT": script_safe(content),
+                "POINTS": base64.b64encode(packed).decode(),
+                "SCRIPT": "\n".join(asset_text(ASSETS, name) for name in SCRIPTS),
+                "VERSION": escape(__version__),
+            },
+        )
+
+    def _repr_html_(self) -> str:
+        """The page in a frame of its own."""
+        frame = escape(self.html(), quote=True)
+        return f'<iframe srcdoc="{frame}" title="{escape(self.title)}" width="100%" height="{FRAME_PX}" style="border:0"></iframe>'
+
+    def _classes(self) -> tuple[list[dict[str, Any]], NDArray[np.uint8]]:
+        """Name, colour and number of the classes that occur, and which of them each point has."""
+        if self.legend is None or self.cloud.classification is None:
+            return [UNKNOWN | {"points": len(self.cloud)}], np.zeros(len(self.cloud), np.uint8)
+        known = self.legend.to_index()[self.cloud.classification]  # void: codes that it lacks
+        present, index, counts = np.unique(known, return_inverse=True, return_counts=True)
+        classes = [
+            (UNKNOWN if one == VOID else {"name": self.legend.names[one], "colour": self.legend.classes[one].color})
+            | {"points": int(count)}
+            for one, count in zip(present, counts, strict=True)
+        ]
+        return classes, index.ravel().astype(np.uint8)
+
+
+def look_at(cloud: PointCloud | str | Path, legend: Legend | None = None, *, most: int = MOST_POINTS) -> PointLook:
+    """Draw at most so many points of a cloud, or of a file by chunks, evenly, the same ones every time.
+
+    Parameters
+    ----------
+    cloud : points, or a file that `open_cloud` reads; of a labelled one `pred_class` is shown
+    legend : by default that of a labelled file, or ASPRS's where the codes are its
+    most : at most 1,000,000, which are a page of up to 14 MB
+
+    Raises
+    ------
+    InputError
+        The file cannot be read; more points than a page holds.
+    """
+    if not 1 <= most <= MOST_POINTS:
+        raise InputError(f"most is {most:,} points; a page holds 1 to {MOST_POINTS:,}.")
+    if isinstance(cloud, PointCloud):
+        counted = np.flatnonzero(cloud.counted)
+        parts, title, total = cloud.subset(_drawn(counted, most)), cloud.source, len(cloud)
+    else:
+        file = open_cloud(cloud)
+        if PREDICTED in getattr(file, "extra_dimensions", ()):
+            file = open_cloud(cloud, classes=PREDICTED)
+            with name_missing_extra():
+                from deepnets4eo.points.files.las_writer import stored_legend
+            legend = legend or stored_legend(file)
+        rng, share = np.random.default_rng(0), 1.05 * most / max(file.point_count, 1)
+        chunks = [
+            one.subset(kept) for one in file.chunks() if (kept := rng.random(len(one)) < share).any()
+        ]  # fmt: skip
+        parts, title, total = join_clouds(chunks), Path(cloud).name, file.point_count
+        parts = parts.subset(_drawn(np.arange(len(parts)), most))
+    if legend is None and parts.classification is not None and parts.asprs:
+        legend = Legend.load("asprs_las")
+    return PointLook(parts, legend, total, f"SYNTHETIC {title}" if parts.synthetic else title)
+
+
+def _drawn(index: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most so many of an index, in their order."""
+    if len(index) <= most:
+        return index
+    return np.sort(np.random.default_rng(0).choice(index, most, replace=False))

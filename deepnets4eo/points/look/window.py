@@ -1,0 +1,94 @@
+"""Looking at points: Open3D's window where there is a display, else the page."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import MissingExtraError
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.look.page import IN_NOTEBOOK, MOST_POINTS, UNKNOWN, PointLook, look_at
+from deepnets4eo.points.open3d_bridge import import_open3d
+
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
+
+
+def draw(cloud: PointCloud | str | Path, legend: Legend | None = None, *, most: int = IN_NOTEBOOK) -> PointLook:
+    """Draw points to turn and zoom, by class, colour or height.
+
+    Parameters
+    ----------
+    cloud : points, or a file that `open_cloud` reads; of a labelled one `pred_class` is shown
+    legend : by default that of a labelled file, or ASPRS's where the codes are its
+    most : points that are drawn at most, evenly, up to 1,000,000; a notebook keeps about 10 bytes of each
+
+    Returns
+    -------
+    What a notebook shows as a page in a frame; its `save` writes the page.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read; more points than a page holds.
+
+    Examples
+    --------
+    >>> look = draw(PointCloud(np.random.default_rng(0).uniform(0, 9, (100, 3))))
+    >>> look.html().startswith("<!doctype html>")
+    True
+    """
+    return look_at(cloud, legend, most=most)
+
+
+def show_cloud(cloud: PointCloud | str | Path, page: str | Path) -> Path | None:
+    """Show points in Open3D's window; without a display, or without Open3D, write the page.
+
+    Parameters
+    ----------
+    cloud : points, or a file, as `draw` takes them; at most 1,000,000 are shown
+    page : where the page is written
+
+    Returns
+    -------
+    The page; None where the window was shown, and has been closed.
+
+    Raises
+    ------
+    InputError, OutputError
+        The file cannot be read; the page cannot be written.
+    """
+    look = look_at(cloud, most=MOST_POINTS)
+    return None if has_display() and _open_window(look) else look.save(page)
+
+
+def has_display() -> bool:
+    """Whether windows can be shown."""
+    return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in DISPLAYS)
+
+
+def _open_window(look: PointLook) -> bool:
+    """Show points by class, or colour, or as Open3D does; False where that opens no window."""
+    try:
+        o3d = import_open3d()
+    except MissingExtraError:
+        return False
+    xyz = look.cloud.xyz - look.cloud.xyz.mean(axis=0)  # a window computes in float32
+    points = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(xyz))
+    colours = look.cloud.colour
+    if look.legend is not None and look.cloud.classification is not None:
+        table = np.full((256, 3), UNKNOWN["colour"], np.uint8)
+        table[: look.legend.num_classes] = look.legend.colors
+        colours = table[look.legend.to_index()[look.cloud.classification]]
+    if colours is not None:
+        points.colors = o3d.utility.Vector3dVector(colours / 255.0)
+    window = o3d.visualization.Visualizer()
+    if not window.create_window(window_name=look.title):
+        return False
+    window.add_geometry(points)
+    window.run()
+    window.destroy_window()
+    return True
