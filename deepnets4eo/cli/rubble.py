@@ -30,7 +30,12 @@ def rubble(
     options: RubbleOptions = RubbleOptions(),
     event: Event = None,
     also: Annotated[
-        str | None, Option(metavar="FORMATS", help="Which of laz,cityjson to write too, or none; all by default.")
+        str | None,
+        Option(
+            metavar="FORMATS",
+            help="Which of laz,cityjson,roofs to write too, or none; laz,cityjson by default. roofs: as triangles in the CityJSON, from "
+            "dense points before the event (needs Open3D).",
+        ),
     ] = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
@@ -56,7 +61,7 @@ def rubble(
     if len(before) > 1:
         check_dates(dates, len(dates))
     check_not_inputs([out, *(out / name for name in PRODUCTS)], [*files, footprints])
-    further = check_products(ALSO if (chosen := formats(also)) is None else chosen)
+    further = check_products(ALSO if (chosen := formats(also)) is None else chosen, (before or [None])[0])
     check_overwrite(out, overwrite=overwrite)
     outlines = read_outlines(footprints, options)
     for later in files[1:] or files:
@@ -71,6 +76,6 @@ def rubble(
             result = debris_history(files, dates, outlines, options, event=about, progress=advance)
         else:
             result = debris_volumes(post, outlines, *(before or [None]), options, event=about, progress=advance)
-        paths = save_rubble(result, out, post, also=further, overwrite=overwrite)
+        paths = save_rubble(result, out, post, also=further, pre=(before or [None])[0], overwrite=overwrite)
     show_result(result.headline(), *paths.values())
     end_with_findings(result.findings)

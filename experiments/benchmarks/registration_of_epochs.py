@@ -76,12 +76,12 @@ def scan_halves(files: Sequence[Path]) -> tuple[Floats, Floats, Floats]:
 
 def scenes(data: Path | None, *, smoke: bool) -> Iterator[tuple[str, Floats, Floats]]:
     """Name, points of the first date, and points of the second where they belong."""
+    side_m = 90.0 if smoke else SIDE_M
     for roofs in ("pitched", "flat"):
-        dates = (
-            make_town_points(after=late, pitched=roofs == "pitched", side_m=90.0 if smoke else SIDE_M)
-            for late in (False, True)
+        before, later = (
+            make_town_points(after=after, pitched=roofs == "pitched", side_m=side_m) for after in (False, True)
         )
-        yield (f"town, {roofs} roofs (SYNTHETIC)", *dates)
+        yield f"town, {roofs} roofs (SYNTHETIC)", before, later
     if data is not None:
         for name, folder, pattern in REAL:
             before, later, fallen = scan_halves(require_files(data / folder, pattern))

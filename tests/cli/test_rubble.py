@@ -98,4 +98,4 @@ def test_a_job_on_one_date_writes_what_is_wanted_and_says_what_it_lacks(files, t
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"rubble.gpkg", "rubble.csv", "manifest.json"}
     assert "There are no heights from before" in capsys.readouterr().err
     assert main([*words, "--also", "obj", "--overwrite"]) == 2
-    assert "expected some of laz, cityjson" in capsys.readouterr().err
+    assert "expected some of laz, cityjson, roofs, or none" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections import Counter
 
 import geopandas as gpd
@@ -11,10 +12,12 @@ import shapely
 from geotiff import write_geotiff
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.points import RubbleOptions, debris_history
+from deepnets4eo.errors import GridError, InputError, MissingExtraError
+from deepnets4eo.points import PointCloud, RubbleOptions, debris_history
 from deepnets4eo.points.rubble.history import parse_dated
-from deepnets4eo.points.rubble.products import write_cityjson
+from deepnets4eo.points.rubble.products import check_products, write_cityjson
+from deepnets4eo.points.rubble.roofs import roofs_before
+from deepnets4eo.points.rubble.surfaces import Heights
 from deepnets4eo.rasters.scene import Layer
 
 CRS = "EPSG:32633"
@@ -192,6 +195,68 @@ def test_cityjson_passes_the_official_validator(court, tmp_path):
         [write_cityjson(court, tmp_path / "a.city.json", "Rubble", "2023-02-06").read_text()]
     )
     assert validator.validate(), validator.get_report()
+
+
+def roof_scan(pitch=0.5, density=12, seed=0):
+    """Points of a gable roof of 12 × 8 m, eaves at 4 m, on level ground of 7 m; and its building."""
+    rng = np.random.default_rng(seed)
+    xy = rng.uniform((-5, -5), (17, 13), (density * 22 * 18, 2))
+    inside = (xy > 0).all(axis=1) & (xy < (12, 8)).all(axis=1)
+    z = np.where(inside, 11 + pitch * (4 - np.abs(xy[:, 1] - 4)), 7.0)
+    building = gpd.GeoDataFrame(
+        {"id": ["gable"], "terrain_m": [7.0], "height_pre_m": [4 + 2 * pitch], "state": ["standing"]},
+        geometry=[shapely.box(LEFT, TOP, LEFT + 12, TOP + 8)], crs=CRS,
+    )  # fmt: skip
+    return PointCloud(np.column_stack([xy + (LEFT, TOP), z])), building
+
+
+def test_dense_roofs_are_triangles_on_the_roof_and_their_area_is_along_it(tmp_path):
+    pytest.importorskip("open3d", exc_type=ImportError)
+    cloud, building = roof_scan()
+    roofs = roofs_before(Heights.open(cloud), building)
+    path = write_cityjson(building, tmp_path / "a.city.json", "Rubble", roofs=roofs)
+    city = json.loads(path.read_text())
+    one = city["CityObjects"]["gable"]
+    solid, surface = one["geometry"]
+    assert (solid["type"], solid["lod"], surface["type"], surface["lod"]) == ("Solid", "1", "MultiSurface", "2")
+    assert surface["semantics"]["values"] == [0] * len(surface["boundaries"])
+    xyz = np.array(city["vertices"]) * city["transform"]["scale"] + city["transform"]["translate"]
+    triangles = xyz[np.array(surface["boundaries"])[:, 0]]
+    expected = 11 + 0.5 * (4 - np.abs(triangles[..., 1] - TOP - 4))
+    np.testing.assert_allclose(triangles[..., 2], expected, atol=0.002)
+    across = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    assert (across[:, 2] > 0).all()  # counterclockwise from above
+    area = np.linalg.norm(across, axis=1).sum() / 2
+    assert area == pytest.approx(12 * 8 * np.sqrt(1.25), rel=0.12)  # the rim lies up to half a voxel inside
+    assert one["attributes"]["roof_area_m2"] == pytest.approx(area, abs=0.1)
+    cjvalpy = pytest.importorskip(
+        "cjvalpy", reason="has no wheel for every Python; it holds the schemas of CityJSON 2.0"
+    )
+    validator = cjvalpy.CJValidator([path.read_text()])
+    assert validator.validate(), validator.get_report()
+
+
+def test_sparse_roofs_trees_and_buildings_of_unknown_height_stay_prisms():
+    pytest.importorskip("open3d", exc_type=ImportError)
+    sparse, building = roof_scan(density=3)
+    assert roofs_before(Heights.open(sparse), building) == {}
+    cloud, _ = roof_scan()
+    crown = PointCloud(cloud.xyz, classification=np.full(len(cloud), 5, np.uint8))
+    assert roofs_before(Heights.open(crown), building) == {}
+    assert roofs_before(Heights.open(cloud), building.assign(terrain_m=np.nan)) == {}
+
+
+def test_roofs_without_points_before_the_event_are_refused_at_the_door(tmp_path):
+    pytest.importorskip("open3d", exc_type=ImportError)
+    for pre in (None, "dsm.tif"):
+        with pytest.raises(InputError, match="roofs need points before the event"):
+            check_products(["roofs"], pre)
+
+
+def test_roofs_without_open3d_name_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "open3d", None)
+    with pytest.raises(MissingExtraError, match=r"deepnets4eo\[open3d\]"):
+        check_products(["roofs"], "pre.laz")
 
 
 def signed_volume(shell, xyz):

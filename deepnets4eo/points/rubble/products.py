@@ -1,15 +1,17 @@
 """The files of a rubble map; all of them appear together, or none does.
 
 Buildings become CityJSON 2.0 (OGC, https://www.cityjson.org/specs/2.0.1/): prisms of their outlines (LoD 1) from the terrain to
-their height before the event, without geometry where that is unknown. Vertices are whole millimetres from a corner."""
+their height before the event, without geometry where that is unknown, and on demand their roofs as triangles (LoD 2). Vertices are whole
+millimetres from a corner."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +25,9 @@ from deepnets4eo.outputs.event import iso_day
 from deepnets4eo.outputs.provenance import categories_qml, filled_qml, write_event, write_styles
 from deepnets4eo.outputs.safe_text import table_csv
 from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.open3d_bridge import import_open3d
 from deepnets4eo.points.rubble.history import write_history_page
+from deepnets4eo.points.rubble.roofs import Roof, roofs_before
 from deepnets4eo.points.rubble.rubble_map import (
     CLEARED,
     COLLAPSED,
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
 POINTS, CITY = "points.laz", "buildings.city.json"
 FURTHER = {"laz": POINTS, "cityjson": CITY}  # --also → file
 ALSO = tuple(FURTHER)
+ROOFS = "roofs"  # of --also: needs Open3D, and is not written by default
 PRODUCTS = ("rubble.gpkg", "rubble.csv", *FURTHER.values(), "history.csv", "history.html", "manifest.json")
 DEBRIS_COLOUR = (150, 90, 40)
 SLACK_M = 0.5  # of points around the heights of a patch: terrain and heaps are not level
@@ -56,11 +61,16 @@ CONDITIONS = {STANDING: "functional", COLLAPSED: "ruin", CLEARED: "demolished"} 
 REFERENCE = "https://www.opengis.net/def/crs/EPSG/0/{}"
 
 
-def check_products(also: Sequence[str]) -> tuple[str, ...]:
-    """The names of further products. Errors: InputError for unknown ones."""
-    unknown = [name for name in also if name not in ALSO]
+def check_products(also: Sequence[str], pre: HeightSource | None = None) -> tuple[str, ...]:
+    """The names of further products. Errors: InputError for unknown ones, and roofs without points before the event; MissingExtraError
+    for roofs without Open3D."""
+    unknown = [name for name in also if name not in (*ALSO, ROOFS)]
     if unknown:
-        raise InputError(f"--also names {', '.join(unknown)}; expected some of {', '.join(ALSO)}, or none.")
+        raise InputError(f"--also names {', '.join(unknown)}; expected some of {', '.join((*ALSO, ROOFS))}, or none.")
+    if ROOFS in also:
+        import_open3d()
+        if pre is None or not is_of_points(pre):
+            raise InputError("roofs need points before the event. Give them (--pre), or leave roofs out of --also.")
     return tuple(also)
 
 
@@ -70,7 +80,13 @@ def products_of_points(post: HeightSource, also: Sequence[str]) -> list[str]:
 
 
 def save_rubble(
-    rubble: RubbleMap, out_dir: str | Path, post: HeightSource, *, also: Sequence[str] = ALSO, overwrite: bool = False
+    rubble: RubbleMap,
+    out_dir: str | Path,
+    post: HeightSource,
+    *,
+    also: Sequence[str] = ALSO,
+    pre: HeightSource | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Path]:
     """Write rubble.gpkg (layers buildings and rubble), rubble.csv, manifest.json and further products to a folder.
 
@@ -80,7 +96,9 @@ def save_rubble(
     out_dir : the folder
     also
         "laz" (points.laz, all points of a file with the class of rubble), "cityjson" (buildings.city.json, prisms of the
-        height before the event with the columns as attributes)
+        height before the event with the columns as attributes), "roofs" (in the same file the roof before the event as
+        triangles, where at least 4 points a square metre show it; needs the extra `open3d`)
+    pre : heights before the event, of the first of several dates, for "roofs"
     overwrite : whether products that exist are replaced
 
     Returns
@@ -90,11 +108,11 @@ def save_rubble(
     Raises
     ------
     InputError
-        For an unknown product.
+        For an unknown product, and roofs without points before the event.
     OutputError
         The folder holds something already, or cannot be written.
     """
-    out_dir, also = Path(out_dir), check_products(also)
+    out_dir, also = Path(out_dir), check_products(also, pre)
     check_overwrite(out_dir, overwrite=overwrite)
     heights = Heights.open(post)
     if rubble.registrations:
@@ -107,7 +125,7 @@ def save_rubble(
         if "laz" in also and heights.from_points and not isinstance(heights.cloud, PointCloud):
             about = [rubble.title, *rubble.event.lines] if rubble.event.lines else []
             names.append(write_rubble_points(heights, rubble.rubble, hidden / POINTS, about).name)
-        if "cityjson" in also:
+        if "cityjson" in also or ROOFS in also:
             title = f"SYNTHETIC {rubble.title}" if rubble.synthetic else rubble.title
             buildings = rubble.buildings
             if rubble.history is not None:
@@ -116,7 +134,10 @@ def save_rubble(
                 )
                 buildings = buildings.assign(heights_m=buildings["id"].map(heights_m))
             day = iso_day(rubble.event.date_post)
-            names.append(write_cityjson(buildings, hidden / CITY, title, None if day is None else day.isoformat()).name)
+            roofs = roofs_before(Heights.open(pre), buildings) if ROOFS in also and pre is not None else {}
+            names.append(
+                write_cityjson(buildings, hidden / CITY, title, None if day is None else day.isoformat(), roofs).name
+            )
         if rubble.history is not None:
             write_text(hidden / "history.csv", table_csv(rubble.history))
             write_history_page(rubble, hidden / "history.html")
@@ -181,8 +202,14 @@ def write_rubble_points(heights: Heights, rubble: gpd.GeoDataFrame, out: Path, a
     return out
 
 
-def write_cityjson(buildings: gpd.GeoDataFrame, path: Path, title: str, day: str | None = None) -> Path:
-    """Write buildings in metres with the columns of `MEANING`, of a day (YYYY-MM-DD). Raises OutputError."""
+def write_cityjson(
+    buildings: gpd.GeoDataFrame,
+    path: Path,
+    title: str,
+    day: str | None = None,
+    roofs: Mapping[str, Roof] = MappingProxyType({}),
+) -> Path:
+    """Write buildings in metres with the columns of `MEANING`, of a day (YYYY-MM-DD), and roofs by id. Raises OutputError."""
     corner = np.floor(np.nan_to_num([*buildings.total_bounds[:2], buildings["terrain_m"].min()]))
     vertices: dict[tuple[int, int, int], int] = {}
     objects = {}
@@ -193,7 +220,10 @@ def write_cityjson(buildings: gpd.GeoDataFrame, path: Path, title: str, day: str
         if (condition := CONDITIONS.get(row["state"])) is not None:
             attributes["conditionOfConstruction"] = condition
         solids = _solids(outline, row["terrain_m"], row["height_pre_m"], corner, vertices)
-        geometry = [{"type": "Solid", "lod": "1", "boundaries": [shell]} for shell in solids]
+        geometry: list[dict[str, Any]] = [{"type": "Solid", "lod": "1", "boundaries": [shell]} for shell in solids]
+        if (roof := roofs.get(str(row["id"]))) is not None:
+            geometry.append(_roof_surface(roof, corner, vertices))
+            attributes["roof_area_m2"] = round(roof.area_m2, 2)
         objects[str(row["id"])] = {"type": "Building", "attributes": attributes, "geometry": geometry}
     metadata = {"title": title} | ({"referenceDate": day} if day else {})
     if buildings.crs is not None and (code := buildings.crs.to_epsg()) is not None:
@@ -203,6 +233,15 @@ def write_cityjson(buildings: gpd.GeoDataFrame, path: Path, title: str, day: str
         "transform": {"scale": [STEP_M] * 3, "translate": corner.tolist()}, "CityObjects": objects, "vertices": [*vertices],
     }  # fmt: skip
     return write_text(path, json.dumps(plain(document), separators=(",", ":"), allow_nan=False) + "\n")
+
+
+def _roof_surface(roof: Roof, corner: NDArray[Any], vertices: dict[tuple[int, int, int], int]) -> dict[str, Any]:
+    """A roof as a surface of triangles."""
+    steps = np.rint((roof.corners - corner) / STEP_M).astype(int).tolist()
+    index = np.array([vertices.setdefault((x, y, z), len(vertices)) for x, y, z in steps])[roof.faces]
+    triangles = [[face] for face in index.tolist() if len(set(face)) == 3]
+    semantics = {"surfaces": [{"type": "RoofSurface"}], "values": [0] * len(triangles)}
+    return {"type": "MultiSurface", "lod": "2", "boundaries": triangles, "semantics": semantics}
 
 
 def _solids(
