@@ -49,8 +49,8 @@ def roofs_before(heights: Heights, buildings: gpd.GeoDataFrame) -> dict[str, Roo
 
     Memory: one chunk, and 32 bytes a point on a roof. Raises MissingExtraError without Open3D.
     """
-    found = [roof_points(cloud, buildings) for cloud in heights.chunks()]
-    row, xyz = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    parts = [roof_points(cloud, buildings) for cloud in heights.chunks()]
+    row, xyz = (np.concatenate(one) for one in zip(*parts, strict=True))
     order = np.argsort(row, kind="stable")
     ends = np.searchsorted(row[order], np.arange(len(buildings) + 1))
     roofs = {}
