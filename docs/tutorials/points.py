@@ -18,6 +18,7 @@ from deepnets4eo.inspection import inspect
 from deepnets4eo.points import (
     PointCloud,
     debris_volumes,
+    draw,
     evaluate_cloud,
     label_cloud,
     load_labeller,
@@ -124,6 +125,12 @@ for one in LEGEND.classes:
         axes[0].scatter([], [], s=20, color=np.array(one.color) / 255, label=one.name)
 axes[0].legend(loc="lower left", fontsize=8)
 plt.show()
+
+# %% [markdown]
+# To turn and zoom: by class, colour or height.
+
+# %%
+draw(folder / "rules.laz", most=30_000)
 
 # %% [markdown]
 # ## Snapshots

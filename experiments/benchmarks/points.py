@@ -1,6 +1,6 @@
 """Speed of features and of views of point clouds, each beside the plain way.
 
-Run: python experiments/benchmarks/points.py features|views [options, see --help of each]
+Run: python experiments/benchmarks/points.py features|views|open3d [options, see --help of each]
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from deepnets4eo.points import PointCloud
+from deepnets4eo.points import PointCloud, open_cloud
 from deepnets4eo.points.features import FeatureOptions, point_features
 from deepnets4eo.points.features.eigenfeatures import neighbourhood_features
+from deepnets4eo.points.files.cloud_file import join_clouds
 from deepnets4eo.points.views import (
     SurfaceOptions,
     Votes,
@@ -239,7 +240,61 @@ def time_views(words: list[str]) -> None:
     time_chain(options.points, options.directions)
 
 
-PARTS = {"features": time_features, "views": time_views}
+def time_open3d(words: list[str]) -> None:
+    """Normals and thinning beside Open3D, in one run, in turns.
+
+    Run: python experiments/benchmarks/points.py open3d --data FOLDER [--voxel 0.25]
+    FOLDER has clouds (LAZ). Ours are normals with roughness and spacing, as views need them; Open3D's the normals alone, and covariances with
+    the same roughness and spacing from them. Its thinning averages the points of a voxel, ours keeps one of them. Median of five, processor time.
+    """
+    parser = argparse.ArgumentParser(
+        "points.py open3d", description=time_open3d.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--voxel", type=float, default=0.25, help="metres")
+    options = parser.parse_args(words)
+    import open3d as o3d
+
+    xyz = join_clouds([open_cloud(path).read() for path in sorted(options.data.glob("*.laz"))]).xyz
+    xyz = xyz - np.floor(xyz.min(axis=0))
+    points = xyz[decimate(xyz, options.voxel)]
+    nearest, local = o3d.geometry.KDTreeSearchParamKNN(16), points.astype(np.float32)
+
+    def cloud(positions: NDArray[Any]) -> Any:
+        return o3d.geometry.PointCloud(o3d.utility.Vector3dVector(positions))
+
+    def normals() -> Any:
+        made = cloud(points)
+        made.estimate_normals(nearest)
+        return np.asarray(made.normals)
+
+    def covariances() -> Any:
+        made = cloud(points)
+        made.estimate_covariances(nearest)
+        cKDTree(local, balanced_tree=False).query(local, 5)
+        return np.linalg.eigh(np.asarray(made.covariances))[1][:, :, 0]
+
+    ways: dict[str, Callable[[], Any]] = {
+        "ours: normals, roughness, spacing": lambda: surface_attributes(local).normal,
+        "Open3D: normals": normals,
+        "Open3D: covariances, our roughness and spacing": covariances,
+        "ours: thinning": lambda: decimate(xyz, options.voxel),
+        "Open3D: thinning": lambda: cloud(xyz).voxel_down_sample(options.voxel),
+    }
+    clock: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(5):
+        for name, way in ways.items():
+            started = time.process_time()
+            way()
+            clock[name].append(time.process_time() - started)
+    print(f"{len(xyz):,} points, {len(points):,} after thinning to {options.voxel} m")
+    for name, seconds in clock.items():
+        print(f"  {name:48s} {np.median(seconds):.2f} s")
+    alike = np.abs((surface_attributes(local).normal * normals()).sum(axis=1)) > np.cos(np.radians(2))
+    print(f"  normals within 2°: {alike.mean():.2%}")
+
+
+PARTS = {"features": time_features, "views": time_views, "open3d": time_open3d}
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in PARTS:

@@ -104,3 +104,14 @@ def test_noise_by_normals_does_not_depend_on_blocks(cloud, monkeypatch):
     whole = surface_attributes(cloud, 15, "normals").noise
     monkeypatch.setattr(module, "BLOCK", 999)
     np.testing.assert_array_equal(surface_attributes(cloud, 15, "normals").noise, whole)
+
+
+def test_normals_are_those_of_open3d():
+    o3d = pytest.importorskip("open3d", exc_type=ImportError)
+    rng = np.random.default_rng(0)
+    xy = rng.uniform(0, 20, (5000, 2))
+    points = np.column_stack([xy, np.sin(xy[:, 0] / 2) + rng.normal(0, 0.02, 5000)])
+    cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(points))
+    cloud.estimate_normals(o3d.geometry.KDTreeSearchParamKNN(16))
+    cosine = np.abs((surface_attributes(points).normal * np.asarray(cloud.normals)).sum(axis=1))
+    assert (cosine > np.cos(np.radians(1))).mean() > 0.999
