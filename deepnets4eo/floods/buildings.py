@@ -1,13 +1,16 @@
 """Buildings in a flood: the share of new water in each outline and in the ring around it.
 
-A roof hides the water under it, so that the ring is what says whether a building stands in the flood.
+A roof hides the water under it, so that the ring is what says whether a building stands in the flood. Where crowns hide the ring, the
+nearest ground that is seen says it: a house between trees stands in the water that is seen all around them.
 Takes a raster of the legend `water` and outlines in its CRS. Memory: that of zonal counts of 16,384 outlines, and 50 bytes a building.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import shapely
@@ -16,11 +19,12 @@ from numpy.typing import NDArray
 from deepnets4eo.floods.optical import NEAR_M, hidden_ground
 from deepnets4eo.floods.thresholds import FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.footprints.outlines import order_by_place
-from deepnets4eo.grid import blocks, grow_shapes, mean_gsd_m
+from deepnets4eo.grid import Window, blocks, grow_shapes, mean_gsd_m
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.views import LayerView
 from deepnets4eo.zonal import class_counts
-from deepnets4eo.zonal.outlines import chunks
+from deepnets4eo.zonal.outlines import Outlines, chunks
 
 INNER_M, OUTER_M = 2.0, 12.0  # of the ring: eaves hide what is nearer, farther ground is the neighbours'
 LEAST_PX = 1.5  # of the width of the ring, so that coarse pixels fill it
@@ -29,6 +33,22 @@ LEAST_SHARE_IN_REACH = (
     0.5  # the same of a wider ring, where it is not known where exactly a building stands: rather in the water than not
 )
 LEAST_SEEN, LEAST_WET_SEEN = 0.5, 0.08  # of the ring, else it is not known; enough for water that fills what is seen
+GROUND_M2, GROUND_PX = (
+    150.0,
+    20.0,
+)  # of seen ground, no roof, that says what a hidden ring does not; pixels of a coarse raster, at least
+REACHES_M = (
+    12.0,
+    16.0,
+    20.0,
+    25.0,
+    30.0,
+    37.0,
+    45.0,
+    60.0,
+    80.0,
+)  # from the outline, within which it is sought, the nearest first
+WET_NEARBY = 0.5  # of that ground under water, of a building that stands in it
 YES, NO, NOT_KNOWN = "yes", "no", "not known"
 
 
@@ -40,11 +60,13 @@ class BuildingWater:
     ----------
     share, ring_share : (N,) float64, share of water in the outline and in its ring, 0–1, NaN where nothing was seen
     inundated : (N,) object, "yes", "no" or "not known"
+    near_share : (N,) float64, share of water in the nearest ground that is seen, where the ring is hidden; NaN elsewhere and where there is none
     """
 
     share: NDArray[np.float64]
     ring_share: NDArray[np.float64]
     inundated: NDArray[np.object_]
+    near_share: NDArray[np.float64] | None = None
 
     @property
     def surrounded(self) -> NDArray[np.bool_]:
@@ -56,9 +78,37 @@ class BuildingWater:
         """(N,) whether it is known that a building stands in the water, or does not."""
         return np.asarray(self.inundated != NOT_KNOWN)
 
+    @property
+    def hidden_share(self) -> NDArray[np.float64]:
+        """(N,) how likely a building whose ring is hidden stands in the water, by the nearest ground that is seen; NaN for others."""
+        return np.full(len(self.share), np.nan) if self.near_share is None else self.near_share
+
+    def where_seen(self, seen: NDArray[np.bool_]) -> BuildingWater:
+        """Return the same where the ground nearby says nothing of buildings (N,) that are not seen themselves, such as under a cloud."""
+        guessed = ~seen & ~np.isnan(self.hidden_share)
+        return replace(
+            self,
+            inundated=np.where(guessed, NOT_KNOWN, self.inundated).astype(object),
+            near_share=np.where(seen, self.hidden_share, np.nan),
+        )
+
     def of_unknown_date(self) -> BuildingWater:
         """Return the same where it is not known since when the water is there: what stands in it is not known to be inundated."""
-        return replace(self, inundated=np.where(self.surrounded, NOT_KNOWN, self.inundated).astype(object))
+        return replace(
+            self, inundated=np.where(self.surrounded, NOT_KNOWN, self.inundated).astype(object), near_share=None
+        )
+
+
+class OpenGround(LayerView):
+    """A raster without the pixels of roofs. roofs : (N,) outlines in its coordinates"""
+
+    def __init__(self, layer: Layer, roofs: NDArray[np.object_]) -> None:
+        super().__init__(layer, layer.dtype, layer.nodata)
+        self._roofs = Outlines.on(roofs, layer.grid)
+
+    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        data, valid = self.choose(bands).read(window)
+        return data, valid & (self._roofs.paint(window) < 0)
 
 
 def water_around(
@@ -68,6 +118,7 @@ def water_around(
     any_water: bool = False,
     reach_m: float = 0.0,
     pixel_m: float = 1.0,
+    nearby: bool = True,
     workers: int | None = None,
 ) -> BuildingWater:
     """Measure the water in and around each building.
@@ -81,13 +132,15 @@ def water_around(
         How far from its outline a building may stand: the ring is wider by that much, and its share of water is the probability that
         the building stands in the water.
     pixel_m : side of a pixel of a raster without CRS, metres
+    nearby : whether the nearest ground that is seen says it where a ring is hidden; not where dry ground looks like water
     workers : threads
 
     Returns
     -------
     BuildingWater
         A building stands in water if it fills more than 0.4 of the ring from 2 to 12 m around the outline; at least one and a
-        half pixels wide. Within a reach more than half of the wider ring must be water.
+        half pixels wide. Within a reach more than half of the wider ring must be water. Where less than half of the ring is seen, and
+        no water in it, more than half of the nearest 200 m² of seen ground without roofs, at most 80 m away, must be water.
 
     Examples
     --------
@@ -107,8 +160,36 @@ def water_around(
         share[part], ring_share[part], seen[part] = _shares(water, outlines[part], ring_m, pixel_m, classes, workers)
     least = LEAST_SHARE_IN_REACH if reach_m else LEAST_SHARE
     wet = (seen >= LEAST_WET_SEEN) & (ring_share > least)
-    inundated = np.where(wet, YES, np.where(seen >= LEAST_SEEN, NO, NOT_KNOWN)).astype(object)
-    return BuildingWater(share, ring_share, inundated)
+    hidden = ~wet & (seen < LEAST_SEEN)
+    near = np.full(len(outlines), np.nan)
+    if nearby and hidden.any():
+        near[hidden] = _nearest_ground(water, outlines, np.flatnonzero(hidden), classes, side_m, workers)
+    inundated = np.where(wet | (near > WET_NEARBY), YES, np.where(hidden, NOT_KNOWN, NO)).astype(object)
+    return BuildingWater(share, ring_share, inundated, near)
+
+
+def _nearest_ground(
+    water: Layer,
+    outlines: NDArray[np.object_],
+    rows: NDArray[np.intp],
+    classes: list[int],
+    side_m: float,
+    workers: int | None,
+) -> NDArray[np.float64]:
+    """The share of water in the nearest ground that is seen around some of the buildings, NaN where there is too little."""
+    share, left = np.full(len(outlines), np.nan), rows
+    ground = Layer(OpenGround(water, grow_shapes(water.grid, outlines, INNER_M, side_m)))
+    least_px = max(GROUND_PX, GROUND_M2 / side_m**2)
+    for reach_m in REACHES_M:
+        for part in chunks(len(left)):
+            grown = grow_shapes(water.grid, outlines[left[part]], reach_m, side_m)
+            counts = class_counts(ground, grown, FLOOD + 1, workers=workers).counts
+            seen, wet = counts.sum(axis=1), counts[:, classes].sum(axis=1)
+            share[left[part]] = np.where(seen >= least_px, wet / np.maximum(seen, 1), np.nan)
+        left = left[np.isnan(share[left])]
+        if not len(left):
+            break
+    return share[rows]
 
 
 def _shares(

@@ -16,7 +16,7 @@ import numpy as np
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.floods.dates import FIRST, FloodScene, open_flood_scene
-from deepnets4eo.floods.mapper import POST, WaterMapper
+from deepnets4eo.floods.mapper import POST, WaterDate, WaterMapper
 from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
 from deepnets4eo.floods.recognition import measure_recognition, write_sure_water
 from deepnets4eo.grid import blocks
@@ -193,7 +193,7 @@ def _mode_findings(mapper: WaterMapper) -> list[Finding]:
         f"{name} {one.value:g} dB" for name, one in date.thresholds.items() if one is not None and not one.measured
     ]
     if not date.thresholds or any(one is not None and one.measured for one in date.thresholds.values()):
-        return []
+        return _bounded_finding(date)
     otherwise = "no water is mapped" if date.kind == "radar" else "zero of the index was taken"
     what = f"the usual one was taken, {', '.join(fixed)}" if fixed else otherwise
     return [
@@ -201,6 +201,20 @@ def _mode_findings(mapper: WaterMapper) -> list[Finding]:
             "no_two_modes", "caution",
             f"No part of the POST image shows water and land as two groups of values, so that no threshold was found: {what}.",
             "Look at the page; give a scene that holds water and land.",
+        )
+    ]  # fmt: skip
+
+
+def _bounded_finding(date: WaterDate) -> list[Finding]:
+    """A note where the modes of POST do not stand far apart, and the threshold is not the valley between them."""
+    bounded = [f"{name} {one.value:g} dB" for name, one in date.thresholds.items() if one is not None and one.bounded]
+    if not bounded:
+        return []
+    return [
+        Finding(
+            "threshold_bounded", "note",
+            f"Water and land overlap in the POST image: the threshold is the nearest usual one, {', '.join(bounded)}, not the valley between them.",
+            "Look at the page; give a scene that holds more of both.",
         )
     ]  # fmt: skip
 

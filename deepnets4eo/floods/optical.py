@@ -19,6 +19,7 @@ from scipy import ndimage
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.errors import InputError
+from deepnets4eo.floods.ground_pattern import without_seen_ground
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, parts_with
 from deepnets4eo.rasters.moments import moving_moments
 
@@ -51,6 +52,7 @@ WIDEST, WIDEST_STREAKED = (
     (8.0, 8.0, 15.0),
 )  # deviations of a colour, of 255, at most; the latter in wind and haze
 SURE_M2 = 10_000.0  # of one part of new water, from which its colour is sure: a burnt field that was taken for water had 4,800
+WIDE = 0.3  # of the image, from which a flood that is brighter than the rest gives a colour, too: muddy water around dark crowns
 CORE_PX = 3  # how deep in sure water its colour is taken
 CHANGED, PATCH_M2 = 15.0, 40.0  # least change of colour, of 255, since PRE, and least surface of a patch between trees
 NEAR_M = 40.0  # of new water, where water may stand under trees
@@ -122,7 +124,7 @@ def optical_water(
     factor = max(1, round(WORKING_M / gsd_m))
     pixel_m2 = (factor * gsd_m) ** 2
     later = _averaged(post, factor)
-    water = new = np.zeros(later.shape[1:], bool)
+    water = new = surfaces = np.zeros(later.shape[1:], bool)
     if may_show_surface(later, LEAST_M2 / pixel_m2):
         water, new = _by_surfaces(None if pre is None else _averaged(pre, factor), later, LEAST_M2 / pixel_m2)
     if after_water is not None:
@@ -133,15 +135,25 @@ def optical_water(
             return _averaged(earlier[None], factor)[0]
 
         seen_before = None if before_water is None else before
+        surfaces = new
         water, new = _by_network(water, new, seen_before, after, NETWORK_LEAST_M2 / pixel_m2)
-    if pre is not None and (post[0].size * gsd_m**2 if whole_m2 is None else whole_m2) < SMALL_M2:
-        seen = np.ones_like(new) if valid is None else _averaged(valid[None].astype(np.float32), factor)[0] == 1
+    small = (post[0].size * gsd_m**2 if whole_m2 is None else whole_m2) < SMALL_M2
+    seen = np.ones_like(new) if valid is None else _averaged(valid[None].astype(np.float32), factor)[0] == 1
+    if pre is not None and small:
         new = new | _one_colour_now(_averaged(pre, factor), later, seen)
         water = water | new
+    elif (
+        after_water is not None
+        and before_water is not None
+        and not _is_sure_anywhere(new, (after > SURE) | surfaces, pixel_m2)
+    ):
+        new = np.zeros_like(new)
     lawns = _lawns(new, later) if new.any() else new
     new = new & ~lawns
     if pre is not None and new.any():
         new = _same_colour(new, _averaged(pre, factor), later, pixel_m2)
+        if not small:
+            new = without_seen_ground(new, _averaged(pre, factor), later, seen & ~crowns(later), pixel_m2)
     classes = np.where(new, FLOOD, np.where(water & ~lawns, PERMANENT_WATER, DRY))
     rows, cols = post.shape[1:]
     full = np.repeat(np.repeat(classes.astype(np.uint8), factor, 0), factor, 1)[:rows, :cols]
@@ -239,6 +251,11 @@ def _by_network(
     return water | new, new
 
 
+def _is_sure_anywhere(new: Mask, sure: Mask, pixel_m2: float) -> bool:
+    """Whether a part of new water holds enough that is sure, without which smoke, shadow and dark fields are none."""
+    return bool((np.bincount(ndimage.label(new)[0][new & sure]) * pixel_m2 >= NETWORK_LEAST_M2).any())
+
+
 def _lawns(mask: Mask, image: FloatImage) -> Mask:
     """The parts of a mask that are mostly as green as grass, or brighter and bluer than water as smoke is: both are smooth and of one
     colour as water is. Crowns may stand in a flood."""
@@ -255,7 +272,10 @@ def _same_colour(new: Mask, before: FloatImage, after: FloatImage, pixel_m2: flo
     """New water with the patches that have its colour now and had another one before, the light of both dates made the same."""
     earlier, later = (_colours(image, 5) for image in (before, after))
     core = ndimage.binary_erosion(parts_with(new, new, SURE_M2 / pixel_m2), iterations=CORE_PX)
-    if new.all() or not core.any() or np.median(later[2][core]) > np.median(later[2][~new]) + BRIGHTER:
+    if new.all() or not core.any():
+        return new
+    brighter = np.median(later[2][core]) > np.median(later[2][~new]) + BRIGHTER
+    if brighter and new.mean() < WIDE:  # as bare soil is, and roofs
         return new
     earlier += np.median((later - earlier)[:, ~new], axis=1)[:, None, None]
     far, was_far = (_from_colour(later[:, core], image, WIDEST) for image in (later, earlier))

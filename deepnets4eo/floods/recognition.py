@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 from scipy import ndimage
 
-from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.arrays import Mask
+from deepnets4eo.floods.ground_pattern import PATTERN_PX, SAME_PATTERN, pattern_agreement
 from deepnets4eo.floods.mapper import POST, WaterMapper
 from deepnets4eo.floods.optical import LEAST_M2, crowns, looks_like
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, parts_with
@@ -24,7 +25,6 @@ from deepnets4eo.grid import Window, blocks, crop, grow_shapes
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.registration.tiepoints import orientation_field
 from deepnets4eo.tiling.sampling import spread_windows
 from deepnets4eo.tiling.scores import PACKED_ONE
 
@@ -35,10 +35,6 @@ LEAST_LOST = 0.5  # of known water that is not shown
 LEAST_SURE, LEAST_ALIKE = 0.1, 0.4
 MOST_KNOWN = 0.9  # of the ground that is seen: more is no river and no lake, but an image as dark as water
 LEAST_FOUND = 0.002  # of the ground, to be a flood that was found
-PATTERN_PX, MOVED_PX = 21, 1  # window in which the pattern of the ground is compared, and how far it may lie off
-SAME_PATTERN = (
-    0.35  # agreement: exceeded by 1 to 6 % of flooded ground at four places, by 5 to 40 % of dry ground at twelve
-)
 LEAST_GROUND, EAVES_M = (
     0.3,
     3.0,
@@ -199,17 +195,3 @@ def _same_ground(scene: Scene, mapper: WaterMapper, window: Window, outlines: ND
     enough = ndimage.uniform_filter(ground.astype(np.float32), PATTERN_PX) > LEAST_GROUND
     same = pattern_agreement(before.mean(axis=0), after.mean(axis=0), ground) > SAME_PATTERN
     return np.asarray((same & ground & enough)[window.within(wide).slices])
-
-
-def pattern_agreement(before: FloatImage, after: FloatImage, valid: Mask) -> FloatImage:
-    """How well the directions of edges (h, w) agree around each pixel, at most 1, also where the images lie a pixel off each other."""
-    fields = [orientation_field(grey.astype(np.float32), valid) for grey in (before, after)]
-    power = ndimage.uniform_filter(np.square(np.abs(fields[0])), PATTERN_PX)
-    best = np.full(before.shape, -1.0, np.float32)
-    for down in range(-MOVED_PX, MOVED_PX + 1):
-        for right in range(-MOVED_PX, MOVED_PX + 1):
-            moved = np.roll(fields[1], (down, right), (0, 1))  # what comes in from the other side is in the halo
-            product = ndimage.uniform_filter((fields[0] * np.conj(moved)).real, PATTERN_PX)
-            both = power * ndimage.uniform_filter(np.square(np.abs(moved)), PATTERN_PX)
-            np.maximum(best, product / np.sqrt(np.maximum(both, 1e-9)), out=best)
-    return best

@@ -21,6 +21,7 @@ from deepnets4eo.rasters.thresholds import AT_ONCE, Histogram, TwoGaussians, fit
 
 LEAST_SEPARATION = 2.0  # Ashman's D of two modes (Ashman et al. 1994)
 LEAST_POOLED = 2.4  # the same of all tiles together, to be believed where physics gives a threshold in its place
+TRULY_BIMODAL = 3.0  # the same, from which the valley between the modes counts, however bright it is
 LEAST_SHARE = 0.1  # of the smaller mode in a tile (Chini et al. 2017)
 LEAST_TILE_PX = 64
 MOST_TILES = 64  # tested of each size, evenly spread
@@ -63,12 +64,14 @@ class WaterThreshold:
     classes : distributions of water, which is the lower, and land
     tiles : where they were measured
     measured : whether they were, and are not what physics says
+    bounded : whether physics moved the value, since the modes stand less apart than those of land and open water
     """
 
     value: float
     classes: TwoGaussians
     tiles: list[Window]
     measured: bool = True
+    bounded: bool = False
 
     def log_odds(self, values: FloatImage) -> FloatImage:
         """Return the logarithm of the odds of water (H, W): 0 at the threshold, constant beyond both means."""
@@ -79,14 +82,14 @@ class WaterThreshold:
     def to_dict(self) -> dict[str, float | bool | list[float]]:
         """Return plain values: the threshold, and both distributions without their shares of each bin."""
         both = {name: getattr(self.classes, name).tolist() for name in MODES}
-        return {"value": self.value, "measured": self.measured, **both}
+        return {"value": self.value, "measured": self.measured, "bounded": self.bounded, **both}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> WaterThreshold:
         """Return the threshold that `to_dict` described, without its tiles."""
         both = {name: np.array(values[name], float) for name in MODES}
         classes = TwoGaussians(**both, shares=np.empty((2, 0)))
-        return cls(float(values["value"]), classes, [], bool(values["measured"]))
+        return cls(float(values["value"]), classes, [], bool(values["measured"]), bool(values["bounded"]))
 
     def _odds(self, values: FloatImage) -> FloatImage:
         """Clipped at the means, since beyond them the wider of two Gaussians would win on both sides."""
@@ -107,8 +110,8 @@ def find_water_threshold(
     values: FloatImage, method: str = "otsu", levels: WaterLevels | None = None
 ) -> WaterThreshold | None:
     """Find the threshold between water and land. values : (H, W) float32, low over water, such as dB; NaN where
-    nothing was seen; method : "otsu", "kittler", "em" or "two-means"; levels : what physics says of the values. Where no part of the
-    image has two modes: None, or the fixed threshold of `levels`."""
+    nothing was seen; method : "otsu", "kittler", "em" or "two-means"; levels : what physics says of the values, between whose bounds the
+    threshold lies; its valley may be brighter where the modes stand far apart. Where no part of the image has two modes: None, or the fixed threshold of `levels`."""
     tiles = bimodal_tiles(values, math.inf if levels is None else levels.water_at_most)
     otherwise = None if levels is None else levels.default_threshold()
     if not tiles:
@@ -118,9 +121,11 @@ def find_water_threshold(
     if levels is not None and classes.separation < LEAST_POOLED:
         return otherwise
     value = float(np.clip(threshold(histogram, method), *classes.means))
-    return WaterThreshold(
-        value if levels is None else float(np.clip(value, levels.lowest, levels.highest)), classes, tiles
-    )
+    if levels is None:
+        return WaterThreshold(value, classes, tiles)
+    highest = value if classes.separation >= TRULY_BIMODAL else levels.highest
+    likely = float(max(min(value, highest), levels.lowest))  # the middle of both modes is too low where water is calm
+    return WaterThreshold(likely, classes, tiles, bounded=likely != value)
 
 
 def bimodal_tiles(values: FloatImage, water_at_most: float = math.inf) -> list[Window]:

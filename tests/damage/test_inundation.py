@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit, logit
 
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.calibration.site import SHARES, ShareEstimate, SiteFit, SiteShift, fit_to_site
@@ -331,6 +332,40 @@ def test_of_houses_whose_water_is_not_told_none_and_all_may_be_damaged() -> None
     assert row["interval_95"][0] <= 1
     assert row["interval_95"][1] >= 28
     assert share.interval_95[1] - share.interval_95[0] > 0.5
+
+
+def test_houses_whose_ground_is_hidden_count_as_wet_as_the_nearest_ground_that_is_seen() -> None:
+    """Twenty houses that look whole: ten named by the ground nearby, four fifths of it wet, and ten where a fifth of it is."""
+    structure = np.tile([0.97, 0.02, 0.005, 0.005], (20, 1))
+    named, chance = np.arange(20) < 10, np.where(np.arange(20) < 10, 0.8, 0.2)
+    wet = InundatedBuildings(named, np.zeros(20, bool), chance, hidden=np.ones(20, bool))
+    site, area = SiteFit(np.eye(len(SHARES))[0], structure, 0.5), np.full(20, 100.0)
+    row = site_estimates(site, np.full((20, 3), 0.1), area, wet)[1]["buildings"]["damaged"]
+    assert row["expected"] == pytest.approx(sum(1 - 0.99 * (1 - 0.9 * chance)))
+    rng = np.random.default_rng(2)
+    shifted = expit(logit(chance)[:, None] + rng.normal(size=4000))
+    simulated = (rng.random((20, 4000)) < 1 - 0.99 * (1 - rng.beta(10, 1, 4000) * shifted)).sum(axis=0)
+    np.testing.assert_allclose(row["interval_95"], np.quantile(simulated, [0.025, 0.975]), atol=1.5)
+    frame = pd.DataFrame({"id": list("abcd"), "status": ["assessed", "assessed", "assessed", "not-assessed"], "reason": "",
+                          "method": "pre_post"})  # fmt: skip
+    around = BuildingWater(
+        np.zeros(4), np.array([0.9, 0.0, 0.0, 0.0]), np.array(["yes", "not known", "yes", "yes"], object), np.array([np.nan, 0.2, 0.8, 0.8])
+    )  # fmt: skip
+    found = inundated_buildings(frame, WaterAround(around, "a map", is_new=True), Settings())
+    assert found is not None
+    assert found.rows.tolist() == [True, False, True, False]  # what is not seen itself is not named by its surroundings
+    assert found.perhaps.tolist() == [False, True, True, False]
+    np.testing.assert_allclose(found.chance, [1.0, 0.2, 0.8, 0.0])
+    graded = pd.DataFrame({"damage": [GRADES[0]] * 3 + [None], "damage_prob": [0.1, 0.1, 0.1, np.nan], "confidence": [0.9, 0.9, 0.9, np.nan],
+                           "damage_set": [GRADES[0]] * 3 + [None]})  # fmt: skip
+    decision = Decision(EvidenceTable(frame, {}), graded, ShareEstimate(0.3, "estimated"))
+    after = with_inundation(decision, WaterAround(around, "a map", is_new=True), found, Settings())[0]
+    assert after.graded["damage"].tolist()[:3] == [GRADES[2], GRADES[0], GRADES[2]]
+    np.testing.assert_allclose(after.graded["damage_prob"][:3].astype(float), [0.9, 1 - 0.9 * 0.82, 0.72])
+    assert after.graded["damage_set"][1] == ",".join(GRADES)
+    assert "the ground around it is hidden" in after.evidence.frame["reason"][1]
+    assert "nearest ground" in after.evidence.frame["reason"][2]
+    assert after.evidence.frame["inundated"].tolist() == ["yes", "not known", "yes", "not known"]
 
 
 def test_a_flood_that_is_not_found_leaves_it_open_which_houses_stand_in_it() -> None:

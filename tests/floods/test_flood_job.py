@@ -517,7 +517,8 @@ def test_shares_of_water_are_those_of_outline_and_ring() -> None:
         [shapely.box(40, 40, 60, 60), shapely.box(60, 10, 70, 20), shapely.box(92, 40, 98, 46), shapely.box(5, 5, 9, 9)]
     )
     found = water_around(Layer.open(labels), houses)
-    assert found.inundated.tolist() == [YES, YES, NOT_KNOWN, NO]
+    assert found.inundated.tolist() == [YES, YES, YES, NO]  # the third by the nearest ground that is seen
+    assert water_around(Layer.open(labels), houses, nearby=False).inundated[2] == NOT_KNOWN
     assert found.share[:2].tolist() == [0.5, 1.0]
     assert found.ring_share[0] == pytest.approx(0.5, abs=0.03)
     assert np.isnan(found.share[2])

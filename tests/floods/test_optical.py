@@ -12,6 +12,7 @@ from rasterio.features import rasterize
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods import WaterMapper, optical_water, surface_scene
 from deepnets4eo.floods.buildings import water_around
+from deepnets4eo.floods.ground_pattern import without_seen_ground
 from deepnets4eo.floods.optical import hidden_ground, may_show_surface
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER
 from deepnets4eo.grid import Window
@@ -144,8 +145,72 @@ def test_water_that_fills_what_trees_leave_visible_is_enough_and_hidden_ground_i
     classes = np.where(hidden_ground(wet, image, 1.0), NOT_SEEN, np.where(wet, FLOOD, DRY)).astype(np.uint8)
     classes[10:70, :60] = np.where(wet, FLOOD, NOT_SEEN)[10:70, :60]  # nothing but crowns and water
     houses = np.array([shapely.box(25, 20, 35, 26), shapely.box(25, 48, 35, 56), shapely.box(90, 40, 98, 48)])
-    around = water_around(Layer.open(classes[None]), houses)
+    around = water_around(Layer.open(classes[None]), houses, nearby=False)
     assert around.inundated.tolist() == ["yes", "not known", "no"]
+
+
+def test_the_nearest_ground_that_is_seen_says_what_crowns_hide() -> None:
+    """Three houses whose rings are hidden, 30 m from a flood, from bare ground with a puddle, and from nothing that is seen."""
+    classes = np.full((200, 400), NOT_SEEN, np.uint8)
+    classes[:60, :120], classes[:60, 180:260] = FLOOD, DRY
+    classes[:60, 180:190] = FLOOD
+    houses = np.array([shapely.box(50, 80, 60, 90), shapely.box(210, 80, 220, 90), shapely.box(350, 150, 360, 160)])
+    roof = shapely.box(30, 30, 90, 60)  # a roof tells nothing of the ground
+    labels = classes.copy()
+    labels[30:60, 30:90] = DRY
+    around = water_around(Layer.open(labels[None]), np.array([*houses, roof]))
+    assert around.inundated[:3].tolist() == ["yes", "not known", "not known"]
+    seen = [classes[max(0, 80 - reach) : 60, 50 - reach : 60 + reach] for reach in (30, 45)]
+    assert around.hidden_share[0] == pytest.approx(1.0)
+    assert around.hidden_share[1] < 0.1
+    assert np.isnan(around.hidden_share[2])
+    assert all((part == FLOOD).all() for part in seen)  # by another count
+    unseen = around.where_seen(np.array([False, True, True, True]))  # as under a cloud
+    assert unseen.inundated[0] == "not known"
+    assert np.isnan(unseen.hidden_share[0])
+
+
+def test_what_shows_the_pattern_of_the_ground_is_no_new_water_but_a_shadow_or_a_wet_field() -> None:
+    """The same patch darkened, with its ruts and paths still seen, and flooded."""
+    patch = np.s_[:, 60:140, 60:140]
+    rng, ground = np.random.default_rng(3), land()
+    ruts = np.kron(rng.normal(0, 22, (3, 50, 50)), np.ones((4, 4))).astype(np.float32)
+    pre = np.clip(ground.astype(np.float32) + ruts, 0, 255)
+    wet_field = pre + rng.normal(0, 2, pre.shape)
+    wet_field[patch] = 70 + 0.1 * (wet_field[patch] - wet_field[patch].mean())
+    flooded = pre + rng.normal(0, 2, pre.shape)
+    flooded[patch] = 70 + rng.normal(0, 2, flooded[patch].shape)
+    mask, seen = np.zeros((200, 200), bool), np.ones((200, 200), bool)
+    mask[patch[1:]] = True
+    assert not without_seen_ground(mask, pre, wet_field.astype(np.float32), seen, 1.0).any()
+    assert (without_seen_ground(mask, pre, flooded.astype(np.float32), seen, 1.0) == mask).all()
+    elsewhere = np.roll(pre, (37, 23), (1, 2))  # images that do not lie on each other refuse nothing
+    assert (without_seen_ground(mask, elsewhere, wet_field.astype(np.float32), seen, 1.0) == mask).all()
+
+
+@pytest.mark.parametrize("sure", [True, False])
+def test_new_water_needs_a_place_where_the_network_is_sure(sure: bool) -> None:
+    probability = np.where(np.arange(200)[None] < 100, 0.7, 0.02) * np.ones((200, 1))
+    probability[50:54, 10:20] = 0.95  # 40 m² are a glint
+    if sure:
+        probability[50:100, 20:60] = 0.95
+    before, post = np.full((200, 200), 0.02, np.float32), land(1)
+    post[:, :, :100] = np.random.default_rng(6).integers(
+        60, 80, (3, 200, 100)
+    )  # of no one colour, and the ground does not show
+    classes = optical_water(land(), post, gsd_m=1.0, before_water=before, after_water=probability.astype(np.float32))
+    assert (classes[:, :95] == FLOOD).mean() == pytest.approx(float(sure), abs=0.1)
+
+
+def test_a_wide_flood_that_is_brighter_than_crowns_gives_its_colour_to_patches_between_them() -> None:
+    mud, gap = np.array([185, 175, 132])[:, None, None], np.s_[:, 30:40, 150:160]
+    post = land(1).astype(int)
+    post[:, :, :90] = mud
+    post[gap] = mud
+    post = np.clip(post + np.random.default_rng(4).normal(0, 0.5, post.shape), 0, 255).astype(np.uint8)
+    classes = optical_water(land(), post, gsd_m=1.0)
+    assert (classes[:, :80] == FLOOD).mean() > 0.9
+    assert (classes[31:39, 151:159] == FLOOD).all()
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

@@ -9,8 +9,8 @@ pytest.importorskip("numba")
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods import RadarImage, RadarOptions, equivalent_looks, measure_radar, radar_water
 from deepnets4eo.floods import radar as radar_maps
-from deepnets4eo.floods.radar import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, FilteredRadar, RadarStatistics
-from deepnets4eo.floods.thresholds import WaterThreshold
+from deepnets4eo.floods.radar import CROSS, DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, FilteredRadar, RadarStatistics
+from deepnets4eo.floods.thresholds import WaterThreshold, find_water_threshold
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.thresholds import TwoGaussians
 
@@ -83,6 +83,18 @@ def test_the_threshold_lies_where_physics_allows_it_and_one_polarisation_is_enou
     assert measure_radar(RadarImage("deep.tif", deep)).thresholds["VV"].value == -17
     rough = calm.bands | {"VV": np.random.default_rng(3).gamma(4.4, 0.12 / 4.4, (SIDE, SIDE)).astype(np.float32)}
     assert iou(radar_water(None, RadarImage("rough.tif", rough)).classes == PERMANENT_WATER, RIVER, DARK) > 0.9
+
+
+@pytest.mark.parametrize(("water", "land", "bound"), [(-24.0, -12.0, False), (-21.6, -16.0, True)])
+def test_where_water_and_land_stand_far_apart_their_own_valley_counts(water: float, land: float, bound: bool) -> None:
+    """Water in VH beside land whose middle with it lies above the usual thresholds, far from it and near it."""
+    rng = np.random.default_rng(0)
+    band = np.hstack([rng.normal(mean, 2.0, (200, 100)) for mean in (water, land)]).astype(np.float32)
+    found = find_water_threshold(band, levels=CROSS)
+    assert found is not None
+    assert found.bounded == bound
+    assert found.value == pytest.approx(CROSS.highest if bound else -18.0, abs=0.6)
+    assert WaterThreshold.from_dict(found.to_dict()).bounded == bound
 
 
 def test_water_in_post_alone_is_flood_where_pre_has_no_water():

@@ -47,7 +47,7 @@ def test_water_grows_from_where_it_is_sure_and_small_or_old_water_is_not_new() -
     _, post = images()
     before, after = np.zeros((2, SIDE, SIDE), np.float32)
     after[10:60, 10:60] = 0.6  # likely, and connected with what is sure
-    after[20:30, 20:30] = 0.95
+    after[20:55, 20:50] = 0.95
     after[80:120, 80:120] = 0.8  # never sure
     after[140:150, 140:150] = 0.95  # 100 m²
     after[10:60, 100:150], before[10:60, 100:150] = 0.95, 0.7  # was there

@@ -9,7 +9,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logit
+from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats, Geometries, Mask, Texts
 from deepnets4eo.damage.calibration.probabilities import MOST_LOG_ODDS, grades_of_sides, side_log_odds
@@ -35,6 +35,8 @@ IN_WATER = (10.0, 1.0)
 IN_WATER_MEAN = 0.9  # its mean, rounded
 # Share in water where water is not recognised: none or all is the likeliest, so that neither is left out of an interval.
 FLOODED, FLOODED_MEAN = (0.3, 0.3), 0.5
+# Between sites, of the log-odds that hidden ground is as wet as the nearest that is seen; and the least of that share, of either side.
+HIDDEN_SPREAD, HIDDEN_LEAST = 1.0, 0.02
 
 
 @dataclass(frozen=True)
@@ -54,38 +56,51 @@ class BuildingGround:
 @dataclass(frozen=True)
 class InundatedBuildings:
     """Buildings in new water: (N,) surrounded or covered (rows), covered, and the chance that they stand in it; unknown : (N,) of which
-    it is not known whether they do."""
+    it is not known whether they do; hidden : (N,) whose chance is that of the nearest ground that is seen."""
 
     rows: Mask
     covered: Mask
     chance: Floats
     damaged: bool = True
     unknown: Mask | None = None
+    hidden: Mask | None = None
 
     @property
     def unsure(self) -> Mask:
         """(N,) buildings of which it is not known whether they stand in water."""
         return np.zeros(len(self.rows), bool) if self.unknown is None else self.unknown
 
+    @property
+    def perhaps(self) -> Mask:
+        """(N,) buildings whose ring is hidden and near which some of the ground is under water."""
+        return np.zeros(len(self.rows), bool) if self.hidden is None else self.hidden
+
+    @property
+    def concerned(self) -> Mask:
+        """(N,) buildings that stand in water, or may."""
+        return self.rows | self.unsure | self.perhaps
+
     def subset(self, keep: Mask) -> InundatedBuildings:
         """Some of the buildings."""
         return replace(
-            self, rows=self.rows[keep], covered=self.covered[keep], chance=self.chance[keep], unknown=self.unsure[keep]
-        )
+            self, rows=self.rows[keep], covered=self.covered[keep], chance=self.chance[keep], unknown=self.unsure[keep], hidden=self.perhaps[keep]
+        )  # fmt: skip
 
-    def grades(self, structure: Floats, rate: float, flooded: float = FLOODED_MEAN) -> Floats:
+    def grades(self, structure: Floats, rate: float, flooded: float = FLOODED_MEAN, shift: float = 0.0) -> Floats:
         """(N, 5) probabilities of the grades and of damage where the share `rate` in water is damaged. structure : (N, 4); flooded : the
-        share in water of those of which it is not known."""
+        share in water of those of which it is not known; shift : of the log-odds of those whose ground is hidden."""
         none, minor, major, destroyed = np.where(np.isfinite(structure), structure, [1.0, 0, 0, 0]).T
         damaged = np.maximum(rate * self.chance, major + destroyed)
         damaged = np.where(self.unsure, with_unknown_water(major + destroyed, rate * flooded), damaged)
+        wet = expit(logit(np.clip(self.chance, HIDDEN_LEAST, 1 - HIDDEN_LEAST)) + shift)
+        damaged = np.where(self.perhaps, with_unknown_water(major + destroyed, rate * wet), damaged)
         minor_share = np.divide(minor, none + minor, out=np.zeros(len(minor)), where=none + minor > 0)
         gone = np.where(self.covered, damaged, destroyed)
         parts = ((1 - damaged) * (1 - minor_share), (1 - damaged) * minor_share, damaged - gone, gone, damaged)
         return np.stack(parts, axis=-1)
 
 
-def with_unknown_water(by_structure: Floats, by_water: float = IN_WATER_MEAN * FLOODED_MEAN) -> Floats:
+def with_unknown_water(by_structure: Floats, by_water: float | Floats = IN_WATER_MEAN * FLOODED_MEAN) -> Floats:
     """Probabilities (N,) of damage by structure or by water, of which it is not known where it stands."""
     return np.asarray(1 - (1 - by_structure) * (1 - by_water))
 
@@ -127,7 +142,7 @@ def site_estimates(
         return ShareEstimate(site.prior, site.status, prior=site.prior), {}
     rng = np.random.default_rng(seed)
     area = np.nan_to_num(area_m2)
-    dry = np.ones(total, bool) if inundated is None else ~(inundated.rows | inundated.unsure)
+    dry = np.ones(total, bool) if inundated is None else ~inundated.concerned
     expected, drawn = np.zeros((2, len(GRADES) + 1)), np.zeros((2, DRAWS, len(GRADES) + 1))
     if dry.any():
         expected, drawn = _structure_totals(site.rows(dry), spread[dry], area[dry], rng)
@@ -178,8 +193,9 @@ def _water_totals(
     weights = np.stack([np.ones(len(area_m2)), area_m2])
     drawn = np.zeros((2, DRAWS, len(GRADES) + 1))
     flooded = rng.beta(*FLOODED, DRAWS) if wet.unsure.any() else np.zeros(DRAWS)
+    shifts = HIDDEN_SPREAD * rng.standard_normal(DRAWS) if wet.perhaps.any() else np.zeros(DRAWS)
     for number, rate in enumerate(rng.beta(*IN_WATER, DRAWS)):
-        p = wet.grades(structure, rate, flooded[number])
+        p = wet.grades(structure, rate, flooded[number], shifts[number])
         noise = np.sqrt(weights**2 @ (p * (1 - p)))
         drawn[:, number] = weights @ p + rng.standard_normal(len(GRADES) + 1) * noise
     return weights @ wet.grades(structure, IN_WATER_MEAN), np.clip(drawn, 0, weights.sum(axis=1)[:, None, None])

@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.decision.estimates import IN_WATER_MEAN, InundatedBuildings, with_unknown_water
+from deepnets4eo.arrays import Floats
+from deepnets4eo.damage.decision.estimates import FLOODED_MEAN, IN_WATER_MEAN, InundatedBuildings, with_unknown_water
 from deepnets4eo.damage.decision.model import cap_confidence
 from deepnets4eo.damage.evidence.colours import in_colour
 from deepnets4eo.damage.evidence.working_grid import mean_gsd
@@ -63,7 +64,9 @@ GIVE_WATER = "Give a map of the flood with --water, as from radar, or an image o
 COVERED = 0.5  # share of the outline under water, of a roof that is gone
 WATER, RING = "ev_water_share", "ev_water_ring_share"
 SURROUNDED, UNDER, UNKNOWN_WATER = "surrounded by water", "under water", "not told whether it stands in water"
+NEARBY, PERHAPS = "in water, by the nearest ground that is seen", "perhaps in water: the ground around it is hidden"
 POSSIBLY = GRADES[1]  # of a building in water that counts as possibly damaged
+LEAST_CHANCE = 0.05  # chance of damage by water from which that of a building whose ground is hidden is not excluded
 EVERYTHING = ",".join(GRADES)  # what cannot be excluded of a structure that is not known
 
 
@@ -188,7 +191,8 @@ def find_water(
                 run = load_run(folder / RUN)
                 water = write_sure_water(water, folder / "water_sure.tif", _dates(scene), run.segmenter, outlines)
         around = water_around(
-            water, outlines, any_water=not is_new, reach_m=reach_m, pixel_m=_pixel_m(water.grid, post), workers=settings.workers
+            water, outlines, any_water=not is_new, reach_m=reach_m, pixel_m=_pixel_m(water.grid, post), nearby=doubt is None,
+            workers=settings.workers,
         )  # fmt: skip
     if is_new:
         return WaterAround(around, source, is_new, reach_m=reach_m, doubt=doubt)
@@ -221,16 +225,26 @@ def inundated_buildings(
     """Buildings in new water that get a grade by it; None without any. frame : before the decision."""
     if water is None or settings.inundation == "shown":
         return None
-    around = water.around
-    visible = (frame["status"] == ASSESSED) | (frame["reason"] == NOT_ON_BUILDINGS)
-    rows = visible.to_numpy() & around.surrounded
-    unsure = (frame["status"] == ASSESSED).to_numpy() & ~around.known & (water.doubt is not None)
-    if not (rows | unsure).any():
+    assessed = (frame["status"] == ASSESSED).to_numpy()
+    around = water.around.where_seen(assessed)
+    rows = (assessed | (frame["reason"] == NOT_ON_BUILDINGS).to_numpy()) & around.surrounded
+    unsure = assessed & ~around.known & (water.doubt is not None)
+    near = _chance_of_hidden(around) if water.doubt is None else np.zeros(len(rows))
+    hidden = (near > 0) & (rows | assessed)
+    if not (rows | unsure | hidden).any():
         return None
-    chance = around.ring_share if water.reach_m else np.ones(len(rows))
+    chance = np.where(hidden, near, around.ring_share if water.reach_m else 1.0)
     covered = rows & (np.nan_to_num(around.share) > COVERED) & (water.reach_m == 0)
     counts = settings.inundation == "damaged"
-    return InundatedBuildings(rows, covered, np.where(rows, chance, 0.0), damaged=counts, unknown=unsure)
+    return InundatedBuildings(rows, covered, np.where(rows | hidden, chance, 0.0), counts, unsure, hidden)
+
+
+def _chance_of_hidden(around: BuildingWater) -> Floats:
+    """(N,) how likely buildings whose ring is hidden stand in water: by the nearest ground that is seen, else as many as of the others."""
+    near = around.hidden_share
+    known = around.known & np.isnan(near)
+    others = float(around.surrounded[known].mean()) if known.any() else 0.0
+    return np.where(around.known, np.nan_to_num(near), np.where(np.isnan(near), others, near))
 
 
 def _shows_water(scene: RegisteredScene, role: Literal["pre", "post"]) -> bool:
@@ -289,16 +303,20 @@ def with_inundation(
     decision: Decision, water: WaterAround, inundated: InundatedBuildings | None, settings: Settings
 ) -> tuple[Decision, Inundation]:
     """The decision with the columns of water, and the grades that buildings in new water have by the crosswalk."""
-    frame, graded, around = decision.evidence.frame, decision.graded, water.around
+    frame, graded = decision.evidence.frame, decision.graded
     assessed = (frame["status"] == ASSESSED).to_numpy()
+    around = water.around.where_seen(assessed)
     by_water = (frame["method"] == BY_WATER).to_numpy()
     wet = assessed & around.surrounded
     structure = graded["damage"].isin(DAMAGED).to_numpy()
     if inundated is not None:
-        prefix = np.where(inundated.covered, UNDER, np.where(inundated.unsure, UNKNOWN_WATER, SURROUNDED))
+        prefix = np.select(
+            [inundated.covered, inundated.unsure, inundated.perhaps & inundated.rows, inundated.perhaps],
+            [UNDER, UNKNOWN_WATER, NEARBY, PERHAPS],
+            SURROUNDED,
+        )
         joined = [f"{word}; {reason}" if reason else word for word, reason in zip(prefix, frame["reason"], strict=True)]
-        concerned = inundated.rows | (inundated.unsure & assessed)
-        frame = frame.assign(reason=np.where(concerned, np.array(joined, object), frame["reason"]))
+        frame = frame.assign(reason=np.where(inundated.concerned, np.array(joined, object), frame["reason"]))
         graded = _regraded(graded, inundated, decision.share.value)
         graded = _with_unknown_water(graded, inundated) if inundated.damaged else graded
         graded = graded if decision.unlike is None else cap_confidence(graded, decision.unlike)
@@ -356,7 +374,9 @@ def _regraded(graded: pd.DataFrame, inundated: InundatedBuildings, share: float)
 
 def _with_unknown_water(graded: pd.DataFrame, inundated: InundatedBuildings) -> pd.DataFrame:
     """The decision in which no damage by water is excluded of buildings of which it is not known whether they stand in it."""
-    unsure = inundated.unsure & graded["damage"].notna().to_numpy()
+    in_water = np.where(inundated.unsure, IN_WATER_MEAN * FLOODED_MEAN, IN_WATER_MEAN * inundated.chance)
+    graded_dry = graded["damage"].notna().to_numpy() & ~inundated.rows & (in_water >= LEAST_CHANCE)
+    unsure = graded_dry & (inundated.unsure | inundated.perhaps)
     rank = {grade: number for number, grade in enumerate(GRADES)}
     sets = [
         ",".join(GRADES[min(rank[name] for name in names.split(",")) :]) if row else names
@@ -366,8 +386,8 @@ def _with_unknown_water(graded: pd.DataFrame, inundated: InundatedBuildings) -> 
     intact = unsure & ~graded["damage"].isin(DAMAGED).to_numpy()
     return graded.assign(
         damage_set=pd.Series(sets, graded.index, dtype=object),
-        damage_prob=np.where(unsure, with_unknown_water(probability), probability),
-        confidence=np.where(intact, confidence * (1 - with_unknown_water(np.zeros(1))), confidence),
+        damage_prob=np.where(unsure, with_unknown_water(probability, in_water), probability),
+        confidence=np.where(intact, confidence * (1 - in_water), confidence),
     )
 
 
