@@ -96,16 +96,7 @@ def open_flood_scene(
     Errors: InputError, GridError.
     """
     findings: list[Finding] = []
-    opened = {f"{PRE}{number}": (pre, options.pre_bands) for number, pre in enumerate(pres, 1)}
-    opened[POST] = (post, options.post_bands)
-    images, kinds, clouds, colours = {}, dict[str, Kind](), dict[str, Layer | None](), dict[str, Layer | None]()
-    for name, (source, bands) in opened.items():
-        whole = _open(source, bands, options, name, findings)
-        clouds[name] = cloud_band(whole)
-        kinds[name], images[name] = recognise(whole, options.sensor)
-        colours[name] = in_colours(whole) if kinds[name] == "spectrum" else None
-        log.info("%s is %s.", images[name].source, IN_WORDS[kinds[name]])
-    _check_images(images, kinds)
+    images, kinds, clouds, colours = _open_dates(pres, post, options, findings)
     post_grid = images[POST].grid
     grid = surface_grid(post_grid, mean_gsd_m(post_grid)) if kinds[POST] == "surface" else post_grid
     layers, registrations, pictures, motions = {}, {}, dict[str, Layer](), dict[str, Motion]()
@@ -123,6 +114,47 @@ def open_flood_scene(
         )
     check_radar_view(options)
     findings += _hide_clouds(layers, images, clouds, motions, kinds, options)
+    before = _lay_in_the_ground(layers, kinds, options, grid, scratch, findings)
+    findings += _gap_findings("not_seen_before", layers[POST], before)
+    findings += _kind_findings(kinds, options, known=clouds[POST] is not None)
+    if FIRST in images:
+        registrations.setdefault(FIRST, assume_registered(images[FIRST], images[POST]))
+    footprints = None if options.footprints is None else read_footprints(options.footprints, image=post_grid)
+    if footprints is not None:
+        footprints.check_inside(post_grid, images[POST].source)
+    cover = None if options.cover is None else _open_cover(options.cover, grid)
+    findings += () if footprints is None else footprint_findings(footprints)
+    return FloodScene(
+        Scene(layers, grid), post_grid, kinds, pictures, registrations.get(FIRST), tuple(findings), footprints, cover
+    )
+
+
+def _open_dates(
+    pres: Sequence[LayerLike], post: LayerLike, options: FloodOptions, findings: list[Finding]
+) -> tuple[dict[str, Layer], dict[str, Kind], dict[str, Layer | None], dict[str, Layer | None]]:
+    """Images by their layer, how water is found in each, their masks of clouds and their natural colours. Errors: InputError."""
+    opened = {f"{PRE}{number}": (pre, options.pre_bands) for number, pre in enumerate(pres, 1)}
+    opened[POST] = (post, options.post_bands)
+    images, kinds, clouds, colours = {}, dict[str, Kind](), dict[str, Layer | None](), dict[str, Layer | None]()
+    for name, (source, bands) in opened.items():
+        whole = _open(source, bands, options, name, findings)
+        clouds[name] = cloud_band(whole)
+        kinds[name], images[name] = recognise(whole, options.sensor)
+        colours[name] = in_colours(whole) if kinds[name] == "spectrum" else None
+        log.info("%s is %s.", images[name].source, IN_WORDS[kinds[name]])
+    _check_images(images, kinds)
+    return images, kinds, clouds, colours
+
+
+def _lay_in_the_ground(
+    layers: dict[str, Layer],
+    kinds: dict[str, Kind],
+    options: FloodOptions,
+    grid: Grid,
+    scratch: Path | None,
+    findings: list[Finding],
+) -> list[Layer]:
+    """Hide relief from radar, add permanent water and heights above the drainage to the layers; returns those before the flood."""
     if options.dem is not None and scratch is not None and kinds[POST] == "radar":
         heights = _heights(options.dem, "--set dem", grid)
         layers[POST], hidden = hide_relief(layers[POST], heights, options, scratch)
@@ -141,18 +173,7 @@ def open_flood_scene(
         heights = _heights(options.above_drainage, "--set above_drainage", grid)
         layers[DRAINAGE] = Layer(WithGaps(heights, [layers[POST]]))
         findings += _gap_findings("no_drainage", layers[POST], [heights])
-    findings += _gap_findings("not_seen_before", layers[POST], list(before.values()))
-    findings += _kind_findings(kinds, options, known=clouds[POST] is not None)
-    if FIRST in images:
-        registrations.setdefault(FIRST, assume_registered(images[FIRST], images[POST]))
-    footprints = None if options.footprints is None else read_footprints(options.footprints, image=post_grid)
-    if footprints is not None:
-        footprints.check_inside(post_grid, images[POST].source)
-    cover = None if options.cover is None else _open_cover(options.cover, grid)
-    findings += () if footprints is None else footprint_findings(footprints)
-    return FloodScene(
-        Scene(layers, grid), post_grid, kinds, pictures, registrations.get(FIRST), tuple(findings), footprints, cover
-    )
+    return list(before.values())
 
 
 def _open(source: LayerLike, bands: str | None, options: FloodOptions, name: str, findings: list[Finding]) -> Layer:

@@ -17,7 +17,7 @@ from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, ScoredFil
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.points.cloud import PointCloud, has_asprs_noise, legend_codes
-from deepnets4eo.points.files import open_cloud
+from deepnets4eo.points.files import CloudFile, open_cloud
 
 PREDICTED = "pred_class"
 NEAR_M = 0.002  # files store millimetres at the coarsest that is usual for laser scans, rounding included
@@ -69,44 +69,25 @@ def evaluate_cloud(
     InputError
         Different points, codes that the legend lacks, or no classified point in the reference.
     """
-    predicted_file = open_cloud(labelled)
-    has_labels = PREDICTED in getattr(predicted_file, "extra_dimensions", ())
-    if has_labels:
-        predicted_file = open_cloud(labelled, classes=PREDICTED)
-    reference_file = open_cloud(reference)
-    with name_missing_extra():
-        from deepnets4eo.points.files.las_writer import is_predicted, stored_legend
-    if is_predicted(reference_file):
-        raise InputError(
-            f"the classification of {reference} was overwritten with a prediction (label-points --replace), expected one "
-            "that is independent of it. Give the file as it was before."
-        )
-    chosen = legend or stored_legend(predicted_file)
-    if chosen is None:
-        raise InputError(f"{labelled} holds no legend and none was given. Give one: --legend ign_lidar_hd.")
-    if predicted_file.point_count != reference_file.point_count:
-        raise InputError(
-            f"{labelled} has {predicted_file.point_count:,} points, {reference} has {reference_file.point_count:,}; "
-            "expected the same points in the same order. Label the reference file itself."
-        )
+    predicted, truth, chosen, has_labels = _open_both(labelled, reference, legend)
     for name in ignored:
         chosen.index(name)
     noise_left_alone = has_labels and has_asprs_noise(chosen)
     matrix, indices, done = ConfusionMatrix(chosen.num_classes), chosen.to_index(), 0
-    for predicted, truth in zip(predicted_file.whole_chunks(), reference_file.whole_chunks(), strict=True):
-        if not np.allclose(predicted.xyz, truth.xyz, rtol=0, atol=NEAR_M):
+    for ours, theirs in zip(predicted.whole_chunks(), truth.whole_chunks(), strict=True):
+        if not np.allclose(ours.xyz, theirs.xyz, rtol=0, atol=NEAR_M):
             raise InputError(
                 f"{labelled} and {reference} hold other points, or the same in another order, from point {done:,} on. "
                 "Label the reference file itself, so that the order is kept."
             )
-        used = _scored(predicted, truth, noise_left_alone=noise_left_alone)
+        used = _scored(ours, theirs, noise_left_alone=noise_left_alone)
         if used.any():
-            rows = indices[legend_codes(truth.subset(used), chosen, unknown_is_void=unknown_is_void)]
-            columns = indices[legend_codes(predicted.subset(used), chosen, unknown_is_void=True)]
+            rows = indices[legend_codes(theirs.subset(used), chosen, unknown_is_void=unknown_is_void)]
+            columns = indices[legend_codes(ours.subset(used), chosen, unknown_is_void=True)]
             matrix.update(rows, columns)
-        done += len(truth)
+        done += len(theirs)
         if progress is not None:
-            progress(done / reference_file.point_count)
+            progress(done / truth.point_count)
     ignored = tuple(chosen.names[chosen.index(name)] for name in ignored)
     counted = matrix.ignoring([chosen.index(name) for name in ignored])
     if not counted.total:
@@ -122,6 +103,33 @@ def evaluate_cloud(
         inputs=[{"prediction": str(labelled), "reference": str(reference)}],
     )
     return result.to_dict() | {"unit": "points"}
+
+
+def _open_both(
+    labelled: str | Path, reference: str | Path, legend: Legend | None
+) -> tuple[CloudFile, CloudFile, Legend, bool]:
+    """Both files, the legend in which they are scored, and whether labels stand beside the classification. Errors: InputError."""
+    predicted = open_cloud(labelled)
+    has_labels = PREDICTED in getattr(predicted, "extra_dimensions", ())
+    if has_labels:
+        predicted = open_cloud(labelled, classes=PREDICTED)
+    truth = open_cloud(reference)
+    with name_missing_extra():
+        from deepnets4eo.points.files.las_writer import is_predicted, stored_legend
+    if is_predicted(truth):
+        raise InputError(
+            f"the classification of {reference} was overwritten with a prediction (label-points --replace), expected one "
+            "that is independent of it. Give the file as it was before."
+        )
+    chosen = legend or stored_legend(predicted)
+    if chosen is None:
+        raise InputError(f"{labelled} holds no legend and none was given. Give one: --legend ign_lidar_hd.")
+    if predicted.point_count != truth.point_count:
+        raise InputError(
+            f"{labelled} has {predicted.point_count:,} points, {reference} has {truth.point_count:,}; "
+            "expected the same points in the same order. Label the reference file itself."
+        )
+    return predicted, truth, chosen, has_labels
 
 
 def _scored(predicted: PointCloud, truth: PointCloud, *, noise_left_alone: bool) -> NDArray[np.bool_]:
