@@ -24,6 +24,7 @@ from deepnets4eo.errors import InputError, LabelError, name_hint
 from deepnets4eo.footprints.files import read_table
 from deepnets4eo.footprints.ids import ROW_KEY, make_ids
 from deepnets4eo.footprints.read import Footprints, read_footprints
+from deepnets4eo.grid import apply_affine
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.options import Section
 from deepnets4eo.outputs.findings import count_of
@@ -64,7 +65,7 @@ class ChallengeSite:
     name : the name of its row
     path : the file of the footprints, which a submission is written like
     footprints : N buildings
-    labels : (N,) int8, 1 damaged, 0 not, -1 not labelled
+    labels : (N,) int8, 1 damaged, 0 not, -1 not labelled or not shown by the post image
     pre, post : images; pre is None for a site with post alone
     """
 
@@ -106,7 +107,17 @@ def read_site(root: str | Path, name: str, files: SiteFiles) -> ChallengeSite:
     post = _open_scene(folder, files.post)
     pre = None if files.pre is None else _open_scene(folder, files.pre)
     footprints = read_footprints(path, image=post.grid)
-    return ChallengeSite(name, path, footprints, read_labels(footprints), pre, post)
+    labels = np.where(_shown_by(post, footprints), read_labels(footprints), np.int8(UNKNOWN))
+    return ChallengeSite(name, path, footprints, labels.astype(np.int8), pre, post)
+
+
+def _shown_by(image: Layer, footprints: Footprints) -> NDArray[np.bool_]:
+    """(N,) whether the middle of each building lies within an image: sites may lie in several scenes."""
+    middles = footprints.frame.geometry.representative_point()
+    own = middles if image.grid.crs is None or middles.crs is None else middles.to_crs(str(image.grid.crs))
+    columns, rows = apply_affine(~image.grid.affine, np.column_stack([own.x, own.y])).T
+    height, width = image.shape
+    return np.asarray((columns >= 0) & (columns <= width) & (rows >= 0) & (rows <= height))
 
 
 def read_labels(footprints: Footprints) -> NDArray[np.int8]:

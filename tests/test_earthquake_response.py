@@ -113,6 +113,9 @@ def test_a_turned_layer_has_turned_rows_over_the_same_ground(site, quarters: int
 def test_the_recipe_is_whole_and_voters_that_are_none_are_refused() -> None:
     recipe = options_from(VoteRecipe, read_yaml(RECIPE), str(RECIPE))
     assert list(recipe.sites)[:4] == ["adiyaman", "antakya_east", "china", "marash"]
+    places = {name.partition(",")[0] + ("2" if "area 2" in name else "") for name in recipe.sites}
+    assert len(places) == 13, "the twelfth site of the first phase is in no public list"
+    assert len({(one.footprints, one.post) for one in recipe.sites.values()}) == len(recipe.sites)
     values = {"sites": {}, "voters": VOTERS, "vote": ["both"], "fallback": ["both"]}
     for wrong in ({}, {"fallback": ["nowhere"]}):
         with pytest.raises(InputError, match="vote; expected names of voters, and in fallback such with pre: false"):

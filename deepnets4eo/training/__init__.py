@@ -12,5 +12,6 @@ __getattr__ = lazy_names(
         ".splits": "make_split",
         ".statistics": "measure_inputs",
         ".scenes": "open_layers",
+        ".torchgeo_samples": "SceneDataset write_samples",
     },
 )

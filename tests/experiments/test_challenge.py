@@ -66,6 +66,17 @@ def test_a_site_has_its_scenes_and_labels_of_one_zero_or_none(charter: Path) -> 
     assert alone.pre is None
 
 
+def test_buildings_beside_a_scene_have_no_label_there(charter: Path) -> None:
+    folder = charter / "Testing" / "half-calibrated"
+    for band in BANDS:
+        write_geotiff(
+            folder / BAND_FOLDER / f"r-{band}.tif", np.ones((1, 12, 25), np.uint16), crs=CRS,
+            transform=rasterio.Affine(1, 0, 0, 0, -1, 0),
+        )  # fmt: skip
+    site = read_site(charter, "half", FILES.model_copy(update={"post": "half-calibrated"}))
+    assert site.labels.tolist() == [1, 0, -1, -1, -1]
+
+
 def test_check_recognises_the_layout_and_names_what_a_scene_lacks(charter: Path) -> None:
     card = recognise(charter)
     assert card is not None

@@ -1,0 +1,190 @@
+"""Scenes as a dataset of torchgeo's samples, and datasets of torchgeo as files that recipes learn from.
+
+Samples are dictionaries with `image` (C, h, w) float32 and `mask` (h, w) int64, as loaders and tasks of torchgeo take them; torchgeo need not be installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import check_overwrite
+from deepnets4eo.grid import Grid, Window, whole
+from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.scene import LABELS, Scene
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+IMAGE, MASK, LABEL = "image", "mask", "label"
+CHIPS = "images.npz"
+
+
+class SampleDataset(Protocol):
+    """A dataset of PyTorch whose samples are dictionaries, as torchgeo's are."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    def __getitem__(self, index: Any) -> dict[str, Any]:
+        """One sample."""
+
+
+class SceneDataset:
+    """Windows of scenes side by side, as samples of torchgeo: a map-style dataset for any `DataLoader`.
+
+    Parameters
+    ----------
+    scenes : with `image` and, for a `mask`, `labels`
+    legend : classes of the labels; the mask has their indices, and 255 for void and where nothing was seen
+    tile_px : side of the windows; what reaches beyond the edge is 0, its mask 255
+    layers : those whose bands make the image, in this order
+    transforms : sample → sample, as of torchgeo
+
+    Examples
+    --------
+    ```python
+    train = SceneDataset([Scene.open(image="a.tif", labels="a_labels.tif")], Legend.load("isprs"))
+    for batch in DataLoader(train, batch_size=8, shuffle=True): ...
+    ```
+    """
+
+    def __init__(
+        self,
+        scenes: Sequence[Scene],
+        legend: Legend,
+        *,
+        tile_px: int = 256,
+        layers: Sequence[str] = (IMAGE,),
+        transforms: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    ) -> None:
+        if not scenes or tile_px < 1:
+            raise InputError(
+                f"{len(scenes)} scenes and tile_px={tile_px} make no samples. Give a scene, and a side of 1 or more."
+            )
+        self.scenes, self.layers, self.transforms = list(scenes), tuple(layers), transforms
+        self._to_index = legend.to_index()
+        self.windows = [
+            (number, Window(row, column, tile_px, tile_px))
+            for number, scene in enumerate(self.scenes)
+            for row in range(0, scene.shape[0], tile_px)
+            for column in range(0, scene.shape[1], tile_px)
+        ]
+
+    def __len__(self) -> int:
+        """Number of windows."""
+        return len(self.windows)
+
+    @name_missing_extra()
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """`image` (C, P, P) float32 and, of scenes with labels, `mask` (P, P) int64."""
+        import torch
+
+        number, window = self.windows[index]
+        read = self.scenes[number].read(window)
+        valid = read["valid"]
+        image = np.where(valid, np.concatenate([read[name] for name in self.layers]), np.float32(0))
+        sample: dict[str, Tensor] = {IMAGE: torch.from_numpy(np.ascontiguousarray(image, np.float32))}
+        if LABELS in read:
+            mask = np.where(valid, self._to_index[read[LABELS]], VOID)
+            sample[MASK] = torch.from_numpy(mask.astype(np.int64))
+        return sample if self.transforms is None else self.transforms(sample)
+
+
+def write_samples(
+    dataset: SampleDataset, out: str | Path, *, legend: Legend | None = None, bands: Sequence[str] = (), overwrite: bool = False
+) -> list[dict[str, str]] | Path:  # fmt: skip
+    """Write the samples of a torchgeo dataset as files that recipes learn from.
+
+    Errors: InputError (no samples; one without an image, or without `mask` and `label`; masks without a legend); OutputError (files exist).
+
+    Parameters
+    ----------
+    dataset : of `image` and `mask`, or of `image` and `label`; where a sample has `crs` and `bounds`, its raster lies there
+    out : folder
+    legend : classes of the masks, whose numbers are class indices; all others are void
+    bands : names of the image's bands
+    overwrite : replace files that exist
+
+    Returns
+    -------
+    Of masks the scenes for `data.scenes`, a name, an image and labels each; of labels the archive for `data.folders`.
+
+    Examples
+    --------
+    ```python
+    scenes = write_samples(LandCoverAI("LandCoverAI"), "tiles", legend=Legend.load("landcover"), bands=["red", "green", "blue"])
+    train("unet-resnet34", "runs/cover", overrides=[f"data.scenes={json.dumps(scenes)}"])
+    ```
+    """
+    if not len(dataset):
+        raise InputError("the dataset has no sample. Check its folder and its split.")
+    first, folder = dataset[0], Path(out)
+    if IMAGE not in first or not {MASK, LABEL} & first.keys():
+        raise InputError(
+            f"a sample has {', '.join(map(str, first)) or 'nothing'}; expected {IMAGE} and {MASK}, or {IMAGE} and {LABEL}."
+        )
+    if MASK not in first:
+        return _write_archive(dataset, folder, overwrite=overwrite)
+    if legend is None:
+        raise InputError(
+            "masks need a legend with their classes, whose order is that of their numbers. Give legend=Legend.load(…)."
+        )
+    scenes = []
+    for number in range(len(dataset)):
+        sample, name = dataset[number], f"{number:06d}"
+        image, mask = _array(sample[IMAGE]), np.squeeze(_array(sample[MASK]))
+        known = (mask >= 0) & (mask < legend.num_classes)
+        labels = legend.from_index()[np.where(known, mask, VOID).astype(np.uint8)]
+        grid = _grid_of(sample, image.shape[1:])
+        files = {IMAGE: folder / f"{name}.tif", LABELS: folder / f"{name}_labels.tif"}
+        for path in files.values():
+            check_overwrite(path, overwrite=overwrite)
+        with CogWriter(files[IMAGE], grid, count=len(image), dtype=str(image.dtype), band_names=bands) as cog:
+            cog.write(whole(grid), image)
+        with CogWriter(files[LABELS], grid, legend=legend) as cog:
+            cog.write(whole(grid), labels)
+        scenes.append({"name": name} | {layer: str(path) for layer, path in files.items()})
+    return scenes
+
+
+def _write_archive(dataset: SampleDataset, folder: Path, *, overwrite: bool) -> Path:
+    """Images (N, C, h, w) and the labels (N,) or (N, K) of whole images, as an archive."""
+    samples = [dataset[number] for number in range(len(dataset))]
+    check_overwrite(folder / CHIPS, overwrite=overwrite)
+    folder.mkdir(parents=True, exist_ok=True)
+    images, labels = ([_array(sample[name]) for sample in samples] for name in (IMAGE, LABEL))
+    np.savez(folder / CHIPS, images=np.stack(images), labels=np.stack(labels))
+    return folder / CHIPS
+
+
+def _array(values: Any) -> NDArray[Any]:
+    """The numbers of a tensor or array, of whole ones of 8 or 16 bits as such."""
+    array = np.asarray(values)
+    if array.dtype.kind == "f" and array.dtype.itemsize > 4:
+        return array.astype(np.float32)
+    return array.astype(np.int32) if array.dtype.itemsize > 4 else array
+
+
+def _grid_of(sample: dict[str, Any], shape: tuple[int, ...]) -> Grid:
+    """Where a sample lies, by its `bounds` as slices of x and y with a step; else pixels."""
+    height, width = shape
+    bounds = sample.get("bounds")
+    if (
+        sample.get("crs") is not None
+        and isinstance(bounds, tuple)
+        and all(isinstance(one, slice) for one in bounds[:2])
+    ):
+        x, y = bounds[:2]
+        affine = Affine((x.stop - x.start) / width, 0, x.start, 0, -(y.stop - y.start) / height, y.stop)
+        return GeoBox((height, width), affine, str(sample["crs"]))
+    return GeoBox((height, width), Affine.identity(), None)
