@@ -10,7 +10,6 @@ normalisation stay. The weights written to OUT are the mean of those of RUN and 
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,26 +17,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from equal_steps import DUBAI, dubai_tiles
 from mean_weights import mean_of
 from script import NOTE, add_smoke, plain_errors
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from world.cover_network import WorldSection
 from world.cover_training import HEIGHTS_SHARE, training_pairs
+from world.real_sites import DUBAI_GSD_M, dubai_parts
 from world.windows import WindowCutter
 
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.rasters.scene import LABELS, Layer
 from deepnets4eo.segmenters.run import load_run, save_run
 from deepnets4eo.training.augmentation import Augmentation
 from deepnets4eo.training.data import to_tensors
 from deepnets4eo.training.losses import SumOfLosses, median_frequency
 from deepnets4eo.training.streams import StreamSamples
 
-STEPS, WARM_STEPS, HALF_BATCH, LR, AVERAGE, GSD_RANGE_M = 400, 20, 4, 1.5e-4, 0.99, (0.3, 1.0)
-TILES, REAL = ("tile_1-", "tile_2-", "tile_3-", "tile_4-"), "Dubai, tiles 1 to 4 (CC0)"
-PLOTS = "tile_4-"  # where whole rows of plots are called buildings
+STEPS, WARM_STEPS, HALF_BATCH, LR, AVERAGE = 400, 20, 4, 1.5e-4, 0.99
+REAL = "Dubai, tiles 1 to 4 (CC0)"
 LANDCOVER, MINICITY = Legend.load("landcover"), Legend.load("minicity")
 CLASSES = {"building": "building", "land": "clutter", "road": "impervious", "vegetation": "low_vegetation", "water": "water"}  # fmt: skip
 ALSO = {"clutter": ("impervious", "low_vegetation", "car"), "impervious": ("car",), "low_vegetation": ("tree",)}
@@ -47,18 +44,11 @@ RIGHT = torch.tensor([[name == one or name in ALSO.get(one, ()) for name in NAME
 
 def read_parts(folder: Path) -> list[dict[str, Any]]:
     """The labelled parts to learn from, as the layers of a pair that stays the same, without heights and outlines."""
-    values, parts = np.full(256, VOID, np.uint8), []
-    for one in DUBAI.classes:
-        values[one.value] = MINICITY.value(CLASSES[one.name])
-    with tempfile.TemporaryDirectory() as masks:
-        for name, files in dubai_tiles(folder, Path(masks)).items():
-            labels = values[Layer.open(files[LABELS], labels=True).read()[0][0]]
-            if name.startswith(PLOTS):
-                labels[labels == MINICITY.value("building")] = VOID
-            none = np.zeros(labels.shape, np.int32)
-            layers = {"": Layer.open(files["image"]).read()[0], "labels_": labels, "roofs_": none, "height_": none}
-            if name.startswith(TILES):
-                parts.append({f"{key}{date}": layer for key, layer in layers.items() for date in ("pre", "post")})
+    parts = []
+    for image, labels in dubai_parts(folder, {name: MINICITY.value(one) for name, one in CLASSES.items()}):
+        none = np.zeros(labels.shape, np.int32)
+        layers = {"": image, "labels_": labels, "roofs_": none, "height_": none}
+        parts.append({f"{key}{date}": layer for key, layer in layers.items() for date in ("pre", "post")})
     return parts
 
 
@@ -71,7 +61,7 @@ def batches(parts: list[dict[str, Any]], steps: int, seed: int) -> Iterator[list
     for step in range(steps):
         samples = [made_up.read(one) for one in windows[step * HALF_BATCH : (step + 1) * HALF_BATCH]]
         for index in rng.integers(len(parts), size=HALF_BATCH):
-            gsd_m = float(np.exp(rng.uniform(*np.log(GSD_RANGE_M))))
+            gsd_m = float(np.exp(rng.uniform(*np.log(DUBAI_GSD_M))))
             samples.append(cut(SimpleNamespace(**parts[index], gsd_m=gsd_m, style=""), rng))
         turned = [turn(to_tensors({key: one[key] for key in ("image", "mask")}), rng) for one in samples]
         yield [torch.stack([one[key] for one in turned]) for key in ("image", "mask")]

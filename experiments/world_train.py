@@ -1,11 +1,14 @@
 """Train the networks for one image, `models/buildings` and `models/landcover`, on made-up sites.
 
 Usage: python experiments/world_train.py --out runs/world --minutes 120 [--resume] [--world both|city] [--leave-out STYLE …] [--heights]
+                                         [--real FOLDER] [--encoder efficientnet-lite0]
        python experiments/world_train.py --out runs/world --resume --minutes 0 --models models
        python experiments/world_train.py --out runs/tried --smoke
 Ends with the epoch in which the minutes are over, counted over all resumptions; Ctrl-C keeps what was learnt up to the
 step. Then writes the runs OUT/buildings and OUT/landcover; with --models also into that folder, to be shipped.
 The log OUT/log.csv has the scores on sites that are never trained on: iou.STYLE of building pixels, mean_iou of land cover.
+With --real about a third of the sites are real ones of the folder of samples: Banepa, Zanzibar and tiles 1 to 4 of Dubai.
+With --encoder the first weights are those of ImageNet, whose first two levels stay as they are.
 With --heights the network of land cover alone, which then also takes heights above ground where a scene has a layer `ndsm`.
 Hours on two cores; on a GPU minutes, if enough threads make the sites (data.num_workers).
 """
@@ -20,9 +23,14 @@ from script import FEW_STEPS, NOTE, add_smoke, plain_errors
 
 from deepnets4eo.files import read_yaml
 from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters.networks import LITE0
 from deepnets4eo.segmenters.run import RECIPE, load_run, save_run
 from deepnets4eo.training import TrainOptions, train
 
+FIRST_WEIGHTS = (  # of an encoder that has learnt from photographs
+    "model.options={decoder_channels: [96, 64, 48, 32], frozen_levels: 2}", "train.encoder_lr_factor=0.3",
+    "train.warmup_share=0.02", "train.average=0.99", "data.windows_per_pair=4",
+)  # fmt: skip
 SMOKE = (*FEW_STEPS, "data.size_px=256", "data.tile_px=128", "data.validation_pairs=1", "predict.tile_px=256")
 
 
@@ -31,6 +39,10 @@ def overrides_of(arguments: argparse.Namespace) -> list[str]:
     changed = [f"data.world={arguments.world}", f"train.seed={arguments.seed}", f"data.heights={arguments.heights}"]
     if arguments.leave_out:
         changed.append(f"data.left_out_styles=[{', '.join(arguments.leave_out)}]")
+    if arguments.real:
+        changed.append(f"data.real={arguments.real}")
+    if arguments.encoder:
+        changed += [f"model.encoder={arguments.encoder}", f"model.encoder_weights={arguments.encoder}", *FIRST_WEIGHTS]
     return [*changed, *arguments.set, *(SMOKE if arguments.smoke else ())]
 
 
@@ -51,6 +63,8 @@ def main() -> None:
     parser.add_argument("--world", choices=("both", "world", "city"), default="world")
     parser.add_argument("--leave-out", nargs="*", default=[], metavar="STYLE")
     parser.add_argument("--heights", action="store_true", help="land cover with heights, buildings not")
+    parser.add_argument("--real", type=Path, help="folder of real samples, learnt from beside the made-up sites")
+    parser.add_argument("--encoder", choices=(LITE0,), help="whose weights of ImageNet are the first")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value")
     parser.add_argument("--models", type=Path, help="folder to ship the runs into, e.g. models")

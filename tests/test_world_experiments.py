@@ -9,6 +9,7 @@ pytest.importorskip("torch")
 
 import cover_dubai
 import damage_network_weight
+import equal_steps
 import mean_weights
 import numpy as np
 import torch
@@ -63,7 +64,7 @@ def test_classes_of_dubai_are_right_by_any_class_of_land_cover_that_they_may_be(
 
 
 def test_dubai_is_learnt_from_four_tiles_without_the_plots_of_the_fourth(tmp_path: Path) -> None:
-    colours = np.array([one.color for one in cover_dubai.DUBAI.classes], np.uint8)[:, None]
+    colours = np.array([one.color for one in equal_steps.DUBAI.classes], np.uint8)[:, None]
     for tile in ("tile_1", "tile_4", "tile_5"):
         for kind in ("images", "masks"):
             (tmp_path / tile / kind).mkdir(parents=True)

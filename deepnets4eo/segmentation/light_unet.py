@@ -126,12 +126,14 @@ def light_unet(
     encoder: str = "resnet18",
     decoder_channels: Sequence[int] = DECODER_CHANNELS,
     unscaled_bands: int = 0,
+    frozen_levels: int = 0,
     weights: str | None = None,
     bands: Sequence[str] = (),
 ) -> nn.Module:
     """U-Net (Ronneberger et al. 2015) of three to five scales of an encoder, whose windows are scaled first.
 
     `encoder` is "resnet18" or "resnet34", of three or four scales, or "efficientnet-lite0", whose weights come with the toolbox.
+    Of the latter the first `frozen_levels` scales may stay as they are, which makes a step of training a third cheaper with two.
     The decoder ends at half the resolution, and the logits are interpolated. InputError for other encoders and decoders.
 
     >>> sum(parameter.numel() for parameter in light_unet(3, 10).parameters())
@@ -151,7 +153,11 @@ def light_unet(
             f"decoder_channels is {list(decoder_channels)}, expected {' or '.join(map(str, range(2, len(levels))))} numbers of "
             f"channels with {encoder}."
         )
-    first = _encoder(encoder, in_channels, len(decoder_channels), unscaled_bands)
+    if not 0 <= frozen_levels <= (len(decoder_channels) + 1 if encoder == LITE0 else 0):
+        raise InputError(
+            f"frozen_levels is {frozen_levels} with {encoder} and {len(decoder_channels) + 1} scales. Only those of {LITE0} can be frozen."
+        )
+    first = _encoder(encoder, in_channels, len(decoder_channels), unscaled_bands, frozen_levels)
     if weights is not None:
         _load_weights(first, encoder, weights, bands)
     scores = nn.Conv2d(decoder_channels[-1], num_classes, 3, padding=1)
@@ -160,11 +166,11 @@ def light_unet(
     return nn.Sequential(OrderedDict(encoder=first, decoder=decoder, segmentation_head=head))
 
 
-def _encoder(name: str, in_channels: int, stages: int, unscaled_bands: int) -> nn.Module:
+def _encoder(name: str, in_channels: int, stages: int, unscaled_bands: int, frozen_levels: int) -> nn.Module:
     """The encoder of this name with maps for so many stages of a decoder, and those it begins with."""
     encoder: Any
     if name == LITE0:
-        encoder = EfficientNetLite0(in_channels, stages + 1, ScaledSameConv)
+        encoder = EfficientNetLite0(in_channels, stages + 1, ScaledSameConv, frozen_levels)
         first = encoder.conv_stem
     else:
         encoder = Encoder(in_channels, ENCODER_BLOCKS[name][:stages])

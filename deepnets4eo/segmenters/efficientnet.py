@@ -65,13 +65,20 @@ class EfficientNetLite0(nn.Module):
     """The encoder (Tan & Le 2019, without squeeze and excitation), which returns the maps of its first `levels` levels, finest first.
 
     stem : class of its first convolution, `SameConv` or one of the same arguments
+    frozen_levels : so many of the first levels learn nothing, nor do their statistics of normalisation follow the data
 
     >>> network = EfficientNetLite0()
     >>> [tuple(level.shape[1:]) for level in network(torch.zeros(1, 3, 64, 64))]
     [(16, 32, 32), (24, 16, 16), (40, 8, 8), (112, 4, 4), (320, 2, 2)]
     """
 
-    def __init__(self, in_channels: int = 3, levels: int = len(LEVELS), stem: type[SameConv] = SameConv) -> None:
+    def __init__(
+        self,
+        in_channels: int = 3,
+        levels: int = len(LEVELS),
+        stem: type[SameConv] = SameConv,
+        frozen_levels: int = 0,
+    ) -> None:
         super().__init__()
         self.conv_stem = stem(in_channels, STEM, 3, stride=2, bias=False)
         self.bn1 = _norm(STEM)
@@ -88,9 +95,27 @@ class EfficientNetLite0(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        self.frozen: list[nn.Module] = []
+        if frozen_levels:
+            self.frozen = [self.conv_stem, self.bn1, *self.blocks[: self.ends[frozen_levels - 1] + 1]]
+        for part in self.frozen:
+            part.requires_grad_(requires_grad=False)
+
+    def train(self, mode: bool = True) -> EfficientNetLite0:
+        """Set the mode of the module; levels that are frozen stay in evaluation mode."""
+        super().train(mode)
+        for part in self.frozen:
+            part.eval()
+        return self
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(N, C, H, W) → the maps of each level, (N, 16, H / 2, W / 2) first; sizes are rounded up."""
+        if image.device.type == "cpu" and torch.is_grad_enabled():  # gradients of its filters are slow in bfloat16
+            with torch.autocast("cpu", enabled=False):
+                return self._levels(image)
+        return self._levels(image)
+
+    def _levels(self, image: Tensor) -> list[Tensor]:
         maps, levels = F.relu6(self.bn1(self.conv_stem(image)), inplace=True), []
         for number, stage in enumerate(self.blocks):
             maps = stage(maps)

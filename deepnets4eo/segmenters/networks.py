@@ -30,6 +30,7 @@ SMP_LIST = re.compile(r"^_MODEL_ARCHITECTURES = \[([\w\s,]*)\]", re.MULTILINE)
 DEFAULT_ENCODER = "resnet34"
 LITE0 = "efficientnet-lite0"  # an encoder of ours, whose weights come with the toolbox under the same name
 LITE0_OF_TIMM = "tf_efficientnet_lite0"  # the same network, for what takes timm's encoders alone
+LIGHT_OPTIONS = {"decoder_channels", "frozen_levels"}  # of a U-Net that is our light one with it
 NAMES_OF_SMP = {"classes": "num_classes", "encoder_name": "encoder", "encoder_weights": "weights"}
 
 
@@ -182,7 +183,7 @@ def check_encoder(encoder: str, weights: str | None) -> None:
 
 def _with_lite0(name: str, encoder: str | None, options: Mapping[str, Any]) -> tuple[str, str | None]:
     """Network and encoder by which EfficientNet-Lite0 is built: ours in the light U-Net, else that of timm."""
-    if encoder in (None, LITE0) and name in ("unet", f"unet/{LITE0}") and options.keys() <= {"decoder_channels"}:
+    if encoder in (None, LITE0) and name in ("unet", f"unet/{LITE0}") and options.keys() <= LIGHT_OPTIONS:
         return "light-unet", LITE0
     return name.replace(LITE0, f"tu-{LITE0_OF_TIMM}"), encoder and encoder.replace(LITE0, f"tu-{LITE0_OF_TIMM}")
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
 RUNS = ("landcover", "buildings")  # in the order of the network's outputs
-HEAD, FIRST = "segmentation_head.0", "encoder.conv1.weight"
+HEAD = "segmentation_head.0"
 HEAD_KEYS = (f"{HEAD}.weight", f"{HEAD}.bias")
 HEIGHTS_BANDS = INPUTS_WITH_HEIGHTS.in_channels - INPUTS.in_channels
 
@@ -64,6 +64,12 @@ class WorldSection(Section):
     start: str | None = Field(
         default=None,
         description="folder of a training of this task, of the mean of several, or of one of its runs, whose weights are the first; or the name of a model",
+    )
+    real: str | None = Field(
+        default=None, description="folder of the real places of `world.real_sites`, learnt from beside"
+    )
+    real_share: float = Field(
+        default=0.35, ge=0, le=1, description="of the sites, share that are real places, where there are any"
     )
     num_workers: int = Field(default=1, ge=0, description="threads that make windows ahead of the network")
 
@@ -139,7 +145,8 @@ def _untrained(recipe: WorldRecipe, data: WorldSection) -> NetworkSegmenter:
     predict = recipe.predict
     tiling = Tiling(predict.tile_px, predict.halo_px, predict.overlap_px)
     unscaled = {"unscaled_bands": HEIGHTS_BANDS} if data.heights else {}
-    network = {"name": recipe.model.network, **recipe.model.options, **unscaled}
+    encoder = {"encoder": recipe.model.encoder} if recipe.model.encoder else {}
+    network = {"name": recipe.model.network, **encoder, **recipe.model.options, **unscaled}
     return build_segmenter(recipe, network, _inputs(data), both, tiling)
 
 
@@ -149,12 +156,17 @@ def _start(segmenter: NetworkSegmenter, folder: Path, build: Callable[[WorldSect
     import torch
 
     state = _run_state(segmenter, folder) if (folder / CARD).is_file() else _training_state(folder, build)
-    own = segmenter.module.state_dict()[FIRST]
-    missing = own.shape[1] - state[FIRST].shape[1]
+    first, own = _first_layer(segmenter)
+    missing = own.shape[1] - state[first].shape[1]
     if missing < 0:
         raise InputError(f"{folder} learnt with heights. Set data.heights=true, or start from a training without.")
-    state[FIRST] = torch.cat([state[FIRST], torch.zeros_like(own[:, :missing])], dim=1)
+    state[first] = torch.cat([state[first], torch.zeros_like(own[:, :missing])], dim=1)
     segmenter.module.load_state_dict(state)
+
+
+def _first_layer(segmenter: NetworkSegmenter) -> tuple[str, Tensor]:
+    """Name and weights of the layer that takes the bands."""
+    return next((name, value) for name, value in segmenter.module.state_dict().items() if value.ndim == 4)
 
 
 def _training_state(folder: Path, build: Callable[[WorldSection], NetworkSegmenter]) -> dict[str, Tensor]:
@@ -172,10 +184,10 @@ def _training_state(folder: Path, build: Callable[[WorldSection], NetworkSegment
 
 def _load_runs(segmenter: NetworkSegmenter, folder: Path, names: Sequence[str]) -> None:
     """Put together the outputs of several runs of a training; heights that one of them learnt with are left out."""
-    bands = segmenter.module.state_dict()[FIRST].shape[1]
+    first, own = _first_layer(segmenter)
     for name in names:
         state = _run_state(segmenter, folder / name)
-        segmenter.module.load_state_dict(state | {FIRST: state[FIRST][:, :bands]})
+        segmenter.module.load_state_dict(state | {first: state[first][:, : own.shape[1]]})
 
 
 def _run_state(segmenter: NetworkSegmenter, folder: Path) -> dict[str, Tensor]:

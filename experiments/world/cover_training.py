@@ -48,9 +48,13 @@ HEIGHTS_SHARES = {"with_heights": 1.0, "without_heights": 0.0}  # that are score
 def train_cover(recipe: WorldRecipe, out: Path, options: TrainOptions) -> Path:
     """Train one network for land cover and buildings and write a run of each below `out`, or of land cover alone where
     it learns with heights. Raises InputError for unknown styles, and where all of them are left out."""
-    cutter = _cutter(recipe.data, HEIGHTS_SHARE)
-    pairs = training_pairs(recipe.data)
-    return train_cover_on(pairs, cutter, recipe, out, options)
+    pairs, cutter = training_pairs(recipe.data), _cutter(recipe.data, HEIGHTS_SHARE)
+    if recipe.data.real is None:
+        return train_cover_on(pairs, cutter, recipe, out, options)
+    from world.real_sites import cut_mixed, mixed_pairs, read_real_sites
+
+    sites = read_real_sites(Path(recipe.data.real))
+    return train_cover_on(mixed_pairs(pairs, sites, recipe.data.real_share), cut_mixed(cutter), recipe, out, options)
 
 
 def train_cover_on(
@@ -92,7 +96,7 @@ def write_cover(
         scores[name] = type(scorer)(validation_windows(data, share), scorer.batch_size)(segmenter)
     write_json(out / METRICS, scores)
     synthetic: dict[str, Any] = {
-        "synthetic": True,
+        "synthetic": data.real is None,
         "world": data.world,
         "styles": list(training_styles(data)),
         "validation": scores,

@@ -118,3 +118,32 @@ def test_every_weight_learns() -> None:
     network = EfficientNetLite0(4)
     network(torch.randn(2, 4, 64, 64))[-1].square().mean().backward()
     assert all(value.grad is not None and value.grad.any() for value in network.parameters())
+
+
+def test_frozen_levels_keep_weights_and_statistics_while_the_others_learn() -> None:
+    network = create_model("unet", in_channels=3, num_classes=2, encoder=NAME, weights=NAME, frozen_levels=2).train()
+    before = {name: value.clone() for name, value in network.encoder.state_dict().items() if "running" in name}
+    network(torch.randn(2, 3, 64, 64)).square().mean().backward()
+    first = ("conv_stem.", "bn1.", "blocks.0.", "blocks.1.")  # to 1/4 of the size
+    for name, value in network.encoder.named_parameters():
+        assert (value.grad is None) == name.startswith(first), name
+    for name, value in before.items():
+        assert torch.equal(network.encoder.state_dict()[name], value) == name.startswith(first), name
+
+
+@pytest.mark.parametrize(("encoder", "levels"), [("resnet18", 1), (NAME, 5), (NAME, -1)])
+def test_other_levels_cannot_be_frozen(encoder: str, levels: int) -> None:
+    with pytest.raises(InputError, match=f"frozen_levels is {levels} with {encoder} and 4 scales"):
+        create_model("light-unet", in_channels=3, num_classes=2, encoder=encoder, frozen_levels=levels)
+
+
+def test_gradients_of_the_encoder_are_those_of_single_precision_beside_a_decoder_in_bfloat16() -> None:
+    network, image = EfficientNetLite0(3, levels=2).eval(), torch.randn(1, 3, 32, 32)
+    plain = network(image)[-1]
+    with torch.autocast("cpu", torch.bfloat16):
+        learnt = network(image)[-1]
+        with torch.no_grad():
+            used = network(image)[-1]
+    assert torch.equal(learnt, plain)
+    assert used.dtype == torch.bfloat16
+    torch.testing.assert_close(used.float(), plain, rtol=0.1, atol=0.1)
