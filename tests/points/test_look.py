@@ -8,6 +8,7 @@ import re
 import sys
 from types import SimpleNamespace
 
+import laspy
 import numpy as np
 import pytest
 from made_up_clouds import scattered, write_las
@@ -58,6 +59,7 @@ def test_no_more_points_are_drawn_than_asked_for_evenly_and_the_same_every_time(
     path = write_las(tmp_path / "a.las", scattered(4000), point_format=6)
     assert len(draw(path, most=500).cloud) == 500
     assert len(draw(path).cloud) == draw(path).of_points == 4000
+    assert [len(draw(cloud, most=most).cloud) for most in (1, 2, 19_999)] == [1, 2, 19_999]
     for most in (0, 1_000_001):
         with pytest.raises(InputError, match="a page holds 1 to 1,000,000"):
             draw(cloud, most=most)
@@ -71,10 +73,17 @@ def test_bytes_of_a_page_are_bounded_by_its_points():
     assert large - small <= 49_000 * 10 * 4 / 3 * 1.01
 
 
-def test_noise_and_withheld_points_are_not_shown():
+def test_noise_and_withheld_points_are_not_shown(tmp_path):
     cloud = field(classification=np.full(5000, 2, np.uint8), withheld=np.arange(5000) < 7)
     cloud.classification[-11:] = 18
     assert len(draw(cloud).cloud) == 5000 - 18
+    path = write_las(tmp_path / "a.las", scattered(4000), point_format=6)
+    las = laspy.read(path)
+    las.classification[:40] = 7
+    las.write(path)
+    assert len(draw(path).cloud) == 3960
+    with pytest.raises(InputError, match="all points are withheld or classified as noise"):
+        draw(field(classification=np.full(5000, 18, np.uint8)))
 
 
 def test_titles_are_escaped_and_made_up_points_say_so():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import gzip
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -29,6 +31,7 @@ MOST_POINTS = 1_000_000
 IN_NOTEBOOK = 200_000  # points: a notebook keeps what it shows
 STEPS = 65_535  # of the longest side
 RAMP = (2, 98)  # percentiles of the heights between which colours change
+SLACK = 10.0  # points drawn beyond `most`, by its root, since draws vary
 UNKNOWN = {"name": "no class of the legend", "colour": (90, 90, 90)}
 FRAME_PX = 560
 
@@ -124,8 +127,8 @@ def look_at(cloud: PointCloud | str | Path, legend: Legend | None = None, *, mos
     if not 1 <= most <= MOST_POINTS:
         raise InputError(f"most is {most:,} points; a page holds 1 to {MOST_POINTS:,}.")
     if isinstance(cloud, PointCloud):
-        counted = np.flatnonzero(cloud.counted)
-        parts, title, total = cloud.subset(_drawn(counted, most)), cloud.source, len(cloud)
+        chunks: Iterable[PointCloud] = [cloud]
+        title, total = cloud.source, len(cloud)
     else:
         file = open_cloud(cloud)
         if PREDICTED in getattr(file, "extra_dimensions", ()):
@@ -133,19 +136,22 @@ def look_at(cloud: PointCloud | str | Path, legend: Legend | None = None, *, mos
             with name_missing_extra():
                 from deepnets4eo.points.files.las_writer import stored_legend
             legend = legend or stored_legend(file)
-        rng, share = np.random.default_rng(0), 1.05 * most / max(file.point_count, 1)
-        chunks = [
-            one.subset(kept) for one in file.chunks() if (kept := rng.random(len(one)) < share).any()
-        ]  # fmt: skip
-        parts, title, total = join_clouds(chunks), Path(cloud).name, file.point_count
-        parts = parts.subset(_drawn(np.arange(len(parts)), most))
+        chunks, title, total = file.chunks(), Path(cloud).name, file.point_count
+    parts = _drawn(chunks, (most + SLACK * math.sqrt(most)) / max(total, 1), most, title)
     if legend is None and parts.classification is not None and parts.asprs:
         legend = Legend.load("asprs_las")
     return PointLook(parts, legend, total, f"SYNTHETIC {title}" if parts.synthetic else title)
 
 
-def _drawn(index: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """At most so many of an index, in their order."""
-    if len(index) <= most:
-        return index
-    return np.sort(np.random.default_rng(0).choice(index, most, replace=False))
+def _drawn(chunks: Iterable[PointCloud], share: float, most: int, source: str) -> PointCloud:
+    """At most so many of the points that count, evenly. Raises InputError where none does."""
+    rng = np.random.default_rng(0)
+    some = [
+        one.subset(kept) for one in chunks if (kept := one.counted & (rng.random(len(one)) < share)).any()
+    ]  # fmt: skip
+    if not some:
+        raise InputError(f"{source}: all points are withheld or classified as noise (7, 18). Check its classes.")
+    cloud = join_clouds(some)
+    if len(cloud) <= most:
+        return cloud
+    return cloud.subset(np.sort(rng.choice(len(cloud), most, replace=False)))
