@@ -27,13 +27,12 @@ from damage_network_weight import world_sites
 from places.damage_scores import PIXELS, SITES, DamageCase, even_loss
 from scipy.special import expit, logit
 from script import NOTE, add_smoke, plain_errors, title_of
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.calibration.pool import EvidenceCard
 from deepnets4eo.damage.network.look import LookEncoder
-from deepnets4eo.damage.network.look_evidence import LEAST_BUILDINGS, LookModel, LookScore, by_site
+from deepnets4eo.damage.network.look_evidence import LEAST_BUILDINGS, LookModel, by_site, look_features
+from deepnets4eo.damage.network.look_training import LEAST_EACH, LookSite, fit_look
 from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.vocabulary import DAMAGED, GRADES
 from deepnets4eo.errors import DeepNets4EOError
@@ -43,13 +42,9 @@ from deepnets4eo.rasters.scene import Layer, Scene
 SEED, SIZE_PX, GSD_M = 7, 512, 0.5
 NOT_SEEN = ("flood", "none")  # hazards that leave roofs as they are
 LEAST = 8  # graded buildings of a pair
-LEAST_EACH = 3  # of either side, without which a site has no AUC
 OUTLINE_ERROR_M = 1.0
-STRENGTH = 1e-4  # of the regression against its penalty
-DIRECTIONS, WITHIN = 32, 0.99
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
 MORE_PLACES = ("moore_tornado", "santa-rosa-wildfire_00000038")  # of the folder events_more
-Site = dict[str, Any]
 
 
 def make_pairs(out: Path, minutes: float) -> None:
@@ -79,48 +74,16 @@ def make_pairs(out: Path, minutes: float) -> None:
         number, usable = number + 1, usable + (len(rows) >= LEAST_BUILDINGS and 0 < damaged.sum() < len(rows))
 
 
-def read_pairs(out: Path) -> list[Site]:
-    """The pairs that are kept, without buildings that no pixel shows."""
+def read_pairs(out: Path, *, smoke: bool = False) -> list[LookSite]:
+    """The pairs that are kept, without buildings that no pixel shows; hazards are left out in turn, of two pairs alone each pair."""
     sites = []
     for path in sorted(out.glob("*.npz")):
         with np.load(path) as kept:
             known = np.isfinite(kept["features"]).all(axis=1)
             standard = by_site(kept["features"][known].astype(float))
             if np.isfinite(standard).all():
-                sites.append({"standard": standard, "damaged": kept["damaged"][known], "hazard": str(kept["hazard"])})
+                sites.append(LookSite(standard, kept["damaged"][known], path.stem if smoke else str(kept["hazard"])))
     return sites
-
-
-def regress(sites: list[Site]) -> np.ndarray[Any, Any]:
-    """Weights (D,) of the standardised features."""
-    features, damaged = (np.concatenate([site[key] for site in sites]) for key in ("standard", "damaged"))
-    model = LogisticRegression(C=STRENGTH, max_iter=300, class_weight="balanced").fit(features, damaged)
-    return np.asarray(model.coef_[0])
-
-
-def fit(sites: list[Site]) -> tuple[LookModel, pd.DataFrame]:
-    """The model, whose card is that of hazards left out, and the AUC within sites by hazard."""
-    scores: list[np.ndarray[Any, Any]] = [np.zeros(0)] * len(sites)
-    rows = []
-    for hazard in sorted({site["hazard"] for site in sites}):
-        others = [site for site in sites if site["hazard"] != hazard]
-        sides = {bool(one) for site in others for one in site["damaged"]}
-        weights = regress(
-            others if len(sides) > 1 else sites
-        )  # few pairs, as in a smoke test, may leave one side alone
-        for number, site in enumerate(sites):
-            if site["hazard"] == hazard:
-                scores[number] = site["standard"] @ weights
-                damaged = site["damaged"]
-                if min(damaged.sum(), (~damaged).sum()) >= LEAST_EACH:
-                    rows.append((hazard, roc_auc_score(damaged, scores[number])))
-    everything = np.concatenate([site["standard"] for site in sites])
-    _, spread, axes = np.linalg.svd(everything - everything.mean(axis=0), full_matrices=False)
-    count = min(DIRECTIONS, len(axes))
-    directions = axes[:count] / (spread[:count, None] / np.sqrt(len(everything)))
-    limit = float(np.quantile(np.linalg.norm(everything @ directions.T, axis=1), WITHIN))
-    card = EvidenceCard.fit(np.concatenate(scores), np.concatenate([site["damaged"] for site in sites]))
-    return LookModel(regress(sites), directions, limit, card), pd.DataFrame(rows, columns=["hazard", "auc"])
 
 
 def seen_by_job(
@@ -130,7 +93,7 @@ def seen_by_job(
     started = time.process_time()
     damage_map = assess(pre, post, outlines, settings=replace(Settings(workers=1), **changes))
     buildings, middle = damage_map.buildings, time.process_time()
-    features = LookScore(model).measure(post, buildings.geometry.to_numpy())
+    features = look_features(post, buildings.geometry.to_numpy())
     seconds = time.process_time() - middle
     probability = buildings["damage_prob"].to_numpy(float)
     at_half = logit(np.clip(probability, 1e-4, 1 - 1e-4)) - logit(float(damage_map.damaged_share["prior"]))
@@ -235,12 +198,12 @@ def main() -> None:
         print(NOTE)
     if minutes:
         make_pairs(options.out / "pairs", minutes)
-    sites = read_pairs(options.out / "pairs")
-    model, by_hazard = fit(sites)
-    number = sum(len(site["damaged"]) for site in sites)
+    sites = read_pairs(options.out / "pairs", smoke=options.smoke)
+    model, by_hazard = fit_look(sites)
+    number = sum(len(site.damaged) for site in sites)
     text = title_of(f"# The look of {number} buildings of {len(sites)} made-up pairs (SYNTHETIC)", smoke=options.smoke)
     text += (
-        f"\n\nAUC within sites of hazards left out:\n{by_hazard.groupby('hazard')['auc'].mean().round(3).to_string()}\n"
+        f"\n\nAUC within sites of hazards left out:\n{by_hazard.groupby('event')['auc'].mean().round(3).to_string()}\n"
     )
     text += f"mean {by_hazard['auc'].mean():.3f}; {model.card}\n"
     if count:

@@ -1,117 +1,153 @@
-"""How soon corrections teach a damage map: chosen buildings beside random ones, at real and at made-up places.
+"""How soon answers teach a damage map, and how narrow its count is by then, at real places and at a made-up one.
 
 Usage: python experiments/review_learning.py --data FOLDER --out OUT [--smoke]
 
-FOLDER holds `joplin` and `xbd_more`. Each site is mapped once, as it comes and by the weight-free model alone, and its table is kept in
---out. A third of the graded buildings is set aside; of the others people answer 20 more at a time, drawn at random or chosen by
-`review --next`, and the map is moved by all answers so far as `review --update` does. The table has the mean over three seeds of the F1 of
-the four grades and the AUC of major damage or worse at the buildings set aside, and the share of all graded buildings whose grade is
-right when the answers are put in. A second table draws 40 and 80 of the graded buildings a hundred times, as `review` does: how often the interval of the damaged
-share holds the truth, and its mean width. Made-up sites are SYNTHETIC.
+FOLDER holds the real samples with grades of both sides. Each site is mapped once as it comes, and its table and what its buildings look like are kept
+in --out. People answer as on the page of `review --serve`: 20, 40 and 80 buildings in the order of the random sample; or with --next, where after 20 of these
+every other one is chosen. The map is moved by the answers as `review --update` does, with and without what buildings look like. The table has
+means over six draws: at the buildings without an answer the AUC and F1 of major damage or worse, the share of all graded buildings whose grade is
+right when the answers are put in, how many draws ranked the rest worse than the map by more than 0.005, and the width of the 95 % interval of the damaged share by
+the drawn ones. A second table draws 40 and 80 buildings a hundred times: how often the interval holds the truth. The made-up site is SYNTHETIC.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-from places.damage_scores import weight_free_settings
-from script import JOPLIN, NOTE, add_smoke, plain_errors, require_all, require_files
+from damage_look import real_cases
+from places.damage_scores import DamageCase
+from script import NOTE, add_smoke, plain_errors
 from sklearn.metrics import f1_score, roc_auc_score
 
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.review import choose_next, teach
-from deepnets4eo.damage.review.counts import review_counts
-from deepnets4eo.damage.review.sample import draw_sample
-from deepnets4eo.damage.review.teaching import LEAST_ANSWERS
+from deepnets4eo.damage.network.look_evidence import look_features
+from deepnets4eo.damage.review import choose_next, draw_sample, review_counts, teach
 from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES
+from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_text
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
 
-SEEDS, AT_A_TIME, MOST = range(3), 20, 100
-CITIES = (201, 204)
-LOOKS, DRAWS = (40, 80), 100
+PLACES = ("joplin", "joplin-tornado_00000000", "santa-rosa-wildfire_00000242", "moore_tornado", "xbd_midwest")
+SUBURB = "suburb 201, SYNTHETIC"
+WAYS = ("drawn", "drawn, look", "half chosen, look")
+ANSWERS, DRAWS, MOST_SHARE = (20, 40, 80), 6, 0.7  # of the graded buildings, so that a rest is left
+FIRST, LOOKS, WORSE = 20, 100, 0.005
+INTERVAL_LOOKS, INTERVAL_DRAWS = (40, 80), 100
 TRUTH = "truth"
-XBD = "joplin-tornado_00000000"
 
 
-def joplin(data: Path, settings: Settings) -> gpd.GeoDataFrame:
-    """The map of Joplin, and the grades of the half that was labelled."""
-    require_all(data / "joplin", JOPLIN)
-    folder = data / "joplin"
-    labels = gpd.read_file(folder / "damage_labels.geojson")
-    outlines = gpd.read_file(folder / "footprints_overlap.geojson")
-    buildings = assess(Layer.open(folder / "pre"), Layer.open(folder / "post"), outlines, settings=settings).buildings
-    return buildings.assign(
-        truth=buildings["id"].map(dict(zip(labels["id"].astype(str), labels["damage"], strict=True)))
-    )
+def suburb(size_px: int) -> DamageCase:
+    """A made-up suburb."""
+    city = City(seed=201, size_px=size_px)
+    pre, post = (Layer.open(one.image, grid=one.grid) for one in (city.pre, city.post))
+    return DamageCase(SUBURB, pre, post, city.footprints(), city.buildings[["id", "damage"]])
 
 
-def xbd(data: Path, settings: Settings) -> gpd.GeoDataFrame:
-    """The map of xBD's tile of Joplin."""
-    folder = require_files(data / "xbd_more", XBD)[0]
-    outlines = gpd.read_file(folder / "footprints_px.geojson").set_crs(None, allow_override=True)
-    outlines["id"] = outlines["id"].astype(str)
-    pixels = Settings(network=settings.network, footprints_crs="pixels")
-    pre, post = (Layer.open(folder / f"{date}.png") for date in ("pre", "post"))
-    buildings = assess(pre, post, outlines[["id", "geometry"]], settings=pixels).buildings
-    return buildings.assign(truth=buildings["id"].map(dict(zip(outlines["id"], outlines["grade"], strict=True))))
+def mapped(case: DamageCase, path: Path) -> tuple[gpd.GeoDataFrame, np.ndarray]:
+    """The graded buildings of the map of a case with the truth, and what they look like; kept."""
+    if not path.exists():
+        truth = dict(zip(case.truth["id"].astype(str), case.truth["damage"], strict=True))
+        settings = replace(Settings(workers=1), **case.changes)
+        buildings = assess(case.pre, case.post, case.outlines, settings=settings).buildings
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(
+            path.with_suffix(".npz"),
+            features=look_features(case.post, buildings.geometry.to_numpy()).astype(np.float16),
+        )
+        buildings.assign(truth=buildings["id"].astype(str).map(truth)).to_parquet(path)
+    buildings = gpd.read_parquet(path)
+    with np.load(path.with_suffix(".npz")) as kept:
+        look = kept["features"].astype(float)
+    graded = buildings[TRUTH].isin(GRADES).to_numpy()
+    return buildings[graded].reset_index(drop=True), look[graded]
 
 
-def city(seed: int, size_px: int, settings: Settings) -> gpd.GeoDataFrame:
-    """The map of a made-up suburb, SYNTHETIC."""
-    made = City(seed=seed, size_px=size_px)
-    pre, post = (Layer.open(one.image, grid=one.grid) for one in (made.pre, made.post))
-    buildings = assess(pre, post, made.footprints(), settings=settings).buildings
-    known = dict(zip(made.buildings["id"], made.buildings["damage"], strict=True))
-    return buildings.assign(truth=buildings["id"].map(known))
-
-
-def curves(buildings: pd.DataFrame, chosen: bool, most: int) -> np.ndarray:
-    """(steps + 1, 3) F1 and AUC of what was set aside, and share of right grades of all, means over the seeds."""
+def answered(
+    buildings: gpd.GeoDataFrame, look: np.ndarray, way: str, seed: int
+) -> Iterator[tuple[dict[int, str], float]]:
+    """Row → answer after each number of answers, and the width of the interval by then."""
     truth = buildings[TRUTH].to_numpy(object)
-    graded = np.flatnonzero((buildings["status"] == ASSESSED) & buildings[TRUTH].isin(GRADES))
-    return np.mean([_curve(buildings, truth, graded, chosen, most, seed) for seed in SEEDS], axis=0)
+    sample = draw_sample(buildings, min(LOOKS, int(MOST_SHARE * len(buildings))), seed)
+    drawn, chosen = list(sample.rows), np.empty(0, np.intp)
+    for number in (one for one in ANSWERS if one <= MOST_SHARE * len(buildings)):
+        wanted = (number - FIRST) // 2 if "chosen" in way else 0
+        while len(chosen) < wanted:
+            rows = [*drawn[: FIRST + len(chosen)], *chosen]
+            new = choose_next(buildings, _said(truth, rows), np.array([*sample.rows, *chosen]), 5, look=look)
+            if not len(new):
+                break
+            chosen = np.concatenate([chosen, new[: wanted - len(chosen)]])
+        by_chance = _said(truth, drawn[: number - len(chosen)])
+        low, high = review_counts(sample, by_chance, buildings["damage"]).share["interval_95"]
+        yield by_chance | _said(truth, chosen), high - low
 
 
-def _curve(
-    buildings: pd.DataFrame, truth: np.ndarray, graded: np.ndarray, chosen: bool, most: int, seed: int
-) -> list[tuple[float, float, float]]:
-    order = np.random.default_rng(seed).permutation(graded)
-    aside, pool = order[: len(order) // 3], order[len(order) // 3 :]
-    answered, points = np.empty(0, np.intp), []
-    for _ in range(min(most, len(pool)) // AT_A_TIME + 1):
-        answers = {int(row): truth[row] for row in answered}
-        table = teach(buildings, answers).buildings if len(answers) >= LEAST_ANSWERS else buildings
-        rows, damaged = table.iloc[aside], np.isin(truth[aside], DAMAGED)
-        named = table["damage"].to_numpy(object, copy=True)
-        named[answered] = truth[answered]
-        f1 = f1_score(list(truth[aside]), list(rows["damage"]), average="macro", labels=np.unique(list(truth[aside])))
-        points.append((f1, roc_auc_score(damaged, rows["damage_prob"]), float(np.mean(named[graded] == truth[graded]))))
-        not_asked = np.setdiff1d(np.arange(len(buildings)), np.setdiff1d(pool, answered))
-        new = choose_next(buildings, answers, not_asked, AT_A_TIME) if chosen else pool[len(answered) :]
-        answered = np.concatenate([answered, new[:AT_A_TIME]])
-    return points
+def _said(truth: np.ndarray, rows: Any) -> dict[int, str]:
+    return {int(row): truth[row] for row in rows}
 
 
-def interval_row(buildings: gpd.GeoDataFrame, looks: int, draws: int) -> str:
+def scores_of(taught: pd.DataFrame, buildings: pd.DataFrame, answers: dict[int, str]) -> list[float]:
+    """AUC and F1 at the rest, share of right grades with the answers, and whether the rest is ranked worse than by the map."""
+    truth, rest = buildings[TRUTH].to_numpy(object), np.setdiff1d(np.arange(len(buildings)), list(answers))
+    damaged, named = np.isin(truth, DAMAGED), taught["damage"].to_numpy(object, copy=True)
+    both_sides = 0 < damaged[rest].sum() < len(rest)
+    auc, own = (
+        roc_auc_score(damaged[rest], table["damage_prob"].to_numpy()[rest]) if both_sides else np.nan
+        for table in (taught, buildings)
+    )
+    f1 = f1_score(damaged[rest], np.isin(named[rest], DAMAGED), zero_division=0)
+    named[list(answers)] = list(answers.values())
+    return [own, auc, f1, float(np.mean(named == truth)), float(auc < own - WORSE)]
+
+
+def table_rows(name: str, buildings: gpd.GeoDataFrame, look: np.ndarray, draws: int) -> list[str]:
+    """The rows of the assessed buildings of a site: as it comes, then each way by the number of answers."""
+    assessed = (buildings["status"] == ASSESSED).to_numpy()
+    buildings, look = buildings[assessed].reset_index(drop=True), look[assessed]
+    _, auc, f1, right, _ = scores_of(buildings, buildings, {})
+    lines = [f"| {name} | {len(buildings)} | – | 0 | {auc:.3f} | {auc:.3f} | {f1:.3f} | {right:.3f} | | |"]
+    for way in WAYS:
+        rows: dict[int, list[list[float]]] = {}
+        for seed in range(draws):
+            for answers, width in answered(buildings, look, way, seed):
+                taught = teach(buildings, answers, look=look if "look" in way else None).buildings
+                rows.setdefault(len(answers), []).append([*scores_of(taught, buildings, answers), width])
+        for number, points in sorted(rows.items()):
+            own, auc, f1, right, worse, width = np.nanmean(points, axis=0)
+            cells = f"{own:.3f} | {auc:.3f} | {f1:.3f} | {right:.3f} | {round(worse * len(points))} of {len(points)} | {width:.2f}"
+            lines.append(f"| {name} | {len(buildings)} | {way} | {number} | {cells} |")
+    return lines
+
+
+def interval_row(name: str, buildings: gpd.GeoDataFrame, looks: int, draws: int) -> str:
     """In how many of the draws the 95 % interval of the damaged share holds the truth, and its mean width."""
-    graded = buildings[buildings[TRUTH].isin(GRADES)].reset_index(drop=True)
-    truth, held, widths = graded[TRUTH].to_numpy(object), 0, []
+    truth, held, widths = buildings[TRUTH].to_numpy(object), 0, []
     share = float(np.isin(truth, DAMAGED).mean())
     for seed in range(draws):
-        sample = draw_sample(graded, looks, seed)
-        reviewed = review_counts(sample, {int(row): truth[row] for row in sample.rows}, graded["damage"], seed=seed)
+        sample = draw_sample(buildings, looks, seed)
+        reviewed = review_counts(sample, _said(truth, sample.rows), buildings["damage"], seed=seed)
         low, high = reviewed.share["interval_95"]
         held += low <= share <= high
         widths.append(high - low)
-    return f"{looks} | {len(graded)} | {held} of {draws} | {np.mean(widths):.3f}"
+    return f"| {name} | {looks} | {held} of {draws} | {np.mean(widths):.3f} |"
+
+
+def site_cases(data: Path, *, smoke: bool) -> dict[str, Callable[[], DamageCase]]:
+    """Readers of the sites by name."""
+    if smoke:
+        return {SUBURB: lambda: suburb(512)}
+    real = {name: read for name, read in real_cases(data) if name in PLACES}
+    if missing := set(PLACES) - set(real):
+        raise InputError(f"{data} lacks {', '.join(sorted(missing))}. Give the folder of the real samples.")
+    return {name: lambda name=name: next(iter(real[name]())) for name in PLACES} | {SUBURB: lambda: suburb(1024)}
 
 
 def main() -> None:
@@ -120,40 +156,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     add_smoke(parser)
     options = parser.parse_args()
-    size_px, most = (512, 2 * AT_A_TIME) if options.smoke else (1536, MOST)
-    models = {"default": Settings(), "weight-free": weight_free_settings()}
-    sites: dict[str, Callable[[Settings], gpd.GeoDataFrame]] = {
-        "Joplin": partial(joplin, options.data),
-        "xBD Joplin 0": partial(xbd, options.data),
-        **{f"suburb {seed}, SYNTHETIC": partial(city, seed, size_px) for seed in CITIES},
-    }
-    if options.smoke:
-        sites, models = dict(list(sites.items())[-1:]), dict(list(models.items())[-1:])
+    draws, interval_draws = (1, 5) if options.smoke else (DRAWS, INTERVAL_DRAWS)
     lines = [NOTE] if options.smoke else []
-    lines += ["| site | model | looks | answers | F1 | AUC | right with answers |", "|---|---|---|---:|---:|---:|---:|"]
-    intervals = ["", "| site | model | looks | graded | holds the truth | width |", "|---|---|---:|---:|---:|---:|"]
-    for name, read in sites.items():
-        for model, settings in models.items():
-            path = options.out / f"{name} {model}.parquet".replace(" ", "_").replace(",", "")
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                read(settings).to_parquet(path)
-            buildings = gpd.read_parquet(path)
-            intervals += [
-                f"| {name} | {model} | {interval_row(buildings, looks, 5 if options.smoke else DRAWS)} |"
-                for looks in LOOKS
-            ]
-            for chosen in (False, True):
-                for step, point in enumerate(curves(buildings, chosen, most)):
-                    cells = [
-                        name,
-                        model,
-                        "chosen" if chosen else "random",
-                        str(step * AT_A_TIME),
-                        *(f"{value:.3f}" for value in point),
-                    ]
-                    lines.append(f"| {' | '.join(cells)} |")
-    print(write_text(options.out / "table.md", "\n".join(lines + intervals) + "\n").read_text())
+    lines += ["| site | graded | way | answers | the map | taught | F1 | right with answers | worse | width |"]
+    lines += ["|---|---:|---|---:|---:|---:|---:|---:|---:|---:|"]
+    intervals = ["", "| site | looks | holds the truth | width |", "|---|---:|---:|---:|"]
+    for name, read in site_cases(options.data, smoke=options.smoke).items():
+        path = options.out / f"{name.replace(' ', '_').replace(',', '')}.parquet"
+        buildings, look = mapped(read(), path)
+        lines += table_rows(name, buildings, look, draws)
+        intervals += [interval_row(name, buildings, looks, interval_draws) for looks in INTERVAL_LOOKS]
+        write_text(options.out / "table.md", "\n".join(lines + intervals) + "\n")
+    print((options.out / "table.md").read_text())
 
 
 if __name__ == "__main__":

@@ -14,10 +14,12 @@ from deepnets4eo.damage.review import write_sample
 from deepnets4eo.files import write_json
 
 
-def write_reviewed(folder: Path, *, looks: int = 8, names: Sequence[str] = ()) -> Path:
-    """The folder of a map with a sample in it. names : ids of its first buildings."""
-    grid = make_grid(128)
-    damage_map = make_map(25, grid=grid)
+def write_reviewed(
+    folder: Path, *, looks: int = 8, names: Sequence[str] = (), number: int = 25, size_px: int = 128
+) -> Path:
+    """The folder of a map of `number` buildings with a sample in it. names : ids of its first buildings."""
+    grid = make_grid(size_px)
+    damage_map = make_map(number, grid=grid)
     ids = damage_map.buildings["id"].tolist()
     damage_map.buildings["id"] = [*names, *ids[len(names) :]]
     for role, image in zip(("pre", "post"), make_images(grid, damage_map), strict=True):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from deepnets4eo.cli.output import echo, serve, show_result
+from deepnets4eo.cli.output import echo, progress, serve, show_result
 from deepnets4eo.errors import InputError
 
 LOOKS = 100
@@ -29,7 +29,13 @@ def review(
     browser: Annotated[bool, Option(help="Open the browser with --serve, or only print the address.")] = True,
     next_looks: Annotated[
         int | None,
-        Option("--next", metavar="N", help="Choose N buildings that help the map most.", min=1, show_default=False),
+        Option(
+            "--next",
+            metavar="N",
+            help="Choose N buildings that help the map most; with --serve half of each N.",
+            min=1,
+            show_default=False,
+        ),
     ] = None,
     update: Annotated[bool, Option("--update", help="Write the map that the answers have moved.")] = False,
 ) -> None:
@@ -44,19 +50,12 @@ def review(
     deepnets4eo review damage --serve --reviewer Anna
     deepnets4eo review damage anna.gpkg ben.gpkg --areas districts.gpkg
     deepnets4eo review damage --next 20 --update"""
-    from deepnets4eo.damage.review import write_next, write_review, write_sample, write_taught
+    from deepnets4eo.damage.review import write_review, write_sample
     from deepnets4eo.files import writing
 
     answers = answers or []
-    if next_looks or update:
-        own = [folder / "review.gpkg", *sorted(folder.glob("next-*.gpkg"))]
-        filled = answers or [path for path in own if path.exists()]
-        if update:
-            taught, path = write_taught(folder, filled)
-            show_result(f"{taught.answers} answers put in; {taught.gain()}", path)
-        if next_looks:
-            number, path = write_next(folder, filled, next_looks)
-            show_result(f"{number} buildings chosen to be looked at", path)
+    if update or (next_looks and not serve):
+        teach_map(folder, answers, next_looks, update=update)
         return
     table, files = folder / "damage.parquet", answers or [folder / "review.gpkg"]
     if not files[0].exists() and (serve or not answers):
@@ -71,18 +70,38 @@ def review(
             return
         echo(f"{number} buildings drawn to be looked at", err=True)
     if serve:
-        grade_sample(folder, files, reviewer, browser=browser)
+        grade_sample(folder, files, reviewer, next_looks, browser=browser)
         return
     result, path = write_review(folder, files, areas)
     show_result(result.headline(), path)
 
 
-def grade_sample(folder: Path, files: list[Path], reviewer: str | None, *, browser: bool) -> None:
+def teach_map(folder: Path, files: list[Path], next_looks: int | None, *, update: bool) -> None:
+    """Write the map that answers have moved, and the buildings that are looked at next."""
+    from deepnets4eo.damage.review import chosen_files, look_of_map, write_next, write_taught
+
+    own = [folder / "review.gpkg", *chosen_files(folder)]
+    filled = files or [path for path in own if path.exists()]
+    with progress("look") as advance:
+        look = look_of_map(folder, progress=advance)
+    if update:
+        taught, path = write_taught(folder, filled, look)
+        show_result(f"{taught.answers} answers put in; {taught.gain()}", path)
+    if next_looks:
+        number, path = write_next(folder, filled, next_looks, look)
+        show_result(f"{number} buildings chosen to be looked at", path)
+
+
+def grade_sample(
+    folder: Path, files: list[Path], reviewer: str | None, next_looks: int | None, *, browser: bool
+) -> None:
     """Serve the page of one sample."""
     from deepnets4eo.damage.review.page import ReviewServer
 
     if len(files) > 1:
         raise InputError(f"--serve shows one sample, not {len(files)}. Give each reviewer a page and a file.")
-    server = ReviewServer(folder, files[0], reviewer)
+    server = ReviewServer(folder, files[0], reviewer, next_looks)
+    if next_looks:
+        server.rounds.measure_look()
     serve(server, "Grade", browser=browser)
     show_result(f"{server.headline()}; `deepnets4eo review {folder}` counts them", files[0])

@@ -109,7 +109,7 @@ class FileJob:
         rasters = _raster_evidence(further.evidence or [], weights)
         settings = _with_segmenter(footprints, settings)
         read = [pre, post, footprints, *further.layers.values(), *(each.source for each in rasters)]
-        others = [further.points_pre, further.points_post, settings.model, settings.segmenter]
+        others = [further.points_pre, further.points_post, settings.model, settings.segmenter, settings.look_from]
         others += [further.areas, further.population, further.prior_curves]
         others += [file for _, _, file in parse_priors(further.prior or ())]
         _check_areas(further)

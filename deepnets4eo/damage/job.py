@@ -44,7 +44,7 @@ from deepnets4eo.damage.inputs.opening import Inputs, open_inputs
 from deepnets4eo.damage.inputs.registered_scene import RegisteredScene, registration_findings
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.map import DamageMap, MapImages
-from deepnets4eo.damage.network.look_evidence import LookScore, with_look
+from deepnets4eo.damage.network.look_evidence import SHIPPED, LookScore, with_look
 from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, PRE_POST
 from deepnets4eo.device import return_freed_memory
@@ -164,7 +164,7 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     outlines = _outlines_on_post(inputs, built)
     scored, scores = _with_further_evidence(built, scene, outlines, journal)
     if look is not None and scene.position.known:
-        scored, scores = with_look(scored, look.model, steps.look_at(look, outlines)), (*scores, look)
+        scored, scores = with_look(scored, look.model, steps.look_at(outlines)), (*scores, look)
     post_alone = steps.grade_post(scored)
     evidence = set_not_assessed(scored, steps.not_graded(len(scored.frame)))
     ground = BuildingGround.of(outlines, inputs.post.grid.crs)
@@ -186,6 +186,10 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
 
 def _look_of(inputs: Inputs, settings: Settings) -> LookScore | None:
     """What buildings look like as a score, where the settings name one. Errors: those of `LookScore.load`, and InputError for radar."""
+    if settings.look is None and settings.look_from != SHIPPED:
+        raise InputError(
+            f"look_from={settings.look_from} has no share in the decision. Add --set look=0.5, or look=0 to show the score only."
+        )
     if settings.look is None:
         return None
     if settings.sensor == "auto" and "post" in inputs.radar:
@@ -193,7 +197,7 @@ def _look_of(inputs: Inputs, settings: Settings) -> LookScore | None:
             f"{inputs.post.source} looks like radar (speckle); what buildings look like is known of optical images only. Leave out "
             "look, or --set sensor=optical if it is none."
         )
-    return LookScore.load(settings.look, _scores_of(inputs))
+    return LookScore.load(settings.look, _scores_of(inputs), settings.look_from)
 
 
 def _with_further_evidence(

@@ -35,7 +35,7 @@ from deepnets4eo.training.tasks import SEGMENTATION, Task, TrainOptions, load_ta
 OFFLINE = "a recipe goes online only where that was asked for. Add --online, or give a file on this computer."
 RECIPE = "recipe.yaml"
 MADE = (
-    "card.json", CHECKPOINTS, "confusion.csv", "curves.png", "estimator.skops", "legend.yaml", "log.csv",
+    "card.json", CHECKPOINTS, "confusion.csv", "curves.png", "estimator.skops", "legend.yaml", "log.csv", "look.yaml",
     "metrics.json", "mlflow.db", RECIPE, "refit", "split", "split.geojson", "tensorboard", "wandb", "weights.safetensors",
 )  # fmt: skip
 FILES = "files.json"

@@ -77,3 +77,29 @@ def test_two_pages_see_each_other_and_names_are_text(server, visit):
         assert page.locator("#name img").count() == 0
         assert page.title() == "Review of a damage map"
         assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_drawn_and_chosen_buildings_come_in_turn_and_the_page_says_what_they_show(tmp_path, served_pages):
+    folder = write_reviewed(tmp_path, looks=40, number=80, size_px=256)
+    with answering(ReviewServer(folder, folder / "review.gpkg", "Anna", 10)) as server:
+        page = served_pages(server, ".chip img", PHONE)
+        page.locator("#state li", has_text="From 20 grades on they teach the map: 0 so far.").wait_for()
+        for number in range(30):
+            page.keyboard.press("4" if number % 3 else "1")
+        page.locator("#count", has_text="30 of 45 answered").wait_for(timeout=60_000)
+        page.locator("#state li", has_text="by 30 that were drawn at random").wait_for()
+        page.locator("#state li", has_text="Taught by").wait_for()
+        titles = []
+        for number in range(4):
+            page.locator("#count", has_text=f"{30 + number} of").wait_for()
+            titles.append(
+                (page.locator("#title").inner_text(), page.locator("#name").inner_text().startswith("chosen"))
+            )
+            page.keyboard.press("1")
+        page.locator("#count", has_text="34 of").wait_for()
+        drawn = [int(title.split()[1]) for title, chosen in titles if not chosen]
+        assert [chosen for _, chosen in titles] in ([False, True] * 2, [True, False] * 2)
+        assert drawn == sorted(drawn)
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+        rows = server.rows()
+        assert sum(bool(row.answer) for name, row in rows if name.startswith("next-1-")) == 2

@@ -50,6 +50,17 @@ def test_as_many_as_wanted_are_drawn_and_none_twice(looks: int) -> None:
         assert set(sample.rows) != set(draw_sample(table, looks, seed=4).rows)
 
 
+def test_the_first_answers_count_where_no_building_of_the_likeliest_strata_was_among_them() -> None:
+    table, damaged = make_table(0.3)
+    sample = draw_sample(table, 60)
+    rows = sample.rows[sample.stratum[sample.rows] == 2][:3]  # all are of one stratum, below the last
+    counts = review_counts(sample, look(rows, damaged), table["damage"])
+    named = table["damage"].to_numpy(object)[rows]
+    right = named == np.where(damaged[rows], "destroyed", "no-damage")
+    assert counts.looked_at == 3
+    assert counts.agreement["share"] == pytest.approx(right.mean())  # one stratum: all weigh alike
+
+
 def test_all_buildings_looked_at_leave_no_doubt() -> None:
     table, damaged = make_table(0.3)
     counts = review_counts(draw_sample(table, 600), look(np.arange(600), damaged), table["damage"])

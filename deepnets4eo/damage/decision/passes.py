@@ -21,7 +21,7 @@ from deepnets4eo.damage.inputs.find_buildings import BuildingNetwork
 from deepnets4eo.damage.inputs.opening import Inputs
 from deepnets4eo.damage.inputs.registered_scene import NOT_ON_BUILDINGS, RegisteredScene
 from deepnets4eo.damage.inputs.settings import Settings
-from deepnets4eo.damage.network.look_evidence import LookScore
+from deepnets4eo.damage.network.look_evidence import look_features
 from deepnets4eo.damage.network.pooling import TileWork
 from deepnets4eo.damage.vocabulary import POST_ONLY
 from deepnets4eo.errors import InputError
@@ -112,10 +112,10 @@ class ImageSteps:
         tiles = replace(self._tiles(NETWORK_POST, self.passes.post), part=WHOLE)
         return self._run(NETWORK_POST, lambda: self.model.post_probabilities(self.scene, evidence, tiles))
 
-    def look_at(self, look: LookScore, outlines: Geometries) -> Floats:
+    def look_at(self, outlines: Geometries) -> Floats:
         """Features of every building in the post image, where outlines (N,) in its CRS lie."""
         tiles = TileWork(self.journal.tiles(LOOK))
-        return self.journal.run(LOOK, lambda: look.measure(self.scene.inputs.post, outlines, tiles))
+        return self.journal.run(LOOK, lambda: look_features(self.scene.inputs.post, outlines, tiles))
 
     def block_function(self, step: str) -> DoBlock:
         """In a worker: what does a block of a step."""

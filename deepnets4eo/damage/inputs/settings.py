@@ -46,6 +46,12 @@ class Settings:
             "Measure what buildings look like in POST (ev_look, see damage-look); its share in the decision, 0-1, times its skill, 0: shown."
         ),
     ] = None
+    look_from: Annotated[
+        str,
+        key(
+            "Whose regression says what buildings look like: a run of `train damage/look`, by default that in the box."
+        ),
+    ] = "damage-look"
     damaged_share: Annotated[
         float | None,
         key("Share of buildings expected with major damage or worse; estimated from the buildings by default."),

@@ -17,7 +17,7 @@ from geopandas import GeoDataFrame
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.evidence.working_grid import make_working_grid
 from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, LabelledPair, grades_of, make_scene, on_working_grid
-from deepnets4eo.damage.network.recipe import DamageData
+from deepnets4eo.damage.network.recipe import PairFiles
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.files import read_json
 from deepnets4eo.footprints import align_footprints
@@ -39,7 +39,7 @@ SMALLEST_PX = 9  # connected pixels of a mask that count as a building
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg")
 
 
-def read_pairs(data: DamageData, seed: int = 0) -> list[LabelledPair]:
+def read_pairs(data: PairFiles, seed: int = 0) -> list[LabelledPair]:
     """Read the pairs of the recipe's folders that show a building, sorted by name; images are opened when they are used.
 
     seed : of the registration, in the layout "vector". Errors: InputError.
@@ -130,7 +130,7 @@ def components(target: Layer) -> tuple[np.ndarray, np.ndarray]:
     return outlines, np.array([value for _, value in large], np.uint8)
 
 
-def read_vector(folders: Sequence[str], data: DamageData, seed: int = 0) -> list[LabelledPair]:
+def read_vector(folders: Sequence[str], data: PairFiles, seed: int = 0) -> list[LabelledPair]:
     """Pairs by the patterns of `data.layers`, each registered as the main job would."""
     missing = {PRE, POST, LABELS} - set(data.layers)
     if missing:
@@ -139,7 +139,7 @@ def read_vector(folders: Sequence[str], data: DamageData, seed: int = 0) -> list
     return [_read_by_patterns(name, sources, data, seed) for name, sources in sources_of_pair.items()]
 
 
-def _read_by_patterns(name: str, sources: Mapping[str, str], data: DamageData, seed: int) -> LabelledPair:
+def _read_by_patterns(name: str, sources: Mapping[str, str], data: PairFiles, seed: int) -> LabelledPair:
     lacking = [layer for layer in (PRE, POST, LABELS) if layer not in sources]
     if lacking:
         raise InputError(f"pair {name!r} has no {', '.join(lacking)}. Check the patterns of data.layers.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.checksums import WEIGHTS
-from deepnets4eo.segmenters.stretch import show_scene
+from deepnets4eo.segmenters.stretch import Stretch, show_scene
 from deepnets4eo.zonal.outlines import Outlines
 
 logger = logging.getLogger(__name__)
@@ -106,19 +106,20 @@ def by_site(features: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class LookScore:
-    """What buildings look like, as a score that the decision pools. share : of its log-odds, if its skill were perfect."""
+    """What buildings look like, as a score that the decision pools. share : of its log-odds, if its skill were perfect; source : of the model."""
 
     model: LookModel
     share: float = 0.0
+    source: str = SHIPPED
 
     name = NAME
     column = COLUMN
 
     @classmethod
-    def load(cls, share: float, others: Sequence[Score] = ()) -> LookScore:
-        """That of the model in the box, beside others. Errors: MissingExtraError without PyTorch, RunError, InputError."""
+    def load(cls, share: float, others: Sequence[Score] = (), source: str = SHIPPED) -> LookScore:
+        """That of a model, beside others. Errors: MissingExtraError without PyTorch, RunError, InputError."""
         check_extra("deep")
-        score = cls(LookModel.load(), share)
+        score = cls(LookModel.load(source), share, source)
         total = sum(one.weight for one in (score, *others))
         if total > 1:
             raise InputError(
@@ -138,7 +139,7 @@ class LookScore:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the manifest."""
-        return {"source": SHIPPED, "weight_in_decision": self.weight, "card": asdict(self.model.card)}
+        return {"source": self.source, "weight_in_decision": self.weight, "card": asdict(self.model.card)}
 
     def finding(self, frame: pd.DataFrame) -> Finding:
         """What it did in the decision."""
@@ -149,24 +150,34 @@ class LookScore:
             if missing
             else ""
         )
+        fitted_on = (
+            "made-up places" if self.source == SHIPPED else count_of(self.model.card.buildings, "graded building")
+        )
         if not self.weight:
             return Finding(
                 "look_shown", "note", f"What buildings look like is shown only; the decision does not use it.{lacking}"
             )
         return Finding(
             "look_used", "note",
-            f"What buildings look like took part in the decision with a weight of {self.weight:.2f}. It was fitted on made-up places, and "
+            f"What buildings look like took part in the decision with a weight of {self.weight:.2f}. It was fitted on {fitted_on}, and "
             f"ranks the buildings of one site.{lacking}",
         )  # fmt: skip
 
-    def measure(self, post: Layer, outlines: Geometries, work: TileWork = TileWork()) -> Floats:
-        """Features (N, 496) of outlines (N,) in the CRS of the post image, where it shows them."""
-        logger.info("looking at the buildings …")
-        working = make_working_grid(None, post, None)
-        layer = with_bands(working.layers[POST], len(INPUTS.layers[POST].bands))
-        scene = show_scene(Scene({POST: layer}, working.grid), image_stretches(INPUTS.layers, None, post))
-        on_grid = Outlines.on(outlines, working.grid)
-        return LookEncoder(working.gsd_m).pool(scene, on_grid, work)
+
+def look_features(post: Layer, outlines: Geometries, work: TileWork = TileWork()) -> Floats:
+    """Features (N, 496) of outlines (N,) in the CRS of the post image, where it shows them."""
+    logger.info("looking at the buildings …")
+    working = make_working_grid(None, post, None)
+    stretches = image_stretches(INPUTS.layers, None, post)
+    return pool_look(working.layers[POST], stretches, working.gsd_m, Outlines.on(outlines, working.grid), work)
+
+
+def pool_look(
+    post: Layer, stretches: Mapping[str, Stretch], gsd_m: float | None, outlines: Outlines, work: TileWork = TileWork()
+) -> Floats:
+    """Features (N, 496) of outlines on the image's own grid."""
+    layer = with_bands(post, len(INPUTS.layers[POST].bands))
+    return LookEncoder(gsd_m).pool(show_scene(Scene({POST: layer}, post.grid), stretches), outlines, work)
 
 
 def with_look(evidence: EvidenceTable, model: LookModel, features: Floats) -> EvidenceTable:

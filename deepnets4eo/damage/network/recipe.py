@@ -12,8 +12,8 @@ from deepnets4eo.training.recipe import LossName, Recipe, TrainSection
 PAIRS, MADE_UP = "pairs", "made-up"
 
 
-class PairKeys(Section):
-    """Which labelled pairs of files, and which of their buildings are trained on and which validated on."""
+class PairFiles(Section):
+    """Which labelled pairs of files."""
 
     folders: tuple[str, ...] = Field(default=(), description="where the pairs are; --data sets it")
     layout: Literal["auto", "xbd", "bright", "vector"] = Field(
@@ -29,6 +29,11 @@ class PairKeys(Section):
     register_images: bool = Field(
         default=True, description="of layout vector: register pre, and outlines, to post first"
     )
+
+
+class PairKeys(PairFiles):
+    """Which labelled pairs of files, and which of their buildings are trained on and which validated on."""
+
     sampling: Literal["balanced", "random"] = Field(
         default="balanced", description="balanced: around a building of each grade in turn; random: of any"
     )

@@ -100,6 +100,41 @@ def open_sample(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
 
 
+@dataclass(frozen=True)
+class Row:
+    """A building of the sample: number of the row, place in the order, id, and answer."""
+
+    fid: int
+    look: int
+    id: str
+    answer: str | None
+    note: str | None
+    reviewer: str | None
+
+
+class Answers:
+    """The rows of a sample (GeoPackage), answered one by one by a reviewer."""
+
+    def __init__(self, path: Path, reviewer: str | None = None) -> None:
+        self.path, self.reviewer = path, reviewer
+
+    def rows(self) -> list[Row]:
+        """All rows in their order. Errors: sqlite3.Error."""
+        columns = ", ".join(Row.__dataclass_fields__)
+        with closing(open_sample(self.path, "ro")) as database:
+            return [Row(*row) for row in database.execute(f"SELECT {columns} FROM {LAYER} ORDER BY look, fid")]
+
+    def commit(self, fid: int, answer: str | None, note: str | None, seen: tuple[str | None, str | None]) -> bool:
+        """Whether an answer was written: not where the row is no longer as seen. Errors: sqlite3.Error."""
+        with closing(open_sample(self.path, "rw")) as database, database:
+            done = database.execute(
+                f"UPDATE {LAYER} SET answer = ?, note = ?, reviewer = ?"
+                " WHERE fid = ? AND COALESCE(answer, '') = ? AND COALESCE(note, '') = ?",
+                (answer, note, self.reviewer, fid, seen[0] or "", seen[1] or ""),
+            )
+        return done.rowcount == 1
+
+
 def read_answers(path: Path, table: Path) -> tuple[Sample, dict[int, str], gpd.GeoDataFrame]:
     """Read what was filled in.
 

@@ -210,9 +210,8 @@ def _agreement(
     graded = pd.notna(by_map) & np.isin(answered, GRADES)
     if not graded.any():
         return {"share": None, "table": {}}
-    weight = (np.bincount(sample.stratum[counted]) / np.maximum(np.bincount(sample.stratum[rows]), 1))[
-        sample.stratum[rows]
-    ]
+    size, seen = (np.bincount(sample.stratum[of], minlength=int(sample.stratum.max()) + 1) for of in (counted, rows))
+    weight = (size / np.maximum(seen, 1))[sample.stratum[rows]]
     share = np.average(by_map[graded] == answered[graded], weights=weight[graded])
     table = pd.crosstab(by_map[graded], answered[graded])
     return {

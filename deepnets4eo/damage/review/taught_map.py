@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deepnets4eo.arrays import Indices
+from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.damage.decision.decision import with_sets
 from deepnets4eo.damage.review.answers import read_filled, write_looks
 from deepnets4eo.damage.review.teaching import Taught, choose_next, teach
@@ -26,7 +27,21 @@ TAUGHT = "taught.gpkg"
 COLUMNS = ("damage", "damage_prob", "confidence", "damage_set")
 
 
-def write_next(folder: Path, files: Sequence[Path], count: int) -> tuple[int, Path]:
+def chosen_files(folder: Path) -> list[Path]:
+    """The files of chosen buildings of a map, first those that were chosen first."""
+    numbered = ((re.fullmatch(r"next-(\d+)\.gpkg", path.name), path) for path in folder.glob("next-*.gpkg"))
+    return [path for _, path in sorted((int(match[1]), path) for match, path in numbered if match)]
+
+
+def next_file(folder: Path) -> Path:
+    """The first file of chosen buildings that is not there."""
+    number = 1
+    while (path := folder / f"next-{number}.gpkg").exists():
+        number += 1
+    return path
+
+
+def write_next(folder: Path, files: Sequence[Path], count: int, look: Floats | None = None) -> tuple[int, Path]:
     """Choose the buildings whose answers help most, and write them into the first next-….gpkg that is not there.
 
     Parameters
@@ -34,6 +49,7 @@ def write_next(folder: Path, files: Sequence[Path], count: int) -> tuple[int, Pa
     folder : folder of the damage map
     files : samples and chosen buildings that people have
     count : how many are chosen
+    look : what buildings look like, see `teach`
 
     Returns
     -------
@@ -47,23 +63,22 @@ def write_next(folder: Path, files: Sequence[Path], count: int) -> tuple[int, Pa
     """
     table = folder / "damage.parquet"
     buildings, answers, listed = _read_all(files, table)
-    rows = choose_next(buildings, answers, listed, count)
+    rows = choose_next(buildings, answers, listed, count, look=look)
     if not len(rows):
         raise InputError(f"all assessed buildings of {table} were drawn or chosen before. Fill those.")
-    number = 1
-    while (path := folder / f"next-{number}.gpkg").exists():
-        number += 1
+    path = next_file(folder)
     write_looks(path, table, buildings, rows, None)
     return len(rows), path
 
 
-def write_taught(folder: Path, files: Sequence[Path]) -> tuple[Taught, Path]:
+def write_taught(folder: Path, files: Sequence[Path], look: Floats | None = None) -> tuple[Taught, Path]:
     """Write the map with what people answered, and the grades of the others moved where that helped, as taught.gpkg.
 
     Parameters
     ----------
     folder : folder of the damage map, which stays
     files : samples and chosen buildings; of two answers the later file's holds
+    look : what buildings look like, see `teach`
 
     Returns
     -------
@@ -79,7 +94,7 @@ def write_taught(folder: Path, files: Sequence[Path]) -> tuple[Taught, Path]:
     if not source.is_file():
         raise InputError(f"{source} does not exist, from which the taught map is made. Make the map again.")
     check_not_inputs([path], files)
-    taught = teach(buildings, answers)
+    taught = teach(buildings, answers, look=look)
     with atomic_write(path) as partial:
         shutil.copyfile(source, partial)
         with closing(sqlite3.connect(partial)) as database, database:

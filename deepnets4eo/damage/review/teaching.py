@@ -11,21 +11,20 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import entr, expit, logit
+from scipy.special import entr, logit
 
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.damage.calibration.pool import NETWORK
 from deepnets4eo.damage.calibration.probabilities import LEAST_PROBABILITY, grades_of_sides, side_log_odds
+from deepnets4eo.damage.network.look_evidence import by_site
+from deepnets4eo.damage.review.regression import Side, auc_of
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, PRIOR_COLUMNS
 from deepnets4eo.errors import InputError
 
-RIDGES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)  # against the sum of log losses: every answer weighs one
-FOLDS = 5
 LEAST_ANSWERS = 20  # fewer cannot be left out in turn
-LEAST_EACH = 4  # answers on either side of what divides them
-LEAST_GAIN = 2.0  # standard errors of the gain, so that chance seldom moves a map
+LEAST_EACH = 2  # answers on either side of what divides them
 MOST = 3.0  # standard deviations that a column counts at most
+LOOK_COLUMNS = 20.0  # as how many columns of evidence all features of what a building looks like count together
 NUMBER = dict(zip(GRADES, range(len(GRADES)), strict=True))
 SIDES = {
     "damaged": (range(4), MAJOR),
@@ -69,7 +68,7 @@ class Taught:
         return f"the others are graded again ({', '.join(self.moved)}; on answers that were left out {scores})"
 
 
-def teach(buildings: pd.DataFrame, answers: Mapping[int, str], seed: int = 0) -> Taught:
+def teach(buildings: pd.DataFrame, answers: Mapping[int, str], seed: int = 0, look: Floats | None = None) -> Taught:
     """Refit the decision of a map to what people answered at its site.
 
     Parameters
@@ -77,6 +76,7 @@ def teach(buildings: pd.DataFrame, answers: Mapping[int, str], seed: int = 0) ->
     buildings : the map's table of N buildings, with its evidence
     answers : row of the table → one of `ANSWERS`, drawn or chosen
     seed : how the answers are divided to measure the step
+    look : (N, 496) what buildings look like, as `look_features` measures it; NaN where not known
 
     Returns
     -------
@@ -87,7 +87,7 @@ def teach(buildings: pd.DataFrame, answers: Mapping[int, str], seed: int = 0) ->
     InputError
         Fewer than 20 answers name the grade of an assessed building.
     """
-    assessed, graded = (buildings["status"] == ASSESSED).to_numpy(), _graded(buildings, answers)
+    assessed, graded = (buildings["status"] == ASSESSED).to_numpy(), graded_answers(buildings, answers)
     if len(graded) < LEAST_ANSWERS:
         raise InputError(
             f"{len(graded)} assessed buildings have an answer that names a grade, at least {LEAST_ANSWERS} are needed. Look at more."
@@ -96,12 +96,12 @@ def teach(buildings: pd.DataFrame, answers: Mapping[int, str], seed: int = 0) ->
     grade = np.array([NUMBER[answer] for answer in graded.values()])
     part = buildings[assessed]
     log_odds, cuts = _log_odds(part), _cuts(part)
-    evidence = _evidence(part, log_odds)
+    evidence = _of_answers(_evidence(part, log_odds, None if look is None else look[assessed]), rows)
     new, held_out, moved = log_odds - cuts, (log_odds - cuts)[rows], []
     before = _scores(held_out, grade)
     for number, (name, (among, worse_from)) in enumerate(SIDES.items()):
         used = np.isin(grade, among)
-        side = _Side(evidence[rows[used]], grade[used] >= worse_from, held_out[used, number])
+        side = Side(evidence[rows[used]], grade[used] >= worse_from, held_out[used, number])
         if min(side.beyond.sum(), (~side.beyond).sum()) < LEAST_EACH:
             continue
         left_out = side.left_out(seed)
@@ -114,13 +114,18 @@ def teach(buildings: pd.DataFrame, answers: Mapping[int, str], seed: int = 0) ->
 
 
 def choose_next(
-    buildings: pd.DataFrame, answers: Mapping[int, str], listed: Indices, count: int, seed: int = 0
+    buildings: pd.DataFrame,
+    answers: Mapping[int, str],
+    listed: Indices,
+    count: int,
+    seed: int = 0,
+    look: Floats | None = None,
 ) -> Indices:
     """The buildings whose answers help most, first those that help more.
 
     Parameters
     ----------
-    buildings, answers, seed : the same as in `teach`; fewer than 20 answers do not move the map yet
+    buildings, answers, seed, look : the same as in `teach`; fewer than 20 answers do not move the map yet
     listed : (n,) rows that people have seen or will see
     count : how many are chosen, at most all others that are assessed
 
@@ -130,8 +135,8 @@ def choose_next(
         Rows of the table.
     """
     assessed = np.flatnonzero(buildings["status"] == ASSESSED)
-    if len(_graded(buildings, answers)) >= LEAST_ANSWERS:
-        buildings = teach(buildings, answers, seed).buildings
+    if len(graded_answers(buildings, answers)) >= LEAST_ANSWERS:
+        buildings = teach(buildings, answers, seed, look).buildings
     part = buildings.iloc[assessed]
     log_odds = _log_odds(part)
     evidence, probabilities = _evidence(part, log_odds), grades_of_sides(log_odds - _cuts(part))
@@ -155,74 +160,10 @@ def choose_next(
     return assessed[chosen]
 
 
-def _graded(buildings: pd.DataFrame, answers: Mapping[int, str]) -> dict[int, str]:
+def graded_answers(buildings: pd.DataFrame, answers: Mapping[int, str]) -> dict[int, str]:
     """The answers that name the grade of an assessed building."""
     assessed = (buildings["status"] == ASSESSED).to_numpy()
     return {row: answer for row, answer in answers.items() if answer in GRADES and assessed[row]}
-
-
-@dataclass(frozen=True)
-class _Side:
-    """Answers on one question: evidence (n, K), which lie beyond (n,), and the map's log-odds (n,)."""
-
-    evidence: Floats
-    beyond: Mask
-    start: Floats
-
-    def rows(self, keep: Mask) -> _Side:
-        return _Side(self.evidence[keep], self.beyond[keep], self.start[keep])
-
-    def fit(self, ridge: float) -> Floats:
-        """The weights (K,) of least log loss and penalty."""
-
-        def loss(weights: Floats) -> tuple[float, Floats]:
-            margin = self.start + self.evidence @ weights
-            value = np.sum(np.logaddexp(0, margin) - self.beyond * margin) + ridge / 2 * weights @ weights
-            return float(value), self.evidence.T @ (expit(margin) - self.beyond) + ridge * weights
-
-        return np.asarray(minimize(loss, np.zeros(self.evidence.shape[1]), jac=True, method="L-BFGS-B").x)
-
-    def folds(self, seed: int) -> NDArray[np.intp]:
-        """(n,) fold of each; both sides are divided alike."""
-        order = np.random.default_rng(seed).permutation(len(self.beyond))
-        fold = np.zeros(len(order), np.intp)
-        fold[order[np.argsort(self.beyond[order], kind="stable")]] = np.arange(len(order)) % FOLDS
-        return fold
-
-    def with_ridge(self, ridge: float, seed: int) -> Floats:
-        """(n,) log-odds of each by weights that did not see its fold."""
-        fold, out = self.folds(seed), self.start.copy()
-        for number in range(FOLDS):
-            out[fold == number] += self.evidence[fold == number] @ self.rows(fold != number).fit(ridge)
-        return out
-
-    def best_ridge(self, seed: int) -> float:
-        return min(RIDGES, key=lambda ridge: self.losses(self.with_ridge(ridge, seed)).mean())
-
-    def left_out(self, seed: int) -> Floats:
-        """(n,) log-odds of each by weights and a penalty that did not see its fold."""
-        fold, out = self.folds(seed), self.start.copy()
-        for number in range(FOLDS):
-            others = self.rows(fold != number)
-            out[fold == number] += self.evidence[fold == number] @ others.fit(others.best_ridge(seed + 1))
-        return out
-
-    def losses(self, log_odds: Floats) -> Floats:
-        """(n,) log loss of each answer."""
-        return np.asarray(np.logaddexp(0, log_odds) - self.beyond * log_odds)
-
-    def gains(self, left_out: Floats) -> bool:
-        """Whether left-out log-odds lose clearly less than the map's, and neither rank worse nor err more."""
-        errors, own = (int(((odds > 0) != self.beyond).sum()) for odds in (left_out, self.start))
-        ranks, own_ranks = (_auc(self.beyond, odds) for odds in (left_out, self.start))
-        gain = self.losses(self.start) - self.losses(left_out)
-        return bool(gain.mean() > LEAST_GAIN * gain.std() / np.sqrt(len(gain)) and errors <= own and ranks >= own_ranks)
-
-
-def _auc(beyond: Mask, log_odds: Floats) -> float:
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(beyond, log_odds))
 
 
 def _log_odds(buildings: pd.DataFrame) -> Floats:
@@ -252,7 +193,13 @@ def _cuts(buildings: pd.DataFrame) -> Floats:
     return cuts
 
 
-def _evidence(buildings: pd.DataFrame, log_odds: Floats) -> Floats:
+def _of_answers(evidence: Floats, rows: Indices) -> Floats:
+    """Evidence (N, K) along directions in which the answered rows differ: no others get a weight, whatever the penalty."""
+    _, sizes, directions = np.linalg.svd(evidence[rows], full_matrices=False)
+    return evidence @ directions[sizes > 1e-9 * sizes.max()].T
+
+
+def _evidence(buildings: pd.DataFrame, log_odds: Floats, look: Floats | None = None) -> Floats:
     """(N, K) evidence and log-odds in standard deviations of this site, 0 where not known, and a column of ones."""
     names = [name for name in buildings.columns if name.startswith("ev_") and name not in NETWORK]
     parts = [buildings[names].to_numpy(float), log_odds]
@@ -264,7 +211,10 @@ def _evidence(buildings: pd.DataFrame, log_odds: Floats) -> Floats:
     values = values[:, np.isfinite(values).any(axis=0)]
     spread = np.nanstd(values, axis=0)
     standard = np.nan_to_num((values - np.nanmean(values, axis=0)) / np.where(spread > 0, spread, 1.0))
-    return np.column_stack([np.clip(standard, -MOST, MOST), np.ones(len(buildings))])
+    columns = [np.clip(standard, -MOST, MOST), np.ones(len(buildings))]
+    if look is not None:
+        columns.append(by_site(look) * np.sqrt(LOOK_COLUMNS / look.shape[1]))
+    return np.nan_to_num(np.column_stack(columns))
 
 
 def _with_grades(buildings: pd.DataFrame, assessed: Mask, log_odds: Floats) -> pd.DataFrame:
@@ -292,6 +242,6 @@ def _scores(log_odds: Floats, grade: NDArray[np.integer]) -> Scores:
 
     damaged = grade >= MAJOR
     of_truth = grades_of_sides(log_odds)[np.arange(len(grade)), grade]
-    auc = _auc(damaged, log_odds[:, 0]) if damaged.any() and not damaged.all() else None
+    auc = auc_of(damaged, log_odds[:, 0]) if damaged.any() and not damaged.all() else None
     f1 = f1_score(grade, _grades(log_odds), average="macro", labels=np.unique(grade), zero_division=0)
     return Scores(float(-np.log(np.clip(of_truth, 1e-9, 1)).mean()), auc, float(f1))

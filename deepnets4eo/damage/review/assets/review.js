@@ -5,7 +5,7 @@ const TITLES = { pre: "Before", post: "After" };
 const AHEAD = 2; // buildings whose chips are loaded before they are needed
 const pictures = new Map(); // path of a chip → its element
 const taken = []; // answers of this page that can be undone: row and what was there before
-let sample, rows = [], at = 0, wide = false, outlined = true;
+let sample, rows = [], at = 0, wide = false, outlined = true, stated = -1;
 
 const titleOf = (key) => sample.choices.find((choice) => choice.key === key)?.title ?? key;
 
@@ -17,12 +17,27 @@ async function start() {
   addChoices(sample.choices, (number) => String((number + 1) % sample.choices.length), (choice) => inTurn(() => answer(choice.key))); // 1, 2, 3, 4, 0
   at = Math.max(rows.findIndex((row) => !row.answer), 0);
   show();
+  state();
+}
+
+const answered = () => rows.filter((one) => one.answer).length;
+
+// What the answers say, anew after each round of them; buildings that were chosen then join the rows.
+async function state() {
+  if (stated >= 0 && Math.floor(answered() / sample.round) === Math.floor(stated / sample.round)) return;
+  stated = answered();
+  const sent = await send("state", {}, "deepnets4eo review");
+  if (!sent?.ok) return;
+  $("state").hidden = false;
+  $("state").className = sent.now.enough ? "enough" : "";
+  $("state").replaceChildren(...sent.now.lines.map((line) => make("li", {}, line)));
+  if (sent.now.added) inTurn(refresh);
 }
 
 function show() {
-  const row = rows[at], done = rows.filter((one) => one.answer).length;
+  const row = rows[at], done = answered();
   $("title").textContent = `Building ${at + 1} of ${rows.length}`;
-  $("name").textContent = row.id;
+  $("name").textContent = row.chosen ? `chosen to teach · ${row.id}` : row.id;
   showDone(done, rows.length, `${done} of ${rows.length} answered`);
   for (const choice of sample.choices) choice.button.setAttribute("aria-pressed", String(choice.key === row.answer));
   $("note").value = row.note ?? "";
@@ -77,11 +92,19 @@ async function go(to) {
 async function answer(key) {
   const row = rows[at], isNew = !row.answer;
   if (!await save(row, { answer: key, note: noteNow() })) return;
-  const open = rows.findIndex((one, k) => k > at && !one.answer), any = rows.findIndex((one) => !one.answer);
-  const next = isNew ? (open >= 0 ? open : any) : step(1, at);
+  const any = rows.findIndex((one) => !one.answer);
+  const next = isNew ? nextOpen(row) : step(1, at);
   if (next >= 0) at = next;
   show();
+  state();
   say(any < 0 ? `Saved: ${titleOf(key)}. All buildings are answered.` : `Saved: ${titleOf(key)}. ${$("title").textContent}.`);
+}
+
+// Drawn and chosen buildings in turn, those drawn always in their order, so that what is counted stays a random sample.
+function nextOpen(last) {
+  const open = rows.map((_, k) => k).filter((k) => !rows[k].answer);
+  const others = open.filter((k) => rows[k].chosen !== last.chosen), these = others.length ? others : open;
+  return these.find((k) => k > rows.indexOf(last)) ?? these[0] ?? -1;
 }
 
 async function undo() {
@@ -137,11 +160,15 @@ function redraw() {
   $("note").value = note;
 }
 
-whenSeenAgain(async () => {
+async function refresh() {
   if (!sample) return;
   const now = new Map((await load("sample.json")).rows.map((row) => [row.fid, row]));
   for (const row of rows) Object.assign(row, now.get(row.fid));
+  const known = new Set(rows.map((row) => row.fid));
+  rows.push(...[...now.values()].filter((row) => !known.has(row.fid)));
   redraw();
-});
+}
+
+whenSeenAgain(refresh);
 
 start().catch((error) => complain(String(error)));

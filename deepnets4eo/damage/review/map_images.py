@@ -1,0 +1,88 @@
+"""The images of a damage map, opened again where its manifest says that they lie."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import sha256
+from deepnets4eo.rasters.display import colour_bands
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration.pair import UNMOVED, ImagePair, on_post_grid
+
+
+@dataclass(frozen=True)
+class MapImages:
+    """Images in colour on the grid of the one after, and what the map says of them.
+
+    Parameters
+    ----------
+    layers : pre, where the map has one, and post
+    event : name, place and dates
+    synthetic : whether the place is made up
+    aligned : whether the pre image lies on the post image
+    """
+
+    layers: dict[str, Layer]
+    event: dict[str, Any]
+    synthetic: bool
+    aligned: bool
+
+    @classmethod
+    def open(cls, folder: Path) -> MapImages:
+        """Open the images of a map in a folder. Errors: InputError for images that are gone, or others."""
+        manifest, summary = (_read_json(folder / name) for name in ("manifest.json", "summary.json"))
+        registration = summary.get("registration", {})
+        pre, post = (_files_of(role, manifest["inputs"], folder) for role in ("pre", "post"))
+        if not post:
+            raise InputError(f"{folder / 'manifest.json'} names no image after the event. Fill the sample in QGIS.")
+        pair = ImagePair.open(pre or None, post, gsd_m=manifest["parameters"].get("gsd_m"), as_shown=True)
+        pair = pair.pair_by_pixels().declare_nodata("pre").declare_nodata("post")
+        layers = (
+            {}
+            if pair.pre is None
+            else {"pre": on_post_grid(pair.pre, pair.post.grid, registration.get("matrix", UNMOVED))}
+        )
+        layers["post"] = pair.post
+        return cls(
+            {role: layer.subset(colour_bands(layer)) for role, layer in layers.items()},
+            manifest["event"], bool(manifest["synthetic"]), registration.get("status") != "failed",
+        )  # fmt: skip
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{path} cannot be read: {error}. It comes with the map; give the folder that `deepnets4eo damage` wrote."
+        ) from error
+
+
+def _files_of(role: str, inputs: dict[str, Any], folder: Path) -> list[str]:
+    """The files of an image. Paths from another folder are looked for above the map's."""
+    named = sorted(
+        (int(match[1] or 0), facts)
+        for name, facts in inputs.items()
+        if (match := re.fullmatch(rf"{role}(?:_(\d+))?", name))
+    )
+    return [_file_of(role, facts, folder) for _, facts in named]
+
+
+def _file_of(role: str, facts: dict[str, Any], folder: Path) -> str:
+    paths = [base / facts["path"] for base in (Path(), *folder.resolve().parents)]
+    there = [path for path in paths if path.is_file()]
+    same = [
+        path for path in there
+        if facts.get("bytes") in (None, path.stat().st_size) and facts.get("sha256") in (None, sha256(path))
+    ]  # fmt: skip
+    if not same:
+        wrong = "is another file by now" if there else "is not on this machine"
+        raise InputError(
+            f"{facts['path']}, the {role} image of this map, {wrong}. Put it back, or fill the sample in QGIS instead."
+        )
+    return str(same[0])

@@ -1,0 +1,76 @@
+"""What the buildings of a map look like, measured once from its post image and kept beside it, so that answers teach it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from deepnets4eo.arrays import Floats
+from deepnets4eo.damage.inputs.checks import is_radar
+from deepnets4eo.damage.network.look_evidence import look_features
+from deepnets4eo.damage.network.pooling import TileWork
+from deepnets4eo.damage.review.map_images import MapImages
+from deepnets4eo.errors import DeepNets4EOError, InputError
+from deepnets4eo.files import atomic_write, sha256
+from deepnets4eo.footprints.files import read_table
+from deepnets4eo.lazy import check_extra
+
+log = logging.getLogger(__name__)
+
+KEPT, FEATURES, OF_MAP = "look.safetensors", "features", "sha256"
+
+
+def look_of_map(folder: Path, progress: Callable[[float], None] | None = None) -> Floats | None:
+    """Features (N, 496) of the buildings of a map, NaN where the post image does not show one.
+
+    Parameters
+    ----------
+    folder : of the map, whose manifest names the post image; they are kept there as look.safetensors, 1 kB a building
+    progress : called with the share that is measured
+
+    Returns
+    -------
+    (N, 496) float, or None
+        None, with a warning that says why, where the image or PyTorch is not there.
+
+    Raises
+    ------
+    InputError
+        The folder holds no damage map.
+    """
+    table = folder / "damage.parquet"
+    if not table.is_file():
+        raise InputError(f"{table} does not exist. Give the folder that `deepnets4eo damage` wrote.")
+    path, of_map = folder / KEPT, sha256(table)
+    kept = _read(path, of_map)
+    if kept is not None:
+        return kept
+    try:
+        check_extra("deep")
+        post = MapImages.open(folder).layers["post"]
+        if is_radar(post):
+            raise InputError(f"{post.source} looks like radar (speckle).")
+        outlines = read_table(table).geometry.to_numpy()
+        features = look_features(post, outlines, TileWork(progress=progress)).astype(np.float16)
+    except DeepNets4EOError as error:
+        log.warning("answers teach without what buildings look like. %s", error)
+        return None
+    with atomic_write(path) as partial:
+        save_file({FEATURES: features}, partial, metadata={OF_MAP: of_map})
+    return features.astype(float)
+
+
+def _read(path: Path, of_map: str) -> Floats | None:
+    """What was kept of the same map; None where nothing was, or it cannot be read."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            if (file.metadata() or {}).get(OF_MAP) != of_map:
+                return None
+            return np.asarray(file.get_tensor(FEATURES), float)
+    except (OSError, SafetensorError):
+        return None

@@ -1,0 +1,136 @@
+"""What a page of a review says while people answer, which buildings it chooses, and what buildings look like, kept beside the map."""
+
+import json
+import logging
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+from made_up_review import write_reviewed
+from safetensors.numpy import load_file
+
+from deepnets4eo.damage.review import look_of_map, read_answers, review_counts, site_look
+from deepnets4eo.damage.review.answers import Answers
+from deepnets4eo.damage.review.page import ReviewServer
+from deepnets4eo.damage.review.rounds import Rounds
+from deepnets4eo.rasters.scene import Layer
+
+NUMBER, LOOKS = 80, 40
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_reviewed(tmp_path, looks=LOOKS, number=NUMBER, size_px=256)
+
+
+def grades_of(folder: Path) -> dict[str, str]:
+    """What a person says: the map is right, but that every fifth building is destroyed."""
+    buildings = gpd.read_parquet(folder / "damage.parquet")
+    named = buildings["damage"].fillna("no-damage").where(np.arange(len(buildings)) % 5 > 0, "destroyed")
+    return dict(zip(buildings["id"], named, strict=True))
+
+
+def answer(folder: Path, file: Path, most: int) -> None:
+    truth, answers = grades_of(folder), Answers(file)
+    for row in answers.rows()[:most]:
+        if row.answer is None:
+            assert answers.commit(row.fid, truth[row.id], None, (None, None))
+
+
+def test_without_an_answer_the_page_says_what_is_missing(folder: Path) -> None:
+    state = Rounds(folder, folder / "review.gpkg", 10).state()
+    assert state == {
+        "lines": ["Nothing is counted yet.", "From 20 grades on they teach the map: 0 so far."],
+        "enough": False,
+        "added": 0,
+    }
+    assert Rounds(folder, folder / "review.gpkg").state()["lines"] == ["Nothing is counted yet."]
+
+
+def test_the_count_is_that_of_the_drawn_buildings_alone_whatever_the_chosen_ones_are(folder: Path) -> None:
+    sample, rounds = folder / "review.gpkg", Rounds(folder, folder / "review.gpkg", 10)
+    answer(folder, sample, 30)
+    first = rounds.state()
+    assert first["added"] == 5
+    assert rounds.state()["added"] == 0  # those are not answered yet
+    drawn, answers, buildings = read_answers(sample, folder / "damage.parquet")
+    low, high = review_counts(drawn, answers, buildings["damage"]).share["interval_95"]
+    assert f"Damaged: {low:.0%} to {high:.0%} of the buildings, by 30 " in first["lines"][0]
+    chosen = Answers(folder / "next-1.gpkg").rows()
+    assert not {row.id for row in chosen} & {row.id for row in Answers(sample).rows()}
+    answer(folder, folder / "next-1.gpkg", 5)
+    second = rounds.state()
+    assert second["lines"][0] == first["lines"][0]
+    assert second["lines"][1].startswith("Taught by ")
+    assert second["added"] == 5
+    assert (folder / "next-2.gpkg").exists()
+
+
+def test_a_narrow_interval_and_two_rounds_without_changes_are_enough(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = Rounds(folder, folder / "review.gpkg", 8)
+    monkeypatch.setattr("deepnets4eo.damage.review.rounds.ENOUGH_WIDTH", 1.0)
+    monkeypatch.setattr("deepnets4eo.damage.review.rounds.FEW_CHANGES", 1.0)
+    told = []
+    for number in (24, 32, LOOKS):
+        answer(folder, folder / "review.gpkg", number)
+        for path in rounds.chosen:
+            answer(folder, path, 10)
+        told.append(rounds.state())
+    assert [one["enough"] for one in told] == [False, False, True]
+    assert " changed the side of " in told[1]["lines"][2]
+    assert told[-1]["lines"][-1].startswith("This is enough")
+
+
+def test_answers_on_the_page_go_to_the_file_of_their_building(folder: Path) -> None:
+    answer(folder, folder / "review.gpkg", 30)
+    server = ReviewServer(folder, folder / "review.gpkg", "Anna", 10)
+    with server:
+        assert json.loads(server.post("state", {})[2])["added"] == 5
+        rows = json.loads(server.get("sample.json")[2])["rows"]
+        chosen = [row for row in rows if row.get("chosen")]
+        assert [row["fid"] for row in chosen] == [f"next-1-{number}" for number in range(1, 6)]
+        assert server.get(f"chips/{chosen[1]['fid']}/post/near")[0] == 200
+        seen = {"answer": None, "note": None}
+        body = {"fid": chosen[1]["fid"], "answer": "destroyed", "note": "gone", "seen": seen}
+        assert server.post("answers", body)[0] == 200
+        assert json.loads(server.post("answers", body)[2])["fid"] == chosen[1]["fid"]  # seen as it was before: refused
+        before = [row.answer for row in Answers(folder / "review.gpkg").rows()]
+    kept = [(row.answer, row.note, row.reviewer) for row in Answers(folder / "next-1.gpkg").rows()]
+    assert kept == [(None, None, None), ("destroyed", "gone", "Anna"), *[(None, None, None)] * 3]
+    assert sum(one is not None for one in before) == 30
+
+
+def test_what_buildings_look_like_is_measured_once_for_each_map(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    from deepnets4eo.damage.network.look_evidence import look_features
+
+    buildings = gpd.read_parquet(folder / "damage.parquet")
+    expected = look_features(Layer.open(folder.parent / "post.tif"), buildings.geometry.to_numpy())
+    shares: list[float] = []
+    np.testing.assert_allclose(look_of_map(folder, shares.append), expected, atol=2e-3, rtol=2e-3)
+    assert shares[-1] == 1.0
+    kept = load_file(folder / "look.safetensors")["features"]
+    assert (kept.dtype, kept.shape) == (np.float16, (NUMBER, 496))
+    calls = []
+    monkeypatch.setattr(site_look, "look_features", lambda *_: calls.append(1) or np.zeros((NUMBER, 496)))
+    np.testing.assert_array_equal(look_of_map(folder), kept)
+    assert not calls
+    (folder / "look.safetensors").write_bytes(b"broken")
+    look_of_map(folder)
+    buildings.assign(damage_prob=0.5).to_parquet(folder / "damage.parquet")  # another map
+    look_of_map(folder)
+    assert len(calls) == 2
+
+
+def test_without_the_image_answers_teach_by_the_evidence_and_a_warning_says_so(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder.parent / "post.tif").unlink()
+    with caplog.at_level(logging.WARNING):
+        assert look_of_map(folder) is None
+    assert "answers teach without what buildings look like" in caplog.text
+    assert "post.tif, the post image of this map, is not on this machine" in caplog.text
+    assert not (folder / "look.safetensors").exists()
