@@ -35,7 +35,7 @@ from deepnets4eo.files import write_text
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
 
-PLACES = ("joplin", "joplin-tornado_00000000", "santa-rosa-wildfire_00000242", "moore_tornado", "xbd_midwest")
+SITE_NAMES = ("joplin", "joplin-tornado_00000000", "santa-rosa-wildfire_00000242", "moore_tornado", "xbd_midwest")
 SUBURB = "suburb 201, SYNTHETIC"
 WAYS = ("drawn", "drawn, look", "half chosen, look")
 ANSWERS, DRAWS, MOST_SHARE = (20, 40, 80), 6, 0.7  # of the graded buildings, so that a rest is left
@@ -51,7 +51,7 @@ def suburb(size_px: int) -> DamageCase:
     return DamageCase(SUBURB, pre, post, city.footprints(), city.buildings[["id", "damage"]])
 
 
-def mapped(case: DamageCase, path: Path) -> tuple[gpd.GeoDataFrame, np.ndarray]:
+def read_map(case: DamageCase, path: Path) -> tuple[gpd.GeoDataFrame, np.ndarray]:
     """The graded buildings of the map of a case with the truth, and what they look like; kept."""
     if not path.exists():
         truth = dict(zip(case.truth["id"].astype(str), case.truth["damage"], strict=True))
@@ -70,7 +70,7 @@ def mapped(case: DamageCase, path: Path) -> tuple[gpd.GeoDataFrame, np.ndarray]:
     return buildings[graded].reset_index(drop=True), look[graded]
 
 
-def answered(
+def answer_rounds(
     buildings: gpd.GeoDataFrame, look: np.ndarray, way: str, seed: int
 ) -> Iterator[tuple[dict[int, str], float]]:
     """Row → answer after each number of answers, and the width of the interval by then."""
@@ -81,16 +81,16 @@ def answered(
         wanted = (number - FIRST) // 2 if "chosen" in way else 0
         while len(chosen) < wanted:
             rows = [*drawn[: FIRST + len(chosen)], *chosen]
-            new = choose_next(buildings, _said(truth, rows), np.array([*sample.rows, *chosen]), 5, look=look)
+            new = choose_next(buildings, _answers_of(truth, rows), np.array([*sample.rows, *chosen]), 5, look=look)
             if not len(new):
                 break
             chosen = np.concatenate([chosen, new[: wanted - len(chosen)]])
-        by_chance = _said(truth, drawn[: number - len(chosen)])
+        by_chance = _answers_of(truth, drawn[: number - len(chosen)])
         low, high = review_counts(sample, by_chance, buildings["damage"]).share["interval_95"]
-        yield by_chance | _said(truth, chosen), high - low
+        yield by_chance | _answers_of(truth, chosen), high - low
 
 
-def _said(truth: np.ndarray, rows: Any) -> dict[int, str]:
+def _answers_of(truth: np.ndarray, rows: Any) -> dict[int, str]:
     return {int(row): truth[row] for row in rows}
 
 
@@ -117,7 +117,7 @@ def table_rows(name: str, buildings: gpd.GeoDataFrame, look: np.ndarray, draws: 
     for way in WAYS:
         rows: dict[int, list[list[float]]] = {}
         for seed in range(draws):
-            for answers, width in answered(buildings, look, way, seed):
+            for answers, width in answer_rounds(buildings, look, way, seed):
                 taught = teach(buildings, answers, look=look if "look" in way else None).buildings
                 rows.setdefault(len(answers), []).append([*scores_of(taught, buildings, answers), width])
         for number, points in sorted(rows.items()):
@@ -133,7 +133,7 @@ def interval_row(name: str, buildings: gpd.GeoDataFrame, looks: int, draws: int)
     share = float(np.isin(truth, DAMAGED).mean())
     for seed in range(draws):
         sample = draw_sample(buildings, looks, seed)
-        reviewed = review_counts(sample, _said(truth, sample.rows), buildings["damage"], seed=seed)
+        reviewed = review_counts(sample, _answers_of(truth, sample.rows), buildings["damage"], seed=seed)
         low, high = reviewed.share["interval_95"]
         held += low <= share <= high
         widths.append(high - low)
@@ -144,10 +144,10 @@ def site_cases(data: Path, *, smoke: bool) -> dict[str, Callable[[], DamageCase]
     """Readers of the sites by name."""
     if smoke:
         return {SUBURB: lambda: suburb(512)}
-    real = {name: read for name, read in real_cases(data) if name in PLACES}
-    if missing := set(PLACES) - set(real):
+    real = {name: read for name, read in real_cases(data) if name in SITE_NAMES}
+    if missing := set(SITE_NAMES) - set(real):
         raise InputError(f"{data} lacks {', '.join(sorted(missing))}. Give the folder of the real samples.")
-    return {name: lambda name=name: next(iter(real[name]())) for name in PLACES} | {SUBURB: lambda: suburb(1024)}
+    return {name: lambda name=name: next(iter(real[name]())) for name in SITE_NAMES} | {SUBURB: lambda: suburb(1024)}
 
 
 def main() -> None:
@@ -163,7 +163,7 @@ def main() -> None:
     intervals = ["", "| site | looks | holds the truth | width |", "|---|---:|---:|---:|"]
     for name, read in site_cases(options.data, smoke=options.smoke).items():
         path = options.out / f"{name.replace(' ', '_').replace(',', '')}.parquet"
-        buildings, look = mapped(read(), path)
+        buildings, look = read_map(read(), path)
         lines += table_rows(name, buildings, look, draws)
         intervals += [interval_row(name, buildings, looks, interval_draws) for looks in INTERVAL_LOOKS]
         write_text(options.out / "table.md", "\n".join(lines + intervals) + "\n")

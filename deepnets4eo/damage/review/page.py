@@ -93,8 +93,8 @@ class ReviewServer(PageServer):
         self.reviewer, self.rounds = reviewer, Rounds(folder, sample, count)
         buildings = self.rounds.buildings
         shapes = buildings.geometry
-        shown = ~(shapes.isna() | shapes.is_empty)
-        self._row_of = dict(zip(buildings["id"][shown], np.flatnonzero(shown), strict=True))
+        visible = ~(shapes.isna() | shapes.is_empty)
+        self._row_of = dict(zip(buildings["id"][visible], np.flatnonzero(visible), strict=True))
         try:
             rows = [row for _, row in self.rows()]
         except sqlite3.Error as error:

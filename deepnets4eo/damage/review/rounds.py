@@ -72,7 +72,7 @@ class Rounds:
             line, enough = self._count_line(drawn)
             lines, added = [line], 0
             if self.count is not None:
-                answers = _said(drawn | {row: said for one in others for row, said in one.items()})
+                answers = _only_answers(drawn | {row: answer for one in others for row, answer in one.items()})
                 learnt, sure = self._taught_lines(answers)
                 lines, enough = [*lines, *learnt], enough and sure
                 added = self._choose(answers, drawn, others)
@@ -89,17 +89,15 @@ class Rounds:
         if self._drawn is None:
             return "Chosen buildings teach the map and are not counted.", True
         try:
-            reviewed = review_counts(self._drawn, _said(drawn), self.buildings["damage"])
+            reviewed = review_counts(self._drawn, _only_answers(drawn), self.buildings["damage"])
         except InputError:
             return "Nothing is counted yet.", False
         low, high = reviewed.share["interval_95"]
         narrow = high - low <= ENOUGH_WIDTH
-        goal = "narrow enough" if narrow else f"go on until both are {ENOUGH_WIDTH * 100:.0f} points apart"
+        goal = "narrow enough" if narrow else f"go on until it is at most {ENOUGH_WIDTH * 100:.0f} points wide"
         seen = reviewed.looked_at + reviewed.left_out
-        return (
-            f"Damaged: {low:.0%} to {high:.0%} of the buildings, by {seen:,} that were drawn at random ({goal}).",
-            narrow,
-        )
+        line = f"Damaged: {low:.0%} to {high:.0%} of the buildings, by {seen:,} that were drawn at random"
+        return f"{line} (95 % interval, {goal}).", narrow
 
     def _taught_lines(self, answers: dict[int, str]) -> tuple[list[str], bool]:
         """What the map has learnt, and whether the last rounds changed hardly any grade."""
@@ -143,5 +141,5 @@ class Rounds:
         self._share_seen = share
 
 
-def _said(looks: Mapping[int, str | None]) -> dict[int, str]:
+def _only_answers(looks: Mapping[int, str | None]) -> dict[int, str]:
     return {row: answer for row, answer in looks.items() if answer}
