@@ -1,6 +1,6 @@
 """Weights of a local safetensors file into an encoder of any recipe, its first layer fitted to other bands.
 
-Takes names of timm, torchvision, smp, CLIP, DINOv3, Prithvi, DOFA and Copernicus-FM. Refuses pickled files, and weights of another network.
+Takes names of timm, torchvision, smp, CLIP, DINOv3, Prithvi, DOFA, Copernicus-FM, TerraMind, Clay, Galileo and OlmoEarth. Refuses pickled files, and weights of another network.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band
 from deepnets4eo.segmenters.by_wavelength import make_patches
 from deepnets4eo.segmenters.checksums import is_run, open_sealed, shipped_run, weights_file
+from deepnets4eo.segmenters.terramind import sensor_patches
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ COUNTER = "num_batches_tracked"  # which inference does not use
 BANDS = "bands"  # of a file's metadata: names with commas between
 DEVIATION = "deviation"  # of a file's metadata: that of the values which its first layer took, where it was not 1
 PREFIXES = (
-    "", "encoder.", "network.encoder.", "encoder.model.", "backbone.", "module.", "model.", "visual.", "visual.trunk.", "trunk.",
+    "", "encoder.", "model.encoder.", "network.encoder.", "encoder.model.", "backbone.", "module.", "model.", "visual.", "visual.trunk.", "trunk.",
     "vision_model.",
 )  # fmt: skip
 POSITIONS = "pos_embed"
@@ -44,8 +45,21 @@ TRANSFORMERS = (
     "self_attn.q_proj.weight",
     "attention.q_proj.weight",
     "storage_tokens",
+    "encoder_norm.weight",
+    ".0.to_qkv.weight",
+    "blocks.0.attn.q.weight",
 )
-NAMES = (  # of CLIP and of DINOv3, as published and of Hugging Face → as timm has them
+NAMES = (  # of CLIP and DINOv3, as published and of Hugging Face, of TerraMind, of Clay, of Galileo and OlmoEarth → as timm has them
+    (r"(?:^|(?<=\.))encoder\.(\d+)\.(?=norm|attn|mlp)", r"blocks.\1."),
+    (r"\bencoder_norm\.", "norm."),
+    (r"\btransformer\.layers\.(\d+)\.0\.norm\.", r"blocks.\1.norm1."),
+    (r"\btransformer\.layers\.(\d+)\.0\.to_qkv\.", r"blocks.\1.attn.qkv."),
+    (r"\btransformer\.layers\.(\d+)\.0\.to_out\.", r"blocks.\1.attn.proj."),
+    (r"\btransformer\.layers\.(\d+)\.1\.net\.0\.", r"blocks.\1.norm2."),
+    (r"\btransformer\.layers\.(\d+)\.1\.net\.1\.", r"blocks.\1.mlp.fc1."),
+    (r"\btransformer\.layers\.(\d+)\.1\.net\.3\.", r"blocks.\1.mlp.fc2."),
+    (r"\btransformer\.norm\.", "norm."),
+    (r"\battn\.([qkv])\.", r"attn.\1_proj."),
     (r"(?:transformer\.resblocks|encoder\.layers|\blayer)\.(\d+)\.", r"blocks.\1."),
     (r"\battn\.in_proj_", "attn.qkv."),
     (r"\b(?:self_attn|attention|attn)\.(?:out_proj|o_proj)\.", "attn.proj."),
@@ -148,6 +162,8 @@ def load_pretrained(
     made = None if complete else make_patches(tensors, bands)
     if made is not None:  # in the order of ours, whatever the file names
         tensors, metadata = made, metadata | {BANDS: ",".join(bands)}
+    elif not complete and (of_sensor := sensor_patches(tensors, bands)) is not None:
+        tensors, metadata = of_sensor[0], metadata | {BANDS: ",".join(of_sensor[1])}
     tensors = _as_timm(tensors)
     expected = {name: value for name, value in module.state_dict().items() if not name.endswith(COUNTER)}
     names = max((_match(expected, tensors, prefix) for prefix in PREFIXES), key=len)
@@ -235,7 +251,7 @@ def _as_timm(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             name = re.sub(pattern, new, name)
         lacking = 3 - value.ndim if name.endswith(("cls_token", POSITIONS)) else 0
         named[name] = value[(None,) * lacking]
-    return _with_joint_attention(named)
+    return _with_zero_biases(_with_joint_attention(named))
 
 
 def _of_first_date(name: str, value: Tensor) -> Tensor:
@@ -246,6 +262,18 @@ def _of_first_date(name: str, value: Tensor) -> Tensor:
         time = value[0, 1:, value.shape[-1] // 16 * 12]
         return value[:, : 1 + int((time == time[0]).cumprod(0).sum())]
     return value
+
+
+def _with_zero_biases(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Layers of blocks that were learnt without a bias get zeros, which is the same; where queries have one of their own, nothing is added."""
+    apart = any(name.endswith((".q_bias", "reg_token")) for name in tensors)
+    layers = [
+        name.removesuffix("weight")
+        for name in tensors
+        if re.search(r"blocks\.\d+\.(?:attn\.(?:qkv|proj)|mlp\.fc[12])\.weight$", name)
+    ]
+    lacking = [] if apart else [name for name in layers if f"{name}bias" not in tensors]
+    return tensors | {f"{name}bias": torch.zeros(len(tensors[f"{name}weight"])) for name in lacking}
 
 
 def _with_joint_attention(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
