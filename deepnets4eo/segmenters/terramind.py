@@ -31,19 +31,19 @@ def sensor_patches(tensors: Mapping[str, Tensor], bands: Sequence[str]) -> tuple
 
     Errors: InputError where the embedding does not fit its bands.
     """
-    found = {match[2]: name for name in tensors if (match := EMBEDDING.fullmatch(name)) and match[2] in SENSORS}
-    if not found:
+    embeddings = {match[2]: name for name in tensors if (match := EMBEDDING.fullmatch(name)) and match[2] in SENSORS}
+    if not embeddings:
         return None
     wanted = {name_band(band) for band in bands}
-    there = [sensor for sensor in SENSORS if sensor in found]
+    there = [sensor for sensor in SENSORS if sensor in embeddings]
     sensor = next((one for one in there if wanted <= set(SENSORS[one])), there[0])
-    root = found[sensor].removesuffix("proj.weight")
+    root = embeddings[sensor].removesuffix("proj.weight")
     before = root.partition("encoder_embeddings.")[0]
     weight, names = tensors[f"{root}proj.weight"].float(), list(SENSORS[sensor])
     side = isqrt(weight.shape[1] // len(names))
     if side * side * len(names) != weight.shape[1]:
         raise InputError(
-            f"{found[sensor]} takes {weight.shape[1]} values of a patch, which are no squares of {len(names)} bands. Save all tensors of the file."
+            f"{embeddings[sensor]} takes {weight.shape[1]} values of a patch, which are no squares of {len(names)} bands. Save all tensors of the file."
         )
     patches = weight.reshape(len(weight), side, side, len(names)).permute(0, 3, 1, 2).contiguous()
     kept = {name: value for name, value in tensors.items() if "encoder_embeddings." not in name}
