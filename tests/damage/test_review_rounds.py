@@ -2,7 +2,9 @@
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 
 import geopandas as gpd
 import numpy as np
@@ -123,6 +125,25 @@ def test_what_buildings_look_like_is_measured_once_for_each_map(folder: Path, mo
     buildings.assign(damage_prob=0.5).to_parquet(folder / "damage.parquet")  # another map
     look_of_map(folder)
     assert len(calls) == 2
+
+
+def test_people_need_not_wait_for_what_buildings_look_like(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds, go_on = Rounds(folder, folder / "review.gpkg", 10), Event()
+    look = np.random.default_rng(0).normal(size=(NUMBER, 496))
+
+    def measure(_: Path, progress: Callable[[float], None]) -> np.ndarray:
+        progress(0.4)
+        go_on.wait(60)
+        return look
+
+    monkeypatch.setattr("deepnets4eo.damage.review.rounds.look_of_map", measure)
+    answer(folder, folder / "review.gpkg", 30)
+    thread = rounds.measure_look()
+    assert "What the buildings look like is still measured: 40%." in rounds.state()["lines"]
+    go_on.set()
+    thread.join(60)
+    assert rounds.look is look
+    assert not any("still measured" in line for line in rounds.state()["lines"])
 
 
 def test_without_the_image_answers_teach_by_the_evidence_and_a_warning_says_so(

@@ -57,8 +57,10 @@ class Rounds:
         """Begin to measure what buildings look like, so that people need not wait for it."""
 
         def measure() -> None:
-            self.look = look_of_map(self.folder, self._note_share)
-            self._share_seen = None
+            try:
+                self.look = look_of_map(self.folder, self._note_share)
+            finally:
+                self._share_seen = None
 
         self._share_seen = 0.0
         thread = Thread(target=measure, daemon=True)
