@@ -25,7 +25,7 @@ from scipy.ndimage import gaussian_filter
 from script import add_smoke, plain_errors, require_all, title_of
 
 from deepnets4eo.change import NoveltyOptions
-from deepnets4eo.change.classical.pair_scores import METHODS
+from deepnets4eo.change.classical.pair_scores import SPECTRAL
 from deepnets4eo.change.series.dates import DatedImage
 from deepnets4eo.change.series.deltas import iter_deltas
 from deepnets4eo.change.series.features import CellGrid, cell_sums, measure_cells
@@ -143,7 +143,7 @@ def _pair_score(method: str, pre: NDArray[Any], post: NDArray[Any], valid: NDArr
     pair = np.concatenate([
         (each - each[:, valid].mean(axis=1)[:, None, None]) / each[:, valid].std(axis=1)[:, None, None] for each in (pre, post)
     ]).astype(np.float32)  # fmt: skip
-    measure = METHODS[method]()
+    measure = SPECTRAL[method]()
     measure.fit(lambda: iter([(pair, valid)]))
     return measure.measure(pair)
 
@@ -154,6 +154,9 @@ METHODS_IN_TABLE: dict[str, Callable[[ImageSeries, CellGrid], Ranked]] = {
     "magnitude (ours)": lambda series, cells: by_novelty(series, cells, rank_by="magnitude"),
     "magnitude without persistence (ours)": lambda series, cells: by_novelty(
         series, cells, rank_by="magnitude", persistence=0
+    ),
+    "rarity × magnitude of frozen features (ours)": lambda series, cells: by_novelty(
+        series, cells, encoder="efficientnet-lite0"
     ),
     "z-L2, consecutive dates": lambda series, cells: by_pairs(series, cells, "cva", 1),
     "z-L2, medians of 3 dates": lambda series, cells: by_pairs(series, cells, "cva", 3),

@@ -16,6 +16,8 @@ import numpy as np
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.change.change_scores import LEAST_CHANGED, change_scores, check_change_legend, is_from_to
 from deepnets4eo.change.classical.detector import ChangeDetector
+from deepnets4eo.change.classical.feature_distance import FeatureDistance
+from deepnets4eo.change.classical.pair_scores import CosineDistance
 from deepnets4eo.change.diffusion import FEW_STEPS, Diffusion
 from deepnets4eo.change.normalisation import normalise
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
@@ -29,6 +31,7 @@ from deepnets4eo.jobs.blocks import Executor
 from deepnets4eo.jobs.identity import identity_hash
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.scratch import check_job_output, hidden_folder, job_scratch, publish
+from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many, worst_first
 from deepnets4eo.outputs.input_files import check_not_inputs
@@ -145,6 +148,7 @@ def map_change(
         overwrite = check_job_output(out, overwrite=overwrite, resume=resume)
         with job_scratch(out, resume=resume) as scratch, gdal_cache(CACHE_BYTES):
             pair = open_pair(pre, post, options)
+            options = with_method_of(pair, options)
             event = event.with_tags(pair.scene.layers[PRE], pair.scene.layers[POST])
             return _write(pair, run, out, scratch / _identity(pair, options), options, event, progress, executor)
 
@@ -158,6 +162,7 @@ def describe(
     load_change_run(options)
     check_job_output(out, overwrite=overwrite, resume=resume)
     pair = open_pair(pre, post, options)
+    with_method_of(pair, options)
     rows, cols = pair.scene.shape
     return f"{rows} x {cols} px would be mapped into {out}; registration {pair.registration.status}"
 
@@ -175,6 +180,17 @@ def check_options(options: ChangeOptions) -> None:
             f"--set normalise={options.normalise} was given without --model; methods without training standardise both dates "
             "themselves. Leave it out."
         )
+
+
+def with_method_of(pair: ChangePair, options: ChangeOptions) -> ChangeOptions:
+    """The options for this pair: rasters that hold embeddings already are compared by their cosine. Raises MissingExtraError where
+    embeddings have to be made and PyTorch is not installed."""
+    if options.model is not None or options.method != FeatureDistance.name:
+        return options
+    if pair.scene.layers[POST].embedding is not None:
+        return replace(options, method=CosineDistance.name)
+    check_extra("deep")
+    return options
 
 
 def load_change_run(options: ChangeOptions) -> Run | None:
@@ -273,7 +289,16 @@ def _method_findings(pair: ChangePair, run: Run) -> list[Finding]:
         )
     if not isinstance(detector, ChangeDetector):
         return findings
-    if grid.crs is not None and mean_gsd_m(grid) < FINEST_SPECTRAL_M:
+    if isinstance(detector.method, FeatureDistance):
+        findings.append(
+            Finding(
+                "features_of_photographs", "caution",
+                "The network that compares the images knows photographs, and nobody taught it what change is: season, shadows and viewing "
+                "angle count too, less than in colours.",
+                "Give a trained network with --model, or take the map as a hint where to look.",
+            )
+        )  # fmt: skip
+    elif grid.crs is not None and mean_gsd_m(grid) < FINEST_SPECTRAL_M:
         findings.append(
             Finding(
                 "spectra_of_small_pixels", "caution",

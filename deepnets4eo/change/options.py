@@ -21,7 +21,7 @@ DECISION, INPUTS = "Decision", "Inputs"  # groups of the help
 
 MANIFEST = "manifest.json"  # written last
 
-ChangeMethod: TypeAlias = Literal["ir-mad", "mad", "cva", "difference", "pca-kmeans", "cosine"]
+ChangeMethod: TypeAlias = Literal["ir-mad", "mad", "cva", "difference", "pca-kmeans", "cosine", "embeddings"]
 ThresholdMethod: TypeAlias = Literal["two-means", "otsu", "kittler", "em"]
 Normalisation: TypeAlias = Literal["none", "training"]
 
@@ -45,7 +45,11 @@ class ChangeOptions:
     """
 
     method: Annotated[
-        ChangeMethod, option("Method without training, where no --model is given; cosine for embeddings.", DECISION)
+        ChangeMethod,
+        option(
+            "Method without training, where no --model is given; embeddings: by a frozen network, of rasters of embeddings by their cosine.",
+            DECISION,
+        ),
     ] = "ir-mad"
     threshold: Annotated[ThresholdMethod, key("How that method's threshold between no change and change is found.")] = (
         "two-means"

@@ -49,10 +49,7 @@ def classify_images(run: Run, images: ImageList, *, num_workers: int = 2) -> NDA
     -------
     (N, K) probabilities: of one label they sum to 1, of several labels each is a probability of its own.
     """
-    from scipy.special import expit, softmax
-
-    scores, several = _outputs(run, images, "patch_scores", num_workers), run.card["notes"].get("labels") == "several"
-    return np.asarray(expit(scores) if several else softmax(scores, axis=1), np.float32)
+    return _probabilities(_outputs(run, images, "patch_scores", num_workers), several=_has_several(run))
 
 
 def label_images(
@@ -87,7 +84,7 @@ def label_images(
     images = list_unlabelled(ImageData(**(run.recipe["data"] | own)))
     probabilities, names = classify_images(run, images, num_workers=num_workers), run.legend.names
     chosen = np.eye(len(names), dtype=bool)[probabilities.argmax(axis=1)]
-    if run.card["notes"].get("labels") == "several":
+    if _has_several(run):
         chosen = probabilities >= 0.5
     return write_probabilities(out, images.names, names, probabilities, chosen)
 
@@ -119,6 +116,16 @@ def embed_images(run: Run, images: ImageList, *, num_workers: int = 2) -> NDArra
     """
     features = _outputs(run, images, "features", num_workers)
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+
+
+def _probabilities(scores: NDArray[np.floating], *, several: bool) -> NDArray[np.float32]:
+    from scipy.special import expit, softmax
+
+    return np.asarray(expit(scores) if several else softmax(scores, axis=1), np.float32)
+
+
+def _has_several(run: Run) -> bool:
+    return run.card["notes"].get("labels") == "several"
 
 
 def _outputs(run: Run, images: ImageList, method: str, num_workers: int) -> NDArray[np.float32]:
@@ -154,7 +161,8 @@ def image_outputs(
 def find_wrong_images(run: Run, sources: Sequence[str | Path], *, num_workers: int = 2) -> pd.DataFrame:
     """Images whose labels are probably wrong, ranked.
 
-    Images whose labels the run learnt are left out, by their names: a network repeats the errors of its labels.
+    Images whose labels the run learnt are left out, by their names: a network repeats the errors of its labels. A run of frozen
+    features checks them all: its last layer is fitted anew without each fifth of the images.
 
     Errors: InputError, as `list_images` and `classify_images`; also where no image with a label is left.
 
@@ -171,10 +179,10 @@ def find_wrong_images(run: Run, sources: Sequence[str | Path], *, num_workers: i
     """
     import pandas as pd
 
-    _network_of(run)
+    frozen: Any = getattr(_network_of(run).module, "scores_without_own", None)
     own = {"folders": tuple(map(str, sources)), "unlabelled": (), "val": (), "test": ()}
     images, legend = list_images(ImageData(**(run.recipe["data"] | own)), run.legend)
-    learnt = set(read_json(run.folder / "split.geojson")["images"][TRAIN])
+    learnt = set() if frozen is not None else set(read_json(run.folder / "split.geojson")["images"][TRAIN])
     rows = np.flatnonzero(images.labelled & [name not in learnt for name in images.names])
     if not len(rows):
         raise InputError(
@@ -183,8 +191,12 @@ def find_wrong_images(run: Run, sources: Sequence[str | Path], *, num_workers: i
         )
     log.info("%d of %d labelled images are checked; the run learnt from the others", len(rows), images.labelled.sum())
     images = images.take(rows)
-    probabilities = classify_images(run, images, num_workers=num_workers).astype(float)
-    several = run.card["notes"].get("labels") == "several"
+    several = _has_several(run)
+    if frozen is None:
+        probabilities = classify_images(run, images, num_workers=num_workers).astype(float)
+    else:
+        features = _outputs(run, images, "features", num_workers)
+        probabilities = _probabilities(frozen(features, images.targets, several=several), several=several).astype(float)
     suspects = (_wrong_of_several if several else _wrong_of_one)(probabilities, images.targets, legend.names)
     table = pd.DataFrame(suspects, columns=["row", *COLUMNS[2:]]).sort_values("margin", ascending=False, kind="stable")
     table["image"] = [images.names[row] for row in table["row"]]

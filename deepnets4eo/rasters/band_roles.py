@@ -44,6 +44,18 @@ def role_indices(names: Sequence[str]) -> dict[str, int]:
     return indices
 
 
+def colour_bands(names: Sequence[str]) -> list[int]:
+    """Indices of red, green and blue by name, else of the first three bands, else three times the first as grey.
+
+    >>> colour_bands(["B", "G", "R", "nir"]), colour_bands(["a", "b", "c"]), colour_bands(["VV"])
+    ([2, 1, 0], [0, 1, 2], [0, 0, 0])
+    """
+    roles = role_indices(names)
+    if all(colour in roles for colour in COLOURS):
+        return [roles[colour] for colour in COLOURS]
+    return [0, 1, 2] if len(names) >= 3 else [0, 0, 0]
+
+
 def layer_names(layer: str, own: Sequence[str], named: Sequence[str] | None = None) -> list[str]:
     """The names of a layer's bands: `named`, else its own, else by custom (`image`: red, green, blue, near infrared)."""
     if all(name.casefold().startswith("band_") for name in own):

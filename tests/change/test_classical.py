@@ -11,14 +11,14 @@ from scipy.stats import chi2
 from skimage.filters import threshold_otsu
 
 from deepnets4eo.change.classical.detector import ChangeDetector
-from deepnets4eo.change.classical.pair_scores import METHODS, IrMad, Mad, chi_square_tail, mad_variates
+from deepnets4eo.change.classical.pair_scores import SPECTRAL, IrMad, Mad, chi_square_tail, mad_variates
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters.moments import Moments, MomentSums
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.rasters.thresholds import THRESHOLDS, histogram_of, separation, threshold
 
-OF_COLOURS = [name for name, method in METHODS.items() if method.standardised]
+OF_COLOURS = [name for name, method in SPECTRAL.items() if method.standardised]
 
 
 def moments_of(values: np.ndarray) -> Moments:

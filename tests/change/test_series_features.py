@@ -250,3 +250,18 @@ def test_dates_with_the_same_bands_in_another_order_are_read_by_name(tmp_path, i
         series = ImageSeries(dated, bands=bands)
         for index in range(2):
             np.testing.assert_array_equal(series.read(index, Window(0, 0, 40, 56))[0], expected)
+
+
+def test_the_encoder_in_the_box_gets_colours_from_minus_one_to_one_and_needs_no_file(image):
+    torch = pytest.importorskip("torch")
+    from deepnets4eo.segmenters.efficientnet import frozen_encoder
+
+    series = series_of(*[image] * 6, bands=["blue", "green", "red"])
+    features = make_features(series, NoveltyOptions(encoder="efficientnet-lite0", cell_px=12))
+    shown, inside = image[:, :36, :48].astype(np.float32), np.ones((36, 48), bool)
+    found = features.measure(shown, inside, CellGrid(series.grid, 12, 12))
+    colours = image[::-1].reshape(3, -1)
+    low, high = np.percentile(colours[:, ::7], (1, 99), axis=1)[:, :, None, None]
+    scaled = np.clip((shown[::-1] - low) / (high - low), 0, 1) * 2 - 1
+    maps = frozen_encoder()(torch.from_numpy(scaled.astype(np.float32))[None])[1][0].numpy()
+    np.testing.assert_allclose(found, maps.reshape(24, 3, 3, 4, 3).mean(axis=(2, 4)), atol=0.02)

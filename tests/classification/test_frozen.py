@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 
 from sklearn.linear_model import LogisticRegression  # noqa: E402
 
+from deepnets4eo.classification import find_wrong_images  # noqa: E402
 from deepnets4eo.classification.frozen import FrozenImages  # noqa: E402
 from deepnets4eo.errors import InputError  # noqa: E402
 from deepnets4eo.files import read_json  # noqa: E402
@@ -84,3 +85,29 @@ def test_classes_without_an_image_and_labels_that_all_have_are_not_learnt() -> N
     assert probabilities[:, 2].max() < 0.01
     with pytest.raises(InputError, match="at least one of each class is needed"):
         network.fit_head(features[:0], np.zeros((0, 3), bool), several=False)
+
+
+def test_a_wrong_label_is_suspected_by_a_layer_that_did_not_learn_it(run: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    for number, name in enumerate(("across", "down", "plain")):
+        (tmp_path / name).mkdir()
+        for image in range(10):
+            shown = 1 if (name, image) == ("across", 3) else number
+            Image.fromarray(stripes(shown, rng)).save(tmp_path / name / f"{image}.png")
+    found = find_wrong_images(load_run(run), [tmp_path], num_workers=0)
+    assert list(found.iloc[0][["image", "labelled", "suggested"]]) == [f"{tmp_path.name}/across/3.png", "across", "down"]
+    learnt = find_wrong_images(load_run(run), [run.with_name("striped0")], num_workers=0)
+    assert len(learnt) < 10  # all images that the run learnt from are checked too, none is refused
+
+
+def test_the_score_of_an_image_does_not_depend_on_its_label() -> None:
+    rng = np.random.default_rng(5)
+    features, labels = rng.normal(size=(30, 6)), rng.integers(0, 3, 30)
+    other = labels.copy()
+    other[7] = (labels[7] + 1) % 3
+    first, second = (
+        FrozenImages.scores_without_own(features, given[:, None] == np.arange(3), several=False)
+        for given in (labels, other)
+    )
+    np.testing.assert_array_equal(first[7], second[7])
+    assert not np.array_equal(first, second)

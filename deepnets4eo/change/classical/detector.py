@@ -16,7 +16,8 @@ import numpy as np
 
 from deepnets4eo.arrays import Batch, FloatImage, Mask
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.change.classical.pair_scores import METHODS, Blocks, PairScore
+from deepnets4eo.change.classical.feature_distance import FeatureDistance
+from deepnets4eo.change.classical.pair_scores import SIDE_PX, SPECTRAL, Blocks, PairScore
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError, name_hint
 from deepnets4eo.files import read_json, write_json
@@ -30,11 +31,11 @@ from deepnets4eo.tiling.sampling import spread_windows
 
 log = logging.getLogger(__name__)
 
+METHODS: dict[str, type[PairScore]] = SPECTRAL | {FeatureDistance.name: FeatureDistance}
 PRE, POST = "image_pre", "image_post"
 FILE = "change.json"
 STATISTICS_PX = 4_000_000  # pixels that statistics are measured on at most
 KEPT_VALUES = 64_000_000  # of prepared blocks that stay in memory, 256 MB: IR-MAD goes over them up to 30 times
-SIDE_PX = 512  # of the windows that they are measured on
 SAME = 1e-3  # standard deviations
 FAR_SPANS = 5.0  # from the 1st to the 99th percentile: values so far beyond do not enter means and deviations
 FAR_STD = 20.0  # standard deviations from the mean: no value of an image, but an undeclared nodata or a defect
@@ -51,7 +52,7 @@ class ChangeDetector(ProbabilitySegmenter):
 
     Parameters
     ----------
-    method : "ir-mad", "mad", "cva", "difference", "pca-kmeans" or "cosine"
+    method : "ir-mad", "mad", "cva", "difference", "pca-kmeans", "cosine" or "embeddings"
     inputs : the inputs of both dates, with the same number of bands; each band is standardised at its own date
     threshold_method : "two-means", "otsu", "kittler" or "em"; pca-kmeans has its own threshold
     tiling : how scenes are cut for prediction
@@ -87,10 +88,9 @@ class ChangeDetector(ProbabilitySegmenter):
             raise InputError(
                 f"a pair has {bands} bands; expected two dates with the same bands. Choose bands of the same kind."
             )
-        self.method: PairScore = METHODS[method]()
+        self.method: PairScore = METHODS[method].of_bands(next(iter(inputs.layers.values())).bands)
         self.threshold_method, self.inputs, self.legend = threshold_method, inputs, Legend.load("change")
-        halo_px = self.method.halo_px
-        self.tiling = tiling or Tiling(SIDE_PX + 2 * halo_px, halo_px)
+        self.tiling = tiling or self.method.tiling()
         self.threshold, self.width = math.nan, math.nan
         self.changed_share, self.separation = (
             math.nan,
@@ -117,6 +117,7 @@ class ChangeDetector(ProbabilitySegmenter):
         """
         inputs = InputSpec.measure([scene], [PRE, POST], far_spans=FAR_SPANS)
         detector = cls(method, inputs, threshold_method=threshold_method)
+        detector.tiling = detector.method.tiling(scene.shape)
         if not detector.method.standardised:
             detector.inputs = _with_one_scale(inputs)
         return detector.fit(scene)
@@ -161,7 +162,9 @@ class ChangeDetector(ProbabilitySegmenter):
         return np.stack([1 - change, change], axis=1)
 
     def to(self, compute: Compute) -> None:
-        """Nothing to move: classical methods run on the CPU."""
+        """Move the network of a method that has one; always in float32."""
+        if isinstance(self.method, FeatureDistance):
+            self.method.to(compute.device)
 
     def describe(self) -> dict[str, Any]:
         """Plain values from which `restore` makes the same detector again."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,9 +20,12 @@ from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.moments import Matrix, Moments, MomentSums, Vector
 from deepnets4eo.rasters.values import valid_pixels
+from deepnets4eo.tiling import Tiling
 
 PENALTY = 1e-9  # of each variance; keeps bands that repeat others from making the problem singular
 SMALLEST = 1e-12
+
+SIDE_PX = 512  # of the cores of tiles, and of the windows that statistics are measured on
 
 Blocks = Callable[[], Iterable[tuple[FloatImage, Mask]]]  # each call goes over the pair again: values, and where valid
 Score = NDArray[np.float32]
@@ -43,10 +46,19 @@ class PairScore(ABC):
     threshold: float | None = None
     standardised: ClassVar[bool] = True  # else bands of both dates are divided by one number alone
 
+    @classmethod
+    def of_bands(cls, names: Sequence[str]) -> PairScore:
+        """The method for dates whose bands have these names."""
+        return cls()
+
     @property
     def halo_px(self) -> int:
         """Context that each pixel needs on each side."""
         return 0
+
+    def tiling(self, shape: tuple[int, int] | None = None) -> Tiling:
+        """How scenes are cut; those of `shape` with little to be computed twice, where that costs much."""
+        return Tiling(SIDE_PX + 2 * self.halo_px, self.halo_px)
 
     @abstractmethod
     def fit(self, blocks: Blocks) -> None:
@@ -268,7 +280,7 @@ def _two_clusters(samples: NDArray[np.float64]) -> NDArray[np.float64]:
     return centres[np.argsort(centres[:, 0])]
 
 
-METHODS: dict[str, type[PairScore]] = {
+SPECTRAL: dict[str, type[PairScore]] = {
     kind.name: kind for kind in (IrMad, Mad, ChangeVector, Difference, PcaKMeans, CosineDistance)
 }
 

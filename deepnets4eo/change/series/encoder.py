@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,9 @@ from deepnets4eo.baselines import FrozenEncoder
 from deepnets4eo.change.series.features import CellGrid, cell_sums
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.band_roles import COLOURS, role_indices
+from deepnets4eo.rasters.band_roles import colour_bands
 from deepnets4eo.tiling.sampling import spread_windows
 
-MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]  # of ImageNet's photographs
-STD = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
 PERCENT = (1, 99)  # values that become 0 and 1
 SAMPLE_PX, SAMPLES = 256, 2  # side of the windows that the spread is measured on, and how many along an axis
 COARSEST_PX = 16  # pixels of a cell of the encoder's map
@@ -33,7 +30,7 @@ class EncoderFeatures:
     def __init__(
         self, series: ImageSeries, name: str, weights: str | Path | None, *, side_px: int, seed: int = 0
     ) -> None:
-        self._bands = _colours(series.band_names)
+        self._bands = colour_bands(series.band_names)
         self._low, self._high = band_spread(series, self._bands)
         step = next((one for one in (16, 8, 4) if side_px % one == 0 and one <= COARSEST_PX), None)
         if step is None:
@@ -41,6 +38,9 @@ class EncoderFeatures:
                 f"cells of {side_px} px are not made of whole cells of an encoder. Take multiples of 4, 8 or 16."
             )
         self._encoder = FrozenEncoder(name, step, weights=weights, seed=seed)
+        self._mean, self._std = (
+            np.array(values, np.float32)[:, None, None] for values in (self._encoder.mean, self._encoder.std)
+        )  # that its weights were trained with
         channels = self._encoder.channels
         rng = np.random.default_rng(seed)
         self._projection = None
@@ -52,7 +52,7 @@ class EncoderFeatures:
         """image : (C, h, w) and valid : (h, w) → (F, rows, cols); what is not valid gets the mean of the rest"""
         colours = np.clip((image[self._bands] - self._low) / (self._high - self._low), 0, 1)
         filling = colours[:, valid].mean(axis=1) if valid.any() else np.zeros(3, np.float32)
-        colours = (np.where(valid, colours, filling[:, None, None]) - MEAN) / STD
+        colours = (np.where(valid, colours, filling[:, None, None]) - self._mean) / self._std
         maps = self._encoder(torch.from_numpy(colours.astype(np.float32))[None])[0].numpy()
         step = self._encoder.reduction
         coarse = CellGrid(cells.grid, cells.cell_px // step, cells.stride_px // step)
@@ -65,13 +65,6 @@ class EncoderFeatures:
 
 def _means(values: FloatImage, coarse: CellGrid) -> NDArray[np.float32]:
     return np.asarray(cell_sums(values, coarse) / coarse.cell_px**2, np.float32)
-
-
-def _colours(names: Sequence[str]) -> list[int]:
-    roles = role_indices(list(names))
-    if all(colour in roles for colour in COLOURS):
-        return [roles[colour] for colour in COLOURS]
-    return [0, 1, 2] if len(names) >= 3 else [0, 0, 0]
 
 
 def band_spread(series: ImageSeries, bands: list[int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -41,6 +41,7 @@ from deepnets4eo.outputs.event import SeriesEvent
 from deepnets4eo.rasters.band_roles import normalised_difference, role_indices
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
+from deepnets4eo.segmenters.networks import LITE0
 from deepnets4eo.version import __version__
 
 BLOCK_PX = 128
@@ -75,7 +76,8 @@ def rank_series(
 
 def make_features(series: ImageSeries, options: NoveltyOptions) -> CellFeatures:
     """What describes the cells: an encoder where one is named, else mean embeddings, or bands, indices and textures. Errors: InputError."""
-    if (options.encoder is None) != (options.weights is None):
+    weights = LITE0 if options.weights is None and options.encoder == LITE0 else options.weights  # they come with it
+    if (options.encoder is None) != (weights is None):
         raise InputError(
             f"--set encoder={options.encoder} and weights={options.weights} were given; an encoder needs weights, since random ones find "
             "hardly any change. Give both, or leave both out."
@@ -85,7 +87,7 @@ def make_features(series: ImageSeries, options: NoveltyOptions) -> CellFeatures:
     from deepnets4eo.change.series.encoder import EncoderFeatures
 
     return EncoderFeatures(
-        series, options.encoder, options.weights, side_px=options.stride_px or options.cell_px, seed=options.seed
+        series, options.encoder, weights, side_px=options.stride_px or options.cell_px, seed=options.seed
     )
 
 

@@ -69,8 +69,13 @@ class NoveltyOptions:
     cell_px: Annotated[int, key("Side of a cell, pixels.", ge=4, le=4096)] = 32
     stride_px: Annotated[int | None, key("Distance of cells, pixels; by default their side.", ge=4)] = None
     min_valid: Annotated[float, key("Share of a cell that must be valid at a date.", gt=0, le=1)] = 0.7
-    encoder: Annotated[str | None, key("Describe cells by this encoder of timm, e.g. resnet18.")] = None
-    weights: Annotated[str | None, key("Weights of the encoder, a .safetensors file or a run.")] = None
+    encoder: Annotated[
+        str | None, key("Describe cells by this encoder of timm, e.g. resnet18; or efficientnet-lite0.")
+    ] = None
+    weights: Annotated[
+        str | None,
+        key("Weights of the encoder, a .safetensors file or a run; those of efficientnet-lite0 are in the box."),
+    ] = None
     history: Annotated[int, key("The baseline is the median of so many valid dates before.", ge=3)] = 3
     season_days: Annotated[
         int,
