@@ -98,10 +98,10 @@ def find_wrong(features: Rows, labels: NDArray[np.int64], seed: int) -> float:
     """Share of the wrong labels among as many first suspects, percent; a tenth of all is made wrong."""
     rng = np.random.default_rng(seed)
     wrong = rng.choice(len(labels), len(labels) // 10, replace=False)
-    given = labels.copy()
-    given[wrong] = (labels[wrong] + rng.integers(1, 10, len(wrong))) % 10
-    scores = FrozenImages.scores_without_own(features, given[:, None] == np.arange(10), several=False)
-    first = rank_wrong_labels(softmax(scores, axis=1), given).order[: len(wrong)]
+    learnt = labels.copy()
+    learnt[wrong] = (labels[wrong] + rng.integers(1, 10, len(wrong))) % 10
+    scores = FrozenImages.scores_without_own(features, learnt[:, None] == np.arange(10), several=False)
+    first = rank_wrong_labels(softmax(scores, axis=1), learnt).order[: len(wrong)]
     return 100 * float(np.isin(wrong, first).mean())
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from deepnets4eo.cards.legend import Legend, LegendClass
-from deepnets4eo.evaluation.label_reader import LabelReader
+from deepnets4eo.evaluation.label_reader import LabelReader, LegendLabels
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.tiling.splits import BlockSplit
-from deepnets4eo.training.scenes import LabelledScene, LegendLabels
+from deepnets4eo.training.scenes import LabelledScene
 from deepnets4eo.training.splits import TRAIN, VAL, DataSplit
 
 SIDE = 128

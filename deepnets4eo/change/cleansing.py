@@ -25,7 +25,7 @@ from deepnets4eo.change.diffusion import EDGE_LEVEL, FEW_STEPS, RATE, Diffusion,
 from deepnets4eo.change.refinement import LEAST_LEFT
 from deepnets4eo.errors import InputError, check_choice
 from deepnets4eo.evaluation import suspects
-from deepnets4eo.evaluation.label_reader import LabelReader
+from deepnets4eo.evaluation.label_reader import Keep, LabelReader, LegendLabels
 from deepnets4eo.evaluation.suspects import class_thresholds
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.lazy import check_extra
@@ -38,7 +38,7 @@ from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, to_bytes
 from deepnets4eo.training.epochs import CHECKPOINTS, checkpoint
 from deepnets4eo.training.recipe import Recipe
-from deepnets4eo.training.scenes import Keep, LabelledScene, LegendLabels
+from deepnets4eo.training.scenes import LabelledScene
 from deepnets4eo.training.segmentation import Prepared, fit_classes, prepare, score_and_write, untrained_segmenter
 from deepnets4eo.training.splits import TRAIN
 from deepnets4eo.training.statistics import class_cells

@@ -35,7 +35,6 @@ from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many, worst_first
 from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
@@ -235,6 +234,8 @@ def _write(
     run, scene, notes = _prepare(pair, trained, scratch, options)
     labels, probabilities = scratch / "labels.tif", scratch / "probabilities.tif"
     if not (labels.is_file() and probabilities.is_file()):
+        from deepnets4eo.prediction import PredictOptions, predict
+
         log.info("predicting change …")
         work = PredictOptions(
             probabilities=probabilities, memory_bytes=options.memory_bytes, workers=options.workers,

@@ -8,6 +8,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from deepnets4eo.cli.argument_order import check_run_first
+from deepnets4eo.cli.options import Device, Precision
 from deepnets4eo.cli.output import progress, serve, show_result
 from deepnets4eo.prediction.options import Measure
 
@@ -21,6 +22,8 @@ def clicks(
         Path | None, Option(help="Folder of labels and clicks; by default SCENE-clicks.", show_default=False)
     ] = None,
     measure: Annotated[Measure, Option(help="What the next click is chosen by.")] = "entropy",
+    device: Device = "auto",
+    precision: Precision = "float32",
     browser: Annotated[bool, Option(help="Open the browser, or only print the address.")] = True,
 ) -> None:
     """Label a scene by a run, and correct the labels by clicks on a page, tile by tile; a run that learnt with clicks sees them.
@@ -45,7 +48,7 @@ def clicks(
     out = out or Path(f"{Path(title).stem}-clicks")
     with output_lock(out):
         with progress("labels") as advance:
-            review = ClickReview(loaded, opened, out, measure, advance)
+            review = ClickReview(loaded, opened, out, measure, advance, device=device, precision=precision)
         server = ClickServer(review, title)
         serve(server, "Click", browser=browser)
         show_result(server.headline(), review.finish())

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from deepnets4eo.cli.option_groups import with_options
-from deepnets4eo.cli.options import DryRun, Event, Out, Overwrite, PartOption, ResumeParts, part_is_done
+from deepnets4eo.cli.options import (
+    Device,
+    DryRun,
+    Event,
+    Out,
+    Overwrite,
+    PartOption,
+    Precision,
+    ResumeParts,
+    part_is_done,
+)
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_result
 from deepnets4eo.floods.options import FloodOptions
 from deepnets4eo.outputs.event import EventInfo
@@ -26,6 +36,8 @@ def flood(
     out: Out,
     options: FloodOptions = FloodOptions(),
     event: Event = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
     part: PartOption = None,
     resume: ResumeParts = False,
     overwrite: Overwrite = False,
@@ -44,7 +56,7 @@ def flood(
     from deepnets4eo.jobs.parts import Part
 
     share = None if part is None else Part.parse(part)
-    options = replace(options, part=share)
+    options = replace(options, device=device, precision=precision, part=share)
     about = EventInfo.parse(event or [])
     *pres, post = images
     if dry_run:

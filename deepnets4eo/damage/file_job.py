@@ -55,7 +55,6 @@ from deepnets4eo.options import split_names
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.prediction import PredictOptions
 from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
 
 if TYPE_CHECKING:
@@ -233,14 +232,17 @@ class FileJob:
 
     def _open_finding(self, scratch: Path, progress: ProgressBar) -> Inputs:
         """With the buildings that the segmenter finds in the first of the images."""
+        from deepnets4eo.prediction import PredictOptions
+
         pair, _ = self._open_pair()
         segmenter, image = str(self.settings.segmenter), pair.post if pair.pre is None else pair.pre
         labels = labels_file(scratch, segmenter, image)
         with progress("buildings") as advance:
             try:
-                buildings = buildings_of(
-                    segmenter, image, labels, options=PredictOptions(resume=True, scratch=True), progress=advance
+                options = PredictOptions(
+                    device=self.settings.device, precision=self.settings.precision, resume=True, scratch=True
                 )
+                buildings = buildings_of(segmenter, image, labels, options=options, progress=advance)
             except (MissingExtraError, RunError) as error:
                 raise InputError(
                     f"FOOTPRINTS is -, but the buildings cannot be found: {error} Or give a run of your own with "

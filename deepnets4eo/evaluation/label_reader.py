@@ -5,24 +5,28 @@ Refuses values and colours that its legend does not have, naming file and window
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+from rasterio.io import DatasetReader
 
-from deepnets4eo.arrays import ByteImage
+from deepnets4eo.arrays import ByteImage, Mask, Pixels
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError, LabelError
-from deepnets4eo.grid import Grid, Window
+from deepnets4eo.grid import Grid, Window, whole
 from deepnets4eo.options import Unknown
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.array_source import ArraySource
+from deepnets4eo.rasters.scene import LABELS, Layer
 from deepnets4eo.rasters.values import whole_numbers
-from deepnets4eo.rasters.views import hidden_class, hidden_class_note, palette_of
+from deepnets4eo.rasters.views import LayerView, hidden_class, hidden_class_note, palette_of
 from deepnets4eo.tiling.sampling import spread_windows
 
 PROBE_PX, PROBES = 256, 4  # windows in which masks of 0 and 255 are looked for, 4 by 4
 FLOAT_PX = 512  # window in the middle that is looked at for fractions
+
+Keep = Callable[[Window], Mask]  # which labels of a window count
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,30 @@ class LabelReader:
             if not self._remedies.unknown:
                 raise
             raise LabelError(f"{error} Or leave them out with {self._remedies.unknown}.") from error
+
+
+class LegendLabels(LayerView):
+    """A source of label values in one legend, whatever values or colours the file holds; void where `keep` is False."""
+
+    def __init__(self, reader: LabelReader, legend: Legend, keep: Keep | None = None) -> None:
+        super().__init__(reader.layer, np.uint8, VOID, [LABELS])
+        self.reader, self.legend, self._keep, self._values = reader, legend, keep, legend.from_index()
+
+    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
+        """Label values (1, h, w) uint8, and where they are not void."""
+        labels = self._values[self.reader.read(window)]
+        if self._keep is not None:
+            labels = np.where(self._keep(window), labels, np.uint8(VOID))
+        return labels[None], labels != VOID
+
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
+        """Label values on a coarser grid, by nearest neighbour."""
+        coarse = LegendLabels(self.reader.on(self.grid.zoom_to(shape)), self.legend)
+        return coarse.read(whole(coarse.grid), bands)
+
+    def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
+        """A GDAL handle on all labels, read into memory; there is one band."""
+        return ArraySource(self.read(whole(self.grid), self.bands)[0], self.grid, VOID).open_dataset()
 
 
 def palette_colours(layer: Layer, legend: Legend) -> ByteImage | None:

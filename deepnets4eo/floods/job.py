@@ -27,7 +27,6 @@ from deepnets4eo.jobs.scratch import check_job_output, hidden_folder, job_scratc
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike
@@ -135,12 +134,14 @@ def map_flood(
         folder = scratch / _identity(dates, options)
         run = _measured_run(dates, options, folder, days)
         if not all((folder / name).is_file() for name in (LABELS, PROBABILITY)):
+            from deepnets4eo.prediction import PredictOptions, predict
+
             log.info("looking for water …")
             who = Workers() if options.processes is None else Workers.parse(options.processes)
             work = PredictOptions(
                 probabilities=folder / PROBABILITY, memory_bytes=options.memory_bytes, workers=options.workers,
                 part=options.part, resume=options.part is None, overwrite=options.part is None,
-                scratch=True, executor=stack.enter_context(who.executor()),
+                device=options.device, precision=options.precision, scratch=True, executor=stack.enter_context(who.executor()),
             )  # fmt: skip
             predict(run, dates.scene, folder / LABELS, work, progress=progress)
         return None if options.part is not None else _write(dates, run, folder, out, options, event)

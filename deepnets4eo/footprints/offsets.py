@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import scipy
 import shapely
 from affine import Affine
 from pyproj import CRS
-from scipy.spatial import cKDTree
 
 from deepnets4eo.arrays import Floats, Indices, Mask, Points
 from deepnets4eo.errors import GridError
@@ -160,7 +160,7 @@ def regularise(
     if not reliable.any():
         return result, own
     index = np.flatnonzero(reliable)
-    tree = cKDTree(points[index])
+    tree = scipy.spatial.cKDTree(points[index])
     for part in chunks(len(points), chunk):
         distance, nearest = tree.query(points[part], NEIGHBOURS + 1, distance_upper_bound=RADIUS_M)
         here = np.arange(len(points))[part]

@@ -14,6 +14,7 @@ import shapely
 
 from deepnets4eo.arrays import ByteImage, Floats, Mask
 from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite, read_json, sha256, write_json
 from deepnets4eo.grid import Grid, Window, apply_affine, crop
@@ -30,9 +31,10 @@ from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.rasters.values import label_bytes
 from deepnets4eo.segmenters.checksums import hash_of
 from deepnets4eo.segmenters.clicks import Clicks
-from deepnets4eo.segmenters.run import Run
+from deepnets4eo.segmenters.run import Run, load_run
 
 TILE_PX = 512  # largest side
+FULL = "float32"  # precision in which weights follow clicks
 ABOUT, LABELS, ENTROPY, CLICKS, CORRECTED, TILES = (
     "review.json", "labels.tif", "entropy.tif", "clicks.gpkg", "corrected.tif", "tiles",
 )  # fmt: skip
@@ -41,7 +43,8 @@ ABOUT, LABELS, ENTROPY, CLICKS, CORRECTED, TILES = (
 class ClickReview:
     """The corrections of one label map by a network, in the folder `out`. Memory: the network and a tile of 512 pixels.
 
-    `measure` chooses the next click; `progress` is called with the finished share of the first labels.
+    `measure` chooses the next click; `progress` is called with the finished share of the first labels, which are computed in `precision`; what
+    follows clicks is computed in float32.
     """
 
     def __init__(
@@ -51,6 +54,9 @@ class ClickReview:
         out: Path,
         measure: Measure = "entropy",
         progress: Callable[[float], None] | None = None,
+        *,
+        device: str = "auto",
+        precision: str = FULL,
     ) -> None:
         names = (LABELS, ENTROPY, CLICKS, CORRECTED, TILES)
         check_not_inputs([out, *(out / name for name in names)], [list(scene.layers.values()), run.folder])
@@ -59,10 +65,10 @@ class ClickReview:
         self.grid = self.scene.grid
         self._check_folder(run, scene)
         if not ((out / LABELS).exists() and (out / ENTROPY).exists()):
-            options = PredictOptions(
-                entropy=out / ENTROPY, precision="float32", overwrite=True
-            )  # the session goes on with these weights
-            predict(run, self.scene, out / LABELS, options, progress=progress)
+            options = PredictOptions(entropy=out / ENTROPY, device=device, precision=precision, overwrite=True)
+            first = run if precision == FULL else load_run(run.folder)  # the session goes on with all digits
+            predict(first, self.scene, out / LABELS, options, progress=progress)
+        self.segmenter.to(choose(device, FULL))
         self._map = Layer.open(out / LABELS, labels=True)
         self.clicks = read_clicks(out / CLICKS, self.grid, self.legend) if (out / CLICKS).exists() else Clicks.none()
         self.tiles = even_tiles(self.scene.shape)

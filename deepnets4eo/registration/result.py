@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+import scipy
 from affine import Affine
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from scipy.special import betainc
 
 from deepnets4eo.arrays import Floats, Points
@@ -247,7 +247,7 @@ class Registration:
         off_m = np.full(len(pixels), np.nan)
         reliable, known = self.ties["reliable"], np.isfinite(pixels).all(axis=1)
         if reliable.sum() >= NEAREST and known.any():
-            _, nearest = cKDTree(self.ties["pixel"][reliable]).query(pixels[known], NEAREST)
+            _, nearest = scipy.spatial.cKDTree(self.ties["pixel"][reliable]).query(pixels[known], NEAREST)
             off_m[known] = np.median(self.ties["residual_m"][reliable][nearest], axis=1)
         return off_m
 

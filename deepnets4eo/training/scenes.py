@@ -10,34 +10,24 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from rasterio.io import DatasetReader
-
-from deepnets4eo.arrays import Pixels
 from deepnets4eo.cards.dataset_card import TRAIN, DatasetCard
 from deepnets4eo.cards.dataset_reader import check_same_bands, open_dataset
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation.label_reader import OF_TRAINING, LabelReader
+from deepnets4eo.evaluation.label_reader import OF_TRAINING, Keep, LabelReader, LegendLabels
 from deepnets4eo.formats.access import check_online, is_remote
-from deepnets4eo.grid import Grid, Window, whole
-from deepnets4eo.rasters.array_source import ArraySource
+from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import LABELS, Layer, Scene, covered_share, fit_axes
-from deepnets4eo.rasters.views import LayerView
 from deepnets4eo.training.recipe import DataSection
 
 log = logging.getLogger(__name__)
 
 MMSEG = {"image": "img_dir", LABELS: "ann_dir"}
 ONLY = "scene"  # name of the scene when no pattern has a wildcard
-
-
-Keep = Callable[[Window], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -64,30 +54,6 @@ class LabelledScene(NamedScene):
         """The same scene with labels only where `keep(window)` is True, e.g. in one part of a split."""
         labels = LegendLabels(self.labels.reader, self.labels.legend, keep)
         return Scene({**self.scene.layers, LABELS: Layer(labels)}, self.scene.grid)
-
-
-class LegendLabels(LayerView):
-    """A source of label values in one legend, whatever values or colours the file holds; void where `keep` is False."""
-
-    def __init__(self, reader: LabelReader, legend: Legend, keep: Keep | None = None) -> None:
-        super().__init__(reader.layer, np.uint8, VOID, [LABELS])
-        self.reader, self.legend, self._keep, self._values = reader, legend, keep, legend.from_index()
-
-    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
-        """Label values (1, h, w) uint8, and where they are not void."""
-        labels = self._values[self.reader.read(window)]
-        if self._keep is not None:
-            labels = np.where(self._keep(window), labels, np.uint8(VOID))
-        return labels[None], labels != VOID
-
-    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
-        """Label values on a coarser grid, by nearest neighbour."""
-        coarse = LegendLabels(self.reader.on(self.grid.zoom_to(shape)), self.legend)
-        return coarse.read(whole(coarse.grid), bands)
-
-    def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
-        """A GDAL handle on all labels, read into memory; there is one band."""
-        return ArraySource(self.read(whole(self.grid), self.bands)[0], self.grid, VOID).open_dataset()
 
 
 def open_scenes(data: DataSection, layers: Sequence[str], legend: Legend) -> list[LabelledScene]:

@@ -23,6 +23,7 @@ from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.cards.dataset_card import TRAIN, VAL, DatasetCard
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation.label_reader import Keep
 from deepnets4eo.evaluation.withheld import LEARNT, MAPS, PARTS_LEGEND, SCENE, WITHHELD
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
@@ -31,7 +32,6 @@ from deepnets4eo.tiling.sampling import random_windows
 from deepnets4eo.tiling.splits import BlockSplit, SceneSplit
 from deepnets4eo.training.ground import ground_groups, learnt_share, twins_of
 from deepnets4eo.training.recipe import DataSection, RecipeType
-from deepnets4eo.training.scenes import Keep
 
 WHOLE = "none"  # kind of a split without validation part
 SMALLEST_BLOCK_PX, LARGEST_BLOCK_PX = 64, 512

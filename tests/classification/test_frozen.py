@@ -95,7 +95,11 @@ def test_a_wrong_label_is_suspected_by_a_layer_that_did_not_learn_it(run: Path, 
             shown = 1 if (name, image) == ("across", 3) else number
             Image.fromarray(stripes(shown, rng)).save(tmp_path / name / f"{image}.png")
     found = find_wrong_images(load_run(run), [tmp_path], num_workers=0)
-    assert list(found.iloc[0][["image", "labelled", "suggested"]]) == [f"{tmp_path.name}/across/3.png", "across", "down"]
+    assert list(found.iloc[0][["image", "labelled", "suggested"]]) == [
+        f"{tmp_path.name}/across/3.png",
+        "across",
+        "down",
+    ]
     learnt = find_wrong_images(load_run(run), [run.with_name("striped0")], num_workers=0)
     assert len(learnt) < 10  # all images that the run learnt from are checked too, none is refused
 

@@ -19,7 +19,7 @@ from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.model import DamageModel
 from deepnets4eo.damage.network import grader as network_grader
 from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS
-from deepnets4eo.errors import MissingExtraError
+from deepnets4eo.errors import InputError, MissingExtraError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters import checksums
@@ -250,3 +250,22 @@ def test_a_toolbox_without_weights_says_nothing(ship_run):
     plain = DecisionModel.load("damage-evidence")
     layer = Layer.open(np.zeros((3, 8, 8), np.uint8))
     assert plain.with_shipped(None, layer) is plain
+
+
+def test_the_networks_are_computed_as_the_settings_say(city, run, ship_run, tmp_path):
+    ship_run(run)
+    image = Layer.open(city.pre.image[:3], grid=city.pre.grid)
+    for name in ("bfloat16", "float32"):
+        shipped = DecisionModel.load("damage-evidence").with_shipped(image, image, device="cpu", precision=name)
+        own = DecisionModel.load(str(run), device="cpu", precision=name)
+        for model in (shipped, own):
+            weights = next(model.grader.run.segmenter.module.parameters())
+            assert str(weights.dtype) == f"torch.{name}"
+    assert own.grader.run.segmenter.compute.device == "cpu"
+    asked = Settings(workers=1, precision="float16", device="cpu", align=False)
+    with pytest.raises(
+        InputError, match="float16 is for GPUs"
+    ):  # of the user, so that the network is not left out in silence
+        assess(None, image, city.footprints(), settings=asked)
+    with pytest.raises(InputError, match="precision is 'half'"):
+        Settings(precision="half")

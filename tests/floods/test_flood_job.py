@@ -651,3 +651,21 @@ def test_an_optical_date_is_registered_on_the_flood_and_the_flood_on_nothing(tmp
     opened = open_flood_scene(dates[:1], dates[1], FloodOptions())
     assert opened.registration is not None
     assert opened.registration.matrix[:2, 2] == pytest.approx([3, 0], abs=0.01)
+
+
+def test_device_and_precision_reach_the_prediction_and_what_a_machine_lacks_is_refused(
+    folder: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    asked = []
+
+    def note(run, scene, out, options, **further):
+        asked.append((options.device, options.precision))
+        raise InputError("stopped by the test. Go on.")
+
+    monkeypatch.setattr("deepnets4eo.prediction.predict", note, raising=False)
+    words = ["flood", str(folder / "pre.tif"), str(folder / "post.tif"), "--out", str(tmp_path / "out")]
+    assert main([*words, "--device", "cpu", "--precision", "bfloat16"]) == 2
+    assert asked == [("cpu", "bfloat16")]
+    monkeypatch.undo()
+    assert main([*words, "--precision", "float16", "--device", "cpu"]) == 2
+    assert "float16 is for GPUs" in capsys.readouterr().err

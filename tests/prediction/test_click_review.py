@@ -225,3 +225,19 @@ def test_the_page_of_clicks_names_its_own_verb(server: ClickServer) -> None:
     assert server.verb == "deepnets4eo clicks"
     assert b"deepnets4eo review" not in request(server.address, "clicks.js")[1]
     assert b"deepnets4eo clicks" in request(server.address, "clicks.js")[1]
+
+
+def test_first_labels_have_the_precision_that_is_asked_for_and_clicks_all_digits(place: Path, tmp_path: Path) -> None:
+    run = load_run(place / "run")
+    scene = open_scene(str(place / "scene.tif"), run.segmenter)
+    review = ClickReview(run, scene, tmp_path / "out", device="cpu", precision="bfloat16")
+    assert review.segmenter.compute.to_dict() | {"threads": 1} == {
+        "device": "cpu",
+        "precision": "float32",
+        "threads": 1,
+    }
+    exact, coarse = (Layer.open(folder / "entropy.tif").read()[0] for folder in (place / "new", tmp_path / "out"))
+    assert 0 < np.abs(exact.astype(float) - coarse).mean() < 3
+    row, col = review.next_click()
+    review.stroke(lambda session: session.click(row, col, 1))
+    assert review.labels[row, col] == 1

@@ -109,8 +109,8 @@ class FeatureDistance(PairScore):
         import torch
 
         below, right = (-side % REDUCTIONS[-1] for side in date.shape[1:])
-        shown = np.clip(date[self.bands] * np.float32(PHOTOGRAPHS_STD), -1, 1)
-        pixels = np.pad(shown, ((0, 0), (0, below), (0, right)), mode="edge")
+        colours = np.clip(date[self.bands] * np.float32(PHOTOGRAPHS_STD), -1, 1)
+        pixels = np.pad(colours, ((0, 0), (0, below), (0, right)), mode="edge")
         device = next(self._network.parameters()).device
         with torch.inference_mode():
             image = torch.from_numpy(pixels)[None].to(device, memory_format=torch.channels_last)

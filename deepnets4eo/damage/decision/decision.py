@@ -99,8 +99,12 @@ class DecisionModel:
     findings: tuple[Finding, ...] = ()
 
     @classmethod
-    def load(cls, model: str, weight: float = 0.5, damaged_share: float | None = None) -> DecisionModel:
-        """Open a model of models/ or a run. weight : of a run with perfect skill. Errors: RunError, InputError."""
+    def load(
+        cls, model: str, weight: float = 0.5, damaged_share: float | None = None, *, device: str = "auto",
+        precision: str = "auto",
+    ) -> DecisionModel:  # fmt: skip
+        """Open a model of models/ or a run. weight : of a run with perfect skill; device, precision : of the run, auto is float32.
+        Errors: RunError, InputError."""
         if not 0 <= weight <= 1:
             raise InputError(
                 f"the network's weight is {weight}, expected 0 (the network is not used) to 1 (it decides alone)."
@@ -113,7 +117,8 @@ class DecisionModel:
             return cls(DamageModel.load(), weight=weight, damaged_share=damaged_share)
         if not is_run(folder := run_path(model)):
             return cls(DamageModel.load(model), weight=weight, damaged_share=damaged_share)
-        grader = NetworkGrader.load(folder)
+        stored = "float32" if precision == "auto" else precision
+        grader = NetworkGrader.load(folder, device=device, precision=stored)
         skill = validated_skill(grader.run.card)
         if skill.value == 0:
             logger.warning("the run %s does not decide: %s", model, skill.reason)
@@ -121,11 +126,13 @@ class DecisionModel:
         measured = NetworkReliability.of_card(grader.run.card, model, *weights)
         return cls(DamageModel.load(), grader if skill.value else None, *weights, damaged_share, skill, measured)
 
-    def with_shipped(self, pre: Layer | None, post: Layer) -> DecisionModel:
+    def with_shipped(
+        self, pre: Layer | None, post: Layer, *, device: str = "auto", precision: str = "auto"
+    ) -> DecisionModel:
         """The same with the default network, or with the finding why it is not used; unchanged with another run."""
         if self.skill is not None or self.weight == 0:
             return self
-        grader, finding = open_shipped()
+        grader, finding = open_shipped(device, precision)
         if grader is None:
             return self if finding is None else replace(self, findings=(finding,))
         skills = [validated_skill(grader.run.card, head) for head in (None, POST_ALONE)]

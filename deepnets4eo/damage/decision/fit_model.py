@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from deepnets4eo.arrays import Floats, Indices, Mask, Texts
@@ -169,7 +169,7 @@ def fit_border(evidence: Floats, beyond: Mask, weight: Floats, points: NDArray[n
         return float(value), gradient
 
     limits = [(None, None)] + [(0.0 if point >= 0 else None, 0.0 if point <= 0 else None) for point in points]
-    best = minimize(loss, np.zeros(evidence.shape[1] + 1), jac=True, bounds=limits, method="L-BFGS-B").x
+    best = scipy.optimize.minimize(loss, np.zeros(evidence.shape[1] + 1), jac=True, bounds=limits, method="L-BFGS-B").x
     return Border(float(best[0]), best[1:])
 
 

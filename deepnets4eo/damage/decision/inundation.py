@@ -45,7 +45,6 @@ from deepnets4eo.grid import blocks
 from deepnets4eo.jobs.parts import Progress
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
-from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.band_roles import COLOURS
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.scene import Layer, Scene
@@ -273,12 +272,16 @@ def _seen_water(scene: RegisteredScene, folder: Path, workers: int, progress: Pr
     folder.mkdir(parents=True, exist_ok=True)
     mapped, labels = folder / "water.tif", folder / "water_seen.tif"
     if not labels.is_file():
+        from deepnets4eo.prediction import PredictOptions, predict
+
         alone = not scene.settings.network
         dates = _dates(scene, surfaces_alone=alone)
         logger.info("looking for water around buildings …")
         mapper = WaterMapper.of_scene(dates, gsd_m=_pixel_m(dates.grid, scene.inputs.post), surfaces_alone=alone)
         run = load_run(save_run(mapper, folder / RUN))
-        options = PredictOptions(workers=workers, resume=True, scratch=True)
+        options = PredictOptions(
+            workers=workers, device=scene.settings.device, precision=scene.settings.precision, resume=True, scratch=True
+        )
         predict(run, dates, mapped, options, progress=progress)
         write_json(folder / RECOGNITION, measure_recognition(_dates(scene), mapper, Layer.open(mapped)).to_dict())
         write_seen_water(Layer.open(mapped), dates.layers["post"], mapper.inputs.gsd_m or 1.0, labels)

@@ -97,7 +97,7 @@ class ImageSteps:
         outlines = find_unbuilt(
             pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed,
             progress=self.passes.unbuilt, scratch=self.journal.folder_of("unbuilt"), part=part,
-            network=BuildingNetwork.in_box() if self.model.box_decides else None,
+            network=BuildingNetwork.in_box(settings.device, settings.precision) if self.model.box_decides else None,
             tiles=replace(self._tiles(BUILDINGS, self.passes.built), failed={}), steps=self.remote,
         )  # fmt: skip
         if self.passes.built is not None:
@@ -155,7 +155,8 @@ class ImageSteps:
 
 def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionModel:
     """The model of the decision; on radar a network decides alone. Errors: InputError, RunError."""
-    model = DecisionModel.load(settings.model, settings.network_weight, settings.damaged_share)
+    where = {"device": settings.device, "precision": settings.precision}
+    model = DecisionModel.load(settings.model, settings.network_weight, settings.damaged_share, **where)
     radar = inputs.radar if settings.sensor == "auto" else ()
     if radar and model.grader is None:
         raise InputError(
@@ -167,7 +168,7 @@ def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionMo
     if radar:
         model = replace(model, weight=1.0)
     elif settings.network:
-        model = model.with_shipped(inputs.pre, inputs.post)
+        model = model.with_shipped(inputs.pre, inputs.post, **where)
     return model.fitted_to(inputs.pre, inputs.post)
 
 

@@ -29,7 +29,6 @@ from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.grid import Grid, gsd_m, mean_gsd_m, transform_shapes
 from deepnets4eo.inspection.images import BRIGHT_PERCENTILE, DARKEST, bright_value
 from deepnets4eo.polygons import Shaping, grow_into_borders, polygonize
-from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.any_size import COARSEST_M, FINEST_M, takes_any_size, working_grid
 from deepnets4eo.segmenters.checksums import is_run
@@ -41,6 +40,8 @@ from deepnets4eo.zonal import band_sums
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+    from deepnets4eo.prediction import PredictOptions
 
 WORKING_GSD_M = 0.7  # at Joplin as good as at 0.5 m, in half the time
 
@@ -115,6 +116,8 @@ def buildings_of(
     loaded = load_run(run)
     loaded.legend.value(class_name)  # refuses runs that know no buildings before the image is labelled
     logger.info("no footprints: the run %s looks for them in %s", run, image.source)
+    from deepnets4eo.prediction import PredictOptions, predict
+
     options, probabilities = options or PredictOptions(overwrite=True), None
     if takes_any_size(loaded.recipe):
         image = to_working_image(image, loaded.inputs.gsd_m or mean_gsd_m(image.grid))
@@ -275,8 +278,8 @@ class BuildingNetwork:
     run: Run
 
     @classmethod
-    def in_box(cls) -> BuildingNetwork | None:
-        """Open it in the fastest precision; None without its weights."""
+    def in_box(cls, device: str = "auto", precision: str = "auto") -> BuildingNetwork | None:
+        """Open it; None without its weights."""
         folder = shipped_path(SHIPPED)
         if not is_run(folder):
             return None
@@ -284,7 +287,7 @@ class BuildingNetwork:
             run = load_run(folder)
         except RunError:
             return None
-        run.segmenter.to(choose("auto", "auto"))
+        run.segmenter.to(choose(device, precision))
         return cls(run)
 
     def log_odds(self, image: Layer, outlines: Geometries, work: TileWork = TileWork()) -> Floats | None:

@@ -14,6 +14,7 @@ INPUTS = "Inputs"
 Language = Literal["en", "fr", "es", "ar", "pt"]  # of the page and the map sheet
 NOT_SOUGHT = "none"  # value of `water`
 DECISION = "Decision"
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @option_group
@@ -85,6 +86,10 @@ class Settings:
         str | None, key("Run that finds the buildings in PRE (else POST) where FOOTPRINTS is -; by default buildings.")
     ] = None
     workers: int = 2
+    device: Annotated[str, key("Where networks are computed: auto, cpu or cuda.")] = "auto"
+    precision: Annotated[
+        Precision, key("Precision of networks; auto: the fastest, but float32 for a --model RUN; float16 is for GPUs.")
+    ] = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
 
 

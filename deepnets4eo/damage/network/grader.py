@@ -177,16 +177,19 @@ def shipped_folder() -> Path | None:
     return shipped_run(SHIPPED)
 
 
-def open_shipped() -> tuple[NetworkGrader | None, Finding | None]:
-    """The shipped network in the fastest precision, or the finding why it is not used; neither without weights."""
+def open_shipped(device: str = "auto", precision: str = "auto") -> tuple[NetworkGrader | None, Finding | None]:
+    """The shipped network, or the finding why it is not used; neither without weights. Errors: InputError for a device or precision
+    that this machine does not have."""
     folder = shipped_folder()
     if folder is None:
         return None, None
     try:
         check_extra("deep")
-        return NetworkGrader.load(folder, precision="auto", gsd_factor=SHIPPED_GSD_FACTOR), None
+        grader = NetworkGrader.load(folder, device="cpu", gsd_factor=SHIPPED_GSD_FACTOR)
     except (InputError, RunError) as error:
         return None, not_used(str(error))
+    grader.run.segmenter.to(choose(device, precision))
+    return grader, None
 
 
 def not_used(reason: str) -> Finding:
