@@ -80,7 +80,8 @@ def dsifn(data: Path) -> Iterator[Pair]:
     """Five pairs of cities, dense reference in coarse polygons."""
     folder = data / "dsifn_cd"
     for path in require_files(folder / "label", "*.png"):
-        yield *(Layer.open(folder / date / path.name) for date in "AB"), mask(path).astype(np.uint8)
+        first, second = (Layer.open(folder / date / path.name) for date in "AB")
+        yield first, second, mask(path).astype(np.uint8)
 
 
 def buildings(event: str, data: Path) -> Iterator[Pair]:

@@ -100,7 +100,7 @@ def find_wrong(features: Rows, labels: NDArray[np.int64], seed: int) -> float:
     wrong = rng.choice(len(labels), len(labels) // 10, replace=False)
     learnt = labels.copy()
     learnt[wrong] = (labels[wrong] + rng.integers(1, 10, len(wrong))) % 10
-    scores = FrozenImages.scores_without_own(features, learnt[:, None] == np.arange(10), several=False)
+    scores = FrozenImages.scores_without_own(features.astype(float), learnt[:, None] == np.arange(10), several=False)
     first = rank_wrong_labels(softmax(scores, axis=1), learnt).order[: len(wrong)]
     return 100 * float(np.isin(wrong, first).mean())
 

@@ -17,7 +17,6 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.change.change_scores import LEAST_CHANGED, change_scores, check_change_legend, is_from_to
 from deepnets4eo.change.classical.detector import ChangeDetector
 from deepnets4eo.change.classical.feature_distance import FeatureDistance
-from deepnets4eo.change.classical.pair_scores import CosineDistance
 from deepnets4eo.change.diffusion import FEW_STEPS, Diffusion
 from deepnets4eo.change.normalisation import normalise
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
@@ -187,7 +186,7 @@ def with_method_of(pair: ChangePair, options: ChangeOptions) -> ChangeOptions:
     if options.model is not None or options.method != FeatureDistance.name:
         return options
     if pair.scene.layers[POST].embedding is not None:
-        return replace(options, method=CosineDistance.name)
+        return replace(options, method="cosine")
     check_extra("deep")
     return options
 

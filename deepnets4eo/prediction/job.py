@@ -41,17 +41,13 @@ from deepnets4eo.segmenters.ensemble import ensemble_run
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Lattice, Tiling
-from deepnets4eo.tiling.lattice import UNIFORM
+from deepnets4eo.tiling.lattice import SMALLEST_SIDE_PX, UNIFORM
 from deepnets4eo.version import __version__, code_version
 
 log = logging.getLogger(__name__)
 
 SYNTHETIC = "SYNTHETIC"
 GPU_READERS = 16  # on an H200 with 16 cores twice the tiles a second of two
-SMALLEST_SIDE_PX, SIDE_STEP_PX = (
-    256,
-    32,
-)  # of other tiles than those of the run; networks halve their maps up to five times
 STRETCH = "STRETCH"  # tag: how the layers that are not of 8 bits were shown to the run
 
 
@@ -324,10 +320,7 @@ def _other_sides(segmenter: Segmenter, tiling: Tiling) -> Sequence[int]:
     half_px = tiling.core_px // 2
     if getattr(segmenter, "any_tile", False) and not tiling.blends:
         return [half_px + 2 * tiling.halo_px] if half_px >= SMALLEST_SIDE_PX else []
-    if isinstance(segmenter, NetworkSegmenter) and tiling.blending != UNIFORM and tiling.tile_px >= SMALLEST_SIDE_PX:
-        reach_px = tiling.tile_px // 4 // SIDE_STEP_PX * SIDE_STEP_PX
-        return range(tiling.tile_px - reach_px, tiling.tile_px + reach_px + 1, SIDE_STEP_PX)
-    return []
+    return tiling.similar_sides if isinstance(segmenter, NetworkSegmenter) and tiling.blending != UNIFORM else []
 
 
 def _run(

@@ -5,7 +5,7 @@ Each output pixel depends on lattice tiles alone, so the result does not depend 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
@@ -19,6 +19,10 @@ from deepnets4eo.grid import Window
 Scores = Literal["probabilities", "log-probabilities", "raw"]
 Blending = Literal["hann", "uniform"]
 LARGEST_PX = 1 << 15  # a float32 tile of three bands then has 13 GB
+SMALLEST_SIDE_PX, SIDE_STEP_PX = (
+    256,
+    32,
+)  # of other tiles than those of a run; networks halve their maps up to five times
 SCORES: tuple[Scores, ...] = ("probabilities", "log-probabilities", "raw")
 UNIFORM: Blending = "uniform"
 BLENDING: tuple[Blending, ...] = ("hann", UNIFORM)
@@ -89,10 +93,26 @@ class Tiling:
         """The farthest that two neighbouring cores overlap in any scene: under "uniform" the last one moves inwards."""
         return self.core_px if self.blending == UNIFORM else self.overlap_px
 
-    def least_work(self, shape: tuple[int, int], sides_px: Iterable[int]) -> Tiling:
-        """Return this tiling, or that of another side of tiles which computes the fewest pixels of a scene (h, w)."""
+    def least_work(
+        self, shape: tuple[int, int], sides_px: Iterable[int], count: Callable[[Tiling], int] | None = None
+    ) -> Tiling:
+        """Return this tiling, or that of another side of tiles which computes the fewest pixels of a scene (h, w). count : tiles that
+        are computed, by default all."""
         tilings = [self, *(replace(self, tile_px=side_px) for side_px in sides_px)]
-        return min(tilings, key=lambda tiling: len(Lattice(shape, tiling)) * tiling.tile_px**2)
+        number = count or (lambda tiling: len(Lattice(shape, tiling)))
+        return min(tilings, key=lambda tiling: number(tiling) * tiling.tile_px**2)
+
+    @property
+    def similar_sides(self) -> range:
+        """Sides of tiles up to a quarter smaller or larger, by which a scene may be cut with less work; of small tiles none.
+
+        >>> Tiling(768, 32).similar_sides, len(Tiling(128, 32).similar_sides)
+        (range(576, 961, 32), 0)
+        """
+        if self.tile_px < SMALLEST_SIDE_PX:
+            return range(0)
+        reach_px = self.tile_px // 4 // SIDE_STEP_PX * SIDE_STEP_PX
+        return range(self.tile_px - reach_px, self.tile_px + reach_px + 1, SIDE_STEP_PX)
 
     def geometry(self) -> str:
         """In words for who uses the network elsewhere: how prediction cuts a scene into tiles, mirrors it and joins the results."""

@@ -27,7 +27,7 @@ from deepnets4eo.damage.network.pairs import (
     scaled_to,
     with_bands,
 )
-from deepnets4eo.damage.network.pooling import Pooled, TileWork, pool_scene
+from deepnets4eo.damage.network.pooling import Pooled, TileWork, fitted_tiling, pool_scene
 from deepnets4eo.damage.network.stretched_images import image_stretches
 from deepnets4eo.damage.vocabulary import GRADES, NETWORK_COLUMNS
 from deepnets4eo.device import choose
@@ -169,7 +169,8 @@ class NetworkGrader:
     ) -> Pooled:
         if self.run.card["notes"].get("scaling") == "scene":
             inputs = scaled_to(inputs, scene, box_centres(outlines, scene.shape))
-        return pool_scene(self.run.segmenter, scene, outlines, inputs, self.run.tiling, only=only, work=work)
+        tiling = fitted_tiling(self.run.tiling, outlines)
+        return pool_scene(self.run.segmenter, scene, outlines, inputs, tiling, only=only, work=work)
 
 
 def shipped_folder() -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,7 +76,7 @@ class TileWork:
 
 
 def _name(tile: Tile) -> str:
-    return f"{tile.core.row}-{tile.core.col}"
+    return f"{tile.core.row}-{tile.core.col}-{tile.core.height}"
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,26 @@ def pool_scene(
     readers = readers_for(device, on_cpu=1, on_gpu=GPU_READERS)
     columns = segmenter.legend.num_classes
     return pool_tiles(scene, outlines, inputs, tiling, sum_tile, columns, only=only, work=work, readers=readers)
+
+
+def fitted_tiling(tiling: Tiling, outlines: Outlines) -> Tiling:
+    """The tiling, or that of another side of tiles, by which tiles with buildings have the fewest pixels. It depends on all outlines,
+    whichever of them are pooled, so that the parts of a job agree."""
+    return tiling.least_work(outlines.shape, tiling.similar_sides, partial(_count_occupied, outlines))
+
+
+def _count_occupied(outlines: Outlines, tiling: Tiling) -> int:
+    """Tiles whose core the box of a building meets, cores side by side."""
+    box, core_px = outlines.box, tiling.core_px
+    height, width = (-(-side // core_px) for side in outlines.shape)
+    top, left = (np.maximum(box[:, axis], 0) // core_px for axis in (0, 1))
+    below = np.minimum(-(-box[:, 2] // core_px), height)
+    right = np.minimum(-(-box[:, 3] // core_px), width)
+    inside = (below > top) & (right > left)
+    begins = np.zeros((height + 1, width + 1), np.int64)  # its sums along both axes count the boxes over a core
+    for rows, cols, sign in ((top, left, 1), (top, right, -1), (below, left, -1), (below, right, 1)):
+        np.add.at(begins, (rows[inside], cols[inside]), sign)
+    return int((begins.cumsum(axis=0).cumsum(axis=1)[:-1, :-1] > 0).sum())
 
 
 def pool_tiles(

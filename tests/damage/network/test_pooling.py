@@ -13,11 +13,12 @@ from shapely import affinity, box, contains_xy
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.network.pairs import in_pixels, make_scene
-from deepnets4eo.damage.network.pooling import TileWork, pool_batch, pool_scene
+from deepnets4eo.damage.network.pooling import TileWork, fitted_tiling, pool_batch, pool_scene
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.tiling import Tiling
+from deepnets4eo.tiling import Lattice, Tiling
+from deepnets4eo.zonal.outlines import Outlines
 
 
 class Echo:
@@ -149,3 +150,40 @@ def test_a_batch_is_pooled_as_a_loop_over_its_buildings_would(seed):
     ]
     torch.testing.assert_close(means, torch.stack(expected))
     assert len(place) == int((building > 0).sum())
+
+
+def houses_at(xy: np.ndarray, side_px: int) -> Outlines:
+    return in_pixels(box(xy[:, 0], xy[:, 1], xy[:, 0] + 25, xy[:, 1] + 25), (side_px, side_px))
+
+
+def network_pixels(outlines: Outlines, tiling: Tiling) -> int:
+    """Of the tiles that hold a building, counted tile by tile."""
+    tiles = Lattice(outlines.shape, tiling).tiles
+    return sum(len(outlines.touching(tile.core)) > 0 for tile in tiles) * tiling.tile_px**2
+
+
+@pytest.mark.parametrize("side_px", [500, 1024, 1500, 3000])
+def test_tiles_fit_a_built_up_scene(side_px):
+    outlines = houses_at(np.random.default_rng(0).uniform(-20, side_px, (side_px, 2)), side_px)
+    usual = Tiling(768, 32)
+    fitted = fitted_tiling(usual, outlines)
+    assert network_pixels(outlines, fitted) <= 1.35 * side_px**2 < network_pixels(outlines, usual)
+    assert fitted.tile_px % 32 == 0
+    assert fitted.halo_px == 32
+
+
+def test_few_buildings_get_small_tiles_and_no_other_side_has_less_work():
+    outlines = houses_at(np.random.default_rng(1).uniform(0, 2900, (12, 2)), 3000)
+    fitted = fitted_tiling(Tiling(768, 32), outlines)
+    works = [network_pixels(outlines, Tiling(side, 32)) for side in range(576, 961, 32)]
+    assert network_pixels(outlines, fitted) == min(works) < 0.6 * network_pixels(outlines, Tiling(768, 32))
+    assert fitted_tiling(Tiling(64, 8), outlines) == Tiling(64, 8)  # as small as networks of tests have them
+
+
+def test_a_tile_of_another_size_is_not_taken_for_a_finished_one(tmp_path):
+    image, houses = make_place(70, 80, 3)
+    scene = make_scene(Layer.open(image[:2]), Layer.open(image[2:]))
+    outlines, work = in_pixels(houses, scene.shape), TileWork(Journal(tmp_path))
+    for tiling in (Tiling(16, 0), Tiling(40, 0)):
+        pooled = pool_scene(Echo(), scene, outlines, INPUTS, tiling, work=work)
+        assert pooled.pixels.tolist() == naive(image, houses)[1].tolist()
