@@ -146,7 +146,7 @@ def test_a_folder_is_only_replaced_on_demand_and_a_job_goes_on_where_it_was(tmp_
             map_change(pre, post, out, PLAIN)
     assert not out.exists()
     with monkeypatch.context() as patch:
-        patch.setattr("deepnets4eo.change.job.predict", stop)  # must not be called again
+        patch.setattr("deepnets4eo.prediction.predict", stop)  # must not be called again
         resumed = map_change(pre, post, out, PLAIN, resume=True)
     with pytest.raises(OutputError, match="exists already"):
         map_change(pre, post, out, PLAIN)

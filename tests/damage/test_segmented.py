@@ -138,7 +138,7 @@ def test_a_killed_job_does_not_look_for_the_buildings_again(
     with monkeypatch.context() as patch:
         patch.setattr("deepnets4eo.registration.pair.register", killed)
         assert main(arguments) == 130
-    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.predict", lambda *_, **__: predicted.append(1))
+    monkeypatch.setattr("deepnets4eo.prediction.predict", lambda *_, **__: predicted.append(1))
     assert main([*arguments, "--resume"]) == 0
     assert predicted == []
     assert len(gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")) == 4
@@ -199,7 +199,7 @@ def test_touching_houses_are_two_where_the_run_knows_their_border(
     case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.load_run", lambda _: PaintedRun)
-    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.predict", paint_prediction)
+    monkeypatch.setattr("deepnets4eo.prediction.predict", paint_prediction)
     found = buildings_of("painted", Layer.open(case / "pre.tif"), tmp_path / "labels.tif")
     assert sorted(found["area_m2"].round()) == [100, 100, 300]
     assert found["id"].tolist() == ["1", "2", "3"]
@@ -253,7 +253,7 @@ def test_outlines_that_the_network_in_the_box_is_not_sure_of_are_left_out(
         predicted.append(path)
 
     monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.load_run", lambda _: PaintedBoxRun)
-    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.predict", paint)
+    monkeypatch.setattr("deepnets4eo.prediction.predict", paint)
     options = PredictOptions(resume=True)
     for _ in range(2):  # the second time from the files of the first
         found = buildings_of("painted", Layer.open(case / "pre.tif"), tmp_path / "labels.tif", options=options)
@@ -289,7 +289,7 @@ def test_where_the_network_is_sure_of_no_outline_the_image_is_refused(
             file.write(whole(GRID), np.full((3, *GRID.shape), 84, np.uint8))
 
     monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.load_run", lambda _: PaintedBoxRun)
-    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.predict", paint)
+    monkeypatch.setattr("deepnets4eo.prediction.predict", paint)
     with pytest.raises(InputError, match="that it is sure of"):
         buildings_of("painted", Layer.open(case / "pre.tif"), tmp_path / "labels.tif")
 

@@ -207,7 +207,7 @@ def test_parts_and_resumed_jobs_give_the_same_map(folder: Path, result, monkeypa
         patch.setattr("deepnets4eo.floods.products.write_region_page", _stop)
         with pytest.raises(KeyboardInterrupt):
             map_flood(*images, folder / "stopped")
-    monkeypatch.setattr("deepnets4eo.floods.job.predict", _stop)  # must not be called again
+    monkeypatch.setattr("deepnets4eo.prediction.predict", _stop)  # must not be called again
     assert (labels_of(map_flood(*images, folder / "stopped", resume=True)) == labels_of(alone)).all()
 
 
@@ -662,7 +662,7 @@ def test_device_and_precision_reach_the_prediction_and_what_a_machine_lacks_is_r
         asked.append((options.device, options.precision))
         raise InputError("stopped by the test. Go on.")
 
-    monkeypatch.setattr("deepnets4eo.prediction.predict", note, raising=False)
+    monkeypatch.setattr("deepnets4eo.prediction.predict", note)
     words = ["flood", str(folder / "pre.tif"), str(folder / "post.tif"), "--out", str(tmp_path / "out")]
     assert main([*words, "--device", "cpu", "--precision", "bfloat16"]) == 2
     assert asked == [("cpu", "bfloat16")]
