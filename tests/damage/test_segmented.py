@@ -129,7 +129,7 @@ def test_a_killed_job_does_not_look_for_the_buildings_again(
     case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ["damage", str(case / "pre.tif"), str(case / "post.tif"), "-", "--set", f"segmenter={case / 'run'}",
-                 "--out", str(tmp_path / "out")]  # fmt: skip
+                 "--water", "none", "--out", str(tmp_path / "out")]  # fmt: skip
 
     def killed(*_positional: object, **_named: object) -> None:
         raise KeyboardInterrupt
