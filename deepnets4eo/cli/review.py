@@ -49,7 +49,8 @@ def review(
     deepnets4eo review damage --looks 200
     deepnets4eo review damage --serve --reviewer Anna
     deepnets4eo review damage anna.gpkg ben.gpkg --areas districts.gpkg
-    deepnets4eo review damage --next 20 --update"""
+    deepnets4eo review damage --next 20 --update
+    deepnets4eo review damage --serve --next 10"""
     from deepnets4eo.damage.review import write_review, write_sample
     from deepnets4eo.files import writing
 
