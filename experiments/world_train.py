@@ -29,7 +29,7 @@ from deepnets4eo.training import TrainOptions, train
 
 FIRST_WEIGHTS = (  # of an encoder that has learnt from photographs
     "model.options={decoder_channels: [96, 64, 48, 32], frozen_levels: 2}", "train.encoder_lr_factor=0.3",
-    "train.warmup_share=0.02", "train.average=0.99", "data.windows_per_pair=4",
+    "train.warmup_share=0.001", "train.average=0.99", "data.windows_per_pair=4",
 )  # fmt: skip
 SMOKE = (*FEW_STEPS, "data.size_px=256", "data.tile_px=128", "data.validation_pairs=1", "predict.tile_px=256")
 
