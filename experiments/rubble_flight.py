@@ -1,6 +1,6 @@
 """A flight around a place in a cloud: pictures from all sides, by our own renderer, and a sheet of them.
 
-Usage: python experiments/rubble_flight.py --out FOLDER [--cloud FILE --at X Y] [--radius 30] [--smoke]
+Usage: python experiments/rubble_flight.py --out FOLDER [--data FILE --at X Y] [--radius 30] [--smoke]
 Without a cloud: the largest house of a miniature city that becomes a heap, before and after (SYNTHETIC)."""
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ def write_sheet(rows: list[list[Path]], path: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cloud", type=Path, help="points of a real place")
+    parser.add_argument("--data", type=Path, help="a file of points of a real place")
     parser.add_argument("--at", type=float, nargs=2, metavar=("X", "Y"), help="its middle, in metres of its CRS")
     parser.add_argument("--radius", type=float, default=30.0, help="of the flight, metres")
     add_smoke(parser)
     arguments = parser.parse_args()
-    if arguments.cloud is not None:
-        cloud = open_cloud(arguments.cloud).read()
+    if arguments.data is not None:
+        cloud = open_cloud(arguments.data).read()
         middle = tuple(arguments.at or cloud.xyz[:, :2].mean(axis=0))
-        sites = [(arguments.cloud.stem, cloud, middle)]
+        sites = [(arguments.data.stem, cloud, middle)]
     else:
         sites = made_up_sites(smoke=arguments.smoke)
     flights = [

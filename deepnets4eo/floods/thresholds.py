@@ -123,9 +123,11 @@ def find_water_threshold(
     value = float(np.clip(threshold(histogram, method), *classes.means))
     if levels is None:
         return WaterThreshold(value, classes, tiles)
-    highest = value if classes.separation >= TRULY_BIMODAL else levels.highest
-    likely = float(max(min(value, highest), levels.lowest))  # the middle of both modes is too low where water is calm
-    return WaterThreshold(likely, classes, tiles, bounded=likely != value)
+    apart = classes.separation >= TRULY_BIMODAL
+    likely = float(
+        max(value if apart else min(value, levels.highest), levels.lowest)
+    )  # calm water pulls the middle down
+    return WaterThreshold(likely, classes, tiles, bounded=likely != value and not apart)
 
 
 def bimodal_tiles(values: FloatImage, water_at_most: float = math.inf) -> list[Window]:

