@@ -96,7 +96,7 @@ def test_blocks_of_every_step_make_the_map_of_one_process_and_a_killed_job_does_
     ("failing", "reason"),
     [
         (("evidence", "64-128"), "could not be measured: ValueError: no such luck (3 times)"),
-        (("network", "96-96"), "could not be graded: ValueError: no such luck (3 times)"),
+        (("network", "96-96-96"), "could not be graded: ValueError: no such luck (3 times)"),
     ],
 )
 def test_buildings_of_a_block_that_fails_are_not_assessed_and_a_finding_says_so(

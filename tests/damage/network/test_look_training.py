@@ -52,7 +52,7 @@ def test_an_event_of_one_side_is_learnt_from_and_has_no_auc() -> None:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_xbd(tmp_path_factory.mktemp("xbd"), tuple(range(3, 11)))  # some ten buildings each
-    return train("damage/look", folder.parent / "run", data=folder)
+    return train("damage/look", tmp_path_factory.mktemp("look") / "run", data=folder)
 
 
 def test_a_folder_of_xbd_gives_a_model_with_its_scores_by_event(run: Path) -> None:
