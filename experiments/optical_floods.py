@@ -140,11 +140,13 @@ class Count(NamedTuple):
 
 def real_cases(data: Path) -> Iterator[DamageCase]:
     """Yield the two dates of xBD and Joplin, and single images of dry ground; sites that are not there are left out."""
-    for folder in sorted(data.glob("xbd_more/*/")):
+    for folder in sorted([*data.glob("xbd_more/*/"), *data.glob("events_more/*/")]):
         table = gpd.read_file(folder / "footprints_px.geojson")
+        if "grade" not in table.columns:
+            continue
         truth = pd.DataFrame({"id": table["id"].astype(str), "damage": table["grade"]})
         outlines = gpd.GeoDataFrame({"id": truth["id"]}, geometry=np.asarray(table.geometry, object))
-        pre, post = (Layer.open(folder / f"{date}.png") for date in ("pre", "post"))
+        pre, post = (Layer.open(require_files(folder, f"{date}.png", f"{date}.tif")[0]) for date in ("pre", "post"))
         yield DamageCase(folder.name, pre, post, outlines, truth)
     for site in SITES:
         if site.name in REAL and (data / site.folder).is_dir():
