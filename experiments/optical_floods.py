@@ -7,7 +7,7 @@ all places are counted together, without those where a crown hides water. Dry ar
 ponds of which are no new water. A plain way comes along: smooth, large, and not smooth before.
 
 FOLDER holds the sample sets by name; what is missing is left out. At real places a house counts as inundated where new water fills
-more than 0.4 of the ring of 2 to 12 m around it, as in the damage job; where there is no image before, any water. The constants of
+more than 0.4 of the ring of 2 to 12 m around it, or more than half of the nearest ground that is seen, as in the damage job; where there is no image before, any water. The constants of
 the surfaces were chosen while looking at midwest-flooding_00000000 and _00000006, those of the network on made-up places alone.
 """
 
@@ -35,7 +35,7 @@ from deepnets4eo.cards.catalog import model_path
 from deepnets4eo.damage.evidence.colours import in_colour
 from deepnets4eo.damage.vocabulary import DAMAGED
 from deepnets4eo.files import read_yaml
-from deepnets4eo.floods import WaterMapper, optical_water, surface_scene, water_around
+from deepnets4eo.floods import WaterMapper, optical_water, surface_scene, water_around, write_seen_water
 from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER, parts_with
 from deepnets4eo.floods.water_network import SHIPPED, SceneTone, open_water_network
 from deepnets4eo.grid import mean_gsd_m, transform_shapes
@@ -163,9 +163,10 @@ def count_inundated(case: DamageCase, mapper: WaterMapper, scene: Scene) -> Coun
     elif not outlines.crs.equals(post.grid.crs):
         shapes = outlines.to_crs(str(post.grid.crs)).geometry.to_numpy()
     with tempfile.TemporaryDirectory() as folder:
-        labels = Path(folder) / "water.tif"
+        labels, seen = Path(folder) / "water.tif", Path(folder) / "water_seen.tif"
         predict(mapper, scene, labels)
-        inundated = water_around(Layer.open(labels), shapes, any_water=case.pre is None).inundated == "yes"
+        write_seen_water(Layer.open(labels), scene.layers["post"], mapper.inputs.gsd_m or 1.0, seen)
+        inundated = water_around(Layer.open(seen), shapes, any_water=case.pre is None).inundated == "yes"
     grades = dict(zip(case.truth["id"], case.truth["damage"], strict=True))
     damaged = np.array([grades.get(name) in DAMAGED for name in outlines["id"].astype(str)])
     return Count(int((inundated & damaged).sum()), int((inundated & ~damaged).sum()))
