@@ -163,7 +163,7 @@ def water_around(
     hidden = ~wet & (seen < LEAST_SEEN)
     near = np.full(len(outlines), np.nan)
     if nearby and hidden.any():
-        near[hidden] = _nearest_ground(water, outlines, np.flatnonzero(hidden), classes, side_m, workers)
+        near = _nearest_ground(water, outlines, by_place[hidden[by_place]], classes, side_m, workers)
     inundated = np.where(wet | (near > WET_NEARBY), YES, np.where(hidden, NOT_KNOWN, NO)).astype(object)
     return BuildingWater(share, ring_share, inundated, near)
 
@@ -176,9 +176,12 @@ def _nearest_ground(
     side_m: float,
     workers: int | None,
 ) -> NDArray[np.float64]:
-    """The share of water in the nearest ground that is seen around some of the buildings, NaN where there is too little."""
-    share, left = np.full(len(outlines), np.nan), rows
-    ground = Layer(OpenGround(water, grow_shapes(water.grid, outlines, INNER_M, side_m)))
+    """(N,) share of water in the nearest ground that is seen around some of the buildings, NaN for others and where there is too little."""
+    share, left, tree = np.full(len(outlines), np.nan), rows, shapely.STRtree(outlines)
+    around = np.zeros(len(outlines), bool)
+    for part in chunks(len(rows)):
+        around[tree.query(grow_shapes(water.grid, outlines[rows[part]], REACHES_M[-1], side_m))[1]] = True
+    ground = Layer(OpenGround(water, grow_shapes(water.grid, outlines[around], INNER_M, side_m)))
     least_px = max(GROUND_PX, GROUND_M2 / side_m**2)
     for reach_m in REACHES_M:
         for part in chunks(len(left)):
@@ -189,7 +192,7 @@ def _nearest_ground(
         left = left[np.isnan(share[left])]
         if not len(left):
             break
-    return share[rows]
+    return share
 
 
 def _shares(
