@@ -148,8 +148,10 @@ def main() -> None:
     add_smoke(parser)
     options = parser.parse_args()
     require_all(options.data, ("damage.zip", "no_damage.zip", "published_split.csv.gz"))
-    most = 300 if options.smoke else None
-    after, before = (read_zip(options.data / f"{name}.zip", most) for name in ("damage", "no_damage"))
+    after, before = (read_zip(options.data / f"{name}.zip", None) for name in ("damage", "no_damage"))
+    if options.smoke:
+        pairs = sorted(set(after) & set(before))[:300]
+        after, before = ({name: patches[name] for name in pairs} for patches in (after, before))
     split: dict[str, set[str]] = {
         f"{part}/{kind}": set() for part in ("train", "test") for kind in ("damage", "no_damage")
     }

@@ -78,6 +78,14 @@ def test_a_run_holds_no_user_and_no_signature_of_an_address(folder, tmp_path):
         assert not [secret for secret in (b"word", b"sig=") if secret in path.read_bytes()]
 
 
+def test_a_mix_transformer_is_opened_again_though_its_size_cannot_be_asked_without_values(tmp_path):
+    pytest.importorskip("segmentation_models_pytorch")
+    segmenter = NetworkSegmenter({"name": "unet", "encoder": "mit_b0"}, INPUTS, LEGEND)
+    restored = load_run(save_run(segmenter, tmp_path / "run")).segmenter
+    ours, theirs = (one.module.state_dict() for one in (segmenter, restored))
+    assert all((ours[name] == theirs[name]).all() for name in ours)
+
+
 def test_the_files_of_a_run_follow_the_umask(tmp_path):
     segmenter = NetworkSegmenter({"name": "patch-alexnet", "width": 1}, INPUTS, LEGEND)
     before = os.umask(0o027)
