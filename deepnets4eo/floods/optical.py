@@ -151,9 +151,10 @@ def optical_water(
     lawns = _lawns(new, later) if new.any() else new
     new = new & ~lawns
     if pre is not None and new.any():
-        new = _same_colour(new, _averaged(pre, factor), later, pixel_m2)
+        earlier = _averaged(pre, factor)
+        new = _same_colour(new, earlier, later, pixel_m2)
         if not small:
-            new = without_seen_ground(new, _averaged(pre, factor), later, seen & ~crowns(later), pixel_m2)
+            new = without_seen_ground(new, earlier, later, seen & ~crowns(later), pixel_m2)
     classes = np.where(new, FLOOD, np.where(water & ~lawns, PERMANENT_WATER, DRY))
     rows, cols = post.shape[1:]
     full = np.repeat(np.repeat(classes.astype(np.uint8), factor, 0), factor, 1)[:rows, :cols]

@@ -117,7 +117,7 @@ def write_samples(
 
     Returns
     -------
-    Of masks the scenes for `data.scenes`, a name, an image and labels each; of labels the archive for `data.folders`.
+    The scenes for `data.scenes` where samples have masks, a name, an image and labels each; the archive for `data.folders` where they have labels.
 
     Examples
     --------

@@ -242,7 +242,7 @@ class DecisionModel:
         graded = cap_confidence(_grade(site, judgement, full.frame.index, unlike, wet), by_network)
         spread = np.where(unlike[:, None], UNKNOWN_SPREAD, judgement.values(lambda fitted: fitted.spread))
         share, totals = _estimates(site, spread, ground, wet)
-        by_structure = graded["damage"] if wet is None else graded["damage"].mask(wet.concerned)
+        by_structure = graded["damage"] if wet is None else graded["damage"].mask(wet.any_water)
         confusion = confusion_of_grades(site, spread, by_structure.to_numpy(object))
         findings = (
             *self.findings, *result_findings(full.frame, unlike, self.skill), *score_findings(scores, full.frame),

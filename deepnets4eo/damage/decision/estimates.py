@@ -76,7 +76,7 @@ class InundatedBuildings:
         return np.zeros(len(self.rows), bool) if self.hidden is None else self.hidden
 
     @property
-    def concerned(self) -> Mask:
+    def any_water(self) -> Mask:
         """(N,) buildings that stand in water, or may."""
         return self.rows | self.unsure | self.perhaps
 
@@ -92,8 +92,9 @@ class InundatedBuildings:
         none, minor, major, destroyed = np.where(np.isfinite(structure), structure, [1.0, 0, 0, 0]).T
         damaged = np.maximum(rate * self.chance, major + destroyed)
         damaged = np.where(self.unsure, with_unknown_water(major + destroyed, rate * flooded), damaged)
-        wet = expit(logit(np.clip(self.chance, HIDDEN_LEAST, 1 - HIDDEN_LEAST)) + shift)
-        damaged = np.where(self.perhaps, with_unknown_water(major + destroyed, rate * wet), damaged)
+        if self.perhaps.any():
+            wet = expit(logit(np.clip(self.chance, HIDDEN_LEAST, 1 - HIDDEN_LEAST)) + shift)
+            damaged = np.where(self.perhaps, with_unknown_water(major + destroyed, rate * wet), damaged)
         minor_share = np.divide(minor, none + minor, out=np.zeros(len(minor)), where=none + minor > 0)
         gone = np.where(self.covered, damaged, destroyed)
         parts = ((1 - damaged) * (1 - minor_share), (1 - damaged) * minor_share, damaged - gone, gone, damaged)
@@ -142,7 +143,7 @@ def site_estimates(
         return ShareEstimate(site.prior, site.status, prior=site.prior), {}
     rng = np.random.default_rng(seed)
     area = np.nan_to_num(area_m2)
-    dry = np.ones(total, bool) if inundated is None else ~inundated.concerned
+    dry = np.ones(total, bool) if inundated is None else ~inundated.any_water
     expected, drawn = np.zeros((2, len(GRADES) + 1)), np.zeros((2, DRAWS, len(GRADES) + 1))
     if dry.any():
         expected, drawn = _structure_totals(site.rows(dry), spread[dry], area[dry], rng)

@@ -319,7 +319,7 @@ def with_inundation(
             SURROUNDED,
         )
         joined = [f"{word}; {reason}" if reason else word for word, reason in zip(prefix, frame["reason"], strict=True)]
-        frame = frame.assign(reason=np.where(inundated.concerned, np.array(joined, object), frame["reason"]))
+        frame = frame.assign(reason=np.where(inundated.any_water, np.array(joined, object), frame["reason"]))
         graded = _regraded(graded, inundated, decision.share.value)
         graded = _with_unknown_water(graded, inundated) if inundated.damaged else graded
         graded = graded if decision.unlike is None else cap_confidence(graded, decision.unlike)
