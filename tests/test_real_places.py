@@ -104,6 +104,7 @@ def test_intervals_are_right_job_by_job_and_have_a_width() -> None:
     found = intervals_of(pd.concat([*parts, unseen], ignore_index=True))
     assert found == {
         "intervals": 3,
+        "intervals_held": 2,
         "intervals_right": pytest.approx(2 / 3),
         "interval_width": pytest.approx((0.3 + 0.2 + 0.4) / 3),
     }

@@ -170,9 +170,10 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     ground = BuildingGround.of(outlines, inputs.post.grid.crs)
     water = find_water(scene, outlines, journal.folder_of("water"), event)
     inundated = inundated_buildings(evidence.frame, water, settings)
-    decision, inundation = model.decide(evidence, network, scores, post_alone, ground, inundated), None
+    decision = model.decide(evidence, network, scores, post_alone, ground, inundated, quake=event.is_earthquake)
     probable = with_outline_probability(decision.evidence, inputs.footprints)
     decision = replace(decision, evidence=probable, findings=(*order, *decision.findings))
+    inundation = None
     if water is not None:
         decision, inundation = with_inundation(decision, water, inundated, settings)
     tagged = event.with_tags(inputs.pre, inputs.post)

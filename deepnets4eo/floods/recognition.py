@@ -19,7 +19,7 @@ from scipy import ndimage
 from deepnets4eo.arrays import Mask
 from deepnets4eo.floods.ground_pattern import PATTERN_PX, SAME_PATTERN, pattern_agreement
 from deepnets4eo.floods.mapper import POST, WaterMapper
-from deepnets4eo.floods.optical import LEAST_M2, crowns, looks_like
+from deepnets4eo.floods.optical import LEAST_M2, SMALL_M2, crowns, looks_like
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, parts_with
 from deepnets4eo.grid import Window, blocks, crop, grow_shapes
 from deepnets4eo.outputs.findings import Finding
@@ -52,6 +52,7 @@ class Recognition:
     known, lost : pixels of water known from before, and those of them that do not show as water
     sure : share of known water that is sure, as that of a map
     alike : share of other ground that looks as the lost water does
+    small : whether the image is too small for a surface of water, such as a patch around one building
     """
 
     seen: int = 0
@@ -60,6 +61,7 @@ class Recognition:
     lost: int = 0
     sure: float = 0.0
     alike: float = 0.0
+    small: bool = False
 
     @property
     def is_lost(self) -> bool:
@@ -75,15 +77,22 @@ class Recognition:
 
     def is_reliable(self, flooded: bool | None) -> bool:
         """Whether dry ground is known to be dry. flooded : whether the event is a flood, None where it is not known."""
-        if flooded and self.is_none_found:
+        if flooded and (self.is_none_found or self.small):
             return False
-        return flooded is False or not self.is_lost
+        return flooded is False or not (self.is_lost or self._hides_flood)
+
+    @property
+    def _hides_flood(self) -> bool:
+        """Whether a small image shows some of a flood, by its colour alone, and no shore."""
+        return self.small and not self.is_none_found
 
     def finding(self, flooded: bool | None, remedy: str) -> Finding | None:
         """That it is not known what is flooded; None where it is."""
         if self.is_reliable(flooded):
             return None
         why = "The event is a flood, and no new water was found in the image after it"
+        if self._hides_flood:
+            why = "The image is too small to show where the new water that it shows ends"
         if self.is_lost:
             share = f"{self.lost / self.known:.0%} of the water that is known from before"
             why = f"Water is not recognised in the image after the event: it shows {share} as dry ground"
@@ -130,7 +139,8 @@ def measure_recognition(scene: Scene, mapper: WaterMapper, labels: Layer) -> Rec
             alike.append(looks_like(lost, sample[POST].astype(np.float32), valid & ~known))
     seen, new_px, known_px, lost_px = counts.tolist()
     alike_share = float(np.mean(alike)) if alike else 0.0
-    return Recognition(seen, new_px, known_px, lost_px, sure / max(known_px, 1), alike_share)
+    is_patch = mapper.dates[POST].kind == "surface" and np.prod(labels.shape) * mapper.pixel_m2 < SMALL_M2
+    return Recognition(seen, new_px, known_px, lost_px, sure / max(known_px, 1), alike_share, bool(is_patch))
 
 
 def write_sure_water(

@@ -29,8 +29,9 @@ DATE_TAGS = ("ACQUISITIONDATETIME", "ACQUISITION_DATETIME", "ACQUISITION_DATE", 
              "EXIF_DATETIMEORIGINAL", "NITF_IDATIM", "TIFFTAG_DATETIME")  # fmt: skip
 FLOODS = ("flood", "tsunami", "storm surge", "dam break", "dam failure", "hochwasser", "überschwemmung", "inondation", "crue", "inundaci",
           "inundaç", "riada", "enchente", "cheia", "alluvion", "banjir", "فيضان", "سيول")  # fmt: skip
-DRY_HAZARDS = ("tornado", "earthquake", "quake", "wildfire", "fire", "incend", "séisme", "sismo", "terremoto", "erdbeben", "deprem", "زلزال",
-               "volcan", "eruption", "explosion")  # fmt: skip
+QUAKES = ("earthquake", "quake", "aftershock", "séisme", "seisme", "seism", "sismo", "tremblement de terre", "terremoto", "terramoto", "erdbeben",
+          "deprem", "gempa", "زلزال", "زلازل", "هزة أرضية")  # fmt: skip
+DRY_HAZARDS = (*QUAKES, "tornado", "wildfire", "fire", "incend", "volcan", "eruption", "explosion")
 SENSOR_TAGS = ("SATELLITEID", "SATELLITE", "SENSOR")
 KEYS = {"name": "event", "location": "place"}  # in products where fields stand by themselves
 
@@ -191,9 +192,15 @@ class EventInfo(EventTexts):
     @property
     def is_flood(self) -> bool | None:
         """Whether the event is a flood, by the words of its name; None where these do not say."""
-        words = self.name.casefold()
-        wet, dry = (bool(re.search(rf"\b(?:{'|'.join(names)})", words)) for names in (FLOODS, DRY_HAZARDS))
-        return True if wet else False if dry else None
+        return True if self._is_named(FLOODS) else False if self._is_named(DRY_HAZARDS) else None
+
+    @property
+    def is_earthquake(self) -> bool:
+        """Whether the words of its name say an earthquake."""
+        return self._is_named(QUAKES)
+
+    def _is_named(self, beginnings: Sequence[str]) -> bool:
+        return bool(re.search(rf"\b(?:{'|'.join(beginnings)})", self.name.casefold()))
 
     @property
     def facts(self) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ import shapely
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects, label
 from scipy.special import expit, logit
+from script import require_files
 from sklearn.metrics import cohen_kappa_score, log_loss, roc_auc_score
 
 from deepnets4eo.damage import Settings, assess
@@ -28,6 +29,7 @@ from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NETWORK_COLUM
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.metrics import calibration_error
+from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.rasters.scene import Layer
 from places.working_grid import SMALLEST_M2, crs_of, metric_grid, regions_of
 
@@ -55,6 +57,8 @@ class DamageCase:
         The name of the image, where a site has several.
     changes
         Settings of the job that this case needs.
+    event
+        What a user would say of it: earthquakes alone.
     """
 
     site: str
@@ -64,6 +68,7 @@ class DamageCase:
     truth: pd.DataFrame
     name: str = ""
     changes: dict[str, Any] = field(default_factory=dict)
+    event: EventInfo = EventInfo()
 
 
 @dataclass(frozen=True)
@@ -90,10 +95,11 @@ def _joplin_before(folder: Path) -> Iterator[DamageCase]:
 
 def _xbd_pair(folder: Path) -> Iterator[DamageCase]:
     table = gpd.read_file(folder / "footprints_px.geojson")
-    pre, post = (Layer.open(folder / f"{date}.png") for date in ("pre", "post"))
+    pre, post = (Layer.open(require_files(folder, f"{date}.png", f"{date}.tif")[0]) for date in ("pre", "post"))
     truth = pd.DataFrame({"id": table["id"].astype(str), "damage": table["grade"]})
     outlines = _on_image(table["id"], table.geometry, post)
-    yield DamageCase(folder.name, pre, post, outlines, truth, changes=PIXELS)
+    event = EventInfo(name="Earthquake") if "earthquake" in folder.name else EventInfo()
+    yield DamageCase(folder.name, pre, post, outlines, truth, changes=PIXELS, event=event)
 
 
 def _midwest_before(folder: Path) -> Iterator[DamageCase]:
@@ -158,6 +164,12 @@ XBD_MORE = {
     "mexico-earthquake_00000010": "intact, dense blocks, other view",
     "guatemala-volcano_00000021": "intact",
 }
+EVENTS_MORE = {
+    "moore_tornado": "tornado",
+    "hurricane-harvey_00000126": "flood, nine houses in brown water",
+    "hurricane-florence_00000375": "intact, a dark field",
+    "santa-rosa-wildfire_00000038": "fire, smoke over burnt trees",
+}  # Nepal has no grades
 SITES = (
     DamageSite("joplin", "joplin", "tornado, labelled half", _joplin),
     DamageSite("xbd_midwest", "xbd_midwest", "flood, small roofs under trees", _xbd_pair),
@@ -171,6 +183,7 @@ SITES = (
     DamageSite("potsdam", "isprs_potsdam_crop", "intact, 26 m of ground; outlines not aligned", _potsdam),
     DamageSite("joplin before", "joplin", "intact: the image before the tornado as post alone", _joplin_before),
     *(DamageSite(name, f"xbd_more/{name}", note, _xbd_pair) for name, note in XBD_MORE.items()),
+    *(DamageSite(name, f"events_more/{name}", note, _xbd_pair) for name, note in EVENTS_MORE.items()),
 )  # fmt: skip
 INTACT_SITES = ("vegas", "kampala", "atlanta", "ign", "potsdam", "joplin before")
 HURRICANE = "scene 3"
@@ -241,7 +254,9 @@ def assess_case(case: DamageCase, settings: Settings) -> dict[str, gpd.GeoDataFr
     buildings, the job's), and the outline where the post image shows it. Nothing where the job refuses the images.
     """
     try:
-        damage_map = assess(case.pre, case.post, case.outlines, settings=replace(settings, **case.changes))
+        damage_map = assess(
+            case.pre, case.post, case.outlines, settings=replace(settings, **case.changes), event=case.event
+        )
     except DeepNets4EOError as error:
         log.warning("%s %s is refused: %s", case.site, case.name, error)
         return {}
@@ -321,8 +336,8 @@ def ranges_of(rows: pd.DataFrame, draws: int = 1000) -> dict[str, list[float]]:
 def intervals_of(rows: pd.DataFrame) -> dict[str, Any]:
     """How the jobs' 95 % intervals of the share of damaged buildings agree with the truth of their assessed buildings.
 
-    intervals : jobs with one; intervals_right : share of them whose interval holds the truth; interval_width : mean width, as a
-    share of the buildings. Nothing where no job has one.
+    intervals : jobs with one; intervals_held, intervals_right : number and share of them whose interval holds the truth;
+    interval_width : mean width, as a share of the buildings. Nothing where no job has one.
     """
     jobs = [job[job["grade"] >= 0] for _, job in rows.dropna(subset="interval_low").groupby(["site", "case"])]
     jobs = [job for job in jobs if len(job)]
@@ -330,9 +345,11 @@ def intervals_of(rows: pd.DataFrame) -> dict[str, Any]:
         return {}
     low, high = (np.array([job[name].iloc[0] for job in jobs]) for name in ("interval_low", "interval_high"))
     truth = np.array([(job["truth"] >= MAJOR).mean() for job in jobs])
+    held = (low <= truth) & (truth <= high)
     return {
         "intervals": len(jobs),
-        "intervals_right": float(((low <= truth) & (truth <= high)).mean()),
+        "intervals_held": int(held.sum()),
+        "intervals_right": float(held.mean()),
         "interval_width": float((high - low).mean()),
     }
 

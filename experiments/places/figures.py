@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.files import read_json
-from places.results import INTACT
+from places.results import ALL, INTACT
 
 FREE, BOTH = "weight-free", "shipped-both"
 README, METHODS = "README.md", "docs/methods.md"
+MODEL_PAGE = "docs/explanation/damage_model.md"
 FREE_CARD, NETWORK_CARD = "models/damage-evidence/card.md", "models/damage-network/card.md"
 
 
@@ -74,6 +75,10 @@ FIGURES = (
     Figure(NETWORK_CARD, r"post image alone \| 297 of 315 \| ([\d.]+)", BOTH, "xbd_post_scenes", "auc"),
     Figure(NETWORK_CARD, r"post image alone \| 297 of 315 \| [\d.]+, F1 ([\d.]+)", BOTH, "xbd_post_scenes", "f1"),
     Figure(NETWORK_CARD, r"xBD Midwest, flood \| 37 of 37 \| ([\d.]+)", BOTH, "xbd_midwest", "auc"),
+    Figure(NETWORK_CARD, r"at \d+ of (\d+) real jobs", BOTH, ALL, "intervals"),
+    Figure(NETWORK_CARD, r"real jobs \(mean width ([\d.]+) %", BOTH, ALL, "interval_width", 100),
+    Figure(MODEL_PAGE, r"real jobs, mean width of the buildings \| .* \| (\d+); [\d.]+ \|\n", BOTH, ALL, "intervals_held"),
+    Figure(MODEL_PAGE, r"real jobs, mean width of the buildings \| .* \| \d+; ([\d.]+) \|\n", BOTH, ALL, "interval_width"),
 )  # fmt: skip
 
 

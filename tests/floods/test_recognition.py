@@ -1,5 +1,6 @@
 """Where water is not recognised, ground is not known to be dry; the edge of a moved image is no water."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,25 @@ def test_a_lake_that_stays_and_ground_that_is_found_again_are_told(tmp_path: Pat
 )
 def test_lost_water_counts_where_it_was_sure_mapped_or_spread(found: Recognition, reliable: bool) -> None:
     assert found.is_reliable(None) is reliable
+
+
+@pytest.mark.parametrize(
+    ("new", "flooded", "reliable"),
+    [(200, None, False), (200, True, False), (0, True, False), (0, None, True), (200, False, True)],
+)
+def test_a_patch_does_not_tell_where_the_water_that_it_shows_ends(
+    new: int, flooded: bool | None, reliable: bool
+) -> None:
+    patch = Recognition(4000, new, small=True)
+    assert patch.is_reliable(flooded) is reliable
+    assert (patch.finding(flooded, "Give a map.") is None) is reliable
+    assert replace(patch, small=False).is_reliable(flooded) is (reliable or bool(new))
+
+
+@pytest.mark.parametrize(("side", "small"), [(88, True), (92, False)])
+def test_an_image_below_8000_m2_is_a_patch(tmp_path: Path, side: int, small: bool) -> None:
+    scene, mapper, labels = mapped(land()[:, :side, :side], land(1)[:, :side, :side], tmp_path)
+    assert measure_recognition(scene, mapper, labels).small is small
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ from deepnets4eo.damage.decision.model import (
     to_decision_table,
     unlike_the_fit,
 )
+from deepnets4eo.damage.decision.quake import standing_findings, standing_roofs
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.raster_evidence import score_findings
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
@@ -225,9 +226,12 @@ class DecisionModel:
         post: pd.DataFrame | None = None,
         ground: BuildingGround | None = None,
         inundated: InundatedBuildings | None = None,
+        *,
+        quake: bool = False,
     ) -> Decision:
         """The evidence with the network's where it decides, and the decision. network, post : its probabilities from
-        both images and from post alone. Buildings in water say nothing of the share of damaged ones among the others."""
+        both images and from post alone; quake : whether roofs that are found again count as standing. Buildings in water say nothing of the
+        share of damaged ones among the others."""
         seen = evidence
         if network is not None or post is not None:
             seen = with_network(evidence, network, post, leaves_displaced=self.weight < 1)
@@ -239,6 +243,8 @@ class DecisionModel:
         judgement = self._pool_judgements(full.frame, by_network, scores)
         wet = inundated if inundated is not None and inundated.damaged else None
         site = judgement.at_site(self.damaged_share, _apart(len(full.frame), wet, ground))
+        if quake and self.damaged_share is None:
+            site = replace(site, standing=standing_roofs(full.frame))
         graded = cap_confidence(_grade(site, judgement, full.frame.index, unlike, wet), by_network)
         spread = np.where(unlike[:, None], UNKNOWN_SPREAD, judgement.values(lambda fitted: fitted.spread))
         share, totals = _estimates(site, spread, ground, wet)
@@ -246,6 +252,7 @@ class DecisionModel:
         confusion = confusion_of_grades(site, spread, by_structure.to_numpy(object))
         findings = (
             *self.findings, *result_findings(full.frame, unlike, self.skill), *score_findings(scores, full.frame),
+            *standing_findings(site.standing, full.frame),
             *share_findings(share, int((full.frame["status"] == ASSESSED).sum())), *minor_findings(confusion),
         )  # fmt: skip
         estimates = {**totals, "confusion": confusion} if totals else {}

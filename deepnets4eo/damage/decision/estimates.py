@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 
 from deepnets4eo.arrays import Floats, Geometries, Mask, Texts
 from deepnets4eo.damage.calibration.probabilities import MOST_LOG_ODDS, grades_of_sides, side_log_odds
-from deepnets4eo.damage.calibration.site import GIVEN_SHARE, SHARES, ShareEstimate, SiteFit
+from deepnets4eo.damage.calibration.site import GIVEN_SHARE, SHARES, STANDING, ShareEstimate, SiteFit
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 from deepnets4eo.footprints.outlines import outline_areas_m2, repeated_outlines
 
@@ -146,7 +146,7 @@ def site_estimates(
     dry = np.ones(total, bool) if inundated is None else ~inundated.any_water
     expected, drawn = np.zeros((2, len(GRADES) + 1)), np.zeros((2, DRAWS, len(GRADES) + 1))
     if dry.any():
-        expected, drawn = _structure_totals(site.rows(dry), spread[dry], area[dry], rng)
+        expected, drawn = _dry_totals(site.rows(dry), spread[dry], area[dry], rng)
     if inundated is not None and not dry.all():
         of_wet = _water_totals(inundated.subset(~dry), site.rows(~dry).probabilities, area[~dry], rng)
         expected, drawn = expected + of_wet[0], drawn + of_wet[1]
@@ -166,10 +166,37 @@ def confusion_of_grades(site: SiteFit, spread: Floats, graded: Texts, seed: int 
         named = int(rows.sum())
         if named:
             rng = np.random.default_rng([seed, GRADES.index(grade)])
-            expected, drawn = _structure_totals(site.rows(rows), spread[rows], np.ones(named), rng)
+            expected, drawn = _dry_totals(site.rows(rows), spread[rows], np.ones(named), rng)
             truly = _rows(expected[0], drawn[0], float(named))
             table[grade] = {"named": named, "truly": {name: truly[name] for name in GRADES}}
     return table
+
+
+def _dry_totals(site: SiteFit, spread: Floats, area_m2: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Expected (2, 5) and drawn (2, D, 5) numbers and areas by structure, and by roofs that are found again."""
+    if site.standing is None or not site.standing.any():
+        return _structure_totals(site, spread, area_m2, rng)
+    standing, others = site.standing, ~site.standing
+    totals = _standing_totals(site.rows(standing), area_m2[standing], rng)
+    if others.any():
+        of_others = _structure_totals(site.rows(others), spread[others], area_m2[others], rng)
+        totals = totals[0] + of_others[0], totals[1] + of_others[1]
+    return totals
+
+
+def _standing_totals(site: SiteFit, area_m2: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """The same of roofs that are found again, where the share of damaged ones is that of another site; probabilities grow with it in a line."""
+    weights = np.stack([np.ones(len(area_m2)), area_m2])
+    none, every = (_append_damaged(site.at_share(site.prior, rate)) for rate in (0.0, 1.0))
+    slope, squares = every - none, weights**2
+    rate = rng.beta(*STANDING, DRAWS)[:, None]
+    drawn = [one @ none + rate * (one @ slope) for one in weights]
+    variance = [
+        one @ (none * (1 - none)) + rate * (one @ (slope * (1 - 2 * none))) - rate**2 * (one @ slope**2)
+        for one in squares
+    ]
+    noise = rng.standard_normal((2, DRAWS, len(GRADES) + 1)) * np.sqrt(np.maximum(variance, 0))
+    return weights @ _append_damaged(site.probabilities), np.clip(drawn + noise, 0, weights.sum(axis=1)[:, None, None])
 
 
 def _structure_totals(

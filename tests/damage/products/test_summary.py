@@ -67,7 +67,7 @@ def test_estimates_of_the_job_are_the_intervals_of_every_grade():
         (265, [243.2, 277.8], "265 named; 259 expected (243–278), of 328 assessed buildings"),
         (0, [0.0, 96.4], "none named; 0–96 cannot be excluded, of 328 assessed buildings"),
         (0, [0.0, 241.0], "The images do not tell how many: none named; 0–241 cannot be excluded, of 328 assessed buildings. "
-        "Look at 40 buildings that `deepnets4eo review` draws, or give the share of damaged buildings where a survey or report tells "
+        "Look at 20 buildings that `deepnets4eo review` draws, or give the share of damaged buildings where a survey or report tells "
         "it: --set damaged_share=0.02 for 2 in 100."),
     ],
 )  # fmt: skip

@@ -1,0 +1,99 @@
+"""After an earthquake, roofs that are surely found again count as standing, in the number, its interval and the calls."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepnets4eo.damage.calibration.site import GIVEN_SHARE, SHARES, STANDING, SiteFit
+from deepnets4eo.damage.decision.decision import DecisionModel, name_damaged
+from deepnets4eo.damage.decision.estimates import confusion_of_grades, site_estimates
+from deepnets4eo.damage.decision.quake import AGAIN, standing_findings, standing_roofs
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.outputs.event import EventInfo
+
+JUDGE = DecisionModel.load("damage-evidence")
+
+
+def frame_of(match: list[float]) -> pd.DataFrame:
+    """Buildings of which the evidence is that of the middle of the fit, but for the roofs that are found again."""
+    variant = JUDGE.model.variants["pre_post"]
+    rows = np.tile(variant.centre, (len(match), 1))
+    frame = pd.DataFrame(rows, columns=variant.columns).assign(ev_roof_match=match, ev_roof_width_px=12.0)
+    return frame.assign(
+        id=[str(number) for number in range(len(match))], status="assessed", reason="", method="pre_post"
+    )
+
+
+def table_of(match: list[float]) -> EvidenceTable:
+    frame = frame_of(match)
+    return EvidenceTable(frame, {name: "" for name in frame if name.startswith("ev_")})
+
+
+def unsure_site(found: int, others: int) -> SiteFit:
+    """A site of which nothing is known but which roofs were found again."""
+    even = np.tile([0.25, 0.25, 0.25, 0.25], (found + others, 1))
+    weights = np.full(len(SHARES), 1 / len(SHARES))
+    return SiteFit(weights, even, float(weights @ SHARES), standing=np.arange(found + others) < found)
+
+
+def test_roofs_that_are_found_again_bound_the_number_from_above() -> None:
+    site, spread, area = unsure_site(60, 40), np.full((100, 3), 0.5), np.full(100, 50.0)
+    bound, totals = site_estimates(site, spread, area)
+    free, _ = site_estimates(replace(site, standing=None), spread, area)
+    assert free.interval_95[1] > 0.9
+    assert bound.interval_95[1] <= 0.43  # 40 of 100, and a few collapsed storeys under whole roofs
+    damaged = totals["buildings"]["damaged"]
+    assert damaged["expected"] == pytest.approx(site.probabilities[:, 2:].sum())
+    assert damaged["expected"] == pytest.approx(
+        sum(totals["buildings"][grade]["expected"] for grade in ("major-damage", "destroyed"))
+    )
+    low, high = totals["built_area_m2"]["damaged"]["interval_95"]
+    assert 0 <= low <= high <= 43 * 50.0
+
+
+def test_a_standing_roof_is_as_seldom_damaged_as_at_other_sites_whatever_the_share_here() -> None:
+    site = unsure_site(5, 5)
+    for share in (0.02, 0.5, 0.98):
+        p = site.at_share(share)[:, 2:].sum(axis=1)
+        assert (p[:5] <= STANDING[0] / sum(STANDING)).all()
+        assert p[5:] == pytest.approx(share)
+    assert site.at_share(0.5).sum(axis=1) == pytest.approx(1)
+
+
+def test_no_standing_roof_is_named_before_the_others() -> None:
+    site = replace(unsure_site(6, 4), weights=np.eye(len(SHARES))[-1], prior=float(SHARES[-1]))
+    assert name_damaged(site).tolist() == [False] * 6 + [True] * 4
+    table = confusion_of_grades(site, np.full((10, 3), 0.5), np.array(["no-damage"] * 6 + ["destroyed"] * 4, object))
+    high = sum(table["no-damage"]["truly"][grade]["interval_95"][1] for grade in ("major-damage", "destroyed"))
+    assert high <= 2
+
+
+def test_roofs_count_as_standing_after_earthquakes_alone_and_where_no_share_is_given() -> None:
+    match = [0.9] * 30 + [0.2] * 20
+    quake, wind = (JUDGE.decide(table_of(match), None, quake=quake) for quake in (True, False))
+    assert quake.graded["damage_prob"][:30].max() < 0.02 < wind.graded["damage_prob"][:30].min()
+    assert quake.share.interval_95[1] < wind.share.interval_95[1]
+    assert [finding.affected for finding in quake.findings if finding.code == "roofs_found_again"] == [30]
+    assert not any(finding.code == "roofs_found_again" for finding in wind.findings)
+    given = replace(JUDGE, damaged_share=0.5).decide(table_of(match), None, quake=True)
+    assert given.share.status == GIVEN_SHARE
+    assert given.graded["damage_prob"].mean() == pytest.approx(0.5, abs=1e-3)
+
+
+def test_a_roof_is_found_where_it_was_compared_and_agrees() -> None:
+    frame = frame_of([AGAIN, AGAIN - 0.01, 0.9, 0.9, np.nan])
+    frame.loc[2, "status"], frame.loc[3, "method"] = "not_assessed", "post_only"
+    assert standing_roofs(frame).tolist() == [True, False, False, False, False]
+    assert not standing_roofs(frame.drop(columns="ev_roof_match")).any()
+    assert standing_findings(None, frame) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "quake"),
+    [("Kahramanmaraş earthquake", True), ("Sismo de Ica", True), ("Deprem 2023", True), ("زلزال الحوز", True), ("Tornado", False),
+     ("", False), ("Séisme d'Haïti", True), ("Tsunami after an earthquake", True), ("Hurricane Harvey", False)],
+)  # fmt: skip
+def test_the_name_of_an_event_says_an_earthquake(name: str, quake: bool) -> None:
+    assert EventInfo(name=name).is_earthquake is quake
