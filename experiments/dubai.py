@@ -89,25 +89,32 @@ def matrix_of(fold: Fold, way: str, seed: int, steps: int, out: Path) -> list[li
     """The confusion matrix of what a fold tests on, rows are the reference."""
     if way == PLAIN:
         return by_plain_loop(fold, seed, steps, bfloat16=True).matrix.tolist()
+    return matrix_of_recipe(fold, way, WAYS[way], seed, steps, out)
+
+
+def matrix_of_recipe(
+    fold: Fold, recipe: str, overrides: Sequence[str], seed: int, steps: int, out: Path
+) -> list[list[int]]:
+    """The same of a recipe, whose networks take so many steps and validate on nothing."""
     scenes = [{name: files[name] for name in ("image", LABELS)} for files in fold.train.values()]
     keys = [
         f"data.scenes={json.dumps(scenes)}",
-        f"legend={json.dumps(DUBAI.to_dict())}",
+        f"legend={json.dumps(fold.legend.to_dict())}",
         "data.val_share=0",
         f"train.seed={seed}",
     ]
-    if not way.startswith("baselines/"):
+    if not recipe.startswith("baselines/"):
         keys += [
             f"data.tile_px={fold.tile_px}", f"data.windows_per_epoch={BATCH * max(steps // EPOCHS, 1)}",
             f"train.batch_size={BATCH}", f"train.epochs={min(EPOCHS, steps)}", "data.num_workers=0", "train.precision=bfloat16",
         ]  # fmt: skip
-    run = load_run(train(way, out, overrides=[*keys, *WAYS[way]], options=TrainOptions(overwrite=True)))
-    matrix = ConfusionMatrix(DUBAI.num_classes)
+    run = load_run(train(recipe, out, overrides=[*keys, *overrides], options=TrainOptions(overwrite=True)))
+    matrix = ConfusionMatrix(fold.legend.num_classes)
     for number, files in enumerate(fold.test.values()):
         scene = Scene.open(None, image=files["image"])
         labels = predict(run, scene, out / f"{number}.tif", PredictOptions(overwrite=True)).paths[LABELS]
         guess, truth = (
-            DUBAI.to_index()[Layer.open(path, labels=True).read()[0][0]] for path in (labels, files[LABELS])
+            fold.legend.to_index()[Layer.open(path, labels=True).read()[0][0]] for path in (labels, files[LABELS])
         )
         matrix.update(truth, guess)
     return matrix.matrix.tolist()

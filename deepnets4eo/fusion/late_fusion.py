@@ -61,7 +61,9 @@ class LateFusion(FusionNetwork):
         networks = self.stream_networks()
         without = [type(network).__name__ for network in networks if not hasattr(network, "encoder")]
         if without:
-            raise InputError(f"{', '.join(without)} has no part named encoder. Set train.encoder_lr_factor to 1.")
+            raise InputError(
+                f"{', '.join(without)} has no part named encoder. Leave out train.encoder_lr_factor and train.pull_to_start."
+            )
         return [network.get_submodule("encoder") for network in networks]
 
 

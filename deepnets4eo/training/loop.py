@@ -32,7 +32,9 @@ from deepnets4eo.training.batches import Batch, EpochBatches, Loader
 from deepnets4eo.training.epochs import BEST, LAST, WITHHELD_LOSS, Fit, Progress, say_how_far, stops_early
 from deepnets4eo.training.optimization import (
     LR_FACTOR,
+    PullToStart,
     build_optimizer,
+    keep_statistics,
     lr_factor,
     mean_weights,
     set_mean_weights,
@@ -107,6 +109,7 @@ class _Loop:
         self.plan, self.progress = fit, Progress()
         self.display = EpochProgress(fit.last_epoch, fit.train.monitor, visible=fit.rank.is_first)
         self.optimizer, self.scaler = build_optimizer(network, fit.train), _scaler(fit)
+        self.pull = PullToStart(network, fit.train.pull_to_start) if fit.train.pull_to_start else None
         self.started_s, self.drawn_s, self.loss_sum = 0.0, time.monotonic(), torch.zeros(())
         self.batches = EpochBatches(loader, self)
         self.interruption, self.kept = Interruption(), NOTHING
@@ -175,6 +178,8 @@ class _Loop:
         if self.steps:
             self._set_rate(self.steps - 1)
         self.network.train()
+        if self.plan.train.keep_statistics:
+            keep_statistics(self.network)
         self.started_s = time.perf_counter() - within.get("seconds", 0.0)
         self.loss_sum = torch.tensor(within.get("loss_sum", 0.0), device=self.device)
         self.batches.waited_s = within.get("waited_s", 0.0)
@@ -191,6 +196,8 @@ class _Loop:
         (loss if self.scaler is None else self.scaler.scale(loss)).backward()
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
+        if self.pull is not None:
+            self.pull.add_gradient()
         if self.plan.train.clip_norm:
             weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
             nn.utils.clip_grad_norm_(weights, self.plan.train.clip_norm)

@@ -65,8 +65,12 @@ def _plateaus(train: TrainSection, scores: Sequence[float]) -> int:
 
 
 def build_optimizer(network: nn.Module, train: TrainSection) -> Optimizer:
-    """The recipe's optimiser; the encoder has groups with "lr_factor" where its rate differs; InputError without encoder."""
-    slower = _encoder_parameters(network) if train.encoder_lr_factor != 1 else set()
+    """The recipe's optimiser; the encoder has groups with "lr_factor" where its rate differs; InputError without encoder.
+
+    Weights that are pulled to their start are not pulled to 0 as well.
+    """
+    slower = encoder_parameters(network, "encoder_lr_factor", 1) if train.encoder_lr_factor != 1 else set()
+    pulled = set(pulled_weights(network)) if train.pull_to_start else set()
     groups = [
         {"params": params, "weight_decay": decay, "lr": train.lr * factor, LR_FACTOR: factor}
         for factor, of_encoder in ((1.0, False), (train.encoder_lr_factor, True))
@@ -74,7 +78,8 @@ def build_optimizer(network: nn.Module, train: TrainSection) -> Optimizer:
         if (params := [
             value
             for value in network.parameters()
-            if value.requires_grad and (value.ndim > 1 or train.decay == "all") == decayed and (value in slower) == of_encoder
+            if value.requires_grad and (value in slower) == of_encoder
+            and ((value.ndim > 1 or train.decay == "all") and value not in pulled) == decayed
         ])
     ]  # fmt: skip
     if train.optimizer == "sgd":
@@ -86,18 +91,51 @@ def build_optimizer(network: nn.Module, train: TrainSection) -> Optimizer:
     return kinds[train.optimizer](groups, lr=train.lr)
 
 
-def _encoder_parameters(network: nn.Module) -> set[nn.Parameter]:
-    """What the network names as its encoder: by `encoder_parameters()`, else all of its part `encoder`."""
+def encoder_parameters(network: nn.Module, key: str, usual: object) -> set[nn.Parameter]:
+    """What the network names as its encoder: by `encoder_parameters()`, else all of its part `encoder`. key : of the section
+    train, which means nothing without one. usual : its value then."""
     network = network.network if isinstance(network, InUnits) else network
     named = getattr(network, "encoder_parameters", None) or getattr(
         getattr(network, "encoder", None), "parameters", None
     )
     if named is None:
         raise InputError(
-            f"{type(network).__name__} has no part named encoder, so train.encoder_lr_factor means nothing to it. "
-            "Set it to 1."
+            f"{type(network).__name__} has no part named encoder, so train.{key} means nothing to it. Set it to {usual}."
         )
     return set(named())
+
+
+def pulled_weights(network: nn.Module) -> list[nn.Parameter]:
+    """The weights of the encoder that learn, in the order of the network."""
+    encoder = encoder_parameters(network, "pull_to_start", 0)
+    return [value for value in network.parameters() if value in encoder and value.requires_grad]
+
+
+def keep_statistics(network: nn.Module) -> None:
+    """Set batch normalisation of the encoder so that it takes the means and variances it has, and leaves them as they are."""
+    encoder = encoder_parameters(network, "keep_statistics", "false")
+    for module in network.modules():
+        if isinstance(module, _BatchNorm) and module.weight in encoder:
+            module.eval()
+
+
+class PullToStart:
+    """Pulls the weights of the encoder back to those it starts with: L2-SP (Li et al. 2018).
+
+    The penalty strength / 2 · Σ (w − w₀)² of the loss, as what it adds to the gradients. network : as it starts; a training
+    that goes on builds it from the same first weights, before it reads its checkpoint.
+    """
+
+    def __init__(self, network: nn.Module, strength: float) -> None:
+        self.weights, self.strength = pulled_weights(network), strength
+        self.starts = [weight.detach().clone() for weight in self.weights]
+
+    @torch.no_grad()
+    def add_gradient(self) -> None:
+        """Add the gradient of the penalty to those that the weights have; those without one do not move."""
+        for weight, start in zip(self.weights, self.starts, strict=True):
+            if weight.grad is not None:
+                weight.grad.add_(weight - start, alpha=self.strength)
 
 
 class _Averaged(NamedTuple):

@@ -129,6 +129,14 @@ class TrainSection(Section):
     )
     lr: float = Field(default=5e-4, gt=0)
     encoder_lr_factor: float = Field(default=1.0, ge=0, description="on lr, for the weights of the encoder")
+    pull_to_start: float = Field(
+        default=0.0, ge=0,
+        description="pull of the encoder's weights to those it starts with, in place of their weight_decay (L2-SP): "
+        "the gradient of half their squared distance, times this; 0: none",
+    )  # fmt: skip
+    keep_statistics: bool = Field(
+        default=False, description="batch normalisation of the encoder keeps the means and variances it starts with"
+    )
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(default=1e-2, ge=0)
     decay: Literal["weights", "all"] = Field(default="weights", description="all: biases and normalisation as well")
@@ -268,6 +276,16 @@ class Recipe(Section):
     def _clickable(self) -> Recipe:
         if self.train.clicks and (self.task != "segmentation" or not self.model.network):
             raise ValueError("has train.clicks, which only networks of the task segmentation learn with")
+        return self
+
+    @model_validator(mode="after")
+    def _has_start(self) -> Recipe:
+        held = [key for key in ("pull_to_start", "keep_statistics") if getattr(self.train, key)]
+        if held and not (self.model.encoder_weights or getattr(self.data, "start", None)):
+            raise ValueError(
+                f"has train.{held[0]}={getattr(self.train, held[0])}, but the encoder starts with random weights. Set "
+                f"model.encoder_weights, or leave out train.{held[0]}"
+            )
         return self
 
     @model_validator(mode="after")
