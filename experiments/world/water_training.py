@@ -29,6 +29,7 @@ from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.streams import StreamSamples
 from deepnets4eo.training.tasks import Task, TrainOptions
+from world.muddy_water import draw_muddy
 from world.style import chosen_names
 from world.water_windows import WATER, WATER_INPUTS, WaterCutter
 
@@ -61,6 +62,12 @@ class WaterSection(Section):
     tile_px: int = Field(default=256, ge=32, multiple_of=32, description="side of a training window")
     windows_per_epoch: int = Field(default=512, ge=1)
     windows_per_pair: int = Field(default=8, ge=1, description="cut out of each pair")
+    muddy_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="of the windows, share over which a muddy flood between houses and trees, or what looks like one, is drawn",
+    )
     validation_pairs: int = Field(default=24, ge=1, description="learnt and left out each; never trained on")
     start: str | None = Field(
         default=None,
@@ -91,16 +98,17 @@ def train_water(recipe: WaterRecipe, out: Path, options: TrainOptions) -> Path:
 
     data, legend = recipe.data, Legend.load("water-and-mud")
     styles, hazards = learnt_names(data)
-    cutter = WaterCutter(data.tile_px)
+    cutter = _cutter(data)
     samples = StreamSamples(
         lambda seed: make_water_pair(seed, styles, hazards, data.size_px),
         cutter, data.windows_per_epoch, data.windows_per_pair, recipe.train.seed,
     )  # fmt: skip
     log.info("learns from %s after %s; making the windows that are validated on", ", ".join(styles), ", ".join(hazards))
     scorer = WaterScorer(validation_windows(data))
+    encoder = {"encoder": recipe.model.encoder} if recipe.model.encoder else {}
     segmenter = build_segmenter(
         recipe,
-        {"name": recipe.model.network, **recipe.model.options},
+        {"name": recipe.model.network, **encoder, **recipe.model.options},
         WATER_INPUTS,
         legend,
         Tiling(**recipe.predict.model_dump()),
@@ -145,7 +153,8 @@ def start_from(segmenter: NetworkSegmenter, folder: Path) -> None:
             )
     segmenter.module.load_state_dict(own)
     for name, parameter in segmenter.module.named_parameters():
-        parameter.requires_grad_(not name.startswith(KEPT))
+        if name.startswith(KEPT):
+            parameter.requires_grad = False
 
 
 def learnt_names(data: WaterSection) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -179,13 +188,17 @@ def validation_windows(data: WaterSection) -> Iterator[tuple[str, Sample]]:
     parts = {"new": (styles, hazards)}
     if data.left_out_styles or data.left_out_hazards:
         parts["left_out"] = (data.left_out_styles or styles, data.left_out_hazards or hazards)
-    cutter = WaterCutter(data.tile_px)
+    cutter = _cutter(data)
     for part, names in parts.items():
         for number in range(data.validation_pairs):
             seed = VALIDATION_SEED + number
             pair = make_water_pair(seed, *names, data.size_px)
             for index in range(WINDOWS_A_PAIR):
                 yield part, cutter(pair, np.random.default_rng([seed, index]))
+
+
+def _cutter(data: WaterSection) -> WaterCutter:
+    return WaterCutter(data.tile_px, muddy_share=data.muddy_share, draw_muddy=draw_muddy if data.muddy_share else None)
 
 
 class WaterScorer:

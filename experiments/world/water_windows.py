@@ -6,6 +6,7 @@ and real fields and lawns can be as smooth as water. Both are drawn over the win
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -34,6 +35,9 @@ _MUD_LABEL = _MINICITY.value("low_vegetation")
 _WATER, _MUD = CODE["water"], CODE["mud"]
 
 Floats = NDArray[np.float32]
+DrawMuddy = Callable[
+    [ByteImage, NDArray[np.uint8], NDArray[np.uint8], np.random.Generator], tuple[ByteImage, NDArray[np.uint8]]
+]
 
 
 class PairWithSolids(PairOfImages, Protocol):
@@ -64,7 +68,7 @@ class WaterCutter:
     """Cuts windows of `tile_px` at about the working ground size, each at another scale (factors `scales`).
 
     `post_share` of them show the second date, `centred_share` lie around a pixel of water where there is one; `looks_share` have another look of their water, `fields_share` smoother fields,
-    `varied_share` another sensor than that of the pair.
+    `varied_share` another sensor than that of the pair, `muddy_share` what `draw_muddy` draws (`muddy_water.draw_muddy`), where there is one.
     """
 
     tile_px: int = 256
@@ -75,6 +79,8 @@ class WaterCutter:
     fields_share: float = 0.35
     varied_share: float = 0.8
     variation: SensorVariation = field(default_factory=SensorVariation)
+    muddy_share: float = 0.0
+    draw_muddy: DrawMuddy | None = None
 
     def __call__(self, pair: PairWithSolids, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
         """Cut one window: standardised image (3, tile_px, tile_px), `mask` in the legend `water-and-mud`, and `valid`."""
@@ -90,6 +96,9 @@ class WaterCutter:
             bands = smooth_fields(bands, solid, rng)
         if rng.random() < self.looks_share and (mask == WATER).any():
             bands = other_water(bands, mask == WATER, rng)
+        if self.draw_muddy is not None and rng.random() < self.muddy_share:
+            labels = nearest(getattr(pair, f"labels_{date}")[window], self.tile_px)
+            bands, mask = self.draw_muddy(bands, mask, labels, rng)
         if rng.random() < self.varied_share:
             bands = self.variation(bands, rng)
         sample = {"image": bands[:3], "valid": np.ones(mask.shape, bool)}
