@@ -155,14 +155,12 @@ class Plan(Section):
         for role, image in self.images.items():
             angle = image.off_nadir_deg or 0.0
             if image.covered < WHOLE:
-                text = f"The image {role} covers {image.covered:.0f} % of the box; other buildings are not assessed from it."
-                findings.append(Finding(f"{role}_covers_a_part", "caution", text, "Make another plan for the rest."))
+                values = {"role": role, "covered": image.covered}
+                findings.append(Finding(f"{role}_covers_a_part", "caution", values, wording="covers_a_part_of_box"))
             if angle >= STEEP_DEG:
-                text = (
-                    f"The image {role} was taken {angle:.0f} degrees off nadir: facades on the far side are hidden, and "
-                    f"{STOREY_M * math.tan(math.radians(angle)):.1f} m of ground behind each storey of {STOREY_M:g} m."
-                )
-                findings.append(Finding(f"{role}_off_nadir", "note", text, "Damage there cannot be seen."))
+                hidden_m = STOREY_M * math.tan(math.radians(angle))
+                values = {"role": role, "angle": angle, "hidden_m": hidden_m, "storey_m": STOREY_M}
+                findings.append(Finding(f"{role}_off_nadir", "note", values, wording="off_nadir"))
         return findings + self._findings_of_pair()
 
     def _findings_of_pair(self) -> list[Finding]:
@@ -174,28 +172,25 @@ class Plan(Section):
         lean = lean_difference(*images)
         if lean is None:
             unknown = " and ".join(role for role, one in self.images.items() if one.off_nadir_deg is None)
-            text = f"The angle of view of the image {unknown} is not stated: how far roofs lie apart in both images is not known."
-            return [Finding("views_not_known", "note", text, "Compare high buildings by eye.")]
+            return [Finding("views_not_known", "note", {"role": unknown})]
         steep = " and ".join(f"{angle:.0f}" for angle in angles)
         least_m, apart_m = (one * STOREY_M for one in lean)
         gsd_m = max(one.gsd_m or 0 for one in images) or UNKNOWN_GSD_M
         apart_px = apart_m / gsd_m
         if apart_px < SEEN_PX:
             return []
+        values = {"angles": steep, "apart_m": apart_m, "apart_px": apart_px, "storey_m": STOREY_M}
         if apart_m - least_m >= SEEN_PX * gsd_m:
-            text = (
-                f"The images were taken {steep} degrees off nadir, from directions that are not stated: how far roofs lie apart is not known, "
-                f"{least_m:.1f} to {apart_m:.1f} m ({apart_px:.0f} px) with each storey of {STOREY_M:g} m."
-            )
-            remedy = "Compare high buildings by eye, or state azimuth_deg of both images in the plan."
             far = least_m >= FAR_PX * gsd_m
-            return [Finding("views_not_known", "caution" if far else "note", text, remedy)]
-        text = (
-            f"The views differ ({steep} degrees off nadir): with each storey of {STOREY_M:g} m a roof lies {apart_m:.1f} m "
-            f"({apart_px:.0f} px) farther apart in both images, and other facades are visible."
-        )
-        remedy = "Compare high buildings by eye, or choose similar views."
-        return [Finding("views_differ", "caution" if apart_px >= FAR_PX else "note", text, remedy)]
+            return [
+                Finding(
+                    "views_not_known",
+                    "caution" if far else "note",
+                    values | {"least_m": least_m},
+                    wording="directions_not_known",
+                )
+            ]
+        return [Finding("views_differ", "caution" if apart_px >= FAR_PX else "note", values)]
 
 
 def foreign_findings(plan: Plan, path: str | Path) -> list[Finding]:
@@ -205,17 +200,15 @@ def foreign_findings(plan: Plan, path: str | Path) -> list[Finding]:
     hosts = {shown_address(name).partition("://")[2].partition("/")[0] or name for name in names if is_remote(name)}
     findings = []
     if files:
-        text = (
-            f"The plan {path} reads files outside its folder: {', '.join(files[:5])}{' and others' * (len(files) > 5)}."
-        )
-        remedy = (
-            "Where the plan is of others, look whether it may read them; what it reads can be seen in the products."
-        )
-        findings.append(Finding("plan_reads_elsewhere", "caution", text, remedy))
+        findings.append(Finding("plan_reads_elsewhere", "caution", {"plan": str(path), "files": _first(files)}))
     if hosts:
-        text = f"The plan {path} reads images from {', '.join(sorted(hosts)[:5])}{' and others' * (len(hosts) > 5)}."
-        findings.append(Finding("plan_reads_addresses", "note", text, ""))
+        findings.append(Finding("plan_reads_addresses", "note", {"plan": str(path), "hosts": _first(sorted(hosts))}))
     return findings
+
+
+def _first(names: Sequence[str]) -> str:
+    """Five names, and whether there are more."""
+    return ", ".join(names[:5]) + " and others" * (len(names) > 5)
 
 
 def make_plan(

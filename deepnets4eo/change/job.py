@@ -32,7 +32,7 @@ from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.jobs.scratch import check_job_output, hidden_folder, job_scratch, publish
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs.event import EventInfo, event_findings
-from deepnets4eo.outputs.findings import Finding, count_of, one_or_many, worst_first
+from deepnets4eo.outputs.findings import Finding, worst_first
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
@@ -281,41 +281,15 @@ def _method_findings(pair: ChangePair, run: Run) -> list[Finding]:
     """What pixels of this size, or of none, and scores without two groups mean for the map."""
     grid, detector, findings = pair.scene.grid, run.segmenter, list[Finding]()
     if grid.crs is None:
-        message = "The post image has no CRS: lengths and areas are in pixels."
-        findings.append(
-            Finding(
-                "no_crs", "note", message, "Georeference the post image, or state the size of its pixels: --gsd METRES."
-            )
-        )
+        findings.append(Finding("no_crs", "note"))
     if not isinstance(detector, ChangeDetector):
         return findings
     if isinstance(detector.method, FeatureDistance):
-        findings.append(
-            Finding(
-                "features_of_photographs", "caution",
-                "The network that compares the images knows photographs, and nobody taught it what change is: season, shadows and viewing "
-                "angle count too, less than in colours.",
-                "Give a trained network with --model, or take the map as a hint where to look.",
-            )
-        )  # fmt: skip
+        findings.append(Finding("features_of_photographs", "caution"))
     elif grid.crs is not None and mean_gsd_m(grid) < FINEST_SPECTRAL_M:
-        findings.append(
-            Finding(
-                "spectra_of_small_pixels", "caution",
-                f"Methods without training compare the colours of single pixels, here of {mean_gsd_m(grid):.2g} m: shadows, "
-                "viewing angle and season count as change too.",
-                "Give a trained network with --model, or take the map as a hint where to look.",
-            )
-        )  # fmt: skip
+        findings.append(Finding("spectra_of_small_pixels", "caution", {"gsd_m": mean_gsd_m(grid)}))
     if detector.changed_share >= BROAD_SHARE and detector.separation < TWO_GROUPS:
-        findings.append(
-            Finding(
-                "no_two_groups", "caution",
-                f"The scores of changed and of unchanged pixels are not two separate groups: {detector.changed_share:.0%} of the pixels lie above the "
-                "threshold. This happens where nothing has changed, or where the images show different things.",
-                "Look whether the page shows change there, or try another --method or --set threshold=….",
-            )
-        )  # fmt: skip
+        findings.append(Finding("no_two_groups", "caution", {"share": detector.changed_share}))
     return findings
 
 
@@ -345,13 +319,8 @@ def _write_rasters(
         )  # fmt: skip
         if refined.shrinks:
             findings.append(
-                Finding(
-                    "refinement_shrinks", "caution",
-                    f"Fitting the scores to edges left {refined.after} of {refined.before} changed pixels: small objects "
-                    "were smoothed away.",
-                    "Give --no-refine.",
-                )
-            )  # fmt: skip
+                Finding("refinement_shrinks", "caution", {"after": refined.after, "before": refined.before})
+            )
     else:
         tags = _origin(only) | tags | {PACKED_TAG: str(PACKED_ONE)}
         with CogWriter(products.score, only.grid, nodata=PACKED_NODATA, band_names=["change"], tags=tags) as writer:
@@ -359,23 +328,9 @@ def _write_rasters(
                 writer.write(window, only.read(window)[0])
     changed, seen = _write_labels(Layer.open(products.score), products.labels, event)
     if seen and changed > MOST_CHANGED * seen:
-        findings.append(
-            Finding(
-                "most_changed", "caution",
-                f"{changed / seen:.0%} of the ground is mapped as changed: the images may differ by season, light or sensor "
-                "rather than by change.",
-                "Look at the page; try another --method or --set threshold=….",
-            )
-        )  # fmt: skip
+        findings.append(Finding("most_changed", "caution", {"share": changed / seen}))
     elif seen and changed < FEW_CHANGED and options.model is None:
-        findings.append(
-            Finding(
-                "few_changed", "note",
-                f"Only {count_of(changed, 'pixel')} of {seen} {one_or_many(changed, 'is', 'are')} mapped as changed: the "
-                "threshold may separate a few extreme values from all others.",
-                "Look for undeclared nodata and defects in both images, e.g. with deepnets4eo check, or try another --set threshold=….",
-            )
-        )  # fmt: skip
+        findings.append(Finding("few_changed", "note", {"number": changed, "seen": seen}))
     return findings
 
 

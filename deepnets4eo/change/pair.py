@@ -192,14 +192,10 @@ def _register(pair: ImagePair, options: ChangeOptions) -> RegisteredPair:
 
 def _registration_findings(registration: Registration, options: ChangeOptions) -> tuple[Finding, ...]:
     if options.assume_registered:
-        message = "The images were assumed to lie on each other (--assume-registered); nothing was measured."
-        return (Finding("registration_assumed", "caution", f"{message} An offset would look like change.", LOOK),)
+        return (Finding("registration_assumed", "caution", wording="pair_assumed"),)
     if registration.status in ("ok", "assumed"):
         return ()
-    return (Finding("registration_degraded", "caution", f"The registration is doubtful: {registration.reason}.", LOOK),)
-
-
-LOOK = "Look whether both images agree on the page."
+    return (Finding("registration_degraded", "caution", {"reason": registration.reason}, wording="pair_degraded"),)
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def findings_of(out: Path | None) -> list[Finding]:
     from deepnets4eo.outputs.findings import Finding
 
     try:
-        return [Finding(**finding) for finding in read_json(f"{out}/manifest.json")["findings"]]
+        return [Finding.from_dict(finding) for finding in read_json(f"{out}/manifest.json")["findings"]]
     except (InputError, KeyError, TypeError):
         return []
 

@@ -24,7 +24,7 @@ from deepnets4eo.footprints.files import read_table
 from deepnets4eo.footprints.read import check_degrees
 from deepnets4eo.grid import metric_crs
 from deepnets4eo.lazy import check_extra
-from deepnets4eo.outputs.findings import Finding, count_of
+from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer, LayerLike
 from deepnets4eo.terrain.further_rasters import open_further
 from deepnets4eo.zonal import known_shares, sums_by_share
@@ -65,19 +65,9 @@ class Areas:
         """Notes where areas overlap or leave gaps."""
         times, notes = self.times, []
         if several := int((times > 1).sum()):
-            notes.append(
-                Finding(
-                    "areas_overlap", "note",
-                    f"Areas overlap: {count_of(several, 'building')} counted in more than one of them. The numbers of the areas sum to more than those of the map.",
-                )
-            )  # fmt: skip
+            notes.append(Finding("areas_overlap", "note", {"number": several}))
         if outside := int((times == 0).sum()):
-            notes.append(
-                Finding(
-                    "areas_leave_gaps", "note",
-                    f"Areas leave gaps: {count_of(outside, 'building')} outside all of them, counted in the row {OUTSIDE!r}.",
-                )
-            )  # fmt: skip
+            notes.append(Finding("areas_leave_gaps", "note", {"number": outside, "row": repr(OUTSIDE)}))
         return tuple(notes)
 
 
@@ -317,12 +307,5 @@ def people_findings(population: LayerLike, frame: gpd.GeoDataFrame) -> list[Find
     short = int((shares < 1 - LEAST_UNKNOWN).sum())
     if not short:
         return []
-    text = (
-        f"The raster of people has no value for {1 - np.nanmean(shares):.0%} of the ground of the areas: in {count_of(short, 'area')} of "
-        f"{len(some)} the people are those of the rest alone."
-    )
-    return [
-        Finding(
-            "people_in_part", "caution", text, "Where no value means that nobody lives there, the numbers are whole."
-        )
-    ]
+    values = {"share": 1 - float(np.nanmean(shares)), "number": short, "areas": len(some)}
+    return [Finding("people_in_part", "caution", values)]

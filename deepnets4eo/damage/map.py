@@ -133,7 +133,7 @@ class DamageMap(WithSummary, DamageMapContent):
             return cls(
                 buildings, layers["assessed_extent"], summary["registration"], summary["evidence"], manifest["synthetic"],
                 manifest["parameters"], {role: facts["path"] for role, facts in manifest["inputs"].items()},
-                tuple(Finding(**finding) for finding in manifest["findings"]),
+                tuple(Finding.from_dict(finding) for finding in manifest["findings"]),
                 summary["damaged_share"], summary["estimates"],
                 summary["footprints"], layers.get("imaged_without_outlines"),
                 EventInfo(**{name: value or "" for name, value in event.items() if name != "from_files"}, from_files=event["from_files"]),

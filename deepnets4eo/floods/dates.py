@@ -335,7 +335,7 @@ def _hide_clouds(
                     cloud_layer,
                     images[name],
                     name,
-                    "Give radar, another date, or a mask of clouds: --set cloud_mask_post=….",
+                    "give_radar_or_mask",
                 )
             )
     return [finding for finding in findings if finding is not None]
@@ -346,29 +346,10 @@ def _heights(source: str, flag: str, grid: Grid) -> Layer:
     return place_further(open_further(source, flag, "metres"), grid, flag)
 
 
-GAPS = {
-    "no_drainage": (
-        "has no height above drainage, as over water, and is taken as low.", "Give heights without gaps where high ground is among it."
-    ),
-    "no_relief": (
-        "has no height in the DEM: whether relief hides it is not known, and water there is mapped as anywhere.",
-        "Give heights without gaps; over water that is still there before, gaps are harmless.",
-    ),
-    "not_seen_before": (
-        "was not seen by any date before, nor by the permanent water, and is left out of the map.", "Give one more image from before."
-    ),
-}  # fmt: skip
-
-
 def _gap_findings(code: str, post: Layer, others: Sequence[Layer]) -> list[Finding]:
     """How much of what POST shows none of some layers knows; nothing below a hundredth."""
     share = unknown_share(post, others) if others else 0.0
-    what, remedy = GAPS[code]
-    return (
-        []
-        if share < LEAST_GAP
-        else [Finding(code, "caution", f"{share:.0%} of the ground that POST shows {what}", remedy)]
-    )
+    return [] if share < LEAST_GAP else [Finding(code, "caution", {"share": share})]
 
 
 def _open_cover(source: str, grid: Grid) -> Layer:
@@ -386,40 +367,16 @@ def _open_cover(source: str, grid: Grid) -> Layer:
 def _registration_findings(image: Layer, registration: Registration) -> list[Finding]:
     if registration.status == "ok":
         return []
-    return [
-        Finding(
-            "registration_doubtful", "caution",
-            f"It is uncertain how {image.source} lies on POST: {registration.reason}. The shore of permanent water may show as flood.",
-            "Look whether both images agree on the page.",
-        )
-    ]  # fmt: skip
+    return [Finding("registration_doubtful", "caution", {"source": image.source, "reason": registration.reason})]
 
 
 def _kind_findings(kinds: dict[str, Kind], options: FloodOptions, *, known: bool) -> list[Finding]:
     """What the kinds of the dates mean for the map. known : whether a band of POST says where clouds are."""
     findings, before = [], {kind for name, kind in kinds.items() if name != POST}
     if not before:
-        findings.append(
-            Finding(
-                "no_date_before", "caution",
-                "There is no date before: it is not known which water is new, and all is mapped as permanent water.",
-                "Give an image before the event, or --permanent-water.",
-            )
-        )  # fmt: skip
+        findings.append(Finding("no_date_before", "caution"))
     elif options.assume_registered or "radar" in kinds.values() or len({*before, kinds[POST]} - {"map"}) > 1:
-        findings.append(
-            Finding(
-                "registration_assumed", "note",
-                "The images are taken as lying on each other by their coordinates, as radar and different sensors always are; nothing "
-                "was measured.",
-            )
-        )  # fmt: skip
+        findings.append(Finding("registration_assumed", "note", wording="coordinates_trusted"))
     if "spectrum" in kinds.values() and not (known or options.cloud_mask_pre or options.cloud_mask_post):
-        findings.append(
-            Finding(
-                "no_cloud_mask", "note",
-                "No mask of clouds was given: their shadows can be mistaken for water, and water under them is not seen.",
-                "Give --set cloud_mask_pre=… and --set cloud_mask_post=….",
-            )
-        )  # fmt: skip
+        findings.append(Finding("no_cloud_mask", "note"))
     return findings

@@ -27,6 +27,7 @@ from deepnets4eo.jobs.scratch import check_job_output, hidden_folder, job_scratc
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.outputs.wording import Phrase
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SURE = "sure.tif"  # labels of a scene in which water is not recognised
-REMEDY = "Look at the page for water that the map does not show; give radar, infrared, or an image of another day."
 PRODUCTS = (LABELS, "flood.qml", f"{LABELS}.aux.xml", PROBABILITY, POLYGONS, "summary.json", "report.html", MANIFEST)
 
 
@@ -172,7 +172,7 @@ def _write(dates: FloodScene, run: Run, folder: Path, out: Path, options: FloodO
     assert isinstance(mapper, WaterMapper)
     labels, dry = Layer.open(folder / LABELS), Layer.open(folder / PROBABILITY)
     recognition = measure_recognition(dates.scene, mapper, labels)
-    doubt = recognition.finding(event.is_flood, REMEDY)
+    doubt = recognition.finding(event.is_flood, "look_for_water")
     first = [] if doubt is None else [doubt]
     findings = [*first, *event_findings(event), *dates.findings, *_mode_findings(mapper)]
     sure = labels
@@ -195,15 +195,10 @@ def _mode_findings(mapper: WaterMapper) -> list[Finding]:
     ]
     if not date.thresholds or any(one is not None and one.measured for one in date.thresholds.values()):
         return _bounded_finding(date)
-    otherwise = "no water is mapped" if date.kind == "radar" else "zero of the index was taken"
-    what = f"the usual one was taken, {', '.join(fixed)}" if fixed else otherwise
-    return [
-        Finding(
-            "no_two_modes", "caution",
-            f"No part of the POST image shows water and land as two groups of values, so that no threshold was found: {what}.",
-            "Look at the page; give a scene that holds water and land.",
-        )
-    ]  # fmt: skip
+    what = Phrase("no_water_mapped" if date.kind == "radar" else "zero_taken")
+    if fixed:
+        what = Phrase("usual_threshold_taken", {"thresholds": ", ".join(fixed)})
+    return [Finding("no_two_modes", "caution", {"what": what})]
 
 
 def _bounded_finding(date: WaterDate) -> list[Finding]:
@@ -211,13 +206,7 @@ def _bounded_finding(date: WaterDate) -> list[Finding]:
     bounded = [f"{name} {one.value:g} dB" for name, one in date.thresholds.items() if one is not None and one.bounded]
     if not bounded:
         return []
-    return [
-        Finding(
-            "threshold_bounded", "note",
-            f"Water and land overlap in the POST image: the threshold is the nearest usual one, {', '.join(bounded)}, not the valley between them.",
-            "Look at the page; give a scene that holds more of both.",
-        )
-    ]  # fmt: skip
+    return [Finding("threshold_bounded", "note", {"thresholds": ", ".join(bounded)})]
 
 
 def _write_rasters(labels: Layer, probabilities: Layer, folder: Path, event: EventInfo) -> None:

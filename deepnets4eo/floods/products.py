@@ -262,14 +262,7 @@ def _flooded_cover(cover: Layer, labels: Layer) -> list[dict[str, Any]]:
 def _figure_findings(figures: dict[str, Any]) -> list[Finding]:
     area = figures["area"]
     if "unknown_ha" not in area and area["seen_ha"] and area["flood_ha"] > MOST_FLOODED * area["seen_ha"]:
-        return [
-            Finding(
-                "most_flooded", "caution",
-                f"{area['flood_share']:.0%} of the ground is mapped as flooded: the images may differ by season, wind or sensor rather "
-                "than by water.",
-                "Look at the page.",
-            )
-        ]  # fmt: skip
+        return [Finding("most_flooded", "caution", {"share": area["flood_share"]})]
     return []
 
 
@@ -289,13 +282,8 @@ def _order_findings(labels: Layer, scene: Scene, mapper: WaterMapper) -> list[Fi
     if lost < LEAST_LOST * seen or lost < MORE_LOST * new or not lost:
         return []
     return [
-        Finding(
-            "dates_swapped", "caution",
-            f"{lost / seen:.1%} of the ground was under water at the first date and fell dry, {new / seen:.1%} is flooded: the images seem to "
-            "be in the wrong order.",
-            "Give the image of the flood last; where water fell back, this is right.",
-        )
-    ]  # fmt: skip
+        Finding("dates_swapped", "caution", {"dried": lost / seen, "flooded": new / seen}, wording="water_fell_back")
+    ]
 
 
 def _thresholds(mapper: WaterMapper, name: str) -> dict[str, float | None]:
@@ -373,11 +361,7 @@ def _snow(bands: dict[str, FloatImage], seen: Mask) -> Finding | None:
     share = float(snow[seen].mean()) if seen.any() else 0.0
     if share < LEAST_SNOW:
         return None
-    return Finding(
-        "snow_left_out", "note",
-        f"Snow or ice covers {share:.0%} of the ground at the date of the flood, frozen lakes among it; it counts as dry.",
-        "Give an image without snow, or radar.",
-    )  # fmt: skip
+    return Finding("snow_left_out", "note", {"share": share})
 
 
 def _white(bands: dict[str, FloatImage], classes: ByteImage, seen: Mask) -> Finding | None:
@@ -390,11 +374,7 @@ def _white(bands: dict[str, FloatImage], classes: ByteImage, seen: Mask) -> Find
     share = float(white[flood].mean())
     if share < LEAST_WHITE:
         return None
-    return Finding(
-        "flood_is_white", "caution",
-        f"{share:.0%} of the mapped flood is as bright as ice, snow, salt flats or clouds are, and water is not.",
-        "Look at the page; give radar, or a map of clouds and snow as --set cloud_mask_post=….",
-    )  # fmt: skip
+    return Finding("flood_is_white", "caution", {"share": share})
 
 
 def _fields(polygons: gpd.GeoDataFrame, grid: Grid) -> Finding | None:
@@ -406,12 +386,10 @@ def _fields(polygons: gpd.GeoDataFrame, grid: Grid) -> Finding | None:
     fields = (pixels > FOUR_SIDED * around) & (pixels >= LEAST_FIELD_PX) & (areas <= LARGEST_FIELD_M2)
     if fields.sum() < LEAST_FIELDS or areas[fields].sum() < LEAST_IN_FIELDS * areas.sum():
         return None
+    share, number = float(areas[fields].sum() / areas.sum()), int(fields.sum())
     return Finding(
-        "flood_in_fields", "caution",
-        f"{areas[fields].sum() / areas.sum():.0%} of the flooded area lies in {int(fields.sum()):,} four-sided regions of at most "
-        f"{LARGEST_FIELD_M2 / 10_000:g} ha, as rice fields under water and salt pans do that are flooded each year.",
-        "Compare with a date before of the same season, or leave them out by --permanent-water.",
-    )  # fmt: skip
+        "flood_in_fields", "caution", {"share": share, "number": number, "most_ha": LARGEST_FIELD_M2 / 10_000}
+    )
 
 
 def _sea(classes: ByteImage, gsd_m: float) -> Finding | None:
@@ -432,9 +410,5 @@ def _sea(classes: ByteImage, gsd_m: float) -> Finding | None:
     share = joined.sum() / flood.sum()
     if share < LEAST_AT_SEA:
         return None
-    return Finding(
-        "shore_of_the_sea", "caution",
-        f"{share:.0%} of the mapped flood lies along water that leaves the map by {lengths[at_sea].sum() / len(around):.0%} of its "
-        "border, as the sea does: tides and waves move its shore.",
-        "Compare dates of one tide, or leave the tidal flats out by --permanent-water.",
-    )  # fmt: skip
+    border = float(lengths[at_sea].sum() / len(around))
+    return Finding("shore_of_the_sea", "caution", {"share": float(share), "border": border})

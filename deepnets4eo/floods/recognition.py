@@ -23,6 +23,7 @@ from deepnets4eo.floods.optical import LEAST_M2, SMALL_M2, crowns, looks_like
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, parts_with
 from deepnets4eo.grid import Window, blocks, crop, grow_shapes
 from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs.wording import Phrase, Value
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.tiling.sampling import spread_windows
@@ -87,20 +88,14 @@ class Recognition:
         return self.small and not self.is_none_found
 
     def finding(self, flooded: bool | None, remedy: str) -> Finding | None:
-        """That it is not known what is flooded; None where it is."""
+        """That it is not known what is flooded; None where it is. remedy : key of the phrase that says what to do."""
         if self.is_reliable(flooded):
             return None
-        why = "The event is a flood, and no new water was found in the image after it"
-        if self._hides_flood:
-            why = "The image is too small to show where the new water that it shows ends"
+        why = Phrase("image_too_small" if self._hides_flood else "no_new_water_found")
         if self.is_lost:
-            share = f"{self.lost / self.known:.0%} of the water that is known from before"
-            why = f"Water is not recognised in the image after the event: it shows {share} as dry ground"
-        return Finding(
-            "water_not_told", "caution",
-            f"{why}. It is not told what is flooded: ground counts as dry only where its pattern from before is found again, all else is not known.",
-            remedy,
-        )  # fmt: skip
+            why = Phrase("known_water_lost", {"share": self.lost / self.known})
+        values: dict[str, Value] = {"why": why, "unknown": None, "buildings": None, "remedy": Phrase(remedy)}
+        return Finding("water_not_told", "caution", values)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

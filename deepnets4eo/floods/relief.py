@@ -123,6 +123,4 @@ def _finding(counts: np.ndarray, options: FloodOptions) -> Finding:
     if options.look_deg is not None:
         named |= {"in layover": LAYOVER, "in shadow": SHADOW}
     parts = ", ".join(f"{shares[kind]:.1%} {words}" for words, kind in named.items())
-    return Finding(
-        "hidden_by_relief", "note", f"{1 - shares[CLEAR]:.1%} of the ground was left out of the radar image of the flood: {parts}."
-    )  # fmt: skip
+    return Finding("hidden_by_relief", "note", {"share": 1 - float(shares[CLEAR]), "parts": parts})

@@ -21,7 +21,8 @@ from deepnets4eo.footprints.outlines import repeated_outlines
 from deepnets4eo.footprints.repair import FARTHEST, farther_than, finite, mend_polygons, usable_polygons
 from deepnets4eo.grid import EXCHANGED, FARTHEST_DEGREES, Grid, axes_exchanged, transform_shapes
 from deepnets4eo.osm.elements import no_buildings
-from deepnets4eo.outputs.findings import Finding, count_of, one_or_many, reasons_text
+from deepnets4eo.outputs.findings import Finding, Severity, one_or_many, reason_counts
+from deepnets4eo.outputs.wording import Phrase
 from deepnets4eo.rasters.plane_crs import is_placed
 
 GEOJSON = re.compile(r"\.(geo)?json(\.(gz|bz2|zip))?$", re.IGNORECASE)
@@ -298,46 +299,21 @@ def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
     account, findings = footprints.account(), []
     dropped = sum(account["dropped"].values())
     if dropped:
-        reasons = reasons_text(account["dropped"], "row")
-        findings.append(
-            Finding(
-                "footprints_dropped",
-                "caution" if dropped > MANY_ROWS * account["read"] else "note",
-                f"{dropped} of {count_of(account['read'], 'row')} of the footprints could not be used ({reasons}).",
-                "Give every building as a Polygon or MultiPolygon; close lines to areas.",
-            )
-        )
+        reasons = reason_counts(account["dropped"], "row")
+        severity: Severity = "caution" if dropped > MANY_ROWS * account["read"] else "note"
+        values = {"number": dropped, "read": account["read"], "reasons": reasons}
+        findings.append(Finding("footprints_dropped", severity, values))
     twice = int(repeated_outlines(footprints.frame.geometry.to_numpy()).sum())
     if twice:
-        findings.append(
-            Finding(
-                "footprints_repeated",
-                "caution" if twice > MANY_ROWS * account["read"] else "note",
-                f"{count_of(twice, 'outline')} {one_or_many(twice, 'is', 'are')} the same as another: each is graded and counted, but the "
-                "share of damaged buildings is estimated without the repeated ones.",
-                "Remove rows that are there twice, or the counts are too high.",
-            )
-        )
-    changes = [
-        f"{count_of(account[key], noun)} {one_or_many(account[key], 'was', 'were')} {change}"
-        for key, noun, change in (
-            ("repaired", "outline", "repaired"),
-            ("renamed", "id", "missing or twice and renamed"),
-        )
-        if account[key]
-    ]
-    if changes:
-        findings.append(Finding("footprints_changed", "note", f"Footprints: {'; '.join(changes)}."))
+        severity = "caution" if twice > MANY_ROWS * account["read"] else "note"
+        findings.append(Finding("footprints_repeated", severity, {"number": twice}))
+    changes = {"outlines_repaired": account["repaired"], "ids_renamed": account["renamed"]}
+    if any(changes.values()):
+        said = [Phrase(key, {"number": number}) for key, number in changes.items() if number]
+        findings.append(Finding("footprints_changed", "note", {"changes": said}))
     if footprints.passed_over:
-        taken = "row numbers" if footprints.made_ids else "the row keys or feature ids of the file"
-        findings.append(
-            Finding(
-                "id_column_not_used",
-                "note",
-                f"The ids of the footprints are {taken}, because {footprints.passed_over}.",
-                "Give unique ids in a column called id.",
-            )
-        )
+        taken = Phrase("row_numbers" if footprints.made_ids else "row_keys")
+        findings.append(Finding("id_column_not_used", "note", {"taken": taken, "reason": footprints.passed_over}))
     return tuple(findings)
 
 
@@ -351,36 +327,19 @@ def outline_date_findings(footprints: Footprints, day_pre: str, day_post: str) -
     findings = []
     if len(days) < stated:
         unclear = two_days(others[column])
-        why = "are no dates" if unclear is None else f"may be two days each, such as {unclear}"
-        findings.append(
-            Finding(
-                "outline_dates_unread",
-                "caution",
-                f"{stated - len(days):,} of {count_of(stated, 'value')} in the column {column!r} of the footprints {why}: whether these "
-                "outlines are older or newer than the images is not known.",
-                "Write the dates as YYYY-MM-DD.",
-            )
-        )
+        why = Phrase("no_dates") if unclear is None else Phrase("two_days_each", {"example": str(unclear)})
+        values = {"number": stated - len(days), "stated": stated, "column": repr(column), "why": why}
+        findings.append(Finding("outline_dates_unread", "caution", values))
     later = int((days > _end_of(day_post)).sum()) if day_post else 0
     if later:
         findings.append(
-            Finding(
-                "outlines_after_event",
-                "caution",
-                f"{count_of(later, 'outline')} of {len(footprints):,} {one_or_many(later, 'was', 'were')} last changed after the image "
-                f"after ({day_post[:10]}): buildings that the event destroyed may have been removed from the file, and new ones added.",
-                "Take outlines as they were before the event, such as an older extract.",
-            )
+            Finding("outlines_too_new", "caution", {"number": later, "of": len(footprints), "day": day_post[:10]})
         )
     old = int((days < _end_of(day_pre) - pd.DateOffset(years=OLD_YEARS)).sum()) if day_pre else 0
     if old * 2 > len(footprints):
         findings.append(
             Finding(
-                "outlines_old",
-                "note",
-                f"{old:,} of {len(footprints):,} outlines were last changed more than {OLD_YEARS} years before the image before "
-                f"({day_pre[:10]}): buildings built since then may be missing.",
-                "Look at the extent without outlines, or take a newer extract.",
+                "outlines_old", "note", {"number": old, "of": len(footprints), "years": OLD_YEARS, "day": day_pre[:10]}
             )
         )
     return tuple(findings)

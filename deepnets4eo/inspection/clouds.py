@@ -11,7 +11,8 @@ import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs.findings import Finding, image_of
+from deepnets4eo.outputs.wording import Phrase
 from deepnets4eo.rasters.band_roles import COLOURS, role_indices
 from deepnets4eo.rasters.clouds import LOOK_PX, CloudBand, cloud_band
 from deepnets4eo.rasters.layer import Layer
@@ -108,19 +109,16 @@ def _wide(cloudy: Mask, of_one_value: Mask, cell_m: float) -> Mask:
 
 
 def cloud_finding(mask: Layer, image: Layer, role: str, remedy: str) -> Finding | None:
-    """How much of an image clouds hide, and by what that is known; None where they hide nothing."""
+    """How much of an image clouds hide, and by what that is known; None where they hide nothing. remedy : key of a phrase."""
     values, known, _ = mask.thumbnail(LOOK_PX)
     share = float(((values[0] > 0) & known).mean())
     if not share:
         return None
-    how = (
-        f"its band {mask.reader.layer.band_names[0]}" if isinstance(mask.reader, CloudBand)
-        else "what is bright, white and smooth, and was not there before"
-    )  # fmt: skip
-    return Finding(
-        f"clouds_{role}", "caution",
-        f"Clouds hide {share:.1%} of the {role} image {image.source}, by {how}: the ground under them is not seen.", remedy,
-    )  # fmt: skip
+    how = Phrase("by_new_brightness")
+    if isinstance(mask.reader, CloudBand):
+        how = Phrase("by_cloud_band", {"band": mask.reader.layer.band_names[0]})
+    said = {"share": share, "image": image_of(role), "source": image.source, "how": how, "remedy": Phrase(remedy)}
+    return Finding(f"clouds_{role}", "caution", said, wording="clouds")
 
 
 def describe_clouds(image: Layer) -> str | None:

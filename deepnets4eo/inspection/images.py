@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Floats, Mask, Pixels
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs.findings import Finding, image_of
+from deepnets4eo.outputs.wording import Phrase, Value
 from deepnets4eo.rasters.array_source import Source
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.sources import same_grid
@@ -120,15 +121,12 @@ def declare_nodata(layer: Layer, role: str, findings: list[Finding], *, hides_co
     findings += _band_findings(layer, role, hides_collars=hides_collars)
     if undeclared is None:
         return layer
-    taken = "it was taken as no data" if undeclared.value is not None or hides_collars else "it counts as data here"
-    findings.append(
-        Finding(
-            f"undeclared_nodata_{role}", "caution",
-            f"The {role} image {layer.source} holds {undeclared} where it has no data ({undeclared.share:.0%} of its pixels), and does not "
-            f"declare it; {taken}.",
-            undeclared.remedy("FILE"),
-        )
-    )  # fmt: skip
+    values: dict[str, Value] = {
+        "image": image_of(role), "source": layer.source, "value": str(undeclared), "share": undeclared.share,
+        "taken": Phrase("taken_as_nodata" if undeclared.value is not None or hides_collars else "counts_as_data"),
+        "remedy": undeclared.remedy("FILE"),
+    }  # fmt: skip
+    findings.append(Finding(f"undeclared_nodata_{role}", "caution", values, wording="undeclared_nodata"))
     return layer if undeclared.value is None else layer.with_nodata(undeclared.value)
 
 
@@ -138,14 +136,9 @@ def _band_findings(layer: Layer, role: str, *, hides_collars: bool) -> list[Find
     if not bands:
         return []
     parts = " and ".join(f"{band} ({band.share:.0%} of its pixels)" for band in bands)
-    taken = "there nothing is taken as seen" if hides_collars else "it counts as data here"
-    return [
-        Finding(
-            f"undeclared_nodata_in_band_{role}", "caution",
-            f"The {role} image {layer.source} holds {parts} in wide parts where other bands have data; {taken}.",
-            "Write these parts as no data in every band, or as NaN.",
-        )
-    ]  # fmt: skip
+    taken = Phrase("taken_as_unseen" if hides_collars else "counts_as_data")
+    values = {"image": image_of(role), "source": layer.source, "parts": parts, "taken": taken}
+    return [Finding(f"undeclared_nodata_in_band_{role}", "caution", values, wording="undeclared_nodata_in_band")]
 
 
 def without_collar(layer: Layer) -> Layer:

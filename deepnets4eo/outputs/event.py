@@ -262,14 +262,7 @@ def event_findings(event: EventInfo) -> tuple[Finding, ...]:
     """A note where a date was taken from a tag; a caution where the date before is the later one."""
     if event.has_reversed_dates:
         dates = "; ".join(line for line in event.lines if line.startswith("Date"))
-        return (
-            Finding(
-                "dates_reversed",
-                "caution",
-                f"The image from before seems to be younger than the one from after ({dates}).",
-                "Swap PRE and POST where they are; else give --event date_pre=… and --event date_post=….",
-            ),
-        )
+        return (Finding("dates_reversed", "caution", {"dates": dates}),)
     taken = [
         f"{event.from_files[name]}, {getattr(event, name)}"
         for name in ("date_pre", "date_post")
@@ -277,12 +270,7 @@ def event_findings(event: EventInfo) -> tuple[Finding, ...]:
     ]
     if not taken:
         return ()
-    message = "Dates were taken from the files' tags, which may hold the time of processing: " + "; ".join(taken) + "."
-    return (
-        Finding(
-            "dates_from_tags", "note", message, "Give --event date_pre=… and --event date_post=… where they are wrong."
-        ),
-    )
+    return (Finding("dates_from_tags", "note", {"dates": "; ".join(taken)}),)
 
 
 def iso_day(text: str) -> date | None:

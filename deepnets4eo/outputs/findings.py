@@ -3,32 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Literal, get_args
+
+from deepnets4eo.outputs.wording import Language, Phrase, Value, from_plain, html_of, is_told, plain, text_of
 
 Severity = Literal["note", "caution", "worthless"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
+OF_PLUGIN = "of_plugin"  # key of the sentences of others
 LABELS: dict[Severity, str] = {"worthless": "Do not use", "caution": "Caution", "note": "Note"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that limits a map: stable `code`, `severity` ("note", "caution", "worthless"), `message` with values, `remedy`.
+    """One thing that limits a map: stable `code`, `severity` ("note", "caution", "worthless"), and the values that its sentences name.
 
-    `affected`: how many buildings it concerns, 0 where it is not of some.
+    affected : how many buildings it concerns, 0 where it is not of some.
+    wording : key of its sentences in `outputs/texts`, where it is not the code. KEY.remedy has what to do, if there is something.
+    A finding of a plugin, whose code is in no table, has its English in the values "message" and "remedy".
     """
 
     code: str
     severity: Severity
-    message: str
-    remedy: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
     affected: int = 0
+    wording: str = ""
+
+    @property
+    def message(self) -> str:
+        """What limits the map, in English."""
+        return self.text()
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it, in English; empty where there is nothing."""
+        return self.text(".remedy")
+
+    def text(self, part: Literal["", ".remedy"] = "", language: Language = "en") -> str:
+        """The message, or what to do, in a language; in English where the language has no words."""
+        return self._said(part, text_of, language)
+
+    def html(self, part: Literal["", ".remedy"] = "", language: Language = "en") -> str:
+        """The message, or what to do, as HTML in a language."""
+        return self._said(part, html_of, language)
+
+    def _said(self, part: str, said: Callable[[Phrase, Language], str], language: Language) -> str:
+        key = self.wording or self.code
+        if not is_told(key):
+            key, name = OF_PLUGIN, part.removeprefix(".") or "message"
+            return said(Phrase(key, {"text": self.values[name]}), language) if self.values.get(name) else ""
+        return said(Phrase(key + part, self.values), language) if is_told(key + part) else ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
+        """Plain values, ready for JSON: the sentences in English, and the values in them."""
+        return {
+            "code": self.code, "severity": self.severity, "message": self.message, "remedy": self.remedy, "affected": int(self.affected),
+            "values": {name: plain(value) for name, value in self.values.items()}, "wording": self.wording,
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Finding:
+        """The finding that `to_dict` wrote. Errors: KeyError."""
+        values = {name: from_plain(value) for name, value in facts["values"].items()}
+        return cls(facts["code"], facts["severity"], values, facts["affected"], facts["wording"])
+
+
+def image_of(role: str) -> Value:
+    """What sentences call the image of a role."""
+    return Phrase(f"{role}_image") if role in ("pre", "post") else f"{role} image".strip()
 
 
 def count_of(number: int, noun: str) -> str:
@@ -40,13 +84,9 @@ def count_of(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def reasons_text(counts: Mapping[str, int], noun: str) -> str:
-    """How many things have each reason.
-
-    >>> reasons_text({"under cloud": 2, "too small": 1}, "building")
-    '2 buildings: under cloud; 1 building: too small'
-    """
-    return "; ".join(f"{count_of(count, noun)}: {reason}" for reason, count in counts.items())
+def reason_counts(counts: Mapping[str, int], noun: Literal["building", "row"] = "building") -> list[Phrase]:
+    """How many buildings of a map, or rows of a file, have each reason."""
+    return [Phrase(f"{noun}s_by_reason", {"number": count, "reason": reason}) for reason, count in counts.items()]
 
 
 def one_or_many(number: int, one: str, many: str) -> str:
@@ -63,16 +103,8 @@ def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: (-SEVERITIES.index(finding.severity), -finding.affected)))
 
 
-def in_english(text: str) -> str:
-    """HTML of English text, on a page of any language."""
-    return f'<bdi lang="en">{escape(text)}</bdi>'
-
-
-def findings_banner(
-    findings: Sequence[Finding], say: Callable[[str], str] = str, html_of: Callable[[str], str] = in_english
-) -> str:
-    """A section with the worst finding in its first line, the others folded; `say` translates severities and numbers,
-    `html_of` the sentences of a finding."""
+def findings_banner(findings: Sequence[Finding], say: Callable[[str], str] = str, language: Language = "en") -> str:
+    """A section with the worst finding in its first line, the others folded; `say` translates severities and numbers."""
     if not findings:
         return ""
     worst, *others = worst_first(findings)
@@ -84,15 +116,16 @@ def findings_banner(
         button = (
             f'<button id="findings-button" aria-controls="findings-more" aria-expanded="true" hidden>{count}</button>'
         )
-        items = "".join(f"<li>{_text(finding, say, html_of)}</li>" for finding in others)
+        items = "".join(f"<li>{_html(finding, say, language)}</li>" for finding in others)
         more = f'{button}</p><ul id="findings-more">{items}</ul>'
     role = "note" if worst.severity == "note" else "alert"
-    return f'<section id="findings" class="findings {worst.severity}" role="{role}"><p>{_text(worst, say, html_of)}{more or "</p>"}</section>'
+    return f'<section id="findings" class="findings {worst.severity}" role="{role}"><p>{_html(worst, say, language)}{more or "</p>"}</section>'
 
 
-def _text(finding: Finding, say: Callable[[str], str], html_of: Callable[[str], str]) -> str:
-    remedy = f' <span class="remedy">{html_of(finding.remedy)}</span>' if finding.remedy else ""
-    return f"<b>{escape(say(LABELS[finding.severity]))}</b> {html_of(finding.message)}{remedy}"
+def _html(finding: Finding, say: Callable[[str], str], language: Language) -> str:
+    told = finding.html(".remedy", language)
+    remedy = f' <span class="remedy">{told}</span>' if told else ""
+    return f"<b>{escape(say(LABELS[finding.severity]))}</b> {finding.html(language=language)}{remedy}"
 
 
 def duration_text(seconds: float) -> str:

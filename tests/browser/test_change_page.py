@@ -170,7 +170,7 @@ def test_the_event_is_on_top_in_the_summary_and_in_saved_files(visit, tmp_path):
 
 
 def test_a_map_without_any_change_has_a_page_too(visit, tmp_path):
-    doubt = Finding("doubt", "caution", "Images differ by season.", "Look.")
+    doubt = Finding("doubt", "caution", {"message": "Images differ by season.", "remedy": "Look."})
     one = visit(write(tmp_path / "none.html", [], findings=(doubt,))[1])
     assert one.listed() == []
     assert "Images differ by season." in one.page.locator("#findings").inner_text()

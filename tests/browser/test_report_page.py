@@ -353,8 +353,10 @@ def test_a_synthetic_map_says_so_on_top_and_a_real_one_does_not(report, visit, t
     assert "SYNTHETIC" in banner.inner_text()
 
 
-WORTHLESS = Finding("swapped", "worthless", "The dates seem swapped <b>here</b>.", "Swap PRE and POST.")
-CAUTION = Finding("green", "caution", "12 roofs lie under trees.")
+WORTHLESS = Finding(
+    "swapped", "worthless", {"message": "The dates seem swapped <b>here</b>.", "remedy": "Swap PRE and POST."}
+)
+CAUTION = Finding("green", "caution", {"message": "12 roofs lie under trees."})
 
 
 def test_the_worst_finding_is_the_first_line_and_the_others_unfold(visit, tmp_path):
@@ -377,7 +379,7 @@ def test_the_worst_finding_is_the_first_line_and_the_others_unfold(visit, tmp_pa
     assert one.page.locator("#quality .light").get_attribute("class") == "light failed"
 
 
-ASSUMED = Finding("registration_assumed", "caution", "The images are taken as registered.", "Look at them.")
+ASSUMED = Finding("registration_assumed", "caution")
 
 
 @pytest.mark.parametrize(

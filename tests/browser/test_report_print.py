@@ -18,7 +18,9 @@ EVENT = {"name": "Tornado", "location": "Joplin", "date_post": "2011-05-29", "cr
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory):
     damage_map = make_map(60)
-    damage_map.findings = (Finding("green", "caution", "12 roofs lie under trees.", "Look at them."),)
+    damage_map.findings = (
+        Finding("green", "caution", {"message": "12 roofs lie under trees.", "remedy": "Look at them."}),
+    )
     damage_map.inputs = {"pre": "before.tif", "post": "after.tif", **{f"post_{k}": f"tile_{k}.tif" for k in range(40)}}
     return write(damage_map, tmp_path_factory.mktemp("printed") / "report.html", event=EVENT)
 
@@ -37,7 +39,7 @@ def test_many_findings_take_room_of_the_images_and_no_second_page(visit, tmp_pat
         make_map(60),
         "12 of 300 buildings are not shown by the pre image, and are assessed from the post image alone. ",
     )
-    damage_map.findings = tuple(Finding(f"f{k}", "note", 2 * words, words) for k in range(9))
+    damage_map.findings = tuple(Finding(f"f{k}", "note", {"message": 2 * words, "remedy": words}) for k in range(9))
     damage_map.inputs = {"pre": "before.tif", "post": "after.tif"}
     one = visit(write(damage_map, tmp_path / "report.html", event=EVENT))
     assert max(map(int, re.findall(rb"/Count (\d+)", one.page.pdf(format="A4", landscape=True)))) == 1

@@ -177,7 +177,7 @@ def test_unbuilt_outlines_unskilled_runs_and_empty_maps_are_findings() -> None:
     nothing = result_findings(frame.assign(status="not_assessed", reason="under cloud"), np.zeros(2, bool), None)
     assert [(finding.code, finding.severity) for finding in nothing] == [("nothing_assessed", "worthless")]
     assert "(2 buildings: under cloud)" in nothing[0].message
-    failed, coarse = Finding("alignment_failed", "worthless", "…"), Finding("pre_coarse", "caution", "…")
+    failed, coarse = Finding("alignment_failed", "worthless"), Finding("pre_coarse", "caution")
     assert join_findings((failed,), nothing) == (failed,), "one reason is enough"
     assert join_findings((coarse,), nothing) == (*nothing, coarse)
 

@@ -137,5 +137,9 @@ def test_minor_damage_that_cannot_be_told_is_said_with_its_number() -> None:
 
 
 def test_of_findings_of_one_severity_the_one_that_concerns_more_buildings_comes_first() -> None:
-    some = [Finding("a", "note", "", affected=3), Finding("b", "caution", ""), Finding("c", "note", "", affected=30)]
+    some = [
+        Finding("a", "note", {"message": ""}, affected=3),
+        Finding("b", "caution", {"message": ""}),
+        Finding("c", "note", {"message": ""}, affected=30),
+    ]
     assert [finding.code for finding in worst_first(some)] == ["b", "c", "a"]

@@ -20,7 +20,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, grid = tmp_path_factory.mktemp("again"), make_grid(96)
     damage_map = make_map(12, grid=grid)
     damage_map.event = EventInfo("Flood", "درنة", "2026-01-05", from_files={"date_pre": "tag"})
-    damage_map.findings = (Finding("x", "caution", "Pixels are large."),)
+    damage_map.findings = (Finding("x", "caution", {"message": "Pixels are large."}),)
     damage_map.estimates = {"buildings": {"damaged": {"expected": 5.0, "interval_95": [2.0, 8.0]}}}
     damage_map.add_areas("grid:20")
     images = {}

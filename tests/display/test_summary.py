@@ -115,7 +115,7 @@ def test_a_damage_map_prints_counts_by_grade_not_its_table() -> None:
 
 
 def test_a_damage_map_names_its_worst_finding_and_that_it_is_made_up() -> None:
-    findings = (Finding("a", "worthless", "Nothing fits."), Finding("b", "note", "Clouds."))
+    findings = (Finding("a", "worthless", {"message": "Nothing fits."}), Finding("b", "note", {"message": "Clouds."}))
     damage_map = replace(make_map(4), findings=findings, synthetic=True)
     lines = repr(damage_map).splitlines()
     assert lines[0].startswith("<DamageMap (SYNTHETIC): 4 buildings")

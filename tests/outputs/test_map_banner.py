@@ -5,9 +5,9 @@ from xml.etree import ElementTree as ET
 
 from deepnets4eo.outputs.findings import Finding, findings_banner
 
-CAUTION = Finding("coarse_pre", "caution", "Pre is coarse.", "Give a finer one.")
-WORTHLESS = Finding("swapped", "worthless", 'Dates <look> "swapped" & wrong.', "Swap them.")
-NOTE = Finding("dropped", "note", "3 rows were dropped.")
+CAUTION = Finding("coarse_pre", "caution", {"message": "Pre is coarse.", "remedy": "Give a finer one."})
+WORTHLESS = Finding("swapped", "worthless", {"message": 'Dates <look> "swapped" & wrong.', "remedy": "Swap them."})
+NOTE = Finding("dropped", "note", {"message": "3 rows were dropped."})
 
 
 def test_without_findings_there_is_no_banner() -> None:

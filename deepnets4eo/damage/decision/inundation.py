@@ -44,7 +44,8 @@ from deepnets4eo.floods import (
 from deepnets4eo.grid import blocks
 from deepnets4eo.jobs.parts import Progress
 from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs.wording import Phrase, Value
 from deepnets4eo.rasters.band_roles import COLOURS
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.scene import Layer, Scene
@@ -59,7 +60,6 @@ logger = logging.getLogger(__name__)
 
 CountsAs = Literal["damaged", "possibly-damaged", "shown"]
 RUN, RECOGNITION = "run", "recognition.json"  # of the folder in which water is looked for
-GIVE_WATER = "Give a map of the flood with --water, as from radar, or an image of another day; look at the page for water that the map does not show."
 COVERED = 0.5  # share of the outline under water, of a roof that is gone
 WATER, RING = "ev_water_share", "ev_water_ring_share"
 SURROUNDED, UNDER, UNKNOWN_WATER = "surrounded by water", "under water", "not told whether it stands in water"
@@ -92,60 +92,27 @@ class Inundation:
         """Plain values, ready for JSON."""
         return asdict(self)
 
-    @property
-    def _by_water(self) -> str:
-        if not self.by_water:
-            return ""
-        return f"; of {self.by_water:,} only the water is known, since their structure could not be assessed"
-
     def findings(self) -> tuple[Finding, ...]:
         """How many buildings stand in water, and as what they count."""
         findings = []
         if self.not_assessed:
             findings.append(
                 Finding(
-                    "not_assessed_in_water", "caution",
-                    f"{count_of(self.not_assessed, 'outline')} that could not be assessed {one_or_many(self.not_assessed, 'lies', 'lie')} in "
-                    f"water that was not there before ({self.source}); they have no grade.",
-                    "Look at them: the column inundated says which they are.",
-                    self.not_assessed,
+                    "not_assessed_in_water", "caution", {"number": self.not_assessed, "source": self.source}, self.not_assessed
                 )
             )  # fmt: skip
         if self.inundated:
-            means = {
-                "damaged": "they count as damaged, as in xBD",
-                "possibly-damaged": "they count as possibly damaged, as in Copernicus EMS",
-                "shown": "their grades rest on what the structure shows alone",
-            }[self.counts_as]
-            findings.append(
-                Finding(
-                    "buildings_in_water", "note",
-                    f"{count_of(self.inundated, 'building')} {one_or_many(self.inundated, 'stands', 'stand')} in water that was not there "
-                    f"before ({self.source}); {means}. By structure alone {self.structure:,} would be damaged{self._by_water}.",
-                    "Choose what they count as with --set inundation=…; look at the water on the page.",
-                    self.inundated,
-                )
-            )  # fmt: skip
+            values: dict[str, Value] = {
+                "number": self.inundated, "source": self.source, "means": Phrase(f"in_water_{self.counts_as}"), "structure": self.structure,
+                "by_water": Phrase("only_water_known", {"number": self.by_water}) if self.by_water else "",
+            }  # fmt: skip
+            findings.append(Finding("buildings_in_water", "note", values, self.inundated))
         if self.inundated and self.hidden and not self.unknown:
-            findings.append(
-                Finding(
-                    "water_may_be_hidden", "note",
-                    f"Trees, shadows or gaps hide the ground around {count_of(self.hidden, 'building')}: more may stand in water than the map "
-                    "says.",
-                    "Look at those whose column inundated is not known.",
-                    self.hidden,
-                )
-            )  # fmt: skip
+            findings.append(Finding("water_may_be_hidden", "note", {"number": self.hidden}, self.hidden))
         if self.since_unknown:
             findings.append(
-                Finding(
-                    "buildings_in_old_or_new_water", "caution",
-                    f"Water fills the ground around {count_of(self.since_unknown, 'building')}; without an image before it is not known "
-                    "whether it was there always, and the grades do not count it.",
-                    "Give an image before the event, or a map of the flood with --water.",
-                    self.since_unknown,
-                )
-            )  # fmt: skip
+                Finding("buildings_in_old_or_new_water", "caution", {"number": self.since_unknown}, self.since_unknown)
+            )
         return tuple(findings)
 
 
@@ -185,7 +152,7 @@ def find_water(
             water, source = _seen_water(scene, folder, settings.workers), "seen in the images"
             is_new = _shows_water(scene, "pre")
             recognition = Recognition(**read_json(folder / RECOGNITION))
-            doubt = recognition.finding(event.is_flood, GIVE_WATER)
+            doubt = recognition.finding(event.is_flood, "give_water")
             if doubt is not None:
                 run = load_run(folder / RUN)
                 water = write_sure_water(water, folder / "water_sure.tif", _dates(scene), run.segmenter, outlines)
@@ -399,8 +366,5 @@ def _doubt_first(water: WaterAround, inundation: Inundation) -> tuple[Finding, .
     if water.doubt is None:
         return ()
     total = len(water.around.inundated)
-    message = (
-        f"{water.doubt.message} It is not known whether {inundation.unknown:,} of {count_of(total, 'building')} stand in water; their "
-        "grades show the structure alone."
-    )
-    return (replace(water.doubt, message=message, affected=total),)
+    values = {**water.doubt.values, "unknown": inundation.unknown, "buildings": total}
+    return (replace(water.doubt, values=values, affected=total),)

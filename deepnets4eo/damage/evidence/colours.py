@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from deepnets4eo.inspection.images import describe_unmasked_band
-from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs.findings import Finding, image_of
 from deepnets4eo.rasters.band_roles import COLOURS, role_indices
 from deepnets4eo.rasters.display import declared_colours
 from deepnets4eo.rasters.polarisations import polarisations
@@ -38,10 +38,13 @@ def unmasked_bands(images: Mapping[str, Layer | None]) -> list[Finding]:
         (role, image.source, describe_unmasked_band(image)) for role, image in images.items() if image is not None
     ]
     return [
-        Finding(f"unmasked_band_{role}", "caution", f"The {role} image {source}: {masking[0]}", masking[1])
+        Finding(
+            f"unmasked_band_{role}", "caution",
+            {"image": image_of(role), "source": source, "what": masking[0], "remedy": masking[1]}, wording="unmasked_band",
+        )
         for role, source, masking in described
         if masking is not None
-    ]
+    ]  # fmt: skip
 
 
 def unknown_colours(images: Mapping[str, Layer | None]) -> list[Finding]:
@@ -49,9 +52,7 @@ def unknown_colours(images: Mapping[str, Layer | None]) -> list[Finding]:
     return [
         Finding(
             f"unknown_colours_{role}", "caution",
-            f"The {role} image {image.source} has {image.count} bands and does not say which show red, green and blue; the "
-            "first three were taken, in this order.",
-            "Where they are others, say so with one word a band: rio edit-info --colorinterp undefined,red,green,blue FILE",
+            {"image": image_of(role), "source": image.source, "bands": image.count}, wording="unknown_colours",
         )
         for role, image in images.items()
         if image is not None and image.paths and image.count > len(COLOURS)

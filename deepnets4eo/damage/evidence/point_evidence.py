@@ -17,7 +17,8 @@ from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.vocabulary import ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.read import Footprints
-from deepnets4eo.outputs.findings import Finding, count_of
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs.wording import Value
 
 if TYPE_CHECKING:
     from deepnets4eo.points import HeightSource
@@ -128,16 +129,11 @@ class PointScore:
         """What the points did in the decision."""
         shares = frame.loc[frame["status"] == ASSESSED, COLUMN]
         missing = int(shares.isna().sum())
-        lacking = f" {missing} of {count_of(len(shares), 'assessed building')} have no heights." if missing else ""
+        values: dict[str, Value] = {"missing": missing or None, "assessed": len(shares)}
         if not self.weight:
-            return Finding(
-                "points_shown", "note", f"The points are shown only; the decision does not use them.{lacking}"
-            )
-        text = (
-            f"The points took part in the decision with a weight of {self.weight:.2f}, by a card fitted on synthetic cities "
-            f"(AUC {self.card.auc_major_or_worse:.2f} on {self.card.buildings} buildings). Real collapses are more varied.{lacking}"
-        )
-        return Finding("points_used", "note", text)
+            return Finding("points_shown", "note", values)
+        values |= {"weight": self.weight, "auc": self.card.auc_major_or_worse, "buildings": self.card.buildings}
+        return Finding("points_used", "note", values)
 
 
 def with_point_columns(evidence: EvidenceTable, columns: pd.DataFrame) -> EvidenceTable:

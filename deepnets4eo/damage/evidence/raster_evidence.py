@@ -20,7 +20,8 @@ from deepnets4eo.damage.evidence.point_evidence import MEANING as POINT_MEANING
 from deepnets4eo.damage.vocabulary import ASSESSED, NETWORK_COLUMNS
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.outputs.findings import Finding, count_of
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs.wording import Value
 from deepnets4eo.rasters.scene import Layer, LayerLike, covered_share
 from deepnets4eo.terrain.further_rasters import without_usual_nodata
 from deepnets4eo.zonal import band_sums
@@ -128,29 +129,18 @@ class ScoreLayer:
 
     def finding(self, frame: pd.DataFrame) -> Finding:
         """What it did in the decision."""
-        name, card = self.name, self.card
+        card = self.card
         scores = frame.loc[frame["status"] == ASSESSED, self.column]
         missing = int(scores.isna().sum())
-        lacking = f" {missing} of {count_of(len(scores), 'assessed building')} have no value." if missing else ""
+        values: dict[str, Value] = {"name": repr(self.name), "missing": missing or None, "assessed": len(scores)}
         if self.weight and card is not None:
-            text = (
-                f"took part in the decision with a weight of {self.weight:.2f}: its skill is {card.skill.value:.2f} (AUC "
-                f"{card.auc_major_or_worse:.2f} on {count_of(card.buildings, 'graded building')})."
-            )
-            return Finding("evidence_used", "note", f"Evidence {name!r} {text}{lacking}")
+            values |= {"skill": card.skill.value, "auc": card.auc_major_or_worse, "buildings": card.buildings}
+            return Finding("evidence_used", "note", values | {"weight": self.weight})
         if self.weight:
-            return Finding(
-                "evidence_unvalidated", "caution",
-                f"Evidence {name!r} took part in the decision with the given weight of {self.weight:.2f}, its mean taken as a "
-                f"probability. Nothing says that it is one.{lacking}",
-                "Fit an EvidenceCard on graded buildings and write it beside the raster.",
-            )  # fmt: skip
+            return Finding("evidence_unvalidated", "caution", values | {"weight": self.weight})
         if card is not None and card.skill.reason:
-            text = f"Evidence {name!r} did not take part in the decision: {card.skill.reason}.{lacking}"
-            return Finding("evidence_without_skill", "caution", text)
-        return Finding(
-            "evidence_shown", "note", f"Evidence {name!r} is shown only; the decision does not use it.{lacking}"
-        )
+            return Finding("evidence_without_skill", "caution", values | {"reason": card.skill.reason})
+        return Finding("evidence_shown", "note", values)
 
 
 def open_raster_evidence(evidence: Sequence[RasterEvidence], post: Layer) -> tuple[ScoreLayer, ...]:

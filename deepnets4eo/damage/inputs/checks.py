@@ -64,9 +64,7 @@ def check_images(pair: ImagePair) -> CheckedImages:
             if _is_radar(pair.pre, "pre"):
                 radar.insert(0, "pre")
         except InputError as error:
-            text = f"{error} It was not used: buildings are assessed from the post image alone."
-            remedy = "Give another pre image, or - for PRE."
-            unused = Finding("pre_without_structure", "caution", text, remedy)
+            unused = Finding("pre_without_structure", "caution", {"reason": str(error)})
             pair = ImagePair(None, pair.post, (*pair.findings, unused))
     return CheckedImages(pair.pre, pair.post, pair.findings, radar=tuple(radar))
 
@@ -83,10 +81,7 @@ def assumed_gsd(post: Layer) -> list[Finding]:
     """That the size of a pixel is assumed, without a CRS."""
     if post.grid.crs is not None:
         return []
-    return [
-        Finding("pixel_size_assumed", "caution", f"The post image has no CRS. A pixel was assumed to be {UNKNOWN_GSD_M:g} m wide, and areas "
-                "are not known.", "Say how large a pixel is, in metres: --gsd 0.3.")
-    ]  # fmt: skip
+    return [Finding("pixel_size_assumed", "caution", {"gsd_m": UNKNOWN_GSD_M})]
 
 
 def _require_structure(layer: Layer, role: str) -> None:
@@ -165,15 +160,12 @@ def order_finding(before: Floats, after: Floats, agreeing: tuple[float, float]) 
 
     before, after : (N,) probabilities of damage by each image; agreeing : shares of the outlines that agree on one offset on each."""
     worse_before, worse_after, known = _worse(before, after)
-    text = (
-        f"The outlines follow the image after the event ({agreeing[1]:.0%} agree on one offset) and not the one before it ({agreeing[0]:.0%}). "
-        f"{worse_before} of {known} buildings look damaged in the image before alone, {worse_after} in the image after alone."
-    )
+    values = {
+        "agree_before": agreeing[0], "agree_after": agreeing[1], "worse_before": worse_before, "worse_after": worse_after, "known": known,
+    }  # fmt: skip
     if worse_before > worse_after:
-        remedy = "Give the image from before the event first."
-        return Finding("dates_swapped", "worthless", f"{text} The images seem to be swapped.", remedy)
-    remedy = "Look which image is the earlier one; give outlines and an image from before the event."
-    return Finding("outlines_fit_after", "caution", text, remedy)
+        return Finding("dates_swapped", "worthless", values)
+    return Finding("outlines_fit_after", "caution", values)
 
 
 def _worse(before: Floats, after: Floats) -> tuple[int, int, int]:

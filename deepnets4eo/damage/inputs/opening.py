@@ -111,7 +111,7 @@ def open_inputs(
         open_new_water(settings.water, after.grid)
     findings = _check_others(others, after)
     if clouds is not None and cloud_mask is None:
-        finding = cloud_finding(clouds, after, "post", "Give another image, or --cloud-mask.")
+        finding = cloud_finding(clouds, after, "post", "give_cloud_mask")
         findings += [] if finding is None else [finding]
     checked = check_images(pair)
     paths = (
@@ -160,12 +160,12 @@ def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Findi
         on_post = layer.on(post.grid)  # which refuses another size where only pixel numbers pair them
         share = covered_share(post.grid, layer, role)
         if share < WHOLE:
-            beyond = "what lies beyond counts as clouded" if role == "cloud_mask" else "beyond it heights are unknown"
-            text = f"{layer.source} covers {share:.0%} of the post image; {beyond}."
-            findings.append(Finding(f"{role}_covers_a_part", "caution", text, "Give one that covers the image."))
+            wording = "mask_covers_a_part" if role == "cloud_mask" else "heights_cover_a_part"
+            values = {"source": layer.source, "share": share}
+            findings.append(Finding(f"{role}_covers_a_part", "caution", values, wording=wording))
         elif role.startswith("dsm") and (gaps := unknown_share(post, [on_post])) >= LEAST_GAP:
-            text = f"{layer.source} has no height for {gaps:.0%} of what the post image shows; there height loss is unknown."
-            findings.append(Finding(f"{role}_has_gaps", "caution", text, "Give one without gaps at buildings."))
+            values = {"source": layer.source, "share": gaps}
+            findings.append(Finding(f"{role}_has_gaps", "caution", values, wording="heights_have_gaps"))
     return findings
 
 
@@ -173,11 +173,7 @@ def _of_estimate(role: str, layer: Layer) -> list[Finding]:
     """A finding for heights that a network estimated, where the model expects measured ones."""
     if Quantity.from_tags(layer.tags, layer.source) is None:
         return []
-    text = (
-        f"{layer.source} holds heights that a network estimated; the decision takes them as measured, which can rank the buildings "
-        "worse than without any."
-    )
-    return [Finding(f"{role}_estimated", "caution", text, "Give measured surface models, or leave them out.")]
+    return [Finding(f"{role}_estimated", "caution", {"source": layer.source}, wording="heights_estimated")]
 
 
 def _paths(layers: Mapping[str, Layer | None], footprints: str) -> dict[str, str]:

@@ -16,7 +16,8 @@ from deepnets4eo.footprints import FootprintAlignment, align_footprints
 from deepnets4eo.footprints.alignment import LEAST_FOOTPRINTS
 from deepnets4eo.inspection.clouds import cloud_finding, clouds_in_image
 from deepnets4eo.jobs.journal import Journal
-from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
+from deepnets4eo.outputs.findings import Finding, image_of
+from deepnets4eo.outputs.wording import Phrase, Value
 from deepnets4eo.rasters.band_roles import COLOURS
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import ImagePair, Registration, on_post_grid
@@ -31,13 +32,8 @@ IN_PLACE = 3.5  # of `FootprintAlignment.in_place`: outlines of another site rea
 CLEARLY = 0.05  # by which the agreement of roofs differs where one place is better than another
 FAR_M = 8.0  # footprints seldom lie farther off than that
 NOT_ON_BUILDINGS = "footprint not on a building: alignment failed"
-CHECK = (
-    "Check that footprints and images show one site, and the CRS of each, with `deepnets4eo check`; where you know that "
-    "the footprints lie on the buildings, give --set align=no."
-)
 FAR_SCALE = 0.02  # of georeferenced images
 LEAST_MATCHING = 0.5  # share of reliable matches that agree with the registration
-FARTHER = "Where the images lie farther apart, raise --set max_shift_m."
 
 
 @dataclass(frozen=True)
@@ -106,9 +102,7 @@ def with_clouds(inputs: Inputs, settings: Settings, registration: Registration |
     clouds = clouds_in_image(show(post, needed_stretch(DISPLAY_RGB, measured)), before, mean_gsd(post))
     if clouds is None:
         return inputs
-    finding = cloud_finding(
-        clouds, post, "post", "Give another post image, or the true mask of its clouds: --cloud-mask."
-    )
+    finding = cloud_finding(clouds, post, "post", "give_true_cloud_mask")
     return replace(inputs, cloud_mask=clouds, findings=(*inputs.findings, *([] if finding is None else [finding])))
 
 
@@ -194,102 +188,56 @@ def outline_position(
 def _moved_far(alignment: FootprintAlignment) -> tuple[Finding, ...]:
     if alignment.shift_m <= FAR_M:
         return ()
-    return (
-        Finding(
-            "footprints_moved_far", "caution",
-            f"The footprints lay {alignment.shift_m:.0f} m off the roofs; they were moved there, and "
-            f"{alignment.agreeing:.0%} of them agree on it.",
-            "Check the CRS of footprints and images with `deepnets4eo check`.",
-        ),
-    )  # fmt: skip
+    return (Finding("footprints_moved_far", "caution", {"shift_m": alignment.shift_m, "agreeing": alignment.agreeing}),)
 
 
 def _too_few(alignment: FootprintAlignment) -> Finding:
-    return Finding(
-        "alignment_unknown", "caution",
-        f"{count_of(alignment.voters, 'footprint')} {one_or_many(alignment.voters, 'lies', 'lie')} on the image: too few to "
-        f"measure whether footprints lie on buildings (at least {LEAST_FOOTPRINTS}). They were used where they are.",
-        "Look at each of them on the page, or give more footprints of the site.",
-    )  # fmt: skip
+    return Finding("alignment_unknown", "caution", {"number": alignment.voters, "least": LEAST_FOOTPRINTS})
 
 
 def _weak(alignment: FootprintAlignment, role: Role) -> Finding:
-    return Finding(
-        "alignment_weak", "caution",
-        f"The footprints could not be aligned on the {role} image ({alignment.reason}); its edges follow them better where "
-        f"they are than elsewhere ({alignment.in_place:.1f} standard deviations), so they stay.",
-        "Look at some of them on the page.",
-    )  # fmt: skip
+    values = {"image": image_of(role), "reason": alignment.reason, "deviations": alignment.in_place}
+    return Finding("alignment_weak", "caution", values)
 
 
 def _unknown(alignment: FootprintAlignment, failed: Registration | None, by_water: int = 0) -> Finding:
     """failed : a registration that is not usable; by_water : buildings graded all the same."""
-    seen = f"The footprints could not be aligned ({alignment.reason})"
-    remedy = CHECK
+    seen = Phrase("footprints_not_aligned", {"reason": alignment.reason})
     if failed is not None:
-        seen = f"Neither could the images be registered ({failed.reason}) nor the footprints be aligned ({alignment.reason})"
-        remedy = f"{CHECK} {FARTHER}"
+        seen = Phrase("neither_registered_nor_aligned", {"images": failed.reason, "footprints": alignment.reason})
+    values: dict[str, Value] = {"seen": seen, "farther": None if failed is None else Phrase("raise_max_shift")}
     if by_water:
-        return Finding(
-            "alignment_failed", "caution",
-            f"{seen}: they are not known to lie on buildings, and their structure was not assessed. "
-            f"{count_of(by_water, 'outline')} {one_or_many(by_water, 'has', 'have')} a grade, since new water fills the ground wherever the "
-            f"building may stand within {FAR_M:.0f} m.",
-            remedy,
-        )  # fmt: skip
-    return Finding(
-        "alignment_failed", "worthless",
-        f"{seen}: they are not known to lie on buildings, and none of them was assessed.",
-        remedy,
-    )  # fmt: skip
+        values |= {"number": by_water, "far_m": FAR_M}
+        return Finding("alignment_failed", "caution", values, wording="alignment_failed_in_water")
+    return Finding("alignment_failed", "worthless", values)
 
 
 def registration_findings(registration: Registration | None, settings: Settings = Settings()) -> tuple[Finding, ...]:
     """What a registration that failed, is doubtful or was not measured means for the map."""
     if registration is None:
         return ()
-    findings, look = [], "Look whether pre and post agree on the page."
+    findings = []
     if not registration.usable:
-        text = (
-            f"The pre image could not be registered and was not used ({registration.reason}): every building is assessed from "
-            "the post image alone."
-        )
-        remedy = f"Check that both images show one site. {FARTHER} Or give - for PRE."
-        findings.append(Finding("registration_failed", "caution", text, remedy))
+        findings.append(Finding("registration_failed", "caution", {"reason": registration.reason}))
     elif registration.status != "ok":
-        text = f"The registration is doubtful: {registration.reason}."
-        findings.append(Finding("registration_degraded", "caution", text, look))
+        findings.append(Finding("registration_degraded", "caution", {"reason": registration.reason}))
     if registration.usable and not settings.assume_registered:
         findings += _unusual_fit(registration)
     turn = abs(registration.measured.rotation_deg)
     if settings.assume_registered:
-        text = (
-            "The pre image was assumed to lie in the right place (--assume-registered); nothing was measured. An offset of a "
-            "few pixels would look like damage."
-        )
-        remedy = "Look whether pre and post agree on the page, or leave --assume-registered out."
-        findings.append(Finding("registration_assumed", "caution", text, remedy))
+        findings.append(Finding("registration_assumed", "caution"))
     elif registration.usable and turn > NEAR_ROTATION_DEG:
-        text = f"The pre image is turned by {turn:.1f}°; georeferenced images are seldom turned by more than {NEAR_ROTATION_DEG:g}°."
-        findings.append(Finding("registration_turned", "caution", text, look))
+        findings.append(Finding("registration_turned", "caution", {"turn_deg": turn, "most_deg": NEAR_ROTATION_DEG}))
     return tuple(findings)
 
 
 def _unusual_fit(registration: Registration) -> list[Finding]:
     """That the images differ in scale, or that few of their places are found again."""
-    measured, findings, order = (
-        registration.measured,
-        [],
-        "Check that both images show one site, and which is the earlier one.",
-    )
+    measured, findings = registration.measured, list[Finding]()
     if max(measured.scale_max - 1, 1 - measured.scale_min) > FAR_SCALE:
-        text = (
-            f"The pre image is scaled by {measured.scale_min:.3f} to {measured.scale_max:.3f}; georeferenced images are seldom scaled by more "
-            f"than {FAR_SCALE:.0%}."
-        )
-        findings.append(Finding("registration_scaled", "caution", text, order))
+        values = {"least": measured.scale_min, "most": measured.scale_max, "usual": FAR_SCALE}
+        findings.append(Finding("registration_scaled", "caution", values))
     share = measured.inliers / measured.reliable if measured.reliable else 1.0
     if share < LEAST_MATCHING:
-        text = f"{share:.0%} of the places that both images show in detail lie where the registration has them; good pairs have {LEAST_MATCHING:.0%} or more."
-        findings.append(Finding("registration_few_matches", "note", text, order))
+        findings.append(Finding("registration_few_matches", "note", {"share": share, "good": LEAST_MATCHING}))
     return findings

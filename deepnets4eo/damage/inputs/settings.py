@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from deepnets4eo.options import key, option, option_group
+from deepnets4eo.outputs.wording import Language
 from deepnets4eo.registration.options import MAX_ROTATION_DEG, MAX_SHIFT_M, AssumeRegistered, MaxShift, PixelSize
 
 INPUTS = "Inputs"
-Language = Literal["en", "fr", "es", "ar", "pt"]  # of the page and the map sheet
 NOT_SOUGHT = "none"  # value of `water`
 DECISION = "Decision"
 Precision = Literal["auto", "float32", "bfloat16", "float16"]

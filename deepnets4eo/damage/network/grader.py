@@ -195,22 +195,12 @@ def open_shipped(device: str = "auto", precision: str = "auto") -> tuple[Network
 
 def not_used(reason: str) -> Finding:
     """The finding that the network did not take part; `reason` is the start of a sentence."""
-    return Finding(
-        "network_not_used",
-        "note",
-        f"The network was not used: {reason.rstrip('.')}. The weight-free model decided alone.",
-    )
+    return Finding("network_not_used", "note", {"reason": reason.rstrip(".")})
 
 
 def pre_not_read(reason: str) -> Finding:
     """The finding that the network grades from the post image alone, since it does not know such a pre image."""
-    return Finding(
-        "pre_not_read",
-        "note",
-        f"Every building was assessed from the post image alone, because of what the network can read: {reason}. With the "
-        "network, that is more often right than both images without it. The pre image was used to align the footprints.",
-        "Give a pre image that the network knows, or --set network=no to compare the images without it.",
-    )
+    return Finding("pre_not_read", "note", {"reason": reason})
 
 
 def why_unfit(grader: NetworkGrader, role: str, layer: Layer | None) -> str:

@@ -24,7 +24,8 @@ from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write, read_yaml, write_yaml
 from deepnets4eo.lazy import check_extra
-from deepnets4eo.outputs.findings import Finding, count_of
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs.wording import Phrase, Value
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.checksums import WEIGHTS
 from deepnets4eo.segmenters.stretch import Stretch, show_scene
@@ -145,23 +146,13 @@ class LookScore:
         """What it did in the decision."""
         scores = frame.loc[frame["status"] == ASSESSED, COLUMN]
         missing = int(scores.isna().sum())
-        lacking = (
-            f" {missing} of {count_of(len(scores), 'assessed building')} look like none of its fit, or are too few."
-            if missing
-            else ""
-        )
-        fitted_on = (
-            "made-up places" if self.source == SHIPPED else count_of(self.model.card.buildings, "graded building")
-        )
+        values: dict[str, Value] = {"missing": missing or None, "assessed": len(scores)}
         if not self.weight:
-            return Finding(
-                "look_shown", "note", f"What buildings look like is shown only; the decision does not use it.{lacking}"
-            )
-        return Finding(
-            "look_used", "note",
-            f"What buildings look like took part in the decision with a weight of {self.weight:.2f}. It was fitted on {fitted_on}, and "
-            f"ranks the buildings of one site.{lacking}",
-        )  # fmt: skip
+            return Finding("look_shown", "note", values)
+        fitted_on = Phrase("made_up_places")
+        if self.source != SHIPPED:
+            fitted_on = Phrase("graded_buildings", {"number": self.model.card.buildings})
+        return Finding("look_used", "note", values | {"weight": self.weight, "fitted_on": fitted_on})
 
 
 def look_features(post: Layer, outlines: Geometries, work: TileWork = TileWork()) -> Floats:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from deepnets4eo.damage.evidence.colours import in_colour
 from deepnets4eo.damage.network.pairs import POST, PRE, with_bands
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs.findings import Finding, image_of
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.inputs import LayerInput
 from deepnets4eo.segmenters.run import load_run
@@ -44,7 +44,7 @@ def stretch_findings(stretches: Mapping[str, Stretch], images: Mapping[str, Laye
     return [
         Finding(
             f"stretched_{role}", "note",
-            f"The {role} image {image.source} has {image.dtype} values; the networks see it {stretch}.",
+            {"image": image_of(role), "source": image.source, "values": str(image.dtype), "stretch": str(stretch)}, wording="stretched",
         )
         for role, stretch in stretches.items()
         if (image := images.get(role)) is not None

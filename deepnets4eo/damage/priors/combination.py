@@ -21,7 +21,8 @@ from deepnets4eo.damage.decision.unbuilt import NO_BUILDING
 from deepnets4eo.damage.evidence.table import EMPTY, ENCLOSING, LARGE
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER
 from deepnets4eo.options import plain_options
-from deepnets4eo.outputs.findings import Finding, count_of
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs.wording import Phrase, Value
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.priors.reading import PriorLayer
@@ -184,20 +185,16 @@ def prior_finding(priors: dict[str, Any]) -> Finding:
     """What the priors of `add_priors` change."""
     names = " and ".join(source["kind"] for source in priors["sources"])
     alone, together, rest = (priors[name] for name in ("images_alone", "with_prior", "not_assessed"))
-    text = (
-        f"Images alone: {_text(alone)} of {count_of(priors['assessed'], 'assessed building')} are expected to be damaged; with the prior of "
-        f"{names}: {_text(together)}. Map and counts are of the images alone. The prior has a weight of {priors['weight']:.2f}, and none at "
-        f"{count_of(priors['clear'], 'building')} that the images show clearly."
-    )
-    if rest:
-        number = count_of(rest["buildings"], "building")
-        text += f" Of {number} not assessed, {_text(rest)} are expected to be damaged by the prior and the share of the others alone; no image shows it."
-    if assumed := [one["kind"] for one in priors["sources"] if one["curve"]["source"].startswith("Assumption")]:
-        text += f" The curve of {', '.join(assumed)} is an assumption."
-    remedy = "Look at the sources of its curves in summary.json, and give a curve of your place."
-    return Finding("prior_used", "note", text, remedy)
+    assumed = [one["kind"] for one in priors["sources"] if one["curve"]["source"].startswith("Assumption")]
+    values: dict[str, Value] = {
+        "alone": _expected(alone), "assessed": priors["assessed"], "names": names, "together": _expected(together),
+        "weight": priors["weight"], "clear": priors["clear"],
+        "unseen": rest["buildings"] if rest else None, "rest": _expected(rest) if rest else None,
+        "assumed": ", ".join(assumed) or None,
+    }  # fmt: skip
+    return Finding("prior_used", "note", values)
 
 
-def _text(row: dict[str, Any]) -> str:
+def _expected(row: dict[str, Any]) -> Phrase:
     low, high = row["interval_95"]
-    return f"{row['expected']:,.0f} ({low:,.0f}–{high:,.0f})"
+    return Phrase("expected_between", {"expected": row["expected"], "low": low, "high": high})

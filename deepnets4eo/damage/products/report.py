@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.products.words import count_sentence, page_language, sentences_html
+from deepnets4eo.damage.products.words import count_sentence, page_language
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, LOOK, SUBJECT, TITLES, colors
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.findings import findings_banner
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
     from deepnets4eo.damage.evidence.raster_evidence import ScoreLayer
-    from deepnets4eo.damage.inputs.settings import Language
     from deepnets4eo.damage.products.content import DamageMapContent
+    from deepnets4eo.outputs.wording import Language
     from deepnets4eo.rasters.scene import Layer
 
 STATUS = (
@@ -77,7 +76,7 @@ def write_report(
     return write_map_page(
         path, DAMAGE, content, payload, render(layers, _attention(damage_map, post.grid), image_budget(payload)),
         [render_scores(score.name, score.layer, score.scale) for score in scores],
-        event=damage_map.event, banner=findings_banner(damage_map.findings, words.say, partial(sentences_html, language=language)), grid=post.grid, inputs=damage_map.inputs, language=words,
+        event=damage_map.event, banner=findings_banner(damage_map.findings, words.say, language), grid=post.grid, inputs=damage_map.inputs, language=words,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.areas import OUTSIDE
-from deepnets4eo.damage.inputs.settings import Language, ProductOptions
+from deepnets4eo.damage.inputs.settings import ProductOptions
 from deepnets4eo.damage.products.content import AREAS_FILE
 from deepnets4eo.damage.products.sheet_drawing import VIOLET, draw_damage, draw_graticule, hex_colors, is_together
 from deepnets4eo.damage.products.summary import caveats
@@ -21,6 +21,8 @@ from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, LOOK, SUBJECT, TITLE
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, read_json
 from deepnets4eo.grid import Grid, gsd_m, transformer
+from deepnets4eo.outputs.findings import LABELS
+from deepnets4eo.outputs.wording import Language
 from deepnets4eo.rasters.plane_crs import is_placed, length_unit
 from deepnets4eo.registration.pair import UNMOVED, on_post_grid
 from deepnets4eo.version import __version__
@@ -214,7 +216,7 @@ def _compose(page: _Page, damage_map: DamageMapContent, post: Layer, pre: Layer 
     head.fact(page.say(SUBJECT), known + (" (SYNTHETIC)" if damage_map.synthetic else ""), 14, bold=True)
     cautions = [finding for finding in damage_map.findings if finding.severity != "note"]
     for finding in cautions[:1]:
-        head.write(_shortened(_in_words(finding), CAUTION_PT, 2.5 * WIDTH), CAUTION_PT, color=RED)
+        head.write(_shortened(_in_words(page, finding), CAUTION_PT, 2.5 * WIDTH), CAUTION_PT, color=RED)
     top = 6 + head.y + 7
     words = _words_below(page, damage_map, cautions[1:])
     room = 210 - EDGE - top
@@ -259,8 +261,8 @@ def _layout(grid: Grid, count: int, room: tuple[float, float]) -> _Layout:
     return _Layout(corners, wide, high, across * cell_width, count / across * cell_height)
 
 
-def _in_words(finding: Finding) -> str:
-    return f"{finding.severity.upper()}: {finding.message}"
+def _in_words(page: _Page, finding: Finding) -> str:
+    return f"{page.say(LABELS[finding.severity]).upper()}: {finding.text(language=page.language)}"
 
 
 def _words_below(
@@ -268,7 +270,9 @@ def _words_below(
 ) -> list[tuple[str, float, str]]:
     """Further findings and what to know before use: text, size in points and colour."""
     caveat_text = f"{page.say('Read this before use')}: " + " ".join(page.say(text) for text in caveats(damage_map))
-    lines = [(_shortened(_in_words(finding), CAUTION_PT, 380), CAUTION_PT, RED) for finding in cautions[:MOST_CAUTIONS]]
+    lines = [
+        (_shortened(_in_words(page, finding), CAUTION_PT, 380), CAUTION_PT, RED) for finding in cautions[:MOST_CAUTIONS]
+    ]
     return [*lines, (caveat_text, CAVEAT_PT, "black")]
 
 
@@ -433,7 +437,8 @@ def _notes(panel: _Panel, findings: Sequence[Finding]) -> None:
     """The findings that are notes, with their remedies, as many as fit wholly."""
     panel.y += 4
     for finding in findings:
-        words = (f"{_in_words(finding)} {finding.remedy}", NOTE_PT, "black")
+        remedy = finding.text(".remedy", panel.page.language)
+        words = (f"{_in_words(panel.page, finding)} {remedy}", NOTE_PT, "black")
         if finding.severity == "note" and panel.y + _height_mm([words], panel.width) <= panel.height:
             panel.write(*words[:2])
             panel.y += SKIP_MM

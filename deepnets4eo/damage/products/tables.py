@@ -111,10 +111,9 @@ def _add_styles(database: sqlite3.Connection, damage_map: DamageMapContent) -> N
 
 def _add_findings(database: sqlite3.Connection, damage_map: DamageMapContent) -> None:
     database.execute(_FINDINGS_TABLE)
-    rows = [tuple(item.to_dict().values()) for item in damage_map.findings]
-    database.executemany(
-        "INSERT INTO findings (code, severity, message, remedy, affected) VALUES (?, ?, ?, ?, ?)", rows
-    )
+    names = ("code", "severity", "message", "remedy", "affected")
+    rows = [tuple(item.to_dict()[name] for name in names) for item in damage_map.findings]
+    database.executemany(f"INSERT INTO findings ({', '.join(names)}) VALUES (?, ?, ?, ?, ?)", rows)
     register_table(database, "findings", "What limits the worth of this map, worst first")
     worst = damage_map.findings[:1]
     notes = [f"{item.severity.upper()}: {item.message} All findings are in the table `findings`." for item in worst]

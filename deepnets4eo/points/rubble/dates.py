@@ -23,10 +23,6 @@ LEAST_CELLS = 0.25  # and from this share of a cell or pixel
 LEAST_TILT_M = 0.15
 LEAST_UP_M = 2.0  # a smaller difference in height alone is measured in each block on the ground
 OF_DATES = "dates_"  # how the codes of these findings begin
-REMEDY = (
-    "Bring both dates to each other, for example in CloudCompare, and check CRS, units and dates. --assume-registered compares them as "
-    "they lie; an offset then looks like damage."
-)
 
 
 def lay_on_first(
@@ -74,21 +70,15 @@ def epoch_findings(fits: Sequence[EpochFit]) -> tuple[Finding, ...]:
     all_failed = all(fit.status == "failed" for fit in fits)
     for fit in fits:
         later, first = (Path(source).name for source in fit.sources)
-        residual = f"hold-out residual {fit.quality.residual_m:.2f} m"
+        values = {"later": later, "first": first, "reason": fit.reason}
         if fit.status == "failed":
-            text = f"The heights of {later} do not fit those of {first}: {fit.reason}. No loss is claimed, no building is assessed by them."
-            findings.append(Finding("dates_do_not_fit", "worthless" if all_failed else "caution", text, REMEDY))
+            findings.append(Finding("dates_do_not_fit", "worthless" if all_failed else "caution", values))
             continue
         if fit.applied is not None:
-            text = f"{later} lay off {first} by {describe(fit)}: it was moved before they were compared, {residual}."
-            findings.append(Finding("dates_moved", "note", text))
-        if fit.status == "degraded" and not fit.in_plane:
-            text = (
-                f"How {later} lies against {first} in the plane could not be measured: {fit.reason}. Losses are right where their "
-                "coordinates are."
+            moved = values | {"offset": describe(fit), "residual_m": fit.quality.residual_m}
+            findings.append(Finding("dates_moved", "note", moved))
+        if fit.status == "degraded":
+            findings.append(
+                Finding("dates_fit_weakly" if fit.in_plane else "dates_position_unknown", "caution", values)
             )
-            findings.append(Finding("dates_position_unknown", "caution", text, REMEDY))
-        elif fit.status == "degraded":
-            text = f"{later} fits {first} less well than it should: {fit.reason}."
-            findings.append(Finding("dates_fit_weakly", "caution", text, REMEDY))
     return tuple(findings)

@@ -234,11 +234,8 @@ def stated_heights(outlines: Footprints, column: str | None) -> tuple[Floats, tu
         )
     if not wrong.any():
         return heights_m, ()
-    text = (
-        f"{wrong.sum()} of {count_of(int(stated.sum()), 'value')} in the column {column!r} of the footprints cannot be used as "
-        f"heights{example}: these heights are unknown."
-    )
-    return np.where(usable, heights_m, np.nan), (Finding("heights_unusable", "caution", text, REMEDY),)
+    values = {"number": int(wrong.sum()), "stated": int(stated.sum()), "column": repr(column), "example": example}
+    return np.where(usable, heights_m, np.nan), (Finding("heights_unusable", "caution", values),)
 
 
 def systematic_offset_m(above_roofs_m: Floats) -> float:

@@ -32,7 +32,7 @@ def damage_map():
     made.buildings.loc[0, "geometry"] = ring.difference(hole)
     made.buildings.loc[1, "geometry"] = shapely.MultiPolygon([ring, shapely.affinity.translate(ring, 40)])
     made.event = EventInfo("Tornado <i>", "Joplin & around")
-    made.findings = (Finding("coarse", "caution", "Pixels are large.", "Give finer ones."),)
+    made.findings = (Finding("coarse", "caution", {"message": "Pixels are large.", "remedy": "Give finer ones."}),)
     return made
 
 

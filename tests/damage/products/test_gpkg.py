@@ -65,13 +65,14 @@ def test_findings_and_ground_without_outlines_have_a_table_and_a_layer(tmp_path)
     damage_map = make_map()
     damage_map.extent_without_outlines = damage_map.assessed_extent.copy()
     damage_map.findings = (
-        Finding("alignment_failed", "worthless", "Nothing fits.", "Check the CRS."),
-        Finding("coarse", "note", "Pixels are large."),
+        Finding("nothing_fits", "worthless", {"message": "Nothing fits.", "remedy": "Check the CRS."}),
+        Finding("coarse", "note", {"message": "Pixels are large."}),
     )
     path = write_gpkg(damage_map, tmp_path / "damage.gpkg")
     assert query(path, "SELECT code, severity, message, remedy, affected FROM findings") == [
-        finding.to_dict() for finding in damage_map.findings
-    ]
+        {"code": "nothing_fits", "severity": "worthless", "message": "Nothing fits.", "remedy": "Check the CRS.", "affected": 0},
+        {"code": "coarse", "severity": "note", "message": "Pixels are large.", "remedy": "", "affected": 0},
+    ]  # fmt: skip
     layers = dict(pyogrio.list_layers(path))
     assert layers["imaged_without_outlines"] == "MultiPolygon"
     assert layers["findings"] is None
@@ -151,7 +152,7 @@ def test_lines_of_a_hatch_have_a_line_symbol_of_their_own(written):
 def test_the_description_that_qgis_shows_has_event_and_worst_finding(tmp_path):
     damage_map = make_map(3)
     damage_map.event = EventInfo("Tornado", "Joplin", date_post="2011-05-22")
-    damage_map.findings = (Finding("coarse", "caution", "Pixels are large."),)
+    damage_map.findings = (Finding("coarse", "caution", {"message": "Pixels are large."}),)
     path = write_gpkg(damage_map, tmp_path / "damage.gpkg")
     text = query(path, "SELECT description FROM gpkg_contents WHERE table_name = 'buildings'")[0]["description"]
     assert text.startswith("CAUTION: Pixels are large.")

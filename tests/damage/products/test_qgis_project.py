@@ -26,7 +26,7 @@ def saved(tmp_path):
     grid = make_grid()
     damage_map = make_map(20, grid=grid)
     damage_map.event = EventInfo("Flood", "Derna", date_pre="2023-07-01", date_post="2023-09-13", producer="Team 7")
-    damage_map.findings = (Finding("coarse", "caution", "Pixels are large."),)
+    damage_map.findings = (Finding("coarse", "caution", {"message": "Pixels are large."}),)
     damage_map.extent_without_outlines = damage_map.assessed_extent.copy()
     images = {}
     for name, image in zip(("pre", "post"), make_images(grid, damage_map), strict=True):

@@ -19,12 +19,13 @@ from deepnets4eo.damage.inputs.settings import ProductOptions
 from deepnets4eo.damage.products import sheet, sheet_drawing
 from deepnets4eo.damage.products.sheet import write_sheet
 from deepnets4eo.damage.products.summary import CAVEATS, SYNTHETIC_CAVEAT
-from deepnets4eo.damage.products.words import LANGUAGES, translate
+from deepnets4eo.damage.products.words import translate
 from deepnets4eo.damage.vocabulary import GRADES, SUBJECT, TITLES
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs.wording import LANGUAGES
 from deepnets4eo.rasters.plane_crs import PLAIN_METRES
 from deepnets4eo.rasters.scene import Layer
 
@@ -39,7 +40,7 @@ def made():
     damage_map.estimates = {"buildings": {"damaged": {"expected": 20.0, "interval_95": [12.0, 31.0]}}}
     damage_map.inputs = {"pre": "/home/somebody/pre.tif", "post": "post.tif"}
     damage_map.event = EventInfo("Flood $x_1$ " * 60, "درنة", "2026-01-05", "2026-02-03T10:20Z", credit="w" * 900)
-    damage_map.findings = (Finding("x", "caution", "Pixels are large. " * 40),)
+    damage_map.findings = (Finding("x", "caution", {"message": "Pixels are large. " * 40}),)
     damage_map.synthetic = True
     damage_map.add_areas("grid:10")
     return damage_map, *make_images(make_grid(), damage_map)
@@ -165,7 +166,7 @@ def test_both_images_are_shown_as_large_as_each_other_and_the_buildings_after(he
     grid = GeoBox((height, width), Affine(0.5, 0, 360_000, 0, -0.5, 4_100_000), "EPSG:32615")
     damage_map = make_map(20, grid=make_grid(128))
     damage_map.findings = (
-        Finding("a", "caution", "The images lie apart."), Finding("b", "caution", "The images are dark."), Finding("c", "note", "Trees hide roofs."),
+        Finding("a", "caution", {"message": "The images lie apart."}), Finding("b", "caution", {"message": "The images are dark."}), Finding("c", "note", {"message": "Trees hide roofs."}),
     )  # fmt: skip
     pre, post = (Layer.open(np.full((3, height, width), value, np.uint8), grid=grid) for value in (60, 90))
     write_sheet(damage_map, tmp_path / "sheet.png", post=post, pre=pre)

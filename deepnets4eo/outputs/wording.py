@@ -1,0 +1,129 @@
+"""Sentences by key and language: the tables of `texts/`, and the values that are put into them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from html import escape
+from pathlib import Path
+from string import Formatter
+from typing import Any, Literal, TypeAlias, Union, get_args
+
+import numpy as np
+
+from deepnets4eo.files import read_yaml
+
+Language = Literal["en", "fr", "es", "ar", "pt"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+TEXTS = Path(__file__).parent / "texts"  # a folder a language, a file a part of the package
+SEPARATORS = {"en": ",.", "fr": "\u202f,", "es": ".,", "ar": ",.", "pt": ".,"}  # of thousands and of decimals
+JOINTS: dict[Language, str] = {"ar": "؛ "}  # between clauses, else "; "
+
+Value: TypeAlias = Union[str, float, "Phrase", Sequence["Phrase"], None]
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """Words of a table by their key, with their values: what is read depends on the language.
+
+    values : name → number, English text, phrase, phrases of a list, or None where it is not known
+    """
+
+    key: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+def number_text(value: float, language: Language, form: str = ",.0f") -> str:
+    """A number as the language writes it; form : Python's, with a comma between thousands.
+
+    >>> number_text(12345.6, "pt", ",.1f"), number_text(0.5, "en", ".0%")
+    ('12.345,6', '50%')
+    """
+    return format(value, form).translate(str.maketrans(SEPARATORS["en"], SEPARATORS[language]))
+
+
+def in_english(text: str) -> str:
+    """HTML of English text, on a page of any language."""
+    return f'<bdi lang="en">{escape(text)}</bdi>'
+
+
+@cache
+def texts_of(language: Language) -> dict[str, str | list[str]]:
+    """Key → sentences of a language; those that it lacks are not in it."""
+    tables = [read_yaml(path) for path in sorted((TEXTS / language).glob("*.yaml"))]
+    return {key: text for table in tables for key, text in table.items()}
+
+
+def is_told(key: str, language: Language = "en") -> bool:
+    """Whether a language has words for a key."""
+    return key in texts_of(language)
+
+
+def text_of(phrase: Phrase, language: Language = "en") -> str:
+    """The words of a phrase as plain text, in English where the language has none. A sentence of which a value is None is left out.
+
+    >>> text_of(Phrase("not_in_pre.remedy")), text_of(Phrase("not_in_pre.remedy"), "es")
+    ('Use footprints from before the event.', 'Use contornos de antes del evento.')
+    """
+    return _Writer(language, str, str).phrase(phrase)
+
+
+def html_of(phrase: Phrase, language: Language = "en") -> str:
+    """The words of a phrase as HTML, those that stay English marked as such."""
+    return in_english(text_of(phrase)) if language == "en" else _Writer(language, escape, in_english).phrase(phrase)
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Puts values into the sentences of a language. own : shows its words, foreign : English ones."""
+
+    language: Language
+    own: Callable[[str], str]
+    foreign: Callable[[str], str]
+
+    def phrase(self, phrase: Phrase) -> str:
+        """All sentences of a phrase whose values are known."""
+        if not is_told(phrase.key, self.language) and self.language != "en":
+            return self.foreign(text_of(phrase))
+        found = texts_of(self.language)[phrase.key]
+        said = (self._sentence(each, phrase.values) for each in ([found] if isinstance(found, str) else found))
+        return " ".join(filter(None, said))
+
+    def _sentence(self, sentence: str, values: Mapping[str, Any]) -> str:
+        pieces = list(Formatter().parse(sentence))
+        if any(name is not None and values[name] is None for _, name, _, _ in pieces):
+            return ""
+        return "".join(
+            self.own(words) + ("" if name is None else self._value(values[name], form or ""))
+            for words, name, form, _ in pieces
+        )
+
+    def _value(self, value: Value, form: str) -> str:
+        """form : Python's of a number, or two words, "building|buildings", of which the number chooses one."""
+        if "|" in form:
+            return self.own(form.split("|")[value != 1])
+        if isinstance(value, str):
+            return self.foreign(value) if value else ""
+        if isinstance(value, Phrase):
+            return self.phrase(value)
+        if isinstance(value, Sequence):
+            return self.own(JOINTS.get(self.language, "; ")).join(self._value(each, "") for each in value)
+        assert value is not None
+        return self.own(number_text(value, self.language, form))
+
+
+def plain(value: Any) -> Any:
+    """A value of a phrase as JSON has it; numbers of numpy become Python's."""
+    if isinstance(value, Phrase):
+        return {"phrase": value.key, "values": {name: plain(each) for name, each in value.values.items()}}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def from_plain(value: Any) -> Any:
+    """The value that `plain` wrote."""
+    if isinstance(value, Mapping):
+        return Phrase(value["phrase"], {name: from_plain(each) for name, each in value["values"].items()})
+    return tuple(from_plain(each) for each in value) if isinstance(value, list) else value
