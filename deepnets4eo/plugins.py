@@ -1,4 +1,4 @@
-"""Networks, heads, segmenters, labellers of points, inspections, made-up pairs and training tasks by name, through entry points.
+"""Networks, heads, segmenters, labellers of points, inspections, evidences, made-up pairs and training tasks by name, through entry points.
 
 To add something, write `name = module:object` under one of these groups in the setup.cfg of a package.
 """
@@ -16,6 +16,9 @@ HEADS = "deepnets4eo.heads"  # function(network, num_classes, **options) → mod
 SEGMENTERS = "deepnets4eo.segmenters"  # class with `restore`, as NetworkSegmenter has it
 POINT_LABELLERS = "deepnets4eo.point_labellers"  # function(folder of a run, or nothing) → points.PointLabeller
 INSPECTIONS = "deepnets4eo.inspections"  # suffix without dot → function(path, legend or None) → inspection.Inspection
+EVIDENCES = (
+    "deepnets4eo.evidences"  # function(inputs, settings, weight or None) → damage.evidence.further.Evidence of a job
+)
 DAMAGE_PAIRS = "deepnets4eo.damage_pairs"  # source of a damage recipe → function(recipe) → damage.MadeUpPairs
 TASKS = "deepnets4eo.training.tasks"  # training.tasks.Task, or a function that trains
 

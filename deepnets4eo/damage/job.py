@@ -13,7 +13,6 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.addresses import without_secrets
-from deepnets4eo.damage.calibration.pool import Score
 from deepnets4eo.damage.decision.decision import Decision, DecisionModel
 from deepnets4eo.damage.decision.estimates import BuildingGround
 from deepnets4eo.damage.decision.findings import (
@@ -36,15 +35,15 @@ from deepnets4eo.damage.decision.passes import ImageSteps, load_model
 from deepnets4eo.damage.decision.unbuilt import NO_BUILDING, UnbuiltOutlines
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.extents import NEAR_AFTER_M, NEAR_M, map_extents
-from deepnets4eo.damage.evidence.point_evidence import PointEvidence, PointScore, with_point_columns
-from deepnets4eo.damage.evidence.raster_evidence import RasterEvidence, mean_scores, with_scores
+from deepnets4eo.damage.evidence.further import Evidence, Site, open_evidence, with_further
+from deepnets4eo.damage.evidence.point_evidence import PointEvidence
+from deepnets4eo.damage.evidence.raster_evidence import RasterEvidence
 from deepnets4eo.damage.inputs.find_buildings import with_outline_probability
 from deepnets4eo.damage.inputs.journal import JobControl, damage_journal
 from deepnets4eo.damage.inputs.opening import Inputs, open_inputs
 from deepnets4eo.damage.inputs.registered_scene import RegisteredScene, registration_findings
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.map import DamageMap, MapImages
-from deepnets4eo.damage.network.look_evidence import SHIPPED, LookScore, with_look
 from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, PRE_POST
 from deepnets4eo.device import return_freed_memory
@@ -147,7 +146,7 @@ def assess_inputs(
 
 
 def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventInfo) -> DamageMap:
-    model, look = load_model(inputs, settings), _look_of(inputs, settings)
+    model, further = load_model(inputs, settings), open_evidence(inputs, settings)
     journal = damage_journal(work.scratch, inputs, settings)
     journal.report_parts()
     scene = RegisteredScene.prepare(inputs, settings, journal)
@@ -162,9 +161,8 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     if unbuilt is not None:
         built = set_not_assessed(built, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
     outlines = _outlines_on_post(inputs, built)
-    scored, scores = _with_further_evidence(built, scene, outlines, journal)
-    if look is not None and scene.position.known:
-        scored, scores = with_look(scored, look.model, steps.look_at(outlines)), (*scores, look)
+    scores = further if scene.position.known else ()
+    scored = with_further(Site(scene, outlines, built, journal), scores)
     post_alone = steps.grade_post(scored)
     evidence = set_not_assessed(scored, steps.not_graded(len(scored.frame)))
     ground = BuildingGround.of(outlines, inputs.post.grid.crs)
@@ -177,44 +175,10 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     if water is not None:
         decision, inundation = with_inundation(decision, water, inundated, settings)
     tagged = event.with_tags(inputs.pre, inputs.post)
-    damage_map = make_map(scene, outlines, model, decision, unbuilt, tagged, inundation)
-    if look is not None and scene.position.known:
-        damage_map.parameters["evidence"] |= {look.name: look.to_dict()}
+    damage_map = make_map(scene, outlines, model, decision, unbuilt, tagged, inundation, further)
     if work.remote is not None:
         damage_map.findings = worst_first((*damage_map.findings, *block_findings(work.remote.failures)))
     return damage_map
-
-
-def _look_of(inputs: Inputs, settings: Settings) -> LookScore | None:
-    """What buildings look like as a score, where the settings name one. Errors: those of `LookScore.load`, and InputError for radar."""
-    if settings.look is None and settings.look_from != SHIPPED:
-        raise InputError(
-            f"look_from={settings.look_from} has no share in the decision. Add --set look=0.5, or look=0 to show the score only."
-        )
-    if settings.look is None:
-        return None
-    if settings.sensor == "auto" and "post" in inputs.radar:
-        raise InputError(
-            f"{inputs.post.source} looks like radar (speckle); what buildings look like is known of optical images only. Leave out "
-            "look, or --set sensor=optical if it is none."
-        )
-    return LookScore.load(settings.look, _scores_of(inputs), settings.look_from)
-
-
-def _with_further_evidence(
-    evidence: EvidenceTable, scene: RegisteredScene, outlines: NDArray[np.object_], journal: Journal
-) -> tuple[EvidenceTable, tuple[Score, ...]]:
-    """The evidence with the columns of the user's rasters and points, and these as scores for the decision."""
-    inputs = scene.inputs
-    rasters, points = (inputs.scores, inputs.points) if scene.position.known else ((), None)
-    scored = evidence
-    if rasters:
-        means = journal.run("scores", lambda: mean_scores(rasters, outlines, scene.settings.workers))
-        scored = with_scores(evidence, rasters, means)
-    if points is None:
-        return scored, rasters
-    measures = journal.run("points", lambda: points.measure(inputs.footprints))
-    return with_point_columns(scored, measures), (*rasters, PointScore(points))
 
 
 def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), work: JobControl = JobControl()) -> None:
@@ -280,6 +244,7 @@ def make_map(
     unbuilt: UnbuiltOutlines | None,
     event: EventInfo,
     inundation: Inundation | None = None,
+    further: Sequence[Evidence] = (),
 ) -> DamageMap:
     """The map of a decision."""
     inputs, settings, registration = scene.inputs, scene.settings, scene.registration
@@ -312,7 +277,7 @@ def make_map(
         parameters=without_secrets(asdict(settings))
         | {"damaged_share": settings.damaged_share or decision.share.value, "network": model.box_decides}
         | {"network_weight": model.weight if model.grader is not None else 0.0}
-        | {"evidence": {score.name: score.to_dict() for score in _scores_of(inputs)}}
+        | {"evidence": {score.name: score.to_dict() for score in further}}
         | ({"stretch": {role: stretch.to_dict() for role, stretch in stretches.items()}} if stretches else {}),
         inputs=without_secrets(inputs.paths | model.paths()),
         findings=join_findings(
@@ -334,10 +299,6 @@ def make_map(
     )
     damage_map.images = MapImages(inputs.pre, inputs.post, inputs.scores)
     return damage_map
-
-
-def _scores_of(inputs: Inputs) -> tuple[Score, ...]:
-    return (*inputs.scores, *([] if inputs.points is None else [PointScore(inputs.points)]))
 
 
 def _input_findings(scene: RegisteredScene, model: DecisionModel, evidence: EvidenceTable) -> list[Finding]:

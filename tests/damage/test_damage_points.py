@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from deepnets4eo.damage import EvidenceCard, PointEvidence, RasterEvidence, assess, read_footprints
-from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.evidence.point_evidence import CARDS, COLUMN, MEANING, PointScore, with_point_columns
+from deepnets4eo.damage.evidence.point_evidence import CARDS, COLUMN, MEANING, PointScore
 from deepnets4eo.damage.inputs.opening import open_inputs
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.errors import GridError, InputError
@@ -82,13 +81,6 @@ def test_the_decision_pools_log_odds_by_the_card():
     assert PointScore(PointEvidence("post.laz")).card == CARDS["post_only"]
 
 
-def test_columns_of_buildings_that_are_not_assessed_are_blank():
-    table = EvidenceTable.empty(np.array(["a", "b"], object), "under cloud")
-    added = with_point_columns(table, pd.DataFrame(dict.fromkeys(MEANING, [1.0, 2.0])))
-    assert added.frame[list(MEANING)].isna().all(axis=None)
-    assert set(MEANING) <= set(added.meaning)
-
-
 def test_clouds_that_cannot_be_used_are_refused_before_the_long_work(city, clouds, images):
     post = clouds[1]
     far = PointCloud(post.xyz + [50_000, 0, 0], crs=post.crs)
@@ -108,7 +100,7 @@ def test_clouds_that_cannot_be_used_are_refused_before_the_long_work(city, cloud
         points = PointEvidence(post)
         from deepnets4eo.damage.evidence.point_evidence import check_point_evidence
 
-        check_point_evidence(points, read_footprints(pixels, assume_crs="pixels"), ())
+        check_point_evidence(points, read_footprints(pixels, assume_crs="pixels"))
     with pytest.raises(InputError, match="expected 0"):
         PointEvidence("post.laz", weight=2.0)
     with pytest.raises(InputError, match="job's own column"):

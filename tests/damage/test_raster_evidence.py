@@ -13,10 +13,10 @@ from affine import Affine
 from rasterio.features import geometry_mask
 from scipy.special import expit, logit
 
-import deepnets4eo.damage.job as job
 from deepnets4eo.damage import EvidenceCard, RasterEvidence, Settings, assess
 from deepnets4eo.damage.calibration.pool import pool_scores
 from deepnets4eo.damage.calibration.reliability import Judgement, Reliability
+from deepnets4eo.damage.evidence import raster_evidence
 from deepnets4eo.damage.evidence.raster_evidence import mean_scores, open_raster_evidence, score_findings
 from deepnets4eo.damage.inputs.journal import JobControl
 from deepnets4eo.errors import GridError, InputError
@@ -180,7 +180,7 @@ def test_probabilities_as_bytes_are_read_from_the_band_of_that_name(tmp_path):
 def test_an_interrupted_job_does_not_measure_again(raster, tmp_path, monkeypatch):
     calls = []
     measure = mean_scores
-    monkeypatch.setattr(job, "mean_scores", lambda *words: calls.append(1) or measure(*words))
+    monkeypatch.setattr(raster_evidence, "mean_scores", lambda *words: calls.append(1) or measure(*words))
     first, again, other = (
         assess(
             None,
@@ -218,8 +218,13 @@ def test_names_of_own_columns_and_names_that_are_none_are_refused(name):
 def test_names_and_weights_that_do_not_go_together_are_refused(raster):
     with pytest.raises(InputError, match="each needs its own name"):
         open_raster_evidence([RasterEvidence("a", raster)] * 2, post_layer())
-    with pytest.raises(InputError, match="weight of 1.20 in the decision"):
-        open_raster_evidence([RasterEvidence(name, raster, weight=0.6) for name in "ab"], post_layer())
+    with pytest.raises(InputError, match=r"evidence a, b would have a weight of 1\.20 in the decision"):
+        assess(
+            None,
+            post_layer(),
+            city().footprints(),
+            evidence=[RasterEvidence(name, raster, weight=0.6) for name in "ab"],
+        )
     with pytest.raises(InputError, match="weight of evidence 'a' is 2"):
         RasterEvidence("a", raster, weight=2)
 

@@ -216,6 +216,16 @@ class Score(Protocol):
         """Plain values for the manifest."""
 
 
+def check_weights(scores: Sequence[Score]) -> None:
+    """Refuse weights that are more than 1 together. Errors: InputError."""
+    total = sum(score.weight for score in scores)
+    if total > 1:
+        raise InputError(
+            f"evidence {', '.join(score.name for score in scores)} would have a weight of {total:.2f} in the decision, expected at most 1 "
+            "together. Give smaller ones, e.g. --set evidence_weight=NAME=0.3 or --set look=0.2."
+        )
+
+
 def pool_log_odds(weight_free: Floats, frame: pd.DataFrame, weight: float | Floats) -> Floats:
     """(N, 4) probabilities whose log-odds at each border are averaged with the network's, where it has some."""
     network = frame[list(NETWORK_COLUMNS.values())].to_numpy(float)

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Floats, Geometries
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.unbuilt import UNBUILT, UnbuiltOutlines, find_unbuilt
 from deepnets4eo.damage.evidence import EvidenceTable, gather
@@ -21,7 +20,6 @@ from deepnets4eo.damage.inputs.find_buildings import BuildingNetwork
 from deepnets4eo.damage.inputs.opening import Inputs
 from deepnets4eo.damage.inputs.registered_scene import NOT_ON_BUILDINGS, RegisteredScene
 from deepnets4eo.damage.inputs.settings import Settings
-from deepnets4eo.damage.network.look_evidence import look_features
 from deepnets4eo.damage.network.pooling import TileWork
 from deepnets4eo.damage.vocabulary import POST_ONLY
 from deepnets4eo.errors import InputError
@@ -32,7 +30,7 @@ from deepnets4eo.outputs.findings import count_of
 
 logger = logging.getLogger(__name__)
 
-NETWORK, NETWORK_POST, BUILDINGS, LOOK = "network", "network_post", "buildings", "look"  # steps, and folders of tiles
+NETWORK, NETWORK_POST, BUILDINGS = "network", "network_post", "buildings"  # steps, and folders of tiles
 
 
 NETWORK_TIME, UNBUILT_TIME, BUILT_TIME = 4.0, 0.5, 2.0  # of the passes over the images, times that of the evidence
@@ -111,11 +109,6 @@ class ImageSteps:
         # whatever the part: the tiles around its buildings
         tiles = replace(self._tiles(NETWORK_POST, self.passes.post), part=WHOLE)
         return self._run(NETWORK_POST, lambda: self.model.post_probabilities(self.scene, evidence, tiles))
-
-    def look_at(self, outlines: Geometries) -> Floats:
-        """Features of every building in the post image, where outlines (N,) in its CRS lie."""
-        tiles = TileWork(self.journal.tiles(LOOK))
-        return self.journal.run(LOOK, lambda: look_features(self.scene.inputs.post, outlines, tiles))
 
     def block_function(self, step: str) -> DoBlock:
         """In a worker: what does a block of a step."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.calibration.pool import EvidenceCard
-from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.vocabulary import ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.read import Footprints
@@ -21,6 +20,9 @@ from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.outputs.wording import Value
 
 if TYPE_CHECKING:
+    from deepnets4eo.damage.evidence.further import Site
+    from deepnets4eo.damage.inputs.opening import Inputs
+    from deepnets4eo.damage.inputs.settings import Settings
     from deepnets4eo.points import HeightSource
 
 logger = logging.getLogger(__name__)
@@ -106,6 +108,11 @@ class PointScore:
 
     name = NAME
     column = COLUMN
+    meaning = MEANING
+
+    def measure(self, site: Site) -> pd.DataFrame:
+        """Height loss and debris of every building."""
+        return site.journal.run(NAME, lambda: self.evidence.measure(site.scene.inputs.footprints))
 
     @property
     def card(self) -> EvidenceCard:
@@ -136,14 +143,12 @@ class PointScore:
         return Finding("points_used", "note", values)
 
 
-def with_point_columns(evidence: EvidenceTable, columns: pd.DataFrame) -> EvidenceTable:
-    """The table with the columns of `PointEvidence.measure`, blank where a building is not assessed."""
-    assessed = (evidence.frame["status"] == ASSESSED).to_numpy()
-    added = {name: np.where(assessed, columns[name], np.nan) for name in MEANING}
-    return replace(evidence, frame=evidence.frame.assign(**added), meaning=evidence.meaning | MEANING)
+def points_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> Sequence[PointScore]:
+    """The clouds of points that a job was given, as its evidence."""
+    return [] if inputs.points is None else [PointScore(inputs.points)]
 
 
-def check_point_evidence(points: PointEvidence, footprints: Footprints, rasters: Sequence[Any]) -> None:
+def check_point_evidence(points: PointEvidence, footprints: Footprints) -> None:
     """Refuse heights that cannot be used, before long work. Errors: InputError, GridError."""
     from deepnets4eo.points import check_heights
 
@@ -152,9 +157,3 @@ def check_point_evidence(points: PointEvidence, footprints: Footprints, rasters:
             f"footprints {footprints.source} lie in pixels; clouds of points need them in a CRS. Give georeferenced ones."
         )
     check_heights(points.post, footprints, points.pre, measured=True)
-    total = PointScore(points).weight + sum(score.weight for score in rasters)
-    if total > 1:
-        raise InputError(
-            f"evidence and points would have a weight of {total:.2f} in the decision, expected at most 1 together. Give "
-            "smaller weights, e.g. --set evidence_weight=points=0.3."
-        )

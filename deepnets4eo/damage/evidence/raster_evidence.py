@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.calibration.pool import EvidenceCard, Score, card_path
-from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.columns import MEANING
 from deepnets4eo.damage.evidence.point_evidence import MEANING as POINT_MEANING
 from deepnets4eo.damage.vocabulary import ASSESSED, NETWORK_COLUMNS
@@ -25,6 +24,11 @@ from deepnets4eo.outputs.wording import Value
 from deepnets4eo.rasters.scene import Layer, LayerLike, covered_share
 from deepnets4eo.terrain.further_rasters import without_usual_nodata
 from deepnets4eo.zonal import band_sums
+
+if TYPE_CHECKING:
+    from deepnets4eo.damage.evidence.further import Site
+    from deepnets4eo.damage.inputs.opening import Inputs
+    from deepnets4eo.damage.inputs.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -117,10 +121,16 @@ class ScoreLayer:
             return np.asarray(np.log(scores) - np.log1p(-scores))
 
     @property
-    def meaning(self) -> str:
+    def meaning(self) -> dict[str, str]:
         """What the column holds, in a line."""
         use = f"weight {self.weight:.2f} in the decision" if self.weight else "not in the decision"
-        return f"mean of the raster {Path(self.layer.source).name!r} in the outline on post; {use}"
+        return {self.column: f"mean of the raster {Path(self.layer.source).name!r} in the outline on post; {use}"}
+
+    def measure(self, site: Site) -> pd.DataFrame:
+        """The mean score of every building."""
+        return site.journal.run(
+            f"scores-{self.column}", lambda: mean_scores([self], site.outlines, site.scene.settings.workers)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the manifest."""
@@ -148,14 +158,7 @@ def open_raster_evidence(evidence: Sequence[RasterEvidence], post: Layer) -> tup
     names = [each.name for each in evidence]
     if len(set(names)) < len(names):
         raise InputError(f"evidence is named {', '.join(names)}; each needs its own name. Rename one.")
-    layers = tuple(_open(each, post) for each in evidence)
-    total = sum(layer.weight for layer in layers)
-    if total > 1:
-        raise InputError(
-            f"evidence {', '.join(names)} would have a weight of {total:.2f} in the decision, expected at most 1 together. "
-            "Give smaller weights, e.g. --set evidence_weight=NAME=0.2."
-        )
-    return layers
+    return tuple(_open(each, post) for each in evidence)
 
 
 def _open(evidence: RasterEvidence, post: Layer) -> ScoreLayer:
@@ -189,6 +192,11 @@ def _one_band(layer: Layer, name: str) -> Layer:
     return layer.subset([layer.bands[layer.band_names.index(name)]])
 
 
+def rasters_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> Sequence[ScoreLayer]:
+    """The rasters of scores that a job was given, as its evidence."""
+    return inputs.scores
+
+
 def mean_scores(layers: Sequence[ScoreLayer], outlines: NDArray[np.object_], workers: int) -> pd.DataFrame:
     """Mean score of N buildings, a column a raster; NaN without a valid pixel. Errors: InputError."""
     columns = {}
@@ -207,14 +215,6 @@ def mean_scores(layers: Sequence[ScoreLayer], outlines: NDArray[np.object_], wor
                 "without a card they must be probabilities, 0–1. Fit a card (EvidenceCard.fit), or leave the weight out."
             )
     return pd.DataFrame(columns)
-
-
-def with_scores(evidence: EvidenceTable, layers: Sequence[ScoreLayer], scores: pd.DataFrame) -> EvidenceTable:
-    """The table with the rasters' columns; blank where a building is not assessed."""
-    assessed = (evidence.frame["status"] == ASSESSED).to_numpy()
-    added = {layer.column: np.where(assessed, scores[layer.column], np.nan) for layer in layers}
-    meaning = {layer.column: layer.meaning for layer in layers}
-    return replace(evidence, frame=evidence.frame.assign(**added), meaning=evidence.meaning | meaning)
 
 
 def score_findings(scores: Sequence[Score], frame: pd.DataFrame) -> tuple[Finding, ...]:

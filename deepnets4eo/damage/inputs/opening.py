@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.quantity import Quantity
-from deepnets4eo.damage.evidence.point_evidence import PointEvidence, check_point_evidence
+from deepnets4eo.damage.calibration.pool import check_weights
+from deepnets4eo.damage.evidence.point_evidence import PointEvidence, PointScore, check_point_evidence
 from deepnets4eo.damage.evidence.raster_evidence import RasterEvidence, ScoreLayer, open_raster_evidence
 from deepnets4eo.damage.inputs.checks import check_images
 from deepnets4eo.damage.inputs.settings import NOT_SOUGHT, Settings
@@ -105,7 +106,8 @@ def open_inputs(
     outlines.check_inside(after.grid, f"the post image {after.source}")
     scores = open_raster_evidence(evidence, after)
     if points is not None:
-        check_point_evidence(points, outlines, scores)
+        check_point_evidence(points, outlines)
+    check_weights((*scores, *([] if points is None else [PointScore(points)])))
     others = {"dsm_pre": heights_pre, "dsm_post": heights_post, "cloud_mask": clouds}
     if settings.water is not None and settings.water != NOT_SOUGHT:
         open_new_water(settings.water, after.grid)

@@ -53,6 +53,9 @@ class Settings:
             "Whose regression says what buildings look like: a run of `train damage/look`, by default that in the box."
         ),
     ] = "damage-look"
+    evidences: Annotated[
+        str, key("Evidences of installed packages that take part: NAME or NAME=WEIGHT, with commas between.")
+    ] = ""
     damaged_share: Annotated[
         float | None,
         key("Share of buildings expected with major damage or worse; estimated from the buildings by default."),

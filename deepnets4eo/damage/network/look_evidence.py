@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from deepnets4eo.arrays import Floats, Geometries
 from deepnets4eo.cards.catalog import run_path
-from deepnets4eo.damage.calibration.pool import EvidenceCard, Score
-from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.calibration.pool import EvidenceCard
 from deepnets4eo.damage.evidence.working_grid import make_working_grid
 from deepnets4eo.damage.network.look import INPUTS, LookEncoder
 from deepnets4eo.damage.network.pairs import POST, with_bands
@@ -30,6 +29,11 @@ from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.checksums import WEIGHTS
 from deepnets4eo.segmenters.stretch import Stretch, show_scene
 from deepnets4eo.zonal.outlines import Outlines
+
+if TYPE_CHECKING:
+    from deepnets4eo.damage.evidence.further import Site
+    from deepnets4eo.damage.inputs.opening import Inputs
+    from deepnets4eo.damage.inputs.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -116,18 +120,20 @@ class LookScore:
     name = NAME
     column = COLUMN
 
+    meaning: ClassVar[Mapping[str, str]] = {COLUMN: MEANING}
+
     @classmethod
-    def load(cls, share: float, others: Sequence[Score] = (), source: str = SHIPPED) -> LookScore:
-        """That of a model, beside others. Errors: MissingExtraError without PyTorch, RunError, InputError."""
+    def load(cls, share: float, source: str = SHIPPED) -> LookScore:
+        """That of a model. Errors: MissingExtraError without PyTorch, RunError."""
         check_extra("deep")
-        score = cls(LookModel.load(source), share, source)
-        total = sum(one.weight for one in (score, *others))
-        if total > 1:
-            raise InputError(
-                f"evidence and the look of buildings would have a weight of {total:.2f} in the decision, expected at most 1 together. Give "
-                "a smaller one, e.g. --set look=0.2."
-            )
-        return score
+        return cls(LookModel.load(source), share, source)
+
+    def measure(self, site: Site) -> pd.DataFrame:
+        """The score of every building, by all assessed ones."""
+        tiles = TileWork(site.journal.tiles(NAME))
+        features = site.journal.run(NAME, lambda: look_features(site.scene.inputs.post, site.outlines, tiles))
+        assessed = (site.table.frame["status"] == ASSESSED).to_numpy()
+        return pd.DataFrame({COLUMN: self.model.scores(np.where(assessed[:, None], features, np.nan))})
 
     @property
     def weight(self) -> float:
@@ -171,10 +177,17 @@ def pool_look(
     return LookEncoder(gsd_m).pool(show_scene(Scene({POST: layer}, post.grid), stretches), outlines, work)
 
 
-def with_look(evidence: EvidenceTable, model: LookModel, features: Floats) -> EvidenceTable:
-    """The table with the column of the score, by all assessed buildings; blank where a building is not assessed."""
-    assessed = (evidence.frame["status"] == ASSESSED).to_numpy()
-    scores = model.scores(np.where(assessed[:, None], features, np.nan))
-    return replace(
-        evidence, frame=evidence.frame.assign(**{COLUMN: scores}), meaning=evidence.meaning | {COLUMN: MEANING}
-    )
+def look_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> Sequence[LookScore]:
+    """What buildings look like, where the settings give it a share. Errors: those of `LookScore.load`, and InputError for radar."""
+    if settings.look is None and settings.look_from != SHIPPED:
+        raise InputError(
+            f"look_from={settings.look_from} has no share in the decision. Add --set look=0.5, or look=0 to show the score only."
+        )
+    if settings.look is None:
+        return []
+    if settings.sensor == "auto" and "post" in inputs.radar:
+        raise InputError(
+            f"{inputs.post.source} looks like radar (speckle); what buildings look like is known of optical images only. Leave out "
+            "look, or --set sensor=optical if it is none."
+        )
+    return [LookScore.load(settings.look, settings.look_from)]

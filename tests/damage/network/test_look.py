@@ -14,9 +14,8 @@ import torch.nn.functional as F  # noqa: E402
 
 from deepnets4eo.damage import Settings, assess  # noqa: E402
 from deepnets4eo.damage.calibration.pool import EvidenceCard  # noqa: E402
-from deepnets4eo.damage.job import _look_of  # noqa: E402
 from deepnets4eo.damage.network.look import REDUCTIONS, WIDTHS, LookEncoder  # noqa: E402
-from deepnets4eo.damage.network.look_evidence import LookModel, LookScore, by_site  # noqa: E402
+from deepnets4eo.damage.network.look_evidence import LookModel, LookScore, by_site, look_of_job  # noqa: E402
 from deepnets4eo.damage.network.pairs import in_pixels  # noqa: E402
 from deepnets4eo.errors import InputError, RunError  # noqa: E402
 from deepnets4eo.rasters.scene import Layer, Scene  # noqa: E402
@@ -88,13 +87,11 @@ def test_buildings_unlike_those_of_the_fit_have_no_score(tmp_path: Path) -> None
         LookModel.load(tmp_path / "look")
 
 
-def test_its_weight_is_its_share_times_its_skill_and_all_together_are_one_at_most() -> None:
+def test_its_weight_is_its_share_times_its_skill() -> None:
     model = LookModel(np.zeros(2), np.eye(2), 3.0, CARD)
     assert LookScore(model, 0.5).weight == pytest.approx(0.5 * 0.8)
     loaded = LookScore.load(0.3)
     assert loaded.weight == pytest.approx(0.3 * loaded.model.card.skill.value)
-    with pytest.raises(InputError, match="expected at most 1 together"):
-        LookScore.load(1.0, [LookScore(model, 0.9)])
 
 
 def test_a_job_shows_it_only_where_it_was_asked_for() -> None:
@@ -119,6 +116,6 @@ def test_a_job_shows_it_only_where_it_was_asked_for() -> None:
 def test_radar_is_refused_before_long_work() -> None:
     inputs: Any = SimpleNamespace(radar=("post",), post=SimpleNamespace(source="radar.tif"), scores=(), points=None)
     with pytest.raises(InputError, match=r"radar\.tif looks like radar .* known of optical images only"):
-        _look_of(inputs, Settings(look=0.3))
-    assert _look_of(inputs, Settings()) is None
-    assert _look_of(inputs, Settings(look=0.3, sensor="optical")) is not None
+        look_of_job(inputs, Settings(look=0.3), None)
+    assert look_of_job(inputs, Settings(), None) == []
+    assert len(look_of_job(inputs, Settings(look=0.3, sensor="optical"), None)) == 1

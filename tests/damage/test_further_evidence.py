@@ -1,0 +1,118 @@
+"""An evidence of another package: a file with what it measures, found by its entry point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepnets4eo import plugins
+from deepnets4eo.damage import assess
+from deepnets4eo.damage.calibration.pool import EvidenceCard, check_weights
+from deepnets4eo.damage.evidence import further
+from deepnets4eo.damage.evidence.further import open_evidence
+from deepnets4eo.damage.inputs.settings import Settings
+from deepnets4eo.errors import InputError
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.synthetic import City
+from deepnets4eo.zonal import band_sums
+
+CARD = EvidenceCard(-2.0, 4.0, 0.9, 500)
+
+
+@dataclass(frozen=True)
+class Brightness:
+    """How bright a roof is after the event, as the documentation shows it."""
+
+    weight: float
+    name = "brightness"
+    column = "ev_brightness"
+    meaning = {"ev_brightness": "mean of POST in the outline, 0–1", "ev_brightness_px": "pixels it is the mean of"}
+
+    def measure(self, site: further.Site) -> pd.DataFrame:
+        sums = band_sums(site.scene.inputs.post, site.outlines, workers=1)
+        return pd.DataFrame(
+            {"ev_brightness": sums.mean.mean(axis=1) / 255, "ev_brightness_px": sums.count[:, 0].astype(float)}
+        )
+
+    def log_odds(self, scores: np.ndarray) -> np.ndarray:
+        return CARD.log_odds(scores)
+
+    def finding(self, frame: pd.DataFrame) -> Finding:
+        return Finding("brightness_used", "note", {"message": f"Brightness took part with {self.weight:.2f}."})
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"weight_in_decision": self.weight}
+
+
+def brightness_of_job(inputs: Any, settings: Settings, weight: float | None) -> Sequence[Brightness]:
+    return [Brightness(0.3 if weight is None else weight)]
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    own = plugins.plugins_of(plugins.EVIDENCES)
+    entry = EntryPoint("brightness", f"{__name__}:brightness_of_job", plugins.EVIDENCES)
+    monkeypatch.setattr(further, "plugins_of", lambda group: own | {"brightness": entry})
+    monkeypatch.setattr(
+        further, "load_plugin", lambda one: brightness_of_job if one is entry else plugins.load_plugin(one)
+    )
+
+
+@pytest.fixture(scope="module")
+def site():
+    city = City(seed=3, size_px=512)
+    pre, post = (Layer.open(one.image, grid=one.grid) for one in (city.pre, city.post))
+    return pre, post, city.footprints()
+
+
+def test_an_installed_evidence_takes_part_where_it_is_asked_for(installed, site):
+    plain, shown, used = (
+        assess(*site, settings=Settings(network=False, workers=1, evidences=named))
+        for named in ("", "brightness=0", "brightness=0.6")
+    )
+    assert "ev_brightness" not in plain.buildings
+    assessed = used.buildings["status"] == "assessed"
+    assert used.buildings.loc[assessed, "ev_brightness"].between(0, 1).all()
+    assert used.buildings.loc[~assessed, ["ev_brightness", "ev_brightness_px"]].isna().all(axis=None)
+    assert used.meaning["ev_brightness"] == "mean of POST in the outline, 0–1"
+    assert used.parameters["evidence"] == {"brightness": {"weight_in_decision": 0.6}}
+    assert [each.message for each in used.findings if each.code == "brightness_used"] == ["Brightness took part with 0.60."]  # fmt: skip
+    np.testing.assert_array_equal(shown.buildings["damage_prob"], plain.buildings["damage_prob"])
+    assert (used.buildings["damage_prob"] != plain.buildings["damage_prob"]).any()
+
+
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        ("brightnes", r"names brightnes, which no installed package has\. Did you mean 'brightness'\?"),
+        ("look", "names look, which no installed package has"),
+        ("brightness=much", "has brightness=much; expected NAME, or NAME=WEIGHT"),
+        ("brightness=1.5", "has brightness=1.5; expected NAME, or NAME=WEIGHT"),
+    ],
+)
+def test_names_and_weights_that_cannot_be_used_are_refused(installed, named, reason):
+    inputs: Any = SimpleNamespace(scores=(), points=None, radar=())
+    with pytest.raises(InputError, match=reason):
+        open_evidence(inputs, Settings(evidences=named))
+
+
+def test_weights_of_more_than_one_together_are_refused() -> None:
+    check_weights([Brightness(0.4), Brightness(0.6)])
+    with pytest.raises(InputError, match=r"weight of 1\.10 in the decision, expected at most 1 together"):
+        check_weights([Brightness(0.5), Brightness(0.6)])
+
+
+def test_columns_that_an_evidence_did_not_measure_are_named(installed, site, monkeypatch):
+    monkeypatch.setattr(Brightness, "measure", lambda self, site: pd.DataFrame({"ev_brightness": [0.5]}))
+    with pytest.raises(
+        InputError, match=r"brightness measured 1 rows of ev_brightness; expected \d+ of ev_brightness, "
+    ):
+        assess(*site, settings=Settings(network=False, workers=1, evidences="brightness"))
