@@ -85,12 +85,14 @@ def _read_outlines(footprints: str, pair: ImagePair, options: RegisterOptions) -
 
 
 def _lines(registration: Registration) -> list[str]:
-    from deepnets4eo.damage.inputs.registered_scene import FARTHER
+    from deepnets4eo.outputs.wording import Phrase, text_of
 
     measured, unit = registration.measured, registration.unit
     lines = [f"registration: {registration.status}" + (f" ({registration.reason})" if registration.reason else "")]
     if not registration.usable:
-        lines.append(f"  {FARTHER} Where they are turned farther, raise --set max_rotation_deg.")
+        lines.append(
+            f"  {text_of(Phrase('raise_max_shift'))} Where they are turned farther, raise --set max_rotation_deg."
+        )
     else:
         lines += [
             f"  model: {registration.model}, scale {measured.scale_min:.4f}–{measured.scale_max:.4f}, "

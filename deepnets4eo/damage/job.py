@@ -35,7 +35,7 @@ from deepnets4eo.damage.decision.passes import ImageSteps, load_model
 from deepnets4eo.damage.decision.unbuilt import NO_BUILDING, UnbuiltOutlines
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.extents import NEAR_AFTER_M, NEAR_M, map_extents
-from deepnets4eo.damage.evidence.further import Evidence, Site, open_evidence, with_further
+from deepnets4eo.damage.evidence.further import Evidence, with_further
 from deepnets4eo.damage.evidence.point_evidence import PointEvidence
 from deepnets4eo.damage.evidence.raster_evidence import RasterEvidence
 from deepnets4eo.damage.inputs.find_buildings import with_outline_probability
@@ -162,7 +162,7 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
         built = set_not_assessed(built, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
     outlines = _outlines_on_post(inputs, built)
     scores = further if scene.position.known else ()
-    scored = with_further(Site(scene, outlines, built, journal), scores)
+    scored = with_further(scene.site(outlines, built, journal), scores)
     post_alone = steps.grade_post(scored)
     evidence = set_not_assessed(scored, steps.not_graded(len(scored.frame)))
     ground = BuildingGround.of(outlines, inputs.post.grid.crs)

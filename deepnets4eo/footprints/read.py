@@ -309,8 +309,8 @@ def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
         findings.append(Finding("footprints_repeated", severity, {"number": twice}))
     changes = {"outlines_repaired": account["repaired"], "ids_renamed": account["renamed"]}
     if any(changes.values()):
-        said = [Phrase(key, {"number": number}) for key, number in changes.items() if number]
-        findings.append(Finding("footprints_changed", "note", {"changes": said}))
+        phrases = [Phrase(key, {"number": number}) for key, number in changes.items() if number]
+        findings.append(Finding("footprints_changed", "note", {"changes": phrases}))
     if footprints.passed_over:
         taken = Phrase("row_numbers" if footprints.made_ids else "row_keys")
         findings.append(Finding("id_column_not_used", "note", {"taken": taken, "reason": footprints.passed_over}))

@@ -117,8 +117,8 @@ def cloud_finding(mask: Layer, image: Layer, role: str, remedy: str) -> Finding 
     how = Phrase("by_new_brightness")
     if isinstance(mask.reader, CloudBand):
         how = Phrase("by_cloud_band", {"band": mask.reader.layer.band_names[0]})
-    said = {"share": share, "image": image_of(role), "source": image.source, "how": how, "remedy": Phrase(remedy)}
-    return Finding(f"clouds_{role}", "caution", said, wording="clouds")
+    named = {"share": share, "image": image_of(role), "source": image.source, "how": how, "remedy": Phrase(remedy)}
+    return Finding(f"clouds_{role}", "caution", named, wording="clouds")
 
 
 def describe_clouds(image: Layer) -> str | None:

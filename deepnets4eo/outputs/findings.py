@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Literal, get_args
 
-from deepnets4eo.outputs.wording import Language, Phrase, Value, from_plain, html_of, is_told, plain, text_of
+from deepnets4eo.outputs.wording import Language, Phrase, Value, from_plain, has_words, html_of, plain, text_of
 
 Severity = Literal["note", "caution", "worthless"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -43,18 +43,18 @@ class Finding:
 
     def text(self, part: Literal["", ".remedy"] = "", language: Language = "en") -> str:
         """The message, or what to do, in a language; in English where the language has no words."""
-        return self._said(part, text_of, language)
+        return self._render(part, text_of, language)
 
     def html(self, part: Literal["", ".remedy"] = "", language: Language = "en") -> str:
         """The message, or what to do, as HTML in a language."""
-        return self._said(part, html_of, language)
+        return self._render(part, html_of, language)
 
-    def _said(self, part: str, said: Callable[[Phrase, Language], str], language: Language) -> str:
+    def _render(self, part: str, render: Callable[[Phrase, Language], str], language: Language) -> str:
         key = self.wording or self.code
-        if not is_told(key):
-            key, name = OF_PLUGIN, part.removeprefix(".") or "message"
-            return said(Phrase(key, {"text": self.values[name]}), language) if self.values.get(name) else ""
-        return said(Phrase(key + part, self.values), language) if is_told(key + part) else ""
+        if key == OF_PLUGIN or not has_words(key):
+            text = self.values.get(part.removeprefix(".") or "message")
+            return render(Phrase(OF_PLUGIN, {"text": text}), language) if text else ""
+        return render(Phrase(key + part, self.values), language) if has_words(key + part) else ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON: the sentences in English, and the values in them."""
@@ -65,7 +65,10 @@ class Finding:
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Finding:
-        """The finding that `to_dict` wrote. Errors: KeyError."""
+        """The finding that `to_dict` wrote, or that has a code, a severity and a message alone. Errors: KeyError."""
+        if "values" not in facts:
+            words = {"message": facts["message"], "remedy": facts.get("remedy", "")}
+            return cls(facts["code"], facts["severity"], words, facts.get("affected", 0), OF_PLUGIN)
         values = {name: from_plain(value) for name, value in facts["values"].items()}
         return cls(facts["code"], facts["severity"], values, facts["affected"], facts["wording"])
 
@@ -123,8 +126,8 @@ def findings_banner(findings: Sequence[Finding], say: Callable[[str], str] = str
 
 
 def _html(finding: Finding, say: Callable[[str], str], language: Language) -> str:
-    told = finding.html(".remedy", language)
-    remedy = f' <span class="remedy">{told}</span>' if told else ""
+    remedy = finding.html(".remedy", language)
+    remedy = f' <span class="remedy">{remedy}</span>' if remedy else ""
     return f"<b>{escape(say(LABELS[finding.severity]))}</b> {finding.html(language=language)}{remedy}"
 
 

@@ -55,7 +55,7 @@ def texts_of(language: Language) -> dict[str, str | list[str]]:
     return {key: text for table in tables for key, text in table.items()}
 
 
-def is_told(key: str, language: Language = "en") -> bool:
+def has_words(key: str, language: Language = "en") -> bool:
     """Whether a language has words for a key."""
     return key in texts_of(language)
 
@@ -84,11 +84,11 @@ class _Writer:
 
     def phrase(self, phrase: Phrase) -> str:
         """All sentences of a phrase whose values are known."""
-        if not is_told(phrase.key, self.language) and self.language != "en":
+        if not has_words(phrase.key, self.language) and self.language != "en":
             return self.foreign(text_of(phrase))
-        found = texts_of(self.language)[phrase.key]
-        said = (self._sentence(each, phrase.values) for each in ([found] if isinstance(found, str) else found))
-        return " ".join(filter(None, said))
+        text = texts_of(self.language)[phrase.key]
+        sentences = (self._sentence(each, phrase.values) for each in ([text] if isinstance(text, str) else text))
+        return " ".join(filter(None, sentences))
 
     def _sentence(self, sentence: str, values: Mapping[str, Any]) -> str:
         pieces = list(Formatter().parse(sentence))

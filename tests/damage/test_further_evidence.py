@@ -15,8 +15,9 @@ import pytest
 from deepnets4eo import plugins
 from deepnets4eo.damage import assess
 from deepnets4eo.damage.calibration.pool import EvidenceCard, check_weights
-from deepnets4eo.damage.evidence import further
-from deepnets4eo.damage.evidence.further import open_evidence
+from deepnets4eo.damage.decision import evidences
+from deepnets4eo.damage.decision.evidences import open_evidence
+from deepnets4eo.damage.evidence.further import Site
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.findings import Finding
@@ -36,8 +37,8 @@ class Brightness:
     column = "ev_brightness"
     meaning = {"ev_brightness": "mean of POST in the outline, 0–1", "ev_brightness_px": "pixels it is the mean of"}
 
-    def measure(self, site: further.Site) -> pd.DataFrame:
-        sums = band_sums(site.scene.inputs.post, site.outlines, workers=1)
+    def measure(self, site: Site) -> pd.DataFrame:
+        sums = band_sums(site.post, site.outlines, workers=1)
         return pd.DataFrame(
             {"ev_brightness": sums.mean.mean(axis=1) / 255, "ev_brightness_px": sums.count[:, 0].astype(float)}
         )
@@ -60,9 +61,9 @@ def brightness_of_job(inputs: Any, settings: Settings, weight: float | None) -> 
 def installed(monkeypatch):
     own = plugins.plugins_of(plugins.EVIDENCES)
     entry = EntryPoint("brightness", f"{__name__}:brightness_of_job", plugins.EVIDENCES)
-    monkeypatch.setattr(further, "plugins_of", lambda group: own | {"brightness": entry})
+    monkeypatch.setattr(evidences, "plugins_of", lambda group: own | {"brightness": entry})
     monkeypatch.setattr(
-        further, "load_plugin", lambda one: brightness_of_job if one is entry else plugins.load_plugin(one)
+        evidences, "load_plugin", lambda one: brightness_of_job if one is entry else plugins.load_plugin(one)
     )
 
 

@@ -250,7 +250,7 @@ def test_outlines_changed_after_the_event_and_old_ones_are_findings() -> None:
     table = gpd.GeoDataFrame({"id": list("abcd"), "source_date": days}, geometry=shapes, crs="EPSG:32637")
     footprints = read_footprints(table)
     (late,) = outline_date_findings(footprints, "2022-06-01", "2023-02-06")
-    assert late.code == "outlines_after_event"
+    assert late.code == "outlines_too_new"
     assert late.message.startswith("1 outline of 4 was last changed after")
     assert [one.code for one in outline_date_findings(footprints, "2030-01-01", "2031-01-01T10:00Z")] == [
         "outlines_old"

@@ -37,7 +37,7 @@ def test_outlines_changed_after_the_event_are_found_whatever_the_form(tmp_path, 
     table = gpd.GeoDataFrame({"timestamp": column}, geometry=[box(0, 0, 1, 1), box(2, 0, 3, 1)], crs=32633)
     table.to_file(tmp_path / "a.gpkg")
     (finding,) = outline_date_findings(read_footprints(tmp_path / "a.gpkg"), "2022-12-01", "2023-01-15")
-    assert (finding.code, finding.message.split()[0]) == ("outlines_after_event", "1")
+    assert (finding.code, finding.message.split()[0]) == ("outlines_too_new", "1")
 
 
 def test_dates_that_cannot_be_read_are_named(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 import deepnets4eo
 from deepnets4eo.files import read_yaml
 from deepnets4eo.outputs.findings import Finding, image_of, reason_counts
-from deepnets4eo.outputs.wording import LANGUAGES, TEXTS, Phrase, html_of, is_told, plain, text_of, texts_of
+from deepnets4eo.outputs.wording import LANGUAGES, TEXTS, Phrase, has_words, html_of, plain, text_of, texts_of
 
 PACKAGE = Path(deepnets4eo.__file__).parent
 FILES = sorted((TEXTS / "en").glob("*.yaml"))
@@ -42,7 +42,7 @@ def test_every_finding_of_the_package_has_its_sentences() -> None:
     named = words_in_calls("Finding", 0, "wording") | words_in_calls("Phrase", 0, "key")
     keys = {word for word in named if re.fullmatch(r"[a-z_]{4,}", word)}
     assert len(keys) > 90
-    assert [key for key in keys if not is_told(key)] == []
+    assert [key for key in keys if not has_words(key)] == []
 
 
 def test_no_key_is_in_two_files_and_every_remedy_belongs_to_one() -> None:
@@ -113,3 +113,5 @@ def test_a_finding_comes_back_from_json_whole() -> None:
     assert "25.0% of the post image a {b}.tif, by its band mask" in again.message
     assert "a {b}.tif" in again.text(language="fr")
     assert plain((1, None, "x")) == [1, None, "x"]
+    other = Finding.from_dict({"code": "blank_post", "severity": "worthless", "message": "It shows another place."})
+    assert (other.message, other.remedy) == ("It shows another place.", "")

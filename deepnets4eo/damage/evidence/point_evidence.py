@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,6 @@ from deepnets4eo.outputs.wording import Value
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.evidence.further import Site
-    from deepnets4eo.damage.inputs.opening import Inputs
-    from deepnets4eo.damage.inputs.settings import Settings
     from deepnets4eo.points import HeightSource
 
 logger = logging.getLogger(__name__)
@@ -112,7 +109,7 @@ class PointScore:
 
     def measure(self, site: Site) -> pd.DataFrame:
         """Height loss and debris of every building."""
-        return site.journal.run(NAME, lambda: self.evidence.measure(site.scene.inputs.footprints))
+        return site.journal.run(NAME, lambda: self.evidence.measure(site.footprints))
 
     @property
     def card(self) -> EvidenceCard:
@@ -141,11 +138,6 @@ class PointScore:
             return Finding("points_shown", "note", values)
         values |= {"weight": self.weight, "auc": self.card.auc_major_or_worse, "buildings": self.card.buildings}
         return Finding("points_used", "note", values)
-
-
-def points_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> Sequence[PointScore]:
-    """The clouds of points that a job was given, as its evidence."""
-    return [] if inputs.points is None else [PointScore(inputs.points)]
 
 
 def check_point_evidence(points: PointEvidence, footprints: Footprints) -> None:

@@ -27,8 +27,6 @@ from deepnets4eo.zonal import band_sums
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.evidence.further import Site
-    from deepnets4eo.damage.inputs.opening import Inputs
-    from deepnets4eo.damage.inputs.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -128,9 +126,7 @@ class ScoreLayer:
 
     def measure(self, site: Site) -> pd.DataFrame:
         """The mean score of every building."""
-        return site.journal.run(
-            f"scores-{self.column}", lambda: mean_scores([self], site.outlines, site.scene.settings.workers)
-        )
+        return site.journal.run(f"scores-{self.column}", lambda: mean_scores([self], site.outlines, site.workers))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the manifest."""
@@ -190,11 +186,6 @@ def _one_band(layer: Layer, name: str) -> Layer:
             f"one called {name}. Name the evidence as the band is called, or give a raster with one band."
         )
     return layer.subset([layer.bands[layer.band_names.index(name)]])
-
-
-def rasters_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> Sequence[ScoreLayer]:
-    """The rasters of scores that a job was given, as its evidence."""
-    return inputs.scores
 
 
 def mean_scores(layers: Sequence[ScoreLayer], outlines: NDArray[np.object_], workers: int) -> pd.DataFrame:

@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from deepnets4eo.arrays import Geometries
+from deepnets4eo.damage.evidence.further import Site
 from deepnets4eo.damage.evidence.gather import roofs_in_place
+from deepnets4eo.damage.evidence.table import EvidenceTable
 from deepnets4eo.damage.evidence.working_grid import mean_gsd
 from deepnets4eo.damage.inputs.opening import Inputs
 from deepnets4eo.damage.inputs.settings import Settings
@@ -76,6 +79,14 @@ class RegisteredScene:
         if not by_water or self.position.known or alignment is None:
             return self.position.findings
         return (_unknown(alignment, None if self.registered_pre is not None else registration, by_water),)
+
+    def site(self, outlines: Geometries, table: EvidenceTable, journal: Journal) -> Site:
+        """What further evidence measures. outlines : (N,) where POST shows the buildings, in its CRS."""
+        inputs, pre = self.inputs, self.registered_pre
+        return Site(
+            inputs.post, pre, None if pre is None else self.registration, inputs.footprints, outlines, table, journal,
+            self.settings.workers,
+        )  # fmt: skip
 
     @property
     def registered_pre(self) -> Layer | None:

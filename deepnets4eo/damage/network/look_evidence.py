@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,7 +20,7 @@ from deepnets4eo.damage.network.pairs import POST, with_bands
 from deepnets4eo.damage.network.pooling import TileWork
 from deepnets4eo.damage.network.stretched_images import image_stretches
 from deepnets4eo.damage.vocabulary import ASSESSED
-from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.errors import RunError
 from deepnets4eo.files import atomic_write, read_yaml, write_yaml
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs.findings import Finding
@@ -32,8 +32,6 @@ from deepnets4eo.zonal.outlines import Outlines
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.evidence.further import Site
-    from deepnets4eo.damage.inputs.opening import Inputs
-    from deepnets4eo.damage.inputs.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +129,7 @@ class LookScore:
     def measure(self, site: Site) -> pd.DataFrame:
         """The score of every building, by all assessed ones."""
         tiles = TileWork(site.journal.tiles(NAME))
-        features = site.journal.run(NAME, lambda: look_features(site.scene.inputs.post, site.outlines, tiles))
+        features = site.journal.run(NAME, lambda: look_features(site.post, site.outlines, tiles))
         assessed = (site.table.frame["status"] == ASSESSED).to_numpy()
         return pd.DataFrame({COLUMN: self.model.scores(np.where(assessed[:, None], features, np.nan))})
 
@@ -175,19 +173,3 @@ def pool_look(
     """Features (N, 496) of outlines on the image's own grid."""
     layer = with_bands(post, len(INPUTS.layers[POST].bands))
     return LookEncoder(gsd_m).pool(show_scene(Scene({POST: layer}, post.grid), stretches), outlines, work)
-
-
-def look_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> Sequence[LookScore]:
-    """What buildings look like, where the settings give it a share. Errors: those of `LookScore.load`, and InputError for radar."""
-    if settings.look is None and settings.look_from != SHIPPED:
-        raise InputError(
-            f"look_from={settings.look_from} has no share in the decision. Add --set look=0.5, or look=0 to show the score only."
-        )
-    if settings.look is None:
-        return []
-    if settings.sensor == "auto" and "post" in inputs.radar:
-        raise InputError(
-            f"{inputs.post.source} looks like radar (speckle); what buildings look like is known of optical images only. Leave out "
-            "look, or --set sensor=optical if it is none."
-        )
-    return [LookScore.load(settings.look, settings.look_from)]

@@ -14,8 +14,9 @@ import torch.nn.functional as F  # noqa: E402
 
 from deepnets4eo.damage import Settings, assess  # noqa: E402
 from deepnets4eo.damage.calibration.pool import EvidenceCard  # noqa: E402
+from deepnets4eo.damage.decision.evidences import look_of_job  # noqa: E402
 from deepnets4eo.damage.network.look import REDUCTIONS, WIDTHS, LookEncoder  # noqa: E402
-from deepnets4eo.damage.network.look_evidence import LookModel, LookScore, by_site, look_of_job  # noqa: E402
+from deepnets4eo.damage.network.look_evidence import LookModel, LookScore, by_site  # noqa: E402
 from deepnets4eo.damage.network.pairs import in_pixels  # noqa: E402
 from deepnets4eo.errors import InputError, RunError  # noqa: E402
 from deepnets4eo.rasters.scene import Layer, Scene  # noqa: E402

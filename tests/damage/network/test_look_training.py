@@ -16,7 +16,8 @@ pytest.importorskip("torch")
 from made_up_pairs import write_xbd
 
 from deepnets4eo.damage import Settings
-from deepnets4eo.damage.network.look_evidence import LookModel, by_site, look_of_job
+from deepnets4eo.damage.decision.evidences import look_of_job
+from deepnets4eo.damage.network.look_evidence import LookModel, by_site
 from deepnets4eo.damage.network.look_training import STRENGTH, LookSite, fit_look, table_of
 from deepnets4eo.errors import InputError
 from deepnets4eo.training import train
