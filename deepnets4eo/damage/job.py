@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deepnets4eo.addresses import without_secrets
 from deepnets4eo.damage.decision.decision import Decision, DecisionModel
 from deepnets4eo.damage.decision.estimates import BuildingGround
+from deepnets4eo.damage.decision.evidences import open_evidence
 from deepnets4eo.damage.decision.findings import (
     block_findings,
     empty_outline_findings,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from deepnets4eo.arrays import Mask
 from deepnets4eo.damage.vocabulary import ASSESSED, PRE_POST
-from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
+from deepnets4eo.outputs.findings import Finding
 
 MATCH = "ev_roof_match"
 AGAIN = 0.6  # agreement with the pre image over that of the site's best roofs: 2 of 233 such roofs at five Turkish cities were damaged
@@ -29,12 +29,5 @@ def standing_findings(standing: Mask | None, frame: pd.DataFrame) -> tuple[Findi
     number = 0 if standing is None else int(standing.sum())
     if not number:
         return ()
-    return (
-        Finding(
-            "roofs_found_again", "note",
-            f"{number:,} of {count_of(int((frame['status'] == ASSESSED).sum()), 'assessed building')} "
-            f"{one_or_many(number, 'has a roof that is', 'have roofs that are')} found again in the image after: {one_or_many(number, 'it counts', 'they count')} "
-            "as standing. Storeys that collapsed under a whole roof are not seen.",
-            "Look at tall ones among them where such collapses are known.", number,
-        ),
-    )  # fmt: skip
+    assessed = int((frame["status"] == ASSESSED).sum())
+    return (Finding("roofs_found_again", "note", {"number": number, "assessed": assessed}, number),)
