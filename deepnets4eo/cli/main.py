@@ -6,6 +6,7 @@ import importlib
 import inspect
 import io
 import logging
+import os
 import sys
 import warnings
 from typing import Any
@@ -28,6 +29,7 @@ from deepnets4eo.device import share_heaps
 from deepnets4eo.errors import CompleteError, DeepNets4EOError, name_hint, nearest_name
 from deepnets4eo.files import system_error
 from deepnets4eo.formats.access import allow_user_files
+from deepnets4eo.formats.drivers import NEEDED_ALONE
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.version import __version__
 
@@ -144,7 +146,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0 done, 1 failed, 2 wrong input, 3 a map not to be used, 130 interrupted."""
     open_closed_streams()
     share_heaps()
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:  # the process is ours alone
+        os.environ.setdefault(NEEDED_ALONE, "1")
+        arguments = sys.argv[1:]
     debug, arguments = "--debug" in arguments, [word for word in arguments if word != "--debug"]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # file names may have characters that the terminal does not have

@@ -1,9 +1,13 @@
 """Which raster format a file is, by its first bytes, and the one GDAL driver that reads it.
 
-Refuses every format that is not in the list, and names it where it can."""
+Refuses every format that is not in the list, and names it where it can. The command line, whose process is its own, leaves
+out what else GDAL would open: drivers of formats that nothing here reads cannot be met by a file in disguise."""
 
 from __future__ import annotations
 
+import logging
+import os
+from functools import lru_cache
 from pathlib import Path
 
 from deepnets4eo.errors import InputError
@@ -46,6 +50,57 @@ _REFUSED: tuple[tuple[bytes, str], ...] = (
     (b"pk\x03\x04", "a ZIP archive"),
     (b"\x1f\x8b", "a gzip archive"),
 )
+
+NEEDED_ALONE = "DEEPNETS4EO_NEEDED_DRIVERS"  # in the environment, so that processes of workers know it as well
+# Of the wheels' GDAL 3.9 to 3.12. None is needed for images or outlines: conda's rasterio and pyogrio share one GDAL.
+UNNEEDED_OF_RASTERS = [
+        "ACE2", "ADRG", "AIG", "AVCBin", "AVCE00", "AirSAR", "BAG", "BIGGIF", "BLX", "BSB", "BT", "BYN", "CALS", "CEOS",
+    "COASP", "COSAR", "CPG", "CTG", "CTable2", "DAAS", "DIMAP", "DIPEx", "DOQ1", "DOQ2", "ECRGTOC", "EEDA", "EEDAI", "EIR",
+    "ELAS", "ERS", "ESAT", "ESRIC", "FAST", "FIT", "GDALG", "GFF", "GNMDatabase", "GNMFile", "GRASSASCIIGrid", "GRIB", "GS7BG",
+    "GSAG", "GSBG", "GSC", "GTI", "GTX", "GXF", "GenBin", "HDF4", "HDF4Image", "HDF5", "HDF5Image", "HF2", "HTTP", "ILWIS",
+    "IRIS", "ISCE", "ISG", "ISIS2", "ISIS3", "JAXAPALSAR", "JDEM", "KMLSUPEROVERLAY", "KRO", "L1B", "LAN", "LCP", "LIBERTIFF",
+    "LOSLAS", "Leveller", "MAP", "MFF", "MFF2", "MRF", "MSGN", "MiraMonRaster", "NDF", "NGSGEOID", "NITF", "NOAA_B", "NSIDCbin",
+    "NTv2", "NWT_GRC", "NWT_GRD", "OGR_VRT", "OZI", "PAux", "PCIDSK", "PCRaster", "PDF", "PDS", "PDS4", "PLMOSAIC", "PNM",
+    "PRF", "R", "RCM", "RIK", "RMF", "ROI_PAC", "RPFTOC", "RRASTER", "RS2", "RST", "Rasterlite", "S102", "S104", "S111", "SAFE",
+    "SAGA", "SAR_CEOS", "SDTS", "SENTINEL2", "SGI", "SIGDEM", "SNAP_TIFF", "SNODAS", "SRP", "STACIT", "STACTA", "TGA", "TIL",
+    "TSX", "Terragen", "USGSDEM", "VICAR", "WCS", "WMS", "WMTS", "XPM", "XYZ", "ZMap", "netCDF",
+]  # fmt: skip
+UNNEEDED_OF_VECTORS = [
+        "AVCBin", "AVCE00", "AmigoCloud", "CSW", "Carto", "DGN", "DXF", "EDIGEO", "EEDA", "Elasticsearch", "GPSBabel", "GPX",
+    "GTFS", "GeoRSS", "HTTP", "Idrisi", "JML", "LVBAG", "MapML", "MiraMonVector", "NGW", "OAPIF", "ODS", "OGCAPI", "OGR_GMT",
+    "OGR_PDS", "OGR_VRT", "PCIDSK", "PDF", "PDS4", "PGDUMP", "PLSCENES", "S57", "SXF", "Selafin", "VDV", "VFK", "VICAR", "WAsP",
+    "WFS", "XLSX",
+]  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def leave_out_raster_drivers() -> None:
+    """Take what no image needs out of rasterio's GDAL, where the process is the command line's; before its first use."""
+    if NEEDED_ALONE not in os.environ:
+        return
+    import rasterio
+
+    log = logging.getLogger("rasterio._env")
+    level = log.level
+    log.setLevel(logging.ERROR)  # else it warns of each driver that this GDAL lacks anyway
+    named = os.environ.get("GDAL_SKIP", "")  # GDAL takes blanks between names where there is no comma
+    names = [*(named.split(",") if "," in named else named.split()), *UNNEEDED_OF_RASTERS]
+    with rasterio.Env(GDAL_SKIP=",".join(names)):
+        log.setLevel(level)
+
+
+@lru_cache(maxsize=1)
+def leave_out_vector_drivers() -> None:
+    """Take what no outlines need out of pyogrio's GDAL, where the process is the command line's."""
+    if NEEDED_ALONE not in os.environ:
+        return
+    import pyogrio
+    from pyogrio.core import _register_drivers  # of which GDAL's own last step reads what to leave out
+
+    there = pyogrio.list_drivers()  # GDAL prints a line for each name that it lacks
+    pyogrio.set_gdal_config_options({"OGR_SKIP": ",".join(name for name in UNNEEDED_OF_VECTORS if name in there)})
+    _register_drivers()
+    pyogrio.set_gdal_config_options({"OGR_SKIP": None})
 
 
 def raster_driver(path: Path) -> str:

@@ -23,7 +23,7 @@ from rasterio.io import DatasetReader
 
 from deepnets4eo.errors import PROJ_REMEDY, InputError
 from deepnets4eo.formats.access import check_beside, is_remote, limit_waiting, user_files
-from deepnets4eo.formats.drivers import REMEDY, VRT, is_tiff, raster_driver
+from deepnets4eo.formats.drivers import REMEDY, VRT, is_tiff, leave_out_raster_drivers, raster_driver
 from deepnets4eo.formats.envi import check_image, check_size
 from deepnets4eo.formats.zarr import gdal_name, parse_zarr
 
@@ -74,6 +74,7 @@ _SCHEME = re.compile(r"[A-Za-z][\w+.-]+:")  # of two letters at least: C: is a d
 
 def open_raster(target: str | Path, most_block_bytes: int = MOST_BLOCK_BYTES) -> DatasetReader:
     """Open a path, URL or archive by the one driver of its format; nothing is looked for beside a URL."""
+    leave_out_raster_drivers()
     _check_proj(*(os.environ.get(variable, "") for variable in PROJ_VARIABLES))
     name = str(target)
     if name.startswith(MEMORY):  # made by this very process

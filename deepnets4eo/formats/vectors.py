@@ -25,7 +25,7 @@ from xml.parsers import expat
 
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.formats.access import is_remote
-from deepnets4eo.formats.drivers import describe_head, read_head
+from deepnets4eo.formats.drivers import describe_head, leave_out_vector_drivers, read_head
 from deepnets4eo.formats.unpacking import MOST_UNPACKED_BYTES, check_unpacked_size, unpack
 from deepnets4eo.formats.web import SCHEMES, WEB_ERRORS, download, failure_text
 
@@ -82,6 +82,7 @@ ROUNDED_FROM = 2.0**53  # from here on, 64-bit floats leave out whole numbers
 @contextmanager
 def vector_file(source: str | Path, limit_bytes: int = MOST_UNPACKED_BYTES) -> Iterator[Path]:
     """A local file that GDAL or pyarrow may read, within the context: a path, packed or not, or a web address; else InputError."""
+    leave_out_vector_drivers()
     with _local(str(source), limit_bytes) as path, unpack(path, limit_bytes) as inner:
         _check(inner, str(source), limit_bytes)
         with _gdal_offline(), _by_content(inner) as named:

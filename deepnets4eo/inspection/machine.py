@@ -29,6 +29,8 @@ RASTER_DRIVERS = [
     "GTiff", "COG", "VRT", "PNG", "JPEG", "JP2OpenJPEG", "WEBP", "HFA", "ENVI", "EHdr", "AAIGrid", "DTED", "SRTMHGT", "BMP", "GIF",
 ]  # fmt: skip
 VECTOR_DRIVERS = ["GPKG", "GeoJSON", "FlatGeobuf", "ESRI Shapefile", "KML", "OSM", "PMTiles", "MBTiles"]
+# The first GDAL whose readers of HDF are mended of what CVE-2026-8086, -8087, -8088 and -8212 name, and of a like fault for BAG
+ADVISED_GDAL = "3.13"
 DISTURBING = ("PYTHONPATH", "PYTHONHOME", "GDAL_DATA", "GDAL_DRIVER_PATH", "PROJ_LIB", "PROJ_DATA", "LD_LIBRARY_PATH")
 LEAST_MEMORY, LEAST_DISK = 2e9, 2e9  # bytes
 REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?>=([\d.]+)(?: *;(.*))?")  # the last group: where it holds
@@ -117,6 +119,7 @@ def _gdal() -> Inspection:
         "of vectors": ".".join(map(str, pyogrio.__gdal_version__)),
         "PROJ": pyproj.proj_version_str,
         "GEOS": shapely.geos_version_string,
+        "advice": _gdal_advice(rasterio.__gdal_version__, ".".join(map(str, pyogrio.__gdal_version__))),
         "formats": f"without {', '.join(lacking)}" if lacking else "all that the toolbox reads and writes",
     }
     problems = []
@@ -130,6 +133,20 @@ def _gdal() -> Inspection:
     except Exception as error:  # of any kind: the data files of another PROJ
         problems.append(f"PROJ does not work ({error}). Unset PROJ_LIB, PROJ_DATA and GDAL_DATA.")
     return Inspection("GDAL", rasterio.__gdal_version__, facts, problems)
+
+
+def _gdal_advice(of_rasters: str, of_vectors: str) -> str:
+    old = [
+        f"{number} of {library}"
+        for library, number in (("rasterio", of_rasters), ("pyogrio", of_vectors))
+        if _numbers(number) < _numbers(ADVISED_GDAL)
+    ]
+    if not old:
+        return f"{ADVISED_GDAL} or newer, as advised"
+    return (
+        f"{' and '.join(old)} {'is' if len(old) == 1 else 'are'} older than {ADVISED_GDAL}, which is advised for files that you do not "
+        "trust: open those in the container, or upgrade rasterio and pyogrio when their wheels have it (SECURITY.md)"
+    )
 
 
 def _device() -> Inspection:

@@ -81,3 +81,30 @@ def test_what_is_wrong_has_a_remedy(broken: Path, capsys) -> None:
     assert "Read-only file system). Write elsewhere" in problems["writing"][0]
     assert parts["extras"]["facts"]["deep"] == 'pip install "deepnets4eo[deep]" (without no_such_module)'
     assert capsys.readouterr().err == "7 problems found\n"
+
+
+def test_an_old_gdal_is_said_with_what_to_do() -> None:
+    assert machine._gdal_advice("3.13.0", "3.14.1") == "3.13 or newer, as advised"
+    old = machine._gdal_advice("3.10.3", "3.13.0")
+    assert old.startswith("3.10.3 of rasterio is older than 3.13, which is advised for files that you do not trust: ")
+    assert machine._gdal_advice("3.12.2", "3.12.4").startswith(
+        "3.12.2 of rasterio and 3.12.4 of pyogrio are older than 3.13"
+    )
+
+
+def test_the_page_on_security_names_the_gdal_that_is_installed() -> None:
+    """Its table has a row for each library and GDAL of constraints.txt."""
+    import pyogrio
+    import rasterio
+
+    page = (Path(__file__).parents[2] / "SECURITY.md").read_text(encoding="utf-8")
+    for library, gdal in (
+        (rasterio, rasterio.__gdal_version__),
+        (pyogrio, ".".join(map(str, pyogrio.__gdal_version__))),
+    ):
+        assert f"| {library.__name__} {library.__version__} | " in page
+        assert f" | {gdal} | " in page
+    pins = (Path(__file__).parents[2] / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    for pin in pins:
+        if pin.startswith(("rasterio==", "pyogrio==")):
+            assert f"| {pin.partition(';')[0].replace('==', ' ')} | " in page
