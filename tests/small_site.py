@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 @contextmanager
 def small_site() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Its address, and path → page; "asked" lists the paths with their headers."""
-    pages: dict[str, Any] = {"asked": []}
+    """Its address, and path → page; "asked" lists the paths with their headers, "posted" what was posted as JSON."""
+    pages: dict[str, Any] = {"asked": [], "posted": []}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -30,6 +30,10 @@ def small_site() -> Iterator[tuple[str, dict[str, Any]]]:
                 self.wfile.write(body)
             except OSError:  # the other side has seen enough
                 return
+
+        def do_POST(self) -> None:
+            pages["posted"].append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.do_GET()
 
         def log_message(self, *_: Any) -> None:
             pass

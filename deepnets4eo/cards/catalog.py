@@ -8,6 +8,7 @@ from pathlib import Path
 
 from deepnets4eo.errors import InputError, name_hint
 
+CATALOGUES = "catalogues"  # a card of many, among those of datasets
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -24,7 +25,7 @@ def _recipes(root: Path) -> list[str]:
 
 def datasets() -> list[str]:
     """The names of the dataset cards."""
-    return sorted(card.stem for card in _root("datasets").glob("*.yaml"))
+    return sorted(card.stem for card in _root("datasets").glob("*.yaml") if card.stem != CATALOGUES)
 
 
 def legends() -> list[str]:
@@ -102,6 +103,11 @@ def dataset_path(name: str | Path) -> Path:
 def legend_path(name: str | Path) -> Path:
     """The legend card (YAML file) by its name; a file that exists is returned as it is."""
     return _card(name, "datasets/legends", legends(), "legend", "deepnets4eo datasets --legends")
+
+
+def catalogues_path() -> Path:
+    """The card (YAML file) of open STAC catalogues."""
+    return _root("datasets") / f"{CATALOGUES}.yaml"
 
 
 def embedding_path(name: str | Path) -> Path:

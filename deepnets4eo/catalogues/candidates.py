@@ -23,6 +23,7 @@ from deepnets4eo.formats.stac_items import (
     ITEM_ERRORS,
     MAIN_ROLES,
     NO_IMAGE,
+    assets_of,
     band_records,
     choose_asset,
     href_of,
@@ -176,28 +177,43 @@ def _tile_of(item: Item, root: str) -> tuple[Candidate, list[str]]:
     readable = readable_from(item.base)
     asset, away = choose_asset(content, "it", "", readable)
     crs = projection_of(content, asset)
-    roles = asset.get("roles")
-    if isinstance(roles, list) and NO_IMAGE & set(map(str, roles)) and not set(MAIN_ROLES) & set(map(str, roles)):
-        raise InputError(f"it has only a {roles[0]}")
+    if (role := _no_image(content, asset)) is not None:
+        raise InputError(f"it has only a {role}")
+    if any(key.startswith("sar:") for key in known):
+        raise InputError("it is a radar image, which shows buildings otherwise; `flood` takes two of them")
     every = {**item.collection, **known, **asset}
     first = next(iter(band_records(content, asset)), {})
     wide = str(first.get("data_type", asset.get("data_type", "uint8"))) not in ("uint8", "int8")
-    group, providers = _line(known.get("catalog_id")), every.get("providers")
+    group, providers = _line(_stated(known, "catalog_id", "vn:catalog_id", "mx:catalog_id")), every.get("providers")
     listed = providers if isinstance(providers, list) else ()
-    names = [str(one.get("name")) for one in listed if isinstance(one, dict)]
+    credits = [str(one.get("name")) for one in listed if isinstance(one, dict)]
     file = link_target(item.base, href_of(asset, readable), root, asset=True)
     if item.session is not None and is_web_address(file):
         item.session.check(file)
     image = PlannedImage(
         files=[file],
         name=group or _line(content.get("id") or item.base), time=f"{when.replace(tzinfo=None).isoformat(timespec='minutes')}Z",
-        sensor=_line(known.get("platform")), gsd_m=_number(every, 0.01, 1000, "gsd"), bits=16 if wide else 8,
+        sensor=_line(_stated(known, "platform", "vehicle_name", "eo:platform")), bits=16 if wide else 8,
+        gsd_m=_number(every, 0.01, 1000, "gsd", "pan_gsd", "eo:gsd"),
         cloud=_number(every, 0, 100, "eo:cloud_cover", "tile:clouds_percent"),  # the latter of Maxar's items
-        off_nadir_deg=_number(every, 0, 80, "view:incidence_angle", "view:off_nadir"),
-        azimuth_deg=_number(every, -360, 360, "view:azimuth"), sun_deg=_number(every, -90, 90, "view:sun_elevation"),
-        licence=_line(every.get("license")), credit=_line(", ".join(names)),
+        off_nadir_deg=_number(every, 0, 80, "view:incidence_angle", "view:off_nadir", "eo:off_nadir"),
+        azimuth_deg=_number(every, -360, 360, "view:azimuth", "eo:azimuth"),
+        sun_deg=_number(every, -90, 90, "view:sun_elevation", "eo:sun_elevation"),  # eo: before STAC 1.0
+        licence=_line(every.get("license")), credit=_line(", ".join(credits)),
     )  # fmt: skip
     return Candidate(image, when, until, item.area, crs, group), away
+
+
+def _no_image(content: Mapping[str, Any], asset: Mapping[str, Any]) -> str | None:
+    """What an asset is that is said to be no image, None for one; "visual" beside a thumbnail is one, whatever its role."""
+    assets = assets_of(content)
+    listed = {name: set(map(str, one["roles"])) for name, one in assets.items() if isinstance(one.get("roles"), list)}
+    own = next((name for name, one in assets.items() if one is asset), "")
+    roles = listed.get(own, set())
+    if not NO_IMAGE & roles or set(MAIN_ROLES) & roles:
+        return None
+    beside = any(name != own and "thumbnail" in {name, *words} for name, words in listed.items())
+    return None if own == "visual" and beside else min(NO_IMAGE & roles)
 
 
 def _passes(tiles: Mapping[str, Candidate]) -> list[list[Candidate]]:
@@ -256,6 +272,10 @@ def _join(
     parts = score_shares(image, role, abs(days))
     image = image.model_copy(update={"score": round(math.prod(parts.values()), 4)})
     return replace(first, image=image, footprint=union, role=role, score=score_text(image, parts))
+
+
+def _stated(values: Mapping[str, Any], *keys: str) -> Any:
+    return next((values[key] for key in keys if values.get(key)), None)
 
 
 def _number(values: Mapping[str, Any], low: float, high: float, *keys: str) -> float | None:

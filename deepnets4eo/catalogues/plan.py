@@ -20,8 +20,8 @@ from pydantic import Field
 
 from deepnets4eo.addresses import shown_address, without_secrets
 from deepnets4eo.catalogues.candidates import ELSEWHERE, PlannedImage, best_pair, candidates_of, lean_difference
+from deepnets4eo.catalogues.known import answers_of
 from deepnets4eo.catalogues.options import FindOptions
-from deepnets4eo.catalogues.search import read_items
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, check_overwrite, plain, read_yaml, write_text
 from deepnets4eo.formats.access import is_remote, lies_beside
@@ -220,7 +220,7 @@ def make_plan(
 
     Parameters
     ----------
-    catalogues : addresses or paths, see `search.read_items`
+    catalogues : addresses, paths or names of the card, see `search.read_items`; none: all of the card that are read by default
     box : west, south, east and north, degrees
     date : day of the event (UTC), or day and time: 2023-02-06T01:17Z
     event : keys of `EventInfo`
@@ -234,7 +234,7 @@ def make_plan(
     if when is None:
         raise InputError(f"--date is {date!r}, expected a day such as 2023-02-06, or with time 2023-02-06T01:17Z.")
     times = _days_from(when, -options.days_before), _days_from(when, options.days_after + 1)
-    answers = {name: read_items(name, sides, times) for name in catalogues}
+    answers, silent = answers_of(catalogues, sides, times)
     items = [(name, item) for name, (listed, _) in answers.items() for item in listed]
     images, failed, counts = candidates_of(items, sides, when, options, whole_day=":" not in date)
     before, after, value = best_pair(images)
@@ -244,6 +244,7 @@ def make_plan(
         for name, (_, seen) in answers.items()
         for note, count in seen.items()
     ]
+    notes += [f"{name} was not read: {reason}" for name, reason in silent.items()]
     notes += [f"{note} ({count} x)" for note, count in counts.most_common(5)]
     notes.insert(0, f"{count_of(len(items), 'item')} read, {elsewhere} {ELSEWHERE}")
     if after is None:

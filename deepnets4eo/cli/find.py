@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 from typer import Option
@@ -11,21 +13,32 @@ from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Event, Out, Overwrite
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_result
 from deepnets4eo.errors import InputError
+from deepnets4eo.formats.access import is_remote
 
 
 @with_options(FindOptions)
 def find(
-    catalogue: Annotated[
-        list[str], Option(help="STAC catalogue, collection or API; repeatable.", metavar="ADDRESS|FILE")
-    ],
     date: Annotated[str, Option(help="Day of the event (UTC), or day and time: 2023-02-06T01:17Z.")],
     out: Out,
+    catalogue: Annotated[
+        list[str] | None,
+        Option(
+            help="STAC catalogue, collection or API, or a name of the card of open ones; repeatable. By default the card's own choice.",
+            metavar="ADDRESS|FILE|NAME",
+            show_default=False,
+        ),
+    ] = None,
     bbox: Annotated[
         tuple[float, float, float, float] | None,
         Option(help="West, south, east and north, in degrees.", metavar="W S E N", show_default=False),
     ] = None,
     site: Annotated[
-        str | None, Option("--place", help="Vector file whose extent is the box.", show_default=False)
+        str | None,
+        Option(
+            "--place",
+            help="Vector file whose extent is the box, or a place that OpenStreetMap knows.",
+            show_default=False,
+        ),
     ] = None,
     outlines: Annotated[
         str | None,
@@ -40,9 +53,10 @@ def find(
 ) -> None:
     """Choose images before and after an event from open catalogues (STAC); writes a plan that you can change, and a picture of the coverage.
 
-    Reads the catalogues and no image.
+    Reads the catalogues and no image. Which are open stands in datasets/catalogues.yaml.
 
     \b
+    deepnets4eo find --place "Antakya" --date 2023-02-06 --out plan.yaml
     deepnets4eo find --catalogue https://…/catalog.json --bbox 36.1 36.2 36.2 36.3 --date 2023-02-06 --out plan.yaml
     deepnets4eo find --catalogue catalog.json --place town.geojson --date 2011-05-22 --outlines region.osm.pbf --out plan.yaml
     deepnets4eo damage plan.yaml --out damage"""
@@ -55,18 +69,20 @@ def find(
     from deepnets4eo.outputs.input_files import check_not_inputs
 
     if (bbox is None) == (site is None):
-        raise InputError("expected --bbox W S E N or --place FILE. Give one of them.")
+        raise InputError("expected --bbox W S E N or --place FILE or NAME. Give one of them.")
     if out.suffix.lower() not in (".yaml", ".yml"):
         raise InputError(f"--out is {out}, expected a name that ends in .yaml. Rename it.")
     about = {key: value for key, value in EventInfo.parse(event or []).to_dict().items() if isinstance(value, str)}
     written = [out, out.with_suffix(".png")]
     written += [] if outlines is None else [out.with_name(f"{out.stem}_buildings.gpkg")]
-    check_not_inputs(written, [*catalogue, site, outlines, *(event or [])])
+    named = catalogue or []
+    check_not_inputs(written, [*named, site, outlines, *(event or [])])
     for path in written:
         check_overwrite(path, overwrite=overwrite)
-    box = check_box(_extent(site) if site is not None else bbox or ())
+    site_note, extent = ("", bbox or ()) if site is None else _extent(site)
+    box = check_box(extent)
     with output_lock(*written):
-        plan, shapes = make_plan(catalogue, box, date, about, options)
+        plan, shapes = make_plan(named, box, date, about, options)
         if outlines is not None:
             with progress("outlines") as advance:
                 buildings = find_buildings(outlines, box, online=True, progress=advance)
@@ -74,16 +90,21 @@ def find(
             plan = plan.model_copy(update={"outlines": str(written[2]), "outlines_credit": buildings.credit})
         plan.save(out)  # first: no picture that fails takes it along
         draw_coverage(plan, shapes, written[1])
-    for note in plan.notes:
+    for note in [*filter(None, [site_note]), *plan.notes]:
         echo(f"note: {note}", err=True)
     show_result("; ".join(f"{role} {one.name} ({one.time})" for role, one in plan.images.items()), *written)
     end_with_findings(plan.findings())
 
 
-def _extent(site: str) -> list[float]:
+def _extent(site: str) -> tuple[str, Sequence[float]]:
+    """A note about a place that was looked up, "" for a file, and the sides of its box."""
+    from deepnets4eo.catalogues.known import place_box
     from deepnets4eo.osm.reading import read_area
 
+    if not Path(site).exists() and not Path(site).suffix and not is_remote(site):
+        box, title = place_box(site)
+        return f"the box is that of {title} (© OpenStreetMap contributors)", box
     shapes = read_area(site)
     if shapes.crs is None:
         raise InputError(f"{site} has no CRS. Assign it, e.g. with ogr2ogr -a_srs.")
-    return [float(side) for side in shapes.to_crs("EPSG:4326").total_bounds]
+    return "", [float(side) for side in shapes.to_crs("EPSG:4326").total_bounds]

@@ -22,9 +22,10 @@ SUFFIXES = (".json", ".geojson")
 RASTERS = ("image/tiff", "image/jp2", "image/png", "image/jpeg", "image/vnd.stac.geotiff")
 RASTER_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}  # of assets without a media type
 MAIN_ROLES = ("visual", "data")  # what an item is about, rather than its thumbnail; the first that it has counts
+POSTS_JSON = {"Content-Type": "application/json", "Accept": "application/geo+json, application/json"}
 NO_IMAGE = {"thumbnail", "overview", "metadata"}  # roles
 TIMES = ("datetime", "start_datetime", "end_datetime")
-PROJECTIONS = ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson")
+PROJECTIONS = ("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson", "eo:epsg")  # the last before STAC 0.9
 TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*([Zz]|[+-]\d\d(?::?\d\d)?)?)?"
 )
@@ -91,11 +92,14 @@ def read_document(source: str, session: Session | None = None) -> tuple[dict[str
     return parse_document(content), base
 
 
-def fetch_document(source: str, session: Session | None = None) -> tuple[bytes, str]:
-    """The bytes of a document, and where they were read. Errors: InputError."""
+def fetch_document(
+    source: str, session: Session | None = None, body: Mapping[str, Any] | None = None
+) -> tuple[bytes, str]:
+    """The bytes of a document, and where they were read; body : is posted as JSON to an address. Errors: InputError."""
     if is_web_address(source):
+        posted: dict[str, Any] = {} if body is None else {"data": json.dumps(body).encode(), "headers": POSTS_JSON}
         try:
-            answer = (session or Session(source)).read(source)
+            answer = (session or Session(source)).read(source, **posted)
         except WEB_ERRORS as error:
             reason = failure_text(error)
             raise InputError(f"{source} could not be read: {reason}. Check the address and the network.") from error
@@ -157,7 +161,7 @@ def projection_of(content: Mapping[str, Any], asset: Mapping[str, Any]) -> str:
     for key, value in stated.items():
         if value:
             text = value if isinstance(value, (str, int)) else json.dumps(value, sort_keys=True)
-            return f"EPSG:{text}" if key == "proj:epsg" else str(text)
+            return f"EPSG:{text}" if key in ("proj:epsg", "eo:epsg") else str(text)
     if stated:
         raise InputError("it has no projection; put it on the ground first, e.g. with gdalwarp -rpc")
     return ""
@@ -212,7 +216,7 @@ def choose_asset(
         if asset not in assets:
             raise InputError(f"{item} has no asset {asset!r}. {name_hint(asset, assets)}")
         return assets[asset], []
-    chosen = raster_names(content, readable)
+    chosen = _visual_of(raster_names(content, readable), assets)
     away = [
         f"{name} at {shown_address(str(one['href']))}" for name, one in assets.items()
         if _is_raster(one) and not readable(href_of(one, readable))
@@ -235,6 +239,17 @@ def raster_names(content: Mapping[str, Any], readable: Callable[[str], bool]) ->
         groups = [[name for name in rasters if not NO_IMAGE & roles[name]] or [*rasters]]
     known = [[name for name in group if readable(href_of(rasters[name], readable))] for group in groups]
     return next(filter(None, known), groups[0])
+
+
+def _visual_of(names: list[str], assets: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Of several images the one for the eye: by a word of its name (ortho_visual), or the finest of those with this role (TCI_10m, TCI_20m)."""
+    named = [name for name in names if "visual" in re.split(r"[^a-z]+", name.lower())]
+    if len(names) > 1 and len(named) == 1:
+        return named
+    sizes = {name: assets[name].get("gsd") for name in names if "visual" in _words(assets[name].get("roles"))}
+    known = {name: size for name, size in sizes.items() if isinstance(size, (int, float))}
+    finest = [name for name, size in known.items() if size == min(known.values())]
+    return finest if len(known) == len(names) and len(finest) == 1 else names
 
 
 def _is_raster(asset: Mapping[str, Any]) -> bool:

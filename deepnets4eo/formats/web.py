@@ -57,10 +57,16 @@ class Session:
         self._lock, self._left, self._most = threading.Lock(), most_bytes, most_bytes
 
     def read(
-        self, address: str, *, seconds: float = REQUEST_S, most_bytes: int = MOST_BYTES, data: bytes | None = None
+        self,
+        address: str,
+        *,
+        seconds: float = REQUEST_S,
+        most_bytes: int = MOST_BYTES,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """The document at an address, answered whole within `seconds`. data : is posted. Errors: WEB_ERRORS."""
-        with self.open(address, seconds=seconds, most_bytes=most_bytes, data=data) as answer:
+        with self.open(address, seconds=seconds, most_bytes=most_bytes, data=data, headers=headers) as answer:
             return Answer(answer.read(), _with_user(answer.url, address), answer.headers)
 
     @contextmanager
