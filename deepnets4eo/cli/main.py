@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import typer
@@ -79,6 +80,7 @@ NUMPY_WARNINGS = (
 )
 NO_THREAD = "can't start new thread"  # of Python, where memory or the number of processes is limited
 THREAD_REMEDY = "Let the process have more memory or threads (ulimit -v, ulimit -u), or use fewer: --workers 1."
+REGISTERS = "It measures and moves no image: damage, change, series and flood bring PRE onto POST by themselves."
 INTERRUPTED = 130  # the shell's code for Ctrl-C
 
 SHORT_HELP = "Semantic segmentation of remote-sensing data, up to building-damage maps."
@@ -212,13 +214,28 @@ def unknown_option(error: Exception) -> str | None:
     if name is None or context is None or not hasattr(error, "possibilities"):
         return None
     parameters = context.command.get_params(context)
+    if name == "--out" and (written := _results(parameters)):
+        verb = str(context.command.name)
+        return f"No such option --out: {verb} writes {written}.{f' {REGISTERS}' if verb == 'register' else ''}"
     options = [
         word for one in parameters if one.param_type_name == "option" for word in (*one.opts, *one.secondary_opts)
     ]
     completed = (item.value for one in parameters if one.name == "set_keys" for item in one.shell_complete(context, ""))
     keys = {f"--{key.rstrip('=').replace('_', '-')}": f"--set {key}…" for key in completed}
+    if context.command.name == "train":
+        from deepnets4eo.training.other_words import hint_of_other_word
+
+        if hint := hint_of_other_word(name):
+            return f"No such option {name}. {hint} Values of a recipe are set by --set NAME=VALUE."
     near = nearest_name(name, [*options, *keys])
     return f"No such option {name}." + ("" if near is None else f" Did you mean '{keys.get(near, near)}'?")
+
+
+def _results(parameters: Iterable[Any]) -> str:
+    """The options by which a verb without --out writes its results, in words."""
+    helps = {one.opts[0]: one.help or "" for one in parameters if one.param_type_name == "option"}
+    names = [f"{option} FILE" for option, text in helps.items() if text.startswith("Write") and option != "--update"]
+    return " or ".join(names)
 
 
 def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:

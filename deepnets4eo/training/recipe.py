@@ -17,6 +17,7 @@ from deepnets4eo.errors import InputError, nearest_name
 from deepnets4eo.files import parse_yaml, plain, read_yaml
 from deepnets4eo.options import UNKNOWN_NAMES, Section, refused_value
 from deepnets4eo.segmenters.checksums import hash_of, stored_recipe, write_recipe
+from deepnets4eo.training.other_words import hint_of_other_word
 
 log = logging.getLogger(__name__)
 
@@ -405,7 +406,8 @@ def _warn_of_lost_names(name: str, before: Any, after: Any) -> None:
 def _explain(detail: Any, kind: type[Recipe], where: str) -> str:
     location = ".".join(str(part) for part in detail["loc"] if part != "[key]")
     if detail["type"] in UNKNOWN_NAMES:
-        return f"{where}: unknown key {location!r}. {_nearest(detail['loc'], kind)}"
+        hint = hint_of_other_word(detail["loc"][-1]) or _nearest(detail["loc"], kind)
+        return f"{where}: unknown key {location!r}. {hint}"
     return refused_value(detail, location, where)
 
 
