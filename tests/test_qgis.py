@@ -2,6 +2,8 @@
 
 import ast
 import configparser
+import enum
+import importlib
 import importlib.util
 import json
 import os
@@ -148,6 +150,116 @@ def test_the_plugin_is_of_this_version_and_of_an_old_python() -> None:
         assert "from __future__ import annotations" in text
         others = set(re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE)) - {"qgis", "processing"}
         assert others <= sys.stdlib_module_names
+
+
+class _Scoped(type):
+    """A class of the made-up host: what it has not, it lacks; Qt 6 has no enumerator outside of its enumeration."""
+
+    def __getattr__(cls, name: str) -> Any:
+        scope = SCOPES.get(f"{cls.__name__}.{name}")
+        if scope is None:
+            raise AttributeError(f"{cls.__name__} has no {name}")
+        return enum.Flag(name, scope)
+
+
+SCOPES = {
+    "QgsProcessing.SourceType": ["TypeRaster", "TypeFile"],
+    "QgsProcessingParameterDefinition.Flag": ["FlagAdvanced"],
+    "QgsProcessingParameterFile.Behavior": ["File", "Folder"],
+    "QgsProcessingParameterNumber.Type": ["Integer", "Double"],
+    "QgsWkbTypes.GeometryType": ["PolygonGeometry"],
+    "QgsWkbTypes.Type": ["NoGeometry"],
+    "QgsMapLayer.LayerType": ["VectorLayer"],
+}
+
+
+class _Host(metaclass=_Scoped):
+    """Takes any arguments and keeps them, as parameters and algorithms of QGIS do."""
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        self.values, self.named, self.kept, self.marks = values, named, [], None
+
+    def flags(self) -> Any:
+        return type(self.marks)(0) if self.marks is not None else _Zero()
+
+    def setFlags(self, marks: Any) -> None:  # noqa: N802
+        self.marks = marks
+
+    def setHelp(self, text: str) -> None:  # noqa: N802
+        self.named["help"] = text
+
+    def _keep(self, one: Any) -> None:
+        self.kept.append(one)
+
+    addParameter = addOutput = addAlgorithm = _keep  # noqa: N815
+
+
+class _Zero:
+    def __or__(self, other: Any) -> Any:
+        return other
+
+
+@pytest.fixture
+def host(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The plugin, imported with a made-up QGIS around PyQt6."""
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    gui = pytest.importorskip("PyQt6.QtGui", exc_type=ImportError)
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(tmp_path)
+    core = ModuleType("qgis.core")
+    core.__getattr__ = lambda name: _Scoped(name, (_Host,), {})  # type: ignore[method-assign]
+    core.QgsApplication = SimpleNamespace(qgisSettingsDirPath=lambda: str(tmp_path))  # type: ignore[attr-defined]
+    settings = ModuleType("processing.core.ProcessingConfig")
+    settings.ProcessingConfig, settings.Setting = SimpleNamespace, SimpleNamespace  # type: ignore[attr-defined]
+    modules = {
+        "qgis": ModuleType("qgis"), "qgis.core": core, "qgis.PyQt": ModuleType("qgis.PyQt"), "qgis.PyQt.QtGui": gui,
+        "processing": ModuleType("processing"), "processing.core": ModuleType("processing.core"),
+        "processing.core.ProcessingConfig": settings,
+    }  # fmt: skip
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = f"deepnets4eo_{tmp_path.name}"  # the package itself has the plugin's name
+    (tmp_path / "deepnets4eo").rename(tmp_path / own)
+    yield importlib.import_module(f"{own}.provider")
+    for name in [name for name in sys.modules if name.partition(".")[0] == own]:
+        del sys.modules[name]
+
+
+def test_every_algorithm_is_made_in_a_host_of_qt_6(host: Any, verbs: dict[str, dict[str, Any]]) -> None:
+    """Where an enumerator without its enumeration is an error."""
+    provider = host.Provider()
+    provider.loadAlgorithms()
+    made = {algorithm.name(): algorithm for algorithm in provider.kept}
+    assert made.keys() == {*verbs, "set_up"}
+    for algorithm in provider.kept:
+        algorithm.initAlgorithm()
+        assert algorithm.kept
+    change = {one.named.get("name"): one for one in made["change"].kept}
+    assert change["min_area_m2"].named["type"].name == "Double"
+    assert change["min_area_m2"].marks.name == "FlagAdvanced"
+    assert type(provider.icon()).__module__ == "PyQt6.QtGui"
+
+
+def test_the_plugin_names_enumerations_in_full_and_imports_qt_through_qgis() -> None:
+    classes = {scope.partition(".")[0]: [] for scope in SCOPES}
+    for path in PLUGIN.glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "PyQt" not in text.replace("qgis.PyQt", "")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in classes:
+                classes[node.value.id].append(f"{node.value.id}.{node.attr}")
+    named = {name for names in classes.values() for name in names}
+    assert named == set(SCOPES)
+
+
+def test_the_description_of_the_plugin_has_what_its_repository_asks_for() -> None:
+    about = configparser.ConfigParser()
+    about.read(PLUGIN / "metadata.txt", encoding="utf-8")
+    general = about["general"]
+    assert {"repository", "tracker", "homepage", "changelog"} <= set(general)
+    assert (general["supportsQt6"], general["qgisMaximumVersion"]) == ("True", "4.99")
+    assert re.search(r"makes that environment .* 1 GB, or 3 GB with networks", general["about"])
 
 
 @pytest.mark.skipif(QGIS is None or os.name != "posix", reason="qgis_process is not installed")

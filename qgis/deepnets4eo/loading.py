@@ -40,7 +40,7 @@ def _layers(files: list[Path]) -> list[tuple[QgsMapLayer, bool]]:
     options = QgsProviderSublayerDetails.LayerOptions(QgsProject.instance().transformContext())
     layers = [each.toLayer(options) for each in (*vectors, *rasters)]
     for layer in layers[: len(vectors)]:
-        if layer.geometryType() == QgsWkbTypes.PolygonGeometry and not layer.listStylesInDatabase()[1]:
+        if layer.geometryType() == QgsWkbTypes.GeometryType.PolygonGeometry and not layer.listStylesInDatabase()[1]:
             layer.renderer().setSymbol(QgsFillSymbol.createSimple(OUTLINE))
     return [(layer, True) for layer in layers]
 
@@ -49,5 +49,7 @@ def _sublayers(path: Path) -> list[QgsProviderSublayerDetails]:
     """What a file holds that can be drawn: a table of styles cannot."""
     found = QgsProviderRegistry.instance().querySublayers(str(path))
     return [
-        each for each in found if each.wkbType() != QgsWkbTypes.NoGeometry or each.type() != QgsMapLayer.VectorLayer
+        each
+        for each in found
+        if each.wkbType() != QgsWkbTypes.Type.NoGeometry or each.type() != QgsMapLayer.LayerType.VectorLayer
     ]

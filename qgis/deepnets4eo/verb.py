@@ -47,7 +47,8 @@ Reader = Callable[["Verb", dict[str, Any], dict[str, Any], QgsProcessingContext,
 
 def _number(integer: bool) -> Maker:
     def make(row: dict[str, Any], common: dict[str, Any]) -> QgsProcessingParameterDefinition:
-        kind = QgsProcessingParameterNumber.Integer if integer else QgsProcessingParameterNumber.Double
+        kinds = QgsProcessingParameterNumber.Type  # enumerations by their full names, which Qt 6 asks for
+        kind = kinds.Integer if integer else kinds.Double
         limits = {f"{end}Value": row[end] for end in ("min", "max") if row.get(end) is not None}
         return QgsProcessingParameterNumber(type=kind, **limits, **common)
 
@@ -121,12 +122,12 @@ KINDS: dict[str, tuple[Maker, Reader]] = {
     "choice": (_choice, _one("parameterAsEnumString")),
     "switch": (_choice, _one("parameterAsEnumString")),
     "raster": (_plain(QgsProcessingParameterRasterLayer), _raster),
-    "rasters": (_plain(QgsProcessingParameterMultipleLayers, layerType=QgsProcessing.TypeRaster), _rasters),
+    "rasters": (_plain(QgsProcessingParameterMultipleLayers, layerType=QgsProcessing.SourceType.TypeRaster), _rasters),
     "vector": (_plain(QgsProcessingParameterVectorLayer), _vector),
-    "files": (_plain(QgsProcessingParameterMultipleLayers, layerType=QgsProcessing.TypeFile), _files),
+    "files": (_plain(QgsProcessingParameterMultipleLayers, layerType=QgsProcessing.SourceType.TypeFile), _files),
     "file": (_plain(QgsProcessingParameterFile, fileFilter=ANY_FILE), _one("parameterAsString")),
     "folder": (
-        _plain(QgsProcessingParameterFile, behavior=QgsProcessingParameterFile.Folder),
+        _plain(QgsProcessingParameterFile, behavior=QgsProcessingParameterFile.Behavior.Folder),
         _one("parameterAsString"),
     ),
     "box": (_plain(QgsProcessingParameterExtent), _box),
@@ -213,7 +214,7 @@ class Verb(QgsProcessingAlgorithm):
         else:
             parameter = KINDS[row["kind"]][0](row, common)
         if row["advanced"]:
-            parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.FlagAdvanced)
+            parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
         parameter.setHelp(row.get("help", ""))
         self.addParameter(parameter)
 
