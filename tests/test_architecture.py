@@ -35,7 +35,7 @@ CORE_PACKAGES = {
     "training",
     "zonal",
 }
-NOT_A_BRANCH = {"cli"} | CORE_PACKAGES
+NOT_A_BRANCH = {"cli", "xarray"} | CORE_PACKAGES  # both stand on all others
 BRANCHES = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - NOT_A_BRANCH
 KNOWN_BRANCHES = {"baselines", "segmentation", "fusion", "hyperspectral", "change", "points", "depth", "classification",
                   "damage", "synthetic", "floods"}  # fmt: skip

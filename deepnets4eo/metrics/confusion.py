@@ -12,13 +12,14 @@ import numpy as np
 
 from deepnets4eo.arrays import check_no_mask
 from deepnets4eo.cards.legend import VOID
+from deepnets4eo.display.summary import MOST_NAMES, Summary, WithSummary, count_text
 from deepnets4eo.errors import InputError
 
 CHUNK = 1 << 18  # pixels counted at once: bincount widens them to 8 bytes each
 
 
-@dataclass(eq=False)
-class ConfusionMatrix:
+@dataclass(eq=False, repr=False)
+class ConfusionMatrix(WithSummary):
     """Counts of (reference, prediction) pairs, and the scores derived from them.
 
     Reference pixels that are void, or no class (≥ num_classes or negative), are ignored. Where the reference has a
@@ -179,6 +180,22 @@ class ConfusionMatrix:
     def fw_iou(self) -> float:
         """IoU weighted by the classes' share of the reference."""
         return float(_ratio(np.nansum(self._rows * np.nan_to_num(self.iou)), self.total))
+
+    def _summary(self) -> Summary:
+        """Overall scores, and a line for each of the first classes: how often it is in the reference, and its scores."""
+        head = {"pixels": f"{self.total:,} pixels of {count_text(self.num_classes, 'class', 'classes')}"}
+        facts = {
+            "overall accuracy": f"{self.overall_accuracy:.3f}",
+            "mean IoU": f"{self.mean_iou:.3f}",
+            "kappa": f"{self.kappa:.3f}",
+        }
+        if self.unpredicted.any():
+            facts["without a prediction"] = f"{self.unpredicted.sum():,}, counted as errors"
+        for number, (count, iou, f1) in enumerate(zip(self._rows[:MOST_NAMES], self.iou, self.f1, strict=False)):
+            facts[f"class {number}"] = f"{count:,} in the reference, IoU {iou:.3f}, F1 {f1:.3f}"
+        if self.num_classes > MOST_NAMES:
+            facts["further classes"] = f"{self.num_classes - MOST_NAMES}"
+        return Summary(type(self).__name__, head, facts)
 
     @property
     def _rows(self) -> np.ndarray:

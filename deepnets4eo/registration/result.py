@@ -5,7 +5,7 @@ Moves coordinates between the images, never pixels. A failed registration keeps 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import betainc
 
 from deepnets4eo.arrays import Floats, Points
+from deepnets4eo.display.summary import Summary, WithSummary, grid_facts
 from deepnets4eo.grid import Grid, apply_affine
 from deepnets4eo.rasters.plane_crs import length_unit
 from deepnets4eo.registration.ground import crs_change
@@ -158,8 +159,8 @@ def _degradations(m: RegistrationQuality, limits: QualityThresholds) -> list[str
 TIE_COLUMNS = ("dx_m", "dy_m", "residual_m", "quality", "ratio", "reliable", "inlier", "holdout")
 
 
-@dataclass(frozen=True)
-class Registration:
+@dataclass(frozen=True, repr=False)
+class Registration(WithSummary):
     """How the pre image lies against the post image.
 
     Parameters
@@ -182,9 +183,9 @@ class Registration:
     dx_m: float
     dy_m: float
     measured: RegistrationQuality
-    post_grid: Grid = field(repr=False)
-    pre_grid: Grid = field(repr=False)
-    ties: dict[str, NDArray[Any]] = field(repr=False)
+    post_grid: Grid
+    pre_grid: Grid
+    ties: dict[str, NDArray[Any]]
 
     @property
     def usable(self) -> bool:
@@ -226,6 +227,16 @@ class Registration:
         if not self.usable:
             return f"registration {self.status}"
         return f"registration {self.status}: {self.dx_m:+.2f} {self.unit} right, {self.dy_m:+.2f} {self.unit} down"
+
+    def _summary(self) -> Summary:
+        """Status and shift, then what they rest on."""
+        facts = {"why": self.reason} if self.reason else {}
+        if self.usable:
+            facts["model"] = f"{self.model}, {self.inliers} of {len(self.ties['inlier'])} tie points agree"
+            facts["residual"] = f"{self.residual_m:.2f} {self.unit} over points held out"
+        facts["post image"] = ", ".join(grid_facts(self.post_grid).values())
+        facts["pre image"] = ", ".join(grid_facts(self.pre_grid).values())
+        return Summary(type(self).__name__, {"result": self.headline().removeprefix("registration ")}, facts)
 
     @property
     def tie_points(self) -> GeoDataFrame:

@@ -17,8 +17,10 @@ from sklearn.linear_model import LogisticRegression
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.display.summary import ColorRow, Summary
+from deepnets4eo.metrics.confusion import ConfusionMatrix
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.registration import register
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.tiling import Tiling
@@ -158,3 +160,27 @@ def test_long_text_is_shortened_in_its_middle(length: int) -> None:
     text = Summary("x" * length).text()
     assert len(text) <= 206
     assert ("…" in text) == (length > 200)
+
+
+def test_a_confusion_matrix_shows_its_scores_and_what_was_not_predicted() -> None:
+    counts = ConfusionMatrix(2).update(np.array([0, 0, 1, 255, 1]), np.array([0, 1, 1, 1, 255]))
+    assert repr(counts).splitlines() == [
+        "<ConfusionMatrix: 4 pixels of 2 classes>",
+        "  overall accuracy: 0.500",
+        "  mean IoU: 0.417",
+        "  kappa: 0.200",
+        "  without a prediction: 1, counted as errors",
+        "  class 0: 2 in the reference, IoU 0.500, F1 0.667",
+        "  class 1: 2 in the reference, IoU 0.333, F1 0.500",
+    ]
+    assert "overall accuracy" in html_of(counts).cells
+    assert "  further classes: 8" in repr(ConfusionMatrix(20)).splitlines()
+
+
+def test_a_registration_shows_its_status_and_what_it_rests_on() -> None:
+    image = np.kron(np.random.default_rng(0).integers(20, 230, (64, 64), np.uint8), np.ones((8, 8), np.uint8))
+    found = register(Layer.open(image, grid=make_grid(512)), Layer.open(np.roll(image, 3, 1), grid=make_grid(512)))
+    first, *rest = repr(found).splitlines()
+    assert first == f"<Registration: {found.headline().removeprefix('registration ')}>"
+    assert rest[-1] == "  pre image: 512 rows × 512 columns, EPSG:32615, 0.5 m/px"
+    assert html_of(found).cells[0] == "Registration"

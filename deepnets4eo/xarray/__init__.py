@@ -1,0 +1,246 @@
+"""`import deepnets4eo.xarray` gives arrays and datasets of xarray the accessor `.eo`: predict, change, flood, evaluate.
+
+What comes back has the coordinates of what was given, with its CRS as rioxarray and odc-geo write it. Arrays of dask stay lazy."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from itertools import accumulate, pairwise, product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray
+from numpy.typing import NDArray
+
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.display.progress import notebook_progress
+from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.layer import Layer
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.rasters.xarray_sources import grid_of
+
+if TYPE_CHECKING:
+    from deepnets4eo.change import ChangeOptions
+    from deepnets4eo.evaluation import Evaluation, Protocol
+    from deepnets4eo.floods import FloodOptions
+    from deepnets4eo.prediction import PredictOptions
+    from deepnets4eo.segmenters import Segmenter
+    from deepnets4eo.segmenters.run import Run
+
+Data = xarray.DataArray | xarray.Dataset
+
+__all__ = ["EarthObservation"]
+
+
+@xarray.register_dataset_accessor("eo")
+@xarray.register_dataarray_accessor("eo")
+class EarthObservation:
+    """The toolbox on one array (an image) or dataset (layers by name) of xarray.
+
+    Examples
+    --------
+    ::
+
+        import deepnets4eo.xarray
+        image = rioxarray.open_rasterio("photo.tif", chunks=2048)
+        labels = image.eo.predict("buildings")     # lazy, as the image is
+        labels.rio.to_raster("labels.tif")
+        print(labels.eo.evaluate(reference))
+    """
+
+    def __init__(self, data: Data) -> None:
+        self._data = data
+
+    def predict(self, run: Run | Segmenter | str | Path, options: PredictOptions | None = None) -> xarray.DataArray:
+        """Label each pixel by a run. Errors: those of `deepnets4eo.predict`.
+
+        Parameters
+        ----------
+        run : a run, its folder, the name of a model in the box, or a segmenter
+        options : tiling and limits; further outputs are files, and are not made here
+
+        Returns
+        -------
+        uint8 values of the legend, void 255 where a layer is not valid; without classes the run's quantity. An array of dask is
+        computed block by block, each with the run's halo around it: its values are those of the whole but where a network sees farther
+        than its halo.
+        """
+        from deepnets4eo.segmenters import Segmenter, load_run
+
+        labeller: Any = run if isinstance(run, Segmenter) else load_run(run)
+        segmenter = labeller if isinstance(labeller, Segmenter) else labeller.segmenter
+
+        def label(data: Data) -> NDArray[Any]:
+            return _labels(data, labeller, options)
+
+        if _is_lazy(self._data):
+            kind = np.dtype(np.uint8 if segmenter.legend.classes else np.float32)
+            values = _by_blocks(self._data, segmenter.tiling.halo_px, kind, label)
+        else:
+            values = label(self._data)
+        return _like(self._data, values, "labels", _flags(segmenter.legend))
+
+    def change(self, other: Data, options: ChangeOptions | None = None) -> xarray.Dataset:
+        """Map what changed from this image to a later one. Errors: those of `map_change`.
+
+        Parameters
+        ----------
+        other : the later image, whose grid is that of the map; it is registered to this one
+        options : method, threshold, run and alignment
+
+        Returns
+        -------
+        `change` (0, 1, 255 not seen) and `score`, with the sentences that limit the map's worth as the attribute `findings`. Both
+        images are needed as a whole: arrays of dask are computed when the result is, in one task.
+        """
+        from deepnets4eo.change import ChangeOptions, map_change
+
+        chosen = options or ChangeOptions()
+
+        def job(out: Path) -> Any:
+            return map_change(_layer(self._data), _layer(other), out, chosen)
+
+        return _mapped(job, other, {"change": "change.tif", "score": "score.tif"}, Legend.load("change"))
+
+    def flood(self, pre: Data | None = None, options: FloodOptions | None = None) -> xarray.Dataset:
+        """Map what is flooded in this image; computed at once. Errors: those of `map_flood`.
+
+        Parameters
+        ----------
+        pre : the image before, which says what is permanent water
+        options : how the map is made
+
+        Returns
+        -------
+        `flood` (dry, permanent water, flood, 255 not seen) and `probability` of water, with the attribute `findings`; optical images of
+        pixels finer than 1 m on a grid of about that.
+        """
+        from deepnets4eo.floods import map_flood
+
+        def job(out: Path) -> Any:
+            return map_flood([] if pre is None else [_layer(pre)], _layer(self._data), out, options)
+
+        return _mapped(job, None, {"flood": "flood.tif", "probability": "probability.tif"}, Legend.load("water"))
+
+    def evaluate(
+        self, reference: Data, legend: Legend | str | None = None, protocol: Protocol | None = None
+    ) -> Evaluation:
+        """Score these labels against a reference. Errors: those of `deepnets4eo.evaluate`.
+
+        Parameters
+        ----------
+        reference : label values in one band, on any grid
+        legend : by default that of the labels, as `predict` has written it into their attributes
+        protocol : rules; by default all classes count
+        """
+        from deepnets4eo.evaluation import evaluate
+
+        if legend is None:
+            kept = self._data.attrs.get("legend")
+            if kept is None:
+                raise InputError("these labels name no legend. Give it: labels.eo.evaluate(reference, legend=NAME).")
+            legend = Legend.from_dict(json.loads(kept))
+        return evaluate(_layer(self._data), _layer(reference), legend, protocol)
+
+
+def _is_lazy(data: Data) -> bool:
+    return bool(data.chunks)
+
+
+def _layer(data: Data) -> Layer:
+    """One image as a layer over its memory. Errors: InputError for a dataset of several."""
+    if isinstance(data, xarray.Dataset):
+        layers = [name for name in data.data_vars if data[name].ndim >= 2]
+        if len(layers) != 1:
+            raise InputError(
+                f"expected one image, got a dataset of {', '.join(map(str, layers))}. Choose one: ds[NAME].eo."
+            )
+        data = data[layers[0]]
+    return Layer.open(data)
+
+
+def _labels(data: Data, run: Any, options: PredictOptions | None) -> NDArray[Any]:
+    """What `predict` writes, (y, x)."""
+    from deepnets4eo.prediction import predict
+
+    scene = Scene.from_xarray(data) if isinstance(data, xarray.Dataset) else data
+    with tempfile.TemporaryDirectory() as folder, notebook_progress("predict") as advance:
+        out = Path(folder) / "labels.tif"
+        predict(run, scene, out, options, progress=advance)
+        return np.asarray(Layer.open(out).read()[0][0])
+
+
+def _by_blocks(data: Data, halo_px: int, kind: np.dtype[Any], label: Callable[[Data], NDArray[Any]]) -> Any:
+    """A lazy array (y, x) of what `label` says of each block with its surroundings; blocks are those of the data."""
+    import dask
+    import dask.array
+
+    plane = tuple(str(axis) for axis in data.odc.spatial_dims)
+    chunks = data.chunksizes
+    sides = [list(accumulate(chunks.get(axis, (data.sizes[axis],)), initial=0)) for axis in plane]
+
+    def block(rows: tuple[int, int], cols: tuple[int, int]) -> Any:
+        around = {
+            axis: slice(max(0, first - halo_px), min(data.sizes[axis], last + halo_px))
+            for axis, (first, last) in zip(plane, (rows, cols), strict=True)
+        }
+        own = tuple(
+            slice(first - around[axis].start, last - around[axis].start)
+            for axis, (first, last) in zip(plane, (rows, cols), strict=True)
+        )
+        computed = dask.delayed(lambda part: label(part)[own])(data.isel(around))
+        return dask.array.from_delayed(computed, (rows[1] - rows[0], cols[1] - cols[0]), kind)
+
+    rows, cols = (list(pairwise(side)) for side in sides)
+    blocks = iter([block(row, col) for row, col in product(rows, cols)])
+    return dask.array.block([[next(blocks) for _ in cols] for _ in rows])
+
+
+def _mapped(job: Callable[[Path], Any], on: Data | None, files: dict[str, str], legend: Legend) -> xarray.Dataset:
+    """The rasters of a job as a dataset, lazily where `on`, whose grid they have, is."""
+
+    def run() -> tuple[dict[str, xarray.DataArray], list[str]]:
+        with tempfile.TemporaryDirectory() as folder:
+            made = job(Path(folder) / "map")
+            scene = Scene.open(**{name: Path(folder) / "map" / file for name, file in files.items()})
+            dataset = scene.to_xarray().load()
+        return {name: dataset[name] for name in files}, [f"{one.message} {one.remedy}".strip() for one in made.findings]
+
+    if on is None or not _is_lazy(on):
+        values, findings = run()
+        whole = xarray.Dataset(values, attrs={"findings": findings})
+    else:
+        import dask
+        import dask.array
+
+        size = tuple(on.sizes[axis] for axis in on.odc.spatial_dims)
+        once = dask.delayed(lambda: {name: one.values for name, one in run()[0].items()})()
+        lazy = {name: dask.array.from_delayed(once[name], size, np.float32) for name in files}
+        whole = xarray.Dataset({name: _like(on, values, name, {}) for name, values in lazy.items()})
+    label = next(iter(files))
+    values = whole[label].fillna(VOID).astype(np.uint8)
+    whole[label] = values.assign_attrs({**whole[label].attrs, **_flags(legend)})
+    return whole
+
+
+def _like(data: Data, values: Any, name: str, attributes: dict[str, Any]) -> xarray.DataArray:
+    """Values (y, x) where the data lie."""
+    plane = tuple(data.odc.spatial_dims)
+    kept = {key: value for key, value in data.coords.items() if set(value.dims) <= set(plane)}
+    crs = grid_of(data).crs
+    made = xarray.DataArray(values, kept, plane, name, attributes)
+    return made if crs is None or "spatial_ref" in kept else made.odc.assign_crs(crs)
+
+
+def _flags(legend: Legend) -> dict[str, Any]:
+    """Names of the values as the CF conventions write them, and the whole legend."""
+    if not legend.classes:
+        return {"units": legend.quantity.unit if legend.quantity else "", "long_name": legend.name}
+    names = [one.name.replace(" ", "_") for one in legend.classes]
+    return {
+        "flag_values": np.array(legend.values, np.uint8), "flag_meanings": " ".join(names), "_FillValue": VOID,
+        "legend": json.dumps(legend.to_dict()),
+    }  # fmt: skip
