@@ -205,7 +205,8 @@ def _mapped(job: Callable[[Path], Any], on: Data | None, files: dict[str, str], 
     def run() -> tuple[dict[str, xarray.DataArray], list[str]]:
         with tempfile.TemporaryDirectory() as folder:
             made = job(Path(folder) / "map")
-            scene = Scene.open(**{name: Path(folder) / "map" / file for name, file in files.items()})
+            layers: dict[str, Any] = {name: Path(folder) / "map" / file for name, file in files.items()}
+            scene = Scene.open(**layers)
             dataset = scene.to_xarray().load()
         return {name: dataset[name] for name in files}, [f"{one.message} {one.remedy}".strip() for one in made.findings]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
+import rasterio
 import rasterio.shutil
 import shapely
 from geotiff import write_geotiff
@@ -58,7 +59,10 @@ def test_no_file_is_asked_for_beside_an_address(tmp_path: Path) -> None:
     with served(path, "all") as address:  # a server that has the image at image.tif.ovr.ovr.ovr as well
         layer = Layer.open(address)
         np.testing.assert_array_equal(layer.read(Window(10, 0, 20, 64))[0][0], noise[10:30])
-    assert set((tmp_path / "asked.txt").read_text().split()) == {"/image.tif"}
+    table = (
+        {"/image.tif.vat.dbf"} if rasterio.__gdal_version__ >= "3.11" else set()
+    )  # of values, which nothing lies beside
+    assert set((tmp_path / "asked.txt").read_text().split()) <= {"/image.tif"} | table
 
 
 @pytest.mark.parametrize("fault", ["break", "stall"])
