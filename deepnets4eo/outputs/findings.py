@@ -107,22 +107,23 @@ def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def findings_banner(findings: Sequence[Finding], say: Callable[[str], str] = str, language: Language = "en") -> str:
-    """A section with the worst finding in its first line, the others folded; `say` translates severities and numbers."""
+    """A section with the worst finding first, in three lines at most until it is opened, the others folded; `say` translates severities and numbers."""
     if not findings:
         return ""
     worst, *others = worst_first(findings)
-    more = ""
+    count, more = say("Read all"), ""
     if others:
-        count = escape(
-            say("1 more finding") if len(others) == 1 else say("{} more findings").replace("{}", str(len(others)))
-        )
-        button = (
-            f'<button id="findings-button" aria-controls="findings-more" aria-expanded="true" hidden>{count}</button>'
-        )
-        items = "".join(f"<li>{_html(finding, say, language)}</li>" for finding in others)
-        more = f'{button}</p><ul id="findings-more">{items}</ul>'
+        count = say("1 more finding") if len(others) == 1 else say("{} more findings").replace("{}", str(len(others)))
+        more = f'<ul id="findings-more">{"".join(f"<li>{_html(one, say, language)}</li>" for one in others)}</ul>'
+    controls = "findings-more" if others else "findings-worst"
+    button = (
+        f'<button id="findings-button" aria-controls="{controls}" aria-expanded="true" hidden>{escape(count)}</button>'
+    )
     role = "note" if worst.severity == "note" else "alert"
-    return f'<section id="findings" class="findings {worst.severity}" role="{role}"><p>{_html(worst, say, language)}{more or "</p>"}</section>'
+    return (
+        f'<section id="findings" class="findings {worst.severity}" role="{role}"><p id="findings-worst">{_html(worst, say, language)}</p>'
+        f"{button}{more}</section>"
+    )
 
 
 def _html(finding: Finding, say: Callable[[str], str], language: Language) -> str:

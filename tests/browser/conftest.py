@@ -1,4 +1,4 @@
-"""One headless Chromium, its pages and one report for the tests of a module."""
+"""One headless Chromium, its pages and one report for the tests of a module; each page is looked at by axe, too, where that is installed."""
 
 import itertools
 import json
@@ -36,8 +36,21 @@ def open_pages(browser):
     """Pages by their options: a new page takes the browser longer than all that a test does in it."""
     pages = {}
     yield pages
+    barriers = {}
     for page in itertools.chain.from_iterable(pages.values()):
+        barriers |= barriers_of(page.page)
         page.context.close()
+    assert barriers == {}, "what axe finds serious: keyboards and screen readers do not get there"
+
+
+def barriers_of(page):
+    """What axe calls serious or critical on a page: rule → where; nothing where it is not installed."""
+    try:
+        from axe_playwright_python.sync_playwright import Axe
+    except ImportError:
+        return {}
+    found = Axe().run(page).response["violations"] if page.url.startswith(("file:", "http:")) else []
+    return {one["id"]: one["nodes"][0]["target"] for one in found if one["impact"] in ("serious", "critical")}
 
 
 @pytest.fixture
@@ -77,5 +90,6 @@ def served_pages(browser):
 
     yield open_page
     for context in contexts:
+        wrong += [barriers for page in context.pages if (barriers := barriers_of(page))]
         context.close()
     assert wrong == []

@@ -379,6 +379,28 @@ def test_the_worst_finding_is_the_first_line_and_the_others_unfold(visit, tmp_pa
     assert one.page.locator("#quality .light").get_attribute("class") == "light failed"
 
 
+def test_on_a_phone_the_worst_finding_takes_three_lines_until_it_is_opened_and_chips_wrap(visit, tmp_path):
+    damage_map = make_map(12)
+    damage_map.findings = (Finding("long", "caution", {"message": "Roofs lie under trees. " * 12}),)
+    one = visit(write(damage_map, tmp_path / "report.html"), PHONE)
+    worst, button = one.page.locator("#findings-worst"), one.page.locator("#findings-button")
+    line_px = worst.evaluate("(node) => parseFloat(getComputedStyle(node).lineHeight)")
+    assert worst.bounding_box()["height"] <= 3 * line_px + 1
+    assert button.inner_text() == "Read all"
+    button.tap()
+    assert worst.evaluate("(node) => node.getClientRects().length") > 3
+    button.tap()
+    assert worst.bounding_box()["height"] <= 3 * line_px + 1
+    rows = {round(chip.bounding_box()["y"]) for chip in one.page.locator(".chip").all()}
+    assert len(rows) > 1
+    assert all(
+        chip.bounding_box()["x"] + chip.bounding_box()["width"] <= 390 for chip in one.page.locator(".chip").all()
+    )
+    short = make_map(12)
+    short.findings = (CAUTION,)
+    assert visit(write(short, tmp_path / "short.html"), PHONE).page.locator("#findings-button").is_hidden()
+
+
 ASSUMED = Finding("registration_assumed", "caution")
 
 

@@ -18,16 +18,16 @@ def test_the_worst_comes_first_whatever_the_order_and_is_text() -> None:
     section = ET.fromstring(re.sub(r" hidden>", ">", findings_banner([NOTE, CAUTION, WORTHLESS])))
     assert section.get("class") == "findings worthless"
     assert section.get("role") == "alert"
-    first = "".join(section.find("p").itertext())
-    assert first.startswith('Do not use Dates <look> "swapped" & wrong. Swap them.')
-    assert first.endswith("2 more findings")
+    assert "".join(section.find("p").itertext()) == 'Do not use Dates <look> "swapped" & wrong. Swap them.'
+    button = section.find("button")
+    assert (button.text, button.get("aria-controls")) == ("2 more findings", "findings-more")
     others = ["".join(item.itertext()) for item in section.find("ul")]
     assert others == ["Caution Pre is coarse. Give a finer one.", "Note 3 rows were dropped."]
 
 
-def test_one_finding_has_nothing_to_unfold() -> None:
-    banner = findings_banner([NOTE])
-    section = ET.fromstring(banner)
+def test_one_finding_may_be_read_whole() -> None:
+    section = ET.fromstring(re.sub(r" hidden>", ">", findings_banner([NOTE])))
     assert section.get("role") == "note"
-    assert "".join(section.itertext()) == "Note 3 rows were dropped."
-    assert "button" not in banner
+    assert "".join(section.find("p").itertext()) == "Note 3 rows were dropped."
+    assert (section.find("button").text, section.find("button").get("aria-controls")) == ("Read all", "findings-worst")
+    assert section.find("ul") is None

@@ -122,7 +122,7 @@ def _overview(ranking: NoveltyRanking, series: ImageSeries, chips: SeriesChips, 
         shape = f'<path d="{path}" style="stroke:{_color(row.cluster)}"><title>{row.rank}: {escape(str(row.date))}</title></path>'
         outlines.append(f'<a href="#change-{row.id}">{shape}</a>' if row.rank <= count else shape)
     return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Where the changes are, on the image of {series.dates[date_index]}">'
+        f'<svg viewBox="0 0 {width} {height}" role="group" aria-label="Where the changes are, on the image of {series.dates[date_index]}">'
         f'<image width="{width}" height="{height}" href="{image_address(picture, "jpeg")}"/>{"".join(outlines)}</svg>'
     )
 
@@ -167,9 +167,7 @@ def _timeline(ranking: NoveltyRanking, dates: Sequence[date], count: int) -> str
                 f'r="{6 if row.rank <= count else 3}" fill="{_color(row.cluster)}"><title>{escape(text)}</title></circle>'
             )
             marks.append(f'<a href="#change-{row.id}">{dot}</a>' if row.rank <= count else dot)
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Changes by date and score">{"".join(marks)}</svg>'
-    )
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="group" aria-label="Changes by date and score">{"".join(marks)}</svg>'
 
 
 def _date_labels(dates: Sequence[date], x: Callable[[date], float]) -> list[tuple[date, str]]:
@@ -205,7 +203,7 @@ def _cards(rows: Any, series: ImageSeries, chips: SeriesChips) -> list[str]:
             for what, day in (("before", row.before), ("after", row.date))
         )
         cards.append(
-            f'<article id="change-{row.id}"><h3>{row.rank}<span style="background:{_color(row.cluster)}">cluster {row.cluster}</span></h3>'
+            f'<article id="change-{row.id}"><h3>{row.rank}<span style="border-color:{_color(row.cluster)}">cluster {row.cluster}</span></h3>'
             f'<div class="pair">{figures}</div><p>score {row.score:.1f} = {row.magnitude:.1f} × {row.rarity:.2f}; {row.cells} '
             f"cell{'s' * (row.cells > 1)} at {escape(position)}</p></article>"
         )

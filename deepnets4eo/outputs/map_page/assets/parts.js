@@ -29,17 +29,21 @@ function fillHeader() {
   wireFindings();
 }
 
-// The further findings are in the page as it was written; with JavaScript they are folded behind a button.
+// All findings are in the page as it was written; with JavaScript all but three lines of the worst are folded behind a button.
 function wireFindings() {
-  const button = document.getElementById("findings-button"), more = document.getElementById("findings-more");
-  if (!button) return;
-  button.hidden = false;
+  const [host, worst, button, more] = ["", "-worst", "-button", "-more"].map((part) => document.getElementById(`findings${part}`));
+  if (!host) return;
   const fold = (folded) => {
-    more.classList.toggle("folded", folded);
+    host.classList.toggle("folded", folded);
     button.setAttribute("aria-expanded", String(!folded));
   };
-  button.onclick = () => fold(!more.classList.contains("folded"));
+  const offer = () => {
+    if (host.classList.contains("folded")) button.hidden = !more && worst.scrollHeight <= worst.clientHeight + 1;
+  };
+  button.onclick = () => fold(!host.classList.contains("folded"));
   fold(true);
+  offer();
+  addEventListener("resize", offer);
 }
 
 function fillChips(list) {

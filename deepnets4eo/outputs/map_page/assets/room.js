@@ -1,5 +1,6 @@
 // How the panels share the window: in the shape of the scene, side by side or one above the other, whichever shows it larger. What a square
-// scene leaves below is for the tools and for the first listed objects, what a tall one leaves at the side is for the list.
+// scene leaves below is for the tools and for the first listed objects, what a tall one leaves at the side is for the list. On a telephone the
+// tools lie below the images.
 
 const SIDE_PX = 392, NARROW_PX = 860; // of the list beside the images; of a window that has it below them
 const LEAST_PX = { width: 480, height: 120 };
@@ -27,7 +28,7 @@ class Room {
     const count = host.classList.contains("swipe") ? 1 : this.count, high = (ways) => this.sceneHeight(width, height, ways);
     const stacked = count > 1 && high([1, 2]) > STACKED * high([2, 1]), [across, down] = stacked ? [1, 2] : [count, 1];
     const scene = high([across, down]), used = Math.max(down * scene, down * LEAST_PX.height), free = height - used;
-    const roomy = free >= TOOLS_PX, left = width - Math.max(across * scene * shape, LEAST_PX.width);
+    const roomy = narrow || free >= TOOLS_PX, left = width - Math.max(across * scene * shape, LEAST_PX.width);
     host.style.gridTemplate = `repeat(${down}, minmax(0, 1fr)) / repeat(${across}, minmax(0, 1fr))`;
     host.style.height = roomy ? `${used}px` : "";
     maps.classList.toggle("roomy", roomy);
