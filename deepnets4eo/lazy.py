@@ -23,6 +23,7 @@ EXTRAS = {
     "onnx_ir": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
+    "dask": "dask",
     "distributed": "dask",
     "kornia": "match",
     "open_clip": "clip",

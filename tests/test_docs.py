@@ -65,6 +65,16 @@ def test_every_verb_has_a_page() -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize(
+    "page", [*(DOCS / "howto").glob("*.md"), *(DOCS / "howto" / "data").glob("*.md")], ids=lambda page: page.stem
+)
+def test_a_how_to_says_first_who_it_is_for_and_what_comes_out(page: Path) -> None:
+    title, first, *_ = page.read_text(encoding="utf-8").split("\n\n")
+    assert title.startswith("# ")
+    assert re.fullmatch(r"For [^:]+: [^\n]+\.", first)
+    assert len(first.split()) <= 35
+
+
 def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     pages = [path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")]
