@@ -40,6 +40,10 @@ __all__ = ["EarthObservation"]
 class EarthObservation:
     """The toolbox on one array (an image) or dataset (layers by name) of xarray.
 
+    Parameters
+    ----------
+    data : with coordinates, CRS and nodata as rioxarray and odc-geo write them; xarray gives it
+
     Examples
     --------
     ::
