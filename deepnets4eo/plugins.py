@@ -1,4 +1,4 @@
-"""Networks, heads, segmenters, labellers of points, inspections, evidences, made-up pairs and training tasks by name, through entry points.
+"""Networks, heads, segmenters, labellers of points, inspections, evidences, verbs, made-up pairs and training tasks by name, through entry points.
 
 To add something, write `name = module:object` under one of these groups in the setup.cfg of a package.
 """
@@ -20,6 +20,9 @@ EVIDENCES = (
     "deepnets4eo.evidences"  # function(inputs, settings, weight or None) → damage.evidence.further.Evidence of a job
 )
 DAMAGE_PAIRS = "deepnets4eo.damage_pairs"  # source of a damage recipe → function(recipe) → damage.MadeUpPairs
+VERBS = (
+    "deepnets4eo.verbs"  # function whose parameters are the options of a verb of the command line, as Typer takes them
+)
 TASKS = "deepnets4eo.training.tasks"  # training.tasks.Task, or a function that trains
 
 

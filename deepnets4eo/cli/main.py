@@ -9,7 +9,8 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import typer
@@ -32,6 +33,8 @@ from deepnets4eo.files import system_error
 from deepnets4eo.formats.access import allow_user_files
 from deepnets4eo.formats.drivers import NEEDED_ALONE
 from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.plugins import VERBS as OTHERS
+from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.version import __version__
 
 PANELS = {
@@ -90,41 +93,63 @@ class NamedVerbs(typer.core.TyperGroup):
     """Verbs whose names, mistyped, get the nearest name."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        names = self.list_commands(ctx)
-        if args[0] not in names and not args[0].startswith("-") and not ctx.resilient_parsing:
-            ctx.fail(f"No such verb {args[0]!r}. {name_hint(args[0], names)}")
+        if not self.knows(ctx, args[0]) and not args[0].startswith("-") and not ctx.resilient_parsing:
+            ctx.fail(f"No such verb {args[0]!r}. {name_hint(args[0], self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
+
+    def knows(self, ctx: Any, name: str) -> bool:
+        """Whether there is a verb of this name."""
+        return name in self.list_commands(ctx)
 
 
 class Verbs(NamedVerbs):
-    """Loads a verb's module when it is called."""
+    """Loads a verb's module when it is called; looks into other packages for names that are none of ours alone."""
+
+    def knows(self, ctx: Any, name: str) -> bool:
+        return name in VERBS or super().knows(ctx, name)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(VERBS)
+        return [*VERBS, *_verbs_of_others()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in VERBS:
-            return None
+            entry = _verbs_of_others().get(cmd_name)
+            return None if entry is None else _command(cmd_name, load_plugin(entry))
         function = cmd_name.replace("-", "_")
         module = importlib.import_module(f"deepnets4eo.cli.{function}")
-        single = typer.Typer(cls=NamedVerbs, add_completion=False, rich_markup_mode=None, no_args_is_help=True)
-        for part in PARTS.get(cmd_name, ()):
-            single.command(part, cls=GroupedCommand, no_args_is_help=True)(getattr(module, part))
-        verb = getattr(module, function)
-        if cmd_name in PARTS:
-            single.callback()(verb)
-        else:
-            needs = any(each.default is each.empty for each in inspect.signature(verb).parameters.values())
-            single.command(cmd_name, cls=GroupedCommand, no_args_is_help=needs)(verb)
-        command = typer.main.get_command(single)
-        command.name = cmd_name
-        return command
+        return _command(
+            cmd_name, getattr(module, function), [getattr(module, part) for part in PARTS.get(cmd_name, ())]
+        )
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         width = max(map(len, VERBS))
         for panel, verbs in PANELS.items():
             with formatter.section(panel):
                 formatter.write_dl([(verb.ljust(width), line) for verb, line in verbs.items()])
+        if others := _verbs_of_others():
+            with formatter.section("Of other packages"):
+                rows = [(verb.ljust(width), f"See deepnets4eo {verb} --help.") for verb in others]
+                formatter.write_dl(rows)
+
+
+def _verbs_of_others() -> dict[str, EntryPoint]:
+    """Verbs that installed packages add; none takes the place of one of ours."""
+    return {name: entry for name, entry in plugins_of(OTHERS).items() if name not in VERBS}
+
+
+def _command(name: str, verb: Callable[..., None], parts: Sequence[Callable[..., None]] = ()) -> Any:
+    """The command of a verb. parts : its sub-verbs."""
+    single = typer.Typer(cls=NamedVerbs, add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+    for part in parts:
+        single.command(part.__name__, cls=GroupedCommand, no_args_is_help=True)(part)
+    if parts:
+        single.callback()(verb)
+    else:
+        needs = any(each.default is each.empty for each in inspect.signature(verb).parameters.values())
+        single.command(name, cls=GroupedCommand, no_args_is_help=needs)(verb)
+    command = typer.main.get_command(single)
+    command.name = name
+    return command
 
 
 app = typer.Typer(cls=Verbs, help=SHORT_HELP, no_args_is_help=True, rich_markup_mode=None)
