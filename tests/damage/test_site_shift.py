@@ -1,5 +1,7 @@
 """Share and shift of a site are estimated together: evidence that is shifted for a whole site neither damages nor repairs it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit, logit
@@ -124,3 +126,32 @@ def test_sites_that_do_not_differ_are_still_taken_to_differ_a_little() -> None:
     damaged = np.arange(40_000) % 2 == 0
     found = fit_site_shift(np.where(damaged, 2.0, -2.0) + rng.normal(size=40_000), damaged, np.arange(40_000) % 5, 30.0)
     assert found.between == (LEAST_SD, LEAST_SD)
+
+
+NETWORK = SiteShift((-2.0, 4.0), (1.0, 2.0), -0.4, 1.7, 3.0)  # sites differ much, and many buildings say little of them
+
+
+def clear_and_others(clear: int, others: int = 54) -> np.ndarray:
+    """Log-odds of clearly damaged buildings, and of others that are neither."""
+    rng = np.random.default_rng(1)
+    return np.concatenate([rng.normal(5.0, 0.7, clear), rng.normal(-0.5, 0.7, others)])
+
+
+def test_clear_buildings_exclude_that_none_is_damaged() -> None:
+    few, many = (site_posterior([(NETWORK, clear_and_others(clear))])[0] for clear in (2, 14))
+    assert few[0] > 0.3  # of the first share: none is damaged
+    assert many[0] < 0.05
+    plain = replace(NETWORK, most_information=30.0)  # counts as many buildings as clear ones do at most
+    log_odds = np.rint(4 * clear_and_others(14)) / 4  # the steps in which buildings count together
+    theta, weight = plain.levels()
+    intact, damaged = (norm.logpdf(log_odds[:, None], theta[:, kind], plain.within) for kind in (0, 1))
+    mixed = np.log(SHARES[:, None, None] * np.exp(damaged) + (1 - SHARES[:, None, None]) * np.exp(intact)).sum(axis=1)
+    difference = plain.evidence(log_odds, 1.0) - mixed - weight
+    assert np.ptp(difference) < 1e-6
+
+
+def test_no_clear_building_says_nothing_of_damage_that_hardly_shows() -> None:
+    log_odds = clear_and_others(0)
+    assert NETWORK._of_clear(log_odds, NETWORK.levels()[0], 0.1) == 0.0
+    by_share = NETWORK._of_clear(clear_and_others(14), NETWORK.levels()[0], 3.0 / 68).max(axis=1)
+    assert by_share[0] < by_share[SHARES.searchsorted(0.3)] - 1.0

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import expit, logit, ndtr
 
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.damage.calibration.probabilities import (
@@ -28,6 +28,12 @@ INTACT_SITES = 0.5
 LEVELS = np.linspace(-2.5, 2.5, 11)  # of either kind, in standard deviations between sites
 LEAST_APART = 0.2  # log-odds: damaged buildings lie that far above intact ones at every site
 MOST_INFORMATION = 30.0  # buildings: those of one site err together, so that more of them say no more of its levels
+# Buildings whose log-odds lie two deviations within a site above the highest level of intact ones (two deviations between sites) are clear:
+# at real places 228 of 229 of them were damaged, and none of some 1,400 intact ones was clear. Where they are three and a share of 0.05 or more, their
+# number counts as if of ten buildings, so that it is no longer likely that none is damaged. Chosen at eight made-up sites: intervals of
+# mean width .43 → .34 with the truth in the same seven; fewer clear ones, or none, said nothing there of damage that hardly shows.
+CLEAR_AWAY = 2.0
+LEAST_CLEAR, LEAST_CLEAR_SHARE, CLEAR_INFORMATION = 3, 0.05, 10.0
 STEP = 0.25  # of log-odds; buildings in one step count together
 LEAST_AT_SITE = 8  # buildings of a kind for a site to say where that kind lies
 LEAST_SD = 0.1
@@ -90,7 +96,18 @@ class SiteShift:
         most = np.maximum(intact, damaged)
         share = SHARES[:, None, None]
         mixed = np.log(share * np.exp(damaged - most) + (1 - share) * np.exp(intact - most)) + most
-        return np.asarray(mixed @ number * information + weight)
+        return np.asarray(mixed @ number * information + weight + self._of_clear(log_odds, theta, information))
+
+    def _of_clear(self, log_odds: Floats, theta: Floats, information: float) -> Floats | float:
+        """What the number of clear buildings adds to `evidence`, of levels theta (T, 2); 0 where few are clear, or all buildings count more than them."""
+        trust = min(1.0, information * CLEAR_INFORMATION / self.most_information)
+        limit = self.level[0] + CLEAR_AWAY * (self.between[0] + self.within)
+        total, clear = len(log_odds), int((log_odds > limit).sum())
+        if clear < max(LEAST_CLEAR, LEAST_CLEAR_SHARE * total) or self.most_information >= CLEAR_INFORMATION:
+            return 0.0
+        intact, damaged = (ndtr((theta[:, kind] - limit) / self.within) for kind in (0, 1))
+        rate = np.clip(SHARES[:, None] * damaged + (1 - SHARES[:, None]) * intact, 1e-6, 1 - 1e-6)
+        return np.asarray(trust * (clear * np.log(rate) + (total - clear) * np.log(1 - rate)))
 
     def probabilities(self, weights: Floats, log_odds: Floats) -> Floats:
         """(N,) probabilities of damage, averaged over shares and levels by (P, T) weights."""
