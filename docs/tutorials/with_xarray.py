@@ -14,7 +14,6 @@ from IPython.display import display
 import deepnets4eo.xarray  # noqa: F401  adds .eo
 from deepnets4eo import Layer, Scene
 from deepnets4eo.change import ChangeOptions
-from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.registration import register
 from deepnets4eo.synthetic import City
 
@@ -53,13 +52,7 @@ axes[1].set(title="change (SYNTHETIC)", aspect="equal")
 plt.show()
 
 # %% [markdown]
-# ## Scores and registrations show themselves
-#
-# `labels.eo.evaluate(reference)` scores labels with the legend that they carry. Its matrix, and a registration, are shown as tables.
+# `labels.eo.evaluate(reference)` scores labels with the legend that they carry. A registration, a matrix of scores, a run and a damage map are shown as tables:
 
 # %%
 display(register(Layer.open(before), Layer.open(after)))
-
-# %%
-matrix = ConfusionMatrix(2).update(found.change.values.astype(int), (found.score.values > 0.5).astype(int))
-display(matrix)
