@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 
@@ -13,6 +14,7 @@ import pytest
 from deepnets4eo import evaluate, predict
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change import ChangeOptions, map_change
+from deepnets4eo.display import progress
 from deepnets4eo.display.progress import in_notebook
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.layer import Layer
@@ -134,3 +136,18 @@ def test_bars_are_shown_in_notebooks_alone(monkeypatch: pytest.MonkeyPatch) -> N
     assert in_notebook()
     kernel.get_ipython = type("TerminalInteractiveShell", (), {})  # type: ignore[attr-defined]
     assert not in_notebook()
+
+
+def test_a_bar_in_a_notebook_is_displayed_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = pytest.importorskip("IPython.display")
+    drawn: list[object] = []
+    monkeypatch.setattr(notebook, "display", lambda *shown, **_: drawn.extend(shown))
+    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    with progress.watched_progress("predict") as advance:
+        assert advance is not None
+        advance(0.5)
+    assert drawn
+    monkeypatch.setattr(progress, "in_notebook", lambda: False)
+    monkeypatch.setattr("sys.stderr", StringIO())
+    with progress.watched_progress("predict") as advance:
+        assert advance is None

@@ -151,12 +151,10 @@ def progress(title: str) -> Iterator[Callable[[float], None]]:
     if not sys.stderr.isatty():
         yield _log_progress(title)
         return
-    from rich.console import Console
-    from rich.progress import Progress
+    from deepnets4eo.display.progress import progress_bar
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=1.0)
-        yield lambda share: bar.update(task, completed=share)
+    with progress_bar(title) as advance:
+        yield advance
 
 
 @contextmanager

@@ -15,16 +15,23 @@ def in_notebook() -> bool:
 
 
 @contextmanager
-def notebook_progress(title: str) -> Iterator[Callable[[float], None] | None]:
-    """A context whose value takes the share of the work that is done, 0–1; None elsewhere."""
-    notebook = in_notebook()
-    if not notebook and not sys.stderr.isatty():
-        yield None
-        return
+def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
+    """A context whose value takes the share of the work that is done, 0–1, and draws it: in a notebook, else on the terminal."""
     from rich.console import Console
     from rich.progress import Progress
 
+    notebook = in_notebook()
     console = Console(force_jupyter=True) if notebook else Console(stderr=True)
     with Progress(console=console, transient=not notebook) as bar:
         task = bar.add_task(title, total=1.0)
         yield lambda share: bar.update(task, completed=share)
+
+
+@contextmanager
+def watched_progress(title: str) -> Iterator[Callable[[float], None] | None]:
+    """The same where a person sees it; None elsewhere."""
+    if not in_notebook() and not sys.stderr.isatty():
+        yield None
+        return
+    with progress_bar(title) as advance:
+        yield advance

@@ -16,7 +16,7 @@ import xarray
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.display.progress import notebook_progress
+from deepnets4eo.display.progress import watched_progress
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.layer import Layer
 from deepnets4eo.rasters.scene import Scene
@@ -171,7 +171,7 @@ def _labels(data: Data, run: Any, options: PredictOptions | None) -> NDArray[Any
     from deepnets4eo.prediction import predict
 
     scene = Scene.from_xarray(data) if isinstance(data, xarray.Dataset) else data
-    with tempfile.TemporaryDirectory() as folder, notebook_progress("predict") as advance:
+    with tempfile.TemporaryDirectory() as folder, watched_progress("predict") as advance:
         out = Path(folder) / "labels.tif"
         predict(run, scene, out, options, progress=advance)
         return np.asarray(Layer.open(out).read()[0][0])
