@@ -47,17 +47,25 @@ def expected(dataset, segmenter, tmp_path_factory: pytest.TempPathFactory) -> np
     return Layer.open(out).read()[0][0]
 
 
-def test_predict_gives_the_file_s_labels_with_crs_and_names(dataset, segmenter, expected) -> None:
+def test_predict_gives_the_file_s_labels_with_crs_and_names(dataset, segmenter, expected, tmp_path: Path) -> None:
     labels = dataset.eo.predict(segmenter)
     assert np.array_equal(labels.values, expected)
     assert labels.dims == ("y", "x")
     assert labels.odc.geobox == dataset.odc.geobox
+    pytest.importorskip("rioxarray")
+    labels.rio.to_raster(tmp_path / "labels.tif")
+    written = Layer.open(tmp_path / "labels.tif", nodata=255)
+    assert np.array_equal(written.read()[0][0], expected)
+    assert written.grid == labels.odc.geobox
     assert (labels.attrs["flag_meanings"], list(labels.attrs["flag_values"])) == ("low middle high", [2, 5, 9])
 
 
-def test_blocks_of_dask_are_predicted_when_they_are_asked_for(dataset, segmenter, expected) -> None:
+def test_blocks_of_dask_are_predicted_when_they_are_asked_for(
+    dataset, segmenter, expected, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With the halo of the run, so that no border shows."""
     pytest.importorskip("dask")
+    monkeypatch.setattr(progress, "in_notebook", lambda: True)  # where two bars at once would be an error
     labels = dataset.chunk(y=80, x=100).eo.predict(segmenter)
     assert labels.chunks == ((80, 80, 32), (100, 92))
     assert type(labels.data).__module__.startswith("dask")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.display.progress import watched_progress
 from deepnets4eo.errors import InputError
+from deepnets4eo.jobs.parts import Progress
 from deepnets4eo.rasters.layer import Layer
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.rasters.xarray_sources import grid_of
@@ -77,14 +78,14 @@ class EarthObservation:
         labeller: Any = run if isinstance(run, Segmenter) else load_run(run)
         segmenter = labeller if isinstance(labeller, Segmenter) else labeller.segmenter
 
-        def label(data: Data) -> NDArray[Any]:
-            return _labels(data, labeller, options)
-
         if _is_lazy(self._data):
             kind = np.dtype(np.uint8 if segmenter.legend.classes else np.float32)
-            values = _by_blocks(self._data, segmenter.tiling.halo_px, kind, label)
+            values = _by_blocks(
+                self._data, segmenter.tiling.halo_px, kind, lambda part: _labels(part, labeller, options)
+            )
         else:
-            values = label(self._data)
+            with watched_progress("predict") as advance:
+                values = _labels(self._data, labeller, options, advance)
         return _like(self._data, values, "labels", _flags(segmenter.legend))
 
     def change(self, other: Data, options: ChangeOptions | None = None) -> xarray.Dataset:
@@ -104,8 +105,8 @@ class EarthObservation:
 
         chosen = options or ChangeOptions()
 
-        def job(out: Path) -> Any:
-            return map_change(_layer(self._data), _layer(other), out, chosen)
+        def job(out: Path, progress: Progress | None) -> Any:
+            return map_change(_layer(self._data), _layer(other), out, chosen, progress=progress)
 
         return _mapped(job, other, {"change": "change.tif", "score": "score.tif"}, Legend.load("change"))
 
@@ -124,8 +125,8 @@ class EarthObservation:
         """
         from deepnets4eo.floods import map_flood
 
-        def job(out: Path) -> Any:
-            return map_flood([] if pre is None else [_layer(pre)], _layer(self._data), out, options)
+        def job(out: Path, progress: Progress | None) -> Any:
+            return map_flood([] if pre is None else [_layer(pre)], _layer(self._data), out, options, progress=progress)
 
         return _mapped(job, None, {"flood": "flood.tif", "probability": "probability.tif"}, Legend.load("water"))
 
@@ -166,14 +167,14 @@ def _layer(data: Data) -> Layer:
     return Layer.open(data)
 
 
-def _labels(data: Data, run: Any, options: PredictOptions | None) -> NDArray[Any]:
+def _labels(data: Data, run: Any, options: PredictOptions | None, progress: Progress | None = None) -> NDArray[Any]:
     """What `predict` writes, (y, x)."""
     from deepnets4eo.prediction import predict
 
     scene = Scene.from_xarray(data) if isinstance(data, xarray.Dataset) else data
-    with tempfile.TemporaryDirectory() as folder, watched_progress("predict") as advance:
+    with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "labels.tif"
-        predict(run, scene, out, options, progress=advance)
+        predict(run, scene, out, options, progress=progress)
         return np.asarray(Layer.open(out).read()[0][0])
 
 
@@ -203,19 +204,22 @@ def _by_blocks(data: Data, halo_px: int, kind: np.dtype[Any], label: Callable[[D
     return dask.array.block([[next(blocks) for _ in cols] for _ in rows])
 
 
-def _mapped(job: Callable[[Path], Any], on: Data | None, files: dict[str, str], legend: Legend) -> xarray.Dataset:
+def _mapped(
+    job: Callable[[Path, Progress | None], Any], on: Data | None, files: dict[str, str], legend: Legend
+) -> xarray.Dataset:
     """The rasters of a job as a dataset, lazily where `on`, whose grid they have, is."""
 
-    def run() -> tuple[dict[str, xarray.DataArray], list[str]]:
+    def run(progress: Progress | None = None) -> tuple[dict[str, xarray.DataArray], list[str]]:
         with tempfile.TemporaryDirectory() as folder:
-            made = job(Path(folder) / "map")
+            made = job(Path(folder) / "map", progress)
             layers: dict[str, Any] = {name: Path(folder) / "map" / file for name, file in files.items()}
             scene = Scene.open(**layers)
             dataset = scene.to_xarray().load()
         return {name: dataset[name] for name in files}, [f"{one.message} {one.remedy}".strip() for one in made.findings]
 
     if on is None or not _is_lazy(on):
-        values, findings = run()
+        with watched_progress(next(iter(files))) as advance:
+            values, findings = run(advance)
         whole = xarray.Dataset(values, attrs={"findings": findings})
     else:
         import dask
