@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from deepnets4eo import Layer
 from deepnets4eo.damage import assess
+from deepnets4eo.damage.review import draw_sample, review_counts, teach
 from deepnets4eo.synthetic import City
 
 city = City(seed=5, size_px=768)
@@ -62,3 +63,26 @@ print(f"AUC {roc_auc_score(truth[known], rows.loc[known, 'damage_prob']):.3f} on
 # %% [markdown]
 # `result.save("damage", pre=pre, post=post)` writes the GeoPackage for QGIS, the GeoParquet table, the summary and the
 # offline report page. On the command line: `deepnets4eo damage pre.tif post.tif footprints.gpkg --out damage`.
+
+# %% [markdown]
+# ## Twenty answers
+#
+# A person looks at buildings that are drawn at random: the answers say how many are damaged, whatever the errors of the map, and from twenty
+# on the map learns from them. Thirty are drawn, as some outlines show no building. Here the truth answers in the person's place; `deepnets4eo review --serve` shows the images on a
+# [page](../howto/verbs/review.md).
+
+# %%
+grades = city.buildings.set_index(city.buildings["id"].astype(str))["damage"]
+reference = result.buildings["id"].astype(str).map(grades)
+sample = draw_sample(result.buildings, looks=30)
+answers = {int(row): reference.iloc[row] for row in sample.rows}
+low, high = review_counts(sample, answers, result.buildings["damage"]).share["interval_95"]
+damaged = reference.isin(["major-damage", "destroyed"]).mean()
+print(f"damaged: {low:.0%} to {high:.0%} of the buildings by these answers; truly {damaged:.0%} (SYNTHETIC)")
+
+taught = teach(result.buildings, answers)
+print(taught.gain())
+rest = result.buildings.index[reference.notna()].difference(list(answers))
+for title, table in (("the map", result.buildings), ("taught", taught.buildings)):
+    right = (table["damage"] == reference)[rest].mean()
+    print(f"{title}: {right:.0%} of the grades of the other buildings are right (SYNTHETIC)")
