@@ -45,6 +45,7 @@ METHODS = {
 BRIGHT_NAMES = ("background", "intact", "damaged", "destroyed")
 TO_BRIGHT = np.array([1, 2, 2, 3], np.uint8)  # of the grades
 ALL = "all events"
+OF_XBD = ("xbd_more/*", "xbd_midwest")  # folders of samples
 
 log = logging.getLogger("damage_benchmarks")
 
@@ -137,14 +138,16 @@ def outline(pair: LabelledPair) -> gpd.GeoDataFrame:
     )
 
 
-def write_samples(samples: Path, out: Path) -> tuple[Path, Path]:
-    """The samples of xBD and BRIGHT in their published layouts."""
-    xbd, bright = out / "xbd", out / "bright"
-    for path in require_files(samples, "xbd_more/*/footprints_px.geojson", "xbd_midwest/footprints_px.geojson"):
+def write_xbd(samples: Path, xbd: Path, *patterns: str) -> Path:
+    """The pairs of folders of samples that have grades, in the layout of xBD."""
+    for path in require_files(samples, *(f"{pattern}/footprints_px.geojson" for pattern in patterns)):
+        table = gpd.read_file(path)
+        if "grade" not in table:
+            continue
         stem = path.parent.name if path.parent.name != "xbd_midwest" else "midwest-flooding_00000172"
         for date in ("pre", "post"):
-            _copy(path.parent / f"{date}.png", xbd / "images" / f"{stem}_{date}_disaster.png")
-        table = gpd.read_file(path)
+            (image,) = require_files(path.parent, f"{date}.png", f"{date}.tif")
+            _copy(image, xbd / "images" / f"{stem}_{date}_disaster{image.suffix}")
         features = [
             {"wkt": shape.wkt, "properties": {"feature_type": "building", "subtype": grade, "uid": str(number)}}
             for number, (shape, grade) in enumerate(zip(table.geometry, table["grade"], strict=True))
@@ -153,6 +156,12 @@ def write_samples(samples: Path, out: Path) -> tuple[Path, Path]:
             xbd / "labels" / f"{stem}_post_disaster.json",
             json.dumps({"features": {"xy": features}, "metadata": {"gsd": 0.5}}),
         )
+    return xbd
+
+
+def write_samples(samples: Path, out: Path) -> tuple[Path, Path]:
+    """The samples of xBD and BRIGHT in their published layouts."""
+    xbd, bright = write_xbd(samples, out / "xbd", *OF_XBD), out / "bright"
     for path in require_files(samples, "bright_la_palma/*_post_disaster.tif"):
         stem = path.name.removesuffix("_post_disaster.tif")
         _copy(path, bright / "post-event" / path.name)

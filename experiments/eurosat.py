@@ -5,6 +5,7 @@ Usage: python experiments/eurosat.py --data FOLDER --out OUT [--ways all few fle
 FOLDER has a zip or a folder of JPEG for each of the ten classes. `all`: 80/20 by seed. The others are the protocol of the challenge: 500 labelled, 1,500 validated on,
 5,000 without labels and 8,000 tested on, another draw by seed, in archives that `eurosat_few_labels.py --data OUT/parts-SEED` takes as they are. Networks learn in 2,000 steps
 of 16 labelled and 112 unlabelled patches (--steps); `simclr`: labels alone from first weights learnt in 40 epochs from the 5,500; `frozen`: `models/images/frozen` as it is. Validation chooses the epoch, the test part is scored once.
+`ranked` ranks the encoders at hand, frozen, under one linear probe of the 500 labels (`encoder_ranking.py`), as a table of its own; first weights take --first-epochs.
 Writes table.md; what is finished is not run again. --models ships the first seed's run of the last network with all labels, as FOLDER/eurosat.
 """
 
@@ -22,6 +23,7 @@ import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
+from encoder_ranking import AT_HAND, OWN, encoder_of, probe
 from harvey import features
 from numpy.typing import NDArray
 from PIL import Image
@@ -51,7 +53,7 @@ NETWORKS = {
     ),
 }  # fmt: skip
 BY_NETWORK = ("all", "none", "fixmatch", "flexmatch", "simclr")
-FROZEN = "frozen"
+FROZEN, RANKED = "frozen", "ranked"
 PLAIN = {"plain": "all", "few, plain": "few"}
 BY_FEATURES = {
     "5 nearest neighbours": KNeighborsClassifier(5), "logistic regression": LogisticRegression(max_iter=5000),
@@ -63,7 +65,8 @@ BANDS = ("data.file_bands=[B04, B03, B02]", "data.dataset=null", "data.num_worke
 EPOCHS, BATCH = 15, 64
 FEWER_EPOCHS = {LITE0: 6}  # from weights of ImageNet
 FEW = ("data.labels_per_class=0", "train.batch_size=16", "train.epochs=10", "unlabelled.ratio=7", "train.average=0.99")
-FIRST = ("train.epochs=40", "train.batch_size=128", "data.windows_per_epoch=5500", "data.val_share=0")
+FIRST = ("train.batch_size=128", "data.windows_per_epoch=5500", "data.val_share=0")
+FIRST_EPOCHS = 40
 SHORT = ("train.epochs=1", "data.windows_per_epoch=128")
 Patches = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
@@ -120,13 +123,18 @@ def by_network(way: str, network: str, parts: Path, seed: int, steps: int, out: 
         keys += [*FEW, f"data.windows_per_epoch={16 * steps // 10}"]
         keys += [f"unlabelled.method={'none' if way == 'simclr' else way}"]
     if way == "simclr":
-        seen = f"data.folders=[{parts / UNLABELLED}.npz, {parts / TRAIN}.npz]"
-        first = [*BANDS, seen, *FIRST, f"train.seed={seed}", *(key.replace(", stride_px: 16", "") for key in chosen)]
-        run = train("images/first-weights", out / "first", overrides=[*first, *short], options=options)
-        keys += [f"model.encoder_weights={run}"]
+        keys += [f"model.encoder_weights={first_weights(network, parts, seed, FIRST_EPOCHS, out, smoke=smoke)}"]
     recipe = "images/eurosat" if way == "all" else "images/eurosat-few-labels"
     run = train(recipe, out / "run", overrides=[*keys, *short], options=options)
     return 100 * float(read_json(run / "metrics.json")["overall_accuracy"])
+
+
+def first_weights(network: str, parts: Path, seed: int, epochs: int, out: Path, *, smoke: bool) -> Path:
+    """A run whose encoder learnt from the patches without labels and the labelled ones, of which it sees no label."""
+    seen = f"data.folders=[{parts / UNLABELLED}.npz, {parts / TRAIN}.npz]"
+    chosen = [key.replace(", stride_px: 16", "") for key in NETWORKS[network]]
+    keys = [*BANDS, seen, *FIRST, f"train.epochs={epochs}", f"train.seed={seed}", *chosen, *(SHORT if smoke else ())]
+    return train("images/first-weights", out / "first", overrides=keys, options=TrainOptions(overwrite=True))
 
 
 def ship(run: Path, parts: Path, folder: Path) -> float:
@@ -167,6 +175,14 @@ def by_frozen(parts: Path, out: Path) -> float:
     return 100 * float(read_json(run / "metrics.json")["overall_accuracy"])
 
 
+def ranked(name: str, parts: Path, seed: int, epochs: int, out: Path, *, smoke: bool) -> float:
+    """The same by a frozen encoder at hand and a linear probe of the few labels."""
+    own = first_weights("wide-resnet-eca", parts, seed, epochs, out, smoke=smoke) if name == OWN else None
+    archives, vectors = [np.load(parts / f"{part}.npz") for part in (TRAIN, TEST)], encoder_of(name, seed, own)
+    learnt, tested = (vectors(archive["images"]) for archive in archives)
+    return 100 * float((probe(learnt, archives[0]["labels"]).predict(tested) == archives[1]["labels"]).mean())
+
+
 def by_plain_loop(way: str, parts: Path, seed: int, steps: int, *, smoke: bool) -> float:
     """The same of a loop of ResNet-18: quarter turns and mirror images, AdamW, one cycle."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -199,47 +215,67 @@ def by_plain_loop(way: str, parts: Path, seed: int, steps: int, *, smoke: bool) 
     return 100 * float((guesses == truth).float().mean())
 
 
-def rows_of(ways: Sequence[str], networks: Sequence[str]) -> list[tuple[str, str]]:
-    """Way and network of each row of the table."""
+def rows_of(ways: Sequence[str], networks: Sequence[str], encoders: Sequence[str]) -> list[tuple[str, str]]:
+    """Way and network, or encoder, of each row of the tables."""
     return [
         (way, network)
         for way in ways
-        for network in (networks if way in BY_NETWORK else ["resnet18" if way in PLAIN else ""])
+        for network in (
+            networks if way in BY_NETWORK else encoders if way == RANKED else ["resnet18" if way in PLAIN else ""]
+        )
     ]
 
 
+def scores_of(way: str, network: str, patches: Patches, out: Path, options: argparse.Namespace) -> list[float]:
+    """Overall accuracy of a row in percent, one a seed; what is finished is read."""
+    scores, smoke = [], options.smoke
+    for seed in options.seeds[: 1 if smoke else None]:
+        parts, run = out / f"parts-{seed}", out / f"{way} {network} {options.steps}" / str(seed)
+        if not (parts / f"{TEST}.npz").exists():
+            write_parts(patches, parts, seed)
+        if not (done := run.with_suffix(".json")).exists():
+            score = (
+                by_network(way, network, parts, seed, options.steps, run, smoke=smoke) if way in BY_NETWORK
+                else by_plain_loop(way, parts, seed, options.steps, smoke=smoke) if way in PLAIN
+                else by_frozen(parts, run) if way == FROZEN
+                else ranked(network, parts, seed, options.first_epochs, run, smoke=smoke) if way == RANKED
+                else by_features(way, parts)
+            )  # fmt: skip
+            write_json(done, score)
+        scores.append(read_json(done))
+    return scores
+
+
+def table_of(title: str, rows: Sequence[tuple[str, str, list[float]]]) -> str:
+    """Way, network and mean ± deviation over the seeds; empty without rows."""
+    lines = [f"| {way} | {network} | {spread(scores)} |" for way, network, scores in rows]
+    head = [f"# {title}", "", "| way | network | overall accuracy, % |", "|---|---|---:|"]
+    return "\n".join([*head, *lines, "", ""]) if rows else ""
+
+
 def main() -> None:
-    """Run what is chosen, and write the table."""
+    """Run what is chosen, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with a zip or a folder of JPEG a class")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    every = (*BY_NETWORK, FROZEN, *PLAIN, *BY_FEATURES)
+    every = (*BY_NETWORK, FROZEN, *PLAIN, *BY_FEATURES, RANKED)
     parser.add_argument("--ways", nargs="+", choices=every, default=list(every))
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=["wide-resnet-eca"])
     parser.add_argument("--steps", type=int, default=2000, help="of a training with few labels")
+    parser.add_argument("--encoders", nargs="+", choices=AT_HAND, default=list(AT_HAND), help="that are ranked")
+    parser.add_argument("--first-epochs", type=int, default=10, help="of the first weights that are ranked")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--models", type=Path, help="folder to ship a run into, e.g. models")
     add_smoke(parser)
     options = parser.parse_args()
     smoke, out = options.smoke, options.out / "smoke" if options.smoke else options.out
-    patches = read_patches(options.data, 60 if smoke else None)
-    text = title_of("# EuroSAT", smoke=smoke) + "\n\n| way | network | overall accuracy, % |\n|---|---|---:|\n"
-    for way, network in rows_of(options.ways, options.networks):
-        scores = []
-        for seed in options.seeds[: 1 if smoke else None]:
-            parts, run = out / f"parts-{seed}", out / f"{way} {network} {options.steps}" / str(seed)
-            if not (parts / f"{TEST}.npz").exists():
-                write_parts(patches, parts, seed)
-            if not (done := run.with_suffix(".json")).exists():
-                score = (
-                    by_network(way, network, parts, seed, options.steps, run, smoke=smoke) if way in BY_NETWORK
-                    else by_plain_loop(way, parts, seed, options.steps, smoke=smoke) if way in PLAIN
-                    else by_frozen(parts, run) if way == FROZEN
-                    else by_features(way, parts)
-                )  # fmt: skip
-                write_json(done, score)
-            scores.append(read_json(done))
-        text += f"| {way} | {network} | {spread(scores)} |\n"
+    patches, rows, text = read_patches(options.data, 60 if smoke else None), [], ""
+    for way, network in rows_of(options.ways, options.networks, options.encoders):
+        rows.append((way, network, scores_of(way, network, patches, out, options)))
+        usual = [row for row in rows if row[0] != RANKED]
+        best_first = sorted((row for row in rows if row[0] == RANKED), key=lambda row: -np.mean(row[2]))
+        text = table_of(title_of("EuroSAT", smoke=smoke), usual)
+        text += table_of(title_of("Frozen encoders under one linear probe of 500 labels", smoke=smoke), best_first)
         write_text(out / "table.md", text)
     print(text)
     if options.models:

@@ -3,8 +3,8 @@
 Usage: python experiments/osm_joint_learning.py --out FOLDER [--seeds 0 1 2]            (miniature city, SYNTHETIC)
        python experiments/osm_joint_learning.py --out FOLDER --data ROOT --osm FILE     (Potsdam, and an extract there)
 
-Prints F1 by class and OA as mean ± sd over the seeds on full and on eroded labels, OA on the validation part by epoch,
-and which orderings held. On the city then OA of the trained networks where the test scenes' map is shifted and
+Prints F1 by class and OA as mean ± sd over the seeds on full and on eroded labels, OA on the validation part by epoch
+(by step as a picture, curves.png), and which orderings held. On the city then OA of the trained networks where the test scenes' map is shifted and
 incomplete more and more; the networks learned from maps shifted by 2 m (r.m.s., a layer each) with a quarter missing.
 Residual correction starts from the SegNet and the OSMNet, which stay as they are. No real sample has image, labels and
 a map of its own, so there is no --samples. Small networks (width 16) and few steps but for --data.
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from isprs_baselines import MAIN, contest, without_borders
+from matplotlib.figure import Figure
 from score_table import BenchmarkScenes, Row
 from script import add_smoke, crop_scenes, plain_errors, title_of
 from seeds import (
@@ -45,10 +46,11 @@ from seeds import (
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.evaluation import evaluate_pairs, spread
+from deepnets4eo.files import atomic_write
 from deepnets4eo.osm import OsmRules, rasterize_osm
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import LABELS, Scene
-from deepnets4eo.segmenters.history import draw_runs
+from deepnets4eo.segmenters.history import LOG, read_log
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.synthetic import City
 
@@ -157,6 +159,28 @@ def curves(outcomes: OutcomesByRow) -> list[str]:
     return lines
 
 
+def draw_by_step(outcomes: OutcomesByRow, path: Path, title: str) -> Path:
+    """Loss of training, and OA on the validation part, by step: the mean over the seeds, and each seed as a thin line."""
+    axes = (figure := Figure(figsize=(9, 3.4), layout="constrained")).subplots(1, 2)
+    for number, name in enumerate(one for one in (IMAGE, FUSE) if one in outcomes):
+        runs = [run_folder(one) for one in outcomes[name]]
+        recipe, histories = load_run(runs[0]).recipe, [read_log(run / LOG) for run in runs]
+        steps_an_epoch = recipe["data"]["windows_per_epoch"] // recipe["train"]["batch_size"]
+        steps = [row["epoch"] * steps_an_epoch for row in histories[0]]
+        for axis, column, scale in zip(axes, ("loss", SCORE), (1, 100), strict=True):
+            values = scale * np.array([[row[column] for row in history] for history in histories])
+            axis.plot(steps, values.mean(axis=0), color=f"C{number}", label=name)
+            axis.plot(steps, values.T, color=f"C{number}", alpha=0.35, linewidth=0.8)
+    for axis, what in zip(axes, ("loss of training", "overall accuracy on the validation part, %"), strict=True):
+        axis.set(xlabel="step", ylabel=what)
+        axis.grid(alpha=0.3)
+        axis.legend()
+    figure.suptitle(title, fontsize="medium")
+    with atomic_write(path) as partial:
+        figure.savefig(partial, dpi=110, format="png")
+    return path
+
+
 def sweep(outcomes: OutcomesByRow, scenes: BenchmarkScenes, legend: Legend, out: Path) -> list[str]:
     """OA on the test scenes under worse and worse maps, mean ± sd over the seeds; nothing is trained anew."""
     names = [name for name in (IMAGE, MAP, CORRECTION, FUSE) if name in outcomes]
@@ -229,8 +253,7 @@ def main() -> None:
     borderless = {name: without_borders(outcomes, scenes, legend) for name, outcomes in by_row.items()}
     text = mean_table(f"{title}: full labels", by_row, MAIN, card.published, notes)
     text += "\n" + mean_table(f"{title}: eroded labels", borderless, MAIN, card.published, [])
-    followed = [run_folder(one) for name in (IMAGE, FUSE) for one in by_row.get(name, ())]
-    draw_runs(out / "curves.png", followed)
+    draw_by_step(by_row, out / "curves.png", title)
     print(write_tables(out, text, by_row))
 
 

@@ -257,6 +257,7 @@ def write_results(out: Path, *, split: Split | None, scores: Mapping[str, Any], 
     if "confusion" in scores:
         write_text(out / CONFUSION, report.confusion_csv(scores))
     if "epochs" not in notes:
-        row = {"epoch": 1, "seconds": notes["seconds"], **{name: scores[name] for name in report.OVERALL}}
+        overall = {name: scores[name] for name in report.OVERALL if name in scores}  # of several labels an image: one
+        row = {"epoch": 1, "seconds": notes["seconds"], **overall}
         write_log(out / LOG, [row])
         draw_curves(out / "curves.png", [row])

@@ -1,5 +1,6 @@
 """Images labelled by a frozen encoder: one layer is fitted, the encoder stays, and the run labels images and scenes."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from deepnets4eo.classification import find_wrong_images  # noqa: E402
 from deepnets4eo.classification.frozen import FrozenImages  # noqa: E402
 from deepnets4eo.errors import InputError  # noqa: E402
 from deepnets4eo.files import read_json  # noqa: E402
+from deepnets4eo.segmenters.history import read_log  # noqa: E402
 from deepnets4eo.segmenters.pretrained import read_tensors  # noqa: E402
 from deepnets4eo.segmenters.run import load_run  # noqa: E402
 from deepnets4eo.training import train  # noqa: E402
@@ -115,3 +117,19 @@ def test_the_score_of_an_image_does_not_depend_on_its_label() -> None:
     )
     np.testing.assert_array_equal(first[7], second[7])
     assert not np.array_equal(first, second)
+
+
+def test_several_labels_of_an_image_are_learnt_too_and_the_log_has_their_accuracy(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    images = np.stack([stripes(number % 2, rng).transpose(2, 0, 1) for number in range(32)])
+    labels = np.zeros((32, 3), np.uint8)
+    labels[np.arange(32), np.arange(32) % 2] = 1
+    labels[:, 2] = images.mean(axis=(1, 2, 3)) > 125  # and how bright it is
+    np.savez(tmp_path / "patches.npz", images=images, labels=labels)
+    classes = [{"value": n, "name": name, "color": [n, 9, 9]} for n, name in enumerate(("across", "down", "bright"))]
+    keys = ["data.val_share=0.25", "data.test_share=0.25", "data.num_workers=0", "data.labels=several"]
+    keys += [f"legend={json.dumps({'name': 'three', 'classes': classes})}"]
+    run = train("images/frozen", tmp_path / "run", data=tmp_path / "patches.npz", overrides=keys)
+    scores, (row,) = read_json(run / "metrics.json"), read_log(run / "log.csv")
+    assert min(scores["f1"]["across"], scores["f1"]["down"]) > 0.8
+    assert row["overall_accuracy"] == pytest.approx(scores["overall_accuracy"])

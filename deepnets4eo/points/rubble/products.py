@@ -237,9 +237,11 @@ def write_cityjson(
 
 def _roof_surface(roof: Roof, corner: NDArray[Any], vertices: dict[tuple[int, int, int], int]) -> dict[str, Any]:
     """A roof as a surface of triangles."""
-    steps = np.rint((roof.corners - corner) / STEP_M).astype(int).tolist()
-    index = np.array([vertices.setdefault((x, y, z), len(vertices)) for x, y, z in steps])[roof.faces]
-    triangles = [[face] for face in index.tolist() if len(set(face)) == 3]
+    triangles = []
+    for face in np.rint((roof.corners - corner) / STEP_M).astype(int)[roof.faces].tolist():
+        steps = [(x, y, z) for x, y, z in face]
+        if len(set(steps)) == 3:
+            triangles.append([[vertices.setdefault(step, len(vertices)) for step in steps]])
     semantics = {"surfaces": [{"type": "RoofSurface"}], "values": [0] * len(triangles)}
     return {"type": "MultiSurface", "lod": "2", "boundaries": triangles, "semantics": semantics}
 
@@ -259,11 +261,10 @@ def _solids(
                 for step in np.rint((shapely.get_coordinates(ring) - corner[:2]) / STEP_M).astype(int).tolist()
             ]
             steps = [one for one, before in zip(steps[1:], steps, strict=False) if one != before]
-            levels = [round((z - corner[2]) / STEP_M) for z in (terrain_m, terrain_m + height_m)]
-            foot, top = ([vertices.setdefault((*xy, z), len(vertices)) for xy in steps] for z in levels)
             if len(steps) > 2:
-                low.append(foot)
-                high.append(top)
+                for level, z in ((low, terrain_m), (high, terrain_m + height_m)):
+                    step_z = round((z - corner[2]) / STEP_M)
+                    level.append([vertices.setdefault((*xy, step_z), len(vertices)) for xy in steps])
         if low:
             walls = [
                 [[foot[at - 1], foot[at], top[at], top[at - 1]]]
