@@ -17,15 +17,24 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from script import FEW_STEPS, add_smoke, plain_errors, title_of
 
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import read_json, write_json, write_text
+from deepnets4eo.segmenters.efficientnet import EfficientNetLite0
 from deepnets4eo.segmenters.networks import LITE0
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.training import TrainOptions, train
 
 WIDE = {f"WRN-B-ECA, φ = {phi}": (f"model.options.phi={phi}",) for phi in (0, 1, 2, 4)}
+IMAGENET, RANDOM = (f"EfficientNet-Lite0, {which}, frozen, in red, green and blue" for which in ("ImageNet", "random"))
+FROZEN = (
+    "model.network=frozen-images",
+    "model.encoder=null",
+    "model.options={patch_px: 120}",
+    "data.bands=[B04, B03, B02]",
+)
 ROWS: dict[str, tuple[str, ...]] = {
     **WIDE,
     "WRN-B, φ = 1, without attention": ("model.options.phi=1", "model.options.attention=false"),
@@ -37,14 +46,9 @@ ROWS: dict[str, tuple[str, ...]] = {
             ("ViT-S/16", "vit_small_patch16_224"),
         )
     },
-    **{
-        f"EfficientNet-Lite0, {which}, frozen, red, green and blue": (
-            "model.network=frozen-images", "model.encoder=null", f"model.encoder_weights={weights}", "model.options={patch_px: 120}",
-            "data.bands=[B04, B03, B02]",
-        )
-        for which, weights in (("ImageNet", LITE0), ("random", "null"))
-    },
-}  # fmt: skip
+    IMAGENET: (*FROZEN, f"model.encoder_weights={LITE0}"),
+    RANDOM: FROZEN,
+}
 FIGURES = ("micro_f1", "macro_f1", "micro_ap", "macro_ap")
 PUBLISHED = (  # percent, in the order of FIGURES; the wide ResNets' own table could not be read
     ("ResNet-50, S1 and S2, version 2 (Clasen et al. 2025, weights v0.2.0, two seeds)", "76.4–76.7", "64.4–65.7", "85.9–86.1", "70.3–71.1"),
@@ -58,11 +62,20 @@ BATCH, PASSES = 32, 5
 def keys_of(name: str, classes: int, seed: int, options: argparse.Namespace) -> list[str]:
     """What a row changes in the recipe `images/bigearthnet`."""
     keys = [f"legend=bigearthnet-{classes}", f"train.seed={seed}", *([RADAR] if options.radar else []), *ROWS[name]]
+    if name == RANDOM:
+        keys.append(f"model.encoder_weights={random_weights(options.out / f'random-{seed}.safetensors', seed)}")
     if not (options.data / "metadata.parquet").is_file():
         keys += ["data.dataset=bigearthnet", "data.test_share=0.1", "data.val_share=0.1"]
     if options.smoke:
         keys += [*FEW_STEPS, "data.test_share=0.3", "data.val_share=0.2"]
     return keys
+
+
+def random_weights(path: Path, seed: int) -> Path:
+    """A file of random first weights: a recipe refuses frozen ones that come from nowhere."""
+    torch.manual_seed(seed)
+    save_file(EfficientNetLite0().state_dict(), path)
+    return path
 
 
 def rate(network: Any, smoke: bool) -> float:
