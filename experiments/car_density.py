@@ -1,6 +1,6 @@
 """Where cars stand: counts a cell from a label map beside those of the reference, with their error, on real crops (segment before detect).
 
-Usage: python experiments/car_density.py --data SAMPLES --out OUT [--tiles vaihingen potsdam] [--steps 200] [--cell-m 5] [--seeds 0] [--smoke]
+Usage: python experiments/car_density.py --data SAMPLES --out OUT [--tiles vaihingen potsdam] [--recipe baselines/random-forest] [--steps 200] [--cell-m 5] [--seeds 0] [--smoke]
 
 A network learns from one half of a crop and labels the other, both ways; cars are single objects of its map (`deepnets4eo objects`), counted by their centre in cells. The table has
 the cars of the reference and of the map, the mean absolute error of a cell, its bias, and the correlation over all cells. Pictures: density-TILE-HALF.png. The published work (Audebert, Le Saux,
@@ -44,22 +44,36 @@ def counts_of(cars: gpd.GeoDataFrame, cells: Grid, cell_m: float) -> np.ndarray:
     return density_map(cars, cells) * cell_m**2 / HECTARE_M2
 
 
+def draw(image: np.ndarray, masks: list[np.ndarray], counts: list[np.ndarray], title: str) -> Figure:
+    """An image (3, H, W) with the outlines of its cars, and the cars a cell; of the map, then of the reference."""
+    figure = Figure(figsize=(11, 2.3), layout="constrained")
+    first, *others = figure.subplots(1, 3)
+    first.imshow(image.transpose(1, 2, 0).astype(np.uint8))
+    for mask, colour in zip(masks, ("yellow", "cyan"), strict=True):
+        if mask.any():
+            first.contour(mask, levels=[0.5], colors=colour, linewidths=0.9)
+    first.set_title(title, fontsize="small")
+    for axis, values, whose in zip(others, counts, ("map (yellow)", "reference (cyan)"), strict=True):
+        axis.imshow(values, vmin=0, vmax=max(2.0, *(float(one.max()) for one in counts)), cmap="YlOrRd")
+        axis.set_title(f"cars a cell, {whose}: {values.sum():.0f}", fontsize="small")
+        for row, col in np.argwhere(values > 0):
+            axis.text(col, row, f"{values[row, col]:.0f}", ha="center", va="center", fontsize="x-small")
+    for axis in (first, *others):
+        axis.set(xticks=[], yticks=[])
+    return figure
+
+
 def half_of(name: str, fold: BenchmarkScenes, legend: Legend, row: Row, out: Path, cell_m: float) -> list[np.ndarray]:
     """Counts a cell of the map and of the reference of a tested half; their picture is written."""
     tile, gsd_m = name.partition("-")[0], GSD_M[name.partition("-")[0]]
     outcome = run_row(row, fold, legend, out / name)
     (key, sources), *_ = fold.test.items()
-    counts = []
+    counts, masks = [], []
     for path in (outcome.maps[key], sources[LABELS]):
         cars, grid = cars_of(path, legend, gsd_m)
         counts.append(counts_of(cars, density_grid(grid, cell_m), cell_m))
-    axes = (figure := Figure(figsize=(10, 4), layout="constrained")).subplots(1, 3)
-    image = Layer.open(sources["image"]).read()[0][:3].transpose(1, 2, 0).astype(np.uint8)
-    for axis, values, title in zip(
-        axes, (image, *counts), (f"{tile}, tested half", "cars a cell, map", "cars a cell, reference"), strict=True
-    ):
-        axis.imshow(values, vmin=0, vmax=None if values is image else max(1.0, counts[1].max()))
-        axis.set(title=title, xticks=[], yticks=[])
+        masks.append(legend.to_index()[Layer.open(path, labels=True).read()[0][0]] == legend.index("car"))
+    figure = draw(Layer.open(sources["image"]).read()[0][:3], masks, counts, f"{tile}, tested half; {row.recipe}")
     with atomic_write(out / f"density-{name}.png") as partial:
         figure.savefig(partial, dpi=110, format="png")
     return counts
@@ -71,6 +85,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of real samples")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tiles", nargs="+", choices=list(GSD_M), default=["vaihingen"])
+    parser.add_argument("--recipe", default="unet-resnet34", help="or baselines/NAME, which needs no steps")
     parser.add_argument("--steps", type=int, default=200, help="of eight windows")
     parser.add_argument("--cell-m", type=float, default=5.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -85,9 +100,11 @@ def main() -> None:
     ]
     for tile, (legend, folds) in tile_folds(options.data, options.out / "tiles", options.tiles).items():
         for seed in options.seeds[: 1 if options.smoke else None]:
-            keys = ("data.tile_px=128", "data.val_share=0", "data.num_workers=0", f"data.windows_per_epoch={8 * options.steps // 5}", "train.epochs=5",
+            keys: tuple[str, ...] = ("data.tile_px=128", "data.val_share=0", "data.num_workers=0", f"data.windows_per_epoch={8 * options.steps // 5}", "train.epochs=5",
                     "train.batch_size=8", "model.encoder=resnet18", "train.keep=last", f"train.seed={seed}")  # fmt: skip
-            row = Row(f"unet, {options.steps} steps, seed {seed}", "unet-resnet34", keys)
+            if (recipe := options.recipe).startswith("baselines/"):
+                keys = ("model.layers=[image]", f"train.seed={seed}")
+            row = Row(f"{Path(recipe).name}, {options.steps} steps, seed {seed}", recipe, keys)
             row = shorten(row) if options.smoke else row
             halves = [
                 half_of(f"{tile}-{number}", fold, legend, row, options.out, options.cell_m)

@@ -175,7 +175,7 @@ def by_frozen(parts: Path, out: Path) -> float:
     return 100 * float(read_json(run / "metrics.json")["overall_accuracy"])
 
 
-def ranked(name: str, parts: Path, seed: int, epochs: int, out: Path, *, smoke: bool) -> float:
+def by_probe(name: str, parts: Path, seed: int, epochs: int, out: Path, *, smoke: bool) -> float:
     """The same by a frozen encoder at hand and a linear probe of the few labels."""
     own = first_weights("wide-resnet-eca", parts, seed, epochs, out, smoke=smoke) if name == OWN else None
     archives, vectors = [np.load(parts / f"{part}.npz") for part in (TRAIN, TEST)], encoder_of(name, seed, own)
@@ -238,7 +238,7 @@ def scores_of(way: str, network: str, patches: Patches, out: Path, options: argp
                 by_network(way, network, parts, seed, options.steps, run, smoke=smoke) if way in BY_NETWORK
                 else by_plain_loop(way, parts, seed, options.steps, smoke=smoke) if way in PLAIN
                 else by_frozen(parts, run) if way == FROZEN
-                else ranked(network, parts, seed, options.first_epochs, run, smoke=smoke) if way == RANKED
+                else by_probe(network, parts, seed, options.first_epochs, run, smoke=smoke) if way == RANKED
                 else by_features(way, parts)
             )  # fmt: skip
             write_json(done, score)

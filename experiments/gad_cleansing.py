@@ -42,16 +42,15 @@ from deepnets4eo.grid import whole
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
 
-HYPEREPOCHS, EPOCHS = 3, 6  # of 20 steps each
+HYPEREPOCHS, EPOCHS = 3, 6  # in each hyperepoch, of 20 steps
 RATES = (0.0, 0.1, 0.2, 0.3)
 WITHOUT = "without cleansing"
 ALWAYS = {
     merge: (f"cleansing.merge={merge}", "cleansing.least_noise=0")
     for merge in ("intersection", "ignore-missed", "ignore-differing", "ignore-confident")
 }
-PLAIN = ("cleansing.hyperepochs=1", f"train.epochs={EPOCHS * HYPEREPOCHS}")
-TWICE = ("cleansing.hyperepochs=2", f"train.epochs={EPOCHS * HYPEREPOCHS // 2}")
-ROWS = {
+PLAIN, TWICE = ("cleansing.hyperepochs=1",), ("cleansing.hyperepochs=2",)
+ROWS: dict[str, tuple[str, ...]] = {
     WITHOUT: PLAIN,
     "without, change counted twice": (*PLAIN, "train.class_weighting=median_frequency"),  # windows are balanced already
     **ALWAYS,
@@ -121,10 +120,16 @@ def with_noise(
     return noisy
 
 
-def one_run(train: Sources, test: Sources, row: str, seed: int, out: Path, stored: str, *, smoke: bool) -> float:
-    """F1 of change on clean labels."""
-    settings = [*(one for one in SMALL if "class_weights" not in one), f"train.epochs={EPOCHS}", f"train.seed={seed}"]
-    settings += ["train.step_epochs=[]", f"cleansing.hyperepochs={2 if smoke else HYPEREPOCHS}"]
+def one_run(
+    train: Sources, test: Sources, row: str, seed: int, epochs: int, out: Path, stored: str, *, smoke: bool
+) -> float:
+    """F1 of change on clean labels, after as many steps in every row. epochs : of each of three hyperepochs"""
+    hyperepochs = 1 if PLAIN[0] in ROWS[row] else 2 if TWICE[0] in ROWS[row] else HYPEREPOCHS
+    settings = [*(one for one in SMALL if "class_weights" not in one), f"train.seed={seed}", "train.step_epochs=[]"]
+    settings += [
+        f"train.epochs={epochs * HYPEREPOCHS // hyperepochs}",
+        f"cleansing.hyperepochs={2 if smoke else hyperepochs}",
+    ]
     run = train_run("change/cleansing", [*settings, *ROWS[row]], train, out, smoke=smoke)
     return score_change(run, test, out / "maps", stored=stored).f1
 
@@ -134,6 +139,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rates", type=float, nargs="+", default=list(RATES))
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of 20 steps, of each hyperepoch")
     parser.add_argument("--noise", default="objects", choices=list(NOISE))
     parser.add_argument("--rows", nargs="+", default=ROWS_BY_DEFAULT, choices=list(ROWS))
     parser.add_argument("--data", type=Path, help="folder of a few windows of LEVIR-CD, with A, B and label")
@@ -152,10 +158,10 @@ def main() -> None:
     for rate in arguments.rates[:2] if smoke else arguments.rates:
         cells: dict[str, list[float]] = {name: [] for name in f1}
         for seed in arguments.seeds[:few]:
-            folder = out / arguments.noise / f"rate-{rate:g}" / f"seed-{seed}"
+            folder = out / arguments.noise / f"rate-{rate:g}-epochs-{arguments.epochs}" / f"seed-{seed}"
             noisy = with_noise(train, rate, seed, folder / "labels", noise=arguments.noise, stored=stored)
             for name, of_name in cells.items():
-                of_name.append(one_run(noisy, test, name, seed, folder / name, stored, smoke=smoke))
+                of_name.append(one_run(noisy, test, name, seed, arguments.epochs, folder / name, stored, smoke=smoke))
         for name, of_name in cells.items():
             f1[name].append(of_name)
     notes = [

@@ -23,6 +23,7 @@ KINDS = {
     "made-up": "SYNTHETIC",
     "by path": "bring the data; no figure of ours",
 }
+NOT_MEASURED = "not measured in this state"  # of a script that was run as --smoke alone
 HEAD = """# The lineage
 
 What of the group's published systems is here, from support vector machines on histograms to SnapNet and damage maps: recipe or network, the script that prints the
@@ -30,6 +31,7 @@ published rows beside ours, and what ours ran on. Every published table has a sc
 `scripts/lineage_page.py` from `docs/lineage.yaml`. Scripts stand in `experiments/`. Figures are overall accuracy in percent where nothing else is said.
 
 Ours ran on: {kinds}. {counts}.
+"Not measured in this state" ({smoke} of them) says that the script was tried as `--smoke` alone.
 """
 
 
@@ -65,7 +67,11 @@ def page(lineage: Mapping[str, Any]) -> str:
     systems = [system for family in lineage["families"] for system in family["systems"]]
     count = Counter(system["kind"] for system in systems)
     told = ", ".join(f"{count[kind]} of {len(systems)} systems {kind}" for kind in KINDS)
-    parts = [HEAD.format(kinds="; ".join(f"{kind}: {meaning}" for kind, meaning in KINDS.items()), counts=told)]
+    kinds, smoke = (
+        "; ".join(f"{kind}: {meaning}" for kind, meaning in KINDS.items()),
+        sum(one["ours"] == NOT_MEASURED for one in systems),
+    )
+    parts = [HEAD.format(kinds=kinds, counts=told, smoke=smoke)]
     for family in lineage["families"]:
         parts.append(f"## {family['family']}\n\n{family['about']}\n")
         if "picture" in family:

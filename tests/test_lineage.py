@@ -3,6 +3,7 @@
 import importlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,14 @@ def test_no_system_has_left_and_none_is_named_twice() -> None:
         assert system["kind"] in lineage_page.KINDS, system["system"]
         assert lineage_page.published_cell(system), f"{system['system']} says nothing of what is published"
         assert (ROOT / "docs" / system["page"]).is_file(), system["page"]
+
+
+def test_no_row_is_empty_and_those_by_path_say_so() -> None:
+    for system in SYSTEMS:
+        by_path = system["kind"] == "by path"
+        assert system["ours"].startswith("by path: ") == by_path, system["system"]
+        measured = re.search(r"\d", system["ours"]) or system["ours"] == lineage_page.NOT_MEASURED
+        assert by_path or measured, f"{system['system']} has no figure of ours: {system['ours']}"
 
 
 def test_every_published_row_of_every_card_stands_once() -> None:
@@ -123,14 +132,7 @@ def test_every_script_of_the_lineage_answers_to_smoke(name: str, tmp_path: Path,
     words, text = LINEAGE["smoke"].get(name, ""), (EXPERIMENTS / name).read_text(encoding="utf-8")
     if words == "skip":
         pytest.skip("needs files that are no part of the samples")
-    call = [
-        sys.executable,
-        str(EXPERIMENTS / name),
-        "--smoke",
-        "--out",
-        str(tmp_path),
-        *words.format(data=real_data).split(),
-    ]
+    call = [sys.executable, str(EXPERIMENTS / name), "--smoke", *shlex.split(words.format(data=real_data))]
     call += ["--out", str(tmp_path)] if '"--out"' in text or "contest_options(" in text else []
     done = subprocess.run(
         call, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
