@@ -28,9 +28,9 @@ from deepnets4eo.rasters.scene import LABELS, Layer
 from deepnets4eo.rasters.views import with_gsd
 
 GSD_M = {"vaihingen": 0.09, "potsdam": 0.05}
-LEAST_M2 = 2.0  # of a car
+LEAST_M2, OPENING_M = 1.0, 0.15  # of a car, of which shadows and eaves leave a part
 HECTARE_M2 = 10_000.0
-RULES = ObjectRules(opening_m=0.3, min_area_m2=LEAST_M2)
+RULES = ObjectRules(opening_m=OPENING_M, min_area_m2=LEAST_M2)
 
 
 def cars_of(path: str | Path, legend: Legend, gsd_m: float) -> tuple[gpd.GeoDataFrame, Grid]:
@@ -49,11 +49,11 @@ def draw(image: np.ndarray, masks: list[np.ndarray], counts: list[np.ndarray], t
     figure = Figure(figsize=(11, 2.3), layout="constrained")
     first, *others = figure.subplots(1, 3)
     first.imshow(image.transpose(1, 2, 0).astype(np.uint8))
-    for mask, colour in zip(masks, ("yellow", "cyan"), strict=True):
+    for mask, colour in zip(masks, ("darkorange", "tab:blue"), strict=True):
         if mask.any():
             first.contour(mask, levels=[0.5], colors=colour, linewidths=0.9)
     first.set_title(title, fontsize="small")
-    for axis, values, whose in zip(others, counts, ("map (yellow)", "reference (cyan)"), strict=True):
+    for axis, values, whose in zip(others, counts, ("map (orange)", "reference (blue)"), strict=True):
         axis.imshow(values, vmin=0, vmax=max(2.0, *(float(one.max()) for one in counts)), cmap="YlOrRd")
         axis.set_title(f"cars a cell, {whose}: {values.sum():.0f}", fontsize="small")
         for row, col in np.argwhere(values > 0):
@@ -63,8 +63,10 @@ def draw(image: np.ndarray, masks: list[np.ndarray], counts: list[np.ndarray], t
     return figure
 
 
-def half_of(name: str, fold: BenchmarkScenes, legend: Legend, row: Row, out: Path, cell_m: float) -> list[np.ndarray]:
-    """Counts a cell of the map and of the reference of a tested half; their picture is written."""
+def half_of(
+    name: str, fold: BenchmarkScenes, legend: Legend, row: Row, out: Path, cell_m: float, *, outlines: bool
+) -> list[np.ndarray]:
+    """Counts a cell of the map and of the reference of a tested half; their picture is written, with outlines alone or over the image."""
     tile, gsd_m = name.partition("-")[0], GSD_M[name.partition("-")[0]]
     outcome = run_row(row, fold, legend, out / name)
     (key, sources), *_ = fold.test.items()
@@ -73,7 +75,9 @@ def half_of(name: str, fold: BenchmarkScenes, legend: Legend, row: Row, out: Pat
         cars, grid = cars_of(path, legend, gsd_m)
         counts.append(counts_of(cars, density_grid(grid, cell_m), cell_m))
         masks.append(legend.to_index()[Layer.open(path, labels=True).read()[0][0]] == legend.index("car"))
-    figure = draw(Layer.open(sources["image"]).read()[0][:3], masks, counts, f"{tile}, tested half; {row.recipe}")
+    image = Layer.open(sources["image"]).read()[0][:3]
+    title = f"{tile}, half that was not learnt from; {Path(row.recipe).name}"
+    figure = draw(np.full_like(image, 255) if outlines else image, masks, counts, title)
     with atomic_write(out / f"density-{name}.png") as partial:
         figure.savefig(partial, dpi=110, format="png")
     return counts
@@ -89,6 +93,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200, help="of eight windows")
     parser.add_argument("--cell-m", type=float, default=5.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument(
+        "--outlines", action="store_true", help="pictures without the image, whose terms may allow research alone"
+    )
     add_smoke(parser)
     options = parser.parse_args()
     head = ["crop", "cars, reference", "cars, map", "mean absolute error a cell", "bias a cell", "correlation"]
@@ -107,7 +114,7 @@ def main() -> None:
             row = Row(f"{Path(recipe).name}, {options.steps} steps, seed {seed}", recipe, keys)
             row = shorten(row) if options.smoke else row
             halves = [
-                half_of(f"{tile}-{number}", fold, legend, row, options.out, options.cell_m)
+                half_of(f"{tile}-{number}", fold, legend, row, options.out, options.cell_m, outlines=options.outlines)
                 for number, fold in enumerate(folds, 1)
             ]
             ours, truth = (np.concatenate([half[part].ravel() for half in halves]) for part in (0, 1))
