@@ -52,8 +52,8 @@ def encoder_of(name: str, seed: int, own: Path | None = None) -> Encoder:
         return by_network(EfficientNetLite0(), shown_values)
     if name == RANDOM_RESNET:
         return by_network(timm.create_model("resnet18", features_only=True), shown_values)
-    weights = {"weights": str(own)} if name == OWN else {}
-    network: Any = create_model("wide-resnet-eca", in_channels=3, num_classes=1, phi=0, patch_px=64, **weights)
+    weights = str(own) if name == OWN else None
+    network: Any = create_model("wide-resnet-eca", in_channels=3, num_classes=1, weights=weights, phi=0, patch_px=64)
     return by_network(network.encoder, shown_values)
 
 

@@ -254,7 +254,8 @@ def _solids(
         return []
     shells = []
     for polygon in shapely.get_parts(outline):
-        low, high = [], []
+        low: list[list[int]] = []
+        high: list[list[int]] = []
         for ring in shapely.get_rings(polygon):
             steps = [
                 tuple(step)
