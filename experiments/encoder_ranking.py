@@ -74,7 +74,9 @@ def by_network(network: nn.Module, scaled: Callable[[Tensor], Tensor]) -> Encode
 
 
 def probe(vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:
-    """The regression of labelled vectors."""
-    machine = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+    """The regression of labelled vectors; where a class has too few to be divided, of the middle strength."""
+    machine = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTHS[1], max_iter=500))
+    if np.unique(labels, return_counts=True)[1].min() < FOLDS:
+        return machine.fit(vectors, labels)
     grid = {"logisticregression__C": STRENGTHS}
     return GridSearchCV(machine, grid, scoring="neg_log_loss", cv=FOLDS).fit(vectors, labels)
