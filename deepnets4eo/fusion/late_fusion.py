@@ -62,7 +62,7 @@ class LateFusion(FusionNetwork):
         without = [type(network).__name__ for network in networks if not hasattr(network, "encoder")]
         if without:
             raise InputError(
-                f"{', '.join(without)} has no part named encoder. Leave out train.encoder_lr_factor and train.pull_to_start."
+                f"{', '.join(without)} has no part named encoder. Set train.encoder_lr_factor to 1, train.pull_to_start to 0."
             )
         return [network.get_submodule("encoder") for network in networks]
 
