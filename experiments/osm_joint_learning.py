@@ -169,7 +169,7 @@ def draw_by_step(outcomes: OutcomesByRow, path: Path, title: str) -> Path:
         steps = [row["epoch"] * steps_an_epoch for row in histories[0]]
         for axis, column, scale in zip(axes, ("loss", SCORE), (1, 100), strict=True):
             values = scale * np.array([[row[column] for row in history] for history in histories])
-            axis.plot(steps, values.mean(axis=0), color=f"C{number}", label=name)
+            axis.plot(steps, values.mean(axis=0), color=f"C{number}", label=name, marker=".")
             axis.plot(steps, values.T, color=f"C{number}", alpha=0.35, linewidth=0.8)
     for axis, what in zip(axes, ("loss of training", "overall accuracy on the validation part, %"), strict=True):
         axis.set(xlabel="step", ylabel=what)

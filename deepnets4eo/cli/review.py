@@ -53,6 +53,7 @@ def review(
     deepnets4eo review damage --serve --next 10"""
     from deepnets4eo.damage.review import write_review, write_sample
     from deepnets4eo.files import writing
+    from deepnets4eo.outputs.findings import count_of
 
     answers = answers or []
     if update or (next_looks and not serve):
@@ -67,9 +68,9 @@ def review(
                 "Fill the column `answer` in QGIS, or grade with --serve; then call `deepnets4eo review` again.",
                 err=True,
             )
-            show_result(f"{number} buildings drawn to be looked at", files[0])
+            show_result(f"{count_of(number, 'building')} drawn to be looked at", files[0])
             return
-        echo(f"{number} buildings drawn to be looked at", err=True)
+        echo(f"{count_of(number, 'building')} drawn to be looked at", err=True)
     if serve:
         grade_sample(folder, files, reviewer, next_looks, browser=browser)
         return
@@ -80,6 +81,7 @@ def review(
 def teach_map(folder: Path, files: list[Path], next_looks: int | None, *, update: bool) -> None:
     """Write the map that answers have moved, and the buildings that are looked at next."""
     from deepnets4eo.damage.review import chosen_files, look_of_map, write_next, write_taught
+    from deepnets4eo.outputs.findings import count_of
 
     own = [folder / "review.gpkg", *chosen_files(folder)]
     filled = files or [path for path in own if path.exists()]
@@ -87,10 +89,10 @@ def teach_map(folder: Path, files: list[Path], next_looks: int | None, *, update
         look = look_of_map(folder, progress=advance)
     if update:
         taught, path = write_taught(folder, filled, look)
-        show_result(f"{taught.answers} answers put in; {taught.gain()}", path)
+        show_result(f"{count_of(taught.answers, 'answer')} put in; {taught.gain()}", path)
     if next_looks:
         number, path = write_next(folder, filled, next_looks, look)
-        show_result(f"{number} buildings chosen to be looked at", path)
+        show_result(f"{count_of(number, 'building')} chosen to be looked at", path)
 
 
 def grade_sample(
