@@ -327,7 +327,7 @@ def describe_plan(path: str) -> tuple[dict[str, Any], list[str]]:
     names = [*(name for one in plan.images.values() for name in one.files), plan.outlines]
     missing = [name for name in names if _is_path(name) and not Path(name).exists()]
     problems = [f"{name} does not exist. Correct the plan." for name in missing]
-    problems += [f"{one.message} {one.remedy}".strip() for one in [*foreign_findings(plan, path), *plan.findings()]]
+    problems += [one.whole for one in [*foreign_findings(plan, path), *plan.findings()]]
     return facts | {"credit": plan.event_info().credit or "none"}, problems
 
 

@@ -131,7 +131,7 @@ def show_findings(findings: Sequence[Finding]) -> int:
     """Write findings to stderr, worst last; returns the exit status: 3 where one is "worthless"."""
     for finding in reversed(findings):
         label = {"note": "note", "caution": "CAUTION", "worthless": "DO NOT USE THIS MAP"}[finding.severity]
-        echo(f"{label}: {finding.message}{f' {finding.remedy}' if finding.remedy else ''}", err=True)
+        echo(f"{label}: {finding.whole}", err=True)
     return WORTHLESS if any(finding.severity == "worthless" for finding in findings) else 0
 
 

@@ -28,10 +28,6 @@ PRIOR_COLUMNS = ("prior_probability", "damage_prob_with_prior")
 
 WIDE = 0.5  # an interval of the share of damaged buildings that is wider says nothing
 UNKNOWN_COUNT = "The images do not tell how many"
-LOOK = (
-    "Look at 20 buildings that `deepnets4eo review` draws, or give the share of damaged buildings where a survey or report tells it: "
-    "--set damaged_share=0.02 for 2 in 100."
-)
 
 
 _GREY = (140, 140, 140)

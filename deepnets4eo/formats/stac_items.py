@@ -242,7 +242,7 @@ def raster_names(content: Mapping[str, Any], readable: Callable[[str], bool]) ->
 
 
 def _visual_of(names: list[str], assets: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Of several images the one for the eye: by a word of its name (ortho_visual), or the finest of those with this role (TCI_10m, TCI_20m)."""
+    """The one for the eye among several images: by a word of its name (ortho_visual), or the finest of those with this role (TCI_10m, TCI_20m)."""
     named = [name for name in names if "visual" in re.split(r"[^a-z]+", name.lower())]
     if len(names) > 1 and len(named) == 1:
         return named

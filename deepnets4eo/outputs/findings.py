@@ -41,6 +41,11 @@ class Finding:
         """What to do about it, in English; empty where there is nothing."""
         return self.text(".remedy")
 
+    @property
+    def whole(self) -> str:
+        """The message and what to do about it, in English."""
+        return f"{self.message} {self.remedy}".strip()
+
     def text(self, part: Literal["", ".remedy"] = "", language: Language = "en") -> str:
         """The message, or what to do, in a language; in English where the language has no words."""
         return self._render(part, text_of, language)

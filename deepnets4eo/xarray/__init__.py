@@ -215,7 +215,7 @@ def _mapped(
             layers: dict[str, Any] = {name: Path(folder) / "map" / file for name, file in files.items()}
             scene = Scene.open(**layers)
             dataset = scene.to_xarray().load()
-        return {name: dataset[name] for name in files}, [f"{one.message} {one.remedy}".strip() for one in made.findings]
+        return {name: dataset[name] for name in files}, [one.whole for one in made.findings]
 
     if on is None or not _is_lazy(on):
         with watched_progress(next(iter(files))) as advance:

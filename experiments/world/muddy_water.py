@@ -25,7 +25,7 @@ LAWN, WET_SOIL, VINE, FOREST = (
 )
 SMOKE, HAZE = np.array((168, 170, 176, 160), np.float32), np.array((176, 180, 186, 170), np.float32)
 FLOODED_SHARE, HAZY_SHARE, WOODED_SHARE = 0.5, 0.3, 0.35  # of the windows
-OPAQUE = 0.6  # share of smoke from which water below cannot be told
+OPAQUE = 0.6  # share of smoke from which water below cannot be seen
 
 _MINICITY = Legend.load("minicity")
 _STANDING = [_MINICITY.value(name) for name in ("building", "tree", "boat")]

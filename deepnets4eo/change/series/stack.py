@@ -187,7 +187,7 @@ def _open(day: date, source: LayerLike) -> Layer:
     except InputError as error:
         raise type(error)(f"the image of {day} cannot be read: {error}") from error
     for finding in findings:
-        log.warning("%s %s", finding.message, finding.remedy)
+        log.warning("%s", finding.whole)
     return layer
 
 

@@ -15,7 +15,7 @@ from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.options import split_names
 from deepnets4eo.plugins import EVIDENCES, load_plugin, plugins_of
 
-OWN = ("rasters", "points", "look")  # asked for by settings of their own; their columns come in this order
+OWN = ("rasters", "points", "look")  # each has a setting that calls for it; their columns come in this order
 
 
 def open_evidence(inputs: Inputs, settings: Settings) -> tuple[Evidence, ...]:

@@ -9,7 +9,6 @@ from deepnets4eo.damage.vocabulary import (
     ASSESSED,
     DAMAGED,
     GRADES,
-    LOOK,
     METHODS,
     NOT_ASSESSED,
     PRIOR_COLUMNS,
@@ -21,6 +20,7 @@ from deepnets4eo.damage.vocabulary import (
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs.wording import Language, Phrase, text_of
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -47,6 +47,11 @@ NAMED_AND_EXPECTED, NONE_NAMED, NAMED = (
 )  # fmt: skip
 OF_AFTER = "that the image after the event still shows; destroyed ones are not among them"
 COLUMNS = ("id", "damage", "damage_prob", "confidence", "damage_set", "status", "reason", "method", "dx_px", "dy_px")
+
+
+def advice_on_count(language: Language = "en") -> str:
+    """Advice on how to learn the number of damaged buildings, where the images do not show it."""
+    return text_of(Phrase("count_not_told.remedy"), language)
 
 
 @dataclass
@@ -91,7 +96,7 @@ class DamageMapContent:
         in_water = f", {wet:,} {'stands' if wet == 1 else 'stand'} in new water" if wet else ""
         text, numbers = self.count_words()
         counted = f"{text.format(*(f'{value:,.0f}' for value in numbers))}, {of_all}{in_water}"
-        return f"{UNKNOWN_COUNT}: {counted}. {LOOK}" if self.is_wide else counted
+        return f"{UNKNOWN_COUNT}: {counted}. {advice_on_count()}" if self.is_wide else counted
 
     def count_words(self) -> tuple[str, tuple[float, ...]]:
         """The sentence on the number of damaged buildings that every product has: its words, and the numbers in it."""

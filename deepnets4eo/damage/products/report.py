@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.products.content import advice_on_count
 from deepnets4eo.damage.products.words import count_sentence, page_language
-from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, LOOK, SUBJECT, TITLES, colors
+from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, SUBJECT, TITLES, colors
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.findings import findings_banner
 from deepnets4eo.outputs.map_page.page import (
@@ -67,7 +68,7 @@ def write_report(
     content = {
         "summary": summary,
         "sentence": count_sentence(damage_map, language),
-        "advice": words.say(LOOK) if damage_map.is_wide else "",
+        "advice": advice_on_count(language) if damage_map.is_wide else "",
         "caveats": summary["caveats"],
         "classes": _grades(words),
         "extent": rings_in_pixels(damage_map.assessed_extent.geometry.to_numpy(), post.grid),

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.areas import OUTSIDE
 from deepnets4eo.damage.inputs.settings import ProductOptions
-from deepnets4eo.damage.products.content import AREAS_FILE
+from deepnets4eo.damage.products.content import AREAS_FILE, advice_on_count
 from deepnets4eo.damage.products.sheet_drawing import VIOLET, draw_damage, draw_graticule, hex_colors, is_together
 from deepnets4eo.damage.products.summary import caveats
 from deepnets4eo.damage.products.words import ASSETS, RIGHT_TO_LEFT, count_sentence, number_text, translate
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, LOOK, SUBJECT, TITLES, UNGRADED
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, SUBJECT, TITLES, UNGRADED
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, read_json
 from deepnets4eo.grid import Grid, gsd_m, transformer
@@ -386,7 +386,7 @@ def _legend(panel: _Panel, damage_map: DamageMapContent) -> None:
     panel.y += 1.5
     panel.write(f"{say('Major damage or worse')}: {count_sentence(damage_map, panel.page.language)}", 7.5, bold=True)
     if damage_map.is_wide:
-        panel.write(say(LOOK), 7)
+        panel.write(advice_on_count(panel.page.language), 7)
 
 
 def _areas(panel: _Panel, areas: Any) -> None:

@@ -83,7 +83,7 @@ def area_rows(areas: gpd.GeoDataFrame) -> list[dict[str, Any]]:
 
 def description_lines(damage_map: DamageMapContent) -> list[str]:
     """What a product says of itself: number of damaged buildings, event, findings and caveats, a line each."""
-    findings = [f"{item.severity.upper()}: {item.message} {item.remedy}".strip() for item in damage_map.findings]
+    findings = [f"{item.severity.upper()}: {item.whole}" for item in damage_map.findings]
     return [damage_map.headline(), *damage_map.event.lines, *findings, *caveats(damage_map)]
 
 
