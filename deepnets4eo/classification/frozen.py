@@ -1,4 +1,4 @@
-"""Images labelled by a frozen encoder: the means of its maps under a logistic regression, fitted in seconds to few labels."""
+"""Images labelled by a frozen encoder: the means of its maps under one linear layer, fitted in seconds to few labels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.special import softmax
 from torch import Tensor, nn
 
 from deepnets4eo.arrays import Floats, Indices, Mask
@@ -20,18 +21,30 @@ from deepnets4eo.segmenters.pretrained import load_pretrained
 log = logging.getLogger(__name__)
 
 STRENGTHS = (0.003, 0.01, 0.03, 0.1)  # of the regression against its penalty, of which cross-validation takes one
+SOFTENINGS = (
+    0.15,
+    0.25,
+    0.35,
+    0.5,
+    0.7,
+    1.0,
+)  # of the discriminant's log-odds, which are too sure with few labels; likewise
 USUAL = 0.03  # where a class has too few images to be divided
 FOLDS = 3
 FIFTHS = 5
 STEPS = 500
 NEVER = -30.0  # log-odds of a class without a labelled image
+VIEWS = (1, 2, 4)  # an image as it is; mirrored across; mirrored down and transposed
 
 
 class FrozenImages(SlidingClassifier):
     """EfficientNet-Lite0, whose weights stay as they are, behind one linear layer that `fit_head` fits.
 
-    Features are the means of the maps of all five levels, 512 numbers. `input_px` : side to which patches are enlarged first, None
-    leaves them; `weights` : as of any encoder, those in the box by default.
+    Features are the means of the maps of all five levels, 512 numbers, averaged over views of the image.
+
+    `input_px` : side to which patches are enlarged first, None leaves them
+    `views` : 1, 2 or 4: the image as it is, with its mirror image, and mirrored down and transposed as well; as many times the work
+    `weights` : as of any encoder, those in the box by default
     """
 
     def __init__(
@@ -44,12 +57,17 @@ class FrozenImages(SlidingClassifier):
         patch_px: int = 64,
         stride_px: int | None = None,
         input_px: int | None = None,
+        views: int = 1,
     ) -> None:
         super().__init__(patch_px, stride_px, 64)
         self.encoder = EfficientNetLite0(in_channels)
         if weights is not None:
             load_pretrained(self.encoder, weights, bands=bands)
-        self.input_px = input_px
+        if views not in VIEWS:
+            raise InputError(
+                f"frozen images got views={views}. Choose 1, 2 or 4, model.options={{views: 2}} in a recipe."
+            )
+        self.input_px, self.views = input_px, views
         self.head = nn.Linear(sum(LEVEL_CHANNELS), num_classes)
         self.encoder.requires_grad_(requires_grad=False)
 
@@ -62,6 +80,11 @@ class FrozenImages(SlidingClassifier):
         """What the last layer takes. patches : (N, C, P, P) → (N, 512)"""
         if self.input_px is not None:
             patches = F.interpolate(patches, (self.input_px, self.input_px), mode="bicubic", align_corners=False)
+        views = [patches, patches.flip(3), patches.flip(2), patches.transpose(2, 3)][: self.views]
+        return torch.stack([self._means(view) for view in views]).mean(dim=0)
+
+    def _means(self, patches: Tensor) -> Tensor:
+        """The means of the maps of all levels (N, 512) of one view."""
         return torch.cat([level.mean(dim=(2, 3)) for level in self.encoder(patches)], dim=1)
 
     @torch.no_grad()
@@ -107,17 +130,44 @@ def _fit_layer(features: Floats, targets: Mask, *, several: bool) -> tuple[Float
 
 
 def _regression(features: Floats, labels: Indices) -> tuple[Floats, Floats]:
-    """Weights (K, D) and intercepts (K,) of the classes that occur, two at least."""
+    """Weights (K, D) and intercepts (K,) of the classes that occur, two at least.
+
+    Of a logistic regression or of a linear discriminant whose covariance is shrunk (Ledoit and Wolf 2004), whichever gives images
+    that it has not learnt the better log loss.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
-    model: Any = LogisticRegression(C=USUAL, max_iter=STEPS)
-    if np.unique(labels, return_counts=True)[1].min() >= FOLDS:
-        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-        model = GridSearchCV(model, {"C": STRENGTHS}, scoring="neg_log_loss", cv=folds)
-    fitted = model.fit(features, labels)
-    best = getattr(fitted, "best_estimator_", fitted)
-    log.info("the strength of the regression is %g", best.C)
-    if len(best.coef_) > 1:
-        return best.coef_, best.intercept_
-    return np.stack([0 * best.coef_[0], best.coef_[0]]), np.array([0.0, best.intercept_[0]])
+    if np.unique(labels, return_counts=True)[1].min() < FOLDS:
+        return _layer_of(LogisticRegression(C=USUAL, max_iter=STEPS).fit(features, labels))
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    model = LogisticRegression(max_iter=STEPS)
+    search: Any = GridSearchCV(model, {"C": STRENGTHS}, scoring="neg_log_loss", cv=folds).fit(features, labels)
+    loss, softening, discriminant = _discriminant(features, labels, folds)
+    if loss < -search.best_score_:
+        log.info("a linear discriminant, its log-odds times %g: log loss %.3f", softening, loss)
+        weight, bias = _layer_of(discriminant)
+        return softening * weight, softening * bias
+    log.info("a logistic regression of strength %g: log loss %.3f", search.best_estimator_.C, -search.best_score_)
+    return _layer_of(search.best_estimator_)
+
+
+def _discriminant(features: Floats, labels: Indices, folds: Any) -> tuple[float, float, Any]:
+    """Log loss by folds, factor of the log-odds, and the discriminant that is fitted to all."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.metrics import log_loss
+    from sklearn.model_selection import cross_val_predict
+
+    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+    odds = cross_val_predict(model, features, labels, cv=folds, method="decision_function")
+    odds = odds if odds.ndim == 2 else np.stack([0 * odds, odds], axis=1)
+    losses = [log_loss(labels, softmax(factor * odds, axis=1)) for factor in SOFTENINGS]
+    best = int(np.argmin(losses))
+    return float(losses[best]), SOFTENINGS[best], model.fit(features, labels)
+
+
+def _layer_of(fitted: Any) -> tuple[Floats, Floats]:
+    """Weights (K, D) and intercepts (K,) of a linear model; with two classes the first has zeros."""
+    if len(fitted.coef_) > 1:
+        return fitted.coef_, fitted.intercept_
+    return np.stack([0 * fitted.coef_[0], fitted.coef_[0]]), np.array([0.0, fitted.intercept_[0]])

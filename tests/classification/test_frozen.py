@@ -9,6 +9,7 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # noqa: E402
 from sklearn.linear_model import LogisticRegression  # noqa: E402
 
 from deepnets4eo.classification import find_wrong_images  # noqa: E402
@@ -71,6 +72,34 @@ def test_the_layer_is_the_regression_of_standardised_features() -> None:
     expected = LogisticRegression(C=0.03, max_iter=500).fit((features - mean) / spread, labels)
     given = network.head(torch.from_numpy(features).float()).softmax(dim=1).numpy()
     np.testing.assert_allclose(given, expected.predict_proba((features - mean) / spread), atol=1e-4)
+
+
+def test_where_classes_share_their_spread_a_discriminant_labels_and_is_not_too_sure() -> None:
+    rng = np.random.default_rng(6)
+    mixing, centres = rng.normal(size=(60, 60)), 2 * rng.normal(size=(3, 60))
+    labels, fresh = np.repeat(np.arange(3), 25), np.repeat(np.arange(3), 200)
+    features, unseen = (centres[which] + rng.normal(size=(len(which), 60)) @ mixing for which in (labels, fresh))
+    network = FrozenImages(3, 3)
+    network.head = torch.nn.Linear(60, 3)
+    network.fit_head(features, np.eye(3, dtype=bool)[labels], several=False)
+    logits = network.head(torch.from_numpy(unseen).float()).detach().numpy()
+    scale = features.std(axis=0)
+    theirs = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(features / scale, labels)
+    np.testing.assert_array_equal(logits.argmax(axis=1), theirs.predict(unseen / scale))
+    sure = torch.from_numpy(logits).softmax(dim=1).amax(dim=1).mean()
+    assert abs(sure - (logits.argmax(axis=1) == fresh).mean()) < 0.06
+    assert theirs.predict_proba(unseen / scale).max(axis=1).mean() > sure
+
+
+def test_features_do_not_change_with_mirror_images_where_these_are_views() -> None:
+    image = torch.rand(2, 3, 32, 32)
+    once, twice, all_four = (FrozenImages(3, 2, weights=NAME, views=views).eval() for views in (1, 2, 4))
+    torch.testing.assert_close(twice.features(image), twice.features(image.flip(3)))
+    torch.testing.assert_close(twice.features(image), (once.features(image) + once.features(image.flip(3))) / 2)
+    views = torch.stack([image, image.flip(3), image.flip(2), image.transpose(2, 3)])
+    torch.testing.assert_close(all_four.features(image), torch.stack([once.features(view) for view in views]).mean(0))
+    with pytest.raises(InputError, match="views=3. Choose 1, 2 or 4"):
+        FrozenImages(3, 2, views=3)
 
 
 def test_classes_without_an_image_and_labels_that_all_have_are_not_learnt() -> None:

@@ -89,6 +89,10 @@ class DamageNet(nn.Module):
             return _full_size(self.post_head(self.twin(dates)), dates)
         return self.both(dates)[0]
 
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """The weights of the encoder that both dates share, whose rate and pull may differ."""
+        return list(self.twin.encoder.parameters())
+
     def both(self, dates: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits (N, K, H, W) of the pair, and of post as if it were alone, from (N, 2 C, H, W)."""
         pre, post = self.twin(torch.cat(dates.chunk(2, dim=1))).chunk(2)

@@ -7,6 +7,7 @@ from gradients import without_gradient
 from deepnets4eo.damage.network import DamageNet
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.networks import create_model, list_models
+from deepnets4eo.training.optimization import PullToStart
 
 SMALL = (16, 16, 8)
 
@@ -65,3 +66,9 @@ def test_an_unknown_encoder_and_an_unknown_unet_are_refused():
             DamageNet(6, 4, unet=unet, encoder="resnet19")
     with pytest.raises(InputError, match="unet='segnet'. Choose from light-unet, unet"):
         DamageNet(6, 4, unet="segnet")
+
+
+def test_the_rate_and_the_pull_of_its_encoder_are_those_of_the_recipe():
+    network = small()
+    encoder = {id(weight) for weight in network.twin.encoder.parameters()}
+    assert {id(weight) for weight in PullToStart(network, 0.1).weights} == encoder
