@@ -4,7 +4,7 @@ Usage: python experiments/dubai.py --data FOLDER --out FOLDER [--ways plain unet
        [--folds 3] [--steps 150] [--smoke]
 
 FOLDER has tile_1 … tile_6 with images/*.jpg and masks/*.png. Six folds of each split, or three: one tile or two, or that share of the squares of 256 px.
-Networks take as many steps of eight windows, in bfloat16, as the plain loop of smp's U-Net, and their last weights are scored: nothing is chosen. A seed's scores
+Networks take as many steps of eight windows, in bfloat16, as the plain loop of smp's U-Net, and their last weights are scored: nothing is chosen; `efficientnet-lite0` is the one of ours that starts from ImageNet. A seed's scores
 are those of all folds' pixels together. Writes table.md; what is finished is not run again.
 """
 
@@ -27,17 +27,17 @@ from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import LABELS, Layer, Scene
+from deepnets4eo.segmenters.networks import LITE0
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.training import TrainOptions, train
 
 STEPS, BATCH, EPOCHS, SQUARE_PX, TILES = 400, 8, 10, 256, 6
 PLAIN = "plain"
-WAYS: dict[str, tuple[str, ...]] = {
-    "unet-resnet34": (),
-    "unet-distance": (),
-    "segnet": ("train.step_epochs=[5, 7, 9]",),
-    "baselines/random-forest": (),
-    "baselines/rgb-svm": (),
+RESNET34 = "unet-resnet34"
+WAYS: dict[str, tuple[str, tuple[str, ...]]] = {  # way -> recipe, overrides
+    **{recipe: (recipe, ()) for recipe in (RESNET34, "unet-distance", "baselines/random-forest", "baselines/rgb-svm")},
+    "segnet": ("segnet", ("train.step_epochs=[5, 7, 9]",)),
+    LITE0: (RESNET34, (f"model.encoder={LITE0}", f"model.encoder_weights={LITE0}")),
 }
 Parts = Mapping[str, Mapping[str, str]]
 
@@ -89,7 +89,7 @@ def matrix_of(fold: Fold, way: str, seed: int, steps: int, out: Path) -> list[li
     """The confusion matrix of what a fold tests on, rows are the reference."""
     if way == PLAIN:
         return by_plain_loop(fold, seed, steps, bfloat16=True).matrix.tolist()
-    return matrix_of_recipe(fold, way, WAYS[way], seed, steps, out)
+    return matrix_of_recipe(fold, *WAYS[way], seed, steps, out)
 
 
 def matrix_of_recipe(

@@ -1,6 +1,6 @@
 """Change networks of pre-trained encoders and the FC networks on LEVIR-CD, published beside ours.
 
-Usage: python experiments/levir.py --out FOLDER --data ROOT [--encoder-weights imagenet]     (train, val and test of LEVIR-CD)
+Usage: python experiments/levir.py --out FOLDER --data ROOT [--encoder-weights efficientnet-lite0]     (train, val and test of LEVIR-CD)
        python experiments/levir.py --out FOLDER --data WINDOWS         (the few real windows: those of train and val to learn from)
        python experiments/levir.py --out FOLDER                        (miniature city, SYNTHETIC)
 
@@ -34,6 +34,7 @@ from script import add_smoke, plain_errors, require_files, title_of
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.dataset_reader import open_dataset
 from deepnets4eo.change.networks.encoder_pair import FUSIONS
+from deepnets4eo.segmenters.networks import LITE0
 
 LAYERS = ("image_pre", "image_post", "labels")
 ENCODERS = {  # over ResNet-34
@@ -90,7 +91,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, help="LEVIR-CD, or a folder of a few windows with A, B and label")
-    parser.add_argument("--encoder-weights", help="first weights of the encoders, e.g. imagenet")
+    parser.add_argument(
+        "--encoder-weights", help="first weights of the encoders: imagenet, or efficientnet-lite0, an encoder itself"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rows", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
     add_smoke(parser)
@@ -118,7 +121,8 @@ def main() -> None:
         rows = {f"{name} (published)": [[one.f1["change"] / 100], []] for name, one in published.items()}
     for name in arguments.rows:
         weights = arguments.encoder_weights if name in ENCODERS else None
-        settings = [*plain, *([MASK] if real else []), *([f"model.encoder_weights={weights}"] if weights else [])]
+        own = [f"model.encoder={LITE0}"] if weights == LITE0 else []
+        settings = [*plain, *own, *([MASK] if real else []), *([f"model.encoder_weights={weights}"] if weights else [])]
         scores = network_scores(name, settings, train, test, arguments.seeds[:few], out, legend, smoke=smoke)
         rows[f"{name} (ours, {len(scores)} seeds)"] = [[one.f1 for one in scores], [one.kappa for one in scores]]
     for name, method in CLASSICAL.items():

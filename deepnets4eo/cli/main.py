@@ -169,14 +169,8 @@ def root(
     """Semantic segmentation of remote-sensing data, up to building-damage maps."""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0 done, 1 failed, 2 wrong input, 3 a map not to be used, 130 interrupted."""
-    open_closed_streams()
-    share_heaps()
-    if arguments is None:  # the process is ours alone
-        os.environ.setdefault(NEEDED_ALONE, "1")
-        arguments = sys.argv[1:]
-    debug, arguments = "--debug" in arguments, [word for word in arguments if word != "--debug"]
+def _set_up_messages(debug: bool) -> None:
+    """Let messages and warnings go to standard error in one line each, whatever characters the terminal has."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # file names may have characters that the terminal does not have
             stream.reconfigure(errors="backslashreplace")
@@ -190,12 +184,20 @@ def main(arguments: list[str] | None = None) -> int:
         "rasterio", "fiona", "pyogrio", "matplotlib", "fontTools", "PIL", "asyncio", "onnxscript", "onnx_ir",
     ):  # fmt: skip
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0 done, 1 failed, 2 wrong input, 3 a map not to be used, 130 interrupted."""
+    open_closed_streams()
+    share_heaps()
+    if arguments is None:  # the process is ours alone
+        os.environ.setdefault(NEEDED_ALONE, "1")
+        arguments = sys.argv[1:]
+    debug, arguments = "--debug" in arguments, [word for word in arguments if word != "--debug"]
+    _set_up_messages(debug)
     command = typer.main.get_command(app)
     before, sys.unraisablehook = sys.unraisablehook, _log_unraisable
-    raises, logging.raiseExceptions = (
-        logging.raiseExceptions,
-        debug,
-    )  # a record that cannot be written ends in no traceback
+    raises, logging.raiseExceptions = logging.raiseExceptions, debug  # a record that cannot be written: no traceback
     try:
         with allow_user_files(arguments), name_missing_extra():
             result = command.main(arguments, prog_name="deepnets4eo", standalone_mode=False)

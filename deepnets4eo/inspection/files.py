@@ -147,6 +147,24 @@ def _overlap(a: Inspection, b: Inspection) -> list[str]:
     return [f"{cover} covers {share:.1%} of {covered}" for (cover, covered), share in shares.items()]
 
 
+def _hidden_problems(layer: Layer, path: str) -> list[str]:
+    """What values hide: no data that is not declared, in all bands or in some, and clouds."""
+    problems = []
+    if layer.count > 1 and (hidden := undeclared_nodata(layer)):
+        problems.append(
+            f"it holds {hidden} at {hidden.share:.1%} of the pixels looked at, far from all others, as where it has no data. "
+            f"{hidden.remedy(path)}"
+        )
+    problems += [
+        f"it holds {band} at {band.share:.1%} of the pixels looked at, in wide parts where other bands have data. Write these parts as no "
+        "data in every band, or as NaN."
+        for band in undeclared_in_bands(layer)
+    ]
+    if (clouds := describe_clouds(layer)) is not None:
+        problems.append(clouds)
+    return problems
+
+
 def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
     reference = parse_reference(path) if scales_beside(Path(path)) is None else None
     listed = Inspection(path, "arrays")
@@ -186,18 +204,7 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
             describe_cube(result.facts, result.problems, layer)
     else:
         _describe_values(result, layer)
-    if layer.count > 1 and (hidden := undeclared_nodata(layer)):
-        result.problems.append(
-            f"it holds {hidden} at {hidden.share:.1%} of the pixels looked at, far from all others, as where it has no data. "
-            f"{hidden.remedy(path)}"
-        )
-    for band in undeclared_in_bands(layer):
-        result.problems.append(
-            f"it holds {band} at {band.share:.1%} of the pixels looked at, in wide parts where other bands have data. Write these parts as no "
-            "data in every band, or as NaN."
-        )
-    if (clouds := describe_clouds(layer)) is not None:
-        result.problems.append(clouds)
+    result.problems += _hidden_problems(layer, path)
     if (quantity := Quantity.from_tags(layer.tags, path)) is not None:
         result.facts["estimates"] = str(quantity)
     known = legend or layer.legend
