@@ -1,7 +1,7 @@
 """Recipes beside the plain way to do the same: a pipeline of scikit-learn on the same pixels or points.
 
 Usage: python experiments/plain_beside_ours.py --data ROOT --out FOLDER [--names houston_crop …] [--methods svm …]
-       [--points] [--tiles vaihingen …] [--smoke]
+       [--points] [--tiles vaihingen … [--recipes som …]] [--smoke]
 ROOT is the folder of samples, with houston2018_crop, salinasA, jasper_ridge, enmap_potsdam and, for --points, ign_lidar_hd;
 for --tiles those of `real_tiles.py`.
 
@@ -232,10 +232,11 @@ def tile_lines(tile: str, legend: Legend, folds: Folds, rows: list[BenchmarkRow]
     return text
 
 
-def all_tile_lines(root: Path, out: Path, names: list[str], *, smoke: bool) -> str:
-    """The baselines on real tiles."""
+def all_tile_lines(root: Path, out: Path, names: list[str], recipes: list[str] | None, *, smoke: bool) -> str:
+    """The baselines on real tiles. recipes : of baselines/, all where None"""
     table = [*(BenchmarkRow(name, f"baselines/{name}", ("model.layers=[image]",)) for name in MORE)]
     table += contest_rows(None, made_up=False)
+    table = [row for row in table if recipes is None or str(row.recipe).partition("/")[2] in recipes]
     text = ""
     for tile, (legend, folds) in tile_folds(root, out / "tiles", names).items():
         folds = crop_folds(folds, out / "smoke" / tile) if smoke else folds
@@ -254,6 +255,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=list(METHODS), help="recipes hyperspectral/NAME")
     parser.add_argument("--points", action="store_true", help="the recipes of points, too")
     parser.add_argument("--tiles", nargs="*", help="the baselines on real tiles, too; named none: on all")
+    parser.add_argument("--recipes", nargs="+", help="of tiles: recipes baselines/NAME; all by default")
     add_smoke(parser)
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
@@ -271,7 +273,7 @@ def main() -> None:
         require_files(options.data / POINTS, aerial_lidar.CLOUDS)
         text += points_lines(options.data, out, smoke=smoke)
     if options.tiles is not None:
-        text += all_tile_lines(options.data, out, options.tiles or list(TILES), smoke=smoke)
+        text += all_tile_lines(options.data, out, options.tiles or list(TILES), options.recipes, smoke=smoke)
     print(write_text(out / "table.md", text).read_text(encoding="utf-8"))
 
 
