@@ -69,6 +69,7 @@ COARSER = 12
 SIZE_PX, SMOKE_PX, GSD_M = 48 * COARSER, 24 * COARSER, 0.5
 LEAST_DAMAGED = 10  # buildings of a made-up site; seeds with fewer are passed over, as F1 is of no worth there
 TRIES = 20  # seeds a site
+SMOKE_SITES = ("village", "terraces, post alone", "suburb, pre 1:12")
 
 log = logging.getLogger("earthquake_response")
 
@@ -186,10 +187,12 @@ def hand_in(result: SiteResult, out: Path) -> Path:
     return write_submission(result.site.path, {name: max(known.get(name, 0), 0) for name in ids}, out)
 
 
-def write_made_up_sites(folder: Path, seed: int, size_px: int) -> dict[str, SiteFiles]:
-    """Six made-up sites in the layout of the challenge; what is there is not written again."""
-    files = {}
+def write_made_up_sites(folder: Path, seed: int, *, smoke: bool = False) -> dict[str, SiteFiles]:
+    """Six made-up sites in the layout of the challenge, three small ones for --smoke; what is there is not written again."""
+    files: dict[str, SiteFiles] = {}
     for number, (name, kind) in enumerate(MADE_UP.items()):
+        if smoke and name not in SMOKE_SITES:
+            continue
         stem = name.split(",")[0].replace(" ", "_")
         files[name] = SiteFiles(
             footprints=f"{stem}_training.gpkg", post=f"{stem}_post-calibrated",
@@ -198,7 +201,8 @@ def write_made_up_sites(folder: Path, seed: int, size_px: int) -> dict[str, Site
         path = folder / "Training" / ANNOTATIONS / files[name].footprints
         if path.exists():
             continue
-        sample = _damaged_pair(kind, 1000 * seed + 100 * number, size_px)
+        first = 1000 * seed + 100 * number
+        sample = _damaged_pair(kind, first, SMOKE_PX, 1) if smoke else _damaged_pair(kind, first, SIZE_PX, TRIES)
         _write_scene(folder / "Training" / files[name].post, sample.post, 1, sample)
         if files[name].pre is not None:
             _write_scene(folder / "Training" / str(files[name].pre), sample.pre, COARSER if kind.coarse else 1, sample)
@@ -207,10 +211,10 @@ def write_made_up_sites(folder: Path, seed: int, size_px: int) -> dict[str, Site
     return files
 
 
-def _damaged_pair(kind: MadeUpSite, first_seed: int, size_px: int) -> PairSample:
+def _damaged_pair(kind: MadeUpSite, first_seed: int, size_px: int, tries: int) -> PairSample:
     """The first pair of a style with so many damaged buildings, or the one with most of them."""
     drawn = []
-    for seed in range(first_seed, first_seed + TRIES):
+    for seed in range(first_seed, first_seed + tries):
         sample = draw_pair(seed, style=kind.style, hazard="earthquake", size_px=size_px, gsd_m=GSD_M)
         drawn.append((int((_outlines(sample)["damaged"] == 1).sum()), -seed, sample))
         if drawn[-1][0] >= LEAST_DAMAGED:
@@ -316,8 +320,7 @@ def main() -> None:
         root, out = options.data, options.out / "submission"
         if root is None:
             root, out = options.out / f"made-up-{seed}", options.out / f"submission-{seed}"
-            size_px = SMOKE_PX if options.smoke else SIZE_PX
-            recipe = recipe.model_copy(update={"sites": write_made_up_sites(root, seed, size_px)})
+            recipe = recipe.model_copy(update={"sites": write_made_up_sites(root, seed, smoke=options.smoke)})
         results.append({})
         for name, files in recipe.sites.items():
             try:

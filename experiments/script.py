@@ -31,6 +31,9 @@ SIDE_PX = 288  # more than one window of 256 px
 FEW_STEPS = ("train.epochs=1", "data.windows_per_epoch=4", "train.batch_size=2", "data.num_workers=0")
 BLOCKS = ("data.block_px=64", "data.buffer_px=0")  # a validation part of small scenes
 FEW_SAMPLES = ("model.max_samples=200",)
+FEW_SITES = {  # patches further apart
+    "baselines/deep-svm": ("model.stride_px=64",),
+}
 Folds = tuple[BenchmarkScenes, BenchmarkScenes]
 
 
@@ -121,7 +124,8 @@ def shorten(row: Row) -> Row:
     recipe, _ = load_recipe(row.recipe, overrides=row.overrides)
     whole = recipe.data.val_share == 0
     tile = (f"data.tile_px={min(recipe.data.tile_px, 64)}",) if not isinstance(recipe, BaselineRecipe) else FEW_SAMPLES
-    return replace(row, overrides=(*row.overrides, *FEW_STEPS, *tile, *(() if whole else BLOCKS)))
+    sites = FEW_SITES.get(str(row.recipe), ())
+    return replace(row, overrides=(*row.overrides, *FEW_STEPS, *tile, *sites, *(() if whole else BLOCKS)))
 
 
 def crop_scenes(scenes: BenchmarkScenes, out: Path, side_px: int = SIDE_PX) -> BenchmarkScenes:
