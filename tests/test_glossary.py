@@ -61,6 +61,9 @@ LITERARY = re.compile(
     re.IGNORECASE,
 )
 
+# a row "name : meaning" in the middle of a line whose text before it has not ended: "None where tags decide boxes : (N, 4) …"
+SWALLOWED_ROW = re.compile(r"[\w`)\]] (?<!and )`?[a-z_][\w.]*`? : ")
+
 
 def own_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Names that the code defines: variables, arguments, functions, classes, attributes it sets.
@@ -119,14 +122,19 @@ def documented_names() -> set[str]:
     return names
 
 
-def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Docstrings, and the literals in errors, warnings, log records and help texts of options."""
+def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             first = node.body[0] if node.body else None
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 yield from literals(first)
-        elif isinstance(node, ast.Raise) and node.exc is not None:
+
+
+def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Docstrings, and the literals in errors, warnings, log records and help texts of options."""
+    yield from docstrings(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Raise) and node.exc is not None:
             yield from literals(node.exc)
         elif isinstance(node, ast.Call) and is_message(node.func):
             yield from literals(node)
@@ -179,6 +187,28 @@ def test_docstrings_and_messages_use_plain_verbs(folder):
         for match in LITERARY.finditer(text)
     }
     assert not offenders, "\n".join(sorted(offenders))
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_row_of_a_docstring_begins_its_line_or_follows_a_full_stop(folder):
+    offenders = [
+        f"{path.relative_to(ROOT)}:{line}: {match[0]} — begins a line, or follows a full stop"
+        for path in source_files(folder)
+        for line, text in docstrings(parse(path))
+        for match in SWALLOWED_ROW.finditer(text)
+    ]
+    assert not offenders, "\n".join(offenders)
+
+
+def test_a_row_without_the_full_stop_before_it_is_found():
+    assert SWALLOWED_ROW.search("known to be of; None where tags decide boxes : (N, 4) left, bottom")
+    for text in (
+        "rows : one\nboxes : two",
+        "the first. boxes : two",
+        "a; b, c : two",
+        "values : (h, w) and valid : (h, w)",
+    ):
+        assert not SWALLOWED_ROW.search(text), text
 
 
 def test_names_are_split_at_underscores_and_library_keywords_are_let_through():

@@ -19,10 +19,14 @@ BYTES = np.array([[0, 255]], np.float32)
 
 @dataclass(frozen=True)
 class Bands:
-    """A scene, or part of one, as features use it. values : (C, h, w) float32 in the files' own units; pixels that are
-    not valid have the training mean. names : C names, "layer.band". gsd_m : ground size of a pixel. span : (C, 2) the
-    values scaled to 0 and 1 where a feature needs that (0 and 255 of bytes, else the 1st and 99th percentile of the
-    layer in training); None: 0 and 255."""
+    """A scene, or part of one, as features use it.
+
+    values : (C, h, w) float32 in the files' own units; pixels that are not valid have the training mean
+    names : C names, "layer.band"
+    gsd_m : ground size of a pixel
+    span : (C, 2) the values scaled to 0 and 1 where a feature needs that (0 and 255 of bytes, else the 1st and 99th
+        percentile of the layer in training); None: 0 and 255
+    """
 
     values: FloatImage
     names: tuple[str, ...]

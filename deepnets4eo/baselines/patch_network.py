@@ -20,9 +20,16 @@ HIDDEN_WIDTH = 16  # of the two fully connected layers
 
 
 class PatchNetwork(nn.Module):
-    """AlexNet (Krizhevsky et al., NIPS 2012) for small patches: an image labelled in one pass has at each site the logits of its patch, mirrored at
-    the edges. patch_px : even side. stride_px : 4, 8, 16 or 32, side of the labelled square in the centre. width : channels of the first layer (64).
-    upsampling : "bilinear" or "nearest", as in the benchmark. Tiles need `halo_px` and cores of whole strides. Errors: InputError for unfit values."""
+    """AlexNet (Krizhevsky et al., NIPS 2012) for small patches.
+
+    An image labelled in one pass has at each site the logits of its patch, mirrored at the edges. Tiles need `halo_px`
+    and cores of whole strides. Errors: InputError for unfit values.
+
+    patch_px : even side
+    stride_px : 4, 8, 16 or 32, side of the labelled square in the centre
+    width : channels of the first layer (64)
+    upsampling : "bilinear" or "nearest", as in the benchmark
+    """
 
     def __init__(
         self,

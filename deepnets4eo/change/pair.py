@@ -44,9 +44,11 @@ class ChangePair:
 
 
 def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOptions()) -> ChangePair:
-    """Open, check and register a pair; nothing is resampled yet, and the post image never is. Raises InputError for
-    bands that do not correspond, one image given twice, a failed registration, masks or land cover that do not fit,
-    GridError for images that do not overlap or of which one has no CRS."""
+    """Open, check and register a pair; nothing is resampled yet, and the post image never is.
+
+    Errors: InputError for bands that do not correspond, one image given twice, a failed registration, and masks or land
+    cover that do not fit; GridError for images that do not overlap or of which one has no CRS.
+    """
     pair = ImagePair.open(pre, post, gsd_m=options.gsd_m)
     before, after = pair.images
     check_one_space([before, after])

@@ -61,10 +61,17 @@ IN_WORDS: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class FloodScene:
-    """The dates on one grid. scene : the layers that `WaterMapper` reads; post_grid : that of the image of POST,
-    whose pixels may be finer; kinds : layer → what it is; pictures : image → its true colours where it has them, for the page; registration : how the first date before lies; None where
-    there is none; findings : what limits a map of them; footprints : buildings, where they are given; cover : land
-    cover with its legend on the working grid, where it is given."""
+    """The dates on one grid.
+
+    scene : the layers that `WaterMapper` reads
+    post_grid : that of the image of POST, whose pixels may be finer
+    kinds : layer → what it is
+    pictures : image → its true colours where it has them, for the page
+    registration : how the first date before lies; None where there is none
+    findings : what limits a map of them
+    footprints : buildings, where they are given
+    cover : land cover with its legend on the working grid, where it is given
+    """
 
     scene: Scene
     post_grid: Grid

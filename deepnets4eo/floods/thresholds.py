@@ -109,9 +109,13 @@ class WaterThreshold:
 def find_water_threshold(
     values: FloatImage, method: str = "otsu", levels: WaterLevels | None = None
 ) -> WaterThreshold | None:
-    """Find the threshold between water and land. values : (H, W) float32, low over water, such as dB; NaN where
-    nothing was seen; method : "otsu", "kittler", "em" or "two-means"; levels : what physics says of the values, between whose bounds the
-    threshold lies; its valley may be brighter where the modes stand far apart. Where no part of the image has two modes: None, or the fixed threshold of `levels`."""
+    """Find the threshold between water and land; None, or the fixed one of `levels`, where no part of the image has two modes.
+
+    values : (H, W) float32, low over water, such as dB; NaN where nothing was seen
+    method : "otsu", "kittler", "em" or "two-means"
+    levels : what physics says of the values, between whose bounds the threshold lies; its valley may be brighter where
+        the modes stand far apart
+    """
     tiles = bimodal_tiles(values, math.inf if levels is None else levels.water_at_most)
     otherwise = None if levels is None else levels.default_threshold()
     if not tiles:

@@ -24,8 +24,11 @@ def erode_boundaries(labels: np.ndarray, radius_px: int) -> np.ndarray:
     """Sets every pixel to void that has another class within a disc: the ISPRS reference without object borders.
 
     The disc is dx² + dy² ≤ radius_px². Void neighbours and the image's edge are no border. A straight border loses
-    2 · radius_px pixels (6 for 3); the eroded files of ISPRS lose 5 (Vaihingen) and 7 (Potsdam): use them where you have
-    them. Memory: the output and one band of rows. Source: ISPRS 2D semantic labelling; Audebert et al., GRETSI 2017.
+    2 · radius_px pixels (6 for 3).
+
+    The eroded files of ISPRS lose 5 (Vaihingen) and 7 (Potsdam): use them where you have them.
+
+    Memory: the output and one band of rows. Source: ISPRS 2D semantic labelling; Audebert et al., GRETSI 2017.
 
     Errors: InputError (the radius is negative).
 
@@ -91,8 +94,10 @@ def _over_disc(values: np.ndarray, radius_px: int, extreme: np.ufunc, neutral: i
 class BoundaryScores:
     """Counts of border pixels by class, and of those near a border pixel of the same class on the other side.
 
-    A pixel of a class is on its border where one of its four neighbours has another class; void is no class. Pixels
-    within radius_px of void in the reference, or of its edge, are not counted, so that eroded references leave nothing.
+    A pixel of a class is on its border where one of its four neighbours has another class; void is no class.
+
+    Pixels within radius_px of void in the reference, or of its edge, are not counted.
+
     Source: boundary F1 of Csurka et al., BMVC 2013, by class, counts summed over all images.
 
     Errors: InputError (the radius is below one pixel).

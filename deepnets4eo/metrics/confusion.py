@@ -22,9 +22,10 @@ CHUNK = 1 << 18  # pixels counted at once: bincount widens them to 8 bytes each
 class ConfusionMatrix(WithSummary):
     """Counts of (reference, prediction) pairs, and the scores derived from them.
 
-    Reference pixels that are void, or no class (≥ num_classes or negative), are ignored. Where the reference has a
-    class and the prediction is void or no class, the pixel stays in the class's row total and counts as an error
-    (`unpredicted`), so that leaving difficult pixels out never improves a score.
+    Reference pixels that are void, or no class (≥ num_classes or negative), are ignored.
+
+    Where the reference has a class and the prediction is void or no class, the pixel counts as an error (`unpredicted`),
+    so that leaving difficult pixels out never improves a score.
 
     Parameters
     ----------

@@ -30,8 +30,9 @@ SCORES = (
 class ValueScores:
     """Sums over pixels, and the scores derived from them.
 
-    Pixels without a reference are ignored; those without a prediction are counted as `unpredicted`, and enter no score. `rel`, the
-    logarithms and the deltas are of pixels whose reference is above 0, as is usual for depth.
+    Pixels without a reference are ignored; those without a prediction are counted as `unpredicted`, and enter no score.
+
+    `rel`, the logarithms and the deltas are of pixels whose reference is above 0, as is usual for depth.
 
     Parameters
     ----------

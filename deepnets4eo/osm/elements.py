@@ -81,9 +81,11 @@ def makes_area(table: pd.DataFrame, key: str) -> Mask:
 
 
 def no_buildings(table: pd.DataFrame) -> Mask:
-    """(N,) bool: rows that are something else than a building, or one that is gone or below ground, in a table that says
-    which rows are buildings. Rows of OpenStreetMap without a `building` tag where others have one, or that are tagged as something
-    else; rows of any other table only where it has both kinds. A table without tags holds what its giver says."""
+    """(N,) bool: rows that are no building, or one that is gone or below ground, in a table that says which are buildings.
+
+    Rows of OpenStreetMap without a `building` tag where others have one, or that are tagged as something else.
+    Rows of any other table only where it has both kinds. A table without tags holds what its giver says.
+    """
     value = tag_values(table, "building")
     building = ~value.isin(NONE).to_numpy(bool)
     element, other = np.zeros(len(table), bool), np.zeros(len(table), bool)

@@ -40,9 +40,11 @@ FORMATS = "OpenStreetMap (.osm, .osm.bz2, .pbf), GeoPackage, GeoJSON, GeoParquet
 
 
 class Features(NamedTuple):
-    """One table of features, a column a tag, that lie near the image. known_class : the class that all of them are
-    known to be of; None where tags decide boxes : (N, 4) left, bottom, right, top around what the source covers, in the
-    table's CRS; none where it holds nothing"""
+    """One table of features, a column a tag, that lie near the image.
+
+    known_class : the class that all of them are known to be of; None where tags decide
+    boxes : (N, 4) left, bottom, right, top around what the source covers, in the table's CRS; none where it holds nothing
+    """
 
     table: gpd.GeoDataFrame
     known_class: str | None
@@ -51,8 +53,11 @@ class Features(NamedTuple):
 
 
 def read_features(source: OsmSource, rules: OsmRules, area: Grid) -> list[Features]:
-    """Everything of a source that meets the area of a grid. Errors: InputError, which names the file, for what cannot
-    be read or has no tag that the rules know; GridError where only one of source and grid has a CRS."""
+    """Everything of a source that meets the area of a grid.
+
+    Errors: InputError, which names the file, for what cannot be read or has no tag that the rules know.
+    GridError where only one of source and grid has a CRS.
+    """
     features = [part for known_class, item in _items(source, rules) for part in _read(item, known_class, rules, area)]
     for part in features:
         _check_crs(part, area)

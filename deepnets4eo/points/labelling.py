@@ -64,9 +64,11 @@ def label_cloud(
 ) -> LabelResult:
     """Label a file of points and write it with the labels.
 
-    The result has the points in the file's order with all that they had, and the dimensions `pred_class` (code of the
-    class, 255 without), `pred_prob` (probability of that class), `entropy` (0 for one sure class to 1 for equal ones),
-    both in steps of 0.01, and `propagated` (1 where the nearest labelled point counts).
+    The result has the points in the file's order with all that they had, and four dimensions:
+
+    pred_class : code of the class, 255 without
+    pred_prob, entropy : probability of that class, and 0 for one sure class to 1 for equal ones, in steps of 0.01
+    propagated : 1 where the nearest labelled point counts
 
     Parameters
     ----------

@@ -132,8 +132,9 @@ def light_unet(
 ) -> nn.Module:
     """U-Net (Ronneberger et al. 2015) of three to five scales of an encoder, whose windows are scaled first.
 
-    `encoder` is "resnet18" or "resnet34", of three or four scales, or "efficientnet-lite0", whose weights come with the toolbox.
-    The first `frozen_levels` scales of EfficientNet-Lite0 may stay as they are, which makes a step of training a third cheaper with two.
+    encoder : "resnet18" or "resnet34", of three or four scales, or "efficientnet-lite0", whose weights come with the toolbox
+    frozen_levels : the first scales of EfficientNet-Lite0 that stay as they are; two make a step of training a third cheaper
+
     The decoder ends at half the resolution, and the logits are interpolated. InputError for other encoders and decoders.
 
     >>> sum(parameter.numel() for parameter in light_unet(3, 10).parameters())

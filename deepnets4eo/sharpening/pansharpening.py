@@ -37,10 +37,11 @@ LEAST_RATIO = 1.2
 class SharpeningQuality(NamedTuple):
     """How good a sharpened image is, without a reference and against the image itself.
 
-    At full resolution: `qnr` = (1 − `d_lambda`)(1 − `d_s`), 1 is best (Alparone et al. 2008). By Wald's protocol,
-    both inputs degraded by their ratio and the result compared with the image itself: `ergas`, good below 3, `sam_deg` (degrees), and
-    `ergas_cubic` of cubic convolution alone: where that is lower, the detail does not belong to the image. `cautions`: what the inputs
-    do not say of themselves, such as values without data.
+    qnr : at full resolution (1 − `d_lambda`)(1 − `d_s`), 1 is best (Alparone et al. 2008)
+    ergas : by Wald's protocol, both inputs degraded by their ratio and the result compared with the image; good below 3
+    sam_deg : the spectral angle, likewise, degrees
+    ergas_cubic : of cubic convolution alone; where it is lower than `ergas`, the detail does not belong to the image
+    cautions : what the inputs do not say of themselves, such as values without data
     """
 
     qnr: float

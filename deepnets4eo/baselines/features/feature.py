@@ -52,8 +52,10 @@ class FittedFeature(Feature, Protocol):
 
 @dataclass(frozen=True)
 class DenseFeature:
-    """A feature that is computed on all pixels and then read at the sites. names : bands → F names of columns, or
-    InputError where a band is missing; dense : bands → (F, h, w) float32.
+    """A feature that is computed on all pixels and then read at the sites.
+
+    names : bands → F names of columns, or InputError where a band is missing
+    dense : bands → (F, h, w) float32
 
     >>> grey = DenseFeature("grey", 0, lambda bands: ["grey"], lambda bands: bands.grey()[None])
     >>> grey.compute(Bands(np.full((1, 4, 4), 255, np.float32), ("image.pan",)), stride_px=2).tolist()

@@ -46,8 +46,12 @@ def _cell_weights(starts: Indices, cell_px: int, length: int) -> sparse.csr_arra
 
 
 def felzenszwalb_cells(grey: FloatImage, cell_px: int = 8) -> FloatImage:
-    """Return HOG of each cell of a grey image (h, w), 0 to 1: (31, h // cell_px, w // cell_px) float32: 18 signed and 9 unsigned directions (0 is
-    right, 90 down), 4 textures. A pixel is shared bilinearly between four cells. Memory: 25 bytes a pixel. Source: Felzenszwalb et al., PAMI 32(9), 2010."""
+    """Return HOG of each cell of a grey image (h, w), 0 to 1: (31, h // cell_px, w // cell_px) float32.
+
+    18 signed and 9 unsigned directions (0 is right, 90 down), 4 textures. A pixel is shared bilinearly between four cells.
+
+    Memory: 25 bytes a pixel. Source: Felzenszwalb et al., PAMI 32(9), 2010.
+    """
     height, width = grey.shape
     return _cells_at(grey, np.arange(height // cell_px) * cell_px, np.arange(width // cell_px) * cell_px, cell_px)
 

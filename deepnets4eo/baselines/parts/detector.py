@@ -46,10 +46,11 @@ LARGEST = 1.25  # the largest object to detect, in median diagonals
 class PartDetector(TileSegmenter):
     """Discriminatively trained mixture of part templates (DtMM).
 
-    Objects are sorted into sub-categories by aspect ratio; each has a template at evenly spread headings, a linear SVM
-    over HOG cells of objects rotated to that heading and of background from its false alarms. As a segmenter: inside a
-    detected box the class has the box's probability, elsewhere 0; the other classes share the rest equally. Sources:
-    Randrianarivo, Le Saux, Crucianu, Ferecatu, 2015; Felzenszwalb et al., PAMI 32(9), 2010.
+    Objects are sorted into sub-categories by aspect ratio; each has a template at evenly spread headings.
+    A template is a linear SVM over HOG cells of objects rotated to that heading, and of background from its false alarms.
+    As a segmenter: inside a detected box the class has the box's probability, elsewhere 0; the other classes share the rest.
+
+    Sources: Randrianarivo, Le Saux, Crucianu, Ferecatu, 2015; Felzenszwalb et al., PAMI 32(9), 2010.
 
     Parameters
     ----------

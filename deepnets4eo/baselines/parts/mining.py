@@ -244,9 +244,14 @@ def linear_svm(
     start: NDArray[np.floating] | None = None,
     lower: NDArray[np.floating] | None = None,
 ) -> tuple[Vectors, float]:
-    """Return weights and bias that minimise ½‖w‖² + C Σ c max(0, 1 − y (w·x + b))²; c is `WEIGHT` for positives, else
-    1. L-BFGS on all vectors in float32 is several times as fast as liblinear on dense vectors. Textureless ground is a
-    negative. start : (F + 1,) weights and bias of the last round. lower : (F,) least weights."""
+    """Return weights and bias that minimise ½‖w‖² + C Σ c max(0, 1 − y (w·x + b))²; c is `WEIGHT` for positives, else 1.
+
+    L-BFGS on all vectors in float32 is several times as fast as liblinear on dense vectors. Textureless ground is a
+    negative.
+
+    start : (F + 1,) weights and bias of the last round
+    lower : (F,) least weights
+    """
     from scipy.optimize import Bounds, minimize
 
     vectors = np.concatenate([positives, negatives, np.zeros((1, positives.shape[1]), np.float32)])

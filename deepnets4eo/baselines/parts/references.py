@@ -47,9 +47,12 @@ class References:
 def references(
     scenes: Sequence[Scene], legend: Legend, class_name: str, outlines: Sequence[gpd.GeoDataFrame] | None = None
 ) -> list[References]:
-    """Return boxes of each scene from its labels, or from `outlines`, one layer of polygons a scene. Regions cut by the
-    scene's edge, much smaller or larger than the median, or far from rectangular are not usable. Errors: InputError
-    where the class does not occur, or the number of layers is not that of scenes."""
+    """Return boxes of each scene from its labels, or from `outlines`, one layer of polygons a scene.
+
+    Regions cut by the scene's edge, much smaller or larger than the median, or far from rectangular are not usable.
+
+    Errors: InputError where the class does not occur, or the number of layers is not that of scenes.
+    """
     if outlines is not None and len(outlines) != len(scenes):
         raise InputError(f"{len(outlines)} layers of outlines were given for {len(scenes)} scenes. Give one for each.")
     frames = outlines if outlines is not None else [reference_polygons(scene, legend, class_name) for scene in scenes]
@@ -70,9 +73,12 @@ def references(
 
 
 def reference_polygons(scene: Scene, legend: Legend, class_name: str) -> gpd.GeoDataFrame:
-    """Return connected regions of a class in the scene's labels as polygons. scene : a scene with a layer `labels`;
-    legend, class_name : the legend of the labels, and a class of it. Returns GeoDataFrame, as `polygonize` returns it,
-    in the scene's CRS. Errors: InputError for a scene without labels.
+    """Return connected regions of a class in the scene's labels as polygons, in the scene's CRS.
+
+    scene : a scene with a layer `labels`
+    legend, class_name : the legend of the labels, and a class of it
+
+    Returns a GeoDataFrame, as `polygonize` does. Errors: InputError for a scene without labels.
 
     >>> labels = np.zeros((6, 6), np.uint8)
     >>> labels[1:3, 1:5] = 4

@@ -200,8 +200,10 @@ def correlate(
     cells: FloatImage, weights: NDArray[np.float32], *, normalised: bool = False, threads: int = 1
 ) -> FloatImage:
     """Return every template on every position of a map of cells (31, R, C): (T, R − H + 1, C − W + 1) float32.
-    normalised : the score of Randrianarivo et al. 2015, Σ(t·I) / √Σ(t²·I²), 0 where both are 0; else Σ(t·I). The same
-    bits whatever the machine's number of threads, as `threads` are used."""
+
+    normalised : the score of Randrianarivo et al. 2015, Σ(t·I) / √Σ(t²·I²), 0 where both are 0; else Σ(t·I)
+    threads : the same bits whatever their number
+    """
     import torch
 
     before = torch.get_num_threads()

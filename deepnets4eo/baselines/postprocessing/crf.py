@@ -100,8 +100,9 @@ class _Kernels(NamedTuple):
 def mean_field(proba: FloatImage, guide: FloatImage, settings: CrfSettings | None = None) -> FloatImage:
     """Smooth probabilities by mean-field inference; a pixel depends exactly on (iterations + 1) × radius_px around it.
 
-    Returns (K, h, w) float32 that sum to 1 over K, NaN where not known. Memory: 2 radius (radius + 1) / step² weights of 4
-    bytes a pixel (240 bytes for radius 5), and 20 K + 4 C bytes.
+    Returns (K, h, w) float32 that sum to 1 over K, NaN where not known.
+
+    Memory: 2 radius (radius + 1) / step² weights of 4 bytes a pixel (240 bytes for radius 5), and 20 K + 4 C bytes.
 
     Parameters
     ----------

@@ -177,8 +177,9 @@ def _build(number: int, one: Mapping[str, Any] | str) -> Step:
 class PostProcessed(WrappedSegmenter):
     """Probabilities of a segmenter after steps in their order: majority, minimum_area, superpixel_vote, crf.
 
-    Each tile is processed by itself. Majority and CRF have the same bits however a scene is tiled; superpixels are
-    those of the tile, and regions for `minimum_area` are followed for 64 pixels beyond the core.
+    Each tile is processed by itself. Majority and CRF have the same bits however a scene is tiled.
+
+    Superpixels are those of the tile; regions for `minimum_area` are followed for 64 pixels beyond the core.
 
     Parameters
     ----------

@@ -192,9 +192,10 @@ def _superpixel_means(proba: NDArray[np.float32], region_numbers: Indices) -> ND
 def minimum_area(labels: NDArray[np.uint8], area_px: int, *, connectivity: Connectivity = 4) -> NDArray[np.uint8]:
     """Merge regions below an area into their neighbours, except those that only void surrounds.
 
-    A small region takes the label with which it shares the longest border, among regions that stay in that round: large
-    ones, and the largest of small ones without a large neighbour. A tie goes to the lowest label. Memory: about 60 bytes
-    a pixel.
+    A small region takes the label with which it shares the longest border, among regions that stay in that round.
+    These are large ones, and the largest of small ones without a large neighbour. A tie goes to the lowest label.
+
+    Memory: about 60 bytes a pixel.
 
     Parameters
     ----------

@@ -104,8 +104,10 @@ def segment_scene(
 ) -> Path:
     """Cut a scene into superpixels and write their ids as a COG of int32, −1 where a layer is not valid; returns `out`.
 
-    The tag REGIONS is N. Peak memory: 300 bytes a pixel of a block and its halo for each worker, 15 bytes a pixel of a
-    row of blocks, 100 bytes a region.
+    The tag REGIONS is N.
+
+    Peak memory: 300 bytes a pixel of a block and its halo for each worker, 15 bytes a pixel of a row of blocks, 100 bytes
+    a region.
 
     Parameters
     ----------

@@ -65,8 +65,10 @@ def region_ranges(values: NDArray[np.floating], ids: RegionIds, count: int) -> t
 def majority(
     labels: NDArray[np.uint8], ids: RegionIds, count: int, num_classes: int, *, min_labelled: float = 0.5
 ) -> NDArray[np.uint8]:
-    """Return the most frequent label of each region, (N,) uint8, the lowest of equals. labels : (h, w) uint8 class
-    indices, void 255 not counted; min_labelled : share of a region's pixels, 0 to 1, that must have a label, else void.
+    """Return the most frequent label of each region, (N,) uint8, the lowest of equals.
+
+    labels : (h, w) uint8 class indices, void 255 not counted
+    min_labelled : share of a region's pixels, 0 to 1, that must have a label, else void
 
     >>> majority(np.uint8([[1, 1, 0, 255]]), np.int32([[0, 0, 0, 1]]), 2, 2).tolist()
     [1, 255]

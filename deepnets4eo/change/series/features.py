@@ -43,7 +43,7 @@ class CellFeatures(Protocol):
 class SpectralTexture:
     """Mean and standard deviation of bands and indices, and the mean step between neighbouring pixels of each band.
 
-    names of the bands : indices are made of those whose names are known (red, green, nir).
+    names of the bands: indices are made of those whose names are known (red, green, nir).
 
     >>> features = SpectralTexture(["red", "nir"])
     >>> features.names

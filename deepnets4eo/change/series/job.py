@@ -149,9 +149,12 @@ def write_breaks(
     shared: SharedWork | None = None,
 ) -> Path:
     """Write the breaks of all pixels since `start` to a float32 COG, NaN where there is no break or no history.
-    `quantity` is a band or "ndvi", by default NDVI where red and near infrared are known, else the first band; `shared` looks for them
-    in other processes.
-    Raises InputError for a quantity that the series does not have, or a start without history."""
+
+    quantity : a band or "ndvi", by default NDVI where red and near infrared are known, else the first band
+    shared : looks for them in other processes
+
+    Errors: InputError for a quantity that the series does not have, or a start without history.
+    """
     quantity = quantity or default_quantity(series)
     _quantity(series, quantity)
     options = options or HarmonicOptions()

@@ -59,9 +59,11 @@ def year_note(days: Sequence[date]) -> str:
 class ImageSeries:
     """Images of one site by date, on a grid, by default that of the first.
 
-    bands : name → 1-based number of those that are used, or names of all in order; by default all, by their own names. Where the
-    files name none, three are taken for red, green and blue, a fourth for near infrared, and `bands_assumed` is True.
-    Errors: InputError for no date, a date with other bands or an unreadable one; GridError for one that does not overlap the grid.
+    bands : name → 1-based number of those that are used, or names of all in order; by default all, by their own names.
+        Where the files name none, three are taken for red, green and blue, a fourth for near infrared, and
+        `bands_assumed` is True.
+
+    Errors: InputError for no date, a date with other bands or an unreadable one; GridError for one off the grid.
 
     >>> arrays = [np.full((2, 8, 8), number, np.uint8) for number in (1, 2)]
     >>> images = [DatedImage(date(2020, number, 1), (array,)) for number, array in enumerate(arrays, start=1)]

@@ -59,8 +59,11 @@ def gather(
 ) -> EvidenceTable:
     """The evidence of every building, one row per footprint, in one streaming pass.
 
-    aligned_on : the image on whose roofs `alignment` lays the outlines; part : whose blocks are measured, and steps : by which
-    processes. Memory: some 150 MB a worker and 5 kB a building. Errors: GridError."""
+    aligned_on : the image on whose roofs `alignment` lays the outlines
+    part, steps : whose blocks are measured, and by which processes
+
+    Memory: some 150 MB a worker and 5 kB a building. Errors: GridError.
+    """
     working_grid = make_working_grid(
         pre, post, registration, coarsest_pre=COARSEST_PRE, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud=cloud_mask
     )

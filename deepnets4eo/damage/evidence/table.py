@@ -36,9 +36,14 @@ class Coverage:
 
 @dataclass(frozen=True)
 class EvidenceTable:
-    """Evidence of N buildings. frame : id, `ev_…` float columns, status, reason, method, dx_px, dy_px (how far the footprint was moved
-    on the post image, pixels right and down); meaning : of each `ev_…` column; before : the columns that need one image alone, measured
-    on the pre image; displaced : (N,) roofs more than 3 m beside their place in the post image."""
+    """Evidence of N buildings.
+
+    frame : id, `ev_…` float columns, status, reason, method, and dx_px, dy_px: how far the footprint was moved on the
+        post image, pixels right and down
+    meaning : of each `ev_…` column
+    before : the columns that need one image alone, measured on the pre image
+    displaced : (N,) roofs more than 3 m beside their place in the post image
+    """
 
     frame: pd.DataFrame
     meaning: dict[str, str]
