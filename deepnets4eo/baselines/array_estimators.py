@@ -133,7 +133,10 @@ def _unit(spectra: NDArray[np.float64]) -> NDArray[np.float64]:
 
 class RbfSvm(ClassifierMixin, BaseEstimator):
     """f_m(x) = Σ_s coef[s, m] · exp(−γ ‖x − s‖²) + intercept[m], a machine m for each pair of classes (libsvm; up to some
-    10 000 samples). gamma : in units of 1 / (features × their variance), so that 1 is a sound start."""
+    10 000 samples).
+
+    gamma : in units of 1 / (features × their variance), so that 1 is a sound start
+    """
 
     def __init__(self, C: float = 1.0, gamma: float = 1.0, class_weight: ClassWeight = None) -> None:
         self.C, self.gamma, self.class_weight = C, gamma, class_weight

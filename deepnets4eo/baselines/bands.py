@@ -90,8 +90,12 @@ class Bands:
 
 
 def band_names(inputs: InputSpec, own_names: Mapping[str, Sequence[str]] | None = None) -> tuple[str, ...]:
-    """Return the names "layer.band" of all bands of an input spec; own_names : layer → names, for files without names.
-    Errors: InputError where `own_names` has another number of names than there are bands."""
+    """Return the names "layer.band" of all bands of an input spec.
+
+    own_names : layer → names, for files without names
+
+    Errors: InputError where `own_names` has another number of names than there are bands.
+    """
     names: list[str] = []
     for layer, expected in inputs.layers.items():
         names += [f"{layer}.{name}" for name in layer_names(layer, expected.bands, (own_names or {}).get(layer))]

@@ -37,9 +37,13 @@ CHUNK_PIXELS = 1 << 15  # that an estimator gets at once
 
 
 class FeatureClassifier(TileSegmenter):
-    """An estimator with `predict_proba` over columns of features. shares : (K,) of the classes on the ground. Samples,
-    and so probabilities, have equal shares of all classes; given shares, probabilities are adjusted to them by Bayes'
-    rule, and rare classes are predicted less often."""
+    """An estimator with `predict_proba` over columns of features.
+
+    shares : (K,) of the classes on the ground
+
+    Samples, and so probabilities, have equal shares of all classes; given shares, probabilities are adjusted to them by
+    Bayes' rule, and rare classes are predicted less often.
+    """
 
     def __init__(
         self,

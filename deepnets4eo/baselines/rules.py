@@ -240,8 +240,10 @@ class Rule(Section):
 
 
 class RuleTable(Section):
-    """Rules in their order, and the class of pixels for which no rule holds. ndvi_band : roles of the bands that serve
-    as near infrared in `ndvi`; the first one found is used."""
+    """Rules in their order, and the class of pixels for which no rule holds.
+
+    ndvi_band : roles of the bands that serve as near infrared in `ndvi`; the first one found is used
+    """
 
     name: str = ""
     source: str = ""

@@ -62,8 +62,11 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
     def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, chunk_vectors: int = CHUNK_VECTORS) -> SelfOrganizingMap:
         """Fit the units to vectors (n, F), then set the classes of the units; returns itself. Memory: O(n F + units²).
 
-        X : vectors (n, F). y : classes (n,); −1 is unlabelled, used for the units only. chunk_vectors : vectors whose distances are in memory
-        at once. quantisation_errors_ : the mean distance to the best unit, before each epoch and after the last."""
+        X : vectors (n, F)
+        y : classes (n,); −1 is unlabelled, used for the units only
+        chunk_vectors : vectors whose distances are in memory at once
+        quantisation_errors_ : the mean distance to the best unit, before each epoch and after the last
+        """
         if y is None:
             samples = np.ascontiguousarray(check_array(X, dtype=np.float32, estimator=self))
             self.n_features_in_ = samples.shape[1]

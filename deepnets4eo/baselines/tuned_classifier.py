@@ -29,8 +29,12 @@ MIN_SAMPLES = 3  # samples of a class, and of the others, needed for a curve of 
 
 
 class TunedClassifier(ClassifierMixin, BaseEstimator):
-    """Grid search and calibration by spatially disjoint folds around a classifier. grid : parameter → values; the best macro F1 out of fold wins.
-    calibration : "sigmoid", "softmax" of decision values, or "none". balanced : classes weigh the same in it."""
+    """Grid search and calibration by spatially disjoint folds around a classifier.
+
+    grid : parameter → values; the best macro F1 out of fold wins
+    calibration : "sigmoid", "softmax" of decision values, or "none"
+    balanced : classes weigh the same in it
+    """
 
     def __init__(
         self,

@@ -206,8 +206,11 @@ class _DiffusionStep:
                 from_above[:] = down[:, low - 1]  # the next strip still needs its rows as they were
 
     def _scale(self, flows: FloatImage, shares: FloatImage, size: FloatImage, between: FloatImage | None) -> None:
-        """Turn differences (N, h, W) into flows: λ / (1 + (mean of |difference| / K)²) of each guide's, and the least of these
-        shares of scores. between : (h, W), 0 where nothing flows"""
+        """Turn differences (N, h, W) into flows: λ / (1 + (mean of |difference| / K)²) of each guide's, and the least of
+        these shares of scores.
+
+        between : (h, W), 0 where nothing flows
+        """
         factor, rate = np.float32(1 / (self.bands * self.diffusion.edge_level)), np.float32(self.diffusion.rate)
         for guide in range(self.num_guides):
             own, share = flows[guide * self.bands : (guide + 1) * self.bands], shares[guide]

@@ -26,7 +26,13 @@ MOST_BANDS = 64  # of images whose bands no card names
 
 
 def list_archive(path: Path, chosen: Sequence[str], bands: Sequence[str], legend: Legend | None) -> ImageList:
-    """The images of an archive, and their labels where a legend is given; bands : of the archive; chosen : that are read. `images` (N, C, H, W) or (N, H, W, C), and `labels`: (N,) class indices, -1 without, or (N, K) zeros and ones."""
+    """The images of an archive, and their labels where a legend is given.
+
+    bands : of the archive
+    chosen : that are read
+
+    `images` (N, C, H, W) or (N, H, W, C), and `labels`: (N,) class indices, -1 without, or (N, K) zeros and ones.
+    """
     named, labelled = find_arrays(path)
     if legend is not None and labelled is None:
         raise InputError(f"{path} has no labels: {_say(list_npz(path))}; expected {IMAGES} and {LABELS}.")

@@ -42,9 +42,9 @@ class FrozenImages(SlidingClassifier):
 
     Features are the means of the maps of all five levels, 512 numbers, averaged over views of the image.
 
-    `input_px` : side to which patches are enlarged first, None leaves them
-    `views` : 1, 2 or 4: the image as it is, with its mirror image, and mirrored down and transposed as well; as many times the work
-    `weights` : as of any encoder, those in the box by default
+    input_px : side to which patches are enlarged first, None leaves them
+    views : 1, 2 or 4: the image as it is, with its mirror image, and mirrored down and transposed as well
+    weights : as of any encoder, those in the box by default
     """
 
     def __init__(

@@ -222,8 +222,12 @@ def _check_images(images: dict[str, Layer], kinds: dict[str, Kind]) -> None:
 
 def surface_grid(post_grid: Grid, gsd_m: float) -> Grid:
     """The grid of a fine optical image averaged to pixels of about 1 m, the size at which its surfaces are measured.
-    post_grid : that of the image; gsd_m : side of its pixels, metres. Whole pixels are averaged; the last row and
-    column may reach over the image."""
+
+    post_grid : that of the image
+    gsd_m : side of its pixels, metres
+
+    Whole pixels are averaged; the last row and column may reach over the image.
+    """
     factor = max(1, round(WORKING_M / gsd_m))
     if factor == 1:
         return post_grid

@@ -85,8 +85,12 @@ def layover_and_shadow(
 ) -> ByteImage:
     """What a plane wave does not reach, or reaches at the same time as other ground.
 
-    heights : (H, W) metres, NaN where not known; sizes_m : of a pixel along rows (down) and columns (east); incidence_deg : from the vertical; look_deg : where
-    the radar looks, clockwise from north. Returns (H, W): 0 clear, 2 layover, 3 shadow, which hides more.
+    heights : (H, W) metres, NaN where not known
+    sizes_m : of a pixel along rows (down) and columns (east)
+    incidence_deg : from the vertical
+    look_deg : where the radar looks, clockwise from north
+
+    Returns (H, W): 0 clear, 2 layover, 3 shadow, which hides more.
     """
     look, incidence = math.radians(look_deg), math.radians(incidence_deg)
     steps = np.array([-math.cos(look) / sizes_m[0], math.sin(look) / sizes_m[1]])  # rows and columns a metre

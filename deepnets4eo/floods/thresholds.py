@@ -35,8 +35,13 @@ WATER_PROBABILITY = 0.5  # to which water grows from its seeds
 
 @dataclass(frozen=True)
 class WaterLevels:
-    """What physics says of calibrated values, low over water: threshold : where nothing is measured; lowest, highest : of one that is;
-    water_at_most : the mean of a mode that can be water; water, land, spread : usual means, and a standard deviation."""
+    """What physics says of calibrated values, low over water.
+
+    threshold : where nothing is measured
+    lowest, highest : of one that is
+    water_at_most : the mean of a mode that can be water
+    water, land, spread : usual means, and a standard deviation
+    """
 
     threshold: float
     lowest: float
@@ -160,9 +165,13 @@ def is_bimodal(values: FloatImage, water_at_most: float = math.inf) -> bool:
 
 
 def grow_water(probability: FloatImage, least_px: int) -> Mask:
-    """Water from its seeds on. probability : (H, W) float32, probability of water, NaN where nothing was seen;
-    least_px : regions with fewer pixels are left out. Returns (H, W) bool: connected pixels that are rather water
-    than not and hold one that surely is."""
+    """Water from its seeds on.
+
+    probability : (H, W) float32, probability of water, NaN where nothing was seen
+    least_px : regions with fewer pixels are left out
+
+    Returns (H, W) bool: connected pixels that are rather water than not and hold one that surely is.
+    """
     return parts_with(
         probability >= WATER_PROBABILITY, probability >= SEED_PROBABILITY, least_px, np.ones((3, 3), bool)
     )

@@ -35,8 +35,14 @@ class WaterMask(LayerView):
 
 
 def open_water_mask(source: str, grid: Grid, flag: str, names: Collection[str], *, any_value: bool = False) -> Layer:
-    """A mask of water on a grid, 0 and 1. flag : how messages name it; names : classes of its legend that are water, where it has one;
-    any_value : whether each value but 0 is water, such as a depth, and not one value alone. Errors: InputError, GridError."""
+    """A mask of water on a grid, 0 and 1.
+
+    flag : how messages name it
+    names : classes of its legend that are water, where it has one
+    any_value : whether each value but 0 is water, such as a depth, and not one value alone
+
+    Errors: InputError, GridError.
+    """
     stored = Layer.open(source, labels=True)
     if stored.count != 1:
         raise InputError(

@@ -72,9 +72,14 @@ class WaterNetwork:
             layer.scaled_beforehand = True
 
     def probability(self, image: FloatImage, valid: Mask, tone: SceneTone) -> FloatImage:
-        """Return the probability of water. image : (3, h, w) float32, red, green and blue, 0–255, in pixels of about
-        1 m; valid : (h, w) bool, where the image is seen; elsewhere it is mirrored; tone : the
-        tone of the whole scene. Returns (h, w) float32."""
+        """Return the probability of water.
+
+        image : (3, h, w) float32, red, green and blue, 0–255, in pixels of about 1 m
+        valid : (h, w) bool, where the image is seen; elsewhere it is mirrored
+        tone : the tone of the whole scene
+
+        Returns (h, w) float32.
+        """
         scaled = _standardised(image) - np.array(tone.means, np.float32)[:, None, None]
         scaled /= np.float32(tone.spread + LEAST_SPREAD)
         scaled = mirror_unseen(scaled, valid)

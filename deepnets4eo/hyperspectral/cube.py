@@ -58,8 +58,11 @@ class Cube(WithSummary):
         *,
         nodata: float | None = None,
     ) -> Cube:
-        """Open what `Layer.open` takes: a file (`FILE.mat#NAME` for one array of several), folder, list of tiles or
-        array; `FOLDER#bands` for a folder of files of one band each. nodata : replaces the file's own."""
+        """Open what `Layer.open` takes: a file (`FILE.mat#NAME` for one array of several), folder, list of tiles or array;
+        `FOLDER#bands` for a folder of files of one band each.
+
+        nodata : replaces the file's own
+        """
         return cls(Layer.open(source, nodata=nodata), wavelengths_nm)
 
     @classmethod
@@ -112,8 +115,12 @@ class Cube(WithSummary):
         """Return three bands as red, green and blue, (3, h, w) uint8, stretched from the 2nd to the 98th percentile;
         black where not valid.
 
-        The bands nearest to the wavelengths are taken, or `bands` by number. max_px : longer side; larger cubes are
-        averaged down. Errors: InputError for other than three bands, and without wavelengths and bands."""
+        The bands nearest to the wavelengths are taken, or `bands` by number.
+
+        max_px : longer side; larger cubes are averaged down
+
+        Errors: InputError for other than three bands, and without wavelengths and bands.
+        """
         layer, rgba = self._composite(wavelengths_nm, bands, max_px)
         return np.ascontiguousarray(rgba[..., :3].transpose(2, 0, 1))
 

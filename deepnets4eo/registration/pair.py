@@ -75,7 +75,9 @@ class ImagePair:
     ) -> ImagePair:
         """Open both images, or the post image alone.
 
-        gsd_m : size of a pixel of images without CRS, metres. as_shown : for numbers of 8 bits as brightness (`Layer.as_shown`).
+        gsd_m : size of a pixel of images without CRS, metres
+        as_shown : for numbers of 8 bits as brightness (`Layer.as_shown`)
+
         Errors: InputError for an image whose numbers stand for colours, or that cannot be read.
         """
         opened = []
@@ -175,8 +177,12 @@ def grid_in_pre(
 def on_post_grid(pre: Layer, post_grid: Grid, matrix: Motion = UNMOVED, *, resampling: str = "bilinear") -> Layer:
     """The pre image on the pixels of the post image, moved as a registration says; read window by window.
 
-    matrix : (2, 3), as in `Registration`; by default nothing moves. resampling : as in `Layer.on`. Where only one of both images
-    has a place, they are paired pixel by pixel, and then moved. Errors: GridError where their sizes differ then."""
+    matrix : (2, 3), as in `Registration`; by default nothing moves
+    resampling : as in `Layer.on`
+
+    Where only one of both images has a place, they are paired pixel by pixel, and then moved. Errors: GridError where
+    their sizes differ then.
+    """
     if only_one_placed(pre.grid, post_grid):
         pre = pre.on(post_grid)
     return pre.on(grid_in_pre(post_grid, matrix), resampling).with_grid(post_grid)

@@ -78,8 +78,9 @@ class SceneSamples:
     def target(self, layers: Mapping[str, NDArray[Any]], labelled: Mask) -> Sample:
         """The target of a window, by name.
 
-        layers : what `Scene.read` returned of `target_layers`, with "valid" (h, w) bool. labelled : (h, w) bool, where the
-        inputs are valid and the target may be learnt from; everything else is void."""
+        layers : what `Scene.read` returned of `target_layers`, with "valid" (h, w) bool
+        labelled : (h, w) bool, where the inputs are valid and the target may be learnt from; everything else is void
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define its target")
 
     def windows(self, epoch: int) -> list[SampleWindow]:

@@ -122,8 +122,10 @@ def keep_statistics(network: nn.Module) -> None:
 class PullToStart:
     """Pulls the weights of the encoder back to those it starts with: L2-SP (Li et al. 2018).
 
-    The penalty strength / 2 · Σ (w − w₀)² of the loss, as what it adds to the gradients. network : as it starts; a training
-    that goes on builds it from the same first weights, before it reads its checkpoint.
+    The penalty strength / 2 · Σ (w − w₀)² of the loss, as what it adds to the gradients.
+
+    network : as it starts; a training that goes on builds it from the same first weights, before it reads its
+        checkpoint
     """
 
     def __init__(self, network: nn.Module, strength: float) -> None:

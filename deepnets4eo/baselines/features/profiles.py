@@ -107,9 +107,13 @@ class Components:
 
 @dataclass(frozen=True)
 class ExtendedProfile:
-    """Openings and closings by reconstruction of the first principal components of the spectral bands. learned : None
-    before `fit`. Columns of each component: itself, openings, closings, clipped to what training showed. Source:
-    Benediktsson, Palmason and Sveinsson, IEEE Transactions on Geoscience and Remote Sensing 43, 2005."""
+    """Openings and closings by reconstruction of the first principal components of the spectral bands.
+
+    learned : None before `fit`
+
+    Columns of each component: itself, openings, closings, clipped to what training showed. Source: Benediktsson,
+    Palmason and Sveinsson, IEEE Transactions on Geoscience and Remote Sensing 43, 2005.
+    """
 
     options: ProfileOptions = ProfileOptions()
     largest_px: int = LARGEST_PX

@@ -100,8 +100,12 @@ def local_maxima(scores: FloatImage, least: float) -> tuple[Indices, Indices, In
 def find_objects(
     grey: FloatImage, bank: TemplateBank, settings: PartSettings, *, least: float, scale: float = 1.0, threads: int = 1
 ) -> Detections:
-    """Return suppressed detections of one image with a logit of at least `least`; boxes in its pixels. scale : factor
-    that brings the image to the pixels of training. Memory: 4 T bytes a cell and scale."""
+    """Return suppressed detections of one image with a logit of at least `least`; boxes in its pixels.
+
+    scale : factor that brings the image to the pixels of training
+
+    Memory: 4 T bytes a cell and scale.
+    """
     shapes, detections = bank.shapes, []
     for factor in settings.scales:
         image, exact = resize(grey, factor * scale)
@@ -126,8 +130,12 @@ def detect_scene(
     max_iou: float,
     progress: Callable[[float], None] | None = None,
 ) -> Detections:
-    """Return all objects of a scene, boxes in its pixels, best first; centres beyond the edge or not valid are left
-    out. find : prepared image (C, tile, tile) → detections. Memory: one tile, and all detections."""
+    """Return all objects of a scene, boxes in its pixels, best first; centres beyond the edge or not valid are left out.
+
+    find : prepared image (C, tile, tile) → detections
+
+    Memory: one tile, and all detections.
+    """
     # a scene smaller than a tile is not filled up to its size
     side_px = min(tiling.tile_px, max(scene.shape) + 2 * tiling.halo_px)
     lattice = Lattice(scene.shape, replace(tiling, tile_px=side_px, overlap_px=0, blending="hann"))

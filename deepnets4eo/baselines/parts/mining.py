@@ -41,8 +41,11 @@ ITERATIONS = 80
 
 @dataclass
 class Examples:
-    """Examples of one template. positives : (N, sides, sizes, 31, h + 2, w + 2). negatives : (M, 4) window, index of
-    the scale, row and column of cells where the template begins."""
+    """Examples of one template.
+
+    positives : (N, sides, sizes, 31, h + 2, w + 2)
+    negatives : (M, 4) window, index of the scale, row and column of cells where the template begins
+    """
 
     positives: NDArray[np.float16]
     negatives: Indices
@@ -222,8 +225,10 @@ def group_by_side(cells: NDArray[np.float16]) -> NDArray[np.float16]:
 
 
 def best_alignments(positives: NDArray[np.float16], weights: NDArray[np.float32] | None) -> Alignments:
-    """Return one vector an object and side: the size and shift that score best under weights (31, h, w); centred
-    without. positives : (N, sides, sizes, 31, h + 2, w + 2)."""
+    """Return one vector an object and side: the size and shift that score best under weights (31, h, w); centred without.
+
+    positives : (N, sides, sizes, 31, h + 2, w + 2)
+    """
     objects, sides, sizes, _ = positives.shape[:4]
     rows, cols = positives.shape[4] - 2 * ROOM, positives.shape[5] - 2 * ROOM
     shifts = 2 * ROOM + 1
@@ -282,8 +287,13 @@ def positive_cells(
     *,
     fine_room: int | None = None,
 ) -> NDArray[np.float16]:
-    """Return cells (N, V, 31, h + 2 ROOM, w + 2 ROOM) of N objects in V views, h × w the template's size; 2 bytes a value. objects : the window (h, w)
-    and the box (1, 5) in it. Views are turned by up to half a step between headings. fine_room : cells of half the side, with so many more around."""
+    """Return cells (N, V, 31, h + 2 ROOM, w + 2 ROOM) of N objects in V views, h × w the template's size; 2 bytes a value.
+
+    objects : the window (h, w) and the box (1, 5) in it
+    fine_room : cells of half the side, with so many more around
+
+    Views are turned by up to half a step between headings.
+    """
     rows, cols = (int(side) + 2 * (ROOM + SPARE) for side in shapes.sizes[template])
     patch = rows * shapes.cell_px, cols * shapes.cell_px
     step = math.pi / max(1, len(np.unique(shapes.things[:, 2])))

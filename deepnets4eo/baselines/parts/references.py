@@ -109,9 +109,12 @@ def _usable_boxes(polygons: NDArray[np.object_], area: Floats, median: float, sh
 
 @dataclass
 class TrainingWindow:
-    """A window of a scene. grey : (h, w) with a margin of context around the core, of which `core` (h, w) pixels lie in
-    the scene. boxes : all that touch it, in its pixels. usable : those usable for training with their centre in the
-    core."""
+    """A window of a scene.
+
+    grey : (h, w) with a margin of context around the core, of which `core` (h, w) pixels lie in the scene
+    boxes : all that touch it, in its pixels
+    usable : those usable for training with their centre in the core
+    """
 
     grey: FloatImage
     margin_px: int

@@ -273,8 +273,11 @@ def part_scores(fine: FloatImage, bank: TemplateBank, shape: tuple[int, int], th
 
 
 def align_parts(crops: Vectors, parts: PartModels, template: int) -> tuple[Vectors, Vectors]:
-    """Return HOG of one template's parts at their best positions in crops, (M, P · 31 · p · p), and y², y, x², x (M, P
-    · 4). crops : (M, 31, 2 h + 2 REACH, 2 w + 2 REACH) fine cells of the used frame, from whose corner anchors count."""
+    """Return HOG of one template's parts at their best positions in crops, (M, P · 31 · p · p), and y², y, x², x (M, P ·
+    4).
+
+    crops : (M, 31, 2 h + 2 REACH, 2 w + 2 REACH) fine cells of the used frame, from whose corner anchors count
+    """
     size = len(crops)
     features, moves = [], []
     steps = np.arange(-REACH, REACH + 1)

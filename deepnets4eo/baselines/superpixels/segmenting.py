@@ -195,7 +195,10 @@ def group_pairs(count: int, pairs: Indices) -> Indices:
 
 def small_region_groups(sizes: Indices, pairs: Indices, sides: Indices, min_px: int) -> Indices:
     """Return the group (N,) of each region, after regions below `min_px` joined the neighbour with most shared sides.
-    sizes : (N,) pixels. pairs, sides : as `shared_borders` returns them; those of small regions suffice."""
+
+    sizes : (N,) pixels
+    pairs, sides : as `shared_borders` returns them; those of small regions suffice
+    """
     group = np.arange(len(sizes))
     while True:
         one, other = np.concatenate([pairs, pairs[:, ::-1]]).T

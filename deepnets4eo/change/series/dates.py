@@ -55,9 +55,12 @@ FIELDS = {"Y": r"\d{4}", "y": r"\d{2}", "m": r"\d{2}", "d": r"\d{2}", "j": r"\d{
 @dataclass(frozen=True)
 class DatedImage:
     """One date of a series.
-    day : of acquisition. sources : rasters whose bands follow each other. masks : rasters of clouds, shadows …, on any
-    grid; a pixel is left out where any of them says so. year_alone : whether only its year is known, and the day is the
-    middle."""
+
+    day : of acquisition
+    sources : rasters whose bands follow each other
+    masks : rasters of clouds, shadows …, on any grid; a pixel is left out where any of them says so
+    year_alone : whether only its year is known, and the day is the middle
+    """
 
     day: date
     sources: tuple[LayerLike, ...]

@@ -168,7 +168,10 @@ class CellBlock(NamedTuple):
 class CellGrid:
     """Square cells side by side, or overlapping; pixels that make no whole cell at the lower and right edge are left out.
 
-    grid : of the pixels. cell_px : side of a cell. stride_px : distance of cells, which divides their side.
+    grid : of the pixels
+    cell_px : side of a cell
+    stride_px : distance of cells, which divides their side
+
     Errors: InputError for a stride that does not divide the side, and for rasters smaller than a cell.
 
     >>> from affine import Affine

@@ -85,9 +85,12 @@ class GradeSets:
 class Reliability:
     """Measured reliability of a variant of a model, or of a model with a network, for probabilities of `fit_to_site`.
 
-    calibration : of the log-odds of each of `BORDERS`; thresholds : (2,) least share of minor damage among intact grades and of
-    destroyed among damaged ones; spread : (3,) standard deviations between sites of `side_log_odds`; sets : None where they were not
-    measured; site : how far sites are shifted."""
+    calibration : of the log-odds of each of `BORDERS`
+    thresholds : (2,) least share of minor damage among intact grades and of destroyed among damaged ones
+    spread : (3,) standard deviations between sites of `side_log_odds`
+    sets : None where they were not measured
+    site : how far sites are shifted
+    """
 
     calibration: tuple[BetaCalibration, ...] = (BetaCalibration(),) * len(BORDERS)
     thresholds: tuple[float, ...] = (HALF,) * len(WITHIN_SIDES)

@@ -229,9 +229,13 @@ class DecisionModel:
         *,
         quake: bool = False,
     ) -> Decision:
-        """The evidence with the network's where it decides, and the decision. network, post : its probabilities from
-        both images and from post alone; quake : whether roofs that are found again count as standing. Buildings in water say nothing of the
-        share of damaged ones among the others."""
+        """The evidence with the network's where it decides, and the decision.
+
+        network, post : its probabilities from both images and from post alone
+        quake : whether roofs that are found again count as standing
+
+        Buildings in water say nothing of the share of damaged ones among the others.
+        """
         seen = evidence
         if network is not None or post is not None:
             seen = with_network(evidence, network, post, leaves_displaced=self.weight < 1)

@@ -55,8 +55,11 @@ class BuildingGround:
 
 @dataclass(frozen=True)
 class InundatedBuildings:
-    """Buildings in new water: (N,) surrounded or covered (rows), covered, and the chance that they stand in it; unknown : (N,) of which
-    it is not known whether they do; hidden : (N,) whose chance is that of the nearest ground that is seen."""
+    """Buildings in new water: (N,) surrounded or covered (rows), covered, and the chance that they stand in it.
+
+    unknown : (N,) of which it is not known whether they do
+    hidden : (N,) whose chance is that of the nearest ground that is seen
+    """
 
     rows: Mask
     covered: Mask
@@ -87,8 +90,12 @@ class InundatedBuildings:
         )  # fmt: skip
 
     def grades(self, structure: Floats, rate: float, flooded: float = FLOODED_MEAN, shift: float = 0.0) -> Floats:
-        """(N, 5) probabilities of the grades and of damage where the share `rate` in water is damaged. structure : (N, 4); flooded : the
-        share in water of those of which it is not known; shift : of the log-odds of those whose ground is hidden."""
+        """(N, 5) probabilities of the grades and of damage where the share `rate` in water is damaged.
+
+        structure : (N, 4)
+        flooded : the share in water of those of which it is not known
+        shift : of the log-odds of those whose ground is hidden
+        """
         none, minor, major, destroyed = np.where(np.isfinite(structure), structure, [1.0, 0, 0, 0]).T
         damaged = np.maximum(rate * self.chance, major + destroyed)
         damaged = np.where(self.unsure, with_unknown_water(major + destroyed, rate * flooded), damaged)

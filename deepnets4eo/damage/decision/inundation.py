@@ -73,8 +73,11 @@ EVERYTHING = ",".join(GRADES)  # what cannot be excluded of a structure that is 
 class Inundation:
     """Numbers of buildings by water: known, inundated, damaged by structure alone and together, by water alone, not assessed.
 
-    counts_as : what a building in new water counts as; since_unknown : in water that may be old; unknown : of which it is not known, since
-    water is not recognised; source : of the water."""
+    counts_as : what a building in new water counts as
+    since_unknown : in water that may be old
+    unknown : of which it is not known, since water is not recognised
+    source : of the water
+    """
 
     counts_as: CountsAs
     known: int

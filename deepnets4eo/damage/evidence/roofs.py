@@ -145,8 +145,11 @@ def match_roofs(
 def _best(
     roofs: Sequence[Roof | None], after: Sequence[Spectrum], reach: int, where: NDArray[np.bool_] | None
 ) -> tuple[Indices, Floats]:
-    """Places (N, 2) of the best agreement within `reach`, and the agreement (N,), or NaN. after : the map of each roof;
-    where : (2 r + 1, 2 r + 1) places that count."""
+    """Places (N, 2) of the best agreement within `reach`, and the agreement (N,), or NaN.
+
+    after : the map of each roof
+    where : (2 r + 1, 2 r + 1) places that count
+    """
     moved, match = np.zeros((len(roofs), 2), np.int64), np.full(len(roofs), np.nan)
     by_shape: dict[tuple[int, int], list[tuple[int, Roof, Spectrum]]] = {}
     for number, (roof, directions) in enumerate(zip(roofs, after, strict=True)):

@@ -43,8 +43,10 @@ LEAST_MATCHING = 0.5  # share of reliable matches that agree with the registrati
 class OutlinePosition:
     """How the outlines must move, and on which image that was measured.
 
-    known : whether they lie on buildings; fit_after : where they follow the image after alone, the shares of them that agree on one offset
-    on the image before and on the one after."""
+    known : whether they lie on buildings
+    fit_after : where they follow the image after alone, the shares of them that agree on one offset on the image before
+        and on the one after
+    """
 
     alignment: FootprintAlignment | None
     image: Role

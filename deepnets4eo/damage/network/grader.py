@@ -61,8 +61,11 @@ EVEN_GRADES = "even_grades"  # note of the card of a run in whose training every
 
 @dataclass(frozen=True)
 class NetworkGrader:
-    """A run that grades buildings. gsd_factor : by which pixels may differ in size from those of the training; stretches : by role,
-    how images that are not of 8 bits are shown to it."""
+    """A run that grades buildings.
+
+    gsd_factor : by which pixels may differ in size from those of the training
+    stretches : by role, how images that are not of 8 bits are shown to it
+    """
 
     run: Run
     gsd_factor: float = GSD_FACTOR

@@ -24,7 +24,12 @@ MAPS = (8, 8, 4, 2, 1)  # channels of the maps that join in the decoder, relativ
 
 class SnapNetUNet(nn.Module):
     """The U-Net of SnapNet: VGG-16-BN's five stages, and five that double the size and take the encoder's maps (40,435,722
-    weights for 3 bands and 10 classes). `weights` : of the encoder, see `segmentation.load_encoder`. Errors: InputError."""
+    weights for 3 bands and 10 classes).
+
+    weights : of the encoder, see `segmentation.load_encoder`
+
+    Errors: InputError.
+    """
 
     def __init__(
         self, in_channels: int, num_classes: int, *, width: int = WIDTH, weights: str | Path | None = None
