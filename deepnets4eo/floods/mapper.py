@@ -71,15 +71,11 @@ BARELY = 0.01  # from one half: the probability of what the map decides against 
 class WaterDate:
     """How water is found at a date.
 
-    kind : "radar", "spectrum", "surface" or "map"
-    bands : polarisations, or what the bands show
-    unit : "decibel" or "power" of radar
-    looks : polarisation → equivalent number of looks
+    kind, bands : "radar", "spectrum", "surface" or "map"; polarisations, or what the bands show
+    unit, looks : "decibel" or "power" of radar; polarisation → equivalent number of looks
     thresholds : polarisation in dB, or the negative of an index → threshold; None where no part of the scene has two modes
-    change : the threshold of the change vector from a date of radar to POST, where the options take it and it has two modes
-    tone : how bright a fine optical image is, by which the network of water sees it
-    land_nir : near infrared of its land, see `measure_land_nir`
-    """
+    change : the threshold of the change vector from a date of radar to POST, where the options take it
+    tone, land_nir : how bright a fine optical image is for the network, and the near infrared of its land"""
 
     kind: Kind
     bands: tuple[str, ...]
