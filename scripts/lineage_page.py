@@ -31,8 +31,8 @@ published rows beside ours, and what ours ran on. Every published table has a sc
 `scripts/lineage_page.py` from `docs/lineage.yaml`. Scripts stand in `experiments/`. Figures are overall accuracy in percent where nothing else is said.
 
 Ours ran on: {kinds}. {counts}.
-"Not measured in this state" ({smoke} of them) says that the script was tried as `--smoke` alone.
 """
+SMOKE_ALONE = '"Not measured in this state" ({smoke} of them) says that the script was tried as `--smoke` alone.\n'
 
 
 def published_rows(system: Mapping[str, Any]) -> Iterator[tuple[str, str, PublishedScores]]:
@@ -71,7 +71,7 @@ def page(lineage: Mapping[str, Any]) -> str:
         "; ".join(f"{kind}: {meaning}" for kind, meaning in KINDS.items()),
         sum(one["ours"] == NOT_MEASURED for one in systems),
     )
-    parts = [HEAD.format(kinds=kinds, counts=told, smoke=smoke)]
+    parts = [HEAD.format(kinds=kinds, counts=told) + (SMOKE_ALONE.format(smoke=smoke) if smoke else "")]
     for family in lineage["families"]:
         parts.append(f"## {family['family']}\n\n{family['about']}\n")
         if "picture" in family:
