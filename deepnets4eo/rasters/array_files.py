@@ -43,7 +43,7 @@ MOST_COPY_BYTES = 2 << 30  # copied into memory for a warped view
 MOST_BANDS, MOST_SIDE_PX = 65_535, 2**31 - 1  # the limits of GDAL, with which all other rasters are read
 
 
-class ArrayFileSource:
+class ArrayFileSource(Source):
     """One array of a file; `grid` is where it lies, by default plain pixels without CRS."""
 
     def __init__(self, image: ImageArray, grid: Grid | None, nodata: float | None) -> None:
@@ -62,8 +62,7 @@ class ArrayFileSource:
         self.paths, self.tags = [str(image.path)], dict[str, str]()
         self.bands = list(range(1, count + 1))
         self.band_names = [f"band_{band}" for band in self.bands]
-        self.wavelengths_nm: list[float | None] | None = list(image.wavelengths_nm or ()) or None
-        self.colour_roles: list[str] | None = None
+        self.wavelengths_nm = list(image.wavelengths_nm or ()) or None
         info = image.info
         self.stored_values = [StoredValues(info.scale, info.offset, info.units.strip())] * count
         check_stated(self.stored_values, self.name)

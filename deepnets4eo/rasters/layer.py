@@ -28,14 +28,12 @@ from deepnets4eo.rasters.longitudes import turned_towards
 from deepnets4eo.rasters.sources import (
     FileSource,
     WarpedSource,
-    nodata_of,
     same_grid,
     with_grid,
     with_names,
-    with_nodata,
     with_stored_values,
 )
-from deepnets4eo.rasters.values import StoredValues, common_nodata, physical_dtype, stored_values_of, to_physical
+from deepnets4eo.rasters.values import StoredValues, common_nodata, physical_dtype, to_physical
 from deepnets4eo.rasters.xarray_sources import grid_of, is_data_array, source_of
 
 if TYPE_CHECKING:
@@ -148,8 +146,7 @@ class Layer(WithSummary):
     @property
     def height_crs(self) -> pyproj.CRS | None:
         """The CRS of the file with what heights refer to, which a grid may lack."""
-        own: pyproj.CRS | None = getattr(self._source, "height_crs", None)
-        return own or (None if self.grid.crs is None else self.grid.crs.proj)
+        return self._source.height_crs or (None if self.grid.crs is None else self.grid.crs.proj)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -180,7 +177,7 @@ class Layer(WithSummary):
     @property
     def band_nodata(self) -> list[float | None]:
         """The value that means no data in each band read, as it is stored, None where it has none."""
-        return nodata_of(self._source, self._bands)
+        return self._source.nodata_of(self._bands)
 
     @property
     def band_names(self) -> list[str]:
@@ -207,13 +204,13 @@ class Layer(WithSummary):
     @property
     def stored_values(self) -> list[StoredValues]:
         """How the file says that the numbers of each band read are meant."""
-        every = stored_values_of(self._source)
+        every = self._source.stored_values
         return [StoredValues() if every is None else every[band - 1] for band in self._bands]
 
     @property
     def unmasked_band(self) -> str | None:
         """Name of a band that is marked as alpha, but shows something and is read as a band; None without one."""
-        return next(iter(getattr(self._source, "unmasked_bands", [])), None)
+        return next(iter(self._source.unmasked_bands), None)
 
     @property
     def reads_stored(self) -> bool:
@@ -238,8 +235,7 @@ class Layer(WithSummary):
     @property
     def place_advice(self) -> str:
         """How an image that only RPCs place is put on the ground; "" for any other."""
-        advice: str = getattr(self._source, "place_advice", "")
-        return advice
+        return self._source.place_advice
 
     @property
     def tags(self) -> dict[str, str]:
@@ -279,7 +275,7 @@ class Layer(WithSummary):
 
     def with_nodata(self, value: float) -> Layer:
         """The same layer, not valid where every band holds the stored `value`; replaces the file's own."""
-        return self._of(with_nodata(self._source, value))
+        return self._of(self._source.with_nodata(value))
 
     def with_names(self, names: Sequence[str]) -> Layer:
         """The same layer, whose bands have other names, one for each band read."""
@@ -290,7 +286,7 @@ class Layer(WithSummary):
 
     def with_factor(self, factor: float, unit: str) -> Layer:
         """The same layer, whose values are multiplied as they are read, and then are in a unit."""
-        every = stored_values_of(self._source) or [StoredValues()] * len(self._source.band_names)
+        every = self._source.stored_values or [StoredValues()] * len(self._source.band_names)
         scaled = [one._replace(scale=one.scale * factor, offset=one.offset * factor, unit=unit) for one in every]
         return self._of(with_stored_values(self._source, scaled))
 

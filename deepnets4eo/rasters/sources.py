@@ -5,7 +5,6 @@ No two threads share a dataset handle at a time.
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +54,6 @@ from deepnets4eo.rasters.values import (
     same_nodata,
     stated_values,
     storable_nodata,
-    stored_values_of,
 )
 
 WARP_TOLERANCE_PX = 0.02  # GDAL's default of 0.125 px would show in sub-pixel registration
@@ -66,14 +64,22 @@ POLARISATION_TAGS = ("polarimetric_interp", "polarisation", "polarization")  # o
 FLIP = Affine.scale(1, -1)  # GDAL takes an identity transform for none; flipped, it is one
 
 
-class FileSource:
-    """A raster file, a URL, or a mosaic of tiles; another process opens it anew."""
+class FileSource(Source):
+    """A raster file, a URL, or a mosaic of tiles; another process opens it anew.
 
-    def __init__(self, name: str, target: str, paths: list[str], nodata: float | None) -> None:
-        self.name, self.paths = shown_address(name), paths
-        self._open_again = partial(FileSource, name, _from_anywhere(target), paths, nodata)
+    held : the VRT that `target` names, alive as long as its reader; open_again : opens it in another process; open_with : opens it with
+    another value without data, where that is one of its tiles' numbers."""
+
+    band_nodata: list[float | None]
+    stored_values: list[StoredValues]
+
+    def __init__(
+        self, name: str, target: str, paths: list[str], nodata: float | None, *, held: MemoryFile | None = None,
+        open_again: Callable[[], FileSource] | None = None, open_with: Callable[[float], FileSource] | None = None,
+    ) -> None:  # fmt: skip
+        self.name, self.paths, self._held, self._open_with = shown_address(name), paths, held, open_with
+        self._open_again = open_again or partial(FileSource, name, _from_anywhere(target), paths, nodata)
         self._target, self._handles = target, Handles()
-        self.grid: Grid
         self._translated: MemoryFile | None = None
         with description_errors(name), self._handles.lend(self.open_dataset) as dataset:
             self._describe(dataset, nodata)
@@ -114,7 +120,7 @@ class FileSource:
         self.wavelengths_nm = raster_wavelengths_nm(dataset)
         card = EmbeddingCard.from_tags(self.tags, self.name) or EmbeddingCard.of_names(self.band_names)
         roles = enumerate(dataset.colorinterp, start=1)
-        self.colour_roles: list[str] | None = ["undefined" if band in unmasked else role.name for band, role in roles]
+        self.colour_roles = ["undefined" if band in unmasked else role.name for band, role in roles]
         self.stored_values = list(stated_values(dataset, self.name))
         if card is not None:
             self.with_card(card)
@@ -132,15 +138,15 @@ class FileSource:
             return cls(tiles[0], tiles[0], tiles, nodata)
         vrt, physical = mosaic_vrt(tiles, nodata)
         file, name = MemoryFile(vrt.encode(), ext=".vrt"), f"{Path(tiles[0]).parent} ({len(tiles)} tiles)"
-        opened = cls(name, file.name, tiles, None if physical else nodata)
-        opened._open_again = partial(cls.open, [*map(_from_anywhere, tiles)], nodata)
-        if physical:  # the value without data is one of the tiles' numbers
-            opened.with_nodata = partial(cls.open, source)  # type: ignore[attr-defined]
+        opened = cls(
+            name, file.name, tiles, None if physical else nodata, held=file,
+            open_again=partial(cls.open, [*map(_from_anywhere, tiles)], nodata),
+            open_with=partial(cls.open, source) if physical else None,
+        )  # fmt: skip
         with open_raster(tiles[0]) as first:  # the mosaic has no metadata of bands
             opened.wavelengths_nm = raster_wavelengths_nm(first)
             marked = [opened.band_names[band - 1] for band in alpha_bands(first)]
             opened.unmasked_bands = [] if ColorInterp.alpha.name in (opened.colour_roles or []) else marked
-        opened._file = file  # type: ignore[attr-defined]  # keeps the VRT alive as long as its reader
         return opened
 
     @classmethod
@@ -148,10 +154,9 @@ class FileSource:
         """Open files of one grid as bands of one raster, in this order."""
         vrt, wavelengths_nm = stack_vrt(paths)
         file = MemoryFile(vrt.encode(), ext=".vrt")
-        opened = cls(f"{Path(paths[0]).parent} ({len(paths)} files as bands)", file.name, list(paths), nodata)
-        opened._open_again = partial(cls.stack, [*map(_from_anywhere, paths)], nodata)
+        name, again = f"{Path(paths[0]).parent} ({len(paths)} files as bands)", [*map(_from_anywhere, paths)]
+        opened = cls(name, file.name, list(paths), nodata, held=file, open_again=partial(cls.stack, again, nodata))
         opened.wavelengths_nm = wavelengths_nm
-        opened._file = file  # type: ignore[attr-defined]  # as above
         return opened
 
     def with_stated(self, bands: Sequence[Mapping[str, Any]]) -> FileSource:
@@ -185,6 +190,10 @@ class FileSource:
                 self.nodata, self.band_nodata = card.nodata, [card.nodata] * len(self.band_names)
         return self
 
+    def with_nodata(self, value: float) -> Source:
+        """The same file with another value without data; its handles serve both, since it is applied to what they return."""
+        return super().with_nodata(value) if self._open_with is None else self._open_with(value)
+
     def __copy__(self) -> FileSource:
         other = object.__new__(FileSource)
         other.__dict__.update(self.__dict__)
@@ -197,7 +206,7 @@ class FileSource:
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         try:
             with self._handles.lend(self.open_dataset) as dataset:
-                return read_dataset(dataset, window, bands, nodata_of(self, bands))
+                return read_dataset(dataset, window, bands, self.nodata_of(bands))
         except READ_ERRORS as error:
             raise InputError(
                 f"{self.name} cannot be read at rows {window.row}–{window.row + window.height}, columns "
@@ -210,7 +219,7 @@ class FileSource:
             return coarse.read(whole(coarse.grid), bands)
         try:
             with self._handles.lend(self.open_dataset) as dataset:
-                values = nodata_of(self, bands)
+                values = self.nodata_of(bands)
                 nodata = storable_nodata(self.dtype, common_nodata(values))
                 known = all(same_nodata(nodata, dataset.nodatavals[band - 1]) for band in bands)
                 if nodata is None or known or dataset.gcps[0]:
@@ -248,15 +257,15 @@ def _open_again(open_file: Callable[[], FileSource], stated: Mapping[str, Any]) 
     return source
 
 
-class _OnGrid:
+class _OnGrid(Source):
     """What another source says of itself, on a grid of its own."""
 
     def __init__(self, origin: Source, grid: Grid) -> None:
         self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
         self.wavelengths_nm, self.colour_roles = origin.wavelengths_nm, origin.colour_roles
         self.dtype, self.nodata = origin.dtype, origin.nodata
-        self.band_nodata = nodata_of(origin, range(1, len(origin.band_names) + 1))
-        self.stored_values, self.height_crs = stored_values_of(origin), getattr(origin, "height_crs", None)
+        self.band_nodata = origin.nodata_of(range(1, len(origin.band_names) + 1))
+        self.stored_values, self.height_crs = origin.stored_values, origin.height_crs
         self.bands, self.band_names, self.grid, self._origin = origin.bands, origin.band_names, grid, origin
 
 
@@ -268,15 +277,15 @@ class WarpedSource(_OnGrid):
         self._resampling = Resampling[resampling]
         self._handles: dict[tuple[int, ...], Handles] = {}  # by the bands that are read
         zoom = _zoom_factor(origin.grid, grid) if resampling == Resampling.average.name else 0
-        by_means = zoom and not getattr(origin, "complex", False) and self._means_leave_out_nodata()
+        by_means = zoom and not origin.complex and self._means_leave_out_nodata()
         self._zoomed = zoom if by_means else 0  # else 0: the pixels are warped
         self._interpolates = interpolates(origin.grid, origin.dtype, grid, self._resampling)
 
     @classmethod
     def view(cls, origin: Source, grid: Grid, resampling: str) -> Source:
         """A view of `origin` on `grid`; pixel for pixel where only one has a place and the shapes agree."""
-        if hasattr(origin, "warp"):  # a view that knows how
-            return origin.warp(grid)
+        if (own := origin.warp(grid)) is not None:
+            return own
         if not only_one_placed(origin.grid, grid):
             return cls(origin, grid, resampling)
         if tuple(origin.grid.shape) != tuple(grid.shape):
@@ -289,11 +298,14 @@ class WarpedSource(_OnGrid):
             )
         return _PixelForPixel(origin, grid)
 
+    def with_nodata(self, value: float) -> WarpedSource:
+        return WarpedSource(self._origin.with_nodata(value), self.grid, self._resampling.name)
+
     def read(self, window: Window, bands: Sequence[int]) -> Pixels:
         if not self._interpolates:
             return self._warp(window, bands)
         data = np.empty((len(bands), window.height, window.width), self.dtype)
-        valid, nodata = np.empty(data.shape[1:], bool), nodata_of(self, bands)
+        valid, nodata = np.empty(data.shape[1:], bool), self.nodata_of(bands)
         for piece in blocks((window.height, window.width), PIECE_PX):
             part = piece.move(window.row, window.col)
             pixels = interpolate(
@@ -311,9 +323,9 @@ class WarpedSource(_OnGrid):
                 with handles.lend(lambda: self._origin.open_dataset(bands)) as dataset:
                     fine = Window(*(side * self._zoomed for side in window))
                     shape = (window.height, window.width)
-                    return read_dataset(dataset, fine, range(1, len(bands) + 1), nodata_of(self, bands), shape)
+                    return read_dataset(dataset, fine, range(1, len(bands) + 1), self.nodata_of(bands), shape)
             with handles.lend(lambda: self.open_dataset(bands)) as dataset:
-                return read_dataset(dataset, window, range(1, len(bands) + 1), common_nodata(nodata_of(self, bands)))
+                return read_dataset(dataset, window, range(1, len(bands) + 1), common_nodata(self.nodata_of(bands)))
         except READ_ERRORS as error:
             raise self._unreadable(error) from error
 
@@ -324,20 +336,20 @@ class WarpedSource(_OnGrid):
             return self._warp_overview((fine[0], fine[1]), shape, bands)
         try:
             with self._warped(self.grid.zoom_to(shape), Resampling.average, bands) as dataset:
-                return read_dataset(dataset, None, range(1, len(bands) + 1), common_nodata(nodata_of(self, bands)))
+                return read_dataset(dataset, None, range(1, len(bands) + 1), common_nodata(self.nodata_of(bands)))
         except READ_ERRORS as error:
             raise self._unreadable(error) from error
 
     def _means_leave_out_nodata(self) -> bool:
         """Whether GDAL knows what has no data, as it leaves it out of means."""
         with self._origin.open_dataset() as dataset:
-            return all(same_nodata(nodata_of(self, [band])[0], dataset.nodatavals[band - 1]) for band in self.bands)
+            return all(same_nodata(self.nodata_of([band])[0], dataset.nodatavals[band - 1]) for band in self.bands)
 
     def _warp_overview(self, fine: tuple[int, int], shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
         """The whole grid from the origin averaged down to `fine`, by its overviews, where warping would read all pixels."""
         values, valid = self._origin.read_coarse(fine, bands)
         hidden = np.ma.MaskedArray(values, np.broadcast_to(~valid, values.shape))
-        nodata = common_nodata(nodata_of(self, bands))
+        nodata = common_nodata(self.nodata_of(bands))
         overview = ArraySource(hidden, self._origin.grid.zoom_to(fine), nodata)
         warped = WarpedSource(overview, self.grid.zoom_to(shape), Resampling.average.name)
         return warped.read(whole(warped.grid), overview.bands)
@@ -351,7 +363,7 @@ class WarpedSource(_OnGrid):
     def _warped(self, grid: Grid, resampling: Resampling, bands: Sequence[int] | None) -> DatasetReader:
         bands = self.bands if bands is None else bands
         dataset = self._origin.open_dataset(bands)
-        nodata = storable_nodata(self.dtype, common_nodata(nodata_of(self, bands)))
+        nodata = storable_nodata(self.dtype, common_nodata(self.nodata_of(bands)))
         plain = grid.crs is None
         has_alpha = ColorInterp.alpha in dataset.colorinterp
         return WarpedVRT(
@@ -386,7 +398,18 @@ class _PixelForPixel(_OnGrid):
         super().__init__(origin, grid)
         self.band_names, self._stored = band_names or origin.band_names, stored
         self.stored_values = stored or self.stored_values
-        self.read, self.read_coarse, self.open_dataset = origin.read, origin.read_coarse, origin.open_dataset
+
+    def with_nodata(self, value: float) -> _PixelForPixel:
+        return _PixelForPixel(self._origin.with_nodata(value), self.grid, self.band_names, self._stored)
+
+    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
+        return self._origin.read(window, bands)
+
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
+        return self._origin.read_coarse(shape, bands)
+
+    def open_dataset(self, bands: Sequence[int] | None = None) -> DatasetReader:
+        return self._origin.open_dataset(bands)
 
 
 def with_grid(source: Source, grid: Grid) -> Source:
@@ -406,28 +429,6 @@ def with_names(source: Source, names: Sequence[str]) -> Source:
 def with_stored_values(source: Source, stored: Sequence[StoredValues]) -> Source:
     """The same source, whose numbers are meant in another way, one for each band."""
     return _PixelForPixel(source, source.grid, stored=list(stored))
-
-
-def with_nodata(source: Source, value: float) -> Source:
-    """The same source, of which pixels with `value` in every band are not valid."""
-    if isinstance(source, ArraySource):
-        return ArraySource(source._array, source.grid, value)
-    if hasattr(source, "with_nodata"):
-        own: Source = source.with_nodata(value)
-        return own
-    if isinstance(source, WarpedSource):
-        return WarpedSource(with_nodata(source._origin, value), source.grid, source._resampling.name)
-    if isinstance(source, _PixelForPixel):
-        return _PixelForPixel(with_nodata(source._origin, value), source.grid, source.band_names, source._stored)
-    declared = copy.copy(source)  # of a file, whose handles serve both: nodata is applied to what they return
-    declared.nodata, declared.band_nodata = value, [value] * len(source.band_names)  # type: ignore[attr-defined]
-    return declared
-
-
-def nodata_of(source: Source, bands: Sequence[int]) -> list[float | None]:
-    """The value without data of each of these bands, 1-based."""
-    own: list[float | None] | None = getattr(source, "band_nodata", None)
-    return [source.nodata if own is None else own[band - 1] for band in bands]
 
 
 def same_grid(a: Grid, b: Grid) -> bool:

@@ -55,11 +55,6 @@ class StoredValues(NamedTuple):
         return values if self.power == 1 else np.copysign(np.abs(values) ** self.power, values)
 
 
-def stored_values_of(source: object) -> list[StoredValues] | None:
-    """How the numbers of all bands of a source are meant; None where nothing says it, as for arrays."""
-    return getattr(source, "stored_values", None)
-
-
 def stated_values(dataset: DatasetReader, name: str) -> tuple[StoredValues, ...]:
     """How a file says that the numbers of each band are meant. Errors: those of `check_stated`."""
     units = (_stated_unit(dataset, band) for band in dataset.indexes)

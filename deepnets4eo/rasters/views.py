@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from deepnets4eo.arrays import Mask, Pixels
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, coarse_grid
+from deepnets4eo.rasters.array_source import Source
 from deepnets4eo.rasters.display import colour_bands
 from deepnets4eo.rasters.layer import Layer
 from deepnets4eo.rasters.plane_crs import PLAIN_METRES, is_placed
@@ -39,7 +39,7 @@ BESIDE_PX = 2  # beside parts without data, where resampling mixed them with oth
 MOST = 1e15  # squares of a hundred million such values still have a sum in float32
 
 
-class LayerView(ABC):
+class LayerView(Source):
     """A source with the name, place and tags of another layer, and values of its own; by default not warped nor averaged."""
 
     def __init__(
@@ -47,21 +47,17 @@ class LayerView(ABC):
     ) -> None:
         self.layer, self.grid = layer, layer.grid
         self.name, self.paths, self.tags = layer.source, layer.paths, layer.tags
-        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        self.dtype = np.dtype(dtype)
         self.nodata = nodata
         self.band_names = list(band_names or layer.band_names)
         self.bands = list(range(1, len(self.band_names) + 1))
         waves = None if band_names else layer.wavelengths_nm
-        self.wavelengths_nm: list[float | None] | None = None if waves is None else [float(wave) for wave in waves]
-        self.colour_roles: list[str] | None = None if band_names else layer.colour_roles
+        self.wavelengths_nm = None if waves is None else [float(wave) for wave in waves]
+        self.colour_roles = None if band_names else layer.colour_roles
 
     def choose(self, bands: Sequence[int]) -> Layer:
         """The layer with these bands, 1-based, alone."""
         return self.layer.subset([self.layer.bands[band - 1] for band in bands])
-
-    @abstractmethod
-    def read(self, window: Window, bands: Sequence[int]) -> Pixels:
-        """Values (C, h, w) and validity (h, w) of a window inside the grid."""
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Pixels:
         """The whole grid averaged down to `shape`."""
