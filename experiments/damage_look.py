@@ -31,7 +31,7 @@ from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.network.look import LookEncoder
-from deepnets4eo.damage.network.look_evidence import LEAST_BUILDINGS, LookModel, by_site, look_features
+from deepnets4eo.damage.network.look_model import LEAST_BUILDINGS, LookModel, by_site, look_features
 from deepnets4eo.damage.network.look_training import LEAST_EACH, LookSite, fit_look
 from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.vocabulary import DAMAGED, GRADES

@@ -29,7 +29,8 @@ from script import JOPLIN, NOTE, add_smoke, plain_errors, require_all
 from deepnets4eo.damage import assess
 from deepnets4eo.damage.decision.fit_model import PAIR, VARIANTS, GradedEvidence, fit_model, fit_variant, grade_numbers
 from deepnets4eo.damage.decision.model import UNLIKE
-from deepnets4eo.damage.evidence import gather
+from deepnets4eo.damage.evidences.structure import gather
+from deepnets4eo.damage.inputs.site import Inputs, OutlinePosition, Site
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_yaml
@@ -79,7 +80,9 @@ def city_evidence(seed: int) -> pd.DataFrame:
         for name, values in ((when, image.image[:3]), (f"dsm_{when}", image.dsm[None]))
     }
     registration = KnownRegistration(np.array(matrix[:6]).reshape(2, 3))
-    table = gather(footprints=read_footprints(outlines), registration=registration, **layers)  # type: ignore[arg-type]
+    footprints = read_footprints(outlines)
+    inputs = Inputs(footprints=footprints, outlines_px=footprints.in_pixels(layers["post"].grid), **layers)  # type: ignore[arg-type]
+    table = gather(Site(inputs, registration=registration))  # type: ignore[arg-type]
     frame = table.frame.assign(damage=buildings["damage"].to_numpy(), domain="city", group=f"city-{seed}")
     return frame[frame["status"] == "assessed"]
 
@@ -124,7 +127,8 @@ def joplin_evidence(folder: Path) -> pd.DataFrame:
     footprints = read_footprints(folder / "footprints_overlap.geojson")
     registration = register(pre, post)
     alignment = align_footprints(pre, footprints.frame)
-    frame = gather(pre, post, footprints, registration, alignment=alignment).frame
+    inputs = Inputs(pre, post, footprints, footprints.in_pixels(post.grid))
+    frame = gather(Site(inputs, registration=registration, position=OutlinePosition(alignment, "pre"))).frame
     centre = footprints.to(METRES_UTM).frame.centroid
     frame["east_m"], frame["north_m"] = centre.x.to_numpy(), centre.y.to_numpy()
     frame["domain"], frame["group"] = "joplin", blocks_of(frame, BLOCK_M)

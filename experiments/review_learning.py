@@ -27,7 +27,7 @@ from script import NOTE, add_smoke, plain_errors
 from sklearn.metrics import f1_score, roc_auc_score
 
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.network.look_evidence import look_features
+from deepnets4eo.damage.network.look_model import look_features
 from deepnets4eo.damage.review import choose_next, draw_sample, review_counts, teach
 from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES
 from deepnets4eo.errors import InputError

@@ -5,7 +5,7 @@ volumes: error of volumes of buildings above 100 m³ on three cities (SYNTHETIC)
 streets, and from the air before and tripods after; true outlines and mapped ones; how often the 95 % interval holds the truth;
 volumes lost by grade, and by whether they were seen (`lost_unseen_m3`). heaps: the same of volumes up to 100 m³ from the air, none included, on cities on which nothing was
 chosen. evidence: AUC of major damage or worse with and without points (SYNTHETIC). fit: the cards of
-`damage/evidence/point_evidence.py`, on cities that volumes and evidence do not use.
+`damage/evidences/points.py`, on cities that volumes and evidence do not use.
 real: FOLDER holds autzen (differences of heights against published M3C2 distances) and ahn3_delft (intact buildings from
 one date: no rubble is expected).
 """

@@ -114,8 +114,8 @@ def damage(
     job = FileJob.plan(
         pre, post, footprints, further, settings, out,
         formats=names and [name.partition("=")[0] if name.startswith("cems=") else name for name in names], overwrite=overwrite, resume=resume, products=products,
-        findings=findings,
     )  # fmt: skip
+    job = replace(job, findings=findings)
     if products.products_only:
         if event or part or resume or further != FurtherInputs():
             raise InputError(

@@ -144,6 +144,16 @@ def check_areas(source: str) -> None:
         read_areas(source)
 
 
+def check_counted(areas: str | None, population: str | None) -> None:
+    """Refuse areas and people that cannot be counted. Errors: InputError."""
+    if areas is not None:
+        check_areas(areas)
+    elif population is not None:
+        raise InputError("population is given without --areas, by which people are counted. Give --areas, e.g. grid.")
+    if population is not None:
+        open_people(population)
+
+
 def _is_laid(source: Any, kind: str) -> bool:
     """Whether areas are cells: "grid", "h3:9"."""
     return isinstance(source, str) and source.partition(":")[0] == kind

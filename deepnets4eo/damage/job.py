@@ -2,63 +2,38 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
-import numpy as np
-import shapely
-from numpy.typing import NDArray
 
-from deepnets4eo.addresses import without_secrets
-from deepnets4eo.damage.decision.decision import Decision, DecisionModel
+from deepnets4eo.damage.decision.decision import Decision, DecisionModel, load_model
 from deepnets4eo.damage.decision.estimates import BuildingGround
-from deepnets4eo.damage.decision.evidences import open_evidence
-from deepnets4eo.damage.decision.findings import (
-    block_findings,
-    empty_outline_findings,
-    evidence_findings,
-    join_findings,
-    segmenter_findings,
-    unbuilt_findings,
-)
-from deepnets4eo.damage.decision.inundation import (
-    Inundation,
-    find_water,
-    inundated_buildings,
-    water_looked_for,
-    with_inundation,
-)
-from deepnets4eo.damage.decision.model import set_not_assessed
-from deepnets4eo.damage.decision.passes import ImageSteps, load_model
-from deepnets4eo.damage.decision.unbuilt import NO_BUILDING, UnbuiltOutlines
-from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.evidence.extents import NEAR_AFTER_M, NEAR_M, map_extents
-from deepnets4eo.damage.evidence.further import Evidence, with_further
-from deepnets4eo.damage.evidence.point_evidence import PointEvidence
-from deepnets4eo.damage.evidence.raster_evidence import RasterEvidence
+from deepnets4eo.damage.decision.findings import block_findings
+from deepnets4eo.damage.decision.inundation import inundated_buildings, with_inundation
+from deepnets4eo.damage.evidences.points import PointEvidence
+from deepnets4eo.damage.evidences.rasters import RasterEvidence
+from deepnets4eo.damage.evidences.structure import Structure
+from deepnets4eo.damage.evidences.unbuilt import Unbuilt
+from deepnets4eo.damage.evidences.water import Water, water_looked_for
 from deepnets4eo.damage.inputs.find_buildings import with_outline_probability
 from deepnets4eo.damage.inputs.journal import JobControl, damage_journal
-from deepnets4eo.damage.inputs.opening import Inputs, open_inputs
-from deepnets4eo.damage.inputs.registered_scene import RegisteredScene, registration_findings
+from deepnets4eo.damage.inputs.placing import register_and_align
 from deepnets4eo.damage.inputs.settings import Settings
-from deepnets4eo.damage.map import DamageMap, MapImages
-from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
-from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, PRE_POST
+from deepnets4eo.damage.inputs.site import Evidence, Inputs, Site, Work, step_progress
+from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage.mapping import make_map
+from deepnets4eo.damage.opening import open_evidences, open_inputs
 from deepnets4eo.device import return_freed_memory
 from deepnets4eo.errors import InputError
-from deepnets4eo.footprints.read import Footprints, footprint_findings, outline_date_findings
-from deepnets4eo.grid import apply_affine
+from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import Part
-from deepnets4eo.outputs.event import EventInfo, event_findings
-from deepnets4eo.outputs.findings import Finding, worst_first
+from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.outputs.findings import worst_first
 from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
 from deepnets4eo.rasters.scene import LayerLike
-
-logger = logging.getLogger(__name__)
 
 
 def assess(
@@ -73,7 +48,6 @@ def assess(
     points: PointEvidence | None = None,
     settings: Settings = Settings(),
     event: EventInfo = EventInfo(),
-    work: JobControl = JobControl(),
 ) -> DamageMap:
     """Assess every building: class, probability of major damage or worse, confidence, and the evidence behind them.
 
@@ -88,7 +62,6 @@ def assess(
     points : clouds of points or surface models, for height loss and debris; they take part by their card
     settings : how the job is done
     event : what the map is of; dates that are not given are taken from the images' tags
-    work : where finished steps are kept, and progress; the result does not depend on it
 
     Returns
     -------
@@ -114,7 +87,7 @@ def assess(
         pre, post, footprints, settings, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud_mask=cloud_mask, evidence=evidence,
         points=points,
     )  # fmt: skip
-    return assess_inputs(inputs, settings, work, event)
+    return assess_inputs(inputs, settings, event=event)
 
 
 def assess_inputs(
@@ -125,7 +98,8 @@ def assess_inputs(
     Parameters
     ----------
     inputs : what `open_inputs` opened and checked
-    settings, work, event : the same as in `assess`
+    settings, event : the same as in `assess`
+    work : where finished steps are kept, and progress; the result does not depend on it
 
     Returns
     -------
@@ -147,39 +121,47 @@ def assess_inputs(
 
 
 def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventInfo) -> DamageMap:
-    model, further = load_model(inputs, settings), open_evidence(inputs, settings)
+    model, evidences = load_model(inputs, settings), open_evidences(inputs, settings)
     journal = damage_journal(work.scratch, inputs, settings)
     journal.report_parts()
-    scene = RegisteredScene.prepare(inputs, settings, journal)
-    steps = ImageSteps.plan(scene, model, journal, work.progress, remote=work.remote)
-    network = steps.grade_pair()
-    with water_looked_for(scene, journal.folder_of("water")):
-        measured = steps.gather_evidence()
-    order = model.check_order(measured, scene.position)
-    unbuilt = steps.find_unbuilt()
-    return_freed_memory()  # of the blocks
-    built = measured if model.reads_pre else measured.without_pre()
-    if unbuilt is not None:
-        built = set_not_assessed(built, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
-    outlines = _outlines_on_post(inputs, built)
-    scores = further if scene.position.known else ()
-    scored = with_further(scene.site(outlines, built, journal), scores)
-    post_alone = steps.grade_post(scored)
-    evidence = set_not_assessed(scored, steps.not_graded(len(scored.frame)))
-    ground = BuildingGround.of(outlines, inputs.post.grid.crs)
-    water = find_water(scene, outlines, journal.folder_of("water"), event)
-    inundated = inundated_buildings(evidence.frame, water, settings)
-    decision = model.decide(evidence, network, scores, post_alone, ground, inundated, quake=event.is_earthquake)
-    probable = with_outline_probability(decision.evidence, inputs.footprints)
-    decision = replace(decision, evidence=probable, findings=(*order, *decision.findings))
-    inundation = None
-    if water is not None:
-        decision, inundation = with_inundation(decision, water, inundated, settings)
-    tagged = event.with_tags(inputs.pre, inputs.post)
-    damage_map = make_map(scene, outlines, model, decision, unbuilt, tagged, inundation, further)
+    site = open_site(Site(inputs, settings, event, Work(journal), evidences), model, work)
+    with water_looked_for(site):
+        site = measure_structure(site, model)
+    further: tuple[Evidence, ...] = (*site.scores, model.network, Water())
+    for evidence in further:
+        site = evidence.measure(site)
+    damage_map = make_map(site, model, decide(site, model))
     if work.remote is not None:
         damage_map.findings = worst_first((*damage_map.findings, *block_findings(work.remote.failures)))
     return damage_map
+
+
+def open_site(site: Site, model: DecisionModel, work: JobControl, part: Part | None = None) -> Site:
+    """The site with its images registered and its outlines aligned, and how its long work is done. part : whose share of it."""
+    site = register_and_align(site)
+    paired = site.pre is not None and model.network.reads_pre
+    progress = step_progress(work.progress, graded=model.network.grader is not None, paired=paired)
+    return replace(site, work=replace(site.work, part=part, remote=work.remote, progress=progress))
+
+
+def measure_structure(site: Site, model: DecisionModel) -> Site:
+    """The site with the evidence that needs no weights, in the images that the model reads; without outlines of no building."""
+    site = model.check_order(Structure().measure(site))
+    if not model.network.reads_pre:
+        site = replace(site, table=site.table.without_pre())
+    site = Unbuilt(model.network.is_shipped).measure(site)
+    return_freed_memory()  # of the blocks
+    return site
+
+
+def decide(site: Site, model: DecisionModel) -> Decision:
+    """The decision on all buildings of a site, those in water with the grades that water has."""
+    ground = BuildingGround.of(site.outlines, site.post.grid.crs)
+    inundated = inundated_buildings(site.table.frame, site.water, site.settings)
+    decision = model.decide(site.table, site.scores, ground, inundated, quake=site.event.is_earthquake)
+    probable = with_outline_probability(decision.evidence, site.inputs.footprints)
+    decision = replace(decision, evidence=probable)
+    return decision if site.water is None else with_inundation(decision, site.water, inundated, site.settings)
 
 
 def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), work: JobControl = JobControl()) -> None:
@@ -217,103 +199,6 @@ def assess_part(inputs: Inputs, part: Part, settings: Settings = Settings(), wor
 def _assess_part(inputs: Inputs, part: Part, settings: Settings, journal: Journal, work: JobControl) -> None:
     journal.check_part(part)
     model = load_model(inputs, settings)
-    scene = RegisteredScene.prepare(inputs, settings, journal)
-    steps = ImageSteps.plan(scene, model, journal, work.progress, part, work.remote)
-    steps.grade_pair()
-    evidence = steps.gather_evidence()
-    if not model.reads_pre:
-        evidence = evidence.without_pre()
-    steps.find_unbuilt()
-    steps.grade_post(evidence)
+    site = measure_structure(open_site(Site(inputs, settings, work=Work(journal)), model, work, part), model)
+    model.network.measure(site)
     journal.mark_part(part)
-
-
-def _outlines_on_post(inputs: Inputs, evidence: EvidenceTable) -> NDArray[np.object_]:
-    """Outlines (N,) in the post image's CRS, moved to where it shows the buildings."""
-    shift_px = evidence.frame[["dx_px", "dy_px"]].to_numpy(float)
-    coordinates, owner = shapely.get_coordinates(inputs.outlines_px, return_index=True)
-    moved = apply_affine(inputs.post.grid.affine, coordinates + shift_px[owner])
-    outlines: NDArray[np.object_] = shapely.set_coordinates(inputs.outlines_px.copy(), moved)
-    return outlines
-
-
-def make_map(
-    scene: RegisteredScene,
-    outlines: NDArray[np.object_],
-    model: DecisionModel,
-    decision: Decision,
-    unbuilt: UnbuiltOutlines | None,
-    event: EventInfo,
-    inundation: Inundation | None = None,
-    further: Sequence[Evidence] = (),
-) -> DamageMap:
-    """The map of a decision."""
-    inputs, settings, registration = scene.inputs, scene.settings, scene.registration
-    evidence, alignment = decision.evidence, scene.position.alignment
-    frame, graded = evidence.frame, decision.graded
-    columns = {"id": frame["id"].to_numpy()}
-    columns |= {name: graded[name].to_numpy() for name in ("damage", "damage_prob", "confidence", "damage_set")}
-    columns |= {
-        name: frame[name].to_numpy() for name in ("status", "reason", "method", "dx_px", "dy_px", *evidence.names)
-    }
-    compared = columns["method"] == PRE_POST
-    if registration is not None and registration.usable and compared.any():
-        middles = shapely.centroid(inputs.outlines_px)
-        off_m = registration.error_m(np.column_stack((shapely.get_x(middles), shapely.get_y(middles))))
-        columns["pre_off_m"] = np.where(compared, off_m.round(2), np.nan)
-    if inundation is not None:
-        columns["inundated"] = frame["inundated"].to_numpy()
-    crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()
-    stretches = stretches_of_job(model.stretches, settings.segmenter, inputs.pre, inputs.post)
-    near_m = NEAR_AFTER_M if settings.segmenter and inputs.pre is None else NEAR_M
-    extents = map_extents(inputs.post, inputs.cloud_mask, outlines, (frame["status"] == ASSESSED).to_numpy(), near_m)
-    damage_map = DamageMap(
-        buildings=gpd.GeoDataFrame(columns, geometry=outlines, crs=crs),
-        assessed_extent=extents.assessed,
-        extent_without_outlines=extents.without_outlines,
-        registration=(registration.to_dict() if registration else {})
-        | {"footprints": alignment.to_dict() if alignment else {"status": "not moved"}},
-        meaning=evidence.meaning,
-        synthetic=inputs.post.synthetic or (inputs.pre is not None and inputs.pre.synthetic),
-        parameters=without_secrets(asdict(settings))
-        | {"damaged_share": settings.damaged_share or decision.share.value, "network": model.box_decides}
-        | {"network_weight": model.weight if model.grader is not None else 0.0}
-        | {"evidence": {score.name: score.to_dict() for score in further}}
-        | ({"stretch": {role: stretch.to_dict() for role, stretch in stretches.items()}} if stretches else {}),
-        inputs=without_secrets(inputs.paths | model.paths()),
-        findings=join_findings(
-            [
-                *_input_findings(scene, model, evidence),
-                *outline_date_findings(inputs.footprints, event.date_pre, event.date_post),
-                *(() if unbuilt is None else unbuilt_findings(unbuilt)),
-                *stretch_findings(stretches, {"pre": inputs.pre, "post": inputs.post}),
-                *(() if settings.segmenter else empty_outline_findings(evidence, unbuilt)),
-                *event_findings(event),
-            ],
-            decision.findings,
-        ),
-        footprints=inputs.footprints.account(),
-        damaged_share=decision.share.to_dict(),
-        estimates=decision.estimates,
-        event=event,
-        inundation={} if inundation is None else inundation.to_dict(),
-    )
-    damage_map.images = MapImages(inputs.pre, inputs.post, inputs.scores)
-    return damage_map
-
-
-def _input_findings(scene: RegisteredScene, model: DecisionModel, evidence: EvidenceTable) -> list[Finding]:
-    """What the inputs, their registration and their evidence say about the worth of the map."""
-    inputs = scene.inputs
-    outlines = (
-        *segmenter_findings(scene.settings.segmenter, after=inputs.pre is None),
-        *footprint_findings(inputs.footprints),
-    )
-    by_water = int((evidence.frame["method"] == BY_WATER).sum())
-    findings = [*inputs.findings, *outlines, *scene.position_findings(by_water)]
-    if scene.position.known:
-        findings += [
-            *registration_findings(scene.registration, scene.settings),
-            *evidence_findings(inputs.pre if model.reads_pre else None, inputs.post, evidence),
-        ]
-    return findings

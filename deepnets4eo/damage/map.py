@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import lonboard
     from matplotlib.axes import Axes
 
-    from deepnets4eo.damage.evidence.raster_evidence import ScoreLayer
+    from deepnets4eo.damage.evidences.rasters import ScoreLayer
     from deepnets4eo.damage.priors.reading import PriorLayer
     from deepnets4eo.rasters.scene import Layer, LayerLike
 

@@ -13,8 +13,9 @@ from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.estimates import BuildingGround
 from deepnets4eo.damage.decision.findings import join_findings, result_findings
 from deepnets4eo.damage.decision.model import BY_NETWORK, MOST_CONFIDENT, NARROW, REASONS, UNLIKE, cap_confidence
-from deepnets4eo.damage.decision.unbuilt import NO_BUILDING
 from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.evidences.network import DamageNetwork, with_network
+from deepnets4eo.damage.evidences.unbuilt import NO_BUILDING
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import RunError
 from deepnets4eo.outputs.findings import Finding
@@ -36,7 +37,7 @@ def table(green: int, buildings: int = 40) -> EvidenceTable:
 
 
 def test_buildings_outside_the_range_get_a_reason_and_no_grade() -> None:
-    found = JUDGE.decide(table(green=3), None)
+    found = JUDGE.decide(table(green=3))
     frame = found.evidence.frame
     assert frame["reason"].tolist() == [GREEN] * 3 + [""] * 37
     assert (frame["status"][:3] == "not_assessed").all()
@@ -49,7 +50,7 @@ def test_buildings_outside_the_range_get_a_reason_and_no_grade() -> None:
 
 
 def test_a_place_unlike_those_of_the_fit_gets_no_confident_grade() -> None:
-    few, many = (JUDGE.decide(table(green), None) for green in (4, 12))
+    few, many = (JUDGE.decide(table(green)) for green in (4, 12))
     assert few.graded["confidence"].mean() > 0.8
     assert many.graded["confidence"].max() <= MOST_CONFIDENT
     same = slice(12, None)
@@ -63,10 +64,10 @@ def test_buildings_that_are_there_twice_make_no_probability_clearer() -> None:
     once.frame[columns] = 0.9 * once.frame[columns].mean() + 0.1 * once.frame[columns]  # none is clear by itself
     again.frame[columns] = np.tile(once.frame[columns], (2, 1))
     ground = BuildingGround(np.full(24, 100.0), np.arange(24) >= 12)
-    wanted = JUDGE.decide(once, None).graded["damage_prob"].to_numpy()
-    twice = JUDGE.decide(again, None, ground=ground).graded["damage_prob"].to_numpy()
+    wanted = JUDGE.decide(once).graded["damage_prob"].to_numpy()
+    twice = JUDGE.decide(again, ground=ground).graded["damage_prob"].to_numpy()
     np.testing.assert_allclose(twice, np.tile(wanted, 2))
-    unaware = JUDGE.decide(again, None).graded["damage_prob"].to_numpy()
+    unaware = JUDGE.decide(again).graded["damage_prob"].to_numpy()
     assert np.abs(unaware[:12] - 0.5).mean() > np.abs(wanted - 0.5).mean() + 0.01
 
 
@@ -76,18 +77,18 @@ def test_grades_within_a_side_of_such_a_place_are_named_by_the_measured_threshol
         name: replace(one, reliability=replace(one.reliability, thresholds=(0.5, 1e-6)))
         for name, one in model.variants.items()
     }
-    named = replace(JUDGE, model=replace(model, variants=variants)).decide(table(12), None).graded["damage"][12:]
-    plain = JUDGE.decide(table(12), None).graded["damage"][12:]
+    named = replace(JUDGE, model=replace(model, variants=variants)).decide(table(12)).graded["damage"][12:]
+    plain = JUDGE.decide(table(12)).graded["damage"][12:]
     assert set(named[named.isin(GRADES[2:])]) == {"destroyed"}
     assert (named.isin(GRADES[2:]) == plain.isin(GRADES[2:])).all()
 
 
 def test_what_the_model_does_not_know_is_graded_by_the_network_where_that_was_measured() -> None:
     measured = NetworkReliability(alone={"post_only": Reliability(site=SiteShift((-1.5, 1.5), (0.5, 0.5), 0.0, 1.0))})
-    judge = replace(JUDGE, post_weight=0.5, reliability=measured)
+    judge = replace(JUDGE, network=DamageNetwork(post_weight=0.5, reliability=measured))
     opinions = np.array([[0.02, 0.02, 0.06, 0.9], [0.9, 0.06, 0.02, 0.02]])
     network = pd.DataFrame(opinions[np.arange(40) % 2 ^ 1])  # each building the other way round than its evidence says
-    found = judge.decide(table(green=3), None, post=network)
+    found = judge.decide(with_network(table(green=3), None, network))
     frame = found.evidence.frame
     assert frame["reason"].tolist() == [BY_NETWORK + GREEN] * 3 + [""] * 37
     assert (frame["status"] == "assessed").all()
@@ -97,10 +98,15 @@ def test_what_the_model_does_not_know_is_graded_by_the_network_where_that_was_me
     finding = found.findings[0]
     assert finding.severity == "note"
     assert finding.message.startswith("3 of 40 visible buildings were graded by the network alone, because")
-    for other in (replace(judge, reliability=NetworkReliability()), replace(judge, post_weight=0.0)):
-        assert (other.decide(table(green=3), None, post=network).evidence.frame["status"][:3] == "not_assessed").all()
+    for other in (DamageNetwork(post_weight=0.5), DamageNetwork(reliability=measured)):
+        assert (
+            replace(JUDGE, network=other)
+            .decide(with_network(table(green=3), None, network))
+            .evidence.frame["status"][:3]
+            == "not_assessed"
+        ).all()
     network.iloc[1] = np.nan
-    part = judge.decide(table(green=3), None, post=network)
+    part = judge.decide(with_network(table(green=3), None, network))
     assert part.evidence.frame["status"].tolist() == ["assessed", "not_assessed"] + ["assessed"] * 38
     for sentence in ("1 of 40 visible buildings was not assessed, because", "2 of 40 visible buildings were graded by"):
         assert sentence in part.findings[0].message
@@ -111,7 +117,11 @@ def test_the_network_alone_does_not_grade_roofs_of_a_few_pixels() -> None:
     evidence = table(green=0)
     evidence.frame["ev_roof_width_px"] = np.where(np.arange(40) < 2, 2.0, 12.0)
     network = pd.DataFrame(np.tile([0.9, 0.06, 0.02, 0.02], (40, 1)))
-    found = replace(JUDGE, post_weight=0.5, reliability=measured).decide(evidence, None, post=network).evidence.frame
+    found = (
+        replace(JUDGE, network=DamageNetwork(post_weight=0.5, reliability=measured))
+        .decide(with_network(evidence, None, network))
+        .evidence.frame
+    )
     assert (found["status"] == "not_assessed").tolist() == [True] * 2 + [False] * 38
     assert set(found["reason"][:2]) == {REASONS["ev_roof_width_px"]}
 
@@ -119,8 +129,8 @@ def test_the_network_alone_does_not_grade_roofs_of_a_few_pixels() -> None:
 def test_a_grade_by_the_network_alone_is_not_confident() -> None:
     measured = NetworkReliability(alone={"post_only": Reliability(site=SiteShift((-4.0, 4.0), (0.5, 0.5), 0.0, 1.0))})
     network = pd.DataFrame(np.where(np.arange(40)[:, None] % 2, [0.999, 0.001, 0, 0], [0, 0, 0.001, 0.999]))
-    judge = replace(JUDGE, post_weight=0.5, reliability=measured)
-    found = judge.decide(table(green=3), None, post=network).graded
+    judge = replace(JUDGE, network=DamageNetwork(post_weight=0.5, reliability=measured))
+    found = judge.decide(with_network(table(green=3), None, network)).graded
     assert found["damage_prob"][:3].round().tolist() == [1, 0, 1]
     assert found["confidence"][:3].max() <= MOST_CONFIDENT
 
@@ -137,7 +147,7 @@ def test_reliability_of_a_card_is_read_and_damaged_notes_are_refused() -> None:
 def test_the_findings_name_numbers_and_grow_worse_with_the_share_outside() -> None:
     severities = {}
     for green in (0, 4, 12, 38):
-        findings = JUDGE.decide(table(green), None).findings
+        findings = JUDGE.decide(table(green)).findings
         assert len(findings) == (green > 0)
         for finding in findings:
             assert finding.code == "evidence_outside_range"

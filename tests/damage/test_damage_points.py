@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from deepnets4eo.damage import EvidenceCard, PointEvidence, RasterEvidence, assess, read_footprints
-from deepnets4eo.damage.evidence.point_evidence import CARDS, COLUMN, MEANING, PointScore
-from deepnets4eo.damage.inputs.opening import open_inputs
+from deepnets4eo.damage.evidences.points import CARDS, COLUMN, MEANING, PointScore
 from deepnets4eo.damage.inputs.settings import Settings
+from deepnets4eo.damage.opening import open_inputs
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.points import PointCloud
 from deepnets4eo.rasters.scene import Layer
@@ -98,7 +98,7 @@ def test_clouds_that_cannot_be_used_are_refused_before_the_long_work(city, cloud
     with pytest.raises(InputError, match="lie in pixels"):
         pixels = city.footprints().set_crs(None, allow_override=True)
         points = PointEvidence(post)
-        from deepnets4eo.damage.evidence.point_evidence import check_point_evidence
+        from deepnets4eo.damage.evidences.points import check_point_evidence
 
         check_point_evidence(points, read_footprints(pixels, assume_crs="pixels"))
     with pytest.raises(InputError, match="expected 0"):
@@ -125,13 +125,13 @@ def test_the_identity_of_a_job_includes_its_clouds(city, clouds, images, tmp_pat
 
 def test_a_roof_that_was_not_seen_says_nothing_in_the_decision(city, clouds, monkeypatch):
     """Walls and edges do not show whether a roof has come down."""
-    from deepnets4eo.damage.evidence import point_evidence
+    from deepnets4eo.damage.evidences import points
 
     evidence, footprints = PointEvidence(clouds[1], clouds[0]), read_footprints(city.footprints())
-    monkeypatch.setattr(point_evidence, "LEAST_ROOF_SEEN", 0.0)
+    monkeypatch.setattr(points, "LEAST_ROOF_SEEN", 0.0)
     every = evidence.measure(footprints)
     assert every[COLUMN].notna().any()
-    monkeypatch.setattr(point_evidence, "LEAST_ROOF_SEEN", 1.01)
+    monkeypatch.setattr(points, "LEAST_ROOF_SEEN", 1.01)
     none = evidence.measure(footprints)
     assert none[COLUMN].isna().all()
     others = [name for name in MEANING if name != COLUMN]

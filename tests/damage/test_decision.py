@@ -191,8 +191,8 @@ def test_the_share_of_a_site_follows_from_model_and_network_together(place, tmp_
 
 def test_the_weight_of_a_run_is_what_the_user_allows_times_its_skill(place, tmp_path):
     run = make_run(tmp_path / "run", validation={"auc_major_or_worse": 0.9, "kappa": 0.6})
-    assert DecisionModel.load(str(run), 0.5).weight == pytest.approx(0.3)
-    assert DecisionModel.load(str(place[1]), 0.5).weight == 0.5
+    assert DecisionModel.load(str(run), 0.5).network.weight == pytest.approx(0.3)
+    assert DecisionModel.load(str(place[1]), 0.5).network.weight == 0.5
 
 
 def test_without_a_pre_image_the_weight_free_decision_stands(place):

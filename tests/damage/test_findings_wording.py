@@ -12,11 +12,9 @@ from deepnets4eo.damage.decision.findings import (
     result_findings,
     segmenter_findings,
     share_findings,
-    unbuilt_findings,
 )
 from deepnets4eo.damage.decision.model import UNLIKE
-from deepnets4eo.damage.decision.unbuilt import NO_BUILDING, UnbuiltOutlines
-from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.evidences.unbuilt import NO_BUILDING, UnbuiltOutlines
 from deepnets4eo.footprints.read import footprint_findings
 from deepnets4eo.outputs.findings import Finding, worst_first
 
@@ -92,16 +90,17 @@ def test_outlines_of_a_network_are_said_to_be_so() -> None:
     ("number", "words"), [(0, "only 0 copies of"), (1, "only 1 copy of"), (19, "only 19 copies of")]
 )
 def test_that_unbuilt_outlines_were_not_looked_for_is_said_with_the_reason(number, words):
-    (finding,) = unbuilt_findings(UnbuiltOutlines(np.zeros(60, bool), few_copies=number))
+    (finding,) = UnbuiltOutlines(np.zeros(60, bool), few_copies=number).findings()
     assert (finding.code, finding.severity) == ("not_in_pre_unknown", "note")
     assert words in finding.message
-    assert unbuilt_findings(UnbuiltOutlines(np.zeros(60, bool), auc=0.9)) == ()
+    assert UnbuiltOutlines(np.zeros(60, bool), auc=0.9).findings() == ()
 
 
 def test_a_map_of_the_post_image_alone_says_that_empty_outlines_look_destroyed() -> None:
     def findings(method: list[str], unbuilt: UnbuiltOutlines | None = None) -> list[str]:
         frame = pd.DataFrame({"status": "assessed", "method": method})
-        return [finding.code for finding in empty_outline_findings(EvidenceTable(frame, {}), unbuilt)]
+        looked_for = unbuilt is not None and unbuilt.settled
+        return [finding.code for finding in empty_outline_findings(frame, looked_for=looked_for)]
 
     none, few = np.zeros(2, bool), np.zeros(60, bool)
     alone = ["post_only", "post_only"]
@@ -109,9 +108,8 @@ def test_a_map_of_the_post_image_alone_says_that_empty_outlines_look_destroyed()
     assert findings(alone, UnbuiltOutlines(none, auc=0.7)) == ["empty_outlines"]  # both looked alike: none was found
     assert findings(alone, UnbuiltOutlines(none, auc=0.9)) == findings(alone, UnbuiltOutlines(few, few_copies=3)) == []
     assert findings(["pre_post", "post_only"]) == findings([]) == []
-    (finding,) = empty_outline_findings(
-        EvidenceTable(pd.DataFrame({"status": ["assessed"], "method": "post_only"}), {}), None
-    )
+    frame = pd.DataFrame({"status": ["assessed"], "method": "post_only"})
+    (finding,) = empty_outline_findings(frame, looked_for=False)
     assert "nearly all such outlines are called so" in finding.message
     assert "Joplin" not in finding.message
 

@@ -13,12 +13,10 @@ import pandas as pd
 import pytest
 
 from deepnets4eo import plugins
-from deepnets4eo.damage import assess
+from deepnets4eo.damage import assess, opening
 from deepnets4eo.damage.calibration.pool import EvidenceCard, check_weights
-from deepnets4eo.damage.decision import evidences
-from deepnets4eo.damage.decision.evidences import open_evidence
-from deepnets4eo.damage.evidence.further import Site
 from deepnets4eo.damage.inputs.settings import Settings
+from deepnets4eo.damage.inputs.site import Site
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer
@@ -37,11 +35,10 @@ class Brightness:
     column = "ev_brightness"
     meaning = {"ev_brightness": "mean of POST in the outline, 0–1", "ev_brightness_px": "pixels it is the mean of"}
 
-    def measure(self, site: Site) -> pd.DataFrame:
+    def measure(self, site: Site) -> Site:
         sums = band_sums(site.post, site.outlines, workers=1)
-        return pd.DataFrame(
-            {"ev_brightness": sums.mean.mean(axis=1) / 255, "ev_brightness_px": sums.count[:, 0].astype(float)}
-        )
+        columns = {"ev_brightness": sums.mean.mean(axis=1) / 255, "ev_brightness_px": sums.count[:, 0].astype(float)}
+        return site.with_columns(pd.DataFrame(columns), self.meaning, self.name)
 
     def log_odds(self, scores: np.ndarray) -> np.ndarray:
         return CARD.log_odds(scores)
@@ -61,9 +58,9 @@ def brightness_of_job(inputs: Any, settings: Settings, weight: float | None) -> 
 def installed(monkeypatch):
     own = plugins.plugins_of(plugins.EVIDENCES)
     entry = EntryPoint("brightness", f"{__name__}:brightness_of_job", plugins.EVIDENCES)
-    monkeypatch.setattr(evidences, "plugins_of", lambda group: own | {"brightness": entry})
+    monkeypatch.setattr(opening, "plugins_of", lambda group: own | {"brightness": entry})
     monkeypatch.setattr(
-        evidences, "load_plugin", lambda one: brightness_of_job if one is entry else plugins.load_plugin(one)
+        opening, "load_plugin", lambda one: brightness_of_job if one is entry else plugins.load_plugin(one)
     )
 
 
@@ -100,9 +97,9 @@ def test_an_installed_evidence_takes_part_where_it_is_asked_for(installed, site)
     ],
 )
 def test_names_and_weights_that_cannot_be_used_are_refused(installed, named, reason):
-    inputs: Any = SimpleNamespace(scores=(), points=None, radar=())
+    inputs: Any = SimpleNamespace(evidences=(), radar=())
     with pytest.raises(InputError, match=reason):
-        open_evidence(inputs, Settings(evidences=named))
+        opening.open_evidences(inputs, Settings(evidences=named))
 
 
 def test_weights_of_more_than_one_together_are_refused() -> None:
@@ -112,7 +109,10 @@ def test_weights_of_more_than_one_together_are_refused() -> None:
 
 
 def test_columns_that_an_evidence_did_not_measure_are_named(installed, site, monkeypatch):
-    monkeypatch.setattr(Brightness, "measure", lambda self, site: pd.DataFrame({"ev_brightness": [0.5]}))
+    def measure(self: Brightness, site: Site) -> Site:
+        return site.with_columns(pd.DataFrame({"ev_brightness": [0.5]}), self.meaning, self.name)
+
+    monkeypatch.setattr(Brightness, "measure", measure)
     with pytest.raises(
         InputError, match=r"brightness measured 1 rows of ev_brightness; expected \d+ of ev_brightness, "
     ):

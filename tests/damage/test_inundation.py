@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,16 +14,18 @@ from scipy.special import expit, logit
 
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.calibration.site import SHARES, ShareEstimate, SiteFit, SiteShift, fit_to_site
-from deepnets4eo.damage.decision import inundation
 from deepnets4eo.damage.decision.decision import Decision
 from deepnets4eo.damage.decision.estimates import InundatedBuildings, site_estimates
-from deepnets4eo.damage.decision.inundation import WaterAround, inundated_buildings, with_inundation
+from deepnets4eo.damage.decision.inundation import inundated_buildings, with_inundation
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.inputs import registered_scene as prepared_scene
+from deepnets4eo.damage.evidences import water as water_evidence
+from deepnets4eo.damage.inputs import placing
+from deepnets4eo.damage.inputs.site import WaterAround, Work
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods import BuildingWater, open_new_water
 from deepnets4eo.footprints import align_footprints
+from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
@@ -142,13 +145,13 @@ def test_a_job_that_fails_ends_the_search_for_water_beside_it(tmp_path: Path, mo
         finally:
             seen.append(folder)
 
-    monkeypatch.setattr(inundation, "_seen_water", search)
-    monkeypatch.setattr(inundation, "_shows_water", lambda _scene, _role: True)
-    scene = SimpleNamespace(settings=Settings())
-    with pytest.raises(InputError, match="swapped"), inundation.water_looked_for(scene, tmp_path):
+    monkeypatch.setattr(water_evidence, "_seen_water", search)
+    monkeypatch.setattr(water_evidence, "_shows_water", lambda _scene, _role: True)
+    site: Any = SimpleNamespace(settings=Settings(), work=Work(Journal(tmp_path)))
+    with pytest.raises(InputError, match="swapped"), water_evidence.water_looked_for(site):
         begun.wait()
         raise InputError("swapped")
-    assert seen == [tmp_path]
+    assert seen == [tmp_path / "water"]
 
 
 def test_under_clouds_it_is_not_known_whether_a_building_stands_in_water(monkeypatch) -> None:
@@ -225,7 +228,7 @@ def test_outlines_of_unknown_place_have_a_grade_where_water_is_all_around(maps, 
     failed = replace(
         aligned, status="failed", reason="too few agree", in_place=0.0, offsets_m=0 * aligned.offsets_m, voters=50
     )
-    monkeypatch.setattr(prepared_scene, "measure_alignments", lambda *_, **__: {"pre": failed})
+    monkeypatch.setattr(placing, "measure_alignments", lambda *_, **__: {"pre": failed})
     found = assess(pre_layer(), post, city().footprints(), settings=Settings(network=False, water=str(path)))
     rows = found.buildings
     rings = rows.geometry.buffer(20).difference(rows.geometry.buffer(2))
@@ -303,20 +306,21 @@ def test_buildings_that_are_covered_are_destroyed_and_sets_hold_what_lies_betwee
     )
     water = WaterAround(around, "a map", is_new=True)
     wet = inundated_buildings(frame, water, Settings())
-    after, found = with_inundation(decision, water, wet, Settings())
+    after = with_inundation(decision, water, wet, Settings())
     assert after.graded["damage"].tolist() == [GRADES[2], GRADES[3], GRADES[0], GRADES[2]]
     everything = ",".join(GRADES)
     assert after.graded["damage_set"].tolist() == [",".join(GRADES[:3]), everything, GRADES[0], everything]
     reasons = ["surrounded by water", "under water", "", "surrounded by water; greener"]
     assert after.evidence.frame["reason"].tolist() == reasons
-    assert (found.structure, found.together, found.inundated, found.by_water) == (0, 3, 3, 1)
+    counts = ("structure", "together", "inundated", "by_water")
+    assert [after.inundation[name] for name in counts] == [0, 3, 3, 1]
     possibly = Settings(inundation="possibly-damaged")
-    after, found = with_inundation(decision, water, inundated_buildings(frame, water, possibly), possibly)
+    after = with_inundation(decision, water, inundated_buildings(frame, water, possibly), possibly)
     assert after.graded["damage"].tolist() == [GRADES[1], GRADES[1], GRADES[0], GRADES[1]]
     assert after.graded["damage_prob"].tolist() == [0.1, 0.3, 0.1, 0.3]
     assert inundated_buildings(frame, water, Settings(inundation="shown")) is None
     capped = replace(decision, unlike=np.array([True, False, True, True]))  # a finding says "confidence is at most 0.6"
-    after, _ = with_inundation(capped, water, wet, Settings())
+    after = with_inundation(capped, water, wet, Settings())
     np.testing.assert_allclose(after.graded["confidence"].to_numpy(float), [0.6, 0.9, 0.6, 0.6])
 
 
@@ -359,7 +363,7 @@ def test_houses_whose_ground_is_hidden_count_as_wet_as_the_nearest_ground_that_i
     graded = pd.DataFrame({"damage": [GRADES[0]] * 3 + [None], "damage_prob": [0.1, 0.1, 0.1, np.nan], "confidence": [0.9, 0.9, 0.9, np.nan],
                            "damage_set": [GRADES[0]] * 3 + [None]})  # fmt: skip
     decision = Decision(EvidenceTable(frame, {}), graded, ShareEstimate(0.3, "estimated"))
-    after = with_inundation(decision, WaterAround(around, "a map", is_new=True), found, Settings())[0]
+    after = with_inundation(decision, WaterAround(around, "a map", is_new=True), found, Settings())
     assert after.graded["damage"].tolist()[:3] == [GRADES[2], GRADES[0], GRADES[2]]
     np.testing.assert_allclose(after.graded["damage_prob"][:3].astype(float), [0.9, 1 - 0.9 * 0.82, 0.72])
     assert after.graded["damage_set"][1] == ",".join(GRADES)

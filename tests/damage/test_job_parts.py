@@ -14,9 +14,9 @@ from small_grader import make_grader
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import JobControl, Part, Settings, assess, assess_inputs, assess_part, job, open_inputs
-from deepnets4eo.damage.decision import passes
-from deepnets4eo.damage.evidence import block, gather
-from deepnets4eo.damage.inputs.opening import Inputs
+from deepnets4eo.damage.evidence import block
+from deepnets4eo.damage.evidences import structure
+from deepnets4eo.damage.inputs.site import Inputs
 from deepnets4eo.damage.network import grader as network_grader
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs import identity
@@ -59,7 +59,7 @@ def count(network: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[
         return counts
 
     monkeypatch.setattr(network_grader, "shipped_folder", lambda: network)
-    monkeypatch.setattr(passes, "gather", partial(gather, block_px=64))
+    monkeypatch.setattr(structure, "BLOCK_PX", 64)
     monkeypatch.setattr(block, "measure_block", measure_one)
     monkeypatch.setattr(NetworkSegmenter, "predict_raw", label_one)
     return since

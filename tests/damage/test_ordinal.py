@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
+from deepnets4eo.damage.calibration.border import balance_weights, fit_border
 from deepnets4eo.damage.calibration.probabilities import grade_probabilities
-from deepnets4eo.damage.decision.fit_model import balance_weights, fit_border
 from deepnets4eo.errors import InputError
 
 

@@ -10,9 +10,9 @@ import shapely
 from made_up_town import GRID
 
 from deepnets4eo.damage import Settings, assess, read_footprints
-from deepnets4eo.damage.inputs import registered_scene as prepared_scene
-from deepnets4eo.damage.inputs.opening import Inputs
-from deepnets4eo.damage.inputs.registered_scene import outline_position, registration_findings
+from deepnets4eo.damage.inputs import placing
+from deepnets4eo.damage.inputs.placing import outline_position, registration_findings
+from deepnets4eo.damage.inputs.site import Inputs
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
@@ -94,11 +94,9 @@ def test_no_more_images_are_looked_at_than_needed(answers, paired: bool, looked_
         read_footprints(gpd.GeoDataFrame(geometry=[shapely.box(*GRID.extent.boundingbox)], crs=GRID.crs)),
         np.zeros(0, object),
     )
-    monkeypatch.setattr(
-        prepared_scene, "align_footprints", lambda image, *_, **__: answers["pre" if image is pre else "post"]
-    )
-    assert list(prepared_scene.measure_alignments(inputs, Settings(), paired=paired)) == looked_at
-    assert prepared_scene.measure_alignments(inputs, Settings(align=False), paired=paired) == {}
+    monkeypatch.setattr(placing, "align_footprints", lambda image, *_, **__: answers["pre" if image is pre else "post"])
+    assert list(placing.measure_alignments(inputs, Settings(), paired=paired)) == looked_at
+    assert placing.measure_alignments(inputs, Settings(align=False), paired=paired) == {}
 
 
 def test_registration_that_failed_or_is_doubtful_is_a_finding() -> None:

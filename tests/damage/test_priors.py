@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage.areas import LOCAL_SPREAD, count_areas, find_areas
-from deepnets4eo.damage.decision.unbuilt import NO_BUILDING
+from deepnets4eo.damage.evidences.unbuilt import NO_BUILDING
 from deepnets4eo.damage.map import DamageMap, MapImages
 from deepnets4eo.damage.priors import combination
 from deepnets4eo.damage.priors.combination import combine

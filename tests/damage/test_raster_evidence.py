@@ -16,9 +16,11 @@ from scipy.special import expit, logit
 from deepnets4eo.damage import EvidenceCard, RasterEvidence, Settings, assess
 from deepnets4eo.damage.calibration.pool import pool_scores
 from deepnets4eo.damage.calibration.reliability import Judgement, Reliability
-from deepnets4eo.damage.evidence import raster_evidence
-from deepnets4eo.damage.evidence.raster_evidence import mean_scores, open_raster_evidence, score_findings
+from deepnets4eo.damage.evidences import rasters
+from deepnets4eo.damage.evidences.rasters import mean_scores, open_raster_evidence
 from deepnets4eo.damage.inputs.journal import JobControl
+from deepnets4eo.damage.job import assess_inputs
+from deepnets4eo.damage.opening import open_inputs
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.rasters.cog import CogWriter
@@ -130,7 +132,7 @@ def decide_alone(layer, score):
     """Probabilities before and after, and the finding's code and severity, of assessed buildings with these scores."""
     before = np.array([[0.4, 0.3, 0.2, 0.1]] * len(score))
     frame = pd.DataFrame({"status": "assessed", "ev_change": score})
-    (finding,) = score_findings([layer], frame)
+    finding = layer.finding(frame)
     judged = Judgement(before, np.full(len(before), "a", object), {"a": Reliability()})
     return before, pool_scores(judged, frame, [layer]).probabilities, finding
 
@@ -180,13 +182,10 @@ def test_probabilities_as_bytes_are_read_from_the_band_of_that_name(tmp_path):
 def test_an_interrupted_job_does_not_measure_again(raster, tmp_path, monkeypatch):
     calls = []
     measure = mean_scores
-    monkeypatch.setattr(raster_evidence, "mean_scores", lambda *words: calls.append(1) or measure(*words))
+    monkeypatch.setattr(rasters, "mean_scores", lambda *words: calls.append(1) or measure(*words))
     first, again, other = (
-        assess(
-            None,
-            post_layer(),
-            city().footprints(),
-            evidence=[RasterEvidence("change", source)],
+        assess_inputs(
+            open_inputs(None, post_layer(), city().footprints(), evidence=[RasterEvidence("change", source)]),
             work=JobControl(tmp_path),
         )
         for source in (raster, raster, Layer.open(scores() + 1, grid=post_layer().grid))

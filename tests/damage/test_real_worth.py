@@ -4,10 +4,10 @@ from pathlib import Path
 
 import geopandas as gpd
 import pytest
+from made_up_evidence import gather
 
 from deepnets4eo.damage.decision.decision import Decision, DecisionModel
-from deepnets4eo.damage.decision.unbuilt import find_unbuilt
-from deepnets4eo.damage.evidence import gather
+from deepnets4eo.damage.evidences.unbuilt import find_unbuilt
 from deepnets4eo.footprints import align_footprints
 from deepnets4eo.footprints.read import read_footprints
 from deepnets4eo.rasters.scene import Layer
@@ -20,7 +20,7 @@ BUILDING, TREE = 1, 3
 def assess_alone(image: Path, outlines: gpd.GeoDataFrame) -> Decision:
     layer = Layer.open(image)
     footprints = read_footprints(outlines, assume_crs="pixels" if layer.grid.crs is None else None)
-    return DecisionModel.load("damage-evidence").decide(gather(None, layer, footprints, None), None)
+    return DecisionModel.load("damage-evidence").decide(gather(None, layer, footprints, None))
 
 
 @pytest.mark.parametrize("image", ["pre.png", "post.png"])

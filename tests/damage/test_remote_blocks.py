@@ -1,6 +1,5 @@
 """A damage job whose blocks other processes do: the map of one process; a block that fails leaves out its buildings, and says so."""
 
-from functools import partial
 from pathlib import Path
 
 import geopandas as gpd
@@ -10,8 +9,8 @@ from small_grader import make_grader
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import file_job
-from deepnets4eo.damage.decision import passes
-from deepnets4eo.damage.evidence import gather
+from deepnets4eo.damage.evidence import block
+from deepnets4eo.damage.evidences import structure
 from deepnets4eo.damage.file_job import FileJob
 from deepnets4eo.damage.inputs.settings import FurtherInputs, Settings
 from deepnets4eo.errors import InputError
@@ -37,7 +36,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of the evidence of 64 px."""
-    monkeypatch.setattr(passes, "gather", partial(gather, block_px=64))
+    monkeypatch.setattr(structure, "BLOCK_PX", 64)
 
 
 class Silent:
@@ -65,7 +64,7 @@ def assess(place: Path, out: Path, executor: Executor | None = None, *, resume: 
 def alone(place: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The tables of a job of one process with blocks of 64 px."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(passes, "gather", partial(gather, block_px=64))
+    patch.setattr(structure, "BLOCK_PX", 64)
     out = tmp_path_factory.mktemp("alone") / "map"
     assess(place, out)
     patch.undo()
@@ -115,7 +114,7 @@ def test_buildings_of_a_block_that_fails_are_not_assessed_and_a_finding_says_so(
 def test_no_building_is_assessed_where_the_only_block_fails(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passes, "gather", gather)
+    monkeypatch.setattr(structure, "BLOCK_PX", block.BLOCK_PX)
     result = assess(place, tmp_path / "map", OneByOne(failing="evidence 0-0"))
     assert set(result.buildings["reason"]) == {"could not be measured: ValueError: no such luck (3 times)"}
 
@@ -157,7 +156,7 @@ def test_parts_whose_blocks_other_processes_do_make_the_map_of_one_process(
 
 
 def test_the_command_line_takes_processes(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passes, "gather", gather)
+    monkeypatch.setattr(structure, "BLOCK_PX", block.BLOCK_PX)
     words = [*(str(place / name) for name in NAMES), "--set", "network=no", "--also", "csv"]
     written = []
     for workers in ("1", "processes:1"):

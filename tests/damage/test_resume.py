@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_evidence import gather
 
 import deepnets4eo.registration.pair as registration_pair
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage.evidence import block, gather
-from deepnets4eo.damage.inputs import registered_scene as prepared_scene
+from deepnets4eo.damage.evidence import block
+from deepnets4eo.damage.inputs import placing
 from deepnets4eo.damage.inputs.journal import damage_journal
-from deepnets4eo.damage.inputs.opening import open_inputs
 from deepnets4eo.damage.inputs.settings import Settings
+from deepnets4eo.damage.opening import open_inputs
 from deepnets4eo.damage.products import write
 from deepnets4eo.damage.products.content import FURTHER, USUAL
 from deepnets4eo.footprints import align_footprints
@@ -37,7 +38,7 @@ FILES = {
 IMAGE_PATH = re.compile(rb'[^"<>]*/((?:pre|post)[.]tif)')
 STEPS: dict[str, tuple[Any, str]] = {
     "registration": (registration_pair, "register"),
-    "alignment": (prepared_scene, "align_footprints"),
+    "alignment": (placing, "align_footprints"),
     "block": (block, "measure_block"),
     "damage.gpkg": (write, "write_gpkg"),
     "damage.parquet": (write, "write_parquet"),

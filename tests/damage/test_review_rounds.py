@@ -107,7 +107,7 @@ def test_answers_on_the_page_go_to_the_file_of_their_building(folder: Path) -> N
 
 def test_what_buildings_look_like_is_measured_once_for_each_map(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    from deepnets4eo.damage.network.look_evidence import look_features
+    from deepnets4eo.damage.network.look_model import look_features
 
     buildings = gpd.read_parquet(folder / "damage.parquet")
     expected = look_features(Layer.open(folder.parent / "post.tif"), buildings.geometry.to_numpy())

@@ -304,7 +304,7 @@ def test_without_good_weights_one_line_says_what_to_do(
         content = file.read_bytes()
         if not (damage == "no card" and file.name == "card.json"):
             (folder / file.name).write_bytes(content if file.name in ("card.json", "legend.yaml") else content[:-9])
-    monkeypatch.setattr("deepnets4eo.damage.file_job.shipped_path", lambda _: folder)
+    monkeypatch.setattr("deepnets4eo.damage.inputs.find_buildings.shipped_path", lambda _: folder)
     assert main(["damage", str(case / "pre.tif"), str(case / "post.tif"), "-", "--out", str(tmp_path / "out")]) == 2
     error = " ".join(capsys.readouterr().err.split())
     assert "FOOTPRINTS is -, but the buildings cannot be found" in error

@@ -17,6 +17,7 @@ from small_grader import GSD_M, make_grader
 from deepnets4eo.damage import DamageMap, Settings, assess
 from deepnets4eo.damage.decision.decision import DecisionModel
 from deepnets4eo.damage.decision.model import DamageModel
+from deepnets4eo.damage.evidences.network import DamageNetwork
 from deepnets4eo.damage.network import grader as network_grader
 from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS
 from deepnets4eo.errors import InputError, MissingExtraError
@@ -138,7 +139,7 @@ def reason(image: np.ndarray, *, gsd_m: float = GSD_M, **tags: str) -> str:
     grid = Grid(image.shape[1:], Affine(gsd_m, 0, 400_000, 0, -gsd_m, 5_000_000), "EPSG:32633")
     layer = Layer.open(image, grid=grid)
     layer.tags.update(tags)
-    model = DecisionModel.load("damage-evidence").with_shipped(layer, layer)
+    model = DamageNetwork().with_shipped(layer, layer)
     if not model.findings:
         assert model.grader is not None
         return ""
@@ -200,7 +201,7 @@ def test_a_file_of_four_bands_that_declares_its_colours_is_heard_with_them(city,
     with rasterio.open(path, "r+") as file:
         file.descriptions = ("NIR", "R", "G", "B")
     four, three = Layer.open(path), Layer.open(colours, grid=city.post.grid)
-    model = DecisionModel.load("damage-evidence").with_shipped(four, four)
+    model = DamageNetwork().with_shipped(four, four)
     assert model.grader is not None
     outlines = shapely.box([20, 80, 140], 40, [50, 110, 170], 70)
     found, wanted = (
@@ -247,7 +248,7 @@ def test_the_run_is_looked_for_among_the_models_and_nowhere_else(run, tmp_path, 
 
 def test_a_toolbox_without_weights_says_nothing(ship_run):
     ship_run(None)
-    plain = DecisionModel.load("damage-evidence")
+    plain = DamageNetwork()
     layer = Layer.open(np.zeros((3, 8, 8), np.uint8))
     assert plain.with_shipped(None, layer) is plain
 
@@ -256,8 +257,8 @@ def test_the_networks_are_computed_as_the_settings_say(city, run, ship_run, tmp_
     ship_run(run)
     image = Layer.open(city.pre.image[:3], grid=city.pre.grid)
     for name in ("bfloat16", "float32"):
-        shipped = DecisionModel.load("damage-evidence").with_shipped(image, image, device="cpu", precision=name)
-        own = DecisionModel.load(str(run), device="cpu", precision=name)
+        shipped = DamageNetwork().with_shipped(image, image, device="cpu", precision=name)
+        own = DecisionModel.load(str(run), device="cpu", precision=name).network
         for model in (shipped, own):
             weights = next(model.grader.run.segmenter.module.parameters())
             assert str(weights.dtype) == f"torch.{name}"

@@ -12,10 +12,10 @@ from deepnets4eo.arrays import Mask
 from deepnets4eo.damage.calibration.pool import NetworkSkill
 from deepnets4eo.damage.calibration.site import ShareEstimate
 from deepnets4eo.damage.decision.model import BY_NETWORK, GREEN, MOST_CONFIDENT, NARROW, REASONS, UNLIKE
-from deepnets4eo.damage.decision.unbuilt import LEAST_AUC, LEAST_DECOYS, NO_BUILDING, UnbuiltOutlines
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.table import BLANK
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
+from deepnets4eo.damage.evidences.unbuilt import NO_BUILDING
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, GRADES, POST_ONLY, PRE_POST, WIDE
 from deepnets4eo.outputs.findings import Finding, Severity, reason_counts, worst_first
 from deepnets4eo.outputs.wording import Phrase, Value
@@ -74,19 +74,10 @@ def block_findings(failures: Mapping[str, Mapping[str, str]]) -> tuple[Finding, 
     )
 
 
-def unbuilt_findings(unbuilt: UnbuiltOutlines) -> tuple[Finding, ...]:
-    """That outlines without a building were not looked for, without open ground to compare with."""
-    if unbuilt.few_copies is None:
-        return ()
-    return (Finding("not_in_pre_unknown", "note", {"copies": unbuilt.few_copies, "least": LEAST_DECOYS}),)
-
-
-def empty_outline_findings(evidence: EvidenceTable, unbuilt: UnbuiltOutlines | None) -> tuple[Finding, ...]:
+def empty_outline_findings(frame: pd.DataFrame, *, looked_for: bool) -> tuple[Finding, ...]:
     """That outlines without a building look destroyed from post alone, where none was looked for."""
-    frame = evidence.frame
     graded = frame.loc[(frame["status"] == ASSESSED) & (frame["method"] != BY_WATER), "method"]
-    looked = unbuilt is not None and (unbuilt.auc >= LEAST_AUC or unbuilt.few_copies is not None)
-    if looked or not len(graded) or (graded == PRE_POST).any():
+    if looked_for or not len(graded) or (graded == PRE_POST).any():
         return ()
     return (Finding("empty_outlines", "note"),)
 

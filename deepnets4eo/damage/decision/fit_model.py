@@ -10,16 +10,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from deepnets4eo.arrays import Floats, Indices, Mask, Texts
+from deepnets4eo.damage.calibration.border import balance_weights, fit_border
 from deepnets4eo.damage.calibration.reliability import Reliability, fit_reliability, platt
 from deepnets4eo.damage.decision.model import ENDS, FARTHEST, WITH_HEIGHT, FittedRange
 from deepnets4eo.damage.evidence.columns import POINTS
 from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR, POST_ONLY, PRE_POST
-from deepnets4eo.errors import InputError
 
 RIDGE = 0.05
 FOLDS = 8
@@ -143,44 +141,6 @@ def left_out_scores(
         border = fit_border(evidence[taught], beyond[taught], weight, points, ridge)
         score[tested] = evidence[tested] @ border.weights + border.intercept
     return score
-
-
-@dataclass(frozen=True)
-class Border:
-    """log-odds of lying beyond a grade border: intercept + weights · standardised evidence."""
-
-    intercept: float
-    weights: Floats
-
-
-def fit_border(evidence: Floats, beyond: Mask, weight: Floats, points: NDArray[np.integer], ridge: float) -> Border:
-    """Ridge logistic regression with weights held to the signs `points`; evidence (N, K) standardised. Errors: InputError."""
-    if beyond.all() or not beyond.any():
-        raise InputError(
-            f"all {len(beyond)} buildings lie on one side of the border. Give both damaged and intact ones."
-        )
-    share = weight / weight.sum()
-
-    def loss(parameters: Floats) -> tuple[float, Floats]:
-        margin = evidence @ parameters[1:] + parameters[0]
-        residual = share * (expit(margin) - beyond)
-        gradient = np.concatenate([[residual.sum()], evidence.T @ residual + ridge * parameters[1:]])
-        value = share @ (np.logaddexp(0, margin) - beyond * margin) + ridge / 2 * parameters[1:] @ parameters[1:]
-        return float(value), gradient
-
-    limits = [(None, None)] + [(0.0 if point >= 0 else None, 0.0 if point <= 0 else None) for point in points]
-    best = scipy.optimize.minimize(loss, np.zeros(evidence.shape[1] + 1), jac=True, bounds=limits, method="L-BFGS-B").x
-    return Border(float(best[0]), best[1:])
-
-
-def balance_weights(beyond: Mask, domain: NDArray[np.generic]) -> Floats:
-    """Weights (N,), mean 1, by which domains count the same, and in each both sides of the border."""
-    weight = np.zeros(len(beyond))
-    for name in np.unique(domain):
-        for side in (True, False):
-            rows = (domain == name) & (beyond == side)
-            weight[rows] = 1.0 / max(rows.sum(), 1)
-    return weight * len(weight) / weight.sum()
 
 
 def _validity(standard: Floats, known: GradedEvidence, log_odds: Floats) -> dict[str, Any]:

@@ -1,65 +1,31 @@
-"""Water around buildings as evidence of damage, seen in the images or from a raster of the user.
+"""What water around buildings means for their grades.
 
 The roof of a flooded house looks whole; by official grades, surrounded is major damage and covered is destroyed (xBD,
 Gupta et al. 2019)."""
 
 from __future__ import annotations
 
-import logging
-import tempfile
-from collections.abc import Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.decision.estimates import FLOODED_MEAN, IN_WATER_MEAN, InundatedBuildings, with_unknown_water
 from deepnets4eo.damage.decision.model import cap_confidence
-from deepnets4eo.damage.evidence.colours import in_colour
-from deepnets4eo.damage.evidence.working_grid import mean_gsd
-from deepnets4eo.damage.inputs.registered_scene import FAR_M, NOT_ON_BUILDINGS
-from deepnets4eo.damage.inputs.settings import NOT_SOUGHT, Settings
+from deepnets4eo.damage.inputs.placing import NOT_ON_BUILDINGS
+from deepnets4eo.damage.inputs.settings import Settings
+from deepnets4eo.damage.inputs.site import WaterAround
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, DAMAGED, GRADES, MAJOR
-from deepnets4eo.files import read_json, write_json
-from deepnets4eo.floods import (
-    COARSEST_M,
-    OUTER_M,
-    BuildingWater,
-    Recognition,
-    WaterMapper,
-    measure_recognition,
-    open_new_water,
-    surface_scene,
-    water_around,
-    write_seen_water,
-    write_sure_water,
-)
-from deepnets4eo.grid import blocks
-from deepnets4eo.jobs.parts import Progress
-from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.floods import OUTER_M, BuildingWater
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.outputs.wording import Phrase, Value
-from deepnets4eo.rasters.band_roles import COLOURS
-from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.registration.pair import UNMOVED
-from deepnets4eo.segmenters.run import load_run, save_run
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.decision.decision import Decision
-    from deepnets4eo.damage.inputs.registered_scene import RegisteredScene
-
-logger = logging.getLogger(__name__)
 
 CountsAs = Literal["damaged", "possibly-damaged", "shown"]
-RUN, RECOGNITION = "run", "recognition.json"  # of the folder in which water is looked for
 COVERED = 0.5  # share of the outline under water, of a roof that is gone
 WATER, RING = "ev_water_share", "ev_water_ring_share"
 SURROUNDED, UNDER, UNKNOWN_WATER = "surrounded by water", "under water", "not told whether it stands in water"
@@ -119,75 +85,6 @@ class Inundation:
         return tuple(findings)
 
 
-@dataclass(frozen=True)
-class WaterAround:
-    """Water in and around each building, its source and whether it is new.
-
-    since_unknown : number of buildings in water that may be old; reach_m : how far from its outline a building may stand; doubt : that
-    water is not recognised."""
-
-    around: BuildingWater
-    source: str
-    is_new: bool
-    since_unknown: int = 0
-    reach_m: float = 0.0
-    doubt: Finding | None = None
-
-
-def find_water(
-    scene: RegisteredScene,
-    outlines: NDArray[np.object_],
-    scratch: Path | None = None,
-    event: EventInfo = EventInfo(),
-) -> WaterAround | None:
-    """Water in and around each building; None where it is not sought or POST cannot show it. outlines : (N,) on POST."""
-    settings, post = scene.settings, scene.inputs.post
-    if settings.water == NOT_SOUGHT or (settings.water is None and not _shows_water(scene, "post")):
-        return None
-    reach_m = 0.0 if scene.position.known else FAR_M
-    with nullcontext(scratch) if scratch is not None else tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.mkdir(parents=True, exist_ok=True)
-        doubt = None
-        if settings.water is not None:
-            water, source, is_new = _given_water(settings.water, post, folder), Path(settings.water).name, True
-        else:
-            water, source = _seen_water(scene, folder, settings.workers), "seen in the images"
-            is_new = _shows_water(scene, "pre")
-            recognition = Recognition(**read_json(folder / RECOGNITION))
-            doubt = recognition.finding(event.is_flood, "give_water")
-            if doubt is not None:
-                run = load_run(folder / RUN)
-                water = write_sure_water(water, folder / "water_sure.tif", _dates(scene), run.segmenter, outlines)
-        around = water_around(
-            water, outlines, any_water=not is_new, reach_m=reach_m, pixel_m=_pixel_m(water.grid, post), nearby=doubt is None,
-            workers=settings.workers,
-        )  # fmt: skip
-    if is_new:
-        return WaterAround(around, source, is_new, reach_m=reach_m, doubt=doubt)
-    return WaterAround(around.of_unknown_date(), source, is_new, int(around.surrounded.sum()), reach_m, doubt)
-
-
-@contextmanager
-def water_looked_for(scene: RegisteredScene, scratch: Path | None) -> Iterator[None]:
-    """Water in the images is looked for beside the work of the context, and kept for `find_water`; ends when both are done, or either failed."""
-    if scratch is None or scene.settings.water is not None or not _shows_water(scene, "post"):
-        yield
-        return
-    ended = Event()
-
-    def go_on(_: float) -> None:
-        if ended.is_set():
-            raise CancelledError
-
-    with ThreadPoolExecutor(1) as pool, ExitStack() as failed:
-        failed.callback(ended.set)
-        search = pool.submit(_seen_water, scene, scratch, max(1, scene.settings.workers // 2), go_on)
-        yield
-        failed.pop_all()  # the work of the context ended well
-    search.result()
-
-
 def inundated_buildings(
     frame: pd.DataFrame, water: WaterAround | None, settings: Settings
 ) -> InundatedBuildings | None:
@@ -216,65 +113,9 @@ def _chance_of_hidden(around: BuildingWater) -> Floats:
     return np.where(around.known, np.nan_to_num(near), np.where(np.isnan(near), others, near))
 
 
-def _shows_water(scene: RegisteredScene, role: Literal["pre", "post"]) -> bool:
-    """Whether an image is optical, in colour and fine enough."""
-    image = scene.inputs.pre if role == "pre" else scene.inputs.post
-    optical = scene.settings.sensor == "optical" or role not in scene.inputs.radar
-    return image is not None and image.count >= len(COLOURS) and mean_gsd(image) <= COARSEST_M and optical
-
-
-def _dates(scene: RegisteredScene, *, surfaces_alone: bool = False) -> Scene:
-    """The images of the job, in which water is looked for; by surfaces alone PRE is read only where POST may show one."""
-    inputs, registration = scene.inputs, scene.registration
-    motion = registration.matrix if registration is not None and registration.usable else UNMOVED
-    pre = in_colour(inputs.pre) if inputs.pre is not None and _shows_water(scene, "pre") else None
-    post = in_colour(inputs.post)
-    dates = surface_scene(pre, post, mean_gsd(inputs.post), motion, surfaces_alone=surfaces_alone)
-    if inputs.cloud_mask is None:
-        return dates
-    from deepnets4eo.change import hide_clouds  # jobs without clouds start sooner
-
-    return Scene(dates.layers | {"post": hide_clouds(dates.layers["post"], inputs.cloud_mask, dates.grid)}, dates.grid)
-
-
-def _seen_water(scene: RegisteredScene, folder: Path, workers: int, progress: Progress | None = None) -> Layer:
-    """The map of water in the images of the job, and how well water is recognised beside it. workers : threads that read"""
-    folder.mkdir(parents=True, exist_ok=True)
-    mapped, labels = folder / "water.tif", folder / "water_seen.tif"
-    if not labels.is_file():
-        from deepnets4eo.prediction import PredictOptions, predict
-
-        alone = not scene.settings.network
-        dates = _dates(scene, surfaces_alone=alone)
-        logger.info("looking for water around buildings …")
-        mapper = WaterMapper.of_scene(dates, gsd_m=_pixel_m(dates.grid, scene.inputs.post), surfaces_alone=alone)
-        run = load_run(save_run(mapper, folder / RUN))
-        options = PredictOptions(
-            workers=workers, device=scene.settings.device, precision=scene.settings.precision, resume=True, scratch=True
-        )
-        predict(run, dates, mapped, options, progress=progress)
-        write_json(folder / RECOGNITION, measure_recognition(_dates(scene), mapper, Layer.open(mapped)).to_dict())
-        write_seen_water(Layer.open(mapped), dates.layers["post"], mapper.inputs.gsd_m or 1.0, labels)
-    return Layer.open(labels)
-
-
-def _pixel_m(grid: Any, post: Layer) -> float:
-    return float(mean_gsd(post) * post.shape[1] / grid.shape[1])
-
-
-def _given_water(source: str, post: Layer, folder: Path) -> Layer:
-    """A map on POST's grid: 2 where the raster says flood, 0 elsewhere, 255 without data."""
-    labels, on_post = folder / "water.tif", open_new_water(source, post.grid)
-    with CogWriter(labels, post.grid, nodata=255) as writer:
-        for window in blocks(post.shape, BLOCK_PX):
-            wet, valid = on_post.read(window)
-            writer.write(window, np.where(valid, 2 * wet[0], 255).astype(np.uint8))
-    return Layer.open(labels)
-
-
 def with_inundation(
     decision: Decision, water: WaterAround, inundated: InundatedBuildings | None, settings: Settings
-) -> tuple[Decision, Inundation]:
+) -> Decision:
     """The decision with the columns of water, and the grades that buildings in new water have by the crosswalk."""
     frame, graded = decision.evidence.frame, decision.graded
     assessed = (frame["status"] == ASSESSED).to_numpy()
@@ -318,7 +159,7 @@ def with_inundation(
         source=water.source,
     )
     findings = (*_doubt_first(water, inundation), *decision.findings, *inundation.findings())
-    return replace(decision, evidence=evidence, graded=graded, findings=findings), inundation
+    return replace(decision, evidence=evidence, graded=graded, findings=findings, inundation=inundation.to_dict())
 
 
 def _regraded(graded: pd.DataFrame, inundated: InundatedBuildings, share: float) -> pd.DataFrame:

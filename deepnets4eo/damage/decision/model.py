@@ -214,18 +214,6 @@ def to_decision_table(
     )
 
 
-def set_not_assessed(evidence: EvidenceTable, reasons: Texts) -> EvidenceTable:
-    """The table where assessed buildings with a reason (N,), else '', are not assessed."""
-    frame = evidence.frame
-    rows = (frame["status"] == ASSESSED).to_numpy() & (reasons != "")
-    changed = frame.assign(
-        status=np.where(rows, NOT_ASSESSED, frame["status"]),
-        reason=np.where(rows, reasons, frame["reason"]),
-        method=np.where(rows, "", frame["method"]),
-    )
-    return replace(evidence, frame=changed)
-
-
 def set_by_network(evidence: EvidenceTable, reasons: Texts) -> EvidenceTable:
     """The table with the reasons (N,), else '', why the network alone grades a building."""
     reason = np.where(reasons != "", BY_NETWORK + reasons, evidence.frame["reason"])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import BuildingSums
+from deepnets4eo.arrays import BuildingSums, Texts
 from deepnets4eo.damage.evidence.block import BuildingGeometry
 from deepnets4eo.damage.evidence.columns import COMPARED, MEANING
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
@@ -83,6 +83,17 @@ class EvidenceTable:
         meaning = {name: text for name, text in self.meaning.items() if name not in COMPARED}
         frame = self.frame.drop(columns=[name for name in self.meaning if name in COMPARED])
         return EvidenceTable(frame.assign(method=method), meaning)
+
+    def leave_out(self, reasons: Texts) -> EvidenceTable:
+        """The table where assessed buildings with a reason (N,), else '', are not assessed."""
+        frame = self.frame
+        rows = (frame["status"] == ASSESSED).to_numpy() & (reasons != "")
+        changed = frame.assign(
+            status=np.where(rows, NOT_ASSESSED, frame["status"]),
+            reason=np.where(rows, reasons, frame["reason"]),
+            method=np.where(rows, "", frame["method"]),
+        )
+        return replace(self, frame=changed)
 
     @property
     def names(self) -> list[str]:

@@ -15,21 +15,23 @@ from affine import Affine
 from scipy.special import logsumexp
 
 from deepnets4eo.arrays import Floats, Geometries, Mask
-from deepnets4eo.cards.catalog import shipped_path
+from deepnets4eo.cards.catalog import run_path, shipped_path
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.calibration.probabilities import MOST_LOG_ODDS
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.colours import in_colour
+from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.network.pooling import TileWork, pool_scene
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.device import choose
-from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.errors import InputError, MissingExtraError, RunError
 from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.grid import Grid, gsd_m, mean_gsd_m, transform_shapes
 from deepnets4eo.inspection.images import BRIGHT_PERCENTILE, DARKEST, bright_value
 from deepnets4eo.polygons import Shaping, grow_into_borders, polygonize
 from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.registration import ImagePair
 from deepnets4eo.segmenters.any_size import COARSEST_M, FINEST_M, takes_any_size, working_grid
 from deepnets4eo.segmenters.checksums import is_run
 from deepnets4eo.segmenters.inputs import DISPLAY_RGB
@@ -52,6 +54,7 @@ COLUMN = "ev_building"
 MEANING = "mean probability of a building inside the outline, of the network that found it, 0–1; not in the decision"
 
 
+FIND = "-"  # in place of footprints: find the buildings
 SHIPPED = "buildings"  # name of the model that comes with the toolbox
 BUILDING, BORDER = "building", "border"
 BORDER_REACH_M = 1.0  # half the width of the borders that it was taught
@@ -138,6 +141,36 @@ def buildings_of(
         )
     logger.info("%d buildings found", len(buildings))
     return buildings
+
+
+def find_footprints(
+    pair: ImagePair, settings: Settings, labels: Path, progress: Callable[[float], None] | None
+) -> gpd.GeoDataFrame:
+    """The buildings that the run of the settings finds in the first of the images. labels : raster that keeps what it sees. Errors: InputError."""
+    from deepnets4eo.prediction import PredictOptions
+
+    options = PredictOptions(device=settings.device, precision=settings.precision, resume=True, scratch=True)
+    image = pair.post if pair.pre is None else pair.pre
+    try:
+        return buildings_of(str(settings.segmenter), image, labels, options=options, progress=progress)
+    except (MissingExtraError, RunError) as error:
+        raise InputError(
+            f"FOOTPRINTS is -, but the buildings cannot be found: {error} Or give a run of your own with "
+            "--set segmenter=RUN, or footprints."
+        ) from error
+
+
+def with_segmenter(footprints: str, settings: Settings) -> Settings:
+    """Settings with the run that finds the buildings where FOOTPRINTS is -. Errors: InputError for a file and a run."""
+    if footprints == FIND:
+        run = run_path(settings.segmenter) if settings.segmenter else shipped_path(SHIPPED)
+        return replace(settings, segmenter=str(run))
+    if settings.segmenter is not None:
+        raise InputError(
+            f"FOOTPRINTS is {footprints} and --set segmenter={settings.segmenter}; expected a file, or - and a run that finds "
+            "the buildings. Give one of the two."
+        )
+    return settings
 
 
 def sure_buildings(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import geopandas as gpd
 import pandas as pd
@@ -21,8 +21,8 @@ from deepnets4eo.registration.result import Registration, RegistrationQuality
 from deepnets4eo.segmenters.checksums import CARD
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.inputs.opening import Inputs
     from deepnets4eo.damage.inputs.settings import Settings
+    from deepnets4eo.damage.inputs.site import Inputs
     from deepnets4eo.rasters.scene import Layer
 
 
@@ -53,22 +53,10 @@ def _job_hash(inputs: Inputs, settings: Settings) -> str:
         Path(settings.water) if settings.water else None,
         None if shipped_folder is None else shipped_folder / CARD,
         [getattr(inputs, name) for name in ("pre", "post", "dsm_pre", "dsm_post", "cloud_mask")],
-        [[one.column, one.scale, str(one.card), one.weight, one.layer] for one in inputs.scores],
-        None
-        if inputs.points is None
-        else [inputs.points.weight, *map(_heights, (inputs.points.post, inputs.points.pre))],
+        [evidence.identity for evidence in inputs.evidences],
         hash_table(inputs.footprints.frame[["id", "geometry"]]),
         None if outlines is None else hashlib.sha256(b"".join(shapely.to_wkb(outlines))).hexdigest(),
     )
-
-
-def _heights(source: Any) -> Any:
-    """What identifies heights: a file, a layer, or coordinates in memory."""
-    if isinstance(source, (str, Path)):
-        return Path(source)
-    if hasattr(source, "xyz"):
-        return source.xyz
-    return source
 
 
 def hash_table(frame: gpd.GeoDataFrame) -> str:

@@ -17,7 +17,7 @@ from deepnets4eo.cards.legend import VOID
 from deepnets4eo.damage.calibration.pool import EvidenceCard
 from deepnets4eo.damage.network.datasets import read_pairs
 from deepnets4eo.damage.network.look import INPUTS
-from deepnets4eo.damage.network.look_evidence import LEAST_BUILDINGS, LookModel, by_site, pool_look
+from deepnets4eo.damage.network.look_model import LEAST_BUILDINGS, LookModel, by_site, pool_look
 from deepnets4eo.damage.network.pairs import POST, LabelledPair
 from deepnets4eo.damage.network.recipe import PairFiles
 from deepnets4eo.damage.network.stretched_images import image_stretches

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.evidence.colours import in_colour
-from deepnets4eo.damage.evidence.gather import on_post
+from deepnets4eo.damage.evidence.moved_outlines import on_post
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.footprints import FootprintAlignment

@@ -17,8 +17,8 @@ from scipy.special import expit, log_expit, logit
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.calibration.site import MOST_INFORMATION
 from deepnets4eo.damage.decision.estimates import DRAWS, Z95
-from deepnets4eo.damage.decision.unbuilt import NO_BUILDING
 from deepnets4eo.damage.evidence.table import EMPTY, ENCLOSING, LARGE
+from deepnets4eo.damage.evidences.unbuilt import NO_BUILDING
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER
 from deepnets4eo.options import plain_options
 from deepnets4eo.outputs.findings import Finding

@@ -12,7 +12,7 @@ from pydantic import Field
 from scipy.special import ndtr
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.damage.evidence.raster_evidence import LOOK_PX, RasterEvidence, open_raster_evidence
+from deepnets4eo.damage.evidences.rasters import LOOK_PX, RasterEvidence, open_raster_evidence
 from deepnets4eo.damage.priors.shakemap import ShakeMapGrid
 from deepnets4eo.errors import GridError, InputError, name_hint
 from deepnets4eo.files import read_yaml

@@ -32,7 +32,7 @@ from deepnets4eo.zonal import patch_centres
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.damage.evidence.raster_evidence import ScoreLayer
+    from deepnets4eo.damage.evidences.rasters import ScoreLayer
     from deepnets4eo.damage.products.content import DamageMapContent
     from deepnets4eo.outputs.wording import Language
     from deepnets4eo.rasters.scene import Layer

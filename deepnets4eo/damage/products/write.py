@@ -45,7 +45,7 @@ from deepnets4eo.outputs.provenance import describe, file_facts, manifest, produ
 from deepnets4eo.prefetch import in_order
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.evidence.raster_evidence import ScoreLayer
+    from deepnets4eo.damage.evidences.rasters import ScoreLayer
     from deepnets4eo.grid import Grid
     from deepnets4eo.rasters.scene import Layer
 

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.inputs.checks import is_radar
-from deepnets4eo.damage.network.look_evidence import look_features
+from deepnets4eo.damage.network.look_model import look_features
 from deepnets4eo.damage.network.pooling import TileWork
 from deepnets4eo.damage.review.map_images import MapImages
 from deepnets4eo.errors import DeepNets4EOError, InputError

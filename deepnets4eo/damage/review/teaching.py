@@ -16,7 +16,7 @@ from scipy.special import entr, logit
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.damage.calibration.pool import NETWORK
 from deepnets4eo.damage.calibration.probabilities import LEAST_PROBABILITY, grades_of_sides, side_log_odds
-from deepnets4eo.damage.network.look_evidence import by_site
+from deepnets4eo.damage.network.look_model import by_site
 from deepnets4eo.damage.review.regression import Side, auc_of
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, PRIOR_COLUMNS
 from deepnets4eo.errors import InputError

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
+from made_up_evidence import gather
 
-from deepnets4eo.damage.evidence import EvidenceTable, gather
+from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.columns import EVIDENCE, POINTS
-from deepnets4eo.damage.evidence.gather import on_post
+from deepnets4eo.damage.evidence.moved_outlines import on_post
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.grid import Grid, transform_shapes

@@ -7,10 +7,10 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_evidence import gather
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.damage.decision.model import DamageModel
-from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.footprints.read import read_footprints
 from deepnets4eo.grid import Grid, gsd_m

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 import shapely
 from affine import Affine
+from made_up_evidence import gather
 
-from deepnets4eo.damage.evidence import block, gather
+from deepnets4eo.damage.evidence import block
 from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.scene import Layer

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
+from made_up_evidence import gather
 
-from deepnets4eo.damage.decision.decision import with_network
-from deepnets4eo.damage.evidence import EvidenceTable, gather
+from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.columns import _of_site
 from deepnets4eo.damage.evidence.roofs import Roof, agreements, lean_line
+from deepnets4eo.damage.evidences.network import with_network
 from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS
 from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.grid import Grid

@@ -14,9 +14,9 @@ import torch.nn.functional as F  # noqa: E402
 
 from deepnets4eo.damage import Settings, assess  # noqa: E402
 from deepnets4eo.damage.calibration.pool import EvidenceCard  # noqa: E402
-from deepnets4eo.damage.decision.evidences import look_of_job  # noqa: E402
+from deepnets4eo.damage.evidences.look import LookScore, look_of_job  # noqa: E402
 from deepnets4eo.damage.network.look import REDUCTIONS, WIDTHS, LookEncoder  # noqa: E402
-from deepnets4eo.damage.network.look_evidence import LookModel, LookScore, by_site  # noqa: E402
+from deepnets4eo.damage.network.look_model import LookModel, by_site  # noqa: E402
 from deepnets4eo.damage.network.pairs import in_pixels  # noqa: E402
 from deepnets4eo.errors import InputError, RunError  # noqa: E402
 from deepnets4eo.rasters.scene import Layer, Scene  # noqa: E402
@@ -115,7 +115,7 @@ def test_a_job_shows_it_only_where_it_was_asked_for() -> None:
 
 
 def test_radar_is_refused_before_long_work() -> None:
-    inputs: Any = SimpleNamespace(radar=("post",), post=SimpleNamespace(source="radar.tif"), scores=(), points=None)
+    inputs: Any = SimpleNamespace(radar=("post",), post=SimpleNamespace(source="radar.tif"), evidences=())
     with pytest.raises(InputError, match=r"radar\.tif looks like radar .* known of optical images only"):
         look_of_job(inputs, Settings(look=0.3), None)
     assert look_of_job(inputs, Settings(), None) == []

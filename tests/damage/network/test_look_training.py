@@ -16,8 +16,8 @@ pytest.importorskip("torch")
 from made_up_pairs import write_xbd
 
 from deepnets4eo.damage import Settings
-from deepnets4eo.damage.decision.evidences import look_of_job
-from deepnets4eo.damage.network.look_evidence import LookModel, by_site
+from deepnets4eo.damage.evidences.look import look_of_job
+from deepnets4eo.damage.network.look_model import LookModel, by_site
 from deepnets4eo.damage.network.look_training import STRENGTH, LookSite, fit_look, table_of
 from deepnets4eo.errors import InputError
 from deepnets4eo.training import train
@@ -73,7 +73,7 @@ def test_one_pair_alone_is_refused_with_what_to_do_instead(tmp_path: Path, caplo
 
 
 def test_the_job_takes_the_fit_that_is_named(run: Path) -> None:
-    inputs: Any = SimpleNamespace(radar=(), scores=(), points=None)
+    inputs: Any = SimpleNamespace(radar=(), evidences=())
     (look,) = look_of_job(inputs, Settings(look=0.5, look_from=str(run)), None)
     np.testing.assert_array_equal(look.model.weights, LookModel.load(run).weights)
     assert (look.source, look.to_dict()["source"]) == (str(run), str(run))

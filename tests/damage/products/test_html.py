@@ -10,8 +10,8 @@ from page_words import words_of_page
 
 from deepnets4eo.damage.calibration.site import ShareEstimate
 from deepnets4eo.damage.decision.findings import share_findings
-from deepnets4eo.damage.decision.unbuilt import NO_BUILDING
 from deepnets4eo.damage.evidence import table
+from deepnets4eo.damage.evidences.unbuilt import NO_BUILDING
 from deepnets4eo.damage.products.report import DAMAGE, write_report
 from deepnets4eo.damage.products.summary import CAVEATS, SYNTHETIC_CAVEAT, summarize
 from deepnets4eo.damage.products.words import IN_ENGLISH, words_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.calibration.pool import EvidenceCard
+from deepnets4eo.damage.inputs.settings import Settings
+from deepnets4eo.damage.inputs.site import Inputs, Site
 from deepnets4eo.damage.vocabulary import ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.read import Footprints
@@ -19,7 +22,6 @@ from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.outputs.wording import Value
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.evidence.further import Site
     from deepnets4eo.points import HeightSource
 
 logger = logging.getLogger(__name__)
@@ -107,9 +109,15 @@ class PointScore:
     column = COLUMN
     meaning = MEANING
 
-    def measure(self, site: Site) -> pd.DataFrame:
-        """Height loss and debris of every building."""
-        return site.journal.run(NAME, lambda: self.evidence.measure(site.footprints))
+    @property
+    def identity(self) -> list[Any]:
+        """What shapes its columns, by which a journal knows the job."""
+        return [self.evidence.weight, *map(_heights, (self.evidence.post, self.evidence.pre))]
+
+    def measure(self, site: Site) -> Site:
+        """The site with height loss and debris of every building."""
+        columns = site.work.journal.run(NAME, lambda: self.evidence.measure(site.inputs.footprints))
+        return site.with_columns(columns, MEANING, NAME)
 
     @property
     def card(self) -> EvidenceCard:
@@ -138,6 +146,18 @@ class PointScore:
             return Finding("points_shown", "note", values)
         values |= {"weight": self.weight, "auc": self.card.auc_major_or_worse, "buildings": self.card.buildings}
         return Finding("points_used", "note", values)
+
+
+def points_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> Sequence[PointScore]:
+    """The clouds of points that a job was given."""
+    return [evidence for evidence in inputs.evidences if isinstance(evidence, PointScore)]
+
+
+def _heights(source: HeightSource | None) -> Any:
+    """What identifies heights: a file, a layer, or coordinates in memory."""
+    if isinstance(source, (str, Path)):
+        return Path(source)
+    return getattr(source, "xyz", source)
 
 
 def check_point_evidence(points: PointEvidence, footprints: Footprints) -> None:

@@ -7,15 +7,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.calibration.pool import EvidenceCard, Score, card_path
+from deepnets4eo.damage.calibration.pool import EvidenceCard, card_path
 from deepnets4eo.damage.evidence.columns import MEANING
-from deepnets4eo.damage.evidence.point_evidence import MEANING as POINT_MEANING
+from deepnets4eo.damage.evidences.points import MEANING as POINT_MEANING
+from deepnets4eo.damage.inputs.settings import Settings
+from deepnets4eo.damage.inputs.site import Inputs, Site
 from deepnets4eo.damage.vocabulary import ASSESSED, NETWORK_COLUMNS
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import mean_gsd_m
@@ -24,9 +26,6 @@ from deepnets4eo.outputs.wording import Value
 from deepnets4eo.rasters.scene import Layer, LayerLike, covered_share
 from deepnets4eo.terrain.further_rasters import without_usual_nodata
 from deepnets4eo.zonal import band_sums
-
-if TYPE_CHECKING:
-    from deepnets4eo.damage.evidence.further import Site
 
 logger = logging.getLogger(__name__)
 
@@ -124,9 +123,18 @@ class ScoreLayer:
         use = f"weight {self.weight:.2f} in the decision" if self.weight else "not in the decision"
         return {self.column: f"mean of the raster {Path(self.layer.source).name!r} in the outline on post; {use}"}
 
-    def measure(self, site: Site) -> pd.DataFrame:
-        """The mean score of every building."""
-        return site.journal.run(f"scores-{self.column}", lambda: mean_scores([self], site.outlines, site.workers))
+    @property
+    def identity(self) -> list[Any]:
+        """What shapes its column, by which a journal knows the job."""
+        return [self.column, self.scale, str(self.card), self.weight, self.layer]
+
+    def measure(self, site: Site) -> Site:
+        """The site with the mean score of every building."""
+        workers = site.settings.workers
+        mean = site.work.journal.run(
+            f"scores-{self.column}", lambda: mean_scores([self], site.outlines, workers)
+        )  # fmt: skip
+        return site.with_columns(mean, self.meaning, self.name)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the manifest."""
@@ -147,6 +155,11 @@ class ScoreLayer:
         if card is not None and card.skill.reason:
             return Finding("evidence_without_skill", "caution", values | {"reason": card.skill.reason})
         return Finding("evidence_shown", "note", values)
+
+
+def rasters_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> Sequence[ScoreLayer]:
+    """The rasters of scores that a job was given."""
+    return [evidence for evidence in inputs.evidences if isinstance(evidence, ScoreLayer)]
 
 
 def open_raster_evidence(evidence: Sequence[RasterEvidence], post: Layer) -> tuple[ScoreLayer, ...]:
@@ -206,8 +219,3 @@ def mean_scores(layers: Sequence[ScoreLayer], outlines: NDArray[np.object_], wor
                 "without a card they must be probabilities, 0–1. Fit a card (EvidenceCard.fit), or leave the weight out."
             )
     return pd.DataFrame(columns)
-
-
-def score_findings(scores: Sequence[Score], frame: pd.DataFrame) -> tuple[Finding, ...]:
-    """What each score did in the decision."""
-    return tuple(score.finding(frame) for score in scores)

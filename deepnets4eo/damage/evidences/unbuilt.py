@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import shapely
 from scipy.special import expit
 
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
-from deepnets4eo.damage.decision.fit_model import Border, balance_weights, fit_border
+from deepnets4eo.damage.calibration.border import Border, balance_weights, fit_border
 from deepnets4eo.damage.evidence.block import BuildingGeometry, block_journal, collect
 from deepnets4eo.damage.evidence.columns import image_means
-from deepnets4eo.damage.evidence.gather import building_geometry, on_post
+from deepnets4eo.damage.evidence.moved_outlines import building_geometry, on_post
 from deepnets4eo.damage.evidence.table import assess_coverage
 from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m, make_working_grid
 from deepnets4eo.damage.inputs.find_buildings import BuildingNetwork
-from deepnets4eo.damage.network.pooling import TileWork
+from deepnets4eo.damage.inputs.site import BUILDINGS, UNBUILT, Site, Work
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.footprints.outlines import encloses_others, larger_than_buildings, order_by_place, without
 from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.grid import gsd_m
-from deepnets4eo.jobs.blocks import Steps
-from deepnets4eo.jobs.parts import WHOLE, Part
+from deepnets4eo.jobs.parts import WHOLE
+from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.outlines import chunks
 
 logger = logging.getLogger(__name__)
 
-UNBUILT = "unbuilt"  # the step whose blocks are measured
 NO_BUILDING = "no building in the pre image"
 COARSEST_M = 1.0  # on coarser pixels a house does not differ enough from its garden
 COARSEST_BY_NETWORK_M = 1.5  # that the network for buildings takes
@@ -59,6 +56,46 @@ class UnbuiltOutlines:
     auc: float = float("nan")
     few_copies: int | None = None
 
+    @property
+    def settled(self) -> bool:
+        """Whether the image told them apart, or it is said why it could not be asked."""
+        return self.auc >= LEAST_AUC or self.few_copies is not None
+
+    def findings(self) -> tuple[Finding, ...]:
+        """That outlines without a building were not looked for, without open ground to compare with."""
+        if self.few_copies is None:
+            return ()
+        return (Finding("not_in_pre_unknown", "note", {"copies": self.few_copies, "least": LEAST_DECOYS}),)
+
+
+@dataclass(frozen=True)
+class Unbuilt:
+    """Leaves out the outlines without a building. network : whether that for buildings looks, too."""
+
+    network: bool = False
+
+    name = UNBUILT
+
+    def measure(self, site: Site) -> Site:
+        """The site without them; as it is where outlines are not aligned on PRE, or that is radar."""
+        inputs, settings, position = site.inputs, site.settings, site.position
+        pre, alignment = site.pre, position.alignment
+        if pre is None or position.image != "pre" or (alignment is not None and alignment.status != "ok"):
+            return site
+        if settings.sensor == "auto" and "pre" in inputs.radar:
+            return site
+        logger.info("looking for outlines without a building in the pre image …")
+        network = BuildingNetwork.in_box(settings.device, settings.precision) if self.network else None
+        unbuilt = find_unbuilt(
+            pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed, work=site.work,
+            network=network,
+        )  # fmt: skip
+        if (done := site.work.progress.get(BUILDINGS)) is not None:
+            done(1.0)  # or there was no network to look
+        reasons = np.where(unbuilt.flags, NO_BUILDING, "").astype(object)
+        site = site.leave_out(reasons).with_findings(unbuilt.findings())
+        return replace(site, looked_for_unbuilt=unbuilt.settled)
+
 
 def find_unbuilt(
     pre: Layer,
@@ -67,12 +104,8 @@ def find_unbuilt(
     *,
     workers: int = 2,
     seed: int = 0,
-    progress: Callable[[float], None] | None = None,
-    scratch: Path | None = None,
-    part: Part = WHOLE,
+    work: Work = Work(),
     network: BuildingNetwork | None = None,
-    tiles: TileWork = TileWork(),
-    steps: Steps | None = None,
 ) -> UnbuiltOutlines:
     """Outlines that look like the open ground around them. alignment : onto the roofs of the pre image."""
     nothing = UnbuiltOutlines(np.zeros(len(footprints), bool))
@@ -91,12 +124,13 @@ def find_unbuilt(
         lambda rows: building_geometry(together[rows], working_grid, enclosing[rows]), chunks(len(together)), workers
     )
     geometry = BuildingGeometry.concatenate(list(parts))
-    journal = block_journal(scratch, working_grid, geometry)
     sums = collect(
-        working_grid, geometry, workers=workers, progress=progress, journal=journal, part=part, steps=steps, step=UNBUILT
+        working_grid, geometry, workers=workers, progress=work.progress.get(UNBUILT),
+        journal=block_journal(work.folder(UNBUILT), working_grid, geometry), part=work.share, steps=work.remote, step=UNBUILT,
     )  # fmt: skip
+    tiles = replace(work.tiles(BUILDINGS), failed={})
     seen_built = None if network is None else network.log_odds(pre, together, tiles)
-    if part != WHOLE or not sums:  # the sums are kept for the whole job; or no block could be measured
+    if work.share != WHOLE or not sums:  # the sums are kept for the whole job; or no block could be measured
         return nothing
     values, points, sure = ground_likeness(sums), POINTS, SURE
     if seen_built is not None:

@@ -1,11 +1,10 @@
-"""Evidence per building: footprints, two registered images and what else is there become one table."""
+"""Outlines where the post image shows the buildings: moved by alignment, registration and the height of roofs, and as pixels to measure in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
@@ -13,17 +12,13 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Geometries, Indices, Points
-from deepnets4eo.damage.evidence.block import BLOCK_PX, BODY_M, BuildingGeometry, block_journal, collect, radiometries
-from deepnets4eo.damage.evidence.columns import evidence_columns, post_columns_of_pre
+from deepnets4eo.damage.evidence.block import BODY_M, BuildingGeometry, block_journal, radiometries
 from deepnets4eo.damage.evidence.maps import Radiometry
 from deepnets4eo.damage.evidence.roofs import RoofPlaces, Views, find_roofs, roof_agreement
-from deepnets4eo.damage.evidence.table import ENCLOSING, LARGE, OUTSIDE, EvidenceTable, assess_coverage
+from deepnets4eo.damage.evidence.table import ENCLOSING, LARGE
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, make_working_grid
-from deepnets4eo.damage.vocabulary import PRE_POST
 from deepnets4eo.footprints.outlines import encloses_others, larger_than_buildings, without
 from deepnets4eo.grid import Grid, apply_affine, transform_shapes
-from deepnets4eo.jobs.blocks import Steps
-from deepnets4eo.jobs.parts import WHOLE, Part
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.outline_points import Sides
@@ -31,68 +26,7 @@ from deepnets4eo.zonal.outlines import Outlines, chunks
 
 if TYPE_CHECKING:
     from deepnets4eo.footprints import FootprintAlignment
-    from deepnets4eo.footprints.read import Footprints
     from deepnets4eo.registration import Registration
-
-EVIDENCE = "evidence"  # the step whose blocks these are
-DISPLACED_M = 3.0  # from where the network compares a roof with facades and streets
-
-
-def gather(
-    pre: Layer | None,
-    post: Layer,
-    footprints: Footprints,
-    registration: Registration | None,
-    *,
-    outlines_px: Geometries | None = None,
-    alignment: FootprintAlignment | None = None,
-    aligned_on: Literal["pre", "post"] = "pre",
-    dsm_pre: Layer | None = None,
-    dsm_post: Layer | None = None,
-    cloud_mask: Layer | None = None,
-    workers: int = 2,
-    progress: Callable[[float], None] | None = None,
-    scratch: Path | None = None,
-    part: Part = WHOLE,
-    block_px: int = BLOCK_PX,
-    steps: Steps | None = None,
-) -> EvidenceTable:
-    """The evidence of every building, one row per footprint, in one streaming pass.
-
-    aligned_on : the image on whose roofs `alignment` lays the outlines
-    part, steps : whose blocks are measured, and by which processes
-
-    Memory: some 150 MB a worker and 5 kB a building. Errors: GridError.
-    """
-    working_grid = make_working_grid(
-        pre, post, registration, coarsest_pre=COARSEST_PRE, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud=cloud_mask
-    )
-    carried = registration if aligned_on == "pre" and pre is not None else None
-    outlines = footprints.in_pixels(post.grid) if outlines_px is None else outlines_px
-    unreachable = shapely.is_empty(outlines) & ~shapely.is_empty(footprints.frame.geometry.to_numpy())
-    geometry, shift_px = _move_buildings(outlines, working_grid, post.grid, alignment, carried, None, workers)
-    images = radiometries(working_grid, geometry)
-    roofs = _roofs_beside(working_grid, geometry, images, workers, scratch)
-    if roofs is not None:
-        geometry, shift_px = _move_buildings(
-            outlines, working_grid, post.grid, alignment, carried, roofs.moved, workers
-        )
-        images = radiometries(working_grid, geometry)
-    geometry.left_out[unreachable] = OUTSIDE
-    journal = block_journal(scratch, working_grid, geometry)
-    sums = collect(
-        working_grid, geometry, workers=workers, progress=progress, journal=journal, part=part, block_px=block_px,
-        steps=steps, step=EVIDENCE, images=images,
-    )  # fmt: skip
-    coverage = assess_coverage(sums, geometry, working_grid)
-    if not sums:  # no block could be measured
-        return EvidenceTable.empty(footprints.frame["id"].to_numpy(), coverage.reason)
-    if roofs is not None:
-        sums["pair_roof"] = roofs.match[:, None]
-    paired = coverage.method == PRE_POST
-    evidence, before = evidence_columns(sums, paired), post_columns_of_pre(sums, paired)
-    displaced = np.hypot(*geometry.moved.T) * working_grid.gsd_m > DISPLACED_M
-    return EvidenceTable.build(footprints.frame["id"].to_numpy(), evidence, coverage, shift_px, before, displaced)
 
 
 def roofs_in_place(pre: Layer, post: Layer, outlines_px: Geometries, registration: Registration) -> tuple[float, float]:
@@ -100,12 +34,12 @@ def roofs_in_place(pre: Layer, post: Layer, outlines_px: Geometries, registratio
     working_grid = make_working_grid(pre, post, registration, coarsest_pre=COARSEST_PRE)
     if "pre" not in working_grid.layers:
         return float("nan"), float("nan")
-    geometry, _ = _move_buildings(outlines_px, working_grid, post.grid, None, registration)
+    geometry, _ = move_buildings(outlines_px, working_grid, post.grid, None, registration)
     images = radiometries(working_grid, geometry)
     return roof_agreement(Views(working_grid, geometry.body, geometry.centres, images))
 
 
-def _roofs_beside(
+def roofs_beside(
     working_grid: WorkingGrid, geometry: BuildingGeometry, images: dict[str, Radiometry], workers: int,
     scratch: Path | None,
 ) -> RoofPlaces | None:  # fmt: skip
@@ -117,7 +51,7 @@ def _roofs_beside(
     return journal.run("roofs", lambda: find_roofs(views, workers))
 
 
-def _move_buildings(
+def move_buildings(
     outlines: Geometries,
     working_grid: WorkingGrid,
     grid: Grid,

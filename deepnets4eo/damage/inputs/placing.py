@@ -1,28 +1,23 @@
-"""A damage job's inputs, how pre lies against post, and whether the outlines lie on buildings."""
+"""The first step of a damage job: how PRE lies against POST, and whether and how the outlines lie on buildings."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from deepnets4eo.arrays import Geometries
-from deepnets4eo.damage.evidence.further import Site
-from deepnets4eo.damage.evidence.gather import roofs_in_place
-from deepnets4eo.damage.evidence.table import EvidenceTable
+from deepnets4eo.damage.evidence.moved_outlines import roofs_in_place
 from deepnets4eo.damage.evidence.working_grid import mean_gsd
-from deepnets4eo.damage.inputs.opening import Inputs
 from deepnets4eo.damage.inputs.settings import Settings
+from deepnets4eo.damage.inputs.site import Inputs, OutlinePosition, Site
 from deepnets4eo.footprints import FootprintAlignment, align_footprints
 from deepnets4eo.footprints.alignment import LEAST_FOOTPRINTS
 from deepnets4eo.inspection.clouds import cloud_finding, clouds_in_image
-from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.outputs.findings import Finding, image_of
 from deepnets4eo.outputs.wording import Phrase, Value
 from deepnets4eo.rasters.band_roles import COLOURS
-from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import ImagePair, Registration, on_post_grid
 from deepnets4eo.registration.options import NEAR_ROTATION_DEG
 from deepnets4eo.registration.pair import UNMOVED, Role
@@ -39,61 +34,23 @@ FAR_SCALE = 0.02  # of georeferenced images
 LEAST_MATCHING = 0.5  # share of reliable matches that agree with the registration
 
 
-@dataclass(frozen=True)
-class OutlinePosition:
-    """How the outlines must move, and on which image that was measured.
-
-    known : whether they lie on buildings
-    fit_after : where they follow the image after alone, the shares of them that agree on one offset on the image before
-        and on the one after
-    """
-
-    alignment: FootprintAlignment | None
-    image: Role
-    known: bool = True
-    findings: tuple[Finding, ...] = ()
-    fit_after: tuple[float, float] | None = None
+def register_and_align(site: Site) -> Site:
+    """The site with its images registered and its footprints aligned, or as the journal knows both; and with the clouds that POST shows."""
+    inputs, settings, journal = site.inputs, site.settings, site.work.journal
+    registration = journal.run("registration", lambda: _tested_by_roofs(inputs, _register(inputs, settings), settings))
+    paired = registration is not None and registration.usable
+    alignments = journal.run("alignments", lambda: measure_alignments(inputs, settings, paired=paired))
+    position = outline_position(alignments, registration)
+    return replace(
+        site, inputs=with_clouds(inputs, settings, registration), registration=registration, position=position
+    )
 
 
-@dataclass(frozen=True)
-class RegisteredScene:
-    """What all steps of a damage job work on; registration is None without a pre image."""
-
-    inputs: Inputs
-    settings: Settings
-    registration: Registration | None
-    position: OutlinePosition
-
-    @classmethod
-    def prepare(cls, inputs: Inputs, settings: Settings, journal: Journal) -> RegisteredScene:
-        """Register the images and align the footprints, or take both from the journal."""
-        registration = journal.run(
-            "registration", lambda: _tested_by_roofs(inputs, _register(inputs, settings), settings)
-        )
-        paired = registration is not None and registration.usable
-        alignments = journal.run("alignments", lambda: measure_alignments(inputs, settings, paired=paired))
-        inputs = with_clouds(inputs, settings, registration)
-        return cls(inputs, settings, registration, outline_position(alignments, registration))
-
-    def position_findings(self, by_water: int = 0) -> tuple[Finding, ...]:
-        """What limits how well the outlines lie. by_water : buildings graded all the same."""
-        alignment, registration = self.position.alignment, self.registration
-        if not by_water or self.position.known or alignment is None:
-            return self.position.findings
-        return (_unknown(alignment, None if self.registered_pre is not None else registration, by_water),)
-
-    def site(self, outlines: Geometries, table: EvidenceTable, journal: Journal) -> Site:
-        """What further evidence measures. outlines : (N,) where POST shows the buildings, in its CRS."""
-        inputs, pre = self.inputs, self.registered_pre
-        return Site(
-            inputs.post, pre, None if pre is None else self.registration, inputs.footprints, outlines, table, journal,
-            self.settings.workers,
-        )  # fmt: skip
-
-    @property
-    def registered_pre(self) -> Layer | None:
-        """The pre image; None where it could not be registered to the post image."""
-        return self.inputs.pre if self.registration is not None and self.registration.usable else None
+def position_findings(site: Site, by_water: int = 0) -> tuple[Finding, ...]:
+    """What limits how well the outlines lie. by_water : buildings graded all the same."""
+    if not by_water or site.position.known or site.position.alignment is None:
+        return site.position.findings
+    return (_unknown(site.position.alignment, None if site.pre is not None else site.registration, by_water),)
 
 
 def with_clouds(inputs: Inputs, settings: Settings, registration: Registration | None) -> Inputs:

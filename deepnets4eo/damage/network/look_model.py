@@ -1,4 +1,4 @@
-"""Evidence `ev_look`: how damaged a building looks beside the others of its site, in the post image alone, as a score of the decision."""
+"""How damaged a building looks beside the others of its site, in the post image alone: features of photographs, and a regression of them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pandas as pd
 
 from deepnets4eo.arrays import Floats, Geometries
 from deepnets4eo.cards.catalog import run_path
@@ -19,26 +17,17 @@ from deepnets4eo.damage.network.look import INPUTS, LookEncoder
 from deepnets4eo.damage.network.pairs import POST, with_bands
 from deepnets4eo.damage.network.pooling import TileWork
 from deepnets4eo.damage.network.stretched_images import image_stretches
-from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import atomic_write, read_yaml, write_yaml
-from deepnets4eo.lazy import check_extra
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.outputs.wording import Phrase, Value
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.checksums import WEIGHTS
 from deepnets4eo.segmenters.stretch import Stretch, show_scene
 from deepnets4eo.zonal.outlines import Outlines
 
-if TYPE_CHECKING:
-    from deepnets4eo.damage.evidence.further import Site
-
 logger = logging.getLogger(__name__)
 
 SHIPPED = "damage-look"
 CARD = "look.yaml"
-NAME, COLUMN = "look", "ev_look"
-MEANING = "how damaged the building looks beside the others of the site, by features of photographs; standard deviations of the fit"
 LEAST_BUILDINGS = 20  # of a site, whose mean and deviation are those of few
 SMALLEST_SPREAD = 1e-3
 
@@ -105,58 +94,6 @@ def by_site(features: Floats) -> Floats:
     here = features[known]
     out: Floats = (features - here.mean(axis=0)) / (here.std(axis=0) + SMALLEST_SPREAD)
     return out
-
-
-@dataclass(frozen=True)
-class LookScore:
-    """What buildings look like, as a score that the decision pools. share : of its log-odds, if its skill were perfect; source : of the model."""
-
-    model: LookModel
-    share: float = 0.0
-    source: str = SHIPPED
-
-    name = NAME
-    column = COLUMN
-
-    meaning: ClassVar[Mapping[str, str]] = {COLUMN: MEANING}
-
-    @classmethod
-    def load(cls, share: float, source: str = SHIPPED) -> LookScore:
-        """That of a model. Errors: MissingExtraError without PyTorch, RunError."""
-        check_extra("deep")
-        return cls(LookModel.load(source), share, source)
-
-    def measure(self, site: Site) -> pd.DataFrame:
-        """The score of every building, by all assessed ones."""
-        tiles = TileWork(site.journal.tiles(NAME))
-        features = site.journal.run(NAME, lambda: look_features(site.post, site.outlines, tiles))
-        assessed = (site.table.frame["status"] == ASSESSED).to_numpy()
-        return pd.DataFrame({COLUMN: self.model.scores(np.where(assessed[:, None], features, np.nan))})
-
-    @property
-    def weight(self) -> float:
-        """Share of its log-odds in the decision."""
-        return self.share * self.model.card.skill.value
-
-    def log_odds(self, scores: Floats) -> Floats:
-        """(N,) log-odds of major damage or worse of scores (N,)."""
-        return self.model.card.log_odds(scores)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for the manifest."""
-        return {"source": self.source, "weight_in_decision": self.weight, "card": asdict(self.model.card)}
-
-    def finding(self, frame: pd.DataFrame) -> Finding:
-        """What it did in the decision."""
-        scores = frame.loc[frame["status"] == ASSESSED, COLUMN]
-        missing = int(scores.isna().sum())
-        values: dict[str, Value] = {"missing": missing or None, "assessed": len(scores)}
-        if not self.weight:
-            return Finding("look_shown", "note", values)
-        fitted_on = Phrase("made_up_places")
-        if self.source != SHIPPED:
-            fitted_on = Phrase("graded_buildings", {"number": self.model.card.buildings})
-        return Finding("look_used", "note", values | {"weight": self.weight, "fitted_on": fitted_on})
 
 
 def look_features(post: Layer, outlines: Geometries, work: TileWork = TileWork()) -> Floats:

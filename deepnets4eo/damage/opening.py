@@ -1,55 +1,36 @@
-"""What a damage job works on: images, footprints and other layers, opened once and checked before long work starts."""
+"""Images, footprints and other layers of a damage job, and its evidences, opened once and checked before long work starts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import geopandas as gpd
-import numpy as np
-from numpy.typing import NDArray
 
 from deepnets4eo.cards.quantity import Quantity
 from deepnets4eo.damage.calibration.pool import check_weights
-from deepnets4eo.damage.evidence.point_evidence import PointEvidence, PointScore, check_point_evidence
-from deepnets4eo.damage.evidence.raster_evidence import RasterEvidence, ScoreLayer, open_raster_evidence
+from deepnets4eo.damage.evidences.points import PointEvidence, PointScore, check_point_evidence
+from deepnets4eo.damage.evidences.rasters import RasterEvidence, open_raster_evidence
 from deepnets4eo.damage.inputs.checks import check_images
 from deepnets4eo.damage.inputs.settings import NOT_SOUGHT, Settings
-from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.damage.inputs.site import GivenEvidence, Inputs, ScoreEvidence
+from deepnets4eo.errors import GridError, InputError, name_hint
 from deepnets4eo.floods import open_new_water
 from deepnets4eo.footprints.read import Footprints, read_footprints
 from deepnets4eo.formats.access import check_exist
 from deepnets4eo.grid import overlap_share
 from deepnets4eo.inspection.clouds import cloud_finding
+from deepnets4eo.options import split_names
 from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.plugins import EVIDENCES, load_plugin, plugins_of
 from deepnets4eo.rasters.clouds import cloud_band, open_cloud_mask
 from deepnets4eo.rasters.scene import WHOLE, Layer, LayerLike, covered_share
 from deepnets4eo.registration import ImagePair
 from deepnets4eo.terrain.further_rasters import open_further, unknown_share
 from deepnets4eo.terrain.units import check_same_datum
 
+SCORES = ("rasters", "points", "look")  # each has a setting that calls for it; their columns come in this order
 LEAST_GAP = 0.01  # of the ground without a height, to be named
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What the job works on: images with red, green and blue alone, outlines_px (N,) on post.
-
-    scores : rasters on the post image's grid; radar : roles of images that look like it; paths : role to file."""
-
-    pre: Layer | None
-    post: Layer
-    footprints: Footprints
-    outlines_px: NDArray[np.object_]
-    dsm_pre: Layer | None = None
-    dsm_post: Layer | None = None
-    cloud_mask: Layer | None = None
-    scores: tuple[ScoreLayer, ...] = ()
-    points: PointEvidence | None = None
-    findings: tuple[Finding, ...] = ()
-    radar: tuple[str, ...] = ()
-    paths: dict[str, str] = field(default_factory=dict)
 
 
 def open_inputs(
@@ -107,7 +88,8 @@ def open_inputs(
     scores = open_raster_evidence(evidence, after)
     if points is not None:
         check_point_evidence(points, outlines)
-    check_weights((*scores, *([] if points is None else [PointScore(points)])))
+    evidences: tuple[GivenEvidence, ...] = (*scores, *([] if points is None else [PointScore(points)]))
+    check_weights(evidences)
     others = {"dsm_pre": heights_pre, "dsm_post": heights_post, "cloud_mask": clouds}
     if settings.water is not None and settings.water != NOT_SOUGHT:
         open_new_water(settings.water, after.grid)
@@ -127,7 +109,7 @@ def open_inputs(
     )
     return Inputs(
         checked.pre, checked.post, outlines, outlines_px, **others,
-        scores=scores, points=points, findings=(*checked.findings, *findings), radar=checked.radar, paths=paths,
+        evidences=evidences, findings=(*checked.findings, *findings), radar=checked.radar, paths=paths,
     )  # fmt: skip
 
 
@@ -146,6 +128,38 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> Ima
             f"pre image {pair.pre.source} and post image {pair.post.source} do not overlap. Check their CRS with `deepnets4eo check`."
         )
     return pair
+
+
+def open_evidences(inputs: Inputs, settings: Settings) -> tuple[ScoreEvidence, ...]:
+    """The evidences of a job whose scores take part, found by entry point, opened and checked before long work. Errors: InputError."""
+    installed, requested = plugins_of(EVIDENCES), _requested(settings.evidences)
+    unknown = requested.keys() - installed.keys() | requested.keys() & set(SCORES)
+    if unknown:
+        hint = name_hint(min(unknown), installed.keys() - set(SCORES), "Install the package that has it.")
+        raise InputError(f"--set evidences names {', '.join(sorted(unknown))}, which no installed package has. {hint}")
+    evidences: list[ScoreEvidence] = []
+    for name in (*SCORES, *requested):
+        evidences += load_plugin(installed[name])(inputs, settings, requested.get(name))
+    check_weights(evidences)
+    return tuple(evidences)
+
+
+def _requested(text: str) -> dict[str, float | None]:
+    """Name → weight of NAME or NAME=WEIGHT, with commas between."""
+    return dict(_name_and_weight(one) for one in split_names(text))
+
+
+def _name_and_weight(text: str) -> tuple[str, float | None]:
+    name, equals, weight = text.partition("=")
+    try:
+        share = float(weight) if equals else None
+    except ValueError:
+        share = -1.0
+    if share is not None and not 0 <= share <= 1:
+        raise InputError(
+            f"--set evidences has {text}; expected NAME, or NAME=WEIGHT with a weight of 0 (shown only) to 1."
+        )
+    return name.strip(), share
 
 
 def _check_others(layers: Mapping[str, Layer | None], post: Layer) -> list[Finding]:

@@ -1,0 +1,93 @@
+"""Evidence `ev_look`: how damaged a building looks beside the others of its site, in the post image alone, as a score of the decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from deepnets4eo.arrays import Floats
+from deepnets4eo.damage.inputs.settings import Settings
+from deepnets4eo.damage.inputs.site import Inputs, Site
+from deepnets4eo.damage.network.look_model import SHIPPED, LookModel, look_features
+from deepnets4eo.damage.network.pooling import TileWork
+from deepnets4eo.damage.vocabulary import ASSESSED
+from deepnets4eo.errors import InputError
+from deepnets4eo.lazy import check_extra
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs.wording import Phrase, Value
+
+NAME, COLUMN = "look", "ev_look"
+MEANING = "how damaged the building looks beside the others of the site, by features of photographs; standard deviations of the fit"
+
+
+@dataclass(frozen=True)
+class LookScore:
+    """What buildings look like, as a score that the decision pools. share : of its log-odds, if its skill were perfect; source : of the model."""
+
+    model: LookModel
+    share: float = 0.0
+    source: str = SHIPPED
+
+    name = NAME
+    column = COLUMN
+
+    meaning: ClassVar[Mapping[str, str]] = {COLUMN: MEANING}
+
+    @classmethod
+    def load(cls, share: float, source: str = SHIPPED) -> LookScore:
+        """That of a model. Errors: MissingExtraError without PyTorch, RunError."""
+        check_extra("deep")
+        return cls(LookModel.load(source), share, source)
+
+    def measure(self, site: Site) -> Site:
+        """The site with the score of every building, by all assessed ones."""
+        journal = site.work.journal
+        features = journal.run(NAME, lambda: look_features(site.post, site.outlines, TileWork(journal.tiles(NAME))))
+        assessed = (site.table.frame["status"] == ASSESSED).to_numpy()
+        scores = self.model.scores(np.where(assessed[:, None], features, np.nan))
+        return site.with_columns(pd.DataFrame({COLUMN: scores}), self.meaning, NAME)
+
+    @property
+    def weight(self) -> float:
+        """Share of its log-odds in the decision."""
+        return self.share * self.model.card.skill.value
+
+    def log_odds(self, scores: Floats) -> Floats:
+        """(N,) log-odds of major damage or worse of scores (N,)."""
+        return self.model.card.log_odds(scores)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the manifest."""
+        return {"source": self.source, "weight_in_decision": self.weight, "card": asdict(self.model.card)}
+
+    def finding(self, frame: pd.DataFrame) -> Finding:
+        """What it did in the decision."""
+        scores = frame.loc[frame["status"] == ASSESSED, COLUMN]
+        missing = int(scores.isna().sum())
+        values: dict[str, Value] = {"missing": missing or None, "assessed": len(scores)}
+        if not self.weight:
+            return Finding("look_shown", "note", values)
+        fitted_on = Phrase("made_up_places")
+        if self.source != SHIPPED:
+            fitted_on = Phrase("graded_buildings", {"number": self.model.card.buildings})
+        return Finding("look_used", "note", values | {"weight": self.weight, "fitted_on": fitted_on})
+
+
+def look_of_job(inputs: Inputs, settings: Settings, weight: float | None) -> Sequence[LookScore]:
+    """What buildings look like, where the settings give it a share. Errors: those of `LookScore.load`, and InputError for radar."""
+    if settings.look is None and settings.look_from != SHIPPED:
+        raise InputError(
+            f"look_from={settings.look_from} has no share in the decision. Add --set look=0.5, or look=0 to show the score only."
+        )
+    if settings.look is None:
+        return []
+    if settings.sensor == "auto" and "post" in inputs.radar:
+        raise InputError(
+            f"{inputs.post.source} looks like radar (speckle); what buildings look like is known of optical images only. Leave out "
+            "look, or --set sensor=optical if it is none."
+        )
+    return [LookScore.load(settings.look, settings.look_from)]

@@ -1,0 +1,194 @@
+"""A trained network as evidence: its probabilities of the grades, from both images or from POST alone, and how far they may decide."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from deepnets4eo.arrays import Floats, Texts
+from deepnets4eo.damage.calibration.pool import NetworkReliability, NetworkSkill, validated_skill
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
+from deepnets4eo.damage.inputs.site import NETWORK, NETWORK_POST, Site
+from deepnets4eo.damage.network.grader import (
+    MEANING,
+    POST_ALONE,
+    NetworkGrader,
+    not_used,
+    open_shipped,
+    pre_not_read,
+    why_unfit,
+)
+from deepnets4eo.damage.network.pairs import POST, PRE
+from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS, POST_ONLY, PRE_POST
+from deepnets4eo.errors import RunError
+from deepnets4eo.jobs.parts import WHOLE
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.segmenters.checksums import CARD
+
+if TYPE_CHECKING:
+    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.segmenters.stretch import Stretch
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DamageNetwork:
+    """A network with its weights on pairs and on the post image alone, its skill and its reliability.
+
+    grader : None where no network takes part; skill : of a run that was given, None of the default one; reads_pre : whether it can read
+    PRE; findings : why the default network is not used, or does not read PRE."""
+
+    grader: NetworkGrader | None = None
+    weight: float = 0.5
+    post_weight: float = 0.0
+    skill: NetworkSkill | None = None
+    reliability: NetworkReliability = NetworkReliability()
+    reads_pre: bool = True
+    findings: tuple[Finding, ...] = ()
+
+    name = NETWORK
+
+    @classmethod
+    def load(cls, run: str, folder: Path, weight: float, device: str, precision: str) -> DamageNetwork:
+        """The run of a folder. weight : if its skill is perfect; precision : auto is float32. Errors: RunError, InputError."""
+        stored = "float32" if precision == "auto" else precision
+        grader = NetworkGrader.load(folder, device=device, precision=stored)
+        skill = validated_skill(grader.run.card)
+        if skill.value == 0:
+            logger.warning("the run %s does not decide: %s", run, skill.reason)
+        weights = weight * skill.value, weight * validated_skill(grader.run.card, POST_ALONE).value
+        measured = NetworkReliability.of_card(grader.run.card, run, *weights)
+        return cls(grader if skill.value else None, *weights, skill, measured)
+
+    def with_shipped(
+        self, pre: Layer | None, post: Layer, *, device: str = "auto", precision: str = "auto"
+    ) -> DamageNetwork:
+        """The default network, or the finding why it is not used; unchanged with another run."""
+        if self.skill is not None or self.weight == 0:
+            return self
+        grader, finding = open_shipped(device, precision)
+        if grader is None:
+            return self if finding is None else replace(self, findings=(finding,))
+        skills = [validated_skill(grader.run.card, head) for head in (None, POST_ALONE)]
+        unread = why_unfit(grader, PRE, pre)
+        reason = skills[0].reason or why_unfit(grader, POST, post) or ("" if skills[1].value else unread)
+        if reason:
+            return replace(self, findings=(not_used(reason),))
+        weight, post_weight = (self.weight * skill.value for skill in skills)
+        try:
+            measured = NetworkReliability.of_card(grader.run.card, str(grader.run.folder), weight, post_weight)
+        except RunError as error:
+            return replace(self, findings=(not_used(str(error)),))
+        findings = (pre_not_read(unread),) if unread else ()
+        return replace(
+            self, grader=grader, weight=weight, post_weight=post_weight, reliability=measured, reads_pre=not unread,
+            findings=findings,
+        )  # fmt: skip
+
+    def fitted_to(self, pre: Layer | None, post: Layer) -> DamageNetwork:
+        """The same, which sees these images as `NetworkGrader.fitted_to` shows them."""
+        if self.grader is None:
+            return self
+        return replace(self, grader=self.grader.fitted_to(pre if self.reads_pre else None, post))
+
+    @property
+    def stretches(self) -> Mapping[str, Stretch]:
+        """How it sees images that are not of 8 bits, by role."""
+        return {} if self.grader is None else self.grader.stretches
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the default network takes part."""
+        return self.grader is not None and self.skill is None
+
+    def paths(self) -> dict[str, str]:
+        """Role to path of the run that decides: its card names all its files with their hashes."""
+        return {} if self.grader is None else {"run": str(self.grader.run.folder / CARD)}
+
+    def weights(self, frame: pd.DataFrame) -> Floats:
+        """(N,) its weight, by the images that show a building."""
+        return np.where(frame["method"] == PRE_POST, self.weight, self.post_weight)
+
+    def measure(self, site: Site) -> Site:
+        """The site with the probabilities of the grades; without buildings that it could not grade in a job of other processes."""
+        pair, post = self.grade_pair(site), self.grade_post(site)
+        site = site.leave_out(_not_graded(site))
+        if pair is None and post is None:
+            return site
+        return replace(site, table=with_network(site.table, pair, post, leaves_displaced=self.weight < 1))
+
+    def grade_pair(self, site: Site) -> pd.DataFrame | None:
+        """The probabilities from both images, one row a footprint; None without a registered pair that it reads. Errors: RunError."""
+        grader = self.grader
+        if grader is None or not site.position.known:
+            return None
+        return site.work.run(NETWORK, lambda: self._from_pair(site, grader))
+
+    def _from_pair(self, site: Site, grader: NetworkGrader) -> pd.DataFrame | None:
+        pre, position = site.pre, site.position
+        if pre is None or site.registration is None:
+            if grader.post_temperature is None:
+                logger.warning("the network is not used: it needs a pre image that could be registered")
+            return None
+        if not self.reads_pre:
+            return None
+        if pre_ratio(pre, site.post) > COARSEST_PRE:
+            logger.warning("the network is not used: the pre image is too coarse")
+            return None
+        logger.info("grading by the network …")
+        return grader.probabilities(
+            pre, site.post, site.inputs.outlines_px, site.registration, position.alignment, position.image,
+            site.work.tiles(NETWORK),
+        )  # fmt: skip
+
+    def grade_post(self, site: Site) -> pd.DataFrame | None:
+        """The probabilities for buildings that are assessed from the post image alone; None without such a head."""
+        grader = self.grader
+        if grader is None or not site.position.known:
+            return None
+        return site.work.run(NETWORK_POST, lambda: self._from_post(site, grader))
+
+    def _from_post(self, site: Site, grader: NetworkGrader) -> pd.DataFrame | None:
+        if grader.post_temperature is None or self.post_weight == 0:
+            return None
+        rows = np.flatnonzero((site.table.frame["method"] == POST_ONLY).to_numpy())
+        tiles = replace(site.work.tiles(NETWORK_POST), part=WHOLE)  # whatever the part: those around its buildings
+        return grader.post_probabilities(
+            site.post, site.inputs.outlines_px, site.registration, site.position.alignment, site.position.image, rows, tiles
+        )  # fmt: skip
+
+
+def _not_graded(site: Site) -> Texts:
+    """(N,) why the network could not grade a building, else ''."""
+    reasons: Texts = np.full(len(site.table.frame), "", object)
+    for row, reason in site.work.failed.items():
+        reasons[row] = f"could not be graded: {reason}"
+    return reasons
+
+
+def with_network(
+    evidence: EvidenceTable,
+    probabilities: pd.DataFrame | None,
+    post: pd.DataFrame | None = None,
+    *,
+    leaves_displaced: bool = False,
+) -> EvidenceTable:
+    """The table with the network's columns. leaves_displaced : not of roofs beside their place."""
+    method = evidence.frame["method"].to_numpy()
+    graded = np.full((len(method), len(NETWORK_COLUMNS)), np.nan)
+    for used, table in ((PRE_POST, probabilities), (POST_ONLY, post)):
+        if table is not None:
+            graded = np.where((method == used)[:, None], table.to_numpy(float), graded)
+    if leaves_displaced and evidence.displaced is not None:
+        graded[evidence.displaced & (method == PRE_POST)] = np.nan
+    logger.info("the network graded %d of %d buildings", int(np.isfinite(graded).all(axis=1).sum()), len(method))
+    added = dict(zip(NETWORK_COLUMNS.values(), graded.T, strict=True))
+    return replace(evidence, frame=evidence.frame.assign(**added), meaning=evidence.meaning | MEANING)

@@ -1,0 +1,160 @@
+"""Water as evidence: where it lies in and around buildings, seen in the images or from a raster of the user."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+
+from deepnets4eo.damage.evidence.colours import in_colour
+from deepnets4eo.damage.evidence.working_grid import mean_gsd
+from deepnets4eo.damage.inputs.placing import FAR_M
+from deepnets4eo.damage.inputs.settings import NOT_SOUGHT
+from deepnets4eo.damage.inputs.site import Site, WaterAround
+from deepnets4eo.files import read_json, write_json
+from deepnets4eo.floods import (
+    COARSEST_M,
+    Recognition,
+    WaterMapper,
+    measure_recognition,
+    open_new_water,
+    surface_scene,
+    water_around,
+    write_seen_water,
+    write_sure_water,
+)
+from deepnets4eo.grid import blocks
+from deepnets4eo.jobs.parts import Progress
+from deepnets4eo.rasters.band_roles import COLOURS
+from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.registration.pair import UNMOVED, Role
+from deepnets4eo.segmenters.run import load_run, save_run
+
+logger = logging.getLogger(__name__)
+
+RUN, RECOGNITION = "run", "recognition.json"  # of the folder in which water is looked for
+
+
+class Water:
+    """Water in and around each building."""
+
+    name = "water"
+
+    def measure(self, site: Site) -> Site:
+        """The site with it; as it is where water is not sought or POST cannot show it."""
+        return replace(site, water=find_water(site))
+
+
+def find_water(site: Site) -> WaterAround | None:
+    """Water in and around each building; None where it is not sought or POST cannot show it."""
+    settings, post, outlines, scratch = site.settings, site.post, site.outlines, site.work.folder(Water.name)
+    if settings.water == NOT_SOUGHT or (settings.water is None and not _shows_water(site, "post")):
+        return None
+    reach_m = 0.0 if site.position.known else FAR_M
+    with nullcontext(scratch) if scratch is not None else tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        doubt = None
+        if settings.water is not None:
+            water, source, is_new = _given_water(settings.water, post, folder), Path(settings.water).name, True
+        else:
+            water, source = _seen_water(site, folder, settings.workers), "seen in the images"
+            is_new = _shows_water(site, "pre")
+            recognition = Recognition(**read_json(folder / RECOGNITION))
+            doubt = recognition.finding(site.event.is_flood, "give_water")
+            if doubt is not None:
+                run = load_run(folder / RUN)
+                water = write_sure_water(water, folder / "water_sure.tif", _dates(site), run.segmenter, outlines)
+        around = water_around(
+            water, outlines, any_water=not is_new, reach_m=reach_m, pixel_m=_pixel_m(water.grid, post), nearby=doubt is None,
+            workers=settings.workers,
+        )  # fmt: skip
+    if is_new:
+        return WaterAround(around, source, is_new, reach_m=reach_m, doubt=doubt)
+    return WaterAround(around.of_unknown_date(), source, is_new, int(around.surrounded.sum()), reach_m, doubt)
+
+
+@contextmanager
+def water_looked_for(site: Site) -> Iterator[None]:
+    """Water in the images is looked for beside the work of the context, and kept for `find_water`; ends when both are done, or either failed."""
+    scratch = site.work.folder(Water.name)
+    if scratch is None or site.settings.water is not None or not _shows_water(site, "post"):
+        yield
+        return
+    ended = Event()
+
+    def go_on(_: float) -> None:
+        if ended.is_set():
+            raise CancelledError
+
+    with ThreadPoolExecutor(1) as pool, ExitStack() as failed:
+        failed.callback(ended.set)
+        search = pool.submit(_seen_water, site, scratch, max(1, site.settings.workers // 2), go_on)
+        yield
+        failed.pop_all()  # the work of the context ended well
+    search.result()
+
+
+def _shows_water(site: Site, role: Role) -> bool:
+    """Whether an image is optical, in colour and fine enough."""
+    image = site.inputs.pre if role == "pre" else site.post
+    optical = site.settings.sensor == "optical" or role not in site.inputs.radar
+    return image is not None and image.count >= len(COLOURS) and mean_gsd(image) <= COARSEST_M and optical
+
+
+def _dates(site: Site, *, surfaces_alone: bool = False) -> Scene:
+    """The images of the job, in which water is looked for; by surfaces alone PRE is read only where POST may show one."""
+    inputs, registration = site.inputs, site.registration
+    motion = registration.matrix if registration is not None and registration.usable else UNMOVED
+    pre = in_colour(inputs.pre) if inputs.pre is not None and _shows_water(site, "pre") else None
+    post = in_colour(inputs.post)
+    dates = surface_scene(pre, post, mean_gsd(inputs.post), motion, surfaces_alone=surfaces_alone)
+    if inputs.cloud_mask is None:
+        return dates
+    from deepnets4eo.change import hide_clouds  # jobs without clouds start sooner
+
+    return Scene(dates.layers | {"post": hide_clouds(dates.layers["post"], inputs.cloud_mask, dates.grid)}, dates.grid)
+
+
+def _seen_water(site: Site, folder: Path, workers: int, progress: Progress | None = None) -> Layer:
+    """The map of water in the images of the job, and how well water is recognised beside it. workers : threads that read"""
+    folder.mkdir(parents=True, exist_ok=True)
+    mapped, labels = folder / "water.tif", folder / "water_seen.tif"
+    if not labels.is_file():
+        from deepnets4eo.prediction import PredictOptions, predict
+
+        alone = not site.settings.network
+        dates = _dates(site, surfaces_alone=alone)
+        logger.info("looking for water around buildings …")
+        mapper = WaterMapper.of_scene(dates, gsd_m=_pixel_m(dates.grid, site.post), surfaces_alone=alone)
+        run = load_run(save_run(mapper, folder / RUN))
+        options = PredictOptions(
+            workers=workers, device=site.settings.device, precision=site.settings.precision, resume=True, scratch=True
+        )
+        predict(run, dates, mapped, options, progress=progress)
+        write_json(folder / RECOGNITION, measure_recognition(_dates(site), mapper, Layer.open(mapped)).to_dict())
+        write_seen_water(Layer.open(mapped), dates.layers["post"], mapper.inputs.gsd_m or 1.0, labels)
+    return Layer.open(labels)
+
+
+def _pixel_m(grid: Any, post: Layer) -> float:
+    return float(mean_gsd(post) * post.shape[1] / grid.shape[1])
+
+
+def _given_water(source: str, post: Layer, folder: Path) -> Layer:
+    """A map on POST's grid: 2 where the raster says flood, 0 elsewhere, 255 without data."""
+    labels, on_post = folder / "water.tif", open_new_water(source, post.grid)
+    with CogWriter(labels, post.grid, nodata=255) as writer:
+        for window in blocks(post.shape, BLOCK_PX):
+            wet, valid = on_post.read(window)
+            writer.write(window, np.where(valid, 2 * wet[0], 255).astype(np.uint8))
+    return Layer.open(labels)

@@ -1,0 +1,239 @@
+"""The one value that goes through a damage job: what is known of its site, which every step returns extended; and what an evidence is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import numpy as np
+import pandas as pd
+import shapely
+
+from deepnets4eo.arrays import Geometries, Texts
+from deepnets4eo.damage.calibration.pool import Score
+from deepnets4eo.damage.evidence.table import EvidenceTable
+from deepnets4eo.damage.inputs.settings import Settings
+from deepnets4eo.damage.network.pooling import TileWork
+from deepnets4eo.damage.vocabulary import ASSESSED
+from deepnets4eo.errors import InputError
+from deepnets4eo.footprints.read import Footprints
+from deepnets4eo.grid import apply_affine
+from deepnets4eo.jobs.blocks import StepFinder, Steps
+from deepnets4eo.jobs.journal import Journal
+from deepnets4eo.jobs.parts import WHOLE, Part, Progress, between
+from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration.pair import Role
+
+if TYPE_CHECKING:
+    from deepnets4eo.floods import BuildingWater
+    from deepnets4eo.footprints import FootprintAlignment
+    from deepnets4eo.registration import Registration
+
+T = TypeVar("T")
+
+# Steps over the images, in their order: names of folders and blocks
+EVIDENCE, UNBUILT, BUILDINGS, NETWORK, NETWORK_POST = "evidence", "unbuilt", "buildings", "network", "network_post"
+NETWORK_TIME, UNBUILT_TIME, BUILT_TIME = 4.0, 0.5, 2.0  # of these steps, times that of the evidence
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the job works on: images with red, green and blue alone, outlines_px (N,) on post.
+
+    evidences : those that were given, rasters of scores and points; radar : roles of images that look like it; paths : role to file."""
+
+    pre: Layer | None
+    post: Layer
+    footprints: Footprints
+    outlines_px: Geometries
+    dsm_pre: Layer | None = None
+    dsm_post: Layer | None = None
+    cloud_mask: Layer | None = None
+    evidences: tuple[GivenEvidence, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    radar: tuple[str, ...] = ()
+    paths: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Work:
+    """How the long work of a job is done, which does not shape its result.
+
+    part : whose share is done, None for a job that also keeps the results of whole steps; remote : other processes that do the blocks;
+    progress : of each step; failed : building → why it could not be graded."""
+
+    journal: Journal = Journal()
+    part: Part | None = None
+    remote: Steps | None = None
+    progress: Mapping[str, Progress | None] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def share(self) -> Part:
+        """The part whose blocks are done."""
+        return self.part or WHOLE
+
+    def folder(self, step: str) -> Path | None:
+        """Where a step keeps its blocks; None where nothing is kept."""
+        return self.journal.folder_of(step)
+
+    def tiles(self, step: str) -> TileWork:
+        """What a network's pass over tiles keeps and does."""
+        return TileWork(
+            self.journal.tiles(step), self.share, self.progress.get(step), self.remote, step, failed=self.failed
+        )
+
+    def run(self, name: str, step: Callable[[], T]) -> T:
+        """The result of a step; the job that makes the map keeps it, a part knows only its share."""
+        if self.part is not None or isinstance(self.remote, StepFinder):
+            return step()
+        return self.journal.run(name, step, complete=lambda: not self.failed)
+
+
+def step_progress(progress: Progress | None, *, graded: bool, paired: bool) -> dict[str, Progress | None]:
+    """Progress of the steps, each with its own share of the whole. graded : whether the network takes part; paired : whether both images do."""
+    both = graded * paired
+    times = {
+        EVIDENCE: 1.0,
+        UNBUILT: paired * UNBUILT_TIME,
+        BUILDINGS: both * BUILT_TIME,
+        NETWORK: both * NETWORK_TIME,
+        NETWORK_POST: graded * (not paired) * NETWORK_TIME,
+    }
+    ends = np.cumsum((0.0, *times.values())) / sum(times.values())
+    return {step: between(progress, *limits) for step, limits in zip(times, pairwise(ends.tolist()), strict=True)}
+
+
+@dataclass(frozen=True)
+class OutlinePosition:
+    """How the outlines must move, and on which image that was measured.
+
+    known : whether they lie on buildings; fit_after : where they follow the image after alone, the shares of them that agree on one offset
+    on the image before and on the one after."""
+
+    alignment: FootprintAlignment | None
+    image: Role
+    known: bool = True
+    findings: tuple[Finding, ...] = ()
+    fit_after: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class WaterAround:
+    """Water in and around each building, its source and whether it is new.
+
+    since_unknown : number of buildings in water that may be old; reach_m : how far from its outline a building may stand; doubt : that
+    water is not recognised."""
+
+    around: BuildingWater
+    source: str
+    is_new: bool
+    since_unknown: int = 0
+    reach_m: float = 0.0
+    doubt: Finding | None = None
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a job knows of its site so far.
+
+    Parameters
+    ----------
+    inputs : images, footprints and other layers
+    settings, event, work : how the job is done, what the map is of, and how the long work is done
+    evidences : those whose scores take part in the decision
+    registration : how the image before lies on POST; None without one
+    position : whether and how the outlines lie on buildings
+    table : the evidence that was measured, a row a building; those without a reason are assessed
+    outlines : (N,) where POST shows the buildings, in its CRS; none before the structure is measured
+    looked_for_unbuilt : whether outlines without a building were looked for, or it is said why not
+    water : in and around each building; None where it is not sought, or POST cannot show it
+    findings : what the steps say
+    """
+
+    inputs: Inputs
+    settings: Settings = Settings()
+    event: EventInfo = EventInfo()
+    work: Work = field(default_factory=Work)
+    evidences: tuple[ScoreEvidence, ...] = ()
+    registration: Registration | None = None
+    position: OutlinePosition = OutlinePosition(None, "pre")
+    table: EvidenceTable = field(default_factory=lambda: EvidenceTable.empty(np.zeros(0, object), ""))
+    outlines: Geometries = field(default_factory=lambda: np.zeros(0, object))
+    looked_for_unbuilt: bool = False
+    water: WaterAround | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def pre(self) -> Layer | None:
+        """The image before the event; None where it could not be registered to the one after."""
+        return self.inputs.pre if self.registration is not None and self.registration.usable else None
+
+    @property
+    def post(self) -> Layer:
+        """The image after the event."""
+        return self.inputs.post
+
+    @property
+    def scores(self) -> tuple[ScoreEvidence, ...]:
+        """The evidences whose scores take part: none where the outlines may lie beside the buildings."""
+        return self.evidences if self.position.known else ()
+
+    def with_structure(self, table: EvidenceTable) -> Site:
+        """The site with the evidence of its structure, by which the outlines move to where POST shows the buildings."""
+        outlines_px, shift_px = self.inputs.outlines_px, table.frame[["dx_px", "dy_px"]].to_numpy(float)
+        coordinates, owner = shapely.get_coordinates(outlines_px, return_index=True)
+        moved = apply_affine(self.post.grid.affine, coordinates + shift_px[owner])
+        return replace(self, table=table, outlines=shapely.set_coordinates(outlines_px.copy(), moved))
+
+    def with_columns(self, columns: pd.DataFrame, meaning: Mapping[str, str], name: str) -> Site:
+        """The site with further columns of all N buildings, blank where one is not assessed. name : of the evidence. Errors: InputError."""
+        frame = self.table.frame
+        if len(columns) != len(frame) or not {*meaning} <= {*columns.columns}:
+            raise InputError(
+                f"the evidence {name} measured {len(columns)} rows of {', '.join(map(str, columns.columns))}; expected "
+                f"{len(frame)} of {', '.join(meaning)}. Its plugin does not fit this version."
+            )
+        assessed = (frame["status"] == ASSESSED).to_numpy()
+        added = {column: np.where(assessed, columns[column], np.nan) for column in meaning}
+        return self.with_table(frame=frame.assign(**added), meaning=self.table.meaning | dict(meaning))
+
+    def with_table(self, **changes: Any) -> Site:
+        """The site with a table that was changed."""
+        return replace(self, table=replace(self.table, **changes))
+
+    def leave_out(self, reasons: Texts) -> Site:
+        """The site where assessed buildings with a reason (N,), else '', are not assessed."""
+        return replace(self, table=self.table.leave_out(reasons))
+
+    def with_findings(self, findings: Sequence[Finding]) -> Site:
+        """The site with what a step says."""
+        return replace(self, findings=(*self.findings, *findings))
+
+
+class Evidence(Protocol):
+    """What is measured of the buildings of a site, one file each; it is opened, and refuses what it cannot use, before long work."""
+
+    @property
+    def name(self) -> str:
+        """Name of the evidence."""
+
+    def measure(self, site: Site) -> Site:
+        """The site with its columns, or without the buildings that it leaves out. Errors: InputError, GridError."""
+
+
+class ScoreEvidence(Score, Evidence, Protocol):
+    """An evidence whose score, one of its columns, takes part in the decision."""
+
+
+class GivenEvidence(ScoreEvidence, Protocol):
+    """An evidence that was given with the inputs."""
+
+    @property
+    def identity(self) -> Any:
+        """What shapes its columns, by which a journal knows the job."""

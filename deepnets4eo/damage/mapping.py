@@ -1,0 +1,109 @@
+"""The last step of a damage job: the map of a site that is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import geopandas as gpd
+import numpy as np
+import shapely
+
+from deepnets4eo.addresses import without_secrets
+from deepnets4eo.damage.decision.decision import Decision, DecisionModel
+from deepnets4eo.damage.decision.findings import (
+    empty_outline_findings,
+    evidence_findings,
+    join_findings,
+    segmenter_findings,
+)
+from deepnets4eo.damage.evidence.extents import NEAR_AFTER_M, NEAR_M, map_extents
+from deepnets4eo.damage.evidences.rasters import rasters_of_job
+from deepnets4eo.damage.inputs.placing import position_findings, registration_findings
+from deepnets4eo.damage.inputs.site import Site
+from deepnets4eo.damage.map import DamageMap, MapImages
+from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
+from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, PRE_POST
+from deepnets4eo.footprints.read import footprint_findings, outline_date_findings
+from deepnets4eo.outputs.event import EventInfo, event_findings
+from deepnets4eo.outputs.findings import Finding
+
+if TYPE_CHECKING:
+    from deepnets4eo.segmenters.stretch import Stretch
+
+
+def make_map(site: Site, model: DecisionModel, decision: Decision) -> DamageMap:
+    """The map of a decision."""
+    inputs, settings, registration = site.inputs, site.settings, site.registration
+    event = site.event.with_tags(inputs.pre, inputs.post)
+    alignment = site.position.alignment
+    frame = decision.evidence.frame
+    crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()
+    stretches = stretches_of_job(model.network.stretches, settings.segmenter, inputs.pre, inputs.post)
+    near_m = NEAR_AFTER_M if settings.segmenter and inputs.pre is None else NEAR_M
+    assessed = (frame["status"] == ASSESSED).to_numpy()
+    extents = map_extents(inputs.post, inputs.cloud_mask, site.outlines, assessed, near_m)
+    damage_map = DamageMap(
+        buildings=gpd.GeoDataFrame(_columns(site, decision), geometry=site.outlines, crs=crs),
+        assessed_extent=extents.assessed,
+        extent_without_outlines=extents.without_outlines,
+        registration=(registration.to_dict() if registration else {})
+        | {"footprints": alignment.to_dict() if alignment else {"status": "not moved"}},
+        meaning=decision.evidence.meaning,
+        synthetic=inputs.post.synthetic or (inputs.pre is not None and inputs.pre.synthetic),
+        parameters=without_secrets(asdict(settings))
+        | {"damaged_share": settings.damaged_share or decision.share.value, "network": model.network.is_shipped}
+        | {"network_weight": model.network.weight if model.network.grader is not None else 0.0}
+        | {"evidence": {score.name: score.to_dict() for score in site.evidences}}
+        | ({"stretch": {role: stretch.to_dict() for role, stretch in stretches.items()}} if stretches else {}),
+        inputs=without_secrets(inputs.paths | model.network.paths()),
+        findings=_findings(site, model, decision, stretches, event),
+        footprints=inputs.footprints.account(),
+        damaged_share=decision.share.to_dict(),
+        estimates=decision.estimates,
+        event=event,
+        inundation=decision.inundation,
+    )
+    damage_map.images = MapImages(inputs.pre, inputs.post, rasters_of_job(inputs, settings, None))
+    return damage_map
+
+
+def _columns(site: Site, decision: Decision) -> dict[str, Any]:
+    """The columns of the map, a row a building."""
+    frame, graded, registration = decision.evidence.frame, decision.graded, site.registration
+    columns = {"id": frame["id"].to_numpy()}
+    columns |= {name: graded[name].to_numpy() for name in ("damage", "damage_prob", "confidence", "damage_set")}
+    measured = ("status", "reason", "method", "dx_px", "dy_px", *decision.evidence.names)
+    columns |= {name: frame[name].to_numpy() for name in measured}
+    compared = columns["method"] == PRE_POST
+    if registration is not None and registration.usable and compared.any():
+        middles = shapely.centroid(site.inputs.outlines_px)
+        off_m = registration.error_m(np.column_stack((shapely.get_x(middles), shapely.get_y(middles))))
+        columns["pre_off_m"] = np.where(compared, off_m.round(2), np.nan)
+    if decision.inundation:
+        columns["inundated"] = frame["inundated"].to_numpy()
+    return columns
+
+
+def _findings(
+    site: Site, model: DecisionModel, decision: Decision, stretches: Mapping[str, Stretch], event: EventInfo
+) -> tuple[Finding, ...]:
+    """What limits the worth of the map, worst first."""
+    inputs, settings, frame = site.inputs, site.settings, decision.evidence.frame
+    findings = [
+        *inputs.findings,
+        *segmenter_findings(settings.segmenter, after=inputs.pre is None),
+        *footprint_findings(inputs.footprints),
+        *position_findings(site, int((frame["method"] == BY_WATER).sum())),
+    ]
+    if site.position.known:
+        read = inputs.pre if model.network.reads_pre else None
+        findings += registration_findings(site.registration, settings)
+        findings += evidence_findings(read, inputs.post, decision.evidence)
+    findings += outline_date_findings(inputs.footprints, event.date_pre, event.date_post)
+    findings += site.findings
+    findings += stretch_findings(stretches, {"pre": inputs.pre, "post": inputs.post})
+    if not settings.segmenter:
+        findings += empty_outline_findings(frame, looked_for=site.looked_for_unbuilt)
+    return join_findings([*findings, *event_findings(event)], decision.findings)

@@ -1,0 +1,57 @@
+"""In a worker of a damage job: what does a block of one of its steps over the images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from deepnets4eo.damage.decision.decision import DecisionModel
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.evidences.structure import Structure
+from deepnets4eo.damage.evidences.unbuilt import Unbuilt
+from deepnets4eo.damage.inputs.site import BUILDINGS, EVIDENCE, NETWORK, NETWORK_POST, UNBUILT, Site
+from deepnets4eo.damage.vocabulary import POST_ONLY
+from deepnets4eo.device import Compute, torch_settings
+from deepnets4eo.jobs.blocks import DoBlock, StepFinder
+from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
+
+
+class SharedJob(Protocol):
+    """A job whose blocks several processes do."""
+
+    def open_shared(self, scratch: Path) -> tuple[Site, DecisionModel]:
+        """The site of the job in the scratch folder, and its model. Errors: WorkerRefusedError for another job."""
+
+
+_open_jobs: dict[str, tuple[Site, DecisionModel]] = {}  # the last one
+
+
+@contextmanager
+def open_step(job: SharedJob, scratch: Path, key: str, step: str) -> Iterator[DoBlock]:
+    """In a worker: yields what does the blocks of a step. key : of the job, whose inputs are opened once."""
+    if key not in _open_jobs:
+        _open_jobs.clear()
+        _open_jobs[key] = job.open_shared(scratch)
+    site, model = _open_jobs[key]
+    with gdal_cache(cache_bytes(site.inputs.pre, site.post)), torch_settings(Compute()):
+        yield block_function(site, model, step)
+
+
+def block_function(site: Site, model: DecisionModel, step: str) -> DoBlock:
+    """In a worker: what does a block of a step. site : with the journal of the job, its images and outlines placed."""
+    finder = StepFinder(step)
+    seen = EvidenceTable.empty(site.inputs.footprints.frame["id"].to_numpy(), "")
+    table = replace(seen, frame=seen.frame.assign(method=POST_ONLY))  # whichever they are: a tile is one of theirs
+    site = replace(site, table=table, work=replace(site.work, remote=finder))
+    network, unbuilt = model.network, Unbuilt(model.network.is_shipped)
+    steps: dict[str, Callable[[Site], object]] = {
+        EVIDENCE: Structure().measure,
+        UNBUILT: unbuilt.measure,
+        BUILDINGS: unbuilt.measure,
+        NETWORK: network.grade_pair,
+        NETWORK_POST: network.grade_post,
+    }
+    return finder.find(lambda: steps[step](site))

@@ -1,0 +1,49 @@
+"""Products of a damage map that is there: further formats, or page and sheets in another language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from deepnets4eo.addresses import shown_address
+from deepnets4eo.damage.inputs.settings import ProductOptions
+from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage.products.content import FURTHER
+from deepnets4eo.damage.products.write import named_before
+from deepnets4eo.errors import InputError
+from deepnets4eo.registration import ImagePair
+
+IN_WORDS = ("pdf", "png")  # products that depend on the language, as the page does
+WITHOUT_WORDS = ("damage.gpkg", "damage.parquet", "summary.json", "damage.qgz")
+
+
+def write_again(
+    pair: ImagePair, out: Path, formats: Sequence[str] | None, options: ProductOptions
+) -> tuple[DamageMap, dict[str, Path]]:
+    """Write further formats of the map that is in a folder, or another language. pair : the images of the map. Errors: InputError."""
+    result = DamageMap.load(out)
+    for role, layer in (("pre", pair.pre), ("post", pair.post)):
+        paths = [] if layer is None else [shown_address(str(path)) for path in layer.paths]
+        of_map = [path for name, path in result.inputs.items() if re.fullmatch(rf"{role}(_\d+)?", name)]
+        if [Path(path).name for path in paths] != [Path(path).name for path in of_map]:
+            raise InputError(
+                f"the {role} image is {', '.join(paths) or 'none'}, but the map in {out} was made of "
+                f"{', '.join(of_map) or 'none'}. Give the images of the map."
+            )
+    requested = set(formats or ())
+    if "cems" not in requested and (named := named_before(out)):
+        options = replace(options, cems=min(named).removesuffix(".gpkg"))
+    files = FURTHER | ({} if options.cems is None else {"cems": f"{options.cems}.gpkg"})
+    there = [name for name, file in files.items() if (out / file).exists()]
+    anew = requested | ({*IN_WORDS} if options.language else set())
+    kept = [
+        *WITHOUT_WORDS,
+        *(["report.html"] if options.language is None else []),
+        *(files[name] for name in there if name not in anew),
+    ]
+    return result, result.save(
+        out, pre=pair.pre, post=pair.post, overwrite=True, also=list(dict.fromkeys([*there, *requested])),
+        options=options, kept=kept,
+    )  # fmt: skip

@@ -1,0 +1,90 @@
+"""The value that goes through a damage job: every step returns it extended, and none changes what another holds."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from affine import Affine
+
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.inputs.site import Inputs, OutlinePosition, Site, step_progress
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.scene import Layer
+
+GRID = Grid((20, 30), Affine(0.5, 0, 400_000, 0, -0.5, 5_000_000), "EPSG:32633")
+
+
+def site(**changes: Any) -> Site:
+    """Three houses in a row, the last of which is not assessed."""
+    outlines = shapely.box([2, 10, 20], 4, [6, 14, 24], 8)
+    inputs = Inputs(None, Layer.open(np.zeros((3, 20, 30), np.uint8), grid=GRID), None, outlines)  # type: ignore[arg-type]
+    return Site(inputs, **changes)
+
+
+def table() -> EvidenceTable:
+    frame = pd.DataFrame({"id": list("abc"), "ev_texture": [0.1, 0.2, np.nan], "status": ["assessed", "assessed", "not_assessed"],
+                          "reason": ["", "", "under cloud"], "method": ["post_only", "post_only", ""], "dx_px": [0.0, 2.0, 0.0],
+                          "dy_px": [0.0, -4.0, 0.0]})  # fmt: skip
+    return EvidenceTable(frame, {"ev_texture": "roughness"})
+
+
+def test_outlines_lie_where_the_image_after_shows_the_buildings() -> None:
+    before = site()
+    found = before.with_structure(table())
+    bounds = shapely.bounds(found.outlines)
+    np.testing.assert_allclose(bounds[0], [400_001, 4_999_996, 400_003, 4_999_998])
+    np.testing.assert_allclose(bounds[1], [400_006, 4_999_998, 400_008, 5_000_000])  # 2 px right, 4 px up
+    assert (len(before.outlines), len(before.table.frame)) == (0, 0)
+
+
+def test_columns_of_an_evidence_are_blank_where_a_building_is_not_assessed() -> None:
+    before = site().with_structure(table())
+    columns = pd.DataFrame({"ev_new": [1.0, 2.0, 3.0], "unsaid": [7.0, 8.0, 9.0]})
+    found = before.with_columns(columns, {"ev_new": "what it holds"}, "new")
+    np.testing.assert_array_equal(found.table.frame["ev_new"], [1.0, 2.0, np.nan])
+    assert found.table.meaning == {"ev_texture": "roughness", "ev_new": "what it holds"}
+    assert "unsaid" not in found.table.frame
+    assert "ev_new" not in before.table.frame
+    with pytest.raises(InputError, match="the evidence new measured 2 rows of ev_new, unsaid; expected 3 of ev_new"):
+        before.with_columns(columns[:2], {"ev_new": ""}, "new")
+
+
+def test_a_building_that_is_left_out_keeps_its_evidence_and_the_first_reason() -> None:
+    before = site().with_structure(table())
+    found = before.leave_out(np.array(["", "no building", "no building"], object)).table.frame
+    assert found["reason"].tolist() == ["", "no building", "under cloud"]
+    assert found["status"].tolist() == ["assessed", "not_assessed", "not_assessed"]
+    assert found["method"].tolist() == ["post_only", "", ""]
+    assert found["ev_texture"][1] == 0.2
+    assert before.table.frame["status"].tolist() == ["assessed", "assessed", "not_assessed"]
+
+
+def test_no_score_takes_part_where_outlines_may_lie_beside_their_buildings() -> None:
+    score: Any = object()
+    assert site(evidences=(score,)).scores == (score,)
+    assert site(evidences=(score,), position=OutlinePosition(None, "post", known=False)).scores == ()
+
+
+def test_what_steps_say_is_kept_in_their_order() -> None:
+    first, second = Finding("outlines_fit_after", "caution"), Finding("not_in_pre_unknown", "note")
+    assert site().with_findings([first]).with_findings([second]).findings == (first, second)
+
+
+@pytest.mark.parametrize(("graded", "paired"), [(True, True), (True, False), (False, True), (False, False)])
+def test_the_steps_share_the_progress_one_after_the_other(graded: bool, paired: bool) -> None:
+    shares: list[float] = []
+    steps = step_progress(shares.append, graded=graded, paired=paired)
+    for step in steps.values():
+        if step is not None:
+            step(0.0)
+            step(1.0)
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, pytest.approx(1.0))
+    assert (steps["network"] is not None, steps["network_post"] is not None) == (
+        graded and paired,
+        graded and not paired,
+    )

@@ -1,0 +1,37 @@
+"""The evidence of a site that a test puts together, without the steps before it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+from unittest.mock import patch
+
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.evidences import structure
+from deepnets4eo.damage.inputs.settings import Settings
+from deepnets4eo.damage.inputs.site import EVIDENCE, Inputs, OutlinePosition, Site, Work
+from deepnets4eo.footprints.read import Footprints
+from deepnets4eo.jobs.journal import Journal
+from deepnets4eo.rasters.scene import Layer
+
+
+def gather(
+    pre: Layer | None,
+    post: Layer,
+    footprints: Footprints,
+    registration: Any,
+    *,
+    alignment: Any = None,
+    aligned_on: Literal["pre", "post"] = "pre",
+    workers: int = 2,
+    block_px: int = structure.BLOCK_PX,
+    scratch: Path | None = None,
+    progress: Callable[[float], None] | None = None,
+    **layers: Any,
+) -> EvidenceTable:
+    """The table of `structure.gather`. registration, alignment : whatever has what is read of them; layers : fields of `Inputs`."""
+    inputs = Inputs(pre, post, footprints, footprints.in_pixels(post.grid), **layers)
+    work = Work(Journal(scratch), progress={EVIDENCE: progress})
+    position = OutlinePosition(alignment, aligned_on)
+    site = Site(inputs, Settings(workers=workers), work=work, registration=registration, position=position)
+    with patch.object(structure, "BLOCK_PX", block_px):
+        return structure.gather(site)
