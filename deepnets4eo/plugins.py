@@ -17,7 +17,7 @@ SEGMENTERS = "deepnets4eo.segmenters"  # class with `restore`, as NetworkSegment
 POINT_LABELLERS = "deepnets4eo.point_labellers"  # function(folder of a run, or nothing) → points.PointLabeller
 INSPECTIONS = "deepnets4eo.inspections"  # suffix without dot → function(path, legend or None) → inspection.Inspection
 EVIDENCES = (
-    "deepnets4eo.evidences"  # function(inputs, settings, weight or None) → list of damage.evidence.further.Evidence
+    "deepnets4eo.evidences"  # function(inputs, settings, weight or None) → list of damage.inputs.site.ScoreEvidence
 )
 DAMAGE_PAIRS = "deepnets4eo.damage_pairs"  # source of a damage recipe → function(recipe) → damage.MadeUpPairs
 VERBS = "deepnets4eo.verbs"  # function whose parameters are the arguments and options of a verb, as Typer takes them
