@@ -58,7 +58,7 @@ class UnbuiltOutlines:
 
     @property
     def settled(self) -> bool:
-        """Whether the image told them apart, or it is said why it could not be asked."""
+        """Whether the image shows the difference, or a finding says that it could not be looked for."""
         return self.auc >= LEAST_AUC or self.few_copies is not None
 
     def findings(self) -> tuple[Finding, ...]:
