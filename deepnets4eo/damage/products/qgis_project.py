@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,22 +13,26 @@ from xml.etree import ElementTree as ET
 import pyproj
 
 from deepnets4eo.damage.products.exchange_formats import NOT_IN_XML
+from deepnets4eo.damage.products.qgis_layout import LayoutWords, print_layout
 from deepnets4eo.damage.products.qgis_styles import (
     DOCTYPE,
     VERSION,
     areas_style,
     buildings_style,
+    confidence_style,
     extent_style,
     raster_pipe,
     water_style,
     without_outlines_style,
 )
-from deepnets4eo.damage.products.summary import description_lines
+from deepnets4eo.damage.products.summary import CAVEATS, caveats, description_lines
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import transformer
+from deepnets4eo.outputs.findings import LABELS
 from deepnets4eo.terrain.units import utm_code
+from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.products.content import DamageMapContent
@@ -39,20 +42,24 @@ if TYPE_CHECKING:
 NAME = "damage.qgs"
 CHECKED, UNCHECKED = "Qt::Checked", "Qt::Unchecked"
 WET = "buildings_in_water"  # the layer of those that stand in new water
+SURE = "buildings_by_confidence"  # the same buildings in the colours of confidence
+EXTENT = "assessed_extent"
 WEB_MERCATOR = 3857  # has no metres of the ground
-THEMES = {
+SUBJECTS = {
     "damage": "buildings",
+    "confidence": SURE,
     "inundation": WET,
     "areas": "areas",
-}  # name → the layer that it shows over extents and images
+}  # theme → its layer, over extents and images
+IMAGES = {
+    "before": "pre_image",
+    "after": "post_image",
+}  # theme → beginning of the images that it shows alone, in the assessed extent
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # two runs of one job write the same bytes
 MARGIN = 0.02  # of the post image's extent, around it
 KEY = (
     "damage_map_{}"  # of a layer: QGIS gives layers of ten characters or fewer other keys, and loses them from its tree
 )
-PAGE, MAP, LABEL, LEGEND, SCALE_BAR = "65638", "65639", "65641", "65642", "65646"
-SCALE_STEPS = [one * 10**power for power in range(7) for one in (1, 2, 5)]  # of a scale bar, metres
-LAYOUT_NAME = "Damage map"
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,7 @@ def write_review_project(project: Path, sample: Path, layer: str, style: Sequenc
             f"{project} cannot be read as a project of QGIS. Open {sample.name} by itself, or make the map again."
         ) from error
     for node in tree.iter("layer-tree-layer"):
-        if node.get("id") in (KEY.format("buildings"), KEY.format(WET), KEY.format("areas")):
+        if node.get("id") in {KEY.format(subject) for subject in SUBJECTS.values()}:
             node.set("checked", UNCHECKED)
     on_top = _MapLayer(
         KEY.format(sample.stem), "Buildings to look at", f"./{sample.name}|layername={layer}", "ogr", crs, style
@@ -122,8 +129,9 @@ def _project(damage_map: DamageMapContent, home: Path, post: Layer, pre: Layer |
     ET.SubElement(root, "title").text = _clean(title)
     view = _view_crs(post.grid)
     ET.SubElement(root, "projectCrs").append(_crs_element(view))
+    subjects = _vector_layers(damage_map, _crs_element(_crs_of(post.grid)))
     groups = {
-        "Damage": _vector_layers(damage_map, _crs_element(_crs_of(post.grid))),
+        "Damage": subjects,
         _post_title(damage_map): _image_layers("post", post, home),
         _pre_title(damage_map): [] if pre is None else _image_layers("pre", pre, home),
     }
@@ -137,9 +145,10 @@ def _project(damage_map: DamageMapContent, home: Path, post: Layer, pre: Layer |
     projectlayers = ET.SubElement(root, "projectlayers")
     for layer in (layer for layers in groups.values() for layer in layers):
         _add_layer(projectlayers, layer)
-    _add_themes(root, {name for layers in groups.values() for name in (layer.key for layer in layers)})
+    _add_themes(root, [layer.key for layers in groups.values() for layer in layers])
     if view is not None:
-        _add_layout(root, extent, _clean(title), _clean(damage_map.headline()))
+        legend = [_tree_node(layer) for layer in subjects if layer.visible]
+        ET.SubElement(root, "Layouts").append(print_layout(extent, _layout_words(damage_map, title), legend, "damage"))
     _add_properties(root, title, damage_map)
     ET.indent(root)
     return root
@@ -148,7 +157,7 @@ def _project(damage_map: DamageMapContent, home: Path, post: Layer, pre: Layer |
 def _vector_layers(damage_map: DamageMapContent, crs: ET.Element) -> list[_MapLayer]:
     styles: dict[str, tuple[str, Sequence[ET.Element]]] = {
         "buildings": ("Buildings by visible damage", buildings_style()),
-        "assessed_extent": ("Assessed extent", [extent_style()]),
+        EXTENT: ("Assessed extent", [extent_style()]),
     }
     if damage_map.extent_without_outlines is not None:
         styles["imaged_without_outlines"] = ("Imaged ground without outlines", [without_outlines_style()])
@@ -158,9 +167,12 @@ def _vector_layers(damage_map: DamageMapContent, crs: ET.Element) -> list[_MapLa
         _MapLayer(KEY.format(name), title, f"./damage.gpkg|layername={name}", "ogr", crs, style, name != "areas")
         for name, (title, style) in styles.items()
     ]
+    again = layers[0].source
+    views = [_MapLayer(KEY.format(SURE), "Confidence in the grade", again, "ogr", crs, [confidence_style()], False)]
     if "inundated" in damage_map.buildings:
-        wet = "./damage.gpkg|layername=buildings|subset=\"inundated\" = 'yes'"
-        layers.insert(1, _MapLayer(KEY.format(WET), "Buildings in new water", wet, "ogr", crs, [water_style()], False))
+        wet = f"{again}|subset=\"inundated\" = 'yes'"
+        views.append(_MapLayer(KEY.format(WET), "Buildings in new water", wet, "ogr", crs, [water_style()], False))
+    layers[1:1] = views
     return layers
 
 
@@ -263,16 +275,33 @@ def _add_canvas(root: ET.Element, extent: tuple[float, float, float, float], vie
     ET.SubElement(canvas, "destinationsrs").append(_crs_element(view))
 
 
-def _add_themes(root: ET.Element, keys: set[str]) -> None:
-    """Themes: each shows one layer over extents and images."""
-    subjects = {KEY.format(layer) for layer in THEMES.values()}
+def _add_themes(root: ET.Element, keys: Sequence[str]) -> None:
+    """Themes: a layer of buildings or areas over extents and images, or the images of one date alone."""
+    subjects = {KEY.format(layer) for layer in SUBJECTS.values()}
+    shown = {
+        name: [key for key in keys if key == KEY.format(subject) or key not in subjects]
+        for name, subject in SUBJECTS.items()
+        if KEY.format(subject) in keys
+    }
+    for name, role in IMAGES.items():
+        if images := [key for key in keys if key.startswith(KEY.format(role))]:
+            shown[name] = [KEY.format(EXTENT), *images]
     themes = ET.SubElement(root, "visibility-presets")
-    for name, subject in THEMES.items():
-        if KEY.format(subject) in keys:
-            theme = ET.SubElement(themes, "visibility-preset", {"name": name, "has-expanded-info": "0"})
-            for key in sorted(keys):
-                visible = key == KEY.format(subject) or key not in subjects
-                ET.SubElement(theme, "layer", id=key, visible=str(int(visible)), expanded="0")
+    for name, visible in shown.items():
+        theme = ET.SubElement(themes, "visibility-preset", {"name": name, "has-expanded-info": "0"})
+        for key in sorted(keys):
+            ET.SubElement(theme, "layer", id=key, visible=str(int(key in visible)), expanded="0")
+
+
+def _layout_words(damage_map: DamageMapContent, title: str) -> LayoutWords:
+    """What the printed map says: its worst finding, and to whom it is owed."""
+    worst = next((finding for finding in damage_map.findings if finding.severity != "note"), None)
+    event = damage_map.event
+    caution = f"{LABELS[worst.severity].upper()}: {worst.whole}" if worst else " ".join(caveats(damage_map))
+    sources = [line for line in event.lines if line.startswith(("Date", "Sensor", "Producer"))]
+    credit = event.credit or "not given; --event credit=… names it"
+    sources += [f"Images and outlines: {credit}", f"deepnets4eo {__version__}, {CAVEATS[0].lower()}"]
+    return LayoutWords(*map(_clean, (title, damage_map.headline(), caution, ". ".join(sources))))
 
 
 def _add_layer(projectlayers: ET.Element, layer: _MapLayer) -> None:
@@ -310,48 +339,3 @@ def _add_properties(root: ET.Element, title: str, damage_map: DamageMapContent) 
 
 def _clean(value: Any) -> str:
     return NOT_IN_XML.sub("?", str(value))
-
-
-def _add_layout(root: ET.Element, extent: tuple[float, float, float, float], title: str, sentence: str) -> None:
-    """Add the layout, whose map follows the theme `damage`."""
-    layout = ET.SubElement(
-        ET.SubElement(root, "Layouts"), "Layout", name=LAYOUT_NAME, units="mm", printResolution="300"
-    )
-    _layout_item(ET.SubElement(layout, "PageCollection"), PAGE, (0, 0, 297, 210))
-    left, bottom, right, top = _widened(extent, 200 / 174)
-    map_item = _layout_item(
-        layout, MAP, (8, 28, 200, 174), followPreset="true", followPresetName="damage", frame="true", mapRotation="0"
-    )
-    corners = {"xmin": left, "ymin": bottom, "xmax": right, "ymax": top}
-    ET.SubElement(map_item, "Extent", {name: repr(value) for name, value in corners.items()})
-    ET.SubElement(map_item, "LayerSet")
-    for text, box in ((title, (8, 6, 281, 9)), (sentence, (8, 16, 281, 9))):
-        _layout_item(layout, LABEL, box, labelText=text, htmlState="0")
-    of_map = map_item.attrib["uuid"]
-    _layout_item(
-        layout, LEGEND, (214, 28, 75, 120), map_uuid=of_map, title="", resizeToContents="1", legendFilterByAtlas="0"
-    )
-    step = max(each for each in SCALE_STEPS if each <= max((right - left) / 8, 1))
-    _layout_item(
-        layout, SCALE_BAR, (214, 188, 75, 14), mapUuid=of_map, style="Single Box", unitType="meters", unitLabel="m", numSegments="2",
-        numSegmentsLeft="0", numUnitsPerSegment=str(step), numMapUnitsPerScaleBarUnit="1", segmentSizeMode="0", height="3",
-    )  # fmt: skip
-
-
-def _layout_item(parent: ET.Element, kind: str, box: tuple[float, float, float, float], **more: str) -> ET.Element:
-    """An item of a page; box : left, top, width and height in millimetres."""
-    left, top, width, height = box
-    name = f"{{{uuid.uuid5(uuid.NAMESPACE_OID, f'{kind} {box}')}}}"  # two runs of one job write the same bytes
-    common: dict[str, Any] = {
-        "type": kind, "uuid": name, "templateUuid": name, "position": f"{left},{top},mm", "positionOnPage": f"{left},{top},mm",
-        "size": f"{width},{height},mm", "referencePoint": "0", "itemRotation": "0", "visibility": "1", "opacity": "1",
-    }  # fmt: skip
-    return ET.SubElement(parent, "LayoutItem", {**common, **more})
-
-
-def _widened(extent: tuple[float, float, float, float], ratio: float) -> tuple[float, float, float, float]:
-    """The extent around the same middle with a ratio of width to height."""
-    left, bottom, right, top = extent
-    x, y, width, height = (left + right) / 2, (bottom + top) / 2, right - left, top - bottom
-    width, height = max(width, height * ratio), max(height, width / ratio)
-    return x - width / 2, y - height / 2, x + width / 2, y + height / 2

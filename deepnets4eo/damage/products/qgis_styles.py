@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from deepnets4eo.arrays import Floats
+from deepnets4eo.damage.products.profiles import CERTAINTY
 from deepnets4eo.damage.vocabulary import CLASSES, GRADES, TITLES, UNGRADED, colors
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.band_roles import COLOURS
@@ -32,6 +33,7 @@ class _Fill:
     width: float = 0.46
     angles: tuple[int, ...] = ()
     distance: float = 2.0
+    halo: float = 0.0  # width of a white line below the outline
 
 
 _FILLS = dict(  # denser with severity; the hatch of the worst covers a seventh of the roof
@@ -42,7 +44,7 @@ _FILLS = dict(  # denser with severity; the hatch of the worst covers a seventh 
             _Fill(angles=(45,), distance=3.0),
             _Fill(angles=(45,), distance=1.6),
             _Fill(width=0.6, angles=(45, 135)),
-            _Fill(outline="dot", width=0.26),
+            _Fill(outline="dot", width=0.4, halo=0.7),  # grey alone is lost on grey roofs
         ),
         strict=True,
     )
@@ -52,6 +54,7 @@ _MAGENTA, _WHITE = (255, 0, 200), (255, 255, 255)
 _EXTENT = _VIOLET, _Fill(outline="dash", width=0.5)
 _SHARES = (0.0, 0.05, 0.15, 0.3, 0.5, 1.0)  # of damaged buildings, borders of the steps by which areas are coloured
 _REDS = ((254, 240, 217), (253, 204, 138), (252, 141, 89), (227, 74, 51), (179, 0, 0))
+_SURE = ((0, 200, 140), (190, 235, 90), (255, 215, 0))  # from very certain to uncertain
 _WATER = (0, 170, 255), _Fill(width=0.9, angles=(0,), distance=1.2)
 _WITHOUT_OUTLINES = _VIOLET, _Fill(outline="dot", width=0.26, angles=(135,), distance=4.0)
 
@@ -73,6 +76,25 @@ def buildings_style() -> list[ET.Element]:
     expression = ET.Element("previewExpression")
     expression.text = '"id"'
     return [renderer, tip, expression]
+
+
+def confidence_style() -> ET.Element:
+    """Renderer of the buildings by the confidence in their grade; those without a grade stand out."""
+    steps = [
+        (f'"confidence" >= {least:g}', f"{word} ({least:.0%} or more)" if least else word) for least, word in CERTAINTY
+    ]
+    cases = " ".join(f"WHEN {condition} THEN '{label}'" for condition, label in steps)
+    renderer = _renderer("categorizedSymbol", attr=f"CASE WHEN \"damage\" IS NULL THEN '{UNGRADED}' {cases} END")
+    categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
+    drawn = [(label, label, color, _Fill(width=0.5)) for (_, label), color in zip(steps, _SURE, strict=True)]
+    drawn.append(
+        (UNGRADED, "Not assessed: damaged or not is not known", _MAGENTA, _Fill(width=0.5, angles=(45,), distance=1.6))
+    )
+    for number, (value, label, color, fill) in enumerate(drawn):
+        category = {"symbol": str(number), "value": value, "label": label, "render": "true", "type": "string"}
+        ET.SubElement(categories, "category", category)
+        _add_fill(symbols, str(number), color, fill)
+    return renderer
 
 
 def extent_style() -> ET.Element:
@@ -157,11 +179,13 @@ def _add_fill(symbols: ET.Element, name: str, color: Color, fill: _Fill) -> None
         layer = _layer(symbol, "LinePatternFill", pattern)
         line = {"line_color": rgba, "line_style": "solid", "line_width": f"{LINE_MM:g}", "line_width_unit": "MM"}
         _layer(_symbol(layer, f"@{name}@{number}", "line"), "SimpleLine", line)
-    outline = {
-        "color": _rgba(color, 0), "style": "no", "outline_color": rgba, "outline_style": fill.outline,
-        "outline_width": f"{fill.width:g}", "outline_width_unit": "MM", "joinstyle": "bevel",
-    }  # fmt: skip
-    _layer(symbol, "SimpleFill", outline)
+    lines = [(_rgba(_WHITE), "solid", fill.halo)] if fill.halo else []
+    for line_color, line_style, width in (*lines, (rgba, fill.outline, fill.width)):
+        outline = {
+            "color": _rgba(color, 0), "style": "no", "outline_color": line_color, "outline_style": line_style,
+            "outline_width": f"{width:g}", "outline_width_unit": "MM", "joinstyle": "bevel",
+        }  # fmt: skip
+        _layer(symbol, "SimpleFill", outline)
 
 
 def _symbol(parent: ET.Element, name: str, kind: str) -> ET.Element:

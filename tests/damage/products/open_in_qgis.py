@@ -1,6 +1,6 @@
 """Opens a damage map in QGIS itself, without a window: run by an interpreter that has QGIS, which is seldom ours.
 
-Usage: python open_in_qgis.py FOLDER PICTURE; prints, as JSON, what QGIS made of each product, and draws the project.
+Usage: python open_in_qgis.py FOLDER PICTURE PRINT; prints, as JSON, what QGIS made of each product, draws the project and prints its layout.
 """
 
 import json
@@ -10,6 +10,9 @@ from pathlib import Path
 from qgis.core import (
     QgsApplication,
     QgsDataProvider,
+    QgsLayoutExporter,
+    QgsLayoutItemLegend,
+    QgsLayoutItemMap,
     QgsMapRendererParallelJob,
     QgsProject,
     QgsRasterLayer,
@@ -19,14 +22,14 @@ from qgis.core import (
 from qgis.gui import QgsLayerTreeMapCanvasBridge, QgsMapCanvas
 from qgis.PyQt.QtCore import QSize
 
-WIDTH_PX, HEIGHT_PX = 1200, 900
+WIDTH_PX, HEIGHT_PX, DOTS_PER_INCH = 1200, 900, 100
 
 
-def main(folder: Path, picture: Path) -> None:
+def main(folder: Path, picture: Path, page: Path) -> None:
     """Report on every product of a damage map."""
     application = QgsApplication([], True)
     application.initQgis()
-    report = {"project": read_project(folder / "damage.qgz", picture)}
+    report = {"project": read_project(folder / "damage.qgz", picture, page)}
     for name in ("damage.geojson", "damage.kml", "damage.gpkg"):
         report[name] = [describe_table(source) for source in tables(folder / name)]
     report["review"] = fill_review(folder / "review.qgz")
@@ -34,7 +37,7 @@ def main(folder: Path, picture: Path) -> None:
     application.exitQgis()
 
 
-def read_project(path: Path, picture: Path) -> dict:
+def read_project(path: Path, picture: Path, page: Path) -> dict:
     """Layers in the order of the tree, the project's CRS and extent; draws what a user sees first."""
     project, canvas = QgsProject.instance(), QgsMapCanvas()
     canvas.setObjectName("theMapCanvas")  # the name of the main window's, which projects restore
@@ -56,8 +59,26 @@ def read_project(path: Path, picture: Path) -> dict:
         "view": [view.xMinimum(), view.yMinimum(), view.xMaximum(), view.yMaximum()],
     }
     draw(canvas, picture)
+    themes = project.mapThemeCollection()
+    report["themes"] = {
+        name: [layer.name() for layer in themes.mapThemeVisibleLayers(name)] for name in themes.mapThemes()
+    }
+    report["layouts"] = [print_layout(layout, page) for layout in project.layoutManager().printLayouts()]
     project.clear()
     return report
+
+
+def print_layout(layout, page: Path) -> dict:
+    """What a layout holds; prints it at 100 points an inch."""
+    (shown,) = (item for item in layout.items() if isinstance(item, QgsLayoutItemMap))
+    (legend,) = (item for item in layout.items() if isinstance(item, QgsLayoutItemLegend))
+    settings = QgsLayoutExporter.ImageExportSettings()
+    settings.dpi = DOTS_PER_INCH
+    return {
+        "name": layout.name(), "theme": shown.followVisibilityPresetName() if shown.followVisibilityPreset() else None,
+        "legend": [layer.name() for layer in legend.model().rootGroup().checkedLayers()], "follows": legend.linkedMap() == shown,
+        "printed": QgsLayoutExporter(layout).exportToImage(str(page), settings) == QgsLayoutExporter.Success,
+    }  # fmt: skip
 
 
 def fill_review(path: Path) -> dict:
@@ -137,4 +158,4 @@ def draw(canvas, picture: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:]))

@@ -13,10 +13,20 @@ from geotiff import write_geotiff
 from made_up_map import make_grid, make_images, make_map
 from PIL import Image
 
+from deepnets4eo.damage.products.qgis_layout import (
+    CAUTION_BOX,
+    LEGEND_BOX,
+    MAP_BOX,
+    NORTH_BOX,
+    RED,
+    SCALE_BOX,
+    SOURCES_BOX,
+)
 from deepnets4eo.damage.review import write_sample
 from deepnets4eo.damage.review.counts import ANSWERS
 from deepnets4eo.damage.vocabulary import GRADES, UNGRADED, colors
 from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer
 
 SCRIPT = Path(__file__).with_name("open_in_qgis.py")
@@ -40,7 +50,7 @@ def qgis_interpreter():
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory):
-    """A saved map, what QGIS reports of it, and the picture that it draws."""
+    """A saved map, what QGIS reports of it, what it draws: the map and the printed page."""
     python = qgis_interpreter()
     if python is None:
         pytest.skip("QGIS is not installed with its Python modules (Debian: python3-qgis, qgis-providers)")
@@ -48,6 +58,7 @@ def opened(tmp_path_factory):
     grid = make_grid()
     damage_map = make_map(20, grid=grid)
     damage_map.event = EventInfo("Flood", "Derna", producer="Team 7")
+    damage_map.findings = (Finding("coarse", "caution", {"message": "Pixels are large."}),)
     damage_map.extent_without_outlines = damage_map.assessed_extent.copy()
     damage_map.add_areas("grid:50")
     images = {}
@@ -56,11 +67,14 @@ def opened(tmp_path_factory):
         images[name] = Layer.open(folder / f"{name}.tif")
     damage_map.save(folder / "out", **images)
     write_sample(folder / "out" / "review.gpkg", folder / "out" / "damage.parquet", looks=6)
-    command = [python, str(SCRIPT), str(folder / "out"), str(folder / "map.png")]
+    command = [python, str(SCRIPT), *(str(folder / name) for name in ("out", "map.png", "page.png"))]
     done = subprocess.run(command, env=qgis_environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    with Image.open(folder / "map.png") as picture:
-        return damage_map, json.loads(done.stdout.splitlines()[-1]), np.asarray(picture.convert("RGB"))
+    pictures = []
+    for name in ("map.png", "page.png"):
+        with Image.open(folder / name) as picture:
+            pictures.append(np.asarray(picture.convert("RGB")).astype(int))
+    return damage_map, json.loads(done.stdout.splitlines()[-1]), *pictures
 
 
 def counts_by_grade(damage_map):
@@ -69,16 +83,16 @@ def counts_by_grade(damage_map):
 
 
 def test_every_layer_of_the_project_is_in_its_tree_and_valid(opened):
-    _, report, _ = opened
+    _, report, *_ = opened
     project = report["project"]
     assert project["read"]
     assert project["error"] == ""
     assert project["title"] == "Building damage: Flood, Derna"
     assert "Producer: Team 7" in project["abstract"]
     names = ["Buildings by visible damage", "Assessed extent", "Imaged ground without outlines"]
-    names += ["Share of damaged buildings by area", "post.tif", "pre.tif"]
+    names += ["post.tif", "pre.tif"]
     assert [layer["name"] for layer in project["layers"]] == names  # QGIS drops those whose keys it does not accept
-    assert len(project["keys"]) == len(names)
+    assert len(project["keys"]) == len(names) + 2, "confidence and areas are there, and not shown at first"
     assert all(layer["valid"] and layer["crs"] == "EPSG:32615" for layer in project["layers"])
     assert project["crs"] == "EPSG:32615"
     left, bottom, right, top = project["view"]
@@ -87,7 +101,7 @@ def test_every_layer_of_the_project_is_in_its_tree_and_valid(opened):
 
 
 def test_buildings_are_drawn_by_grade_and_images_in_colour(opened):
-    damage_map, report, picture = opened
+    damage_map, report, picture, _ = opened
     buildings, *_, post, pre = report["project"]["layers"]
     assert buildings["renderer"] == "categorizedSymbol"
     assert buildings["drawn"] == counts_by_grade(damage_map)
@@ -95,12 +109,50 @@ def test_buildings_are_drawn_by_grade_and_images_in_colour(opened):
     assert buildings["map_tip"]
     assert post["renderer"] == pre["renderer"] == "multibandcolor"
     for grade, count in counts_by_grade(damage_map).items():
-        near = np.abs(picture.astype(int) - colors()[grade]).max(axis=2) < 12
+        near = np.abs(picture - colors()[grade]).max(axis=2) < 12
         assert near.sum() >= 20 * count, grade  # an outline of at least 10 m, drawn 7 pixels a metre
 
 
+def test_each_theme_shows_its_layers(opened):
+    _, report, *_ = opened
+    around = ["Assessed extent", "Imaged ground without outlines", "post.tif", "pre.tif"]
+    assert {name: sorted(layers) for name, layers in report["project"]["themes"].items()} == {
+        "damage": sorted(["Buildings by visible damage", *around]),
+        "confidence": sorted(["Confidence in the grade", *around]),
+        "areas": sorted(["Share of damaged buildings by area", *around]),
+        "before": ["Assessed extent", "pre.tif"],
+        "after": ["Assessed extent", "post.tif"],
+    }
+
+
+def test_the_layout_prints_map_legend_and_caution(opened):
+    damage_map, report, _, page = opened
+    (layout,) = report["project"]["layouts"]
+    assert layout == {
+        "name": "Damage map", "theme": "damage", "follows": True, "printed": True,
+        "legend": ["Buildings by visible damage", "Assessed extent", "Imaged ground without outlines"],
+    }  # fmt: skip
+    dots_per_mm = page.shape[1] / 297
+    assert page.shape[0] == pytest.approx(210 * dots_per_mm, abs=1)
+
+    def part(left, top, width, height):
+        rows, columns = (
+            slice(round(a * dots_per_mm), round((a + b) * dots_per_mm)) for a, b in ((top, height), (left, width))
+        )
+        return page[rows, columns]
+
+    for grade, count in counts_by_grade(damage_map).items():
+        if grade != UNGRADED and count:
+            near = [np.abs(part(*box) - colors()[grade]).max(axis=2) < 25 for box in (MAP_BOX, LEGEND_BOX)]
+            assert all(each.sum() >= 20 for each in near), grade
+    red = np.abs(part(*CAUTION_BOX) - RED).max(axis=2) < 60
+    assert red.sum() >= 50, "letters of the caution"
+    for box in (SCALE_BOX, NORTH_BOX, SOURCES_BOX):
+        assert (part(*box) < 80).all(axis=2).sum() >= 50, box
+
+
 def test_the_geopackage_brings_its_styles(opened):
-    damage_map, report, _ = opened
+    damage_map, report, *_ = opened
     tables = {table["name"]: table for table in report["damage.gpkg"]}
     assert all(table["valid"] for table in tables.values())
     styled = {name for name, table in tables.items() if table["default_style"]}
@@ -115,7 +167,7 @@ def test_the_geopackage_brings_its_styles(opened):
 
 
 def test_geojson_and_kml_open_with_all_buildings_on_the_earth(opened):
-    damage_map, report, _ = opened
+    damage_map, report, *_ = opened
     (geojson,) = report["damage.geojson"]
     assert (geojson["features"], geojson["crs"]) == (len(damage_map.buildings), "EPSG:4326")
     folders = [table for table in report["damage.kml"] if table["features"]]
@@ -128,7 +180,7 @@ def test_geojson_and_kml_open_with_all_buildings_on_the_earth(opened):
 
 
 def test_a_sample_is_filled_in_its_project_by_a_list_of_answers(opened):
-    _, report, _ = opened
+    _, report, *_ = opened
     review = report["review"]
     assert review["read"]
     assert review["valid"]
@@ -139,4 +191,6 @@ def test_a_sample_is_filled_in_its_project_by_a_list_of_answers(opened):
     assert review["drawn_then"] == {"open": 5, "answered": 1}
     assert review["first"] == "damage_map_review"
     hidden = [key for key, checked in review["checked"].items() if not checked]
-    assert sorted(hidden) == ["damage_map_areas", "damage_map_buildings"], "the map leads no answer"
+    assert sorted(hidden) == [f"damage_map_{name}" for name in ("areas", "buildings", "buildings_by_confidence")], (
+        "the map leads no answer"
+    )

@@ -11,8 +11,10 @@ from affine import Affine
 from geotiff import write_geotiff
 from made_up_map import make_grid, make_images, make_map
 
+from deepnets4eo.damage.products.profiles import CERTAINTY
 from deepnets4eo.damage.products.qgis_project import write_project
 from deepnets4eo.damage.products.qgis_styles import buildings_style
+from deepnets4eo.damage.vocabulary import UNGRADED
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer
@@ -76,13 +78,17 @@ def test_buildings_lie_over_both_images_in_groups(saved):
         for group in tree.findall("layer-tree-group")
     }
     assert groups == {
-        "Damage": [f"damage_map_{name}" for name in ("buildings", "assessed_extent", "imaged_without_outlines")],
+        "Damage": [
+            f"damage_map_{name}"
+            for name in ("buildings", "buildings_by_confidence", "assessed_extent", "imaged_without_outlines")
+        ],
         "Post image 2023-09-13": ["damage_map_post_image_0"],
         "Pre image 2023-07-01 (lies 3.1 m off the post image)": ["damage_map_pre_image_0"],
     }
     listed = [node.get("id") for node in tree.iter("layer-tree-layer")]
     assert listed == [layer.findtext("id") for layer in project.iter("maplayer")]
-    assert all(node.get("checked") == "Qt::Checked" for node in tree.iter("layer-tree-layer"))
+    hidden = [node.get("id") for node in tree.iter("layer-tree-layer") if node.get("checked") != "Qt::Checked"]
+    assert hidden == ["damage_map_buildings_by_confidence"]
     assert [node.get("name") for node in tree.iter("layer-tree-layer")][-2:] == ["post.tif", "pre.tif"]
 
 
@@ -130,7 +136,8 @@ def test_images_elsewhere_have_absolute_paths_and_tiles_a_group(tmp_path):
     assert images == {
         f"damage_map_post_image_{k}": (tmp_path / "far" / f"{name}.tif").as_posix() for k, name in enumerate("ab")
     }
-    assert [group.get("name") for group in project.iter("layer-tree-group")] == [None, "Damage", "Post image"]
+    tree = project.find("layer-tree-group")
+    assert [group.get("name") for group in tree.iter("layer-tree-group")] == [None, "Damage", "Post image"]
 
 
 def test_deep_images_are_stretched_and_eight_bit_ones_not(tmp_path):
@@ -156,6 +163,7 @@ def test_arrays_and_plain_pixels_give_a_project_of_buildings_alone(tmp_path):
         pre, post = make_images(grid, make_map(4, grid=grid))
         assert set(sources(made_project(tmp_path, tmp_path, pre=pre, post=post))) == {
             "damage_map_buildings",
+            "damage_map_buildings_by_confidence",
             "damage_map_assessed_extent",
         }
 
@@ -184,7 +192,7 @@ def test_degrees_are_drawn_in_the_zone_of_the_place_and_each_theme_shows_its_lay
     shown = [float(project.findtext(f"mapcanvas/extent/{name}")) for name in ("xmin", "ymin", "xmax", "ymax")]
     assert shown == pytest.approx(plane.extent.boundingbox, abs=8)
     unchecked = {node.get("id") for node in project.iter("layer-tree-layer") if node.get("checked") == "Qt::Unchecked"}
-    assert unchecked == {"damage_map_buildings_in_water", "damage_map_areas"}
+    assert unchecked == {f"damage_map_{name}" for name in ("buildings_by_confidence", "buildings_in_water", "areas")}
     themes = {
         theme.get("name"): {layer.get("id") for layer in theme if layer.get("visible") == "1"}
         for theme in project.iter("visibility-preset")
@@ -192,22 +200,80 @@ def test_degrees_are_drawn_in_the_zone_of_the_place_and_each_theme_shows_its_lay
     common = {"damage_map_assessed_extent", "damage_map_post_image_0"}
     assert themes == {
         "damage": common | {"damage_map_buildings"},
+        "confidence": common | {"damage_map_buildings_by_confidence"},
         "inundation": common | {"damage_map_buildings_in_water"},
         "areas": common | {"damage_map_areas"},
+        "after": common,
     }
     assert "\"inundated\" = 'yes'" in sources(project)["damage_map_buildings_in_water"]
 
 
-def test_the_print_layout_has_map_legend_scale_and_the_sentence(saved):
+def test_themes_of_a_date_show_its_images_alone(saved):
+    _, project = saved
+    themes = {
+        theme.get("name"): [layer.get("id") for layer in theme if layer.get("visible") == "1"]
+        for theme in project.iter("visibility-preset")
+    }
+    for theme, image in (("before", "damage_map_pre_image_0"), ("after", "damage_map_post_image_0")):
+        assert themes[theme] == ["damage_map_assessed_extent", image]
+
+
+def test_each_confidence_has_its_class_and_buildings_without_a_grade_have_theirs(saved):
+    _, project = saved
+    (layer,) = (
+        each for each in project.iter("maplayer") if each.findtext("id") == "damage_map_buildings_by_confidence"
+    )
+    renderer = layer.find("renderer-v2")
+    classes = [each.get("value") for each in renderer.iter("category")]
+    assert [name.split(" (")[0] for name in classes] == [*(word for _, word in CERTAINTY), UNGRADED]
+    expression = renderer.get("attr")
+    assert expression.startswith(f'CASE WHEN "damage" IS NULL THEN \'{UNGRADED}\' WHEN "confidence" >= 0.9 THEN')
+    assert all(f"THEN '{name}'" in expression for name in classes)
+
+
+def test_the_print_layout_has_map_legend_scale_caution_and_sources(saved):
     _, project = saved
     (layout,) = project.find("Layouts")
     items = {item.get("type"): item for item in layout.findall("LayoutItem")}
     shown, box = items["65639"], items["65639"].find("Extent").attrib
     assert shown.get("followPresetName") in {theme.get("name") for theme in project.iter("visibility-preset")}
     width, height = (float(box[f"{axis}max"]) - float(box[f"{axis}min"]) for axis in "xy")
-    assert width / height == pytest.approx(200 / 174)
+    assert width / height == pytest.approx(206 / 158)
     assert min(width, height) >= 128
-    assert items["65642"].get("map_uuid") == items["65646"].get("mapUuid") == shown.get("uuid")
-    words = [item.get("labelText") for item in layout.findall("LayoutItem") if item.get("type") == "65641"]
-    assert words[0] == project.findtext("title")
-    assert "named" in words[1]
+    assert (
+        items["65642"].get("map_uuid")
+        == items["65646"].get("mapUuid")
+        == items["65640"].get("mapUuid")
+        == shown.get("uuid")
+    )
+    assert [node.get("id") for node in items["65642"].iter("layer-tree-layer")] == [
+        f"damage_map_{name}" for name in ("buildings", "assessed_extent", "imaged_without_outlines")
+    ]
+    title, sentence, caution, sources = (
+        item.get("labelText") for item in layout.findall("LayoutItem") if item.get("type") == "65641"
+    )
+    assert title == project.findtext("title")
+    assert "named" in sentence
+    assert caution == "CAUTION: Pixels are large."
+    for words in ("2023-07-01", "2023-09-13", "Team 7", "--event credit=", "not validated in the field"):
+        assert words in sources
+    for item in layout.findall("LayoutItem"):
+        left, top, width, height = (
+            float(item.get(name).split(",")[k]) for name in ("position", "size") for k in (0, 1)
+        )
+        assert min(left, top, 297 - left - width, 210 - top - height) >= 3, "printers leave a margin"
+
+
+def test_a_map_without_findings_prints_what_every_reader_must_know(tmp_path):
+    _, post = make_images(make_grid(), damage_map := make_map(4))
+    damage_map.synthetic = True
+    damage_map.event = EventInfo(credit="Images © Somebody")
+    project = project_of(write_project(damage_map, tmp_path / "damage.qgz", home=tmp_path, post=post))
+    title, _, caution, sources = (
+        item.get("labelText") for item in project.iter("LayoutItem") if item.get("type") == "65641"
+    )
+    assert title.startswith("SYNTHETIC ")
+    assert caution.startswith("SYNTHETIC: ")
+    assert "A building without a mark is not known to be undamaged" in caution
+    assert "Images © Somebody" in sources
+    assert "--event" not in sources
