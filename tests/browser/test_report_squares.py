@@ -6,15 +6,26 @@ from made_up_map import make_grid, make_map
 from report_visit import write
 
 from deepnets4eo.outputs.map_page import page as map_page
+from deepnets4eo.outputs.map_page import panels
 from deepnets4eo.outputs.map_page.page import class_squares
 
 pytestmark = pytest.mark.browser
+
+DRAWN = """(() => {
+    const drawn = window.drawn = [], of = CanvasRenderingContext2D.prototype, draw = of.drawImage;
+    of.drawImage = function (source, ...rest) {
+        const { role } = this.canvas.dataset;
+        if (role) drawn.push(`${role} ${source instanceof HTMLImageElement ? "image" : "buildings"}`);
+        return draw.call(this, source, ...rest);
+    };
+})()"""
 
 
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(map_page, "MOST_SINGLE", 20)
+        patch.setattr(panels, "BASE_TILE_PX", 128)  # several tiles, and so a preview
         damage_map = make_map(60)
         return damage_map, write(damage_map, tmp_path_factory.mktemp("crowded") / "report.html", grid=make_grid())
 
@@ -38,13 +49,15 @@ def test_squares_from_afar_and_buildings_from_near(crowded, visit):
     assert one.page.locator("#card").is_visible()
 
 
-def test_the_first_picture_comes_before_the_buildings(crowded, visit):
+def test_the_first_picture_has_its_images_and_comes_before_the_buildings(crowded, visit):
     one = visit(crowded[1])
     one.page.add_init_script("Response.prototype.arrayBuffer = () => new Promise(() => {})")
+    one.page.add_init_script(DRAWN)
     one.page.reload()
     one.page.wait_for_function(
         """() => document.querySelector("#panels canvas").getContext("2d").getImageData(0, 0, 900, 900).data.some((one) => one > 200)"""
     )
+    assert one.page.evaluate("window.drawn")[:2] == ["pre image", "pre buildings"]
     assert one.page.locator("body[data-ready]").count() == 0
 
 

@@ -29,6 +29,24 @@ def test_the_tiles_cover_the_scene_without_gap_or_overlap():
     assert panel.details == []
 
 
+def test_a_scene_of_several_tiles_has_a_small_preview_of_the_same_ground():
+    values = np.zeros((3, 1500, 1300), np.float32)
+    values[:] = np.linspace(0, 250, 1300)
+    values[:, :1000] = 0
+    layer = Layer.open(np.round(values).astype(np.uint8), grid=make_grid(1500)[:, :1300])
+    nothing = np.zeros((0, 2)), np.zeros(0)
+    panel = panels.render({"post": layer}, nothing, 10_000_000)[0]
+    preview = panel.preview
+    assert (preview.col, preview.row, preview.width, preview.height) == (0, 0, 1302, 1500)
+    shown = decode(preview).astype(int)
+    assert shown.shape == (500, 434, 3)
+    assert shown[:330].max() < 12
+    assert np.abs(shown[340:, 5:-5].mean(axis=(0, 2)) - np.linspace(0, 255, 434)[5:-5]).max() < 12
+    assert panel.size_bytes == sum(len(tile.webp) for tile in (*panel.tiles, preview))
+    small = Layer.open(np.zeros((3, 64, 64), np.uint8), grid=make_grid(64))
+    assert panels.render({"post": small}, nothing, 0)[0].preview is None
+
+
 def test_detail_goes_to_the_most_damaged_places_and_keeps_the_budget():
     values = np.random.default_rng(0).integers(0, 255, (3, 2048, 2048), np.uint8)
     layer = Layer.open(values, grid=make_grid(2048))

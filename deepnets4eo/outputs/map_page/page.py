@@ -220,6 +220,7 @@ def _tiles(panel: Panel) -> dict[str, Any]:
         "role": panel.role,
         "source": "" if panel.source == "array" else file_name(panel.source),
         "coarse": panel.coarse,
+        "preview": None if panel.preview is None else _tile(panel.preview),
         "tiles": [_tile(tile) for tile in panel.tiles] + [[*_tile(tile), 1] for tile in panel.details],
     }
 

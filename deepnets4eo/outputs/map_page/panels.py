@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 BASE_PX = 2560  # longer side of the whole scene: 2 × 26 MB once decoded, which phones hold
 NATIVE_BELOW = 1.3  # a scene hardly larger than that is kept at full resolution
 BASE_TILE_PX = 1280
+PREVIEW_PX, PREVIEW_QUALITY = 640, 50  # of the picture that is seen until the tiles are decoded; its longer side
 DETAIL_TILE_PX = 256
 SCORES_PX = 1280  # longer side of a raster of scores
 COARSEST_M = 1.0  # on coarser pixels damage to a roof is not visible
@@ -50,18 +51,23 @@ class PanelTile:
 
 @dataclass
 class Panel:
-    """One image of the page: where it came from, its tiles from coarse to fine; `coarse` post pixels a coarse one."""
+    """One image of the page: where it came from, its tiles from coarse to fine; `coarse` post pixels a coarse one.
+
+    preview : the whole scene in few pixels, where it has several tiles.
+    """
 
     role: str
     source: str
     coarse: float
     tiles: list[PanelTile]
     details: list[PanelTile] = field(default_factory=list)
+    preview: PanelTile | None = None
 
     @property
     def size_bytes(self) -> int:
         """Sum of its tiles."""
-        return sum(len(tile.webp) for tile in (*self.tiles, *self.details))
+        first = () if self.preview is None else (self.preview,)
+        return sum(len(tile.webp) for tile in (*first, *self.tiles, *self.details))
 
 
 def render(
@@ -84,7 +90,9 @@ def render(
         data = three_bands(data)
         stretches[role] = stretch_of(data, valid)
         step = layer.shape[1] / coarse.shape[1], layer.shape[0] / coarse.shape[0]
-        panels.append(Panel(role, layer.source, step[0], _base_tiles(data, valid, stretches[role], step)))
+        tiles = _base_tiles(data, valid, stretches[role], step)
+        preview = _preview(data, valid, stretches[role], step) if len(tiles) > 1 else None
+        panels.append(Panel(role, layer.source, step[0], tiles, preview=preview))
     if max(first.shape) > base_px:
         used = sum(panel.size_bytes for panel in panels)
         pixels = sum(valid.size for _ in panels)
@@ -144,6 +152,18 @@ def _base_tiles(
     return tiles
 
 
+def _preview(
+    data: NDArray[Any], valid: NDArray[np.bool_], stretch: NDArray[np.float32], step: tuple[float, float]
+) -> PanelTile:
+    """The whole scene in at most PREVIEW_PX pixels along its longer side."""
+    step_px = -(-max(valid.shape) // PREVIEW_PX)
+    data, valid = _averaged(data, valid, step_px)
+    height, width = valid.shape
+    return PanelTile(
+        0, 0, width * step_px * step[0], height * step_px * step[1], _encode(data, valid, stretch, PREVIEW_QUALITY)
+    )
+
+
 def three_bands(data: NDArray[Any]) -> NDArray[Any]:
     """(3, h, w) from three bands, or from one, which becomes grey."""
     return np.broadcast_to(data, (3, *data.shape[1:]))
@@ -192,14 +212,18 @@ def render_window(
     data, valid = layer.read(window)
     data = three_bands(data)
     if step_px > 1:
-        height, width = (-(-side // step_px) for side in valid.shape)
-        margin = (0, height * step_px - valid.shape[0]), (0, width * step_px - valid.shape[1])
-        parts = _every(np.pad(data, ((0, 0), *margin), mode="edge"), step_px)
-        data = sum(part.astype(np.float32) for part in parts) / np.float32(len(parts))
-        whole = np.logical_and.reduce(_every(np.pad(valid, margin, mode="edge"), step_px))
-        webp = _encode(data, np.asarray(whole), stretch, quality)
-        return PanelTile(window.col, window.row, width * step_px, height * step_px, webp)
+        data, valid = _averaged(data, valid, step_px)
+        height, width = (side * step_px for side in valid.shape)
+        return PanelTile(window.col, window.row, width, height, _encode(data, valid, stretch, quality))
     return PanelTile(window.col, window.row, window.width, window.height, _encode(data, valid, stretch, quality))
+
+
+def _averaged(data: NDArray[Any], valid: NDArray[np.bool_], step_px: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Means of squares of (3, h, w), and which of them are valid throughout; the last ones repeat the edge."""
+    margin = [(0, -side % step_px) for side in valid.shape]
+    parts = _every(np.pad(data, ((0, 0), *margin), mode="edge"), step_px)
+    whole = np.logical_and.reduce(_every(np.pad(valid, margin, mode="edge"), step_px))
+    return sum(part.astype(np.float32) for part in parts) / np.float32(len(parts)), np.asarray(whole)
 
 
 def _every(values: NDArray[Any], step_px: int) -> list[NDArray[Any]]:

@@ -4,6 +4,11 @@ const QUICK_MS = 14; // a slower drawing is stretched while the view moves and d
 
 const DETAIL = 5; // [col, row, width, height, WebP] of a coarse tile; a detail has one more
 
+// The edges of a tile on the screen.
+const onScreen = ([col, row, width, height], view) => ({
+  left: view.toScreenX(col), top: view.toScreenY(row), right: view.toScreenX(col + width), bottom: view.toScreenY(row + height),
+});
+
 class Panels {
   constructor(view, outlines) {
     this.view = view;
@@ -54,10 +59,13 @@ class Panels {
     this.view.resize(clientWidth, clientHeight);
   }
 
-  // A first picture, before the objects are there; hidden pages are not drawn, and do not wait.
-  appear() {
+  // A first picture, with the small images alone, before the objects are there: no image comes while these are unpacked. Hidden pages are not drawn.
+  async appear() {
+    const first = this.sources.map((source) => source.preview).filter(Boolean);
+    first.forEach((tile) => this.image(tile));
+    await Promise.all(first.map((tile) => tile.image.decode().then(() => { tile.ready = true; }, () => {}))); // what cannot be decoded stays away
     this.resize();
-    return new Promise((done) => { requestAnimationFrame(() => setTimeout(done)); if (document.hidden) done(); });
+    if (!document.hidden) await new Promise((done) => { requestAnimationFrame(() => setTimeout(done)); });
   }
 
   // The objects changed (filter, selection): draw them anew.
@@ -92,10 +100,9 @@ class Panels {
     const detailed = view.scaleX * source.coarse > 0.8; // from afar the coarse tiles are enough
     for (const tile of source.tiles) {
       if (tile.length > DETAIL && !detailed) continue;
-      const [col, row, width, height] = tile;
-      const left = view.toScreenX(col), top = view.toScreenY(row), right = view.toScreenX(col + width), bottom = view.toScreenY(row + height);
-      if (right < 0 || bottom < 0 || left > view.width || top > view.height) continue;
-      yield { image: this.image(tile), left, top, right, bottom };
+      const box = onScreen(tile, view);
+      if (box.right < 0 || box.bottom < 0 || box.left > view.width || box.top > view.height) continue;
+      yield { image: this.image(tile), ...box };
     }
   }
 
@@ -106,7 +113,9 @@ class Panels {
 
   drawTiles(context, source, view) {
     context.imageSmoothingQuality = "high";
-    for (const { image, left, top, right, bottom } of this.inSight(source, view)) {
+    const tiles = [...this.inSight(source, view)], { preview } = source;
+    if (preview && !tiles.every(({ image }) => image)) tiles.unshift({ image: this.image(preview), ...onScreen(preview, view) });
+    for (const { image, left, top, right, bottom } of tiles) {
       if (!image) continue;
       context.imageSmoothingEnabled = (right - left) / image.naturalWidth < 4;
       const seam = 0.4; // neighbouring tiles overlap a little, so that no line shows between them
