@@ -43,11 +43,11 @@ def print_layout(extent: Box, words: LayoutWords, legend: Sequence[ET.Element], 
     layout = ET.Element("Layout", name=LAYOUT_NAME, units="mm", printResolution="300")
     _item(ET.SubElement(layout, "PageCollection"), PAGE, (0, 0, *PAPER))
     left, bottom, right, top = _widened(extent, MAP_BOX[2] / MAP_BOX[3])
-    shown = _item(layout, MAP, MAP_BOX, followPreset="true", followPresetName=theme, frame="true", mapRotation="0")
+    map_item = _item(layout, MAP, MAP_BOX, followPreset="true", followPresetName=theme, frame="true", mapRotation="0")
     corners = {"xmin": left, "ymin": bottom, "xmax": right, "ymax": top}
-    ET.SubElement(shown, "Extent", {name: repr(value) for name, value in corners.items()})
-    ET.SubElement(shown, "LayerSet")
-    of_map = shown.attrib["uuid"]
+    ET.SubElement(map_item, "Extent", {name: repr(value) for name, value in corners.items()})
+    ET.SubElement(map_item, "LayerSet")
+    of_map = map_item.attrib["uuid"]
     _label(layout, TITLE_BOX, words.title, 15, bold=True)
     _label(layout, SENTENCE_BOX, textwrap.shorten(words.sentence, LONGEST_SENTENCE, placeholder=" …"), 10)
     _label(layout, CAUTION_BOX, textwrap.shorten(words.caution, LONGEST_CAUTION, placeholder=" …"), 8, color=RED)

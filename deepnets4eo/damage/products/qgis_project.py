@@ -278,16 +278,16 @@ def _add_canvas(root: ET.Element, extent: tuple[float, float, float, float], vie
 def _add_themes(root: ET.Element, keys: Sequence[str]) -> None:
     """Themes: a layer of buildings or areas over extents and images, or the images of one date alone."""
     subjects = {KEY.format(layer) for layer in SUBJECTS.values()}
-    shown = {
+    layers_of = {
         name: [key for key in keys if key == KEY.format(subject) or key not in subjects]
         for name, subject in SUBJECTS.items()
         if KEY.format(subject) in keys
     }
     for name, role in IMAGES.items():
         if images := [key for key in keys if key.startswith(KEY.format(role))]:
-            shown[name] = [KEY.format(EXTENT), *images]
+            layers_of[name] = [KEY.format(EXTENT), *images]
     themes = ET.SubElement(root, "visibility-presets")
-    for name, visible in shown.items():
+    for name, visible in layers_of.items():
         theme = ET.SubElement(themes, "visibility-preset", {"name": name, "has-expanded-info": "0"})
         for key in sorted(keys):
             ET.SubElement(theme, "layer", id=key, visible=str(int(key in visible)), expanded="0")
