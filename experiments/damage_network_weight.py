@@ -39,9 +39,10 @@ from deepnets4eo.damage.calibration.probabilities import border_log_odds
 from deepnets4eo.damage.calibration.reliability import Reliability, fit_reliability
 from deepnets4eo.damage.calibration.site import MOST_INFORMATION as MOST_AT_SITE
 from deepnets4eo.damage.calibration.site import UNKNOWN_SITE, fit_to_site
-from deepnets4eo.damage.decision.decision import POST_ALONE, name_damaged
+from deepnets4eo.damage.decision.decision import name_damaged
 from deepnets4eo.damage.decision.fit_model import GradedEvidence
 from deepnets4eo.damage.decision.model import BY_NETWORK, DEFAULT_MODEL, DamageModel, to_decision_table
+from deepnets4eo.damage.network.grader import POST_ALONE
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import read_yaml
