@@ -133,6 +133,11 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> Ima
 def open_evidences(inputs: Inputs, settings: Settings) -> tuple[ScoreEvidence, ...]:
     """The evidences of a job whose scores take part, found by entry point, opened and checked before long work. Errors: InputError."""
     installed, requested = plugins_of(EVIDENCES), _requested(settings.evidences)
+    if absent := set(SCORES) - installed.keys():
+        raise InputError(
+            f"{', '.join(sorted(absent))} of the toolbox are not registered: its code is newer than its installation. Install it "
+            "again, by `make setup` or pip."
+        )
     unknown = requested.keys() - installed.keys() | requested.keys() & set(SCORES)
     if unknown:
         hint = name_hint(min(unknown), installed.keys() - set(SCORES), "Install the package that has it.")

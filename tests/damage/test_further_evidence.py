@@ -102,6 +102,12 @@ def test_names_and_weights_that_cannot_be_used_are_refused(installed, named, rea
         opening.open_evidences(inputs, Settings(evidences=named))
 
 
+def test_an_installation_that_is_older_than_the_code_is_named(monkeypatch):
+    monkeypatch.setattr(opening, "plugins_of", lambda group: {})
+    with pytest.raises(InputError, match="rasters of the toolbox are not registered.*again, by `make setup`"):
+        opening.open_evidences(None, Settings())
+
+
 def test_weights_of_more_than_one_together_are_refused() -> None:
     check_weights([Brightness(0.4), Brightness(0.6)])
     with pytest.raises(InputError, match=r"weight of 1\.10 in the decision, expected at most 1 together"):
