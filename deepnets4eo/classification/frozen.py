@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,12 @@ FOLDS = 3
 FIFTHS = 5
 STEPS = 500
 NEVER = -30.0  # log-odds of a class without a labelled image
-VIEWS = (1, 2, 4)  # an image as it is; mirrored across; mirrored down and transposed
+VIEWS: tuple[Callable[[Tensor], Tensor], ...] = (  # of images (N, C, P, P)
+    lambda images: images,
+    lambda images: images.flip(3),
+    lambda images: images.flip(2),
+    lambda images: images.transpose(2, 3),
+)
 
 
 class FrozenImages(SlidingClassifier):
@@ -63,7 +68,7 @@ class FrozenImages(SlidingClassifier):
         self.encoder = EfficientNetLite0(in_channels)
         if weights is not None:
             load_pretrained(self.encoder, weights, bands=bands)
-        if views not in VIEWS:
+        if views not in (1, 2, len(VIEWS)):
             raise InputError(
                 f"frozen images got views={views}. Choose 1, 2 or 4, model.options={{views: 2}} in a recipe."
             )
@@ -80,8 +85,7 @@ class FrozenImages(SlidingClassifier):
         """What the last layer takes. patches : (N, C, P, P) → (N, 512)"""
         if self.input_px is not None:
             patches = F.interpolate(patches, (self.input_px, self.input_px), mode="bicubic", align_corners=False)
-        views = [patches, patches.flip(3), patches.flip(2), patches.transpose(2, 3)][: self.views]
-        return torch.stack([self._means(view) for view in views]).mean(dim=0)
+        return torch.stack([self._means(view(patches)) for view in VIEWS[: self.views]]).mean(dim=0)
 
     def _means(self, patches: Tensor) -> Tensor:
         """The means of the maps of all levels (N, 512) of one view."""
@@ -132,8 +136,8 @@ def _fit_layer(features: Floats, targets: Mask, *, several: bool) -> tuple[Float
 def _regression(features: Floats, labels: Indices) -> tuple[Floats, Floats]:
     """Weights (K, D) and intercepts (K,) of the classes that occur, two at least.
 
-    Of a logistic regression or of a linear discriminant whose covariance is shrunk (Ledoit and Wolf 2004), whichever gives images
-    that it has not learnt the better log loss.
+    A logistic regression or a linear discriminant with a shrunk covariance (Ledoit and Wolf 2004) gives them, whichever has the better
+    log loss on images that it has not learnt.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, StratifiedKFold

@@ -99,7 +99,7 @@ def test_that_unbuilt_outlines_were_not_looked_for_is_said_with_the_reason(numbe
 def test_a_map_of_the_post_image_alone_says_that_empty_outlines_look_destroyed() -> None:
     def findings(method: list[str], unbuilt: UnbuiltOutlines | None = None) -> list[str]:
         frame = pd.DataFrame({"status": "assessed", "method": method})
-        looked_for = unbuilt is not None and unbuilt.settled
+        looked_for = unbuilt is not None and unbuilt.has_answer
         return [finding.code for finding in empty_outline_findings(frame, looked_for=looked_for)]
 
     none, few = np.zeros(2, bool), np.zeros(60, bool)

@@ -57,7 +57,7 @@ class UnbuiltOutlines:
     few_copies: int | None = None
 
     @property
-    def settled(self) -> bool:
+    def has_answer(self) -> bool:
         """Whether the image shows the difference, or a finding says that it could not be looked for."""
         return self.auc >= LEAST_AUC or self.few_copies is not None
 
@@ -94,7 +94,7 @@ class Unbuilt:
             done(1.0)  # or there was no network to look
         reasons = np.where(unbuilt.flags, NO_BUILDING, "").astype(object)
         site = site.leave_out(reasons).with_findings(unbuilt.findings())
-        return replace(site, looked_for_unbuilt=unbuilt.settled)
+        return replace(site, looked_for_unbuilt=unbuilt.has_answer)
 
 
 def find_unbuilt(
