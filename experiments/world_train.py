@@ -10,7 +10,7 @@ The log OUT/log.csv has the scores on sites that are never trained on: iou.STYLE
 With --real about a third of the sites are real ones of the folder of samples: Banepa, Zanzibar and tiles 1 to 4 of Dubai.
 With --encoder the first weights are those of ImageNet, whose first two levels stay as they are.
 With --heights the network of land cover alone, which then also takes heights above ground where a scene has a layer `ndsm`.
-Hours on two cores; on a GPU minutes, if enough threads make the sites (data.num_workers).
+Hours on two cores. Several processes make the sites where there are cores for them (data.processes).
 """
 
 from __future__ import annotations

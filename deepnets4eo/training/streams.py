@@ -18,6 +18,7 @@ import numpy as np
 from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.segmenters.checksums import CARD, open_sealed
 from deepnets4eo.training.data import Sample
+from deepnets4eo.training.scene_pool import ScenePool
 
 SceneType = TypeVar("SceneType")
 
@@ -35,15 +36,22 @@ class StreamWindow:
 
 @dataclass
 class StreamSamples(Generic[SceneType]):
-    """Samples that `cut_window` cuts from scenes that `make_scene` makes of a seed. Peak memory: 64 scenes."""
+    """Samples that `cut_window` cuts from scenes that `make_scene` makes of a seed, in `processes` of their own where that
+    is above 0. Peak memory: 64 scenes; processes keep the windows of as many in files."""
 
     make_scene: Callable[[int], SceneType]
     cut_window: Callable[[SceneType, np.random.Generator], Sample]
     windows_per_epoch: int
     windows_per_scene: int = 8
     seed: int = 0
+    processes: int = 0
     _scenes: OrderedDict[int, Future[SceneType]] = field(default_factory=OrderedDict, repr=False)
     _lock: Any = field(default_factory=threading.Lock, repr=False)
+    _pool: ScenePool | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.processes:
+            self._pool = ScenePool(self._make_windows, self.processes, MIXED_SCENES)
 
     def windows(self, epoch: int) -> list[StreamWindow]:
         """The windows of an epoch, in order; the windows of 32 scenes are mixed."""
@@ -58,11 +66,22 @@ class StreamSamples(Generic[SceneType]):
                 for number in range(self.windows_per_scene)
             ]
             windows += [mixed[index] for index in rng.permutation(len(mixed))]
-        return windows[: self.windows_per_epoch]
+        windows = windows[: self.windows_per_epoch]
+        if self._pool is not None:
+            self._pool.plan([window.scene_seed for window in windows])
+        return windows
 
     def read(self, window: StreamWindow) -> Sample:
         """One of these windows."""
-        scene = self._scene(window.scene_seed)
+        if self._pool is not None:
+            return self._pool.take(window.scene_seed, window.number)
+        return self._cut(self._scene(window.scene_seed), window)
+
+    def _make_windows(self, seed: int) -> list[Sample]:
+        scene = self.make_scene(seed)
+        return [self._cut(scene, StreamWindow(seed, number)) for number in range(self.windows_per_scene)]
+
+    def _cut(self, scene: SceneType, window: StreamWindow) -> Sample:
         return self.cut_window(scene, np.random.default_rng([window.scene_seed, window.number]))
 
     def learnt(self, epochs: int, start: str | Path | None) -> int:

@@ -72,6 +72,11 @@ class WorldSection(Section):
         default=0.35, ge=0, le=1, description="of the sites, share that are real places, where there are any"
     )
     num_workers: int = Field(default=1, ge=0, description="threads that make windows ahead of the network")
+    processes: int = Field(
+        default=0,
+        ge=0,
+        description="that make the pairs ahead of the threads, for a GPU as many as cores; 0: the threads do",
+    )
 
 
 class WorldRecipe(Recipe):

@@ -70,11 +70,11 @@ def train_cover_on(
     from world.cover_criterion import CoverCriterion, CoverScorer
 
     data = recipe.data
-    samples = StreamSamples(
-        make_training_pair, cut_window, data.windows_per_epoch, data.windows_per_pair, recipe.train.seed
-    )
     log.info("learns from %s; making the windows that are validated on", ", ".join(training_styles(data)))
     scorer = CoverScorer(validation_windows(data), recipe.train.usual_batch_size)
+    samples = StreamSamples(
+        make_training_pair, cut_window, data.windows_per_epoch, data.windows_per_pair, recipe.train.seed, data.processes
+    )
     segmenter = build_cover(recipe)
     notes = fit_segmenter(segmenter, samples, CoverCriterion(recipe.train).step, scorer, recipe, out, options)
     notes["windows"] = samples.learnt(notes.get("epochs", 0), data.start)

@@ -74,6 +74,11 @@ class WaterSection(Section):
         description="run or name of a model whose first and last layers, where they have the same size, are the first weights",
     )
     num_workers: int = Field(default=1, ge=0, description="threads that make windows ahead of the network")
+    processes: int = Field(
+        default=0,
+        ge=0,
+        description="that make the pairs ahead of the threads, for a GPU as many as cores; 0: the threads do",
+    )
 
 
 class WaterRecipe(Recipe):
@@ -99,12 +104,12 @@ def train_water(recipe: WaterRecipe, out: Path, options: TrainOptions) -> Path:
     data, legend = recipe.data, Legend.load("water-and-mud")
     styles, hazards = learnt_names(data)
     cutter = _cutter(data)
-    samples = StreamSamples(
-        lambda seed: make_water_pair(seed, styles, hazards, data.size_px),
-        cutter, data.windows_per_epoch, data.windows_per_pair, recipe.train.seed,
-    )  # fmt: skip
     log.info("learns from %s after %s; making the windows that are validated on", ", ".join(styles), ", ".join(hazards))
     scorer = WaterScorer(validation_windows(data))
+    samples = StreamSamples(
+        lambda seed: make_water_pair(seed, styles, hazards, data.size_px),
+        cutter, data.windows_per_epoch, data.windows_per_pair, recipe.train.seed, data.processes,
+    )  # fmt: skip
     encoder = {"encoder": recipe.model.encoder} if recipe.model.encoder else {}
     segmenter = build_segmenter(
         recipe,

@@ -204,7 +204,7 @@ def made_up_samples(made_up: MadeUpPairs, recipe: DamageRecipe) -> StreamSamples
 
     return StreamSamples(
         make_resized, lambda pair, rng: read_window(pair, data, made_up.variation, rng), data.windows_per_epoch,
-        data.windows_per_pair, recipe.train.seed,
+        data.windows_per_pair, recipe.train.seed, data.processes,
     )  # fmt: skip
 
 

@@ -1,0 +1,142 @@
+"""Scenes that other processes make ahead of their reader, each with all its windows cut.
+
+Scenes of the made-up world are drawn in Python, which one process does on one core alone: a GPU would wait for them.
+Windows come back in files of the system's temporary folder (`TMPDIR`, best in memory): a pipe of as many megabytes takes
+turns with the Python of the training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import InputError
+
+Window = dict[str, NDArray[Any]]
+_work: Callable[[int], _Packed] | None = None  # of a process of the pool
+
+
+class ScenePool:
+    """Windows by the seed of their scene, each taken once; scenes are made up to `ahead` before they are read.
+
+    The processes are forks, so that whatever makes the scenes needs no pickle: start the pool before a GPU is used.
+    Errors: InputError where the system has no forks.
+    """
+
+    def __init__(self, make_windows: Callable[[int], list[Window]], processes: int, ahead: int) -> None:
+        if "fork" not in multiprocessing.get_all_start_methods():
+            raise InputError(
+                "processes that make scenes need Linux or macOS. Set data.processes=0, so that threads do."
+            )
+        context = multiprocessing.get_context("fork")
+        self._folder = TemporaryDirectory(prefix="windows-")
+        self._pool = ProcessPoolExecutor(processes, context, _begin, (make_windows, Path(self._folder.name)))
+        self._ahead, self._lock = ahead, threading.Lock()
+        self._position: dict[int, int] = {}  # of a scene in the order of the epoch
+        self._furthest = 0
+        self._coming: deque[int] = deque()
+        self._made: dict[int, Future[_Packed]] = {}
+        self._unread: Counter[int] = Counter()
+        self._pool.submit(int).result()  # all processes start here, before threads and a GPU do
+
+    def plan(self, seeds: Sequence[int]) -> None:
+        """Begin with the scenes of these windows, in order, a seed a window; those of an earlier plan are dropped."""
+        with self._lock:
+            self._drop(list(self._made))
+            self._unread, self._furthest = Counter(seeds), 0
+            self._position = {seed: position for position, seed in enumerate(self._unread)}
+            self._coming = deque(self._position)
+            self._make_ahead()
+
+    def take(self, seed: int, number: int) -> Window:
+        """The window `number` of a scene; waits until it is made."""
+        with self._lock:
+            self._furthest = max(self._furthest, self._position.get(seed, 0))
+            if seed not in self._made:
+                self._made[seed] = self._pool.submit(_make, seed)
+            future = self._made[seed]
+            self._make_ahead()
+        window = future.result().window(number)
+        with self._lock:
+            self._unread[seed] -= 1
+            if self._unread[seed] <= 0:
+                self._drop([seed])
+        return window
+
+    def _make_ahead(self) -> None:
+        """Makes what comes next, and drops what others read, or a training that goes on has read before."""
+        oldest = self._furthest - 2 * self._ahead
+        self._drop([seed for seed in self._made if self._position.get(seed, oldest) < oldest])
+        while self._coming and self._position[self._coming[0]] <= self._furthest + self._ahead:
+            seed = self._coming.popleft()
+            if seed not in self._made and self._unread[seed] > 0 and self._position[seed] >= oldest:
+                self._made[seed] = self._pool.submit(_make, seed)
+
+    def _drop(self, seeds: Sequence[int]) -> None:
+        for seed in seeds:
+            future = self._made.pop(seed, None)
+            if future is not None and not future.cancel():
+                future.add_done_callback(_delete)
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """Windows of one scene in a file: of each layer its shape with the windows first, type and first byte."""
+
+    path: Path
+    layers: dict[str, tuple[tuple[int, ...], str, int]]
+
+    @classmethod
+    def write(cls, path: Path, windows: Sequence[Window]) -> _Packed:
+        """Windows of one shape in a new file."""
+        layers, start = {}, 0
+        with path.open("wb") as file:
+            for name in windows[0]:
+                stack = np.stack([window[name] for window in windows])
+                layers[name] = stack.shape, stack.dtype.str, start
+                start += file.write(np.ascontiguousarray(stack).data.cast("B"))
+        return cls(path, layers)
+
+    def window(self, number: int) -> Window:
+        """One window, read."""
+        return {name: np.memmap(self.path, kind, "r", start, shape)[number].copy().view(np.ndarray)
+                for name, (shape, kind, start) in self.layers.items()}  # fmt: skip
+
+    def delete(self) -> None:
+        """Give the room back."""
+        self.path.unlink()
+
+
+def _delete(future: Future[_Packed]) -> None:
+    if future.exception() is None:
+        future.result().delete()
+
+
+def _begin(make_windows: Callable[[int], list[Window]], folder: Path) -> None:
+    global _work
+    _work = partial(_write, make_windows, folder)
+    with contextlib.suppress(ModuleNotFoundError):
+        import torch
+
+        torch.set_num_threads(1)  # as many processes as cores, and OpenMP's threads do not survive a fork
+
+
+def _write(make_windows: Callable[[int], list[Window]], folder: Path, seed: int) -> _Packed:
+    return _Packed.write(folder / str(seed), make_windows(seed))
+
+
+def _make(seed: int) -> _Packed:
+    assert _work is not None
+    return _work(seed)
