@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.arrays import Points
+from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import disk_lightglue, register, superpoint
@@ -68,7 +69,7 @@ def on_one_grid(method: Callable[[GreyImage, GreyImage], tuple[str, Affine]]) ->
 
 def phase_correlation(pre: GreyImage, post: GreyImage) -> tuple[str, Affine]:
     """OpenCV's phase correlation with a Hann window; ok from a response of 0.05."""
-    cv2: Any = import_module("cv2")
+    cv2 = _opencv()
     window = cv2.createHanningWindow(post.shape[::-1], cv2.CV_32F)
     (x, y), response = cv2.phaseCorrelate(post, pre, window)
     return ("ok" if response >= MIN_PEAK else "failed"), Affine.translation(x, y)
@@ -76,7 +77,7 @@ def phase_correlation(pre: GreyImage, post: GreyImage) -> tuple[str, Affine]:
 
 def ecc(pre: GreyImage, post: GreyImage) -> tuple[str, Affine]:
     """OpenCV's enhanced correlation coefficient, affine, over a pyramid; ok from a correlation of 0.3."""
-    cv2: Any = import_module("cv2")
+    cv2 = _opencv()
     matrix, correlation = np.eye(2, 3, dtype=np.float32), -1.0
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 100, 1e-6)
     for level in (3, 2, 1, 0):
@@ -98,7 +99,7 @@ def ecc(pre: GreyImage, post: GreyImage) -> tuple[str, Affine]:
 
 def sift(pre: GreyImage, post: GreyImage) -> tuple[str, Affine]:
     """RootSIFT with a ratio test of 0.8 and OpenCV's MAGSAC; ok from 15 agreeing points and a quarter of the matches."""
-    cv2: Any = import_module("cv2")
+    cv2 = _opencv()
     detector = cv2.SIFT_create(8000, contrastThreshold=0.01)
     points, vectors = [], []
     for image in (post, pre):
@@ -115,9 +116,19 @@ def sift(pre: GreyImage, post: GreyImage) -> tuple[str, Affine]:
     return magsac(points[0][index[:, 0]], points[1][index[:, 1]])
 
 
+def _opencv() -> Any:
+    """OpenCV, which the toolbox itself does without. Errors: InputError where it is not installed."""
+    try:
+        return import_module("cv2")
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "this method is OpenCV's, which is not installed. Install opencv-python-headless, or leave the method out by --only."
+        ) from error
+
+
 def magsac(source: Points, target: Points) -> tuple[str, Affine]:
     """OpenCV's affine through matched points by MAGSAC."""
-    cv2: Any = import_module("cv2")
+    cv2 = _opencv()
     if len(source) < 4:
         return "failed", Affine.identity()
     matrix, agreeing = cv2.estimateAffine2D(
