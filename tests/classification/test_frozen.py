@@ -38,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).mkdir()
         for image in range(16):
             Image.fromarray(stripes(number, rng)).save(folder / name / f"{image}.png")
-    keys = ["data.val_share=0.25", "data.test_share=0.25", "data.num_workers=0"]
+    keys = ["data.val_share=0.25", "data.test_share=0.25", "data.num_workers=0", "model.options.views=1"]
     return train("images/frozen", folder.with_name("run"), data=folder, overrides=keys)
 
 
