@@ -40,7 +40,7 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff check --preview --select PLW1514 .  # text files without an encoding
 	$(BIN)/ruff format --check .
-	@if $(BIN)/python -c "import sys; sys.exit(sys.version_info < (3, 11))"; then $(BIN)/mypy; \
+	@if $(BIN)/python -c "import sys; sys.exit(sys.version_info < (3, 11))"; then MYPY_NUM_WORKERS=auto $(BIN)/mypy; \
 	 else echo "mypy is left out: types are checked with NumPy's stubs of Python 3.11 and later"; fi
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
