@@ -84,9 +84,14 @@ class LinearDiscriminant(ScoredClassifier):
 
 
 class SpectralAngleMapper(ScoredClassifier):
-    """Class k of the smallest angle θ_k = arccos(x · m_k / ‖x‖‖m_k‖), m_k being the mean spectrum of the class as
-    measured. Decision values are −θ² / 2σ², σ the root mean square of the training spectra's angles to their class;
-    their softmax are probabilities. Source: Kruse et al., Remote Sensing of Environment 44, 1993."""
+    """Spectral angle mapper: class k of the smallest angle θ_k = arccos(x · m_k / ‖x‖‖m_k‖), where m_k is the mean
+    spectrum of the class as measured.
+
+    Decision values are −θ² / 2σ², where σ is the root mean square of the angles between training spectra and their
+    class.
+
+    Probabilities are the softmax of the decision values. Source: Kruse et al., Remote Sensing of Environment 44, 1993.
+    """
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> SpectralAngleMapper:
         """Fit to spectra (n, F) and their classes (n,); classes weigh the same in the spread."""

@@ -1,8 +1,12 @@
 """Expert rules as a segmenter: the first rule of a table that holds sets a pixel's class, with probability 1.
 
-The table is an ordered list of classes with ranges of quantities of a pixel: bands, colour range, vegetation index, height
-above ground, slope, features. Each is (h, w) float32 in its own unit; unknown values are NaN, for which no rule holds.
-Errors name the rule's number, the key and the nearest key."""
+The table is an ordered list of classes, with ranges of quantities of a pixel: bands, colour range, vegetation index,
+height above ground, slope, features.
+
+Each quantity is (h, w) float32 in its own unit. Unknown values are NaN, and no rule holds there.
+
+Errors name the rule's number, the key and the nearest key.
+"""
 
 from __future__ import annotations
 

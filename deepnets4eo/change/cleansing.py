@@ -1,8 +1,13 @@
 """The task `change-cleansing`: a network of change that corrects the labels it learns from (Daudt et al., EarthVision 2019).
 
-Each hyperepoch trains, predicts the training scenes, fits the scores to image edges by guided anisotropic diffusion, and
-merges the result with the ORIGINAL labels. A label counts as wrong where the network is as sure of the other class as it is, on
-average, where that class is labelled (confident learning, Northcutt, Jiang and Chuang, JAIR 70, 2021)."""
+Each hyperepoch trains, predicts the training scenes, and fits the scores to image edges by guided anisotropic
+diffusion. The result is merged with the ORIGINAL labels.
+
+A label counts as wrong if the network is at least as sure of the other class as it is, on average, where that class is
+labelled.
+
+This is confident learning (Northcutt, Jiang and Chuang, JAIR 70, 2021).
+"""
 
 from __future__ import annotations
 

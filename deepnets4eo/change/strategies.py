@@ -1,8 +1,12 @@
 """Land cover of both dates as one map from → to, out of runs that exist: strategies 1 and 3 of Daudt et al. (CVIU 2019).
 
-Takes a segmenter of land cover of one image, and optionally one of change between two; is a `Segmenter` itself.
-Strategy 1 compares two maps of land cover; 3 looks at them only where change was detected. Strategies 2 and 4 are
-networks of their own (task `change-cover`). Refuses land cover of several layers, and dates with other bands than it.
+Takes a segmenter of land cover of one image, and optionally a segmenter of change between two. The result is a
+`Segmenter` itself.
+
+Strategy 1 compares two maps of land cover. Strategy 3 compares them only where change was detected. Strategies 2 and 4
+are networks of their own (task `change-cover`).
+
+Refuses a land-cover segmenter of several layers, and a change segmenter whose dates have other bands than it.
 """
 
 from __future__ import annotations

@@ -28,14 +28,18 @@ def export(
     """Write a run's network as one ONNX file, compared with the run where onnxruntime is installed; as a folder for Hugging Face; or as
     a page that works offline.
 
-    The network of the ONNX file takes prepared images and returns logits; the metadata entry "deepnets4eo" holds bands, scaling,
-    legend and tiling as JSON. Needs pip install "deepnets4eo[onnx]". The folder has a STAC item, and every verb takes it as a run. The
-    page is of a run of the task hyperspectral: maps, spectra, scores of withheld pixels, and leakage.
+    The ONNX network takes prepared images and returns logits. Its metadata entry "deepnets4eo" holds bands, scaling,
+    legend and tiling as JSON. Needs pip install "deepnets4eo[onnx]".
+
+    The folder has a STAC item, and every verb takes it as a run.
+
+    A page can be made from a run of the task hyperspectral: maps, spectra, scores of withheld pixels, and leakage.
 
     \b
     deepnets4eo export runs/first --onnx first.onnx
     deepnets4eo export runs/first --hub hub/first
-    deepnets4eo export runs/hamida --page runs/hamida-page"""
+    deepnets4eo export runs/hamida --page runs/hamida-page
+    """
     if onnx is None and hub is None and page is None:
         raise InputError("nothing to write is named. Give --onnx FILE, --hub FOLDER or --page FOLDER.")
     if page is not None:

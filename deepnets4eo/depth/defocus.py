@@ -1,9 +1,14 @@
-"""The blur of a lens that is focused at one distance: a sharp image and its depth become what a camera would have seen; and a network that
-reads depth from it.
+"""Blur of a camera lens focused at one distance, simulated from a sharp image and its depth; and a network that reads
+depth from blur.
 
-The scene is cut into layers of like blur, which cover each other from back to front. What a near object hides is made of what the
-farther layers show around it. The lens is thin and the blur round and Gaussian.
-Carvalho et al., Deep Depth from Defocus (ECCV workshops 2018), whose published code draws the nearest layer black."""
+The scene is cut into layers of similar blur, which cover each other from back to front. What a near object hides is
+filled from the farther layers around it.
+
+The lens is thin; its blur is round and Gaussian.
+
+Source: Carvalho et al., Deep Depth from Defocus (ECCV workshops 2018), whose published code draws the nearest layer
+black.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,12 @@
 """Buildings in a flood: the share of new water in each outline and in the ring around it.
 
-A roof hides the water under it, so that the ring is what says whether a building stands in the flood. Where crowns hide the ring, the
-nearest ground that is seen says it: a house between trees stands in the water that is seen all around them.
-Takes a raster of the legend `water` and outlines in its CRS. Memory: that of zonal counts of 16,384 outlines, and 50 bytes a building.
+A roof hides the water under it, so a building stands in the flood if the ring of ground around it does.
+
+Where tree crowns hide the ring, the nearest visible ground decides: a house between trees stands in the water that is
+visible all around them.
+
+Takes a raster of the legend `water`, and outlines in its CRS. Memory: zonal counts of 16,384 outlines, and 50 bytes a
+building.
 """
 
 from __future__ import annotations

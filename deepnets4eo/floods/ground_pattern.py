@@ -1,8 +1,12 @@
-"""What hides the ground's pattern and what does not: water does, a wet field, a dark meadow and a cast shadow do not.
+"""Whether the pattern of the ground is still visible after a flood: water hides it; a wet field, a dark meadow or a
+cast shadow does not.
 
-Takes images before and after on one grid, in pixels of about 1 m. Where the directions of edges (ruts, paths, fences, mottle) before are
-found again after, the ground is seen, and what is taken for new water there is none. Images that do not lie on each other agree nowhere,
-so that nothing is refused.
+Takes images before and after on one grid, in pixels of about 1 m.
+
+The pattern is the directions of edges: ruts, paths, fences, mottle. Where it is found again after, the ground is
+visible, and any new water mapped there is refused.
+
+Where images are misaligned the patterns agree nowhere, so nothing is refused.
 """
 
 from __future__ import annotations

@@ -1,10 +1,18 @@
 """Water in optical images of 0.3 to 1 m pixels, and which of it is new: a large surface of one colour, with a network or without.
 
-Roofs, crowns, fields and roads are mottled at the scale of metres, or small. Open water, clear or muddy, keeps its chroma (the
-differences of its bands) over tens of metres. Such surfaces grow into what has the colour of the water beside them. A surface that
-had one colour before, too, is no flood, nor is one as green as a lawn or as bright and bluish as smoke. Smaller patches of the colour of
-sure water, where the ground had another one before, are the same flood. A small image shows new water where smooth ground has one
-colour now and had several before. A network (`water_network`) confirms or refuses the surfaces, and adds dark, mottled and narrow water.
+Open water, clear or muddy, keeps its chroma (the differences of its bands) over tens of metres. Roofs, tree crowns,
+fields and roads are small, or mottled at the scale of metres.
+
+Smooth surfaces are therefore found first, and grown into the pixels beside them that have the colour of the water.
+
+Three kinds of surface are no flood: one that had a single colour before as well, one as green as a lawn, and one as
+bright and bluish as smoke.
+
+Smaller patches with the colour of sure water belong to the same flood, where the ground had another colour before.
+
+A small image shows new water where smooth ground has one colour now and had several before.
+
+A network (`water_network`) confirms or refuses the surfaces, and adds dark, mottled and narrow water.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
 """The products of a flood map beside its rasters: polygons, buildings, summary, page, and the manifest last.
 
-Snow, ice and salt, wet fields and the shore of the sea may look like a flood. They are measured on the map and on an overview of POST, and
-findings name them. The map leaves none of them out: a flood in snow or over rice fields is a flood all the same."""
+Snow, ice, salt, wet fields and the shore of the sea may look like a flood. They are measured on the map and on an
+overview of POST, and findings name them.
+
+They stay in the map: a flood in snow or over rice fields is still a flood.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,15 @@
 """Water and floods in radar images: smooth water sends the pulse away and is dark.
 
-Each date is filtered, and a threshold is found for each polarisation: within what physics allows of calibrated values, and fixed where no
-part of the image shows water and land as two groups. What one polarisation shows as water is water: wind brightens VV long before VH, and
-the noise of the sensor hides calm water in VH. Water in POST that was water in PRE, or has not become darker since, is permanent. In its place the
-vector of changes of all polarisations (Malila 1980) can say what is new, whose length has a threshold of its own.
+Each date is filtered. Each polarisation gets a threshold, which lies within what physics allows of calibrated values.
+Where no part of the image shows water and land as two groups, it is fixed.
+
+A pixel is water when any polarisation shows water: wind brightens VV long before VH, and the noise of the sensor
+hides calm water in VH.
+
+Water in POST is permanent if it was water in PRE, or has not become darker since.
+
+New water can also be found by change vector analysis (Malila 1980): the length of the vector of changes of all
+polarisations has a threshold of its own.
 """
 
 from __future__ import annotations

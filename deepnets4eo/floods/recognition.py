@@ -1,7 +1,9 @@
-"""Whether water is recognised at all in the image of a flood, and which ground is surely dry where it is not.
+"""Whether water can be recognised at all in the image of a flood; and if not, which ground is surely dry.
 
-A river or lake that is known from before and that the image of the flood does not show as water proves that water is not recognised there.
-So does a flood of which nothing is found. "Dry" then means nothing: ground counts as dry only where its pattern from before is found again.
+If the flood image does not show a river or lake known from before, water is not recognised there. The same holds if no
+flood is found at all.
+
+"Dry" then proves nothing: ground counts as dry only where its pattern from before is found again.
 """
 
 from __future__ import annotations

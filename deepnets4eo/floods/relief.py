@@ -1,9 +1,15 @@
-"""What radar cannot see for the relief: steep ground, layover and shadow, left out of a map of water and counted. Ground without a height
-is seen: water often has none.
+"""Ground that the relief hides from a radar: steep ground, layover and shadow are left out of a map of water, and
+counted.
 
-Takes heights of the ground on a grid whose rows run east, the angle of incidence and the direction in which the radar looks. A plane wave is
-taken, which holds over a scene: ground is in shadow where other ground hides it from the sensor, and in layover where nearer or
-farther ground has the same slant range. Refuses a view without heights and turned grids.
+Ground without a height counts as visible, since water often has none.
+
+Takes heights of the ground on a grid whose rows run east, the angle of incidence, and the direction in which the radar
+looks. Refuses turned grids, and a view without heights.
+
+The wave is modelled as plane, which holds over a scene. Ground is in shadow where other ground hides it from the
+sensor.
+
+It is in layover where nearer or farther ground has the same slant range.
 """
 
 from __future__ import annotations

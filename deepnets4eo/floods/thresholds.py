@@ -1,9 +1,12 @@
 """Water and land by a threshold that is found where both are.
 
-The image is split into quarters until both modes of a quarter stand apart (Chini et al. 2017). The pooled histogram of
-such tiles has water and land in shares that a threshold can be found from, also where water is a hundredth of the scene.
-Takes any value (H, W) that is low over water, such as dB, NaN where nothing was seen; a scene without such tiles has no
-threshold.
+The image is split into quarters, again and again, until the two modes of a quarter stand apart (Chini et al. 2017).
+
+The pooled histogram of these tiles has enough water and enough land to set a threshold, even where water is a hundredth
+of the scene.
+
+Takes any value (H, W) that is low over water, such as dB, with NaN where nothing was seen. A scene without such tiles
+has no threshold.
 """
 
 from __future__ import annotations

@@ -112,10 +112,12 @@ class FuseNet(SegNetFusion):
 class VFuseNet(SegNetFusion):
     """V-FuseNet: a virtual encoder between those of the sensors, whose maps are added after each stage.
 
-    The first virtual stage takes the sensors' first maps side by side, the others the pooled sums. After each stage the
-    maps of the virtual encoder and of the sensors are added, then pooled; the decoder uses those pooling indices. Each
-    sensor's encoder pools its own maps. 58,964,742 weights for 3 + 3 bands and 6 classes. Source: Audebert, Le Saux,
-    Lefèvre, ISPRS J. 2018.
+    The first virtual stage takes the sensors' first maps side by side; later stages take the pooled sums.
+
+    After each stage the maps of the virtual encoder and of the sensors are added, then pooled. The decoder uses those
+    pooling indices; each sensor's encoder pools its own maps.
+
+    The network has 58,964,742 weights for 3 + 3 bands and 6 classes. Source: Audebert, Le Saux, Lefèvre, ISPRS J. 2018.
 
     Errors: InputError for streams that do not add up, and weights that do not fit.
 

@@ -131,9 +131,13 @@ class DualStream(LateFusion):
 class ResidualCorrection(LateFusion):
     """P = ½ (P_a + P_b) + C(Z_a, Z_b), on scores, with Z the maps before each network's last layer.
 
-    C is two convolutions with normalisation and ReLU, and one to the scores whose weights start at zero: the first
-    logits are the average. With SegNet streams Z_a and Z_b are 64 + 64 maps. A head of `create_model` replaces C's last
-    layer; it does not start at zero. Source: Audebert et al., ACCV 2016.
+    C is two convolutions with normalisation and ReLU, and a last convolution to the scores. The weights of the last
+    start at zero, so the first logits are the average.
+
+    With SegNet streams Z_a and Z_b have 64 + 64 maps. A head of `create_model` replaces the last layer of C, and does
+    not start at zero.
+
+    Source: Audebert et al., ACCV 2016.
 
     Errors: InputError for arguments that do not fit together.
 

@@ -1,8 +1,14 @@
 """OpenStreetMap vectors as raster layers on an image's grid, a band a class, where unknown is not the same as absent.
 
-Takes vector files, tables or a mapping from class to either, and a grid or raster; refuses sources off the image.
-Values are positive inside a class, negative outside and 0 where unknown: beyond what the source covers, and in bands of
-classes of which it holds nothing near the image. 0 is an ordinary value to a scene, so that these pixels stay valid."""
+Takes vector files, tables, or a mapping from class to either, and a grid or raster. Refuses sources off the image.
+
+Values are positive inside a class, negative outside, and 0 where unknown.
+
+A pixel is unknown beyond the extent of the source. A whole band is unknown where the source has nothing of its class
+near the image.
+
+To a scene 0 is an ordinary value, so unknown pixels stay valid.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,12 @@
 """Points of a file, and of its neighbours, sorted in square tiles on disk, and read again tile by tile with a halo.
 
-Memory: one chunk while sorting, then one tile with its halo. Disk: some 45 bytes a point. A tile with too many points is
-divided into four. The points of a halo are those within `halo_m` of the tile's square, edges included: a labeller with that
-reach has the same scores as without tiles."""
+A tile with too many points is divided into four.
+
+The halo of a tile has the points within `halo_m` of its square, edges included. A labeller with that reach has the same
+scores as without tiles.
+
+Memory: one chunk while sorting, then one tile with its halo. Disk: some 45 bytes a point.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
 """Connected regions of equal labels, numbered block by block and outlined from their corners, as if traced at once.
 
-Where four pixels meet, a region has a corner if it holds one of them, three, or two across. Sorted along rows and columns,
-corners that follow each other are ends of a side; where a region touches itself, the walk along a ring crosses over, so that
-what it encloses becomes a hole."""
+Where four pixels meet, a region has a corner if it holds one of them, three, or two across. Sorted along rows and
+columns, consecutive corners are the ends of a side.
+
+Where a region touches itself, the walk along a ring crosses over, so that what it encloses becomes a hole.
+"""
 
 from __future__ import annotations
 

@@ -20,9 +20,12 @@ DROPOUT = 0.5
 class FCN(nn.Module):
     """FCN-32s, FCN-16s or FCN-8s (Long, Shelhamer, Darrell, CVPR 2015) of a VGG-16 with batch normalisation.
 
-    Scores of coarser strides are doubled by transposed convolutions that begin as bilinear interpolation and learn; the last step to full
-    size stays bilinear. The layers of scores at strides 16 and 8 begin at zero, as published. Sides that are no multiples of 32
-    are padded by their last row and column and cut again.
+    Transposed convolutions double the scores of coarser strides. They begin as bilinear interpolation and are trained;
+    the last step to full size stays bilinear.
+
+    The scoring layers at strides 16 and 8 begin at zero, as published.
+
+    Sides that are not multiples of 32 are padded by repeating the last row and column, and cut again.
 
     Errors: InputError for another stride, numbers below 1, and weights that do not fit.
 

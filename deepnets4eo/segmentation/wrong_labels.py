@@ -23,10 +23,16 @@ SAMPLES = 16
 class HeteroscedasticHead(nn.Module):
     """Scores with noise whose size and direction depend on the pixel or image: where labels contradict each other, it grows.
 
-    A label is the class of the largest score u = μ + d ⊙ ε + V η, with ε and η from the normal distribution. The head
-    returns log p, p the mean of softmax(u / τ) over the samples. Training draws noise anew at each step, one draw an image,
-    in pairs of opposite sign; otherwise it is always the same. Memory does not grow with the number of samples. Source:
-    Collier, Mustafa, Kokiopoulou, Jenatton, Berent, CVPR 2021.
+    A label is the class with the largest score u = μ + d ⊙ ε + V η, where ε and η are normally distributed.
+
+    The head returns log p, with p the mean of softmax(u / τ) over the samples.
+
+    In training the noise is drawn anew at each step, one draw an image, in pairs of opposite sign. In prediction it is
+    always the same.
+
+    Memory does not grow with the number of samples.
+
+    Source: Collier, Mustafa, Kokiopoulou, Jenatton, Berent, CVPR 2021.
 
     Errors: InputError for settings outside these ranges.
 

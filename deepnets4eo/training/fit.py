@@ -4,12 +4,12 @@ Adding a task
 -------------
 A task is one short module and one line in `setup.cfg` under `deepnets4eo.training.tasks`. It has
 
-- *samples* (`training.data.Samples`): the windows of an epoch, and each as tensors. With a raster as target subclass
-  `training.data.SceneSamples`. A float target is NaN where it is void; that of a whole image is (1, 1); two dates are two
-  inputs, `image_pre` and `image_post`.
-- a *criterion*: `criterion(network, batch)` returns the loss of a batch, () float32.
-- a *scorer*: `scorer(segmenter)` returns the scores of the validation part after an epoch; the larger, the better.
-- a *recipe* (`training.recipe.Recipe`, or a subclass) whose `train.monitor` is the score that decides which epoch is kept.
+samples : (`training.data.Samples`) the windows of an epoch, and each window as tensors. For a target that is a raster,
+    subclass `training.data.SceneSamples`. A float target is NaN where it is void; the target of a whole image is
+    (1, 1). Two dates are two inputs, `image_pre` and `image_post`.
+criterion : `criterion(network, batch)` returns the loss of a batch, () float32.
+scorer : `scorer(segmenter)` returns the validation scores after an epoch; larger is better.
+recipe : (`training.recipe.Recipe`, or a subclass) its `train.monitor` is the score that decides which epoch is kept.
 
 The module ends in a function that calls the four steps, and in the `Task` that the entry point names:
 

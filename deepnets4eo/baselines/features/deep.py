@@ -116,10 +116,17 @@ class DeepOptions(Section):
 
 @dataclass(eq=False)
 class DeepFeatures:
-    """Features of a frozen encoder at sites or superpixels; `DeepOptions` explains the options. Errors: InputError for values that do not fit.
+    """Features of a frozen encoder at sites or superpixels. `DeepOptions` explains the options.
 
-    "dense" is one pass over the image; "patch" processes each patch by itself, as published, far slower. Dense values in the core of a tile differ
-    from those of the whole image by pixels beyond the halo; those of patches do not. Memory: 4 F bytes a site, and the maps of one scale."""
+    Errors: InputError for values that do not fit.
+
+    "dense" is one pass over the image. "patch" processes each patch by itself, as published, and is far slower.
+
+    In the core of a tile, dense values differ from those of the whole image by the pixels beyond the halo; patch values
+    do not.
+
+    Memory: 4 F bytes a site, and the maps of one scale.
+    """
 
     encoder: str = "resnet18"
     weights: str | Path | None = None

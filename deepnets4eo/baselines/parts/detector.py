@@ -46,9 +46,13 @@ LARGEST = 1.25  # the largest object to detect, in median diagonals
 class PartDetector(TileSegmenter):
     """Discriminatively trained mixture of part templates (DtMM).
 
-    Objects are sorted into sub-categories by aspect ratio; each has a template at evenly spread headings.
-    A template is a linear SVM over HOG cells of objects rotated to that heading, and of background from its false alarms.
-    As a segmenter: inside a detected box the class has the box's probability, elsewhere 0; the other classes share the rest.
+    Objects are sorted into sub-categories by aspect ratio; each sub-category has templates at evenly spread headings.
+
+    A template is a linear SVM over HOG cells. It is trained on objects rotated to its heading, and on its own false
+    alarms in the background.
+
+    As a segmenter, it gives the class the probability of the box inside a detected box, and 0 elsewhere. The other
+    classes share the rest.
 
     Sources: Randrianarivo, Le Saux, Crucianu, Ferecatu, 2015; Felzenszwalb et al., PAMI 32(9), 2010.
 

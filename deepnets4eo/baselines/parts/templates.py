@@ -250,9 +250,15 @@ def first_parts(bank: TemplateBank, count: int) -> PartModels:
 
 
 def part_scores(fine: FloatImage, bank: TemplateBank, shape: tuple[int, int], threads: int = 1) -> FloatImage:
-    """Return what parts add to the scores of frames that begin half a frame before the cells, (T, *shape) float32. fine
-    : (31, R, C) cells of half the side. Each part takes its best position, response less cost: a distance transform
-    bounded by `REACH`, one axis after the other, at every second fine cell only. Memory: 4 T P bytes a fine cell."""
+    """Return what parts add to the scores of frames, (T, *shape) float32; frames begin half a frame before the cells.
+
+    fine : (31, R, C) cells of half the side.
+
+    Each part takes its best position, response less cost. This is a distance transform bounded by `REACH`, one axis
+    after the other, at every second fine cell only.
+
+    Memory: 4 T P bytes a fine cell.
+    """
     parts, frame = bank.parts, bank.shapes.frame
     assert parts is not None, "the bank has parts"
     count, each, _, side, _ = parts.weights.shape

@@ -1,9 +1,16 @@
 """Smoothing that keeps to the edges of the image: mean field of a conditional random field on a local window.
 
-A labelling x has the energy Σᵢ −log pᵢ(xᵢ) + Σ_{i<j} [xᵢ ≠ xⱼ] kᵢⱼ (Potts) over pairs up to `radius_px` apart, where
-kᵢⱼ = wₐ exp(−|i−j|² / 2 sₐ² − d(Iᵢ, Iⱼ)² / 2 c²) / √(nᵢ nⱼ) + wₛ exp(−|i−j|² / 2 sₛ²) / √(mᵢ mⱼ), n and m being the
-sums of the kernels around a pixel. Mean field repeats Qᵢ(l) ∝ pᵢ(l) exp(Σⱼ kᵢⱼ Qⱼ(l)) for all pixels at once. Source:
-Krähenbühl and Koltun, NeurIPS 2011; there all pairs are summed, approximately, here the near ones, exactly."""
+The energy of a labelling x is a Potts model over all pairs of pixels up to `radius_px` apart:
+
+    E(x) = Σᵢ −log pᵢ(xᵢ) + Σ_{i<j} [xᵢ ≠ xⱼ] kᵢⱼ
+    kᵢⱼ = wₐ exp(−|i−j|² / 2 sₐ² − d(Iᵢ, Iⱼ)² / 2 c²) / √(nᵢ nⱼ) + wₛ exp(−|i−j|² / 2 sₛ²) / √(mᵢ mⱼ)
+
+where n and m are the sums of the two kernels around a pixel. Mean field repeats Qᵢ(l) ∝ pᵢ(l) exp(Σⱼ kᵢⱼ Qⱼ(l)) for all
+pixels at once.
+
+Source: Krähenbühl and Koltun, NeurIPS 2011. They sum over all pairs approximately; here the near pairs are summed
+exactly.
+"""
 
 from __future__ import annotations
 

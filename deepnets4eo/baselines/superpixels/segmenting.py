@@ -1,8 +1,11 @@
 """Superpixels of one image in memory: two methods, one kind of result; the same image has the same ids.
 
-Values are scaled by the bands' span, never by the image itself, so that neighbouring blocks of a scene agree. Connected
-regions of a large raster of keys are found block by block and numbered as if at once: ids are 0 … N − 1 in the order of
-first pixels; −1 (none) stays −1."""
+Values are scaled by the span of the bands, never by the image itself, so that neighbouring blocks of a scene agree.
+
+Connected regions of a large raster of keys are found block by block, and numbered as if found at once.
+
+Ids are 0 … N − 1 in the order of first pixels; −1 (none) stays −1.
+"""
 
 from __future__ import annotations
 

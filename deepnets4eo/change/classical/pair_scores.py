@@ -330,9 +330,13 @@ def chi_square_tail(degrees: int, values: NDArray[np.floating]) -> NDArray[np.fl
 
 
 def mad_variates(moments: Moments, penalty: float = PENALTY) -> PairVariates:
-    """Return p combinations of maximal positive correlation between the dates (canonical correlation analysis), each of
-    variance 1, the least correlated first. `penalty` is the share of each band's variance that is added to it, up to
-    0.01 for many or collinear bands. Raises InputError for an odd number of bands, or a date of one value."""
+    """Return the p MAD variates: combinations of bands with maximal positive correlation between the dates (canonical
+    correlation analysis). Each has variance 1; the least correlated comes first.
+
+    penalty : share of each band's variance that is added to it, up to 0.01 for many or collinear bands.
+
+    Raises InputError for an odd number of bands, or a date of one value.
+    """
     first, cross, second = _split(moments, penalty)
     root_first, root_second = np.linalg.cholesky(first), np.linalg.cholesky(second)
     whitened = scipy.linalg.solve_triangular(root_first, cross, lower=True)

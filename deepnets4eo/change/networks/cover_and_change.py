@@ -54,9 +54,13 @@ class CoverAndChange(nn.Module, ABC):
 class FromTo(CoverAndChange):
     """Classes from → to of a network of change and land cover: class i · L + j was cover i and is cover j.
 
-    Whether a pixel has changed is decided by the network's change alone; the two covers of it are the most probable
-    pair that agrees with this decision. `network` is "hrscd" or "change-encoder", which takes `encoder` and `weights`;
-    num_classes is L² for L classes of land cover. Errors: InputError for other numbers, and networks without land cover.
+    The change scores of the network alone decide whether a pixel has changed. Its two covers are then the most probable
+    pair that agrees with this decision.
+
+    network : "hrscd", or "change-encoder", which takes `encoder` and `weights`.
+    num_classes : L² for L classes of land cover.
+
+    Errors: InputError for other numbers, and networks without land cover.
 
     >>> network = FromTo(6, 25).eval()
     >>> network(torch.zeros(1, 6, 32, 32)).shape

@@ -27,9 +27,13 @@ DECODER_CHANNELS = (256, 128, 64, 32, 16)
 class EncoderPair(CoverAndChange):
     """A Siamese U-Net over an smp encoder, and where `cover_classes` are named, a land-cover map of each date beside it.
 
-    The difference is post − pre with its sign, at every level, so the two directions of a change stay apart. `fusion` is
-    "concat", "difference" or "both"; `decoder_channels` go from the coarsest level to the image's own; `weights` such as
-    "imagenet" are downloaded. Errors: InputError for an odd number of bands, an unknown fusion or encoder.
+    The difference is post − pre with its sign, at every level, so the two directions of a change stay apart.
+
+    fusion : "concat", "difference" or "both".
+    decoder_channels : from the coarsest level to the image's own.
+    weights : such as "imagenet", which are downloaded.
+
+    Errors: InputError for an odd number of bands, an unknown fusion or encoder.
 
     >>> network = EncoderPair(6, 2, fusion="difference", encoder="resnet18")
     >>> network(torch.zeros(1, 6, 64, 64)).shape

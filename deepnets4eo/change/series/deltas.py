@@ -1,9 +1,16 @@
 """Deltas of cells against their own past: standardised by date, without what all cells have in common, whitened.
 
-Every date is standardised by its median and spread; the baseline of a cell is the median of its valid dates before, and where several
-earlier years have dates of the season, their median as well: the smaller delta counts. What the baseline predicts of a date, by a
-linear fit to the half of the cells that changed least, is season and light and is subtracted. The rest is whitened by its covariance
-on that half. Cells that differ at a single date from all around it do not count."""
+Every date is standardised by its median and spread.
+
+The baseline of a cell is the median of its valid dates before. Where several earlier years have dates of the same
+season, their median is a second baseline, and the smaller delta counts.
+
+A linear fit predicts each date from the baseline. It uses the half of the cells that changed least. What it predicts is
+season and light, and is subtracted.
+
+The residuals are whitened by their covariance on that half. A cell that differs from everything around it at a single
+date does not count.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,13 @@
 """Breaks of seasonal curves, pixel by pixel, in the manner of BFAST Monitor (Verbesselt et al. 2012).
 
-A curve of season and trend is fitted to a stable history by robust least squares. A break is where the sum of later recursive
-residuals (Brown, Durbin and Evans 1975) over a moving window exceeds its critical value, the quantile of the largest sum of a
-series without break. Single residuals are cut at `CLIP` standard deviations, so that one cloud is no break. Values that depend on
-the one before (autocorrelation) alarm more often than stated."""
+A curve of season and trend is fitted to a stable history by robust least squares.
+
+A break is where the moving sum of later recursive residuals (Brown, Durbin and Evans 1975) exceeds its critical value.
+That value is a quantile of the largest sum in series without a break.
+
+Single residuals are cut at `CLIP` standard deviations, so that one cloud makes no break. Autocorrelated values give
+more false alarms than the stated level.
+"""
 
 from __future__ import annotations
 

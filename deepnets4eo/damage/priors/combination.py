@@ -1,8 +1,13 @@
 """Images and priors together: probabilities, expected numbers of damaged buildings with intervals, and how far the prior is followed.
 
-Two things of a prior are taken apart. Its pattern moves log-odds of single buildings, by a weight that is weighed by how well prior and
-images agree on which buildings are damaged. Its level moves their number, against the interval of the images, and not at all where
-both contradict each other (a robust mixture prior, Schmidli et al. 2014): curves of elsewhere are often wrong by a factor."""
+A prior has a pattern and a level, which are used separately:
+
+pattern : moves the log-odds of single buildings. Its weight depends on how well prior and images agree on which
+    buildings are damaged.
+level : moves the number of damaged buildings, weighed against the interval of the images. It moves nothing where prior
+    and images contradict each other (a robust mixture prior, Schmidli et al. 2014), since curves from elsewhere are
+    often wrong by a factor.
+"""
 
 from __future__ import annotations
 

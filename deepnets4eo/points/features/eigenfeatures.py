@@ -1,8 +1,13 @@
 """Features of points in one table: of the points around at several scales, of cylinders, of the point itself, height above ground.
 
-As Thomas et al. (2018, "Semantic classification of 3D point clouds with multiscale spherical neighborhoods"): spheres
-whose radii grow, in a cloud thinned to a fixed number of voxels a radius. Shapes: Weinmann et al. (2015) and Demantké et al.
-(2011). All points of a voxel have the features of its mean. Memory: the result, and about 200 bytes a point."""
+The neighbourhoods are those of Thomas et al. (2018, "Semantic classification of 3D point clouds with multiscale
+spherical neighborhoods"): spheres of growing radius, in a cloud thinned to a fixed number of voxels a radius.
+
+Features of shape are those of Weinmann et al. (2015) and Demantké et al. (2011). All points of a voxel share the
+features of its mean.
+
+Memory: the result, and about 200 bytes a point.
+"""
 
 from __future__ import annotations
 

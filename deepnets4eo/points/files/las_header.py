@@ -1,8 +1,11 @@
 """The header of a LAS file, checked before laspy and lazrs use it: public block, table of chunks of LAZ, CRS of its GeoTIFF keys.
 
-Sizes and counts that the file cannot hold are refused: the decompressor reserves memory by them, and ends the whole process
-where there is not enough. GDAL reads the keys as those of an image of one pixel. Facts: ASPRS LAS specification 1.4 R15; OGC
-GeoTIFF 1.1; Isenburg, LASzip: lossless compression of LiDAR data, 2013.
+Refuses sizes and counts that the file cannot hold: the decompressor reserves memory by them, and ends the whole process
+where there is not enough.
+
+GDAL reads the GeoTIFF keys, as those of an image of one pixel.
+
+Sources: ASPRS LAS specification 1.4 R15; OGC GeoTIFF 1.1; Isenburg, LASzip: lossless compression of LiDAR data, 2013.
 """
 
 from __future__ import annotations

@@ -1,9 +1,17 @@
 """Text with one point a line: columns named by a first line or by their order, Semantic3D with its labels beside.
 
-Orders without names: x y z; x y z intensity; x y z red green blue; x y z intensity red green blue (Semantic3D);
-x y z intensity return_number number_of_returns [classification] (ISPRS Vaihingen 3D). Which of the two of seven columns
-it is follows from the first lines: return numbers begin at 1 and are at most the number of returns.
-Memory: one chunk; points and bounds are counted in a pass over the file."""
+Files without names of columns may have one of these orders:
+
+- x y z [intensity]
+- x y z red green blue
+- x y z intensity red green blue (Semantic3D)
+- x y z intensity return_number number_of_returns [classification] (ISPRS Vaihingen 3D)
+
+The first lines decide between the two orders of seven columns: return numbers begin at 1 and never exceed the number of
+returns.
+
+Memory: one chunk. Points and bounds are counted in a pass over the file.
+"""
 
 from __future__ import annotations
 

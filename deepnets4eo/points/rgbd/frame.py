@@ -1,8 +1,13 @@
 """One RGB-D frame: colours, depth and labels on one grid of pixels, the camera's intrinsics and pose; and its files.
 
-Posed frames as 7-Scenes has them: NAME.color.jpg or .png, NAME.depth.png in millimetres, NAME.pose.txt, NAME.labels.png, and
-camera-intrinsics.txt beside them or their sequence, which scenes of 7-Scenes need not. Organised clouds in .npz files, as from a
-Kinect: rgb, x, y, z in metres for every pixel, and label; their intrinsics follow from x / z and y / z."""
+Two kinds of file are read:
+
+frames : posed, laid out as in 7-Scenes: NAME.color.jpg or .png, NAME.depth.png in millimetres, NAME.pose.txt,
+    NAME.labels.png. The file camera-intrinsics.txt lies beside them or their sequence; scenes of 7-Scenes need not have
+    it.
+clouds : organised, in .npz files, as from a Kinect: rgb, label, and x, y, z in metres for every pixel. The intrinsics
+    follow from x / z and y / z.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,12 @@
 """How the heights of a later date lie against those of the first, measured on what both show: ground, roofs and walls that stand.
 
-Point-to-plane ICP (Chen and Medioni 1992) in three scales with Tukey's weights, which leave out what fell, grew or was built. Every
-fifth tile of points takes no part in the fit and says how well it holds; what stands says whether a fit of the ground alone was by
-chance, as flat ground fits anywhere; leaving out one part of the area at a time says how sure the motion is."""
+Point-to-plane ICP (Chen and Medioni 1992) in three scales. Tukey's weights leave out what fell, grew or was built.
+Three checks show how far the motion can be trusted:
+
+tiles : every fifth tile of points takes no part in the fit, and measures how well it holds
+walls : what stands at both dates shows whether a fit of the ground alone is chance, as flat ground fits anywhere
+parts : fits that leave out one part of the area at a time show how sure the motion is
+"""
 
 from __future__ import annotations
 

@@ -3,9 +3,12 @@
 Heights of both dates are brought to each other on the stable ground that they share. By the later date alone, rubble is what is
 low and rough, and what is bare has come down.
 
-The 95 % intervals hold errors of heights and outlines, and doubtful volumes, which are measured on each building: at edges a scan
-hits the roof at one date and the ground at the other; roofs reach beyond mapped outlines; heights do not separate heaps from
-walls between them, nor flat litter from slabs; a roof that was not seen may have come down.
+The 95 % intervals cover errors of heights and outlines, and doubtful volumes, which are measured on each building:
+
+edges : a scan hits the roof at one date and the ground at the other
+eaves : roofs reach beyond mapped outlines
+heights : they separate neither heaps from the walls between them, nor flat litter from slabs
+gaps : a roof that was not seen may have come down
 """
 
 from __future__ import annotations

@@ -1,11 +1,16 @@
-"""Heights of one date on the cells of a block, heights that a column states, and what cells of many footprints add up to.
+"""Heights of one date rasterised on the cells of a block, heights from a column of a table, and sums of cells over many
+footprints.
 
-Takes a file of points, points in memory, a raster or a layer: vegetation and noise of a classified cloud do not count. Buildings
-are numbered as the outlines are.
+Takes a file of points, points in memory, a raster or a layer. Vegetation and noise of a classified cloud do not count.
+Buildings are numbered in the order of the outlines.
 
-The rule of thumb: FEMA 329, Debris Estimating Field Guide (2010): a building leaves 33 % of its enclosed volume; reviews find 30
-to 50 % uncertainty, whence 0.25 to 0.40. Volumes are bulk volumes, air between pieces included. Errors: Rolstad et al. (2009),
-doi:10.3189/002214309789470950: an area in which errors of heights are alike counts once.
+The rule of thumb is that of FEMA 329, Debris Estimating Field Guide (2010): a building leaves 33 % of its enclosed
+volume.
+
+Reviews find 30 to 50 % uncertainty, hence 0.25 to 0.40. Volumes are bulk volumes, air between pieces included.
+
+Errors follow Rolstad et al. (2009), doi:10.3189/002214309789470950: an area in which errors of heights are alike counts
+once.
 """
 
 from __future__ import annotations
