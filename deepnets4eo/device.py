@@ -194,8 +194,10 @@ def cudnn_settings(*, deterministic: bool) -> Iterator[None]:
 def cpu_has_bfloat16_units() -> bool:
     """Whether the CPU has units that multiply bfloat16 matrices (AMX), with which networks take a third of the time of float32.
 
-    Instructions for bfloat16 vectors (AVX512-BF16, ARM) do not count: with AVX512-BF16 alone, networks were measured to take 1.3 to
-    1.75 times the time of float32. The flag is read rather than a convolution timed, so that a resumed job computes the same bits.
+    Instructions for bfloat16 vectors (AVX512-BF16, ARM) do not count. With AVX512-BF16 alone, networks were measured to
+    take 1.3 to 1.75 times the time of float32.
+
+    The flag is read rather than a convolution timed, so that a resumed job computes the same bits.
     """
     import torch
 

@@ -202,9 +202,12 @@ Conditions = dict[str, Ranges]
 
 
 class Rule(Section):
-    """One class and its conditions: all of `when` hold, and one group of `any_of` if there are any. In YAML conditions
-    are keys beside the class: {class: building, ndsm: {above: 2.5}, any_of: [{slope: {below: 30}}, {ndvi: {below:
-    0.2}}]}. A quantity with several ranges must lie in one of them."""
+    """One class and its conditions: all of `when` hold, and one group of `any_of` if there are any.
+
+    A quantity with several ranges must lie in one of them. In YAML conditions are keys beside the class:
+
+        {class: building, ndsm: {above: 2.5}, any_of: [{slope: {below: 30}}, {ndvi: {below: 0.2}}]}
+    """
 
     name: str = Field(alias="class")
     when: Conditions = {}

@@ -214,9 +214,14 @@ def _features(recipe: BaselineRecipe) -> list[Any]:
 
 
 def _shares(recipe: BaselineRecipe, prepared: Prepared) -> list[float] | None:
-    """Return the classes' shares in the training labels; None where samples have the shares that are wanted. Balanced
-    samples and weights make probabilities of equal shares, random samples without weights those of the labels. Angles
-    know no shares: they are adjusted to the labels' where samples are balanced, and never to equal ones."""
+    """Return the shares of the classes in the training labels; None where samples already have the requested shares.
+
+    Balanced samples and weights make probabilities of equal shares. Random samples without weights make those of the
+    labels.
+
+    Spectral angles have no shares: they are adjusted to those of the labels where samples are balanced, and never to
+    equal ones.
+    """
 
     model, estimator, total = recipe.model, recipe.estimator, sum(prepared.pixels)
     at_random = model.sampling == "random"

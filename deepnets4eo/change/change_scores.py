@@ -58,9 +58,13 @@ def check_change_legend(legend: Legend, source: str) -> None:
 
 
 def change_scores(probabilities: Layer, legend: Legend, source: str, *, classes: Layer | None = None) -> Layer:
-    """Return the probability of change, from probabilities as bytes (value / 254), as a layer read by window. For
-    classes from → to it is the share of the best pair that changed in that and the best that stayed. Labels in
-    `classes` decide where bytes tie. Raises InputError as `check_change_legend`."""
+    """Return the probability of change, from probabilities as bytes (value / 254), as a layer read by window.
+
+    For classes from → to, two pairs are compared: the best that changed and the best that stayed. The score is the
+    share of the changed pair in their sum.
+
+    Labels in `classes` decide where bytes tie. Raises InputError as `check_change_legend`.
+    """
     check_change_legend(legend, source)
     changes = _changes(legend)
     if is_from_to(legend):

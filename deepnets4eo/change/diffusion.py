@@ -69,8 +69,10 @@ def guided_anisotropic_diffusion(
 ) -> FloatImage:
     """Diffuse scores along the edges that all guides agree to be free of.
 
-    Each step takes the flow between neighbours from the guide that lets the least through; the guides are diffused as
-    well, each by its own edges (equations 3 and 4 of the paper). The sum of each channel stays, and so does its range.
+    Each step takes the flow between neighbours from the guide that lets the least through. The guides are diffused as
+    well, each by its own edges (equations 3 and 4 of the paper).
+
+    The sum of each channel stays, and so does its range.
 
     Parameters
     ----------

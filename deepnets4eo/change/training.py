@@ -1,7 +1,10 @@
 """The task `change-cover`: pairs with change and land cover of both dates in, a run of classes from → to out.
 
-Holds the recipe, samples, loss and scores of strategies of Daudt et al. (CVIU 187, 2019): joint (4.1), sequential (4.2) and direct (2).
-Strategies 1 and 3 put runs together that were trained by themselves: `change.strategies`. Refuses recipes without a legend of land cover.
+Recipe, samples, loss and scores of strategies of Daudt et al. (CVIU 187, 2019): joint (4.1), sequential (4.2) and
+direct (2).
+
+Strategies 1 and 3 combine runs that were trained by themselves: `change.strategies`. Refuses recipes without a legend
+of land cover.
 """
 
 from __future__ import annotations

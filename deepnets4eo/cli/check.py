@@ -50,13 +50,16 @@ def check(
     """Describe a raster, vector, point cloud, dataset or run, and what is wrong with it; or this installation: versions, extras, GDAL,
     device, weights, memory, and whether files can be written.
 
-    Paste the page of the installation into a report of a problem; it has no names of users. Exit status: 1 where a folder is not the
-    dataset of the card, or something is wrong with the installation; 2 where a file cannot be read.
+    Paste the page of the installation into a report of a problem; it has no names of users.
+
+    Exit status: 1 where a folder is not the dataset of the card, or something is wrong with the installation; 2 where a
+    file cannot be read.
 
     \b
     deepnets4eo check pre.tif post.tif footprints.gpkg
     deepnets4eo check data/vaihingen --dataset isprs_vaihingen --json check.json
-    deepnets4eo check"""
+    deepnets4eo check
+    """
     if not paths:
         _check_machine(json)
         return

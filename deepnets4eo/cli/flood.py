@@ -45,13 +45,17 @@ def flood(
 ) -> None:
     """Map floods: labels of dry ground, permanent water and flood, probability, polygons, hectares, buildings and a page.
 
-    Each image may be of another sensor. Radar: VV, VH, HH or HV in dB or linear power, geocoded. Optical: green with near or
-    short-wave infrared at any size of pixel, or red, green and blue in pixels of at most 2 m. The last image is the flood.
+    Each image may come from another sensor; the last image is the flood. Radar images have VV, VH, HH or HV in dB or
+    linear power, geocoded.
+
+    Optical images have green with near or short-wave infrared, at any size of pixel; or red, green and blue in pixels
+    of at most 2 m.
 
     \b
     deepnets4eo flood s1_before.tif s1_after.tif --out flood
     deepnets4eo flood before.tif after.tif --footprints houses.gpkg --out flood
-    deepnets4eo flood s2_before.tif s1_after.tif --permanent-water water.tif --set cover=cover.tif --out flood"""
+    deepnets4eo flood s2_before.tif s1_after.tif --permanent-water water.tif --set cover=cover.tif --out flood
+    """
     from deepnets4eo.floods.job import map_flood
     from deepnets4eo.jobs.parts import Part
 

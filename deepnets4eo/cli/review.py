@@ -41,16 +41,19 @@ def review(
 ) -> None:
     """Count damaged buildings from a random sample that people look at, with reliable intervals.
 
-    The first call draws the sample into DIR/review.gpkg. Open DIR/review.qgz in QGIS, choose an answer for each building, in the
-    order of `look`, as many as you have time for, and call again: the counts go into DIR/review.json. Or grade on a page, which works
-    without the Internet, with --serve.
+    The first call draws the sample into DIR/review.gpkg. Open DIR/review.qgz in QGIS, and choose an answer for each
+    building, in the order of `look`.
+
+    Answer as many as you have time for, and call again: the counts go into DIR/review.json. To grade on a page instead,
+    without the Internet, use --serve.
 
     \b
     deepnets4eo review damage --looks 200
     deepnets4eo review damage --serve --reviewer Anna
     deepnets4eo review damage anna.gpkg ben.gpkg --areas districts.gpkg
     deepnets4eo review damage --next 20 --update
-    deepnets4eo review damage --serve --next 10"""
+    deepnets4eo review damage --serve --next 10
+    """
     from deepnets4eo.damage.review import write_review, write_sample
     from deepnets4eo.files import writing
     from deepnets4eo.outputs.findings import count_of

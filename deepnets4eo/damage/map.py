@@ -159,9 +159,12 @@ class DamageMap(WithSummary, DamageMapContent):
     ) -> dict[str, Path]:
         """Write damage.gpkg, damage.parquet, summary.json, report.html, damage.qgz, further formats and manifest.json.
 
-        A new folder appears only when it is complete. In a folder that exists, each file is replaced whole, and others
-        are left alone; manifest.json is removed first and written last. Memory: the table, plus two images of at most
-        200 MB each.
+        A new folder appears only when it is complete.
+
+        In a folder that exists, each file is replaced whole, and others are left alone. manifest.json is removed first
+        and written last.
+
+        Memory: the table, plus two images of at most 200 MB each.
 
         Parameters
         ----------

@@ -67,8 +67,10 @@ class ThinLens:
         return self
 
     def circle_of_confusion_px(self, depth_m: Tensor) -> Tensor:
-        """Return the diameter in pixels of the disc as which a point at depths in metres is seen, f² / N · (D − F) / (D (F −
-        f)) for depth D, focus F, focal length f and f-number N; negative in front of the focus."""
+        """Return the diameter in pixels of the disc of blur at depths in metres; negative in front of the focus.
+
+        It is f² / N · (D − F) / (D (F − f)) for depth D, focus F, focal length f and f-number N.
+        """
         focal_m = self.focal_mm / 1e3
         far_px = focal_m**2 / self.f_number / (self.focus_m - focal_m) / (self.pixel_um / 1e6)
         return far_px * (1 - self.focus_m / depth_m)

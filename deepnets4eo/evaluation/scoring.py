@@ -168,9 +168,10 @@ def evaluate(
 ) -> Evaluation:
     """Scores one label raster against a reference.
 
-    The prediction is resampled to the reference's grid by nearest neighbour where the grids differ; reference pixels
-    that it does not cover count as errors. Peak memory: some 20 bytes × (2048 + 2 · erode_px)² and GDAL's cache of
-    128 MiB, for rasters of any size.
+    Where the grids differ, the prediction is resampled to the reference's grid by nearest neighbour. Reference pixels
+    that it does not cover count as errors.
+
+    Peak memory: some 20 bytes × (2048 + 2 · erode_px)² and GDAL's cache of 128 MiB, for rasters of any size.
 
     Errors: GridError (the rasters do not overlap, or only one has a CRS and the sizes differ); LabelError (labels that
     the legend lacks); InputError (no labelled pixel).

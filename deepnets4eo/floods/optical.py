@@ -170,8 +170,11 @@ def optical_water(
 
 
 def mirror_unseen(image: NDArray[Any], seen: Mask) -> NDArray[Any]:
-    """An image (C, h, w) whose pixels that are not seen (h, w) show the ground on the other side of the nearest one that is, so that the
-    edge of a moved or cut image looks like the ground beside it, and no surface of one colour begins there."""
+    """Return an image (C, h, w) whose unseen pixels mirror the ground on the other side of the nearest pixel of `seen`
+    (h, w).
+
+    The edge of a moved or cut image then looks like the ground beside it, and no surface of one colour begins there.
+    """
     if seen.all() or not seen.any():
         return image
     here = np.indices(seen.shape)
@@ -202,8 +205,12 @@ def crowns(image: FloatImage) -> Mask:
 
 
 def may_show_surface(image: ByteImage | FloatImage, least_px: float) -> bool:
-    """Whether an image (3, h, w) in pixels of about 1 m may hold a surface of one colour of so many pixels: a much faster look, which
-    misses none: each of the squares that make a surface holds the middle of one of those side by side."""
+    """Whether an image (3, h, w) in pixels of about 1 m may hold a surface of one colour with at least `least_px`
+    pixels.
+
+    This is a much faster test, which misses none: it looks at squares side by side. Each square of a surface holds the
+    middle of one of them.
+    """
     red, green, blue = (_squares_side_by_side(band) for band in image)
     inner = np.s_[:, 1:-1, :, 1:-1]
     rough = ((red[inner] + green[inner] + blue[inner]) / 3).std(axis=(1, 3))

@@ -1,7 +1,9 @@
-"""Masks of water that a person gives: what is water in them, and that they say where there is none.
+"""Masks of water drawn by a person: which of their values is water, and a check that they also mark dry ground.
 
-Takes a raster in the legend `water`, or of 0 and another value; returns 0 and 1 on the grid of the map. Refuses masks in which dry ground
-has no data, as where 0 is declared as nodata: a share of water, and what is new, could not be computed from it.
+Takes a raster in the legend `water`, or of 0 and another value. Returns 0 and 1 on the grid of the map.
+
+Refuses masks in which dry ground has no data, such as masks that declare 0 as nodata. Neither the share of water nor
+new water could be computed from them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """The small network that comes with the toolbox and finds water in optical images of about 1 m a pixel.
 
-Takes red, green and blue of one date stretched to 8 bits, and how bright the whole scene is; returns the probability of water. Where
-PyTorch or the weights are not there, `open_water_network` returns None, and water is found by its surfaces alone.
+Takes red, green and blue of one date, stretched to 8 bits, and the brightness of the whole scene. Returns the
+probability of water.
+
+Without PyTorch or the weights, `open_water_network` returns None, and water is found by its surfaces alone.
 """
 
 from __future__ import annotations

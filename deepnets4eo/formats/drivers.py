@@ -1,7 +1,10 @@
 """Which raster format a file is, by its first bytes, and the one GDAL driver that reads it.
 
-Refuses every format that is not in the list, and names it where it can. The command line, whose process is its own, leaves
-out what else GDAL would open: drivers of formats that nothing here reads cannot be met by a file in disguise."""
+Refuses every format that is not in the list, and names it where it can.
+
+The command line, whose process is its own, switches off drivers of formats that nothing here reads, so that no file in
+disguise can reach them.
+"""
 
 from __future__ import annotations
 

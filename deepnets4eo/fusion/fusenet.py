@@ -62,9 +62,13 @@ def next_stage(encoders: Iterable[nn.Module], maps: Sequence[Tensor], stage_inde
 class FuseNet(SegNetFusion):
     """FuseNet on SegNet: after each stage the auxiliary encoders' maps are added to the main encoder's, then pooled.
 
-    Each auxiliary encoder pools its own maps. Main encoder, decoder and head are named as SegNet's, whose weights fit;
-    where the auxiliary activations are zero, the logits are that SegNet's. 44,169,606 weights for 3 + 3 bands and 6
-    classes. Sources: Hazirbas et al., ACCV 2016; Audebert, Le Saux, Lefèvre, ISPRS J. 2018.
+    Each auxiliary encoder pools its own maps.
+
+    Main encoder, decoder and head are named as in SegNet, whose weights fit. Where the auxiliary activations are zero,
+    the logits are those of that SegNet.
+
+    The network has 44,169,606 weights for 3 + 3 bands and 6 classes. Sources: Hazirbas et al., ACCV 2016; Audebert, Le
+    Saux, Lefèvre, ISPRS J. 2018.
 
     Errors: InputError for streams that do not add up, and weights that do not fit.
 

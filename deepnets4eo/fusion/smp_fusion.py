@@ -20,9 +20,12 @@ EXAMPLES = "resnet18, resnext50_32x4d, se_resnet50, vgg16_bn, mobilenet_v2"
 class SmpFusion(EncoderFusion):
     """One smp encoder a sensor and one smp decoder; feature maps are added after each stage of the encoders.
 
-    The fusions of `FuseNet` (sensors are added to the first, whose next stage takes the sum) and of `VFuseNet` (a
-    further encoder between them; its first stage, two convolutions, takes the sensors' first maps side by side), for
-    other encoders than VGG-16. The decoder takes the sums.
+    Two fusions for other encoders than VGG-16. The decoder takes the sums.
+
+    `FuseNet` adds the sensors to the first one, whose next stage takes the sum.
+
+    `VFuseNet` has a further encoder between them. Its first stage, two convolutions, takes the sensors' first maps side
+    by side.
 
     Errors: InputError for arguments that do not fit together.
 

@@ -202,9 +202,12 @@ def convolve(
     padding: int = 0,
     dilation: tuple[int, int, int] = (1, 1, 1),
 ) -> Tensor:
-    """Compute a 3-D convolution in the layout that CPUs are fastest with (two to ten times); stride and padding along
-    the spectrum alone. For a single map, bands of a kernel become channels of 2-D images; a kernel along the spectrum
-    alone sees all pixels as one row."""
+    """Compute a 3-D convolution in the layout that is fastest on CPUs (two to ten times); stride and padding along the
+    spectrum alone.
+
+    For a single map, the bands of a kernel become channels of 2-D images. A kernel along the spectrum alone sees all
+    pixels as one row.
+    """
     depth, height, width = weight.shape[2:]
     if cube.shape[1] == 1:
         bands = F.pad(cube[:, 0], (0, 0, 0, 0, padding, padding)).unfold(1, dilation[0] * (depth - 1) + 1, stride)

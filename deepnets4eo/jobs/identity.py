@@ -55,8 +55,12 @@ def identity(value: Any) -> Any:
 
 
 def file_state(name: str) -> Any:
-    """What says that a file is the same as before: size and time of it, its side files, those a VRT refers to and those in a folder;
-    of an address what its server says. None where nothing is known: no such file, or no answer."""
+    """Return the state of a file or address, which stays equal as long as it does not change. None where nothing is
+    known: no such file, or no answer.
+
+    For a file: size and time of it, its side files, those a VRT refers to and those in a folder. For an address: what
+    its server reports.
+    """
     if is_web_address(name):
         try:
             check_online(name)

@@ -1,7 +1,10 @@
 """Boxes around what a source covers: left, bottom, right, top, in the source's CRS; two where it lies across 180° of longitude.
 
-Takes the bounds of features or of a file; returns few boxes, and of them what lies near an image. A box from -179.9° to 179.9°
-is as wide as the world: it says nothing of features that are all near 180°, and no projection of an image holds it."""
+Takes the bounds of features or of a file. Returns a few boxes, and the part of them that lies near an image.
+
+A box from -179.9° to 179.9° is as wide as the world. It is useless for features that are all near 180°, and no
+projection of an image holds it.
+"""
 
 from __future__ import annotations
 

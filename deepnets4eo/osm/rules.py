@@ -27,8 +27,12 @@ WIDTHS_M = (0.1, 200.0)  # beyond this a stated width is a typing error
 
 
 class ClassMembers(NamedTuple):
-    """Which features (N,) belong to a class, and how wide they are drawn in metres (N,): NaN where not at all. outline
-    : (N,) areas that are closed ways of line features, such as a road around a block: drawn along their outline"""
+    """Features of a class, and how wide they are drawn.
+
+    member : (N,) which features belong to the class
+    line_m, point_m : (N,) widths in metres, NaN where a feature is not drawn
+    outline : (N,) areas that are closed ways of line features, such as a road around a block: drawn along their outline
+    """
 
     member: Mask
     line_m: Floats

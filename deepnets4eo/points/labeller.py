@@ -126,8 +126,10 @@ def _checked(labeller: Any, source: str) -> PointLabeller:
 
 def label_tile(labeller: PointLabeller, cloud: PointCloud, own: int) -> NDArray[np.uint8]:
     """Return (own, 4) uint8 for the first `own` points of a cloud: code (255: none), probability and entropy in
-    hundredths, and 1 where the label is the nearest known point's. Noise keeps its code, withheld points have none.
-    Raises InputError for scores of another shape."""
+    hundredths, and 1 where the label is copied from the nearest known point.
+
+    Noise keeps its code; withheld points have none. Raises InputError for scores of another shape.
+    """
     counted = cloud.counted
     if counted.all():
         return _labels(labeller, cloud, own)

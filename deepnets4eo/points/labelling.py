@@ -1,7 +1,10 @@
-"""Labels a file of points with a labeller, tile by tile, and writes it again with the labels.
+"""Label a file of points with a labeller, tile by tile, and write it again with the labels.
 
-Points are sorted in tiles on disk, each is labelled with its halo, and the file is written in its own order. Memory: a tile with
-its halo, and one chunk; 4 bytes a point on disk beside the tiles. An interrupted job goes on at the next tile."""
+Points are sorted into tiles on disk, each tile is labelled with its halo, and the file is written in its own order. An
+interrupted job goes on at the next tile.
+
+Memory: a tile with its halo, and one chunk. Disk: 4 bytes a point beside the tiles.
+"""
 
 from __future__ import annotations
 

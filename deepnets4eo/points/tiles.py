@@ -111,9 +111,14 @@ class TiledPoints:
 def sort_in_tiles(
     file: CloudFile, folder: Path, *, most_points: int, halo_m: float = 0.0, neighbours: Sequence[CloudFile] = ()
 ) -> Iterator[int]:
-    """Sort the points of a file, but for withheld ones, into tiles of at most `most_points` in an empty folder, with those
-    of its neighbours within `halo_m` metres; yields the points read so far. Raises InputError for no points, points too
-    far apart, another CRS, damaged files; OutputError where tiles cannot be written."""
+    """Sort the points of a file, without withheld ones, into tiles of at most `most_points` in an empty folder. Points
+    of its neighbours within `halo_m` metres are added.
+
+    Yields the number of points read so far.
+
+    Raises InputError for no points, points too far apart, another CRS, damaged files; OutputError where tiles cannot be
+    written.
+    """
     file.check_not_empty()
     side_m, low = _side(file, most_points, halo_m), file.bounds[0, :2]
     (x0, y0, _), (x1, y1, _) = file.bounds

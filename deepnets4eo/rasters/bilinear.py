@@ -1,7 +1,9 @@
 """Bilinear views of large rasters in one CRS: the values of GDAL's warper, several times as fast.
 
-The sums are those of GDAL in its order; as it rounds positions in another way, whole numbers halfway between two may differ by one, and
-the last digits of fractions. Where pixels have no data, or a result equals the value without data, GDAL does the work.
+The sums are those of GDAL, in its order, but positions are rounded in another way. Halfway between two, whole numbers
+may differ by one, and fractions in the last digits.
+
+Where pixels have no data, or a result equals the nodata value, GDAL does the work.
 """
 
 from __future__ import annotations

@@ -49,8 +49,11 @@ def check_raster_suffix(path: str | Path) -> Path:
 class CogWriter:
     """Context manager that writes one COG window by window; nothing stands at `path` before it is whole.
 
-    Whole blocks of 512 pixels compress once. A `legend` is kept in the file and a `.qml` beside it; with `categorical` overviews
-    never average. With `level` 0 of compression what was streamed stays, without overviews, for files that are read once.
+    Whole blocks of 512 pixels are compressed only once. A `legend` is kept in the file, with a `.qml` beside it. With
+    `categorical`, overviews never average.
+
+    With compression `level` 0 the streamed file stays as it is, without overviews, for files that are read once.
+
     Raises OutputError where the file cannot be written.
     """
 

@@ -49,9 +49,11 @@ LayerLike: TypeAlias = "Layer | Asset | str | Path | Sequence[str | Path] | NDAr
 class Layer(WithSummary):
     """One raster of bands on a grid, read by window; thread-safe.
 
-    Make one with `Layer.open`. Values are physical, in floating point where the file states a scale or an offset, else of the
-    raster's own type. Nodata, alpha, internal masks, NaN, infinite values and everything beyond the edge are not valid.
-    Errors: InputError (bands that the source does not have).
+    Make one with `Layer.open`. Values are physical: floating point where the file states a scale or an offset, else of
+    the raster's own type.
+
+    Nodata, alpha, internal masks, NaN, infinite values and everything beyond the edge are not valid. Errors: InputError
+    (bands that the source does not have).
 
     Parameters
     ----------

@@ -170,7 +170,8 @@ def _squared(sources: Tensor, clip_px: int) -> Tensor:
 class DistanceHead(nn.Module):
     """Signed distances estimated from the maps, and scores from maps and distances together.
 
-    Distances pass a hard tanh, as their truth does; the scores are made from them, too, so that the classes train them.
+    Distances pass a hard tanh, as their truth does. The scores are made from them, too, so that the classes train them.
+
     In training the last estimate is kept until `extra_loss` has compared it with the truth. Source: Audebert, Boulch,
     Le Saux, Lefèvre, CVIU 2019.
 

@@ -38,8 +38,10 @@ TILE_PX = 256
 class Segmenter(Protocol):
     """What prediction, evaluation and damage mapping need; all arrays are batches of prepared tiles.
 
-    `margin_px` pixels, the halo, are cut off on each side of what is returned. Where the legend has a quantity, its mean, in
-    its unit, and where it says so its standard deviation follow the K classes as further channels, in scores and probabilities.
+    `margin_px` pixels, the halo, are cut off on each side of what is returned.
+
+    A legend with a quantity adds channels after the K classes, in scores and probabilities: its mean, in its unit, and
+    its standard deviation where the legend has one.
     """
 
     kind: str

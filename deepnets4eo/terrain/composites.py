@@ -63,9 +63,10 @@ def composite_raster(
 ) -> Path:
     """Write heights, heights above ground, vegetation index and slope as a COG on the surface model's grid.
 
-    Audebert et al. (ACCV 2016, ISPRS J. 2018) use DSM, nDSM and NDVI on eight bits, in an order and a scaling that could
-    not be verified; here values keep their units. Memory: O((block_px + 4·max_building_m / gsd)²) per core and GDAL's
-    block cache, whatever the raster's size.
+    Audebert et al. (ACCV 2016, ISPRS J. 2018) use DSM, nDSM and NDVI on eight bits, in an order and a scaling that
+    could not be verified. Here values keep their units.
+
+    Memory: O((block_px + 4·max_building_m / gsd)²) per core and GDAL's block cache, whatever the raster's size.
 
     Parameters
     ----------

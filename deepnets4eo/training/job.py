@@ -57,8 +57,10 @@ def train(
     """Train what a recipe describes.
 
     The run holds recipe.yaml, weights.safetensors (estimator.skops), card.json, legend.yaml, log.csv, metrics.json,
-    confusion.csv, curves.png, split.geojson, split/ and checkpoints/. Two runs of one seed on one CPU have the same weights.
-    With `options.devices`, or within `torchrun`, several processes train one network; the first one alone writes.
+    confusion.csv, curves.png, split.geojson, split/ and checkpoints/.
+
+    Two runs of one seed on one CPU have the same weights. With `options.devices`, or within `torchrun`, several
+    processes train one network; the first one alone writes.
 
     Errors: InputError for a recipe, data or legend that cannot be used; OutputError when the folder holds a run already; RunError
     when the training cannot be resumed, or its loss is not finite.
@@ -321,9 +323,11 @@ def train_seeds(
 ) -> Path:
     """Train a recipe with several seeds, and average the scores of their withheld parts.
 
-    The runs are `out/seed-0`, `out/seed-1` and so on, from the recipe's `train.seed` on; `out/seeds.json` has mean, sd and
-    each run's score. Run s withholds fold s where `data.split` is folds, else the part that `data.split_seed` s draws; an
-    override of `data.split_seed` or `data.fold` keeps one part for all.
+    The runs are `out/seed-0`, `out/seed-1` and so on, from the recipe's `train.seed` on. The file `out/seeds.json` has
+    mean, sd and each run's score.
+
+    Run s withholds fold s where `data.split` is folds, else the part drawn by `data.split_seed` s. An override of
+    `data.split_seed` or `data.fold` keeps one part for all.
 
     Errors: InputError for fewer than two seeds, also of those to finish, or a recipe that withholds nothing; else as `train`.
 

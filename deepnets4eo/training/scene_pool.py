@@ -1,8 +1,9 @@
 """Scenes that other processes make ahead of their reader, each with all its windows cut.
 
-Scenes of the made-up world are drawn in Python, which one process does on one core alone: a GPU would wait for them.
-Windows come back in files of the system's temporary folder (`TMPDIR`, best in memory): a pipe of as many megabytes takes
-turns with the Python of the training.
+Scenes of the made-up world are drawn in Python, one process on one core. A single process would keep a GPU waiting.
+
+Windows come back in files of the system's temporary folder (`TMPDIR`, best in memory). A pipe of as many megabytes
+would take turns with the Python of the training.
 """
 
 from __future__ import annotations

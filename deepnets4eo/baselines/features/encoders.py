@@ -179,9 +179,11 @@ def _enable_residual_branches(module: nn.Module) -> None:
 
 
 def _geometry(encoder: FrozenEncoder) -> tuple[float, float]:
-    """Return the centre of the first cell and the largest reach of a cell, in pixels, from the kernels on the way. A
-    kernel of side k with padding p moves the centre by (k − 1) / 2 − p of its input's pixels; parallel ones are
-    averaged."""
+    """Return the centre of the first cell and the largest reach of a cell, in pixels, from the kernels on the way.
+
+    A kernel of side k with padding p moves the centre by (k − 1) / 2 − p pixels of its input. Parallel kernels are
+    averaged.
+    """
     moves: dict[float, list[float]] = defaultdict(list)
     reach = 0.0
 

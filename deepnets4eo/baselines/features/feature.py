@@ -1,5 +1,8 @@
-"""What a feature is: named columns computed from bands, on every pixel or on a regular grid of sites; the plainest ones, the
-band values; and how often each code occurs in the window around a site, by running sums of several codes at a time."""
+"""Features of pixels: named columns computed from bands, on every pixel or on a regular grid of sites.
+
+The plainest features are the band values. Others count how often each code occurs in the window around a site, by
+running sums of several codes at a time.
+"""
 
 from __future__ import annotations
 
@@ -141,7 +144,9 @@ class Windows:
 
 def window_counts(codes: Codes, windows: Windows) -> Iterator[tuple[Indices, NDArray[np.float32]]]:
     """Yield counts of all codes (h, w) that occur, a few at a time: (n codes, (n, rows and columns of sites) float32).
-    Windows are cut at the image's border. Memory: two planes of 8 bytes a pixel, and n counts a site."""
+
+    Windows are cut at the image's border. Memory: two planes of 8 bytes a pixel, and n counts a site.
+    """
     # several counters share one 64-bit word: each has room for the largest window, so none runs over into the next
     bits = int(windows.areas.max(initial=1)).bit_length()
     together = WORD_BITS // bits

@@ -94,7 +94,9 @@ def _neighbour_indices(around: Indices, starts: Indices, cell_px: int) -> tuple[
 
 def _normalise(signed: FloatImage, rows: tuple[Indices, ...], cols: tuple[Indices, ...]) -> FloatImage:
     """Divide histograms by the energy of the four blocks that each cell is part of, clip them, and sum over the blocks.
-    The sums are projections of 4 × 9 (4 × 18) clipped values, divided by 2 (texture: 3), which keeps distances."""
+
+    The sums are projections of 4 × 9 (4 × 18) clipped values, divided by 2 (texture: 3), which keeps distances.
+    """
     half = SIGNED // 2
     energy = np.square(signed[:half] + signed[half:]).sum(axis=0)
     at = signed[:, rows[1][:, None], cols[1]]

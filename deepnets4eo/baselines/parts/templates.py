@@ -145,9 +145,12 @@ PARTS = ("weights", "anchors", "springs")
 
 @dataclass(frozen=True)
 class PartModels:
-    """P deformable parts of each of T templates, on cells of half the side: weights (T, P, 31, h, w) float32; anchors
-    (T, P, 2) row and column, from the frame's corner, of a part at rest; springs (T, P, 4), cost of a move: y², y, x²,
-    x times these."""
+    """P deformable parts of each of T templates, on cells of half the side.
+
+    weights : (T, P, 31, h, w) float32.
+    anchors : (T, P, 2) row and column of a part at rest, from the frame's corner.
+    springs : (T, P, 4) cost of a move: y², y, x², x times these.
+    """
 
     weights: NDArray[np.float32]
     anchors: Indices

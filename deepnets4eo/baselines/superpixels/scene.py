@@ -212,9 +212,14 @@ def _with_neighbours(rows: Iterator[list[Block]]) -> Iterator[tuple[list[Block],
 
 @dataclass(frozen=True)
 class Block:
-    """The superpixels of one block: ids (h, w) of the window (core and halo, inside the scene), valid (h, w) of the
-    core, the key of region 0 (`first`), and which regions (N,) the window does not cut (`whole`) and are centred in the
-    core, too (`own`)."""
+    """The superpixels of one block.
+
+    ids : (h, w) of the window (core and halo, inside the scene)
+    valid : (h, w) of the core
+    first : the key of region 0
+    whole : (N,) which regions the window does not cut
+    own : (N,) which of them are also centred in the core
+    """
 
     core: Window
     window: Window
@@ -256,8 +261,11 @@ class Block:
 
 
 def merge_core(block: Block, around: Sequence[Block]) -> RegionIds:
-    """Return keys of the pixels of a block's core, (h, w) int32; −1 where not valid. A pixel goes to the first block of
-    `around` that owns its region, else to the first that has it whole, else to its own block."""
+    """Return keys of the pixels of a block's core, (h, w) int32; −1 where not valid.
+
+    A pixel goes to the first block of `around` that owns its region, else to the first that has it whole, else to its
+    own block.
+    """
     core = block.core
     keys = np.full((core.height, core.width), -1, np.int32)
     for status in ("own", "whole"):
@@ -276,8 +284,10 @@ def merge_core(block: Block, around: Sequence[Block]) -> RegionIds:
 
 
 def match_regions(one: Block, other: Block) -> Indices:
-    """Return pairs of keys (n, 2) of the same region: more than half of their pixels in the common area are shared. For
-    two regions that are cut by the windows, half of the smaller one suffices: each block has another part."""
+    """Return pairs of keys (n, 2) of the same region: more than half of their pixels in the common area are shared.
+
+    For two regions that are cut by the windows, half of the smaller one suffices: each block has another part.
+    """
     common_window = _intersection(one.window, other.window)
     if not common_window.height or not common_window.width:
         return np.zeros((0, 2), np.int64)

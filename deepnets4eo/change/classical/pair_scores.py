@@ -1,7 +1,12 @@
-"""Scores of change from a pair's own statistics: one class a method, fitted block by block, applied tile by tile.
+"""Unsupervised change detection from the statistics of a pair itself: one class a method, fitted block by block,
+applied tile by tile.
 
-Takes standardised pairs (2 p, h, w), pre before post; returns a score (h, w) from 0: the larger, the likelier a change. MAD
-and its re-weighted form IR-MAD (Nielsen et al. 1998, Nielsen 2007) do not depend on affine changes of one date's values."""
+Takes standardised pairs (2 p, h, w), pre before post. Returns a score (h, w) from 0; larger scores are likelier
+changes.
+
+MAD and its re-weighted form IR-MAD (Nielsen et al. 1998, Nielsen 2007) do not depend on affine changes of one date's
+values.
+"""
 
 from __future__ import annotations
 
@@ -188,8 +193,11 @@ class IrMad(Mad):
 
 
 class PcaKMeans(PairScore):
-    """PCA and k-means (Celik 2009) on the length of the change vector: blocks of pixels in two clusters. The score is
-    how much nearer a block lies to the cluster of large differences: 1 at its centre, 0 at that of the other."""
+    """PCA and k-means (Celik 2009) on the length of the change vector: blocks of pixels in two clusters.
+
+    The score is how much nearer a block lies to the cluster of large differences: 1 at its centre, 0 at that of the
+    other.
+    """
 
     name = "pca-kmeans"
     threshold = 0.5

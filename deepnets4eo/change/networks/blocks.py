@@ -26,8 +26,10 @@ def bands_of_one_date(in_channels: int) -> int:
 
 
 def dates_apart(dates: Tensor) -> Tensor:
-    """Return both dates one after the other in the batch, (2N, C, H, W), from (N, 2, C, H, W) pre then post, or from their
-    bands joined as tiles of a scene have them, (N, 2 C, H, W). Raises InputError for other numbers of dates.
+    """Return both dates one after the other in the batch, (2N, C, H, W).
+
+    They come as (N, 2, C, H, W), pre then post, or with their bands joined as in tiles of a scene, (N, 2 C, H, W).
+    Raises InputError for other numbers of dates.
 
     >>> dates_apart(torch.zeros(4, 2, 3, 8, 8)).shape
     torch.Size([8, 3, 8, 8])

@@ -121,9 +121,10 @@ def count_covers(num_classes: int) -> int:
 
 
 def from_to_scores(change: Tensor, pre: Tensor, post: Tensor) -> Tensor:
-    """Return scores (N, L², H, W), logarithms up to a constant, of classes from → to from logits of change (N, 2, H, W)
-    and land cover (N, L, H, W). The best class without change has the score of no change, the best one with change
-    that of change.
+    """Return scores (N, L², H, W), logarithms up to a constant, of classes from → to. They come from logits of change
+    (N, 2, H, W) and land cover (N, L, H, W).
+
+    The best class without change has the score of no change, and the best one with change has the score of change.
 
     >>> logits = torch.tensor([2.0, 0.0]).reshape(1, 2, 1, 1)
     >>> from_to_scores(logits.flip(1), logits, logits).flatten().argmax()

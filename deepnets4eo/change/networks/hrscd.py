@@ -1,8 +1,11 @@
 """Residual U-Nets of Daudt et al. (CVIU 187, 2019): networks of the four strategies of HRSCD for land cover and change, and FresUNet.
 
-`ResidualUNet` maps land cover from one date (strategies 1 and 3), change classes from both (2), or change alone (3);
+`ResidualUNet` maps land cover from one date (strategies 1 and 3), change classes from both (2), or change alone (3).
+
 `MultitaskChangeNet` does both in one network (4). `FresUNet` takes both dates as one image.
-Takes images (N, C, H, W), or pairs (N, 2, C, H, W); returns logits of their size."""
+
+They take images (N, C, H, W), or pairs (N, 2, C, H, W), and return logits of the same size.
+"""
 
 from __future__ import annotations
 

@@ -76,9 +76,13 @@ def find_images(
     masks: str | Path | Sequence[LayerLike] | None = None,
     assets: Sequence[str] = (),
 ) -> list[DatedImage]:
-    """Return the images of a folder, pattern, list or STAC ItemCollection by date, with their masks; dates come from
-    `dates`, else the names (`date_pattern` in the letters of strptime), else the tags. Raises InputError for rasters
-    without a date, two images of one date, dates without a mask, or another number of dates."""
+    """Return the images of a folder, pattern, list or STAC ItemCollection by date, with their masks.
+
+    Dates come from `dates`, else from the names (`date_pattern` in the letters of strptime), else from the tags.
+
+    Raises InputError for rasters without a date, two images of one date, dates without a mask, or another number of
+    dates.
+    """
     stac = isinstance(source, (str, Path)) and Path(source).suffix.lower() in STAC_SUFFIXES
     if stac:
         images = _stac_images(Path(str(source)), assets, None if masks is None else str(masks))
@@ -108,8 +112,9 @@ def find_images(
 
 
 def dated_name(name: str, pattern: str | None = None) -> tuple[date | None, bool]:
-    """The date in a file's name, None where there is none, and whether it is a year alone, which stands for its middle. A
-    date that is none or lacks a 0, such as `2019-02-30` and `2019-1-5`, is not taken for its month or year.
+    """The date in a file's name, None where there is none, and whether it is a year alone, which stands for its middle.
+
+    An impossible date or one that lacks a 0, such as `2019-02-30` and `2019-1-5`, does not count as its month or year.
 
     >>> dated_name("S2A_20190228T101.tif"), dated_name("x_2019-060.tif", "%Y-%j"), dated_name("2019-1-5.tif")
     ((datetime.date(2019, 2, 28), False), (datetime.date(2019, 3, 1), False), (None, False))

@@ -48,8 +48,12 @@ NEIGHBOURHOOD = 7  # the same, where a change is told from clouds at several dat
 
 @dataclass(frozen=True)
 class DateDeltas:
-    """The deltas of one date: `known` (N,), whitened deltas (N, F) whose median length is 1, their lengths, and the candidates that changed
-    most. `held` (N,) is the least share of a change that later dates still show (0 with too few dates, 1 without persistence)."""
+    """The deltas of one date: `known` (N,), whitened deltas (N, F) with median length 1, their lengths, and the
+    candidates that changed most.
+
+    `held` (N,) is the least share of a change that later dates still show (0 with too few dates, 1 without
+    persistence).
+    """
 
     index: int
     known: Mask
@@ -176,9 +180,12 @@ def _typical(shares: list[NDArray[np.float32]], wanted: Mask) -> NDArray[np.floa
 
 
 def find_spikes(standard: Rows, valid: Mask) -> Mask:
-    """Return (T, N) cells that differ at one date (or two) from the dates before and after, such as missed clouds,
-    which would spoil the baselines. The first dates are compared with those after alone; the last date is never a
-    spike, nor is one that lies much nearer to one side."""
+    """Return (T, N) spikes: cells that differ at one date (or two) from the dates before and after, such as missed
+    clouds, which would spoil the baselines.
+
+    The first dates are compared only with those after them. The last date is never a spike, nor is one that lies much
+    nearer to one side.
+    """
     near = _both_sides(standard, valid, NEIGHBOURS, _whitened_distance)
     far = _both_sides(standard, valid, NEIGHBOURHOOD, _plain_distance)
     one_side = np.isfinite(far).all(axis=0) & (far.min(axis=0) < ONE_SIDE * far.max(axis=0))
@@ -245,9 +252,12 @@ def running_medians(
 
 
 def linear_residuals(values: Rows, baseline: Rows, known: Mask) -> Rows:
-    """Return what the baseline does not predict of a date (N, F), 0 where not known. The prediction is linear in the
-    baseline, cut at ±`CUT` and drawn towards that of the median cell by a ridge; residuals of cells far from all
-    others are smaller by √(1 + leverage)."""
+    """Return what the baseline does not predict of a date (N, F), 0 where not known.
+
+    The prediction is linear in the baseline, cut at ±`CUT`, and drawn towards that of the median cell by a ridge.
+
+    Residuals of cells far from all others are smaller by √(1 + leverage).
+    """
     delta = (values[known] - baseline[known]).astype(np.float64)
     middle = np.median(delta, axis=0)
     residual = delta - middle

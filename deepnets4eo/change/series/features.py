@@ -1,7 +1,10 @@
 """Features of the cells of a series at all dates: a fixed grid of cells, and means, spreads and textures of bands without any weights.
 
-Takes a series, read block by block, date by date; drops dates without a valid cell. Refuses rasters smaller than a cell, and series
-with too few dates left. Memory: the result, dates × cells × features in float32, and a block of one date a thread."""
+Takes a series, read block by block, date by date; drops dates without a valid cell. Refuses rasters smaller than a
+cell, and series with too few dates left.
+
+Memory: the result, dates × cells × features in float32, and a block of one date a thread.
+"""
 
 from __future__ import annotations
 

@@ -46,9 +46,13 @@ class HarmonicOptions:
 
 @dataclass(frozen=True)
 class Breaks:
-    """Breaks of P pixels: decimal year of the first value after the break (NaN without one), median of what is seen
-    since less the prediction, the largest moving sum by its critical value (breaks are above 1), and whether the
-    history has enough valid values."""
+    """Breaks of P pixels.
+
+    time : decimal year of the first value after the break, NaN without a break
+    magnitude : median of later values less the prediction
+    statistic : largest moving sum divided by its critical value; breaks are above 1
+    monitored : whether the history has enough valid values
+    """
 
     time: Floats
     magnitude: Floats
@@ -70,8 +74,10 @@ def detect_breaks(
     values: NDArray[np.floating], valid: Mask, times: Floats, start: float, options: HarmonicOptions | None = None
 ) -> Breaks:
     """Detect the first break of each pixel in values (T, P) at decimal years (T,), from `start` on; all before is the
-    stable history. Raises InputError for too few dates before or after the start. Memory: 8 · P · p² bytes for p
-    coefficients."""
+    stable history.
+
+    Raises InputError for too few dates before or after the start. Memory: 8 · P · p² bytes for p coefficients.
+    """
     options = options or HarmonicOptions()
     check_start(times, start, options)
     history = np.asarray(times) < start

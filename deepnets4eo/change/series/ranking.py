@@ -250,9 +250,13 @@ class CellEvents:
 
 
 def collect_events(deltas: Iterable[DateDeltas], history: int) -> CellEvents:
-    """Return the candidates whose change holds; those of a cell within `history` dates are one event, with the delta of
-    the largest and the date of the first with half of that, since a change stays a candidate until the baseline has
-    followed."""
+    """Return the candidates whose change holds.
+
+    Candidates of a cell within `history` dates are one event, since a change stays a candidate until the baseline has
+    followed.
+
+    An event has the delta of the largest, and the date of the first with half of that.
+    """
     dates, cells, vectors, magnitudes = [], [], [], []
     for delta in deltas:
         chosen = np.flatnonzero(delta.candidates & (delta.held >= HOLDS))

@@ -159,8 +159,11 @@ SPECTRALFORMER_WIDTH, SPECTRALFORMER_HEADS, SPECTRALFORMER_HEAD_WIDTH, SPECTRALF
 class SpectralFormer(PatchClassifier):
     """Hong et al., TGRS 60, 2022: five layers of four heads, 64 wide; the first token, which belongs to no band, is classified.
 
-    A band's token comes from the pixels of the patch in `group_bands` neighbouring bands (odd; the last neighbours the first). From the third
-    of the `layers` on, the input is fused with that of the layer two before. Whole cubes are computed as patches (odd side; 7 or 1 published).
+    The token of a band comes from the pixels of the patch in `group_bands` neighbouring bands (odd; the last neighbours
+    the first).
+
+    From the third of the `layers` on, the input is fused with that of the layer two before. Whole cubes are computed as
+    patches (odd side; 7 or 1 published).
 
     >>> sum(parameter.numel() for parameter in SpectralFormer(200, 16).parameters())
     355577

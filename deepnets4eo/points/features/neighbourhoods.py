@@ -138,9 +138,12 @@ def for_all_blocks(
 def smooth_scores(
     xyz: Floats, scores: NDArray[np.float32], radius_m: float, *, workers: int | None = None
 ) -> NDArray[np.float32]:
-    """Return the mean scores (N, K) float32 of all points in voxels, a third of the radius wide, within `radius_m` metres
-    of the point's own; NaN where nothing is known. Raises InputError for a radius that is not above 0, or another number
-    of scores."""
+    """Return the mean scores (N, K) float32 of all points in voxels, a third of the radius wide, within `radius_m`
+    metres of the point's own.
+
+    They are NaN where nothing is known. Raises InputError for a radius that is not above 0, or another number of
+    scores.
+    """
     if not radius_m > 0 or len(scores) != len(xyz):
         raise InputError(
             f"radius_m={radius_m} with {len(scores):,} scores of {len(xyz):,} points; expected a radius above 0, and scores of "

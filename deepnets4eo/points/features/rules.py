@@ -57,9 +57,11 @@ class RuleOptions(Section):
 class RuleLabeller:
     """A `PointLabeller` without training.
 
-    Above `building_m`, what is flat or a wall and lets no pulses through is building, what is not is vegetation; below, what
-    is flat is unclassified (cars, walls) and what is not is vegetation. A cloud without return numbers is labelled by
-    flatness alone.
+    Above `building_m`, points that are flat or a wall and let no pulses through are building; the others are
+    vegetation.
+
+    Below, flat points are unclassified (cars, walls), the others vegetation. A cloud without return numbers is labelled
+    by flatness alone.
 
     Parameters
     ----------

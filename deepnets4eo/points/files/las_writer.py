@@ -83,9 +83,13 @@ def write_points(
     with_clouds: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Write the points of a file in their order; `values` maps the numbers of a chunk (and, with `with_clouds`, its
-    points in metres) to stored values, `classes` names the dimension of codes and the code that changes no class.
-    Raises InputError for a dimension of another type, OutputError where it cannot be written."""
+    """Write the points of a file in their order, with new values.
+
+    values : maps the numbers of a chunk (and, with `with_clouds`, its points in metres) to stored values.
+    classes : names the dimension of codes, and the code that changes no class.
+
+    Raises InputError for a dimension of another type, OutputError where the file cannot be written.
+    """
     measured = None if isinstance(file, LasFile) else _other_intensities(file)
     if measured is not None:
         kept = ExtraDimension(MEASURED, "float32", "intensity as in the source file")

@@ -1,11 +1,15 @@
-"""The frames of a recipe by layout, and which of them are learnt from and which withheld.
+"""Frames of an RGB-D recipe: reads each published layout, and splits the frames into training and withheld ones.
 
-NYUv2: nyu_depth_v2_labeled.mat (1,449 frames, MATLAB 7.3) of 894 objects, and splits.mat. classMapping40.mat (mapClass) and
-class13Mapping.mat (classMapping13) of the repository ankurhanda/nyuv2-meta-data turn them into 40 and 13 classes.
+NYUv2: nyu_depth_v2_labeled.mat (1,449 frames, MATLAB 7.3) of 894 objects, and splits.mat.
 
-SUN RGB-D: a folder a frame with image, depth_bfx (holes filled) or depth, and intrinsics.txt. The official split is two lists
-of paths, test and train; label images of the 37 classes are numbered in the order of both, test first: img-000001.png …
-(repository ankurhanda/sunrgbd-meta-data). Cameras are taken as level."""
+classMapping40.mat (mapClass) and class13Mapping.mat (classMapping13) of the repository ankurhanda/nyuv2-meta-data turn
+the objects into 40 and 13 classes.
+
+SUN RGB-D: a folder a frame with image, depth_bfx (holes filled) or depth, and intrinsics.txt. Cameras count as level.
+
+The official split is two lists of paths, test and train. Label images of the 37 classes are numbered in the order of
+both, test first: img-000001.png … (repository ankurhanda/sunrgbd-meta-data).
+"""
 
 from __future__ import annotations
 

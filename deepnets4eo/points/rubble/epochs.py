@@ -90,8 +90,14 @@ def with_walls(tops: Floats) -> SurfacePoints:
 
 @dataclass(frozen=True)
 class EpochQuality:
-    """Measures of how two dates fit: held-out points compared, share that fits, root mean square of these before and after the motion;
-    squares of 25 m where something stands at both dates, share of it that agrees, share that agrees by chance and spreads above it; standard error of the position."""
+    """How well two dates fit.
+
+    tested, share : held-out points compared, and the share that fits
+    residual_before_m, residual_m : root mean square of these before and after the motion
+    standing, standing_share : squares of 25 m where something stands at both dates, and the share of these that agrees
+    chance_share, score : the share that agrees by chance, and how many spreads `standing_share` lies above it
+    sigma_m, sigma_up_m : standard error of the position
+    """
 
     tested: int = 0
     share: float = float("nan")

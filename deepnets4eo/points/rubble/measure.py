@@ -194,9 +194,15 @@ def states_of(
     known: Mask,
     low_share: Floats | None = None,
 ) -> NDArray[np.object_]:
-    """Return the state (N,) of each building from shares 0–1 of the plan that has fallen, holds debris, or is no higher
-    than a heap, mean fall and former height in metres, and whether enough was measured. A mean fall alone collapses
-    none, as the former height may be wrong."""
+    """Return the state (N,) of each building.
+
+    collapsed_share, rubble_share, low_share : shares 0–1 of the plan that has fallen, holds debris, or is no higher
+        than a heap
+    loss_m, height_m : mean fall and former height, metres
+    known : whether enough was measured
+
+    A mean fall alone collapses no building, as the former height may be wrong.
+    """
     with np.errstate(invalid="ignore"):
         fallen = loss_m >= np.maximum(LEAST_LOSS_M, LOSS_SHARE * height_m)
         seen = collapsed_share >= PARTLY_SHARE

@@ -104,9 +104,15 @@ class BlockInputs:
 
 @dataclass(frozen=True)
 class HeightLoss:
-    """What the cells (P,) of the plans show: heights after and before, known, whether the roof has gone, whether it may
-    have, whether the cell lies away from the edge; per building (N,): area, limit of heaps, height before, mean loss,
-    volume before and lost."""
+    """Loss of height in the cells (P,) of the plans, and per building (N,).
+
+    after, before : (P,) heights at both dates
+    known : (P,) whether the heights are known
+    gone, doubtful : (P,) whether the roof has gone, and whether it may have gone
+    inner : (P,) whether the cell lies away from the edge
+    area, limit, height : (N,) area, limit of heaps, height before
+    loss, before_m3, lost_m3 : (N,) mean loss, volume before and lost
+    """
 
     after: NDArray[Any]
     before: NDArray[Any] | None

@@ -1,8 +1,11 @@
 """The files of a rubble map; all of them appear together, or none does.
 
-Buildings become CityJSON 2.0 (OGC, https://www.cityjson.org/specs/2.0.1/): prisms of their outlines (LoD 1) from the terrain to
-their height before the event, without geometry where that is unknown, and on demand their roofs as triangles (LoD 2). Vertices are whole
-millimetres from a corner."""
+Buildings become CityJSON 2.0 (OGC, https://www.cityjson.org/specs/2.0.1/), with vertices in whole millimetres from a
+corner.
+
+They are prisms of their outlines (LoD 1) from the terrain to their height before the event, without geometry where that
+is unknown. On demand their roofs are added as triangles (LoD 2).
+"""
 
 from __future__ import annotations
 

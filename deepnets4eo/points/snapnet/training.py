@@ -71,8 +71,11 @@ def train_snapnet(recipe: SnapNetRecipe, out: Path, options: TrainOptions) -> Pa
 
 
 def render_views(recipe: SnapNetRecipe, legend: Legend, clouds: Sequence[LabelledCloud], folder: Path) -> RenderedViews:
-    """Render the views of all clouds. Raises InputError where a cloud lacks what a layer needs, or no view shows labelled
-    points to learn from. Memory: the largest cloud or tile, about 400 bytes a point; disk: 5 to 9 bytes a pixel."""
+    """Render the views of all clouds. Raises InputError where a cloud lacks what a layer needs, or no view shows
+    labelled points to learn from.
+
+    Memory: the largest cloud or tile, about 400 bytes a point. Disk: 5 to 9 bytes a pixel.
+    """
     layers = recipe.model.layers
     rendered = RenderedViews(
         legend, split_clouds(clouds, recipe.data), snapshot_inputs(layers, recipe.views.third), ViewStore(folder)

@@ -318,9 +318,13 @@ def cameras_indoors(
 def cameras_near(
     camera: Camera, count: int, *, seed: int, pivot_m: float, turn_deg: float = 15, shift: float = 0.1
 ) -> list[Camera]:
-    """Return `count` cameras turned about a point `pivot_m` metres in front of one by up to `turn_deg` each way, their
-    distance changed by up to the share `shift`: the resampled views of SnapNet-R. Raises InputError for a pivot behind
-    it, turns of 90 degrees or more, shifts of the whole distance."""
+    """Return `count` cameras turned about a point `pivot_m` metres in front of a given camera: the resampled views of
+    SnapNet-R.
+
+    They turn by up to `turn_deg` each way; their distance changes by up to the share `shift`.
+
+    Raises InputError for a pivot behind it, turns of 90 degrees or more, shifts of the whole distance.
+    """
     if not (pivot_m > 0 and 0 <= turn_deg < 90 and 0 <= shift < 1):
         raise InputError(
             f"cameras_near: pivot_m {pivot_m}, turn_deg {turn_deg}, shift {shift}; expected more than 0, 0 to below 90, "

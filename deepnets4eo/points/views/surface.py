@@ -146,8 +146,12 @@ def _covariances(columns: NDArray[np.floating], index: NDArray[np.integer]) -> F
 
 
 def normal_disagreement(columns: NDArray[np.floating], index: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Return (n,) (1 − m) / 0.05, at most 1; m is the mean of |cos| over the 10 pairs of 5 normals (after Boulch and Marlet 2012).
-    A normal is the mean of the largest group of similar normals among 24 planes through three nearby points; 0 without a plane."""
+    """Return (n,) (1 − m) / 0.05, at most 1, where m is the mean of |cos| over the 10 pairs of 5 normals
+    (after Boulch and Marlet 2012).
+
+    A normal is the mean of the largest group of similar normals among 24 planes through three nearby points; 0 without
+    a plane.
+    """
     noise = np.empty(len(index), np.float32)
     for start in range(0, len(index), AT_ONCE):
         part = slice(start, start + AT_ONCE)
