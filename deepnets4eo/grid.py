@@ -155,8 +155,9 @@ def _pixel_m(crs: CRS, affine: Affine, shape: tuple[int, int]) -> tuple[float, f
 
 
 def pixel_sides_m(grid: Grid, pixels: NDArray[Any]) -> NDArray[np.float64]:
-    """Ground sizes (N, 2) of a pixel down and to the right at positions (N, 2), x before y; one pair where they hardly differ, as of a
-    grid in metres; 1 m without a CRS.
+    """Ground sizes (N, 2) of a pixel down and to the right at positions (N, 2), x before y; 1 m without a CRS.
+
+    One pair is returned where they hardly differ, as for a grid in metres.
 
     >>> degrees = GeoBox((60, 1), Affine(1, 0, 0, 0, -1, 60), "EPSG:4326")  # 60° north to the equator
     >>> (pixel_sides_m(degrees, np.array([(0.5, 0.5), (0.5, 59.5)])) / 1000).round().tolist()  # km

@@ -1,7 +1,10 @@
 """Groups of options, checked in one way: pydantic checks the values, and what it refuses becomes an `InputError`.
 
-`Section` is the base of what recipes and other YAML files hold; `option_group` makes a frozen dataclass of options that
-Python code passes around. Both refuse unknown names, with the nearest, and values out of range."""
+`Section` is the base of recipes and other YAML files; `option_group` makes a frozen dataclass of options that Python
+code passes around.
+
+Both refuse unknown names, with the nearest, and values out of range.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,10 @@
 """Classifiers whose state is arrays alone: linear discriminant analysis, the spectral angle mapper, Gaussian support vector machines.
 
-Each takes vectors (n, F) and classes (n,), and predicts by one matrix product for all pixels: with means of the classes, with
-their directions, or with a kernel matrix, for which all machines share one table of vectors."""
+Each takes vectors (n, F) and classes (n,), and predicts by one matrix product for all pixels.
+
+The matrix holds the means of the classes, their directions, or kernels, for which all machines share one table of
+vectors.
+"""
 
 from __future__ import annotations
 
@@ -198,8 +201,10 @@ class RbfSvm(ClassifierMixin, BaseEstimator):
 
 
 def pairs_won(values: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """Return for each of `count` classes the pairs that it wins, and below a third how clearly, (n, K) float32. values :
-    (n, K (K − 1) / 2) of the pairs in order, positive for the first class."""
+    """Return for each of `count` classes the pairs that it wins, and below a third how clearly, (n, K) float32.
+
+    values : (n, K (K − 1) / 2) of the pairs in order, positive for the first class.
+    """
     won, clearly = np.zeros((2, len(values), count), np.float32)
     for column, (first, second) in zip(values.T, combinations(range(count), 2), strict=True):
         won[:, first] += column > 0

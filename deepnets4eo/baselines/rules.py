@@ -373,8 +373,10 @@ def infrared_role(bands: Bands, allowed: Sequence[str]) -> str:
 
 
 def ndvi(bands: Bands, ndvi_band: Sequence[str]) -> FloatImage:
-    """Return (N − R) / (N + R), −1 to 1; NaN where both are 0. N is near infrared, in red's units. A substitute (LiDAR
-    intensity) has its own units: then both are first scaled to 0–1 of their range."""
+    """Return (N − R) / (N + R), −1 to 1; NaN where both are 0. N is near infrared, in the units of red.
+
+    A substitute (LiDAR intensity) has its own units: then both are first scaled to 0–1 of their range.
+    """
     role = infrared_role(bands, ndvi_band)
     near, red = bands.pick(role, "red") if role == "nir" else bands.unit(role, "red")
     return normalised_difference(near, red)

@@ -19,8 +19,10 @@ CHUNK_VECTORS = 1 << 16  # vectors whose distances to all units are in memory at
 class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
     """Kohonen's batch map (1982; batch rule: Neural Networks 37, 2013) with a shrinking Gaussian neighbourhood.
 
-    Each epoch finds the best unit c(i) of each sample and sets every unit to the mean of all samples weighted by
-    exp(−d(c(i), u)² / 2σ²), d being the distance on the grid; σ falls geometrically from `sigma_start` to `sigma_end`.
+    Each epoch finds the best unit c(i) of each sample, and sets every unit to the mean of all samples weighted by
+    exp(−d(c(i), u)² / 2σ²).
+
+    Here d is the distance on the grid, and σ falls geometrically from `sigma_start` to `sigma_end`.
 
     Parameters
     ----------

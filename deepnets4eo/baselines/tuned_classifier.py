@@ -51,8 +51,10 @@ class TunedClassifier(ClassifierMixin, BaseEstimator):
         self.balanced, self.search_samples, self.seed = balanced, search_samples, seed
 
     def fit(self, X: ArrayLike, y: ArrayLike, blocks: ArrayLike | None = None) -> TunedClassifier:
-        """Fit to vectors (n, F), classes (n,) and the block each sample comes from (n,), or None. Errors: InputError
-        for samples of fewer than two classes, or with numbers that are not finite."""
+        """Fit to vectors (n, F), classes (n,) and the block each sample comes from (n,), or None.
+
+        Errors: InputError for samples of fewer than two classes, or with numbers that are not finite.
+        """
         _check_finite(X)
         vectors, index = check_samples(self, X, y)
         vectors = np.ascontiguousarray(vectors)
@@ -111,8 +113,10 @@ class TunedClassifier(ClassifierMixin, BaseEstimator):
 
 def block_folds(index: NDArray[np.intp], blocks: ArrayLike | None, folds: int, seed: int) -> Folds:
     """Return (train, test) rows of at most `folds` folds without common blocks; each trains on at least two classes.
+
     Classes are spread as evenly as the blocks allow. With fewer than two blocks folds are random, and a warning is
-    logged."""
+    logged.
+    """
     block_of = np.zeros(len(index), int) if blocks is None else np.unique(np.asarray(blocks), return_inverse=True)[1]
     count = int(block_of.max()) + 1 if len(block_of) else 0
     if count < 2:
@@ -266,8 +270,10 @@ def keep_labels(probabilities: NDArray[np.float32], best: NDArray[np.intp]) -> N
 
 
 def platt(scores: Floats, positive: Mask, weights: NDArray[np.floating]) -> Floats:
-    """Return slope and intercept (2,) of the sigmoid that fits best which samples are positive. Targets are moved away
-    from 0 and 1 as Platt does; samples of one sign only get the plain sigmoid of the score."""
+    """Return slope and intercept (2,) of the sigmoid that fits best which samples are positive.
+
+    Targets are moved away from 0 and 1 as Platt does. Samples of one sign alone get the plain sigmoid of the score.
+    """
     if not positive.any() or positive.all():
         return np.array([1.0, 0.0])
     target = np.where(positive, 1 - 1 / (positive.sum() + 2), 1 / ((~positive).sum() + 2))

@@ -145,7 +145,10 @@ class DatasetCard(_Strict):
         """The card with other patterns: layer → pattern with placeholders, or the name of a layer of the card.
 
         The layer then has the bands of that layer. The bands of a pattern's files are unknown, except for labels, which
-        stay colours or values. Errors: InputError for a value that is neither."""
+        stay colours or values.
+
+        Errors: InputError for a value that is neither.
+        """
         patterns, bands = {}, dict(self.bands)
         for layer, value in layout.items():
             if value not in self.layout and "{" not in value and "/" not in value and "." not in value:

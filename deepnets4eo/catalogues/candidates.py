@@ -133,8 +133,10 @@ def best_pair(images: Sequence[Candidate]) -> tuple[Candidate | None, Candidate 
 def lean_difference(a: PlannedImage, b: PlannedImage) -> tuple[float, float] | None:
     """How far a top lies from where the other image shows it, metres a metre of height: at least, and at most.
 
-    An object leans by the tangent of the angle, away from the sensor; both are one where azimuths are known, or an image was taken from
-    straight above. None where an angle is not known."""
+    An object leans by the tangent of the angle, away from the sensor. None where an angle is not known.
+
+    Both limits are equal where azimuths are known, or an image was taken from straight above.
+    """
     if a.off_nadir_deg is None or b.off_nadir_deg is None:
         return None
     one, other = (math.tan(math.radians(angle)) for angle in (a.off_nadir_deg, b.off_nadir_deg))

@@ -126,8 +126,10 @@ def redraw_blocks(counts: NDArray[Any], draws: int, seed: int) -> NDArray[np.flo
 def change_polygons(
     labels: Layer, score: Layer, *, min_area_m2: float = 0.0, workers: int | None = None
 ) -> gpd.GeoDataFrame:
-    """Return polygons of connected changed pixels, the largest first: `id` text, `area_m2` (at least `min_area_m2`),
-    mean `score` 0–1 (bytes value / 254 in the raster), and geometry in the CRS of the raster."""
+    """Return polygons of connected changed pixels, the largest first, in the CRS of the raster.
+
+    Columns: `id` text, `area_m2` (at least `min_area_m2`), and mean `score` 0–1 (bytes value / 254 in the raster).
+    """
     return scored_polygons(labels, CHANGE, score, min_area_m2, workers)
 
 

@@ -85,8 +85,11 @@ class CleansingSection(Section):
 
 
 class CleansingRecipe(Recipe):
-    """All that decides the training of a network of change with labels that are cleansed: `train` holds for each
-    hyperepoch, the other sections are those of the task segmentation with the layers image_pre and image_post."""
+    """The recipe of a network of change with labels that are cleansed: all that decides its training.
+
+    `train` holds for each hyperepoch. The other sections are those of the task segmentation with the layers image_pre
+    and image_post.
+    """
 
     cleansing: CleansingSection = CleansingSection()
 
@@ -306,8 +309,10 @@ def _diffused_scores(
 
 
 def to_grey_levels(image: FloatImage, layer: LayerInput) -> FloatImage:
-    """Return an image (B, H, W) in grey levels of 0 to 255, in which edge levels of the diffusion are; bytes stay as
-    they are, other types are scaled by the range of the training."""
+    """Return an image (B, H, W) in grey levels of 0 to 255, the unit of the edge levels of the diffusion.
+
+    Bytes stay as they are; other types are scaled by the range of the training.
+    """
     if layer.dtype == "uint8":
         return image
     span = max(layer.high - layer.low, np.finfo(np.float32).tiny)
@@ -342,8 +347,10 @@ def count_packed(labels: ByteImage, packed: ByteImage, known: Mask) -> NDArray[n
 
 
 def confident_classes(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return the class (256,) that a network is sure of at each packed probability: 1 from the mean where change is
-    labelled on, 0 up to the mean where no change is labelled, 255 between and where one class is not labelled.
+    """Return the class (256,) that a network is sure of at each packed probability.
+
+    It is 1 from the mean where change is labelled on, 0 up to the mean where no change is labelled, 255 between and
+    where one class is not labelled.
 
     >>> counts = np.zeros((2, 256), np.int64)
     >>> counts[0, 20], counts[1, 240] = 100, 16

@@ -38,8 +38,10 @@ def compare_covers(
     block_px: int | None = None,
     seed: int = 0,
 ) -> Transitions:
-    """Areas of all pairs from → to of two maps, with intervals by blocks of the site that are drawn with replacement (Efron and
-    Tibshirani 1993); errors of the maps are not in them.
+    """Areas of all pairs from → to of two maps, with intervals.
+
+    Intervals come from blocks of the site drawn with replacement (Efron and Tibshirani 1993). Errors of the maps are
+    not in them.
 
     Parameters
     ----------

@@ -1,7 +1,9 @@
 """Guided anisotropic diffusion (Daudt et al., EarthVision 2019): scores flow within objects and stop at edges of the images.
 
 Takes scores (C, H, W) and guides (B, H, W) in grey levels of 0 to 255; returns scores of the same sum and range.
-Refuses rates of 0.25 or more, with which the scheme is unstable, and guides of another size."""
+
+Refuses rates of 0.25 or more, with which the scheme is unstable, and guides of another size.
+"""
 
 from __future__ import annotations
 
@@ -69,8 +71,9 @@ def guided_anisotropic_diffusion(
 ) -> FloatImage:
     """Diffuse scores along the edges that all guides agree to be free of.
 
-    Each step takes the flow between neighbours from the guide that lets the least through. The guides are diffused as
-    well, each by its own edges (equations 3 and 4 of the paper).
+    Each step takes the flow between neighbours from the guide that lets the least through.
+
+    The guides are diffused as well, each by its own edges (equations 3 and 4 of the paper).
 
     The sum of each channel stays, and so does its range.
 
@@ -167,8 +170,11 @@ def _advance(state: FloatImage, step: _DiffusionStep, count: int, pool: ThreadPo
 
 @dataclass
 class _DiffusionStep:
-    """One explicit step on guides and scores together: the channels of a state are `num_guides` guides of `bands`, then
-    scores; `valid` is (H, W) float32 of 0 or 1. All arithmetic is on contiguous rows of one channel, which NumPy does fastest."""
+    """One explicit step on guides and scores together. The channels of a state are `num_guides` guides of `bands`, then
+    scores; `valid` is (H, W) float32 of 0 or 1.
+
+    All arithmetic is on contiguous rows of one channel, which NumPy does fastest.
+    """
 
     num_guides: int
     bands: int

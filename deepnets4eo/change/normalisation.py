@@ -47,8 +47,12 @@ class TrainingLight:
 
 
 def light_of_training(scene: Scene, inputs: InputSpec) -> dict[str, TrainingLight]:
-    """Return the light of each date: another one looks like change to a network. Scenes that are mostly of one kind, such as
-    water, get a contrast that they do not have. Raises InputError without valid pixels or variance."""
+    """Return the light of each date, which maps it to the light of the training images: a network would report another
+    light as change.
+
+    Scenes that are mostly of one kind, such as water, get a contrast that they do not have. Raises InputError without
+    valid pixels or variance.
+    """
     sums = {PRE: MomentSums(), POST: MomentSums()}
     for window in spread_windows(scene.shape, (SIDE_PX, SIDE_PX), WINDOWS):
         sample = scene.read(window, [PRE, POST])

@@ -177,8 +177,10 @@ def _pairs(polygons: gpd.GeoDataFrame) -> tuple[list[tuple[str | None, str | Non
 
 
 def _classes(polygons: gpd.GeoDataFrame) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Key, title, colour, count and area of each class, and the class number of each polygon. Classes are what became
-    what, the largest first, where that is known; those beyond the colours are one class."""
+    """Key, title, colour, count and area of each class, and the class number of each polygon.
+
+    Classes are transitions from → to, the largest first, where these are known; those beyond the colours are one class.
+    """
     areas = polygons["area_m2"].to_numpy(float) / SQUARE_METRES
     titles, colours, numbers = ["Change"], list(COLOURS), np.zeros(len(polygons), np.intp)
     if "from" in polygons and len(polygons):

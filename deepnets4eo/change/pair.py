@@ -1,7 +1,10 @@
 """Two images as one scene: common bands, registered, clouds masked, the pre image seen on the grid of the post image.
 
-Takes paths or layers; returns a scene with the layers `image_pre` and `image_post`. Refuses bands that do not correspond,
-images that do not overlap or cannot be registered, one image given twice, and pairs without a common valid pixel."""
+Takes paths or layers; returns a scene with the layers `image_pre` and `image_post`.
+
+Refuses bands that do not correspond, images that do not overlap or cannot be registered, one image given twice, and
+pairs without a common valid pixel.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ChangePair:
-    """A pair that is ready for change detection: layers `image_pre` and `image_post` on the grid of the post image, the
-    registration, findings that limit a map of it, and land cover of both dates where the options name it."""
+    """A pair that is ready for change detection.
+
+    scene : layers `image_pre` and `image_post` on the grid of the post image
+    registration : how the images were registered
+    findings : what limits a map of the pair
+    covers : land cover of both dates, where the options name it
+    """
 
     scene: Scene
     registration: Registration
@@ -47,7 +55,9 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
     """Open, check and register a pair; nothing is resampled yet, and the post image never is.
 
     Errors: InputError for bands that do not correspond, one image given twice, a failed registration, and masks or land
-    cover that do not fit; GridError for images that do not overlap or of which one has no CRS.
+    cover that do not fit.
+
+    GridError for images that do not overlap, or of which one has no CRS.
     """
     pair = ImagePair.open(pre, post, gsd_m=options.gsd_m)
     before, after = pair.images

@@ -35,8 +35,10 @@ COVER, CHANGE = "cover-", "change-"
 class CoverComparison(ProbabilitySegmenter):
     """Classes from → to of land cover at each date, and optionally of change detected by itself.
 
-    Without `change`, a pixel has changed where the two maps differ (strategy 1). With it, the decision on change is
-    that of `change`, and the covers are the most probable pair that agrees with it (strategy 3).
+    Without `change`, a pixel has changed where the two maps differ (strategy 1).
+
+    With it, `change` decides which pixels have changed, and the covers are the most probable pair that agrees with it
+    (strategy 3).
 
     Parameters
     ----------
@@ -124,8 +126,10 @@ def _describe(member: Segmenter) -> dict[str, Any]:
 
 
 def _follow_decision(pairs: FloatImage, change: FloatImage) -> None:
-    """Scale pair scores (N, L, L, h, w) in place so that the best one without change is P(no change) and the best one
-    with change P(change), from change (N, 2, h, w)."""
+    """Scale pair scores (N, L, L, h, w) in place to agree with change (N, 2, h, w).
+
+    The best pair without change becomes P(no change), and the best one with change P(change).
+    """
     same = np.eye(pairs.shape[1], dtype=bool)
     for group, probability in ((same, change[:, 0]), (~same, change[:, 1])):
         best = np.maximum(pairs[:, group].max(axis=1), np.finfo(np.float32).tiny)

@@ -90,9 +90,11 @@ class CoverTrain(TrainSection):
 
 
 class CoverRecipe(Recipe):
-    """All that decides the training of land cover and change: pairs with the layers image_pre, image_post, labels
-    (change), cover_pre and cover_post; the network "hrscd" or "change-encoder" for the strategies joint and
-    sequential, any for direct."""
+    """The recipe of land cover and change: pairs with the layers image_pre, image_post, labels (change), cover_pre and
+    cover_post.
+
+    The network is "hrscd" or "change-encoder" for the strategies joint and sequential, any for direct.
+    """
 
     cover: CoverSection = CoverSection()
     train: CoverTrain = CoverTrain()
@@ -255,8 +257,11 @@ TASK = Task(train_cover, CoverRecipe)
 
 
 class CoverCriterion:
-    """Losses of change, of land cover, or of both, for networks of the kind `CoverAndChange`. `pixels` are training
-    pixels of no change and change, `cover_pixels` (L,) those of land cover, None where it is not weighted."""
+    """Losses of change, of land cover, or of both, for networks of the kind `CoverAndChange`.
+
+    pixels : training pixels of no change and change.
+    cover_pixels : (L,) training pixels of land cover, None where it is not weighted.
+    """
 
     def __init__(
         self,
@@ -347,8 +352,10 @@ def count_pairs(split: DataSplit[LabelledScene], readers: Sequence[CoverReaders]
 
 
 class CoverSamples(ClassSamples):
-    """Windows with the change mask, and `cover_pre` and `cover_post` (h, w) uint8 from the readers of each scene. With
-    `pairs` L the mask is the pair of covers from → to; with 0 it is change."""
+    """Windows with the change mask, and `cover_pre` and `cover_post` (h, w) uint8 from the readers of each scene.
+
+    With `pairs` L the mask is the pair of covers from → to; with 0 it is change.
+    """
 
     def __init__(self, *arguments: Any, readers: Sequence[CoverReaders], pairs: int = 0) -> None:
         super().__init__(*arguments)

@@ -161,8 +161,9 @@ def image_outputs(
 def find_wrong_images(run: Run, sources: Sequence[str | Path], *, num_workers: int = 2) -> pd.DataFrame:
     """Images whose labels are probably wrong, ranked.
 
-    Images whose labels the run learnt are left out, by their names: a network repeats the errors of its labels. A run of frozen
-    features checks them all: its last layer is fitted anew without each fifth of the images.
+    Images whose labels the run learnt are left out, by their names: a network repeats the errors of its labels.
+
+    A run of frozen features checks them all: its last layer is fitted anew without each fifth of the images.
 
     Errors: InputError, as `list_images` and `classify_images`; also where no image with a label is left.
 

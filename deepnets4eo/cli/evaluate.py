@@ -31,14 +31,17 @@ def evaluate(
 ) -> None:
     """Score a label raster or labelled points against a reference: per-class F1, IoU, precision, recall, and the confusion matrix.
 
-    Reads label values or colours; of rasters of heights or depth it gives errors in their unit, whole, by class and by level. Void in
-    the reference is ignored, void in the prediction counts as an error.
+    Reads label values or colours. Rasters of heights or depth get errors in their unit: in total, by class and by
+    level.
+
+    Void in the reference is ignored; void in the prediction counts as an error.
 
     \b
     deepnets4eo evaluate labels.tif reference.tif --legend isprs --erode 3 --json scores.json
     deepnets4eo evaluate predicted/ vaihingen/ --dataset isprs_vaihingen --protocol deepnetsforeo --bootstrap 1000
     deepnets4eo evaluate heights.tif ndsm.tif --set class_map=labels.tif
-    deepnets4eo evaluate labelled.laz reference.laz --legend ign_lidar_hd"""
+    deepnets4eo evaluate labelled.laz reference.laz --legend ign_lidar_hd
+    """
     from deepnets4eo.evaluation import comparison, report
     from deepnets4eo.jobs.lock import output_lock
     from deepnets4eo.outputs.input_files import check_not_inputs

@@ -26,13 +26,16 @@ class OsmOptions:
 
 
 def layers() -> None:
-    """Write further layers of a scene, which it takes as dsm=FILE or osm=FILE: heights from a surface model, vectors drawn on an
-    image's grid, its bands in the detail of a panchromatic band, or the outlines of buildings.
+    """Write further layers of a scene, which it takes as dsm=FILE or osm=FILE.
+
+    Layers are heights from a surface model, vectors drawn on an image's grid, its bands in the detail of a panchromatic
+    band, or the outlines of buildings.
 
     \b
     deepnets4eo layers heights dsm.tif --out ndsm.tif
     deepnets4eo layers osm image.tif map.osm.pbf --out osm.tif
-    deepnets4eo layers footprints region.osm.pbf --bbox 36.1 36.2 36.2 36.3 --out buildings.gpkg"""
+    deepnets4eo layers footprints region.osm.pbf --bbox 36.1 36.2 36.2 36.3 --out buildings.gpkg
+    """
 
 
 def heights(
@@ -111,12 +114,15 @@ def pansharpen(
 ) -> None:
     """Write an image's bands in the detail of a finer panchromatic band, and say how good they are.
 
-    Writes float32, NaN for no data. QNR needs no reference (1 is best); ERGAS (good below 3) and the spectral angle compare a result
-    from degraded inputs with the image itself, beside ERGAS of plain interpolation.
+    Writes float32, NaN for no data. QNR needs no reference (1 is best).
+
+    ERGAS (good below 3) and the spectral angle compare a result from degraded inputs with the image itself, beside
+    ERGAS of plain interpolation.
 
     \b
     deepnets4eo layers pansharpen multispectral.tif pan.tif --out sharp.tif
-    deepnets4eo layers pansharpen multispectral.tif pan.tif brovey --out sharp.tif"""
+    deepnets4eo layers pansharpen multispectral.tif pan.tif brovey --out sharp.tif
+    """
     from deepnets4eo.sharpening import pansharpen_raster
 
     with progress("pansharpen") as advance:

@@ -68,15 +68,17 @@ def predict(
 ) -> None:
     """Label a scene with a trained run; prints the paths of what it wrote.
 
-    The result is a Cloud-Optimized GeoTIFF with palette and legend; --resume continues an interrupted job. A run of whole images labels
-    each image of folders, tables (.csv) or archives (.npz) into a table.
+    The result is a Cloud-Optimized GeoTIFF with palette and legend; --resume continues an interrupted job.
+
+    A run of whole images labels each image of folders, tables (.csv) or archives (.npz) into a table.
 
     \b
     deepnets4eo predict runs/first city.tif --out labels.tif
     deepnets4eo predict runs/fused image=city.tif dsm=heights.tif --out labels.tif --probabilities proba.tif --resume
     deepnets4eo predict runs/a city.tif --ensemble runs/b --ensemble runs/c --augment flips --out labels.tif
     deepnets4eo predict runs/first city.tif --clicks clicks.gpkg --out corrected.tif
-    deepnets4eo predict runs/eurosat patches --out labels.csv"""
+    deepnets4eo predict runs/eurosat patches --out labels.csv
+    """
     check_run_first("predict", run, scene)
     if out.suffix.lower() == TABLE:
         if options != PredictOptions() or votes != VoteOptions() or clicks or part or resume or dry_run:

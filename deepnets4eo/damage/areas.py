@@ -1,7 +1,10 @@
-"""Damage by area: counts, shares and people, of districts from a file or of cells that are laid over the map.
+"""Damage by area: counts, shares and people, for districts from a file or for a grid of cells over the map.
 
-The number expected in an area is the sum of its buildings' probabilities, shifted together to the number of the whole map;
-its interval holds the doubt about the whole map, a shift of the area, and the chance of single buildings."""
+The expected number in an area is the sum of its buildings' probabilities. All areas are shifted together, so that they
+add up to the number of the whole map.
+
+The interval includes the doubt about the whole map, a shift of the area, and the chance of single buildings.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
 """D3-Net: DenseNet-121 without its coarse first layer, and a decoder of transposed convolutions with skips, for depth, heights and classes.
 
 Takes images whose sides are multiples of 32; returns maps of their size, one decoder tail a task.
-Carvalho et al., On Regression Losses for Deep Depth Estimation (ICIP 2018), and Multi-Task Learning of Height and Semantics from
-Aerial Images (GRSL 2020)."""
+
+Sources: Carvalho et al., On Regression Losses for Deep Depth Estimation (ICIP 2018), and Multi-Task Learning of Height
+and Semantics from Aerial Images (GRSL 2020).
+"""
 
 from __future__ import annotations
 

@@ -99,8 +99,9 @@ def evaluate_values(
 
     Peak memory: some 40 bytes × 2048², and GDAL's cache of 128 MiB, for rasters of any size.
 
-    Errors: GridError (a pair does not overlap, or only one has a CRS and the sizes differ); InputError (no pixel of the
-    references has a value, or they are in another unit or above the sea).
+    Errors: GridError (a pair does not overlap, or only one has a CRS and the sizes differ).
+
+    InputError (no pixel of the references has a value, or they are in another unit or above the sea).
 
     Parameters
     ----------

@@ -1,7 +1,9 @@
 """The dates of a flood as one scene: each recognised, its bands named, placed on the grid of POST, clouds and slopes hidden.
 
-Takes paths or layers of any CRS and resolution. Optical pairs are registered; radar dates, and dates of different sensors,
-are taken as geocoded. Refuses images that do not overlap, without CRS where metres are needed, and one image given twice.
+Takes paths or layers of any CRS and resolution. Optical pairs are registered; radar dates, and dates of different
+sensors, are assumed to be geocoded.
+
+Refuses images that do not overlap, without CRS where metres are needed, and one image given twice.
 """
 
 from __future__ import annotations

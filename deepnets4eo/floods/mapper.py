@@ -1,7 +1,7 @@
 """Water at each date and which of it is new, as a segmenter: measured on the scene itself, then predicted by tiles.
 
-Two dates of one sensor are compared by what that sensor measures; two of different sensors by their water. Takes a scene with
-the layers `pre_1`, `pre_2`, … and `post`; returns probabilities of dry ground, permanent water and flood.
+Takes layers `pre_1`, `pre_2`, … and `post`; returns probabilities of dry ground, permanent water and flood. Dates of
+one sensor are compared by what it measures, others by their water.
 """
 
 from __future__ import annotations
@@ -216,8 +216,8 @@ class WaterMapper(ProbabilitySegmenter):
         return [name for name in self.dates if name != POST]
 
     def known_water(self, sample: Mapping[str, NDArray[Any]]) -> tuple[Mask, Mask]:
-        """Where a sample of the scene shows water at any date before (h, w), and where that is sure. Of infrared and radar nothing: such water
-        falls dry and rises, and is recognised alike at every date."""
+        """Water before POST, (h, w), in a sample of the scene, and where that is sure. Infrared and radar are left out:
+        water comes and goes, and is recognised alike at every date."""
         known, sure = np.zeros((2, *sample["valid"].shape), bool)
         for name in self.before:
             if self.dates[name].kind not in ("surface", "map"):
@@ -234,8 +234,8 @@ class WaterMapper(ProbabilitySegmenter):
         return self._gsd() ** 2
 
     def swap_dates(self) -> WaterMapper | None:
-        """The mapper of the first date and POST in each other's place, whose flood is what fell dry; None where an image is fine, of
-        which surfaces are found one way only, or there is no image before."""
+        """The mapper with the first date and POST swapped, whose flood is what fell dry. None without an image before,
+        or for fine images, whose surfaces are found one way only."""
         first = f"{PRE}1"
         if first not in self.dates or "surface" in (self.dates[first].kind, self.dates[POST].kind):
             return None

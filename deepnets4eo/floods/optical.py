@@ -273,8 +273,10 @@ def _is_sure_anywhere(new: Mask, sure: Mask, pixel_m2: float) -> bool:
 
 
 def _lawns(mask: Mask, image: FloatImage) -> Mask:
-    """The parts of a mask that are mostly as green as grass, or brighter and bluer than water as smoke is: both are smooth and of one
-    colour as water is. Crowns may stand in a flood."""
+    """The parts of a mask that are mostly as green as grass, or as smoke brighter and bluer than water.
+
+    Lawns and smoke are smooth and of one colour, like water. Tree crowns may stand in a flood.
+    """
     red, green, blue = (ndimage.uniform_filter(band, CHROMA_PX) for band in image)
     total = red + green + blue
     grassy = 2 * green - red - blue > LAWN * total
@@ -316,8 +318,10 @@ def _from_colour(colours: FloatImage, image: FloatImage, widest: tuple[float, ..
 
 
 def _one_colour_now(before: FloatImage, after: FloatImage, seen: Mask) -> Mask:
-    """Smooth ground that has one colour now and had several before, such as lawns and a road under brown water; the light of both dates
-    may differ. The commonest colours of POST are tried."""
+    """Smooth ground that has one colour now and had several before, such as lawns and a road under brown water.
+
+    The light of both dates may differ. The commonest colours of POST are tried.
+    """
     earlier, later = (_colours(image, 3) for image in (before, after))
     left = seen & (_deviation(later[2], ROUGH_PX) < ROUGH_SD)
     new = np.zeros_like(left)

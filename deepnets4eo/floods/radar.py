@@ -1,7 +1,9 @@
 """Water and floods in radar images: smooth water sends the pulse away and is dark.
 
-Each date is filtered. Each polarisation gets a threshold, which lies within what physics allows of calibrated values.
-Where no part of the image shows water and land as two groups, it is fixed.
+Each date is filtered.
+
+Each polarisation gets a threshold, which lies within what physics allows of calibrated values. It is fixed where no
+part of the image shows water and land as two groups.
 
 A pixel is water when any polarisation shows water: wind brightens VV long before VH, and the noise of the sensor
 hides calm water in VH.

@@ -1,7 +1,9 @@
 """Speckle of radar images: how strong it is, and filters that keep the mean of the linear power.
 
-Takes linear power (H, W), NaN where nothing was seen: such pixels enter no window and stay NaN. Refined Lee 1981; Lee-Sigma
-as improved in 2009. `looks` is the equivalent number of looks. Memory: the image, the result and one more image.
+Takes linear power (H, W), NaN where nothing was seen: such pixels enter no window and stay NaN. `looks` is the
+equivalent number of looks.
+
+The filters are Refined Lee (1981) and Lee-Sigma as improved in 2009. Memory: the image, the result and one more image.
 """
 
 from __future__ import annotations
@@ -184,8 +186,10 @@ def _by_strips(
 
 
 def _edge_sides() -> NDArray[np.bool_]:
-    """(8, 7, 7), the halves of a window beside an edge through the pixel; those of one edge follow each other: left and right,
-    above and below, and both sides of the two diagonals."""
+    """(8, 7, 7), the halves of a window beside an edge through the pixel.
+
+    Halves of one edge follow each other: left and right, above and below, and both sides of the two diagonals.
+    """
     half = REFINED_PX // 2
     row, col = np.mgrid[-half : half + 1, -half : half + 1]
     down, up = row + col, row - col

@@ -70,7 +70,10 @@ def _choose_sides(above, here, below, sides):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _sum_columns(image, row, sums):  # type: ignore[no-untyped-def]
-    """Sums (2, 14, W + 6) of values and squares, in each column of a window of 7 rows: of none, of its first 1 … 7 rows, of its last 1 … 6."""
+    """Sums (2, 14, W + 6) of values and squares, in each column of a window of 7 rows.
+
+    The sums are of none, of its first 1 … 7 rows, of its last 1 … 6.
+    """
     for k in range(13):
         line = image[row + (k if k < 7 else 13 - k)]
         before = 0 if k == 7 else k

@@ -32,8 +32,10 @@ WATER = "water"  # class of its legend
 
 @dataclass(frozen=True)
 class SceneTone:
-    """Means of red, green and blue and their common spread over a scene, standardised, by which the network sees it: a dark scene
-    as a bright one, and the same in every tile.
+    """Means of red, green and blue and their common spread over a scene, by which bands are standardised for the
+    network.
+
+    A dark scene looks to it like a bright one, and the same in every tile.
 
     >>> SceneTone.measure(np.full((3, 4, 4), 104.0, np.float32), np.ones((4, 4), bool)).spread
     0.0

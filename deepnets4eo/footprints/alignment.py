@@ -90,8 +90,9 @@ def align_footprints(
 ) -> FootprintAlignment:
     """Find how footprints must move to follow the edges of an image.
 
-    Peak memory: a block of 1,700² pixels and 250,000 points a thread, and 2 kB a building. Errors: GridError where only one of the
-    two has a CRS; InputError for a table without rows.
+    Peak memory: a block of 1,700² pixels and 250,000 points a thread, and 2 kB a building.
+
+    Errors: GridError where only one of the two has a CRS; InputError for a table without rows.
 
     Parameters
     ----------

@@ -62,8 +62,11 @@ def make_ids(table: gpd.GeoDataFrame, id_column: str | None, source: str) -> Ids
 
 
 def usable_column(table: gpd.GeoDataFrame) -> tuple[Any, str]:
-    """The first of `ID_COLUMNS` of which more than half the values differ, else another whose name ends with "id" and whose values
-    all differ, such as `egid`; and why the first that exists does not serve."""
+    """The first of `ID_COLUMNS` of which more than half the values differ, and why the first that exists does not
+    serve.
+
+    Without such a column, another one whose name ends with "id" and whose values all differ, such as `egid`.
+    """
     names = {str(column).lower(): column for column in reversed(table.columns)}
     passed_over = ""
     for column in (names[name] for name in ID_COLUMNS if name in names):

@@ -182,9 +182,11 @@ def _check_wavelengths(wavelengths_nm: NDArray[np.float64], layer: Layer) -> Non
 def find_bad_bands(cube: Cube) -> dict[int, str]:
     """Find bands that serve no purpose, of which at most 16 windows are read.
 
-    They are empty, constant, called bad in an ENVI header (bbl), in 1350–1430 or 1800–1950 nm, where water vapour
-    absorbs, or mostly noise: neighbouring pixels correlate by less than 0.3 (on AVIRIS scenes the bands usually
-    removed, and a few beside).
+    A band is bad if it is empty or constant, if an ENVI header calls it bad (bbl), or if it lies in 1350–1430 or
+    1800–1950 nm, where water vapour absorbs.
+
+    A band is also bad if it is mostly noise: neighbouring pixels correlate by less than 0.3. On AVIRIS scenes these are
+    the bands usually removed, and a few more.
 
     Parameters
     ----------

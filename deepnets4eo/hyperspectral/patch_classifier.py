@@ -28,8 +28,10 @@ MOST_PX = 4096  # beyond it nothing is tried
 class PatchClassifier(nn.Module):
     """Base of networks that label the centre of a patch.
 
-    A subclass computes `patch_scores`, with strides and poolings as published, and `inner_scores`: the same weights on
-    a whole cube, without padding at its edges and with dilations instead of strides, by default patch by patch.
+    A subclass computes `patch_scores`, with strides and poolings as published.
+
+    It also computes `inner_scores`: the same weights on a whole cube, without padding at its edges and with dilations
+    instead of strides; by default patch by patch.
 
     Parameters
     ----------
@@ -255,8 +257,10 @@ def initialise(modules: Iterable[nn.Module], weight: Callable[[Tensor], object],
 
 
 def map_pixels(function: Callable[[Tensor], Tensor], cube: Tensor, pixels: int | None = None) -> Tensor:
-    """Apply a function (M, B) → (M, C) of spectra to each pixel of a cube (N, B, h, w), `pixels` at once; None takes
-    all, as batch statistics in training need it."""
+    """Apply a function (M, B) → (M, C) of spectra to each pixel of a cube (N, B, h, w), `pixels` at once.
+
+    None takes all, as batch statistics in training need it.
+    """
     count, _, height, width = cube.shape
     spectra = cube.permute(0, 2, 3, 1).flatten(0, 2)
     outputs = function(spectra) if pixels is None else torch.cat([function(part) for part in spectra.split(pixels)])

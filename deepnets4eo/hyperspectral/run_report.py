@@ -75,8 +75,10 @@ def report(
 ) -> Path:
     """Write the report of a run: report.html, which works offline, and beside it figures, spectra.csv and confusion.csv.
 
-    It has maps of the training's scenes (12 at most), which are predicted here; mean spectra of each class with their
-    spread; confusion matrix, scores by class and leakage, of withheld pixels alone.
+    It has maps of the training's scenes (12 at most), which are predicted here, and mean spectra of each class with
+    their spread.
+
+    Confusion matrix, scores by class and leakage are of withheld pixels alone.
 
     Parameters
     ----------
@@ -328,8 +330,12 @@ def _image(path: Path, words: str, style: str = "") -> str:
 
 @dataclass(frozen=True)
 class ClassSpectra:
-    """Spectra of each class by split (0 learnt from, 1 withheld): pixels (2, K), mean and deviation (2, K, B) in the
-    units of the cube, NaN without pixels, and wavelengths (B,) where the cube lists them."""
+    """Spectra of each class by split (0 learnt from, 1 withheld).
+
+    count : (2, K) pixels
+    mean, deviation : (2, K, B) in the units of the cube, NaN without pixels
+    wavelengths_nm : (B,) where the cube lists them
+    """
 
     legend: Legend
     bands: Sequence[int]

@@ -1,7 +1,11 @@
-"""Which pixels are learnt from, watched, shown without a label and tested on, and the patches around them in batches.
+"""Pixels of a hyperspectral cube by their use, and batches of patches around them. Pixels are for training, for
+validation, shown without a label, or for testing.
 
-Spectra are read once, and stay in memory, or beyond a limit in a temporary file. An epoch shows every labelled pixel once.
-How much of the test is known from training is measured."""
+Spectra are read once, and stay in memory, or beyond a limit in a temporary file. An epoch shows every labelled pixel
+once.
+
+How much of the test is known from training is measured.
+"""
 
 from __future__ import annotations
 
@@ -201,8 +205,11 @@ def _warn(split: DataSplit[LabelledScene], total: Leakage) -> None:
 
 
 class PatchStore:
-    """The spectra around given pixels, one row a pixel, which lie at P // 2 of patches of side P; pixels that are not
-    valid are 0. Stores above `memory_bytes` are a temporary file in `folder`, which disappears with the process."""
+    """The spectra around given pixels, one row a pixel. The pixel lies at P // 2 of a patch of side P; pixels that are
+    not valid are 0.
+
+    Stores above `memory_bytes` are a temporary file in `folder`, which disappears with the process.
+    """
 
     def __init__(
         self,
@@ -295,8 +302,12 @@ def _surroundings(shape: tuple[int, int], pixels: Pixels, patch_px: int) -> Mask
 
 @dataclass(frozen=True)
 class PatchAugmentation:
-    """What may change: mirror images and quarter turns of a patch; shares of patches that are multiplied by 0.9 to 1.1
-    with noise of deviation 1/25, and that are mixed with another training pixel of the same class."""
+    """How patches are augmented.
+
+    flips, rotations : mirror images and quarter turns of a patch
+    radiation_noise : share of patches that are multiplied by 0.9 to 1.1, with noise of deviation 1/25
+    mixture : share of patches that are mixed with another training pixel of the same class
+    """
 
     flips: bool = False
     rotations: bool = False

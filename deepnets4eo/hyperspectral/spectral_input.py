@@ -22,7 +22,9 @@ class SpectralInput(nn.Module):
     """Normalisations of each spectrum, one after the other, then a reduction: (N, B, h, w) → (N, B', h, w).
 
     The reduction is part of the weights: it is fitted by `fit`, and saved and loaded with the network. Until then it
-    averages groups of neighbouring bands. Cubes have to come in physical scale, not standardised band by band.
+    averages groups of neighbouring bands.
+
+    Cubes have to come in physical scale, not standardised band by band.
 
     Parameters
     ----------

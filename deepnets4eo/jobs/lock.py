@@ -32,7 +32,9 @@ _locked: ContextVar[frozenset[Path]] = ContextVar("outputs that this job has loc
 def output_lock(*outputs: str | Path | None, shared: bool = False) -> Iterator[None]:
     """Lock outputs for this job within the context; half-written files of killed jobs are removed first.
 
-    A job may lock an output twice, as its parts do. On a file system without locks there is a warning, and no protection.
+    A job may lock an output twice, as its parts do. On a file system without locks there is a warning, and no
+    protection.
+
     Errors: OutputError where another job writes one of them, or nothing can be written there.
 
     Parameters

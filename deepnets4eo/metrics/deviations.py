@@ -97,8 +97,12 @@ class DeviationScores:
 
     @property
     def sparsification(self) -> Floats:
-        """(100, 3): the share of the pixels left out, 0–0.99, and the root mean squared error of the others where those of the
-        greatest deviation, and where those of the greatest error, go first."""
+        """(100, 3): the share of the pixels left out, 0–0.99, and the root mean squared error of the others in two
+        orders.
+
+        In the first order the pixels of the greatest deviation are left out first, in the second those of the greatest
+        error.
+        """
         return np.stack(
             [REMOVED, _kept_error(self.count, self.squared), _kept_error(self.error_count, self.error_squared)], axis=1
         )

@@ -83,8 +83,9 @@ def makes_area(table: pd.DataFrame, key: str) -> Mask:
 def no_buildings(table: pd.DataFrame) -> Mask:
     """(N,) bool: rows that are no building, or one that is gone or below ground, in a table that says which are buildings.
 
-    Rows of OpenStreetMap without a `building` tag where others have one, or that are tagged as something else.
-    Rows of any other table only where it has both kinds. A table without tags holds what its giver says.
+    In OpenStreetMap these are rows without a `building` tag where others have one, or rows tagged as something else.
+
+    In any other table they are looked for only where it has both kinds. In a table without tags no row is excluded.
     """
     value = tag_values(table, "building")
     building = ~value.isin(NONE).to_numpy(bool)

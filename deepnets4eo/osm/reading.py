@@ -1,7 +1,10 @@
 """OpenStreetMap and other vectors as tables of tagged features near an image, with the area each source covers.
 
-Takes .osm and .pbf files, the vector files of `formats.vectors`, tables, lists of them, and mappings from class to source; refuses
-files that are missing, damaged or no vector file, sources without CRS, and tables without any known tag."""
+Takes .osm and .pbf files, the vector files of `formats.vectors`, tables, lists of them, and mappings from class to
+source.
+
+Refuses files that are missing, damaged or no vector file, sources without CRS, and tables without any known tag.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
 """The table that turns OpenStreetMap tags into raster classes: bands, line widths and which class lies on top.
 
-Takes a YAML file of the form of `osm_rules.yaml` beside this module, and tables of features with a column a tag;
-refuses tables that name unknown classes or keys, or widths that are none."""
+Takes a YAML file of the form of `osm_rules.yaml` beside this module, and tables of features with a column a tag.
+
+Refuses tables that name unknown classes or keys, or widths that are none.
+"""
 
 from __future__ import annotations
 

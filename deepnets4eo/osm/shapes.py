@@ -1,7 +1,10 @@
 """Tagged features as polygons on a grid: areas as they are, lines and points as wide as they are drawn.
 
-Takes tables of features in any CRS; features that are missing, empty or not finite, and those off the grid, are left
-out. Widths are metres on the ground at the grid's centre, also on geographic and Mercator grids."""
+Takes tables of features in any CRS. Features that are missing, empty or not finite, and those off the grid, are left
+out.
+
+Widths are metres on the ground at the grid's centre, also on geographic and Mercator grids.
+"""
 
 from __future__ import annotations
 

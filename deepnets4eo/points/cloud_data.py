@@ -93,8 +93,12 @@ class LabelledCloud:
     def pieces(
         self, legend: Legend, data: CloudData, halo_m: float, folder: Path | None = None
     ) -> Iterator[CloudPiece]:
-        """Yield all points, or tiles in `folder` with `halo_m` metres around where there are more than `data.most_points`; a point is its
-        piece's own once. Memory: 100 bytes a point of a piece. Errors: InputError without fitting classes."""
+        """Yield all points, or tiles in `folder` with `halo_m` metres around where there are more than
+        `data.most_points`.
+
+        A point is its piece's own once. Memory: 100 bytes a point of a piece. Errors: InputError without fitting
+        classes.
+        """
         if self.file.point_count <= data.most_points:
             cloud = self.file.read()
             yield from _pieces(cloud, len(cloud), legend, data)
@@ -141,8 +145,11 @@ def split_clouds(clouds: Sequence[LabelledCloud], data: CloudData) -> DataSplit[
 
 
 def point_parts(split: DataSplit[LabelledCloud], number: int, xy: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Return the split (N,) uint8 of points (N, 2) of cloud `number`: LEARNT, WITHHELD, or NEITHER in the buffer between
-    them. Memory: a byte for each cell of the box around the points."""
+    """Return the split (N,) uint8 of points (N, 2) of cloud `number`: LEARNT, WITHHELD, or NEITHER in the buffer
+    between them.
+
+    Memory: a byte for each cell of the box around the points.
+    """
     if not len(xy):
         return np.empty(0, np.uint8)
     cells = split.scenes[number].cells(xy)

@@ -70,8 +70,11 @@ class Orthophoto:
         return [layer for layer in (self._colour, self._near) if layer is not None]
 
     def colourise(self, cloud: PointCloud, counted: int | None = None) -> tuple[PointCloud, int]:
-        """Return the points with its colours (without a CRS they have its own), and how many of the first `counted` (None:
-        all) lie beyond it or on void pixels and are black. Raises InputError where it cannot be read there."""
+        """Return the points with the colours of the image; points without a CRS are in its CRS.
+
+        Also return how many of the first `counted` points (None: all) lie beyond it or on void pixels and are black.
+        Raises InputError where it cannot be read there.
+        """
         colour, seen = _sample(self._colour, cloud)
         near = None if self._near is None else _sample(self._near, cloud)[0][:, 0]
         if not self.all_returns and cloud.return_number is not None:

@@ -1,7 +1,10 @@
-"""Clouds as grids of heights: the highest, lowest and mean point of each cell, streamed; and heights of points above the ground.
+"""Point clouds as height rasters: the highest, lowest and mean point of each cell, streamed; and heights of points
+above the ground.
 
-Takes clouds in chunks that can be read twice; memory is that of the grid (28 bytes a cell) and of one chunk. Refuses clouds
-without a point on the grid, and extents of absurd size."""
+Takes clouds in chunks that can be read twice. Refuses clouds without a point on the grid, and extents of absurd size.
+
+Memory: the grid (28 bytes a cell) and one chunk.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,10 @@ class HeightGrid:
 
 def grid_around(bounds: Sequence[float], cell_m: float, crs: Any = None) -> Grid:
     """Return a north-up grid of square cells, on multiples of their side, that holds bounds (left, bottom, right, top),
-    border included. Raises InputError for a side not above 0, wrong bounds, or more than 268 million cells."""
+    border included.
+
+    Raises InputError for a side not above 0, wrong bounds, or more than 268 million cells.
+    """
     left, bottom, right, top = (float(value) for value in bounds)
     if not (cell_m > 0 and all(map(math.isfinite, bounds)) and right >= left and top >= bottom):
         raise InputError(f"bounds {tuple(bounds)} with cells of {cell_m}; expected finite bounds and a side above 0.")

@@ -47,8 +47,10 @@ class PointLabeller(Protocol):
         ...
 
     def scores(self, cloud: PointCloud) -> NDArray[np.float32]:
-        """Return probabilities (N, K) float32 of the K classes of the legend at the N points of a tile and its halo;
-        rows sum to 1, or are NaN where it knows nothing."""
+        """Return probabilities (N, K) float32 of the K classes of the legend at the N points of a tile and its halo.
+
+        Rows sum to 1, or are NaN where it knows nothing.
+        """
         ...
 
 

@@ -34,8 +34,10 @@ def ball_pivoting(points: NDArray[np.floating], normals: Vectors, radii_m: Seque
 def poisson(
     points: NDArray[np.floating], normals: Vectors, cell_m: float
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Return vertices (W, 3) and triangles (F, 3) of the surface that best has these normals, in cells of this side. It closes gaps of any
-    size: leave out what lies far from the points."""
+    """Return vertices (W, 3) and triangles (F, 3) of the surface that best has these normals, in cells of this side.
+
+    It closes gaps of any size: leave out what lies far from the points.
+    """
     o3d = import_open3d()
     if len(points) < FEWEST:
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)

@@ -42,8 +42,13 @@ class Regions(NamedTuple):
 
 
 class _Corners(NamedTuple):
-    """Corners of regions (n,): position y * LINE + x, region and kind: which of four pixels stands alone (RIGHT, LOWER), INSIDE:
-    it belongs to the region; CROSSING: each of the four differs from those beside it."""
+    """Corners of regions (n,).
+
+    position : y * LINE + x
+    region : number of the region
+    kind : which of four pixels stands alone (RIGHT, LOWER); INSIDE: it belongs to the region; CROSSING: each of the
+        four differs from those beside it
+    """
 
     position: Indices
     region: NDArray[np.int32]

@@ -90,8 +90,10 @@ def predict(
 
     Peak memory: the network on one tile, plus about 300 MB, whatever the scene and the number of classes.
 
-    Errors: RunError (the scene does not fit the run, or another job was interrupted here); OutputError (an output or the progress
-    of an interrupted job exists, or the disk is full); InputError (the memory does not suffice).
+    Errors: RunError (the scene does not fit the run, or another job was interrupted here); InputError
+    (the memory does not suffice).
+
+    OutputError (an output or the progress of an interrupted job exists, or the disk is full).
 
     Parameters
     ----------

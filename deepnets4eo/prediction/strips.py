@@ -1,7 +1,9 @@
 """One strip of a scene after the other: tiles are read ahead, computed here, stitched and written behind.
 
-Takes a segmenter, a lattice and a journal; assumes that the scene fits. A batch always has the same shape, so that
-each tile's bits are the same whatever else is in its batch."""
+Takes a segmenter, a lattice and a journal, and assumes that the scene fits.
+
+A batch always has the same shape, so that each tile's bits are the same whatever else is in its batch.
+"""
 
 from __future__ import annotations
 

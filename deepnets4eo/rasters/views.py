@@ -174,8 +174,11 @@ class BandGapsSource(LayerView):
 
 
 class PictureSource(LayerView):
-    """A layer that averages its colours down as it is read, so that a picture of it decodes nothing again; it is not warped.
-    Memory: the picture, at most `longest_px` along a side."""
+    """A layer that averages its colours down as it is read, so that a picture of it decodes nothing again. It is not
+    warped.
+
+    Memory: the picture, at most `longest_px` along a side.
+    """
 
     def __init__(self, layer: Layer, longest_px: int) -> None:
         numbers = layer.as_stored()

@@ -25,8 +25,9 @@ from deepnets4eo.segmentation.weights import load_encoder
 class SegNet(nn.Module):
     """SegNet (Badrinarayanan et al. 2017) as used for aerial images (Audebert et al., ACCV 2016).
 
-    29,441,280 + 576 C + 577 K weights for C bands and K classes; He initialisation. Sides that are no multiples of 32
-    are padded by their last row and column and cut again.
+    29,441,280 + 576 C + 577 K weights for C bands and K classes; He initialisation.
+
+    Sides that are not multiples of 32 are padded by repeating the last row and column, and cut again.
 
     Errors: InputError for numbers below 1, and weights that do not fit.
 

@@ -21,7 +21,8 @@ SAMPLES = 16
 
 
 class HeteroscedasticHead(nn.Module):
-    """Scores with noise whose size and direction depend on the pixel or image: where labels contradict each other, it grows.
+    """Scores with noise whose size and direction depend on the pixel or image: the noise grows where labels contradict
+    each other.
 
     A label is the class with the largest score u = μ + d ⊙ ε + V η, where ε and η are normally distributed.
 

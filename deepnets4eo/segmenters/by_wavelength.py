@@ -32,8 +32,11 @@ CENTRE_RANGE_NM, WIDTH_RANGE_NM = (100.0, 1e9), (1.0, 1e9)
 
 
 def make_patches(tensors: Mapping[str, Tensor], bands: Sequence[str]) -> dict[str, Tensor] | None:
-    """The tensors with a patch embedding for these bands in place of the network that makes it; None where a file has no
-    such network, or a band no known wavelength. Errors: InputError for a network of another structure."""
+    """Return the tensors with a patch embedding for these bands, in place of the network that makes it. Errors:
+    InputError for a network of another structure.
+
+    The result is None where a file has no such network, or a band no known wavelength.
+    """
     roots = [name.removesuffix(TOKENS) for name in tensors if name.endswith(TOKENS)]
     root = next((one for one in roots if one.endswith((SPECTRAL, PATCHES))), None)
     names = [name_band(band) for band in bands]

@@ -1,7 +1,9 @@
 """Trained networks as ONNX files with inputs, legend and tiling in the metadata, checked against the run.
 
-Refuses runs without a network, and graphs with other labels. Runtimes round differently, and poolings with indices turn
-ties into visible differences, so the network itself is run with rounding added to see what is one.
+Refuses runs without a network, and graphs with other labels.
+
+Runtimes round differently, and poolings with indices turn ties into visible differences. Ties are found by running the
+network itself with rounding added.
 """
 
 from __future__ import annotations

@@ -44,10 +44,15 @@ _RANGES: WeakKeyDictionary[Source, dict[tuple[int, ...], ValueRange | None]] = (
 
 @dataclass(frozen=True)
 class LayerInput:
-    """One layer as a segmenter expects it, by band: `low`, `high`: 1st and 99th percentile in training; `mean`, `std`: scaling.
+    """One layer as a segmenter expects it, by band.
 
-    `optional`: scenes may lack it; `nodata`: the recipe's; `values`: whether physical values, not stored numbers, were learnt;
-    `band_low`, `band_high`: the percentiles of each band, where they are known; `constant`: bands, from 0, of one value in training.
+    low, high : 1st and 99th percentile in training
+    mean, std : scaling
+    optional : whether scenes may lack it
+    nodata : the nodata value of the recipe
+    values : whether physical values, not stored numbers, were learnt
+    band_low, band_high : the percentiles of each band, where they are known
+    constant : bands, from 0, of one value in training
     """
 
     bands: tuple[str, ...]

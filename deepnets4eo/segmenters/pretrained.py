@@ -154,8 +154,10 @@ def load_pretrained(
 ) -> Loaded:
     """Load weights of a safetensors file, a run, or of a name in the box into an encoder, by name and shape.
 
-    The first layer is fitted to its `bands`, and to standardised values. `complete`: all weights must be in the file, and
-    stay as they are. InputError for less than nine tenths of them: another network's.
+    The first layer is fitted to its `bands`, and to standardised values. `complete`: all weights must be in the file,
+    and stay as they are.
+
+    Errors: InputError for a file with less than nine tenths of the weights, which belongs to another network.
     """
     path = run_path(path)
     tensors, metadata = _read(path, None)

@@ -1,7 +1,9 @@
 """The one protocol of everything that labels pixels, and its first implementation: a network.
 
 Takes batches prepared by its own `inputs`; returns scores (N, K, H, W). Preprocessing and legend are saved with it.
-Refuses weights that do not belong to the network described. Branches add kinds of their own (see `run`)."""
+
+Refuses weights that do not belong to the network described. Branches add kinds of their own (see `run`).
+"""
 
 from __future__ import annotations
 

@@ -78,8 +78,10 @@ def pansharpen_raster(
 
     Memory: blocks of 1,024² fine pixels and GDAL's block cache, whatever the rasters' size.
 
-    Errors: OutputError where `out` exists and is not to be overwritten; InputError for an unknown method, a panchromatic image of
-    several bands or one that is not finer, and images without common pixels.
+    Errors: OutputError where `out` exists and is not to be overwritten.
+
+    InputError for an unknown method, a panchromatic image of several bands or one that is not finer, and images without
+    common pixels.
 
     Parameters
     ----------

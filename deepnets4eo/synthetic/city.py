@@ -182,8 +182,12 @@ class City:
         return self.pre.spectra(wavelengths_nm)
 
     def cube(self, date: Literal["pre", "post"] = "post", *, bands: int = 105, factor: int = 4) -> MadeUpCube:
-        """A cube of at least 4 bands, 400 to 2500 nm, before or after the event, with the materials of its pixels, which are
-        `factor` pixels of the image wide. Raises InputError for fewer bands, and a factor that leaves no pixel."""
+        """A hyperspectral cube of at least 4 bands, 400 to 2500 nm, before or after the event, with the materials of
+        its pixels.
+
+        Its pixels are `factor` pixels of the image wide. Raises InputError for fewer bands, and a factor that leaves no
+        pixel.
+        """
         buildings, acquisition = self.base.plan.buildings, self.pre
         if date == "post":
             acquisition, outcome = self.post, self.outcome

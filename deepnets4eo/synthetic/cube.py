@@ -92,8 +92,10 @@ class MadeUpCube:
         return self.shares.argmax(axis=0).astype(np.uint8)
 
     def write(self, folder: str | Path, name: str = "post", *, overwrite: bool = False) -> Path:
-        """Write cube_NAME.tif and materials_NAME.tif into a folder, which may be that of a city, and return it; bands
-        are called by their wavelength, as "450.0 nm". Raises OutputError where the files are there."""
+        """Write cube_NAME.tif and materials_NAME.tif into a folder, which may be that of a city, and return it.
+
+        Bands are called by their wavelength, as "450.0 nm". Raises OutputError where the files are there.
+        """
         folder = Path(folder)
         cube, materials = folder / f"cube_{name}.tif", folder / f"materials_{name}.tif"
         with output_lock(folder):

@@ -1,6 +1,7 @@
-"""What the miniature city is made of: the look, spectrum and class of each material, pixel and laser return.
+"""Materials of the miniature city: the colour, spectrum and class of each material, pixel and laser return.
 
 Colours are display values 0–255 of (red, green, blue, near infrared); reflectance is their square over 255².
+
 Points have ASPRS codes: 2 ground, 3 low, 5 high vegetation, 6 building, 9 water, 11 road, 1 anything else.
 """
 

@@ -1,7 +1,9 @@
 """Rasters that help a job beside its images: heights of the ground, heights above drainage, people, intensities of an event.
 
-Brought to the unit that the job needs, or refused by name; usual values without data that are not declared are taken as none; where they
-lack a value is known apart from what they say.
+They are brought to the unit that the job needs, or refused by name. The usual nodata values count as no data, also
+where they are not declared.
+
+Where a raster lacks a value is known separately from its values.
 """
 
 from __future__ import annotations

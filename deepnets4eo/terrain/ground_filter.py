@@ -111,8 +111,10 @@ def _objects(surface: FloatImage, limits: list[tuple[int, float]]) -> Mask:
 
 
 def _limits(gsd_m: float, max_building_m: float, slope: float, side_px: int) -> list[tuple[int, float]]:
-    """Return (radius of the square in pixels, rise in metres that is still terrain), growing by half each time. A
-    square that covers a surface of `side_px` is the last: wider ones remove nothing more."""
+    """Return (radius of the square in pixels, rise in metres that is still terrain), growing by half each time.
+
+    A square that covers a surface of `side_px` is the last: wider ones remove nothing more.
+    """
     widest = _widest(gsd_m, max_building_m)
     radii = [1]
     while radii[-1] < min(widest, side_px):

@@ -135,8 +135,10 @@ def slope_deg(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> Floa
 def surface_gradient(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> FloatImage:
     """Return the rise of a surface per metre, to the right and down.
 
-    Horn (1981), Hill shading and the reflectance map, Proc. IEEE 69(1): differences over three rows or columns,
-    weighted 1, 2, 1. At edges and beside gaps the known neighbours count, so that a plane has its slope everywhere.
+    Differences over three rows or columns, weighted 1, 2, 1. At edges and beside gaps the known neighbours count, so
+    that a plane has its slope everywhere.
+
+    Source: Horn (1981), Hill shading and the reflectance map, Proc. IEEE 69(1).
 
     Parameters
     ----------

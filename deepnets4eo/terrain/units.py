@@ -1,5 +1,7 @@
-"""What heights are measured in and refer to: metres, as slopes and volumes need them; a geoid or levelling network, or the
-ellipsoid, between which up to 100 m lie. Brings surface models to metres."""
+"""Units and vertical references of heights. Slopes and volumes need metres, and surface models are brought to metres.
+
+Heights refer to a geoid or levelling network, or to the ellipsoid; up to 100 m lie between them.
+"""
 
 from __future__ import annotations
 
@@ -121,8 +123,11 @@ def _middle(layer: Layer) -> tuple[float, float]:
 
 
 def check_height_unit(crs: Any, position: tuple[float, float], source: str) -> None:
-    """Refuse a surface model whose heights are, or may be, no metres, by its CRS at a position (x, y). Without a vertical
-    part, heights may be in its horizontal unit. Errors: InputError with the commands that convert it."""
+    """Refuse a surface model whose heights are not in metres, or may not be, by its CRS at a position (x, y).
+
+    Without a vertical part, heights may be in its horizontal unit. Errors: InputError with the commands that convert
+    it.
+    """
     axis = _height_axis(crs)
     if axis is None or axis.unit_conversion_factor == 1:
         return

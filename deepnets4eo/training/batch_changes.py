@@ -1,7 +1,9 @@
-"""Learning from images (N, C, P, P) without labels: how each is changed, weakly or strongly, and what it weighs in the loss.
+"""Semi-supervised learning from images (N, C, P, P) without labels: how each is augmented, weakly or strongly, and what
+it weighs in the loss.
 
-Changes that need three channels, or would give each image a scale of its own, are left out: reflectance is kept. Weights
-are those of FixMatch (Sohn 2020) and FlexMatch (Zhang 2021), whose memory is in a buffer.
+Augmentations that need three channels, or would give each image a scale of its own, are left out: reflectance is kept.
+
+Weights are those of FixMatch (Sohn 2020) and FlexMatch (Zhang 2021), whose memory is in a buffer.
 """
 
 from __future__ import annotations

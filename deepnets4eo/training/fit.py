@@ -132,10 +132,12 @@ def fit_segmenter(
     """Train the network of a segmenter in place; the kept epoch's weights stay in it.
 
     The same seed, samples and device give the same bits, also after an interruption; on a GPU where all operations do.
+
     Every epoch writes `checkpoints/`, `log.csv` and `curves.png`. A network in which nothing learns stays as it is.
 
-    Errors: InputError when an epoch has no full batch, or `train.monitor` is none of the scores; RunError when the loss is not
-    finite, or the checkpoint to resume from is of another recipe.
+    Errors: InputError when an epoch has no full batch, or `train.monitor` is none of the scores.
+
+    RunError when the loss is not finite, or the checkpoint to resume from is of another recipe.
 
     Parameters
     ----------

@@ -62,8 +62,10 @@ def train(
     Two runs of one seed on one CPU have the same weights. With `options.devices`, or within `torchrun`, several
     processes train one network; the first one alone writes.
 
-    Errors: InputError for a recipe, data or legend that cannot be used; OutputError when the folder holds a run already; RunError
-    when the training cannot be resumed, or its loss is not finite.
+    Errors: InputError for a recipe, data or legend that cannot be used; OutputError when the folder holds a run
+    already.
+
+    RunError when the training cannot be resumed, or its loss is not finite.
 
     Parameters
     ----------

@@ -1,7 +1,9 @@
 """A recipe: all that decides how a model is trained, as one flat YAML of six sections.
 
 Takes YAML (`task / data / legend / model / train / predict`) and `section.key=value` overrides; returns a frozen value.
-Refuses unknown keys and bad values, naming the key and the nearest one that exists."""
+
+Refuses unknown keys and bad values, naming the key and the nearest one that exists.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,11 @@
-"""The task `regression`: images and a raster of values, such as heights, in; a run that estimates them out, alone or beside classes.
+"""The task `regression`: trains a network that estimates a raster of values, such as heights, from images, alone or
+beside classes.
 
-Takes scenes with a target layer. Without a legend the network estimates the quantity alone, with one the classes in the same pass.
-What is wrong with a target is refused by `training.target`."""
+Takes scenes with a target layer. Without a legend the network estimates the quantity alone; with a legend, it predicts
+the classes in the same pass.
+
+Errors in a target are refused by `training.target`.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Which scenes a recipe trains on: explicit lists, or glob patterns whose wildcards pair the files.
+"""Scenes that a recipe trains on: explicit lists, or glob patterns whose wildcards pair the files.
 
 Takes the data section and the layers a model needs, or a dataset card; returns named scenes, in a fixed order.
-Refuses patterns that match nothing, and scenes that lack a layer, naming them."""
+
+Refuses patterns that match nothing, and scenes that lack a layer, naming them.
+"""
 
 from __future__ import annotations
 

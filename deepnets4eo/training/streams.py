@@ -36,8 +36,11 @@ class StreamWindow:
 
 @dataclass
 class StreamSamples(Generic[SceneType]):
-    """Samples that `cut_window` cuts from scenes that `make_scene` makes of a seed, in `processes` of their own where that
-    is above 0. Peak memory: 64 scenes; processes keep the windows of as many in files."""
+    """Samples that `cut_window` cuts from scenes, which `make_scene` makes from a seed, in `processes` of their own
+    where that is above 0.
+
+    Peak memory: 64 scenes; processes keep the windows of as many in files.
+    """
 
     make_scene: Callable[[int], SceneType]
     cut_window: Callable[[SceneType, np.random.Generator], Sample]

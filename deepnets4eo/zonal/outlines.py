@@ -72,8 +72,12 @@ class Outlines:
     def on(cls, geometries: Any, grid: Grid | None = None, *, shape: tuple[int, int] | None = None) -> Outlines:
         """The outlines of polygons (N,), a GeoSeries or GeoDataFrame on a grid.
 
-        Geometries with a CRS are transformed to the grid's; arrays are taken to be in it, without a grid in pixels
-        (x = column, y = row) of a raster of `shape` (h, w). Errors: InputError, GridError."""
+        Geometries with a CRS are transformed to the grid's; arrays must be in it already.
+
+        Without a grid they are in pixels (x = column, y = row) of a raster of `shape` (h, w).
+
+        Errors: InputError, GridError.
+        """
         if hasattr(geometries, "geometry"):
             geometries = _in_crs_of(geometries.geometry, grid)
         outlines = np.asarray(geometries, dtype=object)

@@ -78,8 +78,8 @@ def class_counts(
     """Count the pixels of each class 0 … num_classes − 1 in each polygon.
 
     Errors: InputError for other rasters than labels, zones that are no polygons, and Outlines on another raster.
-    LabelError for labels that are neither a class nor void.
-    GridError where only one of polygons and layer has a CRS.
+
+    LabelError for labels that are neither a class nor void. GridError where only one of polygons and layer has a CRS.
 
     Peak memory: per worker 30 bytes a pixel of a block; about 60 bytes a vertex.
 

@@ -94,7 +94,10 @@ def lab(bands: Bands) -> FloatImage:
 @dataclass(frozen=True)
 class HsvHistogram:
     """Shares of 16 hues, 8 saturations and 8 values in a square of half side `radius_px`, or a superpixel; each sums to
-    1. Source: Lagrange et al. 2015 use HSV histograms of superpixels and do not state the bins."""
+    1.
+
+    Source: Lagrange et al. 2015, who use HSV histograms of superpixels and do not state the bins.
+    """
 
     name: str = "hsv_histogram"
     radius_px: int = HISTOGRAM_RADIUS_PX

@@ -29,7 +29,10 @@ def surface(bands: Bands) -> FloatImage:
 
 def above_ground(bands: Bands, ground_px: int = GROUND_PX) -> FloatImage:
     """Return height above ground in metres, (h, w): `ndsm`, else `height` less `ground`, else `height` less its
-    opening. The opening takes a square of odd side `ground_px`. Errors: InputError where no band is a height."""
+    opening.
+
+    The opening takes a square of odd side `ground_px`. Errors: InputError where no band is a height.
+    """
     if bands.has("ndsm"):
         return bands.pick("ndsm")[0]
     height = bands.pick("height")[0]
@@ -134,7 +137,10 @@ NORMALS = DenseFeature("normals", 1, _normal_names, normals)
 @dataclass(frozen=True)
 class HsvHeightGradient:
     """The columns of `hsv_histogram`, mean height (m) and mean rise of the surface (m per m), over a square or
-    superpixel. Source: Lagrange et al., IGARSS 2015, who use it on superpixels with a linear SVM."""
+    superpixel.
+
+    Source: Lagrange et al., IGARSS 2015, who use it on superpixels with a linear SVM.
+    """
 
     name: str = "hsvdgr"
     radius_px: int = HISTOGRAM_RADIUS_PX

@@ -147,8 +147,10 @@ def _branch_roots(top: Indices, nodes: Indices) -> Indices:
 
 
 def _connect_zones(zones: Indices, branches: Indices, count: int, scratch: Indices) -> tuple[Indices, Indices, Indices]:
-    """Connect `count` zones of a level through the branches above them that they touch; pairs sorted by zone. Returns
-    the (count,) number of each zone's new node; for each branch touched its new node, and the branch."""
+    """Connect `count` zones of a level through the branches above them that they touch; pairs are sorted by zone.
+
+    Returns the (count,) number of each zone's new node; for each branch touched its new node, and the branch.
+    """
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
 

@@ -37,8 +37,10 @@ class TrainedTemplates:
 
 
 def sub_categories(boxes: Boxes, components: int, seed: int) -> Indices:
-    """Return the sub-category of each box, (N,) from 0: a Gaussian mixture on the logarithm of length ÷ width; at most
-    as many as there are boxes for, empty ones left out. Source: Randrianarivo et al., 2015."""
+    """Return the sub-category of each box, (N,) from 0: a Gaussian mixture on the logarithm of length ÷ width.
+
+    There are at most as many as there are boxes for; empty ones are left out. Source: Randrianarivo et al., 2015.
+    """
     from sklearn.mixture import GaussianMixture
 
     count = max(1, min(components, len(boxes) // MIN_BOXES))
@@ -96,8 +98,11 @@ def _add_parts(bank: TemplateBank, trainer: TemplateTrainer, settings: PartSetti
 
 
 def calibrate(bank: TemplateBank, held_out: Sequence[TrainingWindow], settings: PartSettings) -> TemplateBank:
-    """Set logits of margins: one slope for all, one offset a sub-category, by logistic regression on held-out
-    candidates. Templates of one sub-category at different headings are rotated copies and have the same offset."""
+    """Set logits of margins by logistic regression on held-out candidates: one slope for all, one offset a
+    sub-category.
+
+    Templates of one sub-category at different headings are rotated copies and have the same offset.
+    """
     from sklearn.linear_model import LogisticRegression
 
     count = len(bank.shapes)

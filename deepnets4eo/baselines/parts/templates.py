@@ -94,8 +94,13 @@ class PartSettings:
 
 @dataclass(frozen=True)
 class Shapes:
-    """Sizes and headings of T templates: things (T, 3) length, width (pixels in training), heading (radians); component
-    (T,) sub-category; sizes (T, 2) rows and columns of cells in use; cell_px, the side of a cell."""
+    """Sizes and headings of T templates.
+
+    things : (T, 3) length, width (pixels in training), heading (radians)
+    component : (T,) sub-category
+    sizes : (T, 2) rows and columns of cells in use
+    cell_px : the side of a cell
+    """
 
     things: Floats
     component: Indices
@@ -178,8 +183,11 @@ class PartModels:
 
 @dataclass(frozen=True)
 class TemplateBank:
-    """Weights of T templates: (T, 31, H, W) float32, H × W the frame, 0 outside a template; bias, slope, offset (T,)
-    float32: the logit of the probability is slope · score + offset."""
+    """Weights of T templates; the logit of the probability is slope · score + offset.
+
+    weights : (T, 31, H, W) float32, H × W the frame, 0 outside a template
+    bias, slope, offset : (T,) float32
+    """
 
     shapes: Shapes
     weights: NDArray[np.float32]

@@ -42,7 +42,10 @@ def majority_filter(values: NDArray[Any], radius_px: int) -> NDArray[Any]:
 
 def vote_shares(labels: NDArray[np.uint8], num_classes: int, radius_px: int) -> NDArray[np.float32]:
     """Return each class's share of the votes in a window, (K, h, w) float32, sum 1; NaN where the label (0 … K − 1) is
-    void. A pixel's own vote counts one and a half times, which decides ties."""
+    void.
+
+    A pixel's own vote counts one and a half times, which decides ties.
+    """
     check_radius(radius_px)
     shares = np.empty((num_classes, *labels.shape), np.float32)
     total = 2 * window_sums((labels != VOID).astype(_votes_type(radius_px)), radius_px) + 1
@@ -193,7 +196,9 @@ def minimum_area(labels: NDArray[np.uint8], area_px: int, *, connectivity: Conne
     """Merge regions below an area into their neighbours, except those that only void surrounds.
 
     A small region takes the label with which it shares the longest border, among regions that stay in that round.
-    These are large ones, and the largest of small ones without a large neighbour. A tie goes to the lowest label.
+
+    The regions that stay are the large ones, and the largest of small ones without a large neighbour. A tie goes to the
+    lowest label.
 
     Memory: about 60 bytes a pixel.
 

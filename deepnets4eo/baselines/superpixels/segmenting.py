@@ -253,8 +253,10 @@ class _BlockPieces(NamedTuple):
 
 
 def number_pieces(keys: KeyFile, cores: list[Window], min_px: int, workers: int | None) -> list[NDArray[np.int32]]:
-    """Return for each block (`cores`, row by row) the final numbers of its pieces; small ones are merged. Peak memory:
-    30 bytes a pixel of a block for each worker, 100 bytes a piece."""
+    """Return for each block (`cores`, row by row) the final numbers of its pieces; small ones are merged.
+
+    Peak memory: 30 bytes a pixel of a block for each worker, 100 bytes a piece.
+    """
     all_pieces = _AllPieces()
     below = np.full((2, max(core.col + core.width for core in cores)), -1, np.int64)
     aside = np.zeros((2, 0), np.int64)

@@ -1,7 +1,9 @@
-"""Change without training as a segmenter: fitted to the pair itself, then predicted tile by tile like any other.
+"""Unsupervised change detection as a segmenter: fitted to the pair itself, then predicted tile by tile like any other.
 
 Takes a scene with the layers `image_pre` and `image_post`; returns probabilities of no change and change.
-Refuses pairs with other numbers of bands, pairs without common valid pixels, and images that are the same."""
+
+Refuses pairs with other numbers of bands, pairs without common valid pixels, and images that are the same.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ STEEPNESS = 8.0  # probabilities go from 0.02 to 0.98 between the mean scores of
 class ChangeDetector(ProbabilitySegmenter):
     """A classical method and its threshold.
 
-    A few pixels (0.1 % at most) with values far from all others, such as undeclared nodata, do not enter what is measured.
+    A few pixels (0.1 % at most) with values far from all others, such as undeclared nodata, are left out of what is
+    measured.
+
     Probabilities follow the score by a logistic curve, 0.5 at the threshold: they rank pixels, and are not calibrated.
 
     Parameters

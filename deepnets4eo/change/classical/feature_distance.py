@@ -33,8 +33,10 @@ Scaling = list[tuple[FloatImage, FloatImage]]  # mean and deviation of each leve
 class FeatureDistance(PairScore):
     """Length of the difference of both dates' features, summed over five levels, times one less the cosine between them, summed over three.
 
-    Each channel is standardised at its own date over the pair. The length knows where much is other, the cosine where
-    another kind of thing is seen: season and light alter the length alone.
+    Each channel is standardised at its own date over the pair.
+
+    The length shows how much differs, the cosine where the kind of thing differs: season and light alter only the
+    length.
 
     bands : red, green and blue among those of a date
     """

@@ -29,6 +29,7 @@ def dates_apart(dates: Tensor) -> Tensor:
     """Return both dates one after the other in the batch, (2N, C, H, W).
 
     They come as (N, 2, C, H, W), pre then post, or with their bands joined as in tiles of a scene, (N, 2 C, H, W).
+
     Raises InputError for other numbers of dates.
 
     >>> dates_apart(torch.zeros(4, 2, 3, 8, 8)).shape
@@ -46,8 +47,10 @@ def join_dates(dates: Tensor) -> Tensor:
 
 def convolutions(channels: Sequence[int], *, transposed: bool = False) -> nn.Sequential:
     """Return 3 × 3 convolution, batch normalisation, ReLU and dropout of whole maps for each step between numbers of
-    channels. Transposed convolutions of stride 1, as in the decoders of Daudt et al. 2018, differ in the order of
-    weights alone."""
+    channels.
+
+    Transposed convolutions of stride 1, as in the decoders of Daudt et al. 2018, differ only in the order of weights.
+    """
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(channels):
         kind = nn.ConvTranspose2d if transposed else nn.Conv2d

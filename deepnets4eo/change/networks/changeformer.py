@@ -1,8 +1,12 @@
-"""A network like ChangeFormer (Bandara and Patel, IGARSS 2022): a mix transformer for each date, differences of four scales that
-are learnt, and a decoder that fuses them.
+"""A transformer for change detection like ChangeFormer (Bandara and Patel, IGARSS 2022).
 
-Takes both dates, pre before post, with the same bands; returns logits of the image's size, which depend on all of the image or tile.
-Refuses an odd number of bands, and encoders or weights that do not fit."""
+It has a mix transformer for each date, learnt differences at four scales, and a decoder that fuses them.
+
+Takes both dates, pre before post, with the same bands. Returns logits of the image's size, which depend on all of the
+image or tile.
+
+Refuses an odd number of bands, and encoders or weights that do not fit.
+"""
 
 from __future__ import annotations
 

@@ -121,8 +121,9 @@ def count_covers(num_classes: int) -> int:
 
 
 def from_to_scores(change: Tensor, pre: Tensor, post: Tensor) -> Tensor:
-    """Return scores (N, L², H, W), logarithms up to a constant, of classes from → to. They come from logits of change
-    (N, 2, H, W) and land cover (N, L, H, W).
+    """Return scores (N, L², H, W), logarithms up to a constant, of classes from → to.
+
+    They come from logits of change (N, 2, H, W) and land cover (N, L, H, W).
 
     The best class without change has the score of no change, and the best one with change has the score of change.
 

@@ -131,7 +131,9 @@ def dated_name(name: str, pattern: str | None = None) -> tuple[date | None, bool
 
 def as_date(day: str | date, option: str = "") -> date:
     """Return a given date: a day (`YYYY-MM-DD`, `YYYYMMDD`, also with its time), a month for its first day, or a year
-    for its middle. Raises InputError, naming the option, for any other text.
+    for its middle.
+
+    Raises InputError, naming the option, for any other text.
 
     >>> as_date("2020-06-30"), as_date("2020-06"), as_date("2020")
     (datetime.date(2020, 6, 30), datetime.date(2020, 6, 1), datetime.date(2020, 7, 1))

@@ -2,8 +2,10 @@
 
 Every date is standardised by its median and spread.
 
-The baseline of a cell is the median of its valid dates before. Where several earlier years have dates of the same
-season, their median is a second baseline, and the smaller delta counts.
+The baseline of a cell is the median of its valid dates before.
+
+Where several earlier years have dates of the same season, their median is a second baseline, and the smaller delta
+counts.
 
 A linear fit predicts each date from the baseline. It uses the half of the cells that changed least. What it predicts is
 season and light, and is subtracted.
@@ -152,7 +154,10 @@ def _held(
     left: NDArray[np.int64],
 ) -> NDArray[np.float32]:
     """Return the least share (N,) of each change, along its own direction, that the next `left` valid dates still show
-    against the same baseline. Where there are fewer, the median share of all later dates counts."""
+    against the same baseline.
+
+    Where there are fewer, the median share of all later dates counts.
+    """
     valid, spikes = seen
     least = np.ones(len(whitened), np.float32)
     changed = whitened.any(axis=1)
@@ -218,8 +223,11 @@ def _plain_distance(values: Rows, medians: Rows, known: Mask) -> NDArray[np.floa
 
 
 def standardise(series: CellSeries, valid: Mask, *, also: Mask | None = None) -> Rows:
-    """Return the features (T, N, F) of each date less their median, by half the width of their middle 68 %, over valid
-    cells (T, N); 0 elsewhere, except for cells in `also`."""
+    """Return the features (T, N, F) of each date less their median, divided by half the width of their middle 68 %,
+    over valid cells (T, N).
+
+    They are 0 elsewhere, except for cells in `also`.
+    """
     standard = np.zeros_like(series.values)
     for index, known in enumerate(valid):
         if not known.any():
@@ -235,7 +243,10 @@ def running_medians(
     standard: Rows, valid: Mask, history: int, order: Iterable[int], least: int
 ) -> Iterator[tuple[int, Rows, Mask]]:
     """Yield each date in an order with the medians (N, F) of its `history` valid dates before, and which cells (N,)
-    have at least `least` of them; a first date stands for those that are missing."""
+    have at least `least` of them.
+
+    A first date stands for those that are missing.
+    """
     cells, features = standard.shape[1:]
     recent = np.zeros((history, cells, features), np.float32)
     filled = np.zeros(cells, np.int64)

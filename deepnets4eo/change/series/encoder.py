@@ -23,9 +23,12 @@ COMPONENTS = 32  # columns: maps of more channels are projected to so many rando
 
 
 class EncoderFeatures:
-    """What a `FrozenEncoder` sees in a cell of `side_px`, which the encoder's step divides: red, green and blue by
-    name, else the first three bands, else the first as grey. Raises InputError for encoders without a level that
-    fits the cells."""
+    """Features of a `FrozenEncoder` in cells of `side_px`, a multiple of the encoder's step.
+
+    The encoder gets red, green and blue by name, else the first three bands, else the first as grey.
+
+    Raises InputError for encoders without a level that fits the cells.
+    """
 
     def __init__(
         self, series: ImageSeries, name: str, weights: str | Path | None, *, side_px: int, seed: int = 0

@@ -3,6 +3,7 @@
 A curve of season and trend is fitted to a stable history by robust least squares.
 
 A break is where the moving sum of later recursive residuals (Brown, Durbin and Evans 1975) exceeds its critical value.
+
 That value is a quantile of the largest sum in series without a break.
 
 Single residuals are cut at `CLIP` standard deviations, so that one cloud makes no break. Autocorrelated values give
@@ -35,8 +36,15 @@ RIDGE = 1e-8
 
 @option_group
 class HarmonicOptions:
-    """The curve and its monitoring: waves a year, whether it has a trend, the valid values over which residuals are
-    summed, and the share `level` of pixels without break that may be called one over the whole monitoring."""
+    """The seasonal curve and how it is monitored.
+
+    Parameters
+    ----------
+    harmonics : waves a year
+    trend : whether the curve has a trend
+    window : number of valid values over which residuals are summed
+    level : share of pixels without a break that may be called one over the whole monitoring
+    """
 
     harmonics: int = Field(default=2, ge=1, le=4)
     trend: bool = True
@@ -222,7 +230,10 @@ def _critical_values(monitored: int, options: HarmonicOptions, freedom: Floats) 
 @lru_cache(maxsize=1024)
 def critical_value(monitored: int, window: int, level: float, freedom: float) -> float:
     """Return, by simulation, the size that moving sums of `window` values exceed in a share `level` of the series
-    without break; `freedom` is that of the standard deviation estimated from the history, inf where it is known."""
+    without break.
+
+    `freedom` is that of the standard deviation estimated from the history, inf where it is known.
+    """
     rng = np.random.default_rng(monitored * 1000 + window)
     noise = rng.normal(size=(TRIALS, monitored))
     if math.isfinite(freedom):

@@ -1,7 +1,10 @@
 """The job of `deepnets4eo series`: features, ranking, page, and breaks of seasonal curves as a raster, into a folder.
 
-Takes an opened series; writes changes.gpkg, changes.npz, report.html, series.json, and breaks.tif where it is to (decimal year, magnitude
-and statistic of the first break of each pixel; memory: a block of all dates, about 60 MB)."""
+Takes an opened series; writes changes.gpkg, changes.npz, report.html and series.json, and breaks.tif on demand.
+
+breaks.tif has decimal year, magnitude and statistic of the first break of each pixel. Memory: a block of all dates,
+about 60 MB.
+"""
 
 from __future__ import annotations
 
@@ -104,8 +107,12 @@ def write_series(
     progress: Progress | None = None,
     executor: Executor | None = None,
 ) -> list[Path]:
-    """Rank a series and write the result to `out`; `top` changes have chips on the page, and breaks of `break_of` are
-    written where `breaks_from` is given. `executor` looks for breaks and measures cells in other processes. Returns the paths."""
+    """Rank a series and write the result to `out`. Returns the paths.
+
+    top : changes that have chips on the page
+    break_of, breaks_from : breaks of `break_of` are written where `breaks_from` is given
+    executor : looks for breaks and measures cells in other processes
+    """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with gdal_cache(CACHE_BYTES), hidden_folder(out) as hidden:

@@ -35,8 +35,11 @@ def parse_point(text: str) -> tuple[float, float]:
 
 
 def vector_at(layer: Layer, point: tuple[float, float]) -> NDArray[np.float32]:
-    """The unit vector (C,) of the pixel at a point: longitude and latitude, or in the CRS of the raster where they cannot be degrees;
-    column and row where it has none. Errors: InputError for a point outside, or without data."""
+    """The unit vector (C,) of the pixel at a point. Errors: InputError for a point outside, or without data.
+
+    A point is longitude and latitude, or in the CRS of the raster where it cannot be degrees; column and row where the
+    raster has no CRS.
+    """
     x, y = point
     if layer.grid.crs is not None and abs(x) <= 180 and abs(y) <= 90:
         x, y = transformer("EPSG:4326", layer.grid.crs).transform(x, y)

@@ -1,7 +1,10 @@
 """Rare changes of a series, ranked: changes that hold become one event a cell, events are clustered, rare clusters come first.
 
-Takes the features of a series; returns a `NoveltyRanking` of polygons with date, cluster and score, which a folder keeps without pickle,
-and finds the changes most like one of them. Memory: the whitened deltas of the candidates."""
+Takes the features of a series. Returns a `NoveltyRanking` of polygons with date, cluster and score, which a folder
+keeps without pickle.
+
+A ranking also finds the changes most like a given one. Memory: the whitened deltas of the candidates.
+"""
 
 from __future__ import annotations
 

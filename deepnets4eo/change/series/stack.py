@@ -35,8 +35,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class MaskRule:
-    """Which values of a mask are clouds: `values`, or where empty all above `above`; `band` is the 1-based band of the
-    image itself that is the mask, where there is no raster of its own."""
+    """Which values of a mask are clouds.
+
+    values, above : `values` are clouds, or where empty all above `above`
+    band : 1-based band of the image itself that is the mask, where there is no raster of its own
+    """
 
     values: tuple[float, ...] = ()
     above: float = 0.0

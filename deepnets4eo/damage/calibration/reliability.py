@@ -307,8 +307,11 @@ def fit_sets(
 
 
 def site_quantile(scores: Floats, site: NDArray[np.generic], coverage: float = COVERAGE) -> float:
-    """The limit that the score of a building of a new site keeps with a probability of `coverage`, from scores (N,) of true
-    grades and their sites (N,), which weigh the same; one more site counts, whose scores could be anything."""
+    """Return the limit that the score of a building of a new site keeps with a probability of `coverage`.
+
+    It comes from scores (N,) of true grades and their sites (N,), which weigh the same. One more site counts, whose
+    scores could be anything.
+    """
     _, index, number = np.unique(site, return_inverse=True, return_counts=True)
     weight = 1.0 / (number[index] * (len(number) + 1))
     order = np.argsort(scores, kind="stable")

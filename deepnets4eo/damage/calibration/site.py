@@ -1,7 +1,10 @@
 """One site as a whole: how far its evidence is shifted, how many of its buildings are damaged, and what each building is.
 
-Shifts and share are unknown together; each combination is weighed by how well it explains the site and by how likely it is
-beforehand (two normal distributions with an empirical prior, Efron 2010). A known share is kept."""
+The shifts and the share of damaged buildings are estimated together. A known share is kept.
+
+Each combination is weighed by how well it explains the site and by its prior probability (two normal distributions with
+an empirical prior, Efron 2010).
+"""
 
 from __future__ import annotations
 

@@ -121,8 +121,13 @@ class DecisionModel:
         *,
         quake: bool = False,
     ) -> Decision:
-        """The decision on a table with the columns of all evidences. scores : those that take part; quake : whether roofs that are found
-        again count as standing. Buildings in water say nothing of the share of damaged ones among the others."""
+        """Decide on a table with the columns of all evidences.
+
+        scores : those that take part.
+        quake : whether roofs that are found again count as standing.
+
+        Buildings in water are left out of the share of damaged ones among the others.
+        """
         network, reliability = self.network, self.network.reliability
         outside, unlike = self._unknown_evidence(evidence.frame)
         gradable = reliability.gradable_alone(evidence.frame, network.weights(evidence.frame))
@@ -203,8 +208,11 @@ def _grade(
 
 
 def name_damaged(site: SiteFit, wet: Mask | None = None) -> Mask:
-    """(N,) the most probable buildings, as many as are expected to be damaged at a site that has damage, above the plain mean at
-    most the median; where the site is probably intact, the clear ones alone."""
+    """(N,) the most probable buildings, as many as are expected to be damaged at a site that has damage.
+
+    Above the plain mean the number is at most the median. Where the site is probably intact, only the clear ones are
+    named.
+    """
     p = site.probabilities[:, MAJOR:].sum(axis=1)
     counted = np.isfinite(p) & (True if wet is None else ~wet)
     if site.intact > INTACT:

@@ -1,7 +1,10 @@
 """After an earthquake: roofs that are surely found again stand, whatever the other evidence says.
 
-A city that is seen from other sides at both dates shows facades, other shadows and other streets: much of the evidence of damage is there
-without any. The same roof, found again beside its place, is not."""
+Two images of a city from different sides show other facades, other shadows and other streets, so much of the evidence
+of damage appears without any damage.
+
+The same roof, found again beside its place, is no such artefact.
+"""
 
 from __future__ import annotations
 

@@ -130,8 +130,10 @@ def pool_scene(
 
 
 def fitted_tiling(tiling: Tiling, outlines: Outlines) -> Tiling:
-    """The tiling, or that of another side of tiles, by which tiles with buildings have the fewest pixels. It depends on all outlines,
-    whichever of them are pooled, so that the parts of a job agree."""
+    """The tiling, or that with another side of tiles, whose tiles with buildings have the fewest pixels.
+
+    It depends on all outlines, whichever of them are pooled, so that the parts of a job agree.
+    """
     return tiling.least_work(outlines.shape, tiling.similar_sides, partial(_count_occupied, outlines))
 
 

@@ -1,7 +1,11 @@
-"""How many buildings are damaged, from those that a person looked at: numbers, shares and built areas with 95 % intervals.
+"""How many buildings are damaged, estimated from a sample that a person looked at: numbers, shares and built areas with
+95 % intervals.
 
-What was seen counts as it is; the others of a stratum are drawn from the beta-binomial distribution of what was seen
-in it, with a prior of one building: half the recalibrated map, half nothing (Jeffreys 1946)."""
+Buildings that were looked at count as answered. The others of a stratum are drawn from the beta-binomial distribution
+of its answers.
+
+The prior has the weight of one building: half the recalibrated map, half nothing (Jeffreys 1946).
+"""
 
 from __future__ import annotations
 

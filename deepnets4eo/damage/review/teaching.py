@@ -1,7 +1,10 @@
 """Corrections that teach: the grades of one map moved by what people answered there, and which buildings to look at next.
 
-A weighted sum of the map's evidence, and of what buildings look like, is added to each of three log-odds (logistic regression with an
-offset, ridge by cross-validation), where that gained on answers that it has not seen."""
+Each of three log-odds gets a weighted sum of the map's evidence, and of what buildings look like. It is used where it
+gained on held-out answers.
+
+The weights come from logistic regression with an offset, with the ridge chosen by cross-validation.
+"""
 
 from __future__ import annotations
 

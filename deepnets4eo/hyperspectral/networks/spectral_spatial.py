@@ -1,5 +1,8 @@
-"""Networks that read the spectrum first and the neighbourhood after it: residual, hybrid, a transformer, and a U-Net over
-features of each pixel, which labels whole images: dense labels from sparse ones, with wide context."""
+"""Spectral-spatial networks, which read the spectrum first and the neighbourhood after it: residual, hybrid, and a
+transformer.
+
+A U-Net over features of each pixel labels whole images: dense labels from sparse ones, with wide context.
+"""
 
 from __future__ import annotations
 

@@ -20,8 +20,10 @@ KERNELS, WIDTHS = (3, 3, 3), (16, 32, 64)
 class TwoSensor(PatchClassifier):
     """Two branches, fused late, as is usual for hyperspectral images and LiDAR (Xu et al. 2018).
 
-    The bands of the cube are followed by those of the other sensor (`streams`: numbers of both), standardised; a missing sensor is zero. The
-    patch network of the cube (`network`, `patch_px`, `options`) returns `width` features.
+    The bands of the cube are followed by those of the other sensor (`streams`: numbers of both), standardised; a
+    missing sensor is zero.
+
+    The patch network of the cube (`network`, `patch_px`, `options`) returns `width` features.
 
     >>> network = TwoSensor(21, 5, streams=[20, 1])
     >>> network(torch.zeros(1, 21, 10, 12)).shape

@@ -1,4 +1,6 @@
 """The page of a map: both images in panels, the objects of the map over them, their list, and files of what is listed.
 
-Takes layers on one grid and packed objects; writes one HTML file that loads nothing. What an object is, and what is said of it,
-comes as scripts of the kind of map."""
+Takes layers on one grid and packed objects; writes one HTML file that loads nothing.
+
+What an object is, and the text about it, comes as scripts of the kind of map.
+"""

@@ -1,7 +1,8 @@
 """Features of points in one table: of the points around at several scales, of cylinders, of the point itself, height above ground.
 
-The neighbourhoods are those of Thomas et al. (2018, "Semantic classification of 3D point clouds with multiscale
-spherical neighborhoods"): spheres of growing radius, in a cloud thinned to a fixed number of voxels a radius.
+The neighbourhoods are spheres of growing radius, in a cloud thinned to a fixed number of voxels a radius.
+
+They follow Thomas et al. (2018, "Semantic classification of 3D point clouds with multiscale spherical neighborhoods").
 
 Features of shape are those of Weinmann et al. (2015) and Demantké et al. (2011). All points of a voxel share the
 features of its mean.
@@ -34,7 +35,10 @@ def neighbourhood_features(
     cloud: PointCloud, options: FeatureOptions, workers: int | None = None
 ) -> NDArray[np.float32]:
     """Return features (N, F) float32 of the spheres around points, one radius after the other; 0 with fewer than two
-    voxels in the sphere. Errors: InputError for missing measurements or too wide a cloud."""
+    voxels in the sphere.
+
+    Errors: InputError for missing measurements or too wide a cloud.
+    """
     measured, cells = measured_values(cloud, options), options.cells_per_radius
     return np.concatenate(
         [scale_features(cloud, radius, cells, measured, workers) for radius in options.radii_m], axis=1

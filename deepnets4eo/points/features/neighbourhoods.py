@@ -37,8 +37,11 @@ class Voxels:
 
 
 def voxelise(points: Floats, side_m: float, source: str = "the cloud") -> Voxels:
-    """Return the voxels of a cloud (N, D) by position, x varying slowest. The grid goes through the origin, so that tiles
-    of one cloud have the same voxels. Raises InputError for more than a million voxels along an axis."""
+    """Return the voxels of a cloud (N, D) by position, x varying slowest. The grid goes through the origin, so that
+    tiles of one cloud have the same voxels.
+
+    Raises InputError for more than a million voxels along an axis.
+    """
     cells = np.floor(points / side_m)
     cells -= cells.min(axis=0)
     corner = points.min(axis=0)

@@ -163,8 +163,12 @@ def _notes(
 
 @dataclass(frozen=True)
 class CloudPart:
-    """The points of a tile, then those around it; for the former class indices (n,) with void 255, which are learnt from,
-    which are validated on, and the number of their block of ground."""
+    """The points of a tile, then those around it; the other arrays are of the points of the tile alone.
+
+    classes : (n,) class indices, void 255
+    learnt, validated : (n,) which are learnt from, and which are validated on
+    blocks : (n,) number of their block of ground
+    """
 
     cloud: PointCloud
     classes: NDArray[np.uint8]

@@ -141,15 +141,21 @@ class CloudFile(ABC):
             raise self._all_withheld()
 
     def whole_chunks(self, points: int = CHUNK_POINTS) -> Iterator[PointCloud]:
-        """Yield all points in the file's order, `points` at a time (some 100 bytes each), withheld ones marked, in metres.
-        Raises InputError for a file without points, damage, and coordinates that are no lengths."""
+        """Yield all points in the file's order, `points` at a time (some 100 bytes each), withheld ones marked, in
+        metres.
+
+        Raises InputError for a file without points, damage, and coordinates that are no lengths.
+        """
         self.check_not_empty()
         for cloud in self.stored_chunks(points):
             yield self._prepare(cloud)
 
     def read(self, bounds: Bounds | None = None) -> PointCloud:
-        """Return all points, or those within bounds (x_min, y_min, x_max, y_max, metres), edges included. Raises InputError
-        where none lies there or the file cannot be read. Memory: the points within bounds, and one chunk."""
+        """Return all points, or those within bounds (x_min, y_min, x_max, y_max, metres), edges included.
+
+        Raises InputError where none lies there or the file cannot be read. Memory: the points within bounds, and one
+        chunk.
+        """
         chunks = [
             kept for chunk in self.chunks() if (kept := chunk if bounds is None else _crop(chunk, bounds)) is not None
         ]
@@ -270,8 +276,11 @@ class CloudUnits:
 
 
 def cloud_units(crs: CRS | None, source: str) -> CloudUnits:
-    """Return metres of one unit, and the CRS in metres (none for a local one). Without a CRS units are metres, without
-    a vertical part heights have the horizontal unit. Raises InputError for degrees and geocentric CRS."""
+    """Return the metres of one unit, and the CRS in metres (none for a local one). Raises InputError for degrees and
+    geocentric CRS.
+
+    Without a CRS units are metres; without a vertical part heights have the horizontal unit.
+    """
     if crs is None:
         return CloudUnits()
     horizontal, vertical = _split(crs)
@@ -292,8 +301,11 @@ def cloud_units(crs: CRS | None, source: str) -> CloudUnits:
 
 
 def check_no_degrees(bounds: Floats, source: str) -> None:
-    """Raise InputError where bounds (2, 3) without CRS can only be degrees: x and y within ±180 and ±90, and heights more
-    than 100 times as far apart. Objects in coordinates of their own and poles pass."""
+    """Raise InputError where bounds (2, 3) without CRS can only be degrees.
+
+    That is where x and y are within ±180 and ±90, and heights more than 100 times as far apart. Objects in coordinates
+    of their own and poles pass.
+    """
     size, farthest = bounds[1] - bounds[0], np.abs(bounds[:, :2]).max(axis=0)
     width = size[:2].max()
     if not (width > 0 and width * MOST_SLENDER < size[2] < np.inf):

@@ -212,8 +212,11 @@ def _items(record: bytes) -> list[tuple[int, int]]:
 
 
 def crs_of_keys(records: Mapping[int, bytes]) -> CRS | None:
-    """Return the CRS that the records 34735 to 34737 name: compound where heights have a unit of their own, local where
-    only units are known, None without keys. Raises errors of GDAL and PROJ for other keys."""
+    """Return the CRS that the records 34735 to 34737 name, None without keys. Raises errors of GDAL and PROJ for other
+    keys.
+
+    It is compound where heights have a unit of their own, and local where only units are known.
+    """
     keys = _keys(records.get(DIRECTORY, b""))
     crs = _read(keys, records) if keys else None
     if crs is None:  # texts that are cut off, of which GDAL needs all

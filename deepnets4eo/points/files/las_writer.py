@@ -162,8 +162,10 @@ def check_suffix(out: Path) -> Path:
 
 
 def make_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
-    """Return the header with the additions, of a newer version and point format where these need it. Raises InputError
-    for a dimension of the same name and another type, and headers that cannot be written again."""
+    """Return the header with the additions, of a newer version and point format where these need it.
+
+    Raises InputError for a dimension of the same name and another type, and headers that cannot be written again.
+    """
     header = _las_header(file, additions) if isinstance(file, LasFile) else _new_header(file, additions)
     known = {one.name: one for one in header.point_format.extra_dimensions}
     new = []

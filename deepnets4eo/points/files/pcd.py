@@ -1,7 +1,10 @@
 """PCD files of the Point Cloud Library, version 0.7 and before: text, binary, and binary compressed by LZF (extra `points`).
 
-All fields are read as PLY names them, colours from `rgb` or `rgba`. Points whose coordinates are NaN, as organised clouds have
-where nothing was measured, are withheld. Memory: one chunk; of compressed files all points."""
+All fields are read under the names that PLY uses, colours from `rgb` or `rgba`. Memory: one chunk; of compressed files
+all points.
+
+Points whose coordinates are NaN are withheld: organised clouds have them where nothing was measured.
+"""
 
 from __future__ import annotations
 

@@ -51,8 +51,11 @@ NAME_COLUMNS = (
 
 
 class TextFile(CloudFile):
-    """A text file of points in named columns, of which unknown ones are ignored; a file of the same name with the suffix
-    .labels holds one class a line. Raises InputError for no text of numbers, or unknown columns."""
+    """A text file of points in named columns; unknown columns are ignored. A file of the same name with the suffix
+    .labels holds one class a line.
+
+    Raises InputError for no text of numbers, or unknown columns.
+    """
 
     point_format = "text"
 

@@ -61,8 +61,11 @@ class FrameLabeller(ViewLabeller):
         return cls(loaded.segmenter, views, size_px)
 
     def scores(self, frame: Frame) -> FloatImage:
-        """Return probabilities (K, h, w) float32 at the pixels of a frame; those that no view shows have the scores of its
-        own image. Memory: about 500 bytes a pixel of the network's size, and a batch of views."""
+        """Return probabilities (K, h, w) float32 at the pixels of a frame. Pixels that no view shows have the scores of
+        the frame's own image.
+
+        Memory: about 500 bytes a pixel of the network's size, and a batch of views.
+        """
         small = frame.resize(*self.size_px)
         surface = small.surface()
         make_own = rendered_own_layers if self.views.render_test else own_layers
@@ -125,8 +128,11 @@ def place_views(frame: Frame, views: ResampledViewSection, count: int, *, seed: 
 
 
 def own_layers(frame: Frame, surface: Surface, names: Sequence[str]) -> Layers:
-    """Return what the network sees of a frame: "image" and "composite" (3, h, w) uint8, "valid" (h, w), and with labels
-    "labels", those of pixels without depth included. A network without colours sees nothing in holes."""
+    """Return the layers that the network gets from a frame: "image" and "composite" (3, h, w) uint8, and "valid"
+    (h, w).
+
+    With labels also "labels", those of pixels without depth included. A network without colours gets nothing in holes.
+    """
     composite = np.zeros((3, *frame.shape), np.uint8)
     flat = composite.reshape(3, -1)
     for band, share in zip(range(GEOMETRY), (surface.verticality, surface.noise), strict=True):
@@ -147,7 +153,10 @@ def resampled_views(
 
 def rendered_own_layers(frame: Frame, surface: Surface, names: Sequence[str]) -> Layers:
     """Return the layers of the surface of a frame as its own camera sees it, like the views around it, which is the
-    published preprocessing; those of `own_layers` where it sees no face."""
+    published preprocessing.
+
+    Where the camera sees no face, the layers are those of `own_layers`.
+    """
     rendered = next(rendered_views(surface, [frame.camera]), None)
     return own_layers(frame, surface, names) if rendered is None else rendered[1]
 

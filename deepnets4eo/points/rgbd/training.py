@@ -62,7 +62,10 @@ def train_frames(recipe: RgbdRecipe, out: Path, options: TrainOptions) -> Path:
 
 def render_frames(recipe: RgbdRecipe, legend: Legend, split: DataSplit[NamedFrame], folder: Path) -> RenderedViews:
     """Render every frame in the pixels of the network, and views around the training frames. Raises InputError where
-    the training split shows no label. Memory: one frame, about 500 bytes a pixel; disk: 5 to 8 bytes a pixel."""
+    the training split shows no label.
+
+    Memory: one frame, about 500 bytes a pixel. Disk: 5 to 8 bytes a pixel.
+    """
     rendered = RenderedViews(legend, split, snapshot_inputs(recipe.model.layers, "depth"), ViewStore(folder))
     for number, (named, of_frame) in enumerate(zip(split.scenes, split.splits, strict=True)):
         part = WITHHELD if VAL in of_frame.parts else LEARNT

@@ -34,8 +34,10 @@ class Sampling(NamedTuple):
 
 
 def sample_area(bounds: Sequence[float], centres: Floats, finest_m: float) -> Sampling:
-    """Return 4 × 4 boxes of an area of at most 120 m around the middle (K, 2) of the buildings in each, and a side of cells from
-    `finest_m` up that leaves about 150,000 of them."""
+    """Return 4 × 4 boxes of an area of at most 120 m, around the middle (K, 2) of the buildings in each.
+
+    Also return a side of cells, from `finest_m` up, that leaves about 150,000 of them.
+    """
     low, size = np.array(bounds[:2]), np.maximum(np.subtract(bounds[2:], bounds[:2]) / PARTS, 1e-6)
     side = np.minimum(size, PART_M)
     part = np.floor((centres - low) / size)

@@ -113,8 +113,13 @@ class EpochQuality:
 
 @dataclass(frozen=True)
 class EpochFit:
-    """How a later date lies against the first: status and why it is not "ok", the motion that brings its coordinates onto those of the
-    first, the measures, and the `corners` (K, 3) of the area."""
+    """How a later date lies against the first.
+
+    status, reason : the status, and why it is not "ok"
+    motion : brings the coordinates of the later date onto those of the first
+    quality : the measures
+    corners : (K, 3) corners of the area
+    """
 
     status: Literal["ok", "degraded", "failed"]
     reason: str

@@ -1,7 +1,9 @@
 """Height loss, rubble and debris of every building of a block, with their intervals, and the polygons of rubble.
 
-Volumes are means over the known cells of an outline times its area. Debris is what lies where the surface has fallen, up to the
-height of a heap, and what has risen around the building."""
+Volumes are means over the known cells of an outline times its area.
+
+Debris lies where the surface has fallen, up to the height of a heap, and where it has risen around the building.
+"""
 
 from __future__ import annotations
 
@@ -67,8 +69,14 @@ RUBBLE_POINTS = 0.5  # share of a cell's points that are classified as rubble, f
 
 @dataclass(frozen=True)
 class BlockMeasures:
-    """One row per building (`table`); which building's rubble a cell is, plus one (h, w); heights `above` the `terrain`
-    after the event, and of the terrain (h, w), metres; how far stated heights lay above roofs, taken out."""
+    """Measures of all buildings of a block.
+
+    table : one row per building
+    rubble : (h, w) number of the building whose rubble a cell is, plus one
+    above : (h, w) heights above the terrain after the event, metres
+    terrain : (h, w) heights of the terrain, metres
+    stated_offset_m : how far stated heights lay above roofs, which is taken out
+    """
 
     table: pd.DataFrame
     rubble: NDArray[np.int32]
@@ -219,8 +227,10 @@ def states_of(
 
 
 def destroyed_share(collapsed_share: Floats, loss_m: Floats, height_m: Floats, state: NDArray[np.object_]) -> Floats:
-    """Return the share (N,) 0–1 of each building that came down: that of the plan, and of collapsed ones at least that
-    of the height, since smooth heaps of post alone are no part of the plan.
+    """Return the share (N,) 0–1 of each building that came down: the share of the plan.
+
+    For a collapsed building it is at least the share of the height, since smooth heaps of post alone are no part of the
+    plan.
 
     >>> state = np.array([COLLAPSED, STANDING], object)
     >>> destroyed_share(np.array([0.0, 0.05]), np.array([6.5, 0.1]), np.array([8.0, 8.0]), state).tolist()

@@ -1,7 +1,8 @@
-"""What the cells of the buildings' plans show: heights before and after, where the roof has gone, and how far volumes may be off.
+"""Heights before and after in the cells of each building's plan: where the roof has gone, and how far volumes may be
+off.
 
-Heights of both dates are brought to each other on the stable ground that they share. By the later date alone, rubble is what is
-low and rough, and what is bare has come down.
+Heights of both dates are aligned on the stable ground that they share. With the later date alone, low and rough cells
+are rubble, and bare cells have come down.
 
 The 95 % intervals cover errors of heights and outlines, and doubtful volumes, which are measured on each building:
 
@@ -276,8 +277,11 @@ class Doubts:
         return Doubt(by_chance - self.plan.volume(self.cells, rise, self._at_edge_alone()), more)
 
     def of_debris(self, counted: Mask, standing: Mask) -> Doubt:
-        """What is doubtful of cells that count (P,): edges alone, buildings that stand (N,), heaps beside walls, litter taken for a slab,
-        heaps where a roof was beyond the outline, and uneven heaps under few points."""
+        """Doubtful volume of debris in cells that count (P,); `standing` (N,) are buildings that stand.
+
+        Doubtful are edges alone, heaps beside walls, litter mistaken for a slab, heaps where a roof was beyond the
+        outline, and uneven heaps under few points.
+        """
         after = np.maximum(self.plan.after, 0)
         alone = self.plan.volume(self.cells, after, counted & self._at_edge_alone())
         less = np.where(standing, self.plan.volume(self.cells, after, counted), alone)

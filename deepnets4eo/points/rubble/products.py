@@ -4,7 +4,9 @@ Buildings become CityJSON 2.0 (OGC, https://www.cityjson.org/specs/2.0.1/), with
 corner.
 
 They are prisms of their outlines (LoD 1) from the terrain to their height before the event, without geometry where that
-is unknown. On demand their roofs are added as triangles (LoD 2).
+is unknown.
+
+On demand their roofs are added as triangles (LoD 2).
 """
 
 from __future__ import annotations

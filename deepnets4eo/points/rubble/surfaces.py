@@ -62,8 +62,12 @@ WINDOW_PX = 5  # side of the square in which a plane is fitted
 
 @dataclass(frozen=True)
 class BlockHeights:
-    """Heights (h, w) of one date in metres, NaN where unknown: `top` of roofs and walls, `mean` and `lowest` of all
-    points; `rubble` is the share of the points of a cell classified so."""
+    """Heights (h, w) of one date in metres, NaN where unknown.
+
+    top : of roofs and walls
+    mean, lowest : of all points
+    rubble : share of the points of a cell that are classified as rubble
+    """
 
     grid: Grid
     top: FloatImage
@@ -219,8 +223,11 @@ def _mean_heights(layer: Layer, grid: Grid, motion: RigidMotion | None) -> Float
 
 
 def stated_heights(outlines: Footprints, column: str | None) -> tuple[Floats, tuple[Finding, ...]]:
-    """Return the heights (N,) above ground of a column in metres, NaN where unknown, and a finding where values are words,
-    0 or less. Raises InputError for no such column, or no height in it."""
+    """Return the heights (N,) above ground of a column in metres, NaN where unknown, and a finding where values are
+    words, 0 or less.
+
+    Raises InputError for no such column, or no height in it.
+    """
     table = outlines.attributes
     if column is None:
         return np.full(len(outlines), np.nan), ()
@@ -307,8 +314,10 @@ class BuildingCells:
             return self.total(np.where(known, values, 0)) / self.total(known)
 
     def mean_of_parts(self, values: NDArray[Any], known: Mask, inner: Mask) -> Floats:
-        """(N,) means of known values (P,); inner part and edge of a plan count by their cells, as a scan from the street
-        sees more of the edge. A part without known cells takes the mean of the other."""
+        """(N,) means of known values (P,). A part without known cells takes the mean of the other.
+
+        Inner part and edge of a plan count by their cells, as a scan from the street sees more of the edge.
+        """
         plain = self.mean(values, known)
         means = [self.mean(values, known & part) for part in (inner, ~inner)]
         means = [np.where(np.isfinite(part), part, plain) for part in means]
@@ -381,8 +390,10 @@ def rule_of_thumb(area_m2: ArrayLike, height_m: ArrayLike, destroyed_share: Arra
 
 
 def volume_sigma(cells: ArrayLike, cell_area_m2: float, sigma_m: float, correlation_m: float) -> Floats:
-    """Return the standard error (N,) in m³ of sums over n cells: cell area · sigma · sqrt(n · n_corr) with n_corr =
-    pi · correlation_m² / (5 · cell area), from 1 to n."""
+    """Return the standard error (N,) in m³ of sums over n cells: cell area · sigma · sqrt(n · n_corr).
+
+    Here n_corr = pi · correlation_m² / (5 · cell area), from 1 to n.
+    """
     number = np.asarray(cells, float)
     together = max(np.pi * correlation_m**2 / (SPHERICAL * cell_area_m2), 1.0)
     return cell_area_m2 * sigma_m * np.sqrt(number * np.minimum(together, np.maximum(number, 1.0)))

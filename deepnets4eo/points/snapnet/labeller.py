@@ -79,8 +79,11 @@ class SnapNetLabeller(ViewLabeller):
         return tuple(MEASURED[name] for name in self.segmenter.inputs.names if name in MEASURED)
 
     def scores(self, cloud: PointCloud) -> Vectors:
-        """Return probabilities (N, K) float32, NaN at points that no view shows and at those that do not count. Raises
-        InputError where the cloud lacks what a layer shows. Memory: about 400 bytes a point, and a batch of views."""
+        """Return probabilities (N, K) float32, NaN at points that no view shows and at points that do not count.
+
+        Raises InputError where the cloud lacks what a layer shows. Memory: about 400 bytes a point, and a batch of
+        views.
+        """
         check_measured(cloud, self.segmenter.inputs.names)
         return at_counted(cloud, self._scores, np.nan)
 

@@ -65,7 +65,10 @@ class SnapNetUNet(nn.Module):
 
 class SnapNetFusion(ResidualCorrection):
     """P = P_a + P_b + C(Z_a, Z_b) on scores, with Z the maps before each network's last layer; arguments as in
-    `fusion.ResidualCorrection`. Unlike in SnapNet's code, C may be negative. Published: `weights="RUN,RUN"`, `frozen=True`."""
+    `fusion.ResidualCorrection`.
+
+    Unlike in SnapNet's code, C may be negative. Published: `weights="RUN,RUN"`, `frozen=True`.
+    """
 
     usual_network = "snapnet-unet"
 

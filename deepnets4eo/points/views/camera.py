@@ -84,8 +84,11 @@ class Camera:
         cls, intrinsics: tuple[float, float, float, float], pose: NDArray[np.floating], width_px: int, height_px: int,
         *, near_m: float = 0.1, far_m: float = 100.0,
     ) -> Camera:  # fmt: skip
-        """Return a camera of intrinsics as of `focal` and pose (4, 4), from camera (x right, y down, z forward) to the
-        surface's coordinates; its target is a metre in front of it."""
+        """Return a camera with intrinsics in the form of `focal`, and a pose (4, 4) from camera
+        (x right, y down, z forward) to the surface's coordinates.
+
+        Its target is a metre in front of it.
+        """
         turn, eye = np.asarray(pose, np.float64)[:3, :3], np.asarray(pose, np.float64)[:3, 3]
         return cls(
             eye, eye + turn[:, 2], -turn[:, 1], width_px=width_px, height_px=height_px, near_m=near_m, far_m=far_m,
@@ -153,8 +156,10 @@ class ZBuffer:
     ----------
     surface : the surface
 
-    The middle of a pixel belongs to a face when it lies inside or on its edge. Of faces at the same distance the first is
-    taken, which is also the rule along edges that faces share. Computed in float64.
+    A pixel belongs to a face when its middle lies inside the face or on its edge. Among faces at the same distance the
+    first counts, also along shared edges.
+
+    Computed in float64.
 
     Raises
     ------

@@ -52,8 +52,10 @@ class ViewLabeller:
 
 
 def open_view_run(run: str | Path | Run, task: str, use: str) -> Run:
-    """Open a run of a task, its network on a GPU where there is one, in float32. Raises RunError for no run, or one of
-    another task; `use` says what those do not do."""
+    """Open a run of a task, its network on a GPU where there is one, in float32.
+
+    Raises RunError for no run, or one of another task; `use` says what those do not do.
+    """
     loaded = run if isinstance(run, Run) else load_run(run)
     own_task = loaded.recipe.get("task")
     if own_task != task:
@@ -139,8 +141,10 @@ class Votes:
         self._column = np.zeros(len(surface.vertices), np.int64)
 
     def add(self, view: FaceView, scores: FloatImage) -> None:
-        """Add the scores (K, H, W) float32 of a view's pixels to the vertices of their faces. Raises InputError for another
-        shape, no probabilities where these are expected, or a view of another surface."""
+        """Add the scores (K, H, W) float32 of a view's pixels to the vertices of their faces.
+
+        Raises InputError for another shape, no probabilities where these are expected, or a view of another surface.
+        """
         check_of_surface(view, len(self._faces))
         expected = (self._sums.shape[1], *view.face.shape)
         if scores.shape != expected:

@@ -89,8 +89,11 @@ def make_surface(cloud: PointCloud, options: SurfaceOptions = DEFAULTS) -> Surfa
 def triangles(
     points: NDArray[np.float32], normal: Vectors, options: SurfaceOptions
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], Indices]:
-    """Return vertices (V, 3), triangles (F, 3) with edges of at most `max_edge_m`, and the point nearest to each vertex; of Poisson's surface
-    what is nearer than half of that to a point. Raises MissingExtraError without Open3D."""
+    """Return vertices (V, 3), triangles (F, 3) with edges of at most `max_edge_m`, and the point nearest to each
+    vertex.
+
+    Poisson's surface is kept where it is nearer than half of that to a point. Raises MissingExtraError without Open3D.
+    """
     from scipy.spatial import cKDTree
 
     normal, own = upward(normal), np.arange(len(points))
@@ -113,8 +116,10 @@ def triangles(
 def splats(
     points: NDArray[np.floating], normal: Vectors, spacing_m: NDArray[np.floating], max_edge_m: float
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Make a square of two triangles at each point, along the surface: faces (2V, 3), each three times its point, and
-    corners (2V, 3, 3) in metres; the diagonal is at most `max_edge_m`."""
+    """Make a square of two triangles at each point, along the surface; the diagonal is at most `max_edge_m`.
+
+    Returns faces (2V, 3), each three times its point, and corners (2V, 3, 3) in metres.
+    """
     half = np.minimum(SPLAT * spacing_m, max_edge_m / np.sqrt(8)).astype(np.float32)
     first, second = (half[:, None] * tangent for tangent in _tangents(normal))
     sides = HALVES[None, :, :, 0, None] * first[:, None, None] + HALVES[None, :, :, 1, None] * second[:, None, None]
@@ -162,8 +167,10 @@ def surface_of_depth(
     classes: NDArray[np.uint8] | None = None,
     jump: float = 0.05,
 ) -> Surface:
-    """Make a surface of a depth image (h, w) in metres (0, NaN, inf: unknown): a vertex for each known pixel, triangles
-    between neighbours whose depths differ by at most the share `jump`, heights above the lowest hundredth."""
+    """Make a surface of a depth image (h, w) in metres (0, NaN, inf: unknown), with a vertex for each known pixel.
+
+    Triangles join neighbours whose depths differ by at most the share `jump`. Heights are above the lowest hundredth.
+    """
     known = np.isfinite(depth_m) & (depth_m > 0)
     fx, fy, cx, cy = intrinsics
     rows, columns = np.nonzero(known)

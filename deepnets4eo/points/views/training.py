@@ -1,7 +1,9 @@
 """Training on views: snapshots are rendered once with the split that each pixel shows, and read in every epoch.
 
-Samples are layers (C, H, W) float32, valid (H, W) bool and mask (H, W) uint8; all draws follow from (seed, epoch). In a view to
-learn from, faces of validation points are not valid, and only training points have a label."""
+Samples are layers (C, H, W) float32, valid (H, W) bool and mask (H, W) uint8. All draws follow from (seed, epoch).
+
+In a training view, faces of validation points are not valid, and only training points have a label.
+"""
 
 from __future__ import annotations
 
