@@ -15,6 +15,25 @@ from deepnets4eo.rasters.scene import Layer
 
 DESKTOP = {"viewport": {"width": 1400, "height": 900}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+SCREENS = {True: ((390, 844), (768, 1024)), False: ((1280, 800), (1920, 1080))}  # with fingers, and without
+# What is wider than the screen, which texts are cut without a sign or a way to scroll, and which controls are smaller than a finger or a mouse needs.
+FAULTS = """() => {
+    const found = {}, note = (what, element) => { (found[what] ??= []).push(element.outerHTML.slice(0, 120)); };
+    const least = matchMedia("(pointer: coarse)").matches ? 40 : 24;
+    if (document.documentElement.scrollWidth > innerWidth) note("wider than the screen", document.body);
+    for (const element of document.querySelectorAll("body *")) {
+        if (!element.checkVisibility({ visibilityProperty: true }) || !element.getClientRects().length) continue;
+        const style = getComputedStyle(element), box = (element.closest("label:has(> input[type=checkbox])") ?? element).getBoundingClientRect();
+        const hides = (axis) => ["hidden", "clip"].includes(style[axis]) && element.innerText?.trim() && element.tagName !== "BODY";
+        const says = style.textOverflow === "ellipsis" || style.webkitLineClamp !== "none";
+        if (hides("overflowX") && element.scrollWidth > element.clientWidth + 1 && !says) note("cut at its side", element);
+        if (hides("overflowY") && element.scrollHeight > element.clientHeight + 2 && !says) note("cut below", element);
+        if (!element.matches("button, select, textarea, input, .button")) continue;
+        if (Math.round(box.height) < least) note("lower than " + least + " px", element);
+        if (element.matches("button, select") && Math.round(box.width) < 24) note("narrower than a finger", element);
+    }
+    return Object.fromEntries(Object.entries(found).map(([what, all]) => [what, all.slice(0, 3)]));
+}"""
 PIXELS = """() => [...document.querySelectorAll("#panels canvas")].map((canvas) => {
     const copy = document.createElement("canvas");
     [copy.width, copy.height] = [canvas.width, canvas.height];

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 SUBJECT = "Flood map"  # of titles
 LAYER, BUILDINGS = "flood", "buildings"  # of flood.gpkg
 READ_PX = 1024
-COLOURS = {FLOOD: (0, 188, 224), PERMANENT_WATER: (38, 76, 158)}
+COLOURS = {FLOOD: (0, 188, 224), PERMANENT_WATER: (52, 112, 214)}
 TITLES = {FLOOD: "Flood", PERMANENT_WATER: "Water, not known since when"}
 MOST_FLOODED = 0.5  # share beyond which a map says more about the images than about the ground
 KIND = MapKind(

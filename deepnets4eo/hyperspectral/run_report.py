@@ -23,7 +23,7 @@ from deepnets4eo.grid import blocks, whole
 from deepnets4eo.hyperspectral.cube import Cube
 from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.outputs.safe_text import csv_text, image_address
+from deepnets4eo.outputs.safe_text import csv_text, document_head, image_address, wide
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.display import coarse_labels
 from deepnets4eo.rasters.moments import MomentSums
@@ -40,17 +40,11 @@ if TYPE_CHECKING:
 
 
 STYLE = """
-:root{color-scheme:light dark}
-body{font:16px/1.5 system-ui,sans-serif;max-width:76rem;margin:0 auto;padding:1rem}
-h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}
-th,td{padding:.2rem .7rem;border-bottom:1px solid #8884;text-align:right}
-th:first-child,td:first-child{text-align:left}
-.scroll{overflow-x:auto}
-img{max-width:min(100%,var(--wide,76rem));background:#fff;border-radius:4px}
-.note{border-left:4px solid #0072b2;background:#0072b21a;padding:.5rem .9rem;margin:1rem 0}
-.warning{border-color:#d55e00;background:#d55e001f}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;margin:0}dt{opacity:.7}dd{margin:0}
+table { margin: 8px 0; font-variant-numeric: tabular-nums; } th, td { text-align: right; } th:first-child, td:first-child { text-align: left; }
+img { display: block; max-width: min(100%, var(--wide, 1240px)); background: #fff; border-radius: 4px; margin: 8px 0; }
+.note { color: var(--ink); border-left: 4px solid var(--accent); background: var(--raised); padding: 8px 14px; margin: 12px 0; }
+.warning { border-color: #d55e00; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; margin: 8px 0; } dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 """
 TITLES = {"overall_accuracy": "Overall accuracy", "kappa": "Kappa", "average_accuracy": "Average accuracy",
           "mean_f1": "Mean F1", "mean_iou": "Mean IoU", "fw_iou": "IoU by frequency"}  # fmt: skip
@@ -267,10 +261,8 @@ def page(
         _image(figures.confusion, "Confusion matrix", "--wide:40rem"),
         f"<p><small>deepnets4eo {escape(__version__)}</small></p>",
     ]
-    head = f"<meta charset=utf-8><meta name=viewport content='width=device-width'><title>{escape(title)}</title>"
-    return f"<!doctype html>\n<html lang=en><head>{head}<style>{STYLE}</style></head><body>\n" + "\n".join(
-        part for part in body if part
-    ) + "\n</body></html>\n"  # fmt: skip
+    head = f"{document_head(title)}<style>{STYLE}</style></head>"
+    return f"{head}<body data-ready><main>\n" + "\n".join(part for part in body if part) + "\n</main></body></html>\n"
 
 
 def _method(recipe: Mapping[str, Any]) -> str:
@@ -320,7 +312,7 @@ def _class_rows(metrics: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)]
     lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
-    return f'<div class="scroll"><table>{"".join(f"<tr>{line}</tr>" for line in lines)}</table></div>'
+    return wide(f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>")
 
 
 def _image(path: Path, words: str, style: str = "") -> str:

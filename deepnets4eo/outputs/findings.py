@@ -124,9 +124,9 @@ def findings_banner(findings: Sequence[Finding], say: Callable[[str], str] = str
     button = (
         f'<button id="findings-button" aria-controls="{controls}" aria-expanded="true" hidden>{escape(count)}</button>'
     )
-    role = "note" if worst.severity == "note" else "alert"
+    role = f'aria-label="{escape(say(LABELS["note"]))}"' if worst.severity == "note" else 'role="alert"'
     return (
-        f'<section id="findings" class="findings {worst.severity}" role="{role}"><p id="findings-worst">{_html(worst, say, language)}</p>'
+        f'<section id="findings" class="findings {worst.severity}" {role}><p id="findings-worst">{_html(worst, say, language)}</p>'
         f"{button}{more}</section>"
     )
 

@@ -88,6 +88,11 @@ def document_head(title: str) -> str:
     )
 
 
+def wide(html: str) -> str:
+    """Put a table or drawing into a box that scrolls sideways where it is wider than the page, by keys too."""
+    return f'<div class="wide" tabindex="0">{html}</div>'
+
+
 def script_safe(value: Any) -> str:
     """Return JSON that cannot end the script element it stands in, whatever its texts hold; NaN becomes null.
 

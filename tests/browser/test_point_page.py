@@ -22,6 +22,17 @@ COUNT = """() => {
     }
     return seen;
 }"""
+DRAWN_BOX = """() => {
+    const canvas = document.getElementById("view"), { width, height } = canvas;
+    const data = canvas.getContext("2d").getImageData(0, 0, width, height).data;
+    let [left, top, right, bottom] = [width, height, -1, -1];
+    for (let i = 0; i < width * height; i++) {
+        if (Math.max(data[4 * i], data[4 * i + 1]) < 60) continue;
+        const x = i % width, y = Math.floor(i / width);
+        [left, top, right, bottom] = [Math.min(left, x), Math.min(top, y), Math.max(right, x), Math.max(bottom, y)];
+    }
+    return [width, height, left, top, right, bottom];
+}"""
 LEGEND = Legend.from_dict(
     {"name": "halves", "classes": [{"value": 2, "name": "west", "color": [0, 255, 0]}, {"value": 6, "name": "east", "color": [255, 0, 0]}]}
 )  # fmt: skip
@@ -53,6 +64,18 @@ def test_points_are_drawn_by_class_and_classes_can_be_hidden(visit, page_file):
     assert drawn(page)["red"] == 0
     page.locator("#colour").select_option("height")
     assert drawn(page)["hash"] not in (first["hash"], hidden["hash"])
+
+
+@pytest.mark.parametrize("options", [DESKTOP, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("button", [None, "#top"])
+def test_the_whole_scene_is_in_the_picture_at_first(visit, page_file, options, button):
+    page = visit(page_file, options).page
+    if button:
+        page.locator(button).click()
+    page.evaluate(FRAMES)
+    width, height, left, top, right, bottom = page.evaluate(DRAWN_BOX)
+    assert min(left, top, width - 1 - right, height - 1 - bottom) > 0
+    assert max((right - left) / width, (bottom - top) / height) > 0.7  # and fills it
 
 
 def test_keys_mouse_and_wheel_turn_move_and_zoom_and_reset_returns(visit, page_file):

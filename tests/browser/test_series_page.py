@@ -28,4 +28,13 @@ def test_a_dot_of_the_timeline_leads_to_its_pictures(visit, tmp_path):
     page.locator('.timeline a[href="#change-1"]').click()
     assert page.evaluate("document.querySelector(':target').id") == "change-1"
     phone = visit(tmp_path / "report.html", PHONE).page
-    assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["viewport"]["width"]
+    edges = phone.locator(".timeline :is(circle, text)").evaluate_all(
+        "all => all.filter((one) => one.checkVisibility()).map((one) => one.getBoundingClientRect().toJSON())"
+    )
+    assert all(edge["left"] >= 0 and edge["right"] <= PHONE["viewport"]["width"] for edge in edges), (
+        "nothing is scrolled to"
+    )
+    labels = phone.locator(".timeline text:not(.score)")
+    shown = [label.bounding_box() for label in labels.all() if label.is_visible()]
+    assert 2 <= len(shown) < labels.count()
+    assert all(one["x"] + one["width"] < other["x"] for one, other in zip(shown, shown[1:], strict=False))

@@ -44,7 +44,8 @@ STRIP_PX = 1 << 22  # pixels read at a time for it
 SAMPLE_PX, SAMPLES = 256, 3
 LEAST_SHOWN = 0.5  # of a date, to be the picture of the whole place
 QUALITY = 75
-WIDTH, HEIGHT, MARGIN = 960, 240, 56  # of the timeline
+HEIGHT = 240  # of the timeline
+WIDTH, NARROW = 960, 270  # of its dates on a desk and on a telephone
 LEAST_DATES_PX = 54  # from label to label along it
 MOST_MAPPED = 2000  # changes with an outline on the overview, and in what is saved
 DECIMALS = 6  # of degrees: a decimetre
@@ -138,15 +139,18 @@ def _summary(ranking: NoveltyRanking, count: int) -> str:
 
 
 def _timeline(ranking: NoveltyRanking, dates: Sequence[date], count: int) -> str:
-    """Each change as a dot: its date to the right, its score upwards on a logarithmic scale."""
+    """Each change as a dot: its date to the right, in percent of any width, its score upwards on a logarithmic scale."""
     first, days = dates[0], max((dates[-1] - dates[0]).days, 1)
 
     def x(day: date) -> float:
-        return MARGIN + (WIDTH - 2 * MARGIN) * (day - first).days / days
+        return 100 * (day - first).days / days
 
     bottom = HEIGHT - 36
-    marks = [f'<line x1="{x(day):.1f}" x2="{x(day):.1f}" y1="{bottom + 6}" y2="{bottom + 12}"/>' for day in dates]
-    marks += [f'<text x="{x(day):.1f}" y="{HEIGHT - 8}">{text}</text>' for day, text in _date_labels(dates, x)]
+    marks = [f'<line x1="{x(day):.2f}%" x2="{x(day):.2f}%" y1="{bottom + 6}" y2="{bottom + 12}"/>' for day in dates]
+    few = _date_labels(dates, x, NARROW)
+    for label in _date_labels(dates, x, WIDTH):
+        kind = "" if label in few else ' class="desk"'
+        marks.append(f'<text{kind} x="{x(label[0]):.2f}%" y="{HEIGHT - 8}">{label[1]}</text>')
     scores = ranking.table["score"].to_numpy(float)
     if len(scores):
         low, high = math.log10(max(scores.min(), 1e-6)), math.log10(max(scores.max(), 1e-6))
@@ -156,25 +160,25 @@ def _timeline(ranking: NoveltyRanking, dates: Sequence[date], count: int) -> str
 
         for score in _score_labels(10**low, 10**high):
             y = bottom - (HEIGHT - 60) * height(score)
-            marks.append(f'<line class="level" x1="{MARGIN - 6}" x2="{WIDTH - MARGIN}" y1="{y:.1f}" y2="{y:.1f}"/>')
-            marks.append(f'<text class="score" x="{MARGIN - 10}" y="{y + 4:.1f}">{score:g}</text>')
-        marks.append('<text class="score" x="46" y="12">score</text>')
+            marks.append(f'<line class="level" x1="-6" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>')
+            marks.append(f'<text class="score" x="-10" y="{y + 4:.1f}">{score:g}</text>')
+        marks.append('<text class="score" x="-10" y="12">score</text>')
         for row in reversed(list(ranking.table.itertuples())):
             share = height(row.score)
             text = f"{row.rank}: {row.date}, score {row.score:.1f}, cluster {row.cluster}"
             dot = (
-                f'<circle cx="{x(date.fromisoformat(row.date)):.1f}" cy="{bottom - (HEIGHT - 60) * share:.1f}" '
+                f'<circle cx="{x(date.fromisoformat(row.date)):.2f}%" cy="{bottom - (HEIGHT - 60) * share:.1f}" '
                 f'r="{6 if row.rank <= count else 3}" fill="{_color(row.cluster)}"><title>{escape(text)}</title></circle>'
             )
             marks.append(f'<a href="#change-{row.id}">{dot}</a>' if row.rank <= count else dot)
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="group" aria-label="Changes by date and score">{"".join(marks)}</svg>'
+    return f'<svg role="group" aria-label="Changes by date and score">{"".join(marks)}</svg>'
 
 
-def _date_labels(dates: Sequence[date], x: Callable[[date], float]) -> list[tuple[date, str]]:
-    """Years along the timeline, or days where it has less than two of them, as many as have room."""
+def _date_labels(dates: Sequence[date], x: Callable[[date], float], width: float) -> list[tuple[date, str]]:
+    """Years along a timeline of `width` pixels, or days where it has less than two of them, as many as have room; x : in percent of it."""
     years = [date(year, 1, 1) for year in range(dates[0].year + 1, dates[-1].year + 1)]
     labels = [(day, str(day.year)) for day in years] if len(years) > 1 else [(day, day.isoformat()) for day in dates]
-    room = LEAST_DATES_PX if len(years) > 1 else 2 * LEAST_DATES_PX
+    room = 100 * (LEAST_DATES_PX if len(years) > 1 else 2 * LEAST_DATES_PX) / width
     kept: list[tuple[date, str]] = []
     for day, text in labels:
         if not kept or x(day) - x(kept[-1][0]) >= room:

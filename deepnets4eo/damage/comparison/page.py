@@ -10,7 +10,7 @@ import numpy as np
 
 from deepnets4eo.damage.comparison.maps import MapComparison
 from deepnets4eo.files import plain, write_json, write_text
-from deepnets4eo.outputs.safe_text import asset_text, document_head, fill_template, table_csv
+from deepnets4eo.outputs.safe_text import asset_text, document_head, fill_template, table_csv, wide
 from deepnets4eo.polygons.vector_files import write_vector
 from deepnets4eo.version import __version__
 
@@ -22,7 +22,7 @@ PAGE, GPKG, CSV, JSON = PRODUCTS = ("report.html", "comparison.gpkg", "compariso
 MOST_LISTED = 40  # buildings in the list of the page
 WIDTH, HEIGHT, MARGIN = 900, 460, 10
 KINDS = {  # of the buildings on the page's map, by whether they are damaged in A and in B: title and colour
-    (False, False): ("both intact", "#9aa5b1"), (True, True): ("both damaged", "#7a1f1f"),
+    (False, False): ("both intact", "#9aa5b1"), (True, True): ("both damaged", "#cc4437"),
     (True, False): ("damaged in A alone", "#e07b00"), (False, True): ("damaged in B alone", "#1f6fd0"),
 }  # fmt: skip
 
@@ -95,7 +95,7 @@ def _page(comparison: MapComparison, summary: dict[str, Any]) -> str:
 
 def _table(frame: pd.DataFrame, **how: bool) -> str:
     text = frame.rename(columns=lambda name: str(name).replace("_", " ")).to_html(border=0, **how)  # escaped
-    return f'<div class="wide">{text}</div>'
+    return wide(text)
 
 
 def _score(score: dict[str, Any], form: str) -> str:

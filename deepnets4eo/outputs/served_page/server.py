@@ -19,6 +19,7 @@ from importlib.resources import files
 from typing import Any, TypeAlias
 
 from deepnets4eo.errors import DeepNets4EOError
+from deepnets4eo.outputs.safe_text import COLOURS
 
 HOST = "127.0.0.1"
 PORT = 8620  # where it is free, else any: a tunnel from another computer needs one that is known
@@ -48,6 +49,7 @@ class PageServer(ThreadingHTTPServer):
 
     def __init__(self, package: str, name: str, verb: str) -> None:
         own, shared = ((package, f"{name}.{kind}") for kind in TYPES), ((__package__, f"page.{kind}") for kind in TYPES)
+        shared = (*shared, ("deepnets4eo.outputs", COLOURS))
         self.assets = {file: (where, file) for where, file in (*own, *shared) if file != "page.html"}
         self.assets[""] = self.assets.pop(f"{name}.html")
         self.token, self.verb = secrets.token_urlsafe(24), verb

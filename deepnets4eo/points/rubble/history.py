@@ -20,7 +20,7 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import write_text
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import count_of
-from deepnets4eo.outputs.safe_text import document_head, fill_template
+from deepnets4eo.outputs.safe_text import document_head, fill_template, wide
 from deepnets4eo.points.height_grid import NoHeightsError
 from deepnets4eo.points.rubble.dates import OF_DATES, epoch_findings
 from deepnets4eo.points.rubble.epochs import EpochFit
@@ -194,9 +194,9 @@ def _history(table: pd.DataFrame, ids: NDArray[Any], dates: Sequence[str]) -> pd
 
 PAGE = """%%HEAD%%<style>
 table { margin: 12px 0; } th, td { text-align: right; } article h2 { margin: 0; } article p { margin: 4px 0; }
-main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(340px, 100%), 1fr)); gap: 12px; }
+.buildings { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(340px, 100%), 1fr)); gap: 12px; }
 polyline { fill: none; stroke: var(--soft); } text { font-size: 10px; fill: var(--soft); text-anchor: middle; }
-</style></head><body><h1>%%TITLE%%</h1><p>%%ABOUT%%</p><div class="wide">%%TABLE%%</div><main>%%BUILDINGS%%</main><footer><p>deepnets4eo %%VERSION%%</p></footer></body></html>
+</style></head><body data-ready><main><h1>%%TITLE%%</h1><p>%%ABOUT%%</p>%%TABLE%%<div class="buildings">%%BUILDINGS%%</div></main><footer><p>deepnets4eo %%VERSION%%</p></footer></body></html>
 """
 
 
@@ -213,7 +213,7 @@ def write_history_page(rubble: RubbleMap, path: Path) -> Path:
     parts = {
         "HEAD": document_head(title), "TITLE": escape(title),
         "ABOUT": escape("; ".join(f"{name}: {text}" for name, text in rubble.event.facts) + ". " * bool(rubble.event.facts) + about),
-        "TABLE": _sums(history),
+        "TABLE": wide(_sums(history)),
         "BUILDINGS": "\n".join(cards),
         "VERSION": escape(__version__),
     }  # fmt: skip

@@ -1,6 +1,6 @@
 // The table of objects, with the columns of `LIST`: only the rows in sight exist, so that hundreds of thousands scroll smoothly.
 
-const ROW_PX = 34;
+const ROW_PX = parseInt(getComputedStyle(document.documentElement).getPropertyValue("--row"));
 // `value` of an object, null where it has none: those come last in both directions. `sign` is what the first press gives.
 const byId = { title: t`id`, sign: 1, value: (store) => {
   const keys = store.ids.map((id) => id.replace(/\d+/g, (digits) => digits.padStart(15, "0"))); // 9 before 10

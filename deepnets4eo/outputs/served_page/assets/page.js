@@ -43,7 +43,8 @@ async function send(path, body, verb) {
 function addChoices(choices, keyOf, act) {
   choices.forEach((choice, number) => {
     const key = keyOf(number);
-    const button = make("button", { type: "button", "aria-pressed": "false" }, make("span", {}, choice.title));
+    const parts = choice.title.split(/(?<=_)/).flatMap((part) => [part, make("wbr")]); // names of classes break at underscores
+    const button = make("button", { type: "button", "aria-pressed": "false" }, make("span", {}, ...parts));
     if (key) {
       button.setAttribute("aria-keyshortcuts", key);
       button.append(make("kbd", {}, key));

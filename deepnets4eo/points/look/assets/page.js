@@ -62,8 +62,7 @@
     redraw();
   });
   document.getElementById("top").addEventListener("click", () => {
-    renderer.reset();
-    [renderer.turn, renderer.rise] = [0, Math.PI / 2];
+    renderer.reset(0, Math.PI / 2);
     redraw();
   });
   connectControls(canvas, renderer, redraw);

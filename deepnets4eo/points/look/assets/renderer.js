@@ -1,3 +1,5 @@
+const MARGIN = 1.04; // of the distance, for the squares of the outermost points
+
 // Draws points into the pixels of a canvas with a depth buffer; without WebGL, so that it works where there is no graphics card.
 class Renderer {
   constructor(canvas, size) {
@@ -7,12 +9,17 @@ class Renderer {
     this.reset();
   }
 
-  reset() {
-    const [x, y, z] = this.size;
-    this.target = [x / 2, y / 2, z / 3];
-    this.distance = 1.1 * Math.hypot(x, y, z);
-    this.turn = -0.6;
-    this.rise = 0.65;
+  // Looks at the middle from such a distance that the whole box is in the picture, whatever its shape.
+  reset(turn = -0.6, rise = 0.65) {
+    [this.turn, this.rise, this.distance] = [turn, rise, 0];
+    this.target = this.size.map((side) => side / 2);
+    this.fit();
+    const { forward, right, down, focal } = this.pose(), dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+    for (let corner = 0; corner < 8; corner++) {
+      const from = this.size.map((side, axis) => (corner >> axis & 1 ? side : -side) / 2);
+      const aside = Math.max(Math.abs(dot(from, right)) / this.image.width, Math.abs(dot(from, down)) / this.image.height);
+      this.distance = Math.max(this.distance, MARGIN * (2 * focal * aside - dot(from, forward)));
+    }
   }
 
   fit() {
