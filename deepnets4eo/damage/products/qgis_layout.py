@@ -25,6 +25,12 @@ TITLE_BOX, SENTENCE_BOX, CAUTION_BOX = (8, 6, 281, 8), (8, 14, 281, 10), (8, 24,
 SCALE_STEPS = [one * 10**power for power in range(7) for one in (1, 2, 5)]  # metres
 LONGEST_CAUTION, LONGEST_SENTENCE, LONGEST_SOURCES = 520, 300, 380  # characters that fit in their boxes
 RED = (176, 0, 0)
+NO_PLACE = (
+    "No map is drawn here: the images have no CRS, so that QGIS lays no image under the outlines, and draws these upside down, since rows "
+    "count downwards. report.html shows both images and all outlines, and deepnets4eo damage … --also pdf prints them on a sheet.\n\n"
+    "For a map in QGIS, give the images a CRS, e.g. with gdal_edit.py -a_srs EPSG:32633 image.tif where a world file has the position, else "
+    "with the georeferencer of QGIS, and run the job again."
+)
 Box = tuple[float, float, float, float]  # left, top, width and height
 
 
@@ -38,20 +44,33 @@ class LayoutWords:
     sources: str
 
 
-def print_layout(extent: Box, words: LayoutWords, legend: Sequence[ET.Element], theme: str) -> ET.Element:
-    """The layout, whose map follows a theme. extent : left, bottom, right and top, metres; legend : nodes of the layers that it names."""
+def print_layout(extent: Box | None, words: LayoutWords, legend: Sequence[ET.Element], theme: str) -> ET.Element:
+    """The layout, whose map follows a theme.
+
+    extent : left, bottom, right and top, metres; without a CRS None, and the page says why it has no map
+    legend : nodes of the layers that it names
+    """
     layout = ET.Element("Layout", name=LAYOUT_NAME, units="mm", printResolution="300")
     _item(ET.SubElement(layout, "PageCollection"), PAGE, (0, 0, *PAPER))
+    if extent is None:
+        _label(layout, MAP_BOX, NO_PLACE, 11)
+    else:
+        _add_map(layout, extent, legend, theme)
+    _label(layout, TITLE_BOX, words.title, 15, bold=True)
+    _label(layout, SENTENCE_BOX, textwrap.shorten(words.sentence, LONGEST_SENTENCE, placeholder=" …"), 10)
+    _label(layout, CAUTION_BOX, textwrap.shorten(words.caution, LONGEST_CAUTION, placeholder=" …"), 8, color=RED)
+    _label(layout, SOURCES_BOX, textwrap.shorten(words.sources, LONGEST_SOURCES, placeholder=" …"), 7)
+    return layout
+
+
+def _add_map(layout: ET.Element, extent: Box, legend: Sequence[ET.Element], theme: str) -> None:
+    """The map with its legend, scale bar and arrow of north."""
     left, bottom, right, top = _widened(extent, MAP_BOX[2] / MAP_BOX[3])
     map_item = _item(layout, MAP, MAP_BOX, followPreset="true", followPresetName=theme, frame="true", mapRotation="0")
     corners = {"xmin": left, "ymin": bottom, "xmax": right, "ymax": top}
     ET.SubElement(map_item, "Extent", {name: repr(value) for name, value in corners.items()})
     ET.SubElement(map_item, "LayerSet")
     of_map = map_item.attrib["uuid"]
-    _label(layout, TITLE_BOX, words.title, 15, bold=True)
-    _label(layout, SENTENCE_BOX, textwrap.shorten(words.sentence, LONGEST_SENTENCE, placeholder=" …"), 10)
-    _label(layout, CAUTION_BOX, textwrap.shorten(words.caution, LONGEST_CAUTION, placeholder=" …"), 8, color=RED)
-    _label(layout, SOURCES_BOX, textwrap.shorten(words.sources, LONGEST_SOURCES, placeholder=" …"), 7)
     _add_legend(layout, of_map, legend)
     step = max(each for each in SCALE_STEPS if each <= max((right - left) / 8, 1))
     _item(
@@ -62,7 +81,6 @@ def print_layout(extent: Box, words: LayoutWords, legend: Sequence[ET.Element], 
         layout, PICTURE, NORTH_BOX, file="arrows/NorthArrow_02.svg", mapUuid=of_map, northMode="1", northOffset="0", mode="2",
         resizeMode="0", anchorPoint="4", svgFillColor="0,0,0,255", svgBorderColor="0,0,0,255", svgBorderWidth="0.2",
     )  # fmt: skip
-    return layout
 
 
 def _add_legend(layout: ET.Element, of_map: str, nodes: Sequence[ET.Element]) -> None:

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import pyproj
 
 from deepnets4eo.damage.products.exchange_formats import NOT_IN_XML
-from deepnets4eo.damage.products.qgis_layout import LayoutWords, print_layout
+from deepnets4eo.damage.products.qgis_layout import NO_PLACE, LayoutWords, print_layout
 from deepnets4eo.damage.products.qgis_styles import (
     DOCTYPE,
     VERSION,
@@ -146,9 +146,9 @@ def _project(damage_map: DamageMapContent, home: Path, post: Layer, pre: Layer |
     for layer in (layer for layers in groups.values() for layer in layers):
         _add_layer(projectlayers, layer)
     _add_themes(root, [layer.key for layers in groups.values() for layer in layers])
-    if view is not None:
-        legend = [_tree_node(layer) for layer in subjects if layer.visible]
-        ET.SubElement(root, "Layouts").append(print_layout(extent, _layout_words(damage_map, title), legend, "damage"))
+    legend = [_tree_node(layer) for layer in subjects if layer.visible]
+    page = print_layout(None if view is None else extent, _layout_words(damage_map, title), legend, "damage")
+    ET.SubElement(root, "Layouts").append(page)
     _add_properties(root, title, damage_map)
     ET.indent(root)
     return root
@@ -331,7 +331,9 @@ def _add_properties(root: ET.Element, title: str, damage_map: DamageMapContent) 
         "identifier": "",
         "type": "dataset",
         "title": title,
-        "abstract": "\n".join(description_lines(damage_map)),
+        "abstract": "\n".join(
+            [*description_lines(damage_map), *([NO_PLACE] if damage_map.buildings.crs is None else [])]
+        ),
         "author": damage_map.event.producer,
     }.items():
         ET.SubElement(metadata, name).text = _clean(value)

@@ -12,6 +12,7 @@ from geotiff import write_geotiff
 from made_up_map import make_grid, make_images, make_map
 
 from deepnets4eo.damage.products.profiles import CERTAINTY
+from deepnets4eo.damage.products.qgis_layout import LEGEND, MAP, PICTURE, SCALE_BAR
 from deepnets4eo.damage.products.qgis_project import write_project
 from deepnets4eo.damage.products.qgis_styles import buildings_style
 from deepnets4eo.damage.vocabulary import UNGRADED
@@ -166,6 +167,24 @@ def test_arrays_and_plain_pixels_give_a_project_of_buildings_alone(tmp_path):
             "damage_map_buildings_by_confidence",
             "damage_map_assessed_extent",
         }
+
+
+def test_without_a_crs_the_layout_and_the_project_say_why_there_is_no_map(tmp_path):
+    words, kinds = {}, {}
+    for epsg in (32615, None):
+        grid = make_grid(epsg=epsg)
+        pre, post = make_images(grid, make_map(4, grid=grid))
+        project = made_project(tmp_path, tmp_path, pre=pre, post=post)
+        items = list(project.iter("LayoutItem"))
+        words[epsg] = "\n".join(
+            [*(item.get("labelText", "") for item in items), project.findtext("projectMetadata/abstract")]
+        )
+        kinds[epsg] = {item.get("type") for item in items}
+    assert kinds[32615] - kinds[None] == {MAP, LEGEND, SCALE_BAR, PICTURE}
+    assert words[None].count("the images have no CRS") == 2
+    assert words[None].count("gdal_edit.py -a_srs") == 2
+    assert "no CRS" not in words[32615]
+    assert "Building damage" in words[None]
 
 
 def test_the_same_map_gives_the_same_bytes(tmp_path):
