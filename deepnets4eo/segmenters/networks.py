@@ -77,9 +77,9 @@ def create_model(
     14332070
     """
     if smp_names := [one for one in NAMES_OF_SMP if one in options]:
-        ours = ", ".join(f"{NAMES_OF_SMP[one]} for {one}" for one in smp_names)
+        ours = " and ".join(f"{NAMES_OF_SMP[one]} for {one}" for one in smp_names)
         raise InputError(
-            f"create_model got {', '.join(smp_names)}, which are names of segmentation-models-pytorch. Write {ours}."
+            f"create_model got {' and '.join(smp_names)}, as segmentation-models-pytorch writes. Write {ours}."
         )
     if in_channels < 1 or num_classes < 1:
         raise InputError(

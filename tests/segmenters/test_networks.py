@@ -88,6 +88,18 @@ def test_names_of_smp_are_answered_with_ours(theirs: str, ours: str) -> None:
         create_model("unet", in_channels=3, **{theirs: 2})
 
 
+@pytest.mark.parametrize("given", [["encoder_name"], ["classes", "encoder_name"]])
+def test_one_name_of_smp_and_several_are_named_in_whole_sentences(given: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        create_model("unet", in_channels=3, **dict.fromkeys(given, 2))
+    ours = {"encoder_name": "encoder for encoder_name", "classes": "num_classes for classes"}
+    first, second = (
+        f"create_model got {' and '.join(given)}, as segmentation-models-pytorch writes.",
+        " and ".join(map(ours.get, given)),
+    )
+    assert str(caught.value) == f"{first} Write {second}."
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
