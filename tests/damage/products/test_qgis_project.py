@@ -187,6 +187,17 @@ def test_without_a_crs_the_layout_and_the_project_say_why_there_is_no_map(tmp_pa
     assert "Building damage" in words[None]
 
 
+def test_fonts_of_the_layout_are_those_of_qt_5_and_qt_6_reads_them_as_meant(saved):
+    gui = pytest.importorskip("PyQt6.QtGui", exc_type=ImportError)
+    read = set()
+    for element in saved[1].iter():
+        if element.tag in ("LabelFont", "styleFont"):
+            font = gui.QFont()
+            assert font.fromString(element.get("description"))
+            read.add((font.family(), font.pointSize(), font.bold()))
+    assert {("Sans", 15, True), ("Sans", 10, False), ("Sans", 8, False), ("Sans", 7, False)} <= read
+
+
 def test_the_same_map_gives_the_same_bytes(tmp_path):
     damage_map = make_map(4)
     damage_map.event = EventInfo("a < b & c")
