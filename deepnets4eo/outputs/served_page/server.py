@@ -49,8 +49,8 @@ class PageServer(ThreadingHTTPServer):
 
     def __init__(self, package: str, name: str, verb: str) -> None:
         own, shared = ((package, f"{name}.{kind}") for kind in TYPES), ((__package__, f"page.{kind}") for kind in TYPES)
-        shared = (*shared, ("deepnets4eo.outputs", COLOURS))
-        self.assets = {file: (where, file) for where, file in (*own, *shared) if file != "page.html"}
+        files_of = (*own, *shared, ("deepnets4eo.outputs", COLOURS))
+        self.assets = {file: (where, file) for where, file in files_of if file != "page.html"}
         self.assets[""] = self.assets.pop(f"{name}.html")
         self.token, self.verb = secrets.token_urlsafe(24), verb
         try:
