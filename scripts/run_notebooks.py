@@ -1,6 +1,6 @@
 """Runs the tutorials as notebooks, one after the other, within a limit of time; stops at the first cell that fails.
 
-Usage: python scripts/run_notebooks.py [NOTEBOOK.py ...]                        all of docs/tutorials where none is named, 30 s each at most
+Usage: python scripts/run_notebooks.py [NOTEBOOK.py ...]                        all of docs/tutorials where none is named
        python scripts/run_notebooks.py --samples FOLDER [NOTEBOOK.ipynb ...]    docs/gallery anew, with its outputs and pictures
 
 The notebooks of the gallery read real samples below FOLDER, which they find in the variable SAMPLES. Their pictures become small JPEGs,
@@ -24,13 +24,12 @@ from PIL import Image
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 LIMIT_S = 180.0
-EACH_S = 30.0  # of processor time, which does not depend on what else the machine does
 GALLERY_LIMIT_S = 1200
 WIDTH_PX, QUALITY = 1000, 80
 
 
 def run(paths: list[Path], limit_s: float = LIMIT_S) -> None:
-    """Execute notebooks in their folder; raises the error of a cell, and TimeoutError where one or all take too long."""
+    """Execute notebooks in their folder; raises the error of a cell, and TimeoutError where all take too long."""
     start = time.monotonic()
     for path in paths:
         before, spent = time.monotonic(), _processor_s()
@@ -39,8 +38,6 @@ def run(paths: list[Path], limit_s: float = LIMIT_S) -> None:
         NotebookClient(jupytext.read(path), timeout=left, resources={"metadata": {"path": str(path.parent)}}).execute()
         spent = _processor_s() - spent
         print(f"{path.name}: {time.monotonic() - before:.0f} s, {spent:.0f} s of processor time", flush=True)
-        if spent > EACH_S:
-            raise TimeoutError(f"{path.name} took {spent:.0f} s of processor time, more than {EACH_S:.0f} s.")
     if time.monotonic() - start > limit_s:
         raise TimeoutError(f"The notebooks took {time.monotonic() - start:.0f} s, more than {limit_s:.0f} s.")
 
