@@ -27,7 +27,9 @@ def test_the_worst_comes_first_whatever_the_order_and_is_text() -> None:
 
 def test_one_finding_may_be_read_whole() -> None:
     section = ET.fromstring(re.sub(r" hidden>", ">", findings_banner([NOTE])))
-    assert section.get("role") == "note"
+    assert (section.get("role"), section.get("aria-label")) == (None, "Note"), (
+        "a region that readers reach, which interrupts nobody"
+    )
     assert "".join(section.find("p").itertext()) == "Note 3 rows were dropped."
     assert (section.find("button").text, section.find("button").get("aria-controls")) == ("Read all", "findings-worst")
     assert section.find("ul") is None
