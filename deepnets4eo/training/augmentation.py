@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,9 +24,9 @@ MASK, VALID = "mask", "valid"
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may change: mirror images, quarter turns, light (in standard deviations), clicks, and the share of samples without a layer."""
+    """What may change: mirror images (along either side, or left and right alone), quarter turns, light (in standard deviations), clicks, and the share of samples without a layer."""
 
-    flips: bool = True
+    flips: bool | Literal["left-right"] = True
     rotations: bool = True
     photometric: float = 0.0
     missing: Mapping[str, float] = field(default_factory=dict)
@@ -35,7 +36,8 @@ class Augmentation:
         """A new sample; the same generator state gives the same sample."""
         sample = rotate(sample, quarter_turns=int(rng.integers(4)) if self.rotations else 0)
         if self.flips:
-            sample = mirror(sample, rows=bool(rng.integers(2)), cols=bool(rng.integers(2)))
+            rows, cols = bool(rng.integers(2)), bool(rng.integers(2))
+            sample = mirror(sample, rows=rows and self.flips is True, cols=cols)
         if self.photometric > 0:
             sample = relit(sample, self.photometric, rng)
         sample = without_layers(sample, self.missing, rng) if self.missing else sample

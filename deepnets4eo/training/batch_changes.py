@@ -24,13 +24,14 @@ SHARPEN, GAIN, CUT = 0.8, 0.2, 0.5  # at most: share of what a blur takes away, 
 DRAWN = 2  # strong changes an image
 
 
-def weak(images: Tensor, *, flips: bool, rotations: bool, shift: float = SHIFT) -> Tensor:
+def weak(images: Tensor, *, flips: bool | str, rotations: bool, shift: float = SHIFT) -> Tensor:
     """Mirror images, quarter turns and shifts by whole pixels, the edge mirrored. (N, C, P, P) → the same."""
     if rotations:
         images = torch.where(_coins(images), images.flip(2, 3), images)
         images = torch.where(_coins(images), images.transpose(2, 3).flip(2), images)
-    if flips:
+    if flips is True:
         images = torch.where(_coins(images), images.flip(2), images)
+    if flips:
         images = torch.where(_coins(images), images.flip(3), images)
     most = int(shift * images.shape[-1])
     return _shifted(images, most) if most else images

@@ -170,7 +170,9 @@ class TrainSection(Section):
     )
     class_weighting: Literal["none", "median_frequency"] = "none"
     class_weights: dict[str, float] = Field(default={}, description="class name -> factor, on top of class_weighting")
-    flips: bool = True
+    flips: bool | Literal["left-right"] = Field(
+        default=True, description="along either side; left-right: of rooms and streets, which are never upside down"
+    )
     rotations: bool = Field(default=True, description="by quarter turns")
     photometric: float = Field(default=0.1, ge=0, le=1, description="strength of light and contrast changes; 0: none")
     modality_dropout: dict[str, float] = Field(

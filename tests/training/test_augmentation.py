@@ -31,6 +31,13 @@ def test_the_eight_symmetries_of_a_square_all_occur() -> None:
     assert len(seen) == 8
 
 
+def test_rooms_are_mirrored_left_and_right_and_never_upside_down() -> None:
+    sample, augment = make_sample(), Augmentation(flips="left-right", rotations=False)
+    seen = {augment(sample, np.random.default_rng(seed))["mask"].numpy().tobytes() for seed in range(20)}
+    ids = sample["mask"].numpy()
+    assert seen == {ids.tobytes(), ids[:, ::-1].tobytes()}
+
+
 def test_quarter_turns_and_mirrors_are_numpys() -> None:
     sample = make_sample(4, 6)
     ids = sample["mask"].numpy()
