@@ -101,7 +101,7 @@ class Legend(WithSummary):
     def from_dict(cls, card: Mapping[str, Any], where: str = "legend") -> Legend:
         """The legend of a mapping as `to_dict` writes it; InputError names a missing or an unknown key."""
         values = _parse_card(card, where)
-        classes = tuple(LegendClass(**one) for one in values.pop("classes"))
+        classes = tuple(LegendClass(**entry) for entry in values.pop("classes"))
         return cls(classes=classes, **values)
 
     @classmethod
@@ -157,8 +157,8 @@ class Legend(WithSummary):
     def index(self, name: str) -> int:
         """The class index (0 … K − 1) of a name or alias; LabelError proposes the nearest name."""
         key = normalise_name(name)
-        for class_index, one in enumerate(self.classes):
-            if key in {normalise_name(n) for n in (one.name, *one.aliases)}:
+        for class_index, member in enumerate(self.classes):
+            if key in {normalise_name(n) for n in (member.name, *member.aliases)}:
                 return class_index
         hint = name_hint(name, self.names, "Use one of these.")
         raise LabelError(f'"{name}" is no class of legend "{self.name}", which has {", ".join(self.names)}. {hint}')
@@ -230,13 +230,13 @@ class Legend(WithSummary):
         lookup = np.full(256, VOID, np.uint8)
         explicit = {normalise_name(k): v for k, v in self.remaps.get(other.name, {}).items()}
         lost = []
-        for one in self.classes:
-            names = (explicit.get(normalise_name(one.name), one.name), *one.aliases)
+        for member in self.classes:
+            names = (explicit.get(normalise_name(member.name), member.name), *member.aliases)
             target = next((v for v in (other._value_or_none(n) for n in names) if v is not None), None)
             if target is None:
-                lost.append(one.name)
+                lost.append(member.name)
             else:
-                lookup[one.value] = target
+                lookup[member.value] = target
         if lost and missing == "error":
             raise LabelError(
                 f'Classes {", ".join(lost)} of legend "{self.name}" have no counterpart in "{other.name}" '
@@ -356,12 +356,12 @@ def _list_of(kind: type, card: Mapping[str, Any], key: str, where: str) -> list[
 def _remaps(value: Any, where: str) -> dict[str, dict[str, str]]:
     if not isinstance(value, Mapping) or not all(isinstance(names, Mapping) for names in value.values()):
         raise InputError(f"{where}: remaps is {value!r}, expected {{other legend: {{own class: its class}}}}.")
-    return {str(other): {str(own): str(its) for own, its in names.items()} for other, names in value.items()}
+    return {str(other): {str(name): str(its) for name, its in names.items()} for other, names in value.items()}
 
 
 def _file_values(value: Any, where: str) -> dict[int, int]:
     try:
-        return {int(stored): int(own) for stored, own in dict(value).items()}
+        return {int(stored): int(label) for stored, label in dict(value).items()}
     except (TypeError, ValueError) as error:
         raise InputError(f"{where}: file_values is {value!r}, expected {{value in files: label value}}.") from error
 

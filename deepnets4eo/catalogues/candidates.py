@@ -104,12 +104,12 @@ def candidates_of(
             rejected.append((f"{_line(item.content.get('id') or item.base)}: {_reason(error)}", None))
             continue
         tiles.setdefault(tile.image.files[0], tile)
-        notes.update(f"an image that cannot be read from here: {one}" for one in away)
+        notes.update(f"an image that cannot be read from here: {name}" for name in away)
     for group in _passes(tiles):
         try:
             images.append(_join(group, area, event, options, whole_day=whole_day))
         except InputError as error:
-            footprint = shapely.union_all([one.footprint for one in group])
+            footprint = shapely.union_all([candidate.footprint for candidate in group])
             rejected.append((f"{group[0].line}: {error}", footprint))
     return images, rejected, notes
 
@@ -118,13 +118,14 @@ def best_pair(images: Sequence[Candidate]) -> tuple[Candidate | None, Candidate 
     """Return the images before and after whose scores, times 1 / (1 + 2 x difference of lean), have the highest product, and it."""
     best = sorted(images, key=lambda one: -one.image.score)
     sides: list[list[Candidate | None]] = [
-        [*[one for one in best if one.role == role][:MOST_PAIRED]] or [None] for role in ("before", "after")
+        [*[candidate for candidate in best if candidate.role == role][:MOST_PAIRED]] or [None]
+        for role in ("before", "after")
     ]
 
     def value(pair: Sequence[Candidate | None]) -> float:
-        known = [one.image for one in pair if one is not None]
+        known = [candidate.image for candidate in pair if candidate is not None]
         apart = lean_difference(*known) if len(known) == 2 else (0.0, 0.0)
-        return math.prod(one.score for one in known) / (1 + 2 * (ASSUMED_LEAN if apart is None else apart[1]))
+        return math.prod(image.score for image in known) / (1 + 2 * (ASSUMED_LEAN if apart is None else apart[1]))
 
     before, after = max(product(*sides), key=value)
     return before, after, value((before, after))
@@ -188,7 +189,7 @@ def _tile_of(item: Item, root: str) -> tuple[Candidate, list[str]]:
     wide = str(first.get("data_type", asset.get("data_type", "uint8"))) not in ("uint8", "int8")
     group, providers = _line(_stated(known, "catalog_id", "vn:catalog_id", "mx:catalog_id")), every.get("providers")
     listed = providers if isinstance(providers, list) else ()
-    credits = [str(one.get("name")) for one in listed if isinstance(one, dict)]
+    credits = [str(provider.get("name")) for provider in listed if isinstance(provider, dict)]
     file = link_target(item.base, href_of(asset, readable), root, asset=True)
     if item.session is not None and is_web_address(file):
         item.session.check(file)
@@ -209,8 +210,10 @@ def _tile_of(item: Item, root: str) -> tuple[Candidate, list[str]]:
 def _no_image(content: Mapping[str, Any], asset: Mapping[str, Any]) -> str | None:
     """What an asset is that is said to be no image, None for one; "visual" beside a thumbnail is one, whatever its role."""
     assets = assets_of(content)
-    listed = {name: set(map(str, one["roles"])) for name, one in assets.items() if isinstance(one.get("roles"), list)}
-    own = next((name for name, one in assets.items() if one is asset), "")
+    listed = {
+        name: set(map(str, entry["roles"])) for name, entry in assets.items() if isinstance(entry.get("roles"), list)
+    }
+    own = next((name for name, entry in assets.items() if entry is asset), "")
     roles = listed.get(own, set())
     if not NO_IMAGE & roles or set(MAIN_ROLES) & roles:
         return None
@@ -221,7 +224,7 @@ def _no_image(content: Mapping[str, Any], asset: Mapping[str, Any]) -> str | Non
 def _passes(tiles: Mapping[str, Candidate]) -> list[list[Candidate]]:
     """The tiles of each pass: of one name, or of one sensor and view within minutes."""
     passes: list[list[Candidate]] = []
-    keys = {href: (one.group, one.image.sensor, one.image.bits) for href, one in tiles.items()}
+    keys = {href: (tile.group, tile.image.sensor, tile.image.bits) for href, tile in tiles.items()}
     for href, tile in sorted(tiles.items(), key=lambda pair: (keys[pair[0]], pair[1].when, pair[0])):
         last = passes[-1][-1] if passes else tile
         near = tile.when - last.when <= ONE_PASS
@@ -238,12 +241,12 @@ def _join(
 ) -> Candidate:
     """The tiles that the box needs, in the CRS that covers most of it, as one. Errors: InputError with why they cannot serve."""
     days = (tiles[0].when - event).total_seconds() / 86_400
-    through = days < 0 <= (max(one.until for one in tiles) - event).total_seconds()
+    through = days < 0 <= (max(tile.until for tile in tiles) - event).total_seconds()
     role, limit = ("before", options.days_before) if days < 0 else ("after", options.days_after + whole_day)
-    shares = [shapely.area(shapely.intersection(one.footprint, area)) / area.area for one in tiles]
+    shares = [shapely.area(shapely.intersection(tile.footprint, area)) / area.area for tile in tiles]
     of_crs: dict[str, float] = defaultdict(float)
-    for one, share in zip(tiles, shares, strict=True):
-        of_crs[one.crs] += share
+    for tile, share in zip(tiles, shares, strict=True):
+        of_crs[tile.crs] += share
     crs, union = max(of_crs, key=lambda key: of_crs[key]), shapely.Polygon()
     chosen, clouds = list[Candidate](), list[tuple[float, float]]()
     order = sorted(range(len(tiles)), key=lambda k: (-round(shares[k], 3), tiles[k].image.cloud or 0.0))
@@ -255,7 +258,7 @@ def _join(
             clouds += [] if one.image.cloud is None else [(own, one.image.cloud)]
     first = chosen[0] if chosen else tiles[0]
     covered = shapely.area(shapely.intersection(union, area)) / area.area
-    cloud = sum(own * value for own, value in clouds) / sum(own for own, _ in clouds) if clouds else None
+    cloud = sum(weight * value for weight, value in clouds) / sum(weight for weight, _ in clouds) if clouds else None
     gsd_m, sun_deg = first.image.gsd_m, first.image.sun_deg
     reasons = {
         "it was taken on the day of the event; give --date with the time": whole_day and 0 <= days < 1,
@@ -269,7 +272,7 @@ def _join(
     for reason, holds in reasons.items():
         if holds:
             raise InputError(reason)
-    update: dict[str, Any] = {"files": [one.image.files[0] for one in chosen], "covered": round(100 * covered, 1)}
+    update: dict[str, Any] = {"files": [tile.image.files[0] for tile in chosen], "covered": round(100 * covered, 1)}
     image = first.image.model_copy(update=update | {"cloud": None if cloud is None else round(cloud, 1)})
     parts = score_shares(image, role, abs(days))
     image = image.model_copy(update={"score": round(math.prod(parts.values()), 4)})
@@ -281,8 +284,10 @@ def _stated(values: Mapping[str, Any], *keys: str) -> Any:
 
 
 def _number(values: Mapping[str, Any], low: float, high: float, *keys: str) -> float | None:
-    numbers = (one for one in map(values.get, keys) if isinstance(one, (int, float)) and not isinstance(one, bool))
-    return next((float(one) for one in numbers if low <= one <= high), None)
+    numbers = (
+        value for value in map(values.get, keys) if isinstance(value, (int, float)) and not isinstance(value, bool)
+    )
+    return next((float(number) for number in numbers if low <= number <= high), None)
 
 
 def _reason(error: Exception) -> str:

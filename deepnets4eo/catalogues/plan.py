@@ -111,11 +111,11 @@ class Plan(Section):
     @property
     def images(self) -> dict[str, PlannedImage]:
         """Role to image, those that there are."""
-        return {role: one for role, one in (("before", self.before), ("after", self.after)) if one is not None}
+        return {role: image for role, image in (("before", self.before), ("after", self.after)) if image is not None}
 
     def event_info(self) -> EventInfo:
         """Event, dates, sensors and credit, for the products. Errors: InputError."""
-        texts = [f"{one.credit} ({one.licence})".replace(" ()", "").strip() for one in self.images.values()]
+        texts = [f"{image.credit} ({image.licence})".replace(" ()", "").strip() for image in self.images.values()]
         values = {"credit": "; ".join(dict.fromkeys(filter(None, [*texts, self.outlines_credit])))[:LONGEST]}
         for role, image in self.images.items():
             side = {"before": "pre", "after": "post"}[role]
@@ -168,14 +168,14 @@ class Plan(Section):
         images = [*self.images.values()]
         if len(images) < 2:
             return []
-        angles = [one.off_nadir_deg for one in images]
+        angles = [image.off_nadir_deg for image in images]
         lean = lean_difference(*images)
         if lean is None:
-            unknown = " and ".join(role for role, one in self.images.items() if one.off_nadir_deg is None)
+            unknown = " and ".join(role for role, image in self.images.items() if image.off_nadir_deg is None)
             return [Finding("views_not_known", "note", {"role": unknown})]
         steep = " and ".join(f"{angle:.0f}" for angle in angles)
-        least_m, apart_m = (one * STOREY_M for one in lean)
-        gsd_m = max(one.gsd_m or 0 for one in images) or UNKNOWN_GSD_M
+        least_m, apart_m = (factor * STOREY_M for factor in lean)
+        gsd_m = max(image.gsd_m or 0 for image in images) or UNKNOWN_GSD_M
         apart_px = apart_m / gsd_m
         if apart_px < SEEN_PX:
             return []
@@ -195,7 +195,7 @@ class Plan(Section):
 
 def foreign_findings(plan: Plan, path: str | Path) -> list[Finding]:
     """What the plan at `path` reads that neither lies in its folder nor was named by the user: it may have been made by others."""
-    names = [*(name for one in plan.images.values() for name in one.files), plan.outlines]
+    names = [*(name for image in plan.images.values() for name in image.files), plan.outlines]
     files = [name for name in names if _is_path(name) and not lies_beside(Path(path), Path(name).resolve())]
     hosts = {shown_address(name).partition("://")[2].partition("/")[0] or name for name in names if is_remote(name)}
     findings = []
@@ -256,18 +256,23 @@ def make_plan(
         )
     if before is None:
         notes.append("no image before the event: buildings are assessed from the image after it alone")
-    chosen = [one for one in (before, after) if one is not None]
-    others = sorted((one for one in images if one is not before and one is not after), key=lambda one: -one.image.score)
-    rejected = [(f"{one.line}: score {one.score}, {one.role}", one.footprint) for one in others]
+    chosen = [candidate for candidate in (before, after) if candidate is not None]
+    others = sorted(
+        (candidate for candidate in images if candidate is not before and candidate is not after),
+        key=lambda one: -one.image.score,
+    )
+    rejected = [
+        (f"{candidate.line}: score {candidate.score}, {candidate.role}", candidate.footprint) for candidate in others
+    ]
     rejected += failed
-    notes += [f"score of {one.image.name} ({one.role}): {one.score}" for one in chosen]
+    notes += [f"score of {candidate.image.name} ({candidate.role}): {candidate.score}" for candidate in chosen]
     both = " = both scores x likeness of the views" if before is not None else ""
     notes.append(f"score of the pair {value:.3f}{both}; {count_of(len(rejected), 'image')} rejected")
     plan = Plan(
         box=list(sides), date=date, event=dict(event), before=None if before is None else before.image, after=after.image,
         notes=notes, rejected=[line for line, _ in rejected][:MOST_REJECTED],
     )  # fmt: skip
-    shapes = [(one.role, one.line, one.footprint) for one in chosen]
+    shapes = [(candidate.role, candidate.line, candidate.footprint) for candidate in chosen]
     return plan, shapes + [("", line, shape) for line, shape in rejected[:MOST_REJECTED] if shape is not None]
 
 
@@ -323,11 +328,13 @@ def describe_plan(path: str) -> tuple[dict[str, Any], list[str]]:
     """Facts and problems of a plan, for `check`; opens no image. Errors: InputError for another file."""
     plan = Plan.load(path)
     facts = {"box": f"{box_text(plan.box)} (west, south, east, north)", "date": plan.date, "outlines": plan.outlines}
-    facts |= {role: f"{one.name}, {one.time}, {count_of(len(one.files), 'file')}" for role, one in plan.images.items()}
-    names = [*(name for one in plan.images.values() for name in one.files), plan.outlines]
+    facts |= {
+        role: f"{image.name}, {image.time}, {count_of(len(image.files), 'file')}" for role, image in plan.images.items()
+    }
+    names = [*(name for image in plan.images.values() for name in image.files), plan.outlines]
     missing = [name for name in names if _is_path(name) and not Path(name).exists()]
     problems = [f"{name} does not exist. Correct the plan." for name in missing]
-    problems += [one.whole for one in [*foreign_findings(plan, path), *plan.findings()]]
+    problems += [finding.whole for finding in [*foreign_findings(plan, path), *plan.findings()]]
     return facts | {"credit": plan.event_info().credit or "none"}, problems
 
 

@@ -114,7 +114,7 @@ def list_images(data: ImageData, legend: Legend | None = None) -> tuple[ImageLis
     bands = _check_named(data)
     legend = legend or folder_legend(Path(data.folders[0]))
     parts = ((data.folders, ""), (data.val, VAL), (data.test, TEST))
-    lists = [_in_part(_list(Path(one), data, bands, legend), part) for named, part in parts for one in named]
+    lists = [_in_part(_list(Path(folder), data, bands, legend), part) for named, part in parts for folder in named]
     lists += [_in_part(_list(Path(folder), data, bands, None), TRAIN) for folder in data.unlabelled]
     return join(lists, legend.num_classes), legend
 
@@ -122,7 +122,7 @@ def list_images(data: ImageData, legend: Legend | None = None) -> tuple[ImageLis
 def list_unlabelled(data: ImageData) -> ImageList:
     """All images of `folders` and `unlabelled` without labels, or their tiles of `tile_px`."""
     bands = _check_named(data)
-    return join([_list(Path(one), data, bands, None) for one in (*data.folders, *data.unlabelled)], 0)
+    return join([_list(Path(folder), data, bands, None) for folder in (*data.folders, *data.unlabelled)], 0)
 
 
 def _check_named(data: ImageData) -> Sequence[str]:
@@ -138,7 +138,7 @@ def folder_legend(folder: Path) -> Legend:
 
     inner = class_folders(folder) if folder.is_dir() else []
     inner = [one for part in inner for one in class_folders(part)] if _are_parts(inner) else inner
-    names = sorted({one.name for one in inner if one.name.lower() not in UNLABELLED})
+    names = sorted({folder.name for folder in inner if folder.name.lower() not in UNLABELLED})
     if len(names) < 2:
         check_unpacked(folder)
         raise InputError(f"{folder} has {len(names)} folders, so the classes are unknown. Set legend, or data.dataset.")
@@ -156,7 +156,7 @@ def join(lists: Sequence[ImageList], num_classes: int) -> ImageList:
     for other in lists[1:]:
         check_band_order(other.bands, first.bands, other.names[0])
         check_one_kind(other.dtype, other.names[0], first.dtype, first.names[0])
-    names = tuple(name for one in lists for name in one.names)
+    names = tuple(name for images in lists for name in images.names)
     if len(lists) == 1 and first.targets.shape[1] == num_classes:
         return first
     _check_once(names)
@@ -167,10 +167,10 @@ def join(lists: Sequence[ImageList], num_classes: int) -> ImageList:
         return lists[number].read(row - int(starts[number]))
 
     targets = np.zeros((len(names), num_classes), bool)
-    for start, one in zip(starts, lists, strict=False):
-        targets[start : start + len(one), : one.targets.shape[1]] = one.targets
-    parts = tuple(part for one in lists for part in (one.parts or [""] * len(one)))
-    grids = ChainMap(*(one.grids for one in lists))  # which fill as images are read
+    for start, images in zip(starts, lists, strict=False):
+        targets[start : start + len(images), : images.targets.shape[1]] = images.targets
+    parts = tuple(part for images in lists for part in (images.parts or [""] * len(images)))
+    grids = ChainMap(*(images.grids for images in lists))  # which fill as images are read
     return ImageList(names, targets, read, first.bands, parts, first.gsd_m, first.dtype, grids)
 
 
@@ -244,7 +244,7 @@ def class_folders(folder: Path) -> list[Path]:
 
 def _are_parts(folders: Sequence[Path]) -> bool:
     """Whether folders are called train, val, test and the like, and hold folders of classes."""
-    return len(folders) > 1 and all(one.name.lower() in PARTS and class_folders(one) for one in folders)
+    return len(folders) > 1 and all(folder.name.lower() in PARTS and class_folders(folder) for folder in folders)
 
 
 def check_unpacked(folder: Path) -> None:
@@ -272,7 +272,7 @@ def table_rows(path: Path, *, named: bool) -> list[Row]:
         stated = row.get(part, "")
         if stated.lower() not in PARTS:
             raise InputError(f"{path}, line {number}: {part} is {stated!r}; expected train, val, test or nothing.")
-        labels = [one.strip() for one in row["label"].split(BETWEEN) if one.strip()] if named else []
+        labels = [label.strip() for label in row["label"].split(BETWEEN) if label.strip()] if named else []
         image, content = _beside(path, number, row["image"]), (labels, PARTS[stated.lower()])
         first = listed.setdefault(image, (number, *content))
         if first[1:] != content:
@@ -382,13 +382,15 @@ Patch = tuple[Path, "Path | None", list[str], str]  # folder of Sentinel-2, of S
 
 def _patches_v1(folder: Path) -> list[Patch]:
     described = {path.parent: read_json(path) for path in sorted(folder.glob(f"**/*{OF_PATCH}"))}
-    for patch, one in described.items():
-        labels = one.get("labels") if isinstance(one, dict) else None
+    for patch, content in described.items():
+        labels = content.get("labels") if isinstance(content, dict) else None
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
             raise InputError(f"{patch}: its {OF_PATCH} has no list labels. Unpack BigEarthNet again.")
-    radar = {str(one.get(OF_RADAR)): path for path, one in described.items() if OF_RADAR in one}
+    radar = {str(content.get(OF_RADAR)): path for path, content in described.items() if OF_RADAR in content}
     return [
-        (path, radar.get(path.name), list(one["labels"]), "") for path, one in described.items() if OF_RADAR not in one
+        (path, radar.get(path.name), list(content["labels"]), "")
+        for path, content in described.items()
+        if OF_RADAR not in content
     ]
 
 

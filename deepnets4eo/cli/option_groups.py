@@ -33,8 +33,8 @@ def with_options(*classes: type) -> Callable[[Callable[..., Result]], Callable[.
     >>> list(inspect.signature(assess).parameters)[:3]
     ['image', 'model', 'gsd_m']
     """
-    options = {each: _options(each) for each in classes}
-    keys = {each: _keys(each) for each in classes}
+    options = {kind: _options(kind) for kind in classes}
+    keys = {kind: _keys(kind) for kind in classes}
 
     def decorate(verb: Callable[..., Result]) -> Callable[..., Result]:
         signature = inspect.signature(verb, eval_str=True)
@@ -45,9 +45,9 @@ def with_options(*classes: type) -> Callable[[Callable[..., Result]], Callable[.
         @functools.wraps(verb)
         def run(**values: Any) -> Result:
             texts = _set_values(values.pop("set_keys", None) or [], keys, options)
-            for each, name in names.items():
-                own = {option.name: values.pop(option.name) for option in options[each]}
-                values[name] = _settings(each, own, {key: text for key, text in texts.items() if key in keys[each]})
+            for kind, name in names.items():
+                own = {option.name: values.pop(option.name) for option in options[kind]}
+                values[name] = _settings(kind, own, {key: text for key, text in texts.items() if key in keys[kind]})
             return verb(**values)
 
         parameters: list[inspect.Parameter] = []
@@ -74,15 +74,15 @@ def _settings(kind: type, values: dict[str, Any], texts: dict[str, str]) -> Any:
 def _choice(hint: Any, text: str) -> Any:
     """The choice that a text stands for, such as 8 of `Literal[4, 8]`; else the text, which pydantic reads by its type."""
     choices_of = get_args(hint) if get_origin(hint) is Literal else ()
-    return {str(each): each for each in choices_of}.get(text, text)
+    return {str(choice): choice for choice in choices_of}.get(text, text)
 
 
 def _set_values(
     words: Sequence[str], keys: dict[type, dict[str, Any]], options: dict[type, list[inspect.Parameter]]
 ) -> dict[str, str]:
     """Key → text of the words KEY=VALUE; a later word counts. Errors: InputError."""
-    known = [key for each in keys.values() for key in each]
-    flags = {each.name: _flag(each) for some in options.values() for each in some}
+    known = [key for names in keys.values() for key in names]
+    flags = {option.name: _flag(option) for some in options.values() for option in some}
     texts = {}
     for word in words:
         key, equals, text = word.partition("=")
@@ -127,7 +127,7 @@ def _key_lines(keys: dict[type, dict[str, Any]]) -> list[str]:
     """One line a key: its default, then its meaning."""
     lines = []
     for kind, described in keys.items():
-        defaults = {each.name: each.default for each in fields(kind)}
+        defaults = {field.name: field.default for field in fields(kind)}
         for key, field in described.items():
             default = "" if defaults[key] is None else f"={defaults[key]}".lower()
             lines.append(f"{key + default:28} {field.description}")
@@ -137,7 +137,7 @@ def _key_lines(keys: dict[type, dict[str, Any]]) -> list[str]:
 def _keys(settings_class: type) -> dict[str, Any]:
     """Name → pydantic field of the fields that are keys of `--set`."""
     hints = get_type_hints(settings_class, include_extras=True)
-    described = {each.name: _described(hints[each.name]) for each in fields(settings_class)}
+    described = {field.name: _described(hints[field.name]) for field in fields(settings_class)}
     return {name: field for name, field in described.items() if field is not None and _extra(field).get("key")}
 
 
@@ -159,7 +159,7 @@ def _described(hint: Any) -> Any:
     """The pydantic field of an annotation; None where there is none with a description."""
     from pydantic.fields import FieldInfo
 
-    described = [each for each in get_args(hint) if isinstance(each, FieldInfo) and each.description]
+    described = [item for item in get_args(hint) if isinstance(item, FieldInfo) and item.description]
     return described[0] if get_origin(hint) is Annotated and described else None
 
 
@@ -172,7 +172,7 @@ def _option(name: str, hint: Any) -> Any:
     field = _described(hint)
     if field is None or (extra := _extra(field)).get("key"):
         return None
-    limits = {name: getattr(each, name) for each in field.metadata for name in ("ge", "le") if hasattr(each, name)}
+    limits = {name: getattr(limit, name) for limit in field.metadata for name in ("ge", "le") if hasattr(limit, name)}
     option = typer.Option(
         *([extra["flag"]] if extra.get("flag") else []),
         help=field.description,

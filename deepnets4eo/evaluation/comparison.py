@@ -88,8 +88,8 @@ def compare(reports: Mapping[str, Report]) -> dict[str, dict[str, float | None]]
     """Returns score → result → fraction: overall scores, then `f1 CLASS`; InputError for results of other protocols."""
     if len(reports) < 2:
         raise InputError(f"got {len(reports)} report, expected two or more to compare.")
-    for name, one in reports.items():
-        if lacking := [key for key in ("classes", "f1", "protocol", *OVERALL) if key not in one]:
+    for name, report in reports.items():
+        if lacking := [key for key in ("classes", "f1", "protocol", *OVERALL) if key not in report]:
             raise InputError(f"{name} is no report of scores: it has no {lacking[0]}. Give what evaluate --json wrote.")
     (name, first), *others = reports.items()
     for other, second in others:
@@ -99,10 +99,10 @@ def compare(reports: Mapping[str, Report]) -> dict[str, dict[str, float | None]]
                 "Score both under the same protocol."
             )
     table: dict[str, dict[str, float | None]] = {
-        score: {key: one.get(score) for key, one in reports.items()} for score in OVERALL
+        score: {key: report.get(score) for key, report in reports.items()} for score in OVERALL
     }
     for label in first["classes"]:
-        table[f"f1 {label}"] = {key: one["f1"].get(label) for key, one in reports.items()}
+        table[f"f1 {label}"] = {key: report["f1"].get(label) for key, report in reports.items()}
     return table
 
 
@@ -226,13 +226,13 @@ def mean_scores(reports: Mapping[str, Report]) -> dict[str, Any]:
     >>> {key: round(value, 3) for key, value in table["scores"]["r2"].items() if key != "values"}
     {'mean': 0.6, 'sd': 0.141}
     """
-    of_runs = [dict(_scores(one)) for one in reports.values()]
-    common = [name for name in of_runs[0] if all(name in one for one in of_runs)] if of_runs else []
+    of_runs = [dict(_scores(report)) for report in reports.values()]
+    common = [name for name in of_runs[0] if all(name in scores for scores in of_runs)] if of_runs else []
     if not common:
         raise InputError(
             f"the runs {', '.join(reports)} have no score in common. Withhold a part of the data in each (data.val_share)."
         )
-    return {"runs": list(reports), "scores": {name: _describe([one[name] for one in of_runs]) for name in common}}
+    return {"runs": list(reports), "scores": {name: _describe([scores[name] for scores in of_runs]) for name in common}}
 
 
 def seeds_table(table: Mapping[str, Any]) -> str:
@@ -260,7 +260,7 @@ def seeds_table(table: Mapping[str, Any]) -> str:
         share = score in SHARES or score == "leakage"
         values = (100 if share else 1) * np.array(value["values"], np.float64)
         digits = 1 if share else 3
-        rows.append([name.replace("_", " "), spread(values, digits), *(spread([one], digits) for one in values)])
+        rows.append([name.replace("_", " "), spread(values, digits), *(spread([value], digits) for value in values)])
     return align_columns(rows)
 
 
@@ -268,7 +268,7 @@ def _scores(report: Report) -> Iterator[tuple[str, float | None]]:
     """Name and value of each score of a report; counts are none."""
     for name, value in report.items():
         if isinstance(value, Mapping) and name in BY_CLASS:
-            yield from ((f"{name} {label}", one) for label, one in value.items())
+            yield from ((f"{name} {label}", number) for label, number in value.items())
         elif isinstance(value, float) or (value is None and name in SHARES):
             yield name, value
     leakage = report.get("protocol", {}).get("leakage", {})

@@ -150,9 +150,9 @@ def _from_parquet(path: Path, name: str, box: Box) -> gpd.GeoDataFrame:
 def _overture_table(table: gpd.GeoDataFrame, name: str, box: Box) -> gpd.GeoDataFrame:
     table = table[~no_buildings(table)]
     first = [_first_source(value) for value in table["sources"]] if "sources" in table else [{}] * len(table)
-    dates = next((table[key] for key in DATE_COLUMNS if key in table), [one.get("update_time") for one in first])
+    dates = next((table[key] for key in DATE_COLUMNS if key in table), [entry.get("update_time") for entry in first])
     kinds = next((table[key] for key in ("class", "building") if key in table), None)
-    sources = [str(one.get("dataset") or Path(name).name) for one in first]
+    sources = [str(entry.get("dataset") or Path(name).name) for entry in first]
     ids = table["id"] if "id" in table else range(len(table))
     return _within(_table(ids, table.geometry.to_numpy(), sources, dates, kinds), box)
 
@@ -160,8 +160,8 @@ def _overture_table(table: gpd.GeoDataFrame, name: str, box: Box) -> gpd.GeoData
 def _first_source(value: Any) -> Mapping[str, Any]:
     """What an outline of Overture Maps is taken from: the entry of no single property, else the first."""
     listed = value if isinstance(value, (list, tuple, np.ndarray)) else ()
-    entries = [one for one in listed if isinstance(one, Mapping)]
-    whole = [one for one in entries if not one.get("property")]
+    entries = [item for item in listed if isinstance(item, Mapping)]
+    whole = [entry for entry in entries if not entry.get("property")]
     return (whole or entries or [{}])[0]
 
 
@@ -234,7 +234,7 @@ def _ask(server: str, square: Box) -> list[Mapping[str, Any]]:
         raise InputError(
             f"{server} did not finish {box_text(square)}: {content['remark']}. Take a smaller box, or give an extract."
         )
-    return [one for one in content["elements"] if isinstance(one, dict)]
+    return [element for element in content["elements"] if isinstance(element, dict)]
 
 
 def _shape(element: Mapping[str, Any]) -> shapely.Geometry | None:
@@ -264,7 +264,7 @@ def _table(ids: Any, shapes: np.ndarray, source: Any, dates: Any, kinds: Any) ->
     days = days.where(days >= FIRST_DAY)
     text = days.dt.strftime("%Y-%m-%d").astype(object)
     values = {
-        "id": [str(one) for one in ids], "source": source, "source_date": text.where(days.notna(), None).to_numpy(),
+        "id": [str(key) for key in ids], "source": source, "source_date": text.where(days.notna(), None).to_numpy(),
         "building": list(kinds) if kinds is not None else None,
     }  # fmt: skip
     return gpd.GeoDataFrame(values, geometry=shapes, crs="EPSG:4326", index=range(len(shapes)))[[*COLUMNS, "geometry"]]

@@ -177,8 +177,8 @@ def assets_of(content: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Name to asset, those that lie somewhere."""
     listed = content.get("assets")
     return {
-        str(name): one for name, one in (listed if isinstance(listed, dict) else {}).items()
-        if isinstance(one, dict) and isinstance(one.get("href"), str)
+        str(name): asset for name, asset in (listed if isinstance(listed, dict) else {}).items()
+        if isinstance(asset, dict) and isinstance(asset.get("href"), str)
     }  # fmt: skip
 
 
@@ -201,7 +201,7 @@ def href_of(asset: Mapping[str, Any], readable: Callable[[str], bool]) -> str:
     """Where an asset lies; one of its alternates where that alone can be read."""
     alternates = asset.get("alternate")
     others = alternates.values() if isinstance(alternates, dict) else ()
-    listed = [str(asset["href"]), *(str(one["href"]) for one in others if isinstance(one, dict) and "href" in one)]
+    listed = [str(asset["href"]), *(str(link["href"]) for link in others if isinstance(link, dict) and "href" in link)]
     return next(filter(readable, listed), listed[0]).removeprefix("file://")
 
 
@@ -218,8 +218,8 @@ def choose_asset(
         return assets[asset], []
     chosen = _visual_of(raster_names(content, readable), assets)
     away = [
-        f"{name} at {shown_address(str(one['href']))}" for name, one in assets.items()
-        if _is_raster(one) and not readable(href_of(one, readable))
+        f"{name} at {shown_address(str(asset['href']))}" for name, asset in assets.items()
+        if _is_raster(asset) and not readable(href_of(asset, readable))
     ]  # fmt: skip
     if len(chosen) != 1:
         raise InputError(
@@ -231,8 +231,8 @@ def choose_asset(
 
 def raster_names(content: Mapping[str, Any], readable: Callable[[str], bool]) -> list[str]:
     """Names of the assets that may be an item's image: of the first main role of which one can be read, else of the first; else all but thumbnails."""
-    rasters = {name: one for name, one in assets_of(content).items() if _is_raster(one)}
-    roles = {name: {name, *_words(one.get("roles"))} for name, one in rasters.items()}
+    rasters = {name: asset for name, asset in assets_of(content).items() if _is_raster(asset)}
+    roles = {name: {name, *_words(asset.get("roles"))} for name, asset in rasters.items()}
     groups = [[name for name in rasters if role in roles[name]] for role in MAIN_ROLES]
     groups = [group for group in groups if group]
     if not groups:
@@ -268,7 +268,9 @@ def band_records(content: Mapping[str, Any], asset: Mapping[str, Any]) -> list[d
     for key in ("bands", "eo:bands", "raster:bands"):
         listed, shared = asset.get(key), properties.get(key)
         if isinstance(listed, list) and isinstance(shared, list):  # before STAC 0.9 numbers of those of the item
-            listed = [shared[one] if isinstance(one, int) and 0 <= one < len(shared) else one for one in listed]
+            listed = [
+                shared[entry] if isinstance(entry, int) and 0 <= entry < len(shared) else entry for entry in listed
+            ]
         if isinstance(listed, list) and listed:
             lists.append(listed)
     count = max(map(len, lists), default=0)
@@ -303,7 +305,7 @@ def _names(records: list[dict[str, Any]]) -> list[str]:
     """The name of each band: what it shows ("red") where no other shows it, too, else its own; none where one has neither."""
     shows = [_text(record.get("eo:common_name") or record.get("common_name")) for record in records]
     own = [_text(record.get("name")) for record in records]
-    names = [one if one and shows.count(one) == 1 else other or one for one, other in zip(shows, own, strict=True)]
+    names = [name if name and shows.count(name) == 1 else other or name for name, other in zip(shows, own, strict=True)]
     return names if all(names) and len(set(names)) == len(names) else []
 
 

@@ -130,7 +130,7 @@ def split_components(
 ) -> list[PixelSplit]:
     """Assign connected components as a whole, about `val_share` to validation; InputError names classes left without a part."""
     rng = np.random.default_rng(seed)
-    part_maps = [np.zeros(one.shape, np.uint8) for one in labels]
+    part_maps = [np.zeros(raster.shape, np.uint8) for raster in labels]
     whole = []
     for class_index, name in enumerate(names):
         regions, sizes = _components(labels, class_index)
@@ -169,16 +169,18 @@ def assign_folds(counts: Indices, folds: int, seed: int) -> Indices:
 
 def count_classes(labels: Labels, num_classes: int) -> Indices:
     """(K,) labelled pixels of each class in all scenes."""
-    return np.sum([np.bincount(one.ravel(), minlength=256)[:num_classes] for one in labels], axis=0, dtype=np.int64)
+    return np.sum(
+        [np.bincount(raster.ravel(), minlength=256)[:num_classes] for raster in labels], axis=0, dtype=np.int64
+    )
 
 
 def _draw(labels: Labels, learnt: Sequence[int], seed: int) -> list[PixelSplit]:
     """Learn from so many pixels of each class, at random over all scenes; validate on its others."""
     rng = np.random.default_rng(seed)
-    part_maps = [np.zeros(one.shape, np.uint8) for one in labels]
+    part_maps = [np.zeros(raster.shape, np.uint8) for raster in labels]
     for class_index, number in enumerate(learnt):
-        pixels = [np.flatnonzero(one == class_index) for one in labels]
-        ends = np.cumsum([len(one) for one in pixels])
+        pixels = [np.flatnonzero(raster == class_index) for raster in labels]
+        ends = np.cumsum([len(indices) for indices in pixels])
         values = np.full(ends[-1], IN_VALIDATION, np.uint8)
         values[rng.choice(ends[-1], number, replace=False)] = IN_TRAINING
         for part_map, at, of_scene in zip(part_maps, pixels, np.split(values, ends[:-1]), strict=True):
@@ -191,8 +193,8 @@ def _components(labels: Labels, class_index: int) -> tuple[list[NDArray[np.int32
     from scipy import ndimage
 
     regions, total = [], 0
-    for one in labels:
-        numbers, count = ndimage.label(one == class_index, np.ones((3, 3), bool))
+    for raster in labels:
+        numbers, count = ndimage.label(raster == class_index, np.ones((3, 3), bool))
         numbers[numbers > 0] += total
         regions.append(numbers)
         total += count
@@ -226,7 +228,7 @@ def _with_buffer(part_map: PartMap, buffer_px: int) -> PartMap:
 
 def _check_learnt(splits: Sequence[PixelSplit], labels: Labels, names: Sequence[str], buffer_px: int) -> None:
     learnt = count_classes(
-        [np.where(split.part_map == IN_TRAINING, one, 255) for split, one in zip(splits, labels, strict=True)],
+        [np.where(split.part_map == IN_TRAINING, raster, 255) for split, raster in zip(splits, labels, strict=True)],
         len(names),
     )
     lost = [

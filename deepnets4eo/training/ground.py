@@ -96,14 +96,14 @@ def learnt_share(scenes: Sequence[Any], splits: Sequence[Any], train: str, val: 
     """The share of the validated ground that is learnt from in another scene; of 4,096 positions in each of at most 200 scenes."""
     twins = twins_of(scenes)
     others = defaultdict[int, list[int]](list)
-    for one, other in {*overlapping_pairs(scenes), *_same_twins(twins)}:
-        others[one].append(other)
-        others[other].append(one)
+    for first, other in {*overlapping_pairs(scenes), *_same_twins(twins)}:
+        others[first].append(other)
+        others[other].append(first)
     areas = {number: float(split.area(val)) for number, split in enumerate(splits) if val in split.parts}
     shared = sorted(number for number in areas if others[number] and areas[number])
     if not shared:
         return 0.0
-    looked_at = [shared[at] for at in spread_indices(len(shared), MOST_LOOKED_AT)]
+    looked_at = [shared[index] for index in spread_indices(len(shared), MOST_LOOKED_AT)]
     learnt = sum(
         areas[number] * _learnt_of(number, others[number], scenes, splits, twins, (train, val)) for number in looked_at
     )
@@ -126,8 +126,8 @@ def _learnt_of(
     if not len(pixels):
         return 0.0
     known = np.zeros(len(pixels), bool)
-    for at in spread_indices(len(others), MOST_OTHERS):
-        other = others[at]
+    for index in spread_indices(len(others), MOST_OTHERS):
+        other = others[index]
         theirs = pixels if twins[number] == twins[other] else _pixels_on(grid, scenes[other].grid, pixels)
         inside = ((theirs >= 0) & (theirs < np.array(scenes[other].grid.shape))).all(axis=1)
         known[inside] |= splits[other].contains(train, theirs[inside])
@@ -183,7 +183,7 @@ def _is_made_up(named: Any) -> bool:
             if not hasattr(named, "synthetic") and hasattr(named, name)
         ),
     )
-    return any(getattr(one, "synthetic", False) for one in holders)
+    return any(getattr(holder, "synthetic", False) for holder in holders)
 
 
 def _corners(grid: Grid) -> NDArray[np.float64]:

@@ -164,8 +164,8 @@ class DataSplit(Generic[SceneT]):
         return {
             "kind": self.kind,
             **self.describe_leaks(),
-            **{name: sorted({one[name] for one in sizes}) for name in sizes[0] if name.endswith("_px")},
-            **{name: sum(one[name] for one in sizes) for name in sizes[0] if name.endswith("_pixels")},
+            **{name: sorted({size[name] for size in sizes}) for name in sizes[0] if name.endswith("_px")},
+            **{name: sum(size[name] for size in sizes) for name in sizes[0] if name.endswith("_pixels")},
             "scenes": {named.name: split.parts for named, split in zip(self.scenes, self.splits, strict=True)},
             **({"dataset": dict(self.dataset)} if self.dataset else {}),
         }
@@ -244,7 +244,7 @@ def _choose_ground(scenes: Sequence[SplitScene], rule: SplitRule) -> set[str]:
     if not 1 < len(members) < len(scenes):
         return set()
     wanted, chosen = max(1, round(rule.val_share * len(scenes))), list[str]()
-    drawn = [list(members)[at] for at in np.random.default_rng(rule.seed).permutation(len(members))]
+    drawn = [list(members)[index] for index in np.random.default_rng(rule.seed).permutation(len(members))]
     for first in drawn:
         if len(chosen) + len(members[first]) <= wanted:
             chosen += members[first]
@@ -371,9 +371,9 @@ def _folds(
 ) -> list[BlockSplit]:
     """Blocks of all scenes in k folds; fold number `data.fold` is validated on."""
     fitting = _largest_px(labels, data.folds)  # else a small scene has fewer blocks than folds
-    sides = [data.block_px or min(_block_px(one.shape, data.folds), fitting) for one in labels]
-    windows = [blocks(one.shape, side) for one, side in zip(labels, sides, strict=True)]
-    of_block = [_counts(one, at, len(names)) for one, at in zip(labels, windows, strict=True)]
+    sides = [data.block_px or min(_block_px(raster.shape, data.folds), fitting) for raster in labels]
+    windows = [blocks(raster.shape, side) for raster, side in zip(labels, sides, strict=True)]
+    of_block = [_counts(raster, cells, len(names)) for raster, cells in zip(labels, windows, strict=True)]
     counts = np.concatenate(of_block)
     if len(counts) < data.folds:
         raise InputError(
@@ -387,7 +387,7 @@ def _folds(
             )
     fold_of = assign_folds(counts, data.folds, data.split_seed)
     _warn_of_few(counts, fold_of, names, data.folds)
-    parts = np.split((fold_of == data.fold).astype(np.int8), np.cumsum([len(at) for at in windows])[:-1])
+    parts = np.split((fold_of == data.fold).astype(np.int8), np.cumsum([len(cells) for cells in windows])[:-1])
     shares = {TRAIN: 1 - 1 / data.folds, VAL: 1 / data.folds}
     splits = []
     for named, one, side, part in zip(scenes, labels, sides, parts, strict=True):
@@ -422,13 +422,15 @@ def _advice(labels: Sequence[NDArray[np.uint8]], number: int) -> str:
 
 def _largest_px(labels: Sequence[NDArray[np.uint8]], number: int) -> int:
     """The largest side of blocks of which the scenes together have so many."""
-    sides = range(max(max(one.shape) for one in labels), 0, -1)
-    return next(side for side in sides if side == 1 or sum(len(blocks(one.shape, side)) for one in labels) >= number)
+    sides = range(max(max(raster.shape) for raster in labels), 0, -1)
+    return next(
+        side for side in sides if side == 1 or sum(len(blocks(raster.shape, side)) for raster in labels) >= number
+    )
 
 
 def _counts(labels: NDArray[np.uint8], windows: Sequence[Window], num_classes: int) -> Indices:
     """(blocks, K) pixels of each class."""
-    return np.stack([np.bincount(labels[at.slices].ravel(), minlength=256)[:num_classes] for at in windows])
+    return np.stack([np.bincount(labels[window.slices].ravel(), minlength=256)[:num_classes] for window in windows])
 
 
 def _warn_of_few(counts: Indices, fold_of: Indices, names: Sequence[str], folds: int) -> None:

@@ -114,12 +114,12 @@ def split_frames(frames: Sequence[FrameSource], data: FrameSection) -> DataSplit
     the lists."""
 
     def with_names(chosen: Sequence[FrameSource]) -> list[NamedFrame]:
-        return [NamedFrame(one, data.height_px, data.width_px) for one in chosen]
+        return [NamedFrame(frame, data.height_px, data.width_px) for frame in chosen]
 
     if data.split == "official":
         part_of = {name: part for part, names in _official(data).items() for name in names}
-        kept = with_names([one for one in frames if one.name in part_of])
-        groups = [part_of[one.name] for one in kept]
+        kept = with_names([frame for frame in frames if frame.name in part_of])
+        groups = [part_of[frame.name] for frame in kept]
         rule = SplitRule("official parts", 0, 0, val_names=("test",), names_key="data.test_list")
         return DataSplit(kept, assign_blocks(kept, rule, groups), "official")
     rule = SplitRule("scenes", data.val_share, data.split_seed, val_names=data.val_scenes)
@@ -184,9 +184,11 @@ def _sequences(data: FrameSection) -> dict[str, list[str]]:
         for part, name in SPLIT_LISTS.items():
             for path in lists[name]:
                 numbers = {int(number) for number in re.findall(r"\d+", read_text(path))}
-                named = [one for one in find_posed_frames(path.parent) if _number(one.depth.parent.name) in numbers]
+                named = [
+                    frame for frame in find_posed_frames(path.parent) if _number(frame.depth.parent.name) in numbers
+                ]
                 scene = path.parent.relative_to(folder).parts
-                parts[part] += ["-".join((*scene, one.name)) for one in named]
+                parts[part] += ["-".join((*scene, frame.name)) for frame in named]
     return parts
 
 
@@ -260,7 +262,7 @@ def _checked(table: Sequence[int], most: int, path: Path) -> tuple[int, ...]:
 
 def _numbers(path: Path, name: str) -> list[int]:
     _check_there(path)
-    if name not in {one.name for one in mat5.list_arrays(path)}:
+    if name not in {array.name for array in mat5.list_arrays(path)}:
         raise InputError(f"{path} has no variable {name}. Take the original file.")
     return [int(number) for number in np.ravel(mat5.open_array(path, name))]
 
@@ -294,7 +296,7 @@ def _check_there(path: Path) -> None:
 def _open(path: Path, name: str) -> Any:
     if not path.is_file():
         raise InputError(f"{path} does not exist. Give the folder of {IMAGES}, from the page of NYU Depth V2.")
-    if name not in {one.name for one in hdf5.list_arrays(path)}:
+    if name not in {array.name for array in hdf5.list_arrays(path)}:
         raise InputError(f"{path} has no array {name}. Take {IMAGES}, not the raw recordings.")
     return hdf5.open_array(path, name)
 
