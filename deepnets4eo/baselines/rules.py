@@ -83,7 +83,7 @@ class ExpertRules(TileSegmenter):
                 except InputError as error:
                     raise InputError(f"rule {number} ({rule.name}) cannot use {key}: {error}") from error
         if tiling is None:
-            halo_px = max(one.halo_px(blank) for one in self._quantities.values())
+            halo_px = max(quantity.halo_px(blank) for quantity in self._quantities.values())
             self.tiling = Tiling(512 + 2 * halo_px, halo_px)
         self._class_indices = [
             _class_index(legend, f"rule {number}", rule.name) for number, rule in enumerate(table.rules, start=1)
@@ -153,7 +153,7 @@ def _check_quantity(measured: RuleQuantity, key: str, bands: Bands) -> None:
 def _all_hold(conditions: Conditions, measured: Mapping[str, NDArray[np.float32]], shape: tuple[int, int]) -> Mask:
     holds = np.ones(shape, bool)
     for key, ranges in conditions.items():
-        holds &= np.any([one.holds(measured[key]) for one in ranges], axis=0)
+        holds &= np.any([bounds.holds(measured[key]) for bounds in ranges], axis=0)
     return holds
 
 
@@ -299,7 +299,7 @@ class RuleTable(Section):
 
 
 def _plain_ranges(ranges: Sequence[Range]) -> Any:
-    short = [one.model_dump(exclude_none=True) for one in ranges]
+    short = [bounds.model_dump(exclude_none=True) for bounds in ranges]
     return short[0] if len(short) == 1 else short
 
 

@@ -53,10 +53,11 @@ def answers_of(catalogues: Sequence[str], box: Box, times: Times) -> tuple[Answe
     if catalogues:
         chosen = [known.get(name) if not Path(name).exists() else None for name in catalogues]
         requested = [
-            (one.address, one.collections) if one else (name, ()) for name, one in zip(catalogues, chosen, strict=True)
+            (catalogue.address, catalogue.collections) if catalogue else (name, ())
+            for name, catalogue in zip(catalogues, chosen, strict=True)
         ]
         return {name: read_items(name, box, times, collections) for name, collections in requested}, {}
-    usual = {name: one for name, one in known.items() if one.default}
+    usual = {name: catalogue for name, catalogue in known.items() if catalogue.default}
     check_online(f"the catalogues {', '.join(usual)}")
 
     def read(one: KnownCatalogue) -> tuple[list[Item], Counter[str]] | InputError:

@@ -155,7 +155,7 @@ class _Walk:
         if kind in ("Feature", "FeatureCollection"):
             features = content.get("features") if kind == "FeatureCollection" else [content]
             listed = features if isinstance(features, list) else []
-            self.items += [_used(one, base, collection, self.session) for one in listed if isinstance(one, dict)]
+            self.items += [_used(item, base, collection, self.session) for item in listed if isinstance(item, dict)]
             links = _links(content, "next") if kind == "FeatureCollection" and listed else iter(())
         else:
             collection = _keep(content, OF_COLLECTION) if kind == "Collection" else collection
@@ -213,9 +213,9 @@ def _used(content: Mapping[str, Any], base: str, collection: Mapping[str, Any], 
     kept["properties"] = _keep(properties, OF_PROPERTIES) if isinstance(properties, dict) else {}
     kept["properties"] |= {key: content[key] for key in OF_ITEM if key in content and key not in kept["properties"]}
     kept["assets"] = {
-        name: _keep(one, OF_ASSET)
-        for name, one in (assets if isinstance(assets, dict) else {}).items()
-        if isinstance(one, dict)
+        name: _keep(asset, OF_ASSET)
+        for name, asset in (assets if isinstance(assets, dict) else {}).items()
+        if isinstance(asset, dict)
     }
     try:
         area = footprint(content)
@@ -231,9 +231,9 @@ def _keep(values: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 def _links(content: Mapping[str, Any], *relations: str) -> Iterator[Mapping[str, Any]]:
     """The links of some relations that lead somewhere."""
     listed = content.get("links")
-    links = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    links = [link for link in listed if isinstance(link, dict)] if isinstance(listed, list) else []
     for relation in relations:
-        yield from (one for one in links if one.get("rel") == relation and isinstance(one.get("href"), str))
+        yield from (link for link in links if link.get("rel") == relation and isinstance(link.get("href"), str))
 
 
 def _is_posted(link: Mapping[str, Any]) -> bool:
@@ -244,7 +244,7 @@ def _may_meet(extent: Any, box: Box, times: Times) -> bool:
     """Whether a collection's extent meets the box and the time; True where it cannot be understood."""
     near = then = True
     with suppress(*ITEM_ERRORS):
-        boxes = [(one[0], one[1], *one[len(one) // 2 :][:2]) for one in extent["spatial"]["bbox"]]
+        boxes = [(box[0], box[1], *box[len(box) // 2 :][:2]) for box in extent["spatial"]["bbox"]]
         near = any(
             w > e or not (w > box[2] or box[0] > e or s > box[3] or box[1] > n) for w, s, e, n in boxes
         )  # also with NaN

@@ -250,8 +250,8 @@ def _cleanse(
     scenes = [predicted.get(number) or predicted_scene(number) for number in every]
     diffused = _diffuse(scenes, segmenter, Diffusion(settings.steps, settings.edge_level, settings.rate))
     classes = confident_classes(_count(diffused)) if settings.merge == "ignore-confident" else MORE_PROBABLE
-    merged = {number: one.merge(settings.merge, classes) for number, one in zip(every, diffused, strict=True)}
-    return _with_scenes(original, [merged.get(number, one) for number, one in enumerate(split.scenes)]), noise
+    merged = {number: scene.merge(settings.merge, classes) for number, scene in zip(every, diffused, strict=True)}
+    return _with_scenes(original, [merged.get(number, scene) for number, scene in enumerate(split.scenes)]), noise
 
 
 def _train_once(
@@ -266,8 +266,8 @@ def _train_once(
 
 def _diffuse(scenes: Sequence[_Predicted], segmenter: NetworkSegmenter, diffusion: Diffusion) -> Sequence[_Predicted]:
     """Scenes with scores that flowed along edges; as they are where small objects leak away, and change would be unlearnt."""
-    diffused = [one.diffuse(segmenter, diffusion) for one in scenes]
-    before, after = (int(_count(one)[:, MORE_PROBABLE == CHANGE].sum()) for one in (scenes, diffused))
+    diffused = [scene.diffuse(segmenter, diffusion) for scene in scenes]
+    before, after = (int(_count(group)[:, MORE_PROBABLE == CHANGE].sum()) for group in (scenes, diffused))
     if after >= LEAST_LEFT * before:
         return diffused
     log.warning(
@@ -278,7 +278,7 @@ def _diffuse(scenes: Sequence[_Predicted], segmenter: NetworkSegmenter, diffusio
 
 
 def _count(scenes: Sequence[_Predicted]) -> NDArray[np.int64]:
-    counts: NDArray[np.int64] = np.sum([one.count() for one in scenes], axis=0)
+    counts: NDArray[np.int64] = np.sum([scene.count() for scene in scenes], axis=0)
     return counts
 
 

@@ -76,8 +76,8 @@ class CoverComparison(ProbabilitySegmenter):
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Scores of the classes from → to, (N, L², h, w) float32, summing to 1; their maximum follows the decision on change."""
         pre, post = (
-            self.cover.predict_proba(one * scale + offset, margin_px=margin_px)
-            for one, (scale, offset) in zip(np.split(batch, 2, axis=1), self._scales, strict=True)
+            self.cover.predict_proba(image * scale + offset, margin_px=margin_px)
+            for image, (scale, offset) in zip(np.split(batch, 2, axis=1), self._scales, strict=True)
         )
         pairs = pre[:, :, None] * post[:, None]
         if self.change is not None:
@@ -110,8 +110,10 @@ class CoverComparison(ProbabilitySegmenter):
     ) -> CoverComparison:
         """The segmenter that `save` wrote. Errors: RunError where a member cannot be rebuilt."""
         members = [
-            rebuild_member(folder, prefix, one, InputSpec.from_dict(one["inputs"]), Legend.from_dict(one["legend"]))
-            for prefix, one in sorted(description.items(), reverse=True)  # cover first
+            rebuild_member(
+                folder, prefix, entry, InputSpec.from_dict(entry["inputs"]), Legend.from_dict(entry["legend"])
+            )
+            for prefix, entry in sorted(description.items(), reverse=True)  # cover first
         ]
         return cls(*members, tiling=tiling)
 
@@ -149,13 +151,13 @@ def _check_change(change: Segmenter, cover: Segmenter, layer: LayerInput) -> Non
     if list(dated) != [PRE, POST]:
         raise InputError(f"change takes the layers {list(dated)}, expected {PRE} and {POST}. Name a run of change.")
     check_two_classes(change.legend, "the run of change")
-    counts = {name: len(one.bands) for name, one in dated.items()}
+    counts = {name: len(layer_input.bands) for name, layer_input in dated.items()}
     if set(counts.values()) != {len(layer.bands)}:
         raise InputError(
             f"the dates of change have {counts} bands, land cover has {len(layer.bands)}. Train both on the same bands."
         )
-    for name, one in dated.items():
-        if problems := name_problems(f"layer {name!r} of change", layer.bands, one.bands):
+    for name, layer_input in dated.items():
+        if problems := name_problems(f"layer {name!r} of change", layer.bands, layer_input.bands):
             raise InputError(f"{problems[0]}. Train both on the same bands, in one order.")
     sizes = [size for size in (cover.inputs.gsd_m, change.inputs.gsd_m) if size is not None]
     if len(sizes) == 2 and max(sizes) > GSD_FACTOR * min(sizes):

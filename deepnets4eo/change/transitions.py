@@ -62,7 +62,7 @@ def from_to_legend(cover: Legend) -> Legend:
         raise InputError(
             f"legend {cover.name!r} has {count} classes; pairs from → to need 2 to {MOST_COVERS}. Merge classes."
         )
-    used: set[Color] = {cover.void_color, *(one.color for one in cover.classes)}
+    used: set[Color] = {cover.void_color, *(member.color for member in cover.classes)}
     classes = []
     for i, before in enumerate(cover.classes):
         for j, after in enumerate(cover.classes):
@@ -82,7 +82,7 @@ def cover_legend(from_to: Legend) -> Legend:
     """
     count = math.isqrt(from_to.num_classes)
     same = from_to.classes[:: count + 1]
-    classes = tuple(LegendClass(index, one.name, one.color) for index, one in enumerate(same))
+    classes = tuple(LegendClass(index, member.name, member.color) for index, member in enumerate(same))
     name = from_to.name.removesuffix("-from-to")
     if count < 2 or from_to.names != from_to_legend(Legend(name, classes, from_to.void_color)).names:
         raise InputError(
@@ -164,7 +164,7 @@ class Transitions:
         pairs = [(before, after) for before in self.names for after in self.names]
         columns = {"hectares": self.hectares, "low": self.low, "high": self.high}
         values = {name: matrix.ravel() for name, matrix in columns.items()}
-        return pd.DataFrame({"from": [one[0] for one in pairs], "to": [one[1] for one in pairs], **values})
+        return pd.DataFrame({"from": [pair[0] for pair in pairs], "to": [pair[1] for pair in pairs], **values})
 
 
 def transitions_of_counts(
@@ -284,7 +284,7 @@ def hectares_on_the_ground(grid: Grid, windows: Sequence[Window], source: str) -
 
 def _mix(before: Color, after: Color, used: set[Color]) -> Color:
     """Two thirds of the later colour, darker than both; the nearest one that is still free."""
-    mixed = [round(0.8 * (one / 3 + 2 * other / 3)) for one, other in zip(before, after, strict=True)]
+    mixed = [round(0.8 * (level / 3 + 2 * other / 3)) for level, other in zip(before, after, strict=True)]
     while (color := (mixed[0], mixed[1], mixed[2])) in used:
         mixed[2] = (mixed[2] + 1) % 256
     used.add(color)

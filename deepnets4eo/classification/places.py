@@ -65,12 +65,12 @@ def keep_together(split: ImageSplit, parts: Sequence[str], digests: Sequence[Has
 def shared_between(parts: Mapping[str, Sequence[tuple[str, Hashable]]]) -> list[str]:
     """Sentences that name how many images (name, digest) of one part are byte for byte in another one."""
     lines = []
-    for (one, first), (other, second) in combinations(parts.items(), 2):
+    for (part, first), (other, second) in combinations(parts.items(), 2):
         known = {digest: name for name, digest in first}
         shared = [(name, known[digest]) for name, digest in second if digest in known]
         if shared:
             lines.append(
-                f"{len(shared):,} of {len(second):,} images of {other} are byte for byte images of {one}, e.g. {shared[0][0]} is "
+                f"{len(shared):,} of {len(second):,} images of {other} are byte for byte images of {part}, e.g. {shared[0][0]} is "
                 f"{shared[0][1]}: what is learnt from one is tested on the other. Take them out of one of the two."
             )
     return lines
@@ -89,12 +89,12 @@ def shared_ground(parts: Mapping[str, Sequence[str]], grids: Mapping[str, Grid])
     part_of = {name: part for part, names in parts.items() for name in names}
     order = list(parts)
     on: dict[tuple[str, str], dict[str, str]] = {}
-    for one, other in overlapping_pairs(known):
-        first, second = sorted((known[one].name, known[other].name), key=lambda name: order.index(part_of[name]))
+    for number, other in overlapping_pairs(known):
+        first, second = sorted((known[number].name, known[other].name), key=lambda name: order.index(part_of[name]))
         if part_of[first] != part_of[second]:
             on.setdefault((part_of[first], part_of[second]), {}).setdefault(second, first)
     return [
-        f"{len(names):,} of {len(parts[other]):,} images of {other} lie on ground that images of {one} show, e.g. {next(iter(names))} on that of "
+        f"{len(names):,} of {len(parts[other]):,} images of {other} lie on ground that images of {part} show, e.g. {next(iter(names))} on that of "
         f"{next(iter(names.values()))}: what is learnt from one is tested on the other. Draw parts by place (split.by=place), or name them."
-        for (one, other), names in on.items()
+        for (part, other), names in on.items()
     ]

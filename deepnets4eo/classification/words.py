@@ -62,7 +62,7 @@ class ImageTextModel:
         square = images[:, :, top : top + side, left : left + side]
         sides = (self.input_px, self.input_px)
         resized = F.interpolate(square, sides, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-        mean, std = (torch.tensor(one, dtype=resized.dtype)[:, None, None] for one in (self.mean, self.std))
+        mean, std = (torch.tensor(values, dtype=resized.dtype)[:, None, None] for values in (self.mean, self.std))
         return F.normalize(self.network.encode_image((resized - mean) / std), dim=1)
 
     def text_features(self, classes: Sequence[str], templates: Sequence[str] = TEMPLATES) -> Tensor:
@@ -72,10 +72,12 @@ class ImageTextModel:
 
         with torch.no_grad():
             of_classes = [
-                F.normalize(self.network.encode_text(self.tokens([one.format(name) for one in templates])), dim=1)
+                F.normalize(
+                    self.network.encode_text(self.tokens([template.format(name) for template in templates])), dim=1
+                )
                 for name in classes
             ]
-            return F.normalize(torch.stack([one.mean(dim=0) for one in of_classes]), dim=1)
+            return F.normalize(torch.stack([vectors.mean(dim=0) for vectors in of_classes]), dim=1)
 
     @property
     def scale(self) -> float:
@@ -203,7 +205,7 @@ def _colours(images: ImageList, pixels: NDArray[Any]) -> NDArray[np.float32]:
         raise InputError(
             f"{images.names[0]} has the bands {', '.join(images.bands)}; words are compared with red, green and blue. Name the bands, or give pictures."
         )
-    seen = pixels if unnamed else pixels[:, [names.index(one) for one in wanted]]
+    seen = pixels if unnamed else pixels[:, [names.index(name) for name in wanted]]
     if seen.dtype == np.uint8:
         return seen.astype(np.float32) / np.float32(255)
     seen = seen.astype(np.float32)

@@ -145,7 +145,7 @@ def _command(name: str, verb: Callable[..., None], parts: Sequence[Callable[...,
     if parts:
         single.callback()(verb)
     else:
-        needs = any(each.default is each.empty for each in inspect.signature(verb).parameters.values())
+        needs = any(parameter.default is parameter.empty for parameter in inspect.signature(verb).parameters.values())
         single.command(name, cls=GroupedCommand, no_args_is_help=needs)(verb)
     command = typer.main.get_command(single)
     command.name = name
@@ -245,9 +245,17 @@ def unknown_option(error: Exception) -> str | None:
         verb = str(context.command.name)
         return f"No such option --out: {verb} writes {written}.{f' {REGISTERS}' if verb == 'register' else ''}"
     options = [
-        word for one in parameters if one.param_type_name == "option" for word in (*one.opts, *one.secondary_opts)
+        word
+        for parameter in parameters
+        if parameter.param_type_name == "option"
+        for word in (*parameter.opts, *parameter.secondary_opts)
     ]
-    completed = (item.value for one in parameters if one.name == "set_keys" for item in one.shell_complete(context, ""))
+    completed = (
+        item.value
+        for parameter in parameters
+        if parameter.name == "set_keys"
+        for item in parameter.shell_complete(context, "")
+    )
     keys = {f"--{key.rstrip('=').replace('_', '-')}": f"--set {key}…" for key in completed}
     if context.command.name == "train":
         from deepnets4eo.training.other_words import hint_of_other_word
@@ -260,7 +268,9 @@ def unknown_option(error: Exception) -> str | None:
 
 def _results(parameters: Iterable[Any]) -> str:
     """The options by which a verb without --out writes its results, in words."""
-    helps = {one.opts[0]: one.help or "" for one in parameters if one.param_type_name == "option"}
+    helps = {
+        parameter.opts[0]: parameter.help or "" for parameter in parameters if parameter.param_type_name == "option"
+    }
     names = [f"{option} FILE" for option, text in helps.items() if text.startswith("Write") and option != "--update"]
     return " or ".join(names)
 

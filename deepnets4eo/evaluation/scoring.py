@@ -151,7 +151,7 @@ class Evaluation:
         if self.boundaries is not None:
             result["boundaries"] = self.boundaries.to_dict(self.legend.names)
         if self.intervals:
-            result["intervals"] = {score: [one.low, one.high] for score, one in self.intervals.items()}
+            result["intervals"] = {score: [interval.low, interval.high] for score, interval in self.intervals.items()}
         if self.no_data_pixels:
             result["no_data_pixels"] = self.no_data_pixels
         return result | {"inputs": self.inputs, "notes": self.notes, "synthetic": self.synthetic}
@@ -282,9 +282,9 @@ def order_note(matrix: ConfusionMatrix, legend: Legend) -> str:
     if agreed < MOST_LIKELY or agreed - matrix.overall_accuracy < GAINED:
         return ""
     moved = [
-        f"{legend.names[one]} is called {legend.names[other]}"
-        for one, other in zip(true, named, strict=True)
-        if one != other and matrix.matrix[one, other]
+        f"{legend.names[index]} is called {legend.names[other]}"
+        for index, other in zip(true, named, strict=True)
+        if index != other and matrix.matrix[index, other]
     ]
     return (
         f"The classes seem to be in another order: {', '.join(moved)}; by that order {agreed:.1%} would agree, not "
@@ -320,12 +320,12 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
     learnt, labels_nodata = (withheld.labels_legend, withheld.labels_nodata) if withheld is not None else (None, None)
     labels_nodata = labels_nodata if protocol.reference_nodata is None else protocol.reference_nodata
     readers = []
-    for source, own, usual, nodata in (
+    for source, own_legend, usual, nodata in (
         (prediction, protocol.prediction_legend, None, None),
         (reference, protocol.reference_legend, load_legend(learnt), labels_nodata),
     ):
         layer = Layer.open(source, labels=True, nodata=nodata)
-        readers.append(LabelReader(layer, legend, own or layer.legend or usual, protocol.unknown_labels))
+        readers.append(LabelReader(layer, legend, own_legend or layer.legend or usual, protocol.unknown_labels))
         if (hidden := readers[-1].hidden_note) is not None:
             result.notes.append(hidden)
     predicted, truth = readers

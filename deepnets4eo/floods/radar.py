@@ -124,12 +124,12 @@ class FilteredRadar:
 
         thresholds = self.statistics.thresholds
         if at_most is not None:
-            thresholds = {name: _lower(one, at_most.thresholds[name]) for name, one in thresholds.items()}
-        usable = {name: one for name, one in thresholds.items() if one is not None}
+            thresholds = {name: _lower(threshold, at_most.thresholds[name]) for name, threshold in thresholds.items()}
+        usable = {name: threshold for name, threshold in thresholds.items() if threshold is not None}
         seen = reduce(np.logical_and, map(np.isfinite, self.bands.values()))
         if not usable:
             return np.where(seen, 0, np.nan).astype(np.float32)
-        each = (one.log_odds(self.bands[name]) for name, one in usable.items())
+        each = (threshold.log_odds(self.bands[name]) for name, threshold in usable.items())
         odds = reduce(np.maximum, each) if at_most is None else reduce(np.add, each) / len(usable)
         odds[~seen] = np.nan
         return np.asarray(expit(odds, out=odds))
@@ -270,5 +270,5 @@ def _signed_change(before: FilteredRadar, after: FilteredRadar) -> FloatImage:
 
 def _lower(pre: WaterThreshold | None, post: WaterThreshold | None) -> WaterThreshold | None:
     """The lower threshold of two dates."""
-    both = [each for each in (pre, post) if each is not None]
+    both = [image for image in (pre, post) if image is not None]
     return min(both, key=lambda each: each.value, default=None)

@@ -80,7 +80,7 @@ class RadarImage:
         """Return the direction of flight, None where no tag says it."""
         word = (_tag(self.tags, ORBIT_TAGS) or "").lower()
         directions: tuple[Orbit, ...] = ("ascending", "descending")
-        return next((one for one in directions if word and one.startswith(word)), None)
+        return next((direction for direction in directions if word and direction.startswith(word)), None)
 
     def date(self) -> date | None:
         """Return the day, None where no tag says it."""
@@ -124,7 +124,7 @@ def check_radar_pair(pre: RadarImage, post: RadarImage) -> None:
             f"PRE {pre.name} is of {days[0]}, later than POST {post.name} of {days[1]}; PRE is expected first. Swap them."
         )
     for band in post.bands:
-        levels = [_median_db(one.bands[band], units[0]) for one in (pre, post)]
+        levels = [_median_db(image.bands[band], units[0]) for image in (pre, post)]
         if abs(levels[0] - levels[1]) > LARGEST_SHIFT_DB:
             raise InputError(
                 f"the median of {band} is {levels[0]:.1f} dB in {pre.name} and {levels[1]:.1f} dB in {post.name}; they are "
@@ -134,7 +134,7 @@ def check_radar_pair(pre: RadarImage, post: RadarImage) -> None:
 
 def _check_bands(pre: RadarImage, post: RadarImage) -> None:
     missing: Sequence[tuple[str, set[str]]] = [
-        (one.name, other.bands.keys() - one.bands.keys()) for one, other in ((pre, post), (post, pre))
+        (image.name, other.bands.keys() - image.bands.keys()) for image, other in ((pre, post), (post, pre))
     ]
     for name, bands in missing:
         if bands:
@@ -142,7 +142,7 @@ def _check_bands(pre: RadarImage, post: RadarImage) -> None:
                 f"{name} has no {' and no '.join(sorted(bands))}, which the other date has; the same polarisations are expected "
                 "of both. Give both dates with all of them, or leave the bands out of the other date."
             )
-    shapes = {band.shape for one in (pre, post) for band in one.bands.values()}
+    shapes = {band.shape for image in (pre, post) for band in image.bands.values()}
     if len(shapes) > 1:
         raise InputError(
             f"bands of {pre.name} and {post.name} have shapes {sorted(shapes)}; one grid is expected. Warp one date to the other."

@@ -179,15 +179,17 @@ def _map_figure(
     image, reference, predicted, parts = figure.subplots(1, 4)
     cube = Cube(named.scene.layers[_cube_layer(named, recipe["model"]["layers"])])
     cube.plot(image, bands=_colour_bands(cube, recipe), max_px=SIDE_PX).set_title("false colours", fontsize=9)
-    for axes, layer, own, title in (
+    for axes, layer, layer_legend, title in (
         (reference, Layer(named.labels), legend, "reference"),
         (predicted, Layer.open(labels), legend, "map"),
         (parts, _parts_layer(split, number), PARTS_LEGEND, "learnt and withheld"),
     ):
-        values, coarse = coarse_labels(layer, SIDE_PX, own)
-        draw_image(axes, own.decode(values).transpose(1, 2, 0), coarse).set_title(drawn_text(title), fontsize=9)
-    key = [*((one.color, one.name) for one in legend.classes), (legend.void_color, "no label")]
-    key += [*((one.color, one.name) for one in PARTS_LEGEND.classes), (PARTS_LEGEND.void_color, "neither")]
+        values, coarse = coarse_labels(layer, SIDE_PX, layer_legend)
+        draw_image(axes, layer_legend.decode(values).transpose(1, 2, 0), coarse).set_title(
+            drawn_text(title), fontsize=9
+        )
+    key = [*((member.color, member.name) for member in legend.classes), (legend.void_color, "no label")]
+    key += [*((member.color, member.name) for member in PARTS_LEGEND.classes), (PARTS_LEGEND.void_color, "neither")]
     figure.legend(handles=color_patches(key), loc="outside lower center", ncols=6, fontsize=8, frameon=False)
     figure.suptitle(drawn_text(f"{named.name}{mark}"), fontsize=10)
     return figure
@@ -352,11 +354,14 @@ class ClassSpectra:
                     inside = np.where(valid & split.mask(number, part, window), labels, VOID)
                     for index in np.unique(inside[inside != VOID]):
                         of_part[index].add(data[:, inside == index])
-        count = np.array([[one.count for one in of_part] for of_part in sums])
+        count = np.array([[sums_of_class.count for sums_of_class in of_part] for of_part in sums])
         mean, deviation = np.full((2, *count.shape, first.count), np.nan)
-        for at in np.argwhere(count):
-            moments = sums[at[0]][at[1]].moments()
-            mean[tuple(at)], deviation[tuple(at)] = moments.mean, np.sqrt(np.maximum(np.diag(moments.covariance), 0))
+        for cell in np.argwhere(count):
+            moments = sums[cell[0]][cell[1]].moments()
+            mean[tuple(cell)], deviation[tuple(cell)] = (
+                moments.mean,
+                np.sqrt(np.maximum(np.diag(moments.covariance), 0)),
+            )
         return cls(legend, first.bands, first.wavelengths_nm, count, mean, deviation)
 
     @property
@@ -374,9 +379,9 @@ class ClassSpectra:
                     continue
                 columns = zip(self.bands, nm, self.mean[part, index], self.deviation[part, index], strict=True)
                 rows += [
-                    [name, part_name, band, "" if np.isnan(at) else f"{at:.6g}", f"{mean:.6g}", f"{spread:.6g}",
+                    [name, part_name, band, "" if np.isnan(wavelength) else f"{wavelength:.6g}", f"{mean:.6g}", f"{spread:.6g}",
                      int(self.count[part, index])]
-                    for band, at, mean, spread in columns
+                    for band, wavelength, mean, spread in columns
                 ]  # fmt: skip
         return csv_text(rows)
 

@@ -87,7 +87,9 @@ class _Writer:
         if not has_words(phrase.key, self.language) and self.language != "en":
             return self.foreign(text_of(phrase))
         text = texts_of(self.language)[phrase.key]
-        sentences = (self._sentence(each, phrase.values) for each in ([text] if isinstance(text, str) else text))
+        sentences = (
+            self._sentence(sentence, phrase.values) for sentence in ([text] if isinstance(text, str) else text)
+        )
         return " ".join(filter(None, sentences))
 
     def _sentence(self, sentence: str, values: Mapping[str, Any]) -> str:
@@ -108,7 +110,7 @@ class _Writer:
         if isinstance(value, Phrase):
             return self.phrase(value)
         if isinstance(value, Sequence):
-            return self.own(JOINTS.get(self.language, "; ")).join(self._value(each, "") for each in value)
+            return self.own(JOINTS.get(self.language, "; ")).join(self._value(item, "") for item in value)
         assert value is not None
         return self.own(number_text(value, self.language, form))
 
@@ -116,14 +118,14 @@ class _Writer:
 def plain(value: Any) -> Any:
     """A value of a phrase as JSON has it; numbers of numpy become Python's."""
     if isinstance(value, Phrase):
-        return {"phrase": value.key, "values": {name: plain(each) for name, each in value.values.items()}}
+        return {"phrase": value.key, "values": {name: plain(item) for name, item in value.values.items()}}
     if isinstance(value, (list, tuple)):
-        return [plain(each) for each in value]
+        return [plain(item) for item in value]
     return value.item() if isinstance(value, np.generic) else value
 
 
 def from_plain(value: Any) -> Any:
     """The value that `plain` wrote."""
     if isinstance(value, Mapping):
-        return Phrase(value["phrase"], {name: from_plain(each) for name, each in value["values"].items()})
-    return tuple(from_plain(each) for each in value) if isinstance(value, list) else value
+        return Phrase(value["phrase"], {name: from_plain(item) for name, item in value["values"].items()})
+    return tuple(from_plain(item) for item in value) if isinstance(value, list) else value

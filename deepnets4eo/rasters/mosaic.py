@@ -191,7 +191,7 @@ def copy_box(paths: Sequence[str], box: Box, tags: Mapping[str, str], out: Path)
 
 def _differ(tiles: Sequence[MosaicTile]) -> bool:
     """Whether the numbers of some tiles are meant in another way than those of others."""
-    return len({tuple((one.scale, one.offset) for one in tile.stored) for tile in tiles}) > 1
+    return len({tuple((stored.scale, stored.offset) for stored in tile.stored) for tile in tiles}) > 1
 
 
 def _describe(path: str) -> MosaicTile:
@@ -233,7 +233,7 @@ def _in_order_of(first: MosaicTile, tile: MosaicTile) -> MosaicTile:
     """A tile with its bands in the order of another's with the same names, or else the same colours."""
     for mine, other in ((_usual_names(tile.names), _usual_names(first.names)), (tile.roles, first.roles)):
         if mine != other and len(set(mine)) == len(mine) == len(other) and set(mine) == set(other):
-            positions = [mine.index(one) for one in other]
+            positions = [mine.index(name) for name in other]
             moved: dict[str, Any] = {
                 name: tuple(getattr(tile, name)[position] for position in positions)
                 for name in ("dtypes", "nodata", "roles", "names", "stored", "order")
@@ -272,10 +272,12 @@ def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
         and _known(tile)
         and _usual_names(first.names) != _usual_names(tile.names),
         "nodata value": not all(map(same_nodata, first.nodata, tile.nodata)),
-        "unit": not all(same_unit(one.unit, other.unit) for one, other in zip(first.stored, tile.stored, strict=False)),
+        "unit": not all(
+            same_unit(stored.unit, other.unit) for stored, other in zip(first.stored, tile.stored, strict=False)
+        ),
         "the direction of their rows (one runs from south to north)": a.e * b.e < 0,
         "the direction of their columns": a.a * b.a < 0,
-        "resolution": any(abs(abs(one) - abs(other)) > 1e-6 * abs(one) for one, other in ((a.a, b.a), (a.e, b.e))),
+        "resolution": any(abs(abs(size) - abs(other)) > 1e-6 * abs(size) for size, other in ((a.a, b.a), (a.e, b.e))),
         "rotation": any((a.b, a.d, b.b, b.d)),
     }
     wrong = [name for name, differs in differences.items() if differs]

@@ -58,10 +58,10 @@ class StoredValues(NamedTuple):
 def stated_values(dataset: DatasetReader, name: str) -> tuple[StoredValues, ...]:
     """How a file says that the numbers of each band are meant. Errors: those of `check_stated`."""
     units = (_stated_unit(dataset, band) for band in dataset.indexes)
-    stated = tuple(StoredValues(*each) for each in zip(dataset.scales, dataset.offsets, units, strict=True))
-    if all(one.plain for one in stated):
+    stated = tuple(StoredValues(*terms) for terms in zip(dataset.scales, dataset.offsets, units, strict=True))
+    if all(stored.plain for stored in stated):
         scale = _envi_scale(dataset)
-        stated = tuple(StoredValues(scale, unit=one.unit) for one in stated)
+        stated = tuple(StoredValues(scale, unit=stored.unit) for stored in stated)
     check_stated(stated, name)
     return stated
 
@@ -111,17 +111,17 @@ def describe_vrt(stored: StoredValues) -> str:
 
 def physical_dtype(dtype: np.dtype[Any], stated: Sequence[StoredValues]) -> np.dtype[Any]:
     """The type of physical values: that of the numbers where these are the values, else a floating one."""
-    return dtype if all(one.plain for one in stated) else np.result_type(dtype, np.float32)
+    return dtype if all(stored.plain for stored in stated) else np.result_type(dtype, np.float32)
 
 
 def to_physical(data: NDArray[Any], stated: Sequence[StoredValues]) -> NDArray[Any]:
     """Physical values of stored numbers (C, h, w); the same array where these are the values."""
-    if all(one.plain for one in stated):
+    if all(stored.plain for stored in stated):
         return data
     values = np.empty(data.shape, physical_dtype(data.dtype, stated))
     with np.errstate(over="ignore"):  # of values without data, as large as their type
-        for band, (out, one) in enumerate(zip(values, stated, strict=True)):
-            out[:] = one.values(data[band])
+        for band, (out, stored) in enumerate(zip(values, stated, strict=True)):
+            out[:] = stored.values(data[band])
     return values
 
 

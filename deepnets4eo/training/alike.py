@@ -60,9 +60,9 @@ def check_alike(scenes: Sequence[Any], layers: Sequence[str], ranges: Mapping[st
         _check_units(opened, names, what)
         known = dict(ranges.get(layer, {}))
         unread = [number for number in range(len(scenes)) if number not in known]
-        for at in spread_indices(len(unread), MOST_LOOKED_AT) if unread else ():
-            if (seen := value_range(opened[unread[at]])) is not None:
-                known[unread[at]] = seen
+        for index in spread_indices(len(unread), MOST_LOOKED_AT) if unread else ():
+            if (seen := value_range(opened[unread[index]])) is not None:
+                known[unread[index]] = seen
         _check_number_types(opened, known, names, what)
         if not _is_height(layer, opened[0]):
             _check_magnitudes(opened, known, names, what)
@@ -88,7 +88,7 @@ def _check_pixel_sizes(sizes_m: Sequence[float | None], names: Sequence[str]) ->
     ratio = float(sizes.max() / sizes.min())
     if ratio <= GSD_FACTOR:
         return
-    fine, coarse = ([known[at] for at in np.flatnonzero(part)] for part in (sizes <= middle, sizes > middle))
+    fine, coarse = ([known[number] for number in np.flatnonzero(part)] for part in (sizes <= middle, sizes > middle))
     text = (
         f"{_say_scenes(names, fine)} have pixels of {sizes.min():.3g} m and more, {_say_scenes(names, coarse)} of up to {sizes.max():.3g} m: "
         "objects are of another size in them, and a run takes only scenes of about the pixels that most of its own had. Resample them to one "
@@ -168,8 +168,8 @@ def _check_number_types(layers: Sequence[Layer], known: Ranges, names: Sequence[
     brightest = max((known[number].high for number in bytes_ if number in known), default=float(BYTE))
     wider = [
         number
-        for number, seen in known.items()
-        if layers[number].dtype.itemsize > 1 and (seen.high > BYTE or seen.high * OTHER_UNIT < brightest)
+        for number, measured in known.items()
+        if layers[number].dtype.itemsize > 1 and (measured.high > BYTE or measured.high * OTHER_UNIT < brightest)
     ]
     if bytes_ and wider:
         raise InputError(
@@ -182,11 +182,11 @@ def _check_magnitudes(layers: Sequence[Layer], known: Ranges, names: Sequence[st
     """Refuse values that are so much smaller in every band that they are of another unit, and say where they may be.
 
     Units leave a gap; from a cloud over land to a dark lake there are scenes between."""
-    sized = {number: seen for number, seen in known.items() if seen.sizes.max() > 0}
+    sized = {number: measured for number, measured in known.items() if measured.sizes.max() > 0}
     if not sized:
         return
     largest = max(sized, key=lambda number: sized[number].high)
-    times = {number: max(1.0, times_smaller(seen, sized[largest])) for number, seen in sized.items()}
+    times = {number: max(1.0, times_smaller(measured, sized[largest])) for number, measured in sized.items()}
     enough = layers[0].count >= ENOUGH_BANDS
     order = sorted(times, key=lambda number: times[number])
     gaps = np.array([times[after] / times[before] for before, after in pairwise(order)])

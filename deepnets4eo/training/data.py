@@ -148,7 +148,9 @@ class ClassSamples(SceneSamples):
         super().__init__(split, inputs, recipe)
         self.cells = cells
         self._to_index = split.scenes[0].labels.legend.to_index()
-        self._counts = np.array([[len(cells_of_class) for cells_of_class in one.cells] for one in cells], float)
+        self._counts = np.array(
+            [[len(cells_of_class) for cells_of_class in scene_cells.cells] for scene_cells in cells], float
+        )
         self._present = np.flatnonzero(self._counts.sum(axis=0))
 
     def target(self, layers: Mapping[str, NDArray[Any]], labelled: Mask) -> Sample:
@@ -204,8 +206,8 @@ class TrainLoader:
         epoch, windows = self.epoch, self.samples.windows(self.epoch)
 
         def batch(number: int) -> dict[str, Tensor]:
-            positions = [number * self.batch_size + at for at in self.rank.share(self.batch_size)]
-            chosen = [self._sample(windows[at], epoch, at) for at in positions]
+            positions = [number * self.batch_size + index for index in self.rank.share(self.batch_size)]
+            chosen = [self._sample(windows[position], epoch, position) for position in positions]
             return {name: torch.stack([sample[name] for sample in chosen]) for name in chosen[0]}
 
         return read_ahead(batch, range(self.first_batch, len(self)), self.workers)
@@ -242,7 +244,7 @@ class ValidationLoader:
         if self.labelled:
             windows = [window for window in windows if self._has_label(window)]
         if self.most is not None and self.most < len(windows):
-            windows = [windows[at] for at in np.linspace(0, len(windows) - 1, self.most).round().astype(int)]
+            windows = [windows[index] for index in np.linspace(0, len(windows) - 1, self.most).round().astype(int)]
 
         def batch(number: int) -> Sample:
             chosen = windows[number * self.batch_size : (number + 1) * self.batch_size]

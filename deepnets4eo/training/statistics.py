@@ -66,18 +66,23 @@ def measure_inputs(
     scene_of: list[int] = []
     extremes: dict[tuple[str, int], list[NDArray[np.float32]]] = {}
     windows = split.windows(TRAIN, WINDOW_PX)
-    most_windows = max(1, most_windows * MANY_BANDS // max(MANY_BANDS, *(len(one.mean) for one in moments.values())))
-    for at in [windows[index] for index in spread_indices(len(windows), most_windows)]:
-        sample = split.scenes[at.scene].scene.read(at.window, layers)
-        counted = sample["valid"] & split.mask(at.scene, TRAIN, at.window)
-        scene_of.append(at.scene)
+    most_windows = max(
+        1,
+        most_windows * MANY_BANDS // max(MANY_BANDS, *(len(scene_moments.mean) for scene_moments in moments.values())),
+    )
+    for scene_window in [windows[index] for index in spread_indices(len(windows), most_windows)]:
+        sample = split.scenes[scene_window.scene].scene.read(scene_window.window, layers)
+        counted = sample["valid"] & split.mask(scene_window.scene, TRAIN, scene_window.window)
+        scene_of.append(scene_window.scene)
         for layer in layers:
             pixels = sample[layer][:, counted]
             moments[layer].update(pixels)
             most = max(1, KEPT_PIXELS * MANY_BANDS // max(MANY_BANDS, len(pixels)))
             kept[layer].append(pixels[:, :: max(1, pixels.shape[1] // most)].copy())  # a view would keep all of them
             if pixels.size:
-                extremes.setdefault((layer, at.scene), []).append(np.stack([pixels.min(1), pixels.max(1)], axis=1))
+                extremes.setdefault((layer, scene_window.scene), []).append(
+                    np.stack([pixels.min(1), pixels.max(1)], axis=1)
+                )
     if not all(moment.count for moment in moments.values()):
         raise InputError(_nothing_valid(split, layers))
     check_alike(split.scenes, layers, {layer: _ranges(parts, scene_of) for layer, parts in kept.items()})
@@ -100,8 +105,8 @@ def _ranges(parts: Sequence[NDArray[np.float32]], scene_of: Sequence[int]) -> di
     by_scene: dict[int, list[NDArray[np.float32]]] = {}
     for scene, part in zip(scene_of, parts, strict=True):
         by_scene.setdefault(scene, []).append(part)
-    ranges = {scene: ValueRange.of_pixels(np.concatenate(each, axis=1)) for scene, each in by_scene.items()}
-    return {scene: seen for scene, seen in ranges.items() if seen is not None}
+    ranges = {scene: ValueRange.of_pixels(np.concatenate(pixels, axis=1)) for scene, pixels in by_scene.items()}
+    return {scene: range_of_scene for scene, range_of_scene in ranges.items() if range_of_scene is not None}
 
 
 def class_cells(split: DataSplit[LabelledScene]) -> list[ClassCells]:
@@ -123,7 +128,8 @@ def warn_of_lacking(split: DataSplit[LabelledScene], pixels: Sequence[int]) -> N
         )  # fmt: skip
     windows = split.windows(VAL, WINDOW_PX)
     if split.validated and not any(
-        (split.scenes[at.scene].scene.read(at.window, [LABELS])[LABELS] != VOID).any() for at in windows
+        (split.scenes[scene_window.scene].scene.read(scene_window.window, [LABELS])[LABELS] != VOID).any()
+        for scene_window in windows
     ):
         log.warning(
             "No pixel of the validation part is labelled: all scores are NaN, and no epoch is better than another. "

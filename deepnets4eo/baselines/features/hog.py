@@ -15,8 +15,8 @@ from deepnets4eo.baselines.bands import Bands
 
 SIGNED = 18  # directions over the full circle; half of them without sign
 HOG_NAMES = tuple(
-    [f"signed{one * 20}" for one in range(SIGNED)]
-    + [f"unsigned{one * 20}" for one in range(SIGNED // 2)]
+    [f"signed{number * 20}" for number in range(SIGNED)]
+    + [f"unsigned{number * 20}" for number in range(SIGNED // 2)]
     + [f"texture_{corner}" for corner in ("upper_left", "upper_right", "lower_left", "lower_right")]
 )
 CLIP = 0.2
@@ -73,8 +73,8 @@ def _cells_at(grey: FloatImage, rows: Indices, cols: Indices, cell_px: int) -> F
         for positions, (before, _), length in zip(around, margins, down.shape, strict=True)
     ]
     signed = np.empty((SIGNED, len(around[0]), len(around[1])), np.float32)
-    for one in range(SIGNED):
-        signed[one] = (by_col @ (by_row @ np.where(direction == one, magnitude, np.float32(0))).T).T
+    for number in range(SIGNED):
+        signed[number] = (by_col @ (by_row @ np.where(direction == number, magnitude, np.float32(0))).T).T
     return _normalise(
         signed, _neighbour_indices(around[0], rows, cell_px), _neighbour_indices(around[1], cols, cell_px)
     )

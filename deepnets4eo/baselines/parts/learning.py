@@ -60,7 +60,9 @@ def train_templates(
     training, held_out = _split_windows(windows, rng)
     boxes = np.concatenate([window.boxes[window.usable] for window in training])
     component = sub_categories(boxes, settings.components, seed)
-    medians = np.array([np.median(boxes[component == one, 2:4], axis=0) for one in range(component.max() + 1)])
+    medians = np.array(
+        [np.median(boxes[component == category, 2:4], axis=0) for category in range(component.max() + 1)]
+    )
     shapes = Shapes.from_medians(medians, settings.headings, cell_px)
     log.info(
         "%d boxes in %d sub-categories, %d templates of cells of %d px.", len(boxes), len(medians), len(shapes), cell_px
@@ -107,11 +109,11 @@ def calibrate(bank: TemplateBank, held_out: Sequence[TrainingWindow], settings: 
 
     count = len(bank.shapes)
     candidates = [_match_candidates(bank, window, settings) for window in held_out]
-    target = np.concatenate([np.zeros(0, bool), *[one.hit for one in candidates]])
+    target = np.concatenate([np.zeros(0, bool), *[candidate.hit for candidate in candidates]])
     slope, offset = SLOPE, np.full(count, -SLOPE * MIDDLE, np.float32)
     if target.any() and not target.all():
-        margin = np.concatenate([one.score for one in candidates])
-        own = bank.shapes.component[np.concatenate([one.template for one in candidates])]
+        margin = np.concatenate([candidate.score for candidate in candidates])
+        own = bank.shapes.component[np.concatenate([candidate.template for candidate in candidates])]
         kinds = np.eye(int(bank.shapes.component.max()) + 1)
         model = LogisticRegression(C=1.0).fit(np.column_stack([margin * SLOPE, kinds[own]]), target)
         if model.coef_[0, 0] > 0:

@@ -61,7 +61,7 @@ class TemplateTrainer:
         self.windows, self.shapes, self.settings, self.seed = windows, shapes, settings, seed
         self.rng = np.random.default_rng([seed, 1])
         self.polygons = [outlines(window.boxes) for window in windows]
-        objects = [(one.grey, one.boxes[[box]]) for one in windows for box in np.flatnonzero(one.usable)]
+        objects = [(window.grey, window.boxes[[box]]) for window in windows for box in np.flatnonzero(window.usable)]
         self.examples = []
         self.own = []
         for template in range(len(shapes)):
@@ -110,8 +110,8 @@ class TemplateTrainer:
         rows, cols = 2 * self.shapes.sizes[template] + 2 * REACH
         flat = fine.reshape(-1, *fine.shape[2:])
         crops = [
-            one[size, :, 2 * down : 2 * down + rows, 2 * right : 2 * right + cols]
-            for one, size, down, right in zip(flat, *views.shifts, strict=True)
+            crop[size, :, 2 * down : 2 * down + rows, 2 * right : 2 * right + cols]
+            for crop, size, down, right in zip(flat, *views.shifts, strict=True)
         ]
         return np.stack(crops).astype(np.float32)
 
@@ -236,7 +236,7 @@ def best_alignments(positives: NDArray[np.float16], weights: NDArray[np.float32]
     views = views.transpose(0, 1, 2, 4, 5, 3, 6, 7).reshape(objects * sides, sizes * shifts**2, -1)
     best = np.full(len(views), (sizes // 2) * shifts**2 + shifts**2 // 2)
     if weights is not None:
-        best = np.array([(one.astype(np.float32) @ weights.reshape(-1)).argmax() for one in views])
+        best = np.array([(view.astype(np.float32) @ weights.reshape(-1)).argmax() for view in views])
     size, shift = np.divmod(best, shifts**2)
     down, right = np.divmod(shift, shifts)
     return Alignments(views[np.arange(len(views)), best].astype(np.float32), (size, down, right))

@@ -93,10 +93,10 @@ def find_images(
             for raster, (day, alone) in zip(rasters, _dates(rasters, dates, date_pattern), strict=True)
         ]
     images.sort(key=lambda image: image.day)
-    for one, other in zip(images, images[1:], strict=False):
-        if one.day == other.day:
+    for first, other in zip(images, images[1:], strict=False):
+        if first.day == other.day:
             raise InputError(
-                f"two images are of {one.day}: {_name(one.sources[0])} and {_name(other.sources[0])}. Put tiles of one "
+                f"two images are of {first.day}: {_name(first.sources[0])} and {_name(other.sources[0])}. Put tiles of one "
                 "date into a folder of their own, or give dates and a pattern by which they differ."
             )
     if masks is None or stac:
@@ -239,7 +239,7 @@ def _stac_images(path: Path, assets: Sequence[str], mask: str | None) -> list[Da
     collection = read_json(path)
     items = collection.get("features", [collection]) if isinstance(collection, dict) else None
     if not isinstance(items, list) or not all(
-        isinstance(one, dict) and isinstance(one.get("assets"), dict) for one in items
+        isinstance(item, dict) and isinstance(item.get("assets"), dict) for item in items
     ):
         raise InputError(f"{path} is no STAC ItemCollection: its features have no assets. Write one with pystac.")
     return [_stac_image(path, item, assets, mask) for item in items]
@@ -257,7 +257,7 @@ def _stac_image(path: Path, item: Mapping[str, Any], assets: Sequence[str], mask
         images = {
             **item,
             "type": "Feature",
-            "assets": {name: one for name, one in item["assets"].items() if name != mask},
+            "assets": {name: asset for name, asset in item["assets"].items() if name != mask},
         }
         names = list(assets) or raster_names(images, readable_from(str(path)))
         if len(names) != 1 and not assets:

@@ -148,14 +148,14 @@ def _steps(
     stride = cells.stride_px
     rows, cols = (side // stride for side in band.shape)
     shape = (rows, stride, cols * stride) if axis == 0 else (rows * stride, cols, stride)
-    values, known = (each[: rows * stride, : cols * stride].reshape(shape) for each in (band, weights))
+    values, known = (plane[: rows * stride, : cols * stride].reshape(shape) for plane in (band, weights))
     along = 1 + axis  # the pixels of a square, along the axis
     both = np.delete(known, 0, along) * np.delete(known, -1, along)
-    sums = [np.sum(each, axis=along, dtype=np.float32) for each in (np.abs(np.diff(values, axis=along)) * both, both)]
+    sums = [np.sum(terms, axis=along, dtype=np.float32) for terms in (np.abs(np.diff(values, axis=along)) * both, both)]
     if axis == 0:
-        first, second = (each.reshape(rows, cols, stride).sum(axis=2) for each in sums)
+        first, second = (total.reshape(rows, cols, stride).sum(axis=2) for total in sums)
     else:
-        first, second = (each.reshape(rows, stride, cols).sum(axis=1) for each in sums)
+        first, second = (total.reshape(rows, stride, cols).sum(axis=1) for total in sums)
     return first, second
 
 
@@ -232,7 +232,7 @@ class CellGrid:
 
     def _block(self, rows: slice, cols: slice) -> CellBlock:
         extra = self.cell_px - self.stride_px
-        height, width = ((one.stop - one.start) * self.stride_px + extra for one in (rows, cols))
+        height, width = ((span.stop - span.start) * self.stride_px + extra for span in (rows, cols))
         return CellBlock(rows, cols, Window(rows.start * self.stride_px, cols.start * self.stride_px, height, width))
 
 

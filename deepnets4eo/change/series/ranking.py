@@ -109,8 +109,8 @@ class NoveltyRanking:
             )
         row = int(np.flatnonzero(ids == id)[0])
         unit, wanted = (
-            one / np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-12)
-            for one in (self.vectors, other.vectors[row : row + 1])
+            vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+            for vectors in (self.vectors, other.vectors[row : row + 1])
         )
         similarity = unit @ wanted[0]
         order = np.argsort(-similarity, kind="stable")
@@ -198,14 +198,14 @@ def _ranking(series: CellSeries, events: CellEvents) -> NoveltyRanking:
         "id": np.arange(1, len(first) + 1),
         "rank": np.arange(1, len(first) + 1),
         "date": [series.dates[index].isoformat() for index in events.date[first]],
-        "before": [_last_valid(series, events.cell[one], events.date[one]).isoformat() for one in first],
+        "before": [_last_valid(series, events.cell[row], events.date[row]).isoformat() for row in first],
         "cluster": events.cluster[first],
         "score": np.round(events.score[first].astype(float), 4),
         "magnitude": np.round(events.magnitude[first].astype(float), 4),
         "rarity": np.round(events.rarity[first].astype(float), 4),
         "cells": np.bincount(group, minlength=len(first))[group[first]] if len(first) else np.zeros(0, np.int64),
     }
-    shapes = [_union(outlines[group == group[one]]) for one in first]
+    shapes = [_union(outlines[group == group[row]]) for row in first]
     crs = series.cells.grid.crs
     frame = gpd.GeoDataFrame(rows, geometry=np.array(shapes, dtype=object), crs=None if crs is None else crs.to_wkt())
     return NoveltyRanking(frame, events.vector[first], tuple(series.names))
@@ -269,7 +269,7 @@ def collect_events(deltas: Iterable[DateDeltas], history: int) -> CellEvents:
         magnitudes.append(delta.magnitude[chosen] * delta.held[chosen])
     if not dates:
         return _events(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 0), np.float32), np.zeros(0))
-    date, cell, magnitude = (np.concatenate(each) for each in (dates, cells, magnitudes))
+    date, cell, magnitude = (np.concatenate(pieces) for pieces in (dates, cells, magnitudes))
     order = np.lexsort((date, cell))
     date, cell, magnitude = date[order], cell[order], magnitude[order]
     starts = np.ones(len(order), bool)

@@ -144,12 +144,12 @@ def read_damage_map(
     table = _rows(str(Path(source) / TABLE if folder else source))
     known_columns = [column for column in table.columns if column != table.geometry.name]
     columns = ", ".join(map(str, known_columns))
-    tool = next((one for one in TOOLS if set(one.known_by) <= set(known_columns)), None)
+    tool = next((tool for tool in TOOLS if set(tool.known_by) <= set(known_columns)), None)
     if grade is not None:
         tool = Tool("other tool", (), grade, f"its column {grade}" + ("" if above is None else f" above {above:g}"))
     if tool is None:
         raise InputError(
-            f"{source} is of no known tool ({', '.join(one.name for one in TOOLS)}); it has the columns {columns}. Give it as the second map "
+            f"{source} is of no known tool ({', '.join(tool.name for tool in TOOLS)}); it has the columns {columns}. Give it as the second map "
             "and name its column of damage: --set grade=COLUMN."
         )
     for column in (tool.grade, *(() if id is None else (id,))):
@@ -208,7 +208,9 @@ def _on_the_ground(table: gpd.GeoDataFrame, source: str) -> gpd.GeoDataFrame:
 def compare_maps(first: OneMap, second: OneMap) -> MapComparison:
     """Match the buildings of two maps, by id where outlines of one id touch, else by overlap, and compare them. Errors: InputError."""
     two = first.two or second.two
-    ours, theirs = (one.table.assign(level=one.table["damaged" if two else "grade"]) for one in (first, second))
+    ours, theirs = (
+        damage_map.table.assign(level=damage_map.table["damaged" if two else "grade"]) for damage_map in (first, second)
+    )
     if (ours.crs is None) != (theirs.crs is None):
         raise InputError(f"only one of {first.source} and {second.source} has a CRS. Give the other one its own.")
     theirs = (
@@ -309,6 +311,6 @@ def _agreement(table: gpd.GeoDataFrame, count: int) -> tuple[ConfusionMatrix, di
     span = np.maximum(np.ptp(xy, axis=0), 1e-12)
     col, row = np.minimum((xy - xy.min(axis=0)) / span * side, side - 1).astype(int).T
     block = row * side + col
-    tiles = [ConfusionMatrix(count).update(a[block == one], b[block == one]) for one in np.unique(block)]
+    tiles = [ConfusionMatrix(count).update(a[block == number], b[block == number]) for number in np.unique(block)]
     intervals = {} if len(tiles) < 2 else bootstrap(tiles, ("kappa", "overall_accuracy"))
     return sum(tiles[1:], tiles[0]), intervals

@@ -52,10 +52,10 @@ def summary_of(comparison: MapComparison) -> dict[str, Any]:
     for score in ("kappa", "overall_accuracy"):
         limits = comparison.intervals.get(score)
         summary[score] = {"estimate": getattr(matrix, score), "interval_95": limits and [limits.low, limits.high]}
-    for side, one, share in zip("ab", (comparison.first, comparison.second), comparison.shares, strict=True):
+    for side, damage_map, share in zip("ab", (comparison.first, comparison.second), comparison.shares, strict=True):
         summary[side] = {
-            "file": Path(one.source).name, "tool": one.tool.name, "damaged_means": one.tool.meaning, "outlines": len(one.table),
-            "graded": one.table["grade"].count(), "damaged": int(one.table["damaged"].sum()), "damaged_share_of_compared": share,
+            "file": Path(damage_map.source).name, "tool": damage_map.tool.name, "damaged_means": damage_map.tool.meaning, "outlines": len(damage_map.table),
+            "graded": damage_map.table["grade"].count(), "damaged": int(damage_map.table["damaged"].sum()), "damaged_share_of_compared": share,
         }  # fmt: skip
     values: dict[str, Any] = plain(summary)
     return values
@@ -86,7 +86,7 @@ def _page(comparison: MapComparison, summary: dict[str, Any]) -> str:
         "BANNER": mark and f'<p class="synthetic"><b>{mark}</b>The map is of a made-up town.</p>',
         "HEADLINE": escape(comparison.headline()), "MAPS": _table(maps), "MAP": _map(comparison),
         "FIGURES": _table(pd.Series(facts).to_frame(), header=False),
-        "MATRIX": _table(pd.DataFrame(summary["matrix"], [f"A: {one}" for one in classes], [f"B: {one}" for one in classes])),
+        "MATRIX": _table(pd.DataFrame(summary["matrix"], [f"A: {name}" for name in classes], [f"B: {name}" for name in classes])),
         "ROWS": _table(listed.assign(latitude=rows["y"], longitude=rows["x"]), index=False),
         "FORMAT": f"{FORMAT} {FORMAT_VERSION}, deepnets4eo {escape(__version__)}",
     }  # fmt: skip
@@ -101,7 +101,7 @@ def _table(frame: pd.DataFrame, **how: bool) -> str:
 def _score(score: dict[str, Any], form: str) -> str:
     if score["estimate"] is None:
         return "not defined: one map has a single class"
-    limits = ["–" if one is None else format(one, form) for one in score["interval_95"] or ()]
+    limits = ["–" if limit is None else format(limit, form) for limit in score["interval_95"] or ()]
     return format(score["estimate"], form) + (f" ({' to '.join(limits)})" if limits else "")
 
 

@@ -78,7 +78,8 @@ class Roof:
     def beside(self, directions: Spectrum, reach: int) -> Spectrum:
         """A map of edge directions around the roof, `reach` pixels farther on every side."""
         rows, cols = (
-            slice(at - reach, at + size + reach) for at, size in zip((self.row, self.col), self.mask.shape, strict=True)
+            slice(begin - reach, begin + size + reach)
+            for begin, size in zip((self.row, self.col), self.mask.shape, strict=True)
         )
         return directions[rows, cols]
 
@@ -96,7 +97,7 @@ def agreements(roofs: Sequence[Roof], around: Sequence[Spectrum]) -> Iterator[Fl
     power = np.square(there.real) + np.square(there.imag)
     powers = fft.irfft2(fft.rfft2(power) * np.conj(fft.rfft2(masks)), shape)
     for number, (roof, directions) in enumerate(zip(roofs, around, strict=True)):
-        inside = tuple(slice(side - own + 1) for side, own in zip(directions.shape, roof.mask.shape, strict=True))
+        inside = tuple(slice(side - length + 1) for side, length in zip(directions.shape, roof.mask.shape, strict=True))
         own = float(np.square(np.abs(roof.pattern)).sum())  # above 0: `_best` compares no roof without edges
         yield np.asarray(both[number][inside] / np.sqrt(own * np.maximum(powers[number][inside], 1e-3)), float)
 
@@ -121,7 +122,7 @@ def _cut_some(body: Outlines, members: Indices, around: Window, before: Spectrum
             yield None
             continue
         row, col = rows[first:last], cols[first:last]
-        (top, bottom), (left, right) = (_middle(int(at.min()), int(at.max()) + 1) for at in (row, col))
+        (top, bottom), (left, right) = (_middle(int(pixels.min()), int(pixels.max()) + 1) for pixels in (row, col))
         kept = (row >= top) & (row < bottom) & (col >= left) & (col < right)
         mask = np.zeros((bottom - top, right - left), np.float32)
         mask[row[kept] - top, col[kept] - left] = 1

@@ -168,17 +168,17 @@ def add_priors(damage_map: DamageMapContent, layers: Sequence[PriorLayer]) -> di
     """Add the columns of priors, which count as one by their mean log-odds; returns the numbers of `combine` with the sources."""
     buildings, seed = damage_map.buildings, int(damage_map.parameters.get("seed") or 0)
     outlines, workers = buildings.geometry.to_numpy(), int(damage_map.parameters.get("workers", 2))
-    table = np.array([logit(one.curve.probability(one.measure(outlines, workers))) for one in layers])
+    table = np.array([logit(layer.curve.probability(layer.measure(outlines, workers))) for layer in layers])
     known = np.isfinite(table)
     sources = [
-        {"kind": one.kind, "file": one.source, "unit": one.unit, "buildings": int(rows.sum()), "curve": plain_options(one.curve)}
-        for one, rows in zip(layers, known, strict=True)
+        {"kind": layer.kind, "file": layer.source, "unit": layer.unit, "buildings": int(rows.sum()), "curve": plain_options(layer.curve)}
+        for layer, rows in zip(layers, known, strict=True)
     ]  # fmt: skip
     with np.errstate(invalid="ignore"):
         prior = expit(np.nansum(table, axis=0) / known.sum(axis=0))
     nothing = {"expected": 0.0, "interval_95": [0.0, 0.0]}
     damaged = (damage_map.estimates.get("buildings") or {}).get("damaged", nothing)
-    fixed = [one.curve.weight for one in layers if one.curve.weight is not None]
+    fixed = [layer.curve.weight for layer in layers if layer.curve.weight is not None]
     share, weight = damage_map.damaged_share.get("prior", 0.5), float(np.mean(fixed)) if fixed else None
     probability, result = combine(buildings, prior, damaged, share, weight, seed)
     damage_map.buildings = buildings.assign(**dict(zip(MEANING, (prior, probability), strict=True)))
@@ -190,7 +190,7 @@ def prior_finding(priors: dict[str, Any]) -> Finding:
     """What the priors of `add_priors` change."""
     names = " and ".join(source["kind"] for source in priors["sources"])
     alone, together, rest = (priors[name] for name in ("images_alone", "with_prior", "not_assessed"))
-    assumed = [one["kind"] for one in priors["sources"] if one["curve"]["source"].startswith("Assumption")]
+    assumed = [source["kind"] for source in priors["sources"] if source["curve"]["source"].startswith("Assumption")]
     values: dict[str, Value] = {
         "alone": _expected(alone), "assessed": priors["assessed"], "names": names, "together": _expected(together),
         "weight": priors["weight"], "clear": priors["clear"],

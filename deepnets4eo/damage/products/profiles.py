@@ -162,8 +162,8 @@ def write_osm(damage_map: DamageMapContent, path: str | Path) -> Path:
         _write_list(
             stream,
             (
-                f'{{"type":"Feature","geometry":{geometry},"properties":{json.dumps(one, ensure_ascii=False)}}}'
-                for geometry, one in zip(geometries, tags, strict=True)
+                f'{{"type":"Feature","geometry":{geometry},"properties":{json.dumps(tag, ensure_ascii=False)}}}'
+                for geometry, tag in zip(geometries, tags, strict=True)
             ),
         )
         stream.write("]}\n")
@@ -199,8 +199,8 @@ def write_xbd(damage_map: DamageMapContent, path: str | Path, grid: Grid) -> Pat
 
 
 def _xbd_features(ids: Sequence[str], classes: Sequence[str], shapes: Geometries) -> Iterator[str]:
-    for one, name, wkt in zip(ids, classes, shapely.to_wkt(shapes, rounding_precision=7), strict=True):
-        properties = {"feature_type": "building", "subtype": CROSSWALK[name].xbd, "uid": one}
+    for key, name, wkt in zip(ids, classes, shapely.to_wkt(shapes, rounding_precision=7), strict=True):
+        properties = {"feature_type": "building", "subtype": CROSSWALK[name].xbd, "uid": key}
         yield json.dumps({"properties": properties, "wkt": wkt}, ensure_ascii=False)
 
 

@@ -86,7 +86,7 @@ def write_stac_item(damage_map: DamageMapContent, path: Path, grid: Grid, files:
     frame = in_lonlat(np.array([outline], object), transformer(grid.crs, 4326))[0]
     graded = damage_map.buildings["damage"].value_counts()
     days = [_rfc_3339(day) for day in (event.date_pre, event.date_post) if day]
-    assets = {each.name: _asset(each) for each in files}
+    assets = {path.name: _asset(path) for path in files}
     if "damage.geojson" in assets:
         assets["labels"] = assets.pop("damage.geojson")
     properties = {
@@ -106,7 +106,7 @@ def write_stac_item(damage_map: DamageMapContent, path: Path, grid: Grid, files:
         "proj:code": None if grid.crs is None or grid.crs.epsg is None else f"EPSG:{grid.crs.epsg}",
         "proj:wkt2": None if grid.crs is None else grid.crs.proj.to_wkt(),
     }
-    identity = sha256(next(each for each in files if each.suffix == ".parquet"))
+    identity = sha256(next(path for path in files if path.suffix == ".parquet"))
     item = {
         "type": "Feature", "stac_version": "1.1.0", "stac_extensions": list(EXTENSIONS), "id": f"damage-{identity[:16]}",
         "geometry": json.loads(shapely.to_geojson(frame)), "bbox": lonlat_bounds(frame), "properties": properties,
@@ -156,7 +156,9 @@ def products_folder(
 ) -> Path:
     """Folder where the products of this map with these options are kept until all are there."""
     values = {field.name: getattr(damage_map, field.name) for field in fields(damage_map)}
-    content = {name: hash_table(one) if isinstance(one, gpd.GeoDataFrame) else one for name, one in values.items()}
+    content = {
+        name: hash_table(value) if isinstance(value, gpd.GeoDataFrame) else value for name, value in values.items()
+    }
     return scratch / f"products-{identity_hash(post, pre, options, content)}"
 
 

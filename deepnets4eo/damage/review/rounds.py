@@ -74,7 +74,9 @@ class Rounds:
             line, enough = self._count_line(drawn)
             lines, added = [line], 0
             if self.count is not None:
-                answers = _only_answers(drawn | {row: answer for one in others for row, answer in one.items()})
+                answers = _only_answers(
+                    drawn | {row: answer for round_answers in others for row, answer in round_answers.items()}
+                )
                 learnt, sure = self._taught_lines(answers)
                 lines, enough = [*lines, *learnt], enough and sure
                 added = self._choose(answers, drawn, others)
@@ -130,10 +132,10 @@ class Rounds:
         self, answers: dict[int, str], drawn: dict[int, str | None], others: Sequence[dict[int, str | None]]
     ) -> int:
         """Choose half a round where all that were chosen are answered: how many."""
-        done = all(all(one.values()) for one in others)
+        done = all(all(round_answers.values()) for round_answers in others)
         if self.count is None or not done or len(graded_answers(self.buildings, answers)) < LEAST_ANSWERS:
             return 0
-        listed = np.array([row for one in (drawn, *others) for row in one], np.intp)
+        listed = np.array([row for round_answers in (drawn, *others) for row in round_answers], np.intp)
         rows = choose_next(self.buildings, answers, listed, max(1, self.count // 2), look=self.look)
         if len(rows):
             write_looks(next_file(self.folder), self.folder / "damage.parquet", self.buildings, rows, None)
