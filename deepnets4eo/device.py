@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.lazy import check_extra, is_installed, name_missing_extra
 from deepnets4eo.system import cores
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+TORCH, OPENVINO = RUNTIMES = ("torch", "openvino")
+COMPILED_FROM = 40 * 512**2  # pixels: two or three seconds of compilation are saved again on 20 to 50 tiles of 512²
 CHOICES = "Choose auto, cpu, cuda or cuda:N."
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # names and numbers of glibc's malloc.h
 KEPT_HEAP = 128 << 20, 1 << 30  # largest block from the heap, free bytes that stay at its end
@@ -28,25 +31,64 @@ NO_FLOAT16 = "precision float16 is for GPUs; on a CPU it is slower than float32.
 
 @dataclass(frozen=True)
 class Compute:
-    """A device, a precision and a number of CPU threads; the same values give the same bits."""
+    """A device, a precision, a number of CPU threads and a runtime; the same values give the same bits.
+
+    The runtime "auto" is not settled yet: `for_pixels` does that, and until then networks are computed by PyTorch.
+    """
 
     device: str = "cpu"
     precision: str = "float32"
     threads: int = 1
+    runtime: str = TORCH
 
     def to_dict(self) -> dict[str, str | int]:
         """Plain values for progress files and manifests."""
-        return {"device": self.device, "precision": self.precision, "threads": self.threads}
+        return {"device": self.device, "precision": self.precision, "threads": self.threads, "runtime": self.runtime}
+
+    def for_pixels(self, count: int) -> Compute:
+        """The same with the runtime that is worth compiling for where a network computes `count` pixels in all.
+
+        >>> Compute(runtime="auto").for_pixels(512**2).runtime
+        'torch'
+        """
+        if self.runtime in RUNTIMES:
+            return self
+        return replace(self, runtime=OPENVINO if count >= COMPILED_FROM else TORCH)
 
 
-def choose(device: str = "auto", precision: str = "auto", threads: int | None = None) -> Compute:
+def choose(
+    device: str = "auto", precision: str = "auto", threads: int | None = None, *, runtime: str = TORCH
+) -> Compute:
     """Choose a device ("auto": CUDA where there is one), a precision ("auto": what the hardware has matrix units for) and threads.
 
-    Errors: InputError for what this machine does not have; MissingExtraError for CUDA and bfloat16 without PyTorch.
+    runtime : "openvino" computes networks in float32 on the CPU; "auto" stays open where that is installed, for `Compute.for_pixels`.
+    Errors: InputError for what this machine does not have; MissingExtraError for CUDA and bfloat16 without PyTorch, and for runtimes.
 
     >>> choose("cpu", "float32", threads=2)
-    Compute(device='cpu', precision='float32', threads=2)
+    Compute(device='cpu', precision='float32', threads=2, runtime='torch')
     """
+    if runtime not in ("auto", *RUNTIMES):
+        raise InputError(f"runtime {runtime!r} is unknown. Choose auto, {TORCH} or {OPENVINO}.")
+    if runtime != OPENVINO:
+        chosen = _choose_hardware(device, precision, threads)
+        is_open = runtime == "auto" and chosen.device == "cpu" and chosen.precision == "float32" and _has_fast_runtime()
+        return replace(chosen, runtime="auto" if is_open else TORCH)
+    if device not in ("auto", "cpu") or precision not in ("auto", "float32"):
+        raise InputError(
+            f"runtime {OPENVINO} computes in float32 on the CPU, not in {precision} on {device}. Leave out --device and --precision, or "
+            "--runtime."
+        )
+    check_extra(OPENVINO)
+    return replace(_choose_hardware("cpu", "float32", threads), runtime=OPENVINO)
+
+
+def _has_fast_runtime() -> bool:
+    """Whether the other runtime is installed where it was measured to be faster: on processors of the x86 family."""
+    return platform.machine().lower() in ("x86_64", "amd64") and is_installed(OPENVINO)
+
+
+def _choose_hardware(device: str, precision: str, threads: int | None) -> Compute:
+    """Device, precision and threads, as `choose` says."""
     if precision not in ("auto", *PRECISIONS):
         raise InputError(
             f"precision {precision!r} is unknown. Choose auto, {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}."

@@ -36,6 +36,7 @@ EXTRAS = {
     "mlflow": "mlflow",
     "numba": "radar",
     "open3d": "open3d",
+    "openvino": "openvino",
     "overturemaps": "overture",
     "tensorboardX": "tensorboard",
     "wandb": "wandb",

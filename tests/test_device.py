@@ -61,7 +61,12 @@ def test_threads_are_those_asked_for_or_all_cores_or_those_that_the_environment_
         monkeypatch.setenv("OMP_NUM_THREADS", limit)
     assert choose("cpu", threads=3) == Compute("cpu", "float32", 3)
     assert choose("cpu").threads == threads
-    assert choose("cpu", "bfloat16", 2).to_dict() == {"device": "cpu", "precision": "bfloat16", "threads": 2}
+    assert choose("cpu", "bfloat16", 2).to_dict() == {
+        "device": "cpu",
+        "precision": "bfloat16",
+        "threads": 2,
+        "runtime": "torch",
+    }
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_every_import_is_required_at_base_or_by_an_extra() -> None:
     assert EXTRAS.keys() - IMPORTED_BY_OTHERS <= others
 
 
-@pytest.mark.parametrize("extra", ["dask", "deep", "onnx", "open3d", "overture", "points"])
+@pytest.mark.parametrize("extra", ["dask", "deep", "onnx", "open3d", "openvino", "overture", "points"])
 def test_every_requirement_is_imported(extra: str) -> None:
     setup = _setup()
     imported = _imported("deepnets4eo") | _imported("experiments")
@@ -140,6 +140,7 @@ def test_all_holds_every_extra_but_those_chosen_by_name_and_that_of_developers_w
         "match",
         "mlflow",
         "notebook",
+        "openvino",
         "overture",
         "tensorboard",
         "wandb",

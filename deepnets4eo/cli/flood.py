@@ -18,6 +18,7 @@ from deepnets4eo.cli.options import (
     PartOption,
     Precision,
     ResumeParts,
+    Runtime,
     part_is_done,
 )
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_result
@@ -38,6 +39,7 @@ def flood(
     event: Event = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    runtime: Runtime = "auto",
     part: PartOption = None,
     resume: ResumeParts = False,
     overwrite: Overwrite = False,
@@ -60,7 +62,7 @@ def flood(
     from deepnets4eo.jobs.parts import Part
 
     share = None if part is None else Part.parse(part)
-    options = replace(options, device=device, precision=precision, part=share)
+    options = replace(options, device=device, precision=precision, runtime=runtime, part=share)
     about = EventInfo.parse(event or [])
     *pres, post = images
     if dry_run:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from deepnets4eo.cli.completion import choices, legend_names
+from deepnets4eo.device import RUNTIMES
 from deepnets4eo.errors import InputError
 from deepnets4eo.options import split_names
 
@@ -56,6 +57,15 @@ Precision = Annotated[
         "--precision",
         help="auto, float32, bfloat16 or float16 (GPU).",
         autocompletion=complete_precision,
+        rich_help_panel=RESOURCES,
+    ),
+]
+Runtime = Annotated[
+    str,
+    Option(
+        "--runtime",
+        help="What computes networks on a CPU: torch, openvino, or auto, the faster one that is installed.",
+        autocompletion=choices("auto", *RUNTIMES),
         rich_help_panel=RESOURCES,
     ),
 ]

@@ -21,6 +21,7 @@ from deepnets4eo.cli.options import (
     Precision,
     ReadersOrOthers,
     ResumeParts,
+    Runtime,
     memory_bytes,
     part_is_done,
     threads_alone,
@@ -61,6 +62,7 @@ def predict(
     workers: ReadersOrOthers = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    runtime: Runtime = "auto",
     part: PartOption = None,
     resume: ResumeParts = False,
     overwrite: Overwrite = False,
@@ -96,7 +98,7 @@ def predict(
     who = Workers() if workers is None else Workers.parse(workers)
     options = replace(
         options, memory_bytes=memory_bytes(memory), workers=None if workers is None else who.threads, device=device, precision=precision,
-        part=None if part is None else Part.parse(part), resume=resume, overwrite=overwrite,
+        runtime=runtime, part=None if part is None else Part.parse(part), resume=resume, overwrite=overwrite,
     )  # fmt: skip
     if clicks is not None and (part or resume or workers not in (None, "1", "2") or votes != VoteOptions()):
         raise InputError("--clicks corrects one run in one job. Leave out --part, --resume, --workers, and what votes.")

@@ -141,7 +141,8 @@ def map_flood(
             work = PredictOptions(
                 probabilities=folder / PROBABILITY, memory_bytes=options.memory_bytes, workers=options.workers,
                 part=options.part, resume=options.part is None, overwrite=options.part is None,
-                device=options.device, precision=options.precision, scratch=True, executor=stack.enter_context(who.executor()),
+                device=options.device, precision=options.precision, runtime=options.runtime, scratch=True,
+                executor=stack.enter_context(who.executor()),
             )  # fmt: skip
             predict(run, dates.scene, folder / LABELS, work, progress=progress)
         return None if options.part is not None else _write(dates, run, folder, out, options, event)

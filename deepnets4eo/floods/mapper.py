@@ -349,6 +349,11 @@ class WaterMapper(ProbabilitySegmenter):
     def _gsd(self) -> float:
         return self.inputs.gsd_m or 1.0
 
+    @property
+    def compiles(self) -> bool:
+        """Whether runtimes other than PyTorch can compute its network."""
+        return self.network is not None
+
     def to(self, compute: Compute) -> None:
         """Move the network, if there is one; all else is computed on the CPU."""
         if self.network is not None:

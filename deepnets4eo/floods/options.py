@@ -25,7 +25,7 @@ class FloodOptions:
     ----------
     gsd_m, assume_registered : see `deepnets4eo.damage.Settings`
     memory_bytes : limit of the whole process during prediction
-    device, precision : of the network that finds water in fine optical images, see `device.choose`
+    device, precision, runtime : of the network that finds water in fine optical images, see `device.choose`
     part : one of the parts of a job that several computers share
     seed : seed of the intervals
 
@@ -82,6 +82,7 @@ class FloodOptions:
     ] = None
     device: str = "auto"
     precision: str = "auto"
+    runtime: str = "auto"
     part: Part | None = None
     seed: SeedKey = 0
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.device import Compute, choose, readers_for, torch_settings
+from deepnets4eo.device import TORCH, Compute, choose, readers_for, torch_settings
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION, RUN
 from deepnets4eo.files import check_overwrite
@@ -235,6 +235,7 @@ def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | 
         f"{scene.shape[0]} x {scene.shape[1]} px, {len(lattice)} tiles of {lattice.tiling.tile_px} px "
         f"({lattice.tiling.blending if lattice.tiling.blends else 'crop'}, step {lattice.tiling.stride_px} px), {_describe_legend(run.legend)}, "
         f"on {compute.device} in {compute.precision} with {compute.threads} threads"
+        f"{'' if compute.runtime == TORCH else f' by {compute.runtime}'}"
     ) + (f"; {prepared}" if str(prepared) else "")
     if out is None or not interrupted:
         return text
@@ -297,12 +298,26 @@ def _plan(segmenter: Segmenter, scene: Scene, options: PredictOptions, begun: Ma
     threads = options.threads or before.get("threads") or (None if options.executor is None else 1)
     without_networks = _only_float32(segmenter)
     exact = options.precision == "auto" and (without_networks or segmenter.legend.quantity is not None)
-    compute = choose(options.device, FLOAT32 if exact else options.precision, threads)
+    runtime = before.get("runtime", "auto") if options.runtime == "auto" else options.runtime
+    compute = choose(options.device, FLOAT32 if exact else options.precision, threads, runtime=runtime)
     if without_networks:
         compute = replace(compute, precision=FLOAT32)
     lattice = Lattice(scene.shape, _tiling(segmenter, options, scene.shape))
+    compute = _with_runtime(compute, segmenter, len(lattice) * lattice.tiling.tile_px**2)
     together = options.batch_tiles or before.get("batch_tiles")
     return _Plan(lattice, compute, together or batch_size(segmenter, compute, lattice.tiling.tile_px))
+
+
+def _with_runtime(compute: Compute, segmenter: Segmenter, pixels: int) -> Compute:
+    """The runtime that pays for so many pixels of tiles. Errors: InputError for one that cannot compute the segmenter."""
+    if getattr(segmenter, "compiles", False):
+        return compute.for_pixels(pixels)
+    if compute.runtime not in ("auto", TORCH):
+        raise InputError(
+            f"--runtime {compute.runtime} is for networks that label whole tiles; the run is of the kind {segmenter.kind!r}, whose passes "
+            "or patches PyTorch computes. Leave it out."
+        )
+    return replace(compute, runtime=TORCH)
 
 
 def _only_float32(segmenter: Any) -> bool:

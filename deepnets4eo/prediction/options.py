@@ -40,7 +40,7 @@ class PredictOptions:
     tile_px, halo_px, overlap_px, scores, blending : replace the run's own tiling where given, see `Tiling`; pixels
     memory_bytes : limit of the whole process, without data that it held before
     workers : threads that read tiles; None: 2, for a GPU one a core, 16 at most
-    device, precision : see `device.choose`
+    device, precision, runtime : see `device.choose`; runtime "auto" takes OpenVINO where it is installed and the scene is large enough
     threads : of the network on a CPU; by default those of `device.choose` or of the job that is resumed, of an executor one
     batch_tiles : tiles computed together; by default 1 on a CPU, on a GPU up to 32 in a quarter of its memory
     block_px : rows that are finished, and written, together; by default those of a block of the file
@@ -76,6 +76,7 @@ class PredictOptions:
     workers: int | None = None
     device: str = "auto"
     precision: str = "auto"
+    runtime: str = "auto"
     threads: Annotated[int | None, key("CPU threads of the network; by default all cores.", ge=1)] = None
     part: Part | None = None
     resume: bool = False

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.arrays import Batch, FloatImage
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.device import Compute
+from deepnets4eo.device import TORCH, Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
@@ -70,9 +70,14 @@ class DropoutSegmenter(WrappedSegmenter):
         scores, count = self.predict_raw(batch, margin_px=margin_px), self.legend.num_classes
         return map_classes(lambda logits: probabilities(logits, axis=1), scores, count, axis=1)
 
+    @property
+    def compiles(self) -> bool:
+        """Whether runtimes other than PyTorch can compute it: not where passes draw what they leave out."""
+        return not self.passes and super().compiles
+
     def to(self, compute: Compute) -> None:
-        """Move the network to a device and precision."""
-        self._sampled.to(compute)
+        """Move the network to a device, precision and runtime."""
+        self._sampled.to(compute if self.compiles else replace(compute, runtime=TORCH))
 
     @classmethod
     def restore(

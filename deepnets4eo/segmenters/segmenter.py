@@ -16,7 +16,7 @@ import numpy as np
 
 from deepnets4eo.arrays import Batch, ByteImage, FloatImage
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.device import Compute
+from deepnets4eo.device import OPENVINO, Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.lazy import name_missing_extra
@@ -28,6 +28,8 @@ from deepnets4eo.tiling.scores import best_class, map_classes, probabilities
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from deepnets4eo.segmenters.openvino_runtime import CompiledNetwork
 
 
 STORED = ("float32", "float16")  # precisions of that file
@@ -133,12 +135,18 @@ class NetworkSegmenter:
         self.inputs, self.legend = inputs, legend
         self.module = (create_from_spec(self.network) if module is None else module).eval()
         self.tiling = with_context(tiling, self.module)
+        self.compiled: CompiledNetwork | None = None
         self.to(Compute())
 
     @property
     def halo_px(self) -> int:
         """Context each pixel needs on each side."""
         return self.tiling.halo_px
+
+    @property
+    def compiles(self) -> bool:
+        """Whether runtimes other than PyTorch can compute it."""
+        return not isinstance(self.module, PatchModule)
 
     def predict_raw(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Logits, (N, K, h, w) float32."""
@@ -163,19 +171,23 @@ class NetworkSegmenter:
         return self._logits(batch, margin_px).float()
 
     def to(self, compute: Compute) -> None:
-        """Move to a device and precision; float32 after bfloat16 does not restore lost digits."""
+        """Move to a device, precision and runtime; float32 after bfloat16 does not restore lost digits. A runtime keeps the weights of now."""
         import torch
 
         self.module.to(device=compute.device, dtype=getattr(torch, compute.precision))
         if not isinstance(self.module, PatchModule):  # these lay out their own maps
             self.module.to(memory_format=torch.channels_last)
         self.send_batches_to(compute)
+        if compute.runtime == OPENVINO and self.compiles:
+            from deepnets4eo.segmenters.openvino_runtime import CompiledNetwork
+
+            self.compiled = CompiledNetwork(self.module)
 
     def send_batches_to(self, compute: Compute) -> None:
         """Upload batches to a device to which the caller moves the network itself, as the training loop does."""
         from deepnets4eo.segmenters.transfers import Transfers
 
-        self.compute, self.transfers = compute, Transfers(compute.device)
+        self.compute, self.transfers, self.compiled = compute, Transfers(compute.device), None
 
     def describe(self) -> dict[str, Any]:
         """Plain values from which `restore` makes the same segmenter again."""
@@ -226,12 +238,14 @@ class NetworkSegmenter:
             tensor = self.transfers.upload(batch).to(getattr(torch, self.compute.precision))
             if isinstance(self.module, PatchModule):
                 return patch_logits(self.module, tensor, margin_px)
-            tensor = tensor.contiguous(memory_format=torch.channels_last)  # both at once takes twice as long
+            compiled = self.compiled if self.compiled is not None and self.compiled.module is self.module else None
+            if compiled is None:
+                tensor = tensor.contiguous(memory_format=torch.channels_last)  # both at once takes twice as long
             height, width = tensor.shape[2:]
             below, right = -height % STRIDE_PX, -width % STRIDE_PX
             if below or right:
                 tensor = F.pad(tensor, (0, right, 0, below), mode="replicate")
-            logits: Tensor = self.module(tensor)
+            logits: Tensor = (compiled or self.module)(tensor)
             return logits[:, :, margin_px : height - margin_px, margin_px : width - margin_px]
 
 

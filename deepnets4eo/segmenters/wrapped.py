@@ -39,6 +39,11 @@ class WrappedSegmenter(ProbabilitySegmenter):
         """The first segmenter inside."""
         return self.members[0]
 
+    @property
+    def compiles(self) -> bool:
+        """Whether runtimes other than PyTorch can compute a network inside."""
+        return any(getattr(member, "compiles", False) for member in self.members)
+
     def to(self, compute: Compute) -> None:
         """Move the segmenters inside to a device and precision; what is done around them stays on the CPU."""
         for member in self.members:

@@ -1,6 +1,6 @@
 """Speed of prediction, and of grading buildings, against the bare forward passes of the same networks.
 
-Run: python experiments/benchmarks/prediction.py throughput|grading [options, see --help of each]
+Run: python experiments/benchmarks/prediction.py throughput|grading|runtimes [options, see --help of each]
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from deepnets4eo.cards.quantity import QUANTITIES
 from deepnets4eo.damage.network.grader import NetworkGrader, open_shipped
 from deepnets4eo.damage.network.pairs import in_pixels
 from deepnets4eo.damage.network.pairs import make_scene as pair_scene
-from deepnets4eo.device import choose, torch_settings
+from deepnets4eo.device import RUNTIMES, choose, torch_settings
 from deepnets4eo.grid import blocks
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer
@@ -230,7 +230,72 @@ def grading(words: list[str]) -> None:
     )
 
 
-PARTS = {"throughput": time_throughput, "grading": grading}
+COMPILED = (("light-unet", "efficientnet-lite0"), ("light-unet", "resnet18"), ("unet", "resnet34"))
+
+
+def compare_runtimes(words: list[str]) -> None:
+    """Prediction from file to file, and grading by the default damage network, by PyTorch and by OpenVINO, in turns in one run.
+
+    Run: python experiments/benchmarks/prediction.py runtimes [--size 3584 --threads 1 --repeats 1]
+    In float32, the compilation counted in; the best processor seconds of --repeats, their ratio, and the share of labels that are equal,
+    or the largest difference of probabilities. Networks have random weights, but for the grader, and 6 classes.
+    """
+    parser = argparse.ArgumentParser(
+        "prediction.py runtimes",
+        description=compare_runtimes.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--size", type=int, default=3584, help="side of the scene in px")
+    parser.add_argument("--buildings", type=int, default=2000)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=1)
+    arguments = parser.parse_args(words)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        images = [make_scene(folder / f"{seed}.tif", arguments.size, seed) for seed in (0, 1)]
+        for network, encoder in COMPILED:
+            segmenter = make_segmenter(network, 6, Tiling(576, 32), {"encoder": encoder})
+
+            def label(runtime: str, segmenter: NetworkSegmenter = segmenter) -> NDArray[Any]:
+                requested = PredictOptions(
+                    device="cpu", precision="float32", runtime=runtime, threads=arguments.threads, overwrite=True
+                )
+                return Layer.open(
+                    predict(segmenter, images[0], folder / "labels.tif", requested).paths["labels"]
+                ).read()[0]
+
+            torch_labels, labels = _in_turns(f"{network}, {encoder}", label, arguments.repeats)
+            print(f"  equal labels {np.mean(torch_labels == labels):.5%}")
+        grader, _ = open_shipped("cpu", "float32")
+        if grader is None:
+            return
+        scene = pair_scene(*map(Layer.open, images))
+        outlines = in_pixels(houses(arguments.size, arguments.buildings), scene.shape)
+
+        def grade(runtime: str) -> NDArray[Any]:
+            compute = choose("cpu", "float32", arguments.threads, runtime=runtime)
+            grader.run.segmenter.to(compute)
+            with torch_settings(compute):
+                return grader.grade(scene, outlines)
+
+        torch_grades, grades = _in_turns("default damage network", grade, arguments.repeats)
+        print(f"  largest difference of probabilities {np.nanmax(np.abs(torch_grades - grades)):.1e}")
+
+
+def _in_turns(title: str, work: Callable[[str], NDArray[Any]], repeats: int) -> list[NDArray[Any]]:
+    """The results by both runtimes, whose best processor seconds are printed."""
+    best, results = dict.fromkeys(RUNTIMES, np.inf), {}
+    for _ in range(repeats):
+        for runtime in RUNTIMES:
+            begun = time.process_time()
+            results[runtime] = work(runtime)
+            best[runtime] = min(best[runtime], time.process_time() - begun)
+    first, second = best.values()
+    print(f"{title}: {first:.1f} s by PyTorch, {second:.1f} s by OpenVINO, ratio {first / second:.2f}", flush=True)
+    return list(results.values())
+
+
+PARTS = {"throughput": time_throughput, "grading": grading, "runtimes": compare_runtimes}
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in PARTS:

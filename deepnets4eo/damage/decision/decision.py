@@ -76,9 +76,9 @@ class DecisionModel:
     @classmethod
     def load(
         cls, model: str, weight: float = 0.5, damaged_share: float | None = None, *, device: str = "auto",
-        precision: str = "auto",
+        precision: str = "auto", runtime: str = "auto",
     ) -> DecisionModel:  # fmt: skip
-        """Open a model of models/ or a run. weight : of a run with perfect skill; device, precision : of the run, auto is float32.
+        """Open a model of models/ or a run. weight : of a run with perfect skill; device, precision, runtime : of the run, precision auto is float32.
         Errors: RunError, InputError."""
         if not 0 <= weight <= 1:
             raise InputError(
@@ -93,7 +93,7 @@ class DecisionModel:
             return cls(DamageModel.load(), network, damaged_share)
         if not is_run(folder := run_path(model)):
             return cls(DamageModel.load(model), network, damaged_share)
-        network = DamageNetwork.load(model, folder, weight, device, precision)
+        network = DamageNetwork.load(model, folder, weight, device, precision, runtime)
         return cls(DamageModel.load(), network, damaged_share)
 
     def check_order(self, site: Site) -> Site:
@@ -170,7 +170,7 @@ class DecisionModel:
 
 def load_model(inputs: Inputs | CheckedImages, settings: Settings) -> DecisionModel:
     """The model of the decision; on radar a network decides alone. Errors: InputError, RunError."""
-    where = {"device": settings.device, "precision": settings.precision}
+    where = {"device": settings.device, "precision": settings.precision, "runtime": settings.runtime}
     model = DecisionModel.load(settings.model, settings.network_weight, settings.damaged_share, **where)
     network = model.network
     radar = inputs.radar if settings.sensor == "auto" else ()

@@ -57,10 +57,10 @@ class DamageNetwork:
     name = NETWORK
 
     @classmethod
-    def load(cls, run: str, folder: Path, weight: float, device: str, precision: str) -> DamageNetwork:
+    def load(cls, run: str, folder: Path, weight: float, device: str, precision: str, runtime: str) -> DamageNetwork:
         """The run of a folder. weight : if its skill is perfect; precision : auto is float32. Errors: RunError, InputError."""
         stored = "float32" if precision == "auto" else precision
-        grader = NetworkGrader.load(folder, device=device, precision=stored)
+        grader = NetworkGrader.load(folder, device=device, precision=stored, runtime=runtime)
         skill = validated_skill(grader.run.card)
         if skill.value == 0:
             logger.warning("the run %s does not decide: %s", run, skill.reason)
@@ -69,12 +69,12 @@ class DamageNetwork:
         return cls(grader if skill.value else None, *weights, skill, measured)
 
     def with_shipped(
-        self, pre: Layer | None, post: Layer, *, device: str = "auto", precision: str = "auto"
+        self, pre: Layer | None, post: Layer, *, device: str = "auto", precision: str = "auto", runtime: str = "auto"
     ) -> DamageNetwork:
         """The default network, or the finding why it is not used; unchanged with another run."""
         if self.skill is not None or self.weight == 0:
             return self
-        grader, finding = open_shipped(device, precision)
+        grader, finding = open_shipped(device, precision, runtime)
         if grader is None:
             return self if finding is None else replace(self, findings=(finding,))
         skills = [validated_skill(grader.run.card, head) for head in (None, POST_ALONE)]

@@ -85,7 +85,9 @@ class Unbuilt:
         if settings.sensor == "auto" and "pre" in inputs.radar:
             return site
         logger.info("looking for outlines without a building in the pre image …")
-        network = BuildingNetwork.in_box(settings.device, settings.precision) if self.network else None
+        network = (
+            BuildingNetwork.in_box(settings.device, settings.precision, settings.runtime) if self.network else None
+        )
         unbuilt = find_unbuilt(
             pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed, work=site.work,
             network=network,

@@ -138,7 +138,12 @@ def _seen_water(site: Site, folder: Path, workers: int, progress: Progress | Non
         mapper = WaterMapper.of_scene(dates, gsd_m=_pixel_m(dates.grid, site.post), surfaces_alone=alone)
         run = load_run(save_run(mapper, folder / RUN))
         options = PredictOptions(
-            workers=workers, device=site.settings.device, precision=site.settings.precision, resume=True, scratch=True
+            workers=workers,
+            device=site.settings.device,
+            precision=site.settings.precision,
+            runtime=site.settings.runtime,
+            resume=True,
+            scratch=True,
         )
         predict(run, dates, mapped, options, progress=progress)
         write_json(folder / RECOGNITION, measure_recognition(_dates(site), mapper, Layer.open(mapped)).to_dict())

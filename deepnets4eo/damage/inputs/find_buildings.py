@@ -149,7 +149,9 @@ def find_footprints(
     """The buildings that the run of the settings finds in the first of the images. labels : raster that keeps what it sees. Errors: InputError."""
     from deepnets4eo.prediction import PredictOptions
 
-    options = PredictOptions(device=settings.device, precision=settings.precision, resume=True, scratch=True)
+    options = PredictOptions(
+        device=settings.device, precision=settings.precision, runtime=settings.runtime, resume=True, scratch=True
+    )
     image = pair.post if pair.pre is None else pair.pre
     try:
         return buildings_of(str(settings.segmenter), image, labels, options=options, progress=progress)
@@ -311,7 +313,7 @@ class BuildingNetwork:
     run: Run
 
     @classmethod
-    def in_box(cls, device: str = "auto", precision: str = "auto") -> BuildingNetwork | None:
+    def in_box(cls, device: str = "auto", precision: str = "auto", runtime: str = "torch") -> BuildingNetwork | None:
         """Open it; None without its weights."""
         folder = shipped_path(SHIPPED)
         if not is_run(folder):
@@ -320,7 +322,7 @@ class BuildingNetwork:
             run = load_run(folder)
         except RunError:
             return None
-        run.segmenter.to(choose(device, precision))
+        run.segmenter.to(choose(device, precision, runtime=runtime))
         return cls(run)
 
     def log_odds(self, image: Layer, outlines: Geometries, work: TileWork = TileWork()) -> Floats | None:

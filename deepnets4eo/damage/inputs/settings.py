@@ -15,6 +15,7 @@ INPUTS = "Inputs"
 NOT_SOUGHT = "none"  # value of `water`
 DECISION = "Decision"
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Runtime = Literal["auto", "torch", "openvino"]
 
 
 @option_group
@@ -92,6 +93,10 @@ class Settings:
     device: Annotated[str, key("Where networks are computed: auto, cpu or cuda.")] = "auto"
     precision: Annotated[
         Precision, key("Precision of networks; auto: the fastest, but float32 for a --model RUN; float16 is for GPUs.")
+    ] = "auto"
+    runtime: Annotated[
+        Runtime,
+        key("What computes networks on a CPU in float32: torch, openvino, or auto, the faster one that is installed."),
     ] = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
 

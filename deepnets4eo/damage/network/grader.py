@@ -73,7 +73,13 @@ class NetworkGrader:
 
     @classmethod
     def load(
-        cls, folder: str | Path, *, device: str = "auto", precision: str = "float32", gsd_factor: float = GSD_FACTOR
+        cls,
+        folder: str | Path,
+        *,
+        device: str = "auto",
+        precision: str = "float32",
+        runtime: str = "torch",
+        gsd_factor: float = GSD_FACTOR,
     ) -> NetworkGrader:
         """Read a run and check that it grades buildings. Errors: RunError, InputError."""
         run = load_run(folder)
@@ -85,7 +91,7 @@ class NetworkGrader:
                 f"{folder} takes {', '.join(run.inputs.names)} and has the classes {', '.join(run.legend.names)}: it does "
                 "not grade buildings from pre and post. Give a run of `deepnets4eo train damage-pairs`."
             )
-        run.segmenter.to(choose(device, precision))
+        run.segmenter.to(choose(device, precision, runtime=runtime))
         return cls(run, gsd_factor)
 
     def fitted_to(self, pre: Layer | None, post: Layer) -> NetworkGrader:
@@ -181,7 +187,9 @@ def shipped_folder() -> Path | None:
     return shipped_run(SHIPPED)
 
 
-def open_shipped(device: str = "auto", precision: str = "auto") -> tuple[NetworkGrader | None, Finding | None]:
+def open_shipped(
+    device: str = "auto", precision: str = "auto", runtime: str = "torch"
+) -> tuple[NetworkGrader | None, Finding | None]:
     """The shipped network, or the finding why it is not used; neither without weights. Errors: InputError for a device or precision
     that this machine does not have."""
     folder = shipped_folder()
@@ -192,7 +200,7 @@ def open_shipped(device: str = "auto", precision: str = "auto") -> tuple[Network
         grader = NetworkGrader.load(folder, device="cpu", gsd_factor=SHIPPED_GSD_FACTOR)
     except (InputError, RunError) as error:
         return None, not_used(str(error))
-    grader.run.segmenter.to(choose(device, precision))
+    grader.run.segmenter.to(choose(device, precision, runtime=runtime))
     return grader, None
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask
-from deepnets4eo.device import Compute, readers_for
+from deepnets4eo.device import RUNTIMES, Compute, readers_for
 from deepnets4eo.jobs.blocks import Steps
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import WHOLE, Part
@@ -123,8 +123,10 @@ def pool_scene(
         logits = segmenter.predict_raw(prepared.bands[None], margin_px=tiling.halo_px)[0]
         return _sum_tile(outlines, tile, logits, prepared.valid)
 
-    device = getattr(segmenter, "compute", Compute()).device
-    readers = readers_for(device, on_cpu=1, on_gpu=GPU_READERS)
+    compute = getattr(segmenter, "compute", Compute())
+    if compute.runtime not in RUNTIMES:
+        segmenter.to(compute.for_pixels(_count_occupied(outlines, tiling) * tiling.tile_px**2))
+    readers = readers_for(compute.device, on_cpu=1, on_gpu=GPU_READERS)
     columns = segmenter.legend.num_classes
     return pool_tiles(scene, outlines, inputs, tiling, sum_tile, columns, only=only, work=work, readers=readers)
 

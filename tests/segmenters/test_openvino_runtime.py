@@ -1,0 +1,189 @@
+"""Networks compiled by OpenVINO: PyTorch's scores, nothing sent, and PyTorch where a graph is not the same."""
+
+import copy
+import logging
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from small_segmenters import INPUTS, LEGEND, SCENE, deep_network, network_with_dropout
+from torch import nn
+
+from deepnets4eo.damage.network.architecture import DamageNet
+from deepnets4eo.device import COMPILED_FROM, Compute, choose
+from deepnets4eo.errors import InputError, MissingExtraError
+from deepnets4eo.lazy import is_installed
+from deepnets4eo.prediction import PredictOptions, describe, predict
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.segmenters.dropout import DropoutSegmenter
+from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.tiling import Tiling
+
+needs_openvino = pytest.mark.skipif(
+    not is_installed("openvino"), reason="openvino is not installed (an extra of its own)"
+)
+BY_OPENVINO = Compute(runtime="openvino")
+PREPARED = INPUTS.prepare(SCENE.read())[None]
+
+ALONE = """
+import logging, socket, sys
+
+def refuse(*_):
+    raise AssertionError("something went online")
+
+socket.socket.connect = socket.getaddrinfo = refuse
+import torch
+from deepnets4eo.segmenters.openvino_runtime import CompiledNetwork
+logging.basicConfig(level="WARNING", stream=sys.stdout)
+module = torch.nn.Conv2d(1, 2, 3).eval()
+with torch.inference_mode():
+    assert CompiledNetwork(module)(torch.zeros(1, 1, 32, 32)).shape == (1, 2, 30, 30)
+assert "openvino" in sys.modules and "openvino_telemetry" not in sys.modules
+"""
+
+
+@needs_openvino
+def test_compiled_networks_give_the_scores_of_pytorch_for_every_shape_of_batch(caplog):
+    segmenter = deep_network("unet")
+    expected = [segmenter.predict_raw(PREPARED[..., :side], margin_px=8) for side in (192, 96, 75)]
+    segmenter.to(BY_OPENVINO)
+    found = [segmenter.predict_raw(PREPARED[..., :side], margin_px=8) for side in (192, 96, 75)]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4 * np.abs(other).max())
+        assert not np.array_equal(one, other)  # another runtime rounds in another way
+    assert not caplog.records
+    segmenter.to(Compute())
+    assert np.array_equal(segmenter.predict_raw(PREPARED, margin_px=8), expected[0])
+
+
+@needs_openvino
+def test_both_heads_of_the_damage_network_and_encoders_that_pad_by_size_are_compiled(caplog):
+    from deepnets4eo.segmenters.openvino_runtime import CompiledNetwork
+
+    torch.manual_seed(0)
+    damage = DamageNet(6, 4).eval()
+    lite = create_model("light-unet", in_channels=3, num_classes=4, encoder="efficientnet-lite0").eval()
+    for module, bands in ((damage, 6), (damage, 3), (lite, 3)):
+        compiled = CompiledNetwork(module)
+        with torch.inference_mode():
+            for side in (64, 96):
+                image = torch.randn(1, bands, side, side)
+                torch.testing.assert_close(compiled(image), module(image), atol=1e-4, rtol=1e-3)
+    assert not caplog.records
+
+
+@needs_openvino
+def test_nothing_is_sent_while_a_network_is_compiled():
+    done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+class _Counted(nn.Module):
+    """A network whose scores grow with every call, which no graph does."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, image):
+        self.calls += 1
+        return image * self.calls
+
+
+@needs_openvino
+def test_a_graph_with_other_scores_is_left_to_pytorch_with_a_warning(caplog):
+    from deepnets4eo.segmenters.openvino_runtime import CompiledNetwork
+
+    image = torch.ones(1, 2, 32, 32)
+    module = _Counted()
+    with caplog.at_level(logging.WARNING), torch.inference_mode():
+        assert (
+            float(CompiledNetwork(module)(image).max()) == module.calls
+        )  # the module's own, not that of the traced call
+    assert "left to PyTorch" in caplog.text
+
+
+class _Untraceable(nn.Module):
+    def forward(self, image):
+        return torch.linalg.eigh(image)[1]  # no operation of OpenVINO
+
+
+@needs_openvino
+def test_a_network_that_cannot_be_compiled_is_left_to_pytorch_with_a_warning(caplog):
+    from deepnets4eo.segmenters.openvino_runtime import CompiledNetwork
+
+    image = torch.eye(32)[None, None]
+    with caplog.at_level(logging.WARNING), torch.inference_mode():
+        assert torch.equal(CompiledNetwork(_Untraceable())(image), torch.linalg.eigh(image)[1])
+    assert "cannot compile" in caplog.text
+
+
+@needs_openvino
+def test_predicted_labels_are_the_same_and_a_small_scene_is_left_to_pytorch(tmp_path):
+    run = save_run(deep_network("unet"), tmp_path / "run")
+    read = {}
+    for runtime in ("torch", "openvino", "auto"):
+        options = PredictOptions(
+            device="cpu", precision="float32", runtime=runtime, threads=1, probabilities=tmp_path / f"p{runtime}.tif"
+        )
+        result = predict(run, SCENE, tmp_path / f"{runtime}.tif", options)
+        read[runtime] = (
+            Layer.open(result.paths["labels"]).read()[0],
+            Layer.open(options.probabilities).read()[0].astype(int),
+        )
+        assert ("by openvino" in describe(load_run(run), SCENE, options)) == (runtime == "openvino")
+    labels, shares = zip(*read.values(), strict=True)
+    assert np.mean(labels[0] == labels[1]) > 0.9999
+    assert np.abs(shares[0] - shares[1]).max() <= 1
+    assert np.array_equal(shares[0], shares[2])
+
+
+@needs_openvino
+def test_a_copy_with_weights_of_its_own_is_not_computed_by_the_graph_of_another():
+    segmenter = deep_network("unet")
+    segmenter.to(BY_OPENVINO)
+    segmenter.predict_raw(PREPARED)
+    adapted = copy.copy(segmenter)
+    adapted.module = copy.deepcopy(segmenter.module)
+    with torch.no_grad():
+        for weight in adapted.module.parameters():
+            weight.zero_()
+    assert np.ptp(adapted.predict_raw(PREPARED), axis=(2, 3)).max() == 0
+
+
+def test_the_runtime_pays_from_forty_tiles_on(monkeypatch):
+    assert Compute(runtime="auto").for_pixels(COMPILED_FROM - 1).runtime == "torch"
+    assert Compute(runtime="auto").for_pixels(COMPILED_FROM).runtime == "openvino"
+    assert Compute(runtime="torch").for_pixels(10**12).runtime == "torch"
+    monkeypatch.setattr("deepnets4eo.device.is_installed", lambda _name: True)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert choose("cpu", "float32", runtime="auto").runtime == "auto"
+    assert choose("cpu", "bfloat16", runtime="auto").runtime == "torch"
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")  # where it was not measured
+    assert choose("cpu", "float32", runtime="auto").runtime == "torch"
+    monkeypatch.setattr("deepnets4eo.device.is_installed", lambda _name: False)
+    assert choose("cpu", "float32", runtime="auto").runtime == "torch"
+
+
+def test_what_the_runtime_cannot_do_is_refused(monkeypatch, tmp_path):
+    for asked in (("cuda", "auto"), ("cpu", "bfloat16")):
+        with pytest.raises(InputError, match="computes in float32 on the CPU"):
+            choose(*asked, runtime="openvino")
+    with pytest.raises(InputError, match="runtime 'onnx' is unknown"):
+        choose("cpu", runtime="onnx")
+    monkeypatch.setattr("deepnets4eo.lazy.is_installed", lambda name: name != "openvino")
+    with pytest.raises(MissingExtraError, match="deepnets4eo\\[openvino\\]"):
+        choose("cpu", runtime="openvino")
+    monkeypatch.setattr("deepnets4eo.lazy.is_installed", lambda _name: True)
+    patches = NetworkSegmenter(
+        {"name": "hyperspectral/hamida", "patch_px": 5}, INPUTS, LEGEND,
+        tiling=Tiling(64, 8),
+    )  # fmt: skip
+    passes = DropoutSegmenter(network_with_dropout(), passes=2)
+    for segmenter in (patches, passes):
+        with pytest.raises(InputError, match="--runtime openvino is for networks that label whole tiles"):
+            predict(segmenter, SCENE, tmp_path / "labels.tif", PredictOptions(runtime="openvino"))
