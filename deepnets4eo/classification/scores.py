@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, softmax
 
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.errors import InputError
@@ -46,6 +45,8 @@ def score_images(logits: Floats, targets: Mask, names: Sequence[str], *, several
         )
     if not several:
         check_one_label(targets)
+    from scipy.special import expit, softmax  # long to load, for `check` of a folder
+
     probabilities = expit(logits) if several else softmax(logits, axis=1)
     scores: dict[str, Any]
     if several:
