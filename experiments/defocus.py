@@ -50,8 +50,8 @@ TILE_PX, BATCH, FARTHEST_M, PASSES = 96, 8, 5.0, 30
 OTHER_FOCUS = 1.4  # of the third transfer, times the distance that is in focus in training
 RECIPE = (
     f"data.tile_px={TILE_PX}", "data.split=scenes", "data.num_workers=0", f"train.batch_size={BATCH}",
-    "train.lr=0.002", "train.schedule=one_cycle", "train.keep=last", "train.rotations=false", "train.monitor=delta1",
-    "train.precision=bfloat16", "train.photometric=0.0", "data.sampling=random",
+    "train.lr=0.002", "train.schedule=one_cycle", "train.keep=last", "train.flips=left-right", "train.rotations=false",
+    "train.monitor=delta1", "train.precision=bfloat16", "train.photometric=0.0", "data.sampling=random",
 )  # fmt: skip
 BLURNET = ("model.network=blur-net", "train.lr=0.004")
 D3NET = (
