@@ -235,6 +235,7 @@ def test_first_labels_have_the_precision_that_is_asked_for_and_clicks_all_digits
         "device": "cpu",
         "precision": "float32",
         "threads": 1,
+        "runtime": "torch",
     }
     exact, coarse = (Layer.open(folder / "entropy.tif").read()[0] for folder in (place / "new", tmp_path / "out"))
     assert 0 < np.abs(exact.astype(float) - coarse).mean() < 3
