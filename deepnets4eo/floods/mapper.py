@@ -156,6 +156,7 @@ class WaterMapper(ProbabilitySegmenter):
         network: WaterNetwork | None = None,
     ) -> None:
         self.inputs, self.dates, self.options, self.network = inputs, dict(dates), options, network
+        self.compiles = network is not None  # whether runtimes other than PyTorch have something to compute
         self.legend = Legend.load("water")
         self.only_float32 = network is None
         self.tiling = tiling or _tiling(SIDE_PX, self.dates)
@@ -349,11 +350,6 @@ class WaterMapper(ProbabilitySegmenter):
     def _gsd(self) -> float:
         return self.inputs.gsd_m or 1.0
 
-    @property
-    def compiles(self) -> bool:
-        """Whether runtimes other than PyTorch can compute its network."""
-        return self.network is not None
-
     def to(self, compute: Compute) -> None:
         """Move the network, if there is one; all else is computed on the CPU."""
         if self.network is not None:
@@ -361,8 +357,7 @@ class WaterMapper(ProbabilitySegmenter):
 
     def describe(self) -> dict[str, Any]:
         """Plain values from which `restore` makes the same mapper again."""
-        known = {} if self.network is None else {"network": self.network.identity}
-        return {"options": asdict(self.options)} | known
+        return {"options": asdict(self.options)} | ({} if self.network is None else {"network": self.network.identity})
 
     def save(self, folder: str | Path) -> list[str]:
         """Write what was measured; returns the file's name."""

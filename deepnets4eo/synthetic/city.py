@@ -185,7 +185,7 @@ class City:
         """A hyperspectral cube of at least 4 bands, 400 to 2500 nm, before or after the event, with the materials of
         its pixels.
 
-        Its pixels are `factor` pixels of the image wide. Raises InputError for fewer bands, and a factor that leaves no
+        A pixel is `factor` pixels of the image wide. Raises InputError for fewer bands, and a factor that leaves no
         pixel.
         """
         buildings, acquisition = self.base.plan.buildings, self.pre

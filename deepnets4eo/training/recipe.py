@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -24,6 +24,10 @@ from deepnets4eo.training.other_words import hint_of_other_word
 log = logging.getLogger(__name__)
 
 LossName = Literal["cross_entropy", "dice", "lovasz", "focal", "uniform", "entropy", "contrastive"]
+Processes: TypeAlias = Annotated[
+    int,
+    Field(ge=0, description="that make the pairs ahead of the threads, for a GPU as many as cores; 0: the threads do"),
+]  # of trainings on places that are made while the network learns
 ON_FEATURES = "contrastive"  # a loss of features, not of scores
 USUAL_BATCH = 8  # windows
 REFITTED = ("segmentation", "baseline")  # tasks that can train once more on everything

@@ -23,7 +23,7 @@ from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import RECIPE, load_run, save_run
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.fit import build_segmenter
-from deepnets4eo.training.recipe import Recipe
+from deepnets4eo.training.recipe import Processes, Recipe
 from world.windows import INPUTS, INPUTS_WITH_HEIGHTS
 
 if TYPE_CHECKING:
@@ -72,11 +72,7 @@ class WorldSection(Section):
         default=0.35, ge=0, le=1, description="of the sites, share that are real places, where there are any"
     )
     num_workers: int = Field(default=1, ge=0, description="threads that make windows ahead of the network")
-    processes: int = Field(
-        default=0,
-        ge=0,
-        description="that make the pairs ahead of the threads, for a GPU as many as cores; 0: the threads do",
-    )
+    processes: Processes = 0
 
 
 class WorldRecipe(Recipe):

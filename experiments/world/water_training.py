@@ -26,7 +26,7 @@ from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.data import Sample
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
 from deepnets4eo.training.ranks import Rank
-from deepnets4eo.training.recipe import Recipe
+from deepnets4eo.training.recipe import Processes, Recipe
 from deepnets4eo.training.streams import StreamSamples
 from deepnets4eo.training.tasks import Task, TrainOptions
 from world.muddy_water import draw_muddy
@@ -74,11 +74,7 @@ class WaterSection(Section):
         description="run or name of a model whose first and last layers, where they have the same size, are the first weights",
     )
     num_workers: int = Field(default=1, ge=0, description="threads that make windows ahead of the network")
-    processes: int = Field(
-        default=0,
-        ge=0,
-        description="that make the pairs ahead of the threads, for a GPU as many as cores; 0: the threads do",
-    )
+    processes: Processes = 0
 
 
 class WaterRecipe(Recipe):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from deepnets4eo.options import Section
-from deepnets4eo.training.recipe import LossName, Recipe, TrainSection
+from deepnets4eo.training.recipe import LossName, Processes, Recipe, TrainSection
 
 PAIRS, MADE_UP = "pairs", "made-up"
 
@@ -68,11 +68,7 @@ class MadeUpKeys(Section):
     outline_error_m: float = Field(default=3.0, ge=0, description="farthest that outlines lie off")
     varied_share: float = Field(default=0.3, ge=0, le=1, description="share of the images that another sensor shows")
     val_pairs: int = Field(default=36, ge=1, description="pairs that are validated on, of other seeds")
-    processes: int = Field(
-        default=0,
-        ge=0,
-        description="that make the pairs ahead of the threads, for a GPU as many as cores; 0: the threads do",
-    )
+    processes: Processes = 0
 
     @model_validator(mode="after")
     def _nothing_left_out_is_learnt(self) -> MadeUpKeys:

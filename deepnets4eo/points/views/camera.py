@@ -87,7 +87,7 @@ class Camera:
         """Return a camera with intrinsics in the form of `focal`, and a pose (4, 4) from camera
         (x right, y down, z forward) to the surface's coordinates.
 
-        Its target is a metre in front of it.
+        The target is a metre in front of the camera.
         """
         turn, eye = np.asarray(pose, np.float64)[:3, :3], np.asarray(pose, np.float64)[:3, 3]
         return cls(
