@@ -91,9 +91,14 @@ def lonlat_bounds(shape: Any) -> list[float]:
     return [west, south, east, north]
 
 
+def clean_text(value: Any) -> str:
+    """A value as text, with a question mark for each character that XML cannot hold."""
+    return NOT_IN_XML.sub("?", str(value))
+
+
 def xml_text(value: Any) -> str:
     """Text for XML 1.0: escaped, other characters replaced by a question mark."""
-    text = NOT_IN_XML.sub("?", str(value))
+    text = clean_text(value)
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -6,8 +6,16 @@ import textwrap
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
+
+from deepnets4eo.damage.products.exchange_formats import clean_text
+from deepnets4eo.damage.products.summary import CAVEATS, caveats
+from deepnets4eo.outputs.findings import LABELS
+from deepnets4eo.version import __version__
+
+if TYPE_CHECKING:
+    from deepnets4eo.damage.products.content import DamageMapContent
 
 LAYOUT_NAME = "Damage map"
 PAGE, MAP, PICTURE, LABEL, LEGEND, SCALE_BAR = (
@@ -42,6 +50,17 @@ class LayoutWords:
     sentence: str
     caution: str
     sources: str
+
+    @classmethod
+    def of(cls, damage_map: DamageMapContent, title: str) -> LayoutWords:
+        """The headline, the worst finding or the caveats of a map, and to whom it is owed."""
+        worst = next((finding for finding in damage_map.findings if finding.severity != "note"), None)
+        event = damage_map.event
+        caution = f"{LABELS[worst.severity].upper()}: {worst.whole}" if worst else " ".join(caveats(damage_map))
+        sources = [line for line in event.lines if line.startswith(("Date", "Sensor", "Producer"))]
+        credit = event.credit or "not given; --event credit=… names it"
+        sources += [f"Images and outlines: {credit}", f"deepnets4eo {__version__}, {CAVEATS[0].lower()}"]
+        return cls(*map(clean_text, (title, damage_map.headline(), caution, ". ".join(sources))))
 
 
 def print_layout(extent: Box | None, words: LayoutWords, legend: Sequence[ET.Element], theme: str) -> ET.Element:

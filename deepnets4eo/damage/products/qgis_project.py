@@ -7,12 +7,12 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pyproj
 
-from deepnets4eo.damage.products.exchange_formats import NOT_IN_XML
+from deepnets4eo.damage.products.exchange_formats import clean_text
 from deepnets4eo.damage.products.qgis_layout import NO_PLACE, LayoutWords, print_layout
 from deepnets4eo.damage.products.qgis_styles import (
     DOCTYPE,
@@ -25,14 +25,12 @@ from deepnets4eo.damage.products.qgis_styles import (
     water_style,
     without_outlines_style,
 )
-from deepnets4eo.damage.products.summary import CAVEATS, caveats, description_lines
+from deepnets4eo.damage.products.summary import description_lines
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import transformer
-from deepnets4eo.outputs.findings import LABELS
 from deepnets4eo.terrain.units import utm_code
-from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.products.content import DamageMapContent
@@ -124,9 +122,9 @@ def write_review_project(project: Path, sample: Path, layer: str, style: Sequenc
 
 def _project(damage_map: DamageMapContent, home: Path, post: Layer, pre: Layer | None) -> ET.Element:
     title = ("SYNTHETIC " if damage_map.synthetic else "") + damage_map.title
-    root = ET.Element("qgis", projectname=_clean(title), version=VERSION)
+    root = ET.Element("qgis", projectname=clean_text(title), version=VERSION)
     ET.SubElement(root, "homePath", path="")
-    ET.SubElement(root, "title").text = _clean(title)
+    ET.SubElement(root, "title").text = clean_text(title)
     view = _view_crs(post.grid)
     ET.SubElement(root, "projectCrs").append(_crs_element(view))
     subjects = _vector_layers(damage_map, _crs_element(_crs_of(post.grid)))
@@ -147,7 +145,7 @@ def _project(damage_map: DamageMapContent, home: Path, post: Layer, pre: Layer |
         _add_layer(projectlayers, layer)
     _add_themes(root, [layer.key for layers in groups.values() for layer in layers])
     legend = [_tree_node(layer) for layer in subjects if layer.visible]
-    page = print_layout(None if view is None else extent, _layout_words(damage_map, title), legend, "damage")
+    page = print_layout(None if view is None else extent, LayoutWords.of(damage_map, title), legend, "damage")
     ET.SubElement(root, "Layouts").append(page)
     _add_properties(root, title, damage_map)
     ET.indent(root)
@@ -233,7 +231,7 @@ def _crs_element(crs: pyproj.CRS | None) -> ET.Element:
         parts["authid"] = ":".join(authority)
     parts |= {"description": crs.name, "geographicflag": "true" if crs.is_geographic else "false"}
     for name, value in parts.items():
-        ET.SubElement(element, name).text = _clean(value)
+        ET.SubElement(element, name).text = clean_text(value)
     return element
 
 
@@ -247,8 +245,8 @@ def _add_group(tree: ET.Element, name: str, layers: Sequence[_MapLayer]) -> None
 
 def _tree_node(layer: _MapLayer) -> ET.Element:
     node = ET.Element(
-        "layer-tree-layer", id=layer.key, name=_clean(layer.title), checked=CHECKED if layer.visible else UNCHECKED, expanded="1",
-        providerKey=layer.provider, source=_clean(layer.source),
+        "layer-tree-layer", id=layer.key, name=clean_text(layer.title), checked=CHECKED if layer.visible else UNCHECKED, expanded="1",
+        providerKey=layer.provider, source=clean_text(layer.source),
     )  # fmt: skip
     ET.SubElement(node, "customproperties")
     return node
@@ -293,23 +291,12 @@ def _add_themes(root: ET.Element, keys: Sequence[str]) -> None:
             ET.SubElement(theme, "layer", id=key, visible=str(int(key in visible)), expanded="0")
 
 
-def _layout_words(damage_map: DamageMapContent, title: str) -> LayoutWords:
-    """What the printed map says: its worst finding, and to whom it is owed."""
-    worst = next((finding for finding in damage_map.findings if finding.severity != "note"), None)
-    event = damage_map.event
-    caution = f"{LABELS[worst.severity].upper()}: {worst.whole}" if worst else " ".join(caveats(damage_map))
-    sources = [line for line in event.lines if line.startswith(("Date", "Sensor", "Producer"))]
-    credit = event.credit or "not given; --event credit=… names it"
-    sources += [f"Images and outlines: {credit}", f"deepnets4eo {__version__}, {CAVEATS[0].lower()}"]
-    return LayoutWords(*map(_clean, (title, damage_map.headline(), caution, ". ".join(sources))))
-
-
 def _add_layer(projectlayers: ET.Element, layer: _MapLayer) -> None:
     vector = layer.provider == "ogr"
     kind = {"type": "vector", "geometry": "Polygon"} if vector else {"type": "raster"}
     element = ET.SubElement(projectlayers, "maplayer", {**kind, "hasScaleBasedVisibilityFlag": "0"})
     for name, text in (("id", layer.key), ("datasource", layer.source), ("layername", layer.title)):
-        ET.SubElement(element, name).text = _clean(text)
+        ET.SubElement(element, name).text = clean_text(text)
     ET.SubElement(element, "srs").append(layer.crs)
     ET.SubElement(element, "provider", {"encoding": "UTF-8"} if vector else {}).text = layer.provider
     element.extend(layer.style)
@@ -336,8 +323,4 @@ def _add_properties(root: ET.Element, title: str, damage_map: DamageMapContent) 
         ),
         "author": damage_map.event.producer,
     }.items():
-        ET.SubElement(metadata, name).text = _clean(value)
-
-
-def _clean(value: Any) -> str:
-    return NOT_IN_XML.sub("?", str(value))
+        ET.SubElement(metadata, name).text = clean_text(value)
