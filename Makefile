@@ -6,6 +6,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TOOLS  := .venv-release
+PYTEST := $(BIN)/python -m pytest
 BUILD   = SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(TOOLS)/bin/python -m build
 OUT    ?= demo
 
@@ -35,14 +36,16 @@ else
 endif
 
 # Tests run in as many processes as there are cores, so each process has one thread. What Python compiles is kept, whatever
-# the environment says: the processes that tests start would compile the whole package again.
+# the environment says: the processes that tests start would compile the whole package again. Assertions that show their
+# values take each process 17 seconds on a fresh machine, so only what failed has them, in a second run.
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff check --preview --select PLW1514 .  # text files without an encoding
 	$(BIN)/ruff format --check .
 	@if $(BIN)/python -c "import sys; sys.exit(sys.version_info < (3, 11))"; then MYPY_NUM_WORKERS=auto $(BIN)/mypy; \
 	 else echo "mypy is left out: types are checked with NumPy's stubs of Python 3.11 and later"; fi
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	@PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(PYTEST) -n auto --dist loadfile --assert=plain || \
+	 { echo "what failed, again, with its values:"; $(PYTEST) --last-failed --last-failed-no-failures none; false; }
 
 # The site works from its folder. The tutorials run on the miniature city, in about a minute.
 docs: $(READY)

@@ -1,5 +1,6 @@
 """Fixtures of all tests: the folder of real samples, no network, little memory; the profile of Hypothesis."""
 
+import atexit
 import ctypes
 import gc
 import os
@@ -22,6 +23,17 @@ MUCH_BYTES = 100 * 2**20
 
 class Collection:
     """What a run of tests looks through, and in which order its workers take it."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self):
+        """All modules and tests stay until the end: while they come in, and later, none of them is looked through for garbage."""
+        gc.disable()
+        try:
+            return (yield)
+        finally:
+            gc.freeze()
+            atexit.register(gc.unfreeze)  # libraries count at the very end what is still there
+            gc.enable()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collect_file(self, file_path):

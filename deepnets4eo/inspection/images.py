@@ -173,6 +173,9 @@ def undeclared_in_bands(layer: Layer) -> tuple[UndeclaredBand, ...]:
 def _look_at_band(layer: Layer, index: int, read: Sequence[Pixels]) -> UndeclaredBand | None:
     alone = [valid & (data != data[:1]).any(axis=0) for data, valid in read]
     values = np.concatenate([data[index][own].astype(np.float64) for (data, _), own in zip(read, alone, strict=True)])
+    shares = (np.count_nonzero(values == one) / max(values.size, 1) for one in (0.0, *SENTINELS))
+    if all(share < LEAST_SHARE for share in shares):  # most bands: what follows sorts all values
+        return None
     seen = values[values != 0]
     if len(np.unique(seen)) < LEAST_VALUES:
         return None
