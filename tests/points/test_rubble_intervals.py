@@ -1,5 +1,6 @@
 """Intervals of volumes hold the truth: at edges, beside outlines that lie off, under unseen roofs, and on miniature cities."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import geopandas as gpd
@@ -20,7 +21,7 @@ ORIGIN = np.array([400_000.0, 5_800_000.0])
 LEFT, BOTTOM, RIGHT, TOP = 20.0, 20.0, 32.0, 30.0  # of the house
 AREA = (RIGHT - LEFT) * (TOP - BOTTOM)
 HEIGHT, HEAP = 5.0, 1.0
-PLAIN = RubbleOptions(align=False)
+PLAIN = RubbleOptions(align=False, assume_registered=True)
 RUBBLE = 70
 
 
@@ -108,7 +109,7 @@ def test_a_heap_beside_a_house_has_its_cubic_metres_in_cells_of_any_size(cell_m)
     before, after = field(rng, HEIGHT), field(rng, HEAP)
     x, y = (after.xyz[:, :2] - ORIGIN).T
     after.xyz[(x > RIGHT) & (x < RIGHT + 2) & (y > BOTTOM) & (y < TOP), 2] += 1.2
-    result = debris_volumes(after, house(), before, RubbleOptions(align=False, cell_m=cell_m))
+    result = debris_volumes(after, house(), before, replace(PLAIN, cell_m=cell_m))
     assert result.buildings["debris_m3"].item() == pytest.approx(AREA * HEAP + 1.2 * 2 * (TOP - BOTTOM), rel=0.06)
 
 
@@ -182,7 +183,7 @@ def test_intervals_hold_the_truth_on_cities_that_nothing_was_chosen_on():
         whole = city.buildings.loc[city.buildings.within(city.extent.buffer(-3)), ["id"]]
         truth = building_volumes(city).merge(whole, on="id")
         for outlines, align in ((city.buildings, False), (city.footprints(), True)):
-            table = debris_volumes(clouds[1], outlines, clouds[0], RubbleOptions(align=align)).buildings
+            table = debris_volumes(clouds[1], outlines, clouds[0], replace(PLAIN, align=align)).buildings
             rows.append(table.merge(truth, on="id", suffixes=("", "_true")))
     joined = pd.concat(rows)
     joined = joined[joined["state"] != "not-assessed"]
