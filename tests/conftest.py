@@ -77,6 +77,23 @@ def _no_network_in_the_box():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _figure_of_curves():
+    """A figure of curves takes most small trainings longer than all else: they leave an empty file; yields what draws it."""
+    from deepnets4eo.segmenters import history
+
+    draw = history._draw
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "_draw", lambda path, plot: Path(path).touch() or Path(path))
+        yield draw
+
+
+@pytest.fixture
+def drawn_curves(_figure_of_curves, monkeypatch):
+    """Trainings of this test draw their curves."""
+    monkeypatch.setattr("deepnets4eo.segmenters.history._draw", _figure_of_curves)
+
+
 @pytest.fixture(scope="session")
 def _least_bytes() -> list[int]:
     """Memory of this process after what was freed went back last."""

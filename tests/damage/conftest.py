@@ -6,7 +6,7 @@ import pytest
 from done_once import build_once, label_once, register_once
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def registered_once() -> Iterator[None]:
     """The jobs of a file register the same two images once."""
     with pytest.MonkeyPatch.context() as patch:

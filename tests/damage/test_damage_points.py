@@ -14,8 +14,6 @@ from deepnets4eo.points import PointCloud
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, Event, aerial_scan
 
-pytestmark = pytest.mark.usefixtures("registered_once")
-
 
 @pytest.fixture(scope="module")
 def city():

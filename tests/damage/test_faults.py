@@ -18,7 +18,6 @@ from deepnets4eo.damage.evidence import block
 from deepnets4eo.damage.products import write
 from deepnets4eo.synthetic import City, Event
 
-pytestmark = pytest.mark.usefixtures("registered_once")
 PRODUCTS_OF = {
     "damage.gpkg": "write_gpkg",
     "damage.parquet": "write_parquet",

@@ -66,7 +66,7 @@ def installed(monkeypatch):
 
 @pytest.fixture(scope="module")
 def site():
-    city = City(seed=3, size_px=512)
+    city = City(seed=3, size_px=320)
     pre, post = (Layer.open(one.image, grid=one.grid) for one in (city.pre, city.post))
     return pre, post, city.footprints()
 

@@ -25,7 +25,7 @@ from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.synthetic import City, Event
 
-pytestmark = pytest.mark.usefixtures("registered_once", "labelled_once")
+pytestmark = pytest.mark.usefixtures("labelled_once")
 PRE_WIDTH = 184  # of 256 columns: beyond, buildings are assessed from the post image alone
 
 

@@ -20,7 +20,7 @@ from deepnets4eo.jobs.parts import Part
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.synthetic import City, Event
 
-pytestmark = pytest.mark.usefixtures("registered_once", "labelled_once")
+pytestmark = pytest.mark.usefixtures("labelled_once")
 NAMES = ("pre.tif", "post.tif", "footprints.gpkg")
 TABLES = ("damage.parquet", "damage.csv")
 

@@ -31,7 +31,6 @@ from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration import register
 from deepnets4eo.synthetic import City, Event
 
-pytestmark = pytest.mark.usefixtures("registered_once")
 FILES = {
     "damage.gpkg", "damage.parquet", "summary.json", "report.html", "damage.qgz", "manifest.json", *(FURTHER[name] for name in USUAL)
 }  # fmt: skip

@@ -27,7 +27,6 @@ from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
 from deepnets4eo.segmenters.run import load_run, save_run
 from deepnets4eo.tiling import Tiling
 
-pytestmark = pytest.mark.usefixtures("registered_once")
 ROOFS = [(20, 20, 24, 36), (30, 100, 40, 24), (100, 40, 28, 50), (120, 130, 36, 36)]  # row, col, height, width in px
 GRID = Grid((192, 192), Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000), "EPSG:32615")
 

@@ -16,7 +16,6 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
 
-pytestmark = pytest.mark.usefixtures("registered_once")
 BEFORE, AFTER = photo(after=False), photo(after=True)
 
 

@@ -89,7 +89,8 @@ def test_the_negative_of_the_place_is_found_too(post):
 
 
 def test_another_place_fails_and_keeps_the_metadata_geometry(post):
-    found = register(as_layer(place(50, SHAPE)), as_layer(post))
+    post = post[:220, :240]
+    found = register(as_layer(place(50, post.shape)), as_layer(post))
     assert found.status == "failed"
     assert found.reason
     np.testing.assert_array_equal(found.matrix, [[1, 0, 0], [0, 1, 0]])
@@ -116,12 +117,13 @@ def test_a_turn_and_scale_are_found_to_a_fifth_of_a_pixel(post):
 
 
 def test_a_wide_turn_is_trusted_only_where_it_is_allowed(post):
-    middle = Affine.translation(200, 180)
+    post = post[:300, :300]
+    middle = Affine.translation(150, 150)
     near, wide = (middle * Affine.rotation(turn) * ~middle * Affine.translation(4, 3) for turn in (9.0, -28.0))
     found = register(as_layer(moved(post, wide)), as_layer(noisy(post)))
     assert found.status == "ok"
     np.testing.assert_allclose(found.matrix, np.reshape(wide[:6], (2, 3)), atol=0.2)
-    pre, after = (as_layer(image[80:300, 80:300]) for image in (moved(post, near), noisy(post)))
+    pre, after = (as_layer(image[50:250, 50:250]) for image in (moved(post, near), noisy(post)))
     assert register(pre, after, max_rotation_deg=6).status == "failed"
 
 

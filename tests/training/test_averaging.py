@@ -14,11 +14,6 @@ from deepnets4eo.training.optimization import FIRST_STEPS, PARTS, mean_weights, 
 from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
 
 
-@pytest.fixture(autouse=True)
-def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepnets4eo.training.loop.draw_curves", lambda path, *_: path.touch())
-
-
 class Batches:
     """Three batches that follow from the epoch."""
 

@@ -66,7 +66,6 @@ def scaled_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return scalers[-1]
 
     monkeypatch.setattr(loop, "_scaler", scaler)
-    monkeypatch.setattr(loop, "draw_curves", lambda path, *_: path.touch())
     return scalers
 
 

@@ -22,11 +22,6 @@ from deepnets4eo.training.state import load_state
 STEPS, EPOCHS = 4, 3
 
 
-@pytest.fixture(autouse=True)
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepnets4eo.training.loop.draw_curves", lambda path, *_: path.touch())
-
-
 class Batches:
     """Random batches that follow from epoch and number; the first ones may be left out unread."""
 

@@ -26,6 +26,7 @@ def value(run: Path, section: str, key: str) -> int:
     return int(yaml.safe_load((run / "recipe.yaml").read_text())[section][key])
 
 
+@pytest.mark.usefixtures("drawn_curves")
 def test_each_seed_withholds_another_fold_and_the_scores_are_averaged(cube: Path, tmp_path: Path) -> None:
     out = train_seeds("hyperspectral/lda", tmp_path / "runs", 3, data=cube, overrides=OVERRIDES)
     runs = [out / f"seed-{seed}" for seed in range(3)]

@@ -30,13 +30,6 @@ FOREST = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A real figure costs more than all else here."""
-    for module in ("fit", "loop"):
-        monkeypatch.setattr(f"deepnets4eo.training.{module}.draw_curves", lambda path, *_: path.touch())
-
-
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     for number in range(2):

@@ -144,6 +144,7 @@ def test_the_log_has_a_column_for_every_number_that_ever_came(tmp_path) -> None:
     assert (tmp_path / "log.csv").read_text() == "epoch,loss,kappa\n1,0.5,\n2,0.25,0.1\n"
 
 
+@pytest.mark.usefixtures("drawn_curves")
 def test_curves_show_losses_left_and_scores_right_with_the_kept_epoch(tmp_path, monkeypatch) -> None:
     from matplotlib.figure import Figure
 

@@ -56,7 +56,6 @@ def test_two_processes_train_as_one_does(
     recipe = make_recipe("data.layers={image: image.tif, labels: labels.tif}", f"data.folders=[{tmp_path / 'data'}]")
     monkeypatch.setattr(networks, "_registered", networks._registered)
     register_tiny()
-    monkeypatch.setattr("deepnets4eo.training.loop.draw_curves", lambda path, *_: path.touch())
     single = deepnets4eo.train(recipe, tmp_path / "single")
     with monkeypatch.context() as patch, caplog.at_level("INFO", logger="deepnets4eo"):
         patch.setattr(job, "load_task", lambda _: TASK)

@@ -63,13 +63,6 @@ def write_place(folder: Path, place: dict[str, np.ndarray]) -> None:
         write_geotiff(folder / f"{name}.tif", array, gsd=0.5, nodata=0 if name == "image" else None)
 
 
-@pytest.fixture(autouse=True)
-def quick_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A real figure costs more than all else here: one test looks at it, the others do without."""
-    if request.function is not test_a_run_has_its_tree_and_learns_the_colours:
-        monkeypatch.setattr("deepnets4eo.training.loop.draw_curves", lambda path, *_: path.touch())
-
-
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     for number in range(2):

@@ -19,13 +19,6 @@ from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
 NAN = float("nan")
 
 
-@pytest.fixture(autouse=True)
-def quick_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A real figure costs more than all else here: one test looks at it, the others do without."""
-    if request.function is not test_log_curves_and_checkpoints_are_written_without_pickle:
-        monkeypatch.setattr("deepnets4eo.training.loop.draw_curves", lambda path, *_: path.touch())
-
-
 class Batches:
     """Four random batches that follow from the epoch alone."""
 
@@ -250,6 +243,7 @@ def test_the_learning_rate_follows_its_schedule(tmp_path: Path) -> None:
     assert [row["lr"] for row in progress.history] == pytest.approx([1, 1, 0.1, 0.1, 0.01])
 
 
+@pytest.mark.usefixtures("drawn_curves")
 def test_log_curves_and_checkpoints_are_written_without_pickle(tmp_path: Path) -> None:
     run(tmp_path, settings(), Scores(list(RISING)))
     rows = list(csv.DictReader((tmp_path / "log.csv").open()))

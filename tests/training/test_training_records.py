@@ -170,11 +170,6 @@ def fitted(out: Path, train, scores: list[float]):
     return network, weights, losses, progress
 
 
-@pytest.fixture(autouse=True)
-def no_figures(monkeypatch) -> None:
-    monkeypatch.setattr("deepnets4eo.training.loop.draw_curves", lambda path, *_: path.touch())
-
-
 @pytest.mark.parametrize(
     ("keep", "scores", "kept"),
     [("best", [0.1, 0.4, 0.2], 1), ("best", [0.4, 0.4, 0.4], 0), ("last", [0.1, 0.4, 0.2], 2)],

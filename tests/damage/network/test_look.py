@@ -96,7 +96,7 @@ def test_its_weight_is_its_share_times_its_skill() -> None:
 
 
 def test_a_job_shows_it_only_where_it_was_asked_for() -> None:
-    city = City(seed=3, size_px=512)
+    city = City(seed=3, size_px=320)
     pre, post = (Layer.open(one.image, grid=one.grid) for one in (city.pre, city.post))
     plain, only_listed, looked = (
         assess(pre, post, city.footprints(), settings=Settings(network=False, look=look, workers=1))
