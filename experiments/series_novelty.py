@@ -29,12 +29,13 @@ from deepnets4eo.change.classical.pair_scores import SPECTRAL
 from deepnets4eo.change.series.dates import DatedImage
 from deepnets4eo.change.series.deltas import iter_deltas
 from deepnets4eo.change.series.features import CellGrid, cell_sums, measure_cells
-from deepnets4eo.change.series.job import make_features, write_series
+from deepnets4eo.change.series.job import SeriesJob, make_features
 from deepnets4eo.change.series.ranking import CellEvents, collect_events, score_events
 from deepnets4eo.change.series.stack import ImageSeries, MaskRule
 from deepnets4eo.evaluation import spread
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.grid import Window
+from deepnets4eo.jobs.output import JobOutput
 from deepnets4eo.synthetic import City
 
 log = logging.getLogger(__name__)
@@ -205,7 +206,7 @@ def rank_real(data: Path, out: Path) -> str:
         if "masks" in how:
             how = how | {"masks": data / str(how["masks"])}
         series = ImageSeries.open(str(data / folder), **how)
-        write_series(series, out / name, options)
+        SeriesJob(series, JobOutput(out / name, overwrite=True), options).run()
         lines.append(f"- {name}: {len(series)} dates, page in {out / name / 'report.html'}")
     return "\n".join(lines)
 

@@ -6,7 +6,6 @@ Without a run, a classical method is fitted to the pair itself; with one, its ne
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,15 +26,13 @@ from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, split_from_to
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import blocks, mean_gsd_m
 from deepnets4eo.jobs.blocks import Executor
-from deepnets4eo.jobs.identity import identity_hash
-from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.jobs.scratch import check_job_output, hidden_folder, job_scratch, publish
+from deepnets4eo.jobs.output import JobOutput
+from deepnets4eo.jobs.parts import Progress
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding, worst_first
-from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
-from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
+from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.segmenters.run import Run, kept_run, load_run
@@ -95,7 +92,7 @@ def map_change(
     event: EventInfo = EventInfo(),
     resume: bool = False,
     overwrite: bool = False,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
     executor: Executor | None = None,
 ) -> ChangeMap:
     """Map what changed between two images.
@@ -138,31 +135,43 @@ def map_change(
         change = map_change("pre.tif", "post.tif", "change", ChangeOptions(min_area_m2=100))
         print(change.summary["area"]["changed_ha"], change.polygons.head())
     """
-    out = Path(out)
-    check_outputs(pre, post, out, options)
-    check_options(options)
-    run = load_change_run(options)  # refused before the pair is registered
-    with output_lock(out):
-        overwrite = check_job_output(out, overwrite=overwrite, resume=resume)
-        with job_scratch(out, resume=resume) as scratch, gdal_cache(CACHE_BYTES):
-            pair = open_pair(pre, post, options)
-            options = with_method_of(pair, options)
-            event = event.with_tags(pair.scene.layers[PRE], pair.scene.layers[POST])
-            return _write(pair, run, out, scratch / _identity(pair, options), options, event, progress, executor)
+    return ChangeJob(pre, post, JobOutput(Path(out), resume, overwrite), options, event).run(progress, executor)
 
 
-def describe(
-    pre: LayerLike, post: LayerLike, out: Path, options: ChangeOptions, *, overwrite: bool = False, resume: bool = False
-) -> str:
-    """What `map_change` would do, in one line, after all its checks. Errors: those of `map_change`."""
-    check_outputs(pre, post, out, options)
-    check_options(options)
-    load_change_run(options)
-    check_job_output(out, overwrite=overwrite, resume=resume)
-    pair = open_pair(pre, post, options)
-    with_method_of(pair, options)
-    rows, cols = pair.scene.shape
-    return f"{rows} x {cols} px would be mapped into {out}; registration {pair.registration.status}"
+@dataclass(frozen=True)
+class ChangeJob:
+    """A map of what changed between two images, as `map_change` makes it."""
+
+    pre: LayerLike
+    post: LayerLike
+    output: JobOutput
+    options: ChangeOptions = ChangeOptions()
+    event: EventInfo = EventInfo()
+
+    def check(self) -> Run | None:
+        """Refuse outputs that are inputs, and options that do not fit each other; the run of the options, None without one."""
+        read = self.pre, self.post, *self.options.further_inputs.values()
+        self.output.check_apart((*PRODUCTS, *COVER_PRODUCTS), *read)
+        check_options(self.options)
+        return load_change_run(self.options)
+
+    def describe(self) -> str:
+        """What would be done, in one line, after all checks. Errors: those of `map_change`."""
+        self.check()
+        self.output.check()
+        pair = open_pair(self.pre, self.post, self.options)
+        with_method_of(pair, self.options)
+        rows, cols = pair.scene.shape
+        return f"{rows} x {cols} px would be mapped into {self.output.out}; registration {pair.registration.status}"
+
+    def run(self, progress: Progress | None = None, executor: Executor | None = None) -> ChangeMap:
+        """Make the map. Errors: those of `map_change`."""
+        run = self.check()  # refused before the pair is registered
+        with self.output.begin() as scratch, gdal_cache():
+            pair = open_pair(self.pre, self.post, self.options)
+            event = self.event.with_tags(pair.scene.layers[PRE], pair.scene.layers[POST])
+            job = replace(self, options=with_method_of(pair, self.options), event=event)
+            return _write(job, pair, run, scratch.of(*_identity(pair, job.options)), progress, executor)
 
 
 def check_options(options: ChangeOptions) -> None:
@@ -211,27 +220,15 @@ def load_change_run(options: ChangeOptions) -> Run | None:
     return run
 
 
-def check_outputs(pre: LayerLike, post: LayerLike, out: Path, options: ChangeOptions) -> None:
-    """Refuse outputs that are inputs. Errors: OutputError."""
-    read = [source for source in (pre, post, *options.further_inputs.values()) if not isinstance(source, np.ndarray)]
-    check_not_inputs([out, *(out / name for name in (*PRODUCTS, *COVER_PRODUCTS))], read)
-
-
 def _write(
-    pair: ChangePair,
-    trained: Run | None,
-    out: Path,
-    scratch: Path,
-    options: ChangeOptions,
-    event: EventInfo,
-    progress: Callable[[float], None] | None,
-    executor: Executor | None,
-) -> ChangeMap:
-    """Make all products in a hidden folder, then publish them. trained : run of the options; None without one."""
+    job: ChangeJob, pair: ChangePair, trained: Run | None, folder: Path, progress: Progress | None, executor: Executor | None
+) -> ChangeMap:  # fmt: skip
+    """Make all products and publish them. trained : run of the options; None without one. folder : of what is finished."""
     from deepnets4eo.change.products import write_products
 
-    run, scene, notes = _prepare(pair, trained, scratch, options)
-    labels, probabilities = scratch / "labels.tif", scratch / "probabilities.tif"
+    options, event = job.options, job.event
+    run, scene, notes = _prepare(pair, trained, folder, options)
+    labels, probabilities = folder / "labels.tif", folder / "probabilities.tif"
     if not (labels.is_file() and probabilities.is_file()):
         from deepnets4eo.prediction import PredictOptions, predict
 
@@ -242,16 +239,15 @@ def _write(
         )  # fmt: skip
         predict(run, scene, labels, work, progress=progress)
     findings = [*event_findings(event), *pair.findings, *_method_findings(pair, run)]
-    with hidden_folder(out) as hidden:
-        products = ChangeProducts(hidden)
+    with job.output.products() as hidden:
+        products = ChangeProducts(hidden.folder)
         covers = _covers(run, labels, products, pair, event)
         by_class = trained is not None and not options.refines  # else a threshold or the refined scores decide
         classes = Layer.open(labels) if by_class else None
         scores = change_scores(Layer.open(probabilities), run.legend, str(run.folder), classes=classes)
         findings += _write_rasters(scores, products, scene, options, event)
         polygons, summary, names = write_products(pair, products, notes, options, event, findings, covers)
-        publish(hidden, out, names, obsolete=set(COVER_PRODUCTS) - set(names))
-    paths = {name: out / name for name in names}
+        paths = hidden.publish(names, known=COVER_PRODUCTS)
     return ChangeMap(paths, polygons, summary, tuple(worst_first(findings)))
 
 
@@ -352,9 +348,9 @@ def _origin(layer: Layer) -> dict[str, str]:
     return {name: layer.tags[name] for name in ORIGIN_TAGS if name in layer.tags}
 
 
-def _identity(pair: ChangePair, options: ChangeOptions) -> str:
-    """Name of the folder of what is finished: other images, registrations or options have another one."""
+def _identity(pair: ChangePair, options: ChangeOptions) -> tuple[Any, ...]:
+    """What is finished belongs to: other images, registrations or options are another job's."""
     shaping = replace(options, workers=0, memory_bytes=0, min_area_m2=0.0, refine=None, cover_pre=None, cover_post=None)
     masks = [Path(path) for path in (options.cloud_mask_pre, options.cloud_mask_post) if path is not None]
     model = None if options.model is None else Path(options.model) / CARD
-    return identity_hash(pair.scene.layers, shaping, masks, model, pair.registration.matrix)
+    return pair.scene.layers, shaping, masks, model, pair.registration.matrix

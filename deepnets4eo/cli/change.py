@@ -38,20 +38,19 @@ def change(
     from deepnets4eo.outputs.input_files import check_not_inputs
 
     about, silent = EventInfo.parse(event or []), str(json) == "-"
-    from deepnets4eo.change.job import check_outputs, describe, map_change
+    from deepnets4eo.change.job import ChangeJob
     from deepnets4eo.jobs.executors import Workers
+    from deepnets4eo.jobs.output import JobOutput
 
     who = Workers.parse(workers)
     options = replace(options, memory_bytes=memory_bytes(memory), device=device, workers=who.threads)
     check_not_inputs([json], [pre, post, *options.further_inputs.values()])
+    job = ChangeJob(pre, post, JobOutput(out, resume, overwrite), options, about)
     if dry_run:
-        echo(describe(pre, post, out, options, overwrite=overwrite, resume=resume))
+        echo(job.describe())
         return
-    check_outputs(pre, post, out, options)
     with who.executor() as executor, progress("change") as advance:
-        result = map_change(
-            pre, post, out, options, event=about, resume=resume, overwrite=overwrite, progress=advance, executor=executor,
-        )  # fmt: skip
+        result = job.run(advance, executor)
     if json is not None:
         show_json(result.summary, json)
     echo("Open report.html in a browser, change.gpkg in QGIS.", err=silent)

@@ -25,7 +25,6 @@ from deepnets4eo.cli.output import echo, end_with_findings, progress, show_findi
 from deepnets4eo.damage.inputs.settings import FurtherInputs, ProductOptions, Settings
 from deepnets4eo.damage.products.content import FURTHER, USUAL
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.access import check_exist
 from deepnets4eo.outputs.event import EventInfo
 
 if TYPE_CHECKING:
@@ -87,23 +86,10 @@ def damage(
         raise InputError(
             "expected PRE, POST and FOOTPRINTS, or alone a plan (.yaml) that `deepnets4eo find` wrote. Give all that belong together."
         )
-    if dry_run:  # the job itself does so once it opens them
-        read: list[str | None] = [
-            pre,
-            post,
-            footprints,
-            *further.layers.values(),
-            further.points_pre,
-            further.points_post,
-        ]
-        if further.prior:
-            from deepnets4eo.damage.priors.reading import parse_priors
-
-            read += [file for _, _, file in parse_priors(further.prior)]
-        check_exist(each for each in read if each is not None)
-
-    from deepnets4eo.damage.file_job import FileJob, parse_part
+    from deepnets4eo.damage.file_job import FileJob
     from deepnets4eo.jobs.executors import Workers
+    from deepnets4eo.jobs.output import JobOutput
+    from deepnets4eo.jobs.parts import Part
 
     names = formats(also)
     for name in names or ():
@@ -111,11 +97,12 @@ def damage(
             products = replace(products, cems=name.removeprefix("cems="))
     who = Workers.parse(workers)
     settings = replace(settings, workers=who.threads)
+    names = names and [name.partition("=")[0] if name.startswith("cems=") else name for name in names]
+    share = None if part is None else Part.parse(part)
     job = FileJob.plan(
-        pre, post, footprints, further, settings, out,
-        formats=names and [name.partition("=")[0] if name.startswith("cems=") else name for name in names], overwrite=overwrite, resume=resume, products=products,
+        (pre, post), footprints, further, settings, JobOutput(out, resume, overwrite, share), formats=names,
+        products=products, event=about, findings=findings,
     )  # fmt: skip
-    job = replace(job, findings=findings)
     if products.products_only:
         if event or part or resume or further != FurtherInputs():
             raise InputError(
@@ -125,20 +112,19 @@ def damage(
         result, paths = job.write_again()
         show_result(result.headline(), *paths.values())
         return
-    share = None if part is None else parse_part(part, footprints)
     if dry_run:
         lines, account = job.check()
         for line in lines:
             echo(line)
         show_footprints(account)
         return
-    if share is not None:
-        with who.executor() as executor:
-            job.do_part(share, progress, executor)
+    with who.executor() as executor:
+        made = job.run(progress, executor)
+    if made is None:
+        assert share is not None
         echo(part_is_done(share, out))
         return
-    with who.executor() as executor:
-        result, paths = job.do(about, progress, executor)
+    result, paths = made
     echo("Open report.html in a browser, damage.qgz in QGIS.")
     show_footprints(result.footprints)
     show_result(result.headline(), *paths.values())

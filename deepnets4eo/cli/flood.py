@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -58,20 +57,19 @@ def flood(
     deepnets4eo flood before.tif after.tif --footprints houses.gpkg --out flood
     deepnets4eo flood s2_before.tif s1_after.tif --permanent-water water.tif --set cover=cover.tif --out flood
     """
-    from deepnets4eo.floods.job import map_flood
+    from deepnets4eo.floods.job import FloodJob
+    from deepnets4eo.jobs.output import JobOutput
     from deepnets4eo.jobs.parts import Part
 
     share = None if part is None else Part.parse(part)
-    options = replace(options, device=device, precision=precision, runtime=runtime, part=share)
-    about = EventInfo.parse(event or [])
+    options = replace(options, device=device, precision=precision, runtime=runtime)
     *pres, post = images
+    job = FloodJob(pres, post, JobOutput(out, resume, overwrite, share), options, EventInfo.parse(event or []))
     if dry_run:
-        echo(_foreseen(pres, post, out, options, overwrite=overwrite, resume=resume))
+        echo(job.describe())
         return
     with progress("flood") as advance:
-        result = map_flood(
-            pres, post, out, options, event=about, resume=resume, overwrite=overwrite, progress=advance
-        )  # fmt: skip
+        result = job.run(advance)
     if result is None:
         assert share is not None
         echo(part_is_done(share, out))
@@ -79,18 +77,3 @@ def flood(
     echo("Open report.html in a browser, flood.gpkg in QGIS.")
     show_result(result.headline(), *result.paths.values())
     end_with_findings(result.findings)
-
-
-def _foreseen(pres: list[str], post: str, out: Path, options: FloodOptions, *, overwrite: bool, resume: bool) -> str:
-    """Check everything that the job needs; the line that says what it would do."""
-    from deepnets4eo.floods.dates import open_flood_scene
-    from deepnets4eo.floods.job import check_outputs
-    from deepnets4eo.jobs.scratch import check_job_output
-
-    check_outputs(pres, post, out, options)
-    if options.part is None:
-        check_job_output(out, overwrite=overwrite, resume=resume)
-    dates = open_flood_scene(pres, post, options)
-    rows, cols = dates.scene.shape
-    kinds = ", ".join(f"{name} {kind}" for name, kind in dates.kinds.items())
-    return f"{rows} x {cols} px would be mapped into {out}; {kinds}"

@@ -10,8 +10,8 @@ from typer import Argument, Option
 from deepnets4eo.change.series.options import NoveltyOptions, SeriesInputs, SeriesProducts
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Event, Json, Overwrite, WhoWorks
-from deepnets4eo.cli.output import echo, new_output, show_json, show_result
-from deepnets4eo.errors import InputError, OutputError
+from deepnets4eo.cli.output import echo, new_output, progress, show_json, show_result
+from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.event import SeriesEvent
 
 if TYPE_CHECKING:
@@ -70,38 +70,17 @@ def series(
         return
     if out is None:
         raise InputError("--out is missing. Give the folder of the result, or an id with --like.")
-    products.check()
-    inputs.check()
-    about = SeriesEvent.parse(event or [])
-    _rank(source, out, inputs, options, products, about, json, workers, overwrite=overwrite)
-
-
-def _rank(
-    source: str, out: Path, inputs: SeriesInputs, options: NoveltyOptions, products: SeriesProducts, event: SeriesEvent,
-    json: Path | None, workers: str, *, overwrite: bool,
-) -> None:  # fmt: skip
-    from deepnets4eo.change.series.dates import as_date
-    from deepnets4eo.change.series.job import PRODUCTS, write_series
-    from deepnets4eo.change.series.ranking import NoveltyRanking
-    from deepnets4eo.change.series.stack import ImageSeries
+    from deepnets4eo.change.series.job import SeriesJob
     from deepnets4eo.jobs.executors import Workers
-    from deepnets4eo.outputs.input_files import check_not_inputs
+    from deepnets4eo.jobs.output import JobOutput
 
-    who = Workers.parse(workers)
-    start = None if products.breaks_from is None else as_date(products.breaks_from, "--set breaks_from")
-    check_not_inputs([out, json, *(out / name for name in PRODUCTS)], [source, inputs.masks, options.weights])
-    _check_apart(out, source, inputs.masks)
-    stack = ImageSeries.from_words(source, inputs)
-    check_not_inputs([json, *(out / name for name in PRODUCTS)], [stack.paths])
-    with who.executor() as executor, new_output("series", out, overwrite=overwrite) as advance:
-        paths = write_series(
-            stack, out, options, top=products.top, breaks_from=start, break_of=products.break_of, workers=who.threads,
-            event=event, progress=advance, executor=executor,
-        )  # fmt: skip
-        ranking = NoveltyRanking.read(out)
-        show_result(ranking.headline(), *paths, err=str(json) == "-")
-        if json is not None:
-            show_json(_rows(ranking.table), json)
+    about, who, output = SeriesEvent.parse(event or []), Workers.parse(workers), JobOutput(out, overwrite=overwrite)
+    job = SeriesJob.plan(source, inputs, output, options, products, about, workers=who.threads, json=json)
+    with who.executor() as executor, progress("series") as advance:
+        ranking, paths = job.run(advance, executor)
+    show_result(ranking.headline(), *paths, err=str(json) == "-")
+    if json is not None:
+        show_json(_rows(ranking.table), json)
 
 
 def _map_similar(
@@ -144,12 +123,3 @@ def _list_similar(folder: str, like: int, example: str | None, json: Path | None
 def _rows(table: gpd.GeoDataFrame) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = table.drop(columns="geometry").to_dict("records")
     return rows
-
-
-def _check_apart(out: Path, *inputs: str | None) -> None:
-    """Refuse to write the result into a folder that the series is read from."""
-    for one in inputs:
-        if one is not None and Path(one).is_dir() and out.exists() and out.samefile(one):
-            raise OutputError(
-                f"{out} is read by this job, so it cannot be written by it. Choose another name for the output."
-            )

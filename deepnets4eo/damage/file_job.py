@@ -29,14 +29,12 @@ from deepnets4eo.damage.products.write import check_formats, formats_of
 from deepnets4eo.damage.worker import open_step
 from deepnets4eo.damage.written_again import write_again
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import check_overwrite
+from deepnets4eo.formats.access import check_exist
 from deepnets4eo.jobs.blocks import Executor, RemoteSteps, WorkerRefusedError
-from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.jobs.parts import Part, Progress
-from deepnets4eo.jobs.scratch import check_job_output, check_parts, job_scratch, part_scratch, was_interrupted
+from deepnets4eo.jobs.output import JobOutput
+from deepnets4eo.jobs.parts import Progress
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.outputs.input_files import check_not_inputs
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -57,97 +55,106 @@ class FileJob:
     footprints: str
     further: FurtherInputs
     settings: Settings
-    out: Path
+    output: JobOutput
     formats: list[str] | None = None
-    overwrite: bool = False
-    resume: bool = False
     products: ProductOptions = ProductOptions()
+    event: EventInfo = EventInfo()
+    findings: Sequence[Finding] = ()  # of what named the inputs
     rasters: Sequence[RasterEvidence] = ()
     points: PointEvidence | None = None
-    findings: Sequence[Finding] = ()  # of what named the inputs
 
     @classmethod
     def plan(
-        cls, pre: str, post: str, footprints: str, further: FurtherInputs, settings: Settings, out: Path, *,
-        formats: list[str] | None, overwrite: bool, resume: bool, products: ProductOptions = ProductOptions(),
+        cls, images: tuple[str, str], footprints: str, further: FurtherInputs, settings: Settings, output: JobOutput, *,
+        formats: list[str] | None = None, products: ProductOptions = ProductOptions(), event: EventInfo = EventInfo(),
+        findings: Sequence[Finding] = (),
     ) -> FileJob:  # fmt: skip
-        """The job of these words. Errors: InputError; OutputError where it would write over its inputs."""
+        """The job of these words. images : pre and post. Errors: InputError; OutputError where it would write over its inputs."""
         check_formats(formats or ())
         rasters, points = parse_evidences(further)
         settings = with_segmenter(footprints, settings)
-        read = [pre, post, footprints, *further.layers.values(), *(each.source for each in rasters)]
-        others = [further.points_pre, further.points_post, settings.model, settings.segmenter, settings.look_from]
-        others += [further.areas, further.population, further.prior_curves]
-        others += [file for _, _, file in parse_priors(further.prior or ())]
         check_counted(further.areas, further.population)
-        check_not_inputs([out, *(out / name for name in PRODUCTS)], [*read, *others])
-        return cls(
-            pre, post, footprints, further, settings, out, formats, overwrite, resume, products, rasters, points
+        if output.part is not None and footprints == FIND:
+            raise InputError(
+                "FOOTPRINTS is -, and --part is given; expected footprints, since the buildings must be known before the work is "
+                "divided. Find them first with `deepnets4eo predict` and `deepnets4eo polygons`, and give their file."
+            )
+        job = cls(
+            *images, footprints, further, settings, output, formats, products, event, findings, rasters, points,
         )  # fmt: skip
+        others = (
+            settings.model,
+            settings.segmenter,
+            settings.look_from,
+            further.areas,
+            further.population,
+            further.prior_curves,
+        )
+        output.check_apart(PRODUCTS, *job._files, *(each.source for each in rasters), *others)
+        return job
+
+    @property
+    def _files(self) -> list[str]:
+        """The files that the buildings are measured in."""
+        named = self.pre, self.post, self.footprints, self.further.points_pre, self.further.points_post
+        priors = (file for _, _, file in parse_priors(self.further.prior or ()))
+        return [name for name in (*named, *self.further.layers.values(), *priors) if name is not None]
 
     def check(self) -> tuple[list[str], dict[str, Any]]:
         """Open and check everything; lines on what would be done, and the account of the footprints."""
-        check_job_output(self.out, overwrite=self.overwrite, resume=self.resume)
+        check_exist(self._files)  # all at once
+        self.output.check()
         if self.settings.segmenter is not None:
             pair, model = self._open_pair(dry_run=True)
             pre, post = pair.pre, pair.post
-            lines = [f"the buildings that {self.settings.segmenter} finds would be assessed into {self.out}"]
+            lines = [f"the buildings that {self.settings.segmenter} finds would be assessed into {self.output.out}"]
             account: dict[str, Any] = {}
         else:
             inputs = self._open()
             pre, post = inputs.pre, inputs.post
             model = load_model(inputs, dry_settings(self.settings, pre, post))
             formats_of(self.formats, post.grid.crs)
-            lines, account = foreseen_lines(inputs, self.out), inputs.footprints.account()
+            lines, account = foreseen_lines(inputs, self.output.out), inputs.footprints.account()
         self._open_priors(post)
         lines += stretch_lines(model, self.settings, pre, post)
         return lines, account
 
-    def do_part(self, part: Part, progress: ProgressBar, executor: Executor | None = None) -> None:
-        """Keep a part's share of the long work beside the output, for the job that completes the map."""
-        with output_lock(self.out, shared=True):
-            check_overwrite(self.out, overwrite=self.overwrite or was_interrupted(self.out))
-            with part_scratch(self.out) as scratch, progress(f"part {part}") as advance:
-                assess_part(
-                    self._open(), part, self.settings, JobControl(scratch, advance, self._remote(scratch, executor))
-                )
+    def run(self, progress: ProgressBar, executor: Executor | None = None) -> tuple[DamageMap, dict[str, Path]] | None:
+        """Make the map and write its files; the map and the paths by name. executor : does the long work.
 
-    def _remote(self, scratch: Path, executor: Executor | None) -> RemoteSteps | None:
-        return None if executor is None else RemoteSteps(executor, open_step, (self, scratch, uuid.uuid4().hex))
-
-    def do(
-        self, event: EventInfo, progress: ProgressBar, executor: Executor | None = None
-    ) -> tuple[DamageMap, dict[str, Path]]:
-        """Make the map and write its files; the map and the paths by name. executor : does the long work."""
+        None of a part, whose share of the long work is kept beside the output for the job that completes the map."""
         if executor is not None and self.settings.segmenter is not None:
             raise InputError(
                 "FOOTPRINTS is -, and other processes are to work; expected footprints, which they can read. Find them first with "
                 "`deepnets4eo predict` and `deepnets4eo polygons`, and give their file; or give a number of threads as --workers."
             )
-        with output_lock(self.out):
-            check_parts(self.out, resume=self.resume, overwrite=self.overwrite)
-            overwrite = check_job_output(self.out, overwrite=self.overwrite, resume=self.resume)
-            with job_scratch(self.out, resume=self.resume) as scratch:
-                inputs = self._open() if self.settings.segmenter is None else self._open_finding(scratch, progress)
-                remote = self._remote(scratch, executor)
-                priors = self._open_priors(inputs.post)
-                formats_of(self.formats, inputs.post.grid.crs)  # before long work
-                with progress("evidence") as advance:
-                    result = assess_inputs(inputs, self.settings, JobControl(scratch, advance, remote), event)
-                if priors:
-                    result.add_priors(priors)
-                if self.further.areas is not None:
-                    result.add_areas(self.further.areas, self.further.population)
-                paths = result.save(
-                    self.out, overwrite=overwrite,
-                    scratch=scratch, also=self.formats, options=self.products,
-                )  # fmt: skip
-        return result, paths
+        with self.output.begin() as scratch:
+            remote = (
+                None if executor is None else RemoteSteps(executor, open_step, (self, scratch.folder, uuid.uuid4().hex))
+            )
+            if (part := self.output.part) is not None:
+                with progress(f"part {part}") as advance:
+                    assess_part(self._open(), part, self.settings, JobControl(scratch.folder, advance, remote))
+                return None
+            inputs = self._open() if self.settings.segmenter is None else self._open_finding(scratch.folder, progress)
+            priors = self._open_priors(inputs.post)
+            formats_of(self.formats, inputs.post.grid.crs)  # before long work
+            with progress("evidence") as advance:
+                work = JobControl(scratch.folder, advance, remote)
+                result = assess_inputs(inputs, self.settings, work, self.event)
+            if priors:
+                result.add_priors(priors)
+            if self.further.areas is not None:
+                result.add_areas(self.further.areas, self.further.population)
+            return result, result.save(
+                self.output.out, overwrite=self.output.replaces, scratch=scratch.folder, also=self.formats,
+                options=self.products,
+            )  # fmt: skip
 
     def write_again(self) -> tuple[DamageMap, dict[str, Path]]:
         """Write further formats of the map that is there, or another language. Errors: InputError."""
         pair = open_pair(self.pre, self.post, self.settings)
-        return write_again(pair, self.out, self.formats, self.products)
+        return write_again(pair, self.output.out, self.formats, self.products)
 
     def open_shared(self, scratch: Path) -> tuple[Site, DecisionModel]:
         """In a worker: the site of the job in the scratch folder, and its model. Errors: WorkerRefusedError for another job."""
@@ -185,13 +192,3 @@ class FileJob:
         pair = open_pair(self.pre, self.post, self.settings)
         deciding = dry_settings(self.settings, pair.pre, pair.post) if dry_run else self.settings
         return pair, load_model(check_images(pair), deciding)
-
-
-def parse_part(text: str, footprints: str) -> Part:
-    """The part that 3/16 names. Errors: InputError."""
-    if footprints == FIND:
-        raise InputError(
-            "FOOTPRINTS is -, and --part is given; expected footprints, since the buildings must be known before the work is "
-            "divided. Find them first with `deepnets4eo predict` and `deepnets4eo polygons`, and give their file."
-        )
-    return Part.parse(text)

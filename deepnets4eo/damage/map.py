@@ -14,11 +14,10 @@ from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, DamageMapCo
 from deepnets4eo.damage.products.plots import explore_content, lonboard_layer, plot_content, summarize_content
 from deepnets4eo.display.figures import MAX_PX
 from deepnets4eo.display.summary import Summary, WithSummary
-from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.files import check_overwrite, read_json
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import read_json
 from deepnets4eo.formats.vectors import vector_file
-from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.jobs.scratch import hidden_folder, publish
+from deepnets4eo.jobs.output import JobOutput
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import Finding, worst_first
 
@@ -199,20 +198,17 @@ class DamageMap(WithSummary, DamageMapContent):
                 )
             pre, post, scores = self.images
         out_dir = Path(out_dir)
-        with output_lock(out_dir):
-            check_overwrite(out_dir, overwrite=overwrite)
-            if out_dir.exists() and not out_dir.is_dir():
-                raise OutputError(f"{out_dir} is a file, expected a folder. Choose another --out.")
-            folder = None if scratch is None else products_folder(scratch, self, post, pre, options)
-            with hidden_folder(out_dir, folder) as hidden, gdal_cache(cache_bytes(pre, post)):
-                for name in kept:
-                    shutil.copyfile(out_dir / name, hidden / name)
-                names = write_products(
-                    self, hidden, pre=pre, post=post, scores=scores, also=also, options=options, home=out_dir
-                )
-                obsolete = {AREAS_FILE, *FURTHER.values(), *named_before(out_dir)} - set(names)
-                publish(hidden, out_dir, names, obsolete)
-        return {name: out_dir / name for name in names}
+        folder = None if scratch is None else products_folder(scratch, self, post, pre, options)
+        with (
+            JobOutput(out_dir, overwrite=overwrite).products(folder) as products,
+            gdal_cache(cache_bytes(pre, post)),
+        ):
+            for name in kept:
+                shutil.copyfile(out_dir / name, products.folder / name)
+            names = write_products(
+                self, products.folder, pre=pre, post=post, scores=scores, also=also, options=options, home=out_dir
+            )
+            return products.publish(names, known=(AREAS_FILE, *FURTHER.values(), *named_before(out_dir)))
 
     def add_areas(self, areas: str | Path | gpd.GeoDataFrame, population: LayerLike | None = None) -> None:
         """Count damage by area, into `areas`, which products show from then on.

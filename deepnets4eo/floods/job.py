@@ -6,9 +6,8 @@ Each date may be of another sensor (see `floods.dates`). Streamed and resumable,
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,15 +20,13 @@ from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, 
 from deepnets4eo.floods.recognition import measure_recognition, write_sure_water
 from deepnets4eo.grid import blocks
 from deepnets4eo.jobs.executors import Workers
-from deepnets4eo.jobs.identity import identity_hash
-from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.jobs.scratch import check_job_output, hidden_folder, job_scratch, part_scratch, publish
+from deepnets4eo.jobs.output import JobOutput
+from deepnets4eo.jobs.parts import Progress
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.wording import Phrase
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
-from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
+from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike
 from deepnets4eo.segmenters.run import Run, kept_run
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, PACKED_TAG
@@ -78,7 +75,7 @@ def map_flood(
     event: EventInfo | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
 ) -> FloodMap | None:
     """Map what is flooded.
 
@@ -118,40 +115,46 @@ def map_flood(
         flood = map_flood(["s1_before.tif"], "s1_after.tif", "flood", FloodOptions(footprints="houses.gpkg"))
         print(flood.headline())
     """
-    out, options, event = Path(out), options or FloodOptions(), event or EventInfo()
-    check_outputs(pres, post, out, options)
-    with ExitStack() as stack:
-        stack.enter_context(output_lock(out, shared=options.part is not None))
-        stack.enter_context(gdal_cache(CACHE_BYTES))
-        if options.part is not None:
-            scratch = stack.enter_context(part_scratch(out))
-        else:
-            overwrite = check_job_output(out, overwrite=overwrite, resume=resume)
-            scratch = stack.enter_context(job_scratch(out, resume=resume))
-        dates = open_flood_scene(pres, post, options, scratch)
-        days = {name: day for name, day in ((FIRST, event.date_pre), (POST, event.date_post)) if day}
-        event = event.with_tags(dates.scene.layers.get(FIRST), dates.scene.layers[POST])
-        folder = scratch / _identity(dates, options)
-        run = _measured_run(dates, options, folder, days)
-        if not all((folder / name).is_file() for name in (LABELS, PROBABILITY)):
-            from deepnets4eo.prediction import PredictOptions, predict
-
-            log.info("looking for water …")
-            who = Workers() if options.processes is None else Workers.parse(options.processes)
-            work = PredictOptions(
-                probabilities=folder / PROBABILITY, memory_bytes=options.memory_bytes, workers=options.workers,
-                part=options.part, resume=options.part is None, overwrite=options.part is None,
-                device=options.device, precision=options.precision, runtime=options.runtime, scratch=True,
-                executor=stack.enter_context(who.executor()),
-            )  # fmt: skip
-            predict(run, dates.scene, folder / LABELS, work, progress=progress)
-        return None if options.part is not None else _write(dates, run, folder, out, options, event)
+    options = options or FloodOptions()
+    output = JobOutput(Path(out), resume, overwrite, options.part)
+    return FloodJob(pres, post, output, options, event or EventInfo()).run(progress)
 
 
-def check_outputs(pres: Sequence[LayerLike], post: LayerLike, out: Path, options: FloodOptions) -> None:
-    """Refuse outputs that are inputs. Errors: OutputError."""
-    read = [source for source in (*pres, post, *options.further_inputs.values()) if not isinstance(source, np.ndarray)]
-    check_not_inputs([out, *(out / name for name in PRODUCTS)], read)
+@dataclass(frozen=True)
+class FloodJob:
+    """A map of a flood, or one part of the work for it, as `map_flood` does it."""
+
+    pres: Sequence[LayerLike]
+    post: LayerLike
+    output: JobOutput
+    options: FloodOptions = FloodOptions()
+    event: EventInfo = EventInfo()
+
+    def check(self) -> None:
+        """Refuse outputs that are inputs. Errors: OutputError."""
+        self.output.check_apart(PRODUCTS, *self.pres, self.post, *self.options.further_inputs.values())
+
+    def describe(self) -> str:
+        """What would be done, in one line, after all checks. Errors: those of `map_flood`."""
+        self.check()
+        self.output.check()
+        dates = open_flood_scene(self.pres, self.post, self.options)
+        rows, cols = dates.scene.shape
+        kinds = ", ".join(f"{name} {kind}" for name, kind in dates.kinds.items())
+        return f"{rows} x {cols} px would be mapped into {self.output.out}; {kinds}"
+
+    def run(self, progress: Progress | None = None) -> FloodMap | None:
+        """Make the map, or do the part of the output. Errors: those of `map_flood`."""
+        self.check()
+        with self.output.begin() as scratch, gdal_cache():
+            dates = open_flood_scene(self.pres, self.post, self.options, scratch.folder)
+            event = self.event
+            days = {name: day for name, day in ((FIRST, event.date_pre), (POST, event.date_post)) if day}
+            job = replace(self, event=event.with_tags(dates.scene.layers.get(FIRST), dates.scene.layers[POST]))
+            folder = scratch.of(*_identity(dates, job.options))
+            run = _measured_run(dates, job.options, folder, days)
+            _label(job, dates, run, folder, progress)
+            return None if job.output.part is not None else _write(job, dates, run, folder)
 
 
 def _measured_run(dates: FloodScene, options: FloodOptions, folder: Path, days: dict[str, str]) -> Run:
@@ -161,15 +164,31 @@ def _measured_run(dates: FloodScene, options: FloodOptions, folder: Path, days: 
         log.info("measuring every date …")
         return WaterMapper.of_scene(dates.scene, options.radar, options.sensor, days=days)
 
-    with output_lock(folder / "run"):
-        return kept_run(folder / "run", measure, options.seed)
+    return kept_run(folder / "run", measure, options.seed)
 
 
-def _write(dates: FloodScene, run: Run, folder: Path, out: Path, options: FloodOptions, event: EventInfo) -> FloodMap:
-    """Make all products in a hidden folder, then publish them."""
+def _label(job: FloodJob, dates: FloodScene, run: Run, folder: Path, progress: Progress | None) -> None:
+    """Label the scene, or the part of it, into the folder of what is finished; what is there stays."""
+    if all((folder / name).is_file() for name in (LABELS, PROBABILITY)):
+        return
+    from deepnets4eo.prediction import PredictOptions, predict
+
+    log.info("looking for water …")
+    options, part = job.options, job.output.part
+    with (Workers() if options.processes is None else Workers.parse(options.processes)).executor() as executor:
+        work = PredictOptions(
+            probabilities=folder / PROBABILITY, memory_bytes=options.memory_bytes, workers=options.workers, part=part,
+            resume=part is None, overwrite=part is None, device=options.device, precision=options.precision,
+            runtime=options.runtime, scratch=True, executor=executor,
+        )  # fmt: skip
+        predict(run, dates.scene, folder / LABELS, work, progress=progress)
+
+
+def _write(job: FloodJob, dates: FloodScene, run: Run, folder: Path) -> FloodMap:
+    """Make all products and publish them. folder : of what is finished."""
     from deepnets4eo.floods.products import write_products
 
-    mapper = run.segmenter
+    options, event, mapper = job.options, job.event, run.segmenter
     assert isinstance(mapper, WaterMapper)
     labels, dry = Layer.open(folder / LABELS), Layer.open(folder / PROBABILITY)
     recognition = measure_recognition(dates.scene, mapper, labels)
@@ -179,13 +198,13 @@ def _write(dates: FloodScene, run: Run, folder: Path, out: Path, options: FloodO
     sure = labels
     if doubt is not None:
         sure = write_sure_water(labels, folder / SURE, dates.scene, mapper, dates.outlines, dry)
-    with hidden_folder(out) as hidden:
-        _write_rasters(sure, dry, hidden, event)
+    with job.output.products() as products:
+        _write_rasters(sure, dry, products.folder, event)
         polygons, summary, names, findings = write_products(
-            dates, mapper, hidden, options, event, findings, labels if doubt else None
+            dates, mapper, products.folder, options, event, findings, labels if doubt else None
         )
-        publish(hidden, out, names)
-    return FloodMap({name: out / name for name in names}, polygons, summary, tuple(findings))
+        paths = products.publish(names)
+    return FloodMap(paths, polygons, summary, tuple(findings))
 
 
 def _mode_findings(mapper: WaterMapper) -> list[Finding]:
@@ -228,8 +247,8 @@ def _write_rasters(labels: Layer, probabilities: Layer, folder: Path, event: Eve
             packed.write(window, np.where(known & valid, PACKED_ONE - shares[0], PACKED_NODATA).astype(np.uint8))
 
 
-def _identity(dates: FloodScene, options: FloodOptions) -> str:
-    """Name of the folder of what is finished: other images, registrations or options have another one."""
+def _identity(dates: FloodScene, options: FloodOptions) -> tuple[Any, ...]:
+    """What is finished belongs to: other images, registrations or options are another job's."""
     motion, shaping = None if dates.registration is None else dates.registration.matrix, options.shaping
     further = [Path(source) if isinstance(source, str) else source for source in shaping.further_inputs.values()]
-    return identity_hash(dates.scene.layers, shaping, further, motion)
+    return dates.scene.layers, shaping, further, motion

@@ -23,17 +23,14 @@ from pydantic import BaseModel, Field
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.device import Compute, torch_settings
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import check_overwrite, remove, writing
+from deepnets4eo.files import remove, writing
 from deepnets4eo.grid import apply_affine, transformer
 from deepnets4eo.jobs.blocks import Executor
-from deepnets4eo.jobs.identity import identity_hash
 from deepnets4eo.jobs.journal import Journal
-from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.jobs.scratch import job_scratch, scratch_folder
+from deepnets4eo.jobs.output import JobOutput, Scratch
 from deepnets4eo.jobs.shared_work import Arrays, SharedWork
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.options import option_group
-from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.points.cloud import NOISE_CODES, PointCloud, has_asprs_noise
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile, open_cloud
@@ -99,33 +96,28 @@ def label_cloud(
 
         out = check_suffix(Path(out))
     options = options or LabelOptions()
-    check_not_inputs([out], [path, list(options.neighbours), orthophoto.layers if orthophoto is not None else None])
-    with output_lock(out):
-        _check_free(out, options)
-        file = open_cloud(path, crs=options.crs)
-        check_needs(file, labeller, orthophoto)
-        file.check_not_empty()
-        _check_values(file, labeller)
-        make_header(
-            file, _additions(labeller.legend, replace=options.replace)
-        )  # refuses what could not be written later
-        with job_scratch(out, resume=options.resume) as scratch:
-            steps = _Steps(progress)
-            done = _sort(file, labeller, options, scratch, steps, orthophoto)
-            _label(done, labeller, orthophoto, steps, executor)
-            if orthophoto is not None:
-                _check_covered(file, done, orthophoto)
-            _write(file, labeller.legend, out, done, steps, replace=options.replace)
-            return _count(out, labeller.legend, done)
+    output = _checked_output(path, out, options, orthophoto)
+    file = open_cloud(path, crs=options.crs)
+    check_needs(file, labeller, orthophoto)
+    file.check_not_empty()
+    _check_values(file, labeller)
+    make_header(file, _additions(labeller.legend, replace=options.replace))  # refuses what could not be written later
+    with output.begin() as scratch:
+        steps = _Steps(progress)
+        done = _sort(file, labeller, options, scratch, steps, orthophoto)
+        _label(done, labeller, orthophoto, steps, executor)
+        if orthophoto is not None:
+            _check_covered(file, done, orthophoto)
+        _write(file, labeller.legend, out, done, steps, replace=options.replace)
+        return _count(out, labeller.legend, done)
 
 
-def _check_free(out: Path, options: LabelOptions) -> None:
-    """Refuse an output that exists, but for one whose job goes on."""
-    interrupted = scratch_folder(out).is_dir() or None
-    check_overwrite(
-        out, overwrite=options.overwrite, resume=options.resume and interrupted,
-        complete=options.resume and not interrupted,
-    )  # fmt: skip
+def _checked_output(path: str | Path, out: Path, options: LabelOptions, orthophoto: Orthophoto | None) -> JobOutput:
+    """The output, which is no input, and does not exist unless its job goes on. Errors: OutputError."""
+    output = JobOutput(out, options.resume, options.overwrite, last="")
+    output.check_apart((), path, options.neighbours, None if orthophoto is None else orthophoto.layers)
+    output.check()
+    return output
 
 
 def describe_labelling(
@@ -156,9 +148,7 @@ def describe_labelling(
 
         check_suffix(Path(out))
     options = options or LabelOptions()
-    layers = orthophoto.layers if orthophoto is not None else None
-    check_not_inputs([out], [path, list(options.neighbours), layers])
-    _check_free(Path(out), options)
+    _checked_output(path, Path(out), options, orthophoto)
     file = open_cloud(path, crs=options.crs)
     check_needs(file, labeller, orthophoto)
     next(file.chunks(1))  # refuses a file without points, and coordinates that are no lengths
@@ -213,7 +203,7 @@ def _sort(
     file: CloudFile,
     labeller: PointLabeller,
     options: LabelOptions,
-    scratch: Path,
+    scratch: Scratch,
     steps: _Steps,
     orthophoto: Orthophoto | None,
 ) -> LabelProgress:
@@ -418,14 +408,14 @@ class LabelProgress:
 
     def __init__(
         self,
-        scratch: Path,
+        scratch: Scratch,
         file: CloudFile,
         labeller: PointLabeller,
         neighbours: Sequence[CloudFile] = (),
         orthophoto: Orthophoto | None = None,
     ) -> None:
-        self._scratch, self._file = scratch, file
-        self._folder = scratch / identity_hash(
+        self._scratch, self._file = scratch.folder, file
+        self._folder = scratch.of(
             [(file.path, str(file.given_crs)) for file in (file, *neighbours)],
             _describe(labeller),
             None if orthophoto is None else [orthophoto.all_returns, *orthophoto.layers],

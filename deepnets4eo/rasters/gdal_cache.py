@@ -46,7 +46,7 @@ def _row_bytes(image: Layer) -> int:
 
 
 @contextmanager
-def gdal_cache(size_bytes: int) -> Iterator[None]:
+def gdal_cache(size_bytes: int = CACHE_BYTES) -> Iterator[None]:
     """Limit GDAL's block cache, of all open files together, within a `with` block.
 
     >>> with gdal_cache(64 << 20):

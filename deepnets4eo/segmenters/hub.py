@@ -11,9 +11,8 @@ from typing import Any
 
 from deepnets4eo.cards.catalog import run_path
 from deepnets4eo.errors import RunError
-from deepnets4eo.files import check_overwrite, write_json, write_text
-from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.jobs.scratch import hidden_folder, publish
+from deepnets4eo.files import write_json, write_text
+from deepnets4eo.jobs.output import JobOutput
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.segmenters.checksums import CARD, HUB_WEIGHTS, seal, weights_file
 from deepnets4eo.segmenters.run import LEGEND, RECIPE, Run, load_run
@@ -49,9 +48,8 @@ def save_hub_folder(run: Run | str | Path, folder: str | Path, *, overwrite: boo
     """
     folder = Path(folder)
     check_not_inputs([folder], [run.folder if isinstance(run, Run) else run_path(run)])
-    with output_lock(folder):
-        check_overwrite(folder, overwrite=overwrite)
-        run = run if isinstance(run, Run) else load_run(run)
+    with JobOutput(folder, overwrite=overwrite, last=CARD).products() as products:
+        hidden, run = products.folder, run if isinstance(run, Run) else load_run(run)
         weights = weights_file(run.folder)
         if run.card["files"].keys() != {weights.name, LEGEND, RECIPE}:
             raise RunError(
@@ -59,14 +57,13 @@ def save_hub_folder(run: Run | str | Path, folder: str | Path, *, overwrite: boo
                 "Give the run of a network, e.g. a member of the ensemble."
             )
         sources = {HUB_WEIGHTS: weights, **{name: run.folder / name for name in (LEGEND, RECIPE)}}
-        with hidden_folder(folder) as hidden:
-            for name, source in sources.items():
-                shutil.copyfile(source, hidden / name)
-            write_text(hidden / README, f"{HEAD}\n# {run.folder.name}\n\n{_describe(run)}")
-            write_json(hidden / CONFIG, _config(run))
-            write_json(hidden / ITEM, _stac_item(run, run.card["files"][weights.name]["sha256"]))
-            seal(hidden, run.card, sources)
-            publish(hidden, folder, [*sources, README, CONFIG, ITEM, CARD])
+        for name, source in sources.items():
+            shutil.copyfile(source, hidden / name)
+        write_text(hidden / README, f"{HEAD}\n# {run.folder.name}\n\n{_describe(run)}")
+        write_json(hidden / CONFIG, _config(run))
+        write_json(hidden / ITEM, _stac_item(run, run.card["files"][weights.name]["sha256"]))
+        seal(hidden, run.card, sources)
+        products.publish([*sources, README, CONFIG, ITEM, CARD])
     return folder
 
 

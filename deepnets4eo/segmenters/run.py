@@ -20,6 +20,7 @@ from deepnets4eo.display.summary import Summary, WithSummary, list_names
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_yaml
 from deepnets4eo.formats.access import offline
+from deepnets4eo.jobs.lock import output_lock
 from deepnets4eo.plugins import POINT_LABELLERS, SEGMENTERS, load_plugin, plugins_of
 from deepnets4eo.segmenters.checksums import ENCODER, open_sealed, seal, write_recipe
 from deepnets4eo.segmenters.history import FIGURE_IN, LOG, plot_curves, read_log
@@ -151,10 +152,11 @@ def load_run(folder: str | Path) -> Run:
 
 
 def kept_run(folder: Path, make: Callable[[], Segmenter], seed: int = 0) -> Run:
-    """The run that an interrupted job left in its scratch folder; of the segmenter that `make` makes where none is whole there."""
-    with suppress(RunError):
-        return load_run(folder)
-    return load_run(save_run(make(), folder, seed=seed))
+    """The run that an interrupted job, or another part of it, left in its scratch folder; else of the segmenter that `make` makes."""
+    with output_lock(folder):
+        with suppress(RunError):
+            return load_run(folder)
+        return load_run(save_run(make(), folder, seed=seed))
 
 
 def _restore(folder: Path) -> Run:

@@ -5,15 +5,16 @@ import csv
 from made_up_series import BANDS, Change, make_series
 from report_visit import DESKTOP, PHONE
 
-from deepnets4eo.change.series.job import write_series
-from deepnets4eo.change.series.options import NoveltyOptions
+from deepnets4eo.change.series.job import SeriesJob
+from deepnets4eo.change.series.options import NoveltyOptions, SeriesProducts
 from deepnets4eo.change.series.ranking import NoveltyRanking
 from deepnets4eo.change.series.stack import ImageSeries
+from deepnets4eo.jobs.output import JobOutput
 
 
 def test_a_dot_of_the_timeline_leads_to_its_pictures(visit, tmp_path):
     series = ImageSeries(make_series(2, size=192, count=10, changes=(Change(3, 4, 6),)), bands=BANDS)
-    write_series(series, tmp_path, NoveltyOptions(cell_px=16), top=3)
+    SeriesJob(series, JobOutput(tmp_path), NoveltyOptions(cell_px=16), SeriesProducts(top=3)).run()
     page = visit(tmp_path / "report.html", DESKTOP).page
     pictures = page.locator("article image")
     assert page.locator(".overview path").count() == len(NoveltyRanking.read(tmp_path).table)

@@ -14,12 +14,13 @@ from made_up_series import BANDS, CELL, Change, make_series
 
 from deepnets4eo.change.series.dates import DatedImage
 from deepnets4eo.change.series.harmonic import HarmonicOptions
-from deepnets4eo.change.series.job import write_breaks, write_series
-from deepnets4eo.change.series.options import NoveltyOptions, SeriesInputs
+from deepnets4eo.change.series.job import SeriesJob, write_breaks
+from deepnets4eo.change.series.options import NoveltyOptions, SeriesInputs, SeriesProducts
 from deepnets4eo.change.series.page import SeriesChips, _positions
 from deepnets4eo.change.series.ranking import cluster_color
 from deepnets4eo.change.series.stack import ImageSeries, MaskRule
 from deepnets4eo.cli.main import main
+from deepnets4eo.jobs.output import JobOutput
 from deepnets4eo.jobs.shared_work import SharedWork
 
 CHANGE = Change(3, 4, 7)
@@ -97,7 +98,7 @@ def test_cells_and_breaks_by_other_processes_make_the_same_bytes(folder, tmp_pat
     )
     executor, start, curve = OneByOne(), date(2019, 10, 1), HarmonicOptions(harmonics=1, trend=False)
     for out, how in ((tmp_path / "alone", None), (tmp_path / "shared", executor)):
-        write_series(series, out, NoveltyOptions(cell_px=CELL), executor=how)
+        SeriesJob(series, JobOutput(out), NoveltyOptions(cell_px=CELL)).run(executor=how)
         shared = None if how is None else SharedWork(how, tmp_path / "blocks")
         write_breaks(series, out / "breaks.tif", start, options=curve, shared=shared)
     assert len(executor.done) == len(series) + 4
@@ -188,14 +189,14 @@ def test_wrong_input_is_refused_with_what_to_do(folder, words, message, monkeypa
 def test_breaks_of_an_earlier_job_go_and_the_manifest_says_what_was_detected(tmp_path):
     series = ImageSeries(make_series(2, size=64, count=18, changes=(Change(1, 1, 7),)))
     assert series.bands_assumed
-    options = NoveltyOptions(cell_px=CELL)
-    write_series(series, tmp_path, options, breaks_from=series.dates[13])
+    output, options = JobOutput(tmp_path, overwrite=True), NoveltyOptions(cell_px=CELL)
+    SeriesJob(series, output, options, SeriesProducts(breaks_from=series.dates[13].isoformat())).run()
     manifest = json.loads((tmp_path / "series.json").read_text())
     assert manifest["breaks"] == {"of": "ndvi", "from": series.dates[13].isoformat()}
     assert manifest["bands"] == ["red", "green", "blue", "nir"]
     assert manifest["bands_assumed"]
     assert (tmp_path / "breaks.tif").is_file()
-    write_series(series, tmp_path, options)
+    SeriesJob(series, output, options).run()
     assert not (tmp_path / "breaks.tif").exists()
     assert json.loads((tmp_path / "series.json").read_text())["breaks"] is None
 
@@ -215,7 +216,8 @@ REAL = {
 def test_a_real_series_is_ranked(name, real_data, tmp_path):
     how, options = REAL[name]
     series = ImageSeries.open(str(real_data / name), **how)
-    assert "report.html" in {path.name for path in write_series(series, tmp_path, options, top=2)}
+    _, paths = SeriesJob(series, JobOutput(tmp_path), options, SeriesProducts(top=2)).run()
+    assert "report.html" in {path.name for path in paths}
     table = gpd.read_file(tmp_path / "changes.gpkg")
     assert np.isfinite(table["score"]).all()
     assert (table["score"] > 0).all()

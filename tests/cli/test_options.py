@@ -6,7 +6,6 @@ import importlib
 import json
 import pkgutil
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from deepnets4eo.damage import PointEvidence, RasterEvidence, Settings
 from deepnets4eo.damage.inputs.site import Inputs
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.evaluation import Intervals, Protocol
+from deepnets4eo.jobs.output import JobOutput
 from deepnets4eo.objects import ObjectRules
 from deepnets4eo.points import LabelOptions, RubbleOptions
 from deepnets4eo.polygons import Shaping
@@ -433,8 +433,8 @@ def test_rubble(reach, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(
         "deepnets4eo.footprints.read_footprints", lambda source, **named: (source, named), raising=False
     )
-    monkeypatch.setattr("deepnets4eo.points.check_heights", lambda *words: None, raising=False)
-    function, start = "deepnets4eo.points.debris_volumes", ["rubble", "b.laz", "--footprints", "f.gpkg"]
+    monkeypatch.setattr("deepnets4eo.points.rubble.file_job.check_heights", lambda *words: None)
+    function, start = "deepnets4eo.points.rubble.file_job.debris_volumes", ["rubble", "b.laz", "--footprints", "f.gpkg"]
     none = {"layer": None, "id_column": None, "assume_crs": None}
     out = ["--out", tmp_path / "out"]
     found = reach(function, *start, *out)
@@ -460,7 +460,7 @@ def test_rubble(reach, tmp_path, monkeypatch) -> None:
         least_known_share=0.6, layer="l", assume_registered=True, footprints_crs="EPSG:4326",
     ))  # fmt: skip
     assert found.options["event"] == GIVEN
-    function, several = "deepnets4eo.points.debris_history", ["--pre", "2010=a.laz", "--pre", "b.laz"]
+    function, several = "deepnets4eo.points.rubble.file_job.debris_history", ["--pre", "2010=a.laz", "--pre", "b.laz"]
     found = reach(function, "rubble", "2023-05-01=c.laz", *start[2:], *out, *several)
     assert found.words == (("a.laz", "b.laz", "c.laz"), ("2010", "b", "2023-05-01"), ("f.gpkg", none), RubbleOptions())
 
@@ -489,10 +489,9 @@ def test_damage_takes_footprints_or_a_run_that_finds_them(tmp_path, capsys) -> N
 
 
 def test_change(reach, tmp_path) -> None:
-    function, start = "deepnets4eo.change.job.map_change", ["change", "a.tif", "b.tif", "--out", tmp_path / "out"]
+    function, start = "deepnets4eo.change.job.ChangeJob", ["change", "a.tif", "b.tif", "--out", tmp_path / "out"]
     found = reach(function, *start)
-    assert found.words == ("a.tif", "b.tif", tmp_path / "out", ChangeOptions())
-    assert found.options == {"event": EventInfo(), "resume": False, "overwrite": False, "executor": None}
+    assert found.words == ("a.tif", "b.tif", JobOutput(tmp_path / "out"), ChangeOptions(), EventInfo())
     words = [
         "--method",
         "cva",
@@ -512,12 +511,13 @@ def test_change(reach, tmp_path) -> None:
     limits = ["--device", "cpu", "--workers", 3, "--resume", "--overwrite"]
     clouds = ["--cloud-mask-pre", "e", "--cloud-mask-post", "f", "--gsd", 0.5]
     found = reach(function, *start, *words, *more, *clouds, *last, *limits, *EVENT)
+    assert found.words[2] == JobOutput(tmp_path / "out", resume=True, overwrite=True)
     assert found.words[3] == ChangeOptions(
         method="cva", threshold="em", model="run", refine=True, min_area_m2=9.0, cover_pre="c", cover_post="d",
         cloud_mask_pre="e", cloud_mask_post="f", pre_bands="1,2", post_bands="3,4", normalise="training", motion="affine", max_shift_m=5.0, max_rotation_deg=1.0,
         assume_registered=True, gsd_m=0.5, memory_bytes=10**9, device="cpu", workers=3, seed=4,
     )  # fmt: skip
-    assert found.options == {"event": GIVEN, "resume": True, "overwrite": True, "executor": None}
+    assert found.words[4] == GIVEN
 
 
 def test_report(reach) -> None:
@@ -572,6 +572,7 @@ def test_refine(reach, labels) -> None:
 
 def test_series(reach, monkeypatch) -> None:
     from deepnets4eo.change import NoveltyOptions
+    from deepnets4eo.change.series.options import SeriesProducts
     from deepnets4eo.change.series.stack import ImageSeries, MaskRule
 
     opened: list[dict[str, Any]] = []
@@ -584,12 +585,10 @@ def test_series(reach, monkeypatch) -> None:
         return Stack
 
     monkeypatch.setattr(ImageSeries, "open", open_series)
-    function, start = "deepnets4eo.change.series.job.write_series", ["series", "images", "--out", "o"]
+    function, start = "deepnets4eo.change.series.job.SeriesJob.__init__", ["series", "images", "--out", "o"]
     found = reach(function, *start)
-    assert found.words == (Stack, Path("o"), NoveltyOptions())
-    assert found.options == {
-        "top": 30, "breaks_from": None, "break_of": None, "workers": 2, "event": SeriesEvent(), "executor": None,
-    }  # fmt: skip
+    output = JobOutput(Path("o"), last="series.json")
+    assert found.words == (Stack, output, NoveltyOptions(), SeriesProducts(), SeriesEvent(), 2)
     assert opened.pop() == {
         "source": "images", "dates": None, "date_pattern": None, "masks": None, "assets": [], "bands": None,
         "mask": MaskRule(),
@@ -619,10 +618,9 @@ def test_series(reach, monkeypatch) -> None:
         cell_px=16, stride_px=8, min_valid=0.5, encoder="resnet18", weights="w.safetensors", history=4, season_days=0,
         persistence=1, candidates=0.1, clusters=4, clustering="hdbscan", rank_by="isolation", seed=3,
     )  # fmt: skip
-    assert found.options == {
-        "top": 5, "breaks_from": date(2020, 2, 1), "break_of": "nir", "workers": 1,
-        "event": SeriesEvent("Flood", "Derna", "S2", "ESA", "Team"), "executor": None,
-    }  # fmt: skip
+    assert found.words[1].overwrite
+    event = SeriesEvent("Flood", "Derna", "S2", "ESA", "Team")
+    assert found.words[3:] == (SeriesProducts(top=5, breaks_from="2020-02-01", break_of="nir"), event, 1)
     assert opened.pop() == {
         "source": "images", "dates": ["2020-01-01", "2020-02-01"], "date_pattern": "%Y%j", "masks": "m",
         "assets": ["a", "b"], "bands": {"nir": 4, "red": 3}, "mask": MaskRule((3, 8)),

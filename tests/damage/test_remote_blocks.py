@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import geopandas as gpd
 import pytest
 from block_jobs import KilledError, OneByOne
 from small_grader import make_grader
@@ -13,11 +12,12 @@ from deepnets4eo.damage.evidence import block
 from deepnets4eo.damage.evidences import structure
 from deepnets4eo.damage.file_job import FileJob
 from deepnets4eo.damage.inputs.settings import FurtherInputs, Settings
+from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs.blocks import Executor, WorkerRefusedError
 from deepnets4eo.jobs.journal import Journal
+from deepnets4eo.jobs.output import JobOutput
 from deepnets4eo.jobs.parts import Part
-from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.synthetic import City, Event
 
 pytestmark = pytest.mark.usefixtures("labelled_once")
@@ -52,12 +52,18 @@ class Silent:
         pass
 
 
-def assess(place: Path, out: Path, executor: Executor | None = None, *, resume: bool = False) -> gpd.GeoDataFrame:
-    """The map of a job with a network of its own."""
+def planned(place: Path, output: JobOutput) -> FileJob:
+    """A job with a network of its own."""
     settings = Settings(model=str(place / "run"), workers=1)
-    paths = [str(place / name) for name in NAMES]
-    planned = FileJob.plan(*paths, FurtherInputs(), settings, out, formats=["csv"], overwrite=False, resume=resume)  # type: ignore[arg-type]
-    return planned.do(EventInfo(), Silent(), executor)[0]  # type: ignore[arg-type]
+    pre, post, footprints = (str(place / name) for name in NAMES)
+    return FileJob.plan((pre, post), footprints, FurtherInputs(), settings, output, formats=["csv"])
+
+
+def assess(place: Path, out: Path, executor: Executor | None = None, *, resume: bool = False) -> DamageMap:
+    """The map of a job with a network of its own."""
+    made = planned(place, JobOutput(out, resume)).run(Silent(), executor)  # type: ignore[arg-type]
+    assert made is not None
+    return made[0]
 
 
 @pytest.fixture(scope="module")
@@ -128,25 +134,20 @@ def test_a_worker_that_sees_other_inputs_is_refused(
 
 
 def test_buildings_that_must_be_found_first_are_refused(place: Path, tmp_path: Path) -> None:
-    planned = FileJob.plan(
-        *(str(place / name) for name in NAMES[:2]), "-", FurtherInputs(), Settings(), tmp_path / "map", formats=None,
-        overwrite=False, resume=False,
-    )  # type: ignore[arg-type]  # fmt: skip
+    images = str(place / "pre.tif"), str(place / "post.tif")
+    job = FileJob.plan(images, "-", FurtherInputs(), Settings(), JobOutput(tmp_path / "map"))
     with pytest.raises(InputError, match="FOOTPRINTS is -, and other processes are to work"):
-        planned.do(EventInfo(), Silent(), OneByOne())  # type: ignore[arg-type]
+        job.run(Silent(), OneByOne())  # type: ignore[arg-type]
 
 
 def test_parts_whose_blocks_other_processes_do_make_the_map_of_one_process(
     place: Path, alone: dict[str, bytes], tmp_path: Path
 ) -> None:
-    settings, done = Settings(model=str(place / "run"), workers=1), list[tuple[str, str]]()
+    done = list[tuple[str, str]]()
     for number in (2, 1):
         executor = OneByOne()
-        paths = [str(place / name) for name in NAMES]
-        planned = FileJob.plan(
-            *paths, FurtherInputs(), settings, tmp_path / "map", formats=["csv"], overwrite=False, resume=False
-        )  # type: ignore[arg-type]
-        planned.do_part(Part(number, 2), Silent(), executor)  # type: ignore[arg-type]
+        job = planned(place, JobOutput(tmp_path / "map", part=Part(number, 2)))
+        assert job.run(Silent(), executor) is None  # type: ignore[arg-type]
         done += [each for each in executor.done if each[0] in ("network", "evidence")]
     assert len(set(done)) == len(done) > 8
     last = OneByOne()

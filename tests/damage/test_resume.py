@@ -144,7 +144,7 @@ def test_a_job_that_is_killed_while_its_products_take_their_place_goes_on(
         really(source, target)
 
     with monkeypatch.context() as patch, pytest.raises(KilledError):
-        patch.setattr("deepnets4eo.jobs.scratch.shutil.move", move)
+        patch.setattr("deepnets4eo.jobs.output.shutil.move", move)
         run(place, out)
     assert 0 < len(list(out.iterdir())) < len(FILES)
     assert not (out / "manifest.json").exists()

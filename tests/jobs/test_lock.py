@@ -17,8 +17,9 @@ from deepnets4eo.files import remove_leftovers
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.jobs import lock as lock_module
 from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.jobs.output import JobOutput
+from deepnets4eo.jobs.parts import Part
 from deepnets4eo.jobs.row_journal import RowJournal
-from deepnets4eo.jobs.scratch import job_scratch, part_scratch, scratch_folder
 from deepnets4eo.rasters.cog import CogWriter
 
 HOLDER = """
@@ -234,14 +235,14 @@ def test_a_scratch_folder_of_which_a_kill_left_half_is_never_gone_on_from(
         raise KeyboardInterrupt
 
     out = tmp_path / "out"
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), job_scratch(out, resume=False) as scratch:
-        scratch.mkdir()
-        (scratch / "first").touch()
-        (scratch / "second").touch()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), JobOutput(out).begin() as scratch:
+        scratch.folder.mkdir()
+        (scratch.folder / "first").touch()
+        (scratch.folder / "second").touch()
         patch.setattr("shutil.rmtree", cut_short)
     assert [item.name[17:] for item in tmp_path.iterdir()] == ["-out"]
-    with output_lock(out), job_scratch(out, resume=resume) as scratch:
-        assert not scratch.exists()
+    with JobOutput(out, resume=resume).begin() as scratch:
+        assert not scratch.folder.exists()
         assert [item.name for item in tmp_path.iterdir()] == [".partial-lock-out"]
 
 
@@ -326,19 +327,17 @@ def test_a_scratch_folder_that_is_or_holds_a_link_is_never_written_to(tmp_path: 
     out, private = tmp_path / "out", tmp_path / "private"
     private.mkdir()
     (private / "labels.npy").write_text("years of work")
-    scratch = scratch_folder(out)
-    scratch.symlink_to(private)
-    with pytest.raises(OutputError, match="is a link"), job_scratch(out, resume=True):
-        pass
-    with pytest.raises(OutputError, match="is a link"), part_scratch(out):
-        pass
-    with job_scratch(out, resume=False) as folder:  # begun anew: the link goes, not what it leads to
-        (folder / "tiles").mkdir(parents=True)
-        (folder / "tiles" / "labels.npy").symlink_to(private / "labels.npy")
-        with pytest.raises(OutputError, match=r"tiles/labels\.npy is a link"), job_scratch(out, resume=True):
+    (tmp_path / ".partial-scratch-out").symlink_to(private)
+    goes_on = (JobOutput(out, resume=True), JobOutput(out, part=Part(1, 2)))
+    for job in goes_on:
+        with pytest.raises(OutputError, match="is a link"), job.begin():
             pass
-        with pytest.raises(OutputError, match=r"tiles/labels\.npy is a link"), part_scratch(out):
-            pass
+    with JobOutput(out).begin() as scratch:  # begun anew: the link goes, not what it leads to
+        (scratch.folder / "tiles").mkdir(parents=True)
+        (scratch.folder / "tiles" / "labels.npy").symlink_to(private / "labels.npy")
+        for job in goes_on:
+            with pytest.raises(OutputError, match=r"tiles/labels\.npy is a link"), job.begin():
+                pass
     assert (private / "labels.npy").read_text() == "years of work"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -29,21 +29,23 @@ from deepnets4eo.change.series.features import (
     reading,
 )
 from deepnets4eo.change.series.harmonic import HarmonicOptions, check_start, decimal_years, detect_breaks
-from deepnets4eo.change.series.options import NoveltyOptions
+from deepnets4eo.change.series.options import NoveltyOptions, SeriesInputs, SeriesProducts
 from deepnets4eo.change.series.page import write_page
 from deepnets4eo.change.series.ranking import TABLE, VECTORS, NoveltyRanking, rank_novelty
 from deepnets4eo.change.series.stack import ImageSeries
-from deepnets4eo.errors import InputError, name_hint
+from deepnets4eo.errors import InputError, OutputError, name_hint
 from deepnets4eo.files import write_json
 from deepnets4eo.grid import blocks
 from deepnets4eo.jobs.blocks import Executor
-from deepnets4eo.jobs.scratch import hidden_folder
+from deepnets4eo.jobs.output import JobOutput
+from deepnets4eo.jobs.parts import Progress
 from deepnets4eo.jobs.shared_work import SharedWork
 from deepnets4eo.options import plain_options
 from deepnets4eo.outputs.event import SeriesEvent
+from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.rasters.band_roles import normalised_difference, role_indices
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
+from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.segmenters.networks import LITE0
 from deepnets4eo.version import __version__
 
@@ -53,8 +55,6 @@ NDVI = "ndvi"
 
 PAGE, MANIFEST, BREAKS = "report.html", "series.json", "breaks.tif"
 PRODUCTS = (TABLE, VECTORS, PAGE, MANIFEST, BREAKS)
-
-Progress = Callable[[float], None]
 
 
 def rank_series(
@@ -94,54 +94,75 @@ def make_features(series: ImageSeries, options: NoveltyOptions) -> CellFeatures:
     )
 
 
-def write_series(
-    series: ImageSeries,
-    out: str | Path,
-    options: NoveltyOptions,
-    *,
-    top: int = 30,
-    breaks_from: date | None = None,
-    break_of: str | None = None,
-    workers: int | None = None,
-    event: SeriesEvent = SeriesEvent(),
-    progress: Progress | None = None,
-    executor: Executor | None = None,
-) -> list[Path]:
-    """Rank a series and write the result to `out`. Returns the paths.
+@dataclass(frozen=True)
+class SeriesJob:
+    """A ranking of a series and its products in a folder. workers : threads."""
 
-    top : changes that have chips on the page
-    break_of, breaks_from : breaks of `break_of` are written where `breaks_from` is given
-    executor : looks for breaks and measures cells in other processes
-    """
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    with gdal_cache(CACHE_BYTES), hidden_folder(out) as hidden:
-        shared = None if executor is None else SharedWork(executor, hidden.absolute())
-        paths, breaks = [], None
-        if breaks_from:
-            breaks = {"of": break_of or default_quantity(series), "from": breaks_from.isoformat()}
-            where, tags = out / BREAKS, event.tags
-            paths.append(write_breaks(series, where, breaks_from, quantity=breaks["of"], tags=tags, shared=shared))
-        else:
-            (out / BREAKS).unlink(missing_ok=True)  # of an earlier job
-        ranking = rank_series(series, options, workers=workers, progress=progress, shared=shared)
-        paths = [*ranking.write(out, event), *paths, write_page(ranking, series, out / PAGE, top=top, event=event)]
-    manifest = {
-        "version": __version__,
-        "synthetic": series.synthetic,
-        "event": event.to_dict(),
-        "dates": [day.isoformat() for day in series.dates],
-        "dates_of_a_year_alone": [day.isoformat() for day in series.years_alone],
-        "images": series.sources,
-        "grid_of": series.grid_source,
-        "bands": series.band_names,
-        "bands_assumed": series.bands_assumed,
-        "embedding": series.embedding,
-        "breaks": breaks,
-        "options": without_secrets(plain_options(options)),
-        "changes": len(ranking),
-    }
-    return [*paths, write_json(out / MANIFEST, manifest)]
+    series: ImageSeries
+    output: JobOutput
+    options: NoveltyOptions = NoveltyOptions()
+    products: SeriesProducts = SeriesProducts()
+    event: SeriesEvent = SeriesEvent()
+    workers: int | None = None
+
+    @classmethod
+    def plan(
+        cls, source: str, inputs: SeriesInputs, output: JobOutput, options: NoveltyOptions, products: SeriesProducts,
+        event: SeriesEvent, *, workers: int = 2, json: Path | None = None,
+    ) -> SeriesJob:  # fmt: skip
+        """The job of these words. json : a further output. Errors: InputError; OutputError where it would write over its inputs."""
+        products.check()
+        inputs.check()
+        out, output = output.out, replace(output, last=MANIFEST)
+        written = [json, *(out / name for name in PRODUCTS)]
+        check_not_inputs([out, *written], [source, inputs.masks, options.weights])
+        for folder in (source, inputs.masks):
+            if folder is not None and Path(folder).is_dir() and out.exists() and out.samefile(folder):
+                raise OutputError(
+                    f"{out} is read by this job, so it cannot be written by it. Choose another name for the output."
+                )
+        products.breaks_since()  # refused before the series is opened
+        series = ImageSeries.from_words(source, inputs)
+        check_not_inputs(written, [series.paths])
+        return cls(series, output, options, products, event, workers)
+
+    def run(
+        self, progress: Progress | None = None, executor: Executor | None = None
+    ) -> tuple[NoveltyRanking, list[Path]]:
+        """Write the products; the ranking as it was written, and the files. executor : looks for breaks and measures cells."""
+        series, start, names = self.series, self.products.breaks_since(), [TABLE, VECTORS, PAGE, MANIFEST]
+        with self.output.begin() as scratch, gdal_cache(), self.output.products() as hidden:
+            shared = None if executor is None else SharedWork(executor, scratch.folder.absolute())
+            breaks = None
+            if start is not None:
+                breaks = {"of": self.products.break_of or default_quantity(series), "from": start.isoformat()}
+                where, tags = hidden.folder / BREAKS, self.event.tags
+                write_breaks(series, where, start, quantity=breaks["of"], tags=tags, shared=shared)
+                names.insert(2, BREAKS)
+            ranking = rank_series(series, self.options, workers=self.workers, progress=progress, shared=shared)
+            ranking.write(hidden.folder, self.event)
+            write_page(ranking, series, hidden.folder / PAGE, top=self.products.top, event=self.event)
+            write_json(hidden.folder / MANIFEST, self._manifest(ranking, breaks))
+            paths = hidden.publish(names, known=PRODUCTS)
+        return NoveltyRanking.read(self.output.out), list(paths.values())
+
+    def _manifest(self, ranking: NoveltyRanking, breaks: dict[str, str] | None) -> dict[str, Any]:
+        series = self.series
+        return {
+            "version": __version__,
+            "synthetic": series.synthetic,
+            "event": self.event.to_dict(),
+            "dates": [day.isoformat() for day in series.dates],
+            "dates_of_a_year_alone": [day.isoformat() for day in series.years_alone],
+            "images": series.sources,
+            "grid_of": series.grid_source,
+            "bands": series.band_names,
+            "bands_assumed": series.bands_assumed,
+            "embedding": series.embedding,
+            "breaks": breaks,
+            "options": without_secrets(plain_options(self.options)),
+            "changes": len(ranking),
+        }
 
 
 def write_breaks(

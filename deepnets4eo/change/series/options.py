@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal
 
 from deepnets4eo.errors import InputError
@@ -101,6 +102,12 @@ class SeriesProducts:
         str | None, key("Also write breaks of the seasonal curve of each pixel from this date on.")
     ] = None
     break_of: Annotated[str | None, key("Band whose breaks are detected, or ndvi.")] = None
+
+    def breaks_since(self) -> date | None:
+        """The date from which breaks are looked for; None for none. Errors: InputError."""
+        from deepnets4eo.change.series.dates import as_date
+
+        return None if self.breaks_from is None else as_date(self.breaks_from, "--set breaks_from")
 
     def check(self) -> None:
         """Refuse a band of breaks without breaks. Errors: InputError."""

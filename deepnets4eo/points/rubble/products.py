@@ -24,8 +24,8 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import check_overwrite, plain, write_json, write_text
-from deepnets4eo.jobs.scratch import hidden_folder, publish
+from deepnets4eo.files import plain, write_json, write_text
+from deepnets4eo.jobs.output import JobOutput
 from deepnets4eo.outputs.event import iso_day
 from deepnets4eo.outputs.provenance import categories_qml, filled_qml, write_event, write_styles
 from deepnets4eo.outputs.safe_text import table_csv
@@ -118,11 +118,11 @@ def save_rubble(
         The folder holds something already, or cannot be written.
     """
     out_dir, also = Path(out_dir), check_products(also, pre)
-    check_overwrite(out_dir, overwrite=overwrite)
     heights = Heights.open(post)
     if rubble.registrations:
         heights = replace(heights, motion=rubble.registrations[-1].applied)
-    with hidden_folder(out_dir) as hidden:
+    with JobOutput(out_dir, overwrite=overwrite).products() as products:
+        hidden = products.folder
         names = ["rubble.gpkg", "rubble.csv"]
         _write_gpkg(rubble, hidden / "rubble.gpkg")
         table = rubble.buildings.drop(columns="geometry").assign(**rubble.event.columns)
@@ -149,8 +149,7 @@ def save_rubble(
             names += ["history.csv", "history.html"]
         write_json(hidden / "manifest.json", _manifest(rubble, names))
         names.append("manifest.json")
-        publish(hidden, out_dir, names, obsolete=[name for name in PRODUCTS if name not in names])
-    return {name: out_dir / name for name in names}
+        return products.publish(names, known=PRODUCTS)
 
 
 def _write_gpkg(rubble: RubbleMap, path: Path) -> None:

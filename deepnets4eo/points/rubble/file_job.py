@@ -1,0 +1,79 @@
+"""A rubble job given as paths and words: check it, say what it would do, or write the map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepnets4eo.jobs.output import JobOutput
+from deepnets4eo.jobs.parts import Progress
+from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.outputs.findings import count_of
+from deepnets4eo.points.rubble.history import check_dates, debris_history, parse_dated
+from deepnets4eo.points.rubble.job import check_heights, debris_volumes, read_outlines
+from deepnets4eo.points.rubble.products import ALSO, PRODUCTS, check_products, products_of_points, save_rubble
+from deepnets4eo.points.rubble.rubble_map import RubbleMap, RubbleOptions
+
+if TYPE_CHECKING:
+    from deepnets4eo.footprints import Footprints
+
+
+@dataclass(frozen=True)
+class RubbleJob:
+    """A rubble map of these files, written into a folder. before : the oldest first; dates : those of `before` and of post."""
+
+    post: str
+    before: tuple[str, ...]
+    dates: tuple[str, ...]
+    footprints: str
+    output: JobOutput
+    options: RubbleOptions
+    event: EventInfo
+    also: tuple[str, ...]
+
+    @classmethod
+    def plan(
+        cls, post: str, pre: Sequence[str], footprints: str, output: JobOutput, options: RubbleOptions = RubbleOptions(),
+        event: EventInfo = EventInfo(), also: Sequence[str] | None = None,
+    ) -> RubbleJob:  # fmt: skip
+        """The job of these words, each of post and pre a file or DATE=FILE. Errors: InputError; OutputError where it would write over
+        its inputs."""
+        dates, files = zip(*map(parse_dated, [*pre, post]), strict=True)
+        if len(pre) > 1:
+            check_dates(dates, len(dates))
+        output.check_apart(PRODUCTS, *files, footprints)
+        further = check_products(ALSO if also is None else also, files[0] if pre else None)
+        return cls(files[-1], files[:-1], dates, footprints, output, options, event, further)
+
+    @property
+    def left_out(self) -> list[str]:
+        """The products that need points, where the heights after the event are a surface model."""
+        return products_of_points(self.post, self.also)
+
+    def describe(self) -> str:
+        """What would be done, in one line, after all checks. Errors: those of `debris_volumes`."""
+        self.output.check()
+        return f"{count_of(len(self._check()), 'building')} would be measured into {self.output.out}"
+
+    def run(self, progress: Progress | None = None) -> tuple[RubbleMap, dict[str, Path]]:
+        """Make the map and write its files; the map and the paths by name. Errors: those of `debris_volumes` and `save_rubble`."""
+        first = self.before[0] if self.before else None
+        with self.output.begin():
+            outlines, how = self._check(), self.options
+            if len(self.before) > 1:
+                heights = (*self.before, self.post)
+                result = debris_history(heights, self.dates, outlines, how, event=self.event, progress=progress)
+            else:
+                result = debris_volumes(self.post, outlines, first, how, event=self.event, progress=progress)
+            return result, save_rubble(
+                result, self.output.out, self.post, also=self.also, pre=first, overwrite=self.output.replaces
+            )
+
+    def _check(self) -> Footprints:
+        """The outlines, once it is known that the heights of all dates can be read, and lie under them."""
+        outlines = read_outlines(self.footprints, self.options)
+        for later in (*self.before, self.post)[1:] or (self.post,):
+            check_heights(later, outlines, *self.before[:1])
+        return outlines
