@@ -44,6 +44,15 @@ def key(text: str, **limits: Any) -> Any:
 
 SeedKey: TypeAlias = Annotated[int, key("Seed of all randomness.", ge=0)]
 
+RESOURCES = "Resources"  # the group of options in help texts
+# How networks are computed, see `device.choose`
+OnDevice: TypeAlias = Annotated[str, option("auto, cpu or cuda.", RESOURCES)]
+InPrecision: TypeAlias = Annotated[str, option("auto, float32, bfloat16 or float16 (GPU).", RESOURCES)]
+ByRuntime: TypeAlias = Annotated[
+    str,
+    option("What computes networks on a CPU: torch, openvino, or auto, the faster one that is installed.", RESOURCES),
+]
+
 
 def option_error(error: ValidationError, kind: type[Any], where: str) -> InputError:
     """The `InputError` for what pydantic refused, a line a value, each beginning with `where`."""

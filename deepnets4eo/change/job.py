@@ -10,33 +10,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.change.change_scores import LEAST_CHANGED, change_scores, check_change_legend, is_from_to
+from deepnets4eo.change.change_scores import change_scores
 from deepnets4eo.change.classical.detector import ChangeDetector
 from deepnets4eo.change.classical.feature_distance import FeatureDistance
-from deepnets4eo.change.diffusion import FEW_STEPS, Diffusion
+from deepnets4eo.change.deciding import check_options, load_change_run, with_method_of
 from deepnets4eo.change.normalisation import normalise
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
 from deepnets4eo.change.page import area_in_words, changed_interval
 from deepnets4eo.change.pair import POST, PRE, ChangePair, open_pair
-from deepnets4eo.change.refinement import FINAL, refine_scores
-from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, split_from_to
-from deepnets4eo.errors import InputError
-from deepnets4eo.grid import blocks, mean_gsd_m
+from deepnets4eo.change.rasters import covers_of, write_rasters
+from deepnets4eo.change.refinement import FINAL
+from deepnets4eo.change.transitions import COVER_POST, COVER_PRE
+from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.jobs.blocks import Executor
 from deepnets4eo.jobs.output import JobOutput
 from deepnets4eo.jobs.parts import Progress
-from deepnets4eo.lazy import check_extra
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding, worst_first
-from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.segmenters.checksums import CARD
-from deepnets4eo.segmenters.run import Run, kept_run, load_run
-from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, PACKED_TAG
+from deepnets4eo.segmenters.run import Run, kept_run
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -50,14 +44,9 @@ COVER_PRODUCTS = (
     "transitions.csv",
     *(f"{name}{end}" for name in (COVER_PRE, COVER_POST) for end in (".tif", ".qml", ".tif.aux.xml")),
 )  # where land cover of both dates is known
-REFINEMENT = Diffusion(steps=FEW_STEPS)
 FINEST_SPECTRAL_M = 2.0  # on building pairs of 0.5 m they reach an F1 of 0.25
 BROAD_SHARE = 0.2  # of pixels: of noise without change, more than that lie above the threshold
 TWO_GROUPS = 0.7  # of the variance: one Gaussian, cut in its middle, has 2/π of it between both sides
-ORIGIN_TAGS = ("SYNTHETIC", "RUN", "SOFTWARE")
-MOST_CHANGED = 0.5  # share beyond which a map says more about the images than about the ground
-RANK = "score of change: it ranks pixels and is no probability"  # of methods without training
-FEW_CHANGED = 10  # pixels: with fewer, a method without training may have found nothing but outlying values
 
 
 @dataclass(frozen=True)
@@ -174,52 +163,6 @@ class ChangeJob:
             return _write(job, pair, run, scratch.of(*_identity(pair, job.options)), progress, executor)
 
 
-def check_options(options: ChangeOptions) -> None:
-    """Refuse options that contradict each other. Errors: InputError."""
-    if (options.cover_pre is None) != (options.cover_post is None):
-        date, other = ("pre", "post") if options.cover_post is None else ("post", "pre")
-        raise InputError(
-            f"--set cover_{date} was given without --set cover_{other}; classes before and after need land cover of both dates. "
-            "Give both, or none."
-        )
-    if options.model is None and options.normalise != "none":
-        raise InputError(
-            f"--set normalise={options.normalise} was given without --model; methods without training standardise both dates "
-            "themselves. Leave it out."
-        )
-
-
-def with_method_of(pair: ChangePair, options: ChangeOptions) -> ChangeOptions:
-    """The options for this pair: rasters that hold embeddings already are compared by their cosine. Raises MissingExtraError where
-    embeddings have to be made and PyTorch is not installed."""
-    if options.model is not None or options.method != FeatureDistance.name:
-        return options
-    if pair.scene.layers[POST].embedding is not None:
-        return replace(options, method="cosine")
-    check_extra("deep")
-    return options
-
-
-def load_change_run(options: ChangeOptions) -> Run | None:
-    """Open the run of the options, None without one. Raises InputError or RunError for a run that does not label change
-    in pairs, or finds the land cover itself."""
-    model = options.model
-    if model is None:
-        return None
-    run = load_run(model)
-    check_change_legend(run.legend, str(run.folder))
-    if run.inputs.names != [PRE, POST]:
-        raise InputError(
-            f"{model} reads the layers {run.inputs.names}; a run of change reads {[PRE, POST]}. Train one with "
-            f"model.layers: [{PRE}, {POST}]."
-        )
-    if is_from_to(run.legend) and options.cover_pre is not None:
-        raise InputError(
-            f"--set cover_pre and --set cover_post were given with {model}, which finds the land cover of both dates itself. Leave them out."
-        )
-    return run
-
-
 def _write(
     job: ChangeJob, pair: ChangePair, trained: Run | None, folder: Path, progress: Progress | None, executor: Executor | None
 ) -> ChangeMap:  # fmt: skip
@@ -241,11 +184,11 @@ def _write(
     findings = [*event_findings(event), *pair.findings, *_method_findings(pair, run)]
     with job.output.products() as hidden:
         products = ChangeProducts(hidden.folder)
-        covers = _covers(run, labels, products, pair, event)
+        covers = covers_of(run, labels, products, pair, event)
         by_class = trained is not None and not options.refines  # else a threshold or the refined scores decide
         classes = Layer.open(labels) if by_class else None
         scores = change_scores(Layer.open(probabilities), run.legend, str(run.folder), classes=classes)
-        findings += _write_rasters(scores, products, scene, options, event)
+        findings += write_rasters(scores, products, scene, options, event)
         polygons, summary, names = write_products(pair, products, notes, options, event, findings, covers)
         paths = hidden.publish(names, known=COVER_PRODUCTS)
     return ChangeMap(paths, polygons, summary, tuple(worst_first(findings)))
@@ -287,65 +230,6 @@ def _method_findings(pair: ChangePair, run: Run) -> list[Finding]:
     if detector.changed_share >= BROAD_SHARE and detector.separation < TWO_GROUPS:
         findings.append(Finding("no_two_groups", "caution", {"share": detector.changed_share}))
     return findings
-
-
-def _covers(
-    run: Run, labels: Path, products: ChangeProducts, pair: ChangePair, event: EventInfo
-) -> tuple[Layer, Layer] | None:
-    """Land cover of both dates: as a run of classes from → to predicts it, else as the options name it; None without."""
-    if is_from_to(run.legend):
-        parts = split_from_to(labels, products.folder, tags=event.tags)
-        return Layer.open(parts[COVER_PRE]), Layer.open(parts[COVER_POST])
-    return pair.covers
-
-
-def _write_rasters(
-    only: Layer, products: ChangeProducts, scene: Scene, options: ChangeOptions, event: EventInfo
-) -> list[Finding]:
-    """score.tif and change.tif from the probability or score of change; refined where the options say so."""
-    findings: list[Finding] = []
-    meaning = RANK if options.model is None else "probability of change"
-    tags = event.tags | {"MEANING": f"{meaning}; value / {PACKED_ONE}"}
-    if options.refines:
-        log.info("fitting the scores to edges …")
-        guides = [scene.layers[PRE], scene.layers[POST]]
-        refined = refine_scores(
-            only, guides, products.score, diffusion=REFINEMENT, device=options.device, workers=options.workers,
-            tags=tags,
-        )  # fmt: skip
-        if refined.shrinks:
-            findings.append(
-                Finding("refinement_shrinks", "caution", {"after": refined.after, "before": refined.before})
-            )
-    else:
-        tags = _origin(only) | tags | {PACKED_TAG: str(PACKED_ONE)}
-        with CogWriter(products.score, only.grid, nodata=PACKED_NODATA, band_names=["change"], tags=tags) as writer:
-            for window in blocks(only.shape, BLOCK_PX):
-                writer.write(window, only.read(window)[0])
-    changed, seen = _write_labels(Layer.open(products.score), products.labels, event)
-    if seen and changed > MOST_CHANGED * seen:
-        findings.append(Finding("most_changed", "caution", {"share": changed / seen}))
-    elif seen and changed < FEW_CHANGED and options.model is None:
-        findings.append(Finding("few_changed", "note", {"number": changed, "seen": seen}))
-    return findings
-
-
-def _write_labels(score: Layer, path: Path, event: EventInfo) -> tuple[int, int]:
-    """Labels where the probability of change reaches 0.5; returns changed and valid pixels."""
-    changed = seen = 0
-    tags = _origin(score) | event.tags
-    with CogWriter(path, score.grid, nodata=VOID, legend=Legend.load("change"), tags=tags) as writer:
-        for window in blocks(score.shape, BLOCK_PX):
-            data, valid = score.read(window)
-            labels = np.where(valid, data[0] >= LEAST_CHANGED, VOID).astype(np.uint8)
-            changed, seen = changed + int((labels == 1).sum()), seen + int(valid.sum())
-            writer.write(window, labels)
-    return changed, seen
-
-
-def _origin(layer: Layer) -> dict[str, str]:
-    """The tags that say what a raster was made of, for those made from it."""
-    return {name: layer.tags[name] for name in ORIGIN_TAGS if name in layer.tags}
 
 
 def _identity(pair: ChangePair, options: ChangeOptions) -> tuple[Any, ...]:

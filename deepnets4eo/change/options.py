@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from deepnets4eo.options import SeedKey, key, option, option_group
+from deepnets4eo.options import OnDevice, SeedKey, key, option, option_group
 from deepnets4eo.registration.options import (
     MAX_ROTATION_DEG,
     MAX_SHIFT_M,
@@ -76,7 +76,7 @@ class ChangeOptions:
     max_rotation_deg: MaxRotation = MAX_ROTATION_DEG
     assume_registered: AssumeRegistered = False
     memory_bytes: int = 4 * 10**9
-    device: str = "auto"
+    device: OnDevice = "auto"
     workers: int = 2
     seed: SeedKey = 0
 

@@ -9,7 +9,7 @@ import typer
 
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.cli.option_groups import with_options
-from deepnets4eo.cli.options import Device, DryRun, Event, Json, Memory, Out, Overwrite, Resume, WhoWorks, memory_bytes
+from deepnets4eo.cli.options import DryRun, Event, Json, Memory, Out, Overwrite, Resume, WhoWorks, memory_bytes
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_json, show_result
 from deepnets4eo.outputs.event import EventInfo
 
@@ -23,7 +23,6 @@ def change(
     event: Event = None,
     memory: Memory = "4GB",
     workers: WhoWorks = "2",
-    device: Device = "auto",
     json: Json = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -43,7 +42,7 @@ def change(
     from deepnets4eo.jobs.output import JobOutput
 
     who = Workers.parse(workers)
-    options = replace(options, memory_bytes=memory_bytes(memory), device=device, workers=who.threads)
+    options = replace(options, memory_bytes=memory_bytes(memory), workers=who.threads)
     check_not_inputs([json], [pre, post, *options.further_inputs.values()])
     job = ChangeJob(pre, post, JobOutput(out, resume, overwrite), options, about)
     if dry_run:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 import typer
 
+from deepnets4eo.device import PRECISIONS, RUNTIMES
+
 
 def _of_catalog(kind: str) -> Callable[[str], list[str]]:
     """A function that completes the recipes, datasets or legends of the catalog."""
@@ -47,13 +49,6 @@ def protocol_names(ctx: typer.Context, incomplete: str) -> list[str]:
     return _starting_with(incomplete, protocols)
 
 
-COMPLETED: dict[str, Callable[..., list[str]]] = {  # fields of settings classes whose values the shell completes
-    "legend": legend_names,
-    "protocol": protocol_names,
-    "dataset": dataset_names,
-}
-
-
 def choices(*names: str) -> Callable[[str], list[str]]:
     """A function that completes one of `names`.
 
@@ -65,6 +60,16 @@ def choices(*names: str) -> Callable[[str], list[str]]:
         return _starting_with(incomplete, names)
 
     return complete
+
+
+COMPLETED: dict[str, Callable[..., list[str]]] = {  # fields of settings classes whose values the shell completes
+    "legend": legend_names,
+    "protocol": protocol_names,
+    "dataset": dataset_names,
+    "device": choices("auto", "cpu", "cuda"),
+    "precision": choices("auto", *PRECISIONS),
+    "runtime": choices("auto", *RUNTIMES),
+}
 
 
 def _cards_of(incomplete: str, names: Sequence[str]) -> list[str]:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import (
-    Device,
     DryRun,
     Event,
     Out,
     Overwrite,
     PartOption,
-    Precision,
     ResumeParts,
-    Runtime,
     part_is_done,
 )
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_result
@@ -36,9 +32,6 @@ def flood(
     out: Out,
     options: FloodOptions = FloodOptions(),
     event: Event = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    runtime: Runtime = "auto",
     part: PartOption = None,
     resume: ResumeParts = False,
     overwrite: Overwrite = False,
@@ -62,7 +55,6 @@ def flood(
     from deepnets4eo.jobs.parts import Part
 
     share = None if part is None else Part.parse(part)
-    options = replace(options, device=device, precision=precision, runtime=runtime)
     *pres, post = images
     job = FloodJob(pres, post, JobOutput(out, resume, overwrite, share), options, EventInfo.parse(event or []))
     if dry_run:

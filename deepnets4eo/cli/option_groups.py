@@ -146,7 +146,7 @@ def _options(settings_class: type) -> list[inspect.Parameter]:
     hints = get_type_hints(settings_class, include_extras=True)
     parameters = []
     for field in fields(settings_class):
-        annotation = _option(field.name, hints[field.name])
+        annotation = field_option(field.name, hints[field.name])
         if annotation is not None:
             default = inspect.Parameter.empty if field.default is MISSING else field.default
             parameters.append(
@@ -167,7 +167,7 @@ def _extra(field: Any) -> dict[str, Any]:
     return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
-def _option(name: str, hint: Any) -> Any:
+def field_option(name: str, hint: Any) -> Any:
     """The annotation of a field as one that typer reads; None where it is no option. Some names the shell completes."""
     field = _described(hint)
     if field is None or (extra := _extra(field)).get("key"):

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from deepnets4eo.cli.completion import choices, legend_names
-from deepnets4eo.device import RUNTIMES
+from deepnets4eo.cli.completion import legend_names
+from deepnets4eo.cli.option_groups import field_option
 from deepnets4eo.errors import InputError
-from deepnets4eo.options import split_names
+from deepnets4eo.options import RESOURCES, InPrecision, OnDevice, split_names
 
 if TYPE_CHECKING:
     from deepnets4eo.jobs.executors import Workers as Who
@@ -27,7 +27,6 @@ LabelsLegend = Annotated[
         autocompletion=legend_names,
     ),
 ]
-RESOURCES = "Resources"  # the group of options in help texts
 Memory = Annotated[str, Option("--memory", help="How much memory may be used, e.g. 4GB.", rich_help_panel=RESOURCES)]
 Workers = Annotated[
     int, Option("--workers", help="Threads that read and compute in parallel.", min=1, rich_help_panel=RESOURCES)
@@ -44,31 +43,8 @@ def _who(threads: str, *, show_default: bool = False) -> Any:
 WhoWorks = Annotated[str, _who("Threads that read and compute in parallel; or ", show_default=True)]
 ReadersOrOthers = Annotated[str | None, _who("Threads that read: by default 2, for a GPU one a core; or ")]
 WhoElse = Annotated[str | None, _who("Other processes that work: ")]
-complete_precision = choices("auto", "float32", "bfloat16", "float16")
-Device = Annotated[
-    str,
-    Option(
-        "--device", help="auto, cpu or cuda.", autocompletion=choices("auto", "cpu", "cuda"), rich_help_panel=RESOURCES
-    ),
-]
-Precision = Annotated[
-    str,
-    Option(
-        "--precision",
-        help="auto, float32, bfloat16 or float16 (GPU).",
-        autocompletion=complete_precision,
-        rich_help_panel=RESOURCES,
-    ),
-]
-Runtime = Annotated[
-    str,
-    Option(
-        "--runtime",
-        help="What computes networks on a CPU: torch, openvino, or auto, the faster one that is installed.",
-        autocompletion=choices("auto", *RUNTIMES),
-        rich_help_panel=RESOURCES,
-    ),
-]
+Device = field_option("device", OnDevice)
+Precision = field_option("precision", InPrecision)
 Gsd = Annotated[
     float | None,
     Option(

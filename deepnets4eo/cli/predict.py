@@ -12,16 +12,13 @@ import typer
 from deepnets4eo.cli.argument_order import check_run_first
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import (
-    Device,
     DryRun,
     Memory,
     Out,
     Overwrite,
     PartOption,
-    Precision,
     ReadersOrOthers,
     ResumeParts,
-    Runtime,
     memory_bytes,
     part_is_done,
     threads_alone,
@@ -60,9 +57,6 @@ def predict(
     votes: VoteOptions = VoteOptions(),
     memory: Memory = "4GB",
     workers: ReadersOrOthers = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    runtime: Runtime = "auto",
     part: PartOption = None,
     resume: ResumeParts = False,
     overwrite: Overwrite = False,
@@ -83,11 +77,18 @@ def predict(
     """
     check_run_first("predict", run, scene)
     if out.suffix.lower() == TABLE:
-        if options != PredictOptions() or votes != VoteOptions() or clicks or part or resume or dry_run:
+        if (
+            options != PredictOptions(device=options.device)
+            or votes != VoteOptions()
+            or clicks
+            or part
+            or resume
+            or dry_run
+        ):
             raise InputError(
                 f"--out {out} is a table of whole images: only --device, --workers and --overwrite go with it. Leave the others out."
             )
-        _label_images(run, scene, out, device, threads_alone(workers or "2"), overwrite=overwrite)
+        _label_images(run, scene, out, options.device, threads_alone(workers or "2"), overwrite=overwrite)
         return
     from deepnets4eo import prediction
     from deepnets4eo.jobs.executors import Workers
@@ -97,8 +98,7 @@ def predict(
 
     who = Workers() if workers is None else Workers.parse(workers)
     options = replace(
-        options, memory_bytes=memory_bytes(memory), workers=None if workers is None else who.threads, device=device, precision=precision,
-        runtime=runtime, part=None if part is None else Part.parse(part), resume=resume, overwrite=overwrite,
+        options, memory_bytes=memory_bytes(memory), workers=None if workers is None else who.threads, part=None if part is None else Part.parse(part), resume=resume, overwrite=overwrite,
     )  # fmt: skip
     if clicks is not None and (part or resume or workers not in (None, "1", "2") or votes != VoteOptions()):
         raise InputError("--clicks corrects one run in one job. Leave out --part, --resume, --workers, and what votes.")

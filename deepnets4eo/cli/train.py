@@ -7,8 +7,8 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from deepnets4eo.cli.completion import choices, recipe_names
-from deepnets4eo.cli.options import RESOURCES, Device, Online, Out, Overwrite, Resume, complete_precision
+from deepnets4eo.cli.completion import COMPLETED, choices, recipe_names
+from deepnets4eo.cli.options import RESOURCES, Device, Online, Out, Overwrite, Resume
 from deepnets4eo.cli.output import echo, show_result
 from deepnets4eo.errors import InputError
 
@@ -25,7 +25,7 @@ TrainPrecision = Annotated[
     Option(
         "--precision",
         help="auto, float32, bfloat16 or float16 (GPU); by default the recipe's.",
-        autocompletion=complete_precision,
+        autocompletion=COMPLETED["precision"],
         rich_help_panel=RESOURCES,
     ),
 ]

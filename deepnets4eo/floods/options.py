@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from deepnets4eo.jobs.parts import Part
-from deepnets4eo.options import SeedKey, key, option, option_group
+from deepnets4eo.options import ByRuntime, InPrecision, OnDevice, SeedKey, key, option, option_group
 from deepnets4eo.registration.options import PixelSize
 
 if TYPE_CHECKING:
@@ -80,9 +80,9 @@ class FloodOptions:
     processes: Annotated[
         str | None, key("Who computes the tiles instead: processes:N, or the address of a Dask scheduler.")
     ] = None
-    device: str = "auto"
-    precision: str = "auto"
-    runtime: str = "auto"
+    device: OnDevice = "auto"
+    precision: InPrecision = "auto"
+    runtime: ByRuntime = "auto"
     part: Part | None = None
     seed: SeedKey = 0
 

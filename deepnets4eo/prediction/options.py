@@ -14,7 +14,7 @@ from pydantic import InstanceOf
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs.blocks import Executor
 from deepnets4eo.jobs.parts import Part
-from deepnets4eo.options import key, option, option_group
+from deepnets4eo.options import ByRuntime, InPrecision, OnDevice, key, option, option_group
 
 if TYPE_CHECKING:
     from deepnets4eo.segmenters.run import Run
@@ -74,9 +74,9 @@ class PredictOptions:
     ] = None
     memory_bytes: int = 4 * 10**9
     workers: int | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    runtime: str = "auto"
+    device: OnDevice = "auto"
+    precision: InPrecision = "auto"
+    runtime: ByRuntime = "auto"
     threads: Annotated[int | None, key("CPU threads of the network; by default all cores.", ge=1)] = None
     part: Part | None = None
     resume: bool = False

@@ -14,14 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from deepnets4eo.arrays import ByteImage, FloatImage
-from deepnets4eo.device import Compute, torch_settings
+from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.jobs.blocks import Executor
 from deepnets4eo.jobs.shared_work import Arrays, ComputeBlock, SharedWork
-from deepnets4eo.prediction.tile_reader import ReadTile, SceneScaling, TileReader
-from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
+from deepnets4eo.prediction.plan import computing
+from deepnets4eo.prediction.tile_reader import ReadTile, TileReader
 from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.any_size import scaled_beforehand, window_scalers
 from deepnets4eo.segmenters.checksums import open_sealed
 from deepnets4eo.segmenters.run import load_run, save_run
 from deepnets4eo.segmenters.segmenter import Segmenter
@@ -92,11 +91,8 @@ class TileBlocks:
 def open_tiles(task: TileTask, folder: Path) -> Iterator[ComputeBlock]:
     """Open a segmenter and a scene; yields what computes the tiles of a block, by lattice row, first column and the one after the last."""
     segmenter = load_run(folder / RUN).segmenter
-    scalers = window_scalers(segmenter)
-    scaling = SceneScaling(task.scene, segmenter.inputs, scalers[0].unscaled_bands) if scalers else None
-    reader = TileReader(task.scene, segmenter.inputs, task.lattice, scaling)
-    with gdal_cache(CACHE_BYTES), torch_settings(task.compute), scaled_beforehand(scalers):
-        segmenter.to(task.compute)
+    reader = TileReader.of(task.scene, segmenter, task.lattice)
+    with computing(segmenter, task.compute):
         yield _TileComputer(segmenter, reader, task).arrays
 
 

@@ -18,8 +18,9 @@ from deepnets4eo.grid import Window
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.rasters.values import valid_pixels
-from deepnets4eo.segmenters.any_size import LEAST_SPREAD
+from deepnets4eo.segmenters.any_size import LEAST_SPREAD, window_scalers
 from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.tiling.lattice import Lattice, Tile, mirror_window
 
 SEGMENT_BYTES = 16 << 20  # of prepared float32; neighbouring tiles share one read, so blocks are decoded about once
@@ -51,6 +52,13 @@ class TileReader:
     lattice: Lattice
     scaling: SceneScaling | None = None
     segment_bytes: int = SEGMENT_BYTES
+
+    @classmethod
+    def of(cls, scene: Scene, segmenter: Segmenter, lattice: Lattice) -> TileReader:
+        """What reads tiles for a segmenter, and scales windows for a network that would."""
+        scalers = window_scalers(segmenter)
+        scaling = SceneScaling(scene, segmenter.inputs, scalers[0].unscaled_bands) if scalers else None
+        return cls(scene, segmenter.inputs, lattice, scaling)
 
     @property
     def segment_tiles(self) -> int:

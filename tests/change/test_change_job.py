@@ -27,6 +27,7 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, OutputError, RunError
 from deepnets4eo.grid import Window
 from deepnets4eo.inspection.files import inspect
+from deepnets4eo.jobs.output import Scratch
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
@@ -520,7 +521,7 @@ def test_a_run_that_was_trained_again_is_no_interrupted_job_of_the_one_before(tm
     names = []
     for text in ("first", "the second one"):
         card.write_text(text)
-        names.append(_identity(pair, replace(PLAIN, model=str(card.parent))))
+        names.append(Scratch(tmp_path).of(*_identity(pair, replace(PLAIN, model=str(card.parent)))))
     assert names[0] != names[1]
 
 

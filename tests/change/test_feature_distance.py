@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from deepnets4eo.change import ChangeOptions, map_change  # noqa: E402
 from deepnets4eo.change.classical.detector import ChangeDetector  # noqa: E402
 from deepnets4eo.change.classical.feature_distance import FeatureDistance  # noqa: E402
-from deepnets4eo.change.job import with_method_of  # noqa: E402
+from deepnets4eo.change.deciding import with_method_of  # noqa: E402
 from deepnets4eo.change.pair import open_pair  # noqa: E402
 from deepnets4eo.errors import InputError, MissingExtraError  # noqa: E402
 from deepnets4eo.files import read_json  # noqa: E402

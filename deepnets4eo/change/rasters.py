@@ -1,0 +1,90 @@
+"""The rasters of a change map: scores, fitted to edges where the options say so, labels, and land cover of both dates."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.change.change_scores import LEAST_CHANGED, is_from_to
+from deepnets4eo.change.diffusion import FEW_STEPS, Diffusion
+from deepnets4eo.change.options import ChangeOptions, ChangeProducts
+from deepnets4eo.change.pair import POST, PRE, ChangePair
+from deepnets4eo.change.refinement import refine_scores
+from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, split_from_to
+from deepnets4eo.grid import blocks
+from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.run import Run
+from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, PACKED_TAG
+
+log = logging.getLogger(__name__)
+
+REFINEMENT = Diffusion(steps=FEW_STEPS)
+ORIGIN_TAGS = ("SYNTHETIC", "RUN", "SOFTWARE")
+MOST_CHANGED = 0.5  # share beyond which a map says more about the images than about the ground
+RANK = "score of change: it ranks pixels and is no probability"  # of methods without training
+FEW_CHANGED = 10  # pixels: with fewer, a method without training may have found nothing but outlying values
+
+
+def covers_of(
+    run: Run, labels: Path, products: ChangeProducts, pair: ChangePair, event: EventInfo
+) -> tuple[Layer, Layer] | None:
+    """Land cover of both dates: as a run of classes from → to predicts it, else as the options name it; None without."""
+    if is_from_to(run.legend):
+        parts = split_from_to(labels, products.folder, tags=event.tags)
+        return Layer.open(parts[COVER_PRE]), Layer.open(parts[COVER_POST])
+    return pair.covers
+
+
+def write_rasters(
+    only: Layer, products: ChangeProducts, scene: Scene, options: ChangeOptions, event: EventInfo
+) -> list[Finding]:
+    """score.tif and change.tif from the probability or score of change; refined where the options say so."""
+    findings: list[Finding] = []
+    meaning = RANK if options.model is None else "probability of change"
+    tags = event.tags | {"MEANING": f"{meaning}; value / {PACKED_ONE}"}
+    if options.refines:
+        log.info("fitting the scores to edges …")
+        guides = [scene.layers[PRE], scene.layers[POST]]
+        refined = refine_scores(
+            only, guides, products.score, diffusion=REFINEMENT, device=options.device, workers=options.workers,
+            tags=tags,
+        )  # fmt: skip
+        if refined.shrinks:
+            findings.append(
+                Finding("refinement_shrinks", "caution", {"after": refined.after, "before": refined.before})
+            )
+    else:
+        tags = _origin(only) | tags | {PACKED_TAG: str(PACKED_ONE)}
+        with CogWriter(products.score, only.grid, nodata=PACKED_NODATA, band_names=["change"], tags=tags) as writer:
+            for window in blocks(only.shape, BLOCK_PX):
+                writer.write(window, only.read(window)[0])
+    changed, seen = _write_labels(Layer.open(products.score), products.labels, event)
+    if seen and changed > MOST_CHANGED * seen:
+        findings.append(Finding("most_changed", "caution", {"share": changed / seen}))
+    elif seen and changed < FEW_CHANGED and options.model is None:
+        findings.append(Finding("few_changed", "note", {"number": changed, "seen": seen}))
+    return findings
+
+
+def _write_labels(score: Layer, path: Path, event: EventInfo) -> tuple[int, int]:
+    """Labels where the probability of change reaches 0.5; returns changed and valid pixels."""
+    changed = seen = 0
+    tags = _origin(score) | event.tags
+    with CogWriter(path, score.grid, nodata=VOID, legend=Legend.load("change"), tags=tags) as writer:
+        for window in blocks(score.shape, BLOCK_PX):
+            data, valid = score.read(window)
+            labels = np.where(valid, data[0] >= LEAST_CHANGED, VOID).astype(np.uint8)
+            changed, seen = changed + int((labels == 1).sum()), seen + int(valid.sum())
+            writer.write(window, labels)
+    return changed, seen
+
+
+def _origin(layer: Layer) -> dict[str, str]:
+    """The tags that say what a raster was made of, for those made from it."""
+    return {name: layer.tags[name] for name in ORIGIN_TAGS if name in layer.tags}

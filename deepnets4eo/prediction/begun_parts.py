@@ -1,0 +1,45 @@
+"""Which parts of a prediction a call computes, and what was begun of it: the journals of their rows beside the output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deepnets4eo.errors import OutputError
+from deepnets4eo.jobs.parts import WHOLE, Part
+from deepnets4eo.jobs.row_journal import RowJournal
+from deepnets4eo.prediction.options import PredictOptions
+
+
+def goes_on(options: PredictOptions) -> bool:
+    """Whether what is finished is used: where the user says so, and by a part that is started again."""
+    return options.resume or (options.part is not None and not options.overwrite)
+
+
+def journals_of(out: Path, options: PredictOptions) -> dict[Part, RowJournal]:
+    """The journals of the parts that this call computes; OutputError where the job was divided in another way."""
+    if options.overwrite and options.part is None and not options.resume:
+        RowJournal.remove_parts(out)
+    kept = RowJournal.parts(out) if goes_on(options) else []
+    if options.part is not None and kept and kept[0].total != options.part.total:
+        raise OutputError(
+            f"{out} was divided into {kept[0].total} parts before, now into {options.part.total}. Give the same number, or begin again "
+            "with --overwrite in place of --part."
+        )
+    parts = [options.part] if options.part is not None else kept or [WHOLE]
+    return {part: RowJournal(out, part) for part in parts}
+
+
+def begun_job(
+    out: Path, options: PredictOptions, journals: Mapping[Part, RowJournal], resumed: Sequence[bool]
+) -> Mapping[str, Any]:
+    """The description of the job as it was begun, of another part where this one was not; {} of a new job."""
+    for journal, loaded in zip(journals.values(), resumed, strict=True):
+        if loaded:
+            return journal.job
+    others = RowJournal.parts(out) if options.part is not None and goes_on(options) else []
+    for journal in (RowJournal(out, part) for part in others):
+        if journal.load():
+            return journal.job
+    return {}

@@ -1,0 +1,73 @@
+"""What a prediction refuses before its work: outputs that are inputs or exist, and to lose what an interrupted job has finished."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import check_overwrite
+from deepnets4eo.jobs.parts import WHOLE
+from deepnets4eo.jobs.row_journal import RowJournal
+from deepnets4eo.outputs.input_files import check_not_inputs, label_raster_files
+from deepnets4eo.prediction.begun_parts import journals_of
+from deepnets4eo.prediction.options import PredictOptions
+from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, VALUES
+from deepnets4eo.rasters.cog import check_raster_suffix
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.run import Run
+from deepnets4eo.segmenters.segmenter import Segmenter
+
+
+def check_outputs(
+    out: str | Path, options: PredictOptions, inputs: Sequence[Run | Segmenter | Scene | str | Path]
+) -> None:
+    """Refuse the outputs that `predict` would refuse, without its work: files that exist, or are inputs, and lost progress.
+
+    Errors: OutputError (an output or the progress of an interrupted job exists, or an output is an input).
+
+    Parameters
+    ----------
+    out : the label raster
+    options : as given to `predict`
+    inputs : the scene, and every run or its folder
+
+    Examples
+    --------
+    >>> check_outputs("labels.tif", PredictOptions(), ["runs/unet"])
+    """
+    paths = output_paths(out, options)
+    resumed = options.resume and any(journal.is_begun for journal in journals_of(Path(out), options).values())
+    check_free(out, paths, options, inputs, resumed=resumed)
+
+
+def output_paths(out: str | Path, options: PredictOptions, legend: Legend | None = None) -> dict[str, Path]:
+    """The file of each product, `out` first. Errors: InputError for products that a run of this legend does not have."""
+    paths = {LABELS: out, VALUES: options.values, PROBABILITIES: options.probabilities, ENTROPY: options.entropy}
+    if legend is not None and not legend.classes:
+        if options.values or options.probabilities or options.entropy:
+            raise InputError(
+                f"the run estimates {legend.name} and has no classes: --out is its raster. Leave out --values, --probabilities and "
+                "--entropy."
+            )
+        return {VALUES: Path(out)}
+    if legend is not None and legend.quantity is None and options.values:
+        raise InputError(f"--values {options.values}: the run has classes alone, {legend.name}. Leave it out.")
+    return {name: Path(path) for name, path in paths.items() if path is not None}
+
+
+def check_free(
+    out: str | Path, paths: Mapping[str, Path], options: PredictOptions, inputs: Sequence[Any], *, resumed: bool
+) -> None:
+    """Refuse outputs that are inputs or exist, and to discard what an interrupted job has finished."""
+    written = [*label_raster_files(Path(out)), *(path for path in paths.values() if path != Path(out))]
+    read = [item.folder if isinstance(item, Run) else item for item in inputs]
+    check_not_inputs(written, [list(item.layers.values()) if isinstance(item, Scene) else item for item in read])
+    complete = options.resume and not resumed and all(path.is_file() for path in paths.values())
+    for path in paths.values():
+        check_overwrite(check_raster_suffix(path), overwrite=options.overwrite, resume=resumed, complete=complete)
+    if options.part is None:
+        for part in [WHOLE, *RowJournal.parts(Path(out))]:
+            RowJournal(Path(out), part).check_kept(overwrite=options.overwrite, resume=options.resume)

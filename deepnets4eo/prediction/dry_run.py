@@ -1,0 +1,60 @@
+"""What a prediction would do, in words, after its checks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.device import TORCH
+from deepnets4eo.prediction.begun_parts import journals_of
+from deepnets4eo.prediction.checks import output_paths
+from deepnets4eo.prediction.label_task import LabelTask
+from deepnets4eo.prediction.options import PredictOptions
+from deepnets4eo.prediction.plan import make_plan
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.run import Run
+
+
+def describe(run: Run, scene: Scene, options: PredictOptions, out: str | Path | None = None) -> str:
+    """What `predict` would do, in one line.
+
+    Errors: RunError (the scene does not fit the run, or another job was interrupted at `out`).
+
+    Parameters
+    ----------
+    run : a loaded run
+    scene : an open scene
+    options : of `predict`
+    out : the label raster, beside which an interrupted job is looked for
+
+    Returns
+    -------
+    Size, tiles, classes, device, precision and threads; of an interrupted job also the tiles that are done.
+    """
+    task = LabelTask.of(run, scene)
+    prepared, legend = task.prepared, task.segmenter.legend
+    journals = journals_of(Path(out), options).values() if out is not None and options.resume else ()
+    interrupted = [journal for journal in journals if journal.load()]
+    begun = interrupted[0].job if interrupted else {}
+    cut = options if begun else replace(options, batch_tiles=1)  # to find this number takes a tile on a GPU
+    plan = make_plan(task.segmenter, prepared.labelled, cut, begun)
+    lattice, compute = plan.lattice, plan.compute
+    text = (
+        f"{scene.shape[0]} x {scene.shape[1]} px, {len(lattice)} tiles of {lattice.tiling.tile_px} px "
+        f"({lattice.tiling.blending if lattice.tiling.blends else 'crop'}, step {lattice.tiling.stride_px} px), {_describe_legend(legend)}, "
+        f"on {compute.device} in {compute.precision} with {compute.threads} threads"
+        f"{'' if compute.runtime == TORCH else f' by {compute.runtime}'}"
+    ) + (f"; {prepared}" if str(prepared) else "")
+    if out is None or not interrupted:
+        return text
+    identity = task.identity(plan, output_paths(out, options, legend))
+    for journal in interrupted:
+        journal.check(identity | {"strip_px": journal.job["strip_px"]})
+    done = sum(journal.counts.get("tiles", 0) for journal in interrupted)
+    return f"{text}; goes on with an interrupted job: {done} of {len(lattice)} tiles are done"
+
+
+def _describe_legend(legend: Legend) -> str:
+    classes = [f"{legend.num_classes} classes"] if legend.classes else []
+    return " and ".join([*classes, *([] if legend.quantity is None else [str(legend.quantity)])])

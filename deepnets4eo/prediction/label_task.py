@@ -1,0 +1,73 @@
+"""What a prediction is of: a run and a scene prepared for it; how an interrupted job of them is recognised, and rasters are tagged."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from deepnets4eo.evaluation.withheld import PRECISION, RUN
+from deepnets4eo.jobs.identity import identity
+from deepnets4eo.prediction.plan import Plan
+from deepnets4eo.prediction.preparation import PreparedScene, open_scene, prepare_scene
+from deepnets4eo.rasters.scene import LayerLike, Scene
+from deepnets4eo.segmenters.checksums import hash_of
+from deepnets4eo.segmenters.ensemble import ensemble_run
+from deepnets4eo.segmenters.run import Run, load_run
+from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.version import __version__, code_version
+
+SYNTHETIC = "SYNTHETIC"
+STRETCH = "STRETCH"  # tag: how the layers that are not of 8 bits were shown to the run
+
+
+class LabelTask(NamedTuple):
+    """A segmenter, the hash of its run, and a scene as it takes it."""
+
+    segmenter: Segmenter
+    run: str
+    prepared: PreparedScene
+
+    @classmethod
+    def of(cls, run: Run | Segmenter | str | Path, scene: Scene | LayerLike | Mapping[str, LayerLike]) -> LabelTask:
+        """The run, loaded, with the views of its recipe unless others were chosen, or a bare segmenter; and the scene, opened and checked."""
+        if isinstance(run, (str, Path)):
+            run = load_run(run)
+        labeller: Any = ensemble_run([run]) if isinstance(run, Run) and "views" not in run.card else run
+        segmenter: Segmenter = labeller.segmenter if isinstance(labeller, Run) else labeller
+        # weights without a run have no hash, so that a job with them cannot be resumed
+        digest = hash_of(labeller.card) if isinstance(labeller, Run) else f"unsaved-{uuid.uuid4().hex}"
+        return cls(segmenter, digest, prepare_scene(open_scene(scene, segmenter), labeller))
+
+    def identity(self, plan: Plan, paths: Mapping[str, Path]) -> dict[str, Any]:
+        """What all that was finished for the same job has in common."""
+        scene = self.prepared.labelled
+        return {
+            "run": self.run,
+            "scene": {name: identity(scene.layers[name]) for name in self.segmenter.inputs.present(scene)},
+            "grid": identity(scene.grid),
+            "stretch": self._stretches,
+            "tiling": plan.lattice.tiling.to_dict(),
+            "compute": plan.compute.to_dict() | {"batch_tiles": plan.batch_tiles},
+            "outputs": {name: str(path) for name, path in paths.items()},
+            "version": code_version(),
+        }
+
+    def tags(self, plan: Plan) -> dict[str, str]:
+        """What the rasters say of how they were made."""
+        made = {layer.tags[SYNTHETIC] for layer in self.prepared.scene.layers.values() if layer.synthetic}
+        tags = {
+            "SOFTWARE": f"deepnets4eo {__version__}",
+            RUN: self.run,
+            "SEGMENTER": self.segmenter.kind,
+            "TILING": ", ".join(f"{key}={value}" for key, value in plan.lattice.tiling.to_dict().items()),
+        }
+        if self.prepared.stretches:
+            tags[STRETCH] = json.dumps(self._stretches)
+        return tags | ({SYNTHETIC: "; ".join(sorted(made))} if made else {}) | {PRECISION: plan.compute.precision}
+
+    @property
+    def _stretches(self) -> dict[str, dict[str, list[float]]]:
+        return {name: stretch.to_dict() for name, stretch in self.prepared.stretches.items()}

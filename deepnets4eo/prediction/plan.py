@@ -1,0 +1,84 @@
+"""How a scene is cut and computed: tiles, device, precision and batches, by the options, or as an interrupted job began."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from deepnets4eo.device import TORCH, Compute, choose, torch_settings
+from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation.withheld import FLOAT32
+from deepnets4eo.prediction.memory import batch_size
+from deepnets4eo.prediction.options import PredictOptions
+from deepnets4eo.rasters.gdal_cache import gdal_cache
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.any_size import scaled_beforehand, window_scalers
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
+from deepnets4eo.tiling import Lattice, Tiling
+from deepnets4eo.tiling.lattice import SMALLEST_SIDE_PX, UNIFORM
+
+
+@contextmanager
+def computing(segmenter: Segmenter, compute: Compute) -> Iterator[None]:
+    """Within it the segmenter computes so, of windows that `TileReader.of` has read."""
+    with gdal_cache(), torch_settings(compute), scaled_beforehand(window_scalers(segmenter)):
+        segmenter.to(compute)
+        yield
+
+
+class Plan(NamedTuple):
+    """How a scene is cut and computed."""
+
+    lattice: Lattice
+    compute: Compute
+    batch_tiles: int
+
+
+def make_plan(segmenter: Segmenter, scene: Scene, options: PredictOptions, begun: Mapping[str, Any]) -> Plan:
+    """By the options, and where they leave it open as the interrupted job began, whose description is `begun`."""
+    before = begun.get("compute", {})
+    threads = options.threads or before.get("threads") or (None if options.executor is None else 1)
+    without_networks = _only_float32(segmenter)
+    exact = options.precision == "auto" and (without_networks or segmenter.legend.quantity is not None)
+    runtime = before.get("runtime", "auto") if options.runtime == "auto" else options.runtime
+    compute = choose(options.device, FLOAT32 if exact else options.precision, threads, runtime=runtime)
+    if without_networks:
+        compute = replace(compute, precision=FLOAT32)
+    lattice = Lattice(scene.shape, _tiling(segmenter, options, scene.shape))
+    compute = _with_runtime(compute, segmenter, len(lattice) * lattice.tiling.tile_px**2)
+    together = options.batch_tiles or before.get("batch_tiles")
+    return Plan(lattice, compute, together or batch_size(segmenter, compute, lattice.tiling.tile_px))
+
+
+def _with_runtime(compute: Compute, segmenter: Segmenter, pixels: int) -> Compute:
+    """The runtime that pays for so many pixels of tiles. Errors: InputError for one that cannot compute the segmenter."""
+    if getattr(segmenter, "compiles", False):
+        return compute.for_pixels(pixels)
+    if compute.runtime not in ("auto", TORCH):
+        raise InputError(
+            f"--runtime {compute.runtime} is for networks that label whole tiles; the run is of the kind {segmenter.kind!r}, whose passes "
+            "or patches PyTorch computes. Leave it out."
+        )
+    return replace(compute, runtime=TORCH)
+
+
+def _only_float32(segmenter: Any) -> bool:
+    """Whether nothing in a segmenter computes in another precision, whichever is chosen: no network is part of it."""
+    members = getattr(segmenter, "members", ())
+    return getattr(segmenter, "only_float32", False) or (bool(members) and all(map(_only_float32, members)))
+
+
+def _tiling(segmenter: Segmenter, options: PredictOptions, shape: tuple[int, int]) -> Tiling:
+    """How the scene is cut: unless the options name a side of tiles, with the side that computes the fewest pixels of it."""
+    tiling = options.tiling(segmenter.tiling)
+    return tiling if options.tile_px is not None else tiling.least_work(shape, _other_sides(segmenter, tiling))
+
+
+def _other_sides(segmenter: Segmenter, tiling: Tiling) -> Sequence[int]:
+    """Sides of tiles that do as well as the run's: half the core for any size, up to a quarter off for networks; small tiles stay."""
+    half_px = tiling.core_px // 2
+    if getattr(segmenter, "any_tile", False) and not tiling.blends:
+        return [half_px + 2 * tiling.halo_px] if half_px >= SMALLEST_SIDE_PX else []
+    return tiling.similar_sides if isinstance(segmenter, NetworkSegmenter) and tiling.blending != UNIFORM else []
