@@ -30,9 +30,9 @@ from script import JOPLIN, add_smoke, plain_errors, require_all
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.damage import Settings, assess
+from deepnets4eo.damage.evidences.priors import open_priors
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.priors.combination import NO_BUILDINGS, combine
-from deepnets4eo.damage.priors.reading import open_priors
 from deepnets4eo.damage.vocabulary import DAMAGED
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_json

@@ -18,7 +18,7 @@ __getattr__ = lazy_names(
         ".evidences.points": "PointEvidence",
         "deepnets4eo.outputs.event": "EventInfo",
         "deepnets4eo.footprints.read": "Footprints read_footprints footprint_findings",
-        ".priors.reading": "open_priors",
+        ".evidences.priors": "open_priors",
         "deepnets4eo.registration": "register Registration",
         "deepnets4eo.footprints.alignment": "align_footprints",
         ".network.pairs": "GradedPair",

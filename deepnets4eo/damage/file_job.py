@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from deepnets4eo.damage.areas import check_counted
 from deepnets4eo.damage.decision.decision import DecisionModel, load_model
 from deepnets4eo.damage.evidences.points import PointEvidence
+from deepnets4eo.damage.evidences.priors import open_priors, parse_priors
 from deepnets4eo.damage.evidences.rasters import RasterEvidence
 from deepnets4eo.damage.evidences.words import parse_evidences
 from deepnets4eo.damage.foreseen import dry_settings, foreseen_lines, stretch_lines
@@ -20,11 +21,10 @@ from deepnets4eo.damage.inputs.find_buildings import FIND, find_footprints, with
 from deepnets4eo.damage.inputs.journal import JobControl, damage_journal, labels_file
 from deepnets4eo.damage.inputs.placing import register_and_align
 from deepnets4eo.damage.inputs.settings import FurtherInputs, ProductOptions, Settings
-from deepnets4eo.damage.inputs.site import Inputs, Site, Work
+from deepnets4eo.damage.inputs.site import Evidence, Inputs, Site, Work
 from deepnets4eo.damage.job import assess_inputs, assess_part
 from deepnets4eo.damage.map import PRODUCTS, DamageMap
 from deepnets4eo.damage.opening import open_inputs, open_pair
-from deepnets4eo.damage.priors.reading import PriorLayer, open_priors, parse_priors
 from deepnets4eo.damage.products.write import check_formats, formats_of
 from deepnets4eo.damage.worker import open_step
 from deepnets4eo.damage.written_again import write_again
@@ -107,6 +107,7 @@ class FileJob:
         if self.settings.segmenter is not None:
             pair, model = self._open_pair(dry_run=True)
             pre, post = pair.pre, pair.post
+            self._open_priors(post)
             lines = [f"the buildings that {self.settings.segmenter} finds would be assessed into {self.output.out}"]
             account: dict[str, Any] = {}
         else:
@@ -115,7 +116,6 @@ class FileJob:
             model = load_model(inputs, dry_settings(self.settings, pre, post))
             formats_of(self.formats, post.grid.crs)
             lines, account = foreseen_lines(inputs, self.output.out), inputs.footprints.account()
-        self._open_priors(post)
         lines += stretch_lines(model, self.settings, pre, post)
         return lines, account
 
@@ -137,13 +137,10 @@ class FileJob:
                     assess_part(self._open(), part, self.settings, JobControl(scratch.folder, advance, remote))
                 return None
             inputs = self._open() if self.settings.segmenter is None else self._open_finding(scratch.folder, progress)
-            priors = self._open_priors(inputs.post)
             formats_of(self.formats, inputs.post.grid.crs)  # before long work
             with progress("evidence") as advance:
                 work = JobControl(scratch.folder, advance, remote)
                 result = assess_inputs(inputs, self.settings, work, self.event)
-            if priors:
-                result.add_priors(priors)
             if self.further.areas is not None:
                 result.add_areas(self.further.areas, self.further.population)
             return result, result.save(
@@ -174,10 +171,10 @@ class FileJob:
         inputs = open_inputs(
             pre, post, footprints, self.settings, **self.further.layers, evidence=self.rasters, points=self.points
         )
-        return replace(inputs, findings=(*inputs.findings, *self.findings))
+        return replace(inputs, findings=(*inputs.findings, *self.findings), priors=self._open_priors(inputs.post))
 
-    def _open_priors(self, post: Layer) -> list[PriorLayer]:
-        return open_priors(self.further.prior or (), post, self.further.prior_curves)
+    def _open_priors(self, post: Layer) -> tuple[Evidence, ...]:
+        return tuple(open_priors(self.further.prior or (), post, self.further.prior_curves))
 
     def _open_finding(self, scratch: Path, progress: ProgressBar) -> Inputs:
         """With the buildings that the segmenter finds in the first of the images."""

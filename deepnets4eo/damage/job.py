@@ -127,7 +127,7 @@ def _assess(inputs: Inputs, settings: Settings, work: JobControl, event: EventIn
     site = open_site(Site(inputs, settings, event, Work(journal), evidences), model, work)
     with water_looked_for(site):
         site = measure_structure(site, model)
-    further: tuple[Evidence, ...] = (*site.scores, model.network, Water())
+    further: tuple[Evidence, ...] = (*site.scores, model.network, Water(), *inputs.priors)
     for evidence in further:
         site = evidence.measure(site)
     damage_map = make_map(site, model, decide(site, model))

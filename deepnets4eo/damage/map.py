@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import lonboard
     from matplotlib.axes import Axes
 
+    from deepnets4eo.damage.evidences.priors import PriorLayer
     from deepnets4eo.damage.evidences.rasters import ScoreLayer
-    from deepnets4eo.damage.priors.reading import PriorLayer
     from deepnets4eo.rasters.scene import Layer, LayerLike
 
 MANIFEST = "manifest.json"
@@ -244,11 +244,10 @@ class DamageMap(WithSummary, DamageMapContent):
         InputError
             A prior is not known at any building, or does not fit its unit.
         """
-        from deepnets4eo.damage.priors.combination import add_priors, prior_finding
+        from deepnets4eo.damage.priors.combination import add_priors
 
-        self.priors = add_priors(self, layers)
-        self.inputs |= {f"prior_{layer.kind}": layer.source for layer in layers}
-        self.findings = worst_first((*self.findings, prior_finding(self.priors)))
+        outlines, workers = self.buildings.geometry.to_numpy(), int(self.parameters.get("workers", 2))
+        add_priors(self, [layer.at(outlines, workers) for layer in layers])
 
     def plot(self, image: LayerLike | None = None, *, axes: Axes | None = None, max_px: int = MAX_PX) -> Axes:
         """Draw the outlines in the colours of their grades, with a key and counts.

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,11 +15,14 @@ from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage.areas import LOCAL_SPREAD, count_areas, find_areas
+from deepnets4eo.damage.evidences.priors import CURVES, UNITS, open_priors
 from deepnets4eo.damage.evidences.unbuilt import NO_BUILDING
+from deepnets4eo.damage.inputs.settings import Settings
+from deepnets4eo.damage.job import assess_inputs
 from deepnets4eo.damage.map import DamageMap, MapImages
+from deepnets4eo.damage.opening import open_inputs
 from deepnets4eo.damage.priors import combination
 from deepnets4eo.damage.priors.combination import combine
-from deepnets4eo.damage.priors.reading import CURVES, UNITS, open_priors
 from deepnets4eo.damage.priors.shakemap import ShakeMapGrid, inspect_grid
 from deepnets4eo.damage.review.teaching import teach
 from deepnets4eo.errors import GridError, InputError
@@ -26,6 +30,7 @@ from deepnets4eo.files import read_yaml
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.synthetic import City
 
 GRID = make_grid()
 TRUE, REVERSED = 1.0, -1.0
@@ -233,6 +238,19 @@ def test_priors_stand_beside_the_map_and_change_none_of_it(tmp_path, damage_map)
     np.testing.assert_array_equal(table["damage_prob_with_prior"], frame["damage_prob_with_prior"])
 
 
+def test_a_prior_measured_as_evidence_is_that_of_the_finished_map(tmp_path):
+    city, settings = City(seed=3, size_px=256), Settings(network=False, workers=1)
+    pre, post = (Layer.open(one.image, grid=one.grid) for one in (city.pre, city.post))
+    ramp = np.broadcast_to(np.linspace(20, 90, post.shape[1], dtype="f4"), (1, *post.shape)).copy()
+    layers = open_priors([f"wind:m/s={write_raster(tmp_path / 'wind.tif', ramp, post.grid)}"], post)
+    inputs = open_inputs(pre, post, city.footprints(), settings)
+    alone, together = (assess_inputs(given, settings) for given in (inputs, replace(inputs, priors=tuple(layers))))
+    assert not alone.priors
+    alone.add_priors(layers)
+    pd.testing.assert_frame_equal(pd.DataFrame(together.buildings), pd.DataFrame(alone.buildings))
+    assert (together.priors, together.findings, together.inputs) == (alone.priors, alone.findings, alone.inputs)
+
+
 def made_up_site(seed, sign=TRUE, number=150, skill=1.2):
     """Buildings whose damage follows a field, images that show it with noise, and a prior that knows the field, the contrary, or nothing."""
     rng = np.random.default_rng(seed)
@@ -378,4 +396,4 @@ def test_a_byte_is_a_share_of_255(byte: int, tmp_path, damage_map) -> None:
     places = damage_map.buildings.geometry.to_numpy()
     stored = write_raster(tmp_path / "byte.tif", np.full((1, *GRID.shape), byte, "u1"))
     (layer,) = open_priors([f"dpm={stored}"], damage_map.images.post)
-    np.testing.assert_allclose(layer.measure(places, 1), byte / 255, rtol=1e-6)
+    np.testing.assert_allclose(layer.at(places, 1).intensities, byte / 255, rtol=1e-6)

@@ -30,6 +30,7 @@ from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration.pair import Role
 
 if TYPE_CHECKING:
+    from deepnets4eo.damage.evidences.priors import MeasuredPrior
     from deepnets4eo.floods import BuildingWater
     from deepnets4eo.footprints import FootprintAlignment
     from deepnets4eo.registration import Registration
@@ -45,7 +46,7 @@ NETWORK_TIME, UNBUILT_TIME, BUILT_TIME = 4.0, 0.5, 2.0  # of these steps, times 
 class Inputs:
     """What the job works on: images with red, green and blue alone, outlines_px (N,) on post.
 
-    evidences : those that were given, rasters of scores and points; radar : roles of images that look like it; paths : role to file."""
+    evidences : those that were given, rasters of scores and points; priors : those that are counted apart; radar : roles of images that look like it; paths : role to file."""
 
     pre: Layer | None
     post: Layer
@@ -58,6 +59,7 @@ class Inputs:
     findings: tuple[Finding, ...] = ()
     radar: tuple[str, ...] = ()
     paths: dict[str, str] = field(default_factory=dict)
+    priors: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ class Site:
     outlines : (N,) where POST shows the buildings, in its CRS; none before the structure is measured
     looked_for_unbuilt : whether outlines without a building were looked for, or it is said why not
     water : in and around each building; None where it is not sought, or POST cannot show it
+    priors : intensities of the event at the buildings, which are counted apart from the decision
     findings : what the steps say
     """
 
@@ -167,6 +170,7 @@ class Site:
     outlines: Geometries = field(default_factory=lambda: np.zeros(0, object))
     looked_for_unbuilt: bool = False
     water: WaterAround | None = None
+    priors: tuple[MeasuredPrior, ...] = ()
     findings: tuple[Finding, ...] = ()
 
     @property

@@ -26,11 +26,11 @@ from deepnets4eo.damage.evidence.table import EMPTY, ENCLOSING, LARGE
 from deepnets4eo.damage.evidences.unbuilt import NO_BUILDING
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER
 from deepnets4eo.options import plain_options
-from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs.findings import Finding, worst_first
 from deepnets4eo.outputs.wording import Phrase, Value
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.priors.reading import PriorLayer
+    from deepnets4eo.damage.evidences.priors import MeasuredPrior
     from deepnets4eo.damage.products.content import DamageMapContent
 
 # Alike beforehand. Up to 1, a reversed prior costs twice the AUC at made-up sites, and a true one gains no more.
@@ -164,26 +164,27 @@ def _row(drawn: Floats) -> dict[str, Any]:
     return {"expected": float(drawn.mean()), "interval_95": [float(low), float(high)]}
 
 
-def add_priors(damage_map: DamageMapContent, layers: Sequence[PriorLayer]) -> dict[str, Any]:
-    """Add the columns of priors, which count as one by their mean log-odds; returns the numbers of `combine` with the sources."""
+def add_priors(damage_map: DamageMapContent, measured: Sequence[MeasuredPrior]) -> None:
+    """Add the columns of priors, which count as one by their mean log-odds, the numbers of `combine` with the sources, and what they say."""
     buildings, seed = damage_map.buildings, int(damage_map.parameters.get("seed") or 0)
-    outlines, workers = buildings.geometry.to_numpy(), int(damage_map.parameters.get("workers", 2))
-    table = np.array([logit(layer.curve.probability(layer.measure(outlines, workers))) for layer in layers])
+    table = np.array([logit(layer.curve.probability(intensities)) for layer, intensities in measured])
     known = np.isfinite(table)
     sources = [
         {"kind": layer.kind, "file": layer.source, "unit": layer.unit, "buildings": int(rows.sum()), "curve": plain_options(layer.curve)}
-        for layer, rows in zip(layers, known, strict=True)
+        for (layer, _), rows in zip(measured, known, strict=True)
     ]  # fmt: skip
     with np.errstate(invalid="ignore"):
         prior = expit(np.nansum(table, axis=0) / known.sum(axis=0))
     nothing = {"expected": 0.0, "interval_95": [0.0, 0.0]}
     damaged = (damage_map.estimates.get("buildings") or {}).get("damaged", nothing)
-    fixed = [layer.curve.weight for layer in layers if layer.curve.weight is not None]
+    fixed = [layer.curve.weight for layer, _ in measured if layer.curve.weight is not None]
     share, weight = damage_map.damaged_share.get("prior", 0.5), float(np.mean(fixed)) if fixed else None
     probability, result = combine(buildings, prior, damaged, share, weight, seed)
     damage_map.buildings = buildings.assign(**dict(zip(MEANING, (prior, probability), strict=True)))
     damage_map.meaning = damage_map.meaning | MEANING
-    return {"sources": sources, **result}
+    damage_map.priors = {"sources": sources, **result}
+    damage_map.inputs |= {layer.name: layer.source for layer, _ in measured}
+    damage_map.findings = worst_first((*damage_map.findings, prior_finding(damage_map.priors)))
 
 
 def prior_finding(priors: dict[str, Any]) -> Finding:

@@ -41,7 +41,7 @@ def shakemap(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def curves(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.damage.priors.reading import open_priors
+    from deepnets4eo.damage.evidences.priors import open_priors
     from deepnets4eo.rasters.scene import Layer
 
     (prior,) = open_priors([f"shakemap={sound['shakemap'][0].path}"], Layer.open(sound["raster"][0].path), main)

@@ -1,11 +1,11 @@
-"""Intensities of an event on the post image's grid, such as shaking and wind, with their units and curves."""
+"""Intensities of an event, such as shaking and wind, at every building: an evidence that is counted apart, by curves, not in the decision."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -24,7 +24,9 @@ from deepnets4eo.zonal import band_sums
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-CURVES = Path(__file__).parent / "curves.yaml"
+    from deepnets4eo.damage.inputs.site import Site
+
+CURVES = Path(__file__).parents[1] / "priors" / "curves.yaml"
 LEAST = 0.01  # no curve is trusted nearer to 0 or 1
 UNITS = {  # name → unit of curves, and how many of it one is
     "%g": ("%g", 1.0), "pctg": ("%g", 1.0), "g": ("%g", 100.0), "cm/s2": ("%g", 0.10197), "m/s2": ("%g", 10.197),
@@ -65,9 +67,16 @@ class Curve:
         return np.asarray(np.clip(ndtr(value), LEAST, 1 - LEAST))
 
 
+class MeasuredPrior(NamedTuple):
+    """A prior and its intensities (N,) at the buildings, NaN where not known."""
+
+    layer: PriorLayer
+    intensities: Floats
+
+
 @dataclass(frozen=True)
 class PriorLayer:
-    """Intensities on the post image's grid; a pixel's value times `scale` is in the unit of the curve."""
+    """Intensities on the post image's grid, an `Evidence`; a pixel's value times `scale` is in the unit of the curve."""
 
     kind: str
     source: str
@@ -76,8 +85,17 @@ class PriorLayer:
     unit: str
     curve: Curve
 
-    def measure(self, outlines: NDArray[np.object_], workers: int) -> Floats:
-        """(N,) mean intensity in each outline on the post image, NaN where not known. Errors: InputError."""
+    @property
+    def name(self) -> str:
+        """Name of the evidence."""
+        return f"prior_{self.kind}"
+
+    def measure(self, site: Site) -> Site:
+        """The site with the intensity at every building. Errors: InputError."""
+        return replace(site, priors=(*site.priors, self.at(site.outlines, site.settings.workers)))
+
+    def at(self, outlines: NDArray[np.object_], workers: int) -> MeasuredPrior:
+        """The mean intensity in each of N outlines on the post image. Errors: InputError."""
         mean = band_sums(self.layer, outlines, workers=workers).mean[:, 0] * self.scale
         known = mean[np.isfinite(mean)]
         if not len(known):
@@ -86,7 +104,7 @@ class PriorLayer:
                 "`deepnets4eo check`."
             )
         self.check_unit(known, all)
-        return np.asarray(mean)
+        return MeasuredPrior(self, np.asarray(mean))
 
     def check_unit(self, values: Floats, enough: Callable[[Iterable[bool]], bool]) -> None:
         """Refuse intensities (K,) unless any, or all, are possible. Errors: InputError."""
