@@ -141,7 +141,12 @@ def open_site(site: Site, model: DecisionModel, work: JobControl, part: Part | N
     site = register_and_align(site)
     paired = site.pre is not None and model.network.reads_pre
     progress = step_progress(work.progress, graded=model.network.grader is not None, paired=paired)
-    return replace(site, work=replace(site.work, part=part, remote=work.remote, progress=progress))
+    return replace(
+        site,
+        work=replace(
+            site.work, part=part, finish=None if work.remote is None else work.remote.finish, progress=progress
+        ),
+    )
 
 
 def measure_structure(site: Site, model: DecisionModel) -> Site:

@@ -15,7 +15,8 @@ from deepnets4eo.damage.evidences.unbuilt import Unbuilt
 from deepnets4eo.damage.inputs.site import BUILDINGS, EVIDENCE, NETWORK, NETWORK_POST, UNBUILT, Site
 from deepnets4eo.damage.vocabulary import POST_ONLY
 from deepnets4eo.device import Compute, torch_settings
-from deepnets4eo.jobs.blocks import DoBlock, StepFinder
+from deepnets4eo.jobs.blocks import DoBlock, FinishBlocks, block_of_step
+from deepnets4eo.jobs.parts import WHOLE
 from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
 
 
@@ -42,10 +43,9 @@ def open_step(job: SharedJob, scratch: Path, key: str, step: str) -> Iterator[Do
 
 def block_function(site: Site, model: DecisionModel, step: str) -> DoBlock:
     """In a worker: what does a block of a step. site : with the journal of the job, its images and outlines placed."""
-    finder = StepFinder(step)
     seen = EvidenceTable.empty(site.inputs.footprints.frame["id"].to_numpy(), "")
     table = replace(seen, frame=seen.frame.assign(method=POST_ONLY))  # whichever they are: a tile is one of theirs
-    site = replace(site, table=table, work=replace(site.work, remote=finder))
+    site = replace(site, table=table)
     network, unbuilt = model.network, Unbuilt(model.network.is_shipped)
     steps: dict[str, Callable[[Site], object]] = {
         EVIDENCE: Structure().measure,
@@ -54,4 +54,8 @@ def block_function(site: Site, model: DecisionModel, step: str) -> DoBlock:
         NETWORK: network.grade_pair,
         NETWORK_POST: network.grade_post,
     }
-    return finder.find(lambda: steps[step](site))
+
+    def run(finish: FinishBlocks) -> None:
+        steps[step](replace(site, work=replace(site.work, part=WHOLE, finish=finish)))  # a part keeps no whole steps
+
+    return block_of_step(run, step)

@@ -32,6 +32,8 @@ AHEAD = 4  # blocks a worker that are handed out before the first of them is nee
 SHAPING = ("numpy", "scipy", "shapely", "rasterio", "torch", "numba")  # whose versions shape the bytes of a result
 
 DoBlock: TypeAlias = Callable[[str], object]
+# who does the unfinished blocks of a step: its name, all blocks, what does one here, finished ones, progress; block → why it cannot be had
+FinishBlocks: TypeAlias = Callable[[str, Sequence[str], DoBlock, Iterable[str], Progress | None], dict[str, str]]
 
 
 class WorkerRefusedError(RunError):
@@ -63,15 +65,6 @@ class Executor(Protocol):
         """Yield the receipts in the order of the blocks; RunError and OutputError where the job cannot go on."""
 
 
-class Steps(Protocol):
-    """Who does the blocks of the steps of a job."""
-
-    def finish(
-        self, step: str, blocks: Sequence[str], do: DoBlock, finished: Iterable[str], progress: Progress | None
-    ) -> dict[str, str]:
-        """Do the unfinished blocks of a step; returns block → why it cannot be had."""
-
-
 @dataclass(frozen=True)
 class RemoteSteps:
     """Steps of a job whose blocks an executor does. open : with the arguments and the name of a step, as in `BlockWork`."""
@@ -82,9 +75,9 @@ class RemoteSteps:
     failures: dict[str, dict[str, str]] = field(default_factory=dict)  # step → block → reason
 
     def finish(
-        self, step: str, blocks: Sequence[str], do: DoBlock, finished: Iterable[str], progress: Progress | None
+        self, step: str, blocks: Sequence[str], _do: DoBlock, finished: Iterable[str], progress: Progress | None
     ) -> dict[str, str]:
-        """See `Steps.finish`. Errors: RunError where too many failed."""
+        """See `FinishBlocks`. Errors: RunError where too many failed."""
         kept = set(finished)
         missing = [block for block in blocks if block not in kept]
         work, failed = BlockWork(self.open, (*self.arguments, step)), dict[str, str]()
@@ -102,29 +95,22 @@ class RemoteSteps:
         return failed
 
 
-@dataclass
-class StepFinder:
-    """In a worker: notes what does the blocks of one step, while the job goes on as if no block could be had."""
+def block_of_step(job: Callable[[FinishBlocks], object], step: str) -> DoBlock:
+    """In a worker: what does the blocks of a step, as the job hands it out; the job goes on as if no block could be had.
 
-    step: str
-    do: DoBlock | None = None
+    Errors: WorkerRefusedError where it does not come to the step."""
+    table = dict[str, DoBlock]()
 
-    def finish(
-        self, step: str, blocks: Sequence[str], do: DoBlock, finished: Iterable[str], progress: Progress | None
-    ) -> dict[str, str]:
-        """Pass over all blocks."""
-        if step == self.step:
-            self.do = do
+    def note(name: str, blocks: Sequence[str], do: DoBlock, _finished: object, _progress: object) -> dict[str, str]:
+        table[name] = do
         return dict.fromkeys(blocks, "done by others")
 
-    def find(self, job: Callable[[], object]) -> DoBlock:
-        """What does the blocks of the step in a job; WorkerRefusedError where the job does not come to it."""
-        job()
-        if self.do is None:
-            raise WorkerRefusedError(
-                f"the job has no step {self.step} here. Give all workers the same versions and files as the job."
-            )
-        return self.do
+    job(note)
+    if step not in table:
+        raise WorkerRefusedError(
+            f"the job has no step {step} here. Give all workers the same versions and files as the job."
+        )
+    return table[step]
 
 
 @lru_cache(maxsize=1)

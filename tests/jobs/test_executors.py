@@ -17,10 +17,11 @@ from deepnets4eo.errors import InputError, OutputError, RunError
 from deepnets4eo.jobs.blocks import (
     BlockPool,
     BlockWork,
+    FinishBlocks,
     Receipt,
     RemoteSteps,
-    StepFinder,
     WorkerRefusedError,
+    block_of_step,
     do_block,
     failed_receipt,
     versions,
@@ -148,16 +149,16 @@ def test_steps_send_only_what_is_not_finished_and_tell_what_failed() -> None:
 
 
 def test_a_worker_takes_the_function_of_one_step_and_passes_over_those_before() -> None:
-    def job(finder: StepFinder) -> None:
-        for step, do in (("first", str.upper), ("second", str.lower)):
-            finder.finish(step, ["A"], do, [], None)
+    done: list[dict[str, str]] = []
 
-    finder = StepFinder("second")
-    assert finder.find(lambda: job(finder)) is str.lower
-    assert finder.finish("first", ["A"], str.upper, [], None) == {"A": "done by others"}
-    missing = StepFinder("third")
+    def job(finish: FinishBlocks) -> None:
+        for step, do in (("first", str.upper), ("second", str.lower)):
+            done.append(finish(step, ["A"], do, [], None))
+
+    assert block_of_step(job, "second") is str.lower
+    assert done == [{"A": "done by others"}] * 2
     with pytest.raises(WorkerRefusedError, match="the job has no step third here"):
-        missing.find(lambda: job(missing))
+        block_of_step(job, "third")
 
 
 def test_a_full_disk_ends_the_job_and_is_not_tried_again() -> None:

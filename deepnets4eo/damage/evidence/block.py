@@ -25,7 +25,7 @@ from deepnets4eo.damage.evidence.sums import (
 )
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.jobs.blocks import Steps
+from deepnets4eo.jobs.blocks import FinishBlocks
 from deepnets4eo.jobs.identity import identity_hash
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import WHOLE, Part
@@ -353,13 +353,13 @@ def collect(
     journal: Journal = Journal(),
     part: Part = WHOLE,
     block_px: int = BLOCK_PX,
-    steps: Steps | None = None,
+    finish: FinishBlocks | None = None,
     step: str = "evidence",
     images: dict[str, Radiometry] | None = None,
 ) -> dict[str, BuildingSums]:
     """Sums per building by name, (N, K) float64, whatever block_px; NaN context for centres outside the grid.
 
-    Buildings of blocks that other processes (steps) fail to do are left out with the reason."""
+    Buildings of blocks that other processes (finish) fail to do are left out with the reason."""
     radiometry = radiometries(working_grid, geometry) if images is None else images
     height, width = (
         -(-side // CELL_PX) * CELL_PX for side in working_grid.shape
@@ -375,11 +375,9 @@ def collect(
         journal.keep(block_name(window), block)
         return block
 
-    if steps is not None and journal.folder is not None:
+    if finish is not None and journal.folder is not None:
         by_name = {block_name(window): window for window in occupied}
-        failed = steps.finish(
-            step, list(by_name), lambda name: measure_or_load(by_name[name]), journal.names(), progress
-        )
+        failed = finish(step, list(by_name), lambda name: measure_or_load(by_name[name]), journal.names(), progress)
         for name, reason in failed.items():
             _leave_out(geometry, by_name[name], f"could not be measured: {reason}")
         occupied, progress = [window for name, window in by_name.items() if name not in failed], None

@@ -62,7 +62,7 @@ def gather(site: Site) -> EvidenceTable:
     geometry.left_out[unreachable] = OUTSIDE
     sums = collect(
         working_grid, geometry, workers=workers, progress=work.progress.get(EVIDENCE),
-        journal=block_journal(kept, working_grid, geometry), part=work.share, block_px=BLOCK_PX, steps=work.remote,
+        journal=block_journal(kept, working_grid, geometry), part=work.share, block_px=BLOCK_PX, finish=work.finish,
         step=EVIDENCE, images=images,
     )  # fmt: skip
     coverage = assess_coverage(sums, geometry, working_grid)

@@ -128,7 +128,7 @@ def find_unbuilt(
     geometry = BuildingGeometry.concatenate(list(parts))
     sums = collect(
         working_grid, geometry, workers=workers, progress=work.progress.get(UNBUILT),
-        journal=block_journal(work.folder(UNBUILT), working_grid, geometry), part=work.share, steps=work.remote, step=UNBUILT,
+        journal=block_journal(work.folder(UNBUILT), working_grid, geometry), part=work.share, finish=work.finish, step=UNBUILT,
     )  # fmt: skip
     tiles = replace(work.tiles(BUILDINGS), failed={})
     seen_built = None if network is None else network.log_odds(pre, together, tiles)

@@ -21,7 +21,7 @@ from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.read import Footprints
 from deepnets4eo.grid import apply_affine
-from deepnets4eo.jobs.blocks import StepFinder, Steps
+from deepnets4eo.jobs.blocks import FinishBlocks
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import WHOLE, Part, Progress, between
 from deepnets4eo.outputs.event import EventInfo
@@ -66,12 +66,12 @@ class Inputs:
 class Work:
     """How the long work of a job is done, which does not shape its result.
 
-    part : whose share is done, None for a job that also keeps the results of whole steps; remote : other processes that do the blocks;
+    part : whose share is done, None for a job that also keeps the results of whole steps; finish : lets other processes do the blocks;
     progress : of each step; failed : building → why it could not be graded."""
 
     journal: Journal = Journal()
     part: Part | None = None
-    remote: Steps | None = None
+    finish: FinishBlocks | None = None
     progress: Mapping[str, Progress | None] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
 
@@ -87,12 +87,12 @@ class Work:
     def tiles(self, step: str) -> TileWork:
         """What a network's pass over tiles keeps and does."""
         return TileWork(
-            self.journal.tiles(step), self.share, self.progress.get(step), self.remote, step, failed=self.failed
+            self.journal.tiles(step), self.share, self.progress.get(step), self.finish, step, failed=self.failed
         )
 
     def run(self, name: str, step: Callable[[], T]) -> T:
         """The result of a step; the job that makes the map keeps it, a part knows only its share."""
-        if self.part is not None or isinstance(self.remote, StepFinder):
+        if self.part is not None:
             return step()
         return self.journal.run(name, step, complete=lambda: not self.failed)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.device import RUNTIMES, Compute, readers_for
-from deepnets4eo.jobs.blocks import Steps
+from deepnets4eo.jobs.blocks import FinishBlocks
 from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.parts import WHOLE, Part
 from deepnets4eo.prefetch import in_order
@@ -58,7 +58,7 @@ class TileWork:
     journal: Journal = Journal()
     part: Part = WHOLE
     progress: Callable[[float], None] | None = None
-    steps: Steps | None = None
+    finish: FinishBlocks | None = None
     step: str = ""
     failed: dict[int, str] = field(default_factory=dict)
 
@@ -232,13 +232,13 @@ def _tiles(
         return bool(len(rows)) if only is None else bool(np.isin(rows, only).any())
 
     tiles, progress = work.part.share(list(filter(has_building, Lattice(scene.shape, abutting).tiles))), work.progress
-    if work.steps is not None:
+    if work.finish is not None:
         by_name = {_name(tile): tile for tile in tiles}
 
         def do(name: str) -> None:
             read_and_compute(by_name[name])
 
-        failed = work.steps.finish(work.step, list(by_name), do, work.journal.names(), progress)
+        failed = work.finish(work.step, list(by_name), do, work.journal.names(), progress)
         for name, reason in failed.items():
             work.failed.update(dict.fromkeys(outlines.touching(by_name[name].core).tolist(), reason))
         tiles, progress = [tile for name, tile in by_name.items() if name not in failed], None
