@@ -244,7 +244,7 @@ class DamageMap(WithSummary, DamageMapContent):
         InputError
             A prior is not known at any building, or does not fit its unit.
         """
-        from deepnets4eo.damage.priors.combination import add_priors
+        from deepnets4eo.damage.with_priors import add_priors
 
         outlines, workers = self.buildings.geometry.to_numpy(), int(self.parameters.get("workers", 2))
         add_priors(self, [layer.at(outlines, workers) for layer in layers])

@@ -67,7 +67,7 @@ def make_map(site: Site, model: DecisionModel, decision: Decision) -> DamageMap:
     )
     damage_map.images = MapImages(inputs.pre, inputs.post, rasters_of_job(inputs, settings, None))
     if site.priors:
-        from deepnets4eo.damage.priors.combination import add_priors
+        from deepnets4eo.damage.with_priors import add_priors
 
         add_priors(damage_map, site.priors)
     return damage_map

@@ -14,17 +14,17 @@ from scipy.stats import lognorm
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.cli.main import main
+from deepnets4eo.damage import with_priors as combination
 from deepnets4eo.damage.areas import LOCAL_SPREAD, count_areas, find_areas
 from deepnets4eo.damage.evidences.priors import CURVES, UNITS, open_priors
+from deepnets4eo.damage.evidences.shakemap import ShakeMapGrid, inspect_grid
 from deepnets4eo.damage.evidences.unbuilt import NO_BUILDING
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.job import assess_inputs
 from deepnets4eo.damage.map import DamageMap, MapImages
 from deepnets4eo.damage.opening import open_inputs
-from deepnets4eo.damage.priors import combination
-from deepnets4eo.damage.priors.combination import combine
-from deepnets4eo.damage.priors.shakemap import ShakeMapGrid, inspect_grid
 from deepnets4eo.damage.review.teaching import teach
+from deepnets4eo.damage.with_priors import combine
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import read_yaml
 from deepnets4eo.grid import Window

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
-from scipy.special import ndtr
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.evidences.rasters import LOOK_PX, RasterEvidence, open_raster_evidence
-from deepnets4eo.damage.priors.shakemap import ShakeMapGrid
+from deepnets4eo.damage.evidences.shakemap import ShakeMapGrid
+from deepnets4eo.damage.inputs.measured_prior import Curve, MeasuredPrior
 from deepnets4eo.errors import GridError, InputError, name_hint
 from deepnets4eo.files import read_yaml
-from deepnets4eo.options import option_group, options_from
+from deepnets4eo.options import options_from
 from deepnets4eo.rasters.length_units import metres_of
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal import band_sums
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 
     from deepnets4eo.damage.inputs.site import Site
 
-CURVES = Path(__file__).parents[1] / "priors" / "curves.yaml"
-LEAST = 0.01  # no curve is trusted nearer to 0 or 1
+CURVES = Path(__file__).parent / "curves.yaml"
 UNITS = {  # name → unit of curves, and how many of it one is
     "%g": ("%g", 1.0), "pctg": ("%g", 1.0), "g": ("%g", 100.0), "cm/s2": ("%g", 0.10197), "m/s2": ("%g", 10.197),
     "mmi": ("mmi", 1.0), "intensity": ("mmi", 1.0),
@@ -47,33 +45,6 @@ SPELLINGS = {
 MOST = {"%g": 500.0, "mmi": 12.0, "m/s": 150.0, "m": 60.0, "share": 1.0}  # more is another unit, or no such intensity
 
 
-@option_group
-class Curve:
-    """A fragility curve: the probability of major damage or worse, lognormal in the intensity.
-
-    >>> Curve(54.5, 0.16).probability(np.array([0.0, 54.5, 90.0])).round(2).tolist()
-    [0.01, 0.5, 0.99]
-    """
-
-    median: Annotated[float, Field(gt=0)]
-    beta: Annotated[float, Field(gt=0)]
-    source: str = "not stated"
-    weight: Annotated[float | None, Field(ge=0, le=1)] = None
-
-    def probability(self, intensity: Floats) -> Floats:
-        """(N,) probabilities of intensities (N,); NaN stays NaN."""
-        with np.errstate(divide="ignore"):
-            value = np.log(intensity / self.median) / self.beta
-        return np.asarray(np.clip(ndtr(value), LEAST, 1 - LEAST))
-
-
-class MeasuredPrior(NamedTuple):
-    """A prior and its intensities (N,) at the buildings, NaN where not known."""
-
-    layer: PriorLayer
-    intensities: Floats
-
-
 @dataclass(frozen=True)
 class PriorLayer:
     """Intensities on the post image's grid, an `Evidence`; a pixel's value times `scale` is in the unit of the curve."""
@@ -88,7 +59,7 @@ class PriorLayer:
     @property
     def name(self) -> str:
         """Name of the evidence."""
-        return f"prior_{self.kind}"
+        return self.kind
 
     def measure(self, site: Site) -> Site:
         """The site with the intensity at every building. Errors: InputError."""
@@ -104,7 +75,7 @@ class PriorLayer:
                 "`deepnets4eo check`."
             )
         self.check_unit(known, all)
-        return MeasuredPrior(self, np.asarray(mean))
+        return MeasuredPrior(self.kind, self.source, self.unit, self.curve, np.asarray(mean))
 
     def check_unit(self, values: Floats, enough: Callable[[Iterable[bool]], bool]) -> None:
         """Refuse intensities (K,) unless any, or all, are possible. Errors: InputError."""

@@ -30,7 +30,7 @@ from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration.pair import Role
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.evidences.priors import MeasuredPrior
+    from deepnets4eo.damage.inputs.measured_prior import MeasuredPrior
     from deepnets4eo.floods import BuildingWater
     from deepnets4eo.footprints import FootprintAlignment
     from deepnets4eo.registration import Registration

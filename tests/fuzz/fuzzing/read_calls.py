@@ -32,7 +32,7 @@ def json(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def shakemap(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.damage.priors.shakemap import ShakeMapGrid, inspect_grid
+    from deepnets4eo.damage.evidences.shakemap import ShakeMapGrid, inspect_grid
 
     grid = ShakeMapGrid.read(main)
     return inspect_grid(str(main)), [

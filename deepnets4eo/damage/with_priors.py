@@ -30,7 +30,7 @@ from deepnets4eo.outputs.findings import Finding, worst_first
 from deepnets4eo.outputs.wording import Phrase, Value
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.evidences.priors import MeasuredPrior
+    from deepnets4eo.damage.inputs.measured_prior import MeasuredPrior
     from deepnets4eo.damage.products.content import DamageMapContent
 
 # Alike beforehand. Up to 1, a reversed prior costs twice the AUC at made-up sites, and a true one gains no more.
@@ -167,23 +167,23 @@ def _row(drawn: Floats) -> dict[str, Any]:
 def add_priors(damage_map: DamageMapContent, measured: Sequence[MeasuredPrior]) -> None:
     """Add the columns of priors, which count as one by their mean log-odds, the numbers of `combine` with the sources, and what they say."""
     buildings, seed = damage_map.buildings, int(damage_map.parameters.get("seed") or 0)
-    table = np.array([logit(layer.curve.probability(intensities)) for layer, intensities in measured])
+    table = np.array([logit(one.curve.probability(one.intensities)) for one in measured])
     known = np.isfinite(table)
     sources = [
-        {"kind": layer.kind, "file": layer.source, "unit": layer.unit, "buildings": int(rows.sum()), "curve": plain_options(layer.curve)}
-        for (layer, _), rows in zip(measured, known, strict=True)
+        {"kind": one.kind, "file": one.source, "unit": one.unit, "buildings": int(rows.sum()), "curve": plain_options(one.curve)}
+        for one, rows in zip(measured, known, strict=True)
     ]  # fmt: skip
     with np.errstate(invalid="ignore"):
         prior = expit(np.nansum(table, axis=0) / known.sum(axis=0))
     nothing = {"expected": 0.0, "interval_95": [0.0, 0.0]}
     damaged = (damage_map.estimates.get("buildings") or {}).get("damaged", nothing)
-    fixed = [layer.curve.weight for layer, _ in measured if layer.curve.weight is not None]
+    fixed = [one.curve.weight for one in measured if one.curve.weight is not None]
     share, weight = damage_map.damaged_share.get("prior", 0.5), float(np.mean(fixed)) if fixed else None
     probability, result = combine(buildings, prior, damaged, share, weight, seed)
     damage_map.buildings = buildings.assign(**dict(zip(MEANING, (prior, probability), strict=True)))
     damage_map.meaning = damage_map.meaning | MEANING
     damage_map.priors = {"sources": sources, **result}
-    damage_map.inputs |= {layer.name: layer.source for layer, _ in measured}
+    damage_map.inputs |= {f"prior_{one.kind}": one.source for one in measured}
     damage_map.findings = worst_first((*damage_map.findings, prior_finding(damage_map.priors)))
 
 

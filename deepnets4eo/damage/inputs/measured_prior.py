@@ -1,0 +1,44 @@
+"""A prior as it was measured: intensities at the buildings, and the curve that says what they do."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from pydantic import Field
+from scipy.special import ndtr
+
+from deepnets4eo.arrays import Floats
+from deepnets4eo.options import option_group
+
+LEAST = 0.01  # no curve is trusted nearer to 0 or 1
+
+
+@option_group
+class Curve:
+    """A fragility curve: the probability of major damage or worse, lognormal in the intensity.
+
+    >>> Curve(54.5, 0.16).probability(np.array([0.0, 54.5, 90.0])).round(2).tolist()
+    [0.01, 0.5, 0.99]
+    """
+
+    median: Annotated[float, Field(gt=0)]
+    beta: Annotated[float, Field(gt=0)]
+    source: str = "not stated"
+    weight: Annotated[float | None, Field(ge=0, le=1)] = None
+
+    def probability(self, intensity: Floats) -> Floats:
+        """(N,) probabilities of intensities (N,); NaN stays NaN."""
+        with np.errstate(divide="ignore"):
+            value = np.log(intensity / self.median) / self.beta
+        return np.asarray(np.clip(ndtr(value), LEAST, 1 - LEAST))
+
+
+class MeasuredPrior(NamedTuple):
+    """Intensities (N,) at the buildings in a unit, NaN where not known; kind and source say what they are of, and the file."""
+
+    kind: str
+    source: str
+    unit: str
+    curve: Curve
+    intensities: Floats
