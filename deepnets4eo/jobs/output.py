@@ -151,11 +151,12 @@ class JobOutput:
             raise OutputError(f"{error} What is done is kept: go on with --resume then.") from error
 
     def _check_parts(self) -> None:
-        """Refuse (OutputError) a new job that would remove parts that are done, or their map an older one."""
-        done = len(list(self._scratch.glob(f"*/{PART_MARK}*")))
-        if not done or self.overwrite or (self.resume and self.replaces):
+        """Refuse (OutputError) a new job that would remove parts that are done or begun, or their map an older one."""
+        done, begun = (list(self._scratch.glob(f"*/{names}")) for names in (f"{PART_MARK}*", f"{PARTIAL}rows-*-of-*"))
+        number, state = len(done or begun), "done" if done else "begun"
+        if not number or self.overwrite or (self.resume and self.replaces):
             return
-        parts = f"{count_of(done, 'part')} of a job into {self.out} {one_or_many(done, 'is', 'are')} done"
+        parts = f"{count_of(number, 'part')} of a job into {self.out} {one_or_many(number, 'is', 'are')} {state}"
         if self._is_written:
             raise OutputError(
                 f"{self.out} exists already, and {parts}. Pass --resume --overwrite to replace it by their map."
