@@ -11,25 +11,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.floods.dates import FIRST, FloodScene, open_flood_scene
-from deepnets4eo.floods.mapper import POST, WaterDate, WaterMapper
+from deepnets4eo.floods.mapper import POST, WaterMapper
 from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
+from deepnets4eo.floods.rasters import mode_findings, write_rasters
 from deepnets4eo.floods.recognition import measure_recognition, write_sure_water
-from deepnets4eo.grid import blocks
 from deepnets4eo.jobs.executors import Workers
 from deepnets4eo.jobs.output import JobOutput
 from deepnets4eo.jobs.parts import Progress
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.outputs.wording import Phrase
-from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
 from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike
 from deepnets4eo.segmenters.run import Run, kept_run
-from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, PACKED_TAG
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -194,57 +188,17 @@ def _write(job: FloodJob, dates: FloodScene, run: Run, folder: Path) -> FloodMap
     recognition = measure_recognition(dates.scene, mapper, labels)
     doubt = recognition.finding(event.is_flood, "look_for_water")
     first = [] if doubt is None else [doubt]
-    findings = [*first, *event_findings(event), *dates.findings, *_mode_findings(mapper)]
+    findings = [*first, *event_findings(event), *dates.findings, *mode_findings(mapper)]
     sure = labels
     if doubt is not None:
         sure = write_sure_water(labels, folder / SURE, dates.scene, mapper, dates.outlines, dry)
     with job.output.products() as products:
-        _write_rasters(sure, dry, products.folder, event)
+        write_rasters(sure, dry, products.folder, event)
         polygons, summary, names, findings = write_products(
             dates, mapper, products.folder, options, event, findings, labels if doubt else None
         )
         paths = products.publish(names)
     return FloodMap(paths, polygons, summary, tuple(findings))
-
-
-def _mode_findings(mapper: WaterMapper) -> list[Finding]:
-    """A caution where no part of POST has two modes, so that no threshold between water and land was measured."""
-    date = mapper.dates[POST]
-    fixed = [
-        f"{name} {one.value:g} dB" for name, one in date.thresholds.items() if one is not None and not one.measured
-    ]
-    if not date.thresholds or any(one is not None and one.measured for one in date.thresholds.values()):
-        return _bounded_finding(date)
-    what = Phrase("no_water_mapped" if date.kind == "radar" else "zero_taken")
-    if fixed:
-        what = Phrase("usual_threshold_taken", {"thresholds": ", ".join(fixed)})
-    return [Finding("no_two_modes", "caution", {"what": what})]
-
-
-def _bounded_finding(date: WaterDate) -> list[Finding]:
-    """A note where the modes of POST do not stand far apart, and the threshold is not the valley between them."""
-    bounded = [f"{name} {one.value:g} dB" for name, one in date.thresholds.items() if one is not None and one.bounded]
-    if not bounded:
-        return []
-    return [Finding("threshold_bounded", "note", {"thresholds": ", ".join(bounded)})]
-
-
-def _write_rasters(labels: Layer, probabilities: Layer, folder: Path, event: EventInfo) -> None:
-    """flood.tif and probability.tif, from what the prediction wrote: probability of water is that of both its classes."""
-    tags = event.tags | {name: labels.tags[name] for name in ("SYNTHETIC", "SOFTWARE") if name in labels.tags}
-    legend = Legend.load("water")
-    meaning = {"MEANING": f"probability of water; value / {PACKED_ONE}", PACKED_TAG: str(PACKED_ONE)}
-    with (
-        CogWriter(folder / LABELS, labels.grid, nodata=VOID, legend=legend, tags=tags) as writer,
-        CogWriter(
-            folder / PROBABILITY, labels.grid, nodata=PACKED_NODATA, band_names=["water"], tags=tags | meaning
-        ) as packed,
-    ):
-        for window in blocks(labels.shape, BLOCK_PX):
-            classes, valid = labels.read(window)
-            writer.write(window, np.where(valid, classes[0], VOID).astype(np.uint8))
-            shares, known = probabilities.read(window)
-            packed.write(window, np.where(known & valid, PACKED_ONE - shares[0], PACKED_NODATA).astype(np.uint8))
 
 
 def _identity(dates: FloodScene, options: FloodOptions) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ import pytest
 import rasterio
 from scipy import stats
 
+from deepnets4eo.change.series.breaks import write_breaks
 from deepnets4eo.change.series.dates import DatedImage
 from deepnets4eo.change.series.harmonic import (
     CLIP,
@@ -16,7 +17,6 @@ from deepnets4eo.change.series.harmonic import (
     decimal_years,
     detect_breaks,
 )
-from deepnets4eo.change.series.job import write_breaks
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.event import SeriesEvent

@@ -12,9 +12,10 @@ from block_jobs import OneByOne
 from geotiff import write_geotiff
 from made_up_series import BANDS, CELL, Change, make_series
 
+from deepnets4eo.change.series.breaks import write_breaks
 from deepnets4eo.change.series.dates import DatedImage
 from deepnets4eo.change.series.harmonic import HarmonicOptions
-from deepnets4eo.change.series.job import SeriesJob, write_breaks
+from deepnets4eo.change.series.job import SeriesJob
 from deepnets4eo.change.series.options import NoveltyOptions, SeriesInputs, SeriesProducts
 from deepnets4eo.change.series.page import SeriesChips, _positions
 from deepnets4eo.change.series.ranking import cluster_color

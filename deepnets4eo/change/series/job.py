@@ -1,41 +1,23 @@
 """The job of `deepnets4eo series`: features, ranking, page, and breaks of seasonal curves as a raster, into a folder.
 
 Takes an opened series; writes changes.gpkg, changes.npz, report.html and series.json, and breaks.tif on demand.
-
-breaks.tif has decimal year, magnitude and statistic of the first break of each pixel. Memory: a block of all dates,
-about 60 MB.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from deepnets4eo.addresses import without_secrets
-from deepnets4eo.arrays import FloatImage, Mask
-from deepnets4eo.change.series.features import (
-    CellFeatures,
-    CellGrid,
-    MeanVector,
-    SpectralTexture,
-    measure_cells,
-    reading,
-)
-from deepnets4eo.change.series.harmonic import HarmonicOptions, check_start, decimal_years, detect_breaks
+from deepnets4eo.change.series.breaks import default_quantity, write_breaks
+from deepnets4eo.change.series.features import CellFeatures, CellGrid, MeanVector, SpectralTexture, measure_cells
 from deepnets4eo.change.series.options import NoveltyOptions, SeriesInputs, SeriesProducts
 from deepnets4eo.change.series.page import write_page
 from deepnets4eo.change.series.ranking import TABLE, VECTORS, NoveltyRanking, rank_novelty
 from deepnets4eo.change.series.stack import ImageSeries
-from deepnets4eo.errors import InputError, OutputError, name_hint
+from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import write_json
-from deepnets4eo.grid import blocks
 from deepnets4eo.jobs.blocks import Executor
 from deepnets4eo.jobs.output import JobOutput
 from deepnets4eo.jobs.parts import Progress
@@ -43,15 +25,9 @@ from deepnets4eo.jobs.shared_work import SharedWork
 from deepnets4eo.options import plain_options
 from deepnets4eo.outputs.event import SeriesEvent
 from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.rasters.band_roles import normalised_difference, role_indices
-from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.segmenters.networks import LITE0
 from deepnets4eo.version import __version__
-
-BLOCK_PX = 128
-BAND_NAMES = ("break_year", "magnitude", "statistic")
-NDVI = "ndvi"
 
 PAGE, MANIFEST, BREAKS = "report.html", "series.json", "breaks.tif"
 PRODUCTS = (TABLE, VECTORS, PAGE, MANIFEST, BREAKS)
@@ -163,82 +139,3 @@ class SeriesJob:
             "options": without_secrets(plain_options(self.options)),
             "changes": len(ranking),
         }
-
-
-def write_breaks(
-    series: ImageSeries,
-    path: str | Path,
-    start: date,
-    *,
-    quantity: str | None = None,
-    options: HarmonicOptions | None = None,
-    tags: Mapping[str, str] | None = None,
-    progress: Callable[[float], None] | None = None,
-    shared: SharedWork | None = None,
-) -> Path:
-    """Write the breaks of all pixels since `start` to a float32 COG, NaN where there is no break or no history.
-
-    quantity : a band or "ndvi", by default NDVI where red and near infrared are known, else the first band
-    shared : looks for them in other processes
-
-    Errors: InputError for a quantity that the series does not have, or a start without history.
-    """
-    quantity = quantity or default_quantity(series)
-    _quantity(series, quantity)
-    options = options or HarmonicOptions()
-    check_start(decimal_years(series.dates), decimal_years([start])[0], options)
-    work, windows = BreakBlocks(series, quantity, start, options), blocks(series.shape, BLOCK_PX)
-    names = [str(number) for number in range(len(windows))]
-    results = map(work, names) if shared is None else shared.results(reading, (work,), names)
-    all_tags = dict(tags or {}) | {"break_of": quantity, "monitored_from": start.isoformat()}
-    all_tags |= {"SYNTHETIC": "yes"} if series.synthetic else {}
-    with CogWriter(
-        path, series.grid, count=3, dtype="float32", nodata=math.nan, band_names=BAND_NAMES, tags=all_tags
-    ) as writer:
-        for number, (window, arrays) in enumerate(zip(windows, results, strict=True)):
-            writer.write(window, arrays["bands"])
-            if progress is not None:
-                progress((number + 1) / len(windows))
-    return Path(path)
-
-
-def default_quantity(series: ImageSeries) -> str:
-    """NDVI where red and near infrared are known, else the first band."""
-    return NDVI if {"red", "nir"} <= set(role_indices(series.band_names)) else series.band_names[0]
-
-
-@dataclass(frozen=True)
-class BreakBlocks:
-    """Blocks of pixels, by number, in which breaks of a quantity since a date are looked for."""
-
-    series: ImageSeries
-    quantity: str
-    start: date
-    options: HarmonicOptions
-
-    def __call__(self, name: str) -> dict[str, NDArray[Any]]:
-        """Look for the breaks of a block; `bands` (3, h, w) float32 as in `BAND_NAMES`."""
-        series, take = self.series, _quantity(self.series, self.quantity)
-        window = blocks(series.shape, BLOCK_PX)[int(name)]
-        values = np.zeros((len(series), window.height * window.width), np.float32)
-        valid: Mask = np.zeros(values.shape, bool)
-        for index in range(len(series)):
-            image, known = series.read(index, window)
-            quantity = take(image)
-            valid[index] = (known & np.isfinite(quantity)).ravel()
-            values[index] = np.nan_to_num(quantity).ravel()
-        (start,) = decimal_years([self.start])
-        detected = detect_breaks(values, valid, decimal_years(series.dates), start, self.options)
-        bands = np.stack([detected.time, detected.magnitude, detected.statistic])
-        return {"bands": bands.reshape(3, window.height, window.width).astype(np.float32)}
-
-
-def _quantity(series: ImageSeries, name: str) -> Callable[[FloatImage], FloatImage]:
-    roles = role_indices(series.band_names)
-    if name in series.band_names:
-        band = series.band_names.index(name)
-        return lambda image: image[band]
-    if name == NDVI and {"red", "nir"} <= set(roles):
-        return lambda image: normalised_difference(image[roles["nir"]], image[roles["red"]])
-    known = [*series.band_names, *([NDVI] if {"red", "nir"} <= set(roles) else [])]
-    raise InputError(f"the series has no quantity {name!r}. {name_hint(name, known)}")
