@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import pickle
 from collections.abc import Hashable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
+import shapely
 
 import deepnets4eo.registration.pair as registration_pair
 from deepnets4eo.rasters.scene import Layer
@@ -30,6 +32,31 @@ def register_once(patch: pytest.MonkeyPatch) -> None:
         return known[key]
 
     patch.setattr(registration_pair, "register", register)
+
+
+def gather_once(patch: pytest.MonkeyPatch) -> None:
+    """The evidence of the same outlines on the same images, lying the same, is gathered only once; not where blocks are kept or done elsewhere."""
+    from deepnets4eo.damage.evidences import structure
+    from deepnets4eo.damage.inputs.site import Site
+
+    known: dict[Hashable, Any] = {}
+    gather = structure.gather
+
+    def gather_or_take(site: Site) -> Any:
+        work, inputs = site.work, site.inputs
+        if work.part is not None or work.remote is not None or work.folder("blocks") is not None:
+            return gather(site)
+        layers = (inputs.pre, inputs.post, inputs.dsm_pre, inputs.dsm_post, inputs.cloud_mask)
+        lying = pickle.dumps(
+            (site.position.alignment, site.position.image, site.registration and site.registration.matrix)
+        )
+        outlines = b"".join(shapely.to_wkb(inputs.outlines_px)), tuple(inputs.footprints.frame["id"])
+        key = (*(layer and _layer_key(layer) for layer in layers), lying, outlines)
+        if key not in known:
+            known[key] = gather(site)
+        return copy.deepcopy(known[key])
+
+    patch.setattr(structure, "gather", gather_or_take)
 
 
 def label_once(patch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from done_once import build_once, label_once, register_once
+from done_once import build_once, gather_once, label_once, register_once
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -11,6 +11,14 @@ def registered_once() -> Iterator[None]:
     """The jobs of a file register the same two images once."""
     with pytest.MonkeyPatch.context() as patch:
         register_once(patch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def gathered_once() -> Iterator[None]:
+    """The jobs of a file gather the same evidence once."""
+    with pytest.MonkeyPatch.context() as patch:
+        gather_once(patch)
         yield
 
 

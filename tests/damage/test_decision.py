@@ -38,7 +38,7 @@ from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.synthetic import City, Event
 from deepnets4eo.tiling import Tiling
 
-pytestmark = pytest.mark.usefixtures("labelled_once")
+pytestmark = pytest.mark.usefixtures("labelled_once", "gathered_once")
 NET = list(NETWORK_COLUMNS.values())
 NOTHING = np.zeros((0, 4))
 SMALL = {"name": "damage-network", "unet": "unet", "post_head": False, "decoder_channels": [16, 16, 8]}

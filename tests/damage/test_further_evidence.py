@@ -23,6 +23,7 @@ from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
 from deepnets4eo.zonal import band_sums
 
+pytestmark = pytest.mark.usefixtures("gathered_once")
 CARD = EvidenceCard(-2.0, 4.0, 0.9, 500)
 
 

@@ -32,6 +32,7 @@ from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
 from deepnets4eo.zonal import class_counts
 
+pytestmark = pytest.mark.usefixtures("gathered_once")
 WATER = Settings(network=False)
 
 

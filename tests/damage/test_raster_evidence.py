@@ -27,6 +27,7 @@ from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
 
+pytestmark = pytest.mark.usefixtures("gathered_once")
 CARD = EvidenceCard(intercept=-8.0, slope=8.0, auc_major_or_worse=0.9, buildings=200)
 HALF = Settings(damaged_share=0.5)
 

@@ -26,7 +26,7 @@ from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters import checksums
 from deepnets4eo.synthetic import City, Event
 
-pytestmark = pytest.mark.usefixtures("labelled_once")
+pytestmark = pytest.mark.usefixtures("labelled_once", "gathered_once")
 NET = list(NETWORK_COLUMNS.values())
 SHIPPED_FOLDER = (
     network_grader.shipped_folder

@@ -22,6 +22,7 @@ from deepnets4eo.errors import InputError, RunError  # noqa: E402
 from deepnets4eo.rasters.scene import Layer, Scene  # noqa: E402
 from deepnets4eo.synthetic import City  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("gathered_once")
 CARD = EvidenceCard(0.2, 1.5, 0.9, 400)
 
 
@@ -96,7 +97,7 @@ def test_its_weight_is_its_share_times_its_skill() -> None:
 
 
 def test_a_job_shows_it_only_where_it_was_asked_for() -> None:
-    city = City(seed=3, size_px=320)
+    city = City(seed=3, size_px=512)
     pre, post = (Layer.open(one.image, grid=one.grid) for one in (city.pre, city.post))
     plain, only_listed, looked = (
         assess(pre, post, city.footprints(), settings=Settings(network=False, look=look, workers=1))

@@ -175,13 +175,13 @@ def test_the_csv_of_a_picture_without_crs_is_in_pixels(tmp_path):
 def test_memory_does_not_grow_with_the_buildings(name, tmp_path, monkeypatch):
     monkeypatch.setattr(exchange_formats.pieces, "__defaults__", (200,))
     peaks = []
-    for number in (1000, 6000):
+    for number in (500, 3000):
         made = make_map(number)
         tracemalloc.start()
         WRITERS[name](made, tmp_path / name)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] - peaks[0] < 5000 * 200, "bytes; a building is over 400 bytes of the file"
+    assert peaks[1] - peaks[0] < 2500 * 200, "bytes; a building is over 400 bytes of the file"
 
 
 def test_an_empty_map_is_written(tmp_path):
