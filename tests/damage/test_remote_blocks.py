@@ -7,7 +7,7 @@ from block_jobs import KilledError, OneByOne
 from small_grader import make_grader
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import file_job
+from deepnets4eo.damage import file_inputs
 from deepnets4eo.damage.evidence import block
 from deepnets4eo.damage.evidences import structure
 from deepnets4eo.damage.file_job import FileJob
@@ -128,7 +128,7 @@ def test_no_building_is_assessed_where_the_only_block_fails(
 def test_a_worker_that_sees_other_inputs_is_refused(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_job, "damage_journal", lambda *_: Journal(tmp_path / "nowhere"))
+    monkeypatch.setattr(file_inputs, "damage_journal", lambda *_: Journal(tmp_path / "nowhere"))
     with pytest.raises(WorkerRefusedError, match="holds no job of these inputs. Let all workers see the same files"):
         assess(place, tmp_path / "map", OneByOne())
 

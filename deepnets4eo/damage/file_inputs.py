@@ -1,0 +1,122 @@
+"""What a damage job reads, given as paths and words: opened for the whole job, for its dry run, or in a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from deepnets4eo.damage.decision.decision import DecisionModel, load_model
+from deepnets4eo.damage.evidences.points import PointEvidence
+from deepnets4eo.damage.evidences.priors import open_priors, parse_priors
+from deepnets4eo.damage.evidences.rasters import RasterEvidence
+from deepnets4eo.damage.evidences.words import parse_evidences
+from deepnets4eo.damage.foreseen import dry_settings, foreseen_lines, stretch_lines
+from deepnets4eo.damage.inputs.checks import CheckedImages, check_images
+from deepnets4eo.damage.inputs.find_buildings import find_footprints, with_segmenter
+from deepnets4eo.damage.inputs.journal import damage_journal, labels_file
+from deepnets4eo.damage.inputs.placing import register_and_align
+from deepnets4eo.damage.inputs.settings import FurtherInputs, Settings
+from deepnets4eo.damage.inputs.site import Evidence, Inputs, Site, Work
+from deepnets4eo.damage.opening import open_inputs, open_pair
+from deepnets4eo.jobs.blocks import WorkerRefusedError
+from deepnets4eo.jobs.parts import Progress
+from deepnets4eo.outputs.findings import Finding
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+    from deepnets4eo.rasters.scene import Layer, LayerLike
+    from deepnets4eo.registration import ImagePair
+
+ProgressBar: TypeAlias = Callable[[str], AbstractContextManager[Progress]]  # title → what is called with the share done
+
+
+@dataclass(frozen=True)
+class FileInputs:
+    """Files of one site. pre, footprints : "-" for none; findings : of what named them."""
+
+    pre: str
+    post: str
+    footprints: str
+    further: FurtherInputs
+    settings: Settings
+    rasters: Sequence[RasterEvidence] = ()
+    points: PointEvidence | None = None
+    findings: Sequence[Finding] = ()
+
+    @classmethod
+    def parse(
+        cls, images: tuple[str, str], footprints: str, further: FurtherInputs, settings: Settings,
+        findings: Sequence[Finding] = (),
+    ) -> FileInputs:  # fmt: skip
+        """Those of these words. images : pre and post. Errors: InputError."""
+        rasters, points = parse_evidences(further)
+        return cls(*images, footprints, further, with_segmenter(footprints, settings), rasters, points, findings)
+
+    @property
+    def files(self) -> list[str]:
+        """The files that the buildings are measured in."""
+        named = self.pre, self.post, self.footprints, self.further.points_pre, self.further.points_post
+        priors = (file for _, _, file in parse_priors(self.further.prior or ()))
+        return [name for name in (*named, *self.further.layers.values(), *priors) if name is not None]
+
+    @property
+    def others(self) -> list[Any]:
+        """What else is read: rasters of scores, runs, areas and their population, curves."""
+        settings, further = self.settings, self.further
+        runs = settings.model, settings.segmenter, settings.look_from
+        return [*(each.source for each in self.rasters), *runs, further.areas, further.population, further.prior_curves]
+
+    def open(self) -> Inputs:
+        """Open and check all. Errors: those of `open_inputs`."""
+        return self._open_with(self.pre, self.post, self.footprints)
+
+    def open_pair(self) -> ImagePair:
+        """Both images alone."""
+        return open_pair(self.pre, self.post, self.settings)
+
+    def open_finding(self, scratch: Path, progress: ProgressBar) -> Inputs:
+        """With the buildings that the segmenter finds in the first of the images."""
+        pair = self.open_pair()
+        load_model(check_images(pair), self.settings)  # refuses what the job would once buildings were found
+        labels = labels_file(scratch, str(self.settings.segmenter), pair.post if pair.pre is None else pair.pre)
+        with progress("buildings") as advance:
+            buildings = find_footprints(pair, self.settings, labels, advance)
+        return self._open_with(pair.pre, pair.post, buildings)
+
+    def open_shared(self, scratch: Path) -> tuple[Site, DecisionModel]:
+        """In a worker: the site of the job in the scratch folder, and its model. Errors: WorkerRefusedError for another job."""
+        inputs = self.open()
+        journal = damage_journal(scratch, inputs, self.settings)
+        if journal.folder is None or not journal.folder.is_dir():
+            raise WorkerRefusedError(
+                f"{scratch} holds no job of these inputs. Let all workers see the same files by the same paths: give absolute ones, or "
+                "start the workers in the folder of the job."
+            )
+        return register_and_align(Site(inputs, self.settings, work=Work(journal))), load_model(inputs, self.settings)
+
+    def foresee(self, out: Path) -> tuple[list[str], dict[str, Any], Layer]:
+        """What a job into `out` would do, in lines, the account of the footprints, and the image after. Errors: those of the job."""
+        if self.settings.segmenter is None:
+            inputs = self.open()
+            account, lines = inputs.footprints.account(), foreseen_lines(inputs, out)
+            checked: Inputs | CheckedImages = inputs
+        else:
+            account, checked = dict[str, Any](), check_images(self.open_pair())
+            self._open_priors(checked.post)
+            lines = [f"the buildings that {self.settings.segmenter} finds would be assessed into {out}"]
+        model = load_model(checked, dry_settings(self.settings, checked.pre, checked.post))
+        lines += stretch_lines(model, self.settings, checked.pre, checked.post)
+        return lines, account, checked.post
+
+    def _open_with(self, pre: LayerLike | None, post: LayerLike, footprints: str | gpd.GeoDataFrame) -> Inputs:
+        inputs = open_inputs(
+            pre, post, footprints, self.settings, **self.further.layers, evidence=self.rasters, points=self.points
+        )
+        return replace(inputs, findings=(*inputs.findings, *self.findings), priors=self._open_priors(inputs.post))
+
+    def _open_priors(self, post: Layer) -> tuple[Evidence, ...]:
+        return tuple(open_priors(self.further.prior or (), post, self.further.prior_curves))
