@@ -13,7 +13,7 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.points import PointCloud, RubbleOptions, check_heights, debris_volumes
 from deepnets4eo.points.height_grid import NoHeightsError, grid_around, height_grid
-from deepnets4eo.points.rubble import job
+from deepnets4eo.points.rubble import blocks as block_work
 from deepnets4eo.points.rubble.measure import states_of
 from deepnets4eo.points.rubble.surfaces import roughness
 from deepnets4eo.rasters.scene import Layer
@@ -159,7 +159,7 @@ def test_surface_models_measure_the_same_as_the_points_they_were_made_of(houses,
 
 
 def test_blocks_do_not_change_what_is_measured(houses, both, monkeypatch):
-    monkeypatch.setattr(job, "BLOCK_CELLS", 64)
+    monkeypatch.setattr(block_work, "BLOCK_CELLS", 64)
     rng = np.random.default_rng(3)
     split = debris_volumes(scan(after=True, rng=rng), houses, scan(after=False, rng=rng, raised=-0.35), PLAIN)
     assert len(split.fits) > 1
@@ -288,7 +288,7 @@ def test_values_that_are_no_heights_are_unknown_and_counted(houses, after):
 def test_buildings_in_a_gap_of_the_heights_are_not_assessed_and_the_others_are(houses, after, raster, monkeypatch):
     from deepnets4eo.points.height_grid import grid_around, height_grid
 
-    monkeypatch.setattr(job, "BLOCK_CELLS", 200)
+    monkeypatch.setattr(block_work, "BLOCK_CELLS", 200)
     far = shapely.box(*(ORIGIN + 500), *(ORIGIN + 510))
     outlines = gpd.GeoDataFrame({"id": [*houses["id"], "far"]}, geometry=[*houses.geometry, far], crs=CRS)
     beyond = PointCloud(np.vstack([after.xyz, [[*(ORIGIN + 600), 100.0]]]), crs=after.crs)
@@ -560,7 +560,7 @@ def test_blocks_hold_as_many_cells_whatever_their_size(cell_m, most, monkeypatch
         sides.extend(block.shape)
         raise NoHeightsError("enough")
 
-    monkeypatch.setattr(job, "_measure", remember)
+    monkeypatch.setattr(block_work, "_measure", remember)
     side = 48 if most == 960 else 400
     corners = PointCloud(np.array([[0, 0, 0], [side, side, 0.0]]) + [*ORIGIN, 0], crs=shapely_crs())
     outline = shapely.box(*(ORIGIN + 2), *(ORIGIN + side - 2))
@@ -665,7 +665,7 @@ def test_rubble_refuses_heights_over_two_vertical_datums(tmp_path):
     import pyproj
     from geotiff import write_geotiff
 
-    from deepnets4eo.points.rubble.job import _common_crs
+    from deepnets4eo.points.rubble.placing import common_crs
     from deepnets4eo.points.rubble.surfaces import Heights
 
     flat = np.full((8, 8), 30, np.float32)
@@ -674,6 +674,6 @@ def test_rubble_refuses_heights_over_two_vertical_datums(tmp_path):
         write_geotiff(tmp_path / "b.tif", flat + 28, crs=pyproj.CRS("EPSG:32631").to_3d().to_wkt())
     )
     with pytest.raises(InputError, match=r"b\.tif refer to the ellipsoid, those of .*a\.tif to EGM96 geoid"):
-        _common_crs(ellipsoid, geoid)
+        common_crs(ellipsoid, geoid)
     unknown = Heights.open(write_geotiff(tmp_path / "c.tif", flat, crs="EPSG:32631"))
-    assert _common_crs(ellipsoid, unknown).to_epsg() == 32631
+    assert common_crs(ellipsoid, unknown).to_epsg() == 32631

@@ -10,7 +10,7 @@ from affine import Affine
 
 from deepnets4eo.grid import Grid
 from deepnets4eo.points import RubbleMap, RubbleOptions
-from deepnets4eo.points.rubble import job, plans
+from deepnets4eo.points.rubble import blocks, placing, plans
 from deepnets4eo.points.rubble.rubble_map import STATE_COLOURS, UNKNOWN
 from deepnets4eo.points.rubble.surfaces import Heights
 from deepnets4eo.rasters.scene import Layer
@@ -35,16 +35,16 @@ def outlines(*boxes):
 )
 def test_heights_are_read_up_to_forty_metres_around_the_outlines(boxes, part):
     flat = Layer.open(np.zeros((300, 300), np.float32), grid=Grid((300, 300), Affine(1, 0, 0, 0, -1, 300), CRS))
-    assert job._bounds(Heights.open(flat), None, outlines(*boxes)) == part
+    assert placing.bounds_around(Heights.open(flat), None, outlines(*boxes)) == part
 
 
 def test_a_building_belongs_to_the_block_of_the_cell_nearest_to_its_middle():
     grid = Grid((9, 9), Affine(1, 0, 0, 0, -1, 9), CRS)
     rows, cols = np.mgrid[:9, :9].reshape(2, -1)
     boxes = [(col + 0.2, 9 - row - 0.8, col + 0.8, 9 - row - 0.2) for row, col in zip(rows, cols, strict=True)]
-    np.testing.assert_array_equal(job._block_of(outlines(*boxes), grid, 4), rows // 4 * 3 + cols // 4)
+    np.testing.assert_array_equal(blocks._block_of(outlines(*boxes), grid, 4), rows // 4 * 3 + cols // 4)
     beyond = outlines((8, 8, 30, 30), (-30, -30, 1, 1), (10, 0, 12, 2), (0, -3, 2, -1))
-    np.testing.assert_array_equal(job._block_of(beyond, grid, 4), [2, 6, -1, -1])
+    np.testing.assert_array_equal(blocks._block_of(beyond, grid, 4), [2, 6, -1, -1])
 
 
 def test_a_map_that_says_nothing_of_its_heights_is_not_made_up():

@@ -12,7 +12,8 @@ from deepnets4eo.jobs.parts import Progress
 from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.points.rubble.history import check_dates, debris_history, parse_dated
-from deepnets4eo.points.rubble.job import check_heights, debris_volumes, read_outlines
+from deepnets4eo.points.rubble.job import check_heights, debris_volumes
+from deepnets4eo.points.rubble.placing import read_outlines
 from deepnets4eo.points.rubble.products import ALSO, PRODUCTS, check_products, products_of_points, save_rubble
 from deepnets4eo.points.rubble.rubble_map import RubbleMap, RubbleOptions
 

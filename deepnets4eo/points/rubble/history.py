@@ -24,7 +24,8 @@ from deepnets4eo.outputs.safe_text import document_head, fill_template, wide
 from deepnets4eo.points.height_grid import NoHeightsError
 from deepnets4eo.points.rubble.dates import OF_DATES, epoch_findings
 from deepnets4eo.points.rubble.epochs import EpochFit
-from deepnets4eo.points.rubble.job import lay_dates, measure_heights, read_outlines
+from deepnets4eo.points.rubble.job import lay_dates, measure_heights
+from deepnets4eo.points.rubble.placing import read_outlines
 from deepnets4eo.points.rubble.rubble_map import (
     CLEARED,
     COLLAPSED,
