@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -77,50 +76,30 @@ def predict(
     """
     check_run_first("predict", run, scene)
     if out.suffix.lower() == TABLE:
-        if (
-            options != PredictOptions(device=options.device)
-            or votes != VoteOptions()
-            or clicks
-            or part
-            or resume
-            or dry_run
-        ):
+        chosen = options != PredictOptions(device=options.device) or votes != VoteOptions()
+        if chosen or clicks or part or resume or dry_run:
             raise InputError(
                 f"--out {out} is a table of whole images: only --device, --workers and --overwrite go with it. Leave the others out."
             )
         _label_images(run, scene, out, options.device, threads_alone(workers or "2"), overwrite=overwrite)
         return
-    from deepnets4eo import prediction
     from deepnets4eo.jobs.executors import Workers
     from deepnets4eo.jobs.parts import Part
-    from deepnets4eo.prediction.preparation import named_layers
-    from deepnets4eo.segmenters.run import load_run
+    from deepnets4eo.prediction.file_job import PredictJob
 
     who = Workers() if workers is None else Workers.parse(workers)
     options = replace(
-        options, memory_bytes=memory_bytes(memory), workers=None if workers is None else who.threads, part=None if part is None else Part.parse(part), resume=resume, overwrite=overwrite,
+        options, memory_bytes=memory_bytes(memory), workers=None if workers is None else who.threads,
+        part=None if part is None else Part.parse(part), resume=resume, overwrite=overwrite,
     )  # fmt: skip
     if clicks is not None and (part or resume or workers not in (None, "1", "2") or votes != VoteOptions()):
         raise InputError("--clicks corrects one run in one job. Leave out --part, --resume, --workers, and what votes.")
-    runs = [load_run(folder) for folder in (run, *(votes.ensemble or []))]
-    if runs[0].card["notes"].get("task") == "images" and Path(scene[0]).suffix.lower() in (TABLE, ".npz"):
-        raise InputError(
-            f"{scene[0]} holds whole images, which are labelled into a table. Name one: --out labels{TABLE}"
-        )
-    loaded = votes.combine(runs)
-    layers = named_layers(scene, loaded.inputs.names)
-    opened = prediction.open_scene(layers, loaded.segmenter)
-    prediction.check_outputs(out, options, [opened, *runs])
+    job = PredictJob.plan([run, *(votes.ensemble or [])], scene, out, options, votes, clicks)
     if dry_run:
-        echo(prediction.describe(loaded, opened, options, out))
+        echo(job.describe())
         return
-    with ExitStack() as stack:
-        if clicks is not None:
-            check_not_inputs([out], [clicks])
-            loaded, opened = stack.enter_context(prediction.show_clicks(loaded, opened, clicks))
-        executor = stack.enter_context(who.executor())
-        advance = stack.enter_context(progress("predict"))
-        result = prediction.predict(loaded, opened, out, replace(options, executor=executor), progress=advance)
+    with who.executor() as executor, progress("predict") as advance:
+        result = job.run(advance, executor)
     if options.part is not None:
         echo(part_is_done(options.part, out))
         return

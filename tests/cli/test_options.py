@@ -231,10 +231,10 @@ def test_predict(reach, monkeypatch) -> None:
         runs.append((words, options))
         return Loaded
 
-    monkeypatch.setattr("deepnets4eo.segmenters.run.load_run", lambda folder: Opened(folder))
+    monkeypatch.setattr("deepnets4eo.prediction.file_job.load_run", lambda folder: Opened(folder))
     monkeypatch.setattr("deepnets4eo.segmenters.ensemble_run", ensemble_run)
-    monkeypatch.setattr("deepnets4eo.prediction.open_scene", lambda layers, segmenter: layers)
-    function, start = "deepnets4eo.prediction.predict", ["predict", "r", "i.tif", "--out", "o.tif"]
+    monkeypatch.setattr("deepnets4eo.prediction.file_job.open_scene", lambda layers, segmenter: layers)
+    function, start = "deepnets4eo.prediction.file_job.predict", ["predict", "r", "i.tif", "--out", "o.tif"]
     found = reach(function, *start)
     assert found.words == (Loaded, {"image": "i.tif"}, Path("o.tif"), PredictOptions(memory_bytes=4 * 10**9))
     usual = {"vote": "mean", "views": None, "scales": (1.0,), "dropout_passes": 0, "deviation_factor": 1.0}

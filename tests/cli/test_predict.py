@@ -123,7 +123,7 @@ def test_after_an_interrupt_it_prints_how_to_continue(case, capsys, monkeypatch)
     def interrupted(folder):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("deepnets4eo.segmenters.run.load_run", interrupted)
+    monkeypatch.setattr("deepnets4eo.prediction.file_job.load_run", interrupted)
     assert main(arguments(case)) == 130
     assert "continue with --resume" in capsys.readouterr().err
 

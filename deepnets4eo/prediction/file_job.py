@@ -1,0 +1,63 @@
+"""A prediction given as paths and words: check it, say what it would do, or write the rasters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.jobs.blocks import Executor
+from deepnets4eo.jobs.parts import Progress
+from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.prediction.checks import check_outputs
+from deepnets4eo.prediction.clicked_scene import show_clicks
+from deepnets4eo.prediction.dry_run import describe
+from deepnets4eo.prediction.job import Prediction, predict
+from deepnets4eo.prediction.options import PredictOptions, VoteOptions
+from deepnets4eo.prediction.preparation import named_layers, open_scene
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.run import Run, load_run
+
+ARCHIVES = (".csv", ".npz")  # of whole images
+
+
+@dataclass(frozen=True)
+class PredictJob:
+    """The labels of a scene by a run, or by several that vote. clicks : file of points that correct them."""
+
+    labeller: Run
+    scene: Scene
+    out: Path
+    options: PredictOptions
+    clicks: Path | None = None
+
+    @classmethod
+    def plan(
+        cls, runs: Sequence[str], scene: Sequence[str], out: Path, options: PredictOptions,
+        votes: VoteOptions, clicks: Path | None = None,
+    ) -> PredictJob:  # fmt: skip
+        """The job of these words; runs : folders, the first and those that vote with it. Errors: those of `predict`, but its work."""
+        loaded = [load_run(folder) for folder in runs]
+        if loaded[0].card["notes"].get("task") == "images" and Path(scene[0]).suffix.lower() in ARCHIVES:
+            raise InputError(
+                f"{scene[0]} holds whole images, which are labelled into a table. Name one: --out labels.csv"
+            )
+        run = votes.combine(loaded)
+        opened = open_scene(named_layers(scene, run.inputs.names), run.segmenter)
+        check_outputs(out, options, [opened, *loaded])
+        return cls(run, opened, out, options, clicks)
+
+    def describe(self) -> str:
+        """What would be done, in one line. Errors: those of `predict`."""
+        return describe(self.labeller, self.scene, self.options, self.out)
+
+    def run(self, progress: Progress | None = None, executor: Executor | None = None) -> Prediction:
+        """Label the scene, or do a part of it. Errors: those of `predict`, and InputError for clicks that cannot be used."""
+        run, scene = self.labeller, self.scene
+        with ExitStack() as stack:
+            if self.clicks is not None:
+                check_not_inputs([self.out], [self.clicks])
+                run, scene = stack.enter_context(show_clicks(run, scene, self.clicks))
+            return predict(run, scene, self.out, replace(self.options, executor=executor), progress=progress)
