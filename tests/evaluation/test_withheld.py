@@ -18,8 +18,7 @@ from deepnets4eo.evaluation.withheld import WITHHELD
 from deepnets4eo.files import read_json, write_yaml
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, erode_boundaries
-from deepnets4eo.prediction import PredictOptions
-from deepnets4eo.prediction.job import describe
+from deepnets4eo.prediction import PredictOptions, describe
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.ensemble import Ensemble
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
