@@ -17,7 +17,7 @@ from deepnets4eo.grid import whole
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.synthetic import City
 
-BLOCK_PX = 128
+BLOCK_PX = 96
 NEAR_PX = 2  # from an edge: neither on it nor elsewhere
 
 
