@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import yaml
 
 from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import read_yaml
+from deepnets4eo.files import parse_yaml, read_yaml
 from deepnets4eo.osm.elements import NONE, TEXT_TAGS, closed_ways, makes_area, tag_values
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ class OsmRules:
         """Read a table; None reads the one that comes with the package. Errors: InputError names file and entry."""
         if path is None:
             beside = files("deepnets4eo.osm").joinpath("osm_rules.yaml")
-            return cls.from_dict(yaml.safe_load(beside.read_text(encoding="utf-8")), beside.name)
+            return cls.from_dict(parse_yaml(beside.read_text(encoding="utf-8"), beside.name), beside.name)
         return cls.from_dict(read_yaml(path), str(path))
 
     @classmethod
