@@ -44,7 +44,7 @@ def gather_once(patch: pytest.MonkeyPatch) -> None:
 
     def gather_or_take(site: Site) -> Any:
         work, inputs = site.work, site.inputs
-        if work.part is not None or work.remote is not None or work.folder("blocks") is not None:
+        if work.part is not None or work.folder("blocks") is not None:
             return gather(site)
         layers = (inputs.pre, inputs.post, inputs.dsm_pre, inputs.dsm_post, inputs.cloud_mask)
         lying = pickle.dumps(
