@@ -15,7 +15,7 @@ from deepnets4eo.files import read_json
 from places.results import ALL, INTACT
 
 FREE, BOTH = "weight-free", "shipped-both"
-README, METHODS = "README.md", "docs/methods.md"
+README, METHODS, HOWTO = "README.md", "docs/methods.md", "docs/howto/damage.md"
 MODEL_PAGE = "docs/explanation/damage_model.md"
 FREE_CARD, NETWORK_CARD = "models/damage-evidence/card.md", "models/damage-network/card.md"
 
@@ -69,6 +69,7 @@ FIGURES = (
     Figure(FREE_CARD, r"labelled half \| .* \(κ ([\d.]+)\)", FREE, "joplin", "quadratic_kappa"),
     Figure(FREE_CARD, r"four xBD scenes, post image alone \| 180 of 315 \| ([\d.]+)", FREE, "xbd_post_scenes", "auc"),
     Figure(FREE_CARD, r"xBD Midwest, flood \| 24 of 37 \| ([\d.]+)", FREE, "xbd_midwest", "auc"),
+    Figure(FREE_CARD, r"six intact places, post image alone \| (\d+) of 470", FREE, INTACT, "assessed"),
     Figure(NETWORK_CARD, r"looked at \| (\d+) of 158", BOTH, "joplin", "assessed"),
     Figure(NETWORK_CARD, r"looked at \| 156 of 158 \| ([\d.]+)", BOTH, "joplin", "auc"),
     Figure(NETWORK_CARD, r"looked at \| 156 of 158 \| [^|]*\| ([\d.]+)", BOTH, "joplin", "four_grades"),
@@ -77,6 +78,12 @@ FIGURES = (
     Figure(NETWORK_CARD, r"xBD Midwest, flood \| 37 of 37 \| ([\d.]+)", BOTH, "xbd_midwest", "auc"),
     Figure(NETWORK_CARD, r"at \d+ of (\d+) real jobs", BOTH, ALL, "intervals"),
     Figure(NETWORK_CARD, r"real jobs \(mean width ([\d.]+) %", BOTH, ALL, "interval_width", 100),
+    Figure(NETWORK_CARD, r"real jobs \(mean width .*\n?.*; Joplin ([\d.]+) %", BOTH, "joplin", "interval_width", 100),
+    Figure(NETWORK_CARD, r"the flood ([\d.]+) %\)", BOTH, "xbd_midwest", "interval_width", 100),
+    Figure(NETWORK_CARD, r"six intact places, post image alone \| (\d+) of 470", BOTH, INTACT, "assessed"),
+    Figure(HOWTO, r"\(xBD Mexico 05\) the interval ends at (\d+)", BOTH, "mexico-earthquake_00000005", "interval_width", 263),
+    Figure(MODEL_PAGE, r"real jobs, mean width of the buildings \| (\d+); [\d.]+ \|", FREE, ALL, "intervals_held"),
+    Figure(MODEL_PAGE, r"real jobs, mean width of the buildings \| \d+; ([\d.]+) \|", FREE, ALL, "interval_width"),
     Figure(MODEL_PAGE, r"real jobs, mean width of the buildings \| .* \| (\d+); [\d.]+ \|\n", BOTH, ALL, "intervals_held"),
     Figure(MODEL_PAGE, r"real jobs, mean width of the buildings \| .* \| \d+; ([\d.]+) \|\n", BOTH, ALL, "interval_width"),
 )  # fmt: skip
