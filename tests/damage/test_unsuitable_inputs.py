@@ -136,6 +136,21 @@ def test_a_block_of_one_value_is_no_ground(pre: Layer, post: Layer, proper: Dama
     assert (found.buildings["damage"].isin(DAMAGED).to_numpy() == is_rubble())[~hidden].all()
 
 
+@pytest.mark.parametrize(("left", "grain", "told"), [(0.3, 1.0, True), (0.01, 0.3, False)])
+def test_a_roof_in_deep_shadow_is_not_told_but_one_in_light_shadow_is(
+    pre: Layer, proper: DamageMap, left: float, grain: float, told: bool
+) -> None:
+    image, noise = AFTER.astype(float), np.random.default_rng(0)
+    shade = image[:, 100:400, 200:]
+    shade[:] = 20 + left * shade + noise.normal(0, grain, shade.shape)
+    found = assess(pre, layer(np.clip(np.rint(image), 0, 255).astype(np.uint8)), outlines())
+    hidden = found.buildings["reason"].eq("in deep shadow in the post image").to_numpy()
+    assert hidden.sum() == 0 if told else hidden.sum() > 15
+    assert found.buildings.loc[hidden, ["damage_prob", "confidence"]].isna().all(axis=None)
+    assert [one.affected for one in found.findings if one.code == "deep_shadow_post"] == [hidden.sum()] * (not told)
+    assert assessed_and_right(found)[1] == 1
+
+
 def test_undeclared_nodata_is_no_ground(pre: Layer) -> None:
     image = AFTER.astype(np.int16)
     image[:, :, :256] = -9999

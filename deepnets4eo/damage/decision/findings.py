@@ -13,7 +13,7 @@ from deepnets4eo.damage.calibration.pool import NetworkSkill
 from deepnets4eo.damage.calibration.site import ShareEstimate
 from deepnets4eo.damage.decision.model import BY_NETWORK, GREEN, MOST_CONFIDENT, NARROW, REASONS, UNLIKE
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.evidence.table import BLANK
+from deepnets4eo.damage.evidence.table import BLANK, SHADE
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
 from deepnets4eo.damage.evidences.unbuilt import NO_BUILDING
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, GRADES, POST_ONLY, PRE_POST, WIDE
@@ -22,7 +22,10 @@ from deepnets4eo.outputs.wording import Phrase, Value
 from deepnets4eo.rasters.scene import Layer
 
 NOTHING = "nothing_assessed"
-
+HIDDEN = {
+    BLANK: "blank_post",
+    SHADE: "deep_shadow_post",
+}  # reason of buildings that an image does not show → its finding
 
 OUTSIDE = {REASONS[NARROW]: "too_narrow", REASONS[GREEN]: "too_green", UNLIKE: "unlike_any"}  # reason → its phrase
 MANY = 0.9  # share of the visible buildings outside the range from which the map is worthless
@@ -51,9 +54,10 @@ def evidence_findings(pre: Layer | None, post: Layer, evidence: EvidenceTable) -
     findings = []
     if mean_gsd(post) > COARSE_POST_M:
         findings.append(Finding("post_coarse", "caution", {"gsd_m": mean_gsd(post), "most_m": COARSE_POST_M}))
-    blank = int((frame["reason"] == BLANK).sum())
-    if blank:
-        findings.append(Finding("blank_post", "caution", {"number": blank}, blank))
+    for reason, code in HIDDEN.items():
+        hidden = int((frame["reason"] == reason).sum())
+        if hidden:
+            findings.append(Finding(code, "caution", {"number": hidden}, hidden))
     alone = int(((frame["status"] == ASSESSED) & (frame["method"] == POST_ONLY)).sum())
     paired = bool((frame["method"] == PRE_POST).any())
     if pre is not None and pre_ratio(pre, post) > COARSEST_PRE:

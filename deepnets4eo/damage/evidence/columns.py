@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import BuildingSums, Floats
-from deepnets4eo.damage.evidence.block import CONTEXT, DIRECTIONS, INSIDE
+from deepnets4eo.damage.evidence.block import CONTEXT, DIRECTIONS, INSIDE, SHADOW_LIGHT
+from deepnets4eo.damage.evidence.maps import Radiometry
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ POINTS = {evidence.name: evidence.points for evidence in EVIDENCE}
 LEAST_EDGE = 1e-3
 LOWEST_M = 2.0  # heights before the event below this are no building
 HEIGHT_RANGE = 1.0
+SHADED = 0.8  # share of the ground along the walls that is dark where a building stands in shadow; one in the sun has two bright sides
+GRAINS = 3.0  # times the grain, which noise alone reaches twice, up to which a dark roof shows nothing
 BEST_ROOFS, LEAST_ROOFS = (
     0.9,
     20,
@@ -168,6 +171,15 @@ def _shadow(sums: BuildingSums) -> Floats:
     strength = [share[(way + sides) % DIRECTIONS].sum() for way in range(DIRECTIONS)]
     facing = (int(np.argmax(strength)) + sides) % DIRECTIONS
     return dark[:, facing].sum(axis=1) / samples[:, facing].sum(axis=1)
+
+
+def in_deep_shadow(sums: dict[str, BuildingSums], post: Radiometry) -> NDArray[np.bool_]:
+    """(N,) buildings that stand in shadow on all sides, and whose roofs show no more than the grain of the image."""
+    inside, wall = sums["post_inside"], sums["post_shadow"]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shaded = wall[:, :DIRECTIONS].sum(axis=1) / wall[:, DIRECTIONS:].sum(axis=1)
+        light, rough = (inside[:, INSIDE.index(name)] / inside[:, 0] for name in ("light", "rough"))
+    return np.asarray((shaded >= SHADED) & (light <= SHADOW_LIGHT) & (rough <= GRAINS * post.grain))
 
 
 def _height(sums: dict[str, BuildingSums]) -> dict[str, Floats]:

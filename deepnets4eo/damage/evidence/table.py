@@ -23,6 +23,7 @@ EMPTY, OUTSIDE, NODATA = "footprint is empty", "outside the post image", "no dat
 CUT = "partly outside the post image"
 CLOUD, SMALL = "under cloud", "footprint too small for the image resolution"
 BLANK = "one single value in the post image: undeclared nodata, or saturated"
+SHADE = "in deep shadow in the post image"
 LARGE, ENCLOSING = "footprint larger than any building", "footprint encloses other footprints"
 
 
@@ -32,6 +33,11 @@ class Coverage:
 
     reason: NDArray[np.object_]
     method: NDArray[np.object_]
+
+    def without(self, hidden: NDArray[np.bool_], why: str) -> Coverage:
+        """The same where hidden (N,) buildings cannot be assessed either."""
+        more = hidden & (self.reason == "")
+        return Coverage(np.where(more, why, self.reason), np.where(more, "", self.method))
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import shapely
 
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.block import BLOCK_PX, block_journal, collect, radiometries
-from deepnets4eo.damage.evidence.columns import evidence_columns, post_columns_of_pre
+from deepnets4eo.damage.evidence.columns import evidence_columns, in_deep_shadow, post_columns_of_pre
 from deepnets4eo.damage.evidence.moved_outlines import move_buildings, roofs_beside
-from deepnets4eo.damage.evidence.table import OUTSIDE, assess_coverage
+from deepnets4eo.damage.evidence.table import OUTSIDE, SHADE, assess_coverage
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, make_working_grid
 from deepnets4eo.damage.inputs.placing import NOT_ON_BUILDINGS
 from deepnets4eo.damage.inputs.site import EVIDENCE, Site
@@ -68,6 +68,8 @@ def gather(site: Site) -> EvidenceTable:
     coverage = assess_coverage(sums, geometry, working_grid)
     if not sums:  # no block could be measured
         return EvidenceTable.empty(read["id"].to_numpy(), coverage.reason)
+    if "post" not in inputs.radar:
+        coverage = coverage.without(in_deep_shadow(sums, images["post"]), SHADE)
     if roofs is not None:
         sums["pair_roof"] = roofs.match[:, None]
     paired = coverage.method == PRE_POST

@@ -52,7 +52,17 @@ def test_the_page_names_files_without_folders_hosts_and_passwords(tmp_path, sour
 
 
 def test_every_language_has_every_word_of_the_page():
-    reasons = (table.EMPTY, table.OUTSIDE, table.NODATA, table.CUT, table.CLOUD, table.SMALL, table.BLANK, table.LARGE)
+    reasons = (
+        table.EMPTY,
+        table.OUTSIDE,
+        table.NODATA,
+        table.CUT,
+        table.CLOUD,
+        table.SMALL,
+        table.BLANK,
+        table.SHADE,
+        table.LARGE,
+    )
     told = (
         *TITLES.values(),
         *LABELS.values(),
