@@ -1,4 +1,5 @@
-"""Clouds in optical images, 0 where clear: by the band that says where they are, else bright, white and smooth parts.
+"""Clouds in optical images, 0 where clear: by the band that says where they are, else bright, white and smooth parts,
+and thick haze, through which little of the contrast before is left.
 
 Thin clouds and shadows are not detected.
 """
@@ -27,6 +28,11 @@ BRIGHT, SATURATED = 125.0, 245.0  # of 255
 WHITE_ALONE, BRIGHT_ALONE = 0.08, 235.0  # without an image before: sand is bright and smooth, too
 BRIGHTER = 1.35  # times the usual brightness before
 APPEARED = 0.25  # of the brightness, by which it is brighter than before
+VEIL_M, THICK = 64.0, 0.7  # squares in which haze is measured; its least share of the light
+VEIL_WHITE, LEAST_RANGE = (
+    0.12,
+    16.0,
+)  # range of the bands of haze over their brightness; contrast before, of 255, that haze can hide
 # near infrared over green, of water and snow below, of plants above; short-wave over green, of snow below
 BRIGHT_GREEN, NIR_RANGE, LEAST_SWIR = 1.8, (0.7, 1.8), 0.4
 
@@ -65,11 +71,36 @@ def _cloudy_colours(
     cloudy &= spread < SMOOTH * light
     if before is None:
         return cloudy
+    hazy = _under_haze(after, before, max(2, round(VEIL_M / cell_m)))
     earlier = before.mean(axis=0)
     usual = float(np.median(earlier[seen]))
     appeared = mean - moving_moments(earlier, side)[0] > APPEARED * mean
     bright = light > max(BRIGHT, min(BRIGHTER * usual, SATURATED))
-    return np.asarray(cloudy & bright & (appeared | ((light > SATURATED) & (earlier < light - 10))))
+    return np.asarray(hazy | (cloudy & bright & (appeared | ((light > SATURATED) & (earlier < light - 10)))))
+
+
+def _under_haze(after: FloatImage, before: FloatImage, side: int) -> Mask:
+    """Cells (h, w) in squares that a bright, white veil covers: it leaves little of the contrast of (3, h, w) before, and lifts the dark.
+
+    Brown floods level the contrast as well, but to their own colour; trees and roofs stand out of them.
+    """
+    squares = [_squares(image, side) for image in (before, after)]
+    (was_dark, was_bright), (dark, bright) = ((one.min(axis=(2, 4)), one.max(axis=(2, 4))) for one in squares)
+    contrast, was_contrast = (bright - dark).mean(axis=0), (was_bright - was_dark).mean(axis=0)
+    share = 1 - contrast / np.maximum(was_contrast, LEAST_RANGE)
+    veil = (dark - (1 - share) * was_dark) / np.maximum(share, THICK)
+    light, known = veil.mean(axis=0), (squares[0].max(axis=0) > 0).all(axis=(1, 3))
+    white = (np.ptp(veil, axis=0) < VEIL_WHITE * light) & (light > BRIGHT)
+    hazy = known & white & (share >= THICK) & (was_contrast >= LEAST_RANGE)
+    rows, cols = after.shape[1:]
+    return np.asarray(hazy.repeat(side, 0).repeat(side, 1)[:rows, :cols])
+
+
+def _squares(image: FloatImage, side: int) -> FloatImage:
+    """(C, rows, side, cols, side) squares of an image (C, h, w); those of its edge mirror it."""
+    padded = np.pad(image, [(0, 0), *((0, -length % side) for length in image.shape[1:])], mode="symmetric")
+    bands, height, width = padded.shape
+    return padded.reshape(bands, height // side, side, width // side, side)
 
 
 def _cloudy_spectrum(

@@ -171,3 +171,28 @@ def test_a_flood_that_is_found_is_told_whatever_the_event(tmp_path: Path) -> Non
     scene, mapper, labels = mapped(land(), with_lake(land(1)), tmp_path)
     assert (labels.read()[0][0] == FLOOD).mean() > 0.2
     assert measure_recognition(scene, mapper, labels).is_reliable(flooded=True)
+
+
+def village(seed: int) -> NDArray[np.float64]:
+    """Roofs, gardens and streets of 8 m, 1 m pixels."""
+    ground = np.kron(np.random.default_rng(0).integers(90, 200, (3, 32, 32)), np.ones((8, 8)))
+    return ground + np.random.default_rng(seed).normal(0, 3, ground.shape)
+
+
+@pytest.mark.parametrize("share", [0.85, 0.95])
+def test_thick_haze_over_a_drowned_village_is_not_told_and_neither_dry_nor_old_water(
+    tmp_path: Path, share: float
+) -> None:
+    drowned_village, haze = village(1), np.array([176.0, 180, 186])[:, None, None]
+    drowned_village[:, 60:] = MUD[:, None, None] + np.random.default_rng(2).normal(0, 0.5, (3, 196, 256))
+    drowned_village[:, :, 128:] += share * (haze - drowned_village[:, :, 128:])
+    for name, image in (("pre", village(0)), ("post", drowned_village)):
+        write_geotiff(tmp_path / f"{name}.tif", np.clip(np.rint(image), 0, 255).astype(np.uint8), gsd=1.0)
+    options = FloodOptions(assume_registered=True)
+    found = map_flood([tmp_path / "pre.tif"], tmp_path / "post.tif", tmp_path / "out", options)
+    assert found is not None
+    classes = Layer.open(found.paths["flood.tif"]).read()[0][0]
+    assert set(np.unique(classes[:, 150:])) == {NOT_SEEN}
+    assert (classes[80:, :80] == FLOOD).mean() > 0.9
+    assert found.summary["area"]["seen_ha"] < 0.55 * classes.size / 1e4
+    assert "clouds_post" in {finding.code for finding in found.findings}

@@ -52,6 +52,37 @@ def test_a_cloud_is_found_by_what_was_there_before_and_a_large_roof_of_both_date
     assert not found(roof, pre).any()
 
 
+HAZE, MUD = (np.array(colour)[:, None, None] for colour in ((176.0, 180, 186), (168.0, 140, 100)))
+
+
+@pytest.mark.parametrize(
+    ("veil", "share", "hidden"), [(HAZE, 0.85, True), (HAZE, 0.4, False), (MUD, 0.85, False), (HAZE / 2, 0.85, False)]
+)
+def test_thick_white_haze_hides_the_ground_and_thin_haze_mud_and_dark_smoke_do_not(
+    veil: np.ndarray, share: float, hidden: bool
+) -> None:
+    pre, post = town(1) + 60, town(2) + 60  # bright ground, which haze hardly brightens
+    hazy = post + share * (veil - post)
+    assert found(hazy, pre).all() == hidden
+    assert found(hazy, pre).any() == hidden
+    assert not found(hazy, hazy).any()
+
+
+def test_haze_over_a_part_of_an_image_hides_that_part() -> None:
+    post = town(2) + 60
+    post[:, :, 256:] += 0.9 * (HAZE - post[:, :, 256:])
+    clouds = found(post, town(1) + 60)
+    assert clouds[:, 256:].all()
+    assert not clouds[:, :190].any()
+
+
+def test_a_lake_of_one_colour_at_both_dates_is_no_haze() -> None:
+    pre, post = town(1), town(2)
+    for image in (pre, post):
+        image[:, :, 128:] = np.random.default_rng(3).normal(150, 2, (3, SIDE, SIDE - 128))
+    assert not found(post, pre).any()
+
+
 def test_bright_yellow_sand_is_no_cloud() -> None:
     post = town(2)
     sand = np.where(CLOUD, np.array([225.0, 190, 150])[:, None, None], post)
