@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import BuildingSums, Floats
-from deepnets4eo.damage.evidence.block import CONTEXT, DIRECTIONS, INSIDE, SHADOW_LIGHT
+from deepnets4eo.damage.evidence.block import CONTEXT, DIRECTIONS, INSIDE
 from deepnets4eo.damage.evidence.maps import Radiometry
 
 
@@ -59,6 +59,7 @@ LEAST_EDGE = 1e-3
 LOWEST_M = 2.0  # heights before the event below this are no building
 HEIGHT_RANGE = 1.0
 SHADED = 0.8  # share of the ground along the walls that is dark where a building stands in shadow; one in the sun has two bright sides
+DEEP = 0.75  # of the way from the usual brightness to the darkest, from which shadow is deep
 GRAINS = 3.0  # times the grain, which noise alone reaches twice, up to which a dark roof shows nothing
 BEST_ROOFS, LEAST_ROOFS = (
     0.9,
@@ -179,7 +180,9 @@ def in_deep_shadow(sums: dict[str, BuildingSums], post: Radiometry) -> NDArray[n
     with np.errstate(invalid="ignore", divide="ignore"):
         shaded = wall[:, :DIRECTIONS].sum(axis=1) / wall[:, DIRECTIONS:].sum(axis=1)
         light, rough = (inside[:, INSIDE.index(name)] / inside[:, 0] for name in ("light", "rough"))
-    return np.asarray((shaded >= SHADED) & (light <= SHADOW_LIGHT) & (rough <= GRAINS * post.grain))
+    return np.asarray(
+        (post.darkest < 0) & (shaded >= SHADED) & (light <= DEEP * post.darkest) & (rough <= GRAINS * post.grain)
+    )
 
 
 def _height(sums: dict[str, BuildingSums]) -> dict[str, Floats]:

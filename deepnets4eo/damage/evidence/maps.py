@@ -114,6 +114,7 @@ SAMPLE_PX = 256
 CELL_PX = 8  # contrast is that of 4 m cells: coarser than the texture that is measured with it
 MAX_SAMPLES = 32
 ROOF_SIGMA_PX = 0.7  # of the smoothing before directions of edges are compared: tanks and ridges are two pixels wide
+DARKEST = 0.5  # percentile of the luminance of a window that is as dark as the image gets
 SMOOTHEST = 2  # percentile of the roughness of a window that is the grain of the image
 ROUNDING = 12**-0.5  # standard deviation of what whole numbers leave out
 BLANK_PX = 31  # side of a square of one single value that no ground shows, not even a saturated roof
@@ -123,11 +124,13 @@ BLANK_PX = 31  # side of a square of one single value that no ground shows, not 
 class Radiometry:
     """Median luminance of an image, contrast unit (median spread of windows), and noise of gradients in squared units.
 
+    darkest : of the image, contrast units from its median
     grain : roughness of the smoothest ground in contrast units, below which nothing is seen"""
 
     level: float
     unit: float
     noise: float = 1.0
+    darkest: float = 0.0
     grain: float = 0.0
 
 
@@ -162,7 +165,7 @@ def blank(data: NDArray[Any]) -> NDArray[np.bool_]:
 def measure(layer: Layer, centres: NDArray[np.float64]) -> Radiometry:
     """Radiometry of a layer from up to 32 windows of 256² pixels around (row, col) positions, whatever their order."""
     chosen = order_by_place(centres)[spread_indices(len(centres), MAX_SAMPLES, round_down=True)]
-    spreads, levels, powers, smoothest = [], [], [], []
+    spreads, levels, powers, ends = [], [], [], []
     for row, col in centres[chosen]:
         data, valid = layer.read(Window(int(row) - SAMPLE_PX // 2, int(col) - SAMPLE_PX // 2, SAMPLE_PX, SAMPLE_PX))
         grey, seen = luminance(data), nonzero_valid(data, valid) & ~blank(data)
@@ -172,13 +175,17 @@ def measure(layer: Layer, centres: NDArray[np.float64]) -> Radiometry:
             spreads.append(high - low)
             levels.append(middle)
             powers.append(gradient_floor(grey, seen, ROOF_SIGMA_PX))
-            smoothest.append(np.percentile(deviation(grey)[1:-1, 1:-1][seen[1:-1, 1:-1]], SMOOTHEST))
+            roughness = deviation(grey)[1:-1, 1:-1][seen[1:-1, 1:-1]]
+            ends.append((np.percentile(grey[seen], DARKEST), np.percentile(roughness, SMOOTHEST)))
     if not spreads:
         return Radiometry(0.0, 1.0)
     level = float(np.median(levels))
     unit = max(float(np.median(spreads)), 1e-6 * (1 + abs(level)))
-    step = ROUNDING if layer.dtype.kind in "iu" else 0.0
-    return Radiometry(level, unit, float(np.median(powers)) / unit**2, max(float(np.median(smoothest)), step) / unit)
+    darkest, grain = np.median(ends, axis=0)
+    grain = max(grain, ROUNDING if layer.dtype.kind in "iu" else 0.0)
+    return Radiometry(
+        level, unit, float(np.median(powers)) / unit**2, float(darkest - level) / unit, float(grain) / unit
+    )
 
 
 def light_of(data: NDArray[Any], radiometry: Radiometry) -> FloatImage:

@@ -8,7 +8,7 @@ from deepnets4eo.damage.evidence.columns import in_deep_shadow
 from deepnets4eo.damage.evidence.maps import Radiometry, measure
 from deepnets4eo.rasters.scene import Layer
 
-POST = Radiometry(100.0, 40.0, grain=0.02)
+POST = Radiometry(100.0, 40.0, darkest=-2.2, grain=0.02)
 
 
 def sums(light: float = -2.0, rough: float = 0.03, shaded: float = 1.0) -> dict[str, np.ndarray]:
@@ -25,8 +25,8 @@ def test_a_dark_roof_without_pattern_amid_shadow_shows_nothing() -> None:
     assert in_deep_shadow(sums(), POST).tolist() == [True]
 
 
-@pytest.mark.parametrize("other", [{"light": 0.0}, {"rough": 0.1}, {"shaded": 0.6}])
-def test_a_bright_roof_one_with_a_pattern_and_one_in_the_sun_are_told(other: dict[str, float]) -> None:
+@pytest.mark.parametrize("other", [{"light": -1.5}, {"rough": 0.1}, {"shaded": 0.6}])
+def test_a_roof_in_light_shadow_one_with_a_pattern_and_one_in_the_sun_are_told(other: dict[str, float]) -> None:
     assert in_deep_shadow(sums(**other), POST).tolist() == [False]
 
 
@@ -49,3 +49,10 @@ def test_the_grain_is_never_less_than_what_whole_numbers_hold() -> None:
     image = np.repeat(np.arange(0, 256, 16, dtype=np.uint8), 32)[None].repeat(512, axis=0)  # flat stripes
     measured = measure(Layer.open(image[None]), np.array([[256.0, 256.0]]))
     assert measured.grain * measured.unit == pytest.approx(12**-0.5)
+
+
+def test_the_darkest_of_an_image_is_measured_from_its_usual_brightness() -> None:
+    image = np.random.default_rng(1).integers(60, 141, (512, 512)).astype(np.uint8)
+    image[::16, ::8] = 10  # one pixel in 128
+    measured = measure(Layer.open(image[None]), np.array([[256.0, 256.0]]))
+    assert measured.level + measured.darkest * measured.unit == pytest.approx(10, abs=1)
