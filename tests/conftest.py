@@ -94,16 +94,6 @@ def drawn_curves(_figure_of_curves, monkeypatch):
     monkeypatch.setattr("deepnets4eo.segmenters.history._draw", _figure_of_curves)
 
 
-@pytest.fixture(scope="module")
-def few_points():
-    """Dates of clouds are laid on each other by few points of each, enough for places as small as those of tests."""
-    from deepnets4eo.points.rubble import epochs
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(epochs, "SCALES", tuple(scale._replace(points=6000) for scale in epochs.SCALES))
-        yield
-
-
 @pytest.fixture(scope="session")
 def _least_bytes() -> list[int]:
     """Memory of this process after what was freed went back last."""

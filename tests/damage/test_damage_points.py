@@ -14,7 +14,7 @@ from deepnets4eo.points import PointCloud
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, Event, aerial_scan
 
-pytestmark = pytest.mark.usefixtures("gathered_once", "few_points")
+pytestmark = pytest.mark.usefixtures("gathered_once")
 
 
 @pytest.fixture(scope="module")

@@ -17,16 +17,24 @@ from scipy.spatial.transform import Rotation
 from deepnets4eo.cli.main import main
 from deepnets4eo.points import PointCloud, RubbleOptions, debris_history, debris_volumes
 from deepnets4eo.points.height_grid import grid_around, height_grid
+from deepnets4eo.points.rubble import epochs
 from deepnets4eo.points.rubble.epochs import register_points, with_walls
 from deepnets4eo.points.rubble.motion import RigidMotion
 from deepnets4eo.points.rubble.surfaces import Heights
 from deepnets4eo.rasters.scene import Layer
 
-pytestmark = pytest.mark.usefixtures("few_points")
 CRS = "EPSG:32633"
 ORIGIN = np.array([400_000.0, 5_800_000.0])
 SIDE, LOT = 92, 22
 PLAIN = RubbleOptions(align=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fewer_points():
+    """Of each date, enough for a town as small as this one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(epochs, "SCALES", tuple(scale._replace(points=6000) for scale in epochs.SCALES))
+        yield
 
 
 def plan(seed=0):
