@@ -6,7 +6,8 @@ __getattr__ = lazy_names(
     __name__,
     {
         ".files.cloud_file": "CloudFile",
-        ".labelling": "LabelOptions LabelResult describe_labelling label_cloud",
+        ".label_options": "LabelOptions LabelResult",
+        ".labelling": "describe_labelling label_cloud",
         ".colourise": "Orthophoto colourise_cloud",
         ".cloud": "PointCloud legend_codes",
         "deepnets4eo.outputs.event": "EventInfo",

@@ -9,33 +9,28 @@ Memory: a tile with its halo, and one chunk. Disk: 4 bytes a point beside the ti
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from functools import partial
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
 
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.device import Compute, torch_settings
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import remove, writing
 from deepnets4eo.grid import apply_affine, transformer
 from deepnets4eo.jobs.blocks import Executor
-from deepnets4eo.jobs.journal import Journal
 from deepnets4eo.jobs.output import JobOutput, Scratch
-from deepnets4eo.jobs.shared_work import Arrays, SharedWork
+from deepnets4eo.jobs.parts import Progress
+from deepnets4eo.jobs.shared_work import SharedWork
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.options import option_group
-from deepnets4eo.points.cloud import NOISE_CODES, PointCloud, has_asprs_noise
+from deepnets4eo.points.cloud import NOISE_CODES, PointCloud
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile, open_cloud
-from deepnets4eo.points.labeller import CENT, PointLabeller, label_tile, load_again, load_labeller, run_digest
-from deepnets4eo.points.tiles import TiledPoints, sort_in_tiles
+from deepnets4eo.points.label_options import LabelOptions, LabelResult
+from deepnets4eo.points.label_progress import LabelProgress, TileLabels, open_labels
+from deepnets4eo.points.labeller import CENT, PointLabeller, load_again
+from deepnets4eo.points.tiles import sort_in_tiles
 
 if TYPE_CHECKING:
     from deepnets4eo.points.files.las_writer import Additions
@@ -47,10 +42,6 @@ POINT_BYTES = 1000  # of work for one point of a tile: coordinates, features, sc
 LEAST_POINTS = 10_000
 SHARES = (0.3, 0.4, 0.3)  # of the time: sorting, labelling, writing
 
-LABELS = "labels.npy"
-SORTED = "sorted"  # the block that says that all points are sorted
-WITHOUT_COLOUR = "without_colour"
-
 
 def label_cloud(
     path: str | Path,
@@ -59,7 +50,7 @@ def label_cloud(
     options: LabelOptions | None = None,
     *,
     orthophoto: Orthophoto | None = None,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
     executor: Executor | None = None,
 ) -> LabelResult:
     """Label a file of points and write it with the labels.
@@ -191,7 +182,7 @@ def _check_values(file: CloudFile, labeller: PointLabeller) -> None:
 class _Steps:
     """Progress of three steps, one after the other."""
 
-    def __init__(self, progress: Callable[[float], None] | None) -> None:
+    def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
 
     def __call__(self, step: int, share: float) -> None:
@@ -219,37 +210,6 @@ def _sort(
             steps(0, count / file.point_count)
         done.begin()
     return done
-
-
-@dataclass(frozen=True)
-class TileLabels:
-    """Labels the sorted points of a file, tile by tile."""
-
-    tiles: TiledPoints
-    labeller: PointLabeller
-    orthophoto: Orthophoto | None
-
-    def __call__(self, number: str) -> dict[str, NDArray[Any]]:
-        """`index` (n,) of the points of a tile in the file, `labels` (n, 4), and how many are without colour."""
-        points = self.tiles.read(self.tiles.tile(int(number)), self.labeller.halo_m)
-        if points is None:
-            return {"index": np.zeros(0, np.uint64), "labels": np.zeros((0, 4), np.uint8), WITHOUT_COLOUR: np.array(0)}
-        cloud, own, without = points.cloud, len(points.index), 0
-        if self.orthophoto is not None:
-            cloud, without = self.orthophoto.colourise(cloud, own)
-        return {
-            "index": points.index, "labels": label_tile(self.labeller, cloud, own), WITHOUT_COLOUR: np.array(without)
-        }  # fmt: skip
-
-
-@contextmanager
-def open_labels(
-    open_tiles: Callable[[], TiledPoints], source: str, orthophoto: Orthophoto | None
-) -> Iterator[TileLabels]:
-    """In a worker: load the labeller and yield what labels tiles."""
-    labeller = load_labeller(source)
-    with torch_settings(Compute()):
-        yield TileLabels(open_tiles(), labeller, orthophoto)
 
 
 def _label(
@@ -336,142 +296,3 @@ def _count(out: Path, legend: Legend, done: LabelProgress) -> LabelResult:
     withheld = len(labels) - done.open_tiles().own_points
     without = int(codes[VOID]) - withheld
     return LabelResult(out, len(labels), counts, propagated, without, done.without_colour, noise, withheld)
-
-
-@option_group
-class LabelOptions:
-    """Options of `label_cloud`.
-
-    Parameters
-    ----------
-    replace : whether the classification is overwritten, but at points without label
-    crs : CRS of the file, instead of its own
-    neighbours : files whose points count in halos only
-    memory_bytes : what the work may use
-    resume : whether an interrupted job goes on
-    overwrite : whether a result that exists is replaced
-    """
-
-    replace: bool = False
-    crs: str | None = None
-    neighbours: tuple[Path, ...] = ()
-    memory_bytes: int = Field(default=4_000_000_000, gt=0)
-    resume: bool = False
-    overwrite: bool = False
-
-
-@dataclass(frozen=True)
-class LabelResult:
-    """What was written.
-
-    Parameters
-    ----------
-    path : the labelled file
-    points : number of points
-    counts : class name → points of that label
-    propagated : points that took the label of the nearest labelled one
-    without_label : points near which none had a label; withheld ones are not counted
-    without_colour : points beyond the orthophoto or on its void pixels, which count as black
-    noise : points that the file classifies as noise (7, 18 of ASPRS): they took no part and keep their code
-    withheld : points that the file says to leave out: they took no part and have no label
-    """
-
-    path: Path
-    points: int
-    counts: dict[str, int]
-    propagated: int
-    without_label: int
-    without_colour: int = 0
-    noise: int = 0
-    withheld: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values for JSON."""
-        return {**vars(self), "path": str(self.path)}
-
-    def summary(self) -> str:
-        """Returns the counts in a sentence."""
-        shares = ", ".join(f"{name} {count / self.points:.1%}" for name, count in self.counts.items())
-        text = f"{self.points:,} points: {shares}. {self.propagated:,} took the label of the nearest labelled point"
-        text += f", {self.without_label:,} have none." if self.without_label else "."
-        if self.without_colour:
-            text += f" {self.without_colour:,} lie beyond the orthophoto and are black."
-        if self.noise:
-            text += f" {self.noise:,} are classified as noise (7, 18): they took no part and keep their code."
-        if self.withheld:
-            text += f" {self.withheld:,} are withheld: they took no part and have no label."
-        return text
-
-
-class LabelProgress:
-    """The scratch folder of a job."""
-
-    def __init__(
-        self,
-        scratch: Scratch,
-        file: CloudFile,
-        labeller: PointLabeller,
-        neighbours: Sequence[CloudFile] = (),
-        orthophoto: Orthophoto | None = None,
-    ) -> None:
-        self._scratch, self._file = scratch.folder, file
-        self._folder = scratch.of(
-            [(file.path, str(file.given_crs)) for file in (file, *neighbours)],
-            _describe(labeller),
-            None if orthophoto is None else [orthophoto.all_returns, *orthophoto.layers],
-        )
-        self.tile_folder = self._folder / "tiles"
-        asprs = file.asprs and has_asprs_noise(labeller.legend)
-        self.open_tiles = partial(TiledPoints, self.tile_folder, file.crs, str(file.path), asprs=asprs)
-        self._journal = Journal(self._folder)
-        self.labelled_folder, self.without_colour = self._folder / "labelled", 0
-
-    @property
-    def is_sorted(self) -> bool:
-        """Whether the points of this job are sorted in tiles, all of which are there."""
-        if self._journal.get(SORTED) is None:
-            return False
-        try:
-            return self.open_tiles().are_there
-        except InputError:
-            return False
-
-    def clear(self) -> None:
-        """Removes what there is, of other jobs as well."""
-        with writing(self._scratch):
-            remove(self._scratch)
-
-    def begin(self) -> None:
-        """Notes that the points are sorted."""
-        self._journal.put(SORTED, {})
-
-    def begin_labels(self) -> None:
-        """Makes room for the labels."""
-        with writing(self._folder):
-            shape = (self._file.point_count, 4)
-            labels = np.lib.format.open_memmap(self._folder / LABELS, mode="w+", dtype=np.uint8, shape=shape)
-            labels[:, 0] = VOID
-            labels.flush()
-
-    def store(self, tile: Arrays) -> None:
-        """Stores the labels (n, 4) of a tile in the file's order, and counts its points without colour."""
-        with writing(self._folder):
-            stored = np.load(self._folder / LABELS, mmap_mode="r+")
-            stored.view(np.uint32)[tile["index"], 0] = np.ascontiguousarray(tile["labels"]).view(np.uint32)[:, 0]
-        self.without_colour += int(tile[WITHOUT_COLOUR])
-
-    def labels(self) -> NDArray[np.uint8]:
-        """The labels (N, 4) in the file's order, read where they are used."""
-        labels: NDArray[np.uint8] = np.load(self._folder / LABELS, mmap_mode="r")
-        return labels
-
-
-def _describe(labeller: PointLabeller) -> list[Any]:
-    """What distinguishes labellers: what training wrote, or options."""
-    options = {
-        name: value.model_dump()
-        for name, value in getattr(labeller, "__dict__", {}).items()
-        if isinstance(value, BaseModel)
-    }
-    about = [labeller.legend.to_dict(), labeller.halo_m, list(labeller.needs)]
-    return [type(labeller).__name__, run_digest(labeller), options, *about]

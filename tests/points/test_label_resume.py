@@ -13,7 +13,7 @@ from geotiff import write_geotiff
 from made_up_clouds import LEGEND, ORIGIN, NeighbourCount, scattered, write_las
 
 from deepnets4eo.errors import CompleteError
-from deepnets4eo.points import LabelOptions, Orthophoto, PointCloud, label_cloud, labeller, labelling
+from deepnets4eo.points import LabelOptions, Orthophoto, PointCloud, label_cloud, label_progress, labeller, labelling
 from deepnets4eo.points.features.rules import RuleLabeller, RuleOptions
 from deepnets4eo.points.labeller import PointLabeller
 
@@ -38,7 +38,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     monkeypatch.setattr(labelling, "LEAST_POINTS", 100)
 
     def stop(path: Path, labeller: PointLabeller, out: Path, orthophoto: Orthophoto | None = None) -> None:
-        original, done = labelling.label_tile, 0
+        original, done = label_progress.label_tile, 0
 
         def counted(*words: object) -> np.ndarray:
             nonlocal done
@@ -48,7 +48,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             return original(*words)
 
         with monkeypatch.context() as patch, pytest.raises(StoppedError):
-            patch.setattr(labelling, "label_tile", counted)
+            patch.setattr(label_progress, "label_tile", counted)
             label_cloud(path, labeller, out, TILES, orthophoto=orthophoto)
 
     return stop
