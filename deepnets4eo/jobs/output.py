@@ -76,12 +76,16 @@ class JobOutput:
     @property
     def replaces(self) -> bool:
         """Whether what is in `out` may be replaced."""
-        goes_on = self.resume or self.part is not None
-        return self.overwrite or (goes_on and self._scratch.is_dir() and not self._is_written)
+        return self.overwrite or (self._interrupted and (self.resume or self.part is not None))
 
     @property
     def _scratch(self) -> Path:
         return scratch_home(self.out) / f"{PARTIAL}scratch-{self.out.name}"
+
+    @property
+    def _interrupted(self) -> bool:
+        """Whether a job was stopped before all its products were written."""
+        return self._scratch.is_dir() and not self._is_written
 
     @property
     def _is_written(self) -> bool:
@@ -95,7 +99,8 @@ class JobOutput:
     def check(self) -> None:
         """Refuse (OutputError) products that exist and may not be replaced; CompleteError where nothing is left to resume."""
         done = not self._scratch.is_dir() and (self._is_written or not self.last)
-        check_overwrite(self.out, overwrite=self.replaces, complete=self.resume and done)
+        go_on = False if self._interrupted else None  # is named where there is something to go on with
+        check_overwrite(self.out, overwrite=self.replaces, resume=go_on, complete=self.resume and done)
         if self.last and self.out.is_file():
             raise OutputError(f"{self.out} is a file, expected a folder. Choose another --out.")
 

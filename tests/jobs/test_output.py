@@ -113,7 +113,9 @@ def test_a_single_file_goes_on_and_is_complete_without_a_manifest(tmp_path: Path
     out = tmp_path / "cloud.laz"
     interrupted(JobOutput(out, last=""))
     out.write_text("of an older job")
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(
+        OutputError, match="exists already. Pass --overwrite to replace it, --resume to go on with it, or"
+    ):
         JobOutput(out, last="").check()
     with JobOutput(out, resume=True, last="").begin() as scratch:
         assert scratch.of("images", 3).is_dir()
