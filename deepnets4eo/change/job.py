@@ -11,26 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.change.change_scores import change_scores
-from deepnets4eo.change.classical.detector import ChangeDetector
-from deepnets4eo.change.classical.feature_distance import FeatureDistance
-from deepnets4eo.change.deciding import check_options, load_change_run, with_method_of
-from deepnets4eo.change.normalisation import normalise
+from deepnets4eo.change.deciding import check_options, load_change_run, method_findings, prepare, with_method_of
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
 from deepnets4eo.change.page import area_in_words, changed_interval
 from deepnets4eo.change.pair import POST, PRE, ChangePair, open_pair
 from deepnets4eo.change.rasters import covers_of, write_rasters
-from deepnets4eo.change.refinement import FINAL
 from deepnets4eo.change.transitions import COVER_POST, COVER_PRE
-from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.jobs.blocks import Executor
 from deepnets4eo.jobs.output import JobOutput
 from deepnets4eo.jobs.parts import Progress
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.outputs.findings import Finding, worst_first
 from deepnets4eo.rasters.gdal_cache import gdal_cache
-from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
+from deepnets4eo.rasters.scene import Layer, LayerLike
 from deepnets4eo.segmenters.checksums import CARD
-from deepnets4eo.segmenters.run import Run, kept_run
+from deepnets4eo.segmenters.run import Run
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -44,9 +39,6 @@ COVER_PRODUCTS = (
     "transitions.csv",
     *(f"{name}{end}" for name in (COVER_PRE, COVER_POST) for end in (".tif", ".qml", ".tif.aux.xml")),
 )  # where land cover of both dates is known
-FINEST_SPECTRAL_M = 2.0  # on building pairs of 0.5 m they reach an F1 of 0.25
-BROAD_SHARE = 0.2  # of pixels: of noise without change, more than that lie above the threshold
-TWO_GROUPS = 0.7  # of the variance: one Gaussian, cut in its middle, has 2/π of it between both sides
 
 
 @dataclass(frozen=True)
@@ -170,7 +162,7 @@ def _write(
     from deepnets4eo.change.products import write_products
 
     options, event = job.options, job.event
-    run, scene, notes = _prepare(pair, trained, folder, options)
+    run, scene, notes = prepare(pair, trained, folder, options)
     labels, probabilities = folder / "labels.tif", folder / "probabilities.tif"
     if not (labels.is_file() and probabilities.is_file()):
         from deepnets4eo.prediction import PredictOptions, predict
@@ -181,7 +173,7 @@ def _write(
             device=options.device, resume=True, overwrite=True, scratch=True, executor=executor,
         )  # fmt: skip
         predict(run, scene, labels, work, progress=progress)
-    findings = [*event_findings(event), *pair.findings, *_method_findings(pair, run)]
+    findings = [*event_findings(event), *pair.findings, *method_findings(pair, run)]
     with job.output.products() as hidden:
         products = ChangeProducts(hidden.folder)
         covers = covers_of(run, labels, products, pair, event)
@@ -192,44 +184,6 @@ def _write(
         polygons, summary, names = write_products(pair, products, notes, options, event, findings, covers)
         paths = hidden.publish(names, known=COVER_PRODUCTS)
     return ChangeMap(paths, polygons, summary, tuple(worst_first(findings)))
-
-
-def _prepare(
-    pair: ChangePair, trained: Run | None, scratch: Path, options: ChangeOptions
-) -> tuple[Run, Scene, dict[str, Any]]:
-    """The run that labels the pair, the scene that it reads, and what was measured for it."""
-    if trained is not None:
-        if options.normalise == "none":
-            return trained, pair.scene, {"method": f"run {options.model}", "threshold": FINAL}
-        scene, values = normalise(trained.inputs.as_trained(pair.scene), trained.inputs)
-        return trained, scene, {"method": f"run {options.model}", "threshold": FINAL, "normalisation": values}
-
-    def fit() -> ChangeDetector:
-        log.info("fitting %s to the pair …", options.method)
-        return ChangeDetector.of_scene(pair.scene, options.method, threshold_method=options.threshold)
-
-    run = kept_run(scratch / "run", fit, options.seed)
-    assert isinstance(run.segmenter, ChangeDetector)
-    own = run.segmenter.method.threshold is not None
-    how = "of the method itself" if own else options.threshold
-    notes = {"method": options.method, "threshold": run.segmenter.threshold, "threshold_method": how}
-    return run, pair.scene, notes
-
-
-def _method_findings(pair: ChangePair, run: Run) -> list[Finding]:
-    """What pixels of this size, or of none, and scores without two groups mean for the map."""
-    grid, detector, findings = pair.scene.grid, run.segmenter, list[Finding]()
-    if grid.crs is None:
-        findings.append(Finding("no_crs", "note"))
-    if not isinstance(detector, ChangeDetector):
-        return findings
-    if isinstance(detector.method, FeatureDistance):
-        findings.append(Finding("features_of_photographs", "caution"))
-    elif grid.crs is not None and mean_gsd_m(grid) < FINEST_SPECTRAL_M:
-        findings.append(Finding("spectra_of_small_pixels", "caution", {"gsd_m": mean_gsd_m(grid)}))
-    if detector.changed_share >= BROAD_SHARE and detector.separation < TWO_GROUPS:
-        findings.append(Finding("no_two_groups", "caution", {"share": detector.changed_share}))
-    return findings
 
 
 def _identity(pair: ChangePair, options: ChangeOptions) -> tuple[Any, ...]:
