@@ -2,46 +2,32 @@
 
 Names are imported when first used, so that `import deepnets4eo` and `deepnets4eo --help` stay quick."""
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
 from deepnets4eo.lazy import lazy_names
-from deepnets4eo.version import __version__
+from deepnets4eo.version import __version__ as __version__
 
-_HOMES = {
-    ".cards.legend": "Legend",
-    ".rasters.layer": "Layer",
-    ".rasters.scene": "Scene",
-    ".segmenters.segmenter": "Segmenter",
-    ".segmenters.run": "load_run",
-    ".training": "train",
-    ".prediction": "predict",
-    ".evaluation": "evaluate",
-    ".segmenters.networks": "create_model list_models",
-}
-
-_MODULES = (
-    "baselines",
-    "cards",
-    "damage",
-    "fusion",
-    "metrics",
-    "objects",
-    "osm",
-    "segmentation",
-    "synthetic",
-    "terrain",
-)  # reached as deepnets4eo.metrics.ConfusionMatrix
-
-__all__ = ["__version__", *" ".join(_HOMES.values()).split(), *_MODULES]
-
-
-_find = lazy_names(__name__, _HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    return import_module(f"deepnets4eo.{name}") if name in _MODULES else _find(name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+if TYPE_CHECKING:
+    from . import (  # reached as deepnets4eo.metrics.ConfusionMatrix
+        baselines as baselines,
+        cards as cards,
+        damage as damage,
+        fusion as fusion,
+        metrics as metrics,
+        objects as objects,
+        osm as osm,
+        segmentation as segmentation,
+        synthetic as synthetic,
+        terrain as terrain,
+    )
+    from .cards.legend import Legend as Legend
+    from .evaluation import evaluate as evaluate
+    from .prediction import predict as predict
+    from .rasters.layer import Layer as Layer
+    from .rasters.scene import Scene as Scene
+    from .segmenters.networks import create_model as create_model, list_models as list_models
+    from .segmenters.run import load_run as load_run
+    from .segmenters.segmenter import Segmenter as Segmenter
+    from .training import train as train
+else:
+    __getattr__ = lazy_names(__name__)

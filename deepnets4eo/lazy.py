@@ -4,12 +4,15 @@ So `import deepnets4eo` stays quick (PEP 562), and an installation without PyTor
 
 from __future__ import annotations
 
+import ast
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache, partial
 from importlib import import_module
+from importlib.abc import InspectLoader
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
 from deepnets4eo.errors import MissingExtraError
 
@@ -91,29 +94,49 @@ def _how_to_install(modules: Sequence[str], extras: Sequence[str]) -> str:
     return f'{" and ".join(modules)} {are} not installed. Install {them}: pip install "deepnets4eo[{",".join(extras)}]"'
 
 
-def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return a `__getattr__` for a package, which imports a name's module; `__all__` and `dir` of the package have the names.
+def lazy_names(package: str) -> Callable[[str], Any]:
+    """Return a `__getattr__` for a package: a face, which imports what stands under `if TYPE_CHECKING:` when it is first used.
 
-    homes : module, in the package where it begins with a dot → its public names, with spaces between. Errors: ValueError for a name
-    that is called as its own module is, whose import would take its place. The function raises AttributeError for other names,
-    MissingExtraError where a package is missing.
+    So type checkers and readers see ordinary imports, and the list of names is written once. A name that is imported `as` itself
+    is public: documented in the reference, part of `__all__`. The others are for the rooms of other floors. Errors: ValueError
+    for a name that is called as a module of the package is, whose import would take its place. The function raises AttributeError
+    for other names, MissingExtraError where a package is missing.
 
-    >>> lazy_names("deepnets4eo", {".cards.legend": "Legend"})("Legend").__name__
+    >>> lazy_names("deepnets4eo.cards")("Legend").__name__
     'Legend'
     """
-    modules = {name: module for module, names in homes.items() for name in names.split()}
-    hidden = [name for name, module in modules.items() if module == f".{name}"]
-    if hidden:
-        raise ValueError(f"{package} has modules called {hidden}, as names in them are. Rename the modules.")
-
     own = vars(sys.modules[package])
-    own.setdefault("__all__", list(modules))
-    own.setdefault("__dir__", lambda: sorted({*own, *modules}))
+    offered = cache(partial(_offered_names, package))
 
     def find(name: str) -> Any:
-        if name not in modules:
+        homes = offered()
+        if name == "__all__":
+            return [public for public, (_, is_public) in homes.items() if is_public]
+        if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module, _ = homes[name]
         with name_missing_extra():
-            return getattr(import_module(modules[name], package), name)
+            if module.endswith("."):
+                return import_module(module + name, package)
+            return getattr(import_module(module, package), name)
 
+    own.setdefault("__dir__", lambda: sorted({*own, *offered(), "__all__"}))
     return find
+
+
+def _offered_names(package: str) -> dict[str, tuple[str, bool]]:
+    """Name → its module, relative where it is within the package, and whether it is public; by the source of a face."""
+    specification = sys.modules[package].__spec__
+    loader = None if specification is None else cast(InspectLoader, specification.loader)
+    tree = ast.parse((loader and loader.get_source(package)) or "")
+    blocks = [node.body for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    imports = [node for block in blocks for node in block if isinstance(node, ast.ImportFrom)]
+    homes = {
+        name.name: (f"{'.' * node.level}{node.module or ''}", name.asname is not None)
+        for node in imports
+        for name in node.names
+    }
+    hidden = [name for name, (module, _) in homes.items() if module == f".{name}"]
+    if hidden:
+        raise ValueError(f"{package} has modules called {hidden}, as names in them are. Rename the modules.")
+    return homes

@@ -37,8 +37,7 @@ from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.calibration.pool import ALONE, EQUAL_SHARE, NETWORK, RELIABILITY, SHARE, pool_log_odds
 from deepnets4eo.damage.calibration.probabilities import border_log_odds
 from deepnets4eo.damage.calibration.reliability import Reliability, fit_reliability
-from deepnets4eo.damage.calibration.site import MOST_INFORMATION as MOST_AT_SITE
-from deepnets4eo.damage.calibration.site import UNKNOWN_SITE, fit_to_site
+from deepnets4eo.damage.calibration.site import MOST_INFORMATION as MOST_AT_SITE, UNKNOWN_SITE, fit_to_site
 from deepnets4eo.damage.decision.decision import name_damaged
 from deepnets4eo.damage.decision.fit_model import GradedEvidence
 from deepnets4eo.damage.decision.model import BY_NETWORK, DEFAULT_MODEL, DamageModel, to_decision_table

@@ -21,8 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from real_tiles import TableOf, tile_rows, tile_table
-from real_tiles import tile_folds as real_places
+from real_tiles import TableOf, tile_folds as real_places, tile_rows, tile_table
 from score_table import BenchmarkScenes, Outcome, Row, contact_sheet, run_rows, write_table
 from script import add_smoke, crop_folds, crop_scenes, plain_errors, shorten, title_of, whole_or_samples
 

@@ -30,8 +30,7 @@ from deepnets4eo.floods.speckle import to_decibel
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import LABELS as REFERENCE
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters.scene import LABELS as REFERENCE, Layer, Scene
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.synthetic.write import write_raster

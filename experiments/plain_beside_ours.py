@@ -31,8 +31,7 @@ from hyperspectral_cubes import SAMPLES, RealCube, sample_cubes
 from hyperspectral_zoo import DISJOINT, Trial, make_recipe, run_one, split_masks
 from numpy.typing import NDArray
 from real_tiles import Folds, tile_folds, tile_rows
-from score_table import BenchmarkScenes, run_possible
-from score_table import Row as BenchmarkRow
+from score_table import BenchmarkScenes, Row as BenchmarkRow, run_possible
 from script import add_smoke, crop_folds, plain_errors, require_files, title_of
 
 from deepnets4eo.arrays import Vectors

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from source_trees import ROOT, nodes, parse, source_files
 
+sys.path.insert(0, str(ROOT / "scripts"))
+import floors
+
 PACKAGE = ROOT / "deepnets4eo"
 CORE_PACKAGES = {
     "benchmark",
@@ -110,7 +113,7 @@ def branch_of(path: Path) -> str | None:
 def modules(*, of: str) -> list[Path]:
     files = source_files("deepnets4eo")
     core = CORE_PACKAGES | {PACKAGE.name}
-    kind = {"core": lambda p: p.parent.name in core and p.name != "__main__.py", "cli": lambda p: p.relative_to(PACKAGE).parts[0] == "cli",
+    kind = {"core": lambda p: p.parent.name in core and p not in (PACKAGE / "__main__.py", PACKAGE / "__init__.py"), "cli": lambda p: p.relative_to(PACKAGE).parts[0] == "cli",
             "branch": lambda p: branch_of(p) is not None}[of]  # fmt: skip
     return [path for path in files if kind(path)]
 
@@ -213,6 +216,79 @@ def test_the_ground_imports_no_room():
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     graph = rooms()
     assert not {name: graph[name] & folders for name in graph.keys() - folders if graph[name] & folders}
+
+
+MOST_NAMES_ACROSS = 934  # floors use these of each other; lower it with them
+
+
+def faces() -> dict[str, dict[str, bool]]:
+    """Package → names that its face imports for type checkers, and whether each is public."""
+    found: dict[str, dict[str, bool]] = {}
+    for path in PACKAGE.rglob("__init__.py"):
+        blocks = [node for node in parse(path).body if floors.is_offer(node)]
+        items = [item for block in blocks for node in block.body for item in getattr(node, "names", ())]
+        found[".".join(path.parent.relative_to(ROOT).parts)] = {item.name: item.asname is not None for item in items}
+    return found
+
+
+def test_every_room_has_a_floor_and_says_what_it_is_for():
+    assert set(floors.FLOOR_OF) == set(rooms())
+    for room in floors.FLOOR_OF:
+        path = PACKAGE / room / "__init__.py" if (PACKAGE / room).is_dir() else PACKAGE / f"{room}.py"
+        assert len((ast.get_docstring(parse(path)) or "").split()) >= 3, path
+
+
+def test_what_crosses_a_border_comes_from_a_face():
+    """A package that offers it, or a file of the ground; a module that is used whole is offered too."""
+    offered = faces()
+    offenders = []
+    for (module, name), files in floors.names_across().items():
+        package, _, last = module.rpartition(".")
+        is_face = module in offered or package == "deepnets4eo" or last in offered.get(package, {})
+        if not is_face:
+            offenders += [f"{file} imports {module}.{name}, which no __init__ offers" for file in sorted(files)]
+    assert not offenders, "\n".join(offenders)
+
+
+def test_faces_offer_nothing_that_neither_users_nor_other_floors_use():
+    across = floors.names_across()
+    used = {f"{module}.{name}" for module, name in across} | {module for module, _ in across}
+    unused = [
+        f"{package}.{name}"
+        for package, names in faces().items()
+        for name, public in names.items()
+        if not public and f"{package}.{name}" not in used
+    ]
+    assert not unused
+
+
+def test_floors_use_no_more_names_of_each_other_than_before():
+    assert len(floors.names_across()) <= MOST_NAMES_ACROSS
+
+
+def test_a_name_across_a_border_counts_however_it_is_reached(tmp_path):
+    package = tmp_path / "deepnets4eo"
+    files = {
+        "rasters/__init__.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from deepnets4eo.files import late\nelse:\n    pass\n",
+        "rasters/cog.py": "from deepnets4eo.rasters import scene\nfrom deepnets4eo.files import write as put, read\n",
+        "cli/verb.py": "def f():\n    from deepnets4eo.rasters import cog as c\n    return c.first(c.second)\n",
+        "cli/other.py": "import deepnets4eo.rasters.cog\ndeepnets4eo.rasters.cog.third\n",
+        "files.py": "",
+    }
+    for name, text in files.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(text, encoding="utf-8")
+    assert floors.names_across(package) == {
+        ("deepnets4eo.files", "write"): {"rasters/cog.py"},
+        ("deepnets4eo.files", "read"): {"rasters/cog.py"},
+        ("deepnets4eo.rasters.cog", "first"): {"cli/verb.py"},
+        ("deepnets4eo.rasters.cog", "second"): {"cli/verb.py"},
+        ("deepnets4eo.rasters.cog", "third"): {"cli/other.py"},
+    }
+
+
+def test_the_picture_of_the_floors_is_as_the_code_is():
+    assert floors.PAGE.read_text(encoding="utf-8") == floors.page(), "run: python scripts/floors.py"
 
 
 def test_a_circle_is_found_behind_modules_that_are_in_none():

@@ -8,8 +8,7 @@ import pytest
 import shapely
 from affine import Affine
 from geotiff import write_geotiff
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from odc.geo.geobox import GeoBox
 from pyproj import Geod
 

@@ -1,6 +1,7 @@
 """Names of packages come when asked for, and no module hides one of them."""
 
 import importlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,6 @@ from types import ModuleType
 import pytest
 
 import deepnets4eo
-from deepnets4eo.lazy import lazy_names
 
 ROOT = Path(deepnets4eo.__file__).parent
 LAZY = sorted(
@@ -42,6 +42,50 @@ def test_unknown_names_are_attribute_errors():
         importlib.import_module("deepnets4eo.fusion").Fusion  # noqa: B018
 
 
-def test_a_name_that_a_module_would_hide_is_refused():
-    with pytest.raises(ValueError, match=r"has modules called \['ensemble'\]"):
-        lazy_names("deepnets4eo.segmenters", {".ensemble": "ensemble"})
+FACE = """from typing import TYPE_CHECKING
+
+from deepnets4eo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from json import dumps as dumps, loads
+
+    from . import part
+    from .part import whole as whole
+else:
+    __getattr__ = lazy_names(__name__)
+"""
+
+
+def make_face(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> str:
+    """A package in a folder, whose modules are `part` and `broken`; returns its name."""
+    package = folder / f"face_{folder.name}"
+    package.mkdir()
+    (package / "__init__.py").write_text(text, encoding="utf-8")
+    (package / "part.py").write_text("whole = 1\n", encoding="utf-8")
+    (package / "broken.py").write_text("raise RuntimeError('imported too early')\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(folder))
+    return package.name
+
+
+def test_a_face_offers_what_type_checkers_see(tmp_path, monkeypatch):
+    """Names, of other packages too, and modules; public are those that are imported as themselves."""
+    face = importlib.import_module(make_face(tmp_path, monkeypatch, FACE))
+    assert face.__all__ == ["dumps", "whole"]
+    assert (face.loads, face.part.whole, face.whole) == (json.loads, 1, 1)
+    assert {"dumps", "loads", "part", "whole"} <= set(dir(face))
+
+
+def test_a_face_imports_a_module_when_one_of_its_names_is_used(tmp_path, monkeypatch):
+    text = FACE.replace("from .part import whole as whole", "from .broken import late\n    from .part import whole")
+    face = importlib.import_module(make_face(tmp_path, monkeypatch, text))
+    assert face.whole == 1
+    with pytest.raises(RuntimeError, match="imported too early"):
+        face.late  # noqa: B018
+
+
+def test_a_name_that_a_module_would_hide_is_refused(tmp_path, monkeypatch):
+    face = importlib.import_module(
+        make_face(tmp_path, monkeypatch, FACE.replace("import whole as whole", "import part"))
+    )
+    with pytest.raises(ValueError, match=r"has modules called \['part'\]"):
+        face.whole  # noqa: B018

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.band_roles import layer_names, role_indices
-from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.rasters import layer_names, role_indices
+from deepnets4eo.segmenters import InputSpec
 
 BYTES = np.array([[0, 255]], np.float32)
 

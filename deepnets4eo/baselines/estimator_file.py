@@ -15,7 +15,7 @@ import numpy as np
 
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import ARCHIVE_ERRORS, atomic_write
-from deepnets4eo.formats.unpacking import check_array_sizes
+from deepnets4eo.formats import check_array_sizes
 
 SCHEMA = "schema.json"
 OBJECT, FILE = "__id__", "file"  # keys of the schema: the number of an object, the file with its values

@@ -17,13 +17,12 @@ from deepnets4eo.baselines.estimators import fit_estimator
 from deepnets4eo.baselines.features import Feature, as_features, build_features, column_names
 from deepnets4eo.baselines.features.feature import FittedFeature
 from deepnets4eo.baselines.tile_segmenter import TileSegmenter
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.tiling import Tiling
-from deepnets4eo.tiling.sampling import sample_pixels
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec
+from deepnets4eo.tiling import Tiling, sample_pixels
 
 LEARNED = {  # kind → class
     "deep": "deepnets4eo.baselines.features.deep:DeepFeatures",

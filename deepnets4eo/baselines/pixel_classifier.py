@@ -10,12 +10,11 @@ import numpy as np
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.feature_classifier import FeatureClassifier
 from deepnets4eo.baselines.features import Feature, as_features, halo_px, stack
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.tiling import Tiling
-from deepnets4eo.tiling.sampling import sample_pixels
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec
+from deepnets4eo.tiling import Tiling, sample_pixels
 
 CORE_PX = 512
 LARGE_PX = 1024  # of cores with a wide halo, so that most of the work is not on halos

@@ -24,13 +24,12 @@ from deepnets4eo.baselines.features import HOMES, build_features
 from deepnets4eo.baselines.features.feature import Feature
 from deepnets4eo.baselines.features.height import GROUND_PX, above_ground, slope_deg
 from deepnets4eo.baselines.tile_segmenter import TileSegmenter
-from deepnets4eo.cards.catalog import is_shipped, shipped_path
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend, is_shipped, shipped_path
 from deepnets4eo.errors import InputError, LabelError, RunError, name_hint
 from deepnets4eo.files import plain, read_yaml, write_yaml
 from deepnets4eo.options import Section, refused_value
-from deepnets4eo.rasters.band_roles import COLOURS, ROLES, normalised_difference
-from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.rasters import COLOURS, ROLES, normalised_difference
+from deepnets4eo.segmenters import InputSpec
 from deepnets4eo.tiling import Tiling
 
 

@@ -14,13 +14,12 @@ from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.feature_classifier import FeatureClassifier
 from deepnets4eo.baselines.features import Feature, as_features, halo_px
 from deepnets4eo.baselines.superpixels import Superpixels, majority, pool_stack, pooled_columns, region_means
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.scene import LABELS, Scene
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.tiling import Tiling
-from deepnets4eo.tiling.sampling import shuffle_windows
+from deepnets4eo.rasters import LABELS, Scene
+from deepnets4eo.segmenters import InputSpec
+from deepnets4eo.tiling import Tiling, shuffle_windows
 
 CORE_PX = 512
 WINDOW_PX = 256  # side of the windows from which regions are drawn

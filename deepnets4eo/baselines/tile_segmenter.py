@@ -11,10 +11,9 @@ import numpy as np
 
 from deepnets4eo.arrays import Batch, FloatImage
 from deepnets4eo.baselines.bands import Bands, band_names, unstandardise
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.device import Compute
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter
+from deepnets4eo.segmenters import InputSpec, ProbabilitySegmenter
 from deepnets4eo.tiling import Tiling
 
 if TYPE_CHECKING:

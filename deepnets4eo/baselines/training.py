@@ -13,14 +13,12 @@ from pydantic import Field
 from deepnets4eo.baselines.estimators import UNWEIGHTED, EstimatorOptions, build_estimator
 from deepnets4eo.baselines.features.deep import DeepOptions
 from deepnets4eo.baselines.features.profiles import ProfileOptions
+from deepnets4eo.cards import TRAIN
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.segmenter import Segmenter
-from deepnets4eo.training.recipe import ModelSection, Recipe
-from deepnets4eo.training.segmentation import Prepared, fit_and_write, train_network
-from deepnets4eo.training.splits import TRAIN
-from deepnets4eo.training.tasks import Task, TrainOptions
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import Segmenter
+from deepnets4eo.training import ModelSection, Prepared, Recipe, Task, TrainOptions, fit_and_write, train_network
 
 
 class BaselineSection(ModelSection):

@@ -1,5 +1,43 @@
 """Legends, palettes and dataset cards, read from YAML, and the catalog of those that come with the toolbox."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(__name__, {".dataset_card": "DatasetCard", ".legend": "Legend"})
+if TYPE_CHECKING:
+    from . import catalog
+    from .catalog import (
+        catalogues_path,
+        dataset_path,
+        datasets,
+        has_weights,
+        is_shipped,
+        model_path,
+        recipe_path,
+        recipes,
+        run_path,
+        shipped_path,
+    )
+    from .dataset_card import (
+        TEST,
+        TRAIN,
+        VAL,
+        DatasetCard as DatasetCard,
+        PublishedScores,
+        ScoringProtocol,
+        load_protocol,
+    )
+    from .dataset_reader import (
+        Tiles,
+        abbreviate,
+        check_same_bands,
+        find_tiles,
+        open_dataset,
+        part_tiles,
+        strip_leading_zeros,
+    )
+    from .embedding import EmbeddingCard, split_card
+    from .legend import VOID, Color, Legend as Legend, LegendClass, colour_problem, normalise_name
+    from .quantity import QUANTITIES, Quantity
+else:
+    __getattr__ = lazy_names(__name__)

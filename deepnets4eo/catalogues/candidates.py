@@ -19,7 +19,7 @@ from pydantic import Field
 from deepnets4eo.catalogues.options import FindOptions
 from deepnets4eo.catalogues.search import Item, link_target
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.stac_items import (
+from deepnets4eo.formats import (
     ITEM_ERRORS,
     MAIN_ROLES,
     NO_IMAGE,
@@ -27,12 +27,12 @@ from deepnets4eo.formats.stac_items import (
     band_records,
     choose_asset,
     href_of,
+    is_web_address,
     projection_of,
     properties_of,
     readable_from,
     times_of,
 )
-from deepnets4eo.formats.web import is_web_address
 from deepnets4eo.grid import Box
 from deepnets4eo.options import Section
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
-from deepnets4eo.cards.catalog import catalogues_path
+from deepnets4eo.cards import catalogues_path
 from deepnets4eo.catalogues.search import Item, Times, read_items
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml
-from deepnets4eo.formats.access import check_online
-from deepnets4eo.formats.web import WEB_ERRORS, Session, failure_text
+from deepnets4eo.formats import WEB_ERRORS, Session, check_online, failure_text
 from deepnets4eo.grid import Box, box_text, check_box
 from deepnets4eo.options import Section, options_from
 from deepnets4eo.prefetch import in_order

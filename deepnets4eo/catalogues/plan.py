@@ -24,13 +24,11 @@ from deepnets4eo.catalogues.known import answers_of
 from deepnets4eo.catalogues.options import FindOptions
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, check_overwrite, plain, read_yaml, write_text
-from deepnets4eo.formats.access import is_remote, lies_beside
-from deepnets4eo.formats.stac_items import parse_time
+from deepnets4eo.formats import is_remote, lies_beside, parse_time
 from deepnets4eo.grid import box_text, check_box
-from deepnets4eo.jobs.identity import file_state, name_hash
+from deepnets4eo.jobs import file_state, name_hash
 from deepnets4eo.options import Section, options_from
-from deepnets4eo.outputs.event import LONGEST, EventInfo
-from deepnets4eo.outputs.findings import Finding, count_of
+from deepnets4eo.outputs import LONGEST, EventInfo, Finding, count_of
 
 log = logging.getLogger(__name__)
 
@@ -127,8 +125,7 @@ class Plan(Section):
 
         Errors: InputError, GridError; OutputError where another file is there.
         """
-        from deepnets4eo.rasters.layer import Layer
-        from deepnets4eo.rasters.mosaic import copy_box
+        from deepnets4eo.rasters import Layer, copy_box
 
         image, out = self.images.get(role), path.with_name(f"{path.stem}_{role}.tif")
         if image is None:
@@ -289,7 +286,7 @@ def draw_coverage(plan: Plan, shapes: Sequence[Shape], path: Path) -> Path:
     import shapely
     from matplotlib.figure import Figure
 
-    from deepnets4eo.display.figures import drawn_text
+    from deepnets4eo.display import drawn_text
 
     figure = Figure((7, 7), layout="constrained")
     axes = figure.subplots()

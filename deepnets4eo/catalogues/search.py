@@ -17,16 +17,21 @@ from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlencode, urljoin
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.access import check_beside, check_exist, check_online, is_remote
-from deepnets4eo.formats.stac_footprints import footprint
-from deepnets4eo.formats.stac_items import (
+from deepnets4eo.formats import (
     ITEM_ERRORS,
+    Session,
+    check_beside,
+    check_exist,
+    check_online,
+    failure_text,
     fetch_document,
+    footprint,
+    is_remote,
+    is_web_address,
     parse_document,
     parse_time,
     read_document,
 )
-from deepnets4eo.formats.web import Session, failure_text, is_web_address
 from deepnets4eo.grid import Box
 from deepnets4eo.prefetch import in_order
 

@@ -1,27 +1,37 @@
 """Change between dates: networks of two dates, classical methods without training, diffusion along image edges, series."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        ".page": "area_in_words RegionPage write_region_page",
-        ".areas": "changed_area hectares_by_window scored_polygons",
-        ".pair": "hide_clouds",
-        ".transitions": "adjust_transitions from_to_legend split_from_to Transitions",
-        ".cover_table": "compare_covers write_transitions",
-        ".classical.detector": "ChangeDetector",
-        ".job": "ChangeMap map_change",
-        ".options": "ChangeOptions",
-        ".strategies": "CoverComparison",
-        ".diffusion": "Diffusion guided_anisotropic_diffusion",
-        "deepnets4eo.outputs.event": "EventInfo SeriesEvent",
-        ".networks.fully_convolutional": "FCEF FCSiamConc FCSiamDiff",
-        ".networks.hrscd": "FresUNet",
-        ".cleansing": "merge_labels",
-        ".series.options": "NoveltyOptions",
-        ".series.ranking": "NoveltyRanking rank_novelty",
-        ".refinement": "refine_scores",
-        ".semantic_change": "SemanticChangeScore",
-    },
-)
+if TYPE_CHECKING:
+    from deepnets4eo.outputs.event import EventInfo as EventInfo, SeriesEvent as SeriesEvent
+
+    from .areas import (
+        changed_area as changed_area,
+        hectares_by_window as hectares_by_window,
+        scored_polygons as scored_polygons,
+    )
+    from .classical.detector import ChangeDetector as ChangeDetector
+    from .cleansing import merge_labels as merge_labels
+    from .cover_table import compare_covers as compare_covers, write_cover_table, write_transitions as write_transitions
+    from .diffusion import Diffusion as Diffusion, guided_anisotropic_diffusion as guided_anisotropic_diffusion
+    from .job import ChangeJob, ChangeMap as ChangeMap, map_change as map_change
+    from .networks.fully_convolutional import FCEF as FCEF, FCSiamConc as FCSiamConc, FCSiamDiff as FCSiamDiff
+    from .networks.hrscd import FresUNet as FresUNet
+    from .options import ChangeOptions as ChangeOptions, RefineOptions, TransitionOptions
+    from .page import RegionPage as RegionPage, area_in_words as area_in_words, write_region_page as write_region_page
+    from .pair import hide_clouds as hide_clouds
+    from .refinement import refine_raster, refine_scores as refine_scores
+    from .semantic_change import SemanticChangeScore as SemanticChangeScore
+    from .series.options import NoveltyOptions as NoveltyOptions
+    from .series.ranking import NoveltyRanking as NoveltyRanking, rank_novelty as rank_novelty
+    from .strategies import CoverComparison as CoverComparison
+    from .transitions import (
+        Transitions as Transitions,
+        adjust_transitions as adjust_transitions,
+        from_to_legend as from_to_legend,
+        split_from_to as split_from_to,
+    )
+else:
+    __getattr__ = lazy_names(__name__)

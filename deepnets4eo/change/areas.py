@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import LabelError
-from deepnets4eo.evaluation.label_reader import LabelReader, LegendLabels, Remedies
+from deepnets4eo.evaluation import LabelReader, LegendLabels, Remedies
 from deepnets4eo.grid import Grid, Window, blocks, pixel_areas_m2
 from deepnets4eo.polygons import Shaping, polygonize
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.tiling.scores import PACKED_ONE
+from deepnets4eo.rasters import Layer
+from deepnets4eo.tiling import PACKED_ONE
 from deepnets4eo.zonal import band_sums, class_counts
 
 if TYPE_CHECKING:

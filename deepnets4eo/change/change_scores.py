@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.change.refinement import FINAL
 from deepnets4eo.change.transitions import CHANGE, cover_legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.layer import Layer
-from deepnets4eo.rasters.views import LayerView
-from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE
+from deepnets4eo.rasters import Layer, LayerView
+from deepnets4eo.tiling import PACKED_NODATA, PACKED_ONE
 
 LEAST_CHANGED = round(FINAL * PACKED_ONE)  # the byte from which on a score is change
 

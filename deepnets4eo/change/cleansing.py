@@ -23,31 +23,34 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import TRAIN, VOID
 from deepnets4eo.change.change_scores import check_two_classes
 from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.diffusion import EDGE_LEVEL, FEW_STEPS, RATE, Diffusion, guided_anisotropic_diffusion
 from deepnets4eo.change.refinement import LEAST_LEFT
 from deepnets4eo.errors import InputError, check_choice
-from deepnets4eo.evaluation import suspects
-from deepnets4eo.evaluation.label_reader import Keep, LabelReader, LegendLabels
-from deepnets4eo.evaluation.suspects import class_thresholds
+from deepnets4eo.evaluation import Keep, LabelReader, LegendLabels, class_thresholds, suspects
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import Section
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import LABELS, Layer, Scene
-from deepnets4eo.segmenters.inputs import LayerInput
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, to_bytes
-from deepnets4eo.training.epochs import CHECKPOINTS, checkpoint
-from deepnets4eo.training.recipe import Recipe
-from deepnets4eo.training.scenes import LabelledScene
-from deepnets4eo.training.segmentation import Prepared, fit_classes, prepare, score_and_write, untrained_segmenter
-from deepnets4eo.training.splits import TRAIN
-from deepnets4eo.training.statistics import class_cells
-from deepnets4eo.training.tasks import Task, TrainOptions
+from deepnets4eo.rasters import LABELS, CogWriter, Layer, Scene
+from deepnets4eo.segmenters import LayerInput, NetworkSegmenter
+from deepnets4eo.tiling import PACKED_NODATA, PACKED_ONE, to_bytes
+from deepnets4eo.training import (
+    CHECKPOINTS,
+    LabelledScene,
+    Prepared,
+    Recipe,
+    Task,
+    TrainOptions,
+    checkpoint,
+    class_cells,
+    fit_classes,
+    prepare,
+    score_and_write,
+    untrained_segmenter,
+)
 
 LEVELS = 256  # of packed probabilities
 

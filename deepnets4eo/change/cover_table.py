@@ -10,18 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.change.options import TransitionOptions
 from deepnets4eo.change.transitions import Transitions, hectares_on_the_ground, transitions_of_counts
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation.label_reader import LabelReader, Remedies
-from deepnets4eo.evaluation.options import load_legend
+from deepnets4eo.evaluation import LabelReader, Remedies, load_legend
 from deepnets4eo.files import check_overwrite, write_text
 from deepnets4eo.grid import blocks
-from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.jobs import output_lock
 from deepnets4eo.outputs import csv_text
-from deepnets4eo.rasters.layer import Layer, LayerLike
-from deepnets4eo.rasters.scene import covered_share
+from deepnets4eo.rasters import Layer, LayerLike, covered_share
 
 log = logging.getLogger(__name__)
 

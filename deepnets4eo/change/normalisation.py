@@ -15,11 +15,9 @@ from deepnets4eo.arrays import FloatImage
 from deepnets4eo.change.pair import POST, PRE
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.moments import Moments, MomentSums
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.rasters.views import LayerView
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.tiling.sampling import spread_windows
+from deepnets4eo.rasters import Layer, LayerView, Moments, MomentSums, Scene
+from deepnets4eo.segmenters import InputSpec, LayerInput
+from deepnets4eo.tiling import spread_windows
 
 SIDE_PX, WINDOWS = 512, 4  # values are measured on 4 million pixels at most
 ROUNDING = 1e-6  # of a mean: a deviation below it is none

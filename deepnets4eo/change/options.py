@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from deepnets4eo.options import OnDevice, SeedKey, key, option, option_group
-from deepnets4eo.registration.options import (
+from deepnets4eo.registration import (
     MAX_ROTATION_DEG,
     MAX_SHIFT_M,
     AssumeRegistered,

@@ -13,20 +13,20 @@ import shapely
 from deepnets4eo.change.areas import SQUARE_METRES, area_text
 from deepnets4eo.change.pair import POST, PRE
 from deepnets4eo.grid import Grid
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import Finding, findings_banner
-from deepnets4eo.outputs.map_page.page import (
+from deepnets4eo.outputs import EventInfo, Finding, findings_banner
+from deepnets4eo.outputs.map_page import (
     MapKind,
     Payload,
     file_name,
     image_budget,
     pack_objects,
+    render,
+    render_scores,
     share_codes,
     write_map_page,
 )
-from deepnets4eo.outputs.map_page.panels import render, render_scores
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.tiling.scores import PACKED_ONE
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.tiling import PACKED_ONE
 from deepnets4eo.zonal import patch_centres
 
 if TYPE_CHECKING:

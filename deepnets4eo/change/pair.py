@@ -21,14 +21,21 @@ from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import READ_PX, Grid, blocks, only_one_placed
-from deepnets4eo.inspection.images import without_collar
-from deepnets4eo.outputs.findings import Finding, one_or_many
-from deepnets4eo.outputs.map_page.panels import picture_px
-from deepnets4eo.rasters.clouds import open_cloud_mask
-from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
-from deepnets4eo.rasters.views import LayerView, PictureSource, with_gsd, without_implausible
-from deepnets4eo.registration import ImagePair, Registration, on_post_grid
-from deepnets4eo.registration.pair import UNMOVED, Motion, RegisteredPair
+from deepnets4eo.inspection import without_collar
+from deepnets4eo.outputs import Finding, one_or_many
+from deepnets4eo.outputs.map_page import picture_px
+from deepnets4eo.rasters import (
+    Layer,
+    LayerLike,
+    LayerView,
+    PictureSource,
+    Scene,
+    covered_share,
+    open_cloud_mask,
+    with_gsd,
+    without_implausible,
+)
+from deepnets4eo.registration import UNMOVED, ImagePair, MotionMatrix, RegisteredPair, Registration, on_post_grid
 
 COARSE_CLOUDS = 0.5  # share of a pixel of a preview under clouds from which it is not visible
 
@@ -229,7 +236,7 @@ class CloudedArea:
         return {"by_layer_ha": self.by_layer, "either_ha": self.either_ha, "share": self.share}
 
 
-def hide_clouds(image: Layer, mask: Layer, grid: Grid, motion: Motion = UNMOVED) -> Layer:
+def hide_clouds(image: Layer, mask: Layer, grid: Grid, motion: MotionMatrix = UNMOVED) -> Layer:
     """Return an image that is not valid under the clouds of its mask.
 
     Parameters

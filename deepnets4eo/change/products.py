@@ -9,19 +9,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.change.areas import change_polygons, changed_area, with_transitions
 from deepnets4eo.change.cover_table import compare_covers, write_transitions
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
 from deepnets4eo.change.page import SUBJECT, write_page
 from deepnets4eo.change.pair import POST, PRE, ChangePair, clouded_area
 from deepnets4eo.files import write_json
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import Finding, worst_first
-from deepnets4eo.outputs.provenance import describe, filled_qml, manifest, write_event, write_styles
+from deepnets4eo.outputs import (
+    EventInfo,
+    Finding,
+    describe,
+    filled_qml,
+    manifest,
+    worst_first,
+    write_event,
+    write_styles,
+)
 from deepnets4eo.polygons import write_vector
-from deepnets4eo.rasters.plane_crs import areas_in_pixels
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer, areas_in_pixels
 
 if TYPE_CHECKING:
     import geopandas as gpd

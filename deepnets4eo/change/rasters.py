@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.change.change_scores import LEAST_CHANGED, is_from_to
 from deepnets4eo.change.diffusion import FEW_STEPS, Diffusion
 from deepnets4eo.change.options import ChangeOptions, ChangeProducts
@@ -15,12 +15,10 @@ from deepnets4eo.change.pair import POST, PRE, ChangePair
 from deepnets4eo.change.refinement import refine_scores
 from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, split_from_to
 from deepnets4eo.grid import blocks
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.run import Run
-from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, PACKED_TAG
+from deepnets4eo.outputs import EventInfo, Finding
+from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer, Scene
+from deepnets4eo.segmenters import Run
+from deepnets4eo.tiling import PACKED_NODATA, PACKED_ONE, PACKED_TAG
 
 log = logging.getLogger(__name__)
 

@@ -20,16 +20,10 @@ from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.jobs.identity import identity
-from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.jobs.row_journal import RowJournal
-from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.rasters.cog import CogWriter, check_raster_suffix
-from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.values import valid_pixels
-from deepnets4eo.tiling.sampling import spread_windows
-from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, PACKED_TAG, to_bytes
+from deepnets4eo.jobs import RowJournal, identity, output_lock
+from deepnets4eo.outputs import check_not_inputs
+from deepnets4eo.rasters import CACHE_BYTES, CogWriter, Layer, check_raster_suffix, gdal_cache, valid_pixels
+from deepnets4eo.tiling import PACKED_NODATA, PACKED_ONE, PACKED_TAG, spread_windows, to_bytes
 from deepnets4eo.version import code_version
 
 if TYPE_CHECKING:

@@ -18,15 +18,24 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.arrays import Batch, ByteImage, FloatImage
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.change.change_scores import check_two_classes
 from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.transitions import from_to_legend
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.inputs import GSD_FACTOR, InputSpec, LayerInput, name_problems
-from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter, Segmenter
-from deepnets4eo.segmenters.wrapped import describe_nested, rebuild_member, save_member, with_wider_halo
+from deepnets4eo.segmenters import (
+    GSD_FACTOR,
+    InputSpec,
+    LayerInput,
+    ProbabilitySegmenter,
+    Segmenter,
+    describe_nested,
+    name_problems,
+    rebuild_member,
+    save_member,
+    with_wider_halo,
+)
 from deepnets4eo.tiling import Tiling
 
 COVER, CHANGE = "cover-", "change-"

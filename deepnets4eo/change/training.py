@@ -22,32 +22,43 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import TRAIN, VOID, Legend
 from deepnets4eo.change.change_scores import check_two_classes
 from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, from_to_legend, join_covers
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation import report
-from deepnets4eo.evaluation.label_reader import OF_TRAINING, LabelReader
+from deepnets4eo.evaluation import OF_TRAINING, LabelReader, report
 from deepnets4eo.grid import READ_PX, blocks
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.options import Section
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.training.data import ClassSamples, Sample, ValidationLoader
-from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
-from deepnets4eo.training.losses import (
+from deepnets4eo.rasters import Layer
+from deepnets4eo.segmenters import NetworkSegmenter
+from deepnets4eo.training import (
+    NOT_VALIDATED,
+    ClassSamples,
+    DataSection,
+    DataSplit,
+    LabelledScene,
+    Prepared,
+    Recipe,
+    Sample,
+    SampleWindow,
     SegmentationCriterion,
     SumOfLosses,
+    Task,
+    TrainOptions,
+    TrainSection,
+    ValidationLoader,
+    build_segmenter,
     class_of_monitor,
     class_weights,
+    fit_segmenter,
+    load_legend,
     median_frequency,
+    prepare,
+    warn_of_hidden_class,
+    write_run,
 )
-from deepnets4eo.training.recipe import DataSection, Recipe, TrainSection
-from deepnets4eo.training.scenes import LabelledScene, warn_of_hidden_class
-from deepnets4eo.training.segmentation import NOT_VALIDATED, Prepared, load_legend, prepare
-from deepnets4eo.training.splits import TRAIN, DataSplit, SampleWindow
-from deepnets4eo.training.tasks import Task, TrainOptions
 
 COVERS = (COVER_PRE, COVER_POST)
 CoverReaders = Mapping[str, LabelReader]

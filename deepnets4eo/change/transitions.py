@@ -15,15 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage
-from deepnets4eo.cards.legend import VOID, Color, Legend, LegendClass
+from deepnets4eo.cards import VOID, Color, Legend, LegendClass
 from deepnets4eo.change.areas import area_text, hectares_by_window, redraw_blocks
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.metrics import area_adjusted
-from deepnets4eo.rasters.cog import BLOCK_PX as COG_PX
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.views import warn_of_hidden_class
+from deepnets4eo.rasters import BLOCK_PX as COG_PX, CogWriter, Layer, warn_of_hidden_class
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.band_roles import name_band
+from deepnets4eo.rasters import name_band
 
 # whose order → the bands; what is the same set in another order is a trap, since no number of channels gives it away
 BAND_ORDERS: dict[str, tuple[str, ...]] = {

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.classification.networks import SlidingClassifier
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.efficientnet import LEVEL_CHANNELS, EfficientNetLite0
-from deepnets4eo.segmenters.pretrained import load_pretrained
+from deepnets4eo.segmenters import LEVEL_CHANNELS, EfficientNetLite0, load_pretrained
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,9 @@ from rasterio.enums import Resampling
 from deepnets4eo.arrays import Mask
 from deepnets4eo.classification.bands import check_band_order, name_band
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.rasters import READ_ERRORS
+from deepnets4eo.formats import READ_ERRORS
 from deepnets4eo.grid import Grid, Window, crop
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.values import to_physical
+from deepnets4eo.rasters import Layer, to_physical
 
 Read = Callable[[int], NDArray[Any]]
 Cell = tuple[int, Window | None]  # number of a file, and the part of it that is an image; None: all

@@ -17,15 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask
-from deepnets4eo.cards.dataset_card import TEST, TRAIN, VAL
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import TEST, TRAIN, VAL, Legend
 from deepnets4eo.classification.scores import check_one_label
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters.moments import BandMoments
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, is_flat, scaling_of, warn_of_bands
-from deepnets4eo.segmenters.value_ranges import ValueRange, is_other_unit
+from deepnets4eo.rasters import BandMoments
+from deepnets4eo.segmenters import InputSpec, LayerInput, ValueRange, is_flat, is_other_unit, scaling_of, warn_of_bands
 
 LAYER = "image"
 LEFT_OUT = "left out"  # unlabelled images of a place that is validated or tested on

@@ -23,9 +23,9 @@ from deepnets4eo.classification.readers import (
 )
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import sha256
-from deepnets4eo.formats.numpy_files import list_npz, open_npz
-from deepnets4eo.inspection.files import Inspection
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.formats import list_npz, open_npz
+from deepnets4eo.inspection import Inspection
+from deepnets4eo.rasters import Layer
 
 KIND = "images with labels"
 NAMED = 5

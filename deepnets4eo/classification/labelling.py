@@ -14,16 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Mask
-from deepnets4eo.cards.dataset_card import TRAIN
+from deepnets4eo.cards import TRAIN
 from deepnets4eo.classification.images import ImageList, check_unit, prepare_images, read_pixels
 from deepnets4eo.classification.readers import BETWEEN, ImageData, list_images, list_unlabelled
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import rank_wrong_labels
 from deepnets4eo.files import check_overwrite, read_json, write_text
-from deepnets4eo.outputs.safe_text import csv_text
-from deepnets4eo.segmenters.run import Run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.outputs import csv_text
+from deepnets4eo.segmenters import NetworkSegmenter, Run
 
 if TYPE_CHECKING:
     import pandas as pd

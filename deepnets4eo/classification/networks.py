@@ -14,10 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError, name_hint
-from deepnets4eo.formats.access import check_online
+from deepnets4eo.formats import check_online
 from deepnets4eo.hyperspectral import PatchClassifier
-from deepnets4eo.segmenters.networks import LITE0, LITE0_OF_TIMM
-from deepnets4eo.segmenters.pretrained import is_local, load_pretrained
+from deepnets4eo.segmenters import LITE0, LITE0_OF_TIMM, is_local, load_pretrained
 
 FIXED_KERNELS = (3, 5, 5, 7)  # of the stages of published ResNets with channel attention ("3557")
 STEM = 16  # channels before the groups

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deepnets4eo.classification.images import ImageSplit
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
-from deepnets4eo.training.ground import overlapping_pairs
+from deepnets4eo.training import overlapping_pairs
 
 LEARNT = {"labelled", "unlabelled"}
 COORDINATES = re.compile(r"(?<![\d.])(-?\d{1,3}\.\d+)_(-?\d{1,2}\.\d+)(?![\d.])")

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from deepnets4eo.arrays import Mask
-from deepnets4eo.cards.dataset_card import TEST, TRAIN, VAL, DatasetCard
-from deepnets4eo.cards.legend import Legend, normalise_name
+from deepnets4eo.cards import TEST, TRAIN, VAL, DatasetCard, Legend, normalise_name
 from deepnets4eo.classification.archives import list_archive
 from deepnets4eo.classification.bands import check_band_order, name_band
 from deepnets4eo.classification.image_files import (
@@ -35,8 +34,7 @@ from deepnets4eo.classification.image_files import (
 from deepnets4eo.classification.images import ImageList
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.files import read_json, read_text
-from deepnets4eo.formats.access import check_beside
-from deepnets4eo.formats.vectors import vector_errors
+from deepnets4eo.formats import check_beside, vector_errors
 from deepnets4eo.grid import Grid, mean_gsd_m
 from deepnets4eo.options import Section
 

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from deepnets4eo.arrays import Indices, Mask
-from deepnets4eo.cards.dataset_card import TEST, TRAIN, VAL
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import TEST, TRAIN, VAL, Legend
 from deepnets4eo.classification.images import (
     ImageList,
     ImageSplit,
@@ -34,15 +33,25 @@ from deepnets4eo.classification.scores import fit_temperature, score_images
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import Section
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.run import Run, load_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.training.batch_changes import Consistency, UnlabelledSection
-from deepnets4eo.training.data import read_ahead, to_tensors
-from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
-from deepnets4eo.training.recipe import ON_FEATURES, ModelSection, PredictSection, Recipe, RecipeType, TrainSection
-from deepnets4eo.training.segmentation import load_legend
-from deepnets4eo.training.tasks import Task, TrainOptions
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter, Run, load_run
+from deepnets4eo.training import (
+    ON_FEATURES,
+    Consistency,
+    ModelSection,
+    PredictSection,
+    Recipe,
+    RecipeType,
+    Task,
+    TrainOptions,
+    TrainSection,
+    UnlabelledSection,
+    build_segmenter,
+    fit_segmenter,
+    load_legend,
+    read_ahead,
+    to_tensors,
+    write_run,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -311,7 +320,7 @@ class ImageCriterion:
     def __init__(self, material: TrainingImages, legend: Legend, network: nn.Module) -> None:
         import torch
 
-        from deepnets4eo.training.losses import SumOfLosses, class_weights
+        from deepnets4eo.training import SumOfLosses, class_weights
 
         recipe, split = material.recipe, material.split
         self.train, self.several, self.label_weight = recipe.train, material.several, recipe.teacher.label_weight
@@ -328,7 +337,7 @@ class ImageCriterion:
         """The loss of one batch, () float32."""
         import torch
 
-        from deepnets4eo.training.batch_changes import relight, strong
+        from deepnets4eo.training import relight, strong
 
         net: Any = network
         images = self._weak(batch["image"])
@@ -365,7 +374,7 @@ class ImageCriterion:
             del network.consistency
 
     def _weak(self, images: Tensor) -> Tensor:
-        from deepnets4eo.training.batch_changes import SHIFT, weak
+        from deepnets4eo.training import SHIFT, weak
 
         train = self.train
         return weak(images, flips=train.flips, rotations=train.rotations, shift=SHIFT if self.consistency else 0.0)
@@ -374,7 +383,7 @@ class ImageCriterion:
         """The loss of labelled images: logits (N, K), or several of them; target (N, K) bool."""
         import torch.nn.functional as F
 
-        from deepnets4eo.training.losses import loss_of_scores
+        from deepnets4eo.training import loss_of_scores
 
         if self.several:
             weights = None if self.weights is None else self.weights.to(logits.device)

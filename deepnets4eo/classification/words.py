@@ -20,7 +20,7 @@ from deepnets4eo.classification.readers import ImageData, list_unlabelled
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite, read_json
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.rasters.band_roles import COLOURS, name_band
+from deepnets4eo.rasters import COLOURS, name_band
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,7 +108,7 @@ def open_image_text_model(folder: str | Path) -> ImageTextModel:
     """
     from open_clip import CLIP, SimpleTokenizer
 
-    from deepnets4eo.segmenters.pretrained import load_as_named
+    from deepnets4eo.segmenters import load_as_named
 
     folder = Path(folder)
     missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from deepnets4eo.cards.catalog import has_weights, recipes
+from deepnets4eo.cards import has_weights, recipes
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.checksums import is_run
+from deepnets4eo.segmenters import is_run
 
 
 def check_run_first(verb: str, first: str, others: Sequence[str]) -> None:

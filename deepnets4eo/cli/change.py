@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from deepnets4eo.change.options import ChangeOptions
+from deepnets4eo.change import ChangeOptions
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import DryRun, Event, Json, Memory, Out, Overwrite, Resume, WhoWorks, memory_bytes
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_json, show_result
-from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.outputs import EventInfo
 
 
 @with_options(ChangeOptions)
@@ -34,12 +34,11 @@ def change(
     deepnets4eo change pre.tif post.tif --out change
     deepnets4eo change pre.tif post.tif --out change --method cva --set threshold=otsu --min-area 100
     deepnets4eo change pre.tif post.tif --out change --model runs/fc-siam-diff --set normalise=training"""
-    from deepnets4eo.outputs.input_files import check_not_inputs
+    from deepnets4eo.outputs import check_not_inputs
 
     about, silent = EventInfo.parse(event or []), str(json) == "-"
-    from deepnets4eo.change.job import ChangeJob
-    from deepnets4eo.jobs.executors import Workers
-    from deepnets4eo.jobs.output import JobOutput
+    from deepnets4eo.change import ChangeJob
+    from deepnets4eo.jobs import JobOutput, Workers
 
     who = Workers.parse(workers)
     options = replace(options, memory_bytes=memory_bytes(memory), workers=who.threads)

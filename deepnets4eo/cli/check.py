@@ -15,9 +15,8 @@ from deepnets4eo.cli.output import echo, progress, save_json, show_json, show_re
 from deepnets4eo.errors import InputError
 
 if TYPE_CHECKING:
-    from deepnets4eo.cards.dataset_card import DatasetCard
-    from deepnets4eo.cards.legend import Legend
-    from deepnets4eo.inspection.files import Inspection
+    from deepnets4eo.cards import DatasetCard, Legend
+    from deepnets4eo.inspection import Inspection
 
 
 IMAGES = (".npz", ".csv")  # that may hold whole images, beside folders
@@ -64,15 +63,14 @@ def check(
         _check_machine(json)
         return
     from deepnets4eo.addresses import without_secrets
-    from deepnets4eo.cards.legend import Legend
-    from deepnets4eo.inspection.files import overlaps
-    from deepnets4eo.outputs.findings import count_of
-    from deepnets4eo.outputs.input_files import check_not_inputs
+    from deepnets4eo.cards import Legend
+    from deepnets4eo.inspection import overlaps
+    from deepnets4eo.outputs import check_not_inputs, count_of
 
     check_not_inputs([json], [paths, legend, dataset])
     chosen, card = Legend.load(legend) if legend else None, None
     if dataset:
-        from deepnets4eo.cards.dataset_card import DatasetCard
+        from deepnets4eo.cards import DatasetCard
 
         card = DatasetCard.load(dataset).with_layout(patterns(layer))
     elif split or layer or thorough:
@@ -91,8 +89,8 @@ def check(
 
 
 def _check_machine(json: Path | None) -> None:
-    from deepnets4eo.inspection.machine import inspect_machine
-    from deepnets4eo.outputs.findings import count_of
+    from deepnets4eo.inspection import inspect_machine
+    from deepnets4eo.outputs import count_of
 
     parts = inspect_machine()
     problems = sum(len(part.problems) for part in parts)
@@ -109,19 +107,19 @@ def _inspect(
     path: str, legend: Legend | None, card: DatasetCard | None, split: str | None, *, thorough: bool
 ) -> Inspection:
     """What a file is, or a folder: a dataset of the card, or of the one that it is recognised as."""
-    from deepnets4eo.formats.zarr import is_zarr
-    from deepnets4eo.inspection.files import inspect
+    from deepnets4eo.formats import is_zarr
+    from deepnets4eo.inspection import inspect
 
     is_folder = Path(path).is_dir() and not is_zarr(Path(path))
     if is_folder:
-        from deepnets4eo.inspection.datasets import inspect_dataset, recognise
+        from deepnets4eo.inspection import inspect_dataset, recognise
 
         card = card or recognise(Path(path))
         if card is not None:
             with progress("check") as advance:
                 return inspect_dataset(path, card, split=split, thorough=thorough, progress=advance)
     if is_folder or Path(path).suffix.lower() in IMAGES:
-        from deepnets4eo.classification.inspection import inspect_images
+        from deepnets4eo.classification import inspect_images
 
         if (images := inspect_images(path)) is not None:
             return images

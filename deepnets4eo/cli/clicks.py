@@ -10,7 +10,7 @@ from typer import Argument, Option
 from deepnets4eo.cli.argument_order import check_run_first
 from deepnets4eo.cli.options import Device, Precision
 from deepnets4eo.cli.output import progress, serve, show_result
-from deepnets4eo.prediction.options import Measure
+from deepnets4eo.prediction import Measure
 
 
 def clicks(
@@ -34,11 +34,9 @@ def clicks(
     \b
     deepnets4eo clicks runs/unet scene.tif
     deepnets4eo clicks runs/fused image=scene.tif dsm=heights.tif --out corrected --measure margin"""
-    from deepnets4eo.jobs.lock import output_lock
-    from deepnets4eo.prediction.click_page import ClickServer
-    from deepnets4eo.prediction.click_review import ClickReview
-    from deepnets4eo.prediction.preparation import named_layers, open_scene
-    from deepnets4eo.segmenters.run import load_run
+    from deepnets4eo.jobs import output_lock
+    from deepnets4eo.prediction import ClickReview, ClickServer, named_layers, open_scene
+    from deepnets4eo.segmenters import load_run
 
     check_run_first("clicks", run, scene)
     loaded = load_run(run)

@@ -37,9 +37,8 @@ def compare(
     \b
     deepnets4eo compare damage/ haste_predictions.gpkg --out comparison
     deepnets4eo compare damage/ other.geojson --out comparison --set grade=state --set id=building"""
-    from deepnets4eo.damage.comparison.maps import compare_maps, read_damage_map
-    from deepnets4eo.damage.comparison.page import PRODUCTS, summary_of, write_comparison
-    from deepnets4eo.outputs.input_files import check_not_inputs
+    from deepnets4eo.damage.comparison import PRODUCTS, compare_maps, read_damage_map, summary_of, write_comparison
+    from deepnets4eo.outputs import check_not_inputs
 
     check_not_inputs([out, json, *(out / name for name in PRODUCTS)], [first, second])
     with new_output("compare", out, overwrite=overwrite):

@@ -34,8 +34,7 @@ def card_names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def protocol_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """The protocols `DATASET/PROTOCOL`, with `--dataset` of its card alone, that start with `incomplete`."""
-    from deepnets4eo.cards import catalog
-    from deepnets4eo.cards.dataset_card import DatasetCard
+    from deepnets4eo.cards import DatasetCard, catalog
     from deepnets4eo.errors import InputError
 
     dataset = ctx.params.get("dataset")

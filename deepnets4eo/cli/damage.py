@@ -22,13 +22,14 @@ from deepnets4eo.cli.options import (
     part_is_done,
 )
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_findings, show_footprints, show_result
-from deepnets4eo.damage.inputs.settings import FurtherInputs, ProductOptions, Settings
-from deepnets4eo.damage.products.content import FURTHER, USUAL
+from deepnets4eo.damage import Settings
+from deepnets4eo.damage.inputs import FurtherInputs, ProductOptions
+from deepnets4eo.damage.products import FURTHER, USUAL
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.outputs import EventInfo
 
 if TYPE_CHECKING:
-    from deepnets4eo.outputs.findings import Finding
+    from deepnets4eo.outputs import Finding
 
 
 @with_options(FurtherInputs, Settings, ProductOptions)
@@ -86,10 +87,8 @@ def damage(
         raise InputError(
             "expected PRE, POST and FOOTPRINTS, or alone a plan (.yaml) that `deepnets4eo find` wrote. Give all that belong together."
         )
-    from deepnets4eo.damage.file_job import FileJob
-    from deepnets4eo.jobs.executors import Workers
-    from deepnets4eo.jobs.output import JobOutput
-    from deepnets4eo.jobs.parts import Part
+    from deepnets4eo.damage import FileJob
+    from deepnets4eo.jobs import JobOutput, Part, Workers
 
     names = formats(also)
     for name in names or ():
@@ -133,8 +132,8 @@ def damage(
 
 def _open_plan(path: str, out: Path, about: EventInfo) -> tuple[str, str, str, EventInfo, list[Finding]]:
     """The images of a plan cropped to its box, its outlines, event (what the command line says counts) and findings."""
-    from deepnets4eo.catalogues.plan import Plan, foreign_findings
-    from deepnets4eo.outputs.input_files import check_not_inputs
+    from deepnets4eo.catalogues import Plan, foreign_findings
+    from deepnets4eo.outputs import check_not_inputs
 
     check_not_inputs([out], [path])
     plan = Plan.load(path)

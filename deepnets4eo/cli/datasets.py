@@ -26,7 +26,7 @@ def datasets(
     \b
     deepnets4eo datasets isprs_vaihingen
     deepnets4eo datasets --legends isprs --qml > isprs.qml"""
-    from deepnets4eo.outputs.input_files import check_not_inputs
+    from deepnets4eo.outputs import check_not_inputs
 
     check_not_inputs([json], [name])
     if qml:
@@ -48,10 +48,7 @@ def datasets(
 
 def _kind(name: str, *, legends: bool) -> tuple[Callable[[str], Any], Callable[[str], Path], list[str]]:
     """What reads the card of a name, what says where it lies, and the names of all of its kind."""
-    from deepnets4eo.cards import catalog
-    from deepnets4eo.cards.dataset_card import DatasetCard
-    from deepnets4eo.cards.embedding import EmbeddingCard
-    from deepnets4eo.cards.legend import Legend
+    from deepnets4eo.cards import DatasetCard, EmbeddingCard, Legend, catalog
 
     if legends:
         return Legend.load, catalog.legend_path, catalog.legends()
@@ -73,7 +70,7 @@ def _plain(card: Any) -> dict[str, Any]:
 
 
 def _print_style(name: str | None) -> None:
-    from deepnets4eo.cards.legend import Legend
+    from deepnets4eo.cards import Legend
     from deepnets4eo.errors import InputError
 
     if name is None:

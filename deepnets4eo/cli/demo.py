@@ -23,10 +23,10 @@ def demo(
     deepnets4eo demo
     deepnets4eo demo --out my_demo --seed 7 --size 2048"""
     from deepnets4eo.damage import Settings, assess
-    from deepnets4eo.damage.review.accuracy import compare_with_reference
+    from deepnets4eo.damage.review import compare_with_reference
     from deepnets4eo.files import check_overwrite
-    from deepnets4eo.jobs.lock import output_lock
-    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.jobs import output_lock
+    from deepnets4eo.rasters import Layer
     from deepnets4eo.synthetic import City
 
     report = out / "damage" / "report.html"

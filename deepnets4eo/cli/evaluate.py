@@ -11,8 +11,8 @@ from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import patterns
 from deepnets4eo.cli.output import STDOUT, echo, progress, show_json, show_result
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, ReportFiles, ScoredFiles, ValueRules
-from deepnets4eo.segmenters.checksums import is_run
+from deepnets4eo.evaluation import Intervals, ProtocolChanges, ReportFiles, ScoredFiles, ValueRules
+from deepnets4eo.segmenters import is_run
 
 
 @with_options(ScoredFiles, ProtocolChanges, ValueRules, Intervals, ReportFiles)
@@ -43,8 +43,8 @@ def evaluate(
     deepnets4eo evaluate labelled.laz reference.laz --legend ign_lidar_hd
     """
     from deepnets4eo.evaluation import comparison, report
-    from deepnets4eo.jobs.lock import output_lock
-    from deepnets4eo.outputs.input_files import check_not_inputs
+    from deepnets4eo.jobs import output_lock
+    from deepnets4eo.outputs import check_not_inputs
 
     if is_run(prediction):
         raise InputError(
@@ -87,8 +87,8 @@ def _scores(
     values: ValueRules,
     intervals: Intervals,
 ) -> dict[str, Any]:
-    from deepnets4eo.evaluation.pairs import evaluate_dataset, evaluate_files
-    from deepnets4eo.points.evaluation import evaluate_by_options
+    from deepnets4eo.evaluation import evaluate_dataset, evaluate_files
+    from deepnets4eo.points import evaluate_by_options
     from deepnets4eo.points.files import CLOUD_SUFFIXES
 
     with progress("evaluate") as advance:

@@ -43,13 +43,13 @@ def export(
     if onnx is None and hub is None and page is None:
         raise InputError("nothing to write is named. Give --onnx FILE, --hub FOLDER or --page FOLDER.")
     if page is not None:
-        from deepnets4eo.hyperspectral.run_report import report
-        from deepnets4eo.outputs.input_files import check_not_inputs
+        from deepnets4eo.hyperspectral import report
+        from deepnets4eo.outputs import check_not_inputs
 
         check_not_inputs([page], [run, *(data or [])])
         show_result(f"page of {run}", report(run, page, data=data or [], overwrite=overwrite))
     if hub is not None:
-        from deepnets4eo.segmenters.hub import save_hub_folder
+        from deepnets4eo.segmenters import save_hub_folder
 
         show_result(
             "Add a licence to the head of its README.md before you publish it.",
@@ -64,10 +64,9 @@ def _export_onnx(run: str, onnx: Path, *, overwrite: bool) -> None:
 
     check_extra("deep", install="onnx")  # which has PyTorch as well: one installation is enough
     from deepnets4eo.files import check_overwrite
-    from deepnets4eo.jobs.lock import output_lock
-    from deepnets4eo.outputs.input_files import check_not_inputs
-    from deepnets4eo.segmenters.export import export_onnx
-    from deepnets4eo.segmenters.run import load_run
+    from deepnets4eo.jobs import output_lock
+    from deepnets4eo.outputs import check_not_inputs
+    from deepnets4eo.segmenters import export_onnx, load_run
 
     check_not_inputs([onnx], [run])
     loaded = load_run(run)

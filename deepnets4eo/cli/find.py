@@ -8,12 +8,12 @@ from typing import Annotated
 
 from typer import Option
 
-from deepnets4eo.catalogues.options import FindOptions
+from deepnets4eo.catalogues import FindOptions
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Event, Out, Overwrite
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_result
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.access import is_remote
+from deepnets4eo.formats import is_remote
 
 
 @with_options(FindOptions)
@@ -60,13 +60,12 @@ def find(
     deepnets4eo find --catalogue https://…/catalog.json --bbox 36.1 36.2 36.2 36.3 --date 2023-02-06 --out plan.yaml
     deepnets4eo find --catalogue catalog.json --place town.geojson --date 2011-05-22 --outlines region.osm.pbf --out plan.yaml
     deepnets4eo damage plan.yaml --out damage"""
-    from deepnets4eo.catalogues.plan import draw_coverage, make_plan
+    from deepnets4eo.catalogues import draw_coverage, make_plan
     from deepnets4eo.files import check_overwrite
-    from deepnets4eo.footprints.sources import find_buildings, write_buildings
+    from deepnets4eo.footprints import find_buildings, write_buildings
     from deepnets4eo.grid import check_box
-    from deepnets4eo.jobs.lock import output_lock
-    from deepnets4eo.outputs.event import EventInfo
-    from deepnets4eo.outputs.input_files import check_not_inputs
+    from deepnets4eo.jobs import output_lock
+    from deepnets4eo.outputs import EventInfo, check_not_inputs
 
     if (bbox is None) == (site is None):
         raise InputError("expected --bbox W S E N or --place FILE or NAME. Give one of them.")
@@ -98,8 +97,8 @@ def find(
 
 def _extent(site: str) -> tuple[str, Sequence[float]]:
     """A note about a place that was looked up, "" for a file, and the sides of its box."""
-    from deepnets4eo.catalogues.known import place_box
-    from deepnets4eo.osm.reading import read_area
+    from deepnets4eo.catalogues import place_box
+    from deepnets4eo.osm import read_area
 
     if not Path(site).exists() and not Path(site).suffix and not is_remote(site):
         box, title = place_box(site)

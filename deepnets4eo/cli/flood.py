@@ -17,8 +17,8 @@ from deepnets4eo.cli.options import (
     part_is_done,
 )
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_result
-from deepnets4eo.floods.options import FloodOptions
-from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.floods import FloodOptions
+from deepnets4eo.outputs import EventInfo
 
 
 @with_options(FloodOptions)
@@ -50,9 +50,8 @@ def flood(
     deepnets4eo flood before.tif after.tif --footprints houses.gpkg --out flood
     deepnets4eo flood s2_before.tif s1_after.tif --permanent-water water.tif --set cover=cover.tif --out flood
     """
-    from deepnets4eo.floods.job import FloodJob
-    from deepnets4eo.jobs.output import JobOutput
-    from deepnets4eo.jobs.parts import Part
+    from deepnets4eo.floods import FloodJob
+    from deepnets4eo.jobs import JobOutput, Part
 
     share = None if part is None else Part.parse(part)
     *pres, post = images

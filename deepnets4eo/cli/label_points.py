@@ -70,7 +70,7 @@ def label_points(
     from deepnets4eo import points
     from deepnets4eo.errors import InputError
     from deepnets4eo.files import check_overwrite
-    from deepnets4eo.outputs.input_files import check_not_inputs
+    from deepnets4eo.outputs import check_not_inputs
 
     if infrared is not None and colour is None:
         raise InputError("--infrared belongs to an orthophoto. Name it with --colour.")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from deepnets4eo.change.options import RefineOptions, TransitionOptions
+from deepnets4eo.change import RefineOptions, TransitionOptions
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Device, Gsd, Json, Out, Overwrite, Resume, Workers
 from deepnets4eo.cli.output import echo, progress, show_json, show_result
@@ -93,9 +93,8 @@ def osm(
     \b
     deepnets4eo layers osm image.tif map.osm.pbf --out osm.tif
     deepnets4eo layers osm image.tif buildings=houses.gpkg roads=roads.geojson --out osm.tif --encoding distance"""
-    from deepnets4eo.osm import rasterize_osm
-    from deepnets4eo.osm.reading import sources_of_words
-    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.osm import rasterize_osm, sources_of_words
+    from deepnets4eo.rasters import Layer
 
     with progress("osm") as advance:
         written = rasterize_osm(
@@ -150,7 +149,7 @@ def footprints(
     deepnets4eo layers footprints turkey-latest.osm.pbf --bbox 36.1 36.2 36.2 36.3 --out buildings.gpkg
     deepnets4eo layers footprints overture --bbox 36.1 36.2 36.2 36.3 --online --out buildings.gpkg"""
     from deepnets4eo.files import check_overwrite
-    from deepnets4eo.footprints.sources import find_buildings, write_buildings
+    from deepnets4eo.footprints import find_buildings, write_buildings
 
     check_overwrite(out, overwrite=overwrite)
     with progress("footprints") as advance:
@@ -179,7 +178,7 @@ def refine(
     \b
     deepnets4eo layers refine proba.tif image.tif --set band=2 --out refined.tif
     deepnets4eo layers refine change/score.tif pre.tif post.tif --set steps=100 --out refined.tif"""
-    from deepnets4eo.change.refinement import refine_raster
+    from deepnets4eo.change import refine_raster
 
     with progress("refine") as advance:
         refined = refine_raster(
@@ -204,8 +203,8 @@ def transitions(
 
     \b
     deepnets4eo layers transitions cover_2012.tif cover_2020.tif --out transitions.csv"""
-    from deepnets4eo.change.cover_table import write_cover_table
-    from deepnets4eo.outputs.input_files import check_not_inputs
+    from deepnets4eo.change import write_cover_table
+    from deepnets4eo.outputs import check_not_inputs
 
     check_not_inputs([out, json], [pre, post, options.legend])
     table = write_cover_table(pre, post, out, options, seed=options.seed, overwrite=overwrite)

@@ -30,11 +30,9 @@ from deepnets4eo.cli.output import (
 from deepnets4eo.device import share_heaps
 from deepnets4eo.errors import CompleteError, DeepNets4EOError, name_hint, nearest_name
 from deepnets4eo.files import system_error
-from deepnets4eo.formats.access import allow_user_files
-from deepnets4eo.formats.drivers import NEEDED_ALONE
+from deepnets4eo.formats import NEEDED_ALONE, allow_user_files
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.plugins import VERBS as OTHERS
-from deepnets4eo.plugins import load_plugin, plugins_of
+from deepnets4eo.plugins import VERBS as OTHERS, load_plugin, plugins_of
 from deepnets4eo.version import __version__
 
 PANELS = {
@@ -258,7 +256,7 @@ def unknown_option(error: Exception) -> str | None:
     )
     keys = {f"--{key.rstrip('=').replace('_', '-')}": f"--set {key}…" for key in completed}
     if context.command.name == "train":
-        from deepnets4eo.training.other_words import hint_of_other_word
+        from deepnets4eo.training import hint_of_other_word
 
         if hint := hint_of_other_word(name):
             return f"No such option {name}. {hint} Values of a recipe are set by --set NAME=VALUE."

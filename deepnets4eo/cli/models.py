@@ -29,7 +29,7 @@ def models(
 
     from deepnets4eo.cards import catalog
     from deepnets4eo.errors import InputError, MissingExtraError, name_hint
-    from deepnets4eo.segmenters.networks import list_models
+    from deepnets4eo.segmenters import list_models
 
     if pattern in catalog.recipes() and json is None:
         _show(pattern)

@@ -55,12 +55,9 @@ def objects(
     deepnets4eo objects labels.tif car --out cars.gpkg --min-area 2 --set opening_m=0.5
     deepnets4eo objects labels.tif car --out cars.gpkg --density cars_per_ha.tif --set radius_m=50"""
     from deepnets4eo.objects import ObjectRules, density_grid, extract_objects, write_density_map
-    from deepnets4eo.outputs.input_files import check_not_inputs
-    from deepnets4eo.polygons import write_vector
-    from deepnets4eo.polygons.extraction import find_legend
-    from deepnets4eo.polygons.vector_files import check_ground, check_vector_suffix
-    from deepnets4eo.rasters.scene import Layer
-    from deepnets4eo.rasters.views import with_gsd
+    from deepnets4eo.outputs import check_not_inputs
+    from deepnets4eo.polygons import check_ground, check_vector_suffix, find_legend, write_vector
+    from deepnets4eo.rasters import Layer, with_gsd
 
     check_file_first("objects", str(labels), name, "the class")
     check_vector_suffix(out)

@@ -14,8 +14,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.options import RESOURCES, InPrecision, OnDevice, split_names
 
 if TYPE_CHECKING:
-    from deepnets4eo.jobs.executors import Workers as Who
-    from deepnets4eo.jobs.parts import Part
+    from deepnets4eo.jobs import Part, Workers as Who
 
 Out = Annotated[Path, Option("--out", help="Where the result goes.", show_default=False)]
 Labels = Annotated[Path, Argument(help="Label raster.", show_default=False)]
@@ -101,7 +100,7 @@ def memory_bytes(text: str) -> int:
 
 def threads_alone(workers: str) -> int:
     """The threads of --workers; InputError for processes, for which a verb has no blocks."""
-    from deepnets4eo.jobs.executors import Workers as Who
+    from deepnets4eo.jobs import Workers as Who
 
     who = Who.parse(workers)
     if who.kind != "threads":
@@ -111,7 +110,7 @@ def threads_alone(workers: str) -> int:
 
 def others_alone(workers: str | None) -> Who:
     """Who works besides this process; InputError for threads, of which a verb has none to choose."""
-    from deepnets4eo.jobs.executors import Workers as Who
+    from deepnets4eo.jobs import Workers as Who
 
     who = Who() if workers is None else Who.parse(workers)
     if workers is not None and who.kind == "threads":

@@ -22,8 +22,8 @@ from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import plain, read_json, write_json
 
 if TYPE_CHECKING:
-    from deepnets4eo.outputs.findings import Finding
-    from deepnets4eo.outputs.served_page.server import PageServer
+    from deepnets4eo.outputs import Finding
+    from deepnets4eo.outputs.served_page import PageServer
 
 WORTHLESS = 3  # exit status of a job whose map was written, to be looked into, and must not be used
 LOG_EVERY_S = 10.0  # progress, where stderr is no terminal
@@ -102,7 +102,7 @@ def show_json(value: Any, target: Path) -> None:
 
 def save_json(value: Any, target: Path) -> Path:
     """Write JSON to a file and return it; what a killed job has left there goes."""
-    from deepnets4eo.jobs.lock import output_lock
+    from deepnets4eo.jobs import output_lock
 
     with output_lock(target):
         return write_json(target, value)
@@ -110,7 +110,7 @@ def save_json(value: Any, target: Path) -> Path:
 
 def show_footprints(account: dict[str, Any]) -> None:
     """One line on stderr where rows of the footprints' file were left out or changed."""
-    from deepnets4eo.outputs.findings import count_of
+    from deepnets4eo.outputs import count_of
 
     if account and (account["dropped"] or account["repaired"] or account["renamed"]):
         dropped = json.dumps(account["dropped"], ensure_ascii=False)
@@ -137,7 +137,7 @@ def show_findings(findings: Sequence[Finding]) -> int:
 
 def findings_of(out: Path | None) -> list[Finding]:
     """The findings in the manifest of a finished job; none where it cannot be read."""
-    from deepnets4eo.outputs.findings import Finding
+    from deepnets4eo.outputs import Finding
 
     try:
         return [Finding.from_dict(finding) for finding in read_json(f"{out}/manifest.json")["findings"]]
@@ -151,7 +151,7 @@ def progress(title: str) -> Iterator[Callable[[float], None]]:
     if not sys.stderr.isatty():
         yield _log_progress(title)
         return
-    from deepnets4eo.display.progress import progress_bar
+    from deepnets4eo.display import progress_bar
 
     with progress_bar(title) as advance:
         yield advance
@@ -161,7 +161,7 @@ def progress(title: str) -> Iterator[Callable[[float], None]]:
 def new_output(title: str, *outputs: Path | None, overwrite: bool) -> Iterator[Callable[[float], None]]:
     """Lock the outputs of a verb, refuse those that exist, and show its progress."""
     from deepnets4eo.files import check_overwrite
-    from deepnets4eo.jobs.lock import output_lock
+    from deepnets4eo.jobs import output_lock
 
     with output_lock(*outputs), progress(title) as advance:
         for path in outputs:
@@ -172,7 +172,7 @@ def new_output(title: str, *outputs: Path | None, overwrite: bool) -> Iterator[C
 
 def _log_progress(title: str) -> Callable[[float], None]:
     """Log lines with the share that is done and the time left, by the pace since the first share."""
-    from deepnets4eo.outputs.findings import duration_text
+    from deepnets4eo.outputs import duration_text
 
     last = began = time.monotonic()
     first: float | None = None
@@ -196,7 +196,7 @@ def serve(server: PageServer, act: str, *, browser: bool) -> None:
     import webbrowser
     from threading import Thread
 
-    from deepnets4eo.outputs.served_page.server import serve_page
+    from deepnets4eo.outputs.served_page import serve_page
 
     echo(server.address)
     echo(f"{act} in the browser; end with Ctrl-C.", err=True)

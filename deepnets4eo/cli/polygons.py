@@ -30,12 +30,16 @@ def polygons(
     \b
     deepnets4eo polygons labels.tif --out buildings.gpkg --classes building --min-area 10 --simplify 0.5 --right-angles
     deepnets4eo polygons labels.tif --out cover.parquet --legend isprs"""
-    from deepnets4eo.outputs.input_files import check_not_inputs
-    from deepnets4eo.polygons import Shaping, write_polygons
-    from deepnets4eo.polygons.extraction import legend_or_none, selected_classes
-    from deepnets4eo.polygons.vector_files import check_ground, check_vector_suffix
-    from deepnets4eo.rasters.scene import Layer
-    from deepnets4eo.rasters.views import with_gsd
+    from deepnets4eo.outputs import check_not_inputs
+    from deepnets4eo.polygons import (
+        Shaping,
+        check_ground,
+        check_vector_suffix,
+        legend_or_none,
+        selected_classes,
+        write_polygons,
+    )
+    from deepnets4eo.rasters import Layer, with_gsd
 
     check_vector_suffix(out)
     check_not_inputs([out], [labels, legend])

@@ -24,8 +24,8 @@ from deepnets4eo.cli.options import (
 )
 from deepnets4eo.cli.output import echo, progress, show_result
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.prediction.options import PredictOptions, VoteOptions
+from deepnets4eo.outputs import check_not_inputs
+from deepnets4eo.prediction import PredictOptions, VoteOptions
 
 TABLE = ".csv"
 
@@ -83,6 +83,7 @@ def predict(
             )
         _label_images(run, scene, out, options.device, threads_alone(workers or "2"), overwrite=overwrite)
         return
+    from deepnets4eo.jobs import Part, Workers
     from deepnets4eo.jobs.executors import Workers
     from deepnets4eo.jobs.parts import Part
     from deepnets4eo.prediction.file_job import PredictJob
@@ -108,7 +109,7 @@ def predict(
 
 def _label_images(run: str, sources: list[str], out: Path, device: str, workers: int, *, overwrite: bool) -> None:
     from deepnets4eo.classification import label_images
-    from deepnets4eo.segmenters.run import load_run
+    from deepnets4eo.segmenters import load_run
 
     check_not_inputs([out], [run, *sources])
     number = label_images(load_run(run), sources, out, device=device, num_workers=workers, overwrite=overwrite)

@@ -10,7 +10,7 @@ import typer
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Json, Overwrite
 from deepnets4eo.cli.output import echo, end_with_findings, show_json, show_result
-from deepnets4eo.registration.options import RegisterOptions
+from deepnets4eo.registration import RegisterOptions
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -42,8 +42,8 @@ def register(
     from deepnets4eo.errors import InputError
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.footprints import align_footprints
-    from deepnets4eo.outputs.input_files import check_not_inputs
-    from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
+    from deepnets4eo.outputs import check_not_inputs
+    from deepnets4eo.polygons import check_vector_suffix, write_vector
     from deepnets4eo.registration import ImagePair
 
     if footprints is None and (options.layer or options.footprints_crs):
@@ -76,7 +76,7 @@ def register(
 
 def _read_outlines(footprints: str, pair: ImagePair, options: RegisterOptions) -> gpd.GeoDataFrame:
     """The footprints beside the images; their pixels are those of POST, as for `damage`. Errors: InputError."""
-    from deepnets4eo.footprints.read import read_footprints
+    from deepnets4eo.footprints import read_footprints
 
     before, after = pair.images
     frame = after.grid if before.grid.crs is None else before.grid  # an image without CRS has that of the other
@@ -85,7 +85,7 @@ def _read_outlines(footprints: str, pair: ImagePair, options: RegisterOptions) -
 
 
 def _lines(registration: Registration) -> list[str]:
-    from deepnets4eo.outputs.wording import Phrase, text_of
+    from deepnets4eo.outputs import Phrase, text_of
 
     measured, unit = registration.measured, registration.unit
     lines = [f"registration: {registration.status}" + (f" ({registration.reason})" if registration.reason else "")]

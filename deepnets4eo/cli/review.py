@@ -56,7 +56,7 @@ def review(
     """
     from deepnets4eo.damage.review import write_review, write_sample
     from deepnets4eo.files import writing
-    from deepnets4eo.outputs.findings import count_of
+    from deepnets4eo.outputs import count_of
 
     answers = answers or []
     if update or (next_looks and not serve):
@@ -84,7 +84,7 @@ def review(
 def teach_map(folder: Path, files: list[Path], next_looks: int | None, *, update: bool) -> None:
     """Write the map that answers have moved, and the buildings that are looked at next."""
     from deepnets4eo.damage.review import chosen_files, look_of_map, write_next, write_taught
-    from deepnets4eo.outputs.findings import count_of
+    from deepnets4eo.outputs import count_of
 
     own = [folder / "review.gpkg", *chosen_files(folder)]
     filled = files or [path for path in own if path.exists()]
@@ -102,7 +102,7 @@ def grade_sample(
     folder: Path, files: list[Path], reviewer: str | None, next_looks: int | None, *, browser: bool
 ) -> None:
     """Serve the page of one sample."""
-    from deepnets4eo.damage.review.page import ReviewServer
+    from deepnets4eo.damage.review import ReviewServer
 
     if len(files) > 1:
         raise InputError(f"--serve shows one sample, not {len(files)}. Give each reviewer a page and a file.")

@@ -9,8 +9,8 @@ from typer import Argument, Option
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import DryRun, Event, Out, Overwrite, formats
 from deepnets4eo.cli.output import echo, end_with_findings, progress, show_result
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.points.rubble.rubble_map import RubbleOptions
+from deepnets4eo.outputs import EventInfo
+from deepnets4eo.points import RubbleOptions
 
 
 @with_options(RubbleOptions)
@@ -46,8 +46,8 @@ def rubble(
     deepnets4eo rubble post.laz --pre pre.laz --footprints footprints.gpkg --out rubble
     deepnets4eo rubble dsm_post.tif --pre dsm_pre.tif --footprints footprints.gpkg --set least_loss_m=2.5 --out rubble
     deepnets4eo rubble 2023=c.laz --pre 2010=a.laz --pre 2016=b.laz --footprints footprints.gpkg --out rubble"""
-    from deepnets4eo.jobs.output import JobOutput
-    from deepnets4eo.points.rubble.file_job import RubbleJob
+    from deepnets4eo.jobs import JobOutput
+    from deepnets4eo.points.rubble import RubbleJob
 
     about, output = EventInfo.parse(event or []), JobOutput(out, overwrite=overwrite)
     job = RubbleJob.plan(post, pre or [], footprints, output, options, about, formats(also))

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from deepnets4eo.change.series.options import NoveltyOptions, SeriesInputs, SeriesProducts
+from deepnets4eo.change import NoveltyOptions
+from deepnets4eo.change.series import SeriesInputs, SeriesProducts
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Event, Json, Overwrite, WhoWorks
 from deepnets4eo.cli.output import echo, new_output, progress, show_json, show_result
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs.event import SeriesEvent
+from deepnets4eo.outputs import SeriesEvent
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -70,9 +71,8 @@ def series(
         return
     if out is None:
         raise InputError("--out is missing. Give the folder of the result, or an id with --like.")
-    from deepnets4eo.change.series.job import SeriesJob
-    from deepnets4eo.jobs.executors import Workers
-    from deepnets4eo.jobs.output import JobOutput
+    from deepnets4eo.change.series import SeriesJob
+    from deepnets4eo.jobs import JobOutput, Workers
 
     about, who, output = SeriesEvent.parse(event or []), Workers.parse(workers), JobOutput(out, overwrite=overwrite)
     job = SeriesJob.plan(source, inputs, output, options, products, about, workers=who.threads, json=json)
@@ -86,8 +86,8 @@ def series(
 def _map_similar(
     source: str, like: str, like_in: str | None, out: Path | None, inputs: SeriesInputs, *, overwrite: bool
 ) -> None:
-    from deepnets4eo.change.series.likeness import ALIKE, open_searched, parse_point, write_likeness
-    from deepnets4eo.outputs.input_files import check_not_inputs
+    from deepnets4eo.change.series import ALIKE, open_searched, parse_point, write_likeness
+    from deepnets4eo.outputs import check_not_inputs
 
     point = parse_point(like)
     if out is None:
@@ -105,8 +105,8 @@ def _map_similar(
 
 
 def _list_similar(folder: str, like: int, example: str | None, json: Path | None) -> None:
-    from deepnets4eo.change.series.ranking import NoveltyRanking
-    from deepnets4eo.outputs.input_files import check_not_inputs
+    from deepnets4eo.change import NoveltyRanking
+    from deepnets4eo.outputs import check_not_inputs
 
     check_not_inputs([json], [folder, example])
     similar = NoveltyRanking.read(folder).similar(

@@ -13,7 +13,7 @@ from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Out, Overwrite
 from deepnets4eo.cli.output import echo, progress, show_result
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation.options import SuspectOptions, load_legend
+from deepnets4eo.evaluation import SuspectOptions, load_legend
 
 
 @with_options(SuspectOptions)
@@ -38,9 +38,9 @@ def suspects(
     deepnets4eo suspects probabilities.tif reference.tif --out suspects.gpkg
     deepnets4eo suspects runs/eurosat EuroSAT_MS --out suspects.csv"""
     from deepnets4eo.files import check_overwrite
-    from deepnets4eo.jobs.lock import output_lock
-    from deepnets4eo.outputs.input_files import check_not_inputs
-    from deepnets4eo.segmenters.checksums import is_run
+    from deepnets4eo.jobs import output_lock
+    from deepnets4eo.outputs import check_not_inputs
+    from deepnets4eo.segmenters import is_run
 
     check_run_first("suspects", probabilities, [str(labels)])
     check_not_inputs([out], [probabilities, labels, options.legend, options.reference_legend])
@@ -55,8 +55,8 @@ def suspects(
 
 
 def _write_regions(probabilities: str, labels: Path, out: Path, options: SuspectOptions) -> None:
-    from deepnets4eo.evaluation.suspects import find_wrong_labels
-    from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
+    from deepnets4eo.evaluation import find_wrong_labels
+    from deepnets4eo.polygons import check_vector_suffix, write_vector
 
     check_vector_suffix(out)
     legend, stored = load_legend(options.legend), load_legend(options.reference_legend)
@@ -75,7 +75,7 @@ def _write_regions(probabilities: str, labels: Path, out: Path, options: Suspect
 def _write_images(run: str, images: Path, out: Path, _: SuspectOptions) -> None:
     from deepnets4eo.classification import find_wrong_images
     from deepnets4eo.files import write_text
-    from deepnets4eo.segmenters.run import load_run
+    from deepnets4eo.segmenters import load_run
 
     table = find_wrong_images(load_run(run), [images])
     write_text(out, table.to_csv(index=False))

@@ -76,8 +76,7 @@ def train(
     deepnets4eo train hyperspectral/svm --data pavia_university=FOLDER --seeds 3 --out runs/svm
     deepnets4eo train my.yaml --set train.epochs=20 --seed 1 --out runs/second --resume --finish
     deepnets4eo train unet-resnet34 --data tiles/ --set legend=isprs --out runs/third --devices all"""
-    from deepnets4eo.training import train as train_recipe
-    from deepnets4eo.training.tasks import TrainOptions
+    from deepnets4eo.training import TrainOptions, train as train_recipe
 
     overrides = list(settings or [])
     overrides += [f"train.seed={seed}"] if seed is not None else []
@@ -90,7 +89,7 @@ def train(
         return
     from deepnets4eo.evaluation import seeds_table
     from deepnets4eo.files import read_json
-    from deepnets4eo.training.job import SEEDS, train_seeds
+    from deepnets4eo.training import SEEDS, train_seeds
 
     folder = train_seeds(recipe, out, seeds, data=data or (), overrides=overrides, options=options)
     echo(seeds_table(read_json(folder / SEEDS)), err=True, nl=False)
@@ -99,9 +98,9 @@ def train(
 
 def _headline(run: Path) -> str:
     """The scores on what the training withheld, in one line; tasks with other scores have them in metrics.json alone."""
-    from deepnets4eo.evaluation.report import headline
+    from deepnets4eo.evaluation import headline
     from deepnets4eo.files import read_json
-    from deepnets4eo.training.fit import METRICS
+    from deepnets4eo.training import METRICS
 
     scores = headline(read_json(run / METRICS)) if (run / METRICS).is_file() else ""
     return f"trained; on what was withheld: {scores}" if scores else f"trained; its scores are in {run / METRICS}"

@@ -1,29 +1,35 @@
 """Building damage from a pre-event image, a post-event image and footprints: `assess` returns a `DamageMap`."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        ".job": "assess assess_inputs assess_part",
-        ".inputs.journal": "JobControl",
-        "deepnets4eo.jobs.parts": "Part",
-        ".opening": "open_inputs",
-        ".inputs.find_buildings": "buildings_of",
-        ".inputs.settings": "Settings",
-        ".vocabulary": "GRADES",
-        ".map": "DamageMap",
-        ".calibration.pool": "EvidenceCard",
-        ".evidences.rasters": "RasterEvidence",
-        ".evidences.points": "PointEvidence",
-        "deepnets4eo.outputs.event": "EventInfo",
-        "deepnets4eo.footprints.read": "Footprints read_footprints footprint_findings",
-        ".evidences.priors": "open_priors",
-        "deepnets4eo.registration": "register Registration",
-        "deepnets4eo.footprints.alignment": "align_footprints",
-        ".network.pairs": "GradedPair",
-        ".network.samples": "MadeUpPairs",
-        ".network.recipe": "DamageRecipe",
-        ".network.training": "train_damage",
-    },
-)
+if TYPE_CHECKING:
+    from deepnets4eo.footprints.alignment import align_footprints as align_footprints
+    from deepnets4eo.footprints.read import (
+        Footprints as Footprints,
+        footprint_findings as footprint_findings,
+        read_footprints as read_footprints,
+    )
+    from deepnets4eo.jobs.parts import Part as Part
+    from deepnets4eo.outputs.event import EventInfo as EventInfo
+    from deepnets4eo.registration import Registration as Registration, register as register
+
+    from .calibration.pool import EvidenceCard as EvidenceCard
+    from .evidences.points import PointEvidence as PointEvidence
+    from .evidences.priors import open_priors as open_priors
+    from .evidences.rasters import RasterEvidence as RasterEvidence
+    from .file_job import FileJob
+    from .inputs.find_buildings import buildings_of as buildings_of
+    from .inputs.journal import JobControl as JobControl
+    from .inputs.settings import Settings as Settings
+    from .job import assess as assess, assess_inputs as assess_inputs, assess_part as assess_part
+    from .map import DamageMap as DamageMap
+    from .network.pairs import GradedPair as GradedPair
+    from .network.recipe import DamageRecipe as DamageRecipe
+    from .network.samples import MadeUpPairs as MadeUpPairs
+    from .network.training import train_damage as train_damage
+    from .opening import open_inputs as open_inputs
+    from .vocabulary import GRADES as GRADES
+else:
+    __getattr__ = lazy_names(__name__)

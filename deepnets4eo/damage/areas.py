@@ -23,13 +23,12 @@ from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.damage.decision.estimates import Z95, expected_count
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, PRIOR_COLUMNS
 from deepnets4eo.errors import InputError
-from deepnets4eo.footprints.files import read_table
-from deepnets4eo.footprints.read import check_degrees
+from deepnets4eo.footprints import check_degrees, read_table
 from deepnets4eo.grid import metric_crs
 from deepnets4eo.lazy import check_extra
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.scene import Layer, LayerLike
-from deepnets4eo.terrain.further_rasters import open_further
+from deepnets4eo.outputs import Finding
+from deepnets4eo.rasters import Layer, LayerLike
+from deepnets4eo.terrain import open_further
 from deepnets4eo.zonal import known_shares, sums_by_share
 
 GRID, H3 = "grid", "h3"  # in place of a file: squares, hexagons

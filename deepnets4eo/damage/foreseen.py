@@ -25,8 +25,8 @@ from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.inputs.site import Inputs
 from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
-from deepnets4eo.outputs.findings import count_of
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.outputs import count_of
+from deepnets4eo.rasters import Layer
 
 SEEN_PX = 2048  # longer side of what says where the post image has data
 MOST_PX = 100_000_000  # a larger image is not read as a whole for that

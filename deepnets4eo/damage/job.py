@@ -27,13 +27,10 @@ from deepnets4eo.damage.mapping import make_map
 from deepnets4eo.damage.opening import open_evidences, open_inputs
 from deepnets4eo.device import return_freed_memory
 from deepnets4eo.errors import InputError
-from deepnets4eo.footprints.read import Footprints
-from deepnets4eo.jobs.journal import Journal
-from deepnets4eo.jobs.parts import Part
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import worst_first
-from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
-from deepnets4eo.rasters.scene import LayerLike
+from deepnets4eo.footprints import Footprints
+from deepnets4eo.jobs import Journal, Part
+from deepnets4eo.outputs import EventInfo, worst_first
+from deepnets4eo.rasters import LayerLike, cache_bytes, gdal_cache
 
 
 def assess(

@@ -12,14 +12,12 @@ import pyogrio
 from deepnets4eo.damage.inputs.settings import ProductOptions
 from deepnets4eo.damage.products.content import AREAS_FILE, FURTHER, DamageMapContent
 from deepnets4eo.damage.products.plots import explore_content, lonboard_layer, plot_content, summarize_content
-from deepnets4eo.display.figures import MAX_PX
-from deepnets4eo.display.summary import Summary, WithSummary
+from deepnets4eo.display import MAX_PX, Summary, WithSummary
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
-from deepnets4eo.formats.vectors import vector_file
-from deepnets4eo.jobs.output import JobOutput
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import Finding, worst_first
+from deepnets4eo.formats import vector_file
+from deepnets4eo.jobs import JobOutput
+from deepnets4eo.outputs import EventInfo, Finding, worst_first
 
 if TYPE_CHECKING:
     import folium
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
     from deepnets4eo.damage.evidences.priors import PriorLayer
     from deepnets4eo.damage.evidences.rasters import ScoreLayer
-    from deepnets4eo.rasters.scene import Layer, LayerLike
+    from deepnets4eo.rasters import Layer, LayerLike
 
 MANIFEST = "manifest.json"
 PRODUCTS = (
@@ -189,7 +187,7 @@ class DamageMap(WithSummary, DamageMapContent):
             The folder holds something already, another job writes it, or the disk refuses.
         """
         from deepnets4eo.damage.products.write import named_before, products_folder, write_products
-        from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
+        from deepnets4eo.rasters import cache_bytes, gdal_cache
 
         if post is None:
             if self.images is None:
@@ -268,7 +266,7 @@ class DamageMap(WithSummary, DamageMapContent):
 
             damage_map.plot("post.tif").figure.savefig("damage.png", dpi=200)
         """
-        from deepnets4eo.rasters.scene import Layer
+        from deepnets4eo.rasters import Layer
 
         return plot_content(self, None if image is None else Layer.open(image), axes, max_px)
 

@@ -25,12 +25,11 @@ from deepnets4eo.damage.inputs.site import Site
 from deepnets4eo.damage.map import DamageMap, MapImages
 from deepnets4eo.damage.network.stretched_images import stretch_findings, stretches_of_job
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, PRE_POST
-from deepnets4eo.footprints.read import footprint_findings, outline_date_findings
-from deepnets4eo.outputs.event import EventInfo, event_findings
-from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.footprints import footprint_findings, outline_date_findings
+from deepnets4eo.outputs import EventInfo, Finding, event_findings
 
 if TYPE_CHECKING:
-    from deepnets4eo.segmenters.stretch import Stretch
+    from deepnets4eo.segmenters import Stretch
 
 
 def make_map(site: Site, model: DecisionModel, decision: Decision) -> DamageMap:

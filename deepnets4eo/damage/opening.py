@@ -7,7 +7,7 @@ from pathlib import Path
 
 import geopandas as gpd
 
-from deepnets4eo.cards.quantity import Quantity
+from deepnets4eo.cards import Quantity
 from deepnets4eo.damage.calibration.pool import check_weights
 from deepnets4eo.damage.evidences.points import PointEvidence, PointScore, check_point_evidence
 from deepnets4eo.damage.evidences.rasters import RasterEvidence, open_raster_evidence
@@ -16,18 +16,16 @@ from deepnets4eo.damage.inputs.settings import NOT_SOUGHT, Settings
 from deepnets4eo.damage.inputs.site import GivenEvidence, Inputs, ScoreEvidence
 from deepnets4eo.errors import GridError, InputError, name_hint
 from deepnets4eo.floods import open_new_water
-from deepnets4eo.footprints.read import Footprints, read_footprints
-from deepnets4eo.formats.access import check_exist
+from deepnets4eo.footprints import Footprints, read_footprints
+from deepnets4eo.formats import check_exist
 from deepnets4eo.grid import overlap_share
-from deepnets4eo.inspection.clouds import cloud_finding
+from deepnets4eo.inspection import cloud_finding
 from deepnets4eo.options import split_names
-from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs import Finding
 from deepnets4eo.plugins import EVIDENCES, load_plugin, plugins_of
-from deepnets4eo.rasters.clouds import cloud_band, open_cloud_mask
-from deepnets4eo.rasters.scene import WHOLE, Layer, LayerLike, covered_share
+from deepnets4eo.rasters import WHOLE, Layer, LayerLike, cloud_band, covered_share, open_cloud_mask
 from deepnets4eo.registration import ImagePair
-from deepnets4eo.terrain.further_rasters import open_further, unknown_share
-from deepnets4eo.terrain.units import check_same_datum
+from deepnets4eo.terrain import check_same_datum, open_further, unknown_share
 
 SCORES = ("rasters", "points", "look")  # each has a setting that calls for it; their columns come in this order
 LEAST_GAP = 0.01  # of the ground without a height, to be named

@@ -39,7 +39,7 @@ TITLES = dict(
 
 def colors() -> dict[str, tuple[int, int, int]]:
     """Red, green and blue (0–255) of every grade and of buildings without one."""
-    from deepnets4eo.cards.legend import Legend
+    from deepnets4eo.cards import Legend
 
     legend = Legend.load("xbd")
     palette = {UNGRADED: _GREY}

@@ -26,8 +26,7 @@ from deepnets4eo.damage.evidence.table import EMPTY, ENCLOSING, LARGE
 from deepnets4eo.damage.evidences.unbuilt import NO_BUILDING
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER
 from deepnets4eo.options import plain_options
-from deepnets4eo.outputs.findings import Finding, worst_first
-from deepnets4eo.outputs.wording import Phrase, Value
+from deepnets4eo.outputs import Finding, Phrase, Value, worst_first
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.inputs.measured_prior import MeasuredPrior

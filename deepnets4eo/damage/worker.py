@@ -15,9 +15,8 @@ from deepnets4eo.damage.evidences.unbuilt import Unbuilt
 from deepnets4eo.damage.inputs.site import BUILDINGS, EVIDENCE, NETWORK, NETWORK_POST, UNBUILT, Site
 from deepnets4eo.damage.vocabulary import POST_ONLY
 from deepnets4eo.device import Compute, torch_settings
-from deepnets4eo.jobs.blocks import DoBlock, FinishBlocks, block_of_step
-from deepnets4eo.jobs.parts import WHOLE
-from deepnets4eo.rasters.gdal_cache import cache_bytes, gdal_cache
+from deepnets4eo.jobs import WHOLE, DoBlock, FinishBlocks, block_of_step
+from deepnets4eo.rasters import cache_bytes, gdal_cache
 
 
 class SharedJob(Protocol):

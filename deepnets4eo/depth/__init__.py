@@ -1,5 +1,11 @@
 """Depth and height from one image: a network, and lenses that blur by depth."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(__name__, {".defocus": "BlurNet ThinLens", ".d3net": "D3Net"})
+if TYPE_CHECKING:
+    from .d3net import D3Net as D3Net
+    from .defocus import BlurNet as BlurNet, ThinLens as ThinLens
+else:
+    __getattr__ = lazy_names(__name__)

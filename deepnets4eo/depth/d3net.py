@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torchvision.models import DenseNet
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.pretrained import COUNTER, Loaded, read_tensors
+from deepnets4eo.segmenters import COUNTER, Loaded, read_tensors
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,18 @@ from pydantic import Field, model_validator
 
 from deepnets4eo.arrays import Mask
 from deepnets4eo.depth.defocus import ThinLens
-from deepnets4eo.training.data import Sample, SampleWindow
-from deepnets4eo.training.regression import RegressionRecipe, RegressionTrain, ValueSamples, train_regression
-from deepnets4eo.training.splits import DataSplit
-from deepnets4eo.training.target import TargetSection
-from deepnets4eo.training.tasks import Task, TrainOptions
+from deepnets4eo.training import (
+    DataSplit,
+    RegressionRecipe,
+    RegressionTrain,
+    Sample,
+    SampleWindow,
+    TargetSection,
+    Task,
+    TrainOptions,
+    ValueSamples,
+    train_regression,
+)
 
 
 class DepthTrain(RegressionTrain):

@@ -1,1 +1,23 @@
 """What an object shows of itself: a short text, a small table in a notebook, and a figure; reads no file."""
+
+from typing import TYPE_CHECKING
+
+from deepnets4eo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .figures import (
+        MAX_PX,
+        SYNTHETIC_MARK,
+        WITH_KEY,
+        add_key,
+        color_patches,
+        draw_image,
+        drawn_text,
+        make_axes,
+        make_row,
+        stretch,
+    )
+    from .progress import progress_bar, watched_progress
+    from .summary import MOST_NAMES, ColorRow, Summary, WithSummary, count_text, grid_facts, list_names
+else:
+    __getattr__ = lazy_names(__name__)

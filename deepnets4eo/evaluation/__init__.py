@@ -1,16 +1,41 @@
 """A label raster against a reference, streamed: one protocol, one matrix, all scores."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        ".scoring": "Evaluation Protocol evaluate evaluate_pairs",
-        ".options": "Intervals",
-        ".pairs": "card_protocol dataset_pairs evaluate_dataset",
-        ".values": "evaluate_values",
-        ".suspects": "find_wrong_labels rank_wrong_labels",
-        ".comparison": "mean_scores seeds_table spread",
-        ".withheld": "Withheld",
-    },
-)
+if TYPE_CHECKING:
+    from . import comparison, report, suspects
+    from .comparison import mean_scores as mean_scores, seeds_table as seeds_table, spread as spread
+    from .label_reader import OF_TRAINING, Keep, LabelReader, LegendLabels, Remedies
+    from .options import (
+        Intervals as Intervals,
+        ProtocolChanges,
+        ReportFiles,
+        ScoredFiles,
+        SuspectOptions,
+        ValueRules,
+        load_legend,
+    )
+    from .pairs import (
+        card_protocol as card_protocol,
+        dataset_pairs as dataset_pairs,
+        evaluate_dataset as evaluate_dataset,
+        evaluate_files,
+    )
+    from .report import BY_CLASS, OVERALL, confusion_csv, confusion_figure, headline, percent
+    from .scoring import (
+        Evaluation as Evaluation,
+        Protocol as Protocol,
+        evaluate as evaluate,
+        evaluate_pairs as evaluate_pairs,
+    )
+    from .suspects import (
+        class_thresholds,
+        find_wrong_labels as find_wrong_labels,
+        rank_wrong_labels as rank_wrong_labels,
+    )
+    from .values import evaluate_values as evaluate_values
+    from .withheld import LEARNT, PARTS_LEGEND, WITHHELD, Withheld as Withheld
+else:
+    __getattr__ = lazy_names(__name__)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from deepnets4eo.cards.dataset_card import PublishedScores
+from deepnets4eo.cards import PublishedScores
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.report import BY_CLASS, OVERALL, Report, percent, text_table
 from deepnets4eo.evaluation.value_tables import align_columns

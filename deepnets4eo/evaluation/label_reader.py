@@ -13,15 +13,21 @@ import numpy as np
 from rasterio.io import DatasetReader
 
 from deepnets4eo.arrays import ByteImage, Mask, Pixels
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Grid, Window, whole
 from deepnets4eo.options import Unknown
-from deepnets4eo.rasters.array_source import ArraySource
-from deepnets4eo.rasters.scene import LABELS, Layer
-from deepnets4eo.rasters.values import whole_numbers
-from deepnets4eo.rasters.views import LayerView, hidden_class, hidden_class_note, palette_of
-from deepnets4eo.tiling.sampling import spread_windows
+from deepnets4eo.rasters import (
+    LABELS,
+    ArraySource,
+    Layer,
+    LayerView,
+    hidden_class,
+    hidden_class_note,
+    palette_of,
+    whole_numbers,
+)
+from deepnets4eo.tiling import spread_windows
 
 PROBE_PX, PROBES = 256, 4  # windows in which masks of 0 and 255 are looked for, 4 by 4
 FLOAT_PX = 512  # window in the middle that is looked at for fractions

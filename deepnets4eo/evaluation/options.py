@@ -16,8 +16,7 @@ from deepnets4eo.errors import InputError, check_choice
 from deepnets4eo.options import SeedKey, Unknown, key, option, option_group
 
 if TYPE_CHECKING:
-    from deepnets4eo.cards.legend import Legend
-    from deepnets4eo.cards.quantity import Quantity
+    from deepnets4eo.cards import Legend, Quantity
 
 PROTOCOL = "Protocol"
 RESULTS = "Results"
@@ -99,7 +98,7 @@ class ValueRules:
 
     def find_quantity(self, tags: Mapping[str, str], where: str) -> Quantity | None:
         """The quantity of a raster with these tags; None for labels. Raises InputError for one that is not known."""
-        from deepnets4eo.cards.quantity import QUANTITIES, Quantity
+        from deepnets4eo.cards import QUANTITIES, Quantity
 
         if self.quantity is not None:
             check_choice("quantity", self.quantity, list(QUANTITIES))
@@ -148,6 +147,6 @@ class SuspectOptions:
 
 def load_legend(name: str | None) -> Legend | None:
     """The legend of this name or YAML card; None for None."""
-    from deepnets4eo.cards.legend import Legend
+    from deepnets4eo.cards import Legend
 
     return Legend.load(name) if name else None

@@ -14,18 +14,26 @@ from typing import Any
 import numpy as np
 import shapely
 
-from deepnets4eo.cards.dataset_card import TEST, DatasetCard, ScoringProtocol, load_protocol
-from deepnets4eo.cards.dataset_reader import abbreviate, check_same_bands, open_dataset, strip_leading_zeros
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.cards.quantity import Quantity
-from deepnets4eo.display.summary import list_names
+from deepnets4eo.cards import (
+    TEST,
+    DatasetCard,
+    Legend,
+    Quantity,
+    ScoringProtocol,
+    abbreviate,
+    check_same_bands,
+    load_protocol,
+    open_dataset,
+    strip_leading_zeros,
+)
+from deepnets4eo.display import list_names
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, ScoredFiles, ValueRules, load_legend
 from deepnets4eo.evaluation.scoring import Protocol, evaluate_pairs
 from deepnets4eo.evaluation.values import evaluate_values
 from deepnets4eo.evaluation.withheld import Withheld
 from deepnets4eo.grid import projected_extent
-from deepnets4eo.rasters.scene import LABELS, Layer
+from deepnets4eo.rasters import LABELS, Layer
 
 ERODED = "labels_eroded"
 IMAGE = "image"

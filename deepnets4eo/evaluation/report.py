@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from deepnets4eo.display.figures import drawn_text
+from deepnets4eo.display import drawn_text
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import value_tables
 from deepnets4eo.evaluation.options import ReportFiles
 from deepnets4eo.files import write_text
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.outputs.safe_text import csv_text, markdown_text
+from deepnets4eo.outputs import csv_text, markdown_text
 
 OVERALL = ("overall_accuracy", "kappa", "average_accuracy", "mean_f1", "mean_iou", "fw_iou")
 BY_CLASS = ("f1", "iou", "precision", "recall")

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import GridError, InputError, check_choice
 from deepnets4eo.evaluation import report
 from deepnets4eo.evaluation.label_reader import LabelReader
@@ -21,9 +21,7 @@ from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION, RUN, Withheld
 from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, blocks, overlap_share
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
 from deepnets4eo.options import Unknown
-from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
-from deepnets4eo.rasters.scene import Layer, LayerLike
-from deepnets4eo.rasters.sources import same_grid
+from deepnets4eo.rasters import CACHE_BYTES, Layer, LayerLike, gdal_cache, same_grid
 
 MOST_LIKELY, GAINED = (
     0.5,

@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage, Floats, Indices, Mask
-from deepnets4eo.cards.legend import VOID, Legend, LegendClass
+from deepnets4eo.cards import VOID, Legend, LegendClass
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer, LayerLike
-from deepnets4eo.tiling.scores import PACKED_ONE
+from deepnets4eo.rasters import CogWriter, Layer, LayerLike
+from deepnets4eo.tiling import PACKED_ONE
 
 if TYPE_CHECKING:
     import geopandas as gpd

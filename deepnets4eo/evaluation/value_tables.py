@@ -11,8 +11,8 @@ import numpy as np
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
-from deepnets4eo.metrics.values import SCORES
-from deepnets4eo.outputs.safe_text import csv_text, markdown_text
+from deepnets4eo.metrics import SCORES
+from deepnets4eo.outputs import csv_text, markdown_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

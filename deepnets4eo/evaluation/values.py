@@ -13,19 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.quantity import Quantity
+from deepnets4eo.cards import Quantity
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.evaluation.options import LEVELS, default_levels
 from deepnets4eo.evaluation.scoring import SYNTHETIC_NOTE, grid_note
 from deepnets4eo.evaluation.withheld import Withheld
 from deepnets4eo.grid import READ_PX, Window, blocks
-from deepnets4eo.metrics.deviations import DeviationScores
-from deepnets4eo.metrics.values import ValueScores
-from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
-from deepnets4eo.rasters.scene import Layer, LayerLike
-from deepnets4eo.terrain.heights import check_above_ground
-from deepnets4eo.terrain.units import check_metres
+from deepnets4eo.metrics import DeviationScores, ValueScores
+from deepnets4eo.rasters import CACHE_BYTES, Layer, LayerLike, gdal_cache
+from deepnets4eo.terrain import check_above_ground, check_metres
 
 THUMBNAIL_PX = 512  # of a reference, to see whether it holds heights above the sea
 

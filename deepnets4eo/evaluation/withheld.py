@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.arrays import Mask
-from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cards import Legend, LegendClass
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import read_json, read_yaml
 from deepnets4eo.grid import Window, overlap_share
 from deepnets4eo.options import Unknown
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 MAPS, SPLIT, CARD, RECIPE = "split", "split.geojson", "card.json", "recipe.yaml"  # of a run folder
 SCENE = "SCENE"  # tag of a map: the scene's name

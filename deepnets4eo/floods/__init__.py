@@ -1,22 +1,42 @@
 """Floods: water from radar and optical images, and which of it is new."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        ".buildings": "BuildingWater OUTER_M water_around write_seen_water",
-        ".optical": "COARSEST_M optical_water",
-        ".units": "check_radar_pair RadarImage",
-        ".speckle": "equivalent_looks lee_sigma_filter log_ratio refined_lee_filter",
-        ".job": "FloodMap map_flood",
-        ".options": "FloodOptions",
-        ".radar": "measure_radar radar_water RadarOptions RadarStatistics RadarWater",
-        ".mapper": "new_water WaterMapper",
-        ".water_masks": "open_new_water",
-        ".dates": "surface_scene",
-        ".recognition": "measure_recognition Recognition write_sure_water",
-        ".spectrum": "water_indices",
-        ".thresholds": "WaterThreshold",
-    },
-)
+if TYPE_CHECKING:
+    from .buildings import (
+        OUTER_M as OUTER_M,
+        BuildingWater as BuildingWater,
+        water_around as water_around,
+        write_seen_water as write_seen_water,
+    )
+    from .dates import surface_scene as surface_scene
+    from .job import FloodJob, FloodMap as FloodMap, map_flood as map_flood
+    from .mapper import WaterMapper as WaterMapper, new_water as new_water
+    from .optical import COARSEST_M as COARSEST_M, optical_water as optical_water
+    from .options import FloodOptions as FloodOptions
+    from .radar import (
+        RadarOptions as RadarOptions,
+        RadarStatistics as RadarStatistics,
+        RadarWater as RadarWater,
+        measure_radar as measure_radar,
+        radar_water as radar_water,
+    )
+    from .recognition import (
+        Recognition as Recognition,
+        measure_recognition as measure_recognition,
+        write_sure_water as write_sure_water,
+    )
+    from .speckle import (
+        equivalent_looks as equivalent_looks,
+        lee_sigma_filter as lee_sigma_filter,
+        log_ratio as log_ratio,
+        refined_lee_filter as refined_lee_filter,
+    )
+    from .spectrum import water_indices as water_indices
+    from .thresholds import WaterThreshold as WaterThreshold
+    from .units import RadarImage as RadarImage, check_radar_pair as check_radar_pair
+    from .water_masks import open_new_water as open_new_water
+else:
+    __getattr__ = lazy_names(__name__)

@@ -22,13 +22,10 @@ from numpy.typing import NDArray
 
 from deepnets4eo.floods.optical import NEAR_M, hidden_ground
 from deepnets4eo.floods.thresholds import FLOOD, NOT_SEEN, PERMANENT_WATER
-from deepnets4eo.footprints.outlines import order_by_place
+from deepnets4eo.footprints import order_by_place
 from deepnets4eo.grid import Window, blocks, grow_shapes, mean_gsd_m
-from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.views import LayerView
-from deepnets4eo.zonal import class_counts
-from deepnets4eo.zonal.outlines import Outlines, chunks
+from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer, LayerView
+from deepnets4eo.zonal import Outlines, chunks, class_counts
 
 INNER_M, OUTER_M = 2.0, 12.0  # of the ring: eaves hide what is nearer, farther ground is the neighbours'
 LEAST_PX = 1.5  # of the width of the ring, so that coarse pixels fill it

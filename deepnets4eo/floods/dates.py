@@ -29,24 +29,31 @@ from deepnets4eo.floods.sensors import Kind, in_colours, recognise
 from deepnets4eo.floods.water_masks import open_water_mask
 from deepnets4eo.footprints import Footprints, footprint_findings, read_footprints
 from deepnets4eo.grid import Grid, Window, mean_gsd_m, only_one_placed, transform_shapes
-from deepnets4eo.inspection.clouds import cloud_finding, clouds_in_image
-from deepnets4eo.inspection.images import (
+from deepnets4eo.inspection import (
     check_no_colour_table,
     check_two_images,
+    cloud_finding,
+    clouds_in_image,
     declare_nodata,
     without_collar,
 )
 from deepnets4eo.options import split_names
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.band_roles import COLOURS
-from deepnets4eo.rasters.clouds import cloud_band, open_cloud_mask
-from deepnets4eo.rasters.scene import Layer, LayerLike, Scene, covered_share
-from deepnets4eo.rasters.views import LayerView, with_gsd, without_implausible
-from deepnets4eo.registration import Registration, assume_registered, register
-from deepnets4eo.registration.pair import UNMOVED, Motion, grid_in_pre
-from deepnets4eo.segmenters.inputs import DISPLAY_RGB
-from deepnets4eo.segmenters.stretch import needed_stretch, show
-from deepnets4eo.terrain.further_rasters import open_further, place_further, unknown_share
+from deepnets4eo.outputs import Finding
+from deepnets4eo.rasters import (
+    COLOURS,
+    Layer,
+    LayerLike,
+    LayerView,
+    Scene,
+    cloud_band,
+    covered_share,
+    open_cloud_mask,
+    with_gsd,
+    without_implausible,
+)
+from deepnets4eo.registration import UNMOVED, MotionMatrix, Registration, assume_registered, grid_in_pre, register
+from deepnets4eo.segmenters import DISPLAY_RGB, needed_stretch, show
+from deepnets4eo.terrain import open_further, place_further, unknown_share
 
 log = logging.getLogger(__name__)
 
@@ -108,9 +115,9 @@ def open_flood_scene(
     images, kinds, clouds, colours = _open_dates(pres, post, options, findings)
     post_grid = images[POST].grid
     grid = surface_grid(post_grid, mean_gsd_m(post_grid)) if kinds[POST] == "surface" else post_grid
-    layers, registrations, pictures, motions = {}, {}, dict[str, Layer](), dict[str, Motion]()
+    layers, registrations, pictures, motions = {}, {}, dict[str, Layer](), dict[str, MotionMatrix]()
     for name, image in images.items():
-        motion: Motion = UNMOVED
+        motion: MotionMatrix = UNMOVED
         if name != POST and kinds[name] == kinds[POST] != "radar" and not options.assume_registered:
             registrations[name] = register(image, images[POST], seed=options.seed)
             findings += _registration_findings(image, registrations[name])
@@ -238,7 +245,7 @@ def surface_grid(post_grid: Grid, gsd_m: float) -> Grid:
 
 
 def surface_scene(
-    pre: Layer | None, post: Layer, gsd_m: float, motion: Motion = UNMOVED, *, surfaces_alone: bool = False
+    pre: Layer | None, post: Layer, gsd_m: float, motion: MotionMatrix = UNMOVED, *, surfaces_alone: bool = False
 ) -> Scene:
     """A pair of fine optical images as `WaterMapper` reads it.
 
@@ -299,7 +306,7 @@ class WithGaps(LayerView):
         return values, valid
 
 
-def _on_working_grid(image: Layer, kind: Kind, post_grid: Grid, grid: Grid, motion: Motion) -> Layer:
+def _on_working_grid(image: Layer, kind: Kind, post_grid: Grid, grid: Grid, motion: MotionMatrix) -> Layer:
     """A date on the working grid; fine images stretched to 8 bits."""
     if only_one_placed(image.grid, post_grid):
         raise GridError(
@@ -317,7 +324,7 @@ def _hide_clouds(
     layers: dict[str, Layer],
     images: dict[str, Layer],
     clouds: dict[str, Layer | None],
-    motions: dict[str, Motion],
+    motions: dict[str, MotionMatrix],
     kinds: dict[str, Kind],
     options: FloodOptions,
 ) -> list[Finding]:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from deepnets4eo.arrays import FloatImage, Mask
-from deepnets4eo.registration.tiepoints import orientation_field
+from deepnets4eo.registration import orientation_field
 
 PATTERN_PX, MOVED_PX = 21, 1  # window in which the pattern of the ground is compared, and how far it may lie off
 SAME_PATTERN = (

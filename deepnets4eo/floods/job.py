@@ -16,14 +16,10 @@ from deepnets4eo.floods.mapper import POST, WaterMapper
 from deepnets4eo.floods.options import LABELS, MANIFEST, POLYGONS, PROBABILITY, FloodOptions
 from deepnets4eo.floods.rasters import mode_findings, write_rasters
 from deepnets4eo.floods.recognition import measure_recognition, write_sure_water
-from deepnets4eo.jobs.executors import Workers
-from deepnets4eo.jobs.output import JobOutput
-from deepnets4eo.jobs.parts import Progress
-from deepnets4eo.outputs.event import EventInfo, event_findings
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.gdal_cache import gdal_cache
-from deepnets4eo.rasters.scene import Layer, LayerLike
-from deepnets4eo.segmenters.run import Run, kept_run
+from deepnets4eo.jobs import JobOutput, Progress, Workers
+from deepnets4eo.outputs import EventInfo, Finding, event_findings
+from deepnets4eo.rasters import Layer, LayerLike, gdal_cache
+from deepnets4eo.segmenters import Run, kept_run
 
 if TYPE_CHECKING:
     import geopandas as gpd

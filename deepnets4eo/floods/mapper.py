@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Batch, ByteImage, FloatImage, Mask
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import read_json, write_json
@@ -49,11 +49,9 @@ from deepnets4eo.floods.thresholds import (
 from deepnets4eo.floods.units import DATE_TAGS, RadarImage, Unit, check_radar_pair, to_power
 from deepnets4eo.floods.water_network import SceneTone, WaterNetwork, open_water_network
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter
-from deepnets4eo.tiling import Tiling
-from deepnets4eo.tiling.sampling import spread_windows
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import InputSpec, LayerInput, ProbabilitySegmenter
+from deepnets4eo.tiling import Tiling, spread_windows
 
 POST, PRE = "post", "pre_"  # layers; dates before are numbered
 PERMANENT, DRAINAGE = "permanent_water", "above_drainage"

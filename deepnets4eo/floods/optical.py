@@ -29,7 +29,7 @@ from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods.ground_pattern import without_seen_ground
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, parts_with
-from deepnets4eo.rasters.moments import moving_moments
+from deepnets4eo.rasters import moving_moments
 
 WORKING_M = 1.0  # pixels are averaged to about this size
 COARSEST_M = 2.0  # coarser pixels mix a house with the water around it

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from deepnets4eo.jobs.parts import Part
+from deepnets4eo.jobs import Part
 from deepnets4eo.options import ByRuntime, InPrecision, OnDevice, SeedKey, key, option, option_group
-from deepnets4eo.registration.options import PixelSize
+from deepnets4eo.registration import PixelSize
 
 if TYPE_CHECKING:
     from deepnets4eo.floods.radar import RadarOptions

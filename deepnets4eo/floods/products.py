@@ -36,14 +36,20 @@ from deepnets4eo.floods.sensors import Kind
 from deepnets4eo.floods.spectrum import measure_land_nir, water_indices
 from deepnets4eo.floods.thresholds import DRY, FLOOD, PERMANENT_WATER
 from deepnets4eo.grid import Grid, blocks, coarse_grid, mean_gsd_m, transform_shapes
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import Finding, worst_first
-from deepnets4eo.outputs.map_page.page import MapKind, file_name
-from deepnets4eo.outputs.provenance import describe, filled_qml, manifest, write_event, write_styles
-from deepnets4eo.polygons.vector_files import write_layers
-from deepnets4eo.rasters.plane_crs import areas_in_pixels
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.tiling.sampling import spread_windows
+from deepnets4eo.outputs import (
+    EventInfo,
+    Finding,
+    describe,
+    filled_qml,
+    manifest,
+    worst_first,
+    write_event,
+    write_styles,
+)
+from deepnets4eo.outputs.map_page import MapKind, file_name
+from deepnets4eo.polygons import write_layers
+from deepnets4eo.rasters import Layer, Scene, areas_in_pixels
+from deepnets4eo.tiling import spread_windows
 
 if TYPE_CHECKING:
     import geopandas as gpd

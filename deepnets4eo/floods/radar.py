@@ -37,7 +37,7 @@ from deepnets4eo.floods.thresholds import (
     grow_water,
 )
 from deepnets4eo.floods.units import RadarImage, check_radar_pair
-from deepnets4eo.rasters.thresholds import THRESHOLDS
+from deepnets4eo.rasters import THRESHOLDS
 
 UNFILTERED = "none"
 DROP, CHANGE_VECTOR = "drop", "change-vector"

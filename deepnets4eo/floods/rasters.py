@@ -6,16 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.floods.mapper import POST, WaterDate, WaterMapper
 from deepnets4eo.floods.options import LABELS, PROBABILITY
 from deepnets4eo.grid import blocks
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.outputs.wording import Phrase
-from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, PACKED_TAG
+from deepnets4eo.outputs import EventInfo, Finding, Phrase
+from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer
+from deepnets4eo.tiling import PACKED_NODATA, PACKED_ONE, PACKED_TAG
 
 
 def write_rasters(labels: Layer, probabilities: Layer, folder: Path, event: EventInfo) -> None:

@@ -24,12 +24,9 @@ from deepnets4eo.floods.mapper import POST, WaterMapper
 from deepnets4eo.floods.optical import LEAST_M2, SMALL_M2, crowns, looks_like
 from deepnets4eo.floods.thresholds import DRY, FLOOD, NOT_SEEN, parts_with
 from deepnets4eo.grid import Window, blocks, crop, grow_shapes
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.outputs.wording import Phrase, Value
-from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.tiling.sampling import spread_windows
-from deepnets4eo.tiling.scores import PACKED_ONE
+from deepnets4eo.outputs import Finding, Phrase, Value
+from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer, Scene
+from deepnets4eo.tiling import PACKED_ONE, spread_windows
 
 WHOLE_PX, SAMPLE_PX, SAMPLES = 1024, 512, 3  # scenes up to the first are read whole, others in windows along each side
 LEAST_LOST = 0.5  # of known water that is not shown

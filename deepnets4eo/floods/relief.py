@@ -23,11 +23,9 @@ import numpy as np
 from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import blocks, gsd_m
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.terrain import slope_deg
-from deepnets4eo.terrain.heights import impossible
+from deepnets4eo.outputs import Finding
+from deepnets4eo.rasters import BLOCK_PX, CogWriter, Layer
+from deepnets4eo.terrain import impossible, slope_deg
 
 if TYPE_CHECKING:
     from deepnets4eo.floods.options import FloodOptions

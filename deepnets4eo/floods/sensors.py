@@ -13,10 +13,7 @@ import numpy as np
 from deepnets4eo.errors import InputError
 from deepnets4eo.floods.optical import COARSEST_M
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.rasters.band_roles import COLOURS, nearest_indices, role_indices
-from deepnets4eo.rasters.length_units import metres_of
-from deepnets4eo.rasters.polarisations import polarisations, words_of
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import COLOURS, Layer, metres_of, nearest_indices, polarisations, role_indices, words_of
 
 Kind = Literal["radar", "spectrum", "surface", "map"]
 ANGLES = ("deg", "degree", "degrees", "°", "rad", "radian", "radians")

@@ -11,7 +11,7 @@ import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.floods.thresholds import WaterThreshold
-from deepnets4eo.rasters.band_roles import normalised_difference
+from deepnets4eo.rasters import normalised_difference
 
 INDICES = {"ndwi": ("green", "nir"), "mndwi": ("green", "swir")}  # McFeeters 1996, Xu 2006
 PLAIN_WIDTH = 0.1  # of an index, from its zero, where the scene has no two modes

@@ -20,7 +20,7 @@ import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.thresholds import AT_ONCE, Histogram, TwoGaussians, fit_two_gaussians, histogram_of, threshold
+from deepnets4eo.rasters import AT_ONCE, Histogram, TwoGaussians, fit_two_gaussians, histogram_of, threshold
 
 LEAST_SEPARATION = 2.0  # Ashman's D of two modes (Ashman et al. 1994)
 LEAST_POOLED = 2.4  # the same of all tiles together, to be believed where physics gives a threshold in its place

@@ -16,10 +16,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, blocks
-from deepnets4eo.rasters.clouds import check_zero_is_value
-from deepnets4eo.rasters.cog import BLOCK_PX
-from deepnets4eo.rasters.scene import Layer, covered_share
-from deepnets4eo.rasters.views import LayerView
+from deepnets4eo.rasters import BLOCK_PX, Layer, LayerView, check_zero_is_value, covered_share
 
 MASK_VALUES = frozenset({1.0, 255.0})  # of what is true in a mask
 

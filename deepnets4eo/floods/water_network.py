@@ -20,10 +20,16 @@ from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.errors import RunError
 from deepnets4eo.floods.optical import mirror_unseen
 from deepnets4eo.lazy import is_installed
-from deepnets4eo.segmenters.any_size import LEAST_SPREAD, window_scalers
-from deepnets4eo.segmenters.checksums import WEIGHTS, shipped_run
-from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
-from deepnets4eo.segmenters.run import Run, load_run
+from deepnets4eo.segmenters import (
+    DISPLAY_RGB,
+    LEAST_SPREAD,
+    WEIGHTS,
+    InputSpec,
+    Run,
+    load_run,
+    shipped_run,
+    window_scalers,
+)
 
 SHIPPED = "floods/water"
 INPUTS = InputSpec({"image": DISPLAY_RGB})

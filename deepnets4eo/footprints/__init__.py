@@ -1,13 +1,29 @@
 """Footprints of buildings: files of any format read, repaired and given unique ids, and laid on the roofs of an image."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        ".read": "Footprints read_footprints footprint_findings",
-        ".sources": "find_buildings write_buildings",
-        ".offsets": "FootprintAlignment",
-        ".alignment": "align_footprints",
-    },
-)
+if TYPE_CHECKING:
+    from .alignment import LEAST_FOOTPRINTS, align_footprints as align_footprints
+    from .files import read_table
+    from .offsets import FootprintAlignment as FootprintAlignment
+    from .outlines import (
+        encloses_others,
+        larger_than_buildings,
+        order_by_place,
+        outline_areas_m2,
+        repeated_outlines,
+        without,
+    )
+    from .read import (
+        Footprints as Footprints,
+        check_degrees,
+        footprint_findings as footprint_findings,
+        outline_date_findings,
+        read_footprints as read_footprints,
+    )
+    from .repair import cut_at_antimeridian, eastward
+    from .sources import find_buildings as find_buildings, write_buildings as write_buildings
+else:
+    __getattr__ = lazy_names(__name__)

@@ -17,14 +17,13 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.footprints.offsets import FootprintAlignment, crs_maps, regularise
 from deepnets4eo.footprints.outlines import encloses_others, larger_than_buildings, order_by_place, without
 from deepnets4eo.grid import Grid, apply_affine, mean_gsd_m
-from deepnets4eo.outputs.findings import count_of
-from deepnets4eo.polygons.vertices import map_shapes
+from deepnets4eo.outputs import count_of
+from deepnets4eo.polygons import map_shapes
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.registration.ground import LayerSampler, MetricFrame
 from deepnets4eo.registration.tiepoints import find_peaks, orientation_field
-from deepnets4eo.zonal.outline_points import OutlinePoints, Sides
-from deepnets4eo.zonal.outlines import CHUNK, chunks, groups
+from deepnets4eo.zonal import CHUNK, OutlinePoints, Sides, chunks, groups
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame

@@ -15,8 +15,7 @@ import shapely
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.footprints.ids import ROW_KEY, usable_column
-from deepnets4eo.formats.access import is_remote
-from deepnets4eo.formats.vectors import is_parquet, keep_whole_numbers, read_ogr, vector_errors, vector_file
+from deepnets4eo.formats import is_parquet, is_remote, keep_whole_numbers, read_ogr, vector_errors, vector_file
 
 PIXEL_COLUMN = "xbd_pixels"  # geometries in image pixels beside the geographic ones of an xBD label file
 FORMATS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet or xBD label JSON"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.osm.elements import with_way_ids
-from deepnets4eo.outputs.findings import count_of
+from deepnets4eo.outputs import count_of
 
 # In order of trust; compared without regard to case. The file's own row keys are the last resort.
 ID_COLUMNS = (

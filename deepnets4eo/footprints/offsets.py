@@ -15,7 +15,7 @@ from deepnets4eo.arrays import Floats, Indices, Mask, Points
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import Grid, apply_affine, transformer
 from deepnets4eo.registration.ground import MetricFrame, crs_change
-from deepnets4eo.zonal.outlines import chunks
+from deepnets4eo.zonal import chunks
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame

@@ -21,9 +21,8 @@ from deepnets4eo.footprints.outlines import repeated_outlines
 from deepnets4eo.footprints.repair import FARTHEST, farther_than, finite, mend_polygons, usable_polygons
 from deepnets4eo.grid import EXCHANGED, FARTHEST_DEGREES, Grid, axes_exchanged, transform_shapes
 from deepnets4eo.osm.elements import no_buildings
-from deepnets4eo.outputs.findings import Finding, Severity, one_or_many, reason_counts
-from deepnets4eo.outputs.wording import Phrase
-from deepnets4eo.rasters.plane_crs import is_placed
+from deepnets4eo.outputs import Finding, Phrase, Severity, one_or_many, reason_counts
+from deepnets4eo.rasters import is_placed
 
 GEOJSON = re.compile(r"\.(geo)?json(\.(gz|bz2|zip))?$", re.IGNORECASE)
 DATE_COLUMNS = (

@@ -21,15 +21,22 @@ from deepnets4eo.files import check_overwrite
 from deepnets4eo.footprints.days import parse_days
 from deepnets4eo.footprints.files import read_table
 from deepnets4eo.footprints.read import DATE_COLUMNS, read_footprints
-from deepnets4eo.formats.access import check_online
-from deepnets4eo.formats.vectors import is_parquet, read_ogr, vector_errors, vector_file
-from deepnets4eo.formats.web import WEB_ERRORS, Session, failure_text
+from deepnets4eo.formats import (
+    WEB_ERRORS,
+    Session,
+    check_online,
+    failure_text,
+    is_parquet,
+    read_ogr,
+    vector_errors,
+    vector_file,
+)
 from deepnets4eo.grid import Box, box_text, check_box
-from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.jobs import output_lock
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.osm.elements import NONE, closed_ways, no_buildings, with_way_ids
 from deepnets4eo.osm.reading import AREA_TAGS, FORMATS, OSM_SUFFIXES
-from deepnets4eo.polygons.vector_files import write_vector
+from deepnets4eo.polygons import write_vector
 
 OSM, OVERTURE = "osm", "overture"
 SERVER_ENDS = "/interpreter"

@@ -2,3 +2,68 @@
 
 GDAL chooses drivers by content, and some go online: so the first bytes are read first, and GDAL gets one driver.
 """
+
+from typing import TYPE_CHECKING
+
+from deepnets4eo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from . import envi, hdf5, mat5
+    from .access import (
+        allow_user_files,
+        check_beside,
+        check_exist,
+        check_online,
+        is_remote,
+        lies_beside,
+        offline,
+        user_files,
+    )
+    from .array_files import ArrayReference, ImageArray, list_arrays, open_array, other_axes, parse_reference
+    from .array_info import ArrayInfo
+    from .drivers import NEEDED_ALONE
+    from .envi import marked_bands
+    from .numpy_files import list_npz, open_npz
+    from .rasters import READ_ERRORS, open_raster, rpc_advice
+    from .stac_footprints import footprint
+    from .stac_items import (
+        ITEM_ERRORS,
+        MAIN_ROLES,
+        NO_IMAGE,
+        TIMES,
+        Asset,
+        asset_of,
+        assets_of,
+        band_records,
+        beside,
+        choose_asset,
+        fetch_document,
+        href_of,
+        parse_document,
+        parse_time,
+        projection_of,
+        properties_of,
+        raster_names,
+        read_document,
+        readable_from,
+        stated_bands,
+        times_of,
+    )
+    from .unpacking import check_array_sizes
+    from .vectors import (
+        FALLBACK,
+        WKT_NAMES,
+        encoding_note,
+        is_parquet,
+        is_undefined,
+        keep_whole_numbers,
+        read_ogr,
+        vector_errors,
+        vector_file,
+        without_undefined_crs,
+    )
+    from .wavelengths import raster_wavelengths_nm
+    from .web import WEB_ERRORS, Session, failure_text, is_web_address
+    from .zarr import is_zarr, parse_zarr
+else:
+    __getattr__ = lazy_names(__name__)

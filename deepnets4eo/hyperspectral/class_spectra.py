@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepnets4eo.arrays import Floats, Indices
-from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.display.figures import drawn_text
+from deepnets4eo.cards import TRAIN, VAL, VOID, Legend
+from deepnets4eo.display import drawn_text
 from deepnets4eo.grid import blocks
-from deepnets4eo.outputs.safe_text import csv_text
-from deepnets4eo.rasters.moments import MomentSums
-from deepnets4eo.training.scenes import LabelledScene
-from deepnets4eo.training.splits import TRAIN, VAL, DataSplit
+from deepnets4eo.outputs import csv_text
+from deepnets4eo.rasters import MomentSums
+from deepnets4eo.training import DataSplit, LabelledScene
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

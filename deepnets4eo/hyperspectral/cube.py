@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.display.figures import MAX_PX, draw_image, make_axes, stretch
-from deepnets4eo.display.summary import Summary, WithSummary, grid_facts
+from deepnets4eo.display import MAX_PX, Summary, WithSummary, draw_image, grid_facts, make_axes, stretch
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.inspection.cubes import bad_bands, measure_bands
-from deepnets4eo.rasters.band_roles import COLOURS_NM, nearest_indices
-from deepnets4eo.rasters.scene import Layer, LayerLike
+from deepnets4eo.inspection import bad_bands, measure_bands
+from deepnets4eo.rasters import COLOURS_NM, Layer, LayerLike, nearest_indices
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

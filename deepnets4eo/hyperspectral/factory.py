@@ -11,7 +11,7 @@ from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
 from deepnets4eo.hyperspectral.spectral_input import SpectralInput
 from deepnets4eo.plugins import NETWORKS, plugins_of
-from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters import create_model
 
 PREFIX = "hyperspectral/"
 BEHIND_SPECTRA = f"{PREFIX}behind-spectra"

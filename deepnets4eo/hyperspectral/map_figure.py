@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.legend import VOID
-from deepnets4eo.display.figures import color_patches, draw_image, drawn_text
-from deepnets4eo.evaluation.withheld import LEARNT, PARTS_LEGEND, WITHHELD
+from deepnets4eo.cards import TRAIN, VAL, VOID, DatasetCard
+from deepnets4eo.display import color_patches, draw_image, drawn_text
+from deepnets4eo.evaluation import LEARNT, PARTS_LEGEND, WITHHELD
 from deepnets4eo.grid import whole
 from deepnets4eo.hyperspectral.cube import Cube
-from deepnets4eo.rasters.display import coarse_labels
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.training.scenes import LabelledScene
-from deepnets4eo.training.splits import TRAIN, VAL, DataSplit
+from deepnets4eo.rasters import Layer, coarse_labels
+from deepnets4eo.training import DataSplit, LabelledScene
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

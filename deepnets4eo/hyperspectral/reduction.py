@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Floats, Mask, Vectors
 from deepnets4eo.errors import InputError, name_hint
-from deepnets4eo.rasters.moments import MomentSums
+from deepnets4eo.rasters import MomentSums
 
 NOISE_FLOOR = 1e-10  # of the largest noise variance: directions without any noise would count infinitely
 

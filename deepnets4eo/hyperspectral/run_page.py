@@ -8,8 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.evaluation.report import BY_CLASS, OVERALL, percent
-from deepnets4eo.outputs.safe_text import document_head, image_address, wide
+from deepnets4eo.evaluation import BY_CLASS, OVERALL, percent
+from deepnets4eo.outputs import document_head, image_address, wide
 from deepnets4eo.version import __version__
 
 STYLE = """

@@ -8,21 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepnets4eo.display.figures import SYNTHETIC_MARK
+from deepnets4eo.display import SYNTHETIC_MARK
 from deepnets4eo.errors import DeepNets4EOError, InputError
-from deepnets4eo.evaluation.report import confusion_csv, confusion_figure
+from deepnets4eo.evaluation import confusion_csv, confusion_figure
 from deepnets4eo.files import atomic_write, check_overwrite, read_json, write_text
 from deepnets4eo.hyperspectral.class_spectra import ClassSpectra
 from deepnets4eo.hyperspectral.map_figure import cube_layer, map_figure
 from deepnets4eo.hyperspectral.run_page import Figures, page
-from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.jobs import output_lock
+from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.segmenters.run import load_run
-from deepnets4eo.training.job import load_recipe
-from deepnets4eo.training.scenes import LabelledScene
-from deepnets4eo.training.segmentation import open_labelled
-from deepnets4eo.training.splits import DataSplit, make_split
+from deepnets4eo.segmenters import load_run
+from deepnets4eo.training import DataSplit, LabelledScene, load_recipe, make_split, open_labelled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -21,16 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Indices, Mask
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import TRAIN, VAL, VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import blocks, whole
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.tiling.lattice import reflect_indices
-from deepnets4eo.tiling.pixel_splits import count_classes
-from deepnets4eo.training.data import read_ahead, to_tensors
-from deepnets4eo.training.scenes import LabelledScene
-from deepnets4eo.training.splits import TRAIN, VAL, DataSplit
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec
+from deepnets4eo.tiling import count_classes, reflect_indices
+from deepnets4eo.training import DataSplit, LabelledScene, read_ahead, to_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.baselines import BaselineRecipe, BaselineSection
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import TRAIN, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.hyperspectral.samples import (
     PatchAugmentation,
@@ -30,13 +30,23 @@ from deepnets4eo.hyperspectral.samples import (
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.options import Section
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
+from deepnets4eo.segmenters import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
-from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
-from deepnets4eo.training.recipe import DataSection, PredictSection, TrainSection
-from deepnets4eo.training.segmentation import Prepared, open_labelled, prepare_split, run_notes, score_segmenter
-from deepnets4eo.training.splits import TRAIN
-from deepnets4eo.training.tasks import Task, TrainOptions
+from deepnets4eo.training import (
+    DataSection,
+    PredictSection,
+    Prepared,
+    Task,
+    TrainOptions,
+    TrainSection,
+    build_segmenter,
+    fit_segmenter,
+    open_labelled,
+    prepare_split,
+    run_notes,
+    score_segmenter,
+    write_run,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -185,7 +195,7 @@ def train_patches(
     prepared: Prepared, spec: Mapping[str, Any], out: Path, options: TrainOptions
 ) -> tuple[NetworkSegmenter, dict[str, Any]]:
     """Train a patch network; returns it, and notes for the card. spec : arguments of `create_model`."""
-    from deepnets4eo.training.losses import class_weights
+    from deepnets4eo.training import class_weights
 
     recipe: Any = prepared.recipe
     data, train, seed = recipe.data, recipe.train, recipe.train.seed
@@ -234,7 +244,7 @@ def _patch_px(spec: Mapping[str, Any]) -> int:
     """Side of the patches of a network. Errors: InputError for a network that labels no patches."""
     import torch
 
-    from deepnets4eo.segmenters.networks import create_from_spec
+    from deepnets4eo.segmenters import create_from_spec
 
     with torch.device("meta"):  # shapes without values
         module = create_from_spec(spec)
@@ -279,7 +289,7 @@ class PatchCriterion:
     and its scores on watched pixels."""
 
     def __init__(self, losses: Mapping[Any, float], class_weights: list[float] | None) -> None:
-        from deepnets4eo.training.losses import SumOfLosses
+        from deepnets4eo.training import SumOfLosses
 
         self.loss = SumOfLosses(losses, class_weights)
 

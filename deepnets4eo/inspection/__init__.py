@@ -1,5 +1,27 @@
 """Describes files, datasets and runs, and their problems: the verb `check`."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(__name__, {".files": "Inspection inspect"})
+if TYPE_CHECKING:
+    from .clouds import cloud_finding, clouds_in_image
+    from .cubes import bad_bands, describe_negative, measure_bands
+    from .datasets import inspect_dataset, recognise
+    from .files import LEAST_BANDS, Inspection as Inspection, inspect as inspect, overlaps
+    from .images import (
+        BRIGHT_PERCENTILE,
+        DARKEST,
+        bright_value,
+        check_no_colour_table,
+        check_two_images,
+        declare_nodata,
+        describe_unmasked_band,
+        is_grey,
+        sample_windows,
+        undeclared_nodata,
+        without_collar,
+    )
+    from .machine import inspect_machine
+else:
+    __getattr__ = lazy_names(__name__)

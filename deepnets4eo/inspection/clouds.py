@@ -12,12 +12,8 @@ import numpy as np
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.outputs.findings import Finding, image_of
-from deepnets4eo.outputs.wording import Phrase
-from deepnets4eo.rasters.band_roles import COLOURS, role_indices
-from deepnets4eo.rasters.clouds import LOOK_PX, CloudBand, cloud_band
-from deepnets4eo.rasters.layer import Layer
-from deepnets4eo.rasters.moments import moving_moments
+from deepnets4eo.outputs import Finding, Phrase, image_of
+from deepnets4eo.rasters import COLOURS, LOOK_PX, CloudBand, Layer, cloud_band, moving_moments, role_indices
 
 FINE_M = 2.0  # pixels of images in colour alone
 CELL_M, MOST_CELLS = 4.0, 4096  # what is averaged, and how many along a side at most

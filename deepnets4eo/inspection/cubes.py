@@ -14,14 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.embedding import EmbeddingCard
-from deepnets4eo.display.summary import count_text
+from deepnets4eo.cards import EmbeddingCard
+from deepnets4eo.display import count_text
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.array_files import ArrayReference, list_arrays, open_array
-from deepnets4eo.formats.envi import marked_bands
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.values import find_outliers, is_nodata, to_physical
-from deepnets4eo.tiling.sampling import spread_windows
+from deepnets4eo.formats import ArrayReference, list_arrays, marked_bands, open_array
+from deepnets4eo.rasters import Layer, find_outliers, is_nodata, to_physical
+from deepnets4eo.tiling import spread_windows
 
 MOST_NAMED = 6  # bands in a sentence
 MARKED = "called bad by the header"

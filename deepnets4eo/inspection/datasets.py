@@ -10,16 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from deepnets4eo.cards.catalog import datasets
-from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.dataset_reader import Tiles, abbreviate, check_same_bands, find_tiles, part_tiles
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import DatasetCard, Legend, Tiles, abbreviate, check_same_bands, datasets, find_tiles, part_tiles
 from deepnets4eo.errors import DeepNets4EOError, GridError, InputError, LabelError
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, blocks, only_one_placed, overlap_share
 from deepnets4eo.inspection.files import Inspection
 from deepnets4eo.inspection.vectors import describe_vector
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 
 ENOUGH_LAYERS = 2  # that must match before a folder is recognised as a dataset
 RASTERS = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".pix"}

@@ -17,12 +17,10 @@ from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 from shapely.errors import ShapelyError
 
-from deepnets4eo.cards.legend import VOID, Color, Legend, colour_problem
-from deepnets4eo.cards.quantity import Quantity
+from deepnets4eo.cards import VOID, Color, Legend, Quantity, colour_problem
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import read_json
-from deepnets4eo.formats.array_files import parse_reference
-from deepnets4eo.formats.stac_items import asset_of
+from deepnets4eo.formats import asset_of, parse_reference
 from deepnets4eo.grid import (
     EXCHANGED,
     LABELS_READ_PX,
@@ -36,11 +34,15 @@ from deepnets4eo.grid import (
 from deepnets4eo.inspection.clouds import describe_clouds
 from deepnets4eo.inspection.images import describe_unmasked_band, undeclared_in_bands, undeclared_nodata
 from deepnets4eo.plugins import INSPECTIONS, load_plugin, plugins_of
-from deepnets4eo.rasters.array_files import scales_beside
-from deepnets4eo.rasters.mosaic import TILE_SUFFIXES
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.values import find_outliers, to_physical
-from deepnets4eo.rasters.views import hidden_class_note, palette_of
+from deepnets4eo.rasters import (
+    TILE_SUFFIXES,
+    Layer,
+    find_outliers,
+    hidden_class_note,
+    palette_of,
+    scales_beside,
+    to_physical,
+)
 
 VECTOR_SUFFIXES = {
     ".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".geoparquet", ".kml", ".gml", ".sqlite", ".gdb", ".zip", ".gz", ".bz2", ".osm", ".pbf",
@@ -355,9 +357,7 @@ def _inspect_xbd(path: str, features: Any, metadata: Any) -> Inspection:
 
 
 def _inspect_run(path: str) -> Inspection:
-    from deepnets4eo.segmenters.checksums import ENCODER, open_sealed
-    from deepnets4eo.segmenters.inputs import InputSpec
-    from deepnets4eo.segmenters.run import load_run
+    from deepnets4eo.segmenters import ENCODER, InputSpec, load_run, open_sealed
 
     card = read_json(Path(path) / "card.json")
     result = Inspection(path, "run", {key: card[key] for key in card if not isinstance(card[key], (dict, list))})

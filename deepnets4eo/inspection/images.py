@@ -16,14 +16,19 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Floats, Mask, Pixels
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.outputs.findings import Finding, image_of
-from deepnets4eo.outputs.wording import Phrase, Value
-from deepnets4eo.rasters.array_source import Source
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.sources import same_grid
-from deepnets4eo.rasters.values import SENTINELS, find_outliers, valid_pixels
-from deepnets4eo.rasters.views import BandGapsSource, CollarSource, is_small
-from deepnets4eo.tiling.sampling import spread_windows
+from deepnets4eo.outputs import Finding, Phrase, Value, image_of
+from deepnets4eo.rasters import (
+    SENTINELS,
+    BandGapsSource,
+    CollarSource,
+    Layer,
+    Source,
+    find_outliers,
+    is_small,
+    same_grid,
+    valid_pixels,
+)
+from deepnets4eo.tiling import spread_windows
 
 WINDOW_PX, WINDOWS = 256, 4  # side of a window, and how many along each side of the image
 SHOWN_CHANGE = 0.002  # share of the values that must differ between two images

@@ -19,7 +19,7 @@ from deepnets4eo.device import choose
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_json
 from deepnets4eo.inspection.files import Inspection
-from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.jobs import output_lock
 from deepnets4eo.lazy import EXTRAS, is_installed
 from deepnets4eo.system import cores
 from deepnets4eo.version import __version__

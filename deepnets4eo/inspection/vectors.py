@@ -8,17 +8,10 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.vectors import (
-    FALLBACK,
-    encoding_note,
-    is_parquet,
-    vector_errors,
-    vector_file,
-    without_undefined_crs,
-)
+from deepnets4eo.formats import FALLBACK, encoding_note, is_parquet, vector_errors, vector_file, without_undefined_crs
 from deepnets4eo.grid import FARTHEST_DEGREES, Grid
 from deepnets4eo.osm.elements import no_buildings
-from deepnets4eo.polygons.vertices import off_the_earth
+from deepnets4eo.polygons import off_the_earth
 
 EQUAL_AREA = "EPSG:6933"
 AREAS = ("Polygon", "MultiPolygon")

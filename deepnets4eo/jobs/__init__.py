@@ -1,5 +1,18 @@
 """Jobs that write an output: one at a time, in parts, followed, and continued from what was finished."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(__name__, {".lock": "output_lock", ".parts": "Part"})
+if TYPE_CHECKING:
+    from .blocks import DoBlock, Executor, FinishBlocks, RemoteSteps, WorkerRefusedError, block_of_step
+    from .executors import Workers
+    from .identities import file_state, identity, identity_hash, name_hash
+    from .journal import Journal
+    from .lock import output_lock as output_lock
+    from .output import JobOutput, Scratch
+    from .parts import WHOLE, Part as Part, Progress, between
+    from .row_journal import RowJournal
+    from .shared_work import Arrays, ComputeBlock, SharedWork
+else:
+    __getattr__ = lazy_names(__name__)

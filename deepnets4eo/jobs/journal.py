@@ -1,6 +1,6 @@
 """The journal of one job: named blocks of work that are finished, so that an interrupted or divided job goes on from them.
 
-One .npz a block in the folder of one identity (`jobs.identity`); one that is damaged counts as not finished.
+One .npz a block in the folder of one identity (`jobs.identities`); one that is damaged counts as not finished.
 """
 
 from __future__ import annotations

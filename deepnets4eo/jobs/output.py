@@ -14,7 +14,7 @@ from typing import Any
 
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import PARTIAL, atomic_write, check_overwrite, check_own_folder, partial_path, remove, writing
-from deepnets4eo.jobs.identity import identity_hash
+from deepnets4eo.jobs.identities import identity_hash
 from deepnets4eo.jobs.lock import output_lock, scratch_home
 from deepnets4eo.jobs.parts import PART_MARK, Part
 from deepnets4eo.outputs.findings import count_of, one_or_many

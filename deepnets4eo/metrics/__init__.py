@@ -1,29 +1,36 @@
 """Scores from one confusion matrix, eroded borders, boundaries, intervals, areas, detections, continuous values, calibration."""
 
-from deepnets4eo.metrics.accuracy import AreaEstimate, Interval, area_adjusted, bootstrap, wilson_interval
-from deepnets4eo.metrics.boundaries import BoundaryScores, erode_boundaries
-from deepnets4eo.metrics.calibration import calibration_error, fit_sigmoid, temperature
-from deepnets4eo.metrics.confusion import ConfusionMatrix
-from deepnets4eo.metrics.detections import DetectionScores, InstanceScores, evaluate_detections, score_instances
-from deepnets4eo.metrics.deviations import DeviationScores
-from deepnets4eo.metrics.values import ValueScores
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "AreaEstimate",
-    "BoundaryScores",
-    "ConfusionMatrix",
-    "DetectionScores",
-    "DeviationScores",
-    "InstanceScores",
-    "Interval",
-    "ValueScores",
-    "area_adjusted",
-    "bootstrap",
-    "calibration_error",
-    "erode_boundaries",
-    "evaluate_detections",
-    "fit_sigmoid",
-    "score_instances",
-    "temperature",
-    "wilson_interval",
-]
+from deepnets4eo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .accuracy import (
+        AreaEstimate as AreaEstimate,
+        Interval as Interval,
+        area_adjusted as area_adjusted,
+        bootstrap as bootstrap,
+        wilson_interval as wilson_interval,
+    )
+    from .boundaries import BoundaryScores as BoundaryScores, erode_boundaries as erode_boundaries
+    from .calibration import (
+        calibration_error as calibration_error,
+        check_same_number,
+        fit_sigmoid as fit_sigmoid,
+        temperature as temperature,
+    )
+    from .confusion import ConfusionMatrix as ConfusionMatrix
+    from .detections import (
+        DetectionScores as DetectionScores,
+        InstanceScores as InstanceScores,
+        Match,
+        evaluate_detections as evaluate_detections,
+        match,
+        overlapping_pairs,
+        score_instances as score_instances,
+        scores_of,
+    )
+    from .deviations import DeviationScores as DeviationScores
+    from .values import SCORES, ValueScores as ValueScores
+else:
+    __getattr__ = lazy_names(__name__)

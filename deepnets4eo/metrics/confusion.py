@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepnets4eo.arrays import check_no_mask
-from deepnets4eo.cards.legend import VOID
-from deepnets4eo.display.summary import MOST_NAMES, Summary, WithSummary, count_text
+from deepnets4eo.cards import VOID
+from deepnets4eo.display import MOST_NAMES, Summary, WithSummary, count_text
 from deepnets4eo.errors import InputError
 
 CHUNK = 1 << 18  # pixels counted at once: bincount widens them to 8 bytes each

@@ -1,7 +1,15 @@
 """The single objects of a class in a label raster: segmentation before detection, types, counts and density maps."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__, {".extraction": "ObjectRules extract_objects", ".density": "density_grid density_map write_density_map"}
-)
+if TYPE_CHECKING:
+    from .density import (
+        density_grid as density_grid,
+        density_map as density_map,
+        write_density_map as write_density_map,
+    )
+    from .extraction import ObjectRules as ObjectRules, extract_objects as extract_objects
+else:
+    __getattr__ = lazy_names(__name__)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, apply_affine, gsd_m
-from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.polygons.vertices import centres
-from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.jobs import output_lock
+from deepnets4eo.polygons import centres
+from deepnets4eo.rasters import CogWriter
 
 if TYPE_CHECKING:
     import geopandas as gpd

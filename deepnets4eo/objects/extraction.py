@@ -18,18 +18,14 @@ from pydantic import Field, model_validator
 from scipy.ndimage import distance_transform_edt
 
 from deepnets4eo.arrays import Floats, Mask
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import LABELS_READ_PX, Grid, Window, apply_affine, gsd_m, pixel_sides_m, transform_shapes
-from deepnets4eo.jobs.parts import between
+from deepnets4eo.jobs import between
 from deepnets4eo.objects.splitting import DEPTH, Pieces, split_at_necks, split_both
 from deepnets4eo.options import option_group
-from deepnets4eo.polygons.boxes import boxes_around, outlines
-from deepnets4eo.polygons.extraction import areas_m2
-from deepnets4eo.polygons.regions import trace_regions
-from deepnets4eo.polygons.smoothing import without_stairs
-from deepnets4eo.rasters.scene import Layer, LayerLike
-from deepnets4eo.rasters.views import hidden_class, warn_of_hidden_class
+from deepnets4eo.polygons import areas_m2, boxes_around, outlines, trace_regions, without_stairs
+from deepnets4eo.rasters import Layer, LayerLike, hidden_class, warn_of_hidden_class
 
 if TYPE_CHECKING:
     import geopandas as gpd

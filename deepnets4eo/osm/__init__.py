@@ -1,5 +1,12 @@
 """OpenStreetMap and other vectors as layers of an image."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(__name__, {".rules": "OsmRules", ".rasterize": "rasterize_osm"})
+if TYPE_CHECKING:
+    from .rasterize import rasterize_osm as rasterize_osm
+    from .reading import read_area, sources_of_words
+    from .rules import OsmRules as OsmRules
+else:
+    __getattr__ = lazy_names(__name__)

@@ -27,16 +27,15 @@ from scipy.ndimage import distance_transform_edt
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import READ_PX, Grid, Window, blocks, crop, gsd_m, whole
-from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.jobs import output_lock
 from deepnets4eo.osm.covered_boxes import Boxes, joined_boxes, near_boxes
 from deepnets4eo.osm.reading import Features, read_area, read_features
 from deepnets4eo.osm.rules import OsmRules
 from deepnets4eo.osm.shapes import area_shapes, class_shapes, metre_outlines
-from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer, LayerLike
-from deepnets4eo.zonal.outlines import Outlines
+from deepnets4eo.rasters import CogWriter, Layer, LayerLike
+from deepnets4eo.zonal import Outlines
 
 if TYPE_CHECKING:
     import geopandas as gpd

@@ -18,8 +18,7 @@ import shapely
 from pyproj import CRS
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.formats.access import is_remote
-from deepnets4eo.formats.vectors import is_parquet, is_undefined, read_ogr, vector_errors, vector_file
+from deepnets4eo.formats import is_parquet, is_remote, is_undefined, read_ogr, vector_errors, vector_file
 from deepnets4eo.grid import Grid
 from deepnets4eo.osm.covered_boxes import HALF_TURN, Boxes, may_cross, stated_boxes, west_and_east
 from deepnets4eo.osm.elements import TEXT_TAGS, WAY_COLUMNS

@@ -20,8 +20,7 @@ from deepnets4eo.grid import FARTHEST, Grid, gsd_m
 from deepnets4eo.osm.reading import Features
 from deepnets4eo.osm.rules import ClassMembers, OsmRules
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.zonal.outline_sides import inverse_geotransform, to_pixels
-from deepnets4eo.zonal.outlines import Outlines
+from deepnets4eo.zonal import Outlines, inverse_geotransform, to_pixels
 
 POINT, LINE, RING, POLYGON, MULTIPOLYGON = 0, 1, 2, 3, 6  # shapely type ids
 COLLECTIONS = (4, 5, 6, 7)  # of points, lines, polygons, anything; curves have higher ids, and are their only part

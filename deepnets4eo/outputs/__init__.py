@@ -1,5 +1,49 @@
 """Outputs: none replaces an input, and no cell of a CSV table is a formula."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(__name__, {".safe_text": "csv_text", ".input_files": "check_not_inputs"})
+if TYPE_CHECKING:
+    from .event import LONGEST, EventInfo, SeriesEvent, event_findings, iso_day, iso_time
+    from .findings import (
+        LABELS,
+        Finding,
+        Severity,
+        count_of,
+        duration_text,
+        findings_banner,
+        image_of,
+        one_or_many,
+        reason_counts,
+        worst_first,
+    )
+    from .input_files import check_not_inputs as check_not_inputs, label_raster_files
+    from .provenance import (
+        add_event,
+        add_styles,
+        categories_qml,
+        describe,
+        file_facts,
+        filled_qml,
+        manifest,
+        product_time,
+        register_table,
+        write_event,
+        write_styles,
+    )
+    from .safe_text import (
+        COLOURS,
+        asset_text,
+        csv_text as csv_text,
+        document_head,
+        fill_template,
+        image_address,
+        markdown_text,
+        script_safe,
+        table_csv,
+        wide,
+    )
+    from .wording import LANGUAGES, Language, Phrase, Value, number_text, text_of
+else:
+    __getattr__ = lazy_names(__name__)

@@ -19,7 +19,7 @@ from deepnets4eo.files import read_yaml
 from deepnets4eo.outputs.findings import Finding
 
 if TYPE_CHECKING:
-    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.rasters import Layer
 
 FILE_SUFFIXES = (".yaml", ".yml", ".json")
 LONGEST = 1000  # characters; these texts are titles and lines of a caption

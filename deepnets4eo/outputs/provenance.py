@@ -22,7 +22,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import sha256
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.outputs.event import EventTexts
-from deepnets4eo.polygons.vector_files import set_fixed_times
+from deepnets4eo.polygons import set_fixed_times
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.version import __version__
 

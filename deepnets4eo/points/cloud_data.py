@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from deepnets4eo.arrays import Indices
-from deepnets4eo.cards.dataset_card import TRAIN, VAL
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import TRAIN, VAL, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.options import Section
 from deepnets4eo.points.cloud import PointCloud, has_asprs_noise, legend_codes
 from deepnets4eo.points.files import CloudFile, open_cloud
 from deepnets4eo.points.tiles import TiledPoints, sort_in_tiles
-from deepnets4eo.training.splits import WHOLE, DataSplit, SplitRule, assign_blocks, say_learnt_ground
+from deepnets4eo.training import WHOLE, DataSplit, SplitRule, assign_blocks, say_learnt_ground
 
 LEARNT, WITHHELD, NEITHER = 0, 1, 2  # parts of a point
 

@@ -16,13 +16,13 @@ from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Window, apply_affine, transformer
-from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.jobs import output_lock
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files import open_cloud
 from deepnets4eo.points.files.cloud_file import to_words
-from deepnets4eo.rasters.layer import Layer, LayerLike
+from deepnets4eo.rasters import Layer, LayerLike
 
 BLOCK_PX = 1024
 EDGE_PX = 1e-3  # tiles of points and of orthophotos end at the same lines

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.dataset_card import load_protocol
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend, load_protocol
 from deepnets4eo.errors import InputError
-from deepnets4eo.evaluation import Evaluation, Protocol
-from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, ScoredFiles, load_legend
+from deepnets4eo.evaluation import Evaluation, Intervals, Protocol, ProtocolChanges, ScoredFiles, load_legend
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.points.cloud import PointCloud, has_asprs_noise, legend_codes

@@ -22,7 +22,7 @@ from deepnets4eo.arrays import FloatImage, Floats, Indices
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, apply_affine
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.rasters.values import find_outliers
+from deepnets4eo.rasters import find_outliers
 from deepnets4eo.terrain import ground
 
 Chunks = Callable[[], Iterable[PointCloud]]

@@ -11,9 +11,9 @@ import numpy as np
 from pyproj import Transformer
 
 from deepnets4eo.arrays import Floats, Indices
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.inspection.files import Inspection
+from deepnets4eo.inspection import Inspection
 from deepnets4eo.points.cloud import MOST_NAMED, PointCloud
 from deepnets4eo.points.files import CloudFile, open_cloud
 from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, MOST_EXTENT_M, without_withheld

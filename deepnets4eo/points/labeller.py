@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError, RunError, name_hint
 from deepnets4eo.files import read_json, read_yaml, sha256
 from deepnets4eo.plugins import POINT_LABELLERS, load_plugin, plugins_of

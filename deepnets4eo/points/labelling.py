@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine, transformer
+from deepnets4eo.jobs import Executor, JobOutput, Scratch, SharedWork
 from deepnets4eo.jobs.blocks import Executor
 from deepnets4eo.jobs.output import JobOutput, Scratch
 from deepnets4eo.jobs.parts import Progress

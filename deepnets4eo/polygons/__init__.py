@@ -1,12 +1,29 @@
 """From label rasters to polygons: trace, simplify, make right-angled, write."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        ".extraction": "Shaping polygonize write_polygons",
-        ".smoothing": "grow_into_borders",
-        ".vector_files": "write_vector",
-    },
-)
+if TYPE_CHECKING:
+    from .boxes import boxes_around, corners, outlines, paint, suppress
+    from .extraction import (
+        Shaping as Shaping,
+        areas_m2,
+        find_legend,
+        legend_or_none,
+        polygonize as polygonize,
+        selected_classes,
+        write_polygons as write_polygons,
+    )
+    from .regions import trace_regions
+    from .smoothing import grow_into_borders as grow_into_borders, without_stairs
+    from .vector_files import (
+        check_ground,
+        check_vector_suffix,
+        set_fixed_times,
+        write_layers,
+        write_vector as write_vector,
+    )
+    from .vertices import centres, map_shapes, off_the_earth
+else:
+    __getattr__ = lazy_names(__name__)

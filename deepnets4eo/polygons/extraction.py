@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from deepnets4eo.arrays import Floats, Mask
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Grid, Window, gsd_m, pixel_areas_m2, transform_shapes
 from deepnets4eo.options import option_group

@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components
 from skimage.measure import label as connected_regions
 
 from deepnets4eo.arrays import Indices, Mask
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
 from deepnets4eo.device import return_freed_memory
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, blocks

@@ -1,17 +1,21 @@
 """A run and a scene in, label rasters out: streamed, resumable, in bounded memory."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        ".click_session": "Adaptation ClickSession next_click",
-        "deepnets4eo.jobs.parts": "Part",
-        ".options": "PredictOptions",
-        ".job": "Prediction predict",
-        ".checks": "check_outputs",
-        ".dry_run": "describe",
-        ".clicked_scene": "show_clicks",
-        ".preparation": "open_scene",
-    },
-)
+if TYPE_CHECKING:
+    from deepnets4eo.jobs.parts import Part as Part
+
+    from .checks import check_outputs as check_outputs
+    from .click_page import ClickServer
+    from .click_review import ClickReview
+    from .click_session import Adaptation as Adaptation, ClickSession as ClickSession, next_click as next_click
+    from .clicked_scene import show_clicks as show_clicks
+    from .dry_run import describe as describe
+    from .job import Prediction as Prediction, predict as predict
+    from .options import Measure, PredictOptions as PredictOptions, VoteOptions
+    from .preparation import named_layers, open_scene as open_scene
+    from .tile_reader import ReadTile, TileReader
+else:
+    __getattr__ = lazy_names(__name__)

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.errors import OutputError
-from deepnets4eo.jobs.parts import WHOLE, Part
-from deepnets4eo.jobs.row_journal import RowJournal
+from deepnets4eo.jobs import WHOLE, Part, RowJournal
 from deepnets4eo.prediction.options import PredictOptions
 
 

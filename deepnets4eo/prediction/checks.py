@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
-from deepnets4eo.jobs.parts import WHOLE
-from deepnets4eo.jobs.row_journal import RowJournal
-from deepnets4eo.outputs.input_files import check_not_inputs, label_raster_files
+from deepnets4eo.jobs import WHOLE, RowJournal
+from deepnets4eo.outputs import check_not_inputs, label_raster_files
 from deepnets4eo.prediction.begun_parts import journals_of
 from deepnets4eo.prediction.options import PredictOptions
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, VALUES
-from deepnets4eo.rasters.cog import check_raster_suffix
-from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.rasters import Scene, check_raster_suffix
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import Segmenter
 

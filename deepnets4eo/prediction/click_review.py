@@ -13,22 +13,19 @@ import numpy as np
 import shapely
 
 from deepnets4eo.arrays import ByteImage, Floats, Mask
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite, read_json, sha256, write_json
 from deepnets4eo.grid import Grid, Window, apply_affine, crop
-from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.polygons.vector_files import write_vector
+from deepnets4eo.outputs import check_not_inputs
+from deepnets4eo.polygons import write_vector
 from deepnets4eo.prediction.click_session import ClickSession, next_click
 from deepnets4eo.prediction.clicked_scene import CLASS, network_of, read_clicks
 from deepnets4eo.prediction.job import predict
 from deepnets4eo.prediction.options import Measure, PredictOptions
 from deepnets4eo.prediction.preparation import prepare_scene
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.layer import Layer
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.rasters.values import label_bytes
+from deepnets4eo.rasters import CogWriter, Layer, Scene, label_bytes
 from deepnets4eo.segmenters.checksums import hash_of
 from deepnets4eo.segmenters.clicks import Clicks
 from deepnets4eo.segmenters.run import Run, load_run

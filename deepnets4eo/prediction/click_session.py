@@ -20,7 +20,7 @@ from deepnets4eo.segmenters.clicks import MOST, RADIUS_PX, Clicks
 from deepnets4eo.segmenters.inputs import CLICKS
 from deepnets4eo.segmenters.networks import last_layer
 from deepnets4eo.segmenters.segmenter import STRIDE_PX, NetworkSegmenter
-from deepnets4eo.tiling.scores import best_class, entropy
+from deepnets4eo.tiling import best_class, entropy
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -211,7 +211,7 @@ def adapt(
     import torch
     import torch.nn.functional as F
 
-    from deepnets4eo.cards.legend import VOID
+    from deepnets4eo.cards import VOID
 
     image, held = (segmenter.transfers.upload(each) for each in (batch, start))
     target = torch.from_numpy(mask).to(image.device).long()

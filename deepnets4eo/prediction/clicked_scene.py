@@ -16,14 +16,14 @@ import numpy as np
 import rasterio
 
 from deepnets4eo.arrays import Indices
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import sha256
-from deepnets4eo.formats.vectors import read_ogr, vector_errors, vector_file
+from deepnets4eo.formats import read_ogr, vector_errors, vector_file
 from deepnets4eo.grid import Grid, apply_affine, blocks
 from deepnets4eo.prediction.click_session import USUAL, Adaptation, adapt, adapted_weights
 from deepnets4eo.prediction.preparation import prepare_scene
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.segmenters.clicks import Clicks
 from deepnets4eo.segmenters.inputs import CLICKS
 from deepnets4eo.segmenters.run import Run

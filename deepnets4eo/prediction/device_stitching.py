@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deepnets4eo.arrays import ByteImage
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import RunError
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, VALUES
 from deepnets4eo.prediction.stitching import Blender, FinishedBytes
 from deepnets4eo.segmenters.transfers import Transfers
-from deepnets4eo.tiling import Scores
-from deepnets4eo.tiling.lattice import Lattice, Tile
-from deepnets4eo.tiling.scores import PACKED_ONE
+from deepnets4eo.tiling import PACKED_ONE, Lattice, Scores, Tile
 
 FINITE = "finite"  # comes to the host beside the products: whether a tile's scores are
 

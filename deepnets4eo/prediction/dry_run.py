@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.device import TORCH
 from deepnets4eo.prediction.begun_parts import journals_of
 from deepnets4eo.prediction.checks import output_paths
 from deepnets4eo.prediction.label_task import LabelTask
 from deepnets4eo.prediction.options import PredictOptions
 from deepnets4eo.prediction.plan import make_plan
-from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters.run import Run
 
 

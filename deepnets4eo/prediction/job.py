@@ -13,8 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.jobs.parts import WHOLE, Progress
+from deepnets4eo.jobs import WHOLE, Progress, output_lock
 from deepnets4eo.prediction.begun_parts import begun_job, goes_on, journals_of
 from deepnets4eo.prediction.checks import check_free, output_paths
 from deepnets4eo.prediction.label_task import LabelTask
@@ -23,7 +22,7 @@ from deepnets4eo.prediction.part_jobs import part_jobs
 from deepnets4eo.prediction.plan import computing, make_plan
 from deepnets4eo.prediction.preparation import PreparedScene
 from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
-from deepnets4eo.rasters.scene import LayerLike, Scene
+from deepnets4eo.rasters import LayerLike, Scene
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import Segmenter
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deepnets4eo.evaluation.withheld import PRECISION, RUN
-from deepnets4eo.jobs.identity import identity
+from deepnets4eo.jobs import identity
 from deepnets4eo.prediction.plan import Plan
 from deepnets4eo.prediction.preparation import PreparedScene, open_scene, prepare_scene
-from deepnets4eo.rasters.scene import LayerLike, Scene
+from deepnets4eo.rasters import LayerLike, Scene
 from deepnets4eo.segmenters.checksums import hash_of
 from deepnets4eo.segmenters.ensemble import ensemble_run
 from deepnets4eo.segmenters.run import Run, load_run

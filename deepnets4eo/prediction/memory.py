@@ -12,7 +12,7 @@ import psutil
 
 from deepnets4eo.device import Compute, bytes_taken, memory_bytes, torch_settings
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.gdal_cache import CACHE_BYTES
+from deepnets4eo.rasters import CACHE_BYTES
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.system import peak_bytes
 

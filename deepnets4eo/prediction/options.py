@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from pydantic import InstanceOf
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.jobs.blocks import Executor
-from deepnets4eo.jobs.parts import Part
+from deepnets4eo.jobs import Executor, Part
 from deepnets4eo.options import ByRuntime, InPrecision, OnDevice, key, option, option_group
 
 if TYPE_CHECKING:

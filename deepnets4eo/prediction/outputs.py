@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.arrays import ByteImage, FloatImage
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.rasters.cog import LEVEL, CogWriter
-from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE
+from deepnets4eo.rasters import LEVEL, CogWriter
+from deepnets4eo.tiling import PACKED_NODATA, PACKED_ONE
 
 LABELS = "labels"
 PROBABILITIES = "probabilities"

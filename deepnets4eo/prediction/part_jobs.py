@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deepnets4eo.device import readers_for
-from deepnets4eo.jobs.parts import Part, Progress, between
-from deepnets4eo.jobs.row_journal import RowJournal
+from deepnets4eo.jobs import Part, Progress, RowJournal, between
 from deepnets4eo.prediction.label_task import LabelTask
 from deepnets4eo.prediction.options import PredictOptions
 from deepnets4eo.prediction.outputs import LABELS, Outputs
@@ -15,7 +14,7 @@ from deepnets4eo.prediction.plan import Plan
 from deepnets4eo.prediction.strips import Job
 from deepnets4eo.prediction.tile_blocks import TILES, TileBlocks, TileTask
 from deepnets4eo.prediction.tile_reader import TileReader
-from deepnets4eo.rasters.cog import BLOCK_PX, LEVEL
+from deepnets4eo.rasters import BLOCK_PX, LEVEL
 
 GPU_READERS = 16  # on an H200 with 16 cores twice the tiles a second of two
 

@@ -12,12 +12,10 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.withheld import FLOAT32
 from deepnets4eo.prediction.memory import batch_size
 from deepnets4eo.prediction.options import PredictOptions
-from deepnets4eo.rasters.gdal_cache import gdal_cache
-from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.rasters import Scene, gdal_cache
 from deepnets4eo.segmenters.any_size import scaled_beforehand, window_scalers
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
-from deepnets4eo.tiling import Lattice, Tiling
-from deepnets4eo.tiling.lattice import SMALLEST_SIDE_PX, UNIFORM
+from deepnets4eo.tiling import SMALLEST_SIDE_PX, UNIFORM, Lattice, Tiling
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from deepnets4eo.arrays import ByteImage
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid, Window, mean_gsd_m
 from deepnets4eo.prediction.outputs import nothing
-from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
+from deepnets4eo.rasters import Layer, LayerLike, Scene
 from deepnets4eo.segmenters.any_size import COARSEST_M, FINEST_M, takes_any_size, working_grid
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import Segmenter

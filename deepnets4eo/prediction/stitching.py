@@ -14,12 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.grid import Window
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, VALUES, bands_of, dtype_of, nothing
 from deepnets4eo.prediction.tile_reader import ReadTile
-from deepnets4eo.tiling.lattice import Lattice, Tile, core_weights, weight_sums
-from deepnets4eo.tiling.scores import best_class, blended_probabilities, entropy, map_classes, to_blend_scores, to_bytes
+from deepnets4eo.tiling import (
+    Lattice,
+    Tile,
+    best_class,
+    blended_probabilities,
+    core_weights,
+    entropy,
+    map_classes,
+    to_blend_scores,
+    to_bytes,
+    weight_sums,
+)
 
 BYTES = np.dtype(np.uint8)
 CHUNK_ROWS = 64  # of scores turned into bytes at once: their temporary arrays stay small

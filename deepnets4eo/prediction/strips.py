@@ -21,13 +21,12 @@ from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.jobs.parts import WHOLE, Part
-from deepnets4eo.jobs.row_journal import RowJournal
+from deepnets4eo.jobs import WHOLE, Part, RowJournal
 from deepnets4eo.prediction.memory import QUEUE_BYTES, network_bytes, stitch_budget, strip_width
 from deepnets4eo.prediction.outputs import LABELS, Outputs, bands_of, dtype_of
 from deepnets4eo.prediction.stitching import CHUNK_ROWS, FinishedBytes, Strip, StripStitcher
 from deepnets4eo.prediction.tile_reader import ReadTile, TileReader
-from deepnets4eo.rasters.cog import BLOCK_PX
+from deepnets4eo.rasters import BLOCK_PX
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Lattice
 

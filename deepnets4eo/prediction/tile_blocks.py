@@ -16,11 +16,10 @@ import numpy as np
 from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.jobs.blocks import Executor
-from deepnets4eo.jobs.shared_work import Arrays, ComputeBlock, SharedWork
+from deepnets4eo.jobs import Arrays, ComputeBlock, Executor, SharedWork
 from deepnets4eo.prediction.plan import computing
 from deepnets4eo.prediction.tile_reader import ReadTile, TileReader
-from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.rasters import Scene
 from deepnets4eo.segmenters.checksums import open_sealed
 from deepnets4eo.segmenters.run import load_run, save_run
 from deepnets4eo.segmenters.segmenter import Segmenter

@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.grid import Window
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.rasters.values import valid_pixels
+from deepnets4eo.rasters import Scene, valid_pixels
 from deepnets4eo.segmenters.any_size import LEAST_SPREAD, window_scalers
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import Segmenter
-from deepnets4eo.tiling.lattice import Lattice, Tile, mirror_window
+from deepnets4eo.tiling import Lattice, Tile, mirror_window
 
 SEGMENT_BYTES = 16 << 20  # of prepared float32; neighbouring tiles share one read, so blocks are decoded about once
 SEGMENT_TILES = 4

@@ -1,8 +1,78 @@
 """Rasters as files: opened one by one or as mosaics, read ahead, written as COG."""
 
 import warnings
+from typing import TYPE_CHECKING
 
 from rasterio.errors import NotGeoreferencedWarning
+
+from deepnets4eo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .array_files import scales_beside
+    from .array_source import ArraySource, Source
+    from .band_roles import (
+        CENTRES_NM,
+        COLOURS,
+        COLOURS_NM,
+        ROLES,
+        colour_bands,
+        layer_names,
+        name_band,
+        nearest_indices,
+        normalised_difference,
+        role_indices,
+    )
+    from .clouds import LOOK_PX, CloudBand, check_zero_is_value, cloud_band, open_cloud_mask
+    from .cog import BLOCK_PX, LEVEL, CogWriter, check_raster_suffix
+    from .display import coarse_labels, declared_colours, shown_bands
+    from .gdal_memory import CACHE_BYTES, cache_bytes, gdal_cache
+    from .layer import Layer, LayerLike
+    from .length_units import metres_of
+    from .longitudes import usual_longitudes
+    from .moments import BandMoments, Matrix, Moments, MomentSums, Vector, moving_moments, moving_variance
+    from .mosaic import TILE_SUFFIXES, copy_box, find_tiles
+    from .plane_crs import PLAIN_METRES, areas_in_pixels, flat_crs, is_placed, length_unit, without_heights
+    from .radar_bands import polarisations, words_of
+    from .scene import LABELS, WHOLE, Scene, covered_share, fit_axes
+    from .sources import same_grid
+    from .thresholds import (
+        AT_ONCE,
+        BINS,
+        THRESHOLDS,
+        Histogram,
+        TwoGaussians,
+        fit_two_gaussians,
+        histogram_of,
+        separation,
+        threshold,
+    )
+    from .values import (
+        SENTINELS,
+        Outliers,
+        find_outliers,
+        is_nodata,
+        label_bytes,
+        same_unit,
+        to_physical,
+        valid_pixels,
+        whole_numbers,
+    )
+    from .views import (
+        BandGapsSource,
+        CollarSource,
+        LayerView,
+        PictureSource,
+        hidden_class,
+        hidden_class_note,
+        is_small,
+        palette_of,
+        warn_of_hidden_class,
+        with_gsd,
+        without_implausible,
+    )
+    from .xarray_sources import grid_of
+else:
+    __getattr__ = lazy_names(__name__)
 
 # Images without georeference are ordinary input here. Set once: filters set and restored by threads undo each other.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)

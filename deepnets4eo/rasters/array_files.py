@@ -21,11 +21,10 @@ from pyproj.exceptions import ProjError
 from rasterio.io import DatasetReader, MemoryFile
 
 from deepnets4eo.arrays import Indices, Mask, Pixels
-from deepnets4eo.cards.embedding import EmbeddingCard
+from deepnets4eo.cards import EmbeddingCard
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import read_json
-from deepnets4eo.formats.array_files import ArrayReference, ImageArray, open_array, other_axes, parse_reference
-from deepnets4eo.formats.rasters import open_raster
+from deepnets4eo.formats import ArrayReference, ImageArray, open_array, open_raster, other_axes, parse_reference
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.array_source import Source, memory_file
 from deepnets4eo.rasters.band_subset import subset_bands

@@ -17,7 +17,7 @@ from rasterio.io import DatasetReader, MemoryFile
 
 from deepnets4eo.arrays import Pixels
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.formats.rasters import open_raster
+from deepnets4eo.formats import open_raster
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.band_subset import subset_bands
 from deepnets4eo.rasters.datasets import check_gdal_type, rasterio_crs, read_dataset

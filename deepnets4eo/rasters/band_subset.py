@@ -16,7 +16,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window as RasterioWindow
 
-from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
+from deepnets4eo.formats import READ_ERRORS, open_raster
 from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band, role_indices
 from deepnets4eo.rasters.values import common_nodata, same_nodata, storable_nodata
 

@@ -24,7 +24,7 @@ from rasterio.io import DatasetWriter
 from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.addresses import without_secrets
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, partial_path, writer_errors, writing
 from deepnets4eo.grid import Grid, Window

@@ -22,7 +22,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.arrays import Pixels
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.rasters import READ_ERRORS
+from deepnets4eo.formats import READ_ERRORS
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.rasters.plane_crs import PLAIN_METRES, PLANE, flat_crs
 from deepnets4eo.rasters.values import Nodata, valid_values

@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.display.figures import (
+from deepnets4eo.cards import VOID, Legend
+from deepnets4eo.display import (
     SYNTHETIC_MARK,
     WITH_KEY,
+    Summary,
     add_key,
+    count_text,
     draw_image,
     drawn_text,
+    grid_facts,
+    list_names,
     make_axes,
     make_row,
     stretch,
 )
-from deepnets4eo.display.summary import Summary, count_text, grid_facts, list_names
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, coarse_grid
 from deepnets4eo.rasters.band_roles import COLOURS, COLOURS_NM, nearest_indices, role_indices
@@ -105,8 +108,8 @@ def plot_layer(
 
 
 def plot_bands(layer: Readable, title: str, bands: Sequence[int] | None, axes: Axes | None, max_px: int) -> Axes:
-    """Draw one band in grey or three in colour, each stretched; by default `colour_bands`."""
-    chosen = list(bands) if bands is not None else colour_bands(layer)
+    """Draw one band in grey or three in colour, each stretched; by default `shown_bands`."""
+    chosen = list(bands) if bands is not None else shown_bands(layer)
     if len(chosen) not in (1, 3):
         raise InputError(
             f"{len(chosen)} bands were given to plot ({chosen}); expected one, or three as red, green, blue."
@@ -123,7 +126,7 @@ def plot_labels(layer: Readable, title: str, legend: Legend, axes: Axes | None, 
     return add_key(axes, [(one.color, one.name) for one in legend.classes if one.value in present])
 
 
-def colour_bands(layer: Readable) -> list[int]:
+def shown_bands(layer: Readable) -> list[int]:
     """The bands (1-based, of the source) that show a layer best."""
     declared = declared_colours(layer)
     if declared is not None:

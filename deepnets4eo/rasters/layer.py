@@ -14,12 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Mask, Pixels
-from deepnets4eo.cards.embedding import EmbeddingCard, split_card
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.display.figures import MAX_PX
-from deepnets4eo.display.summary import Summary, WithSummary
+from deepnets4eo.cards import EmbeddingCard, Legend, split_card
+from deepnets4eo.display import MAX_PX, Summary, WithSummary
 from deepnets4eo.errors import InputError, check_choice
-from deepnets4eo.formats.stac_items import Asset, asset_of
+from deepnets4eo.formats import Asset, asset_of
 from deepnets4eo.grid import Grid, Window, coarse_grid, whole
 from deepnets4eo.rasters.array_files import open_reference
 from deepnets4eo.rasters.array_source import ArraySource, Source

@@ -26,11 +26,7 @@ from rasterio.io import MemoryFile
 from deepnets4eo.addresses import without_secrets
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import atomic_write
-from deepnets4eo.formats import envi
-from deepnets4eo.formats.access import is_remote
-from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
-from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
-from deepnets4eo.formats.zarr import parse_zarr
+from deepnets4eo.formats import READ_ERRORS, envi, is_remote, open_raster, parse_zarr, raster_wavelengths_nm
 from deepnets4eo.grid import NO_CRS_REMEDY, Box, Grid, Window, box_text, check_affine, window_under
 from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band
 from deepnets4eo.rasters.band_subset import GDAL_TYPES, alpha_bands, false_alpha, with_alpha_as_mask, without_alpha

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.display.figures import MAX_PX
-from deepnets4eo.display.summary import Summary, WithSummary
+from deepnets4eo.cards import Legend
+from deepnets4eo.display import MAX_PX, Summary, WithSummary
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, crop, only_one_placed, overlap_share, whole
 from deepnets4eo.lazy import name_missing_extra

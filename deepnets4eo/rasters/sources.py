@@ -20,10 +20,9 @@ from rasterio.vrt import WarpedVRT
 
 from deepnets4eo.addresses import shown_address
 from deepnets4eo.arrays import Pixels
-from deepnets4eo.cards.embedding import EmbeddingCard
+from deepnets4eo.cards import EmbeddingCard
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.formats.rasters import READ_ERRORS, open_raster, rpc_advice
-from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
+from deepnets4eo.formats import READ_ERRORS, open_raster, raster_wavelengths_nm, rpc_advice
 from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, blocks, check_grid, only_one_placed, whole
 from deepnets4eo.rasters.array_source import ArraySource, Source
 from deepnets4eo.rasters.band_subset import (

@@ -17,11 +17,11 @@ from numpy.typing import DTypeLike, NDArray
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.arrays import Mask, Pixels
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, coarse_grid
 from deepnets4eo.rasters.array_source import Source
-from deepnets4eo.rasters.display import colour_bands
+from deepnets4eo.rasters.display import shown_bands
 from deepnets4eo.rasters.layer import Layer
 from deepnets4eo.rasters.plane_crs import PLAIN_METRES, is_placed
 
@@ -183,7 +183,7 @@ class PictureSource(LayerView):
     def __init__(self, layer: Layer, longest_px: int) -> None:
         numbers = layer.as_stored()
         super().__init__(numbers, numbers.dtype, layer.nodata)
-        self.stored_values, self.colours = layer.scaling, colour_bands(Layer(self))
+        self.stored_values, self.colours = layer.scaling, shown_bands(Layer(self))
         shape = coarse_grid(self.grid, longest_px).shape
         self._picture, self._valid = np.zeros((len(self.colours), *shape), self.dtype), np.zeros(shape, bool)
         self._shares = [_cell_shares(*sides) for sides in zip(self.grid.shape, shape, strict=True)]

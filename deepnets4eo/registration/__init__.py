@@ -4,14 +4,34 @@
 `ImagePair` is what jobs open, check and register.
 """
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        ".pair": "ImagePair grid_in_pre on_post_grid",
-        ".result": "Registration",
-        ".matchers": "disk_lightglue superpoint",
-        ".align": "assume_registered register",
-    },
-)
+if TYPE_CHECKING:
+    from .align import assume_registered as assume_registered, register as register
+    from .matchers import disk_lightglue as disk_lightglue, superpoint as superpoint
+    from .options import (
+        MAX_ROTATION_DEG,
+        MAX_SHIFT_M,
+        NEAR_ROTATION_DEG,
+        AssumeRegistered,
+        MaxRotation,
+        MaxShift,
+        Motion,
+        PixelSize,
+        RegisterOptions,
+    )
+    from .pair import (
+        UNMOVED,
+        ImagePair as ImagePair,
+        MotionMatrix,
+        RegisteredPair,
+        Role,
+        grid_in_pre as grid_in_pre,
+        on_post_grid as on_post_grid,
+    )
+    from .result import Registration as Registration, RegistrationQuality
+    from .tiepoints import gradient_floor, orientation_field
+else:
+    __getattr__ = lazy_names(__name__)

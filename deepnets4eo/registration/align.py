@@ -13,7 +13,7 @@ from affine import Affine
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import apply_affine
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.registration.attempts import (
     TOLERANCE_PX,
     Attempt,

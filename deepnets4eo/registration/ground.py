@@ -18,8 +18,7 @@ from scipy import ndimage
 from deepnets4eo.arrays import Mask, Points
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import NO_CRS_REMEDY, Grid, Window, apply_affine, gsd_m, transformer
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.views import without_implausible
+from deepnets4eo.rasters import Layer, without_implausible
 
 GREY_BANDS = 4  # visible and near infrared; more than that is read as every n-th band
 SEEN_PX = 512  # sides of what says coarsely where a layer has data

@@ -58,7 +58,7 @@ def disk_lightglue(disk: str | Path, lightglue: str | Path, *, most_points: int 
     """
     from kornia.feature import DISK
 
-    from deepnets4eo.segmenters.pretrained import load_as_named
+    from deepnets4eo.segmenters import load_as_named
 
     points_of = partial(_points_of_disk, load_as_named(DISK(DESCRIPTORS), disk), most_points)
     return partial(_match, points_of, partial(_pairs_of_lightglue, _load_lightglue(lightglue, DESCRIPTORS)))
@@ -89,7 +89,7 @@ def superpoint(weights: str | Path, lightglue: str | Path | None = None, *, most
     ```
     """
     from deepnets4eo.registration.superpoint_network import DESCRIPTOR, SuperPoint
-    from deepnets4eo.segmenters.pretrained import load_as_named
+    from deepnets4eo.segmenters import load_as_named
 
     network = load_as_named(SuperPoint(), weights)
     pairs_of = (
@@ -101,7 +101,7 @@ def superpoint(weights: str | Path, lightglue: str | Path | None = None, *, most
 def _load_lightglue(file: str | Path, numbers: int) -> Any:
     from kornia.feature import LightGlue
 
-    from deepnets4eo.segmenters.pretrained import load_as_named
+    from deepnets4eo.segmenters import load_as_named
 
     return load_as_named(LightGlue(None, input_dim=numbers), file)
 

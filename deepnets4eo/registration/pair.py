@@ -18,14 +18,13 @@ from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, only_one_placed
 from deepnets4eo.inspection.images import check_no_colour_table, check_two_images, declare_nodata
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.scene import Layer, LayerLike
-from deepnets4eo.rasters.views import with_gsd
+from deepnets4eo.outputs import Finding
+from deepnets4eo.rasters import Layer, LayerLike, with_gsd
 from deepnets4eo.registration.align import ModelChoice, assume_registered, register
 from deepnets4eo.registration.result import Registration
 
-Motion = Floats | Sequence[Sequence[float]]
-UNMOVED: Motion = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+MotionMatrix = Floats | Sequence[Sequence[float]]
+UNMOVED: MotionMatrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +157,7 @@ class RegisteredPair:
 
 
 def grid_in_pre(
-    post_grid: Grid, matrix: Motion, *, shape: tuple[int, int] | None = None, scale: Affine | None = None
+    post_grid: Grid, matrix: MotionMatrix, *, shape: tuple[int, int] | None = None, scale: Affine | None = None
 ) -> Grid:
     """The grid on which the pre image, by its own coordinates, shows what the post image shows on its grid.
 
@@ -174,7 +173,7 @@ def grid_in_pre(
     )
 
 
-def on_post_grid(pre: Layer, post_grid: Grid, matrix: Motion = UNMOVED, *, resampling: str = "bilinear") -> Layer:
+def on_post_grid(pre: Layer, post_grid: Grid, matrix: MotionMatrix = UNMOVED, *, resampling: str = "bilinear") -> Layer:
     """The pre image on the pixels of the post image, moved as a registration says; read window by window.
 
     matrix : (2, 3), as in `Registration`; by default nothing moves

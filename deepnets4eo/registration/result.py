@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy.special import betainc
 
 from deepnets4eo.arrays import Floats, Points
-from deepnets4eo.display.summary import Summary, WithSummary, grid_facts
+from deepnets4eo.display import Summary, WithSummary, grid_facts
 from deepnets4eo.grid import Grid, apply_affine
-from deepnets4eo.rasters.plane_crs import length_unit
+from deepnets4eo.rasters import length_unit
 from deepnets4eo.registration.ground import crs_change
 from deepnets4eo.registration.options import MAX_ROTATION_DEG
 

@@ -20,10 +20,10 @@ from deepnets4eo.arrays import FloatImage, Floats, Mask, Points, Spectrum
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import apply_affine, mean_gsd_m
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer
 from deepnets4eo.registration.ground import LayerSampler, MetricFrame
-from deepnets4eo.tiling.sampling import spread_indices
-from deepnets4eo.zonal.outlines import chunks
+from deepnets4eo.tiling import spread_indices
+from deepnets4eo.zonal import chunks
 
 MOST_SURFACES = 4096  # surfaces compared together
 EXCLUDED_PX = 5  # half width of the square around the peak that holds no second peak

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.arrays import ByteImage, FloatImage
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.segmentation.blocks import he_init

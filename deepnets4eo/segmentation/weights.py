@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.access import check_online
+from deepnets4eo.formats import check_online
 from deepnets4eo.segmentation.blocks import STAGES, SegNetEncoder
 from deepnets4eo.segmenters.checksums import weights_file
 from deepnets4eo.segmenters.pretrained import COUNTER, IMAGENET, fit_bands, read_tensors

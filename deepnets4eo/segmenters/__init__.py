@@ -1,15 +1,48 @@
 """The one protocol of segmenters, which map a scene to class probabilities, the networks by name, and the sealed runs they live in."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        ".ensemble": "TestTimeAugmentation Ensemble ensemble_run",
-        ".run": "Run load_run",
-        ".segmenter": "Segmenter",
-        ".networks": "create_model last_layer list_models replace_last_layer",
-        ".history": "plot_runs",
-        ".hub": "save_hub_folder",
-    },
-)
+if TYPE_CHECKING:
+    from .any_size import COARSEST_M, FINEST_M, LEAST_SPREAD, takes_any_size, window_scalers, working_grid
+    from .checksums import CARD, ENCODER, WEIGHTS, is_run, open_sealed, seal, shipped_run, weights_file, write_recipe
+    from .efficientnet import LEVEL_CHANNELS, EfficientNetLite0, SameConv, frozen_encoder
+    from .ensemble import (
+        Ensemble as Ensemble,
+        TestTimeAugmentation as TestTimeAugmentation,
+        ensemble_run as ensemble_run,
+    )
+    from .export import export_onnx
+    from .history import plot_runs as plot_runs
+    from .hub import save_hub_folder as save_hub_folder
+    from .inputs import (
+        DISPLAY_RGB,
+        GSD_FACTOR,
+        InputSpec,
+        LayerInput,
+        is_flat,
+        name_problems,
+        scaling_of,
+        scene_gsd_m,
+        warn_of_bands,
+    )
+    from .networks import (
+        DEFAULT_ENCODER,
+        LITE0,
+        LITE0_OF_TIMM,
+        check_encoder,
+        create_from_spec,
+        create_model as create_model,
+        last_layer as last_layer,
+        list_models as list_models,
+        replace_last_layer as replace_last_layer,
+    )
+    from .pretrained import COUNTER, IMAGENET, Loaded, fit_bands, is_local, load_as_named, load_pretrained, read_tensors
+    from .run import LEGEND, RECIPE, UNFIT, Run as Run, kept_run, load_run as load_run, save_run, versions
+    from .segmenter import NetworkSegmenter, ProbabilitySegmenter, Segmenter as Segmenter
+    from .stretch import Stretch, needed_stretch, show, show_scene
+    from .value_ranges import OTHER_UNIT, SUSPECT, ValueRange, is_other_unit
+    from .wrapped import WrappedSegmenter, describe_nested, rebuild_member, save_member, with_wider_halo
+else:
+    __getattr__ = lazy_names(__name__)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band
+from deepnets4eo.rasters import CENTRES_NM, name_band
 
 TOKENS = "weight_generator.weight_tokens"  # (128, width), a mark of both
 GENERATOR = "weight_generator."

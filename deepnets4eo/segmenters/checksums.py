@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deepnets4eo.addresses import without_secrets
-from deepnets4eo.cards.catalog import recipes, shipped_path
+from deepnets4eo.cards import recipes, shipped_path
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import plain, read_json, sha256, write_json, write_text
 

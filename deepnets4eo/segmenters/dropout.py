@@ -17,14 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from deepnets4eo.arrays import Batch, FloatImage
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.device import TORCH, Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.segmenters.wrapped import WrappedSegmenter, restore_nested
-from deepnets4eo.tiling import Tiling
-from deepnets4eo.tiling.scores import map_classes, probabilities
+from deepnets4eo.tiling import Tiling, map_classes, probabilities
 
 WHOLE_MAPS = (nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)  # these leave out channels, nn.Dropout single values
 LEAST_PROBABILITY = torch.finfo(torch.float32).tiny

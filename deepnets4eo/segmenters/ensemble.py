@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.arrays import Batch, FloatImage
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.any_size import own_views
 from deepnets4eo.segmenters.checksums import hash_of
@@ -21,8 +21,7 @@ from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.segmenters.wrapped import WrappedSegmenter, describe_nested, rebuild_member, save_member
-from deepnets4eo.tiling import Tiling
-from deepnets4eo.tiling.scores import best_class
+from deepnets4eo.tiling import Tiling, best_class
 
 VOTES = ("mean", "majority")
 

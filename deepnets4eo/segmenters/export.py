@@ -26,9 +26,9 @@ from deepnets4eo.arrays import Batch, Floats, Mask
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write, plain
-from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.jobs import output_lock
 from deepnets4eo.lazy import is_installed
-from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import STRIDE_PX, NetworkSegmenter, PatchModule

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepnets4eo.display.figures import drawn_text
+from deepnets4eo.display import drawn_text
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import atomic_write, write_text
-from deepnets4eo.outputs.safe_text import csv_text
+from deepnets4eo.outputs import csv_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

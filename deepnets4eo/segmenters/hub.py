@@ -9,11 +9,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.cards.catalog import run_path
+from deepnets4eo.cards import run_path
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import write_json, write_text
-from deepnets4eo.jobs.output import JobOutput
-from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.jobs import JobOutput
+from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.segmenters.checksums import CARD, HUB_WEIGHTS, seal, weights_file
 from deepnets4eo.segmenters.run import LEGEND, RECIPE, Run, load_run
 

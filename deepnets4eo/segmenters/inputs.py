@@ -19,11 +19,9 @@ from pydantic import TypeAdapter
 from deepnets4eo.arrays import FloatImage, Floats, Mask
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.rasters.array_source import Source
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.rasters.values import valid_pixels
+from deepnets4eo.rasters import Layer, Scene, Source, valid_pixels
 from deepnets4eo.segmenters.value_ranges import ValueRange, is_other_unit, strange_bands
-from deepnets4eo.tiling.sampling import spread_windows
+from deepnets4eo.tiling import spread_windows
 
 log = logging.getLogger(__name__)
 

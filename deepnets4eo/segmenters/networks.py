@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from deepnets4eo.errors import InputError, name_hint
-from deepnets4eo.formats.access import check_online
+from deepnets4eo.formats import check_online
 from deepnets4eo.lazy import is_installed, name_missing_extra
 from deepnets4eo.plugins import HEADS, NETWORKS, load_plugin, plugins_of
 

@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from deepnets4eo.cards.catalog import run_path
+from deepnets4eo.cards import run_path
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.band_roles import CENTRES_NM, name_band
+from deepnets4eo.rasters import CENTRES_NM, name_band
 from deepnets4eo.segmenters.by_wavelength import make_patches
 from deepnets4eo.segmenters.checksums import is_run, open_sealed, shipped_run, weights_file
 from deepnets4eo.segmenters.terramind import sensor_patches

@@ -14,13 +14,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepnets4eo.cards.catalog import run_path
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.display.summary import Summary, WithSummary, list_names
+from deepnets4eo.cards import Legend, run_path
+from deepnets4eo.display import Summary, WithSummary, list_names
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_yaml
-from deepnets4eo.formats.access import offline
-from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.formats import offline
+from deepnets4eo.jobs import output_lock
 from deepnets4eo.plugins import POINT_LABELLERS, SEGMENTERS, load_plugin, plugins_of
 from deepnets4eo.segmenters.checksums import ENCODER, open_sealed, seal, write_recipe
 from deepnets4eo.segmenters.history import FIGURE_IN, LOG, plot_curves, read_log

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from deepnets4eo.arrays import Batch, ByteImage, FloatImage
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.device import OPENVINO, Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write
@@ -23,8 +23,7 @@ from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.segmenters.checksums import WEIGHTS, weights_file
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.networks import create_from_spec
-from deepnets4eo.tiling import Tiling
-from deepnets4eo.tiling.scores import best_class, map_classes, probabilities
+from deepnets4eo.tiling import Tiling, best_class, map_classes, probabilities
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

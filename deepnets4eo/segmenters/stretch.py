@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Floats, Pixels
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.layer import Layer
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.rasters.values import find_outliers
-from deepnets4eo.rasters.views import LayerView
+from deepnets4eo.rasters import Layer, LayerView, Scene, find_outliers
 from deepnets4eo.segmenters.inputs import BYTE, RANGE_SHRUNK, InputSpec, LayerInput
-from deepnets4eo.tiling.sampling import spread_windows
+from deepnets4eo.tiling import spread_windows
 
 PERCENTILES = (2.0, 98.0)
 DEVIATIONS = 2.0  # from the mean of training to where these are shown: about where they lie in images of 8 bits

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.band_roles import COLOURS, name_band
+from deepnets4eo.rasters import COLOURS, name_band
 
 EMBEDDING = re.compile(r"(?:(.*)\.)?encoder_embeddings\.(untok_\w+)@\d+\.proj\.weight")
 SENTINEL_2 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")

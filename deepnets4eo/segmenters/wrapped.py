@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.device import Compute
 from deepnets4eo.files import PARTIAL, plain
 from deepnets4eo.segmenters.inputs import InputSpec

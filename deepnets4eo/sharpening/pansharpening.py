@@ -21,11 +21,9 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import READ_PX, Grid, Window, blocks, gsd_m
 from deepnets4eo.inspection.images import declare_nodata, without_collar
-from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.layer import Layer, LayerLike
+from deepnets4eo.jobs import output_lock
+from deepnets4eo.outputs import Finding, check_not_inputs
+from deepnets4eo.rasters import CogWriter, Layer, LayerLike
 
 Method: TypeAlias = Literal["brovey", "gsa", "pca"]
 METHODS: tuple[Method, ...] = get_args(Method)

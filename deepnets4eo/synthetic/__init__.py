@@ -1,21 +1,18 @@
 """The miniature city: a synthetic scene with images, heights, labels, vectors, points, spectra and their truth."""
 
-from deepnets4eo.synthetic.city import City, building_volumes
-from deepnets4eo.synthetic.cube import MadeUpCube
-from deepnets4eo.synthetic.event import GRADES, Event
-from deepnets4eo.synthetic.scan import aerial_scan, scanner_positions, terrestrial_scan
-from deepnets4eo.synthetic.style import Light, Season, Sensor
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "GRADES",
-    "City",
-    "MadeUpCube",
-    "Event",
-    "Light",
-    "Season",
-    "Sensor",
-    "aerial_scan",
-    "building_volumes",
-    "scanner_positions",
-    "terrestrial_scan",
-]
+from deepnets4eo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .city import City as City, building_volumes as building_volumes
+    from .cube import MadeUpCube as MadeUpCube
+    from .event import GRADES as GRADES, Event as Event
+    from .scan import (
+        aerial_scan as aerial_scan,
+        scanner_positions as scanner_positions,
+        terrestrial_scan as terrestrial_scan,
+    )
+    from .style import Light as Light, Season as Season, Sensor as Sensor
+else:
+    __getattr__ = lazy_names(__name__)

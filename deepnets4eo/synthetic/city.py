@@ -17,7 +17,7 @@ import pandas as pd
 from affine import Affine
 from shapely.geometry import Polygon, box
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.points import PointCloud

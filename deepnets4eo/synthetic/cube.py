@@ -14,11 +14,11 @@ from affine import Affine
 from scipy import ndimage
 
 from deepnets4eo.arrays import FloatImage
-from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.cards import Legend, LegendClass
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid
-from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.jobs import output_lock
 from deepnets4eo.synthetic.materials import CODE, NAMES, curve, spectra
 from deepnets4eo.synthetic.sensor import Acquisition, view
 from deepnets4eo.synthetic.style import INFRARED, ROOFS

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.grid import Grid, apply_affine
 from deepnets4eo.points import PointCloud
 from deepnets4eo.synthetic.surface import BAND_ROWS, OPAQUE, STANDING_M, CitySurface

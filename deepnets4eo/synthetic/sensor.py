@@ -12,7 +12,7 @@ import numpy as np
 from affine import Affine
 from scipy import ndimage
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.grid import Grid
 from deepnets4eo.points import PointCloud
 from deepnets4eo.synthetic.materials import MaterialSpectra, class_map, material_spectra, sample_points

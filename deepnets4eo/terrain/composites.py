@@ -16,8 +16,8 @@ from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import READ_PX, Grid, Window, blocks, gsd_m, window_under
-from deepnets4eo.jobs.lock import output_lock
-from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.jobs import output_lock
+from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.prefetch import in_order
 from deepnets4eo.rasters.band_roles import layer_names, normalised_difference, role_indices
 from deepnets4eo.rasters.cog import CogWriter

@@ -15,7 +15,7 @@ from typing import Literal
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
-from deepnets4eo.inspection.images import sample_windows, undeclared_nodata
+from deepnets4eo.inspection import sample_windows, undeclared_nodata
 from deepnets4eo.rasters.scene import Layer, LayerLike, covered_share
 from deepnets4eo.rasters.values import unit_tag
 from deepnets4eo.terrain.units import in_metres

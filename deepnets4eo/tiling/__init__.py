@@ -1,5 +1,45 @@
 """Windows: tiles for prediction, samples for training, blocks for splits, a few spread evenly to measure by."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(__name__, {".lattice": "Lattice SCORES Scores Tile Tiling"})
+if TYPE_CHECKING:
+    from .lattice import (
+        SCORES as SCORES,
+        SMALLEST_SIDE_PX,
+        UNIFORM,
+        Lattice as Lattice,
+        Scores as Scores,
+        Tile as Tile,
+        Tiling as Tiling,
+        core_weights,
+        mirror_window,
+        reflect_indices,
+        weight_sums,
+    )
+    from .pixel_splits import assign_folds, count_classes, split_components, split_per_class, split_share
+    from .sampling import (
+        ClassCells,
+        balanced_windows,
+        random_windows,
+        sample_pixels,
+        shuffle_windows,
+        spread_indices,
+        spread_windows,
+    )
+    from .scores import (
+        PACKED_NODATA,
+        PACKED_ONE,
+        PACKED_TAG,
+        best_class,
+        blended_probabilities,
+        entropy,
+        map_classes,
+        probabilities,
+        to_blend_scores,
+        to_bytes,
+    )
+    from .splits import BlockSplit, SceneSplit
+else:
+    __getattr__ = lazy_names(__name__)

@@ -1,17 +1,82 @@
 """A recipe and scenes in, a sealed run out. How a task is added: `deepnets4eo.training.fit`."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        ".data": "SceneSamples ValidationLoader",
-        ".tasks": "Task TrainOptions",
-        ".fit": "build_segmenter fit_segmenter write_run",
-        ".job": "load_recipe train train_seeds",
-        ".splits": "make_split",
-        ".statistics": "measure_inputs",
-        ".scenes": "open_layers",
-        ".torchgeo_samples": "SceneDataset write_samples",
-    },
-)
+if TYPE_CHECKING:
+    from .batch_changes import SHIFT, Consistency, UnlabelledSection, crop, relight, strong, weak
+    from .data import (
+        ClassSamples,
+        Sample,
+        SceneSamples as SceneSamples,
+        ValidationLoader as ValidationLoader,
+        read_ahead,
+        to_tensors,
+    )
+    from .epochs import CHECKPOINTS, checkpoint
+    from .fit import (
+        METRICS,
+        build_segmenter as build_segmenter,
+        fit_segmenter as fit_segmenter,
+        write_results,
+        write_run as write_run,
+    )
+    from .ground import overlapping_pairs
+    from .job import SEEDS, load_recipe as load_recipe, train as train, train_seeds as train_seeds
+    from .losses import (
+        CrossEntropy,
+        FeatureContrast,
+        SegmentationCriterion,
+        SumOfLosses,
+        class_of_monitor,
+        class_weights,
+        loss_of_scores,
+        median_frequency,
+    )
+    from .other_words import hint_of_other_word
+    from .recipe import (
+        ON_FEATURES,
+        DataSection,
+        LossName,
+        ModelSection,
+        PredictSection,
+        Processes,
+        Recipe,
+        RecipeType,
+        TrainSection,
+        without_left,
+    )
+    from .regression import RegressionRecipe, RegressionTrain, ValueSamples, train_regression
+    from .scenes import LabelledScene, find_sources, open_layers as open_layers, warn_of_hidden_class
+    from .segmentation import (
+        NOT_VALIDATED,
+        Prepared,
+        fit_and_write,
+        fit_classes,
+        load_legend,
+        open_labelled,
+        prepare,
+        prepare_split,
+        run_notes,
+        score_and_write,
+        score_segmenter,
+        train_network,
+        untrained_segmenter,
+    )
+    from .splits import (
+        WHOLE,
+        DataSplit,
+        SampleWindow,
+        SplitRule,
+        assign_blocks,
+        make_split as make_split,
+        say_learnt_ground,
+    )
+    from .statistics import class_cells, measure_inputs as measure_inputs
+    from .streams import StreamSamples
+    from .target import TargetSection
+    from .tasks import Task as Task, TrainOptions as TrainOptions
+    from .torchgeo_samples import SceneDataset as SceneDataset, write_samples as write_samples
+else:
+    __getattr__ = lazy_names(__name__)

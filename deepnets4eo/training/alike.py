@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.band_roles import layer_names, name_band, role_indices
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.values import metres_of, same_unit
+from deepnets4eo.rasters import Layer, layer_names, metres_of, name_band, role_indices, same_unit
 from deepnets4eo.segmenters.inputs import BYTE, GSD_FACTOR, scene_gsd_m, value_range
 from deepnets4eo.segmenters.value_ranges import (
     ENOUGH_BANDS,
@@ -26,7 +24,7 @@ from deepnets4eo.segmenters.value_ranges import (
     ValueRange,
     times_smaller,
 )
-from deepnets4eo.tiling.sampling import spread_indices
+from deepnets4eo.tiling import spread_indices
 
 log = logging.getLogger(__name__)
 

@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Mask
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters.scene import LABELS
+from deepnets4eo.rasters import LABELS
 from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.tiling.lattice import mirror_window
-from deepnets4eo.tiling.sampling import ClassCells, balanced_windows
+from deepnets4eo.tiling import ClassCells, balanced_windows, mirror_window
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.scenes import LabelledScene

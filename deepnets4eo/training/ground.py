@@ -21,8 +21,8 @@ from deepnets4eo.arrays import Indices
 from deepnets4eo.errors import GridError
 from deepnets4eo.files import sha256
 from deepnets4eo.grid import Grid, apply_affine, projected_extent, transformer
-from deepnets4eo.rasters.scene import LABELS
-from deepnets4eo.tiling.sampling import spread_indices
+from deepnets4eo.rasters import LABELS
+from deepnets4eo.tiling import spread_indices
 
 log = logging.getLogger(__name__)
 

@@ -13,17 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.cards.catalog import dataset_path, recipe_path
-from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.cards import DatasetCard, dataset_path, recipe_path
 from deepnets4eo.device import check_devices
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.evaluation.comparison import mean_scores
 from deepnets4eo.files import check_overwrite, read_json, remove, remove_leftovers, write_json
-from deepnets4eo.formats.access import allow_user_files, offline, user_files
-from deepnets4eo.jobs.identity import identity
-from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.formats import allow_user_files, offline, user_files
+from deepnets4eo.jobs import identity, output_lock
 from deepnets4eo.lazy import check_extra, name_missing_extra
-from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.outputs import check_not_inputs
 from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.segmenters.history import LOG, draw_runs
 from deepnets4eo.training.epochs import CHECKPOINTS, LAST

@@ -17,7 +17,7 @@ from typing import Any, SupportsFloat
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from deepnets4eo.outputs.findings import duration_text
+from deepnets4eo.outputs import duration_text
 
 log = logging.getLogger("deepnets4eo.training.job")
 

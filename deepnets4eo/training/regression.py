@@ -23,18 +23,17 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from deepnets4eo.arrays import FloatImage, Mask
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.evaluation.options import default_levels
 from deepnets4eo.evaluation.values import GroupedScores
 from deepnets4eo.lazy import check_extra
-from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.metrics.values import SCORES
+from deepnets4eo.metrics import SCORES, ConfusionMatrix
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.segmenters.units import InUnits
-from deepnets4eo.tiling.scores import best_class
+from deepnets4eo.tiling import best_class
 from deepnets4eo.training.data import ClassSamples, Sample, SceneSamples, ValidationLoader
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
 from deepnets4eo.training.losses import SumOfLosses, class_weights

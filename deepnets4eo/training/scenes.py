@@ -16,14 +16,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepnets4eo.cards.dataset_card import TRAIN, DatasetCard
-from deepnets4eo.cards.dataset_reader import check_same_bands, open_dataset
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import TRAIN, DatasetCard, Legend, check_same_bands, open_dataset
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import OF_TRAINING, Keep, LabelReader, LegendLabels
-from deepnets4eo.formats.access import check_online, is_remote
+from deepnets4eo.formats import check_online, is_remote
 from deepnets4eo.grid import Grid
-from deepnets4eo.rasters.scene import LABELS, Layer, Scene, covered_share, fit_axes
+from deepnets4eo.rasters import LABELS, Layer, Scene, covered_share, fit_axes
 from deepnets4eo.training.recipe import DataSection
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.files import read_json
@@ -23,8 +23,7 @@ from deepnets4eo.segmenters.clicks import with_clicks
 from deepnets4eo.segmenters.inputs import CLICKS, InputSpec
 from deepnets4eo.segmenters.run import LEGEND
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
-from deepnets4eo.tiling.sampling import ClassCells
-from deepnets4eo.tiling.splits import BlockSplit
+from deepnets4eo.tiling import BlockSplit, ClassCells
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe

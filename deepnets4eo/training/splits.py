@@ -20,16 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask
-from deepnets4eo.cards.dataset_card import TRAIN, VAL, DatasetCard
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import TRAIN, VAL, VOID, DatasetCard
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import Keep
 from deepnets4eo.evaluation.withheld import LEARNT, MAPS, PARTS_LEGEND, SCENE, WITHHELD
 from deepnets4eo.grid import Grid, Window, blocks
-from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
-from deepnets4eo.tiling.pixel_splits import assign_folds, split_components, split_per_class, split_share
-from deepnets4eo.tiling.sampling import random_windows
-from deepnets4eo.tiling.splits import BlockSplit, SceneSplit
+from deepnets4eo.rasters import BLOCK_PX, CogWriter
+from deepnets4eo.tiling import (
+    BlockSplit,
+    SceneSplit,
+    assign_folds,
+    random_windows,
+    split_components,
+    split_per_class,
+    split_share,
+)
 from deepnets4eo.training.ground import ground_groups, learnt_share, twins_of
 from deepnets4eo.training.recipe import DataSection, RecipeType
 

@@ -13,16 +13,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
 from deepnets4eo.errors import InputError
-from deepnets4eo.inspection.cubes import describe_negative
-from deepnets4eo.inspection.files import LEAST_BANDS
-from deepnets4eo.rasters.moments import BandMoments
-from deepnets4eo.rasters.scene import LABELS, Layer
-from deepnets4eo.rasters.values import Outliers, find_outliers
+from deepnets4eo.inspection import LEAST_BANDS, describe_negative
+from deepnets4eo.rasters import LABELS, BandMoments, Layer, Outliers, find_outliers
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, is_flat, scaling_of, scene_gsd_m
 from deepnets4eo.segmenters.value_ranges import ValueRange
-from deepnets4eo.tiling.sampling import ClassCells, spread_indices
+from deepnets4eo.tiling import ClassCells, spread_indices
 from deepnets4eo.training.alike import check_alike
 from deepnets4eo.training.scenes import LabelledScene
 from deepnets4eo.training.splits import TRAIN, VAL, DataSplit

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from deepnets4eo.arrays import FloatImage, Mask
-from deepnets4eo.cards.quantity import QUANTITIES, Quantity
+from deepnets4eo.cards import QUANTITIES, Quantity
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.options import Section
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.terrain.heights import check_above_ground, ndsm
-from deepnets4eo.terrain.units import check_metres
-from deepnets4eo.tiling.sampling import spread_indices
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.terrain import check_above_ground, check_metres, ndsm
+from deepnets4eo.tiling import spread_indices
 from deepnets4eo.training.recipe import DataSection
 from deepnets4eo.training.scenes import NamedScene
 from deepnets4eo.training.splits import TRAIN, DataSplit

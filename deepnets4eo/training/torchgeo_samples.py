@@ -14,13 +14,12 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid, Window, whole
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import LABELS, Scene
+from deepnets4eo.rasters import LABELS, CogWriter, Scene
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,21 +15,18 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.display.progress import watched_progress
+from deepnets4eo.cards import VOID, Legend
+from deepnets4eo.display import watched_progress
 from deepnets4eo.errors import InputError
-from deepnets4eo.jobs.parts import Progress
-from deepnets4eo.rasters.layer import Layer
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.rasters.xarray_sources import grid_of
+from deepnets4eo.jobs import Progress
+from deepnets4eo.rasters import Layer, Scene, grid_of
 
 if TYPE_CHECKING:
     from deepnets4eo.change import ChangeOptions
     from deepnets4eo.evaluation import Evaluation, Protocol
     from deepnets4eo.floods import FloodOptions
     from deepnets4eo.prediction import PredictOptions
-    from deepnets4eo.segmenters import Segmenter
-    from deepnets4eo.segmenters.run import Run
+    from deepnets4eo.segmenters import Run, Segmenter
 
 Data = xarray.DataArray | xarray.Dataset
 

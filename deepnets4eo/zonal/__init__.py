@@ -1,6 +1,19 @@
 """From pixels to one row per polygon: sums and counts, outlines as pixels."""
 
-from deepnets4eo.zonal.outlines import Outlines, patch_centres
-from deepnets4eo.zonal.statistics import band_sums, class_counts, known_shares, sum_bands, sums_by_share
+from typing import TYPE_CHECKING
 
-__all__ = ["Outlines", "band_sums", "class_counts", "known_shares", "patch_centres", "sum_bands", "sums_by_share"]
+from deepnets4eo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .outline_points import OutlinePoints, Sides
+    from .outline_sides import inverse_geotransform, to_pixels
+    from .outlines import CHUNK, Outlines as Outlines, chunks, groups, patch_centres as patch_centres
+    from .statistics import (
+        band_sums as band_sums,
+        class_counts as class_counts,
+        known_shares as known_shares,
+        sum_bands as sum_bands,
+        sums_by_share as sums_by_share,
+    )
+else:
+    __getattr__ = lazy_names(__name__)

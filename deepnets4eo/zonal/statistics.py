@@ -12,7 +12,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import READ_PX, Window, blocks, transform_shapes
 from deepnets4eo.prefetch import in_order

@@ -34,7 +34,7 @@ from deepnets4eo.change.series.page import write_page
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.grid import READ_PX, blocks
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
+from deepnets4eo.rasters.gdal_memory import CACHE_BYTES, gdal_cache
 from deepnets4eo.system import peak_bytes
 
 BLOCK_PX = 512

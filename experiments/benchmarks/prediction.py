@@ -25,8 +25,7 @@ from rasterio.windows import Window as RasterioWindow
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.cards.quantity import QUANTITIES
 from deepnets4eo.damage.network.grader import NetworkGrader, open_shipped
-from deepnets4eo.damage.network.pairs import in_pixels
-from deepnets4eo.damage.network.pairs import make_scene as pair_scene
+from deepnets4eo.damage.network.pairs import in_pixels, make_scene as pair_scene
 from deepnets4eo.device import RUNTIMES, choose, torch_settings
 from deepnets4eo.grid import blocks
 from deepnets4eo.prediction import PredictOptions, predict

@@ -12,21 +12,31 @@ Needs the extra `radar` (numba), and the folder `experiments` on the path of Pyt
 True
 """
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        ".hazard": "Hazard hazard_names",
-        ".outcome": "Outcome draw_outcome",
-        ".pair": "PairSample draw_pair pair_stream render_pair",
-        ".plan": "Plan",
-        ".radar": "RadarLook RadarView draw_radar_flood see_by_radar",
-        ".style": "WorldSeason WorldStyle style_names",
-        ".surface": "WorldSurface surface_of",
-        ".harmless": "change",
-        ".layouts": "lay_out",
-        ".paint_world": "paint",
-        ".vegetation": "plant",
-    },
-)
+if TYPE_CHECKING:
+    from .harmless import change as change
+    from .hazard import Hazard as Hazard, hazard_names as hazard_names
+    from .layouts import lay_out as lay_out
+    from .outcome import Outcome as Outcome, draw_outcome as draw_outcome
+    from .paint_world import paint as paint
+    from .pair import (
+        PairSample as PairSample,
+        draw_pair as draw_pair,
+        pair_stream as pair_stream,
+        render_pair as render_pair,
+    )
+    from .plan import Plan as Plan
+    from .radar import (
+        RadarLook as RadarLook,
+        RadarView as RadarView,
+        draw_radar_flood as draw_radar_flood,
+        see_by_radar as see_by_radar,
+    )
+    from .style import WorldSeason as WorldSeason, WorldStyle as WorldStyle, style_names as style_names
+    from .surface import WorldSurface as WorldSurface, surface_of as surface_of
+    from .vegetation import plant as plant
+else:
+    __getattr__ = lazy_names(__name__)

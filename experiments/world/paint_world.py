@@ -8,8 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from deepnets4eo.synthetic.materials import CODE, KIND
-from deepnets4eo.synthetic.materials import poles as material_poles
+from deepnets4eo.synthetic.materials import CODE, KIND, poles as material_poles
 from world.noise import hash_unit, noise_fields, sine_of_turns, terrain
 from world.paint_roofs import paint_roofs
 from world.paint_trees import paint_trees

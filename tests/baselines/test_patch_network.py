@@ -5,8 +5,7 @@ import pytest
 import torch
 from geotiff import write_geotiff
 from gradients import without_gradient
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from deepnets4eo.baselines.patch_network import PatchNetwork
 from deepnets4eo.cards.legend import Legend

@@ -12,7 +12,7 @@ from made_up_map import make_grid
 from report_visit import PHONE
 
 from deepnets4eo.change.page import COLOURS, write_page
-from deepnets4eo.outputs.event import EventInfo
+from deepnets4eo.outputs import EventInfo
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer, Scene
 

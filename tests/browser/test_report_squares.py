@@ -5,8 +5,7 @@ import pytest
 from made_up_map import make_grid, make_map
 from report_visit import write
 
-from deepnets4eo.outputs.map_page import page as map_page
-from deepnets4eo.outputs.map_page import panels
+from deepnets4eo.outputs.map_page import page as map_page, panels
 from deepnets4eo.outputs.map_page.page import class_squares
 
 pytestmark = pytest.mark.browser

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from made_up_datasets import class_places, make_dataset, tile_path, write
 from rasterio.enums import ColorInterp
 from scipy.io import savemat

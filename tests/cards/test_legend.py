@@ -4,8 +4,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from deepnets4eo.cards.legend import VOID, Legend, LegendClass
 from deepnets4eo.errors import InputError, LabelError

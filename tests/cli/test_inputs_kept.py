@@ -341,8 +341,7 @@ def test_a_run_may_be_used_and_predicted_into_again(place: Path, monkeypatch: py
 
 
 def test_the_products_of_a_damage_map_are_named() -> None:
-    from deepnets4eo.damage.products import content as map_content
-    from deepnets4eo.damage.products import write
+    from deepnets4eo.damage.products import content as map_content, write
 
     assert PRODUCTS[-1] == "manifest.json"
     source = Path(write.__file__).read_text(encoding="utf-8") + Path(map_content.__file__).read_text(encoding="utf-8")

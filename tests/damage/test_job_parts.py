@@ -20,7 +20,7 @@ from deepnets4eo.damage.inputs.site import Inputs
 from deepnets4eo.damage.network import grader as network_grader
 from deepnets4eo.errors import InputError
 from deepnets4eo.jobs import identity
-from deepnets4eo.rasters.gdal_cache import CACHE_BYTES
+from deepnets4eo.rasters.gdal_memory import CACHE_BYTES
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.synthetic import City, Event

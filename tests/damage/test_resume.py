@@ -215,7 +215,7 @@ def test_a_change_of_inputs_or_version_is_another_job(
     if change == "touch":
         os.utime(post, (0, 0))
     elif change == "version":
-        monkeypatch.setattr("deepnets4eo.jobs.identity.code_version", lambda: "0.0")
+        monkeypatch.setattr("deepnets4eo.jobs.identities.code_version", lambda: "0.0")
     else:
         pixels[0, 100, 100] ^= 1
     assert folder() != first

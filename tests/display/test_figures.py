@@ -21,7 +21,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.vocabulary import CLASSES, colors
 from deepnets4eo.display.figures import stretch
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.display import colour_bands, declared_colours
+from deepnets4eo.rasters.display import declared_colours, shown_bands
 from deepnets4eo.rasters.scene import Layer, Scene
 
 ISPRS = Legend.load("isprs")
@@ -135,14 +135,14 @@ def test_red_green_and_blue_are_chosen_by_the_colour_interpretation_where_no_nam
     assert declared_colours(Layer.open(path)) is None
     with rasterio.open(path, "r+") as file:
         file.colorinterp = [ColorInterp.blue, ColorInterp.green, ColorInterp.red, ColorInterp.undefined]
-    assert declared_colours(Layer.open(path)) == colour_bands(Layer.open(path)) == [3, 2, 1]
+    assert declared_colours(Layer.open(path)) == shown_bands(Layer.open(path)) == [3, 2, 1]
     assert declared_colours(Layer.open(path, bands=[2, 3, 4])) is None  # chosen by number
     with rasterio.open(path, "r+") as file:
         file.colorinterp = [ColorInterp.alpha, ColorInterp.blue, ColorInterp.green, ColorInterp.red]
     assert declared_colours(Layer.open(path)) == [4, 3, 2]
     with rasterio.open(path, "r+") as file:
         file.descriptions = ("nir", "red", "green", "blue")
-    assert colour_bands(Layer.open(path)) == [2, 3, 4]
+    assert shown_bands(Layer.open(path)) == [2, 3, 4]
 
 
 def test_wavelengths_name_the_colours_where_a_band_of_its_own_is_nearest_to_each() -> None:
@@ -151,7 +151,7 @@ def test_wavelengths_name_the_colours_where_a_band_of_its_own_is_nearest_to_each
         wavelengths_nm: np.ndarray
         band_names, bands, colour_roles = ["band_1", "band_2", "band_3"], [1, 2, 3], None
 
-    assert colour_bands(Known(np.array([480.0, 550, 660]))) == [3, 2, 1]
+    assert shown_bands(Known(np.array([480.0, 550, 660]))) == [3, 2, 1]
     assert declared_colours(Known(np.array([840.0, 660, 550]))) is None  # near infrared, red, green
 
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 from geotiff import write_geotiff
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import GridError, InputError, LabelError

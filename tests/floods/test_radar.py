@@ -7,8 +7,14 @@ from scipy.special import expit
 pytest.importorskip("numba")
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.floods import RadarImage, RadarOptions, equivalent_looks, measure_radar, radar_water
-from deepnets4eo.floods import radar as radar_maps
+from deepnets4eo.floods import (
+    RadarImage,
+    RadarOptions,
+    equivalent_looks,
+    measure_radar,
+    radar as radar_maps,
+    radar_water,
+)
 from deepnets4eo.floods.radar import CROSS, DRY, FLOOD, NOT_SEEN, PERMANENT_WATER, FilteredRadar, RadarStatistics
 from deepnets4eo.floods.thresholds import WaterThreshold, find_water_threshold
 from deepnets4eo.rasters.scene import Layer

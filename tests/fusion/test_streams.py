@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.fusion.streams import Streams, average, first_weights, mask_absent_streams, one_each, stream_sizes

@@ -54,12 +54,12 @@ def test_false_colours_are_the_stretched_bands_nearest_to_red_green_and_blue() -
 
 
 def test_a_layer_with_wavelengths_is_drawn_in_them_too() -> None:
-    from deepnets4eo.rasters.display import colour_bands
+    from deepnets4eo.rasters.display import shown_bands
 
     class Known:
         band_names, bands, wavelengths_nm = [f"band_{k}" for k in range(1, 23)], list(range(1, 23)), WAVELENGTHS - 20
 
-    assert colour_bands(Known()) == [4, 3, 2]  # of 680, 580 and 480 nm
+    assert shown_bands(Known()) == [4, 3, 2]  # of 680, 580 and 480 nm
 
 
 @pytest.mark.parametrize(

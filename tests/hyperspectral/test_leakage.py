@@ -4,8 +4,7 @@ import logging
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from made_up_split import LEGEND, make_data_split, random_scene
 
 from deepnets4eo.hyperspectral.samples import describe_sampling, leakage

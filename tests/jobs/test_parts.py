@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.jobs.journal import Journal

@@ -8,8 +8,7 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window

@@ -7,8 +7,7 @@ import lazrs
 import numpy as np
 import pytest
 from block_jobs import KilledError, OneByOne
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from made_up_clouds import LEGEND, NeighbourCount, scattered, write_las
 from pyproj import CRS
 

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from deepnets4eo.metrics.detections import overlapping_pairs
 from deepnets4eo.polygons.boxes import boxes_around, corners, outlines, paint, suppress

@@ -9,8 +9,7 @@ import pytest
 import rasterio.features
 import shapely
 from affine import Affine
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from odc.geo.geobox import GeoBox
 from pyproj import Geod
 

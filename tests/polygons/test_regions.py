@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import rasterio.features
 import shapely
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from deepnets4eo.polygons import regions
 from deepnets4eo.polygons.regions import trace_regions

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import shapely
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from shapely.affinity import rotate
 
 from deepnets4eo.polygons.smoothing import make_right_angled

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from deepnets4eo.polygons.regions import trace_regions
 from deepnets4eo.polygons.smoothing import simplify_together, with_shared_corners, without_stairs

@@ -18,8 +18,7 @@ from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, OutputError, RunError
 from deepnets4eo.grid import Grid
-from deepnets4eo.prediction import PredictOptions, memory, open_scene, predict
-from deepnets4eo.prediction import describe as describe_prediction
+from deepnets4eo.prediction import PredictOptions, describe as describe_prediction, memory, open_scene, predict
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.checksums import hash_of

@@ -9,8 +9,7 @@ import pytest
 import rasterio
 from affine import Affine
 from geotiff import write_geotiff
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from odc.geo.geobox import GeoBox
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp, MaskFlags

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from affine import Affine
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from moved_place import moved, noisy, place
 from scipy import fft, ndimage
 from skimage.registration import phase_cross_correlation

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from affine import Affine
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from skimage.transform import estimate_transform
 
 from deepnets4eo.grid import apply_affine

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Layer

@@ -1,8 +1,7 @@
 """Scores: normalising, choosing and packing, against SciPy and plain NumPy."""
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 from scipy.special import log_softmax, softmax

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from affine import Affine
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from odc.geo.geobox import GeoBox
 from scipy.ndimage import distance_transform_cdt
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from deepnets4eo.grid import Window
 from deepnets4eo.tiling.sampling import spread_indices, spread_windows

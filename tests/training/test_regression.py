@@ -21,8 +21,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.inspection.files import inspect
 from deepnets4eo.jobs.parts import Part
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.segmenters import Ensemble
-from deepnets4eo.segmenters import TestTimeAugmentation as Augmented
+from deepnets4eo.segmenters import Ensemble, TestTimeAugmentation as Augmented
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter

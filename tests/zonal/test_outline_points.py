@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from shapely.affinity import rotate
 
 from deepnets4eo.zonal.outline_points import Sides, pieces_near

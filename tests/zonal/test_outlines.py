@@ -9,8 +9,7 @@ import rasterio.features
 import rasterio.mask
 import shapely
 from affine import Affine
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import GridError

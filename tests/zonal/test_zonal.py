@@ -11,8 +11,7 @@ import rasterio.features
 import rasterio.mask
 import shapely
 from affine import Affine
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from odc.geo.geobox import GeoBox
 from rasterio.io import MemoryFile
 

@@ -14,7 +14,7 @@ from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.feature import DenseFeature, Windows, window_counts
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.band_roles import COLOURS, normalised_difference, role_indices
+from deepnets4eo.rasters import COLOURS, normalised_difference, role_indices
 
 # index → (a, b): (a − b) / (a + b)
 RATIOS = {

@@ -22,7 +22,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.options import Section, options_from
-from deepnets4eo.rasters.band_roles import COLOURS, role_indices
+from deepnets4eo.rasters import COLOURS, role_indices
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -231,7 +231,7 @@ class DeepFeatures:
     @classmethod
     def restore(cls, folder: str | Path, description: Mapping[str, Any]) -> DeepFeatures:
         """Make the feature that `save` wrote; nothing is downloaded. Errors: RunError for a file that does not belong to it."""
-        from deepnets4eo.segmenters.pretrained import read_tensors
+        from deepnets4eo.segmenters import read_tensors
 
         path = Path(folder) / f"{description['name']}_encoder.safetensors"
         if path.resolve().parent != Path(folder).resolve():

@@ -12,10 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError, name_hint
-from deepnets4eo.formats.access import check_online
-from deepnets4eo.segmenters.efficientnet import LEVEL_CHANNELS, EfficientNetLite0, SameConv
-from deepnets4eo.segmenters.networks import LITE0
-from deepnets4eo.segmenters.pretrained import IMAGENET, load_pretrained
+from deepnets4eo.formats import check_online
+from deepnets4eo.segmenters import IMAGENET, LEVEL_CHANNELS, LITE0, EfficientNetLite0, SameConv, load_pretrained
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet's photographs, red, green, blue
 STD = (0.229, 0.224, 0.225)

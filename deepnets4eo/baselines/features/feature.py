@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from deepnets4eo.arrays import Codes, FloatImage, Indices
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.rasters.moments import moving_moments
+from deepnets4eo.rasters import moving_moments
 
 Number = TypeVar("Number", bound=np.generic)
 RADII_PX = (2, 5)

@@ -15,7 +15,7 @@ from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.colour import HISTOGRAM_RADIUS_PX, HsvHistogram
 from deepnets4eo.baselines.features.feature import DenseFeature, at_sites
-from deepnets4eo.rasters.moments import moving_moments
+from deepnets4eo.rasters import moving_moments
 
 GROUND_PX = 57  # larger objects count as ground; with the squares around, the halo is 64
 RADII_PX = (2, 8)

@@ -1,7 +1,12 @@
 """Detectors of small objects: a mixture of part templates over HOG, and its detections."""
 
-from deepnets4eo.baselines.parts.detector import PartDetector
-from deepnets4eo.baselines.parts.references import reference_polygons
-from deepnets4eo.baselines.parts.templates import PartSettings
+from typing import TYPE_CHECKING
 
-__all__ = ["PartDetector", "PartSettings", "reference_polygons"]
+from deepnets4eo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .detector import PartDetector as PartDetector
+    from .references import reference_polygons as reference_polygons
+    from .templates import PartSettings as PartSettings
+else:
+    __getattr__ = lazy_names(__name__)

@@ -18,12 +18,12 @@ from deepnets4eo.baselines.parts.learning import train_templates
 from deepnets4eo.baselines.parts.references import references, training_windows
 from deepnets4eo.baselines.parts.templates import PARTS, PartModels, PartSettings, Shapes, TemplateBank
 from deepnets4eo.baselines.tile_segmenter import TileSegmenter
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write
-from deepnets4eo.polygons.boxes import paint
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec, scene_gsd_m
+from deepnets4eo.polygons import paint
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec, scene_gsd_m
 from deepnets4eo.tiling import Tiling
 
 BANK = "templates.safetensors"

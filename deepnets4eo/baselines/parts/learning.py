@@ -14,8 +14,8 @@ from deepnets4eo.baselines.parts.detection import Detections, find_objects
 from deepnets4eo.baselines.parts.mining import TemplateTrainer
 from deepnets4eo.baselines.parts.references import TrainingWindow
 from deepnets4eo.baselines.parts.templates import PartSettings, Shapes, TemplateBank, first_parts
-from deepnets4eo.metrics.detections import Match, match, scores_of
-from deepnets4eo.polygons.boxes import outlines
+from deepnets4eo.metrics import Match, match, scores_of
+from deepnets4eo.polygons import outlines
 
 log = logging.getLogger(__name__)
 

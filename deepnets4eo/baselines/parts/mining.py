@@ -19,8 +19,8 @@ from deepnets4eo.baselines.features.hog import felzenszwalb_cells
 from deepnets4eo.baselines.parts.detection import local_maxima, logits
 from deepnets4eo.baselines.parts.references import TrainingWindow
 from deepnets4eo.baselines.parts.templates import REACH, PartSettings, Shapes, TemplateBank, in_used_frame, part_vectors
-from deepnets4eo.metrics.detections import overlapping_pairs
-from deepnets4eo.polygons.boxes import outlines
+from deepnets4eo.metrics import overlapping_pairs
+from deepnets4eo.polygons import outlines
 
 ROOM = 1  # cells by which an object may be shifted on each side
 SPARE = 2  # cells around that are cut off: HOG there depends on the neighbouring patch of the mosaic

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Boxes, FloatImage, Floats, Indices, Mask
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
 from deepnets4eo.baselines.parts.detection import resize
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import transform_shapes
-from deepnets4eo.polygons import polygonize
-from deepnets4eo.polygons.boxes import boxes_around
-from deepnets4eo.prediction.tile_reader import TileReader
-from deepnets4eo.rasters.scene import LABELS, Scene
-from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.polygons import boxes_around, polygonize
+from deepnets4eo.prediction import TileReader
+from deepnets4eo.rasters import LABELS, Scene
+from deepnets4eo.segmenters import InputSpec
 from deepnets4eo.tiling import Lattice, Tiling
 
 if TYPE_CHECKING:

@@ -1,15 +1,16 @@
 """Post-processing of label maps: votes of windows and superpixels, a minimum area, a conditional random field."""
 
-from deepnets4eo.baselines.postprocessing.crf import CrfSettings, mean_field
-from deepnets4eo.baselines.postprocessing.segmenter import PostProcessed, build_steps
-from deepnets4eo.baselines.postprocessing.votes import majority_filter, minimum_area, superpixel_vote
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "CrfSettings",
-    "PostProcessed",
-    "build_steps",
-    "majority_filter",
-    "mean_field",
-    "minimum_area",
-    "superpixel_vote",
-]
+from deepnets4eo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .crf import CrfSettings as CrfSettings, mean_field as mean_field
+    from .segmenter import PostProcessed as PostProcessed, build_steps as build_steps
+    from .votes import (
+        majority_filter as majority_filter,
+        minimum_area as minimum_area,
+        superpixel_vote as superpixel_vote,
+    )
+else:
+    __getattr__ = lazy_names(__name__)

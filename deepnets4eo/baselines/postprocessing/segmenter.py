@@ -25,8 +25,7 @@ from deepnets4eo.baselines.superpixels.segmenting import Method, Superpixels
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.grid import Window
 from deepnets4eo.options import option_group, options_from, plain_options
-from deepnets4eo.segmenters.segmenter import Segmenter
-from deepnets4eo.segmenters.wrapped import WrappedSegmenter
+from deepnets4eo.segmenters import Segmenter, WrappedSegmenter
 from deepnets4eo.tiling import Tiling
 
 Votes = Literal["labels", "probabilities"]

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from skimage.measure import label as connected_regions
 
 from deepnets4eo.arrays import Codes, Indices, Mask
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
 from deepnets4eo.errors import InputError
-from deepnets4eo.tiling.scores import best_class
+from deepnets4eo.tiling import best_class
 
 SHIFTED_PX = 8  # up to this radius adding shifted images is faster than running sums
 

@@ -1,26 +1,20 @@
 """Superpixels: of one image, of a whole scene without seams, and the statistics of each region."""
 
-from deepnets4eo.baselines.superpixels.scene import segment_scene
-from deepnets4eo.baselines.superpixels.segmenting import METHODS, Superpixels
-from deepnets4eo.baselines.superpixels.statistics import (
-    majority,
-    pool,
-    pool_stack,
-    pooled_columns,
-    region_deviations,
-    region_means,
-    region_ranges,
-)  # fmt: skip
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "METHODS",
-    "Superpixels",
-    "majority",
-    "pool",
-    "pool_stack",
-    "pooled_columns",
-    "region_deviations",
-    "region_means",
-    "region_ranges",
-    "segment_scene",
-]
+from deepnets4eo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .scene import segment_scene as segment_scene
+    from .segmenting import METHODS as METHODS, Superpixels as Superpixels
+    from .statistics import (
+        majority as majority,
+        pool as pool,
+        pool_stack as pool_stack,
+        pooled_columns as pooled_columns,
+        region_deviations as region_deviations,
+        region_means as region_means,
+        region_ranges as region_ranges,
+    )
+else:
+    __getattr__ = lazy_names(__name__)

@@ -21,12 +21,11 @@ from deepnets4eo.baselines.superpixels.segmenting import KeyFile, Superpixels, g
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import PARTIAL
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.jobs.lock import output_lock
+from deepnets4eo.jobs import output_lock
 from deepnets4eo.options import option_group
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import LABELS, Layer, Scene
-from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.rasters import LABELS, CogWriter, Layer, Scene
+from deepnets4eo.segmenters import InputSpec
 
 MIN_SHARED = 0.5  # share of the pixels of two regions in the common area from which on they are one region
 NONE = -1  # id where a layer is not valid

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import RegionIds, Vectors
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import Feature
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
 
 
 def region_deviations(values: NDArray[np.floating], ids: RegionIds, count: int) -> NDArray[np.float64]:

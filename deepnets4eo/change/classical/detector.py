@@ -17,19 +17,16 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.arrays import Batch, FloatImage, Mask
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.change.classical.feature_distance import FeatureDistance
 from deepnets4eo.change.classical.pair_scores import SIDE_PX, SPECTRAL, Blocks, PairScore
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError, name_hint
 from deepnets4eo.files import read_json, write_json
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.rasters.thresholds import BINS, Histogram, histogram_of, separation, threshold
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter
-from deepnets4eo.tiling import Tiling
-from deepnets4eo.tiling.sampling import spread_windows
+from deepnets4eo.rasters import BINS, Histogram, Scene, histogram_of, separation, threshold
+from deepnets4eo.segmenters import InputSpec, ProbabilitySegmenter
+from deepnets4eo.tiling import Tiling, spread_windows
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.change.classical.pair_scores import Blocks, PairScore, Score
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.band_roles import colour_bands
-from deepnets4eo.rasters.moments import BandMoments
+from deepnets4eo.rasters import BandMoments, colour_bands
 from deepnets4eo.tiling import Tiling
 
 REDUCTIONS = (2, 4, 8, 16, 32)  # pixels of a cell, by level of the encoder
@@ -104,7 +103,7 @@ class FeatureDistance(PairScore):
 
     @cached_property
     def _network(self) -> Any:
-        from deepnets4eo.segmenters.efficientnet import frozen_encoder
+        from deepnets4eo.segmenters import frozen_encoder
 
         return frozen_encoder()
 

@@ -23,8 +23,7 @@ from scipy.special import erfc
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.moments import Matrix, Moments, MomentSums, Vector
-from deepnets4eo.rasters.values import valid_pixels
+from deepnets4eo.rasters import Matrix, Moments, MomentSums, Vector, valid_pixels
 from deepnets4eo.tiling import Tiling
 
 PENALTY = 1e-9  # of each variance; keeps bands that repeat others from making the problem singular

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.change.networks.blocks import ResidualBlock, bands_of_one_date, dates_apart
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.networks import check_encoder
-from deepnets4eo.segmenters.pretrained import fit_bands, is_local, load_pretrained
+from deepnets4eo.segmenters import check_encoder, fit_bands, is_local, load_pretrained
 
 LEVELS = 4
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters import create_model
 
 
 class CoverAndChange(nn.Module, ABC):

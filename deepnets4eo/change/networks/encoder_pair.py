@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from deepnets4eo.change.networks.blocks import bands_of_one_date, dates_apart
 from deepnets4eo.change.networks.cover_and_change import CoverAndChange
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.networks import DEFAULT_ENCODER, create_model
-from deepnets4eo.training.losses import FeatureContrast
+from deepnets4eo.segmenters import DEFAULT_ENCODER, create_model
+from deepnets4eo.training import FeatureContrast
 
 Fusion = Literal["concat", "difference", "both"]
 FUSIONS: tuple[str, ...] = get_args(Fusion)

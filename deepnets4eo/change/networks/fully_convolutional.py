@@ -19,7 +19,7 @@ from deepnets4eo.change.networks.blocks import (
     join_dates,
 )
 from deepnets4eo.errors import InputError
-from deepnets4eo.training.losses import FeatureContrast
+from deepnets4eo.training import FeatureContrast
 
 ENCODER = ((16, 16), (32, 32), (64, 64, 64), (128, 128, 128))
 DECODER = ((128, 128, 64), (64, 64, 32), (32, 16), (16,))

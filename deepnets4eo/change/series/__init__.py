@@ -1,1 +1,12 @@
 """Series of dates: one stack on one grid, features of cells, rare changes ranked, breaks of seasonal curves by pixel."""
+
+from typing import TYPE_CHECKING
+
+from deepnets4eo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .job import SeriesJob
+    from .likeness import ALIKE, open_searched, parse_point, write_likeness
+    from .options import SeriesInputs, SeriesProducts
+else:
+    __getattr__ = lazy_names(__name__)

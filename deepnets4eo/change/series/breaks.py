@@ -20,9 +20,8 @@ from deepnets4eo.change.series.harmonic import HarmonicOptions, check_start, dec
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.grid import blocks
-from deepnets4eo.jobs.shared_work import SharedWork
-from deepnets4eo.rasters.band_roles import normalised_difference, role_indices
-from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.jobs import SharedWork
+from deepnets4eo.rasters import CogWriter, normalised_difference, role_indices
 
 BLOCK_PX = 128
 BAND_NAMES = ("break_year", "magnitude", "statistic")

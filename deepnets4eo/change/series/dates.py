@@ -15,7 +15,7 @@ from typing import Any
 
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import read_json
-from deepnets4eo.formats.stac_items import (
+from deepnets4eo.formats import (
     ITEM_ERRORS,
     TIMES,
     Asset,
@@ -28,9 +28,8 @@ from deepnets4eo.formats.stac_items import (
     readable_from,
     stated_bands,
 )
-from deepnets4eo.outputs.event import iso_day
-from deepnets4eo.rasters.mosaic import TILE_SUFFIXES, find_tiles
-from deepnets4eo.rasters.scene import Layer, LayerLike
+from deepnets4eo.outputs import iso_day
+from deepnets4eo.rasters import TILE_SUFFIXES, Layer, LayerLike, find_tiles
 
 STAC_SUFFIXES = {".json", ".geojson"}
 REMEDY = "Put the collection into a folder that holds its files, or name their folder with --masks or as SERIES."

@@ -13,8 +13,8 @@ from deepnets4eo.baselines import FrozenEncoder
 from deepnets4eo.change.series.features import CellGrid, cell_sums
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.band_roles import colour_bands
-from deepnets4eo.tiling.sampling import spread_windows
+from deepnets4eo.rasters import colour_bands
+from deepnets4eo.tiling import spread_windows
 
 PERCENT = (1, 99)  # values that become 0 and 1
 SAMPLE_PX, SAMPLES = 256, 2  # side of the windows that the spread is measured on, and how many along an axis

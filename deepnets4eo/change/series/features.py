@@ -24,10 +24,9 @@ from deepnets4eo.arrays import FloatImage, Geometries, Indices, Mask
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import READ_PX, Grid, Window, transform_shapes
-from deepnets4eo.jobs.shared_work import ComputeBlock, SharedWork
+from deepnets4eo.jobs import ComputeBlock, SharedWork
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters.band_roles import normalised_difference, role_indices
-from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, gdal_cache
+from deepnets4eo.rasters import CACHE_BYTES, gdal_cache, normalised_difference, role_indices
 
 log = logging.getLogger(__name__)
 

@@ -18,15 +18,11 @@ from deepnets4eo.change.series.ranking import TABLE, VECTORS, NoveltyRanking, ra
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import write_json
-from deepnets4eo.jobs.blocks import Executor
-from deepnets4eo.jobs.output import JobOutput
-from deepnets4eo.jobs.parts import Progress
-from deepnets4eo.jobs.shared_work import SharedWork
+from deepnets4eo.jobs import Executor, JobOutput, Progress, SharedWork
 from deepnets4eo.options import plain_options
-from deepnets4eo.outputs.event import SeriesEvent
-from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.rasters.gdal_cache import gdal_cache
-from deepnets4eo.segmenters.networks import LITE0
+from deepnets4eo.outputs import SeriesEvent, check_not_inputs
+from deepnets4eo.rasters import gdal_cache
+from deepnets4eo.segmenters import LITE0
 from deepnets4eo.version import __version__
 
 PAGE, MANIFEST, BREAKS = "report.html", "series.json", "breaks.tif"

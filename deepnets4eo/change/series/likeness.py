@@ -17,8 +17,7 @@ from deepnets4eo.change.series.options import SeriesInputs
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import READ_PX, Window, blocks, transformer
-from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import CogWriter, Layer
 
 ALIKE = 0.9  # cosine, of the share in the headline
 

@@ -26,9 +26,8 @@ from deepnets4eo.change.series.features import CellSeries
 from deepnets4eo.change.series.options import NoveltyOptions
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import ARCHIVE_ERRORS, atomic_write
-from deepnets4eo.outputs.event import SeriesEvent
-from deepnets4eo.outputs.provenance import categories_qml, write_event, write_styles
-from deepnets4eo.polygons.vector_files import write_vector
+from deepnets4eo.outputs import SeriesEvent, categories_qml, write_event, write_styles
+from deepnets4eo.polygons import write_vector
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -133,7 +132,7 @@ class NoveltyRanking:
         """Read what `write` wrote. Raises InputError for a folder without a ranking, or files that do not fit each other."""
         import geopandas as gpd
 
-        from deepnets4eo.formats.vectors import vector_file
+        from deepnets4eo.formats import vector_file
 
         table, vectors = Path(folder) / TABLE, Path(folder) / VECTORS
         if not (table.is_file() and vectors.is_file()):

@@ -20,13 +20,10 @@ from deepnets4eo.change.series.dates import DatedImage, find_images
 from deepnets4eo.change.series.options import SeriesInputs
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.inspection.images import check_no_colour_table, declare_nodata
+from deepnets4eo.inspection import check_no_colour_table, declare_nodata
 from deepnets4eo.options import split_names
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.band_roles import layer_names
-from deepnets4eo.rasters.clouds import open_cloud_mask
-from deepnets4eo.rasters.scene import Layer, LayerLike, covered_share
-from deepnets4eo.rasters.views import without_implausible
+from deepnets4eo.outputs import Finding
+from deepnets4eo.rasters import Layer, LayerLike, covered_share, layer_names, open_cloud_mask, without_implausible
 
 MOST_NAMED = 5  # dates in a message
 

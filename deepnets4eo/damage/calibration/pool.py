@@ -21,7 +21,7 @@ from deepnets4eo.damage.calibration.reliability import Judgement, Reliability
 from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_yaml
-from deepnets4eo.outputs.findings import Finding, count_of
+from deepnets4eo.outputs import Finding, count_of
 
 LEAST_SKILL = 0.1  # below, a run counts as one that learnt nothing
 LEAST_VALIDATED = 30  # validation buildings; fewer say nothing

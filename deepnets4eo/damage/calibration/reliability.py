@@ -22,8 +22,7 @@ from deepnets4eo.damage.calibration.site import (
     fit_to_site,
 )
 from deepnets4eo.damage.vocabulary import BORDERS, GRADES, MAJOR, WITHIN_SIDES
-from deepnets4eo.metrics import fit_sigmoid
-from deepnets4eo.metrics.calibration import check_same_number
+from deepnets4eo.metrics import check_same_number, fit_sigmoid
 
 LEAST_AT_SITE = 5  # buildings of either kind for a site to say how far its evidence is shifted
 LEAST_SPREAD = 0.3  # log-odds; few sites show less by chance

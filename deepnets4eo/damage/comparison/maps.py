@@ -13,16 +13,15 @@ import numpy as np
 import shapely
 
 from deepnets4eo.arrays import Indices
-from deepnets4eo.cards.legend import normalise_name
+from deepnets4eo.cards import normalise_name
 from deepnets4eo.damage.products.profiles import CROSSWALK
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
-from deepnets4eo.footprints.files import read_table
-from deepnets4eo.formats.vectors import WKT_NAMES
-from deepnets4eo.metrics.accuracy import Interval, bootstrap
-from deepnets4eo.metrics.confusion import ConfusionMatrix
-from deepnets4eo.outputs.findings import count_of
+from deepnets4eo.footprints import read_table
+from deepnets4eo.formats import WKT_NAMES
+from deepnets4eo.metrics import ConfusionMatrix, Interval, bootstrap
+from deepnets4eo.outputs import count_of
 
 if TYPE_CHECKING:
     import geopandas as gpd

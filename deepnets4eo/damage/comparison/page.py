@@ -10,8 +10,8 @@ import numpy as np
 
 from deepnets4eo.damage.comparison.maps import MapComparison
 from deepnets4eo.files import plain, write_json, write_text
-from deepnets4eo.outputs.safe_text import asset_text, document_head, fill_template, table_csv, wide
-from deepnets4eo.polygons.vector_files import write_vector
+from deepnets4eo.outputs import asset_text, document_head, fill_template, table_csv, wide
+from deepnets4eo.polygons import write_vector
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:

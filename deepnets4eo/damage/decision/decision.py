@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from deepnets4eo.arrays import Floats, Mask, Texts
-from deepnets4eo.cards.catalog import run_path
+from deepnets4eo.cards import run_path
 from deepnets4eo.damage.calibration.pool import Score, graded_by_network, pool_scores
 from deepnets4eo.damage.calibration.reliability import UNKNOWN_SPREAD, Judgement, fill_between, set_names
 from deepnets4eo.damage.calibration.site import ShareEstimate, SiteFit
@@ -40,8 +40,8 @@ from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.inputs.site import Inputs, Site
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, MAJOR, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.segmenters.checksums import is_run
+from deepnets4eo.outputs import Finding
+from deepnets4eo.segmenters import is_run
 
 # Least probability of a building that is named at a site that is more probably intact: half of the best F1 is the best threshold
 # (Lipton, Elkan & Naryanaswamy 2014), which at made-up sites left out was 0.33 to 0.39 with the network.

@@ -15,7 +15,7 @@ from deepnets4eo.arrays import Floats, Geometries, Mask, Texts
 from deepnets4eo.damage.calibration.probabilities import MOST_LOG_ODDS, grades_of_sides, side_log_odds
 from deepnets4eo.damage.calibration.site import GIVEN_SHARE, SHARES, STANDING, ShareEstimate, SiteFit
 from deepnets4eo.damage.vocabulary import GRADES, MAJOR
-from deepnets4eo.footprints.outlines import outline_areas_m2, repeated_outlines
+from deepnets4eo.footprints import outline_areas_m2, repeated_outlines
 
 DRAWS = 500
 CHUNK = 25  # draws that are worked out at the same time

@@ -17,9 +17,8 @@ from deepnets4eo.damage.evidence.table import BLANK, SHADE
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
 from deepnets4eo.damage.evidences.unbuilt import NO_BUILDING
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, GRADES, POST_ONLY, PRE_POST, WIDE
-from deepnets4eo.outputs.findings import Finding, Severity, reason_counts, worst_first
-from deepnets4eo.outputs.wording import Phrase, Value
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.outputs import Finding, Phrase, Severity, Value, reason_counts, worst_first
+from deepnets4eo.rasters import Layer
 
 NOTHING = "nothing_assessed"
 HIDDEN = {

@@ -19,8 +19,7 @@ from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.inputs.site import WaterAround
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, DAMAGED, GRADES, MAJOR
 from deepnets4eo.floods import OUTER_M, BuildingWater
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.outputs.wording import Phrase, Value
+from deepnets4eo.outputs import Finding, Phrase, Value
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.decision.decision import Decision

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from deepnets4eo.arrays import Floats, Mask, Texts
-from deepnets4eo.cards.catalog import model_path, shipped_path
+from deepnets4eo.cards import model_path, shipped_path
 from deepnets4eo.damage.calibration.probabilities import border_probabilities
 from deepnets4eo.damage.calibration.reliability import Judgement, Reliability
 from deepnets4eo.damage.evidence.columns import MEANING

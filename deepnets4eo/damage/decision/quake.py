@@ -13,7 +13,7 @@ import pandas as pd
 
 from deepnets4eo.arrays import Mask
 from deepnets4eo.damage.vocabulary import ASSESSED, PRE_POST
-from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs import Finding
 
 MATCH = "ev_roof_match"
 AGAIN = 0.6  # agreement with the pre image over that of the site's best roofs: 2 of 233 such roofs at five Turkish cities were damaged

@@ -1,5 +1,10 @@
 """Evidence per building: what two images, heights and footprints say about damage, without any trained weights."""
 
-from deepnets4eo.damage.evidence.table import EvidenceTable
+from typing import TYPE_CHECKING
 
-__all__ = ["EvidenceTable"]
+from deepnets4eo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .table import EvidenceTable as EvidenceTable
+else:
+    __getattr__ = lazy_names(__name__)

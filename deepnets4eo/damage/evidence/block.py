@@ -25,13 +25,9 @@ from deepnets4eo.damage.evidence.sums import (
 )
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.jobs.blocks import FinishBlocks
-from deepnets4eo.jobs.identity import identity_hash
-from deepnets4eo.jobs.journal import Journal
-from deepnets4eo.jobs.parts import WHOLE, Part
+from deepnets4eo.jobs import WHOLE, FinishBlocks, Journal, Part, identity_hash
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.zonal.outline_points import Sides
-from deepnets4eo.zonal.outlines import Outlines
+from deepnets4eo.zonal import Outlines, Sides
 
 BLOCK_PX = 1024
 MARGIN_PX = 56  # a multiple of the cell, wide enough for the neighbourhood, the shifts and the filters

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deepnets4eo.inspection.images import describe_unmasked_band
-from deepnets4eo.outputs.findings import Finding, image_of
-from deepnets4eo.rasters.band_roles import COLOURS, role_indices
-from deepnets4eo.rasters.display import declared_colours
-from deepnets4eo.rasters.polarisations import polarisations
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.inspection import describe_unmasked_band
+from deepnets4eo.outputs import Finding, image_of
+from deepnets4eo.rasters import COLOURS, Layer, declared_colours, polarisations, role_indices
 
 
 def in_colour(image: Layer) -> Layer:

@@ -16,8 +16,8 @@ from shapely.geometry import MultiPolygon, shape
 from deepnets4eo.damage.evidence.maps import nonzero_valid
 from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m
 from deepnets4eo.grid import Grid, transform_shapes
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.zonal.outlines import CHUNK
+from deepnets4eo.rasters import Layer
+from deepnets4eo.zonal import CHUNK
 
 OVERVIEW_PX = 1024
 NEAR_M = 50.0  # ground farther from every outline than that was not looked at

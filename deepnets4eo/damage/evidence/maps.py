@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Spectrum
-from deepnets4eo.footprints.outlines import order_by_place
+from deepnets4eo.footprints import order_by_place
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.registration.tiepoints import gradient_floor, orientation_field
-from deepnets4eo.tiling.sampling import spread_indices
+from deepnets4eo.rasters import Layer
+from deepnets4eo.registration import gradient_floor, orientation_field
+from deepnets4eo.tiling import spread_indices
 
 FEW_ROWS = 64  # at once: they stay in the cache of the processor
 

@@ -17,12 +17,11 @@ from deepnets4eo.damage.evidence.maps import Radiometry
 from deepnets4eo.damage.evidence.roofs import RoofPlaces, Views, find_roofs, roof_agreement
 from deepnets4eo.damage.evidence.table import ENCLOSING, LARGE
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, make_working_grid
-from deepnets4eo.footprints.outlines import encloses_others, larger_than_buildings, without
+from deepnets4eo.footprints import encloses_others, larger_than_buildings, without
 from deepnets4eo.grid import Grid, apply_affine, transform_shapes
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.zonal.outline_points import Sides
-from deepnets4eo.zonal.outlines import Outlines, chunks
+from deepnets4eo.rasters import Layer
+from deepnets4eo.zonal import Outlines, Sides, chunks
 
 if TYPE_CHECKING:
     from deepnets4eo.footprints import FootprintAlignment

@@ -15,11 +15,11 @@ from scipy import fft
 from deepnets4eo.arrays import Floats, Indices, Spectrum
 from deepnets4eo.damage.evidence.maps import Radiometry, edge_directions, light_of, nonzero_valid
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
-from deepnets4eo.footprints.outlines import order_by_place
+from deepnets4eo.footprints import order_by_place
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.tiling.sampling import spread_indices
-from deepnets4eo.zonal.outlines import Outlines
+from deepnets4eo.tiling import spread_indices
+from deepnets4eo.zonal import Outlines
 
 IN_PLACE_M = 2.0  # within which outlines, registration and low roofs differ in any scene
 REACH_M, MOST_REACH_PX = 12.5, 25  # farthest that a leaning roof is looked for

@@ -15,8 +15,8 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.damage.evidence.colours import in_colour
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, gsd_m, mean_gsd_m
-from deepnets4eo.inspection.images import without_collar
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.inspection import without_collar
+from deepnets4eo.rasters import Layer
 from deepnets4eo.registration import grid_in_pre
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ from deepnets4eo.damage.network.pooling import TileWork
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.outputs.wording import Phrase, Value
+from deepnets4eo.outputs import Finding, Phrase, Value
 
 NAME, COLUMN = "look", "ev_look"
 MEANING = "how damaged the building looks beside the others of the site, by features of photographs; standard deviations of the fit"

@@ -28,13 +28,13 @@ from deepnets4eo.damage.network.grader import (
 from deepnets4eo.damage.network.pairs import POST, PRE
 from deepnets4eo.damage.vocabulary import NETWORK_COLUMNS, POST_ONLY, PRE_POST
 from deepnets4eo.errors import RunError
-from deepnets4eo.jobs.parts import WHOLE
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.jobs import WHOLE
+from deepnets4eo.outputs import Finding
+from deepnets4eo.segmenters import CARD
 
 if TYPE_CHECKING:
-    from deepnets4eo.rasters.scene import Layer
-    from deepnets4eo.segmenters.stretch import Stretch
+    from deepnets4eo.rasters import Layer
+    from deepnets4eo.segmenters import Stretch
 
 logger = logging.getLogger(__name__)
 

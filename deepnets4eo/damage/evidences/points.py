@@ -17,9 +17,8 @@ from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.inputs.site import Inputs, Site
 from deepnets4eo.damage.vocabulary import ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError
-from deepnets4eo.footprints.read import Footprints
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.outputs.wording import Value
+from deepnets4eo.footprints import Footprints
+from deepnets4eo.outputs import Finding, Value
 
 if TYPE_CHECKING:
     from deepnets4eo.points import HeightSource

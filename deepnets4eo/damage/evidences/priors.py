@@ -16,8 +16,7 @@ from deepnets4eo.damage.inputs.measured_prior import Curve, MeasuredPrior
 from deepnets4eo.errors import GridError, InputError, name_hint
 from deepnets4eo.files import read_yaml
 from deepnets4eo.options import options_from
-from deepnets4eo.rasters.length_units import metres_of
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters import Layer, metres_of
 from deepnets4eo.zonal import band_sums
 
 if TYPE_CHECKING:

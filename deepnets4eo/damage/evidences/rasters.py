@@ -21,10 +21,9 @@ from deepnets4eo.damage.inputs.site import Inputs, Site
 from deepnets4eo.damage.vocabulary import ASSESSED, NETWORK_COLUMNS
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.outputs.wording import Value
-from deepnets4eo.rasters.scene import Layer, LayerLike, covered_share
-from deepnets4eo.terrain.further_rasters import without_usual_nodata
+from deepnets4eo.outputs import Finding, Value
+from deepnets4eo.rasters import Layer, LayerLike, covered_share
+from deepnets4eo.terrain import without_usual_nodata
 from deepnets4eo.zonal import band_sums
 
 logger = logging.getLogger(__name__)

@@ -11,13 +11,12 @@ import numpy as np
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.access import check_exist
-from deepnets4eo.inspection.files import Inspection
-from deepnets4eo.rasters.longitudes import usual_longitudes
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.formats import check_exist
+from deepnets4eo.inspection import Inspection
+from deepnets4eo.rasters import Layer, usual_longitudes
 
 if TYPE_CHECKING:
-    from deepnets4eo.cards.legend import Legend
+    from deepnets4eo.cards import Legend
 
 SHAKING = ("PGA", "MMI")  # fields that have curves, the better one first
 MOST_BYTES = 256 << 20

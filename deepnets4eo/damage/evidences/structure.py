@@ -16,8 +16,8 @@ from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, make_working_
 from deepnets4eo.damage.inputs.placing import NOT_ON_BUILDINGS
 from deepnets4eo.damage.inputs.site import EVIDENCE, Site
 from deepnets4eo.damage.vocabulary import PRE_POST
-from deepnets4eo.jobs.parts import WHOLE
-from deepnets4eo.outputs.findings import count_of
+from deepnets4eo.jobs import WHOLE
+from deepnets4eo.outputs import count_of
 
 logger = logging.getLogger(__name__)
 

@@ -18,15 +18,20 @@ from deepnets4eo.damage.evidence.table import assess_coverage
 from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m, make_working_grid
 from deepnets4eo.damage.inputs.find_buildings import BuildingNetwork
 from deepnets4eo.damage.inputs.site import BUILDINGS, UNBUILT, Site, Work
-from deepnets4eo.footprints import FootprintAlignment
-from deepnets4eo.footprints.outlines import encloses_others, larger_than_buildings, order_by_place, without
-from deepnets4eo.footprints.read import Footprints
+from deepnets4eo.footprints import (
+    FootprintAlignment,
+    Footprints,
+    encloses_others,
+    larger_than_buildings,
+    order_by_place,
+    without,
+)
 from deepnets4eo.grid import gsd_m
-from deepnets4eo.jobs.parts import WHOLE
-from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.jobs import WHOLE
+from deepnets4eo.outputs import Finding
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.zonal.outlines import chunks
+from deepnets4eo.rasters import Layer
+from deepnets4eo.zonal import chunks
 
 logger = logging.getLogger(__name__)
 

@@ -32,12 +32,10 @@ from deepnets4eo.floods import (
     write_sure_water,
 )
 from deepnets4eo.grid import blocks
-from deepnets4eo.jobs.parts import Progress
-from deepnets4eo.rasters.band_roles import COLOURS
-from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.registration.pair import UNMOVED, Role
-from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.jobs import Progress
+from deepnets4eo.rasters import BLOCK_PX, COLOURS, CogWriter, Layer, Scene
+from deepnets4eo.registration import UNMOVED, Role
+from deepnets4eo.segmenters import load_run, save_run
 
 logger = logging.getLogger(__name__)
 

@@ -1,1 +1,10 @@
 """Images, footprints and settings of a damage job: opened, checked, and laid on each other."""
+
+from typing import TYPE_CHECKING
+
+from deepnets4eo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .settings import FurtherInputs, ProductOptions
+else:
+    __getattr__ = lazy_names(__name__)

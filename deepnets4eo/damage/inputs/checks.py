@@ -13,13 +13,11 @@ from deepnets4eo.damage.evidence.colours import in_colour, unknown_colours, unma
 from deepnets4eo.damage.evidence.working_grid import UNKNOWN_GSD_M
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.inspection.images import sample_windows
-from deepnets4eo.inspection.images import undeclared_nodata as undeclared_nodata
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.moments import moving_moments
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.registration.pair import ImagePair, Role
-from deepnets4eo.tiling.sampling import spread_windows
+from deepnets4eo.inspection import sample_windows, undeclared_nodata as undeclared_nodata
+from deepnets4eo.outputs import Finding
+from deepnets4eo.rasters import Layer, moving_moments
+from deepnets4eo.registration import ImagePair, Role
+from deepnets4eo.tiling import spread_windows
 
 LEAST_COUNT, LEAST_SHARE = 10, 0.1  # buildings that only the pre image shows damaged, and their share of all
 TIMES = 4.0  # as many as those that only the post image shows damaged

@@ -15,8 +15,7 @@ from affine import Affine
 from scipy.special import logsumexp
 
 from deepnets4eo.arrays import Floats, Geometries, Mask
-from deepnets4eo.cards.catalog import run_path, shipped_path
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend, run_path, shipped_path
 from deepnets4eo.damage.calibration.probabilities import MOST_LOG_ODDS
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.colours import in_colour
@@ -26,18 +25,25 @@ from deepnets4eo.damage.network.pooling import TileWork, pool_scene
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, MissingExtraError, RunError
-from deepnets4eo.footprints.read import Footprints
+from deepnets4eo.footprints import Footprints
 from deepnets4eo.grid import Grid, gsd_m, mean_gsd_m, transform_shapes
-from deepnets4eo.inspection.images import BRIGHT_PERCENTILE, DARKEST, bright_value
+from deepnets4eo.inspection import BRIGHT_PERCENTILE, DARKEST, bright_value
 from deepnets4eo.polygons import Shaping, grow_into_borders, polygonize
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.registration import ImagePair
-from deepnets4eo.segmenters.any_size import COARSEST_M, FINEST_M, takes_any_size, working_grid
-from deepnets4eo.segmenters.checksums import is_run
-from deepnets4eo.segmenters.inputs import DISPLAY_RGB
-from deepnets4eo.segmenters.run import Run, load_run
-from deepnets4eo.segmenters.stretch import needed_stretch, show
-from deepnets4eo.tiling.scores import PACKED_ONE
+from deepnets4eo.segmenters import (
+    COARSEST_M,
+    DISPLAY_RGB,
+    FINEST_M,
+    Run,
+    is_run,
+    load_run,
+    needed_stretch,
+    show,
+    takes_any_size,
+    working_grid,
+)
+from deepnets4eo.tiling import PACKED_ONE
 from deepnets4eo.zonal import band_sums
 
 if TYPE_CHECKING:

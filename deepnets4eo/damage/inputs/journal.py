@@ -12,18 +12,15 @@ import pandas as pd
 import shapely
 
 from deepnets4eo.damage.network import grader
-from deepnets4eo.footprints.offsets import FootprintAlignment
-from deepnets4eo.jobs.blocks import RemoteSteps
-from deepnets4eo.jobs.identity import identity_hash
-from deepnets4eo.jobs.journal import Journal
-from deepnets4eo.jobs.parts import Progress
-from deepnets4eo.registration.result import Registration, RegistrationQuality
-from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.footprints import FootprintAlignment
+from deepnets4eo.jobs import Journal, Progress, RemoteSteps, identity_hash
+from deepnets4eo.registration import Registration, RegistrationQuality
+from deepnets4eo.segmenters import CARD
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.inputs.settings import Settings
     from deepnets4eo.damage.inputs.site import Inputs
-    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.rasters import Layer
 
 
 KINDS = (FootprintAlignment, RegistrationQuality, Registration)

@@ -12,17 +12,12 @@ from deepnets4eo.damage.evidence.moved_outlines import roofs_in_place
 from deepnets4eo.damage.evidence.working_grid import mean_gsd
 from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.inputs.site import Inputs, OutlinePosition, Site
-from deepnets4eo.footprints import FootprintAlignment, align_footprints
-from deepnets4eo.footprints.alignment import LEAST_FOOTPRINTS
-from deepnets4eo.inspection.clouds import cloud_finding, clouds_in_image
-from deepnets4eo.outputs.findings import Finding, image_of
-from deepnets4eo.outputs.wording import Phrase, Value
-from deepnets4eo.rasters.band_roles import COLOURS
-from deepnets4eo.registration import ImagePair, Registration, on_post_grid
-from deepnets4eo.registration.options import NEAR_ROTATION_DEG
-from deepnets4eo.registration.pair import UNMOVED, Role
-from deepnets4eo.segmenters.inputs import DISPLAY_RGB
-from deepnets4eo.segmenters.stretch import needed_stretch, show
+from deepnets4eo.footprints import LEAST_FOOTPRINTS, FootprintAlignment, align_footprints
+from deepnets4eo.inspection import cloud_finding, clouds_in_image
+from deepnets4eo.outputs import Finding, Phrase, Value, image_of
+from deepnets4eo.rasters import COLOURS
+from deepnets4eo.registration import NEAR_ROTATION_DEG, UNMOVED, ImagePair, Registration, Role, on_post_grid
+from deepnets4eo.segmenters import DISPLAY_RGB, needed_stretch, show
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from deepnets4eo.options import key, option, option_group
-from deepnets4eo.outputs.wording import Language
-from deepnets4eo.registration.options import MAX_ROTATION_DEG, MAX_SHIFT_M, AssumeRegistered, MaxShift, PixelSize
+from deepnets4eo.outputs import Language
+from deepnets4eo.registration import MAX_ROTATION_DEG, MAX_SHIFT_M, AssumeRegistered, MaxShift, PixelSize
 
 INPUTS = "Inputs"
 NOT_SOUGHT = "none"  # value of `water`

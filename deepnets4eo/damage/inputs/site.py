@@ -19,15 +19,12 @@ from deepnets4eo.damage.inputs.settings import Settings
 from deepnets4eo.damage.network.pooling import TileWork
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError
-from deepnets4eo.footprints.read import Footprints
+from deepnets4eo.footprints import Footprints
 from deepnets4eo.grid import apply_affine
-from deepnets4eo.jobs.blocks import FinishBlocks
-from deepnets4eo.jobs.journal import Journal
-from deepnets4eo.jobs.parts import WHOLE, Part, Progress, between
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.registration.pair import Role
+from deepnets4eo.jobs import WHOLE, FinishBlocks, Journal, Part, Progress, between
+from deepnets4eo.outputs import EventInfo, Finding
+from deepnets4eo.rasters import Layer
+from deepnets4eo.registration import Role
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.inputs.measured_prior import MeasuredPrior

@@ -1,14 +1,14 @@
 """The damage network, which grades buildings from an image before and one after, and its training."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        ".architecture": "DamageNet",
-        ".recipe": "DamageRecipe",
-        ".pairs": "LabelledPair",
-        ".datasets": "read_pairs",
-        ".grader": "NetworkGrader",
-    },
-)
+if TYPE_CHECKING:
+    from .architecture import DamageNet as DamageNet
+    from .datasets import read_pairs as read_pairs
+    from .grader import NetworkGrader as NetworkGrader
+    from .pairs import LabelledPair as LabelledPair
+    from .recipe import DamageRecipe as DamageRecipe
+else:
+    __getattr__ = lazy_names(__name__)

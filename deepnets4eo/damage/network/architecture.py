@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.damage.network.pooling import pool_batch
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.networks import create_model
-from deepnets4eo.training.losses import CrossEntropy, SumOfLosses, class_weights
+from deepnets4eo.segmenters import create_model
+from deepnets4eo.training import CrossEntropy, SumOfLosses, class_weights
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.network.recipe import DamageTraining

@@ -14,18 +14,17 @@ import numpy as np
 import shapely
 from geopandas import GeoDataFrame
 
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.damage.evidence.working_grid import make_working_grid
 from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, LabelledPair, grades_of, make_scene, on_working_grid
 from deepnets4eo.damage.network.recipe import PairFiles
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.files import read_json
-from deepnets4eo.footprints import align_footprints
-from deepnets4eo.footprints.read import Footprints, read_footprints
+from deepnets4eo.footprints import Footprints, align_footprints, read_footprints
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.registration import Registration, register
-from deepnets4eo.training.scenes import find_sources
+from deepnets4eo.training import find_sources
 
 log = logging.getLogger(__name__)
 

@@ -34,17 +34,25 @@ from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.footprints import FootprintAlignment
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.inspection.images import DARKEST, bright_value, is_grey
+from deepnets4eo.inspection import DARKEST, bright_value, is_grey
 from deepnets4eo.lazy import check_extra
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.outputs import Finding
+from deepnets4eo.rasters import Layer, Scene
 from deepnets4eo.registration import Registration
-from deepnets4eo.segmenters.any_size import COARSEST_M, FINEST_M
-from deepnets4eo.segmenters.checksums import shipped_run
-from deepnets4eo.segmenters.inputs import GSD_FACTOR, InputSpec
-from deepnets4eo.segmenters.run import Run, load_run
-from deepnets4eo.segmenters.stretch import Stretch, needed_stretch, show, show_scene
-from deepnets4eo.zonal.outlines import Outlines
+from deepnets4eo.segmenters import (
+    COARSEST_M,
+    FINEST_M,
+    GSD_FACTOR,
+    InputSpec,
+    Run,
+    Stretch,
+    load_run,
+    needed_stretch,
+    shipped_run,
+    show,
+    show_scene,
+)
+from deepnets4eo.zonal import Outlines
 
 MEANING = {
     column: f"network: probability of {grade}, from the mean of its logits over the footprint, 0–1"

@@ -13,10 +13,10 @@ from scipy import sparse
 from deepnets4eo.arrays import FloatImage, Floats, Indices
 from deepnets4eo.damage.network.pairs import POST
 from deepnets4eo.damage.network.pooling import NetworkTile, TileSums, TileWork, pool_tiles
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec, LayerInput
 from deepnets4eo.tiling import Tile, Tiling
-from deepnets4eo.zonal.outlines import Outlines
+from deepnets4eo.zonal import Outlines
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,7 +46,7 @@ class LookEncoder:
     @cached_property
     def network(self) -> Any:
         """The encoder, on the CPU."""
-        from deepnets4eo.segmenters.efficientnet import frozen_encoder
+        from deepnets4eo.segmenters import frozen_encoder
 
         return frozen_encoder()
 

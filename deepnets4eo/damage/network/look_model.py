@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from deepnets4eo.arrays import Floats, Geometries
-from deepnets4eo.cards.catalog import run_path
+from deepnets4eo.cards import run_path
 from deepnets4eo.damage.calibration.pool import EvidenceCard
 from deepnets4eo.damage.evidence.working_grid import make_working_grid
 from deepnets4eo.damage.network.look import INPUTS, LookEncoder
@@ -19,10 +19,9 @@ from deepnets4eo.damage.network.pooling import TileWork
 from deepnets4eo.damage.network.stretched_images import image_stretches
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import atomic_write, read_yaml, write_yaml
-from deepnets4eo.rasters.scene import Layer, Scene
-from deepnets4eo.segmenters.checksums import WEIGHTS
-from deepnets4eo.segmenters.stretch import Stretch, show_scene
-from deepnets4eo.zonal.outlines import Outlines
+from deepnets4eo.rasters import Layer, Scene
+from deepnets4eo.segmenters import WEIGHTS, Stretch, show_scene
+from deepnets4eo.zonal import Outlines
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +51,7 @@ class LookModel:
     @classmethod
     def load(cls, model: str | Path = SHIPPED) -> LookModel:
         """Read a model of models/, or a folder. Errors: RunError where it cannot be read."""
-        from deepnets4eo.segmenters.pretrained import read_tensors
+        from deepnets4eo.segmenters import read_tensors
 
         folder = run_path(model)
         try:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from deepnets4eo.arrays import Floats, Mask
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
 from deepnets4eo.damage.calibration.pool import EvidenceCard
 from deepnets4eo.damage.network.datasets import read_pairs
 from deepnets4eo.damage.network.look import INPUTS
@@ -25,10 +25,8 @@ from deepnets4eo.damage.vocabulary import MAJOR
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_json
 from deepnets4eo.lazy import check_extra
-from deepnets4eo.outputs.findings import one_or_many
-from deepnets4eo.training.fit import METRICS
-from deepnets4eo.training.recipe import Recipe
-from deepnets4eo.training.tasks import Task, TrainOptions
+from deepnets4eo.outputs import one_or_many
+from deepnets4eo.training import METRICS, Recipe, Task, TrainOptions
 
 log = logging.getLogger(__name__)
 

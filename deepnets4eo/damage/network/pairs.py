@@ -12,20 +12,18 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.damage.evidence.colours import in_colour
 from deepnets4eo.damage.evidence.moved_outlines import on_post
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.errors import InputError, LabelError
-from deepnets4eo.footprints import FootprintAlignment
-from deepnets4eo.footprints.outlines import order_by_place
+from deepnets4eo.footprints import FootprintAlignment, order_by_place
 from deepnets4eo.grid import Grid, Window, transform_shapes
-from deepnets4eo.rasters.moments import BandMoments
-from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.rasters import BandMoments, Layer, Scene
 from deepnets4eo.registration import Registration
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.tiling.sampling import spread_indices
-from deepnets4eo.zonal.outlines import Outlines
+from deepnets4eo.segmenters import InputSpec, LayerInput
+from deepnets4eo.tiling import spread_indices
+from deepnets4eo.zonal import Outlines
 
 PRE, POST = "pre", "post"
 MOST_OPEN = 48  # pairs, each with two files a reading thread

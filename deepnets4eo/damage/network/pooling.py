@@ -12,17 +12,12 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Indices, Mask
 from deepnets4eo.device import RUNTIMES, Compute, readers_for
-from deepnets4eo.jobs.blocks import FinishBlocks
-from deepnets4eo.jobs.journal import Journal
-from deepnets4eo.jobs.parts import WHOLE, Part
+from deepnets4eo.jobs import WHOLE, FinishBlocks, Journal, Part
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.segmenter import Segmenter
-from deepnets4eo.tiling import Lattice, Tile, Tiling
-from deepnets4eo.tiling.lattice import mirror_window
-from deepnets4eo.zonal import sum_bands
-from deepnets4eo.zonal.outlines import Outlines
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec, Segmenter
+from deepnets4eo.tiling import Lattice, Tile, Tiling, mirror_window
+from deepnets4eo.zonal import Outlines, sum_bands
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from deepnets4eo.options import Section
-from deepnets4eo.training.recipe import LossName, Processes, Recipe, TrainSection
+from deepnets4eo.training import LossName, Processes, Recipe, TrainSection
 
 PAIRS, MADE_UP = "pairs", "made-up"
 

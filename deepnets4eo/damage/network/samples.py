@@ -11,16 +11,14 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats, Geometries, Indices, Mask
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import TRAIN, VAL, VOID, Legend
 from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, GradedPair, LabelledPair, scaled_to
 from deepnets4eo.damage.network.recipe import DamageData, DamageRecipe
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
-from deepnets4eo.training.data import Sample
-from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, SplitRule, assign_blocks, say_learnt_ground
-from deepnets4eo.training.streams import StreamSamples
-from deepnets4eo.zonal.outlines import Outlines
+from deepnets4eo.segmenters import DISPLAY_RGB, InputSpec
+from deepnets4eo.training import DataSplit, Sample, SplitRule, StreamSamples, assign_blocks, say_learnt_ground
+from deepnets4eo.zonal import Outlines
 
 Grades = Sequence[NDArray[np.uint8]]
 

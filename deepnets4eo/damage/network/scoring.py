@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.damage.network.pairs import LEGEND, POST, LabelledPair, post_inputs
 from deepnets4eo.damage.network.pooling import Pooled, pool_scene
 from deepnets4eo.damage.vocabulary import MAJOR
 from deepnets4eo.evaluation import report
 from deepnets4eo.metrics import ConfusionMatrix, calibration_error, temperature
-from deepnets4eo.rasters.scene import Scene
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.rasters import Scene
+from deepnets4eo.segmenters import InputSpec, Segmenter
 from deepnets4eo.tiling import Tiling
 
 TILE_PX, HALO_PX = 640, 64  # of pairs that are seen in one tile

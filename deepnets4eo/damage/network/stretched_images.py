@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from deepnets4eo.damage.evidence.colours import in_colour
 from deepnets4eo.damage.network.pairs import POST, PRE, with_bands
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.outputs.findings import Finding, image_of
-from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.segmenters.inputs import LayerInput
-from deepnets4eo.segmenters.run import load_run
-from deepnets4eo.segmenters.stretch import Stretch, needed_stretch
+from deepnets4eo.outputs import Finding, image_of
+from deepnets4eo.rasters import Layer
+from deepnets4eo.segmenters import LayerInput, Stretch, load_run, needed_stretch
 
 
 def image_stretches(expected: Mapping[str, LayerInput], pre: Layer | None, post: Layer | None) -> dict[str, Stretch]:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepnets4eo.cards.catalog import run_path
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend, run_path
 from deepnets4eo.damage.network.datasets import read_pairs
 from deepnets4eo.damage.network.grader import EVEN_GRADES, POST_ALONE
 from deepnets4eo.damage.network.pairs import LEGEND, POST, PRE, GradedPair, measure_pairs
@@ -20,13 +19,9 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.evaluation import report
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.plugins import DAMAGE_PAIRS, load_plugin, plugins_of
-from deepnets4eo.segmenters.checksums import weights_file
-from deepnets4eo.segmenters.inputs import DISPLAY_RGB, InputSpec
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters import DISPLAY_RGB, InputSpec, NetworkSegmenter, weights_file
 from deepnets4eo.tiling import Tiling
-from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
-from deepnets4eo.training.streams import StreamSamples
-from deepnets4eo.training.tasks import Task, TrainOptions
+from deepnets4eo.training import StreamSamples, Task, TrainOptions, build_segmenter, fit_segmenter, write_run
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.network.scoring import Validation
@@ -190,7 +185,7 @@ def _take_over(segmenter: NetworkSegmenter, run: Path) -> None:
     """Start from all of a run of the same network, or from the U-Net of one that labels pixels. Errors: RunError."""
     from safetensors.torch import load_file
 
-    from deepnets4eo.segmenters.checksums import open_sealed
+    from deepnets4eo.segmenters import open_sealed
 
     open_sealed(run)
     own: dict[str, Any] = segmenter.module.state_dict()

@@ -1,1 +1,10 @@
 """The files a damage map is handed over in; each is written whole or not at all."""
+
+from typing import TYPE_CHECKING
+
+from deepnets4eo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .content import FURTHER, USUAL
+else:
+    __getattr__ = lazy_names(__name__)

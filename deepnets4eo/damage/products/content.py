@@ -18,9 +18,7 @@ from deepnets4eo.damage.vocabulary import (
     WIDE,
 )
 from deepnets4eo.errors import InputError
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import Finding
-from deepnets4eo.outputs.wording import Language, Phrase, text_of
+from deepnets4eo.outputs import EventInfo, Finding, Language, Phrase, text_of
 
 if TYPE_CHECKING:
     import geopandas as gpd

@@ -19,9 +19,9 @@ from deepnets4eo.damage.products.summary import area_rows, caveats, description_
 from deepnets4eo.damage.vocabulary import GRADES, TITLES, UNGRADED, colors
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, plain
-from deepnets4eo.footprints.repair import cut_at_antimeridian, eastward
-from deepnets4eo.outputs.safe_text import csv_text
-from deepnets4eo.polygons.vertices import centres, map_shapes
+from deepnets4eo.footprints import cut_at_antimeridian, eastward
+from deepnets4eo.outputs import csv_text
+from deepnets4eo.polygons import centres, map_shapes
 
 if TYPE_CHECKING:
     import geopandas as gpd

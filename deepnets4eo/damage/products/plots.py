@@ -8,8 +8,7 @@ import numpy as np
 
 from deepnets4eo.damage.products.content import DamageMapContent
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, TITLES, UNGRADED, colors
-from deepnets4eo.display.figures import SYNTHETIC_MARK, WITH_KEY, add_key, make_axes
-from deepnets4eo.display.summary import ColorRow, Summary, count_text
+from deepnets4eo.display import SYNTHETIC_MARK, WITH_KEY, ColorRow, Summary, add_key, count_text, make_axes
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra, name_missing_extra
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     import lonboard
     from matplotlib.axes import Axes
 
-    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.rasters import Layer
 
 LINE_POINTS, THIN_POINTS, CASING_POINTS = 1.6, 0.6, 1.2
 MANY = 500  # buildings from which on outlines are thin, or they hide each other

@@ -22,7 +22,7 @@ from deepnets4eo.damage.products.summary import caveats
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, UNGRADED
 from deepnets4eo.files import atomic_write, plain
 from deepnets4eo.grid import mean_gsd_m
-from deepnets4eo.polygons.vector_files import set_fixed_times
+from deepnets4eo.polygons import set_fixed_times
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.products.content import DamageMapContent

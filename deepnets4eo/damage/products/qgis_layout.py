@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 from deepnets4eo.damage.products.exchange_formats import clean_text
 from deepnets4eo.damage.products.summary import CAVEATS, caveats
-from deepnets4eo.outputs.findings import LABELS
+from deepnets4eo.outputs import LABELS
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:

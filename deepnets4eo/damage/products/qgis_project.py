@@ -28,14 +28,13 @@ from deepnets4eo.damage.products.qgis_styles import (
 from deepnets4eo.damage.products.summary import description_lines
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
-from deepnets4eo.formats.access import is_remote
-from deepnets4eo.grid import transformer
-from deepnets4eo.terrain.units import utm_code
+from deepnets4eo.formats import is_remote
+from deepnets4eo.grid import transformer, utm_code
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.products.content import DamageMapContent
     from deepnets4eo.grid import Grid
-    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.rasters import Layer
 
 NAME = "damage.qgs"
 CHECKED, UNCHECKED = "Qt::Checked", "Qt::Unchecked"

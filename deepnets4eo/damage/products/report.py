@@ -13,20 +13,21 @@ from deepnets4eo.damage.products.content import advice_on_count
 from deepnets4eo.damage.products.words import count_sentence, page_language
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, SUBJECT, TITLES, colors
 from deepnets4eo.grid import Grid
-from deepnets4eo.outputs.findings import findings_banner
-from deepnets4eo.outputs.map_page.page import (
+from deepnets4eo.outputs import findings_banner
+from deepnets4eo.outputs.map_page import (
     MISSING,
     MapKind,
     PageLanguage,
     Payload,
     image_budget,
     pack_objects,
+    render,
+    render_scores,
     rings_in_pixels,
     share_codes,
     write_map_page,
 )
-from deepnets4eo.outputs.map_page.panels import render, render_scores
-from deepnets4eo.registration.pair import UNMOVED, on_post_grid
+from deepnets4eo.registration import UNMOVED, on_post_grid
 from deepnets4eo.zonal import patch_centres
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
     from deepnets4eo.damage.evidences.rasters import ScoreLayer
     from deepnets4eo.damage.products.content import DamageMapContent
-    from deepnets4eo.outputs.wording import Language
-    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.outputs import Language
+    from deepnets4eo.rasters import Layer
 
 STATUS = (
     '<select id="status" aria-label="%%=Status%%"><option value="">%%=all statuses%%</option>'

@@ -21,10 +21,9 @@ from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, SUBJECT, TITLES, UNG
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, read_json
 from deepnets4eo.grid import Grid, gsd_m, transformer
-from deepnets4eo.outputs.findings import LABELS
-from deepnets4eo.outputs.wording import Language
-from deepnets4eo.rasters.plane_crs import is_placed, length_unit
-from deepnets4eo.registration.pair import UNMOVED, on_post_grid
+from deepnets4eo.outputs import LABELS, Language
+from deepnets4eo.rasters import is_placed, length_unit
+from deepnets4eo.registration import UNMOVED, on_post_grid
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from deepnets4eo.damage.products.content import DamageMapContent
-    from deepnets4eo.outputs.findings import Finding
-    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.outputs import Finding
+    from deepnets4eo.rasters import Layer
 
 PAPERS = {"a4": (297.0, 210.0), "a3": (420.0, 297.0)}  # millimetres, landscape
 DPI = 200

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.vocabulary import GRADES, UNGRADED, colors
 from deepnets4eo.grid import Grid, transformer
-from deepnets4eo.rasters.plane_crs import is_placed
+from deepnets4eo.rasters import is_placed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

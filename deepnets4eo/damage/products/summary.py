@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.damage.decision.estimates import expected_count
 from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES
-from deepnets4eo.footprints.outlines import outline_areas_m2
-from deepnets4eo.metrics.accuracy import wilson_interval
+from deepnets4eo.footprints import outline_areas_m2
+from deepnets4eo.metrics import wilson_interval
 
 if TYPE_CHECKING:
     import geopandas as gpd

@@ -20,9 +20,9 @@ from deepnets4eo.damage.products.qgis_styles import (
 )
 from deepnets4eo.damage.vocabulary import ASSESSED, BY_WATER, NOT_ASSESSED, POST_ONLY, PRE_POST, SUBJECT
 from deepnets4eo.files import atomic_write
-from deepnets4eo.outputs.provenance import add_event, add_styles, register_table
-from deepnets4eo.polygons.vector_files import set_fixed_times
-from deepnets4eo.rasters.plane_crs import without_heights
+from deepnets4eo.outputs import add_event, add_styles, register_table
+from deepnets4eo.polygons import set_fixed_times
+from deepnets4eo.rasters import without_heights
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.products.content import DamageMapContent

@@ -8,8 +8,8 @@ from pathlib import Path
 from deepnets4eo.damage.products.content import DamageMapContent
 from deepnets4eo.damage.vocabulary import UNKNOWN_COUNT
 from deepnets4eo.files import read_yaml
-from deepnets4eo.outputs.map_page.page import PageLanguage
-from deepnets4eo.outputs.wording import LANGUAGES, Language, number_text
+from deepnets4eo.outputs import LANGUAGES, Language, number_text
+from deepnets4eo.outputs.map_page import PageLanguage
 
 RIGHT_TO_LEFT = ("ar",)
 ASSETS = Path(__file__).parent / "assets"

@@ -39,15 +39,14 @@ from deepnets4eo.device import return_freed_memory
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import sha256, write_json
 from deepnets4eo.grid import transformer
-from deepnets4eo.jobs.identity import identity_hash
-from deepnets4eo.outputs.event import iso_time
-from deepnets4eo.outputs.provenance import describe, file_facts, manifest, product_time
+from deepnets4eo.jobs import identity_hash
+from deepnets4eo.outputs import describe, file_facts, iso_time, manifest, product_time
 from deepnets4eo.prefetch import in_order
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.evidences.rasters import ScoreLayer
     from deepnets4eo.grid import Grid
-    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.rasters import Layer
 
 
 def write_manifest(damage_map: DamageMapContent, folder: Path, outputs: list[str]) -> Path:

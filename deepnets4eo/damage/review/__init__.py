@@ -1,27 +1,17 @@
 """Counts of damage from some buildings that a person looked at, and maps that learn from them."""
 
-from deepnets4eo.damage.review.answers import read_answers, write_review, write_sample
-from deepnets4eo.damage.review.counts import CANNOT_TELL, Reviewed, review_counts
-from deepnets4eo.damage.review.sample import Sample, draw_sample
-from deepnets4eo.damage.review.site_look import look_of_map
-from deepnets4eo.damage.review.taught_map import chosen_files, write_next, write_taught
-from deepnets4eo.damage.review.teaching import Scores, Taught, choose_next, teach
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "CANNOT_TELL",
-    "Reviewed",
-    "Sample",
-    "Scores",
-    "Taught",
-    "choose_next",
-    "chosen_files",
-    "draw_sample",
-    "look_of_map",
-    "read_answers",
-    "review_counts",
-    "teach",
-    "write_next",
-    "write_review",
-    "write_sample",
-    "write_taught",
-]
+from deepnets4eo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .accuracy import compare_with_reference
+    from .answers import read_answers as read_answers, write_review as write_review, write_sample as write_sample
+    from .counts import CANNOT_TELL as CANNOT_TELL, Reviewed as Reviewed, review_counts as review_counts
+    from .page import ReviewServer
+    from .sample import Sample as Sample, draw_sample as draw_sample
+    from .site_look import look_of_map as look_of_map
+    from .taught_map import chosen_files as chosen_files, write_next as write_next, write_taught as write_taught
+    from .teaching import Scores as Scores, Taught as Taught, choose_next as choose_next, teach as teach
+else:
+    __getattr__ = lazy_names(__name__)

@@ -26,10 +26,8 @@ from deepnets4eo.damage.review.counts import ANSWERS, CANNOT_TELL, Reviewed, rev
 from deepnets4eo.damage.review.sample import Sample, draw_sample
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write, sha256, write_json
-from deepnets4eo.footprints.files import read_table
-from deepnets4eo.outputs.findings import one_or_many
-from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.outputs.provenance import add_styles, register_table
+from deepnets4eo.footprints import read_table
+from deepnets4eo.outputs import add_styles, check_not_inputs, one_or_many, register_table
 
 log = logging.getLogger(__name__)
 

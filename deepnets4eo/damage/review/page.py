@@ -23,10 +23,9 @@ from deepnets4eo.damage.review.rounds import Rounds
 from deepnets4eo.damage.vocabulary import GRADES, TITLES, colors
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, apply_affine, gsd_m
-from deepnets4eo.outputs.map_page.page import rings_in_pixels
-from deepnets4eo.outputs.map_page.panels import render_window, stretch_of, three_bands
-from deepnets4eo.outputs.served_page.server import Answer, PageServer, RequestRefusedError, as_json
-from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.outputs.map_page import render_window, rings_in_pixels, stretch_of, three_bands
+from deepnets4eo.outputs.served_page import Answer, PageServer, RequestRefusedError, as_json
+from deepnets4eo.rasters import Layer
 
 LEAST_M, LEAST_PX = 40.0, 64  # side of the ground around a building
 AROUND = 2.2  # times the longer side of its outline

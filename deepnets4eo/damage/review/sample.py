@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError
-from deepnets4eo.footprints.outlines import outline_areas_m2
+from deepnets4eo.footprints import outline_areas_m2
 
 EDGES = (0.1, 0.35, 0.65, 0.9)  # between the steps of probability
 LEAST = 4  # looks at each stratum, or at all of its buildings

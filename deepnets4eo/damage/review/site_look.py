@@ -17,7 +17,7 @@ from deepnets4eo.damage.network.pooling import TileWork
 from deepnets4eo.damage.review.map_images import MapImages
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import atomic_write, sha256
-from deepnets4eo.footprints.files import read_table
+from deepnets4eo.footprints import read_table
 from deepnets4eo.lazy import check_extra
 
 log = logging.getLogger(__name__)

@@ -19,9 +19,9 @@ from deepnets4eo.damage.review.teaching import Taught, choose_next, teach
 from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
-from deepnets4eo.footprints.files import read_table
-from deepnets4eo.outputs.input_files import check_not_inputs
-from deepnets4eo.polygons.vector_files import set_fixed_times
+from deepnets4eo.footprints import read_table
+from deepnets4eo.outputs import check_not_inputs
+from deepnets4eo.polygons import set_fixed_times
 
 TAUGHT = "taught.gpkg"
 COLUMNS = ("damage", "damage_prob", "confidence", "damage_set")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from deepnets4eo.errors import InputError
 from deepnets4eo.fusion import Streams, stream_sizes
 from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
-from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters import create_model
 
 CONTEXT_PX = 3  # that the small CNN sees on each side
 KERNELS, WIDTHS = (3, 3, 3), (16, 32, 64)

@@ -4,3 +4,24 @@ Takes layers on one grid and packed objects; writes one HTML file that loads not
 
 What an object is, and the text about it, comes as scripts of the kind of map.
 """
+
+from typing import TYPE_CHECKING
+
+from deepnets4eo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .page import (
+        MISSING,
+        MapKind,
+        PageLanguage,
+        Payload,
+        file_name,
+        image_budget,
+        pack_objects,
+        rings_in_pixels,
+        share_codes,
+        write_map_page,
+    )
+    from .panels import picture_px, render, render_scores, render_window, stretch_of, three_bands
+else:
+    __getattr__ = lazy_names(__name__)

@@ -29,10 +29,10 @@ from deepnets4eo.outputs.event import EventInfo
 from deepnets4eo.outputs.map_page.panels import Panel, PanelTile
 from deepnets4eo.outputs.provenance import product_time
 from deepnets4eo.outputs.safe_text import COLOURS, asset_text, fill_template, script_safe
-from deepnets4eo.polygons.vertices import centres
-from deepnets4eo.rasters.plane_crs import is_placed
+from deepnets4eo.polygons import centres
+from deepnets4eo.rasters import is_placed
 from deepnets4eo.version import __version__
-from deepnets4eo.zonal.outlines import CHUNK, chunks
+from deepnets4eo.zonal import CHUNK, chunks
 
 ASSETS = "deepnets4eo.outputs.map_page"
 SCRIPTS = (

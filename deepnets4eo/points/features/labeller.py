@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Indices, Vectors
 from deepnets4eo.baselines import adjust_to_priors, fit_estimator, load_estimator, save_estimator
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_yaml
 from deepnets4eo.options import options_from, plain_options
@@ -27,10 +27,8 @@ from deepnets4eo.points.features.neighbourhoods import smooth_scores
 from deepnets4eo.points.features.options import FeatureOptions, feature_names
 from deepnets4eo.points.files import CloudFile
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.segmenters.checksums import open_sealed, seal
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.segmenters.run import LEGEND, RECIPE, UNFIT, versions
-from deepnets4eo.training.recipe import Recipe
+from deepnets4eo.segmenters import LEGEND, RECIPE, UNFIT, InputSpec, LayerInput, open_sealed, seal, versions
+from deepnets4eo.training import Recipe
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.features.options import NEEDS, OWN, FeatureOptions
 from deepnets4eo.points.files.cloud_file import CloudFile
-from deepnets4eo.segmenters.inputs import LayerInput, scaling_of, warn_of_bands
-from deepnets4eo.segmenters.value_ranges import OTHER_UNIT, SUSPECT, ValueRange
+from deepnets4eo.segmenters import OTHER_UNIT, SUSPECT, LayerInput, ValueRange, scaling_of, warn_of_bands
 
 log = logging.getLogger(__name__)
 

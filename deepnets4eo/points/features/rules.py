@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from deepnets4eo.arrays import Floats, Mask
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.options import Section
 from deepnets4eo.points.cloud import PointCloud, at_counted
 from deepnets4eo.points.features.eigenfeatures import scale_features

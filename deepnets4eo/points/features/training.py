@@ -16,7 +16,7 @@ from pydantic import Field
 
 from deepnets4eo.arrays import Indices, Mask
 from deepnets4eo.baselines import EstimatorOptions, build_estimator
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.metrics import ConfusionMatrix
@@ -33,12 +33,8 @@ from deepnets4eo.points.cloud_data import (
 from deepnets4eo.points.features.labeller import FeatureLabeller, PointSamples, save_feature_labeller
 from deepnets4eo.points.features.measured import KEPT, describe_values, own_values
 from deepnets4eo.points.features.options import FeatureOptions
-from deepnets4eo.tiling.splits import BlockSplit
-from deepnets4eo.training.fit import write_results
-from deepnets4eo.training.recipe import ModelSection, Recipe
-from deepnets4eo.training.segmentation import load_legend
-from deepnets4eo.training.splits import DataSplit
-from deepnets4eo.training.tasks import Task, TrainOptions
+from deepnets4eo.tiling import BlockSplit
+from deepnets4eo.training import DataSplit, ModelSection, Recipe, Task, TrainOptions, load_legend, write_results
 
 CELL_M = 1.0  # side of the cells of the split
 

@@ -1,5 +1,11 @@
 """Files of points: one way in for LAS, LAZ, COPC, PLY and text; labelled LAS and LAZ out."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(__name__, {".opening": "CLOUD_SUFFIXES open_cloud", ".cloud_file": "CloudFile"})
+if TYPE_CHECKING:
+    from .cloud_file import CloudFile as CloudFile
+    from .opening import CLOUD_SUFFIXES as CLOUD_SUFFIXES, open_cloud as open_cloud
+else:
+    __getattr__ = lazy_names(__name__)

@@ -20,7 +20,7 @@ import numpy as np
 from laspy.point.dims import is_point_fmt_compatible_with_version, preferred_file_version_for_point_format
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.points.cloud import PointCloud

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_text
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.outputs.safe_text import COLOURS, asset_text, fill_template, script_safe
+from deepnets4eo.outputs import COLOURS, asset_text, fill_template, script_safe
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.evaluation import PREDICTED
 from deepnets4eo.points.files import open_cloud

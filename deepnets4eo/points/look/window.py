@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.errors import MissingExtraError
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.look.page import IN_NOTEBOOK, MOST_POINTS, UNKNOWN, PointLook, look_at

@@ -2,8 +2,13 @@
 
 `RgbdRecipe` is the recipe of the task `snapnet-r`; `FrameLabeller` labels frames with a run of that task."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__, {".frame": "Frame", ".labeller": "FrameLabeller score_frames", ".layouts": "find_frames"}
-)
+if TYPE_CHECKING:
+    from .frame import Frame as Frame
+    from .labeller import FrameLabeller as FrameLabeller, score_frames as score_frames
+    from .layouts import find_frames as find_frames
+else:
+    __getattr__ = lazy_names(__name__)

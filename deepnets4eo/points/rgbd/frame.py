@@ -22,8 +22,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Floats, Mask
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.numpy_files import list_npz, open_npz
-from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
+from deepnets4eo.formats import READ_ERRORS, list_npz, open_npz, open_raster
 from deepnets4eo.points.views import Camera, Surface
 from deepnets4eo.points.views.surface_construction import LEVEL, surface_of_depth
 

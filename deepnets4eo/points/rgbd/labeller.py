@@ -22,10 +22,9 @@ from deepnets4eo.points.views import Camera, Surface, ZBuffer
 from deepnets4eo.points.views.camera import FaceView, cameras_near
 from deepnets4eo.points.views.labeller import BATCH, ViewLabeller, grid_scores, open_view_run, predictor, rendered_views
 from deepnets4eo.points.views.snapshots import COLOUR, COMPOSITE, LABELS, inverted_depth
-from deepnets4eo.segmenters.run import Run
-from deepnets4eo.segmenters.segmenter import Segmenter
-from deepnets4eo.tiling.scores import probabilities
-from deepnets4eo.training.recipe import without_left
+from deepnets4eo.segmenters import Run, Segmenter
+from deepnets4eo.tiling import probabilities
+from deepnets4eo.training import without_left
 
 TASK_NAME = "snapnet-r"
 VALID = "valid"

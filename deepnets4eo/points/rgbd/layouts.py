@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.arrays import ByteImage
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.files import ARCHIVE_ERRORS, read_text
 from deepnets4eo.formats import hdf5, mat5
@@ -45,7 +45,7 @@ from deepnets4eo.points.rgbd.frame import (
     read_labels,
 )
 from deepnets4eo.points.rgbd.recipe import FrameSection
-from deepnets4eo.training.splits import DataSplit, SplitRule, assign_blocks
+from deepnets4eo.training import DataSplit, SplitRule, assign_blocks
 
 # NYUv2
 IMAGES, SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from deepnets4eo.options import Section
 from deepnets4eo.points.snapnet.recipe import SnapNetModel, SnapNetTrain
 from deepnets4eo.points.views.snapshots import INTENSITY
-from deepnets4eo.training.recipe import Recipe
+from deepnets4eo.training import Recipe
 
 Layout = Literal["posed", "organised", "sun-rgbd", "nyuv2"]
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from deepnets4eo.cards.dataset_card import VAL
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import VAL, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.points.cloud_data import LEARNT, WITHHELD
@@ -38,10 +37,8 @@ from deepnets4eo.points.views.training import (
     view_legend,
     view_notes,
 )
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.training.fit import write_run
-from deepnets4eo.training.splits import DataSplit
-from deepnets4eo.training.tasks import Task, TrainOptions
+from deepnets4eo.segmenters import NetworkSegmenter
+from deepnets4eo.training import DataSplit, Task, TrainOptions, write_run
 
 log = logging.getLogger(__name__)
 

@@ -1,1 +1,10 @@
 """Rubble and demolition: per building, how much of the roof is gone and how much debris lies there."""
+
+from typing import TYPE_CHECKING
+
+from deepnets4eo.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .file_job import RubbleJob
+else:
+    __getattr__ = lazy_names(__name__)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from deepnets4eo.arrays import Floats
-from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs import Finding
 from deepnets4eo.points.rubble.epoch_points import MARGIN_M, sample_area, surface_points
 from deepnets4eo.points.rubble.epochs import EpochFit, register_points
 from deepnets4eo.points.rubble.motion import RigidMotion

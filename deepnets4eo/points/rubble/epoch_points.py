@@ -14,7 +14,7 @@ from deepnets4eo.points.height_grid import TOP_LAYER_M, grid_around
 from deepnets4eo.points.rubble.epochs import SurfacePoints, with_walls
 from deepnets4eo.points.rubble.rubble_map import VEGETATION_CLASSES
 from deepnets4eo.points.rubble.surfaces import Heights
-from deepnets4eo.terrain.heights import impossible
+from deepnets4eo.terrain import impossible
 
 PARTS = 4  # along either side of the area
 PART_M = 120.0  # longest side of what is sampled of a part

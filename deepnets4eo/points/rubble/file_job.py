@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepnets4eo.jobs.output import JobOutput
-from deepnets4eo.jobs.parts import Progress
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import count_of
+from deepnets4eo.jobs import JobOutput, Progress
+from deepnets4eo.outputs import EventInfo, count_of
 from deepnets4eo.points.rubble.history import check_dates, debris_history, parse_dated
 from deepnets4eo.points.rubble.job import check_heights, debris_volumes
 from deepnets4eo.points.rubble.placing import read_outlines

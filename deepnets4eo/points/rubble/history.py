@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import write_text
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import count_of
-from deepnets4eo.outputs.safe_text import document_head, fill_template, wide
+from deepnets4eo.outputs import EventInfo, count_of, document_head, fill_template, wide
 from deepnets4eo.points.height_grid import NoHeightsError
 from deepnets4eo.points.rubble.dates import OF_DATES, epoch_findings
 from deepnets4eo.points.rubble.epochs import EpochFit

@@ -16,6 +16,7 @@ import pandas as pd
 import shapely
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.outputs import EventInfo, event_findings
 from deepnets4eo.outputs.event import EventInfo, event_findings
 from deepnets4eo.points.height_grid import grid_around
 from deepnets4eo.points.rubble.blocks import measure_blocks

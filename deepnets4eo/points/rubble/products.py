@@ -25,10 +25,8 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import plain, write_json, write_text
-from deepnets4eo.jobs.output import JobOutput
-from deepnets4eo.outputs.event import iso_day
-from deepnets4eo.outputs.provenance import categories_qml, filled_qml, write_event, write_styles
-from deepnets4eo.outputs.safe_text import table_csv
+from deepnets4eo.jobs import JobOutput
+from deepnets4eo.outputs import categories_qml, filled_qml, iso_day, table_csv, write_event, write_styles
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.open3d_bridge import import_open3d
 from deepnets4eo.points.rubble.history import write_history_page
@@ -46,7 +44,7 @@ from deepnets4eo.points.rubble.rubble_map import (
     RubbleMap,
 )
 from deepnets4eo.points.rubble.surfaces import Heights, HeightSource, is_of_points
-from deepnets4eo.polygons.vector_files import write_layers
+from deepnets4eo.polygons import write_layers
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:

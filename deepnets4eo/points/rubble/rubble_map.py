@@ -10,10 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.options import key, option, option_group
-from deepnets4eo.outputs.event import EventInfo
-from deepnets4eo.outputs.findings import Finding, count_of
-from deepnets4eo.outputs.wording import Phrase
-from deepnets4eo.registration.options import AssumeRegistered
+from deepnets4eo.outputs import EventInfo, Finding, Phrase, count_of
+from deepnets4eo.registration import AssumeRegistered
 
 if TYPE_CHECKING:
     import geopandas as gpd

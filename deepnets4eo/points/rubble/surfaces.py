@@ -28,22 +28,19 @@ from numpy.typing import ArrayLike, NDArray
 from deepnets4eo.arrays import FloatImage, Floats, Indices, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, crop, metres_on_the_ground, utm_code, whole, window_under
-from deepnets4eo.outputs.findings import Finding, count_of
+from deepnets4eo.outputs import Finding, count_of
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files.cloud_file import without_withheld
 from deepnets4eo.points.height_grid import class_share, height_grid
 from deepnets4eo.points.rubble.motion import RigidMotion
 from deepnets4eo.points.rubble.rubble_map import RUBBLE_CLASS, VEGETATION_CLASSES
-from deepnets4eo.rasters.moments import moving_variance
-from deepnets4eo.terrain.further_rasters import open_further
-from deepnets4eo.terrain.ground_filter import without_gaps
-from deepnets4eo.terrain.heights import impossible, warn_of_impossible
-from deepnets4eo.terrain.units import SAME, check_ground_metres
+from deepnets4eo.rasters import moving_variance
+from deepnets4eo.terrain import SAME, check_ground_metres, impossible, open_further, warn_of_impossible, without_gaps
 from deepnets4eo.zonal import Outlines
 
 if TYPE_CHECKING:
     from deepnets4eo.footprints import Footprints
-    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.rasters import Layer
 
 
 HeightSource: TypeAlias = "str | Path | PointCloud | Layer"
@@ -205,7 +202,7 @@ def is_of_points(source: HeightSource) -> bool:
 
 def _mean_heights(layer: Layer, grid: Grid, motion: RigidMotion | None) -> FloatImage:
     """Means (h, w) over the cells of a grid, without impossible heights."""
-    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.rasters import Layer
 
     part = window_under(layer.grid if motion is None else motion.grid_of(layer.grid), grid)
     data, valid = layer.read(part)

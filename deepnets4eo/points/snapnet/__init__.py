@@ -3,6 +3,11 @@
 `SnapNetUNet` and `SnapNetFusion` are built by `create_model` and in recipes of the task `snapnet`; `SnapNetLabeller` labels
 points with a run of that task."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(__name__, {".labeller": "SnapNetLabeller"})
+if TYPE_CHECKING:
+    from .labeller import SnapNetLabeller as SnapNetLabeller
+else:
+    __getattr__ = lazy_names(__name__)

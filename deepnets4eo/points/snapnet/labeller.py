@@ -29,8 +29,7 @@ from deepnets4eo.points.views import (
     to_points,
 )
 from deepnets4eo.points.views.labeller import BATCH, ViewLabeller, open_view_run, rendered_views
-from deepnets4eo.segmenters.run import Run
-from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.segmenters import Run, Segmenter
 
 TASK_NAME = "snapnet"
 LEFT = ("drop_mixed", "min_angle_deg", "max_angle_deg")  # keys of runs of before that meant triangles alone

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage
-from deepnets4eo.cards.dataset_card import VAL
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VAL, VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.lazy import check_extra
@@ -47,8 +46,7 @@ from deepnets4eo.points.views.training import (
     view_legend,
     view_notes,
 )
-from deepnets4eo.training.fit import write_run
-from deepnets4eo.training.tasks import Task, TrainOptions
+from deepnets4eo.training import Task, TrainOptions, write_run
 
 log = logging.getLogger(__name__)
 

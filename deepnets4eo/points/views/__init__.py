@@ -1,14 +1,20 @@
 """Views of a cloud: surface, cameras, ids of faces by a depth buffer, snapshots, votes, and scores for the original points."""
 
+from typing import TYPE_CHECKING
+
 from deepnets4eo.lazy import lazy_names
 
-__getattr__ = lazy_names(
-    __name__,
-    {
-        ".camera": "Camera ZBuffer cameras_above cameras_around cameras_indoors",
-        ".surface": "Surface SurfaceOptions",
-        ".labeller": "Votes to_points",
-        ".surface_construction": "make_surface",
-        ".snapshots": "snapshot",
-    },
-)
+if TYPE_CHECKING:
+    from .camera import (
+        Camera as Camera,
+        ZBuffer as ZBuffer,
+        cameras_above as cameras_above,
+        cameras_around as cameras_around,
+        cameras_indoors as cameras_indoors,
+    )
+    from .labeller import Votes as Votes, to_points as to_points
+    from .snapshots import snapshot as snapshot
+    from .surface import Surface as Surface, SurfaceOptions as SurfaceOptions
+    from .surface_construction import make_surface as make_surface
+else:
+    __getattr__ = lazy_names(__name__)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Indices, Mask, Vectors
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards import Legend
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.points.cloud import PointCloud
@@ -21,8 +21,7 @@ from deepnets4eo.points.views.camera import Camera, FaceView, ZBuffer, check_of_
 from deepnets4eo.points.views.snapshots import Third, snapshot
 from deepnets4eo.points.views.surface import Surface
 from deepnets4eo.prefetch import in_order
-from deepnets4eo.segmenters.run import Run, load_run
-from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.segmenters import Run, Segmenter, load_run
 from deepnets4eo.system import cores
 
 PROBABILITY_SLACK = 1e-3

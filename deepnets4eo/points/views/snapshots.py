@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage, RegionIds
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards import VOID
 from deepnets4eo.points.views.camera import FaceView, check_of_surface
 from deepnets4eo.points.views.surface import Surface
-from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters import InputSpec, LayerInput
 
 COLOUR, COMPOSITE, INTENSITY, LABELS = "image", "composite", "intensity", "labels"  # layers
 BANDS = {COLOUR: ("red", "green", "blue"), COMPOSITE: ("verticality", "noise", "depth"), INTENSITY: ("intensity",)}

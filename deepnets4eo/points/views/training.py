@@ -19,20 +19,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage
-from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.files import writing
 from deepnets4eo.points.cloud_data import LEARNT, WITHHELD
 from deepnets4eo.points.views.snapshots import COMPOSITE, LABELS
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-from deepnets4eo.training.data import Sample, read_ahead
-from deepnets4eo.training.fit import build_segmenter, fit_segmenter
-from deepnets4eo.training.recipe import Recipe
-from deepnets4eo.training.segmentation import NOT_VALIDATED, load_legend
-from deepnets4eo.training.splits import DataSplit
-from deepnets4eo.training.tasks import TrainOptions
+from deepnets4eo.segmenters import InputSpec, NetworkSegmenter
+from deepnets4eo.training import (
+    NOT_VALIDATED,
+    DataSplit,
+    Recipe,
+    Sample,
+    TrainOptions,
+    build_segmenter,
+    fit_segmenter,
+    load_legend,
+    read_ahead,
+)
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +58,7 @@ def train_on_views(
 ) -> tuple[NetworkSegmenter, dict[str, Any]]:
     """Train the network of a recipe on rendered views; returns its segmenter, and notes for the card. third_factor : as of
     `ViewSamples`."""
-    from deepnets4eo.training.losses import SegmentationCriterion
+    from deepnets4eo.training import SegmentationCriterion
 
     warn_of_lacking(rendered)
     network = {"name": recipe.model.network, "encoder": recipe.model.encoder}

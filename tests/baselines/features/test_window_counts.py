@@ -1,8 +1,7 @@
 """Counts in windows, against a plain count in each of them."""
 
 import numpy as np
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from deepnets4eo.baselines.features.feature import Windows, window_counts
 

@@ -4,8 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import shapely
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from deepnets4eo.damage.evidence.block import BlockWithMargin, _outline_sums
 from deepnets4eo.damage.evidence.columns import _of_change

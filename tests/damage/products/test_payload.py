@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import shapely
 import shapely.affinity
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from made_up_map import MEANING, make_grid, make_map
 
 from deepnets4eo.damage.products.report import _rank, encode, most_damaged_first

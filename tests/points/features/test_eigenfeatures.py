@@ -6,8 +6,7 @@ from scipy.spatial import cKDTree
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.points import PointCloud
-from deepnets4eo.points.features import FeatureOptions, feature_names, point_features
-from deepnets4eo.points.features import neighbourhoods as module
+from deepnets4eo.points.features import FeatureOptions, feature_names, neighbourhoods as module, point_features
 from deepnets4eo.points.features.eigenfeatures import (
     COLUMNS_PER_RADIUS,
     column_features,

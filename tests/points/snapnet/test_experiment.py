@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from geotiff import write_geotiff
-from made_up_clouds import ORIGIN, scattered
-from made_up_clouds import write_las as write_cloud
+from made_up_clouds import ORIGIN, scattered, write_las as write_cloud
 from made_up_field import make_cloud, write_las
 
 EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"

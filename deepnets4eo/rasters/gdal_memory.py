@@ -10,7 +10,7 @@ import rasterio
 from rasterio.enums import Interleaving
 from rasterio.env import get_gdal_config, set_gdal_config
 
-from deepnets4eo.formats.rasters import open_raster
+from deepnets4eo.formats import open_raster
 from deepnets4eo.grid import mean_gsd_m
 
 if TYPE_CHECKING:

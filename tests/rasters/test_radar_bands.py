@@ -6,7 +6,7 @@ import rasterio
 from geotiff import write_geotiff
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.polarisations import polarisations
+from deepnets4eo.rasters.radar_bands import polarisations
 from deepnets4eo.rasters.scene import Layer
 
 

@@ -8,7 +8,7 @@ import rasterio
 from geotiff import write_geotiff
 from rasterio.env import get_gdal_config
 
-from deepnets4eo.rasters.gdal_cache import CACHE_BYTES, MOST_CACHE_BYTES, WINDOW_PX, cache_bytes, gdal_cache
+from deepnets4eo.rasters.gdal_memory import CACHE_BYTES, MOST_CACHE_BYTES, WINDOW_PX, cache_bytes, gdal_cache
 from deepnets4eo.rasters.scene import Layer
 
 

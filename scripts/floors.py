@@ -1,0 +1,114 @@
+"""Writes the picture of the floors at the top of CONTRIBUTING.md: rooms, what each is for, and how many names others use of it.
+
+A room is a folder or a file of the package. Each branch is a floor of its own. Run: python scripts/floors.py
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "deepnets4eo"
+PAGE = ROOT / "CONTRIBUTING.md"
+FLOORS = {
+    "doors": "cli xarray",
+    "branches": "damage change floods points depth hyperspectral classification baselines synthetic",
+    "site": "registration footprints osm objects catalogues inspection sharpening",
+    "learn": "segmenters training prediction evaluation segmentation fusion",
+    "raster": "rasters tiling zonal polygons terrain metrics",
+    "ground": "formats outputs jobs cards display addresses arrays device errors files grid lazy options plugins prefetch "
+    "system version",
+}
+ABOUT = {
+    "doors": "parse, call one function, print a path",
+    "branches": "use only each other's public face",
+    "site": "how images and outlines lie on the ground",
+    "learn": "recipe → run → label raster → score",
+    "raster": "windows of values, with what is valid",
+    "ground": "files of others in, files of ours out, jobs that go on",
+}
+FLOOR_OF = {
+    room: {"depth": "points"}.get(room, room) if floor == "branches" else floor
+    for floor, rooms in FLOORS.items()
+    for room in rooms.split()
+}  # a branch has the floor to itself; depth is one with points
+BEGIN, END = "<!-- floors: made by scripts/floors.py -->\n```\n", "```\n<!-- end of floors -->"
+
+
+@cache
+def names_across(package: Path = PACKAGE) -> dict[tuple[str, str], set[str]]:
+    """(module, name) that files import from another floor → those files; of a module that is imported whole, what is used of it."""
+    uses: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for path in sorted(package.rglob("*.py")):
+        file = path.relative_to(package).as_posix()
+        floor = FLOOR_OF.get(file.split("/")[0].removesuffix(".py"))
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for module, name in _imported(tree, package, within=path.name == "__init__.py"):
+            room = module.split(".")[1] if "." in module else name
+            if floor and room in FLOOR_OF and FLOOR_OF[room] != floor:
+                uses[module, name].add(file)
+    return uses
+
+
+def _imported(tree: ast.Module, package: Path, *, within: bool) -> Iterator[tuple[str, str]]:
+    """Module and name of everything of the package, but for what a face offers; within : it is an `__init__`."""
+    offered = {id(node) for block in tree.body if within and is_offer(block) for node in getattr(block, "body", ())}
+    whole: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            whole |= {item.asname or item.name: item.name for item in node.names if _is_module(item.name, package)}
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module and id(node) not in offered:
+            for item in node.names:
+                if _is_module(node.module, package) and _is_module(f"{node.module}.{item.name}", package):
+                    whole[item.asname or item.name] = f"{node.module}.{item.name}"
+                elif _is_module(node.module, package):
+                    yield node.module, item.name
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and (module := whole.get(ast.unparse(node.value))) is not None:
+            yield module, node.attr
+
+
+def is_offer(node: ast.stmt) -> bool:
+    """Whether a statement of an `__init__` lists what it offers, as `deepnets4eo.lazy.lazy_names` reads it."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and bool(node.orelse)
+
+
+@cache
+def _is_module(dotted: str, package: Path) -> bool:
+    first, *parts = dotted.split(".")
+    path = package.joinpath(*parts)
+    return first == package.name and (path.with_suffix(".py").is_file() or (path / "__init__.py").is_file())
+
+
+def picture() -> str:
+    """The floors from the top down, with one line a room."""
+    used = Counter(module.split(".")[1] for module, _ in names_across())
+    lines = []
+    for floor, rooms in FLOORS.items():
+        lines += ["", f"{floor}: {ABOUT[floor]}"] if lines else [f"{floor}: {ABOUT[floor]}"]
+        lines += [f"  {room:15}{used[room] or '–':>4}  {_phrase(room)}" for room in rooms.split()]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _phrase(room: str) -> str:
+    """What a room is for: the first sentence of the text at its top, to the first semicolon."""
+    path = PACKAGE / room / "__init__.py" if (PACKAGE / room).is_dir() else PACKAGE / f"{room}.py"
+    text = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+    return re.split(r"[;.](?:\s|$)", text)[0]
+
+
+def page() -> str:
+    """CONTRIBUTING.md with the picture as it is now."""
+    text = PAGE.read_text(encoding="utf-8")
+    head, _, rest = text.partition(BEGIN)
+    return head + BEGIN + picture() + END + rest.partition(END)[2]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)
