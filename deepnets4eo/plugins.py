@@ -1,32 +1,32 @@
 """Networks, heads, segmenters, labellers of points, inspections, evidences, verbs, made-up pairs and training tasks by name, through entry points.
 
-To add something, write `name = module:object` under one of these groups in the setup.cfg of a package.
+To add something, write `name = module:object` under `deepnets4eo.GROUP` in the setup.cfg of a package.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, Literal
 
 from deepnets4eo.lazy import name_missing_extra
 
-NETWORKS = "deepnets4eo.networks"  # factory(in_channels, num_classes, **options) → module
-HEADS = "deepnets4eo.heads"  # function(network, num_classes, **options) → module
-SEGMENTERS = "deepnets4eo.segmenters"  # class with `restore`, as NetworkSegmenter has it
-POINT_LABELLERS = "deepnets4eo.point_labellers"  # function(folder of a run, or nothing) → points.PointLabeller
-INSPECTIONS = "deepnets4eo.inspections"  # suffix without dot → function(path, legend or None) → inspection.Inspection
-EVIDENCES = (
-    "deepnets4eo.evidences"  # function(inputs, settings, weight or None) → list of damage.inputs.site.ScoreEvidence
-)
-DAMAGE_PAIRS = "deepnets4eo.damage_pairs"  # source of a damage recipe → function(recipe) → damage.MadeUpPairs
-VERBS = "deepnets4eo.verbs"  # function whose parameters are the arguments and options of a verb, as Typer takes them
-TASKS = "deepnets4eo.training.tasks"  # training.tasks.Task, or a function that trains
+Group = Literal[
+    "networks",  # factory(in_channels, num_classes, **options) → module
+    "heads",  # function(network, num_classes, **options) → module
+    "segmenters",  # class with `restore`, as NetworkSegmenter has it
+    "point_labellers",  # function(folder of a run, or nothing) → points.PointLabeller
+    "inspections",  # suffix without dot → function(path, legend or None) → inspection.Inspection
+    "evidences",  # function(inputs, settings, weight or None) → list of damage.inputs.site.ScoreEvidence
+    "damage_pairs",  # source of a damage recipe → function(recipe) → damage.MadeUpPairs
+    "verbs",  # function whose parameters are the arguments and options of a verb, as Typer takes them
+    "training.tasks",  # training.tasks.Task, or a function that trains
+]
 
 
-def plugins_of(group: str) -> dict[str, EntryPoint]:
-    """Name → entry point of everything installed under a group; nothing is imported before `load_plugin`."""
-    return {entry.name: entry for entry in _installed(group)}
+def plugins_of(group: Group) -> dict[str, EntryPoint]:
+    """Name → entry point of everything installed under `deepnets4eo.GROUP`; nothing is imported before `load_plugin`."""
+    return {entry.name: entry for entry in _installed(f"deepnets4eo.{group}")}
 
 
 @cache

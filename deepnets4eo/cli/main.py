@@ -32,7 +32,7 @@ from deepnets4eo.errors import CompleteError, DeepNets4EOError, name_hint, neare
 from deepnets4eo.files import system_error
 from deepnets4eo.formats import NEEDED_ALONE, allow_user_files
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.plugins import VERBS as OTHERS, load_plugin, plugins_of
+from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.version import __version__
 
 PANELS = {
@@ -132,7 +132,7 @@ class Verbs(NamedVerbs):
 
 def _verbs_of_others() -> dict[str, EntryPoint]:
     """Verbs that installed packages add; none takes the place of one of ours."""
-    return {name: entry for name, entry in plugins_of(OTHERS).items() if name not in VERBS}
+    return {name: entry for name, entry in plugins_of("verbs").items() if name not in VERBS}
 
 
 def _command(name: str, verb: Callable[..., None], parts: Sequence[Callable[..., None]] = ()) -> Any:

@@ -22,7 +22,7 @@ from deepnets4eo.grid import overlap_share
 from deepnets4eo.inspection import cloud_finding
 from deepnets4eo.options import split_names
 from deepnets4eo.outputs import Finding
-from deepnets4eo.plugins import EVIDENCES, load_plugin, plugins_of
+from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.rasters import WHOLE, Layer, LayerLike, cloud_band, covered_share, open_cloud_mask
 from deepnets4eo.registration import ImagePair
 from deepnets4eo.terrain import check_same_datum, open_further, unknown_share
@@ -130,7 +130,7 @@ def open_pair(pre: LayerLike | None, post: LayerLike, settings: Settings) -> Ima
 
 def open_evidences(inputs: Inputs, settings: Settings) -> tuple[ScoreEvidence, ...]:
     """The evidences of a job whose scores take part, found by entry point, opened and checked before long work. Errors: InputError."""
-    installed, requested = plugins_of(EVIDENCES), _requested(settings.evidences)
+    installed, requested = plugins_of("evidences"), _requested(settings.evidences)
     if absent := set(SCORES) - installed.keys():
         raise InputError(
             f"{', '.join(sorted(absent))} of the toolbox are not registered: its code is newer than its installation. Install it "

@@ -33,7 +33,7 @@ from deepnets4eo.grid import (
 )
 from deepnets4eo.inspection.clouds import describe_clouds
 from deepnets4eo.inspection.images import describe_unmasked_band, undeclared_in_bands, undeclared_nodata
-from deepnets4eo.plugins import INSPECTIONS, load_plugin, plugins_of
+from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.rasters import (
     TILE_SUFFIXES,
     Layer,
@@ -85,7 +85,7 @@ def inspect(path: str, legend: Legend | None = None) -> Inspection:
     ----------
     path
         A raster, a folder or glob of tiles, a file of arrays (`FILE#NAME` for one of several), a vector file, a run, a
-        JSON file, or what a branch describes, such as points (`plugins.INSPECTIONS`).
+        JSON file, or what a branch describes, such as points (`deepnets4eo.plugins`).
     legend : whose label values a raster is compared with; by default that in its tags
 
     Returns
@@ -103,7 +103,7 @@ def inspect(path: str, legend: Legend | None = None) -> Inspection:
             return _inspect_run(path)
         if suffix in VECTOR_SUFFIXES:
             return _inspect_vector(path)
-        plugin = plugins_of(INSPECTIONS).get(suffix.removeprefix("."))
+        plugin = plugins_of("inspections").get(suffix.removeprefix("."))
         if plugin is not None and not Path(path).is_dir():
             described: Inspection = load_plugin(plugin)(path, legend)
             return described

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deepnets4eo.cards import VOID, Legend
 from deepnets4eo.errors import InputError, RunError, name_hint
 from deepnets4eo.files import read_json, read_yaml, sha256
-from deepnets4eo.plugins import POINT_LABELLERS, load_plugin, plugins_of
+from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.points.cloud import PointCloud
 
 CENT = 100  # probability and entropy are stored in hundredths
@@ -72,7 +72,7 @@ def load_labeller(source: str | Path) -> PointLabeller:
     RunError
         The folder is no run, or one that labels no points.
     """
-    known = plugins_of(POINT_LABELLERS)
+    known = plugins_of("point_labellers")
     folder = Path(source)
     if not folder.is_dir():
         if str(source) in known:

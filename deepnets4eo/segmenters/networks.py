@@ -21,7 +21,7 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.formats import check_online
 from deepnets4eo.lazy import is_installed, name_missing_extra
-from deepnets4eo.plugins import HEADS, NETWORKS, load_plugin, plugins_of
+from deepnets4eo.plugins import load_plugin, plugins_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -161,7 +161,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 def list_heads() -> list[str]:
     """Names that `create_model` takes as `head`."""
-    return sorted(plugins_of(HEADS))
+    return sorted(plugins_of("heads"))
 
 
 def check_encoder(encoder: str, weights: str | None) -> None:
@@ -189,7 +189,7 @@ def _with_lite0(name: str, encoder: str | None, options: Mapping[str, Any]) -> t
 
 
 def _head(name: str, options: Mapping[str, Any]) -> Callable[[nn.Module, int], nn.Module]:
-    heads = plugins_of(HEADS)
+    heads = plugins_of("heads")
     if name not in heads:
         raise InputError(f"head {name!r} is unknown. {name_hint(name, sorted(heads))}")
     add_head: Callable[..., nn.Module] = load_plugin(heads[name])
@@ -200,7 +200,7 @@ def _head(name: str, options: Mapping[str, Any]) -> Callable[[nn.Module, int], n
 
 
 def _registered() -> dict[str, EntryPoint]:
-    return plugins_of(NETWORKS)
+    return plugins_of("networks")
 
 
 def _architectures() -> list[str]:

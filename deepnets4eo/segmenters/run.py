@@ -20,7 +20,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_yaml
 from deepnets4eo.formats import offline
 from deepnets4eo.jobs import output_lock
-from deepnets4eo.plugins import POINT_LABELLERS, SEGMENTERS, load_plugin, plugins_of
+from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.segmenters.checksums import ENCODER, open_sealed, seal, write_recipe
 from deepnets4eo.segmenters.history import FIGURE_IN, LOG, plot_curves, read_log
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -187,8 +187,8 @@ def segmenter_kind(name: str) -> Any:
     """The class of a kind of segmenter, the core's or a branch's. Errors: RunError for a kind that is not installed."""
     if name == NetworkSegmenter.kind:
         return NetworkSegmenter
-    kinds = plugins_of(SEGMENTERS)
-    if name not in kinds and name in plugins_of(POINT_LABELLERS):
+    kinds = plugins_of("segmenters")
+    if name not in kinds and name in plugins_of("point_labellers"):
         raise RunError(
             f"the run labels the points of a cloud (kind {name!r}), not images. Use it with: deepnets4eo label-points CLOUD "
             "--model RUN --out FILE"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.plugins import TASKS, load_plugin, plugins_of
+from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.training.recipe import Recipe
 
 SEGMENTATION = "segmentation"
@@ -79,7 +79,7 @@ class Task:
 
 def load_task(name: str) -> Task:
     """The task of that name. Errors: InputError with the names of all tasks."""
-    tasks = plugins_of(TASKS)
+    tasks = plugins_of("training.tasks")
     if name not in tasks:
         raise InputError(
             f"task {name!r} is unknown. Choose from {', '.join(sorted(tasks))}, or install the package that adds it: "

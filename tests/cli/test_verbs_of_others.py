@@ -25,7 +25,7 @@ def installed(monkeypatch):
     entries = {
         name: EntryPoint(name, f"{__name__}:count_trees", "deepnets4eo.verbs") for name in ("count-trees", "damage")
     }
-    monkeypatch.setattr(command_line, "plugins_of", lambda group: entries if group == "deepnets4eo.verbs" else {})
+    monkeypatch.setattr(command_line, "plugins_of", lambda group: entries if group == "verbs" else {})
 
 
 def run(*arguments: str) -> int:

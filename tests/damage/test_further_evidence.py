@@ -57,8 +57,8 @@ def brightness_of_job(inputs: Any, settings: Settings, weight: float | None) -> 
 
 @pytest.fixture
 def installed(monkeypatch):
-    own = plugins.plugins_of(plugins.EVIDENCES)
-    entry = EntryPoint("brightness", f"{__name__}:brightness_of_job", plugins.EVIDENCES)
+    own = plugins.plugins_of("evidences")
+    entry = EntryPoint("brightness", f"{__name__}:brightness_of_job", "deepnets4eo.evidences")
     monkeypatch.setattr(opening, "plugins_of", lambda group: own | {"brightness": entry})
     monkeypatch.setattr(
         opening, "load_plugin", lambda one: brightness_of_job if one is entry else plugins.load_plugin(one)

@@ -11,7 +11,7 @@ from small_segmenters import RECIPES, SIDE_PX, Recipe, make_scene, network
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.device import Compute
 from deepnets4eo.grid import Window
-from deepnets4eo.plugins import SEGMENTERS, plugins_of
+from deepnets4eo.plugins import plugins_of
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.run import load_run, save_run, segmenter_kind
@@ -40,7 +40,7 @@ def batch(recipe: Recipe, segmenter: Segmenter) -> np.ndarray:
 
 
 def test_every_kind_has_a_recipe() -> None:
-    assert {recipe.kind for recipe in RECIPES.values()} == {NetworkSegmenter.kind, *plugins_of(SEGMENTERS)}
+    assert {recipe.kind for recipe in RECIPES.values()} == {NetworkSegmenter.kind, *plugins_of("segmenters")}
 
 
 def test_it_follows_the_protocol_and_a_run_finds_its_class_by_kind(recipe: Recipe, segmenter: Segmenter) -> None:

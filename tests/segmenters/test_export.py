@@ -18,7 +18,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change.networks import fully_convolutional
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.plugins import NETWORKS as NETWORK_PLUGINS, plugins_of
+from deepnets4eo.plugins import plugins_of
 from deepnets4eo.points.snapnet import networks as snapnet
 from deepnets4eo.prediction import predict
 from deepnets4eo.rasters.scene import Layer, Scene
@@ -90,7 +90,7 @@ NETWORKS = [
     *(
         {
             name: SMALL_NETWORKS[name].arguments(4)
-            for name in plugins_of(NETWORK_PLUGINS)
+            for name in plugins_of("networks")
             if not name.startswith((*ELSEWHERE, *ALIKE))
         }
         | SMALLER

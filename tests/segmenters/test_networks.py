@@ -26,9 +26,9 @@ class Registered(nn.Module):
 @pytest.fixture
 def registered(monkeypatch):
     """The network above as an entry point."""
-    entry = EntryPoint("tiny-siamese", f"{__name__}:Registered", plugins.NETWORKS)
+    entry = EntryPoint("tiny-siamese", f"{__name__}:Registered", "deepnets4eo.networks")
     monkeypatch.setattr(EntryPoint, "load", lambda self: Registered)
-    monkeypatch.setattr(plugins, "_installed", lambda group: [entry] if group == plugins.NETWORKS else [])
+    monkeypatch.setattr(plugins, "_installed", lambda group: [entry] if group == "deepnets4eo.networks" else [])
 
 
 def test_encoder_after_a_slash_is_the_encoder_argument():

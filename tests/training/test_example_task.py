@@ -14,7 +14,6 @@ from torch import nn
 
 import deepnets4eo
 from deepnets4eo.cards.legend import Legend, LegendClass
-from deepnets4eo.plugins import NETWORKS, TASKS
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.training import (
     SceneSamples,
@@ -74,8 +73,8 @@ def mean_of_colours(in_channels: int, num_classes: int) -> nn.Module:
 
 def test_one_number_an_image_is_learnt_by_the_same_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     added: dict[str, dict[str, Any]] = {
-        NETWORKS: {"mean-of-colours": mean_of_colours},
-        TASKS: {"bright-share": Task(train_share, ShareRecipe)},
+        "deepnets4eo.networks": {"mean-of-colours": mean_of_colours},
+        "deepnets4eo.training.tasks": {"bright-share": Task(train_share, ShareRecipe)},
     }
     monkeypatch.setattr(
         "deepnets4eo.plugins._installed",

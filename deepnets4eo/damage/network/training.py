@@ -18,7 +18,7 @@ from deepnets4eo.damage.network.samples import BuildingSplit, MadeUpPairs, PairS
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.evaluation import report
 from deepnets4eo.lazy import check_extra
-from deepnets4eo.plugins import DAMAGE_PAIRS, load_plugin, plugins_of
+from deepnets4eo.plugins import load_plugin, plugins_of
 from deepnets4eo.segmenters import DISPLAY_RGB, InputSpec, NetworkSegmenter, weights_file
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training import StreamSamples, Task, TrainOptions, build_segmenter, fit_segmenter, write_run
@@ -133,7 +133,7 @@ def made_up_validation(recipe: DamageRecipe, inputs: InputSpec, pairs: Sequence[
 
 def _plugin_pairs(recipe: DamageRecipe) -> MadeUpPairs:
     """The pairs of the entry point "made-up". Errors: InputError."""
-    sources = plugins_of(DAMAGE_PAIRS)
+    sources = plugins_of("damage_pairs")
     if MADE_UP not in sources:
         raise InputError(
             f"data.source is {MADE_UP}, but no installed package makes such pairs. Put experiments, a folder of the source "
